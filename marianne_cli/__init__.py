@@ -1,0 +1,1 @@
+"""The thin client: `mzt`, and the public Python client it is built on."""

@@ -1,0 +1,50 @@
+"""Times: what a moment is, and how it is written.
+
+A moment that outlives a process (the end of a hold, a retry) is an Instant: a UTC time beside the boot
+it was taken in and that boot's own clock, which runs on through suspends and is not moved by anybody.
+On the same boot the boot clock decides, after a reboot the UTC time. Source: design/control.md §4.
+"""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+
+class Instant(msgspec.Struct, frozen=True):
+    """A moment: UTC in milliseconds since 1970, boot id, milliseconds since that boot."""
+
+    at: int
+    boot: str
+    boottime: int
+
+    def plus(self, milliseconds: int) -> "Instant":
+        """Return the moment so much later."""
+        return Instant(self.at + milliseconds, self.boot, self.boottime + milliseconds)
+
+    def until(self, later: "Instant") -> int:
+        """Return the milliseconds from this moment to `later`; negative when it has passed."""
+        if self.boot == later.boot:
+            return later.boottime - self.boottime
+        return later.at - self.at
+
+    def reached(self, due: "Instant") -> bool:
+        """Tell whether `due` has come at this moment."""
+        return self.until(due) <= 0
+
+
+def timestamp(milliseconds: int) -> str:
+    """Write a UTC time in milliseconds as RFC 3339: `2026-11-24T14:05:12.000Z`."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+
+
+def milliseconds(text: str) -> int:
+    """Read an RFC 3339 time back into UTC milliseconds.
+
+    Raises:
+        ValueError: the text is no RFC 3339 time with its zone.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"'{text}' has no time zone")
+    return round(moment.timestamp() * 1000)

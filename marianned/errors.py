@@ -1,0 +1,173 @@
+"""What can go wrong, as codes: one table of exit statuses, one tree of exceptions.
+
+MarianneError
+├── NoSuchJob         E501  no such job
+├── WrongStatus       E502  wrong status for this request; another revision than expected
+├── TimeRanOut        E504  time ran out while waiting; the request stays in force
+├── InvalidScore      E505  the score has errors
+├── NameTaken         E507  the name's newest run is neither completed nor cancelled
+├── NoCapacity        E508  queue full, disk full, the database can't be written
+├── NotPermitted      E509  another user's daemon
+├── BadRequest        E510  unknown method or sheet, wrong parameters, too large
+├── NoDaemon          E511  nobody answers (said by the client)
+├── ProtocolMismatch  E512  the two sides speak different protocols
+├── CannotCome        E513  what was waited for can no longer come
+├── InternalError     E514  a defect of ours, with an incident id
+├── JobFailed         E515  the job waited for ended failed (said by the client)
+└── CheckFailed       E516  a check found something (said by the client)
+
+Source: design/control.md §10.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+
+USAGE_EXIT = 2
+INTERRUPTED_EXIT = 130
+PIPE_EXIT = 141
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Something wrong in a score, with its place (score-format.md §25).
+
+    `line` and `column` count from 1 and are those of the score file; `path` is written like
+    `sheet.fan_out.2`; `sheets` lists the sheets concerned where a problem is one of a sheet.
+    """
+
+    code: str
+    severity: str
+    message: str
+    file: str
+    line: int | None = None
+    column: int | None = None
+    path: str | None = None
+    sheets: list[int] = []
+    hint: str | None = None
+
+
+class MarianneError(Exception):
+    """A refused or failed request: what is so, then what to type next.
+
+    `status` is the job's status where the error is about a job; `hints` are commands to be typed as
+    they are; `problems` are those of a score, warnings too.
+    """
+
+    code: ClassVar[str] = "E514"
+    exit_status: ClassVar[int] = 4
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        job_id: str | None = None,
+        status: str | None = None,
+        hints: Sequence[str] = (),
+        problems: Sequence[Problem] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.job_id = job_id
+        self.status = status
+        self.hints = list(hints)
+        self.problems = list(problems)
+
+    @property
+    def rpc_code(self) -> int:
+        """The JSON-RPC error code: -33000 - nnn of Ennn; -32603 for what is a defect of ours."""
+        return -32603 if self.code == "E514" else -33000 - int(self.code[1:])
+
+
+class NoSuchJob(MarianneError):
+    """No job of that name, or no such run of it."""
+
+    code = "E501"
+
+
+class WrongStatus(MarianneError):
+    """The job's status does not allow this request; nothing has changed."""
+
+    code = "E502"
+
+
+class TimeRanOut(MarianneError):
+    """The caller's timeout ran out; what was asked for stays in force."""
+
+    code = "E504"
+    exit_status = 124
+
+
+class InvalidScore(MarianneError):
+    """The score has errors; `problems` lists all of them, and the warnings."""
+
+    code = "E505"
+
+
+class NameTaken(MarianneError):
+    """The newest run of that name is neither completed nor cancelled."""
+
+    code = "E507"
+
+
+class NoCapacity(MarianneError):
+    """The queue or the disk is full, or the database can't be written; nothing has changed."""
+
+    code = "E508"
+
+
+class NotPermitted(MarianneError):
+    """The caller is neither the daemon's own user nor root."""
+
+    code = "E509"
+
+
+class BadRequest(MarianneError):
+    """The request itself is wrong: an unknown method, sheet or parameter, or too large."""
+
+    code = "E510"
+
+
+class NoDaemon(MarianneError):
+    """Nobody answers where the socket should be."""
+
+    code = "E511"
+    exit_status = 3
+
+
+class ProtocolMismatch(MarianneError):
+    """The protocol versions of the two sides don't meet; the hint names the side to upgrade."""
+
+    code = "E512"
+    exit_status = 3
+
+
+class CannotCome(MarianneError):
+    """What was waited for can no longer come: somebody or something took it back."""
+
+    code = "E513"
+    exit_status = 5
+
+
+class InternalError(MarianneError):
+    """A defect of ours; the incident id in the message is in the daemon's log with its traceback."""
+
+    code = "E514"
+
+
+class JobFailed(MarianneError):
+    """The job that was waited for ended failed."""
+
+    code = "E515"
+    exit_status = 1
+
+
+class CheckFailed(MarianneError):
+    """A check (`doctor`, `config check`, ...) found something."""
+
+    code = "E516"
+    exit_status = 1
+
+
+BY_CODE: dict[str, type[MarianneError]] = {cls.code: cls for cls in MarianneError.__subclasses__()}
+EXIT_STATUS: dict[str, int] = {code: cls.exit_status for code, cls in BY_CODE.items()}

@@ -1,0 +1,109 @@
+"""A tool as data: what its command line is, and how its output is to be read (score-format.md §23)."""
+
+from typing import Any
+
+import msgspec
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model of an instrument; costs in USD per 1,000 tokens. Prices are data, not promises."""
+
+    name: str
+    context_window: int | None = None
+    cost_per_1k_input: float = 0.0
+    cost_per_1k_output: float = 0.0
+    max_output_tokens: int | None = None
+    max_concurrent: int = 4
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the tool is called (§23.2)."""
+
+    executable: str
+    subcommand: str | None = None
+    auto_approve_flag: str | None = None
+    output_format_flag: str | None = None
+    output_format_value: str | None = None
+    model_flag: str | None = None
+    timeout_flag: str | None = None
+    working_dir_flag: str | None = None
+    system_prompt_flag: str | None = None
+    allowed_tools_flag: str | None = None
+    prompt_flag: str | None = None
+    prompt_via_stdin: bool = True
+    stdin_sentinel: str | None = None
+    prompt_file_flag: str | None = None
+    mcp_config_flag: str | None = None
+    mcp_disable_args: list[str] = []
+    extra_flags: list[str] = []
+    env: dict[str, str] = {}
+    required_env: list[str] | None = None
+    start_new_session: bool = True
+    private_tmp: bool = False
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How its output is read (§23.3, §23.4)."""
+
+    format: str = "text"
+    result_path: str | None = None
+    error_path: str | None = None
+    failure_when: list[dict[str, Any]] = []
+    require_result: bool | None = None
+    completion_event_type: str | None = None
+    completion_event_filter: dict[str, Any] = {}
+    result_join: str = "last"
+    input_tokens_path: str | None = None
+    output_tokens_path: str | None = None
+    aggregate_tokens: bool = False
+    cost_path: str | None = None
+    session_path: str | None = None
+
+
+class Errors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How its failures are told apart (§23.5)."""
+
+    success_exit_codes: list[int] = msgspec.field(default_factory=lambda: [0])
+    auth_error_patterns: list[str] = []
+    rate_limit_patterns: list[str] = []
+    capacity_patterns: list[str] = []
+    timeout_patterns: list[str] = []
+    crash_patterns: list[str] = []
+    stale_patterns: list[str] = []
+    rate_limit_event_type: str | None = None
+    rate_limit_event_filter: dict[str, Any] = {}
+
+
+class Cli(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A tool that is run as a command."""
+
+    command: Command
+    output: Output = Output()
+    errors: Errors = Errors()
+
+
+class Http(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model that is asked over HTTP (§23.6)."""
+
+    base_url: str
+    endpoint: str = ""
+    schema_family: str
+    auth_env_var: str | None = None
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One instrument (§23.1); `kind` cli needs `cli`, http needs `http`."""
+
+    name: str
+    kind: str
+    display_name: str | None = None
+    description: str | None = None
+    capabilities: list[str] = []
+    models: list[Model] = []
+    default_model: str | None = None
+    default_timeout_seconds: float = 1800.0
+    raw_prompt: bool = False
+    script: str | None = None
+    cli: Cli | None = None
+    http: Http | None = None
+    code_mode: Any = None

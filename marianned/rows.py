@@ -1,0 +1,217 @@
+"""The state as rows: the values that `progress` computes with and the store keeps.
+
+A row is replaced, never changed: a decision is a list of new rows and of events, so memory and disk are
+brought from one to the next by the same list. No status of a job is stored beside the facts it follows
+from; `RunRow.status` is a column for queries, written by the same function in the same transaction.
+Times are UTC milliseconds; moments that outlive a process are Instants (clock.py).
+"""
+
+import msgspec
+
+from marianned.clock import Instant
+from marianned.protocol import Caller, CheckReport
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of a job: the facts its status follows from, and what belongs to the run for good.
+
+    `ended` is null, completed, failed or cancelled; `begun`: a slot was granted since it was accepted or
+    let go on; `staged_revision` waits to be applied, with `staged_resume` the job goes on under it and
+    `staged_hold` is the hold that its modify brought; `not_before` is the pacing limit of the next start.
+    `next_uid` and `next_hold` number sheets and holds of this run, never again the same.
+    """
+
+    run_id: int
+    job_name: str
+    run: int
+    description: str | None
+    workspace: str
+    submit_directory: str
+    umask: int
+    env: dict[str, str]
+    config_file: str | None
+    created_at: int
+    started_at: int | None = None
+    updated_at: int
+    ended_at: int | None = None
+    status: str
+    status_since: int
+    ended: str | None = None
+    cancelling: bool = False
+    begun: bool = False
+    revision: int
+    last_revision: int
+    staged_revision: int | None = None
+    staged_resume: bool = False
+    staged_hold: int | None = None
+    not_before: Instant | None = None
+    next_uid: int = 1
+    next_hold: int = 1
+
+
+class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One sheet of the revision in force. `uid` stays with it through modifies, its number may not.
+
+    `tries` counts used tries of the instrument, `completions` the completion attempts of this try,
+    `lost` the lost attempts in a row, `attempts` all attempts ever made; `next_kind` is the kind of the
+    next attempt; `until` is when a wait (`waiting_for`) ends.
+    """
+
+    run_id: int
+    uid: int
+    sheet: int
+    status: str = "pending"
+    waiting_for: str | None = None
+    until: Instant | None = None
+    attempts: int = 0
+    tries: int = 0
+    completions: int = 0
+    lost: int = 0
+    next_kind: str = "first"
+    revision: int | None = None
+    validation_passed: bool | None = None
+    error_category: str | None = None
+    error_message: str | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    cost_usd: float | None = None
+
+
+class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One start of a sheet's command. `sheet` is the number it had then; open while `outcome` is null.
+
+    `result` is the result text (§23.4), kept for later sheets.
+    """
+
+    run_id: int
+    uid: int
+    attempt: int
+    sheet: int
+    stage: int
+    instance: int
+    kind: str
+    revision: int
+    instrument: str
+    model: str | None = None
+    started_at: int
+    time_limit_at: int
+    ended_at: int | None = None
+    outcome: str | None = None
+    error_category: str | None = None
+    error_message: str | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    pid: int | None = None
+    session_id: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    validations: list[CheckReport] = []
+    result: str | None = None
+
+
+class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A reason why the job is paused; the row is deleted when it is let go, the journal keeps it."""
+
+    run_id: int
+    hold: int
+    cause: str
+    owner: Caller | None
+    reason: str | None
+    held_at: int
+    ends: Instant | None = None
+
+
+class RevisionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a job's score with its files. `status`: current staged past dropped.
+
+    `text` is the score, `files` the files read with it (absolute path → text), `expanded` the encoded
+    Expanded that runs, `plan` the encoded lines of its plan.
+    """
+
+    run_id: int
+    revision: int
+    status: str
+    text: str
+    directory: str
+    config_file: str | None
+    files: dict[str, str]
+    sha256: str
+    expanded: bytes
+    plan: bytes
+    caller: Caller | None
+    reason: str | None
+    created_at: int
+    applied_at: int | None = None
+
+
+class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that waits, or one that a key makes repeatable; `reply` is null while it waits.
+
+    `wish` is what a waiting request waits for, `hold` and `revision` the effects of its own that it
+    stands on. `params` is a hash of its params: the same key with others is refused.
+    """
+
+    request: str
+    uid: int
+    method: str
+    key: str | None
+    params: str
+    run_id: int
+    wish: str | None
+    hold: int | None
+    revision: int | None
+    caller: Caller
+    asked_at: int
+    reply: bytes | None = None
+    refusal: bytes | None = None
+    event: int | None = None
+
+
+class EventRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the journal, before it has its number."""
+
+    recorded_at: int
+    type: str
+    run_id: int | None = None
+    job_name: str | None = None
+    run: int | None = None
+    sheet: int | None = None
+    stage: int | None = None
+    instance: int | None = None
+    attempt: int | None = None
+    status: str | None = None
+    revision: int | None = None
+    caller: Caller | None = None
+    reason: str | None = None
+    cause: str | None = None
+    text: str = ""
+
+
+Row = RunRow | SheetRow | AttemptRow | HoldRow | RevisionRow | RequestRow
+
+
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that is gone: a SheetRow (`key` its uid) or a HoldRow (`key` its number)."""
+
+    kind: type[SheetRow] | type[HoldRow]
+    run_id: int
+    key: int
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """One transaction: rows to put, rows that are gone, lines of the journal; all or nothing.
+
+    A RequestRow with a reply gets the number of the last event of this transaction (of the journal,
+    when it brings none) as its `event`.
+    """
+
+    rows: list[Row] = []
+    deleted: list[Deleted] = []
+    events: list[EventRow] = []
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to commit."""
+        return bool(self.rows or self.deleted or self.events)

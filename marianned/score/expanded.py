@@ -1,0 +1,117 @@
+"""What a score expands to: the values that run, are stored with a revision, and are shown.
+
+Everything that can be known before the run is worked out here once, at validation: sheet numbers,
+needs, instruments, settings, checks with their placeholders filled in. Source: spec/score-format.md.
+"""
+
+from typing import Any
+
+import msgspec
+
+from marianned.instruments.profile import Profile
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """A validation that applies to a sheet (§13); `target` is the absolute path or the command."""
+
+    index: int
+    type: str
+    stage: int
+    description: str | None
+    target: str
+    pattern: str | None = None
+    working_directory: str
+    retry_count: int
+    retry_delay_seconds: float
+    timeout_seconds: float
+
+
+class Sheet(msgspec.Struct, frozen=True, kw_only=True):
+    """One sheet, as far as it is known before it runs.
+
+    `needs` are sheet numbers. `settings` are the effective ones (§8.3), `timeout_seconds` the attempt's
+    (§16.1), `working_directory` the absolute cwd. `digests` names the aspects of the definition (§7.3)
+    and a hash of each: prompt, files, instrument, settings, fallbacks, validations, skip, retry.
+    """
+
+    sheet: int
+    stage: int
+    instance: int
+    fan_count: int
+    start_item: int
+    end_item: int
+    movement: str | None
+    label: str | None
+    needs: tuple[int, ...]
+    instrument: str
+    settings: dict[str, Any]
+    fallbacks: tuple[str, ...]
+    timeout_seconds: float
+    working_directory: str
+    checks: tuple[Check, ...]
+    digests: dict[str, str]
+
+
+class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+    """What prompts are made of (§9): the template's text (null: none was given) and its variables."""
+
+    template: str | None
+    variables: dict[str, Any]
+    stakes: str = ""
+    thinking_method: str = ""
+    extensions: tuple[str, ...] = ()
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
+    """How often and when a failed sheet is tried again (§15.3); seconds."""
+
+    max_retries: int = 3
+    base_delay_seconds: float = 10.0
+    max_delay_seconds: float = 3600.0
+    exponential_base: float = 2.0
+    jitter: bool = True
+    max_completion_attempts: int = 5
+    completion_delay_seconds: float = 5.0
+    completion_threshold_percent: float = 50.0
+
+
+class Parallel(msgspec.Struct, frozen=True, kw_only=True):
+    """How many sheets of the job may be in flight (1: not parallel), and how they are paced (§17)."""
+
+    max_concurrent: int = 1
+    fail_fast: bool = True
+    stagger_seconds: float = 0.0
+    pause_between_sheets_seconds: float = 0.0
+
+
+class CrossSheet(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sheet sees of earlier ones (§11)."""
+
+    auto_capture_stdout: bool = False
+    lookback_sheets: int = 3
+    max_output_chars: int = 2000
+    capture_files: tuple[str, ...] = ()
+
+
+class Expanded(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole score, expanded: its sheets in ascending number, and what they share.
+
+    `profiles` holds each profile that a sheet or a fallback uses, by name, as it was at submission.
+    """
+
+    name: str
+    description: str | None
+    workspace: str
+    total_stages: int
+    sheets: tuple[Sheet, ...]
+    prompt: Prompt
+    retry: Retry
+    parallel: Parallel
+    cross_sheet: CrossSheet
+    profiles: dict[str, Profile]
+    on_failure: str = "fail"
+
+    @property
+    def fan_out(self) -> bool:
+        """Whether some stage has several sheets, so that a sheet number does not name its stage."""
+        return len(self.sheets) != self.total_stages

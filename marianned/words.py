@@ -1,0 +1,68 @@
+"""How durations and sheets are said, for people: the same words on both sides of the socket.
+
+Source: design/cli.md §4.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+_UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+_NAMED_MOST = 5
+_DURATION_PARTS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration(seconds: float) -> str:
+    """Say a duration with its two largest units: `40s`, `3m12s`, `1h30m`, `3d4h`."""
+    rest = max(0, round(seconds))
+    parts: list[str] = []
+    for unit, size in _UNITS:
+        count, remainder = divmod(rest, size)
+        if count or parts:
+            parts.append(f"{count}{unit}" if count else "")
+            rest = remainder
+        if len(parts) == 2:  # noqa: PLR2004  the two largest units
+            break
+    return "".join(parts) or "0s"
+
+
+def read_duration(text: str) -> float:
+    """Read a duration into seconds: `90`, `500ms`, `90s`, `5m`, `1h30m`, `2d`.
+
+    Raises:
+        ValueError: the text is no duration, or is negative.
+    """
+    stripped = text.strip()
+    try:
+        seconds = float(stripped)
+    except ValueError:
+        pieces = _DURATION_PARTS.findall(stripped)
+        if not pieces or "".join(n + u for n, u in pieces) != stripped:
+            raise ValueError(f"'{text}' is no duration; write 90, 90s, 5m, 1h30m or 2d") from None
+        seconds = sum(float(n) * _UNIT_SECONDS[u] for n, u in pieces)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"'{text}' is no duration from now on; write 90, 90s, 5m, 1h30m or 2d")
+    return seconds
+
+
+def listing(items: Sequence[str]) -> str:
+    """List names: `2, 3`; after five `and N more`."""
+    if len(items) <= _NAMED_MOST:
+        return ", ".join(items)
+    return f"{', '.join(items[:_NAMED_MOST])} and {len(items) - _NAMED_MOST} more"
+
+
+def sheet_name(sheet: int, stage: int, instance: int, *, fan_out: bool) -> str:
+    """Name one sheet: `sheet 2 (2.1)`, without fan-out `sheet 2`."""
+    return f"sheet {sheet} ({stage}.{instance})" if fan_out else f"sheet {sheet}"
+
+
+def sheet_list(sheets: Iterable[int]) -> str:
+    """Name several sheets by number: `sheets 2, 3`; one: `sheet 2`."""
+    numbers = sorted(sheets)
+    return f"sheet{'s' if len(numbers) != 1 else ''} {listing([str(n) for n in numbers])}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Count things: `1 sheet`, `4 sheets`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
