@@ -1,0 +1,119 @@
+"""The database file: checked, brought up to date, opened. What is not ours or not whole stays untouched.
+
+DatabaseRefused
+├── DatabaseTooNew   written by a newer version of this program
+└── DatabaseBroken   no database, or a damaged one
+"""
+
+import os
+import secrets
+import sqlite3
+from pathlib import Path
+
+from marianned.paths import make_private_directory
+from marianned.store.sql import SQL
+
+_MAGIC = b"SQLite format 3\0"
+_BUSY_SECONDS = 5.0
+"""How long another program's lock on the file (a shell, a copy) is waited for."""
+
+
+class DatabaseRefused(Exception):
+    """The database can't be used; `message` says why, `hint` what to do. The file is as it was."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(f"{message}; {hint}")
+        self.message = message
+        self.hint = hint
+
+
+class DatabaseTooNew(DatabaseRefused):
+    """The database was written by a newer version of this program."""
+
+
+class DatabaseBroken(DatabaseRefused):
+    """The file is no database, or a damaged one."""
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Return the migrations in order: the version each leads to, and its SQL."""
+    files = sorted(Path(__file__).with_name("migrations").glob("[0-9]*.sql"))
+    return [(int(file.name.split("_")[0]), file.read_text(encoding="utf-8")) for file in files]
+
+
+def check(path: Path) -> None:
+    """Look at a database, through a connection that can't write, before anything touches it.
+
+    Raises:
+        DatabaseRefused: it is newer than this program, damaged, or no database at all.
+    """
+    with path.open("rb") as file:
+        magic = file.read(len(_MAGIC))
+    if not magic:
+        return
+    broken = f"move it away and start afresh, or put a copy back: 'mv {path} {path}.broken'"
+    if magic != _MAGIC:
+        raise DatabaseBroken(f"'{path}' is no database", broken)
+    try:
+        connection = connect_reader(path)
+        try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            newest = migrations()[-1][0]
+            if version > newest:
+                raise DatabaseTooNew(
+                    f"'{path}' has version {version}, this program knows {newest} at most",
+                    "start the newer version that wrote it",
+                )
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        raise DatabaseBroken(f"'{path}' can't be read: {error}", broken) from error
+    if verdict != "ok":
+        raise DatabaseBroken(f"'{path}' is damaged: {verdict}", broken)
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """Make or open the database, migrate it, and return the connection that writes it.
+
+    Directory and file are for their owner only; SQLite gives -wal and -shm the mode of the file.
+
+    Raises:
+        DatabaseRefused: see `check`.
+        sqlite3.Error, OSError: the disk does not let us.
+    """
+    make_private_directory(path.parent)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    check(path)
+    path.chmod(0o600)
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        _migrate(connection)
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(SQL["make_meta"], {"name": "daemon_id", "value": secrets.token_hex(4)})
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """Open a connection that can only read; it may be handed from thread to thread."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    return sqlite3.connect(
+        uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    for number, text in migrations():
+        if number > version:
+            try:
+                connection.executescript(f"BEGIN;\n{text}\n;PRAGMA user_version = {number};\nCOMMIT;")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise

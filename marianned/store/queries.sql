@@ -1,0 +1,234 @@
+-- Every statement but the schema's, by name. Upserts, not REPLACE: that would delete the old row first,
+-- and with a run all that hangs on it.
+
+-- name: put_run
+INSERT INTO runs (
+    run_id, job_name, run, description, workspace, submit_directory, umask, env, config_file,
+    created_at, started_at, updated_at, ended_at, status, status_since, ended, cancelling,
+    begun, revision, last_revision, staged_revision, staged_resume, staged_hold, not_before,
+    next_uid, next_hold
+) VALUES (
+    :run_id, :job_name, :run, :description, :workspace, :submit_directory, :umask, :env,
+    :config_file, :created_at, :started_at, :updated_at, :ended_at, :status, :status_since,
+    :ended, :cancelling, :begun, :revision, :last_revision, :staged_revision, :staged_resume,
+    :staged_hold, :not_before, :next_uid, :next_hold
+)
+ON CONFLICT (run_id) DO UPDATE SET
+    job_name = excluded.job_name, run = excluded.run, description = excluded.description,
+    workspace = excluded.workspace, submit_directory = excluded.submit_directory,
+    umask = excluded.umask, env = excluded.env, config_file = excluded.config_file,
+    created_at = excluded.created_at, started_at = excluded.started_at,
+    updated_at = excluded.updated_at, ended_at = excluded.ended_at, status = excluded.status,
+    status_since = excluded.status_since, ended = excluded.ended,
+    cancelling = excluded.cancelling, begun = excluded.begun, revision = excluded.revision,
+    last_revision = excluded.last_revision, staged_revision = excluded.staged_revision,
+    staged_resume = excluded.staged_resume, staged_hold = excluded.staged_hold,
+    not_before = excluded.not_before, next_uid = excluded.next_uid,
+    next_hold = excluded.next_hold
+
+-- name: put_sheet
+INSERT INTO sheets (
+    run_id, uid, sheet, status, waiting_for, until, attempts, tries, completions, lost,
+    next_kind, revision, validation_passed, error_category, error_message, started_at, ended_at,
+    cost_usd
+) VALUES (
+    :run_id, :uid, :sheet, :status, :waiting_for, :until, :attempts, :tries, :completions,
+    :lost, :next_kind, :revision, :validation_passed, :error_category, :error_message,
+    :started_at, :ended_at, :cost_usd
+)
+ON CONFLICT (run_id, uid) DO UPDATE SET
+    sheet = excluded.sheet, status = excluded.status, waiting_for = excluded.waiting_for,
+    until = excluded.until, attempts = excluded.attempts, tries = excluded.tries,
+    completions = excluded.completions, lost = excluded.lost, next_kind = excluded.next_kind,
+    revision = excluded.revision, validation_passed = excluded.validation_passed,
+    error_category = excluded.error_category, error_message = excluded.error_message,
+    started_at = excluded.started_at, ended_at = excluded.ended_at, cost_usd = excluded.cost_usd
+
+-- name: put_attempt
+INSERT INTO attempts (
+    run_id, uid, attempt, sheet, stage, instance, kind, revision, instrument, model, started_at,
+    time_limit_at, ended_at, outcome, error_category, error_message, exit_code, signal, pid,
+    session_id, input_tokens, output_tokens, cost_usd, stdout_bytes, stderr_bytes, validations,
+    result
+) VALUES (
+    :run_id, :uid, :attempt, :sheet, :stage, :instance, :kind, :revision, :instrument, :model,
+    :started_at, :time_limit_at, :ended_at, :outcome, :error_category, :error_message,
+    :exit_code, :signal, :pid, :session_id, :input_tokens, :output_tokens, :cost_usd,
+    :stdout_bytes, :stderr_bytes, :validations, :result
+)
+ON CONFLICT (run_id, uid, attempt) DO UPDATE SET
+    sheet = excluded.sheet, stage = excluded.stage, instance = excluded.instance,
+    kind = excluded.kind, revision = excluded.revision, instrument = excluded.instrument,
+    model = excluded.model, started_at = excluded.started_at,
+    time_limit_at = excluded.time_limit_at, ended_at = excluded.ended_at,
+    outcome = excluded.outcome, error_category = excluded.error_category,
+    error_message = excluded.error_message, exit_code = excluded.exit_code,
+    signal = excluded.signal, pid = excluded.pid, session_id = excluded.session_id,
+    input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
+    cost_usd = excluded.cost_usd, stdout_bytes = excluded.stdout_bytes,
+    stderr_bytes = excluded.stderr_bytes, validations = excluded.validations,
+    result = excluded.result
+
+-- name: put_hold
+INSERT INTO holds (
+    run_id, hold, cause, owner, reason, held_at, ends
+) VALUES (
+    :run_id, :hold, :cause, :owner, :reason, :held_at, :ends
+)
+ON CONFLICT (run_id, hold) DO UPDATE SET
+    cause = excluded.cause, owner = excluded.owner, reason = excluded.reason,
+    held_at = excluded.held_at, ends = excluded.ends
+
+-- name: put_revision
+INSERT INTO revisions (
+    run_id, revision, status, directory, config_file, sha256, caller, reason, created_at,
+    applied_at, plan, text, files, expanded
+) VALUES (
+    :run_id, :revision, :status, :directory, :config_file, :sha256, :caller, :reason,
+    :created_at, :applied_at, :plan, :text, :files, :expanded
+)
+ON CONFLICT (run_id, revision) DO UPDATE SET
+    status = excluded.status, directory = excluded.directory,
+    config_file = excluded.config_file, sha256 = excluded.sha256, caller = excluded.caller,
+    reason = excluded.reason, created_at = excluded.created_at,
+    applied_at = excluded.applied_at, plan = excluded.plan, text = excluded.text,
+    files = excluded.files, expanded = excluded.expanded
+
+-- name: put_request
+INSERT INTO requests (
+    request, uid, method, key, params, run_id, wish, hold, revision, caller, asked_at, reply,
+    refusal, event
+) VALUES (
+    :request, :uid, :method, :key, :params, :run_id, :wish, :hold, :revision, :caller,
+    :asked_at, :reply, :refusal, :event
+)
+ON CONFLICT (request) DO UPDATE SET
+    uid = excluded.uid, method = excluded.method, key = excluded.key, params = excluded.params,
+    run_id = excluded.run_id, wish = excluded.wish, hold = excluded.hold,
+    revision = excluded.revision, caller = excluded.caller, asked_at = excluded.asked_at,
+    reply = excluded.reply, refusal = excluded.refusal, event = excluded.event
+
+-- name: put_event
+INSERT INTO events (
+    recorded_at, type, run_id, job_name, run, sheet, stage, instance, attempt, status, revision,
+    caller, reason, cause, text
+) VALUES (
+    :recorded_at, :type, :run_id, :job_name, :run, :sheet, :stage, :instance, :attempt, :status,
+    :revision, :caller, :reason, :cause, :text
+)
+
+-- name: delete_sheet
+DELETE FROM sheets WHERE run_id = :run_id AND uid = :key
+
+-- name: delete_hold
+DELETE FROM holds WHERE run_id = :run_id AND hold = :key
+
+-- name: forget_requests
+-- A key counts for a day: what was answered longer ago makes room for a new request with the same one.
+DELETE FROM requests
+WHERE asked_at < :asked_at - 86400000 AND (reply IS NOT NULL OR refusal IS NOT NULL)
+
+-- name: make_meta
+INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING
+
+-- name: meta
+SELECT value FROM meta WHERE name = :name
+
+-- name: take_room
+-- What is to show that there is room again must want some: a change in place would not.
+INSERT INTO meta (name, value) VALUES ('room', zeroblob(65536))
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: give_room
+DELETE FROM meta WHERE name = 'room'
+
+-- name: last_number
+SELECT seq FROM sqlite_sequence WHERE name = :name
+
+-- name: newest_runs
+SELECT * FROM runs AS mine
+WHERE run = (SELECT max(run) FROM runs WHERE job_name = mine.job_name)
+ORDER BY updated_at, run_id
+
+-- name: runs
+SELECT * FROM runs WHERE job_name = :job_name ORDER BY run
+
+-- name: run
+SELECT * FROM runs
+WHERE job_name = :job_name AND run = coalesce(:run, (SELECT max(run) FROM runs WHERE job_name = :job_name))
+
+-- name: unfinished_runs
+SELECT * FROM runs WHERE ended IS NULL ORDER BY run_id
+
+-- name: sheets
+SELECT * FROM sheets WHERE run_id = :run_id ORDER BY sheet
+
+-- name: open_attempts
+SELECT * FROM attempts WHERE run_id = :run_id AND outcome IS NULL ORDER BY started_at, uid
+
+-- name: attempts
+SELECT
+    run_id, uid, attempt, sheet, stage, instance, kind, revision, instrument, model, started_at,
+    time_limit_at, ended_at, outcome, error_category, error_message, exit_code, signal, pid,
+    session_id, input_tokens, output_tokens, cost_usd, stdout_bytes, stderr_bytes, validations,
+    NULL AS result
+FROM attempts
+WHERE run_id = :run_id AND uid BETWEEN coalesce(:uid, 0) AND coalesce(:uid, 9223372036854775807)
+ORDER BY uid, attempt
+
+-- name: last_result
+SELECT result FROM attempts
+WHERE run_id = :run_id AND uid = :uid AND outcome = 'succeeded'
+ORDER BY attempt DESC LIMIT 1
+
+-- name: costs
+SELECT
+    coalesce(sum(cost_usd), 0.0) AS usd,
+    count(outcome) = count(CASE WHEN outcome IS NOT NULL THEN cost_usd END) AS known,
+    coalesce(sum(input_tokens), 0) AS input_tokens,
+    coalesce(sum(output_tokens), 0) AS output_tokens,
+    count(*) AS attempts
+FROM attempts
+WHERE run_id = :run_id
+
+-- name: holds
+SELECT * FROM holds WHERE run_id = :run_id ORDER BY hold
+
+-- name: revisions
+SELECT
+    run_id, revision, status, directory, config_file, sha256, caller, reason, created_at,
+    applied_at, plan,
+    '' AS text, '{}' AS files, x'' AS expanded
+FROM revisions
+WHERE run_id = :run_id
+ORDER BY revision
+
+-- name: revision
+SELECT * FROM revisions WHERE run_id = :run_id AND revision = :revision
+
+-- name: waiting_requests
+SELECT * FROM requests WHERE reply IS NULL AND refusal IS NULL ORDER BY asked_at, request
+
+-- name: request
+SELECT * FROM requests WHERE uid = :uid AND method = :method AND key = :key
+
+-- name: events
+SELECT * FROM events WHERE event > :after ORDER BY event LIMIT :limit
+
+-- name: events_of_run
+SELECT * FROM events WHERE run_id = :run_id AND event > :after ORDER BY event LIMIT :limit
+
+-- name: history
+SELECT * FROM events WHERE run_id = :run_id AND recorded_at >= :since ORDER BY event DESC LIMIT :limit
+
+-- name: history_total
+SELECT count(*) FROM events WHERE run_id = :run_id AND recorded_at >= :since
+
+-- name: history_of_sheets
+SELECT * FROM events
+WHERE run_id = :run_id AND sheet IN (SELECT value FROM json_each(:sheets)) AND recorded_at >= :since
+ORDER BY event DESC LIMIT :limit
+
+-- name: history_of_sheets_total
+SELECT count(*) FROM events
+WHERE run_id = :run_id AND sheet IN (SELECT value FROM json_each(:sheets)) AND recorded_at >= :since

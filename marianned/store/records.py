@@ -1,0 +1,213 @@
+"""What the database knows, read: every reader is one snapshot, taken in a thread, never the writer's.
+
+Nothing here changes anything, and nothing here sees what is not committed.
+"""
+
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from marianned import protocol
+from marianned.clock import timestamp
+from marianned.rows import AttemptRow, EventRow, HoldRow, RequestRow, RevisionRow, RunRow, SheetRow
+from marianned.store.opening import connect_reader
+from marianned.store.sql import SQL, Columns, Value
+
+_READERS = 4
+"""Connections, and so reads at the same time; more wait."""
+
+
+class Costs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run's attempts have cost; `known`: of every attempt that has ended the cost is known."""
+
+    usd: float
+    known: bool
+    input_tokens: int
+    output_tokens: int
+    attempts: int
+
+
+T = TypeVar("T", bound=msgspec.Struct)
+R = TypeVar("R")
+_RUN = Columns(RunRow)
+_SHEET = Columns(SheetRow)
+_ATTEMPT = Columns(AttemptRow)
+_HOLD = Columns(HoldRow)
+_REVISION = Columns(RevisionRow)
+_REQUEST = Columns(RequestRow)
+_EVENT = Columns(EventRow)
+_COSTS = Columns(Costs)
+
+
+def told(event: int, row: EventRow) -> protocol.Event:
+    """Return a line of the journal, with its number, as it is told on the socket."""
+    return protocol.Event(
+        event=event,
+        recorded_at=timestamp(row.recorded_at),
+        type=row.type,
+        job_id=row.job_name,
+        run=row.run,
+        sheet=row.sheet,
+        stage=row.stage,
+        instance=row.instance,
+        attempt=row.attempt,
+        status=row.status,
+        revision=row.revision,
+        caller=row.caller,
+        reason=row.reason,
+        cause=row.cause,
+        text=row.text,
+    )
+
+
+class Records:
+    """The readers of one database. Close it only when no read is under way."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._limiter = anyio.CapacityLimiter(_READERS)
+
+    def close(self) -> None:
+        """Close the connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def newest_runs(self) -> list[RunRow]:
+        """Return the newest run of each job name, the newest change last."""
+        return await self._rows(_RUN, "newest_runs")
+
+    async def runs(self, job_name: str) -> list[RunRow]:
+        """Return all runs of a job, oldest first."""
+        return await self._rows(_RUN, "runs", job_name=job_name)
+
+    async def run(self, job_name: str, run: int | None = None) -> RunRow | None:
+        """Return a run of a job, the newest where no number is given."""
+        return await self._row(_RUN, "run", job_name=job_name, run=run)
+
+    async def unfinished_runs(self) -> list[RunRow]:
+        """Return the runs that have not ended, oldest first."""
+        return await self._rows(_RUN, "unfinished_runs")
+
+    async def sheets(self, run_id: int) -> list[SheetRow]:
+        """Return the sheets of a run in ascending number."""
+        return await self._rows(_SHEET, "sheets", run_id=run_id)
+
+    async def open_attempts(self, run_id: int) -> list[AttemptRow]:
+        """Return the attempts of a run that have no outcome yet."""
+        return await self._rows(_ATTEMPT, "open_attempts", run_id=run_id)
+
+    async def attempts(self, run_id: int, uid: int | None = None) -> list[AttemptRow]:
+        """Return the attempts of a run, or of one sheet of it, without their result texts."""
+        return await self._rows(_ATTEMPT, "attempts", run_id=run_id, uid=uid)
+
+    async def last_result(self, run_id: int, uid: int) -> str | None:
+        """Return the result text of the last attempt of a sheet that succeeded."""
+
+        def read(connection: sqlite3.Connection) -> str | None:
+            found = connection.execute(SQL["last_result"], {"run_id": run_id, "uid": uid}).fetchone()
+            return found[0] if found else None
+
+        return await self._read(read)
+
+    async def costs(self, run_id: int) -> Costs:
+        """Return what the attempts of a run have cost."""
+        return (await self._rows(_COSTS, "costs", run_id=run_id))[0]
+
+    async def holds(self, run_id: int) -> list[HoldRow]:
+        """Return the holds in force, oldest first."""
+        return await self._rows(_HOLD, "holds", run_id=run_id)
+
+    async def revisions(self, run_id: int) -> list[RevisionRow]:
+        """Return the revisions of a run, oldest first, their `text`, `files` and `expanded` empty."""
+        return await self._rows(_REVISION, "revisions", run_id=run_id)
+
+    async def revision(self, run_id: int, revision: int) -> RevisionRow | None:
+        """Return one whole revision."""
+        return await self._row(_REVISION, "revision", run_id=run_id, revision=revision)
+
+    async def waiting_requests(self) -> list[RequestRow]:
+        """Return the requests that have no answer yet, in the order they came."""
+        return await self._rows(_REQUEST, "waiting_requests")
+
+    async def request(self, uid: int, method: str, key: str) -> RequestRow | None:
+        """Return the request of this key; it may be older than the day a key counts for."""
+        return await self._row(_REQUEST, "request", uid=uid, method=method, key=key)
+
+    async def events(self, after: int, run_id: int | None, limit: int) -> list[protocol.Event]:
+        """Return the journal from the event after `after` on, of one run or of all."""
+        name = "events" if run_id is None else "events_of_run"
+
+        def read(connection: sqlite3.Connection) -> list[protocol.Event]:
+            return _told(connection, name, {"run_id": run_id, "after": after, "limit": limit})
+
+        return await self._read(read)
+
+    async def history(
+        self, run_id: int, sheets: Collection[int] | None, since: int | None, limit: int
+    ) -> tuple[list[protocol.Event], int]:
+        """Return the newest `limit` events of a run, oldest first, and how many there are in all.
+
+        `sheets` keeps those of sheets that had these numbers, `since` (UTC ms) those from then on.
+        """
+        name = "history" if sheets is None else "history_of_sheets"
+        params: dict[str, Value] = {"run_id": run_id, "since": since or 0, "limit": limit}
+        params["sheets"] = msgspec.json.encode(sorted(sheets or ())).decode()
+
+        def read(connection: sqlite3.Connection) -> tuple[list[protocol.Event], int]:
+            (total,) = connection.execute(SQL[f"{name}_total"], params).fetchone()
+            return _told(connection, name, params)[::-1], total
+
+        return await self._read(read)
+
+    async def last_event(self) -> int:
+        """Return the number of the journal's newest event, 0 where there never was one."""
+        return await self._read(lambda connection: last_number(connection, "events"))
+
+    async def _row(self, columns: Columns[T], name: str, **params: Value) -> T | None:
+        found = await self._rows(columns, name, **params)
+        return found[0] if found else None
+
+    async def _rows(self, columns: Columns[T], name: str, **params: Value) -> list[T]:
+        return await self._read(
+            lambda connection: [columns.struct(found) for found in _select(connection, name, params)]
+        )
+
+    async def _read(self, read: Callable[[sqlite3.Connection], R]) -> R:
+        return await anyio.to_thread.run_sync(self._snapshot, read, limiter=self._limiter)
+
+    def _snapshot(self, read: Callable[[sqlite3.Connection], R]) -> R:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = connect_reader(self._path)
+        try:
+            connection.execute("BEGIN")
+            try:
+                return read(connection)
+            finally:
+                connection.execute("ROLLBACK")
+        finally:
+            self._idle.append(connection)
+
+
+def last_number(connection: sqlite3.Connection, table: str) -> int:
+    """Return the highest number that a table (`runs`, `events`) ever gave a row."""
+    found = connection.execute(SQL["last_number"], {"name": table}).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _told(connection: sqlite3.Connection, name: str, params: Mapping[str, Value]) -> list[protocol.Event]:
+    return [told(found["event"], _EVENT.struct(found)) for found in _select(connection, name, params)]
+
+
+def _select(connection: sqlite3.Connection, name: str, params: Mapping[str, Value]) -> list[dict[str, Any]]:
+    cursor = connection.execute(SQL[name], params)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, values, strict=True)) for values in cursor]

@@ -1,0 +1,281 @@
+"""The one writer: a thread that commits what it is handed, those that wait together with one fsync.
+
+Each Changes is a savepoint of its own, so that one with a broken constraint fails alone; when the disk
+refuses, none of the group is on it, all are told so, and the store is degraded until a write succeeds.
+Source: design/durability.md "One writer".
+"""
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from marianned import protocol
+from marianned.errors import NoCapacity
+from marianned.rows import (
+    AttemptRow,
+    Changes,
+    EventRow,
+    HoldRow,
+    RequestRow,
+    RevisionRow,
+    Row,
+    RunRow,
+    SheetRow,
+)
+from marianned.store.opening import connect_writer
+from marianned.store.records import Records, last_number, told
+from marianned.store.sql import SQL, Columns
+
+_TRIAL_SECONDS = 1.0
+"""How often a degraded store looks whether it can write again."""
+
+_PUT: dict[type[Row], tuple[str, Columns[Any]]] = {
+    RunRow: (SQL["put_run"], Columns(RunRow)),
+    SheetRow: (SQL["put_sheet"], Columns(SheetRow)),
+    AttemptRow: (SQL["put_attempt"], Columns(AttemptRow)),
+    HoldRow: (SQL["put_hold"], Columns(HoldRow)),
+    RevisionRow: (SQL["put_revision"], Columns(RevisionRow)),
+    RequestRow: (SQL["put_request"], Columns(RequestRow)),
+}
+_DELETE: dict[type[SheetRow] | type[HoldRow], str] = {
+    SheetRow: SQL["delete_sheet"],
+    HoldRow: SQL["delete_hold"],
+}
+_PUT_EVENT = SQL["put_event"]
+_EVENT = Columns(EventRow)
+_ITS_OWN_FAULT = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.InterfaceError)
+"""The errors of SQLite that tell of what was to be written; the others tell of where."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Committed(NamedTuple):
+    """A transaction that is on disk: its last event's number (else the journal's newest), its events."""
+
+    event: int
+    events: list[protocol.Event]
+
+
+class BrokenChanges(Exception):
+    """These changes can't be stored, whatever the disk: a broken constraint. Nothing of them is."""
+
+
+class _Work(NamedTuple):
+    changes: Changes
+    future: "asyncio.Future[Committed]"
+
+
+_Result = Committed | Exception
+
+
+class Store:
+    """The database: `commit` writes, `records` reads. Made by `open_store`.
+
+    `daemon_id` is random, made with the database; `degraded` says why nothing can be written, null when
+    it can; `last_event` is the number of the newest event that has been told to the listeners.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, records: Records) -> None:
+        self.records = records
+        (self.daemon_id,) = connection.execute(SQL["meta"], {"name": "daemon_id"}).fetchone()
+        self.degraded: str | None = None
+        self.last_event = last_number(connection, "events")
+        self._connection = connection
+        self._newest_event = self.last_event
+        self._newest_run_id = last_number(connection, "runs")
+        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._commit_listeners: list[Callable[[list[protocol.Event]], None]] = []
+        self._health_listeners: list[Callable[[str | None], None]] = []
+        self._open = True
+        self._thread = threading.Thread(target=self._run, name="store-writer")
+        self._thread.start()
+
+    def on_commit(self, callback: Callable[[list[protocol.Event]], None]) -> None:
+        """Call back on the event loop with each transaction's events, in the order of the journal.
+
+        That is before whoever awaits the commit goes on, and also when it was cancelled meanwhile.
+        """
+        self._commit_listeners.append(callback)
+
+    def on_health(self, callback: Callable[[str | None], None]) -> None:
+        """Call back on the event loop with the new `degraded` whenever that changes between null and not."""
+        self._health_listeners.append(callback)
+
+    def new_run_id(self) -> int:
+        """Return a run id that no run ever had."""
+        self._newest_run_id += 1
+        return self._newest_run_id
+
+    async def commit(self, changes: Changes) -> Committed:
+        """Write the changes, all or nothing; return when they are on disk.
+
+        Commits happen in the order of the calls. Cancelling the wait does not take the changes back.
+
+        Raises:
+            NoCapacity: the disk refuses; nothing has changed.
+            BrokenChanges: they break a constraint; nothing has changed.
+        """
+        if not self._open:
+            raise RuntimeError("the store is closed")
+        future: asyncio.Future[Committed] = self._loop.create_future()
+        self._queue.put(_Work(changes, future))
+        return await future
+
+    async def close(self) -> None:
+        """Write what is queued, end the thread, close all connections."""
+        self._open = False
+        with anyio.CancelScope(shield=True):
+            self._queue.put(None)
+            await anyio.to_thread.run_sync(self._thread.join)
+            self.records.close()
+            await anyio.to_thread.run_sync(self._connection.close)
+
+    # The rest is on the writer's thread, but for `_deliver`.
+
+    def _run(self) -> None:
+        going_on = True
+        while going_on:
+            try:
+                group = [self._queue.get(timeout=_TRIAL_SECONDS if self.degraded else None)]
+            except queue.Empty:
+                self._try_room()
+                continue
+            while not self._queue.empty():
+                group.append(self._queue.get())
+            going_on = None not in group
+            works = [work for work in group if work is not None]
+            if works:
+                self._post(works, self._write_group(works))
+
+    def _write_group(self, works: list[_Work]) -> list[_Result]:
+        event_before = self._newest_event
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            results = [self._write_alone(work.changes) for work in works]
+            self._connection.execute("COMMIT")
+        except (sqlite3.Error, MemoryError) as error:
+            self._newest_event = event_before
+            self._end_transaction()
+            return [self._refusal(error) for _ in works]
+        self._set_degraded(None)
+        return results
+
+    def _write_alone(self, changes: Changes) -> _Result:
+        """Write into the group's transaction; raise only what is the group's misfortune."""
+        event_before = self._newest_event
+        self._connection.execute("SAVEPOINT one")
+        try:
+            committed = self._write(changes)
+        except Exception as error:
+            if isinstance(error, (sqlite3.Error, MemoryError)) and not isinstance(error, _ITS_OWN_FAULT):
+                raise
+            self._newest_event = event_before
+            self._connection.execute("ROLLBACK TO one")
+            self._connection.execute("RELEASE one")
+            broken = BrokenChanges(f"{type(error).__name__}: {error}")
+            broken.__cause__ = error
+            return broken
+        self._connection.execute("RELEASE one")
+        return committed
+
+    def _write(self, changes: Changes) -> Committed:
+        for row in changes.rows:  # what hangs on a run comes after it
+            if isinstance(row, RunRow):
+                self._put(row)
+        for gone in changes.deleted:
+            self._connection.execute(_DELETE[gone.kind], {"run_id": gone.run_id, "key": gone.key})
+        events = [self._put_event(event) for event in changes.events]
+        for row in changes.rows:
+            if isinstance(row, RequestRow):
+                self._connection.execute(SQL["forget_requests"], {"asked_at": row.asked_at})
+                if row.reply is not None and row.event is None:
+                    self._put(msgspec.structs.replace(row, event=self._newest_event))
+                    continue
+            if not isinstance(row, RunRow):
+                self._put(row)
+        return Committed(self._newest_event, events)
+
+    def _put(self, row: Row) -> None:
+        statement, columns = _PUT[type(row)]
+        self._connection.execute(statement, columns.values(row))
+
+    def _put_event(self, row: EventRow) -> protocol.Event:
+        number = self._connection.execute(_PUT_EVENT, _EVENT.values(row)).lastrowid
+        assert number is not None
+        self._newest_event = number
+        return told(number, row)
+
+    def _try_room(self) -> None:
+        try:
+            self._connection.execute(SQL["take_room"])
+            self._connection.execute(SQL["give_room"])
+        except (sqlite3.Error, MemoryError) as error:
+            self._end_transaction()
+            self._refusal(error)
+        else:
+            self._set_degraded(None)
+
+    def _end_transaction(self) -> None:
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("ROLLBACK")
+            except sqlite3.Error:
+                _logger.exception("the failed transaction can't be rolled back")
+
+    def _refusal(self, error: Exception) -> NoCapacity:
+        reason = f"the database can't be written: {str(error) or type(error).__name__}"
+        self._set_degraded(reason)
+        return NoCapacity(f"{reason}; nothing has changed")
+
+    def _set_degraded(self, reason: str | None) -> None:
+        changed = (reason is None) != (self.degraded is None)
+        self.degraded = reason
+        if changed:
+            self._loop.call_soon_threadsafe(self._tell, self._health_listeners, reason)
+
+    def _post(self, works: list[_Work], results: list[_Result]) -> None:
+        self._loop.call_soon_threadsafe(self._deliver, works, results)
+
+    def _deliver(self, works: list[_Work], results: list[_Result]) -> None:
+        for work, result in zip(works, results, strict=True):
+            if isinstance(result, Committed):
+                self.last_event = result.event
+                if result.events:
+                    self._tell(self._commit_listeners, result.events)
+                if not work.future.done():
+                    work.future.set_result(result)
+            elif not work.future.done():
+                work.future.set_exception(result)
+
+    def _tell(self, listeners: list[Callable[[Any], None]], what: Any) -> None:
+        for listener in listeners:
+            try:
+                listener(what)
+            except Exception:
+                _logger.exception("a listener of the store failed; the others and the caller go on")
+
+
+@asynccontextmanager
+async def open_store(path: Path) -> AsyncIterator[Store]:
+    """Open the database at `path`, made and migrated where needed; close it at the end.
+
+    Raises:
+        DatabaseRefused: it is newer than this program, damaged, or no database; it is as it was.
+    """
+    connection = await anyio.to_thread.run_sync(connect_writer, path)
+    store = Store(connection, Records(path))
+    try:
+        yield store
+    finally:
+        await store.close()
