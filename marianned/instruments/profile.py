@@ -42,13 +42,30 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     private_tmp: bool = False
 
 
+class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A sign in the output that the attempt has failed, whatever its exit code (§23.3 `failure_when`).
+
+    Looked for in the final record; with `event` in the last event of that type. `exists` asks for any
+    value but null, `is_not` for another value than this; else the value has to be `is`.
+    """
+
+    path: str
+    event: str | None = None
+    exists: bool = False
+    is_: Any = msgspec.field(default=True, name="is")
+    is_not: Any = msgspec.UNSET
+
+
 class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How its output is read (§23.3, §23.4)."""
+    """How its output is read (§23.3, §23.4).
+
+    `error_path` may name several paths, separated by blanks: what they find is joined.
+    """
 
     format: str = "text"
     result_path: str | None = None
     error_path: str | None = None
-    failure_when: list[dict[str, Any]] = []
+    failure_when: list[Failure] = []
     require_result: bool | None = None
     completion_event_type: str | None = None
     completion_event_filter: dict[str, Any] = {}
@@ -58,6 +75,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     aggregate_tokens: bool = False
     cost_path: str | None = None
     session_path: str | None = None
+    model_path: str | None = None
 
 
 class Errors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

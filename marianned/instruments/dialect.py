@@ -1,0 +1,178 @@
+"""From a profile and a sheet's settings to a process: its argv, environment and standard input.
+
+Source: score-format.md §5 (environment), §8.3 (settings), §12 (scripts), §23.2 (order).
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from marianned.instruments.profile import Command, Profile
+
+ARGUMENT_LIMIT = 100_000
+"""The most bytes of a prompt that go into an argument; the kernel takes 128 KiB."""
+TMP_NAME = "tmp"
+"""The subdirectory of an attempt that is its TMPDIR where the profile wants a private one."""
+FORMATS = {
+    "text": ("text", "text"),
+    "json": ("json", "json"),
+    "stream-json": ("stream-json", "jsonl"),
+    "jsonl": ("jsonl", "jsonl"),
+}
+"""What the setting `output_format` puts in the place of a profile's value and of its parser."""
+
+_PASSED_ON = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "LC_*", "TZ", "TMPDIR", "TMP", "TEMP"),
+    *("XDG_*", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+_PASSED_ON_IN_ANY_CASE = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class NoCommandError(ValueError):
+    """The profile is of a kind that is not run as a command."""
+
+
+class Invocation(msgspec.Struct, frozen=True, kw_only=True):
+    """A process to be started. `argv[0]` is a path or is looked up on PATH of `env`.
+
+    `files` (name → text) are to be written into the attempt's directory first, where argv refers to them;
+    `make_tmp`: its subdirectory `tmp` is to be made, and removed after the attempt. No `stdin`: /dev/null.
+    """
+
+    argv: list[str]
+    env: dict[str, str]
+    stdin: bytes | None
+    files: dict[str, str]
+    make_tmp: bool
+
+
+def invocation(
+    profile: Profile,
+    settings: Mapping[str, Any],
+    prompt: str,
+    *,
+    timeout_seconds: float,
+    cwd: str,
+    directory: str,
+    environ: Mapping[str, str],
+    extra_env: Mapping[str, str],
+    marianne: Mapping[str, str],
+    system_prompt: str | None,
+) -> Invocation:
+    """Return how a sheet's attempt is started.
+
+    Args:
+        profile: of kind cli.
+        settings: the sheet's effective ones (§8.3).
+        prompt: the whole prompt; for a `script: shell` profile the script.
+        timeout_seconds: the attempt's time limit.
+        cwd: the attempt's working directory, absolute.
+        directory: the attempt's own directory, absolute.
+        environ: the daemon's environment.
+        extra_env: the variables given at submission.
+        marianne: the MARIANNE_* variables of the attempt.
+        system_prompt: the text of `system_prompt_file`.
+
+    Raises:
+        NoCommandError: the profile is of kind http.
+    """
+    if profile.cli is None:
+        raise NoCommandError(f"'{profile.name}' is of kind {profile.kind}: no command")
+    command = profile.cli.command
+    words, stdin, files = _prompt(profile, command, prompt, directory)
+    argv = [
+        command.executable,
+        *([command.subcommand] if command.subcommand else []),
+        *_approval(command, settings),
+        *_format(command, settings),
+        *_flag(command.model_flag, model(profile, settings)),
+        *_flag(command.timeout_flag, str(max(1, math.ceil(timeout_seconds)))),
+        *_flag(command.working_dir_flag, cwd),
+        *_flag(command.system_prompt_flag, system_prompt),
+        *_flag(command.allowed_tools_flag, ",".join(settings.get("allowed_tools") or ())),
+        *words,
+        *(command.mcp_disable_args if settings.get("disable_mcp", True) else ()),
+        *(flag.replace("{directory}", directory) for flag in command.extra_flags),
+        *(settings.get("cli_extra_args") or ()),
+    ]
+    env = _inherited(command.required_env, environ)
+    env |= {name: _filled(value, environ) for name, value in command.env.items()}
+    if command.private_tmp:
+        env["TMPDIR"] = f"{directory}/{TMP_NAME}"
+    for later in (extra_env, settings.get("env") or {}, marianne):
+        env |= later
+    return Invocation(argv=argv, env=env, stdin=stdin, files=files, make_tmp=command.private_tmp)
+
+
+def model(profile: Profile, settings: Mapping[str, Any]) -> str | None:
+    """Return the model an attempt asks for; None: the tool's own choice."""
+    return settings.get("model") or settings.get("cli_model") or profile.default_model
+
+
+def _flag(flag: str | None, value: str | None) -> list[str]:
+    if not flag or not value:
+        return []
+    return [flag + value] if flag.endswith("=") else [flag, value]
+
+
+def _approval(command: Command, settings: Mapping[str, Any]) -> list[str]:
+    return (command.auto_approve_flag or "").split() if settings.get("skip_permissions", True) else []
+
+
+def _format(command: Command, settings: Mapping[str, Any]) -> list[str]:
+    flag, value, wanted = (
+        command.output_format_flag,
+        command.output_format_value,
+        settings.get("output_format"),
+    )
+    if not flag:
+        return []
+    if value is None:
+        return [] if wanted == "text" else [flag]
+    return _flag(flag, FORMATS[wanted][0] if wanted in FORMATS else value)
+
+
+def _prompt(
+    profile: Profile, command: Command, prompt: str, directory: str
+) -> tuple[list[str], bytes | None, dict[str, str]]:
+    """Return the words in the prompt's place, what goes to stdin, and the files."""
+    data = prompt.encode(errors="surrogateescape")
+    too_long = len(data) > ARGUMENT_LIMIT or b"\0" in data
+    if command.prompt_via_stdin:
+        return _sentinel(command), data, {}
+    if not too_long:
+        return _flag(command.prompt_flag, prompt) if command.prompt_flag else [prompt], None, {}
+    if profile.script == "shell":
+        return [f"{directory}/script.sh"], None, {"script.sh": prompt}
+    if command.prompt_file_flag:
+        return _flag(command.prompt_file_flag, f"{directory}/prompt.txt"), None, {"prompt.txt": prompt}
+    return _sentinel(command), data, {}
+
+
+def _sentinel(command: Command) -> list[str]:
+    if command.stdin_sentinel is None:
+        return []
+    return _flag(command.prompt_flag, command.stdin_sentinel) or [command.stdin_sentinel]
+
+
+def _inherited(required: list[str] | None, environ: Mapping[str, str]) -> dict[str, str]:
+    if required is None:
+        return dict(environ)
+    patterns = (*_PASSED_ON, *required)
+    return {name: value for name, value in environ.items() if _passes(name, patterns)}
+
+
+def _passes(name: str, patterns: tuple[str, ...]) -> bool:
+    return name.upper() in _PASSED_ON_IN_ANY_CASE or any(_is(name, pattern) for pattern in patterns)
+
+
+def _is(name: str, pattern: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def _filled(value: str, environ: Mapping[str, str]) -> str:
+    return _VARIABLE.sub(lambda found: environ.get(found[1], ""), value)

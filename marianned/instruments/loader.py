@@ -1,0 +1,242 @@
+"""Profiles from YAML: those shipped here, and anybody's own, with each problem at its place (S405)."""
+
+import difflib
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+import msgspec
+import yaml
+
+from marianned.errors import Problem
+from marianned.instruments import pick
+from marianned.instruments.profile import Cli, Profile
+from marianned.words import read_duration
+
+ALIASES = {"claude_cli": "claude-code"}
+"""Other names of built-in profiles."""
+
+_DIRECTORY = Path(__file__).parent / "profiles"
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DEPTH_LIMIT = 32
+_WORDS = {
+    "kind": ("cli", "http"),
+    "script": (None, "shell"),
+    "cli.output.format": ("text", "json", "jsonl"),
+    "cli.output.result_join": ("last", "concat"),
+    "http.schema_family": ("openai", "anthropic", "gemini"),
+}
+_PATHS = ("result_path", "error_path", "input_tokens_path", "output_tokens_path", "cost_path", "session_path")
+_PATTERNS = (
+    "auth_error_patterns",
+    "rate_limit_patterns",
+    "capacity_patterns",
+    "timeout_patterns",
+    "crash_patterns",
+    "stale_patterns",
+)
+
+
+@cache
+def builtin_profiles() -> dict[str, Profile]:
+    """Return the profiles shipped with the product by name, aliases too; read once a process."""
+    found: dict[str, Profile] = {}
+    for file in sorted(_DIRECTORY.glob("*.yaml")):
+        profile, problems = load_profile(file.read_text("utf-8"), str(file))
+        if profile is None or problems:
+            raise ValueError(f"the built-in profile '{file}' is wrong: {problems}")
+        found[profile.name] = profile
+    return found | {alias: found[name] for alias, name in ALIASES.items()}
+
+
+def load_profile(text: str, file: str) -> tuple[Profile | None, list[Problem]]:
+    """Read one profile; `file` is what problems call it.
+
+    Returns:
+        The profile, or None when it has errors (S405), and the problems; warnings come with a profile.
+    """
+    reading = _Reading(file)
+    try:
+        node = yaml.compose(text, Loader=_LOADER)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        what = getattr(error, "problem", None) or "not readable"
+        reading.add("", f"this is not YAML: {what}", mark=mark)
+        return None, reading.problems
+    except RecursionError:
+        reading.add("", "this is nested too deeply")
+        return None, reading.problems
+    if not isinstance(node, yaml.MappingNode):
+        reading.add("", "a profile is a mapping")
+        return None, reading.problems
+    value = reading.value(node, Profile, "")
+    profile = reading.converted(value) if not reading.problems else None
+    if profile is None:
+        return None, sorted(reading.problems, key=_place)
+    for path, message in _faults(profile):
+        reading.add(path, message)
+    if reading.problems:
+        return None, sorted(reading.problems, key=_place)
+    if profile.code_mode is not None:
+        reading.add("code_mode", "'code_mode' is accepted and has no effect", code="S501", severity="warning")
+    return profile, reading.problems
+
+
+def _place(problem: Problem) -> tuple[int, int, str]:
+    return (problem.line or 0, problem.column or 0, problem.message)
+
+
+class _Reading:
+    """One file being read: its problems, and where each of its values stands."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+        self._marks: dict[str, Any] = {}
+
+    def add(
+        self,
+        path: str,
+        message: str,
+        *,
+        mark: Any = None,
+        hint: str | None = None,
+        code: str = "S405",
+        severity: str = "error",
+    ) -> None:
+        """Note a problem at `mark`, else at `path` or the nearest place above it."""
+        above = path
+        while mark is None and above and above not in self._marks:
+            above = re.sub(r"(\.[^.\[]*|\[[^\[]*\]|^[^.\[]+)$", "", above)
+        place = mark or self._marks.get(above)
+        self.problems.append(
+            Problem(
+                code=code,
+                severity=severity,
+                message=message,
+                file=self.file,
+                line=place.line + 1 if place else None,
+                column=place.column + 1 if place else None,
+                path=path or None,
+                hint=hint,
+            )
+        )
+
+    def value(self, node: yaml.Node, wanted: Any, path: str, depth: int = 0) -> Any:
+        """Return what a node says, as the wanted type takes it: a text is as written in the file."""
+        self._marks.setdefault(path, node.start_mark)
+        if depth > _DEPTH_LIMIT:
+            self.add(path, "this is nested too deeply", mark=node.start_mark)
+            return None
+        kinds = _kinds(wanted)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, kinds, path, depth)
+        if isinstance(node, yaml.SequenceNode):
+            inner = next((get_args(kind)[0] for kind in kinds if get_origin(kind) is list), Any)
+            return [
+                self.value(item, inner, f"{path}[{number}]", depth + 1)
+                for number, item in enumerate(node.value)
+            ]
+        if str in kinds and node.tag != "tag:yaml.org,2002:null":
+            return node.value
+        return self._scalar(node, path)
+
+    def _mapping(
+        self, node: yaml.MappingNode, kinds: tuple[Any, ...], path: str, depth: int
+    ) -> dict[str, Any]:
+        struct = next((kind for kind in kinds if hasattr(kind, "__struct_fields__")), None)
+        fields = {f.encode_name: f.type for f in msgspec.structs.fields(struct)} if struct else {}
+        inner = next((get_args(kind)[1] for kind in kinds if get_origin(kind) is dict), Any)
+        found: dict[str, Any] = {}
+        yaml.SafeLoader("").flatten_mapping(node)
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            where = f"{path}.{key}" if path else key
+            if key in found:
+                self.add(where, f"'{key}' is given twice", mark=key_node.start_mark)
+            elif struct and key not in fields:
+                near = difflib.get_close_matches(key, fields, 1)
+                hint = f"did you mean '{near[0]}'?" if near else None
+                self.add(where, f"unknown key '{key}'", mark=key_node.start_mark, hint=hint)
+            else:
+                self._marks[where] = key_node.start_mark
+                found[key] = self.value(value_node, fields.get(key, inner), where, depth + 1)
+        return found
+
+    def _scalar(self, node: yaml.Node, path: str) -> Any:
+        try:
+            value = yaml.SafeLoader("").construct_object(node)
+            return (
+                read_duration(value)
+                if path == "default_timeout_seconds" and isinstance(value, str)
+                else value
+            )
+        except (yaml.YAMLError, ValueError) as error:
+            self.add(path, str(error), mark=node.start_mark)
+            return None
+
+    def converted(self, value: Any) -> Profile | None:
+        """Return the profile, or note what has the wrong type or is missing."""
+        try:
+            return msgspec.convert(value, Profile, strict=False)
+        except msgspec.ValidationError as error:
+            message, _, place = str(error).partition(" - at `$")
+            path = place.rstrip("`").lstrip(".")
+            missing = re.fullmatch(r"Object missing required field `(.*)`", message)
+            said = f"'{missing[1]}' is missing" if missing else f"{message[0].lower()}{message[1:]}"
+            self.add(path, said)
+            return None
+
+
+def _kinds(wanted: Any) -> tuple[Any, ...]:
+    kinds = get_args(wanted) if get_origin(wanted) in (UnionType, Union) else (wanted,)
+    return tuple(kind for kind in kinds if kind is not NoneType)
+
+
+def _faults(profile: Profile) -> Iterator[tuple[str, str]]:
+    """Yield (path, message) of what the types don't say."""
+    for path, words in _WORDS.items():
+        value = _field(profile, path)
+        if value is not None and value not in words:
+            allowed = ", ".join(f"'{word}'" for word in words if word)
+            yield path, f"'{value}' is not one of {allowed}"
+    if profile.kind in _WORDS["kind"] and getattr(profile, profile.kind) is None:
+        yield "kind", f"a profile of kind '{profile.kind}' needs '{profile.kind}:'"
+    if not profile.name.strip():
+        yield "name", "'name' is empty"
+    if not 0 < profile.default_timeout_seconds < float("inf"):
+        yield "default_timeout_seconds", "a time limit is more than 0 seconds"
+    for number, model in enumerate(profile.models):
+        if min(model.cost_per_1k_input, model.cost_per_1k_output) < 0 or model.max_concurrent < 1:
+            yield f"models[{number}]", "a price is never below 0, and 'max_concurrent' is 1 or more"
+    if profile.cli is not None:
+        yield from _cli_faults(profile.cli)
+
+
+def _field(value: Any, path: str) -> Any:
+    for name in path.split("."):
+        value = getattr(value, name, None)
+    return value
+
+
+def _cli_faults(cli: Cli) -> Iterator[tuple[str, str]]:
+    if not cli.command.executable.strip():
+        yield "cli.command.executable", "'executable' is empty"
+    written = [(name, getattr(cli.output, name) or "") for name in (*_PATHS, "model_path")]
+    written += [(f"failure_when[{n}].path", rule.path) for n, rule in enumerate(cli.output.failure_when)]
+    written += [("completion_event_filter", path) for path in cli.output.completion_event_filter]
+    for name, paths in written:
+        for path in paths.split():
+            try:
+                pick.parse(path)
+            except ValueError as error:
+                yield f"cli.output.{name}", str(error)
+    for name in _PATTERNS:
+        for number, pattern in enumerate(getattr(cli.errors, name)):
+            try:
+                re.compile(pattern, re.IGNORECASE)
+            except (re.error, RecursionError, OverflowError) as error:
+                yield f"cli.errors.{name}[{number}]", f"'{pattern}' is no regular expression: {error}"

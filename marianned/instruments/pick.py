@@ -1,0 +1,62 @@
+"""The path language of profiles: which values of a tool's output are meant (score-format.md §23.3).
+
+Keys joined by dots, `key[0]` and `key[-1]` for the items of a list, `*` for every value of a mapping or
+list: `stats.models.*.tokens.prompt`, `messages[-1].content.*.text`.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+_PART = re.compile(r"(?P<key>[^.\[\]\s]*)(?P<indexes>(?:\[-?\d+\])*)")
+_INDEX = re.compile(r"-?\d+")
+_EVERY = "*"
+
+
+@lru_cache(maxsize=1024)
+def parse(path: str) -> tuple[str | int, ...]:
+    """Cut a path into its steps: keys, indexes, and `*`.
+
+    Raises:
+        ValueError: the path is none.
+    """
+    steps: list[str | int] = []
+    for number, part in enumerate(path.split(".")):
+        match = _PART.fullmatch(part)
+        if match is None or not (match["key"] or (match["indexes"] and number == 0)):
+            raise ValueError(f"'{path}' is no path; write keys joined by dots, 'key[0]', '*'")
+        if match["key"]:
+            steps.append(match["key"])
+        steps.extend(int(index) for index in _INDEX.findall(match["indexes"]))
+    return tuple(steps)
+
+
+def matches(value: Any, path: str) -> list[Any]:
+    """Return all values that `path` leads to, in the order of the output; none is an empty list."""
+    found = [value]
+    for step in parse(path):
+        found = [inner for outer in found for inner in _inside(outer, step)]
+    return found
+
+
+def _inside(value: Any, step: str | int) -> Iterator[Any]:
+    if step == _EVERY:
+        if isinstance(value, dict):
+            yield from value.values()
+        elif isinstance(value, list):
+            yield from value
+    elif isinstance(step, int):
+        if isinstance(value, list) and -len(value) <= step < len(value):
+            yield value[step]
+    elif isinstance(value, dict) and step in value:
+        yield value[step]
+
+
+def numbers(value: Any, path: str) -> list[float]:
+    """Return the matches that are numbers; true and false are none."""
+    return [
+        item
+        for item in matches(value, path)
+        if isinstance(item, int | float) and item is not True and item is not False
+    ]
