@@ -16,8 +16,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """One run of a job: the facts its status follows from, and what belongs to the run for good.
 
     `ended` is null, completed, failed or cancelled; `begun`: a slot was granted since it was accepted or
-    let go on; `staged_revision` waits to be applied, with `staged_resume` the job goes on under it and
-    `staged_hold` is the hold that its modify brought; `not_before` is the pacing limit of the next start.
+    let go on; `staged_revision` waits to be applied, `staged_hold` is the hold that its modify brought;
+    `not_before` is the pacing limit of the next start.
     `next_uid` and `next_hold` number sheets and holds of this run, never again the same.
     """
 
@@ -42,7 +42,6 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     last_revision: int
     staged_revision: int | None = None
-    staged_resume: bool = False
     staged_hold: int | None = None
     not_before: Instant | None = None
     next_uid: int = 1

@@ -1,0 +1,189 @@
+"""What a job's status is, what a request does in each status, what settles: as data.
+
+These two functions and this table alone decide; the docs' copy of the table is generated from it.
+Nothing here knows what a sheet is. Source: design/control.md §3.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from marianned.protocol import JobStatus
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """The six facts that a job's status follows from."""
+
+    ended: JobStatus | None = None
+    cancelling: bool = False
+    held: bool = False
+    staged: bool = False
+    in_flight: bool = False
+    begun: bool = False
+
+
+def status(facts: Facts) -> JobStatus:
+    """Return the status: the first line that applies."""
+    if facts.ended is not None:
+        return facts.ended
+    if facts.cancelling and facts.in_flight:
+        return JobStatus.CANCELLING
+    if (facts.held or facts.staged) and facts.in_flight:
+        return JobStatus.PAUSING
+    if facts.held:
+        return JobStatus.PAUSED
+    if not facts.in_flight and not facts.begun:
+        return JobStatus.QUEUED
+    return JobStatus.RUNNING
+
+
+def may_start(facts: Facts) -> bool:
+    """Tell whether the job may start something, given a slot."""
+    return not (facts.ended or facts.cancelling or facts.held or facts.staged)
+
+
+class Step(StrEnum):
+    """What settling does next; after it, settling looks again."""
+
+    CANCEL = "cancel"
+    APPLY = "apply"
+    COMPLETE = "complete"
+    FAIL = "fail"
+    HOLD_FAILURE = "hold failure"
+
+
+class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+    """What settling must know beside the facts.
+
+    `could_start`: some sheet could still start, now or after its wait, even without holds; `failed`:
+    something of the run has failed; `pause_on_failure`: it is to pause then instead of ending.
+    """
+
+    could_start: bool
+    failed: bool
+    pause_on_failure: bool = False
+
+
+def settle(facts: Facts, outlook: Outlook) -> Step | None:
+    """Return the step that is due when nothing is in flight; None: the job rests or goes on as it is.
+
+    It is asked in the transaction of every event after which nothing is in flight, until it says None.
+    """
+    if facts.in_flight or facts.ended is not None:
+        return None
+    if facts.cancelling:
+        return Step.CANCEL
+    if facts.staged:
+        return Step.APPLY
+    if outlook.could_start:
+        return None
+    return _end(facts, outlook)
+
+
+def _end(facts: Facts, outlook: Outlook) -> Step | None:
+    if not outlook.failed:
+        return Step.COMPLETE
+    if not outlook.pause_on_failure:
+        return Step.FAIL
+    return None if facts.held else Step.HOLD_FAILURE
+
+
+class Action(StrEnum):
+    """A request, as the table knows it."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    MODIFY = "modify"
+    MODIFY_RESUME = "modify -r"
+    DISCARD = "modify --discard"
+    CANCEL = "cancel"
+
+
+class Effect(StrEnum):
+    """What an accepted request does, in this order.
+
+    REVISE brings the revision in: at once when nothing is in flight (the table's `apply`), else it is
+    staged. RESET makes failed, cancelled and interrupted sheets pending with fresh tries.
+    """
+
+    UNDO = "undo"
+    RESET = "reset"
+    REVISE = "revise"
+    HOLD = "hold"
+    RELEASE = "release"
+    CANCEL = "cancel"
+    JOIN = "join"
+
+
+class Guard(StrEnum):
+    """A condition on an accepted request; where it does not hold, the request is refused."""
+
+    HOLDS_END = "every hold ends by itself"
+    STAGED = "a revision is staged"
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """The request is accepted: its effects, and the guard it may stand under."""
+
+    effects: tuple[Effect, ...]
+    guard: Guard | None = None
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """The request is refused with this code; nothing changes at all."""
+
+    code: str = "E502"
+
+
+Cell = Rule | Refusal
+
+_NO = Refusal()
+_PAUSE = Rule((Effect.HOLD,))
+_CANCEL = Rule((Effect.CANCEL,))
+_RESTART = Rule((Effect.RESET, Effect.RELEASE))
+_REVISE_HELD = Rule((Effect.REVISE, Effect.HOLD))
+_REVISE_ON = Rule((Effect.REVISE, Effect.RELEASE))
+
+# In the order of JobStatus: queued running pausing paused cancelling completed failed cancelled.
+_ROWS: dict[Action, tuple[Cell, ...]] = {
+    Action.PAUSE: (_PAUSE, _PAUSE, _PAUSE, Rule((Effect.HOLD,), Guard.HOLDS_END), _NO, _NO, _NO, _NO),
+    Action.RESUME: (
+        _NO,
+        _NO,
+        Rule((Effect.RELEASE,)),
+        Rule((Effect.RELEASE,)),
+        _NO,
+        _NO,
+        _RESTART,
+        _RESTART,
+    ),
+    Action.MODIFY: (
+        _REVISE_HELD,
+        _REVISE_HELD,
+        _REVISE_HELD,
+        _REVISE_HELD,
+        _NO,
+        _NO,
+        Rule((Effect.REVISE,)),
+        _NO,
+    ),
+    Action.MODIFY_RESUME: (
+        Rule((Effect.REVISE,)),
+        Rule((Effect.REVISE,)),
+        _REVISE_ON,
+        _REVISE_ON,
+        _NO,
+        _NO,
+        Rule((Effect.RESET, Effect.REVISE)),
+        _NO,
+    ),
+    Action.DISCARD: (_NO, _NO, Rule((Effect.UNDO,), Guard.STAGED), _NO, _NO, _NO, _NO, _NO),
+    Action.CANCEL: (_CANCEL, _CANCEL, _CANCEL, _CANCEL, Rule((Effect.JOIN,)), _NO, _NO, _NO),
+}
+
+TABLE: dict[tuple[Action, JobStatus], Cell] = {
+    (action, job_status): cell
+    for action, cells in _ROWS.items()
+    for job_status, cell in zip(JobStatus, cells, strict=True)
+}
+"""Request by status, total."""

@@ -1,0 +1,1 @@
+"""One job's sheets: decide looks and changes nothing, apply is the only thing that changes."""

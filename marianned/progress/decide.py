@@ -1,0 +1,199 @@
+"""decide: from a trigger to everything it leads to, settling and starting included.
+
+The order inside one decision: the trigger itself, waits that are over, settling, starting, the run's own
+row, and last the waiting requests that the whole of it answers. Source: design/control.md §2-§3,
+spec/score-format.md §15-§17.
+"""
+
+from marianned import lifecycle
+from marianned.clock import Instant
+from marianned.errors import MarianneError
+from marianned.lifecycle import Step
+from marianned.progress.answers import answer_waiting
+from marianned.progress.draft import Decision, Draft
+from marianned.progress.outcomes import attempt_ended
+from marianned.progress.requests import asked
+from marianned.progress.revisions import apply_staged
+from marianned.progress.state import JobState
+from marianned.progress.triggers import Asked, Ending, PauseFile, SlotFree, TimeReached, Trigger
+from marianned.protocol import Caller, HoldCause, JobStatus, Reply
+from marianned.rows import AttemptRow
+
+FILE_OWNER = "file"
+
+
+def decide(state: JobState, trigger: Trigger, now: Instant, slots: int = 0) -> Decision:
+    """Return what the trigger leads to; the state is left as it was.
+
+    Args:
+        state: the run, its last decision applied.
+        trigger: what has happened.
+        now: the moment.
+        slots: how many attempts may be started at most.
+
+    Raises:
+        MarianneError: the trigger is a request and is refused; nothing follows from it.
+    """
+    draft = Draft(state, now, slots)
+    with state.trial():
+        answers: dict[str, Reply | MarianneError] = {}
+        match trigger:
+            case Asked():
+                asked(draft, trigger, answers)
+            case Ending():
+                attempt_ended(draft, trigger)
+            case PauseFile():
+                _pause_file(draft, trigger)
+            case SlotFree() | TimeReached():
+                pass
+        if not (isinstance(trigger, Asked) and trigger.plan):
+            _end_waits(draft)
+            _settle(draft)
+            _start(draft)
+            draft.finish()
+            answer_waiting(draft, answers)
+        return Decision(
+            operations=draft.operations,
+            changes=draft.changes(),
+            starts=draft.starts,
+            interrupts=draft.interrupts,
+            wake=_wake(draft),
+            answers=answers,
+        )
+
+
+def _pause_file(draft: Draft, found: PauseFile) -> None:
+    if draft.facts.ended or draft.facts.cancelling or _held_by_file(draft):
+        return
+    owner = Caller(uid=-1, name=FILE_OWNER)
+    draft.hold(HoldCause.USER, owner, found.reason)
+    draft.note_request("hold.added", "pause file found", owner, found.reason, HoldCause.USER)
+
+
+def _held_by_file(draft: Draft) -> bool:
+    return any(hold.owner and hold.owner.name == FILE_OWNER for hold in draft.state.holds.values())
+
+
+def _end_waits(draft: Draft) -> None:
+    """Let sheets whose wait is over stand for a slot again; a paused job's waits stand still."""
+    if not lifecycle.may_start(draft.facts):
+        return
+    for row in draft.state.waits():
+        if row.until is None or draft.now.reached(row.until):
+            draft.sheet(row, status="pending", waiting_for=None, until=None)
+
+
+def _settle(draft: Draft) -> None:
+    """Do what is due when nothing is in flight, until nothing is (control.md §3)."""
+    while step := lifecycle.settle(draft.facts, draft.state.outlook):
+        match step:
+            case Step.CANCEL:
+                _end(draft, JobStatus.CANCELLED)
+            case Step.APPLY:
+                apply_staged(draft)
+            case Step.COMPLETE:
+                _end(draft, JobStatus.COMPLETED)
+            case Step.FAIL:
+                _end(draft, JobStatus.FAILED)
+            case Step.HOLD_FAILURE:
+                draft.hold(HoldCause.FAILURE, None, None)
+                draft.note("hold.added", "a sheet failed; the score says to pause", cause=HoldCause.FAILURE)
+
+
+def _end(draft: Draft, ended: JobStatus) -> None:
+    unfinished = {"pending", "waiting"}
+    for row in list(draft.state.sheets.values()):
+        if row.status in unfinished and ended is JobStatus.CANCELLED:
+            draft.sheet(row, status="cancelled", waiting_for=None, until=None, ended_at=draft.now.at)
+        elif row.status == "waiting":
+            draft.sheet(row, status="pending", waiting_for=None, until=None)
+    draft.drop_staged()
+    draft.let_go(list(draft.state.holds))
+    draft.run(ended=ended, ended_at=draft.now.at, cancelling=False, not_before=None)
+
+
+def _start(draft: Draft) -> None:
+    """Start ready sheets in ascending number, as far as slots, the job's own limit and pacing let it."""
+    state = draft.state
+    parallel = state.score.parallel
+    while (
+        lifecycle.may_start(draft.facts)
+        and len(draft.starts) < draft.slots
+        and len(state.attempts) < parallel.max_concurrent
+        and not _paced(draft)
+    ):
+        row = state.next_ready()
+        if row is None:
+            return
+        definition = state.definition(row.sheet)
+        profile = state.score.profiles[definition.instrument]
+        attempt = AttemptRow(
+            run_id=row.run_id,
+            uid=row.uid,
+            attempt=row.attempts + 1,
+            sheet=row.sheet,
+            stage=definition.stage,
+            instance=definition.instance,
+            kind=row.next_kind,
+            revision=state.run.revision,
+            instrument=definition.instrument,
+            model=definition.settings.get("model")
+            or definition.settings.get("cli_model")
+            or profile.default_model,
+            started_at=draft.now.at,
+            time_limit_at=draft.now.at + round(definition.timeout_seconds * 1000),
+        )
+        draft.put(attempt)
+        draft.starts.append(attempt)
+        draft.sheet(
+            row,
+            status="running",
+            attempts=attempt.attempt,
+            revision=attempt.revision,
+            started_at=row.started_at or draft.now.at,
+            ended_at=None,
+        )
+        stagger = parallel.stagger_seconds
+        draft.run(
+            begun=True,
+            started_at=state.run.started_at or draft.now.at,
+            not_before=draft.now.plus(round(stagger * 1000)) if stagger else None,
+        )
+        draft.note_sheet(
+            "attempt.started",
+            row.sheet,
+            f"attempt {attempt.attempt} starts ({attempt.kind}, {attempt.instrument})",
+            attempt=attempt.attempt,
+        )
+
+
+def _paced(draft: Draft) -> bool:
+    not_before = draft.state.run.not_before
+    return not_before is not None and not draft.now.reached(not_before)
+
+
+def _wake(draft: Draft) -> Instant | None:
+    """Return when time itself is the next trigger."""
+    state = draft.state
+    if not lifecycle.may_start(state.facts):
+        return None
+    moments = [state.next_wait()]
+    if _paced(draft) and state.next_ready() is not None:
+        moments.append(state.run.not_before)
+    due = [moment for moment in moments if moment is not None]
+    return min(due, key=draft.now.until, default=None)
+
+
+def could_use_slot(state: JobState, now: Instant) -> bool:
+    """Tell whether a slot would start an attempt now."""
+    return (
+        lifecycle.may_start(state.facts)
+        and len(state.attempts) < state.score.parallel.max_concurrent
+        and (state.run.not_before is None or now.reached(state.run.not_before))
+        and state.next_ready() is not None
+    )
+
+
+def restart(state: JobState) -> list[AttemptRow]:
+    """Return the attempts that must be sent TERM after the daemon's start: a cancel is in force."""
+    return list(state.attempts.values()) if state.run.cancelling else []

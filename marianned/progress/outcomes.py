@@ -1,0 +1,194 @@
+"""What the end of an attempt means for its sheet: done, tried again, run again, failed.
+
+Source: spec/score-format.md §15.2 and §15.3.
+"""
+
+from typing import Any
+
+import msgspec
+
+from marianned.clock import Instant
+from marianned.progress.draft import Draft
+from marianned.progress.triggers import Ending
+from marianned.protocol import AttemptKind, HoldCause, Outcome
+from marianned.rows import SheetRow
+from marianned.score.expanded import Retry
+
+LOST_MOST = 3
+"""Lost attempts in a row after which the sheet fails."""
+RATE_LIMIT_WAIT_SECONDS = 3600.0
+"""The format's default wait (score-format.md §16.3)."""
+_AT_ONCE = frozenset({"config", "unavailable"})
+"""Categories that no retry can mend."""
+_JITTER = 0.25
+
+
+def attempt_ended(draft: Draft, ending: Ending) -> None:
+    """Close the attempt and bring its sheet on; a record of a closed attempt is noted and ignored."""
+    state = draft.state
+    row = state.sheet_of(ending.uid)
+    attempt = state.attempts.get(ending.uid)
+    if row is None or attempt is None or attempt.attempt != ending.attempt:
+        draft.note("attempt.ignored", f"a record of attempt {ending.attempt} came late; it is closed already")
+        return
+    recorded = {
+        name: getattr(ending, name)
+        for name in msgspec.structs.asdict(ending)
+        if name in _ATTEMPT_FIELDS and getattr(ending, name) is not None
+    }
+    draft.put(
+        msgspec.structs.replace(
+            attempt,
+            ended_at=draft.now.at,
+            outcome=ending.outcome,
+            error_category=ending.category,
+            error_message=ending.message,
+            **recorded,
+        )
+    )
+    draft.note_sheet(
+        "attempt.ended",
+        row.sheet,
+        ending.message or str(ending.outcome),
+        attempt=ending.attempt,
+        cause=ending.category,
+        revision=attempt.revision,
+    )
+    if ending.cost_usd is not None:
+        row = msgspec.structs.replace(row, cost_usd=(row.cost_usd or 0.0) + ending.cost_usd)
+    _bring_on(draft, row, ending)
+    pause = state.score.parallel.pause_between_sheets_seconds
+    if pause and not state.attempts:
+        draft.run(not_before=draft.now.plus(round(pause * 1000)))
+
+
+_ATTEMPT_FIELDS = frozenset(
+    {
+        "exit_code",
+        "signal",
+        "pid",
+        "model",
+        "session_id",
+        "input_tokens",
+        "output_tokens",
+        "cost_usd",
+        "stdout_bytes",
+        "stderr_bytes",
+        "validations",
+        "result",
+    }
+)
+
+
+def _bring_on(draft: Draft, row: SheetRow, ending: Ending) -> None:
+    match ending.outcome:
+        case Outcome.SUCCEEDED:
+            draft.sheet(
+                row,
+                status="completed",
+                validation_passed=True if ending.validations else None,
+                error_category=None,
+                error_message=None,
+                ended_at=draft.now.at,
+                lost=0,
+            )
+            draft.note_sheet("sheet.completed", row.sheet, "completed")
+        case Outcome.INTERRUPTED:
+            draft.sheet(row, status="pending")
+        case Outcome.LOST:
+            _lost(draft, row)
+        case Outcome.RATE_LIMITED:
+            _wait(draft, row, "rate_limit", RATE_LIMIT_WAIT_SECONDS, ending, row.next_kind)
+        case Outcome.FAILED | Outcome.TIMED_OUT:
+            _failed(draft, row, ending)
+
+
+def _lost(draft: Draft, row: SheetRow) -> None:
+    if row.lost + 1 < LOST_MOST:
+        draft.sheet(row, status="pending", lost=row.lost + 1)
+        return
+    message = f"lost {LOST_MOST} times in a row"
+    _give_up(draft, row, "lost", message, lost=row.lost + 1)
+
+
+def _failed(draft: Draft, row: SheetRow, ending: Ending) -> None:
+    retry = draft.state.score.retry
+    evidence = ending.evidence or ending.message
+    failed: dict[str, Any] = {
+        "lost": 0,
+        "error_category": ending.category,
+        "error_message": evidence,
+        "validation_passed": False if ending.category == "validation" else row.validation_passed,
+    }
+    row = msgspec.structs.replace(row, **failed)
+    if ending.category == "auth":
+        _hold_for_credentials(draft, row, ending)
+    elif ending.category in _AT_ONCE:
+        _give_up(draft, row, ending.category, evidence)
+    elif ending.category == "validation" and _may_complete(draft, row, ending):
+        _wait(
+            draft,
+            row,
+            "retry",
+            retry.completion_delay_seconds,
+            ending,
+            AttemptKind.COMPLETION,
+            completions=row.completions + 1,
+        )
+    elif row.tries < retry.max_retries:
+        delay = retry_delay(retry, row.tries + 1, ending.chance)
+        _wait(draft, row, "retry", delay, ending, AttemptKind.RETRY, tries=row.tries + 1, completions=0)
+    else:
+        _give_up(draft, row, ending.category, evidence, tries=row.tries + 1)
+
+
+def _may_complete(draft: Draft, row: SheetRow, ending: Ending) -> bool:
+    definition = draft.state.definition(row.sheet)
+    retry = draft.state.score.retry
+    if draft.state.score.profiles[definition.instrument].raw_prompt or not ending.validations:
+        return False
+    passed = sum(report.result == "passed" for report in ending.validations)
+    rate = 100.0 * passed / len(ending.validations)
+    return rate > retry.completion_threshold_percent and row.completions < retry.max_completion_attempts
+
+
+def retry_delay(retry: Retry, number: int, chance: float) -> float:
+    """Return the seconds before retry `number` (from 1); `chance` from 0 to 1 is the jitter's."""
+    delay = min(retry.max_delay_seconds, retry.base_delay_seconds * retry.exponential_base ** (number - 1))
+    if retry.jitter:
+        delay *= 1 - _JITTER + 2 * _JITTER * chance
+    return min(retry.max_delay_seconds, delay)
+
+
+def _wait(
+    draft: Draft, row: SheetRow, waiting_for: str, seconds: float, ending: Ending, kind: str, **changed: Any
+) -> None:
+    until: Instant = draft.now.plus(round(seconds * 1000))
+    draft.sheet(row, status="waiting", waiting_for=waiting_for, until=until, next_kind=kind, **changed)
+    draft.note_sheet(
+        "sheet.waiting",
+        row.sheet,
+        f"waits {seconds:g}s ({waiting_for}), then attempt {row.attempts + 1}",
+        cause=ending.category,
+    )
+
+
+def _give_up(draft: Draft, row: SheetRow, category: str | None, message: str | None, **changed: Any) -> None:
+    draft.sheet(
+        row,
+        status="failed",
+        error_category=category,
+        error_message=message,
+        ended_at=draft.now.at,
+        **changed,
+    )
+    draft.note_sheet("sheet.failed", row.sheet, message or "failed", cause=category)
+
+
+def _hold_for_credentials(draft: Draft, row: SheetRow, ending: Ending) -> None:
+    """Pause the job once instead of failing sheet after sheet (control.md §8); no try is used."""
+    draft.sheet(row, status="pending")
+    if any(hold.cause == HoldCause.AUTH for hold in draft.state.holds.values()):
+        return
+    draft.hold(HoldCause.AUTH, None, ending.message)
+    draft.note_sheet("hold.added", row.sheet, ending.message or "credentials refused", cause=HoldCause.AUTH)

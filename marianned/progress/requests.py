@@ -1,0 +1,176 @@
+"""What a request does: its cell of the table, effect by effect.
+
+A refused request changes nothing at all. Every accepted one leaves a line in the journal and, when it
+waits or carries a key, a row that later commits answer. Source: design/control.md §3-§6.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from marianned import lifecycle
+from marianned.errors import MarianneError, WrongStatus
+from marianned.lifecycle import Action, Effect, Guard, Refusal
+from marianned.progress import texts
+from marianned.progress.answers import planned_reply, remember
+from marianned.progress.draft import Draft
+from marianned.progress.revisions import FRESH, apply_staged, encode_plan, planned, stage_revision
+from marianned.progress.state import Version
+from marianned.progress.triggers import Asked
+from marianned.protocol import HoldCause, JobStatus, Reply
+from marianned.rows import SheetRow
+
+_LINES = {
+    Action.PAUSE: ("hold.added", "pause asked"),
+    Action.RESUME: ("hold.released", "resume asked"),
+    Action.MODIFY: ("revision.staged", "modify asked"),
+    Action.MODIFY_RESUME: ("revision.staged", "modify and resume asked"),
+    Action.DISCARD: ("revision.dropped", "staged revision taken back"),
+    Action.CANCEL: ("cancel.asked", "cancel asked"),
+}
+"""Of each request: the type of its line where the status stays as it was, and its text."""
+
+
+def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -> None:
+    """Carry a request out, or only show its plan.
+
+    Raises:
+        MarianneError: it is refused; nothing follows from it.
+    """
+    status = draft.status
+    cell = lifecycle.TABLE[ask.action, status]
+    if isinstance(cell, Refusal):
+        raise texts.refused(draft.state, ask.action, status, ask.file)
+    if cell.guard is not None and not _GUARDS[cell.guard](draft):
+        raise texts.refused(draft.state, ask.action, status, ask.file)
+    _check_expected(draft, ask)
+    if ask.plan:
+        answers[ask.request.request] = planned_reply(draft, ask)
+        return
+    kind, text = _LINES[ask.action]
+    version = _new_version(draft, ask)
+    if version is not None:
+        text = f"{text}: revision {version.row.revision}"
+    cause = HoldCause.USER if Effect.HOLD in cell.effects else None
+    draft.note_request(kind, text, ask.request.caller, ask.reason, cause)
+    if ask.env:
+        draft.run(env=draft.state.run.env | ask.env)
+    hold: int | None = None
+    for effect in cell.effects:
+        if effect is Effect.REVISE:
+            _revise(draft, version)
+        elif effect is Effect.HOLD:
+            hold = _hold(draft, ask, version)
+        else:
+            _EFFECTS[effect](draft)
+    remember(draft, ask, hold, draft.state.newest.row.revision)
+
+
+def _check_expected(draft: Draft, ask: Asked) -> None:
+    newest = draft.state.newest.row
+    if ask.expect is not None and ask.expect != newest.revision:
+        who = f" by {newest.caller.name}" if newest.caller and newest.caller.name else ""
+        name = draft.state.run.job_name
+        raise WrongStatus(
+            f"'{name}' has revision {newest.revision}{who}, not {ask.expect}; nothing has changed",
+            job_id=name,
+            status=draft.status,
+            hints=[f"mzt history {name}", f"mzt status {name}"],
+        )
+
+
+def _new_version(draft: Draft, ask: Asked) -> Version | None:
+    """Number the proposal; None where it is equal to the newest revision, or there is none."""
+    if ask.proposal is None:
+        return None
+    proposed = ask.proposal.version
+    if proposed.row.sha256 == draft.state.newest.row.sha256:
+        return None
+    lines = planned(draft.state, proposed).lines
+    row = msgspec.structs.replace(
+        proposed.row,
+        run_id=draft.state.run.run_id,
+        revision=draft.state.run.last_revision + 1,
+        status="staged",
+        caller=ask.request.caller,
+        reason=ask.reason,
+        created_at=draft.now.at,
+        plan=encode_plan(lines),
+    )
+    return msgspec.structs.replace(proposed, row=row, plan=lines)
+
+
+def _revise(draft: Draft, version: Version | None) -> None:
+    if version is None:
+        return
+    draft.drop_staged()
+    stage_revision(draft, version, hold=None)
+    if not draft.facts.in_flight:
+        apply_staged(draft)
+
+
+def _hold(draft: Draft, ask: Asked, version: Version | None) -> int | None:
+    if ask.action is Action.MODIFY and version is None:
+        return None
+    number = draft.hold(HoldCause.USER, ask.request.caller, ask.reason)
+    if version is not None and draft.state.staged is not None:
+        draft.run(staged_hold=number)
+    return number
+
+
+def _release(draft: Draft) -> None:
+    paused = draft.status is JobStatus.PAUSED
+    if any(hold.cause == HoldCause.FAILURE for hold in draft.state.holds.values()):
+        _reset_sheets(draft)
+    if paused:
+        _go_on_waiting(draft)
+    draft.let_go(list(draft.state.holds))
+    draft.run(begun=draft.facts.in_flight, staged_hold=None)
+
+
+def _go_on_waiting(draft: Draft) -> None:
+    """Let retry waits last as long as they still had to last when the job became paused."""
+    paused_for = draft.now.at - draft.state.run.status_since
+    paused_at = draft.now.plus(-paused_for)
+    for row in draft.state.waits():
+        if row.waiting_for == "retry" and row.until is not None and not paused_at.reached(row.until):
+            draft.sheet(row, until=draft.now.plus(paused_at.until(row.until)))
+
+
+def _reset(draft: Draft) -> None:
+    _reset_sheets(draft)
+    draft.run(ended=None, ended_at=None, begun=False)
+
+
+def _reset_sheets(draft: Draft) -> None:
+    for row in list(draft.state.sheets.values()):
+        if row.status in ("failed", "cancelled"):
+            draft.put(_fresh(row))
+
+
+def _fresh(row: SheetRow) -> SheetRow:
+    return msgspec.structs.replace(row, **FRESH)
+
+
+def _cancel(draft: Draft) -> None:
+    draft.run(cancelling=True)
+    draft.drop_staged()
+    draft.interrupts.extend(draft.state.attempts.values())
+
+
+def _join(_draft: Draft) -> None:
+    """A second cancel changes nothing; it waits for the first."""
+
+
+_EFFECTS: dict[Effect, Callable[[Draft], None]] = {
+    Effect.UNDO: Draft.drop_staged,
+    Effect.RESET: _reset,
+    Effect.RELEASE: _release,
+    Effect.CANCEL: _cancel,
+    Effect.JOIN: _join,
+}
+
+_GUARDS: dict[Guard, Callable[[Draft], bool]] = {
+    Guard.HOLDS_END: lambda draft: all(hold.ends is not None for hold in draft.state.holds.values()),
+    Guard.STAGED: lambda draft: draft.state.staged is not None,
+}

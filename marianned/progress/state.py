@@ -1,0 +1,289 @@
+"""The state of one run in memory: its rows, and the counts that make each step cheap.
+
+One task owns a JobState. Rows go in by `put` and out by `remove`, nothing else changes it. The counts
+(unmet needs, failed sheets above, ready sheets) follow each row as it comes, so no event ever scans all
+sheets. `trial` takes everything back that was put inside it: that is how `decide` can look at what
+would be and change nothing.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from marianned.clock import Instant
+from marianned.lifecycle import Facts, Outlook
+from marianned.protocol import JobStatus, PlanLine
+from marianned.rows import AttemptRow, Deleted, HoldRow, RequestRow, RevisionRow, Row, RunRow, SheetRow
+from marianned.score.expanded import Expanded
+from marianned.score.expanded import Sheet as Definition
+
+DONE = frozenset({"completed", "skipped"})
+OPEN = frozenset({"pending", "waiting"})
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """A revision as a decision needs it: its row, what it expands to, and its plan."""
+
+    row: RevisionRow
+    score: Expanded
+    plan: list[PlanLine] = []
+
+
+class JobState:
+    """One run: `run` and the rows below it, and the revision in force.
+
+    `sheets` is by sheet number, `attempts` holds the open ones by sheet uid, `requests` those that wait.
+    """
+
+    def __init__(self, run: RunRow, current: Version, sheets: Sequence[SheetRow] = ()) -> None:
+        self.run = run
+        self.current = current
+        self.staged: Version | None = None
+        self.holds: dict[int, HoldRow] = {}
+        self.attempts: dict[int, AttemptRow] = {}
+        self.requests: dict[str, RequestRow] = {}
+        self._undo: list[Callable[[], None]] | None = None
+        self._adopt(current, sheets)
+
+    # --- what it says ------------------------------------------------------------------------------
+
+    @property
+    def score(self) -> Expanded:
+        """The score in force."""
+        return self.current.score
+
+    @property
+    def newest(self) -> Version:
+        """The newest revision, staged or in force."""
+        return self.staged or self.current
+
+    @property
+    def facts(self) -> Facts:
+        """The six facts that the status follows from."""
+        return Facts(
+            ended=JobStatus(self.run.ended) if self.run.ended else None,
+            cancelling=self.run.cancelling,
+            held=bool(self.holds),
+            staged=self.staged is not None,
+            in_flight=bool(self.attempts),
+            begun=self.run.begun,
+        )
+
+    @property
+    def outlook(self) -> Outlook:
+        """What settling must know beside the facts."""
+        failed = self.counts["failed"] > 0
+        blocked = failed and self.score.parallel.fail_fast
+        return Outlook(
+            could_start=self._open > 0 and not blocked,
+            failed=failed,
+            pause_on_failure=self.score.on_failure == "pause",
+        )
+
+    @property
+    def done(self) -> int:
+        """How many sheets are completed or skipped."""
+        return self.counts["completed"] + self.counts["skipped"]
+
+    def definition(self, sheet: int) -> Definition:
+        """Return what the score in force says of a sheet."""
+        return self.score.sheets[sheet - 1]
+
+    def sheet_of(self, uid: int) -> SheetRow | None:
+        """Return the sheet with this uid, if the score in force still has it."""
+        number = self._numbers.get(uid)
+        return None if number is None else self.sheets[number]
+
+    def next_ready(self) -> SheetRow | None:
+        """Return the ready sheet with the lowest number (score-format.md §17), if any may start."""
+        if self.counts["failed"] and self.score.parallel.fail_fast:
+            return None
+        while self._ready:
+            number = self._ready[0]
+            if self._is_ready(number):
+                return self.sheets[number]
+            heapq.heappop(self._ready)
+        return None
+
+    def waits(self) -> list[SheetRow]:
+        """Return the sheets that wait between two attempts, ascending."""
+        return [self.sheets[number] for number in sorted(self._waiting)]
+
+    def next_wait(self) -> Instant | None:
+        """Return when the first of the waits ends."""
+        due = [row.until for row in self.waits() if row.until is not None]
+        return min(due, key=lambda instant: instant.at, default=None)
+
+    def failed_sheets(self) -> list[SheetRow]:
+        """Return the failed sheets, ascending."""
+        return [row for row in self.sheets.values() if row.status == "failed"]
+
+    def blocked(self, sheet: int) -> bool:
+        """Tell whether a failed sheet is above this one."""
+        return self._above[sheet] > 0
+
+    # --- what changes it ---------------------------------------------------------------------------
+
+    def put(self, row: Row) -> None:
+        """Put a row in the place of the one it replaces."""
+        match row:
+            case SheetRow():
+                self._put_sheet(row)
+            case AttemptRow():
+                self._keep(self.attempts, row.uid, row if row.outcome is None else None)
+            case HoldRow():
+                self._keep(self.holds, row.hold, row)
+            case RequestRow():
+                waits = row.reply is None and row.refusal is None
+                self._keep(self.requests, row.request, row if waits else None)
+            case RunRow():
+                old = self.run
+                self.run = row
+                self._log(lambda: setattr(self, "run", old))
+            case RevisionRow():
+                pass  # a version comes by `stage` and `adopt`
+
+    def remove(self, gone: Deleted) -> None:
+        """Take a hold out; sheets that are gone leave by `adopt`."""
+        if gone.kind is HoldRow:
+            self._keep(self.holds, gone.key, None)
+
+    def stage(self, version: Version | None) -> None:
+        """Set the revision that waits to be applied, or none."""
+        old = self.staged
+        self.staged = version
+        self._log(lambda: setattr(self, "staged", old))
+
+    def adopt(self, version: Version, sheets: Sequence[SheetRow]) -> None:
+        """Make a version the one in force, with its sheets."""
+        kept = {name: getattr(self, name) for name in self._ADOPTED}
+        self._log(lambda: self.__dict__.update(kept))
+        self._adopt(version, sheets)
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """Take everything back, at the end, that was put inside."""
+        if self._undo is not None:
+            raise RuntimeError("a trial inside a trial")
+        self._undo = []
+        try:
+            yield
+        finally:
+            undo, self._undo = self._undo, None
+            for restore in reversed(undo):
+                restore()
+
+    # --- how it is kept ----------------------------------------------------------------------------
+
+    _ADOPTED = (
+        "current",
+        "sheets",
+        "counts",
+        "_numbers",
+        "_dependents",
+        "_unmet",
+        "_above",
+        "_open",
+        "_waiting",
+        "_ready",
+    )
+
+    def _adopt(self, version: Version, sheets: Sequence[SheetRow]) -> None:
+        self.current = version
+        definitions = version.score.sheets
+        self.sheets: dict[int, SheetRow] = {}
+        self.counts: Counter[str] = Counter()
+        self._numbers: dict[int, int] = {}
+        self._dependents: list[list[int]] = [[] for _ in range(len(definitions) + 1)]
+        self._unmet = [0] * (len(definitions) + 1)
+        self._above = [0] * (len(definitions) + 1)
+        self._open = 0
+        self._waiting: set[int] = set()
+        self._ready: list[int] = []
+        for definition in definitions:
+            self._unmet[definition.sheet] = len(definition.needs)
+            for need in definition.needs:
+                self._dependents[need].append(definition.sheet)
+        undo, self._undo = self._undo, None
+        for row in sorted(sheets, key=lambda row: row.sheet):
+            self._put_sheet(row)
+        self._undo = undo
+
+    def _log(self, restore: Callable[[], None]) -> None:
+        if self._undo is not None:
+            self._undo.append(restore)
+
+    def _keep(self, rows: dict[Any, Any], key: Any, row: Any) -> None:
+        old = rows.get(key)
+        _assign(rows, key, row)
+        self._log(lambda: _assign(rows, key, old))
+
+    def _put_sheet(self, row: SheetRow) -> None:
+        old = self.sheets.get(row.sheet)
+        self._move(row.sheet, old, row)
+        if old is not None:
+            self._log(lambda: self._move(row.sheet, row, old))
+
+    def _move(self, number: int, old: SheetRow | None, new: SheetRow) -> None:
+        """Replace a sheet's row and bring every count along; its own inverse with old and new swapped."""
+        before = old.status if old else ""
+        after = new.status
+        if old:
+            self.counts[before] -= 1
+        self.counts[after] += 1
+        self.sheets[number] = new
+        self._numbers[new.uid] = number
+        if not self._above[number]:
+            self._open += (after in OPEN) - (before in OPEN)
+        (self._waiting.add if after == "waiting" else self._waiting.discard)(number)
+        if (after in DONE) != (before in DONE):
+            self._meet(number, -1 if after in DONE else 1)
+        if (after == "failed") != (before == "failed"):
+            self._shadow(number, 1 if after == "failed" else -1)
+        if self._is_ready(number):
+            heapq.heappush(self._ready, number)
+
+    def _meet(self, number: int, change: int) -> None:
+        for dependent in self._dependents[number]:
+            self._unmet[dependent] += change
+            if self._is_ready(dependent):
+                heapq.heappush(self._ready, dependent)
+
+    def _shadow(self, number: int, change: int) -> None:
+        """Count a failed sheet above all that need it, directly or not; only a failure pays for this."""
+        seen = {number}
+        stack = [number]
+        while stack:
+            for dependent in self._dependents[stack.pop()]:
+                if dependent in seen:
+                    continue
+                seen.add(dependent)
+                stack.append(dependent)
+                was_free = not self._above[dependent]
+                self._above[dependent] += change
+                is_free = not self._above[dependent]
+                row = self.sheets.get(dependent)
+                if row is not None and row.status in OPEN:
+                    self._open += is_free - was_free
+                if self._is_ready(dependent):
+                    heapq.heappush(self._ready, dependent)
+
+    def _is_ready(self, number: int) -> bool:
+        row = self.sheets.get(number)
+        return (
+            row is not None
+            and row.status == "pending"
+            and self._unmet[number] == 0
+            and self._above[number] == 0
+        )
+
+
+def _assign(rows: dict[Any, Any], key: Any, row: Any) -> None:
+    if row is None:
+        rows.pop(key, None)
+    else:
+        rows[key] = row

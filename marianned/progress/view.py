@@ -1,0 +1,258 @@
+"""A job as it is told everywhere: the JOB keys, its sheets, and what happens next.
+
+Read off the state at a moment; nothing is stored. Source: design/cli.md §2.0, §5.
+"""
+
+from marianned import lifecycle
+from marianned.clock import Instant, timestamp
+from marianned.progress import texts
+from marianned.progress.state import JobState
+from marianned.protocol import (
+    Cost,
+    Hold,
+    InFlight,
+    Job,
+    JobStatus,
+    Next,
+    Progress,
+    SafeTo,
+    Sheet,
+    Timing,
+    Waiting,
+)
+from marianned.rows import AttemptRow, HoldRow, SheetRow
+
+
+def job_id(state: JobState) -> str:
+    """Return what the newest run of a job is addressed by."""
+    return state.run.job_name
+
+
+def job_view(state: JobState, now: Instant) -> Job:
+    """Return the job at this moment; `event` is the caller's to fill in, `cost` too where it is known."""
+    run = state.run
+    status = lifecycle.status(state.facts)
+    return Job(
+        job_id=job_id(state),
+        status=status,
+        message=texts.job_message(state, status),
+        hints=texts.hints(state, status),
+        job_name=run.job_name,
+        run=run.run,
+        description=run.description,
+        revision=run.revision,
+        staged_revision=run.staged_revision,
+        config_file=state.newest.row.config_file,
+        workspace=run.workspace,
+        status_since_at=timestamp(run.status_since),
+        then=_then(state, status),
+        phase="sheets",
+        progress=_progress(state),
+        timing=Timing(
+            created_at=timestamp(run.created_at),
+            started_at=timestamp(run.started_at) if run.started_at is not None else None,
+            updated_at=timestamp(run.updated_at),
+            completed_at=timestamp(run.ended_at) if run.ended_at is not None else None,
+        ),
+        holds=[_hold(hold) for hold in state.holds.values()],
+        breakpoints=[],
+        in_flight=[_in_flight(attempt) for attempt in by_number(state)],
+        waiting=_waiting(state, now),
+        next=next_of(state, now, status),
+        safe_to=SafeTo(
+            edit_files=status in (JobStatus.PAUSED, *_ENDED),
+            stop_daemon=True,
+            switch_off=not state.attempts,
+        ),
+        cost=Cost(),
+        event=0,
+    )
+
+
+_ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+def by_number(state: JobState) -> list[AttemptRow]:
+    """Return what is in flight, by the sheets' numbers."""
+    return sorted(state.attempts.values(), key=lambda attempt: attempt.sheet)
+
+
+def _then(state: JobState, status: JobStatus) -> str | None:
+    if status is not JobStatus.PAUSING:
+        return None
+    return "pause" if state.holds else "resume"
+
+
+def _progress(state: JobState) -> Progress:
+    total = len(state.score.sheets)
+    return Progress(completed=state.done, total=total, percent=round(100 * state.done / total, 1))
+
+
+def _hold(row: HoldRow) -> Hold:
+    return Hold(
+        cause=row.cause,
+        owner=row.owner,
+        reason=row.reason,
+        held_at=timestamp(row.held_at),
+        ends_at=timestamp(row.ends.at) if row.ends is not None else None,
+    )
+
+
+def _in_flight(row: AttemptRow) -> InFlight:
+    return InFlight(
+        sheet=row.sheet,
+        stage=row.stage,
+        instance=row.instance,
+        attempt=row.attempt,
+        started_at=timestamp(row.started_at),
+        time_limit_at=timestamp(row.time_limit_at),
+    )
+
+
+def _waiting(state: JobState, now: Instant) -> list[Waiting]:
+    found = [_wait(state, row, row.waiting_for or "retry", row.until) for row in state.waits()]
+    ready = state.next_ready()
+    if ready is None or not lifecycle.may_start(state.facts):
+        return found
+    not_before = state.run.not_before
+    if not_before is not None and not now.reached(not_before):
+        found.append(_wait(state, ready, "pacing", not_before))
+    elif len(state.attempts) < state.score.parallel.max_concurrent:
+        found.append(_wait(state, ready, "slot", None))
+    return found
+
+
+def _wait(state: JobState, row: SheetRow, waiting_for: str, until: Instant | None) -> Waiting:
+    definition = state.definition(row.sheet)
+    return Waiting(
+        sheet=row.sheet,
+        stage=definition.stage,
+        instance=definition.instance,
+        waiting_for=waiting_for,
+        until_at=timestamp(until.at) if until is not None else None,
+    )
+
+
+# --- what happens next by itself ---------------------------------------------------------------------
+
+
+def next_of(state: JobState, now: Instant, status: JobStatus) -> Next | None:
+    """Return what happens next by itself, in code and words; None: nothing does."""
+    match status:
+        case JobStatus.PAUSING:
+            return _boundary(state)
+        case JobStatus.CANCELLING:
+            return Next(code="cancel", text=f"ends when {_flying(state)} {_are(state)} gone")
+        case JobStatus.QUEUED:
+            return Next(code="start", text="starts when a slot is free")
+        case JobStatus.RUNNING:
+            return _progressing(state, now)
+        case _:
+            return None
+
+
+def limit(state: JobState) -> int | None:
+    """Return when the last of what is in flight ends at the latest (UTC milliseconds)."""
+    return max((attempt.time_limit_at for attempt in state.attempts.values()), default=None)
+
+
+def _boundary(state: JobState) -> Next:
+    ends = f"{_flying(state)} {_end(state)}"
+    latest = limit(state)
+    if state.staged is None:
+        text = f"pauses when {ends}"
+    else:
+        after = "it stays paused" if state.holds else "it goes on"
+        text = f"revision {state.staged.row.revision} applies when {ends}, then {after}"
+    return Next(code="boundary", text=text, latest_at=timestamp(latest) if latest else None)
+
+
+def _progressing(state: JobState, now: Instant) -> Next | None:
+    latest = limit(state)
+    if state.attempts and latest is not None:
+        flying = {attempt.sheet for attempt in state.attempts.values()}
+        waits = _first_that_needs(state, flying)
+        if waits is None:
+            text = f"{_flying(state)} {_end(state)}"
+            return Next(code="sheet_end", text=text, latest_at=timestamp(latest))
+        text = f"sheet {waits} starts when {_flying(state)} {_end(state)}"
+        return Next(code="start", text=text, latest_at=timestamp(latest))
+    waits_until = state.next_wait()
+    ready = state.next_ready()
+    if ready is not None:
+        not_before = state.run.not_before
+        paced = not_before is not None and not now.reached(not_before)
+        due = timestamp(not_before.at) if paced and not_before is not None else None
+        when = "" if paced else " when a slot is free"
+        return Next(code="start", text=f"sheet {ready.sheet} starts{when}", due_at=due)
+    if waits_until is None:
+        return None
+    row = next(row for row in state.waits() if row.until == waits_until)
+    again = f"sheet {row.sheet} is tried again"
+    return Next(code=row.waiting_for or "retry", text=again, due_at=timestamp(waits_until.at))
+
+
+def _first_that_needs(state: JobState, flying: set[int]) -> int | None:
+    """Return the first pending sheet that starts when what is in flight has ended, none other missing."""
+    for row in state.sheets.values():
+        needs = state.definition(row.sheet).needs
+        if row.status == "pending" and flying.intersection(needs):
+            open_needs = {need for need in needs if state.sheets[need].status not in ("completed", "skipped")}
+            if open_needs <= flying:
+                return row.sheet
+    return None
+
+
+def _flying(state: JobState) -> str:
+    return texts.flying(state)
+
+
+def _end(state: JobState) -> str:
+    return "ends" if len(state.attempts) == 1 else "end"
+
+
+def _are(state: JobState) -> str:
+    return "is" if len(state.attempts) == 1 else "are"
+
+
+# --- sheets ------------------------------------------------------------------------------------------
+
+
+def sheet_view(state: JobState, number: int) -> Sheet:
+    """Return one sheet; its attempts are the caller's to fill in."""
+    row = state.sheets[number]
+    definition = state.definition(number)
+    return Sheet(
+        sheet=number,
+        stage=definition.stage,
+        instance=definition.instance,
+        label=definition.label or definition.movement,
+        status=row.status,
+        waiting_for=row.waiting_for,
+        until_at=timestamp(row.until.at) if row.until is not None else None,
+        needs=list(definition.needs),
+        blocked_by=_blockers(state, number) if state.blocked(number) else [],
+        instrument=definition.instrument,
+        revision=row.revision,
+        attempt_count=row.attempts,
+        validation_passed=row.validation_passed,
+        error_category=row.error_category,
+        error_message=row.error_message,
+        started_at=timestamp(row.started_at) if row.started_at is not None else None,
+        ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
+        cost_usd=row.cost_usd,
+    )
+
+
+def _blockers(state: JobState, number: int) -> list[int]:
+    found: set[int] = set()
+    seen = {number}
+    stack = [number]
+    while stack:
+        for need in state.definition(stack.pop()).needs:
+            if need not in seen:
+                seen.add(need)
+                stack.append(need)
+                if state.sheets[need].status == "failed":
+                    found.add(need)
+    return sorted(found)
