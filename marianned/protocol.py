@@ -197,7 +197,7 @@ class Cost(msgspec.Struct, kw_only=True):
 
 
 class CheckReport(msgspec.Struct, kw_only=True):
-    """How one validation of an attempt went, and why."""
+    """How one validation of an attempt went, and why; for commands with the end of what they printed."""
 
     index: int
     type: str
@@ -206,6 +206,8 @@ class CheckReport(msgspec.Struct, kw_only=True):
     result: str
     reason: str | None
     duration_seconds: float
+    exit_code: int | None = None
+    output: str | None = None
 
 
 class Attempt(msgspec.Struct, kw_only=True):

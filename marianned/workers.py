@@ -1,0 +1,228 @@
+"""Scores, prompts, outputs and regexes, worked on in processes of their own: time and memory bounded.
+
+The event loop never runs what a score can make slow. A worker that is too slow is killed, one that dies
+takes only its own call along; none outlives the daemon. Source: design/durability.md.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, TypeVarTuple
+
+import anyio
+import msgspec
+from anyio import to_process
+from anyio.lowlevel import RunVar
+
+from marianned.instruments.loader import builtin_profiles
+from marianned.instruments.profile import Profile
+from marianned.instruments.reading import Reading, Verdict, classify, read_output
+from marianned.protocol import Outcome
+from marianned.score import compile as compiling
+from marianned.score import explain as explaining
+from marianned.score import template
+from marianned.score.compile import Compiled, DiskReader, Source, StoredReader
+from marianned.score.expanded import Expanded
+from marianned.score.template import Previous, PreviousAttempt
+
+LIMIT_SECONDS = 10.0
+"""How long one call may take, from when a worker is free for it."""
+MEMORY_LIMIT = 2 * 1024**3
+"""Bytes of address space of one worker."""
+WORKERS = 2
+
+_OUTPUT_LIMIT = 32 * 1024**2
+_SCORES_KEPT = 4
+_PR_SET_PDEATHSIG = 1
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+_turns: RunVar[anyio.CapacityLimiter] = RunVar("marianne_worker_turns")
+
+
+class WorkerLimit(Exception):
+    """A call took too long or too much memory, or its worker died; the next call gets another worker."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+async def call(function: Callable[[*Args], T], *args: *Args) -> T:
+    """Call a function of a module in a worker; its arguments, result and exceptions are pickled.
+
+    Raises:
+        WorkerLimit: it took over LIMIT_SECONDS or MEMORY_LIMIT, or the worker died.
+        Exception: what the function raises; an OSError becomes a WorkerLimit.
+    """
+    turns = _turns.get(None)
+    if turns is None:
+        turns = anyio.CapacityLimiter(WORKERS)
+        _turns.set(turns)
+    async with turns:
+        with anyio.move_on_after(LIMIT_SECONDS):
+            try:
+                return await to_process.run_sync(
+                    _inside, os.getpid(), function, args, cancellable=True, limiter=anyio.CapacityLimiter(1)
+                )
+            except anyio.BrokenWorkerProcess:
+                raise WorkerLimit("the worker process died over it") from None
+            except MemoryError:
+                raise WorkerLimit(f"it needs over {MEMORY_LIMIT // 1024**3} GiB of memory") from None
+            except OSError as error:
+                raise WorkerLimit(f"no worker process could do it: {error.strerror}") from None
+            except RecursionError:
+                raise WorkerLimit("it is nested too deeply") from None
+    raise WorkerLimit(f"it takes over {LIMIT_SECONDS:g} s")
+
+
+def _inside(daemon: int, function: Callable[..., T], args: tuple[Any, ...]) -> T:
+    _bound(daemon)
+    return function(*args)
+
+
+@cache
+def _bound(daemon: int) -> None:
+    """Once in a worker: no more memory than the limit, no life after the daemon's, deaf to the terminal."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    limit = MEMORY_LIMIT if most == resource.RLIM_INFINITY else min(MEMORY_LIMIT, most)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, most))
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != daemon:
+        os._exit(1)
+
+
+async def warm() -> None:
+    """Start a worker and let it import what it will need, so that the first job does not pay for it."""
+    await call(_warm)
+
+
+def _warm() -> int:
+    return len(builtin_profiles())
+
+
+async def compile_score(source: Source) -> Compiled:
+    """Compile a score with the files beside it, as they are on the disk now."""
+    return await call(_compile, source, None)
+
+
+async def compile_stored(source: Source, files: Mapping[str, str]) -> Compiled:
+    """Compile a score with the files that were stored with its revision (absolute path → text)."""
+    return await call(_compile, source, dict(files))
+
+
+def _compile(source: Source, files: dict[str, str] | None) -> Compiled:
+    reader = DiskReader() if files is None else StoredReader(files)
+    return compiling.compile_score(source, reader, builtin_profiles())
+
+
+async def render_prompt(
+    key: str, expanded: bytes, sheet: int, previous: Previous, previous_attempt: PreviousAttempt | None
+) -> tuple[str, str]:
+    """Render a sheet's body and the whole prompt around it.
+
+    Args:
+        key: names these bytes and no others, for as long as this daemon lives.
+        expanded: an Expanded in msgpack; a worker that knows the key does not get them again.
+        sheet: its number.
+        previous: what the sheet sees of earlier ones and of files.
+        previous_attempt: for attempts of kind retry and completion.
+
+    Raises:
+        RenderError: the template fails with these values.
+        WorkerLimit: see `call`.
+    """
+    known = await call(_render, key, None, sheet, previous, previous_attempt)
+    if known is None:
+        known = await call(_render, key, expanded, sheet, previous, previous_attempt)
+    assert known is not None
+    return known
+
+
+_scores: OrderedDict[str, Expanded] = OrderedDict()
+"""In a worker: the scores it was given, the least recently used first."""
+
+
+def _render(
+    key: str, data: bytes | None, sheet: int, previous: Previous, previous_attempt: PreviousAttempt | None
+) -> tuple[str, str] | None:
+    if data is not None:
+        _scores[key] = msgspec.msgpack.decode(data, type=Expanded)
+    if key not in _scores:
+        return None
+    _scores.move_to_end(key)
+    while len(_scores) > _SCORES_KEPT:
+        _scores.popitem(last=False)
+    expanded = _scores[key]
+    body = template.render_body(expanded, sheet, previous)
+    return body, template.assemble_prompt(expanded, sheet, body, previous_attempt)
+
+
+async def explain(expanded: Expanded, *, prompts: bool) -> str:
+    """Write out the expanded score for people, with its prompts if asked for."""
+    return await call(_explain, expanded, prompts)
+
+
+def _explain(expanded: Expanded, prompts: bool) -> str:  # noqa: FBT001  run_sync passes no keywords
+    return explaining.explain(expanded, prompts)
+
+
+async def read_end(
+    profile: Profile,
+    settings: Mapping[str, Any],
+    *,
+    stdout: str,
+    stderr: str,
+    exit_code: int | None,
+    signal_name: str | None,
+    timed_out: bool,
+    timeout_seconds: float,
+    detection_patterns: Sequence[str] = (),
+) -> tuple[Reading, Verdict]:
+    """Read the outputs of an attempt whose process has ended, and judge it (§15.2).
+
+    `stdout` and `stderr` are paths; of each file the last 32 MiB are looked at. Outputs that can't be
+    read, or not within the limits, make a failed attempt: an unknown end is never a success.
+    """
+    end = _End(exit_code, signal_name, timed_out, timeout_seconds, tuple(detection_patterns))
+    try:
+        return await call(_read_end, profile, dict(settings), stdout, stderr, end)
+    except WorkerLimit as limit:
+        reading = Reading(result="", parsed=False)
+        verdict = classify(profile, reading, **end.asdict(), stderr=b"")
+        if verdict.outcome is Outcome.SUCCEEDED:
+            verdict = Verdict(Outcome.FAILED, "no_result", f"the output could not be read: {limit.message}")
+        return reading, verdict
+
+
+class _End(msgspec.Struct, frozen=True):
+    exit_code: int | None
+    signal: str | None
+    timed_out: bool
+    timeout_seconds: float
+    detection_patterns: tuple[str, ...]
+
+    def asdict(self) -> dict[str, Any]:
+        return msgspec.structs.asdict(self)
+
+
+def _read_end(
+    profile: Profile, settings: dict[str, Any], stdout: str, stderr: str, end: _End
+) -> tuple[Reading, Verdict]:
+    errors = _output(stderr)
+    reading = read_output(profile, settings, _output(stdout), errors)
+    return reading, classify(profile, reading, **end.asdict(), stderr=errors)
+
+
+def _output(path: str) -> bytes:
+    """Return the end of an output; what was punched out of its middle reads as zeros, and is left out."""
+    with Path(path).open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _OUTPUT_LIMIT))
+        return file.read(_OUTPUT_LIMIT).replace(b"\0", b"")
