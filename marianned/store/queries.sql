@@ -5,13 +5,12 @@
 INSERT INTO runs (
     run_id, job_name, run, description, workspace, submit_directory, umask, env, config_file,
     created_at, started_at, updated_at, ended_at, status, status_since, ended, cancelling,
-    begun, revision, last_revision, staged_revision, staged_resume, staged_hold, not_before,
-    next_uid, next_hold
+    begun, revision, last_revision, staged_revision, staged_hold, not_before, next_uid, next_hold
 ) VALUES (
     :run_id, :job_name, :run, :description, :workspace, :submit_directory, :umask, :env,
     :config_file, :created_at, :started_at, :updated_at, :ended_at, :status, :status_since,
-    :ended, :cancelling, :begun, :revision, :last_revision, :staged_revision, :staged_resume,
-    :staged_hold, :not_before, :next_uid, :next_hold
+    :ended, :cancelling, :begun, :revision, :last_revision, :staged_revision, :staged_hold,
+    :not_before, :next_uid, :next_hold
 )
 ON CONFLICT (run_id) DO UPDATE SET
     job_name = excluded.job_name, run = excluded.run, description = excluded.description,
@@ -22,9 +21,8 @@ ON CONFLICT (run_id) DO UPDATE SET
     status_since = excluded.status_since, ended = excluded.ended,
     cancelling = excluded.cancelling, begun = excluded.begun, revision = excluded.revision,
     last_revision = excluded.last_revision, staged_revision = excluded.staged_revision,
-    staged_resume = excluded.staged_resume, staged_hold = excluded.staged_hold,
-    not_before = excluded.not_before, next_uid = excluded.next_uid,
-    next_hold = excluded.next_hold
+    staged_hold = excluded.staged_hold, not_before = excluded.not_before,
+    next_uid = excluded.next_uid, next_hold = excluded.next_hold
 
 -- name: put_sheet
 INSERT INTO sheets (

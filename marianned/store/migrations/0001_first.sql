@@ -29,7 +29,6 @@ CREATE TABLE runs (
     revision INTEGER NOT NULL,
     last_revision INTEGER NOT NULL,
     staged_revision INTEGER,
-    staged_resume INTEGER NOT NULL,
     staged_hold INTEGER,
     not_before TEXT,
     next_uid INTEGER NOT NULL,
