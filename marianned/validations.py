@@ -118,17 +118,16 @@ async def _run(check: Check, run_command: CommandRunner, before: Snapshot) -> Ch
 
 def _report(check: Check, finding: _Finding | None, seconds: float) -> CheckReport:
     if finding is None:
-        result, reason = CheckResult.NOT_RUN, "a check of an earlier stage failed"
+        result = CheckResult.NOT_RUN
     else:
         result = CheckResult.PASSED if finding.reason is None else CheckResult.FAILED
-        reason = finding.reason
     return CheckReport(
         index=check.index,
         type=check.type,
         description=check.description,
         target=check.target,
         result=result,
-        reason=reason,
+        reason=finding.reason if finding else "a check of an earlier stage failed",
         duration_seconds=round(seconds, 3),
         exit_code=finding.exit_code if finding else None,
         output=finding.output if finding else None,
