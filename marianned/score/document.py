@@ -337,3 +337,19 @@ def scalars(node: Node, path: Path = ()) -> Iterator[tuple[Path, Scalar]]:
     else:
         for key, value in node.entries:
             yield from scalars(value, (*path, key.text))
+
+
+def place_inside(lines: list[str], scalar: Scalar, line: int, word: str) -> Place:
+    """Return where a word stands in a line (from 1) of a text, as nearly as its style tells.
+
+    Only literal blocks and one-line values keep their lines; elsewhere it is where the value begins.
+    """
+    at = scalar.place.line + line if scalar.block else scalar.place.line
+    first = 0 if scalar.block else scalar.place.column - 1
+    if at > len(lines) or not (scalar.block or "\n" not in scalar.text):
+        return scalar.place
+    found = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)").search(lines[at - 1], first) if word else None
+    if found:
+        return Place(at, found.start() + 1)
+    text = lines[at - 1]
+    return Place(at, len(text) - len(text.lstrip()) + 1) if scalar.block else scalar.place

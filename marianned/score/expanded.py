@@ -32,6 +32,7 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     `needs` are sheet numbers. `settings` are the effective ones (§8.3), `timeout_seconds` the attempt's
     (§16.1), `working_directory` the absolute cwd. `digests` names the aspects of the definition (§7.3)
     and a hash of each: prompt, files, instrument, settings, fallbacks, validations, skip, retry.
+    `extensions` are the texts that only this sheet's prompt is extended by (§9.4).
     """
 
     sheet: int
@@ -50,10 +51,14 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     working_directory: str
     checks: tuple[Check, ...]
     digests: dict[str, str]
+    extensions: tuple[str, ...] = ()
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
-    """What prompts are made of (§9): the template's text (null: none was given) and its variables."""
+    """What prompts are made of (§9): the template's text (null: none was given) and its variables.
+
+    `variables` are packed (variables.py), so that JSON keeps their keys and dates.
+    """
 
     template: str | None
     variables: dict[str, Any]

@@ -57,18 +57,8 @@ SETTINGS: dict[str, Rule] = {
     "env": MapOf(Text()),
 }
 BOUND = frozenset(
-    [
-        "model",
-        "cli_model",
-        "max_tokens",
-        "temperature",
-        "api_key_env",
-        "allowed_tools",
-        "output_format",
-        "system_prompt_file",
-        "cli_extra_args",
-        "script",
-    ]
+    {"model", "cli_model", "max_tokens", "temperature", "api_key_env", "allowed_tools", "output_format"}
+    | {"system_prompt_file", "cli_extra_args", "script"}
 )
 """Settings that mean something to one instrument only (§8.3)."""
 

@@ -1,0 +1,253 @@
+"""What is wrong with a score beyond its types: fields that contradict, numbers out of range, warnings.
+
+Instruments, validations and prompts have modules of their own. Source: spec/score-format.md §25.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+
+from marianned.score.assembly import one_row
+from marianned.score.document import Document, Node, Path, find, place_inside, scalars
+from marianned.score.expand import Layout
+from marianned.score.expressions import expression_fault
+from marianned.score.model import Injection, Score
+from marianned.score.reader import Reader, Source, resolve
+from marianned.score.report import Report
+from marianned.score.template import BUILT_IN, template_fault
+from marianned.score.uses import check_sheets, check_timeouts
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_LEFT_IN = "[CHANGE THIS"
+_UNSUPPORTED = (
+    "learning",
+    "logging",
+    "grounding",
+    "ai_review",
+    "checkpoints",
+    "conductor",
+    "feedback",
+    "bridge",
+) + ("agent_card", "circuit_breaker", "spec", "techniques", "state_path")
+_TEMPLATE_BRACES = re.compile(r"(?<![{$\\])\{([a-z_]+)\}(?!\})")
+
+
+def check_score(score: Score, layout: Layout | None, document: Document, report: Report) -> None:
+    """Report what can be seen in the score alone."""
+    if not _NAME.fullmatch(score.name) and not report.wrong("name"):
+        message = f"'{score.name[:40]}' is no job name"
+        report.add("S016", ("name",), message, hint="letters, digits, '.', '_', '-'; at most 100")
+    for key in ("total_sheets", "fan_out_stage_map"):
+        if find(document.root, ("sheet", key)):
+            report.add("S018", ("sheet", key), f"'{key}' is computed, this one is ignored", key=True)
+    if score.backend is not None:
+        message = "'backend' is the older spelling of 'instrument' and 'instrument_config'"
+        report.add("S019", ("backend",), message, key=True)
+    if not score.validations and not report.wrong("validations"):
+        report.add("S504", ("validations",), "no validations: a sheet is done when its process succeeds")
+    for path, scalar in scalars(document.root):
+        line = scalar.text[: scalar.text.find(_LEFT_IN)].count("\n") + 1 if _LEFT_IN in scalar.text else 0
+        if line:
+            place = place_inside(document.lines, scalar, line, "CHANGE")
+            report.add("S502", path, f"'{_LEFT_IN}' is left in", place=place)
+    _check_pairs(score, report)
+    _check_prompt(score, document, report)
+    _check_unsupported(score, document, report)
+    for path, settings in _settings(score):
+        check_timeouts(settings, path, layout, report)
+    if layout is not None:
+        _check_sheet_numbers(score, layout, report)
+        _check_parallel(score, layout, report)
+
+
+def _settings(score: Score) -> Iterator[tuple[Path, dict[str, object]]]:
+    yield ("instrument_config",), score.instrument_config
+    backend = score.backend or {}
+    yield ("backend",), backend
+    for sheet, settings in backend.get("sheet_overrides", {}).items():
+        yield ("backend", "sheet_overrides", sheet), settings
+    for name, alias in score.instruments.items():
+        yield ("instruments", name, "config"), alias.config
+    for stage, movement in score.movements.items():
+        yield ("movements", stage, "instrument_config"), movement.instrument_config
+    for sheet, settings in score.sheet.per_sheet_instrument_config.items():
+        yield ("sheet", "per_sheet_instrument_config", sheet), settings
+
+
+def _check_pairs(score: Score, report: Report) -> None:
+    """Report keys that exclude, contradict or need each other (S011, S013, S015)."""
+    if score.prompt.template is not None and score.prompt.template_file is not None:
+        report.add(
+            "S015", ("prompt", "template_file"), "'template' and 'template_file' exclude each other", key=True
+        )
+    longest = score.retry.max_delay_seconds
+    if longest is not None and longest < score.retry.base_delay_seconds and not report.wrong("retry"):
+        message = f"{longest:g}s is out of range: 'base_delay_seconds' is {score.retry.base_delay_seconds:g}s"
+        report.add("S013", ("retry", "max_delay_seconds"), message)
+    stale = score.stale_detection
+    if (stale.check_interval_seconds or 0) >= stale.idle_timeout_seconds and not report.wrong(
+        "stale_detection"
+    ):
+        message = f"out of range: 'idle_timeout_seconds' is {stale.idle_timeout_seconds:g}s"
+        report.add("S013", ("stale_detection", "check_interval_seconds"), message)
+    costs = score.cost_limits
+    if costs and costs.enabled and costs.max_cost_per_sheet is None and costs.max_cost_per_job is None:
+        report.add("S011", ("cost_limits",), "a limit is missing: 'max_cost_per_sheet' or 'max_cost_per_job'")
+    for path, item in injections(score):
+        if (item.file is None) == (item.directory is None) and not report.wrong(*path):
+            report.add("S015", path, "one of 'file' and 'directory' is needed, and only one")
+        fault = template_fault(item.file or item.directory or "")
+        if fault:
+            key = "file" if item.file else "directory"
+            report.add(fault.code, (*path, key), fault.message)
+    for index, hook in enumerate(score.on_success):
+        needed = "job_path" if hook.type == "run_job" else "command"
+        if getattr(hook, needed) is None and not report.wrong("on_success", index):
+            report.add(
+                "S011", ("on_success", index, needed), f"'{needed}' is missing: '{hook.type}' needs it"
+            )
+    for index, notification in enumerate(score.notifications):
+        names = {"webhook": ("url", "url_env"), "slack": ("webhook_url", "webhook_url_env")}
+        keys = names.get(notification.type)
+        if keys and not any(notification.config.get(key) for key in keys):
+            report.add("S011", ("notifications", index, "config"), f"'{keys[0]}' or '{keys[1]}' is missing")
+    for stage, text in score.sheet.skip_when.items():
+        fault_text = expression_fault(text)
+        if fault_text and not report.wrong("sheet", "skip_when", stage):
+            report.add("S206", ("sheet", "skip_when", stage), f"bad expression: {fault_text}")
+
+
+def injections(score: Score) -> Iterator[tuple[Path, Injection]]:
+    """Yield every item of `prelude` and `cadenzas` with its path."""
+    for index, item in enumerate(score.sheet.prelude):
+        yield ("sheet", "prelude", index), item
+    for sheet, items in score.sheet.cadenzas.items():
+        for index, item in enumerate(items):
+            yield ("sheet", "cadenzas", sheet, index), item
+
+
+def _check_prompt(score: Score, document: Document, report: Report) -> None:
+    for name in score.prompt.variables:
+        if name in BUILT_IN:
+            message = f"'{name}' is the name of a built-in, which wins"
+            report.add("S209", ("prompt", "variables", name), message, key=True)
+    node = find(document.root, ("prompt", "template"))
+    if score.prompt.template is None or node is None:
+        return
+    seen: set[str] = set()
+    for number, line in enumerate(score.prompt.template.split("\n"), 1):
+        for found in _TEMPLATE_BRACES.finditer(line):
+            name = found[1]
+            if name in BUILT_IN and name not in seen:
+                seen.add(name)
+                place = place_inside(document.lines, node, number, name) if hasattr(node, "text") else None
+                message = f"'{{{name}}}' is plain text here; '{{{{ {name} }}}}' is the value"
+                report.add("S208", ("prompt", "template"), message, place=place)
+
+
+def _check_unsupported(score: Score, document: Document, report: Report) -> None:
+    """Report what is accepted without effect (§22), and what this version does not honour yet."""
+    paths: list[Path] = [(key,) for key in _UNSUPPORTED]
+    paths += [("sheet", "spec_tags"), ("backend", "ollama"), ("backend", "recursive_light")]
+    paths += [("on_success", index, "inherit_learning") for index in range(len(score.on_success))]
+    for path in paths:
+        if find(document.root, path):
+            report.add("S501", path, f"'{path[-1]}' is accepted, but not supported", key=True)
+    for index, notification in enumerate(score.notifications):
+        if notification.type == "email":
+            report.add("S501", ("notifications", index, "type"), "'email' is accepted, but not supported")
+    for path, used in _not_honoured(score):
+        if used:
+            report.add("S501", path, f"'{path[-1]}' is not honoured yet by this version", key=True)
+
+
+def _not_honoured(score: Score) -> Iterator[tuple[Path, object]]:
+    """Yield the fields that are read and checked only, and whether the score uses them."""
+    yield ("sheet", "prelude"), score.sheet.prelude
+    yield ("sheet", "cadenzas"), score.sheet.cadenzas
+    yield ("sheet", "skip_when"), score.sheet.skip_when
+    yield ("sheet", "skip_when_command"), score.sheet.skip_when_command
+    yield ("sheet", "per_sheet_fallbacks"), any(score.sheet.per_sheet_fallbacks.values())
+    yield ("instrument_fallbacks",), score.instrument_fallbacks
+    for stage, movement in score.movements.items():
+        yield ("movements", stage, "instrument_fallbacks"), movement.instrument_fallbacks
+    yield ("rate_limit",), score.rate_limit
+    yield ("stale_detection",), score.stale_detection.enabled
+    yield ("cost_limits",), score.cost_limits is not None and score.cost_limits.enabled is not False
+    yield ("isolation",), score.isolation.enabled and score.isolation.mode != "none"
+    yield ("workspace_lifecycle",), score.workspace_lifecycle.archive_on_fresh
+    yield ("on_success",), score.on_success
+    yield ("concert",), score.concert.enabled
+    yield ("notifications",), score.notifications
+
+
+def _check_sheet_numbers(score: Score, layout: Layout, report: Report) -> None:
+    part = score.sheet
+    numbered: list[tuple[Path, dict[int, object]]] = [
+        (("sheet", "cadenzas"), {**part.cadenzas}),
+        (("sheet", "prompt_extensions"), {**part.prompt_extensions}),
+        (("sheet", "per_sheet_instruments"), {**part.per_sheet_instruments}),
+        (("sheet", "per_sheet_instrument_config"), {**part.per_sheet_instrument_config}),
+        (("sheet", "per_sheet_fallbacks"), {**part.per_sheet_fallbacks}),
+        (("sheet", "descriptions"), {**part.descriptions}),
+        (("backend", "sheet_overrides"), {**(score.backend or {}).get("sheet_overrides", {})}),
+    ]
+    for path, numbers in numbered:
+        check_sheets(numbers, path, layout, report)
+    for name, sheets in part.instrument_map.items():
+        for index, sheet in enumerate(sheets):
+            path = ("sheet", "instrument_map", name, index)
+            if not 1 <= sheet <= len(layout.seats) and not report.wrong(*path):
+                message = f"there is no sheet {sheet}, there are {len(layout.seats)} sheets"
+                report.add("S107", path, message)
+
+
+def _check_parallel(score: Score, layout: Layout, report: Report) -> None:
+    if report.wrong("parallel"):
+        return
+    if layout.fan_out and not score.parallel.enabled:
+        path: Path = ("parallel",) if find(report.root, ("parallel",)) else ("sheet", "fan_out")
+        message = "without 'parallel: {enabled: true}' the instances run one by one"
+        report.add("S110", path, message, key=True)
+    if score.parallel.enabled and one_row(layout.needs):
+        report.add("S110", ("parallel", "enabled"), "no two sheets can run in parallel")
+    if score.parallel.enabled and score.isolation.enabled and score.isolation.mode != "none":
+        report.add("S509", ("isolation",), "parallel sheets share one worktree", key=True)
+
+
+def check_silence(score: Score, timeouts: list[float], report: Report) -> None:
+    """Report a silence limit that no sheet's time limit leaves room for (S506)."""
+    stale = score.stale_detection
+    if stale.enabled and timeouts and stale.idle_timeout_seconds >= max(timeouts):
+        message = f"{stale.idle_timeout_seconds:g}s of silence are never reached before the time limit"
+        path: Path = ("stale_detection", "idle_timeout_seconds")
+        report.add("S506", path if find(report.root, path) else path[:1], message)
+
+
+def check_files(score: Score, source: Source, workspace: str, reader: Reader, report: Report) -> None:
+    """Report what is missing on this machine: workspace, injected files, scores to chain to."""
+    if not report.wrong("workspace") and not reader.writable(workspace):
+        report.add("S303", ("workspace",), f"'{workspace}' cannot be created or written")
+    for path, item in injections(score):
+        name = item.file or item.directory
+        there = reader.is_file if item.file else reader.is_directory
+        if name is None or "{{" in name or "{%" in name or report.wrong(*path):
+            continue
+        if not any(there(resolve(name, base, reader)) for base in (workspace, source.directory)):
+            report.add("S302", (*path, "file" if item.file else "directory"), f"'{name}' is not there")
+    own = os.path.join(source.directory, os.path.basename(source.file))  # noqa: PTH118, PTH119  a text, no file
+    for index, hook in enumerate(score.on_success):
+        if hook.type != "run_job" or hook.job_path is None or "{" in hook.job_path:
+            continue
+        bases = (source.directory, source.submit_directory)
+        found = next((p for b in bases if reader.is_file(p := resolve(hook.job_path, b, reader))), None)
+        if found is None:
+            report.add("S306", ("on_success", index, "job_path"), f"'{hook.job_path}' is not there")
+        elif found == own and not hook.fresh:
+            message = "the score chains to itself; without 'fresh: true' there is nothing to do"
+            report.add("S507", ("on_success", index, "job_path"), message)
+
+
+def node_text(node: Node | None) -> str | None:
+    """Return the text of a scalar."""
+    return getattr(node, "text", None)

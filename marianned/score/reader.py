@@ -1,0 +1,123 @@
+"""All the access to files that this room has, as a door that is passed in; and the score's own place.
+
+Source: spec/score-format.md §5.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """A score as it came: its bytes, how it is named in problems, and what its paths count from.
+
+    `directory` is the absolute score directory, `submit_directory` the caller's; `workspace` replaces
+    the score's and counts from `submit_directory`.
+    """
+
+    text: bytes
+    file: str
+    directory: str
+    submit_directory: str
+    workspace: str | None = None
+
+
+class Reader(Protocol):
+    """What may be asked about the machine's files; the paths are absolute."""
+
+    def read(self, path: str) -> bytes:
+        """Return a file's bytes; raises OSError."""
+
+    def is_file(self, path: str) -> bool:
+        """Whether there is a regular file."""
+
+    def is_directory(self, path: str) -> bool:
+        """Whether there is a directory."""
+
+    def names(self, path: str) -> list[str]:
+        """Return the names in a directory, sorted; none when it is not there."""
+
+    def writable(self, path: str) -> bool:
+        """Whether the directory can be written to, or created."""
+
+    def home(self, user: str) -> str | None:
+        """Return a user's home directory (`""`: one's own), or nothing."""
+
+    def executable(self, name: str) -> bool:
+        """Whether the name is found on PATH."""
+
+
+class DiskReader:
+    """Reads from this machine's disk."""
+
+    def read(self, path: str) -> bytes:
+        """Return a file's bytes; raises OSError."""
+        return Path(path).read_bytes()
+
+    def is_file(self, path: str) -> bool:
+        """Whether there is a regular file."""
+        return Path(path).is_file()
+
+    def is_directory(self, path: str) -> bool:
+        """Whether there is a directory."""
+        return Path(path).is_dir()
+
+    def names(self, path: str) -> list[str]:
+        """Return the names in a directory, sorted; none when it is not there."""
+        try:
+            return sorted(entry.name for entry in Path(path).iterdir())
+        except OSError:
+            return []
+
+    def writable(self, path: str) -> bool:
+        """Whether the directory can be written to, or created below the nearest one that is there."""
+        directory = Path(path)
+        while not os.path.lexists(directory) and directory != directory.parent:
+            directory = directory.parent
+        return directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)
+
+    def home(self, user: str) -> str | None:
+        """Return a user's home directory (`""`: one's own), or nothing."""
+        name = f"~{user}"
+        home = os.path.expanduser(name)  # noqa: PTH111  Path.expanduser raises where this leaves the text
+        return None if home == name else home
+
+    def executable(self, name: str) -> bool:
+        """Whether the name is found on PATH."""
+        return shutil.which(name) is not None
+
+
+class StoredReader(DiskReader):
+    """Reads the files stored with a revision, by absolute path; the rest from the disk.
+
+    The names of a directory are those of stored files only: what was validated is what runs.
+    """
+
+    def __init__(self, files: dict[str, str]) -> None:
+        self.files = files
+
+    def read(self, path: str) -> bytes:
+        """Return a stored file's bytes, else those on the disk; raises OSError."""
+        stored = self.files.get(path)
+        return super().read(path) if stored is None else stored.encode()
+
+    def is_file(self, path: str) -> bool:
+        """Whether the file is stored, or on the disk."""
+        return path in self.files or super().is_file(path)
+
+    def names(self, path: str) -> list[str]:
+        """Return the names of the stored files of a directory, sorted."""
+        return sorted(Path(file).name for file in self.files if str(Path(file).parent) == path)
+
+
+def resolve(path: str, base: str, reader: Reader) -> str:
+    """Make a path of a score absolute: `~` and `~user` expanded, the rest counted from `base`."""
+    if path.startswith("~"):
+        user, _, rest = path[1:].partition("/")
+        home = reader.home(user)
+        if home is not None:
+            path = os.path.join(home, rest)  # noqa: PTH118  text in, text out: a path need not exist
+    return os.path.normpath(os.path.join(base, path))  # noqa: PTH118  as above
