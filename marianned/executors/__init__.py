@@ -1,0 +1,1 @@
+"""Where attempts run: the shim that supervises each of them, and the executors that start it."""

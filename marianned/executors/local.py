@@ -1,0 +1,286 @@
+"""Attempts on this host: spawns the shim, watches it by pidfd, sweeps after it when it was killed.
+
+The exit comes from exit.json, never from waiting for a child: the shim is not ours to reap, and after a
+restart nothing is. Whatever blocks runs in a thread.
+"""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar, TypeVarTuple, Unpack
+
+import anyio
+import msgspec
+from anyio.to_thread import run_sync
+
+from marianned.executors import shim
+from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Presence, Running, Spec
+from marianned.paths import make_private_directory
+
+_PAUSE_SECONDS = 0.01
+_SETTLING_LOOKS = 1000
+"""How long a shim may take from its claim to its identity, in pauses; it needs about a millisecond."""
+
+_SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+_S = TypeVar("_S", bound=msgspec.Struct)
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
+
+
+class LocalExecutor:
+    """Runs attempts on this host; any number of instances may look after the same directories."""
+
+    async def start(self, directory: Path, spec: Spec) -> None:
+        """Write the spec durably, spawn the shim, return when it has said who it is (see Executor)."""
+        status, message = await run_sync(_spawn, directory, spec)
+        if status == shim.CLAIMED_STATUS:
+            raise AlreadyClaimed(message)
+        # The front can be killed without the pair being troubled: then the directory knows better.
+        if status and await self.presence(directory) not in {Presence.RUNNING, Presence.ENDED}:
+            raise CannotStart(message or f"the shim ended with status {status}")
+
+    async def presence(self, directory: Path) -> Presence:
+        """Tell what is so; waits where a shim has claimed but not yet said who it is (see Executor)."""
+        for _ in range(_SETTLING_LOOKS):
+            seen = await _patiently(_look, directory)
+            if seen is not None:
+                break
+            await anyio.sleep(_PAUSE_SECONDS)
+        if seen is not None and seen is not Presence.LOST:
+            return seen
+        await _sweep(directory)
+        return Presence.ENDED if (directory / shim.RECORD).exists() else Presence.LOST
+
+    async def running(self, directory: Path) -> Running | None:
+        """Read identity.json (see Executor)."""
+        return await _patiently(_read, directory / shim.IDENTITY, Running)
+
+    async def wait(self, directory: Path) -> ExitRecord | None:
+        """Wait until keeper and runner are gone, then read the record (see Executor)."""
+        while await self.presence(directory) is Presence.RUNNING:
+            running = await self.running(directory)
+            if running is not None:
+                await _gone(running.pid, running.start_time)
+                await _gone(running.runner_pid, running.runner_start_time)
+        return await _patiently(_read, directory / shim.RECORD, ExitRecord)
+
+    async def end(self, directory: Path) -> None:
+        """Send TERM to the keeper; when that is gone, the runner is ending everything anyway."""
+        await _patiently(_terminate, directory)
+
+    async def claim(self, directory: Path) -> bool:
+        """Make the claim file, and the directory where there is none yet (see Executor)."""
+        return await _patiently(_claim, directory)
+
+
+async def _patiently(function: Callable[[Unpack[_Ts]], _T], *args: *_Ts) -> _T:
+    """Call it in a thread, again every second while descriptors or memory are short: that tells nothing."""
+    while True:
+        try:
+            return await run_sync(function, *args)
+        except OSError as error:
+            if error.errno not in _SCARCE:
+                raise
+        await anyio.sleep(1)
+
+
+async def _gone(pid: int, start_time: int) -> None:
+    """Wait until that process has ended; a zombie has."""
+    watch = await _patiently(_open, pid, start_time)
+    if watch is None:
+        return
+    try:
+        await anyio.wait_readable(watch)
+    finally:
+        os.close(watch)
+
+
+async def _sweep(directory: Path) -> None:
+    """Kill whatever carries the attempt's mark until two looks in a row have found nothing.
+
+    A process can be missed once: its environment reads as empty while it executes another program.
+    """
+    spec = await _patiently(_read, directory / shim.SPEC, Spec)
+    if spec is None:
+        return
+    found_before = True
+    while (found := await _patiently(_kill_marked, spec.id)) or found_before:
+        found_before = found
+        await anyio.sleep(_PAUSE_SECONDS)
+
+
+def _spawn(directory: Path, spec: Spec) -> tuple[int, str]:
+    """Write spec.json, run the shim's front to its end: its status and its message."""
+    try:
+        make_private_directory(directory)
+        if (directory / shim.CLAIM).exists():
+            return shim.CLAIMED_STATUS, "the attempt is claimed already"
+        _write(directory / shim.SPEC, msgspec.json.encode(spec))
+        cached = shim.__spec__.cached
+        # The compiled file saves a fifth of the start; an upgrade under a running daemon can take it away.
+        program = cached if cached and Path(cached).exists() else shim.__file__
+        front = subprocess.Popen(
+            [sys.executable, "-I", "-S", program, directory],
+            env=_environment(spec.id),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        _, said = front.communicate()
+    except (OSError, UnicodeError) as error:
+        return shim.NO_CLAIM_STATUS, str(error)
+    return front.returncode, said.decode(errors="replace").strip()
+
+
+def _environment(attempt: str) -> dict[str, str]:
+    """Return what the shim itself runs with: the mark, and what its interpreter may need to load.
+
+    Without a locale Python runs in UTF-8 mode, whatever the daemon's locale is.
+    """
+    needed = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+    return {shim.MARK: attempt, **needed}
+
+
+def _write(path: Path, content: bytes) -> None:
+    new = path.with_name(f"{path.name}.new")
+    with open(new, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def _claim(directory: Path) -> bool:
+    make_private_directory(directory)
+    try:
+        (directory / shim.CLAIM).touch(mode=0o600, exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _read(path: Path, kind: type[_S]) -> _S | None:
+    """Read a file of the shim; None where there is none, or only what a failing disk has left of it."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
+        return None
+
+
+def _look(directory: Path) -> Presence | None:
+    """Look once. None: somebody has claimed it, lives, and has not yet said who it is.
+
+    What is asked last here comes first in the life of an attempt (claim, identity, record, death), so
+    nothing is overlooked that happens meanwhile.
+    """
+    running = _read(directory / shim.IDENTITY, Running)
+    claimed = (directory / shim.CLAIM).exists()
+    alive = False
+    if running is not None:
+        alive = _alive(running)
+    elif claimed:
+        spec = _read(directory / shim.SPEC, Spec)
+        alive = spec is not None and any(_marked(_mark(spec.id)))
+    if (directory / shim.RECORD).exists():
+        return Presence.ENDED
+    if running is not None and alive:
+        return Presence.RUNNING
+    if alive:
+        return None
+    return Presence.LOST if claimed else Presence.NEVER_STARTED
+
+
+def _alive(running: Running) -> bool:
+    """Tell whether keeper or runner live; either of them ends the attempt with a record."""
+    if running.boot_id != _BOOT_ID.read_text().strip():
+        return False
+    return (
+        _start_time(running.pid) == running.start_time
+        or _start_time(running.runner_pid) == running.runner_start_time
+    )
+
+
+def _start_time(pid: int) -> int | None:
+    """Return field 22 of /proc/PID/stat; None when there is no such process, or a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in {b"Z", b"X"} else int(fields[19])
+
+
+def _open(pid: int, start_time: int) -> int | None:
+    """Open a pidfd; None when the process has ended. The start time is looked at once it can't change."""
+    try:
+        opened = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    try:
+        same = _start_time(pid) == start_time
+    except OSError:
+        os.close(opened)
+        raise
+    if same:
+        return opened
+    os.close(opened)
+    return None
+
+
+def _terminate(directory: Path) -> None:
+    running = _read(directory / shim.IDENTITY, Running)
+    if running is None or not _alive(running):
+        return
+    keeper = _open(running.pid, running.start_time)
+    if keeper is None:
+        return
+    try:
+        signal.pidfd_send_signal(keeper, signal.SIGTERM)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(keeper)
+
+
+def _mark(attempt: str) -> bytes:
+    return f"{shim.MARK}={attempt}".encode()
+
+
+def _marked(mark: bytes) -> Iterator[int]:
+    """Find the processes that carry the mark in their environment; zombies have none."""
+    for name in os.listdir("/proc"):  # noqa: PTH208  a Path for each process would double the walk
+        if name.isdigit() and int(name) != os.getpid() and _has_mark(int(name), mark):
+            yield int(name)
+
+
+def _has_mark(pid: int, mark: bytes) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123  as above
+            return mark in file.read().split(b"\0")
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
+        return False
+
+
+def _kill_marked(attempt: str) -> bool:
+    """Kill them; tell whether there were any."""
+    mark, found = _mark(attempt), False
+    for pid in _marked(mark):
+        found = True
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            if _has_mark(pid, mark):  # still: the pid can be another process by now
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        finally:
+            os.close(process)
+    return found
