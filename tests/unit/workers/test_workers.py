@@ -1,0 +1,239 @@
+"""Work in processes of its own is bounded in time and memory, and never outlives the daemon."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import anyio
+import pytest
+import worker_calls as calls
+
+from marianned import workers
+from marianned.instruments.loader import builtin_profiles
+from marianned.workers import WorkerLimit, call, read_end, warm
+
+pytestmark = pytest.mark.anyio
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(workers, "LIMIT_SECONDS", 1.0)
+
+
+def gone(pid):
+    """Whether a process has ended; one that nobody has waited for yet counts."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def written(file):
+    return file.exists() and file.read_text().endswith("\n")
+
+
+async def until(holds):
+    with anyio.fail_after(20):
+        while not holds():  # noqa: ASYNC110  another process's end sets no Event of ours
+            await anyio.sleep(0.01)
+
+
+async def test_a_call_runs_in_another_process():
+    assert await call(calls.pid) != os.getpid()
+
+
+async def test_a_worker_is_used_again():
+    assert await call(calls.pid) == await call(calls.pid)
+
+
+async def test_a_warm_worker_knows_the_rooms_already():
+    await warm()
+    loaded = await call(calls.modules)
+    assert {"marianned.score.compile", "marianned.instruments.reading", "jinja2"} <= set(loaded)
+
+
+async def test_a_killed_worker_is_told_and_the_next_call_works():
+    with pytest.raises(WorkerLimit, match="the worker process died over it"):
+        await call(calls.die)
+    assert await call(calls.pid) != os.getpid()
+
+
+async def test_a_call_without_end_is_killed_and_the_next_one_works(tmp_path, impatient):
+    await warm()
+    with pytest.raises(WorkerLimit, match="it takes over 1 s"):
+        await call(calls.hang, str(tmp_path / "pid"))
+    hung = int((tmp_path / "pid").read_text())
+    await until(lambda: gone(hung))
+    assert await call(calls.pid) != hung
+
+
+async def test_a_cancelled_call_leaves_no_worker_behind(tmp_path):
+    file = tmp_path / "pid"
+    async with anyio.create_task_group() as group:
+        group.start_soon(call, calls.hang, str(file))
+        await until(lambda: written(file))
+        group.cancel_scope.cancel()
+    hung = int(file.read_text())
+    await until(lambda: gone(hung))
+
+
+async def test_waiting_for_a_worker_is_not_counted(tmp_path, impatient):
+    await warm()
+    limits = []
+
+    async def hang(number):
+        try:
+            await call(calls.hang, str(tmp_path / str(number)))
+        except WorkerLimit as limit:
+            limits.append(limit.message)
+
+    async with anyio.create_task_group() as group:
+        for number in range(2 * workers.WORKERS):
+            group.start_soon(hang, number)
+    assert limits == ["it takes over 1 s"] * 4
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+async def test_too_much_memory_is_told_and_the_next_call_works():
+    with pytest.raises(WorkerLimit, match="it needs over 2 GiB of memory"):
+        await call(calls.grow)
+    assert await call(calls.pid) != os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (calls.nest, "it is nested too deeply"),
+        (calls.refuse, "no worker process could do it: No such file or directory"),
+    ],
+)
+async def test_what_no_caller_can_help_is_a_limit(function, message):
+    with pytest.raises(WorkerLimit, match=message):
+        await call(function)
+
+
+async def test_any_other_exception_comes_through():
+    with pytest.raises(ValueError, match="not this"):
+        await call(calls.fail)
+
+
+async def test_the_terminal_s_interrupt_does_not_disturb_a_worker():
+    assert await call(calls.interrupted)
+
+
+async def test_a_worker_holds_nothing_of_the_daemon_open(tmp_path):
+    with socket.socket(socket.AF_UNIX) as server, (tmp_path / "lock").open("w") as lock:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+        held = await call(calls.descriptors)
+        assert lock.name not in held
+    assert all(name == "/dev/null" or name.startswith("/proc/") for name in held)
+
+
+DAEMON = textwrap.dedent("""
+    import sys, anyio
+    sys.path[:0] = [{here!r}]
+    from marianned import workers
+    import worker_calls as calls
+
+    async def main():
+        print(await workers.call(calls.pid), flush=True)
+        if sys.argv[1] == "busy":
+            await workers.call(calls.hang, sys.argv[2])
+        await anyio.sleep_forever()
+
+    if __name__ == "__main__":
+        print("imported once", file=sys.stderr)
+        anyio.run(main)
+    else:
+        print("imported by a worker", file=sys.stderr)
+""")
+
+
+@contextlib.contextmanager
+def daemon_with(how, tmp_path):
+    """A process that has a worker and is idle or busy with it: the process, and the worker's pid."""
+    script, busy = tmp_path / "daemon.py", tmp_path / "pid"
+    script.write_text(DAEMON.format(here=str(HERE)))
+    with subprocess.Popen(
+        [sys.executable, script, how, busy],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as daemon:
+        try:
+            yield daemon, int(daemon.stdout.readline()), busy
+        finally:
+            daemon.kill()
+
+
+@pytest.mark.parametrize("how", ["idle", "busy"])
+async def test_no_worker_outlives_a_killed_daemon(how, tmp_path):
+    with daemon_with(how, tmp_path) as (daemon, worker, busy):
+        await until(lambda: how == "idle" or written(busy))
+        assert not gone(worker)
+        daemon.kill()
+        await until(lambda: gone(worker))
+        assert daemon.stderr.read() == "imported once\n"
+
+
+async def test_an_interrupt_from_the_terminal_is_the_daemon_s_alone(tmp_path):
+    with daemon_with("busy", tmp_path) as (daemon, worker, busy):
+        await until(lambda: written(busy))
+        os.killpg(daemon.pid, signal.SIGINT)
+        await until(lambda: gone(worker))
+        assert "process_worker" not in daemon.stderr.read()
+
+
+CLAUDE = builtin_profiles()["claude-code"]
+END = {"exit_code": 0, "signal_name": None, "timed_out": False, "timeout_seconds": 60}
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    (tmp_path / "stdout").write_bytes(b'{"type":"result","is_error":false,"result":"ok"}\n')
+    (tmp_path / "stderr").write_text("a" * 40 + "b")
+    return {"stdout": str(tmp_path / "stdout"), "stderr": str(tmp_path / "stderr")}
+
+
+async def test_an_attempt_is_read_and_judged_from_its_files(outputs):
+    reading, verdict = await read_end(CLAUDE, {}, **outputs, **END)
+    assert (reading.result, verdict.outcome) == ("ok", "succeeded")
+
+
+def punched(path):
+    with Path(path).open("r+b") as file:
+        line = file.read()
+        file.seek(200 * 1024**2)
+        file.write(b"\n" + line)
+
+
+async def test_a_hole_in_an_output_is_left_out(outputs):
+    punched(outputs["stdout"])
+    reading, _ = await read_end(CLAUDE, {}, **outputs, **END)
+    assert (reading.result, reading.parsed) == ("ok", True)
+
+
+async def test_outputs_that_are_gone_are_no_success(outputs):
+    _, verdict = await read_end(CLAUDE, {}, **(outputs | {"stdout": "/none/such"}), **END)
+    assert (verdict.outcome, verdict.category) == ("failed", "no_result")
+    assert "could not be read" in verdict.message
+
+
+async def test_outputs_that_take_too_long_leave_the_exit_code(outputs, impatient):
+    await warm()
+    end = {**END, "exit_code": 3, "detection_patterns": ["(a+)+$"]}
+    _, verdict = await read_end(CLAUDE, {}, **outputs, **end)
+    assert (verdict.outcome, verdict.category, verdict.message) == ("failed", "exit", "exit code 3")
