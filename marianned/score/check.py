@@ -8,27 +8,18 @@ import re
 from collections.abc import Iterator
 
 from marianned.score.assembly import one_row
-from marianned.score.document import Document, Node, Path, find, place_inside, scalars
+from marianned.score.document import Document, Path, Scalar, find, place_inside, scalars
 from marianned.score.expand import Layout
 from marianned.score.expressions import expression_fault
 from marianned.score.model import Injection, Score
 from marianned.score.reader import Reader, Source, resolve
 from marianned.score.report import Report
 from marianned.score.template import BUILT_IN, template_fault
+from marianned.score.unsupported import check_unsupported
 from marianned.score.uses import check_sheets, check_timeouts
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LEFT_IN = "[CHANGE THIS"
-_UNSUPPORTED = (
-    "learning",
-    "logging",
-    "grounding",
-    "ai_review",
-    "checkpoints",
-    "conductor",
-    "feedback",
-    "bridge",
-) + ("agent_card", "circuit_breaker", "spec", "techniques", "state_path")
 _TEMPLATE_BRACES = re.compile(r"(?<![{$\\])\{([a-z_]+)\}(?!\})")
 
 
@@ -51,8 +42,9 @@ def check_score(score: Score, layout: Layout | None, document: Document, report:
             place = place_inside(document.lines, scalar, line, "CHANGE")
             report.add("S502", path, f"'{_LEFT_IN}' is left in", place=place)
     _check_pairs(score, report)
+    _check_items(score, report)
     _check_prompt(score, document, report)
-    _check_unsupported(score, document, report)
+    check_unsupported(score, document, report)
     for path, settings in _settings(score):
         check_timeouts(settings, path, layout, report)
     if layout is not None:
@@ -90,16 +82,13 @@ def _check_pairs(score: Score, report: Report) -> None:
     ):
         message = f"out of range: 'idle_timeout_seconds' is {stale.idle_timeout_seconds:g}s"
         report.add("S013", ("stale_detection", "check_interval_seconds"), message)
+
+
+def _check_items(score: Score, report: Report) -> None:
     costs = score.cost_limits
     if costs and costs.enabled and costs.max_cost_per_sheet is None and costs.max_cost_per_job is None:
         report.add("S011", ("cost_limits",), "a limit is missing: 'max_cost_per_sheet' or 'max_cost_per_job'")
-    for path, item in injections(score):
-        if (item.file is None) == (item.directory is None) and not report.wrong(*path):
-            report.add("S015", path, "one of 'file' and 'directory' is needed, and only one")
-        fault = template_fault(item.file or item.directory or "")
-        if fault:
-            key = "file" if item.file else "directory"
-            report.add(fault.code, (*path, key), fault.message)
+    _check_injections(score, report)
     for index, hook in enumerate(score.on_success):
         needed = "job_path" if hook.type == "run_job" else "command"
         if getattr(hook, needed) is None and not report.wrong("on_success", index):
@@ -117,6 +106,16 @@ def _check_pairs(score: Score, report: Report) -> None:
             report.add("S206", ("sheet", "skip_when", stage), f"bad expression: {fault_text}")
 
 
+def _check_injections(score: Score, report: Report) -> None:
+    for path, item in injections(score):
+        if (item.file is None) == (item.directory is None) and not report.wrong(*path):
+            report.add("S015", path, "one of 'file' and 'directory' is needed, and only one")
+        fault = template_fault(item.file or item.directory or "")
+        if fault:
+            key = "file" if item.file else "directory"
+            report.add(fault.code, (*path, key), fault.message)
+
+
 def injections(score: Score) -> Iterator[tuple[Path, Injection]]:
     """Yield every item of `prelude` and `cadenzas` with its path."""
     for index, item in enumerate(score.sheet.prelude):
@@ -132,7 +131,7 @@ def _check_prompt(score: Score, document: Document, report: Report) -> None:
             message = f"'{name}' is the name of a built-in, which wins"
             report.add("S209", ("prompt", "variables", name), message, key=True)
     node = find(document.root, ("prompt", "template"))
-    if score.prompt.template is None or node is None:
+    if score.prompt.template is None or not isinstance(node, Scalar):
         return
     seen: set[str] = set()
     for number, line in enumerate(score.prompt.template.split("\n"), 1):
@@ -140,45 +139,9 @@ def _check_prompt(score: Score, document: Document, report: Report) -> None:
             name = found[1]
             if name in BUILT_IN and name not in seen:
                 seen.add(name)
-                place = place_inside(document.lines, node, number, name) if hasattr(node, "text") else None
+                place = place_inside(document.lines, node, number, name)
                 message = f"'{{{name}}}' is plain text here; '{{{{ {name} }}}}' is the value"
                 report.add("S208", ("prompt", "template"), message, place=place)
-
-
-def _check_unsupported(score: Score, document: Document, report: Report) -> None:
-    """Report what is accepted without effect (§22), and what this version does not honour yet."""
-    paths: list[Path] = [(key,) for key in _UNSUPPORTED]
-    paths += [("sheet", "spec_tags"), ("backend", "ollama"), ("backend", "recursive_light")]
-    paths += [("on_success", index, "inherit_learning") for index in range(len(score.on_success))]
-    for path in paths:
-        if find(document.root, path):
-            report.add("S501", path, f"'{path[-1]}' is accepted, but not supported", key=True)
-    for index, notification in enumerate(score.notifications):
-        if notification.type == "email":
-            report.add("S501", ("notifications", index, "type"), "'email' is accepted, but not supported")
-    for path, used in _not_honoured(score):
-        if used:
-            report.add("S501", path, f"'{path[-1]}' is not honoured yet by this version", key=True)
-
-
-def _not_honoured(score: Score) -> Iterator[tuple[Path, object]]:
-    """Yield the fields that are read and checked only, and whether the score uses them."""
-    yield ("sheet", "prelude"), score.sheet.prelude
-    yield ("sheet", "cadenzas"), score.sheet.cadenzas
-    yield ("sheet", "skip_when"), score.sheet.skip_when
-    yield ("sheet", "skip_when_command"), score.sheet.skip_when_command
-    yield ("sheet", "per_sheet_fallbacks"), any(score.sheet.per_sheet_fallbacks.values())
-    yield ("instrument_fallbacks",), score.instrument_fallbacks
-    for stage, movement in score.movements.items():
-        yield ("movements", stage, "instrument_fallbacks"), movement.instrument_fallbacks
-    yield ("rate_limit",), score.rate_limit
-    yield ("stale_detection",), score.stale_detection.enabled
-    yield ("cost_limits",), score.cost_limits is not None and score.cost_limits.enabled is not False
-    yield ("isolation",), score.isolation.enabled and score.isolation.mode != "none"
-    yield ("workspace_lifecycle",), score.workspace_lifecycle.archive_on_fresh
-    yield ("on_success",), score.on_success
-    yield ("concert",), score.concert.enabled
-    yield ("notifications",), score.notifications
 
 
 def _check_sheet_numbers(score: Score, layout: Layout, report: Report) -> None:
@@ -246,8 +209,3 @@ def check_files(score: Score, source: Source, workspace: str, reader: Reader, re
         elif found == own and not hook.fresh:
             message = "the score chains to itself; without 'fresh: true' there is nothing to do"
             report.add("S507", ("on_success", index, "job_path"), message)
-
-
-def node_text(node: Node | None) -> str | None:
-    """Return the text of a scalar."""
-    return getattr(node, "text", None)

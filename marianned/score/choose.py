@@ -187,7 +187,10 @@ class Instruments:
         for name in self.chain(seat)[1]:
             named = self.lookup(name)
             if named is not None and named.profile.name != primary.name:
-                yield named.profile, self._merged(seat, named, "fallback")[0]
+                settings = self._merged(seat, named, "fallback")[0]
+                limit = self._timeout(seat, settings, named.profile)
+                settings.pop("timeout_overrides", None)
+                yield named.profile, settings | {"timeout_seconds": limit}
 
     def _mapped(self, report: Report) -> dict[int, str]:
         mapped: dict[int, str] = {}

@@ -88,11 +88,11 @@ class Unreadable(Exception):
 
 
 class Document(NamedTuple):
-    """A parsed file: its tree, its lines, and the keys that were given twice."""
+    """A parsed file: its tree, its lines, and the keys that were given twice: path and place."""
 
     root: Mapping
     lines: list[str]
-    duplicates: list[tuple[str, Place]]
+    duplicates: list[tuple[Path, Place]]
 
 
 def parse(data: bytes) -> Document:
@@ -111,7 +111,9 @@ def parse(data: bytes) -> Document:
         raise Unreadable("S002", problem.problem or "not YAML", place) from None
     except yaml.YAMLError as problem:
         raise Unreadable("S002", str(problem).splitlines()[0]) from None
-    return Document(_score(root), text.splitlines(), builder.duplicates)
+    score = _score(root)
+    duplicates = [((*_path_of(score, mapping), key.text), key.place) for mapping, key in builder.duplicates]
+    return Document(score, text.splitlines(), duplicates)
 
 
 def _decoded(data: bytes) -> str:
@@ -157,7 +159,7 @@ class _Builder:
     def __init__(self, loader: Any) -> None:
         self.loader = loader
         self.anchors: dict[str, Node | None] = {}
-        self.duplicates: list[tuple[str, Place]] = []
+        self.duplicates: list[tuple[Place, Scalar]] = []
         self.nodes = 0
 
     def document(self) -> Node | None:
@@ -249,7 +251,7 @@ class _Builder:
                 merged.extend(_merged(value))
                 continue
             if key.value in seen:
-                self.duplicates.append((key.text, key.place))
+                self.duplicates.append((_place(event), key))
             else:
                 seen.add(key.value)
                 entries.append((key, value))
@@ -270,6 +272,22 @@ def _merged(value: Node) -> list[tuple[Scalar, Node]]:
     if isinstance(value, Items) and all(isinstance(item, Mapping) for item in value.items):
         return [entry for item in value.items if isinstance(item, Mapping) for entry in item.entries]
     raise Unreadable("S002", "'<<' takes a mapping or a list of mappings", value.place)
+
+
+def _path_of(node: Node, mapping: Place) -> Path:
+    """Return the path of the mapping that begins at a place; of the top, when there is none."""
+    inner: list[tuple[str | int, Node]] = []
+    if isinstance(node, Mapping):
+        inner = [(key.text, value) for key, value in node.entries]
+    elif isinstance(node, Items):
+        inner = list(enumerate(node.items))
+    for step, value in inner:
+        if isinstance(value, Mapping) and value.place == mapping:
+            return (step,)
+        below = _path_of(value, mapping)
+        if below:
+            return (step, *below)
+    return ()
 
 
 def _place(event: Any) -> Place:

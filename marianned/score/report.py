@@ -63,7 +63,7 @@ class Report:
                 hint=hint,
             )
         )
-        if severity(code) == ERROR:
+        if severity(code) == ERROR and path:
             self._wrong.append(path)
 
     def wrong(self, *path: str | int) -> bool:

@@ -47,6 +47,16 @@ BUILT_IN = frozenset(
 """Names that every template has (§9.2); they win over variables."""
 
 
+_CROSS_SHEET = frozenset({"previous_outputs", "previous_files", "skipped_upstream"})
+
+
+class _Blanks(dict[Any, str]):
+    """An empty mapping in which every key asked for is an empty text."""
+
+    def __missing__(self, key: object) -> str:
+        return ""
+
+
 class Previous(msgspec.Struct, frozen=True, kw_only=True):
     """What a sheet sees of earlier ones: result texts by sheet, captured files by absolute path."""
 
@@ -193,11 +203,26 @@ class Renderer:
             return f"Process items {sheet.start_item} to {sheet.end_item} (sheet {sheet.sheet} of {total})."
         return _render(source, self.values(sheet, previous))
 
-    def patterns(self, sheet: Sheet) -> list[str]:
-        """Render the globs of `capture_files`, absolute."""
+    def definition(self, sheet: Sheet, body: str) -> str:
+        """Return the body with what comes from earlier sheets left blank; `body` where that cannot be."""
+        source = self.expanded.prompt.template
+        if not names_used(source) & _CROSS_SHEET:
+            return body
         values = self.values(sheet, Previous())
-        rendered = [_render(text, values) for text in self.expanded.cross_sheet.capture_files]
-        return [os.path.normpath(os.path.join(self.expanded.workspace, path)) for path in rendered]  # noqa: PTH118
+        try:
+            return _render(
+                source or "", values | {"previous_outputs": _Blanks(), "previous_files": _Blanks()}
+            )
+        except RenderError:
+            return body
+
+    def text(self, source: str, sheet: Sheet) -> str:
+        """Render another template of the score for a sheet, with no earlier ones.
+
+        Raises:
+            RenderError: it cannot be rendered.
+        """
+        return _render(source, self.values(sheet, Previous()))
 
 
 def render_body(expanded: Expanded, sheet: int, previous: Previous) -> str:
@@ -215,7 +240,11 @@ def capture_patterns(expanded: Expanded, sheet: int) -> list[str]:
     Raises:
         RenderError: one cannot be rendered.
     """
-    return Renderer(expanded).patterns(expanded.sheets[sheet - 1])
+    renderer = Renderer(expanded)
+    rendered = [
+        renderer.text(text, expanded.sheets[sheet - 1]) for text in expanded.cross_sheet.capture_files
+    ]
+    return [os.path.normpath(os.path.join(expanded.workspace, path)) for path in rendered]  # noqa: PTH118  text
 
 
 def upstream(expanded: Expanded, sheet: int) -> list[int]:

@@ -1,0 +1,240 @@
+"""A score's text becomes what runs, or the list of what is wrong with it: the door of this room.
+
+Source: spec/score-format.md.
+"""
+
+from typing import Any
+
+import msgspec
+
+from marianned.errors import Problem
+from marianned.instruments.profile import Profile
+from marianned.score.check import check_files, check_score, check_silence
+from marianned.score.choose import Chosen, Instruments
+from marianned.score.digests import Digests
+from marianned.score.document import Document, Path, Unreadable, parse
+from marianned.score.expand import Layout, Seat, lay_out
+from marianned.score.expanded import CrossSheet, Expanded, Parallel, Prompt, Retry, Sheet
+from marianned.score.model import Score
+from marianned.score.profiles import Found, find_profiles
+from marianned.score.prompts import Prompts
+from marianned.score.reader import DiskReader, Reader, Source, StoredReader, resolve
+from marianned.score.report import Report
+from marianned.score.rules import Part
+from marianned.score.template import Previous, Renderer
+from marianned.score.uses import UseChecks, read_text
+from marianned.score.validations import Validations
+from marianned.score.variables import pack, scalars, with_number_keys
+
+__all__ = ["Compiled", "DiskReader", "Reader", "Source", "StoredReader", "compile_score"]
+
+_LONGEST_DELAY = 3600.0
+_FILE_ENDINGS = (".md", ".txt")
+
+
+class Compiled(msgspec.Struct, frozen=True, kw_only=True):
+    """What a score compiles to: `expanded` is null when `problems` holds errors.
+
+    `files` are the texts read with it by absolute path; `name` is null where it could not be read, and
+    the totals are 0 where the numbers of the score are wrong.
+    """
+
+    expanded: Expanded | None
+    problems: list[Problem]
+    files: dict[str, str]
+    name: str | None
+    total_sheets: int
+    total_stages: int
+
+
+def compile_score(source: Source, reader: Reader, builtin: dict[str, Profile]) -> Compiled:
+    """Check a score and expand it; never raises for what is in it."""
+    report = Report(source.file)
+    try:
+        document = parse(source.text)
+    except Unreadable as fault:
+        report.add(fault.code, fault.path, fault.message, place=fault.place)
+        return Compiled(
+            expanded=None, problems=report.sorted(), files={}, name=None, total_sheets=0, total_stages=0
+        )
+    return _Compiler(source, reader, builtin, document, report).compiled()
+
+
+class _Compiler:
+    """One compilation: the score as read, and what is known of it so far."""
+
+    def __init__(
+        self, source: Source, reader: Reader, builtin: dict[str, Profile], document: Document, report: Report
+    ) -> None:
+        self.source = source
+        self.reader = reader
+        self.document = document
+        self.report = report
+        self.files: dict[str, str] = {}
+        report.root = document.root
+        for path, place in document.duplicates:
+            report.add("S003", path, f"'{path[-1]}' is given twice", place=place)
+        self.score: Score = Part(Score).read(document.root, (), report)
+        self.layout = lay_out(self.score, report)
+        self.found: Found = find_profiles(source.directory, builtin, reader, report, self.files)
+        self.instruments = Instruments(self.score, self.found.profiles, self.layout, report)
+        if source.workspace is None:
+            self.workspace = resolve(self.score.workspace, source.directory, reader)
+        else:
+            self.workspace = resolve(source.workspace, source.submit_directory, reader)
+
+    def compiled(self) -> Compiled:
+        check_score(self.score, self.layout, self.document, self.report)
+        check_files(self.score, self.source, self.workspace, self.reader, self.report)
+        prompt = self._prompt()
+        expanded = self._expanded(self.layout, prompt) if self.layout else None
+        return Compiled(
+            expanded=None if self.report.has_errors else expanded,
+            problems=self.report.sorted(),
+            files=self.files,
+            name=None if self.report.wrong("name") else self.score.name,
+            total_sheets=len(self.layout.seats) if self.layout else 0,
+            total_stages=len(self.layout.stages) if self.layout else 0,
+        )
+
+    def _prompt(self) -> Prompt:
+        part = self.score.prompt
+        template = part.template
+        if part.template_file is not None and template is None:
+            template = self._file(part.template_file, ("prompt", "template_file"))
+        variables = {name: with_number_keys(value) for name, value in part.variables.items()}
+        return Prompt(
+            template=template,
+            variables=pack(variables),
+            stakes=part.stakes,
+            thinking_method=part.thinking_method,
+            extensions=self._extensions(part.prompt_extensions, ("prompt", "prompt_extensions")),
+        )
+
+    def _file(self, name: str, path: Path) -> str:
+        absolute = resolve(name, self.source.directory, self.reader)
+        text = read_text(absolute, self.reader)
+        if text is None:
+            self.report.add("S301", path, f"'{absolute}' cannot be read as UTF-8 text")
+            return ""
+        self.files[absolute] = text
+        return text
+
+    def _extensions(self, entries: list[str], path: Path) -> tuple[str, ...]:
+        return tuple(
+            self._file(entry, (*path, index))
+            if entry.endswith(_FILE_ENDINGS) and "\n" not in entry
+            else entry
+            for index, entry in enumerate(entries)
+        )
+
+    def _expanded(self, layout: Layout, prompt: Prompt) -> Expanded | None:
+        """Expand all sheets; nothing when an instrument is unknown, so that no prompt can be made."""
+        chosen = {seat.sheet: self.instruments.choose(seat) for seat in layout.seats}
+        uses = UseChecks(self.source.directory, self.reader, self.report, self.files)
+        for choice in chosen.values():
+            if choice is not None:
+                uses.check(choice)
+        known = {sheet: choice for sheet, choice in chosen.items() if choice is not None}
+        check_silence(self.score, [choice.timeout_seconds for choice in known.values()], self.report)
+        if len(known) < len(chosen):
+            return None
+        sheets = tuple(self._sheet(seat, known[seat.sheet], layout) for seat in layout.seats)
+        expanded = self._whole(sheets, prompt, layout, known)
+        return self._finished(expanded, layout, known)
+
+    def _sheet(self, seat: Seat, chosen: Chosen, layout: Layout) -> Sheet:
+        """Return a sheet, still without checks and digests: they need to know of all sheets."""
+        movement = self.score.movements.get(seat.stage)
+        part = self.score.sheet
+        by_stage = layout.fan_out and part.descriptions.keys() == layout.stages.keys()
+        settings = self._settings(chosen.settings)
+        extensions = part.prompt_extensions.get(seat.sheet, [])
+        return Sheet(
+            sheet=seat.sheet,
+            stage=seat.stage,
+            instance=seat.instance,
+            fan_count=seat.fan_count,
+            start_item=seat.start_item,
+            end_item=seat.end_item,
+            movement=movement.name if movement else None,
+            label=part.descriptions.get(seat.stage if by_stage else seat.sheet),
+            needs=layout.needs[seat.sheet],
+            instrument=chosen.profile.name,
+            settings=settings,
+            fallbacks=tuple(profile.name for profile, _ in chosen.fallbacks),
+            timeout_seconds=chosen.timeout_seconds,
+            working_directory=settings.get("working_directory", self.workspace),
+            checks=(),
+            digests={},
+            extensions=self._extensions(extensions, ("sheet", "prompt_extensions", seat.sheet)),
+        )
+
+    def _settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return settings as they are stored: paths absolute, keys texts."""
+        stored = pack(settings)
+        for key in ("working_directory", "system_prompt_file"):
+            if key in stored:
+                stored[key] = resolve(stored[key], self.source.directory, self.reader)
+        if "timeout_overrides" in settings:
+            stored["timeout_overrides"] = {
+                str(sheet): seconds for sheet, seconds in settings["timeout_overrides"].items()
+            }
+        return stored  # type: ignore[no-any-return]  # a packed mapping with text keys is a mapping
+
+    def _whole(
+        self, sheets: tuple[Sheet, ...], prompt: Prompt, layout: Layout, chosen: dict[int, Chosen]
+    ) -> Expanded:
+        score = self.score
+        retry = {**msgspec.structs.asdict(score.retry)}
+        if score.retry.max_delay_seconds is None:
+            retry["max_delay_seconds"] = max(_LONGEST_DELAY, score.retry.base_delay_seconds)
+        used = [choice.profile for choice in chosen.values()]
+        used += [profile for choice in chosen.values() for profile, _ in choice.fallbacks]
+        cross_sheet = msgspec.structs.asdict(score.cross_sheet)
+        return Expanded(
+            name=score.name,
+            description=score.description,
+            workspace=self.workspace,
+            total_stages=len(layout.stages),
+            sheets=sheets,
+            prompt=prompt,
+            retry=Retry(**retry),
+            parallel=Parallel(
+                max_concurrent=score.parallel.max_concurrent if score.parallel.enabled else 1,
+                fail_fast=score.parallel.fail_fast,
+                stagger_seconds=score.parallel.stagger_delay_ms,
+                pause_between_sheets_seconds=score.pause_between_sheets_seconds,
+            ),
+            cross_sheet=CrossSheet(
+                **{**cross_sheet, "capture_files": tuple(score.cross_sheet.capture_files)}
+            ),
+            profiles={profile.name: profile for profile in used},
+            on_failure=score.on_failure,
+        )
+
+    def _finished(self, expanded: Expanded, layout: Layout, chosen: dict[int, Chosen]) -> Expanded:
+        """Add checks and digests; report what rendering and expanding found."""
+        for name in expanded.profiles:
+            self.report.problems.extend(self.found.warnings.get(name, []))
+        variables = scalars(self.score.prompt.variables)
+        validations = Validations(self.score, layout, variables, self.reader, self.report)
+        prompts = Prompts(expanded, self.document, self.report, self.score.prompt.template_file)
+        digests = Digests(self.score, expanded, self.files)
+        renderer = Renderer(msgspec.structs.replace(expanded, prompt=Prompt(template=None, variables={})))
+        finished: list[Sheet] = []
+        readable = not self.report.wrong("prompt")
+        for sheet in expanded.sheets:
+            built_in = {
+                **renderer.values(sheet, Previous()),
+                "stakes": expanded.prompt.stakes,
+                "thinking_method": expanded.prompt.thinking_method,
+            }
+            checks = validations.checks(sheet.sheet, built_in, expanded.workspace)
+            checked = msgspec.structs.replace(sheet, checks=checks)
+            body = prompts.definition(checked) if readable else ""
+            aspects = digests.of(checked, chosen[sheet.sheet], body)
+            finished.append(msgspec.structs.replace(checked, digests=aspects))
+        validations.finish()
+        prompts.finish()
+        return msgspec.structs.replace(expanded, sheets=tuple(finished))

@@ -1,0 +1,101 @@
+"""Scores that other people wrote expand exactly as the contract says."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from marianned.instruments.loader import builtin_profiles
+from marianned.score.compile import Compiled, DiskReader, Source, compile_score
+from marianned.score.explain import explain
+from marianned.score.template import Previous, render_body
+
+SCORES = Path(__file__).parents[3].parent / "shared" / "scores"
+NAMES = sorted(path.stem for path in (SCORES / "expected").glob("*.json"))
+BOUND = {"model", "cli_model", "allowed_tools", "output_format", "cli_extra_args"}
+
+pytestmark = [
+    pytest.mark.shared,
+    pytest.mark.skipif(not NAMES, reason="the real scores are not beside the project"),
+]
+
+
+class Anywhere(DiskReader):
+    """The disk, on which every directory can be made and every tool is installed."""
+
+    def writable(self, path: str) -> bool:
+        return True
+
+    def executable(self, name: str) -> bool:
+        return True
+
+    def home(self, user: str) -> str | None:
+        return None
+
+
+def expected(name: str) -> dict:
+    return json.loads((SCORES / "expected" / f"{name}.json").read_text("utf-8"))
+
+
+def compiled(name: str) -> Compiled:
+    path = (SCORES / expected(name)["score"]).resolve()
+    source = Source(
+        text=path.read_bytes(),
+        file=str(path),
+        directory=str(path.parent),
+        submit_directory="/",
+        workspace="/WS",
+    )
+    return compile_score(source, Anywhere(), builtin_profiles())
+
+
+def with_documented_differences(name: str, sheet: dict) -> dict:
+    sheet = dict(sheet)
+    sheet.pop("body_with_previous", None)
+    sheet["fallbacks"] = [other for other in sheet["fallbacks"] if other != sheet["instrument"]]
+    if name == "market-open" and sheet["instrument"] != "claude-code":
+        sheet["instrument_config"] = {
+            k: v for k, v in sheet["instrument_config"].items() if k != "allowed_tools"
+        }
+    if name == "instrument-showcase":
+        sheet["instrument_config"] = {"skip_permissions": True, "disable_mcp": True} | sheet[
+            "instrument_config"
+        ]
+    return sheet
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_real_score_has_no_errors(name):
+    result = compiled(name)
+    assert [problem for problem in result.problems if problem.severity == "error"] == []
+    assert result.expanded is not None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_real_score_expands_as_expected(name):
+    result = compiled(name)
+    want = expected(name)
+    assert (result.total_sheets, result.total_stages) == (want["total_sheets"], want["total_stages"])
+    got = json.loads(json.dumps(explain(result.expanded, prompts=False)))
+    assert got == [with_documented_differences(name, sheet) for sheet in want["sheets"]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_real_score_renders_what_earlier_sheets_gave(name):
+    result = compiled(name)
+    for sheet in expected(name)["sheets"]:
+        number = sheet["sheet"]
+        previous = Previous(
+            outputs={k: f"OUTPUT OF SHEET {k}" for k in range(1, number)},
+            files={"/WS/captured.md": "CAPTURED FILE BODY"},
+        )
+        body = render_body(result.expanded, number, previous)
+        want = sheet.get("body_with_previous", sheet["body"])
+        assert {"chars": len(body), "sha256": hashlib.sha256(body.encode()).hexdigest()} == want
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_prompts_of_a_real_score_can_be_shown(name):
+    sheets = explain(compiled(name).expanded, prompts=True)
+    assert all(sheet["prompt"] for sheet in sheets)
