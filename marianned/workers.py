@@ -164,13 +164,9 @@ def _render(
     return body, template.assemble_prompt(expanded, sheet, body, previous_attempt)
 
 
-async def explain(expanded: Expanded, *, prompts: bool) -> str:
-    """Write out the expanded score for people, with its prompts if asked for."""
-    return await call(_explain, expanded, prompts)
-
-
-def _explain(expanded: Expanded, prompts: bool) -> str:  # noqa: FBT001  run_sync passes no keywords
-    return explaining.explain(expanded, prompts)
+async def explain(expanded: Expanded, *, prompts: bool) -> list[dict[str, Any]]:
+    """Write out the sheets of an expanded score as plain values, with their prompts if asked for."""
+    return await call(explaining.explain, expanded, prompts)
 
 
 async def read_end(

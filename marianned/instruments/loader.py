@@ -234,9 +234,17 @@ def _cli_faults(cli: Cli) -> Iterator[tuple[str, str]]:
                 pick.parse(path)
             except ValueError as error:
                 yield f"cli.output.{name}", str(error)
-    for name in _PATTERNS:
-        for number, pattern in enumerate(getattr(cli.errors, name)):
-            try:
-                re.compile(pattern, re.IGNORECASE)
-            except (re.error, RecursionError, OverflowError) as error:
-                yield f"cli.errors.{name}[{number}]", f"'{pattern}' is no regular expression: {error}"
+    patterns = [
+        (f"cli.errors.{name}[{n}]", pattern)
+        for name in _PATTERNS
+        for n, pattern in enumerate(getattr(cli.errors, name))
+    ]
+    patterns += [
+        (f"cli.output.failure_when[{n}].matches", rule.matches or "")
+        for n, rule in enumerate(cli.output.failure_when)
+    ]
+    for where, pattern in patterns:
+        try:
+            re.compile(pattern, re.IGNORECASE)
+        except (re.error, RecursionError, OverflowError) as error:
+            yield where, f"'{pattern}' is no regular expression: {error}"

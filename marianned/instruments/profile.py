@@ -46,7 +46,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A sign in the output that the attempt has failed, whatever its exit code (§23.3 `failure_when`).
 
     Looked for in the final record; with `event` in the last event of that type. `exists` asks for any
-    value but null, `is_not` for another value than this; else the value has to be `is`.
+    value but null, `is_not` for another value than this, `matches` for a text in which this regular
+    expression is found; else the value has to be `is`.
     """
 
     path: str
@@ -54,6 +55,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     exists: bool = False
     is_: Any = msgspec.field(default=True, name="is")
     is_not: Any = msgspec.UNSET
+    matches: str | None = None
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

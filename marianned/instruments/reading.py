@@ -186,6 +186,8 @@ def _holds(rule: Failure, events: list[Any], final: list[Any]) -> bool:
     found = pick.matches(among[-1], rule.path) if among else []
     if rule.exists:
         return any(value is not None for value in found)
+    if rule.matches is not None:
+        return any(isinstance(value, str) and re.search(rule.matches, value) for value in found)
     if rule.is_not is not msgspec.UNSET:
         return bool(found) and found[0] != rule.is_not
     return bool(found) and found[0] == rule.is_ and isinstance(found[0], bool) == isinstance(rule.is_, bool)

@@ -35,19 +35,58 @@ stream_max_retries = 0
 enabled = false
 """
 
+QWEN = """{"memory": {"enableManagedAutoMemory": false}, "privacy": {"usageStatisticsEnabled": false},
+"general": {"enableAutoUpdate": false}}"""
+MODEL = {"contextWindow": 200000, "maxTokens": 32000, "input": ["text"], "reasoning": False}
+PRICES = {"input": 1, "output": 2, "cacheRead": 0, "cacheWrite": 0}
+SETTINGS = {
+    "gemini-cli": {"model": "gemini-2.5-pro"},
+    "qwen": {"cli_extra_args": ["--auth-type", "openai"]},
+    "pi": {"model": "fake-1", "cli_extra_args": ["--provider", "fake"]},
+}
+
+
+def pi_models(url):
+    models = [{"id": "fake-1", "name": "fake", **MODEL, "cost": PRICES}]
+    fake = {"baseUrl": url, "apiKey": "dummy", "api": "anthropic-messages", "models": models}
+    return json.dumps({"providers": {"fake": fake}})
+
+
+def opencode_config(url):
+    models = {"fake-1": {"limit": {"context": 200000, "output": 32000}, "cost": PRICES}}
+    options = {"baseURL": f"{url}/v1", "apiKey": "dummy"}
+    return json.dumps(
+        {
+            **dict.fromkeys(("model", "small_model"), "fake/fake-1"),
+            "share": "disabled",
+            "provider": {"fake": {"npm": "@ai-sdk/openai-compatible", "options": options, "models": models}},
+        }
+    )
+
 
 def settle(home, url):
     """Write the settings that point each tool at the server; return the environment that does."""
-    (home / ".gemini").mkdir(parents=True)
-    (home / ".gemini" / "settings.json").write_text(GEMINI)
-    (home / "config.toml").write_text(CODEX.replace("URL", url))
+    texts = {
+        ".gemini/settings.json": GEMINI,
+        ".qwen/settings.json": QWEN,
+        ".pi/agent/models.json": pi_models(url),
+        "config.toml": CODEX.replace("URL", url),
+    }
+    for name, text in texts.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "CODEX_HOME": str(home),
         "ANTHROPIC_BASE_URL": url,
         "GOOGLE_GEMINI_BASE_URL": url,
+        **dict.fromkeys(("OPENAI_BASE_URL", "COPILOT_PROVIDER_BASE_URL"), f"{url}/v1"),
+        **dict.fromkeys(("OPENAI_MODEL", "COPILOT_MODEL"), "fake-1"),
         **dict.fromkeys(("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY"), "dummy"),
+        "COPILOT_PROVIDER_API_KEY": "dummy",
+        "COPILOT_OFFLINE": "true",
+        "OPENCODE_CONFIG_CONTENT": opencode_config(url),
     }
 
 
@@ -57,7 +96,7 @@ def play(url, tool, directory, prompt):
     workspace = directory / "workspace"
     workspace.mkdir()
     (directory / "tmp").mkdir()
-    settings = {"model": "gemini-2.5-pro"} if tool == "gemini-cli" else {}
+    settings = SETTINGS.get(tool, {})
     started = invocation(
         profile,
         settings,

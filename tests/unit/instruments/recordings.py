@@ -92,10 +92,17 @@ def opencode(kind, **part):
 def pi_message(role, text, stop="stop", **more):
     usage = {"input": 30, "output": 4, "cacheRead": 0, "cost": {"total": 0.5}}
     content = [{"type": "thinking", "thinking": "…"}, *({"type": "text", "text": t} for t in text)]
-    return {
-        "type": "message_end",
-        "message": {"role": role, "content": content, "usage": usage, "stopReason": stop, **more},
-    }
+    asked = {} if role == "user" else {"usage": usage, "stopReason": stop}
+    return {"role": role, "content": content, **asked, **more}
+
+
+def pi(*messages):
+    ends = (
+        {"type": kind, "message": message}
+        for message in messages
+        for kind in ("message_start", "message_end")
+    )
+    return lines(*ends, {"type": "agent_end", "messages": list(messages)})
 
 
 TOKENS = {"input_tokens": 1200, "output_tokens": 34}
@@ -351,7 +358,7 @@ RECORDINGS = [
     Recording(
         "qwen is refused and exits with 0",
         "qwen",
-        one([{"type": "system"}, {**CLAUDE_FAILED, "result": "[API Error: 401 invalid x-api-key]"}]),
+        one([{"type": "system"}, {**CLAUDE_RESULT, "result": "[API Error: 401 invalid x-api-key]"}]),
         {"failed": True, "error": "[API Error: 401 invalid x-api-key]"},
         outcome="failed",
         category="auth",
@@ -359,15 +366,15 @@ RECORDINGS = [
     Recording(
         "pi succeeds",
         "pi",
-        lines(
+        pi(
             pi_message("user", ["q"]), pi_message("assistant", ["first"]), pi_message("assistant", ["a", "b"])
         ),
-        {"result": "ab", "input_tokens": 30, "output_tokens": 4, "cost_usd": 0.5},
+        {"result": "ab", "input_tokens": 60, "output_tokens": 8, "cost_usd": 1.0},
     ),
     Recording(
         "pi is refused and exits with 0",
         "pi",
-        lines(pi_message("assistant", [], "error", errorMessage="401 Unauthorized")),
+        pi(pi_message("assistant", [], "error", errorMessage="401 Unauthorized")),
         {"failed": True, "error": "401 Unauthorized"},
         outcome="failed",
         category="auth",

@@ -120,6 +120,9 @@ def test_nothing_that_is_printed_makes_reading_fail(printed):
         ({"path": "e", "is_not": 0}, {"e": 1}, True),
         ({"path": "e", "is_not": 0}, {"e": 0}, False),
         ({"path": "e", "is_not": 0}, {}, False),
+        ({"path": "e", "matches": "^Error"}, {"e": "Error: x"}, True),
+        ({"path": "e", "matches": "^Error"}, {"e": "no Error"}, False),
+        ({"path": "e", "matches": "1"}, {"e": 1}, False),
     ],
 )
 def test_a_sign_of_failure_holds(rule, document, holds):

@@ -97,6 +97,10 @@ def test_merge_keys_are_followed():
             [(5, 38, "'(' is no regular expression: missing ), unterminated subpattern at position 0")],
         ),
         (
+            SMALL + "  output: {failure_when: [{path: a, matches: '*'}]}\n",
+            [(5, 37, "'*' is no regular expression: nothing to repeat at position 0")],
+        ),
+        (
             "default_timeout_seconds: soon\n" + SMALL,
             [(1, 26, "'soon' is no duration; write 90, 90s, 5m, 1h30m or 2d")],
         ),
