@@ -5,7 +5,6 @@ back. It is the transition that answers, not a later look. Source: design/contro
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,11 +15,10 @@ from marianned.progress.draft import Draft
 from marianned.progress.revisions import planned
 from marianned.progress.state import JobState
 from marianned.progress.triggers import Asked
-from marianned.progress.view import job_view
+from marianned.progress.view import extended, job_view
 from marianned.protocol import (
     ENDED,
     Cancelled,
-    Job,
     JobStatus,
     Modified,
     Paused,
@@ -30,7 +28,6 @@ from marianned.protocol import (
 )
 from marianned.rows import RequestRow
 
-R = TypeVar("R", bound=Job)
 _PAST = (JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.FAILED)
 
 
@@ -146,16 +143,16 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
     view.message = texts.reply_message(state, draft.now, action, view, request)
     view.hints = texts.reply_hints(state, action, JobStatus(view.status or ""), acknowledged=acknowledged)
     if action is Action.PAUSE:
-        return _with(view, Paused, acknowledged=acknowledged)
+        return extended(view, Paused, acknowledged=acknowledged)
     if action is Action.CANCEL:
-        return _with(view, Cancelled, acknowledged=acknowledged)
+        return extended(view, Cancelled, acknowledged=acknowledged)
     if action is Action.RESUME:
-        return _with(view, Resumed, acknowledged=acknowledged)
+        return extended(view, Resumed, acknowledged=acknowledged)
     version = (
         state.staged if state.staged and state.staged.row.revision == request.revision else state.current
     )
     brought = version.row.caller == request.caller and version.row.created_at == request.asked_at
-    return _with(
+    return extended(
         view,
         Modified,
         acknowledged=acknowledged,
@@ -186,7 +183,7 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
         view.hints = [
             f"mzt modify {name} -c {ask.file or 'FILE'} -r --wait --expect {state.newest.row.revision}"
         ]
-    return _with(
+    return extended(
         view,
         Modified,
         acknowledged=False,
@@ -196,8 +193,3 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
         dry_run=True,
         plan=lines,
     )
-
-
-def _with(view: Job, kind: type[R], **fields: object) -> R:
-    shared: dict[str, Any] = {name: getattr(view, name) for name in Job.__struct_fields__}
-    return kind(**shared, **fields)

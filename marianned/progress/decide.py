@@ -15,7 +15,7 @@ from marianned.progress.outcomes import attempt_ended
 from marianned.progress.requests import asked
 from marianned.progress.revisions import apply_staged
 from marianned.progress.state import JobState
-from marianned.progress.triggers import Asked, Ending, PauseFile, SlotFree, TimeReached, Trigger
+from marianned.progress.triggers import Asked, Ending, GiveUp, PauseFile, SlotFree, TimeReached, Trigger
 from marianned.protocol import Caller, HoldCause, JobStatus, Reply
 from marianned.rows import AttemptRow
 
@@ -44,6 +44,12 @@ def decide(state: JobState, trigger: Trigger, now: Instant, slots: int = 0) -> D
                 attempt_ended(draft, trigger)
             case PauseFile():
                 _pause_file(draft, trigger)
+            case GiveUp():
+                draft.note_request(
+                    "job.superseded", "a fresh run takes its place", trigger.caller, trigger.reason, None
+                )
+                _end(draft, JobStatus.CANCELLED)
+                answers[trigger.request] = Reply()
             case SlotFree() | TimeReached():
                 pass
         if not (isinstance(trigger, Asked) and trigger.plan):

@@ -1,13 +1,11 @@
 """What can happen to a job: the triggers of a decision. Clock and chance come in as values."""
 
-from typing import Any
-
 import msgspec
 
 from marianned.lifecycle import Action
 from marianned.progress.state import Version
-from marianned.protocol import CheckReport, Outcome
-from marianned.rows import RequestRow
+from marianned.protocol import Caller, CheckReport, Outcome
+from marianned.rows import Changes, RequestRow
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,11 +43,27 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     """Its row has the number 0 until it is accepted."""
 
 
+NOBODY = RequestRow(
+    request="",
+    uid=-1,
+    method="",
+    key=None,
+    params="",
+    run_id=0,
+    wish=None,
+    hold=None,
+    revision=None,
+    caller=Caller(uid=-1),
+    asked_at=0,
+)
+"""Stands in a request until it is known who asks."""
+
+
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A caller's request. `wait`: the answer comes when the wish is true; `plan`: nothing is changed."""
 
     action: Action
-    request: RequestRow
+    request: RequestRow = NOBODY
     reason: str | None = None
     wait: bool = False
     plan: bool = False
@@ -57,7 +71,6 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     expect: int | None = None
     env: dict[str, str] = {}
     file: str | None = None
-    extra: dict[str, Any] = {}
 
 
 class PauseFile(msgspec.Struct, frozen=True):
@@ -74,4 +87,16 @@ class TimeReached(msgspec.Struct, frozen=True):
     """A moment has come that the last decision wanted to be woken for."""
 
 
-Trigger = Asked | Ending | PauseFile | SlotFree | TimeReached
+class GiveUp(msgspec.Struct, frozen=True, kw_only=True):
+    """A fresh run takes the place of this one, which is paused or has failed.
+
+    `also` is what brings the fresh run to the disk, in the same transaction.
+    """
+
+    request: str
+    caller: Caller
+    reason: str | None
+    also: Changes
+
+
+Trigger = Asked | GiveUp | Ending | PauseFile | SlotFree | TimeReached

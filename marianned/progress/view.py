@@ -3,6 +3,8 @@
 Read off the state at a moment; nothing is stored. Source: design/cli.md §2.0, §5.
 """
 
+from typing import Any, TypeVar
+
 from marianned import lifecycle
 from marianned.clock import Instant, timestamp
 from marianned.progress import texts
@@ -69,7 +71,14 @@ def job_view(state: JobState, now: Instant) -> Job:
     )
 
 
+R = TypeVar("R", bound=Job)
 _ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+def extended(view: Job, kind: type[R], **fields: Any) -> R:
+    """Return the JOB keys of a view with those that one kind of reply has beside them."""
+    shared: dict[str, Any] = {name: getattr(view, name) for name in Job.__struct_fields__}
+    return kind(**shared, **fields)
 
 
 def by_number(state: JobState) -> list[AttemptRow]:

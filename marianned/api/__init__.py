@@ -1,0 +1,1 @@
+"""The socket: connections in, requests to the conductor, replies and streams out."""

@@ -1,0 +1,80 @@
+"""From a method's name to who does it, checked by its types; every reply and error leaves from here."""
+
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from marianned import wire
+from marianned.conductor.conductor import Conductor
+from marianned.conductor.looking import Lookout
+from marianned.errors import BadRequest, InternalError, MarianneError
+from marianned.protocol import METHODS, Ask, Caller, Reply
+
+Handler = Callable[[Caller, Any], Awaitable[Reply]]
+_logger = logging.getLogger(__name__)
+
+
+def handlers(conductor: Conductor, lookout: Lookout, stop: Handler) -> dict[str, Handler]:
+    """Return who does what; the methods of streams belong to a connection and are not here."""
+    return {
+        "daemon.hello": lookout.daemon_hello,
+        "daemon.status": lookout.daemon_status,
+        "daemon.stop": stop,
+        "job.submit": conductor.submit,
+        "job.status": lookout.job_status,
+        "job.list": lookout.job_list,
+        "job.wait": lookout.job_wait,
+        "job.pause": conductor.pause,
+        "job.resume": conductor.resume,
+        "job.modify": conductor.modify,
+        "job.cancel": conductor.cancel,
+        "job.history": lookout.job_history,
+        "log.read": lookout.log_read,
+        "events.read": lookout.events_read,
+        "score.validate": lookout.score_validate,
+    }
+
+
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
+    name: msgspec.json.Decoder(method.params) for name, method in METHODS.items()
+}
+
+
+def read_params(request: wire.Request) -> Ask:
+    """Decode the params of a request by the type of its method.
+
+    Raises:
+        ProtocolFault: there is no such method, or the params are not of its type.
+    """
+    decoder = _DECODERS.get(request.method)
+    if decoder is None:
+        raise wire.ProtocolFault(
+            wire.METHOD_NOT_FOUND, f"no method '{request.method}'; daemon.hello says who answers", request.id
+        )
+    try:
+        params: Ask = decoder.decode(request.params)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise wire.ProtocolFault(wire.INVALID_PARAMS, f"params: {error}", request.id) from None
+    return params
+
+
+async def answer(handler: Handler, caller: Caller, request: wire.Request, params: Ask) -> bytes:
+    """Do what is asked; return the reply, or the error, as bytes."""
+    try:
+        return wire.reply(request.id, await handler(caller, params))
+    except MarianneError as error:
+        return wire.refusal(request.id, error)
+    except Exception:
+        incident = os.urandom(4).hex()
+        _logger.exception("incident %s: %s failed", incident, request.method)
+        return wire.refusal(
+            request.id, InternalError(f"the daemon failed over this request; its log has incident {incident}")
+        )
+
+
+def too_many(request: wire.Request, what: str) -> bytes:
+    """Refuse a request that is one too many."""
+    return wire.refusal(request.id, BadRequest(what))

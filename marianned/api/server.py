@@ -1,0 +1,229 @@
+"""The listener: connections, who is on the other side, one task a request, bounded in every way.
+
+Requests on one connection are done side by side and answered in any order; the end of input means no
+more requests, and what is pending is still answered. Source: design/protocol.md "Messages".
+"""
+
+import logging
+import os
+import socket
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+import anyio
+from anyio.abc import SocketStream, UNIXSocketStream
+
+from marianned import wire
+from marianned.api.dispatch import Handler, answer, read_params, too_many
+from marianned.api.streams import EventStream, Journal, OutputStream, send_stream
+from marianned.conductor.looking import Lookout
+from marianned.errors import MarianneError, NotPermitted
+from marianned.protocol import (
+    REQUEST_LIMIT,
+    Ask,
+    Caller,
+    CancelStream,
+    FollowOutput,
+    Greet,
+    Stop,
+    StreamCancelled,
+    StreamStarted,
+    SubscribeEvents,
+)
+from marianned.store.writer import Store
+
+CONNECTIONS_MOST = 512
+REQUESTS_MOST = 256
+"""Requests in flight of one connection."""
+_CREDENTIALS = struct.Struct("3i")
+_logger = logging.getLogger(__name__)
+
+
+class Server:
+    """Serves the requests of one listening socket until it is cancelled."""
+
+    def __init__(
+        self, handlers: Mapping[str, Handler], journal: Journal, lookout: Lookout, store: Store
+    ) -> None:
+        self.handlers = handlers
+        self.journal = journal
+        self.lookout = lookout
+        self.store = store
+        self.connections = 0
+        self.stop_asked = anyio.Event()
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Accept connections for ever."""
+        listener.setblocking(False)  # noqa: FBT003  a socket's own signature
+        async with anyio.create_task_group() as tasks:
+            while True:
+                await anyio.wait_readable(listener)
+                try:
+                    accepted, _ = listener.accept()
+                except (BlockingIOError, ConnectionAbortedError):
+                    continue
+                except OSError as error:
+                    _logger.warning("a connection can't be taken: %s", error)
+                    await anyio.sleep(0.1)
+                    continue
+                tasks.start_soon(self._welcome, accepted)
+
+    async def _welcome(self, accepted: socket.socket) -> None:
+        caller = _peer(accepted)
+        stream = await UNIXSocketStream.from_socket(accepted)
+        async with stream:
+            refusal = self._refusal(caller)
+            if refusal is not None:
+                await _farewell(stream, refusal)
+                return
+            self.connections += 1
+            try:
+                await Connection(self, stream, caller).run()
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError):
+                pass
+            finally:
+                self.connections -= 1
+
+    def _refusal(self, caller: Caller) -> MarianneError | None:
+        if caller.uid not in (os.getuid(), 0):
+            return NotPermitted(f"this daemon serves uid {os.getuid()} only, not {caller.uid}")
+        if self.connections >= CONNECTIONS_MOST:
+            return NotPermitted(f"this daemon has {CONNECTIONS_MOST} connections already")
+        return None
+
+
+class Connection:
+    """One client: its requests in flight, its streams."""
+
+    def __init__(self, server: Server, stream: SocketStream, caller: Caller) -> None:
+        self._server = server
+        self._stream = stream
+        self._caller = caller
+        self._writing = anyio.Lock()
+        self._in_flight = 0
+        self._streams: dict[int, anyio.CancelScope] = {}
+        self._next_stream = 1
+
+    async def run(self) -> None:
+        """Read requests until the input ends; answer what is pending, then return."""
+        lines = wire.Lines(REQUEST_LIMIT)
+        async with anyio.create_task_group() as tasks:
+            try:
+                async for data in self._stream:
+                    for line in lines.feed(data):
+                        await self._take(line, tasks)
+            except wire.ProtocolFault as fault:
+                await self.send(wire.fault(fault))
+                tasks.cancel_scope.cancel()
+            if lines.rest.strip():
+                await self._take(lines.rest, tasks)
+
+    async def send(self, data: bytes) -> None:
+        """Send one message whole."""
+        async with self._writing:
+            await self._stream.send(data)
+
+    async def _take(self, line: bytes, tasks: anyio.abc.TaskGroup) -> None:
+        try:
+            request = wire.read_request(line)
+            params = read_params(request)
+        except wire.ProtocolFault as fault:
+            await self.send(wire.fault(fault))
+            return
+        if self._in_flight >= REQUESTS_MOST:
+            await self.send(too_many(request, f"a connection has at most {REQUESTS_MOST} requests in flight"))
+            tasks.cancel_scope.cancel()
+            return
+        if isinstance(params, Greet):
+            self._caller = Caller(uid=self._caller.uid, pid=self._caller.pid, name=params.name[:100])
+        self._in_flight += 1
+        tasks.start_soon(self._do, request, params)
+
+    async def _do(self, request: wire.Request, params: Ask) -> None:
+        try:
+            match params:
+                case SubscribeEvents():
+                    source: EventStream | OutputStream = EventStream(
+                        self._server.journal, self._server.lookout, self._server.store, params
+                    )
+                    await self._open(request, source)
+                case FollowOutput():
+                    await self._open(request, OutputStream(self._server.lookout, params))
+                case CancelStream():
+                    await self._cancel(request, params)
+                case _:
+                    handler = self._server.handlers[request.method]
+                    await self.send(await answer(handler, self._caller, request, params))
+                    if isinstance(params, Stop):
+                        self._server.stop_asked.set()
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass  # the client is gone; what it asked for is done all the same
+        finally:
+            self._in_flight -= 1
+
+    async def _open(self, request: wire.Request, source: EventStream | OutputStream) -> None:
+        try:
+            await source.prepare()
+        except MarianneError as error:
+            await self.send(wire.refusal(request.id, error))
+            return
+        number = self._next_stream
+        self._next_stream += 1
+        event = self._server.store.last_event
+        await self.send(wire.reply(request.id, StreamStarted(stream=number, event=event)))
+        with anyio.CancelScope() as scope:
+            self._streams[number] = scope
+            try:
+                await send_stream(number, source, self.send)
+            finally:
+                del self._streams[number]
+
+    async def _cancel(self, request: wire.Request, params: CancelStream) -> None:
+        scope = self._streams.get(params.stream)
+        if scope is not None:
+            scope.cancel()
+        await self.send(wire.reply(request.id, StreamCancelled(event=self._server.store.last_event)))
+
+
+async def _farewell(stream: SocketStream, refusal: MarianneError) -> None:
+    """Say why nobody is served here, without an id: no request has been read."""
+    with anyio.move_on_after(1):
+        await stream.send(wire.refusal(0, refusal))
+
+
+def _peer(connected: socket.socket) -> Caller:
+    """Return who is on the other side, by the kernel's word."""
+    data = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(data)
+    return Caller(uid=uid, pid=pid, name="")
+
+
+def listen(path: Path) -> socket.socket:
+    """Bind the socket: directory 0700, socket 0600; a file that nobody answers on is replaced.
+
+    Raises:
+        OSError: somebody answers there, or it can't be bound.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        if path.exists():
+            _check_silent(path)
+            path.unlink()
+        listener.bind(str(path))
+        path.chmod(0o600)
+        listener.listen(CONNECTIONS_MOST)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _check_silent(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return
+    raise OSError(f"somebody answers at '{path}' already")

@@ -1,0 +1,121 @@
+"""`marianned --check`: what `mzt doctor` shows. It looks, and changes nothing."""
+
+import os
+import platform
+import shutil
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from marianned import __version__
+from marianned.config import ConfigError, load_settings
+from marianned.instruments.loader import builtin_profiles
+from marianned.lock import holder
+from marianned.paths import (
+    SocketPathTooLongError,
+    configuration_directory,
+    database_path,
+    socket_path,
+    state_directory,
+)
+from marianned.store.opening import DatabaseRefused, check
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What one check found, in a line, and what to type where something needs a person."""
+
+    name: str
+    passed: bool
+    message: str
+    hints: list[str] = []
+
+
+def findings() -> list[Finding]:
+    """Run all checks."""
+    return [finding for look in _CHECKS for finding in look()]
+
+
+def _program() -> Iterator[Finding]:
+    yield Finding(
+        name="program", passed=True, message=f"marianned {__version__}, Python {platform.python_version()}"
+    )
+
+
+def _tools() -> Iterator[Finding]:
+    bash = shutil.which("bash")
+    yield Finding(
+        name="bash",
+        passed=bash is not None,
+        message=bash or "no bash on PATH; shell sheets and command validations need it",
+    )
+
+
+def _configuration() -> Iterator[Finding]:
+    directory = configuration_directory()
+    try:
+        load_settings(directory)
+    except ConfigError as error:
+        yield Finding(name="configuration", passed=False, message=str(error))
+    else:
+        yield Finding(name="configuration", passed=True, message=f"{directory}/config.toml or the defaults")
+
+
+def _state() -> Iterator[Finding]:
+    directory = state_directory()
+    if not directory.exists():
+        yield Finding(name="state", passed=True, message=f"'{directory}' is made by the first start")
+        return
+    found = directory.stat()
+    private = stat.S_IMODE(found.st_mode) & 0o077 == 0 and found.st_uid == os.getuid()
+    yield Finding(
+        name="state",
+        passed=private,
+        message=f"'{directory}'" if private else f"'{directory}' is open to others",
+        hints=[] if private else [f"chmod 700 {directory}"],
+    )
+    yield from _database(database_path(directory))
+    held = holder(directory)
+    running = f"pid {held.pid}, at '{held.socket}'" if held else "none runs"
+    yield Finding(name="daemon", passed=True, message=running, hints=[] if held else ["mzt start"])
+
+
+def _database(path: Path) -> Iterator[Finding]:
+    if not path.exists():
+        return
+    try:
+        check(path)
+    except DatabaseRefused as error:
+        yield Finding(name="database", passed=False, message=error.message, hints=[error.hint])
+    except (OSError, sqlite3.Error) as error:
+        yield Finding(name="database", passed=False, message=f"'{path}' can't be read: {error}")
+    else:
+        yield Finding(name="database", passed=True, message=f"'{path}' is whole")
+
+
+def _socket() -> Iterator[Finding]:
+    try:
+        yield Finding(name="socket", passed=True, message=f"'{socket_path()}'")
+    except SocketPathTooLongError as error:
+        yield Finding(name="socket", passed=False, message=str(error), hints=["export MARIANNE_SOCKET=PATH"])
+
+
+def _instruments() -> Iterator[Finding]:
+    found = sorted(
+        name
+        for name, profile in builtin_profiles().items()
+        if profile.cli is not None and shutil.which(profile.cli.command.executable)
+    )
+    yield Finding(name="instruments", passed=True, message=f"found here: {', '.join(found) or 'none'}")
+
+
+_CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    _program,
+    _tools,
+    _configuration,
+    _state,
+    _socket,
+    _instruments,
+)

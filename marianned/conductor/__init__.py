@@ -1,0 +1,1 @@
+"""The conductor: it owns the jobs; each request is one method."""

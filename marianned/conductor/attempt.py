@@ -1,0 +1,319 @@
+"""One attempt, from its committed row to how it ended: prompt, process, output, validations.
+
+It may be picked up at any point by another daemon: whatever it needs lies in the attempt's directory and
+in the database, and every step either has happened or is done again. Source: score-format.md §15.1,
+durability.md.
+"""
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from anyio import to_thread
+
+from marianned import workers
+from marianned.conductor.checking import Checking
+from marianned.conductor.context import gather
+from marianned.conductor.house import House
+from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Presence, Spec
+from marianned.instruments import dialect
+from marianned.instruments.reading import Reading
+from marianned.progress.triggers import Ending
+from marianned.protocol import AttemptKind, CheckReport, Outcome
+from marianned.rows import AttemptRow, RevisionRow, RunRow
+from marianned.score.expanded import Expanded, Sheet
+from marianned.score.script import script_of
+from marianned.score.template import PreviousAttempt, RenderError
+
+PROMPT = "prompt"
+STDOUT = "stdout"
+STDERR = "stderr"
+_STDERR_TAIL_BYTES = 2_000
+_FOREIGN = frozenset({signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP})
+"""Signals that, unasked for, tell of a host going down: such an attempt is lost, not failed."""
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt works with: the run, the revision it started under, its sheet's number there."""
+
+    run: RunRow
+    revision: RevisionRow
+    score: Expanded
+    sheet: int
+    attempt: AttemptRow
+
+    @property
+    def definition(self) -> Sheet:
+        """What the score says of the sheet."""
+        return self.score.sheets[self.sheet - 1]
+
+
+class Unprepared(Exception):
+    """The attempt can't be made: its prompt, a file or its directory is missing; no retry mends it."""
+
+    def __init__(self, category: str, message: str) -> None:
+        super().__init__(message)
+        self.category = category
+        self.message = message
+
+
+class Attempt:
+    """Plays one attempt. `interrupt` may come at any time; what ended by itself before it counts."""
+
+    def __init__(self, house: House, given: Given) -> None:
+        self._house = house
+        self._given = given
+        self._directory = house.directory(given.attempt)
+        self._interrupted = False
+        self._checking = Checking(house, given.run, given.attempt, self._directory, self.variables())
+        self.pid: int | None = None
+
+    async def play(self, presence: Presence | None = None) -> Ending:
+        """Make the attempt, or pick it up where `presence` says it stands; return how it ended."""
+        executor = self._house.executor
+        if presence in (None, Presence.NEVER_STARTED):
+            if self._interrupted:
+                await executor.claim(self._directory)
+                return self._ending(Outcome.INTERRUPTED, None, "interrupted before it started")
+            try:
+                await self._start()
+            except Unprepared as why:
+                return self._ending(Outcome.FAILED, why.category, why.message)
+        running = await executor.running(self._directory)
+        self.pid = running.pid if running else None
+        if self._interrupted:
+            await executor.end(self._directory)
+        record = await executor.wait(self._directory)
+        if record is None:
+            return self._ending(Outcome.LOST, "lost", "lost: nothing of it is left, and no record")
+        return await self._judge(record)
+
+    async def interrupt(self) -> None:
+        """End it: TERM, grace, KILL by its shim; a check that is running too."""
+        self._interrupted = True
+        self._checking.interrupt()
+        await self._house.executor.end(self._directory)
+
+    def variables(self) -> dict[str, str]:
+        """Return the MARIANNE_* variables of the attempt."""
+        attempt, run = self._given.attempt, self._given.run
+        return {
+            "MARIANNE_JOB": run.job_name,
+            "MARIANNE_RUN": str(run.run),
+            "MARIANNE_SHEET": str(self._given.sheet),
+            "MARIANNE_STAGE": str(attempt.stage),
+            "MARIANNE_INSTANCE": str(attempt.instance),
+            "MARIANNE_ATTEMPT": str(attempt.attempt),
+            "MARIANNE_ATTEMPT_ID": self._house.attempt_id(attempt),
+            "MARIANNE_WORKSPACE": run.workspace,
+            "MARIANNE_SOCKET": str(self._house.socket),
+        }
+
+    # --- before the process --------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        given = self._given
+        definition = given.definition
+        profile = given.score.profiles[definition.instrument]
+        prompt = await self._prompt()
+        if profile.script == "shell":
+            prompt = script_of(prompt, str(definition.settings.get("script", "auto")))
+        system_file = definition.settings.get("system_prompt_file")
+        try:
+            invocation = dialect.invocation(
+                profile,
+                definition.settings,
+                prompt,
+                timeout_seconds=definition.timeout_seconds,
+                cwd=definition.working_directory,
+                directory=str(self._directory),
+                environ=self._house.environ,
+                extra_env=given.run.env,
+                marianne=self.variables(),
+                system_prompt=given.revision.files.get(str(system_file)) if system_file else None,
+            )
+        except dialect.NoCommandError as error:
+            raise Unprepared("unavailable", str(error)) from None
+        await to_thread.run_sync(self._write, invocation, definition.working_directory)
+        await self._checking.remember(definition.checks)
+        spec = Spec(
+            id=self._house.attempt_id(given.attempt),
+            argv=invocation.argv,
+            cwd=definition.working_directory,
+            env=invocation.env,
+            umask=given.run.umask,
+            stdin=_STDIN if invocation.stdin is not None else None,
+            timeout_seconds=definition.timeout_seconds,
+            grace_seconds=self._house.settings.kill_grace,
+        )
+        try:
+            await self._house.executor.start(self._directory, spec)
+        except AlreadyClaimed:
+            pass  # an earlier daemon started it a moment before it died: it is picked up
+        except CannotStart as error:
+            raise Unprepared("unavailable", str(error)) from None
+
+    async def _prompt(self) -> str:
+        given = self._given
+        try:
+            previous = await gather(self._house.store, given.run, given.score, given.sheet)
+            key = f"{given.run.run_id}.{given.revision.revision}"
+            body, prompt = await workers.render_prompt(
+                key, given.revision.expanded, given.sheet, previous, await self._previous_attempt()
+            )
+        except (RenderError, workers.WorkerLimit) as error:
+            raise Unprepared("config", f"the prompt can't be built: {error.message}") from None
+        raw = given.score.profiles[given.definition.instrument].raw_prompt
+        return body if raw else prompt
+
+    async def _previous_attempt(self) -> PreviousAttempt | None:
+        attempt = self._given.attempt
+        if attempt.kind == AttemptKind.FIRST:
+            return None
+        rows = await self._house.store.records.attempts(attempt.run_id, attempt.uid)
+        before = [row for row in rows if row.attempt < attempt.attempt and row.outcome in _COUNTED]
+        if not before:
+            return None
+        last = before[-1]
+        reports = last.validations
+        return PreviousAttempt(
+            kind="completion" if attempt.kind == AttemptKind.COMPLETION else "retry",
+            ending=last.error_message or str(last.outcome),
+            passed=[_told(report) for report in reports if report.result == "passed"],
+            failed=[
+                (_told(report), report.reason or "failed") for report in reports if report.result != "passed"
+            ],
+            stderr_tail=""
+            if reports
+            else await to_thread.run_sync(_tail, self._house.directory(last) / STDERR, _STDERR_TAIL_BYTES),
+        )
+
+    def _write(self, invocation: dialect.Invocation, cwd: str) -> None:
+        if not Path(cwd).is_dir():
+            raise Unprepared("config", f"the working directory is gone: '{cwd}'")
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if invocation.make_tmp:
+            (self._directory / dialect.TMP_NAME).mkdir(mode=0o700, exist_ok=True)
+        if invocation.stdin is not None:
+            _write_private(self._directory / _STDIN, invocation.stdin)
+        for name, text in invocation.files.items():
+            _write_private(self._directory / name, text.encode())
+
+    # --- after the process ---------------------------------------------------------------------------
+
+    async def _judge(self, record: ExitRecord) -> Ending:
+        given = self._given
+        definition = given.definition
+        name = signal.Signals(record.signal).name if record.signal else None
+        seen: dict[str, Any] = {
+            "exit_code": record.exit_code,
+            "signal": name,
+            "pid": self.pid,
+            "stdout_bytes": await to_thread.run_sync(_size, self._directory / STDOUT),
+            "stderr_bytes": await to_thread.run_sync(_size, self._directory / STDERR),
+        }
+        if record.error is not None:
+            return self._ending(Outcome.FAILED, "unavailable", record.error, **seen)
+        if self._interrupted and record.asked and not record.timed_out:
+            return self._ending(Outcome.INTERRUPTED, None, "interrupted", **seen)
+        if _is_lost(record):
+            message = f"ended by {name or 'nobody knows what'}, which nobody here sent"
+            return self._ending(Outcome.LOST, "lost", message, **seen)
+        reading, verdict = await workers.read_end(
+            given.score.profiles[definition.instrument],
+            definition.settings,
+            stdout=str(self._directory / STDOUT),
+            stderr=str(self._directory / STDERR),
+            exit_code=record.exit_code,
+            signal_name=name,
+            timed_out=record.timed_out,
+            timeout_seconds=definition.timeout_seconds,
+        )
+        seen |= _measured(reading)
+        if verdict.outcome is not Outcome.SUCCEEDED:
+            return self._ending(verdict.outcome, verdict.category, verdict.message, **seen)
+        reports = await self._checking.run(definition.checks)
+        if reports is None:
+            return self._ending(Outcome.INTERRUPTED, None, "interrupted", **seen)
+        return self._checked(reports, seen)
+
+    def _checked(self, reports: list[CheckReport], seen: Mapping[str, Any]) -> Ending:
+        failed = [report for report in reports if report.result != "passed"]
+        if not failed:
+            return self._ending(Outcome.SUCCEEDED, None, None, validations=reports, **seen)
+        return self._ending(
+            Outcome.FAILED,
+            "validation",
+            f"{len(failed)} of {len(reports)} validations failed",
+            evidence=_evidence(failed[0]),
+            validations=reports,
+            **seen,
+        )
+
+    def _ending(self, outcome: Outcome, category: str | None, message: str | None, **seen: Any) -> Ending:
+        attempt = self._given.attempt
+        chance = int.from_bytes(os.urandom(2)) / 0xFFFF
+        return Ending(
+            uid=attempt.uid,
+            attempt=attempt.attempt,
+            outcome=outcome,
+            category=category,
+            message=message,
+            chance=chance,
+            **seen,
+        )
+
+
+_STDIN = PROMPT
+_COUNTED = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.SUCCEEDED})
+
+
+def _told(report: CheckReport) -> str:
+    return f"{report.target} ({report.description})" if report.description else report.target
+
+
+def _evidence(report: CheckReport) -> str:
+    if report.type == "command_succeeds":
+        return f"{report.description or report.target}: {report.reason}"
+    return f"{report.type} {report.reason} in {Path(report.target).name}"
+
+
+def _is_lost(record: ExitRecord) -> bool:
+    if record.asked or record.timed_out:
+        return False
+    return record.exit_code is None and (record.signal is None or record.signal in _FOREIGN)
+
+
+def _measured(reading: Reading) -> dict[str, Any]:
+    return {
+        "result": reading.result,
+        "input_tokens": reading.input_tokens,
+        "output_tokens": reading.output_tokens,
+        "cost_usd": reading.cost_usd,
+        "session_id": reading.session_id,
+    }
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _tail(path: Path, most: int) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - most))
+            return file.read(most).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)

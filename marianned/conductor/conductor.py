@@ -1,0 +1,376 @@
+"""All jobs of this daemon, and the requests that change them; each request is one method.
+
+A Caller is a parameter of each: it is what the journal records. Looking is done in looking.py.
+"""
+
+import difflib
+import logging
+from pathlib import Path
+from typing import TypeVar, cast
+
+import anyio
+import msgspec
+from anyio import to_thread
+from anyio.abc import TaskGroup
+
+from marianned import words
+from marianned.conductor import submitting
+from marianned.conductor.house import House
+from marianned.conductor.job import Answer, Job
+from marianned.conductor.keys import Keys
+from marianned.conductor.loading import load_state, presences
+from marianned.conductor.now import now
+from marianned.conductor.pausefile import pause_file, remove
+from marianned.conductor.saying import other_name, removed_leftover, source_changed, split, time_ran_out
+from marianned.errors import (
+    BadRequest,
+    InvalidScore,
+    MarianneError,
+    NameTaken,
+    NoCapacity,
+    NoSuchJob,
+    Problem,
+    WrongStatus,
+)
+from marianned.executors.base import Presence
+from marianned.lifecycle import Action
+from marianned.progress.state import JobState
+from marianned.progress.triggers import Asked, GiveUp, Proposal
+from marianned.progress.view import extended, job_view
+from marianned.protocol import (
+    Caller,
+    Cancel,
+    Cancelled,
+    JobStatus,
+    Modified,
+    Modify,
+    Pause,
+    Paused,
+    Reply,
+    Resume,
+    Resumed,
+    Submit,
+    Submitted,
+)
+from marianned.rows import Changes, RequestRow, RunRow, SheetRow
+from marianned.score.compile import Source
+
+_logger = logging.getLogger(__name__)
+_NEAR_MOST = 3
+Control = Pause | Cancel | Resume | Modify
+R = TypeVar("R", bound=Reply)
+_FREE = (JobStatus.COMPLETED, JobStatus.CANCELLED)
+"""Statuses of a newest run that leave its name free."""
+
+
+class Conductor:
+    """Owns every job. `jobs` holds those in memory: all that have not ended, and any just asked for."""
+
+    def __init__(self, house: House, tasks: TaskGroup) -> None:
+        self.house = house
+        self.jobs: dict[str, Job] = {}
+        self.keys = Keys(house.store)
+        self._by_run: dict[int, Job] = {}
+        self._tasks = tasks
+        self._registry = anyio.Lock()
+
+    # --- jobs in memory --------------------------------------------------------------------------------
+
+    async def recover(self) -> int:
+        """Take up every run that has not ended, as its facts say; return how many there are."""
+        runs = await self.house.store.records.unfinished_runs()
+        for run in runs:
+            try:
+                await self._load(run)
+            except Exception:
+                _logger.exception("'%s' can't be taken up; it stays as it is on disk", run.job_name)
+        return len(runs)
+
+    async def _load(self, run: RunRow) -> Job:
+        state = await load_state(self.house.store, run)
+        return self._take_up(state, await presences(self.house, state))
+
+    def _take_up(self, state: JobState, found: dict[int, Presence]) -> Job:
+        job = Job(self.house, state, self._grant, self._retire)
+        self.jobs[state.run.job_name] = job
+        self._by_run[job.run_id] = job
+        self._tasks.start_soon(job.serve, found)
+        return job
+
+    def _retire(self, job: Job) -> None:
+        if self._by_run.pop(job.run_id, None) is job and self.jobs.get(job.state.run.job_name) is job:
+            del self.jobs[job.state.run.job_name]
+
+    def _grant(self) -> None:
+        for run_id in self.house.scheduler.grant():
+            if run_id in self._by_run:
+                self._by_run[run_id].poke()
+
+    async def job(self, job_id: str) -> Job:
+        """Return the newest run of a job, in memory; ask it before the next await.
+
+        Raises:
+            NoSuchJob: there is none of that name.
+            WrongStatus: an older run is named.
+        """
+        name, run = split(job_id)
+        if name not in self.jobs:
+            async with self._registry:
+                if name not in self.jobs:
+                    row = await self.house.store.records.run(name)
+                    if row is None:
+                        raise await self.no_such_job(job_id)
+                    await self._load(row)
+        job = self.jobs[name]
+        if run is not None and run != job.state.run.run:
+            raise await self._older_run(job_id, job)
+        return job
+
+    async def _older_run(self, job_id: str, job: Job) -> MarianneError:
+        name, run = split(job_id)
+        if await self.house.store.records.run(name, run) is None:
+            return await self.no_such_job(job_id)
+        return WrongStatus(
+            f"'{job_id}' is an older run; only the newest, '{name}@{job.state.run.run}', can be changed",
+            job_id=job_id,
+            status=job.status,
+            hints=[f"mzt status {name}"],
+        )
+
+    async def no_such_job(self, job_id: str) -> NoSuchJob:
+        """Return the refusal of a name that no job has, with the nearest names."""
+        rows = await self.house.store.records.newest_runs()
+        name = split(job_id)[0]
+        stem = Path(name).stem
+        for row in rows:
+            file = row.config_file and Path(row.config_file)
+            if file and name != row.job_name and (file.name == Path(name).name or file.stem == stem):
+                return NoSuchJob(
+                    f"no job '{job_id}'; {file.name} runs as '{row.job_name}'",
+                    hints=[f"mzt status {row.job_name}"],
+                )
+        names = [row.job_name for row in rows]
+        near = [candidate for candidate in names if candidate.startswith(name)]
+        near += [n for n in difflib.get_close_matches(name, names, _NEAR_MOST) if n not in near]
+        near = near[:_NEAR_MOST]
+        if not near:
+            return NoSuchJob(f"no job '{job_id}'", hints=["mzt list --all"])
+        said = f"the nearest is '{near[0]}'" if len(near) == 1 else f"near: {', '.join(near)}"
+        return NoSuchJob(
+            f"no job '{job_id}'; {said}", hints=[f"mzt status {candidate}" for candidate in near]
+        )
+
+    # --- submit --------------------------------------------------------------------------------------------
+
+    async def submit(self, caller: Caller, params: Submit) -> Submitted:
+        """Start a run of a score; the reply means that it is on disk."""
+
+        async def act(request: RequestRow) -> Submitted:
+            return await self._submit(caller, params, request)
+
+        async def join(request: RequestRow) -> Submitted:
+            run = await self.house.store.records.unfinished_runs()
+            found = next((row for row in run if row.run_id == request.run_id), None)
+            job = await self.job(f"{found.job_name}@{found.run}") if found else None
+            if job is None:
+                raise WrongStatus("the run that this key started has ended", hints=["mzt list --all"])
+            return self._submitted(job, [])
+
+        return await self.keys.once(caller, params, Submitted, act, join)
+
+    async def _submit(self, caller: Caller, params: Submit, request: RequestRow) -> Submitted:
+        source = Source(
+            text=params.text.encode(),
+            file=params.file or "score",
+            directory=params.directory,
+            submit_directory=params.submit_directory,
+            workspace=params.workspace,
+        )
+        shown = Path(params.file).name if params.file else "the score"
+        score = await submitting.compile_valid(source, shown, "")
+        expanded = score.version.score
+        async with self._registry:
+            newest = await self.house.store.records.run(expanded.name)
+            self._check_name(newest, params)
+            self._check_room()
+            await to_thread.run_sync(submitting.make_workspace, Path(expanded.workspace), params.umask)
+            leftover = await to_thread.run_sync(remove, pause_file(expanded.workspace, expanded.name))
+            moment = now()
+            origin = submitting.Origin(
+                caller=caller,
+                reason=params.reason,
+                submit_directory=params.submit_directory,
+                umask=params.umask,
+                env=params.env,
+            )
+            row, version, changes = submitting.first_rows(
+                score, self.house.store.new_run_id(), newest.run + 1 if newest else 1, origin, moment
+            )
+            if leftover:
+                changes.events.append(removed_leftover(row, moment))
+            if request.key is not None:
+                kept = msgspec.structs.replace(request, run_id=row.run_id, asked_at=moment.at)
+                changes = msgspec.structs.replace(changes, rows=[*changes.rows, kept])
+            if newest is not None and newest.status not in _FREE:
+                await self._give_up(newest, caller, params.reason, changes)
+            else:
+                await self.house.store.commit(changes)
+            sheets = [found for found in changes.rows if isinstance(found, SheetRow)]
+            job = self._take_up(JobState(row, version, sheets), {})
+        await job.begun()
+        return self._submitted(job, score.compiled.problems)
+
+    def _check_name(self, newest: RunRow | None, params: Submit) -> None:
+        if newest is None or newest.status in _FREE:
+            return
+        name, status = newest.job_name, newest.status
+        if params.fresh and status in (JobStatus.PAUSED, JobStatus.FAILED):
+            return
+        file = params.file or "FILE"
+        ways = {
+            JobStatus.PAUSED: [
+                f"mzt resume {name}",
+                f"mzt modify {name} -c {file} -r",
+                f"mzt run {file} --fresh",
+            ],
+            JobStatus.FAILED: [
+                f"mzt resume {name}",
+                f"mzt modify {name} -c {file} -r",
+                f"mzt run {file} --fresh",
+            ],
+        }
+        said = "has failed" if status == JobStatus.FAILED else f"is {status}"
+        raise NameTaken(
+            f"'{name}' {said}; the name is taken until it has completed or is cancelled",
+            job_id=name,
+            status=status,
+            hints=ways.get(JobStatus(status), [f"mzt status {name}", f"mzt modify {name} -c {file} -r"]),
+        )
+
+    def _check_room(self) -> None:
+        waiting = sum(job.status is JobStatus.QUEUED for job in self.jobs.values())
+        if waiting >= self.house.settings.max_queued:
+            raise NoCapacity(
+                f"{waiting} jobs are queued already, the setting max_queued",
+                hints=["mzt list --status queued"],
+            )
+
+    async def _give_up(self, newest: RunRow, caller: Caller, reason: str | None, also: Changes) -> None:
+        job = self.jobs.get(newest.job_name) or await self._load(newest)
+        if job.status not in (JobStatus.PAUSED, JobStatus.FAILED):
+            raise NameTaken(f"'{newest.job_name}' is {job.status}", job_id=newest.job_name, status=job.status)
+        answer = await job.give_up(
+            GiveUp(request=f"fresh {job.run_id}", caller=caller, reason=reason, also=also)
+        )
+        if isinstance(answer, MarianneError):
+            raise answer
+
+    def _submitted(self, job: Job, problems: list[Problem]) -> Submitted:
+        state = job.state
+        view = job_view(state, now())
+        view.problems = problems
+        sheets = words.plural(len(state.score.sheets), "sheet")
+        view.message = f"{state.run.job_name}: {view.status}; {sheets}, workspace {state.run.workspace}"
+        shared = {
+            other.state.run.job_name
+            for other in self.jobs.values()
+            if other is not job and other.state.run.workspace == state.run.workspace
+        }
+        if shared:
+            view.message += f", which {words.listing(sorted(shared))} uses too"
+        view.event = self.house.store.last_event
+        return extended(view, Submitted)
+
+    # --- control -------------------------------------------------------------------------------------------
+
+    async def pause(self, caller: Caller, params: Pause) -> Paused | Cancelled:
+        """Pause a job at its next sheet boundary; with `force`, cancel it."""
+        if params.force:
+            return await self._control(caller, params, Cancelled, Asked(action=Action.CANCEL))
+        return await self._control(caller, params, Paused, Asked(action=Action.PAUSE))
+
+    async def cancel(self, caller: Caller, params: Cancel) -> Cancelled:
+        """End a job now."""
+        return await self._control(caller, params, Cancelled, Asked(action=Action.CANCEL))
+
+    async def resume(self, caller: Caller, params: Resume) -> Resumed:
+        """Go on with a paused, failed or cancelled job."""
+        reply = await self._control(caller, params, Resumed, Asked(action=Action.RESUME, env=params.env))
+        state = (await self.job(params.job_id)).state
+        newest = state.newest.row
+        changed = await to_thread.run_sync(source_changed, newest.config_file, newest.text)
+        if changed:
+            hint = f"mzt modify {state.run.job_name} -c {newest.config_file} -r"
+            reply = msgspec.structs.replace(reply, hints=[*reply.hints, hint])
+        return msgspec.structs.replace(reply, source_changed=changed)
+
+    async def modify(self, caller: Caller, params: Modify) -> Modified:
+        """Give a job a new score, show what that would do, or take a staged one back."""
+        if params.discard == (params.text is not None):
+            raise BadRequest("a modify has either 'text' and 'directory' or 'discard'")
+        if params.discard:
+            return await self._control(caller, params, Modified, Asked(action=Action.DISCARD))
+        score = await self._proposed(params)
+        ask = Asked(
+            action=Action.MODIFY_RESUME if params.resume else Action.MODIFY,
+            proposal=Proposal(version=score.version),
+            plan=params.plan,
+            expect=params.expect,
+            file=params.file,
+        )
+        reply = await self._control(caller, params, Modified, ask)
+        return msgspec.structs.replace(reply, problems=score.compiled.problems)
+
+    async def _proposed(self, params: Modify) -> submitting.Score:
+        """Validate the new score as `mzt validate` does, against the job's real workspace."""
+        state = (await self.job(params.job_id)).state
+        name = state.run.job_name
+        source = Source(
+            text=(params.text or "").encode(),
+            file=params.file or "score",
+            directory=params.directory or "/",
+            submit_directory=state.run.submit_directory,
+            workspace=state.run.workspace,
+        )
+        shown = Path(params.file).name if params.file else "the score"
+        undisturbed = f"; '{name}' goes on undisturbed"
+        try:
+            score = await submitting.compile_valid(source, shown, undisturbed)
+        except InvalidScore as error:
+            job = await self.job(params.job_id)
+            raise InvalidScore(
+                error.message, job_id=name, status=job.status, hints=error.hints, problems=error.problems
+            ) from None
+        if score.version.score.name != name:
+            job = await self.job(params.job_id)
+            raise InvalidScore(
+                f"'{shown}' has 1 error{undisturbed}",
+                job_id=name,
+                status=job.status,
+                problems=[*score.compiled.problems, other_name(params, score.version.score.name, name)],
+            )
+        return score
+
+    async def _control(self, caller: Caller, params: Control, kind: type[R], ask: Asked) -> R:
+        """Hand a request to its job, once for each key; return or raise its answer."""
+
+        async def act(request: RequestRow) -> R:
+            job = await self.job(params.job_id)
+            handed = msgspec.structs.replace(ask, request=request, reason=params.reason, wait=params.wait)
+            return _taken(await job.ask(handed, params.timeout), job, ask, params.timeout, kind)
+
+        async def join(request: RequestRow) -> R:
+            job = await self.job(params.job_id)
+            waiter = job.wait_for(request.request)
+            answer = await job.answer(request.request, waiter, params.timeout if params.wait else 0.0)
+            return _taken(answer, job, ask, params.timeout, kind)
+
+        return await self.keys.once(caller, params, kind, act, join)
+
+
+def _taken(answer: Answer | None, job: Job, ask: Asked, patience: float, kind: type[R]) -> R:  # noqa: ARG001  names R
+    if isinstance(answer, MarianneError):
+        raise answer
+    if answer is None:
+        raise time_ran_out(job, ask.action, patience)
+    return cast("R", answer)

@@ -1,0 +1,76 @@
+"""What a sheet sees of earlier ones: their result texts, and files they may have made.
+
+Source: score-format.md §11.
+"""
+
+import glob
+from pathlib import Path
+
+from anyio import to_thread
+
+from marianned import workers
+from marianned.rows import RunRow
+from marianned.score.expanded import Expanded
+from marianned.score.template import Previous, capture_patterns, seen_outputs, upstream
+from marianned.store.writer import Store
+
+_FILES_MOST = 1_000
+_BYTES_MOST = 16 * 1024 * 1024
+
+
+async def gather(store: Store, run: RunRow, score: Expanded, sheet: int) -> Previous:
+    """Return what the sheet is given of earlier ones, as things are now.
+
+    Raises:
+        RenderError, WorkerLimit: an entry of capture_files can't be rendered.
+    """
+    settings = score.cross_sheet
+    if not settings.auto_capture_stdout and not settings.capture_files:
+        return Previous()
+    above = upstream(score, sheet)
+    rows = {row.sheet: row for row in await store.records.sheets(run.run_id)}
+    outputs: dict[int, str] = {}
+    for number in seen_outputs(score, sheet, above):
+        row = rows.get(number)
+        if row is not None and row.status == "completed":
+            result = await store.records.last_result(run.run_id, row.uid)
+            outputs[number] = cut_front(result or "", settings.max_output_chars)
+        elif row is not None and row.status == "skipped":
+            outputs[number] = "[SKIPPED]"
+    skipped = [number for number in above if number in rows and rows[number].status == "skipped"]
+    files: dict[str, str] = {}
+    if settings.capture_files:
+        patterns = await workers.call(capture_patterns, score, sheet)
+        files = await to_thread.run_sync(_capture, patterns, settings.max_output_chars)
+    return Previous(outputs=outputs, files=files, skipped=skipped)
+
+
+def cut_front(text: str, most: int) -> str:
+    """Keep the last `most` characters, saying how many are gone."""
+    if len(text) <= most:
+        return text
+    return f"[… {len(text) - most} characters cut …]\n{text[-most:]}"
+
+
+def cut_back(text: str, most: int) -> str:
+    """Keep the first `most` characters, saying how many are gone."""
+    if len(text) <= most:
+        return text
+    return f"{text[:most]}\n[… {len(text) - most} characters cut …]"
+
+
+def _capture(patterns: list[str], most: int) -> dict[str, str]:
+    """Read the files the patterns find, by path; what is no readable text is left out."""
+    found = sorted({path for pattern in patterns for path in glob.iglob(pattern, recursive=True)})  # noqa: PTH207  absolute patterns
+    files: dict[str, str] = {}
+    room = _BYTES_MOST
+    for path in found[:_FILES_MOST]:
+        try:
+            if not Path(path).is_file() or Path(path).stat().st_size > room:
+                continue
+            data = Path(path).read_bytes()
+            files[path] = cut_back(data.decode(), most)
+        except (OSError, UnicodeDecodeError):
+            continue
+        room -= len(data)
+    return files

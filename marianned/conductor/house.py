@@ -1,0 +1,32 @@
+"""What every job of this daemon shares: its store, its executor, its slots, its places and settings."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from marianned.conductor.scheduler import Scheduler
+from marianned.config import Settings
+from marianned.executors.base import Executor
+from marianned.rows import AttemptRow
+from marianned.store.writer import Store
+
+
+class House(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of one daemon. `environ` is its environment, `attempts` the directory of all attempts."""
+
+    store: Store
+    executor: Executor
+    scheduler: Scheduler
+    settings: Settings
+    attempts: Path
+    socket: Path
+    environ: Mapping[str, str]
+
+    def directory(self, attempt: AttemptRow) -> Path:
+        """Return the directory of an attempt: spec, identity, outputs and exit record."""
+        return self.attempts / str(attempt.run_id) / f"{attempt.uid}-{attempt.attempt}"
+
+    def attempt_id(self, attempt: AttemptRow) -> str:
+        """Return what names an attempt among all that any daemon ever made."""
+        return f"{self.store.daemon_id}-{attempt.run_id}-{attempt.uid}-{attempt.attempt}"

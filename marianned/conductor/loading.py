@@ -1,0 +1,76 @@
+"""From what the disk says to a state in memory: after a start, and for runs that have ended."""
+
+import msgspec
+from anyio import to_thread
+
+from marianned import workers
+from marianned.conductor.house import House
+from marianned.executors.base import Executor, Presence
+from marianned.progress.state import JobState, Version
+from marianned.protocol import PlanLine
+from marianned.rows import RevisionRow, RunRow
+from marianned.score.compile import Source
+from marianned.score.expanded import Expanded
+from marianned.store.writer import Store
+
+
+class LostRevision(Exception):
+    """A revision of an unfinished run is not in the database, or nothing reads it any more."""
+
+
+async def load_state(store: Store, run: RunRow) -> JobState:
+    """Read the whole state of a run."""
+    records = store.records
+    current = await load_version(store, run, run.revision)
+    state = JobState(run, current, await records.sheets(run.run_id))
+    if run.staged_revision is not None:
+        state.stage(await load_version(store, run, run.staged_revision))
+    for hold in await records.holds(run.run_id):
+        state.put(hold)
+    for attempt in await records.open_attempts(run.run_id):
+        state.put(attempt)
+    for request in await records.waiting_requests():
+        if request.run_id == run.run_id:
+            state.put(request)
+    return state
+
+
+async def load_version(store: Store, run: RunRow, number: int) -> Version:
+    """Read a revision and what it expands to.
+
+    Raises:
+        LostRevision: it is not there, or can't be expanded any more.
+    """
+    row = await store.records.revision(run.run_id, number)
+    if row is None:
+        raise LostRevision(f"revision {number} of '{run.job_name}' is not in the database")
+    plan = msgspec.json.decode(row.plan, type=list[PlanLine]) if row.plan else []
+    return Version(row=row, score=await _expanded(run, row), plan=plan)
+
+
+async def _expanded(run: RunRow, row: RevisionRow) -> Expanded:
+    try:
+        return await to_thread.run_sync(_decode, row.expanded)
+    except msgspec.DecodeError:
+        pass  # another version of this program wrote it: its text and files say the same
+    source = Source(
+        text=row.text.encode(),
+        file=row.config_file or "score",
+        directory=row.directory,
+        submit_directory=run.submit_directory,
+        workspace=run.workspace,
+    )
+    compiled = await workers.compile_stored(source, row.files)
+    if compiled.expanded is None:
+        raise LostRevision(f"revision {row.revision} of '{run.job_name}' is no valid score any more")
+    return compiled.expanded
+
+
+def _decode(data: bytes) -> Expanded:
+    return msgspec.msgpack.decode(data, type=Expanded)
+
+
+async def presences(house: House, state: JobState) -> dict[int, Presence]:
+    """Tell where each attempt stands that was in flight when the daemon was last there."""
+    executor: Executor = house.executor
+    return {uid: await executor.presence(house.directory(attempt)) for uid, attempt in state.attempts.items()}

@@ -1,0 +1,422 @@
+"""What may be asked of the jobs without changing anything; each question is one method.
+
+Jobs in memory answer from their state, which is what is committed; the others are read from disk.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from marianned import __version__, words, workers
+from marianned.clock import milliseconds, timestamp
+from marianned.conductor.attempt import PROMPT
+from marianned.conductor.conductor import Conductor
+from marianned.conductor.job import Job
+from marianned.conductor.keys import DAY
+from marianned.conductor.loading import load_state
+from marianned.conductor.now import now
+from marianned.conductor.saying import split
+from marianned.errors import BadRequest, CannotCome, TimeRanOut
+from marianned.progress import texts
+from marianned.progress.selection import select
+from marianned.progress.state import JobState
+from marianned.progress.view import extended, job_view, sheet_view
+from marianned.protocol import (
+    ACTIVE,
+    ENDED,
+    HELD,
+    PROTOCOL,
+    Attempt,
+    Caller,
+    Cost,
+    DaemonStatus,
+    Events,
+    Greet,
+    Hello,
+    History,
+    JobDetails,
+    JobList,
+    JobStatus,
+    ListJobs,
+    LookAtDaemon,
+    LookAtJob,
+    Output,
+    ReadEvents,
+    ReadHistory,
+    ReadOutput,
+    SafeTo,
+    Slots,
+    Validate,
+    Validated,
+    Waited,
+    WaitFor,
+)
+from marianned.protocol import Job as JobView
+from marianned.rows import AttemptRow, RunRow
+from marianned.score.compile import Source
+
+_GROUPS: dict[str, tuple[JobStatus, ...]] = {"active": ACTIVE, "held": HELD, "ended": ENDED}
+"""Words that stand for several statuses."""
+_NO_FILE = "score"
+
+
+class Lookout:
+    """Answers questions about the jobs of a conductor."""
+
+    def __init__(self, conductor: Conductor, started_at: int) -> None:
+        self._conductor = conductor
+        self._house = conductor.house
+        self._records = conductor.house.store.records
+        self._started_at = started_at
+        self._started = time.monotonic()
+
+    # --- jobs ------------------------------------------------------------------------------------------
+
+    async def state(self, job_id: str) -> JobState:
+        """Return the state of a run, from memory or from disk.
+
+        Raises:
+            NoSuchJob: there is no such job, or no such run of it.
+        """
+        name, number = split(job_id)
+        job = self._conductor.jobs.get(name)
+        if job is not None and number in (None, job.state.run.run):
+            return job.state
+        row = await self._records.run(name, number)
+        if row is None:
+            raise await self._conductor.no_such_job(job_id)
+        return await load_state(self._house.store, row)
+
+    async def _view(self, state: JobState) -> JobView:
+        view = job_view(state, now())
+        costs = await self._records.costs(state.run.run_id)
+        view.cost = Cost(
+            usd=costs.usd,
+            known=costs.known,
+            input_tokens=costs.input_tokens,
+            output_tokens=costs.output_tokens,
+        )
+        view.event = self._house.store.last_event
+        newest = await self._records.run(state.run.job_name)
+        if newest is not None and newest.run != state.run.run:
+            view.job_id = f"{state.run.job_name}@{state.run.run}"
+            view.hints = []
+        return view
+
+    async def job_status(self, _caller: Caller, params: LookAtJob) -> JobDetails:
+        """Return one job with a page of its sheets; named sheets come with their attempts."""
+        state = await self.state(params.job_id)
+        numbers = list(state.sheets) if params.sheets is None else select(params.sheets, state.score)
+        numbers.sort()
+        sheets = [
+            sheet_view(state, number) for number in numbers[params.offset : params.offset + params.limit]
+        ]
+        if params.sheets is not None:
+            for sheet in sheets:
+                rows = await self._records.attempts(state.run.run_id, state.sheets[sheet.sheet].uid)
+                sheet.attempts = [self._attempt(state, row) for row in rows]
+        view = await self._view(state)
+        return extended(view, JobDetails, sheets=sheets, total_sheets=len(numbers))
+
+    def _attempt(self, state: JobState, row: AttemptRow) -> Attempt:
+        job = self._conductor.jobs.get(state.run.job_name)
+        live = job.pids().get(row.uid) if job is not None and row.outcome is None else None
+        return Attempt(
+            attempt=row.attempt,
+            kind=row.kind,
+            outcome=row.outcome,
+            error_category=row.error_category,
+            started_at=timestamp(row.started_at),
+            ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
+            pid=row.pid or live,
+            exit_code=row.exit_code,
+            signal=row.signal,
+            revision=row.revision,
+            instrument=row.instrument,
+            model=row.model,
+            session_id=row.session_id,
+            input_tokens=row.input_tokens,
+            output_tokens=row.output_tokens,
+            cost_usd=row.cost_usd,
+            stdout_bytes=row.stdout_bytes,
+            stderr_bytes=row.stderr_bytes,
+            validations=row.validations,
+        )
+
+    async def job_list(self, _caller: Caller, params: ListJobs) -> JobList:
+        """Return the jobs: active, paused, ended within a day; with `runs` all runs of all."""
+        wanted = _wanted(params.statuses)
+        rows = await self._records.newest_runs()
+        if params.runs:
+            rows = [run for row in rows for run in await self._records.runs(row.job_name)]
+            rows.sort(key=lambda row: row.updated_at)
+        chosen = [row for row in rows if self._is_listed(row, wanted, everything=params.runs)]
+        views = [
+            await self._view(await self.state(f"{row.job_name}@{row.run}"))
+            for row in chosen[params.offset : params.offset + params.limit]
+        ]
+        return JobList(
+            message=words.plural(len(chosen), "job"),
+            hints=[] if chosen else ["mzt run FILE", "mzt demo"],
+            event=self._house.store.last_event,
+            jobs=views,
+            total=len(chosen),
+        )
+
+    def _is_listed(self, row: RunRow, wanted: set[str], *, everything: bool) -> bool:
+        if wanted:
+            return row.status in wanted
+        return everything or row.ended_at is None or row.ended_at > now().at - DAY
+
+    async def job_wait(self, _caller: Caller, params: WaitFor) -> Waited:
+        """Wait until the job reaches one of the words; what is so already counts."""
+        wanted = _wanted(params.words)
+        job = await self._conductor.job(params.job_id)
+        began = anyio.current_time()
+        if params.after is not None and job.status_event == 0:
+            job.status_event = await self._status_event(job)
+        reached = await self._until(job, wanted, params)
+        view = await self._view(job.state)
+        name = "ended" if "ended" in params.words and reached in ENDED else str(reached)
+        view.status = reached
+        waited = round(anyio.current_time() - began, 3)
+        return extended(view, Waited, reached=name, waited_seconds=waited)
+
+    async def _until(self, job: Job, wanted: set[str], params: WaitFor) -> JobStatus:
+        came = anyio.Event()
+        seen: list[JobStatus] = []
+
+        def look(status: JobStatus, event: int) -> None:
+            if (status in wanted or status in ENDED) and event > (params.after or -1):
+                seen.append(status)
+                came.set()
+
+        leave: Callable[[], None] = job.watch(look)
+        try:
+            look(job.status, job.status_event if params.after is not None else 0)
+            with anyio.move_on_after(params.timeout):
+                await came.wait()
+        finally:
+            leave()
+        name, status = job.state.run.job_name, job.status
+        if not seen:
+            spent = words.duration(params.timeout or 0)
+            raise TimeRanOut(
+                f"'{name}' is still {status} after {spent}",
+                job_id=name,
+                status=status,
+                hints=texts.hints(job.state, status),
+            )
+        if seen[0] not in wanted:
+            raise CannotCome(
+                f"'{name}' has {texts.ENDED_WORDS[seen[0]]}; it will not be {' or '.join(params.words)}",
+                job_id=name,
+                status=seen[0],
+                hints=texts.hints(job.state, seen[0]),
+            )
+        return seen[0]
+
+    async def _status_event(self, job: Job) -> int:
+        """Return the number of the event that brought the job's present status."""
+        events, _ = await self._records.history(job.run_id, None, None, 1_000)
+        changes = [event for event in events if event.type.startswith("job.") and event.event is not None]
+        return changes[-1].event if changes else 0
+
+    async def job_history(self, _caller: Caller, params: ReadHistory) -> History:
+        """Return the newest part of a job's journal."""
+        state = await self.state(params.job_id)
+        sheets = None if params.sheets is None else select(params.sheets, state.score)
+        try:
+            since = None if params.since is None else milliseconds(params.since)
+        except ValueError as error:
+            raise BadRequest(f"since: {error}") from None
+        entries, total = await self._records.history(state.run.run_id, sheets, since, params.limit)
+        view = await self._view(state)
+        shown = f"{len(entries)} of {words.plural(total, 'entry')}".replace("entrys", "entries")
+        view.message = f"{state.run.job_name}: {shown}"
+        view.hints = []
+        return extended(view, History, entries=entries, total=total)
+
+    # --- output ----------------------------------------------------------------------------------------
+
+    async def log_read(self, _caller: Caller, params: ReadOutput) -> Output:
+        """Return a piece of what an attempt printed."""
+        state = await self.state(params.job_id)
+        row = await self.attempt_row(state, params.sheet, params.attempt)
+        data, size = await self._piece(state, row, params)
+        which = f"{texts.sheet_name(state, row.sheet)}, attempt {row.attempt}"
+        return Output(
+            job_id=params.job_id,
+            status=state.run.status,
+            message=f"{state.run.job_name}: output of {which}",
+            sheet=row.sheet,
+            stage=row.stage,
+            instance=row.instance,
+            attempt=row.attempt,
+            stream=params.stream,
+            offset=params.offset,
+            data=data,
+            size=size,
+            ended=row.outcome is not None,
+            event=self._house.store.last_event,
+        )
+
+    async def _piece(self, state: JobState, row: AttemptRow, params: ReadOutput) -> tuple[bytes, int]:
+        if params.stream == "result":
+            uid = state.sheets[params.sheet].uid
+            result = await self._records.last_result(state.run.run_id, uid)
+            data = (result or "").encode()
+            return data[params.offset : params.offset + params.limit], len(data)
+        directory = self._house.directory(row)
+        names = {"stdout": ("stdout",), "stderr": ("stderr",), "prompt": (PROMPT,)}[params.stream]
+        path = directory / names[0]
+        return await to_thread.run_sync(_read_piece, path, params.offset, params.limit)
+
+    async def attempt_row(self, state: JobState, sheet: int, attempt: int | None) -> AttemptRow:
+        """Return an attempt of a sheet, the newest where no number is given.
+
+        Raises:
+            BadRequest: there is no such sheet, or no such attempt.
+        """
+        if sheet not in state.sheets:
+            raise BadRequest(f"there is no sheet {sheet}; the score has sheets 1-{len(state.sheets)}")
+        rows = await self._records.attempts(state.run.run_id, state.sheets[sheet].uid)
+        chosen = [row for row in rows if attempt in (None, row.attempt)]
+        if not chosen:
+            which = "no attempt" if attempt is None else f"no attempt {attempt}"
+            raise BadRequest(
+                f"{texts.sheet_name(state, sheet)} of '{state.run.job_name}' has {which} yet",
+                job_id=state.run.job_name,
+                hints=[f"mzt status {state.run.job_name}"],
+            )
+        return chosen[-1]
+
+    def output_path(self, row: AttemptRow, stream: str) -> Path:
+        """Return the file that a stream of an attempt is written to."""
+        return self._house.directory(row) / stream
+
+    # --- the journal, scores, the daemon -----------------------------------------------------------------
+
+    async def events_read(self, _caller: Caller, params: ReadEvents) -> Events:
+        """Return a page of the journal."""
+        run_id = None if params.job_id is None else (await self.state(params.job_id)).run.run_id
+        events = await self._records.events(params.after, run_id, params.limit)
+        return Events(
+            message=words.plural(len(events), "event"), events=events, event=self._house.store.last_event
+        )
+
+    async def score_validate(self, _caller: Caller, params: Validate) -> Validated:
+        """Check a score without running it."""
+        source = Source(
+            text=params.text.encode(),
+            file=params.file or _NO_FILE,
+            directory=params.directory,
+            submit_directory=params.submit_directory,
+            workspace=params.workspace,
+        )
+        try:
+            compiled = await workers.compile_score(source)
+            sheets = []
+            if compiled.expanded is not None and (params.explain or params.prompts):
+                sheets = await workers.explain(compiled.expanded, prompts=params.prompts)
+        except workers.WorkerLimit as limit:
+            raise BadRequest(f"'{source.file}' can't be checked: {limit.message}") from None
+        errors = sum(problem.severity == "error" for problem in compiled.problems)
+        warnings = len(compiled.problems) - errors
+        counted = f"{words.plural(errors, 'error')}, {words.plural(warnings, 'warning')}"
+        return Validated(
+            message=f"{Path(source.file).name}: {counted}",
+            problems=compiled.problems,
+            valid=compiled.expanded is not None,
+            job_name=compiled.name,
+            config_file=source.file,
+            error_count=errors,
+            warning_count=warnings,
+            total_sheets=compiled.total_sheets,
+            total_stages=compiled.total_stages,
+            sheets=sheets,
+        )
+
+    async def daemon_hello(self, _caller: Caller, _params: Greet) -> Hello:
+        """Say who answers."""
+        return Hello(
+            status="ready",
+            message=f"marianned {__version__}",
+            version=__version__,
+            protocol=PROTOCOL,
+            pid=os.getpid(),
+            features=[],
+            ready=True,
+            event=self._house.store.last_event,
+        )
+
+    async def daemon_status(self, _caller: Caller, _params: LookAtDaemon) -> DaemonStatus:
+        """Return the daemon's load and what degrades it."""
+        jobs = list(self._conductor.jobs.values())
+        active = [job for job in jobs if job.status in ACTIVE]
+        flying = sum(len(job.state.attempts) for job in jobs)
+        degraded = self._house.store.degraded
+        status = "degraded" if degraded else "stopping" if self._house.scheduler.closed else "ready"
+        rows = await self._records.newest_runs()
+        attention = [row.job_name for row in rows if row.status in (JobStatus.PAUSED, JobStatus.FAILED)]
+        held = sum(job.status is JobStatus.PAUSED for job in jobs)
+        in_flight = f"{words.plural(flying, 'attempt')} in flight"
+        return DaemonStatus(
+            status=status,
+            message=f"marianned {__version__} (pid {os.getpid()}): {status}; "
+            f"{words.plural(len(active) + held, 'job')}, {in_flight}",
+            hints=["mzt stop"],
+            pid=os.getpid(),
+            version=__version__,
+            protocol=PROTOCOL,
+            socket=str(self._house.socket),
+            started_at=timestamp(self._started_at),
+            uptime_seconds=round(time.monotonic() - self._started, 3),
+            running_jobs=sum(job.status is JobStatus.RUNNING for job in jobs),
+            total_jobs_active=len(active),
+            memory_usage_mb=round(_memory_bytes() / 1024**2, 1),
+            attempts_in_flight=flying,
+            slots=Slots(used=flying, total=self._house.scheduler.total),
+            degraded_by=[degraded] if degraded else [],
+            rate_limits=[],
+            safe_to=SafeTo(edit_files=not active, stop_daemon=True, switch_off=not flying),
+            needs_attention=attention,
+            event=self._house.store.last_event,
+        )
+
+
+def _wanted(names: list[str]) -> set[str]:
+    """Return the statuses that words name.
+
+    Raises:
+        BadRequest: a word is neither a status nor a group of them.
+    """
+    wanted: set[str] = set()
+    for name in names:
+        group = _GROUPS.get(name) or tuple(status for status in JobStatus if status == name)
+        if not group:
+            raise BadRequest(f"'{name}' is no status; there are {', '.join([*JobStatus, *_GROUPS])}")
+        wanted.update(group)
+    return wanted
+
+
+def _read_piece(path: Path, offset: int, limit: int) -> tuple[bytes, int]:
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(offset)
+            return file.read(limit), size
+    except FileNotFoundError:
+        return b"", 0
+
+
+def _memory_bytes() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

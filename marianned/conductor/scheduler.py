@@ -1,0 +1,65 @@
+"""Who may start next: slots over all jobs, given to the job with the fewest in flight, oldest first.
+
+Pure: it knows jobs by number (a lower one is older) and answers whom to tell that a slot is theirs.
+Source: design/control.md §9.
+"""
+
+
+class Scheduler:
+    """Counts the slots of the daemon. A slot is taken for each attempt, from its row to its outcome."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.closed = False
+        self._taken: dict[int, int] = {}
+        self._kept: set[int] = set()
+        self._waiting: set[int] = set()
+
+    @property
+    def used(self) -> int:
+        """How many slots are taken, those kept for a job that was told so included."""
+        return sum(self._taken.values()) + len(self._kept)
+
+    def take(self, job: int, most: int) -> int:
+        """Take up to `most` slots for a job; the one that was kept for it is among them."""
+        kept = job in self._kept
+        self._kept.discard(job)
+        self._waiting.discard(job)
+        if self.closed or most <= 0:
+            return 0
+        free = self.total - self.used
+        given = min(most, max(free - len(self._waiting), 1 if kept else 0))
+        if given > 0:
+            self._taken[job] = self._taken.get(job, 0) + given
+        return max(given, 0)
+
+    def adopt(self, job: int, count: int) -> None:
+        """Count attempts that are in flight already, whether there is room or not (after a start)."""
+        if count:
+            self._taken[job] = self._taken.get(job, 0) + count
+
+    def give_back(self, job: int, count: int) -> None:
+        """Give slots back."""
+        left = self._taken.get(job, 0) - count
+        if left > 0:
+            self._taken[job] = left
+        else:
+            self._taken.pop(job, None)
+
+    def want(self, job: int, *, wants: bool) -> None:
+        """Note whether a job stands for a slot."""
+        if wants:
+            self._waiting.add(job)
+        else:
+            self._waiting.discard(job)
+            self._kept.discard(job)
+
+    def grant(self) -> list[int]:
+        """Keep the free slots for those who wait, the fairest first; return whom to tell."""
+        told: list[int] = []
+        while not self.closed and self._waiting and self.used < self.total:
+            job = min(self._waiting, key=lambda waiting: (self._taken.get(waiting, 0), waiting))
+            self._waiting.discard(job)
+            self._kept.add(job)
+            told.append(job)
+        return told

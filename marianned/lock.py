@@ -1,0 +1,76 @@
+"""One daemon a state directory: a lock held for life, in a file that says who holds it."""
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from marianned.paths import lock_path, make_private_directory
+
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """Who holds the lock, and where it listens."""
+
+    pid: int
+    host: str
+    socket: str
+
+
+class LockHeld(Exception):
+    """Another daemon holds the state directory."""
+
+    def __init__(self, holder: Holder | None, path: Path) -> None:
+        who = f"pid {holder.pid} on {holder.host}, at '{holder.socket}'" if holder else "another process"
+        super().__init__(f"a daemon holds '{path.parent}' already: {who}")
+        self.holder = holder
+
+
+@contextmanager
+def locked(state: Path, address: Path) -> Iterator[None]:
+    """Hold the lock of a state directory; it is close-on-exec, and goes with the process.
+
+    Raises:
+        LockHeld: another daemon has it.
+    """
+    make_private_directory(state)
+    path = lock_path(state)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LockHeld(_read(path), path) from None
+        holder = Holder(pid=os.getpid(), host=socket.gethostname(), socket=str(address))
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, msgspec.json.encode(holder), 0)
+        yield
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def holder(state: Path) -> Holder | None:
+    """Return who holds the lock of a state directory now; None: nobody."""
+    path = lock_path(state)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read(path)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _read(path: Path) -> Holder | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Holder)
+    except (OSError, msgspec.DecodeError):
+        return None

@@ -1,0 +1,199 @@
+"""The daemon as a program: its parts started and stopped in order, signals, readiness."""
+
+import argparse
+import logging
+import os
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+
+import anyio
+import msgspec
+
+from marianned import __version__, logs, workers
+from marianned.api.dispatch import handlers
+from marianned.api.server import Server, listen
+from marianned.api.streams import Journal
+from marianned.checks import findings
+from marianned.conductor.conductor import Conductor
+from marianned.conductor.house import House
+from marianned.conductor.looking import Lookout
+from marianned.conductor.now import now
+from marianned.conductor.scheduler import Scheduler
+from marianned.config import ConfigError, Settings, load_settings
+from marianned.executors.local import LocalExecutor
+from marianned.lock import LockHeld, locked
+from marianned.paths import (
+    SocketPathTooLongError,
+    configuration_directory,
+    database_path,
+    make_private_directory,
+    socket_path,
+    state_directory,
+)
+from marianned.protocol import Caller, Reply, Stop, Stopping
+from marianned.store.opening import DatabaseRefused
+from marianned.store.writer import open_store
+
+_SOCKET_LOOK_SECONDS = 5.0
+"""How often it is looked whether the socket's file is still there."""
+_logger = logging.getLogger("marianned")
+
+
+class Daemon:
+    """One daemon, from its settings to its last reply."""
+
+    def __init__(self, settings: Settings, state: Path, address: Path, ready_fd: int | None) -> None:
+        self._settings = settings
+        self._state = state
+        self._address = address
+        self._ready_fd = ready_fd
+        self._house: House | None = None
+
+    async def run(self) -> None:
+        """Serve until a signal or a request stops it; what is in flight goes on without it."""
+        async with open_store(database_path(self._state)) as store, anyio.create_task_group() as tasks:
+            attempts = Path(self._settings.attempts_dir or self._state / "attempts")
+            make_private_directory(attempts)
+            self._house = House(
+                store=store,
+                executor=LocalExecutor(),
+                scheduler=Scheduler(self._settings.max_attempts),
+                settings=self._settings,
+                attempts=attempts,
+                socket=self._address,
+                environ=dict(os.environ),
+            )
+            conductor = Conductor(self._house, tasks)
+            lookout = Lookout(conductor, now().at)
+            server = Server(handlers(conductor, lookout, self._stop), Journal(store), lookout, store)
+            recovered = await conductor.recover()
+            tasks.start_soon(self._listen, server)
+            tasks.start_soon(self._warm)
+            _logger.info(
+                "marianned %s (pid %d) at %s; %d runs taken up",
+                __version__,
+                os.getpid(),
+                self._address,
+                recovered,
+            )
+            await self._until_stopped(server)
+            self._house.scheduler.closed = True
+            tasks.cancel_scope.cancel()
+        _logger.info("marianned (pid %d) has stopped; what is in flight goes on without it", os.getpid())
+
+    async def _warm(self) -> None:
+        try:
+            await workers.warm()
+        except workers.WorkerLimit as limit:
+            _logger.warning("no worker process could be started: %s", limit.message)
+
+    async def _until_stopped(self, server: Server) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._signals, tasks.cancel_scope)
+            await server.stop_asked.wait()
+            tasks.cancel_scope.cancel()
+
+    async def _signals(self, scope: anyio.CancelScope) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+            async for number in received:
+                _logger.info("%s: stopping", signal.Signals(number).name)
+                scope.cancel()
+                return
+
+    async def _stop(self, _caller: Caller, _params: Stop) -> Reply:
+        assert self._house is not None
+        flying = self._house.scheduler.used
+        self._house.scheduler.closed = True
+        going_on = (
+            f"; {flying} attempt{'' if flying == 1 else 's'} go{'es' if flying == 1 else ''} on without it"
+        )
+        return Stopping(
+            status="stopping",
+            message=f"marianned (pid {os.getpid()}): stopping{going_on if flying else ''}",
+            pid=os.getpid(),
+            attempts_in_flight=flying,
+            event=self._house.store.last_event,
+        )
+
+    # --- the socket --------------------------------------------------------------------------------------
+
+    async def _listen(self, server: Server) -> None:
+        """Serve the socket; when its file is deleted under us, make it again."""
+        first = True
+        while True:
+            listener = listen(self._address)
+            ours = self._address.stat().st_ino
+            try:
+                if first:
+                    self._say_ready()
+                    first = False
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(server.serve, listener)
+                    await self._while_there(ours)
+                    tasks.cancel_scope.cancel()
+            finally:
+                listener.close()
+                if self._inode() == ours:
+                    self._address.unlink(missing_ok=True)
+
+    async def _while_there(self, ours: int) -> None:
+        while self._inode() == ours:  # noqa: ASYNC110  the file system tells nobody
+            await anyio.sleep(_SOCKET_LOOK_SECONDS)
+
+    def _inode(self) -> int | None:
+        try:
+            return self._address.stat().st_ino
+        except OSError:
+            return None
+
+    def _say_ready(self) -> None:
+        if self._ready_fd is not None:
+            os.write(self._ready_fd, b"1")
+            os.close(self._ready_fd)
+            self._ready_fd = None
+
+
+def _arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="marianned", description="The daemon of Marianne; `mzt start` starts it, `mzt --help` uses it."
+    )
+    parser.add_argument("--version", action="version", version=f"marianned {__version__}")
+    parser.add_argument(
+        "--ready-fd", type=int, metavar="N", help="write one byte to this descriptor when it serves"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="check this installation and exit (1: something needs you)"
+    )
+    parser.add_argument("--json", action="store_true", help="with --check: print the findings as JSON")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the daemon in the foreground; return its exit status."""
+    given = _arguments(arguments)
+    if given.check:
+        return _check(as_json=given.json)
+    logs.set_up()
+    os.umask(0o077)
+    try:
+        settings = load_settings(configuration_directory())
+        state, address = state_directory(), socket_path()
+        with locked(state, address):
+            anyio.run(Daemon(settings, state, address, given.ready_fd).run)
+    except (ConfigError, DatabaseRefused, LockHeld, SocketPathTooLongError, OSError, sqlite3.Error) as error:
+        print(f"marianned: {error}", file=sys.stderr)  # noqa: T201  before and after the log there is only stderr
+        return 1
+    return 0
+
+
+def _check(*, as_json: bool) -> int:
+    found = findings()
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode({"checks": found}) + b"\n")
+    else:
+        for finding in found:
+            mark = "ok  " if finding.passed else "FAIL"
+            sys.stdout.write(f"{mark} {finding.name}: {finding.message}\n")
+    return 0 if all(finding.passed for finding in found) else 1
