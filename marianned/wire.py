@@ -29,12 +29,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """Any message from the daemon: a reply (id) or a notification (method)."""
+    """Any message from the daemon: a reply (id) or a notification (method); what it lacks is empty."""
 
     id: Id | None = None
     method: str | None = None
-    params: msgspec.Raw | None = None
-    result: msgspec.Raw | None = None
+    params: msgspec.Raw = msgspec.Raw(b"")
+    result: msgspec.Raw = msgspec.Raw(b"")
     error: "ErrorBody | None" = None
 
 
