@@ -1,0 +1,22 @@
+"""`mzt cancel`: end a job now."""
+
+from marianne_cli import options
+from marianne_cli.invocation import Answer, Invocation
+
+
+@options.command(
+    "cancel", "mzt cancel release-notes --wait", 'mzt cancel --all --reason "wrong model"', changes=True
+)
+@options.jobs_argument
+@options.wait_option
+@options.timeout_option(60.0)
+@options.all_option
+def command(call: Invocation, *, jobs: tuple[str, ...], wait: bool, timeout: float, every: bool) -> Answer:
+    """End a job now, and what is in flight for it; `mzt resume` takes it up again all the same."""
+    statuses = ("active", "held")
+    return options.each_until(
+        call,
+        options.targets(call, jobs, every, statuses),
+        timeout,
+        lambda job, rest: call.requested("job.cancel", job_id=job, wait=wait, timeout=rest),
+    )

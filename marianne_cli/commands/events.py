@@ -1,0 +1,61 @@
+"""`mzt events`: the journal, once or as a stream."""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from marianne_cli import ends, options, render, screens
+from marianne_cli.invocation import Answer, Invocation
+from marianned.words import plural
+
+
+@options.command("events", "mzt events -n 20", "mzt events release-notes -F -j", "mzt events --since 2h")
+@click.argument("job", metavar="[JOB]", required=False, type=options.JobName())
+@click.option("--after", metavar="EVENT", type=int, help="Only later than that event.")
+@click.option("--since", metavar="TIME", type=options.Since(), help="Only later: 2h, 07:30, RFC 3339.")
+@options.lines_option(None)
+@click.option("--follow", "-F", is_flag=True, help="Go on with what comes.")
+def command(
+    call: Invocation,
+    *,
+    job: str | None,
+    after: int | None,
+    since: str | None,
+    lines: int | None,
+    follow: bool,
+) -> Answer:
+    """Print the journal of one job, or of all; oldest first."""
+    if follow:
+        return _follow(call, job, after=after, since=since, lines=lines)
+    found = list(deque(_read(call, job, after or 0, since), maxlen=lines))
+    message = plural(len(found), "event")
+    return Answer(
+        {"job_id": job, "message": message, "events": found}, text=render.fitted(screens.events_lines(found))
+    )
+
+
+def _read(call: Invocation, job: str | None, after: int, since: str | None) -> Iterator[dict[str, Any]]:
+    while page := call.ask("events.read", job_id=job, after=after)["events"]:
+        after = page[-1]["event"]
+        yield from (event for event in page if since is None or event["recorded_at"] >= since)
+
+
+def _follow(
+    call: Invocation, job: str | None, *, after: int | None, since: str | None, lines: int | None
+) -> Answer:
+    if lines is not None or since is not None:
+        for event in (found := list(deque(_read(call, job, after or 0, since), maxlen=lines))):
+            _print(call, event)
+        after = found[-1]["event"] if found else after
+    for event in call.client.raw_events(after=after, job_id=job):
+        _print(call, event)
+    return Answer({}, text="")
+
+
+def _print(call: Invocation, event: dict[str, Any]) -> None:
+    if call.as_json:
+        ends.json_line(event)
+    else:
+        ends.out(render.fitted(screens.events_lines([event])))

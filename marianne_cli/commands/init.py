@@ -1,0 +1,62 @@
+"""`mzt init`: write a first score."""
+
+import os
+from pathlib import Path
+
+import click
+
+from marianne_cli import options
+from marianne_cli.invocation import Answer, Invocation
+
+_SCORE = """\
+# A first score: three stages of shell sheets. It runs as it is: mzt run {file}
+name: {name}                     # what the job is called; `mzt status {name}`
+workspace: ./{name}-out          # where its sheets work; beside this file
+instrument: cli                  # the shell; claude-code, codex-cli, ... ask an agent instead
+
+sheet:
+  size: 1
+  total_items: 3                 # three stages,
+  fan_out: {{2: 2}}                # the second of them twice, side by side
+  dependencies: {{2: [1], 3: [2]}} # 2 after 1, 3 after both of 2
+
+parallel: {{enabled: true, max_concurrent: 2}}
+
+prompt:                          # for an agent this is the prompt; for the shell, the script
+  variables:
+    audiences: {{1: users, 2: developers}}
+  template: |
+    {{% if stage == 1 %}}
+    date > "{{{{ workspace }}}}/changes.md"
+    {{% elif stage == 2 %}}
+    echo "for {{{{ audiences[instance] }}}}:" > "{{{{ workspace }}}}/notes-{{{{ instance }}}}.md"
+    cat "{{{{ workspace }}}}/changes.md" >> "{{{{ workspace }}}}/notes-{{{{ instance }}}}.md"
+    {{% else %}}
+    cat "{{{{ workspace }}}}"/notes-*.md > "{{{{ workspace }}}}/NOTES.md"
+    {{% endif %}}
+
+validations:                     # a sheet is completed when these hold, whatever it says itself
+  - {{type: file_exists, path: "{{workspace}}/changes.md", condition: "stage == 1"}}
+  - {{type: file_exists, path: "{{workspace}}/notes-{{instance}}.md", condition: "stage == 2"}}
+  - {{type: content_contains, path: "{{workspace}}/NOTES.md", pattern: "for users:", condition: "stage == 3"}}
+"""
+
+
+@options.command("init", "mzt init", "mzt init release-notes.yaml")
+@click.argument("file", metavar="[FILE]", default="score.yaml")
+def command(call: Invocation, *, file: str) -> Answer:  # noqa: ARG001  it asks nobody
+    """Write a commented score that runs as it is, without an AI account."""
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in Path(file).stem)
+    try:
+        with Path(file).open("x") as opened:
+            opened.write(_SCORE.format(file=file, name=name.lstrip("._-")[:100] or "score"))
+    except FileExistsError:
+        raise click.UsageError(f"'{file}' exists already") from None
+    except OSError as error:
+        raise click.UsageError(
+            f"'{file}' can't be written: {(error.strerror or 'unknown').lower()}"
+        ) from None
+    hints = [f"mzt run {file}"]
+    result = {"message": f"{file}: written; a score of 4 shell sheets", "hints": hints}
+    text = f"{result['message']}; run it: {hints[0]}"
+    return Answer({**result, "config_file": os.path.abspath(file)}, text=text)  # noqa: PTH100

@@ -1,0 +1,48 @@
+"""`mzt list`: all jobs, a line each."""
+
+import click
+
+from marianne_cli import options
+from marianne_cli.invocation import Answer, Invocation
+
+_WORDS = [
+    "queued",
+    "running",
+    "pausing",
+    "paused",
+    "cancelling",
+    "completed",
+    "failed",
+    "cancelled",
+    "active",
+    "held",
+    "ended",
+]
+
+
+@options.command("list", "mzt list", "mzt list -a -s failed", "mzt list -q -s held")
+@options.every_run_option
+@click.option(
+    "--status",
+    "-s",
+    "statuses",
+    metavar="STATUS",
+    multiple=True,
+    type=click.Choice(_WORDS),
+    help="Only these; active, held, ended stand for several.",
+)
+@options.lines_option(None)
+def command(call: Invocation, *, every: bool, statuses: tuple[str, ...], lines: int | None) -> Answer:
+    """List the jobs: active, paused, ended within a day; the newest change last."""
+    from marianne_cli import render, screens
+    from marianned.words import plural
+
+    reply = options.job_list(call, runs=every, statuses=list(statuses))
+    jobs = reply["jobs"][-lines:] if lines else reply["jobs"]
+    if not jobs:
+        call.note("no jobs; mzt run FILE starts one, mzt init writes a first score")
+    return Answer(
+        {**reply, "message": plural(len(jobs), "job"), "jobs": jobs},
+        text=render.fitted(screens.jobs_table(jobs)),
+        short="\n".join(job["job_id"] for job in jobs),
+    )

@@ -1,0 +1,13 @@
+"""`mzt restart`: stop and start the daemon; attempts in flight go on."""
+
+from marianne_cli import launch, options
+from marianne_cli.invocation import Answer, Invocation
+
+
+@options.command("restart", "mzt restart")
+@options.timeout_option(60.0, "How long it may take.")
+def command(call: Invocation, *, timeout: float) -> Answer:
+    """Stop the daemon, if one runs, and start it; attempts in flight go on."""
+    launch.stopped(call, timeout)
+    launch.running(call, timeout)
+    return Answer(launch.said(call), short="")

@@ -1,0 +1,65 @@
+"""`mzt rpc`: call a method of the socket; alone, list them."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from marianne_cli import ends, options, render
+from marianne_cli.invocation import Answer, Invocation
+from marianned.errors import MarianneError
+
+
+@options.command("rpc", "mzt rpc", 'mzt rpc job.pause \'{"job_id": "release-notes"}\'', "mzt rpc --schema")
+@click.argument("method", required=False)
+@click.argument("params", metavar="[JSON]", default="{}")
+@click.option("--schema", is_flag=True, help="The JSON Schema of a method, or of all.")
+def command(call: Invocation, *, method: str | None, params: str, schema: bool) -> Answer:
+    """Call a method of the socket and print its result, or its error, as it came."""
+    if schema or method is None:
+        return _described(method, schema=schema)
+    try:
+        given = msgspec.json.decode(params)
+    except msgspec.DecodeError as error:
+        raise click.UsageError(f"this is no JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise click.UsageError("params are a JSON object: they are given by name")
+    try:
+        result = call.client.request(method, given, once=True)
+    except MarianneError as error:
+        if call.client.refusal is None:
+            raise
+        ends.json_line(call.client.refusal)
+        return Answer({}, finding=error.code, printed=True)
+    ends.json_line(result)
+    return Answer({}, printed=True)
+
+
+def _described(method: str | None, *, schema: bool) -> Answer:
+    from marianned.protocol import METHODS
+
+    if method is not None and method not in METHODS:
+        raise click.UsageError(f"no method '{method}'; mzt rpc lists them")
+    names = list(METHODS) if method is None else [method]
+    if schema:
+        described = {
+            name: {"params": _schema(METHODS[name].params), "result": _schema(METHODS[name].result)}
+            for name in names
+        }
+        ends.json_line(described)
+        return Answer({}, printed=True)
+    rows = [
+        (name, "changes" if METHODS[name].writes else "looks", _summary(METHODS[name].params))
+        for name in names
+    ]
+    return Answer(
+        {"message": f"{len(names)} methods", "methods": names}, text=render.fitted(render.table(rows))
+    )
+
+
+def _schema(kind: type[Any]) -> dict[str, Any]:
+    return msgspec.json.schema(kind)
+
+
+def _summary(kind: type[Any]) -> str:
+    return (kind.__doc__ or "").partition("\n")[0]

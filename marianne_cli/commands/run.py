@@ -1,0 +1,114 @@
+"""`mzt run`: start a score, and the daemon if none runs."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from marianne_cli import ends, launch, options, waiting
+from marianne_cli.calls import current_umask
+from marianne_cli.invocation import Answer, Invocation
+
+
+@options.command(
+    "run",
+    "mzt run release-notes.yaml",
+    "mzt run release-notes.yaml --wait -t 2h",
+    "mzt run release-notes.yaml --fresh -F",
+    changes=True,
+)
+@click.argument("score", metavar="SCORE")
+@click.option("--wait", is_flag=True, help="Return when the job has ended.")
+@options.follow_option
+@options.timeout_option(None, "How long --wait and -F wait at most.")
+@click.option("--fresh", is_flag=True, help="Give up a paused or failed run of that name first.")
+@options.workspace_option
+@options.env_option
+@options.env_file_option
+@click.option("--dry-run", is_flag=True, help="Show what would run; start nothing.")
+def command(
+    call: Invocation,
+    *,
+    score: str,
+    wait: bool,
+    follow: bool,
+    timeout: float | None,
+    fresh: bool,
+    workspace: str | None,
+    env: tuple[str, ...],
+    env_file: str | None,
+    dry_run: bool,
+) -> Answer:
+    """Start a score; return when the job is on disk.
+
+    The daemon starts by itself where none runs.
+    """
+    here = os.getcwd()  # noqa: PTH109  pathlib is not wanted for this
+    params: dict[str, Any] = {**options.score_file(score), "submit_directory": here}
+    if workspace is not None:
+        params["workspace"] = os.path.abspath(workspace)  # noqa: PTH100
+    variables = options.environment(env, env_file)
+    started = launch.running(call)
+    if dry_run:
+        from marianne_cli.commands.validate import shown
+
+        result = call.ask("score.validate", **params, explain=True, prompts=True)
+        return shown(call, result)
+    result = call.change("job.submit", **params, env=variables, umask=current_umask(), fresh=fresh)
+    call.tell_warnings(result)
+    if not (wait or follow):
+        return Answer({**result, "daemon_started": started}, short=result["job_id"])
+    return _ended(call, result, timeout=timeout, follow=follow, started=started)
+
+
+def _ended(
+    call: Invocation, job: Mapping[str, Any], *, timeout: float | None, follow: bool, started: bool
+) -> Answer:
+    address = f"{job['job_name']}@{job['run']}"
+    call.stays = "it goes on"
+    if follow:
+        progress = _Progress(call, job["event"])
+        result = waiting.until(call, address, ["ended"], timeout=timeout, tell=progress, since=job["event"])
+        for event in rest_of(call, address, progress.last):
+            progress(event)
+    elif call.live:
+        line = waiting.LiveLine(job["job_id"])
+        try:
+            result = waiting.until(
+                call, address, ["ended"], timeout=timeout, tell=line.tell, since=job["event"]
+            )
+        finally:
+            line.clear()
+    else:
+        call.note(job["message"])
+        tell = waiting.holders(call, job["job_id"])
+        result = waiting.until(call, address, ["ended"], timeout=timeout, tell=tell, since=job["event"])
+    kept = {key: value for key, value in result.items() if key not in {"reached", "waited_seconds"}}
+    return waiting.ended({**kept, "daemon_started": started})
+
+
+class _Progress:
+    """Tells each event of a job as a line: on stderr, with --json as an EVENT on stdout."""
+
+    def __init__(self, call: Invocation, since: int) -> None:
+        self._call = call
+        self.last = since
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        from marianne_cli.render import event_line
+
+        self.last = event["event"]
+        if self._call.as_json:
+            ends.json_line(event)
+        else:
+            self._call.note(event_line(event))
+
+
+def rest_of(call: Invocation, job_id: str, after: int) -> list[dict[str, Any]]:
+    """Return the events of a job after a number: those the stream had not brought when the wait ended."""
+    events: list[dict[str, Any]] = []
+    while page := call.ask("events.read", job_id=job_id, after=after)["events"]:
+        events += page
+        after = page[-1]["event"]
+    return events

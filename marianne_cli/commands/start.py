@@ -1,0 +1,12 @@
+"""`mzt start`: start the daemon."""
+
+from marianne_cli import launch, options
+from marianne_cli.invocation import Answer, Invocation
+
+
+@options.command("start", "mzt start")
+@options.timeout_option(10.0, "How long it may take.")
+def command(call: Invocation, *, timeout: float) -> Answer:
+    """Start the daemon; return when it answers. One that runs already is left alone."""
+    launch.running(call, timeout)
+    return Answer(launch.said(call), short="")

@@ -1,0 +1,65 @@
+"""`mzt status`: what a job does, whether it is safe to touch, what comes next; and `mzt` alone."""
+
+from typing import Any
+
+import click
+
+from marianne_cli import ends, options, render, screens
+from marianne_cli.invocation import Answer, Invocation
+from marianned.errors import MarianneError, NoDaemon
+
+_NO_DAEMON = """\
+Run scores; pause them at a sheet boundary, change them, go on. No daemon runs.
+  mzt demo                     see it work: 15 seconds, no AI account
+  mzt init                     write a first score
+  mzt run FILE                 run it; the daemon starts by itself
+  mzt pause JOB                pause it at its next sheet boundary
+  mzt modify JOB -c FILE -r    give it a new score and go on
+  mzt --help                   everything else"""
+
+
+@options.command("status", "mzt status", "mzt status release-notes", "mzt status release-notes 2,3 -j")
+@click.argument("job", metavar="[JOB]", required=False, type=options.JobName())
+@options.sheets_argument
+def command(call: Invocation, *, job: str | None, sheets: str | None) -> Answer:
+    """Show what a job does, whether it is safe to touch, what comes next; without JOB: the daemon."""
+    if job is None:
+        return daemon_status(call)
+    details = job_details(call, job, sheets)
+    details.pop("total_sheets", None)
+    return Answer(details, text=render.fitted(screens.job_screen(details, unfolded=call.verbose)))
+
+
+def job_details(call: Invocation, job: str, sheets: str | None = None) -> dict[str, Any]:
+    """Ask for a job with all its sheets, page by page."""
+    details = call.ask("job.status", job_id=job, sheets=sheets)
+    while len(details["sheets"]) < details["total_sheets"]:
+        more = call.ask("job.status", job_id=job, sheets=sheets, offset=len(details["sheets"]))["sheets"]
+        if not more:
+            break
+        details["sheets"] += more
+    return details
+
+
+def daemon_status(call: Invocation) -> Answer:
+    """Ask how the daemon does, and for the jobs that matter now."""
+    status = call.ask("daemon.status")
+    jobs = options.job_list(call, statuses=["active", "held", "failed"])["jobs"]
+    lines = [status["message"], *screens.jobs_table(jobs)]
+    return Answer({**status, "jobs": jobs}, text=render.fitted(lines))
+
+
+def alone(context: click.Context) -> int:
+    """Answer `mzt` without a command: the daemon's screen, or how to begin."""
+    call = Invocation(socket=context.params.get("socket"))
+    try:
+        answer = daemon_status(call)
+    except NoDaemon:
+        ends.out(_NO_DAEMON)
+        return 0
+    except MarianneError as error:
+        return ends.refused(call, error)
+    finally:
+        call.close()
+    ends.out(f"{answer.text}\nmzt --help lists all commands")
+    return 0

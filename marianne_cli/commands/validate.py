@@ -1,0 +1,108 @@
+"""`mzt validate`: check a score without running it, and without a daemon."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from marianne_cli import options
+from marianne_cli.ends import problem_text
+from marianne_cli.invocation import Answer, Invocation
+from marianned.errors import Problem
+from marianned.words import plural
+
+
+@options.command(
+    "validate",
+    "mzt validate release-notes.yaml",
+    "mzt validate *.yaml --strict",
+    "mzt validate a.yaml --prompts",
+)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@options.workspace_option
+@click.option("--strict", is_flag=True, help="Warnings are errors.")
+@click.option("--explain", is_flag=True, help="Show the sheets it makes.")
+@click.option("--prompts", is_flag=True, help="Show them with their prompts.")
+def command(
+    call: Invocation,
+    *,
+    files: tuple[str, ...],
+    workspace: str | None,
+    strict: bool,
+    explain: bool,
+    prompts: bool,
+) -> Answer:
+    """Check a score without running it; every problem is told with its place."""
+
+    def one(file: str) -> Answer:
+        result = _validated(file, workspace, strict=strict, explain=explain or prompts, prompts=prompts)
+        return shown(call, result)
+
+    return options.each(call, list(files), one)
+
+
+def _validated(
+    file: str, workspace: str | None, *, strict: bool, explain: bool, prompts: bool
+) -> dict[str, Any]:
+    from pathlib import Path
+
+    from marianned.instruments.loader import builtin_profiles
+    from marianned.score.compile import DiskReader, Source, compile_score
+    from marianned.score.explain import explain as explained
+
+    try:
+        text = Path(file).read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"'{file}' can't be read: {(error.strerror or 'unknown').lower()}") from None
+    source = Source(
+        text=text,
+        file=file,
+        directory=str(Path(file).resolve().parent),
+        submit_directory=str(Path.cwd()),
+        workspace=workspace,
+    )
+    compiled = compile_score(source, DiskReader(), builtin_profiles())
+    problems = [_strict(problem) for problem in compiled.problems] if strict else compiled.problems
+    counts = [sum(problem.severity == kind for problem in problems) for kind in ("error", "warning")]
+    sheets = explained(compiled.expanded, prompts) if explain and compiled.expanded is not None else []
+    return {
+        "message": f"{file}: {plural(counts[0], 'error')}, {plural(counts[1], 'warning')}",
+        "problems": problems,
+        "valid": counts[0] == 0,
+        "job_name": compiled.name,
+        "config_file": os.path.abspath(file),  # noqa: PTH100  links stay as they were typed
+        "error_count": counts[0],
+        "warning_count": counts[1],
+        "total_sheets": compiled.total_sheets,
+        "total_stages": compiled.total_stages,
+        "sheets": sheets,
+    }
+
+
+def _strict(problem: Problem) -> Problem:
+    import msgspec
+
+    return msgspec.structs.replace(problem, severity="error")
+
+
+def shown(call: Invocation, result: Mapping[str, Any]) -> Answer:
+    """Show what a validation found: problems, the sheets where they were asked for, the message."""
+    lines = [problem_text(problem) for problem in result["problems"]]
+    for sheet in result["sheets"]:
+        lines += _sheet_lines(sheet, unfolded=call.verbose)
+    finding = None if result["valid"] else "E505"
+    return Answer(result, text="\n".join([*lines, result["message"]]), finding=finding)
+
+
+def _sheet_lines(sheet: Mapping[str, Any], *, unfolded: bool) -> list[str]:
+    needs = ", ".join(map(str, sheet["dependencies"])) or "nothing"
+    head = (
+        f"sheet {sheet['sheet']} ({sheet['stage']}.{sheet['instance']}): {sheet['instrument']}, needs {needs}"
+    )
+    lines = [f"{head}, {plural(len(sheet['validations']), 'validation')}"]
+    if unfolded:
+        lines += [f"    {key}: {value}" for key, value in sheet["instrument_config"].items()]
+    if "prompt" in sheet:
+        lines += [f"  | {line}" for line in sheet["prompt"].splitlines()]
+    return lines

@@ -1,0 +1,51 @@
+"""`mzt wait`: wait until a job is paused, ended, ..."""
+
+import time
+
+import click
+
+from marianne_cli import options, waiting
+from marianne_cli.invocation import Answer, Invocation
+
+_WORDS = {"queued", "running", "pausing", "paused", "cancelling", "completed", "failed", "cancelled", "ended"}
+
+
+@options.command(
+    "wait", "mzt wait release-notes", "mzt wait release-notes --for paused,ended -t 1h", "mzt wait a b c"
+)
+@options.jobs_argument
+@click.option(
+    "--for", "words", metavar="WORD,...", default="ended", show_default=True, help="A status, or ended."
+)
+@options.timeout_option(None, "How long at most; without it: as long as it takes.")
+@click.option("--after", metavar="EVENT", type=int, help="Only what came later than that event counts.")
+def command(
+    call: Invocation, *, jobs: tuple[str, ...], words: str, timeout: float | None, after: int | None
+) -> Answer:
+    """Wait until a job reaches a status, or has ended; what is so already counts."""
+    if not jobs:
+        raise click.UsageError("name a JOB")
+    wanted = [word.strip() for word in words.split(",")]
+    if wrong := [word for word in wanted if word not in _WORDS]:
+        raise click.UsageError(f"'{wrong[0]}' is no status, and not 'ended'")
+    ends = None if timeout is None else time.monotonic() + timeout
+    call.stays = "it goes on"
+
+    def one(job: str) -> Answer:
+        rest = timeout if len(jobs) == 1 or ends is None else max(0.0, ends - time.monotonic())
+        return _one(call, job, wanted, rest, after)
+
+    return options.each(call, list(jobs), one)
+
+
+def _one(call: Invocation, job: str, wanted: list[str], timeout: float | None, after: int | None) -> Answer:
+    tell = None
+    since = None
+    if wanted == ["ended"]:
+        now = call.ask("job.status", job_id=job, limit=1)
+        since = now["event"]
+        tell = waiting.holders(call, now["job_id"])
+        if now["status"] == "paused" and now["holds"]:
+            waiting.tell_hold(call, now["job_id"], now["holds"][0]["owner"], now["holds"][0]["reason"])
+    result = waiting.until(call, job, wanted, timeout=timeout, after=after, tell=tell, since=since)
+    return waiting.ended(result) if result["reached"] == "ended" else Answer(result)

@@ -1,0 +1,121 @@
+"""How a command ends: its text or JSON on stdout, errors on stderr, and the exit code. The one place."""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from marianne_cli.invocation import Answer, Invocation
+from marianned.errors import EXIT_STATUS, INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, MarianneError, Problem
+from marianned.words import sheet_list
+
+_BASE: dict[str, object] = {
+    "success": True,
+    "job_id": None,
+    "status": None,
+    "message": "",
+    "error_code": None,
+    "hints": [],
+    "problems": [],
+}
+
+
+def answered(call: Invocation, answer: Answer) -> int:
+    """Print what a command found; return the exit code."""
+    if answer.printed:
+        pass
+    elif call.as_json:
+        json_line(envelope(answer.result, answer.finding))
+    else:
+        text = answer.result["message"] if answer.text is None else answer.text
+        if call.quiet and answer.short is not None:
+            text = answer.short
+        if text:
+            out(text)
+    return 0 if answer.finding is None else EXIT_STATUS[answer.finding]
+
+
+def refused(call: Invocation, error: MarianneError) -> int:
+    """Print a refusal; return the exit code."""
+    if call.as_json:
+        json_line(failure(error))
+    else:
+        _err([*map(problem_text, error.problems), f"mzt: {error.message} ({error.code})"], error.hints)
+    return error.exit_status
+
+
+def misused(message: str, hints: list[str]) -> int:
+    """Print what is wrong with the command line; return the exit code."""
+    _err([f"mzt: {message}"], hints)
+    return USAGE_EXIT
+
+
+def interrupted(call: Invocation | None) -> int:
+    """Tell where the job stands that was waited for; return the exit code."""
+    if call is not None and call.waiting_on is not None and not call.as_json:
+        said = f"mzt: stopped waiting; {_standing(call, call.waiting_on)}, {call.stays}"
+        _err(["", said] if os.isatty(2) else [said], [])  # the terminal stands behind its ^C
+    return INTERRUPTED_EXIT
+
+
+def _standing(call: Invocation, job_id: str) -> str:
+    """Ask once more where the job stands; what can't be known is not said."""
+    from marianne_cli.client import connect
+
+    try:
+        with connect(call.socket, timeout=1.0) as client:
+            job = client.request("job.status", {"job_id": job_id, "limit": 1}, once=True)
+    except (MarianneError, OSError):
+        return f"'{job_id}' could not be asked"
+    return f"'{job['job_id']}' is {job['status']}"
+
+
+def reader_gone() -> int:
+    """Leave stdout to nobody, so that nothing more is said; return the exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return PIPE_EXIT
+
+
+def envelope(result: Mapping[str, Any], finding: str | None = None) -> dict[str, Any]:
+    """Return the JSON object of a result: the keys of BASE first, then its own."""
+    return {**_BASE, **result, "success": finding is None, "error_code": finding}
+
+
+def failure(error: MarianneError) -> dict[str, Any]:
+    """Return the JSON object of a refusal: BASE alone."""
+    return {
+        "success": False,
+        "job_id": error.job_id,
+        "status": error.status,
+        "message": error.message,
+        "error_code": error.code,
+        "hints": error.hints,
+        "problems": error.problems,
+    }
+
+
+def out(text: str) -> None:
+    """Print to stdout; at once, for whoever reads along."""
+    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+    sys.stdout.flush()
+
+
+def json_line(value: object) -> None:
+    """Print one JSON value as a line."""
+    out(msgspec.json.format(msgspec.json.encode(value), indent=0).decode())
+
+
+def _err(lines: list[str], hints: list[str]) -> None:
+    sys.stderr.write("\n".join([*lines, *(f"  {hint}" for hint in hints)]) + "\n")
+
+
+def problem_text(problem: Problem | Mapping[str, Any]) -> str:
+    """Write a problem as score-format.md §25 does: place, severity, code, message; its hint below."""
+    told = msgspec.to_builtins(problem)
+    place = ":".join(str(part) for part in (told["file"], told["line"], told["column"]) if part is not None)
+    sheets = told["sheets"]
+    concerned = f" ({sheet_list(sheets)})" if sheets else ""
+    hint = f"\n    {told['hint']}" if told["hint"] else ""
+    return f"{place}: {told['severity']} {told['code']}: {told['message']}{concerned}{hint}"

@@ -1,0 +1,128 @@
+"""One call of `mzt`: what was asked of its output, its connection, and its requests."""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from marianned import __version__
+
+if TYPE_CHECKING:
+    from marianne_cli.client import Client
+
+
+class Answer(NamedTuple):
+    """What a command found: the keys of its JSON object, and what people read instead.
+
+    `text` null: the result's `message`; `short` is all that -q prints, null: the text; `finding` is the
+    code of an exit 1 (E505, E515, E516); `printed`: all there is to print is printed already.
+    """
+
+    result: Mapping[str, Any]
+    text: str | None = None
+    short: str | None = None
+    finding: str | None = None
+    printed: bool = False
+
+
+class Invocation:
+    """The options every command has, and the connection that is made when it is needed."""
+
+    def __init__(
+        self,
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
+        verbose: bool = False,
+        socket: str | None = None,
+        reason: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.verbose = verbose
+        self.socket = socket
+        self._reason = reason
+        self._key = key
+        self._client: Client | None = None
+        self.waiting_on: str | None = None
+        """The job that is waited for: an interrupt tells where it stands."""
+        self.stays = "the request stays in force"
+        """What an interrupt leaves as it is."""
+        self.jobs_given = 1
+        """Over how many jobs a key is spread."""
+
+    @property
+    def client(self) -> "Client":
+        """The connection to the daemon.
+
+        Raises:
+            NoDaemon: nobody answers.
+        """
+        if self._client is None:
+            self._client = self.connect()
+        return self._client
+
+    @property
+    def connected(self) -> "Client | None":
+        """The connection, where one was made."""
+        return self._client
+
+    def connect(self, *, any_protocol: bool = False) -> "Client":
+        """Make a connection of its own."""
+        from marianne_cli.client import connect
+
+        return connect(self.socket, name=f"mzt {__version__}", any_protocol=any_protocol)
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def ask(self, method: str, **params: object) -> dict[str, Any]:
+        """Send a request that changes nothing."""
+        return self.client.request(method, params)
+
+    def change(self, method: str, **params: object) -> dict[str, Any]:
+        """Send a request that changes something, with the caller's reason and key."""
+        return self.client.request(method, self.identified(params), changes=True)
+
+    def identified(self, params: Mapping[str, object]) -> dict[str, object]:
+        """Add the caller's reason and key; a key that several jobs share is made each one's own."""
+        key = self._key
+        if key is not None and self.jobs_given > 1:
+            key = f"{key}/{params.get('job_id')}"
+        return {**params, "reason": self._reason, "key": key}
+
+    def requested(self, method: str, **params: object) -> Answer:
+        """Send a request about one job; -q prints nothing, an interrupt tells that it stays in force."""
+        if params.get("wait"):
+            self.waiting_on = str(params["job_id"])
+        answer = Answer(self.change(method, **params), short="")
+        self.waiting_on = None
+        self.tell_warnings(answer.result)
+        return answer
+
+    def tell_warnings(self, result: Mapping[str, Any]) -> None:
+        """Print the warnings of a score that was accepted."""
+        if result.get("problems"):
+            from marianne_cli.ends import problem_text
+
+            for problem in result["problems"]:
+                self.note(problem_text(problem))
+
+    def note(self, text: str) -> None:
+        """Say something beside the result, on stderr."""
+        if not self.quiet and not self.as_json:
+            print(text, file=sys.stderr, flush=True)  # noqa: T201  the one way of `mzt` to say things
+
+    @property
+    def live(self) -> bool:
+        """Whether a line may be drawn over again on stderr."""
+        return not self.quiet and not self.as_json and dressed(sys.stderr.fileno())
+
+
+def dressed(descriptor: int) -> bool:
+    """Tell whether a terminal is there that wants colours and live lines."""
+    return os.isatty(descriptor) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,137 @@
+"""Starting and stopping the daemon's process, without polling: a byte on a pipe, the end of a pid."""
+
+import os
+import select
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from marianne_cli.invocation import Invocation
+from marianned import paths
+from marianned.errors import NoDaemon, TimeRanOut
+from marianned.words import duration
+
+_START_SECONDS = 10.0
+
+
+def running(call: Invocation, timeout: float = _START_SECONDS) -> bool:
+    """See that a daemon runs, starting one where none answers; tell whether it was started now.
+
+    Raises:
+        NoDaemon: it can't be started, or must not be from inside an attempt.
+        TimeRanOut: it does not answer in time; it may still come.
+    """
+    try:
+        _ = call.client
+    except NoDaemon as error:
+        if "MARIANNE_ATTEMPT_ID" in os.environ:
+            raise NoDaemon(
+                f"{error.message}; none is started from inside an attempt, it would be swept with it"
+            ) from None
+        call.note("no daemon runs; starting one")
+        _start(call, timeout)
+        return True
+    return False
+
+
+def _start(call: Invocation, timeout: float) -> None:
+    import subprocess
+
+    state = paths.state_directory()
+    paths.make_private_directory(state)
+    log = state / "daemon-start.log"
+    environment = {**os.environ, **({} if call.socket is None else {"MARIANNE_SOCKET": call.socket})}
+    told, tell = os.pipe()
+    try:
+        opened = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            daemon = subprocess.Popen(
+                [sys.executable, "-m", "marianned", "--ready-fd", str(tell)],
+                stdin=subprocess.DEVNULL,
+                stdout=opened,
+                stderr=opened,
+                pass_fds=[tell],
+                start_new_session=True,
+                cwd="/",
+                env=environment,
+            )
+        finally:
+            os.close(opened)
+            os.close(tell)
+        ready = _byte(told, timeout)
+    finally:
+        os.close(told)
+    if ready is None:
+        daemon.returncode = 0  # it is nobody's child to wait for
+        raise TimeRanOut(
+            f"marianned does not answer after {duration(timeout)}; it may still", hints=["mzt status"]
+        )
+    if not ready:
+        daemon.wait()
+        _answers_after_all(call, log)
+    else:
+        daemon.returncode = 0
+
+
+def _byte(told: int, timeout: float) -> bytes | None:
+    """Read the byte that says it serves; empty when it ended instead, null when the time is up."""
+    if not select.select([told], [], [], timeout)[0]:
+        return None
+    return os.read(told, 1)
+
+
+def _answers_after_all(call: Invocation, log: Path) -> None:
+    """Ours has ended: perhaps another was first. Else say what it said."""
+    try:
+        _ = call.client
+    except NoDaemon:
+        said = log.read_text(errors="replace").strip().rpartition("\n")[2].removeprefix("marianned: ")
+        raise NoDaemon(
+            f"the daemon does not start: {said or 'it says nothing'}", hints=["mzt doctor"]
+        ) from None
+
+
+def stopped(call: Invocation, timeout: float) -> tuple[int | None, int]:
+    """Stop the daemon and return when it is gone: its pid (null: none ran), the attempts that go on.
+
+    Raises:
+        TimeRanOut: it is not gone yet; it still stops.
+    """
+    ends = time.monotonic() + timeout
+    try:
+        client = call.connect(any_protocol=True)
+    except NoDaemon:
+        return None, 0
+    with client:
+        answer: dict[str, Any] = client.request("daemon.hello", {})
+        pid = int(answer["pid"])
+        handle = _handle(pid)
+        try:
+            result = client.request("daemon.stop", call.identified({}), once=True, changes=True)
+        except NoDaemon:
+            result = {"attempts_in_flight": 0}  # gone before it could answer
+    if handle is not None:
+        try:
+            if not select.select([handle], [], [], max(0.0, ends - time.monotonic()))[0]:
+                raise TimeRanOut(
+                    f"marianned (pid {pid}) is not gone after {duration(timeout)}; it still stops"
+                )
+        finally:
+            os.close(handle)
+    return pid, int(result["attempts_in_flight"])
+
+
+def _handle(pid: int) -> int | None:
+    """Open a process, to be told of its end; null when it is gone already."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
+def said(call: Invocation) -> dict[str, Any]:
+    """Return what start and restart answer: the daemon's own words, pid, attempts in flight."""
+    status = call.ask("daemon.status")
+    kept = ("status", "message", "hints", "pid", "attempts_in_flight")
+    return {key: status[key] for key in kept}

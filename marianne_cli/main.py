@@ -1,0 +1,47 @@
+"""`mzt`: run one command of the tree and exit; the only place that exits."""
+
+import gc
+import os
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line of this process."""
+    gc.disable()  # what is imported stays: collecting while importing costs some milliseconds for nothing
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; return its exit code."""
+    from marianne_cli import ends
+
+    try:
+        code = _invoked(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return ends.reader_gone()
+    except KeyboardInterrupt:
+        return ends.interrupted(None)
+    return code
+
+
+def _invoked(arguments: list[str]) -> int:
+    import click
+
+    from marianne_cli import ends
+    from marianne_cli.tree import COMPLETION_VARIABLE, mzt, usage_text
+
+    gc.freeze()
+    gc.enable()
+    if COMPLETION_VARIABLE in os.environ:
+        mzt.main(arguments, prog_name="mzt", complete_var=COMPLETION_VARIABLE)
+    try:
+        with mzt.make_context("mzt", arguments) as context:
+            return int(mzt.invoke(context) or 0)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        return ends.misused(*usage_text(error))
+    except click.Abort:
+        return ends.interrupted(None)

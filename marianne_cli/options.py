@@ -1,0 +1,318 @@
+"""What commands are made of: the options they share, their types, and how each is called."""
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from marianne_cli import ends
+from marianne_cli.invocation import Answer, Invocation
+from marianned.errors import InvalidScore, MarianneError, Problem
+from marianned.words import read_duration
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+_COMPLETION_PATIENCE = 0.2
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A duration in seconds: `90`, `500ms`, `90s`, `5m`, `1h30m`, `2d`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it; a default is a number already."""
+        if isinstance(value, float):
+            return value
+        try:
+            return read_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Since(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A time that has been: `07:30`, RFC 3339, or a duration ago."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read it into RFC 3339."""
+        from marianne_cli.times import since
+
+        try:
+            return since(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class JobName(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A job: `name` for its newest run, `name@run` for any; the shell completes names."""
+
+    name = "job"
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002  Click's signature
+        incomplete: str,
+    ) -> list["CompletionItem"]:
+        """Ask the daemon, briefly; say nothing when it does not answer."""
+        from click.shell_completion import CompletionItem
+
+        from marianne_cli.client import connect
+
+        try:
+            with connect(ctx.find_root().params.get("socket"), timeout=_COMPLETION_PATIENCE) as client:
+                jobs = client.request("job.list", {"runs": True}, once=True)["jobs"]
+        except (MarianneError, OSError):
+            return []
+        return [
+            CompletionItem(job["job_id"], help=job["status"])
+            for job in jobs
+            if job["job_id"].startswith(incomplete)
+        ]
+
+
+def command(
+    name: str, *examples: str, changes: bool = False, as_json: bool = True
+) -> Callable[[Callable[..., Answer]], click.Command]:
+    """Make a command of a function from (call, its own options) to an Answer.
+
+    `changes`: it is a request, with --reason and --key. `examples` end its help.
+    """
+
+    def make(function: Callable[..., Answer]) -> click.Command:
+        @functools.wraps(function)
+        def run(
+            *,
+            quiet: bool,
+            verbose: bool,
+            as_json: bool = False,
+            reason: str | None = None,
+            key: str | None = None,
+            **params: Any,
+        ) -> int:
+            socket = click.get_current_context().find_root().params.get("socket")
+            call = Invocation(
+                as_json=as_json, quiet=quiet, verbose=verbose, socket=socket, reason=reason, key=key
+            )
+            return _carried_out(call, functools.partial(function, call, **params))
+
+        for option in reversed(_shared(changes=changes, as_json=as_json)):
+            option(run)
+        epilog = "\b\nExamples:\n" + "\n".join(f"  {example}" for example in examples) if examples else None
+        return click.command(name, epilog=epilog)(run)
+
+    return make
+
+
+def _carried_out(call: Invocation, work: Callable[[], Answer]) -> int:
+    import time
+
+    started = time.monotonic()
+    try:
+        return ends.answered(call, work())
+    except MarianneError as error:
+        return ends.refused(call, error)
+    except KeyboardInterrupt:
+        return ends.interrupted(call)
+    finally:
+        if call.verbose:
+            _tell_connection(call, time.monotonic() - started)
+        call.close()
+
+
+def _tell_connection(call: Invocation, seconds: float) -> None:
+    from marianned import __version__
+
+    said = [f"mzt {__version__}"]
+    if call.connected is not None and call.connected.server:
+        server = call.connected.server
+        said.append(f"marianned {server['version']} (pid {server['pid']}) at {call.connected.path}")
+    call.note(f"{', '.join(said)}; {seconds * 1000:.0f}ms")
+
+
+def _shared(*, changes: bool, as_json: bool) -> list[Callable[[F], F]]:
+    request = [
+        click.option("--reason", metavar="TEXT", help="Why; shown by status and history."),
+        click.option("--key", metavar="TEXT", help="The same key again within a day: the first answer."),
+    ]
+    output = [click.option("--json", "-j", "as_json", is_flag=True, help="One JSON object on stdout.")]
+    always = [
+        click.option("--quiet", "-q", is_flag=True, help="No progress, no notes."),
+        click.option("--verbose", "-v", is_flag=True, help="Unfold everything; tell socket and timing."),
+    ]
+    return [*(request if changes else []), *(output if as_json else []), *always]
+
+
+job_argument = click.argument("job", metavar="JOB", type=JobName())
+jobs_argument = click.argument("jobs", metavar="JOB...", type=JobName(), nargs=-1)
+sheets_argument = click.argument("sheets", metavar="[SHEETS]", required=False)
+all_option = click.option("--all", "-a", "every", is_flag=True, help="All jobs that it applies to.")
+workspace_option = click.option(
+    "--workspace", "-w", metavar="DIR", help="Work there, not where the score says."
+)
+every_run_option = click.option("--all", "-a", "every", is_flag=True, help="Every run of every job.")
+wait_option = click.option("--wait", is_flag=True, help="Return when it is carried out.")
+follow_option = click.option("--follow", "-F", is_flag=True, help="Go on printing until the job ends.")
+env_option = click.option(
+    "--env", "-e", metavar="NAME[=VALUE]", multiple=True, help="A variable; without a value: yours."
+)
+env_file_option = click.option("--env-file", metavar="FILE", help="Variables, NAME=VALUE a line.")
+
+
+def timeout_option(default: float | None, text: str = "How long --wait waits.") -> Callable[[F], F]:
+    """Make --timeout/-t; seconds, null for no limit."""
+    shown = None if default is None else f"{default:g}s"
+    return click.option(
+        "--timeout",
+        "-t",
+        metavar="DURATION",
+        type=Duration(),
+        default=default,
+        show_default=shown or False,
+        help=text,
+    )
+
+
+def lines_option(default: int | None, most: int | None = None) -> Callable[[F], F]:
+    """Make --lines/-n."""
+    kind = click.IntRange(1, most)
+    return click.option(
+        "--lines",
+        "-n",
+        metavar="INT",
+        type=kind,
+        default=default,
+        show_default=default is not None,
+        help="The last INT.",
+    )
+
+
+def each(call: Invocation, jobs: list[str], one: Callable[[str], Answer]) -> Answer:
+    """Do the same with several jobs: one request each, a line each; the first that is not done decides.
+
+    Raises:
+        MarianneError: a single job was refused.
+    """
+    call.jobs_given = len(jobs)
+    if len(jobs) == 1:
+        return one(jobs[0])
+    results: list[dict[str, Any]] = []
+    first: MarianneError | None = None
+    finding: str | None = None
+    for job in jobs:
+        try:
+            answer = one(job)
+        except MarianneError as error:
+            first = first or error
+            finding = finding or error.code
+            results.append(ends.failure(error))
+            if not call.as_json:
+                ends.refused(call, error)
+        else:
+            finding = finding or answer.finding
+            results.append(ends.envelope(answer.result, answer.finding))
+            if not call.as_json:
+                ends.answered(call, answer)
+    message = f"{len(jobs)} jobs" if jobs else "no job to do it with"
+    hints = first.hints if first else []
+    return Answer(
+        {"message": message, "hints": hints, "results": results}, text="", short="", finding=finding
+    )
+
+
+def each_until(
+    call: Invocation, jobs: list[str], timeout: float, one: Callable[[str, float], Answer]
+) -> Answer:
+    """Do the same with several jobs within one timeout: `one` is given a job and the seconds left."""
+    if len(jobs) == 1:
+        return each(call, jobs, lambda job: one(job, timeout))
+    import time
+
+    ends_at = time.monotonic() + timeout
+    return each(call, jobs, lambda job: one(job, max(0.0, ends_at - time.monotonic())))
+
+
+def targets(call: Invocation, jobs: tuple[str, ...], every: bool, statuses: tuple[str, ...]) -> list[str]:
+    """Return the jobs a request is for: those named, or with --all those in these statuses, by name."""
+    if every and jobs:
+        raise click.UsageError("name jobs or say --all, not both")
+    if not every and not jobs:
+        raise click.UsageError("name a JOB, or say --all")
+    if jobs:
+        return list(jobs)
+    return sorted(job["job_id"] for job in job_list(call, statuses=list(statuses))["jobs"])
+
+
+def job_list(call: Invocation, **params: object) -> dict[str, Any]:
+    """Ask for the jobs; the reply with all pages joined."""
+    reply = page = call.ask("job.list", **params)
+    while page["jobs"] and len(reply["jobs"]) < reply["total"]:
+        page = call.ask("job.list", offset=len(reply["jobs"]), **params)
+        reply["jobs"] += page["jobs"]
+    del reply["total"]
+    return reply
+
+
+def score_file(file: str) -> dict[str, str]:
+    """Read a score for the wire: its text, its directory (links resolved) and its absolute path.
+
+    Raises:
+        click.UsageError: it is missing or unreadable.
+        InvalidScore: it is no text.
+    """
+    try:
+        with open(file, "rb") as opened:  # noqa: PTH123  pathlib is not wanted for this
+            data = opened.read()
+    except OSError as error:
+        raise click.UsageError(f"'{file}' can't be read: {(error.strerror or 'unknown').lower()}") from None
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        problem = Problem(
+            code="S006", severity="error", message="the file is not UTF-8", file=file, line=1, column=1
+        )
+        raise InvalidScore(f"'{file}' has 1 error", problems=[problem]) from None
+    directory = os.path.dirname(os.path.realpath(file))  # noqa: PTH120
+    return {"text": text, "directory": directory, "file": os.path.abspath(file)}  # noqa: PTH100
+
+
+def environment(given: tuple[str, ...], file: str | None) -> Mapping[str, str]:
+    """Return the variables of --env and --env-file; --env wins.
+
+    Raises:
+        click.UsageError: a variable the caller does not have, or a line that is none.
+    """
+    variables = {} if file is None else _env_file(file)
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not name:
+            raise click.UsageError(f"'{item}' is no NAME=VALUE")
+        if not equals:
+            if name not in os.environ:
+                raise click.UsageError(f"'{name}' is not set here; write {name}=VALUE")
+            value = os.environ[name]
+        variables[name] = value
+    return variables
+
+
+def _env_file(file: str) -> dict[str, str]:
+    variables: dict[str, str] = {}
+    for number, line in enumerate(score_file(file)["text"].splitlines(), 1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        name, equals, value = stripped.partition("=")
+        if not equals or not name.strip():
+            raise click.UsageError(f"{file}:{number}: this is no NAME=VALUE")
+        value = value.strip()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        variables[name.strip()] = value
+    return variables

@@ -1,0 +1,124 @@
+"""What attempts printed: read in pieces and joined, or followed until the job ends."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from marianne_cli.client import PATIENCE_SECONDS, Client, piece
+from marianne_cli.invocation import Invocation
+
+Piece = Callable[["Source", int, bytes], None]
+
+
+class Source:
+    """One stream of one attempt, and how far it was read."""
+
+    def __init__(self, sheet: Mapping[str, Any], attempt: int, stream: str) -> None:
+        self.sheet = int(sheet["sheet"])
+        self.stage = int(sheet["stage"])
+        self.instance = int(sheet["instance"])
+        self.attempt = attempt
+        self.stream = stream
+        self.offset = 0
+
+    def params(self, job_id: str) -> dict[str, object]:
+        """Ask for what comes next."""
+        return {
+            "job_id": job_id,
+            "sheet": self.sheet,
+            "attempt": self.attempt,
+            "stream": self.stream,
+            "offset": self.offset,
+        }
+
+
+def read(call: Invocation, job_id: str, source: Source) -> bytes:
+    """Read a stream from its offset to its present end."""
+    pieces: list[bytes] = []
+    while True:
+        reply = call.ask("log.read", **source.params(job_id))
+        data = piece(reply)
+        pieces.append(data)
+        source.offset = reply["offset"] + len(data)
+        if not data or source.offset >= reply["size"]:
+            return b"".join(pieces)
+
+
+def follow(client: Client, job_id: str, sources: list[Source], streams: tuple[str, ...], tell: Piece) -> None:
+    """Tell each piece that the sources, and the attempts that start meanwhile, print until the job ends.
+
+    A broken connection is taken up again at the offsets reached.
+    """
+    follower = _Follower(client, job_id, sources, streams, tell)
+    while True:
+        try:
+            follower.run()
+        except OSError:
+            client.reopen(PATIENCE_SECONDS)
+        else:
+            return
+
+
+class _Follower:
+    def __init__(
+        self, client: Client, job_id: str, sources: list[Source], streams: tuple[str, ...], tell: Piece
+    ) -> None:
+        self._client = client
+        self._job_id = job_id
+        self._open: dict[int, Source] = {}
+        self._sources = sources
+        self._streams = streams
+        self._tell = tell
+        self._ended = False
+
+    def run(self) -> None:
+        """Subscribe before looking, so that no attempt starts unseen; then read until all is ended."""
+        journal = self._client.stream("events.subscribe", {"job_id": self._job_id, "after": None})
+        self._look()
+        self._open = {}
+        for source in self._sources:
+            self._follow(source)
+        if self._ended and not self._open:
+            return
+        for stream, item in self._client.arriving():
+            if stream == journal:
+                self._event(item)
+            elif item is None:
+                ended = self._open.pop(stream, None)
+                if ended is not None:
+                    self._sources.remove(ended)
+            elif stream in self._open:
+                self._piece(self._open[stream], item)
+            if self._ended and not self._open:
+                return
+
+    def _look(self) -> None:
+        job = self._client.request("job.status", {"job_id": self._job_id, "limit": 1}, once=True)
+        self._ended = job["timing"]["completed_at"] is not None
+        for flight in job["in_flight"]:
+            self._add(flight, flight["attempt"])
+
+    def _add(self, sheet: Mapping[str, Any], attempt: int) -> list[Source]:
+        known = {(source.sheet, source.attempt) for source in self._sources}
+        if (sheet["sheet"], attempt) in known:
+            return []
+        made = [Source(sheet, attempt, stream) for stream in self._streams]
+        self._sources += made
+        return made
+
+    def _follow(self, source: Source) -> None:
+        self._open[self._client.stream("log.follow", source.params(self._job_id))] = source
+
+    def _event(self, event: Mapping[str, Any] | None) -> None:
+        if event is None:
+            raise ConnectionResetError("the journal's stream lagged")
+        if event["type"] == "attempt.started":
+            for source in self._add(event, event["attempt"]):
+                self._follow(source)
+        if event["status"] in {"completed", "failed", "cancelled"}:
+            self._ended = True
+
+    def _piece(self, source: Source, item: Mapping[str, Any]) -> None:
+        data = piece(item)
+        at = int(item.get("offset", source.offset))
+        source.offset = at + len(data)
+        self._tell(source, at, data)

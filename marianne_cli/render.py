@@ -1,0 +1,102 @@
+"""Text from results: columns, names of people, the colours of statuses. Pure but for the terminal's width."""
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from marianne_cli.invocation import dressed
+from marianne_cli.times import moment
+
+_COLOURS = {
+    "running": 32,
+    "pausing": 33,
+    "paused": 33,
+    "waiting": 33,
+    "cancelling": 31,
+    "failed": 31,
+    "cancelled": 31,
+    "completed": 36,
+}
+_WORD = re.compile(r"\b(" + "|".join(_COLOURS) + r")\b")
+_ESCAPES = re.compile(
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+
+
+def table(rows: Sequence[Sequence[str]], *, indent: str = "", widths: Sequence[int] = ()) -> list[str]:
+    """Set rows in columns two blanks apart; `widths` are least widths. The last column has none."""
+    columns = len(rows[0]) if rows else 0
+    least = [*widths, *([0] * (columns - len(widths)))]
+    wide = [max(least[i], *(len(row[i]) for row in rows)) for i in range(columns)]
+    return [(indent + "  ".join(cell.ljust(wide[i]) for i, cell in enumerate(row))).rstrip() for row in rows]
+
+
+def coloured(line: str) -> str:
+    """Colour the first status word of a line, where stdout is a terminal that wants it."""
+    if not dressed(sys.stdout.fileno()):
+        return line
+    return _WORD.sub(lambda found: f"\x1b[{_COLOURS[found[0]]}m{found[0]}\x1b[0m", line, count=1)
+
+
+def fitted(lines: Iterable[str]) -> str:
+    """Join lines; on a terminal cut them to its width, with `…`, and colour their statuses."""
+    if not dressed(sys.stdout.fileno()):
+        return "\n".join(lines)
+    width = os.get_terminal_size(sys.stdout.fileno()).columns
+    cut = (line if len(line) <= width else f"{line[: width - 1]}…" for line in lines)
+    return "\n".join(map(coloured, cut))
+
+
+def readable(text: str) -> str:
+    """Take escape sequences and control characters out of what a program printed."""
+    return _ESCAPES.sub("", text.replace("\r\n", "\n"))
+
+
+@functools.cache
+def login(uid: int) -> str:
+    """Return the login name of a user; the number where there is none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def who(caller: Mapping[str, Any] | None) -> str:
+    """Name a caller: by login, the pause file as `file`; empty for the daemon itself."""
+    if caller is None:
+        return ""
+    return "file" if caller["name"] == "file" else login(caller["uid"])
+
+
+def held_by(hold: Mapping[str, Any]) -> str:
+    """Say who holds a job and why: ` by ann "deploy first"`; empty where nobody does."""
+    name = who(hold["owner"])
+    reason = f' "{hold["reason"]}"' if hold["reason"] else ""
+    return f" by {name}{reason}" if name else ""
+
+
+def to_come(step: Mapping[str, Any]) -> str:
+    """Say what comes by itself, and when: `pauses when sheets 2, 3 end, by 14:17`."""
+    if step["due_at"]:
+        return f"{step['text']}, at {moment(step['due_at'])}"
+    if step["latest_at"]:
+        return f"{step['text']}, by {moment(step['latest_at'])}"
+    return str(step["text"])
+
+
+def place(item: Mapping[str, Any]) -> str:
+    """Name a sheet's place: `2.1`."""
+    return f"{item['stage']}.{item['instance']}"
+
+
+def event_line(event: Mapping[str, Any]) -> str:
+    """Write an event as a line of progress: `14:05:12  pause asked`."""
+    said = event["text"] or event["type"]
+    by = who(event["caller"])
+    reason = f' "{event["reason"]}"' if event["reason"] else ""
+    return f"{moment(event['recorded_at'], seconds=True)}  {said}{f' by {by}' if by else ''}{reason}"

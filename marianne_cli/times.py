@@ -1,0 +1,73 @@
+"""Times as people read them: the local clock, and how long ago.
+
+`now` is the one place that looks at the clock; tests replace it.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from marianned import words
+
+_MINUTE = 60
+
+
+def now() -> datetime:
+    """Return the present moment in UTC."""
+    return datetime.now(UTC)
+
+
+def _local(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone()
+
+
+def moment(text: str, *, seconds: bool = False) -> str:
+    """Tell an RFC 3339 time by the local clock: `14:08`; not today: `Nov 23 14:08`."""
+    local = _local(text)
+    clock = f"{local:%H:%M:%S}" if seconds else f"{local:%H:%M}"
+    if local.date() == now().astimezone().date():
+        return clock
+    return f"{local:%b} {local.day} {clock}"
+
+
+def age(text: str) -> str:
+    """Tell how long ago a time was: by the second below a minute, else as the shown clock times differ."""
+    since, present = datetime.fromisoformat(text).timestamp(), now().timestamp()
+    if present - since < _MINUTE:
+        return words.duration(present - since)
+    return words.duration((present // _MINUTE - since // _MINUTE) * _MINUTE)
+
+
+def since(text: str) -> str:
+    """Read `--since`: a duration ago, `07:30` (the last one), or RFC 3339; return RFC 3339 in UTC.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    try:
+        return _utc(now() - timedelta(seconds=words.read_duration(text)))
+    except ValueError:
+        pass
+    try:
+        return _utc(_last_clock(text) or _zoned(text))
+    except ValueError:
+        raise ValueError(f"'{text}' is no time; write 2h, 07:30 or 2026-11-24T07:30:00Z") from None
+
+
+def _last_clock(text: str) -> datetime | None:
+    try:
+        clock = datetime.strptime(text, "%H:%M")  # noqa: DTZ007  a clock time has no zone, it is the local one
+    except ValueError:
+        return None
+    present = now().astimezone()
+    at = present.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+    return at if at <= present else at - timedelta(days=1)
+
+
+def _zoned(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("no time zone")
+    return at
+
+
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,128 @@
+"""The command table: names, one line of help each, and the module that is imported when one is called."""
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import click
+
+from marianned import __version__
+
+COMPLETION_VARIABLE = "_MZT_COMPLETE"
+_NAME_WIDTH = 17
+
+
+class Entry(NamedTuple):
+    """A command: what --help says of it, and where it is."""
+
+    help: str
+    module: str
+
+
+TABLE: Mapping[str, Mapping[str, Entry]] = {
+    "Jobs": {
+        "run": Entry("start a score (and the daemon, if none runs)", "run"),
+        "list": Entry("the jobs: active, paused, ended within a day", "list_jobs"),
+        "status": Entry("what a job does, whether it is safe to touch, what comes next", "status"),
+        "logs": Entry("what its sheets printed", "logs"),
+        "wait": Entry("wait until a job is paused, ended, ...", "wait"),
+    },
+    "Control": {
+        "pause": Entry("pause a job at its next sheet boundary", "pause"),
+        "resume": Entry("go on with a paused, failed or cancelled job", "resume"),
+        "modify": Entry("give a job a new score; finished sheets stay finished", "modify"),
+        "cancel": Entry("end a job now", "cancel"),
+    },
+    "Look": {
+        "history": Entry("who asked what, when and why, and what followed", "history"),
+    },
+    "Scores": {
+        "demo": Entry("see pause, modify and resume work, in 15 seconds", "demo"),
+        "init": Entry("write a first score", "init"),
+        "validate": Entry("check a score without running it", "validate"),
+    },
+    "Daemon": {
+        "start": Entry("start it; returns when it answers", "start"),
+        "stop": Entry("stop it; attempts in flight go on without it", "stop"),
+        "restart": Entry("stop and start it; attempts in flight go on", "restart"),
+        "doctor": Entry("check this installation", "doctor"),
+    },
+    "Scripts": {
+        "events": Entry("the journal, once or as a stream", "events"),
+        "rpc": Entry("call a method of the socket; alone, list them", "rpc"),
+        "completion": Entry("shell completion: bash, zsh, fish", "completion"),
+    },
+}
+_MODULES = {name: entry.module for entries in TABLE.values() for name, entry in entries.items()}
+_OF_OLD = {"conductor-status": "mzt status", "recover": "mzt resume"}
+
+
+class Tree(click.Group):
+    """A group whose commands are imported when they are called, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  Click's signature
+        """Return the names, in the table's order."""
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command."""
+        if cmd_name not in _MODULES:
+            return None
+        module = importlib.import_module(f"marianne_cli.commands.{_MODULES[cmd_name]}")
+        made: click.Command = module.command
+        return made
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; name the near ones, and what took the place of one of old."""
+        name = args[0]
+        if name not in _MODULES and not name.startswith("-") and not ctx.resilient_parsing:
+            if name in _OF_OLD:
+                raise click.UsageError(f"no command '{name}'; {_OF_OLD[name]} does that", ctx)
+            near = difflib.get_close_matches(name, _MODULES)
+            asked = f". Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
+            raise click.UsageError(f"no such command '{name}'{asked}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, grouped, then the options of `mzt` itself."""
+        formatter.write_paragraph()
+        for title, entries in TABLE.items():
+            formatter.write(f"{title}\n")
+            for name, entry in entries.items():
+                formatter.write(f"  {name:<{_NAME_WIDTH}}  {entry.help}\n")
+        click.Command.format_options(self, ctx, formatter)
+
+
+def usage_text(error: click.ClickException) -> tuple[str, list[str]]:
+    """Return what is wrong with a command line, in our manner, and what to type to know better."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    command = None if context is None or context.parent is None else context.info_name
+    asked = f"mzt {command} -h" if command else "mzt -h"
+    if isinstance(error, click.NoSuchOption) and error.option_name == "-f" and command and _follows(context):
+        return f"{command} has no '-f'; follow is '-F', '-f' is force everywhere", []
+    message = error.format_message().rstrip(".")
+    return message[:1].lower() + message[1:], [asked]
+
+
+def _follows(context: click.Context | None) -> bool:
+    return context is not None and any("-F" in param.opts for param in context.command.params)
+
+
+@click.group(
+    cls=Tree,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("--socket", metavar="PATH", help="Where the daemon listens.  [default: $MARIANNE_SOCKET]")
+@click.version_option(__version__, "--version", "-V", message="mzt %(version)s")
+@click.pass_context
+def mzt(ctx: click.Context, socket: str | None) -> Any:  # noqa: ARG001  commands read it from the context
+    """Run scores; pause them at a sheet boundary, change them, go on."""
+    if ctx.invoked_subcommand is None:
+        from marianne_cli.commands.status import alone
+
+        return alone(ctx)
+    return None

@@ -1,0 +1,90 @@
+"""Waiting for a job: one job.wait, its journal read beside it, and what its end means for the exit."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from marianne_cli.invocation import Answer, Invocation
+from marianned.errors import CannotCome
+
+Tell = Callable[[Mapping[str, Any]], None]
+
+
+def until(
+    call: Invocation,
+    job_id: str,
+    words: list[str],
+    *,
+    timeout: float | None,
+    after: int | None = None,
+    tell: Tell | None = None,
+    since: int | None = None,
+) -> dict[str, Any]:
+    """Wait until the job reaches a word; `tell` each event that comes meanwhile, from `since` on."""
+    call.waiting_on = job_id
+    params = {"job_id": job_id, "words": words, "timeout": timeout, "after": after}
+    result = call.client.request("job.wait", params, watch=tell, after=since)
+    call.waiting_on = None
+    return result
+
+
+def ended(result: Mapping[str, Any]) -> Answer:
+    """Turn an end into an answer: completed 0, failed 1 (E515).
+
+    Raises:
+        CannotCome: it was cancelled.
+    """
+    if result["status"] == "cancelled":
+        raise CannotCome(
+            result["message"], job_id=result["job_id"], status="cancelled", hints=result["hints"]
+        )
+    return Answer(result, finding="E515" if result["status"] == "failed" else None)
+
+
+def holders(call: Invocation, job_id: str) -> Tell:
+    """Make a teller that says, whenever the job is paused, who can let it go."""
+    told: set[int] = set()
+
+    def tell(event: Mapping[str, Any]) -> None:
+        if event["status"] == "paused" and event["type"].startswith("job.") and event["event"] not in told:
+            told.add(event["event"])
+            tell_hold(call, job_id, event["caller"], event["reason"])
+
+    return tell
+
+
+def tell_hold(call: Invocation, job_id: str, owner: Mapping[str, Any] | None, reason: str | None) -> None:
+    """Say on stderr that a job is held, by whom, and what lets it go."""
+    from marianne_cli.render import held_by
+
+    by = held_by({"owner": owner, "reason": reason})
+    call.note(f"mzt: '{job_id}' is paused{by}; to let it go on: mzt resume {job_id}")
+
+
+class LiveLine:
+    """A line on a terminal's stderr that is drawn over with each event of the job."""
+
+    def __init__(self, job_id: str) -> None:
+        self._job_id = job_id
+        self._started = time.monotonic()
+
+    def tell(self, event: Mapping[str, Any]) -> None:
+        """Draw the event over the one before."""
+        from marianned.words import duration
+
+        age = duration(time.monotonic() - self._started)
+        said = event["text"] or event["type"]
+        sys.stderr.write(f"\r\x1b[K{self._job_id}: {event['status']}; {said} ({age})"[: _columns() + 4])
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Take the line away."""
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+
+def _columns() -> int:
+    import os
+
+    return os.get_terminal_size(sys.stderr.fileno()).columns
