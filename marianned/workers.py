@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 import anyio
 import msgspec
@@ -67,9 +67,12 @@ async def call(function: Callable[[*Args], T], *args: *Args) -> T:
     async with turns:
         with anyio.move_on_after(LIMIT_SECONDS):
             try:
-                return await to_process.run_sync(
+                done = await to_process.run_sync(
                     _inside, os.getpid(), function, args, cancellable=True, limiter=anyio.CapacityLimiter(1)
                 )
+                if isinstance(done, _Raised):
+                    raise done.again()
+                return done  # noqa: TRY300  what comes next is what was too slow
             except anyio.BrokenWorkerProcess:
                 raise WorkerLimit("the worker process died over it") from None
             except MemoryError:
@@ -81,9 +84,25 @@ async def call(function: Callable[[*Args], T], *args: *Args) -> T:
     raise WorkerLimit(f"it takes over {LIMIT_SECONDS:g} s")
 
 
-def _inside(daemon: int, function: Callable[..., T], args: tuple[Any, ...]) -> T:
+class _Raised(NamedTuple):
+    """An exception on its way: pickle itself would call its class with the wrong arguments."""
+
+    kind: type[Exception]
+    args: tuple[Any, ...]
+    state: dict[str, Any]
+
+    def again(self) -> Exception:
+        error = self.kind.__new__(self.kind, *self.args)
+        error.__dict__.update(self.state)
+        return error
+
+
+def _inside(daemon: int, function: Callable[..., T], args: tuple[Any, ...]) -> "T | _Raised":
     _bound(daemon)
-    return function(*args)
+    try:
+        return function(*args)
+    except Exception as error:  # noqa: BLE001  whatever it is, it is raised again on the other side
+        return _Raised(type(error), error.args, error.__dict__)
 
 
 @cache

@@ -10,11 +10,14 @@ import textwrap
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 import worker_calls as calls
 
 from marianned import workers
 from marianned.instruments.loader import builtin_profiles
+from marianned.score.compile import Source
+from marianned.score.template import Previous, RenderError
 from marianned.workers import WorkerLimit, call, read_end, warm
 
 pytestmark = pytest.mark.anyio
@@ -237,3 +240,76 @@ async def test_outputs_that_take_too_long_leave_the_exit_code(outputs, impatient
     end = {**END, "exit_code": 3, "detection_patterns": ["(a+)+$"]}
     _, verdict = await read_end(CLAUDE, {}, **outputs, **end)
     assert (verdict.outcome, verdict.category, verdict.message) == ("failed", "exit", "exit code 3")
+
+
+SCORE = """
+name: notes
+workspace: {workspace}
+instrument: cli
+sheet: {{size: 1, total_items: 2, dependencies: {{2: [1]}}}}
+cross_sheet: {{auto_capture_stdout: true}}
+prompt:
+  variables: {{day: 2026-11-24}}
+  template: |
+    {{% if stage == 1 %}}echo {{{{ day.year }}}}{{% else %}}echo {{{{ previous_outputs[1] }}}}{{% endif %}}
+"""
+
+
+@pytest.fixture
+def source(tmp_path):
+    text = SCORE.format(workspace=tmp_path / "work").encode()
+    return Source(
+        text=text, file=str(tmp_path / "notes.yaml"), directory=str(tmp_path), submit_directory=str(tmp_path)
+    )
+
+
+async def test_a_score_is_compiled_in_a_worker(source):
+    compiled = await workers.compile_score(source)
+    assert [problem for problem in compiled.problems if problem.severity == "error"] == []
+    assert (compiled.name, compiled.total_sheets) == ("notes", 2)
+
+
+async def test_a_score_is_compiled_again_from_what_was_stored(source):
+    first = await workers.compile_score(source)
+    again = await workers.compile_stored(source, first.files)
+    assert again.expanded == first.expanded
+
+
+async def test_prompts_are_rendered_from_the_stored_bytes(source):
+    compiled = await workers.compile_score(source)
+    stored = msgspec.msgpack.encode(compiled.expanded)
+    body, prompt = await workers.render_prompt("1@1", stored, 1, Previous(), None)
+    assert (body, prompt) == ("echo 2026\n", "echo 2026\n")
+    _, second = await workers.render_prompt("1@1", stored, 2, Previous(outputs={1: "seen"}), None)
+    assert second == "echo seen\n"
+
+
+async def test_a_worker_is_given_a_score_only_once(source):
+    compiled = await workers.compile_score(source)
+    stored = msgspec.msgpack.encode(compiled.expanded)
+    await workers.render_prompt("1@1", stored, 1, Previous(), None)
+    again = await workers.render_prompt("1@1", b"", 1, Previous(), None)
+    assert again == ("echo 2026\n", "echo 2026\n")
+
+
+async def test_a_worker_forgets_the_oldest_scores(source):
+    compiled = await workers.compile_score(source)
+    stored = msgspec.msgpack.encode(compiled.expanded)
+    for number in range(6):
+        await workers.render_prompt(f"1@{number}", stored, 1, Previous(), None)
+    with pytest.raises(msgspec.DecodeError):
+        await workers.render_prompt("1@0", b"", 1, Previous(), None)
+
+
+async def test_a_prompt_that_cannot_be_rendered_says_why(source):
+    compiled = await workers.compile_score(source)
+    stored = msgspec.msgpack.encode(compiled.expanded)
+    with pytest.raises(RenderError) as refused:
+        await workers.render_prompt("1@1", stored, 2, Previous(), None)
+    assert refused.value.code == "S202"
+
+
+async def test_a_score_is_explained_in_a_worker(source):
+    compiled = await workers.compile_score(source)
+    explained = await workers.explain(compiled.expanded, prompts=True)
+    assert [sheet["sheet"] for sheet in explained] == [1, 2]
