@@ -20,6 +20,7 @@ from marianned.conductor.context import gather
 from marianned.conductor.house import House
 from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Presence, Spec
 from marianned.instruments import dialect
+from marianned.instruments.profile import Profile
 from marianned.instruments.reading import Reading
 from marianned.progress.triggers import Ending
 from marianned.protocol import AttemptKind, CheckReport, Outcome
@@ -232,7 +233,8 @@ class Attempt:
             timed_out=record.timed_out,
             timeout_seconds=definition.timeout_seconds,
         )
-        seen |= _measured(reading)
+        profile = given.score.profiles[definition.instrument]
+        seen |= _measured(reading) | {"cost_usd": _cost(profile, given.attempt.model, reading)}
         if verdict.outcome is not Outcome.SUCCEEDED:
             return self._ending(verdict.outcome, verdict.category, verdict.message, **seen)
         reports = await self._checking.run(definition.checks)
@@ -292,9 +294,23 @@ def _measured(reading: Reading) -> dict[str, Any]:
         "result": reading.result,
         "input_tokens": reading.input_tokens,
         "output_tokens": reading.output_tokens,
-        "cost_usd": reading.cost_usd,
         "session_id": reading.session_id,
     }
+
+
+def _cost(profile: Profile, model: str | None, reading: Reading) -> float | None:
+    """Return what an attempt has cost (§16.4): as told, by the model's prices, or nobody knows."""
+    if profile.raw_prompt:
+        return 0.0
+    if reading.cost_usd is not None:
+        return reading.cost_usd
+    prices = next((known for known in profile.models if known.name == model), None)
+    if prices is None or reading.input_tokens is None or reading.output_tokens is None:
+        return None
+    spent = (
+        reading.input_tokens * prices.cost_per_1k_input + reading.output_tokens * prices.cost_per_1k_output
+    )
+    return spent / 1000
 
 
 def _size(path: Path) -> int:

@@ -7,7 +7,7 @@ from marianned import workers
 from marianned.conductor.house import House
 from marianned.executors.base import Executor, Presence
 from marianned.progress.state import JobState, Version
-from marianned.protocol import PlanLine
+from marianned.protocol import Cost, PlanLine
 from marianned.rows import RevisionRow, RunRow
 from marianned.score.compile import Source
 from marianned.score.expanded import Expanded
@@ -22,7 +22,11 @@ async def load_state(store: Store, run: RunRow) -> JobState:
     """Read the whole state of a run."""
     records = store.records
     current = await load_version(store, run, run.revision)
-    state = JobState(run, current, await records.sheets(run.run_id))
+    spent = await records.costs(run.run_id)
+    cost = Cost(
+        usd=spent.usd, known=spent.known, input_tokens=spent.input_tokens, output_tokens=spent.output_tokens
+    )
+    state = JobState(run, current, await records.sheets(run.run_id), cost)
     if run.staged_revision is not None:
         state.stage(await load_version(store, run, run.staged_revision))
     for hold in await records.holds(run.run_id):

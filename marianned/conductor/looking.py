@@ -32,7 +32,6 @@ from marianned.protocol import (
     PROTOCOL,
     Attempt,
     Caller,
-    Cost,
     DaemonStatus,
     Events,
     Greet,
@@ -93,13 +92,6 @@ class Lookout:
 
     async def _view(self, state: JobState) -> JobView:
         view = job_view(state, now())
-        costs = await self._records.costs(state.run.run_id)
-        view.cost = Cost(
-            usd=costs.usd,
-            known=costs.known,
-            input_tokens=costs.input_tokens,
-            output_tokens=costs.output_tokens,
-        )
         view.event = self._house.store.last_event
         newest = await self._records.run(state.run.job_name)
         if newest is not None and newest.run != state.run.run:

@@ -16,7 +16,7 @@ import msgspec
 
 from marianned.clock import Instant
 from marianned.lifecycle import Facts, Outlook
-from marianned.protocol import JobStatus, PlanLine
+from marianned.protocol import Cost, JobStatus, PlanLine
 from marianned.rows import AttemptRow, Deleted, HoldRow, RequestRow, RevisionRow, Row, RunRow, SheetRow
 from marianned.score.expanded import Expanded
 from marianned.score.expanded import Sheet as Definition
@@ -36,11 +36,15 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 class JobState:
     """One run: `run` and the rows below it, and the revision in force.
 
-    `sheets` is by sheet number, `attempts` holds the open ones by sheet uid, `requests` those that wait.
+    `sheets` is by sheet number, `attempts` holds the open ones by sheet uid, `requests` those that wait;
+    `cost` is that of all attempts that have ended.
     """
 
-    def __init__(self, run: RunRow, current: Version, sheets: Sequence[SheetRow] = ()) -> None:
+    def __init__(
+        self, run: RunRow, current: Version, sheets: Sequence[SheetRow] = (), cost: Cost | None = None
+    ) -> None:
         self.run = run
+        self.cost = cost or Cost()
         self.current = current
         self.staged: Version | None = None
         self.holds: dict[int, HoldRow] = {}
@@ -134,6 +138,8 @@ class JobState:
             case SheetRow():
                 self._put_sheet(row)
             case AttemptRow():
+                if row.outcome is not None and row.uid in self.attempts:
+                    self._spend(row)
                 self._keep(self.attempts, row.uid, row if row.outcome is None else None)
             case HoldRow():
                 self._keep(self.holds, row.hold, row)
@@ -216,6 +222,16 @@ class JobState:
     def _log(self, restore: Callable[[], None]) -> None:
         if self._undo is not None:
             self._undo.append(restore)
+
+    def _spend(self, row: AttemptRow) -> None:
+        old = self.cost
+        self.cost = Cost(
+            usd=old.usd + (row.cost_usd or 0.0),
+            known=old.known and row.cost_usd is not None,
+            input_tokens=old.input_tokens + (row.input_tokens or 0),
+            output_tokens=old.output_tokens + (row.output_tokens or 0),
+        )
+        self._log(lambda: setattr(self, "cost", old))
 
     def _keep(self, rows: dict[Any, Any], key: Any, row: Any) -> None:
         old = rows.get(key)

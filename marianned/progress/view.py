@@ -10,7 +10,6 @@ from marianned.clock import Instant, timestamp
 from marianned.progress import texts
 from marianned.progress.state import JobState
 from marianned.protocol import (
-    Cost,
     Hold,
     InFlight,
     Job,
@@ -31,7 +30,7 @@ def job_id(state: JobState) -> str:
 
 
 def job_view(state: JobState, now: Instant) -> Job:
-    """Return the job at this moment; `event` is the caller's to fill in, `cost` too where it is known."""
+    """Return the job at this moment; `event` is the caller's to fill in."""
     run = state.run
     status = lifecycle.status(state.facts)
     return Job(
@@ -66,7 +65,7 @@ def job_view(state: JobState, now: Instant) -> Job:
             stop_daemon=True,
             switch_off=not state.attempts,
         ),
-        cost=Cost(),
+        cost=state.cost,
         event=0,
     )
 
