@@ -1,0 +1,100 @@
+"""Small scores for tests, and a disk that holds what a test puts there."""
+
+import re
+
+from marianned.instruments.profile import Cli, Command, Http, Output, Profile
+from marianned.score.compile import Compiled, Source, compile_score
+
+MARK = "«"
+"""Stands in a text right before the place where a problem is expected."""
+
+PARTS = {
+    "name": "n",
+    "instrument": "tool",
+    "sheet": "{size: 1, total_items: 4}",
+    "prompt": '{template: "do {{ stage }}"}',
+    "validations": "[{type: file_exists, path: a}]",
+}
+
+
+def tool(name: str, **changes) -> Profile:
+    command = {
+        "executable": name,
+        "auto_approve_flag": "--yes",
+        "model_flag": "--model",
+        "system_prompt_flag": "--system",
+        "allowed_tools_flag": "--tools",
+        "output_format_flag": "--format",
+        "mcp_disable_args": ["--no-mcp"],
+    } | changes.pop("command", {})
+    return Profile(name=name, kind="cli", cli=Cli(command=Command(**command), output=Output()), **changes)
+
+
+BARE = {
+    "auto_approve_flag": None,
+    "model_flag": None,
+    "system_prompt_flag": None,
+    "allowed_tools_flag": None,
+    "output_format_flag": None,
+    "mcp_disable_args": [],
+}
+PROFILES = {
+    "claude-code": tool("claude-code"),
+    "tool": tool("tool"),
+    "other": tool("other", default_timeout_seconds=900.0),
+    "cli": tool("cli", raw_prompt=True, script="shell", command=BARE),
+    "web": Profile(name="web", kind="http", http=Http(base_url="http://localhost", schema_family="openai")),
+}
+
+
+class Disk:
+    """A disk of a few files (absolute path → text); every name but `absent` is on PATH."""
+
+    def __init__(self, files: dict[str, str] | None = None, *, read_only: bool = False) -> None:
+        self.files = files or {}
+        self.read_only = read_only
+
+    def read(self, path: str) -> bytes:
+        if path not in self.files:
+            raise FileNotFoundError(path)
+        return self.files[path].encode()
+
+    def is_file(self, path: str) -> bool:
+        return path in self.files
+
+    def is_directory(self, path: str) -> bool:
+        return any(file.startswith(f"{path}/") for file in self.files)
+
+    def names(self, path: str) -> list[str]:
+        return sorted(file.rpartition("/")[2] for file in self.files if file.rpartition("/")[0] == path)
+
+    def writable(self, path: str) -> bool:
+        return not self.read_only
+
+    def home(self, user: str) -> str | None:
+        return {"": "/home/me", "ann": "/home/ann"}.get(user)
+
+    def executable(self, name: str) -> bool:
+        return name != "absent"
+
+
+def score(**parts: str | None) -> str:
+    """Return a small score in which the parts given replace those of PARTS (null: left out)."""
+    return "".join(f"{key}: {value}\n" for key, value in (PARTS | parts).items() if value is not None)
+
+
+def compiled(text: str, disk: Disk | None = None, **source) -> Compiled:
+    values = {"file": "/s/n.yaml", "directory": "/s", "submit_directory": "/sub"} | source
+    return compile_score(Source(text=text.encode(), **values), disk or Disk(), PROFILES)
+
+
+def expanded(text: str, disk: Disk | None = None, **source):
+    result = compiled(text, disk, **source)
+    assert result.expanded is not None, result.problems
+    return result.expanded
+
+
+def marked(text: str) -> tuple[str, int, int]:
+    """Return the text without its mark, and the line and column of the mark."""
+    before, _, after = text.partition(MARK)
+    return before + after, before.count("\n") + 1, len(re.split("\n", before)[-1]) + 1

@@ -1,0 +1,155 @@
+"""Which instrument plays a sheet, with which settings and fallbacks."""
+
+import pytest
+from scores import Disk, expanded, score
+
+SHEET = "{size: 1, total_items: 3%s}"
+
+
+def sheets(extra: str = "", sheet: str = "", **parts):
+    return expanded(score(sheet=SHEET % sheet, **parts) + extra).sheets
+
+
+def test_the_most_specific_place_names_the_instrument():
+    played = sheets(
+        "movements: {1: {instrument: other}, 2: {instrument: other}, 3: {instrument: other}}\n",
+        ", instrument_map: {cli: [1, 2]}, per_sheet_instruments: {1: web}",
+    )
+    assert [s.instrument for s in played] == ["web", "cli", "other"]
+
+
+def test_the_default_instrument_is_claude_code_and_backend_may_name_another():
+    assert sheets(instrument=None)[0].instrument == "claude-code"
+    assert sheets("backend: {type: other}\n", instrument=None)[0].instrument == "other"
+    assert sheets("backend: {type: other}\n", instrument="other")[0].instrument == "other"
+
+
+def test_the_example_of_the_contract():
+    text = (
+        "instrument_config: {model: m1, timeout_seconds: 600}\n"
+        "instruments: {fast: {profile: other, config: {timeout_seconds: 120}}}\n"
+        "movements: {2: {instrument: fast}}\n"
+    )
+    first, second, _ = sheets(text)
+    assert (first.instrument, first.settings, first.timeout_seconds) == (
+        "tool",
+        {"model": "m1", "timeout_seconds": 600},
+        600,
+    )
+    assert (second.instrument, second.settings) == ("other", {"timeout_seconds": 120})
+
+
+@pytest.mark.parametrize(
+    ("extra", "sheet", "instrument", "seconds"),
+    [
+        ("", "", "fast", 60),  # the score's alias stands below the score's settings
+        ("movements: {1: {instrument: fast}}\n", "", "tool", 20),  # a movement's above them
+        (
+            "movements: {1: {instrument_config: {timeout_seconds: 70}}}\n",
+            ", instrument_map: {fast: [1]}",
+            "tool",
+            20,
+        ),
+        ("movements: {1: {instrument: fast, instrument_config: {timeout_seconds: 70}}}\n", "", "tool", 70),
+        (
+            "",
+            ", per_sheet_instruments: {1: fast}, per_sheet_instrument_config: {1: {timeout_seconds: 80}}",
+            "tool",
+            80,
+        ),
+    ],
+)
+def test_the_config_of_an_alias_stands_before_the_layer_that_selected_it(extra, sheet, instrument, seconds):
+    common = (
+        "instruments: {fast: {profile: tool, config: {timeout_seconds: 20}}}\n"
+        "instrument_config: {timeout_seconds: 60}\n"
+    )
+    assert sheets(common + extra, sheet, instrument=instrument)[0].timeout_seconds == seconds
+
+
+def test_an_alias_hides_a_profile_of_its_name():
+    assert sheets("instruments: {tool: {profile: other}}\n")[0].instrument == "other"
+
+
+def test_bound_settings_do_not_carry_over_to_another_profile():
+    text = (
+        "instrument_config: {model: m1, allowed_tools: [a], disable_mcp: true}\n"
+        "movements: {1: {instrument: other, instrument_config: {model: m2}}, 2: {instrument_config: {model: m3}}}\n"
+    )
+    played = sheets(text, ", per_sheet_instruments: {3: other}")
+    assert [s.settings for s in played] == [
+        {"disable_mcp": True, "model": "m2"},
+        {"model": "m3", "allowed_tools": ["a"], "disable_mcp": True},
+        {"disable_mcp": True},
+    ]
+
+
+def test_mappings_are_merged_by_key_and_lists_replaced():
+    text = (
+        "instrument_config: {timeout_overrides: {1: 60, 2: 70}, allowed_tools: [a, b], env: {A: x}}\n"
+        "movements: {1: {instrument_config: {timeout_overrides: {1: 90}, allowed_tools: [c], env: {B: y}}}}\n"
+    )
+    first, second, third = sheets(text)
+    assert first.settings == {
+        "timeout_overrides": {"1": 90, "2": 70},
+        "allowed_tools": ["c"],
+        "env": {"A": "x", "B": "y"},
+    }
+    assert [s.timeout_seconds for s in (first, second, third)] == [90, 70, 1800]
+
+
+def test_model_and_cli_model_are_one_setting():
+    text = "instrument_config: {model: m1}\nmovements: {1: {instrument_config: {cli_model: m2}}}\n"
+    assert [s.settings for s in sheets(text)][:2] == [{"cli_model": "m2"}, {"model": "m1"}]
+
+
+def test_the_time_limit_is_the_first_that_is_set():
+    text = "backend: {timeout_seconds: 11, timeout_overrides: {1: 12, 2: 12}, sheet_overrides: {1: {timeout_seconds: 13}}}\n"
+    assert [s.timeout_seconds for s in sheets(text)] == [13, 12, 11]
+    text += "instrument_config: {timeout_seconds: 14}\n"
+    played = sheets(text, ", per_sheet_instrument_config: {1: {timeout_seconds: 15}}")
+    assert [s.timeout_seconds for s in played] == [15, 12, 14]
+    assert sheets(instrument="other")[0].timeout_seconds == 900
+
+
+def test_chains_of_fallbacks_replace_each_other():
+    text = "instrument_fallbacks: [other]\nmovements: {2: {instrument_fallbacks: [cli, tool]}}\n"
+    played = sheets(text, ", per_sheet_fallbacks: {3: []}")
+    assert [s.fallbacks for s in played] == [("other",), ("cli",), ()]
+
+
+def test_fallbacks_of_the_same_profile_or_of_none_are_dropped():
+    text = "instruments: {same: {profile: tool}}\ninstrument_fallbacks: [same, nobody, claude-code]\n"
+    assert sheets(text)[0].fallbacks == ("claude-code",)
+    assert set(expanded(score() + text).profiles) == {"tool", "claude-code"}
+
+
+def test_a_setting_without_effect_is_said_once_a_profile():
+    from scores import compiled
+
+    text = score(instrument="cli") + "instrument_config: {model: m, disable_mcp: true}\n"
+    codes = [(p.code, p.message) for p in compiled(text).problems]
+    assert codes == [
+        ("S404", "'model' has no effect on 'cli'"),
+        ("S404", "'disable_mcp' has no effect on 'cli'"),
+    ]
+
+
+def test_paths_of_settings_count_from_the_score():
+    disk = Disk({"/s/prompts/p.md": "be kind"})
+    text = score() + "instrument_config: {working_directory: prompts, system_prompt_file: prompts/p.md}\n"
+    sheet = expanded(text, disk).sheets[0]
+    assert sheet.working_directory == sheet.settings["working_directory"] == "/s/prompts"
+    assert sheet.settings["system_prompt_file"] == "/s/prompts/p.md"
+
+
+PROFILE = "name: mine\nkind: cli\ncli: {command: {executable: %s}}\n"
+
+
+def test_profiles_beside_the_score_win_over_those_at_home():
+    home, near = "/home/me/.marianne/instruments/a.yaml", "/s/.marianne/instruments/b.yaml"
+    disk = Disk({home: PROFILE % "far", near: PROFILE % "near"})
+    found = expanded(score(instrument="mine"), disk, directory="/s/deep/down")
+    assert found.profiles["mine"].cli.command.executable == "near"
+    found = expanded(score(instrument="mine"), disk, directory="/elsewhere")
+    assert found.profiles["mine"].cli.command.executable == "far"
