@@ -128,17 +128,21 @@ def _warm() -> int:
 
 async def compile_score(source: Source) -> Compiled:
     """Compile a score with the files beside it, as they are on the disk now."""
-    return await call(_compile, source, None)
+    return _compiled.decode(await call(_compile, source, None))
 
 
 async def compile_stored(source: Source, files: Mapping[str, str]) -> Compiled:
     """Compile a score with the files that were stored with its revision (absolute path → text)."""
-    return await call(_compile, source, dict(files))
+    return _compiled.decode(await call(_compile, source, dict(files)))
 
 
-def _compile(source: Source, files: dict[str, str] | None) -> Compiled:
+_compiled = msgspec.msgpack.Decoder(Compiled)
+
+
+def _compile(source: Source, files: dict[str, str] | None) -> bytes:
+    """In msgpack: 10,000 sheets hold the event loop up for 40 ms, pickled ones for 100."""
     reader = DiskReader() if files is None else StoredReader(files)
-    return compiling.compile_score(source, reader, builtin_profiles())
+    return msgspec.msgpack.encode(compiling.compile_score(source, reader, builtin_profiles()))
 
 
 async def render_prompt(

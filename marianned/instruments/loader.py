@@ -46,8 +46,7 @@ def builtin_profiles() -> dict[str, Profile]:
     found: dict[str, Profile] = {}
     for file in sorted(_DIRECTORY.glob("*.yaml")):
         profile, problems = load_profile(file.read_text("utf-8"), str(file))
-        if profile is None or problems:
-            raise ValueError(f"the built-in profile '{file}' is wrong: {problems}")
+        assert profile is not None, problems
         found[profile.name] = profile
     return found | {alias: found[name] for alias, name in ALIASES.items()}
 

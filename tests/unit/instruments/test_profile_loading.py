@@ -1,7 +1,10 @@
 """Profiles: what ships is whole, and whatever is wrong in anybody's own is told at its place."""
 
+from pathlib import Path
+
 import pytest
 
+from marianned.instruments import loader
 from marianned.instruments.loader import builtin_profiles, load_profile
 
 NAMES = {
@@ -120,5 +123,11 @@ def test_all_unknown_keys_are_told_with_the_nearest_one():
     assert [p.hint for p in found] == ["did you mean 'models'?", "did you mean 'executable'?"]
 
 
-def test_a_profile_nested_without_end_is_refused():
-    assert "nested too deeply" in problems(SMALL + "code_mode: " + "[" * 40 + "]" * 40)[0][2]
+@pytest.mark.parametrize("depth", [40, 20_000])
+def test_a_profile_nested_without_end_is_refused(depth):
+    assert "nest" in problems(SMALL + "code_mode: " + "[" * depth + "]" * depth)[0][2]
+
+
+def test_every_built_in_profile_is_without_problems():
+    for file in (Path(loader.__file__).parent / "profiles").iterdir():
+        assert load_profile(file.read_text("utf-8"), str(file))[1] == []
