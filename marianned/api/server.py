@@ -80,8 +80,10 @@ class Server:
             self.connections += 1
             try:
                 await Connection(self, stream, caller).run()
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError):
-                pass
+            except* (anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError):
+                pass  # the client is gone
+            except* Exception:
+                _logger.exception("a connection failed; the others go on")
             finally:
                 self.connections -= 1
 

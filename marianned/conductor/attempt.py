@@ -76,11 +76,11 @@ class Attempt:
         """Make the attempt, or pick it up where `presence` says it stands; return how it ended."""
         executor = self._house.executor
         if presence in (None, Presence.NEVER_STARTED):
-            if self._interrupted:
-                await executor.claim(self._directory)
-                return self._ending(Outcome.INTERRUPTED, None, "interrupted before it started")
+            if self._interrupted and await executor.claim(self._directory):
+                return self._ending(Outcome.INTERRUPTED, None, "given up before it started")
             try:
-                await self._start()
+                if not self._interrupted:
+                    await self._start()
             except Unprepared as why:
                 return self._ending(Outcome.FAILED, why.category, why.message)
         running = await executor.running(self._directory)
@@ -91,6 +91,10 @@ class Attempt:
         if record is None:
             return self._ending(Outcome.LOST, "lost", "lost: nothing of it is left, and no record")
         return await self._judge(record)
+
+    def give_up(self) -> None:
+        """Don't start it: its job may not start anything any more. What has started is ended."""
+        self._interrupted = True
 
     async def interrupt(self) -> None:
         """End it: TERM, grace, KILL by its shim; a check that is running too."""

@@ -94,8 +94,18 @@ class Conductor:
         job = Job(self.house, state, self._grant, self._retire)
         self.jobs[state.run.job_name] = job
         self._by_run[job.run_id] = job
-        self._tasks.start_soon(job.serve, found)
+        self._tasks.start_soon(self._serve, job, found)
         return job
+
+    async def _serve(self, job: Job, found: dict[int, Presence]) -> None:
+        """Let a job serve itself; what fails in it stays with it, and the disk is right."""
+        try:
+            await job.serve(found)
+        except Exception:
+            _logger.exception(
+                "'%s' has left the memory; it is taken up again when asked", job.state.run.job_name
+            )
+            self._retire(job)
 
     def _retire(self, job: Job) -> None:
         if self._by_run.pop(job.run_id, None) is job and self.jobs.get(job.state.run.job_name) is job:

@@ -139,12 +139,12 @@ class Job:
 
         `presences` are those of the attempts that were in flight when the state was read from disk.
         """
-        async with anyio.create_task_group() as self._tasks:
+        async with self._receive, self._send, anyio.create_task_group() as self._tasks:
             self.house.scheduler.adopt(self.run_id, len(self.state.attempts))
             for uid, presence in presences.items():
                 self._play(self.state.attempts[uid], presence)
             for attempt in restart(self.state):
-                self._tasks.start_soon(self._attempts[attempt.uid].interrupt)
+                self._interrupt(attempt)
             self._stand_for_slot()
             self.poke()
             async for trigger in self._receive:
@@ -219,9 +219,7 @@ class Job:
         for attempt in decision.starts:
             self._play(attempt, None)
         for attempt in decision.interrupts:
-            playing = self._attempts.get(attempt.uid)
-            if playing is not None and self._tasks is not None:
-                self._tasks.start_soon(playing.interrupt)
+            self._interrupt(attempt)
         for request, answer in decision.answers.items():
             waiter = self._waiters.pop(request, None)
             if waiter is not None:
@@ -247,8 +245,21 @@ class Job:
         )
         attempt = Attempt(self.house, given)
         self._attempts[row.uid] = attempt
+        if presence is Presence.NEVER_STARTED and not lifecycle.may_start(self.state.facts):
+            attempt.give_up()
         assert self._tasks is not None
         self._tasks.start_soon(self._play_out, row, attempt, presence)
+
+    def _interrupt(self, row: AttemptRow) -> None:
+        attempt = self._attempts.get(row.uid)
+        if attempt is not None and self._tasks is not None:
+            self._tasks.start_soon(self._interrupt_now, attempt)
+
+    async def _interrupt_now(self, attempt: Attempt) -> None:
+        try:
+            await attempt.interrupt()
+        except OSError:
+            _logger.exception("an attempt of '%s' can't be told to end", self.state.run.job_name)
 
     async def _play_out(self, row: AttemptRow, attempt: Attempt, presence: Presence | None) -> None:
         try:

@@ -13,6 +13,7 @@ from marianned import lifecycle
 from marianned.clock import Instant
 from marianned.errors import MarianneError
 from marianned.lifecycle import Facts
+from marianned.progress import texts
 from marianned.progress.state import JobState, Version
 from marianned.protocol import Caller, JobStatus, Reply
 from marianned.rows import (
@@ -136,7 +137,8 @@ class Draft:
     def note_sheet(self, kind: str, sheet: int, text: str, **fields: Any) -> None:
         """Write a line of the journal about a sheet of the score in force."""
         definition = self.state.definition(sheet)
-        self.note(kind, text, sheet=sheet, stage=definition.stage, instance=definition.instance, **fields)
+        said = f"{texts.sheet_name(self.state, sheet)}: {text}"
+        self.note(kind, said, sheet=sheet, stage=definition.stage, instance=definition.instance, **fields)
 
     def note_request(
         self, kind: str, text: str, caller: Caller, reason: str | None, cause: str | None

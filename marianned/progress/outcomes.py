@@ -49,7 +49,7 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
     draft.note_sheet(
         "attempt.ended",
         row.sheet,
-        ending.message or str(ending.outcome),
+        f"attempt {ending.attempt} {ending.outcome}" + (f", {ending.message}" if ending.message else ""),
         attempt=ending.attempt,
         cause=ending.category,
         revision=attempt.revision,
