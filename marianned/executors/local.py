@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple, Unpack
@@ -149,12 +150,12 @@ def _environment(attempt: str) -> dict[str, str]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    new = path.with_name(f"{path.name}.new")
-    with open(new, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+    handle, new = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    with os.fdopen(handle, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    new.replace(path)
+    Path(new).replace(path)
 
 
 def _claim(directory: Path) -> bool:

@@ -1,0 +1,114 @@
+"""Attempts in tmp_path, and leashes: pipes that tell without waiting blindly whether a process tree lives."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import msgspec
+
+from marianned.executors import shim
+from marianned.executors.base import ExitRecord, Spec
+from marianned.executors.local import LocalExecutor, _mark, _marked
+
+T = TypeVar("T")
+DEADLINE = 30.0
+
+
+class Leash:
+    """A named pipe that a tree of processes holds open for writing: its end is the end of all of them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        os.mkfifo(path)
+        self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    async def line(self) -> str:
+        text = b""
+        while not text.endswith(b"\n"):
+            byte = await self._read(1)
+            assert byte, f"all have ended after {text!r}"
+            text += byte
+        return text.decode().strip()
+
+    async def gone(self) -> None:
+        while await self._read(4096):
+            pass
+
+    async def _read(self, most: int) -> bytes:
+        with anyio.fail_after(DEADLINE):
+            while True:
+                await anyio.wait_readable(self._fd)
+                try:
+                    return os.read(self._fd, most)
+                except BlockingIOError:
+                    continue
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class Attempt:
+    """One attempt: its directory, its spec, and the executor's calls with a deadline."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.directory = tmp_path / "attempts" / "1"
+        self.workspace = tmp_path / "workspace"
+        self.workspace.mkdir()
+        self.executor = LocalExecutor()
+        self.leash = Leash(tmp_path / "leash")
+        self.id = uuid.uuid4().hex
+
+    def spec(self, *argv: str, **given: Any) -> Spec:
+        values: dict[str, Any] = {
+            "id": self.id,
+            "argv": list(argv),
+            "cwd": str(self.workspace),
+            "env": {"PATH": os.environ["PATH"], "LEASH": str(self.leash.path)},
+            "timeout_seconds": None,
+            "grace_seconds": 0.2,
+        }
+        return Spec(**values | given)
+
+    def script(self, text: str, **given: Any) -> Spec:
+        """A shell script that holds the leash as descriptor 9, and all it starts with it."""
+        return self.spec("sh", "-c", f'exec 9>"$LEASH"\n{text}', **given)
+
+    async def start(self, spec: Spec) -> None:
+        await soon(self.executor.start(self.directory, spec))
+
+    async def wait(self) -> ExitRecord | None:
+        return await soon(self.executor.wait(self.directory))
+
+    async def run(self, spec: Spec) -> ExitRecord:
+        await self.start(spec)
+        record = await self.wait()
+        assert record is not None
+        return record
+
+    def run_shim(self, content: bytes, *, wrapper: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        """Run the shim's front by itself over this spec.json, as another executor would."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / shim.SPEC).write_bytes(content)
+        argv = [*wrapper, sys.executable, "-I", "-S", shim.__file__, str(self.directory)]
+        env = {shim.MARK: self.id}
+        return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=DEADLINE, check=False)
+
+    def output(self, name: str = "stdout") -> str:
+        return (self.directory / name).read_text()
+
+    def living(self) -> list[int]:
+        return list(_marked(_mark(self.id)))
+
+
+def encoded(spec: Spec) -> bytes:
+    return msgspec.json.encode(spec)
+
+
+async def soon(call: Awaitable[T]) -> T:
+    with anyio.fail_after(DEADLINE):
+        return await call

@@ -1,0 +1,20 @@
+"""An attempt in tmp_path, of which nothing is left when its test is over."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attempts import Attempt
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def attempt(tmp_path: Path) -> Iterator[Attempt]:
+    made = Attempt(tmp_path)
+    yield made
+    made.leash.close()
+    assert made.living() == []

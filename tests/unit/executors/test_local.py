@@ -1,0 +1,259 @@
+"""The executor on this host: what it finds after a restart, what it refuses, what it never touches."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+from attempts import Attempt, encoded, soon
+
+from marianned.executors import shim
+from marianned.executors.base import AlreadyClaimed, CannotStart, Presence, Running
+from marianned.executors.local import LocalExecutor, _start_time
+
+pytestmark = pytest.mark.anyio
+
+STARTS_AND_IS_KILLED = """
+import os, signal, sys
+from pathlib import Path
+import anyio, msgspec
+from marianned.executors.base import Spec
+from marianned.executors.local import LocalExecutor
+spec = msgspec.json.decode(sys.stdin.buffer.read(), type=Spec)
+anyio.run(LocalExecutor().start, Path(sys.argv[1]), spec)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def start_in_a_daemon_that_is_killed(attempt: Attempt, spec: msgspec.Struct) -> None:
+    command = [sys.executable, "-c", STARTS_AND_IS_KILLED, str(attempt.directory)]
+    daemon = subprocess.run(command, input=msgspec.json.encode(spec), timeout=30, check=False)
+    assert daemon.returncode == -signal.SIGKILL
+
+
+async def test_an_attempt_outlives_the_daemon_with_all_its_output(attempt: Attempt) -> None:
+    go = attempt.workspace / "go"
+    os.mkfifo(go)
+    script = "echo ready >&9; read word <go; i=0; while [ $i -lt 2000 ]; do echo $i; i=$((i+1)); done; exit 7"
+    start_in_a_daemon_that_is_killed(attempt, attempt.script(script))
+    await attempt.leash.line()
+    assert await soon(attempt.executor.presence(attempt.directory)) is Presence.RUNNING
+    with anyio.fail_after(30):
+        await anyio.to_thread.run_sync(go.write_text, "go\n", abandon_on_cancel=True)
+    record = await attempt.wait()
+    assert record is not None
+    assert record.exit_code == 7
+    assert attempt.output() == "".join(f"{i}\n" for i in range(2000))
+
+
+async def test_an_end_while_nobody_was_there_is_taken_as_if_never_away(attempt: Attempt) -> None:
+    start_in_a_daemon_that_is_killed(attempt, attempt.script("exit 5"))
+    await attempt.leash.gone()
+    record = await attempt.wait()
+    assert record is not None
+    assert record.exit_code == 5
+
+
+async def test_the_time_limit_holds_while_the_daemon_is_away(attempt: Attempt) -> None:
+    spec = attempt.script("trap '' TERM; echo ready >&9; while :; do sleep 1000; done", timeout_seconds=1.0)
+    start_in_a_daemon_that_is_killed(attempt, spec)
+    await attempt.leash.line()
+    await attempt.leash.gone()
+    record = await attempt.wait()
+    assert record is not None
+    assert record.timed_out
+
+
+async def test_an_attempt_can_be_ended_after_a_restart(attempt: Attempt) -> None:
+    start_in_a_daemon_that_is_killed(attempt, attempt.script("echo ready >&9; sleep 1000"))
+    await attempt.leash.line()
+    await attempt.executor.end(attempt.directory)
+    record = await attempt.wait()
+    assert record is not None
+    assert (record.asked, record.asked_by) == (True, os.getpid())
+
+
+async def test_two_who_wait_get_the_same_record(attempt: Attempt) -> None:
+    await attempt.start(attempt.script("echo ready >&9; sleep 1000"))
+    await attempt.leash.line()
+    records = []
+
+    async def wait() -> None:
+        records.append(await LocalExecutor().wait(attempt.directory))
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait)
+            group.start_soon(wait)
+            await attempt.executor.end(attempt.directory)
+    assert records[0] is not None
+    assert records[0] == records[1]
+
+
+async def test_waiting_can_be_given_up_without_harm(attempt: Attempt) -> None:
+    await attempt.start(attempt.script("echo ready >&9; sleep 1000"))
+    await attempt.leash.line()
+    with anyio.move_on_after(0):
+        await attempt.executor.wait(attempt.directory)
+    assert await attempt.executor.presence(attempt.directory) is Presence.RUNNING
+    await attempt.executor.end(attempt.directory)
+    assert await attempt.wait()
+
+
+def zombies() -> list[str]:
+    children = "".join(path.read_text() for path in Path("/proc/self/task").glob("*/children"))
+    return [child for child in children.split() if _start_time(int(child)) is None]
+
+
+async def test_no_child_of_the_daemon_is_left_after_a_start(attempt: Attempt) -> None:
+    await attempt.start(attempt.script("echo ready >&9; sleep 1000"))
+    assert zombies() == []
+    await attempt.executor.end(attempt.directory)
+    await attempt.wait()
+
+
+async def test_an_attempt_starts_only_once(attempt: Attempt) -> None:
+    spec = attempt.spec("sh", "-c", "echo once")
+    await attempt.run(spec)
+    with pytest.raises(AlreadyClaimed):
+        await attempt.start(spec)
+    assert await attempt.executor.claim(attempt.directory) is False
+    assert attempt.output() == "once\n"
+
+
+async def test_of_many_starts_at_once_one_wins(attempt: Attempt) -> None:
+    refused = []
+
+    async def start() -> None:
+        try:
+            await attempt.start(attempt.spec("sh", "-c", "echo once"))
+        except AlreadyClaimed as error:
+            refused.append(error)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(6):
+            group.start_soon(start)
+    record = await attempt.wait()
+    assert record is not None
+    assert record.exit_code == 0
+    assert len(refused) == 5
+    assert attempt.output() == "once\n"
+
+
+async def test_a_claim_of_ours_fences_off_a_shim_that_comes_late(attempt: Attempt) -> None:
+    assert await attempt.executor.claim(attempt.directory) is True
+    front = attempt.run_shim(encoded(attempt.spec("true")))
+    assert front.returncode == shim.CLAIMED_STATUS
+    with pytest.raises(AlreadyClaimed):
+        await attempt.start(attempt.spec("true"))
+    assert await attempt.executor.presence(attempt.directory) is Presence.LOST
+    assert await attempt.wait() is None
+
+
+async def test_what_was_never_started_is_told_from_what_is_lost(attempt: Attempt) -> None:
+    assert await attempt.executor.presence(attempt.directory) is Presence.NEVER_STARTED
+    attempt.directory.mkdir(parents=True)
+    (attempt.directory / shim.SPEC).write_bytes(encoded(attempt.spec("true")))
+    assert await attempt.executor.presence(attempt.directory) is Presence.NEVER_STARTED
+    assert await attempt.wait() is None
+    await attempt.executor.end(attempt.directory)
+
+
+async def test_where_the_directory_cannot_be_made_nothing_starts(attempt: Attempt) -> None:
+    attempt.directory.parent.write_text("a file in the way")
+    with pytest.raises(CannotStart, match="1"):
+        await attempt.start(attempt.spec("true"))
+    assert await attempt.wait() is None
+
+
+async def test_an_environment_that_is_no_text_cannot_be_started(attempt: Attempt) -> None:
+    with pytest.raises(CannotStart, match="surrogate"):
+        await attempt.start(attempt.spec("true", env={"RAW": "\udcff"}))
+
+
+async def test_a_shim_between_claim_and_identity_is_waited_for(attempt: Attempt) -> None:
+    assert await attempt.executor.claim(attempt.directory)
+    (attempt.directory / shim.SPEC).write_bytes(encoded(attempt.spec("true")))
+    late = sleeper(attempt)
+    seen: list[Presence] = []
+
+    async def look() -> None:
+        seen.append(await soon(attempt.executor.presence(attempt.directory)))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(look)
+        await anyio.wait_all_tasks_blocked()
+        assert seen == []
+        running = identity_of(late.pid)
+        (attempt.directory / shim.IDENTITY).write_bytes(msgspec.json.encode(running))
+    assert seen == [Presence.RUNNING]
+    late.kill()
+    late.wait()
+    assert await attempt.wait() is None
+
+
+def sleeper(attempt: Attempt) -> subprocess.Popen[bytes]:
+    """A process with the attempt's mark, like a shim that has not come far yet."""
+    return subprocess.Popen(["sleep", "1000"], env={shim.MARK: attempt.id, "PATH": os.environ["PATH"]})
+
+
+def identity_of(pid: int) -> Running:
+    start_time = _start_time(pid)
+    assert start_time is not None
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return Running(
+        pid=pid, start_time=start_time, runner_pid=pid, runner_start_time=start_time, boot_id=boot_id
+    )
+
+
+@pytest.mark.parametrize("change", [{"boot_id": "another"}, {"start_time": 1, "runner_start_time": 1}])
+async def test_another_process_with_the_same_pid_is_left_alone(
+    attempt: Attempt, change: dict[str, object]
+) -> None:
+    assert await attempt.executor.claim(attempt.directory)
+    (attempt.directory / shim.SPEC).write_bytes(encoded(attempt.spec("true")))
+    running = msgspec.structs.replace(identity_of(os.getpid()), **change)
+    (attempt.directory / shim.IDENTITY).write_bytes(msgspec.json.encode(running))
+    await attempt.executor.end(attempt.directory)  # a TERM would end this test
+    assert await attempt.executor.presence(attempt.directory) is Presence.LOST
+    assert await attempt.wait() is None
+
+
+async def test_a_zombie_counts_as_gone(attempt: Attempt) -> None:
+    child = sleeper(attempt)
+    running = identity_of(child.pid)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222  it has been killed
+    assert await attempt.executor.claim(attempt.directory)
+    (attempt.directory / shim.IDENTITY).write_bytes(msgspec.json.encode(running))
+    assert await attempt.executor.presence(attempt.directory) is Presence.LOST
+    assert await attempt.wait() is None
+    child.wait()
+
+
+async def test_a_short_supply_of_descriptors_is_not_taken_for_an_end(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await attempt.start(attempt.script("echo ready >&9; sleep 1000"))
+    await attempt.leash.line()
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    paused = []
+
+    async def pause(seconds: float) -> None:
+        paused.append(seconds)
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+
+    monkeypatch.setattr(anyio, "sleep", pause)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, usual[1]))
+    try:
+        assert await attempt.executor.presence(attempt.directory) is Presence.RUNNING
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+    assert paused == [1]
+    await attempt.executor.end(attempt.directory)
+    await attempt.wait()
