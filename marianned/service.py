@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import msgspec
 
-from marianned import __version__, logs, workers
+from marianned import __version__, faults, logs, workers
 from marianned.api.dispatch import handlers
 from marianned.api.server import Server, listen
 from marianned.api.streams import Journal
@@ -68,7 +68,9 @@ class Daemon:
             conductor = Conductor(self._house, tasks)
             lookout = Lookout(conductor, now().at)
             server = Server(handlers(conductor, lookout, self._stop), Journal(store), lookout, store)
+            faults.point("service.opened")
             recovered = await conductor.recover()
+            faults.point("recover.done")
             tasks.start_soon(self._listen, server)
             tasks.start_soon(self._warm)
             _logger.info(
@@ -124,6 +126,7 @@ class Daemon:
         first = True
         while True:
             listener = listen(self._address)
+            faults.point("service.listening")
             ours = self._address.stat().st_ino
             try:
                 if first:
@@ -179,8 +182,10 @@ def main(arguments: list[str] | None = None) -> int:
     os.umask(0o077)
     try:
         settings = load_settings(configuration_directory())
-        state, address = state_directory(), socket_path()
+        state, address = state_directory().absolute(), socket_path()
+        os.chdir("/")  # no place of the caller's is kept busy, and workers import nothing from it
         with locked(state, address):
+            faults.point("service.locked")
             anyio.run(Daemon(settings, state, address, given.ready_fd).run)
     except (ConfigError, DatabaseRefused, LockHeld, SocketPathTooLongError, OSError, sqlite3.Error) as error:
         print(f"marianned: {error}", file=sys.stderr)  # noqa: T201  before and after the log there is only stderr

@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import SocketStream, UNIXSocketStream
 
-from marianned import wire
+from marianned import faults, wire
 from marianned.api.dispatch import Handler, answer, read_params, too_many
 from marianned.api.streams import EventStream, Journal, OutputStream, send_stream
 from marianned.conductor.looking import Lookout
@@ -156,7 +156,11 @@ class Connection:
                     await self._cancel(request, params)
                 case _:
                     handler = self._server.handlers[request.method]
-                    await self.send(await answer(handler, self._caller, request, params))
+                    faults.point("api.read")
+                    reply = await answer(handler, self._caller, request, params)
+                    faults.point("api.answering")
+                    await self.send(reply)
+                    faults.point("api.answered")
                     if isinstance(params, Stop):
                         self._server.stop_asked.set()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):

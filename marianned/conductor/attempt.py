@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from anyio import to_thread
 
-from marianned import workers
+from marianned import faults, workers
 from marianned.conductor.checking import Checking
 from marianned.conductor.context import gather
 from marianned.conductor.house import House
@@ -83,11 +83,13 @@ class Attempt:
                     await self._start()
             except Unprepared as why:
                 return self._ending(Outcome.FAILED, why.category, why.message)
+        faults.point("attempt.started")
         running = await executor.running(self._directory)
         self.pid = running.pid if running else None
         if self._interrupted:
             await executor.end(self._directory)
         record = await executor.wait(self._directory)
+        faults.point("attempt.exited")
         if record is None:
             return self._ending(Outcome.LOST, "lost", "lost: nothing of it is left, and no record")
         return await self._judge(record)
@@ -123,7 +125,9 @@ class Attempt:
         given = self._given
         definition = given.definition
         profile = given.score.profiles[definition.instrument]
+        faults.point("attempt.preparing")
         prompt = await self._prompt()
+        faults.point("attempt.rendered")
         if profile.script == "shell":
             prompt = script_of(prompt, str(definition.settings.get("script", "auto")))
         system_file = definition.settings.get("system_prompt_file")
@@ -144,6 +148,7 @@ class Attempt:
             raise Unprepared("unavailable", str(error)) from None
         await to_thread.run_sync(self._write, invocation, definition.working_directory)
         await self._checking.remember(definition.checks)
+        faults.point("attempt.written")
         spec = Spec(
             id=self._house.attempt_id(given.attempt),
             argv=invocation.argv,
@@ -241,7 +246,9 @@ class Attempt:
         seen |= _measured(reading) | {"cost_usd": _cost(profile, given.attempt.model, reading)}
         if verdict.outcome is not Outcome.SUCCEEDED:
             return self._ending(verdict.outcome, verdict.category, verdict.message, **seen)
+        faults.point("attempt.read")
         reports = await self._checking.run(definition.checks)
+        faults.point("attempt.checked")
         if reports is None:
             return self._ending(Outcome.INTERRUPTED, None, "interrupted", **seen)
         return self._checked(reports, seen)

@@ -15,6 +15,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
+from marianned import faults
 from marianned.conductor.house import House
 from marianned.executors.base import AlreadyClaimed, CannotStart, Presence, Spec
 from marianned.protocol import CheckReport
@@ -96,11 +97,14 @@ class Checking:
             grace_seconds=_GRACE_SECONDS,
         )
         self._running = directory
+        faults.point("check.starting")
         try:
             await self._house.executor.start(directory, spec)
         except (CannotStart, AlreadyClaimed) as error:
             return CommandResult(error=str(error))
+        faults.point("check.started")
         record = await self._house.executor.wait(directory)
+        faults.point("check.ended")
         self._running = None
         tail = await to_thread.run_sync(_tail, directory)
         if record is None:

@@ -13,7 +13,7 @@ import msgspec
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from marianned import words
+from marianned import faults, words
 from marianned.conductor import submitting
 from marianned.conductor.house import House
 from marianned.conductor.job import Answer, Job
@@ -79,6 +79,7 @@ class Conductor:
     async def recover(self) -> int:
         """Take up every run that has not ended, as its facts say; return how many there are."""
         runs = await self.house.store.records.unfinished_runs()
+        faults.point("recover.read")
         for run in runs:
             try:
                 await self._load(run)
@@ -88,7 +89,10 @@ class Conductor:
 
     async def _load(self, run: RunRow) -> Job:
         state = await load_state(self.house.store, run)
-        return self._take_up(state, await presences(self.house, state))
+        faults.point("recover.loaded")
+        found = await presences(self.house, state)
+        faults.point("recover.looked")
+        return self._take_up(state, found)
 
     def _take_up(self, state: JobState, found: dict[int, Presence]) -> Job:
         job = Job(self.house, state, self._grant, self._retire)
@@ -199,12 +203,14 @@ class Conductor:
         shown = Path(params.file).name if params.file else "the score"
         score = await submitting.compile_valid(source, shown, "")
         expanded = score.version.score
+        faults.point("submit.compiled")
         async with self._registry:
             newest = await self.house.store.records.run(expanded.name)
             self._check_name(newest, params)
             self._check_room()
             await to_thread.run_sync(submitting.make_workspace, Path(expanded.workspace), params.umask)
             leftover = await to_thread.run_sync(remove, pause_file(expanded.workspace, expanded.name))
+            faults.point("submit.workspace")
             moment = now()
             origin = submitting.Origin(
                 caller=caller,
@@ -225,9 +231,12 @@ class Conductor:
                 await self._give_up(newest, caller, params.reason, changes)
             else:
                 await self.house.store.commit(changes)
+            faults.point("submit.committed")
             sheets = [found for found in changes.rows if isinstance(found, SheetRow)]
             job = self._take_up(JobState(row, version, sheets), {})
+        faults.point("submit.taken_up")
         await job.begun()
+        faults.point("submit.begun")
         return self._submitted(job, score.compiled.problems)
 
     def _check_name(self, newest: RunRow | None, params: Submit) -> None:

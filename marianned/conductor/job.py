@@ -14,7 +14,7 @@ import msgspec
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from marianned import lifecycle
+from marianned import faults, lifecycle
 from marianned.clock import Instant
 from marianned.conductor import pausefile
 from marianned.conductor.attempt import Attempt, Given
@@ -189,6 +189,8 @@ class Job:
         room = state.score.parallel.max_concurrent - len(state.attempts) + isinstance(trigger, Ending)
         slots = scheduler.take(self.run_id, max(0, room))
         moment = now()
+        name = _name(trigger)
+        faults.point(f"{name}.asked")
         event = self.house.store.last_event
         try:
             decision = decide(state, trigger, moment, slots)
@@ -200,11 +202,13 @@ class Job:
                     deleted=changes.deleted,
                     events=changes.events + trigger.also.events,
                 )
+            faults.point(f"{name}.decided")
             if changes:
                 event = (await self.house.store.commit(changes)).event
         except BaseException:
             scheduler.give_back(self.run_id, slots)
             raise
+        faults.point(f"{name}.committed")
         before = self.status
         ended = len(state.attempts) + len(decision.starts)
         apply(state, decision)
@@ -212,7 +216,9 @@ class Job:
         scheduler.give_back(self.run_id, slots - len(decision.starts) + ended)
         if self.status != before:
             self.status_event = event
+        faults.point(f"{name}.applied")
         self._act(decision, event, moment)
+        faults.point(f"{name}.acted")
         await self._after_commit()
 
     def _act(self, decision: Decision, event: int, moment: Instant) -> None:
@@ -330,6 +336,20 @@ class Job:
                 await to_thread.run_sync(pausefile.remove, self._pause_file)
             except OSError as error:
                 _logger.warning("the pause file '%s' can't be removed: %s", self._pause_file, error)
+
+
+_NAMES: dict[type[Trigger], str] = {
+    Ending: "ended",
+    GiveUp: "fresh",
+    PauseFile: "file",
+    SlotFree: "slot",
+    TimeReached: "time",
+}
+
+
+def _name(trigger: Trigger) -> str:
+    """Name a trigger for the fault points of its decision."""
+    return trigger.action if isinstance(trigger, Asked) else _NAMES[type(trigger)]
 
 
 def with_event(answer: Answer, event: int) -> Answer:

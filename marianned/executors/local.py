@@ -64,11 +64,12 @@ class LocalExecutor:
 
     async def wait(self, directory: Path) -> ExitRecord | None:
         """Wait until keeper and runner are gone, then read the record (see Executor)."""
-        while await self.presence(directory) is Presence.RUNNING:
-            running = await self.running(directory)
-            if running is not None:
-                await _gone(running.pid, running.start_time)
-                await _gone(running.runner_pid, running.runner_start_time)
+        while await self.presence(directory) in {Presence.RUNNING, Presence.ENDED}:
+            pair = await _patiently(_pair, directory)
+            if not pair:
+                break
+            for pid, start_time in pair:
+                await _gone(pid, start_time)
         return await _patiently(_read, directory / shim.RECORD, ExitRecord)
 
     async def end(self, directory: Path) -> None:
@@ -181,31 +182,26 @@ def _look(directory: Path) -> Presence | None:
     What is asked last here comes first in the life of an attempt (claim, identity, record, death), so
     nothing is overlooked that happens meanwhile.
     """
-    running = _read(directory / shim.IDENTITY, Running)
+    introduced = (directory / shim.IDENTITY).exists()
+    alive = bool(_pair(directory))
     claimed = (directory / shim.CLAIM).exists()
-    alive = False
-    if running is not None:
-        alive = _alive(running)
-    elif claimed:
+    if claimed and not introduced:
         spec = _read(directory / shim.SPEC, Spec)
         alive = spec is not None and any(_marked(_mark(spec.id)))
     if (directory / shim.RECORD).exists():
         return Presence.ENDED
-    if running is not None and alive:
-        return Presence.RUNNING
     if alive:
-        return None
+        return Presence.RUNNING if introduced else None
     return Presence.LOST if claimed else Presence.NEVER_STARTED
 
 
-def _alive(running: Running) -> bool:
-    """Tell whether keeper or runner live; either of them ends the attempt with a record."""
-    if running.boot_id != _BOOT_ID.read_text().strip():
-        return False
-    return (
-        _start_time(running.pid) == running.start_time
-        or _start_time(running.runner_pid) == running.runner_start_time
-    )
+def _pair(directory: Path) -> list[tuple[int, int]]:
+    """Return (pid, start time) of keeper and runner as far as they live; each can end the attempt alone."""
+    running = _read(directory / shim.IDENTITY, Running)
+    if running is None or running.boot_id != _BOOT_ID.read_text().strip():
+        return []
+    pair = ((running.pid, running.start_time), (running.runner_pid, running.runner_start_time))
+    return [(pid, start_time) for pid, start_time in pair if _start_time(pid) == start_time]
 
 
 def _start_time(pid: int) -> int | None:
@@ -235,10 +231,8 @@ def _open(pid: int, start_time: int) -> int | None:
 
 
 def _terminate(directory: Path) -> None:
-    running = _read(directory / shim.IDENTITY, Running)
-    if running is None or not _alive(running):
-        return
-    keeper = _open(running.pid, running.start_time)
+    pair = _pair(directory)
+    keeper = _open(*pair[0]) if pair else None
     if keeper is None:
         return
     try:

@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from marianned import protocol
+from marianned import faults, protocol
 from marianned.errors import NoCapacity
 from marianned.rows import (
     AttemptRow,
@@ -162,8 +162,11 @@ class Store:
         event_before = self._newest_event
         try:
             self._connection.execute("BEGIN IMMEDIATE")
+            faults.point("store.begun")
             results = [self._write_alone(work.changes) for work in works]
+            faults.point("store.written")
             self._connection.execute("COMMIT")
+            faults.point("store.committed")
         except (sqlite3.Error, MemoryError) as error:
             self._newest_event = event_before
             self._end_transaction()

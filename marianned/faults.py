@@ -1,0 +1,27 @@
+"""Named points between two steps, where tests stop the daemon exactly; without the variable, nothing.
+
+MARIANNE_FAULT is `POINT`, `POINT:N` (the N-th time it is reached) or `POINT:N:stop`. The daemon is killed
+there with SIGKILL, or with `stop` held by SIGSTOP until somebody continues it.
+Source: design/durability.md "Faults".
+"""
+
+import os
+import signal
+
+_WISH = os.environ.get("MARIANNE_FAULT", "").split(":")
+_NAME = _WISH[0]
+_SIGNAL = signal.SIGSTOP if _WISH[2:] == ["stop"] else signal.SIGKILL
+_left = int(_WISH[1]) if len(_WISH) > 1 else 1
+
+
+def point(name: str) -> None:
+    """Be stopped here, if this is the point and the time that was asked for."""
+    if _NAME and name == _NAME:
+        _reached()
+
+
+def _reached() -> None:
+    global _left  # noqa: PLW0603  a process has one fault, and it is for tests
+    _left -= 1
+    if _left == 0:
+        os.kill(os.getpid(), _SIGNAL)
