@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from marianned import __version__
 
@@ -120,9 +120,9 @@ class Invocation:
     @property
     def live(self) -> bool:
         """Whether a line may be drawn over again on stderr."""
-        return not self.quiet and not self.as_json and dressed(sys.stderr.fileno())
+        return not self.quiet and not self.as_json and dressed(sys.stderr)
 
 
-def dressed(descriptor: int) -> bool:
+def dressed(stream: TextIO) -> bool:
     """Tell whether a terminal is there that wants colours and live lines."""
-    return os.isatty(descriptor) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

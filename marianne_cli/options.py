@@ -103,10 +103,10 @@ def command(
             )
             return _carried_out(call, functools.partial(function, call, **params))
 
-        for option in reversed(_shared(changes=changes, as_json=as_json)):
-            option(run)
-        epilog = "\b\nExamples:\n" + "\n".join(f"  {example}" for example in examples) if examples else None
-        return click.command(name, epilog=epilog)(run)
+        epilog = "\b\nExamples:\n" + "\n".join(f"  {example}" for example in examples)
+        made = click.command(name, epilog=epilog)(run)
+        made.params += _shared(changes=changes, as_json=as_json)
+        return made
 
     return make
 
@@ -137,17 +137,20 @@ def _tell_connection(call: Invocation, seconds: float) -> None:
     call.note(f"{', '.join(said)}; {seconds * 1000:.0f}ms")
 
 
-def _shared(*, changes: bool, as_json: bool) -> list[Callable[[F], F]]:
-    request = [
-        click.option("--reason", metavar="TEXT", help="Why; shown by status and history."),
-        click.option("--key", metavar="TEXT", help="The same key again within a day: the first answer."),
+def _shared(*, changes: bool, as_json: bool) -> list[click.Parameter]:
+    request: list[click.Parameter] = [
+        click.Option(["--reason"], metavar="TEXT", help="Why; shown by status and history."),
+        click.Option(["--key"], metavar="TEXT", help="The same key again within a day: the first answer."),
     ]
-    output = [click.option("--json", "-j", "as_json", is_flag=True, help="One JSON object on stdout.")]
-    always = [
-        click.option("--quiet", "-q", is_flag=True, help="No progress, no notes."),
-        click.option("--verbose", "-v", is_flag=True, help="Unfold everything; tell socket and timing."),
+    output: list[click.Parameter] = [
+        click.Option(["--json", "-j", "as_json"], is_flag=True, help="One JSON object on stdout.")
     ]
-    return [*(request if changes else []), *(output if as_json else []), *always]
+    return [
+        *(request if changes else []),
+        *(output if as_json else []),
+        click.Option(["--quiet", "-q"], is_flag=True, help="No progress, no notes."),
+        click.Option(["--verbose", "-v"], is_flag=True, help="Unfold everything; tell socket and timing."),
+    ]
 
 
 job_argument = click.argument("job", metavar="JOB", type=JobName())
@@ -168,15 +171,9 @@ env_file_option = click.option("--env-file", metavar="FILE", help="Variables, NA
 
 def timeout_option(default: float | None, text: str = "How long --wait waits.") -> Callable[[F], F]:
     """Make --timeout/-t; seconds, null for no limit."""
-    shown = None if default is None else f"{default:g}s"
+    shown = "" if default is None else f"  [default: {default:g}s]"
     return click.option(
-        "--timeout",
-        "-t",
-        metavar="DURATION",
-        type=Duration(),
-        default=default,
-        show_default=shown or False,
-        help=text,
+        "--timeout", "-t", metavar="DURATION", type=Duration(), default=default, help=f"{text}{shown}"
     )
 
 

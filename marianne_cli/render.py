@@ -9,6 +9,7 @@ from typing import Any
 
 from marianne_cli.invocation import dressed
 from marianne_cli.times import moment
+from marianned.words import sheet_name
 
 _COLOURS = {
     "running": 32,
@@ -36,14 +37,14 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "", widths: Sequence[i
 
 def coloured(line: str) -> str:
     """Colour the first status word of a line, where stdout is a terminal that wants it."""
-    if not dressed(sys.stdout.fileno()):
+    if not dressed(sys.stdout):
         return line
     return _WORD.sub(lambda found: f"\x1b[{_COLOURS[found[0]]}m{found[0]}\x1b[0m", line, count=1)
 
 
 def fitted(lines: Iterable[str]) -> str:
     """Join lines; on a terminal cut them to its width, with `…`, and colour their statuses."""
-    if not dressed(sys.stdout.fileno()):
+    if not dressed(sys.stdout):
         return "\n".join(lines)
     width = os.get_terminal_size(sys.stdout.fileno()).columns
     cut = (line if len(line) <= width else f"{line[: width - 1]}…" for line in lines)
@@ -89,6 +90,13 @@ def to_come(step: Mapping[str, Any]) -> str:
     return str(step["text"])
 
 
+def sheet_of(event: Mapping[str, Any], *, fan_out: bool) -> str:
+    """Say which sheet an event is about: `sheet 2 (2.1): `; empty where it is about the job."""
+    if event["sheet"] is None:
+        return ""
+    return f"{sheet_name(event['sheet'], event['stage'], event['instance'], fan_out=fan_out)}: "
+
+
 def place(item: Mapping[str, Any]) -> str:
     """Name a sheet's place: `2.1`."""
     return f"{item['stage']}.{item['instance']}"
@@ -96,7 +104,7 @@ def place(item: Mapping[str, Any]) -> str:
 
 def event_line(event: Mapping[str, Any]) -> str:
     """Write an event as a line of progress: `14:05:12  pause asked`."""
-    said = event["text"] or event["type"]
+    said = sheet_of(event, fan_out=True) + (event["text"] or event["type"])
     by = who(event["caller"])
     reason = f' "{event["reason"]}"' if event["reason"] else ""
     return f"{moment(event['recorded_at'], seconds=True)}  {said}{f' by {by}' if by else ''}{reason}"

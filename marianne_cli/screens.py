@@ -149,16 +149,16 @@ def _attempt_lines(sheet: Result) -> list[str]:
 def _last_line(job: Result, sheets: Sequence[Result]) -> str:
     progress, cost = job["progress"], job["cost"]
     staged = f", {job['staged_revision']} staged" if job["staged_revision"] is not None else ""
-    known = "" if cost["known"] else "at least "
+    attempts = sum(sheet["attempt_count"] for sheet in sheets)
     parts = [
         f"{progress['completed']} of {plural(progress['total'], 'sheet')}",
         f"run {job['run']}",
         f"revision {job['revision']}{staged}",
-        plural(sum(sheet["attempt_count"] for sheet in sheets), "attempt"),
-        f"{known}${cost['usd']:.2f}",
+        plural(attempts, "attempt") if len(sheets) == progress["total"] else "",
+        f"{'' if cost['known'] else 'at least '}${cost['usd']:.2f}",
         job["workspace"],
     ]
-    return " · ".join(parts)
+    return " · ".join(part for part in parts if part)
 
 
 def jobs_table(jobs: Sequence[Result]) -> list[str]:
@@ -207,12 +207,12 @@ def lost_definitions(result: Result) -> str:
 
 def history_screen(entries: Sequence[Result]) -> list[str]:
     """Who asked what, when and why, and what followed; oldest first."""
+    fan_out = any(event["sheet"] != event["stage"] for event in entries)
     rows = [("WHEN", "WHAT", "WHO", "WHY")]
     for event in entries:
         when = moment(event["recorded_at"], seconds=True)
-        rows.append(
-            (when, event["text"] or event["type"], render.who(event["caller"]), event["reason"] or "")
-        )
+        what = render.sheet_of(event, fan_out=fan_out) + (event["text"] or event["type"])
+        rows.append((when, what, render.who(event["caller"]), event["reason"] or ""))
     return render.table(rows) if entries else []
 
 
@@ -225,7 +225,7 @@ def events_lines(events: Sequence[Result]) -> list[str]:
                 moment(event["recorded_at"], seconds=True),
                 event["job_id"] or "-",
                 event["type"],
-                event["text"],
+                render.sheet_of(event, fan_out=True) + event["text"],
             )
             for event in events
         ]

@@ -114,6 +114,7 @@ def _follows(context: click.Context | None) -> bool:
 @click.group(
     cls=Tree,
     invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--socket", metavar="PATH", help="Where the daemon listens.  [default: $MARIANNE_SOCKET]")

@@ -55,10 +55,11 @@ def command(
         return Answer({**_job(details), "message": note, "outputs": []}, text="")
     read = [_output(call, details["job_id"], sheet, number, mode) for sheet, number in chosen]
     if call.as_json:
+        whole = details if sheets is None else job_details(call, job)
         return Answer(
             {
                 **_job(details),
-                "message": _message(details, chosen),
+                "message": _message(whole, chosen),
                 "outputs": [_told(o, lines) for o in read],
             }
         )
@@ -168,7 +169,7 @@ def _follow(
     address = f"{details['job_name']}@{details['run']}"
     call.waiting_on, call.stays = details["job_id"], "it goes on"
     numbers = {sheet["sheet"] for sheet in details["sheets"] if sheet["attempts"]} if only_named else None
-    teller = _Teller(call, numbers, raw=mode is not None, several=len(details["sheets"]) > 1)
+    teller = _Teller(call, numbers, raw=mode is not None, several=details["progress"]["total"] > 1)
     outputs.follow(call.client, address, sources, streams, teller.tell)
     teller.finish()
     result = waiting.until(call, address, ["ended"], timeout=None)

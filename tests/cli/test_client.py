@@ -1,0 +1,261 @@
+"""The client against a scripted daemon: one round trip, mismatches, broken connections."""
+
+import json
+import socket
+import threading
+
+import pytest
+
+from marianne_cli.client import connect
+from marianne_cli.main import run
+from marianned.errors import InternalError, NoDaemon, NoSuchJob, ProtocolMismatch
+
+HELLO = {"version": "1.0.2", "protocol": 1, "pid": 812, "features": [], "ready": True, "event": 7}
+
+
+class Daemon:
+    """Listens; for each connection a script says what to answer to the requests, in order."""
+
+    def __init__(self, path, *scripts):
+        self.path = str(path)
+        self.reads = []
+        self.requests = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.path)
+        self._listener.listen()
+        self._listener.settimeout(10)
+        self._scripts = scripts
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self):
+        for script in self._scripts:
+            connection, _ = self._listener.accept()
+            with connection:
+                self._talk(connection, list(script))
+        self._listener.close()
+
+    def _talk(self, connection, script):
+        buffer = b""
+        while script:
+            while b"\n" not in buffer:
+                data = connection.recv(65536)
+                if not data:
+                    return
+                self.reads.append(data)
+                buffer += data
+            line, _, buffer = buffer.partition(b"\n")
+            asked = json.loads(line)
+            self.requests.append(asked)
+            answer = script.pop(0)
+            if answer is None:
+                return
+            key = "error" if "code" in answer else "result"
+            connection.sendall(
+                json.dumps({"jsonrpc": "2.0", "id": asked["id"], key: answer}).encode() + b"\n"
+            )
+
+    def close(self):
+        self._thread.join(10)
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    made = []
+
+    def listen(*scripts):
+        made.append(Daemon(tmp_path / "s", *scripts))
+        return made[-1]
+
+    yield listen
+    for one in made:
+        one.close()
+
+
+def refusal(code, message, **data):
+    data = {"error_code": code, "job_id": None, "status": None, "hints": [], "problems": [], **data}
+    return {"code": -33000 - int(code[1:]), "message": message, "data": data}
+
+
+def test_a_first_request_costs_one_round_trip_with_its_greeting(daemon):
+    server = daemon([HELLO, {"message": "x: pausing; ..."}])
+    with connect(server.path, name="test") as client:
+        assert client.request("job.pause", {"job_id": "x"}, changes=True)["message"] == "x: pausing; ..."
+    assert len(server.reads) == 1
+    assert [asked["method"] for asked in server.requests] == ["daemon.hello", "job.pause"]
+    assert server.requests[0]["params"] == {"name": "test", "protocol": 1}
+
+
+def test_a_change_has_a_key_and_a_look_has_none(daemon):
+    server = daemon([HELLO, {}, {}])
+    with connect(server.path) as client:
+        client.request("job.pause", {"job_id": "x"}, changes=True)
+        client.request("job.list", {})
+    assert len(server.requests[1]["params"]["key"]) == 32
+    assert server.requests[2]["params"] == {}
+
+
+def test_a_change_that_breaks_off_is_repeated_with_the_same_key(daemon):
+    server = daemon([HELLO, None], [HELLO, {"message": "done"}])
+    with connect(server.path) as client:
+        assert client.request("job.pause", {"job_id": "x"}, changes=True)["message"] == "done"
+    first, second = (asked for asked in server.requests if asked["method"] == "job.pause")
+    assert first["params"] == second["params"]
+
+
+def test_a_daemon_that_stays_away_leaves_the_request_perhaps_in_force(daemon, monkeypatch):
+    monkeypatch.setattr("marianne_cli.client.RECONNECT_SECONDS", 0.2)
+    server = daemon([HELLO, None])
+    with connect(server.path) as client, pytest.raises(NoDaemon, match="may be in force"):
+        client.request("job.pause", {"job_id": "x"}, changes=True)
+
+
+def test_a_daemon_that_does_not_answer_is_no_daemon(tmp_path):
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "s"))
+        silent.listen()
+        with (
+            connect(tmp_path / "s", timeout=0.05) as client,
+            pytest.raises(NoDaemon, match="does not answer"),
+        ):
+            client.request("job.list", {})
+
+
+def test_a_refusal_is_raised_as_what_it_is(daemon):
+    server = daemon([HELLO, refusal("E501", "no job 'x'", hints=["mzt list"]), refusal("E999", "new")])
+    with connect(server.path) as client:
+        with pytest.raises(NoSuchJob) as caught:
+            client.request("job.status", {"job_id": "x"})
+        assert caught.value.hints == ["mzt list"]
+        with pytest.raises(InternalError):
+            client.request("job.status", {"job_id": "x"})
+
+
+@pytest.mark.parametrize(
+    ("protocol", "said", "hints"),
+    [(0, "a restart interrupts no attempt", ["mzt restart"]), (9, "upgrade this mzt", [])],
+)
+def test_protocols_that_do_not_meet_name_the_side_to_upgrade(daemon, protocol, said, hints):
+    server = daemon([{**HELLO, "protocol": protocol}, {}])
+    with connect(server.path) as client, pytest.raises(ProtocolMismatch, match=said) as caught:
+        client.request("job.list", {})
+    assert caught.value.hints == hints
+    assert caught.value.message.startswith(f"marianned 1.0.2 (pid 812) speaks protocol {protocol}, mzt ")
+
+
+def test_typed_calls_return_the_types_of_the_table(daemon):
+    server = daemon([HELLO, {"stream": 3, "event": 1}, {"events": [], "event": 9, "new_key": 1}])
+    from marianned import protocol as p
+
+    with connect(server.path) as client:
+        assert client.call("events.subscribe", p.SubscribeEvents()) == p.StreamStarted(stream=3, event=1)
+        assert client.call("events.read", p.ReadEvents()) == p.Events(events=[], event=9)
+
+
+def test_a_lock_file_names_the_socket_of_a_daemon_that_listens_elsewhere(daemon, tmp_path, monkeypatch):
+    server = daemon([HELLO, {"message": "here"}])
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "lock").write_text(json.dumps({"pid": 1, "host": "h", "socket": server.path}))
+    monkeypatch.setenv("STATE_DIRECTORY", str(state))
+    monkeypatch.setenv("MARIANNE_SOCKET", str(tmp_path / "elsewhere"))
+    with connect() as client:
+        assert client.request("job.list", {})["message"] == "here"
+    assert client.path == server.path
+
+
+def no_daemon(tmp_path, monkeypatch):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.setenv("MARIANNE_SOCKET", str(tmp_path / "s"))
+
+
+def test_without_a_daemon_an_error_says_where_it_looked(tmp_path, monkeypatch, capsys):
+    no_daemon(tmp_path, monkeypatch)
+    assert run(["pause", "release-notes"]) == 3
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"mzt: no daemon answers at {tmp_path}/s (E511)\n  mzt start\n"
+
+
+def test_json_of_an_error_is_one_object_on_stdout(tmp_path, monkeypatch, capsys):
+    no_daemon(tmp_path, monkeypatch)
+    assert run(["list", "--json"]) == 3
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert json.loads(said.out) == {
+        "success": False, "job_id": None, "status": None, "message": f"no daemon answers at {tmp_path}/s",
+        "error_code": "E511", "hints": ["mzt start"], "problems": [],
+    }  # fmt: skip
+    assert said.out.count("\n") == 1
+
+
+def test_mzt_alone_without_a_daemon_tells_how_to_begin(tmp_path, monkeypatch, capsys):
+    no_daemon(tmp_path, monkeypatch)
+    assert run([]) == 0
+    assert capsys.readouterr().out == (
+        "Run scores; pause them at a sheet boundary, change them, go on. No daemon runs.\n"
+        "  mzt demo                     see it work: 15 seconds, no AI account\n"
+        "  mzt init                     write a first score\n"
+        "  mzt run FILE                 run it; the daemon starts by itself\n"
+        "  mzt pause JOB                pause it at its next sheet boundary\n"
+        "  mzt modify JOB -c FILE -r    give it a new score and go on\n"
+        "  mzt --help                   everything else\n"
+    )
+
+
+def test_no_daemon_is_started_from_inside_an_attempt(tmp_path, monkeypatch, capsys):
+    no_daemon(tmp_path, monkeypatch)
+    monkeypatch.setenv("MARIANNE_ATTEMPT_ID", "1")
+    assert run(["start"]) == 3
+    assert "none is started from inside an attempt" in capsys.readouterr().err
+
+
+def test_stopping_what_does_not_run_is_done(tmp_path, monkeypatch, capsys):
+    no_daemon(tmp_path, monkeypatch)
+    assert run(["stop"]) == 0
+    assert capsys.readouterr().out == "no daemon runs\n"
+
+
+def test_several_jobs_get_a_request_each_and_the_first_refusal_decides(daemon, capsys):
+    server = daemon(
+        [
+            HELLO,
+            refusal("E501", "no job 'a'"),
+            {"job_id": "b", "status": "paused", "message": "b: paused; done"},
+        ]
+    )
+    assert run(["--socket", server.path, "pause", "a", "b", "--json", "--key", "k"]) == 4
+    told = json.loads(capsys.readouterr().out)
+    assert (told["success"], told["error_code"], told["message"]) == (False, "E501", "2 jobs")
+    assert [reply["success"] for reply in told["results"]] == [False, True]
+    assert [asked["params"]["key"] for asked in server.requests[1:]] == ["k/a", "k/b"]
+
+
+def test_a_problem_of_a_score_is_told_with_its_place(daemon, tmp_path, capsys):
+    problem = {
+        "code": "S202", "severity": "error", "message": "'audience' is undefined", "file": "new.yaml", "line": 19,
+        "column": 41, "path": "prompt.template", "sheets": [2, 3], "hint": "did you mean 'audiences'?",
+    }  # fmt: skip
+    score = tmp_path / "new.yaml"
+    score.write_text("name: x\n")
+    server = daemon(
+        [
+            HELLO,
+            refusal("E505", "'new.yaml' has 1 error", hints=["mzt validate new.yaml"], problems=[problem]),
+        ]
+    )
+    assert run(["--socket", server.path, "modify", "x", "-c", str(score), "-r"]) == 4
+    said = capsys.readouterr()
+    assert said.err == (
+        "new.yaml:19:41: error S202: 'audience' is undefined (sheets 2, 3)\n"
+        "    did you mean 'audiences'?\n"
+        "mzt: 'new.yaml' has 1 error (E505)\n"
+        "  mzt validate new.yaml\n"
+    )
+    assert server.requests[1]["params"]["directory"] == str(tmp_path)
+
+
+def test_quiet_requests_print_nothing(daemon, capsys):
+    server = daemon([HELLO, {"job_id": "x", "status": "paused", "message": "x: paused; done"}])
+    assert run(["--socket", server.path, "pause", "x", "-q"]) == 0
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,261 @@
+"""`mzt` against a real daemon, started by itself in a directory of the test's own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+SCORE = """\
+name: {name}
+workspace: ./out
+instrument: cli
+sheet:
+  size: 1
+  total_items: 3
+  dependencies: {{2: [1], 3: [2]}}
+prompt:
+  template: |
+    echo "sheet {{{{ sheet_num }}}}{words}"
+    {body}
+validations:
+  - {{type: command_succeeds, command: "true"}}
+"""
+QUICK = "true"
+GATED = "touch begun-{{ sheet_num }}; read line < gate"
+"""A sheet that goes on when somebody writes a line into the pipe `gate`."""
+
+
+class Home:
+    """A daemon's directories, a workspace with a gate, and `mzt` over them."""
+
+    def __init__(self, path):
+        self.path = path
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if k not in {"MARIANNE_ATTEMPT_ID", "NO_COLOR"}},
+            "MARIANNE_SOCKET": str(path / "s"),
+            "STATE_DIRECTORY": str(path / "state"),
+            "CONFIGURATION_DIRECTORY": str(path / "config"),
+            "TZ": "UTC",
+        }
+        (path / "out").mkdir()
+        os.mkfifo(path / "out" / "gate")
+
+    def command(self, arguments):
+        return [sys.executable, "-m", "marianne_cli", *arguments]
+
+    def mzt(self, *arguments, code=0):
+        done = subprocess.run(
+            self.command(arguments), cwd=self.path, env=self.environment, capture_output=True, text=True,
+            timeout=60, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == code, (arguments, done.stdout, done.stderr)
+        return done
+
+    def popen(self, *arguments):
+        return subprocess.Popen(
+            self.command(arguments), cwd=self.path, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+
+    def json(self, *arguments, code=0):
+        done = self.mzt(*arguments, "--json", code=code)
+        assert done.stderr == ""
+        assert done.stdout.count("\n") == 1
+        return json.loads(done.stdout)
+
+    def score(self, name, body=QUICK, words=""):
+        (self.path / f"{name}.yaml").write_text(SCORE.format(name=name, body=body, words=words))
+        return f"{name}.yaml"
+
+    def let_go(self):
+        """Let one gated sheet end; waits until it reads."""
+        with (self.path / "out" / "gate").open("w") as gate:
+            gate.write("\n")
+
+
+@pytest.fixture
+def home(tmp_path):
+    made = Home(tmp_path)
+    yield made
+    subprocess.run(
+        made.command(["cancel", "--all", "--wait", "-t", "20"]), env=made.environment, cwd=tmp_path, check=False,
+        capture_output=True,
+    )  # fmt: skip
+    subprocess.run(
+        made.command(["stop"]), env=made.environment, cwd=tmp_path, check=True, capture_output=True
+    )
+
+
+def test_run_starts_the_daemon_and_says_so_on_stderr(home):
+    started = home.mzt("run", home.score("a"))
+    assert started.stdout == f"a: running; 3 sheets, workspace {home.path}/out\n"
+    assert started.stderr == "no daemon runs; starting one\n"
+    assert home.mzt("wait", "a").stdout == "a: completed; 3 of 3 sheets done\n"
+    assert home.mzt("start").stdout.startswith("marianned ")
+    assert "nothing is left to do" in home.mzt("status", "a").stdout
+    assert home.mzt("list", "-q").stdout == "a\n"
+
+
+def test_start_leaves_no_pipe_of_the_caller_open(home):
+    assert home.mzt("start").returncode == 0  # capture_output waits for the end of both pipes
+    pid = home.json("status")["pid"]
+    for descriptor in (0, 1, 2):
+        target = os.readlink(f"/proc/{pid}/fd/{descriptor}")
+        assert target == "/dev/null" or target.endswith("daemon-start.log")
+    assert os.stat(home.path / "state" / "daemon-start.log").st_mode & 0o777 == 0o600
+
+
+def test_pause_modify_and_resume_as_a_person_types_them(home):
+    home.mzt("run", home.score("a", GATED))
+    pausing = home.json("pause", "a", "--reason", "deploy first")
+    assert (pausing["status"], pausing["acknowledged"], pausing["holds"][0]["reason"]) == (
+        "pausing",
+        False,
+        "deploy first",
+    )
+    late = home.mzt("pause", "a", "--wait", "-t", "0", code=124)
+    assert late.stdout == ""
+    assert "(E504)\n" in late.stderr
+    home.let_go()
+    assert home.mzt("wait", "a", "--for", "paused", "-t", "20").stdout == "a: paused; 1 of 3 sheets done\n"
+    new = home.score("a", QUICK, " in new words")
+    plan = home.mzt("modify", "a", "-c", new, "--plan").stdout.splitlines()
+    assert plan[0] == "a: paused; plan for revision 2, nothing is changed"
+    assert plan[1].split() == ["SHEET", "STAGE", "NOW", "PLAN", "WHY"]
+    assert plan[-1] == "runs: 2, 3 · runs again: none · removed: none"
+    changed = home.mzt("modify", "a", "-c", new, "-r", "--wait").stdout.splitlines()
+    assert changed[0].startswith("a: ")
+    assert changed[1] == "changed but completed, they stay: 1"
+    home.mzt("wait", "a", "-t", "20")
+    assert home.mzt("logs", "a", "3").stdout == "sheet 3 in new words\n"
+    assert "pause asked" in home.mzt("history", "a").stdout
+
+
+def test_run_wait_ends_with_the_jobs_end(home):
+    assert home.mzt("run", home.score("a"), "--wait").stdout == "a: completed; 3 of 3 sheets done\n"
+    (home.path / "b.yaml").write_text(
+        SCORE.format(name="b", body="exit 3", words="") + "retry: {max_retries: 0}\n"
+    )
+    failed = home.json("run", "b.yaml", "--wait", code=1)
+    assert (failed["error_code"], failed["status"], failed["daemon_started"]) == ("E515", "failed", False)
+
+
+def test_run_follow_with_json_is_an_event_a_line_then_the_reply(home):
+    lines = [
+        json.loads(line) for line in home.mzt("run", home.score("a"), "-F", "--json").stdout.splitlines()
+    ]
+    assert lines[-1]["success"] is True
+    assert lines[-2]["type"] == "job.completed"
+    numbers = [line["event"] for line in lines[:-1]]
+    assert numbers == sorted(set(numbers))
+
+
+def test_an_interrupted_wait_tells_where_the_job_stands(home):
+    home.mzt("run", home.score("a", GATED))
+    waiting = home.popen("pause", "a", "--wait", "-t", "1h")
+    home.mzt("wait", "a", "--for", "pausing", "-t", "20")
+    waiting.send_signal(signal.SIGINT)
+    out, err = waiting.communicate(timeout=20)
+    assert (waiting.returncode, out) == (130, "")
+    assert err == "mzt: stopped waiting; 'a' is pausing, the request stays in force\n"
+
+
+def test_logs_follow_prints_what_comes_until_the_job_ends(home):
+    home.mzt("run", home.score("a", GATED))
+    following = home.popen("logs", "a", "-F")
+    for _ in range(3):
+        home.let_go()
+    out, _ = following.communicate(timeout=60)
+    assert following.returncode == 0
+    assert out.splitlines() == ["1.1| sheet 1", "2.1| sheet 2", "3.1| sheet 3"]
+
+
+def test_a_reader_that_is_gone_is_141_without_a_word(home):
+    home.mzt("run", home.score("a"), "--wait")
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        home.command(["events"]),
+        env=home.environment,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_stop_returns_when_it_is_gone_and_what_is_in_flight_goes_on(home):
+    home.mzt("run", home.score("a", GATED))
+    home.mzt("wait", "a", "--for", "running", "-t", "20")
+    pid = home.json("status")["pid"]
+    stopped = home.json("stop")
+    assert stopped["pid"] == pid
+    assert not os.path.exists(f"/proc/{pid}")
+    restarted = home.json("restart")
+    assert restarted["pid"] != pid
+    for _ in range(3):
+        home.let_go()
+    assert home.mzt("wait", "a", "-t", "30").stdout == "a: completed; 3 of 3 sheets done\n"
+
+
+def test_errors_name_what_to_type_next(home):
+    home.mzt("run", home.score("release-notes"), "--wait")
+    wrong = home.mzt("pause", "release-note", code=4)
+    assert wrong.stderr.startswith(
+        "mzt: no job 'release-note'; the nearest is 'release-notes' (E501)\n  mzt "
+    )
+    done = home.mzt("pause", "release-notes", code=4)
+    assert done.stderr.startswith(
+        "mzt: 'release-notes' has completed; there is nothing to pause (E502)\n  mzt "
+    )
+
+
+def test_the_shell_completes_job_names(home):
+    home.mzt("run", home.score("release-notes"), "--wait")
+    done = subprocess.run(
+        home.command([]),
+        env={**home.environment, "_MZT_COMPLETE": "fish_complete", "COMP_WORDS": "mzt pause rel", "COMP_CWORD": "rel"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "release-notes" in done.stdout
+    assert done.stderr == ""
+
+
+def test_rpc_prints_results_and_errors_as_they_came(home):
+    home.mzt("start")
+    assert json.loads(home.mzt("rpc", "daemon.hello").stdout)["protocol"] == 1
+    assert json.loads(home.mzt("rpc", "no.such", code=4).stdout)["code"] == -32601
+
+
+def test_init_writes_a_score_that_validates_and_runs_as_it_is(home):
+    assert (
+        home.mzt("init").stdout
+        == "score.yaml: written; a score of 4 shell sheets; run it: mzt run score.yaml\n"
+    )
+    assert home.mzt("init", code=2).stderr.startswith("mzt: 'score.yaml' exists already\n")
+    assert home.json("validate", "score.yaml")["valid"] is True
+    assert home.mzt("run", "score.yaml", "--wait").stdout == "score: completed; 4 of 4 sheets done\n"
+
+
+def test_a_file_that_is_no_score_is_told_with_its_problems(home):
+    (home.path / "bad.yaml").write_text("name: bad\nshet: {}\n")
+    found = home.mzt("validate", "bad.yaml", code=1)
+    assert found.stdout.startswith("bad.yaml:1:1: error S011: ")
+    assert found.stdout.rstrip().endswith("warnings")
+    refused = home.mzt("run", "bad.yaml", code=4)
+    assert refused.stderr.rstrip().endswith("mzt validate bad.yaml") or "(E505)" in refused.stderr
+
+
+@pytest.mark.slow
+def test_the_demo_pauses_changes_and_goes_on_and_leaves_nothing_behind(home, tmp_path):
+    home.environment["TMPDIR"] = str(tmp_path / "t")
+    (tmp_path / "t").mkdir()
+    shown = home.mzt("demo").stdout
+    assert "$ mzt pause demo --wait" in shown
+    assert shown.rstrip().endswith("each sheet ran once")
+    assert list((tmp_path / "t").iterdir()) == []

@@ -1,0 +1,55 @@
+"""What a simple command loads: the set is fixed, because time is not."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+BASE = {"marianne_cli", "marianne_cli.main", "marianne_cli.ends", "marianne_cli.invocation", "marianne_cli.tree", "marianned", "marianned.errors", "marianned.words"}  # fmt: skip
+PAUSE = BASE | {"marianne_cli.calls", "marianne_cli.client", "marianne_cli.commands", "marianne_cli.commands.pause", "marianne_cli.line", "marianne_cli.options", "marianned.paths", "marianned.wire"}  # fmt: skip
+NEVER = {
+    "rich",
+    "asyncio",
+    "anyio",
+    "importlib.metadata",
+    "json",
+    "yaml",
+    "jinja2",
+    "subprocess",
+    "sqlite3",
+    "argparse",
+}
+LOOK = """
+import sys
+from marianne_cli.main import run
+code = run(sys.argv[1:])
+print("LOADED", *sorted(sys.modules))
+sys.exit(code)
+"""
+
+
+def loaded(tmp_path, *arguments, socket=True):
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MARIANNE_SOCKET": str(tmp_path / "s")}
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, *arguments], capture_output=True, text=True, env=environment, check=False
+    )
+    return done.returncode, set(done.stdout.partition("LOADED ")[2].split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [(("pause", "x"), 3, PAUSE), (("--help",), 0, BASE), (("--version",), 0, BASE)],
+)
+def test_a_simple_command_loads_these_modules_of_ours_and_no_others(tmp_path, arguments, code, expected):
+    got, modules = loaded(tmp_path, *arguments)
+    assert got == code
+    assert {name for name in modules if name.startswith("mariann")} == expected
+    assert not {name for name in modules if name in NEVER}
+
+
+def test_the_protocol_number_of_the_client_is_that_of_the_wire():
+    from marianne_cli.client import PROTOCOL
+    from marianned import protocol
+
+    assert protocol.PROTOCOL == PROTOCOL

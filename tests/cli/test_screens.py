@@ -1,0 +1,255 @@
+"""The screens are those of the contract, to the letter."""
+
+import time
+from datetime import datetime
+
+import pytest
+
+from marianne_cli import render, screens, times
+
+DAY = "2026-11-24T"
+PAUSED = """\
+release-notes  paused since 14:08 (12m) by ann "deploy first"; stays paused until someone resumes it
+safe to edit files: yes · stop daemon: yes · switch off: yes | type: mzt resume release-notes
+  1-3  completed  1.1-2.2
+  4    pending    3.1 merge                 needs 2, 3
+3 of 4 sheets · run 1 · revision 2 · 3 attempts · $0.41 · /home/ann/rel/out"""
+PAUSING = """\
+release-notes  pausing since 14:05 (40s) by ann "deploy first"; pauses when sheets 2, 3 end, by 14:17
+safe to edit files: NO · stop daemon: yes · switch off: NO | type: mzt wait release-notes --for paused · mzt pause release-notes --now
+  1    completed  1.1 list changes
+  2    running    2.1 notes for users       attempt 1 since 14:02, limit 14:17, claude-code
+  3    running    2.2 notes for developers  attempt 1 since 14:02, limit 14:17, claude-code
+  4    pending    3.1 merge                 needs 2, 3
+1 of 4 sheets · run 1 · revision 1, 2 staged · 3 attempts · $0.11 · /home/ann/rel/out"""
+RUNNING = """\
+release-notes  running since 14:00 (5m); sheet 4 starts when sheets 2, 3 end, by 14:17
+safe to edit files: NO · stop daemon: yes · switch off: NO | type: mzt logs release-notes -F · mzt pause release-notes
+  1    completed  1.1 list changes
+  2    running    2.1 notes for users       attempt 1 since 14:02, limit 14:17, claude-code
+  3    running    2.2 notes for developers  attempt 1 since 14:02, limit 14:17, claude-code
+  4    pending    3.1 merge                 needs 2, 3
+1 of 4 sheets · run 1 · revision 1 · 3 attempts · $0.11 · /home/ann/rel/out"""
+FAILED = """\
+release-notes  failed since 14:12 (8m); sheet 3 (2.2) failed after 4 attempts: validation; stays failed until someone resumes it
+safe to edit files: yes · stop daemon: yes · switch off: yes | type: mzt why release-notes · mzt resume release-notes
+  1-2  completed  1.1-2.1
+  3    failed     2.2 notes for developers  content_regex '^DONE$' finds nothing in notes-2.md
+  4    pending    3.1 merge                 blocked by 3
+2 of 4 sheets · run 1 · revision 1 · 6 attempts · $0.63 · /home/ann/rel/out"""
+PLAN = """\
+release-notes: running; plan for revision 2, nothing is changed
+SHEET  STAGE  NOW        PLAN       WHY
+1      1.1    completed  kept       definition unchanged
+2      2.1    running    in-flight  finishes under revision 1
+3      2.2    running    in-flight  finishes under revision 1
+4      3.1    pending    changed    prompt, validations differ
+5      4.1    -          added      stage 4 is new
+runs: 4, 5 · runs again: none · removed: none"""
+LIST = """\
+JOB            STATUS   SHEETS  REV  SINCE  NEXT
+nightly        running  12/40   1    13:31  sheet 13 ends, by 14:31
+release-notes  paused   3/4     2    14:08  type: mzt resume release-notes"""
+HOLD = {
+    "cause": "user",
+    "owner": {"uid": 1000, "pid": 4211, "name": "mzt 1.2.0"},
+    "reason": "deploy first",
+    "held_at": f"{DAY}14:05:12.000Z",
+    "ends_at": None,
+}
+
+
+@pytest.fixture(autouse=True)
+def _somewhere(monkeypatch):
+    """TZ=UTC, and uid 1000 is ann."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    monkeypatch.setattr(render, "login", {1000: "ann"}.__getitem__)
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def looked_at(monkeypatch):
+    def look(clock):
+        monkeypatch.setattr(times, "now", lambda: datetime.fromisoformat(f"{DAY}{clock}Z"))
+
+    return look
+
+
+def sheet(number, stage, instance, label, status, **rest):
+    return {
+        "sheet": number, "stage": stage, "instance": instance, "label": label, "status": status,
+        "waiting_for": None, "until_at": None, "needs": [], "blocked_by": [], "instrument": "claude-code",
+        "revision": None, "attempt_count": 0, "validation_passed": None, "error_category": None,
+        "error_message": None, "started_at": None, "ended_at": None, "cost_usd": None, "attempts": [], **rest,
+    }  # fmt: skip
+
+
+def sheets(*rest):
+    """The four sheets; `rest` is (status, more keys) for each."""
+    places = [
+        (1, 1, "list changes"),
+        (2, 1, "notes for users"),
+        (2, 2, "notes for developers"),
+        (3, 1, "merge"),
+    ]
+    return [
+        sheet(number, *place, status, **more)
+        for number, (place, (status, more)) in enumerate(zip(places, rest, strict=True), 1)
+    ]
+
+
+def job(status, since, *, usd, hints, completed, **rest):
+    idle = status in {"paused", "failed"}
+    return {
+        "job_id": "release-notes", "job_name": "release-notes", "status": status, "message": f"release-notes: {status}; ...",
+        "hints": hints, "run": 1, "revision": 1, "staged_revision": None, "workspace": "/home/ann/rel/out",
+        "status_since_at": f"{DAY}{since}.000Z", "then": None, "phase": "sheets", "holds": [], "in_flight": [], "next": None,
+        "progress": {"completed": completed, "total": 4, "percent": 25.0 * completed},
+        "safe_to": {"edit_files": idle, "stop_daemon": True, "switch_off": idle},
+        "cost": {"usd": usd, "known": True, "input_tokens": 0, "output_tokens": 0}, **rest,
+    }  # fmt: skip
+
+
+def in_flight(number):
+    return {"sheet": number, "time_limit_at": f"{DAY}14:17:00.000Z"}
+
+
+DONE = ("completed", {"attempt_count": 1})
+FLYING = ("running", {"attempt_count": 1, "started_at": f"{DAY}14:02:00.000Z", "needs": [1]})
+PENDING = ("pending", {"needs": [2, 3]})
+BOUNDARY = {
+    "code": "boundary",
+    "text": "pauses when sheets 2, 3 end",
+    "due_at": None,
+    "latest_at": f"{DAY}14:17:00.000Z",
+}
+
+
+def test_a_paused_job_tells_who_paused_it_and_why(looked_at):
+    looked_at("14:20:00")
+    shown = job(
+        "paused", "14:08:40", usd=0.41, hints=["mzt resume release-notes"], completed=3, revision=2,
+        holds=[HOLD], sheets=sheets(DONE, DONE, DONE, PENDING),
+    )  # fmt: skip
+    assert "\n".join(screens.job_screen(shown)) == PAUSED
+
+
+def test_a_pausing_job_tells_what_it_waits_for_and_until_when(looked_at):
+    looked_at("14:05:52")
+    shown = job(
+        "pausing", "14:05:12", usd=0.11, completed=1, staged_revision=2, holds=[HOLD], next=BOUNDARY,
+        hints=["mzt wait release-notes --for paused", "mzt pause release-notes --now", "mzt resume release-notes"],
+        in_flight=[in_flight(2), in_flight(3)], sheets=sheets(DONE, FLYING, FLYING, PENDING),
+    )  # fmt: skip
+    assert "\n".join(screens.job_screen(shown)) == PAUSING
+
+
+def test_a_running_job_tells_what_comes_next(looked_at):
+    looked_at("14:05:00")
+    starts = {**BOUNDARY, "code": "start", "text": "sheet 4 starts when sheets 2, 3 end"}
+    shown = job(
+        "running", "14:00:00", usd=0.11, completed=1, next=starts,
+        hints=["mzt logs release-notes -F", "mzt pause release-notes"],
+        in_flight=[in_flight(2), in_flight(3)], sheets=sheets(DONE, FLYING, FLYING, PENDING),
+    )  # fmt: skip
+    assert "\n".join(screens.job_screen(shown)) == RUNNING
+
+
+def test_a_failed_job_tells_the_evidence_and_what_it_blocks(looked_at):
+    looked_at("14:20:00")
+    wrong = {"attempt_count": 4, "error_message": "content_regex '^DONE$' finds nothing in notes-2.md"}
+    shown = job(
+        "failed", "14:12:03", usd=0.63, completed=2,
+        hints=["mzt why release-notes", "mzt resume release-notes"],
+        message="release-notes: failed; sheet 3 (2.2) failed after 4 attempts: validation",
+        sheets=sheets(DONE, DONE, ("failed", wrong), ("pending", {"blocked_by": [3], "needs": [2, 3]})),
+    )  # fmt: skip
+    assert "\n".join(screens.job_screen(shown)) == FAILED
+
+
+def test_a_completed_job_has_nothing_left_to_do(looked_at):
+    looked_at("14:20:00")
+    shown = job(
+        "completed", "14:19:50", usd=0.0, completed=4, hints=[], sheets=sheets(DONE, DONE, DONE, DONE)
+    )
+    lines = screens.job_screen(shown)
+    assert lines[0] == "release-notes  completed since 14:19 (10s); nothing is left to do"
+    assert lines[2] == "  1-4  completed  1.1-3.1"
+
+
+def test_a_waiting_sheet_tells_for_what_and_which_attempt_comes(looked_at):
+    looked_at("14:20:00")
+    limited = {"attempt_count": 1, "waiting_for": "rate_limit", "until_at": f"{DAY}14:30:00.000Z"}
+    shown = job(
+        "running", "14:00:00", usd=0.0, completed=1, hints=[],
+        sheets=sheets(DONE, ("waiting", limited), ("waiting", limited), PENDING),
+    )  # fmt: skip
+    assert "rate limit of claude-code until 14:30, then attempt 2" in screens.job_screen(shown)[3]
+
+
+def test_more_than_nine_rows_end_with_a_count_unless_unfolded(looked_at):
+    looked_at("14:20:00")
+    many = [sheet(n, n, 1, None, "running" if n % 2 else "completed") for n in range(1, 21)]
+    shown = job("running", "14:00:00", usd=0.0, completed=1, hints=[], sheets=many)
+    assert screens.job_screen(shown)[-2] == "  and 11 more"
+    assert len(screens.job_screen(shown, unfolded=True)) == 23
+
+
+def test_the_table_of_jobs_tells_what_comes_or_what_to_type(looked_at):
+    looked_at("14:20:00")
+    ends = {"code": "sheet_end", "text": "sheet 13 ends", "due_at": None, "latest_at": f"{DAY}14:31:00.000Z"}
+    nightly = job("running", "13:31:00", usd=0.0, completed=12, hints=["mzt pause nightly"], next=ends)
+    nightly |= {"job_id": "nightly", "progress": {"completed": 12, "total": 40, "percent": 30.0}}
+    notes = job("paused", "14:08:40", usd=0.0, completed=3, hints=["mzt resume release-notes"], revision=2)
+    assert "\n".join(screens.jobs_table([nightly, notes])) == LIST
+
+
+def test_a_plan_tells_of_each_sheet_what_becomes_of_it():
+    def line(number, stage, instance, status, action, runs, why):
+        return {
+            "sheet": number, "old_sheet": number if status else None, "stage": stage, "instance": instance,
+            "status": status, "action": action, "runs": runs, "why": why, "reasons": [],
+        }  # fmt: skip
+
+    plan = [
+        line(1, 1, 1, "completed", "kept", False, "definition unchanged"),
+        line(2, 2, 1, "running", "in-flight", False, "finishes under revision 1"),
+        line(3, 2, 2, "running", "in-flight", False, "finishes under revision 1"),
+        line(4, 3, 1, "pending", "changed", True, "prompt, validations differ"),
+        line(5, 4, 1, None, "added", True, "stage 4 is new"),
+    ]
+    result = {"message": "release-notes: running; plan for revision 2, nothing is changed", "plan": plan}
+    assert "\n".join(screens.plan_screen(result)) == PLAN
+    assert screens.lost_definitions(result) == ""
+
+
+def test_a_time_of_another_day_has_its_date(looked_at):
+    looked_at("14:20:00")
+    assert times.moment("2026-11-23T14:08:40.000Z") == "Nov 23 14:08"
+
+
+def test_an_age_has_its_two_largest_units(looked_at):
+    looked_at("14:20:00")
+    assert times.age(f"{DAY}12:50:00.000Z") == "1h30m"
+    assert times.age("2026-11-21T10:20:00.000Z") == "3d4h"
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("2h", f"{DAY}12:20:00.000Z"),
+        ("14:00", f"{DAY}14:00:00.000Z"),
+        ("15:00", "2026-11-23T15:00:00.000Z"),
+        ("2026-11-24T07:30:00+01:00", f"{DAY}06:30:00.000Z"),
+    ],
+)
+def test_since_is_a_duration_ago_the_last_clock_time_or_rfc_3339(looked_at, typed, read):
+    looked_at("14:20:00")
+    assert times.since(typed) == read
+
+
+def test_what_programs_print_is_shown_without_escapes():
+    assert render.readable("\x1b[31mred\x1b[0m\r\n\x07ok\tgo\n") == "red\nok\tgo\n"

@@ -1,0 +1,120 @@
+"""The command tree: names, letters, help, and what old or wrong names are told."""
+
+import click
+import pytest
+
+from marianne_cli.main import run
+from marianne_cli.tree import TABLE, mzt
+
+LETTERS = {
+    "-a": "--all", "-c": "--config", "-e": "--env", "-f": "--force", "-F": "--follow", "-h": "--help", "-j": "--json",
+    "-n": "--lines", "-q": "--quiet", "-r": "--resume", "-s": "--status", "-t": "--timeout", "-v": "--verbose",
+    "-V": "--version", "-w": "--workspace", "-y": "--yes",
+}  # fmt: skip
+NAMES = [name for entries in TABLE.values() for name in entries]
+REQUESTS = {"run", "pause", "resume", "modify", "cancel"}
+
+
+def tree():
+    context = click.Context(mzt, info_name="mzt", help_option_names=["-h", "--help"])
+    return {name: mzt.get_command(context, name) for name in mzt.list_commands(context)}
+
+
+def options(command):
+    return [
+        p
+        for p in command.get_params(click.Context(command, help_option_names=["-h", "--help"]))
+        if p.opts[0][0] == "-"
+    ]
+
+
+def test_each_letter_has_one_meaning_everywhere():
+    for command in [mzt, *tree().values()]:
+        for option in options(command):
+            for letter in (opt for opt in option.opts if len(opt) == 2):
+                assert LETTERS[letter] in option.opts, (command.name, letter)
+
+
+def test_each_option_that_has_a_letter_has_it_everywhere():
+    for command in tree().values():
+        for option in options(command):
+            for letter, name in LETTERS.items():
+                if name in option.opts and name != "--version":
+                    assert letter in option.opts, (command.name, name)
+
+
+def test_force_is_an_option_of_pause_alone():
+    assert [name for name, command in tree().items() if any("-f" in o.opts for o in options(command))] == [
+        "pause"
+    ]
+
+
+def test_every_command_has_quiet_verbose_help_and_json():
+    for name, command in tree().items():
+        have = {opt for option in options(command) for opt in option.opts}
+        assert {"--quiet", "--verbose", "--help"} <= have
+        assert ("--json" in have) is (name != "completion")
+
+
+def test_requests_take_a_reason_and_a_key():
+    for name, command in tree().items():
+        have = {opt for option in options(command) for opt in option.opts}
+        assert ({"--reason", "--key"} <= have) is (name in REQUESTS), name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_command_has_help_that_ends_with_examples(name, capsys):
+    assert run([name, "-h"]) == 0
+    said = capsys.readouterr().out
+    assert f"Usage: mzt {name}" in said
+    assert (
+        f"  mzt {name}" in said.partition("Examples:")[2] or f"mzt {name}" in said.partition("Examples:")[2]
+    )
+
+
+def test_help_lists_the_commands_as_the_contract_writes_them(capsys):
+    assert run(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:7] == [
+        "Usage: mzt [OPTIONS] COMMAND [ARGS]...",
+        "",
+        "  Run scores; pause them at a sheet boundary, change them, go on.",
+        "",
+        "Jobs",
+        "  run                start a score (and the daemon, if none runs)",
+        "  list               the jobs: active, paused, ended within a day",
+    ]
+    assert "  modify             give a job a new score; finished sheets stay finished" in lines
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (["paus", "x"], "mzt: no such command 'paus'. Did you mean 'pause'"),
+        (["conductor-status"], "mzt: no command 'conductor-status'; mzt status does that\n"),
+        (["logs", "x", "-f"], "mzt: logs has no '-f'; follow is '-F', '-f' is force everywhere\n"),
+        (["pause"], "mzt: name a JOB, or say --all\n"),
+        (["pause", "x", "-a"], "mzt: name jobs or say --all, not both\n"),
+        (["pause", "x", "-t", "soon"], "mzt: invalid value for '--timeout' / '-t': 'soon' is no duration"),
+        (["modify", "x"], "mzt: say one of --config FILE, --discard\n"),
+        (
+            ["modify", "x", "-c", "/nowhere.yaml"],
+            "mzt: '/nowhere.yaml' can't be read: no such file or directory\n",
+        ),
+        (["run", "/nowhere.yaml"], "mzt: '/nowhere.yaml' can't be read: no such file or directory\n"),
+        (["resume", "x", "-e", "NO_SUCH_VARIABLE"], "mzt: 'NO_SUCH_VARIABLE' is not set here"),
+        (["wait", "x", "--for", "done"], "mzt: 'done' is no status, and not 'ended'\n"),
+        (["rpc", "job.list", "[]"], "mzt: params are a JSON object"),
+    ],
+)
+def test_usage_errors_are_exit_2_with_an_empty_stdout(typed, told, capsys):
+    assert run(typed) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(told)
+
+
+def test_completion_is_written_without_a_daemon(capsys):
+    for shell in ("zsh", "fish"):
+        assert run(["completion", shell]) == 0
+        assert "_MZT_COMPLETE" in capsys.readouterr().out
