@@ -64,13 +64,12 @@ class LocalExecutor:
 
     async def wait(self, directory: Path) -> ExitRecord | None:
         """Wait until keeper and runner are gone, then read the record (see Executor)."""
-        while await self.presence(directory) in {Presence.RUNNING, Presence.ENDED}:
-            pair = await _patiently(_pair, directory)
-            if not pair:
-                break
-            for pid, start_time in pair:
+        while True:
+            seen = await self.presence(directory)
+            for pid, start_time in await _patiently(_pair, directory):
                 await _gone(pid, start_time)
-        return await _patiently(_read, directory / shim.RECORD, ExitRecord)
+            if seen is not Presence.RUNNING:
+                return await _patiently(_read, directory / shim.RECORD, ExitRecord)
 
     async def end(self, directory: Path) -> None:
         """Send TERM to the keeper; when that is gone, the runner is ending everything anyway."""

@@ -1,5 +1,7 @@
 """An attempt in tmp_path, of which nothing is left when its test is over."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,4 +19,7 @@ def attempt(tmp_path: Path) -> Iterator[Attempt]:
     made = Attempt(tmp_path)
     yield made
     made.leash.close()
-    assert made.living() == []
+    left = made.living()
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == []

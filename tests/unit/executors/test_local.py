@@ -171,6 +171,33 @@ async def test_where_the_directory_cannot_be_made_nothing_starts(attempt: Attemp
     assert await attempt.wait() is None
 
 
+@pytest.mark.parametrize("last_words", ["kill -9 $$", "exit 3"])
+async def test_a_front_that_is_killed_takes_nothing_along(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch, last_words: str
+) -> None:
+    interpreter = attempt.workspace / "python"
+    interpreter.write_text(f'#!/bin/sh\n{sys.executable} "$@"\n{last_words}\n')
+    interpreter.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
+    record = await attempt.run(attempt.spec("sh", "-c", "exit 5"))
+    assert record.exit_code == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [("exit 3", "the shim ended with status 3"), ("nonsense", "nons")]
+)
+async def test_a_shim_that_does_not_come_up_is_told(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch, words: str, said: str
+) -> None:
+    interpreter = attempt.workspace / "python"
+    interpreter.write_text(f"#!/bin/sh\n{words}\n")
+    interpreter.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
+    with pytest.raises(CannotStart, match=said):
+        await attempt.start(attempt.spec("true"))
+    assert await attempt.executor.presence(attempt.directory) is Presence.NEVER_STARTED
+
+
 async def test_an_environment_that_is_no_text_cannot_be_started(attempt: Attempt) -> None:
     with pytest.raises(CannotStart, match="surrogate"):
         await attempt.start(attempt.spec("true", env={"RAW": "\udcff"}))
