@@ -56,12 +56,14 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """What settling must know beside the facts.
 
     `could_start`: some sheet could still start, now or after its wait, even without holds; `failed`:
-    something of the run has failed; `pause_on_failure`: it is to pause then instead of ending.
+    something of the run has failed; `pause_on_failure`: it is to pause then instead of ending;
+    `held_for_failure`: it has the hold of that pause already.
     """
 
     could_start: bool
     failed: bool
     pause_on_failure: bool = False
+    held_for_failure: bool = False
 
 
 def settle(facts: Facts, outlook: Outlook) -> Step | None:
@@ -77,15 +79,15 @@ def settle(facts: Facts, outlook: Outlook) -> Step | None:
         return Step.APPLY
     if outlook.could_start:
         return None
-    return _end(facts, outlook)
+    return _end(outlook)
 
 
-def _end(facts: Facts, outlook: Outlook) -> Step | None:
+def _end(outlook: Outlook) -> Step | None:
     if not outlook.failed:
         return Step.COMPLETE
     if not outlook.pause_on_failure:
         return Step.FAIL
-    return None if facts.held else Step.HOLD_FAILURE
+    return None if outlook.held_for_failure else Step.HOLD_FAILURE
 
 
 class Action(StrEnum):
@@ -103,12 +105,13 @@ class Effect(StrEnum):
     """What an accepted request does, in this order.
 
     REVISE brings the revision in: at once when nothing is in flight (the table's `apply`), else it is
-    staged. RESET makes failed, cancelled and interrupted sheets pending with fresh tries.
+    staged. RESET makes failed, cancelled and interrupted sheets pending with fresh tries; it comes after
+    REVISE, whose plan says of the failed ones that they run again.
     """
 
     UNDO = "undo"
-    RESET = "reset"
     REVISE = "revise"
+    RESET = "reset"
     HOLD = "hold"
     RELEASE = "release"
     CANCEL = "cancel"
@@ -174,7 +177,7 @@ _ROWS: dict[Action, tuple[Cell, ...]] = {
         _REVISE_ON,
         _NO,
         _NO,
-        Rule((Effect.RESET, Effect.REVISE)),
+        Rule((Effect.REVISE, Effect.RESET)),
         _NO,
     ),
     Action.DISCARD: (_NO, _NO, Rule((Effect.UNDO,), Guard.STAGED), _NO, _NO, _NO, _NO, _NO),

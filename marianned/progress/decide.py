@@ -7,7 +7,7 @@ spec/score-format.md §15-§17.
 
 from marianned import lifecycle
 from marianned.clock import Instant
-from marianned.errors import MarianneError
+from marianned.errors import MarianneError, NameTaken
 from marianned.lifecycle import Step
 from marianned.progress.answers import answer_waiting
 from marianned.progress.draft import Decision, Draft
@@ -45,10 +45,7 @@ def decide(state: JobState, trigger: Trigger, now: Instant, slots: int = 0) -> D
             case PauseFile():
                 _pause_file(draft, trigger)
             case GiveUp():
-                draft.note_request(
-                    "job.superseded", "a fresh run takes its place", trigger.caller, trigger.reason, None
-                )
-                _end(draft, JobStatus.CANCELLED)
+                _give_up(draft, trigger)
                 answers[trigger.request] = Reply()
             case SlotFree() | TimeReached():
                 pass
@@ -66,6 +63,14 @@ def decide(state: JobState, trigger: Trigger, now: Instant, slots: int = 0) -> D
             wake=_wake(draft),
             answers=answers,
         )
+
+
+def _give_up(draft: Draft, trigger: GiveUp) -> None:
+    status, name = draft.status, draft.state.run.job_name
+    if status not in (JobStatus.PAUSED, JobStatus.FAILED):
+        raise NameTaken(f"'{name}' is {status}", job_id=name, status=status, hints=[f"mzt status {name}"])
+    draft.note_request("job.superseded", "a fresh run takes its place", trigger.caller, trigger.reason, None)
+    _end(draft, JobStatus.CANCELLED)
 
 
 def _pause_file(draft: Draft, found: PauseFile) -> None:

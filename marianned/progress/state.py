@@ -16,7 +16,7 @@ import msgspec
 
 from marianned.clock import Instant
 from marianned.lifecycle import Facts, Outlook
-from marianned.protocol import Cost, JobStatus, PlanLine
+from marianned.protocol import Cost, HoldCause, JobStatus, PlanLine
 from marianned.rows import AttemptRow, Deleted, HoldRow, RequestRow, RevisionRow, Row, RunRow, SheetRow
 from marianned.score.expanded import Expanded
 from marianned.score.expanded import Sheet as Definition
@@ -86,6 +86,7 @@ class JobState:
             could_start=self._open > 0 and not blocked,
             failed=failed,
             pause_on_failure=self.score.on_failure == "pause",
+            held_for_failure=any(hold.cause == HoldCause.FAILURE for hold in self.holds.values()),
         )
 
     @property
@@ -235,8 +236,12 @@ class JobState:
 
     def _keep(self, rows: dict[Any, Any], key: Any, row: Any) -> None:
         old = rows.get(key)
+        if row is None and old is not None and self._undo is not None:
+            before = dict(rows)  # what is taken out comes back in its place: holds are told in their order
+            self._log(lambda: _refill(rows, before))
+        else:
+            self._log(lambda: _assign(rows, key, old))
         _assign(rows, key, row)
-        self._log(lambda: _assign(rows, key, old))
 
     def _put_sheet(self, row: SheetRow) -> None:
         old = self.sheets.get(row.sheet)
@@ -303,3 +308,8 @@ def _assign(rows: dict[Any, Any], key: Any, row: Any) -> None:
         rows.pop(key, None)
     else:
         rows[key] = row
+
+
+def _refill(rows: dict[Any, Any], before: dict[Any, Any]) -> None:
+    rows.clear()
+    rows.update(before)

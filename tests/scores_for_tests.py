@@ -1,0 +1,457 @@
+"""Scores without a parser, and a bench on which a job is decided step by step, memory against disk.
+
+Every step on a Bench checks three things besides what a test asks: that `decide` left the state exactly
+as it was, that a state read anew from the rows ever put says the same as the one in memory, and the
+invariants of a job.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from marianned import lifecycle
+from marianned.clock import Instant
+from marianned.errors import MarianneError
+from marianned.instruments.profile import Profile
+from marianned.lifecycle import Action
+from marianned.progress.decide import could_use_slot, decide
+from marianned.progress.draft import Decision, apply
+from marianned.progress.state import JobState, Version
+from marianned.progress.triggers import (
+    Asked,
+    Ending,
+    GiveUp,
+    PauseFile,
+    Proposal,
+    SlotFree,
+    TimeReached,
+    Trigger,
+)
+from marianned.progress.view import job_view, sheet_view
+from marianned.protocol import Caller, CheckReport, Cost, JobStatus, Outcome, PlanLine, Reply
+from marianned.rows import (
+    AttemptRow,
+    Changes,
+    EventRow,
+    HoldRow,
+    RequestRow,
+    RevisionRow,
+    RunRow,
+    SheetRow,
+)
+from marianned.score.expanded import CrossSheet, Expanded, Parallel, Prompt, Retry, Sheet
+
+NOON = 1_795_521_600_000
+"""2026-11-24T12:00:00Z in milliseconds."""
+ANN = Caller(uid=1000, pid=4211, name="mzt 1.2.0")
+PROFILES = {
+    "claude-code": Profile(name="claude-code", kind="cli"),
+    "shell": Profile(name="shell", kind="cli", raw_prompt=True),
+}
+
+
+def stage(
+    needs: Sequence[int] = (), *, count: int = 1, prompt: str = "same", name: str | None = None, **fields: Any
+) -> dict[str, Any]:
+    """A stage: the stages it needs, how many instances it has, and what its definition is told by."""
+    return {"needs": needs, "count": count, "prompt": prompt, "name": name, "fields": fields}
+
+
+def score(*stages: dict[str, Any], at_once: int = 1, fail_fast: bool = True, **fields: Any) -> Expanded:
+    """A score of these stages; `at_once` sheets may be in flight; other fields are Expanded's."""
+    numbers: dict[int, list[int]] = {}
+    sheets: list[Sheet] = []
+    for number, made in enumerate(stages, 1):
+        first = len(sheets) + 1
+        numbers[number] = list(range(first, first + made["count"]))
+        for instance, sheet in enumerate(numbers[number], 1):
+            given: dict[str, Any] = {
+                "label": None,
+                "instrument": "claude-code",
+                "settings": {},
+                "timeout_seconds": 900.0,
+                "digests": {"prompt": made["prompt"], "validations": made["prompt"]},
+            }
+            sheets.append(
+                Sheet(
+                    sheet=sheet,
+                    stage=number,
+                    instance=instance,
+                    fan_count=made["count"],
+                    start_item=sheet,
+                    end_item=sheet,
+                    movement=made["name"],
+                    needs=tuple(need for below in made["needs"] for need in numbers[below]),
+                    fallbacks=(),
+                    working_directory="/home/ann/rel/out",
+                    checks=(),
+                    **given | made["fields"],
+                )
+            )
+    shared: dict[str, Any] = {
+        "name": "release-notes",
+        "description": None,
+        "workspace": "/home/ann/rel/out",
+        "prompt": Prompt(template=None, variables={}),
+        "retry": Retry(jitter=False),
+        "parallel": Parallel(max_concurrent=at_once, fail_fast=fail_fast),
+        "cross_sheet": CrossSheet(),
+        "profiles": PROFILES,
+    }
+    return Expanded(total_stages=len(stages), sheets=tuple(sheets), **shared | fields)
+
+
+def chain(length: int, **fields: Any) -> Expanded:
+    """A score whose sheets run one after another."""
+    return score(*(stage([number] if number else []) for number in range(length)), **fields)
+
+
+def row_of(expanded: Expanded, revision: int = 0, **fields: Any) -> RevisionRow:
+    """The row of a revision; equal scores have equal digests."""
+    encoded = msgspec.msgpack.encode(expanded)
+    given: dict[str, Any] = {
+        "status": "staged",
+        "text": "",
+        "directory": "/home/ann/rel",
+        "config_file": "/home/ann/rel/release-notes.yaml",
+        "files": {},
+        "sha256": str(hash(encoded)),
+        "plan": b"[]",
+        "caller": None,
+        "reason": None,
+        "created_at": 0,
+    }
+    return RevisionRow(run_id=1, revision=revision, expanded=encoded, **given | fields)
+
+
+def report(result: str, index: int = 1) -> CheckReport:
+    """One validation's report."""
+    return CheckReport(
+        index=index,
+        type="file_exists",
+        description=None,
+        target="/home/ann/rel/out/x",
+        result=result,
+        reason=None,
+        duration_seconds=0.1,
+    )
+
+
+class Disk:
+    """The rows as a store would keep them: the last one put of each key."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[object, ...], Any] = {}
+        self.events: list[EventRow] = []
+
+    def commit(self, changes: Changes) -> None:
+        for gone in changes.deleted:
+            self.rows.pop((gone.kind, gone.key), None)
+        for row in changes.rows:
+            self.rows[_key(row)] = row
+        self.events += changes.events
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [row for key, row in self.rows.items() if key[0] is kind]
+
+    def state(self) -> JobState:
+        """Read the state anew, as it is read when the daemon starts."""
+        run: RunRow = self.rows[RunRow,]
+        attempts: list[AttemptRow] = self.of(AttemptRow)
+        ended = [row for row in attempts if row.outcome is not None]
+        cost = Cost(
+            usd=sum((row.cost_usd or 0.0 for row in ended), 0.0),
+            known=all(row.cost_usd is not None for row in ended),
+            input_tokens=sum(row.input_tokens or 0 for row in ended),
+            output_tokens=sum(row.output_tokens or 0 for row in ended),
+        )
+        state = JobState(run, self._version(run.revision), self.of(SheetRow), cost)
+        if run.staged_revision is not None:
+            state.stage(self._version(run.staged_revision))
+        for hold in sorted(self.of(HoldRow), key=lambda row: row.hold):
+            state.put(hold)
+        for row in attempts:
+            if row.outcome is None:
+                state.put(row)
+        for request in self.of(RequestRow):
+            state.put(request)
+        return state
+
+    def _version(self, revision: int) -> Version:
+        row: RevisionRow = self.rows[RevisionRow, revision]
+        return Version(
+            row=row, score=_decoded(row.expanded), plan=msgspec.json.decode(row.plan, type=list[PlanLine])
+        )
+
+
+_scores: dict[bytes, Expanded] = {}
+
+
+def _decoded(encoded: bytes) -> Expanded:
+    if encoded not in _scores:
+        _scores[encoded] = msgspec.msgpack.decode(encoded, type=Expanded)
+    return _scores[encoded]
+
+
+def _key(row: Any) -> tuple[object, ...]:
+    names = {
+        RunRow: (),
+        SheetRow: ("uid",),
+        AttemptRow: ("uid", "attempt"),
+        HoldRow: ("hold",),
+        RevisionRow: ("revision",),
+        RequestRow: ("request",),
+    }
+    return (type(row), *(getattr(row, name) for name in names[type(row)]))
+
+
+class Bench:
+    """A job on a bench: its state, its rows on disk, a clock that only moves when it is told to."""
+
+    def __init__(self, expanded: Expanded, *, slots: int = 16, checked: bool = True, at: int = NOON) -> None:
+        self.now = Instant(at, "boot-1", 1_000_000)
+        self.slots = slots
+        self.checked = checked
+        self.answers: dict[str, Reply | MarianneError] = {}
+        self.asked = 0
+        self.disk = Disk()
+        revision = row_of(expanded, 1, status="current", created_at=at, applied_at=at, caller=ANN)
+        run = RunRow(
+            run_id=1,
+            job_name=expanded.name,
+            run=1,
+            description=expanded.description,
+            workspace=expanded.workspace,
+            submit_directory="/home/ann/rel",
+            umask=0o022,
+            env={},
+            config_file=revision.config_file,
+            created_at=at,
+            updated_at=at,
+            status="queued",
+            status_since=at,
+            revision=1,
+            last_revision=1,
+            next_uid=len(expanded.sheets) + 1,
+        )
+        sheets = [SheetRow(run_id=1, uid=sheet.sheet, sheet=sheet.sheet) for sheet in expanded.sheets]
+        self.disk.commit(Changes(rows=[run, revision, *sheets]))
+        self.state = self.disk.state()
+        self.last: Decision | None = None
+
+    # --- looking -------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> JobStatus:
+        return lifecycle.status(self.state.facts)
+
+    @property
+    def flying(self) -> list[int]:
+        return sorted(attempt.sheet for attempt in self.state.attempts.values())
+
+    def sheet(self, number: int) -> SheetRow:
+        return self.state.sheets[number]
+
+    @property
+    def sheets(self) -> list[str]:
+        return [self.state.sheets[number].status for number in sorted(self.state.sheets)]
+
+    def answer(self, request: str) -> Any:
+        """The answer of a request; it must have one."""
+        return self.answers[request]
+
+    def waits(self, request: str) -> bool:
+        return request not in self.answers
+
+    # --- doing ---------------------------------------------------------------------------------------
+
+    def after(self, seconds: float) -> "Bench":
+        """Let time pass."""
+        self.now = self.now.plus(round(seconds * 1000))
+        return self
+
+    def step(self, trigger: Trigger, slots: int | None = None) -> Decision:
+        """Decide, commit, apply; a refusal is raised, and nothing has changed then."""
+        before = snapshot(self.state) if self.checked else None
+        try:
+            decision = decide(self.state, trigger, self.now, self.slots if slots is None else slots)
+        finally:
+            if self.checked:
+                assert snapshot(self.state) == before, "decide changed the state"
+        self.disk.commit(decision.changes)
+        apply(self.state, decision)
+        for request, answer in decision.answers.items():
+            assert request not in self.answers, f"{request} was answered twice"
+            self.answers[request] = answer
+        self.last = decision
+        if self.checked:
+            invariants(self.state)
+            same_as_disk(self)
+        return decision
+
+    def go(self, slots: int | None = None) -> list[int]:
+        """A slot may be had; return the sheets that start."""
+        return [attempt.sheet for attempt in self.step(SlotFree(), slots).starts]
+
+    def tick(self, seconds: float) -> list[int]:
+        """Time passes and wakes the job; return the sheets that start."""
+        self.after(seconds)
+        return [attempt.sheet for attempt in self.step(TimeReached()).starts]
+
+    def end(self, sheet: int, outcome: Outcome = Outcome.SUCCEEDED, **fields: Any) -> Decision:
+        """The attempt in flight of a sheet ends."""
+        attempt = next(row for row in self.state.attempts.values() if row.sheet == sheet)
+        return self.step(Ending(uid=attempt.uid, attempt=attempt.attempt, outcome=outcome, **fields))
+
+    def fail(self, sheet: int, category: str = "config") -> Decision:
+        """The sheet fails for good, as what no retry can mend."""
+        return self.end(sheet, Outcome.FAILED, category=category, message=f"{category} of {sheet}")
+
+    def ask(
+        self,
+        action: Action,
+        to: Expanded | None = None,
+        *,
+        wait: bool = False,
+        key: str | None = None,
+        caller: Caller = ANN,
+        **fields: Any,
+    ) -> str:
+        """Ask for something; return the request's name, under which it is answered."""
+        self.asked += 1
+        name = key or f"request {self.asked}"
+        request = RequestRow(
+            request=name,
+            uid=caller.uid,
+            method=f"job.{action}",
+            key=key,
+            params="",
+            run_id=1,
+            wish=None,
+            hold=None,
+            revision=None,
+            caller=caller,
+            asked_at=self.now.at,
+        )
+        proposal = None if to is None else Proposal(version=Version(row=row_of(to), score=to))
+        self.step(Asked(action=action, request=request, wait=wait, proposal=proposal, **fields))
+        return name
+
+    def file(self, reason: str | None = None) -> Decision:
+        """A pause file is found."""
+        return self.step(PauseFile(reason))
+
+    def give_up(self) -> Decision:
+        """A fresh run takes this one's place."""
+        return self.step(GiveUp(request="fresh", caller=ANN, reason=None, also=Changes()))
+
+    def crash(self) -> None:
+        """The daemon dies and reads everything anew; whoever waited without a key is gone."""
+        self.state = self.disk.state()
+        if self.checked:
+            invariants(self.state)
+
+    def play(self, most: int = 1_000) -> list[int]:
+        """Let all go well until nothing is in flight; return the sheets in the order they ended."""
+        order: list[int] = []
+        self.go()
+        while self.flying and len(order) < most:
+            order.append(self.flying[0])
+            self.end(self.flying[0])
+        return order
+
+
+# --- what must always be so ----------------------------------------------------------------------------
+
+
+def snapshot(state: JobState) -> dict[str, Any]:
+    """Everything a state consists of, to be compared; of the ready heap only what is ready in it."""
+    parts = {name: _copied(value) for name, value in vars(state).items() if name not in ("_ready", "counts")}
+    parts["counts"] = {name: count for name, count in state.counts.items() if count}
+    parts["_ready"] = {number for number in state._ready if state._is_ready(number)}
+    parts["order of holds"] = list(state.holds)
+    return parts
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, list):
+        return list(value)
+    return set(value) if isinstance(value, set) else value
+
+
+def recount(state: JobState) -> dict[str, Any]:
+    """The counts of a state, worked out from its rows and its score alone."""
+    needs = {sheet.sheet: sheet.needs for sheet in state.score.sheets}
+    rows = state.sheets
+    above: dict[int, set[int]] = {}
+    for number in sorted(needs):
+        above[number] = {
+            failed
+            for need in needs[number]
+            for failed in above[need] | ({need} if rows[need].status == "failed" else set())
+        }
+    unmet = {
+        number: sum(rows[need].status not in ("completed", "skipped") for need in needs[number])
+        for number in needs
+    }
+    return {
+        "counts": dict(Counter(row.status for row in rows.values())),
+        "_unmet": [0, *(unmet[number] for number in sorted(needs))],
+        "_above": [0, *(len(above[number]) for number in sorted(needs))],
+        "_open": sum(rows[n].status in ("pending", "waiting") and not above[n] for n in needs),
+        "_waiting": {n for n in needs if rows[n].status == "waiting"},
+        "_ready": {n for n in needs if rows[n].status == "pending" and not unmet[n] and not above[n]},
+        "_numbers": {row.uid: number for number, row in rows.items()},
+    }
+
+
+def invariants(state: JobState) -> None:
+    """What is so of every job at every moment."""
+    now = snapshot(state)
+    for name, value in recount(state).items():
+        assert now[name] == value, name
+    assert sorted(state.sheets) == [sheet.sheet for sheet in state.score.sheets]
+    assert all(number == row.sheet for number, row in state.sheets.items())
+    status = lifecycle.status(state.facts)
+    assert state.run.status == status
+    running = {row.uid for row in state.sheets.values() if row.status == "running"}
+    assert running == set(state.attempts), "a sheet runs once exactly when it has an open attempt"
+    if status in ("paused", "queued", "completed", "failed", "cancelled"):
+        assert not state.attempts
+    if state.run.ended:
+        assert not state.holds
+        assert state.staged is None
+        assert not state.run.cancelling
+        assert not state.requests, "somebody still waits for a job that has ended"
+    staged = state.staged.row.revision if state.staged else None
+    assert state.run.staged_revision == staged
+    assert state.run.staged_hold is None or state.run.staged_hold in state.holds
+    assert state.run.revision == state.current.row.revision
+    assert all(number < state.run.next_hold for number in state.holds)
+    assert all(row.uid < state.run.next_uid for row in state.sheets.values())
+
+
+def same_as_disk(bench: Bench) -> None:
+    """Memory and disk can't disagree."""
+    memory, disk = bench.state, bench.disk.state()
+    assert memory.facts == disk.facts
+    assert memory.outlook == disk.outlook
+    assert memory.next_ready() == disk.next_ready()
+    assert memory.run == disk.run
+    assert memory.sheets == disk.sheets
+    assert memory.attempts == disk.attempts
+    assert list(memory.holds.items()) == list(disk.holds.items())
+    assert memory.current == disk.current
+    assert memory.staged == disk.staged
+    keyed = {name: row for name, row in memory.requests.items() if row.key is not None}
+    assert keyed == disk.requests
+    assert could_use_slot(memory, bench.now) == could_use_slot(disk, bench.now)
+    ours, theirs = job_view(memory, bench.now), job_view(disk, bench.now)
+    ours.cost.usd, theirs.cost.usd = round(ours.cost.usd, 6), round(theirs.cost.usd, 6)
+    assert ours == theirs
+    if len(memory.sheets) <= 50:
+        assert [sheet_view(memory, n) for n in memory.sheets] == [sheet_view(disk, n) for n in memory.sheets]

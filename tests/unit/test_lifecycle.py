@@ -1,0 +1,137 @@
+"""The status, starting, settling and the table of requests, against the contract's text, cell by cell."""
+
+from itertools import product
+
+import pytest
+
+from marianned.lifecycle import (
+    TABLE,
+    Action,
+    Effect,
+    Facts,
+    Guard,
+    Outlook,
+    Refusal,
+    Rule,
+    Step,
+    may_start,
+    settle,
+    status,
+)
+from marianned.protocol import JobStatus
+
+ENDS = (None, JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+ALL_FACTS = [
+    Facts(ended=ended, cancelling=cancelling, held=held, staged=staged, in_flight=in_flight, begun=begun)
+    for ended, cancelling, held, staged, in_flight, begun in product(ENDS, *[(False, True)] * 5)
+]
+
+# The six lines of the contract, each: status, ended, cancel, hold, staged, in flight, begun; "." is either.
+STATUS_LINES = """
+    completed   completed . . . . .
+    failed      failed    . . . . .
+    cancelled   cancelled . . . . .
+    cancelling  -         1 . . 1 .
+    pausing     -         . 1 . 1 .
+    pausing     -         . . 1 1 .
+    paused      -         . 1 . 0 .
+    queued      -         . . . 0 0
+    running     -         . . . . .
+"""
+
+
+def by_the_contract(facts: Facts) -> str:
+    fields = [
+        facts.ended or "-",
+        *(
+            str(int(fact))
+            for fact in (facts.cancelling, facts.held, facts.staged, facts.in_flight, facts.begun)
+        ),
+    ]
+    for line in STATUS_LINES.strip().splitlines():
+        name, *wanted = line.split()
+        if all(want in (".", field) for want, field in zip(wanted, fields, strict=True)):
+            return name
+    raise AssertionError(facts)
+
+
+@pytest.mark.parametrize("facts", ALL_FACTS, ids=repr)
+def test_the_status_is_the_first_line_of_the_contract_that_applies(facts: Facts) -> None:
+    assert status(facts) == by_the_contract(facts)
+
+
+@pytest.mark.parametrize("facts", ALL_FACTS, ids=repr)
+def test_a_job_starts_something_only_when_nothing_forbids_it(facts: Facts) -> None:
+    forbidden = [facts.ended is not None, facts.cancelling, facts.held, facts.staged]
+    assert may_start(facts) is (not any(forbidden))
+
+
+@pytest.mark.parametrize("facts", ALL_FACTS, ids=repr)
+def test_settling_takes_the_steps_in_the_order_of_the_contract(facts: Facts) -> None:
+    for could_start, failed, pause in product((False, True), repeat=3):
+        outlook = Outlook(could_start=could_start, failed=failed, pause_on_failure=pause)
+        step = settle(facts, outlook)
+        if facts.ended or facts.in_flight:
+            assert step is None
+        elif facts.cancelling:
+            assert step is Step.CANCEL
+        elif facts.staged:
+            assert step is Step.APPLY
+        elif could_start:
+            assert step is None
+        elif not failed:
+            assert step is Step.COMPLETE
+        elif not pause:
+            assert step is Step.FAIL
+        else:
+            assert step is Step.HOLD_FAILURE
+
+
+def test_settling_gives_a_failed_job_its_failure_hold_once() -> None:
+    held = Facts(held=True, begun=True)
+    outlook = Outlook(could_start=False, failed=True, pause_on_failure=True, held_for_failure=True)
+    assert settle(held, outlook) is None
+
+
+# control.md §3, the requests that exist. `release2` and `hold1` carry the footnote that is a guard here.
+REQUESTS = """
+    request          | queued     | running     | pausing        | paused         | cancelling | completed | failed         | cancelled
+    pause            | hold       | hold        | hold           | hold1          | E502       | E502      | E502           | E502
+    resume           | E502       | E502        | release        | release        | E502       | E502      | reset, release | reset, release
+    modify           | apply, hold| stage, hold | stage, hold    | apply, hold    | E502       | E502      | apply          | E502
+    modify -r        | apply      | stage       | stage, release | apply, release | E502       | E502      | apply, reset   | E502
+    modify --discard | E502       | E502        | undo5          | E502           | E502       | E502      | E502           | E502
+    cancel           | cancel     | cancel      | cancel         | cancel         | joins      | E502      | E502           | E502
+"""
+WORDS = {
+    "hold": Effect.HOLD,
+    "release": Effect.RELEASE,
+    "reset": Effect.RESET,
+    "apply": Effect.REVISE,
+    "stage": Effect.REVISE,
+    "undo": Effect.UNDO,
+    "cancel": Effect.CANCEL,
+    "joins": Effect.JOIN,
+}
+NOTES = {"1": Guard.HOLDS_END, "5": Guard.STAGED}
+
+
+def written() -> list[tuple[str, str, str]]:
+    head, *lines = [[cell.strip() for cell in line.split("|")] for line in REQUESTS.strip().splitlines()]
+    return [(line[0], name, cell) for line in lines for name, cell in zip(head[1:], line[1:], strict=True)]
+
+
+@pytest.mark.parametrize(("request_", "name", "cell"), written())
+def test_each_cell_of_the_table_is_that_of_the_contract(request_: str, name: str, cell: str) -> None:
+    found = TABLE[Action(request_), JobStatus(name)]
+    if cell == "E502":
+        assert found == Refusal("E502")
+        return
+    note = cell[-1] if cell[-1].isdigit() else ""
+    effects = tuple(WORDS[word.strip(" 15")] for word in cell.split(","))
+    assert found == Rule(effects, NOTES.get(note))
+
+
+def test_the_table_is_total() -> None:
+    assert len(written()) == len(TABLE) == len(Action) * len(JobStatus)
+    assert set(TABLE) == set(product(Action, JobStatus))
