@@ -1,0 +1,185 @@
+"""job.pause: at the next boundary, once, durably."""
+
+import contextlib
+import shutil
+import subprocess
+import time
+
+import pytest
+from daemon_for_tests import gated, plain, score
+
+
+def three(name="trio"):
+    return score(name, [gated(1), plain(2), plain(3)])
+
+
+def test_pause_with_wait_returns_when_the_sheet_in_flight_has_ended_and_starts_none(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(three())
+    ledger.wait_for("start 1")
+    with daemon.connect() as waiting:
+        asked = waiting.send("job.pause", job_id="trio", wait=True, timeout=30, reason="deploy first")
+        pausing = daemon.event("trio", "job.pausing")
+        assert ledger.lines() == ["start 1"]
+        assert daemon.statuses("trio") == ["running", "pending", "pending"]
+        daemon.gate(1).open()
+        reply = waiting.reply(asked)
+    assert (reply["status"], reply["acknowledged"]) == ("paused", True)
+    assert reply["event"] > pausing["event"]
+    assert ledger.lines() == ["start 1", "end 1"]
+    assert daemon.statuses("trio") == ["completed", "pending", "pending"]
+    assert reply["holds"][0]["reason"] == "deploy first"
+    assert reply["safe_to"] == {"edit_files": True, "stop_daemon": True, "switch_off": True}
+    resumed = daemon.rpc("job.resume", job_id="trio", wait=True)
+    assert resumed["acknowledged"]
+    assert daemon.wait_for("trio", "ended")["status"] == "completed"
+    ledger.once(1, 2, 3)
+
+
+def test_pause_without_wait_answers_at_once_that_it_is_not_paused_yet(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(three())
+    ledger.wait_for("start 1")
+    reply = daemon.rpc("job.pause", job_id="trio")
+    assert (reply["status"], reply["acknowledged"], reply["then"]) == ("pausing", False, "pause")
+    assert reply["in_flight"][0]["sheet"] == 1
+    assert not reply["safe_to"]["edit_files"]
+    daemon.gate(1).open()
+    daemon.wait_for("trio", "paused")
+    assert ledger.lines() == ["start 1", "end 1"]
+
+
+def test_a_pause_whose_time_runs_out_stays_in_force(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(three())
+    ledger.wait_for("start 1")
+    began = time.monotonic()
+    refused = daemon.refusal("job.pause", job_id="trio", wait=True, timeout=1)
+    assert 1 <= time.monotonic() - began < 1.5
+    assert (refused.code, refused.rpc_code, refused.status) == ("E504", -33504, "pausing")
+    assert "the pause stays in force" in refused.message
+    assert refused.hints
+    daemon.gate(1).open()
+    daemon.wait_for("trio", "paused")
+    assert ledger.lines() == ["start 1", "end 1"]
+
+
+def test_a_pause_while_it_waits_for_the_retry_is_paused_in_its_own_reply(daemon, ledger):
+    daemon.submit(
+        score("trio", ["note start 1; exit 3", plain(2)], retry={"max_retries": 3, "base_delay_seconds": 600})
+    )
+    daemon.event("trio", "sheet.waiting")
+    reply = daemon.rpc("job.pause", job_id="trio")
+    assert (reply["status"], reply["acknowledged"]) == ("paused", True)
+    assert reply["waiting"][0]["waiting_for"] == "retry"
+    daemon.rpc("job.resume", job_id="trio")
+    sheet = daemon.status("trio")["sheets"][0]
+    assert (sheet["status"], sheet["attempt_count"]) == ("waiting", 1)
+
+
+def test_a_pause_in_the_last_sheet_is_overtaken_by_the_end(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("solo", [gated(1)]))
+    ledger.wait_for("start 1")
+    with daemon.connect() as waiting:
+        asked = waiting.send("job.pause", job_id="solo", wait=True)
+        daemon.event("solo", "job.pausing")
+        daemon.gate(1).open()
+        message = waiting.message()
+    assert message["id"] == asked
+    assert message["error"]["data"]["error_code"] == "E513"
+    assert message["error"]["data"]["status"] == "completed"
+    assert daemon.status("solo")["holds"] == []
+
+
+def unchanged(status):
+    return {key: value for key, value in status.items() if key != "event"}
+
+
+@pytest.mark.parametrize("wanted", ["paused", "completed", "failed", "cancelled"])
+def test_a_pause_of_what_can_not_be_paused_is_refused_and_changes_nothing(daemon, wanted):
+    daemon.gate(1)
+    body = {"completed": "true", "failed": "exit 1"}.get(wanted, gated(1))
+    daemon.submit(score("solo", [body, "true"]))
+    if wanted == "paused":
+        daemon.rpc("job.pause", job_id="solo")
+        daemon.gate(1).open()
+    if wanted == "cancelled":
+        daemon.rpc("job.cancel", job_id="solo")
+    daemon.wait_for("solo", wanted)
+    before = unchanged(daemon.status("solo"))
+    events = daemon.journal()
+    refused = daemon.refusal("job.pause", job_id="solo", wait=True)
+    assert (refused.code, refused.status, refused.data["job_id"]) == ("E502", wanted, "solo")
+    assert refused.hints
+    assert wanted in refused.message
+    assert unchanged(daemon.status("solo")) == before
+    assert daemon.journal() == events
+
+
+def test_a_pause_of_an_unknown_job_names_the_nearest(daemon):
+    daemon.submit(score("release-notes", ["true"]))
+    daemon.wait_for("release-notes", "ended")
+    refused = daemon.refusal("job.pause", job_id="release-note")
+    assert (refused.code, refused.status) == ("E501", None)
+    assert "'release-notes'" in refused.message
+    assert refused.hints == ["mzt status release-notes"]
+    assert daemon.refusal("job.pause", job_id="zzz").code == "E501"
+    assert daemon.refusal("job.pause", job_id="release-notes@7").code == "E501"
+
+
+def test_a_fan_out_paused_in_flight_lets_all_eight_end_and_starts_no_dependent(daemon, ledger):
+    for sheet in range(1, 9):
+        daemon.gate(sheet)
+    daemon.submit(
+        score(
+            "fan",
+            [gated(sheet) for sheet in range(1, 9)] + [plain(9)],
+            sheet={"total_items": 2, "fan_out": {1: 8}, "dependencies": {2: [1]}},
+            parallel={"enabled": True, "max_concurrent": 8},
+        )
+    )
+    for sheet in range(1, 9):
+        ledger.wait_for(f"start {sheet}")
+    assert len(daemon.rpc("job.pause", job_id="fan")["in_flight"]) == 8
+    for sheet in range(1, 9):
+        daemon.gate(sheet).open()
+    reply = daemon.wait_for("fan", "paused")
+    assert reply["progress"]["completed"] == 8
+    ledger.once(*range(1, 9))
+    daemon.rpc("job.resume", job_id="fan")
+    assert daemon.wait_for("fan", "ended")["status"] == "completed"
+    ledger.once(*range(1, 10))
+
+
+LINE = b'{"jsonrpc":"2.0","id":1,"method":"job.pause","params":{"job_id":"trio","wait":true,"timeout":30}}\n'
+
+
+@pytest.mark.parametrize("carrier", ["socket", "nc -N -U {}", "socat -t 90 - UNIX-CONNECT:{}"])
+def test_one_printed_line_pauses_a_job(daemon, ledger, carrier):
+    program = carrier.split()[0]
+    if program != "socket" and shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed here")
+    daemon.gate(1)
+    daemon.submit(three())
+    ledger.wait_for("start 1")
+    with contextlib.ExitStack() as stack:
+        if program == "socket":
+            connection = stack.enter_context(daemon.connect())
+            connection.raw(LINE)
+            connection.socket.shutdown(1)
+        else:
+            client = stack.enter_context(
+                subprocess.Popen(
+                    carrier.format(daemon.socket).split(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                )
+            )
+        if program != "socket":
+            client.stdin.write(LINE)
+            client.stdin.close()
+        daemon.event("trio", "job.pausing")
+        daemon.gate(1).open()
+        said = connection._lines.read() if program == "socket" else client.stdout.read()
+    assert said.count(b"\n") == 1
+    assert b'"status":"paused"' in said
+    assert daemon.status("trio")["status"] == "paused"

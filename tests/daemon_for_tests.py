@@ -1,0 +1,372 @@
+"""A real daemon in a home of its own, spoken with over its socket by the standard library alone.
+
+Sheets are shell sheets: they tell the ledger when they start and end, and stop at gates that tests open.
+Nothing here sleeps: waiting is for the event stream, the ledger's news, a process's end.
+"""
+
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+AGENTS = Path(__file__).parent / "fake_agents"
+DEADLINE = 30.0
+"""Seconds after which what a test waits for is not coming."""
+ENDED = ("completed", "failed", "cancelled")
+
+
+class Refused(Exception):
+    """An error that came over the wire."""
+
+    def __init__(self, error):
+        super().__init__(error["message"])
+        self.rpc_code = error["code"]
+        self.message = error["message"]
+        self.data = error.get("data") or {}
+        self.code = self.data.get("error_code")
+        self.status = self.data.get("status")
+        self.hints = self.data.get("hints")
+        self.problems = self.data.get("problems")
+
+
+class Connection:
+    """One client's connection: send requests, read messages, in any order."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(DEADLINE)
+        self.socket.connect(str(path))
+        self._lines = self.socket.makefile("rb")
+        self._number = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self._lines.close()
+        self.socket.close()
+
+    def send(self, method, **params):
+        """Send a request; return its id."""
+        self._number += 1
+        request = {"jsonrpc": "2.0", "id": self._number, "method": method, "params": params}
+        self.raw(json.dumps(request).encode() + b"\n")
+        return self._number
+
+    def raw(self, data):
+        self.socket.sendall(data)
+
+    def message(self):
+        """Return the next message, None at the end."""
+        line = self._lines.readline()
+        return json.loads(line) if line else None
+
+    def reply(self, identity=None):
+        """Return the result that comes next (with this id); raise its error."""
+        while True:
+            message = self.message()
+            if message is None:
+                raise ConnectionResetError("the daemon closed the connection before it answered")
+            if "id" in message and identity in (None, message["id"]):
+                break
+        if "error" in message:
+            raise Refused(message["error"])
+        return message["result"]
+
+    def rpc(self, method, **params):
+        return self.reply(self.send(method, **params))
+
+
+class Gate:
+    """A pipe that a sheet reads one line from; opening it before the sheet comes there is as good."""
+
+    def __init__(self, path):
+        os.mkfifo(path)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+
+    def open(self, times=1):
+        os.write(self._descriptor, b"\n" * times)
+
+    def close(self):
+        os.close(self._descriptor)
+
+
+class Ledger:
+    """The file where sheets write down, durably, that they start and end: the outside witness."""
+
+    def __init__(self, home):
+        self._path = home / "ledger"
+        self._path.touch()
+        os.mkfifo(home / "news")
+        self._news = os.open(home / "news", os.O_RDWR | os.O_NONBLOCK)
+
+    def lines(self):
+        return self._path.read_text().splitlines()
+
+    def wait_for(self, line, times=1):
+        """Wait until the line is there so many times; return all lines."""
+        until = time.monotonic() + DEADLINE
+        while (lines := self.lines()).count(line) < times:
+            left = until - time.monotonic()
+            ready, _, _ = select.select([self._news], [], [], max(0.0, left))
+            assert ready, f"no {times} x {line!r} in {lines}"
+            os.read(self._news, 65_536)
+        return lines
+
+    def once(self, *sheets):
+        """Assert that these sheets, and no others, have started once and ended once."""
+        wanted = sorted(f"{word} {sheet}" for sheet in sheets for word in ("start", "end"))
+        assert sorted(self.lines()) == wanted
+
+    def close(self):
+        os.close(self._news)
+
+
+def plain(sheet):
+    """Return a shell sheet that starts and ends."""
+    return f"note start {sheet}; note end {sheet}"
+
+
+def gated(sheet):
+    """Return a shell sheet that starts, and ends once its gate has been opened."""
+    return f'note start {sheet}; read _ < "$HOME/gate-{sheet}"; note end {sheet}'
+
+
+def score(name, bodies, **top):
+    """Return the text of a score of shell sheets, one a body, one after the other unless `top` says else."""
+    sheet = {"size": 1, "total_items": len(bodies)} | top.pop("sheet", {})
+    return yaml.safe_dump(
+        {
+            "name": name,
+            "workspace": f"./{name}-work",
+            "instrument": "cli",
+            "sheet": sheet,
+            "retry": {"max_retries": 0} | top.pop("retry", {}),
+            "prompt": {
+                "variables": {"bodies": dict(enumerate(bodies, 1))} | top.pop("variables", {}),
+                "template": "{{ bodies[sheet_num] }}",
+            },
+            **top,
+        },
+        sort_keys=False,
+        width=10_000,
+    )
+
+
+class Daemon:
+    """One daemon over its lives: the home, its environment, the process that serves now."""
+
+    def __init__(self):
+        self.home = Path(tempfile.mkdtemp(prefix="mar"))
+        self.socket = self.home / "run" / "s"
+        self.state = self.home / "state" / "marianne"
+        self.log = self.home / "daemon.log"
+        self.process = None
+        self.may_log = []
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.endswith(("_API_KEY", "_TOKEN")) and not name.startswith(("MARIANNE_", "XDG_"))
+        } | {
+            "HOME": str(self.home),
+            "XDG_STATE_HOME": str(self.home / "state"),
+            "XDG_CONFIG_HOME": str(self.home / "config"),
+            "XDG_RUNTIME_DIR": str(self.home / "runtime"),
+            "MARIANNE_SOCKET": str(self.socket),
+            "PATH": f"{AGENTS}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+        self.gates = {}
+        self.ledger = Ledger(self.home)
+
+    # --- its life ----------------------------------------------------------------------------------------
+
+    def start(self, **environment):
+        """Start it; returns when it serves."""
+        ours, its = os.pipe()
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "marianned", "--ready-fd", str(its)],
+                env=self.environment | environment,
+                cwd=self.home,
+                pass_fds=[its],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        os.close(its)
+        ready, _, _ = select.select([ours], [], [], DEADLINE)
+        said = os.read(ours, 1) if ready else b""
+        os.close(ours)
+        if said != b"1":
+            assert environment.get("MARIANNE_FAULT"), f"it is not ready: {self.log.read_text()}"
+        return self
+
+    def kill(self):
+        """Kill it as nothing can be told of."""
+        self.process.kill()
+        self.process.wait(DEADLINE)
+
+    def stop(self):
+        """Stop it as an operator does."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(DEADLINE) == 0, self.log.read_text()
+
+    def configure(self, text):
+        """Write its config.toml, for its next start."""
+        directory = self.home / "config" / "marianne"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "config.toml").write_text(text)
+
+    # --- speaking with it --------------------------------------------------------------------------------
+
+    def connect(self):
+        return Connection(self.socket)
+
+    def rpc(self, method, **params):
+        """Ask on a connection of its own; return the result or raise Refused."""
+        with self.connect() as connection:
+            return connection.rpc(method, **params)
+
+    def refusal(self, method, **params):
+        """Ask what must be refused; return how."""
+        try:
+            result = self.rpc(method, **params)
+        except Refused as refused:
+            return refused
+        raise AssertionError(f"it was not refused: {result}")
+
+    def submit(self, text, **params):
+        """Start a run of a score that lies in the home."""
+        name = yaml.safe_load(text)["name"]
+        file = self.home / f"{name}.yaml"
+        file.write_text(text)
+        asked = {
+            "text": text,
+            "directory": str(self.home),
+            "file": str(file),
+            "submit_directory": str(self.home),
+        }
+        return self.rpc("job.submit", **(asked | params))
+
+    def modify(self, job, text, **params):
+        """Give a job a new score, whose file is not kept."""
+        return self.rpc("job.modify", job_id=job, text=text, directory=str(self.home), **params)
+
+    def status(self, job, **params):
+        return self.rpc("job.status", job_id=job, **params)
+
+    def statuses(self, job):
+        """Return the statuses of a job's sheets, in order."""
+        return [sheet["status"] for sheet in self.status(job)["sheets"]]
+
+    def wait_for(self, job, *words):
+        """Wait until the job is one of these; return the reply."""
+        return self.rpc("job.wait", job_id=job, words=list(words), timeout=DEADLINE)
+
+    def events(self, after=0, job=None):
+        """Yield the journal's events as they come; give up after the deadline."""
+        with self.connect() as connection:
+            connection.rpc("events.subscribe", after=after, job_id=job)
+            while True:
+                message = connection.message()
+                assert message is not None, "the daemon closed the stream"
+                assert message["method"] == "stream.item", message
+                yield message["params"]["item"]
+
+    def event(self, job, kind, after=0, **fields):
+        """Wait for an event of a job of this type and with these fields; return it."""
+        for event in self.events(after, job):
+            if event["type"] == kind and all(event[name] == value for name, value in fields.items()):
+                return event
+        raise AssertionError("unreachable")
+
+    def journal(self, job=None):
+        return self.rpc("events.read", job_id=job)["events"]
+
+    def gate(self, name):
+        """Return the gate of a sheet, made at the first call."""
+        if name not in self.gates:
+            self.gates[name] = Gate(self.home / f"gate-{name}")
+        return self.gates[name]
+
+    def attempts(self, job, sheet):
+        return self.status(job, sheets=str(sheet))["sheets"][0]["attempts"]
+
+    # --- the end -------------------------------------------------------------------------------------------
+
+    def close(self):
+        """Cancel everything, stop, and say what is left: processes of ours, tracebacks in the log."""
+        try:
+            self._end_jobs()
+        finally:
+            left = [described(pid) for pid in self.processes() if not gone(pid)]
+            for process in self.processes():
+                os.kill(process, signal.SIGKILL)
+            self.ledger.close()
+            for gate in self.gates.values():
+                gate.close()
+            log = self.log.read_text() if self.log.exists() else ""
+            shutil.rmtree(self.home, ignore_errors=True)
+        assert not left, f"left behind: {left}"
+        unexpected = "Traceback" in log and not any(words in log for words in self.may_log)
+        assert not unexpected, log
+
+    def _end_jobs(self):
+        if self.process is None:
+            return
+        if self.process.poll() is not None:
+            self.start()
+        for job in self.rpc("job.list", statuses=["active", "held"])["jobs"]:
+            self.rpc("job.cancel", job_id=job["job_name"], wait=True, timeout=DEADLINE)
+        self.stop()
+
+    def processes(self):
+        """Return every process whose environment has this home."""
+        return processes_with(f"HOME={self.home}")
+
+
+def processes_with(variable):
+    """Return the pids of all processes but this one that have the variable with this value."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if variable.encode() in environment:
+            found.append(int(entry.name))
+    return found
+
+
+def gone(pid, seconds=5.0):
+    """Wait for a process's end; tell whether it came."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], seconds)[0])
+    finally:
+        os.close(descriptor)
+
+
+def described(pid):
+    try:
+        return f"{pid}: {Path(f'/proc/{pid}/cmdline').read_bytes().replace(bytes(1), b' ').decode()}"
+    except OSError:
+        return str(pid)
