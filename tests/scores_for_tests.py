@@ -63,9 +63,11 @@ def score(*stages: dict[str, Any], at_once: int = 1, fail_fast: bool = True, **f
     """A score of these stages; `at_once` sheets may be in flight; other fields are Expanded's."""
     numbers: dict[int, list[int]] = {}
     sheets: list[Sheet] = []
+    last = 0
     for number, made in enumerate(stages, 1):
-        first = len(sheets) + 1
-        numbers[number] = list(range(first, first + made["count"]))
+        numbers[number] = list(range(last + 1, last + 1 + made["count"]))
+        last += made["count"]
+    for number, made in enumerate(stages, 1):
         for instance, sheet in enumerate(numbers[number], 1):
             given: dict[str, Any] = {
                 "label": None,
@@ -388,12 +390,15 @@ def recount(state: JobState) -> dict[str, Any]:
     needs = {sheet.sheet: sheet.needs for sheet in state.score.sheets}
     rows = state.sheets
     above: dict[int, set[int]] = {}
-    for number in sorted(needs):
-        above[number] = {
-            failed
-            for need in needs[number]
-            for failed in above[need] | ({need} if rows[need].status == "failed" else set())
-        }
+
+    def failed_above(number: int) -> set[int]:
+        if number not in above:
+            above[number] = {need for need in needs[number] if rows[need].status == "failed"}
+            above[number].update(*(failed_above(need) for need in needs[number]))
+        return above[number]
+
+    for number in sorted(needs):  # from below, so that a long chain is no deep recursion
+        failed_above(number)
     unmet = {
         number: sum(rows[need].status not in ("completed", "skipped") for need in needs[number])
         for number in needs

@@ -188,7 +188,7 @@ def _wake(draft: Draft) -> Instant | None:
     state = draft.state
     if not lifecycle.may_start(state.facts):
         return None
-    moments = [state.next_wait()]
+    moments = [state.next_wait(draft.now)]
     if _paced(draft) and state.next_ready() is not None:
         moments.append(state.run.not_before)
     due = [moment for moment in moments if moment is not None]

@@ -94,11 +94,11 @@ def _bring_on(draft: Draft, row: SheetRow, ending: Ending) -> None:
             )
             draft.note_sheet("sheet.completed", row.sheet, "completed")
         case Outcome.INTERRUPTED:
-            draft.sheet(row, status="pending")
+            draft.sheet(row, status="pending", lost=0)
         case Outcome.LOST:
             _lost(draft, row)
         case Outcome.RATE_LIMITED:
-            _wait(draft, row, "rate_limit", RATE_LIMIT_WAIT_SECONDS, ending, row.next_kind)
+            _wait(draft, row, "rate_limit", RATE_LIMIT_WAIT_SECONDS, ending, row.next_kind, lost=0)
         case Outcome.FAILED | Outcome.TIMED_OUT:
             _failed(draft, row, ending)
 
@@ -154,7 +154,11 @@ def _may_complete(draft: Draft, row: SheetRow, ending: Ending) -> bool:
 
 def retry_delay(retry: Retry, number: int, chance: float) -> float:
     """Return the seconds before retry `number` (from 1); `chance` from 0 to 1 is the jitter's."""
-    delay = min(retry.max_delay_seconds, retry.base_delay_seconds * retry.exponential_base ** (number - 1))
+    try:
+        grown = retry.base_delay_seconds * retry.exponential_base ** (number - 1)
+    except OverflowError:
+        grown = retry.max_delay_seconds
+    delay = min(retry.max_delay_seconds, grown)
     if retry.jitter:
         delay *= 1 - _JITTER + 2 * _JITTER * chance
     return min(retry.max_delay_seconds, delay)

@@ -80,11 +80,9 @@ class JobState:
     @property
     def outlook(self) -> Outlook:
         """What settling must know beside the facts."""
-        failed = self.counts["failed"] > 0
-        blocked = failed and self.score.parallel.fail_fast
         return Outlook(
-            could_start=self._open > 0 and not blocked,
-            failed=failed,
+            could_start=self._open > 0 and not self.failed_fast,
+            failed=self.counts["failed"] > 0,
             pause_on_failure=self.score.on_failure == "pause",
             held_for_failure=any(hold.cause == HoldCause.FAILURE for hold in self.holds.values()),
         )
@@ -103,9 +101,14 @@ class JobState:
         number = self._numbers.get(uid)
         return None if number is None else self.sheets[number]
 
+    @property
+    def failed_fast(self) -> bool:
+        """Whether a sheet has failed and nothing else is to start therefore."""
+        return self.counts["failed"] > 0 and self.score.parallel.fail_fast
+
     def next_ready(self) -> SheetRow | None:
         """Return the ready sheet with the lowest number (score-format.md §17), if any may start."""
-        if self.counts["failed"] and self.score.parallel.fail_fast:
+        if self.failed_fast:
             return None
         while self._ready:
             number = self._ready[0]
@@ -118,10 +121,10 @@ class JobState:
         """Return the sheets that wait between two attempts, ascending."""
         return [self.sheets[number] for number in sorted(self._waiting)]
 
-    def next_wait(self) -> Instant | None:
+    def next_wait(self, now: Instant) -> Instant | None:
         """Return when the first of the waits ends."""
         due = [row.until for row in self.waits() if row.until is not None]
-        return min(due, key=lambda instant: instant.at, default=None)
+        return min(due, key=now.until, default=None)
 
     def failed_sheets(self) -> list[SheetRow]:
         """Return the failed sheets, ascending."""

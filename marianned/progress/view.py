@@ -179,13 +179,13 @@ def _progressing(state: JobState, now: Instant) -> Next | None:
     latest = limit(state)
     if state.attempts and latest is not None:
         flying = {attempt.sheet for attempt in state.attempts.values()}
-        waits = _first_that_needs(state, flying)
+        waits = None if state.failed_fast else _first_that_needs(state, flying)
         if waits is None:
             text = f"{_flying(state)} {_end(state)}"
             return Next(code="sheet_end", text=text, latest_at=timestamp(latest))
         text = f"sheet {waits} starts when {_flying(state)} {_end(state)}"
         return Next(code="start", text=text, latest_at=timestamp(latest))
-    waits_until = state.next_wait()
+    waits_until = state.next_wait(now)
     ready = state.next_ready()
     if ready is not None:
         not_before = state.run.not_before
