@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from marianne_cli.invocation import Answer, Invocation
-from marianned.errors import EXIT_STATUS, INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, MarianneError, Problem
+from marianned.errors import INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, MarianneError, Problem
 from marianned.words import sheet_list
 
 _BASE: dict[str, object] = {
@@ -34,7 +34,7 @@ def answered(call: Invocation, answer: Answer) -> int:
             text = answer.short
         if text:
             out(text)
-    return 0 if answer.finding is None else EXIT_STATUS[answer.finding]
+    return 0 if answer.finding is None else answer.exit_status
 
 
 def refused(call: Invocation, error: MarianneError) -> int:

@@ -15,13 +15,15 @@ class Answer(NamedTuple):
     """What a command found: the keys of its JSON object, and what people read instead.
 
     `text` null: the result's `message`; `short` is all that -q prints, null: the text; `finding` is the
-    code of an exit 1 (E505, E515, E516); `printed`: all there is to print is printed already.
+    code of an exit 1 (E505, E515, E516), of several jobs that of the first that was not done, with
+    `exit_status`; `printed`: all there is to print is printed already.
     """
 
     result: Mapping[str, Any]
     text: str | None = None
     short: str | None = None
     finding: str | None = None
+    exit_status: int = 1
     printed: bool = False
 
 

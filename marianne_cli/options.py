@@ -203,12 +203,14 @@ def each(call: Invocation, jobs: list[str], one: Callable[[str], Answer]) -> Ans
     results: list[dict[str, Any]] = []
     first: MarianneError | None = None
     finding: str | None = None
+    exit_status = 1
     for job in jobs:
         try:
             answer = one(job)
         except MarianneError as error:
             first = first or error
-            finding = finding or error.code
+            if finding is None:
+                finding, exit_status = error.code, error.exit_status
             results.append(ends.failure(error))
             if not call.as_json:
                 ends.refused(call, error)
@@ -219,9 +221,8 @@ def each(call: Invocation, jobs: list[str], one: Callable[[str], Answer]) -> Ans
                 ends.answered(call, answer)
     message = f"{len(jobs)} jobs" if jobs else "no job to do it with"
     hints = first.hints if first else []
-    return Answer(
-        {"message": message, "hints": hints, "results": results}, text="", short="", finding=finding
-    )
+    result = {"message": message, "hints": hints, "results": results}
+    return Answer(result, text="", finding=finding, exit_status=exit_status)
 
 
 def each_until(

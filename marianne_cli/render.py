@@ -9,7 +9,6 @@ from typing import Any
 
 from marianne_cli.invocation import dressed
 from marianne_cli.times import moment
-from marianned.words import sheet_name
 
 _COLOURS = {
     "running": 32,
@@ -90,13 +89,6 @@ def to_come(step: Mapping[str, Any]) -> str:
     return str(step["text"])
 
 
-def sheet_of(event: Mapping[str, Any], *, fan_out: bool) -> str:
-    """Say which sheet an event is about: `sheet 2 (2.1): `; empty where it is about the job."""
-    if event["sheet"] is None:
-        return ""
-    return f"{sheet_name(event['sheet'], event['stage'], event['instance'], fan_out=fan_out)}: "
-
-
 def place(item: Mapping[str, Any]) -> str:
     """Name a sheet's place: `2.1`."""
     return f"{item['stage']}.{item['instance']}"
@@ -104,7 +96,7 @@ def place(item: Mapping[str, Any]) -> str:
 
 def event_line(event: Mapping[str, Any]) -> str:
     """Write an event as a line of progress: `14:05:12  pause asked`."""
-    said = sheet_of(event, fan_out=True) + (event["text"] or event["type"])
+    said = event["text"] or event["type"]
     by = who(event["caller"])
     reason = f' "{event["reason"]}"' if event["reason"] else ""
     return f"{moment(event['recorded_at'], seconds=True)}  {said}{f' by {by}' if by else ''}{reason}"

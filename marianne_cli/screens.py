@@ -207,11 +207,10 @@ def lost_definitions(result: Result) -> str:
 
 def history_screen(entries: Sequence[Result]) -> list[str]:
     """Who asked what, when and why, and what followed; oldest first."""
-    fan_out = any(event["sheet"] != event["stage"] for event in entries)
     rows = [("WHEN", "WHAT", "WHO", "WHY")]
     for event in entries:
         when = moment(event["recorded_at"], seconds=True)
-        what = render.sheet_of(event, fan_out=fan_out) + (event["text"] or event["type"])
+        what = event["text"] or event["type"]
         rows.append((when, what, render.who(event["caller"]), event["reason"] or ""))
     return render.table(rows) if entries else []
 
@@ -225,7 +224,7 @@ def events_lines(events: Sequence[Result]) -> list[str]:
                 moment(event["recorded_at"], seconds=True),
                 event["job_id"] or "-",
                 event["type"],
-                render.sheet_of(event, fan_out=True) + event["text"],
+                event["text"],
             )
             for event in events
         ]

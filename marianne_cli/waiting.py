@@ -71,11 +71,10 @@ class LiveLine:
 
     def tell(self, event: Mapping[str, Any]) -> None:
         """Draw the event over the one before."""
-        from marianne_cli.render import sheet_of
         from marianned.words import duration
 
         age = duration(time.monotonic() - self._started)
-        said = sheet_of(event, fan_out=True) + (event["text"] or event["type"])
+        said = event["text"] or event["type"]
         sys.stderr.write(f"\r\x1b[K{self._job_id}: {event['status']}; {said} ({age})"[: _columns() + 4])
         sys.stderr.flush()
 

@@ -30,7 +30,7 @@ def command(call: Invocation, *, method: str | None, params: str, schema: bool) 
         if call.client.refusal is None:
             raise
         ends.json_line(call.client.refusal)
-        return Answer({}, finding=error.code, printed=True)
+        return Answer({}, finding=error.code, exit_status=error.exit_status, printed=True)
     ends.json_line(result)
     return Answer({}, printed=True)
 
