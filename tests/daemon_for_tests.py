@@ -333,24 +333,21 @@ class Daemon:
             self.rpc("job.cancel", job_id=job["job_name"], wait=True, timeout=DEADLINE)
         self.stop()
 
-    def processes(self):
-        """Return every process whose environment has this home."""
-        return processes_with(f"HOME={self.home}")
+    def processes(self, *variables):
+        """Return every process whose environment has this home, and these variables (`NAME=VALUE`)."""
+        wanted = {variable.encode() for variable in (f"HOME={self.home}", *variables)}
+        return [pid for pid, environment in environments() if wanted <= environment]
 
 
-def processes_with(variable):
-    """Return the pids of all processes but this one that have the variable with this value."""
-    found = []
+def environments():
+    """Yield the pid and the environment of every process but this one."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
             continue
         try:
-            environment = (entry / "environ").read_bytes().split(b"\0")
+            yield int(entry.name), set((entry / "environ").read_bytes().split(b"\0"))
         except OSError:
             continue
-        if variable.encode() in environment:
-            found.append(int(entry.name))
-    return found
 
 
 def gone(pid, seconds=5.0):
