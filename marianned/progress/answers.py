@@ -151,7 +151,11 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
     version = (
         state.staged if state.staged and state.staged.row.revision == request.revision else state.current
     )
-    brought = version.row.caller == request.caller and version.row.created_at == request.asked_at
+    brought = (
+        action is not Action.DISCARD
+        and version.row.caller == request.caller
+        and version.row.created_at == request.asked_at
+    )
     return extended(
         view,
         Modified,
