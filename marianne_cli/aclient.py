@@ -116,12 +116,16 @@ async def aconnect(
     async with stream, anyio.create_task_group() as tasks:
         tasks.start_soon(client.read)
         try:
-            server = await client.call("daemon.hello", Greet(name=name))
-            if server.protocol != PROTOCOL:
-                raise mismatch(msgspec.to_builtins(server))
+            await _greet(client, name)
             yield client
         except Exception as error:  # noqa: BLE001  carried out of the group, which would wrap it
             failure = error
         tasks.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+async def _greet(client: AsyncClient, name: str) -> None:
+    server = await client.call("daemon.hello", Greet(name=name))
+    if server.protocol != PROTOCOL:
+        raise mismatch(msgspec.to_builtins(server))

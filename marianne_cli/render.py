@@ -35,19 +35,19 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "", widths: Sequence[i
 
 
 def coloured(line: str) -> str:
-    """Colour the first status word of a line, where stdout is a terminal that wants it."""
-    if not dressed(sys.stdout):
-        return line
+    """Colour the first status word of a line."""
     return _WORD.sub(lambda found: f"\x1b[{_COLOURS[found[0]]}m{found[0]}\x1b[0m", line, count=1)
 
 
-def fitted(lines: Iterable[str]) -> str:
-    """Join lines; on a terminal cut them to its width, with `…`, and colour their statuses."""
+def fitted(lines: Iterable[str], rows: str = "") -> str:
+    """Join lines; on a terminal colour their statuses, and cut those that begin with `rows` to its width."""
     if not dressed(sys.stdout):
         return "\n".join(lines)
     width = os.get_terminal_size(sys.stdout.fileno()).columns
-    cut = (line if len(line) <= width else f"{line[: width - 1]}…" for line in lines)
-    return "\n".join(map(coloured, cut))
+    return "\n".join(
+        coloured(f"{line[: width - 1]}…" if 0 < width < len(line) and line.startswith(rows) else line)
+        for line in lines
+    )
 
 
 def readable(text: str) -> str:

@@ -75,7 +75,8 @@ class LiveLine:
 
         age = duration(time.monotonic() - self._started)
         said = event["text"] or event["type"]
-        sys.stderr.write(f"\r\x1b[K{self._job_id}: {event['status']}; {said} ({age})"[: _columns() + 4])
+        line = f"{self._job_id}: {event['status']}; {said} ({age})"
+        sys.stderr.write(f"\r\x1b[K{line[: _columns() or None]}")
         sys.stderr.flush()
 
     def clear(self) -> None:

@@ -27,7 +27,7 @@ def command(call: Invocation, *, job: str | None, sheets: str | None) -> Answer:
         return daemon_status(call)
     details = job_details(call, job, sheets)
     details.pop("total_sheets", None)
-    return Answer(details, text=render.fitted(screens.job_screen(details, unfolded=call.verbose)))
+    return Answer(details, text=render.fitted(screens.job_screen(details, unfolded=call.verbose), rows="  "))
 
 
 def job_details(call: Invocation, job: str, sheets: str | None = None) -> dict[str, Any]:
