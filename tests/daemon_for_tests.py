@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import yaml
@@ -117,13 +116,15 @@ class Ledger:
 
     def wait_for(self, line, times=1):
         """Wait until the line is there so many times; return all lines."""
-        until = time.monotonic() + DEADLINE
         while (lines := self.lines()).count(line) < times:
-            left = until - time.monotonic()
-            ready, _, _ = select.select([self._news], [], [], max(0.0, left))
-            assert ready, f"no {times} x {line!r} in {lines}"
-            os.read(self._news, 65_536)
+            self.news()
         return lines
+
+    def news(self):
+        """Wait until something has been written."""
+        ready, _, _ = select.select([self._news], [], [], DEADLINE)
+        assert ready, f"nothing comes after {self.lines()}"
+        os.read(self._news, 65_536)
 
     def once(self, *sheets):
         """Assert that these sheets, and no others, have started once and ended once."""
