@@ -5,6 +5,7 @@ A Caller is a parameter of each: it is what the journal records. Looking is done
 
 import difflib
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -24,6 +25,7 @@ from marianned.conductor.pausefile import pause_file, remove
 from marianned.conductor.saying import other_name, removed_leftover, source_changed, split, time_ran_out
 from marianned.errors import (
     BadRequest,
+    InternalError,
     InvalidScore,
     MarianneError,
     NameTaken,
@@ -182,13 +184,8 @@ class Conductor:
         async def act(request: RequestRow) -> Submitted:
             return await self._submit(caller, params, request)
 
-        async def join(request: RequestRow) -> Submitted:
-            run = await self.house.store.records.unfinished_runs()
-            found = next((row for row in run if row.run_id == request.run_id), None)
-            job = await self.job(f"{found.job_name}@{found.run}") if found else None
-            if job is None:
-                raise WrongStatus("the run that this key started has ended", hints=["mzt list --all"])
-            return self._submitted(job, [])
+        async def join(_request: RequestRow) -> Submitted:
+            raise InternalError("the answer of this submission was not kept with it")
 
         return await self.keys.once(caller, params, Submitted, act, join)
 
@@ -224,20 +221,26 @@ class Conductor:
             )
             if leftover:
                 changes.events.append(removed_leftover(row, moment))
+            sheets = [found for found in changes.rows if isinstance(found, SheetRow)]
+            state = JobState(row, version, sheets)
+            kept = msgspec.structs.replace(request, run_id=row.run_id, asked_at=moment.at)
             if request.key is not None:
-                kept = msgspec.structs.replace(request, run_id=row.run_id, asked_at=moment.at)
-                changes = msgspec.structs.replace(changes, rows=[*changes.rows, kept])
+                changes.rows.append(_with_reply(kept, self._submitted(state, score.compiled.problems)))
             if newest is not None and newest.status not in _FREE:
                 await self._give_up(newest, caller, params.reason, changes)
             else:
                 await self.house.store.commit(changes)
             faults.point("submit.committed")
-            sheets = [found for found in changes.rows if isinstance(found, SheetRow)]
-            job = self._take_up(JobState(row, version, sheets), {})
+            job = self._take_up(state, {})
         faults.point("submit.taken_up")
         await job.begun()
         faults.point("submit.begun")
-        return self._submitted(job, score.compiled.problems)
+        reply = self._submitted(job.state, score.compiled.problems)
+        if request.key is not None:
+            told = msgspec.structs.replace(_with_reply(kept, reply), event=reply.event)
+            with suppress(NoCapacity):  # the run is on disk, and an answer with it
+                await self.house.store.commit(Changes(rows=[told]))
+        return reply
 
     def _check_name(self, newest: RunRow | None, params: Submit) -> None:
         if newest is None or newest.status in _FREE:
@@ -284,8 +287,7 @@ class Conductor:
         if isinstance(answer, MarianneError):
             raise answer
 
-    def _submitted(self, job: Job, problems: list[Problem]) -> Submitted:
-        state = job.state
+    def _submitted(self, state: JobState, problems: list[Problem]) -> Submitted:
         view = job_view(state, now())
         view.problems = problems
         sheets = words.plural(len(state.score.sheets), "sheet")
@@ -293,7 +295,7 @@ class Conductor:
         shared = {
             other.state.run.job_name
             for other in self.jobs.values()
-            if other is not job and other.state.run.workspace == state.run.workspace
+            if other.state is not state and other.state.run.workspace == state.run.workspace
         }
         if shared:
             view.message += f", which {words.listing(sorted(shared))} uses too"
@@ -385,6 +387,10 @@ class Conductor:
             return _taken(answer, job, ask, params.timeout, kind)
 
         return await self.keys.once(caller, params, kind, act, join)
+
+
+def _with_reply(row: RequestRow, reply: Reply) -> RequestRow:
+    return msgspec.structs.replace(row, reply=msgspec.json.encode(reply))
 
 
 def _taken(answer: Answer | None, job: Job, ask: Asked, patience: float, kind: type[R]) -> R:  # noqa: ARG001  names R

@@ -1,0 +1,116 @@
+"""Keys: the same request again gets the first answer and changes nothing."""
+
+import pytest
+from daemon_for_tests import gated, plain, score
+
+
+def test_the_same_key_again_is_the_same_answer_and_one_effect(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    first = daemon.rpc("job.pause", job_id="duo", key="k")
+    events = len(daemon.journal("duo"))
+    second = daemon.rpc("job.pause", job_id="duo", key="k")
+    assert second == first
+    assert len(daemon.journal("duo")) == events
+    assert len(daemon.status("duo")["holds"]) == 1
+    daemon.rpc("job.resume", job_id="duo", key="k")
+    daemon.rpc("job.resume", job_id="duo", key="k")
+    assert daemon.rpc("job.pause", job_id="duo", key="k") == first
+    assert daemon.status("duo")["status"] == "running"
+
+
+def test_the_same_key_with_other_params_is_refused(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    daemon.rpc("job.pause", job_id="duo", key="k", reason="one")
+    refused = daemon.refusal("job.pause", job_id="duo", key="k", reason="another")
+    assert refused.code == "E510"
+    assert "'k'" in refused.message
+
+
+def test_a_key_joins_the_request_that_still_waits(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    with daemon.connect() as one, daemon.connect() as other:
+        one.send("job.pause", job_id="duo", wait=True, key="k")
+        daemon.event("duo", "job.pausing")
+        other.send("job.pause", job_id="duo", wait=True, key="k")
+        assert other.rpc("daemon.hello")["ready"]
+        daemon.gate(1).open()
+        replies = [one.reply(), other.reply()]
+    assert replies[0] == replies[1]
+    assert replies[0]["status"] == "paused"
+    assert len(replies[0]["holds"]) == 1
+
+
+def test_a_key_lasts_over_a_kill(daemon, ledger):
+    daemon.gate(1)
+    text = score("duo", [gated(1), plain(2)])
+    started = daemon.submit(text, key="s")
+    ledger.wait_for("start 1")
+    first = daemon.rpc("job.pause", job_id="duo", key="p")
+    daemon.kill()
+    daemon.start()
+    assert daemon.rpc("job.pause", job_id="duo", key="p") == first
+    assert daemon.submit(text, key="s")["run"] == started["run"] == 1
+    assert daemon.refusal("job.pause", job_id="duo", key="p", reason="other").code == "E510"
+    assert len(daemon.status("duo")["holds"]) == 1
+
+
+def test_a_request_that_waited_at_the_kill_is_answered_when_it_is_repeated(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    with daemon.connect() as waiting:
+        waiting.send("job.pause", job_id="duo", wait=True, key="p")
+        daemon.event("duo", "job.pausing")
+        daemon.kill()
+        assert waiting.message() is None
+    daemon.start()
+    with daemon.connect() as waiting:
+        asked = waiting.send("job.pause", job_id="duo", wait=True, key="p")
+        daemon.gate(1).open()
+        reply = waiting.reply(asked)
+    assert (reply["status"], reply["acknowledged"], len(reply["holds"])) == ("paused", True, 1)
+
+
+def test_a_time_that_ran_out_is_not_kept_and_a_repeat_waits_again(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    assert daemon.refusal("job.pause", job_id="duo", wait=True, timeout=0, key="p").code == "E504"
+    assert daemon.refusal("job.pause", job_id="duo", wait=True, timeout=0.1, key="p").code == "E504"
+    with daemon.connect() as waiting:
+        asked = waiting.send("job.pause", job_id="duo", wait=True, key="p")
+        daemon.gate(1).open()
+        assert waiting.reply(asked)["status"] == "paused"
+
+
+def test_a_refusal_is_not_kept(daemon):
+    daemon.gate(1)
+    assert daemon.refusal("job.cancel", job_id="solo", key="c").code == "E501"
+    daemon.submit(score("solo", [gated(1)]))
+    assert daemon.rpc("job.cancel", job_id="solo", key="c", wait=True)["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("ended", ["completed", "failed"])
+def test_a_submission_repeated_after_the_end_is_the_first_answer(daemon, ledger, ended):
+    text = score("solo", ["note start 1; note end 1" + ("; exit 1" if ended == "failed" else "")])
+    first = daemon.submit(text, key="s")
+    daemon.wait_for("solo", ended)
+    again = daemon.submit(text, key="s")
+    assert (again["job_name"], again["run"]) == (first["job_name"], first["run"])
+    ledger.once(1)
+
+
+def test_keys_of_different_methods_do_not_meet(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), plain(2)]), key="k")
+    ledger.wait_for("start 1")
+    assert daemon.rpc("job.pause", job_id="duo", key="k")["status"] == "pausing"
+    assert daemon.rpc("job.resume", job_id="duo", key="k")["status"] == "running"
+    assert daemon.modify("duo", score("duo", [gated(1), plain(3)]), key="k")["status"] == "pausing"
+    assert daemon.rpc("job.cancel", job_id="duo", key="k", wait=True)["status"] == "cancelled"
