@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 _NAMED_MOST = 5
-_DURATION_PARTS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_DURATION_PARTS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -33,12 +34,12 @@ def read_duration(text: str) -> float:
         ValueError: the text is no duration, or is negative.
     """
     stripped = text.strip()
-    try:
+    if _NUMBER.fullmatch(stripped):
         seconds = float(stripped)
-    except ValueError:
+    else:
         pieces = _DURATION_PARTS.findall(stripped)
         if not pieces or "".join(n + u for n, u in pieces) != stripped:
-            raise ValueError(f"'{text}' is no duration; write 90, 90s, 5m, 1h30m or 2d") from None
+            raise ValueError(f"'{text}' is no duration; write 90, 90s, 5m, 1h30m or 2d")
         seconds = sum(float(n) * _UNIT_SECONDS[u] for n, u in pieces)
     if not 0 <= seconds < float("inf"):
         raise ValueError(f"'{text}' is no duration from now on; write 90, 90s, 5m, 1h30m or 2d")

@@ -1,0 +1,52 @@
+"""Moments: on the same boot its clock decides, after a reboot the UTC time."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marianned.clock import Instant, milliseconds, timestamp
+
+instants = st.builds(Instant, st.integers(0, 2**42), st.sampled_from(["a", "b"]), st.integers(0, 2**40))
+
+
+def test_a_time_is_written_in_utc_with_milliseconds() -> None:
+    assert timestamp(1_795_529_112_000) == "2026-11-24T14:05:12.000Z"
+    assert timestamp(1_795_529_112_007) == "2026-11-24T14:05:12.007Z"
+
+
+@given(st.integers(0, 250_000_000_000_000))
+def test_a_time_is_read_back_as_it_was_written(moment: int) -> None:
+    assert milliseconds(timestamp(moment)) == moment
+
+
+def test_a_time_of_another_zone_is_the_same_moment() -> None:
+    assert milliseconds("2026-11-24T15:05:12+01:00") == milliseconds("2026-11-24T14:05:12Z")
+
+
+@pytest.mark.parametrize("text", ["2026-11-24T14:05:12", "yesterday", ""])
+def test_a_time_without_its_zone_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"time zone|Invalid isoformat"):
+        milliseconds(text)
+
+
+@given(instants, st.integers(-(2**40), 2**40))
+def test_so_much_later_is_so_long_until_then(now: Instant, much: int) -> None:
+    later = now.plus(much)
+    assert now.until(later) == much
+    assert now.reached(later) is (much <= 0)
+    assert later.plus(-much) == now
+
+
+@given(instants, instants)
+def test_the_boot_clock_decides_on_the_same_boot_and_utc_after_another(one: Instant, other: Instant) -> None:
+    same = one.boot == other.boot
+    assert one.until(other) == (other.boottime - one.boottime if same else other.at - one.at)
+    assert one.until(other) == -other.until(one)
+
+
+def test_a_moved_wall_clock_moves_no_wait() -> None:
+    now = Instant(1_000_000, "a", 500)
+    due = now.plus(10_000)
+    assert not Instant(99_000_000, "a", 5_000).reached(due)
+    assert Instant(0, "a", 10_500).reached(due)
+    assert Instant(1_010_000, "b", 3).reached(due)

@@ -1,0 +1,101 @@
+"""How durations and sheets are said and read."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marianned import words
+
+SAID = [
+    (40, "40s"),
+    (192, "3m12s"),
+    (5400, "1h30m"),
+    (3 * 86400 + 4 * 3600, "3d4h"),
+    (708, "11m48s"),
+    (707, "11m47s"),
+    (7200, "2h"),
+    (0, "0s"),
+    (-3, "0s"),
+    (0.4, "0s"),
+    (59.6, "1m"),
+    (3605, "1h"),
+    (86400 + 59, "1d"),
+    (86400 + 3600 + 60, "1d1h"),
+]
+
+
+@pytest.mark.parametrize(("seconds", "said"), SAID)
+def test_a_duration_is_said_with_its_two_largest_units(seconds: float, said: str) -> None:
+    assert words.duration(seconds) == said
+
+
+@given(st.integers(0, 10**8))
+def test_what_is_said_is_less_than_a_second_unit_away_from_what_is_so(seconds: int) -> None:
+    said = words.read_duration(words.duration(seconds))
+    assert 0 <= seconds - said < (60 if seconds < 86400 else 3600)
+
+
+READ = [
+    ("90", 90.0),
+    ("500ms", 0.5),
+    ("90s", 90.0),
+    ("5m", 300.0),
+    ("1h30m", 5400.0),
+    ("2d", 172800.0),
+    ("0", 0.0),
+    (" 1.5h ", 5400.0),
+    ("0.25", 0.25),
+]
+
+
+@pytest.mark.parametrize(("text", "seconds"), READ)
+def test_a_duration_is_read(text: str, seconds: float) -> None:
+    assert words.read_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "soon",
+        "-1",
+        "-1s",
+        "5 m",
+        "1h 30m",
+        "m5",
+        "inf",
+        "nan",
+        "1e999",
+        "5x",
+        "9" * 400 + "s",
+        "1_000",
+        "٣",
+    ],
+)
+def test_what_is_no_duration_is_refused_with_what_to_write(text: str) -> None:
+    with pytest.raises(ValueError, match="is no duration"):
+        words.read_duration(text)
+
+
+@given(st.text(max_size=12))
+def test_no_text_reads_as_anything_but_a_duration_or_an_error(text: str) -> None:
+    with contextlib.suppress(ValueError):
+        assert 0 <= words.read_duration(text) < float("inf")
+
+
+def test_names_are_listed_up_to_five() -> None:
+    assert words.listing([]) == ""
+    assert words.listing(["2", "3"]) == "2, 3"
+    assert words.listing(list("12345")) == "1, 2, 3, 4, 5"
+    assert words.listing(list("1234567")) == "1, 2, 3, 4, 5 and 2 more"
+
+
+def test_sheets_are_named() -> None:
+    assert words.sheet_name(2, 2, 1, fan_out=True) == "sheet 2 (2.1)"
+    assert words.sheet_name(2, 2, 1, fan_out=False) == "sheet 2"
+    assert words.sheet_list([3, 2]) == "sheets 2, 3"
+    assert words.sheet_list([4]) == "sheet 4"
+    assert words.plural(1, "sheet") == "1 sheet"
+    assert words.plural(0, "sheet") == "0 sheets"
