@@ -52,7 +52,12 @@ def load_settings(directory: Path) -> Settings:
 
 def _durations(values: dict[str, Any]) -> dict[str, Any]:
     grace = values.get("kill_grace")
-    return values | {"kill_grace": read_duration(grace)} if isinstance(grace, str) else values
+    if not isinstance(grace, str):
+        return values
+    try:
+        return values | {"kill_grace": read_duration(grace)}
+    except ValueError as error:
+        raise ValueError(f"{error} - at `$.kill_grace`") from None
 
 
 def _place(text: str, values: dict[str, Any], message: str) -> str:

@@ -1,0 +1,56 @@
+"""config.toml: defaults, values, and errors with their place."""
+
+from pathlib import Path
+
+import pytest
+
+from marianned.config import ConfigError, Settings, load_settings
+
+
+def write(directory: Path, text: str) -> Path:
+    (directory / "config.toml").write_text(text)
+    return directory
+
+
+def test_without_a_file_the_defaults_of_the_contract_hold(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path)
+    assert settings == Settings()
+    assert (settings.max_attempts, settings.max_queued, settings.kill_grace) == (16, 1_000, 10.0)
+
+
+def test_values_are_read_durations_too(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, 'max_attempts = 2\nkill_grace = "1m30s"\nattempts_dir = "/a"\n'))
+    assert settings == Settings(max_attempts=2, kill_grace=90.0, attempts_dir="/a")
+    assert load_settings(write(tmp_path, "kill_grace = 3\n")).kill_grace == 3.0
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("max_attempts = 2\nmax_atempts = 3\n", 2, "max_atempts"),
+        ("\nmax_attempts = 0\n", 2, ">= 1"),
+        ("# comment\n\nmax_queued = 'many'\n", 3, "int"),
+        ('max_attempts = 1\nkill_grace = "soon"\n', 2, "'soon' is no duration"),
+        ('kill_grace = "2h"\n', 1, "<= 3600"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, line: int, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_settings(write(tmp_path, text))
+    assert str(error.value).startswith(f"{tmp_path}/config.toml:{line}: ")
+    assert said in str(error.value)
+
+
+def test_what_is_no_toml_is_told_with_the_place_the_reader_gives(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="line 1"):
+        load_settings(write(tmp_path, "max_attempts 2\n"))
+
+
+def test_what_cannot_be_read_is_told_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"config\.toml: "):
+        load_settings(tmp_path)
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "config.toml").mkdir()
+    with pytest.raises(ConfigError, match="directory"):
+        load_settings(tmp_path / "below")

@@ -1,0 +1,92 @@
+"""Where things lie: both sides find the same socket, whatever the environment has."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from marianned import paths
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("MARIANNE_SOCKET", "XDG_RUNTIME_DIR", "STATE_DIRECTORY", "CONFIGURATION_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_named_socket_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
+    monkeypatch.setenv("MARIANNE_SOCKET", str(tmp_path / "s"))
+    assert paths.socket_path() == tmp_path / "s"
+
+
+def test_a_named_socket_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MARIANNE_SOCKET", "s")
+    assert paths.socket_path() == tmp_path / "s"
+
+
+def test_the_runtime_directory_comes_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
+    assert paths.socket_path() == Path("/run/user/1000/marianne/marianned.sock")
+
+
+def test_without_a_runtime_directory_it_is_the_login_s_if_it_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    login = Path(f"/run/user/{os.getuid()}")
+    ours = login.is_dir() and login.stat().st_uid == os.getuid()
+    expected = login / "marianne" if ours else paths.state_directory()
+    assert paths.socket_path() == expected / "marianned.sock"
+
+
+def test_without_any_it_is_below_the_state_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path}/state:/elsewhere")
+    assert paths.socket_path() == tmp_path / "state" / "marianned.sock"
+
+
+def test_a_login_directory_of_somebody_else_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Path, "is_dir", lambda self: True)
+    monkeypatch.setattr(Path, "stat", lambda self: os.stat_result((0,) * 10))
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
+    assert paths.socket_path() == paths.state_directory() / "marianned.sock"
+
+
+def test_a_login_directory_of_ours_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_dir", lambda self: True)
+    monkeypatch.setattr(Path, "stat", lambda self: os.stat_result((0, 0, 0, 0, 4_000_000_001, 0, 0, 0, 0, 0)))
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
+    assert paths.socket_path() == Path("/run/user/4000000001/marianne/marianned.sock")
+
+
+def test_a_socket_path_of_107_bytes_passes_and_one_more_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARIANNE_SOCKET", "/" + "s" * 106)
+    assert len(str(paths.socket_path())) == 107
+    monkeypatch.setenv("MARIANNE_SOCKET", "/" + "ä" * 53 + "s")
+    with pytest.raises(paths.SocketPathTooLongError, match="108 bytes long, at most 107"):
+        paths.socket_path()
+
+
+def test_state_and_configuration_have_directories_of_their_own(tmp_path: Path) -> None:
+    assert paths.state_directory() == tmp_path / ".local/state/marianne"
+    assert paths.configuration_directory() == tmp_path / ".config/marianne"
+
+
+def test_under_systemd_they_are_where_the_unit_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/marianne")
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", "/etc/marianne")
+    assert paths.state_directory() == Path("/var/lib/marianne")
+    assert paths.configuration_directory() == Path("/etc/marianne")
+    assert paths.lock_path(paths.state_directory()) == Path("/var/lib/marianne/lock")
+    assert paths.database_path(paths.state_directory()) == Path("/var/lib/marianne/marianne.db")
+
+
+def test_a_private_directory_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    paths.make_private_directory(tmp_path / "a" / "b")
+    paths.make_private_directory(tmp_path / "a" / "b")
+    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
