@@ -1,0 +1,142 @@
+"""Random lives of a job, step by step against a second writing of the contract.
+
+MARIANNE_WALK_STEPS sets how long the plain walk is, MARIANNE_WALK_SEED where it begins.
+"""
+
+import os
+import random
+
+import hypothesis
+from control_model import ALLOWED, Score, Step
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from walking import ENDS, Walk, grown
+
+STEPS = int(os.environ.get("MARIANNE_WALK_STEPS", "10000"))
+SEED = int(os.environ.get("MARIANNE_WALK_SEED", "1"))
+ONE_JOB = 60
+"""Steps after which the plain walk takes up another job."""
+
+
+def first_score(count: int, choice: int, at_once: int, *, fail_fast: bool, on_failure: str) -> Score:
+    """A score of so many stages; bit by bit `choice` says who needs whom."""
+    steps = []
+    for number in range(count):
+        needs = {f"s{below}" for below in range(number) if choice >> (number * (number - 1) // 2 + below) & 1}
+        steps.append(Step(f"s{number}", f"p{number}", frozenset(needs)))
+    return Score(tuple(steps), at_once, fail_fast, on_failure)
+
+
+scores = st.builds(
+    first_score,
+    st.integers(1, 5),
+    st.integers(0, 1023),
+    st.integers(1, 3),
+    fail_fast=st.booleans(),
+    on_failure=st.sampled_from(["fail", "pause"]),
+)
+slots = st.integers(0, 3)
+seconds = st.sampled_from([0, 1, 5, 10, 11, 60, 3600])
+
+
+class RandomJob(RuleBasedStateMachine):
+    """A job that anybody may do anything to at any moment."""
+
+    walk: Walk
+
+    @initialize(plan=scores)
+    def submit(self, plan: Score) -> None:
+        self.walk = Walk(plan)
+
+    @rule(slots=slots, seconds=seconds)
+    def time_passes(self, slots: int, seconds: float) -> None:
+        self.walk.tick(seconds)
+        self.walk.go(slots)
+
+    @precondition(lambda self: self.walk.flying)
+    @rule(which=st.integers(0, 9), how=st.sampled_from(["succeeded"] * 3 + list(ENDS)), slots=slots)
+    def attempt_ends(self, which: int, how: str, slots: int) -> None:
+        flying = self.walk.flying
+        self.walk.ends(flying[which % len(flying)], how, slots)
+
+    @rule(
+        action=st.sampled_from(sorted(ALLOWED)),
+        choice=st.integers(0, 200),
+        wait=st.booleans(),
+        keyed=st.booleans(),
+        slots=slots,
+    )
+    def asked(self, action: str, choice: int, wait: bool, keyed: bool, slots: int) -> None:
+        new = grown(self.walk.model.staged or self.walk.model.score, choice)
+        self.walk.ask(action, new, wait=wait, keyed=keyed, slots=slots)
+
+    @rule(slots=slots)
+    def pause_file(self, slots: int) -> None:
+        self.walk.file(slots)
+
+    @rule()
+    def fresh_run(self) -> None:
+        self.walk.give_up()
+
+    @rule()
+    def daemon_dies(self) -> None:
+        self.walk.crash()
+
+
+TestRandomJob = RandomJob.TestCase
+TestRandomJob.settings = hypothesis.settings(max_examples=60, stateful_step_count=40)
+
+
+def test_a_long_walk_meets_nothing_that_the_contract_does_not_say() -> None:
+    taken, jobs = 0, 0
+    while taken < STEPS:
+        jobs += 1
+        chance = random.Random(f"{SEED} {jobs}")
+        plan = first_score(
+            chance.randint(1, 5),
+            chance.randrange(1024),
+            chance.randint(1, 3),
+            fail_fast=chance.random() < 0.5,
+            on_failure=chance.choice(["fail", "pause"]),
+        )
+        walk = Walk(plan)
+        told: list[object] = [f"seed {SEED}, job {jobs}", plan]
+        try:
+            for _ in range(ONE_JOB):
+                _wander(walk, chance, told)
+                taken += 1
+                if walk.model.ended == "completed" and chance.random() < 0.5:
+                    break
+        except BaseException as error:
+            error.add_note("\n".join(map(str, told)))
+            raise
+
+
+def _wander(walk: Walk, chance: random.Random, told: list[object]) -> None:
+    slots = chance.choice([0, 1, 1, 2, 3])
+    flying = walk.flying
+    die = chance.random()
+    if flying and die < 0.45:
+        name, how = chance.choice(flying), chance.choice([*["succeeded"] * 4, *ENDS])
+        told.append(("ends", name, how, slots))
+        walk.ends(name, how, slots)
+    elif die < 0.65:
+        passed = chance.choice([0, 1, 5, 10, 60, 3600])
+        told.append(("go", slots, passed))
+        walk.tick(passed)
+        walk.go(slots)
+    elif die < 0.94:
+        action = chance.choice(sorted(ALLOWED))
+        new = grown(walk.model.staged or walk.model.score, chance.randrange(200))
+        wait, keyed = chance.random() < 0.6, chance.random() < 0.5
+        told.append((action, new, wait, keyed, slots))
+        walk.ask(action, new, wait=wait, keyed=keyed, slots=slots)
+    elif die < 0.96:
+        told.append(("file", slots))
+        walk.file(slots)
+    elif die < 0.98:
+        told.append("fresh run")
+        walk.give_up()
+    else:
+        told.append("crash")
+        walk.crash()

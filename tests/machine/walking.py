@@ -1,0 +1,182 @@
+"""One step of a walk, on the bench and in the model at once, and all that is compared after it."""
+
+import msgspec
+import pytest
+from control_model import MAX_RETRIES, Model, Score, Step
+from scores_for_tests import Bench, score, stage
+
+from marianned.errors import CannotCome, MarianneError, NameTaken, WrongStatus
+from marianned.lifecycle import Action
+from marianned.progress.state import JobState
+from marianned.protocol import Outcome
+from marianned.score.expanded import Expanded, Retry
+
+ENDS = {
+    "succeeded": (Outcome.SUCCEEDED, None),
+    "exit": (Outcome.FAILED, "exit"),
+    "config": (Outcome.FAILED, "config"),
+    "auth": (Outcome.FAILED, "auth"),
+    "lost": (Outcome.LOST, "lost"),
+    "interrupted": (Outcome.INTERRUPTED, None),
+    "rate_limited": (Outcome.RATE_LIMITED, "rate_limit"),
+}
+
+
+def made(plan: Score) -> Expanded:
+    """The real score of a model's."""
+    numbers = {step.name: number for number, step in enumerate(plan.steps, 1)}
+    stages = [
+        stage(sorted(numbers[need] for need in step.needs), name=step.name, prompt=step.prompt)
+        for step in plan.steps
+    ]
+    return score(
+        *stages,
+        at_once=plan.at_once,
+        fail_fast=plan.fail_fast,
+        on_failure=plan.on_failure,
+        retry=Retry(jitter=False, max_retries=MAX_RETRIES),
+    )
+
+
+def grown(old: Score, choice: int) -> Score:
+    """Another score, near to the old one: a changed prompt, a new stage, one less, other manners."""
+    steps = list(old.steps)
+    which = choice // 8 % len(steps)
+    used = [int(step.name[1:]) for step in steps]
+    match choice % 8:
+        case 0 | 1:
+            steps[which] = Step(steps[which].name, steps[which].prompt + "'", steps[which].needs)
+        case 2 | 3 if len(steps) < 7:
+            needs = frozenset({steps[which].name}) if choice % 3 else frozenset()
+            steps.append(Step(f"s{max(used) + 1}", f"p{max(used) + 1}", needs))
+        case 4 if len(steps) > 1:
+            gone = steps.pop(which).name
+            steps = [Step(step.name, step.prompt, step.needs - {gone}) for step in steps]
+        case 5:
+            return Score(old.steps, choice // 8 % 3 + 1, old.fail_fast, old.on_failure)
+        case 6:
+            return Score(old.steps, old.at_once, not old.fail_fast, old.on_failure)
+        case _:
+            pass
+    return Score(tuple(steps), old.at_once, old.fail_fast, old.on_failure)
+
+
+class Walk:
+    """A job twice: on the bench and as the model has it."""
+
+    def __init__(self, plan: Score) -> None:
+        self.model = Model(plan)
+        self.bench = Bench(made(plan))
+        self.completed: set[int] = set()
+        self.asked: set[str] = set()
+
+    @property
+    def flying(self) -> list[str]:
+        return self.model.flying
+
+    def tick(self, seconds: float) -> None:
+        self.model.now += seconds
+        self.bench.after(seconds)
+
+    def go(self, slots: int) -> None:
+        self._follow(slots, self.model.status, self.bench.go(slots))
+
+    def ends(self, name: str, how: str, slots: int) -> None:
+        before = self.model.status
+        number = 1 + [step.name for step in self.model.score.steps].index(name)
+        self.model.ends(name, how)
+        self.bench.slots = slots
+        outcome, category = ENDS[how]
+        decision = self.bench.end(number, outcome, category=category)
+        self._follow(slots, before, [attempt.sheet for attempt in decision.starts])
+
+    def file(self, slots: int) -> None:
+        before = self.model.status
+        self.model.file()
+        self.bench.slots = slots
+        decision = self.bench.file("stop")
+        self._follow(slots, before, [attempt.sheet for attempt in decision.starts])
+
+    def ask(self, action: str, new: Score | None, *, wait: bool, keyed: bool, slots: int) -> None:
+        self.bench.after(0.001)  # two requests of one caller never have the same millisecond
+        self.model.now = round(self.model.now + 0.001, 3)
+        before = self.model.status
+        self.bench.slots = slots
+        name = f"key {len(self.asked)}" if keyed else None
+        to = (
+            made(new) if new is not None and action.startswith("modify") and "discard" not in action else None
+        )
+        if not self.model.accepts(action):
+            with pytest.raises(WrongStatus) as refused:
+                self.bench.ask(Action(action), to, wait=wait, key=name)
+            assert refused.value.status == before
+            return
+        given = self.bench.ask(Action(action), to, wait=wait, key=name)
+        assert self.bench.last is not None
+        self.asked.add(given)
+        self.model.ask(given, action, new if to is not None else None, wait=wait, keyed=keyed)
+        self._follow(slots, before, [attempt.sheet for attempt in self.bench.last.starts])
+
+    def give_up(self) -> None:
+        before = self.model.status
+        if before in ("paused", "failed"):
+            self.bench.give_up()
+            self.model.end("cancelled")
+            self._follow(0, before, [])
+            self.bench.answers.pop("fresh")
+            return
+        with pytest.raises(NameTaken):
+            self.bench.give_up()
+
+    def crash(self) -> None:
+        """The daemon dies; whoever waited without a key is gone with its connection."""
+        self.bench.crash()
+        gone = [waiter for waiter in self.model.waiters if not waiter.keyed]
+        self.model.waiters = [waiter for waiter in self.model.waiters if waiter.keyed]
+        self.asked -= {waiter.name for waiter in gone}
+        self.compare()
+
+    def _follow(self, slots: int, before: str, starts: list[int]) -> None:
+        started = self.model.follow(slots, before)
+        steps = [step.name for step in self.model.score.steps]
+        assert [steps[number - 1] for number in starts] == started
+        if starts:
+            facts = self.bench.state.facts
+            assert not (facts.held)
+            assert not (facts.staged)
+            assert not (facts.cancelling)
+            assert not (facts.ended)
+        uids = {self.bench.sheet(number).uid for number in starts}
+        assert not uids & self.completed, "a completed sheet runs again"
+        self.completed |= {row.uid for row in self.bench.state.sheets.values() if row.status == "completed"}
+        self.compare()
+
+    def compare(self) -> None:
+        """Everything that a caller can see is as the model has it."""
+        state, model = self.bench.state, self.model
+        assert self.bench.status == model.status
+        rows = [state.sheets[number] for number in sorted(state.sheets)]
+        assert [(row.status, row.tries, row.attempts, row.waiting_for or "") for row in rows] == [
+            (sheet.status, sheet.tries, sheet.attempts, sheet.waits_for) for sheet in model.sheets.values()
+        ]
+        assert [_cause(state, number) for number in state.holds] == list(model.holds.values())
+        assert (state.run.revision, state.run.last_revision) == (model.revision, model.last_revision)
+        assert (state.staged is None) == (model.staged is None)
+        answers = {name: _said(answer) for name, answer in self.bench.answers.items() if name in self.asked}
+        assert answers == {name: said for name, said in model.answers.items() if name in self.asked}
+        waiting = {waiter.name for waiter in model.waiters}
+        assert set(state.requests) == waiting
+        assert waiting | set(answers) == self.asked, "every accepted request is answered once or waits"
+
+
+def _cause(state: JobState, number: int) -> str:
+    hold = state.holds[number]
+    return "file" if hold.owner is not None and hold.owner.name == "file" else hold.cause
+
+
+def _said(answer: object) -> str:
+    if isinstance(answer, CannotCome):
+        assert answer.message.startswith("'release-notes' ")
+        return "E513"
+    assert not isinstance(answer, MarianneError)
+    return "done" if msgspec.to_builtins(answer)["acknowledged"] else "accepted"
