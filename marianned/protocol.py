@@ -495,6 +495,9 @@ class StreamCancelled(Reply, kw_only=True):
 JobId = Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""A number that counts something; JSON readers everywhere, SQLite and files can hold it."""
+SheetNumber = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -548,7 +551,7 @@ class LookAtJob(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     job_id: JobId
     sheets: str | None = None
-    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    offset: Number = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
@@ -560,7 +563,7 @@ class ListJobs(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     runs: bool = False
     statuses: list[str] = []
-    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    offset: Number = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
@@ -573,7 +576,7 @@ class WaitFor(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     job_id: JobId
     words: Annotated[list[str], msgspec.Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["ended"])
-    after: int | None = None
+    after: Number | None = None
     timeout: Seconds | None = None
 
 
@@ -610,7 +613,7 @@ class Modify(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     wait: bool = False
     timeout: Seconds = 60.0
     plan: bool = False
-    expect: int | None = None
+    expect: Number | None = None
     discard: bool = False
 
 
@@ -635,10 +638,10 @@ class ReadOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Read a piece of what an attempt printed (newest attempt: null), from a byte offset."""
 
     job_id: JobId
-    sheet: Annotated[int, msgspec.Meta(ge=1)]
-    attempt: int | None = None
+    sheet: SheetNumber
+    attempt: Number | None = None
     stream: Literal["stdout", "stderr", "prompt", "result"] = "stdout"
-    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    offset: Number = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=READ_LIMIT)] = READ_LIMIT
 
 
@@ -658,7 +661,7 @@ class ReadEvents(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Read the journal after a number, for one job or all."""
 
     job_id: JobId | None = None
-    after: int = 0
+    after: Number = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
@@ -666,23 +669,23 @@ class SubscribeEvents(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Open a stream of the journal after a number (null: from now), for one job or all."""
 
     job_id: JobId | None = None
-    after: int | None = None
+    after: Number | None = None
 
 
 class FollowOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Open a live stream of what one attempt prints, from a byte offset; it ends with the attempt."""
 
     job_id: JobId
-    sheet: Annotated[int, msgspec.Meta(ge=1)]
-    attempt: int | None = None
+    sheet: SheetNumber
+    attempt: Number | None = None
     stream: Literal["stdout", "stderr"] = "stdout"
-    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    offset: Number = 0
 
 
 class CancelStream(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Close a stream of this connection."""
 
-    stream: int
+    stream: Number
 
 
 class Method(NamedTuple):

@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import signal
+import socket
 import sqlite3
 import sys
 from pathlib import Path
@@ -49,6 +50,7 @@ class Daemon:
         self._state = state
         self._address = address
         self._ready_fd = ready_fd
+        self._said_ready = False
         self._house: House | None = None
 
     async def run(self) -> None:
@@ -122,24 +124,35 @@ class Daemon:
     # --- the socket --------------------------------------------------------------------------------------
 
     async def _listen(self, server: Server) -> None:
-        """Serve the socket; when its file is deleted under us, make it again."""
-        first = True
-        while True:
-            listener = listen(self._address)
-            faults.point("service.listening")
-            ours = self._address.stat().st_ino
-            try:
-                if first:
+        """Serve the socket; when its file is deleted under us, make it again. Connections outlive it."""
+        async with anyio.create_task_group() as connections:
+            while True:
+                listener = await self._listener()
+                ours = self._address.stat().st_ino
+                try:
                     self._say_ready()
-                    first = False
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(server.serve, listener)
-                    await self._while_there(ours)
-                    tasks.cancel_scope.cancel()
-            finally:
-                listener.close()
-                if self._inode() == ours:
-                    self._address.unlink(missing_ok=True)
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(server.serve, listener, connections)
+                        await self._while_there(ours)
+                        tasks.cancel_scope.cancel()
+                finally:
+                    listener.close()
+                    if self._inode() == ours:
+                        self._address.unlink(missing_ok=True)
+
+    async def _listener(self) -> socket.socket:
+        """Make the socket; only for the first one a failure is the daemon's end."""
+        while True:
+            try:
+                listener = listen(self._address)
+            except OSError as error:
+                if not self._said_ready:
+                    raise
+                _logger.warning("the socket can't be made again: %s", error)
+                await anyio.sleep(_SOCKET_LOOK_SECONDS)
+                continue
+            faults.point("service.listening")
+            return listener
 
     async def _while_there(self, ours: int) -> None:
         while self._inode() == ours:  # noqa: ASYNC110  the file system tells nobody
@@ -152,10 +165,10 @@ class Daemon:
             return None
 
     def _say_ready(self) -> None:
-        if self._ready_fd is not None:
+        if self._ready_fd is not None and not self._said_ready:
             os.write(self._ready_fd, b"1")
             os.close(self._ready_fd)
-            self._ready_fd = None
+        self._said_ready = True
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -187,10 +200,24 @@ def main(arguments: list[str] | None = None) -> int:
         with locked(state, address):
             faults.point("service.locked")
             anyio.run(Daemon(settings, state, address, given.ready_fd).run)
-    except (ConfigError, DatabaseRefused, LockHeld, SocketPathTooLongError, OSError, sqlite3.Error) as error:
-        print(f"marianned: {error}", file=sys.stderr)  # noqa: T201  before and after the log there is only stderr
+    except (*_SAID, ExceptionGroup) as error:
+        cause = _only(error)
+        if not isinstance(cause, _SAID):
+            raise
+        print(f"marianned: {cause}", file=sys.stderr)  # noqa: T201  before and after the log there is only stderr
         return 1
     return 0
+
+
+_SAID = (ConfigError, DatabaseRefused, LockHeld, SocketPathTooLongError, OSError, sqlite3.Error)
+"""What keeps a daemon from serving and is told in one line."""
+
+
+def _only(error: Exception) -> Exception:
+    """Return what failed, out of the groups that the tasks around it made."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _check(*, as_json: bool) -> int:

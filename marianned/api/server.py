@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
-from anyio.abc import SocketStream, UNIXSocketStream
+from anyio.abc import SocketStream, TaskGroup, UNIXSocketStream
 
 from marianned import faults, wire
 from marianned.api.dispatch import Handler, answer, read_params, too_many
@@ -53,21 +53,20 @@ class Server:
         self.connections = 0
         self.stop_asked = anyio.Event()
 
-    async def serve(self, listener: socket.socket) -> None:
-        """Accept connections for ever."""
+    async def serve(self, listener: socket.socket, connections: TaskGroup) -> None:
+        """Accept connections for ever; they belong to `connections` and outlive the listener."""
         listener.setblocking(False)  # noqa: FBT003  a socket's own signature
-        async with anyio.create_task_group() as tasks:
-            while True:
-                await anyio.wait_readable(listener)
-                try:
-                    accepted, _ = listener.accept()
-                except (BlockingIOError, ConnectionAbortedError):
-                    continue
-                except OSError as error:
-                    _logger.warning("a connection can't be taken: %s", error)
-                    await anyio.sleep(0.1)
-                    continue
-                tasks.start_soon(self._welcome, accepted)
+        while True:
+            await anyio.wait_readable(listener)
+            try:
+                accepted, _ = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                continue
+            except OSError as error:
+                _logger.warning("a connection can't be taken: %s", error)
+                await anyio.sleep(0.1)
+                continue
+            connections.start_soon(self._welcome, accepted)
 
     async def _welcome(self, accepted: socket.socket) -> None:
         caller = _peer(accepted)
@@ -126,7 +125,7 @@ class Connection:
         async with self._writing:
             await self._stream.send(data)
 
-    async def _take(self, line: bytes, tasks: anyio.abc.TaskGroup) -> None:
+    async def _take(self, line: bytes, tasks: TaskGroup) -> None:
         try:
             request = wire.read_request(line)
             params = read_params(request)

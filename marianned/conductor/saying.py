@@ -22,10 +22,14 @@ _IN_FORCE = {
 }
 
 
+_DIGITS_MOST = 15
+"""The most digits a run's number may have: it fits into any column."""
+
+
 def split(job_id: str) -> tuple[str, int | None]:
     """Split what a job is addressed by: `name`, or `name@run`."""
     name, _, run = job_id.rpartition("@")
-    return (name, int(run)) if name and run.isdecimal() else (job_id, None)
+    return (name, int(run)) if name and run.isdecimal() and len(run) <= _DIGITS_MOST else (job_id, None)
 
 
 def time_ran_out(job: Job, action: Action, patience: float) -> TimeRanOut:
