@@ -1,0 +1,195 @@
+"""The generated regions of the pages, read off the code: python tests/docs/generated.py writes them anew."""
+
+import enum
+import inspect
+import types
+import typing
+
+import click
+import msgspec
+import pages
+
+from marianne_cli.tree import TABLE as COMMANDS
+from marianne_cli.tree import mzt
+from marianned import errors, protocol
+from marianned.config import Settings
+from marianned.lifecycle import TABLE, Action, Guard, Rule
+from marianned.protocol import METHODS, JobStatus
+
+SETTINGS = {
+    "max_attempts": "how many attempts may be in flight, over all jobs",
+    "max_queued": "how many jobs may be neither ended nor held; then `mzt run` is refused, E508",
+    "kill_grace": "from TERM to KILL when an attempt is ended",
+    "attempts_dir": "where the files of attempts are kept; without it `attempts` in the state directory",
+}
+
+
+def row(*cells):
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def table(head, rows):
+    return row(*head) + row(*("---" for _ in head)) + "".join(row(*cells) for cells in rows)
+
+
+def first_line(thing):
+    return inspect.getdoc(thing).split("\n\n")[0].replace("\n", " ")
+
+
+# --- commands --------------------------------------------------------------------------------------------
+
+
+def commands():
+    """Every command's help, as it is printed."""
+    context = click.Context(mzt, info_name="mzt", help_option_names=["-h", "--help"], max_content_width=100)
+    text = f"```text\n{mzt.get_help(context)}\n```\n"
+    for title, entries in COMMANDS.items():
+        text += f"\n## {title}\n"
+        for name in entries:
+            command = mzt.get_command(context, name)
+            inner = click.Context(command, info_name=name, parent=context, terminal_width=100)
+            text += f"\n### mzt {name}\n\n```text\n{command.get_help(inner)}\n```\n"
+    return text
+
+
+# --- requests by status ----------------------------------------------------------------------------------
+
+
+def requests():
+    """The table of lifecycle.py: what a request does in each status."""
+    notes = {Guard.HOLDS_END: "¹", Guard.STAGED: "²"}
+
+    def said(cell):
+        if not isinstance(cell, Rule):
+            return cell.code
+        return ", ".join(cell.effects) + (notes[cell.guard] if cell.guard else "")
+
+    rows = [
+        (f"`{action}`", *(said(TABLE[action, status]) for status in JobStatus)) for action in Action
+    ]
+    guards = "\n".join(f"{mark} only if {guard}; else E502." for guard, mark in notes.items())
+    return table(("request", *JobStatus), rows) + f"\n{guards}\n"
+
+
+# --- errors, settings ------------------------------------------------------------------------------------
+
+
+def codes():
+    """Every error code, with the exit status and the number on the wire."""
+    return table(
+        ("code", "exit", "on the wire", "exception", "meaning"),
+        [
+            (code, str(cls.exit_status), str(cls("").rpc_code), f"`{cls.__name__}`", first_line(cls))
+            for code, cls in sorted(errors.BY_CODE.items())
+        ],
+    )
+
+
+def settings():
+    """Every setting of config.toml, with its default."""
+    return table(
+        ("setting", "type", "default", "meaning"),
+        [
+            (f"`{field.name}`", kind(field.type), default(field) or "required", SETTINGS[field.name])
+            for field in msgspec.structs.fields(Settings)
+        ],
+    )
+
+
+# --- the protocol ----------------------------------------------------------------------------------------
+
+
+def kind(annotation):
+    """Write a type as the contract does: `T?` is T or null, `[T]` a list."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return kind(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return kind(next(one for one in arguments if one is not type(None))) + "?"
+    if origin is list:
+        return f"[{kind(arguments[0])}]"
+    if origin is dict:
+        return f"{{{kind(arguments[0])}: {kind(arguments[1])}}}"
+    if origin is typing.Literal:
+        return " or ".join(f'"{one}"' for one in arguments)
+    names = {float: "num", bytes: "base64", object: "any", str: "str", int: "int", bool: "bool"}
+    return names.get(annotation) or f"[{annotation.__name__}](#{annotation.__name__.lower()})"
+
+
+def default(field):
+    """Write a field's default; empty where it must be given."""
+    if field.default_factory is not msgspec.NODEFAULT:
+        return msgspec.json.encode(field.default_factory()).decode()
+    if field.default is not msgspec.NODEFAULT:
+        return msgspec.json.encode(field.default).decode()
+    return ""
+
+
+def listed(struct, *, less=(), defaults=False):
+    """List a Struct's fields, without those it has from its base."""
+    inherited = {name for base in less for name in base.__struct_fields__}
+    return " · ".join(
+        f"`{field.name}` {kind(field.type)}"
+        + (f" = `{default(field)}`" if defaults and default(field) else "")
+        for field in msgspec.structs.fields(struct)
+        if field.name not in inherited
+    )
+
+
+def own(struct, *, defaults=False):
+    """Name a Struct's base and its own fields."""
+    base = struct.__base__
+    if base in (msgspec.Struct, protocol.Ask):
+        return listed(struct, defaults=defaults) or "nothing"
+    fields = listed(struct, less=(base,), defaults=defaults)
+    return f"what [{base.__name__}](#{base.__name__.lower()}) has" + (f" · {fields}" if fields else "")
+
+
+def methods():
+    """Every method: what it takes, what it answers."""
+    text = ""
+    for name, method in METHODS.items():
+        doc = inspect.getdoc(method.params).replace("\n", " ").replace("  ", "\n\n")
+        changes = "changes something" if method.writes else "only looks"
+        result = method.result.__name__
+        text += f"### {name}\n\n{doc}\n\n"
+        text += f"Since protocol {method.since}; {changes}; answers [{result}](#{result.lower()}).\n"
+        text += f"Takes {own(method.params, defaults=True)}\n\n"
+    return text
+
+
+def structs():
+    """Every Struct of a reply, and every set of words."""
+    kinds = [one for one in vars(protocol).values() if inspect.isclass(one)]
+    asks = {method.params for method in METHODS.values()} | {protocol.Ask}
+    text = ""
+    for struct in kinds:
+        if issubclass(struct, msgspec.Struct) and struct not in asks:
+            doc = inspect.getdoc(struct).replace("\n", " ")
+            text += f"### {struct.__name__}\n\n{doc}\n\n{own(struct)}\n\n"
+    for words in kinds:
+        if issubclass(words, enum.StrEnum) and words is not enum.StrEnum:
+            listing = " · ".join(f"`{word}`" for word in words)
+            text += f"### {words.__name__}\n\n{first_line(words)}\n\n{listing}\n\n"
+    return text
+
+
+REGIONS = {
+    "commands": commands,
+    "requests": requests,
+    "codes": codes,
+    "settings": settings,
+    "methods": methods,
+    "structs": structs,
+}
+
+
+def main():
+    bodies = {name: make() for name, make in REGIONS.items()}
+    for page in pages.PAGES:
+        text = page.read_text()
+        page.write_text(pages.with_regions(text, bodies))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What the pages say of the code is what the code is."""
+
+import ast
+import re
+
+import generated
+import pages
+import pytest
+
+from marianned.errors import BY_CODE
+from marianned.protocol import JobStatus
+from marianned.score.report import severity
+
+EVENT = re.compile(r"(job|sheet|attempt|revision|hold|pausefile)\.[a-z]+$(?!\n)")
+PROBLEM = re.compile(r"S\d{3}$(?!\n)")
+FAULT_CALL = "point"
+
+
+def strings(*globs):
+    """Yield every string in these files but the names of fault points."""
+    for file in (file for pattern in globs for file in pages.ROOT.glob(pattern)):
+        tree = ast.parse(file.read_text())
+        faults = {
+            id(argument)
+            for call in ast.walk(tree)
+            if isinstance(call, ast.Call) and getattr(call.func, "attr", None) == FAULT_CALL
+            for argument in call.args
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in faults:
+                yield node.value
+
+
+@pytest.mark.parametrize("name", pages.NAMES)
+def test_generated_regions_are_up_to_date(name):
+    for region, body in pages.regions(pages.text_of(name)).items():
+        assert body == generated.REGIONS[region](), "python tests/docs/generated.py writes it anew"
+
+
+def test_every_region_is_on_some_page():
+    shown = {region for name in pages.NAMES for region in pages.regions(pages.text_of(name))}
+    assert shown == set(generated.REGIONS)
+
+
+def test_every_error_code_has_its_cause_and_its_cure():
+    sections = re.findall(r"^### (E\d+)\n\n(.+?)(?=\n#|\Z)", pages.text_of("docs/reference/errors.md"), re.M | re.S)
+    assert [code for code, _ in sections] == sorted(BY_CODE)
+    for code, text in sections:
+        assert "**Cure:**" in text, code
+
+
+def test_every_type_of_event_is_told():
+    told = set(re.findall(r"^\| `([a-z.]+)` \|", pages.text_of("docs/reference/events.md"), re.M))
+    written = set(filter(EVENT.match, strings("marianned/progress/*.py", "marianned/conductor/*.py")))
+    assert told == written - {"job.list"} | {f"job.{status}" for status in JobStatus}
+
+
+def test_every_problem_code_is_told_with_its_severity():
+    told = dict(re.findall(r"^\| (S\d{3}) \| (\w+) \|", pages.text_of("docs/reference/score.md"), re.M))
+    reported = set(filter(PROBLEM.match, strings("marianned/score/**/*.py", "marianne_cli/**/*.py"))) | {"S001"}
+    assert told == {code: severity(code) for code in reported}

@@ -1,0 +1,59 @@
+"""The pages hold together: links lead somewhere, examples are valid, the README's commands are those CI runs."""
+
+import re
+import subprocess
+import sys
+
+import pages
+import pytest
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def anchors(text):
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(text)}
+
+
+@pytest.mark.parametrize("name", pages.NAMES)
+def test_every_link_leads_somewhere(name):
+    page = pages.ROOT / name
+    for link in LINK.findall(page.read_text()):
+        if link.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text()), link
+
+
+def test_the_index_leads_to_every_page():
+    linked = {
+        (pages.ROOT / "docs" / link.partition("#")[0]).resolve() for link in LINK.findall(pages.text_of("docs/index.md"))
+    }
+    assert {page for page in pages.PAGES if page.is_relative_to(pages.ROOT / "docs")} - linked == {
+        pages.ROOT / "docs" / "index.md"
+    }
+
+
+@pytest.mark.parametrize("file", sorted((pages.ROOT / "docs" / "examples").glob("*.yaml")), ids=lambda file: file.name)
+def test_every_example_score_is_valid(file, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "marianne_cli", "validate", str(file), "-w", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r": 0 errors, ", done.stdout)
+
+
+def test_the_readmes_two_commands_are_those_that_ci_runs():
+    commands = re.findall(r"^python3 -m venv .+$", pages.text_of("README.md"), re.MULTILINE)
+    assert commands == [
+        "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/mzt demo",
+        "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && .venv/bin/pytest",
+    ]
+    script = pages.text_of(".ci/run")
+    assert "README.md" in script
+    assert not any(command in script for command in commands)

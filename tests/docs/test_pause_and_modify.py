@@ -1,0 +1,74 @@
+"""The reference page of pause and modify: each of its commands, typed as it stands, on a job in its first sheet."""
+
+import json
+import subprocess
+
+import examples
+import pages
+import pytest
+from daemon_for_tests import DEADLINE, Daemon, gated, plain, score
+
+PAGE = pages.examples(pages.text_of("docs/reference/pause-and-modify.md"))
+COMES_TO = {
+    "mzt pause my-job": ("paused", [1], 1),
+    "mzt pause my-job --wait --timeout 30": ("paused", [1], 1),
+    "mzt pause my-job --json": ("paused", [1], 1),
+    "mzt pause my-job --force": ("cancelled", [], 1),
+    "mzt modify my-job --config updated.yaml": ("paused", [1], 2),
+    "mzt modify my-job -c new-config.yaml --resume": ("completed", [1, 2, 3, 4], 2),
+    "mzt modify my-job -c updated.yaml -r --wait": ("completed", [1, 2, 3, 4], 2),
+}
+"""What each comes to: the job's status, the sheets that have run, the revision in force."""
+
+
+@pytest.fixture
+def house():
+    house = Daemon()
+    try:
+        house.start()
+        yield house
+    finally:
+        house.close()
+
+
+def typed(house, command):
+    return subprocess.Popen(
+        command.split(),
+        cwd=house.home,
+        env=house.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_the_page_shows_these_commands():
+    assert [example.command for example in PAGE] == list(COMES_TO)
+
+
+@pytest.mark.parametrize("example", PAGE, ids=[example.command for example in PAGE])
+def test_the_command_prints_and_does_what_the_page_says(example, house):
+    status, ran, revision = COMES_TO[example.command]
+    new = score("my-job", [gated(1), plain(2), plain(3), plain(4)])
+    for name in ("updated.yaml", "new-config.yaml"):
+        (house.home / name).write_text(new)
+    house.gate(1)
+    house.submit(score("my-job", [gated(1), plain(2), plain(3)]))
+    house.ledger.wait_for("start 1")
+    mzt = typed(house, example.command)
+    if "--wait" in example.command:
+        house.event("my-job", "job.pausing")
+        assert mzt.poll() is None
+        house.gate(1).open()
+    stdout, stderr = mzt.communicate(timeout=DEADLINE)
+    assert (mzt.returncode, stderr) == (0, "")
+    if "--json" in example.command:
+        reply = json.loads(stdout)
+        assert (reply["status"], reply["acknowledged"], reply["in_flight"][0]["sheet"]) == ("pausing", False, 1)
+        assert stdout.startswith(example.output.strip().removesuffix(" …"))
+    else:
+        assert examples.same(stdout) == examples.same(example.output)
+    house.gate(1).open()
+    assert house.wait_for("my-job", status)["revision"] == revision
+    assert [line for line in house.ledger.lines() if line.startswith("end")] == [f"end {sheet}" for sheet in ran]
