@@ -16,6 +16,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` is unique for ever; the command gets `env` and MARIANNE_ATTEMPT_ID, nothing else. After
     `timeout_seconds` (null: never) it is ended like by `end`; from TERM to KILL it has `grace_seconds`.
+    Of stdout and stderr each, `output_cap` bytes are kept (null: all), the first and the last half.
     """
 
     version: int = 1
@@ -27,6 +28,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     stdin: str | None = None
     timeout_seconds: float | None
     grace_seconds: float = 10.0
+    output_cap: int | None = None
 
 
 class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +37,7 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     `error` says why it could not be started. `asked`: the shim was asked (TERM from the process `asked_by`)
     to end it before it ended by itself. Times are UTC milliseconds; what was used is that of the command and
     all it started; `swept` counts the leftover processes that were killed; `writer` is runner or keeper.
+    `output_exceeded`: it was ended because it printed more than its cap where no holes can be punched.
     """
 
     exit_code: int | None
@@ -50,6 +53,7 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     max_rss_kib: int
     swept: int
     writer: str
+    output_exceeded: bool = False
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,10 @@
 
 The exit comes from exit.json, never from waiting for a child: the shim is not ours to reap, and after a
 restart nothing is. Whatever blocks runs in a thread.
+
+Stopped supervisors are woken: by `end`, and by `wait`, as soon as one of the two has gone and every few
+seconds besides. Needs Linux 5.3 (pidfd): without it `start` refuses before anything runs. What has taken
+the mark out of its environment, and has lost keeper and runner both, is not found again.
 """
 
 import errno
@@ -12,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar, TypeVarTuple, Unpack
+from typing import Self, TypeVar, TypeVarTuple, Unpack
 
 import anyio
 import msgspec
@@ -20,11 +24,15 @@ from anyio.to_thread import run_sync
 
 from marianned.executors import shim
 from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Presence, Running, Spec
+from marianned.executors.forking import ForkServer, shim_environment
 from marianned.paths import make_private_directory
 
 _PAUSE_SECONDS = 0.01
 _SETTLING_LOOKS = 1000
 """How long a shim may take from its claim to its identity, in pauses; it needs about a millisecond."""
+
+_LOOK_SECONDS = 5.0
+"""How often a waiter wakes keeper and runner, whether they need it or not."""
 
 _SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -35,11 +43,31 @@ _Ts = TypeVarTuple("_Ts")
 
 
 class LocalExecutor:
-    """Runs attempts on this host; any number of instances may look after the same directories."""
+    """Runs attempts on this host; any number of instances may look after the same directories.
+
+    While it is entered, `async with`, a fork server makes starts cheap; without, each is a new interpreter.
+    """
+
+    def __init__(self) -> None:
+        self._forks: ForkServer | None = None
+
+    async def __aenter__(self) -> Self:
+        self._forks = ForkServer()
+        try:
+            await run_sync(self._forks.open)
+        except OSError:
+            pass  # each start tries again, and says what is wrong if it can't do without either
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        forks, self._forks = self._forks, None
+        if forks is not None:
+            with anyio.CancelScope(shield=True):
+                await run_sync(forks.close)
 
     async def start(self, directory: Path, spec: Spec) -> None:
-        """Write the spec durably, spawn the shim, return when it has said who it is (see Executor)."""
-        status, message = await run_sync(_spawn, directory, spec)
+        """Write the spec durably, have the shim forked or spawned, return when it has said who it is."""
+        status, message = await run_sync(_begin, directory, spec, self._forks)
         if status == shim.CLAIMED_STATUS:
             raise AlreadyClaimed(message)
         # The front can be killed without the pair being troubled: then the directory knows better.
@@ -66,14 +94,17 @@ class LocalExecutor:
         """Wait until keeper and runner are gone, then read the record (see Executor)."""
         while True:
             seen = await self.presence(directory)
-            for pid, start_time in await _patiently(_pair, directory):
-                await _gone(pid, start_time)
+            while pair := await _patiently(_pair, directory):
+                with anyio.move_on_after(_LOOK_SECONDS):
+                    await _gone(*pair[-1])
+                await _patiently(_send, directory, signal.SIGCONT)
             if seen is not Presence.RUNNING:
                 return await _patiently(_read, directory / shim.RECORD, ExitRecord)
 
     async def end(self, directory: Path) -> None:
-        """Send TERM to the keeper; when that is gone, the runner is ending everything anyway."""
-        await _patiently(_terminate, directory)
+        """Send TERM, and wake them; it is for the keeper, but a runner without one is ending anyway."""
+        await _patiently(_send, directory, signal.SIGTERM)
+        await _patiently(_send, directory, signal.SIGCONT)
 
     async def claim(self, directory: Path) -> bool:
         """Make the claim file, and the directory where there is none yet (see Executor)."""
@@ -116,46 +147,51 @@ async def _sweep(directory: Path) -> None:
         await anyio.sleep(_PAUSE_SECONDS)
 
 
-def _spawn(directory: Path, spec: Spec) -> tuple[int, str]:
-    """Write spec.json, run the shim's front to its end: its status and its message."""
+def _begin(directory: Path, spec: Spec, forks: ForkServer | None) -> tuple[int, str]:
+    """Write spec.json, have the keeper forked or run the shim's front to its end: a status and a message."""
     try:
+        os.close(os.pidfd_open(os.getpid()))
         make_private_directory(directory)
         if (directory / shim.CLAIM).exists():
             return shim.CLAIMED_STATUS, "the attempt is claimed already"
         _write(directory / shim.SPEC, msgspec.json.encode(spec))
-        cached = shim.__spec__.cached
-        # The compiled file saves a fifth of the start; an upgrade under a running daemon can take it away.
-        program = cached if cached and Path(cached).exists() else shim.__file__
-        front = subprocess.Popen(
-            [sys.executable, "-I", "-S", program, directory],
-            env=_environment(spec.id),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        _, said = front.communicate()
+        answer = forks.start(directory, spec.id) if forks else None
+        if answer:
+            return answer
+        if forks and (directory / shim.CLAIM).exists():
+            return shim.NO_CLAIM_STATUS, "the shim was killed"
+        return _spawn(directory, spec.id)
     except (OSError, UnicodeError) as error:
         return shim.NO_CLAIM_STATUS, str(error)
+
+
+def _spawn(directory: Path, attempt: str) -> tuple[int, str]:
+    cached = shim.__spec__.cached
+    # The compiled file saves a fifth of the start; an upgrade under a running daemon can take it away.
+    program = cached if cached and Path(cached).exists() else shim.__file__
+    front = subprocess.Popen(
+        [sys.executable, "-I", "-S", program, directory],
+        env=shim_environment(attempt),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    _, said = front.communicate()
     return front.returncode, said.decode(errors="replace").strip()
-
-
-def _environment(attempt: str) -> dict[str, str]:
-    """Return what the shim itself runs with: the mark, and what its interpreter may need to load.
-
-    Without a locale Python runs in UTF-8 mode, whatever the daemon's locale is.
-    """
-    needed = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-    return {shim.MARK: attempt, **needed}
 
 
 def _write(path: Path, content: bytes) -> None:
     handle, new = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(new).replace(path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(new).replace(path)
+    except OSError:
+        Path(new).unlink()
+        raise
 
 
 def _claim(directory: Path) -> bool:
@@ -229,17 +265,19 @@ def _open(pid: int, start_time: int) -> int | None:
     return None
 
 
-def _terminate(directory: Path) -> None:
+def _send(directory: Path, number: int) -> None:
+    """Send TERM to the first of the pair that lives, CONT to both."""
     pair = _pair(directory)
-    keeper = _open(*pair[0]) if pair else None
-    if keeper is None:
-        return
-    try:
-        signal.pidfd_send_signal(keeper, signal.SIGTERM)
-    except ProcessLookupError:
-        pass
-    finally:
-        os.close(keeper)
+    for process in pair if number == signal.SIGCONT else pair[:1]:
+        opened = _open(*process)
+        if opened is None:
+            continue
+        try:
+            signal.pidfd_send_signal(opened, number)
+        except ProcessLookupError:
+            pass
+        finally:
+            os.close(opened)
 
 
 def _mark(attempt: str) -> bytes:

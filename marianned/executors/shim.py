@@ -1,6 +1,7 @@
 """The shim: two processes that supervise one command, and outlive the daemon that started it.
 
-Run as `python -I -S shim.py DIR`; DIR holds spec.json (base.Spec) and belongs to this one attempt.
+Run as `python -I -S shim.py DIR`; DIR holds spec.json (base.Spec) and belongs to this one attempt. The fork
+server (forkserver.py) has this file loaded already and forks a keeper that needs no front.
 
     daemon ── front        reads the spec, takes the claim, forks, waits for identity.json, exits
               keeper       a session of its own; after the front it belongs to init
@@ -27,9 +28,18 @@ When somebody is killed:
     keeper, runner   nobody is left to sweep: the daemon does it, by the mark in every environment
                      (local.py), and there is no record
 
+When somebody is stopped: the runner is sent CONT by the keeper at once, the keeper by whoever waits for the
+attempt, soon (local.py); to end an attempt wakes both. The command may be stopped for as long as one likes.
+
+Output: stdout and stderr may have `output_cap` bytes each. Beyond it the runner punches out the middle (the
+size stays), once a second while much comes, every 8 s while little does; a burst after silence can be 8 s
+old. A look costs the runner 40 µs. Where holes can't be punched, the attempt is ended (`output_exceeded`).
+
 The files in DIR: claim (O_EXCL: a second start exits 125), with room reserved for the record, which is
 written into it and then linked as exit.json: that needs no new block on a full disk, and the first link
-wins; identity.json (base.Running); stdout and stderr (appended); exit.json (base.ExitRecord).
+wins (without hard links: a second file, renamed, which needs room of its own); identity.json
+(base.Running); stdout and stderr (appended); exit.json (base.ExitRecord). Without subreapers (Linux before
+3.4) a shim refuses before its claim: nothing would prove that an attempt is over.
 """
 
 # _json, _signal and _ctypes are the private cores of json, signal and ctypes. The public modules would double
@@ -56,32 +66,45 @@ NO_CLAIM_STATUS, CLAIMED_STATUS, BAD_SPEC_STATUS = 1, 125, 126
 
 _RESERVED = 4096
 _ERROR_LIMIT = 500
+_BLOCK = 65536  # no file system has larger ones: a hole of whole blocks is seen as one
+_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 8.0
+_PUNCH_HOLE_KEEP_SIZE = 3
+_UNSUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM}
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _PARENT_DIED = signal.SIGUSR2
-_GO = b"!"
+GO = b"!"
+
+
+class Refused(Exception):
+    """Nothing was started: the front's exit status, and why."""
 
 
 def main() -> "NoReturn":
     """Be the front: read the spec, claim, fork the keeper, exit when the attempt can be found by others."""
     try:
-        os.chdir(sys.argv[1])
-        spec = _read_spec()
-    except Exception as error:  # noqa: BLE001  whatever is wrong with a spec, the answer is one line
-        _refuse(BAD_SPEC_STATUS, f"no usable {SPEC}: {type(error).__name__}: {error}")
-    os.umask(0o077)
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, there would be no exit statuses
-    claim = _take_claim()
+        spec = read_spec(sys.argv[1])
+        claim = take_claim()
+    except Refused as refused:
+        _refuse(*refused.args)
     ready, introduced = os.pipe()
     try:
-        _fork(_keep, spec, claim, ready, introduced)
+        fork(keep, spec, claim, introduced)
     except OSError as error:
         _write_record(claim, "keeper", _now(), error=f"cannot fork: {error.strerror}")
         os._exit(0)
     os.close(introduced)
-    if os.read(ready, 1) == _GO:
+    if os.read(ready, 1) == GO:
         os._exit(0)
     _refuse(NO_CLAIM_STATUS, "the keeper died before it could say who it is")
+
+
+def read_spec(directory: str | bytes) -> "dict[str, Any]":
+    """Go into an attempt's directory and read what is to be run."""
+    try:
+        os.chdir(directory)
+        return _read_spec()
+    except Exception as error:  # noqa: BLE001  whatever is wrong with a spec, the answer is one line
+        raise Refused(BAD_SPEC_STATUS, f"no usable {SPEC}: {type(error).__name__}: {error}") from None
 
 
 def _read_spec() -> "dict[str, Any]":
@@ -96,20 +119,28 @@ def _read_spec() -> "dict[str, Any]":
         raise ValueError(f"version {spec['version']}, this shim reads {VERSION}")
     if not spec["argv"]:
         raise ValueError("argv is empty")
-    wanted = ("id", "cwd", "env", "umask", "stdin", "timeout_seconds", "grace_seconds")
+    wanted = ("id", "cwd", "env", "umask", "stdin", "timeout_seconds", "grace_seconds", "output_cap")
     if missing := [name for name in wanted if name not in spec]:
         raise ValueError(f"{missing} missing")
     return spec
 
 
-def _take_claim() -> int:
+def take_claim() -> int:
+    """Become fit to supervise, and take the claim: its descriptor, for the record."""
+    os.umask(0o077)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, there would be no exit statuses
+    claim = None
     try:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         claim = os.open(CLAIM, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         os.posix_fallocate(claim, 0, _RESERVED)
     except FileExistsError:
-        _refuse(CLAIMED_STATUS, "the attempt is claimed already")
+        raise Refused(CLAIMED_STATUS, "the attempt is claimed already") from None
     except OSError as error:
-        _refuse(NO_CLAIM_STATUS, f"cannot claim the attempt: {error.strerror}")
+        if claim is not None:
+            os.unlink(CLAIM)
+        raise Refused(NO_CLAIM_STATUS, f"cannot claim the attempt: {error.strerror}") from None
     return claim
 
 
@@ -118,7 +149,7 @@ def _refuse(status: int, message: str) -> "NoReturn":
     os._exit(status)
 
 
-def _fork(role: "Callable[..., None]", *args: object) -> int:
+def fork(role: "Callable[..., None]", *args: object) -> int:
     """Fork a child that plays `role` and can't come back from it, whatever happens there."""
     pid = os.fork()
     if not pid:
@@ -130,21 +161,20 @@ def _fork(role: "Callable[..., None]", *args: object) -> int:
     return pid
 
 
-def _keep(spec: "dict[str, Any]", claim: int, ready: int, introduced: int) -> None:
-    """Be the keeper: look after the runner, and do its work when it is killed."""
+def keep(spec: "dict[str, Any]", claim: int, introduced: int) -> None:
+    """Be the keeper: look after the runner, do its work when it is killed; say GO to `introduced`."""
     os.setsid()
-    os.close(ready)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the daemon reads the front's messages up to the end
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     started, keeper, error = _now(), os.getpid(), None
     ordered, orders = os.pipe()
     children = Children()
     try:
-        children.main = _fork(_run, spec, claim, keeper, ordered, (orders, introduced))
+        children.main = fork(_run, spec, claim, keeper, ordered, (orders, introduced))
         os.close(ordered)
         _write_identity(children.main)
-        os.write(orders, _GO)
-        os.write(introduced, _GO)
+        os.write(orders, GO)
+        os.write(introduced, GO)
     except BrokenPipeError:
         pass  # the front or the runner was killed: the loop below sees which
     except OSError as failed:
@@ -156,7 +186,9 @@ def _keep(spec: "dict[str, Any]", claim: int, ready: int, introduced: int) -> No
     while children.main and not children.ended():
         seen = signal.sigwaitinfo({signal.SIGTERM, signal.SIGCHLD})
         children.reap()
-        if seen.si_signo == signal.SIGTERM and not children.ended() and not asked:
+        if seen.si_signo == signal.SIGCHLD and not children.ended():
+            os.kill(children.main, signal.SIGCONT)  # the only child has not ended: it was stopped
+        elif not children.ended() and not asked:
             asked = True
             _pass_on(children.main, orders, seen.si_pid)
     children.sweep()
@@ -178,24 +210,17 @@ def _run(spec: "dict[str, Any]", claim: int, keeper: int, ordered: int, others: 
         os.close(end)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     _prctl(_PR_SET_PDEATHSIG, _PARENT_DIED)
-    children = Children()
+    children, output = Children(), Output(spec["output_cap"])
     started, error = _now(), None
-    asked_by, timed_out = None, False
-    if os.read(ordered, 1) == _GO:
+    seen: dict[str, Any] = {}
+    if os.read(ordered, 1) == GO:
         children.main, error = _start(spec)
         if not error:
-            asked_by, timed_out = _supervise(children, spec, keeper, ordered)
+            seen = _supervise(children, output, spec, keeper, ordered)
     children.sweep()
-    _write_record(
-        claim,
-        "runner",
-        started,
-        swept=len(children.swept),
-        status=None if error else children.status,
-        asked_by=asked_by,
-        timed_out=timed_out,
-        error=error,
-    )
+    output.trim()
+    status = None if error else children.status
+    _write_record(claim, "runner", started, swept=len(children.swept), status=status, error=error, **seen)
 
 
 class Children:
@@ -244,7 +269,7 @@ class Children:
             signal.sigtimedwait({signal.SIGCHLD}, pause)
             pause = min(2 * pause, 0.1)
 
-    def end(self, grace: float, keeper: int) -> None:
+    def end(self, grace: float, keeper: int, output: "Output") -> None:
         """Send TERM to the command's group and wait, `grace` seconds at most, until the group is empty."""
         deadline = time.monotonic() + grace
         for number in (signal.SIGTERM, signal.SIGCONT):
@@ -253,6 +278,7 @@ class Children:
             self.reap()
             if self.ended() and not self._group_has(0):
                 return
+            output.look()
             # A member whose parent is outside the group ends without a word to us.
             signal.sigtimedwait({signal.SIGCHLD, _PARENT_DIED}, min(left, 0.05))
 
@@ -266,34 +292,78 @@ class Children:
         return True
 
 
+class Output:
+    """Keeps stdout and stderr within `cap` bytes each (None: whatever they have); `due`: the next look."""
+
+    def __init__(self, cap: int | None) -> None:
+        self.cap = cap or 0
+        self.pause = _LOOK_SECONDS
+        self.due = float("inf") if cap is None else time.monotonic() + self.pause
+        self.known = 0
+
+    def look(self) -> bool:
+        """Trim what has grown too large when it is time for that; False: it can't be trimmed."""
+        if time.monotonic() < self.due:
+            return True
+        before, self.known = self.known, sum(map(self._size, (STDOUT, STDERR)))
+        slow = self.known - before < max(1, self.cap // 64)
+        self.pause = min(2 * self.pause, _LONGEST_LOOK_SECONDS) if slow else _LOOK_SECONDS
+        trimmed = self.trim()
+        self.due = time.monotonic() + self.pause
+        return trimmed
+
+    def trim(self) -> bool:
+        """Punch out all but the first and the last half of the cap; False: not possible here."""
+        return self.due == float("inf") or all([self._trim(name) for name in (STDOUT, STDERR)])
+
+    def _trim(self, name: str) -> bool:
+        start = -(-self.cap // (2 * _BLOCK)) * _BLOCK
+        end = (self._size(name) - self.cap // 2) // _BLOCK * _BLOCK
+        if end <= start:
+            return True
+        file = os.open(name, os.O_WRONLY)
+        failed = _libc("fallocate", file, _PUNCH_HOLE_KEEP_SIZE, start, end - start)
+        os.close(file)
+        return failed not in _UNSUPPORTED
+
+    def _size(self, name: str) -> int:
+        try:
+            return os.stat(name).st_size
+        except OSError:
+            return 0
+
+
 def _supervise(
-    children: Children, spec: "dict[str, Any]", keeper: int, ordered: int
-) -> "tuple[int | None, bool]":
-    """Wait until the command has ended, by itself or because of us: (who asked, ran out of time)."""
+    children: Children, output: Output, spec: "dict[str, Any]", keeper: int, ordered: int
+) -> "dict[str, Any]":
+    """Wait until the command has ended; say what of the record is so when that was because of us."""
     limit = spec["timeout_seconds"]
     deadline = float("inf") if limit is None else time.monotonic() + limit
     while True:
-        left = deadline - time.monotonic()
+        left = min(deadline, output.due) - time.monotonic()
         seen = signal.sigtimedwait(
             {signal.SIGTERM, signal.SIGCHLD, _PARENT_DIED}, max(0.0, min(left, 3600.0))
         )
         children.reap()
         if children.ended() or os.getppid() != keeper:
-            return None, False
+            return {}
         if seen is not None and seen.si_signo == signal.SIGTERM:
-            asked_by = int(os.read(ordered, 20)) if seen.si_pid == keeper else seen.si_pid
-            children.end(spec["grace_seconds"], keeper)
-            return asked_by, False
-        if time.monotonic() >= deadline:
-            children.end(spec["grace_seconds"], keeper)
-            return None, True
+            why = {"asked_by": int(os.read(ordered, 20)) if seen.si_pid == keeper else seen.si_pid}
+        elif time.monotonic() >= deadline:
+            why = {"timed_out": True}
+        elif not output.look():
+            why = {"output_exceeded": True}
+        else:
+            continue
+        children.end(spec["grace_seconds"], keeper, output)
+        return why
 
 
 def _start(spec: "dict[str, Any]") -> "tuple[int, str | None]":
     """Start the command: its pid, and why it could not be started."""
     failed, report = os.pipe()
     try:
-        command = _fork(_become, spec, report)
+        command = fork(_become, spec, report)
     except OSError as error:
         return 0, f"cannot fork: {error.strerror}"
     os.close(report)
@@ -368,6 +438,7 @@ def _write_record(
     status: int | None = None,
     asked_by: int | None = None,
     timed_out: bool = False,
+    output_exceeded: bool = False,
     error: str | None = None,
 ) -> None:
     """Write exit.json, unless there is one; try until it is on disk, or the directory is gone."""
@@ -382,6 +453,7 @@ def _write_record(
         "asked": asked_by is not None,
         "asked_by": asked_by,
         "timed_out": timed_out,
+        "output_exceeded": output_exceeded,
         "started_at": started,
         "ended_at": _now(),
         "user_seconds": used.ru_utime,
@@ -396,11 +468,25 @@ def _write_record(
             os.pwrite(claim, record, 0)
             os.ftruncate(claim, len(record))
             os.fsync(claim)
-            os.link(CLAIM, RECORD)
+            _publish(record)
         except (FileExistsError, FileNotFoundError):
             return
         except OSError:
             time.sleep(1)
+
+
+def _publish(record: bytes) -> None:
+    try:
+        os.link(CLAIM, RECORD)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        # No hard links here. The keeper writes only when it has reaped the runner: never both at once.
+        with open(RECORD + ".new", "wb") as file:
+            file.write(record)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(RECORD + ".new", RECORD)
 
 
 def _json_object(facts: "dict[str, Any]") -> bytes:
@@ -430,19 +516,27 @@ def _children(pid: int) -> list[int]:
 
 
 def _prctl(option: int, value: int) -> None:
-    import _ctypes  # noqa: PLC0415  the daemon imports this file for its names, and needs no prctl
+    if failed := _libc("prctl", option, value, 0, 0):
+        raise OSError(failed, f"prctl {option}: {os.strerror(failed)}")
+
+
+def _libc(name: str, *args: int) -> int:
+    """Call a function of the C library whose arguments are longs, or fit into them; 0, or its errno."""
+    import _ctypes  # noqa: PLC0415  the daemon imports this file for its names, and needs none of this
 
     class Int(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001  ctypes.c_int's own base
         _type_ = "i"
 
+    class Long(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001  as above
+        _type_ = "l"
+
     class Function(_ctypes.CFuncPtr):
-        _flags_ = _ctypes.FUNCFLAG_CDECL
+        _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
         _restype_ = Int
 
     this_program: Any = None
-    prctl = Function(_ctypes.dlsym(_ctypes.dlopen(this_program, 0), "prctl"))
-    if prctl(option, value, 0, 0, 0) != 0:
-        raise OSError(errno.EINVAL, f"prctl {option}")
+    function = Function(_ctypes.dlsym(_ctypes.dlopen(this_program, 0), name))
+    return _ctypes.get_errno() if function(*map(Long, args)) else 0
 
 
 def _now() -> int:

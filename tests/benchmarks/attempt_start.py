@@ -1,9 +1,12 @@
-"""What an attempt of `true` costs: python tests/benchmarks/attempt_start.py [COUNT]. Medians in milliseconds.
+"""What an attempt of `true` costs: python tests/benchmarks/attempt_start.py [COUNT]. Medians, three ways.
 
-`spawn` is LocalExecutor.start with its fsync and thread; `end to end` is start and wait. The lines below
-are bare interpreters with the modules that the shim avoids, and those it uses instead.
+`start` is LocalExecutor.start with its thread and its fsync (which is told apart), `end to end` is start and
+wait, both in milliseconds; `bare` is the same command without any supervision. The memory is what keeper and
+runner of a waiting attempt have for themselves (Private_* in smaps_rollup), in MiB. The lines below are bare
+interpreters with the modules that the shim avoids, and those it uses instead.
 """
 
+import os
 import statistics
 import subprocess
 import sys
@@ -14,7 +17,7 @@ from pathlib import Path
 
 import anyio
 
-from marianned.executors.base import Spec
+from marianned.executors.base import Running, Spec
 from marianned.executors.local import LocalExecutor
 
 IMPORTS = ("pass", "import os, _json, _signal, _ctypes", "import os, json, signal, ctypes")
@@ -29,28 +32,72 @@ def median(call: Callable[[], object], count: int) -> float:
     return statistics.median(times) * 1000
 
 
-async def attempts(root: Path, count: int) -> tuple[float, float]:
-    executor = LocalExecutor()
+def spec(name: str, *argv: str) -> Spec:
+    return Spec(id=f"benchmark-{name}", argv=list(argv), cwd="/", env={}, timeout_seconds=60.0)
+
+
+async def times(executor: LocalExecutor, root: Path, count: int) -> str:
     started, ended = [], []
     for number in range(count):
         directory = root / str(number)
-        spec = Spec(id=f"benchmark-{number}", argv=["true"], cwd="/", env={}, timeout_seconds=60.0)
         before = time.perf_counter()
-        await executor.start(directory, spec)
+        await executor.start(directory, spec(str(number), "true"))
         started.append(time.perf_counter() - before)
         await executor.wait(directory)
         ended.append(time.perf_counter() - before)
-    return statistics.median(started) * 1000, statistics.median(ended) * 1000
+    start, whole = statistics.median(started) * 1000, statistics.median(ended) * 1000
+    return f"start {start:.1f} ms, end to end {whole:.1f} ms"
+
+
+async def memory(executor: LocalExecutor, root: Path, count: int) -> str:
+    """Measure while `count` attempts run, so that what they share is counted as shared."""
+    names = [f"waiting-{number}" for number in range(count)]
+    for name in names:
+        await executor.start(root / name, spec(name, "sleep", "60"))
+    private = []
+    for name in names:
+        running = await executor.running(root / name)
+        assert running is not None
+        private.append(own(running))
+        await executor.end(root / name)
+    for name in names:
+        await executor.wait(root / name)
+    return f"{statistics.median(private):.1f} MiB"
+
+
+def own(running: Running) -> float:
+    kib = 0
+    for pid in (running.pid, running.runner_pid):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        kib += sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+    return kib / 1024
+
+
+async def three_ways(root: Path, count: int) -> None:
+    plain = LocalExecutor()
+    print("shim:", await times(plain, root / "shim", count) + ",", await memory(plain, root / "a", 8))
+    async with LocalExecutor() as forking:
+        print(
+            "fork server:", await times(forking, root / "fork", count) + ",", await memory(forking, root / "b", 8)
+        )
+
+
+def fsync(path: Path) -> None:
+    with path.open("wb") as file:
+        file.write(b"x" * 300)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    print(f"bare: {median(lambda: subprocess.run(['true'], check=True), count):.1f} ms")
     with tempfile.TemporaryDirectory() as root:
-        spawn, whole = anyio.run(attempts, Path(root), count)
-    print(f"spawn {spawn:.1f}\nend to end {whole:.1f}")
+        print(f"fsync of a new file: {median(lambda: fsync(Path(root) / 'file'), count):.1f} ms")
+        anyio.run(three_ways, Path(root), count)
     for code in IMPORTS:
         argv = [sys.executable, "-I", "-S", "-c", code]
-        print(f"{code}: {median(lambda argv=argv: subprocess.run(argv, env={}, check=True), count):.1f}")
+        print(f"{code}: {median(lambda argv=argv: subprocess.run(argv, env={}, check=True), count):.1f} ms")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,40 @@
+"""What an attempt has printed, piece by piece; its middle may have been punched out (shim.py, Output)."""
+
+import errno
+import os
+from pathlib import Path
+
+
+def read_piece(path: Path, offset: int, limit: int) -> tuple[bytes, int]:
+    """Read at most `limit` bytes from `offset` on: (data, skipped), both without holes.
+
+    `skipped` bytes before the data are gone; the next piece begins at `offset` + `skipped` + len(data).
+    Nothing of both: the end of the file. Where the file system tells of no holes, they read as zeros.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while True:
+            start = _seek(descriptor, offset, os.SEEK_DATA)
+            size = os.fstat(descriptor).st_size
+            if start is None:
+                return b"", max(0, size - offset)
+            data = os.pread(descriptor, limit, start)
+            # What is a hole only now may have become one before it was read.
+            end = _seek(descriptor, start, os.SEEK_HOLE) or start
+            if end > start or not data:
+                return data[: end - start], start - offset
+    finally:
+        os.close(descriptor)
+
+
+def _seek(descriptor: int, offset: int, kind: int) -> int | None:
+    """Find the next data or hole; None: there is none before the end."""
+    try:
+        return os.lseek(descriptor, offset, kind)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        raise
