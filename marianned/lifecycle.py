@@ -50,17 +50,20 @@ class Step(StrEnum):
     COMPLETE = "complete"
     FAIL = "fail"
     HOLD_FAILURE = "hold failure"
+    HOLD_BREAKPOINT = "hold breakpoint"
 
 
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """What settling must know beside the facts.
 
-    `could_start`: some sheet could still start, now or after its wait, even without holds; `failed`:
-    something of the run has failed; `pause_on_failure`: it is to pause then instead of ending;
-    `held_for_failure`: it has the hold of that pause already.
+    `could_start`: some sheet could still start, now or after its wait, even without holds and breakpoints;
+    `could_start_free`: one that stands behind no breakpoint; `failed`: something of the run has failed;
+    `pause_on_failure`: it is to pause then instead of ending; `held_for_failure`: it has the hold of that
+    pause already.
     """
 
     could_start: bool
+    could_start_free: bool
     failed: bool
     pause_on_failure: bool = False
     held_for_failure: bool = False
@@ -78,7 +81,7 @@ def settle(facts: Facts, outlook: Outlook) -> Step | None:
     if facts.staged:
         return Step.APPLY
     if outlook.could_start:
-        return None
+        return None if outlook.could_start_free else Step.HOLD_BREAKPOINT
     return _end(outlook)
 
 
@@ -94,7 +97,10 @@ class Action(StrEnum):
     """A request, as the table knows it."""
 
     PAUSE = "pause"
+    PAUSE_NOW = "pause --now"
+    BREAK = "pause --before"
     RESUME = "resume"
+    RESUME_FROM = "resume --from"
     MODIFY = "modify"
     MODIFY_RESUME = "modify -r"
     DISCARD = "modify --discard"
@@ -106,14 +112,18 @@ class Effect(StrEnum):
 
     REVISE brings the revision in: at once when nothing is in flight (the table's `apply`), else it is
     staged. RESET makes failed, cancelled and interrupted sheets pending with fresh tries; it comes after
-    REVISE, whose plan says of the failed ones that they run again.
+    REVISE, whose plan says of the failed ones that they run again. REWIND does so with the sheets that are
+    named and all that depend on them; SET sets or clears breakpoints.
     """
 
     UNDO = "undo"
     REVISE = "revise"
+    REWIND = "rewind"
     RESET = "reset"
+    SET = "set"
     HOLD = "hold"
     RELEASE = "release"
+    INTERRUPT = "interrupt"
     CANCEL = "cancel"
     JOIN = "join"
 
@@ -144,21 +154,37 @@ _NO = Refusal()
 _PAUSE = Rule((Effect.HOLD,))
 _CANCEL = Rule((Effect.CANCEL,))
 _RESTART = Rule((Effect.RESET, Effect.RELEASE))
+_RELEASE = Rule((Effect.RELEASE,))
+_SET = Rule((Effect.SET,))
+_NOW = Rule((Effect.HOLD, Effect.INTERRUPT))
+_REWIND = Rule((Effect.RESET, Effect.REWIND, Effect.RELEASE))
 _REVISE_HELD = Rule((Effect.REVISE, Effect.HOLD))
 _REVISE_ON = Rule((Effect.REVISE, Effect.RELEASE))
 
 # In the order of JobStatus: queued running pausing paused cancelling completed failed cancelled.
 _ROWS: dict[Action, tuple[Cell, ...]] = {
     Action.PAUSE: (_PAUSE, _PAUSE, _PAUSE, Rule((Effect.HOLD,), Guard.HOLDS_END), _NO, _NO, _NO, _NO),
+    Action.PAUSE_NOW: (_PAUSE, _NOW, _NOW, Rule((Effect.HOLD,), Guard.HOLDS_END), _NO, _NO, _NO, _NO),
+    Action.BREAK: (_SET, _SET, _SET, _SET, _NO, _NO, _SET, _SET),
     Action.RESUME: (
         _NO,
         _NO,
-        Rule((Effect.RELEASE,)),
-        Rule((Effect.RELEASE,)),
+        _RELEASE,
+        _RELEASE,
         _NO,
         _NO,
         _RESTART,
         _RESTART,
+    ),
+    Action.RESUME_FROM: (
+        _NO,
+        _NO,
+        _NO,
+        Rule((Effect.REWIND, Effect.RELEASE)),
+        _NO,
+        _REWIND,
+        _REWIND,
+        _REWIND,
     ),
     Action.MODIFY: (
         _REVISE_HELD,

@@ -17,7 +17,9 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
 
     `ended` is null, completed, failed or cancelled; `begun`: a slot was granted since it was accepted or
     let go on; `staged_revision` waits to be applied, `staged_hold` is the hold that its modify brought;
-    `not_before` is the pacing limit of the next start.
+    `rewind` are the uids of sheets that run again once nothing is in flight; `not_before` is the pacing
+    limit of the next start; `auto_resume`: a rate limit is waited for, else it brings a hold;
+    `over_budget` (USD) is what was added to the score's limit.
     `next_uid` and `next_hold` number sheets and holds of this run, never again the same.
     """
 
@@ -43,7 +45,10 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     last_revision: int
     staged_revision: int | None = None
     staged_hold: int | None = None
+    rewind: list[int] = []
     not_before: Instant | None = None
+    auto_resume: bool = True
+    over_budget: float = 0.0
     next_uid: int = 1
     next_hold: int = 1
 
@@ -79,7 +84,8 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
 class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     """One start of a sheet's command. `sheet` is the number it had then; open while `outcome` is null.
 
-    `result` is the result text (§23.4), kept for later sheets.
+    `parked`: its process has succeeded and its checks were ended by an interrupt; they run again, from the
+    first, when the job goes on. `result` is the result text (§23.4), kept for later sheets.
     """
 
     run_id: int
@@ -96,6 +102,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     time_limit_at: int
     ended_at: int | None = None
     outcome: str | None = None
+    parked: bool = False
     error_category: str | None = None
     error_message: str | None = None
     exit_code: int | None = None
@@ -112,7 +119,11 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A reason why the job is paused; the row is deleted when it is let go, the journal keeps it."""
+    """A reason why the job is paused; the row is deleted when it is let go, the journal keeps it.
+
+    `lasts` (milliseconds) counts from the moment of `paused`, when it becomes `ends`; at `deadline` what
+    is in flight is interrupted.
+    """
 
     run_id: int
     hold: int
@@ -121,6 +132,15 @@ class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     held_at: int
     ends: Instant | None = None
+    lasts: int | None = None
+    deadline: Instant | None = None
+
+
+class BreakpointRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A sheet (its uid) that may not start; the row is deleted when the job has paused before it."""
+
+    run_id: int
+    uid: int
 
 
 class RevisionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,13 +209,13 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
 
 
-Row = RunRow | SheetRow | AttemptRow | HoldRow | RevisionRow | RequestRow
+Row = RunRow | SheetRow | AttemptRow | HoldRow | BreakpointRow | RevisionRow | RequestRow
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
-    """A row that is gone: a SheetRow (`key` its uid) or a HoldRow (`key` its number)."""
+    """A row that is gone: a sheet or breakpoint (`key` is its uid), a hold (its number), a whole run (0)."""
 
-    kind: type[SheetRow] | type[HoldRow]
+    kind: type[SheetRow] | type[HoldRow] | type[BreakpointRow] | type[RunRow]
     run_id: int
     key: int
 

@@ -23,7 +23,7 @@ from marianned.conductor.now import now
 from marianned.errors import MarianneError, WrongStatus
 from marianned.executors.base import Presence
 from marianned.lifecycle import Action
-from marianned.progress.decide import could_use_slot, decide, restart
+from marianned.progress.decide import could_use_slot, decide, to_be_ended
 from marianned.progress.draft import Decision, apply
 from marianned.progress.state import JobState
 from marianned.progress.triggers import Asked, Ending, GiveUp, PauseFile, SlotFree, TimeReached, Trigger
@@ -143,7 +143,7 @@ class Job:
             self.house.scheduler.adopt(self.run_id, len(self.state.attempts))
             for uid, presence in presences.items():
                 self._play(self.state.attempts[uid], presence)
-            for attempt in restart(self.state):
+            for attempt in to_be_ended(self.state):
                 self._interrupt(attempt)
             self._stand_for_slot()
             self.poke()

@@ -12,7 +12,8 @@ from marianned.errors import CannotCome, MarianneError
 from marianned.lifecycle import Action
 from marianned.progress import texts
 from marianned.progress.draft import Draft
-from marianned.progress.revisions import planned
+from marianned.progress.holding import ends_by_itself
+from marianned.progress.revisions import planned, rerun_of
 from marianned.progress.state import JobState
 from marianned.progress.triggers import Asked
 from marianned.progress.view import extended, job_view
@@ -28,23 +29,29 @@ from marianned.protocol import (
 )
 from marianned.rows import RequestRow
 
+_RESUMES = (Action.RESUME, Action.RESUME_FROM)
 _PAST = (JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.FAILED)
 
 
 def _in_force(state: JobState, request: RequestRow) -> bool:
-    return state.run.revision == request.revision
+    return state.run.revision == request.revision and not state.run.rewind
 
 
 _WISHES: dict[Action, Callable[[JobState, RequestRow, JobStatus], bool]] = {
     Action.PAUSE: lambda _state, _request, status: status is JobStatus.PAUSED,
+    Action.PAUSE_NOW: lambda _state, _request, status: status is JobStatus.PAUSED,
+    Action.BREAK: lambda _state, _request, status: status is JobStatus.PAUSED,
+    Action.RESUME_FROM: lambda state, _request, status: (
+        status in _PAST and not state.holds and not state.facts.staged
+    ),
     Action.MODIFY: lambda state, request, _status: _in_force(state, request),
     Action.MODIFY_RESUME: lambda state, request, status: (
         _in_force(state, request) and not state.holds and status is not JobStatus.CANCELLED
     ),
     Action.RESUME: lambda state, _request, status: (
-        status in _PAST and not state.holds and state.staged is None
+        status in _PAST and not state.holds and not state.facts.staged
     ),
-    Action.DISCARD: lambda state, _request, _status: state.staged is None,
+    Action.DISCARD: lambda state, _request, _status: not state.facts.staged,
     Action.CANCEL: lambda _state, _request, status: status is JobStatus.CANCELLED,
 }
 """What makes the wish of a waiting request true."""
@@ -101,7 +108,7 @@ def _answer(draft: Draft, request: RequestRow, status: JobStatus) -> Reply | Mar
     if _WISHES[action](draft.state, request, status):
         return _reply(draft, request, action, acknowledged=True)
     if at_once:
-        return _reply(draft, request, action, acknowledged=False)
+        return _reply(draft, request, action, acknowledged=action is Action.BREAK)
     why = _taken_back(draft, request, action, status)
     if why is None:
         return None
@@ -118,13 +125,8 @@ def _taken_back(draft: Draft, request: RequestRow, action: Action, status: JobSt
             return None
         said = "is being cancelled" if status not in ENDED else f"has {texts.ENDED_WORDS[status]}"
         return f"{said}{who}; {texts.OVERTAKEN[action]}"
-    if request.hold is not None and action is Action.PAUSE and request.hold not in state.holds:
-        return f"is {status}: its pause was released{who}"
-    if action in (Action.MODIFY, Action.MODIFY_RESUME) and not _revision_lives(state, request):
-        return f"is {status}: revision {request.revision} was dropped{who}"
-    if action in (Action.RESUME, Action.MODIFY_RESUME) and _held_again(state, request):
-        return f"is {status}: it was held again{who}"
-    return None
+    lost = next((said for about, is_so, said in _LOST if action in about and is_so(state, request)), None)
+    return None if lost is None else f"is {status}: {lost.format(revision=request.revision)}{who}"
 
 
 def _revision_lives(state: JobState, request: RequestRow) -> bool:
@@ -134,7 +136,32 @@ def _revision_lives(state: JobState, request: RequestRow) -> bool:
 
 def _held_again(state: JobState, request: RequestRow) -> bool:
     """Tell whether a hold without an end came after the request (holds are numbered as they come)."""
-    return any(hold.ends is None and hold.hold >= (request.hold or 0) for hold in state.holds.values())
+    return any(not ends_by_itself(hold) and hold.hold >= (request.hold or 0) for hold in state.holds.values())
+
+
+_LOST: tuple[tuple[tuple[Action, ...], Callable[[JobState, RequestRow], bool], str], ...] = (
+    (
+        (Action.PAUSE, Action.PAUSE_NOW),
+        lambda state, request: request.hold not in state.holds,
+        "its pause was released",
+    ),
+    (
+        (Action.BREAK,),
+        lambda state, _request: not state.breakpoints,
+        "its breakpoint was cleared",
+    ),
+    (
+        (Action.MODIFY, Action.MODIFY_RESUME),
+        lambda state, request: not _revision_lives(state, request),
+        "revision {revision} was dropped",
+    ),
+    (
+        (Action.RESUME, Action.RESUME_FROM, Action.MODIFY_RESUME),
+        _held_again,
+        "it was held again",
+    ),
+)
+"""What takes the effect of a waiting request back, and how that is said."""
 
 
 def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: bool) -> Reply:
@@ -142,12 +169,12 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
     view = job_view(state, draft.now)
     view.message = texts.reply_message(state, draft.now, action, view, request)
     view.hints = texts.reply_hints(state, action, JobStatus(view.status or ""), acknowledged=acknowledged)
-    if action is Action.PAUSE:
+    if action in (Action.PAUSE, Action.PAUSE_NOW, Action.BREAK):
         return extended(view, Paused, acknowledged=acknowledged)
     if action is Action.CANCEL:
         return extended(view, Cancelled, acknowledged=acknowledged)
-    if action is Action.RESUME:
-        return extended(view, Resumed, acknowledged=acknowledged)
+    if action in (Action.RESUME, Action.RESUME_FROM):
+        return extended(view, Resumed, acknowledged=acknowledged, plan=draft.plan)
     version = (
         state.staged if state.staged and state.staged.row.revision == request.revision else state.current
     )
@@ -164,21 +191,31 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
         changed=brought,
         new_revision=version.row.revision if brought else None,
         dry_run=False,
-        plan=version.plan if brought else [],
+        plan=draft.plan or (version.plan if brought else []),
     )
 
 
 def planned_reply(draft: Draft, ask: Asked) -> Reply:
-    """Answer a modify with `plan`: the job as it is, and what would become of its sheets."""
+    """Answer a request with `plan`: the job as it is, and what would become of its sheets."""
     state = draft.state
     view = job_view(state, draft.now)
     lines: list[PlanLine] = []
     revision: int | None = None
-    if ask.proposal is not None and ask.proposal.version.row.sha256 != state.newest.row.sha256:
-        lines = planned(state, ask.proposal.version).lines
+    target = ask.proposal.version if ask.proposal is not None else state.newest
+    if target.row.sha256 != state.newest.row.sha256:
         revision = state.run.last_revision + 1
+    if revision is not None or ask.sheets is not None or ask.action in _RESUMES:
+        lines = planned(state, target, rerun_of(state, target, ask.sheets)).lines
     name = state.run.job_name
-    if revision is None:
+    if ask.action in _RESUMES:
+        view.message = f"{name}: {view.status}; plan of the resume, nothing is changed"
+        view.hints = [f"mzt resume {name}{f' --from {ask.sheets}' if ask.sheets else ''}"]
+        return extended(view, Resumed, acknowledged=False, plan=lines)
+    if revision is None and lines:
+        view.message = (
+            f"{name}: {view.status}; plan under revision {state.newest.row.revision}, nothing is changed"
+        )
+    elif revision is None:
         same = f"the score is that of revision {state.newest.row.revision}"
         view.message = f"{name}: {view.status}; {same}, nothing would change"
         view.hints = []

@@ -5,19 +5,37 @@ row, and last the waiting requests that the whole of it answers. Source: design/
 spec/score-format.md §15-§17.
 """
 
+import msgspec
+
 from marianned import lifecycle
 from marianned.clock import Instant
 from marianned.errors import MarianneError, NameTaken
 from marianned.lifecycle import Step
 from marianned.progress.answers import answer_waiting
 from marianned.progress.draft import Decision, Draft
-from marianned.progress.outcomes import attempt_ended
+from marianned.progress.holding import (
+    begin_ends,
+    end_holds,
+    hold_at_breakpoints,
+    interrupt_overdue,
+    moments_of_holds,
+)
+from marianned.progress.outcomes import attempt_ended, attempt_parked
 from marianned.progress.requests import asked
-from marianned.progress.revisions import apply_staged
+from marianned.progress.revisions import apply_rewind, apply_staged
 from marianned.progress.state import JobState
-from marianned.progress.triggers import Asked, Ending, GiveUp, PauseFile, SlotFree, TimeReached, Trigger
+from marianned.progress.triggers import (
+    Asked,
+    Ending,
+    GiveUp,
+    Parked,
+    PauseFile,
+    SlotFree,
+    TimeReached,
+    Trigger,
+)
 from marianned.protocol import Caller, HoldCause, JobStatus, Reply
-from marianned.rows import AttemptRow
+from marianned.rows import AttemptRow, SheetRow
 
 FILE_OWNER = "file"
 
@@ -47,18 +65,24 @@ def decide(state: JobState, trigger: Trigger, now: Instant, slots: int = 0) -> D
             case GiveUp():
                 _give_up(draft, trigger)
                 answers[trigger.request] = Reply()
+            case Parked():
+                attempt_parked(draft, trigger)
             case SlotFree() | TimeReached():
                 pass
         if not (isinstance(trigger, Asked) and trigger.plan):
+            end_holds(draft)
             _end_waits(draft)
             _settle(draft)
             _start(draft)
+            begin_ends(draft)
+            interrupt_overdue(draft)
             draft.finish()
             answer_waiting(draft, answers)
         return Decision(
             operations=draft.operations,
             changes=draft.changes(),
             starts=draft.starts,
+            checks=draft.checks,
             interrupts=draft.interrupts,
             wake=_wake(draft),
             answers=answers,
@@ -102,6 +126,7 @@ def _settle(draft: Draft) -> None:
                 _end(draft, JobStatus.CANCELLED)
             case Step.APPLY:
                 apply_staged(draft)
+                apply_rewind(draft)
             case Step.COMPLETE:
                 _end(draft, JobStatus.COMPLETED)
             case Step.FAIL:
@@ -109,6 +134,8 @@ def _settle(draft: Draft) -> None:
             case Step.HOLD_FAILURE:
                 draft.hold(HoldCause.FAILURE, None, None)
                 draft.note("hold.added", "a sheet failed; the score says to pause", cause=HoldCause.FAILURE)
+            case Step.HOLD_BREAKPOINT:
+                hold_at_breakpoints(draft)
 
 
 def _end(draft: Draft, ended: JobStatus) -> None:
@@ -119,6 +146,7 @@ def _end(draft: Draft, ended: JobStatus) -> None:
         elif row.status == "waiting":
             draft.sheet(row, status="pending", waiting_for=None, until=None)
     draft.drop_staged()
+    draft.close_parked(draft.state.parked)
     draft.let_go(list(draft.state.holds))
     draft.run(ended=ended, ended_at=draft.now.at, cancelling=False, not_before=None)
 
@@ -129,33 +157,23 @@ def _start(draft: Draft) -> None:
     parallel = state.score.parallel
     while (
         lifecycle.may_start(draft.facts)
-        and len(draft.starts) < draft.slots
+        and len(draft.starts) + len(draft.checks) < draft.slots
         and len(state.attempts) < parallel.max_concurrent
         and not _paced(draft)
     ):
         row = state.next_ready()
         if row is None:
             return
-        definition = state.definition(row.sheet)
-        profile = state.score.profiles[definition.instrument]
-        attempt = AttemptRow(
-            run_id=row.run_id,
-            uid=row.uid,
-            attempt=row.attempts + 1,
-            sheet=row.sheet,
-            stage=definition.stage,
-            instance=definition.instance,
-            kind=row.next_kind,
-            revision=state.run.revision,
-            instrument=definition.instrument,
-            model=definition.settings.get("model")
-            or definition.settings.get("cli_model")
-            or profile.default_model,
-            started_at=draft.now.at,
-            time_limit_at=draft.now.at + round(definition.timeout_seconds * 1000),
-        )
+        parked = state.parked.get(row.uid)
+        if parked is not None:
+            attempt = msgspec.structs.replace(parked, parked=False)
+            draft.checks.append(attempt)
+            said = f"the checks of attempt {attempt.attempt} run again"
+        else:
+            attempt = _new_attempt(draft, row)
+            draft.starts.append(attempt)
+            said = f"attempt {attempt.attempt} starts ({attempt.kind}, {attempt.instrument})"
         draft.put(attempt)
-        draft.starts.append(attempt)
         draft.sheet(
             row,
             status="running",
@@ -170,12 +188,28 @@ def _start(draft: Draft) -> None:
             started_at=state.run.started_at or draft.now.at,
             not_before=draft.now.plus(round(stagger * 1000)) if stagger else None,
         )
-        draft.note_sheet(
-            "attempt.started",
-            row.sheet,
-            f"attempt {attempt.attempt} starts ({attempt.kind}, {attempt.instrument})",
-            attempt=attempt.attempt,
-        )
+        draft.note_sheet("attempt.started", row.sheet, said, attempt=attempt.attempt)
+
+
+def _new_attempt(draft: Draft, row: SheetRow) -> AttemptRow:
+    state = draft.state
+    definition = state.definition(row.sheet)
+    settings = definition.settings
+    profile = state.score.profiles[definition.instrument]
+    return AttemptRow(
+        run_id=row.run_id,
+        uid=row.uid,
+        attempt=row.attempts + 1,
+        sheet=row.sheet,
+        stage=definition.stage,
+        instance=definition.instance,
+        kind=row.next_kind,
+        revision=state.run.revision,
+        instrument=definition.instrument,
+        model=settings.get("model") or settings.get("cli_model") or profile.default_model,
+        started_at=draft.now.at,
+        time_limit_at=draft.now.at + round(definition.timeout_seconds * 1000),
+    )
 
 
 def _paced(draft: Draft) -> bool:
@@ -186,11 +220,11 @@ def _paced(draft: Draft) -> bool:
 def _wake(draft: Draft) -> Instant | None:
     """Return when time itself is the next trigger."""
     state = draft.state
-    if not lifecycle.may_start(state.facts):
-        return None
-    moments = [state.next_wait(draft.now)]
-    if _paced(draft) and state.next_ready() is not None:
-        moments.append(state.run.not_before)
+    moments = moments_of_holds(draft)
+    if lifecycle.may_start(state.facts):
+        moments.append(state.next_wait(draft.now))
+        if _paced(draft) and state.next_ready() is not None:
+            moments.append(state.run.not_before)
     due = [moment for moment in moments if moment is not None]
     return min(due, key=draft.now.until, default=None)
 
@@ -205,6 +239,9 @@ def could_use_slot(state: JobState, now: Instant) -> bool:
     )
 
 
-def restart(state: JobState) -> list[AttemptRow]:
-    """Return the attempts that must be sent TERM after the daemon's start: a cancel is in force."""
+def to_be_ended(state: JobState) -> list[AttemptRow]:
+    """Return what must be sent TERM after the daemon's start: a cancel is in force.
+
+    An overdue deadline is seen by the first decision.
+    """
     return list(state.attempts.values()) if state.run.cancelling else []

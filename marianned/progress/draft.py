@@ -4,7 +4,7 @@ Everything is put into the state inside a trial and written down here as it goes
 can be brought to the same end by `apply` after the commit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,9 +15,10 @@ from marianned.errors import MarianneError
 from marianned.lifecycle import Facts
 from marianned.progress import texts
 from marianned.progress.state import JobState, Version
-from marianned.protocol import Caller, JobStatus, Reply
+from marianned.protocol import Caller, JobStatus, Outcome, PlanLine, Reply
 from marianned.rows import (
     AttemptRow,
+    BreakpointRow,
     Changes,
     Deleted,
     EventRow,
@@ -49,20 +50,25 @@ Operation = Row | Deleted | Adopt | Stage
 class Decision(msgspec.Struct, kw_only=True):
     """What one trigger leads to: one transaction, then actions, then answers.
 
-    `starts` are new attempts to be started after the commit, `interrupts` open ones to be ended;
+    `starts` are new attempts to be started after the commit, `checks` those whose process has succeeded and
+    whose checks run again, `interrupts` open ones to be ended;
     `wake` is when time itself is the next trigger; `answers` are by request.
     """
 
     operations: list[Operation]
     changes: Changes
     starts: list[AttemptRow]
+    checks: list[AttemptRow]
     interrupts: list[AttemptRow]
     wake: Instant | None
     answers: dict[str, Reply | MarianneError]
 
 
 class Draft:
-    """Writes a decision down while it is made. `slots` is how many attempts may be started."""
+    """Writes a decision down while it is made. `slots` is how many attempts may be started.
+
+    `plan` is what the request of this decision does to sheets, for its reply.
+    """
 
     def __init__(self, state: JobState, now: Instant, slots: int) -> None:
         self.state = state
@@ -71,7 +77,9 @@ class Draft:
         self.operations: list[Operation] = []
         self.events: list[EventRow] = []
         self.starts: list[AttemptRow] = []
+        self.checks: list[AttemptRow] = []
         self.interrupts: list[AttemptRow] = []
+        self.plan: list[PlanLine] = []
         self.request_event: int | None = None
         self.unpersisted: set[str] = set()
         self._before = lifecycle.status(state.facts)
@@ -96,6 +104,10 @@ class Draft:
     def run(self, **changed: Any) -> None:
         """Put the run's row with some facts changed."""
         self.put(msgspec.structs.replace(self.state.run, **changed))
+
+    def replace(self, row: HoldRow, **changed: Any) -> None:
+        """Put a hold's row with some fields changed."""
+        self.put(msgspec.structs.replace(row, **changed))
 
     def sheet(self, row: SheetRow, **changed: Any) -> SheetRow:
         """Put a sheet's row with some fields changed; return it."""
@@ -149,8 +161,15 @@ class Draft:
 
     # --- parts that several triggers share -----------------------------------------------------------
 
-    def hold(self, cause: str, owner: Caller | None, reason: str | None) -> int:
-        """Put a hold; return its number."""
+    def hold(
+        self,
+        cause: str,
+        owner: Caller | None,
+        reason: str | None,
+        lasts: int | None = None,
+        deadline: Instant | None = None,
+    ) -> int:
+        """Put a hold; return its number. `lasts` is in milliseconds."""
         number = self.state.run.next_hold
         self.run(next_hold=number + 1)
         self.put(
@@ -161,9 +180,23 @@ class Draft:
                 owner=owner,
                 reason=reason,
                 held_at=self.now.at,
+                lasts=lasts,
+                deadline=deadline,
             )
         )
         return number
+
+    def interrupt_all(self) -> None:
+        """Let everything in flight be ended; what ended by itself first counts as it ended."""
+        self.interrupts.extend(self.state.attempts.values())
+
+    def close_parked(self, uids: Iterable[int]) -> None:
+        """Give up attempts whose checks were to run again."""
+        for uid in list(uids):
+            attempt = self.state.parked.get(uid)
+            if attempt is not None:
+                closed = {"outcome": Outcome.INTERRUPTED, "parked": False, "ended_at": self.now.at}
+                self.put(msgspec.structs.replace(attempt, **closed))
 
     def let_go(self, holds: Sequence[int]) -> None:
         """Delete holds."""
@@ -172,7 +205,9 @@ class Draft:
                 self.delete(Deleted(kind=HoldRow, run_id=self.state.run.run_id, key=number))
 
     def drop_staged(self) -> None:
-        """Take a staged revision back, with the hold that its modify brought; its number stays used."""
+        """Take back what waits to be applied, with the hold that its modify brought; a number stays used."""
+        if self.state.run.rewind:
+            self.run(rewind=[])
         staged = self.state.staged
         if staged is None:
             return
@@ -223,20 +258,20 @@ class Draft:
         return Changes(rows=list(rows.values()), deleted=list(deleted.values()), events=self.events)
 
 
+_KEYS: dict[type[Row], tuple[str, ...]] = {
+    RunRow: (),
+    SheetRow: ("uid",),
+    AttemptRow: ("uid", "attempt"),
+    HoldRow: ("hold",),
+    BreakpointRow: ("uid",),
+    RevisionRow: ("revision",),
+    RequestRow: ("request",),
+}
+"""What tells the rows of one kind apart, within a run."""
+
+
 def _key(row: Row) -> tuple[object, ...]:
-    match row:
-        case RunRow():
-            return (RunRow,)
-        case SheetRow():
-            return (SheetRow, row.uid)
-        case AttemptRow():
-            return (AttemptRow, row.uid, row.attempt)
-        case HoldRow():
-            return (HoldRow, row.hold)
-        case RevisionRow():
-            return (RevisionRow, row.revision)
-        case RequestRow():
-            return (RequestRow, row.request)
+    return (type(row), *(getattr(row, name) for name in _KEYS[type(row)]))
 
 
 def apply(state: JobState, decision: Decision) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from marianned.clock import Instant
 from marianned.progress.draft import Draft
-from marianned.progress.triggers import Ending
+from marianned.progress.triggers import Ending, Parked
 from marianned.protocol import AttemptKind, HoldCause, Outcome
 from marianned.rows import SheetRow
 from marianned.score.expanded import Retry
@@ -62,6 +62,19 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
         draft.run(not_before=draft.now.plus(round(pause * 1000)))
 
 
+def attempt_parked(draft: Draft, parked: Parked) -> None:
+    """Let an attempt rest whose checks were ended: its process has succeeded, and is not thrown away."""
+    row = draft.state.sheet_of(parked.uid)
+    attempt = draft.state.attempts.get(parked.uid)
+    if row is None or attempt is None or attempt.attempt != parked.attempt:
+        return
+    draft.put(msgspec.structs.replace(attempt, parked=True))
+    draft.sheet(row, status="pending")
+    draft.note_sheet(
+        "attempt.parked", row.sheet, f"the checks of attempt {attempt.attempt} were ended, they run again"
+    )
+
+
 _ATTEMPT_FIELDS = frozenset(
     {
         "exit_code",
@@ -97,6 +110,9 @@ def _bring_on(draft: Draft, row: SheetRow, ending: Ending) -> None:
             draft.sheet(row, status="pending", lost=0)
         case Outcome.LOST:
             _lost(draft, row)
+        case Outcome.RATE_LIMITED if not draft.state.run.auto_resume:
+            draft.sheet(row, status="pending")
+            _hold_once(draft, row, HoldCause.RATE_LIMIT, ending.message or "rate limit")
         case Outcome.RATE_LIMITED:
             _wait(draft, row, "rate_limit", RATE_LIMIT_WAIT_SECONDS, ending, row.next_kind, lost=0)
         case Outcome.FAILED | Outcome.TIMED_OUT:
@@ -122,7 +138,8 @@ def _failed(draft: Draft, row: SheetRow, ending: Ending) -> None:
     }
     row = msgspec.structs.replace(row, **failed)
     if ending.category == "auth":
-        _hold_for_credentials(draft, row, ending)
+        draft.sheet(row, status="pending")
+        _hold_once(draft, row, HoldCause.AUTH, ending.message or "credentials refused")
     elif ending.category in _AT_ONCE:
         _give_up(draft, row, ending.category, evidence)
     elif ending.category == "validation" and _may_complete(draft, row, ending):
@@ -189,10 +206,8 @@ def _give_up(draft: Draft, row: SheetRow, category: str | None, message: str | N
     draft.note_sheet("sheet.failed", row.sheet, message or "failed", cause=category)
 
 
-def _hold_for_credentials(draft: Draft, row: SheetRow, ending: Ending) -> None:
-    """Pause the job once instead of failing sheet after sheet (control.md §8); no try is used."""
-    draft.sheet(row, status="pending")
-    if any(hold.cause == HoldCause.AUTH for hold in draft.state.holds.values()):
-        return
-    draft.hold(HoldCause.AUTH, None, ending.message)
-    draft.note_sheet("hold.added", row.sheet, ending.message or "credentials refused", cause=HoldCause.AUTH)
+def _hold_once(draft: Draft, row: SheetRow, cause: HoldCause, why: str) -> None:
+    """Pause the job once, however many sheets find the same cause (control.md §8)."""
+    if all(hold.cause != cause for hold in draft.state.holds.values()):
+        draft.hold(cause, None, why)
+        draft.note_sheet("hold.added", row.sheet, why, cause=cause)

@@ -14,7 +14,16 @@ from marianned.lifecycle import Action, Effect, Guard, Refusal
 from marianned.progress import texts
 from marianned.progress.answers import planned_reply, remember
 from marianned.progress.draft import Draft
-from marianned.progress.revisions import FRESH, apply_staged, encode_plan, planned, stage_revision
+from marianned.progress.holding import ends_by_itself, set_breakpoints
+from marianned.progress.revisions import (
+    FRESH,
+    apply_rewind,
+    apply_staged,
+    encode_plan,
+    planned,
+    rerun_of,
+    stage_revision,
+)
 from marianned.progress.state import Version
 from marianned.progress.triggers import Asked
 from marianned.protocol import HoldCause, JobStatus, Reply
@@ -22,6 +31,9 @@ from marianned.rows import SheetRow
 
 _LINES = {
     Action.PAUSE: ("hold.added", "pause asked"),
+    Action.PAUSE_NOW: ("hold.added", "pause asked, now"),
+    Action.BREAK: ("breakpoint.set", "breakpoint asked"),
+    Action.RESUME_FROM: ("hold.released", "resume asked"),
     Action.RESUME: ("hold.released", "resume asked"),
     Action.MODIFY: ("revision.staged", "modify asked"),
     Action.MODIFY_RESUME: ("revision.staged", "modify and resume asked"),
@@ -47,23 +59,34 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
     if ask.plan:
         answers[ask.request.request] = planned_reply(draft, ask)
         return
-    kind, text = _LINES[ask.action]
-    version = _new_version(draft, ask)
-    if version is not None:
-        text = f"{text}: revision {version.row.revision}"
-    cause = HoldCause.USER if Effect.HOLD in cell.effects else None
-    draft.note_request(kind, text, ask.request.caller, ask.reason, cause)
+    target = ask.proposal.version if ask.proposal is not None else draft.state.newest
+    rerun = [] if ask.action is Action.BREAK else rerun_of(draft.state, target, ask.sheets)
+    version = _new_version(draft, ask, rerun)
+    if version is not None or rerun:
+        draft.plan = planned(draft.state, version or target, rerun).lines
+    _note(draft, ask, version, held=Effect.HOLD in cell.effects)
     if ask.env:
         draft.run(env=draft.state.run.env | ask.env)
     hold: int | None = None
     for effect in cell.effects:
-        if effect is Effect.REVISE:
-            _revise(draft, version)
-        elif effect is Effect.HOLD:
+        if effect is Effect.HOLD:
             hold = _hold(draft, ask, version)
+        elif effect is Effect.SET:
+            set_breakpoints(draft, ask.sheets, clear=ask.clear)
+        elif effect in (Effect.REVISE, Effect.REWIND):
+            _revise(draft, version, rerun)
         else:
             _EFFECTS[effect](draft)
     remember(draft, ask, hold, draft.state.newest.row.revision)
+
+
+def _note(draft: Draft, ask: Asked, version: Version | None, *, held: bool) -> None:
+    kind, text = _LINES[ask.action]
+    if version is not None:
+        text = f"{text}: revision {version.row.revision}"
+    if ask.sheets is not None:
+        text = f"{text}, {'cleared: ' if ask.clear else ''}sheets {ask.sheets}"
+    draft.note_request(kind, text, ask.request.caller, ask.reason, HoldCause.USER if held else None)
 
 
 def _check_expected(draft: Draft, ask: Asked) -> None:
@@ -79,14 +102,14 @@ def _check_expected(draft: Draft, ask: Asked) -> None:
         )
 
 
-def _new_version(draft: Draft, ask: Asked) -> Version | None:
+def _new_version(draft: Draft, ask: Asked, rerun: list[int]) -> Version | None:
     """Number the proposal; None where it is equal to the newest revision, or there is none."""
     if ask.proposal is None:
         return None
     proposed = ask.proposal.version
     if proposed.row.sha256 == draft.state.newest.row.sha256:
         return None
-    lines = planned(draft.state, proposed).lines
+    lines = planned(draft.state, proposed, rerun).lines
     row = msgspec.structs.replace(
         proposed.row,
         run_id=draft.state.run.run_id,
@@ -100,19 +123,24 @@ def _new_version(draft: Draft, ask: Asked) -> Version | None:
     return msgspec.structs.replace(proposed, row=row, plan=lines)
 
 
-def _revise(draft: Draft, version: Version | None) -> None:
-    if version is None:
-        return
-    draft.drop_staged()
-    stage_revision(draft, version, hold=None)
+def _revise(draft: Draft, version: Version | None, rerun: list[int]) -> None:
+    if version is not None:
+        draft.drop_staged()
+        stage_revision(draft, version, hold=None)
+    if rerun:
+        draft.run(rewind=rerun)
     if not draft.facts.in_flight:
         apply_staged(draft)
+        apply_rewind(draft)
 
 
 def _hold(draft: Draft, ask: Asked, version: Version | None) -> int | None:
     if ask.action is Action.MODIFY and version is None:
         return None
-    number = draft.hold(HoldCause.USER, ask.request.caller, ask.reason)
+    deadline = draft.now.plus(ask.deadline) if ask.deadline is not None else None
+    if ask.action is Action.PAUSE_NOW:
+        deadline = draft.now
+    number = draft.hold(HoldCause.USER, ask.request.caller, ask.reason, ask.lasts, deadline)
     if version is not None and draft.state.staged is not None:
         draft.run(staged_hold=number)
     return number
@@ -155,7 +183,7 @@ def _fresh(row: SheetRow) -> SheetRow:
 def _cancel(draft: Draft) -> None:
     draft.run(cancelling=True)
     draft.drop_staged()
-    draft.interrupts.extend(draft.state.attempts.values())
+    draft.interrupt_all()
 
 
 def _join(_draft: Draft) -> None:
@@ -166,11 +194,12 @@ _EFFECTS: dict[Effect, Callable[[Draft], None]] = {
     Effect.UNDO: Draft.drop_staged,
     Effect.RESET: _reset,
     Effect.RELEASE: _release,
+    Effect.INTERRUPT: Draft.interrupt_all,
     Effect.CANCEL: _cancel,
     Effect.JOIN: _join,
 }
 
 _GUARDS: dict[Guard, Callable[[Draft], bool]] = {
-    Guard.HOLDS_END: lambda draft: all(hold.ends is not None for hold in draft.state.holds.values()),
-    Guard.STAGED: lambda draft: draft.state.staged is not None,
+    Guard.HOLDS_END: lambda draft: all(ends_by_itself(hold) for hold in draft.state.holds.values()),
+    Guard.STAGED: lambda draft: draft.facts.staged,
 }

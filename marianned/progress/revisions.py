@@ -4,13 +4,18 @@
 was shown is what is done. Source: design/control.md §5.
 """
 
+from collections.abc import Collection, Iterable
+
 import msgspec
 
 from marianned.progress.draft import Draft
-from marianned.progress.state import JobState, Version
-from marianned.protocol import PlanLine
-from marianned.rows import Deleted, SheetRow
+from marianned.progress.selection import select
+from marianned.progress.state import DONE, JobState, Version
+from marianned.protocol import PlanAction, PlanLine
+from marianned.rows import BreakpointRow, Deleted, SheetRow
 from marianned.score import plan as planner
+from marianned.score.expanded import Expanded
+from marianned.words import sheet_list
 
 FRESH = {
     "status": "pending",
@@ -23,19 +28,92 @@ FRESH = {
     "error_category": None,
     "error_message": None,
     "ended_at": None,
+    "validation_passed": None,
 }
 """What a sheet has that returns to the beginning; its attempts stay in history."""
 
 
-def planned(state: JobState, version: Version) -> planner.Planned:
-    """Return what would become of each sheet under this version."""
+CHANGED = "changed"
+"""Names, in the place of sheets, those that are completed though their definition has changed."""
+
+
+def planned(state: JobState, version: Version, rerun: Collection[int] = ()) -> planner.Planned:
+    """Return what would become of each sheet under this version; `rerun` are uids that run again."""
     standing = {
         number: planner.Standing(
             status=row.status, in_flight=row.uid in state.attempts, attempts=row.attempts
         )
         for number, row in state.sheets.items()
     }
-    return planner.plan(state.score, version.score, standing, state.run.revision)
+    result = planner.plan(state.score, version.score, standing, state.run.revision)
+    return _with_rerun(state, version, result, rerun) if rerun else result
+
+
+def _with_rerun(
+    state: JobState, version: Version, result: planner.Planned, rerun: Collection[int]
+) -> planner.Planned:
+    """Mark the sheets that were asked for and all that depend on them: done, and run again."""
+    new_number = {old: new for new, old in result.matched.items()}
+    asked = {
+        new_number[row.sheet] for row in state.sheets.values() if row.uid in rerun and row.sheet in new_number
+    }
+    again = below(version.score, asked)
+    lines: list[PlanLine] = []
+    for line in result.lines:
+        if line.sheet in again and line.status in DONE:
+            why = "asked for" if line.sheet in asked else f"depends on {sheet_list(asked)}"
+            reasons = ["asked" if line.sheet in asked else "upstream"]
+            changed = {"action": PlanAction.RERUN, "runs": True, "why": why, "reasons": reasons}
+            lines.append(msgspec.structs.replace(line, **changed))
+        else:
+            lines.append(line)
+    return msgspec.structs.replace(result, lines=lines)
+
+
+def below(score: Expanded, sheets: Iterable[int]) -> set[int]:
+    """Return these sheets and all that depend on them, directly or not."""
+    found = set(sheets)
+    grown = True
+    while grown:
+        more = {
+            sheet.sheet
+            for sheet in score.sheets
+            if sheet.sheet not in found and found.intersection(sheet.needs)
+        }
+        grown = bool(more)
+        found |= more
+    return found
+
+
+def rerun_of(state: JobState, version: Version, sheets: str | None) -> list[int]:
+    """Return the uids that `sheets` names: numbers of the revision in force, or `changed`.
+
+    Raises:
+        BadRequest: there is no such sheet.
+    """
+    if sheets is None:
+        return []
+    if sheets == CHANGED:
+        lines = planned(state, version).lines
+        chosen = [line.old_sheet for line in lines if line.action == PlanAction.KEPT_CHANGED]
+        return [state.sheets[number].uid for number in chosen if number is not None]
+    return [state.sheets[number].uid for number in select(sheets, state.score)]
+
+
+def apply_rewind(draft: Draft) -> None:
+    """Bring the sheets that are to run again, and all that depend on them, back to the beginning."""
+    state = draft.state
+    rows = [row for uid in state.run.rewind if (row := state.sheet_of(uid)) is not None]
+    if not state.run.rewind:
+        return
+    draft.run(rewind=[])
+    again = sorted(state.downstream(row.sheet for row in rows))
+    for number in again:
+        row = state.sheets[number]
+        draft.close_parked([row.uid])
+        if row.status != "pending" or row.tries or row.completions:
+            draft.sheet(row, **FRESH)
+    draft.note("sheets.rewound", f"{sheet_list(again)} run again")
 
 
 def encode_plan(lines: list[PlanLine]) -> bytes:
@@ -56,7 +134,7 @@ def apply_staged(draft: Draft) -> None:
     if staged is None:
         return
     state = draft.state
-    result = planned(state, staged)
+    result = planned(state, staged, state.run.rewind)
     restarts = set(result.restarts)
     sheets: list[SheetRow] = []
     uid = state.run.next_uid
@@ -70,6 +148,9 @@ def apply_staged(draft: Draft) -> None:
         sheets.append(msgspec.structs.replace(state.sheets[old], sheet=definition.sheet, **fresh))
     kept = {row.uid for row in sheets}
     gone = [row.uid for row in state.sheets.values() if row.uid not in kept]
+    draft.close_parked([*gone, *(row.uid for row in sheets if row.sheet in restarts)])
+    for number in set(gone).intersection(state.breakpoints):
+        draft.delete(Deleted(kind=BreakpointRow, run_id=state.run.run_id, key=number))
     past = state.current.row
     applied = msgspec.structs.replace(
         staged,

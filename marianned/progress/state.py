@@ -8,7 +8,7 @@ would be and change nothing.
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,17 @@ import msgspec
 from marianned.clock import Instant
 from marianned.lifecycle import Facts, Outlook
 from marianned.protocol import Cost, HoldCause, JobStatus, PlanLine
-from marianned.rows import AttemptRow, Deleted, HoldRow, RequestRow, RevisionRow, Row, RunRow, SheetRow
+from marianned.rows import (
+    AttemptRow,
+    BreakpointRow,
+    Deleted,
+    HoldRow,
+    RequestRow,
+    RevisionRow,
+    Row,
+    RunRow,
+    SheetRow,
+)
 from marianned.score.expanded import Expanded
 from marianned.score.expanded import Sheet as Definition
 
@@ -36,7 +46,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 class JobState:
     """One run: `run` and the rows below it, and the revision in force.
 
-    `sheets` is by sheet number, `attempts` holds the open ones by sheet uid, `requests` those that wait;
+    `sheets` is by sheet number; by sheet uid `attempts` holds what is in flight, `parked` the attempts whose
+    checks are to run again, `breakpoints` the sheets that may not start. `requests` are those that wait;
     `cost` is that of all attempts that have ended.
     """
 
@@ -49,6 +60,8 @@ class JobState:
         self.staged: Version | None = None
         self.holds: dict[int, HoldRow] = {}
         self.attempts: dict[int, AttemptRow] = {}
+        self.parked: dict[int, AttemptRow] = {}
+        self.breakpoints: dict[int, BreakpointRow] = {}
         self.requests: dict[str, RequestRow] = {}
         self._undo: list[Callable[[], None]] | None = None
         self._adopt(current, sheets)
@@ -72,7 +85,7 @@ class JobState:
             ended=JobStatus(self.run.ended) if self.run.ended else None,
             cancelling=self.run.cancelling,
             held=bool(self.holds),
-            staged=self.staged is not None,
+            staged=self.staged is not None or bool(self.run.rewind),
             in_flight=bool(self.attempts),
             begun=self.run.begun,
         )
@@ -82,6 +95,7 @@ class JobState:
         """What settling must know beside the facts."""
         return Outlook(
             could_start=self._open > 0 and not self.failed_fast,
+            could_start_free=self._open_free > 0 and not self.failed_fast,
             failed=self.counts["failed"] > 0,
             pause_on_failure=self.score.on_failure == "pause",
             held_for_failure=any(hold.cause == HoldCause.FAILURE for hold in self.holds.values()),
@@ -130,6 +144,12 @@ class JobState:
         """Return the failed sheets, ascending."""
         return [row for row in self.sheets.values() if row.status == "failed"]
 
+    def at_breakpoints(self) -> list[SheetRow]:
+        """Return the sheets that only their breakpoint keeps from starting, ascending."""
+        rows = [self.sheets[self._numbers[uid]] for uid in self.breakpoints if uid in self._numbers]
+        found = [row for row in rows if row.status in OPEN and self._is_free(row.sheet)]
+        return sorted(found, key=lambda row: row.sheet)
+
     def blocked(self, sheet: int) -> bool:
         """Tell whether a failed sheet is above this one."""
         return self._above[sheet] > 0
@@ -142,11 +162,15 @@ class JobState:
             case SheetRow():
                 self._put_sheet(row)
             case AttemptRow():
-                if row.outcome is not None and row.uid in self.attempts:
+                if row.outcome is not None and (row.uid in self.attempts or row.uid in self.parked):
                     self._spend(row)
-                self._keep(self.attempts, row.uid, row if row.outcome is None else None)
+                is_open = row.outcome is None
+                self._keep(self.attempts, row.uid, row if is_open and not row.parked else None)
+                self._keep(self.parked, row.uid, row if is_open and row.parked else None)
             case HoldRow():
                 self._keep(self.holds, row.hold, row)
+            case BreakpointRow():
+                self._break(row.uid, row)
             case RequestRow():
                 waits = row.reply is None and row.refusal is None
                 self._keep(self.requests, row.request, row if waits else None)
@@ -158,9 +182,11 @@ class JobState:
                 pass  # a version comes by `stage` and `adopt`
 
     def remove(self, gone: Deleted) -> None:
-        """Take a hold out; sheets that are gone leave by `adopt`."""
+        """Take a hold or a breakpoint out; sheets that are gone leave by `adopt`."""
         if gone.kind is HoldRow:
             self._keep(self.holds, gone.key, None)
+        elif gone.kind is BreakpointRow:
+            self._break(gone.key, None)
 
     def stage(self, version: Version | None) -> None:
         """Set the revision that waits to be applied, or none."""
@@ -197,7 +223,9 @@ class JobState:
         "_dependents",
         "_unmet",
         "_above",
+        "_behind",
         "_open",
+        "_open_free",
         "_waiting",
         "_ready",
     )
@@ -211,7 +239,9 @@ class JobState:
         self._dependents: list[list[int]] = [[] for _ in range(len(definitions) + 1)]
         self._unmet = [0] * (len(definitions) + 1)
         self._above = [0] * (len(definitions) + 1)
+        self._behind = [0] * (len(definitions) + 1)
         self._open = 0
+        self._open_free = 0
         self._waiting: set[int] = set()
         self._ready: list[int] = []
         for definition in definitions:
@@ -221,6 +251,9 @@ class JobState:
         undo, self._undo = self._undo, None
         for row in sorted(sheets, key=lambda row: row.sheet):
             self._put_sheet(row)
+        for uid in self.breakpoints:
+            if uid in self._numbers:
+                self._shade(self._numbers[uid], 1)
         self._undo = undo
 
     def _log(self, restore: Callable[[], None]) -> None:
@@ -262,7 +295,9 @@ class JobState:
         self.sheets[number] = new
         self._numbers[new.uid] = number
         if not self._above[number]:
-            self._open += (after in OPEN) - (before in OPEN)
+            opened = (after in OPEN) - (before in OPEN)
+            self._open += opened
+            self._open_free += opened if not self._behind[number] else 0
         (self._waiting.add if after == "waiting" else self._waiting.discard)(number)
         if (after in DONE) != (before in DONE):
             self._meet(number, -1 if after in DONE else 1)
@@ -279,31 +314,65 @@ class JobState:
 
     def _shadow(self, number: int, change: int) -> None:
         """Count a failed sheet above all that need it, directly or not; only a failure pays for this."""
+        for dependent in self._below(number):
+            was_free = not self._above[dependent]
+            self._above[dependent] += change
+            freed = (not self._above[dependent]) - was_free
+            row = self.sheets.get(dependent)
+            if row is not None and row.status in OPEN:
+                self._open += freed
+                self._open_free += freed if not self._behind[dependent] else 0
+            if self._is_ready(dependent):
+                heapq.heappush(self._ready, dependent)
+
+    def _break(self, uid: int, row: BreakpointRow | None) -> None:
+        old = self.breakpoints.get(uid)
+        if (old is None) == (row is None):
+            return
+        _assign(self.breakpoints, uid, row)
+        if uid in self._numbers:
+            self._shade(self._numbers[uid], 1 if row is not None else -1)
+        self._log(lambda: self._break(uid, old))
+
+    def _shade(self, number: int, change: int) -> None:
+        """Count a breakpoint before its sheet and all that need it, directly or not."""
+        for sheet in (number, *self._below(number)):
+            was_free = not self._behind[sheet]
+            self._behind[sheet] += change
+            row = self.sheets.get(sheet)
+            if row is not None and row.status in OPEN and not self._above[sheet]:
+                self._open_free += (not self._behind[sheet]) - was_free
+        if self._is_ready(number):
+            heapq.heappush(self._ready, number)
+
+    def _below(self, number: int) -> list[int]:
+        """Return all sheets that need this one, directly or not."""
         seen = {number}
+        found: list[int] = []
         stack = [number]
         while stack:
             for dependent in self._dependents[stack.pop()]:
-                if dependent in seen:
-                    continue
-                seen.add(dependent)
-                stack.append(dependent)
-                was_free = not self._above[dependent]
-                self._above[dependent] += change
-                is_free = not self._above[dependent]
-                row = self.sheets.get(dependent)
-                if row is not None and row.status in OPEN:
-                    self._open += is_free - was_free
-                if self._is_ready(dependent):
-                    heapq.heappush(self._ready, dependent)
+                if dependent not in seen:
+                    seen.add(dependent)
+                    stack.append(dependent)
+                    found.append(dependent)
+        return found
+
+    def downstream(self, sheets: Iterable[int]) -> set[int]:
+        """Return these sheets and all that depend on them."""
+        found = set(sheets)
+        for number in list(found):
+            found.update(self._below(number))
+        return found
+
+    def _is_free(self, number: int) -> bool:
+        return self._unmet[number] == 0 and self._above[number] == 0
 
     def _is_ready(self, number: int) -> bool:
         row = self.sheets.get(number)
-        return (
-            row is not None
-            and row.status == "pending"
-            and self._unmet[number] == 0
-            and self._above[number] == 0
-        )
+        if row is None or row.status != "pending" or row.uid in self.breakpoints:
+            return False
+        return self._is_free(number)
 
 
 def _assign(rows: dict[Any, Any], key: Any, row: Any) -> None:

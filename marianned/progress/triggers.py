@@ -36,6 +36,13 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     chance: float = 0.5
 
 
+class Parked(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt whose process has succeeded was interrupted in its checks; they run again later."""
+
+    uid: int
+    attempt: int
+
+
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     """A score that passed validation and may become the next revision."""
 
@@ -60,7 +67,11 @@ NOBODY = RequestRow(
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A caller's request. `wait`: the answer comes when the wish is true; `plan`: nothing is changed."""
+    """A caller's request. `wait`: the answer comes when the wish is true; `plan`: nothing is changed.
+
+    `sheets` are those that run again, or that get a breakpoint (with `clear`, lose it), as the caller wrote
+    them; `deadline` and `lasts` are those of a pause, in milliseconds; `over_budget` is in USD.
+    """
 
     action: Action
     request: RequestRow = NOBODY
@@ -70,6 +81,11 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     proposal: Proposal | None = None
     expect: int | None = None
     env: dict[str, str] = {}
+    sheets: str | None = None
+    clear: bool = False
+    deadline: int | None = None
+    lasts: int | None = None
+    over_budget: float | None = None
     file: str | None = None
 
 
@@ -99,4 +115,4 @@ class GiveUp(msgspec.Struct, frozen=True, kw_only=True):
     also: Changes
 
 
-Trigger = Asked | GiveUp | Ending | PauseFile | SlotFree | TimeReached
+Trigger = Asked | GiveUp | Parked | Ending | PauseFile | SlotFree | TimeReached

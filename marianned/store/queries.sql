@@ -5,12 +5,13 @@
 INSERT INTO runs (
     run_id, job_name, run, description, workspace, submit_directory, umask, env, config_file,
     created_at, started_at, updated_at, ended_at, status, status_since, ended, cancelling,
-    begun, revision, last_revision, staged_revision, staged_hold, not_before, next_uid, next_hold
+    begun, revision, last_revision, staged_revision, staged_hold, rewind, not_before,
+    auto_resume, over_budget, next_uid, next_hold
 ) VALUES (
     :run_id, :job_name, :run, :description, :workspace, :submit_directory, :umask, :env,
     :config_file, :created_at, :started_at, :updated_at, :ended_at, :status, :status_since,
     :ended, :cancelling, :begun, :revision, :last_revision, :staged_revision, :staged_hold,
-    :not_before, :next_uid, :next_hold
+    :rewind, :not_before, :auto_resume, :over_budget, :next_uid, :next_hold
 )
 ON CONFLICT (run_id) DO UPDATE SET
     job_name = excluded.job_name, run = excluded.run, description = excluded.description,
@@ -21,7 +22,9 @@ ON CONFLICT (run_id) DO UPDATE SET
     status_since = excluded.status_since, ended = excluded.ended,
     cancelling = excluded.cancelling, begun = excluded.begun, revision = excluded.revision,
     last_revision = excluded.last_revision, staged_revision = excluded.staged_revision,
-    staged_hold = excluded.staged_hold, not_before = excluded.not_before,
+    staged_hold = excluded.staged_hold, rewind = excluded.rewind,
+    not_before = excluded.not_before, auto_resume = excluded.auto_resume,
+    over_budget = excluded.over_budget,
     next_uid = excluded.next_uid, next_hold = excluded.next_hold
 
 -- name: put_sheet
@@ -45,12 +48,12 @@ ON CONFLICT (run_id, uid) DO UPDATE SET
 -- name: put_attempt
 INSERT INTO attempts (
     run_id, uid, attempt, sheet, stage, instance, kind, revision, instrument, model, started_at,
-    time_limit_at, ended_at, outcome, error_category, error_message, exit_code, signal, pid,
+    time_limit_at, ended_at, outcome, parked, error_category, error_message, exit_code, signal, pid,
     session_id, input_tokens, output_tokens, cost_usd, stdout_bytes, stderr_bytes, validations,
     result
 ) VALUES (
     :run_id, :uid, :attempt, :sheet, :stage, :instance, :kind, :revision, :instrument, :model,
-    :started_at, :time_limit_at, :ended_at, :outcome, :error_category, :error_message,
+    :started_at, :time_limit_at, :ended_at, :outcome, :parked, :error_category, :error_message,
     :exit_code, :signal, :pid, :session_id, :input_tokens, :output_tokens, :cost_usd,
     :stdout_bytes, :stderr_bytes, :validations, :result
 )
@@ -59,7 +62,7 @@ ON CONFLICT (run_id, uid, attempt) DO UPDATE SET
     kind = excluded.kind, revision = excluded.revision, instrument = excluded.instrument,
     model = excluded.model, started_at = excluded.started_at,
     time_limit_at = excluded.time_limit_at, ended_at = excluded.ended_at,
-    outcome = excluded.outcome, error_category = excluded.error_category,
+    outcome = excluded.outcome, parked = excluded.parked, error_category = excluded.error_category,
     error_message = excluded.error_message, exit_code = excluded.exit_code,
     signal = excluded.signal, pid = excluded.pid, session_id = excluded.session_id,
     input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
@@ -69,13 +72,14 @@ ON CONFLICT (run_id, uid, attempt) DO UPDATE SET
 
 -- name: put_hold
 INSERT INTO holds (
-    run_id, hold, cause, owner, reason, held_at, ends
+    run_id, hold, cause, owner, reason, held_at, ends, lasts, deadline
 ) VALUES (
-    :run_id, :hold, :cause, :owner, :reason, :held_at, :ends
+    :run_id, :hold, :cause, :owner, :reason, :held_at, :ends, :lasts, :deadline
 )
 ON CONFLICT (run_id, hold) DO UPDATE SET
     cause = excluded.cause, owner = excluded.owner, reason = excluded.reason,
-    held_at = excluded.held_at, ends = excluded.ends
+    held_at = excluded.held_at, ends = excluded.ends, lasts = excluded.lasts,
+    deadline = excluded.deadline
 
 -- name: put_revision
 INSERT INTO revisions (
@@ -117,6 +121,16 @@ INSERT INTO events (
 
 -- name: delete_sheet
 DELETE FROM sheets WHERE run_id = :run_id AND uid = :key
+
+-- name: put_breakpoint
+INSERT INTO breakpoints (run_id, uid) VALUES (:run_id, :uid) ON CONFLICT DO NOTHING
+
+-- name: delete_breakpoint
+DELETE FROM breakpoints WHERE run_id = :run_id AND uid = :key
+
+-- name: delete_run
+-- All that hangs on it goes with it; `key` is there because every deletion has one.
+DELETE FROM runs WHERE run_id = :run_id AND :key IS NOT NULL
 
 -- name: delete_hold
 DELETE FROM holds WHERE run_id = :run_id AND hold = :key
@@ -167,7 +181,7 @@ SELECT * FROM attempts WHERE run_id = :run_id AND outcome IS NULL ORDER BY start
 -- name: attempts
 SELECT
     run_id, uid, attempt, sheet, stage, instance, kind, revision, instrument, model, started_at,
-    time_limit_at, ended_at, outcome, error_category, error_message, exit_code, signal, pid,
+    time_limit_at, ended_at, outcome, parked, error_category, error_message, exit_code, signal, pid,
     session_id, input_tokens, output_tokens, cost_usd, stdout_bytes, stderr_bytes, validations,
     NULL AS result
 FROM attempts
@@ -191,6 +205,9 @@ WHERE run_id = :run_id
 
 -- name: holds
 SELECT * FROM holds WHERE run_id = :run_id ORDER BY hold
+
+-- name: breakpoints
+SELECT * FROM breakpoints WHERE run_id = :run_id ORDER BY uid
 
 -- name: revisions
 SELECT

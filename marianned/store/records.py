@@ -15,7 +15,16 @@ import msgspec
 
 from marianned import protocol
 from marianned.clock import timestamp
-from marianned.rows import AttemptRow, EventRow, HoldRow, RequestRow, RevisionRow, RunRow, SheetRow
+from marianned.rows import (
+    AttemptRow,
+    BreakpointRow,
+    EventRow,
+    HoldRow,
+    RequestRow,
+    RevisionRow,
+    RunRow,
+    SheetRow,
+)
 from marianned.store.opening import connect_reader
 from marianned.store.sql import SQL, Columns, Value
 
@@ -39,6 +48,7 @@ _RUN = Columns(RunRow)
 _SHEET = Columns(SheetRow)
 _ATTEMPT = Columns(AttemptRow)
 _HOLD = Columns(HoldRow)
+_BREAKPOINT = Columns(BreakpointRow)
 _REVISION = Columns(RevisionRow)
 _REQUEST = Columns(RequestRow)
 _EVENT = Columns(EventRow)
@@ -123,6 +133,10 @@ class Records:
     async def holds(self, run_id: int) -> list[HoldRow]:
         """Return the holds in force, oldest first."""
         return await self._rows(_HOLD, "holds", run_id=run_id)
+
+    async def breakpoints(self, run_id: int) -> list[BreakpointRow]:
+        """Return the sheets of a run that may not start."""
+        return await self._rows(_BREAKPOINT, "breakpoints", run_id=run_id)
 
     async def revisions(self, run_id: int) -> list[RevisionRow]:
         """Return the revisions of a run, oldest first, their `text`, `files` and `expanded` empty."""

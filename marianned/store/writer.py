@@ -23,6 +23,7 @@ from marianned import faults, protocol
 from marianned.errors import NoCapacity
 from marianned.rows import (
     AttemptRow,
+    BreakpointRow,
     Changes,
     EventRow,
     HoldRow,
@@ -44,12 +45,15 @@ _PUT: dict[type[Row], tuple[str, Columns[Any]]] = {
     SheetRow: (SQL["put_sheet"], Columns(SheetRow)),
     AttemptRow: (SQL["put_attempt"], Columns(AttemptRow)),
     HoldRow: (SQL["put_hold"], Columns(HoldRow)),
+    BreakpointRow: (SQL["put_breakpoint"], Columns(BreakpointRow)),
     RevisionRow: (SQL["put_revision"], Columns(RevisionRow)),
     RequestRow: (SQL["put_request"], Columns(RequestRow)),
 }
-_DELETE: dict[type[SheetRow] | type[HoldRow], str] = {
+_DELETE: dict[type[SheetRow] | type[HoldRow] | type[BreakpointRow] | type[RunRow], str] = {
     SheetRow: SQL["delete_sheet"],
     HoldRow: SQL["delete_hold"],
+    BreakpointRow: SQL["delete_breakpoint"],
+    RunRow: SQL["delete_run"],
 }
 _PUT_EVENT = SQL["put_event"]
 _EVENT = Columns(EventRow)

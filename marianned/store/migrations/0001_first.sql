@@ -30,7 +30,10 @@ CREATE TABLE runs (
     last_revision INTEGER NOT NULL,
     staged_revision INTEGER,
     staged_hold INTEGER,
+    rewind TEXT NOT NULL,
     not_before TEXT,
+    auto_resume INTEGER NOT NULL,
+    over_budget REAL NOT NULL,
     next_uid INTEGER NOT NULL,
     next_hold INTEGER NOT NULL,
     UNIQUE (job_name, run)
@@ -75,6 +78,7 @@ CREATE TABLE attempts (
     time_limit_at INTEGER NOT NULL,
     ended_at INTEGER,
     outcome TEXT,
+    parked INTEGER NOT NULL,
     error_category TEXT,
     error_message TEXT,
     exit_code INTEGER,
@@ -101,7 +105,15 @@ CREATE TABLE holds (
     reason TEXT,
     held_at INTEGER NOT NULL,
     ends TEXT,
+    lasts INTEGER,
+    deadline TEXT,
     PRIMARY KEY (run_id, hold)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE breakpoints (
+    run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    uid INTEGER NOT NULL,
+    PRIMARY KEY (run_id, uid)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE revisions (

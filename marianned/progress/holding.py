@@ -1,0 +1,98 @@
+"""Holds in time: breakpoints that become one, holds that end by themselves, deadlines that interrupt.
+
+Source: design/control.md §4 and §8.
+"""
+
+from marianned.clock import Instant
+from marianned.errors import WrongStatus
+from marianned.progress import texts
+from marianned.progress.draft import Draft
+from marianned.progress.selection import select
+from marianned.protocol import HoldCause, JobStatus
+from marianned.rows import BreakpointRow, Deleted, HoldRow
+from marianned.words import sheet_list
+
+
+def ends_by_itself(hold: HoldRow) -> bool:
+    """Tell whether a hold has an end of its own."""
+    return hold.ends is not None or hold.lasts is not None
+
+
+def end_holds(draft: Draft) -> None:
+    """Let go what has come to its own end; the last hold to go lets the job go on."""
+    over = [hold for hold in draft.state.holds.values() if hold.ends and draft.now.reached(hold.ends)]
+    for hold in over:
+        draft.let_go([hold.hold])
+        draft.note("hold.ended", "the pause has come to its end", cause=hold.cause, reason=hold.reason)
+    if over and not draft.state.holds:
+        draft.run(begun=draft.facts.in_flight)
+
+
+def begin_ends(draft: Draft) -> None:
+    """Let holds with a duration count from now: the job has become paused."""
+    if draft.status is not JobStatus.PAUSED:
+        return
+    for hold in list(draft.state.holds.values()):
+        if hold.lasts is not None and hold.ends is None:
+            draft.replace(hold, ends=draft.now.plus(hold.lasts))
+
+
+def interrupt_overdue(draft: Draft) -> None:
+    """End what is in flight past a deadline; a resume voids it with its hold."""
+    state = draft.state
+    if state.attempts and any(
+        hold.deadline and draft.now.reached(hold.deadline) for hold in state.holds.values()
+    ):
+        draft.interrupt_all()
+
+
+def moments_of_holds(draft: Draft) -> list[Instant | None]:
+    """Return when time itself ends a hold or interrupts for one."""
+    state = draft.state
+    moments: list[Instant | None] = [hold.ends for hold in state.holds.values()]
+    if state.attempts:
+        moments += [
+            hold.deadline
+            for hold in state.holds.values()
+            if hold.deadline and not draft.now.reached(hold.deadline)
+        ]
+    return moments
+
+
+def hold_at_breakpoints(draft: Draft) -> None:
+    """Pause: only what stands behind breakpoints is left to start. Those it stands at are used up."""
+    state = draft.state
+    rows = state.at_breakpoints()
+    draft.hold(HoldCause.BREAKPOINT, None, f"before {sheet_list(row.sheet for row in rows)}")
+    for row in rows:
+        draft.delete(Deleted(kind=BreakpointRow, run_id=row.run_id, key=row.uid))
+    draft.note(
+        "hold.added", f"breakpoint before {sheet_list(row.sheet for row in rows)}", cause=HoldCause.BREAKPOINT
+    )
+
+
+def set_breakpoints(draft: Draft, sheets: str | None, *, clear: bool) -> None:
+    """Set breakpoints, or drop those that are named (all).
+
+    Raises:
+        BadRequest: there is no such sheet.
+        WrongStatus: a sheet has started or is done.
+    """
+    state = draft.state
+    numbers = select(sheets, state.score) if sheets is not None else []
+    uids = [state.sheets[number].uid for number in numbers]
+    if clear:
+        for uid in uids if sheets is not None else list(state.breakpoints):
+            draft.delete(Deleted(kind=BreakpointRow, run_id=state.run.run_id, key=uid))
+        return
+    for number, uid in zip(numbers, uids, strict=True):
+        row = state.sheets[number]
+        if row.status != "pending" or uid in state.parked:
+            raise WrongStatus(
+                f"{texts.sheet_name(state, number)} of '{state.run.job_name}' is {row.status}; "
+                "a breakpoint stands before a sheet that has not started",
+                job_id=state.run.job_name,
+                status=draft.status,
+                hints=[f"mzt status {state.run.job_name}"],
+            )
+        draft.put(BreakpointRow(run_id=state.run.run_id, uid=uid))
