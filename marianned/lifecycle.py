@@ -157,7 +157,7 @@ _RESTART = Rule((Effect.RESET, Effect.RELEASE))
 _RELEASE = Rule((Effect.RELEASE,))
 _SET = Rule((Effect.SET,))
 _NOW = Rule((Effect.HOLD, Effect.INTERRUPT))
-_REWIND = Rule((Effect.RESET, Effect.REWIND, Effect.RELEASE))
+_REWIND = Rule((Effect.REWIND, Effect.RESET, Effect.RELEASE))
 _REVISE_HELD = Rule((Effect.REVISE, Effect.HOLD))
 _REVISE_ON = Rule((Effect.REVISE, Effect.RELEASE))
 

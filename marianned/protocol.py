@@ -394,6 +394,87 @@ class History(Job, kw_only=True):
     total: int
 
 
+class Reason(msgspec.Struct, kw_only=True):
+    """Why a job does not move: since and until when, and who or what unblocks it.
+
+    `code`: in_flight hold:CAUSE retry rate_limit slot needs draining disk failed ended; `unblocked_by`:
+    caller time sheet daemon nobody.
+    """
+
+    code: str
+    text: str
+    sheets: list[int]
+    since_at: str
+    until_at: str | None
+    unblocked_by: str
+    hints: list[str]
+
+
+class Failure(msgspec.Struct, kw_only=True):
+    """A failed attempt with its evidence: checks, and the end of what it printed."""
+
+    sheet: int
+    stage: int
+    instance: int
+    attempt: int
+    outcome: str
+    error_category: str | None
+    error_message: str | None
+    exit_code: int | None
+    signal: str | None
+    instrument: str
+    revision: int
+    ended_at: str | None
+    validations: list[CheckReport]
+    stdout_tail: str
+    stderr_tail: str
+
+
+class Why(Job, kw_only=True):
+    """Why a job does not move or failed; `reasons` is never empty, `errors` newest first, at most 50."""
+
+    reasons: list[Reason]
+    total_errors: int
+    errors: list[Failure]
+
+
+class Revision(msgspec.Struct, kw_only=True):
+    """A version of a job's score; status `current staged past dropped`."""
+
+    revision: int
+    status: str
+    created_at: str
+    applied_at: str | None
+    caller: Caller | None
+    reason: str | None
+    config_file: str | None
+    sha256: str
+    total_sheets: int
+    plan: list[PlanLine]
+
+
+class Revisions(Job, kw_only=True):
+    """The versions of a job's score, oldest first; `text` is that of the one that was named."""
+
+    revisions: list[Revision]
+    text: str | None
+
+
+class Removed(Reply, kw_only=True):
+    """What was forgotten, by `name@run`."""
+
+    removed: list[str]
+    event: int
+
+
+class BackedUp(Reply, kw_only=True):
+    """The copy is written and whole."""
+
+    file: str
+    bytes: int
+    event: int
+
+
 class Output(Reply, kw_only=True):
     """A piece of one stream of an attempt. `data` is base64; `skipped` bytes before it are gone."""
 
@@ -523,9 +604,13 @@ class LookAtDaemon(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Stop(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Stop the daemon. `detach` leaves what is in flight running without it."""
+    """Stop the daemon. `detach` leaves what is in flight running without it.
 
-    mode: Literal["detach"] = "detach"
+    `drain` grants nothing more and waits until nothing is in flight, `kill` interrupts first; `stay` gives a
+    drain up.
+    """
+
+    mode: Literal["detach", "drain", "kill", "stay"] = "detach"
 
 
 class Submit(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -533,7 +618,8 @@ class Submit(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `text` is the score, `directory` the absolute directory its relative paths count from, `file` its
     absolute path (shown, never read); `submit_directory` is the caller's working directory; `workspace`
-    replaces the score's; `env` is kept with the run and masked everywhere; `umask` makes the files.
+    replaces the score's; `env` is kept with the run and masked everywhere; `umask` makes the files. `before` sets
+    breakpoints; without `auto_resume` a rate limit pauses the job instead of being waited for.
     """
 
     text: str
@@ -544,6 +630,8 @@ class Submit(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     env: dict[str, str] = {}
     umask: Annotated[int, msgspec.Meta(ge=0, le=0o777)] = 0o022
     fresh: bool = False
+    before: str | None = None
+    auto_resume: bool = True
 
 
 class LookAtJob(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -581,34 +669,53 @@ class WaitFor(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Pause(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Pause a job at its next sheet boundary; `wait` answers when it is paused; `force` is a cancel."""
+    """Pause a job at its next sheet boundary; `wait` answers when it is paused; `force` is a cancel.
+
+    `now` interrupts what is in flight, `deadline` (seconds) does so if the boundary has not come by then;
+    `for` (seconds from the moment of paused) lets the pause end by itself. `before` (`4`, `3.all`) sets
+    breakpoints instead of pausing; with `clear` it drops them, alone it drops all.
+    """
 
     job_id: JobId
     wait: bool = False
     timeout: Seconds = 60.0
     force: bool = False
+    now: bool = False
+    before: str | None = None
+    clear: bool = False
+    deadline: Seconds | None = None
+    for_: Seconds | None = msgspec.field(default=None, name="for")
 
 
 class Resume(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Go on with a paused, failed or cancelled job. `env` replaces variables given at submission."""
+    """Go on with a paused, failed or cancelled job. `env` replaces variables given at submission.
+
+    `from` names completed sheets that run again, with all that depend on them; `plan` only shows that.
+    """
 
     job_id: JobId
     wait: bool = False
     timeout: Seconds = 60.0
+    from_: str | None = msgspec.field(default=None, name="from")
+    plan: bool = False
     env: dict[str, str] = {}
 
 
 class Modify(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Give a job a new score, or take a staged one back (`discard`).
 
-    `text`, `directory` and `file` as for a submission. `resume` lets the job go on under it, `plan`
-    only shows what would be done, `expect` is the newest revision the caller knows.
+    `text`, `directory` and `file` as for a submission; instead `revision` takes that one's text again.
+    `rerun` (sheets, or `changed`) lets completed sheets run again, alone or beside either. `resume` lets
+    the job go on under it, `plan` only shows what would be done, `expect` is the newest revision the
+    caller knows.
     """
 
     job_id: JobId
     text: str | None = None
     directory: str | None = None
     file: str | None = None
+    revision: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    rerun: str | None = None
     resume: bool = False
     wait: bool = False
     timeout: Seconds = 60.0
@@ -632,6 +739,33 @@ class ReadHistory(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sheets: str | None = None
     since: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = 50
+
+
+class AskWhy(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask why a job does not move, or why it failed; `sheets` keeps to those."""
+
+    job_id: JobId
+    sheets: str | None = None
+
+
+class ReadRevisions(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask for the versions of a job's score; with `revision` that one's text as stored."""
+
+    job_id: JobId
+    revision: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class Remove(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Forget an ended run, its history and output: of one job, or all that ended `older_than` seconds ago."""
+
+    job_id: JobId | None = None
+    older_than: Seconds | None = None
+
+
+class WriteBackup(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Write an online copy of the database to a file that does not exist yet (absolute path)."""
+
+    file: Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)]
 
 
 class ReadOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -710,6 +844,10 @@ METHODS: dict[str, Method] = {
     "job.modify": Method(Modify, Modified, writes=True, since=1),
     "job.cancel": Method(Cancel, Cancelled, writes=True, since=1),
     "job.history": Method(ReadHistory, History, writes=False, since=1),
+    "job.why": Method(AskWhy, Why, writes=False, since=1),
+    "job.revisions": Method(ReadRevisions, Revisions, writes=False, since=1),
+    "job.remove": Method(Remove, Removed, writes=True, since=1),
+    "backup.write": Method(WriteBackup, BackedUp, writes=False, since=1),
     "log.read": Method(ReadOutput, Output, writes=False, since=1),
     "log.follow": Method(FollowOutput, StreamStarted, writes=False, since=1),
     "events.read": Method(ReadEvents, Events, writes=False, since=1),

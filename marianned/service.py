@@ -18,6 +18,7 @@ from marianned.api.server import Server, listen
 from marianned.api.streams import Journal
 from marianned.checks import findings
 from marianned.conductor.conductor import Conductor
+from marianned.conductor.control import Control
 from marianned.conductor.house import House
 from marianned.conductor.looking import Lookout
 from marianned.conductor.now import now
@@ -69,7 +70,9 @@ class Daemon:
             )
             conductor = Conductor(self._house, tasks)
             lookout = Lookout(conductor, now().at)
-            server = Server(handlers(conductor, lookout, self._stop), Journal(store), lookout, store)
+            server = Server(
+                handlers(conductor, Control(conductor), lookout, self._stop), Journal(store), lookout, store
+            )
             faults.point("service.opened")
             recovered = await conductor.recover()
             faults.point("recover.done")

@@ -9,6 +9,7 @@ import msgspec
 
 from marianned import wire
 from marianned.conductor.conductor import Conductor
+from marianned.conductor.control import Control
 from marianned.conductor.looking import Lookout
 from marianned.errors import BadRequest, InternalError, MarianneError
 from marianned.protocol import METHODS, Ask, Caller, Reply
@@ -17,7 +18,7 @@ Handler = Callable[[Caller, Any], Awaitable[Reply]]
 _logger = logging.getLogger(__name__)
 
 
-def handlers(conductor: Conductor, lookout: Lookout, stop: Handler) -> dict[str, Handler]:
+def handlers(conductor: Conductor, control: Control, lookout: Lookout, stop: Handler) -> dict[str, Handler]:
     """Return who does what; the methods of streams belong to a connection and are not here."""
     return {
         "daemon.hello": lookout.daemon_hello,
@@ -27,10 +28,10 @@ def handlers(conductor: Conductor, lookout: Lookout, stop: Handler) -> dict[str,
         "job.status": lookout.job_status,
         "job.list": lookout.job_list,
         "job.wait": lookout.job_wait,
-        "job.pause": conductor.pause,
-        "job.resume": conductor.resume,
-        "job.modify": conductor.modify,
-        "job.cancel": conductor.cancel,
+        "job.pause": control.pause,
+        "job.resume": control.resume,
+        "job.modify": control.modify,
+        "job.cancel": control.cancel,
         "job.history": lookout.job_history,
         "log.read": lookout.log_read,
         "events.read": lookout.events_read,

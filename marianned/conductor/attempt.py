@@ -22,7 +22,7 @@ from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Pr
 from marianned.instruments import dialect
 from marianned.instruments.profile import Profile
 from marianned.instruments.reading import Reading
-from marianned.progress.triggers import Ending
+from marianned.progress.triggers import Ending, Parked
 from marianned.protocol import AttemptKind, CheckReport, Outcome
 from marianned.rows import AttemptRow, RevisionRow, RunRow
 from marianned.score.expanded import Expanded, Sheet
@@ -72,8 +72,11 @@ class Attempt:
         self._checking = Checking(house, given.run, given.attempt, self._directory, self.variables())
         self.pid: int | None = None
 
-    async def play(self, presence: Presence | None = None) -> Ending:
-        """Make the attempt, or pick it up where `presence` says it stands; return how it ended."""
+    async def play(self, presence: Presence | None = None) -> Ending | Parked:
+        """Make the attempt, or pick it up where `presence` says it stands; return how it ended.
+
+        An attempt whose process has succeeded is parked when it is interrupted in its checks.
+        """
         executor = self._house.executor
         if presence in (None, Presence.NEVER_STARTED):
             if self._interrupted and await executor.claim(self._directory):
@@ -214,7 +217,7 @@ class Attempt:
 
     # --- after the process ---------------------------------------------------------------------------
 
-    async def _judge(self, record: ExitRecord) -> Ending:
+    async def _judge(self, record: ExitRecord) -> Ending | Parked:
         given = self._given
         definition = given.definition
         name = signal.Signals(record.signal).name if record.signal else None
@@ -250,7 +253,7 @@ class Attempt:
         reports = await self._checking.run(definition.checks)
         faults.point("attempt.checked")
         if reports is None:
-            return self._ending(Outcome.INTERRUPTED, None, "interrupted", **seen)
+            return Parked(uid=given.attempt.uid, attempt=given.attempt.attempt)
         return self._checked(reports, seen)
 
     def _checked(self, reports: list[CheckReport], seen: Mapping[str, Any]) -> Ending:
@@ -295,8 +298,10 @@ def _evidence(report: CheckReport) -> str:
 
 
 def _is_lost(record: ExitRecord) -> bool:
-    if record.asked or record.timed_out:
+    if record.timed_out:
         return False
+    if record.asked:
+        return True  # by somebody else: the host goes down, or a daemon of before had a reason that is gone
     return record.exit_code is None and (record.signal is None or record.signal in _FOREIGN)
 
 

@@ -7,7 +7,7 @@ import difflib
 import logging
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import anyio
 import msgspec
@@ -17,16 +17,14 @@ from anyio.abc import TaskGroup
 from marianned import faults, words
 from marianned.conductor import submitting
 from marianned.conductor.house import House
-from marianned.conductor.job import Answer, Job
+from marianned.conductor.job import Job
 from marianned.conductor.keys import Keys
 from marianned.conductor.loading import load_state, presences
 from marianned.conductor.now import now
 from marianned.conductor.pausefile import pause_file, remove
-from marianned.conductor.saying import other_name, removed_leftover, source_changed, split, time_ran_out
+from marianned.conductor.saying import removed_leftover, split
 from marianned.errors import (
-    BadRequest,
     InternalError,
-    InvalidScore,
     MarianneError,
     NameTaken,
     NoCapacity,
@@ -35,22 +33,17 @@ from marianned.errors import (
     WrongStatus,
 )
 from marianned.executors.base import Presence
-from marianned.lifecycle import Action
 from marianned.progress.state import JobState
-from marianned.progress.triggers import Asked, GiveUp, Proposal
+from marianned.progress.triggers import GiveUp
 from marianned.progress.view import extended, job_view
 from marianned.protocol import (
     Caller,
     Cancel,
-    Cancelled,
     JobStatus,
-    Modified,
     Modify,
     Pause,
-    Paused,
     Reply,
     Resume,
-    Resumed,
     Submit,
     Submitted,
 )
@@ -302,100 +295,6 @@ class Conductor:
         view.event = self.house.store.last_event
         return extended(view, Submitted)
 
-    # --- control -------------------------------------------------------------------------------------------
-
-    async def pause(self, caller: Caller, params: Pause) -> Paused | Cancelled:
-        """Pause a job at its next sheet boundary; with `force`, cancel it."""
-        if params.force:
-            return await self._control(caller, params, Cancelled, Asked(action=Action.CANCEL))
-        return await self._control(caller, params, Paused, Asked(action=Action.PAUSE))
-
-    async def cancel(self, caller: Caller, params: Cancel) -> Cancelled:
-        """End a job now."""
-        return await self._control(caller, params, Cancelled, Asked(action=Action.CANCEL))
-
-    async def resume(self, caller: Caller, params: Resume) -> Resumed:
-        """Go on with a paused, failed or cancelled job."""
-        reply = await self._control(caller, params, Resumed, Asked(action=Action.RESUME, env=params.env))
-        state = (await self.job(params.job_id)).state
-        newest = state.newest.row
-        changed = await to_thread.run_sync(source_changed, newest.config_file, newest.text)
-        if changed:
-            hint = f"mzt modify {state.run.job_name} -c {newest.config_file} -r"
-            reply = msgspec.structs.replace(reply, hints=[*reply.hints, hint])
-        return msgspec.structs.replace(reply, source_changed=changed)
-
-    async def modify(self, caller: Caller, params: Modify) -> Modified:
-        """Give a job a new score, show what that would do, or take a staged one back."""
-        if params.discard == (params.text is not None):
-            raise BadRequest("a modify has either 'text' and 'directory' or 'discard'")
-        if params.discard:
-            return await self._control(caller, params, Modified, Asked(action=Action.DISCARD))
-        score = await self._proposed(params)
-        ask = Asked(
-            action=Action.MODIFY_RESUME if params.resume else Action.MODIFY,
-            proposal=Proposal(version=score.version),
-            plan=params.plan,
-            expect=params.expect,
-            file=params.file,
-        )
-        reply = await self._control(caller, params, Modified, ask)
-        return msgspec.structs.replace(reply, problems=score.compiled.problems)
-
-    async def _proposed(self, params: Modify) -> submitting.Score:
-        """Validate the new score as `mzt validate` does, against the job's real workspace."""
-        state = (await self.job(params.job_id)).state
-        name = state.run.job_name
-        source = Source(
-            text=(params.text or "").encode(),
-            file=params.file or "score",
-            directory=params.directory or "/",
-            submit_directory=state.run.submit_directory,
-            workspace=state.run.workspace,
-        )
-        shown = Path(params.file).name if params.file else "the score"
-        undisturbed = f"; '{name}' goes on undisturbed"
-        try:
-            score = await submitting.compile_valid(source, shown, undisturbed)
-        except InvalidScore as error:
-            job = await self.job(params.job_id)
-            raise InvalidScore(
-                error.message, job_id=name, status=job.status, hints=error.hints, problems=error.problems
-            ) from None
-        if score.version.score.name != name:
-            job = await self.job(params.job_id)
-            raise InvalidScore(
-                f"'{shown}' has 1 error{undisturbed}",
-                job_id=name,
-                status=job.status,
-                problems=[*score.compiled.problems, other_name(params, score.version.score.name, name)],
-            )
-        return score
-
-    async def _control(self, caller: Caller, params: Control, kind: type[R], ask: Asked) -> R:
-        """Hand a request to its job, once for each key; return or raise its answer."""
-
-        async def act(request: RequestRow) -> R:
-            job = await self.job(params.job_id)
-            handed = msgspec.structs.replace(ask, request=request, reason=params.reason, wait=params.wait)
-            return _taken(await job.ask(handed, params.timeout), job, ask, params.timeout, kind)
-
-        async def join(request: RequestRow) -> R:
-            job = await self.job(params.job_id)
-            waiter = job.wait_for(request.request)
-            answer = await job.answer(request.request, waiter, params.timeout if params.wait else 0.0)
-            return _taken(answer, job, ask, params.timeout, kind)
-
-        return await self.keys.once(caller, params, kind, act, join)
-
 
 def _with_reply(row: RequestRow, reply: Reply) -> RequestRow:
     return msgspec.structs.replace(row, reply=msgspec.json.encode(reply))
-
-
-def _taken(answer: Answer | None, job: Job, ask: Asked, patience: float, kind: type[R]) -> R:  # noqa: ARG001  names R
-    if isinstance(answer, MarianneError):
-        raise answer
-    if answer is None:
-        raise time_ran_out(job, ask.action, patience)
-    return cast("R", answer)

@@ -26,7 +26,16 @@ from marianned.lifecycle import Action
 from marianned.progress.decide import could_use_slot, decide, to_be_ended
 from marianned.progress.draft import Decision, apply
 from marianned.progress.state import JobState
-from marianned.progress.triggers import Asked, Ending, GiveUp, PauseFile, SlotFree, TimeReached, Trigger
+from marianned.progress.triggers import (
+    Asked,
+    Ending,
+    GiveUp,
+    Parked,
+    PauseFile,
+    SlotFree,
+    TimeReached,
+    Trigger,
+)
 from marianned.protocol import ENDED, JobStatus, Reply
 from marianned.rows import AttemptRow, Changes
 
@@ -186,7 +195,9 @@ class Job:
     async def _decide(self, trigger: Trigger) -> None:
         state = self.state
         scheduler = self.house.scheduler
-        room = state.score.parallel.max_concurrent - len(state.attempts) + isinstance(trigger, Ending)
+        room = (
+            state.score.parallel.max_concurrent - len(state.attempts) + isinstance(trigger, Ending | Parked)
+        )
         slots = scheduler.take(self.run_id, max(0, room))
         moment = now()
         name = _name(trigger)
@@ -210,10 +221,11 @@ class Job:
             raise
         faults.point(f"{name}.committed")
         before = self.status
-        ended = len(state.attempts) + len(decision.starts)
+        started = len(decision.starts) + len(decision.checks)
+        ended = len(state.attempts) + started
         apply(state, decision)
         ended -= len(state.attempts)
-        scheduler.give_back(self.run_id, slots - len(decision.starts) + ended)
+        scheduler.give_back(self.run_id, slots - started + ended)
         if self.status != before:
             self.status_event = event
         faults.point(f"{name}.applied")
@@ -224,6 +236,8 @@ class Job:
     def _act(self, decision: Decision, event: int, moment: Instant) -> None:
         for attempt in decision.starts:
             self._play(attempt, None)
+        for attempt in decision.checks:
+            self._play(attempt, Presence.ENDED)
         for attempt in decision.interrupts:
             self._interrupt(attempt)
         for request, answer in decision.answers.items():
@@ -316,7 +330,7 @@ class Job:
 
     async def _before_commit(self, trigger: Trigger, decision: Decision) -> None:
         """Remove the pause file before a resume is in force; if that fails the resume is refused."""
-        resumes = isinstance(trigger, Asked) and trigger.action in (Action.RESUME, Action.MODIFY_RESUME)
+        resumes = isinstance(trigger, Asked) and trigger.action in _RESUMES
         if not resumes or not decision.changes:
             return
         try:
@@ -338,9 +352,11 @@ class Job:
                 _logger.warning("the pause file '%s' can't be removed: %s", self._pause_file, error)
 
 
+_RESUMES = (Action.RESUME, Action.RESUME_FROM, Action.MODIFY_RESUME)
 _NAMES: dict[type[Trigger], str] = {
     Ending: "ended",
     GiveUp: "fresh",
+    Parked: "parked",
     PauseFile: "file",
     SlotFree: "slot",
     TimeReached: "time",

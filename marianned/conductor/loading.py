@@ -31,6 +31,8 @@ async def load_state(store: Store, run: RunRow) -> JobState:
         state.stage(await load_version(store, run, run.staged_revision))
     for hold in await records.holds(run.run_id):
         state.put(hold)
+    for breakpoint_row in await records.breakpoints(run.run_id):
+        state.put(breakpoint_row)
     for attempt in await records.open_attempts(run.run_id):
         state.put(attempt)
     for request in await records.waiting_requests():

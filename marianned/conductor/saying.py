@@ -14,6 +14,9 @@ from marianned.rows import EventRow, RunRow
 
 _IN_FORCE = {
     Action.PAUSE: "the pause stays in force",
+    Action.PAUSE_NOW: "the pause stays in force",
+    Action.BREAK: "the breakpoint stays in force",
+    Action.RESUME_FROM: "the resume stays in force",
     Action.RESUME: "the resume stays in force",
     Action.MODIFY: "the modify stays in force",
     Action.MODIFY_RESUME: "the modify stays in force",

@@ -22,6 +22,9 @@ ENDED_WORDS = {
 
 OVERTAKEN = {
     Action.PAUSE: "there is nothing left to pause",
+    Action.PAUSE_NOW: "there is nothing left to pause",
+    Action.BREAK: "there is nothing left to pause",
+    Action.RESUME_FROM: "it does not go on",
     Action.RESUME: "it does not go on",
     Action.MODIFY: "its revision is not in force",
     Action.MODIFY_RESUME: "it does not go on under its revision",
@@ -44,6 +47,9 @@ _SHORT_HINTS: dict[JobStatus, tuple[str, ...]] = {
 
 _NOTHING_TO = {
     Action.PAUSE: "there is nothing to pause",
+    Action.PAUSE_NOW: "there is nothing to pause",
+    Action.BREAK: "there is nothing to pause",
+    Action.RESUME_FROM: "there is nothing to go back from yet",
     Action.RESUME: "there is nothing to resume",
     Action.MODIFY: "its score can't be changed any more",
     Action.MODIFY_RESUME: "its score can't be changed any more",
