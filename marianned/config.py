@@ -19,6 +19,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 16
     max_queued: Count = 1_000
+    min_free_disk: Annotated[int, msgspec.Meta(ge=0)] = 512 * 1024**2
+    keep_runs: Count = 50
+    keep_days: Count = 90
+    output_cap: Annotated[int, msgspec.Meta(ge=1024**2)] = 256 * 1024**2
     kill_grace: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
     attempts_dir: str | None = None
 

@@ -618,8 +618,8 @@ class Submit(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `text` is the score, `directory` the absolute directory its relative paths count from, `file` its
     absolute path (shown, never read); `submit_directory` is the caller's working directory; `workspace`
-    replaces the score's; `env` is kept with the run and masked everywhere; `umask` makes the files. `before` sets
-    breakpoints; without `auto_resume` a rate limit pauses the job instead of being waited for.
+    replaces the score's; `env` is kept with the run and masked everywhere; `umask` makes the files.
+    `before` sets breakpoints; without `auto_resume` a rate limit pauses the job instead of being waited for.
     """
 
     text: str

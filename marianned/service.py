@@ -18,11 +18,13 @@ from marianned.api.server import Server, listen
 from marianned.api.streams import Journal
 from marianned.checks import findings
 from marianned.conductor.conductor import Conductor
-from marianned.conductor.control import Control
+from marianned.conductor.disk import Disk
 from marianned.conductor.house import House
+from marianned.conductor.keeping import Keeper
 from marianned.conductor.looking import Lookout
 from marianned.conductor.now import now
 from marianned.conductor.scheduler import Scheduler
+from marianned.conductor.stopping import STOPPING, Stopper
 from marianned.config import ConfigError, Settings, load_settings
 from marianned.executors.local import LocalExecutor
 from marianned.lock import LockHeld, locked
@@ -34,7 +36,6 @@ from marianned.paths import (
     socket_path,
     state_directory,
 )
-from marianned.protocol import Caller, Reply, Stop, Stopping
 from marianned.store.opening import DatabaseRefused
 from marianned.store.writer import open_store
 
@@ -52,30 +53,35 @@ class Daemon:
         self._address = address
         self._ready_fd = ready_fd
         self._said_ready = False
-        self._house: House | None = None
 
     async def run(self) -> None:
         """Serve until a signal or a request stops it; what is in flight goes on without it."""
         async with open_store(database_path(self._state)) as store, anyio.create_task_group() as tasks:
             attempts = Path(self._settings.attempts_dir or self._state / "attempts")
             make_private_directory(attempts)
-            self._house = House(
+            scheduler = Scheduler(self._settings.max_attempts)
+            disk = Disk(self._state, self._settings.min_free_disk, scheduler)
+            house = House(
                 store=store,
                 executor=LocalExecutor(),
-                scheduler=Scheduler(self._settings.max_attempts),
+                scheduler=scheduler,
+                disk=disk,
                 settings=self._settings,
                 attempts=attempts,
                 socket=self._address,
                 environ=dict(os.environ),
             )
-            conductor = Conductor(self._house, tasks)
+            conductor = Conductor(house, tasks)
             lookout = Lookout(conductor, now().at)
-            server = Server(
-                handlers(conductor, Control(conductor), lookout, self._stop), Journal(store), lookout, store
-            )
+            stopper = Stopper(conductor, tasks)
+            keeper = Keeper(conductor)
+            known = handlers(conductor, lookout, keeper, stopper.stop)
+            server = Server(known, Journal(store), lookout, store, stopper.ready)
             faults.point("service.opened")
             recovered = await conductor.recover()
             faults.point("recover.done")
+            tasks.start_soon(disk.watch, conductor.grant)
+            tasks.start_soon(keeper.retain)
             tasks.start_soon(self._listen, server)
             tasks.start_soon(self._warm)
             _logger.info(
@@ -85,8 +91,8 @@ class Daemon:
                 self._address,
                 recovered,
             )
-            await self._until_stopped(server)
-            self._house.scheduler.closed = True
+            await self._until_stopped(stopper)
+            scheduler.closed_for = STOPPING
             tasks.cancel_scope.cancel()
         _logger.info("marianned (pid %d) has stopped; what is in flight goes on without it", os.getpid())
 
@@ -96,10 +102,10 @@ class Daemon:
         except workers.WorkerLimit as limit:
             _logger.warning("no worker process could be started: %s", limit.message)
 
-    async def _until_stopped(self, server: Server) -> None:
+    async def _until_stopped(self, stopper: Stopper) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._signals, tasks.cancel_scope)
-            await server.stop_asked.wait()
+            await stopper.ready.wait()
             tasks.cancel_scope.cancel()
 
     async def _signals(self, scope: anyio.CancelScope) -> None:
@@ -108,21 +114,6 @@ class Daemon:
                 _logger.info("%s: stopping", signal.Signals(number).name)
                 scope.cancel()
                 return
-
-    async def _stop(self, _caller: Caller, _params: Stop) -> Reply:
-        assert self._house is not None
-        flying = self._house.scheduler.used
-        self._house.scheduler.closed = True
-        going_on = (
-            f"; {flying} attempt{'' if flying == 1 else 's'} go{'es' if flying == 1 else ''} on without it"
-        )
-        return Stopping(
-            status="stopping",
-            message=f"marianned (pid {os.getpid()}): stopping{going_on if flying else ''}",
-            pid=os.getpid(),
-            attempts_in_flight=flying,
-            event=self._house.store.last_event,
-        )
 
     # --- the socket --------------------------------------------------------------------------------------
 

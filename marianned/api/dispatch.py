@@ -10,6 +10,8 @@ import msgspec
 from marianned import wire
 from marianned.conductor.conductor import Conductor
 from marianned.conductor.control import Control
+from marianned.conductor.evidence import Evidence
+from marianned.conductor.keeping import Keeper
 from marianned.conductor.looking import Lookout
 from marianned.errors import BadRequest, InternalError, MarianneError
 from marianned.protocol import METHODS, Ask, Caller, Reply
@@ -18,8 +20,10 @@ Handler = Callable[[Caller, Any], Awaitable[Reply]]
 _logger = logging.getLogger(__name__)
 
 
-def handlers(conductor: Conductor, control: Control, lookout: Lookout, stop: Handler) -> dict[str, Handler]:
+def handlers(conductor: Conductor, lookout: Lookout, keeper: Keeper, stop: Handler) -> dict[str, Handler]:
     """Return who does what; the methods of streams belong to a connection and are not here."""
+    control = Control(conductor)
+    evidence = Evidence(conductor.house, lookout)
     return {
         "daemon.hello": lookout.daemon_hello,
         "daemon.status": lookout.daemon_status,
@@ -33,6 +37,10 @@ def handlers(conductor: Conductor, control: Control, lookout: Lookout, stop: Han
         "job.modify": control.modify,
         "job.cancel": control.cancel,
         "job.history": lookout.job_history,
+        "job.why": evidence.job_why,
+        "job.revisions": evidence.job_revisions,
+        "job.remove": keeper.remove,
+        "backup.write": keeper.backup,
         "log.read": lookout.log_read,
         "events.read": lookout.events_read,
         "score.validate": lookout.score_validate,

@@ -44,14 +44,19 @@ class Server:
     """Serves the requests of one listening socket until it is cancelled."""
 
     def __init__(
-        self, handlers: Mapping[str, Handler], journal: Journal, lookout: Lookout, store: Store
+        self,
+        handlers: Mapping[str, Handler],
+        journal: Journal,
+        lookout: Lookout,
+        store: Store,
+        stopping: anyio.Event,
     ) -> None:
         self.handlers = handlers
         self.journal = journal
         self.lookout = lookout
         self.store = store
         self.connections = 0
-        self.stop_asked = anyio.Event()
+        self.stopping = stopping
 
     async def serve(self, listener: socket.socket, connections: TaskGroup) -> None:
         """Accept connections for ever; they belong to `connections` and outlive the listener."""
@@ -160,8 +165,8 @@ class Connection:
                     faults.point("api.answering")
                     await self.send(reply)
                     faults.point("api.answered")
-                    if isinstance(params, Stop):
-                        self._server.stop_asked.set()
+                    if isinstance(params, Stop) and params.mode == "detach":
+                        self._server.stopping.set()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             pass  # the client is gone; what it asked for is done all the same
         finally:

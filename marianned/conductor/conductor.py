@@ -33,6 +33,7 @@ from marianned.errors import (
     WrongStatus,
 )
 from marianned.executors.base import Presence
+from marianned.progress.selection import select
 from marianned.progress.state import JobState
 from marianned.progress.triggers import GiveUp
 from marianned.progress.view import extended, job_view
@@ -47,7 +48,7 @@ from marianned.protocol import (
     Submit,
     Submitted,
 )
-from marianned.rows import Changes, RequestRow, RunRow, SheetRow
+from marianned.rows import BreakpointRow, Changes, RequestRow, RunRow, SheetRow
 from marianned.score.compile import Source
 
 _logger = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Conductor:
         self._by_run: dict[int, Job] = {}
         self._tasks = tasks
         self._registry = anyio.Lock()
+        self._rest = anyio.Event()
 
     # --- jobs in memory --------------------------------------------------------------------------------
 
@@ -90,7 +92,7 @@ class Conductor:
         return self._take_up(state, found)
 
     def _take_up(self, state: JobState, found: dict[int, Presence]) -> Job:
-        job = Job(self.house, state, self._grant, self._retire)
+        job = Job(self.house, state, self.grant, self._retire)
         self.jobs[state.run.job_name] = job
         self._by_run[job.run_id] = job
         self._tasks.start_soon(self._serve, job, found)
@@ -110,10 +112,35 @@ class Conductor:
         if self._by_run.pop(job.run_id, None) is job and self.jobs.get(job.state.run.job_name) is job:
             del self.jobs[job.state.run.job_name]
 
-    def _grant(self) -> None:
+    def drop(self, run: RunRow) -> None:
+        """Let go of a run that has ended and is to be removed."""
+        job = self._by_run.get(run.run_id)
+        if job is not None:
+            self._retire(job)
+            job.close()
+
+    def interrupt_all(self) -> None:
+        """End everything in flight, to run it again later: the daemon stops and takes nothing along."""
+        for job in self._by_run.values():
+            job.interrupt_all()
+
+    def in_flight(self) -> int:
+        """Return how many attempts are in flight over all jobs."""
+        return sum(len(job.state.attempts) for job in self._by_run.values())
+
+    def grant(self) -> None:
+        """Tell those whose turn it is that a slot is kept for them; called after every step of a job."""
         for run_id in self.house.scheduler.grant():
             if run_id in self._by_run:
                 self._by_run[run_id].poke()
+        if not self.in_flight():
+            self._rest.set()
+            self._rest = anyio.Event()
+
+    async def rested(self) -> None:
+        """Wait until nothing is in flight over all jobs."""
+        while self.in_flight():
+            await self._rest.wait()
 
     async def job(self, job_id: str) -> Job:
         """Return the newest run of a job, in memory; ask it before the next await.
@@ -208,14 +235,19 @@ class Conductor:
                 submit_directory=params.submit_directory,
                 umask=params.umask,
                 env=params.env,
+                auto_resume=params.auto_resume,
             )
             row, version, changes = submitting.first_rows(
                 score, self.house.store.new_run_id(), newest.run + 1 if newest else 1, origin, moment
             )
+            stops = select(params.before, expanded) if params.before is not None else []
+            changes.rows.extend(BreakpointRow(run_id=row.run_id, uid=number) for number in stops)
             if leftover:
                 changes.events.append(removed_leftover(row, moment))
             sheets = [found for found in changes.rows if isinstance(found, SheetRow)]
             state = JobState(row, version, sheets)
+            for number in stops:
+                state.put(BreakpointRow(run_id=row.run_id, uid=number))
             kept = msgspec.structs.replace(request, run_id=row.run_id, asked_at=moment.at)
             if request.key is not None:
                 changes.rows.append(_with_reply(kept, self._submitted(state, score.compiled.problems)))

@@ -129,14 +129,7 @@ class Control:
         undisturbed = f"; '{run.job_name}' goes on undisturbed"
         try:
             score = await submitting.compile_valid(source, shown, undisturbed)
-            if score.version.score.name != run.job_name:
-                raise InvalidScore(
-                    f"'{shown}' has 1 error{undisturbed}",
-                    problems=[
-                        *score.compiled.problems,
-                        other_name(params, score.version.score.name, run.job_name),
-                    ],
-                )
+            _check_name(score, params, run.job_name, f"'{shown}' has 1 error{undisturbed}")
         except InvalidScore as error:
             error.job_id = run.job_name
             error.status = (await self._conductor.job(params.job_id)).status
@@ -158,6 +151,17 @@ class Control:
             return _taken(answer, job, ask, params.timeout, kind)
 
         return await self._conductor.keys.once(caller, params, kind, act, join)
+
+
+def _check_name(score: submitting.Score, params: Modify, wanted: str, message: str) -> None:
+    """Refuse a score that names another job.
+
+    Raises:
+        InvalidScore: it does.
+    """
+    name = score.version.score.name
+    if name != wanted:
+        raise InvalidScore(message, problems=[*score.compiled.problems, other_name(params, name, wanted)])
 
 
 def _milliseconds(seconds: float | None) -> int | None:

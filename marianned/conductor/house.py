@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from marianned.conductor.disk import Disk
 from marianned.conductor.scheduler import Scheduler
 from marianned.config import Settings
 from marianned.executors.base import Executor
@@ -18,10 +19,16 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     executor: Executor
     scheduler: Scheduler
+    disk: Disk
     settings: Settings
     attempts: Path
     socket: Path
     environ: Mapping[str, str]
+
+    def degraded_by(self) -> list[str]:
+        """Return what keeps the daemon from its work, in a line each."""
+        low = "the disk is nearly full" if self.disk.low else None
+        return [why for why in (self.store.degraded, low) if why]
 
     def directory(self, attempt: AttemptRow) -> Path:
         """Return the directory of an attempt: spec, identity, outputs and exit record."""

@@ -95,6 +95,11 @@ class Job:
 
     # --- from outside, on the same event loop ----------------------------------------------------------
 
+    def close(self) -> None:
+        """Stop serving: the run has ended and is to be removed."""
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()
+
     def poke(self) -> None:
         """Tell the job that a slot may be had."""
         self._send.send_nowait(SlotFree())
@@ -198,6 +203,7 @@ class Job:
         room = (
             state.score.parallel.max_concurrent - len(state.attempts) + isinstance(trigger, Ending | Parked)
         )
+        self.house.disk.look()
         slots = scheduler.take(self.run_id, max(0, room))
         moment = now()
         name = _name(trigger)
@@ -269,6 +275,11 @@ class Job:
             attempt.give_up()
         assert self._tasks is not None
         self._tasks.start_soon(self._play_out, row, attempt, presence)
+
+    def interrupt_all(self) -> None:
+        """End what is in flight, to run it again later."""
+        for row in self.state.attempts.values():
+            self._interrupt(row)
 
     def _interrupt(self, row: AttemptRow) -> None:
         attempt = self._attempts.get(row.uid)

@@ -61,6 +61,8 @@ from marianned.score.compile import Source
 _GROUPS: dict[str, tuple[JobStatus, ...]] = {"active": ACTIVE, "held": HELD, "ended": ENDED}
 """Words that stand for several statuses."""
 _NO_FILE = "score"
+_STATUSES = {None: "ready", "draining": "draining", "stopping": "stopping"}
+"""The daemon's status, by why it grants no slots."""
 
 
 class Lookout:
@@ -90,7 +92,8 @@ class Lookout:
             raise await self._conductor.no_such_job(job_id)
         return await load_state(self._house.store, row)
 
-    async def _view(self, state: JobState) -> JobView:
+    async def view(self, state: JobState) -> JobView:
+        """Return the JOB keys of a run, `event` included; an older run is addressed by its number."""
         view = job_view(state, now())
         view.event = self._house.store.last_event
         newest = await self._records.run(state.run.job_name)
@@ -111,7 +114,7 @@ class Lookout:
             for sheet in sheets:
                 rows = await self._records.attempts(state.run.run_id, state.sheets[sheet.sheet].uid)
                 sheet.attempts = [self._attempt(state, row) for row in rows]
-        view = await self._view(state)
+        view = await self.view(state)
         return extended(view, JobDetails, sheets=sheets, total_sheets=len(numbers))
 
     def _attempt(self, state: JobState, row: AttemptRow) -> Attempt:
@@ -148,7 +151,7 @@ class Lookout:
             rows.sort(key=lambda row: row.updated_at)
         chosen = [row for row in rows if self._is_listed(row, wanted, everything=params.runs)]
         views = [
-            await self._view(await self.state(f"{row.job_name}@{row.run}"))
+            await self.view(await self.state(f"{row.job_name}@{row.run}"))
             for row in chosen[params.offset : params.offset + params.limit]
         ]
         return JobList(
@@ -172,7 +175,7 @@ class Lookout:
         if params.after is not None and job.status_event == 0:
             job.status_event = await self._status_event(job)
         reached = await self._until(job, wanted, params)
-        view = await self._view(job.state)
+        view = await self.view(job.state)
         name = "ended" if "ended" in params.words and reached in ENDED else str(reached)
         view.status = reached
         waited = round(anyio.current_time() - began, 3)
@@ -227,7 +230,7 @@ class Lookout:
         except ValueError as error:
             raise BadRequest(f"since: {error}") from None
         entries, total = await self._records.history(state.run.run_id, sheets, since, params.limit)
-        view = await self._view(state)
+        view = await self.view(state)
         shown = f"{len(entries)} of {words.plural(total, 'entry')}".replace("entrys", "entries")
         view.message = f"{state.run.job_name}: {shown}"
         view.hints = []
@@ -351,8 +354,9 @@ class Lookout:
         jobs = list(self._conductor.jobs.values())
         active = [job for job in jobs if job.status in ACTIVE]
         flying = sum(len(job.state.attempts) for job in jobs)
-        degraded = self._house.store.degraded
-        status = "degraded" if degraded else "stopping" if self._house.scheduler.closed else "ready"
+        degraded = self._house.degraded_by()
+        closed_for = self._house.scheduler.closed_for
+        status = "degraded" if degraded else _STATUSES.get(closed_for, "ready")
         rows = await self._records.newest_runs()
         attention = [row.job_name for row in rows if row.status in (JobStatus.PAUSED, JobStatus.FAILED)]
         held = sum(job.status is JobStatus.PAUSED for job in jobs)
@@ -373,7 +377,7 @@ class Lookout:
             memory_usage_mb=round(_memory_bytes() / 1024**2, 1),
             attempts_in_flight=flying,
             slots=Slots(used=flying, total=self._house.scheduler.total),
-            degraded_by=[degraded] if degraded else [],
+            degraded_by=degraded,
             rate_limits=[],
             safe_to=SafeTo(edit_files=not active, stop_daemon=True, switch_off=not flying),
             needs_attention=attention,

@@ -6,11 +6,14 @@ Source: design/control.md §9.
 
 
 class Scheduler:
-    """Counts the slots of the daemon. A slot is taken for each attempt, from its row to its outcome."""
+    """Counts the slots of the daemon. A slot is taken for each attempt, from its row to its outcome.
+
+    While `closed_for` says why (draining, disk, stopping), none is granted.
+    """
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.closed = False
+        self.closed_for: str | None = None
         self._taken: dict[int, int] = {}
         self._kept: set[int] = set()
         self._waiting: set[int] = set()
@@ -25,7 +28,7 @@ class Scheduler:
         kept = job in self._kept
         self._kept.discard(job)
         self._waiting.discard(job)
-        if self.closed or most <= 0:
+        if self.closed_for is not None or most <= 0:
             return 0
         free = self.total - self.used
         given = min(most, max(free - len(self._waiting), 1 if kept else 0))
@@ -57,7 +60,7 @@ class Scheduler:
     def grant(self) -> list[int]:
         """Keep the free slots for those who wait, the fairest first; return whom to tell."""
         told: list[int] = []
-        while not self.closed and self._waiting and self.used < self.total:
+        while self.closed_for is None and self._waiting and self.used < self.total:
             job = min(self._waiting, key=lambda waiting: (self._taken.get(waiting, 0), waiting))
             self._waiting.discard(job)
             self._kept.add(job)

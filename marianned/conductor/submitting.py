@@ -90,6 +90,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     submit_directory: str
     umask: int
     env: dict[str, str]
+    auto_resume: bool = True
 
 
 def first_rows(
@@ -117,6 +118,7 @@ def first_rows(
         umask=origin.umask,
         env=origin.env,
         config_file=revision.config_file,
+        auto_resume=origin.auto_resume,
         created_at=moment.at,
         updated_at=moment.at,
         status=JobStatus.QUEUED,

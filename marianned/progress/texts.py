@@ -7,7 +7,7 @@ Source: design/cli.md §2, §4.
 from collections.abc import Sequence
 
 from marianned import words
-from marianned.clock import Instant
+from marianned.clock import Instant, milliseconds
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.state import JobState
@@ -36,11 +36,11 @@ OVERTAKEN = {
 _SHORT_HINTS: dict[JobStatus, tuple[str, ...]] = {
     JobStatus.QUEUED: ("mzt pause {job}", "mzt cancel {job}"),
     JobStatus.RUNNING: ("mzt logs {job} -F", "mzt pause {job}"),
-    JobStatus.PAUSING: ("mzt wait {job} --for paused", "mzt resume {job}"),
+    JobStatus.PAUSING: ("mzt wait {job} --for paused", "mzt pause {job} --now", "mzt resume {job}"),
     JobStatus.PAUSED: ("mzt resume {job}",),
     JobStatus.CANCELLING: ("mzt wait {job} --for cancelled",),
-    JobStatus.COMPLETED: ("mzt run {file} --fresh",),
-    JobStatus.FAILED: ("mzt resume {job}", "mzt modify {job} -c FILE -r"),
+    JobStatus.COMPLETED: ("mzt resume {job} --from {last}", "mzt run {file} --fresh"),
+    JobStatus.FAILED: ("mzt why {job}", "mzt resume {job}", "mzt modify {job} -c FILE -r"),
     JobStatus.CANCELLED: ("mzt resume {job}", "mzt run {file} --fresh"),
 }
 """What a person types next, by status."""
@@ -61,7 +61,8 @@ _NOTHING_TO = {
 def hints(state: JobState, status: JobStatus) -> list[str]:
     """Return what to type next for a job of this status."""
     file = state.newest.row.config_file or "FILE"
-    return [hint.format(job=state.run.job_name, file=file) for hint in _SHORT_HINTS[status]]
+    last = len(state.score.sheets)
+    return [hint.format(job=state.run.job_name, file=file, last=last) for hint in _SHORT_HINTS[status]]
 
 
 def flying(state: JobState) -> str:
@@ -112,6 +113,10 @@ def reply_message(state: JobState, now: Instant, action: Action, view: Job, requ
     status = JobStatus(view.status or "")
     said: str | None = None
     match status:
+        case _ if action is Action.BREAK and state.breakpoints:
+            said = f"pauses before {_breakpoints(state)}"
+        case JobStatus.PAUSED if view.next is not None and view.next.code == "hold_end":
+            said = f"goes on by itself in {_ends_in(state, now)}"
         case JobStatus.PAUSING:
             said = _boundary(state, now, action, view)
         case JobStatus.CANCELLING:
@@ -127,11 +132,25 @@ def reply_message(state: JobState, now: Instant, action: Action, view: Job, requ
     return job_message(state, status) if said is None else f"{state.run.job_name}: {status}; {said}"
 
 
+def _breakpoints(state: JobState) -> str:
+    rows = [row.sheet for uid in state.breakpoints if (row := state.sheet_of(uid)) is not None]
+    return sheet_name(state, rows[0]) if len(rows) == 1 else words.sheet_list(rows)
+
+
+def _ends_in(state: JobState, now: Instant) -> str:
+    last = max(now.until(hold.ends) for hold in state.holds.values() if hold.ends is not None)
+    return words.duration(last / 1000)
+
+
 def _boundary(state: JobState, now: Instant, action: Action, view: Job) -> str:
     text = view.next.text if view.next else "pauses"
     if state.staged is not None or action in (Action.MODIFY, Action.MODIFY_RESUME):
         return text
-    return f"{text}, at most {time_left(state, now)} from now"
+    if view.next is not None and view.next.latest_at is not None:
+        return (
+            f"{text}, at most {words.duration((milliseconds(view.next.latest_at) - now.at) / 1000)} from now"
+        )
+    return text
 
 
 def time_left(state: JobState, now: Instant) -> str:

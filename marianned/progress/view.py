@@ -10,6 +10,7 @@ from marianned.clock import Instant, timestamp
 from marianned.progress import texts
 from marianned.progress.state import JobState
 from marianned.protocol import (
+    Breakpoint,
     Hold,
     InFlight,
     Job,
@@ -56,7 +57,7 @@ def job_view(state: JobState, now: Instant) -> Job:
             completed_at=timestamp(run.ended_at) if run.ended_at is not None else None,
         ),
         holds=[_hold(hold) for hold in state.holds.values()],
-        breakpoints=[],
+        breakpoints=[_breakpoint(state, row) for row in breakpoints(state)],
         in_flight=[_in_flight(attempt) for attempt in by_number(state)],
         waiting=_waiting(state, now),
         next=next_of(state, now, status),
@@ -83,6 +84,17 @@ def extended(view: Job, kind: type[R], **fields: Any) -> R:
 def by_number(state: JobState) -> list[AttemptRow]:
     """Return what is in flight, by the sheets' numbers."""
     return sorted(state.attempts.values(), key=lambda attempt: attempt.sheet)
+
+
+def breakpoints(state: JobState) -> list[SheetRow]:
+    """Return the sheets that have a breakpoint, ascending."""
+    rows = [row for uid in state.breakpoints if (row := state.sheet_of(uid)) is not None]
+    return sorted(rows, key=lambda row: row.sheet)
+
+
+def _breakpoint(state: JobState, row: SheetRow) -> Breakpoint:
+    definition = state.definition(row.sheet)
+    return Breakpoint(sheet=row.sheet, stage=definition.stage, instance=definition.instance)
 
 
 def _then(state: JobState, status: JobStatus) -> str | None:
@@ -148,7 +160,9 @@ def next_of(state: JobState, now: Instant, status: JobStatus) -> Next | None:
     """Return what happens next by itself, in code and words; None: nothing does."""
     match status:
         case JobStatus.PAUSING:
-            return _boundary(state)
+            return _boundary(state, now)
+        case JobStatus.PAUSED:
+            return _end_of_holds(state)
         case JobStatus.CANCELLING:
             return Next(code="cancel", text=f"ends when {_flying(state)} {_are(state)} gone")
         case JobStatus.QUEUED:
@@ -164,9 +178,24 @@ def limit(state: JobState) -> int | None:
     return max((attempt.time_limit_at for attempt in state.attempts.values()), default=None)
 
 
-def _boundary(state: JobState) -> Next:
+def _end_of_holds(state: JobState) -> Next | None:
+    """Return when the pause ends by itself: when each hold has an end."""
+    ends = [hold.ends for hold in state.holds.values()]
+    known = [end for end in ends if end is not None]
+    if not known or len(known) < len(ends):
+        return None
+    last = max(known, key=lambda end: end.at)
+    return Next(code="hold_end", text="goes on by itself", due_at=timestamp(last.at))
+
+
+def _boundary(state: JobState, now: Instant) -> Next:
     ends = f"{_flying(state)} {_end(state)}"
     latest = limit(state)
+    deadlines = [hold.deadline for hold in state.holds.values() if hold.deadline is not None]
+    if any(now.reached(deadline) for deadline in deadlines):
+        return Next(code="interrupt", text=f"pauses when {_flying(state)} {_are(state)} interrupted")
+    if deadlines and latest is not None:
+        latest = min(latest, *(deadline.at for deadline in deadlines))
     if state.staged is None:
         text = f"pauses when {ends}"
     else:

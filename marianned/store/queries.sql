@@ -222,7 +222,7 @@ ORDER BY revision
 SELECT * FROM revisions WHERE run_id = :run_id AND revision = :revision
 
 -- name: waiting_requests
-SELECT * FROM requests WHERE reply IS NULL AND refusal IS NULL ORDER BY asked_at, request
+SELECT * FROM requests WHERE reply IS NULL AND refusal IS NULL AND wish IS NOT NULL ORDER BY asked_at, request
 
 -- name: request
 SELECT * FROM requests WHERE uid = :uid AND method = :method AND key = :key

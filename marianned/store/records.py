@@ -3,6 +3,7 @@
 Nothing here changes anything, and nothing here sees what is not committed.
 """
 
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
@@ -184,6 +185,15 @@ class Records:
         """Return the number of the journal's newest event, 0 where there never was one."""
         return await self._read(lambda connection: last_number(connection, "events"))
 
+    async def copy(self, path: Path) -> int:
+        """Write a copy of the database as it is now to a new file, mode 0600; return its size in bytes.
+
+        Raises:
+            FileExistsError: there is something at `path`.
+            OSError: the disk refuses; nothing of the copy is left.
+        """
+        return await self._read(lambda connection: _copy(connection, path))
+
     async def _row(self, columns: Columns[T], name: str, **params: Value) -> T | None:
         found = await self._rows(columns, name, **params)
         return found[0] if found else None
@@ -209,6 +219,20 @@ class Records:
                 connection.execute("ROLLBACK")
         finally:
             self._idle.append(connection)
+
+
+def _copy(connection: sqlite3.Connection, path: Path) -> int:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        target = sqlite3.connect(path)
+        try:
+            connection.backup(target)
+        finally:
+            target.close()
+    except sqlite3.Error as error:
+        path.unlink(missing_ok=True)
+        raise OSError(0, str(error)) from error
+    return path.stat().st_size
 
 
 def last_number(connection: sqlite3.Connection, table: str) -> int:

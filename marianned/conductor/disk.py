@@ -1,0 +1,61 @@
+"""Room on the disk: below `min_free_disk` no slots are granted; with room, work goes on by itself.
+
+Source: design/durability.md "Faults".
+"""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+
+from marianned.conductor.scheduler import Scheduler
+
+DISK = "disk"
+"""Why no slots are granted meanwhile."""
+_LOOK_SECONDS = 1.0
+
+
+class Disk:
+    """Looks at the file system of a directory, at most once a second, and only when a slot is asked for."""
+
+    def __init__(self, directory: Path, minimum: int, scheduler: Scheduler) -> None:
+        self._directory = directory
+        self._minimum = minimum
+        self._scheduler = scheduler
+        self._looked = -_LOOK_SECONDS
+        self._found_low = anyio.Event()
+
+    @property
+    def low(self) -> bool:
+        """Whether slots are refused for want of room."""
+        return self._scheduler.closed_for == DISK
+
+    def look(self) -> None:
+        """Close the scheduler when there is too little room."""
+        moment = time.monotonic()
+        if moment - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = moment
+        if self._scheduler.closed_for is None and self._free() < self._minimum:
+            self._scheduler.closed_for = DISK
+            self._found_low.set()
+
+    async def watch(self, reopened: Callable[[], None]) -> None:
+        """Open the scheduler again when there is room; sleeps without end while all is well."""
+        while True:
+            await self._found_low.wait()
+            while self._free() < self._minimum:  # noqa: ASYNC110  no file system tells of room
+                await anyio.sleep(_LOOK_SECONDS)
+            self._found_low = anyio.Event()
+            if self.low:
+                self._scheduler.closed_for = None
+                reopened()
+
+    def _free(self) -> int:
+        try:
+            found = os.statvfs(self._directory)
+        except OSError:
+            return 0
+        return found.f_bavail * found.f_frsize

@@ -1,0 +1,131 @@
+"""Why a job does not move or failed, and the versions of its score: what the journal alone does not tell."""
+
+from pathlib import Path
+
+import msgspec
+from anyio import to_thread
+
+from marianned import words
+from marianned.clock import timestamp
+from marianned.conductor.house import House
+from marianned.conductor.looking import Lookout
+from marianned.conductor.now import now
+from marianned.errors import BadRequest
+from marianned.progress.reasons import reasons
+from marianned.progress.selection import select
+from marianned.progress.state import JobState
+from marianned.progress.view import extended
+from marianned.protocol import (
+    AskWhy,
+    Caller,
+    Failure,
+    Outcome,
+    PlanLine,
+    ReadRevisions,
+    Revision,
+    Revisions,
+    Why,
+)
+from marianned.rows import AttemptRow, RevisionRow
+
+_ERRORS_MOST = 50
+_TAIL_BYTES = 4_096
+_FAILED = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST, Outcome.RATE_LIMITED)
+
+
+class Evidence:
+    """Answers why, over a lookout."""
+
+    def __init__(self, house: House, lookout: Lookout) -> None:
+        self._house = house
+        self._lookout = lookout
+
+    async def job_why(self, _caller: Caller, params: AskWhy) -> Why:
+        """Return what a job waits for, and this run's failed attempts, newest first."""
+        state = await self._lookout.state(params.job_id)
+        chosen = None if params.sheets is None else set(select(params.sheets, state.score))
+        found = reasons(state, now(), self._house.scheduler.closed_for)
+        if chosen is not None:
+            found = [reason for reason in found if not reason.sheets or chosen & set(reason.sheets)] or found
+        rows = await self._house.store.records.attempts(state.run.run_id)
+        failed = [row for row in rows if row.outcome in _FAILED and (chosen is None or row.sheet in chosen)]
+        failed.sort(key=lambda row: row.ended_at or 0, reverse=True)
+        return extended(
+            await self._lookout.view(state),
+            Why,
+            reasons=found,
+            total_errors=len(failed),
+            errors=[await self._failure(row) for row in failed[:_ERRORS_MOST]],
+        )
+
+    async def _failure(self, row: AttemptRow) -> Failure:
+        directory = self._house.directory(row)
+        return Failure(
+            sheet=row.sheet,
+            stage=row.stage,
+            instance=row.instance,
+            attempt=row.attempt,
+            outcome=str(row.outcome),
+            error_category=row.error_category,
+            error_message=row.error_message,
+            exit_code=row.exit_code,
+            signal=row.signal,
+            instrument=row.instrument,
+            revision=row.revision,
+            ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
+            validations=row.validations,
+            stdout_tail=await to_thread.run_sync(_tail, directory / "stdout"),
+            stderr_tail=await to_thread.run_sync(_tail, directory / "stderr"),
+        )
+
+    async def job_revisions(self, _caller: Caller, params: ReadRevisions) -> Revisions:
+        """Return the versions of a job's score, and the text of one."""
+        state = await self._lookout.state(params.job_id)
+        rows = await self._house.store.records.revisions(state.run.run_id)
+        text = None
+        if params.revision is not None:
+            text = (await self._whole(state, params.revision)).text
+        view = await self._lookout.view(state)
+        view.message = f"{state.run.job_name}: {words.plural(len(rows), 'revision')}"
+        view.hints = []
+        return extended(view, Revisions, revisions=[await self._told(state, row) for row in rows], text=text)
+
+    async def _told(self, state: JobState, row: RevisionRow) -> Revision:
+        whole = await self._whole(state, row.revision)
+        return Revision(
+            revision=row.revision,
+            status=row.status,
+            created_at=timestamp(row.created_at),
+            applied_at=timestamp(row.applied_at) if row.applied_at is not None else None,
+            caller=row.caller,
+            reason=row.reason,
+            config_file=row.config_file,
+            sha256=row.sha256,
+            total_sheets=len(msgspec.msgpack.decode(whole.expanded, type=_Counted).sheets),
+            plan=msgspec.json.decode(row.plan, type=list[PlanLine]),
+        )
+
+    async def _whole(self, state: JobState, number: int) -> RevisionRow:
+        row = await self._house.store.records.revision(state.run.run_id, number)
+        if row is None:
+            raise BadRequest(
+                f"'{state.run.job_name}' has no revision {number}; the newest is {state.run.last_revision}",
+                job_id=state.run.job_name,
+                hints=[f"mzt revisions {state.run.job_name}"],
+            )
+        return row
+
+
+class _Counted(msgspec.Struct):
+    """The sheets of an expanded score, to be counted."""
+
+    sheets: list[msgspec.Raw]
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            return file.read(_TAIL_BYTES).decode(errors="replace")
+    except OSError:
+        return ""

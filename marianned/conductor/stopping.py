@@ -1,0 +1,79 @@
+"""Stopping: what is in flight goes on without the daemon, is waited for, or is interrupted first.
+
+Source: design/control.md §7.
+"""
+
+import os
+
+import anyio
+from anyio.abc import TaskGroup
+
+from marianned.conductor.conductor import Conductor
+from marianned.errors import WrongStatus
+from marianned.protocol import Caller, Stop, Stopping
+
+DRAINING = "draining"
+STOPPING = "stopping"
+
+
+class Stopper:
+    """Carries a stop out; `ready` is set when nothing keeps the daemon any more."""
+
+    def __init__(self, conductor: Conductor, tasks: TaskGroup) -> None:
+        self.ready = anyio.Event()
+        self._conductor = conductor
+        self._scheduler = conductor.house.scheduler
+        self._tasks = tasks
+        self._draining: anyio.CancelScope | None = None
+
+    async def stop(self, _caller: Caller, params: Stop) -> Stopping:
+        """Begin to stop, or give a drain up; the reply tells how many attempts are in flight."""
+        if self._scheduler.closed_for == STOPPING:
+            raise WrongStatus("the daemon is stopping already", status=STOPPING)
+        flying = self._conductor.in_flight()
+        if params.mode == "stay":
+            self._stay()
+            return self._said("ready", "is ready", flying)
+        if params.mode == "drain":
+            self._scheduler.closed_for = DRAINING
+            self._tasks.start_soon(self._drain)
+            return self._said(DRAINING, f"draining{_attempts(flying, 'waited for')}", flying)
+        self._scheduler.closed_for = STOPPING
+        if params.mode == "kill":
+            self._conductor.interrupt_all()
+            self._tasks.start_soon(self._drain)
+            return self._said(STOPPING, f"stopping{_attempts(flying, 'interrupted')}", flying)
+        return self._said(STOPPING, f"stopping{_going_on(flying)}", flying)
+
+    def _stay(self) -> None:
+        if self._draining is not None:
+            self._draining.cancel()
+            self._draining = None
+        self._scheduler.closed_for = None
+        self._conductor.grant()
+
+    async def _drain(self) -> None:
+        with anyio.CancelScope() as self._draining:
+            await self._conductor.rested()
+            self.ready.set()
+
+    def _said(self, status: str, said: str, flying: int) -> Stopping:
+        return Stopping(
+            status=status,
+            message=f"marianned (pid {os.getpid()}): {said}",
+            pid=os.getpid(),
+            attempts_in_flight=flying,
+            event=self._conductor.house.store.last_event,
+        )
+
+
+def _attempts(count: int, what: str) -> str:
+    if not count:
+        return ""
+    return f"; {count} attempt{' is' if count == 1 else 's are'} {what}"
+
+
+def _going_on(count: int) -> str:
+    if not count:
+        return ""
+    return f"; {count} attempt{' goes' if count == 1 else 's go'} on without it"

@@ -1,0 +1,141 @@
+"""Why a job does not move, or why it failed: since when, and who or what unblocks it.
+
+Source: design/control.md §8, design/cli.md §2.3.
+"""
+
+from collections.abc import Iterator
+
+from marianned import lifecycle, words
+from marianned.clock import Instant, timestamp
+from marianned.progress import texts
+from marianned.progress.state import JobState
+from marianned.progress.view import limit
+from marianned.protocol import HoldCause, JobStatus, Reason
+from marianned.rows import HoldRow, SheetRow
+
+_HELD = {
+    HoldCause.USER: "paused",
+    HoldCause.BREAKPOINT: "paused at a breakpoint",
+    HoldCause.FAILURE: "paused because a sheet failed",
+    HoldCause.AUTH: "paused because an instrument refuses its credentials",
+    HoldCause.RATE_LIMIT: "paused at a rate limit",
+    HoldCause.BUDGET: "paused at its cost limit",
+}
+_OBSTACLES = {
+    "draining": "the daemon drains",
+    "disk": "the disk is nearly full",
+    "stopping": "the daemon stops",
+}
+
+
+def reasons(state: JobState, now: Instant, obstacle: str | None) -> list[Reason]:
+    """Return what the job waits for; never empty. `obstacle` is why the daemon grants no slots."""
+    found = [
+        *_ended(state),
+        *(_hold(state, hold) for hold in state.holds.values()),
+        *_in_flight(state),
+        *_waits(state),
+        *_slots(state, now, obstacle),
+    ]
+    return found or [_reason(state, "needs", "it goes on in a moment", "daemon")]
+
+
+def _reason(
+    state: JobState,
+    code: str,
+    text: str,
+    unblocked_by: str,
+    *,
+    sheets: list[int] | None = None,
+    since: int | None = None,
+    until: int | None = None,
+    hints: list[str] | None = None,
+) -> Reason:
+    return Reason(
+        code=code,
+        text=text,
+        sheets=sheets or [],
+        since_at=timestamp(state.run.status_since if since is None else since),
+        until_at=None if until is None else timestamp(until),
+        unblocked_by=unblocked_by,
+        hints=hints or [],
+    )
+
+
+def _ended(state: JobState) -> Iterator[Reason]:
+    resume = [f"mzt resume {state.run.job_name}"]
+    match lifecycle.status(state.facts):
+        case JobStatus.FAILED:
+            failed = [row.sheet for row in state.failed_sheets()]
+            text = texts.failure(state) or "a revision came after it had failed; a resume runs it"
+            yield _reason(state, "failed", text, "caller", sheets=failed, hints=resume)
+        case JobStatus.COMPLETED:
+            yield _reason(state, "ended", "it has completed; nothing is left to do", "nobody")
+        case JobStatus.CANCELLED:
+            yield _reason(state, "ended", "it was cancelled", "caller", hints=resume)
+        case _:
+            pass
+
+
+def _hold(state: JobState, hold: HoldRow) -> Reason:
+    owner = f" by {hold.owner.name or 'a client'}" if hold.owner is not None else ""
+    why = f' "{hold.reason}"' if hold.reason else ""
+    until = hold.ends.at if hold.ends is not None else None
+    return _reason(
+        state,
+        f"hold:{hold.cause}",
+        f"{_HELD[HoldCause(hold.cause)]}{owner}{why}",
+        "time" if until is not None else "caller",
+        since=hold.held_at,
+        until=until,
+        hints=[f"mzt resume {state.run.job_name}"],
+    )
+
+
+def _in_flight(state: JobState) -> Iterator[Reason]:
+    if not state.attempts:
+        return
+    sheets = sorted(attempt.sheet for attempt in state.attempts.values())
+    yield _reason(
+        state,
+        "in_flight",
+        f"{words.sheet_list(sheets)} {'is' if len(sheets) == 1 else 'are'} in flight",
+        "sheet",
+        sheets=sheets,
+        since=min(attempt.started_at for attempt in state.attempts.values()),
+        until=limit(state),
+        hints=[f"mzt logs {state.run.job_name} -F"],
+    )
+
+
+def _waits(state: JobState) -> Iterator[Reason]:
+    for row in state.waits():
+        yield _reason(
+            state,
+            row.waiting_for or "retry",
+            f"{texts.sheet_name(state, row.sheet)} waits, then attempt {row.attempts + 1}{_because(row)}",
+            "time",
+            sheets=[row.sheet],
+            until=row.until.at if row.until is not None else None,
+        )
+
+
+def _because(row: SheetRow) -> str:
+    return f"; {row.error_message}" if row.error_message else ""
+
+
+def _slots(state: JobState, now: Instant, obstacle: str | None) -> Iterator[Reason]:
+    ready = state.next_ready()
+    if ready is None or not lifecycle.may_start(state.facts):
+        return
+    if len(state.attempts) >= state.score.parallel.max_concurrent:
+        return
+    name = texts.sheet_name(state, ready.sheet)
+    not_before = state.run.not_before
+    if not_before is not None and not now.reached(not_before):
+        yield _reason(state, "slot", f"{name} is paced", "time", sheets=[ready.sheet], until=not_before.at)
+    elif obstacle is not None:
+        text = f"{name} may not start: {_OBSTACLES.get(obstacle, obstacle)}"
+        yield _reason(state, obstacle, text, "daemon", sheets=[ready.sheet])
+    else:
+        yield _reason(state, "slot", f"{name} waits for a slot", "daemon", sheets=[ready.sheet])
