@@ -63,8 +63,8 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     could_start: bool
-    could_start_free: bool
     failed: bool
+    could_start_free: bool = True
     pause_on_failure: bool = False
     held_for_failure: bool = False
 
@@ -133,6 +133,7 @@ class Guard(StrEnum):
 
     HOLDS_END = "every hold ends by itself"
     STAGED = "a revision is staged"
+    IN_BUDGET = "no budget hold would remain"
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -154,12 +155,12 @@ _NO = Refusal()
 _PAUSE = Rule((Effect.HOLD,))
 _CANCEL = Rule((Effect.CANCEL,))
 _RESTART = Rule((Effect.RESET, Effect.RELEASE))
-_RELEASE = Rule((Effect.RELEASE,))
+_RELEASE = Rule((Effect.RELEASE,), Guard.IN_BUDGET)
 _SET = Rule((Effect.SET,))
 _NOW = Rule((Effect.HOLD, Effect.INTERRUPT))
 _REWIND = Rule((Effect.REWIND, Effect.RESET, Effect.RELEASE))
 _REVISE_HELD = Rule((Effect.REVISE, Effect.HOLD))
-_REVISE_ON = Rule((Effect.REVISE, Effect.RELEASE))
+_REVISE_ON = Rule((Effect.REVISE, Effect.RELEASE), Guard.IN_BUDGET)
 
 # In the order of JobStatus: queued running pausing paused cancelling completed failed cancelled.
 _ROWS: dict[Action, tuple[Cell, ...]] = {
@@ -180,7 +181,7 @@ _ROWS: dict[Action, tuple[Cell, ...]] = {
         _NO,
         _NO,
         _NO,
-        Rule((Effect.REWIND, Effect.RELEASE)),
+        Rule((Effect.REWIND, Effect.RELEASE), Guard.IN_BUDGET),
         _NO,
         _REWIND,
         _REWIND,

@@ -690,7 +690,8 @@ class Pause(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Resume(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Go on with a paused, failed or cancelled job. `env` replaces variables given at submission.
 
-    `from` names completed sheets that run again, with all that depend on them; `plan` only shows that.
+    `from` names completed sheets that run again, with all that depend on them; `plan` only shows that;
+    `over_budget` (USD) is added to the score's cost limit.
     """
 
     job_id: JobId
@@ -698,6 +699,7 @@ class Resume(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timeout: Seconds = 60.0
     from_: str | None = msgspec.field(default=None, name="from")
     plan: bool = False
+    over_budget: Annotated[float, msgspec.Meta(gt=0)] | None = None
     env: dict[str, str] = {}
 
 

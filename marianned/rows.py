@@ -57,8 +57,8 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
     """One sheet of the revision in force. `uid` stays with it through modifies, its number may not.
 
     `tries` counts used tries of the instrument, `completions` the completion attempts of this try,
-    `lost` the lost attempts in a row, `attempts` all attempts ever made; `next_kind` is the kind of the
-    next attempt; `until` is when a wait (`waiting_for`) ends.
+    `lost` the lost attempts in a row, `waits` those for a rate limit, `attempts` all attempts ever made;
+    `next_kind` is the kind of the next attempt; `until` is when a wait (`waiting_for`) ends.
     """
 
     run_id: int
@@ -71,6 +71,7 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
     tries: int = 0
     completions: int = 0
     lost: int = 0
+    waits: int = 0
     next_kind: str = "first"
     revision: int | None = None
     validation_passed: bool | None = None

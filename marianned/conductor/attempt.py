@@ -244,9 +244,10 @@ class Attempt:
             signal_name=name,
             timed_out=record.timed_out,
             timeout_seconds=definition.timeout_seconds,
+            detection_patterns=given.score.rate_limit.detection_patterns,
         )
         profile = given.score.profiles[definition.instrument]
-        seen |= _measured(reading) | {"cost_usd": _cost(profile, given.attempt.model, reading)}
+        seen |= _measured(reading) | {"cost_usd": _cost(given, profile, reading)}
         if verdict.outcome is not Outcome.SUCCEEDED:
             return self._ending(verdict.outcome, verdict.category, verdict.message, **seen)
         faults.point("attempt.read")
@@ -314,19 +315,23 @@ def _measured(reading: Reading) -> dict[str, Any]:
     }
 
 
-def _cost(profile: Profile, model: str | None, reading: Reading) -> float | None:
-    """Return what an attempt has cost (§16.4): as told, by the model's prices, or nobody knows."""
+def _cost(given: Given, profile: Profile, reading: Reading) -> float | None:
+    """Return what an attempt has cost (§16.4): as told, by the model's prices, the score's, or unknown."""
     if profile.raw_prompt:
         return 0.0
     if reading.cost_usd is not None:
         return reading.cost_usd
-    prices = next((known for known in profile.models if known.name == model), None)
-    if prices is None or reading.input_tokens is None or reading.output_tokens is None:
+    model = next((known for known in profile.models if known.name == given.attempt.model), None)
+    limits = given.score.cost_limits
+    if model is not None:
+        prices = (model.cost_per_1k_input, model.cost_per_1k_output)
+    elif limits is not None:
+        prices = (limits.cost_per_1k_input_tokens, limits.cost_per_1k_output_tokens)
+    else:
         return None
-    spent = (
-        reading.input_tokens * prices.cost_per_1k_input + reading.output_tokens * prices.cost_per_1k_output
-    )
-    return spent / 1000
+    if reading.input_tokens is None or reading.output_tokens is None:
+        return None
+    return (reading.input_tokens * prices[0] + reading.output_tokens * prices[1]) / 1000
 
 
 def _size(path: Path) -> int:

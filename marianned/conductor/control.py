@@ -70,6 +70,7 @@ class Control:
             action=Action.RESUME if params.from_ is None else Action.RESUME_FROM,
             sheets=params.from_,
             plan=params.plan,
+            over_budget=params.over_budget,
             env=params.env,
         )
         reply = await self._hand(caller, params, Resumed, ask)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from marianned.clock import Instant
+from marianned.progress.budget import judge_budget
 from marianned.progress.draft import Draft
 from marianned.progress.triggers import Ending, Parked
 from marianned.protocol import AttemptKind, HoldCause, Outcome
@@ -16,8 +17,6 @@ from marianned.score.expanded import Retry
 
 LOST_MOST = 3
 """Lost attempts in a row after which the sheet fails."""
-RATE_LIMIT_WAIT_SECONDS = 3600.0
-"""The format's default wait (score-format.md §16.3)."""
 _AT_ONCE = frozenset({"config", "unavailable"})
 """Categories that no retry can mend."""
 _JITTER = 0.25
@@ -57,6 +56,7 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
     if ending.cost_usd is not None:
         row = msgspec.structs.replace(row, cost_usd=(row.cost_usd or 0.0) + ending.cost_usd)
     _bring_on(draft, row, ending)
+    judge_budget(draft)
     pause = state.score.parallel.pause_between_sheets_seconds
     if pause and not state.attempts:
         draft.run(not_before=draft.now.plus(round(pause * 1000)))
@@ -114,9 +114,17 @@ def _bring_on(draft: Draft, row: SheetRow, ending: Ending) -> None:
             draft.sheet(row, status="pending")
             _hold_once(draft, row, HoldCause.RATE_LIMIT, ending.message or "rate limit")
         case Outcome.RATE_LIMITED:
-            _wait(draft, row, "rate_limit", RATE_LIMIT_WAIT_SECONDS, ending, row.next_kind, lost=0)
+            _rate_limited(draft, row, ending)
         case Outcome.FAILED | Outcome.TIMED_OUT:
             _failed(draft, row, ending)
+
+
+def _rate_limited(draft: Draft, row: SheetRow, ending: Ending) -> None:
+    limits = draft.state.score.rate_limit
+    if row.waits >= limits.max_waits:
+        _give_up(draft, row, "rate_limited", f"still limited after {row.waits} waits", waits=row.waits)
+        return
+    _wait(draft, row, "rate_limit", limits.wait_seconds, ending, row.next_kind, waits=row.waits + 1, lost=0)
 
 
 def _lost(draft: Draft, row: SheetRow) -> None:
@@ -140,6 +148,8 @@ def _failed(draft: Draft, row: SheetRow, ending: Ending) -> None:
     if ending.category == "auth":
         draft.sheet(row, status="pending")
         _hold_once(draft, row, HoldCause.AUTH, ending.message or "credentials refused")
+    elif _over_sheet_budget(draft, row):
+        _give_up(draft, row, "budget", f"cost ${row.cost_usd:.2f}, more than a sheet may")
     elif ending.category in _AT_ONCE:
         _give_up(draft, row, ending.category, evidence)
     elif ending.category == "validation" and _may_complete(draft, row, ending):
@@ -157,6 +167,12 @@ def _failed(draft: Draft, row: SheetRow, ending: Ending) -> None:
         _wait(draft, row, "retry", delay, ending, AttemptKind.RETRY, tries=row.tries + 1, completions=0)
     else:
         _give_up(draft, row, ending.category, evidence, tries=row.tries + 1)
+
+
+def _over_sheet_budget(draft: Draft, row: SheetRow) -> bool:
+    limits = draft.state.score.cost_limits
+    most = limits.max_cost_per_sheet if limits is not None else None
+    return most is not None and (row.cost_usd or 0.0) > most
 
 
 def _may_complete(draft: Draft, row: SheetRow, ending: Ending) -> bool:

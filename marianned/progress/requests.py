@@ -10,8 +10,8 @@ import msgspec
 
 from marianned import lifecycle
 from marianned.errors import MarianneError, WrongStatus
-from marianned.lifecycle import Action, Effect, Guard, Refusal
-from marianned.progress import texts
+from marianned.lifecycle import Action, Effect, Guard, Refusal, Rule
+from marianned.progress import budget, texts
 from marianned.progress.answers import planned_reply, remember
 from marianned.progress.draft import Draft
 from marianned.progress.holding import ends_by_itself, set_breakpoints
@@ -50,25 +50,21 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
         MarianneError: it is refused; nothing follows from it.
     """
     status = draft.status
-    cell = lifecycle.TABLE[ask.action, status]
-    if isinstance(cell, Refusal):
-        raise texts.refused(draft.state, ask.action, status, ask.file)
-    if cell.guard is not None and not _GUARDS[cell.guard](draft):
-        raise texts.refused(draft.state, ask.action, status, ask.file)
+    rule = _allowed(draft, ask, status)
     _check_expected(draft, ask)
     if ask.plan:
         answers[ask.request.request] = planned_reply(draft, ask)
         return
-    target = ask.proposal.version if ask.proposal is not None else draft.state.newest
+    target = _target(draft, ask)
     rerun = [] if ask.action is Action.BREAK else rerun_of(draft.state, target, ask.sheets)
     version = _new_version(draft, ask, rerun)
     if version is not None or rerun:
         draft.plan = planned(draft.state, version or target, rerun).lines
-    _note(draft, ask, version, held=Effect.HOLD in cell.effects)
+    _note(draft, ask, version, held=Effect.HOLD in rule.effects)
     if ask.env:
         draft.run(env=draft.state.run.env | ask.env)
     hold: int | None = None
-    for effect in cell.effects:
+    for effect in rule.effects:
         if effect is Effect.HOLD:
             hold = _hold(draft, ask, version)
         elif effect is Effect.SET:
@@ -78,6 +74,39 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
         else:
             _EFFECTS[effect](draft)
     remember(draft, ask, hold, draft.state.newest.row.revision)
+
+
+def _allowed(draft: Draft, ask: Asked, status: JobStatus) -> Rule:
+    """Return the rule of the request's cell.
+
+    Raises:
+        WrongStatus: the cell, or the guard of its rule, refuses.
+    """
+    cell = lifecycle.TABLE[ask.action, status]
+    if isinstance(cell, Refusal):
+        raise texts.refused(draft.state, ask.action, status, ask.file)
+    if ask.over_budget:
+        draft.run(over_budget=draft.state.run.over_budget + ask.over_budget)
+    if cell.guard is not None and not _GUARDS[cell.guard](draft, ask):
+        raise _guarded(draft, ask, cell.guard)
+    return cell
+
+
+def _guarded(draft: Draft, ask: Asked, guard: Guard) -> WrongStatus:
+    state = draft.state
+    if guard is not Guard.IN_BUDGET:
+        return texts.refused(state, ask.action, draft.status, ask.file)
+    name = state.run.job_name
+    return WrongStatus(
+        f"'{name}' is {draft.status} at its cost limit: {budget.said(state, _target(draft, ask).score)}",
+        job_id=name,
+        status=draft.status,
+        hints=[f"mzt resume {name} --over-budget 5", f"mzt modify {name} -c FILE -r"],
+    )
+
+
+def _target(draft: Draft, ask: Asked) -> Version:
+    return ask.proposal.version if ask.proposal is not None else draft.state.newest
 
 
 def _note(draft: Draft, ask: Asked, version: Version | None, *, held: bool) -> None:
@@ -199,7 +228,8 @@ _EFFECTS: dict[Effect, Callable[[Draft], None]] = {
     Effect.JOIN: _join,
 }
 
-_GUARDS: dict[Guard, Callable[[Draft], bool]] = {
-    Guard.HOLDS_END: lambda draft: all(ends_by_itself(hold) for hold in draft.state.holds.values()),
-    Guard.STAGED: lambda draft: draft.facts.staged,
+_GUARDS: dict[Guard, Callable[[Draft, Asked], bool]] = {
+    Guard.HOLDS_END: lambda draft, _ask: all(ends_by_itself(hold) for hold in draft.state.holds.values()),
+    Guard.STAGED: lambda draft, _ask: draft.facts.staged,
+    Guard.IN_BUDGET: lambda draft, ask: not budget.is_over(draft.state, _target(draft, ask).score),
 }

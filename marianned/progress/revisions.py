@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
+from marianned.progress.budget import judge_budget
 from marianned.progress.draft import Draft
 from marianned.progress.selection import select
 from marianned.progress.state import DONE, JobState, Version
@@ -173,4 +174,5 @@ def apply_staged(draft: Draft) -> None:
         staged_hold=None,
         next_uid=uid,
     )
+    judge_budget(draft)
     draft.note("revision.applied", f"revision {applied.row.revision} is in force")

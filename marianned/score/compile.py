@@ -14,7 +14,16 @@ from marianned.score.choose import Chosen, Instruments
 from marianned.score.digests import Digests
 from marianned.score.document import Document, Path, Unreadable, parse
 from marianned.score.expand import Layout, Seat, lay_out
-from marianned.score.expanded import CrossSheet, Expanded, Parallel, Prompt, Retry, Sheet
+from marianned.score.expanded import (
+    CostLimits,
+    CrossSheet,
+    Expanded,
+    Parallel,
+    Prompt,
+    RateLimit,
+    Retry,
+    Sheet,
+)
 from marianned.score.model import Score
 from marianned.score.profiles import Found, find_profiles
 from marianned.score.prompts import Prompts
@@ -211,7 +220,27 @@ class _Compiler:
             ),
             profiles={profile.name: profile for profile in used},
             on_failure=score.on_failure,
+            rate_limit=self._rate_limit(),
+            cost_limits=self._cost_limits(),
         )
+
+    def _rate_limit(self) -> RateLimit:
+        given = self.score.rate_limit
+        if given is None:
+            return RateLimit()
+        return RateLimit(
+            detection_patterns=tuple(given.detection_patterns or ()),
+            wait_seconds=given.wait_minutes,
+            max_waits=given.max_waits,
+        )
+
+    def _cost_limits(self) -> CostLimits | None:
+        given = self.score.cost_limits
+        if given is None or given.enabled is False:
+            return None
+        fields = msgspec.structs.asdict(given)
+        del fields["enabled"]
+        return CostLimits(**fields)
 
     def _finished(self, expanded: Expanded, layout: Layout, chosen: dict[int, Chosen]) -> Expanded:
         """Add checks and digests; report what rendering and expanding found."""

@@ -98,6 +98,24 @@ class CrossSheet(msgspec.Struct, frozen=True, kw_only=True):
     capture_files: tuple[str, ...] = ()
 
 
+class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rate limit is known by, beside the profile's patterns, and how it is waited for (§16.3)."""
+
+    detection_patterns: tuple[str, ...] = ()
+    wait_seconds: float = 3600.0
+    max_waits: int = 24
+
+
+class CostLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sheet and the whole job may cost, in USD; prices for where nothing better is known (§16.4)."""
+
+    max_cost_per_sheet: float | None = None
+    max_cost_per_job: float | None = None
+    cost_per_1k_input_tokens: float = 0.003
+    cost_per_1k_output_tokens: float = 0.015
+    warn_at_percent: float = 80.0
+
+
 class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     """A whole score, expanded: its sheets in ascending number, and what they share.
 
@@ -115,6 +133,8 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     cross_sheet: CrossSheet
     profiles: dict[str, Profile]
     on_failure: str = "fail"
+    rate_limit: RateLimit = RateLimit()
+    cost_limits: CostLimits | None = None
 
     @property
     def fan_out(self) -> bool:

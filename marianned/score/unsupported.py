@@ -52,9 +52,7 @@ def _not_honoured(score: Score) -> Iterator[tuple[Path, object]]:
     yield ("instrument_fallbacks",), score.instrument_fallbacks
     for stage, movement in score.movements.items():
         yield ("movements", stage, "instrument_fallbacks"), movement.instrument_fallbacks
-    yield ("rate_limit",), score.rate_limit
     yield ("stale_detection",), score.stale_detection.enabled
-    yield ("cost_limits",), score.cost_limits is not None and score.cost_limits.enabled is not False
     yield ("isolation",), score.isolation.enabled and score.isolation.mode != "none"
     yield ("workspace_lifecycle",), score.workspace_lifecycle.archive_on_fresh
     yield ("on_success",), score.on_success

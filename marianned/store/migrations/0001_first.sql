@@ -50,6 +50,7 @@ CREATE TABLE sheets (
     tries INTEGER NOT NULL,
     completions INTEGER NOT NULL,
     lost INTEGER NOT NULL,
+    waits INTEGER NOT NULL,
     next_kind TEXT NOT NULL,
     revision INTEGER,
     validation_passed INTEGER,

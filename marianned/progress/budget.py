@@ -1,0 +1,36 @@
+"""The cost limit of a run: over it no new attempt starts, the job pauses, cause `budget`.
+
+Source: spec/score-format.md §16.4, design/control.md §8.
+"""
+
+from marianned.progress.draft import Draft
+from marianned.progress.state import JobState
+from marianned.protocol import HoldCause
+from marianned.score.expanded import Expanded
+
+
+def is_over(state: JobState, score: Expanded, added: float = 0.0) -> bool:
+    """Tell whether the run has cost more than this score, and what was added to it, lets it."""
+    limit = _limit(state, score)
+    return limit is not None and state.cost.usd > limit + added
+
+
+def _limit(state: JobState, score: Expanded) -> float | None:
+    most = score.cost_limits.max_cost_per_job if score.cost_limits is not None else None
+    return None if most is None else most + state.run.over_budget
+
+
+def said(state: JobState, score: Expanded) -> str:
+    """Say how far over its limit the run is: `it has cost $1.20 of $1.00`."""
+    return f"it has cost ${state.cost.usd:.2f} of ${_limit(state, score) or 0.0:.2f}"
+
+
+def judge_budget(draft: Draft) -> None:
+    """Hold the job that is over its limit, and let go what a higher limit has made needless."""
+    state = draft.state
+    held = [hold.hold for hold in state.holds.values() if hold.cause == HoldCause.BUDGET]
+    if not is_over(state, state.score):
+        draft.let_go(held)
+    elif not held and state.outlook.could_start and not draft.facts.cancelling:
+        draft.hold(HoldCause.BUDGET, None, said(state, state.score))
+        draft.note("hold.added", said(state, state.score), cause=HoldCause.BUDGET)
