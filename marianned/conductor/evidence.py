@@ -50,8 +50,10 @@ class Evidence:
         rows = await self._house.store.records.attempts(state.run.run_id)
         failed = [row for row in rows if row.outcome in _FAILED and (chosen is None or row.sheet in chosen)]
         failed.sort(key=lambda row: row.ended_at or 0, reverse=True)
+        view = await self._lookout.view(state)
+        view.hints = [hint for hint in view.hints if not hint.startswith("mzt why")]
         return extended(
-            await self._lookout.view(state),
+            view,
             Why,
             reasons=found,
             total_errors=len(failed),

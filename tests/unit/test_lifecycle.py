@@ -68,8 +68,10 @@ def test_a_job_starts_something_only_when_nothing_forbids_it(facts: Facts) -> No
 
 @pytest.mark.parametrize("facts", ALL_FACTS, ids=repr)
 def test_settling_takes_the_steps_in_the_order_of_the_contract(facts: Facts) -> None:
-    for could_start, failed, pause in product((False, True), repeat=3):
-        outlook = Outlook(could_start=could_start, failed=failed, pause_on_failure=pause)
+    for could_start, free, failed, pause in product((False, True), repeat=4):
+        outlook = Outlook(
+            could_start=could_start, could_start_free=free, failed=failed, pause_on_failure=pause
+        )
         step = settle(facts, outlook)
         if facts.ended or facts.in_flight:
             assert step is None
@@ -78,7 +80,7 @@ def test_settling_takes_the_steps_in_the_order_of_the_contract(facts: Facts) -> 
         elif facts.staged:
             assert step is Step.APPLY
         elif could_start:
-            assert step is None
+            assert step is (None if free else Step.HOLD_BREAKPOINT)
         elif not failed:
             assert step is Step.COMPLETE
         elif not pause:
@@ -93,13 +95,16 @@ def test_settling_gives_a_failed_job_its_failure_hold_once() -> None:
     assert settle(held, outlook) is None
 
 
-# control.md §3, the requests that exist. `release2` and `hold1` carry the footnote that is a guard here.
+# control.md §3, wholly. The footnotes that are guards here stand behind their words.
 REQUESTS = """
     request          | queued     | running     | pausing        | paused         | cancelling | completed | failed         | cancelled
     pause            | hold       | hold        | hold           | hold1          | E502       | E502      | E502           | E502
-    resume           | E502       | E502        | release        | release        | E502       | E502      | reset, release | reset, release
+    pause --now      | hold       | hold, interrupt | hold, interrupt | hold1     | E502       | E502      | E502           | E502
+    pause --before   | set        | set         | set            | set            | E502       | E502      | set            | set
+    resume           | E502       | E502        | release2       | release2       | E502       | E502      | reset, release | reset, release
+    resume --from    | E502       | E502        | E502           | rewind, release2 | E502     | rewind, reset, release | rewind, reset, release | rewind, reset, release
     modify           | apply, hold| stage, hold | stage, hold    | apply, hold    | E502       | E502      | apply          | E502
-    modify -r        | apply      | stage       | stage, release | apply, release | E502       | E502      | apply, reset   | E502
+    modify -r        | apply      | stage       | stage, release2 | apply, release2 | E502     | E502      | apply, reset   | E502
     modify --discard | E502       | E502        | undo5          | E502           | E502       | E502      | E502           | E502
     cancel           | cancel     | cancel      | cancel         | cancel         | joins      | E502      | E502           | E502
 """
@@ -112,8 +117,11 @@ WORDS = {
     "undo": Effect.UNDO,
     "cancel": Effect.CANCEL,
     "joins": Effect.JOIN,
+    "interrupt": Effect.INTERRUPT,
+    "set": Effect.SET,
+    "rewind": Effect.REWIND,
 }
-NOTES = {"1": Guard.HOLDS_END, "5": Guard.STAGED}
+NOTES = {"1": Guard.HOLDS_END, "2": Guard.IN_BUDGET, "5": Guard.STAGED}
 
 
 def written() -> list[tuple[str, str, str]]:
@@ -128,7 +136,7 @@ def test_each_cell_of_the_table_is_that_of_the_contract(request_: str, name: str
         assert found == Refusal("E502")
         return
     note = cell[-1] if cell[-1].isdigit() else ""
-    effects = tuple(WORDS[word.strip(" 15")] for word in cell.split(","))
+    effects = tuple(WORDS[word.strip(" 125")] for word in cell.split(","))
     assert found == Rule(effects, NOTES.get(note))
 
 

@@ -1,0 +1,189 @@
+"""The parts that replies are made of (design/cli.md §2.0)."""
+
+import msgspec
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asked: uid, pid, and what the client calls itself."""
+
+    uid: int
+    pid: int | None = None
+    name: str = ""
+
+
+class Hold(msgspec.Struct, kw_only=True):
+    """A reason why a job is paused."""
+
+    cause: str
+    owner: Caller | None
+    reason: str | None
+    held_at: str
+    ends_at: str | None
+
+
+class Breakpoint(msgspec.Struct, kw_only=True):
+    """A sheet before which the job pauses."""
+
+    sheet: int
+    stage: int
+    instance: int
+
+
+class InFlight(msgspec.Struct, kw_only=True):
+    """What runs for the job now."""
+
+    sheet: int
+    stage: int
+    instance: int
+    attempt: int
+    started_at: str
+    time_limit_at: str
+
+
+class Waiting(msgspec.Struct, kw_only=True):
+    """A sheet that waits, and for what: retry rate_limit slot pacing disk drain."""
+
+    sheet: int
+    stage: int
+    instance: int
+    waiting_for: str
+    until_at: str | None
+
+
+class Next(msgspec.Struct, kw_only=True):
+    """What happens next by itself: start boundary sheet_end interrupt hold_end retry rate_limit cancel."""
+
+    code: str
+    text: str
+    due_at: str | None = None
+    latest_at: str | None = None
+
+
+class SafeTo(msgspec.Struct, kw_only=True):
+    """Whether files may be edited, the daemon stopped, the machine switched off, without losing work."""
+
+    edit_files: bool
+    stop_daemon: bool
+    switch_off: bool
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """How many sheets are completed or skipped."""
+
+    completed: int
+    total: int
+    percent: float
+
+
+class Timing(msgspec.Struct, kw_only=True):
+    """When a run was accepted, began, last changed, and ended (however)."""
+
+    created_at: str
+    started_at: str | None
+    updated_at: str
+    completed_at: str | None
+
+
+class Cost(msgspec.Struct, kw_only=True):
+    """What the run has cost so far; `known` is false when an attempt's cost is not known."""
+
+    usd: float = 0.0
+    known: bool = True
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class CheckReport(msgspec.Struct, kw_only=True):
+    """How one validation of an attempt went, and why; for commands with the end of what they printed."""
+
+    index: int
+    type: str
+    description: str | None
+    target: str
+    result: str
+    reason: str | None
+    duration_seconds: float
+    exit_code: int | None = None
+    output: str | None = None
+
+
+class Attempt(msgspec.Struct, kw_only=True):
+    """One start of a sheet's command."""
+
+    attempt: int
+    kind: str
+    outcome: str | None
+    error_category: str | None
+    started_at: str
+    ended_at: str | None
+    pid: int | None
+    exit_code: int | None
+    signal: str | None
+    revision: int
+    instrument: str
+    model: str | None
+    session_id: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+    stdout_bytes: int
+    stderr_bytes: int
+    validations: list[CheckReport]
+
+
+class Sheet(msgspec.Struct, kw_only=True):
+    """One sheet of a job; `attempts` is filled where sheets were named."""
+
+    sheet: int
+    stage: int
+    instance: int
+    label: str | None
+    status: str
+    waiting_for: str | None
+    until_at: str | None
+    needs: list[int]
+    blocked_by: list[int]
+    instrument: str
+    revision: int | None
+    attempt_count: int
+    validation_passed: bool | None
+    error_category: str | None
+    error_message: str | None
+    started_at: str | None
+    ended_at: str | None
+    cost_usd: float | None
+    attempts: list[Attempt] = []
+
+
+class PlanLine(msgspec.Struct, kw_only=True):
+    """What becomes of one sheet: its number in the new and in the old revision, the action, and why."""
+
+    sheet: int | None
+    old_sheet: int | None
+    stage: int
+    instance: int
+    status: str | None
+    action: str
+    runs: bool
+    why: str
+    reasons: list[str]
+
+
+class Event(msgspec.Struct, kw_only=True):
+    """A committed fact of the journal."""
+
+    event: int
+    recorded_at: str
+    type: str
+    job_id: str | None = None
+    run: int | None = None
+    sheet: int | None = None
+    stage: int | None = None
+    instance: int | None = None
+    attempt: int | None = None
+    status: str | None = None
+    revision: int | None = None
+    caller: Caller | None = None
+    reason: str | None = None
+    cause: str | None = None
+    text: str = ""

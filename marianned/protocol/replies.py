@@ -1,0 +1,297 @@
+"""What is answered: one Struct for each method's result, on the keys that every reply has."""
+
+import msgspec
+
+from marianned.errors import Problem
+from marianned.protocol.parts import (
+    Breakpoint,
+    Caller,
+    CheckReport,
+    Cost,
+    Event,
+    Hold,
+    InFlight,
+    Next,
+    PlanLine,
+    Progress,
+    SafeTo,
+    Sheet,
+    Timing,
+    Waiting,
+)
+
+
+class Reply(msgspec.Struct, kw_only=True):
+    """What every reply has: which job, where it stands, one line for people, what to type next."""
+
+    job_id: str | None = None
+    status: str | None = None
+    message: str = ""
+    hints: list[str] = []
+    problems: list[Problem] = []
+
+
+class Job(Reply, kw_only=True):
+    """A job as it is told everywhere: all keys, in every status."""
+
+    job_name: str
+    run: int
+    description: str | None
+    revision: int
+    staged_revision: int | None
+    config_file: str | None
+    workspace: str
+    status_since_at: str
+    then: str | None
+    phase: str
+    progress: Progress
+    timing: Timing
+    holds: list[Hold]
+    breakpoints: list[Breakpoint]
+    in_flight: list[InFlight]
+    waiting: list[Waiting]
+    next: Next | None
+    safe_to: SafeTo
+    cost: Cost
+    event: int
+
+
+class Submitted(Job, kw_only=True):
+    """The job is on disk."""
+
+
+class JobDetails(Job, kw_only=True):
+    """A job with a page of its sheets."""
+
+    sheets: list[Sheet]
+    total_sheets: int
+
+
+class JobList(Reply, kw_only=True):
+    """Jobs, the newest change last."""
+
+    event: int
+    jobs: list[Job]
+    total: int
+
+
+class Waited(Job, kw_only=True):
+    """What was waited for has come: `reached` is the word, a status or `ended`."""
+
+    reached: str
+    waited_seconds: float
+
+
+class Paused(Job, kw_only=True):
+    """`acknowledged`: what was asked has happened, not only been accepted."""
+
+    acknowledged: bool
+
+
+class Cancelled(Job, kw_only=True):
+    """`acknowledged`: the job has ended, nothing of it runs."""
+
+    acknowledged: bool
+
+
+class Resumed(Job, kw_only=True):
+    """`source_changed`: the score file on disk differs from the stored revision; null: no file there."""
+
+    acknowledged: bool
+    source_changed: bool | None = None
+    plan: list[PlanLine] = []
+
+
+class Modified(Job, kw_only=True):
+    """What a modify did, or would do (`dry_run`)."""
+
+    acknowledged: bool
+    config_validated: bool
+    changed: bool
+    new_revision: int | None
+    dry_run: bool
+    plan: list[PlanLine]
+
+
+class History(Job, kw_only=True):
+    """A job's part of the journal, oldest first; `total` counts what there is."""
+
+    entries: list[Event]
+    total: int
+
+
+class Reason(msgspec.Struct, kw_only=True):
+    """Why a job does not move: since and until when, and who or what unblocks it.
+
+    `code`: in_flight hold:CAUSE retry rate_limit slot needs draining disk failed ended; `unblocked_by`:
+    caller time sheet daemon nobody.
+    """
+
+    code: str
+    text: str
+    sheets: list[int]
+    since_at: str
+    until_at: str | None
+    unblocked_by: str
+    hints: list[str]
+
+
+class Failure(msgspec.Struct, kw_only=True):
+    """A failed attempt with its evidence: checks, and the end of what it printed."""
+
+    sheet: int
+    stage: int
+    instance: int
+    attempt: int
+    outcome: str
+    error_category: str | None
+    error_message: str | None
+    exit_code: int | None
+    signal: str | None
+    instrument: str
+    revision: int
+    ended_at: str | None
+    validations: list[CheckReport]
+    stdout_tail: str
+    stderr_tail: str
+
+
+class Why(Job, kw_only=True):
+    """Why a job does not move or failed; `reasons` is never empty, `errors` newest first, at most 50."""
+
+    reasons: list[Reason]
+    total_errors: int
+    errors: list[Failure]
+
+
+class Revision(msgspec.Struct, kw_only=True):
+    """A version of a job's score; status `current staged past dropped`."""
+
+    revision: int
+    status: str
+    created_at: str
+    applied_at: str | None
+    caller: Caller | None
+    reason: str | None
+    config_file: str | None
+    sha256: str
+    total_sheets: int
+    plan: list[PlanLine]
+
+
+class Revisions(Job, kw_only=True):
+    """The versions of a job's score, oldest first; `text` is that of the one that was named."""
+
+    revisions: list[Revision]
+    text: str | None
+
+
+class Removed(Reply, kw_only=True):
+    """What was forgotten, by `name@run`."""
+
+    removed: list[str]
+    event: int
+
+
+class BackedUp(Reply, kw_only=True):
+    """The copy is written and whole."""
+
+    file: str
+    bytes: int
+    event: int
+
+
+class Output(Reply, kw_only=True):
+    """A piece of one stream of an attempt. `data` is base64; `skipped` bytes before it are gone."""
+
+    sheet: int
+    stage: int
+    instance: int
+    attempt: int
+    stream: str
+    offset: int
+    data: bytes
+    size: int
+    skipped: int = 0
+    ended: bool
+    event: int
+
+
+class Validated(Reply, kw_only=True):
+    """What a validation found; `sheets` with `explain`."""
+
+    valid: bool
+    job_name: str | None
+    config_file: str
+    error_count: int
+    warning_count: int
+    total_sheets: int
+    total_stages: int
+    sheets: list[dict[str, object]] = []
+
+
+class Events(Reply, kw_only=True):
+    """A page of the journal; `event` is the number it is true at."""
+
+    events: list[Event]
+    event: int
+
+
+class Hello(Reply, kw_only=True):
+    """Who answers."""
+
+    version: str
+    protocol: int
+    pid: int
+    features: list[str]
+    ready: bool
+    event: int
+
+
+class Slots(msgspec.Struct, kw_only=True):
+    """How many attempts are in flight over all jobs, of how many."""
+
+    used: int
+    total: int
+
+
+class DaemonStatus(Reply, kw_only=True):
+    """The daemon's load: status `ready degraded draining stopping`, and what degrades it."""
+
+    pid: int
+    version: str
+    protocol: int
+    socket: str
+    started_at: str
+    uptime_seconds: float
+    running_jobs: int
+    total_jobs_active: int
+    memory_usage_mb: float
+    attempts_in_flight: int
+    slots: Slots
+    degraded_by: list[str]
+    rate_limits: list[dict[str, object]]
+    safe_to: SafeTo
+    needs_attention: list[str]
+    event: int
+
+
+class Stopping(Reply, kw_only=True):
+    """The daemon stops; `attempts_in_flight` go on without it."""
+
+    pid: int
+    attempts_in_flight: int
+    event: int
+
+
+class StreamStarted(Reply, kw_only=True):
+    """A stream was opened; its items carry this id."""
+
+    stream: int
+    event: int
+
+
+class StreamCancelled(Reply, kw_only=True):
+    """The stream is closed; a `stream.end` with reason `cancelled` has been sent."""
+
+    event: int

@@ -1,0 +1,263 @@
+"""What may be asked: one Struct for each method's params; unknown fields are refused."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+PROTOCOL = 1
+PAGE_LIMIT = 1_000
+"""The most items a page of a reply holds."""
+READ_LIMIT = 256 * 1024
+"""The most bytes one `log.read` answers."""
+REQUEST_LIMIT = 8 * 1024 * 1024
+"""The most bytes one request may have."""
+
+JobId = Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""A number that counts something; JSON readers everywhere, SQLite and files can hold it."""
+SheetNumber = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request that looks and changes nothing."""
+
+
+class Change(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request that changes something: why, and a key that makes it repeatable for a day."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=1_000)] | None = None
+    key: Key | None = None
+
+
+class Greet(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Say who asks; answered with who answers. `name` goes into the journal with each later request."""
+
+    name: str = ""
+    protocol: int = PROTOCOL
+
+
+class LookAtDaemon(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask how the daemon does."""
+
+
+class Stop(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Stop the daemon. `detach` leaves what is in flight running without it.
+
+    `drain` grants nothing more and waits until nothing is in flight, `kill` interrupts first; `stay` gives a
+    drain up.
+    """
+
+    mode: Literal["detach", "drain", "kill", "stay"] = "detach"
+
+
+class Submit(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Start a run of a score.
+
+    `text` is the score, `directory` the absolute directory its relative paths count from, `file` its
+    absolute path (shown, never read); `submit_directory` is the caller's working directory; `workspace`
+    replaces the score's; `env` is kept with the run and masked everywhere; `umask` makes the files.
+    `before` sets breakpoints; without `auto_resume` a rate limit pauses the job instead of being waited for.
+    """
+
+    text: str
+    directory: str
+    file: str | None = None
+    submit_directory: str
+    workspace: str | None = None
+    env: dict[str, str] = {}
+    umask: Annotated[int, msgspec.Meta(ge=0, le=0o777)] = 0o022
+    fresh: bool = False
+    before: str | None = None
+    auto_resume: bool = True
+
+
+class LookAtJob(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask for one job with its sheets; `sheets` (`2,5-7,2.1,3.all`) brings their attempts."""
+
+    job_id: JobId
+    sheets: str | None = None
+    offset: Number = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
+
+
+class ListJobs(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask for the jobs: active, held, ended within a day; `runs`: every run of every job.
+
+    `statuses` keeps only these; the words `active`, `held`, `ended` stand for several.
+    """
+
+    runs: bool = False
+    statuses: list[str] = []
+    offset: Number = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
+
+
+class WaitFor(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Wait until the job reaches one of the words (a status, or `ended`).
+
+    What is so already counts; with `after`, only if it came later than that event. `timeout` in
+    seconds, null for none.
+    """
+
+    job_id: JobId
+    words: Annotated[list[str], msgspec.Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["ended"])
+    after: Number | None = None
+    timeout: Seconds | None = None
+
+
+class Pause(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Pause a job at its next sheet boundary; `wait` answers when it is paused; `force` is a cancel.
+
+    `now` interrupts what is in flight, `deadline` (seconds) does so if the boundary has not come by then;
+    `for` (seconds from the moment of paused) lets the pause end by itself. `before` (`4`, `3.all`) sets
+    breakpoints instead of pausing; with `clear` it drops them, alone it drops all.
+    """
+
+    job_id: JobId
+    wait: bool = False
+    timeout: Seconds = 60.0
+    force: bool = False
+    now: bool = False
+    before: str | None = None
+    clear: bool = False
+    deadline: Seconds | None = None
+    for_: Seconds | None = msgspec.field(default=None, name="for")
+
+
+class Resume(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Go on with a paused, failed or cancelled job. `env` replaces variables given at submission.
+
+    `from` names completed sheets that run again, with all that depend on them; `plan` only shows that;
+    `over_budget` (USD) is added to the score's cost limit.
+    """
+
+    job_id: JobId
+    wait: bool = False
+    timeout: Seconds = 60.0
+    from_: str | None = msgspec.field(default=None, name="from")
+    plan: bool = False
+    over_budget: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    env: dict[str, str] = {}
+
+
+class Modify(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Give a job a new score, or take a staged one back (`discard`).
+
+    `text`, `directory` and `file` as for a submission; instead `revision` takes that one's text again.
+    `rerun` (sheets, or `changed`) lets completed sheets run again, alone or beside either. `resume` lets
+    the job go on under it, `plan` only shows what would be done, `expect` is the newest revision the
+    caller knows.
+    """
+
+    job_id: JobId
+    text: str | None = None
+    directory: str | None = None
+    file: str | None = None
+    revision: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    rerun: str | None = None
+    resume: bool = False
+    wait: bool = False
+    timeout: Seconds = 60.0
+    plan: bool = False
+    expect: Number | None = None
+    discard: bool = False
+
+
+class Cancel(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """End a job now: what is in flight is ended, detached processes included."""
+
+    job_id: JobId
+    wait: bool = False
+    timeout: Seconds = 60.0
+
+
+class ReadHistory(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask for the newest `limit` entries of a job's journal; `since` is an RFC 3339 time."""
+
+    job_id: JobId
+    sheets: str | None = None
+    since: str | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = 50
+
+
+class AskWhy(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask why a job does not move, or why it failed; `sheets` keeps to those."""
+
+    job_id: JobId
+    sheets: str | None = None
+
+
+class ReadRevisions(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask for the versions of a job's score; with `revision` that one's text as stored."""
+
+    job_id: JobId
+    revision: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class Remove(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Forget an ended run, its history and output: of one job, or all that ended `older_than` seconds ago."""
+
+    job_id: JobId | None = None
+    older_than: Seconds | None = None
+
+
+class WriteBackup(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Write an online copy of the database to a file that does not exist yet (absolute path)."""
+
+    file: Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)]
+
+
+class ReadOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Read a piece of what an attempt printed (newest attempt: null), from a byte offset."""
+
+    job_id: JobId
+    sheet: SheetNumber
+    attempt: Number | None = None
+    stream: Literal["stdout", "stderr", "prompt", "result"] = "stdout"
+    offset: Number = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=READ_LIMIT)] = READ_LIMIT
+
+
+class Validate(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Check a score without running it; `explain` brings its sheets, `prompts` their prompts too."""
+
+    text: str
+    directory: str
+    file: str | None = None
+    submit_directory: str
+    workspace: str | None = None
+    explain: bool = False
+    prompts: bool = False
+
+
+class ReadEvents(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Read the journal after a number, for one job or all."""
+
+    job_id: JobId | None = None
+    after: Number = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
+
+
+class SubscribeEvents(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Open a stream of the journal after a number (null: from now), for one job or all."""
+
+    job_id: JobId | None = None
+    after: Number | None = None
+
+
+class FollowOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Open a live stream of what one attempt prints, from a byte offset; it ends with the attempt."""
+
+    job_id: JobId
+    sheet: SheetNumber
+    attempt: Number | None = None
+    stream: Literal["stdout", "stderr"] = "stdout"
+    offset: Number = 0
+
+
+class CancelStream(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Close a stream of this connection."""
+
+    stream: Number
