@@ -35,6 +35,22 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer r
             self.fail(str(error), param, ctx)
 
 
+class Dollars(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """An amount of USD, more than nothing."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it."""
+        try:
+            amount = float(value)
+        except ValueError:
+            amount = 0.0
+        if not 0 < amount < float("inf"):
+            self.fail(f"'{value}' is no amount; write 5 or 0.50", param, ctx)
+        return amount
+
+
 class Since(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
     """A time that has been: `07:30`, RFC 3339, or a duration ago."""
 
@@ -162,6 +178,11 @@ workspace_option = click.option(
 )
 every_run_option = click.option("--all", "-a", "every", is_flag=True, help="Every run of every job.")
 wait_option = click.option("--wait", is_flag=True, help="Return when it is carried out.")
+resume_option = click.option("--resume", "-r", is_flag=True, help="Go on under the new score.")
+plan_option = click.option("--plan", is_flag=True, help="Show what it would do; change nothing.")
+before_option = click.option(
+    "--before", metavar="SHEETS", help="Breakpoints: pause when nothing but these could start."
+)
 follow_option = click.option("--follow", "-F", is_flag=True, help="Go on printing until the job ends.")
 env_option = click.option(
     "--env", "-e", metavar="NAME[=VALUE]", multiple=True, help="A variable; without a value: yours."
@@ -189,6 +210,23 @@ def lines_option(default: int | None, most: int | None = None) -> Callable[[F], 
         show_default=default is not None,
         help="The last INT.",
     )
+
+
+def exclude(option: str, others: Mapping[str, object]) -> None:
+    """Refuse an option beside others.
+
+    Raises:
+        click.UsageError: one of them is given (neither null nor false).
+    """
+    given = [name for name, value in others.items() if value is not None and value is not False]
+    if given:
+        raise click.UsageError(f"{option} does not go with {', '.join(given)}")
+
+
+def is_typed(param: str) -> bool:
+    """Tell whether a parameter of this command line is given by the caller, not by its default."""
+    source = click.get_current_context().get_parameter_source(param)
+    return source is not click.core.ParameterSource.DEFAULT
 
 
 def each(call: Invocation, jobs: list[str], one: Callable[[str], Answer]) -> Answer:

@@ -10,22 +10,28 @@ from marianne_cli.invocation import Answer, Invocation
     "modify",
     "mzt modify release-notes -c new.yaml --plan",
     "mzt modify release-notes -c new.yaml -r --wait",
+    "mzt modify release-notes --revision 1 -r",
+    "mzt modify release-notes --rerun changed -r",
     "mzt modify release-notes --discard",
     changes=True,
 )
 @options.job_argument
 @click.option("--config", "-c", metavar="FILE", help="The new score.")
+@click.option("--revision", metavar="INT", type=click.IntRange(1), help="The text of that revision again.")
+@click.option("--rerun", metavar="changed|SHEETS", help="Completed sheets that run again; alone or beside.")
 @click.option("--discard", is_flag=True, help="Take a staged revision back.")
-@click.option("--resume", "-r", is_flag=True, help="Go on under the new score.")
+@options.resume_option
 @options.wait_option
 @options.timeout_option(60.0)
-@click.option("--plan", is_flag=True, help="Show what it would do; change nothing.")
+@options.plan_option
 @click.option("--expect", metavar="INT", type=int, help="The newest revision you know; another: E502.")
 def command(
     call: Invocation,
     *,
     job: str,
     config: str | None,
+    revision: int | None,
+    rerun: str | None,
     discard: bool,
     resume: bool,
     wait: bool,
@@ -37,12 +43,19 @@ def command(
 
     Without -r the job stays paused afterwards, so that you can look at it first.
     """
-    if (config is None) is not discard:
-        raise click.UsageError("say one of --config FILE, --discard")
+    if discard:
+        others = {"--config": config, "--revision": revision, "--rerun": rerun}
+        options.exclude("--discard", {**others, "--resume": resume, "--plan": plan})
+    if config is not None:
+        options.exclude("--config", {"--revision": revision})
+    if config is None and revision is None and rerun is None and not discard:
+        raise click.UsageError("say one of --config FILE, --revision INT, --rerun SHEETS, --discard")
     answer = call.requested(
         "job.modify",
         job_id=job,
         **({} if config is None else options.score_file(config)),
+        revision=revision,
+        rerun=rerun,
         discard=discard,
         resume=resume,
         wait=wait,
@@ -50,13 +63,14 @@ def command(
         plan=plan,
         expect=expect,
     )
-    return answer._replace(text=_text(answer, plan=plan), short=None if plan else "")
+    return shown(answer, plan=plan)
 
 
-def _text(answer: Answer, *, plan: bool) -> str | None:
+def shown(answer: Answer, *, plan: bool) -> Answer:
+    """Show a plan as its table; else, below the message, what a new score leaves as it was or takes away."""
     from marianne_cli import render, screens
 
     if plan:
-        return render.fitted(screens.plan_screen(answer.result))
+        return answer._replace(text=render.fitted(screens.plan_screen(answer.result)), short=None)
     lost = screens.lost_definitions(answer.result)
-    return f"{answer.result['message']}\n{lost}" if lost else None
+    return answer._replace(text=f"{answer.result['message']}\n{lost}" if lost else None)

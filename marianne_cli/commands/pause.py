@@ -10,6 +10,8 @@ from marianne_cli.invocation import Answer, Invocation
     "pause",
     "mzt pause release-notes",
     'mzt pause release-notes --wait --reason "deploy first"',
+    "mzt pause release-notes --deadline 10m --for 2h",
+    "mzt pause release-notes --before 3.all",
     "mzt pause --all --wait -t 10m",
     changes=True,
 )
@@ -17,18 +19,49 @@ from marianne_cli.invocation import Answer, Invocation
 @options.wait_option
 @options.timeout_option(60.0)
 @click.option("--force", "-f", is_flag=True, help="End it now instead: cancel, to the letter.")
+@click.option("--now", is_flag=True, help="Interrupt what is in flight; it runs again after the resume.")
+@options.before_option
+@click.option("--clear", is_flag=True, help="Drop all breakpoints, or those named by --before.")
+@click.option(
+    "--deadline", metavar="DURATION", type=options.Duration(), help="Interrupt what is not done by then."
+)
+@click.option(
+    "--for", "lasts", metavar="DURATION", type=options.Duration(), help="Go on by itself after that long."
+)
 @options.all_option
 def command(
-    call: Invocation, *, jobs: tuple[str, ...], wait: bool, timeout: float, force: bool, every: bool
+    call: Invocation,
+    *,
+    jobs: tuple[str, ...],
+    wait: bool,
+    timeout: float,
+    force: bool,
+    now: bool,
+    before: str | None,
+    clear: bool,
+    deadline: float | None,
+    lasts: float | None,
+    every: bool,
 ) -> Answer:
     """Pause a job at its next sheet boundary.
 
     What is in flight ends as it would; nothing new starts until somebody resumes the job.
     """
-    statuses = ("queued", "running", "pausing")
+    timed = {"--deadline": deadline, "--for": lasts}
+    if force:
+        options.exclude("--force", {"--now": now, "--before": before, "--clear": clear, **timed})
+    if now:
+        options.exclude("--now", {"--before": before, "--clear": clear})
+    if clear:
+        options.exclude("--clear", {"--wait": wait, **timed})
+    if before is not None:
+        options.exclude("--before", timed)
+        if wait and not options.is_typed("timeout"):
+            raise click.UsageError("--before with --wait needs -t: how long the job may take to come there")
+    asked = {"force": force, "now": now, "before": before, "clear": clear, "deadline": deadline, "for": lasts}
     return options.each_until(
         call,
-        options.targets(call, jobs, every, statuses),
+        options.targets(call, jobs, every, ("queued", "running", "pausing")),
         timeout,
-        lambda job, rest: call.requested("job.pause", job_id=job, wait=wait, timeout=rest, force=force),
+        lambda job, rest: call.requested("job.pause", job_id=job, wait=wait, timeout=rest, **asked),
     )

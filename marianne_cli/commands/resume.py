@@ -1,17 +1,28 @@
 """`mzt resume`: go on with a paused, failed or cancelled job."""
 
+import click
+
 from marianne_cli import options
+from marianne_cli.commands import modify
 from marianne_cli.invocation import Answer, Invocation
 
 
 @options.command(
     "resume",
     "mzt resume release-notes",
+    "mzt resume release-notes --from 3 --plan",
+    "mzt resume release-notes -c new.yaml --wait",
     "mzt resume release-notes -e API_KEY",
     "mzt resume --all",
     changes=True,
 )
 @options.jobs_argument
+@click.option("--from", "since", metavar="SHEETS", help="Run these again, and all that depend on them.")
+@click.option("--config", "-c", metavar="FILE", help="Under this score: modify -c FILE -r.")
+@options.plan_option
+@click.option(
+    "--over-budget", metavar="NUM", type=options.Dollars(), help="USD added to the score's cost limit."
+)
 @options.env_option
 @options.env_file_option
 @options.wait_option
@@ -21,20 +32,34 @@ def command(
     call: Invocation,
     *,
     jobs: tuple[str, ...],
+    since: str | None,
+    config: str | None,
+    plan: bool,
+    over_budget: float | None,
     env: tuple[str, ...],
     env_file: str | None,
     wait: bool,
     timeout: float,
     every: bool,
 ) -> Answer:
-    """Go on with a paused, failed or cancelled job; nothing completed runs again."""
-    variables = options.environment(env, env_file)
+    """Go on with a paused, failed or cancelled job; nothing completed runs again unless --from names it."""
+    if config is not None:
+        beside = {"--over-budget": over_budget, "--env": env or None, "--env-file": env_file}
+        options.exclude("--config", beside)
+        method = "job.modify"
+        asked = {**options.score_file(config), "rerun": since, "resume": True, "plan": plan}
+    else:
+        method = "job.resume"
+        variables = options.environment(env, env_file)
+        asked = {"from": since, "plan": plan, "over_budget": over_budget, "env": variables}
 
     def one(job: str, rest: float) -> Answer:
-        answer = call.requested("job.resume", job_id=job, wait=wait, timeout=rest, env=variables)
-        if answer.result.get("source_changed"):
+        answer = call.requested(method, job_id=job, wait=wait, timeout=rest, **asked)
+        if config is not None:
+            answer = answer._replace(result={**answer.result, "source_changed": False})
+        elif answer.result["source_changed"]:
             _tell_change(call, answer)
-        return answer
+        return modify.shown(answer, plan=plan)
 
     return options.each_until(call, options.targets(call, jobs, every, ("paused",)), timeout, one)
 

@@ -26,6 +26,8 @@ from marianne_cli.invocation import Answer, Invocation
 @options.workspace_option
 @options.env_option
 @options.env_file_option
+@options.before_option
+@click.option("--no-auto-resume", is_flag=True, help="Pause at a rate limit instead of waiting for it.")
 @click.option("--dry-run", is_flag=True, help="Show what would run; start nothing.")
 def command(
     call: Invocation,
@@ -38,6 +40,8 @@ def command(
     workspace: str | None,
     env: tuple[str, ...],
     env_file: str | None,
+    before: str | None,
+    no_auto_resume: bool,
     dry_run: bool,
 ) -> Answer:
     """Start a score; return when the job is on disk.
@@ -55,7 +59,8 @@ def command(
 
         result = call.ask("score.validate", **params, explain=True, prompts=True)
         return shown(call, result)
-    result = call.change("job.submit", **params, env=variables, umask=current_umask(), fresh=fresh)
+    params |= {"env": variables, "umask": current_umask(), "fresh": fresh}
+    result = call.change("job.submit", **params, before=before, auto_resume=not no_auto_resume)
     call.tell_warnings(result)
     if not (wait or follow):
         return Answer({**result, "daemon_started": started}, short=result["job_id"])

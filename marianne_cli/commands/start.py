@@ -7,6 +7,7 @@ from marianne_cli.invocation import Answer, Invocation
 @options.command("start", "mzt start")
 @options.timeout_option(10.0, "How long it may take.")
 def command(call: Invocation, *, timeout: float) -> Answer:
-    """Start the daemon; return when it answers. One that runs already is left alone."""
-    launch.running(call, timeout)
+    """Start the daemon; return when it answers. One that runs already is left alone, but for its drain."""
+    if not launch.running(call, timeout):
+        launch.kept(call)
     return Answer(launch.said(call), short="")

@@ -1,18 +1,31 @@
 """`mzt stop`: stop the daemon; attempts in flight go on without it."""
 
+import click
+
 from marianne_cli import launch, options
 from marianne_cli.invocation import Answer, Invocation
 from marianned.words import plural
 
+_ENDS = {
+    "detach": ("goes on without it", "go on without it"),
+    "drain": ("was waited for", "were waited for"),
+    "kill": ("was interrupted", "were interrupted"),
+}
+"""What becomes of one attempt in flight, and of several."""
 
-@options.command("stop", "mzt stop")
+
+@options.command("stop", "mzt stop", "mzt stop --drain -t 1h", changes=True)
+@click.option("--drain", "mode", flag_value="drain", help="Start nothing more, wait for what is in flight.")
+@click.option("--kill", "mode", flag_value="kill", help="Interrupt what is in flight; it runs again later.")
 @options.timeout_option(60.0, "How long it may take.")
-def command(call: Invocation, *, timeout: float) -> Answer:
+def command(call: Invocation, *, mode: str | None, timeout: float) -> Answer:
     """Stop the daemon; return when it is gone. Attempts in flight go on without it."""
-    pid, attempts = launch.stopped(call, timeout)
+    mode = mode or "detach"
+    pid, attempts = launch.stopped(call, timeout, mode)
     if pid is None:
         message = "no daemon runs"
     else:
-        goes = f"; {plural(attempts, 'attempt')} {'goes' if attempts == 1 else 'go'} on without it"
-        message = f"marianned (pid {pid}): stopped{goes if attempts else ''}"
-    return Answer({"message": message, "pid": pid, "attempts_in_flight": attempts}, short="")
+        said = f"; {plural(attempts, 'attempt')} {_ENDS[mode][attempts != 1]}"
+        message = f"marianned (pid {pid}): stopped{said if attempts else ''}"
+    left = attempts if mode == "detach" else 0
+    return Answer({"message": message, "pid": pid, "attempts_in_flight": left}, short="")

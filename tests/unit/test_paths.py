@@ -36,6 +36,7 @@ def test_the_runtime_directory_comes_second(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_without_a_runtime_directory_it_is_the_login_s_if_it_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/h")  # a temporary one may be too long for a socket
     login = Path(f"/run/user/{os.getuid()}")
     ours = login.is_dir() and login.stat().st_uid == os.getuid()
     expected = login / "marianne" if ours else paths.state_directory()
@@ -48,9 +49,8 @@ def test_without_any_it_is_below_the_state_directory(monkeypatch: pytest.MonkeyP
     assert paths.socket_path() == tmp_path / "state" / "marianned.sock"
 
 
-def test_a_login_directory_of_somebody_else_is_not_taken(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_login_directory_of_somebody_else_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/h")
     monkeypatch.setattr(Path, "is_dir", lambda self: True)
     monkeypatch.setattr(Path, "stat", lambda self: os.stat_result((0,) * 10))
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)

@@ -1,0 +1,62 @@
+"""`mzt diff`: what differs between two versions of a job's score."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from marianne_cli import options
+from marianne_cli.invocation import Answer, Invocation
+
+
+@options.command("diff", "mzt diff release-notes", "mzt diff release-notes 1 3", "mzt diff release-notes -c new.yaml")
+@options.job_argument
+@click.argument("a", metavar="[A]", required=False, type=click.IntRange(1))
+@click.argument("b", metavar="[B]", required=False, type=click.IntRange(1))
+@click.option("--config", "-c", metavar="FILE", help="Compare with this score instead of B.")
+def command(call: Invocation, *, job: str, a: int | None, b: int | None, config: str | None) -> Answer:
+    """Show what differs, from revision A (the one before) to B (the newest), or to FILE."""
+    if config is not None and b is not None:
+        raise click.UsageError("say B or --config FILE, not both")
+    score = None if config is None else options.score_file(config)
+    reply = call.ask("job.revisions", job_id=job)
+    to = None if config is not None else b or newest(reply["revisions"])
+    since = a or _before(reply["revisions"], to)
+    texts = [call.ask("job.revisions", job_id=job, revision=since)["text"]]
+    if score is not None:
+        texts.append(score["text"])
+    else:
+        texts.append(call.ask("job.revisions", job_id=job, revision=to)["text"])
+    name = reply["job_name"]
+    text = _unified(texts, f"{name} revision {since}", config or f"{name} revision {to}")
+    words = [f"revision {since}", f"'{config}'" if config is not None else f"revision {to}"]
+    differ = "what differs" if text else "nothing differs"
+    message = f"{name}: {differ} between {words[0]} and {words[1]}"
+    if not text:
+        call.note(message)
+    kept = {key: value for key, value in reply.items() if key != "revisions"}
+    return Answer(
+        {**kept, "message": message, "from_revision": since, "to_revision": to, "text": text}, text=text
+    )
+
+
+def newest(revisions: Sequence[Mapping[str, Any]]) -> int:
+    """Return the number of the newest version that counts: the staged one, else that in force."""
+    return int(_counting(revisions)[-1])
+
+
+def _before(revisions: Sequence[Mapping[str, Any]], to: int | None) -> int:
+    """Return the number of the version before another (null: before a file); the first has itself."""
+    earlier = [number for number in _counting(revisions) if to is None or number < to]
+    return int(earlier[-1]) if earlier else int(to or 1)
+
+
+def _counting(revisions: Sequence[Mapping[str, Any]]) -> list[int]:
+    return [told["revision"] for told in revisions if told["status"] != "dropped"]
+
+
+def _unified(texts: Sequence[str], old: str, new: str) -> str:
+    import difflib
+
+    lines: Iterable[str] = difflib.unified_diff(*(text.splitlines(keepends=True) for text in texts), old, new)
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)

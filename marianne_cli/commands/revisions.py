@@ -1,0 +1,24 @@
+"""`mzt revisions`: the versions of a job's score, and their plans."""
+
+import sys
+
+import click
+
+from marianne_cli import options, render, screens
+from marianne_cli.invocation import Answer, Invocation
+
+
+@options.command(
+    "revisions", "mzt revisions release-notes", "mzt revisions release-notes 1 > old.yaml", "mzt revisions a -v"
+)
+@options.job_argument
+@click.argument("revision", metavar="[INT]", required=False, type=click.IntRange(1))
+def command(call: Invocation, *, job: str, revision: int | None) -> Answer:
+    """List the versions of a job's score, oldest first; with INT print that one's text as stored."""
+    result = call.ask("job.revisions", job_id=job, revision=revision)
+    if revision is None or call.as_json:
+        lines = screens.revisions_screen(result["revisions"], unfolded=call.verbose)
+        return Answer(result, text=render.fitted(lines))
+    sys.stdout.buffer.write(result["text"].encode())
+    sys.stdout.buffer.flush()
+    return Answer(result, printed=True)

@@ -1,0 +1,20 @@
+"""`mzt why`: why a job does not move, or why it failed."""
+
+from marianne_cli import options
+from marianne_cli.invocation import Answer, Invocation
+
+
+@options.command("why", "mzt why release-notes", "mzt why release-notes 3 -v", "mzt why release-notes -j")
+@options.job_argument
+@options.sheets_argument
+def command(call: Invocation, *, job: str, sheets: str | None) -> Answer:
+    """Tell what a job waits for, since when, who or what unblocks it; of failed sheets the evidence."""
+    result = call.ask("job.why", job_id=job, sheets=sheets)
+    if call.as_json:
+        return Answer(result)
+    from marianne_cli import evidence, render
+    from marianne_cli.commands.status import job_details
+
+    known = job_details(call, job)["sheets"] if result["errors"] else []
+    lines = evidence.why_screen(result, known, named=sheets is not None, unfolded=call.verbose)
+    return Answer(result, text=render.fitted(lines, rows="  "))
