@@ -70,11 +70,11 @@ class Invocation:
         """The connection, where one was made."""
         return self._client
 
-    def connect(self, *, any_protocol: bool = False) -> "Client":
-        """Make a connection of its own."""
+    def connect(self, *, any_protocol: bool = False, timeout: float | None = None) -> "Client":
+        """Make a connection of its own; `timeout` is the patience with a reply in seconds."""
         from marianne_cli.client import connect
 
-        return connect(self.socket, name=f"mzt {__version__}", any_protocol=any_protocol)
+        return connect(self.socket, name=f"mzt {__version__}", any_protocol=any_protocol, timeout=timeout)
 
     def close(self) -> None:
         """Close the connection, if there is one."""

@@ -9,10 +9,16 @@ from typing import Any
 
 from marianne_cli.invocation import Invocation
 from marianned import paths
-from marianned.errors import NoDaemon, TimeRanOut
+from marianned.errors import NoDaemon, TimeRanOut, WrongStatus
 from marianned.words import duration
 
 _START_SECONDS = 10.0
+_STILL: dict[str, tuple[str, list[str]]] = {
+    "detach": ("it still stops", []),
+    "drain": ("it stops when nothing is in flight", ["mzt stop --drain -t 1h", "mzt start", "mzt stop"]),
+    "kill": ("it still stops", []),
+}
+"""What a daemon does that is not gone in time, and what can be typed then."""
 
 
 def running(call: Invocation, timeout: float = _START_SECONDS) -> bool:
@@ -92,8 +98,10 @@ def _answers_after_all(call: Invocation, log: Path) -> None:
         ) from None
 
 
-def stopped(call: Invocation, timeout: float) -> tuple[int | None, int]:
-    """Stop the daemon and return when it is gone: its pid (null: none ran), the attempts that go on.
+def stopped(call: Invocation, timeout: float, mode: str = "detach") -> tuple[int | None, int]:
+    """Stop the daemon and return when it is gone: its pid (null: none ran), the attempts then in flight.
+
+    `mode` is that of protocol.Stop: `detach`, `drain`, `kill`.
 
     Raises:
         TimeRanOut: it is not gone yet; it still stops.
@@ -108,14 +116,15 @@ def stopped(call: Invocation, timeout: float) -> tuple[int | None, int]:
         pid = int(answer["pid"])
         handle = _handle(pid)
         try:
-            result = client.request("daemon.stop", call.identified({}), once=True, changes=True)
-        except NoDaemon:
-            result = {"attempts_in_flight": 0}  # gone before it could answer
+            result = client.request("daemon.stop", {"mode": mode}, once=True, changes=True)
+        except (NoDaemon, WrongStatus):
+            result = {"attempts_in_flight": 0}  # gone before it could answer, or stopping already
     if handle is not None:
         try:
             if not select.select([handle], [], [], max(0.0, ends - time.monotonic()))[0]:
+                still, hints = _STILL[mode]
                 raise TimeRanOut(
-                    f"marianned (pid {pid}) is not gone after {duration(timeout)}; it still stops"
+                    f"marianned (pid {pid}) is not gone after {duration(timeout)}; {still}", hints=hints
                 )
         finally:
             os.close(handle)
@@ -128,6 +137,12 @@ def _handle(pid: int) -> int | None:
         return os.pidfd_open(pid)
     except ProcessLookupError:
         return None
+
+
+def kept(call: Invocation) -> None:
+    """See that a daemon that drains stays after all."""
+    if call.ask("daemon.status")["status"] == "draining":
+        call.client.request("daemon.stop", {"mode": "stay"}, changes=True)
 
 
 def said(call: Invocation) -> dict[str, Any]:

@@ -71,11 +71,11 @@ def _safe_line(job: Result) -> str:
 def _sheet_rows(job: Result, sheets: Sequence[Result], *, unfolded: bool) -> list[str]:
     if not sheets:
         return []
-    limits = {item["sheet"]: item["time_limit_at"] for item in job["in_flight"]}
+    flights = {item["sheet"]: item for item in job["in_flight"]}
     rows: list[tuple[str, str, str, str]] = []
     for _, group in groupby(sheets, key=lambda sheet: _fold_key(sheet, unfolded=unfolded)):
         members = list(group)
-        rows.append(_folded(members) if len(members) > 1 else _row(members[0], limits))
+        rows.append(_folded(members) if len(members) > 1 else _row(members[0], flights))
     shown = rows if unfolded else rows[:_ROWS]
     widths = 3, max(len(sheet["status"]) for sheet in sheets), max(len(_name(sheet)) for sheet in sheets)
     lines = render.table(shown, indent="  ", widths=widths)
@@ -100,15 +100,17 @@ def _folded(members: Sequence[Result]) -> tuple[str, str, str, str]:
     return numbers, first["status"], f"{render.place(first)}-{render.place(last)}", detail
 
 
-def _row(sheet: Result, limits: Mapping[int, str]) -> tuple[str, str, str, str]:
-    return str(sheet["sheet"]), sheet["status"], _name(sheet), _detail(sheet, limits)
+def _row(sheet: Result, flights: Mapping[int, Result]) -> tuple[str, str, str, str]:
+    return str(sheet["sheet"]), sheet["status"], _name(sheet), _detail(sheet, flights)
 
 
-def _detail(sheet: Result, limits: Mapping[int, str]) -> str:
+def _detail(sheet: Result, flights: Mapping[int, Result]) -> str:
     if sheet["status"] == "running":
-        since = f" since {moment(sheet['started_at'])}" if sheet["started_at"] else ""
-        limit = f", limit {moment(limits[sheet['sheet']])}" if sheet["sheet"] in limits else ""
-        return f"attempt {sheet['attempt_count']}{since}{limit}, {sheet['instrument']}"
+        flight = flights.get(sheet["sheet"])
+        times = ""
+        if flight is not None:
+            times = f" since {moment(flight['started_at'])}, limit {moment(flight['time_limit_at'])}"
+        return f"attempt {sheet['attempt_count']}{times}, {sheet['instrument']}"
     if sheet["waiting_for"]:
         until = f" until {moment(sheet['until_at'])}" if sheet["until_at"] else ""
         again = f", then attempt {sheet['attempt_count'] + 1}" if sheet["until_at"] else ""
@@ -178,14 +180,25 @@ def jobs_table(jobs: Sequence[Result]) -> list[str]:
 
 def plan_screen(result: Result) -> list[str]:
     """What a modify would do: the message, a line a sheet, and what runs."""
-    rows = [("SHEET", "STAGE", "NOW", "PLAN", "WHY")]
-    for line in result["plan"]:
-        number = line["sheet"] if line["sheet"] is not None else line["old_sheet"]
-        rows.append((str(number), render.place(line), line["status"] or "-", line["action"], line["why"]))
+    rows = [("SHEET", "STAGE", "NOW", "PLAN", "WHY"), *plan_rows(result["plan"])]
     runs = [_numbers(result["plan"], "sheet", runs=True), _numbers(result["plan"], "sheet", "rerun")]
     removed = _numbers(result["plan"], "old_sheet", "removed")
     last = f"runs: {runs[0]} · runs again: {runs[1]} · removed: {removed}"
     return [result["message"], *(render.table(rows) if result["plan"] else []), last]
+
+
+def plan_rows(plan: Sequence[Result]) -> list[tuple[str, str, str, str, str]]:
+    """A row for each sheet of a plan: its number, place, status, what becomes of it, and why."""
+    return [
+        (
+            str(line["sheet"] if line["sheet"] is not None else line["old_sheet"]),
+            render.place(line),
+            line["status"] or "-",
+            line["action"],
+            line["why"],
+        )
+        for line in plan
+    ]
 
 
 def _numbers(plan: Sequence[Result], key: str, action: str | None = None, *, runs: bool = False) -> str:
@@ -203,6 +216,21 @@ def lost_definitions(result: Result) -> str:
     removed = _numbers(result["plan"], "old_sheet", "removed")
     parts = [] if kept == "none" else [f"changed but completed, they stay: {kept}"]
     return " · ".join(parts if removed == "none" else [*parts, f"removed: {removed}"])
+
+
+def revisions_screen(revisions: Sequence[Result], *, unfolded: bool = False) -> list[str]:
+    """The versions of a job's score, oldest first; unfolded with what each brought to the sheets."""
+    rows = [("REV", "STATUS", "SHEETS", "WHEN", "WHO", "WHY", "FILE")]
+    for told in revisions:
+        who, why, file = render.who(told["caller"]), told["reason"] or "", told["config_file"] or ""
+        when = moment(told["applied_at"] or told["created_at"])
+        cells = str(told["revision"]), told["status"], str(told["total_sheets"]), when, who, why, file
+        rows.append(cells)
+    lines = render.table(rows)
+    if not unfolded:
+        return lines
+    plans = [[], *(render.table(plan_rows(told["plan"]), indent="  ") for told in revisions)]
+    return [shown for line, plan in zip(lines, plans, strict=True) for shown in (line, *plan)]
 
 
 def history_screen(entries: Sequence[Result]) -> list[str]:

@@ -27,15 +27,20 @@ TABLE: Mapping[str, Mapping[str, Entry]] = {
         "status": Entry("what a job does, whether it is safe to touch, what comes next", "status"),
         "logs": Entry("what its sheets printed", "logs"),
         "wait": Entry("wait until a job is paused, ended, ...", "wait"),
+        "remove": Entry("forget ended runs, their history and output", "remove"),
     },
     "Control": {
         "pause": Entry("pause a job at its next sheet boundary", "pause"),
         "resume": Entry("go on with a paused, failed or cancelled job", "resume"),
         "modify": Entry("give a job a new score; finished sheets stay finished", "modify"),
+        "edit": Entry("the same, in your editor", "edit"),
         "cancel": Entry("end a job now", "cancel"),
     },
     "Look": {
+        "why": Entry("why a job does not move, or why it failed", "why"),
         "history": Entry("who asked what, when and why, and what followed", "history"),
+        "revisions": Entry("the versions of a job's score, and their plans", "revisions"),
+        "diff": Entry("what differs between two of them", "diff"),
     },
     "Scores": {
         "demo": Entry("see pause, modify and resume work, in 15 seconds", "demo"),
@@ -47,6 +52,7 @@ TABLE: Mapping[str, Mapping[str, Entry]] = {
         "stop": Entry("stop it; attempts in flight go on without it", "stop"),
         "restart": Entry("stop and start it; attempts in flight go on", "restart"),
         "doctor": Entry("check this installation", "doctor"),
+        "backup": Entry("copy its database while it runs", "backup"),
     },
     "Scripts": {
         "events": Entry("the journal, once or as a stream", "events"),
@@ -55,7 +61,13 @@ TABLE: Mapping[str, Mapping[str, Entry]] = {
     },
 }
 _MODULES = {name: entry.module for entries in TABLE.values() for name, entry in entries.items()}
-_OF_OLD = {"conductor-status": "mzt status", "recover": "mzt resume"}
+_OF_OLD = {
+    "clear": "mzt remove",
+    "conductor-status": "mzt status",
+    "diagnose": "mzt why",
+    "errors": "mzt why",
+    "recover": "mzt resume",
+}
 
 
 class Tree(click.Group):

@@ -1,6 +1,6 @@
 """`mzt diff`: what differs between two versions of a job's score."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -9,7 +9,9 @@ from marianne_cli import options
 from marianne_cli.invocation import Answer, Invocation
 
 
-@options.command("diff", "mzt diff release-notes", "mzt diff release-notes 1 3", "mzt diff release-notes -c new.yaml")
+@options.command(
+    "diff", "mzt diff release-notes", "mzt diff release-notes 1 3", "mzt diff release-notes -c new.yaml"
+)
 @options.job_argument
 @click.argument("a", metavar="[A]", required=False, type=click.IntRange(1))
 @click.argument("b", metavar="[B]", required=False, type=click.IntRange(1))
@@ -58,5 +60,8 @@ def _counting(revisions: Sequence[Mapping[str, Any]]) -> list[int]:
 def _unified(texts: Sequence[str], old: str, new: str) -> str:
     import difflib
 
-    lines: Iterable[str] = difflib.unified_diff(*(text.splitlines(keepends=True) for text in texts), old, new)
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+    split = [text.splitlines(keepends=True) for text in texts]
+    lines = difflib.unified_diff(split[0], split[1], old, new)
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
+    )

@@ -18,7 +18,10 @@ from marianned.words import duration, listing
 )
 @options.jobs_argument
 @click.option(
-    "--older-than", metavar="DURATION", type=options.Duration(), help="Only what ended before; alone: all of it."
+    "--older-than",
+    metavar="DURATION",
+    type=options.Duration(),
+    help="Only what ended before; alone: all of it.",
 )
 @click.option("--yes", "-y", is_flag=True, help="Don't ask.")
 def command(call: Invocation, *, jobs: tuple[str, ...], older_than: float | None, yes: bool) -> Answer:

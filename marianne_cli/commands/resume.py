@@ -1,5 +1,7 @@
 """`mzt resume`: go on with a paused, failed or cancelled job."""
 
+from typing import Any
+
 import click
 
 from marianne_cli import options
@@ -43,6 +45,7 @@ def command(
     every: bool,
 ) -> Answer:
     """Go on with a paused, failed or cancelled job; nothing completed runs again unless --from names it."""
+    asked: dict[str, Any]
     if config is not None:
         beside = {"--over-budget": over_budget, "--env": env or None, "--env-file": env_file}
         options.exclude("--config", beside)

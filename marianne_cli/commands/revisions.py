@@ -9,7 +9,10 @@ from marianne_cli.invocation import Answer, Invocation
 
 
 @options.command(
-    "revisions", "mzt revisions release-notes", "mzt revisions release-notes 1 > old.yaml", "mzt revisions a -v"
+    "revisions",
+    "mzt revisions release-notes",
+    "mzt revisions release-notes 1 > old.yaml",
+    "mzt revisions a -v",
 )
 @options.job_argument
 @click.argument("revision", metavar="[INT]", required=False, type=click.IntRange(1))

@@ -14,7 +14,7 @@ _ENDS = {
 """What becomes of one attempt in flight, and of several."""
 
 
-@options.command("stop", "mzt stop", "mzt stop --drain -t 1h", changes=True)
+@options.command("stop", "mzt stop", "mzt stop --drain -t 1h")
 @click.option("--drain", "mode", flag_value="drain", help="Start nothing more, wait for what is in flight.")
 @click.option("--kill", "mode", flag_value="kill", help="Interrupt what is in flight; it runs again later.")
 @options.timeout_option(60.0, "How long it may take.")

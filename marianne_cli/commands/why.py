@@ -15,6 +15,13 @@ def command(call: Invocation, *, job: str, sheets: str | None) -> Answer:
     from marianne_cli import evidence, render
     from marianne_cli.commands.status import job_details
 
-    known = job_details(call, job)["sheets"] if result["errors"] else []
-    lines = evidence.why_screen(result, known, named=sheets is not None, unfolded=call.verbose)
-    return Answer(result, text=render.fitted(lines, rows="  "))
+    every = job_details(call, job)["sheets"] if result["errors"] else []
+    shown = evidence.failures(result, every, named=sheets is not None)
+    if shown:
+        numbers = ",".join(str(error["sheet"]) for error in shown)
+        told = {sheet["sheet"]: sheet for sheet in job_details(call, job, numbers)["sheets"]}
+        every = [told.get(sheet["sheet"], sheet) for sheet in every]
+    return Answer(
+        result,
+        text=render.fitted(evidence.why_screen(result, every, shown, unfolded=call.verbose), rows="  "),
+    )
