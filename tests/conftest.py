@@ -13,5 +13,7 @@ def pytest_terminal_summary(terminalreporter):
     for marker in ours:
         skipped = sum(marker in report.keywords for report in stats.get("skipped", ()))
         if skipped:
-            ran = sum(marker in report.keywords for report in stats.get("passed", ()) if report.when == "call")
+            ran = sum(
+                marker in report.keywords for report in stats.get("passed", ()) if report.when == "call"
+            )
             terminalreporter.write_line(f"marker {marker}: {ran} ran, {skipped} skipped")

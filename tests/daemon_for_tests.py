@@ -212,7 +212,9 @@ class Daemon:
         said = os.read(ours, 1) if ready else b""
         os.close(ours)
         if said != b"1":
-            assert environment.get("MARIANNE_FAULT"), f"it is not ready: {self.log.read_text()}"
+            assert environment.get("MARIANNE_FAULT"), (
+                f"it is not ready: {self.process.poll()} {self.log.read_text()}"
+            )
         return self
 
     def kill(self):
@@ -312,6 +314,9 @@ class Daemon:
         """Cancel everything, stop, and say what is left: processes of ours, tracebacks in the log."""
         try:
             self._end_jobs()
+        except Exception as error:
+            error.add_note(self.log.read_text())
+            raise
         finally:
             left = [described(pid) for pid in self.processes() if not gone(pid)]
             for process in self.processes():

@@ -131,14 +131,13 @@ class Attempt:
         faults.point("attempt.preparing")
         prompt = await self._prompt()
         faults.point("attempt.rendered")
-        if profile.script == "shell":
-            prompt = script_of(prompt, str(definition.settings.get("script", "auto")))
+        script = str(definition.settings.get("script", "auto"))
         system_file = definition.settings.get("system_prompt_file")
         try:
             invocation = dialect.invocation(
                 profile,
                 definition.settings,
-                prompt,
+                script_of(prompt, script) if profile.script == "shell" else prompt,
                 timeout_seconds=definition.timeout_seconds,
                 cwd=definition.working_directory,
                 directory=str(self._directory),
@@ -149,7 +148,7 @@ class Attempt:
             )
         except dialect.NoCommandError as error:
             raise Unprepared("unavailable", str(error)) from None
-        await to_thread.run_sync(self._write, invocation, definition.working_directory)
+        await to_thread.run_sync(self._write, invocation, prompt, definition.working_directory)
         await self._checking.remember(definition.checks)
         faults.point("attempt.written")
         spec = Spec(
@@ -158,7 +157,7 @@ class Attempt:
             cwd=definition.working_directory,
             env=invocation.env,
             umask=given.run.umask,
-            stdin=_STDIN if invocation.stdin is not None else None,
+            stdin=PROMPT if invocation.stdin is not None else None,
             timeout_seconds=definition.timeout_seconds,
             grace_seconds=self._house.settings.kill_grace,
         )
@@ -204,14 +203,14 @@ class Attempt:
             else await to_thread.run_sync(_tail, self._house.directory(last) / STDERR, _STDERR_TAIL_BYTES),
         )
 
-    def _write(self, invocation: dialect.Invocation, cwd: str) -> None:
+    def _write(self, invocation: dialect.Invocation, prompt: str, cwd: str) -> None:
         if not Path(cwd).is_dir():
             raise Unprepared("config", f"the working directory is gone: '{cwd}'")
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if invocation.make_tmp:
             (self._directory / dialect.TMP_NAME).mkdir(mode=0o700, exist_ok=True)
-        if invocation.stdin is not None:
-            _write_private(self._directory / _STDIN, invocation.stdin)
+        shown = prompt.encode(errors="surrogateescape")
+        _write_private(self._directory / PROMPT, shown if invocation.stdin is None else invocation.stdin)
         for name, text in invocation.files.items():
             _write_private(self._directory / name, text.encode())
 
@@ -284,7 +283,6 @@ class Attempt:
         )
 
 
-_STDIN = PROMPT
 _COUNTED = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.SUCCEEDED})
 
 

@@ -47,9 +47,10 @@ Answer = Reply | MarianneError
 
 
 class Waiter:
-    """Somebody who waits for the answer of a request."""
+    """Somebody who waits for the answer of a request; `accepted` is set once it is on disk, or refused."""
 
     def __init__(self) -> None:
+        self.accepted = anyio.Event()
         self.answered = anyio.Event()
         self.answer: Answer | None = None
 
@@ -57,6 +58,7 @@ class Waiter:
         """Answer, once."""
         if self.answer is None:
             self.answer = answer
+            self.accepted.set()
             self.answered.set()
 
 
@@ -115,10 +117,16 @@ class Job:
         return await self.answer(trigger.request, waiter, None)
 
     async def ask(self, ask: Asked, patience: float | None) -> Answer | None:
-        """Hand a request in and wait for its answer; None: the time ran out, the request stays in force."""
+        """Hand a request in and wait for its answer; None: the time ran out, the request stays in force.
+
+        Whether it is refused is waited for in any case: a time that runs out says that it was not.
+        """
         waiter = self.wait_for(ask.request.request)
+        began = anyio.current_time()
         self._send.send_nowait(ask)
-        return await self.answer(ask.request.request, waiter, patience if ask.wait else None)
+        await waiter.accepted.wait()
+        left = patience - (anyio.current_time() - began) if ask.wait and patience is not None else None
+        return await self.answer(ask.request.request, waiter, left)
 
     def wait_for(self, request: str) -> Waiter:
         """Return the waiter of a request; several who repeat it by its key share one."""
@@ -235,17 +243,19 @@ class Job:
         if self.status != before:
             self.status_event = event
         faults.point(f"{name}.applied")
-        self._act(decision, event, moment)
+        self._act(trigger, decision, event, moment)
         faults.point(f"{name}.acted")
         await self._after_commit()
 
-    def _act(self, decision: Decision, event: int, moment: Instant) -> None:
+    def _act(self, trigger: Trigger, decision: Decision, event: int, moment: Instant) -> None:
         for attempt in decision.starts:
             self._play(attempt, None)
         for attempt in decision.checks:
             self._play(attempt, Presence.ENDED)
         for attempt in decision.interrupts:
             self._interrupt(attempt)
+        if isinstance(trigger, Asked) and (asking := self._waiters.get(trigger.request.request)):
+            asking.accepted.set()
         for request, answer in decision.answers.items():
             waiter = self._waiters.pop(request, None)
             if waiter is not None:

@@ -1,7 +1,7 @@
 """Who may start next: slots over all jobs, given to the job with the fewest in flight, oldest first.
 
-Pure: it knows jobs by number (a lower one is older) and answers whom to tell that a slot is theirs.
-Source: design/control.md §9.
+Oldest is who has stood for a slot the longest: with a single slot, two jobs take turns. Pure: it knows
+jobs by number and answers whom to tell that a slot is theirs. Source: design/control.md §9.
 """
 
 
@@ -16,7 +16,7 @@ class Scheduler:
         self.closed_for: str | None = None
         self._taken: dict[int, int] = {}
         self._kept: set[int] = set()
-        self._waiting: set[int] = set()
+        self._waiting: dict[int, None] = {}  # in the order in which they came
 
     @property
     def used(self) -> int:
@@ -27,14 +27,16 @@ class Scheduler:
         """Take up to `most` slots for a job; the one that was kept for it is among them."""
         kept = job in self._kept
         self._kept.discard(job)
-        self._waiting.discard(job)
         if self.closed_for is not None or most <= 0:
             return 0
         free = self.total - self.used
-        given = min(most, max(free - len(self._waiting), 1 if kept else 0))
-        if given > 0:
-            self._taken[job] = self._taken.get(job, 0) + given
-        return max(given, 0)
+        others = len(self._waiting) - (job in self._waiting)
+        given = min(most, max(free - others, 1 if kept else 0))
+        if given <= 0:
+            return 0
+        self._waiting.pop(job, None)
+        self._taken[job] = self._taken.get(job, 0) + given
+        return given
 
     def adopt(self, job: int, count: int) -> None:
         """Count attempts that are in flight already, whether there is room or not (after a start)."""
@@ -52,17 +54,17 @@ class Scheduler:
     def want(self, job: int, *, wants: bool) -> None:
         """Note whether a job stands for a slot."""
         if wants:
-            self._waiting.add(job)
+            self._waiting.setdefault(job)
         else:
-            self._waiting.discard(job)
+            self._waiting.pop(job, None)
             self._kept.discard(job)
 
     def grant(self) -> list[int]:
         """Keep the free slots for those who wait, the fairest first; return whom to tell."""
         told: list[int] = []
         while self.closed_for is None and self._waiting and self.used < self.total:
-            job = min(self._waiting, key=lambda waiting: (self._taken.get(waiting, 0), waiting))
-            self._waiting.discard(job)
+            job = min(self._waiting, key=lambda waiting: self._taken.get(waiting, 0))
+            del self._waiting[job]
             self._kept.add(job)
             told.append(job)
         return told

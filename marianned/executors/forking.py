@@ -112,7 +112,7 @@ def _launch(far: socket.socket) -> subprocess.Popen[bytes]:
         [sys.executable, "-I", "-S", forkserver.__file__],
         cwd="/",
         env=shim_environment("-" * forkserver.MARK_ROOM),
-        stdin=far,
+        stdin=far.fileno(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 else:
     import _signal as signal
 
-    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120  see shim.py
     import shim
 
 REQUEST_LIMIT = 8192
@@ -44,7 +44,7 @@ def main() -> None:
         if not given:
             continue  # no descriptors left to receive it with: the daemon sees that its own end is closed
         answer = int.from_bytes(given[0][2], sys.byteorder)
-        try:
+        try:  # noqa: SIM105  contextlib is nothing to carry for this
             shim.fork(_attempt, request, answer)
         except OSError:
             pass  # no process can be forked: the end of the answer tells
@@ -53,9 +53,9 @@ def main() -> None:
 
 def _settle() -> None:
     """Load what the children will need, and let nothing move afterwards: they share what is not written."""
-    import _ctypes
-    import gc
-    import resource
+    import _ctypes  # noqa: PLC0415  here and below: the daemon imports this file for its names
+    import gc  # noqa: PLC0415
+    import resource  # noqa: PLC0415
 
     del _ctypes, resource
     gc.disable()
@@ -69,15 +69,15 @@ def _attempt(directory: bytes, answer: int) -> None:
         _write_mark(spec["id"])
         claim = shim.take_claim()
     except shim.Refused as refused:
-        os.write(answer, b"%d %s" % (refused.args[0], refused.args[1].encode(errors="replace")))
+        status, message = refused.args
+        os.write(answer, f"{status} {message}".encode(errors="replace"))
     else:
         shim.keep(spec, claim, answer)
 
 
 def _write_mark(attempt: str) -> None:
     """Overwrite the environment this program was given, which begins with the room for the mark."""
-    with open("/proc/self/stat", "rb") as file:
-        start = int(file.read().rpartition(b")")[2].split()[47])
+    start = int(shim.read("/proc/self/stat").rpartition(b")")[2].split()[47])
     mark = f"{shim.MARK}={attempt}".encode()
     memory = os.open("/proc/self/mem", os.O_WRONLY)
     os.pwrite(memory, mark.ljust(len(shim.MARK) + 1 + MARK_ROOM, b"\0"), start)

@@ -8,6 +8,7 @@ seconds besides. Needs Linux 5.3 (pidfd): without it `start` refuses before anyt
 the mark out of its environment, and has lost keeper and runner both, is not found again.
 """
 
+import contextlib
 import errno
 import os
 import signal
@@ -53,10 +54,8 @@ class LocalExecutor:
 
     async def __aenter__(self) -> Self:
         self._forks = ForkServer()
-        try:
+        with contextlib.suppress(OSError):  # each start tries again, and tells what is wrong
             await run_sync(self._forks.open)
-        except OSError:
-            pass  # each start tries again, and says what is wrong if it can't do without either
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -1,7 +1,7 @@
 """The shim: two processes that supervise one command, and outlive the daemon that started it.
 
 Run as `python -I -S shim.py DIR`; DIR holds spec.json (base.Spec) and belongs to this one attempt. The fork
-server (forkserver.py) has this file loaded already and forks a keeper that needs no front.
+server (forkserver.py) has this file loaded already and forks keepers that need no front.
 
     daemon ── front        reads the spec, takes the claim, forks, waits for identity.json, exits
               keeper       a session of its own; after the front it belongs to init
@@ -10,36 +10,33 @@ server (forkserver.py) has this file loaded already and forks a keeper that need
 
 All but the command block every signal and take TERM, CHLD and PDEATHSIG one at a time, when they are ready
 for it. Keeper and runner are child subreapers: whatever loses its parent below them becomes their child, so
-"no child is left" proves that nothing is left. (What they may not signal, a setuid program, is waited for.)
+"no child is left" proves that nothing is left.
+Without subreapers (Linux before 3.4) the shim refuses before its claim: nothing would prove anything.
 
-Who does what:
-    the runner starts the command, keeps its time limit, and when it has ended kills all it left behind
-    (sweeps), writes exit.json, exits. The keeper waits for the runner and passes TERM on to it, with the pid
-    it came from. TERM, or the time limit, means: TERM to the command's process group, up to `grace_seconds`
-    until that group is empty, then the sweep.
+The runner starts the command, keeps its time limit, and when it has ended kills all it left behind (sweeps),
+writes exit.json, exits. The keeper waits for the runner and passes TERM on to it, with the pid it came from.
+TERM, or the time limit, means: TERM to the command's process group, up to `grace_seconds` until that group
+is empty, then the sweep.
 
 When somebody is killed:
     front            nobody misses it: identity.json, or exit.json, appears all the same
     command          the runner sees it end like any other way
     keeper           PDEATHSIG: the runner sweeps at once and writes the record
     runner           its children become the keeper's, which sweeps and writes the record, exit unknown
-    runner, command  the same
-    keeper, command  the runner sweeps and writes the record
+    command too      by the survivor of keeper and runner the same
     keeper, runner   nobody is left to sweep: the daemon does it, by the mark in every environment
                      (local.py), and there is no record
-
 When somebody is stopped: the runner is sent CONT by the keeper at once, the keeper by whoever waits for the
-attempt, soon (local.py); to end an attempt wakes both. The command may be stopped for as long as one likes.
+attempt (local.py); to end an attempt wakes both. The command may be stopped for as long as one likes.
 
 Output: stdout and stderr may have `output_cap` bytes each. Beyond it the runner punches out the middle (the
-size stays), once a second while much comes, every 8 s while little does; a burst after silence can be 8 s
-old. A look costs the runner 40 µs. Where holes can't be punched, the attempt is ended (`output_exceeded`).
+size stays): it looks once a second while much comes and every 8 s otherwise, which is how old a burst after a
+silence can be. Where holes can't be punched, the attempt is ended (`output_exceeded`).
 
 The files in DIR: claim (O_EXCL: a second start exits 125), with room reserved for the record, which is
 written into it and then linked as exit.json: that needs no new block on a full disk, and the first link
-wins (without hard links: a second file, renamed, which needs room of its own); identity.json
-(base.Running); stdout and stderr (appended); exit.json (base.ExitRecord). Without subreapers (Linux before
-3.4) a shim refuses before its claim: nothing would prove that an attempt is over.
+wins (without hard links a second file is written and renamed); identity.json (base.Running); stdout and
+stderr (appended); exit.json (base.ExitRecord).
 """
 
 # _json, _signal and _ctypes are the private cores of json, signal and ctypes. The public modules would double
@@ -55,6 +52,8 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Callable
     from typing import Any, NoReturn
+
+    Facts = dict[str, Any]
 else:
     import _signal as signal
 
@@ -64,19 +63,25 @@ MARK = "MARIANNE_ATTEMPT_ID"
 VERSION = 1
 NO_CLAIM_STATUS, CLAIMED_STATUS, BAD_SPEC_STATUS = 1, 125, 126
 
-_RESERVED = 4096
-_ERROR_LIMIT = 500
+_WANTED = ("id", "cwd", "env", "umask", "stdin", "timeout_seconds", "grace_seconds", "output_cap")
+_RESERVED, _ERROR_LIMIT = 4096, 500
 _BLOCK = 65536  # no file system has larger ones: a hole of whole blocks is seen as one
 _LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 8.0
-_PUNCH_HOLE_KEEP_SIZE = 3
 _UNSUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM}
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PUNCH_HOLE_KEEP_SIZE = 1, 36, 3
 _PARENT_DIED = signal.SIGUSR2
+_WAKING = {signal.SIGTERM, signal.SIGCHLD, _PARENT_DIED}
 GO = b"!"
 
 
+class _JSON:
+    strict = True
+    object_hook = object_pairs_hook = None
+    parse_float, parse_int, parse_constant = float, int, float
+
+
 class Refused(Exception):
-    """Nothing was started: the front's exit status, and why."""
+    """Nothing was started: (the front's exit status, why)."""
 
 
 def main() -> "NoReturn":
@@ -85,43 +90,31 @@ def main() -> "NoReturn":
         spec = read_spec(sys.argv[1])
         claim = take_claim()
     except Refused as refused:
-        _refuse(*refused.args)
+        os.write(2, f"{refused.args[1]}\n".encode(errors="replace"))
+        os._exit(refused.args[0])
     ready, introduced = os.pipe()
     try:
         fork(keep, spec, claim, introduced)
     except OSError as error:
-        _write_record(claim, "keeper", _now(), error=f"cannot fork: {error.strerror}")
+        _write_record(claim, "keeper", _now(), swept=0, error=f"cannot fork: {error.strerror}")
         os._exit(0)
     os.close(introduced)
-    if os.read(ready, 1) == GO:
-        os._exit(0)
-    _refuse(NO_CLAIM_STATUS, "the keeper died before it could say who it is")
+    os._exit(0 if os.read(ready, 1) == GO else NO_CLAIM_STATUS)
 
 
-def read_spec(directory: str | bytes) -> "dict[str, Any]":
+def read_spec(directory: str | bytes) -> "Facts":
     """Go into an attempt's directory and read what is to be run."""
     try:
         os.chdir(directory)
-        return _read_spec()
+        spec: Facts = _json.make_scanner(_JSON)(read(SPEC).decode(), 0)[0]  # type: ignore[arg-type]
+        if spec["version"] != VERSION:
+            raise ValueError(f"version {spec['version']}, this shim reads {VERSION}")  # noqa: TRY301
+        if not spec["argv"]:
+            raise ValueError("argv is empty")  # noqa: TRY301  here, because they are all one kind of answer
+        if missing := [name for name in _WANTED if name not in spec]:
+            raise ValueError(f"{missing} missing")  # noqa: TRY301
     except Exception as error:  # noqa: BLE001  whatever is wrong with a spec, the answer is one line
         raise Refused(BAD_SPEC_STATUS, f"no usable {SPEC}: {type(error).__name__}: {error}") from None
-
-
-def _read_spec() -> "dict[str, Any]":
-    class JSON:
-        strict = True
-        object_hook = object_pairs_hook = None
-        parse_float, parse_int, parse_constant = float, int, float
-
-    with open(SPEC, encoding="utf-8") as file:
-        spec: dict[str, Any] = _json.make_scanner(JSON)(file.read(), 0)[0]  # type: ignore[arg-type]
-    if spec["version"] != VERSION:
-        raise ValueError(f"version {spec['version']}, this shim reads {VERSION}")
-    if not spec["argv"]:
-        raise ValueError("argv is empty")
-    wanted = ("id", "cwd", "env", "umask", "stdin", "timeout_seconds", "grace_seconds", "output_cap")
-    if missing := [name for name in wanted if name not in spec]:
-        raise ValueError(f"{missing} missing")
     return spec
 
 
@@ -132,7 +125,7 @@ def take_claim() -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, there would be no exit statuses
     claim = None
     try:
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        _libc("prctl", _PR_SET_CHILD_SUBREAPER, 1)
         claim = os.open(CLAIM, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         os.posix_fallocate(claim, 0, _RESERVED)
     except FileExistsError:
@@ -142,11 +135,6 @@ def take_claim() -> int:
             os.unlink(CLAIM)
         raise Refused(NO_CLAIM_STATUS, f"cannot claim the attempt: {error.strerror}") from None
     return claim
-
-
-def _refuse(status: int, message: str) -> "NoReturn":
-    os.write(2, f"{message}\n".encode(errors="replace"))
-    os._exit(status)
 
 
 def fork(role: "Callable[..., None]", *args: object) -> int:
@@ -161,12 +149,12 @@ def fork(role: "Callable[..., None]", *args: object) -> int:
     return pid
 
 
-def keep(spec: "dict[str, Any]", claim: int, introduced: int) -> None:
+def keep(spec: "Facts", claim: int, introduced: int) -> None:
     """Be the keeper: look after the runner, do its work when it is killed; say GO to `introduced`."""
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the daemon reads the front's messages up to the end
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    started, keeper, error = _now(), os.getpid(), None
+    _libc("prctl", _PR_SET_CHILD_SUBREAPER, 1)
+    started, keeper, error, asked = _now(), os.getpid(), None, False
     ordered, orders = os.pipe()
     children = Children()
     try:
@@ -182,7 +170,6 @@ def keep(spec: "dict[str, Any]", claim: int, introduced: int) -> None:
         if children.main:
             os.kill(children.main, signal.SIGKILL)
     os.close(introduced)
-    asked = False
     while children.main and not children.ended():
         seen = signal.sigwaitinfo({signal.SIGTERM, signal.SIGCHLD})
         children.reap()
@@ -204,23 +191,23 @@ def _pass_on(runner: int, orders: int, asked_by: int) -> None:
         pass  # it has just ended: that is seen next
 
 
-def _run(spec: "dict[str, Any]", claim: int, keeper: int, ordered: int, others: tuple[int, ...]) -> None:
+def _run(spec: "Facts", claim: int, keeper: int, ordered: int, others: tuple[int, ...]) -> None:
     """Be the runner: start the command once the keeper has said who we are, see it to its end, record it."""
     for end in others:
         os.close(end)
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    _prctl(_PR_SET_PDEATHSIG, _PARENT_DIED)
+    _libc("prctl", _PR_SET_CHILD_SUBREAPER, 1)
+    _libc("prctl", _PR_SET_PDEATHSIG, _PARENT_DIED)
     children, output = Children(), Output(spec["output_cap"])
     started, error = _now(), None
-    seen: dict[str, Any] = {}
+    seen: Facts = {}
     if os.read(ordered, 1) == GO:
-        children.main, error = _start(spec)
+        children.main, error = _start(spec, output)
         if not error:
             seen = _supervise(children, output, spec, keeper, ordered)
     children.sweep()
     output.trim()
     status = None if error else children.status
-    _write_record(claim, "runner", started, swept=len(children.swept), status=status, error=error, **seen)
+    _write_record(claim, "runner", started, status, swept=len(children.swept), error=error, **seen)
 
 
 class Children:
@@ -285,10 +272,8 @@ class Children:
     def _group_has(self, number: int) -> bool:
         try:
             os.killpg(self.main, number)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
+        except OSError as error:
+            return error.errno != errno.ESRCH
         return True
 
 
@@ -297,53 +282,46 @@ class Output:
 
     def __init__(self, cap: int | None) -> None:
         self.cap = cap or 0
-        self.pause = _LOOK_SECONDS
+        self.pause, self.known = _LOOK_SECONDS, 0
         self.due = float("inf") if cap is None else time.monotonic() + self.pause
-        self.known = 0
+        self.files: list[int] = []
+
+    def open(self) -> None:
+        """Make the files, which the command gets, too."""
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self.files = [os.open(name, append, 0o600) for name in (STDOUT, STDERR)]
 
     def look(self) -> bool:
         """Trim what has grown too large when it is time for that; False: it can't be trimmed."""
         if time.monotonic() < self.due:
             return True
-        before, self.known = self.known, sum(map(self._size, (STDOUT, STDERR)))
-        slow = self.known - before < max(1, self.cap // 64)
-        self.pause = min(2 * self.pause, _LONGEST_LOOK_SECONDS) if slow else _LOOK_SECONDS
-        trimmed = self.trim()
+        before, self.known = self.known, sum(os.fstat(file).st_size for file in self.files)
+        much = self.known - before > self.cap // 64
+        self.pause = _LOOK_SECONDS if much else min(2 * self.pause, _LONGEST_LOOK_SECONDS)
         self.due = time.monotonic() + self.pause
-        return trimmed
+        return self.trim()
 
     def trim(self) -> bool:
         """Punch out all but the first and the last half of the cap; False: not possible here."""
-        return self.due == float("inf") or all([self._trim(name) for name in (STDOUT, STDERR)])
-
-    def _trim(self, name: str) -> bool:
-        start = -(-self.cap // (2 * _BLOCK)) * _BLOCK
-        end = (self._size(name) - self.cap // 2) // _BLOCK * _BLOCK
-        if end <= start:
-            return True
-        file = os.open(name, os.O_WRONLY)
-        failed = _libc("fallocate", file, _PUNCH_HOLE_KEEP_SIZE, start, end - start)
-        os.close(file)
-        return failed not in _UNSUPPORTED
-
-    def _size(self, name: str) -> int:
-        try:
-            return os.stat(name).st_size
-        except OSError:
-            return 0
+        possible = True
+        for file in self.files if self.due < float("inf") else ():
+            start = -(-self.cap // (2 * _BLOCK)) * _BLOCK
+            end = (os.fstat(file).st_size - self.cap // 2) // _BLOCK * _BLOCK
+            if end > start:
+                try:
+                    _libc("fallocate", file, _PUNCH_HOLE_KEEP_SIZE, start, end - start)
+                except OSError as error:
+                    possible = possible and error.errno not in _UNSUPPORTED
+        return possible
 
 
-def _supervise(
-    children: Children, output: Output, spec: "dict[str, Any]", keeper: int, ordered: int
-) -> "dict[str, Any]":
+def _supervise(children: Children, output: Output, spec: "Facts", keeper: int, ordered: int) -> "Facts":
     """Wait until the command has ended; say what of the record is so when that was because of us."""
     limit = spec["timeout_seconds"]
     deadline = float("inf") if limit is None else time.monotonic() + limit
     while True:
         left = min(deadline, output.due) - time.monotonic()
-        seen = signal.sigtimedwait(
-            {signal.SIGTERM, signal.SIGCHLD, _PARENT_DIED}, max(0.0, min(left, 3600.0))
-        )
+        seen = signal.sigtimedwait(_WAKING, max(0.0, min(left, 3600.0)))
         children.reap()
         if children.ended() or os.getppid() != keeper:
             return {}
@@ -359,30 +337,27 @@ def _supervise(
         return why
 
 
-def _start(spec: "dict[str, Any]") -> "tuple[int, str | None]":
+def _start(spec: "Facts", output: Output) -> "tuple[int, str | None]":
     """Start the command: its pid, and why it could not be started."""
-    failed, report = os.pipe()
     try:
-        command = fork(_become, spec, report)
+        output.open()
+        failed, report = os.pipe()
+        command = fork(_become, spec, output.files, report)
     except OSError as error:
-        return 0, f"cannot fork: {error.strerror}"
+        return 0, f"cannot start anything: {error.strerror}"
     os.close(report)
-    text = b""
-    while chunk := os.read(failed, _ERROR_LIMIT):  # its end comes with a successful exec: CLOEXEC
-        text += chunk
+    text = os.read(failed, _ERROR_LIMIT)  # all of it, or the end that comes with a successful exec: CLOEXEC
     os.close(failed)
     return command, text.decode(errors="replace") or None
 
 
-def _become(spec: "dict[str, Any]", report: int) -> None:
+def _become(spec: "Facts", output: list[int], report: int) -> None:
     """Become the command, or report what prevented it."""
-    subject = "output files"
+    subject = f"standard input '{spec['stdin']}'"
     try:
         os.setsid()
-        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        os.dup2(os.open(STDOUT, append, 0o600), 1)
-        os.dup2(os.open(STDERR, append, 0o600), 2)
-        subject = f"standard input '{spec['stdin']}'"
+        for number, file in enumerate(output, 1):
+            os.dup2(file, number)
         os.dup2(os.open(spec["stdin"] or os.devnull, os.O_RDONLY), 0)
         subject = f"working directory '{spec['cwd']}'"
         os.chdir(spec["cwd"])
@@ -400,12 +375,11 @@ def _become(spec: "dict[str, Any]", report: int) -> None:
 def _execute(argv: list[str], env: dict[str, str]) -> None:
     """Execute argv, looked for in the PATH of `env` (os.execvpe would import warnings for that)."""
     name = argv[0]
-    if "/" in name:
-        os.execve(name, argv, env)  # noqa: S606  no shell is wanted
+    folders = [""] if "/" in name else [f"{one or '.'}/" for one in env.get("PATH", os.defpath).split(":")]
     reason: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    for folder in env.get("PATH", os.defpath).split(":"):
+    for folder in folders:
         try:
-            os.execve(f"{folder or '.'}/{name}", argv, env)  # noqa: S606  no shell is wanted
+            os.execve(folder + name, argv, env)  # noqa: S606  no shell is wanted
         except (FileNotFoundError, NotADirectoryError):
             continue
         except PermissionError as error:
@@ -415,32 +389,17 @@ def _execute(argv: list[str], env: dict[str, str]) -> None:
 
 def _write_identity(runner: int) -> None:
     keeper = os.getpid()
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        boot_id = file.read().strip()
     facts = {
         "pid": keeper,
         "start_time": _start_time(keeper),
         "runner_pid": runner,
         "runner_start_time": _start_time(runner),
-        "boot_id": boot_id,
+        "boot_id": read("/proc/sys/kernel/random/boot_id").decode().strip(),
     }
-    with open(IDENTITY + ".new", "wb") as file:
-        file.write(_json_object(facts))
-    os.rename(IDENTITY + ".new", IDENTITY)
+    _write(IDENTITY, _json_object(facts))
 
 
-def _write_record(
-    claim: int,
-    writer: str,
-    started: int,
-    *,
-    swept: int = 0,
-    status: int | None = None,
-    asked_by: int | None = None,
-    timed_out: bool = False,
-    output_exceeded: bool = False,
-    error: str | None = None,
-) -> None:
+def _write_record(claim: int, writer: str, started: int, status: int | None = None, **seen: object) -> None:
     """Write exit.json, unless there is one; try until it is on disk, or the directory is gone."""
     import resource  # noqa: PLC0415  at the start it would only cost time
 
@@ -449,20 +408,18 @@ def _write_record(
     facts = {
         "exit_code": None if code is None or code < 0 else code,
         "signal": -code if code is not None and code < 0 else None,
-        "error": error,
-        "asked": asked_by is not None,
-        "asked_by": asked_by,
-        "timed_out": timed_out,
-        "output_exceeded": output_exceeded,
+        "asked": "asked_by" in seen,
+        "asked_by": None,
+        "timed_out": False,
+        "output_exceeded": False,
         "started_at": started,
         "ended_at": _now(),
         "user_seconds": used.ru_utime,
         "system_seconds": used.ru_stime,
         "max_rss_kib": used.ru_maxrss,
-        "swept": swept,
         "writer": writer,
     }
-    record = _json_object(facts)
+    record = _json_object(facts | seen)
     while not os.path.exists(RECORD):  # once linked, the claim is the record: no other may write into it
         try:
             os.pwrite(claim, record, 0)
@@ -482,61 +439,56 @@ def _publish(record: bytes) -> None:
         if error.errno not in _UNSUPPORTED:
             raise
         # No hard links here. The keeper writes only when it has reaped the runner: never both at once.
-        with open(RECORD + ".new", "wb") as file:
-            file.write(record)
-            file.flush()
+        _write(RECORD, record, durable=True)
+
+
+def _write(name: str, content: bytes, *, durable: bool = False) -> None:
+    with open(name + ".new", "wb") as file:
+        file.write(content)
+        file.flush()
+        if durable:
             os.fsync(file.fileno())
-        os.rename(RECORD + ".new", RECORD)
+    os.rename(name + ".new", name)
 
 
-def _json_object(facts: "dict[str, Any]") -> bytes:
-    words = {None: "null", True: "true", False: "false"}
-    pairs = []
-    for name, value in facts.items():
-        if value is None or isinstance(value, bool):
-            text = words[value]
-        else:
-            text = _json.encode_basestring_ascii(value) if isinstance(value, str) else repr(value)
-        pairs.append(f'"{name}":{text}')
-    return f"{{{','.join(pairs)}}}\n".encode()
+def read(path: str) -> bytes:
+    """Read a whole file (as text, it could need an encoding that is not loaded)."""
+    with open(path, "rb", buffering=0) as file:
+        return file.readall()
+
+
+def _json_object(facts: "Facts") -> bytes:
+    quote = _json.encode_basestring_ascii
+    encode = _json.make_encoder(None, repr, quote, None, ":", ",", False, False, False)  # noqa: FBT003
+    return "".join(encode(facts, 0)).encode() + b"\n"
 
 
 def _start_time(pid: int) -> int:
     """Return field 22 of /proc/PID/stat: clock ticks since boot."""
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return int(file.read().rpartition(b")")[2].split()[19])
+    return int(read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[19])
 
 
 def _children(pid: int) -> list[int]:
     try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
-            return [int(child) for child in file.read().split()]
+        return [int(child) for child in read(f"/proc/{pid}/task/{pid}/children").split()]
     except OSError:
         return []
 
 
-def _prctl(option: int, value: int) -> None:
-    if failed := _libc("prctl", option, value, 0, 0):
-        raise OSError(failed, f"prctl {option}: {os.strerror(failed)}")
-
-
-def _libc(name: str, *args: int) -> int:
-    """Call a function of the C library whose arguments are longs, or fit into them; 0, or its errno."""
+def _libc(name: str, *args: int) -> None:
+    """Call a function of the C library whose arguments are longs, or fit into them."""
     import _ctypes  # noqa: PLC0415  the daemon imports this file for its names, and needs none of this
 
-    class Int(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001  ctypes.c_int's own base
-        _type_ = "i"
-
-    class Long(_ctypes._SimpleCData):  # type: ignore[type-arg]  # noqa: SLF001  as above
-        _type_ = "l"
-
-    class Function(_ctypes.CFuncPtr):
-        _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
-        _restype_ = Int
-
-    this_program: Any = None
-    function = Function(_ctypes.dlsym(_ctypes.dlopen(this_program, 0), name))
-    return _ctypes.get_errno() if function(*map(Long, args)) else 0
+    number: Any = _ctypes._SimpleCData  # noqa: SLF001  what ctypes.c_int and c_long are made of
+    kind = {
+        "_flags_": _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO,
+        "_restype_": type("Int", (number,), {"_type_": "i"}),
+    }
+    function: Any = type("Function", (_ctypes.CFuncPtr,), kind)
+    long = type("Long", (number,), {"_type_": "l"})
+    call = function(_ctypes.dlsym(_ctypes.dlopen(None, 0), name))  # type: ignore[arg-type]
+    if call(*map(long, args)):
+        raise OSError(_ctypes.get_errno(), f"{name}: {os.strerror(_ctypes.get_errno())}")
 
 
 def _now() -> int:

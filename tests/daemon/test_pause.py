@@ -64,6 +64,19 @@ def test_a_pause_whose_time_runs_out_stays_in_force(daemon, ledger):
     assert ledger.lines() == ["start 1", "end 1"]
 
 
+def test_a_time_of_nothing_only_looks_once_the_request_is_in_force_or_refused(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(three())
+    ledger.wait_for("start 1")
+    refused = daemon.refusal("job.pause", job_id="trio", wait=True, timeout=0, reason="quick")
+    assert (refused.code, refused.status) == ("E504", "pausing")
+    assert [event["reason"] for event in daemon.journal("trio")][-1] == "quick"
+    daemon.gate(1).open()
+    daemon.wait_for("trio", "paused")
+    assert daemon.refusal("job.pause", job_id="trio", wait=True, timeout=0).code == "E502"
+    assert daemon.rpc("job.cancel", job_id="trio", wait=True, timeout=0)["acknowledged"]
+
+
 def test_a_pause_while_it_waits_for_the_retry_is_paused_in_its_own_reply(daemon, ledger):
     daemon.submit(
         score("trio", ["note start 1; exit 3", plain(2)], retry={"max_retries": 3, "base_delay_seconds": 600})

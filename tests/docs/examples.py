@@ -26,7 +26,7 @@ TOOLS = ("nc -N", "socat -t")
 
 _END = "\x1e"
 _SAME = [
-    (re.compile(r"\b\d+(\.\d+)?s\b|\b\d+[mhd]\d+[smh]\b"), "3s"),
+    (re.compile(r"\b(\d+(\.\d+)?[smhd])+\b"), "3s"),
     (re.compile(r"\b\d\d:\d\d(:\d\d)?\b"), "12:00"),
     (re.compile(r"\bpid \d+"), "pid 812"),
     (re.compile(r'"pid":\s*\d+'), '"pid": 812'),

@@ -57,9 +57,7 @@ def with_outputs(text, outputs):
 
 def files(text):
     """Return the files that a page shows: blocks whose first line is `# file: NAME`."""
-    return {
-        told[1]: block[told.end() :] for _, block in _BLOCK.findall(text) if (told := _FILE.match(block))
-    }
+    return {told[1]: block[told.end() :] for _, block in _BLOCK.findall(text) if (told := _FILE.match(block))}
 
 
 def regions(text):

@@ -27,4 +27,6 @@ def test_each_exception_is_a_page_with_examples():
 def test_a_command_is_shown_only_where_it_is_run():
     for name in pages.NAMES:
         prompts = [line for line in pages.text_of(name).splitlines() if line.startswith("$ ")]
-        assert len(prompts) == len(pages.examples(pages.text_of(name))), f"{name}: a prompt in no console block"
+        assert len(prompts) == len(pages.examples(pages.text_of(name))), (
+            f"{name}: a prompt in no console block"
+        )

@@ -43,19 +43,28 @@ def test_every_region_is_on_some_page():
 
 
 def test_every_error_code_has_its_cause_and_its_cure():
-    sections = re.findall(r"^### (E\d+)\n\n(.+?)(?=\n#|\Z)", pages.text_of("docs/reference/errors.md"), re.M | re.S)
+    sections = re.findall(
+        r"^### (E\d+)\n\n(.+?)(?=\n#|\Z)", pages.text_of("docs/reference/errors.md"), re.MULTILINE | re.DOTALL
+    )
     assert [code for code, _ in sections] == sorted(BY_CODE)
     for code, text in sections:
         assert "**Cure:**" in text, code
 
 
 def test_every_type_of_event_is_told():
-    told = set(re.findall(r"^\| `([a-z.]+)` \|", pages.text_of("docs/reference/events.md"), re.M))
+    told = set(re.findall(r"^\| `([a-z.]+)` \|", pages.text_of("docs/reference/events.md"), re.MULTILINE))
     written = set(filter(EVENT.match, strings("marianned/progress/*.py", "marianned/conductor/*.py")))
     assert told == written - {"job.list"} | {f"job.{status}" for status in JobStatus}
 
 
 def test_every_problem_code_is_told_with_its_severity():
-    told = dict(re.findall(r"^\| (S\d{3}) \| (\w+) \|", pages.text_of("docs/reference/score.md"), re.M))
-    reported = set(filter(PROBLEM.match, strings("marianned/score/**/*.py", "marianne_cli/**/*.py"))) | {"S001"}
+    told = dict(
+        re.findall(r"^\| (S\d{3}) \| (\w+) \|", pages.text_of("docs/reference/score.md"), re.MULTILINE)
+    )
+    reported = set(
+        filter(
+            PROBLEM.match,
+            strings("marianned/score/**/*.py", "marianned/instruments/*.py", "marianne_cli/**/*.py"),
+        )
+    ) | {"S001"}
     assert told == {code: severity(code) for code in reported}

@@ -29,14 +29,17 @@ def test_every_link_leads_somewhere(name):
 
 def test_the_index_leads_to_every_page():
     linked = {
-        (pages.ROOT / "docs" / link.partition("#")[0]).resolve() for link in LINK.findall(pages.text_of("docs/index.md"))
+        (pages.ROOT / "docs" / link.partition("#")[0]).resolve()
+        for link in LINK.findall(pages.text_of("docs/index.md"))
     }
     assert {page for page in pages.PAGES if page.is_relative_to(pages.ROOT / "docs")} - linked == {
         pages.ROOT / "docs" / "index.md"
     }
 
 
-@pytest.mark.parametrize("file", sorted((pages.ROOT / "docs" / "examples").glob("*.yaml")), ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file", sorted((pages.ROOT / "docs" / "examples").glob("*.yaml")), ids=lambda file: file.name
+)
 def test_every_example_score_is_valid(file, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "marianne_cli", "validate", str(file), "-w", str(tmp_path)],

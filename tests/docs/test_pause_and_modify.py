@@ -50,11 +50,12 @@ def test_the_page_shows_these_commands():
 @pytest.mark.parametrize("example", PAGE, ids=[example.command for example in PAGE])
 def test_the_command_prints_and_does_what_the_page_says(example, house):
     status, ran, revision = COMES_TO[example.command]
-    new = score("my-job", [gated(1), plain(2), plain(3), plain(4)])
+    checked = {"validations": [{"type": "command_succeeds", "command": "true"}]}
+    new = score("my-job", [gated(1), plain(2), plain(3), plain(4)], **checked)
     for name in ("updated.yaml", "new-config.yaml"):
         (house.home / name).write_text(new)
     house.gate(1)
-    house.submit(score("my-job", [gated(1), plain(2), plain(3)]))
+    house.submit(score("my-job", [gated(1), plain(2), plain(3)], **checked))
     house.ledger.wait_for("start 1")
     mzt = typed(house, example.command)
     if "--wait" in example.command:
@@ -65,10 +66,16 @@ def test_the_command_prints_and_does_what_the_page_says(example, house):
     assert (mzt.returncode, stderr) == (0, "")
     if "--json" in example.command:
         reply = json.loads(stdout)
-        assert (reply["status"], reply["acknowledged"], reply["in_flight"][0]["sheet"]) == ("pausing", False, 1)
+        assert (reply["status"], reply["acknowledged"], reply["in_flight"][0]["sheet"]) == (
+            "pausing",
+            False,
+            1,
+        )
         assert stdout.startswith(example.output.strip().removesuffix(" …"))
     else:
         assert examples.same(stdout) == examples.same(example.output)
     house.gate(1).open()
     assert house.wait_for("my-job", status)["revision"] == revision
-    assert [line for line in house.ledger.lines() if line.startswith("end")] == [f"end {sheet}" for sheet in ran]
+    assert [line for line in house.ledger.lines() if line.startswith("end")] == [
+        f"end {sheet}" for sheet in ran
+    ]

@@ -102,7 +102,7 @@ class Walk:
         self.model.now = round(self.model.now + 0.001, 3)
         before = self.model.status
         self.bench.slots = slots
-        name = f"key {len(self.asked)}" if keyed else None
+        name = f"key {self.bench.asked}" if keyed else None
         to = (
             made(new) if new is not None and action.startswith("modify") and "discard" not in action else None
         )

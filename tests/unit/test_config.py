@@ -54,3 +54,9 @@ def test_what_cannot_be_read_is_told_with_its_file(tmp_path: Path) -> None:
     (tmp_path / "below" / "config.toml").mkdir()
     with pytest.raises(ConfigError, match="directory"):
         load_settings(tmp_path / "below")
+
+
+def test_a_key_that_is_not_found_at_the_start_of_a_line_is_told_without_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_settings(write(tmp_path, '"max_attempts" = 0\n'))
+    assert str(error.value).startswith(f"{tmp_path}/config.toml: ")

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted(file for room in ("marianned", "marianne_cli", "tests") for file in (ROOT / room).rglob("*.py"))
+FILES = sorted(
+    file for room in ("marianned", "marianne_cli", "tests") for file in (ROOT / room).rglob("*.py")
+)
 OURS = [file for file in FILES if not file.is_relative_to(ROOT / "tests")]
 
 

@@ -8,26 +8,29 @@ import pytest
 
 from marianned import paths
 
+HOME = Path("/home/nobody-here")
+"""Short, so that a socket below it fits into an address; nothing is made there."""
+
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MARIANNE_SOCKET", "XDG_RUNTIME_DIR", "STATE_DIRECTORY", "CONFIGURATION_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(HOME))
     for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_the_named_socket_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_named_socket_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
-    monkeypatch.setenv("MARIANNE_SOCKET", str(tmp_path / "s"))
-    assert paths.socket_path() == tmp_path / "s"
+    monkeypatch.setenv("MARIANNE_SOCKET", "/named/s")
+    assert paths.socket_path() == Path("/named/s")
 
 
-def test_a_named_socket_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_named_socket_is_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/tmp")
     monkeypatch.setenv("MARIANNE_SOCKET", "s")
-    assert paths.socket_path() == tmp_path / "s"
+    assert paths.socket_path() == Path("/tmp/s")
 
 
 def test_the_runtime_directory_comes_second(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,14 +46,15 @@ def test_without_a_runtime_directory_it_is_the_login_s_if_it_is_ours(monkeypatch
     assert paths.socket_path() == expected / "marianned.sock"
 
 
-def test_without_any_it_is_below_the_state_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_any_it_is_below_the_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
-    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path}/state:/elsewhere")
-    assert paths.socket_path() == tmp_path / "state" / "marianned.sock"
+    monkeypatch.setenv("STATE_DIRECTORY", "/state:/elsewhere")
+    assert paths.socket_path() == Path("/state/marianned.sock")
 
 
-def test_a_login_directory_of_somebody_else_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/h")
+def test_a_login_directory_of_somebody_else_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(Path, "is_dir", lambda self: True)
     monkeypatch.setattr(Path, "stat", lambda self: os.stat_result((0,) * 10))
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
@@ -72,9 +76,9 @@ def test_a_socket_path_of_107_bytes_passes_and_one_more_does_not(monkeypatch: py
         paths.socket_path()
 
 
-def test_state_and_configuration_have_directories_of_their_own(tmp_path: Path) -> None:
-    assert paths.state_directory() == tmp_path / ".local/state/marianne"
-    assert paths.configuration_directory() == tmp_path / ".config/marianne"
+def test_state_and_configuration_have_directories_of_their_own() -> None:
+    assert paths.state_directory() == HOME / ".local/state/marianne"
+    assert paths.configuration_directory() == HOME / ".config/marianne"
 
 
 def test_under_systemd_they_are_where_the_unit_says(monkeypatch: pytest.MonkeyPatch) -> None:

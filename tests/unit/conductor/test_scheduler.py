@@ -51,6 +51,20 @@ def test_a_slot_that_others_wait_for_is_not_taken_before_them() -> None:
     assert scheduler.grant() == [2]
 
 
+def test_of_two_with_as_many_in_flight_the_one_that_stands_longer_is_first() -> None:
+    scheduler = Scheduler(1)
+    assert scheduler.take(1, 1) == 1
+    scheduler.want(2, wants=True)
+    scheduler.give_back(1, 1)
+    scheduler.want(1, wants=True)
+    assert scheduler.grant() == [2]
+    assert scheduler.take(2, 1) == 1
+    assert scheduler.take(1, 1) == 0
+    scheduler.give_back(2, 1)
+    scheduler.want(2, wants=True)
+    assert scheduler.grant() == [1]
+
+
 def test_a_kept_slot_that_is_not_wanted_any_more_goes_to_the_next() -> None:
     scheduler = Scheduler(1)
     scheduler.want(1, wants=True)

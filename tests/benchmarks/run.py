@@ -1,0 +1,149 @@
+"""What Marianne costs: python tests/benchmarks/run.py [--short]. Medians, against the least that could be.
+
+Everything is asked of a real daemon in a home of its own. The figures of docs/performance.md are this
+script's output.
+"""
+
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from daemon_for_tests import Daemon, gated, score
+
+MZT = Path(sys.executable).parent / "mzt"
+CLIENTS = 16
+
+
+def milliseconds(call):
+    before = time.perf_counter()
+    call()
+    return (time.perf_counter() - before) * 1000
+
+
+def interleaved(calls, rounds):
+    """Time calls in turn, so that what disturbs one disturbs all; return their medians in milliseconds."""
+    times = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            times[name].append(milliseconds(call))
+    return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def start_jobs(daemon):
+    """Start jobs whose sheet waits at a gate, one for each client."""
+    daemon.gate(1)
+    for number in range(CLIENTS):
+        daemon.submit(score(f"bench-{number}", [gated(1)]))
+    daemon.ledger.wait_for("start 1", times=CLIENTS)
+
+
+def client(daemon, rounds):
+    """Time `mzt pause` against an interpreter, and one that has loaded Click."""
+
+    def run(*command):
+        return lambda: subprocess.run(
+            command, env=daemon.environment, cwd=daemon.home, stdout=subprocess.DEVNULL, check=True
+        )
+
+    python = sys.executable
+    took = interleaved(
+        {
+            "python -c pass": run(python, "-c", "pass"),
+            "python -c 'import click'": run(python, "-c", "import click"),
+            "mzt --help": run(MZT, "--help"),
+            "mzt pause": run(MZT, "pause", "bench-0"),
+        },
+        rounds,
+    )
+    bare = took["python -c pass"]
+    for name, taken in took.items():
+        print(f"{name}: {taken:.0f} ms, {taken / bare:.1f} x python -c pass")
+
+
+def requests(daemon, seconds):
+    """Count requests a second: one connection, one after the other; then changes from many at once."""
+    daemon.rpc("job.resume", job_id="bench-0")
+    for name, methods, clients in (
+        ("job.status", ["job.status"], 1),
+        ("job.pause and job.resume", ["job.pause", "job.resume"], 1),
+        ("job.pause and job.resume", ["job.pause", "job.resume"], CLIENTS),
+    ):
+        counts = [0] * clients
+        ends = time.perf_counter() + seconds
+        threads = [
+            threading.Thread(target=ask, args=(daemon, number, methods, ends, counts))
+            for number in range(clients)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(f"{name}, {clients} at once: {sum(counts) / seconds:.0f} a second")
+
+
+def ask(daemon, number, methods, ends, counts):
+    """Ask in turn on one connection until the time is up."""
+    with daemon.connect() as line:
+        while time.perf_counter() < ends:
+            for method in methods:
+                line.rpc(method, job_id=f"bench-{number}")
+                counts[number] += 1
+
+
+def sheets(daemon, count):
+    """Time sheets of `true`, one after the other, less what the command takes by itself."""
+    bare = interleaved({"true": lambda: subprocess.run(["bash", "-c", "true"], check=True)}, 20)["true"]
+    daemon.submit(score("chain", ["true"] * count))
+    daemon.wait_for("chain", "completed")
+    at = {event["type"]: event["recorded_at"] for event in daemon.journal("chain")}
+    first = next(event for event in daemon.journal("chain") if event["type"] == "attempt.started")
+    whole = (instant(at["job.completed"]) - instant(first["recorded_at"])) * 1000 / count
+    print(
+        f"a sheet of `true`: {whole:.1f} ms, of them the command itself {bare:.1f} ms, added {whole - bare:.1f} ms"
+    )
+
+
+def instant(text):
+    from datetime import datetime
+
+    return datetime.fromisoformat(text).timestamp()
+
+
+def memory(daemon):
+    """Tell the daemon's own memory at rest, and that of all its processes."""
+    own = pss(daemon.process.pid)
+    others = sum(pss(pid) for pid in daemon.processes() if pid != daemon.process.pid)
+    print(
+        f"memory at rest: the daemon {own:.0f} MiB, its worker processes {others:.0f} MiB (shared pages counted once)"
+    )
+
+
+def pss(pid):
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+def main():
+    short = "--short" in sys.argv
+    daemon = Daemon()
+    try:
+        began = time.perf_counter()
+        daemon.start()
+        print(f"start of the daemon: {(time.perf_counter() - began) * 1000:.0f} ms")
+        daemon.submit(score("warm", ["true"]))
+        daemon.wait_for("warm", "completed")
+        memory(daemon)
+        sheets(daemon, 5 if short else 50)
+        start_jobs(daemon)
+        client(daemon, 2 if short else 25)
+        requests(daemon, 0.2 if short else 3)
+    finally:
+        daemon.close()
+
+
+if __name__ == "__main__":
+    main()

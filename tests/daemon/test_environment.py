@@ -1,0 +1,127 @@
+"""What a sheet is given, and who can see it."""
+
+import json
+import sqlite3
+
+import pytest
+from daemon_for_tests import gated, plain, score
+
+SECRET = "s3cr3t-4711"
+
+
+def test_a_sheet_has_its_names_and_numbers(daemon, ledger):
+    body = (
+        'note "$MARIANNE_JOB" "$MARIANNE_RUN" "$MARIANNE_SHEET" "$MARIANNE_STAGE" "$MARIANNE_INSTANCE"'
+        ' "$MARIANNE_ATTEMPT" "$MARIANNE_WORKSPACE" "$MARIANNE_SOCKET" "$PWD"'
+    )
+    daemon.submit(
+        score(
+            "fan", ["true", body, body], sheet={"total_items": 2, "fan_out": {2: 2}, "dependencies": {2: [1]}}
+        )
+    )
+    daemon.wait_for("fan", "completed")
+    place = daemon.home / "fan-work"
+    assert ledger.lines() == [
+        f"fan 1 2 2 1 1 {place} {daemon.socket} {place}",
+        f"fan 1 3 2 2 1 {place} {daemon.socket} {place}",
+    ]
+
+
+def test_every_attempt_has_an_id_of_its_own(daemon, ledger):
+    body = 'note id "$MARIANNE_ATTEMPT_ID"'
+    daemon.submit(score("duo", [body, body]))
+    daemon.wait_for("duo", "completed")
+    daemon.submit(score("duo", [body, body]))
+    daemon.wait_for("duo", "completed")
+    assert len(set(ledger.lines())) == 4
+
+
+def test_the_later_layer_of_variables_wins(daemon, ledger):
+    body = 'note "$FROM_DAEMON" "$FROM_RUN" "$FROM_SCORE" "$MARIANNE_JOB"'
+    daemon.stop()
+    daemon.start(FROM_DAEMON="daemon", FROM_RUN="daemon", FROM_SCORE="daemon")
+    daemon.submit(
+        score("solo", [body], instrument_config={"env": {"FROM_SCORE": "score", "MARIANNE_JOB": "mine"}}),
+        env={"FROM_RUN": "run", "FROM_SCORE": "run", "MARIANNE_JOB": "yours"},
+    )
+    daemon.wait_for("solo", "completed")
+    assert ledger.lines() == ["daemon run score solo"]
+
+
+def test_standard_input_is_empty_and_no_descriptor_of_the_daemon_is_open(daemon, ledger):
+    daemon.submit(
+        score("solo", ["cat; note $(ls -l /proc/self/fd | grep -c -e socket -e marianne.db -e lock)"])
+    )
+    daemon.wait_for("solo", "completed")
+    assert ledger.lines() == ["0"]
+
+
+def test_given_variables_are_told_to_nobody(daemon, ledger):
+    daemon.gate(1)
+    text = score("duo", ['test -n "$KEY" && ' + gated(1), "exit 1"])
+    replies = [daemon.submit(text, env={"KEY": SECRET}, key="k")]
+    ledger.wait_for("start 1")
+    replies += [
+        daemon.refusal(
+            "job.submit", text=text, directory="/", submit_directory="/", env={"KEY": SECRET}
+        ).data,
+        daemon.status("duo", sheets="1"),
+        daemon.rpc("job.list"),
+        daemon.rpc("job.history", job_id="duo"),
+    ]
+    daemon.gate(1).open()
+    daemon.wait_for("duo", "failed")
+    replies += [
+        daemon.rpc("job.resume", job_id="duo", env={"KEY": SECRET, "OTHER": SECRET}),
+        daemon.wait_for("duo", "failed", "completed"),
+        daemon.rpc("events.read"),
+    ]
+    assert SECRET not in json.dumps(replies)
+    assert SECRET not in daemon.log.read_text()
+    for stream in ("stdout", "stderr", "prompt", "result"):
+        assert SECRET not in json.dumps(daemon.rpc("log.read", job_id="duo", sheet=1, stream=stream))
+
+
+def test_the_database_keeps_no_variable_in_requests_or_events(daemon):
+    daemon.submit(score("solo", ["exit 1"]), env={"KEY": SECRET}, key="a")
+    daemon.wait_for("solo", "failed")
+    daemon.rpc("job.resume", job_id="solo", env={"KEY": SECRET}, key="b")
+    daemon.wait_for("solo", "failed")
+    daemon.stop()
+    with sqlite3.connect(daemon.state / "marianne.db") as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        holding = {
+            table
+            for table in tables
+            for row in database.execute(f"SELECT * FROM {table}")
+            if any(SECRET in (value.decode(errors="replace") if isinstance(value, bytes) else str(value)) for value in row)
+        }  # fmt: skip
+    database.close()
+    assert holding <= {"runs"}
+    daemon.start()
+
+
+@pytest.mark.parametrize("seed", ["'", '"', "$HOME", "`id`", "\\", "ü", "two\nlines", "{{ x }}"])
+def test_a_variable_arrives_byte_for_byte(daemon, ledger, seed):
+    daemon.submit(score("solo", ['printf %s "$ODD" > odd']), env={"ODD": f"a{seed}b"})
+    daemon.wait_for("solo", "completed")
+    assert (daemon.home / "solo-work" / "odd").read_text() == f"a{seed}b"
+
+
+def test_a_job_does_not_see_the_variables_of_another(daemon, ledger):
+    daemon.submit(score("one", ['note "one $KEY"']), env={"KEY": "first"})
+    daemon.submit(score("two", ['note "two $KEY"']))
+    daemon.wait_for("one", "completed")
+    daemon.wait_for("two", "completed")
+    assert sorted(ledger.lines()) == ["one first", "two "]
+
+
+def test_they_last_over_a_kill(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), 'note "$KEY"; ' + plain(2)]), env={"KEY": "kept"})
+    ledger.wait_for("start 1")
+    daemon.kill()
+    daemon.start()
+    daemon.gate(1).open()
+    daemon.wait_for("duo", "completed")
+    assert "kept" in ledger.lines()

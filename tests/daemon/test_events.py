@@ -1,0 +1,163 @@
+"""The journal as pages and as a stream: none missed, none twice, over restarts too."""
+
+import pytest
+from daemon_for_tests import gated, plain, score
+
+
+def numbers(events):
+    return [event["event"] for event in events]
+
+
+def test_a_stream_from_zero_is_the_whole_journal(daemon, ledger):
+    daemon.submit(score("duo", [plain(1), plain(2)]))
+    ended = daemon.wait_for("duo", "completed")
+    events = []
+    for event in daemon.events(0):
+        events.append(event)
+        if event["event"] == ended["event"]:
+            break
+    assert numbers(events) == list(range(1, ended["event"] + 1))
+    assert events == daemon.journal()
+    told = [(event["type"], event["sheet"]) for event in events]
+    assert told == [
+        ("job.submitted", None),
+        ("attempt.started", 1),
+        ("job.running", None),
+        ("attempt.ended", 1),
+        ("sheet.completed", 1),
+        ("attempt.started", 2),
+        ("attempt.ended", 2),
+        ("sheet.completed", 2),
+        ("job.completed", None),
+    ]
+
+
+def test_a_stream_goes_on_without_a_gap_over_a_kill(daemon, ledger):
+    daemon.gate(2)
+    daemon.submit(score("trio", [plain(1), gated(2), plain(3)]))
+    seen = []
+    with daemon.connect() as reading:
+        reading.rpc("events.subscribe", after=0)
+        while not seen or (seen[-1]["type"], seen[-1]["sheet"]) != ("attempt.started", 2):
+            seen.append(reading.message()["params"]["item"])
+        ledger.wait_for("start 2")
+        daemon.kill()
+        while (message := reading.message()) is not None:
+            seen.append(message["params"]["item"])
+    daemon.gate(2).open()
+    daemon.start()
+    for event in daemon.events(seen[-1]["event"]):
+        seen.append(event)
+        if event["type"] == "job.completed":
+            break
+    assert numbers(seen) == list(range(1, len(seen) + 1))
+    assert seen == daemon.journal()
+
+
+def test_a_stream_without_after_begins_now(daemon):
+    daemon.submit(score("one", ["true"]))
+    daemon.wait_for("one", "completed")
+    with daemon.connect() as reading:
+        started = reading.rpc("events.subscribe")
+        daemon.submit(score("two", ["true"]))
+        first = reading.message()["params"]["item"]
+    assert (first["event"], first["type"], first["job_id"]) == (started["event"] + 1, "job.submitted", "two")
+
+
+def test_a_stream_of_one_job_has_its_events_only(daemon):
+    daemon.submit(score("one", ["true"]))
+    daemon.submit(score("two", ["true"]))
+    daemon.wait_for("one", "completed")
+    daemon.wait_for("two", "completed")
+    for event in daemon.events(0, "two"):
+        assert event["job_id"] == "two"
+        if event["type"] == "job.completed":
+            break
+    assert daemon.refusal("events.subscribe", job_id="three").code == "E501"
+
+
+def test_a_stream_is_cancelled_by_its_number(daemon, ledger):
+    daemon.gate(1)
+    with daemon.connect() as reading:
+        one = reading.rpc("events.subscribe", after=0)["stream"]
+        two = reading.rpc("events.subscribe", after=0)["stream"]
+        assert one != two
+        asked = reading.send("stream.cancel", stream=one)
+        messages = [reading.message(), reading.message()]
+        ends = [message["params"] for message in messages if message.get("method") == "stream.end"]
+        assert ends == [{"stream": one, "reason": "cancelled"}]
+        assert [message["id"] for message in messages if "id" in message] == [asked]
+        daemon.submit(score("solo", [gated(1)]))
+        assert reading.message()["params"]["stream"] == two
+
+
+def test_pages_follow_each_other(daemon):
+    daemon.submit(score("duo", [plain(1), plain(2)]))
+    daemon.wait_for("duo", "completed")
+    whole = daemon.journal()
+    paged = []
+    while page := daemon.rpc("events.read", after=paged[-1]["event"] if paged else 0, limit=2)["events"]:
+        assert len(page) <= 2
+        paged += page
+    assert paged == whole
+
+
+@pytest.mark.parametrize("limit", [0, 1001])
+def test_a_page_is_bounded(daemon, limit):
+    assert daemon.refusal("events.read", limit=limit).rpc_code == -32602
+
+
+def test_a_reader_that_lags_is_ended_and_slows_nobody(daemon, ledger):
+    daemon.submit(
+        score(
+            "many",
+            ["exit 0"] * 400,
+            parallel={"enabled": True, "max_concurrent": 8},
+            sheet={"total_items": 1, "fan_out": {1: 400}},
+        )
+    )
+    with daemon.connect() as lazy:
+        lazy.rpc("events.subscribe", after=0)
+        ended = daemon.wait_for("many", "ended")
+        assert ended["status"] == "completed"
+        seen, reason = [], None
+        while reason is None:
+            message = lazy.message()
+            if message["method"] == "stream.end":
+                reason = message["params"]["reason"]
+                break
+            seen.append(message["params"]["item"]["event"])
+            if seen[-1] == ended["event"]:
+                break
+    assert seen == list(range(1, len(seen) + 1))
+    assert reason in (None, "lagged")
+
+
+def test_history_is_the_newest_part_oldest_first(daemon, ledger):
+    daemon.submit(score("duo", [plain(1), plain(2)]))
+    daemon.wait_for("duo", "completed")
+    whole = daemon.rpc("job.history", job_id="duo", limit=1000)
+    assert whole["entries"] == daemon.journal("duo")
+    last = daemon.rpc("job.history", job_id="duo", limit=2)
+    assert (last["entries"], last["total"]) == (whole["entries"][-2:], whole["total"])
+    assert last["message"] == f"duo: 2 of {whole['total']} entries"
+    second = daemon.rpc("job.history", job_id="duo", sheets="2")["entries"]
+    assert {entry["sheet"] for entry in second} == {2}
+    assert daemon.rpc("job.history", job_id="duo", since="2999-01-01T00:00:00Z")["entries"] == []
+    assert daemon.refusal("job.history", job_id="duo", since="yesterday").code == "E510"
+    assert daemon.refusal("job.history", job_id="duo", sheets="9").code == "E510"
+
+
+def test_history_names_who_and_why(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    daemon.rpc("job.pause", job_id="duo", reason="lunch")
+    daemon.rpc("job.pause", job_id="duo", reason="long lunch")
+    daemon.rpc("job.resume", job_id="duo", reason="back")
+    asked = [event for event in daemon.journal("duo") if event["caller"]]
+    assert [(event["reason"], event["status"]) for event in asked[1:]] == [
+        ("lunch", "pausing"),
+        ("long lunch", "pausing"),
+        ("back", "running"),
+    ]
