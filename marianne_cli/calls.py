@@ -25,9 +25,9 @@ class Calls:
         result: p.DaemonStatus = self._ask("daemon.status")
         return result
 
-    def stop(self, *, reason: str | None = None) -> "p.Stopping":
-        """Stop the daemon; what is in flight goes on without it."""
-        result: p.Stopping = self._ask("daemon.stop", reason=reason)
+    def stop(self, *, mode: str = "detach", reason: str | None = None) -> "p.Stopping":
+        """Stop the daemon (`detach`, `drain`, `kill`), or give a drain up (`stay`)."""
+        result: p.Stopping = self._ask("daemon.stop", mode=mode, reason=reason)
         return result
 
     def submit(
@@ -39,6 +39,8 @@ class Calls:
         workspace: str | None = None,
         env: Mapping[str, str] | None = None,
         fresh: bool = False,
+        before: str | None = None,
+        auto_resume: bool = True,
         reason: str | None = None,
         key: str | None = None,
     ) -> "p.Submitted":
@@ -53,6 +55,8 @@ class Calls:
             env=dict(env or {}),
             umask=current_umask(),
             fresh=fresh,
+            before=before,
+            auto_resume=auto_resume,
             reason=reason,
             key=key,
         )
@@ -87,12 +91,32 @@ class Calls:
         wait: bool = False,
         timeout: float = 60.0,
         force: bool = False,
+        now: bool = False,
+        before: str | None = None,
+        clear: bool = False,
+        deadline: float | None = None,
+        for_: float | None = None,
         reason: str | None = None,
         key: str | None = None,
     ) -> "p.Paused":
-        """Pause a job at its next sheet boundary; `wait` returns when it is paused."""
+        """Pause a job at its next sheet boundary; `wait` returns when it is paused.
+
+        `now` interrupts, as `deadline` does after that many seconds; `for_` seconds after it is paused it
+        goes on. `before` (`4`, `3.all`) sets breakpoints instead, `clear` drops them.
+        """
         result: p.Paused = self._ask(
-            "job.pause", job_id=job_id, wait=wait, timeout=timeout, force=force, reason=reason, key=key
+            "job.pause",
+            job_id=job_id,
+            wait=wait,
+            timeout=timeout,
+            force=force,
+            now=now,
+            before=before,
+            clear=clear,
+            deadline=deadline,
+            for_=for_,
+            reason=reason,
+            key=key,
         )
         return result
 
@@ -102,14 +126,29 @@ class Calls:
         *,
         wait: bool = False,
         timeout: float = 60.0,
+        from_: str | None = None,
+        plan: bool = False,
+        over_budget: float | None = None,
         env: Mapping[str, str] | None = None,
         reason: str | None = None,
         key: str | None = None,
     ) -> "p.Resumed":
-        """Go on with a paused, failed or cancelled job; `env` replaces variables given at submission."""
-        given = dict(env or {})
+        """Go on with a paused, failed or cancelled job; `env` replaces variables given at submission.
+
+        `from_` names sheets that run again with all that depend on them (`plan` only shows that);
+        `over_budget` (USD) is added to the score's cost limit.
+        """
         result: p.Resumed = self._ask(
-            "job.resume", job_id=job_id, wait=wait, timeout=timeout, env=given, reason=reason, key=key
+            "job.resume",
+            job_id=job_id,
+            wait=wait,
+            timeout=timeout,
+            from_=from_,
+            plan=plan,
+            over_budget=over_budget,
+            env=dict(env or {}),
+            reason=reason,
+            key=key,
         )
         return result
 
@@ -120,6 +159,8 @@ class Calls:
         *,
         directory: str | None = None,
         file: str | None = None,
+        revision: int | None = None,
+        rerun: str | None = None,
         resume: bool = False,
         wait: bool = False,
         timeout: float = 60.0,
@@ -129,13 +170,18 @@ class Calls:
         reason: str | None = None,
         key: str | None = None,
     ) -> "p.Modified":
-        """Give a job a new score (`text`, `directory`), only look (`plan`), or take a staged one back."""
+        """Give a job a new score (`text`, `directory`), only look (`plan`), or take a staged one back.
+
+        `revision` takes that one's text again; `rerun` names completed sheets that run again, or `changed`.
+        """
         result: p.Modified = self._ask(
             "job.modify",
             job_id=job_id,
             text=text,
             directory=directory,
             file=file,
+            revision=revision,
+            rerun=rerun,
             resume=resume,
             wait=wait,
             timeout=timeout,
@@ -165,6 +211,35 @@ class Calls:
     def history(self, job_id: str, *, sheets: str | None = None, limit: int = 50) -> "p.History":
         """Ask for the newest `limit` entries of a job's journal."""
         result: p.History = self._ask("job.history", job_id=job_id, sheets=sheets, limit=limit)
+        return result
+
+    def why(self, job_id: str, *, sheets: str | None = None) -> "p.Why":
+        """Ask why a job does not move, or why it failed."""
+        result: p.Why = self._ask("job.why", job_id=job_id, sheets=sheets)
+        return result
+
+    def revisions(self, job_id: str, revision: int | None = None) -> "p.Revisions":
+        """Ask for the versions of a job's score, and the text of one."""
+        result: p.Revisions = self._ask("job.revisions", job_id=job_id, revision=revision)
+        return result
+
+    def remove(
+        self,
+        job_id: str | None = None,
+        *,
+        older_than: float | None = None,
+        reason: str | None = None,
+        key: str | None = None,
+    ) -> "p.Removed":
+        """Forget an ended run, or all that ended `older_than` seconds ago."""
+        result: p.Removed = self._ask(
+            "job.remove", job_id=job_id, older_than=older_than, reason=reason, key=key
+        )
+        return result
+
+    def backup(self, file: str) -> "p.BackedUp":
+        """Copy the database to a file that is not there yet; an absolute path."""
+        result: p.BackedUp = self._ask("backup.write", file=file)
         return result
 
 

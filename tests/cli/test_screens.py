@@ -114,7 +114,7 @@ def job(status, since, *, usd, hints, completed, **rest):
 
 
 def in_flight(number):
-    return {"sheet": number, "time_limit_at": f"{DAY}14:17:00.000Z"}
+    return {"sheet": number, "started_at": f"{DAY}14:02:00.000Z", "time_limit_at": f"{DAY}14:17:00.000Z"}
 
 
 DONE = ("completed", {"attempt_count": 1})

@@ -12,7 +12,7 @@ LETTERS = {
     "-V": "--version", "-w": "--workspace", "-y": "--yes",
 }  # fmt: skip
 NAMES = [name for entries in TABLE.values() for name in entries]
-REQUESTS = {"run", "pause", "resume", "modify", "cancel"}
+REQUESTS = {"run", "remove", "pause", "resume", "modify", "edit", "cancel"}
 
 
 def tree():
@@ -96,7 +96,16 @@ def test_help_lists_the_commands_as_the_contract_writes_them(capsys):
         (["pause"], "mzt: name a JOB, or say --all\n"),
         (["pause", "x", "-a"], "mzt: name jobs or say --all, not both\n"),
         (["pause", "x", "-t", "soon"], "mzt: invalid value for '--timeout' / '-t': 'soon' is no duration"),
-        (["modify", "x"], "mzt: say one of --config FILE, --discard\n"),
+        (["diagnose", "x"], "mzt: no command 'diagnose'; mzt why does that\n"),
+        (["modify", "x"], "mzt: say one of --config FILE, --revision INT, --rerun SHEETS, --discard\n"),
+        (["remove"], "mzt: name a JOB, or say --older-than\n"),
+        (["diff", "x", "1", "2", "-c", "x.yaml"], "mzt: say B or --config FILE, not both\n"),
+        (
+            ["resume", "x", "--over-budget", "nan"],
+            "mzt: invalid value for '--over-budget': 'nan' is no amount",
+        ),
+        (["backup", "/"], "mzt: '/' exists already; a backup overwrites nothing\n"),
+        (["edit"], "mzt: missing argument 'JOB'"),
         (
             ["modify", "x", "-c", "/nowhere.yaml"],
             "mzt: '/nowhere.yaml' can't be read: no such file or directory\n",
@@ -118,3 +127,50 @@ def test_completion_is_written_without_a_daemon(capsys):
     for shell in ("zsh", "fish"):
         assert run(["completion", shell]) == 0
         assert "_MZT_COMPLETE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("typed", "option", "other"),
+    [
+        ("pause x --force --now", "--force", "--now"),
+        ("pause x --force --before 2", "--force", "--before"),
+        ("pause x --force --clear", "--force", "--clear"),
+        ("pause x --force --deadline 0", "--force", "--deadline"),
+        ("pause x -f --for 1h", "--force", "--for"),
+        ("pause x --now --before 2", "--now", "--before"),
+        ("pause x --now --clear", "--now", "--clear"),
+        ("pause x --before 2 --deadline 5", "--before", "--deadline"),
+        ("pause x --before 2 --for 5", "--before", "--for"),
+        ("pause x --clear --wait -t 5", "--clear", "--wait"),
+        ("pause x --clear --before 2 --deadline 5", "--clear", "--deadline"),
+        ("resume x -c FILE --over-budget 5", "--config", "--over-budget"),
+        ("resume x -c FILE -e A=1", "--config", "--env"),
+        ("resume x -c FILE --env-file e", "--config", "--env-file"),
+        ("modify x --discard -c FILE", "--discard", "--config"),
+        ("modify x --discard --revision 1", "--discard", "--revision"),
+        ("modify x --discard --rerun 1", "--discard", "--rerun"),
+        ("modify x --discard -r", "--discard", "--resume"),
+        ("modify x --discard --plan", "--discard", "--plan"),
+        ("modify x -c FILE --revision 1", "--config", "--revision"),
+    ],
+)
+def test_options_that_exclude_each_other_are_exit_2(typed, option, other, capsys):
+    assert run(typed.split()) == 2
+    assert capsys.readouterr() == (
+        "",
+        f"mzt: {option} does not go with {other}\n  mzt {typed.split()[0]} -h\n",
+    )
+
+
+def test_a_breakpoint_is_waited_for_only_with_a_timeout_of_ones_own(capsys):
+    assert run(["pause", "x", "--before", "2", "--wait"]) == 2
+    assert capsys.readouterr().err.startswith("mzt: --before with --wait needs -t: ")
+    assert run(["--socket", "/nowhere", "pause", "x", "--before", "2", "--wait", "-t", "60"]) == 3
+
+
+def test_the_commands_are_those_of_the_contract_in_its_order(capsys):
+    wanted = (
+        "run list status logs wait remove pause resume modify edit cancel why history revisions diff demo init "
+        "validate start stop restart doctor backup events rpc completion"
+    )
+    assert wanted.split() == NAMES
