@@ -4,97 +4,10 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-SCORE = """\
-name: {name}
-workspace: ./out
-instrument: cli
-sheet:
-  size: 1
-  total_items: 3
-  dependencies: {{2: [1], 3: [2]}}
-prompt:
-  template: |
-    echo "sheet {{{{ sheet_num }}}}{words}"
-    {body}
-validations:
-  - {{type: command_succeeds, command: "true"}}
-"""
-QUICK = "true"
-GATED = "read line < gate-{{ sheet_num }}"
-"""A sheet goes on when somebody writes a line into its pipe."""
-
-
-class Home:
-    """A daemon's directories, a workspace with a gate, and `mzt` over them."""
-
-    def __init__(self, path):
-        self.path = path
-        self.started = None
-        self.environment = {
-            **{k: v for k, v in os.environ.items() if k not in {"MARIANNE_ATTEMPT_ID", "NO_COLOR"}},
-            "MARIANNE_SOCKET": str(path / "s"),
-            "STATE_DIRECTORY": str(path / "state"),
-            "CONFIGURATION_DIRECTORY": str(path / "config"),
-            "TZ": "UTC",
-        }
-        (path / "out").mkdir()
-        for sheet in (1, 2, 3):
-            os.mkfifo(path / "out" / f"gate-{sheet}")
-
-    def command(self, arguments):
-        return [sys.executable, "-m", "marianne_cli", *arguments]
-
-    def mzt(self, *arguments, code=0):
-        done = subprocess.run(
-            self.command(arguments), cwd=self.path, env=self.environment, capture_output=True, text=True,
-            timeout=60, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        assert done.returncode == code, (arguments, done.stdout, done.stderr)
-        return done
-
-    def popen(self, *arguments):
-        self.started = subprocess.Popen(
-            self.command(arguments), cwd=self.path, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True,
-        )  # fmt: skip
-        return self.started
-
-    def json(self, *arguments, code=0):
-        done = self.mzt(*arguments, "--json", code=code)
-        assert done.stderr == ""
-        assert done.stdout.count("\n") == 1
-        return json.loads(done.stdout)
-
-    def score(self, name, body=QUICK, words=""):
-        (self.path / f"{name}.yaml").write_text(SCORE.format(name=name, body=body, words=words))
-        return f"{name}.yaml"
-
-    def let_go(self, *sheets):
-        """Let gated sheets end, each once it reads."""
-        for sheet in sheets:
-            with (self.path / "out" / f"gate-{sheet}").open("w") as gate:
-                gate.write("\n")
-
-
-@pytest.fixture
-def home(tmp_path):
-    made = Home(tmp_path)
-    yield made
-    if made.started is not None:
-        with made.started as process:
-            process.kill()
-    subprocess.run(
-        made.command(["cancel", "--all", "--wait", "-t", "20"]), env=made.environment, cwd=tmp_path, check=False,
-        capture_output=True,
-    )  # fmt: skip
-    subprocess.run(
-        made.command(["stop"]), env=made.environment, cwd=tmp_path, check=True, capture_output=True
-    )
+from home_for_tests import GATED, QUICK, SCORE
 
 
 def test_run_starts_the_daemon_and_says_so_on_stderr(home):

@@ -1,0 +1,321 @@
+"""What people ask of a real daemon with `mzt`: control, looking back, keeping and forgetting."""
+
+import os
+import pty
+import sqlite3
+import subprocess
+
+import pytest
+from home_for_tests import GATED, QUICK, SCORE
+
+BROKEN = SCORE.replace("total_items: 3", "total_items: many")
+EDITOR = """\
+#!/bin/sh
+# The n-th time it is called it saves the n-th text, as a person would; without one it saves what it was given.
+n=$(($(cat "$DRAFTS/count") + 1)); echo $n > "$DRAFTS/count"
+cp "$1" "$DRAFTS/opened-$n"
+test ! -e "$DRAFTS/save-$n" || cp "$DRAFTS/save-$n" "$1"
+test ! -e "$DRAFTS/fail-$n"
+"""
+
+
+@pytest.fixture
+def editor(home):
+    """A scripted $EDITOR: returns what to save at each call, and afterwards what was opened."""
+    drafts = home.path / "drafts"
+    drafts.mkdir()
+    (drafts / "count").write_text("0")
+    (drafts / "editor").write_text(EDITOR)
+    (drafts / "editor").chmod(0o755)
+    (home.path / "t").mkdir()
+    home.environment |= {
+        "DRAFTS": str(drafts), "VISUAL": f"{drafts}/editor", "EDITOR": "false", "TMPDIR": str(home.path / "t"),
+    }  # fmt: skip
+    return drafts
+
+
+def paused(home, name="a"):
+    """Run a gated job and pause it after its first sheet."""
+    home.mzt("run", home.score(name, GATED))
+    home.mzt("pause", name)
+    home.let_go(1)
+    home.mzt("wait", name, "--for", "paused", "-t", "20")
+
+
+def failed(home, name="a"):
+    text = SCORE.format(name=name, body="echo so far; echo not further >&2; exit 3", words="")
+    (home.path / f"{name}.yaml").write_text(text + "retry: {max_retries: 0}\n")
+    home.mzt("run", f"{name}.yaml", "--wait", code=1)
+
+
+def statuses(home, name="a"):
+    return [sheet["status"] for sheet in home.json("status", name)["sheets"]]
+
+
+# --- control -----------------------------------------------------------------------------------------
+
+
+def test_pause_now_interrupts_and_for_lets_it_go_on_by_itself(home):
+    home.mzt("run", home.score("a", GATED))
+    home.mzt("wait", "a", "--for", "running", "-t", "20")
+    assert home.mzt("pause", "a", "--now", "--wait").stdout == "a: paused; 0 of 3 sheets done\n"
+    home.mzt("resume", "a", "--wait")
+    home.mzt("pause", "a", "--now", "--for", "2h", "--wait")
+    assert "goes on by itself" in home.mzt("status", "a").stdout
+    assert "unblock  by itself, at " in home.mzt("why", "a").stdout
+
+
+def test_a_deadline_interrupts_what_is_not_done_by_then(home):
+    home.mzt("run", home.score("a", GATED))
+    home.mzt("wait", "a", "--for", "running", "-t", "20")
+    assert home.json("pause", "a", "--deadline", "200ms", "--wait")["status"] == "paused"
+
+
+def test_breakpoints_are_set_cleared_and_come_true(home):
+    home.mzt("run", home.score("a", GATED), "--before", "2")
+    assert home.mzt("pause", "a", "--before", "3").stdout == "a: running; pauses before sheets 2, 3\n"
+    assert [
+        point["sheet"] for point in home.json("pause", "a", "--clear", "--before", "2")["breakpoints"]
+    ] == [3]
+    home.let_go(1, 2)
+    assert home.mzt("wait", "a", "--for", "paused", "-t", "20").stdout == "a: paused; 2 of 3 sheets done\n"
+    assert home.json("status", "a")["holds"][0]["cause"] == "breakpoint"
+    home.mzt("pause", "a", "--clear")
+
+
+def test_resume_from_runs_sheets_again_and_plan_only_shows_which(home):
+    home.mzt("run", home.score("a"), "--wait")
+    plan = home.mzt("resume", "a", "--from", "2", "--plan").stdout.splitlines()
+    assert plan[0] == "a: completed; plan of the resume, nothing is changed"
+    assert plan[-1] == "runs: none · runs again: 2, 3 · removed: none"
+    told = home.json("resume", "a", "--from", "2", "--wait")
+    assert [line["action"] for line in told["plan"]] == ["kept", "rerun", "rerun"]
+    home.mzt("wait", "a", "-t", "20")
+    assert [sheet["attempt_count"] for sheet in home.json("status", "a")["sheets"]] == [1, 2, 2]
+
+
+def test_resume_with_a_score_is_modify_and_resume(home):
+    paused(home)
+    told = home.json("resume", "a", "-c", home.score("a", QUICK), "--wait")
+    assert (told["new_revision"], told["source_changed"], told["acknowledged"]) == (2, False, True)
+    assert home.mzt("wait", "a", "-t", "20").stdout == "a: completed; 3 of 3 sheets done\n"
+
+
+def test_modify_takes_an_old_revision_again_and_reruns_what_changed(home):
+    home.mzt("run", home.score("a"), "--before", "3")
+    home.mzt("wait", "a", "--for", "paused", "-t", "20")
+    new = home.score("a", QUICK, " in new words")
+    home.mzt("modify", "a", "-c", new)
+    assert home.json("modify", "a", "--rerun", "changed", "--plan")["plan"][0]["action"] != "rerun"
+    back = home.json("modify", "a", "--revision", "1", "--rerun", "changed")
+    assert back["new_revision"] == 3
+    assert [line["action"] for line in back["plan"]] == ["rerun", "rerun", "changed"]
+    assert statuses(home) == ["pending", "pending", "pending"]
+    home.mzt("resume", "a", "--wait")
+    assert home.mzt("wait", "a", "-t", "20").stdout == "a: completed; 3 of 3 sheets done\n"
+
+
+def test_over_budget_adds_to_a_limit_where_there_is_one(home):
+    paused(home)
+    assert home.json("resume", "a", "--over-budget", "0.50")["acknowledged"] is True
+    home.let_go(2, 3)
+    home.mzt("wait", "a", "-t", "20")
+
+
+def test_no_auto_resume_is_accepted(home):
+    home.mzt("run", home.score("a"), "--no-auto-resume", "--wait")
+
+
+# --- edit --------------------------------------------------------------------------------------------
+
+
+def test_edit_broken_then_mended_makes_revision_2(home, editor):
+    paused(home)
+    mended = SCORE.format(name="a", body=QUICK, words=" mended")
+    (editor / "save-1").write_text(BROKEN.format(name="a", body=QUICK, words=""))
+    (editor / "save-2").write_text("# mzt: problems may stay where they are\n" + mended)
+    told = home.mzt("edit", "a", "-r", "--wait")
+    assert told.stdout.splitlines()[0].startswith("a: running; revision 2 is in force")
+    assert (editor / "opened-1").read_text() == (home.path / "a.yaml").read_text()
+    opened = (editor / "opened-2").read_text().splitlines()
+    marked = [line for line in opened if line.startswith("# mzt: ")]
+    assert opened[: len(marked)] == marked
+    place = marked[0].removeprefix("# mzt: a.yaml:").split(":")
+    assert "total_items: many" in opened[int(place[0]) - 1]
+    home.mzt("wait", "a", "-t", "20")
+    assert home.mzt("logs", "a", "3").stdout == "sheet 3 mended\n"
+    assert home.mzt("revisions", "a", "2").stdout == mended
+    assert list((home.path / "t").iterdir()) == []
+
+
+def test_edit_saved_unchanged_sends_nothing(home, editor):
+    paused(home)
+    told = home.json("edit", "a", "-r")
+    assert (told["changed"], told["status"]) == (False, "paused")
+    assert told["message"] == "a: paused; saved unchanged, nothing is sent"
+    assert len(home.json("revisions", "a")["revisions"]) == 1
+    (editor / "save-2").write_text(BROKEN.format(name="a", body=QUICK, words=""))
+    (editor / "save-3").write_text(SCORE.format(name="a", body=GATED, words=""))
+    assert home.mzt("edit", "a").stdout == "a: paused; saved unchanged, nothing is sent\n"
+
+
+def test_edit_given_up_keeps_the_text_and_says_where(home, editor):
+    paused(home)
+    (editor / "save-1").write_text(BROKEN.format(name="a", body=QUICK, words=""))
+    given_up = home.mzt("edit", "a", code=4)
+    assert "(E505)\n" in given_up.stderr
+    kept = given_up.stderr.splitlines()[-1].removeprefix("  mzt modify a -c ")
+    assert "total_items: many" in (home.path / kept).read_text()
+    (editor / "save-3").write_text("half a thought")
+    (editor / "fail-3").touch()
+    ended = home.mzt("edit", "a", code=2)
+    assert "ended with 1; nothing is sent\n" in ended.stderr
+    assert "half a thought" in (home.path / ended.stderr.splitlines()[0].rpartition(" ")[2]).read_text()
+    home.environment["VISUAL"] = "/no/such/editor"
+    assert "the editor '/no/such/editor' can't be started" in home.mzt("edit", "a", code=2).stderr
+
+
+def test_edit_overwrites_no_other_editor(home, editor):
+    paused(home)
+    (editor / "save-1").write_text(SCORE.format(name="a", body=QUICK, words=" mine"))
+    (home.path / "b.yaml").write_text(SCORE.format(name="a", body=QUICK, words=" theirs"))
+    (editor / "editor").write_text(EDITOR + '"$PYTHON" -m marianne_cli modify a -c "$B" > /dev/null\n')
+    home.environment |= {"PYTHON": home.command([])[0], "B": str(home.path / "b.yaml")}
+    refused = home.mzt("edit", "a", code=4)
+    assert "(E502)\n" in refused.stderr
+    assert len(home.json("revisions", "a")["revisions"]) == 2
+
+
+# --- look --------------------------------------------------------------------------------------------
+
+
+def test_why_shows_the_evidence_of_a_real_failure(home):
+    failed(home)
+    lines = home.mzt("why", "a").stdout.splitlines()
+    assert lines[0].startswith("a: failed; sheet 1 failed after 1 attempt: ")
+    assert lines[1].startswith("  attempt  1 of 1, ")
+    assert lines[1].endswith(", cli, revision 1, exit 3")
+    assert "  stdout   | sheet 1" in lines
+    assert "           | so far" in lines
+    assert "  stderr   | not further" in lines
+    assert "  blocks   sheets 2, 3" in lines
+    assert lines[-1] == "  unblock  mzt resume a · mzt modify a -c FILE -r"
+    told = home.json("why", "a", "1")
+    assert (told["reasons"][0]["code"], told["total_errors"], told["errors"][0]["exit_code"]) == (
+        "failed",
+        1,
+        3,
+    )
+
+
+def test_revisions_and_diff_tell_the_versions_of_a_score(home):
+    paused(home)
+    first = (home.path / "a.yaml").read_text()
+    assert home.mzt("diff", "a").stdout == ""
+    home.mzt("modify", "a", "-c", home.score("a", GATED, " new"), "--reason", "clearer")
+    table = home.mzt("revisions", "a").stdout.splitlines()
+    assert table[0].split() == ["REV", "STATUS", "SHEETS", "WHEN", "WHO", "WHY", "FILE"]
+    assert [line.split()[:3] for line in table[1:]] == [["1", "past", "3"], ["2", "current", "3"]]
+    assert "clearer" in table[2]
+    assert len(home.mzt("revisions", "a", "-v").stdout.splitlines()) == 6
+    assert home.mzt("revisions", "a", "1").stdout == first
+    shown = home.mzt("diff", "a").stdout.splitlines()
+    assert shown[:2] == ["--- a revision 1", "+++ a revision 2"]
+    assert '+    echo "sheet {{ sheet_num }} new"' in shown
+    assert home.mzt("diff", "a", "2", "1").stdout.startswith("--- a revision 2\n+++ a revision 1\n")
+    same = home.json("diff", "a", "-c", "a.yaml")
+    assert (same["from_revision"], same["to_revision"], same["text"], same["success"]) == (2, None, "", True)
+    assert (
+        home.mzt("diff", "a", "-c", "a.yaml").stderr == "a: nothing differs between revision 2 and 'a.yaml'\n"
+    )
+    home.mzt("revisions", "a", "9", code=4)
+    home.mzt("diff", "a", "9", code=4)
+
+
+# --- keeping and forgetting --------------------------------------------------------------------------
+
+
+def test_remove_forgets_ended_runs_only(home):
+    home.mzt("run", home.score("a"), "--wait")
+    home.mzt("run", home.score("b"), "--wait")
+    home.mzt("run", home.score("c", GATED))
+    refused = home.json("remove", "a", "c", code=4)
+    assert [reply["success"] for reply in refused["results"]] == [True, False]
+    assert refused["error_code"] == "E502"
+    assert home.json("remove", "--older-than", "1h")["removed"] == []
+    assert home.mzt("remove", "--older-than", "0").stdout == "1 run removed\n"
+    assert [job["job_id"] for job in home.json("list", "-a")["jobs"]] == ["c"]
+
+
+def asked(home, answer, *arguments):
+    """Type an answer on a terminal; return the exit code and what the terminal shows."""
+    ours, its = pty.openpty()
+    started = subprocess.Popen(
+        home.command(arguments), cwd=home.path, env=home.environment, stdin=its, stderr=its, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(its)
+    os.write(ours, answer)
+    out, _ = started.communicate(timeout=20)
+    told = os.read(ours, 10_000).decode()
+    os.close(ours)
+    return started.returncode, out, told
+
+
+def test_remove_asks_once_on_a_terminal_and_no_is_130(home):
+    home.mzt("run", home.score("a"), "--wait")
+    code, out, told = asked(home, b"\n", "remove", "a")
+    assert (code, out) == (130, "")
+    assert "mzt: forget 'a', with history and output? [y/N] " in told
+    assert asked(home, b"y\n", "remove", "a", "-j")[:1] == (0,)
+    home.mzt("status", "a", code=4)
+
+
+def test_backup_writes_a_whole_copy_and_overwrites_nothing(home):
+    home.mzt("run", home.score("a"), "--wait")
+    told = home.json("backup", "copy.db")
+    copy = home.path / "copy.db"
+    assert (told["file"], told["bytes"]) == (str(copy), copy.stat().st_size)
+    with sqlite3.connect(copy) as database:
+        assert database.execute("pragma integrity_check").fetchone() == ("ok",)
+    database.close()
+    assert "exists already" in home.mzt("backup", "copy.db", code=2).stderr
+
+
+# --- the daemon --------------------------------------------------------------------------------------
+
+
+def test_start_gives_a_drain_up(home):
+    home.mzt("run", home.score("a", GATED))
+    home.mzt("wait", "a", "--for", "running", "-t", "20")
+    late = home.mzt("stop", "--drain", "-t", "0", code=124)
+    assert "it stops when nothing is in flight (E504)" in late.stderr
+    assert home.json("status")["status"] == "draining"
+    assert home.json("start")["status"] == "ready"
+    home.let_go(1, 2, 3)
+    assert home.mzt("wait", "a", "-t", "20").stdout == "a: completed; 3 of 3 sheets done\n"
+
+
+def test_a_drain_waits_for_what_is_in_flight_and_the_next_start_goes_on(home):
+    home.mzt("run", home.score("a", GATED))
+    home.mzt("wait", "a", "--for", "running", "-t", "20")
+    draining = home.popen("stop", "--drain")
+    while home.json("status")["status"] != "draining":  # no event tells of it
+        pass
+    home.let_go(1)
+    out, err = draining.communicate(timeout=20)
+    assert (draining.returncode, err) == (0, "")
+    assert out.endswith(": stopped; 1 attempt was waited for\n")
+    home.mzt("start")
+    home.let_go(2, 3)
+    assert home.mzt("wait", "a", "-t", "20").stdout == "a: completed; 3 of 3 sheets done\n"
+
+
+def test_stop_kill_interrupts_and_the_next_start_runs_it_again(home):
+    home.mzt("run", home.score("a", GATED))
+    home.mzt("wait", "a", "--for", "running", "-t", "20")
+    stopped = home.mzt("stop", "--kill")
+    assert stopped.stdout.endswith(": stopped; 1 attempt was interrupted\n")
+    home.mzt("start")
+    home.let_go(1, 2, 3)
+    assert home.mzt("wait", "a", "-t", "20").stdout == "a: completed; 3 of 3 sheets done\n"
+    assert home.json("status", "a", "1")["sheets"][0]["attempts"][0]["outcome"] == "interrupted"

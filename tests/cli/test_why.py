@@ -1,0 +1,164 @@
+"""The screen of `mzt why` is that of the contract, to the letter."""
+
+import time
+from datetime import datetime
+
+import pytest
+
+from marianne_cli import evidence, times
+
+DAY = "2026-11-24T"
+TEXT = """\
+release-notes: failed; sheet 3 (2.2) failed after 4 attempts: validation
+  attempt  4 of 4, 14:10-14:12, claude-code, revision 1, exit 0
+  failed   content_regex '^DONE$' finds nothing in /home/ann/rel/out/notes-2.md
+  stdout   | Wrote notes-2.md with 14 entries.
+  blocks   sheet 4 (3.1)
+  unblock  mzt resume release-notes · mzt modify release-notes -c FILE -r"""
+FAILED = {
+    "job_id": "release-notes", "status": "failed",
+    "message": "release-notes: failed; sheet 3 (2.2) failed after 4 attempts: validation",
+    "hints": ["mzt resume release-notes", "mzt modify release-notes -c FILE -r"],
+    "reasons": [{
+        "code": "failed", "text": "sheet 3 (2.2) failed after 4 attempts: validation", "sheets": [3],
+        "since_at": f"{DAY}14:12:03.000Z", "until_at": None, "unblocked_by": "caller", "hints": ["mzt resume release-notes"],
+    }],
+    "total_errors": 4,
+    "errors": [{
+        "sheet": 3, "stage": 2, "instance": 2, "attempt": 4, "outcome": "failed", "error_category": "validation",
+        "error_message": "1 of 2 validations failed", "exit_code": 0, "signal": None, "instrument": "claude-code",
+        "revision": 1, "ended_at": f"{DAY}14:12:03.000Z",
+        "validations": [{
+            "index": 1, "type": "content_regex", "description": None, "target": "/home/ann/rel/out/notes-2.md",
+            "result": "failed", "reason": "'^DONE$' finds nothing", "duration_seconds": 0.6, "exit_code": None,
+            "output": None,
+        }],
+        "stdout_tail": "Wrote notes-2.md with 14 entries.\n", "stderr_tail": "",
+    }],
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _at_14_20(monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    monkeypatch.setattr(times, "now", lambda: datetime.fromisoformat(f"{DAY}14:20:00Z"))
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def sheet(number, stage, instance, status, blocked_by=(), attempts=(), count=1):
+    return {
+        "sheet": number, "stage": stage, "instance": instance, "status": status, "blocked_by": [*blocked_by],
+        "attempts": [*attempts], "attempt_count": count,
+    }  # fmt: skip
+
+
+def sheets(*third):
+    tried = [{"attempt": 4, "started_at": f"{DAY}14:10:00.000Z"}]
+    return [
+        sheet(1, 1, 1, "completed"), sheet(2, 2, 1, "completed"),
+        sheet(3, 2, 2, *(third or ("failed",)), attempts=tried, count=4), sheet(4, 3, 1, "pending", [3], count=0),
+    ]  # fmt: skip
+
+
+def shown(why, known, **options):
+    named = options.pop("named", False)
+    chosen = evidence.failures(why, known, named=named)
+    return evidence.why_screen(why, known, chosen, **options)
+
+
+def reason(code, text, unblocked_by, until=None, hints=()):
+    until_at = None if until is None else f"{DAY}{until}.000Z"
+    return {
+        "code": code, "text": text, "sheets": [], "since_at": f"{DAY}14:08:40.000Z", "until_at": until_at,
+        "unblocked_by": unblocked_by, "hints": [*hints],
+    }  # fmt: skip
+
+
+def waiting(*reasons):
+    return {
+        "job_id": "a", "status": "running", "message": "a: running; 1 of 4 sheets done", "hints": ["mzt logs a -F"],
+        "reasons": reasons, "errors": [],
+    }  # fmt: skip
+
+
+def test_a_failed_job_shows_its_evidence():
+    assert "\n".join(shown(FAILED, sheets())) == TEXT
+
+
+def test_the_hint_that_was_followed_is_not_given_again():
+    why = {**FAILED, "hints": ["mzt why release-notes", *FAILED["hints"]]}
+    assert "\n".join(shown(why, sheets())) == TEXT
+
+
+def test_a_sheet_that_got_past_its_failures_shows_none_unless_it_is_named():
+    why = {
+        **FAILED,
+        "status": "running",
+        "reasons": waiting(reason("slot", "sheet 4 waits", "daemon"))["reasons"],
+    }
+    assert not evidence.failures(why, sheets("completed"))
+    lines = shown(why, sheets("completed"), named=True)
+    assert lines[2] == "  attempt  sheet 3 (2.2): 4 of 4, 14:10-14:12, claude-code, revision 1, exit 0"
+
+
+def test_an_attempt_of_a_sheet_that_is_gone_shows_nothing():
+    assert not evidence.failures(FAILED, sheets()[:2], named=True)
+
+
+def test_a_command_that_failed_shows_what_it_printed_and_a_signal_its_name():
+    check = {
+        **FAILED["errors"][0]["validations"][0], "type": "command_succeeds", "target": "make test", "reason": "exit code 2",
+        "output": "one\ntwo\n",
+    }  # fmt: skip
+    error = {**FAILED["errors"][0], "validations": [check], "signal": "SIGKILL", "outcome": "timed_out"}
+    lines = shown({**FAILED, "errors": [error]}, sheets())
+    assert lines[1].endswith(", revision 1, timed out, SIGKILL")
+    assert lines[2:5] == ["  failed   make test: exit code 2", "           | one", "           | two"]
+
+
+def test_a_long_output_shows_its_last_ten_lines_and_unfolded_a_hundred():
+    error = {**FAILED["errors"][0], "stdout_tail": "".join(f"line {n}\n" for n in range(1, 301))}
+    why = {**FAILED, "errors": [error]}
+    told = [line for line in shown(why, sheets()) if "| line" in line]
+    assert (len(told), told[0]) == (10, "  stdout   | line 291")
+    assert sum("| line" in line for line in shown(why, sheets(), unfolded=True)) == 100
+
+
+def test_of_many_failed_sheets_three_are_shown_and_unfolded_all():
+    errors = [{**FAILED["errors"][0], "sheet": n, "stage": n, "instance": 1} for n in range(5, 0, -1)]
+    known = [sheet(n, n, 1, "failed") for n in range(1, 6)]
+    lines = shown({**FAILED, "errors": errors}, known)
+    assert [line.split()[2] for line in lines if "attempt  " in line] == ["1:", "2:", "3:"]
+    assert "           and 2 sheets more: mzt why release-notes -v" in lines
+    assert sum("attempt  " in line for line in shown({**FAILED, "errors": errors}, known, unfolded=True)) == 5
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            [reason("hold:user", 'paused by mzt 1.2.0 "deploy first"', "caller", hints=["mzt resume a"])],
+            [
+                '  hold     paused by mzt 1.2.0 "deploy first"; since 14:08 (12m)',
+                "  unblock  mzt resume a · mzt logs a -F",
+            ],
+        ),
+        (
+            [reason("hold:user", "paused", "time", "16:08:40", ["mzt resume a"])],
+            ["  hold     paused; since 14:08 (12m), until 16:08", "  unblock  by itself, at 16:08"],
+        ),
+        (
+            [reason("in_flight", "sheets 2, 3 are in flight", "sheet", "14:17:00")],
+            ["  in flight  sheets 2, 3 are in flight; since 14:08 (12m), by 14:17", "  unblock    by itself"],
+        ),
+        (
+            [reason("ended", "it has completed; nothing is left to do", "nobody")],
+            ["  ended    it has completed; nothing is left to do; since 14:08 (12m)"],
+        ),
+    ],
+)
+def test_what_waits_tells_since_when_and_who_unblocks_it(given, told):
+    assert shown(waiting(*given), []) == ["a: running; 1 of 4 sheets done", *told]
