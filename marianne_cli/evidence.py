@@ -121,7 +121,8 @@ def _way_out(why: Result) -> Iterator[Row]:
     reasons = why["reasons"]
     if any(reason["unblocked_by"] == "caller" for reason in reasons):
         hints = [hint for reason in reasons if reason["unblocked_by"] == "caller" for hint in reason["hints"]]
-        others = [hint for hint in why["hints"] if not hint.startswith("mzt why ")]
+        others = why["hints"] if why["status"] == "failed" else []
+        others = [hint for hint in others if not hint.startswith("mzt why ")]
         yield "unblock", " · ".join(dict.fromkeys([*hints, *others]))
     elif any(reason["unblocked_by"] != "nobody" for reason in reasons):
         times = [reason["until_at"] for reason in reasons if reason["unblocked_by"] == "time"]
