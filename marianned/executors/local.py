@@ -1,4 +1,4 @@
-"""Attempts on this host: spawns the shim, watches it by pidfd, sweeps after it when it was killed.
+"""Attempts on this host: has shims forked or spawned, watches them by pidfd, sweeps after killed ones.
 
 The exit comes from exit.json, never from waiting for a child: the shim is not ours to reap, and after a
 restart nothing is. Whatever blocks runs in a thread.
