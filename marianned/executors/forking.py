@@ -53,7 +53,7 @@ class ForkServer:
         if len(attempt.encode()) > forkserver.MARK_ROOM:
             return None
         try:
-            answer = self._ask(os.fsencode(directory))
+            answer = self._ask(os.fsencode(directory.absolute()))
         except OSError:
             return None
         if answer == shim.GO:

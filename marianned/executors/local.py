@@ -1,4 +1,4 @@
-"""Attempts on this host: spawns the shim, watches it by pidfd, sweeps after it when it was killed.
+"""Attempts on this host: has shims forked or spawned, watches them by pidfd, sweeps after killed ones.
 
 The exit comes from exit.json, never from waiting for a child: the shim is not ours to reap, and after a
 restart nothing is. Whatever blocks runs in a thread.
@@ -36,7 +36,11 @@ _LOOK_SECONDS = 5.0
 """How often a waiter wakes keeper and runner, whether they need it or not."""
 
 _SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_NO_PROCESS = {errno.ESRCH, errno.EINVAL, errno.ENOENT}
+"""There is none, or only a thread of that number."""
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_LOAD = Path("/proc/loadavg")
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 _T = TypeVar("_T")
@@ -133,7 +137,7 @@ async def _gone(pid: int, start_time: int) -> None:
 
 
 async def _sweep(directory: Path) -> None:
-    """Kill whatever carries the attempt's mark until two looks in a row have found nothing.
+    """Kill whatever carries the attempt's mark, stopped or not, until two looks in a row have found nothing.
 
     A process can be missed once: its environment reads as empty while it executes another program.
     """
@@ -299,19 +303,40 @@ def _has_mark(pid: int, mark: bytes) -> bool:
 
 
 def _kill_marked(attempt: str) -> bool:
-    """Kill them; tell whether there were any."""
-    mark, found = _mark(attempt), False
+    """Kill them; tell whether there were any, or may be.
+
+    Whatever forks and exits faster than we walk is ahead of us for ever, so we follow it: to each process
+    that has come since the walk began, until none has.
+    """
+    mark, last, found = _mark(attempt), _last_pid(), False
     for pid in _marked(mark):
         found = True
-        try:
-            process = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        try:
-            if _has_mark(pid, mark):  # still: the pid can be another process by now
-                signal.pidfd_send_signal(process, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        finally:
-            os.close(process)
-    return found
+        _kill(pid, mark)
+    while (newest := _last_pid()) > last:
+        for pid in range(last + 1, newest + 1):
+            if _has_mark(pid, mark):
+                found = True
+                _kill(pid, mark)
+        last = newest
+    return found or newest < last  # the numbers began again: nobody knows who has come
+
+
+def _last_pid() -> int:
+    """Return the number that was given to a process, or a thread, last."""
+    return int(_LOAD.read_bytes().split()[-1])
+
+
+def _kill(pid: int, mark: bytes) -> None:
+    try:
+        process = os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno not in _NO_PROCESS:
+            raise
+        return
+    try:
+        if _has_mark(pid, mark):  # still: the pid can be another process by now
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(process)

@@ -30,13 +30,13 @@ When somebody is stopped: the runner is sent CONT by the keeper at once, the kee
 attempt (local.py); to end an attempt wakes both. The command may be stopped for as long as one likes.
 
 Output: stdout and stderr may have `output_cap` bytes each. Beyond it the runner punches out the middle (the
-size stays): it looks once a second while much comes and every 8 s otherwise, which is how old a burst after a
-silence can be. Where holes can't be punched, the attempt is ended (`output_exceeded`).
+size stays). It looks once a second while much comes, every 8 s (0.15 ms each) otherwise: so old can a burst
+after a silence be. Where holes can't be punched, the attempt is ended (`output_exceeded`).
 
 The files in DIR: claim (O_EXCL: a second start exits 125), with room reserved for the record, which is
-written into it and then linked as exit.json: that needs no new block on a full disk, and the first link
-wins (without hard links a second file is written and renamed); identity.json (base.Running); stdout and
-stderr (appended); exit.json (base.ExitRecord).
+written into it and then linked as exit.json (base.ExitRecord): that needs no new block on a full disk, and
+the first link wins (without hard links a second file is written and renamed); identity.json (base.Running);
+stdout and stderr (appended).
 """
 
 # _json, _signal and _ctypes are the private cores of json, signal and ctypes. The public modules would double
@@ -64,7 +64,7 @@ VERSION = 1
 NO_CLAIM_STATUS, CLAIMED_STATUS, BAD_SPEC_STATUS = 1, 125, 126
 
 _WANTED = ("id", "cwd", "env", "umask", "stdin", "timeout_seconds", "grace_seconds", "output_cap")
-_RESERVED, _ERROR_LIMIT = 4096, 500
+_RESERVED, _ERROR_LIMIT, _APPEND = 4096, 500, os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _BLOCK = 65536  # no file system has larger ones: a hole of whole blocks is seen as one
 _LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 8.0
 _UNSUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM}
@@ -288,8 +288,7 @@ class Output:
 
     def open(self) -> None:
         """Make the files, which the command gets, too."""
-        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self.files = [os.open(name, append, 0o600) for name in (STDOUT, STDERR)]
+        self.files = [os.open(name, _APPEND, 0o600) for name in (STDOUT, STDERR)]
 
     def look(self) -> bool:
         """Trim what has grown too large when it is time for that; False: it can't be trimmed."""

@@ -78,7 +78,9 @@ async def three_ways(root: Path, count: int) -> None:
     print("shim:", await times(plain, root / "shim", count) + ",", await memory(plain, root / "a", 8))
     async with LocalExecutor() as forking:
         print(
-            "fork server:", await times(forking, root / "fork", count) + ",", await memory(forking, root / "b", 8)
+            "fork server:",
+            await times(forking, root / "fork", count) + ",",
+            await memory(forking, root / "b", 8),
         )
 
 

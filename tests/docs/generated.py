@@ -65,7 +65,7 @@ def requests():
         return ", ".join(cell.effects) + (notes[cell.guard] if cell.guard else "")
 
     rows = [(f"`{action}`", *(said(TABLE[action, status]) for status in JobStatus)) for action in Action]
-    guards = "\n".join(f"{mark} only if {guard}; else E502." for guard, mark in notes.items())
+    guards = "\n\n".join(f"{mark} only if {guard}; else E502." for guard, mark in notes.items())
     return table(("request", *JobStatus), rows) + f"\n{guards}\n"
 
 

@@ -8,7 +8,7 @@ import pages
 import pytest
 
 from marianned.errors import BY_CODE
-from marianned.protocol import JobStatus
+from marianned.protocol import METHODS, JobStatus
 from marianned.score.report import severity
 
 EVENT = re.compile(r"(job|sheet|attempt|revision|hold|pausefile)\.[a-z]+$(?!\n)")
@@ -54,7 +54,7 @@ def test_every_error_code_has_its_cause_and_its_cure():
 def test_every_type_of_event_is_told():
     told = set(re.findall(r"^\| `([a-z.]+)` \|", pages.text_of("docs/reference/events.md"), re.MULTILINE))
     written = set(filter(EVENT.match, strings("marianned/progress/*.py", "marianned/conductor/*.py")))
-    assert told == written - {"job.list"} | {f"job.{status}" for status in JobStatus}
+    assert told == written - set(METHODS) | {f"job.{status}" for status in JobStatus}
 
 
 def test_every_problem_code_is_told_with_its_severity():

@@ -60,3 +60,11 @@ def test_the_readmes_two_commands_are_those_that_ci_runs():
     script = pages.text_of(".ci/run")
     assert "README.md" in script
     assert not any(command in script for command in commands)
+
+
+def test_every_room_is_on_the_map():
+    page = pages.text_of("CONTRIBUTING.md")
+    rooms = [
+        path.name for path in (pages.ROOT / "marianned").iterdir() if not path.name.startswith(("_", "py."))
+    ]
+    assert [room for room in rooms if room not in page] == []

@@ -28,6 +28,11 @@ def test_a_module_has_a_sign_on_its_door(file):
     assert sign.splitlines()[0].endswith((".", ":"))
 
 
+def test_no_two_test_files_have_one_name():
+    names = [file.name for file in FILES if file.name.startswith("test_")]
+    assert sorted(names) == sorted(set(names)), "pytest imports test files by their names alone"
+
+
 def test_both_packages_carry_their_types():
     assert (ROOT / "marianned" / "py.typed").exists()
     assert (ROOT / "marianne_cli" / "py.typed").exists()

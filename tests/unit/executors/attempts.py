@@ -1,6 +1,7 @@
 """Attempts in tmp_path, and leashes: pipes that tell without waiting blindly whether a process tree lives."""
 
 import os
+import platform
 import subprocess
 import sys
 import uuid
@@ -10,9 +11,12 @@ from typing import Any, TypeVar
 
 import anyio
 import msgspec
+import pytest
+from refusing import NUMBERS
 
 from marianned.executors import shim
-from marianned.executors.base import ExitRecord, Spec
+from marianned.executors.base import ExitRecord, Running, Spec
+from marianned.executors.forking import ForkServer
 from marianned.executors.local import LocalExecutor, _mark, _marked
 
 T = TypeVar("T")
@@ -63,6 +67,17 @@ class Attempt:
         self.leash = Leash(tmp_path / "leash")
         self.id = uuid.uuid4().hex
 
+    def open_fork_server(self) -> ForkServer:
+        """What entering the executor does, from a fixture."""
+        self.executor._forks = forks = ForkServer()
+        forks.open()
+        return forks
+
+    def close(self) -> None:
+        self.leash.close()
+        if self.executor._forks:
+            self.executor._forks.close()
+
     def spec(self, *argv: str, **given: Any) -> Spec:
         values: dict[str, Any] = {
             "id": self.id,
@@ -98,11 +113,47 @@ class Attempt:
         env = {shim.MARK: self.id}
         return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=DEADLINE, check=False)
 
+    async def running(self) -> Running:
+        running = await self.executor.running(self.directory)
+        assert running is not None
+        return running
+
     def output(self, name: str = "stdout") -> str:
         return (self.directory / name).read_text()
 
     def living(self) -> list[int]:
         return list(_marked(_mark(self.id)))
+
+
+def refuse_calls(attempt: Attempt, monkeypatch: pytest.MonkeyPatch, *calls: str) -> None:
+    """Have shims run where the kernel refuses these system calls, as another kernel or file system does."""
+    if platform.machine() not in NUMBERS:
+        pytest.skip(f"no numbers of system calls for {platform.machine()}")
+    program = attempt.workspace / "python"
+    refusing = Path(__file__).with_name("refusing.py")
+    program.write_text(
+        f'#!/bin/sh\nexec {sys.executable} -I -S {refusing} {" ".join(calls)} {sys.executable} "$@"\n'
+    )
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+
+async def ended(pid: int) -> None:
+    """Wait until a process, which need not be ours, has ended."""
+    try:
+        watch = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        await soon(anyio.wait_readable(watch))
+    finally:
+        os.close(watch)
+
+
+async def write(pipe: Path, text: str) -> None:
+    """Write into a named pipe once somebody reads it."""
+    with anyio.fail_after(DEADLINE):
+        await anyio.to_thread.run_sync(pipe.write_text, text, abandon_on_cancel=True)
 
 
 def encoded(spec: Spec) -> bytes:

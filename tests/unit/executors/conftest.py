@@ -15,10 +15,18 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def attempt(tmp_path: Path) -> Iterator[Attempt]:
+def forked() -> bool:
+    """Whether attempts are forked by the fork server; modules that try both ways override it."""
+    return False
+
+
+@pytest.fixture
+def attempt(tmp_path: Path, forked: bool) -> Iterator[Attempt]:
     made = Attempt(tmp_path)
+    if forked:
+        made.open_fork_server()
     yield made
-    made.leash.close()
+    made.close()
     left = made.living()
     for pid in left:
         os.kill(pid, signal.SIGKILL)

@@ -14,6 +14,11 @@ from marianned.executors import shim
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(params=[False, True], ids=["spawned", "forked"])
+def forked(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 async def test_an_exit_code_is_recorded_as_it_was(attempt: Attempt) -> None:
     before = time.time_ns() // 1_000_000
     record = await attempt.run(attempt.spec("sh", "-c", "echo out; echo err >&2; exit 7"))

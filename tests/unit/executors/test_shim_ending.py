@@ -4,16 +4,21 @@ import contextlib
 import os
 import shutil
 import signal
-from pathlib import Path
 
 import anyio
 import pytest
-from attempts import Attempt, encoded, soon
+from attempts import Attempt, encoded, soon, write
 
 from marianned.executors import shim
 from marianned.executors.base import Presence
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=[False, True], ids=["spawned", "forked"])
+def forked(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
 
 # Two levels of detached processes that ignore TERM, in sessions of their own, and the command itself as one.
 TREE = """
@@ -97,23 +102,17 @@ async def test_what_ended_by_itself_first_was_not_asked(attempt: Attempt) -> Non
     command = int(await attempt.leash.line())
     running = await attempt.executor.running(attempt.directory)
     assert running is not None
-    os.kill(running.runner_pid, signal.SIGSTOP)  # it can look at neither before both have happened
+    for supervisor in (running.pid, running.runner_pid):  # it can look at neither before both have happened
+        os.kill(supervisor, signal.SIGSTOP)
     watch = os.pidfd_open(command)
     await write(go, "go\n")
     with anyio.fail_after(30):
         await anyio.wait_readable(watch)
     os.close(watch)
-    await attempt.executor.end(attempt.directory)
-    os.kill(running.runner_pid, signal.SIGCONT)
+    await attempt.executor.end(attempt.directory)  # which wakes both
     record = await attempt.wait()
     assert record is not None
     assert (record.exit_code, record.asked, record.asked_by) == (6, False, None)
-
-
-async def write(pipe: Path, text: str) -> None:
-    """Write into a named pipe once somebody reads it."""
-    with anyio.fail_after(30):
-        await anyio.to_thread.run_sync(pipe.write_text, text, abandon_on_cancel=True)
 
 
 async def test_a_request_after_the_end_does_nothing(attempt: Attempt) -> None:

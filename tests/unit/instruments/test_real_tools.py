@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 SERVER = HERE.parents[2] / "../shared/fake-model/server.py"
 ALONE = ("unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "-")
 pytestmark = [
-    pytest.mark.shared,
+    pytest.mark.tools,
     pytest.mark.skipif(not SERVER.exists(), reason="no model server at ../shared/fake-model"),
 ]
 

@@ -1,0 +1,136 @@
+"""Supervisors that somebody has stopped: they are woken, and nobody waits for ever."""
+
+import os
+import signal
+import sys
+
+import pytest
+from attempts import Attempt, ended, write
+
+from marianned.executors import local
+
+pytestmark = pytest.mark.anyio
+
+IN_VAIN = "trap '' TERM; echo ready >&9; while :; do sleep 1000; done"
+
+
+async def test_a_runner_that_is_stopped_goes_on_without_a_daemon(attempt: Attempt) -> None:
+    os.mkfifo(attempt.workspace / "go")
+    await attempt.start(attempt.script("echo ready >&9; read word <go; exit 3"))
+    await attempt.leash.line()
+    running = await attempt.running()
+    os.kill(running.runner_pid, signal.SIGSTOP)
+    await write(attempt.workspace / "go", "go\n")
+    await ended(running.pid)
+    record = await attempt.wait()
+    assert record is not None
+    assert record.exit_code == 3
+
+
+async def test_a_keeper_that_is_stopped_keeps_nobody_waiting(attempt: Attempt) -> None:
+    os.mkfifo(attempt.workspace / "go")
+    await attempt.start(attempt.script("echo ready >&9; read word <go; exit 3"))
+    await attempt.leash.line()
+    running = await attempt.running()
+    os.kill(running.pid, signal.SIGSTOP)
+    await write(attempt.workspace / "go", "go\n")
+    record = await attempt.wait()
+    assert record is not None
+    assert (record.exit_code, record.writer) == (3, "runner")
+
+
+async def test_both_stopped_are_woken_by_who_waits(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_LOOK_SECONDS", 0.01)
+    os.mkfifo(attempt.workspace / "go")
+    await attempt.start(attempt.script("echo ready >&9; read word <go; exit 3"))
+    await attempt.leash.line()
+    running = await attempt.running()
+    for pid in (running.pid, running.runner_pid):
+        os.kill(pid, signal.SIGSTOP)
+    await write(attempt.workspace / "go", "go\n")
+    record = await attempt.wait()
+    assert record is not None
+    assert record.exit_code == 3
+
+
+@pytest.mark.parametrize("stopped", ["keeper", "runner", "keeper runner", "keeper runner command"])
+async def test_an_end_wakes_whoever_is_stopped(attempt: Attempt, stopped: str) -> None:
+    await attempt.start(attempt.script("echo $$ >&9; " + IN_VAIN))
+    command = int(await attempt.leash.line())
+    await attempt.leash.line()
+    running = await attempt.running()
+    pids = {"keeper": running.pid, "runner": running.runner_pid, "command": command}
+    for name in stopped.split():
+        os.kill(pids[name], signal.SIGSTOP)
+    await attempt.executor.end(attempt.directory)
+    record = await attempt.wait()
+    await attempt.leash.gone()
+    assert record is not None
+    assert (record.asked, record.asked_by, record.signal) == (True, os.getpid(), signal.SIGKILL)
+
+
+async def test_a_runner_killed_under_a_stopped_keeper_is_noticed(attempt: Attempt) -> None:
+    await attempt.start(attempt.script(IN_VAIN))
+    await attempt.leash.line()
+    running = await attempt.running()
+    os.kill(running.pid, signal.SIGSTOP)
+    os.kill(running.runner_pid, signal.SIGKILL)
+    record = await attempt.wait()
+    await attempt.leash.gone()
+    assert record is not None
+    assert record.writer == "keeper"
+
+
+async def test_a_keeper_killed_over_a_stopped_runner_is_noticed(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_LOOK_SECONDS", 0.01)
+    await attempt.start(attempt.script(IN_VAIN))
+    await attempt.leash.line()
+    running = await attempt.running()
+    os.kill(running.pid, signal.SIGSTOP)
+    os.kill(running.runner_pid, signal.SIGSTOP)
+    os.kill(running.pid, signal.SIGKILL)
+    record = await attempt.wait()
+    await attempt.leash.gone()
+    assert record is not None
+    assert (record.writer, record.signal) == ("runner", signal.SIGKILL)
+
+
+async def test_the_sweep_by_the_mark_kills_what_is_stopped(attempt: Attempt) -> None:
+    await attempt.start(
+        attempt.script("echo $$ >&9; setsid sh -c 'echo $$ >&9; kill -STOP $$' & kill -STOP $$")
+    )
+    for _ in range(2):
+        await attempt.leash.line()
+    running = await attempt.running()
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in (running.pid, running.runner_pid):
+            os.kill(pid, number)
+    assert await attempt.wait() is None
+    await attempt.leash.gone()
+
+
+CHAIN = """
+import os
+os.open(os.environ["LEASH"], os.O_WRONLY)
+if not os.fork():
+    while True:
+        if os.fork():
+            os._exit(0)
+        os.setsid()
+os.write(3, b"ready\\n")
+os.kill(os.getpid(), 19)
+"""
+
+
+@pytest.mark.parametrize("number", range(5))
+async def test_the_sweep_by_the_mark_catches_up_with_a_chain_of_forks(attempt: Attempt, number: int) -> None:
+    await attempt.start(attempt.spec(sys.executable, "-I", "-S", "-c", CHAIN))
+    await attempt.leash.line()
+    running = await attempt.running()
+    for sign in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in (running.pid, running.runner_pid):
+            os.kill(pid, sign)
+    assert await attempt.wait() is None
+    await attempt.leash.gone()
