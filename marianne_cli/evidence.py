@@ -23,10 +23,12 @@ _OVER = {"completed", "skipped", "running"}
 
 def failures(why: Result, sheets: Sequence[Result], *, named: bool = False) -> list[Result]:
     """Return the newest failed attempt of each sheet that has not got past it; of all that were `named`."""
-    stuck = {sheet["sheet"] for sheet in sheets if named or sheet["status"] not in _OVER}
+    stuck = {
+        sheet["sheet"]: sheet["attempt_count"] for sheet in sheets if named or sheet["status"] not in _OVER
+    }
     newest: dict[int, Result] = {}
     for error in why["errors"]:
-        if error["sheet"] in stuck:
+        if error["attempt"] <= stuck.get(error["sheet"], 0):  # else the number is another sheet's by now
             newest.setdefault(error["sheet"], error)
     return [newest[number] for number in sorted(newest)]
 
@@ -58,9 +60,9 @@ def _name(item: Result, sheets: Sequence[Result]) -> str:
 
 
 def _reasons(why: Result) -> Iterator[Row]:
-    """Tell each reason but a failure, which is the message and has its evidence."""
+    """Tell each reason that is not the message itself."""
     for reason in why["reasons"]:
-        if reason["code"] == "failed":
+        if reason["text"] in why["message"]:
             continue
         until = ""
         if reason["until_at"]:

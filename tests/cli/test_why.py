@@ -108,6 +108,16 @@ def test_an_attempt_of_a_sheet_that_is_gone_shows_nothing():
     assert not evidence.failures(FAILED, sheets()[:2], named=True)
 
 
+def test_an_attempt_whose_sheet_has_another_number_now_is_not_shown_as_another_sheets():
+    revised = {**FAILED["reasons"][0], "text": "a revision came after it had failed; a resume runs it"}
+    why = {**FAILED, "message": "release-notes: failed; 0 of 4 sheets done", "reasons": [revised]}
+    known = [sheet(n, n, 1, "pending", count=0) for n in range(1, 5)]
+    assert shown(why, known)[1:] == [
+        "  failed   a revision came after it had failed; a resume runs it; since 14:12 (8m)",
+        "  unblock  mzt resume release-notes · mzt modify release-notes -c FILE -r",
+    ]
+
+
 def test_a_command_that_failed_shows_what_it_printed_and_a_signal_its_name():
     check = {
         **FAILED["errors"][0]["validations"][0], "type": "command_succeeds", "target": "make test", "reason": "exit code 2",
@@ -129,7 +139,7 @@ def test_a_long_output_shows_its_last_ten_lines_and_unfolded_a_hundred():
 
 def test_of_many_failed_sheets_three_are_shown_and_unfolded_all():
     errors = [{**FAILED["errors"][0], "sheet": n, "stage": n, "instance": 1} for n in range(5, 0, -1)]
-    known = [sheet(n, n, 1, "failed") for n in range(1, 6)]
+    known = [sheet(n, n, 1, "failed", count=4) for n in range(1, 6)]
     lines = shown({**FAILED, "errors": errors}, known)
     assert [line.split()[2] for line in lines if "attempt  " in line] == ["1:", "2:", "3:"]
     assert "           and 2 sheets more: mzt why release-notes -v" in lines
