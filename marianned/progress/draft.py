@@ -229,6 +229,7 @@ class Draft:
             status=after,
             updated_at=self.now.at,
             **({"status_since": self.now.at} if changed else {}),
+            **({"paused_at": self.now} if changed and after is JobStatus.PAUSED else {}),
         )
         if changed and self.request_event is not None:
             event = self.events[self.request_event]

@@ -187,8 +187,7 @@ def _release(draft: Draft) -> None:
 
 def _go_on_waiting(draft: Draft) -> None:
     """Let retry waits last as long as they still had to last when the job became paused."""
-    paused_for = draft.now.at - draft.state.run.status_since
-    paused_at = draft.now.plus(-paused_for)
+    paused_at = draft.state.run.paused_at or draft.now
     for row in draft.state.waits():
         if row.waiting_for == "retry" and row.until is not None and not paused_at.reached(row.until):
             draft.sheet(row, until=draft.now.plus(paused_at.until(row.until)))

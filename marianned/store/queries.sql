@@ -4,12 +4,12 @@
 -- name: put_run
 INSERT INTO runs (
     run_id, job_name, run, description, workspace, submit_directory, umask, env, config_file,
-    created_at, started_at, updated_at, ended_at, status, status_since, ended, cancelling,
+    created_at, started_at, updated_at, ended_at, status, status_since, paused_at, ended, cancelling,
     begun, revision, last_revision, staged_revision, staged_hold, rewind, not_before,
     auto_resume, over_budget, next_uid, next_hold
 ) VALUES (
     :run_id, :job_name, :run, :description, :workspace, :submit_directory, :umask, :env,
-    :config_file, :created_at, :started_at, :updated_at, :ended_at, :status, :status_since,
+    :config_file, :created_at, :started_at, :updated_at, :ended_at, :status, :status_since, :paused_at,
     :ended, :cancelling, :begun, :revision, :last_revision, :staged_revision, :staged_hold,
     :rewind, :not_before, :auto_resume, :over_budget, :next_uid, :next_hold
 )
@@ -19,7 +19,8 @@ ON CONFLICT (run_id) DO UPDATE SET
     umask = excluded.umask, env = excluded.env, config_file = excluded.config_file,
     created_at = excluded.created_at, started_at = excluded.started_at,
     updated_at = excluded.updated_at, ended_at = excluded.ended_at, status = excluded.status,
-    status_since = excluded.status_since, ended = excluded.ended,
+    status_since = excluded.status_since, paused_at = excluded.paused_at,
+    ended = excluded.ended,
     cancelling = excluded.cancelling, begun = excluded.begun, revision = excluded.revision,
     last_revision = excluded.last_revision, staged_revision = excluded.staged_revision,
     staged_hold = excluded.staged_hold, rewind = excluded.rewind,

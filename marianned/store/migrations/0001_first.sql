@@ -23,6 +23,7 @@ CREATE TABLE runs (
     ended_at INTEGER,
     status TEXT NOT NULL,
     status_since INTEGER NOT NULL,
+    paused_at TEXT,
     ended TEXT,
     cancelling INTEGER NOT NULL,
     begun INTEGER NOT NULL,
