@@ -7,6 +7,7 @@ import signal
 import socket
 import sqlite3
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -55,6 +56,11 @@ class Daemon:
 
     async def run(self) -> None:
         """Serve until a signal or a request stops it; what is in flight goes on without it."""
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            await self._serve(signals)
+        _logger.info("marianned (pid %d) has stopped; what is in flight goes on without it", os.getpid())
+
+    async def _serve(self, signals: AsyncIterator[signal.Signals]) -> None:
         async with open_store(database_path(self._state)) as store, anyio.create_task_group() as tasks:
             attempts = Path(self._settings.attempts_dir or self._state / "attempts")
             make_private_directory(attempts)
@@ -82,10 +88,9 @@ class Daemon:
                 self._address,
                 recovered,
             )
-            await self._until_stopped(server)
+            await self._until_stopped(server, signals)
             self._house.scheduler.closed = True
             tasks.cancel_scope.cancel()
-        _logger.info("marianned (pid %d) has stopped; what is in flight goes on without it", os.getpid())
 
     async def _warm(self) -> None:
         try:
@@ -93,18 +98,17 @@ class Daemon:
         except workers.WorkerLimit as limit:
             _logger.warning("no worker process could be started: %s", limit.message)
 
-    async def _until_stopped(self, server: Server) -> None:
+    async def _until_stopped(self, server: Server, signals: AsyncIterator[signal.Signals]) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._signals, tasks.cancel_scope)
+            tasks.start_soon(self._first_signal, signals, tasks.cancel_scope)
             await server.stop_asked.wait()
             tasks.cancel_scope.cancel()
 
-    async def _signals(self, scope: anyio.CancelScope) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
-            async for number in received:
-                _logger.info("%s: stopping", signal.Signals(number).name)
-                scope.cancel()
-                return
+    async def _first_signal(self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+        async for number in signals:
+            _logger.info("%s: stopping", signal.Signals(number).name)
+            scope.cancel()
+            return
 
     async def _stop(self, _caller: Caller, _params: Stop) -> Reply:
         assert self._house is not None
