@@ -15,11 +15,11 @@ from marianned.protocol import Caller, CheckReport
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """One run of a job: the facts its status follows from, and what belongs to the run for good.
 
-    `paused_at` is when it became paused; `ended` is null, completed, failed or cancelled; `begun`: a slot was granted since it was accepted or
-    let go on; `staged_revision` waits to be applied, `staged_hold` is the hold that its modify brought;
-    `rewind` are the uids of sheets that run again once nothing is in flight; `not_before` is the pacing
-    limit of the next start; `auto_resume`: a rate limit is waited for, else it brings a hold;
-    `over_budget` (USD) is what was added to the score's limit.
+    `paused_at` is when it became paused; `ended` is null, completed, failed or cancelled; `begun`: a slot
+    was granted since it was accepted or let go on; `staged_revision` waits to be applied, `staged_hold` is
+    the hold that its modify brought; `rewind` are the uids of sheets that run again once nothing is in
+    flight; `not_before` is the pacing limit of the next start; `auto_resume`: a rate limit is waited for,
+    else it brings a hold; `over_budget` (USD) is what was added to the score's limit.
     `next_uid` and `next_hold` number sheets and holds of this run, never again the same.
     """
 

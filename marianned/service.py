@@ -7,6 +7,7 @@ import signal
 import socket
 import sqlite3
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -56,14 +57,23 @@ class Daemon:
 
     async def run(self) -> None:
         """Serve until a signal or a request stops it; what is in flight goes on without it."""
-        async with open_store(database_path(self._state)) as store, anyio.create_task_group() as tasks:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            await self._serve(signals)
+        _logger.info("marianned (pid %d) has stopped; what is in flight goes on without it", os.getpid())
+
+    async def _serve(self, signals: AsyncIterator[signal.Signals]) -> None:
+        async with (
+            open_store(database_path(self._state)) as store,
+            LocalExecutor() as executor,
+            anyio.create_task_group() as tasks,
+        ):
             attempts = Path(self._settings.attempts_dir or self._state / "attempts")
             make_private_directory(attempts)
             scheduler = Scheduler(self._settings.max_attempts)
             disk = Disk(self._state, self._settings.min_free_disk, scheduler)
             house = House(
                 store=store,
-                executor=LocalExecutor(),
+                executor=executor,
                 scheduler=scheduler,
                 disk=disk,
                 settings=self._settings,
@@ -91,10 +101,9 @@ class Daemon:
                 self._address,
                 recovered,
             )
-            await self._until_stopped(stopper)
+            await self._until_stopped(stopper, signals)
             scheduler.closed_for = STOPPING
             tasks.cancel_scope.cancel()
-        _logger.info("marianned (pid %d) has stopped; what is in flight goes on without it", os.getpid())
 
     async def _warm(self) -> None:
         try:
@@ -102,18 +111,17 @@ class Daemon:
         except workers.WorkerLimit as limit:
             _logger.warning("no worker process could be started: %s", limit.message)
 
-    async def _until_stopped(self, stopper: Stopper) -> None:
+    async def _until_stopped(self, stopper: Stopper, signals: AsyncIterator[signal.Signals]) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._signals, tasks.cancel_scope)
+            tasks.start_soon(self._first_signal, signals, tasks.cancel_scope)
             await stopper.ready.wait()
             tasks.cancel_scope.cancel()
 
-    async def _signals(self, scope: anyio.CancelScope) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
-            async for number in received:
-                _logger.info("%s: stopping", signal.Signals(number).name)
-                scope.cancel()
-                return
+    async def _first_signal(self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+        async for number in signals:
+            _logger.info("%s: stopping", signal.Signals(number).name)
+            scope.cancel()
+            return
 
     # --- the socket --------------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ A stream is a request that is answered once with its id; then `stream.item` noti
 """
 
 import math
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned import wire
-from marianned.conductor.looking import Lookout
+from marianned.conductor.looking import Lookout, read_output
 from marianned.protocol import PAGE_LIMIT, READ_LIMIT, Event, FollowOutput, SubscribeEvents
 from marianned.store.writer import Store
 
@@ -151,8 +150,12 @@ class OutputStream:
         offset = self._ask.offset
         while True:
             ended = await self._ended()
-            while data := await to_thread.run_sync(_read, self._path, offset):
-                await item({"offset": offset, "data": data, "attempt": self._attempt})
+            while True:
+                data, skipped, _ = await to_thread.run_sync(read_output, self._path, offset, READ_LIMIT)
+                if not data and not skipped:
+                    break
+                offset += skipped
+                await item({"offset": offset, "data": data, "skipped": skipped, "attempt": self._attempt})
                 offset += len(data)
             if ended:
                 return "ended"
@@ -162,15 +165,6 @@ class OutputStream:
         state = await self._lookout.state(self._ask.job_id)
         row = await self._lookout.attempt_row(state, self._ask.sheet, self._attempt)
         return row.outcome is not None
-
-
-def _read(path: Path, offset: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            return os.read(file.fileno(), READ_LIMIT)
-    except FileNotFoundError:
-        return b""
 
 
 async def send_stream(stream: int, source: EventStream | OutputStream, send: Send) -> None:

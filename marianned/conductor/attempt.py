@@ -160,6 +160,7 @@ class Attempt:
             stdin=PROMPT if invocation.stdin is not None else None,
             timeout_seconds=definition.timeout_seconds,
             grace_seconds=self._house.settings.kill_grace,
+            output_cap=self._house.settings.output_cap,
         )
         try:
             await self._house.executor.start(self._directory, spec)
@@ -229,6 +230,9 @@ class Attempt:
         }
         if record.error is not None:
             return self._ending(Outcome.FAILED, "unavailable", record.error, **seen)
+        if record.output_exceeded:
+            said = "it printed more than output_cap lets it, and the file system can't drop what is in the middle"
+            return self._ending(Outcome.FAILED, "output", said, **seen)
         if self._interrupted and record.asked and not record.timed_out:
             return self._ending(Outcome.INTERRUPTED, None, "interrupted", **seen)
         if _is_lost(record):

@@ -95,6 +95,7 @@ class Checking:
             umask=self._run.umask,
             timeout_seconds=timeout_seconds,
             grace_seconds=_GRACE_SECONDS,
+            output_cap=self._house.settings.output_cap,
         )
         self._running = directory
         faults.point("check.starting")

@@ -21,6 +21,7 @@ from marianned.conductor.loading import load_state
 from marianned.conductor.now import now
 from marianned.conductor.saying import split
 from marianned.errors import BadRequest, CannotCome, TimeRanOut
+from marianned.executors.output import read_piece
 from marianned.progress import texts
 from marianned.progress.selection import select
 from marianned.progress.state import JobState
@@ -242,7 +243,7 @@ class Lookout:
         """Return a piece of what an attempt printed."""
         state = await self.state(params.job_id)
         row = await self.attempt_row(state, params.sheet, params.attempt)
-        data, size = await self._piece(state, row, params)
+        data, skipped, size = await self._piece(state, row, params)
         which = f"{texts.sheet_name(state, row.sheet)}, attempt {row.attempt}"
         return Output(
             job_id=params.job_id,
@@ -256,20 +257,20 @@ class Lookout:
             offset=params.offset,
             data=data,
             size=size,
+            skipped=skipped,
             ended=row.outcome is not None,
             event=self._house.store.last_event,
         )
 
-    async def _piece(self, state: JobState, row: AttemptRow, params: ReadOutput) -> tuple[bytes, int]:
+    async def _piece(self, state: JobState, row: AttemptRow, params: ReadOutput) -> tuple[bytes, int, int]:
         if params.stream == "result":
             uid = state.sheets[params.sheet].uid
             result = await self._records.last_result(state.run.run_id, uid)
             data = (result or "").encode()
-            return data[params.offset : params.offset + params.limit], len(data)
-        directory = self._house.directory(row)
-        names = {"stdout": ("stdout",), "stderr": ("stderr",), "prompt": (PROMPT,)}[params.stream]
-        path = directory / names[0]
-        return await to_thread.run_sync(_read_piece, path, params.offset, params.limit)
+            return data[params.offset : params.offset + params.limit], 0, len(data)
+        name = PROMPT if params.stream == "prompt" else params.stream
+        path = self._house.directory(row) / name
+        return await to_thread.run_sync(read_output, path, params.offset, params.limit)
 
     async def attempt_row(self, state: JobState, sheet: int, attempt: int | None) -> AttemptRow:
         """Return an attempt of a sheet, the newest where no number is given.
@@ -400,14 +401,13 @@ def _wanted(names: list[str]) -> set[str]:
     return wanted
 
 
-def _read_piece(path: Path, offset: int, limit: int) -> tuple[bytes, int]:
+def read_output(path: Path, offset: int, limit: int) -> tuple[bytes, int, int]:
+    """Return a piece of an output, how many bytes before it are gone, and the output's size."""
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(offset)
-            return file.read(limit), size
+        data, skipped = read_piece(path, offset, limit)
+        return data, skipped, path.stat().st_size
     except FileNotFoundError:
-        return b"", 0
+        return b"", 0, 0
 
 
 def _memory_bytes() -> int:

@@ -193,3 +193,10 @@ def test_a_job_in_a_retry_wait_goes_on_waiting_and_tries_again(daemon, ledger):
     daemon.start()
     assert daemon.wait_for("solo", "ended")["status"] == "completed"
     assert ledger.lines() == ["start 1", "start 1", "end 1"]
+
+
+def test_a_signal_right_after_readiness_stops_it_in_order(house):
+    for _ in range(5):
+        house.start()
+        house.stop()
+        assert not house.socket.exists()
