@@ -38,8 +38,8 @@ def read(call: Invocation, job_id: str, source: Source) -> bytes:
         reply = call.ask("log.read", **source.params(job_id))
         data = piece(reply)
         pieces.append(data)
-        source.offset = reply["offset"] + len(data)
-        if not data or source.offset >= reply["size"]:
+        source.offset = reply["offset"] + reply["skipped"] + len(data)
+        if source.offset >= reply["size"] or not (data or reply["skipped"]):
             return b"".join(pieces)
 
 

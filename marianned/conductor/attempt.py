@@ -228,16 +228,9 @@ class Attempt:
             "stdout_bytes": await to_thread.run_sync(_size, self._directory / STDOUT),
             "stderr_bytes": await to_thread.run_sync(_size, self._directory / STDERR),
         }
-        if record.error is not None:
-            return self._ending(Outcome.FAILED, "unavailable", record.error, **seen)
-        if record.output_exceeded:
-            said = "it printed more than output_cap lets it, and the file system can't drop what is in the middle"
-            return self._ending(Outcome.FAILED, "output", said, **seen)
-        if self._interrupted and record.asked and not record.timed_out:
-            return self._ending(Outcome.INTERRUPTED, None, "interrupted", **seen)
-        if _is_lost(record):
-            message = f"ended by {name or 'nobody knows what'}, which nobody here sent"
-            return self._ending(Outcome.LOST, "lost", message, **seen)
+        early = self._before_reading(record, name)
+        if early is not None:
+            return self._ending(*early, **seen)
         reading, verdict = await workers.read_end(
             given.score.profiles[definition.instrument],
             definition.settings,
@@ -259,6 +252,18 @@ class Attempt:
         if reports is None:
             return Parked(uid=given.attempt.uid, attempt=given.attempt.attempt)
         return self._checked(reports, seen)
+
+    def _before_reading(self, record: ExitRecord, name: str | None) -> tuple[Outcome, str | None, str] | None:
+        """Return how the attempt ended where its output has no say: outcome, category, message."""
+        if record.error is not None:
+            return Outcome.FAILED, "unavailable", record.error
+        if record.output_exceeded:
+            return Outcome.FAILED, "output", "it printed more than the setting output_cap lets it"
+        if self._interrupted and record.asked and not record.timed_out:
+            return Outcome.INTERRUPTED, None, "interrupted"
+        if _is_lost(record):
+            return Outcome.LOST, "lost", f"ended by {name or 'nobody knows what'}, which nobody here sent"
+        return None
 
     def _checked(self, reports: list[CheckReport], seen: Mapping[str, Any]) -> Ending:
         failed = [report for report in reports if report.result != "passed"]
