@@ -171,12 +171,26 @@ class Lookout:
     async def job_wait(self, _caller: Caller, params: WaitFor) -> Waited:
         """Wait until the job reaches one of the words; what is so already counts."""
         wanted = _wanted(params.words)
-        job = await self._conductor.job(params.job_id)
         began = anyio.current_time()
+        if (older := await self._older(params.job_id)) is not None:
+            status = JobStatus(older.run.status)
+            if status not in wanted:
+                raise _cannot_come(older, status, params.words)
+            return await self._waited(older, status, params, began)
+        job = await self._conductor.job(params.job_id)
         if params.after is not None and job.status_event == 0:
             job.status_event = await self._status_event(job)
         reached = await self._until(job, wanted, params)
-        view = await self.view(job.state)
+        return await self._waited(job.state, reached, params, began)
+
+    async def _older(self, job_id: str) -> JobState | None:
+        """Return the run that is named where it is not the newest: it has ended for good."""
+        name, number = split(job_id)
+        newest = None if number is None else await self._records.run(name)
+        return None if newest is None or newest.run == number else await self.state(job_id)
+
+    async def _waited(self, state: JobState, reached: JobStatus, params: WaitFor, began: float) -> Waited:
+        view = await self.view(state)
         name = "ended" if "ended" in params.words and reached in ENDED else str(reached)
         view.status = reached
         waited = round(anyio.current_time() - began, 3)
@@ -208,12 +222,7 @@ class Lookout:
                 hints=texts.hints(job.state, status),
             )
         if seen[0] not in wanted:
-            raise CannotCome(
-                f"'{name}' has {texts.ENDED_WORDS[seen[0]]}; it will not be {' or '.join(params.words)}",
-                job_id=name,
-                status=seen[0],
-                hints=texts.hints(job.state, seen[0]),
-            )
+            raise _cannot_come(job.state, seen[0], params.words)
         return seen[0]
 
     async def _status_event(self, job: Job) -> int:
@@ -384,6 +393,16 @@ class Lookout:
             needs_attention=attention,
             event=self._house.store.last_event,
         )
+
+
+def _cannot_come(state: JobState, status: JobStatus, words_wanted: list[str]) -> CannotCome:
+    name = state.run.job_name
+    return CannotCome(
+        f"'{name}' has {texts.ENDED_WORDS[status]}; it will not be {' or '.join(words_wanted)}",
+        job_id=name,
+        status=status,
+        hints=texts.hints(state, status),
+    )
 
 
 def _wanted(names: list[str]) -> set[str]:

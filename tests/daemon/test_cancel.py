@@ -85,3 +85,30 @@ def test_a_validation_command_that_runs_is_ended_too(daemon, ledger):
     reply = daemon.rpc("job.cancel", job_id="solo", wait=True)
     assert reply["status"] == "cancelled"
     assert all(gone(pid) for pid in daemon.processes("MARIANNE_JOB=solo"))
+
+
+def test_while_it_is_being_cancelled_everything_but_a_cancel_is_refused(house, ledger):
+    house.configure("kill_grace = 3600\n")
+    house.start()
+    house.gate(1)
+    house.submit(
+        score("duo", ["trap 'note asked' TERM; note start 1; until read _ < \"$HOME/gate-1\"; do :; done"])
+    )
+    ledger.wait_for("start 1")
+    assert house.rpc("job.cancel", job_id="duo")["status"] == "cancelling"
+    ledger.wait_for("asked")
+    text = {"text": score("duo", [plain(1)]), "directory": str(house.home)}
+    for method, params in {
+        "job.pause": {"job_id": "duo"},
+        "job.resume": {"job_id": "duo"},
+        "job.modify": {"job_id": "duo", **text},
+        "job.submit": {"submit_directory": "/", "fresh": True, **text},
+    }.items():
+        refused = house.refusal(method, **params)
+        assert (refused.code, refused.status) == ("E507" if method == "job.submit" else "E502", "cancelling")
+        assert refused.hints
+    house.kill()
+    house.start()
+    assert house.status("duo")["status"] == "cancelling"
+    house.gate(1).open()
+    house.wait_for("duo", "cancelled")

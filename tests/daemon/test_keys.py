@@ -114,3 +114,47 @@ def test_keys_of_different_methods_do_not_meet(daemon, ledger):
     assert daemon.rpc("job.resume", job_id="duo", key="k")["status"] == "running"
     assert daemon.modify("duo", score("duo", [gated(1), plain(3)]), key="k")["status"] == "pausing"
     assert daemon.rpc("job.cancel", job_id="duo", key="k", wait=True)["status"] == "cancelled"
+
+
+def test_a_fresh_run_with_a_key_is_started_once(daemon, ledger):
+    daemon.submit(score("solo", ["note start 1; exit 1"]))
+    daemon.wait_for("solo", "failed")
+    text = score("solo", ["note start 2; exit 1"])
+    first = daemon.submit(text, fresh=True, key="f")
+    daemon.wait_for("solo", "failed")
+    assert daemon.submit(text, fresh=True, key="f") == first
+    daemon.kill()
+    daemon.start()
+    assert daemon.submit(text, fresh=True, key="f") == first
+    assert first["run"] == 2
+    assert ledger.lines() == ["start 1", "start 2"]
+
+
+def test_what_could_not_come_is_kept_as_the_final_answer(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("solo", [gated(1)]))
+    ledger.wait_for("start 1")
+    with daemon.connect() as waiting:
+        waiting.send("job.pause", job_id="solo", wait=True, key="p")
+        daemon.event("solo", "job.pausing")
+        daemon.gate(1).open()
+        first = waiting.message()["error"]
+    assert first["data"]["error_code"] == "E513"
+    daemon.kill()
+    daemon.start()
+    again = daemon.refusal("job.pause", job_id="solo", wait=True, key="p")
+    assert (again.code, again.message, again.data) == ("E513", first["message"], first["data"])
+
+
+def test_a_modify_with_a_key_makes_one_revision(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    text = score("duo", [gated(1), plain("two")])
+    first = daemon.modify("duo", text, key="m")
+    assert daemon.modify("duo", text, key="m") == first
+    daemon.kill()
+    daemon.start()
+    assert daemon.modify("duo", text, key="m") == first
+    status = daemon.status("duo")
+    assert (status["staged_revision"], len(status["holds"])) == (2, 1)

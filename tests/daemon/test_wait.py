@@ -84,3 +84,15 @@ def test_a_status_in_between_is_not_missed(daemon, ledger):
         daemon.rpc("job.pause", job_id="duo")
         daemon.rpc("job.resume", job_id="duo")
         assert waiting.reply(asked)["reached"] == "pausing"
+
+
+def test_an_older_run_is_waited_for_as_it_ended(daemon):
+    daemon.submit(score("solo", ["exit 1"]))
+    daemon.wait_for("solo", "failed")
+    daemon.submit(score("solo", ["true"]), fresh=True)
+    daemon.wait_for("solo", "completed")
+    assert daemon.wait_for("solo@2", "ended")["status"] == "completed"
+    old = daemon.wait_for("solo@1", "ended")
+    assert (old["reached"], old["status"], old["job_id"], old["run"]) == ("ended", "cancelled", "solo@1", 1)
+    assert daemon.refusal("job.wait", job_id="solo@1", words=["completed"]).code == "E513"
+    assert daemon.refusal("job.wait", job_id="solo@3").code == "E501"
