@@ -19,6 +19,10 @@ from marianned.protocol import METHODS, JobStatus
 SETTINGS = {
     "max_attempts": "how many attempts may be in flight, over all jobs",
     "max_queued": "how many jobs may be neither ended nor held; then `mzt run` is refused, E508",
+    "min_free_disk": "bytes; with less free on the disk of the state directory no slots are granted",
+    "keep_runs": "completed and cancelled runs of a job that are kept however old they are",
+    "keep_days": "days for which ended runs are kept however many they are",
+    "output_cap": "bytes of each stream of an attempt that are kept: the first and the last half of them",
     "kill_grace": "from TERM to KILL when an attempt is ended",
     "attempts_dir": "where the files of attempts are kept; without it `attempts` in the state directory",
 }
@@ -57,7 +61,7 @@ def commands():
 
 def requests():
     """The table of lifecycle.py: what a request does in each status."""
-    notes = {Guard.HOLDS_END: "¹", Guard.STAGED: "²"}
+    notes = {Guard.HOLDS_END: "¹", Guard.STAGED: "²", Guard.IN_BUDGET: "³"}
 
     def said(cell):
         if not isinstance(cell, Rule):
