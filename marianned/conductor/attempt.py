@@ -253,14 +253,16 @@ class Attempt:
             return Parked(uid=given.attempt.uid, attempt=given.attempt.attempt)
         return self._checked(reports, seen)
 
-    def _before_reading(self, record: ExitRecord, name: str | None) -> tuple[Outcome, str | None, str] | None:
+    def _before_reading(
+        self, record: ExitRecord, name: str | None
+    ) -> tuple[Outcome, str | None, str | None] | None:
         """Return how the attempt ended where its output has no say: outcome, category, message."""
         if record.error is not None:
             return Outcome.FAILED, "unavailable", record.error
         if record.output_exceeded:
             return Outcome.FAILED, "output", "it printed more than the setting output_cap lets it"
         if self._interrupted and record.asked and not record.timed_out:
-            return Outcome.INTERRUPTED, None, "interrupted"
+            return Outcome.INTERRUPTED, None, None
         if _is_lost(record):
             return Outcome.LOST, "lost", f"ended by {name or 'nobody knows what'}, which nobody here sent"
         return None
@@ -280,6 +282,8 @@ class Attempt:
 
     def _ending(self, outcome: Outcome, category: str | None, message: str | None, **seen: Any) -> Ending:
         attempt = self._given.attempt
+        if self._given.score.profiles[self._given.definition.instrument].raw_prompt:
+            seen.setdefault("cost_usd", 0.0)  # a script costs nothing, however it ends
         chance = int.from_bytes(os.urandom(2)) / 0xFFFF
         return Ending(
             uid=attempt.uid,

@@ -48,7 +48,7 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
     draft.note_sheet(
         "attempt.ended",
         row.sheet,
-        f"attempt {ending.attempt} {ending.outcome}" + (f", {ending.message}" if ending.message else ""),
+        f"attempt {ending.attempt} {ending.outcome}{f', {ending.message}' if ending.message else ''}",
         attempt=ending.attempt,
         cause=ending.category,
         revision=attempt.revision,
