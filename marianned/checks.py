@@ -3,7 +3,6 @@
 import os
 import platform
 import shutil
-import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,7 +88,7 @@ def _database(path: Path) -> Iterator[Finding]:
         check(path)
     except DatabaseRefused as error:
         yield Finding(name="database", passed=False, message=error.message, hints=[error.hint])
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
         yield Finding(name="database", passed=False, message=f"'{path}' can't be read: {error}")
     else:
         yield Finding(name="database", passed=True, message=f"'{path}' is whole")

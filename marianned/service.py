@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import socket
-import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -211,7 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-_SAID = (ConfigError, DatabaseRefused, LockHeld, SocketPathTooLongError, OSError, sqlite3.Error)
+_SAID = (ConfigError, DatabaseRefused, LockHeld, SocketPathTooLongError, OSError)
 """What keeps a daemon from serving and is told in one line."""
 
 

@@ -79,8 +79,8 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     Directory and file are for their owner only; SQLite gives -wal and -shm the mode of the file.
 
     Raises:
-        DatabaseRefused: see `check`.
-        sqlite3.Error, OSError: the disk does not let us.
+        DatabaseRefused: see `check`; or the disk does not let us.
+        OSError: the disk does not let us.
     """
     make_private_directory(path.parent)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -93,9 +93,11 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         _migrate(connection)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(SQL["make_meta"], {"name": "daemon_id", "value": secrets.token_hex(4)})
-    except BaseException:
+    except sqlite3.Error as error:
         connection.close()
-        raise
+        raise DatabaseRefused(
+            f"'{path}' can't be opened: {error}", "see to room and rights there, then start again"
+        ) from error
     return connection
 
 
