@@ -1,7 +1,6 @@
 """A database is opened only when it is ours, whole and not newer; else it stays as it was."""
 
 import shutil
-import sqlite3
 import stat
 from pathlib import Path
 
@@ -10,7 +9,13 @@ from store_rows import event_row, run_row
 
 from marianned.rows import Changes
 from marianned.store import opening
-from marianned.store.opening import DatabaseBroken, DatabaseTooNew, connect_writer, migrations
+from marianned.store.opening import (
+    DatabaseBroken,
+    DatabaseRefused,
+    DatabaseTooNew,
+    connect_writer,
+    migrations,
+)
 from marianned.store.writer import open_store
 
 
@@ -80,7 +85,7 @@ def test_a_migration_that_fails_leaves_the_version_before_it(
     connect_writer(database).close()
     broken = [*migrations(), (9000, "CREATE TABLE half (x) STRICT; CREATE TABLE half (x INTEGER) STRICT;")]
     monkeypatch.setattr(opening, "migrations", lambda: broken)
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(DatabaseRefused, match="can.t be opened"):
         connect_writer(database)
     monkeypatch.undo()
     connection = connect_writer(database)
