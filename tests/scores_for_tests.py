@@ -23,6 +23,7 @@ from marianned.progress.triggers import (
     Asked,
     Ending,
     GiveUp,
+    Parked,
     PauseFile,
     Proposal,
     SlotFree,
@@ -33,6 +34,7 @@ from marianned.progress.view import job_view, sheet_view
 from marianned.protocol import Caller, CheckReport, Cost, JobStatus, Outcome, PlanLine, Reply
 from marianned.rows import (
     AttemptRow,
+    BreakpointRow,
     Changes,
     EventRow,
     HoldRow,
@@ -177,6 +179,8 @@ class Disk:
         for row in attempts:
             if row.outcome is None:
                 state.put(row)
+        for stands in self.of(BreakpointRow):
+            state.put(stands)
         for request in self.of(RequestRow):
             state.put(request)
         return state
@@ -203,6 +207,7 @@ def _key(row: Any) -> tuple[object, ...]:
         SheetRow: ("uid",),
         AttemptRow: ("uid", "attempt"),
         HoldRow: ("hold",),
+        BreakpointRow: ("uid",),
         RevisionRow: ("revision",),
         RequestRow: ("request",),
     }
@@ -307,6 +312,11 @@ class Bench:
         attempt = next(row for row in self.state.attempts.values() if row.sheet == sheet)
         return self.step(Ending(uid=attempt.uid, attempt=attempt.attempt, outcome=outcome, **fields))
 
+    def park(self, sheet: int) -> Decision:
+        """The checks of the attempt in flight of a sheet are ended; its process has succeeded."""
+        attempt = next(row for row in self.state.attempts.values() if row.sheet == sheet)
+        return self.step(Parked(uid=attempt.uid, attempt=attempt.attempt))
+
     def fail(self, sheet: int, category: str = "config") -> Decision:
         """The sheet fails for good, as what no retry can mend."""
         return self.end(sheet, Outcome.FAILED, category=category, message=f"{category} of {sheet}")
@@ -399,6 +409,17 @@ def recount(state: JobState) -> dict[str, Any]:
 
     for number in sorted(needs):  # from below, so that a long chain is no deep recursion
         failed_above(number)
+    uids = {row.uid: number for number, row in rows.items()}
+    behind: dict[int, set[int]] = {}
+
+    def stands_behind(number: int) -> set[int]:
+        if number not in behind:
+            own = {number} if rows[number].uid in state.breakpoints else set()
+            behind[number] = own.union(*(stands_behind(need) for need in needs[number]))
+        return behind[number]
+
+    for number in sorted(needs):
+        stands_behind(number)
     unmet = {
         number: sum(rows[need].status not in ("completed", "skipped") for need in needs[number])
         for number in needs
@@ -407,10 +428,21 @@ def recount(state: JobState) -> dict[str, Any]:
         "counts": dict(Counter(row.status for row in rows.values())),
         "_unmet": [0, *(unmet[number] for number in sorted(needs))],
         "_above": [0, *(len(above[number]) for number in sorted(needs))],
+        "_behind": [0, *(len(behind[number]) for number in sorted(needs))],
         "_open": sum(rows[n].status in ("pending", "waiting") and not above[n] for n in needs),
+        "_open_free": sum(
+            rows[n].status in ("pending", "waiting") and not above[n] and not behind[n] for n in needs
+        ),
         "_waiting": {n for n in needs if rows[n].status == "waiting"},
-        "_ready": {n for n in needs if rows[n].status == "pending" and not unmet[n] and not above[n]},
-        "_numbers": {row.uid: number for number, row in rows.items()},
+        "_ready": {
+            n
+            for n in needs
+            if rows[n].status == "pending"
+            and not unmet[n]
+            and not above[n]
+            and rows[n].uid not in state.breakpoints
+        },
+        "_numbers": uids,
     }
 
 
@@ -423,6 +455,7 @@ def invariants(state: JobState) -> None:
     assert all(number == row.sheet for number, row in state.sheets.items())
     status = lifecycle.status(state.facts)
     assert state.run.status == status
+    assert set(state.breakpoints) <= {row.uid for row in state.sheets.values()}, "a breakpoint before nothing"
     running = {row.uid for row in state.sheets.values() if row.status == "running"}
     assert running == set(state.attempts), "a sheet runs once exactly when it has an open attempt"
     if status in ("paused", "queued", "completed", "failed", "cancelled"):
@@ -449,6 +482,8 @@ def same_as_disk(bench: Bench) -> None:
     assert memory.run == disk.run
     assert memory.sheets == disk.sheets
     assert memory.attempts == disk.attempts
+    assert memory.parked == disk.parked
+    assert memory.breakpoints == disk.breakpoints
     assert list(memory.holds.items()) == list(disk.holds.items())
     assert memory.current == disk.current
     assert memory.staged == disk.staged

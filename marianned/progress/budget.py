@@ -31,6 +31,6 @@ def judge_budget(draft: Draft) -> None:
     held = [hold.hold for hold in state.holds.values() if hold.cause == HoldCause.BUDGET]
     if not is_over(state, state.score):
         draft.let_go(held)
-    elif not held and state.outlook.could_start and not draft.facts.cancelling:
+    elif not held and state.outlook.could_start and not (draft.facts.cancelling or draft.facts.ended):
         draft.hold(HoldCause.BUDGET, None, said(state, state.score))
         draft.note("hold.added", said(state, state.score), cause=HoldCause.BUDGET)

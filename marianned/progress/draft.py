@@ -188,7 +188,7 @@ class Draft:
 
     def interrupt_all(self) -> None:
         """Let everything in flight be ended; what ended by itself first counts as it ended."""
-        self.interrupts.extend(self.state.attempts.values())
+        self.interrupts = list(self.state.attempts.values())
 
     def close_parked(self, uids: Iterable[int]) -> None:
         """Give up attempts whose checks were to run again."""
@@ -222,6 +222,7 @@ class Draft:
     def finish(self) -> None:
         """Bring the run's own row up to date and make sure that a change of status is in the journal."""
         if not self.operations:
+            self.events = [msgspec.structs.replace(event, status=self.status) for event in self.events]
             return
         after = self.status
         changed = after != self._before

@@ -21,11 +21,22 @@ def ends_by_itself(hold: HoldRow) -> bool:
 def end_holds(draft: Draft) -> None:
     """Let go what has come to its own end; the last hold to go lets the job go on."""
     over = [hold for hold in draft.state.holds.values() if hold.ends and draft.now.reached(hold.ends)]
+    paused = draft.status is JobStatus.PAUSED
     for hold in over:
         draft.let_go([hold.hold])
         draft.note("hold.ended", "the pause has come to its end", cause=hold.cause, reason=hold.reason)
     if over and not draft.state.holds:
+        if paused:
+            go_on_waiting(draft)
         draft.run(begun=draft.facts.in_flight)
+
+
+def go_on_waiting(draft: Draft) -> None:
+    """Let retry waits last as long as they still had to last when the job became paused."""
+    paused_at = draft.state.run.paused_at or draft.now
+    for row in draft.state.waits():
+        if row.waiting_for == "retry" and row.until is not None and not paused_at.reached(row.until):
+            draft.sheet(row, until=draft.now.plus(paused_at.until(row.until)))
 
 
 def begin_ends(draft: Draft) -> None:
@@ -87,7 +98,7 @@ def set_breakpoints(draft: Draft, sheets: str | None, *, clear: bool) -> None:
         return
     for number, uid in zip(numbers, uids, strict=True):
         row = state.sheets[number]
-        if row.status != "pending" or uid in state.parked:
+        if row.status not in ("pending", "cancelled") or uid in state.parked:
             raise WrongStatus(
                 f"{texts.sheet_name(state, number)} of '{state.run.job_name}' is {row.status}; "
                 "a breakpoint stands before a sheet that has not started",

@@ -14,7 +14,7 @@ from marianned.lifecycle import Action, Effect, Guard, Refusal, Rule
 from marianned.progress import budget, texts
 from marianned.progress.answers import planned_reply, remember
 from marianned.progress.draft import Draft
-from marianned.progress.holding import ends_by_itself, set_breakpoints
+from marianned.progress.holding import ends_by_itself, go_on_waiting, set_breakpoints
 from marianned.progress.revisions import (
     FRESH,
     apply_rewind,
@@ -26,7 +26,7 @@ from marianned.progress.revisions import (
 )
 from marianned.progress.state import Version
 from marianned.progress.triggers import Asked
-from marianned.protocol import HoldCause, JobStatus, Reply
+from marianned.protocol import ENDED, HoldCause, JobStatus, Reply
 from marianned.rows import SheetRow
 
 _LINES = {
@@ -55,6 +55,8 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
     if ask.plan:
         answers[ask.request.request] = planned_reply(draft, ask)
         return
+    if ask.over_budget:
+        draft.run(over_budget=draft.state.run.over_budget + ask.over_budget)
     target = _target(draft, ask)
     rerun = [] if ask.action is Action.BREAK else rerun_of(draft.state, target, ask.sheets)
     version = _new_version(draft, ask, rerun)
@@ -74,6 +76,8 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
         else:
             _EFFECTS[effect](draft)
     remember(draft, ask, hold, draft.state.newest.row.revision)
+    if status in ENDED:
+        budget.judge_budget(draft)  # after it: who waits for a resume is told that it is held again
 
 
 def _allowed(draft: Draft, ask: Asked, status: JobStatus) -> Rule:
@@ -85,8 +89,6 @@ def _allowed(draft: Draft, ask: Asked, status: JobStatus) -> Rule:
     cell = lifecycle.TABLE[ask.action, status]
     if isinstance(cell, Refusal):
         raise texts.refused(draft.state, ask.action, status, ask.file)
-    if ask.over_budget:
-        draft.run(over_budget=draft.state.run.over_budget + ask.over_budget)
     if cell.guard is not None and not _GUARDS[cell.guard](draft, ask):
         raise _guarded(draft, ask, cell.guard)
     return cell
@@ -111,7 +113,9 @@ def _target(draft: Draft, ask: Asked) -> Version:
 
 def _note(draft: Draft, ask: Asked, version: Version | None, *, held: bool) -> None:
     kind, text = _LINES[ask.action]
-    if version is not None:
+    if ask.proposal is not None and version is None:
+        kind, text = "revision.unchanged", f"{text}: nothing differs from the newest revision"
+    elif version is not None:
         text = f"{text}: revision {version.row.revision}"
     if ask.sheets is not None:
         text = f"{text}, {'cleared: ' if ask.clear else ''}sheets {ask.sheets}"
@@ -180,17 +184,9 @@ def _release(draft: Draft) -> None:
     if any(hold.cause == HoldCause.FAILURE for hold in draft.state.holds.values()):
         _reset_sheets(draft)
     if paused:
-        _go_on_waiting(draft)
+        go_on_waiting(draft)
     draft.let_go(list(draft.state.holds))
     draft.run(begun=draft.facts.in_flight, staged_hold=None)
-
-
-def _go_on_waiting(draft: Draft) -> None:
-    """Let retry waits last as long as they still had to last when the job became paused."""
-    paused_at = draft.state.run.paused_at or draft.now
-    for row in draft.state.waits():
-        if row.waiting_for == "retry" and row.until is not None and not paused_at.reached(row.until):
-            draft.sheet(row, until=draft.now.plus(paused_at.until(row.until)))
 
 
 def _reset(draft: Draft) -> None:
@@ -230,5 +226,7 @@ _EFFECTS: dict[Effect, Callable[[Draft], None]] = {
 _GUARDS: dict[Guard, Callable[[Draft, Asked], bool]] = {
     Guard.HOLDS_END: lambda draft, _ask: all(ends_by_itself(hold) for hold in draft.state.holds.values()),
     Guard.STAGED: lambda draft, _ask: draft.facts.staged,
-    Guard.IN_BUDGET: lambda draft, ask: not budget.is_over(draft.state, _target(draft, ask).score),
+    Guard.IN_BUDGET: lambda draft, ask: (
+        not budget.is_over(draft.state, _target(draft, ask).score, ask.over_budget or 0.0)
+    ),
 }

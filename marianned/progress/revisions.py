@@ -46,8 +46,20 @@ def planned(state: JobState, version: Version, rerun: Collection[int] = ()) -> p
         )
         for number, row in state.sheets.items()
     }
-    result = planner.plan(state.score, version.score, standing, state.run.revision)
+    result = _with_breakpoints(state, planner.plan(state.score, version.score, standing, state.run.revision))
     return _with_rerun(state, version, result, rerun) if rerun else result
+
+
+def _with_breakpoints(state: JobState, result: planner.Planned) -> planner.Planned:
+    """Say of a sheet that is removed that its breakpoint goes with it."""
+    standing = {row.sheet for row in state.sheets.values() if row.uid in state.breakpoints}
+    lines = [
+        msgspec.structs.replace(line, why=f"{line.why}, its breakpoint too")
+        if line.action == PlanAction.REMOVED and line.old_sheet in standing
+        else line
+        for line in result.lines
+    ]
+    return msgspec.structs.replace(result, lines=lines)
 
 
 def _with_rerun(
