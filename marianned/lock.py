@@ -3,6 +3,7 @@
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,10 @@ from pathlib import Path
 import msgspec
 
 from marianned.paths import lock_path, make_private_directory
+
+
+_LOOKS = 5
+_PAUSE_SECONDS = 0.02
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,10 +45,7 @@ def locked(state: Path, address: Path) -> Iterator[None]:
     path = lock_path(state)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LockHeld(_read(path), path) from None
+        _take(descriptor, path)
         holder = Holder(pid=os.getpid(), host=socket.gethostname(), socket=str(address))
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, msgspec.json.encode(holder), 0)
@@ -51,6 +53,19 @@ def locked(state: Path, address: Path) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def _take(descriptor: int, path: Path) -> None:
+    """Take the lock; whoever only looks whether it is held holds it for a moment, too."""
+    for looks_left in reversed(range(_LOOKS)):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not looks_left:
+                raise LockHeld(_read(path), path) from None
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 def holder(state: Path) -> Holder | None:

@@ -85,7 +85,7 @@ def test_a_migration_that_fails_leaves_the_version_before_it(
     connect_writer(database).close()
     broken = [*migrations(), (9000, "CREATE TABLE half (x) STRICT; CREATE TABLE half (x INTEGER) STRICT;")]
     monkeypatch.setattr(opening, "migrations", lambda: broken)
-    with pytest.raises(DatabaseRefused, match="can.t be opened"):
+    with pytest.raises(DatabaseRefused, match="can't be opened"):
         connect_writer(database)
     monkeypatch.undo()
     connection = connect_writer(database)
