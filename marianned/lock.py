@@ -12,7 +12,6 @@ import msgspec
 
 from marianned.paths import lock_path, make_private_directory
 
-
 _LOOKS = 5
 _PAUSE_SECONDS = 0.02
 

@@ -23,8 +23,8 @@ from marianned.conductor.house import House
 from marianned.conductor.keeping import Keeper
 from marianned.conductor.looking import Lookout
 from marianned.conductor.now import now
-from marianned.conductor.scheduler import Scheduler
-from marianned.conductor.stopping import STOPPING, Stopper
+from marianned.conductor.scheduler import STOPPING, Scheduler
+from marianned.conductor.stopping import Stopper
 from marianned.config import ConfigError, Settings, load_settings
 from marianned.executors.local import LocalExecutor
 from marianned.lock import LockHeld, locked
@@ -101,7 +101,7 @@ class Daemon:
                 recovered,
             )
             await self._until_stopped(stopper, signals)
-            scheduler.closed_for = STOPPING
+            scheduler.close(STOPPING)
             tasks.cancel_scope.cancel()
 
     async def _warm(self) -> None:

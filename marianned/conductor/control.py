@@ -88,7 +88,9 @@ class Control:
         if sum(given) > 1 or not (any(given) or params.rerun) or (params.discard and params.rerun):
             raise BadRequest("a modify has one of 'text', 'revision', 'discard', or 'rerun' alone or beside")
         if params.discard:
-            return await self._hand(caller, params, Modified, Asked(action=Action.DISCARD))
+            return await self._hand(
+                caller, params, Modified, Asked(action=Action.DISCARD, expect=params.expect)
+            )
         version, problems = await self._proposed(params)
         ask = Asked(
             action=Action.MODIFY_RESUME if params.resume else Action.MODIFY,

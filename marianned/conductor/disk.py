@@ -10,27 +10,24 @@ from pathlib import Path
 
 import anyio
 
-from marianned.conductor.scheduler import Scheduler
+from marianned.conductor.scheduler import DISK, Scheduler
 
-DISK = "disk"
-"""Why no slots are granted meanwhile."""
 _LOOK_SECONDS = 1.0
 
 
 class Disk:
-    """Looks at the file system of a directory, at most once a second, and only when a slot is asked for."""
+    """Looks at the file system of a directory, at most once a second, and only when a slot is asked for.
+
+    `low`: slots are refused for want of room.
+    """
 
     def __init__(self, directory: Path, minimum: int, scheduler: Scheduler) -> None:
         self._directory = directory
         self._minimum = minimum
         self._scheduler = scheduler
         self._looked = -_LOOK_SECONDS
+        self.low = False
         self._found_low = anyio.Event()
-
-    @property
-    def low(self) -> bool:
-        """Whether slots are refused for want of room."""
-        return self._scheduler.closed_for == DISK
 
     def look(self) -> None:
         """Close the scheduler when there is too little room."""
@@ -38,8 +35,9 @@ class Disk:
         if moment - self._looked < _LOOK_SECONDS:
             return
         self._looked = moment
-        if self._scheduler.closed_for is None and self._free() < self._minimum:
-            self._scheduler.closed_for = DISK
+        if not self.low and self._free() < self._minimum:
+            self.low = True
+            self._scheduler.close(DISK)
             self._found_low.set()
 
     async def watch(self, reopened: Callable[[], None]) -> None:
@@ -49,9 +47,9 @@ class Disk:
             while self._free() < self._minimum:  # noqa: ASYNC110  no file system tells of room
                 await anyio.sleep(_LOOK_SECONDS)
             self._found_low = anyio.Event()
-            if self.low:
-                self._scheduler.closed_for = None
-                reopened()
+            self.low = False
+            self._scheduler.open(DISK)
+            reopened()
 
     def _free(self) -> int:
         try:

@@ -48,7 +48,8 @@ class Evidence:
         if chosen is not None:
             found = [reason for reason in found if not reason.sheets or chosen & set(reason.sheets)] or found
         rows = await self._house.store.records.attempts(state.run.run_id)
-        failed = [row for row in rows if row.outcome in _FAILED and (chosen is None or row.sheet in chosen)]
+        failed = [_as_numbered(state, row) for row in rows if row.outcome in _FAILED]
+        failed = [row for row in failed if chosen is None or row.sheet in chosen]
         failed.sort(key=lambda row: row.ended_at or 0, reverse=True)
         view = await self._lookout.view(state)
         view.hints = [hint for hint in view.hints if not hint.startswith("mzt why")]
@@ -122,6 +123,12 @@ class _Counted(msgspec.Struct):
     """The sheets of an expanded score, to be counted."""
 
     sheets: list[msgspec.Raw]
+
+
+def _as_numbered(state: JobState, row: AttemptRow) -> AttemptRow:
+    """Return an attempt under the number its sheet has in the revision in force."""
+    sheet = state.sheet_of(row.uid)
+    return row if sheet is None else msgspec.structs.replace(row, sheet=sheet.sheet)
 
 
 def _tail(path: Path) -> str:

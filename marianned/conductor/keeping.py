@@ -104,6 +104,8 @@ class Keeper:
         path = Path(params.file)
         if not path.is_absolute():
             raise BadRequest(f"'{params.file}' is no absolute path")
+        if not await to_thread.run_sync(path.parent.is_dir):
+            raise BadRequest(f"there is no directory '{path.parent}' to write the backup into")
         try:
             size = await self._house.store.records.copy(path)
         except FileExistsError:

@@ -4,19 +4,34 @@ Oldest is who has stood for a slot the longest: with a single slot, two jobs tak
 jobs by number and answers whom to tell that a slot is theirs. Source: design/control.md §9.
 """
 
+STOPPING, DRAINING, DISK = REASONS = ("stopping", "draining", "disk")
+
 
 class Scheduler:
     """Counts the slots of the daemon. A slot is taken for each attempt, from its row to its outcome.
 
-    While `closed_for` says why (draining, disk, stopping), none is granted.
+    While `closed_for` says why, none is granted.
     """
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.closed_for: str | None = None
+        self._closed: set[str] = set()
         self._taken: dict[int, int] = {}
         self._kept: set[int] = set()
         self._waiting: dict[int, None] = {}  # in the order in which they came
+
+    @property
+    def closed_for(self) -> str | None:
+        """Why none is granted, the gravest reason first; None: they are granted."""
+        return next((reason for reason in REASONS if reason in self._closed), None)
+
+    def close(self, reason: str) -> None:
+        """Grant none, for one of REASONS."""
+        self._closed.add(reason)
+
+    def open(self, reason: str) -> None:
+        """Take a reason back; others may still be there."""
+        self._closed.discard(reason)
 
     @property
     def used(self) -> int:

@@ -9,11 +9,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from marianned.conductor.conductor import Conductor
+from marianned.conductor.scheduler import DRAINING, STOPPING
 from marianned.errors import WrongStatus
 from marianned.protocol import Caller, Stop, Stopping
-
-DRAINING = "draining"
-STOPPING = "stopping"
 
 
 class Stopper:
@@ -35,13 +33,15 @@ class Stopper:
             self._stay()
             return self._said("ready", "is ready", flying)
         if params.mode == "drain":
-            self._scheduler.closed_for = DRAINING
-            self._tasks.start_soon(self._drain)
+            self._scheduler.close(DRAINING)
+            if self._draining is None:
+                self._draining = anyio.CancelScope()
+                self._tasks.start_soon(self._drain, self._draining)
             return self._said(DRAINING, f"draining{_attempts(flying, 'waited for')}", flying)
-        self._scheduler.closed_for = STOPPING
+        self._scheduler.close(STOPPING)
         if params.mode == "kill":
             self._conductor.interrupt_all()
-            self._tasks.start_soon(self._drain)
+            self._tasks.start_soon(self._drain, anyio.CancelScope())
             return self._said(STOPPING, f"stopping{_attempts(flying, 'interrupted')}", flying)
         return self._said(STOPPING, f"stopping{_going_on(flying)}", flying)
 
@@ -49,11 +49,11 @@ class Stopper:
         if self._draining is not None:
             self._draining.cancel()
             self._draining = None
-        self._scheduler.closed_for = None
+        self._scheduler.open(DRAINING)
         self._conductor.grant()
 
-    async def _drain(self) -> None:
-        with anyio.CancelScope() as self._draining:
+    async def _drain(self, scope: anyio.CancelScope) -> None:
+        with scope:
             await self._conductor.rested()
             self.ready.set()
 

@@ -206,16 +206,15 @@ class Draft:
 
     def drop_staged(self) -> None:
         """Take back what waits to be applied, with the hold that its modify brought; a number stays used."""
-        if self.state.run.rewind:
-            self.run(rewind=[])
         staged = self.state.staged
-        if staged is None:
+        if staged is None and not self.state.run.rewind:
             return
-        self.put(msgspec.structs.replace(staged.row, status="dropped"))
-        self.stage(None)
+        if staged is not None:
+            self.put(msgspec.structs.replace(staged.row, status="dropped"))
+            self.stage(None)
         if self.state.run.staged_hold is not None:
             self.let_go([self.state.run.staged_hold])
-        self.run(staged_revision=None, staged_hold=None)
+        self.run(staged_revision=None, staged_hold=None, rewind=[])
 
     # --- the end -----------------------------------------------------------------------------------
 

@@ -21,6 +21,8 @@ _HELD = {
     HoldCause.RATE_LIMIT: "paused at a rate limit",
     HoldCause.BUDGET: "paused at its cost limit",
 }
+_RELEASED_BY: dict[str, str] = {HoldCause.BUDGET: " --over-budget 5"}
+"""What a resume needs besides, to release a hold of this cause."""
 _OBSTACLES = {
     "draining": "the daemon drains",
     "disk": "the disk is nearly full",
@@ -88,7 +90,7 @@ def _hold(state: JobState, hold: HoldRow) -> Reason:
         "time" if until is not None else "caller",
         since=hold.held_at,
         until=until,
-        hints=[f"mzt resume {state.run.job_name}"],
+        hints=[f"mzt resume {state.run.job_name}{_RELEASED_BY.get(hold.cause, '')}"],
     )
 
 

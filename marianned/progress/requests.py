@@ -68,7 +68,7 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
     hold: int | None = None
     for effect in rule.effects:
         if effect is Effect.HOLD:
-            hold = _hold(draft, ask, version)
+            hold = _hold(draft, ask, version, rerun)
         elif effect is Effect.SET:
             set_breakpoints(draft, ask.sheets, clear=ask.clear)
         elif effect in (Effect.REVISE, Effect.REWIND):
@@ -167,14 +167,14 @@ def _revise(draft: Draft, version: Version | None, rerun: list[int]) -> None:
         apply_rewind(draft)
 
 
-def _hold(draft: Draft, ask: Asked, version: Version | None) -> int | None:
-    if ask.action is Action.MODIFY and version is None:
+def _hold(draft: Draft, ask: Asked, version: Version | None, rerun: list[int]) -> int | None:
+    if ask.action is Action.MODIFY and version is None and not rerun:
         return None
     deadline = draft.now.plus(ask.deadline) if ask.deadline is not None else None
     if ask.action is Action.PAUSE_NOW:
         deadline = draft.now
     number = draft.hold(HoldCause.USER, ask.request.caller, ask.reason, ask.lasts, deadline)
-    if version is not None and draft.state.staged is not None:
+    if ask.action is Action.MODIFY and draft.facts.staged:
         draft.run(staged_hold=number)
     return number
 

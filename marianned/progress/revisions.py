@@ -65,7 +65,7 @@ def _with_breakpoints(state: JobState, result: planner.Planned) -> planner.Plann
 def _with_rerun(
     state: JobState, version: Version, result: planner.Planned, rerun: Collection[int]
 ) -> planner.Planned:
-    """Mark the sheets that were asked for and all that depend on them: done, and run again."""
+    """Mark the sheets that were asked for and all that depend on them: done, or in flight, and run again."""
     new_number = {old: new for new, old in result.matched.items()}
     asked = {
         new_number[row.sheet] for row in state.sheets.values() if row.uid in rerun and row.sheet in new_number
@@ -78,6 +78,8 @@ def _with_rerun(
             reasons = ["asked" if line.sheet in asked else "upstream"]
             changed = {"action": PlanAction.RERUN, "runs": True, "why": why, "reasons": reasons}
             lines.append(msgspec.structs.replace(line, **changed))
+        elif line.sheet in again and line.action == PlanAction.IN_FLIGHT:
+            lines.append(msgspec.structs.replace(line, runs=True, why=f"{line.why}, then runs again"))
         else:
             lines.append(line)
     return msgspec.structs.replace(result, lines=lines)

@@ -76,7 +76,7 @@ def test_a_kept_slot_that_is_not_wanted_any_more_goes_to_the_next() -> None:
 
 def test_a_closed_scheduler_gives_nothing() -> None:
     scheduler = Scheduler(2)
-    scheduler.closed_for = "draining"
+    scheduler.close("draining")
     scheduler.want(1, wants=True)
     assert (scheduler.take(2, 1), scheduler.grant()) == (0, [])
 
