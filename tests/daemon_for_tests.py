@@ -109,7 +109,8 @@ class Ledger:
         self._path = home / "ledger"
         self._path.touch()
         os.mkfifo(home / "news")
-        self._news = os.open(home / "news", os.O_RDWR | os.O_NONBLOCK)
+        self.descriptor = os.open(home / "news", os.O_RDWR | os.O_NONBLOCK)
+        """Readable when something has been written."""
 
     def lines(self):
         return self._path.read_text().splitlines()
@@ -122,9 +123,9 @@ class Ledger:
 
     def news(self):
         """Wait until something has been written."""
-        ready, _, _ = select.select([self._news], [], [], DEADLINE)
+        ready, _, _ = select.select([self.descriptor], [], [], DEADLINE)
         assert ready, f"nothing comes after {self.lines()}"
-        os.read(self._news, 65_536)
+        os.read(self.descriptor, 65_536)
 
     def once(self, *sheets):
         """Assert that these sheets, and no others, have started once and ended once."""
@@ -132,7 +133,7 @@ class Ledger:
         assert sorted(self.lines()) == wanted
 
     def close(self):
-        os.close(self._news)
+        os.close(self.descriptor)
 
 
 def plain(sheet):
@@ -175,6 +176,7 @@ class Daemon:
         self.state = self.home / "state" / "marianne"
         self.log = self.home / "daemon.log"
         self.process = None
+        self.serves = False
         self.may_log = []
         self.environment = {
             name: value
@@ -194,7 +196,7 @@ class Daemon:
     # --- its life ----------------------------------------------------------------------------------------
 
     def start(self, **environment):
-        """Start it; returns when it serves."""
+        """Start it; returns when it serves, or has met a fault that it was given."""
         ours, its = os.pipe()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -211,7 +213,8 @@ class Daemon:
         ready, _, _ = select.select([ours], [], [], DEADLINE)
         said = os.read(ours, 1) if ready else b""
         os.close(ours)
-        if said != b"1":
+        self.serves = said == b"1"
+        if not self.serves:
             assert environment.get("MARIANNE_FAULT"), (
                 f"it is not ready: {self.process.poll()} {self.log.read_text()}"
             )
@@ -313,7 +316,7 @@ class Daemon:
     def close(self):
         """Cancel everything, stop, and say what is left: processes of ours, tracebacks in the log."""
         try:
-            self._end_jobs()
+            self.end_jobs()
         except Exception as error:
             error.add_note(self.log.read_text())
             raise
@@ -330,7 +333,8 @@ class Daemon:
         unexpected = "Traceback" in log and not any(words in log for words in self.may_log)
         assert not unexpected, log
 
-    def _end_jobs(self):
+    def end_jobs(self):
+        """Cancel everything and stop, once."""
         if self.process is None:
             return
         if self.process.poll() is not None:
@@ -338,6 +342,7 @@ class Daemon:
         for job in self.rpc("job.list", statuses=["active", "held"])["jobs"]:
             self.rpc("job.cancel", job_id=job["job_name"], wait=True, timeout=DEADLINE)
         self.stop()
+        self.process = None
 
     def processes(self, *variables):
         """Return every process whose environment has this home, and these variables (`NAME=VALUE`)."""

@@ -1,0 +1,57 @@
+"""Runs are forgotten: removed by request, or by age once there are more than are kept."""
+
+import sqlite3
+
+from daemon_for_tests import gated, plain, score
+
+DAY = 86_400_000
+
+
+def run(daemon, name, body, word="completed"):
+    daemon.submit(score(name, [body]), fresh=True)
+    daemon.wait_for(name, word)
+
+
+def listed(daemon):
+    return sorted((job["job_name"], job["run"]) for job in daemon.rpc("job.list", runs=True)["jobs"])
+
+
+def test_what_was_removed_is_gone_over_a_kill_with_its_output(daemon):
+    run(daemon, "solo", plain(1))
+    outputs = daemon.state / "attempts"
+    assert list(outputs.iterdir())
+    reply = daemon.rpc("job.remove", job_id="solo", key="r")
+    assert reply["removed"] == ["solo@1"]
+    daemon.kill()
+    daemon.start()
+    assert daemon.refusal("job.status", job_id="solo").code == "E501"
+    assert list(outputs.iterdir()) == []
+    assert [event["type"] for event in daemon.journal()] == ["job.removed"]
+    run(daemon, "solo", plain(1))
+    assert len(list(outputs.iterdir())) == 1
+
+
+def test_what_has_not_ended_is_not_removed(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("solo", [gated(1)]))
+    ledger.wait_for("start 1")
+    refused = daemon.refusal("job.remove", job_id="solo")
+    assert (refused.code, refused.status) == ("E502", "running")
+    assert daemon.status("solo")["status"] == "running"
+
+
+def test_old_runs_beyond_those_that_are_kept_go_and_failed_ones_stay(daemon):
+    daemon.configure("keep_runs = 1\nkeep_days = 2\n")
+    for body in (plain(1), plain(2), "exit 1", plain(3)):
+        run(daemon, "old", body, "failed" if body == "exit 1" else "completed")
+    for body in (plain(1), plain(2)):
+        run(daemon, "young", body)
+    daemon.stop()
+    database = sqlite3.connect(daemon.state / "marianne.db")
+    with database:
+        database.execute("UPDATE runs SET ended_at = ended_at - ? WHERE job_name = 'old'", [3 * DAY])
+    database.close()
+    daemon.start()
+    for number in (1, 2):
+        assert daemon.event(None, "job.removed", text=f"old@{number} removed")["reason"] == "retention"
+    assert listed(daemon) == [("old", 3), ("old", 4), ("young", 1), ("young", 2)]

@@ -1,0 +1,81 @@
+"""The daemon stops: what is in flight goes on, is waited for, or is interrupted first."""
+
+from contextlib import ExitStack
+
+from daemon_for_tests import DEADLINE, gated, plain, score
+
+
+def test_a_fan_out_of_eight_goes_on_over_a_restart(daemon, ledger):
+    names = [f"one-{number}" for number in range(8)]
+    for name in names:
+        daemon.gate(name)
+    daemon.submit(
+        score(
+            "wide",
+            [*map(gated, names), plain("last")],
+            sheet={"total_items": 2, "fan_out": {1: 8}, "dependencies": {2: [1]}},
+            parallel={"enabled": True, "max_concurrent": 8},
+        )
+    )
+    for name in names:
+        ledger.wait_for(f"start {name}")
+    flying = {one["sheet"] for one in daemon.status("wide")["in_flight"]}
+    daemon.stop()
+    daemon.start()
+    assert {one["sheet"] for one in daemon.status("wide")["in_flight"]} == flying
+    for name in names:
+        daemon.gate(name).open()
+    assert daemon.wait_for("wide", "ended")["status"] == "completed"
+    ledger.once(*names, "last")
+    assert {sheet["attempt_count"] for sheet in daemon.status("wide")["sheets"]} == {1}
+
+
+def test_stopped_with_kill_it_interrupts_first_and_uses_no_try(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    reply = daemon.rpc("daemon.stop", mode="kill")
+    assert reply["attempts_in_flight"] == 1
+    assert daemon.process.wait(DEADLINE) == 0
+    assert daemon.processes("MARIANNE_JOB=duo") == []
+    daemon.gate(1).open()
+    daemon.start()
+    assert daemon.wait_for("duo", "ended")["status"] == "completed"
+    assert [attempt["outcome"] for attempt in daemon.attempts("duo", 1)] == ["interrupted", "succeeded"]
+    assert ledger.lines() == ["start 1", "start 1", "end 1", "start 2", "end 2"]
+
+
+def test_a_crash_gives_a_drain_up(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    assert daemon.rpc("daemon.stop", mode="drain")["status"] == "draining"
+    assert [reason["code"] for reason in daemon.rpc("job.why", job_id="duo")["reasons"]] != []
+    daemon.kill()
+    daemon.start()
+    daemon.gate(1).open()
+    assert daemon.wait_for("duo", "ended")["status"] == "completed"
+    ledger.once(1, 2)
+
+
+def test_a_drain_starts_nothing_more_and_the_next_start_goes_on(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    daemon.rpc("daemon.stop", mode="drain")
+    daemon.gate(1).open()
+    assert daemon.process.wait(DEADLINE) == 0
+    assert ledger.lines() == ["start 1", "end 1"]
+    daemon.start()
+    assert daemon.wait_for("duo", "ended")["status"] == "completed"
+    ledger.once(1, 2)
+
+
+def test_idle_connections_and_readers_of_streams_keep_it_from_nothing(daemon):
+    with ExitStack() as clients:
+        connections = [clients.enter_context(daemon.connect()) for _ in range(200)]
+        for reader in connections[:10]:
+            reader.rpc("events.subscribe", after=0)
+        assert connections[-1].rpc("daemon.hello")["ready"]
+        daemon.stop()
+        assert connections[-1].message() is None
