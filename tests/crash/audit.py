@@ -1,0 +1,174 @@
+"""The audit: what must hold after any crash, read from the ledger, the replies and the database alone.
+
+`Told` is what a client asked under a key and the reply it got. The daemon has stopped when `audit` looks.
+Sheets of a crash test write `start NAME ID` and `end NAME ID` into the ledger, NAME being in their prompt,
+and `twice NAME ID` when another process of their sheet is alive. Invariants: design/durability.md.
+"""
+
+import itertools
+import json
+import sqlite3
+from collections import Counter
+from typing import NamedTuple
+
+import yaml
+
+NEXT = {
+    None: {"queued", "paused"},
+    "queued": {"running", "paused", "failed", "cancelled", "completed"},
+    "running": {"pausing", "paused", "cancelling", "cancelled", "completed", "failed"},
+    "pausing": {"running", "paused", "queued", "cancelling", "cancelled", "completed", "failed"},
+    "paused": {"queued", "running", "completed", "failed", "cancelled"},
+    "cancelling": {"cancelled"},
+    "completed": {"queued", "running", "paused"},
+    "failed": {"queued", "running", "paused", "cancelled"},
+    "cancelled": {"queued", "running", "paused"},
+}
+"""Which status may follow which from one commit to the next (control.md §3)."""
+
+SAID_ANEW = ("problems", "source_changed", "hints")
+"""What a reply says of the moment it is given at: it is not kept with the request."""
+
+
+class Told(NamedTuple):
+    """A request with its key, and its reply."""
+
+    method: str
+    params: dict
+    reply: dict
+
+
+def audit(house, told, unended=()):
+    """Check every invariant; `unended` names the jobs that are meant not to have ended."""
+    found = sqlite3.connect(f"file:{house.state / 'marianne.db'}?mode=ro", uri=True)
+    found.row_factory = sqlite3.Row
+    try:
+        assert [tuple(row) for row in found.execute("PRAGMA integrity_check")] == [("ok",)]
+        assert found.execute("PRAGMA foreign_key_check").fetchall() == []
+        check_journal(found)
+        check_replies(found, told)
+        check_revisions(found, told)
+        check_attempts(found, told)
+        check_ledger(found, house.ledger.lines())
+        check_ends(found, unended)
+    finally:
+        found.close()
+
+
+def nothing_lives(house, job):
+    """I4: what is paused or has ended has no process."""
+    assert house.processes(f"MARIANNE_JOB={job}") == [], job
+
+
+def rows(found, table):
+    return [dict(row) for row in found.execute(f"SELECT * FROM {table} ORDER BY rowid")]
+
+
+def check_journal(found):
+    """I8, I3: numbers without a gap, statuses along the table, nothing started while a hold is."""
+    events = rows(found, "events")
+    assert [event["event"] for event in events] == list(range(1, len(events) + 1))
+    statuses = {}
+    for event in events:
+        run, status = event["run_id"], event["status"]
+        if run is None or status is None:
+            continue
+        before = statuses.get(run)
+        assert status == before or status in NEXT[before], (before, event)
+        statuses[run] = status
+        if event["type"] == "attempt.started":
+            assert status == "running", event
+    for run in rows(found, "runs"):
+        assert run["status"] == statuses[run["run_id"]], run
+
+
+def check_replies(found, told):
+    """I1: each acknowledged request is kept with its reply, and in the journal once, where the reply says."""
+    events = {event["event"]: event for event in rows(found, "events")}
+    kept = {(row["method"], row["key"]): row for row in rows_of_requests(found)}
+    for method, params, reply in told:
+        row = kept[method, params["key"]]
+        answer = json.loads(row["reply"])
+        differs = {name for name in answer.keys() | reply.keys() if answer.get(name) != reply.get(name)}
+        assert differs <= {"event", *SAID_ANEW}, (method, differs, answer, reply)
+        assert row["event"] == reply["event"]
+        assert events[reply["event"]]["status"] == reply["status"], (method, reply)
+        asked = Counter(event["run_id"] for event in events.values() if event["reason"] == params["key"])
+        assert asked[row["run_id"]] == 1, (method, asked)
+
+
+def rows_of_requests(found):
+    return [row for row in rows(found, "requests") if row["key"] is not None]
+
+
+def check_revisions(found, told):
+    """I6: numbered without a gap, one in force, each whole; every acknowledged one is there."""
+    runs = {run["run_id"]: run for run in rows(found, "runs")}
+    revisions = {}
+    for row in rows(found, "revisions"):
+        revisions.setdefault(row["run_id"], []).append(row)
+    for run_id, run in runs.items():
+        of_run = revisions[run_id]
+        assert [row["revision"] for row in of_run] == list(range(1, run["last_revision"] + 1))
+        current = [row["revision"] for row in of_run if row["status"] == "current"]
+        staged = [row["revision"] for row in of_run if row["status"] == "staged"]
+        assert current == [run["revision"]]
+        assert staged == [number for number in [run["staged_revision"]] if number is not None]
+    for method, params, reply in told:
+        if method == "job.modify" and params.get("text"):
+            (run,) = [run for run in runs.values() if run["job_name"] == reply["job_name"]]
+            number = reply["staged_revision"] or reply["revision"]
+            assert revisions[run["run_id"]][number - 1]["text"] == params["text"]
+
+
+def check_attempts(found, told):
+    """I2, I10: attempts of a sheet follow each other; what completed runs again only when asked to."""
+    again = Counter(
+        params["job_id"] for method, params, _ in told if method == "job.resume" and params.get("from")
+    )
+    names = {run["run_id"]: run["job_name"] for run in rows(found, "runs")}
+    sheets = {}
+    for row in sorted(rows(found, "attempts"), key=lambda row: row["attempt"]):
+        sheets.setdefault((row["run_id"], row["uid"]), []).append(row)
+    for (run_id, _), attempts in sheets.items():
+        assert [row["attempt"] for row in attempts] == list(range(1, len(attempts) + 1))
+        for earlier, later in itertools.pairwise(attempts):
+            assert earlier["outcome"] is not None, attempts
+            assert earlier["ended_at"] <= later["started_at"], attempts
+        succeeded = [row for row in attempts if row["outcome"] == "succeeded"]
+        assert all(row["exit_code"] == 0 for row in succeeded), attempts
+        assert len(succeeded) <= 1 + again[names[run_id]], attempts
+
+
+def check_ledger(found, lines):
+    """I2, I5, I10: each attempt's process began at most once, for its row, with its revision's prompt."""
+    (daemon_id,) = [row["value"] for row in found.execute("SELECT value FROM meta WHERE name = 'daemon_id'")]
+    attempts = {
+        f"{daemon_id}-{row['run_id']}-{row['uid']}-{row['attempt']}": row for row in rows(found, "attempts")
+    }
+    texts = {(row["run_id"], row["revision"]): row["text"] for row in rows(found, "revisions")}
+    seen = {"start": {}, "end": {}, "twice": {}, "check": {}}
+    for line in lines:
+        word, name, attempt = line.split()
+        if word != "check":
+            assert attempt not in seen[word], line
+        seen[word][attempt] = name
+    assert not seen["twice"]
+    for attempt, name in seen["start"].items():
+        row = attempts[attempt]
+        bodies = yaml.safe_load(texts[row["run_id"], row["revision"]])["prompt"]["variables"]["bodies"]
+        assert f"note start {name} " in bodies[row["sheet"]], (name, row)
+    for attempt, row in attempts.items():
+        if row["outcome"] == "succeeded":
+            assert seen["start"][attempt] == seen["end"][attempt]
+    assert set(seen["end"]) <= set(seen["start"])
+
+
+def check_ends(found, unended):
+    """I9: every job has ended, and nothing of an ended one is open."""
+    for run in rows(found, "runs"):
+        assert run["job_name"] in unended or run["ended"], run
+    waiting = found.execute("SELECT * FROM requests WHERE reply IS NULL AND refusal IS NULL").fetchall()
+    opened = found.execute("SELECT * FROM attempts WHERE outcome IS NULL").fetchall()
+    held = found.execute("SELECT * FROM holds").fetchall()
+    assert unended or not (waiting or opened or held)

@@ -1,0 +1,236 @@
+"""The crash walk: killed exactly at every fault point, started again, asked again; then the audit.
+
+Each group walks some points through a scenario that reaches them, over and over until each was met: the
+daemon that is started after one crash carries the next. Set MARIANNE_CRASH_ROUNDS to walk each so often.
+"""
+
+import ast
+import os
+from pathlib import Path
+
+import pytest
+from audit import audit
+from crashing import Crashing, fails_until, gated, plain
+
+ROUNDS = int(os.environ.get("MARIANNE_CRASH_ROUNDS", "1"))
+SOURCE = Path(__file__).parents[2] / "marianned"
+STEPS = ("asked", "decided", "committed", "applied", "acted")
+
+
+def paused(crashing, job):
+    crashing.house.gate(f"{job}-1")
+    crashing.submit(job, [gated(f"{job}-1"), plain(f"{job}-2")])
+    crashing.says(f"start {job}-1")
+    crashing.ask("job.pause", job_id=job)
+    crashing.house.gate(f"{job}-1").open()
+    crashing.reaches(job, "paused")
+    crashing.ask("job.resume", job_id=job)
+    crashing.reaches(job, "completed")
+
+
+def restarted(crashing, job):
+    crashing.house.gate(f"{job}-1")
+    crashing.submit(job, [gated(f"{job}-1"), plain(f"{job}-2")])
+    crashing.says(f"start {job}-1")
+    crashing.kill()
+    crashing.house.gate(f"{job}-1").open()
+    crashing.reaches(job, "completed")
+
+
+def interrupted(crashing, job):
+    crashing.house.gate(f"{job}-1")
+    crashing.submit(job, [gated(f"{job}-1"), plain(f"{job}-2")])
+    crashing.says(f"start {job}-1")
+    crashing.ask("job.pause", job_id=job, now=True)
+    crashing.reaches(job, "paused")
+    crashing.house.gate(f"{job}-1").open()
+    crashing.ask("job.resume", job_id=job)
+    crashing.reaches(job, "completed")
+
+
+def broken(crashing, job):
+    crashing.house.gate(f"{job}-1")
+    crashing.submit(job, [gated(f"{job}-1"), plain(f"{job}-2")])
+    crashing.says(f"start {job}-1")
+    crashing.ask("job.pause", job_id=job, before="2")
+    crashing.house.gate(f"{job}-1").open()
+    crashing.reaches(job, "paused")
+    crashing.ask("job.resume", job_id=job)
+    crashing.reaches(job, "completed")
+
+
+def rewound(crashing, job):
+    crashing.submit(job, [plain(f"{job}-1"), plain(f"{job}-2"), fails_until(f"{job}-3", f"{job}-mended")])
+    crashing.reaches(job, "failed")
+    (crashing.house.home / f"{job}-mended").touch()
+    crashing.ask("job.resume", job_id=job, **{"from": "2"})
+    crashing.reaches(job, "completed")
+
+
+def revised(crashing, job):
+    crashing.house.gate(f"{job}-1")
+    first = gated(f"{job}-1")
+    crashing.submit(job, [first, plain(f"{job}-2")])
+    crashing.says(f"start {job}-1")
+    crashing.modify(job, [first, plain(f"{job}-never")])
+    crashing.ask("job.modify", job_id=job, discard=True)
+    crashing.modify(job, [first, plain(f"{job}-not-yet")])
+    crashing.house.gate(f"{job}-1").open()
+    crashing.reaches(job, "paused")
+    crashing.modify(job, [first, plain(f"{job}-two"), plain(f"{job}-three")], resume=True)
+    crashing.reaches(job, "completed")
+    names = {line.split()[1] for line in crashing.house.ledger.lines() if f" {job}-" in line}
+    assert names == {f"{job}-1", f"{job}-two", f"{job}-three"}
+
+
+def cancelled(crashing, job):
+    crashing.house.gate(f"{job}-1")
+    crashing.submit(job, [gated(f"{job}-1"), plain(f"{job}-2")])
+    crashing.says(f"start {job}-1")
+    crashing.ask("job.cancel", job_id=job)
+    crashing.reaches(job, "cancelled")
+
+
+def pause_file(crashing, job):
+    crashing.house.gate(f"{job}-1")
+    crashing.submit(job, [gated(f"{job}-1"), plain(f"{job}-2")])
+    crashing.says(f"start {job}-1")
+    file = crashing.house.home / f"{job}-work" / f".marianne-pause-{job}"
+    file.write_text("from a file")
+    crashing.house.gate(f"{job}-1").open()
+    crashing.reaches(job, "paused")
+    crashing.ask("job.resume", job_id=job)
+    crashing.reaches(job, "completed")
+    assert not file.exists()
+
+
+def retried(crashing, job):
+    retry = {"max_retries": 30, "base_delay_seconds": 1, "max_delay_seconds": 1, "jitter": False}
+    crashing.submit(job, [fails_until(f"{job}-1", f"{job}-mended")], retry=retry)
+    crashing.says(f"start {job}-1", times=2)
+    (crashing.house.home / f"{job}-mended").touch()
+    crashing.reaches(job, "completed")
+
+
+def given_up(crashing, job):
+    crashing.submit(job, [fails_until(f"{job}-1", f"{job}-mended")])
+    crashing.reaches(job, "failed")
+    reply = crashing.submit(job, [plain(f"{job}-again")], fresh=True)
+    assert reply["run"] == 2
+    crashing.reaches(job, "completed")
+
+
+def checked(crashing, job):
+    crashing.house.gate(f"{job}-check")
+    command = f'note check {job} $MARIANNE_ATTEMPT_ID; read _ < "$HOME/gate-{job}-check"'
+    check = {"type": "command_succeeds", "command": command}
+    crashing.submit(job, [plain(f"{job}-1")], validations=[check])
+    crashing.says(f"check {job}")
+    crashing.ask("job.pause", job_id=job, now=True)
+    crashing.reaches(job, "paused")
+    crashing.house.gate(f"{job}-check").open(times=9)
+    crashing.ask("job.resume", job_id=job)
+    crashing.reaches(job, "completed")
+    assert sum(line.startswith(f"start {job}-1 ") for line in crashing.house.ledger.lines()) == 1
+
+
+def steps(*triggers):
+    return [f"{trigger}.{step}" for trigger in triggers for step in STEPS]
+
+
+GROUPS = {
+    "api": (
+        paused,
+        ["api.read", "api.read:4", "api.answering", "api.answering:3", "api.answered", "api.answered:5"],
+    ),
+    "submit": (
+        paused,
+        ["submit.compiled", "submit.workspace", "submit.committed", "submit.taken_up", "submit.begun"],
+    ),
+    "store": (
+        paused,
+        [f"store.{step}:{time}" for time in (1, 2, 4) for step in ("begun", "written", "committed")],
+    ),
+    "start": (
+        restarted,
+        [
+            "service.locked",
+            "service.opened",
+            "recover.read",
+            "recover.done",
+            "service.listening",
+            "recover.loaded",
+            "recover.looked",
+        ],
+    ),
+    "attempt": (
+        paused,
+        [
+            "attempt.preparing",
+            "attempt.rendered",
+            "attempt.written",
+            "attempt.started",
+            "attempt.exited",
+            "attempt.read",
+            "attempt.checked",
+        ],
+    ),
+    "check": (checked, ["check.starting", "check.started", "check.ended", *steps("parked")]),
+    "slot": (paused, steps("slot")),
+    "ended": (paused, steps("ended")),
+    "pause": (paused, steps("pause")),
+    "resume": (paused, steps("resume")),
+    "pause --now": (interrupted, steps("pause --now")),
+    "pause --before": (broken, steps("pause --before")),
+    "resume --from": (rewound, steps("resume --from")),
+    "modify": (revised, steps("modify")),
+    "modify --discard": (revised, steps("modify --discard")),
+    "modify -r": (revised, steps("modify -r")),
+    "cancel": (cancelled, steps("cancel")),
+    "pause file": (pause_file, steps("file")),
+    "time": (retried, steps("time")),
+    "fresh": (given_up, steps("fresh")),
+}
+"""By name: a scenario and the points it is walked over; `POINT:N` is the N-th time in one life."""
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_daemon_killed_at_any_point_loses_nothing_and_does_nothing_twice(house, name):
+    scenario, points = GROUPS[name]
+    crashing = Crashing(house, points * ROUNDS)
+    crashing.start()
+    jobs = 0
+    while crashing.left:
+        assert jobs <= len(points) * ROUNDS, f"never reached: {crashing.left}"
+        jobs += 1
+        scenario(crashing, f"j{jobs}")
+    house.stop()
+    audit(house, crashing.told)
+    assert sorted(crashing.met) == sorted(points * ROUNDS)
+    print(f"crash walk, {name}: {len(crashing.met)} crashes at {len(points)} points, {jobs} jobs")
+
+
+def test_no_fault_point_is_forgotten():
+    walked = {point.partition(":")[0] for _, points in GROUPS.values() for point in points}
+    assert walked == found_in_source()
+    print(f"crash walk: {len(walked)} points in {sum(len(points) for _, points in GROUPS.values())} runs")
+
+
+def found_in_source():
+    """Return every point of the source; those of a job's decision once for each of its triggers."""
+    from marianned.conductor.job import _NAMES
+    from marianned.lifecycle import Action
+
+    triggers = [*Action, *_NAMES.values()]
+    found = set()
+    for file in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.Call) or ast.unparse(node.func) != "faults.point":
+                continue
+            (name,) = node.args
+            if isinstance(name, ast.Constant):
+                found.add(name.value)
+            else:
+                found |= {f"{trigger}{name.values[-1].value}" for trigger in triggers}
+    return found
