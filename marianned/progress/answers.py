@@ -30,6 +30,7 @@ from marianned.protocol import (
 from marianned.rows import RequestRow
 
 _RESUMES = (Action.RESUME, Action.RESUME_FROM)
+_MODIFIES = (Action.MODIFY, Action.MODIFY_RESUME)
 _PAST = (JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.FAILED)
 
 
@@ -105,11 +106,14 @@ def _answer(draft: Draft, request: RequestRow, status: JobStatus) -> Reply | Mar
     wish = request.wish or ""
     at_once = wish.endswith(" now")
     action = Action(wish.removesuffix(" now"))
-    if _WISHES[action](draft.state, request, status):
+    undone = action in _MODIFIES and draft.rewind_dropped and request.revision == draft.state.run.revision
+    if not undone and _WISHES[action](draft.state, request, status):
         return _reply(draft, request, action, acknowledged=True)
     if at_once:
         return _reply(draft, request, action, acknowledged=action is Action.BREAK)
     why = _taken_back(draft, request, action, status)
+    if why is None and undone:
+        why = f"is {status}: what was to run again was taken back{texts.by_whom(draft.events)}"
     if why is None:
         return None
     name = draft.state.run.job_name
@@ -151,7 +155,7 @@ _LOST: tuple[tuple[tuple[Action, ...], Callable[[JobState, RequestRow], bool], s
         "its breakpoint was cleared",
     ),
     (
-        (Action.MODIFY, Action.MODIFY_RESUME),
+        _MODIFIES,
         lambda state, request: not _revision_lives(state, request),
         "revision {revision} was dropped",
     ),

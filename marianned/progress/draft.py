@@ -67,7 +67,8 @@ class Decision(msgspec.Struct, kw_only=True):
 class Draft:
     """Writes a decision down while it is made. `slots` is how many attempts may be started.
 
-    `plan` is what the request of this decision does to sheets, for its reply.
+    `plan` is what the request of this decision does to sheets, for its reply; `rewind_dropped`: sheets that
+    were to run again no longer are, which whoever waits for that is told.
     """
 
     def __init__(self, state: JobState, now: Instant, slots: int) -> None:
@@ -81,6 +82,7 @@ class Draft:
         self.interrupts: list[AttemptRow] = []
         self.plan: list[PlanLine] = []
         self.request_event: int | None = None
+        self.rewind_dropped = False
         self.unpersisted: set[str] = set()
         self._before = lifecycle.status(state.facts)
 
@@ -209,6 +211,7 @@ class Draft:
         staged = self.state.staged
         if staged is None and not self.state.run.rewind:
             return
+        self.rewind_dropped = bool(self.state.run.rewind)
         if staged is not None:
             self.put(msgspec.structs.replace(staged.row, status="dropped"))
             self.stage(None)

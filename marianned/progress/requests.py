@@ -60,7 +60,7 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
     target = _target(draft, ask)
     rerun = [] if ask.action is Action.BREAK else rerun_of(draft.state, target, ask.sheets)
     version = _new_version(draft, ask, rerun)
-    if version is not None or rerun:
+    if version is not None or (ask.sheets is not None and ask.action is not Action.BREAK):
         draft.plan = planned(draft.state, version or target, rerun).lines
     _note(draft, ask, version, held=Effect.HOLD in rule.effects)
     if ask.env:
