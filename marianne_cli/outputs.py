@@ -69,11 +69,16 @@ class _Follower:
         self._streams = streams
         self._tell = tell
         self._ended = False
+        self._after: int | None = None
 
     def run(self) -> None:
-        """Subscribe before looking, so that no attempt starts unseen; then read until all is ended."""
-        journal = self._client.stream("events.subscribe", {"job_id": self._job_id, "after": None})
-        self._look()
+        """Subscribe before looking, so that no attempt starts unseen; then read until all is ended.
+
+        After a break the journal goes on where it ended: what started and ended meanwhile is in it.
+        """
+        journal = self._client.stream("events.subscribe", {"job_id": self._job_id, "after": self._after})
+        if self._after is None:
+            self._look()
         self._open = {}
         for source in self._sources:
             self._follow(source)
@@ -93,6 +98,7 @@ class _Follower:
 
     def _look(self) -> None:
         job = self._client.request("job.status", {"job_id": self._job_id, "limit": 1}, once=True)
+        self._after = job["event"]
         self._ended = job["timing"]["completed_at"] is not None
         for flight in job["in_flight"]:
             self._add(flight, flight["attempt"])
@@ -111,6 +117,7 @@ class _Follower:
     def _event(self, event: Mapping[str, Any] | None) -> None:
         if event is None:
             raise ConnectionResetError("the journal's stream lagged")
+        self._after = max(self._after or 0, event["event"])
         if event["type"] == "attempt.started":
             for source in self._add(event, event["attempt"]):
                 self._follow(source)

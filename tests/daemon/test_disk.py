@@ -60,7 +60,8 @@ def fill(directory):
     return filler
 
 
-def test_on_a_full_disk_nothing_acknowledged_is_lost_and_with_room_all_completes(small, ledger):
+@pytest.mark.parametrize("meanwhile", ["it stays", "it is killed and started"])
+def test_on_a_full_disk_nothing_acknowledged_is_lost_and_with_room_all_completes(small, ledger, meanwhile):
     small.gate(1)
     small.submit(score("first", [gated(1), plain(2)]))
     ledger.wait_for("start 1")
@@ -76,6 +77,9 @@ def test_on_a_full_disk_nothing_acknowledged_is_lost_and_with_room_all_completes
         accepted.append(name)
     assert refused.code == "E508"
     assert small.rpc("daemon.status")["status"] == "degraded"
+    if meanwhile == "it is killed and started":
+        small.kill()
+        small.start()
     small.gate(1).open()
     while left := small.processes("MARIANNE_SHEET=1", "MARIANNE_JOB=first"):
         assert all(gone(pid, DEADLINE) for pid in left)
