@@ -121,7 +121,7 @@ def apply_rewind(draft: Draft) -> None:
     rows = [row for uid in state.run.rewind if (row := state.sheet_of(uid)) is not None]
     if not state.run.rewind:
         return
-    draft.run(rewind=[])
+    draft.run(rewind=[], staged_hold=None)
     again = sorted(state.downstream(row.sheet for row in rows))
     for number in again:
         row = state.sheets[number]
