@@ -1,0 +1,71 @@
+"""The audit sees what it is there for: each kind of loss and repetition, put in by hand, is found."""
+
+import shutil
+import sqlite3
+
+import pytest
+from audit import audit
+from crashing import Crashing
+from test_walk import paused
+
+DAMAGES = {
+    "an acknowledged request is forgotten": "DELETE FROM requests WHERE method = 'job.pause'",
+    "its reply was another": "UPDATE requests SET event = event + 1 WHERE method = 'job.pause'",
+    "an event is missing": "DELETE FROM events WHERE event = 3",
+    "a request is in the journal twice": (
+        "UPDATE events SET reason = 'k2' WHERE event = (SELECT max(event) FROM events)"
+    ),
+    "a sheet started while a hold was": "UPDATE events SET status = 'paused' WHERE type = 'attempt.started'",
+    "a status follows another against the table": "UPDATE events SET status = 'cancelling' WHERE event = 2",
+    "the run and its journal disagree": "UPDATE runs SET status = 'failed'",
+    "an attempt is missing": "DELETE FROM attempts WHERE uid = 1",
+    "two attempts overlap": (
+        "INSERT INTO attempts SELECT run_id, uid, 2, sheet, stage, instance, kind, revision, instrument, model,"
+        " started_at, time_limit_at, ended_at, 'lost', parked, error_category, error_message, exit_code, signal,"
+        " pid, session_id, input_tokens, output_tokens, cost_usd, stdout_bytes, stderr_bytes, validations, result"
+        " FROM attempts WHERE uid = 1"
+    ),
+    "a success whose exit nobody knows": "UPDATE attempts SET exit_code = NULL WHERE uid = 1",
+    "an attempt is open for ever": "UPDATE attempts SET outcome = NULL WHERE uid = 2",
+    "a revision is not in force": "UPDATE revisions SET status = 'past'",
+    "an agent saw another prompt": "UPDATE revisions SET text = replace(text, 'note start', 'note  start')",
+    "a job never ends": "UPDATE runs SET ended = NULL",
+}
+LINES = {
+    "an attempt started twice": lambda lines: [*lines, lines[0]],
+    "two of a sheet at once": lambda lines: [*lines, lines[0].replace("start", "twice")],
+    "a success that never ended": lambda lines: lines[:-1],
+    "a process without an attempt": lambda lines: [*lines, "start j1-1 nobody"],
+}
+
+
+@pytest.mark.crash
+def test_each_damage_is_found(house):
+    crashing = Crashing(house, [])
+    crashing.start()
+    paused(crashing, "j1")
+    house.stop()
+    database = house.state / "marianne.db"
+    shutil.copy(database, house.home / "whole.db")
+    audit(house, crashing.told)
+    for damage, statement in DAMAGES.items():
+        opened = sqlite3.connect(database)
+        with opened:
+            assert opened.execute(statement).rowcount, damage
+        opened.close()
+        found(house, crashing, damage)
+        shutil.copy(house.home / "whole.db", database)
+    whole = house.ledger.lines()
+    for damage, change in LINES.items():
+        (house.home / "ledger").write_text("\n".join(change(whole)) + "\n")
+        found(house, crashing, damage)
+    (house.home / "ledger").write_text("\n".join(whole) + "\n")
+    audit(house, crashing.told)
+
+
+def found(house, crashing, damage):
+    try:
+        audit(house, crashing.told)
+    except (AssertionError, KeyError):
+        return
+    pytest.fail(f"the audit did not find: {damage}")
