@@ -12,13 +12,16 @@ RATE_LIMIT_SECONDS = 3600
 
 ALLOWED = {
     "pause": {"queued", "running", "pausing"},
+    "pause --now": {"queued", "running", "pausing"},
+    "pause --before": {"queued", "running", "pausing", "paused", "failed", "cancelled"},
+    "resume --from": {"paused", "completed", "failed", "cancelled"},
     "resume": {"pausing", "paused", "failed", "cancelled"},
     "modify": {"queued", "running", "pausing", "paused", "failed"},
     "modify -r": {"queued", "running", "pausing", "paused", "failed"},
     "modify --discard": {"pausing"},
     "cancel": {"queued", "running", "pausing", "paused", "cancelling"},
 }
-"""In which statuses a request is accepted; no hold of this walk ends by itself."""
+"""In which statuses a request is accepted; a pause also of a paused job all whose holds end by themselves."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,17 @@ class Score:
     on_failure: str = "fail"
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a request brings beside its action; times are seconds, sheets are named by their stages."""
+
+    new: Score | None = None
+    sheets: tuple[str, ...] = ()
+    clear: bool = False
+    deadline: float | None = None
+    lasts: float | None = None
+
+
 @dataclass
 class Sheet:
     """Where one sheet stands."""
@@ -58,6 +72,20 @@ class Sheet:
     def wait(self, what: str, until: float) -> None:
         """Wait for something until then."""
         self.status, self.waits_for, self.until = "waiting", what, until
+
+
+@dataclass
+class Hold:
+    """Why it is paused; `lasts` counts from the moment of paused, then `ends` is known."""
+
+    cause: str
+    deadline: float | None = None
+    lasts: float | None = None
+    ends: float | None = None
+
+    @property
+    def ends_by_itself(self) -> bool:
+        return self.lasts is not None
 
 
 @dataclass
@@ -82,10 +110,14 @@ class Model:
     ended: str | None = None
     cancel: bool = False
     begun: bool = False
-    holds: dict[int, str] = field(default_factory=dict)
+    holds: dict[int, Hold] = field(default_factory=dict)
     last_hold: int = 0
     staged: Score | None = None
     staged_hold: int | None = None
+    rewind: set[str] = field(default_factory=set)
+    breaks: set[str] = field(default_factory=set)
+    told_to_end: set[str] = field(default_factory=set)
+    rerun_dropped: bool = False
     revision: int = 1
     last_revision: int = 1
     paused_at: float = 0
@@ -109,14 +141,18 @@ class Model:
             return self.ended
         if self.cancel and self.flying:
             return "cancelling"
-        if (self.holds or self.staged) and self.flying:
+        if (self.holds or self.staged or self.rewind) and self.flying:
             return "pausing"
         if self.holds:
             return "paused"
         return "running" if self.flying or self.begun else "queued"
 
     def may_start(self) -> bool:
-        return not (self.ended or self.cancel or self.holds or self.staged)
+        return not (self.ended or self.cancel or self.holds or self.staged or self.rewind)
+
+    @property
+    def causes(self) -> list[str]:
+        return [hold.cause for hold in self.holds.values()]
 
     def needs(self, name: str) -> frozenset[str]:
         return next(step.needs for step in self.score.steps if step.name == name)
@@ -127,13 +163,26 @@ class Model:
     def failed(self) -> bool:
         return any(sheet.status == "failed" for sheet in self.sheets.values())
 
-    def could_start(self) -> bool:
+    def could_start(self) -> list[str]:
+        """Name what could still start, breakpoints or not."""
         if self.failed() and self.score.fail_fast:
-            return False
-        return any(
-            sheet.status in ("pending", "waiting") and not self.blocked(name)
+            return []
+        return [
+            name
             for name, sheet in self.sheets.items()
-        )
+            if sheet.status in ("pending", "waiting") and not self.blocked(name)
+        ]
+
+    def behind(self, name: str) -> bool:
+        """Tell whether a breakpoint stands before a sheet, or before one that it needs."""
+        return name in self.breaks or any(self.behind(need) for need in self.needs(name))
+
+    def below(self, names: set[str]) -> set[str]:
+        """Name these sheets and all that depend on them."""
+        found = set(names)
+        while more := {s.name for s in self.score.steps if s.needs & found} - found:
+            found |= more
+        return found
 
     def ready(self) -> list[str]:
         if self.failed() and self.score.fail_fast:
@@ -142,6 +191,7 @@ class Model:
             step.name
             for step in self.score.steps
             if self.sheets[step.name].status == "pending"
+            and step.name not in self.breaks
             and all(self.sheets[need].status == "completed" for need in step.needs)
         ]
 
@@ -151,6 +201,7 @@ class Model:
         """The attempt in flight of a sheet ends."""
         sheet = self.sheets[name]
         lost, sheet.lost = sheet.lost, 0
+        self.told_to_end.discard(name)
         match how:
             case "succeeded":
                 sheet.status = "completed"
@@ -169,38 +220,57 @@ class Model:
                 sheet.wait("rate_limit", self.now + RATE_LIMIT_SECONDS)
             case "auth":
                 sheet.status = "pending"
-                if "auth" not in self.holds.values():
+                if "auth" not in self.causes:
                     self.hold("auth")
 
-    def hold(self, cause: str) -> int:
+    def hold(self, cause: str, deadline: float | None = None, lasts: float | None = None) -> int:
         self.last_hold += 1
-        self.holds[self.last_hold] = cause
+        until = None if deadline is None else self.now + deadline
+        self.holds[self.last_hold] = Hold(cause, until, lasts)
         return self.last_hold
 
     def file(self) -> None:
         """A pause file is found."""
-        if not self.ended and not self.cancel and "file" not in self.holds.values():
+        if not self.ended and not self.cancel and "file" not in self.causes:
             self.hold("file")
 
-    def accepts(self, action: str) -> bool:
+    def accepts(self, action: str, wanted: Wanted) -> bool:
         """Tell whether a request is accepted as things stand."""
-        return self.status in ALLOWED[action] and (action != "modify --discard" or self.staged is not None)
+        if action in ("pause", "pause --now") and self.status == "paused":
+            return all(hold.ends_by_itself for hold in self.holds.values())
+        if action == "modify --discard" and not self.staged and not self.rewind:
+            return False
+        if action == "pause --before" and not wanted.clear:
+            begun = {"running", "waiting", "completed", "failed"}
+            if any(self.sheets[name].status in begun for name in wanted.sheets):
+                return False
+        return self.status in ALLOWED[action]
 
-    def ask(self, name: str, action: str, new: Score | None, *, wait: bool, keyed: bool) -> None:
+    def ask(self, name: str, action: str, wanted: Wanted, *, wait: bool, keyed: bool) -> None:
         """Carry an accepted request out."""
         hold: int | None = None
-        status = self.status
-        revised = action in ("modify", "modify -r") and new != (self.staged or self.score)
+        status, new = self.status, wanted.new
+        revised = action in ("modify", "modify -r") and new is not None and new != (self.staged or self.score)
+        if action == "pause --before":
+            named = set(wanted.sheets)
+            self.breaks = self.breaks - (named or self.breaks) if wanted.clear else self.breaks | named
         if revised and new is not None:
             self.drop_staged()
             self.last_revision += 1
             self.staged = new
-            if not self.flying:
-                self.apply()
-        if action == "pause" or (action == "modify" and revised and status != "failed"):
+        reruns = action in ("modify", "modify -r", "resume --from") and bool(wanted.sheets)
+        if reruns:
+            self.rewind = set(wanted.sheets)
+        if not self.flying and (revised or reruns):
+            self.apply()
+        if action in ("pause", "pause --now"):
+            hold = self.hold("user", 0 if action == "pause --now" else wanted.deadline, wanted.lasts)
+        if action == "modify" and (revised or reruns) and status != "failed":
             hold = self.hold("user")
-        if action == "modify" and self.staged and revised:
-            self.staged_hold = hold
+            if self.staged or self.rewind:
+                self.staged_hold = hold
+        if action == "resume --from":
+            self.go_on(status)
         if action in ("resume", "modify -r"):
             self.go_on(status)
         if action == "modify --discard":
@@ -208,6 +278,7 @@ class Model:
         if action == "cancel" and status != "cancelling":
             self.cancel = True
             self.drop_staged()
+            self.told_to_end |= set(self.flying)
         newest = self.last_staged_or_current()
         mark = self.last_hold + 1 if hold is None else hold
         self.waiters.append(Waiter(name, action, wait, keyed, hold, mark, newest))
@@ -217,19 +288,22 @@ class Model:
 
     def go_on(self, status: str) -> None:
         """Resume: of an ended job, of a paused or pausing one; of the others it is nothing."""
-        if status in ("failed", "cancelled"):
+        if status in ("failed", "cancelled", "completed"):
             self.reset()
             self.ended, self.begun = None, False
         elif status in ("paused", "pausing"):
-            if "failure" in self.holds.values():
+            if "failure" in self.causes:
                 self.reset()
             if status == "paused":
-                for sheet in self.sheets.values():
-                    if sheet.waits_for == "retry" and sheet.until > self.paused_at:
-                        sheet.until += self.now - self.paused_at
+                self.go_on_waiting()
             self.holds.clear()
             self.staged_hold = None
             self.begun = bool(self.flying)
+
+    def go_on_waiting(self) -> None:
+        for sheet in self.sheets.values():
+            if sheet.waits_for == "retry" and sheet.until > self.paused_at:
+                sheet.until += self.now - self.paused_at
 
     def reset(self) -> None:
         for sheet in self.sheets.values():
@@ -237,14 +311,22 @@ class Model:
                 sheet.begin_anew()
 
     def drop_staged(self) -> None:
-        if self.staged is None:
-            return
+        self.rerun_dropped = self.rerun_dropped or bool(self.rewind)
+        self.rewind = set()
         self.staged = None
         if self.staged_hold is not None:
             self.holds.pop(self.staged_hold, None)
         self.staged_hold = None
 
     def apply(self) -> None:
+        """What is staged is in force, and what is to run again is at its beginning."""
+        if self.staged:
+            self.adopt()
+        for name in self.below({name for name in self.rewind if name in self.sheets}):
+            self.sheets[name].begin_anew()
+        self.rewind, self.staged_hold = set(), None
+
+    def adopt(self) -> None:
         """The staged revision is in force: sheets are who they are by the name of their stage."""
         assert self.staged
         assert not self.flying
@@ -258,7 +340,8 @@ class Model:
             ):
                 sheet.begin_anew()
         self.score, self.sheets, self.revision = self.staged, sheets, self.last_revision
-        self.staged, self.staged_hold = None, None
+        self.breaks &= set(sheets)
+        self.staged = None
 
     def end(self, how: str) -> None:
         for sheet in self.sheets.values():
@@ -272,7 +355,8 @@ class Model:
     # --- what follows ----------------------------------------------------------------------------------
 
     def follow(self, slots: int, before: str) -> list[str]:
-        """Waits that are over, settling, starting, answering; return the sheets that start."""
+        """Ends of holds and waits, settling, starting, deadlines, answering; return the sheets that start."""
+        self.end_holds()
         if self.may_start():
             for sheet in self.sheets.values():
                 if sheet.status == "waiting" and sheet.until <= self.now:
@@ -292,22 +376,46 @@ class Model:
             started.append(name)
         if self.status == "paused" and before != "paused":
             self.paused_at = self.now
+        if self.status == "paused":
+            for hold in self.holds.values():
+                if hold.lasts is not None and hold.ends is None:
+                    hold.ends = round(self.now + hold.lasts, 3)
+        if any(hold.deadline is not None and hold.deadline <= self.now for hold in self.holds.values()):
+            self.told_to_end |= set(self.flying)
         self.answer()
+        self.rerun_dropped = False
         return started
+
+    def end_holds(self) -> None:
+        """Let go what has come to its own end."""
+        paused = self.status == "paused"
+        over = [
+            number for number, hold in self.holds.items() if hold.ends is not None and hold.ends <= self.now
+        ]
+        for number in over:
+            del self.holds[number]
+        if over and not self.holds:
+            if paused:
+                self.go_on_waiting()
+            self.begun = bool(self.flying)
 
     def settle(self) -> None:
         while not self.ended and not self.flying:
             if self.cancel:
                 self.end("cancelled")
-            elif self.staged:
+            elif self.staged or self.rewind:
                 self.apply()
-            elif self.could_start():
-                return
+            elif could := self.could_start():
+                if not all(self.behind(name) for name in could):
+                    return
+                done = {name for name, sheet in self.sheets.items() if sheet.status == "completed"}
+                self.hold("breakpoint")
+                self.breaks -= {name for name in could if self.needs(name) <= done}
             elif not self.failed():
                 self.end("completed")
             elif self.score.on_failure != "pause":
                 self.end("failed")
-            elif "failure" in self.holds.values():
+            elif "failure" in self.causes:
                 return
             else:
                 self.hold("failure")
@@ -316,38 +424,50 @@ class Model:
         for waiter in list(self.waiters):
             said = "done" if self.wish(waiter) else None
             if said is None and not waiter.wait:
-                said = "accepted"
+                said = "done" if waiter.action == "pause --before" else "accepted"
             if said is None and self.taken_back(waiter):
                 said = "E513"
             if said is not None:
                 self.answers[waiter.name] = said
                 self.waiters.remove(waiter)
 
+    def undone(self, waiter: Waiter) -> bool:
+        """Tell whether what a modify wanted to run again was taken back."""
+        mine = waiter.action in ("modify", "modify -r") and self.revision == waiter.revision
+        return mine and self.rerun_dropped
+
     def wish(self, waiter: Waiter) -> bool:
         status = self.status
-        in_force = self.revision == waiter.revision
+        in_force = self.revision == waiter.revision and not self.rewind and not self.undone(waiter)
         match waiter.action:
-            case "pause":
+            case "pause" | "pause --now" | "pause --before":
                 return status == "paused"
-            case "resume":
-                return status in ("running", "completed", "failed") and not self.holds and not self.staged
+            case "resume" | "resume --from":
+                held = self.holds or self.staged or self.rewind
+                return status in ("running", "completed", "failed") and not held
             case "modify":
                 return in_force
             case "modify -r":
                 return in_force and not self.holds and status != "cancelled"
             case "modify --discard":
-                return not self.staged
+                return not self.staged and not self.rewind
             case _:
                 return status == "cancelled"
 
     def taken_back(self, waiter: Waiter) -> bool:
-        if self.ended:
-            return True
-        if self.cancel:
-            return waiter.action != "cancel"
-        if waiter.action == "pause":
-            return waiter.hold not in self.holds
+        if self.ended or self.cancel:
+            return bool(self.ended) or waiter.action != "cancel"
+        later = [h for number, h in self.holds.items() if number >= waiter.mark and not h.ends_by_itself]
         living = {self.revision} | ({self.last_revision} if self.staged else set())
-        if waiter.action in ("modify", "modify -r") and waiter.revision not in living:
-            return True
-        return waiter.action in ("resume", "modify -r") and any(hold >= waiter.mark for hold in self.holds)
+        match waiter.action:
+            case "pause" | "pause --now":
+                return waiter.hold not in self.holds
+            case "pause --before":
+                return not self.breaks
+            case "resume" | "resume --from":
+                return bool(later)
+            case "modify" | "modify -r":
+                gone = self.undone(waiter) or waiter.revision not in living
+                return gone or (waiter.action == "modify -r" and bool(later))
+            case _:
+                return False

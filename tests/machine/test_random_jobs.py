@@ -7,7 +7,7 @@ import os
 import random
 
 import hypothesis
-from control_model import ALLOWED, Score, Step
+from control_model import ALLOWED, Model, Score, Step, Wanted
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from walking import ENDS, Walk, grown
@@ -36,6 +36,31 @@ scores = st.builds(
     on_failure=st.sampled_from(["fail", "pause"]),
 )
 slots = st.integers(0, 3)
+
+
+def wanted(model: Model, action: str, choice: int) -> Wanted:
+    """What a request of this action brings; `choice` says what."""
+    names = [step.name for step in model.score.steps]
+    sheet = (names[choice // 4 % len(names)],)
+    match action:
+        case "pause":
+            return Wanted(
+                deadline=(None, None, 5.0, 30.0)[choice // 3 % 4], lasts=(None, None, 10.0)[choice % 3]
+            )
+        case "pause --now":
+            return Wanted(lasts=(None, 10.0)[choice % 2])
+        case "pause --before":
+            clear = choice % 4 == 0
+            return Wanted(sheets=() if clear and choice % 8 else sheet, clear=clear)
+        case "resume --from":
+            return Wanted(sheets=sheet)
+        case "modify" | "modify -r":
+            new = None if choice % 7 == 0 else grown(model.staged or model.score, choice)
+            return Wanted(new=new, sheets=sheet if new is None or choice % 5 == 0 else ())
+        case _:
+            return Wanted()
+
+
 seconds = st.sampled_from([0, 1, 5, 10, 11, 60, 3600])
 
 
@@ -67,8 +92,7 @@ class RandomJob(RuleBasedStateMachine):
         slots=slots,
     )
     def asked(self, action: str, choice: int, wait: bool, keyed: bool, slots: int) -> None:
-        new = grown(self.walk.model.staged or self.walk.model.score, choice)
-        self.walk.ask(action, new, wait=wait, keyed=keyed, slots=slots)
+        self.walk.ask(action, wanted(self.walk.model, action, choice), wait=wait, keyed=keyed, slots=slots)
 
     @rule(slots=slots)
     def pause_file(self, slots: int) -> None:
@@ -127,7 +151,7 @@ def _wander(walk: Walk, chance: random.Random, told: list[object]) -> None:
         walk.go(slots)
     elif die < 0.94:
         action = chance.choice(sorted(ALLOWED))
-        new = grown(walk.model.staged or walk.model.score, chance.randrange(200))
+        new = wanted(walk.model, action, chance.randrange(200))
         wait, keyed = chance.random() < 0.6, chance.random() < 0.5
         told.append((action, new, wait, keyed, slots))
         walk.ask(action, new, wait=wait, keyed=keyed, slots=slots)

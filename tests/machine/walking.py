@@ -1,8 +1,10 @@
 """One step of a walk, on the bench and in the model at once, and all that is compared after it."""
 
+from typing import Any
+
 import msgspec
 import pytest
-from control_model import MAX_RETRIES, Model, Score, Step
+from control_model import MAX_RETRIES, Model, Score, Step, Wanted
 from scores_for_tests import Bench, score, stage
 
 from marianned.errors import CannotCome, MarianneError, NameTaken, WrongStatus
@@ -69,6 +71,7 @@ class Walk:
         self.bench = Bench(made(plan))
         self.completed: set[int] = set()
         self.asked: set[str] = set()
+        self.told_to_end: set[str] = set()
 
     @property
     def flying(self) -> list[str]:
@@ -85,6 +88,7 @@ class Walk:
         before = self.model.status
         number = 1 + [step.name for step in self.model.score.steps].index(name)
         self.model.ends(name, how)
+        self.told_to_end.discard(name)
         self.bench.slots = slots
         outcome, category = ENDS[how]
         decision = self.bench.end(number, outcome, category=category)
@@ -97,25 +101,36 @@ class Walk:
         decision = self.bench.file("stop")
         self._follow(slots, before, [attempt.sheet for attempt in decision.starts])
 
-    def ask(self, action: str, new: Score | None, *, wait: bool, keyed: bool, slots: int) -> None:
+    def ask(self, action: str, wanted: Wanted, *, wait: bool, keyed: bool, slots: int) -> None:
         self.bench.after(0.001)  # two requests of one caller never have the same millisecond
         self.model.now = round(self.model.now + 0.001, 3)
         before = self.model.status
         self.bench.slots = slots
         name = f"key {self.bench.asked}" if keyed else None
-        to = (
-            made(new) if new is not None and action.startswith("modify") and "discard" not in action else None
-        )
-        if not self.model.accepts(action):
+        to = made(wanted.new) if wanted.new is not None else None
+        asked = self._params(wanted)
+        if not self.model.accepts(action, wanted):
             with pytest.raises(WrongStatus) as refused:
-                self.bench.ask(Action(action), to, wait=wait, key=name)
+                self.bench.ask(Action(action), to, wait=wait, key=name, **asked)
             assert refused.value.status == before
             return
-        given = self.bench.ask(Action(action), to, wait=wait, key=name)
+        given = self.bench.ask(Action(action), to, wait=wait, key=name, **asked)
         assert self.bench.last is not None
         self.asked.add(given)
-        self.model.ask(given, action, new if to is not None else None, wait=wait, keyed=keyed)
+        if wanted.sheets and action != "pause --before":
+            self.completed = set()  # what is asked to run again may
+        self.model.ask(given, action, wanted, wait=wait, keyed=keyed)
         self._follow(slots, before, [attempt.sheet for attempt in self.bench.last.starts])
+
+    def _params(self, wanted: Wanted) -> dict[str, Any]:
+        """The parameters of a request; sheets by their numbers in the score in force."""
+        steps = [step.name for step in self.model.score.steps]
+        return {
+            "sheets": ",".join(str(1 + steps.index(name)) for name in wanted.sheets) or None,
+            "clear": wanted.clear,
+            "deadline": None if wanted.deadline is None else round(wanted.deadline * 1000),
+            "lasts": None if wanted.lasts is None else round(wanted.lasts * 1000),
+        }
 
     def give_up(self) -> None:
         before = self.model.status
@@ -148,7 +163,12 @@ class Walk:
             assert not (facts.ended)
         uids = {self.bench.sheet(number).uid for number in starts}
         assert not uids & self.completed, "a completed sheet runs again"
-        self.completed |= {row.uid for row in self.bench.state.sheets.values() if row.status == "completed"}
+        assert self.bench.last is not None
+        told = {steps[row.sheet - 1] for row in self.bench.last.interrupts}
+        self.told_to_end = (self.told_to_end | told) & set(self.model.flying)
+        assert self.told_to_end == self.model.told_to_end
+        done = {row.uid for row in self.bench.state.sheets.values() if row.status == "completed"}
+        self.completed = set() if self.bench.state.run.rewind else self.completed | done
         self.compare()
 
     def compare(self) -> None:
@@ -159,9 +179,12 @@ class Walk:
         assert [(row.status, row.tries, row.attempts, row.waiting_for or "") for row in rows] == [
             (sheet.status, sheet.tries, sheet.attempts, sheet.waits_for) for sheet in model.sheets.values()
         ]
-        assert [_cause(state, number) for number in state.holds] == list(model.holds.values())
+        assert [_cause(state, number) for number in state.holds] == model.causes
         assert (state.run.revision, state.run.last_revision) == (model.revision, model.last_revision)
         assert (state.staged is None) == (model.staged is None)
+        assert bool(state.run.rewind) == bool(model.rewind)
+        steps = [step.name for step in model.score.steps]
+        assert {steps[row.sheet - 1] for row in rows if row.uid in state.breakpoints} == model.breaks
         answers = {name: _said(answer) for name, answer in self.bench.answers.items() if name in self.asked}
         assert answers == {name: said for name, said in model.answers.items() if name in self.asked}
         waiting = {waiter.name for waiter in model.waiters}
