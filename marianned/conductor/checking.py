@@ -67,7 +67,7 @@ class Checking:
             before = msgspec.json.decode(self._snapshot.read_bytes(), type=Snapshot)
         reports: list[CheckReport] | None = None
         with anyio.CancelScope() as self._scope:
-            if self._interrupted:
+            if self._interrupted and checks:  # with none to run, what has ended counts as it ended
                 return None
             reports = await run_checks(checks, self._command, before)
         if reports is None and self._running is not None:
