@@ -273,6 +273,7 @@ def test_reruns_are_what_the_plan_said(daemon, ledger):
     plan = daemon.rpc("job.modify", job_id="quad", rerun="2", plan=True)["plan"]
     said = [(line["sheet"], line["action"]) for line in plan]
     assert said == [(1, "kept"), (2, "rerun"), (3, "rerun"), (4, "in-flight")]
+    assert [line["sheet"] for line in plan if line["runs"]] == [2, 3, 4]
     reply = daemon.rpc("job.modify", job_id="quad", rerun="2", resume=True)
     assert reply["status"] == "pausing"
     daemon.gate(4).open(times=2)
