@@ -69,7 +69,7 @@ class Daemon:
             attempts = Path(self._settings.attempts_dir or self._state / "attempts")
             make_private_directory(attempts)
             scheduler = Scheduler(self._settings.max_attempts)
-            disk = Disk(self._state, self._settings.min_free_disk, scheduler)
+            disk = Disk((self._state, attempts), self._settings.min_free_disk, scheduler)
             house = House(
                 store=store,
                 executor=executor,

@@ -6,13 +6,14 @@ more requests, and what is pending is still answered. Source: design/protocol.md
 
 import logging
 import os
+import select
 import socket
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
-from anyio.abc import SocketStream, TaskGroup, UNIXSocketStream
+from anyio.abc import SocketAttribute, SocketStream, TaskGroup, UNIXSocketStream
 
 from marianned import faults, wire
 from marianned.api.dispatch import Handler, answer, read_params, too_many
@@ -20,6 +21,7 @@ from marianned.api.streams import EventStream, Journal, OutputStream, send_strea
 from marianned.conductor.looking import Lookout
 from marianned.errors import MarianneError, NotPermitted
 from marianned.protocol import (
+    METHODS,
     REQUEST_LIMIT,
     Ask,
     Caller,
@@ -74,22 +76,23 @@ class Server:
             connections.start_soon(self._welcome, accepted)
 
     async def _welcome(self, accepted: socket.socket) -> None:
-        caller = _peer(accepted)
-        stream = await UNIXSocketStream.from_socket(accepted)
-        async with stream:
-            refusal = self._refusal(caller)
-            if refusal is not None:
-                await _farewell(stream, refusal)
-                return
-            self.connections += 1
-            try:
-                await Connection(self, stream, caller).run()
-            except* (anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError):
-                pass  # the client is gone
-            except* Exception:
-                _logger.exception("a connection failed; the others go on")
-            finally:
-                self.connections -= 1
+        """Serve one connection; whatever happens to it stays with it."""
+        try:
+            caller = _peer(accepted)
+            async with await UNIXSocketStream.from_socket(accepted) as stream:
+                refusal = self._refusal(caller)
+                if refusal is not None:
+                    await _farewell(stream, refusal)
+                    return
+                self.connections += 1
+                try:
+                    await Connection(self, stream, caller).run()
+                finally:
+                    self.connections -= 1
+        except* (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            pass  # the client is gone
+        except* Exception:
+            _logger.exception("a connection failed; the others go on")
 
     def _refusal(self, caller: Caller) -> MarianneError | None:
         if caller.uid not in (os.getuid(), 0):
@@ -108,6 +111,9 @@ class Connection:
         self._caller = caller
         self._writing = anyio.Lock()
         self._in_flight = 0
+        self._answered = anyio.Event()
+        self._broken = False
+        self._looking: set[anyio.CancelScope] = set()
         self._streams: dict[int, anyio.CancelScope] = {}
         self._next_stream = 1
 
@@ -124,11 +130,36 @@ class Connection:
                 tasks.cancel_scope.cancel()
             if lines.rest.strip():
                 await self._take(lines.rest, tasks)
+            async with anyio.create_task_group() as watching:
+                watching.start_soon(self._until_gone)
+                await self._until_answered()
+                watching.cancel_scope.cancel()
+
+    async def _until_answered(self) -> None:
+        while self._in_flight:
+            await self._answered.wait()
+
+    async def _until_gone(self) -> None:
+        """When the other side is closed in both directions, give up what only looks: nobody reads it.
+
+        The end of input alone does not tell: it may only mean that no more requests come. What changes
+        something is done all the same.
+        """
+        connected: socket.socket = self._stream.extra(SocketAttribute.raw_socket)  # noqa: S610  not Django's
+        with select.epoll() as gone:
+            gone.register(connected.fileno(), 0)  # HUP is told unasked
+            await anyio.wait_readable(gone.fileno())
+        for scope in self._looking:
+            scope.cancel()
 
     async def send(self, data: bytes) -> None:
-        """Send one message whole."""
+        """Send one message whole; after one that was cut short nothing more is sent."""
         async with self._writing:
+            if self._broken:
+                raise anyio.ClosedResourceError
+            self._broken = True
             await self._stream.send(data)
+            self._broken = False
 
     async def _take(self, line: bytes, tasks: TaskGroup) -> None:
         try:
@@ -147,6 +178,16 @@ class Connection:
         tasks.start_soon(self._do, request, params)
 
     async def _do(self, request: wire.Request, params: Ask) -> None:
+        with anyio.CancelScope() as scope:
+            if not METHODS[request.method].writes:
+                self._looking.add(scope)
+            await self._done(request, params)
+        self._looking.discard(scope)
+        self._in_flight -= 1
+        self._answered.set()
+        self._answered = anyio.Event()
+
+    async def _done(self, request: wire.Request, params: Ask) -> None:
         try:
             match params:
                 case SubscribeEvents():
@@ -163,14 +204,14 @@ class Connection:
                     faults.point("api.read")
                     reply = await answer(handler, self._caller, request, params)
                     faults.point("api.answering")
-                    await self.send(reply)
-                    faults.point("api.answered")
-                    if isinstance(params, Stop) and params.mode == "detach":
-                        self._server.stopping.set()
+                    try:
+                        await self.send(reply)
+                        faults.point("api.answered")
+                    finally:
+                        if isinstance(params, Stop) and params.mode == "detach":
+                            self._server.stopping.set()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             pass  # the client is gone; what it asked for is done all the same
-        finally:
-            self._in_flight -= 1
 
     async def _open(self, request: wire.Request, source: EventStream | OutputStream) -> None:
         try:

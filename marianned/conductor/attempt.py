@@ -5,12 +5,14 @@ in the database, and every step either has happened or is done again. Source: sc
 durability.md.
 """
 
+import errno
 import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import msgspec
 from anyio import to_thread
 
@@ -33,6 +35,8 @@ PROMPT = "prompt"
 STDOUT = "stdout"
 STDERR = "stderr"
 _STDERR_TAIL_BYTES = 2_000
+_AGAIN_SECONDS = 1.0
+_SCARCE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 _FOREIGN = frozenset({signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP})
 """Signals that, unasked for, tell of a host going down: such an attempt is lost, not failed."""
 
@@ -79,13 +83,12 @@ class Attempt:
         """
         executor = self._house.executor
         if presence in (None, Presence.NEVER_STARTED):
-            if self._interrupted and await executor.claim(self._directory):
-                return self._ending(Outcome.INTERRUPTED, None, "given up before it started")
             try:
-                if not self._interrupted:
-                    await self._start()
+                await self._start_patiently()
             except Unprepared as why:
                 return self._ending(Outcome.FAILED, why.category, why.message)
+            if self._interrupted and await executor.claim(self._directory):
+                return self._ending(Outcome.INTERRUPTED, None, "given up before it started")
         faults.point("attempt.started")
         running = await executor.running(self._directory)
         self.pid = running.pid if running else None
@@ -123,6 +126,21 @@ class Attempt:
         }
 
     # --- before the process --------------------------------------------------------------------------
+
+    async def _start_patiently(self) -> None:
+        """Start it; where disk, memory or descriptors run short, as soon as they don't: no failure."""
+        while not self._interrupted:
+            try:
+                await self._start()
+            except OSError as error:
+                if error.errno not in _SCARCE:
+                    raise Unprepared("config", f"its files can't be written: {error.strerror}") from None
+            except Unprepared as why:
+                if not any(os.strerror(number) in why.message for number in _SCARCE):
+                    raise
+            else:
+                return
+            await anyio.sleep(_AGAIN_SECONDS)
 
     async def _start(self) -> None:
         given = self._given

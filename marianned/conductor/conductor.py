@@ -23,6 +23,7 @@ from marianned.conductor.loading import load_state, presences
 from marianned.conductor.now import now
 from marianned.conductor.pausefile import pause_file, remove
 from marianned.conductor.saying import removed_leftover, split
+from marianned.conductor.scheduler import STARTING
 from marianned.errors import (
     InternalError,
     MarianneError,
@@ -55,6 +56,9 @@ _logger = logging.getLogger(__name__)
 _NEAR_MOST = 3
 Control = Pause | Cancel | Resume | Modify
 R = TypeVar("R", bound=Reply)
+_SHIELDED_SECONDS = 10.0
+"""How long a client's leaving, or the daemon's stop, waits for a submission that is being committed."""
+NOBODY = Caller(uid=-1)
 _FREE = (JobStatus.COMPLETED, JobStatus.CANCELLED)
 """Statuses of a newest run that leave its name free."""
 
@@ -77,11 +81,14 @@ class Conductor:
         """Take up every run that has not ended, as its facts say; return how many there are."""
         runs = await self.house.store.records.unfinished_runs()
         faults.point("recover.read")
+        self.house.scheduler.close(STARTING)
         for run in runs:
             try:
                 await self._load(run)
             except Exception:
                 _logger.exception("'%s' can't be taken up; it stays as it is on disk", run.job_name)
+        self.house.scheduler.open(STARTING)
+        self.grant()
         return len(runs)
 
     async def _load(self, run: RunRow) -> Job:
@@ -107,17 +114,27 @@ class Conductor:
                 "'%s' has left the memory; it is taken up again when asked", job.state.run.job_name
             )
             self._retire(job)
+            self.house.scheduler.forget(job.run_id)
+            job.fail(InternalError(f"the daemon failed over '{job.state.run.job_name}'; its log has more"))
 
     def _retire(self, job: Job) -> None:
         if self._by_run.pop(job.run_id, None) is job and self.jobs.get(job.state.run.job_name) is job:
             del self.jobs[job.state.run.job_name]
 
-    def drop(self, run: RunRow) -> None:
-        """Let go of a run that has ended and is to be removed."""
-        job = self._by_run.get(run.run_id)
-        if job is not None:
-            self._retire(job)
-            job.close()
+    async def forget(self, run: RunRow, changes: Changes) -> None:
+        """Commit the removal of a run that has ended, so that nothing is asked of it any more.
+
+        Raises:
+            WrongStatus: it has been let go on meanwhile.
+        """
+        async with self._registry:
+            newest = await self.house.store.records.run(run.job_name)
+            if newest is None or newest.run_id != run.run_id:
+                await self.house.store.commit(changes)
+                return
+            await self._make_room(
+                newest, GiveUp(request="", caller=NOBODY, reason=None, also=changes, forget=True)
+            )
 
     def interrupt_all(self) -> None:
         """End everything in flight, to run it again later: the daemon stops and takes nothing along."""
@@ -251,12 +268,18 @@ class Conductor:
             kept = msgspec.structs.replace(request, run_id=row.run_id, asked_at=moment.at)
             if request.key is not None:
                 changes.rows.append(_with_reply(kept, self._submitted(state, score.compiled.problems)))
-            if newest is not None and newest.status not in _FREE:
-                await self._give_up(newest, caller, params.reason, changes)
-            else:
-                await self.house.store.commit(changes)
-            faults.point("submit.committed")
-            job = self._take_up(state, {})
+            with anyio.move_on_after(
+                _SHIELDED_SECONDS, shield=True
+            ):  # a client that leaves takes nothing along
+                if newest is None:
+                    await self.house.store.commit(changes)
+                else:
+                    make_room = GiveUp(
+                        request="", caller=caller, reason=params.reason, also=changes, fresh=params.fresh
+                    )
+                    await self._make_room(newest, make_room)
+                faults.point("submit.committed")
+                job = self._take_up(state, {})
         faults.point("submit.taken_up")
         await job.begun()
         faults.point("submit.begun")
@@ -302,13 +325,10 @@ class Conductor:
                 hints=["mzt list --status queued"],
             )
 
-    async def _give_up(self, newest: RunRow, caller: Caller, reason: str | None, also: Changes) -> None:
+    async def _make_room(self, newest: RunRow, trigger: GiveUp) -> None:
+        """Let the newest run of a name make room in its own loop, where nothing can come between."""
         job = self.jobs.get(newest.job_name) or await self._load(newest)
-        if job.status not in (JobStatus.PAUSED, JobStatus.FAILED):
-            raise NameTaken(f"'{newest.job_name}' is {job.status}", job_id=newest.job_name, status=job.status)
-        answer = await job.give_up(
-            GiveUp(request=f"fresh {job.run_id}", caller=caller, reason=reason, also=also)
-        )
+        answer = await job.give_up(msgspec.structs.replace(trigger, request=f"room {job.run_id}"))
         if isinstance(answer, MarianneError):
             raise answer
 

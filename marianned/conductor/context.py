@@ -6,8 +6,6 @@ Source: score-format.md §11.
 import glob
 from pathlib import Path
 
-from anyio import to_thread
-
 from marianned import workers
 from marianned.rows import RunRow
 from marianned.score.expanded import Expanded
@@ -41,7 +39,7 @@ async def gather(store: Store, run: RunRow, score: Expanded, sheet: int) -> Prev
     files: dict[str, str] = {}
     if settings.capture_files:
         patterns = await workers.call(capture_patterns, score, sheet)
-        files = await to_thread.run_sync(_capture, patterns, settings.max_output_chars)
+        files = await workers.call(_capture, patterns, settings.max_output_chars)
     return Previous(outputs=outputs, files=files, skipped=skipped)
 
 
@@ -66,9 +64,12 @@ def _capture(patterns: list[str], most: int) -> dict[str, str]:
     room = _BYTES_MOST
     for path in found[:_FILES_MOST]:
         try:
-            if not Path(path).is_file() or Path(path).stat().st_size > room:
+            if not Path(path).is_file():
                 continue
-            data = Path(path).read_bytes()
+            with Path(path).open("rb") as file:
+                data = file.read(room + 1)
+            if len(data) > room:
+                continue
             files[path] = cut_back(data.decode(), most)
         except (OSError, UnicodeDecodeError):
             continue

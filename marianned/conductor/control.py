@@ -13,6 +13,7 @@ from anyio import to_thread
 from marianned.conductor import submitting
 from marianned.conductor.conductor import Conductor
 from marianned.conductor.job import Answer, Job
+from marianned.conductor.keys import answered
 from marianned.conductor.loading import load_version
 from marianned.conductor.saying import other_name, source_changed, time_ran_out
 from marianned.errors import BadRequest, InvalidScore, MarianneError, Problem
@@ -149,6 +150,12 @@ class Control:
 
         async def join(request: RequestRow) -> R:
             job = await self._conductor.job(params.job_id)
+            if request.request not in job.state.requests:  # answered in between: the answer is on disk
+                kept = await self._conductor.keys.kept(request)
+                reply = answered(kept, kind) if kept is not None else None
+                if reply is not None:
+                    return reply
+                job = await self._conductor.job(params.job_id)
             waiter = job.wait_for(request.request)
             answer = await job.answer(request.request, waiter, params.timeout if params.wait else 0.0)
             return _taken(answer, job, ask, params.timeout, kind)

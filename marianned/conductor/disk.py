@@ -5,7 +5,7 @@ Source: design/durability.md "Faults".
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -16,13 +16,13 @@ _LOOK_SECONDS = 1.0
 
 
 class Disk:
-    """Looks at the file system of a directory, at most once a second, and only when a slot is asked for.
+    """Looks at some file systems, at most once a second, and only when a slot is asked for.
 
     `low`: slots are refused for want of room.
     """
 
-    def __init__(self, directory: Path, minimum: int, scheduler: Scheduler) -> None:
-        self._directory = directory
+    def __init__(self, directories: Sequence[Path], minimum: int, scheduler: Scheduler) -> None:
+        self._directories = directories
         self._minimum = minimum
         self._scheduler = scheduler
         self._looked = -_LOOK_SECONDS
@@ -53,7 +53,7 @@ class Disk:
 
     def _free(self) -> int:
         try:
-            found = os.statvfs(self._directory)
+            found = [os.statvfs(directory) for directory in self._directories]
         except OSError:
             return 0
-        return found.f_bavail * found.f_frsize
+        return min(each.f_bavail * each.f_frsize for each in found)

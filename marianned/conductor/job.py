@@ -7,6 +7,7 @@ started: memory can't run ahead of the disk. Source: design/architecture.md "The
 import logging
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -36,11 +37,15 @@ from marianned.progress.triggers import (
     TimeReached,
     Trigger,
 )
-from marianned.protocol import ENDED, JobStatus, Reply
+from marianned.protocol import ENDED, JobStatus, Outcome, Reply
 from marianned.rows import AttemptRow, Changes
+from marianned.store.writer import BrokenChanges
 
 _AGAIN_SECONDS = 1.0
 """How long after a refused transaction an attempt's end is committed again."""
+
+_SLEEP_SECONDS = 60.0
+"""The longest sleep at a stretch while a moment is waited for."""
 
 _logger = logging.getLogger(__name__)
 Answer = Reply | MarianneError
@@ -80,6 +85,7 @@ class Job:
         self._timer: anyio.CancelScope | None = None
         self._tasks: TaskGroup | None = None
         self._first_step = anyio.Event()
+        self._gave_way = False
 
     @property
     def run_id(self) -> int:
@@ -97,10 +103,12 @@ class Job:
 
     # --- from outside, on the same event loop ----------------------------------------------------------
 
-    def close(self) -> None:
-        """Stop serving: the run has ended and is to be removed."""
-        if self._tasks is not None:
-            self._tasks.cancel_scope.cancel()
+    def fail(self, error: MarianneError) -> None:
+        """Answer everybody who waits: the job's task has failed."""
+        self._first_step.set()
+        for waiter in self._waiters.values():
+            waiter.give(error)
+        self._waiters.clear()
 
     def poke(self) -> None:
         """Tell the job that a slot may be had."""
@@ -111,7 +119,7 @@ class Job:
         await self._first_step.wait()
 
     async def give_up(self, trigger: GiveUp) -> Answer | None:
-        """Let a fresh run take this one's place."""
+        """Let this run make room, for the next one or for good."""
         waiter = self.wait_for(trigger.request)
         self._send.send_nowait(trigger)
         return await self.answer(trigger.request, waiter, None)
@@ -150,7 +158,8 @@ class Job:
         def leave() -> None:
             self._watchers.remove(watcher)
             if self.state.run.ended is not None:
-                self.poke()  # nobody may be left to keep the job in memory for
+                with suppress(anyio.ClosedResourceError):
+                    self.poke()  # nobody may be left to keep the job in memory for
 
         return leave
 
@@ -184,12 +193,31 @@ class Job:
         try:
             if not isinstance(trigger, Asked | GiveUp):
                 await self._look_for_pause_file()
+            self._check_way(trigger)
             await self._decide(trigger)
         except MarianneError as error:
             self._refuse(trigger, error)
+        except BrokenChanges:
+            _logger.exception("a step of '%s' can't be stored", self.state.run.job_name)
+            self._refuse(_bare(trigger), MarianneError("this can't be stored; the daemon's log has more"))
         except Exception:
             _logger.exception("a step of '%s' failed", self.state.run.job_name)
             self._refuse(trigger, MarianneError("a step of this job failed; the daemon's log has more"))
+
+    def _check_way(self, trigger: Trigger) -> None:
+        """Refuse what comes behind the run that took this one's place.
+
+        Raises:
+            WrongStatus: this run has made room.
+        """
+        if self._gave_way and isinstance(trigger, Asked | GiveUp):
+            name = self.state.run.job_name
+            raise WrongStatus(
+                f"'{name}' has a newer run by now, or was removed; nothing has changed",
+                job_id=f"{name}@{self.state.run.run}",
+                status=self.status,
+                hints=[f"mzt status {name}"],
+            )
 
     def _refuse(self, trigger: Trigger, error: MarianneError) -> None:
         if isinstance(trigger, Asked | GiveUp):
@@ -234,6 +262,7 @@ class Job:
             scheduler.give_back(self.run_id, slots)
             raise
         faults.point(f"{name}.committed")
+        self._gave_way = self._gave_way or isinstance(trigger, GiveUp)
         before = self.status
         started = len(decision.starts) + len(decision.checks)
         ended = len(state.attempts) + started
@@ -243,11 +272,11 @@ class Job:
         if self.status != before:
             self.status_event = event
         faults.point(f"{name}.applied")
-        self._act(trigger, decision, event, moment)
+        self._act(trigger, decision, event)
         faults.point(f"{name}.acted")
         await self._after_commit()
 
-    def _act(self, trigger: Trigger, decision: Decision, event: int, moment: Instant) -> None:
+    def _act(self, trigger: Trigger, decision: Decision, event: int) -> None:
         for attempt in decision.starts:
             self._play(attempt, None)
         for attempt in decision.checks:
@@ -262,7 +291,7 @@ class Job:
                 waiter.give(with_event(answer, event))
         for watcher in list(self._watchers):
             watcher(self.status, event)
-        self._set_timer(decision.wake, moment)
+        self._set_timer(decision.wake)
         self._stand_for_slot()
 
     def _stand_for_slot(self) -> None:
@@ -307,31 +336,38 @@ class Job:
             ending = await attempt.play(presence)
         except Exception:
             _logger.exception("attempt %s failed in the daemon", self.house.attempt_id(row))
-            await self.house.executor.end(self.house.directory(row))
-            await self.house.executor.wait(self.house.directory(row))
-            ending = Ending(
-                uid=row.uid,
-                attempt=row.attempt,
-                outcome="failed",  # type: ignore[arg-type]
-                category="config",
-                message="the daemon failed over it; its log has more",
-            )
+            await self._put_an_end_to(row)
+            ending = _failed(row.uid, row.attempt)
         self._attempts.pop(row.uid, None)
         self._send.send_nowait(ending)
 
+    async def _put_an_end_to(self, row: AttemptRow) -> None:
+        """End an attempt that the daemon has failed over; until that is so, it counts as in flight."""
+        while True:
+            try:
+                await self.house.executor.end(self.house.directory(row))
+                await self.house.executor.wait(self.house.directory(row))
+            except OSError:
+                _logger.exception("attempt %s can't be ended yet", self.house.attempt_id(row))
+                await anyio.sleep(_AGAIN_SECONDS)
+            else:
+                return
+
     # --- time --------------------------------------------------------------------------------------------
 
-    def _set_timer(self, wake: Instant | None, moment: Instant) -> None:
+    def _set_timer(self, wake: Instant | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if wake is not None and self._tasks is not None:
             self._timer = anyio.CancelScope()
-            self._tasks.start_soon(self._wake, self._timer, moment.until(wake) / 1000)
+            self._tasks.start_soon(self._wake, self._timer, wake)
 
-    async def _wake(self, scope: anyio.CancelScope, seconds: float) -> None:
+    async def _wake(self, scope: anyio.CancelScope, wake: Instant) -> None:
+        """Wait for a moment of the boot's clock, which runs on in a suspend while sleeps do not."""
         with scope:
-            await anyio.sleep(max(0.0, seconds))
+            while (left := now().until(wake) / 1000) > 0:  # noqa: ASYNC110  no event tells of time
+                await anyio.sleep(min(left, _SLEEP_SECONDS))
             self._send.send_nowait(TimeReached())
 
     # --- the pause file ------------------------------------------------------------------------------------
@@ -382,6 +418,21 @@ _NAMES: dict[type[Trigger], str] = {
     SlotFree: "slot",
     TimeReached: "time",
 }
+
+
+def _failed(uid: int, attempt: int) -> Ending:
+    return Ending(
+        uid=uid,
+        attempt=attempt,
+        outcome=Outcome.FAILED,
+        category="config",
+        message="the daemon failed over it; its log has more",
+    )
+
+
+def _bare(trigger: Trigger) -> Trigger:
+    """Return an end without what could not be stored of it; it must be told in any case."""
+    return _failed(trigger.uid, trigger.attempt) if isinstance(trigger, Ending) else trigger
 
 
 def _name(trigger: Trigger) -> str:

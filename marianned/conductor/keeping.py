@@ -5,6 +5,7 @@ Source: design/control.md §9, design/cli.md §2.1 `remove`.
 
 import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -66,7 +67,6 @@ class Keeper:
 
     async def _forget(self, row: RunRow, caller: Caller | None, reason: str | None) -> None:
         """Delete a run in one transaction, and its files after the commit."""
-        self._conductor.drop(row)
         event = EventRow(
             recorded_at=now().at,
             type="job.removed",
@@ -77,7 +77,7 @@ class Keeper:
             text=f"{row.job_name}@{row.run} removed",
         )
         gone = Deleted(kind=RunRow, run_id=row.run_id, key=0)
-        await self._house.store.commit(Changes(deleted=[gone], events=[event]))
+        await self._conductor.forget(row, Changes(deleted=[gone], events=[event]))
         directory = self._house.attempts / str(row.run_id)
         await to_thread.run_sync(shutil.rmtree, directory, True)  # noqa: FBT003  run_sync passes no keywords
 
@@ -97,7 +97,8 @@ class Keeper:
             for run in (await records.runs(newest.job_name))[: -settings.keep_runs]:
                 old = run.ended_at is not None and run.ended_at < now().at - settings.keep_days * DAY
                 if old and run.ended != JobStatus.FAILED:
-                    await self._forget(run, None, "retention")
+                    with suppress(WrongStatus):  # let go on in this very moment
+                        await self._forget(run, None, "retention")
 
     async def backup(self, _caller: Caller, params: WriteBackup) -> BackedUp:
         """Write an online copy of the database; the file may not be there yet."""

@@ -68,6 +68,10 @@ class Keys:
             del self._running[row.request]
             running.done.set()
 
+    async def kept(self, request: RequestRow) -> RequestRow | None:
+        """Return what the store remembers of a request with a key by now."""
+        return await self._store.records.request(request.uid, request.method, request.key or "")
+
 
 _METHODS = {method.params: name for name, method in METHODS.items()}
 

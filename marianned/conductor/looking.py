@@ -178,8 +178,6 @@ class Lookout:
                 raise _cannot_come(older, status, params.words)
             return await self._waited(older, status, params, began)
         job = await self._conductor.job(params.job_id)
-        if params.after is not None and job.status_event == 0:
-            job.status_event = await self._status_event(job)
         reached = await self._until(job, wanted, params)
         return await self._waited(job.state, reached, params, began)
 
@@ -207,7 +205,10 @@ class Lookout:
 
         leave: Callable[[], None] = job.watch(look)
         try:
-            look(job.status, job.status_event if params.after is not None else 0)
+            if params.after is None:
+                look(job.status, 0)
+            else:
+                look(job.status, job.status_event or await self._status_event(job))
             with anyio.move_on_after(params.timeout):
                 await came.wait()
         finally:

@@ -4,7 +4,7 @@ Oldest is who has stood for a slot the longest: with a single slot, two jobs tak
 jobs by number and answers whom to tell that a slot is theirs. Source: design/control.md §9.
 """
 
-STOPPING, DRAINING, DISK = REASONS = ("stopping", "draining", "disk")
+STOPPING, DRAINING, DISK, STARTING = REASONS = ("stopping", "draining", "disk", "starting")
 
 
 class Scheduler:
@@ -65,6 +65,11 @@ class Scheduler:
             self._taken[job] = left
         else:
             self._taken.pop(job, None)
+
+    def forget(self, job: int) -> None:
+        """Take back all that a job had; nobody looks after it any more."""
+        self._taken.pop(job, None)
+        self.want(job, wants=False)
 
     def want(self, job: int, *, wants: bool) -> None:
         """Note whether a job stands for a slot."""

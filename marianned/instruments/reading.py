@@ -39,6 +39,10 @@ _HTTP_ERRORS = Errors(
 )
 
 
+_AMOUNT_MOST = 2**53
+"""More than this is no number of tokens or dollars, and could not be stored."""
+
+
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """What an output says.
 
@@ -215,7 +219,8 @@ def _amount(events: list[Any], path: str | None, *, added: bool) -> float | None
     found = [number for event in events for number in pick.numbers(event, path)]
     if not found:
         return None
-    return sum(found) if added else found[-1]
+    amount = sum(found) if added else found[-1]
+    return amount if 0 <= amount <= _AMOUNT_MOST else None
 
 
 def _last_text(events: list[Any], path: str | None) -> str | None:

@@ -9,7 +9,7 @@ import msgspec
 
 from marianned import lifecycle
 from marianned.clock import Instant
-from marianned.errors import MarianneError, NameTaken
+from marianned.errors import MarianneError, NameTaken, WrongStatus
 from marianned.lifecycle import Step
 from marianned.progress.answers import answer_waiting
 from marianned.progress.draft import Decision, Draft
@@ -34,7 +34,7 @@ from marianned.progress.triggers import (
     TimeReached,
     Trigger,
 )
-from marianned.protocol import Caller, HoldCause, JobStatus, Reply
+from marianned.protocol import ENDED, Caller, HoldCause, JobStatus, Reply
 from marianned.rows import AttemptRow, SheetRow
 
 FILE_OWNER = "file"
@@ -90,11 +90,22 @@ def decide(state: JobState, trigger: Trigger, now: Instant, slots: int = 0) -> D
 
 
 def _give_up(draft: Draft, trigger: GiveUp) -> None:
+    """End a run that a fresh one takes the place of; one that has ended for good is left as it is."""
     status, name = draft.status, draft.state.run.job_name
-    if status not in (JobStatus.PAUSED, JobStatus.FAILED):
+    if trigger.forget:
+        if status not in ENDED:
+            raise WrongStatus(
+                f"'{name}' is {status}; only an ended run can be removed",
+                job_id=name,
+                status=status,
+                hints=[f"mzt cancel {name} --wait"],
+            )
+    elif trigger.fresh and status in (JobStatus.PAUSED, JobStatus.FAILED):
+        text = "a fresh run takes its place"
+        draft.note_request("job.superseded", text, trigger.caller, trigger.reason, None)
+        _end(draft, JobStatus.CANCELLED)
+    elif status not in (JobStatus.COMPLETED, JobStatus.CANCELLED):
         raise NameTaken(f"'{name}' is {status}", job_id=name, status=status, hints=[f"mzt status {name}"])
-    draft.note_request("job.superseded", "a fresh run takes its place", trigger.caller, trigger.reason, None)
-    _end(draft, JobStatus.CANCELLED)
 
 
 def _pause_file(draft: Draft, found: PauseFile) -> None:
@@ -166,7 +177,7 @@ def _start(draft: Draft) -> None:
             return
         parked = state.parked.get(row.uid)
         if parked is not None:
-            attempt = msgspec.structs.replace(parked, parked=False)
+            attempt = _picked_up(draft, parked, row)
             draft.checks.append(attempt)
             said = f"the checks of attempt {attempt.attempt} run again"
         else:
@@ -189,6 +200,14 @@ def _start(draft: Draft) -> None:
             not_before=draft.now.plus(round(stagger * 1000)) if stagger else None,
         )
         draft.note_sheet("attempt.started", row.sheet, said, attempt=attempt.attempt)
+
+
+def _picked_up(draft: Draft, parked: AttemptRow, row: SheetRow) -> AttemptRow:
+    """Return a parked attempt under the number its sheet has by now."""
+    definition = draft.state.definition(row.sheet)
+    return msgspec.structs.replace(
+        parked, parked=False, sheet=row.sheet, stage=definition.stage, instance=definition.instance
+    )
 
 
 def _new_attempt(draft: Draft, row: SheetRow) -> AttemptRow:

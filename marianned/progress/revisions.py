@@ -87,16 +87,16 @@ def _with_rerun(
 
 def below(score: Expanded, sheets: Iterable[int]) -> set[int]:
     """Return these sheets and all that depend on them, directly or not."""
+    dependents: dict[int, list[int]] = {}
+    for sheet in score.sheets:
+        for need in sheet.needs:
+            dependents.setdefault(need, []).append(sheet.sheet)
     found = set(sheets)
-    grown = True
-    while grown:
-        more = {
-            sheet.sheet
-            for sheet in score.sheets
-            if sheet.sheet not in found and found.intersection(sheet.needs)
-        }
-        grown = bool(more)
-        found |= more
+    stack = list(found)
+    while stack:
+        more = [sheet for sheet in dependents.get(stack.pop(), ()) if sheet not in found]
+        found.update(more)
+        stack.extend(more)
     return found
 
 
@@ -122,7 +122,7 @@ def apply_rewind(draft: Draft) -> None:
     if not state.run.rewind:
         return
     draft.run(rewind=[], staged_hold=None)
-    again = sorted(state.downstream(row.sheet for row in rows))
+    again = sorted(below(state.score, (row.sheet for row in rows)))
     for number in again:
         row = state.sheets[number]
         draft.close_parked([row.uid])

@@ -8,7 +8,7 @@ would be and change nothing.
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -356,13 +356,6 @@ class JobState:
                     seen.add(dependent)
                     stack.append(dependent)
                     found.append(dependent)
-        return found
-
-    def downstream(self, sheets: Iterable[int]) -> set[int]:
-        """Return these sheets and all that depend on them."""
-        found = set(sheets)
-        for number in list(found):
-            found.update(self._below(number))
         return found
 
     def _is_free(self, number: int) -> bool:

@@ -104,15 +104,18 @@ class TimeReached(msgspec.Struct, frozen=True):
 
 
 class GiveUp(msgspec.Struct, frozen=True, kw_only=True):
-    """A fresh run takes the place of this one, which is paused or has failed.
+    """This run makes room: for the next one of its name, or because it is forgotten.
 
-    `also` is what brings the fresh run to the disk, in the same transaction.
+    `fresh`: the next one may come over a paused or failed one; `forget`: this one must have ended.
+    `also` is what brings that to the disk, in the same transaction; nothing is asked of this run any more.
     """
 
     request: str
     caller: Caller
     reason: str | None
     also: Changes
+    fresh: bool = False
+    forget: bool = False
 
 
 Trigger = Asked | GiveUp | Parked | Ending | PauseFile | SlotFree | TimeReached
