@@ -202,6 +202,7 @@ class Daemon:
 
     def start(self, **environment):
         """Start it; returns when it serves, or has met a fault that it was given."""
+        self.serves = False
         ours, its = os.pipe()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
