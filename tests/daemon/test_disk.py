@@ -43,8 +43,10 @@ def small(house):
         yield house.start()
     finally:
         (house.state / "filler").unlink(missing_ok=True)
-        house.end_jobs()
-        subprocess.run(["umount", str(state)], check=True)
+        try:
+            house.end_jobs()
+        finally:
+            subprocess.run(["umount", "-l", str(state)], check=True)
 
 
 def fill(directory):
