@@ -357,7 +357,7 @@ class Bench:
 
     def give_up(self) -> Decision:
         """A fresh run takes this one's place."""
-        return self.step(GiveUp(request="fresh", caller=ANN, reason=None, also=Changes()))
+        return self.step(GiveUp(request="fresh", caller=ANN, reason=None, also=Changes(), fresh=True))
 
     def crash(self) -> None:
         """The daemon dies and reads everything anew; whoever waited without a key is gone."""

@@ -56,7 +56,7 @@ _logger = logging.getLogger(__name__)
 _NEAR_MOST = 3
 Control = Pause | Cancel | Resume | Modify
 R = TypeVar("R", bound=Reply)
-_SHIELDED_SECONDS = 10.0
+_SHIELDED_SECONDS = 5.0
 """How long a client's leaving, or the daemon's stop, waits for a submission that is being committed."""
 NOBODY = Caller(uid=-1)
 _FREE = (JobStatus.COMPLETED, JobStatus.CANCELLED)
@@ -245,32 +245,11 @@ class Conductor:
             await to_thread.run_sync(submitting.make_workspace, Path(expanded.workspace), params.umask)
             leftover = await to_thread.run_sync(remove, pause_file(expanded.workspace, expanded.name))
             faults.point("submit.workspace")
-            moment = now()
-            origin = submitting.Origin(
-                caller=caller,
-                reason=params.reason,
-                submit_directory=params.submit_directory,
-                umask=params.umask,
-                env=params.env,
-                auto_resume=params.auto_resume,
-            )
-            row, version, changes = submitting.first_rows(
-                score, self.house.store.new_run_id(), newest.run + 1 if newest else 1, origin, moment
-            )
-            stops = select(params.before, expanded) if params.before is not None else []
-            changes.rows.extend(BreakpointRow(run_id=row.run_id, uid=number) for number in stops)
+            state, changes, kept = self._first_state(score, newest, caller, params, request)
             if leftover:
-                changes.events.append(removed_leftover(row, moment))
-            sheets = [found for found in changes.rows if isinstance(found, SheetRow)]
-            state = JobState(row, version, sheets)
-            for number in stops:
-                state.put(BreakpointRow(run_id=row.run_id, uid=number))
-            kept = msgspec.structs.replace(request, run_id=row.run_id, asked_at=moment.at)
-            if request.key is not None:
-                changes.rows.append(_with_reply(kept, self._submitted(state, score.compiled.problems)))
-            with anyio.move_on_after(
-                _SHIELDED_SECONDS, shield=True
-            ):  # a client that leaves takes nothing along
+                changes.events.append(removed_leftover(state.run, now()))
+            # A client that leaves takes nothing along.
+            with anyio.fail_after(_SHIELDED_SECONDS, shield=True):
                 if newest is None:
                     await self.house.store.commit(changes)
                 else:
@@ -289,6 +268,37 @@ class Conductor:
             with suppress(NoCapacity):  # the run is on disk, and an answer with it
                 await self.house.store.commit(Changes(rows=[told]))
         return reply
+
+    def _first_state(
+        self,
+        score: submitting.Score,
+        newest: RunRow | None,
+        caller: Caller,
+        params: Submit,
+        request: RequestRow,
+    ) -> tuple[JobState, Changes, RequestRow]:
+        """Return a new run's state, the transaction that brings it to the disk, and its request's row."""
+        origin = submitting.Origin(
+            caller=caller,
+            reason=params.reason,
+            submit_directory=params.submit_directory,
+            umask=params.umask,
+            env=params.env,
+            auto_resume=params.auto_resume,
+        )
+        run = newest.run + 1 if newest else 1
+        row, version, changes = submitting.first_rows(
+            score, self.house.store.new_run_id(), run, origin, now()
+        )
+        state = JobState(row, version, [found for found in changes.rows if isinstance(found, SheetRow)])
+        stops = select(params.before, version.score) if params.before is not None else []
+        for stop in [BreakpointRow(run_id=row.run_id, uid=number) for number in stops]:
+            state.put(stop)
+            changes.rows.append(stop)
+        kept = msgspec.structs.replace(request, run_id=row.run_id, asked_at=row.created_at)
+        if request.key is not None:
+            changes.rows.append(_with_reply(kept, self._submitted(state, score.compiled.problems)))
+        return state, changes, kept
 
     def _check_name(self, newest: RunRow | None, params: Submit) -> None:
         if newest is None or newest.status in _FREE:

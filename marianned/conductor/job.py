@@ -252,7 +252,7 @@ class Job:
             if isinstance(trigger, GiveUp):
                 changes = Changes(
                     rows=changes.rows + trigger.also.rows,
-                    deleted=changes.deleted,
+                    deleted=changes.deleted + trigger.also.deleted,
                     events=changes.events + trigger.also.events,
                 )
             faults.point(f"{name}.decided")

@@ -69,6 +69,10 @@ def test_a_fresh_run_takes_the_place_of_a_paused_or_failed_one_only() -> None:
         if status in (JobStatus.PAUSED, JobStatus.FAILED):
             bench.give_up()
             assert bench.status is JobStatus.CANCELLED
+        elif status in (JobStatus.COMPLETED, JobStatus.CANCELLED):
+            before = snapshot(bench.state)
+            bench.give_up()
+            assert snapshot(bench.state) == before
         else:
             with pytest.raises(NameTaken) as refused:
                 bench.give_up()
