@@ -1,8 +1,8 @@
 """`python -m marianned`: the daemon."""
 
-import sys
+if __name__ == "__main__":  # each worker process runs this file too, and needs nothing of the daemon
+    import sys
 
-from marianned.service import main
+    from marianned.service import main
 
-if __name__ == "__main__":
     sys.exit(main())
