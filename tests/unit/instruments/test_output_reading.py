@@ -219,3 +219,10 @@ def test_the_result_of_an_agent_is_never_searched():
         CLAUDE, {}, lines(CLAUDE_INIT, {**CLAUDE_RESULT, "result": "429 unauthorized"}), b""
     )
     assert judged(reading, CLAUDE, exit_code=1).category == "exit"
+
+
+def test_a_number_that_is_no_number_of_tokens_is_none() -> None:
+    for odd in ("1e300", "-1"):
+        output = f'{{"type":"result","result":"said","usage":{{"input_tokens":{odd},"output_tokens":3}}}}\n'
+        reading = read_output(builtin_profiles()["claude-code"], {}, output.encode(), b"")
+        assert (reading.result, reading.input_tokens, reading.output_tokens) == ("said", None, 3)
