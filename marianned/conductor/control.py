@@ -4,6 +4,7 @@ A request is a single transition, made by the job's own task; here it is only ma
 Source: design/control.md §4-§6.
 """
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -92,16 +93,23 @@ class Control:
             return await self._hand(
                 caller, params, Modified, Asked(action=Action.DISCARD, expect=params.expect)
             )
-        version, problems = await self._proposed(params)
+        problems: list[Problem] = []
         ask = Asked(
             action=Action.MODIFY_RESUME if params.resume else Action.MODIFY,
-            proposal=Proposal(version=version) if version is not None else None,
             sheets=params.rerun,
             plan=params.plan,
             expect=params.expect,
             file=params.file,
         )
-        reply = await self._hand(caller, params, Modified, ask)
+
+        async def propose() -> Asked:
+            """Validate only what is asked for the first time: a repeated key gets the first answer."""
+            version, found = await self._proposed(params)
+            problems.extend(found)
+            proposal = Proposal(version=version) if version is not None else None
+            return msgspec.structs.replace(ask, proposal=proposal)
+
+        reply = await self._hand(caller, params, Modified, ask, propose)
         return msgspec.structs.replace(reply, problems=problems)
 
     async def _proposed(self, params: Modify) -> tuple[Version | None, list[Problem]]:
@@ -140,12 +148,23 @@ class Control:
             raise
         return score
 
-    async def _hand(self, caller: Caller, params: Controlling, kind: type[R], ask: Asked) -> R:
-        """Hand a request to its job, once for each key; return or raise its answer."""
+    async def _hand(
+        self,
+        caller: Caller,
+        params: Controlling,
+        kind: type[R],
+        ask: Asked,
+        prepare: Callable[[], Awaitable[Asked]] | None = None,
+    ) -> R:
+        """Hand a request to its job, once for each key; return or raise its answer.
+
+        `prepare` completes the request, where that takes a while, before it is handed over.
+        """
 
         async def act(request: RequestRow) -> R:
+            whole = ask if prepare is None else await prepare()
             job = await self._conductor.job(params.job_id)
-            handed = msgspec.structs.replace(ask, request=request, reason=params.reason, wait=params.wait)
+            handed = msgspec.structs.replace(whole, request=request, reason=params.reason, wait=params.wait)
             return _taken(await job.ask(handed, params.timeout), job, ask, params.timeout, kind)
 
         async def join(request: RequestRow) -> R:
