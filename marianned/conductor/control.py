@@ -110,12 +110,13 @@ class Control:
             return msgspec.structs.replace(ask, proposal=proposal)
 
         reply = await self._hand(caller, params, Modified, ask, propose)
-        return msgspec.structs.replace(reply, problems=problems)
+        return msgspec.structs.replace(reply, problems=problems or reply.problems)
 
     async def _proposed(self, params: Modify) -> tuple[Version | None, list[Problem]]:
         if params.text is not None:
             score = await self._validated(params)
-            return score.version, score.compiled.problems
+            problems = score.compiled.problems
+            return msgspec.structs.replace(score.version, problems=problems), problems
         if params.revision is None:
             return None, []
         state = (await self._conductor.job(params.job_id)).state

@@ -187,6 +187,7 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
         and version.row.caller == request.caller
         and version.row.created_at == request.asked_at
     )
+    view.problems = version.problems if brought else []
     return extended(
         view,
         Modified,
