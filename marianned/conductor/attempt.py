@@ -21,6 +21,7 @@ from marianned.conductor.checking import Checking
 from marianned.conductor.context import gather
 from marianned.conductor.house import House
 from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Presence, Spec
+from marianned.executors.output import read_tail
 from marianned.instruments import dialect
 from marianned.instruments.profile import Profile
 from marianned.instruments.reading import Reading
@@ -219,7 +220,7 @@ class Attempt:
             ],
             stderr_tail=""
             if reports
-            else await to_thread.run_sync(_tail, self._house.directory(last) / STDERR, _STDERR_TAIL_BYTES),
+            else await to_thread.run_sync(_stderr_tail, self._house.directory(last)),
         )
 
     def _write(self, invocation: dialect.Invocation, prompt: str, cwd: str) -> None:
@@ -370,13 +371,8 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _tail(path: Path, most: int) -> str:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - most))
-            return file.read(most).decode(errors="replace")
-    except OSError:
-        return ""
+def _stderr_tail(directory: Path) -> str:
+    return read_tail(directory / STDERR, _STDERR_TAIL_BYTES).decode(errors="replace")
 
 
 def _write_private(path: Path, data: bytes) -> None:

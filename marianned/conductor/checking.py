@@ -18,6 +18,7 @@ from anyio import to_thread
 from marianned import faults
 from marianned.conductor.house import House
 from marianned.executors.base import AlreadyClaimed, CannotStart, Presence, Spec
+from marianned.executors.output import read_tail
 from marianned.protocol import CheckReport
 from marianned.rows import AttemptRow, RunRow
 from marianned.score.expanded import Check
@@ -127,15 +128,8 @@ def _below(directory: Path) -> list[Path]:
 
 
 def _tail(directory: Path) -> str:
-    parts: list[bytes] = []
-    for name in ("stdout", "stderr"):
-        try:
-            with (directory / name).open("rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
-                parts.append(file.read(_TAIL_BYTES))
-        except OSError:
-            continue
-    return b"".join(parts)[-_TAIL_BYTES:].decode(errors="replace")
+    printed = b"".join(read_tail(directory / name, _TAIL_BYTES) for name in ("stdout", "stderr"))
+    return printed[-_TAIL_BYTES:].decode(errors="replace")
 
 
 def _write_once(path: Path, data: bytes) -> None:

@@ -11,6 +11,7 @@ from marianned.conductor.house import House
 from marianned.conductor.looking import Lookout
 from marianned.conductor.now import now
 from marianned.errors import BadRequest
+from marianned.executors.output import read_tail
 from marianned.progress.reasons import reasons
 from marianned.progress.selection import select
 from marianned.progress.state import JobState
@@ -132,9 +133,4 @@ def _as_numbered(state: JobState, row: AttemptRow) -> AttemptRow:
 
 
 def _tail(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            return file.read(_TAIL_BYTES).decode(errors="replace")
-    except OSError:
-        return ""
+    return read_tail(path, _TAIL_BYTES).decode(errors="replace")

@@ -30,6 +30,16 @@ def read_piece(path: Path, offset: int, limit: int) -> tuple[bytes, int]:
         os.close(descriptor)
 
 
+def read_tail(path: Path, most: int) -> bytes:
+    """Return the last bytes of an output, at most `most`; none where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - most))
+            return file.read(most)
+    except OSError:
+        return b""
+
+
 def _seek(descriptor: int, offset: int, kind: int) -> int | None:
     """Find the next data or hole; None: there is none before the end."""
     try:
