@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -346,7 +347,8 @@ class Daemon:
         if self.process.poll() is not None:
             self.start()
         for job in self.rpc("job.list", statuses=["active", "held"])["jobs"]:
-            self.rpc("job.cancel", job_id=job["job_name"], wait=True, timeout=DEADLINE)
+            with suppress(Refused):  # it may have ended meanwhile
+                self.rpc("job.cancel", job_id=job["job_name"], wait=True, timeout=DEADLINE)
         self.stop()
         self.process = None
 
