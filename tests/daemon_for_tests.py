@@ -329,8 +329,7 @@ class Daemon:
             raise
         finally:
             left = [described(pid) for pid in self.processes() if not gone(pid)]
-            for process in self.processes():
-                os.kill(process, signal.SIGKILL)
+            kill_all(self.processes())
             self.ledger.close()
             for gate in self.gates.values():
                 gate.close()
@@ -356,6 +355,13 @@ class Daemon:
         """Return every process whose environment has this home, and these variables (`NAME=VALUE`)."""
         wanted = {variable.encode() for variable in (f"HOME={self.home}", *variables)}
         return [pid for pid, environment in environments() if wanted <= environment]
+
+
+def kill_all(pids):
+    """Kill the processes of these that are still there."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def environments():

@@ -1,10 +1,9 @@
 """The daemon is killed and started: what was promised is so, what ran goes on, nothing runs twice."""
 
-import os
 import select
 
 import pytest
-from daemon_for_tests import DEADLINE, gated, gone, plain, score
+from daemon_for_tests import DEADLINE, gated, gone, kill_all, plain, score
 
 
 def duo():
@@ -145,10 +144,8 @@ def test_an_attempt_whose_processes_were_all_killed_is_lost_and_runs_again(daemo
     daemon.submit(score("solo", [gated(1)]))
     ledger.wait_for("start 1")
     daemon.kill()
-    for pid in daemon.processes("MARIANNE_SHEET=1"):
-        os.kill(pid, 9)
-    for pid in [pid for pid in daemon.processes() if pid != daemon.process.pid]:
-        os.kill(pid, 9)
+    kill_all(daemon.processes("MARIANNE_SHEET=1"))
+    kill_all(pid for pid in daemon.processes() if pid != daemon.process.pid)
     daemon.start()
     ledger.wait_for("start 1", times=2)
     daemon.gate(1).open()
