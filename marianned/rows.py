@@ -9,6 +9,7 @@ Times are UTC milliseconds; moments that outlive a process are Instants (clock.p
 import msgspec
 
 from marianned.clock import Instant
+from marianned.errors import Problem
 from marianned.protocol import Caller, CheckReport
 
 
@@ -59,7 +60,8 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
 
     `tries` counts used tries of the instrument, `completions` the completion attempts of this try,
     `lost` the lost attempts in a row, `waits` those for a rate limit, `attempts` all attempts ever made;
-    `next_kind` is the kind of the next attempt; `until` is when a wait (`waiting_for`) ends.
+    `next_kind` is the kind of the next attempt; `until` is when a wait (`waiting_for`) ends. `definition` is
+    the hash of what it completed under (`progress.revisions.fingerprint`), null before that.
     """
 
     run_id: int
@@ -75,6 +77,7 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
     waits: int = 0
     next_kind: str = "first"
     revision: int | None = None
+    definition: str | None = None
     validation_passed: bool | None = None
     error_category: str | None = None
     error_message: str | None = None
@@ -149,7 +152,7 @@ class RevisionRow(msgspec.Struct, frozen=True, kw_only=True):
     """A version of a job's score with its files. `status`: current staged past dropped.
 
     `text` is the score, `files` the files read with it (absolute path → text), `expanded` the encoded
-    Expanded that runs, `plan` the encoded lines of its plan.
+    Expanded that runs, `plan` the encoded lines of its plan, `problems` the warnings of its score.
     """
 
     run_id: int
@@ -166,13 +169,15 @@ class RevisionRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     created_at: int
     applied_at: int | None = None
+    problems: list[Problem] = []
 
 
 class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
     """A request that waits, or one that a key makes repeatable; `reply` is null while it waits.
 
     `wish` is what a waiting request waits for, `hold` and `revision` the effects of its own that it
-    stands on. `params` is a hash of its params: the same key with others is refused.
+    stands on; `brought` tells whether that revision came with it. `params` is a hash of its params: the same
+    key with others is refused.
     """
 
     request: str
@@ -184,6 +189,7 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
     wish: str | None
     hold: int | None
     revision: int | None
+    brought: bool = False
     caller: Caller
     asked_at: int
     reply: bytes | None = None

@@ -13,7 +13,7 @@ import msgspec
 
 from marianned import lifecycle
 from marianned.clock import Instant
-from marianned.errors import MarianneError
+from marianned.errors import MarianneError, Problem
 from marianned.instruments.profile import Profile
 from marianned.lifecycle import Action
 from marianned.progress.decide import could_use_slot, decide
@@ -329,6 +329,7 @@ class Bench:
         wait: bool = False,
         key: str | None = None,
         caller: Caller = ANN,
+        problems: Sequence[Problem] = (),
         **fields: Any,
     ) -> str:
         """Ask for something; return the request's name, under which it is answered."""
@@ -347,7 +348,8 @@ class Bench:
             caller=caller,
             asked_at=self.now.at,
         )
-        proposal = None if to is None else Proposal(version=Version(row=row_of(to), score=to))
+        row = None if to is None else row_of(to, problems=list(problems))
+        proposal = None if to is None or row is None else Proposal(version=Version(row=row, score=to))
         self.step(Asked(action=action, request=request, wait=wait, proposal=proposal, **fields))
         return name
 

@@ -35,10 +35,12 @@ def command(call: Invocation, *, job: str, resume: bool, wait: bool, timeout: fl
     known = call.ask("job.revisions", job_id=job)
     expect = diff.newest(known["revisions"])
     text = call.ask("job.revisions", job_id=job, revision=expect)["text"]
+    told = next(told for told in known["revisions"] if told["revision"] == expect)
     asked = {"resume": resume, "wait": wait, "timeout": timeout, "expect": expect}
+    place = {"file": told["config_file"], "directory": told["directory"]}
     draft = _Draft(call, known["job_name"], text)
     try:
-        answer = _edited(call, job, draft, {**asked, **_place(known)})
+        answer = _edited(call, job, draft, {**asked, **place})
     except (TimeRanOut, CannotCome):
         draft.remove()  # it was accepted
         raise
@@ -50,13 +52,6 @@ def command(call: Invocation, *, job: str, resume: bool, wait: bool, timeout: fl
         raise
     draft.remove()
     return _unchanged(known) if answer is None else modify.shown(answer, plan=False)
-
-
-def _place(known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the file that the score came from, and the directory that its relative paths count from."""
-    file = known["config_file"]
-    directory = os.path.dirname(os.path.realpath(file)) if file else os.getcwd()  # noqa: PTH109, PTH120
-    return {"file": file, "directory": directory}
 
 
 def _edited(call: Invocation, job: str, draft: "_Draft", asked: Mapping[str, Any]) -> Answer | None:

@@ -17,7 +17,7 @@ from marianned.conductor.job import Answer, Job
 from marianned.conductor.keys import answered
 from marianned.conductor.loading import load_version
 from marianned.conductor.saying import other_name, source_changed, time_ran_out
-from marianned.errors import BadRequest, InvalidScore, MarianneError, Problem
+from marianned.errors import BadRequest, InvalidScore, MarianneError
 from marianned.lifecycle import Action
 from marianned.progress.state import Version
 from marianned.progress.triggers import Asked, Proposal
@@ -93,7 +93,6 @@ class Control:
             return await self._hand(
                 caller, params, Modified, Asked(action=Action.DISCARD, expect=params.expect)
             )
-        problems: list[Problem] = []
         ask = Asked(
             action=Action.MODIFY_RESUME if params.resume else Action.MODIFY,
             sheets=params.rerun,
@@ -104,21 +103,17 @@ class Control:
 
         async def propose() -> Asked:
             """Validate only what is asked for the first time: a repeated key gets the first answer."""
-            version, found = await self._proposed(params)
-            problems.extend(found)
+            version = await self._proposed(params)
             proposal = Proposal(version=version) if version is not None else None
             return msgspec.structs.replace(ask, proposal=proposal)
 
-        reply = await self._hand(caller, params, Modified, ask, propose)
-        return msgspec.structs.replace(reply, problems=problems or reply.problems)
+        return await self._hand(caller, params, Modified, ask, propose)
 
-    async def _proposed(self, params: Modify) -> tuple[Version | None, list[Problem]]:
+    async def _proposed(self, params: Modify) -> Version | None:
         if params.text is not None:
-            score = await self._validated(params)
-            problems = score.compiled.problems
-            return msgspec.structs.replace(score.version, problems=problems), problems
+            return (await self._validated(params)).version
         if params.revision is None:
-            return None, []
+            return None
         state = (await self._conductor.job(params.job_id)).state
         if params.revision > state.run.last_revision:
             raise BadRequest(
@@ -126,7 +121,7 @@ class Control:
                 job_id=state.run.job_name,
                 hints=[f"mzt revisions {state.run.job_name}"],
             )
-        return await load_version(self._conductor.house.store, state.run, params.revision), []
+        return await load_version(self._conductor.house.store, state.run, params.revision)
 
     async def _validated(self, params: Modify) -> submitting.Score:
         """Validate the new score as `mzt validate` does, against the job's real workspace."""

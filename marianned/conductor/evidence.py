@@ -1,5 +1,7 @@
 """Why a job does not move or failed, and the versions of its score: what the journal alone does not tell."""
 
+import pwd
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -45,7 +47,9 @@ class Evidence:
         """Return what a job waits for, and this run's failed attempts, newest first."""
         state = await self._lookout.state(params.job_id)
         chosen = None if params.sheets is None else set(select(params.sheets, state.score))
-        found = reasons(state, now(), self._house.scheduler.closed_for)
+        owners = {hold.owner.uid for hold in state.holds.values() if hold.owner is not None}
+        logins = await to_thread.run_sync(_logins, owners)
+        found = reasons(state, now(), self._house.scheduler.closed_for, logins)
         if chosen is not None:
             found = [reason for reason in found if not reason.sheets or chosen & set(reason.sheets)] or found
         rows = await self._house.store.records.attempts(state.run.run_id)
@@ -104,6 +108,7 @@ class Evidence:
             caller=row.caller,
             reason=row.reason,
             config_file=row.config_file,
+            directory=row.directory,
             sha256=row.sha256,
             total_sheets=len(msgspec.msgpack.decode(whole.expanded, type=_Counted).sheets),
             plan=msgspec.json.decode(row.plan, type=list[PlanLine]),
@@ -130,6 +135,18 @@ def _as_numbered(state: JobState, row: AttemptRow) -> AttemptRow:
     """Return an attempt under the number its sheet has in the revision in force."""
     sheet = state.sheet_of(row.uid)
     return row if sheet is None else msgspec.structs.replace(row, sheet=sheet.sheet)
+
+
+def _logins(uids: Iterable[int]) -> dict[int, str]:
+    """Name users by their login, by number where there is none; the pause file's -1 is nobody's."""
+    found: dict[int, str] = {}
+    for uid in uids:
+        if uid >= 0:
+            try:
+                found[uid] = pwd.getpwuid(uid).pw_name
+            except KeyError:
+                found[uid] = str(uid)
+    return found
 
 
 def _tail(path: Path) -> str:

@@ -175,7 +175,7 @@ class Lookout:
         if (older := await self._older(params.job_id)) is not None:
             status = JobStatus(older.run.status)
             if status not in wanted:
-                raise _cannot_come(older, status, params.words)
+                raise _cannot_come(older, status, params.words, older=True)
             return await self._waited(older, status, params, began)
         job = await self._conductor.job(params.job_id)
         reached = await self._until(job, wanted, params)
@@ -223,7 +223,9 @@ class Lookout:
                 hints=texts.hints(job.state, status),
             )
         if seen[0] not in wanted:
-            raise _cannot_come(job.state, seen[0], params.words)
+            newest = await self._records.run(name)
+            older = newest is not None and newest.run != job.state.run.run
+            raise _cannot_come(job.state, seen[0], params.words, older=older)
         return seen[0]
 
     async def _status_event(self, job: Job) -> int:
@@ -396,13 +398,13 @@ class Lookout:
         )
 
 
-def _cannot_come(state: JobState, status: JobStatus, words_wanted: list[str]) -> CannotCome:
-    name = state.run.job_name
+def _cannot_come(state: JobState, status: JobStatus, words_wanted: list[str], *, older: bool) -> CannotCome:
+    name = f"{state.run.job_name}@{state.run.run}" if older else state.run.job_name
     return CannotCome(
         f"'{name}' has {texts.ENDED_WORDS[status]}; it will not be {' or '.join(words_wanted)}",
         job_id=name,
         status=status,
-        hints=texts.hints(state, status),
+        hints=[] if older else texts.hints(state, status),
     )
 
 

@@ -61,6 +61,7 @@ async def compile_valid(source: Source, shown: str, undisturbed: str) -> Score:
         caller=None,
         reason=None,
         created_at=0,
+        problems=compiled.problems,
     )
     return Score(version=Version(row=row, score=compiled.expanded), compiled=compiled)
 

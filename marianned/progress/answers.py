@@ -13,7 +13,7 @@ from marianned.lifecycle import Action
 from marianned.progress import texts
 from marianned.progress.draft import Draft
 from marianned.progress.holding import ends_by_itself
-from marianned.progress.revisions import planned, rerun_of
+from marianned.progress.revisions import going_on_anew, is_new, planned, rerun_of, to_run_again
 from marianned.progress.state import JobState
 from marianned.progress.triggers import Asked
 from marianned.progress.view import extended, job_view
@@ -58,7 +58,7 @@ _WISHES: dict[Action, Callable[[JobState, RequestRow, JobStatus], bool]] = {
 """What makes the wish of a waiting request true."""
 
 
-def remember(draft: Draft, ask: Asked, hold: int | None, revision: int) -> None:
+def remember(draft: Draft, ask: Asked, hold: int | None, revision: int, *, brought: bool) -> None:
     """Keep a request until it is answered: on disk when it has a key, else in memory.
 
     A request that brings no hold keeps the number of the next one: what comes from there on is later.
@@ -69,6 +69,7 @@ def remember(draft: Draft, ask: Asked, hold: int | None, revision: int) -> None:
         wish=ask.action if ask.wait else f"{ask.action} now",
         hold=draft.state.run.next_hold if hold is None else hold,
         revision=revision,
+        brought=brought,
         asked_at=draft.now.at,
     )
     if row.key is None:
@@ -178,25 +179,24 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
     if action is Action.CANCEL:
         return extended(view, Cancelled, acknowledged=acknowledged)
     if action in (Action.RESUME, Action.RESUME_FROM):
-        return extended(view, Resumed, acknowledged=acknowledged, plan=draft.plan)
+        plan = draft.plan if request.request == draft.asked else []
+        return extended(view, Resumed, acknowledged=acknowledged, plan=plan)
     version = (
         state.staged if state.staged and state.staged.row.revision == request.revision else state.current
     )
-    brought = (
-        action is not Action.DISCARD
-        and version.row.caller == request.caller
-        and version.row.created_at == request.asked_at
-    )
-    view.problems = version.problems if brought else []
+    if request.request == draft.asked:
+        view.problems, plan = draft.problems, draft.plan
+    else:
+        view.problems, plan = ([], []) if not request.brought else (version.row.problems, version.plan)
     return extended(
         view,
         Modified,
         acknowledged=acknowledged,
         config_validated=action is not Action.DISCARD,
-        changed=brought,
-        new_revision=version.row.revision if brought else None,
+        changed=request.brought,
+        new_revision=request.revision if request.brought else None,
         dry_run=False,
-        plan=draft.plan or (version.plan if brought else []),
+        plan=plan,
     )
 
 
@@ -207,11 +207,13 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
     lines: list[PlanLine] = []
     revision: int | None = None
     target = ask.proposal.version if ask.proposal is not None else state.newest
-    if target.row.sha256 != state.newest.row.sha256:
+    if is_new(state, target):
         revision = state.run.last_revision + 1
     if revision is not None or ask.sheets is not None or ask.action in _RESUMES:
-        lines = planned(state, target, rerun_of(state, target, ask.sheets)).lines
+        rerun = to_run_again(state, target, rerun_of(state, target, ask.sheets))
+        lines = planned(state, target, rerun, anew=revision is not None or going_on_anew(state)).lines
     name = state.run.job_name
+    view.problems = target.row.problems if ask.proposal is not None else []
     if ask.action in _RESUMES:
         view.message = f"{name}: {view.status}; plan of the resume, nothing is changed"
         view.hints = [f"mzt resume {name}{f' --from {ask.sheets}' if ask.sheets else ''}"]

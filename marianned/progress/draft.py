@@ -11,7 +11,7 @@ import msgspec
 
 from marianned import lifecycle
 from marianned.clock import Instant
-from marianned.errors import MarianneError
+from marianned.errors import MarianneError, Problem
 from marianned.lifecycle import Facts
 from marianned.progress import texts
 from marianned.progress.state import JobState, Version
@@ -67,8 +67,9 @@ class Decision(msgspec.Struct, kw_only=True):
 class Draft:
     """Writes a decision down while it is made. `slots` is how many attempts may be started.
 
-    `plan` is what the request of this decision does to sheets, for its reply; `rewind_dropped`: sheets that
-    were to run again no longer are, which whoever waits for that is told.
+    `asked` is the request that it carries out, `plan` what that does to sheets, `problems` the warnings of
+    the score it came with, both for its reply; `rewind_dropped`: sheets that were to run again no longer are,
+    which whoever waits for that is told.
     """
 
     def __init__(self, state: JobState, now: Instant, slots: int) -> None:
@@ -80,7 +81,9 @@ class Draft:
         self.starts: list[AttemptRow] = []
         self.checks: list[AttemptRow] = []
         self.interrupts: list[AttemptRow] = []
+        self.asked: str | None = None
         self.plan: list[PlanLine] = []
+        self.problems: list[Problem] = []
         self.request_event: int | None = None
         self.rewind_dropped = False
         self.unpersisted: set[str] = set()

@@ -10,6 +10,7 @@ import msgspec
 from marianned.clock import Instant
 from marianned.progress.budget import judge_budget
 from marianned.progress.draft import Draft
+from marianned.progress.revisions import fingerprint_now
 from marianned.progress.triggers import Ending, Parked
 from marianned.protocol import AttemptKind, HoldCause, Outcome
 from marianned.rows import SheetRow
@@ -104,6 +105,7 @@ def _bring_on(draft: Draft, row: SheetRow, ending: Ending) -> None:
                 error_message=None,
                 ended_at=draft.now.at,
                 lost=0,
+                definition=fingerprint_now(draft.state, row.sheet),
             )
             draft.note_sheet("sheet.completed", row.sheet, "completed")
         case Outcome.INTERRUPTED:

@@ -3,7 +3,7 @@
 Source: design/control.md §8, design/cli.md §2.3.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from marianned import lifecycle, words
 from marianned.clock import Instant, timestamp
@@ -30,11 +30,14 @@ _OBSTACLES = {
 }
 
 
-def reasons(state: JobState, now: Instant, obstacle: str | None) -> list[Reason]:
-    """Return what the job waits for; never empty. `obstacle` is why the daemon grants no slots."""
+def reasons(state: JobState, now: Instant, obstacle: str | None, logins: Mapping[int, str]) -> list[Reason]:
+    """Return what the job waits for; never empty.
+
+    `obstacle` is why the daemon grants no slots; `logins` are the names of users by their uid.
+    """
     found = [
         *_ended(state),
-        *(_hold(state, hold) for hold in state.holds.values()),
+        *(_hold(state, hold, logins) for hold in state.holds.values()),
         *_in_flight(state),
         *_waits(state),
         *_slots(state, now, obstacle),
@@ -79,8 +82,8 @@ def _ended(state: JobState) -> Iterator[Reason]:
             pass
 
 
-def _hold(state: JobState, hold: HoldRow) -> Reason:
-    owner = f" by {hold.owner.name or 'a client'}" if hold.owner is not None else ""
+def _hold(state: JobState, hold: HoldRow, logins: Mapping[int, str]) -> Reason:
+    owner = f" by {logins.get(hold.owner.uid, hold.owner.name)}" if hold.owner is not None else ""
     why = f' "{hold.reason}"' if hold.reason else ""
     until = hold.ends.at if hold.ends is not None else None
     return _reason(

@@ -20,9 +20,12 @@ from marianned.progress.revisions import (
     apply_rewind,
     apply_staged,
     encode_plan,
+    going_on_anew,
+    is_new,
     planned,
     rerun_of,
     stage_revision,
+    to_run_again,
 )
 from marianned.progress.state import Version
 from marianned.progress.triggers import Asked
@@ -50,6 +53,7 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
         MarianneError: it is refused; nothing follows from it.
     """
     status = draft.status
+    draft.asked = ask.request.request
     rule = _allowed(draft, ask, status)
     _check_expected(draft, ask)
     if ask.plan:
@@ -58,24 +62,27 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
     if ask.over_budget:
         draft.run(over_budget=draft.state.run.over_budget + ask.over_budget)
     target = _target(draft, ask)
-    rerun = [] if ask.action is Action.BREAK else rerun_of(draft.state, target, ask.sheets)
+    asked_for = [] if ask.action is Action.BREAK else rerun_of(draft.state, target, ask.sheets)
+    rerun = to_run_again(draft.state, target, asked_for)
     version = _new_version(draft, ask, rerun)
+    draft.problems = ask.proposal.version.row.problems if ask.proposal is not None else []
     if version is not None or (ask.sheets is not None and ask.action is not Action.BREAK):
-        draft.plan = planned(draft.state, version or target, rerun).lines
+        anew = version is not None or going_on_anew(draft.state)
+        draft.plan = planned(draft.state, version or target, rerun, anew=anew).lines
     _note(draft, ask, version, held=Effect.HOLD in rule.effects)
     if ask.env:
         draft.run(env=draft.state.run.env | ask.env)
     hold: int | None = None
     for effect in rule.effects:
         if effect is Effect.HOLD:
-            hold = _hold(draft, ask, version, rerun)
+            hold = _hold(draft, ask, changes=version is not None or bool(asked_for))
         elif effect is Effect.SET:
             set_breakpoints(draft, ask.sheets, clear=ask.clear)
         elif effect in (Effect.REVISE, Effect.REWIND):
             _revise(draft, version, rerun)
         else:
             _EFFECTS[effect](draft)
-    remember(draft, ask, hold, draft.state.newest.row.revision)
+    remember(draft, ask, hold, draft.state.newest.row.revision, brought=version is not None)
     if status in ENDED:
         budget.judge_budget(draft)  # after it: who waits for a resume is told that it is held again
 
@@ -140,7 +147,7 @@ def _new_version(draft: Draft, ask: Asked, rerun: list[int]) -> Version | None:
     if ask.proposal is None:
         return None
     proposed = ask.proposal.version
-    if proposed.row.sha256 == draft.state.newest.row.sha256:
+    if not is_new(draft.state, proposed):
         return None
     lines = planned(draft.state, proposed, rerun).lines
     row = msgspec.structs.replace(
@@ -167,14 +174,16 @@ def _revise(draft: Draft, version: Version | None, rerun: list[int]) -> None:
         apply_rewind(draft)
 
 
-def _hold(draft: Draft, ask: Asked, version: Version | None, rerun: list[int]) -> int | None:
-    if ask.action is Action.MODIFY and version is None and not rerun:
+def _hold(draft: Draft, ask: Asked, *, changes: bool) -> int | None:
+    if ask.action is Action.MODIFY and not changes:
         return None
     deadline = draft.now.plus(ask.deadline) if ask.deadline is not None else None
     if ask.action is Action.PAUSE_NOW:
         deadline = draft.now
     number = draft.hold(HoldCause.USER, ask.request.caller, ask.reason, ask.lasts, deadline)
     if ask.action is Action.MODIFY and draft.facts.staged:
+        before = draft.state.run.staged_hold  # that of a modify whose reruns this one joins
+        draft.let_go([before] if before is not None else [])
         draft.run(staged_hold=number)
     return number
 

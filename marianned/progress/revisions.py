@@ -4,18 +4,21 @@
 was shown is what is done. Source: design/control.md §5.
 """
 
+import hashlib
 from collections.abc import Collection, Iterable
 
 import msgspec
 
+from marianned import lifecycle
 from marianned.progress.budget import judge_budget
 from marianned.progress.draft import Draft
 from marianned.progress.selection import select
 from marianned.progress.state import DONE, JobState, Version
-from marianned.protocol import PlanAction, PlanLine
+from marianned.protocol import ENDED, PlanAction, PlanLine, SheetStatus
 from marianned.rows import BreakpointRow, Deleted, SheetRow
 from marianned.score import plan as planner
 from marianned.score.expanded import Expanded
+from marianned.score.expanded import Sheet as Definition
 from marianned.words import sheet_list
 
 FRESH = {
@@ -30,6 +33,7 @@ FRESH = {
     "error_message": None,
     "ended_at": None,
     "validation_passed": None,
+    "definition": None,
 }
 """What a sheet has that returns to the beginning; its attempts stay in history."""
 
@@ -38,51 +42,110 @@ CHANGED = "changed"
 """Names, in the place of sheets, those that are completed though their definition has changed."""
 
 
-def planned(state: JobState, version: Version, rerun: Collection[int] = ()) -> planner.Planned:
-    """Return what would become of each sheet under this version; `rerun` are uids that run again."""
+def fingerprint(sheet: Definition, needs: Iterable[int | None]) -> str:
+    """Return the hash of a sheet's definition; `needs` are uids, for numbers change (None: a new sheet)."""
+    parts = (sorted(sheet.digests.items()), sorted(need or 0 for need in needs))
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+def fingerprint_now(state: JobState, number: int) -> str:
+    """Return the hash of what a sheet is under the revision in force."""
+    definition = state.definition(number)
+    return fingerprint(definition, (state.sheets[need].uid for need in definition.needs))
+
+
+def planned(
+    state: JobState, version: Version, rerun: Collection[int] = (), *, anew: bool = True
+) -> planner.Planned:
+    """Return what would become of each sheet under this version, once the job goes on.
+
+    `rerun` are uids that run again; `anew`: what has failed begins anew, which it does under each new
+    revision and after a resume of what failed.
+    """
     standing = {
         number: planner.Standing(
             status=row.status, in_flight=row.uid in state.attempts, attempts=row.attempts
         )
         for number, row in state.sheets.items()
     }
-    result = _with_breakpoints(state, planner.plan(state.score, version.score, standing, state.run.revision))
-    return _with_rerun(state, version, result, rerun) if rerun else result
-
-
-def _with_breakpoints(state: JobState, result: planner.Planned) -> planner.Planned:
-    """Say of a sheet that is removed that its breakpoint goes with it."""
-    standing = {row.sheet for row in state.sheets.values() if row.uid in state.breakpoints}
-    lines = [
-        msgspec.structs.replace(line, why=f"{line.why}, its breakpoint too")
-        if line.action == PlanAction.REMOVED and line.old_sheet in standing
-        else line
-        for line in result.lines
-    ]
+    result = planner.plan(state.score, version.score, standing, state.run.revision)
+    lines = _with_breakpoints(state, result.lines)
+    new_number = {old: new for new, old in result.matched.items()}
+    asked = {new_number[row.sheet] for row in _of(state, rerun) if row.sheet in new_number}
+    again = below(version.score, asked)
+    lines = _with_rerun(lines, asked, again)
+    if not anew:
+        lines = _with_failed(version.score, lines, again)
     return msgspec.structs.replace(result, lines=lines)
 
 
-def _with_rerun(
-    state: JobState, version: Version, result: planner.Planned, rerun: Collection[int]
-) -> planner.Planned:
+def is_new(state: JobState, version: Version) -> bool:
+    """Tell whether a version's text or files differ from those of the newest revision."""
+    return version.row.sha256 != state.newest.row.sha256
+
+
+def to_run_again(state: JobState, version: Version, asked_for: Collection[int]) -> list[int]:
+    """Return the uids that run again: a new score takes the place of all that waits, the newest joins it."""
+    waiting = [] if is_new(state, version) else state.run.rewind
+    return sorted({*asked_for, *waiting})
+
+
+def going_on_anew(state: JobState) -> bool:
+    """Tell whether what has failed begins anew when the job goes on, without a revision that is new."""
+    ended = lifecycle.status(state.facts) in ENDED
+    return ended or state.staged is not None or state.outlook.held_for_failure
+
+
+def _of(state: JobState, uids: Iterable[int]) -> list[SheetRow]:
+    return [row for uid in uids if (row := state.sheet_of(uid)) is not None]
+
+
+def _with_breakpoints(state: JobState, lines: list[PlanLine]) -> list[PlanLine]:
+    """Say of a sheet that is removed, or moves, that its breakpoint does so too."""
+    standing = {row.sheet for row in _of(state, state.breakpoints)}
+    said: list[PlanLine] = []
+    for line in lines:
+        if line.old_sheet in standing and line.action == PlanAction.REMOVED:
+            said.append(msgspec.structs.replace(line, why=f"{line.why}, its breakpoint too"))
+        elif line.old_sheet in standing and line.old_sheet != line.sheet:
+            moves = f"{line.why}; its breakpoint moves from sheet {line.old_sheet}"
+            said.append(msgspec.structs.replace(line, why=moves))
+        else:
+            said.append(line)
+    return said
+
+
+def _with_failed(score: Expanded, lines: list[PlanLine], again: Collection[int]) -> list[PlanLine]:
+    """Say of failed sheets that stay as they are that they do, and of what they keep from starting."""
+    stay = {line.sheet for line in lines if line.sheet and line.status == "failed"}.difference(again)
+    blocked = below(score, stay) if stay and not score.parallel.fail_fast else None
+    said: list[PlanLine] = []
+    for line in lines:
+        if line.sheet in stay:
+            kept = {"action": PlanAction.KEPT, "runs": False, "why": "failed, stays", "reasons": []}
+            said.append(msgspec.structs.replace(line, **kept))
+        elif stay and line.runs and (blocked is None or line.sheet in blocked):
+            why = f"{line.why}; not while {sheet_list(stay)} stays failed"
+            said.append(msgspec.structs.replace(line, runs=False, why=why))
+        else:
+            said.append(line)
+    return said
+
+
+def _with_rerun(lines: list[PlanLine], asked: Collection[int], again: Collection[int]) -> list[PlanLine]:
     """Mark the sheets that were asked for and all that depend on them: done, or in flight, and run again."""
-    new_number = {old: new for new, old in result.matched.items()}
-    asked = {
-        new_number[row.sheet] for row in state.sheets.values() if row.uid in rerun and row.sheet in new_number
-    }
-    again = below(version.score, asked)
-    lines: list[PlanLine] = []
-    for line in result.lines:
+    marked: list[PlanLine] = []
+    for line in lines:
         if line.sheet in again and line.status in DONE:
             why = "asked for" if line.sheet in asked else f"depends on {sheet_list(asked)}"
             reasons = ["asked" if line.sheet in asked else "upstream"]
             changed = {"action": PlanAction.RERUN, "runs": True, "why": why, "reasons": reasons}
-            lines.append(msgspec.structs.replace(line, **changed))
+            marked.append(msgspec.structs.replace(line, **changed))
         elif line.sheet in again and line.action == PlanAction.IN_FLIGHT:
-            lines.append(msgspec.structs.replace(line, runs=True, why=f"{line.why}, then runs again"))
+            marked.append(msgspec.structs.replace(line, runs=True, why=f"{line.why}, then runs again"))
         else:
-            lines.append(line)
-    return msgspec.structs.replace(result, lines=lines)
+            marked.append(line)
+    return marked
 
 
 def below(score: Expanded, sheets: Iterable[int]) -> set[int]:
@@ -103,22 +166,38 @@ def below(score: Expanded, sheets: Iterable[int]) -> set[int]:
 def rerun_of(state: JobState, version: Version, sheets: str | None) -> list[int]:
     """Return the uids that `sheets` names: numbers of the revision in force, or `changed`.
 
+    `changed` are those that are completed and have another definition under this version than in the revision
+    in force, or than they completed under, however many revisions ago.
+
     Raises:
         BadRequest: there is no such sheet.
     """
     if sheets is None:
         return []
     if sheets == CHANGED:
-        lines = planned(state, version).lines
-        chosen = [line.old_sheet for line in lines if line.action == PlanAction.KEPT_CHANGED]
-        return [state.sheets[number].uid for number in chosen if number is not None]
+        return _changed(state, version)
     return [state.sheets[number].uid for number in select(sheets, state.score)]
+
+
+def _changed(state: JobState, version: Version) -> list[int]:
+    plan = planned(state, version)
+    kept_changed = {line.sheet for line in plan.lines if line.action == PlanAction.KEPT_CHANGED}
+    uids = {new: state.sheets[old].uid for new, old in plan.matched.items()}
+    found: list[int] = []
+    for sheet in version.score.sheets:
+        row = state.sheet_of(uids[sheet.sheet]) if sheet.sheet in uids else None
+        if row is None or row.status != SheetStatus.COMPLETED:
+            continue
+        definition = fingerprint(sheet, (uids.get(need) for need in sheet.needs))
+        if sheet.sheet in kept_changed or row.definition != definition:
+            found.append(row.uid)
+    return found
 
 
 def apply_rewind(draft: Draft) -> None:
     """Bring the sheets that are to run again, and all that depend on them, back to the beginning."""
     state = draft.state
-    rows = [row for uid in state.run.rewind if (row := state.sheet_of(uid)) is not None]
+    rows = _of(state, state.run.rewind)
     if not state.run.rewind:
         return
     draft.run(rewind=[], staged_hold=None)

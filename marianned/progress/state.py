@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 from marianned.clock import Instant
-from marianned.errors import Problem
 from marianned.lifecycle import Facts, Outlook
 from marianned.protocol import Cost, HoldCause, JobStatus, PlanLine
 from marianned.rows import (
@@ -37,15 +36,11 @@ OPEN = frozenset({"pending", "waiting"})
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """A revision as a decision needs it: its row, what it expands to, its plan, and its score's warnings.
-
-    The warnings are for the reply that brings it, and are not kept on disk.
-    """
+    """A revision as a decision needs it: its row, what it expands to, and its plan."""
 
     row: RevisionRow
     score: Expanded
     plan: list[PlanLine] = []
-    problems: list[Problem] = []
 
 
 class JobState:

@@ -3,9 +3,10 @@
 Read off the state at a moment; nothing is stored. Source: design/cli.md §2.0, §5.
 """
 
+from itertools import islice
 from typing import Any, TypeVar
 
-from marianned import lifecycle
+from marianned import lifecycle, words
 from marianned.clock import Instant, timestamp
 from marianned.progress import texts
 from marianned.progress.state import JobState
@@ -23,6 +24,9 @@ from marianned.protocol import (
     Waiting,
 )
 from marianned.rows import AttemptRow, HoldRow, SheetRow
+
+HOLDS_MOST = 100
+"""How many holds a reply lists, the oldest first: each pause of a pausing job is one."""
 
 
 def job_id(state: JobState) -> str:
@@ -56,7 +60,7 @@ def job_view(state: JobState, now: Instant) -> Job:
             updated_at=timestamp(run.updated_at),
             completed_at=timestamp(run.ended_at) if run.ended_at is not None else None,
         ),
-        holds=[_hold(hold) for hold in state.holds.values()],
+        holds=[_hold(hold) for hold in islice(state.holds.values(), HOLDS_MOST)],
         breakpoints=[_breakpoint(state, row) for row in breakpoints(state)],
         in_flight=[_in_flight(attempt) for attempt in by_number(state)],
         waiting=_waiting(state, now),
@@ -196,11 +200,15 @@ def _boundary(state: JobState, now: Instant) -> Next:
         return Next(code="interrupt", text=f"pauses when {_flying(state)} {_are(state)} interrupted")
     if deadlines and latest is not None:
         latest = min(latest, *(deadline.at for deadline in deadlines))
-    if state.staged is None:
+    changes = [f"revision {state.staged.row.revision} applies"] if state.staged is not None else []
+    again = [row.sheet for uid in state.run.rewind if (row := state.sheet_of(uid)) is not None]
+    if again:
+        changes.append(f"{words.sheet_list(again)} {'runs' if len(again) == 1 else 'run'} again")
+    if not changes:
         text = f"pauses when {ends}"
     else:
         after = "it stays paused" if state.holds else "it goes on"
-        text = f"revision {state.staged.row.revision} applies when {ends}, then {after}"
+        text = f"{' and '.join(changes)} when {ends}, then {after}"
     return Next(code="boundary", text=text, latest_at=timestamp(latest) if latest else None)
 
 

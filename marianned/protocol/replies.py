@@ -32,7 +32,10 @@ class Reply(msgspec.Struct, kw_only=True):
 
 
 class Job(Reply, kw_only=True):
-    """A job as it is told everywhere: all keys, in every status."""
+    """A job as it is told everywhere: all keys, in every status.
+
+    Of its holds it has the 100 oldest; the journal has all.
+    """
 
     job_name: str
     run: int
@@ -165,7 +168,10 @@ class Why(Job, kw_only=True):
 
 
 class Revision(msgspec.Struct, kw_only=True):
-    """A version of a job's score; status `current staged past dropped`."""
+    """A version of a job's score; status `current staged past dropped`.
+
+    Its relative paths count from `directory`.
+    """
 
     revision: int
     status: str
@@ -174,6 +180,7 @@ class Revision(msgspec.Struct, kw_only=True):
     caller: Caller | None
     reason: str | None
     config_file: str | None
+    directory: str
     sha256: str
     total_sheets: int
     plan: list[PlanLine]

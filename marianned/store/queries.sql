@@ -32,11 +32,11 @@ ON CONFLICT (run_id) DO UPDATE SET
 INSERT INTO sheets (
     run_id, uid, sheet, status, waiting_for, until, attempts, tries, completions, lost, waits,
     next_kind, revision, validation_passed, error_category, error_message, started_at, ended_at,
-    cost_usd
+    cost_usd, definition
 ) VALUES (
     :run_id, :uid, :sheet, :status, :waiting_for, :until, :attempts, :tries, :completions,
     :lost, :waits, :next_kind, :revision, :validation_passed, :error_category, :error_message,
-    :started_at, :ended_at, :cost_usd
+    :started_at, :ended_at, :cost_usd, :definition
 )
 ON CONFLICT (run_id, uid) DO UPDATE SET
     sheet = excluded.sheet, status = excluded.status, waiting_for = excluded.waiting_for,
@@ -44,7 +44,8 @@ ON CONFLICT (run_id, uid) DO UPDATE SET
     completions = excluded.completions, lost = excluded.lost, waits = excluded.waits, next_kind = excluded.next_kind,
     revision = excluded.revision, validation_passed = excluded.validation_passed,
     error_category = excluded.error_category, error_message = excluded.error_message,
-    started_at = excluded.started_at, ended_at = excluded.ended_at, cost_usd = excluded.cost_usd
+    started_at = excluded.started_at, ended_at = excluded.ended_at, cost_usd = excluded.cost_usd,
+    definition = excluded.definition
 
 -- name: put_attempt
 INSERT INTO attempts (
@@ -85,31 +86,31 @@ ON CONFLICT (run_id, hold) DO UPDATE SET
 -- name: put_revision
 INSERT INTO revisions (
     run_id, revision, status, directory, config_file, sha256, caller, reason, created_at,
-    applied_at, plan, text, files, expanded
+    applied_at, problems, plan, text, files, expanded
 ) VALUES (
     :run_id, :revision, :status, :directory, :config_file, :sha256, :caller, :reason,
-    :created_at, :applied_at, :plan, :text, :files, :expanded
+    :created_at, :applied_at, :problems, :plan, :text, :files, :expanded
 )
 ON CONFLICT (run_id, revision) DO UPDATE SET
     status = excluded.status, directory = excluded.directory,
     config_file = excluded.config_file, sha256 = excluded.sha256, caller = excluded.caller,
     reason = excluded.reason, created_at = excluded.created_at,
-    applied_at = excluded.applied_at, plan = excluded.plan, text = excluded.text,
+    applied_at = excluded.applied_at, problems = excluded.problems, plan = excluded.plan, text = excluded.text,
     files = excluded.files, expanded = excluded.expanded
 
 -- name: put_request
 INSERT INTO requests (
-    request, uid, method, key, params, run_id, wish, hold, revision, caller, asked_at, reply,
-    refusal, event
+    request, uid, method, key, params, run_id, wish, hold, revision, brought, caller, asked_at,
+    reply, refusal, event
 ) VALUES (
-    :request, :uid, :method, :key, :params, :run_id, :wish, :hold, :revision, :caller,
+    :request, :uid, :method, :key, :params, :run_id, :wish, :hold, :revision, :brought, :caller,
     :asked_at, :reply, :refusal, :event
 )
 ON CONFLICT (request) DO UPDATE SET
     uid = excluded.uid, method = excluded.method, key = excluded.key, params = excluded.params,
     run_id = excluded.run_id, wish = excluded.wish, hold = excluded.hold,
-    revision = excluded.revision, caller = excluded.caller, asked_at = excluded.asked_at,
-    reply = excluded.reply, refusal = excluded.refusal, event = excluded.event
+    revision = excluded.revision, brought = excluded.brought, caller = excluded.caller,
+    asked_at = excluded.asked_at, reply = excluded.reply, refusal = excluded.refusal, event = excluded.event
 
 -- name: put_event
 INSERT INTO events (
@@ -214,7 +215,7 @@ SELECT * FROM breakpoints WHERE run_id = :run_id ORDER BY uid
 SELECT
     run_id, revision, status, directory, config_file, sha256, caller, reason, created_at,
     applied_at, plan,
-    '' AS text, '{}' AS files, x'' AS expanded
+    '[]' AS problems, '' AS text, '{}' AS files, x'' AS expanded
 FROM revisions
 WHERE run_id = :run_id
 ORDER BY revision

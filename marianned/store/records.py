@@ -140,7 +140,7 @@ class Records:
         return await self._rows(_BREAKPOINT, "breakpoints", run_id=run_id)
 
     async def revisions(self, run_id: int) -> list[RevisionRow]:
-        """Return the revisions of a run, oldest first, their `text`, `files` and `expanded` empty."""
+        """Return the revisions of a run, oldest first; `text`, `files`, `expanded`, `problems` are empty."""
         return await self._rows(_REVISION, "revisions", run_id=run_id)
 
     async def revision(self, run_id: int, revision: int) -> RevisionRow | None:

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import pwd
 import sqlite3
 import subprocess
 
@@ -106,7 +107,8 @@ def test_modify_takes_an_old_revision_again_and_reruns_what_changed(home):
     home.mzt("wait", "a", "--for", "paused", "-t", "20")
     new = home.score("a", QUICK, " in new words")
     home.mzt("modify", "a", "-c", new)
-    assert home.json("modify", "a", "--rerun", "changed", "--plan")["plan"][0]["action"] != "rerun"
+    alone = home.json("modify", "a", "--rerun", "changed", "--plan")["plan"]
+    assert [line["action"] for line in alone] == ["rerun", "rerun", "kept"]
     back = home.json("modify", "a", "--revision", "1", "--rerun", "changed")
     assert back["new_revision"] == 3
     assert [line["action"] for line in back["plan"]] == ["rerun", "rerun", "changed"]
@@ -186,7 +188,28 @@ def test_edit_overwrites_no_other_editor(home, editor):
     assert len(home.json("revisions", "a")["revisions"]) == 2
 
 
+def test_edit_of_a_score_whose_file_is_gone_counts_paths_from_where_it_was(home, editor):
+    made = home.path / "scores"
+    made.mkdir()
+    (made / "body.txt").write_text("exit 3\n")
+    sheets = "sheet: {size: 1, total_items: 1}\n"
+    text = f"name: a\nworkspace: ../out\ninstrument: cli\n{sheets}prompt: {{template_file: body.txt}}\nretry: {{max_retries: 0}}\n"
+    (made / "a.yaml").write_text(text)
+    home.mzt("run", "scores/a.yaml", "--wait", code=1)
+    (made / "a.yaml").unlink()
+    (editor / "save-1").write_text(text + "description: mended\n")
+    home.mzt("edit", "a")
+    told = home.json("revisions", "a")["revisions"]
+    assert [revision["directory"] for revision in told] == [str(made)] * 2
+
+
 # --- look --------------------------------------------------------------------------------------------
+
+
+def test_why_names_who_holds_it_by_login(home):
+    paused(home)
+    login = pwd.getpwuid(os.getuid()).pw_name
+    assert [reason["text"] for reason in home.json("why", "a")["reasons"]] == [f"paused by {login}"]
 
 
 def test_why_shows_the_evidence_of_a_real_failure(home):

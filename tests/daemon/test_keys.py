@@ -158,3 +158,25 @@ def test_a_modify_with_a_key_makes_one_revision(daemon, ledger):
     assert daemon.modify("duo", text, key="m") == first
     status = daemon.status("duo")
     assert (status["staged_revision"], len(status["holds"])) == (2, 1)
+
+
+def test_the_warnings_of_a_waiting_modify_outlive_the_daemon(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    text = score("duo", [gated(1), plain("two")])
+    warned = daemon.modify("duo", text, resume=True, key="m")["problems"]
+    assert warned
+    again = {"text": text, "directory": str(daemon.home), "resume": True, "wait": True}
+    with daemon.connect() as waiting:
+        waiting.send("job.modify", job_id="duo", key="w", discard=True)
+        waiting.message()
+        waiting.send("job.modify", job_id="duo", key="n", **again)
+        daemon.event("duo", "job.pausing", after=daemon.status("duo")["event"] - 1)
+        daemon.kill()
+    daemon.start()
+    with daemon.connect() as waiting:
+        asked = waiting.send("job.modify", job_id="duo", key="n", **again)
+        daemon.gate(1).open()
+        reply = waiting.reply(asked)
+    assert (reply["problems"], reply["changed"]) == (warned, True)

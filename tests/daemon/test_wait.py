@@ -96,3 +96,18 @@ def test_an_older_run_is_waited_for_as_it_ended(daemon):
     assert (old["reached"], old["status"], old["job_id"], old["run"]) == ("ended", "cancelled", "solo@1", 1)
     assert daemon.refusal("job.wait", job_id="solo@1", words=["completed"]).code == "E513"
     assert daemon.refusal("job.wait", job_id="solo@3").code == "E501"
+
+
+def test_who_waits_for_a_run_that_a_fresh_one_replaces_is_told_its_number(daemon):
+    daemon.submit(score("solo", ["exit 1"], on_failure="pause"))
+    daemon.wait_for("solo", "paused")
+    with daemon.connect() as waiting:
+        asked = waiting.send("job.wait", job_id="solo", words=["running"])
+        daemon.status("solo")
+        daemon.submit(score("solo", ["true"]), fresh=True)
+        error = waiting.message()
+    assert error["id"] == asked
+    assert error["error"]["message"] == "'solo@1' has been cancelled; it will not be running"
+    assert (error["error"]["data"]["job_id"], error["error"]["data"]["hints"]) == ("solo@1", [])
+    older = daemon.refusal("job.wait", job_id="solo@1", words=["paused"])
+    assert older.message == "'solo@1' has been cancelled; it will not be paused"

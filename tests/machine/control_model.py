@@ -49,6 +49,7 @@ class Wanted:
 
     new: Score | None = None
     sheets: tuple[str, ...] = ()
+    changed: bool = False
     clear: bool = False
     deadline: float | None = None
     lasts: float | None = None
@@ -64,10 +65,12 @@ class Sheet:
     lost: int = 0
     until: float = 0
     waits_for: str = ""
+    made_as: Step | None = None
 
     def begin_anew(self) -> None:
         """Return to the beginning; attempts stay in history."""
         self.status, self.tries, self.lost, self.waits_for = "pending", 0, 0, ""
+        self.made_as = None
 
     def wait(self, what: str, until: float) -> None:
         """Wait for something until then."""
@@ -205,6 +208,7 @@ class Model:
         match how:
             case "succeeded":
                 sheet.status = "completed"
+                sheet.made_as = next(step for step in self.score.steps if step.name == name)
             case "exit" if sheet.tries < MAX_RETRIES:
                 sheet.tries += 1
                 sheet.wait("retry", self.now + RETRY_SECONDS)
@@ -254,13 +258,14 @@ class Model:
         if action == "pause --before":
             named = set(wanted.sheets)
             self.breaks = self.breaks - (named or self.breaks) if wanted.clear else self.breaks | named
+        again = set(wanted.sheets) | (self.changed(new) if wanted.changed else set())
         if revised and new is not None:
             self.drop_staged()
             self.last_revision += 1
             self.staged = new
-        reruns = action in ("modify", "modify -r", "resume --from") and bool(wanted.sheets)
+        reruns = action in ("modify", "modify -r", "resume --from") and bool(again)
         if reruns:
-            self.rewind = set(wanted.sheets)
+            self.rewind |= again
         if not self.flying and (revised or reruns):
             self.apply()
         if action in ("pause", "pause --now"):
@@ -268,6 +273,8 @@ class Model:
         if action == "modify" and (revised or reruns) and status != "failed":
             hold = self.hold("user")
             if self.staged or self.rewind:
+                if self.staged_hold is not None:
+                    self.holds.pop(self.staged_hold, None)
                 self.staged_hold = hold
         if action == "resume --from":
             self.go_on(status)
@@ -282,6 +289,17 @@ class Model:
         newest = self.last_staged_or_current()
         mark = self.last_hold + 1 if hold is None else hold
         self.waiters.append(Waiter(name, action, wait, keyed, hold, mark, newest))
+
+    def changed(self, new: Score | None) -> set[str]:
+        """Name what is completed and is, or was made as, another step than in the score that is to come."""
+        to_come = new or self.staged or self.score
+        return {
+            step.name
+            for step in to_come.steps
+            if (sheet := self.sheets.get(step.name))
+            and sheet.status == "completed"
+            and (sheet.made_as != step or step not in self.score.steps)
+        }
 
     def last_staged_or_current(self) -> int:
         return self.last_revision if self.staged else self.revision

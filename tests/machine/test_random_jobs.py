@@ -56,7 +56,9 @@ def wanted(model: Model, action: str, choice: int) -> Wanted:
             return Wanted(sheets=sheet)
         case "modify" | "modify -r":
             new = None if choice % 7 == 0 else grown(model.staged or model.score, choice)
-            return Wanted(new=new, sheets=sheet if new is None or choice % 5 == 0 else ())
+            changed = choice % 9 == 0
+            named = not changed and (new is None or choice % 5 == 0)
+            return Wanted(new=new, sheets=sheet if named else (), changed=changed)
         case _:
             return Wanted()
 

@@ -117,7 +117,7 @@ class Walk:
         given = self.bench.ask(Action(action), to, wait=wait, key=name, **asked)
         assert self.bench.last is not None
         self.asked.add(given)
-        if wanted.sheets and action != "pause --before":
+        if (wanted.sheets or wanted.changed) and action != "pause --before":
             self.completed = set()  # what is asked to run again may
         self.model.ask(given, action, wanted, wait=wait, keyed=keyed)
         self._follow(slots, before, [attempt.sheet for attempt in self.bench.last.starts])
@@ -126,7 +126,9 @@ class Walk:
         """The parameters of a request; sheets by their numbers in the score in force."""
         steps = [step.name for step in self.model.score.steps]
         return {
-            "sheets": ",".join(str(1 + steps.index(name)) for name in wanted.sheets) or None,
+            "sheets": "changed"
+            if wanted.changed
+            else ",".join(str(1 + steps.index(name)) for name in wanted.sheets) or None,
             "clear": wanted.clear,
             "deadline": None if wanted.deadline is None else round(wanted.deadline * 1000),
             "lasts": None if wanted.lasts is None else round(wanted.lasts * 1000),

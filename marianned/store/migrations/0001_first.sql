@@ -60,6 +60,7 @@ CREATE TABLE sheets (
     started_at INTEGER,
     ended_at INTEGER,
     cost_usd REAL,
+    definition TEXT,
     PRIMARY KEY (run_id, uid)
 ) STRICT, WITHOUT ROWID;
 
@@ -129,6 +130,7 @@ CREATE TABLE revisions (
     reason TEXT,
     created_at INTEGER NOT NULL,
     applied_at INTEGER,
+    problems TEXT NOT NULL,
     plan BLOB NOT NULL,
     text TEXT NOT NULL,
     files TEXT NOT NULL,
@@ -146,6 +148,7 @@ CREATE TABLE requests (
     wish TEXT,
     hold INTEGER,
     revision INTEGER,
+    brought INTEGER NOT NULL,
     caller TEXT NOT NULL,
     asked_at INTEGER NOT NULL,
     reply BLOB,

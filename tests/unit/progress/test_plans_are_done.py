@@ -234,13 +234,52 @@ def test_what_was_shown_is_what_is_done_and_what_was_done_is_what_runs(
     before = completed(bench)
     reply = bench.answer(bench.ask(Action.MODIFY_RESUME, new, sheets=chosen))
     assert reply.plan == shown.plan
-    if not shown.changed and (chosen is None or "failed" in bench.sheets):
-        return  # nothing is applied, so what has failed waits for its own resume
+    if not shown.changed and chosen is None:
+        return  # there is no plan
     assert executed_from_here(bench) == sorted(running(shown.plan))
-    assert bench.status is JobStatus.COMPLETED
+    stays_failed = any(line.why == "failed, stays" for line in shown.plan)
+    assert bench.status is (JobStatus.FAILED if stays_failed else JobStatus.COMPLETED)
     if chosen is None:
         kept = {row.uid: row.attempts for row in bench.state.sheets.values() if row.uid in before}
         assert kept == {uid: attempts for uid, attempts in before.items() if uid in kept}
+
+
+@PAIRS
+@given(begun(), st.booleans(), st.data())
+def test_a_resume_runs_what_its_plan_showed_whatever_has_failed(
+    bench: Bench, pauses: bool, data: st.DataObject
+) -> None:
+    if pauses:
+        at_rest(bench)
+    else:
+        bench.play()
+    sheets = data.draw(st.sampled_from([None, *map(str, range(1, len(bench.sheets) + 1))]))
+    if sheets is None and bench.status is JobStatus.COMPLETED:
+        return
+    action = Action.RESUME if sheets is None else Action.RESUME_FROM
+    bench.slots = 0
+    shown = bench.answer(bench.ask(action, sheets=sheets, plan=True)).plan
+    reply = bench.answer(bench.ask(action, sheets=sheets))
+    assert reply.plan == ([] if sheets is None else shown)
+    assert executed_from_here(bench) == sorted(running(shown))
+
+
+@PAIRS
+@given(begun(), st.data())
+def test_reruns_that_wait_for_what_is_in_flight_run_all_that_was_asked_for(
+    bench: Bench, data: st.DataObject
+) -> None:
+    flying = bench.flying
+    if not flying:
+        return
+    bench.slots = 0
+    numbers = st.sampled_from(range(1, len(bench.sheets) + 1))
+    asked = data.draw(st.lists(numbers, min_size=1, max_size=3))
+    replies = [bench.answer(bench.ask(Action.MODIFY_RESUME, sheets=str(sheet))) for sheet in asked]
+    assert set(bench.state.run.rewind) == {bench.sheet(sheet).uid for sheet in asked}
+    for sheet in flying:
+        bench.end(sheet)
+    assert executed_from_here(bench) == running(replies[-1].plan)
 
 
 @PAIRS

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from marianned import rows, store
 from marianned.clock import Instant
+from marianned.errors import Problem
 from marianned.protocol import Caller, CheckReport
 from marianned.store.opening import migrations
 from marianned.store.sql import SQL, Columns, blocks
@@ -41,7 +42,7 @@ def structs(kind: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
     return st.builds(kind, **fields)
 
 
-for nested in (Caller, Instant, CheckReport):
+for nested in (Caller, Instant, CheckReport, Problem):
     st.register_type_strategy(nested, structs(nested))
 
 
