@@ -46,6 +46,8 @@ TABLE: Mapping[str, Mapping[str, Entry]] = {
         "demo": Entry("see pause, modify and resume work, in 15 seconds", "demo"),
         "init": Entry("write a first score", "init"),
         "validate": Entry("check a score without running it", "validate"),
+        "instruments": Entry("the tools that play sheets: list, show, check, init", "instruments"),
+        "clear-rate-limits": Entry("stop waiting for a rate limit", "clear_rate_limits"),
     },
     "Daemon": {
         "start": Entry("start it; returns when it answers", "start"),
@@ -65,6 +67,7 @@ _OF_OLD = {
     "clear": "mzt remove",
     "conductor-status": "mzt status",
     "diagnose": "mzt why",
+    "limits": "mzt instruments",
     "errors": "mzt why",
     "recover": "mzt resume",
 }

@@ -6,6 +6,8 @@ from; `RunRow.status` is a column for queries, written by the same function in t
 Times are UTC milliseconds; moments that outlive a process are Instants (clock.py).
 """
 
+from typing import NamedTuple
+
 import msgspec
 
 from marianned.clock import Instant
@@ -197,6 +199,32 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
     event: int | None = None
 
 
+class Account(NamedTuple):
+    """Who is asked for an attempt: an instrument, and the model (empty: the tool's own choice)."""
+
+    instrument: str
+    model: str = ""
+
+
+class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The rate limit of an account, shared by all jobs: until then none of its sheets starts.
+
+    `until` is null when it is lifted: the row stays, so that whoever still waits for it knows. `since`
+    is when it was met, `message` what the tool said.
+    """
+
+    instrument: str
+    model: str = ""
+    until: Instant | None
+    since: int
+    message: str | None = None
+
+    @property
+    def account(self) -> Account:
+        """Whose limit it is."""
+        return Account(self.instrument, self.model)
+
+
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the journal, before it has its number."""
 
@@ -217,7 +245,7 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
 
 
-Row = RunRow | SheetRow | AttemptRow | HoldRow | BreakpointRow | RevisionRow | RequestRow
+Row = RunRow | SheetRow | AttemptRow | HoldRow | BreakpointRow | RevisionRow | RequestRow | LimitRow
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):

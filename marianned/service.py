@@ -21,6 +21,7 @@ from marianned.conductor.conductor import Conductor
 from marianned.conductor.disk import Disk
 from marianned.conductor.house import House
 from marianned.conductor.keeping import Keeper
+from marianned.conductor.limits import Limits
 from marianned.conductor.looking import Lookout
 from marianned.conductor.now import now
 from marianned.conductor.scheduler import STOPPING, Scheduler
@@ -74,6 +75,7 @@ class Daemon:
                 store=store,
                 executor=executor,
                 scheduler=scheduler,
+                limits=Limits(),
                 disk=disk,
                 settings=self._settings,
                 attempts=attempts,

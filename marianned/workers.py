@@ -10,6 +10,7 @@ import resource
 import signal
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, TypeVarTuple
@@ -19,6 +20,7 @@ import msgspec
 from anyio import to_process
 from anyio.lowlevel import RunVar
 
+from marianned.errors import Problem
 from marianned.instruments.loader import builtin_profiles
 from marianned.instruments.profile import Profile
 from marianned.instruments.reading import Reading, Verdict, classify, read_output
@@ -28,6 +30,8 @@ from marianned.score import explain as explaining
 from marianned.score import template
 from marianned.score.compile import Compiled, DiskReader, Source, StoredReader
 from marianned.score.expanded import Expanded
+from marianned.score.profiles import find_profiles
+from marianned.score.report import Report
 from marianned.score.template import Previous, PreviousAttempt
 
 LIMIT_SECONDS = 10.0
@@ -236,7 +240,8 @@ def _read_end(
 ) -> tuple[Reading, Verdict]:
     errors = _output(stderr)
     reading = read_output(profile, settings, _output(stdout), errors)
-    return reading, classify(profile, reading, **end.asdict(), stderr=errors)
+    here = datetime.now().astimezone()
+    return reading, classify(profile, reading, **end.asdict(), stderr=errors, now=here)
 
 
 def _output(path: str) -> bytes:
@@ -245,3 +250,31 @@ def _output(path: str) -> bytes:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _OUTPUT_LIMIT))
         return file.read(_OUTPUT_LIMIT).replace(b"\0", b"")
+
+
+class KnownProfile(msgspec.Struct, frozen=True):
+    """A profile that a score can name, and its file; null: it is built in."""
+
+    profile: Profile
+    file: str | None
+
+
+class KnownProfiles(msgspec.Struct, frozen=True):
+    """The profiles by name, and what is wrong with those that can't be read."""
+
+    profiles: list[KnownProfile]
+    problems: list[Problem]
+
+
+async def known_profiles(directory: str | None) -> KnownProfiles:
+    """Find the profiles that a score in this directory (null: in none) could name."""
+    return await call(_known_profiles, directory)
+
+
+def _known_profiles(directory: str | None) -> KnownProfiles:
+    report = Report("")
+    files: dict[str, str] = {}
+    builtin = {name: profile for name, profile in builtin_profiles().items() if name == profile.name}
+    found = find_profiles(directory or "/", builtin, DiskReader(), report, files)
+    known = [KnownProfile(found.profiles[name], found.places.get(name)) for name in sorted(found.profiles)]
+    return KnownProfiles(known, report.problems)

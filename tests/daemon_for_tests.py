@@ -201,13 +201,13 @@ class Daemon:
 
     # --- its life ----------------------------------------------------------------------------------------
 
-    def start(self, **environment):
-        """Start it; returns when it serves, or has met a fault that it was given."""
+    def start(self, *before, **environment):
+        """Start it (by the command `before`); returns when it serves, or has met a fault that it was given."""
         self.serves = False
         ours, its = os.pipe()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "marianned", "--ready-fd", str(its)],
+                [*before, sys.executable, "-m", "marianned", "--ready-fd", str(its)],
                 env=self.environment | environment,
                 cwd=self.home,
                 pass_fds=[its],

@@ -38,6 +38,7 @@ from marianned.rows import (
     Changes,
     EventRow,
     HoldRow,
+    LimitRow,
     RequestRow,
     RevisionRow,
     RunRow,
@@ -210,6 +211,7 @@ def _key(row: Any) -> tuple[object, ...]:
         BreakpointRow: ("uid",),
         RevisionRow: ("revision",),
         RequestRow: ("request",),
+        LimitRow: ("instrument", "model"),
     }
     return (type(row), *(getattr(row, name) for name in names[type(row)]))
 
@@ -384,7 +386,7 @@ def snapshot(state: JobState) -> dict[str, Any]:
     """Everything a state consists of, to be compared; of the ready heap only what is ready in it."""
     parts = {name: _copied(value) for name, value in vars(state).items() if name not in ("_ready", "counts")}
     parts["counts"] = {name: count for name, count in state.counts.items() if count}
-    parts["_ready"] = {number for number in state._ready if state._is_ready(number)}
+    parts["_ready"] = {number for heap in state._ready.values() for number in heap if state._is_ready(number)}
     parts["order of holds"] = list(state.holds)
     return parts
 

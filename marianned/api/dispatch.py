@@ -11,6 +11,7 @@ from marianned import wire
 from marianned.conductor.conductor import Conductor
 from marianned.conductor.control import Control
 from marianned.conductor.evidence import Evidence
+from marianned.conductor.instruments import Instruments
 from marianned.conductor.keeping import Keeper
 from marianned.conductor.looking import Lookout
 from marianned.errors import BadRequest, InternalError, MarianneError
@@ -24,6 +25,7 @@ def handlers(conductor: Conductor, lookout: Lookout, keeper: Keeper, stop: Handl
     """Return who does what; the methods of streams belong to a connection and are not here."""
     control = Control(conductor)
     evidence = Evidence(conductor.house, lookout)
+    instruments = Instruments(conductor)
     return {
         "daemon.hello": lookout.daemon_hello,
         "daemon.status": lookout.daemon_status,
@@ -42,6 +44,9 @@ def handlers(conductor: Conductor, lookout: Lookout, keeper: Keeper, stop: Handl
         "job.remove": keeper.remove,
         "backup.write": keeper.backup,
         "log.read": lookout.log_read,
+        "instrument.list": instruments.list,
+        "instrument.check": instruments.check,
+        "instrument.clear_limits": instruments.clear_limits,
         "events.read": lookout.events_read,
         "score.validate": lookout.score_validate,
     }

@@ -264,6 +264,7 @@ class Attempt:
         profile = given.score.profiles[definition.instrument]
         seen |= _measured(reading) | {"cost_usd": _cost(given, profile, reading)}
         if verdict.outcome is not Outcome.SUCCEEDED:
+            seen["resets_in"] = verdict.resets_in
             return self._ending(verdict.outcome, verdict.category, verdict.message, **seen)
         faults.point("attempt.read")
         reports = await self._checking.run(definition.checks)

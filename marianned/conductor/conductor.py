@@ -80,6 +80,8 @@ class Conductor:
     async def recover(self) -> int:
         """Take up every run that has not ended, as its facts say; return how many there are."""
         runs = await self.house.store.records.unfinished_runs()
+        for limit in await self.house.store.records.limits():
+            self.house.limits.put(limit, now())
         faults.point("recover.read")
         self.house.scheduler.close(STARTING)
         for run in runs:
@@ -115,6 +117,7 @@ class Conductor:
             )
             self._retire(job)
             self.house.scheduler.forget(job.run_id)
+            self.house.limits.forget(job.run_id)
             job.fail(InternalError(f"the daemon failed over '{job.state.run.job_name}'; its log has more"))
 
     def _retire(self, job: Job) -> None:
@@ -145,9 +148,14 @@ class Conductor:
         """Return how many attempts are in flight over all jobs."""
         return sum(len(job.state.attempts) for job in self._by_run.values())
 
+    def tell_all(self) -> None:
+        """Let each job look anew at what it may start."""
+        for job in self._by_run.values():
+            job.poke()
+
     def grant(self) -> None:
         """Tell those whose turn it is that a slot is kept for them; called after every step of a job."""
-        for run_id in self.house.scheduler.grant():
+        for run_id in {*self.house.scheduler.grant(), *self.house.limits.freed(now())}:
             if run_id in self._by_run:
                 self._by_run[run_id].poke()
         if not self.in_flight():

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from marianned.conductor.disk import Disk
+from marianned.conductor.limits import Limits
 from marianned.conductor.scheduler import Scheduler
 from marianned.config import Settings
 from marianned.executors.base import Executor
@@ -19,6 +20,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     executor: Executor
     scheduler: Scheduler
+    limits: Limits
     disk: Disk
     settings: Settings
     attempts: Path

@@ -6,6 +6,7 @@ started: memory can't run ahead of the disk. Source: design/architecture.md "The
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -38,7 +39,7 @@ from marianned.progress.triggers import (
     Trigger,
 )
 from marianned.protocol import ENDED, JobStatus, Outcome, Reply
-from marianned.rows import AttemptRow, Changes
+from marianned.rows import Account, AttemptRow, Changes, LimitRow
 from marianned.store.writer import BrokenChanges
 
 _AGAIN_SECONDS = 1.0
@@ -86,6 +87,7 @@ class Job:
         self._tasks: TaskGroup | None = None
         self._first_step = anyio.Event()
         self._gave_way = False
+        state.limits = house.limits.rows
 
     @property
     def run_id(self) -> int:
@@ -172,6 +174,7 @@ class Job:
         """
         async with self._receive, self._send, anyio.create_task_group() as self._tasks:
             self.house.scheduler.adopt(self.run_id, len(self.state.attempts))
+            self.house.limits.settle(self.run_id, flying(self.state), now())
             for uid, presence in presences.items():
                 self._play(self.state.attempts[uid], presence)
             for attempt in to_be_ended(self.state):
@@ -242,11 +245,12 @@ class Job:
         self.house.disk.look()
         slots = scheduler.take(self.run_id, max(0, room))
         moment = now()
+        rooms = self.house.limits.take(self.run_id, most_of(state), slots, moment)
         name = _name(trigger)
         faults.point(f"{name}.asked")
         event = self.house.store.last_event
         try:
-            decision = decide(state, trigger, moment, slots)
+            decision = decide(state, trigger, moment, slots, rooms)
             await self._before_commit(trigger, decision)
             changes = decision.changes
             if isinstance(trigger, GiveUp):
@@ -260,6 +264,8 @@ class Job:
                 event = (await self.house.store.commit(changes)).event
         except BaseException:
             scheduler.give_back(self.run_id, slots)
+            self.house.limits.settle(self.run_id, flying(state), now())
+            self._granted()
             raise
         faults.point(f"{name}.committed")
         self._gave_way = self._gave_way or isinstance(trigger, GiveUp)
@@ -269,6 +275,10 @@ class Job:
         apply(state, decision)
         ended -= len(state.attempts)
         scheduler.give_back(self.run_id, slots - started + ended)
+        for row in changes.rows:
+            if isinstance(row, LimitRow):
+                self.house.limits.put(row, moment)
+        self.house.limits.settle(self.run_id, flying(state), moment)
         if self.status != before:
             self.status_event = event
         faults.point(f"{name}.applied")
@@ -291,12 +301,23 @@ class Job:
                 waiter.give(with_event(answer, event))
         for watcher in list(self._watchers):
             watcher(self.status, event)
-        self._set_timer(decision.wake)
-        self._stand_for_slot()
+        due = [when for when in (decision.wake, self._stand_for_slot()) if when is not None]
+        self._set_timer(min(due, key=now().until, default=None))
 
-    def _stand_for_slot(self) -> None:
-        self.house.scheduler.want(self.run_id, wants=could_use_slot(self.state, now()))
+    def _stand_for_slot(self) -> Instant | None:
+        """Stand for a slot, or for room at an account; return when time itself makes some."""
+        moment = now()
+        most = most_of(self.state)
+        closed = self.house.limits.closed(most, moment)
+        wants = could_use_slot(self.state, moment, closed)
+        self.house.scheduler.want(self.run_id, wants=wants)
+        blocked: dict[Account, int | None] = {}
+        if not wants and could_use_slot(self.state, moment):
+            blocked = {account: most[account] for account in self.state.ready_accounts()}
+        waiting = self.state.waiting_accounts() if lifecycle.may_start(self.state.facts) else set()
+        opens = self.house.limits.stand(self.run_id, blocked, waiting, moment)
         self._granted()
+        return opens
 
     # --- attempts --------------------------------------------------------------------------------------
 
@@ -418,6 +439,16 @@ _NAMES: dict[type[Trigger], str] = {
     SlotFree: "slot",
     TimeReached: "time",
 }
+
+
+def flying(state: JobState) -> Counter[Account]:
+    """Count the attempts in flight by account."""
+    return Counter(Account(row.instrument, row.model or "") for row in state.attempts.values())
+
+
+def most_of(state: JobState) -> dict[Account, int | None]:
+    """Return how many attempts each account of the score may have in flight."""
+    return {account: state.most(account) for account in state.accounts()}
 
 
 def _failed(uid: int, attempt: int) -> Ending:

@@ -15,6 +15,7 @@ from marianned import __version__, words, workers
 from marianned.clock import milliseconds, timestamp
 from marianned.conductor.attempt import PROMPT
 from marianned.conductor.conductor import Conductor
+from marianned.conductor.instruments import limits_in_force
 from marianned.conductor.job import Job
 from marianned.conductor.keys import DAY
 from marianned.conductor.loading import load_state
@@ -391,7 +392,7 @@ class Lookout:
             attempts_in_flight=flying,
             slots=Slots(used=flying, total=self._house.scheduler.total),
             degraded_by=degraded,
-            rate_limits=[],
+            rate_limits=limits_in_force(self._house.limits.rows.values(), [job.state for job in jobs]),
             safe_to=SafeTo(edit_files=not active, stop_daemon=True, switch_off=not flying),
             needs_attention=attention,
             event=self._house.store.last_event,

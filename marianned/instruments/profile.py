@@ -112,7 +112,10 @@ class Http(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One instrument (§23.1); `kind` cli needs `cli`, http needs `http`."""
+    """One instrument (§23.1); `kind` cli needs `cli`, http needs `http`.
+
+    `credentials` names the variables of which one holds its key, `login` is what logs in without one.
+    """
 
     name: str
     kind: str
@@ -126,4 +129,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     script: str | None = None
     cli: Cli | None = None
     http: Http | None = None
+    credentials: list[str] = []
+    login: str | None = None
     code_mode: Any = None

@@ -6,6 +6,7 @@ exit with 0 after a refusal, or without having printed anything.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from marianned.instruments import pick
 from marianned.instruments.dialect import FORMATS
 from marianned.instruments.profile import Errors, Failure, Output, Profile
+from marianned.instruments.resets import resets_in
 from marianned.protocol import Outcome
 from marianned.words import duration
 
@@ -67,11 +69,15 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(NamedTuple):
-    """How an attempt's process has ended (§15.2): the outcome, why, and one line for people."""
+    """How an attempt's process has ended (§15.2): the outcome, why, and one line for people.
+
+    `resets_in`: in how many seconds a rate limit is over, where the tool says it.
+    """
 
     outcome: Outcome
     category: str | None
     message: str
+    resets_in: float | None = None
 
 
 def read_output(profile: Profile, settings: Mapping[str, Any], stdout: bytes, stderr: bytes) -> Reading:
@@ -240,6 +246,7 @@ def classify(
     stderr: bytes,
     timeout_seconds: float = 0.0,
     detection_patterns: Sequence[str] = (),
+    now: datetime | None = None,
 ) -> Verdict:
     """Judge the end of a process (§15.2, from "own timeout" on); what went before is the caller's.
 
@@ -252,6 +259,7 @@ def classify(
         stderr: its end is searched.
         timeout_seconds: the limit, for the message.
         detection_patterns: the score's own for rate limits (§16.3).
+        now: the moment, in the local zone, for reset times; without it none are read.
     """
     if timed_out:
         return Verdict(Outcome.TIMED_OUT, "timeout", f"timed out after {duration(timeout_seconds)}")
@@ -270,7 +278,10 @@ def classify(
         (ended_well and not reading.failed, Outcome.FAILED, "no_result"),
         (True, Outcome.FAILED, "exit"),
     )
-    return next(Verdict(outcome, category, message) for holds, outcome, category in rows if holds)
+    outcome, category = next((outcome, category) for holds, outcome, category in rows if holds)
+    limited = outcome is Outcome.RATE_LIMITED and now is not None
+    resets = (resets_in(text, now) for text in where) if limited and now is not None else iter(())
+    return Verdict(outcome, category, message, next((found for found in resets if found is not None), None))
 
 
 def _any(patterns: Iterable[str], where: Iterable[str]) -> bool:

@@ -5,6 +5,8 @@ row, and last the waiting requests that the whole of it answers. Source: design/
 spec/score-format.md §15-§17.
 """
 
+from collections.abc import Collection, Mapping
+
 import msgspec
 
 from marianned import lifecycle
@@ -35,12 +37,18 @@ from marianned.progress.triggers import (
     Trigger,
 )
 from marianned.protocol import ENDED, Caller, HoldCause, JobStatus, Reply
-from marianned.rows import AttemptRow, SheetRow
+from marianned.rows import Account, AttemptRow, SheetRow
 
 FILE_OWNER = "file"
 
 
-def decide(state: JobState, trigger: Trigger, now: Instant, slots: int = 0) -> Decision:
+def decide(
+    state: JobState,
+    trigger: Trigger,
+    now: Instant,
+    slots: int = 0,
+    rooms: Mapping[Account, int] | None = None,
+) -> Decision:
     """Return what the trigger leads to; the state is left as it was.
 
     Args:
@@ -48,11 +56,12 @@ def decide(state: JobState, trigger: Trigger, now: Instant, slots: int = 0) -> D
         trigger: what has happened.
         now: the moment.
         slots: how many attempts may be started at most.
+        rooms: how many of each account; one that is not named has room for all.
 
     Raises:
         MarianneError: the trigger is a request and is refused; nothing follows from it.
     """
-    draft = Draft(state, now, slots)
+    draft = Draft(state, now, slots, rooms)
     with state.trial():
         answers: dict[str, Reply | MarianneError] = {}
         match trigger:
@@ -125,8 +134,14 @@ def _end_waits(draft: Draft) -> None:
     if not lifecycle.may_start(draft.facts):
         return
     for row in draft.state.waits():
-        if row.until is None or draft.now.reached(row.until):
+        if row.until is None or draft.now.reached(row.until) or _is_lifted(draft.state, row):
             draft.sheet(row, status="pending", waiting_for=None, until=None)
+
+
+def _is_lifted(state: JobState, row: SheetRow) -> bool:
+    """Tell whether the rate limit that a sheet waits for is over before its time."""
+    limit = state.limits.get(state.account(row.sheet))
+    return row.waiting_for == "rate_limit" and limit is not None and limit.until is None
 
 
 def _settle(draft: Draft) -> None:
@@ -172,9 +187,12 @@ def _start(draft: Draft) -> None:
         and len(state.attempts) < parallel.max_concurrent
         and not _paced(draft)
     ):
-        row = state.next_ready()
+        row = state.next_ready([account for account, room in draft.rooms.items() if room <= 0])
         if row is None:
             return
+        account = state.account(row.sheet)
+        if account in draft.rooms:
+            draft.rooms[account] -= 1
         parked = state.parked.get(row.uid)
         if parked is not None:
             attempt = _picked_up(draft, parked, row)
@@ -248,13 +266,13 @@ def _wake(draft: Draft) -> Instant | None:
     return min(due, key=draft.now.until, default=None)
 
 
-def could_use_slot(state: JobState, now: Instant) -> bool:
-    """Tell whether a slot would start an attempt now."""
+def could_use_slot(state: JobState, now: Instant, closed: Collection[Account] = ()) -> bool:
+    """Tell whether a slot would start an attempt now; those of the accounts in `closed` may not."""
     return (
         lifecycle.may_start(state.facts)
         and len(state.attempts) < state.score.parallel.max_concurrent
         and (state.run.not_before is None or now.reached(state.run.not_before))
-        and state.next_ready() is not None
+        and state.next_ready(closed) is not None
     )
 
 

@@ -4,7 +4,7 @@ Everything is put into the state inside a trial and written down here as it goes
 can be brought to the same end by `apply` after the commit.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,12 +17,14 @@ from marianned.progress import texts
 from marianned.progress.state import JobState, Version
 from marianned.protocol import Caller, JobStatus, Outcome, PlanLine, Reply
 from marianned.rows import (
+    Account,
     AttemptRow,
     BreakpointRow,
     Changes,
     Deleted,
     EventRow,
     HoldRow,
+    LimitRow,
     RequestRow,
     RevisionRow,
     Row,
@@ -67,15 +69,20 @@ class Decision(msgspec.Struct, kw_only=True):
 class Draft:
     """Writes a decision down while it is made. `slots` is how many attempts may be started.
 
+    `rooms` is how many of each account at most; one that is not named has room for all.
+
     `asked` is the request that it carries out, `plan` what that does to sheets, `problems` the warnings of
     the score it came with, both for its reply; `rewind_dropped`: sheets that were to run again no longer are,
     which whoever waits for that is told.
     """
 
-    def __init__(self, state: JobState, now: Instant, slots: int) -> None:
+    def __init__(
+        self, state: JobState, now: Instant, slots: int, rooms: Mapping[Account, int] | None = None
+    ) -> None:
         self.state = state
         self.now = now
         self.slots = slots
+        self.rooms = dict(rooms or {})
         self.operations: list[Operation] = []
         self.events: list[EventRow] = []
         self.starts: list[AttemptRow] = []
@@ -273,6 +280,7 @@ _KEYS: dict[type[Row], tuple[str, ...]] = {
     BreakpointRow: ("uid",),
     RevisionRow: ("revision",),
     RequestRow: ("request",),
+    LimitRow: ("instrument", "model"),
 }
 """What tells the rows of one kind apart, within a run."""
 

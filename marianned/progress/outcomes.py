@@ -10,10 +10,11 @@ import msgspec
 from marianned.clock import Instant
 from marianned.progress.budget import judge_budget
 from marianned.progress.draft import Draft
+from marianned.progress.limits import lift, meet
 from marianned.progress.revisions import fingerprint_now
 from marianned.progress.triggers import Ending, Parked
 from marianned.protocol import AttemptKind, HoldCause, Outcome
-from marianned.rows import SheetRow
+from marianned.rows import AttemptRow, SheetRow
 from marianned.score.expanded import Retry
 
 LOST_MOST = 3
@@ -54,9 +55,11 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
         cause=ending.category,
         revision=attempt.revision,
     )
+    if ending.outcome is Outcome.SUCCEEDED or ending.category == "validation":
+        lift(draft, attempt)
     if ending.cost_usd is not None:
         row = msgspec.structs.replace(row, cost_usd=(row.cost_usd or 0.0) + ending.cost_usd)
-    _bring_on(draft, row, ending)
+    _bring_on(draft, row, attempt, ending)
     judge_budget(draft)
     pause = state.score.parallel.pause_between_sheets_seconds
     if pause and not state.attempts:
@@ -94,7 +97,7 @@ _ATTEMPT_FIELDS = frozenset(
 )
 
 
-def _bring_on(draft: Draft, row: SheetRow, ending: Ending) -> None:
+def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
     match ending.outcome:
         case Outcome.SUCCEEDED:
             draft.sheet(
@@ -112,21 +115,23 @@ def _bring_on(draft: Draft, row: SheetRow, ending: Ending) -> None:
             draft.sheet(row, status="pending", lost=0)
         case Outcome.LOST:
             _lost(draft, row)
-        case Outcome.RATE_LIMITED if not draft.state.run.auto_resume:
-            draft.sheet(row, status="pending")
-            _hold_once(draft, row, HoldCause.RATE_LIMIT, ending.message or "rate limit")
         case Outcome.RATE_LIMITED:
-            _rate_limited(draft, row, ending)
+            _rate_limited(draft, row, attempt, ending)
         case Outcome.FAILED | Outcome.TIMED_OUT:
-            _failed(draft, row, ending)
+            _failed(draft, row, attempt, ending)
 
 
-def _rate_limited(draft: Draft, row: SheetRow, ending: Ending) -> None:
+def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
     limits = draft.state.score.rate_limit
+    until = meet(draft, row.sheet, attempt, ending)
+    if not draft.state.run.auto_resume:
+        draft.sheet(row, status="pending")
+        _hold_once(draft, row, HoldCause.RATE_LIMIT, ending.message or "rate limit")
+        return
     if row.waits >= limits.max_waits:
         _give_up(draft, row, "rate_limited", f"still limited after {row.waits} waits", waits=row.waits)
         return
-    _wait(draft, row, "rate_limit", limits.wait_seconds, ending, row.next_kind, waits=row.waits + 1, lost=0)
+    _wait(draft, row, "rate_limit", until, ending, row.next_kind, waits=row.waits + 1, lost=0)
 
 
 def _lost(draft: Draft, row: SheetRow) -> None:
@@ -137,7 +142,7 @@ def _lost(draft: Draft, row: SheetRow) -> None:
     _give_up(draft, row, "lost", message, lost=row.lost + 1)
 
 
-def _failed(draft: Draft, row: SheetRow, ending: Ending) -> None:
+def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
     retry = draft.state.score.retry
     evidence = ending.evidence or ending.message
     failed: dict[str, Any] = {
@@ -149,7 +154,7 @@ def _failed(draft: Draft, row: SheetRow, ending: Ending) -> None:
     row = msgspec.structs.replace(row, **failed)
     if ending.category == "auth":
         draft.sheet(row, status="pending")
-        _hold_once(draft, row, HoldCause.AUTH, ending.message or "credentials refused")
+        _hold_once(draft, row, HoldCause.AUTH, _refused(draft, attempt, ending))
     elif _over_sheet_budget(draft, row):
         _give_up(draft, row, "budget", f"cost ${row.cost_usd:.2f}, more than a sheet may")
     elif ending.category in _AT_ONCE:
@@ -159,16 +164,32 @@ def _failed(draft: Draft, row: SheetRow, ending: Ending) -> None:
             draft,
             row,
             "retry",
-            retry.completion_delay_seconds,
+            draft.now.plus(round(retry.completion_delay_seconds * 1000)),
             ending,
             AttemptKind.COMPLETION,
             completions=row.completions + 1,
         )
     elif row.tries < retry.max_retries:
-        delay = retry_delay(retry, row.tries + 1, ending.chance)
-        _wait(draft, row, "retry", delay, ending, AttemptKind.RETRY, tries=row.tries + 1, completions=0)
+        until = draft.now.plus(round(retry_delay(retry, row.tries + 1, ending.chance) * 1000))
+        _wait(draft, row, "retry", until, ending, AttemptKind.RETRY, tries=row.tries + 1, completions=0)
     else:
         _give_up(draft, row, ending.category, evidence, tries=row.tries + 1)
+
+
+def _refused(draft: Draft, attempt: AttemptRow, ending: Ending) -> str:
+    """Say whose credentials are refused, and which: their variables, and what else logs in."""
+    profile = draft.state.score.profiles[attempt.instrument]
+    names = [*profile.credentials]
+    if profile.http is not None and profile.http.auth_env_var:
+        names = [
+            str(
+                draft.state.definition(attempt.sheet).settings.get("api_key_env") or profile.http.auth_env_var
+            )
+        ]
+    ways = [*names, *([f"'{profile.login}'"] if profile.login else [])]
+    which = f" ({' or '.join(ways)})" if ways else ""
+    said = f": {ending.message}" if ending.message else ""
+    return f"{attempt.instrument} refuses its credentials{which}{said}"
 
 
 def _over_sheet_budget(draft: Draft, row: SheetRow) -> bool:
@@ -200,14 +221,13 @@ def retry_delay(retry: Retry, number: int, chance: float) -> float:
 
 
 def _wait(
-    draft: Draft, row: SheetRow, waiting_for: str, seconds: float, ending: Ending, kind: str, **changed: Any
+    draft: Draft, row: SheetRow, waiting_for: str, until: Instant, ending: Ending, kind: str, **changed: Any
 ) -> None:
-    until: Instant = draft.now.plus(round(seconds * 1000))
     draft.sheet(row, status="waiting", waiting_for=waiting_for, until=until, next_kind=kind, **changed)
     draft.note_sheet(
         "sheet.waiting",
         row.sheet,
-        f"waits {seconds:g}s ({waiting_for}), then attempt {row.attempts + 1}",
+        f"waits {round(draft.now.until(until) / 1000):g}s ({waiting_for}), then attempt {row.attempts + 1}",
         cause=ending.category,
     )
 

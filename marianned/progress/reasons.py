@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from marianned import lifecycle, words
 from marianned.clock import Instant, timestamp
 from marianned.progress import texts
+from marianned.progress.limits import name
 from marianned.progress.state import JobState
 from marianned.progress.view import limit
 from marianned.protocol import HoldCause, JobStatus, Reason
@@ -40,6 +41,7 @@ def reasons(state: JobState, now: Instant, obstacle: str | None, logins: Mapping
         *(_hold(state, hold, logins) for hold in state.holds.values()),
         *_in_flight(state),
         *_waits(state),
+        *_limits(state, now),
         *_slots(state, now, obstacle),
     ]
     return found or [_reason(state, "needs", "it goes on in a moment", "daemon")]
@@ -122,25 +124,51 @@ def _waits(state: JobState) -> Iterator[Reason]:
             "time",
             sheets=[row.sheet],
             until=row.until.at if row.until is not None else None,
+            hints=_wait_hints(state, row),
         )
+
+
+def _wait_hints(state: JobState, row: SheetRow) -> list[str]:
+    instrument = state.account(row.sheet).instrument
+    return [f"mzt clear-rate-limits {instrument}"] if row.waiting_for == "rate_limit" else []
 
 
 def _because(row: SheetRow) -> str:
     return f"; {row.error_message}" if row.error_message else ""
 
 
+def _limits(state: JobState, now: Instant) -> Iterator[Reason]:
+    if not lifecycle.may_start(state.facts):
+        return
+    limited = state.limited(now)
+    for account, first in state.ready_accounts().items():
+        limit_met = state.limits.get(account)
+        if account in limited and limit_met is not None and limit_met.until is not None:
+            said = f"; {limit_met.message}" if limit_met.message else ""
+            yield _reason(
+                state,
+                "rate_limit",
+                f"{texts.sheet_name(state, first.sheet)} waits for the rate limit of {name(account)}{said}",
+                "time",
+                sheets=[first.sheet],
+                since=limit_met.since,
+                until=limit_met.until.at,
+                hints=[f"mzt clear-rate-limits {account.instrument}"],
+            )
+
+
 def _slots(state: JobState, now: Instant, obstacle: str | None) -> Iterator[Reason]:
-    ready = state.next_ready()
+    ready = state.next_ready(state.limited(now))
     if ready is None or not lifecycle.may_start(state.facts):
         return
     if len(state.attempts) >= state.score.parallel.max_concurrent:
         return
-    name = texts.sheet_name(state, ready.sheet)
+    sheet = texts.sheet_name(state, ready.sheet)
     not_before = state.run.not_before
     if not_before is not None and not now.reached(not_before):
-        yield _reason(state, "slot", f"{name} is paced", "time", sheets=[ready.sheet], until=not_before.at)
+        yield _reason(state, "slot", f"{sheet} is paced", "time", sheets=[ready.sheet], until=not_before.at)
     elif obstacle is not None:
-        text = f"{name} may not start: {_OBSTACLES.get(obstacle, obstacle)}"
+        text = f"{sheet} may not start: {_OBSTACLES.get(obstacle, obstacle)}"
         yield _reason(state, obstacle, text, "daemon", sheets=[ready.sheet])
     else:
-        yield _reason(state, "slot", f"{name} waits for a slot", "daemon", sheets=[ready.sheet])
+        yield _reason(state, "slot", f"{sheet} waits for a slot", "daemon", sheets=[ready.sheet])

@@ -8,20 +8,23 @@ would be and change nothing.
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
 from marianned.clock import Instant
+from marianned.instruments import dialect
 from marianned.lifecycle import Facts, Outlook
 from marianned.protocol import Cost, HoldCause, JobStatus, PlanLine
 from marianned.rows import (
+    Account,
     AttemptRow,
     BreakpointRow,
     Deleted,
     HoldRow,
+    LimitRow,
     RequestRow,
     RevisionRow,
     Row,
@@ -48,7 +51,8 @@ class JobState:
 
     `sheets` is by sheet number; by sheet uid `attempts` holds what is in flight, `parked` the attempts whose
     checks are to run again, `breakpoints` the sheets that may not start. `requests` are those that wait;
-    `cost` is that of all attempts that have ended.
+    `cost` is that of all attempts that have ended. `limits` are the rate limits that all jobs share: they
+    are not this state's, it only looks at them.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class JobState:
         self.parked: dict[int, AttemptRow] = {}
         self.breakpoints: dict[int, BreakpointRow] = {}
         self.requests: dict[str, RequestRow] = {}
+        self.limits: Mapping[Account, LimitRow] = {}
         self._undo: list[Callable[[], None]] | None = None
         self._adopt(current, sheets)
 
@@ -120,16 +125,55 @@ class JobState:
         """Whether a sheet has failed and nothing else is to start therefore."""
         return self.counts["failed"] > 0 and self.score.parallel.fail_fast
 
-    def next_ready(self) -> SheetRow | None:
-        """Return the ready sheet with the lowest number (score-format.md §17), if any may start."""
-        if self.failed_fast:
-            return None
-        while self._ready:
-            number = self._ready[0]
-            if self._is_ready(number):
-                return self.sheets[number]
-            heapq.heappop(self._ready)
-        return None
+    def next_ready(self, closed: Collection[Account] = ()) -> SheetRow | None:
+        """Return the ready sheet with the lowest number (score-format.md §17), if any may start.
+
+        Those of the accounts in `closed` may not.
+        """
+        firsts = [number for account, number in self._first_ready() if account not in closed]
+        return self.sheets[min(firsts)] if firsts else None
+
+    def ready_accounts(self) -> dict[Account, SheetRow]:
+        """Return the first ready sheet of each account that has one."""
+        return {account: self.sheets[number] for account, number in self._first_ready()}
+
+    def waiting_accounts(self) -> set[Account]:
+        """Return the accounts whose rate limit a sheet has met and waits for."""
+        rows = (self.sheets[number] for number in self._waiting)
+        return {self.account(row.sheet) for row in rows if row.waiting_for == "rate_limit"}
+
+    def waiting_for(self, account: Account) -> int:
+        """Count the sheets that the rate limit of an account keeps from starting."""
+        rows = (self.sheets[number] for number in self._waiting)
+        waits = sum(r.waiting_for == "rate_limit" and self.account(r.sheet) == account for r in rows)
+        return waits + sum(self._is_ready(number) for number in set(self._ready.get(account, ())))
+
+    def limited(self, now: Instant) -> set[Account]:
+        """Return the accounts of this score whose rate limit is not over yet."""
+        known = ((account, self.limits.get(account)) for account in self._ready)
+        return {account for account, row in known if row and row.until and not now.reached(row.until)}
+
+    def limit_of(self, sheet: int) -> LimitRow | None:
+        """Return the rate limit in force that keeps a ready sheet from starting."""
+        row = self.limits.get(self.account(sheet)) if self._is_ready(sheet) else None
+        return row if row is not None and row.until is not None else None
+
+    def account(self, sheet: int) -> Account:
+        """Return who is asked for the next attempt of a sheet."""
+        return self._accounts[sheet]
+
+    def most(self, account: Account) -> int | None:
+        """Return how many attempts of an account may be in flight over all jobs; None: any number.
+
+        That is the profile's `max_concurrent` of the model, where one is named (score-format.md §17).
+        """
+        profile = self.score.profiles.get(account.instrument)
+        models = profile.models if profile is not None else ()
+        return next((known.max_concurrent for known in models if known.name == account.model), None)
+
+    def accounts(self) -> list[Account]:
+        """Return the accounts that the score's sheets ask."""
+        return list(self._ready)
 
     def waits(self) -> list[SheetRow]:
         """Return the sheets that wait between two attempts, ascending."""
@@ -178,8 +222,8 @@ class JobState:
                 old = self.run
                 self.run = row
                 self._log(lambda: setattr(self, "run", old))
-            case RevisionRow():
-                pass  # a version comes by `stage` and `adopt`
+            case RevisionRow() | LimitRow():
+                pass  # a version comes by `stage` and `adopt`; limits are kept for all jobs together
 
     def remove(self, gone: Deleted) -> None:
         """Take a hold or a breakpoint out; sheets that are gone leave by `adopt`."""
@@ -228,6 +272,7 @@ class JobState:
         "_open_free",
         "_waiting",
         "_ready",
+        "_accounts",
     )
 
     def _adopt(self, version: Version, sheets: Sequence[SheetRow]) -> None:
@@ -243,7 +288,8 @@ class JobState:
         self._open = 0
         self._open_free = 0
         self._waiting: set[int] = set()
-        self._ready: list[int] = []
+        self._accounts = [Account(""), *(self._account(definition) for definition in definitions)]
+        self._ready: dict[Account, list[int]] = {account: [] for account in self._accounts[1:]}
         for definition in definitions:
             self._unmet[definition.sheet] = len(definition.needs)
             for need in definition.needs:
@@ -255,6 +301,23 @@ class JobState:
             if uid in self._numbers:
                 self._shade(self._numbers[uid], 1)
         self._undo = undo
+
+    def _account(self, definition: Definition) -> Account:
+        profile = self.score.profiles[definition.instrument]
+        return Account(definition.instrument, dialect.model(profile, definition.settings) or "")
+
+    def _first_ready(self) -> Iterator[tuple[Account, int]]:
+        """Yield the lowest ready sheet of each account that has one."""
+        if self.failed_fast:
+            return
+        for account, heap in self._ready.items():
+            while heap and not self._is_ready(heap[0]):
+                heapq.heappop(heap)
+            if heap:
+                yield account, heap[0]
+
+    def _push(self, number: int) -> None:
+        heapq.heappush(self._ready[self._accounts[number]], number)
 
     def _log(self, restore: Callable[[], None]) -> None:
         if self._undo is not None:
@@ -304,13 +367,13 @@ class JobState:
         if (after == "failed") != (before == "failed"):
             self._shadow(number, 1 if after == "failed" else -1)
         if self._is_ready(number):
-            heapq.heappush(self._ready, number)
+            self._push(number)
 
     def _meet(self, number: int, change: int) -> None:
         for dependent in self._dependents[number]:
             self._unmet[dependent] += change
             if self._is_ready(dependent):
-                heapq.heappush(self._ready, dependent)
+                self._push(dependent)
 
     def _shadow(self, number: int, change: int) -> None:
         """Count a failed sheet above all that need it, directly or not; only a failure pays for this."""
@@ -323,7 +386,7 @@ class JobState:
                 self._open += freed
                 self._open_free += freed if not self._behind[dependent] else 0
             if self._is_ready(dependent):
-                heapq.heappush(self._ready, dependent)
+                self._push(dependent)
 
     def _break(self, uid: int, row: BreakpointRow | None) -> None:
         old = self.breakpoints.get(uid)
@@ -343,7 +406,7 @@ class JobState:
             if row is not None and row.status in OPEN and not self._above[sheet]:
                 self._open_free += (not self._behind[sheet]) - was_free
         if self._is_ready(number):
-            heapq.heappush(self._ready, number)
+            self._push(number)
 
     def _below(self, number: int) -> list[int]:
         """Return all sheets that need this one, directly or not."""

@@ -12,7 +12,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """How an attempt ended, validations included.
 
     `message` is one line about the attempt, `evidence` one about the sheet (the first failed check);
-    `passed` and `applicable` count its checks; `chance` (0 to 1) moves the retry delay.
+    `chance` (0 to 1) moves the retry delay; `resets_in` is in how many seconds the tool says that its rate
+    limit is over.
     """
 
     uid: int
@@ -34,6 +35,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     validations: list[CheckReport] = []
     result: str | None = None
     chance: float = 0.5
+    resets_in: float | None = None
 
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True):

@@ -135,8 +135,14 @@ def _in_flight(row: AttemptRow) -> InFlight:
 
 def _waiting(state: JobState, now: Instant) -> list[Waiting]:
     found = [_wait(state, row, row.waiting_for or "retry", row.until) for row in state.waits()]
-    ready = state.next_ready()
-    if ready is None or not lifecycle.may_start(state.facts):
+    if not lifecycle.may_start(state.facts):
+        return found
+    limited = state.limited(now)
+    for account, row in state.ready_accounts().items():
+        if account in limited:
+            found.append(_wait(state, row, "rate_limit", state.limits[account].until))
+    ready = state.next_ready(limited)
+    if ready is None:
         return found
     not_before = state.run.not_before
     if not_before is not None and not now.reached(not_before):
@@ -170,11 +176,24 @@ def next_of(state: JobState, now: Instant, status: JobStatus) -> Next | None:
         case JobStatus.CANCELLING:
             return Next(code="cancel", text=f"ends when {_flying(state)} {_are(state)} gone")
         case JobStatus.QUEUED:
-            return Next(code="start", text="starts when a slot is free")
+            return _limit_ends(state, now) or Next(code="start", text="starts when a slot is free")
         case JobStatus.RUNNING:
             return _progressing(state, now)
         case _:
             return None
+
+
+def _limit_ends(state: JobState, now: Instant) -> Next | None:
+    """Return when a rate limit lets the first sheet start, where nothing else could."""
+    limited = state.limited(now)
+    if not limited or state.next_ready(limited) is not None:
+        return None
+    ready = [(state.limits[account].until, row) for account, row in state.ready_accounts().items()]
+    due = [(until, row) for until, row in ready if until is not None]
+    if not due:
+        return None
+    until, row = min(due, key=lambda one: now.until(one[0]))
+    return Next(code="rate_limit", text=f"sheet {row.sheet} starts", due_at=timestamp(until.at))
 
 
 def limit(state: JobState) -> int | None:
@@ -223,15 +242,18 @@ def _progressing(state: JobState, now: Instant) -> Next | None:
         text = f"sheet {waits} starts when {_flying(state)} {_end(state)}"
         return Next(code="start", text=text, latest_at=timestamp(latest))
     waits_until = state.next_wait(now)
-    ready = state.next_ready()
+    ready = state.next_ready(state.limited(now))
     if ready is not None:
         not_before = state.run.not_before
         paced = not_before is not None and not now.reached(not_before)
         due = timestamp(not_before.at) if paced and not_before is not None else None
         when = "" if paced else " when a slot is free"
         return Next(code="start", text=f"sheet {ready.sheet} starts{when}", due_at=due)
+    limited = _limit_ends(state, now)
     if waits_until is None:
-        return None
+        return limited
+    if limited is not None and limited.due_at and limited.due_at < timestamp(waits_until.at):
+        return limited
     row = next(row for row in state.waits() if row.until == waits_until)
     again = f"sheet {row.sheet} is tried again"
     return Next(code=row.waiting_for or "retry", text=again, due_at=timestamp(waits_until.at))
@@ -267,14 +289,16 @@ def sheet_view(state: JobState, number: int) -> Sheet:
     """Return one sheet; its attempts are the caller's to fill in."""
     row = state.sheets[number]
     definition = state.definition(number)
+    limit_met = state.limit_of(number)
+    until = limit_met.until if limit_met is not None else row.until
     return Sheet(
         sheet=number,
         stage=definition.stage,
         instance=definition.instance,
         label=definition.label or definition.movement,
         status=row.status,
-        waiting_for=row.waiting_for,
-        until_at=timestamp(row.until.at) if row.until is not None else None,
+        waiting_for=row.waiting_for if limit_met is None else "rate_limit",
+        until_at=timestamp(until.at) if until is not None else None,
         needs=list(definition.needs),
         blocked_by=_blockers(state, number) if state.blocked(number) else [],
         instrument=definition.instrument,

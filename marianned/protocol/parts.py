@@ -50,6 +50,44 @@ class Waiting(msgspec.Struct, kw_only=True):
     until_at: str | None
 
 
+class RateLimit(msgspec.Struct, kw_only=True):
+    """A rate limit in force: until when, and how many sheets of all jobs wait for it.
+
+    `model` is null where the tool chooses it; `message` is what the tool said.
+    """
+
+    instrument: str
+    model: str | None
+    until_at: str
+    waiting: int
+    message: str | None
+
+
+class Instrument(msgspec.Struct, kw_only=True):
+    """A tool that plays sheets: whether it can, else the problem.
+
+    `version` is known after a check; `credentials` are the variables with a key that the daemon has, of those
+    in `credentials_of`; `login` is what else logs it in. `source` is the profile's file, null: built in.
+    `profile` is the whole profile where one instrument is asked for.
+    """
+
+    name: str
+    display_name: str
+    kind: str
+    ready: bool
+    problem: str | None = None
+    binary_path: str | None = None
+    version: str | None = None
+    default_model: str | None = None
+    limited_until_at: str | None = None
+    credentials: list[str] = []
+    credentials_of: list[str] = []
+    login: str | None = None
+    models: list[str] = []
+    source: str | None = None
+    profile: dict[str, object] | None = None
+
+
 class Next(msgspec.Struct, kw_only=True):
     """What happens next by itself: start boundary sheet_end interrupt hold_end retry rate_limit cancel."""
 

@@ -11,9 +11,11 @@ from marianned.protocol.parts import (
     Event,
     Hold,
     InFlight,
+    Instrument,
     Next,
     PlanLine,
     Progress,
+    RateLimit,
     SafeTo,
     Sheet,
     Timing,
@@ -237,6 +239,21 @@ class Validated(Reply, kw_only=True):
     sheets: list[dict[str, object]] = []
 
 
+class Instruments(Reply, kw_only=True):
+    """The tools that play sheets, by name; `problems` are those of profiles that can't be read."""
+
+    instruments: list[Instrument]
+    event: int
+
+
+class Cleared(Reply, kw_only=True):
+    """The rate limits that were ended, of one instrument or all."""
+
+    cleared: int
+    instrument: str | None
+    event: int
+
+
 class Events(Reply, kw_only=True):
     """A page of the journal; `event` is the number it is true at."""
 
@@ -277,7 +294,7 @@ class DaemonStatus(Reply, kw_only=True):
     attempts_in_flight: int
     slots: Slots
     degraded_by: list[str]
-    rate_limits: list[dict[str, object]]
+    rate_limits: list[RateLimit]
     safe_to: SafeTo
     needs_attention: list[str]
     event: int

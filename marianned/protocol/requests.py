@@ -232,6 +232,29 @@ class Validate(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prompts: bool = False
 
 
+class LookAtInstruments(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask for the tools that play sheets, or for one with its whole profile.
+
+    `directory` is where a score would lie: profiles beside it count too.
+    """
+
+    name: str | None = None
+    directory: str | None = None
+
+
+class CheckInstruments(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Try whether the tools, or one of them, can be started: each is asked for its version."""
+
+    name: str | None = None
+    directory: str | None = None
+
+
+class ClearLimits(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """End the rate limits of an instrument, or all, for all jobs: what waits for them tries at once."""
+
+    instrument: str | None = None
+
+
 class ReadEvents(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Read the journal after a number, for one job or all."""
 

@@ -19,10 +19,11 @@ _INSTRUMENTS = "instruments"
 
 
 class Found(NamedTuple):
-    """Profiles by name, and the warnings that came with them, by name too."""
+    """Profiles by name, the warnings that came with them, and the files of those that are not built in."""
 
     profiles: dict[str, Profile]
     warnings: dict[str, list[Problem]]
+    places: dict[str, str]
 
 
 def find_profiles(
@@ -31,6 +32,7 @@ def find_profiles(
     """Search the places of §23, the later one wins; `files` takes the texts that were read."""
     profiles = dict(builtin)
     warnings: dict[str, list[Problem]] = {}
+    places: dict[str, str] = {}
     for place in _places(directory, reader):
         for name in reader.names(place):
             if not name.endswith(".yaml"):
@@ -44,8 +46,9 @@ def find_profiles(
             report.problems.extend(problem for problem in problems if problem.severity == ERROR)
             if profile is not None:
                 profiles[profile.name] = profile
+                places[profile.name] = path
                 warnings[profile.name] = [problem for problem in problems if problem.severity != ERROR]
-    return Found(profiles, warnings)
+    return Found(profiles, warnings, places)
 
 
 def _places(directory: str, reader: Reader) -> list[str]:

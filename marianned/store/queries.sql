@@ -112,6 +112,12 @@ ON CONFLICT (request) DO UPDATE SET
     revision = excluded.revision, brought = excluded.brought, caller = excluded.caller,
     asked_at = excluded.asked_at, reply = excluded.reply, refusal = excluded.refusal, event = excluded.event
 
+-- name: put_limit
+INSERT INTO limits (instrument, model, until, since, message)
+VALUES (:instrument, :model, :until, :since, :message)
+ON CONFLICT (instrument, model) DO UPDATE SET
+    until = excluded.until, since = excluded.since, message = excluded.message
+
 -- name: put_event
 INSERT INTO events (
     recorded_at, type, run_id, job_name, run, sheet, stage, instance, attempt, status, revision,
@@ -222,6 +228,9 @@ ORDER BY revision
 
 -- name: revision
 SELECT * FROM revisions WHERE run_id = :run_id AND revision = :revision
+
+-- name: limits
+SELECT * FROM limits ORDER BY instrument, model
 
 -- name: waiting_requests
 SELECT * FROM requests WHERE reply IS NULL AND refusal IS NULL ORDER BY asked_at, request

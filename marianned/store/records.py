@@ -21,6 +21,7 @@ from marianned.rows import (
     BreakpointRow,
     EventRow,
     HoldRow,
+    LimitRow,
     RequestRow,
     RevisionRow,
     RunRow,
@@ -52,6 +53,7 @@ _HOLD = Columns(HoldRow)
 _BREAKPOINT = Columns(BreakpointRow)
 _REVISION = Columns(RevisionRow)
 _REQUEST = Columns(RequestRow)
+_LIMIT = Columns(LimitRow)
 _EVENT = Columns(EventRow)
 _COSTS = Columns(Costs)
 
@@ -154,6 +156,10 @@ class Records:
     async def request(self, uid: int, method: str, key: str) -> RequestRow | None:
         """Return the request of this key; it may be older than the day a key counts for."""
         return await self._row(_REQUEST, "request", uid=uid, method=method, key=key)
+
+    async def limits(self) -> list[LimitRow]:
+        """Return the rate limits that are known, those in force and those that are lifted."""
+        return await self._rows(_LIMIT, "limits")
 
     async def events(self, after: int, run_id: int | None, limit: int) -> list[protocol.Event]:
         """Return the journal from the event after `after` on, of one run or of all."""

@@ -27,6 +27,7 @@ from marianned.rows import (
     Changes,
     EventRow,
     HoldRow,
+    LimitRow,
     RequestRow,
     RevisionRow,
     Row,
@@ -48,6 +49,7 @@ _PUT: dict[type[Row], tuple[str, Columns[Any]]] = {
     BreakpointRow: (SQL["put_breakpoint"], Columns(BreakpointRow)),
     RevisionRow: (SQL["put_revision"], Columns(RevisionRow)),
     RequestRow: (SQL["put_request"], Columns(RequestRow)),
+    LimitRow: (SQL["put_limit"], Columns(LimitRow)),
 }
 _DELETE: dict[type[SheetRow] | type[HoldRow] | type[BreakpointRow] | type[RunRow], str] = {
     SheetRow: SQL["delete_sheet"],

@@ -161,6 +161,16 @@ CREATE INDEX requests_waiting ON requests (asked_at) WHERE reply IS NULL AND ref
 CREATE INDEX requests_by_time ON requests (asked_at);
 CREATE INDEX requests_by_run ON requests (run_id);
 
+-- Rate limits are shared by all jobs: of each instrument and model (empty: the tool's own choice) one.
+CREATE TABLE limits (
+    instrument TEXT NOT NULL,
+    model TEXT NOT NULL,
+    until TEXT,
+    since INTEGER NOT NULL,
+    message TEXT,
+    PRIMARY KEY (instrument, model)
+) STRICT, WITHOUT ROWID;
+
 -- The journal. AUTOINCREMENT: a number names one event for ever.
 CREATE TABLE events (
     event INTEGER PRIMARY KEY AUTOINCREMENT,

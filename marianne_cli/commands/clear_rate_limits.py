@@ -1,0 +1,18 @@
+"""`mzt clear-rate-limits`: stop waiting for a rate limit."""
+
+import click
+
+from marianne_cli import options
+from marianne_cli.invocation import Answer, Invocation
+
+
+@options.command(
+    "clear-rate-limits",
+    "mzt clear-rate-limits",
+    "mzt clear-rate-limits claude-code --reason 'plan upgraded'",
+    changes=True,
+)
+@click.argument("instrument", metavar="[INSTRUMENT]", required=False)
+def command(call: Invocation, *, instrument: str | None) -> Answer:
+    """End the rate limits of an instrument, or all, for all jobs: what waits for them tries at once."""
+    return Answer(call.change("instrument.clear_limits", instrument=instrument), short="")

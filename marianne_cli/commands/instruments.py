@@ -1,0 +1,190 @@
+"""`mzt instruments`: the tools that play sheets: list, show, check, init."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from marianne_cli import ends, options
+from marianne_cli.invocation import Answer, Invocation
+from marianned.errors import CheckFailed
+
+Result = Mapping[str, Any]
+_ACTIONS = ("list", "show", "check", "init")
+
+
+@options.command(
+    "instruments",
+    "mzt instruments",
+    "mzt instruments show claude-code",
+    "mzt instruments check claude-code --live",
+    "mzt instruments init summariser",
+)
+@click.argument("action", metavar="[list|show|check|init]", default="list", type=click.Choice(_ACTIONS))
+@click.argument("name", metavar="[NAME]", required=False)
+@click.option("--live", is_flag=True, help="check: send a one-line prompt to the model, as a job.")
+def command(call: Invocation, *, action: str, name: str | None, live: bool) -> Answer:
+    """List the instruments, show one's profile, check whether it works, or write a new profile."""
+    if live and action != "check":
+        raise click.UsageError("--live goes with check")
+    if name is None and (action in ("show", "init") or live):
+        raise click.UsageError(f"{'--live' if live else action} needs the NAME of an instrument")
+    if name is not None and action == "list":
+        raise click.UsageError("list takes no NAME; show does")
+    if action == "init":
+        return _init(name or "")
+    if action == "check":
+        return _check(call, name, live=live)
+    asked = {"name": name, "directory": os.getcwd()}  # noqa: PTH109  pathlib is not wanted here
+    result = call.ask("instrument.list", **asked)
+    _tell(call, result)
+    if action == "show":
+        return Answer(result, text=_shown(result["instruments"][0]))
+    return Answer(result, text=_listed(result["instruments"]), short=_names(result["instruments"]))
+
+
+def _check(call: Invocation, name: str | None, *, live: bool) -> Answer:
+    result = call.ask("instrument.check", name=name, directory=os.getcwd())  # noqa: PTH109  as above
+    found = result["instruments"]
+    bad = [one for one in found if not one["ready"]] if name is not None else []
+    if live and not bad:
+        from marianne_cli.live_check import answer_of
+
+        one = found[0]
+        said, problem = answer_of(call, one["name"])
+        one["ready"], one["problem"] = problem is None, problem
+        bad = [one] if problem else []
+        call.note(f"{one['name']} answers: {said}" if problem is None else f"{one['name']}: {problem}")
+    _tell(call, result)
+    failed = bool(bad or result["problems"])
+    return Answer(
+        result, text=_listed(found), short=_names(found), finding=CheckFailed.code if failed else None
+    )
+
+
+def _tell(call: Invocation, result: Result) -> None:
+    for problem in result["problems"]:
+        call.note(ends.problem_text(problem))
+
+
+def _names(found: Sequence[Result]) -> str:
+    return "\n".join(one["name"] for one in found if one["ready"])
+
+
+def _listed(found: Sequence[Result]) -> str:
+    from marianne_cli import render
+
+    rows = [("INSTRUMENT", "READY", "VERSION", "MODEL", "WHERE, OR WHAT IS MISSING")]
+    for one in found:
+        ready = "yes" if one["ready"] else "no"
+        model = one["default_model"] or "-"
+        rows.append((one["name"], ready, one["version"] or "-", model, _standing(one)))
+    return render.fitted(render.table(rows))
+
+
+def _standing(one: Result) -> str:
+    from marianne_cli.times import moment
+
+    parts = [one["problem"] or one["binary_path"] or "http"]
+    if one["limited_until_at"]:
+        parts.append(f"rate limit until {moment(one['limited_until_at'])}")
+    if one["ready"]:
+        parts += [f"key in {name}" for name in one["credentials"][:1]]
+    return ", ".join(parts)
+
+
+def _shown(one: Result) -> str:
+    """Write a profile as people read it: what is known of it, then its file's own keys."""
+    from marianne_cli import render
+
+    keys = " or ".join(one["credentials_of"]) or "-"
+    rows = [
+        ("name", f"{one['name']} ({one['display_name']})"),
+        ("from", one["source"] or "built in"),
+        ("kind", one["kind"]),
+        ("ready", "yes" if one["ready"] else f"no: {one['problem']}"),
+        ("executable", one["binary_path"] or "-"),
+        ("key", f"{keys}; set here: {', '.join(one['credentials']) or 'none'}"),
+        ("login", one["login"] or "-"),
+        ("models", ", ".join(one["models"]) or "-"),
+    ]
+    lines = render.table(rows)
+    profile = one["profile"] or {}
+    for part in ("cli", "http"):
+        for section, fields in ((profile.get(part) or {}).items()) if profile.get(part) else ():
+            lines += _section(f"{part}.{section}", fields)
+    return "\n".join(lines)
+
+
+def _section(title: str, fields: object) -> list[str]:
+    import json
+
+    if not isinstance(fields, dict):
+        return [f"{title}: {json.dumps(fields)}"]
+    told = {key: value for key, value in fields.items() if value not in (None, [], {}, False)}
+    return [
+        f"{title}:",
+        *(f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in told.items()),
+    ]
+
+
+_TEMPLATE = """\
+# A profile: how a tool is called, and how what it prints is read. Its file may also lie in
+# .marianne/instruments/ beside a score. After a change: mzt instruments check {name}
+name: {name}
+kind: cli
+description: what it is
+# of these variables one holds its key; `login` is what a person types to log it in
+# credentials: [{upper}_API_KEY]
+# login: {name} login
+# prices in USD per 1,000 tokens; max_concurrent counts over all jobs
+# models:
+#   - {{name: some-model, cost_per_1k_input: 0.003, cost_per_1k_output: 0.015, max_concurrent: 4}}
+
+cli:
+  command:
+    executable: {name}
+    prompt_via_stdin: true          # false: the prompt is an argument, behind prompt_flag if there is one
+    # auto_approve_flag: --yes      # so that it asks nobody
+    # model_flag: --model
+    # extra_flags: [--quiet]
+    # env: {{{upper}_NO_UPDATE: "1"}}
+  output:
+    format: text                    # json: one document; jsonl: a line an event
+    # result_path: data.answer      # keys joined by dots, key[0], key[-1], *
+    # input_tokens_path: usage.input
+    # output_tokens_path: usage.output
+    # failure_when: [{{path: is_error}}]   # exit code 0 alone is not trusted
+  errors:                           # looked for in stderr and in the error text, never in the answer
+    auth_error_patterns: [unauthorized, 'invalid.*api.?key']
+    rate_limit_patterns: ['rate.?limit', too many requests]
+    capacity_patterns: [overloaded]
+"""
+
+
+def _init(name: str) -> Answer:
+    """Write a new profile into the configuration directory; nobody is asked."""
+    if not all(c.isascii() and (c.isalnum() or c in "._-") for c in name) or name.startswith("."):
+        raise click.UsageError(f"'{name}' is no name for an instrument; use letters, digits, '.', '_', '-'")
+    from marianned.paths import configuration_directory
+
+    file = configuration_directory() / "instruments" / f"{name}.yaml"
+    upper = "".join(c if c.isalnum() else "_" for c in name).upper()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with Path(file).open("x") as opened:
+            opened.write(_TEMPLATE.format(name=name, upper=upper))
+    except FileExistsError:
+        raise click.UsageError(f"'{file}' exists already") from None
+    except OSError as error:
+        raise click.UsageError(
+            f"'{file}' can't be written: {(error.strerror or 'unknown').lower()}"
+        ) from None
+    hint = f"mzt instruments check {name}"
+    message = f"{name}: profile written to {file}"
+    return Answer(
+        {"message": message, "hints": [hint], "instruments": [], "config_file": str(file)},
+        text=f"{message}; try it: {hint}",
+    )

@@ -1,0 +1,118 @@
+"""When a rate limit is over, read from what a tool says of it: in seconds, at an hour, at a date.
+
+The forms are those of the services and tools themselves: `Please try again in 6m0s`, `retry-after: 30`,
+`"retryDelay": "34s"`, `resets 3am (Europe/Berlin)`, `limit reached|1764043200`.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_UNIT = r"(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)"
+_AMOUNT = rf"\d+(?:\.\d+)?\s*{_UNIT}(?![a-z])"
+_AMOUNTS = re.compile(_AMOUNT.replace("(ms", r"(?P<unit>ms", 1), re.IGNORECASE)
+_CUE = (
+    r"(?:try(?:ing)? again|retry(?:ing)?|reset(?:s|ting)?|wait(?:ing)?|available|retry.?delay|retry.?after)"
+)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+_EPOCH = re.compile(r"\|(\d{10})\b|\breset\w*\W{1,6}(\d{10})\b", re.IGNORECASE)
+_ISO = re.compile(
+    rf"{_CUE}\D{{0,40}}(\d{{4}}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)",
+    re.IGNORECASE,
+)
+_IN = re.compile(rf"{_CUE}[^.\n\d]{{0,40}}?((?:{_AMOUNT}[\s,]*(?:and\s+)?)+)", re.IGNORECASE)
+_HEADER = re.compile(r"retry.?after[\"']?\s*[:=]?\s*[\"']?(\d+(?:\.\d+)?)(?![\d.:]|\s*[a-z])", re.IGNORECASE)
+_CLOCK = r"(?P<hour>\d{1,2})(?::(?P<minute>\d\d))?\s*(?P<half>[ap]\.?m\b\.?)?"
+_ZONE = r"(?:\s*\(?(?P<zone>UTC|GMT|[A-Z][A-Za-z_]+/[A-Za-z_/+-]+)\)?)?"
+_DAY = r"(?P<month>[A-Z][a-z]{2})[a-z]*\.?\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+_DATE = rf"(?:{_DAY},?\s*(?:(?P<year>\d{{4}}),?\s*)?(?:at\s+)?)?"
+_AT = re.compile(rf"{_CUE}(?:\s+(?:at|on))*\s*:?\s+{_DATE}{_CLOCK}{_ZONE}", re.IGNORECASE)
+_NOON = 12
+_MIDNIGHT = 24
+
+
+def resets_in(text: str, now: datetime) -> float | None:
+    """Return in how many seconds the limit that a text tells of is over; None: it does not say.
+
+    Args:
+        text: what the tool says.
+        now: the moment, with the zone that an hour without one is meant in.
+    """
+    ways: tuple[Callable[[str, datetime], float | None], ...] = (_epoch, _iso, _amounts, _header, _clock)
+    found = (way(text, now) for way in ways)
+    return next((seconds for seconds in found if seconds is not None and seconds >= 0), None)
+
+
+def _epoch(text: str, now: datetime) -> float | None:
+    found = _EPOCH.search(text)
+    return None if found is None else int(found[1] or found[2]) - now.timestamp()
+
+
+def _iso(text: str, now: datetime) -> float | None:
+    found = _ISO.search(text)
+    if found is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(found[1])
+    except ValueError:
+        return None
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
+
+
+def _amounts(text: str, _now: datetime) -> float | None:
+    found = _IN.search(text)
+    if found is None:
+        return None
+    amounts = [(float(re.match(r"[\d.]+", one[0])[0]), one["unit"]) for one in _AMOUNTS.finditer(found[1])]  # type: ignore[index]  # it begins with digits
+    return sum(
+        number * _UNITS["ms" if unit.lower().startswith(("ms", "mil")) else unit[0].lower()]
+        for number, unit in amounts
+    )
+
+
+def _header(text: str, _now: datetime) -> float | None:
+    found = _HEADER.search(text)
+    return None if found is None else float(found[1])
+
+
+def _clock(text: str, now: datetime) -> float | None:
+    """Read an hour, of today or tomorrow, or of a date."""
+    for found in _AT.finditer(text):
+        if not (found["half"] or found["minute"]):
+            continue
+        there = now.astimezone(_zone(found["zone"]) or now.tzinfo)
+        hour = int(found["hour"])
+        if found["half"]:
+            hour = hour % _NOON + (_NOON if found["half"].lower().startswith("p") else 0)
+        minute = int(found["minute"] or 0)
+        try:
+            moment = there.replace(hour=hour % _MIDNIGHT, minute=minute, second=0, microsecond=0)
+            if found["month"]:
+                moment = _dated(moment, found["month"], int(found["day"]), found["year"])
+        except ValueError:
+            continue
+        if moment <= there and not found["month"]:
+            moment += timedelta(days=1)
+        return (moment - there).total_seconds()
+    return None
+
+
+def _dated(moment: datetime, month: str, day: int, year: str | None) -> datetime:
+    number = _MONTHS.index(month.lower()) + 1
+    dated = moment.replace(year=int(year) if year else moment.year, month=number, day=day)
+    half_a_year = timedelta(days=183)
+    return dated.replace(year=dated.year + 1) if not year and moment - dated > half_a_year else dated
+
+
+def _zone(name: str | None) -> tzinfo | None:
+    if name is None:
+        return None
+    if name.upper() in ("UTC", "GMT"):
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None

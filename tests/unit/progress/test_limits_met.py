@@ -1,0 +1,109 @@
+"""What a job's attempts tell of rate limits: how long, for whom, and when they are over."""
+
+import pytest
+from scores_for_tests import PROFILES, Bench, score, stage
+
+from marianned.instruments.profile import Profile
+from marianned.progress.decide import decide
+from marianned.progress.limits import LEAST_SECONDS, MOST_SECONDS
+from marianned.progress.reasons import reasons
+from marianned.progress.triggers import Ending
+from marianned.progress.view import job_view, sheet_view
+from marianned.protocol import Outcome
+from marianned.rows import Account, LimitRow
+from marianned.score.expanded import RateLimit
+
+CLAUDE = Account("claude-code")
+
+
+def bench() -> Bench:
+    wide = Bench(score(stage(count=2), at_once=2, rate_limit=RateLimit(wait_seconds=1_800)))
+    wide.go()
+    return wide
+
+
+def met(on: Bench, sheet: int = 1, resets_in: float | None = None, chance: float = 0.0) -> LimitRow:
+    decision = on.end(sheet, Outcome.RATE_LIMITED, resets_in=resets_in, chance=chance, message="429")
+    (row,) = (row for row in decision.changes.rows if isinstance(row, LimitRow))
+    on.state.limits = {**on.state.limits, row.account: row}
+    return row
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [(None, 1_800), (300, 300), (2, LEAST_SECONDS), (9e9, MOST_SECONDS), (0, LEAST_SECONDS)],
+)
+def test_it_lasts_as_the_tool_says_within_bounds_else_as_the_score_says(said: float, seconds: float) -> None:
+    row = met(bench(), resets_in=said)
+    assert row.until is not None
+    assert (row.account, row.until.at - row.since) == (CLAUDE, seconds * 1000)
+
+
+def test_what_a_tool_says_is_stretched_a_little_by_chance() -> None:
+    row = met(bench(), resets_in=300, chance=1.0)
+    assert row.until is not None
+    assert row.until.at - row.since == 315_000
+
+
+def test_one_that_says_nothing_does_not_move_what_another_has_said() -> None:
+    both = bench()
+    first = met(both, 1, resets_in=300)
+    both.after(10)
+    assert met(both, 2).until == first.until
+
+
+def test_a_shell_script_is_nobody_s_account() -> None:
+    shell = {**PROFILES, "claude-code": Profile(name="claude-code", kind="cli", raw_prompt=True)}
+    alone = Bench(score(stage(), profiles=shell))
+    alone.go()
+    decision = alone.end(1, Outcome.RATE_LIMITED)
+    assert not any(isinstance(row, LimitRow) for row in decision.changes.rows)
+    assert alone.sheet(1).waiting_for == "rate_limit"
+
+
+def test_the_step_that_meets_it_starts_nobody_else() -> None:
+    wide = Bench(score(stage(count=2), at_once=1))
+    wide.go()
+    ending = Ending(uid=1, attempt=1, outcome=Outcome.RATE_LIMITED)
+    decision = decide(wide.state, ending, wide.now, 16, {CLAUDE: 16})
+    assert decision.starts == []
+
+
+def test_a_ready_sheet_says_what_it_waits_for() -> None:
+    wide = Bench(score(stage(count=2), at_once=1))
+    row = LimitRow(instrument="claude-code", until=wide.now.plus(60_000), since=wide.now.at)
+    wide.state.limits = {CLAUDE: row}
+    view = sheet_view(wide.state, 2)
+    assert (view.status, view.waiting_for, view.until_at) == (
+        "pending",
+        "rate_limit",
+        "2026-11-24T12:01:00.000Z",
+    )
+    told = job_view(wide.state, wide.now)
+    assert [(wait.sheet, wait.waiting_for) for wait in told.waiting] == [(1, "rate_limit")]
+    assert told.next is not None
+    assert (told.next.code, told.next.text) == ("rate_limit", "sheet 1 starts")
+    (reason,) = reasons(wide.state, wide.now, None)
+    assert (reason.code, reason.text) == (
+        "rate_limit",
+        "sheet 1 (1.1) waits for the rate limit of claude-code",
+    )
+
+
+def test_only_what_started_behind_its_end_lifts_it() -> None:
+    both = bench()
+    row = met(both, 1, resets_in=60)
+    both.after(30)
+    assert not [row for row in both.end(2).changes.rows if isinstance(row, LimitRow)]
+    again = bench()
+    row = met(again, 1, resets_in=60)
+    assert again.tick(60) == [1]
+    (lifted,) = (row for row in again.end(1).changes.rows if isinstance(row, LimitRow))
+    assert (lifted.account, lifted.until) == (row.account, None)
+
+
+def test_a_sheet_that_waits_goes_on_as_soon_as_the_limit_is_lifted() -> None:
+    both = bench()
+    row = met(both, 1, resets_in=600)
+    both.state.limits = {CLAUDE: LimitRow(instrument="claude-code", until=None, since=row.since)}
+    assert both.tick(1) == [1]
