@@ -197,7 +197,7 @@ def test_refused_credentials_hold_the_job_once_for_all_its_sheets() -> None:
         bench.end(sheet, Outcome.FAILED, category="auth", message="no key")
     assert bench.status is JobStatus.PAUSED
     assert [(hold.cause, hold.owner, hold.reason) for hold in bench.state.holds.values()] == [
-        ("auth", None, "no key")
+        ("auth", None, "claude-code refuses its credentials: no key")
     ]
     assert bench.sheets == ["pending"] * 3
     assert bench.sheet(1).tries == 0
