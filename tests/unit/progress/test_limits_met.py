@@ -83,7 +83,7 @@ def test_a_ready_sheet_says_what_it_waits_for() -> None:
     assert [(wait.sheet, wait.waiting_for) for wait in told.waiting] == [(1, "rate_limit")]
     assert told.next is not None
     assert (told.next.code, told.next.text) == ("rate_limit", "sheet 1 starts")
-    (reason,) = reasons(wide.state, wide.now, None)
+    (reason,) = reasons(wide.state, wide.now, None, {})
     assert (reason.code, reason.text) == (
         "rate_limit",
         "sheet 1 (1.1) waits for the rate limit of claude-code",
