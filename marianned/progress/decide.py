@@ -1,6 +1,6 @@
 """decide: from a trigger to everything it leads to, settling and starting included.
 
-The order inside one decision: the trigger itself, waits that are over, settling, starting, the run's own
+The order inside one decision: the trigger itself, settling, waits that are over, starting, the run's own
 row, and last the waiting requests that the whole of it answers. Source: design/control.md §2-§3,
 spec/score-format.md §15-§17.
 """
@@ -80,8 +80,8 @@ def decide(
                 pass
         if not (isinstance(trigger, Asked) and trigger.plan):
             end_holds(draft)
-            _end_waits(draft)
             _settle(draft)
+            _end_waits(draft)
             _start(draft)
             begin_ends(draft)
             interrupt_overdue(draft)

@@ -20,6 +20,7 @@ from marianned.protocol import (
     Progress,
     SafeTo,
     Sheet,
+    SheetStatus,
     Timing,
     Waiting,
 )
@@ -175,9 +176,9 @@ def next_of(state: JobState, now: Instant, status: JobStatus) -> Next | None:
             return _end_of_holds(state)
         case JobStatus.CANCELLING:
             return Next(code="cancel", text=f"ends when {_flying(state)} {_are(state)} gone")
-        case JobStatus.QUEUED:
-            return _limit_ends(state, now) or Next(code="start", text="starts when a slot is free")
-        case JobStatus.RUNNING:
+        case JobStatus.QUEUED if state.next_ready(state.limited(now)) is not None:
+            return Next(code="start", text="starts when a slot is free")
+        case JobStatus.QUEUED | JobStatus.RUNNING:
             return _progressing(state, now)
         case _:
             return None
@@ -212,35 +213,40 @@ def _end_of_holds(state: JobState) -> Next | None:
 
 
 def _boundary(state: JobState, now: Instant) -> Next:
-    ends = f"{_flying(state)} {_end(state)}"
-    latest = limit(state)
+    when = f"{_flying(state)} {_end(state)}"
+    then = "pauses" if state.outlook.could_start else _if_nothing_may_start(state)
+    code, latest = "boundary", limit(state)
     deadlines = [hold.deadline for hold in state.holds.values() if hold.deadline is not None]
     if any(now.reached(deadline) for deadline in deadlines):
-        return Next(code="interrupt", text=f"pauses when {_flying(state)} {_are(state)} interrupted")
-    if deadlines and latest is not None:
+        when = f"{_flying(state)} {_are(state)} interrupted"
+        then = _if_nothing_may_start(state) if state.failed_fast else "pauses"
+        code, latest = "interrupt", None
+    elif deadlines and latest is not None:
         latest = min(latest, *(deadline.at for deadline in deadlines))
     changes = [f"revision {state.staged.row.revision} applies"] if state.staged is not None else []
     again = [row.sheet for uid in state.run.rewind if (row := state.sheet_of(uid)) is not None]
     if again:
         changes.append(f"{words.sheet_list(again)} {'runs' if len(again) == 1 else 'run'} again")
     if not changes:
-        text = f"pauses when {ends}"
+        text = f"{then} when {when}"
     else:
         after = "it stays paused" if state.holds else "it goes on"
-        text = f"{' and '.join(changes)} when {ends}, then {after}"
-    return Next(code="boundary", text=text, latest_at=timestamp(latest) if latest else None)
+        text = f"{' and '.join(changes)} when {when}, then {after}"
+    return Next(code=code, text=text, latest_at=timestamp(latest) if latest else None)
+
+
+def _if_nothing_may_start(state: JobState) -> str:
+    """Say what becomes of a job that is to pause, when nothing is left to start behind what is in flight."""
+    if not state.counts["failed"]:
+        return "completes or pauses"
+    if state.score.on_failure == "pause":
+        return "pauses"
+    return "fails" if state.failed_fast else "fails or pauses"
 
 
 def _progressing(state: JobState, now: Instant) -> Next | None:
-    latest = limit(state)
-    if state.attempts and latest is not None:
-        flying = {attempt.sheet for attempt in state.attempts.values()}
-        waits = None if state.failed_fast else _first_that_needs(state, flying)
-        if waits is None:
-            text = f"{_flying(state)} {_end(state)}"
-            return Next(code="sheet_end", text=text, latest_at=timestamp(latest))
-        text = f"sheet {waits} starts when {_flying(state)} {_end(state)}"
-        return Next(code="start", text=text, latest_at=timestamp(latest))
+    if state.attempts:
+        return _when_sheets_end(state, now)
     waits_until = state.next_wait(now)
     ready = state.next_ready(state.limited(now))
     if ready is not None:
@@ -259,15 +265,38 @@ def _progressing(state: JobState, now: Instant) -> Next | None:
     return Next(code=row.waiting_for or "retry", text=again, due_at=timestamp(waits_until.at))
 
 
-def _first_that_needs(state: JobState, flying: set[int]) -> int | None:
-    """Return the first pending sheet that starts when what is in flight has ended, none other missing."""
+def _when_sheets_end(state: JobState, now: Instant) -> Next:
+    """Return which sheet starts next, and which ends that waits for."""
+    attempts = {attempt.sheet: attempt for attempt in state.attempts.values()}
+    sheet = None if state.failed_fast else _first_to_start(state, now)
+    if sheet is None:
+        latest = max(attempt.time_limit_at for attempt in attempts.values())
+        return Next(code="sheet_end", text=f"{_flying(state)} {_end(state)}", latest_at=timestamp(latest))
+    needs = attempts.keys() & set(state.definition(sheet).needs)
+    if needs:
+        ends = f"{words.sheet_list(needs)} {'ends' if len(needs) == 1 else 'end'}"
+    elif len(attempts) < state.score.parallel.max_concurrent:
+        return Next(code="start", text=f"sheet {sheet} starts when a slot is free")
+    else:
+        ends = f"{_flying(state)} ends" if len(attempts) == 1 else f"one of {_flying(state)} ends"
+    latest = max(attempts[number].time_limit_at for number in needs or attempts)
+    return Next(code="start", text=f"sheet {sheet} starts when {ends}", latest_at=timestamp(latest))
+
+
+def _first_to_start(state: JobState, now: Instant) -> int | None:
+    """Return the first pending sheet that nothing but ends in flight, and slots, keeps from starting."""
+    limited = state.limited(now)
     for row in state.sheets.values():
-        needs = state.definition(row.sheet).needs
-        if row.status == "pending" and flying.intersection(needs):
-            open_needs = {need for need in needs if state.sheets[need].status not in ("completed", "skipped")}
-            if open_needs <= flying:
-                return row.sheet
+        if row.status != SheetStatus.PENDING or row.uid in state.breakpoints:
+            continue
+        met = all(_met(state, need) for need in state.definition(row.sheet).needs)
+        if met and state.account(row.sheet) not in limited:
+            return row.sheet
     return None
+
+
+def _met(state: JobState, sheet: int) -> bool:
+    return state.sheets[sheet].status in (SheetStatus.COMPLETED, SheetStatus.SKIPPED, SheetStatus.RUNNING)
 
 
 def _flying(state: JobState) -> str:

@@ -74,7 +74,7 @@ class Sheet:
 
     def wait(self, what: str, until: float) -> None:
         """Wait for something until then."""
-        self.status, self.waits_for, self.until = "waiting", what, until
+        self.status, self.waits_for, self.until = "waiting", what, round(until, 3)
 
 
 @dataclass
@@ -321,7 +321,7 @@ class Model:
     def go_on_waiting(self) -> None:
         for sheet in self.sheets.values():
             if sheet.waits_for == "retry" and sheet.until > self.paused_at:
-                sheet.until += self.now - self.paused_at
+                sheet.until = round(sheet.until + self.now - self.paused_at, 3)
 
     def reset(self) -> None:
         for sheet in self.sheets.values():
@@ -375,11 +375,11 @@ class Model:
     def follow(self, slots: int, before: str) -> list[str]:
         """Ends of holds and waits, settling, starting, deadlines, answering; return the sheets that start."""
         self.end_holds()
+        self.settle()
         if self.may_start():
             for sheet in self.sheets.values():
                 if sheet.status == "waiting" and sheet.until <= self.now:
                     sheet.status, sheet.waits_for = "pending", ""
-        self.settle()
         started: list[str] = []
         while (
             self.may_start()
