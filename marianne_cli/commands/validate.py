@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from marianne_cli.ends import problem_text
 from marianne_cli.invocation import Answer, Invocation
 from marianned.errors import Problem
 from marianned.words import plural
+
+if TYPE_CHECKING:
+    from marianned.score.compile import Compiled
 
 
 @options.command(
@@ -22,6 +25,7 @@ from marianned.words import plural
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @options.workspace_option
 @click.option("--strict", is_flag=True, help="Warnings are errors.")
+@click.option("--portable", is_flag=True, help="Warn of keys that other readers of the format refuse.")
 @click.option("--explain", is_flag=True, help="Show the sheets it makes.")
 @click.option("--prompts", is_flag=True, help="Show them with their prompts.")
 def command(
@@ -30,31 +34,29 @@ def command(
     files: tuple[str, ...],
     workspace: str | None,
     strict: bool,
+    portable: bool,
     explain: bool,
     prompts: bool,
 ) -> Answer:
     """Check a score without running it; every problem is told with its place."""
 
     def one(file: str) -> Answer:
-        result = _validated(file, workspace, strict=strict, explain=explain or prompts, prompts=prompts)
-        return shown(call, result)
+        compiled = _compiled(file, workspace, portable=portable)
+        return shown(call, _found(file, compiled, strict=strict, explain=explain or prompts, prompts=prompts))
 
     return options.each(call, list(files), one)
 
 
-def _validated(
-    file: str, workspace: str | None, *, strict: bool, explain: bool, prompts: bool
-) -> dict[str, Any]:
+def _compiled(file: str, workspace: str | None, *, portable: bool) -> "Compiled":
     from pathlib import Path
 
     from marianned.instruments.loader import builtin_profiles
-    from marianned.score.compile import DiskReader, Source, compile_score
-    from marianned.score.explain import explain as explained
+    from marianned.score.compile import DiskReader, Source, compile_score, unreadable
 
     try:
         text = Path(file).read_bytes()
     except OSError as error:
-        raise click.UsageError(f"'{file}' can't be read: {(error.strerror or 'unknown').lower()}") from None
+        return unreadable(file, (error.strerror or "unknown").lower())
     source = Source(
         text=text,
         file=file,
@@ -62,7 +64,12 @@ def _validated(
         submit_directory=str(Path.cwd()),
         workspace=workspace,
     )
-    compiled = compile_score(source, DiskReader(), builtin_profiles())
+    return compile_score(source, DiskReader(), builtin_profiles(), portable=portable)
+
+
+def _found(file: str, compiled: "Compiled", *, strict: bool, explain: bool, prompts: bool) -> dict[str, Any]:
+    from marianned.score.explain import explain as explained
+
     problems = [_strict(problem) for problem in compiled.problems] if strict else compiled.problems
     counts = [sum(problem.severity == kind for problem in problems) for kind in ("error", "warning")]
     sheets = explained(compiled.expanded, prompts) if explain and compiled.expanded is not None else []

@@ -45,14 +45,15 @@ def check_score(score: Score, layout: Layout | None, document: Document, report:
     _check_items(score, report)
     _check_prompt(score, document, report)
     check_unsupported(score, document, report)
-    for path, settings in _settings(score):
+    for path, settings in instrument_settings(score):
         check_timeouts(settings, path, layout, report)
     if layout is not None:
         _check_sheet_numbers(score, layout, report)
         _check_parallel(score, layout, report)
 
 
-def _settings(score: Score) -> Iterator[tuple[Path, dict[str, object]]]:
+def instrument_settings(score: Score) -> Iterator[tuple[Path, dict[str, object]]]:
+    """Yield every place with settings of an instrument, and what it sets."""
     yield ("instrument_config",), score.instrument_config
     backend = score.backend or {}
     yield ("backend",), backend

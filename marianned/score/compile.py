@@ -25,17 +25,18 @@ from marianned.score.expanded import (
     Sheet,
 )
 from marianned.score.model import Score
+from marianned.score.portable import check_portable, profile_extensions
 from marianned.score.profiles import Found, find_profiles
 from marianned.score.prompts import Prompts
 from marianned.score.reader import DiskReader, Reader, Source, StoredReader, resolve
-from marianned.score.report import Report
+from marianned.score.report import ERROR, Report
 from marianned.score.rules import Part
 from marianned.score.template import Previous, Renderer
 from marianned.score.uses import UseChecks, read_text
 from marianned.score.validations import Validations
 from marianned.score.variables import pack, scalars, with_number_keys
 
-__all__ = ["Compiled", "DiskReader", "Reader", "Source", "StoredReader", "compile_score"]
+__all__ = ["Compiled", "DiskReader", "Reader", "Source", "StoredReader", "compile_score", "unreadable"]
 
 _LONGEST_DELAY = 3600.0
 _FILE_ENDINGS = (".md", ".txt")
@@ -56,17 +57,30 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     total_stages: int
 
 
-def compile_score(source: Source, reader: Reader, builtin: dict[str, Profile]) -> Compiled:
-    """Check a score and expand it; never raises for what is in it."""
+def compile_score(
+    source: Source, reader: Reader, builtin: dict[str, Profile], *, portable: bool = False
+) -> Compiled:
+    """Check a score and expand it; never raises for what is in it.
+
+    With `portable` each extension that it uses is a warning, S510.
+    """
     report = Report(source.file)
     try:
         document = parse(source.text)
     except Unreadable as fault:
         report.add(fault.code, fault.path, fault.message, place=fault.place)
-        return Compiled(
-            expanded=None, problems=report.sorted(), files={}, name=None, total_sheets=0, total_stages=0
-        )
-    return _Compiler(source, reader, builtin, document, report).compiled()
+        return _nothing(report.sorted())
+    compiler = _Compiler(source, reader, builtin, document, report)
+    return compiler.compiled(portable=portable)
+
+
+def unreadable(file: str, why: str) -> Compiled:
+    """Return what a file compiles to that could not be opened or read (S001): it has no lines."""
+    return _nothing([Problem(code="S001", severity=ERROR, message=f"it can't be read: {why}", file=file)])
+
+
+def _nothing(problems: list[Problem]) -> Compiled:
+    return Compiled(expanded=None, problems=problems, files={}, name=None, total_sheets=0, total_stages=0)
 
 
 class _Compiler:
@@ -92,11 +106,15 @@ class _Compiler:
         else:
             self.workspace = resolve(source.workspace, source.submit_directory, reader)
 
-    def compiled(self) -> Compiled:
+    def compiled(self, *, portable: bool) -> Compiled:
         check_score(self.score, self.layout, self.document, self.report)
         check_files(self.score, self.source, self.workspace, self.reader, self.report)
         prompt = self._prompt()
         expanded = self._expanded(self.layout, prompt) if self.layout else None
+        if portable:
+            check_portable(self.score, self.report)
+            places = (self.found.places.get(name) for name in (expanded.profiles if expanded else ()))
+            self.report.problems += profile_extensions({p: self.files[p] for p in places if p is not None})
         return Compiled(
             expanded=None if self.report.has_errors else expanded,
             problems=self.report.sorted(),

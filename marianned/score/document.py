@@ -103,17 +103,25 @@ def parse(data: bytes) -> Document:
     """
     text = _decoded(data)
     builder = _Builder(_LOADER(text))
+    score = _score(_built(builder))
+    duplicates = [((*_path_of(score, mapping), key.text), key.place) for mapping, key in builder.duplicates]
+    return Document(score, text.splitlines(), duplicates)
+
+
+def tree(data: bytes) -> Node | None:
+    """Read the bytes of any YAML file, whatever it is; raises Unreadable as `parse` does."""
+    return _built(_Builder(_LOADER(_decoded(data))))
+
+
+def _built(builder: "_Builder") -> Node | None:
     try:
-        root = builder.document()
+        return builder.document()
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         place = Place(mark.line + 1, mark.column + 1) if mark else START
         raise Unreadable("S002", problem.problem or "not YAML", place) from None
     except yaml.YAMLError as problem:
         raise Unreadable("S002", str(problem).splitlines()[0]) from None
-    score = _score(root)
-    duplicates = [((*_path_of(score, mapping), key.text), key.place) for mapping, key in builder.duplicates]
-    return Document(score, text.splitlines(), duplicates)
 
 
 def _decoded(data: bytes) -> str:

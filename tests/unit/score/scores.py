@@ -83,9 +83,9 @@ def score(**parts: str | None) -> str:
     return "".join(f"{key}: {value}\n" for key, value in (PARTS | parts).items() if value is not None)
 
 
-def compiled(text: str, disk: Disk | None = None, **source) -> Compiled:
+def compiled(text: str, disk: Disk | None = None, *, portable: bool = False, **source) -> Compiled:
     values = {"file": "/s/n.yaml", "directory": "/s", "submit_directory": "/sub"} | source
-    return compile_score(Source(text=text.encode(), **values), disk or Disk(), PROFILES)
+    return compile_score(Source(text=text.encode(), **values), disk or Disk(), PROFILES, portable=portable)
 
 
 def expanded(text: str, disk: Disk | None = None, **source):
