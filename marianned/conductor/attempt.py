@@ -8,6 +8,7 @@ durability.md.
 import errno
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import faults, workers
+from marianned import asking, faults, workers
 from marianned.conductor.checking import Checking
 from marianned.conductor.context import gather
 from marianned.conductor.house import House
@@ -35,6 +36,8 @@ from marianned.score.template import PreviousAttempt, RenderError
 PROMPT = "prompt"
 STDOUT = "stdout"
 STDERR = "stderr"
+_HELPER = (sys.executable, "-I", "-S", asking.__file__)
+"""Asks a model over HTTP."""
 _STDERR_TAIL_BYTES = 2_000
 _AGAIN_SECONDS = 1.0
 _SCARCE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
@@ -152,21 +155,19 @@ class Attempt:
         faults.point("attempt.rendered")
         script = str(definition.settings.get("script", "auto"))
         system_file = definition.settings.get("system_prompt_file")
-        try:
-            invocation = dialect.invocation(
-                profile,
-                definition.settings,
-                script_of(prompt, script) if profile.script == "shell" else prompt,
-                timeout_seconds=definition.timeout_seconds,
-                cwd=definition.working_directory,
-                directory=str(self._directory),
-                environ=self._house.environ,
-                extra_env=given.run.env,
-                marianne=self.variables(),
-                system_prompt=given.revision.files.get(str(system_file)) if system_file else None,
-            )
-        except dialect.NoCommandError as error:
-            raise Unprepared("unavailable", str(error)) from None
+        invocation = dialect.invocation(
+            profile,
+            definition.settings,
+            script_of(prompt, script) if profile.script == "shell" else prompt,
+            timeout_seconds=definition.timeout_seconds,
+            cwd=definition.working_directory,
+            directory=str(self._directory),
+            environ=self._house.environ,
+            extra_env=given.run.env,
+            marianne=self.variables(),
+            system_prompt=given.revision.files.get(str(system_file)) if system_file else None,
+            helper=_HELPER,
+        )
         await to_thread.run_sync(self._write, invocation, prompt, definition.working_directory)
         await self._checking.remember(definition.checks)
         faults.point("attempt.written")

@@ -5,7 +5,7 @@ Source: score-format.md §5 (environment), §8.3 (settings), §12 (scripts), §2
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +16,8 @@ ARGUMENT_LIMIT = 100_000
 """The most bytes of a prompt that go into an argument; the kernel takes 128 KiB."""
 TMP_NAME = "tmp"
 """The subdirectory of an attempt that is its TMPDIR where the profile wants a private one."""
+ASK_NAME = "ask.json"
+"""The file of an attempt that tells the program which asks over HTTP whom to ask, and how."""
 FORMATS = {
     "text": ("text", "text"),
     "json": ("json", "json"),
@@ -30,10 +32,6 @@ _PASSED_ON = (
 )
 _PASSED_ON_IN_ANY_CASE = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-
-
-class NoCommandError(ValueError):
-    """The profile is of a kind that is not run as a command."""
 
 
 class Invocation(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,11 +60,12 @@ def invocation(
     extra_env: Mapping[str, str],
     marianne: Mapping[str, str],
     system_prompt: str | None,
+    helper: Sequence[str] = (),
 ) -> Invocation:
     """Return how a sheet's attempt is started.
 
     Args:
-        profile: of kind cli.
+        profile: the instrument's.
         settings: the sheet's effective ones (§8.3).
         prompt: the whole prompt; for a `script: shell` profile the script.
         timeout_seconds: the attempt's time limit.
@@ -76,12 +75,20 @@ def invocation(
         extra_env: the variables given at submission.
         marianne: the MARIANNE_* variables of the attempt.
         system_prompt: the text of `system_prompt_file`.
-
-    Raises:
-        NoCommandError: the profile is of kind http.
+        helper: the program that asks a model over HTTP, for profiles of that kind.
     """
     if profile.cli is None:
-        raise NoCommandError(f"'{profile.name}' is of kind {profile.kind}: no command")
+        found = _asking(profile, settings, timeout_seconds, system_prompt)
+        env = _inherited([found["key_env"]] if found["key_env"] else [], environ)
+        for later in (extra_env, settings.get("env") or {}, marianne):
+            env |= later
+        return Invocation(
+            argv=[*helper, f"{directory}/{ASK_NAME}"],
+            env=env,
+            stdin=prompt.encode(errors="surrogateescape"),
+            files={ASK_NAME: msgspec.json.encode(found).decode()},
+            make_tmp=False,
+        )
     command = profile.cli.command
     words, stdin, files = _prompt(profile, command, prompt, directory)
     argv = [
@@ -106,6 +113,33 @@ def invocation(
     for later in (extra_env, settings.get("env") or {}, marianne):
         env |= later
     return Invocation(argv=argv, env=env, stdin=stdin, files=files, make_tmp=command.private_tmp)
+
+
+def key_variable(profile: Profile, settings: Mapping[str, Any]) -> str | None:
+    """Return the variable that holds the key of an http instrument."""
+    if profile.http is None:
+        return None
+    return settings.get("api_key_env") or profile.http.auth_env_var
+
+
+def _asking(
+    profile: Profile,
+    settings: Mapping[str, Any],
+    timeout_seconds: float,
+    system_prompt: str | None,
+) -> dict[str, Any]:
+    """Return what the program that asks over HTTP is told, the prompt and the key left out."""
+    assert profile.http is not None
+    return {
+        "family": profile.http.schema_family,
+        "url": profile.http.base_url.rstrip("/") + profile.http.endpoint,
+        "model": model(profile, settings),
+        "key_env": key_variable(profile, settings),
+        "max_tokens": settings.get("max_tokens"),
+        "temperature": settings.get("temperature"),
+        "system": system_prompt,
+        "timeout_seconds": timeout_seconds,
+    }
 
 
 def model(profile: Profile, settings: Mapping[str, Any]) -> str | None:

@@ -81,6 +81,9 @@ def load_profile(text: str, file: str) -> tuple[Profile | None, list[Problem]]:
         return None, sorted(reading.problems, key=_place)
     if profile.code_mode is not None:
         reading.add("code_mode", "'code_mode' is accepted and has no effect", code="S501", severity="warning")
+    if profile.http is not None and profile.http.schema_family == "gemini":
+        said = "the schema family 'gemini' is accepted, but not supported"
+        reading.add("http.schema_family", said, code="S501", severity="warning")
     return profile, reading.problems
 
 

@@ -36,7 +36,13 @@ _HTTP_OUTPUT = Output(
     model_path="model",
 )
 _HTTP_ERRORS = Errors(
-    auth_error_patterns=["unauthorized", "invalid.*api.?key", r"(error|status|code)\W*401"],
+    auth_error_patterns=[
+        "unauthorized",
+        "not authenticated",
+        "invalid.*api.?key",
+        r"(error|status|code)\W*40[13]",
+    ],
+    rate_limit_patterns=["rate.?limit", "too many requests", r"status 429"],
     capacity_patterns=["overloaded", r"(error|status|code)\W*503"],
 )
 

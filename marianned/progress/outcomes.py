@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from marianned.clock import Instant
+from marianned.instruments import dialect
 from marianned.progress.budget import judge_budget
 from marianned.progress.draft import Draft
 from marianned.progress.limits import lift, meet
@@ -179,13 +180,8 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
 def _refused(draft: Draft, attempt: AttemptRow, ending: Ending) -> str:
     """Say whose credentials are refused, and which: their variables, and what else logs in."""
     profile = draft.state.score.profiles[attempt.instrument]
-    names = [*profile.credentials]
-    if profile.http is not None and profile.http.auth_env_var:
-        names = [
-            str(
-                draft.state.definition(attempt.sheet).settings.get("api_key_env") or profile.http.auth_env_var
-            )
-        ]
+    key = dialect.key_variable(profile, draft.state.definition(attempt.sheet).settings)
+    names = [*profile.credentials, *([key] if key else [])]
     ways = [*names, *([f"'{profile.login}'"] if profile.login else [])]
     which = f" ({' or '.join(ways)})" if ways else ""
     said = f": {ending.message}" if ending.message else ""

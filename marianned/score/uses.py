@@ -17,7 +17,7 @@ _SHORTEST = 10
 _LONGEST = 86_400
 
 _ALWAYS = {"timeout_seconds", "timeout_overrides", "working_directory", "max_output_capture_bytes", "env"}
-_HTTP = {"model", "cli_model", "max_tokens", "temperature", "api_key_env"}
+_HTTP = {"system_prompt_file", "model", "cli_model", "max_tokens", "temperature", "api_key_env"}
 _FLAGS: dict[str, Callable[[Command], object]] = {
     "model": lambda command: command.model_flag,
     "cli_model": lambda command: command.model_flag,

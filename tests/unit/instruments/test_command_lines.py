@@ -1,9 +1,11 @@
 """A profile and settings become exactly this argv, environment and standard input."""
 
+import json
+
 import msgspec
 import pytest
 
-from marianned.instruments.dialect import ARGUMENT_LIMIT, NoCommandError, invocation
+from marianned.instruments.dialect import ARGUMENT_LIMIT, invocation
 from marianned.instruments.loader import builtin_profiles
 from marianned.instruments.profile import Cli, Command, Profile
 
@@ -215,9 +217,19 @@ def test_a_prompt_without_a_flag_is_positional():
     assert built(tool(prompt_via_stdin=False)).argv == ["x", "do it"]
 
 
-def test_an_http_instrument_is_no_command():
-    with pytest.raises(NoCommandError):
-        built("ollama")
+def test_an_http_instrument_is_a_question_in_a_file_its_key_in_the_environment_alone():
+    found = built(
+        "anthropic_api", {"max_tokens": 9, "api_key_env": "MY_KEY"}, environ={"MY_KEY": "secret", "X": "1"}
+    )
+    ask = json.loads(found.files["ask.json"])
+    assert found.argv[-1].endswith("/ask.json")
+    assert (ask["url"], ask["max_tokens"]) == ("https://api.anthropic.com/v1/messages", 9)
+    assert ask["key_env"] == "MY_KEY"
+    assert (found.env.get("MY_KEY"), "X" in found.env, "secret" in str(found.files)) == (
+        "secret",
+        False,
+        False,
+    )
 
 
 BASE = {

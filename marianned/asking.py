@@ -1,0 +1,155 @@
+"""Asks a model over HTTP: the program that plays a sheet whose instrument is of kind http.
+
+    python -I -S asking.py ASK.json < PROMPT
+
+Prints one JSON object, `{"result", "error", "usage": {"input_tokens", "output_tokens"}, "model"}`, and exits
+with 0 when there is a result. Text in, text out, no tools; it tries once: waiting and trying again are the
+daemon's business. It imports nothing of ours, so that it starts in a moment. Source: score-format.md §23.6.
+"""
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+_ANSWER_MOST = 64 * 1024 * 1024
+_SAID_MOST = 2_000
+_MAX_TOKENS = 16_384
+"""What Anthropic's API must be told, where the score says nothing."""
+
+
+class Refused(Exception):
+    """The service has not answered, or not with a result; the message says what it said."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A key goes to the address that it was given for, and nowhere else."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def anthropic(ask: dict[str, Any], prompt: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return headers and body of a question to a service like Anthropic's."""
+    headers = {"anthropic-version": "2023-06-01"}
+    if ask["key"]:
+        headers["x-api-key"] = ask["key"]
+    body = {
+        "model": ask["model"],
+        "max_tokens": ask["max_tokens"] or _MAX_TOKENS,
+        "messages": [{"role": "user", "content": prompt}],
+    }
+    if ask["system"]:
+        body["system"] = ask["system"]
+    return headers, body
+
+
+def openai(ask: dict[str, Any], prompt: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return headers and body of a question to a service like OpenAI's (chat completions)."""
+    headers = {"authorization": f"Bearer {ask['key']}"} if ask["key"] else {}
+    system = [{"role": "system", "content": ask["system"]}] if ask["system"] else []
+    body = {"model": ask["model"], "messages": [*system, {"role": "user", "content": prompt}]}
+    if ask["max_tokens"]:
+        body["max_tokens"] = ask["max_tokens"]
+    return headers, body
+
+
+def read_anthropic(answer: dict[str, Any]) -> tuple[str, str | None, Any, Any]:
+    """Return the text of an answer, why it is cut, and the tokens in and out."""
+    text = "".join(part.get("text", "") for part in answer["content"] if part.get("type") == "text")
+    usage = answer.get("usage") or {}
+    parts = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    read = sum(usage.get(part) or 0 for part in parts) if "input_tokens" in usage else None
+    cut = "max_tokens" if answer.get("stop_reason") == "max_tokens" else None
+    return text, cut, read, usage.get("output_tokens")
+
+
+def read_openai(answer: dict[str, Any]) -> tuple[str, str | None, Any, Any]:
+    """Return the text of an answer, why it is cut, and the tokens in and out."""
+    choice = answer["choices"][0]
+    usage = answer.get("usage") or {}
+    cut = "max_tokens" if choice.get("finish_reason") == "length" else None
+    text = choice["message"].get("content") or ""
+    return text, cut, usage.get("prompt_tokens"), usage.get("completion_tokens")
+
+
+_FAMILIES = {"anthropic": (anthropic, read_anthropic), "openai": (openai, read_openai)}
+
+
+def asked(ask: dict[str, Any], prompt: str) -> dict[str, Any]:
+    """Ask once; return the object to print.
+
+    Raises:
+        Refused: there is no result.
+    """
+    if ask["family"] not in _FAMILIES:
+        raise Refused(f"the schema family '{ask['family']}' is not supported")
+    ask["key"] = os.environ.get(ask["key_env"] or "", "")
+    if ask["key_env"] and not ask["key"]:
+        raise Refused(f"not authenticated: {ask['key_env']} is not set")
+    make, read = _FAMILIES[ask["family"]]
+    headers, body = make(ask, prompt)
+    if ask["temperature"] is not None:
+        body["temperature"] = ask["temperature"]
+    answer = _answer(ask["url"], headers, body, ask["timeout_seconds"])
+    try:
+        text, cut, tokens_in, tokens_out = read(answer)
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise Refused(f"this is no answer of the family {ask['family']}: {_said(answer)}") from None
+    if cut:
+        raise Refused(f"the answer was cut off after {tokens_out} tokens; {cut} lets it have no more")
+    usage = {"input_tokens": tokens_in, "output_tokens": tokens_out}
+    return {"result": text, "error": None, "usage": usage, "model": answer.get("model")}
+
+
+def _answer(url: str, headers: dict[str, str], body: dict[str, Any], timeout: float) -> Any:
+    data = json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"content-type": "application/json", **headers})  # noqa: S310  the profile's own address
+    opener = urllib.request.build_opener(_NoRedirect)
+    try:
+        with opener.open(request, timeout=timeout) as reply:
+            said = reply.read(_ANSWER_MOST)
+    except urllib.error.HTTPError as error:
+        raise Refused(_refusal(error.code, error.headers, error.read(_ANSWER_MOST))) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise Refused(f"{url} does not answer: {getattr(reason, 'strerror', None) or reason}") from None
+    try:
+        return json.loads(said)
+    except ValueError:
+        raise Refused(f"{url} answers with no JSON: {_said(said.decode(errors='replace'))}") from None
+
+
+def _refusal(status: int, headers: Message, body: bytes) -> str:
+    """Say what a service says when it refuses: its status, its words, and when to come again."""
+    text = body.decode(errors="replace")
+    try:
+        error = json.loads(text)["error"]
+        said = error if isinstance(error, str) else error["message"]
+    except (ValueError, KeyError, TypeError):
+        said = text
+    again = headers.get("retry-after")
+    return f"status {status}: {_said(said)}" + (f" (retry-after: {again})" if again else "")
+
+
+def _said(what: Any) -> str:
+    return " ".join(str(what).split())[:_SAID_MOST]
+
+
+def main(file: str) -> int:
+    """Ask what `file` says with the prompt from standard input; print the answer."""
+    ask = json.loads(Path(file).read_text(encoding="utf-8"))
+    try:
+        told = asked(ask, sys.stdin.buffer.read().decode(errors="surrogateescape"))
+    except Refused as refused:
+        told = {"result": None, "error": str(refused), "usage": {}, "model": ask["model"]}
+    sys.stdout.write(json.dumps(told) + "\n")
+    return 1 if told["error"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
