@@ -6,7 +6,8 @@ invariants of a job.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -211,7 +212,7 @@ def _key(row: Any) -> tuple[object, ...]:
         BreakpointRow: ("uid",),
         RevisionRow: ("revision",),
         RequestRow: ("request",),
-        LimitRow: ("instrument", "model"),
+        LimitRow: ("account",),
     }
     return (type(row), *(getattr(row, name) for name in names[type(row)]))
 
@@ -392,11 +393,7 @@ def snapshot(state: JobState) -> dict[str, Any]:
 
 
 def _copied(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, list):
-        return list(value)
-    return set(value) if isinstance(value, set) else value
+    return copy(value) if isinstance(value, dict | list | set) else value
 
 
 def recount(state: JobState) -> dict[str, Any]:

@@ -167,6 +167,7 @@ class Attempt:
             marianne=self.variables(),
             system_prompt=given.revision.files.get(str(system_file)) if system_file else None,
             helper=_HELPER,
+            session=await self._session(profile),
         )
         await to_thread.run_sync(self._write, invocation, prompt, definition.working_directory)
         await self._checking.remember(definition.checks)
@@ -201,6 +202,18 @@ class Attempt:
             raise Unprepared("config", f"the prompt can't be built: {error.message}") from None
         raw = given.score.profiles[given.definition.instrument].raw_prompt
         return body if raw else prompt
+
+    async def _session(self, profile: Profile) -> str | None:
+        """Return the tool's own session that a completion goes on with: that of the attempt it completes."""
+        attempt = self._given.attempt
+        resumes = profile.cli is not None and profile.cli.command.resume_args
+        if attempt.kind != AttemptKind.COMPLETION or not resumes:
+            return None
+        rows = await self._house.store.records.attempts(attempt.run_id, attempt.uid)
+        before = [row for row in rows if row.attempt < attempt.attempt and row.outcome in _COUNTED]
+        last = before[-1] if before else None
+        same = last is not None and (last.instrument, last.model) == (attempt.instrument, attempt.model)
+        return last.session_id if last is not None and same else None
 
     async def _previous_attempt(self) -> PreviousAttempt | None:
         attempt = self._given.attempt

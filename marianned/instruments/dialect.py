@@ -61,6 +61,7 @@ def invocation(
     marianne: Mapping[str, str],
     system_prompt: str | None,
     helper: Sequence[str] = (),
+    session: str | None = None,
 ) -> Invocation:
     """Return how a sheet's attempt is started.
 
@@ -76,24 +77,18 @@ def invocation(
         marianne: the MARIANNE_* variables of the attempt.
         system_prompt: the text of `system_prompt_file`.
         helper: the program that asks a model over HTTP, for profiles of that kind.
+        session: the tool's own session that goes on, where the profile can resume one.
     """
+    later = {**extra_env, **(settings.get("env") or {}), **marianne}
     if profile.cli is None:
-        found = _asking(profile, settings, timeout_seconds, system_prompt)
-        env = _inherited([found["key_env"]] if found["key_env"] else [], environ)
-        for later in (extra_env, settings.get("env") or {}, marianne):
-            env |= later
-        return Invocation(
-            argv=[*helper, f"{directory}/{ASK_NAME}"],
-            env=env,
-            stdin=prompt.encode(errors="surrogateescape"),
-            files={ASK_NAME: msgspec.json.encode(found).decode()},
-            make_tmp=False,
-        )
+        asking = _asking(profile, settings, timeout_seconds, system_prompt)
+        return _question(asking, prompt, directory, helper, environ, later)
     command = profile.cli.command
     words, stdin, files = _prompt(profile, command, prompt, directory)
     argv = [
         command.executable,
         *([command.subcommand] if command.subcommand else []),
+        *(word.replace("{session}", session) for word in command.resume_args if session),
         *_approval(command, settings),
         *_format(command, settings),
         *_flag(command.model_flag, model(profile, settings)),
@@ -106,13 +101,38 @@ def invocation(
         *(flag.replace("{directory}", directory) for flag in command.extra_flags),
         *(settings.get("cli_extra_args") or ()),
     ]
+    env = _environment(command, environ, directory) | later
+    return Invocation(
+        argv=argv, env=env, stdin=stdin, files={**command.files, **files}, make_tmp=command.private_tmp
+    )
+
+
+def _environment(command: Command, environ: Mapping[str, str], directory: str) -> dict[str, str]:
     env = _inherited(command.required_env, environ)
-    env |= {name: _filled(value, environ) for name, value in command.env.items()}
+    env |= {
+        name: _filled(value, environ).replace("{directory}", directory) for name, value in command.env.items()
+    }
     if command.private_tmp:
         env["TMPDIR"] = f"{directory}/{TMP_NAME}"
-    for later in (extra_env, settings.get("env") or {}, marianne):
-        env |= later
-    return Invocation(argv=argv, env=env, stdin=stdin, files=files, make_tmp=command.private_tmp)
+    return env
+
+
+def _question(
+    asking: dict[str, Any],
+    prompt: str,
+    directory: str,
+    helper: Sequence[str],
+    environ: Mapping[str, str],
+    later: Mapping[str, str],
+) -> Invocation:
+    """Return how the program that asks over HTTP is started."""
+    return Invocation(
+        argv=[*helper, f"{directory}/{ASK_NAME}"],
+        env=_inherited([asking["key_env"]] if asking["key_env"] else [], environ) | dict(later),
+        stdin=prompt.encode(errors="surrogateescape"),
+        files={ASK_NAME: msgspec.json.encode(asking).decode()},
+        make_tmp=False,
+    )
 
 
 def key_variable(profile: Profile, settings: Mapping[str, Any]) -> str | None:

@@ -17,7 +17,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the tool is called (§23.2)."""
+    """How the tool is called (§23.2).
+
+    `resume_args` stand behind the subcommand where a session of the tool's own goes on: `{session}` in them
+    is its id. `files` (name → text) are written into the attempt's directory, `{directory}` in `env` and in
+    `extra_flags`.
+    """
 
     executable: str
     subcommand: str | None = None
@@ -40,6 +45,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     required_env: list[str] | None = None
     start_new_session: bool = True
     private_tmp: bool = False
+    resume_args: list[str] = []
+    files: dict[str, str] = {}
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

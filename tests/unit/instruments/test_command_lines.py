@@ -86,7 +86,7 @@ def test_a_built_in_tool_is_called_like_this(name, argv, stdin):
     found = built(name)
     assert found.argv == argv
     assert found.stdin == stdin
-    assert found.files == {}
+    assert found.files == builtin_profiles()[name].cli.command.files
 
 
 @pytest.mark.parametrize(
@@ -230,6 +230,27 @@ def test_an_http_instrument_is_a_question_in_a_file_its_key_in_the_environment_a
         False,
         False,
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("claude-code", ["claude", "-p", "--resume", "s-1"]),
+        ("codex-cli", ["codex", "exec", "resume", "s-1"]),
+        ("gemini-cli", ["gemini", "--resume", "s-1"]),
+        ("copilot", ["copilot", "--resume=s-1"]),
+        ("aider", ["aider"]),
+    ],
+)
+def test_a_session_goes_on_where_the_profile_says_how(name, start):
+    assert built(name, session="s-1").argv[: len(start)] == start
+    assert "s-1" not in " ".join(built(name).argv)
+
+
+def test_a_file_that_a_profile_brings_is_named_by_its_place():
+    found = built("gemini-cli")
+    assert found.env["GEMINI_CLI_SYSTEM_DEFAULTS_PATH"] == "/srv/attempt/gemini.json"
+    assert json.loads(found.files["gemini.json"])["general"]["maxAttempts"] == 1
 
 
 BASE = {

@@ -4,40 +4,27 @@ They play against a model server on loopback, in a network of their own that lea
 """
 
 import json
-import shutil
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-from marianned.instruments.loader import builtin_profiles
+from agents_for_tests import ALONE, MARKS, SERVER, TOOLS, skip_without
 
 HERE = Path(__file__).parent
-SERVER = HERE.parents[2] / "../shared/fake-model/server.py"
-ALONE = ("unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "-")
-pytestmark = [
-    pytest.mark.tools,
-    pytest.mark.skipif(not SERVER.exists(), reason="no model server at ../shared/fake-model"),
-]
+pytestmark = MARKS
 
 
 def played(tool, tmp_path, prompt):
-    executable = builtin_profiles()[tool].cli.command.executable
-    if shutil.which(executable) is None:
-        pytest.skip(f"'{executable}' is not installed")
-    if (
-        not shutil.which("unshare")
-        or subprocess.run([*ALONE, "true"], capture_output=True, check=False).returncode
-    ):
-        pytest.skip("no network namespace can be made here")
+    skip_without(tool)
     words = [sys.executable, str(HERE / "played.py"), str(SERVER), tool, str(tmp_path), prompt]
-    ended = subprocess.run([*ALONE, *words], capture_output=True, text=True, timeout=90, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
+    ended = subprocess.run(
+        [*ALONE, *words], capture_output=True, text=True, timeout=90, check=False, env=environment
+    )
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
-
-
-TOOLS = ["claude-code", "codex-cli", "copilot", "gemini-cli", "opencode", "pi", "qwen"]
 
 
 @pytest.mark.parametrize("tool", TOOLS)

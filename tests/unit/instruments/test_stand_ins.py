@@ -55,7 +55,7 @@ def test_a_stand_in_gets_the_whole_prompt(name, size, tmp_path):
     found, ended = run(profile, prompt, tmp_path, {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"})
     seen = json.loads(ended.stdout)
     assert seen["argv"] == found.argv[1:]
-    in_file = (tmp_path / "prompt.txt").read_text("utf-8") if found.files else None
+    in_file = (tmp_path / "prompt.txt").read_text("utf-8") if "prompt.txt" in found.files else None
     assert prompt in (seen["stdin"], in_file, *seen["argv"])
     assert seen["env"]["GIVEN"] == "at submission"
     assert seen["env"]["MARIANNE_SHEET"] == "1"

@@ -1,0 +1,173 @@
+"""The agents themselves through the daemon: each prompt once, files by their own tools, nothing left behind.
+
+They play against a model server on loopback, in a network of their own that leads nowhere else.
+"""
+
+import re
+
+import pytest
+import yaml
+from agents_for_tests import MARKS, SETTINGS, TOOLS, model_server, settle, skip_without
+
+pytestmark = [*MARKS, pytest.mark.timeout(300)]
+WHOLE = {
+    "codex-cli": 1_040_000,
+    **dict.fromkeys(("claude-code", "gemini-cli", "opencode", "pi", "qwen"), 1_048_576),
+}
+"""How much each tool takes: codex has a limit of its own of 1 MiB characters, copilot one of 128,000 tokens."""
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch):
+    """Agents on a loaded machine may need half a minute to say a word."""
+    monkeypatch.setattr("daemon_for_tests.DEADLINE", 150.0)
+
+
+@pytest.fixture
+def model(tmp_path):
+    with model_server(tmp_path) as model:
+        yield model
+
+
+@pytest.fixture
+def stage(house, model):
+    """Return what starts a daemon beside the model server, for this tool, and speaks with it."""
+
+    def start(tool):
+        skip_without(tool)
+        variables = settle(house.home, model.url)
+        house.environment |= {
+            name: value for name, value in variables.items() if name not in ("PATH", "HOME")
+        }
+        return house.start(*model.inside)
+
+    return start
+
+
+def score(tool, *prompts, **more):
+    return yaml.safe_dump(
+        {
+            "name": "a",
+            "workspace": "./work",
+            "instrument": tool,
+            "instrument_config": {"timeout_seconds": 140, **SETTINGS.get(tool, {})},
+            "sheet": {
+                "size": 1,
+                "total_items": len(prompts),
+                "dependencies": {n: [n - 1] for n in range(2, len(prompts) + 1)},
+            },
+            "retry": {"max_retries": 0},
+            "prompt": {
+                "variables": {"bodies": dict(enumerate(prompts, 1))},
+                "template": "{{ bodies[sheet_num] }}",
+            },
+            **more,
+        },
+        width=10_000_000,
+    )
+
+
+def writes(number, word, *more):
+    lines = [
+        f"Make file {number} of {word}.",
+        f"FAKE: write out-{number}.txt = {word}\\n",
+        f"FAKE: text done {number}",
+    ]
+    return "\n".join([*lines, "FAKE: usage in=1200 out=34", *more])
+
+
+def first_steps(model):
+    """Return the prompts that began a conversation, in order."""
+    return [asked["prompt"] for asked in model.asked() if asked["step"] == 0]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_paused_modified_and_resumed_each_prompt_of_both_revisions_is_asked_once(stage, model, tool):
+    daemon = stage(tool)
+    daemon.submit(score(tool, writes(1, "first", "FAKE: delay 0.5"), writes(2, "second")))
+    daemon.rpc("job.pause", job_id="a", wait=True, timeout=120)
+    assert daemon.statuses("a") == ["completed", "pending"]
+    text = score(tool, writes(1, "first", "FAKE: delay 0.5"), writes(2, "changed"))
+    daemon.modify("a", text, resume=True)
+    assert daemon.wait_for("a", "ended")["status"] == "completed"
+    work = daemon.home / "work"
+    assert (work / "out-1.txt").read_text().strip() == "first"
+    assert (work / "out-2.txt").read_text().strip() == "changed"
+    seen = [re.findall(r"Make file \d of \w+", prompt) for prompt in first_steps(model)]
+    assert seen == [["Make file 1 of first"], ["Make file 2 of changed"]]
+    for sheet in (1, 2):
+        (attempt,) = daemon.attempts("a", sheet)
+        assert (attempt["outcome"], attempt["revision"]) == ("succeeded", sheet)
+        tokens = (None, None) if tool == "copilot" else (2_400, 68)
+        assert (attempt["input_tokens"], attempt["output_tokens"]) == tokens
+        assert attempt["session_id"] or tool == "pi"
+        read = daemon.rpc("log.read", job_id="a", sheet=sheet, stream="result")
+        assert read["size"] == len(f"done {sheet}")
+    cost = daemon.status("a")["cost"]
+    assert cost["input_tokens"] == (0 if tool == "copilot" else 4_800)
+    if tool in ("claude-code", "opencode", "pi", "gemini-cli"):
+        assert cost["known"]
+        assert cost["usd"] > 0
+
+
+@pytest.mark.parametrize("tool", ["claude-code", "codex-cli", "gemini-cli"])
+def test_a_daemon_that_is_killed_loses_no_agent_and_takes_its_answer(stage, model, tool):
+    daemon = stage(tool)
+    daemon.submit(score(tool, writes(1, "first", "FAKE: delay 2")))
+    daemon.event("a", "attempt.started")
+    daemon.kill()
+    daemon.start(*model.inside)
+    assert daemon.wait_for("a", "ended")["status"] == "completed"
+    assert len(daemon.attempts("a", 1)) == 1
+    assert len(first_steps(model)) == 1
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_cancelled_agent_leaves_no_process(stage, model, tool):
+    daemon = stage(tool)
+    daemon.submit(score(tool, "FAKE: run sleep 300\nFAKE: text done\nFAKE: delay 1"))
+    daemon.event("a", "attempt.started")
+    assert daemon.processes("MARIANNE_JOB=a") or daemon.status("a")["in_flight"]
+    assert daemon.rpc("job.cancel", job_id="a", wait=True, timeout=120)["acknowledged"]
+    assert daemon.processes("MARIANNE_JOB=a") == []
+
+
+@pytest.mark.parametrize("tool", sorted(WHOLE))
+def test_a_prompt_of_a_mebibyte_arrives_whole(stage, model, tool):
+    daemon = stage(tool)
+    filler = "abcdefghi\n" * (WHOLE[tool] // 10)
+    daemon.submit(score(tool, f"BEGIN\n{filler}END\nFAKE: text done"))
+    assert daemon.wait_for("a", "ended")["status"] == "completed"
+    (prompt,) = first_steps(model)
+    assert f"BEGIN\n{filler}END" in prompt
+
+
+@pytest.mark.parametrize("tool", ["claude-code", "gemini-cli"])
+def test_a_refused_key_holds_the_job_and_a_mended_one_completes_it(stage, model, tool):
+    daemon = stage(tool)
+    daemon.submit(
+        score(
+            tool,
+            writes(
+                1, "first", "FAKE: fail 401 times=2" if tool == "claude-code" else "FAKE: fail 401 times=1"
+            ),
+        )
+    )
+    (hold,) = daemon.wait_for("a", "paused")["holds"]
+    key = {"claude-code": "ANTHROPIC_API_KEY", "gemini-cli": "GEMINI_API_KEY"}[tool]
+    assert (hold["cause"], key in hold["reason"]) == ("auth", True)
+    daemon.rpc("job.resume", job_id="a", env={key: "mended"})
+    assert daemon.wait_for("a", "ended")["status"] == "completed"
+    assert model.asked()[0]["auth"] != model.asked()[-1]["auth"]
+
+
+@pytest.mark.parametrize("tool", ["claude-code", "codex-cli", "gemini-cli"])
+def test_a_rate_limit_is_waited_for_by_the_daemon(stage, model, tool):
+    daemon = stage(tool)
+    times = {"claude-code": 2}.get(tool, 1)
+    daemon.submit(score(tool, writes(1, "first", f"FAKE: fail 429 retry-after=90 times={times}")))
+    daemon.event("a", "limit.met")
+    assert daemon.statuses("a") == ["waiting"]
+    daemon.rpc("instrument.clear_limits")
+    assert daemon.wait_for("a", "ended")["status"] == "completed"
+    assert [attempt["outcome"] for attempt in daemon.attempts("a", 1)] == ["rate_limited", "succeeded"]
