@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import msgspec
 
@@ -36,6 +36,13 @@ RECONNECT_SECONDS = 10.0
 _RETRY_SECONDS = 0.05
 
 OnEvent = Callable[[dict[str, Any]], None]
+
+
+class StreamEnd(NamedTuple):
+    """Why a stream has ended, and the journal's number up to which it told."""
+
+    reason: str
+    event: int | None
 
 
 def connect(
@@ -263,8 +270,8 @@ class Client(Calls):
         """Open a stream; return its id, by which `arriving` names what comes on it."""
         return int(self.request(method, params, once=True)["stream"])
 
-    def arriving(self) -> Iterator[tuple[int, dict[str, Any] | None]]:
-        """Yield what comes on the open streams: (stream, item), and (stream, None) when one ends.
+    def arriving(self) -> Iterator[tuple[int, "dict[str, Any] | StreamEnd"]]:
+        """Yield what comes on the open streams: (stream, item), and (stream, StreamEnd) when one ends.
 
         Raises:
             ConnectionError: the connection broke; the streams are gone with it.
@@ -278,25 +285,41 @@ class Client(Calls):
             if message.method == "stream.item":
                 yield told["stream"], told["item"]
             elif message.method == "stream.end":
-                yield told["stream"], None
+                yield told["stream"], StreamEnd(told["reason"], told.get("event"))
 
-    def events(self, *, after: int | None = None, job_id: str | None = None) -> Iterator["p.Event"]:
+    def events(
+        self,
+        *,
+        after: int | None = None,
+        job_id: str | None = None,
+        lagged: Callable[[int], None] | None = None,
+    ) -> Iterator["p.Event"]:
         """Yield the journal from `after` on (null: from now), for one job or all, without an end.
 
-        A broken connection and a lagged stream are taken up again where they ended.
+        A broken connection and a stream that was ended because this reader was too slow are taken up again
+        where they ended, so that nothing is missing; `lagged` is told the number of the latter.
         """
         from marianned.protocol import Event
 
-        for item in self.raw_events(after=after, job_id=job_id):
+        for item in self.raw_events(after=after, job_id=job_id, lagged=lagged):
             yield msgspec.convert(item, Event)
 
-    def raw_events(self, *, after: int | None = None, job_id: str | None = None) -> Iterator[dict[str, Any]]:
+    def raw_events(
+        self,
+        *,
+        after: int | None = None,
+        job_id: str | None = None,
+        lagged: Callable[[int], None] | None = None,
+    ) -> Iterator[dict[str, Any]]:
         """Yield the journal as `events` does, each event as it came."""
         while True:
             try:
-                self.stream("events.subscribe", {"job_id": job_id, "after": after})
+                started = self.request("events.subscribe", {"job_id": job_id, "after": after}, once=True)
+                after = started.get("event") if after is None else after
                 for _, item in self.arriving():
-                    if item is None:
+                    if isinstance(item, StreamEnd):
+                        if lagged is not None and item.event is not None:
+                            lagged(item.event)
                         break
                     after = item["event"]
                     yield item
@@ -325,7 +348,7 @@ class Client(Calls):
             {"job_id": job_id, "sheet": sheet, "attempt": attempt, "stream": stream, "offset": offset},
         )
         for _, item in self.arriving():
-            if item is None:
+            if isinstance(item, StreamEnd):
                 return
             yield piece(item)
 

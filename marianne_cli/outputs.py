@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from marianne_cli.client import PATIENCE_SECONDS, Client, piece
+from marianne_cli.client import PATIENCE_SECONDS, Client, StreamEnd, piece
 from marianne_cli.invocation import Invocation
 
 Piece = Callable[["Source", int, bytes], None]
@@ -87,7 +87,7 @@ class _Follower:
         for stream, item in self._client.arriving():
             if stream == journal:
                 self._event(item)
-            elif item is None:
+            elif isinstance(item, StreamEnd):
                 ended = self._open.pop(stream, None)
                 if ended is not None:
                     self._sources.remove(ended)
@@ -114,8 +114,8 @@ class _Follower:
     def _follow(self, source: Source) -> None:
         self._open[self._client.stream("log.follow", source.params(self._job_id))] = source
 
-    def _event(self, event: Mapping[str, Any] | None) -> None:
-        if event is None:
+    def _event(self, event: Mapping[str, Any] | StreamEnd) -> None:
+        if isinstance(event, StreamEnd):
             raise ConnectionResetError("the journal's stream lagged")
         self._after = max(self._after or 0, event["event"])
         if event["type"] == "attempt.started":

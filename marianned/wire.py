@@ -4,7 +4,7 @@ Both sides speak through it: the daemon, the blocking client and the anyio clien
 design/protocol.md "Messages".
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -59,11 +59,19 @@ class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
 class ProtocolFault(Exception):
     """A message that is no request; `id` is the request's where it could be read."""
 
-    def __init__(self, code: int, message: str, id: Id | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        code: int,
+        message: str,
+        id: Id | None = None,  # noqa: A002  as the wire names it
+        *,
+        hints: Sequence[str] = (),
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.id = id
+        self.hints = list(hints)
 
 
 class Lines:
@@ -95,6 +103,11 @@ class Lines:
             self._searched = 0
             if line.strip():
                 yield line
+
+    @property
+    def held(self) -> int:
+        """How many bytes came after the last line end."""
+        return len(self._buffer)
 
     @property
     def rest(self) -> bytes:
@@ -169,12 +182,13 @@ def notification(method: str, params: object) -> bytes:
 
 def fault(error: ProtocolFault) -> bytes:
     """Encode the answer to a message that was no request."""
-    body = {"code": error.code, "message": error.message, "data": ErrorData(error_code="E510")}
+    data = ErrorData(error_code="E510", hints=error.hints)
+    body = {"code": error.code, "message": error.message, "data": data}
     return _line({"jsonrpc": "2.0", "id": error.id, "error": body})
 
 
-def refusal(identity: Id, error: MarianneError) -> bytes:
-    """Encode a product error: the one place where it becomes JSON."""
+def refusal(identity: Id | None, error: MarianneError) -> bytes:
+    """Encode a product error: the one place where it becomes JSON. Without an id it answers no request."""
     body = ErrorBody(
         code=error.rpc_code,
         message=error.message,

@@ -43,12 +43,12 @@ class Connection:
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(DEADLINE)
         try:
             self.socket.connect(str(path))
         except OSError:
             self.socket.close()
             raise
+        self.socket.settimeout(DEADLINE)  # only now: with a time limit, a full queue would be an error
         self._lines = self.socket.makefile("rb")
         self._number = 0
 

@@ -49,7 +49,13 @@ def _follow(
         for event in (found := list(deque(_read(call, job, after or 0, since), maxlen=lines))):
             _print(call, event)
         after = found[-1]["event"] if found else after
-    for event in call.client.raw_events(after=after, job_id=job):
+
+    def lagged(number: int) -> None:
+        call.note(
+            f"the reader is slow: the daemon ended the stream after event {number}; it is taken up there"
+        )
+
+    for event in call.client.raw_events(after=after, job_id=job, lagged=lagged):
         _print(call, event)
     return Answer({}, text="")
 

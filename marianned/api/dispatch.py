@@ -5,8 +5,6 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
-
 from marianned import wire
 from marianned.conductor.conductor import Conductor
 from marianned.conductor.control import Control
@@ -15,7 +13,7 @@ from marianned.conductor.instruments import Instruments
 from marianned.conductor.keeping import Keeper
 from marianned.conductor.looking import Lookout
 from marianned.errors import BadRequest, InternalError, MarianneError
-from marianned.protocol import METHODS, Ask, Caller, Reply
+from marianned.protocol import Ask, Caller, Reply
 
 Handler = Callable[[Caller, Any], Awaitable[Reply]]
 _logger = logging.getLogger(__name__)
@@ -50,29 +48,6 @@ def handlers(conductor: Conductor, lookout: Lookout, keeper: Keeper, stop: Handl
         "events.read": lookout.events_read,
         "score.validate": lookout.score_validate,
     }
-
-
-_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
-    name: msgspec.json.Decoder(method.params) for name, method in METHODS.items()
-}
-
-
-def read_params(request: wire.Request) -> Ask:
-    """Decode the params of a request by the type of its method.
-
-    Raises:
-        ProtocolFault: there is no such method, or the params are not of its type.
-    """
-    decoder = _DECODERS.get(request.method)
-    if decoder is None:
-        raise wire.ProtocolFault(
-            wire.METHOD_NOT_FOUND, f"no method '{request.method}'; daemon.hello says who answers", request.id
-        )
-    try:
-        params: Ask = decoder.decode(request.params)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise wire.ProtocolFault(wire.INVALID_PARAMS, f"params: {error}", request.id) from None
-    return params
 
 
 async def answer(handler: Handler, caller: Caller, request: wire.Request, params: Ask) -> bytes:

@@ -63,7 +63,7 @@ from marianned.score.compile import Source
 _GROUPS: dict[str, tuple[JobStatus, ...]] = {"active": ACTIVE, "held": HELD, "ended": ENDED}
 """Words that stand for several statuses."""
 _NO_FILE = "score"
-_STATUSES = {None: "ready", "draining": "draining", "stopping": "stopping"}
+_STATUSES = {"draining": "draining", "stopping": "stopping"}
 """The daemon's status, by why it grants no slots."""
 
 
@@ -145,6 +145,10 @@ class Lookout:
         )
 
     async def job_list(self, _caller: Caller, params: ListJobs) -> JobList:
+        """Answer job.list."""
+        return await self.jobs(params)
+
+    async def jobs(self, params: ListJobs) -> JobList:
         """Return the jobs: active, paused, ended within a day; with `runs` all runs of all."""
         wanted = _wanted(params.statuses)
         rows = await self._records.newest_runs()
@@ -243,7 +247,9 @@ class Lookout:
             since = None if params.since is None else milliseconds(params.since)
         except ValueError as error:
             raise BadRequest(f"since: {error}") from None
-        entries, total = await self._records.history(state.run.run_id, sheets, since, params.limit)
+        entries, total = await self._records.history(
+            state.run.run_id, sheets, since, params.limit, params.offset
+        )
         view = await self.view(state)
         shown = f"{len(entries)} of {words.plural(total, 'entry')}".replace("entrys", "entries")
         view.message = f"{state.run.job_name}: {shown}"
@@ -347,19 +353,26 @@ class Lookout:
             warning_count=warnings,
             total_sheets=compiled.total_sheets,
             total_stages=compiled.total_stages,
-            sheets=sheets,
+            sheets=sheets[params.offset : params.offset + params.limit],
+            event=self._house.store.last_event,
         )
+
+    def _standing(self) -> str:
+        """Return the daemon's status."""
+        closed = _STATUSES.get(self._house.scheduler.closed_for or "")
+        return closed or ("degraded" if self._house.degraded_by() else "ready")
 
     async def daemon_hello(self, _caller: Caller, _params: Greet) -> Hello:
         """Say who answers."""
+        status = self._standing()
         return Hello(
-            status="ready",
+            status=status,
             message=f"marianned {__version__}",
             version=__version__,
             protocol=PROTOCOL,
             pid=os.getpid(),
             features=[],
-            ready=True,
+            ready=status in ("ready", "degraded"),
             event=self._house.store.last_event,
         )
 
@@ -368,9 +381,7 @@ class Lookout:
         jobs = list(self._conductor.jobs.values())
         active = [job for job in jobs if job.status in ACTIVE]
         flying = sum(len(job.state.attempts) for job in jobs)
-        degraded = self._house.degraded_by()
-        closed_for = self._house.scheduler.closed_for
-        status = "degraded" if degraded else _STATUSES.get(closed_for, "ready")
+        status = self._standing()
         rows = await self._records.newest_runs()
         attention = [row.job_name for row in rows if row.status in (JobStatus.PAUSED, JobStatus.FAILED)]
         held = sum(job.status is JobStatus.PAUSED for job in jobs)
@@ -391,7 +402,7 @@ class Lookout:
             memory_usage_mb=round(_memory_bytes() / 1024**2, 1),
             attempts_in_flight=flying,
             slots=Slots(used=flying, total=self._house.scheduler.total),
-            degraded_by=degraded,
+            degraded_by=self._house.degraded_by(),
             rate_limits=limits_in_force(self._house.limits.rows.values(), [job.state for job in jobs]),
             safe_to=SafeTo(edit_files=not active, stop_daemon=True, switch_off=not flying),
             needs_attention=attention,

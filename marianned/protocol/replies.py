@@ -1,5 +1,7 @@
 """What is answered: one Struct for each method's result, on the keys that every reply has."""
 
+from typing import Literal
+
 import msgspec
 
 from marianned.errors import Problem
@@ -75,6 +77,18 @@ class JobDetails(Job, kw_only=True):
 class JobList(Reply, kw_only=True):
     """Jobs, the newest change last."""
 
+    event: int
+    jobs: list[Job]
+    total: int
+
+
+class Snapshot(msgspec.Struct, kw_only=True):
+    """The first item of a stream: the jobs as they are; apply to each the events after its own `event`.
+
+    `event`: the stream's events come after this number; `total`: jobs in all.
+    """
+
+    type: Literal["snapshot"] = "snapshot"
     event: int
     jobs: list[Job]
     total: int
@@ -237,6 +251,7 @@ class Validated(Reply, kw_only=True):
     total_sheets: int
     total_stages: int
     sheets: list[dict[str, object]] = []
+    event: int
 
 
 class Instruments(Reply, kw_only=True):

@@ -174,11 +174,15 @@ class Cancel(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ReadHistory(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask for the newest `limit` entries of a job's journal; `since` is an RFC 3339 time."""
+    """Ask for the newest `limit` entries of a job's journal; `since` is an RFC 3339 time.
+
+    `offset` skips that many of the newest: the page before.
+    """
 
     job_id: JobId
     sheets: str | None = None
     since: str | None = None
+    offset: Number = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = 50
 
 
@@ -221,7 +225,7 @@ class ReadOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Validate(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Check a score without running it; `explain` brings its sheets, `prompts` their prompts too."""
+    """Check a score without running it; `explain` brings a page of its sheets, `prompts` their prompts."""
 
     text: str
     directory: str
@@ -230,6 +234,8 @@ class Validate(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     workspace: str | None = None
     explain: bool = False
     prompts: bool = False
+    offset: Number = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
 class LookAtInstruments(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -264,10 +270,15 @@ class ReadEvents(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class SubscribeEvents(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Open a stream of the journal after a number (null: from now), for one job or all."""
+    """Open a stream of the journal after a number (null: from now; 0: all of it), for one job or all.
+
+    With `snapshot` the present state comes first, as one [Snapshot](#snapshot) or, over 1,000 jobs,
+    several; the events after its number follow.
+    """
 
     job_id: JobId | None = None
     after: Number | None = None
+    snapshot: bool = False
 
 
 class FollowOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -241,11 +241,14 @@ SELECT * FROM requests WHERE uid = :uid AND method = :method AND key = :key
 -- name: events
 SELECT * FROM events WHERE event > :after ORDER BY event LIMIT :limit
 
+-- name: oldest_event
+SELECT min(event) FROM events
+
 -- name: events_of_run
 SELECT * FROM events WHERE run_id = :run_id AND event > :after ORDER BY event LIMIT :limit
 
 -- name: history
-SELECT * FROM events WHERE run_id = :run_id AND recorded_at >= :since ORDER BY event DESC LIMIT :limit
+SELECT * FROM events WHERE run_id = :run_id AND recorded_at >= :since ORDER BY event DESC LIMIT :limit OFFSET :offset
 
 -- name: history_total
 SELECT count(*) FROM events WHERE run_id = :run_id AND recorded_at >= :since
@@ -253,7 +256,7 @@ SELECT count(*) FROM events WHERE run_id = :run_id AND recorded_at >= :since
 -- name: history_of_sheets
 SELECT * FROM events
 WHERE run_id = :run_id AND sheet IN (SELECT value FROM json_each(:sheets)) AND recorded_at >= :since
-ORDER BY event DESC LIMIT :limit
+ORDER BY event DESC LIMIT :limit OFFSET :offset
 
 -- name: history_of_sheets_total
 SELECT count(*) FROM events

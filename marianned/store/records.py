@@ -170,15 +170,24 @@ class Records:
 
         return await self._read(read)
 
+    async def oldest_event(self) -> int:
+        """Return the number of the oldest event that is kept, 0 where there is none."""
+
+        def read(connection: sqlite3.Connection) -> int:
+            return int(connection.execute(SQL["oldest_event"]).fetchone()[0] or 0)
+
+        return await self._read(read)
+
     async def history(
-        self, run_id: int, sheets: Collection[int] | None, since: int | None, limit: int
+        self, run_id: int, sheets: Collection[int] | None, since: int | None, limit: int, offset: int = 0
     ) -> tuple[list[protocol.Event], int]:
         """Return the newest `limit` events of a run, oldest first, and how many there are in all.
 
-        `sheets` keeps those of sheets that had these numbers, `since` (UTC ms) those from then on.
+        `offset` leaves out so many of the newest. `sheets` keeps those of sheets that had these numbers,
+        `since` (UTC ms) those from then on.
         """
         name = "history" if sheets is None else "history_of_sheets"
-        params: dict[str, Value] = {"run_id": run_id, "since": since or 0, "limit": limit}
+        params: dict[str, Value] = {"run_id": run_id, "since": since or 0, "limit": limit, "offset": offset}
         params["sheets"] = msgspec.json.encode(sorted(sheets or ())).decode()
 
         def read(connection: sqlite3.Connection) -> tuple[list[protocol.Event], int]:

@@ -85,10 +85,46 @@ def test_a_stream_is_cancelled_by_its_number(daemon, ledger):
         asked = reading.send("stream.cancel", stream=one)
         messages = [reading.message(), reading.message()]
         ends = [message["params"] for message in messages if message.get("method") == "stream.end"]
-        assert ends == [{"stream": one, "reason": "cancelled"}]
+        assert ends == [{"stream": one, "reason": "cancelled", "event": 0}]
         assert [message["id"] for message in messages if "id" in message] == [asked]
         daemon.submit(score("solo", [gated(1)]))
         assert reading.message()["params"]["stream"] == two
+
+
+def test_a_snapshot_comes_first_and_the_events_after_its_number_follow(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("one", ["true"]))
+    daemon.wait_for("one", "completed")
+    daemon.submit(score("two", [gated(1)]))
+    ledger.wait_for("start 1")
+    with daemon.connect() as reading:
+        reading.rpc("events.subscribe", snapshot=True)
+        shown = reading.message()["params"]["item"]
+        assert (shown["type"], shown["total"]) == ("snapshot", 2)
+        assert [(job["job_id"], job["status"]) for job in shown["jobs"]] == [
+            ("one", "completed"),
+            ("two", "running"),
+        ]
+        daemon.gate(1).open()
+        following = [reading.message()["params"]["item"] for _ in range(3)]
+    assert numbers(following) == [shown["event"] + count for count in (1, 2, 3)]
+    with daemon.connect() as reading:
+        reading.rpc("events.subscribe", snapshot=True, job_id="two")
+        shown = reading.message()["params"]["item"]
+        assert [job["job_id"] for job in shown["jobs"]] == ["two"]
+
+
+def test_a_stream_from_before_what_is_kept_is_refused_with_the_oldest_number(daemon):
+    for name in ("one", "two"):
+        daemon.submit(score(name, ["true"]))
+        daemon.wait_for(name, "completed")
+    daemon.rpc("job.remove", job_id="one")
+    oldest = daemon.journal()[0]["event"]
+    refused = daemon.refusal("events.subscribe", after=1)
+    assert refused.code == "E510"
+    assert f"oldest event is {oldest}" in refused.message
+    assert next(daemon.events(0))["event"] == oldest
+    assert next(daemon.events(oldest - 1))["event"] == oldest
 
 
 def test_pages_follow_each_other(daemon):
@@ -132,6 +168,8 @@ def test_history_is_the_newest_part_oldest_first(daemon, ledger):
     last = daemon.rpc("job.history", job_id="duo", limit=2)
     assert (last["entries"], last["total"]) == (whole["entries"][-2:], whole["total"])
     assert last["message"] == f"duo: 2 of {whole['total']} entries"
+    before = daemon.rpc("job.history", job_id="duo", limit=2, offset=2)
+    assert (before["entries"], before["total"]) == (whole["entries"][-4:-2], whole["total"])
     second = daemon.rpc("job.history", job_id="duo", sheets="2")["entries"]
     assert {entry["sheet"] for entry in second} == {2}
     assert daemon.rpc("job.history", job_id="duo", since="2999-01-01T00:00:00Z")["entries"] == []

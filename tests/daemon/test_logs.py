@@ -82,7 +82,9 @@ def test_following_sends_what_is_printed_as_it_comes_and_ends_with_the_attempt(d
         assert piece(following) == (0, b"before\n")
         daemon.gate(1).open()
         assert piece(following) == (7, b"after\n")
-        assert following.message()["params"] == {"stream": stream, "reason": "ended"}
+        end = following.message()["params"]
+        assert (end["stream"], end["reason"]) == (stream, "ended")
+        assert end["event"] <= daemon.rpc("daemon.hello")["event"]
 
 
 def piece(following):

@@ -50,6 +50,8 @@ def test_a_crash_gives_a_drain_up(daemon, ledger):
     daemon.submit(score("duo", [gated(1), plain(2)]))
     ledger.wait_for("start 1")
     assert daemon.rpc("daemon.stop", mode="drain")["status"] == "draining"
+    greeting = daemon.rpc("daemon.hello")
+    assert (greeting["status"], greeting["ready"]) == ("draining", False)
     assert [reason["code"] for reason in daemon.rpc("job.why", job_id="duo")["reasons"]] != []
     daemon.kill()
     daemon.start()

@@ -1,0 +1,257 @@
+"""One connection: its requests side by side, one task each, its streams; bounded in every way.
+
+Requests are answered in any order; the end of input means no more requests, and what is pending is
+still answered. A reader that does not read costs little and is ended. Source: design/protocol.md
+"Messages".
+"""
+
+import select
+import socket
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from typing import Protocol
+
+import anyio
+from anyio.abc import SocketAttribute, SocketStream, TaskGroup
+
+from marianned import faults, wire
+from marianned.api.dispatch import Handler, answer, too_many
+from marianned.api.params import read_params
+from marianned.api.streams import EventStream, Journal, OutputStream, send_stream
+from marianned.conductor.looking import Lookout
+from marianned.errors import MarianneError, NoCapacity
+from marianned.protocol import (
+    METHODS,
+    REQUEST_LIMIT,
+    Ask,
+    Caller,
+    CancelStream,
+    FollowOutput,
+    Greet,
+    Stop,
+    StreamCancelled,
+    StreamStarted,
+    SubscribeEvents,
+)
+from marianned.store.writer import Store
+
+REQUESTS_MOST = 256
+"""Requests in flight of one connection."""
+UNREAD_MOST = 64 * 1024 * 1024
+"""Bytes of unfinished requests, over all connections."""
+STALLED_SECONDS = 10.0
+"""After so long without a byte taken, a reader is given up."""
+_PIECE_BYTES = 64 * 1024
+_LOOKS_MOST = 2
+"""Questions of one connection that are answered at the same time: a page of a reply can be megabytes."""
+
+
+_FAREWELL_SECONDS = 1.0
+
+
+class _TooMuch(Exception):
+    """The client has gone over a limit: the connection ends with what it is `told`."""
+
+    def __init__(self, told: bytes) -> None:
+        super().__init__()
+        self.told = told
+
+
+class Parts(Protocol):
+    """What connections need of the server they belong to; `unread` is the bytes of unfinished requests."""
+
+    handlers: Mapping[str, Handler]
+    journal: Journal
+    lookout: Lookout
+    store: Store
+    stopping: anyio.Event
+    unread: int
+
+
+class Connection:
+    """One client: its requests in flight, its streams."""
+
+    def __init__(self, server: Parts, stream: SocketStream, caller: Caller) -> None:
+        self._server = server
+        self._stream = stream
+        self._socket: socket.socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610  not Django's
+        self._caller = caller
+        self._writing = anyio.Lock()
+        self._in_flight = 0
+        self._answered = anyio.Event()
+        self._broken = False
+        self._looking: set[anyio.CancelScope] = set()
+        self._looks = anyio.CapacityLimiter(_LOOKS_MOST)
+        self._validations = anyio.CapacityLimiter(1)
+        self._streams: dict[int, anyio.CancelScope] = {}
+        self._next_stream = 1
+
+    async def run(self) -> None:
+        """Read requests until the input ends; answer what is pending, then return."""
+        async with anyio.create_task_group() as tasks:
+            try:
+                await self._read(tasks)
+                async with anyio.create_task_group() as watching:
+                    watching.start_soon(self._until_gone)
+                    await self._until_answered()
+                    watching.cancel_scope.cancel()
+            except _TooMuch as end:
+                await self._farewell(end.told)
+                tasks.cancel_scope.cancel()
+            except BaseException:
+                self._give_up()  # nobody is kept by a reader that does not read
+                raise
+
+    async def _read(self, tasks: TaskGroup) -> None:
+        """Take each line as it comes, and what comes after the last one."""
+        lines = wire.Lines(REQUEST_LIMIT)
+        unread = 0
+        try:
+            async for data in self._stream:
+                for line in lines.feed(data):
+                    await self._take(line, tasks)
+                self._server.unread += lines.held - unread
+                unread = lines.held
+                if unread and self._server.unread > UNREAD_MOST:
+                    raise _TooMuch(
+                        wire.refusal(None, NoCapacity("too many unfinished requests are coming in"))
+                    )
+        except wire.ProtocolFault as fault:
+            raise _TooMuch(wire.fault(fault)) from None
+        finally:
+            self._server.unread -= unread
+        if lines.rest.strip():
+            await self._take(lines.rest, tasks)
+
+    async def _farewell(self, told: bytes) -> None:
+        """Send the last message, and give it time to be read: a socket closed over unread bytes loses it."""
+        with (
+            anyio.move_on_after(_FAREWELL_SECONDS),
+            suppress(anyio.BrokenResourceError, anyio.ClosedResourceError),
+        ):
+            await self.send(told)
+            self._socket.shutdown(socket.SHUT_WR)
+            async for _ in self._stream:
+                pass
+        self._give_up()
+
+    async def _until_answered(self) -> None:
+        while self._in_flight:
+            await self._answered.wait()
+
+    async def _until_gone(self) -> None:
+        """When the other side is closed in both directions, give up what only looks: nobody reads it.
+
+        The end of input alone does not tell: it may only mean that no more requests come. What changes
+        something is done all the same.
+        """
+        with select.epoll() as gone:
+            gone.register(self._socket.fileno(), 0)  # HUP is told unasked
+            await anyio.wait_readable(gone.fileno())
+        for scope in self._looking:
+            scope.cancel()
+
+    async def send(self, data: bytes) -> None:
+        """Send one message whole, whoever cancels meanwhile; after one that was cut short nothing more.
+
+        Raises:
+            ClosedResourceError, BrokenResourceError: the other side is gone, or reads nothing.
+        """
+        async with self._writing:
+            if self._broken:
+                raise anyio.ClosedResourceError
+            self._broken = True
+            try:
+                with anyio.CancelScope(shield=True):
+                    for start in range(0, len(data), _PIECE_BYTES):
+                        with anyio.fail_after(STALLED_SECONDS):
+                            await self._stream.send(data[start : start + _PIECE_BYTES])
+            except TimeoutError:
+                self._give_up()
+                raise anyio.BrokenResourceError from None
+            self._broken = False
+
+    def _give_up(self) -> None:
+        """End the connection in both directions: reading sees the end, writing fails at once."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    async def _take(self, line: bytes, tasks: TaskGroup) -> None:
+        try:
+            request = wire.read_request(line)
+            params = read_params(request)
+        except wire.ProtocolFault as fault:
+            await self.send(wire.fault(fault))
+            return
+        if self._in_flight >= REQUESTS_MOST:
+            raise _TooMuch(too_many(request, f"a connection has at most {REQUESTS_MOST} requests in flight"))
+        if isinstance(params, Greet):
+            self._caller = Caller(uid=self._caller.uid, pid=self._caller.pid, name=params.name[:100])
+        self._in_flight += 1
+        tasks.start_soon(self._do, request, params)
+
+    async def _do(self, request: wire.Request, params: Ask) -> None:
+        with anyio.CancelScope() as scope:
+            if not METHODS[request.method].writes:
+                self._looking.add(scope)
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                await self._done(request, params)  # once done, the client may be gone
+        self._looking.discard(scope)
+        self._in_flight -= 1
+        self._answered.set()
+        self._answered = anyio.Event()
+
+    async def _done(self, request: wire.Request, params: Ask) -> None:
+        match params:
+            case SubscribeEvents():
+                source: EventStream | OutputStream = EventStream(
+                    self._server.journal, self._server.lookout, self._server.store, params
+                )
+                await self._open(request, source)
+            case FollowOutput():
+                await self._open(request, OutputStream(self._server.lookout, self._server.store, params))
+            case CancelStream():
+                await self._cancel(request, params)
+            case _:
+                async with self._turn(request.method):
+                    await self._answer(request, params)
+
+    def _turn(self, method: str) -> AbstractAsyncContextManager[None]:
+        """Let few questions be answered at once; what waits, or changes something, holds nobody up."""
+        if METHODS[method].writes or method == "job.wait":
+            return nullcontext()
+        return self._validations if method == "score.validate" else self._looks
+
+    async def _answer(self, request: wire.Request, params: Ask) -> None:
+        handler = self._server.handlers[request.method]
+        faults.point("api.read")
+        reply = await answer(handler, self._caller, request, params)
+        faults.point("api.answering")
+        try:
+            await self.send(reply)
+            faults.point("api.answered")
+        finally:
+            if isinstance(params, Stop) and params.mode == "detach":
+                self._server.stopping.set()
+
+    async def _open(self, request: wire.Request, source: EventStream | OutputStream) -> None:
+        try:
+            event = await source.prepare()
+        except MarianneError as error:
+            await self.send(wire.refusal(request.id, error))
+            return
+        number = self._next_stream
+        self._next_stream += 1
+        with anyio.CancelScope() as scope:
+            self._streams[number] = scope
+            try:
+                await self.send(wire.reply(request.id, StreamStarted(stream=number, event=event)))
+                await send_stream(number, source, self.send)
+            finally:
+                del self._streams[number]
+
+    async def _cancel(self, request: wire.Request, params: CancelStream) -> None:
+        scope = self._streams.get(params.stream)
+        if scope is not None:
+            scope.cancel()
+        await self.send(wire.reply(request.id, StreamCancelled(event=self._server.store.last_event)))

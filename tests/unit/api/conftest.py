@@ -1,0 +1,20 @@
+"""A server in this process, of which only what a test needs is there."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from peers import House
+
+from marianned.store.writer import open_store
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def house(tmp_path: Path, anyio_backend: str) -> AsyncIterator[House]:
+    async with open_store(tmp_path / "state" / "marianne.db") as store:
+        yield House(store)
