@@ -17,7 +17,7 @@ from anyio.abc import SocketAttribute, SocketStream, TaskGroup
 from marianned import faults, wire
 from marianned.api.dispatch import Handler, answer, too_many
 from marianned.api.params import read_params
-from marianned.api.streams import EventStream, Journal, OutputStream, send_stream
+from marianned.api.streams import EventStream, Journal, OutputStream, Send, send_stream
 from marianned.conductor.looking import Lookout
 from marianned.errors import MarianneError, NoCapacity
 from marianned.protocol import (
@@ -96,7 +96,8 @@ class Connection:
                     await self._until_answered()
                     watching.cancel_scope.cancel()
             except _TooMuch as end:
-                await self._farewell(end.told)
+                await farewell(self._stream, self.send, end.told)
+                self._give_up()
                 tasks.cancel_scope.cancel()
             except BaseException:
                 self._give_up()  # nobody is kept by a reader that does not read
@@ -122,18 +123,6 @@ class Connection:
             self._server.unread -= unread
         if lines.rest.strip():
             await self._take(lines.rest, tasks)
-
-    async def _farewell(self, told: bytes) -> None:
-        """Send the last message, and give it time to be read: a socket closed over unread bytes loses it."""
-        with (
-            anyio.move_on_after(_FAREWELL_SECONDS),
-            suppress(anyio.BrokenResourceError, anyio.ClosedResourceError),
-        ):
-            await self.send(told)
-            self._socket.shutdown(socket.SHUT_WR)
-            async for _ in self._stream:
-                pass
-        self._give_up()
 
     async def _until_answered(self) -> None:
         while self._in_flight:
@@ -255,3 +244,16 @@ class Connection:
         if scope is not None:
             scope.cancel()
         await self.send(wire.reply(request.id, StreamCancelled(event=self._server.store.last_event)))
+
+
+async def farewell(stream: SocketStream, send: Send, told: bytes) -> None:
+    """Send the last message, and give it time to be read: a socket closed over unread bytes loses it."""
+    connected: socket.socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610  not Django's
+    with (
+        anyio.move_on_after(_FAREWELL_SECONDS),
+        suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError),
+    ):
+        await send(told)
+        connected.shutdown(socket.SHUT_WR)
+        async for _ in stream:
+            pass

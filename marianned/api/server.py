@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
-from anyio.abc import SocketStream, TaskGroup, UNIXSocketStream
+from anyio.abc import TaskGroup, UNIXSocketStream
 
 from marianned import wire
-from marianned.api.connection import Connection
+from marianned.api.connection import Connection, farewell
 from marianned.api.dispatch import Handler
 from marianned.api.streams import Journal
 from marianned.conductor.looking import Lookout
@@ -24,6 +24,9 @@ from marianned.store.writer import Store
 
 CONNECTIONS_MOST = 512
 _ACCEPTED_AT_ONCE = 32
+_REFUSED_AT_ONCE = 64
+"""More are closed without a word, so that whoever is refused costs few descriptors."""
+_ROOM_SECONDS = 2.0
 _CREDENTIALS = struct.Struct("3i")
 _logger = logging.getLogger(__name__)
 
@@ -45,6 +48,8 @@ class Server:
         self.store = store
         self.connections = 0
         self.unread = 0
+        self._refusing = 0
+        self._left = anyio.Event()
         self.stopping = stopping
 
     async def serve(self, listener: socket.socket, connections: TaskGroup) -> None:
@@ -67,19 +72,37 @@ class Server:
         try:
             caller = _peer(accepted)
             async with await UNIXSocketStream.from_socket(accepted) as stream:
-                refusal = self._refusal(caller)
-                if refusal is not None:
-                    await _farewell(stream, refusal)
+                if not await self._is_served(stream, caller):
                     return
                 self.connections += 1
                 try:
                     await Connection(self, stream, caller).run()
                 finally:
                     self.connections -= 1
+                    self._left.set()
+                    self._left = anyio.Event()
         except* (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             pass  # the client is gone
         except* Exception:
             _logger.exception("a connection failed; the others go on")
+
+    async def _is_served(self, stream: UNIXSocketStream, caller: Caller) -> bool:
+        """Tell whether there is room; else say why not, without an id: no request has been read."""
+        if self._refusal(caller) is None:
+            return True
+        if self._refusing >= _REFUSED_AT_ONCE:
+            return False
+        self._refusing += 1
+        try:
+            with anyio.move_on_after(_ROOM_SECONDS):  # one that was closed may be on its way out
+                while self.connections >= CONNECTIONS_MOST:
+                    await self._left.wait()
+            refusal = self._refusal(caller)
+            if refusal is not None:
+                await farewell(stream, stream.send, wire.refusal(None, refusal))
+        finally:
+            self._refusing -= 1
+        return refusal is None
 
     def _refusal(self, caller: Caller) -> MarianneError | None:
         if caller.uid not in (os.getuid(), 0):
@@ -87,12 +110,6 @@ class Server:
         if self.connections >= CONNECTIONS_MOST:
             return NoCapacity(f"this daemon has {CONNECTIONS_MOST} connections already")
         return None
-
-
-async def _farewell(stream: SocketStream, refusal: MarianneError) -> None:
-    """Say why nobody is served here, without an id: no request has been read."""
-    with anyio.move_on_after(1):
-        await stream.send(wire.refusal(None, refusal))
 
 
 def _peer(connected: socket.socket) -> Caller:
