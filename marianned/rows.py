@@ -62,6 +62,7 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
 
     `tries` counts used tries of the instrument, `completions` the completion attempts of this try,
     `lost` the lost attempts in a row, `waits` those for a rate limit, `attempts` all attempts ever made;
+    `fallback`: which of its fallbacks it has come to (0: none), for as long as the run lasts;
     `next_kind` is the kind of the next attempt; `until` is when a wait (`waiting_for`) ends. `definition` is
     the hash of what it completed under (`progress.revisions.fingerprint`), null before that.
     """
@@ -77,6 +78,7 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
     completions: int = 0
     lost: int = 0
     waits: int = 0
+    fallback: int = 0
     next_kind: str = "first"
     revision: int | None = None
     definition: str | None = None

@@ -150,7 +150,12 @@ def _compile(source: Source, files: dict[str, str] | None) -> bytes:
 
 
 async def render_prompt(
-    key: str, expanded: bytes, sheet: int, previous: Previous, previous_attempt: PreviousAttempt | None
+    key: str,
+    expanded: bytes,
+    sheet: int,
+    previous: Previous,
+    previous_attempt: PreviousAttempt | None,
+    fallback: int = 0,
 ) -> tuple[str, str]:
     """Render a sheet's body and the whole prompt around it.
 
@@ -160,14 +165,15 @@ async def render_prompt(
         sheet: its number.
         previous: what the sheet sees of earlier ones and of files.
         previous_attempt: for attempts of kind retry and completion.
+        fallback: which of its fallbacks the sheet has come to; 0: none.
 
     Raises:
         RenderError: the template fails with these values.
         WorkerLimit: see `call`.
     """
-    known = await call(_render, key, None, sheet, previous, previous_attempt)
+    known = await call(_render, key, None, sheet, previous, previous_attempt, fallback)
     if known is None:
-        known = await call(_render, key, expanded, sheet, previous, previous_attempt)
+        known = await call(_render, key, expanded, sheet, previous, previous_attempt, fallback)
     assert known is not None
     return known
 
@@ -177,7 +183,12 @@ _scores: OrderedDict[str, Expanded] = OrderedDict()
 
 
 def _render(
-    key: str, data: bytes | None, sheet: int, previous: Previous, previous_attempt: PreviousAttempt | None
+    key: str,
+    data: bytes | None,
+    sheet: int,
+    previous: Previous,
+    previous_attempt: PreviousAttempt | None,
+    fallback: int,
 ) -> tuple[str, str] | None:
     if data is not None:
         _scores[key] = msgspec.msgpack.decode(data, type=Expanded)
@@ -186,7 +197,7 @@ def _render(
     _scores.move_to_end(key)
     while len(_scores) > _SCORES_KEPT:
         _scores.popitem(last=False)
-    expanded = _scores[key]
+    expanded = _scores[key].on(sheet, fallback)
     body = template.render_body(expanded, sheet, previous)
     return body, template.assemble_prompt(expanded, sheet, body, previous_attempt)
 

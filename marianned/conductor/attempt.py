@@ -46,18 +46,22 @@ _FOREIGN = frozenset({signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGH
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """What an attempt works with: the run, the revision it started under, its sheet's number there."""
+    """What an attempt works with: the run, the revision it started under, its sheet's number there.
+
+    `fallback` is the one of the sheet's that it plays on; 0 is none.
+    """
 
     run: RunRow
     revision: RevisionRow
     score: Expanded
     sheet: int
+    fallback: int
     attempt: AttemptRow
 
     @property
     def definition(self) -> Sheet:
-        """What the score says of the sheet."""
-        return self.score.sheets[self.sheet - 1]
+        """What the score says of the sheet, on the instrument it has come to."""
+        return self.score.sheets[self.sheet - 1].on(self.fallback)
 
 
 class Unprepared(Exception):
@@ -196,7 +200,12 @@ class Attempt:
             previous = await gather(self._house.store, given.run, given.score, given.sheet)
             key = f"{given.run.run_id}.{given.revision.revision}"
             body, prompt = await workers.render_prompt(
-                key, given.revision.expanded, given.sheet, previous, await self._previous_attempt()
+                key,
+                given.revision.expanded,
+                given.sheet,
+                previous,
+                await self._previous_attempt(),
+                given.fallback,
             )
         except (RenderError, workers.WorkerLimit) as error:
             raise Unprepared("config", f"the prompt can't be built: {error.message}") from None

@@ -327,6 +327,7 @@ class Job:
             revision=self.state.current.row,
             score=self.state.score,
             sheet=row.sheet,
+            fallback=self.state.sheets[row.sheet].fallback,
             attempt=row,
         )
         attempt = Attempt(self.house, given)

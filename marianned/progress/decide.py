@@ -22,7 +22,7 @@ from marianned.progress.holding import (
     interrupt_overdue,
     moments_of_holds,
 )
-from marianned.progress.outcomes import attempt_ended, attempt_parked
+from marianned.progress.outcomes import attempt_ended, attempt_parked, fall_back
 from marianned.progress.requests import asked
 from marianned.progress.revisions import apply_rewind, apply_staged
 from marianned.progress.state import JobState
@@ -82,6 +82,7 @@ def decide(
             end_holds(draft)
             _settle(draft)
             _end_waits(draft)
+            _move_on(draft)
             _start(draft)
             begin_ends(draft)
             interrupt_overdue(draft)
@@ -175,6 +176,16 @@ def _end(draft: Draft, ended: JobStatus) -> None:
     draft.close_parked(draft.state.parked)
     draft.let_go(list(draft.state.holds))
     draft.run(ended=ended, ended_at=draft.now.at, cancelling=False, not_before=None)
+
+
+def _move_on(draft: Draft) -> None:
+    """Move ready sheets whose account is limited to a fallback, instead of letting them wait (§8.4)."""
+    if not lifecycle.may_start(draft.facts):
+        return
+    for account in sorted(draft.state.limited(draft.now)):
+        for row in draft.state.ready_of(account):
+            if row.uid not in draft.state.parked:
+                fall_back(draft, row, "rate limit")
 
 
 def _start(draft: Draft) -> None:

@@ -12,7 +12,7 @@ from marianned.instruments import dialect
 from marianned.progress.budget import judge_budget
 from marianned.progress.draft import Draft
 from marianned.progress.limits import lift, meet
-from marianned.progress.revisions import fingerprint_now
+from marianned.progress.revisions import FRESH, fingerprint_now
 from marianned.progress.triggers import Ending, Parked
 from marianned.protocol import AttemptKind, HoldCause, Outcome
 from marianned.rows import AttemptRow, SheetRow
@@ -22,6 +22,8 @@ LOST_MOST = 3
 """Lost attempts in a row after which the sheet fails."""
 _AT_ONCE = frozenset({"config", "unavailable"})
 """Categories that no retry can mend."""
+_MOVES_ON = frozenset({"unavailable", "auth"})
+"""Categories that another instrument may mend, at once."""
 _JITTER = 0.25
 
 
@@ -125,6 +127,8 @@ def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) 
 def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
     limits = draft.state.score.rate_limit
     until = meet(draft, row.sheet, attempt, ending)
+    if fall_back(draft, row, "rate limit"):
+        return
     if not draft.state.run.auto_resume:
         draft.sheet(row, status="pending")
         _hold_once(draft, row, HoldCause.RATE_LIMIT, ending.message or "rate limit")
@@ -133,6 +137,19 @@ def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Endi
         _give_up(draft, row, "rate_limited", f"still limited after {row.waits} waits", waits=row.waits)
         return
     _wait(draft, row, "rate_limit", until, ending, row.next_kind, waits=row.waits + 1, lost=0)
+
+
+def fall_back(draft: Draft, row: SheetRow, why: str) -> bool:
+    """Move a sheet to its next fallback, with fresh tries there; tell whether there was one (§8.4)."""
+    state = draft.state
+    number = state.next_fallback(row.sheet, draft.now)
+    if number is None:
+        return False
+    before = state.definition(row.sheet).instrument
+    draft.sheet(row, **FRESH | {"fallback": number})
+    after = state.definition(row.sheet).instrument
+    draft.note_sheet("sheet.fallback", row.sheet, f"goes on with {after} instead of {before}: {why}")
+    return True
 
 
 def _lost(draft: Draft, row: SheetRow) -> None:
@@ -153,6 +170,8 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
         "validation_passed": False if ending.category == "validation" else row.validation_passed,
     }
     row = msgspec.structs.replace(row, **failed)
+    if ending.category in _MOVES_ON and fall_back(draft, row, ending.message or ending.category):
+        return
     if ending.category == "auth":
         draft.sheet(row, status="pending")
         _hold_once(draft, row, HoldCause.AUTH, _refused(draft, attempt, ending))
@@ -173,7 +192,7 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
     elif row.tries < retry.max_retries:
         until = draft.now.plus(round(retry_delay(retry, row.tries + 1, ending.chance) * 1000))
         _wait(draft, row, "retry", until, ending, AttemptKind.RETRY, tries=row.tries + 1, completions=0)
-    else:
+    elif not fall_back(draft, row, f"its tries are used up: {evidence or ending.outcome}"):
         _give_up(draft, row, ending.category, evidence, tries=row.tries + 1)
 
 

@@ -28,6 +28,7 @@ FRESH = {
     "tries": 0,
     "completions": 0,
     "lost": 0,
+    "fallback": 0,
     "next_kind": "first",
     "error_category": None,
     "error_message": None,
@@ -222,6 +223,11 @@ def stage_revision(draft: Draft, version: Version, hold: int | None) -> None:
     draft.run(last_revision=version.row.revision, staged_revision=version.row.revision, staged_hold=hold)
 
 
+def _chain(sheet: Definition) -> tuple[str, ...]:
+    """Return what a sheet's place in its chain of instruments counts on."""
+    return (sheet.instrument, *(fallback.instrument for fallback in sheet.fallbacks))
+
+
 def apply_staged(draft: Draft) -> None:
     """Make the staged revision the one in force, its plan brought up to date with what has ended."""
     staged = draft.state.staged
@@ -238,8 +244,12 @@ def apply_staged(draft: Draft) -> None:
             sheets.append(SheetRow(run_id=state.run.run_id, uid=uid, sheet=definition.sheet))
             uid += 1
             continue
-        fresh = FRESH if definition.sheet in restarts else {}
-        sheets.append(msgspec.structs.replace(state.sheets[old], sheet=definition.sheet, **fresh))
+        row = msgspec.structs.replace(state.sheets[old], sheet=definition.sheet)
+        if definition.sheet in restarts:
+            row = msgspec.structs.replace(row, **FRESH)
+        if _chain(state.score.sheets[old - 1]) != _chain(definition):
+            row = msgspec.structs.replace(row, fallback=0)
+        sheets.append(row)
     kept = {row.uid for row in sheets}
     gone = [row.uid for row in state.sheets.values() if row.uid not in kept]
     draft.close_parked([*gone, *(row.uid for row in sheets if row.sheet in restarts)])

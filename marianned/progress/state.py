@@ -112,8 +112,8 @@ class JobState:
         return self.counts["completed"] + self.counts["skipped"]
 
     def definition(self, sheet: int) -> Definition:
-        """Return what the score in force says of a sheet."""
-        return self.score.sheets[sheet - 1]
+        """Return what the score in force says of a sheet, on the instrument it has come to."""
+        return self.score.sheets[sheet - 1].on(self.sheets[sheet].fallback)
 
     def sheet_of(self, uid: int) -> SheetRow | None:
         """Return the sheet with this uid, if the score in force still has it."""
@@ -146,7 +146,7 @@ class JobState:
         """Count the sheets that the rate limit of an account keeps from starting."""
         rows = (self.sheets[number] for number in self._waiting)
         waits = sum(r.waiting_for == "rate_limit" and self.account(r.sheet) == account for r in rows)
-        return waits + sum(self._is_ready(number) for number in set(self._ready.get(account, ())))
+        return waits + len(self.ready_of(account))
 
     def limited(self, now: Instant) -> set[Account]:
         """Return the accounts of this score whose rate limit is not over yet."""
@@ -160,7 +160,18 @@ class JobState:
 
     def account(self, sheet: int) -> Account:
         """Return who is asked for the next attempt of a sheet."""
-        return self._accounts[sheet]
+        return self._accounts[sheet][self.sheets[sheet].fallback]
+
+    def next_fallback(self, sheet: int, now: Instant) -> int | None:
+        """Return the next fallback of a sheet (from 1) that no rate limit closes, if it has one."""
+        limited = self.limited(now)
+        behind = range(self.sheets[sheet].fallback + 1, len(self._accounts[sheet]))
+        return next((number for number in behind if self._accounts[sheet][number] not in limited), None)
+
+    def ready_of(self, account: Account) -> list[SheetRow]:
+        """Return the ready sheets of an account, ascending."""
+        numbers = sorted(set(self._ready.get(account, ())))
+        return [self.sheets[number] for number in numbers if self._stands_for(number, account)]
 
     def most(self, account: Account) -> int | None:
         """Return how many attempts of an account may be in flight over all jobs; None: any number.
@@ -288,8 +299,10 @@ class JobState:
         self._open = 0
         self._open_free = 0
         self._waiting: set[int] = set()
-        self._accounts = [Account(""), *(self._account(definition) for definition in definitions)]
-        self._ready: dict[Account, list[int]] = {account: [] for account in self._accounts[1:]}
+        self._accounts = [[Account("")], *(self._chain(definition) for definition in definitions)]
+        self._ready: dict[Account, list[int]] = {
+            account: [] for chain in self._accounts[1:] for account in chain
+        }
         for definition in definitions:
             self._unmet[definition.sheet] = len(definition.needs)
             for need in definition.needs:
@@ -302,22 +315,28 @@ class JobState:
                 self._shade(self._numbers[uid], 1)
         self._undo = undo
 
-    def _account(self, definition: Definition) -> Account:
-        profile = self.score.profiles[definition.instrument]
-        return Account(definition.instrument, dialect.model(profile, definition.settings) or "")
+    def _chain(self, definition: Definition) -> list[Account]:
+        """Return whom a sheet asks, and whom on each of its fallbacks."""
+        profiles = self.score.profiles
+        chain = [(definition.instrument, definition.settings)]
+        chain += [(fallback.instrument, fallback.settings) for fallback in definition.fallbacks]
+        return [Account(name, dialect.model(profiles[name], settings) or "") for name, settings in chain]
 
     def _first_ready(self) -> Iterator[tuple[Account, int]]:
         """Yield the lowest ready sheet of each account that has one."""
         if self.failed_fast:
             return
         for account, heap in self._ready.items():
-            while heap and not self._is_ready(heap[0]):
+            while heap and not self._stands_for(heap[0], account):
                 heapq.heappop(heap)
             if heap:
                 yield account, heap[0]
 
     def _push(self, number: int) -> None:
-        heapq.heappush(self._ready[self._accounts[number]], number)
+        heapq.heappush(self._ready[self.account(number)], number)
+
+    def _stands_for(self, number: int, account: Account) -> bool:
+        return self._is_ready(number) and self.account(number) == account
 
     def _log(self, restore: Callable[[], None]) -> None:
         if self._undo is not None:

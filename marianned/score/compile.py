@@ -18,6 +18,7 @@ from marianned.score.expanded import (
     CostLimits,
     CrossSheet,
     Expanded,
+    Fallback,
     Parallel,
     Prompt,
     RateLimit,
@@ -189,12 +190,21 @@ class _Compiler:
             needs=layout.needs[seat.sheet],
             instrument=chosen.profile.name,
             settings=settings,
-            fallbacks=tuple(profile.name for profile, _ in chosen.fallbacks),
+            fallbacks=tuple(self._fallback(profile, given) for profile, given in chosen.fallbacks),
             timeout_seconds=chosen.timeout_seconds,
             working_directory=settings.get("working_directory", self.workspace),
             checks=(),
             digests={},
             extensions=self._extensions(extensions, ("sheet", "prompt_extensions", seat.sheet)),
+        )
+
+    def _fallback(self, profile: Profile, given: dict[str, Any]) -> Fallback:
+        settings = self._settings(given)
+        return Fallback(
+            instrument=profile.name,
+            settings=settings,
+            timeout_seconds=given["timeout_seconds"],
+            working_directory=settings.get("working_directory", self.workspace),
         )
 
     def _settings(self, settings: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,15 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float
 
 
+class Fallback(msgspec.Struct, frozen=True, kw_only=True):
+    """An instrument that a sheet moves to (§8.4), with what holds there: settings, seconds, absolute cwd."""
+
+    instrument: str
+    settings: dict[str, Any]
+    timeout_seconds: float
+    working_directory: str
+
+
 class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     """One sheet, as far as it is known before it runs.
 
@@ -46,12 +55,18 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     needs: tuple[int, ...]
     instrument: str
     settings: dict[str, Any]
-    fallbacks: tuple[str, ...]
+    fallbacks: tuple[Fallback, ...]
     timeout_seconds: float
     working_directory: str
     checks: tuple[Check, ...]
     digests: dict[str, str]
     extensions: tuple[str, ...] = ()
+
+    def on(self, fallback: int) -> "Sheet":
+        """Return the sheet as it runs on the instrument it has come to; 0 is its own, n its nth fallback."""
+        if not fallback:
+            return self
+        return msgspec.structs.replace(self, **msgspec.structs.asdict(self.fallbacks[fallback - 1]))
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +150,13 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     on_failure: str = "fail"
     rate_limit: RateLimit = RateLimit()
     cost_limits: CostLimits | None = None
+
+    def on(self, sheet: int, fallback: int) -> "Expanded":
+        """Return the score with one sheet (its number) as it runs on the instrument it has come to."""
+        if not fallback:
+            return self
+        moved = self.sheets[sheet - 1].on(fallback)
+        return msgspec.structs.replace(self, sheets=(*self.sheets[: sheet - 1], moved, *self.sheets[sheet:]))
 
     @property
     def fan_out(self) -> bool:

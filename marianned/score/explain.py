@@ -48,7 +48,7 @@ def _described(expanded: Expanded, sheet: Sheet, body: str) -> dict[str, Any]:
         "dependencies": list(sheet.needs),
         "instrument": sheet.instrument,
         "instrument_config": sheet.settings,
-        "fallbacks": list(sheet.fallbacks),
+        "fallbacks": [fallback.instrument for fallback in sheet.fallbacks],
         "raw_prompt": expanded.profiles[sheet.instrument].raw_prompt,
         "body": {"chars": len(body), "sha256": hashlib.sha256(body.encode()).hexdigest()},
         "validations": [_check(check) for check in sheet.checks],

@@ -48,10 +48,6 @@ def _not_honoured(score: Score) -> Iterator[tuple[Path, object]]:
     yield ("sheet", "cadenzas"), score.sheet.cadenzas
     yield ("sheet", "skip_when"), score.sheet.skip_when
     yield ("sheet", "skip_when_command"), score.sheet.skip_when_command
-    yield ("sheet", "per_sheet_fallbacks"), any(score.sheet.per_sheet_fallbacks.values())
-    yield ("instrument_fallbacks",), score.instrument_fallbacks
-    for stage, movement in score.movements.items():
-        yield ("movements", stage, "instrument_fallbacks"), movement.instrument_fallbacks
     yield ("stale_detection",), score.stale_detection.enabled
     yield ("isolation",), score.isolation.enabled and score.isolation.mode != "none"
     yield ("workspace_lifecycle",), score.workspace_lifecycle.archive_on_fresh

@@ -31,17 +31,18 @@ ON CONFLICT (run_id) DO UPDATE SET
 -- name: put_sheet
 INSERT INTO sheets (
     run_id, uid, sheet, status, waiting_for, until, attempts, tries, completions, lost, waits,
-    next_kind, revision, validation_passed, error_category, error_message, started_at, ended_at,
+    fallback, next_kind, revision, validation_passed, error_category, error_message, started_at, ended_at,
     cost_usd, definition
 ) VALUES (
     :run_id, :uid, :sheet, :status, :waiting_for, :until, :attempts, :tries, :completions,
-    :lost, :waits, :next_kind, :revision, :validation_passed, :error_category, :error_message,
+    :lost, :waits, :fallback, :next_kind, :revision, :validation_passed, :error_category, :error_message,
     :started_at, :ended_at, :cost_usd, :definition
 )
 ON CONFLICT (run_id, uid) DO UPDATE SET
     sheet = excluded.sheet, status = excluded.status, waiting_for = excluded.waiting_for,
     until = excluded.until, attempts = excluded.attempts, tries = excluded.tries,
-    completions = excluded.completions, lost = excluded.lost, waits = excluded.waits, next_kind = excluded.next_kind,
+    completions = excluded.completions, lost = excluded.lost, waits = excluded.waits,
+    fallback = excluded.fallback, next_kind = excluded.next_kind,
     revision = excluded.revision, validation_passed = excluded.validation_passed,
     error_category = excluded.error_category, error_message = excluded.error_message,
     started_at = excluded.started_at, ended_at = excluded.ended_at, cost_usd = excluded.cost_usd,

@@ -52,6 +52,7 @@ CREATE TABLE sheets (
     completions INTEGER NOT NULL,
     lost INTEGER NOT NULL,
     waits INTEGER NOT NULL,
+    fallback INTEGER NOT NULL,
     next_kind TEXT NOT NULL,
     revision INTEGER,
     validation_passed INTEGER,

@@ -10,6 +10,10 @@ def sheets(extra: str = "", sheet: str = "", **parts):
     return expanded(score(sheet=SHEET % sheet, **parts) + extra).sheets
 
 
+def names(sheet):
+    return [fallback.instrument for fallback in sheet.fallbacks]
+
+
 def test_the_most_specific_place_names_the_instrument():
     played = sheets(
         "movements: {1: {instrument: other}, 2: {instrument: other}, 3: {instrument: other}}\n",
@@ -115,12 +119,12 @@ def test_the_time_limit_is_the_first_that_is_set():
 def test_chains_of_fallbacks_replace_each_other():
     text = "instrument_fallbacks: [other]\nmovements: {2: {instrument_fallbacks: [cli, tool]}}\n"
     played = sheets(text, ", per_sheet_fallbacks: {3: []}")
-    assert [s.fallbacks for s in played] == [("other",), ("cli",), ()]
+    assert [names(s) for s in played] == [["other"], ["cli"], []]
 
 
 def test_fallbacks_of_the_same_profile_or_of_none_are_dropped():
     text = "instruments: {same: {profile: tool}}\ninstrument_fallbacks: [same, nobody, claude-code]\n"
-    assert sheets(text)[0].fallbacks == ("claude-code",)
+    assert names(sheets(text)[0]) == ["claude-code"]
     assert set(expanded(score() + text).profiles) == {"tool", "claude-code"}
 
 
@@ -153,3 +157,19 @@ def test_profiles_beside_the_score_win_over_those_at_home():
     assert found.profiles["mine"].cli.command.executable == "near"
     found = expanded(score(instrument="mine"), disk, directory="/elsewhere")
     assert found.profiles["mine"].cli.command.executable == "far"
+
+
+def test_a_fallback_is_set_up_as_if_the_sheet_itself_had_named_it():
+    text = (
+        "instruments: {spare: {profile: other, config: {model: m3, timeout_seconds: 30}}}\n"
+        "instrument_config: {model: m1, env: {A: b}, timeout_seconds: 600}\n"
+        "instrument_fallbacks: [spare]\n"
+    )
+    own = ", per_sheet_instrument_config: {1: {model: m4, timeout_seconds: 20}}"
+    first, second, _ = sheets(text, own)
+    (spare,) = second.fallbacks
+    assert (spare.settings["model"], spare.settings["env"], spare.timeout_seconds) == ("m3", {"A": "b"}, 30)
+    assert (first.fallbacks[0].settings["model"], first.fallbacks[0].timeout_seconds) == ("m3", 20)
+    moved = second.on(1)
+    assert (moved.instrument, moved.timeout_seconds, moved.needs) == ("other", 30, second.needs)
+    assert second.on(0) is second
