@@ -109,6 +109,7 @@ class Conductor:
 
     async def _serve(self, job: Job, found: dict[int, Presence]) -> None:
         """Let a job serve itself; what fails in it stays with it, and the disk is right."""
+        concerned.set(job.state.run.job_name)
         try:
             await job.serve(found)
         except Exception:

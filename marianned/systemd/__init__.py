@@ -1,0 +1,1 @@
+"""What passes between the daemon and systemd: notifications, a socket handed over, the journal. No library."""
