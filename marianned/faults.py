@@ -1,16 +1,19 @@
 """Named points between two steps, where tests stop the daemon exactly; without the variable, nothing.
 
-MARIANNE_FAULT is `POINT`, `POINT:N` (the N-th time it is reached) or `POINT:N:stop`. The daemon is killed
-there with SIGKILL, or with `stop` held by SIGSTOP until somebody continues it.
+MARIANNE_FAULT is `POINT`, `POINT:N` (the N-th time it is reached), `POINT:N:stop` or `POINT:N:block`. The
+daemon is killed there with SIGKILL, with `stop` held by SIGSTOP until somebody continues it, or with `block`
+it stays there and does nothing else.
 Source: design/durability.md "Faults".
 """
 
 import os
 import signal
+import time
 
 _WISH = os.environ.get("MARIANNE_FAULT", "").split(":")
 _NAME = _WISH[0]
 _SIGNAL = signal.SIGSTOP if _WISH[2:] == ["stop"] else signal.SIGKILL
+_FOR_EVER_SECONDS = 3600
 _left = int(_WISH[1]) if len(_WISH) > 1 else 1
 
 
@@ -23,5 +26,7 @@ def point(name: str) -> None:
 def _reached() -> None:
     global _left  # noqa: PLW0603  a process has one fault, and it is for tests
     _left -= 1
-    if _left == 0:
+    if _left == 0 and _WISH[2:] == ["block"]:
+        time.sleep(_FOR_EVER_SECONDS)
+    elif _left == 0:
         os.kill(os.getpid(), _SIGNAL)

@@ -8,7 +8,7 @@ from marianned.systemd.journal import JournalHandler, listens
 
 
 def set_up(level: int = logging.INFO) -> bool:
-    """Log to the journal of systemd where it listens, else to stderr with the time; tell which (true: it does)."""
+    """Log to the journal of systemd, and return true, where it listens; else to stderr with the time."""
     if listens():
         with suppress(OSError):
             handler: logging.Handler = JournalHandler()

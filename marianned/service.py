@@ -1,6 +1,7 @@
 """The daemon as a program: its parts started and stopped in order, signals, readiness."""
 
 import argparse
+import faulthandler
 import logging
 import os
 import signal
@@ -8,13 +9,15 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 import msgspec
 
 from marianned import __version__, faults, logs, workers
 from marianned.api.dispatch import handlers
-from marianned.api.server import Server, listen
+from marianned.api.door import Door
+from marianned.api.server import Server
 from marianned.api.streams import Journal
 from marianned.checks import findings
 from marianned.conductor.conductor import Conductor
@@ -24,6 +27,7 @@ from marianned.conductor.keeping import Keeper
 from marianned.conductor.limits import Limits
 from marianned.conductor.looking import Lookout
 from marianned.conductor.now import now
+from marianned.conductor.reloading import Reloader
 from marianned.conductor.scheduler import STOPPING, Scheduler
 from marianned.conductor.stopping import Stopper
 from marianned.config import ConfigError, Settings, load_settings
@@ -39,25 +43,39 @@ from marianned.paths import (
 )
 from marianned.store.opening import DatabaseRefused
 from marianned.store.writer import open_store
+from marianned.systemd import journal
+from marianned.systemd.activation import WrongSocket, handed_over, path_of
+from marianned.systemd.heart import Heart
+from marianned.systemd.notify import Notifier, notifier
 
-_SOCKET_LOOK_SECONDS = 5.0
-"""How often it is looked whether the socket's file is still there."""
+MISCONFIGURED_EXIT = 78
+"""A person has to change something first: starting again helps nobody (sysexits.h calls it EX_CONFIG)."""
 _logger = logging.getLogger("marianned")
+
+
+class Surroundings(NamedTuple):
+    """What the daemon was started with: who waits for its readiness, systemd's line and socket, the log."""
+
+    ready_fd: int | None
+    notifier: Notifier
+    given: socket.socket | None
+    in_journal: bool
 
 
 class Daemon:
     """One daemon, from its settings to its last reply."""
 
-    def __init__(self, settings: Settings, state: Path, address: Path, ready_fd: int | None) -> None:
+    def __init__(self, settings: Settings, state: Path, address: Path, around: Surroundings) -> None:
         self._settings = settings
         self._state = state
         self._address = address
-        self._ready_fd = ready_fd
-        self._said_ready = False
+        self._ready_fd = around.ready_fd
+        self._around = around
+        self._notifier = around.notifier
 
     async def run(self) -> None:
         """Serve until a signal or a request stops it; what is in flight goes on without it."""
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             await self._serve(signals)
         _logger.info("marianned (pid %d) has stopped; what is in flight goes on without it", os.getpid())
 
@@ -84,16 +102,23 @@ class Daemon:
             )
             conductor = Conductor(house, tasks)
             lookout = Lookout(conductor, now().at)
-            stopper = Stopper(conductor, tasks)
+            heart = Heart(self._notifier, conductor.in_short)
+            stopper = Stopper(conductor, tasks, heart)
+            reloader = Reloader(conductor, configuration_directory(), self._notifier)
             keeper = Keeper(conductor)
-            known = handlers(conductor, lookout, keeper, stopper.stop)
+            known = handlers(conductor, lookout, keeper, stopper.stop, reloader.reload)
             server = Server(known, Journal(store), lookout, store, stopper.ready)
             faults.point("service.opened")
+            heart.busy(busy=True)
+            tasks.start_soon(heart.run)
+            if self._around.in_journal:
+                store.on_commit(journal.tell)
             recovered = await conductor.recover()
             faults.point("recover.done")
             tasks.start_soon(disk.watch, conductor.grant)
             tasks.start_soon(keeper.retain)
-            tasks.start_soon(self._listen, server)
+            door = Door(self._address, self._around.given, lambda: self._serves(heart, conductor))
+            tasks.start_soon(door.serve, server)
             tasks.start_soon(self._warm)
             _logger.info(
                 "marianned %s (pid %d) at %s; %d runs taken up",
@@ -102,7 +127,9 @@ class Daemon:
                 self._address,
                 recovered,
             )
-            await self._until_stopped(stopper, signals)
+            store.on_commit(heart.changed)
+            await self._until_stopped(stopper, reloader, signals)
+            self._notifier.stopping()
             scheduler.close(STOPPING)
             tasks.cancel_scope.cancel()
 
@@ -112,66 +139,33 @@ class Daemon:
         except workers.WorkerLimit as limit:
             _logger.warning("no worker process could be started: %s", limit.message)
 
-    async def _until_stopped(self, stopper: Stopper, signals: AsyncIterator[signal.Signals]) -> None:
+    async def _until_stopped(
+        self, stopper: Stopper, reloader: Reloader, signals: AsyncIterator[signal.Signals]
+    ) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._first_signal, signals, tasks.cancel_scope)
+            tasks.start_soon(self._obey, signals, reloader, tasks.cancel_scope)
             await stopper.ready.wait()
             tasks.cancel_scope.cancel()
 
-    async def _first_signal(self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+    async def _obey(
+        self, signals: AsyncIterator[signal.Signals], reloader: Reloader, scope: anyio.CancelScope
+    ) -> None:
         async for number in signals:
+            if number is signal.SIGHUP:
+                await reloader.on_signal()
+                continue
             _logger.info("%s: stopping", signal.Signals(number).name)
             scope.cancel()
             return
 
-    # --- the socket --------------------------------------------------------------------------------------
-
-    async def _listen(self, server: Server) -> None:
-        """Serve the socket; when its file is deleted under us, make it again. Connections outlive it."""
-        async with anyio.create_task_group() as connections:
-            while True:
-                listener = await self._listener()
-                ours = self._address.stat().st_ino
-                try:
-                    self._say_ready()
-                    async with anyio.create_task_group() as tasks:
-                        tasks.start_soon(server.serve, listener, connections)
-                        await self._while_there(ours)
-                        tasks.cancel_scope.cancel()
-                finally:
-                    listener.close()
-                    if self._inode() == ours:
-                        self._address.unlink(missing_ok=True)
-
-    async def _listener(self) -> socket.socket:
-        """Make the socket; only for the first one a failure is the daemon's end."""
-        while True:
-            try:
-                listener = listen(self._address)
-            except OSError as error:
-                if not self._said_ready:
-                    raise
-                _logger.warning("the socket can't be made again: %s", error)
-                await anyio.sleep(_SOCKET_LOOK_SECONDS)
-                continue
-            faults.point("service.listening")
-            return listener
-
-    async def _while_there(self, ours: int) -> None:
-        while self._inode() == ours:  # noqa: ASYNC110  the file system tells nobody
-            await anyio.sleep(_SOCKET_LOOK_SECONDS)
-
-    def _inode(self) -> int | None:
-        try:
-            return self._address.stat().st_ino
-        except OSError:
-            return None
-
-    def _say_ready(self) -> None:
-        if self._ready_fd is not None and not self._said_ready:
+    def _serves(self, heart: Heart, conductor: Conductor) -> None:
+        """Tell whoever started us that requests are served; a socket made again is no news."""
+        heart.busy(busy=False)
+        self._notifier.ready(conductor.in_short())
+        if self._ready_fd is not None:
             os.write(self._ready_fd, b"1")
             os.close(self._ready_fd)
-        self._said_ready = True
+            self._ready_fd = None
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -194,26 +188,31 @@ def main(arguments: list[str] | None = None) -> int:
     given = _arguments(arguments)
     if given.check:
         return _check(as_json=given.json)
-    logs.set_up()
+    faulthandler.enable()  # systemd ends a daemon that is silent by ABRT: the log tells where it hung
+    in_journal = logs.set_up()
     os.umask(0o077)
     try:
         settings = load_settings(configuration_directory())
-        state, address = state_directory().absolute(), socket_path()
+        around = Surroundings(given.ready_fd, notifier(), handed_over(), in_journal)
+        state = state_directory().absolute()
+        address = path_of(around.given) if around.given else socket_path()
         os.chdir("/")  # no place of the caller's is kept busy, and workers import nothing from it
         with locked(state, address):
             faults.point("service.locked")
-            anyio.run(Daemon(settings, state, address, given.ready_fd).run)
+            anyio.run(Daemon(settings, state, address, around).run)
     except (*_SAID, ExceptionGroup) as error:
         cause = _only(error)
         if not isinstance(cause, _SAID):
             raise
         print(f"marianned: {cause}", file=sys.stderr)  # noqa: T201  before and after the log there is only stderr
-        return 1
+        return MISCONFIGURED_EXIT if isinstance(cause, _LASTING) else 1
     return 0
 
 
-_SAID = (ConfigError, DatabaseRefused, LockHeld, SocketPathTooLongError, OSError)
-"""What keeps a daemon from serving and is told in one line."""
+_LASTING = (ConfigError, DatabaseRefused, SocketPathTooLongError, WrongSocket)
+"""What keeps a daemon from serving until a person has done something."""
+_SAID = (*_LASTING, LockHeld, OSError)
+"""What keeps a daemon from serving and is told without a traceback."""
 
 
 def _only(error: Exception) -> Exception:

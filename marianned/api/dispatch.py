@@ -19,7 +19,9 @@ Handler = Callable[[Caller, Any], Awaitable[Reply]]
 _logger = logging.getLogger(__name__)
 
 
-def handlers(conductor: Conductor, lookout: Lookout, keeper: Keeper, stop: Handler) -> dict[str, Handler]:
+def handlers(
+    conductor: Conductor, lookout: Lookout, keeper: Keeper, stop: Handler, reload: Handler
+) -> dict[str, Handler]:
     """Return who does what; the methods of streams belong to a connection and are not here."""
     control = Control(conductor)
     evidence = Evidence(conductor.house, lookout)
@@ -28,6 +30,7 @@ def handlers(conductor: Conductor, lookout: Lookout, keeper: Keeper, stop: Handl
         "daemon.hello": lookout.daemon_hello,
         "daemon.status": lookout.daemon_status,
         "daemon.stop": stop,
+        "daemon.reload": reload,
         "job.submit": conductor.submit,
         "job.status": lookout.job_status,
         "job.list": lookout.job_list,

@@ -23,7 +23,7 @@ from marianned.conductor.loading import load_state, presences
 from marianned.conductor.now import now
 from marianned.conductor.pausefile import pause_file, remove
 from marianned.conductor.saying import removed_leftover, split
-from marianned.conductor.scheduler import STARTING
+from marianned.conductor.scheduler import DRAINING, STARTING, STOPPING
 from marianned.errors import (
     InternalError,
     MarianneError,
@@ -39,6 +39,7 @@ from marianned.progress.state import JobState
 from marianned.progress.triggers import GiveUp
 from marianned.progress.view import extended, job_view
 from marianned.protocol import (
+    ACTIVE,
     Caller,
     Cancel,
     JobStatus,
@@ -51,6 +52,7 @@ from marianned.protocol import (
 )
 from marianned.rows import BreakpointRow, Changes, RequestRow, RunRow, SheetRow
 from marianned.score.compile import Source
+from marianned.systemd.journal import concerned
 
 _logger = logging.getLogger(__name__)
 _NEAR_MOST = 3
@@ -74,6 +76,19 @@ class Conductor:
         self._tasks = tasks
         self._registry = anyio.Lock()
         self._rest = anyio.Event()
+
+    def condition(self) -> str:
+        """Return the daemon's status: ready, degraded, draining or stopping."""
+        closed_for = self.house.scheduler.closed_for
+        if closed_for in {DRAINING, STOPPING}:
+            return closed_for
+        return "degraded" if self.house.degraded_by() else "ready"
+
+    def in_short(self) -> str:
+        """Return in a line how the daemon is and what it has to do."""
+        busy = sum(job.status in (*ACTIVE, JobStatus.PAUSED) for job in self.jobs.values())
+        flying = words.plural(self.in_flight(), "attempt")
+        return f"{self.condition()}; {words.plural(busy, 'job')}, {flying} in flight"
 
     # --- jobs in memory --------------------------------------------------------------------------------
 

@@ -18,12 +18,12 @@ _LOOK_SECONDS = 1.0
 class Disk:
     """Looks at some file systems, at most once a second, and only when a slot is asked for.
 
-    `low`: slots are refused for want of room.
+    `low`: slots are refused for want of room, less than `minimum` bytes.
     """
 
     def __init__(self, directories: Sequence[Path], minimum: int, scheduler: Scheduler) -> None:
         self._directories = directories
-        self._minimum = minimum
+        self.minimum = minimum
         self._scheduler = scheduler
         self._looked = -_LOOK_SECONDS
         self.low = False
@@ -35,7 +35,7 @@ class Disk:
         if moment - self._looked < _LOOK_SECONDS:
             return
         self._looked = moment
-        if not self.low and self._free() < self._minimum:
+        if not self.low and self._free() < self.minimum:
             self.low = True
             self._scheduler.close(DISK)
             self._found_low.set()
@@ -44,7 +44,7 @@ class Disk:
         """Open the scheduler again when there is room; sleeps without end while all is well."""
         while True:
             await self._found_low.wait()
-            while self._free() < self._minimum:  # noqa: ASYNC110  no file system tells of room
+            while self._free() < self.minimum:  # noqa: ASYNC110  no file system tells of room
                 await anyio.sleep(_LOOK_SECONDS)
             self._found_low = anyio.Event()
             self.low = False

@@ -14,8 +14,11 @@ from marianned.rows import AttemptRow
 from marianned.store.writer import Store
 
 
-class House(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of one daemon. `environ` is its environment, `attempts` the directory of all attempts."""
+class House(msgspec.Struct, kw_only=True):
+    """The parts of one daemon. `environ` is its environment, `attempts` the directory of all attempts.
+
+    Only a reload replaces anything here: `settings`, or `settings_problem`, why those on disk can't be used.
+    """
 
     store: Store
     executor: Executor
@@ -26,11 +29,12 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     attempts: Path
     socket: Path
     environ: Mapping[str, str]
+    settings_problem: str | None = None
 
     def degraded_by(self) -> list[str]:
         """Return what keeps the daemon from its work, in a line each."""
         low = "the disk is nearly full" if self.disk.low else None
-        return [why for why in (self.store.degraded, low) if why]
+        return [why for why in (self.store.degraded, low, self.settings_problem) if why]
 
     def directory(self, attempt: AttemptRow) -> Path:
         """Return the directory of an attempt: spec, identity, outputs and exit record."""

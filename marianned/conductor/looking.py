@@ -63,8 +63,6 @@ from marianned.score.compile import Source
 _GROUPS: dict[str, tuple[JobStatus, ...]] = {"active": ACTIVE, "held": HELD, "ended": ENDED}
 """Words that stand for several statuses."""
 _NO_FILE = "score"
-_STATUSES = {"draining": "draining", "stopping": "stopping"}
-"""The daemon's status, by why it grants no slots."""
 
 
 class Lookout:
@@ -357,14 +355,9 @@ class Lookout:
             event=self._house.store.last_event,
         )
 
-    def _standing(self) -> str:
-        """Return the daemon's status."""
-        closed = _STATUSES.get(self._house.scheduler.closed_for or "")
-        return closed or ("degraded" if self._house.degraded_by() else "ready")
-
     async def daemon_hello(self, _caller: Caller, _params: Greet) -> Hello:
         """Say who answers."""
-        status = self._standing()
+        status = self._conductor.condition()
         return Hello(
             status=status,
             message=f"marianned {__version__}",
@@ -381,15 +374,11 @@ class Lookout:
         jobs = list(self._conductor.jobs.values())
         active = [job for job in jobs if job.status in ACTIVE]
         flying = sum(len(job.state.attempts) for job in jobs)
-        status = self._standing()
         rows = await self._records.newest_runs()
         attention = [row.job_name for row in rows if row.status in (JobStatus.PAUSED, JobStatus.FAILED)]
-        held = sum(job.status is JobStatus.PAUSED for job in jobs)
-        in_flight = f"{words.plural(flying, 'attempt')} in flight"
         return DaemonStatus(
-            status=status,
-            message=f"marianned {__version__} (pid {os.getpid()}): {status}; "
-            f"{words.plural(len(active) + held, 'job')}, {in_flight}",
+            status=self._conductor.condition(),
+            message=f"marianned {__version__} (pid {os.getpid()}): {self._conductor.in_short()}",
             hints=["mzt stop"],
             pid=os.getpid(),
             version=__version__,

@@ -12,16 +12,18 @@ from marianned.conductor.conductor import Conductor
 from marianned.conductor.scheduler import DRAINING, STOPPING
 from marianned.errors import WrongStatus
 from marianned.protocol import Caller, Stop, Stopping
+from marianned.systemd.heart import Heart
 
 
 class Stopper:
     """Carries a stop out; `ready` is set when nothing keeps the daemon any more."""
 
-    def __init__(self, conductor: Conductor, tasks: TaskGroup) -> None:
+    def __init__(self, conductor: Conductor, tasks: TaskGroup, heart: Heart) -> None:
         self.ready = anyio.Event()
         self._conductor = conductor
         self._scheduler = conductor.house.scheduler
         self._tasks = tasks
+        self._heart = heart
         self._draining: anyio.CancelScope | None = None
 
     async def stop(self, _caller: Caller, params: Stop) -> Stopping:
@@ -50,9 +52,13 @@ class Stopper:
             self._draining.cancel()
             self._draining = None
         self._scheduler.open(DRAINING)
+        self._heart.busy(busy=False)
+        self._heart.changed()
         self._conductor.grant()
 
     async def _drain(self, scope: anyio.CancelScope) -> None:
+        self._heart.busy(busy=True)
+        self._heart.changed()
         with scope:
             await self._conductor.rested()
             self.ready.set()

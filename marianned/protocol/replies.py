@@ -323,6 +323,14 @@ class Stopping(Reply, kw_only=True):
     event: int
 
 
+class Reloaded(Reply, kw_only=True):
+    """The settings on disk are in force: `changed`, at once, and `after_restart`, not yet."""
+
+    changed: list[str]
+    after_restart: list[str]
+    event: int
+
+
 class StreamStarted(Reply, kw_only=True):
     """A stream was opened; its items carry this id."""
 

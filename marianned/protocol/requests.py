@@ -52,6 +52,10 @@ class Stop(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mode: Literal["detach", "drain", "kill", "stay"] = "detach"
 
 
+class Reload(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Read config.toml anew. One that can't be used is refused and leaves the settings as they are."""
+
+
 class Submit(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Start a run of a score.
 

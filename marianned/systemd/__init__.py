@@ -1,1 +1,1 @@
-"""What passes between the daemon and systemd: notifications, a socket handed over, the journal. No library."""
+"""What passes between the daemon and systemd: notifications, a socket, the journal; no library."""

@@ -33,7 +33,7 @@ def handed_over() -> socket.socket | None:
             f"FileDescriptorName={NAME} in the socket unit"
         )
     listener = socket.socket(fileno=_FIRST)
-    listener.set_inheritable(False)  # noqa: FBT003  a socket's own signature
+    listener.set_inheritable(False)
     stream = listener.family == socket.AF_UNIX and listener.type == socket.SOCK_STREAM
     if not stream or not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         raise WrongSocket("systemd handed over what is no listening Unix stream socket: see ListenStream=")

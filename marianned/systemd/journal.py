@@ -98,4 +98,6 @@ def tell(events: list[Event]) -> None:
     for event in events:
         level = logging.WARNING if event.type in _GRAVE else logging.INFO
         of = {"job": event.job_id, "run": event.run, "sheet": event.sheet, "attempt": event.attempt}
-        _logger.log(level, "%s: %s", event.job_id, event.text or event.type, extra=of | {"event": event.event})
+        _logger.log(
+            level, "%s: %s", event.job_id, event.text or event.type, extra=of | {"event": event.event}
+        )

@@ -26,7 +26,10 @@ class Notifier:
         """Send assignments, all in one message. A systemd that does not listen is no reason to fail."""
         if self._address is None:
             return
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
+        with (
+            suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line,
+        ):
             line.setblocking(False)  # noqa: FBT003  a socket's own signature
             line.sendto("\n".join(lines).encode(), self._address)
 

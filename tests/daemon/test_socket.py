@@ -100,7 +100,7 @@ def test_a_socket_path_that_is_too_long_is_said(house):
         timeout=DEADLINE,
         check=False,
     )
-    assert said.returncode == 1
+    assert said.returncode == 78
     assert "107" in said.stderr
     assert "Traceback" not in said.stderr
 
@@ -115,7 +115,7 @@ def test_a_setting_that_does_not_exist_is_said_with_its_place(house):
         timeout=DEADLINE,
         check=False,
     )
-    assert said.returncode == 1
+    assert said.returncode == 78
     assert "config.toml" in said.stderr
     assert "max_atempts" in said.stderr
 

@@ -12,20 +12,9 @@ import pages
 from marianne_cli.tree import TABLE as COMMANDS
 from marianne_cli.tree import mzt
 from marianned import errors, protocol
-from marianned.config import Settings
+from marianned.config import DURATIONS, Settings
 from marianned.lifecycle import TABLE, Action, Guard, Rule
 from marianned.protocol import METHODS, JobStatus
-
-SETTINGS = {
-    "max_attempts": "how many attempts may be in flight, over all jobs",
-    "max_queued": "how many jobs may be neither ended nor held; then `mzt run` is refused, E508",
-    "min_free_disk": "bytes; with less free on the disk of the state directory no slots are granted",
-    "keep_runs": "completed and cancelled runs of a job that are kept however old they are",
-    "keep_days": "days for which ended runs are kept however many they are",
-    "output_cap": "bytes of each stream of an attempt that are kept: the first and the last half of them",
-    "kill_grace": "from TERM to KILL when an attempt is ended",
-    "attempts_dir": "where the files of attempts are kept; without it `attempts` in the state directory",
-}
 
 
 def row(*cells):
@@ -87,12 +76,18 @@ def codes():
     )
 
 
+def meaning(field):
+    """Say what a setting is for."""
+    told = next(one.description for one in field.type.__metadata__ if one.description)
+    return told + ('; also as `"1m30s"`' if field.name in DURATIONS else "")
+
+
 def settings():
     """Every setting of config.toml, with its default."""
     return table(
         ("setting", "type", "default", "meaning"),
         [
-            (f"`{field.name}`", kind(field.type), default(field) or "required", SETTINGS[field.name])
+            (f"`{field.name}`", kind(field.type), default(field) or "required", meaning(field))
             for field in msgspec.structs.fields(Settings)
         ],
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from marianned.config import ConfigError, Settings, load_settings
+from marianned.config import ConfigError, Settings, load_configuration, load_settings
 
 
 def write(directory: Path, text: str) -> Path:
@@ -25,19 +25,25 @@ def test_values_are_read_durations_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "said"),
+    ("text", "place", "said"),
     [
-        ("max_attempts = 2\nmax_atempts = 3\n", 2, "max_atempts"),
-        ("\nmax_attempts = 0\n", 2, ">= 1"),
-        ("# comment\n\nmax_queued = 'many'\n", 3, "int"),
-        ('max_attempts = 1\nkill_grace = "soon"\n', 2, "'soon' is no duration"),
-        ('kill_grace = "2h"\n', 1, "<= 3600"),
+        (
+            "max_attempts = 2\n  max_atempts = 3\n",
+            "2:3",
+            "no setting 'max_atempts'; did you mean 'max_attempts'?",
+        ),
+        ("\nmax_attempts = 0\n", "2:16", ">= 1"),
+        ("# comment\n\nmax_queued = 'many'\n", "3:14", "int"),
+        ('max_attempts = 1\nkill_grace = "soon"\n', "2:14", "'soon' is no duration"),
+        ('kill_grace = "2h"\n', "1:14", "<= 3600"),
+        ('"max_queued" = 0\n', "1:16", "'max_queued': expected int >= 1"),
+        ("[scheduler]\nslots = 3\n", "1:2", "no setting 'scheduler'"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, line: int, said: str) -> None:
+def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, place: str, said: str) -> None:
     with pytest.raises(ConfigError) as error:
         load_settings(write(tmp_path, text))
-    assert str(error.value).startswith(f"{tmp_path}/config.toml:{line}: ")
+    assert str(error.value).startswith(f"{tmp_path}/config.toml:{place}: ")
     assert said in str(error.value)
 
 
@@ -58,5 +64,18 @@ def test_what_cannot_be_read_is_told_with_its_file(tmp_path: Path) -> None:
 
 def test_a_key_that_is_not_found_at_the_start_of_a_line_is_told_without_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
-        load_settings(write(tmp_path, '"max_attempts" = 0\n'))
+        load_settings(write(tmp_path, '"max\\u005fattempts" = 0\n'))
     assert str(error.value).startswith(f"{tmp_path}/config.toml: ")
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_settings(write(tmp_path, "max_queued = 0\nfleet = 1\nkeep_days = 3\n"))
+    assert [problem.rpartition("config.toml:")[2][:3] for problem in error.value.problems] == ["1:1", "2:1"]
+
+
+def test_each_value_has_the_place_it_comes_from(tmp_path: Path) -> None:
+    found = load_configuration(write(tmp_path, "\nkeep_days = 3\n"))
+    assert found.settings == Settings(keep_days=3)
+    assert found.sources["keep_days"] == f"{tmp_path}/config.toml:2"
+    assert found.sources["keep_runs"] == "default"

@@ -49,18 +49,33 @@ def record(level, text, **extra):
 
 @pytest.mark.parametrize(
     ("level", "number"),
-    [(logging.CRITICAL, "2"), (logging.ERROR, "3"), (logging.WARNING, "4"), (logging.INFO, "6"), (logging.DEBUG, "7")],
+    [
+        (logging.CRITICAL, "2"),
+        (logging.ERROR, "3"),
+        (logging.WARNING, "4"),
+        (logging.INFO, "6"),
+        (logging.DEBUG, "7"),
+    ],
 )
 def test_a_record_has_syslogs_priority(listener, handler, level, number):
     handler.emit(record(level, "words"))
     fields = received(listener)
-    assert (fields["MESSAGE"], fields["PRIORITY"], fields["SYSLOG_IDENTIFIER"]) == ("words", number, "marianned")
+    assert (fields["MESSAGE"], fields["PRIORITY"], fields["SYSLOG_IDENTIFIER"]) == (
+        "words",
+        number,
+        "marianned",
+    )
 
 
 def test_a_record_names_its_job_sheet_and_attempt_where_it_has_them(listener, handler):
     handler.emit(record(logging.INFO, "two\nlines", job="a", sheet=3, attempt=2))
     fields = received(listener)
-    assert (fields["MESSAGE"], fields["JOB"], fields["SHEET"], fields["ATTEMPT"]) == ("two\nlines", "a", "3", "2")
+    assert (fields["MESSAGE"], fields["JOB"], fields["SHEET"], fields["ATTEMPT"]) == (
+        "two\nlines",
+        "a",
+        "3",
+        "2",
+    )
     handler.emit(record(logging.INFO, "words"))
     assert "JOB" not in received(listener)
 
@@ -80,7 +95,12 @@ def test_committed_events_are_told_with_their_fields(listener, handler, monkeypa
     monkeypatch.setattr(journal._logger, "level", logging.INFO)
     journal.tell([Event(event=9, recorded_at="", type="sheet.failed", job_id="a", run=1, sheet=2, text="no")])
     fields = received(listener)
-    assert (fields["MESSAGE"], fields["PRIORITY"], fields["EVENT"], fields["SHEET"]) == ("a: no", "4", "9", "2")
+    assert (fields["MESSAGE"], fields["PRIORITY"], fields["EVENT"], fields["SHEET"]) == (
+        "a: no",
+        "4",
+        "9",
+        "2",
+    )
 
 
 def test_a_message_too_long_for_a_datagram_is_cut(listener, handler):

@@ -1,0 +1,68 @@
+"""The door: the listening socket, made here or handed over by systemd, and kept where clients look."""
+
+import logging
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+
+from marianned import faults
+from marianned.api.server import Server, listen
+
+_LOOK_SECONDS = 5.0
+"""How often it is looked whether the socket's file is still there."""
+_logger = logging.getLogger(__name__)
+
+
+class Door:
+    """Serves at `address`; a socket that is given is systemd's, and its file is not ours to remove."""
+
+    def __init__(self, address: Path, given: socket.socket | None, opened: Callable[[], None]) -> None:
+        self._address = address
+        self._given = given
+        self._opened = opened
+        self._was_open = False
+
+    async def serve(self, server: Server) -> None:
+        """Serve the socket; when its file is deleted under us, make it again. Connections outlive it."""
+        async with anyio.create_task_group() as connections:
+            while True:
+                given, self._given = self._given, None
+                listener = given or await self._listener()
+                ours = self._inode()
+                try:
+                    self._was_open = True
+                    self._opened()
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(server.serve, listener, connections)
+                        await self._while_there(ours)
+                        tasks.cancel_scope.cancel()
+                finally:
+                    listener.close()
+                    if given is None and self._inode() == ours:
+                        self._address.unlink(missing_ok=True)
+
+    async def _listener(self) -> socket.socket:
+        """Make the socket; only for the first one a failure is the daemon's end."""
+        while True:
+            try:
+                listener = listen(self._address)
+            except OSError as error:
+                if not self._was_open:
+                    raise
+                _logger.warning("the socket can't be made again: %s", error)
+                await anyio.sleep(_LOOK_SECONDS)
+                continue
+            faults.point("service.listening")
+            return listener
+
+    async def _while_there(self, ours: int | None) -> None:
+        while self._inode() == ours:  # noqa: ASYNC110  the file system tells nobody
+            await anyio.sleep(_LOOK_SECONDS)
+
+    def _inode(self) -> int | None:
+        try:
+            return self._address.stat().st_ino
+        except OSError:
+            return None
