@@ -5,10 +5,12 @@ from pathlib import Path
 
 import click
 
+import marianned
 from marianne_cli import options
 from marianne_cli.invocation import Answer, Invocation
 
 _SCORE = """\
+# yaml-language-server: $schema={schema}
 # A first score: three stages of shell sheets. It runs as it is: mzt run {file}
 name: {name}                     # what the job is called; `mzt status {name}`
 workspace: ./{name}-out          # where its sheets work; beside this file
@@ -47,9 +49,11 @@ validations:                     # a sheet is completed when these hold, whateve
 def command(call: Invocation, *, file: str) -> Answer:  # noqa: ARG001  it asks nobody
     """Write a commented score that runs as it is, without an AI account."""
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in Path(file).stem)
+    schema = Path(marianned.__file__).with_name("score") / "score.schema.json"
+    text = _SCORE.format(file=file, name=name.lstrip("._-")[:100] or "score", schema=schema.as_uri())
     try:
         with Path(file).open("x") as opened:
-            opened.write(_SCORE.format(file=file, name=name.lstrip("._-")[:100] or "score"))
+            opened.write(text)
     except FileExistsError:
         raise click.UsageError(f"'{file}' exists already") from None
     except OSError as error:

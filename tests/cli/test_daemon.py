@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 from home_for_tests import GATED, QUICK, SCORE
@@ -158,7 +160,15 @@ def test_init_writes_a_score_that_validates_and_runs_as_it_is(home):
         == "score.yaml: written; a score of 4 shell sheets; run it: mzt run score.yaml\n"
     )
     assert home.mzt("init", code=2).stderr.startswith("mzt: 'score.yaml' exists already\n")
-    assert home.json("validate", "score.yaml")["valid"] is True
+    schema = (
+        (home.path / "score.yaml")
+        .read_text()
+        .partition("\n")[0]
+        .removeprefix("# yaml-language-server: $schema=")
+    )
+    assert json.loads(Path(url2pathname(urlsplit(schema).path)).read_text())["title"] == "A score of Marianne"
+    found = home.json("validate", "score.yaml")
+    assert (found["valid"], found["problems"]) == (True, [])
     assert home.mzt("run", "score.yaml", "--wait").stdout == "score: completed; 4 of 4 sheets done\n"
 
 

@@ -8,6 +8,9 @@ import typing
 import click
 import msgspec
 import pages
+import score_codes
+import score_fields
+import score_schema
 
 from marianne_cli.tree import TABLE as COMMANDS
 from marianne_cli.tree import mzt
@@ -15,6 +18,8 @@ from marianned import errors, protocol
 from marianned.config import DURATIONS, Settings
 from marianned.lifecycle import TABLE, Action, Guard, Rule
 from marianned.protocol import METHODS, JobStatus
+from marianned.score import model, rules
+from marianned.score.report import severity
 
 
 def row(*cells):
@@ -171,7 +176,84 @@ def structs():
     return text
 
 
+# --- the score -------------------------------------------------------------------------------------------
+
+
+def score_kind(rule):  # noqa: PLR0911  a type a line
+    """Say what a type of the score format takes."""
+    match rule:
+        case rules.Part() | rules.Settings():
+            return "mapping"
+        case rules.ListOf():
+            return f"list of {score_kind(rule.item)}"
+        case rules.MapOf():
+            return f"{score_kind(rule.value)} by {'number' if rule.numbered else 'name'}"
+        case rules.Text(choices=choices) if choices:
+            return " or ".join(f"`{choice}`" for choice in choices)
+        case rules.Anything():
+            return "mapping or list" if rule.kinds else "any"
+        case rules.Number() | rules.Duration():
+            return score_range(rule)
+    return {rules.Text: "text", rules.Flag: "yes or no", rules.Pattern: "regular expression"}[type(rule)]
+
+
+def score_range(rule):
+    """Say which numbers or durations are possible."""
+    inner, unit = (rule.range, "s") if isinstance(rule, rules.Duration) else (rule, "")
+    said = "duration" if unit else "integer" if rule.whole else "number"
+    words = {"from": inner.least, "over": inner.above, "to": inner.most}
+    limits = [f"{word} {limit:g}{unit}" for word, limit in words.items() if limit is not None]
+    return " ".join([said, *limits])
+
+
+def score_default(field, rule):
+    """Write the default of a field of the score as one types it; empty where there is nothing to say."""
+    if field.required:
+        return "required"
+    value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    if isinstance(rule, rules.Duration) and value is not None:
+        return f"`{value:g}s`"
+    if value is None or value in ({}, []) or isinstance(value, msgspec.Struct):
+        return ""
+    return f"`{value if isinstance(value, str) else msgspec.json.encode(value).decode()}`"
+
+
+def score_parts():
+    """Every key of a score, part by part."""
+    text = ""
+    for struct, (_, title) in score_fields.SECTIONS.items():
+        hints = typing.get_type_hints(struct, include_extras=True)
+        rows = []
+        for field in msgspec.structs.fields(struct):
+            rule = hints[field.name].__metadata__[0]
+            key = f"`{field.name.removesuffix('_')}`"
+            about = score_fields.FIELDS[struct][field.name]
+            rows.append((key, score_kind(rule), score_default(field, rule), about))
+        text += f"### {title}\n\n" + table(("key", "takes", "default", "meaning"), rows) + "\n"
+    return text
+
+
+def score_settings():
+    """Every setting of an instrument."""
+    rows = [
+        (f"`{key}`", score_kind(rule), "yes" if key in model.BOUND else "", score_fields.SETTINGS[key])
+        for key, rule in model.SETTINGS.items()
+    ]
+    return table(("setting", "takes", "for one instrument only", "meaning"), rows)
+
+
+def score_problems():
+    """Every problem code."""
+    return table(
+        ("code", "severity", "problem", "what to do"),
+        [(code, severity(code), *said) for code, said in score_codes.CODES.items()],
+    )
+
+
 REGIONS = {
+    "score-parts": score_parts,
+    "score-settings": score_settings,
+    "score-problems": score_problems,
     "commands": commands,
     "requests": requests,
     "codes": codes,
@@ -186,6 +268,7 @@ def main():
     for page in pages.PAGES:
         text = page.read_text()
         page.write_text(pages.with_regions(text, bodies))
+    (pages.ROOT / score_schema.FILE).write_text(score_schema.written())
 
 
 if __name__ == "__main__":
