@@ -17,11 +17,11 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import asking, faults, workers
+from marianned import asking, faults, words, workers
 from marianned.conductor.checking import Checking
 from marianned.conductor.context import gather
 from marianned.conductor.house import House
-from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Presence, Spec
+from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Presence, Silence, Spec
 from marianned.executors.output import read_tail
 from marianned.instruments import dialect
 from marianned.instruments.profile import Profile
@@ -186,6 +186,7 @@ class Attempt:
             timeout_seconds=definition.timeout_seconds,
             grace_seconds=self._house.settings.kill_grace,
             output_cap=self._house.settings.output_cap,
+            silence=self._silence(),
         )
         try:
             await self._house.executor.start(self._directory, spec)
@@ -193,6 +194,17 @@ class Attempt:
             pass  # an earlier daemon started it a moment before it died: it is picked up
         except CannotStart as error:
             raise Unprepared("unavailable", str(error)) from None
+
+    def _silence(self) -> Silence | None:
+        limit = self._given.score.silence
+        if limit is None:
+            return None
+        places = [self._given.run.workspace, self._given.definition.working_directory]
+        return Silence(
+            idle=limit.idle_timeout_seconds,
+            interval=limit.check_interval_seconds,
+            directories=list(dict.fromkeys(places)),
+        )
 
     async def _prompt(self) -> str:
         given = self._given
@@ -302,6 +314,8 @@ class Attempt:
         """Return how the attempt ended where its output has no say: outcome, category, message."""
         if record.error is not None:
             return Outcome.FAILED, "unavailable", record.error
+        if record.stale:
+            return Outcome.FAILED, "stale", self._silent_for()
         if record.output_exceeded:
             return Outcome.FAILED, "output", "it printed more than the setting output_cap lets it"
         if self._interrupted and record.asked and not record.timed_out:
@@ -309,6 +323,11 @@ class Attempt:
         if _is_lost(record):
             return Outcome.LOST, "lost", f"ended by {name or 'nobody knows what'}, which nobody here sent"
         return None
+
+    def _silent_for(self) -> str:
+        limit = self._given.score.silence
+        how_long = f" for {words.duration(limit.idle_timeout_seconds)}" if limit else ""
+        return f"silent{how_long}: nothing printed, no file changed, no CPU time used"
 
     def _checked(self, reports: list[CheckReport], seen: Mapping[str, Any]) -> Ending:
         failed = [report for report in reports if report.result != "passed"]

@@ -11,6 +11,17 @@ from typing import Protocol
 import msgspec
 
 
+class Silence(msgspec.Struct, frozen=True, kw_only=True):
+    """After `idle` seconds without a sign of life it is ended; looked for every `interval` seconds.
+
+    Signs are output, CPU time, and what is made or changed below `directories`.
+    """
+
+    idle: float
+    interval: float
+    directories: list[str]
+
+
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be run: spec.json. `stdin` names a file in the attempt's directory; null is /dev/null.
 
@@ -29,6 +40,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float | None
     grace_seconds: float = 10.0
     output_cap: int | None = None
+    silence: Silence | None = None
 
 
 class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +50,7 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     to end it before it ended by itself. Times are UTC milliseconds; what was used is that of the command and
     all it started; `swept` counts the leftover processes that were killed; `writer` is runner or keeper.
     `output_exceeded`: it was ended because it printed more than its cap where no holes can be punched.
+    `stale`: it was ended because it showed no sign of life for too long.
     """
 
     exit_code: int | None
@@ -54,6 +67,7 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     swept: int
     writer: str
     output_exceeded: bool = False
+    stale: bool = False
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,46 +1,43 @@
 """The shim: two processes that supervise one command, and outlive the daemon that started it.
 
-Run as `python -I -S shim.py DIR`; DIR holds spec.json (base.Spec) and belongs to this one attempt. The fork
-server (forkserver.py) has this file loaded already and forks keepers that need no front.
+Run as `python -I -S shim.py DIR`; DIR holds spec.json (base.Spec) and is this one attempt's. The fork server
+(forkserver.py) forks keepers that need no front.
 
     daemon ── front        reads the spec, takes the claim, forks, waits for identity.json, exits
               keeper       a session of its own; after the front it belongs to init
               └─ runner    PDEATHSIG from the keeper
                  └─ command and all it starts, in a session of its own
 
-All but the command block every signal and take TERM, CHLD and PDEATHSIG one at a time, when they are ready
-for it. Keeper and runner are child subreapers: whatever loses its parent below them becomes their child, so
-"no child is left" proves that nothing is left.
-Without subreapers (Linux before 3.4) the shim refuses before its claim: nothing would prove anything.
+All but the command block every signal and take TERM, CHLD and PDEATHSIG one at a time. Keeper and runner are
+child subreapers: whatever loses its parent below them becomes their child, so "no child is left" proves that
+nothing is left. Without subreapers (Linux before 3.4) the shim refuses before its claim.
 
-The runner starts the command, keeps its time limit, and when it has ended kills all it left behind (sweeps),
-writes exit.json, exits. The keeper waits for the runner and passes TERM on to it, with the pid it came from.
-TERM, or the time limit, means: TERM to the command's process group, up to `grace_seconds` until that group
-is empty, then the sweep.
+The runner starts the command, keeps its limits (silence.py that of silence), and when it has ended kills all
+it left behind (sweeps), writes exit.json, exits. The keeper waits for the runner and passes TERM on to it,
+with the pid it came from. TERM, or a limit, means: TERM to the command's process group, up to `grace_seconds`
+until that group is empty, then the sweep.
 
 When somebody is killed:
-    front            nobody misses it: identity.json, or exit.json, appears all the same
+    front            nobody misses it: identity.json or exit.json appears all the same
     command          the runner sees it end like any other way
     keeper           PDEATHSIG: the runner sweeps at once and writes the record
     runner           its children become the keeper's, which sweeps and writes the record, exit unknown
-    command too      by the survivor of keeper and runner the same
-    keeper, runner   nobody is left to sweep: the daemon does it, by the mark in every environment
-                     (local.py), and there is no record
-When somebody is stopped: the runner is sent CONT by the keeper at once, the keeper by whoever waits for the
-attempt (local.py); to end an attempt wakes both. The command may be stopped for as long as one likes.
+    command too      the same by the survivor
+    keeper, runner   nobody is left to sweep: the daemon does, by the mark in every environment; no record
+When somebody is stopped: the runner is sent CONT by the keeper at once, the keeper by whoever waits for it
+(local.py); to end an attempt wakes both. The command may be stopped for as long as one likes.
 
 Output: stdout and stderr may have `output_cap` bytes each. Beyond it the runner punches out the middle (the
 size stays). It looks once a second while much comes, every 8 s (0.15 ms each) otherwise: so old can a burst
 after a silence be. Where holes can't be punched, the attempt is ended (`output_exceeded`).
 
-The files in DIR: claim (O_EXCL: a second start exits 125), with room reserved for the record, which is
-written into it and then linked as exit.json (base.ExitRecord): that needs no new block on a full disk, and
-the first link wins (without hard links a second file is written and renamed); identity.json (base.Running);
-stdout and stderr (appended).
+In DIR: claim (O_EXCL: a second start exits 125), with room for the record, which is written into it and then
+linked as exit.json (base.ExitRecord): that needs no block on a full disk, and the first link wins (without
+hard links a second file is written and renamed); identity.json (base.Running); stdout, stderr (appended).
 """
 
-# _json, _signal and _ctypes are the private cores of json, signal and ctypes. The public modules would double
-# the time of a start (tests/benchmarks/attempt_start.py), for regular expressions and enums nobody uses here.
+# _json, _signal and _ctypes are the private cores of json, signal and ctypes, which would double the time of
+# a start (tests/benchmarks/attempt_start.py), for regular expressions and enums nobody uses here.
 import _json
 import errno
 import os
@@ -53,6 +50,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
+    from marianned.executors.silence import Silence
+
     Facts = dict[str, Any]
 else:
     import _signal as signal
@@ -63,7 +62,8 @@ MARK = "MARIANNE_ATTEMPT_ID"
 VERSION = 1
 NO_CLAIM_STATUS, CLAIMED_STATUS, BAD_SPEC_STATUS = 1, 125, 126
 
-_WANTED = ("id", "cwd", "env", "umask", "stdin", "timeout_seconds", "grace_seconds", "output_cap")
+_LIMITS = ("timed_out", "output_exceeded", "stale")
+_WANTED = ("id", "cwd", "env", "umask", "stdin", "timeout_seconds", "grace_seconds", "output_cap", "silence")
 _RESERVED, _ERROR_LIMIT, _APPEND = 4096, 500, os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _BLOCK = 65536  # no file system has larger ones: a hole of whole blocks is seen as one
 _LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 8.0
@@ -244,8 +244,7 @@ class Children:
             todo = _children(os.getpid())
             while todo:
                 pid = todo.pop()
-                # Only to be quick: once its parent is dead, a grandchild is our child. So are, in the next
-                # round, the children of threads, which this list does not show.
+                # Only to be quick: an orphan is our child, as are, next, threads' children, not listed here.
                 todo += _children(pid)
                 try:
                     os.kill(pid, signal.SIGKILL)
@@ -278,16 +277,15 @@ class Children:
 
 
 class Output:
-    """Keeps stdout and stderr within `cap` bytes each (None: whatever they have); `due`: the next look."""
+    """Keeps stdout and stderr within `cap` bytes each (None: all they have); `due`: the next look."""
 
     def __init__(self, cap: int | None) -> None:
-        self.cap = cap or 0
-        self.pause, self.known = _LOOK_SECONDS, 0
+        self.cap, self.pause, self.known = cap or 0, _LOOK_SECONDS, 0
         self.due = float("inf") if cap is None else time.monotonic() + self.pause
         self.files: list[int] = []
 
     def open(self) -> None:
-        """Make the files, which the command gets, too."""
+        """Make the files."""
         self.files = [os.open(name, _APPEND, 0o600) for name in (STDOUT, STDERR)]
 
     def look(self) -> bool:
@@ -318,8 +316,9 @@ def _supervise(children: Children, output: Output, spec: "Facts", keeper: int, o
     """Wait until the command has ended; say what of the record is so when that was because of us."""
     limit = spec["timeout_seconds"]
     deadline = float("inf") if limit is None else time.monotonic() + limit
+    silence = _silence(spec["silence"], output.files) if spec["silence"] else None
     while True:
-        left = min(deadline, output.due) - time.monotonic()
+        left = min(deadline, output.due, silence.due if silence else deadline) - time.monotonic()
         seen = signal.sigtimedwait(_WAKING, max(0.0, min(left, 3600.0)))
         children.reap()
         if children.ended() or os.getppid() != keeper:
@@ -330,10 +329,18 @@ def _supervise(children: Children, output: Output, spec: "Facts", keeper: int, o
             why = {"timed_out": True}
         elif not output.look():
             why = {"output_exceeded": True}
+        elif silence and not silence.look():
+            why = {"stale": True}
         else:
             continue
         children.end(spec["grace_seconds"], keeper, output)
         return why
+
+
+def _silence(limit: "Facts", files: list[int]) -> "Silence":
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)).removesuffix("/__pycache__"))
+    module: Any = __import__("silence")
+    return module.Silence(**limit, output=files)  # type: ignore[no-any-return]
 
 
 def _start(spec: "Facts", output: Output) -> "tuple[int, str | None]":
@@ -387,10 +394,9 @@ def _execute(argv: list[str], env: dict[str, str]) -> None:
 
 
 def _write_identity(runner: int) -> None:
-    keeper = os.getpid()
     facts = {
-        "pid": keeper,
-        "start_time": _start_time(keeper),
+        "pid": os.getpid(),
+        "start_time": _start_time(os.getpid()),
         "runner_pid": runner,
         "runner_start_time": _start_time(runner),
         "boot_id": read("/proc/sys/kernel/random/boot_id").decode().strip(),
@@ -409,8 +415,7 @@ def _write_record(claim: int, writer: str, started: int, status: int | None = No
         "signal": -code if code is not None and code < 0 else None,
         "asked": "asked_by" in seen,
         "asked_by": None,
-        "timed_out": False,
-        "output_exceeded": False,
+        **dict.fromkeys(_LIMITS, False),
         "started_at": started,
         "ended_at": _now(),
         "user_seconds": used.ru_utime,
@@ -437,8 +442,7 @@ def _publish(record: bytes) -> None:
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise
-        # No hard links here. The keeper writes only when it has reaped the runner: never both at once.
-        _write(RECORD, record, durable=True)
+        _write(RECORD, record, durable=True)  # no hard links; the keeper writes once the runner is reaped
 
 
 def _write(name: str, content: bytes, *, durable: bool = False) -> None:
@@ -462,8 +466,7 @@ def _json_object(facts: "Facts") -> bytes:
     return "".join(encode(facts, 0)).encode() + b"\n"
 
 
-def _start_time(pid: int) -> int:
-    """Return field 22 of /proc/PID/stat: clock ticks since boot."""
+def _start_time(pid: int) -> int:  # clock ticks since boot
     return int(read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[19])
 
 
@@ -474,8 +477,7 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _libc(name: str, *args: int) -> None:
-    """Call a function of the C library whose arguments are longs, or fit into them."""
+def _libc(name: str, *args: int) -> None:  # one whose arguments are longs, or fit into them
     import _ctypes  # noqa: PLC0415  the daemon imports this file for its names, and needs none of this
 
     number: Any = _ctypes._SimpleCData  # noqa: SLF001  what ctypes.c_int and c_long are made of
@@ -490,8 +492,7 @@ def _libc(name: str, *args: int) -> None:
         raise OSError(_ctypes.get_errno(), f"{name}: {os.strerror(_ctypes.get_errno())}")
 
 
-def _now() -> int:
-    """Return UTC in milliseconds."""
+def _now() -> int:  # UTC, milliseconds
     return time.time_ns() // 1_000_000
 
 

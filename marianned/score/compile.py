@@ -24,6 +24,7 @@ from marianned.score.expanded import (
     RateLimit,
     Retry,
     Sheet,
+    Silence,
 )
 from marianned.score.model import Score
 from marianned.score.portable import check_portable, profile_extensions
@@ -40,6 +41,8 @@ from marianned.score.variables import pack, scalars, with_number_keys
 __all__ = ["Compiled", "DiskReader", "Reader", "Source", "StoredReader", "compile_score", "unreadable"]
 
 _LONGEST_DELAY = 3600.0
+_LOOK_SECONDS = 30.0
+"""How often a sign of life is looked for, unless the score says."""
 _FILE_ENDINGS = (".md", ".txt")
 
 
@@ -250,6 +253,7 @@ class _Compiler:
             on_failure=score.on_failure,
             rate_limit=self._rate_limit(),
             cost_limits=self._cost_limits(),
+            silence=self._silence(),
         )
 
     def _rate_limit(self) -> RateLimit:
@@ -269,6 +273,16 @@ class _Compiler:
         fields = msgspec.structs.asdict(given)
         del fields["enabled"]
         return CostLimits(**fields)
+
+    def _silence(self) -> Silence | None:
+        given = self.score.stale_detection
+        if not given.enabled:
+            return None
+        idle = given.idle_timeout_seconds
+        interval = given.check_interval_seconds
+        if interval is None:
+            interval = _LOOK_SECONDS if idle > _LOOK_SECONDS else idle / 3
+        return Silence(idle_timeout_seconds=idle, check_interval_seconds=interval)
 
     def _finished(self, expanded: Expanded, layout: Layout, chosen: dict[int, Chosen]) -> Expanded:
         """Add checks and digests; report what rendering and expanding found."""

@@ -131,6 +131,13 @@ class CostLimits(msgspec.Struct, frozen=True, kw_only=True):
     warn_at_percent: float = 80.0
 
 
+class Silence(msgspec.Struct, frozen=True, kw_only=True):
+    """How long an attempt may show no sign of life, and how often one is looked for; seconds (§16.2)."""
+
+    idle_timeout_seconds: float
+    check_interval_seconds: float
+
+
 class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     """A whole score, expanded: its sheets in ascending number, and what they share.
 
@@ -150,6 +157,7 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     on_failure: str = "fail"
     rate_limit: RateLimit = RateLimit()
     cost_limits: CostLimits | None = None
+    silence: Silence | None = None
 
     def on(self, sheet: int, fallback: int) -> "Expanded":
         """Return the score with one sheet (its number) as it runs on the instrument it has come to."""
