@@ -5,12 +5,15 @@ import select
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marianne_cli.invocation import Invocation
 from marianned import paths
 from marianned.errors import NoDaemon, TimeRanOut, WrongStatus
 from marianned.words import duration
+
+if TYPE_CHECKING:
+    from marianne_cli.units import Unit
 
 _START_SECONDS = 10.0
 _STILL: dict[str, tuple[str, list[str]]] = {
@@ -35,10 +38,57 @@ def running(call: Invocation, timeout: float = _START_SECONDS) -> bool:
             raise NoDaemon(
                 f"{error.message}; none is started from inside an attempt, it would be swept with it"
             ) from None
-        call.note("no daemon runs; starting one")
-        _start(call, timeout)
+        from marianne_cli import units
+
+        unit = units.for_start(call.socket)
+        if unit is not None:
+            _by_unit(call, unit, "start", timeout, "no daemon runs; ")
+        else:
+            call.note("no daemon runs; starting one")
+            _start(call, timeout)
         return True
     return False
+
+
+def _by_unit(call: Invocation, unit: "Unit", verb: str, timeout: float, why: str = "") -> None:
+    """Have systemd start, stop or restart the service, and say so; a stop stops its socket, too."""
+    names = unit.units if verb == "stop" else [unit.name]
+    call.note(f"{why}{' '.join([*unit.shown, verb, *names])}")
+    unit.do(verb, *names, timeout=timeout)
+
+
+def restarted(call: Invocation, timeout: float) -> None:
+    """Stop the daemon, if one runs, and see that one does; what is in flight goes on."""
+    from marianne_cli import units
+
+    pid = _serving(call)
+    unit = None if pid is None else units.unit_of(pid)
+    if unit is not None:
+        _by_unit(call, unit, "restart", timeout)
+        return
+    stopped(call, timeout)
+    running(call, timeout)
+
+
+def _serving(call: Invocation) -> int | None:
+    try:
+        with call.connect(any_protocol=True) as client:
+            return int(client.request("daemon.hello", {})["pid"])
+    except NoDaemon:
+        return None
+
+
+def holder() -> int | None:
+    """Return the pid of the daemon that holds the state directory; null: none does."""
+    import msgspec
+
+    try:
+        held = msgspec.json.decode(paths.lock_path(paths.state_directory()).read_bytes())
+        pid = int(held["pid"])
+        alive = b"marianned" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, msgspec.DecodeError, KeyError, TypeError):
+        return None
+    return pid if alive else None
 
 
 def _start(call: Invocation, timeout: float) -> None:
@@ -106,7 +156,13 @@ def stopped(call: Invocation, timeout: float, mode: str = "detach") -> tuple[int
     Raises:
         TimeRanOut: it is not gone yet; it still stops.
     """
+    from marianne_cli import units
+
     ends = time.monotonic() + timeout
+    unit = units.waiting(call.socket)
+    if unit is not None:  # nobody serves: to connect would start it
+        _by_unit(call, unit, "stop", timeout)
+        return None, 0
     try:
         client = call.connect(any_protocol=True)
     except NoDaemon:
@@ -114,6 +170,11 @@ def stopped(call: Invocation, timeout: float, mode: str = "detach") -> tuple[int
     with client:
         answer: dict[str, Any] = client.request("daemon.hello", {})
         pid = int(answer["pid"])
+        unit = units.unit_of(pid)
+        if unit is not None and mode == "detach":
+            flying = int(client.request("daemon.status", {})["attempts_in_flight"])
+            _by_unit(call, unit, "stop", timeout)
+            return pid, flying
         handle = _handle(pid)
         try:
             result = client.request("daemon.stop", {"mode": mode}, once=True, changes=True)
@@ -128,6 +189,8 @@ def stopped(call: Invocation, timeout: float, mode: str = "detach") -> tuple[int
                 )
         finally:
             os.close(handle)
+    if unit is not None:
+        _by_unit(call, unit, "stop", max(1.0, ends - time.monotonic()))
     return pid, int(result["attempts_in_flight"])
 
 

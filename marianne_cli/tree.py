@@ -53,6 +53,8 @@ TABLE: Mapping[str, Mapping[str, Entry]] = {
         "start": Entry("start it; returns when it answers", "start"),
         "stop": Entry("stop it; attempts in flight go on without it", "stop"),
         "restart": Entry("stop and start it; attempts in flight go on", "restart"),
+        "service": Entry("run it under systemd: status, install, uninstall", "service"),
+        "config": Entry("its settings and where each comes from: show, check", "config"),
         "doctor": Entry("check this installation", "doctor"),
         "backup": Entry("copy its database while it runs", "backup"),
     },

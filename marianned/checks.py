@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from marianned import __version__
-from marianned.config import ConfigError, load_settings
+from marianned.config import ConfigError, load_configuration
 from marianned.instruments.loader import builtin_profiles
 from marianned.lock import holder
 from marianned.paths import (
@@ -23,6 +23,22 @@ from marianned.paths import (
 from marianned.store.opening import DatabaseRefused, check
 
 
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """A setting, its value, and where that comes from: `default`, or a file and its line."""
+
+    name: str
+    value: object
+    source: str
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """All there is to say of an installation; of settings that can't be used, what is wrong."""
+
+    checks: list["Finding"]
+    settings: list[Setting] = []
+    settings_problems: list[str] = []
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What one check found, in a line, and what to type where something needs a person."""
 
@@ -32,9 +48,16 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     hints: list[str] = []
 
 
-def findings() -> list[Finding]:
-    """Run all checks."""
-    return [finding for look in _CHECKS for finding in look()]
+def report() -> Report:
+    """Run all checks, and read the settings."""
+    checks = [finding for look in _CHECKS for finding in look()]
+    try:
+        found = load_configuration(configuration_directory())
+    except ConfigError as error:
+        return Report(checks=checks, settings_problems=list(error.problems))
+    values = msgspec.structs.asdict(found.settings)
+    settings = [Setting(name=name, value=value, source=found.sources[name]) for name, value in values.items()]
+    return Report(checks=checks, settings=settings)
 
 
 def _program() -> Iterator[Finding]:
@@ -55,9 +78,10 @@ def _tools() -> Iterator[Finding]:
 def _configuration() -> Iterator[Finding]:
     directory = configuration_directory()
     try:
-        load_settings(directory)
+        load_configuration(directory)
     except ConfigError as error:
-        yield Finding(name="configuration", passed=False, message=str(error))
+        said = "; ".join(error.problems)
+        yield Finding(name="configuration", passed=False, message=said, hints=["mzt config check"])
     else:
         yield Finding(name="configuration", passed=True, message=f"{directory}/config.toml or the defaults")
 

@@ -19,7 +19,7 @@ from marianned.api.dispatch import handlers
 from marianned.api.door import Door
 from marianned.api.server import Server
 from marianned.api.streams import Journal
-from marianned.checks import findings
+from marianned.checks import report
 from marianned.conductor.conductor import Conductor
 from marianned.conductor.disk import Disk
 from marianned.conductor.house import House
@@ -223,11 +223,11 @@ def _only(error: Exception) -> Exception:
 
 
 def _check(*, as_json: bool) -> int:
-    found = findings()
+    found = report()
     if as_json:
-        sys.stdout.buffer.write(msgspec.json.encode({"checks": found}) + b"\n")
+        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
     else:
-        for finding in found:
+        for finding in found.checks:
             mark = "ok  " if finding.passed else "FAIL"
             sys.stdout.write(f"{mark} {finding.name}: {finding.message}\n")
-    return 0 if all(finding.passed for finding in found) else 1
+    return 0 if all(finding.passed for finding in found.checks) else 1

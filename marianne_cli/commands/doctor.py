@@ -6,27 +6,12 @@ from marianne_cli.invocation import Answer, Invocation
 
 @options.command("doctor", "mzt doctor", "mzt doctor -j")
 def command(call: Invocation) -> Answer:  # noqa: ARG001  the daemon's program checks, whether one runs or not
-    """Check this installation: directories, database, instruments, socket."""
-    import subprocess
-    import sys
-
-    import msgspec
-
+    """Check this installation: directories, database, instruments, socket, and what the service sees."""
     from marianne_cli import render, screens
-    from marianned.errors import InternalError
+    from marianne_cli.installation import examined
+    from marianne_cli.unit_checks import service_checks
 
-    checked = subprocess.run(
-        [sys.executable, "-m", "marianned", "--check", "--json"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
-    try:
-        found = msgspec.json.decode(checked.stdout)
-    except msgspec.DecodeError:
-        said = checked.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise InternalError(f"marianned can't check itself: {said or 'it says nothing'}") from None
-    checks = found["checks"]
+    checks = [*examined()["checks"], *service_checks()]
     wanting = [check for check in checks if not check["passed"]]
     message = (
         f"{len(wanting)} of {len(checks)} checks need you" if wanting else f"all {len(checks)} checks pass"

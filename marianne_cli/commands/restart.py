@@ -8,6 +8,5 @@ from marianne_cli.invocation import Answer, Invocation
 @options.timeout_option(60.0, "How long it may take.")
 def command(call: Invocation, *, timeout: float) -> Answer:
     """Stop the daemon, if one runs, and start it; attempts in flight go on."""
-    launch.stopped(call, timeout)
-    launch.running(call, timeout)
+    launch.restarted(call, timeout)
     return Answer(launch.said(call), short="")

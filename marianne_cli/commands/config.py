@@ -1,0 +1,35 @@
+"""`mzt config`: the daemon's settings, and where each comes from."""
+
+import click
+
+from marianne_cli import options
+from marianne_cli.invocation import Answer, Invocation
+
+
+@options.command("config", "mzt config", "mzt config check")
+@click.argument("action", type=click.Choice(["show", "check"]), default="show")
+def command(call: Invocation, *, action: str) -> Answer:  # noqa: ARG001  the daemon's program reads them
+    """Show the settings and where each comes from, or check them; `mzt rpc daemon.reload` reads them anew."""
+    from marianne_cli import render
+    from marianne_cli.installation import examined
+    from marianned.words import plural
+
+    found = examined()
+    settings, wrong = found["settings"], found["settings_problems"]
+    given = sum(one["source"] != "default" for one in settings)
+    message = (
+        f"{plural(len(wrong), 'error')}" if wrong else f"{given} set, {len(settings) - given} by default"
+    )
+    lines = list(wrong)
+    if action == "show" and not wrong:
+        rows = [(one["name"], _written(one["value"]), one["source"]) for one in settings]
+        lines += render.table([("SETTING", "VALUE", "FROM"), *rows])
+    return Answer(
+        {"message": message, "settings": settings, "hints": []},
+        text=render.fitted([*lines, message]),
+        finding="E516" if wrong else None,
+    )
+
+
+def _written(value: object) -> str:
+    return "-" if value is None else str(value)

@@ -1,0 +1,183 @@
+"""`mzt service`: run the daemon under systemd."""
+
+import os
+from pathlib import Path
+
+import click
+
+from marianne_cli import options
+from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.units import USER, Unit, of_host
+from marianned.errors import BadRequest, NotPermitted
+
+_LINGER = Path("/var/lib/systemd/linger")
+
+
+@options.command("service", "mzt service install --now", "mzt service", "sudo mzt service install --system")
+@click.argument("action", type=click.Choice(["status", "install", "uninstall"]), default="status")
+@click.option("--system", is_flag=True, help="A service of the host, for one user: marianned@USER.")
+@click.option(
+    "--now", is_flag=True, help="With install: start it, too; a daemon that runs by hand makes way."
+)
+def command(call: Invocation, *, action: str, system: bool, now: bool) -> Answer:
+    """Run the daemon under systemd: where it stands, install it, uninstall it."""
+    unit = of_host(_user()) if system else USER
+    if now and action != "install":
+        raise click.UsageError("--now goes with 'install'")
+    try:
+        if action == "install":
+            return _install(call, unit, now=now)
+        if action == "uninstall":
+            return _uninstall(call, unit)
+    except NotPermitted as error:
+        return _answer(unit, error.message, error.hints, finding="E516")
+    return _status(unit)
+
+
+def _user() -> str:
+    """Return whom a service of the host is for: who called sudo, else who calls."""
+    import getpass
+
+    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+def _install(call: Invocation, unit: Unit, *, now: bool) -> Answer:
+    from marianne_cli import unit_files
+
+    version = _version(unit)
+    _unedited(unit)
+    texts = {unit.directory / name: unit_files.rendered(unit, name, version) for name in unit.files}
+    try:
+        different = [unit_files.write(path, text) for path, text in texts.items()]
+    except OSError as error:
+        raise NotPermitted(
+            f"{error.strerror}: '{error.filename}'", hints=["sudo mzt service install --system"]
+        ) from None
+    unit.do("daemon-reload")
+    unit.do("enable", *unit.units)
+    ran = unit.pid is not None
+    if now:
+        _make_way(call, unit)
+        unit.do("restart" if ran and any(different) else "start", unit.name, timeout=150.0)
+    state = "and runs" if unit.pid is not None else "it starts with the next boot or `mzt start`"
+    said = f"{unit.name}: installed in '{unit.directory}' for {_python()}, {state}"
+    hints = [] if now or ran else ["mzt start" if not unit.system else f"sudo systemctl start {unit.name}"]
+    if ran and any(different) and not now:
+        hints = ["mzt restart"]
+    if not unit.system and not _lingers():
+        said += "; without lingering it and its attempts end with your last login"
+        hints.append("loginctl enable-linger")
+    return _answer(unit, said, hints)
+
+
+def _python() -> str:
+    import sys
+
+    return f"'{sys.executable}'"
+
+
+def _make_way(call: Invocation, unit: Unit) -> None:
+    """Stop a daemon that runs by hand: it holds the state directory. Its attempts go on."""
+    from marianne_cli import launch
+    from marianne_cli.units import unit_of
+
+    if unit.system or unit.pid is not None:
+        return
+    if unit.ask("is-active", "marianned.socket").returncode == 0:
+        return  # who connects now would start the service
+    held = launch.holder()
+    if held is not None and unit_of(held) is None:
+        pid, _ = launch.stopped(call, 60.0)
+        if pid is not None:
+            call.note(f"marianned (pid {pid}), started by hand, has made way")
+
+
+def _uninstall(call: Invocation, unit: Unit) -> Answer:
+    _version(unit)
+    _unedited(unit)
+    there = [unit.directory / name for name in unit.files if (unit.directory / name).exists()]
+    if not there:
+        return _answer(unit, f"{unit.name}: not installed by `mzt service install`", [])
+    unit.ask("disable", "--now", *reversed(unit.units), timeout=90.0)
+    for path in there:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise NotPermitted(f"{error.strerror}: '{path}'", hints=[f"sudo rm {path}"]) from None
+    unit.do("daemon-reload")
+    unit.ask("reset-failed", *unit.units)
+    for directory in (
+        *(unit.directory / f"{name}.wants" for name in ("default.target", "sockets.target")),
+        unit.directory,
+        unit.directory.parent,
+    ):
+        _remove_empty(directory)
+    call.note("attempts in flight go on; `mzt start` takes them up")
+    return _answer(unit, f"{unit.name}: uninstalled", [])
+
+
+def _remove_empty(directory: Path) -> None:
+    try:
+        directory.rmdir()
+    except OSError:
+        return  # not ours alone
+
+
+def _status(unit: Unit) -> Answer:
+    told = unit.show("LoadState", "ActiveState", "SubState", "StatusText", "MainPID", "UnitFileState")
+    if not told:
+        return _answer(unit, f"{unit.name}: systemd does not answer here", ["mzt doctor"], finding="E516")
+    if told.get("LoadState") != "loaded":
+        return _answer(unit, f"{unit.name}: not installed", ["mzt service install"])
+    state = f"{told['ActiveState']} ({told['SubState']})"
+    pid = f", pid {told['MainPID']}" if told["MainPID"] != "0" else ""
+    text = f"; {told['StatusText']}" if told.get("StatusText") and pid else ""
+    said = f"{unit.name}: {told.get('UnitFileState') or 'installed'}, {state}{pid}{text}"
+    return _answer(unit, said, [] if pid else [unit.log_command])
+
+
+def _answer(unit: Unit, message: str, hints: list[str], finding: str | None = None) -> Answer:
+    active = unit.show("ActiveState").get("ActiveState") == "active"
+    text = "\n".join([message, *(f"  {hint}" for hint in hints)])
+    result = {
+        "message": message,
+        "hints": hints,
+        "unit": unit.name if unit.installed else None,
+        "installed": unit.installed,
+        "active": active,
+    }
+    return Answer(result, text=text, finding=finding)
+
+
+def _version(unit: Unit) -> int | None:
+    """Return systemd's version; it has to answer.
+
+    Raises:
+        NotPermitted: it does not.
+    """
+    told = unit.ask("show", "--property=Version")
+    if told.returncode:
+        why = (told.stderr.strip().splitlines() or ["no systemd"])[0]
+        raise NotPermitted(f"systemd does not answer '{' '.join(unit.shown)}': {why}")
+    import re
+
+    found = re.search(r"\d+", told.stdout)
+    return int(found[0]) if found else None
+
+
+def _unedited(unit: Unit) -> None:
+    from marianne_cli import unit_files
+
+    for name in unit.files:
+        path = unit.directory / name
+        if unit_files.edited(path):
+            raise BadRequest(
+                f"'{path}' was not written by `mzt service install`, or was edited since; nothing is changed",
+                hints=[f"{' '.join(unit.shown)} cat {unit.name}", f"rm {path}"],
+            )
+
+
+def _lingers() -> bool:
+    import getpass
+
+    return (_LINGER / getpass.getuser()).exists()

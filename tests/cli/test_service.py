@@ -1,0 +1,135 @@
+"""`mzt service` and `mzt config` as typed; systemctl is a stand-in that writes down how it was called."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from marianne_cli import unit_files
+
+FAKE = """\
+#!/bin/sh
+echo "$*" >> "$HOME/calls"
+case "$*" in
+*--property=Version*) echo "Version=${FAKE_VERSION:-252 (252.1)}" ;;
+*" daemon-reload"*) [ -z "$FAKE_REFUSES" ] || { echo "Access denied" >&2; exit 1; } ;;
+*" show "*) printf 'LoadState=%s\\nActiveState=inactive\\nSubState=dead\\nMainPID=0\\nUnitFileState=enabled\\n' "${FAKE_LOAD:-loaded}" ;;
+esac
+"""
+
+
+@pytest.fixture
+def person(home):
+    """Somebody with a home of their own, and the stand-in first on their PATH."""
+    directory = home.path / "bin"
+    directory.mkdir()
+    (directory / "systemctl").write_text(FAKE)
+    (directory / "systemctl").chmod(0o755)
+    home.environment |= {
+        "HOME": str(home.path),
+        "XDG_CONFIG_HOME": str(home.path / "c"),
+        "PATH": f"{directory}:relative:/usr/bin:/bin",
+    }
+    home.units = home.path / "c" / "systemd" / "user"
+    home.calls = lambda: (home.path / "calls").read_text().splitlines()
+    return home
+
+
+def test_install_writes_the_units_for_this_program_and_enables_them(person):
+    said = person.json("service", "install")
+    assert (said["unit"], said["installed"], said["active"]) == ("marianned.service", True, False)
+    assert "without lingering it and its attempts end with your last login" in said["message"]
+    assert said["hints"] == ["mzt start", "loginctl enable-linger"]
+    text = (person.units / "marianned.service").read_text()
+    assert f'ExecStart="{sys.executable}" -P -m marianned\n' in text
+    assert f'ExecReload="{sys.executable}" -P -m marianne_cli rpc daemon.reload\n' in text
+    assert f'Environment="PATH={Path(sys.executable).parent}:{person.path}/bin:/usr/bin:/bin"\n' in text
+    assert f'Environment="XDG_CONFIG_HOME={person.path}/c"\n' in text
+    assert "\nType=notify\n" in text
+    assert "FileDescriptorName=api\n" in (person.units / "marianned.socket").read_text()
+    enabled = "--user --no-ask-password enable marianned.service marianned.socket"
+    assert person.calls().index("--user --no-ask-password daemon-reload") < person.calls().index(enabled)
+
+
+def test_a_newer_systemd_reloads_by_a_signal_and_waits_for_the_answer(person):
+    person.environment["FAKE_VERSION"] = "255 (255.4-1)"
+    person.mzt("service", "install")
+    text = (person.units / "marianned.service").read_text()
+    assert "\nType=notify-reload\n" in text
+    assert "ExecReload=" not in text
+
+
+def test_what_somebody_edited_is_neither_written_over_nor_removed(person):
+    person.mzt("service", "install")
+    person.mzt("service", "install")  # ours is
+    file = person.units / "marianned.socket"
+    file.write_text(file.read_text() + "Backlog=7\n")
+    before = {path: path.read_text() for path in person.units.iterdir()}
+    for action in ("install", "uninstall"):
+        refused = person.json("service", action, code=4)
+        assert refused["error_code"] == "E510"
+        assert refused["hints"][-1] == f"rm {file}"
+    file.write_text("[Socket]\nListenStream=/elsewhere\n")
+    person.mzt("service", "install", code=4)
+    file.write_text(before[file])
+    assert {path: path.read_text() for path in person.units.iterdir()} == before
+
+
+def test_uninstall_leaves_nothing(person):
+    person.mzt("service", "install")
+    assert person.mzt("service", "uninstall").stdout == "marianned.service: uninstalled\n"
+    assert not (person.path / "c" / "systemd").exists()
+    assert "disable --now marianned.socket marianned.service" in " ".join(person.calls())
+    assert person.json("service", "uninstall")["installed"] is False
+
+
+def test_a_systemd_that_refuses_or_does_not_answer_is_a_finding(person):
+    person.environment["FAKE_REFUSES"] = "1"
+    said = person.json("service", "install", code=1)
+    assert said["error_code"] == "E516"
+    assert said["message"] == "systemd refused 'systemctl --user daemon-reload': Access denied"
+    person.environment["PATH"] = str(person.path / "nothing")
+    said = person.json("service", "install", code=1)
+    assert said["message"].startswith("systemd does not answer 'systemctl --user': ")
+    assert person.json("service", code=1)["active"] is False
+
+
+def test_status_tells_where_it_stands(person):
+    person.environment["FAKE_LOAD"] = "not-found"
+    assert person.mzt("service").stdout == "marianned.service: not installed\n  mzt service install\n"
+    person.environment["FAKE_LOAD"] = "loaded"
+    assert person.mzt("service").stdout.startswith("marianned.service: enabled, inactive (dead)\n")
+    assert person.mzt("service", "status", "--now", code=2).stdout == ""
+
+
+def test_words_of_a_unit_are_taken_as_they_are():
+    assert unit_files._word('/a b/100%/$x"\\') == '"/a b/100%%/$$x\\"\\\\"'
+
+
+def test_config_shows_each_setting_with_where_it_comes_from(home):
+    (home.path / "config").mkdir()
+    file = home.path / "config" / "config.toml"
+    file.write_text("# mine\nkeep_days = 7\n")
+    shown = home.json("config")
+    told = {one["name"]: (one["value"], one["source"]) for one in shown["settings"]}
+    assert told["keep_days"] == (7, f"{file}:2")
+    assert told["max_attempts"] == (16, "default")
+    assert "keep_days" in home.mzt("config", "show").stdout
+    assert home.mzt("config", "check").stdout == "1 set, 7 by default\n"
+    file.write_text("keep_days = 0\nfleet = 1\n")
+    wrong = home.mzt("config", "check", code=1).stdout.splitlines()
+    assert wrong[0] == f"{file}:1:13: 'keep_days': expected int >= 1"
+    assert wrong[1:] == [f"{file}:2:1: no setting 'fleet'", "2 errors"]
+    assert home.json("config", code=1)["error_code"] == "E516"
+    assert any("config.toml:1:13" in check["message"] for check in home.json("doctor", code=1)["checks"])
+
+
+def test_doctor_tells_of_a_service_that_no_manager_answers_for(person):
+    person.mzt("service", "install")
+    person.environment["PATH"] = f"{person.path}/nothing:/usr/bin:/bin"
+    told = {
+        check["name"]: check["message"]
+        for check in json.loads(person.popen("doctor", "-j").communicate()[0])["checks"]
+    }
+    assert told["service"].startswith("marianned.service is installed, and no user manager answers")
