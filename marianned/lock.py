@@ -45,11 +45,24 @@ def locked(state: Path, address: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _take(descriptor, path)
-        holder = Holder(pid=os.getpid(), host=socket.gethostname(), socket=str(address))
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, msgspec.json.encode(holder), 0)
+        _tell(descriptor, address)
         yield
         os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _tell(descriptor: int, address: Path) -> None:
+    holder = Holder(pid=os.getpid(), host=socket.gethostname(), socket=str(address))
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, msgspec.json.encode(holder), 0)
+
+
+def moved(state: Path, address: Path) -> None:
+    """Tell, in the lock file that this process holds, that it listens somewhere else from now on."""
+    descriptor = os.open(lock_path(state), os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        _tell(descriptor, address)
     finally:
         os.close(descriptor)
 

@@ -12,7 +12,7 @@ def set_up(level: int = logging.INFO) -> bool:
     if listens():
         with suppress(OSError):
             handler: logging.Handler = JournalHandler()
-            handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+            handler.setFormatter(logging.Formatter("%(message)s"))  # LOGGER= names the module
             logging.basicConfig(level=level, handlers=[handler])
             return True
     handler = logging.StreamHandler(sys.stderr)

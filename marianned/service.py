@@ -32,8 +32,9 @@ from marianned.conductor.scheduler import STOPPING, Scheduler
 from marianned.conductor.stopping import Stopper
 from marianned.config import ConfigError, Settings, load_settings
 from marianned.executors.local import LocalExecutor
-from marianned.lock import LockHeld, locked
+from marianned.lock import LockHeld, locked, moved
 from marianned.paths import (
+    SOCKET_NAME,
     SocketPathTooLongError,
     configuration_directory,
     database_path,
@@ -117,7 +118,13 @@ class Daemon:
             faults.point("recover.done")
             tasks.start_soon(disk.watch, conductor.grant)
             tasks.start_soon(keeper.retain)
-            door = Door(self._address, self._around.given, lambda: self._serves(heart, conductor))
+            door = Door(
+                self._address,
+                self._state / SOCKET_NAME,
+                self._around.given,
+                lambda: self._serves(heart, conductor),
+                lambda place: self._moved(house, place),
+            )
             tasks.start_soon(door.serve, server)
             tasks.start_soon(self._warm)
             _logger.info(
@@ -157,6 +164,11 @@ class Daemon:
             _logger.info("%s: stopping", signal.Signals(number).name)
             scope.cancel()
             return
+
+    def _moved(self, house: House, place: Path) -> None:
+        """Tell clients, by the lock, and attempts that start from now on, where the daemon listens."""
+        moved(self._state, place)
+        house.socket = place
 
     def _serves(self, heart: Heart, conductor: Conductor) -> None:
         """Tell whoever started us that requests are served; a socket made again is no news."""

@@ -99,6 +99,9 @@ def _uninstall(call: Invocation, unit: Unit) -> Answer:
     if not there:
         return _answer(unit, f"{unit.name}: not installed by `mzt service install`", [])
     unit.ask("disable", "--now", *reversed(unit.units), timeout=90.0)
+    others = sorted(path.name for path in unit.directory.glob("*.wants/marianned@*.service"))
+    if unit.system and others:
+        return _answer(unit, f"{unit.name}: disabled; the template stays, for {', '.join(others)}", [])
     for path in there:
         try:
             path.unlink()
@@ -111,7 +114,8 @@ def _uninstall(call: Invocation, unit: Unit) -> Answer:
         unit.directory,
         unit.directory.parent,
     ):
-        _remove_empty(directory)
+        if not unit.system:
+            _remove_empty(directory)
     call.note("attempts in flight go on; `mzt start` takes them up")
     return _answer(unit, f"{unit.name}: uninstalled", [])
 

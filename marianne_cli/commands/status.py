@@ -45,7 +45,8 @@ def daemon_status(call: Invocation) -> Answer:
     """Ask how the daemon does, and for the jobs that matter now."""
     status = call.ask("daemon.status")
     jobs = options.job_list(call, statuses=["active", "held", "failed"])["jobs"]
-    lines = [status["message"], *screens.jobs_table(jobs)]
+    degraded = [f"degraded: {why}" for why in status["degraded_by"]]
+    lines = [status["message"], *degraded, *screens.jobs_table(jobs)]
     return Answer({**status, "jobs": jobs}, text=render.fitted(lines))
 
 

@@ -16,10 +16,22 @@ _logger = logging.getLogger(__name__)
 
 
 class Door:
-    """Serves at `address`; a socket that is given is systemd's, and its file is not ours to remove."""
+    """Serves at `address`; a socket that is given is systemd's, and its file is not ours to remove.
 
-    def __init__(self, address: Path, given: socket.socket | None, opened: Callable[[], None]) -> None:
+    Where `address` can't be any more (/run/user/UID goes with the last login), it is `spare` from then on.
+    """
+
+    def __init__(
+        self,
+        address: Path,
+        spare: Path,
+        given: socket.socket | None,
+        opened: Callable[[], None],
+        moved: Callable[[Path], None],
+    ) -> None:
         self._address = address
+        self._spare = spare
+        self._moved = moved
         self._given = given
         self._opened = opened
         self._was_open = False
@@ -52,13 +64,18 @@ class Door:
                 if not self._was_open:
                     raise
                 _logger.warning("the socket can't be made again: %s", error)
-                await anyio.sleep(_LOOK_SECONDS)
+                if self._address == self._spare:
+                    await anyio.sleep(_LOOK_SECONDS)
+                else:
+                    self._moved(self._spare)
+                    self._address = self._spare
+                    _logger.warning("marianned listens at '%s' from now on", self._spare)
                 continue
             faults.point("service.listening")
             return listener
 
     async def _while_there(self, ours: int | None) -> None:
-        while self._inode() == ours:  # noqa: ASYNC110  the file system tells nobody
+        while ours is not None and self._inode() == ours:  # noqa: ASYNC110  the file system tells nobody
             await anyio.sleep(_LOOK_SECONDS)
 
     def _inode(self) -> int | None:

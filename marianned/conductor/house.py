@@ -17,7 +17,8 @@ from marianned.store.writer import Store
 class House(msgspec.Struct, kw_only=True):
     """The parts of one daemon. `environ` is its environment, `attempts` the directory of all attempts.
 
-    Only a reload replaces anything here: `settings`, or `settings_problem`, why those on disk can't be used.
+    What may be replaced: by a reload `settings`, or `settings_problem`, why those on disk can't be used; and
+    `socket`, when the door has to move.
     """
 
     store: Store

@@ -1,6 +1,8 @@
 """What systemd hears of the daemon, and the socket it hands over: here without systemd, by hand."""
 
+import json
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,7 +10,7 @@ import sys
 import time
 
 import pytest
-from daemon_for_tests import DEADLINE, Refused, plain, score
+from daemon_for_tests import DEADLINE, Refused, gone, plain, score
 
 
 class Line:
@@ -188,3 +190,18 @@ def test_what_is_no_listening_unix_socket_is_refused(house, line):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         assert activated(house, line, other, "api").wait(DEADLINE) == 78
     assert "no listening Unix stream socket" in house.log.read_text()
+
+
+def test_a_door_whose_directory_has_gone_for_good_moves_and_the_lock_says_where(house):
+    house.socket = house.home / "runtime" / "marianne" / "marianned.sock"
+    house.start(MARIANNE_SOCKET="", XDG_RUNTIME_DIR=str(house.home / "runtime"))
+    with house.connect() as connection:
+        shutil.rmtree(house.home / "runtime")
+        (house.home / "runtime").touch()  # nothing can be made below it
+        house.socket = house.state / "marianned.sock"
+        while not house.socket.exists():
+            assert not gone(house.process.pid, 0.1)
+        assert json.loads((house.state / "lock").read_text())["socket"] == str(house.socket)
+        assert connection.rpc("daemon.status")["socket"] == str(house.socket)
+    house.rpc("daemon.hello")
+    (house.home / "runtime").unlink()

@@ -188,6 +188,7 @@ def test_reload_fails_where_the_settings_cannot_be_used(service):
     service.systemctl("reload", "marianned", code=None)
     assert service.json("status")["status"] == "degraded"
     until(service, "StatusText", "degraded; 0 jobs, 0 attempts in flight")
+    assert "config.toml:1:16" in service.mzt("status").splitlines()[1]
     assert "config.toml:1:16" in service.journal("-p", "err")
     file.unlink()
     service.systemctl("reload", "marianned")
@@ -298,8 +299,15 @@ def test_a_host_has_a_daemon_for_each_of_two_users(host):
     host.run(*refused, as_user="bob", code=None)
     assert "mzt: " in host.stderr
     assert f"**{strict_level(host)}**" in PAGE.read_text()  # the page tells the level
-    for name in ("ann", "bob"):
-        host.mzt("service", "uninstall", "--system", SUDO_USER=name, code=None)
+    left = host.mzt("service", "uninstall", "--system", SUDO_USER="ann")
+    assert left == "marianned@ann.service: disabled; the template stays, for marianned@bob.service\n"
+    assert (
+        json.loads(host.run(sys.executable, "-P", "-m", "marianne_cli", "status", "--json", as_user="bob"))[
+            "pid"
+        ]
+        == pids["bob"]
+    )
+    host.mzt("service", "uninstall", "--system", SUDO_USER="bob")
     assert not list(Path("/etc/systemd/system").glob("marianned*"))
 
 
