@@ -196,6 +196,7 @@ def test_a_door_whose_directory_has_gone_for_good_moves_and_the_lock_says_where(
     house.socket = house.home / "runtime" / "marianne" / "marianned.sock"
     house.start(MARIANNE_SOCKET="", XDG_RUNTIME_DIR=str(house.home / "runtime"))
     with house.connect() as connection:
+        connection.rpc("daemon.hello")
         shutil.rmtree(house.home / "runtime")
         (house.home / "runtime").touch()  # nothing can be made below it
         house.socket = house.state / "marianned.sock"
