@@ -26,6 +26,7 @@ from marianned.conductor.house import House
 from marianned.conductor.keeping import Keeper
 from marianned.conductor.limits import Limits
 from marianned.conductor.looking import Lookout
+from marianned.conductor.notifying import Messenger
 from marianned.conductor.now import now
 from marianned.conductor.reloading import Reloader
 from marianned.conductor.scheduler import STOPPING, Scheduler
@@ -107,6 +108,7 @@ class Daemon:
             stopper = Stopper(conductor, tasks, heart)
             reloader = Reloader(conductor, configuration_directory(), self._notifier)
             keeper = Keeper(conductor)
+            Messenger(conductor, tasks)  # the store knows it
             known = handlers(conductor, lookout, keeper, stopper.stop, reloader.reload)
             server = Server(known, Journal(store), lookout, store, stopper.ready)
             faults.point("service.opened")

@@ -69,23 +69,32 @@ async def call(function: Callable[[*Args], T], *args: *Args) -> T:
         turns = anyio.CapacityLimiter(WORKERS)
         _turns.set(turns)
     async with turns:
-        with anyio.move_on_after(LIMIT_SECONDS):
-            try:
-                done = await to_process.run_sync(
-                    _inside, os.getpid(), function, args, cancellable=True, limiter=anyio.CapacityLimiter(1)
-                )
-                if isinstance(done, _Raised):
-                    raise done.again()
-                return done  # noqa: TRY300  what comes next is what was too slow
-            except anyio.BrokenWorkerProcess:
-                raise WorkerLimit("the worker process died over it") from None
-            except MemoryError:
-                raise WorkerLimit(f"it needs over {MEMORY_LIMIT // 1024**3} GiB of memory") from None
-            except OSError as error:
-                raise WorkerLimit(f"no worker process could do it: {error.strerror}") from None
-            except RecursionError:
-                raise WorkerLimit("it is nested too deeply") from None
-    raise WorkerLimit(f"it takes over {LIMIT_SECONDS:g} s")
+        return await call_within(LIMIT_SECONDS, function, *args)
+
+
+async def call_within(seconds: float, function: Callable[[*Args], T], *args: *Args) -> T:
+    """Call a function as `call` does, within other limits of time; how many do at once is the caller's care.
+
+    Raises:
+        WorkerLimit, Exception: see `call`.
+    """
+    with anyio.move_on_after(seconds):
+        try:
+            done = await to_process.run_sync(
+                _inside, os.getpid(), function, args, cancellable=True, limiter=anyio.CapacityLimiter(1)
+            )
+            if isinstance(done, _Raised):
+                raise done.again()
+            return done  # noqa: TRY300  what comes next is what was too slow
+        except anyio.BrokenWorkerProcess:
+            raise WorkerLimit("the worker process died over it") from None
+        except MemoryError:
+            raise WorkerLimit(f"it needs over {MEMORY_LIMIT // 1024**3} GiB of memory") from None
+        except OSError as error:
+            raise WorkerLimit(f"no worker process could do it: {error.strerror}") from None
+        except RecursionError:
+            raise WorkerLimit("it is nested too deeply") from None
+    raise WorkerLimit(f"it takes over {seconds:g} s")
 
 
 class _Raised(NamedTuple):

@@ -110,7 +110,7 @@ def invocation(
 def _environment(command: Command, environ: Mapping[str, str], directory: str) -> dict[str, str]:
     env = _inherited(command.required_env, environ)
     env |= {
-        name: _filled(value, environ).replace("{directory}", directory) for name, value in command.env.items()
+        name: filled(value, environ).replace("{directory}", directory) for name, value in command.env.items()
     }
     if command.private_tmp:
         env["TMPDIR"] = f"{directory}/{TMP_NAME}"
@@ -228,5 +228,6 @@ def _is(name: str, pattern: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
-def _filled(value: str, environ: Mapping[str, str]) -> str:
+def filled(value: str, environ: Mapping[str, str]) -> str:
+    """Return a text with each `${NAME}` replaced by its variable; by nothing where it is unset."""
     return _VARIABLE.sub(lambda found: environ.get(found[1], ""), value)

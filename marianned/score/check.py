@@ -99,7 +99,7 @@ def _check_items(score: Score, report: Report) -> None:
     for index, notification in enumerate(score.notifications):
         names = {"webhook": ("url", "url_env"), "slack": ("webhook_url", "webhook_url_env")}
         keys = names.get(notification.type)
-        if keys and not any(notification.config.get(key) for key in keys):
+        if keys and not any(getattr(notification.config, key) for key in keys):
             report.add("S011", ("notifications", index, "config"), f"'{keys[0]}' or '{keys[1]}' is missing")
     for stage, text in score.sheet.skip_when.items():
         fault_text = expression_fault(text)

@@ -9,6 +9,7 @@ import msgspec
 
 from marianned.errors import Problem
 from marianned.instruments.profile import Profile
+from marianned.score import model
 from marianned.score.check import check_files, check_score, check_silence
 from marianned.score.choose import Chosen, Instruments
 from marianned.score.digests import Digests
@@ -19,6 +20,7 @@ from marianned.score.expanded import (
     CrossSheet,
     Expanded,
     Fallback,
+    Notification,
     Parallel,
     Prompt,
     RateLimit,
@@ -254,6 +256,7 @@ class _Compiler:
             rate_limit=self._rate_limit(),
             cost_limits=self._cost_limits(),
             silence=self._silence(),
+            notifications=tuple(_notification(one) for one in score.notifications if one.type != "email"),
         )
 
     def _rate_limit(self) -> RateLimit:
@@ -309,3 +312,17 @@ class _Compiler:
         validations.finish()
         prompts.finish()
         return msgspec.structs.replace(expanded, sheets=tuple(finished))
+
+
+def _notification(given: model.Notification) -> Notification:
+    target = given.config
+    slack = given.type == "slack"
+    return Notification(
+        type=given.type,
+        on_events=tuple(given.on_events),
+        url=target.webhook_url if slack else target.url,
+        url_env=target.webhook_url_env if slack else target.url_env,
+        headers=target.headers,
+        timeout_seconds=target.timeout,
+        max_retries=target.max_retries,
+    )

@@ -138,6 +138,21 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
     check_interval_seconds: float
 
 
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a job tells of what (§21). `type`: desktop, webhook, slack; `url_env`: the variable with the url.
+
+    `on_events` are the format's names (job_start …); a header may refer to variables as `${NAME}`.
+    """
+
+    type: str
+    on_events: tuple[str, ...]
+    url: str | None = None
+    url_env: str | None = None
+    headers: dict[str, str] = {}
+    timeout_seconds: float = 10.0
+    max_retries: int = 3
+
+
 class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     """A whole score, expanded: its sheets in ascending number, and what they share.
 
@@ -158,6 +173,7 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit: RateLimit = RateLimit()
     cost_limits: CostLimits | None = None
     silence: Silence | None = None
+    notifications: tuple[Notification, ...] = ()
 
     def on(self, sheet: int, fallback: int) -> "Expanded":
         """Return the score with one sheet (its number) as it runs on the instrument it has come to."""

@@ -289,6 +289,18 @@ _EVENTS = (
 )
 
 
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """`notifications[].config` (§21): where a message is sent; `webhook_url` is slack's `url`."""
+
+    url: OptionalText = None
+    url_env: OptionalText = None
+    webhook_url: OptionalText = None
+    webhook_url_env: OptionalText = None
+    headers: Annotated[dict[str, str], MapOf(Text())] = {}
+    timeout: Annotated[float, Duration(above=0, most=300)] = 10.0
+    max_retries: Annotated[int, Number(whole=True, least=0, most=10)] = 3
+
+
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
     """An item of `notifications` (§21)."""
 
@@ -296,7 +308,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     on_events: Annotated[list[str], ListOf(Text(choices=_EVENTS))] = msgspec.field(
         default_factory=lambda: ["job_complete", "job_failed"]
     )
-    config: Annotated[dict[str, Any], MapOf(Anything())] = {}
+    config: Annotated[Target, Part(Target, others=True)] = Target()
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):

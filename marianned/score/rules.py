@@ -290,10 +290,14 @@ class MapOf:
 
 
 class Part:
-    """A mapping with known keys, described by a Struct whose fields are annotated with rules."""
+    """A mapping with known keys, described by a Struct whose fields are annotated with rules.
 
-    def __init__(self, struct: type[msgspec.Struct]) -> None:
+    `others`: further keys are no error, and have no effect (S501).
+    """
+
+    def __init__(self, struct: type[msgspec.Struct], *, others: bool = False) -> None:
         self.struct = struct
+        self.others = others
 
     @property
     def blank(self) -> Any:
@@ -311,7 +315,9 @@ class Part:
         for key, value in node.entries:
             rule = rules.get(_field(key.text))
             here = (*path, key.text)
-            if rule is None:
+            if rule is None and self.others:
+                report.add("S501", here, f"'{key.text}' is accepted, but not supported", key=True)
+            elif rule is None:
                 report.add(
                     "S010", here, f"unknown key '{key.text}'", key=True, hint=nearest(key.text, _keys(rules))
                 )

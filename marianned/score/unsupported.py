@@ -52,4 +52,3 @@ def _not_honoured(score: Score) -> Iterator[tuple[Path, object]]:
     yield ("workspace_lifecycle",), score.workspace_lifecycle.archive_on_fresh
     yield ("on_success",), score.on_success
     yield ("concert",), score.concert.enabled
-    yield ("notifications",), score.notifications

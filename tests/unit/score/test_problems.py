@@ -153,7 +153,6 @@ NOT_HONOURED = [
     score() + "«workspace_lifecycle: {archive_on_fresh: true}\n",
     score() + "«on_success: [{type: run_command, command: a}]\n",
     score() + "«concert: {enabled: true}\n",
-    score() + "«notifications: [{type: desktop}]\n",
 ]
 
 
