@@ -25,6 +25,7 @@ SECTIONS = {
     model.Hook: ("on_success[]", "An item of `on_success`: what follows"),
     model.Concert: ("concert", "`concert`: chains of jobs"),
     model.Notification: ("notifications[]", "An item of `notifications`"),
+    model.Target: ("notifications[].config", "`notifications[].config`: where to"),
 }
 """The parts in the order of the page: where each stands in a score, and its heading."""
 
@@ -226,8 +227,16 @@ FIELDS = {
     model.Notification: {
         "type": "How.",
         "on_events": "Of what.",
-        "config": "webhook: `url` or `url_env`, `headers`, `timeout`, `max_retries`; slack: `webhook_url` or "
-        "`webhook_url_env`.",
+        "config": "Where to; keys that are not on this page have no effect.",
+    },
+    model.Target: {
+        "url": "webhook: the event is posted here as JSON.",
+        "url_env": "webhook: the variable that holds the url.",
+        "webhook_url": "slack: a line is posted here.",
+        "webhook_url_env": "slack: the variable that holds the url.",
+        "headers": "Sent along; `${NAME}` is the value of a variable.",
+        "timeout": "How long each try may take.",
+        "max_retries": "How often what was not delivered is sent again.",
     },
 }
 

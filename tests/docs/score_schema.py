@@ -64,6 +64,8 @@ def described(schema, about, *, null=True):
 def of(rule):  # noqa: PLR0911  a type a branch
     """Return what a type of the format accepts."""
     match rule:
+        case rules.Part(others=True):
+            return part(rule.struct) | {"additionalProperties": {}}
         case rules.Part():
             return {"$ref": f"#/definitions/{rule.struct.__name__}"}
         case rules.Settings():
