@@ -307,7 +307,13 @@ class Daemon:
         raise AssertionError("unreachable")
 
     def journal(self, job=None):
-        return self.rpc("events.read", job_id=job)["events"]
+        """Return the whole journal, of a job or of all."""
+        events = []
+        while page := self.rpc("events.read", job_id=job, after=events[-1]["event"] if events else 0)[
+            "events"
+        ]:
+            events += page
+        return events
 
     def gate(self, name):
         """Return the gate of a sheet, made at the first call."""
