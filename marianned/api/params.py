@@ -16,7 +16,7 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SHOWN = 40
 """Characters of a name or a value that are repeated in an error."""
-_PLACE = re.compile(r" - at `\$\.?(.*)`$")
+_PLACE = re.compile(r"`\$\.?([^`]*)`$")
 _GIVEN = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
 
 
@@ -87,13 +87,14 @@ def _wanted(kind: types.Type) -> str:
         case types.ListType():
             said = f"a list of {_wanted(kind.item_type)}"
         case types.DictType():
-            said = f"an object of {_wanted(kind.value_type)}"
+            said = f"an object of {_wanted(kind.value_type)} by names without '='"
         case types.IntType():
             said = f"a whole number{_range(kind.ge, kind.le)}"
         case types.FloatType():
             said = f"a number{_range(kind.ge, kind.le)}{'' if kind.gt is None else f' above {kind.gt:g}'}"
         case types.StrType():
-            said = f"text{_range(kind.min_length, kind.max_length, ' characters')}"
+            pattern = "" if kind.pattern is None else " without zero bytes"
+            said = f"text{_range(kind.min_length, kind.max_length, ' characters')}{pattern}"
         case _:
             said = "null" if isinstance(kind, types.NoneType) else "true or false"
     return said

@@ -17,6 +17,10 @@ Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """A number that counts something; JSON readers everywhere, SQLite and files can hold it."""
+Place = Annotated[str, msgspec.Meta(max_length=4_096, pattern=r"^[^\u0000]*$")]
+"""A path: no call of the system takes a zero byte."""
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[^=\u0000]+$")]
+Env = dict[_Name, Annotated[str, msgspec.Meta(pattern=r"^[^\u0000]*$")]]
 SheetNumber = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 
 
@@ -66,11 +70,11 @@ class Submit(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     text: str
-    directory: str
-    file: str | None = None
-    submit_directory: str
-    workspace: str | None = None
-    env: dict[str, str] = {}
+    directory: Place
+    file: Place | None = None
+    submit_directory: Place
+    workspace: Place | None = None
+    env: Env = {}
     umask: Annotated[int, msgspec.Meta(ge=0, le=0o777)] = 0o022
     fresh: bool = False
     before: str | None = None
@@ -143,7 +147,7 @@ class Resume(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     from_: str | None = msgspec.field(default=None, name="from")
     plan: bool = False
     over_budget: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    env: dict[str, str] = {}
+    env: Env = {}
 
 
 class Modify(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -157,8 +161,8 @@ class Modify(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     job_id: JobId
     text: str | None = None
-    directory: str | None = None
-    file: str | None = None
+    directory: Place | None = None
+    file: Place | None = None
     revision: Annotated[int, msgspec.Meta(ge=1)] | None = None
     rerun: str | None = None
     resume: bool = False
@@ -214,7 +218,7 @@ class Remove(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class WriteBackup(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Write an online copy of the database to a file that does not exist yet (absolute path)."""
 
-    file: Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)]
+    file: Place
 
 
 class ReadOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -232,10 +236,10 @@ class Validate(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Check a score without running it; `explain` brings a page of its sheets, `prompts` their prompts."""
 
     text: str
-    directory: str
-    file: str | None = None
-    submit_directory: str
-    workspace: str | None = None
+    directory: Place
+    file: Place | None = None
+    submit_directory: Place
+    workspace: Place | None = None
     explain: bool = False
     prompts: bool = False
     offset: Number = 0
@@ -249,14 +253,14 @@ class LookAtInstruments(Ask, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     name: str | None = None
-    directory: str | None = None
+    directory: Place | None = None
 
 
 class CheckInstruments(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Try whether the tools, or one of them, can be started: each is asked for its version."""
 
     name: str | None = None
-    directory: str | None = None
+    directory: Place | None = None
 
 
 class ClearLimits(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
