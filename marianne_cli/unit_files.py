@@ -77,7 +77,11 @@ def _checksum(body: str) -> str:
 def _path() -> str:
     """Return the shell's PATH without what is relative, the program's own directory first."""
     own = str(Path(sys.executable).parent)
-    found = [entry for entry in os.environ.get("PATH", "").split(":") if entry.startswith("/")]
+    found = [
+        entry
+        for entry in os.environ.get("PATH", "").split(":")
+        if entry.startswith("/") and entry.isprintable()
+    ]
     return ":".join(dict.fromkeys([own, *found]))
 
 
