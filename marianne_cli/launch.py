@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from marianne_cli.invocation import Invocation
 from marianned import paths
-from marianned.errors import NoDaemon, TimeRanOut, WrongStatus
+from marianned.errors import NoDaemon, NotPermitted, TimeRanOut, WrongStatus
 from marianned.words import duration
 
 if TYPE_CHECKING:
     from marianne_cli.units import Unit
 
 _START_SECONDS = 10.0
+_INSIDE = "MARIANNE_ATTEMPT_ID"
 _STILL: dict[str, tuple[str, list[str]]] = {
     "detach": ("it still stops", []),
     "drain": ("it stops when nothing is in flight", ["mzt stop --drain -t 1h", "mzt start", "mzt stop"]),
@@ -34,7 +35,7 @@ def running(call: Invocation, timeout: float = _START_SECONDS) -> bool:
     try:
         _ = call.client
     except NoDaemon as error:
-        if "MARIANNE_ATTEMPT_ID" in os.environ:
+        if _INSIDE in os.environ:
             raise NoDaemon(
                 f"{error.message}; none is started from inside an attempt, it would be swept with it"
             ) from None
@@ -66,6 +67,8 @@ def restarted(call: Invocation, timeout: float) -> None:
     if unit is not None:
         _by_unit(call, unit, "restart", timeout)
         return
+    if pid is not None and _INSIDE in os.environ:
+        raise NotPermitted("a daemon is not started from inside an attempt, so this one is not stopped there")
     stopped(call, timeout)
     running(call, timeout)
 

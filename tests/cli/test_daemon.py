@@ -189,3 +189,12 @@ def test_the_demo_pauses_changes_and_goes_on_and_leaves_nothing_behind(home, tmp
     assert "$ mzt pause demo --wait" in shown
     assert shown.rstrip().endswith("each sheet ran once")
     assert list((tmp_path / "t").iterdir()) == []
+
+
+def test_a_restart_from_inside_an_attempt_leaves_the_daemon_as_it_is(home):
+    pid = home.json("start")["pid"]
+    home.environment["MARIANNE_ATTEMPT_ID"] = "x-1-1-1"
+    refused = home.json("restart", code=4)
+    assert refused["error_code"] == "E509"
+    assert home.json("status")["pid"] == pid
+    del home.environment["MARIANNE_ATTEMPT_ID"]

@@ -276,6 +276,9 @@ def test_uninstall_leaves_nothing_and_what_is_in_flight_goes_on(service):
     assert service.mzt("start").startswith("marianned ")
     assert service.stderr == "no daemon runs; starting one\n"
     assert len(work.ends()) == 1
+    service.mzt("service", "install")
+    found = {check["name"]: check["message"] for check in service.json("doctor", code=1)["checks"]}
+    assert found["service"].startswith("a daemon that was started by hand")
     service.mzt("service", "install", "--now")
     assert "started by hand, has made way" in service.stderr
     assert service.show("ActiveState") == "active"
