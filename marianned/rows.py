@@ -23,7 +23,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     the hold that its modify brought; `rewind` are the uids of sheets that run again once nothing is in
     flight; `not_before` is the pacing limit of the next start; `auto_resume`: a rate limit is waited for,
     else it brings a hold; `over_budget` (USD) is what was added to the score's limit.
-    `next_uid` and `next_hold` number sheets and holds of this run, never again the same.
+    `next_uid` and `next_hold` number sheets and holds of this run, never again the same; `next_flight`
+    numbers the attempts of its hooks; `depth` counts the hooks that led to it from one job to the next.
     """
 
     run_id: int
@@ -55,6 +56,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     over_budget: float = 0.0
     next_uid: int = 1
     next_hold: int = 1
+    next_flight: int = 1
+    depth: int = 0
 
 
 class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +128,50 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     stderr_bytes: int = 0
     validations: list[CheckReport] = []
     result: str | None = None
+
+
+class HookRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one hook stands, by its number in the score in force; without a row it is pending.
+
+    `status`: pending waiting running completed failed cancelled; it waits for `cooldown`, for the end of a
+    `job` (`chained`, NAME@RUN), or for the `end` of its own, which then submits what is `kept`: the encoded
+    RevisionRow of the score as it was validated. `cooled` and `passed` say that its cool-down is over and
+    that the job has paused before it; `flights` names its attempts; `told`: it was sent TERM by a decision;
+    `outcome` is how it last ended.
+    """
+
+    run_id: int
+    hook: int
+    status: str = "pending"
+    waiting_for: str | None = None
+    until: Instant | None = None
+    flights: list[int] = []
+    cooled: bool = False
+    passed: bool = False
+    told: bool = False
+    outcome: str | None = None
+    error_message: str | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    pid: int | None = None
+    chained: str | None = None
+    revision: int | None = None
+    started_at: int | None = None
+    time_limit_at: int | None = None
+    ended_at: int | None = None
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    kept: bytes | None = None
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts were made."""
+        return len(self.flights)
+
+    @property
+    def flight(self) -> int:
+        """What names its last attempt among those of all hooks of this run; 0: there was none."""
+        return self.flights[-1] if self.flights else 0
 
 
 class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,6 +285,7 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     sheet: int | None = None
     stage: int | None = None
     instance: int | None = None
+    hook: int | None = None
     attempt: int | None = None
     status: str | None = None
     revision: int | None = None
@@ -247,13 +295,15 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
 
 
-Row = RunRow | SheetRow | AttemptRow | HoldRow | BreakpointRow | RevisionRow | RequestRow | LimitRow
+Flight = AttemptRow | HookRow
+"""What is in flight from the commit of its row to that of its outcome."""
+Row = RunRow | SheetRow | AttemptRow | HookRow | HoldRow | BreakpointRow | RevisionRow | RequestRow | LimitRow
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
-    """A row that is gone: a sheet or breakpoint (`key` is its uid), a hold (its number), a whole run (0)."""
+    """A row that is gone: a sheet or breakpoint (`key`: its uid), a hold or hook (its number), a run (0)."""
 
-    kind: type[SheetRow] | type[HoldRow] | type[BreakpointRow] | type[RunRow]
+    kind: type[SheetRow] | type[HookRow] | type[HoldRow] | type[BreakpointRow] | type[RunRow]
     run_id: int
     key: int
 

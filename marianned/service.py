@@ -20,6 +20,7 @@ from marianned.api.door import Door
 from marianned.api.server import Server
 from marianned.api.streams import Journal
 from marianned.checks import report
+from marianned.conductor.chaining import conducting
 from marianned.conductor.conductor import Conductor
 from marianned.conductor.disk import Disk
 from marianned.conductor.house import House
@@ -102,7 +103,7 @@ class Daemon:
                 socket=self._address,
                 environ=dict(os.environ),
             )
-            conductor = Conductor(house, tasks)
+            conductor = conducting(house, tasks)
             lookout = Lookout(conductor, now().at)
             heart = Heart(self._notifier, conductor.in_short)
             stopper = Stopper(conductor, tasks, heart)

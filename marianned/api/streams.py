@@ -15,7 +15,8 @@ import msgspec
 from anyio import to_thread
 
 from marianned import wire
-from marianned.conductor.looking import Lookout, read_output
+from marianned.conductor.looking import Lookout
+from marianned.conductor.printed import find_printed, read_output
 from marianned.errors import BadRequest
 from marianned.protocol import (
     PAGE_LIMIT,
@@ -199,6 +200,7 @@ class OutputStream:
     def __init__(self, lookout: Lookout, store: Store, ask: FollowOutput) -> None:
         self._lookout = lookout
         self._store = store
+        self._house = lookout.house
         self._ask = ask
         self._path = Path()
         self._attempt = 0
@@ -215,9 +217,10 @@ class OutputStream:
             NoSuchJob, BadRequest: there is none.
         """
         state = await self._lookout.state(self._ask.job_id)
-        row = await self._lookout.attempt_row(state, self._ask.sheet, self._ask.attempt)
-        self._attempt = row.attempt
-        self._path = self._lookout.output_path(row, self._ask.stream)
+        printed = await find_printed(self._house, state, self._ask)
+        self._ask = msgspec.structs.replace(self._ask, attempt=printed.attempt)
+        self._attempt = printed.attempt
+        self._path = printed.directory / self._ask.stream
         return self.last
 
     async def run(self, item: Item) -> str:
@@ -238,8 +241,7 @@ class OutputStream:
 
     async def _ended(self) -> bool:
         state = await self._lookout.state(self._ask.job_id)
-        row = await self._lookout.attempt_row(state, self._ask.sheet, self._attempt)
-        return row.outcome is not None
+        return (await find_printed(self._house, state, self._ask)).ended
 
 
 async def send_stream(stream: int, source: EventStream | OutputStream, send: Send) -> None:

@@ -9,7 +9,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,26 @@ class Unprepared(Exception):
         self.message = message
 
 
+async def start_patiently(start: Callable[[], Awaitable[None]], given_up: Callable[[], bool]) -> None:
+    """Start something; where disk, memory or descriptors run short, as soon as they don't: no failure.
+
+    Raises:
+        Unprepared: it can't be started for another reason.
+    """
+    while not given_up():
+        try:
+            await start()
+        except OSError as error:
+            if error.errno not in _SCARCE:
+                raise Unprepared("config", f"its files can't be written: {error.strerror}") from None
+        except Unprepared as why:
+            if not any(os.strerror(number) in why.message for number in _SCARCE):
+                raise
+        else:
+            return
+        await anyio.sleep(_AGAIN_SECONDS)
+
+
 class Attempt:
     """Plays one attempt. `interrupt` may come at any time; what ended by itself before it counts."""
 
@@ -92,7 +112,7 @@ class Attempt:
         executor = self._house.executor
         if presence in (None, Presence.NEVER_STARTED):
             try:
-                await self._start_patiently()
+                await start_patiently(self._start, lambda: self._interrupted)
             except Unprepared as why:
                 return self._ending(Outcome.FAILED, why.category, why.message)
             if self._interrupted and await executor.claim(self._directory):
@@ -134,21 +154,6 @@ class Attempt:
         }
 
     # --- before the process --------------------------------------------------------------------------
-
-    async def _start_patiently(self) -> None:
-        """Start it; where disk, memory or descriptors run short, as soon as they don't: no failure."""
-        while not self._interrupted:
-            try:
-                await self._start()
-            except OSError as error:
-                if error.errno not in _SCARCE:
-                    raise Unprepared("config", f"its files can't be written: {error.strerror}") from None
-            except Unprepared as why:
-                if not any(os.strerror(number) in why.message for number in _SCARCE):
-                    raise
-            else:
-                return
-            await anyio.sleep(_AGAIN_SECONDS)
 
     async def _start(self) -> None:
         given = self._given
@@ -279,8 +284,8 @@ class Attempt:
             "exit_code": record.exit_code,
             "signal": name,
             "pid": self.pid,
-            "stdout_bytes": await to_thread.run_sync(_size, self._directory / STDOUT),
-            "stderr_bytes": await to_thread.run_sync(_size, self._directory / STDERR),
+            "stdout_bytes": await to_thread.run_sync(size_of, self._directory / STDOUT),
+            "stderr_bytes": await to_thread.run_sync(size_of, self._directory / STDERR),
         }
         early = self._before_reading(record, name)
         if early is not None:
@@ -407,7 +412,8 @@ def _cost(given: Given, profile: Profile, reading: Reading) -> float | None:
     return (reading.input_tokens * prices[0] + reading.output_tokens * prices[1]) / 1000
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Return the size of an output, 0 where there is none."""
     try:
         return path.stat().st_size
     except OSError:

@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 from marianned import faults, words
 from marianned.conductor import submitting
 from marianned.conductor.house import House
-from marianned.conductor.job import Job
+from marianned.conductor.job import Chaining, Commit, Job
 from marianned.conductor.keys import Keys
 from marianned.conductor.loading import load_state, presences
 from marianned.conductor.now import now
@@ -35,8 +35,8 @@ from marianned.errors import (
 )
 from marianned.executors.base import Presence
 from marianned.progress.selection import select
-from marianned.progress.state import JobState
-from marianned.progress.triggers import GiveUp
+from marianned.progress.state import JobState, Version
+from marianned.progress.triggers import GiveUp, Made
 from marianned.progress.view import extended, job_view
 from marianned.protocol import (
     ACTIVE,
@@ -65,6 +65,15 @@ _FREE = (JobStatus.COMPLETED, JobStatus.CANCELLED)
 """Statuses of a newest run that leave its name free."""
 
 
+class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
+    """A new run, ready for the disk: its state and rows, the run whose place it takes, and how that goes."""
+
+    state: JobState
+    changes: Changes
+    newest: RunRow | None
+    give_up: GiveUp
+
+
 class Conductor:
     """Owns every job. `jobs` holds those in memory: all that have not ended, and any just asked for."""
 
@@ -72,9 +81,10 @@ class Conductor:
         self.house = house
         self.jobs: dict[str, Job] = {}
         self.keys = Keys(house.store)
+        self.chaining: Chaining | None = None
+        self.registry = anyio.Lock()
         self._by_run: dict[int, Job] = {}
         self._tasks = tasks
-        self._registry = anyio.Lock()
         self._rest = anyio.Event()
 
     def condition(self) -> str:
@@ -113,16 +123,18 @@ class Conductor:
         faults.point("recover.loaded")
         found = await presences(self.house, state)
         faults.point("recover.looked")
-        return self._take_up(state, found)
+        return self.take_up(state, found)
 
-    def _take_up(self, state: JobState, found: dict[int, Presence]) -> Job:
-        job = Job(self.house, state, self.grant, self._retire)
+    def take_up(self, state: JobState, found: dict[str, Presence]) -> Job:
+        """Let a run that is on disk serve itself; `found` is where its flights stand."""
+        assert self.chaining is not None
+        job = Job(self.house, state, self.grant, self._retire, self.chaining)
         self.jobs[state.run.job_name] = job
         self._by_run[job.run_id] = job
         self._tasks.start_soon(self._serve, job, found)
         return job
 
-    async def _serve(self, job: Job, found: dict[int, Presence]) -> None:
+    async def _serve(self, job: Job, found: dict[str, Presence]) -> None:
         """Let a job serve itself; what fails in it stays with it, and the disk is right."""
         concerned.set(job.state.run.job_name)
         try:
@@ -146,12 +158,12 @@ class Conductor:
         Raises:
             WrongStatus: it has been let go on meanwhile.
         """
-        async with self._registry:
+        async with self.registry:
             newest = await self.house.store.records.run(run.job_name)
             if newest is None or newest.run_id != run.run_id:
                 await self.house.store.commit(changes)
                 return
-            await self._make_room(
+            await self.make_room(
                 newest, GiveUp(request="", caller=NOBODY, reason=None, also=changes, forget=True)
             )
 
@@ -162,7 +174,7 @@ class Conductor:
 
     def in_flight(self) -> int:
         """Return how many attempts are in flight over all jobs."""
-        return sum(len(job.state.attempts) for job in self._by_run.values())
+        return sum(len(job.state.flights) for job in self._by_run.values())
 
     def tell_all(self) -> None:
         """Let each job look anew at what it may start."""
@@ -192,7 +204,7 @@ class Conductor:
         """
         name, run = split(job_id)
         if name not in self.jobs:
-            async with self._registry:
+            async with self.registry:
                 if name not in self.jobs:
                     row = await self.house.store.records.run(name)
                     if row is None:
@@ -262,27 +274,27 @@ class Conductor:
         score = await submitting.compile_valid(source, shown, "")
         expanded = score.version.score
         faults.point("submit.compiled")
-        async with self._registry:
+        async with self.registry:
             newest = await self.house.store.records.run(expanded.name)
-            self._check_name(newest, params)
-            self._check_room()
-            await to_thread.run_sync(submitting.make_workspace, Path(expanded.workspace), params.umask)
-            leftover = await to_thread.run_sync(remove, pause_file(expanded.workspace, expanded.name))
-            faults.point("submit.workspace")
-            state, changes, kept = self._first_state(score, newest, caller, params, request)
-            if leftover:
-                changes.events.append(removed_leftover(state.run, now()))
+            origin = submitting.Origin(
+                caller=caller,
+                reason=params.reason,
+                submit_directory=params.submit_directory,
+                umask=params.umask,
+                env=params.env,
+                auto_resume=params.auto_resume,
+            )
+            entry = await self.enrol(score.version, newest, origin, fresh=params.fresh, file=params.file)
+            state, changes = entry.state, entry.changes
+            kept = self._add_rows(state, changes, score, params, request)
             # A client that leaves takes nothing along.
             with anyio.fail_after(_SHIELDED_SECONDS, shield=True):
                 if newest is None:
                     await self.house.store.commit(changes)
                 else:
-                    make_room = GiveUp(
-                        request="", caller=caller, reason=params.reason, also=changes, fresh=params.fresh
-                    )
-                    await self._make_room(newest, make_room)
+                    await self.make_room(newest, entry.give_up)
                 faults.point("submit.committed")
-                job = self._take_up(state, {})
+                job = self.take_up(state, {})
         faults.point("submit.taken_up")
         await job.begun()
         faults.point("submit.begun")
@@ -293,44 +305,61 @@ class Conductor:
                 await self.house.store.commit(Changes(rows=[told]))
         return reply
 
-    def _first_state(
+    async def enrol(
         self,
-        score: submitting.Score,
+        version: Version,
         newest: RunRow | None,
-        caller: Caller,
+        origin: submitting.Origin,
+        *,
+        fresh: bool,
+        file: str | None = None,
+    ) -> Enrolled:
+        """Make a run of a valid score ready for the disk; the registry is held until it is there.
+
+        Raises:
+            NameTaken, NoCapacity: its name, the daemon or its workspace does not let it.
+        """
+        expanded = version.score
+        self._check_name(newest, fresh=fresh, file=file or version.row.config_file or "FILE")
+        self._check_room()
+        await to_thread.run_sync(submitting.make_workspace, Path(expanded.workspace), origin.umask)
+        leftover = await to_thread.run_sync(remove, pause_file(expanded.workspace, expanded.name))
+        faults.point("submit.workspace")
+        run = newest.run + 1 if newest else 1
+        row, current, changes = submitting.first_rows(
+            version, self.house.store.new_run_id(), run, origin, now()
+        )
+        if leftover:
+            changes.events.append(removed_leftover(row, now()))
+        state = JobState(row, current, [found for found in changes.rows if isinstance(found, SheetRow)])
+        give_up = GiveUp(request="", caller=origin.caller, reason=origin.reason, also=changes, fresh=fresh)
+        return Enrolled(state=state, changes=changes, newest=newest, give_up=give_up)
+
+    def _add_rows(
+        self,
+        state: JobState,
+        changes: Changes,
+        score: submitting.Score,
         params: Submit,
         request: RequestRow,
-    ) -> tuple[JobState, Changes, RequestRow]:
-        """Return a new run's state, the transaction that brings it to the disk, and its request's row."""
-        origin = submitting.Origin(
-            caller=caller,
-            reason=params.reason,
-            submit_directory=params.submit_directory,
-            umask=params.umask,
-            env=params.env,
-            auto_resume=params.auto_resume,
-        )
-        run = newest.run + 1 if newest else 1
-        row, version, changes = submitting.first_rows(
-            score, self.house.store.new_run_id(), run, origin, now()
-        )
-        state = JobState(row, version, [found for found in changes.rows if isinstance(found, SheetRow)])
-        stops = select(params.before, version.score) if params.before is not None else []
+    ) -> RequestRow:
+        """Add the breakpoints of a submission, and its request's row, which is returned."""
+        row = state.run
+        stops = select(params.before, state.score) if params.before is not None else []
         for stop in [BreakpointRow(run_id=row.run_id, uid=number) for number in stops]:
             state.put(stop)
             changes.rows.append(stop)
         kept = msgspec.structs.replace(request, run_id=row.run_id, asked_at=row.created_at)
         if request.key is not None:
             changes.rows.append(_with_reply(kept, self._submitted(state, score.compiled.problems)))
-        return state, changes, kept
+        return kept
 
-    def _check_name(self, newest: RunRow | None, params: Submit) -> None:
+    def _check_name(self, newest: RunRow | None, *, fresh: bool, file: str) -> None:
         if newest is None or newest.status in _FREE:
             return
         name, status = newest.job_name, newest.status
-        if params.fresh and status in (JobStatus.PAUSED, JobStatus.FAILED):
+        if fresh and status in (JobStatus.PAUSED, JobStatus.FAILED):
             return
-        file = params.file or "FILE"
         ways = {
             JobStatus.PAUSED: [
                 f"mzt resume {name}",
@@ -359,12 +388,16 @@ class Conductor:
                 hints=["mzt list --status queued"],
             )
 
-    async def _make_room(self, newest: RunRow, trigger: GiveUp) -> None:
-        """Let the newest run of a name make room in its own loop, where nothing can come between."""
+    async def make_room(self, newest: RunRow, trigger: GiveUp, commit: Commit | None = None) -> int:
+        """Let the newest run of a name make room in its own loop, where nothing can come between.
+
+        Returns the number of the transaction's last event; `commit` makes that, else the store.
+        """
         job = self.jobs.get(newest.job_name) or await self._load(newest)
-        answer = await job.give_up(msgspec.structs.replace(trigger, request=f"room {job.run_id}"))
+        answer = await job.give_up(msgspec.structs.replace(trigger, request=f"room {job.run_id}"), commit)
         if isinstance(answer, MarianneError):
             raise answer
+        return answer.event if isinstance(answer, Made) else self.house.store.last_event
 
     def _submitted(self, state: JobState, problems: list[Problem]) -> Submitted:
         view = job_view(state, now())

@@ -29,7 +29,7 @@ from marianned.protocol import (
     Revisions,
     Why,
 )
-from marianned.rows import AttemptRow, RevisionRow
+from marianned.rows import AttemptRow, HookRow, RevisionRow
 
 _ERRORS_MOST = 50
 _TAIL_BYTES = 4_096
@@ -55,15 +55,21 @@ class Evidence:
         rows = await self._house.store.records.attempts(state.run.run_id)
         failed = [_as_numbered(state, row) for row in rows if row.outcome in _FAILED]
         failed = [row for row in failed if chosen is None or row.sheet in chosen]
-        failed.sort(key=lambda row: row.ended_at or 0, reverse=True)
+        failures: list[AttemptRow | HookRow] = [*failed]
+        if chosen is None:
+            failures += [row for row in state.hooks if row.status == "failed"]
+        failures.sort(key=lambda row: row.ended_at or 0, reverse=True)
         view = await self._lookout.view(state)
         view.hints = [hint for hint in view.hints if not hint.startswith("mzt why")]
         return extended(
             view,
             Why,
             reasons=found,
-            total_errors=len(failed),
-            errors=[await self._failure(row) for row in failed[:_ERRORS_MOST]],
+            total_errors=len(failures),
+            errors=[
+                await (self._failure(row) if isinstance(row, AttemptRow) else self._hook_failure(row))
+                for row in failures[:_ERRORS_MOST]
+            ],
         )
 
     async def _failure(self, row: AttemptRow) -> Failure:
@@ -82,6 +88,27 @@ class Evidence:
             revision=row.revision,
             ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
             validations=row.validations,
+            stdout_tail=await to_thread.run_sync(_tail, directory / "stdout"),
+            stderr_tail=await to_thread.run_sync(_tail, directory / "stderr"),
+        )
+
+    async def _hook_failure(self, row: HookRow) -> Failure:
+        directory = self._house.directory(row)
+        return Failure(
+            hook=row.hook,
+            sheet=0,
+            stage=0,
+            instance=0,
+            attempt=row.attempts,
+            outcome=str(row.outcome),
+            error_category="hook",
+            error_message=row.error_message,
+            exit_code=row.exit_code,
+            signal=row.signal,
+            instrument="",
+            revision=row.revision or 0,
+            ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
+            validations=[],
             stdout_tail=await to_thread.run_sync(_tail, directory / "stdout"),
             stderr_tail=await to_thread.run_sync(_tail, directory / "stderr"),
         )

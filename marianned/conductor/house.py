@@ -10,7 +10,7 @@ from marianned.conductor.limits import Limits
 from marianned.conductor.scheduler import Scheduler
 from marianned.config import Settings
 from marianned.executors.base import Executor
-from marianned.rows import AttemptRow
+from marianned.rows import Flight, HookRow
 from marianned.store.writer import Store
 
 
@@ -37,10 +37,16 @@ class House(msgspec.Struct, kw_only=True):
         low = "the disk is nearly full" if self.disk.low else None
         return [why for why in (self.store.degraded, low, self.settings_problem) if why]
 
-    def directory(self, attempt: AttemptRow) -> Path:
-        """Return the directory of an attempt: spec, identity, outputs and exit record."""
-        return self.attempts / str(attempt.run_id) / f"{attempt.uid}-{attempt.attempt}"
+    def directory(self, flight: Flight) -> Path:
+        """Return the directory of an attempt or hook: spec, identity, outputs and exit record."""
+        return self.attempts / str(flight.run_id) / _name(flight)
 
-    def attempt_id(self, attempt: AttemptRow) -> str:
-        """Return what names an attempt among all that any daemon ever made."""
-        return f"{self.store.daemon_id}-{attempt.run_id}-{attempt.uid}-{attempt.attempt}"
+    def attempt_id(self, flight: Flight) -> str:
+        """Return what names an attempt or hook among all that any daemon ever made."""
+        return f"{self.store.daemon_id}-{flight.run_id}-{_name(flight)}"
+
+
+def _name(flight: Flight) -> str:
+    if isinstance(flight, HookRow):
+        return f"hook-{flight.flight}"
+    return f"{flight.uid}-{flight.attempt}"

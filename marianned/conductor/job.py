@@ -7,9 +7,10 @@ started: memory can't run ahead of the disk. Source: design/architecture.md "The
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 import msgspec
@@ -18,10 +19,11 @@ from anyio.abc import TaskGroup
 
 from marianned import faults, lifecycle
 from marianned.clock import Instant
-from marianned.conductor import pausefile
-from marianned.conductor.attempt import Attempt, Given
+from marianned.conductor import concertlog, pausefile
+from marianned.conductor.hooking import GivenHook
 from marianned.conductor.house import House
 from marianned.conductor.now import now
+from marianned.conductor.playing import Players, bare
 from marianned.errors import MarianneError, WrongStatus
 from marianned.executors.base import Presence
 from marianned.lifecycle import Action
@@ -30,16 +32,19 @@ from marianned.progress.draft import Decision, apply
 from marianned.progress.state import JobState
 from marianned.progress.triggers import (
     Asked,
+    Chained,
+    ChainedEnded,
     Ending,
     GiveUp,
+    HookEnded,
     Parked,
     PauseFile,
     SlotFree,
     TimeReached,
     Trigger,
 )
-from marianned.protocol import ENDED, JobStatus, Outcome, Reply
-from marianned.rows import Account, AttemptRow, Changes, LimitRow
+from marianned.protocol import ENDED, JobStatus, Reply
+from marianned.rows import Account, Changes, Flight, LimitRow, RunRow
 from marianned.store.writer import BrokenChanges
 
 _AGAIN_SECONDS = 1.0
@@ -50,6 +55,20 @@ _SLEEP_SECONDS = 60.0
 
 _logger = logging.getLogger(__name__)
 Answer = Reply | MarianneError
+
+
+Commit = Callable[[Changes], Awaitable[int]]
+"""Brings changes to the disk; returns the number of their last event."""
+
+
+class Chaining(Protocol):
+    """Starts the jobs of hooks, and knows how jobs end."""
+
+    async def chain(self, job: "Job", given: GivenHook) -> HookEnded | None:
+        """Check and submit a hook's job; None: `job` was told how that ended."""
+
+    async def end_of(self, address: str) -> JobStatus | None:
+        """Wait for the end of a run; None: it is not known any more."""
 
 
 class Waiter:
@@ -72,7 +91,12 @@ class Job:
     """A run that is in memory: its state, and the one task that owns it."""
 
     def __init__(
-        self, house: House, state: JobState, granted: Callable[[], None], retired: Callable[["Job"], None]
+        self,
+        house: House,
+        state: JobState,
+        granted: Callable[[], None],
+        retired: Callable[["Job"], None],
+        chaining: "Chaining",
     ) -> None:
         self.house = house
         self.state = state
@@ -82,7 +106,10 @@ class Job:
         self._send, self._receive = anyio.create_memory_object_stream[Trigger](math.inf)
         self._waiters: dict[str, Waiter] = {}
         self._watchers: list[Callable[[JobStatus, int], None]] = []
-        self._attempts: dict[int, Attempt] = {}
+        self._chaining = chaining
+        self._ways: dict[str, Commit] = {}
+        self._awaited: set[str] = set()
+        self._players: Players | None = None
         self._timer: anyio.CancelScope | None = None
         self._tasks: TaskGroup | None = None
         self._first_step = anyio.Event()
@@ -99,9 +126,9 @@ class Job:
         """The status, of what is committed."""
         return lifecycle.status(self.state.facts)
 
-    def pids(self) -> dict[int, int]:
-        """Return the keeper's pid of each sheet (uid) in flight."""
-        return {uid: attempt.pid for uid, attempt in self._attempts.items() if attempt.pid is not None}
+    def pid(self, row: Flight) -> int | None:
+        """Return the keeper's pid of a flight."""
+        return None if self._players is None else self._players.pid(row)
 
     # --- from outside, on the same event loop ----------------------------------------------------------
 
@@ -120,9 +147,18 @@ class Job:
         """Wait until the job has taken its first step, and so started what it may."""
         await self._first_step.wait()
 
-    async def give_up(self, trigger: GiveUp) -> Answer | None:
-        """Let this run make room, for the next one or for good."""
+    async def give_up(self, trigger: GiveUp, commit: "Commit | None" = None) -> Answer | None:
+        """Let this run make room, for the next one or for good; `commit` writes it, else the store."""
         waiter = self.wait_for(trigger.request)
+        if commit is not None:
+            self._ways[trigger.request] = commit
+        self._send.send_nowait(trigger)
+        return await self.answer(trigger.request, waiter, None)
+
+    async def chain(self, trigger: Chained, commit: "Commit") -> Answer | None:
+        """Take jobs over that a hook of this one submits, in the transaction that `commit` makes."""
+        waiter = self.wait_for(trigger.request)
+        self._ways[trigger.request] = commit
         self._send.send_nowait(trigger)
         return await self.answer(trigger.request, waiter, None)
 
@@ -167,18 +203,22 @@ class Job:
 
     # --- the loop --------------------------------------------------------------------------------------
 
-    async def serve(self, presences: dict[int, Presence]) -> None:
+    async def serve(self, presences: dict[str, Presence]) -> None:
         """Own the state until the run has ended and nobody asks any more.
 
-        `presences` are those of the attempts that were in flight when the state was read from disk.
+        `presences` are those of what was in flight when the state was read from disk, by their ids.
         """
         async with self._receive, self._send, anyio.create_task_group() as self._tasks:
-            self.house.scheduler.adopt(self.run_id, len(self.state.attempts))
+            self._players = Players(
+                self.house, self.state, self._send.send_nowait, self._chain_hook, self._tasks
+            )
+            self.house.scheduler.adopt(self.run_id, len(self.state.flights))
             self.house.limits.settle(self.run_id, flying(self.state), now())
-            for uid, presence in presences.items():
-                self._play(self.state.attempts[uid], presence)
-            for attempt in to_be_ended(self.state):
-                self._interrupt(attempt)
+            for flight in self.state.flights:
+                self._players.play(flight, presences[self.house.attempt_id(flight)])
+            for flight in to_be_ended(self.state):
+                self._players.interrupt(flight)
+            self._await_chained()
             self._stand_for_slot()
             self.poke()
             async for trigger in self._receive:
@@ -190,11 +230,11 @@ class Job:
 
     def _may_retire(self) -> bool:
         idle = not self._waiters and not self._watchers and not self._receive.statistics().current_buffer_used
-        return self.state.run.ended is not None and not self._attempts and idle
+        return self.state.run.ended is not None and not self.state.flights and idle
 
     async def _step(self, trigger: Trigger) -> None:
         try:
-            if not isinstance(trigger, Asked | GiveUp):
+            if not isinstance(trigger, Asked | GiveUp | Chained):
                 await self._look_for_pause_file()
             self._check_way(trigger)
             await self._decide(trigger)
@@ -202,7 +242,7 @@ class Job:
             self._refuse(trigger, error)
         except BrokenChanges:
             _logger.exception("a step of '%s' can't be stored", self.state.run.job_name)
-            self._refuse(_bare(trigger), MarianneError("this can't be stored; the daemon's log has more"))
+            self._refuse(bare(trigger), MarianneError("this can't be stored; the daemon's log has more"))
         except Exception:
             _logger.exception("a step of '%s' failed", self.state.run.job_name)
             self._refuse(trigger, MarianneError("a step of this job failed; the daemon's log has more"))
@@ -223,8 +263,8 @@ class Job:
             )
 
     def _refuse(self, trigger: Trigger, error: MarianneError) -> None:
-        if isinstance(trigger, Asked | GiveUp):
-            request = trigger.request if isinstance(trigger, GiveUp) else trigger.request.request
+        if isinstance(trigger, Asked | GiveUp | Chained):
+            request = trigger.request.request if isinstance(trigger, Asked) else trigger.request
             waiter = self._waiters.pop(request, None)
             if waiter is not None:
                 waiter.give(error)
@@ -239,9 +279,8 @@ class Job:
     async def _decide(self, trigger: Trigger) -> None:
         state = self.state
         scheduler = self.house.scheduler
-        room = (
-            state.score.parallel.max_concurrent - len(state.attempts) + isinstance(trigger, Ending | Parked)
-        )
+        ends = isinstance(trigger, Ending | Parked | HookEnded | Chained)
+        room = state.score.parallel.max_concurrent - len(state.flights) + ends
         self.house.disk.look()
         slots = scheduler.take(self.run_id, max(0, room))
         moment = now()
@@ -261,19 +300,20 @@ class Job:
                 )
             faults.point(f"{name}.decided")
             if changes:
-                event = (await self.house.store.commit(changes)).event
+                event = await self._commit(trigger, changes)
         except BaseException:
             scheduler.give_back(self.run_id, slots)
             self.house.limits.settle(self.run_id, flying(state), now())
             self._granted()
             raise
         faults.point(f"{name}.committed")
-        self._gave_way = self._gave_way or isinstance(trigger, GiveUp)
+        self._gave_way = self._gave_way or isinstance(trigger, GiveUp) or self._replaced_by(changes)
+        await concertlog.tell(state, decision.hooks_ended)
         before = self.status
-        started = len(decision.starts) + len(decision.checks)
-        ended = len(state.attempts) + started
+        started = len(decision.starts) + len(decision.checks) + (decision.hook is not None)
+        ended = len(state.flights) + started
         apply(state, decision)
-        ended -= len(state.attempts)
+        ended -= len(state.flights)
         scheduler.give_back(self.run_id, slots - started + ended)
         for row in changes.rows:
             if isinstance(row, LimitRow):
@@ -286,13 +326,28 @@ class Job:
         faults.point(f"{name}.acted")
         await self._after_commit()
 
+    async def _commit(self, trigger: Trigger, changes: Changes) -> int:
+        """Write the changes, in the way that a chain goes; return their last event's number."""
+        way = self._ways.pop(trigger.request, None) if isinstance(trigger, Chained | GiveUp) else None
+        return await way(changes) if way else (await self.house.store.commit(changes)).event
+
+    def _replaced_by(self, changes: Changes) -> bool:
+        """Tell whether a newer run of this job is among the changes: it has chained to itself."""
+        name, run = self.state.run.job_name, self.state.run.run
+        return any(isinstance(row, RunRow) and row.job_name == name and row.run > run for row in changes.rows)
+
     def _act(self, trigger: Trigger, decision: Decision, event: int) -> None:
+        assert self._players is not None
         for attempt in decision.starts:
-            self._play(attempt, None)
+            self._players.play(attempt, None)
         for attempt in decision.checks:
-            self._play(attempt, Presence.ENDED)
-        for attempt in decision.interrupts:
-            self._interrupt(attempt)
+            self._players.play(attempt, Presence.ENDED)
+        if decision.hook is not None:
+            self._players.play(decision.hook, None)
+        for flight in (*decision.interrupts, decision.hook_interrupt):
+            if flight is not None:
+                self._players.interrupt(flight)
+        self._await_chained()
         if isinstance(trigger, Asked) and (asking := self._waiters.get(trigger.request.request)):
             asking.accepted.set()
         for request, answer in decision.answers.items():
@@ -319,61 +374,30 @@ class Job:
         self._granted()
         return opens
 
-    # --- attempts --------------------------------------------------------------------------------------
-
-    def _play(self, row: AttemptRow, presence: Presence | None) -> None:
-        given = Given(
-            run=self.state.run,
-            revision=self.state.current.row,
-            score=self.state.score,
-            sheet=row.sheet,
-            fallback=self.state.sheets[row.sheet].fallback,
-            attempt=row,
-        )
-        attempt = Attempt(self.house, given)
-        self._attempts[row.uid] = attempt
-        if presence is Presence.NEVER_STARTED and not lifecycle.may_start(self.state.facts):
-            attempt.give_up()
-        assert self._tasks is not None
-        self._tasks.start_soon(self._play_out, row, attempt, presence)
+    # --- what is in flight, and jobs that hooks have started -------------------------------------------
 
     def interrupt_all(self) -> None:
         """End what is in flight, to run it again later."""
-        for row in self.state.attempts.values():
-            self._interrupt(row)
+        for row in self.state.flights:
+            if self._players is not None:
+                self._players.interrupt(row)
 
-    def _interrupt(self, row: AttemptRow) -> None:
-        attempt = self._attempts.get(row.uid)
-        if attempt is not None and self._tasks is not None:
-            self._tasks.start_soon(self._interrupt_now, attempt)
+    async def _chain_hook(self, given: GivenHook) -> HookEnded | None:
+        return await self._chaining.chain(self, given)
 
-    async def _interrupt_now(self, attempt: Attempt) -> None:
-        try:
-            await attempt.interrupt()
-        except OSError:
-            _logger.exception("an attempt of '%s' can't be told to end", self.state.run.job_name)
+    def _await_chained(self) -> None:
+        """Wait for the end of each job that a hook waits for, once."""
+        assert self._tasks is not None
+        for row in self.state.hooks:
+            if row.waiting_for == "job" and row.chained is not None and row.chained not in self._awaited:
+                self._awaited.add(row.chained)
+                self._tasks.start_soon(self._await_end, row.hook, row.chained)
 
-    async def _play_out(self, row: AttemptRow, attempt: Attempt, presence: Presence | None) -> None:
-        try:
-            ending = await attempt.play(presence)
-        except Exception:
-            _logger.exception("attempt %s failed in the daemon", self.house.attempt_id(row))
-            await self._put_an_end_to(row)
-            ending = _failed(row.uid, row.attempt)
-        self._attempts.pop(row.uid, None)
-        self._send.send_nowait(ending)
-
-    async def _put_an_end_to(self, row: AttemptRow) -> None:
-        """End an attempt that the daemon has failed over; until that is so, it counts as in flight."""
-        while True:
-            try:
-                await self.house.executor.end(self.house.directory(row))
-                await self.house.executor.wait(self.house.directory(row))
-            except OSError:
-                _logger.exception("attempt %s can't be ended yet", self.house.attempt_id(row))
-                await anyio.sleep(_AGAIN_SECONDS)
-            else:
-                return
+    async def _await_end(self, hook: int, address: str) -> None:
+        status = await self._chaining.end_of(address)
+        self._awaited.discard(address)
+        with suppress(anyio.ClosedResourceError):
+            self._send.send_nowait(ChainedEnded(hook=hook, chained=address, status=status))
 
     # --- time --------------------------------------------------------------------------------------------
 
@@ -433,8 +457,11 @@ class Job:
 
 _RESUMES = (Action.RESUME, Action.RESUME_FROM, Action.MODIFY_RESUME)
 _NAMES: dict[type[Trigger], str] = {
+    Chained: "chain",
+    ChainedEnded: "chained",
     Ending: "ended",
     GiveUp: "fresh",
+    HookEnded: "hook",
     Parked: "parked",
     PauseFile: "file",
     SlotFree: "slot",
@@ -450,21 +477,6 @@ def flying(state: JobState) -> Counter[Account]:
 def most_of(state: JobState) -> dict[Account, int | None]:
     """Return how many attempts each account of the score may have in flight."""
     return {account: state.most(account) for account in state.accounts()}
-
-
-def _failed(uid: int, attempt: int) -> Ending:
-    return Ending(
-        uid=uid,
-        attempt=attempt,
-        outcome=Outcome.FAILED,
-        category="config",
-        message="the daemon failed over it; its log has more",
-    )
-
-
-def _bare(trigger: Trigger) -> Trigger:
-    """Return an end without what could not be stored of it; it must be told in any case."""
-    return _failed(trigger.uid, trigger.attempt) if isinstance(trigger, Ending) else trigger
 
 
 def _name(trigger: Trigger) -> str:

@@ -29,6 +29,8 @@ async def load_state(store: Store, run: RunRow) -> JobState:
     state = JobState(run, current, await records.sheets(run.run_id), cost)
     if run.staged_revision is not None:
         state.stage(await load_version(store, run, run.staged_revision))
+    for hook in await records.hooks(run.run_id):
+        state.put(hook)
     for hold in await records.holds(run.run_id):
         state.put(hold)
     for breakpoint_row in await records.breakpoints(run.run_id):
@@ -76,7 +78,9 @@ def _decode(data: bytes) -> Expanded:
     return msgspec.msgpack.decode(data, type=Expanded)
 
 
-async def presences(house: House, state: JobState) -> dict[int, Presence]:
-    """Tell where each attempt stands that was in flight when the daemon was last there."""
+async def presences(house: House, state: JobState) -> dict[str, Presence]:
+    """Tell where each flight stands, by its id, that was there when the daemon was last there."""
     executor: Executor = house.executor
-    return {uid: await executor.presence(house.directory(attempt)) for uid, attempt in state.attempts.items()}
+    return {
+        house.attempt_id(flight): await executor.presence(house.directory(flight)) for flight in state.flights
+    }

@@ -20,10 +20,11 @@ from marianned.conductor.job import Job
 from marianned.conductor.keys import DAY
 from marianned.conductor.loading import load_state
 from marianned.conductor.now import now
+from marianned.conductor.printed import Printed, find_printed, read_output
 from marianned.conductor.saying import split
 from marianned.errors import BadRequest, CannotCome, TimeRanOut
-from marianned.executors.output import read_piece
 from marianned.progress import texts
+from marianned.progress.hookview import hook_view
 from marianned.progress.selection import select
 from marianned.progress.state import JobState
 from marianned.progress.view import extended, job_view, sheet_view
@@ -57,7 +58,7 @@ from marianned.protocol import (
     WaitFor,
 )
 from marianned.protocol import Job as JobView
-from marianned.rows import AttemptRow, RunRow
+from marianned.rows import AttemptRow, Flight, RunRow
 from marianned.score.compile import Source
 
 _GROUPS: dict[str, tuple[JobStatus, ...]] = {"active": ACTIVE, "held": HELD, "ended": ENDED}
@@ -70,7 +71,7 @@ class Lookout:
 
     def __init__(self, conductor: Conductor, started_at: int) -> None:
         self._conductor = conductor
-        self._house = conductor.house
+        self.house = conductor.house
         self._records = conductor.house.store.records
         self._started_at = started_at
         self._started = time.monotonic()
@@ -90,12 +91,12 @@ class Lookout:
         row = await self._records.run(name, number)
         if row is None:
             raise await self._conductor.no_such_job(job_id)
-        return await load_state(self._house.store, row)
+        return await load_state(self.house.store, row)
 
     async def view(self, state: JobState) -> JobView:
         """Return the JOB keys of a run, `event` included; an older run is addressed by its number."""
         view = job_view(state, now())
-        view.event = self._house.store.last_event
+        view.event = self.house.store.last_event
         newest = await self._records.run(state.run.job_name)
         if newest is not None and newest.run != state.run.run:
             view.job_id = f"{state.run.job_name}@{state.run.run}"
@@ -115,11 +116,10 @@ class Lookout:
                 rows = await self._records.attempts(state.run.run_id, state.sheets[sheet.sheet].uid)
                 sheet.attempts = [self._attempt(state, row) for row in rows]
         view = await self.view(state)
-        return extended(view, JobDetails, sheets=sheets, total_sheets=len(numbers))
+        hooks = [hook_view(state, row, self._live_pid(state, row)) for row in state.hooks]
+        return extended(view, JobDetails, sheets=sheets, total_sheets=len(numbers), hooks=hooks)
 
     def _attempt(self, state: JobState, row: AttemptRow) -> Attempt:
-        job = self._conductor.jobs.get(state.run.job_name)
-        live = job.pids().get(row.uid) if job is not None and row.outcome is None else None
         return Attempt(
             attempt=row.attempt,
             kind=row.kind,
@@ -127,7 +127,7 @@ class Lookout:
             error_category=row.error_category,
             started_at=timestamp(row.started_at),
             ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
-            pid=row.pid or live,
+            pid=row.pid or (self._live_pid(state, row) if row.outcome is None else None),
             exit_code=row.exit_code,
             signal=row.signal,
             revision=row.revision,
@@ -141,6 +141,10 @@ class Lookout:
             stderr_bytes=row.stderr_bytes,
             validations=row.validations,
         )
+
+    def _live_pid(self, state: JobState, row: Flight) -> int | None:
+        job = self._conductor.jobs.get(state.run.job_name)
+        return None if job is None or job.run_id != row.run_id else job.pid(row)
 
     async def job_list(self, _caller: Caller, params: ListJobs) -> JobList:
         """Answer job.list."""
@@ -161,7 +165,7 @@ class Lookout:
         return JobList(
             message=words.plural(len(chosen), "job"),
             hints=[] if chosen else ["mzt run FILE", "mzt demo"],
-            event=self._house.store.last_event,
+            event=self.house.store.last_event,
             jobs=views,
             total=len(chosen),
         )
@@ -259,58 +263,39 @@ class Lookout:
     async def log_read(self, _caller: Caller, params: ReadOutput) -> Output:
         """Return a piece of what an attempt printed."""
         state = await self.state(params.job_id)
-        row = await self.attempt_row(state, params.sheet, params.attempt)
-        data, skipped, size = await self._piece(state, row, params)
-        which = f"{texts.sheet_name(state, row.sheet)}, attempt {row.attempt}"
+        printed = await find_printed(self.house, state, params)
+        data, skipped, size = await self._piece(state, printed, params)
+        if printed.hook is None:
+            name = texts.sheet_name(state, printed.sheet)
+        else:
+            name = texts.hook_name(state, printed.hook)
         return Output(
             job_id=params.job_id,
             status=state.run.status,
-            message=f"{state.run.job_name}: output of {which}",
-            sheet=row.sheet,
-            stage=row.stage,
-            instance=row.instance,
-            attempt=row.attempt,
+            message=f"{state.run.job_name}: output of {name}, attempt {printed.attempt}",
+            hook=printed.hook,
+            sheet=printed.sheet,
+            stage=printed.stage,
+            instance=printed.instance,
+            attempt=printed.attempt,
             stream=params.stream,
             offset=params.offset,
             data=data,
             size=size,
             skipped=skipped,
-            ended=row.outcome is not None,
-            event=self._house.store.last_event,
+            ended=printed.ended,
+            event=self.house.store.last_event,
         )
 
-    async def _piece(self, state: JobState, row: AttemptRow, params: ReadOutput) -> tuple[bytes, int, int]:
+    async def _piece(self, state: JobState, row: Printed, params: ReadOutput) -> tuple[bytes, int, int]:
         if params.stream == "result":
-            uid = state.sheets[params.sheet].uid
+            uid = state.sheets[row.sheet].uid if row.sheet else 0
             result = await self._records.last_result(state.run.run_id, uid)
             data = (result or "").encode()
             return data[params.offset : params.offset + params.limit], 0, len(data)
         name = PROMPT if params.stream == "prompt" else params.stream
-        path = self._house.directory(row) / name
+        path = row.directory / name
         return await to_thread.run_sync(read_output, path, params.offset, params.limit)
-
-    async def attempt_row(self, state: JobState, sheet: int, attempt: int | None) -> AttemptRow:
-        """Return an attempt of a sheet, the newest where no number is given.
-
-        Raises:
-            BadRequest: there is no such sheet, or no such attempt.
-        """
-        if sheet not in state.sheets:
-            raise BadRequest(f"there is no sheet {sheet}; the score has sheets 1-{len(state.sheets)}")
-        rows = await self._records.attempts(state.run.run_id, state.sheets[sheet].uid)
-        chosen = [row for row in rows if attempt in (None, row.attempt)]
-        if not chosen:
-            which = "no attempt" if attempt is None else f"no attempt {attempt}"
-            raise BadRequest(
-                f"{texts.sheet_name(state, sheet)} of '{state.run.job_name}' has {which} yet",
-                job_id=state.run.job_name,
-                hints=[f"mzt status {state.run.job_name}"],
-            )
-        return chosen[-1]
-
-    def output_path(self, row: AttemptRow, stream: str) -> Path:
-        """Return the file that a stream of an attempt is written to."""
-        return self._house.directory(row) / stream
 
     # --- the journal, scores, the daemon -----------------------------------------------------------------
 
@@ -319,7 +304,7 @@ class Lookout:
         run_id = None if params.job_id is None else (await self.state(params.job_id)).run.run_id
         events = await self._records.events(params.after, run_id, params.limit)
         return Events(
-            message=words.plural(len(events), "event"), events=events, event=self._house.store.last_event
+            message=words.plural(len(events), "event"), events=events, event=self.house.store.last_event
         )
 
     async def score_validate(self, _caller: Caller, params: Validate) -> Validated:
@@ -352,7 +337,7 @@ class Lookout:
             total_sheets=compiled.total_sheets,
             total_stages=compiled.total_stages,
             sheets=sheets[params.offset : params.offset + params.limit],
-            event=self._house.store.last_event,
+            event=self.house.store.last_event,
         )
 
     async def daemon_hello(self, _caller: Caller, _params: Greet) -> Hello:
@@ -366,14 +351,14 @@ class Lookout:
             pid=os.getpid(),
             features=[],
             ready=status in ("ready", "degraded"),
-            event=self._house.store.last_event,
+            event=self.house.store.last_event,
         )
 
     async def daemon_status(self, _caller: Caller, _params: LookAtDaemon) -> DaemonStatus:
         """Return the daemon's load and what degrades it."""
         jobs = list(self._conductor.jobs.values())
         active = [job for job in jobs if job.status in ACTIVE]
-        flying = sum(len(job.state.attempts) for job in jobs)
+        flying = sum(len(job.state.flights) for job in jobs)
         rows = await self._records.newest_runs()
         attention = [row.job_name for row in rows if row.status in (JobStatus.PAUSED, JobStatus.FAILED)]
         return DaemonStatus(
@@ -383,19 +368,19 @@ class Lookout:
             pid=os.getpid(),
             version=__version__,
             protocol=PROTOCOL,
-            socket=str(self._house.socket),
+            socket=str(self.house.socket),
             started_at=timestamp(self._started_at),
             uptime_seconds=round(time.monotonic() - self._started, 3),
             running_jobs=sum(job.status is JobStatus.RUNNING for job in jobs),
             total_jobs_active=len(active),
             memory_usage_mb=round(_memory_bytes() / 1024**2, 1),
             attempts_in_flight=flying,
-            slots=Slots(used=flying, total=self._house.scheduler.total),
-            degraded_by=self._house.degraded_by(),
-            rate_limits=limits_in_force(self._house.limits.rows.values(), [job.state for job in jobs]),
+            slots=Slots(used=flying, total=self.house.scheduler.total),
+            degraded_by=self.house.degraded_by(),
+            rate_limits=limits_in_force(self.house.limits.rows.values(), [job.state for job in jobs]),
             safe_to=SafeTo(edit_files=not active, stop_daemon=True, switch_off=not flying),
             needs_attention=attention,
-            event=self._house.store.last_event,
+            event=self.house.store.last_event,
         )
 
 
@@ -422,15 +407,6 @@ def _wanted(names: list[str]) -> set[str]:
             raise BadRequest(f"'{name}' is no status; there are {', '.join([*JobStatus, *_GROUPS])}")
         wanted.update(group)
     return wanted
-
-
-def read_output(path: Path, offset: int, limit: int) -> tuple[bytes, int, int]:
-    """Return a piece of an output, how many bytes before it are gone, and the output's size."""
-    try:
-        data, skipped = read_piece(path, offset, limit)
-        return data, skipped, path.stat().st_size
-    except FileNotFoundError:
-        return b"", 0, 0
 
 
 def _memory_bytes() -> int:

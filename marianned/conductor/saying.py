@@ -39,8 +39,8 @@ def time_ran_out(job: Job, action: Action, patience: float) -> TimeRanOut:
     """Return what is said when a waiting request's time is up; the request stays in force."""
     state = job.state
     said = ""
-    if state.attempts:
-        verb = "is" if len(state.attempts) == 1 else "are"
+    if state.flights:
+        verb = "is" if len(state.flights) == 1 else "are"
         said = f": {texts.flying(state)} {verb} in flight, at most {texts.time_left(state, now())} more"
     status = job.status
     waited = f"'{state.run.job_name}' is still {status} after {words.duration(patience)}"

@@ -92,15 +92,16 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     umask: int
     env: dict[str, str]
     auto_resume: bool = True
+    depth: int = 0
 
 
 def first_rows(
-    score: Score, run_id: int, run: int, origin: Origin, moment: Instant
+    proposed: Version, run_id: int, run: int, origin: Origin, moment: Instant
 ) -> tuple[RunRow, Version, Changes]:
     """Return the run, its first version, and the transaction that brings both to the disk."""
-    expanded = score.version.score
+    expanded = proposed.score
     revision = msgspec.structs.replace(
-        score.version.row,
+        proposed.row,
         run_id=run_id,
         revision=1,
         status="current",
@@ -127,6 +128,7 @@ def first_rows(
         revision=1,
         last_revision=1,
         next_uid=len(expanded.sheets) + 1,
+        depth=origin.depth,
     )
     sheets = [SheetRow(run_id=run_id, uid=sheet.sheet, sheet=sheet.sheet) for sheet in expanded.sheets]
     event = EventRow(
@@ -141,5 +143,5 @@ def first_rows(
         reason=origin.reason,
         text=f"submitted: {len(sheets)} sheets",
     )
-    version = msgspec.structs.replace(score.version, row=revision)
+    version = msgspec.structs.replace(proposed, row=revision)
     return row, version, Changes(rows=[row, revision, *sheets], events=[event])

@@ -13,6 +13,7 @@ from marianned.lifecycle import Action
 from marianned.progress import texts
 from marianned.progress.draft import Draft
 from marianned.progress.holding import ends_by_itself
+from marianned.progress.hooks import planned_hooks
 from marianned.progress.revisions import going_on_anew, is_new, planned, rerun_of, to_run_again
 from marianned.progress.state import JobState
 from marianned.progress.triggers import Asked
@@ -20,6 +21,7 @@ from marianned.progress.view import extended, job_view
 from marianned.protocol import (
     ENDED,
     Cancelled,
+    HookLine,
     JobStatus,
     Modified,
     Paused,
@@ -179,8 +181,14 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
     if action is Action.CANCEL:
         return extended(view, Cancelled, acknowledged=acknowledged)
     if action in (Action.RESUME, Action.RESUME_FROM):
-        plan = draft.plan if request.request == draft.asked else []
-        return extended(view, Resumed, acknowledged=acknowledged, plan=plan)
+        mine = request.request == draft.asked
+        return extended(
+            view,
+            Resumed,
+            acknowledged=acknowledged,
+            plan=draft.plan if mine else [],
+            hook_plan=draft.hook_plan if mine else [],
+        )
     version = (
         state.staged if state.staged and state.staged.row.revision == request.revision else state.current
     )
@@ -197,6 +205,7 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
         new_revision=request.revision if request.brought else None,
         dry_run=False,
         plan=plan,
+        hook_plan=draft.hook_plan if request.request == draft.asked else [],
     )
 
 
@@ -205,6 +214,7 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
     state = draft.state
     view = job_view(state, draft.now)
     lines: list[PlanLine] = []
+    hooks: list[HookLine] = []
     revision: int | None = None
     target = ask.proposal.version if ask.proposal is not None else state.newest
     if is_new(state, target):
@@ -212,12 +222,13 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
     if revision is not None or ask.sheets is not None or ask.action in _RESUMES:
         rerun = to_run_again(state, target, rerun_of(state, target, ask.sheets))
         lines = planned(state, target, rerun, anew=revision is not None or going_on_anew(state)).lines
+        hooks = planned_hooks(state, target.score, again=bool(rerun))
     name = state.run.job_name
     view.problems = target.row.problems if ask.proposal is not None else []
     if ask.action in _RESUMES:
         view.message = f"{name}: {view.status}; plan of the resume, nothing is changed"
         view.hints = [f"mzt resume {name}{f' --from {ask.sheets}' if ask.sheets else ''}"]
-        return extended(view, Resumed, acknowledged=False, plan=lines)
+        return extended(view, Resumed, acknowledged=False, plan=lines, hook_plan=hooks)
     if revision is None and lines:
         view.message = (
             f"{name}: {view.status}; plan under revision {state.newest.row.revision}, nothing is changed"
@@ -240,4 +251,5 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
         new_revision=revision,
         dry_run=True,
         plan=lines,
+        hook_plan=hooks,
     )

@@ -22,14 +22,27 @@ from marianned.progress.holding import (
     interrupt_overdue,
     moments_of_holds,
 )
+from marianned.progress.hooks import (
+    cancel_hooks,
+    chained,
+    chained_ended,
+    end_hook_waits,
+    hook_ended,
+    hook_moments,
+    start_hook,
+)
 from marianned.progress.outcomes import attempt_ended, attempt_parked, fall_back
 from marianned.progress.requests import asked
 from marianned.progress.revisions import apply_rewind, apply_staged
 from marianned.progress.state import JobState
 from marianned.progress.triggers import (
     Asked,
+    Chained,
+    ChainedEnded,
     Ending,
     GiveUp,
+    HookEnded,
+    Made,
     Parked,
     PauseFile,
     SlotFree,
@@ -37,7 +50,7 @@ from marianned.progress.triggers import (
     Trigger,
 )
 from marianned.protocol import ENDED, Caller, HoldCause, JobStatus, Reply
-from marianned.rows import Account, AttemptRow, SheetRow
+from marianned.rows import Account, AttemptRow, Flight, HookRow, SheetRow
 
 FILE_OWNER = "file"
 
@@ -73,20 +86,15 @@ def decide(
                 _pause_file(draft, trigger)
             case GiveUp():
                 _give_up(draft, trigger)
-                answers[trigger.request] = Reply()
+                answers[trigger.request] = Made()
             case Parked():
                 attempt_parked(draft, trigger)
+            case HookEnded() | ChainedEnded() | Chained():
+                _hook(draft, trigger, answers)
             case SlotFree() | TimeReached():
                 pass
         if not (isinstance(trigger, Asked) and trigger.plan):
-            end_holds(draft)
-            _settle(draft)
-            _end_waits(draft)
-            _move_on(draft)
-            _start(draft)
-            begin_ends(draft)
-            interrupt_overdue(draft)
-            draft.finish()
+            _follow(draft)
             answer_waiting(draft, answers)
         return Decision(
             operations=draft.operations,
@@ -94,9 +102,41 @@ def decide(
             starts=draft.starts,
             checks=draft.checks,
             interrupts=draft.interrupts,
+            hook=draft.hook_start,
+            hook_interrupt=draft.hook_interrupt,
+            hooks_ended=draft.hooks_ended,
             wake=_wake(draft),
             answers=answers,
         )
+
+
+def _follow(draft: Draft) -> None:
+    """Let everything follow from the trigger, in this order."""
+    end_holds(draft)
+    _settle(draft)
+    _end_waits(draft)
+    _move_on(draft)
+    _start(draft)
+    start_hook(draft)
+    begin_ends(draft)
+    interrupt_overdue(draft)
+    draft.finish()
+
+
+def _hook(
+    draft: Draft, trigger: HookEnded | ChainedEnded | Chained, answers: dict[str, Reply | MarianneError]
+) -> None:
+    match trigger:
+        case HookEnded():
+            hook_ended(draft, trigger)
+        case ChainedEnded():
+            chained_ended(draft, trigger)
+        case Chained() if chained(draft, trigger):
+            answers[trigger.request] = Made()
+        case Chained():
+            name = draft.state.run.job_name
+            said = f"'{name}' does not submit it any more"
+            answers[trigger.request] = WrongStatus(said, job_id=name, status=draft.status)
 
 
 def _give_up(draft: Draft, trigger: GiveUp) -> None:
@@ -146,7 +186,14 @@ def _is_lifted(state: JobState, row: SheetRow) -> bool:
 
 
 def _settle(draft: Draft) -> None:
-    """Do what is due when nothing is in flight, until nothing is (control.md §3)."""
+    """Do what is due when nothing is in flight; a hook whose wait is over may end the job."""
+    _do_what_is_due(draft)
+    while lifecycle.may_start(draft.facts) and end_hook_waits(draft):
+        _do_what_is_due(draft)
+
+
+def _do_what_is_due(draft: Draft) -> None:
+    """Take the steps of settling (control.md §3)."""
     while step := lifecycle.settle(draft.facts, draft.state.outlook):
         match step:
             case Step.CANCEL:
@@ -160,7 +207,9 @@ def _settle(draft: Draft) -> None:
                 _end(draft, JobStatus.FAILED)
             case Step.HOLD_FAILURE:
                 draft.hold(HoldCause.FAILURE, None, None)
-                draft.note("hold.added", "a sheet failed; the score says to pause", cause=HoldCause.FAILURE)
+                what = "sheet" if draft.state.counts["failed"] else "hook"
+                said = f"a {what} failed; the score says to pause"
+                draft.note("hold.added", said, cause=HoldCause.FAILURE)
             case Step.HOLD_BREAKPOINT:
                 hold_at_breakpoints(draft)
 
@@ -172,6 +221,8 @@ def _end(draft: Draft, ended: JobStatus) -> None:
             draft.sheet(row, status="cancelled", waiting_for=None, until=None, ended_at=draft.now.at)
         elif row.status == "waiting":
             draft.sheet(row, status="pending", waiting_for=None, until=None)
+    if ended is JobStatus.CANCELLED:
+        cancel_hooks(draft)
     draft.drop_staged()
     draft.close_parked(draft.state.parked)
     draft.let_go(list(draft.state.holds))
@@ -270,7 +321,7 @@ def _wake(draft: Draft) -> Instant | None:
     state = draft.state
     moments = moments_of_holds(draft)
     if lifecycle.may_start(state.facts):
-        moments.append(state.next_wait(draft.now))
+        moments += [state.next_wait(draft.now), *hook_moments(state)]
         if _paced(draft) and state.next_ready() is not None:
             moments.append(state.run.not_before)
     due = [moment for moment in moments if moment is not None]
@@ -278,18 +329,22 @@ def _wake(draft: Draft) -> Instant | None:
 
 
 def could_use_slot(state: JobState, now: Instant, closed: Collection[Account] = ()) -> bool:
-    """Tell whether a slot would start an attempt now; those of the accounts in `closed` may not."""
+    """Tell whether a slot would start an attempt or a hook now; those of the accounts in `closed` may not."""
+    if not lifecycle.may_start(state.facts):
+        return False
+    if state.turns.next is not None:
+        return True
     return (
-        lifecycle.may_start(state.facts)
-        and len(state.attempts) < state.score.parallel.max_concurrent
+        len(state.attempts) < state.score.parallel.max_concurrent
         and (state.run.not_before is None or now.reached(state.run.not_before))
         and state.next_ready(closed) is not None
     )
 
 
-def to_be_ended(state: JobState) -> list[AttemptRow]:
-    """Return what must be sent TERM after the daemon's start: a cancel is in force.
+def to_be_ended(state: JobState) -> list[Flight]:
+    """Return what must be sent TERM after the daemon's start: a cancel is in force, or a hook was told.
 
     An overdue deadline is seen by the first decision.
     """
-    return list(state.attempts.values()) if state.run.cancelling else []
+    told = (row for row in state.flights if isinstance(row, HookRow) and row.told)
+    return state.flights if state.run.cancelling else list(told)

@@ -15,7 +15,7 @@ from marianned.errors import MarianneError, Problem
 from marianned.lifecycle import Facts
 from marianned.progress import texts
 from marianned.progress.state import JobState, Version
-from marianned.protocol import Caller, JobStatus, Outcome, PlanLine, Reply
+from marianned.protocol import Caller, HookLine, JobStatus, Outcome, PlanLine, Reply
 from marianned.rows import (
     Account,
     AttemptRow,
@@ -24,6 +24,7 @@ from marianned.rows import (
     Deleted,
     EventRow,
     HoldRow,
+    HookRow,
     LimitRow,
     RequestRow,
     RevisionRow,
@@ -53,7 +54,8 @@ class Decision(msgspec.Struct, kw_only=True):
     """What one trigger leads to: one transaction, then actions, then answers.
 
     `starts` are new attempts to be started after the commit, `checks` those whose process has succeeded and
-    whose checks run again, `interrupts` open ones to be ended;
+    whose checks run again, `interrupts` open ones to be ended; `hook` is one to be started, `hook_interrupt`
+    one to be ended, `hooks_ended` those that have just ended;
     `wake` is when time itself is the next trigger; `answers` are by request.
     """
 
@@ -64,6 +66,9 @@ class Decision(msgspec.Struct, kw_only=True):
     interrupts: list[AttemptRow]
     wake: Instant | None
     answers: dict[str, Reply | MarianneError]
+    hook: HookRow | None = None
+    hook_interrupt: HookRow | None = None
+    hooks_ended: list[HookRow] = []
 
 
 class Draft:
@@ -71,8 +76,9 @@ class Draft:
 
     `rooms` is how many of each account at most; one that is not named has room for all.
 
-    `asked` is the request that it carries out, `plan` what that does to sheets, `problems` the warnings of
-    the score it came with, both for its reply; `rewind_dropped`: sheets that were to run again no longer are,
+    `asked` is the request that it carries out, `plan` what that does to sheets, `hook_plan` to hooks,
+    `problems` the warnings of the score it came with, all for its reply; `also` is what goes into the same
+    transaction and belongs to other runs; `rewind_dropped`: sheets that were to run again no longer are,
     which whoever waits for that is told.
     """
 
@@ -88,8 +94,13 @@ class Draft:
         self.starts: list[AttemptRow] = []
         self.checks: list[AttemptRow] = []
         self.interrupts: list[AttemptRow] = []
+        self.hook_start: HookRow | None = None
+        self.hook_interrupt: HookRow | None = None
+        self.hooks_ended: list[HookRow] = []
+        self.also = Changes()
         self.asked: str | None = None
         self.plan: list[PlanLine] = []
+        self.hook_plan: list[HookLine] = []
         self.problems: list[Problem] = []
         self.request_event: int | None = None
         self.rewind_dropped = False
@@ -123,6 +134,12 @@ class Draft:
 
     def sheet(self, row: SheetRow, **changed: Any) -> SheetRow:
         """Put a sheet's row with some fields changed; return it."""
+        replaced = msgspec.structs.replace(row, **changed)
+        self.put(replaced)
+        return replaced
+
+    def hook(self, row: HookRow, **changed: Any) -> HookRow:
+        """Put a hook's row with some fields changed; return it."""
         replaced = msgspec.structs.replace(row, **changed)
         self.put(replaced)
         return replaced
@@ -164,6 +181,11 @@ class Draft:
         said = f"{texts.sheet_name(self.state, sheet)}: {text}"
         self.note(kind, said, sheet=sheet, stage=definition.stage, instance=definition.instance, **fields)
 
+    def note_hook(self, kind: str, row: HookRow, text: str, **fields: Any) -> None:
+        """Write a line of the journal about a hook."""
+        said = f"{texts.hook_name(self.state, row.hook)}: {text}"
+        self.note(kind, said, hook=row.hook, attempt=row.attempts or None, **fields)
+
     def note_request(
         self, kind: str, text: str, caller: Caller, reason: str | None, cause: str | None
     ) -> None:
@@ -201,6 +223,9 @@ class Draft:
     def interrupt_all(self) -> None:
         """Let everything in flight be ended; what ended by itself first counts as it ended."""
         self.interrupts = list(self.state.attempts.values())
+        for row in self.state.hooks:
+            if row.status == "running":
+                self.hook_interrupt = row if row.told else self.hook(row, told=True)
 
     def close_parked(self, uids: Iterable[int]) -> None:
         """Give up attempts whose checks were to run again."""
@@ -248,7 +273,8 @@ class Draft:
             event = self.events[self.request_event]
             self.events[self.request_event] = msgspec.structs.replace(event, type=f"job.{after}")
         elif changed:
-            self.note(f"job.{after}", after)
+            by_hook = after is JobStatus.FAILED and not self.state.counts["failed"]
+            self.note(f"job.{after}", after, reason="hook" if by_hook else None)
         self.events = [msgspec.structs.replace(event, status=after) for event in self.events]
 
     def changes(self) -> Changes:
@@ -269,13 +295,18 @@ class Draft:
                     pass
                 case _:
                     rows[_key(operation)] = operation
-        return Changes(rows=list(rows.values()), deleted=list(deleted.values()), events=self.events)
+        return Changes(
+            rows=[*rows.values(), *self.also.rows],
+            deleted=[*deleted.values(), *self.also.deleted],
+            events=[*self.also.events, *self.events],
+        )
 
 
 _KEYS: dict[type[Row], tuple[str, ...]] = {
     RunRow: (),
     SheetRow: ("uid",),
     AttemptRow: ("uid", "attempt"),
+    HookRow: ("hook",),
     HoldRow: ("hold",),
     BreakpointRow: ("uid",),
     RevisionRow: ("revision",),

@@ -5,7 +5,7 @@ Source: design/control.md §4 and §8.
 
 from marianned.clock import Instant
 from marianned.errors import WrongStatus
-from marianned.progress import texts
+from marianned.progress import hooks, texts
 from marianned.progress.draft import Draft
 from marianned.progress.selection import select
 from marianned.protocol import HoldCause, JobStatus
@@ -37,6 +37,7 @@ def go_on_waiting(draft: Draft) -> None:
     for row in draft.state.waits():
         if row.waiting_for == "retry" and row.until is not None and not paused_at.reached(row.until):
             draft.sheet(row, until=draft.now.plus(paused_at.until(row.until)))
+    hooks.go_on_waiting(draft, paused_at)
 
 
 def begin_ends(draft: Draft) -> None:
@@ -51,7 +52,7 @@ def begin_ends(draft: Draft) -> None:
 def interrupt_overdue(draft: Draft) -> None:
     """End what is in flight past a deadline; a resume voids it with its hold."""
     state = draft.state
-    if state.attempts and any(
+    if state.facts.in_flight and any(
         hold.deadline and draft.now.reached(hold.deadline) for hold in state.holds.values()
     ):
         draft.interrupt_all()
@@ -61,7 +62,7 @@ def moments_of_holds(draft: Draft) -> list[Instant | None]:
     """Return when time itself ends a hold or interrupts for one."""
     state = draft.state
     moments: list[Instant | None] = [hold.ends for hold in state.holds.values()]
-    if state.attempts:
+    if state.facts.in_flight:
         moments += [
             hold.deadline
             for hold in state.holds.values()
@@ -73,6 +74,13 @@ def moments_of_holds(draft: Draft) -> list[Instant | None]:
 def hold_at_breakpoints(draft: Draft) -> None:
     """Pause: only what stands behind breakpoints is left to start. Those it stands at are used up."""
     state = draft.state
+    hook = state.turns.turn
+    if hook is not None:
+        before = f"before {texts.hook_name(state, hook.hook)}"
+        draft.hook(hook, passed=True)
+        draft.hold(HoldCause.BREAKPOINT, None, before)
+        draft.note("hold.added", f"to pause {before}", cause=HoldCause.BREAKPOINT, hook=hook.hook)
+        return
     rows = state.at_breakpoints()
     draft.hold(HoldCause.BREAKPOINT, None, f"before {sheet_list(row.sheet for row in rows)}")
     for row in rows:

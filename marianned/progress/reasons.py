@@ -5,7 +5,7 @@ Source: design/control.md §8, design/cli.md §2.3.
 
 from collections.abc import Iterator, Mapping
 
-from marianned import lifecycle, words
+from marianned import lifecycle
 from marianned.clock import Instant, timestamp
 from marianned.progress import texts
 from marianned.progress.limits import name
@@ -17,13 +17,17 @@ from marianned.rows import HoldRow, SheetRow
 _HELD = {
     HoldCause.USER: "paused",
     HoldCause.BREAKPOINT: "paused at a breakpoint",
-    HoldCause.FAILURE: "paused because a sheet failed",
+    HoldCause.FAILURE: "paused because a sheet or hook failed",
     HoldCause.AUTH: "paused because an instrument refuses its credentials",
     HoldCause.RATE_LIMIT: "paused at a rate limit",
     HoldCause.BUDGET: "paused at its cost limit",
 }
 _RELEASED_BY: dict[str, str] = {HoldCause.BUDGET: " --over-budget 5"}
 """What a resume needs besides, to release a hold of this cause."""
+_HOOK_WAITS = {
+    "cooldown": ("out its cool-down", "time"),
+    "job": ("for the end of {job}", "job"),
+}
 _OBSTACLES = {
     "draining": "the daemon drains",
     "disk": "the disk is nearly full",
@@ -100,16 +104,16 @@ def _hold(state: JobState, hold: HoldRow, logins: Mapping[int, str]) -> Reason:
 
 
 def _in_flight(state: JobState) -> Iterator[Reason]:
-    if not state.attempts:
+    if not state.flights:
         return
     sheets = sorted(attempt.sheet for attempt in state.attempts.values())
     yield _reason(
         state,
         "in_flight",
-        f"{words.sheet_list(sheets)} {'is' if len(sheets) == 1 else 'are'} in flight",
-        "sheet",
+        f"{texts.flying(state)} {'is' if len(state.flights) == 1 else 'are'} in flight",
+        "sheet" if sheets else "hook",
         sheets=sheets,
-        since=min(attempt.started_at for attempt in state.attempts.values()),
+        since=min(flight.started_at or 0 for flight in state.flights),
         until=limit(state),
         hints=[f"mzt logs {state.run.job_name} -F"],
     )
@@ -126,6 +130,18 @@ def _waits(state: JobState) -> Iterator[Reason]:
             until=row.until.at if row.until is not None else None,
             hints=_wait_hints(state, row),
         )
+    yield from _hook_waits(state)
+
+
+def _hook_waits(state: JobState) -> Iterator[Reason]:
+    row = state.turns.turn
+    if row is None or row.waiting_for not in _HOOK_WAITS:
+        return
+    said, unblocked_by = _HOOK_WAITS[row.waiting_for]
+    text = f"{texts.hook_name(state, row.hook)} waits {said.format(job=row.chained)}"
+    until = row.until.at if row.until is not None else None
+    hints = [f"mzt status {row.chained}"] if row.chained else []
+    yield _reason(state, row.waiting_for, text, unblocked_by, until=until, hints=hints)
 
 
 def _wait_hints(state: JobState, row: SheetRow) -> list[str]:
@@ -158,6 +174,10 @@ def _limits(state: JobState, now: Instant) -> Iterator[Reason]:
 
 
 def _slots(state: JobState, now: Instant, obstacle: str | None) -> Iterator[Reason]:
+    hook = state.turns.next
+    if hook is not None and lifecycle.may_start(state.facts):
+        yield _slot(state, texts.hook_name(state, hook.hook), [], obstacle)
+        return
     ready = state.next_ready(state.limited(now))
     if ready is None or not lifecycle.may_start(state.facts):
         return
@@ -167,8 +187,12 @@ def _slots(state: JobState, now: Instant, obstacle: str | None) -> Iterator[Reas
     not_before = state.run.not_before
     if not_before is not None and not now.reached(not_before):
         yield _reason(state, "slot", f"{sheet} is paced", "time", sheets=[ready.sheet], until=not_before.at)
-    elif obstacle is not None:
-        text = f"{sheet} may not start: {_OBSTACLES.get(obstacle, obstacle)}"
-        yield _reason(state, obstacle, text, "daemon", sheets=[ready.sheet])
     else:
-        yield _reason(state, "slot", f"{sheet} waits for a slot", "daemon", sheets=[ready.sheet])
+        yield _slot(state, sheet, [ready.sheet], obstacle)
+
+
+def _slot(state: JobState, name: str, sheets: list[int], obstacle: str | None) -> Reason:
+    if obstacle is None:
+        return _reason(state, "slot", f"{name} waits for a slot", "daemon", sheets=sheets)
+    text = f"{name} may not start: {_OBSTACLES.get(obstacle, obstacle)}"
+    return _reason(state, obstacle, text, "daemon", sheets=sheets)

@@ -15,6 +15,7 @@ from marianned.progress import budget, texts
 from marianned.progress.answers import planned_reply, remember
 from marianned.progress.draft import Draft
 from marianned.progress.holding import ends_by_itself, go_on_waiting, set_breakpoints
+from marianned.progress.hooks import planned_hooks, reset_hooks
 from marianned.progress.revisions import (
     FRESH,
     apply_rewind,
@@ -69,6 +70,7 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
     if version is not None or (ask.sheets is not None and ask.action is not Action.BREAK):
         anew = version is not None or going_on_anew(draft.state)
         draft.plan = planned(draft.state, version or target, rerun, anew=anew).lines
+        draft.hook_plan = planned_hooks(draft.state, (version or target).score, again=bool(rerun))
     _note(draft, ask, version, held=Effect.HOLD in rule.effects)
     if ask.env:
         draft.run(env=draft.state.run.env | ask.env)
@@ -207,6 +209,7 @@ def _reset_sheets(draft: Draft) -> None:
     for row in list(draft.state.sheets.values()):
         if row.status in ("failed", "cancelled"):
             draft.put(_fresh(row))
+    reset_hooks(draft)
 
 
 def _fresh(row: SheetRow) -> SheetRow:

@@ -12,6 +12,7 @@ import msgspec
 from marianned import lifecycle
 from marianned.progress.budget import judge_budget
 from marianned.progress.draft import Draft
+from marianned.progress.hooks import revise_hooks, rewind_hooks
 from marianned.progress.selection import select
 from marianned.progress.state import DONE, JobState, Version
 from marianned.protocol import ENDED, PlanAction, PlanLine, SheetStatus
@@ -208,6 +209,7 @@ def apply_rewind(draft: Draft) -> None:
         draft.close_parked([row.uid])
         if row.status != "pending" or row.tries or row.completions:
             draft.sheet(row, **FRESH)
+    rewind_hooks(draft)
     draft.note("sheets.rewound", f"{sheet_list(again)} run again")
 
 
@@ -266,6 +268,7 @@ def apply_staged(draft: Draft) -> None:
     draft.put(msgspec.structs.replace(past, status="past"))
     draft.put(applied.row)
     draft.stage(None)
+    revise_hooks(draft, applied.score)
     draft.adopt(applied, sheets)
     for number in gone:
         draft.delete(Deleted(kind=SheetRow, run_id=state.run.run_id, key=number))

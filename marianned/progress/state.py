@@ -17,13 +17,16 @@ import msgspec
 from marianned.clock import Instant
 from marianned.instruments import dialect
 from marianned.lifecycle import Facts, Outlook
+from marianned.progress.turns import Turns, has_failed, turns_of
 from marianned.protocol import Cost, HoldCause, JobStatus, PlanLine
 from marianned.rows import (
     Account,
     AttemptRow,
     BreakpointRow,
     Deleted,
+    Flight,
     HoldRow,
+    HookRow,
     LimitRow,
     RequestRow,
     RevisionRow,
@@ -31,7 +34,7 @@ from marianned.rows import (
     RunRow,
     SheetRow,
 )
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import Expanded, Hook
 from marianned.score.expanded import Sheet as Definition
 
 DONE = frozenset({"completed", "skipped"})
@@ -49,10 +52,10 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 class JobState:
     """One run: `run` and the rows below it, and the revision in force.
 
-    `sheets` is by sheet number; by sheet uid `attempts` holds what is in flight, `parked` the attempts whose
-    checks are to run again, `breakpoints` the sheets that may not start. `requests` are those that wait;
-    `cost` is that of all attempts that have ended. `limits` are the rate limits that all jobs share: they
-    are not this state's, it only looks at them.
+    `sheets` is by sheet number, `hook_rows` by hook number; by sheet uid `attempts` holds what is in flight,
+    `parked` the attempts whose checks are to run again, `breakpoints` the sheets that may not start.
+    `requests` are those that wait; `cost` is that of all attempts that have ended. `limits` are the rate
+    limits that all jobs share: they are not this state's, it only looks at them.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class JobState:
         self.current = current
         self.staged: Version | None = None
         self.holds: dict[int, HoldRow] = {}
+        self.hook_rows: dict[int, HookRow] = {}
         self.attempts: dict[int, AttemptRow] = {}
         self.parked: dict[int, AttemptRow] = {}
         self.breakpoints: dict[int, BreakpointRow] = {}
@@ -91,17 +95,20 @@ class JobState:
             cancelling=self.run.cancelling,
             held=bool(self.holds),
             staged=self.staged is not None or bool(self.run.rewind),
-            in_flight=bool(self.attempts),
+            in_flight=bool(self.flights),
             begun=self.run.begun,
         )
 
     @property
     def outlook(self) -> Outlook:
         """What settling must know beside the facts."""
+        turns = self.turns
+        hook = turns.turn
+        free = hook is not None and not turns.stands_before(hook)
         return Outlook(
-            could_start=self._open > 0 and not self.failed_fast,
-            could_start_free=self._open_free > 0 and not self.failed_fast,
-            failed=self.counts["failed"] > 0,
+            could_start=hook is not None or (self._open > 0 and not self.failed_fast),
+            could_start_free=free or (self._open_free > 0 and not self.failed_fast),
+            failed=self.counts["failed"] > 0 or any(map(has_failed, self.hooks)),
             pause_on_failure=self.score.on_failure == "pause",
             held_for_failure=any(hold.cause == HoldCause.FAILURE for hold in self.holds.values()),
         )
@@ -110,6 +117,27 @@ class JobState:
     def done(self) -> int:
         """How many sheets are completed or skipped."""
         return self.counts["completed"] + self.counts["skipped"]
+
+    @property
+    def flights(self) -> list[Flight]:
+        """What is in flight: attempts, or a hook."""
+        hooks = [row for row in self.hook_rows.values() if row.status == "running"]
+        return [*self.attempts.values(), *hooks]
+
+    @property
+    def hooks(self) -> list[HookRow]:
+        """The hooks of the score in force, in their order."""
+        count = len(self.score.hooks)
+        return [self.hook_rows.get(n) or HookRow(run_id=self.run.run_id, hook=n) for n in range(1, count + 1)]
+
+    @property
+    def turns(self) -> Turns:
+        """Where the hooks stand."""
+        return turns_of(self.score, self.hooks, self.sheets.values(), self.run.depth, done=self.done)
+
+    def hook_definition(self, hook: int) -> Hook:
+        """Return what the score in force says of a hook."""
+        return self.score.hooks[hook - 1]
 
     def definition(self, sheet: int) -> Definition:
         """Return what the score in force says of a sheet, on the instrument it has come to."""
@@ -222,6 +250,8 @@ class JobState:
                 is_open = row.outcome is None
                 self._keep(self.attempts, row.uid, row if is_open and not row.parked else None)
                 self._keep(self.parked, row.uid, row if is_open and row.parked else None)
+            case HookRow():
+                self._keep(self.hook_rows, row.hook, row)
             case HoldRow():
                 self._keep(self.holds, row.hold, row)
             case BreakpointRow():
@@ -237,9 +267,11 @@ class JobState:
                 pass  # a version comes by `stage` and `adopt`; limits are kept for all jobs together
 
     def remove(self, gone: Deleted) -> None:
-        """Take a hold or a breakpoint out; sheets that are gone leave by `adopt`."""
+        """Take a hold, a hook or a breakpoint out; sheets that are gone leave by `adopt`."""
         if gone.kind is HoldRow:
             self._keep(self.holds, gone.key, None)
+        elif gone.kind is HookRow:
+            self._keep(self.hook_rows, gone.key, None)
         elif gone.kind is BreakpointRow:
             self._break(gone.key, None)
 

@@ -11,8 +11,9 @@ from marianned.clock import Instant, milliseconds
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.state import JobState
+from marianned.progress.turns import has_failed
 from marianned.protocol import Job, JobStatus
-from marianned.rows import EventRow, RequestRow
+from marianned.rows import EventRow, HookRow, RequestRow
 
 ENDED_WORDS = {
     JobStatus.COMPLETED: "completed",
@@ -66,8 +67,19 @@ def hints(state: JobState, status: JobStatus) -> list[str]:
 
 
 def flying(state: JobState) -> str:
-    """Name what is in flight: `sheets 2, 3`."""
+    """Name what is in flight: `sheets 2, 3`, or `hook 1`."""
+    if not state.attempts and state.flights:
+        return words.listing(
+            [hook_name(state, row.hook) for row in state.flights if isinstance(row, HookRow)]
+        )
     return words.sheet_list(attempt.sheet for attempt in state.attempts.values())
+
+
+def hook_name(state: JobState, hook: int) -> str:
+    """Name a hook: `hook 1 (publish)`; without a description `hook 1`."""
+    known = hook <= len(state.score.hooks)
+    description = state.hook_definition(hook).description if known else None
+    return f"hook {hook} ({description})" if description else f"hook {hook}"
 
 
 def sheet_name(state: JobState, sheet: int) -> str:
@@ -93,11 +105,19 @@ def failure(state: JobState) -> str | None:
     """Say what failed: `sheet 3 (2.2) failed after 4 attempts: validation`."""
     failed = state.failed_sheets()
     if not failed:
-        return None
+        return _hook_failure(state)
     row = failed[0]
     more = f", and {words.plural(len(failed) - 1, 'sheet')} more" if len(failed) > 1 else ""
     attempts = words.plural(row.attempts, "attempt")
     return f"{sheet_name(state, row.sheet)} failed after {attempts}: {row.error_category}{more}"
+
+
+def _hook_failure(state: JobState) -> str | None:
+    failed = [row for row in state.hooks if has_failed(row)]
+    if not failed:
+        return None
+    more = f", and {words.plural(len(failed) - 1, 'hook')} more" if len(failed) > 1 else ""
+    return f"{hook_name(state, failed[0].hook)} failed: {failed[0].error_message}{more}"
 
 
 def by_whom(events: Sequence[EventRow]) -> str:
@@ -120,7 +140,7 @@ def reply_message(state: JobState, now: Instant, action: Action, view: Job, requ
         case JobStatus.PAUSING:
             said = _boundary(state, now, action, view)
         case JobStatus.CANCELLING:
-            said = f"{flying(state)} {'is' if len(state.attempts) == 1 else 'are'} being ended"
+            said = f"{flying(state)} {'is' if len(state.flights) == 1 else 'are'} being ended"
         case JobStatus.QUEUED:
             said = "goes on when a slot is free"
         case JobStatus.RUNNING:
@@ -155,7 +175,7 @@ def _boundary(state: JobState, now: Instant, action: Action, view: Job) -> str:
 
 def time_left(state: JobState, now: Instant) -> str:
     """Say how long what is in flight may still take at most."""
-    latest = max(attempt.time_limit_at for attempt in state.attempts.values())
+    latest = max(flight.time_limit_at or 0 for flight in state.flights)
     return words.duration((latest - now.at) / 1000)
 
 
@@ -163,6 +183,8 @@ def _going_on(state: JobState, action: Action, request: RequestRow) -> str:
     revised = action is Action.MODIFY_RESUME
     prefix = f"revision {request.revision} is in force, " if revised else ""
     started = [attempt.sheet for attempt in state.attempts.values()]
+    if not started and state.flights:
+        return f"{prefix}goes on with {flying(state)}"
     if not started:
         return f"{prefix}{done(state)}" if prefix else done(state)
     if len(started) == 1:

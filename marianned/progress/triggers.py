@@ -4,7 +4,7 @@ import msgspec
 
 from marianned.lifecycle import Action
 from marianned.progress.state import Version
-from marianned.protocol import Caller, CheckReport, Outcome
+from marianned.protocol import Caller, CheckReport, JobStatus, Outcome, Reply
 from marianned.rows import Changes, RequestRow
 
 
@@ -43,6 +43,54 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
 
     uid: int
     attempt: int
+
+
+class HookEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """How a hook ended. `asked`: its shim was asked to end it, by a daemon that may have died meanwhile.
+
+    `kept` is the encoded RevisionRow of a detached job's score, which is valid and waits for the end.
+    """
+
+    hook: int
+    flight: int
+    outcome: Outcome
+    message: str | None = None
+    asked: bool = False
+    exit_code: int | None = None
+    signal: str | None = None
+    pid: int | None = None
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    kept: bytes | None = None
+
+
+class Chained(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs are ready to be submitted by hooks: one whose end will be awaited, or all that were kept.
+
+    `started` is, by hook, how the new run is addressed, `refused` why it is none; `also` brings the new runs
+    to the disk, in the transaction that this decision becomes. Answered with Made, or refused.
+    """
+
+    request: str
+    hook: int
+    flight: int
+    started: dict[int, str]
+    refused: dict[int, str]
+    also: Changes
+
+
+class Made(Reply, kw_only=True):
+    """What was to be made is on disk; `event` is the number it is true at."""
+
+    event: int = 0
+
+
+class ChainedEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that a hook waits for has ended so; null: it is not known any more."""
+
+    hook: int
+    chained: str
+    status: JobStatus | None
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,4 +168,6 @@ class GiveUp(msgspec.Struct, frozen=True, kw_only=True):
     forget: bool = False
 
 
-Trigger = Asked | GiveUp | Parked | Ending | PauseFile | SlotFree | TimeReached
+Trigger = (
+    Asked | GiveUp | Parked | Ending | HookEnded | Chained | ChainedEnded | PauseFile | SlotFree | TimeReached
+)

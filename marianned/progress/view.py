@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from marianned import lifecycle, words
 from marianned.clock import Instant, timestamp
 from marianned.progress import texts
+from marianned.progress.hookview import hook_flights, hook_waits, next_of_hook
 from marianned.progress.state import JobState
 from marianned.protocol import (
     Breakpoint,
@@ -53,7 +54,7 @@ def job_view(state: JobState, now: Instant) -> Job:
         workspace=run.workspace,
         status_since_at=timestamp(run.status_since),
         then=_then(state, status),
-        phase="sheets",
+        phase="hooks" if state.turns.due else "sheets",
         progress=_progress(state),
         timing=Timing(
             created_at=timestamp(run.created_at),
@@ -63,13 +64,13 @@ def job_view(state: JobState, now: Instant) -> Job:
         ),
         holds=[_hold(hold) for hold in islice(state.holds.values(), HOLDS_MOST)],
         breakpoints=[_breakpoint(state, row) for row in breakpoints(state)],
-        in_flight=[_in_flight(attempt) for attempt in by_number(state)],
+        in_flight=[*(_in_flight(attempt) for attempt in by_number(state)), *hook_flights(state)],
         waiting=_waiting(state, now),
         next=next_of(state, now, status),
         safe_to=SafeTo(
             edit_files=status in (JobStatus.PAUSED, *_ENDED),
             stop_daemon=True,
-            switch_off=not state.attempts,
+            switch_off=not state.flights,
         ),
         cost=state.cost,
         event=0,
@@ -136,6 +137,7 @@ def _in_flight(row: AttemptRow) -> InFlight:
 
 def _waiting(state: JobState, now: Instant) -> list[Waiting]:
     found = [_wait(state, row, row.waiting_for or "retry", row.until) for row in state.waits()]
+    found += hook_waits(state)
     if not lifecycle.may_start(state.facts):
         return found
     limited = state.limited(now)
@@ -199,7 +201,7 @@ def _limit_ends(state: JobState, now: Instant) -> Next | None:
 
 def limit(state: JobState) -> int | None:
     """Return when the last of what is in flight ends at the latest (UTC milliseconds)."""
-    return max((attempt.time_limit_at for attempt in state.attempts.values()), default=None)
+    return max((flight.time_limit_at or 0 for flight in state.flights), default=None)
 
 
 def _end_of_holds(state: JobState) -> Next | None:
@@ -245,6 +247,8 @@ def _if_nothing_may_start(state: JobState) -> str:
 
 
 def _progressing(state: JobState, now: Instant) -> Next | None:
+    if state.turns.turn is not None:
+        return next_of_hook(state, now)
     if state.attempts:
         return _when_sheets_end(state, now)
     waits_until = state.next_wait(now)
@@ -304,11 +308,11 @@ def _flying(state: JobState) -> str:
 
 
 def _end(state: JobState) -> str:
-    return "ends" if len(state.attempts) == 1 else "end"
+    return "ends" if len(state.flights) == 1 else "end"
 
 
 def _are(state: JobState) -> str:
-    return "is" if len(state.attempts) == 1 else "are"
+    return "is" if len(state.flights) == 1 else "are"
 
 
 # --- sheets ------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ class Breakpoint(msgspec.Struct, kw_only=True):
 
 
 class InFlight(msgspec.Struct, kw_only=True):
-    """What runs for the job now."""
+    """What runs for the job now. Of a hook its number is in `hook`, and its sheet, stage, instance are 0."""
 
     sheet: int
     stage: int
@@ -38,16 +38,21 @@ class InFlight(msgspec.Struct, kw_only=True):
     attempt: int
     started_at: str
     time_limit_at: str
+    hook: int | None = None
 
 
 class Waiting(msgspec.Struct, kw_only=True):
-    """A sheet that waits, and for what: retry rate_limit slot pacing disk drain."""
+    """A sheet or hook that waits, and for what: retry rate_limit slot pacing disk drain cooldown job.
+
+    Of a hook its number is in `hook`, and its sheet, stage, instance are 0.
+    """
 
     sheet: int
     stage: int
     instance: int
     waiting_for: str
     until_at: str | None
+    hook: int | None = None
 
 
 class RateLimit(msgspec.Struct, kw_only=True):
@@ -89,7 +94,10 @@ class Instrument(msgspec.Struct, kw_only=True):
 
 
 class Next(msgspec.Struct, kw_only=True):
-    """What happens next by itself: start boundary sheet_end interrupt hold_end retry rate_limit cancel."""
+    """What happens next by itself.
+
+    `code`: start boundary sheet_end hook_end job_end interrupt hold_end retry rate_limit cancel.
+    """
 
     code: str
     text: str
@@ -193,6 +201,45 @@ class Sheet(msgspec.Struct, kw_only=True):
     attempts: list[Attempt] = []
 
 
+class Hook(msgspec.Struct, kw_only=True):
+    """A hook of a job: what runs once all its sheets are done.
+
+    `status`: pending waiting running completed failed cancelled; `waiting_for`: slot cooldown job end;
+    `chained` is the job (NAME@RUN) that it started.
+    """
+
+    hook: int
+    type: str
+    label: str
+    status: str
+    waiting_for: str | None
+    until_at: str | None
+    attempt_count: int
+    outcome: str | None
+    error_message: str | None
+    exit_code: int | None
+    signal: str | None
+    pid: int | None
+    chained: str | None
+    revision: int | None
+    started_at: str | None
+    ended_at: str | None
+    time_limit_at: str | None
+    stdout_bytes: int
+    stderr_bytes: int
+
+
+class HookLine(msgspec.Struct, kw_only=True):
+    """What becomes of one hook: `action` kept, added, removed or rerun, and why."""
+
+    hook: int
+    label: str
+    status: str | None
+    action: str
+    runs: bool
+    why: str
+
+
 class PlanLine(msgspec.Struct, kw_only=True):
     """What becomes of one sheet: its number in the new and in the old revision, the action, and why."""
 
@@ -218,6 +265,7 @@ class Event(msgspec.Struct, kw_only=True):
     sheet: int | None = None
     stage: int | None = None
     instance: int | None = None
+    hook: int | None = None
     attempt: int | None = None
     status: str | None = None
     revision: int | None = None

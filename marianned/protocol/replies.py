@@ -12,6 +12,8 @@ from marianned.protocol.parts import (
     Cost,
     Event,
     Hold,
+    Hook,
+    HookLine,
     InFlight,
     Instrument,
     Next,
@@ -68,10 +70,11 @@ class Submitted(Job, kw_only=True):
 
 
 class JobDetails(Job, kw_only=True):
-    """A job with a page of its sheets."""
+    """A job with a page of its sheets, and its hooks."""
 
     sheets: list[Sheet]
     total_sheets: int
+    hooks: list[Hook] = []
 
 
 class JobList(Reply, kw_only=True):
@@ -119,6 +122,7 @@ class Resumed(Job, kw_only=True):
     acknowledged: bool
     source_changed: bool | None = None
     plan: list[PlanLine] = []
+    hook_plan: list[HookLine] = []
 
 
 class Modified(Job, kw_only=True):
@@ -130,6 +134,7 @@ class Modified(Job, kw_only=True):
     new_revision: int | None
     dry_run: bool
     plan: list[PlanLine]
+    hook_plan: list[HookLine] = []
 
 
 class History(Job, kw_only=True):
@@ -142,8 +147,8 @@ class History(Job, kw_only=True):
 class Reason(msgspec.Struct, kw_only=True):
     """Why a job does not move: since and until when, and who or what unblocks it.
 
-    `code`: in_flight hold:CAUSE retry rate_limit slot needs draining disk failed ended; `unblocked_by`:
-    caller time sheet daemon nobody.
+    `code`: in_flight hold:CAUSE retry rate_limit slot needs draining disk cooldown job failed ended;
+    `unblocked_by`: caller time sheet hook job daemon nobody.
     """
 
     code: str
@@ -156,7 +161,10 @@ class Reason(msgspec.Struct, kw_only=True):
 
 
 class Failure(msgspec.Struct, kw_only=True):
-    """A failed attempt with its evidence: checks, and the end of what it printed."""
+    """A failed attempt with its evidence: checks, and the end of what it printed.
+
+    Of a failed hook its number is in `hook`, and its sheet, stage, instance are 0.
+    """
 
     sheet: int
     stage: int
@@ -173,6 +181,7 @@ class Failure(msgspec.Struct, kw_only=True):
     validations: list[CheckReport]
     stdout_tail: str
     stderr_tail: str
+    hook: int | None = None
 
 
 class Why(Job, kw_only=True):
@@ -225,8 +234,12 @@ class BackedUp(Reply, kw_only=True):
 
 
 class Output(Reply, kw_only=True):
-    """A piece of one stream of an attempt. `data` is base64; `skipped` bytes before it are gone."""
+    """A piece of one stream of an attempt. `data` is base64; `skipped` bytes before it are gone.
 
+    Of a hook its number is in `hook`, and its sheet, stage, instance are 0.
+    """
+
+    hook: int | None = None
     sheet: int
     stage: int
     instance: int

@@ -222,10 +222,11 @@ class WriteBackup(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ReadOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Read a piece of what an attempt printed (newest attempt: null), from a byte offset."""
+    """Read what an attempt of a sheet or hook printed (newest attempt: null), from a byte offset."""
 
     job_id: JobId
-    sheet: SheetNumber
+    sheet: SheetNumber | None = None
+    hook: SheetNumber | None = None
     attempt: Number | None = None
     stream: Literal["stdout", "stderr", "prompt", "result"] = "stdout"
     offset: Number = 0
@@ -293,7 +294,8 @@ class FollowOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Open a live stream of what one attempt prints, from a byte offset; it ends with the attempt."""
 
     job_id: JobId
-    sheet: SheetNumber
+    sheet: SheetNumber | None = None
+    hook: SheetNumber | None = None
     attempt: Number | None = None
     stream: Literal["stdout", "stderr"] = "stdout"
     offset: Number = 0

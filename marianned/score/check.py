@@ -3,7 +3,6 @@
 Instruments, validations and prompts have modules of their own. Source: spec/score-format.md §25.
 """
 
-import os
 import re
 from collections.abc import Iterator
 
@@ -90,12 +89,6 @@ def _check_items(score: Score, report: Report) -> None:
     if costs and costs.enabled and costs.max_cost_per_sheet is None and costs.max_cost_per_job is None:
         report.add("S011", ("cost_limits",), "a limit is missing: 'max_cost_per_sheet' or 'max_cost_per_job'")
     _check_injections(score, report)
-    for index, hook in enumerate(score.on_success):
-        needed = "job_path" if hook.type == "run_job" else "command"
-        if getattr(hook, needed) is None and not report.wrong("on_success", index):
-            report.add(
-                "S011", ("on_success", index, needed), f"'{needed}' is missing: '{hook.type}' needs it"
-            )
     for index, notification in enumerate(score.notifications):
         names = {"webhook": ("url", "url_env"), "slack": ("webhook_url", "webhook_url_env")}
         keys = names.get(notification.type)
@@ -189,7 +182,7 @@ def check_silence(score: Score, timeouts: list[float], report: Report) -> None:
 
 
 def check_files(score: Score, source: Source, workspace: str, reader: Reader, report: Report) -> None:
-    """Report what is missing on this machine: workspace, injected files, scores to chain to."""
+    """Report what is missing on this machine: workspace, injected files."""
     if not report.wrong("workspace") and not reader.writable(workspace):
         report.add("S303", ("workspace",), f"'{workspace}' cannot be created or written")
     for path, item in injections(score):
@@ -199,14 +192,3 @@ def check_files(score: Score, source: Source, workspace: str, reader: Reader, re
             continue
         if not any(there(resolve(name, base, reader)) for base in (workspace, source.directory)):
             report.add("S302", (*path, "file" if item.file else "directory"), f"'{name}' is not there")
-    own = os.path.join(source.directory, os.path.basename(source.file))  # noqa: PTH118, PTH119  a text, no file
-    for index, hook in enumerate(score.on_success):
-        if hook.type != "run_job" or hook.job_path is None or "{" in hook.job_path:
-            continue
-        bases = (source.directory, source.submit_directory)
-        found = next((p for b in bases if reader.is_file(p := resolve(hook.job_path, b, reader))), None)
-        if found is None:
-            report.add("S306", ("on_success", index, "job_path"), f"'{hook.job_path}' is not there")
-        elif found == own and not hook.fresh:
-            message = "the score chains to itself; without 'fresh: true' there is nothing to do"
-            report.add("S507", ("on_success", index, "job_path"), message)

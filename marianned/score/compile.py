@@ -3,6 +3,7 @@
 Source: spec/score-format.md.
 """
 
+import os
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ from marianned.score.expanded import (
     Sheet,
     Silence,
 )
+from marianned.score.hooks import Hooks
 from marianned.score.model import Score
 from marianned.score.portable import check_portable, profile_extensions
 from marianned.score.profiles import Found, find_profiles
@@ -64,11 +66,17 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compile_score(
-    source: Source, reader: Reader, builtin: dict[str, Profile], *, portable: bool = False
+    source: Source,
+    reader: Reader,
+    builtin: dict[str, Profile],
+    *,
+    portable: bool = False,
+    chained: bool = False,
 ) -> Compiled:
     """Check a score and expand it; never raises for what is in it.
 
-    With `portable` each extension that it uses is a warning, S510.
+    With `portable` each extension that it uses is a warning, S510. `chained`: it is looked at because another
+    chains to it; what it chains to itself is not.
     """
     report = Report(source.file)
     try:
@@ -77,6 +85,8 @@ def compile_score(
         report.add(fault.code, fault.path, fault.message, place=fault.place)
         return _nothing(report.sorted())
     compiler = _Compiler(source, reader, builtin, document, report)
+    if not chained:
+        compiler.check_targets()
     return compiler.compiled(portable=portable)
 
 
@@ -97,6 +107,7 @@ class _Compiler:
     ) -> None:
         self.source = source
         self.reader = reader
+        self.builtin = builtin
         self.document = document
         self.report = report
         self.files: dict[str, str] = {}
@@ -111,12 +122,37 @@ class _Compiler:
             self.workspace = resolve(self.score.workspace, source.directory, reader)
         else:
             self.workspace = resolve(source.workspace, source.submit_directory, reader)
+        names = scalars({name: with_number_keys(v) for name, v in self.score.prompt.variables.items()})
+        sheets = len(self.layout.seats) if self.layout else 0
+        self.hooks = Hooks(self.score, names, sheets, source, self.workspace)
+
+    def check_targets(self) -> None:
+        """Report scores to chain to that are missing or themselves invalid (S306)."""
+        for path, file in self.hooks.targets(self.reader, self.report):
+            directory = os.path.dirname(file)  # noqa: PTH120  a text, no file
+            try:
+                text = self.reader.read(file)
+            except OSError as error:
+                self.report.add("S306", path, f"'{file}' can't be read: {error.strerror}")
+                continue
+            target = Source(
+                text=text, file=file, directory=directory, submit_directory=self.source.submit_directory
+            )
+            problems = compile_score(target, self.reader, self.builtin, chained=True).problems
+            errors = [problem for problem in problems if problem.severity == "error"]
+            if errors:
+                message = f"'{file}' is itself invalid: {errors[0].code}, {errors[0].message}"
+                self.report.add("S306", path, message, hint=f"mzt validate {file}")
 
     def compiled(self, *, portable: bool) -> Compiled:
         check_score(self.score, self.layout, self.document, self.report)
         check_files(self.score, self.source, self.workspace, self.reader, self.report)
         prompt = self._prompt()
+        hooks = self.hooks.expanded(self.reader, self.report)
         expanded = self._expanded(self.layout, prompt) if self.layout else None
+        if expanded is not None:
+            concert = self.hooks.concert(self.reader)
+            expanded = msgspec.structs.replace(expanded, hooks=hooks, concert=concert)
         if portable:
             check_portable(self.score, self.report)
             places = (self.found.places.get(name) for name in (expanded.profiles if expanded else ()))

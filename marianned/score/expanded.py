@@ -153,6 +153,63 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     max_retries: int = 3
 
 
+class Hook(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs once all sheets are done (§20), its placeholders filled in.
+
+    `files` are the places where the score of a run_job, or the script of a run_script, may lie, the first
+    that is there counts; `argv` is the command's, of a run_script with its first word as written.
+    `timeout_seconds` is null where a job is waited for without a limit; `aborts`: the hooks after it are
+    not run when it fails.
+    """
+
+    type: str
+    description: str | None = None
+    files: tuple[str, ...] = ()
+    job_workspace: str | None = None
+    detached: bool = False
+    fresh: bool = False
+    pause_before_chain: bool = False
+    argv: tuple[str, ...] = ()
+    working_directory: str
+    timeout_seconds: float | None
+    aborts: bool = False
+
+    @property
+    def chains(self) -> bool:
+        """Whether it starts a job."""
+        return self.type == "run_job"
+
+    @property
+    def label(self) -> str:
+        """What it is called where it has no description: its file, its script or its command."""
+        return self.description or (
+            self.files[0] if self.chains else self.argv[-1 if self.argv[0] == "bash" else 0]
+        )
+
+    @property
+    def essence(self) -> tuple[object, ...]:
+        """What makes two hooks the same: what they do, not how they are called, limited or followed."""
+        return (
+            self.type,
+            self.files,
+            self.job_workspace,
+            self.detached,
+            self.fresh,
+            self.argv,
+            self.working_directory,
+        )
+
+
+class Concert(msgspec.Struct, frozen=True, kw_only=True):
+    """How jobs follow each other (§20); `log_path` is absolute, null without a log."""
+
+    max_chain_depth: int = 5
+    cooldown_seconds: float = 5.0
+    inherit_workspace: bool = False
+    log_path: str | None = None
+    abort_on_hook_failure: bool = False
+
+
 class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     """A whole score, expanded: its sheets in ascending number, and what they share.
 
@@ -174,6 +231,8 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     cost_limits: CostLimits | None = None
     silence: Silence | None = None
     notifications: tuple[Notification, ...] = ()
+    hooks: tuple[Hook, ...] = ()
+    concert: Concert = Concert()
 
     def on(self, sheet: int, fallback: int) -> "Expanded":
         """Return the score with one sheet (its number) as it runs on the instrument it has come to."""

@@ -69,6 +69,14 @@ def fill_path(text: str, values: Values) -> str:
     return "".join(out) + text[position:]
 
 
+def fill_word(text: str, values: Values) -> str:
+    """Replace the known placeholders of a word that no shell will see; an unknown one stays as it is."""
+    known = [p for p in placeholders(text) if p.name in values and p.format is None]
+    for found in reversed(known):
+        text = text[: found.start] + str(values[found.name]) + text[found.end :]
+    return text
+
+
 def fill_command(text: str, values: Values) -> str:
     """Replace the known placeholders of a command, quoted so that the shell sees exactly the values."""
     known = [p for p in placeholders(text) if p.name in values and p.format is None]

@@ -50,5 +50,3 @@ def _not_honoured(score: Score) -> Iterator[tuple[Path, object]]:
     yield ("sheet", "skip_when_command"), score.sheet.skip_when_command
     yield ("isolation",), score.isolation.enabled and score.isolation.mode != "none"
     yield ("workspace_lifecycle",), score.workspace_lifecycle.archive_on_fresh
-    yield ("on_success",), score.on_success
-    yield ("concert",), score.concert.enabled

@@ -6,12 +6,12 @@ INSERT INTO runs (
     run_id, job_name, run, description, workspace, submit_directory, umask, env, config_file,
     created_at, started_at, updated_at, ended_at, status, status_since, paused_at, ended, cancelling,
     begun, revision, last_revision, staged_revision, staged_hold, rewind, not_before,
-    auto_resume, over_budget, next_uid, next_hold
+    auto_resume, over_budget, next_uid, next_hold, next_flight, depth
 ) VALUES (
     :run_id, :job_name, :run, :description, :workspace, :submit_directory, :umask, :env,
     :config_file, :created_at, :started_at, :updated_at, :ended_at, :status, :status_since, :paused_at,
     :ended, :cancelling, :begun, :revision, :last_revision, :staged_revision, :staged_hold,
-    :rewind, :not_before, :auto_resume, :over_budget, :next_uid, :next_hold
+    :rewind, :not_before, :auto_resume, :over_budget, :next_uid, :next_hold, :next_flight, :depth
 )
 ON CONFLICT (run_id) DO UPDATE SET
     job_name = excluded.job_name, run = excluded.run, description = excluded.description,
@@ -26,7 +26,8 @@ ON CONFLICT (run_id) DO UPDATE SET
     staged_hold = excluded.staged_hold, rewind = excluded.rewind,
     not_before = excluded.not_before, auto_resume = excluded.auto_resume,
     over_budget = excluded.over_budget,
-    next_uid = excluded.next_uid, next_hold = excluded.next_hold
+    next_uid = excluded.next_uid, next_hold = excluded.next_hold,
+    next_flight = excluded.next_flight, depth = excluded.depth
 
 -- name: put_sheet
 INSERT INTO sheets (
@@ -72,6 +73,25 @@ ON CONFLICT (run_id, uid, attempt) DO UPDATE SET
     cost_usd = excluded.cost_usd, stdout_bytes = excluded.stdout_bytes,
     stderr_bytes = excluded.stderr_bytes, validations = excluded.validations,
     result = excluded.result
+
+-- name: put_hook
+INSERT INTO hooks (
+    run_id, hook, status, waiting_for, until, flights, cooled, passed, told, outcome, error_message,
+    exit_code, signal, pid, chained, revision, started_at, time_limit_at, ended_at, stdout_bytes,
+    stderr_bytes, kept
+) VALUES (
+    :run_id, :hook, :status, :waiting_for, :until, :flights, :cooled, :passed, :told, :outcome,
+    :error_message, :exit_code, :signal, :pid, :chained, :revision, :started_at, :time_limit_at,
+    :ended_at, :stdout_bytes, :stderr_bytes, :kept
+)
+ON CONFLICT (run_id, hook) DO UPDATE SET
+    status = excluded.status, waiting_for = excluded.waiting_for, until = excluded.until, flights =
+    excluded.flights, cooled = excluded.cooled, passed = excluded.passed, told = excluded.told,
+    outcome = excluded.outcome, error_message = excluded.error_message, exit_code =
+    excluded.exit_code, signal = excluded.signal, pid = excluded.pid, chained = excluded.chained,
+    revision = excluded.revision, started_at = excluded.started_at, time_limit_at =
+    excluded.time_limit_at, ended_at = excluded.ended_at, stdout_bytes = excluded.stdout_bytes,
+    stderr_bytes = excluded.stderr_bytes, kept = excluded.kept
 
 -- name: put_hold
 INSERT INTO holds (
@@ -121,10 +141,10 @@ ON CONFLICT (instrument, model) DO UPDATE SET
 
 -- name: put_event
 INSERT INTO events (
-    recorded_at, type, run_id, job_name, run, sheet, stage, instance, attempt, status, revision,
+    recorded_at, type, run_id, job_name, run, sheet, stage, instance, hook, attempt, status, revision,
     caller, reason, cause, text
 ) VALUES (
-    :recorded_at, :type, :run_id, :job_name, :run, :sheet, :stage, :instance, :attempt, :status,
+    :recorded_at, :type, :run_id, :job_name, :run, :sheet, :stage, :instance, :hook, :attempt, :status,
     :revision, :caller, :reason, :cause, :text
 )
 
@@ -140,6 +160,9 @@ DELETE FROM breakpoints WHERE run_id = :run_id AND uid = :key
 -- name: delete_run
 -- All that hangs on it goes with it; `key` is there because every deletion has one.
 DELETE FROM runs WHERE run_id = :run_id AND :key IS NOT NULL
+
+-- name: delete_hook
+DELETE FROM hooks WHERE run_id = :run_id AND hook = :key
 
 -- name: delete_hold
 DELETE FROM holds WHERE run_id = :run_id AND hold = :key
@@ -211,6 +234,9 @@ SELECT
     count(*) AS attempts
 FROM attempts
 WHERE run_id = :run_id
+
+-- name: hooks
+SELECT * FROM hooks WHERE run_id = :run_id ORDER BY hook
 
 -- name: holds
 SELECT * FROM holds WHERE run_id = :run_id ORDER BY hold

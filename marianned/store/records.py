@@ -21,6 +21,7 @@ from marianned.rows import (
     BreakpointRow,
     EventRow,
     HoldRow,
+    HookRow,
     LimitRow,
     RequestRow,
     RevisionRow,
@@ -49,6 +50,7 @@ R = TypeVar("R")
 _RUN = Columns(RunRow)
 _SHEET = Columns(SheetRow)
 _ATTEMPT = Columns(AttemptRow)
+_HOOK = Columns(HookRow)
 _HOLD = Columns(HoldRow)
 _BREAKPOINT = Columns(BreakpointRow)
 _REVISION = Columns(RevisionRow)
@@ -69,6 +71,7 @@ def told(event: int, row: EventRow) -> protocol.Event:
         sheet=row.sheet,
         stage=row.stage,
         instance=row.instance,
+        hook=row.hook,
         attempt=row.attempt,
         status=row.status,
         revision=row.revision,
@@ -132,6 +135,10 @@ class Records:
     async def costs(self, run_id: int) -> Costs:
         """Return what the attempts of a run have cost."""
         return (await self._rows(_COSTS, "costs", run_id=run_id))[0]
+
+    async def hooks(self, run_id: int) -> list[HookRow]:
+        """Return the hooks of a run that are not simply pending, in their order."""
+        return await self._rows(_HOOK, "hooks", run_id=run_id)
 
     async def holds(self, run_id: int) -> list[HoldRow]:
         """Return the holds in force, oldest first."""

@@ -27,6 +27,7 @@ from marianned.rows import (
     Changes,
     EventRow,
     HoldRow,
+    HookRow,
     LimitRow,
     RequestRow,
     RevisionRow,
@@ -45,14 +46,16 @@ _PUT: dict[type[Row], tuple[str, Columns[Any]]] = {
     RunRow: (SQL["put_run"], Columns(RunRow)),
     SheetRow: (SQL["put_sheet"], Columns(SheetRow)),
     AttemptRow: (SQL["put_attempt"], Columns(AttemptRow)),
+    HookRow: (SQL["put_hook"], Columns(HookRow)),
     HoldRow: (SQL["put_hold"], Columns(HoldRow)),
     BreakpointRow: (SQL["put_breakpoint"], Columns(BreakpointRow)),
     RevisionRow: (SQL["put_revision"], Columns(RevisionRow)),
     RequestRow: (SQL["put_request"], Columns(RequestRow)),
     LimitRow: (SQL["put_limit"], Columns(LimitRow)),
 }
-_DELETE: dict[type[SheetRow] | type[HoldRow] | type[BreakpointRow] | type[RunRow], str] = {
+_DELETE: dict[type[SheetRow] | type[HookRow] | type[HoldRow] | type[BreakpointRow] | type[RunRow], str] = {
     SheetRow: SQL["delete_sheet"],
+    HookRow: SQL["delete_hook"],
     HoldRow: SQL["delete_hold"],
     BreakpointRow: SQL["delete_breakpoint"],
     RunRow: SQL["delete_run"],

@@ -50,6 +50,7 @@ def audit(house, told, unended=()):
         check_revisions(found, told)
         check_attempts(found, told)
         check_ledger(found, house.ledger.lines())
+        check_hooks(found, told, house.ledger.lines())
         check_ends(found, unended)
     finally:
         found.close()
@@ -147,7 +148,7 @@ def check_ledger(found, lines):
         f"{daemon_id}-{row['run_id']}-{row['uid']}-{row['attempt']}": row for row in rows(found, "attempts")
     }
     texts = {(row["run_id"], row["revision"]): row["text"] for row in rows(found, "revisions")}
-    seen = {"start": {}, "end": {}, "twice": {}, "check": {}}
+    seen = {"start": {}, "end": {}, "twice": {}, "check": {}, "hook": {}, "done": {}}
     for line in lines:
         word, name, attempt = line.split()
         if word != "check":
@@ -162,6 +163,27 @@ def check_ledger(found, lines):
         if row["outcome"] == "succeeded":
             assert seen["start"][attempt] == seen["end"][attempt]
     assert set(seen["end"]) <= set(seen["start"])
+
+
+def check_hooks(found, told, lines):
+    """I2, I10: an attempt of a hook began at most once, for its row; what succeeded never runs again."""
+    (daemon_id,) = [row["value"] for row in found.execute("SELECT value FROM meta WHERE name = 'daemon_id'")]
+    made = {}
+    for row in rows(found, "hooks"):
+        for flight in json.loads(row["flights"]):
+            made[f"{daemon_id}-{row['run_id']}-hook-{flight}"] = row
+        assert (row["status"] == "completed") == (row["outcome"] == "succeeded"), row
+    again = sum(method == "job.resume" and bool(params.get("from")) for method, params, _ in told)
+    done = Counter()
+    for line in lines:
+        word, name, attempt = line.split()
+        if word in ("hook", "done"):
+            assert attempt in made, line
+            assert word == "hook" or name not in done or done[name] <= again, line
+            done[name] += word == "done"
+    for run in rows(found, "runs"):
+        mine = [row for row in made.values() if row["run_id"] == run["run_id"]]
+        assert run["ended"] != "completed" or all(row["status"] == "completed" for row in mine), mine
 
 
 def check_ends(found, unended):

@@ -28,6 +28,12 @@ def fails_until(name, file):
     return _BODY.format(name, f'test -e "$HOME/{file}" || exit 1; ')
 
 
+def hook(name, between=""):
+    """Return a hook that the audit can follow."""
+    told = f"{name} $MARIANNE_ATTEMPT_ID"
+    return {"type": "run_command", "command": f"note hook {told}; {between}note done {told}"}
+
+
 class Crashing:
     """A daemon that meets one fault after the other, and what its client was told."""
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from audit import audit
-from crashing import Crashing, fails_until, gated, plain
+from crashing import Crashing, fails_until, gated, hook, plain
+from daemon_for_tests import score
 
 ROUNDS = int(os.environ.get("MARIANNE_CRASH_ROUNDS", "1"))
 SOURCE = Path(__file__).parents[2] / "marianned"
@@ -134,6 +135,33 @@ def checked(crashing, job):
     assert sum(line.startswith(f"start {job}-1 ") for line in crashing.house.ledger.lines()) == 1
 
 
+def hooked(crashing, job):
+    crashing.house.gate(f"{job}-hook")
+    hooks = [hook(f"{job}-a", f'read _ < "$HOME/gate-{job}-hook"; '), hook(f"{job}-b")]
+    crashing.submit(job, [plain(f"{job}-1")], on_success=hooks)
+    crashing.says(f"hook {job}-a")
+    crashing.ask("job.pause", job_id=job)
+    crashing.house.gate(f"{job}-hook").open()
+    crashing.reaches(job, "paused")
+    crashing.ask("job.resume", job_id=job)
+    crashing.reaches(job, "completed")
+    ran = [line.split()[:2] for line in crashing.house.ledger.lines() if f" {job}-" in line][2:]
+    assert ran == [[word, f"{job}-{name}"] for name in "ab" for word in ("hook", "done")]
+
+
+def chained(crashing, job):
+    for name, hooks in ((f"{job}w", []), (f"{job}d", [hook(f"{job}d-a")])):
+        text = score(name, [plain(f"{name}-1")], on_success=hooks)
+        (crashing.house.home / f"{name}.yaml").write_text(text)
+    chains = [{"type": "run_job", "job_path": f"{job}{name}.yaml", "detached": name == "d"} for name in "dw"]
+    concert = {"cooldown_between_jobs_seconds": "10ms"}
+    crashing.submit(job, [plain(f"{job}-1")], on_success=chains, concert=concert)
+    for name in (job, f"{job}w", f"{job}d"):
+        crashing.reaches(name, "completed")
+    words = [line.split()[0] for line in crashing.house.ledger.lines() if f" {job}" in line]
+    assert words == ["start", "end"] * 3 + ["hook", "done"]
+
+
 def steps(*triggers):
     return [f"{trigger}.{step}" for trigger in triggers for step in STEPS]
 
@@ -176,6 +204,20 @@ GROUPS = {
         ],
     ),
     "check": (checked, ["check.starting", "check.started", "check.ended", *steps("parked")]),
+    "hook": (hooked, ["hook.starting", "hook.started", "hook.exited", *steps("hook")]),
+    "chain": (
+        chained,
+        [
+            "chain.checked",
+            *(
+                f"{point}:{time}"
+                for time in (1, 2)
+                for point in ("chain.locked", "chain.committed", "chain.done")
+            ),
+            *(f"{step}:{time}" for time in (1, 2) for step in steps("chain")),
+            *steps("chained"),
+        ],
+    ),
     "slot": (paused, steps("slot")),
     "ended": (paused, steps("ended")),
     "pause": (paused, steps("pause")),

@@ -37,6 +37,8 @@ CREATE TABLE runs (
     over_budget REAL NOT NULL,
     next_uid INTEGER NOT NULL,
     next_hold INTEGER NOT NULL,
+    next_flight INTEGER NOT NULL,
+    depth INTEGER NOT NULL,
     UNIQUE (job_name, run)
 ) STRICT;
 
@@ -100,6 +102,33 @@ CREATE TABLE attempts (
 ) STRICT;
 
 CREATE INDEX attempts_open ON attempts (run_id) WHERE outcome IS NULL;
+
+-- A hook that is pending and was never begun has no row.
+CREATE TABLE hooks (
+    run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    hook INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    waiting_for TEXT,
+    until TEXT,
+    flights TEXT NOT NULL,
+    cooled INTEGER NOT NULL,
+    passed INTEGER NOT NULL,
+    told INTEGER NOT NULL,
+    outcome TEXT,
+    error_message TEXT,
+    exit_code INTEGER,
+    signal TEXT,
+    pid INTEGER,
+    chained TEXT,
+    revision INTEGER,
+    started_at INTEGER,
+    time_limit_at INTEGER,
+    ended_at INTEGER,
+    stdout_bytes INTEGER NOT NULL,
+    stderr_bytes INTEGER NOT NULL,
+    kept BLOB,
+    PRIMARY KEY (run_id, hook)
+) STRICT;
 
 CREATE TABLE holds (
     run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
@@ -183,6 +212,7 @@ CREATE TABLE events (
     sheet INTEGER,
     stage INTEGER,
     instance INTEGER,
+    hook INTEGER,
     attempt INTEGER,
     status TEXT,
     revision INTEGER,

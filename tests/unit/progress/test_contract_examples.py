@@ -72,6 +72,9 @@ ASKED = """
 """
 LITERALS = (PAUSED, SHEET_4, RESUMED, PLANNED, PLAN, PLAN_SCREEN, REVISED, CANCELLING, STATUS, ASKED)
 
+NO_HOOK = {"hook": None}
+"""A key that came beside those of the examples, which may be: what belongs to a sheet is no hook's."""
+
 LATER = {
     "mzt modify release-notes -c /home/ann/rel/release-notes.yaml -r": "the conductor adds it: it looks at the file",
 }
@@ -146,6 +149,7 @@ def test_pause_as_json() -> None:
     bench = begun()
     answer = bench.answer(at(bench, 14, 5, 12).ask(Action.PAUSE, reason="deploy first"))
     found, wanted = plain(answer), expected(PAUSED)
+    wanted["in_flight"] = [flight | NO_HOOK for flight in wanted["in_flight"]]
     assert found | {"event": 0} == wanted | {"event": 0}
 
 
@@ -234,7 +238,7 @@ def test_an_entry_of_the_history() -> None:
     assert found.pop("job_name") == wanted.pop("job_id")
     assert timestamp(found.pop("recorded_at")) == wanted.pop("recorded_at")
     assert found.pop("run_id") == 1
-    assert found == wanted
+    assert found == wanted | NO_HOOK
 
 
 def message(bench: Bench, action: Action, to: Expanded | None = None, **fields: Any) -> str:

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scores_for_tests import Bench, invariants, recount, score, snapshot, stage
+from invariants_for_tests import invariants, recount, snapshot
+from scores_for_tests import Bench, score, stage
 
 from marianned.progress.state import JobState
 from marianned.protocol import SheetStatus

@@ -150,8 +150,6 @@ NOT_HONOURED = [
     score(sheet="{size: 1, total_items: 4, «skip_when_command: {2: {command: 'true'}}}"),
     score() + "«isolation: {enabled: true}\n",
     score() + "«workspace_lifecycle: {archive_on_fresh: true}\n",
-    score() + "«on_success: [{type: run_command, command: a}]\n",
-    score() + "«concert: {enabled: true}\n",
 ]
 
 

@@ -1,0 +1,85 @@
+"""Whose turn it is among the hooks of a run whose sheets are all done.
+
+Source: spec/score-format.md §20.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from marianned.rows import HookRow, SheetRow
+from marianned.score.expanded import Concert, Expanded, Hook
+
+REFUSED = "refused"
+"""The outcome of a detached job that was not accepted when its parent ended; that end stays what it was."""
+
+
+def is_kept(row: HookRow) -> bool:
+    """Tell whether it is a detached job that waits for the end of its parent."""
+    return row.status == "waiting" and row.waiting_for == "end"
+
+
+def has_failed(row: HookRow) -> bool:
+    """Tell whether the run fails by it."""
+    return row.status == "failed" and row.outcome != REFUSED
+
+
+class Turns(NamedTuple):
+    """The hooks of a run, and where they stand: what the score says of each, its row, and what they share.
+
+    `due`: all sheets are done; `pauses`: a job that has failed pauses instead of ending.
+    """
+
+    hooks: Sequence[Hook]
+    rows: Sequence[HookRow]
+    concert: Concert
+    depth: int
+    due: bool
+    pauses: bool
+
+    @property
+    def turn(self) -> HookRow | None:
+        """The hook that runs, waits or is next; last a kept one: all of them are submitted by the end."""
+        if not self.due:
+            return None
+        for definition, row in zip(self.hooks, self.rows, strict=True):
+            if has_failed(row):
+                if self.concert.abort_on_hook_failure:
+                    return None
+                if definition.aborts:
+                    break
+            elif row.status != "completed" and row.outcome != REFUSED and not is_kept(row):
+                return row
+        if self.pauses and any(map(has_failed, self.rows)):
+            return None
+        return next((row for row in self.rows if is_kept(row)), None)
+
+    @property
+    def next(self) -> HookRow | None:
+        """The hook that a slot would start now."""
+        row = self.turn
+        if row is None or is_kept(row):
+            return row
+        return None if row.status != "pending" or self.cools_down(row) or self.stands_before(row) else row
+
+    def cools_down(self, row: HookRow) -> bool:
+        """Tell whether its cool-down is still to be waited; what goes too deep fails without."""
+        chains = self.hooks[row.hook - 1].chains and not self._too_deep
+        return chains and not row.cooled and self.concert.cooldown_seconds > 0
+
+    def stands_before(self, row: HookRow) -> bool:
+        """Tell whether the job is to pause before it starts this one."""
+        due = row.status == "pending" and not self.cools_down(row) and not self._too_deep
+        return due and self.hooks[row.hook - 1].pause_before_chain and not row.passed
+
+    @property
+    def _too_deep(self) -> bool:
+        return self.depth >= self.concert.max_chain_depth
+
+
+def turns_of(
+    score: Expanded, rows: Sequence[HookRow], sheets: Collection[SheetRow], depth: int, *, done: int
+) -> Turns:
+    """Return where hooks stand; they are due when all sheets are done and an attempt was made for it."""
+    due = bool(score.hooks) and done == len(score.sheets) and any(row.attempts for row in sheets)
+    pauses = score.on_failure == "pause"
+    return Turns(score.hooks, rows, score.concert, depth, due, pauses)

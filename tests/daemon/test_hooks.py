@@ -1,0 +1,191 @@
+"""Hooks and chains in a real daemon: each key of `on_success` and `concert`, restarts, exactly once."""
+
+import base64
+import json
+
+import yaml
+from daemon_for_tests import DEADLINE, plain, score
+
+NO_COOLDOWN = {"cooldown_between_jobs_seconds": 0}
+
+
+def hooked(name, hooks, *, bodies=None, concert=None, **top):
+    """Return the text of a score of one sheet with these hooks."""
+    given = {"concert": NO_COOLDOWN | (concert or {}), "on_success": hooks}
+    return score(name, bodies or [plain(f"{name}-sheet")], **given | top)
+
+
+def command(text, **fields):
+    return {"type": "run_command", "command": text, **fields}
+
+
+def chains(file, **fields):
+    return {"type": "run_job", "job_path": file, **fields}
+
+
+def write(daemon, name, text):
+    (daemon.home / name).write_text(text)
+    return name
+
+
+def hooks(daemon, job):
+    return daemon.status(job)["hooks"]
+
+
+def printed(daemon, job, hook, stream="stdout"):
+    reply = daemon.rpc("log.read", job_id=job, hook=hook, stream=stream)
+    return base64.b64decode(reply["data"]).decode()
+
+
+def test_commands_run_in_the_workspace_with_their_placeholders_and_output(daemon):
+    text = hooked(
+        "places",
+        [
+            command("pwd; echo '{job_name}' {sheet_count} \"{who}\" {unknown} $MARIANNE_HOOK; echo loud >&2"),
+            command("pwd", working_directory="below"),
+            {"type": "run_script", "command": "./script.sh '{who}' two"},
+        ],
+        variables={"who": "it's me"},
+    )
+    (daemon.home / "script.sh").write_text('#!/bin/sh\nprintf "<%s>" "$0" "$@"\n')
+    (daemon.home / "script.sh").chmod(0o755)
+    (daemon.home / "places-work" / "below").mkdir(parents=True)
+    daemon.submit(text)
+    daemon.wait_for("places", "completed")
+    work = daemon.home / "places-work"
+    assert printed(daemon, "places", 1) == f"{work}\nplaces 1 it's me {{unknown}} 1\n"
+    assert printed(daemon, "places", 1, "stderr") == "loud\n"
+    assert printed(daemon, "places", 2) == f"{work}/below\n"
+    assert printed(daemon, "places", 3) == f"<{daemon.home}/script.sh><it's me><two>"
+    assert [hook["status"] for hook in hooks(daemon, "places")] == ["completed"] * 3
+    assert daemon.status("places")["phase"] == "hooks"
+
+
+def test_a_hook_that_fails_or_takes_too_long_fails_the_job_and_is_resumed_alone(daemon):
+    text = hooked(
+        "fails",
+        [
+            command("note start ok"),
+            command("echo oh; test -e mended || exit 3", description="publish"),
+            command("sleep 60", timeout_seconds=1),
+        ],
+    )
+    daemon.submit(text)
+    job = daemon.wait_for("fails", "failed")
+    assert job["message"] == "fails: failed; hook 2 (publish) failed: exit 3, and 1 hook more"
+    first, second, third = hooks(daemon, "fails")
+    assert (second["exit_code"], second["outcome"], third["outcome"]) == (3, "failed", "timed_out")
+    last = [event for event in daemon.journal("fails") if event["type"] == "job.failed"][-1]
+    assert last["reason"] == "hook"
+    why = daemon.rpc("job.why", job_id="fails")
+    assert [(error["hook"], error["stdout_tail"]) for error in why["errors"]] == [(3, ""), (2, "oh\n")]
+    (daemon.home / "fails-work" / "mended").touch()
+    daemon.modify("fails", text.replace("sleep 60", "true"), resume=True)
+    job = daemon.wait_for("fails", "ended")
+    assert job["status"] == "completed", hooks(daemon, "fails")
+    assert daemon.ledger.lines().count("start ok") == 1
+    assert first["attempt_count"] == 1
+
+
+def test_abort_keeps_the_later_hooks_from_running(daemon):
+    daemon.submit(hooked("aborts", [command("false", on_failure="abort"), command("note start never")]))
+    daemon.wait_for("aborts", "failed")
+    assert "start never" not in daemon.ledger.lines()
+    assert [hook["status"] for hook in hooks(daemon, "aborts")] == ["failed", "pending"]
+
+
+def test_a_chained_job_runs_in_its_parents_workspace_and_is_waited_for(daemon):
+    write(daemon, "second.yaml", score("second", ["pwd > here; note start second; note end second"]))
+    concert = {"enabled": True, "concert_log_path": "log.jsonl"}
+    daemon.submit(hooked("first", [chains("second.yaml"), command("note start after")], concert=concert))
+    daemon.wait_for("first", "completed")
+    assert daemon.ledger.lines()[-3:] == ["start second", "end second", "start after"]
+    work = daemon.home / "first-work"
+    assert (work / "here").read_text() == f"{work}\n"
+    assert hooks(daemon, "first")[0]["chained"] == "second@1"
+    lines = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
+    assert [(line["hook"], line["success"], line["chained"]) for line in lines] == [
+        (1, True, "second@1"),
+        (2, True, None),
+    ]
+
+
+def test_a_chained_job_has_its_own_workspace_or_the_one_that_is_named(daemon):
+    write(daemon, "own.yaml", score("own", ["pwd > here"]))
+    write(daemon, "named.yaml", score("named", ["pwd > here"]))
+    daemon.submit(hooked("spaces", [chains("own.yaml"), chains("named.yaml", job_workspace="{job_id}-x")]))
+    daemon.wait_for("spaces", "completed")
+    assert (daemon.home / "own-work" / "here").exists()
+    assert (daemon.home / "spaces-work" / "spaces-x" / "here").exists()
+
+
+def test_a_missing_an_invalid_and_a_failing_job_are_failed_hooks(daemon):
+    write(daemon, "broken.yaml", "name: broken\n")
+    write(daemon, "sad.yaml", score("sad", ["false"]))
+    submitted = daemon.submit(
+        hooked("wrong", [chains("gone.yaml"), chains("broken.yaml"), chains("sad.yaml")])
+    )
+    assert [problem["code"] for problem in submitted["problems"]].count("S306") == 2
+    daemon.wait_for("wrong", "failed")
+    messages = [hook["error_message"] for hook in hooks(daemon, "wrong")]
+    assert messages[0] == f"there is no score '{daemon.home}/gone.yaml'"
+    assert messages[1].startswith("'broken.yaml' has 2 errors")
+    assert messages[2] == "sad@1 ended failed"
+
+
+def test_a_chain_of_three_ends_at_its_depth(daemon):
+    text = hooked("again", [chains("again.yaml", detached=True, fresh=True)], concert={"max_chain_depth": 2})
+    daemon.submit(text)
+    next(event for event in daemon.events() if (event["type"], event["run"]) == ("job.failed", 3))
+    rows = daemon.rpc("job.list", runs=True)["jobs"]
+    runs = [(row["run"], row["status"]) for row in rows if row["job_name"] == "again"]
+    assert sorted(runs) == [(1, "completed"), (2, "completed"), (3, "failed")]
+    assert hooks(daemon, "again")[0]["error_message"] == "the chain is 2 deep; max_chain_depth is 2"
+    assert daemon.ledger.lines().count("start again-sheet") == 3
+
+
+def test_a_detached_job_whose_name_is_taken_changes_nothing_of_the_end(daemon):
+    gate = daemon.gate("held")
+    daemon.submit(score("held", ['read _ < "$HOME/gate-held"']))
+    daemon.submit(hooked("parent", [chains("held.yaml", detached=True)]))
+    daemon.wait_for("parent", "completed")
+    (hook,) = hooks(daemon, "parent")
+    assert (hook["status"], hook["outcome"]) == ("failed", "refused")
+    assert daemon.event("parent", "hook.failed", hook=1)["text"].startswith("hook 1: 'held' is running")
+    gate.open()
+    daemon.wait_for("held", "completed")
+
+
+def test_a_detached_job_takes_the_place_of_a_failed_one_where_it_is_fresh(daemon):
+    write(daemon, "poor.yaml", score("poor", ["test -e $HOME/rich"]))
+    daemon.submit((daemon.home / "poor.yaml").read_text())
+    daemon.wait_for("poor", "failed")
+    (daemon.home / "rich").touch()
+    daemon.submit(hooked("giver", [chains("poor.yaml", detached=True, fresh=True)]))
+    daemon.wait_for("giver", "completed")
+    daemon.wait_for("poor", "completed")
+    assert daemon.status("poor@1")["status"] == "cancelled"
+    assert daemon.status("poor")["run"] == 2
+
+
+def test_pause_before_chain_holds_until_somebody_resumes(daemon):
+    write(daemon, "later.yaml", score("later", [plain("later")]))
+    daemon.submit(hooked("careful", [chains("later.yaml", pause_before_chain=True)]))
+    daemon.wait_for("careful", "paused")
+    assert daemon.status("careful")["holds"][0]["cause"] == "breakpoint"
+    assert "start later" not in daemon.ledger.lines()
+    daemon.rpc("job.resume", job_id="careful")
+    daemon.wait_for("careful", "completed")
+    assert daemon.ledger.lines().count("start later") == 1
+
+
+def test_a_cool_down_can_be_paused(daemon):
+    write(daemon, "cool.yaml", score("cool", [plain("cool")]))
+    text = hooked("warm", [chains("cool.yaml")], concert={"cooldown_between_jobs_seconds": 3600})
+    daemon.submit(text)
+    daemon.event("warm", "hook.waiting")
+    job = daemon.status("warm")
+    assert (job["status"], job["waiting"][0]["waiting_for"]) == ("running", "cooldown")
+    assert daemon.rpc("job.pause", job_id="warm")["status"] == "paused"
+    daemon.modify("warm", yaml.safe_dump(yaml.safe_load(text) | {"concert": NO_COOLDOWN}), resume=True)
+    daemon.rpc("job.cancel", job_id="warm", wait=True, timeout=DEADLINE)

@@ -1,0 +1,139 @@
+"""What is so of every job at every moment: of its state in memory, and of memory against the disk."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from marianned import lifecycle
+from marianned.progress.decide import could_use_slot
+from marianned.progress.hookview import hook_view
+from marianned.progress.state import JobState
+from marianned.progress.view import job_view, sheet_view
+
+if TYPE_CHECKING:
+    from scores_for_tests import Bench
+
+
+def snapshot(state: JobState) -> dict[str, Any]:
+    """Everything a state consists of, to be compared; of the ready heap only what is ready in it."""
+    parts = {name: _copied(value) for name, value in vars(state).items() if name not in ("_ready", "counts")}
+    parts["counts"] = {name: count for name, count in state.counts.items() if count}
+    parts["_ready"] = {number for heap in state._ready.values() for number in heap if state._is_ready(number)}
+    parts["order of holds"] = list(state.holds)
+    return parts
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, list):
+        return list(value)
+    return set(value) if isinstance(value, set) else value
+
+
+def recount(state: JobState) -> dict[str, Any]:
+    """The counts of a state, worked out from its rows and its score alone."""
+    needs = {sheet.sheet: sheet.needs for sheet in state.score.sheets}
+    rows = state.sheets
+    above: dict[int, set[int]] = {}
+
+    def failed_above(number: int) -> set[int]:
+        if number not in above:
+            above[number] = {need for need in needs[number] if rows[need].status == "failed"}
+            above[number].update(*(failed_above(need) for need in needs[number]))
+        return above[number]
+
+    for number in sorted(needs):  # from below, so that a long chain is no deep recursion
+        failed_above(number)
+    uids = {row.uid: number for number, row in rows.items()}
+    behind: dict[int, set[int]] = {}
+
+    def stands_behind(number: int) -> set[int]:
+        if number not in behind:
+            own = {number} if rows[number].uid in state.breakpoints else set()
+            behind[number] = own.union(*(stands_behind(need) for need in needs[number]))
+        return behind[number]
+
+    for number in sorted(needs):
+        stands_behind(number)
+    unmet = {
+        number: sum(rows[need].status not in ("completed", "skipped") for need in needs[number])
+        for number in needs
+    }
+    return {
+        "counts": dict(Counter(row.status for row in rows.values())),
+        "_unmet": [0, *(unmet[number] for number in sorted(needs))],
+        "_above": [0, *(len(above[number]) for number in sorted(needs))],
+        "_behind": [0, *(len(behind[number]) for number in sorted(needs))],
+        "_open": sum(rows[n].status in ("pending", "waiting") and not above[n] for n in needs),
+        "_open_free": sum(
+            rows[n].status in ("pending", "waiting") and not above[n] and not behind[n] for n in needs
+        ),
+        "_waiting": {n for n in needs if rows[n].status == "waiting"},
+        "_ready": {
+            n
+            for n in needs
+            if rows[n].status == "pending"
+            and not unmet[n]
+            and not above[n]
+            and rows[n].uid not in state.breakpoints
+        },
+        "_numbers": uids,
+    }
+
+
+def invariants(state: JobState) -> None:
+    """What is so of every job at every moment."""
+    now = snapshot(state)
+    for name, value in recount(state).items():
+        assert now[name] == value, name
+    assert sorted(state.sheets) == [sheet.sheet for sheet in state.score.sheets]
+    assert all(number == row.sheet for number, row in state.sheets.items())
+    status = lifecycle.status(state.facts)
+    assert state.run.status == status
+    assert set(state.breakpoints) <= {row.uid for row in state.sheets.values()}, "a breakpoint before nothing"
+    running = {row.uid for row in state.sheets.values() if row.status == "running"}
+    assert running == set(state.attempts), "a sheet runs once exactly when it has an open attempt"
+    if status in ("paused", "queued", "completed", "failed", "cancelled"):
+        assert not state.flights
+    hooks = [row for row in state.hooks if row.status == "running"]
+    assert len(hooks) <= 1, "two hooks run at once"
+    assert not (hooks and state.attempts), "a hook runs beside a sheet"
+    assert set(state.hook_rows) <= set(range(1, len(state.score.hooks) + 1)), "a row of no hook"
+    if state.run.ended:
+        assert not state.holds
+        assert state.staged is None
+        assert not state.run.cancelling
+        assert not state.requests, "somebody still waits for a job that has ended"
+    staged = state.staged.row.revision if state.staged else None
+    assert state.run.staged_revision == staged
+    assert state.run.staged_hold is None or state.run.staged_hold in state.holds
+    assert state.run.revision == state.current.row.revision
+    assert all(number < state.run.next_hold for number in state.holds)
+    assert all(row.uid < state.run.next_uid for row in state.sheets.values())
+
+
+def same_as_disk(bench: "Bench") -> None:
+    """Memory and disk can't disagree."""
+    memory, disk = bench.state, bench.disk.state()
+    assert memory.facts == disk.facts
+    assert memory.outlook == disk.outlook
+    assert memory.next_ready() == disk.next_ready()
+    assert memory.run == disk.run
+    assert memory.sheets == disk.sheets
+    assert memory.attempts == disk.attempts
+    assert memory.parked == disk.parked
+    assert memory.breakpoints == disk.breakpoints
+    assert memory.hook_rows == disk.hook_rows
+    assert list(memory.holds.items()) == list(disk.holds.items())
+    assert memory.current == disk.current
+    assert memory.staged == disk.staged
+    keyed = {name: row for name, row in memory.requests.items() if row.key is not None}
+    assert keyed == disk.requests
+    assert could_use_slot(memory, bench.now) == could_use_slot(disk, bench.now)
+    ours, theirs = job_view(memory, bench.now), job_view(disk, bench.now)
+    ours.cost.usd, theirs.cost.usd = round(ours.cost.usd, 6), round(theirs.cost.usd, 6)
+    assert ours == theirs
+    assert [hook_view(memory, row) for row in memory.hooks] == [hook_view(disk, row) for row in disk.hooks]
+    if len(memory.sheets) <= 50:
+        assert [sheet_view(memory, n) for n in memory.sheets] == [sheet_view(disk, n) for n in memory.sheets]
