@@ -2,8 +2,10 @@
 
 import os
 import select
+import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,6 +197,24 @@ def stopped(call: Invocation, timeout: float, mode: str = "detach") -> tuple[int
     if unit is not None:
         _by_unit(call, unit, "stop", max(1.0, ends - time.monotonic()))
     return pid, int(result["attempts_in_flight"])
+
+
+def ended(pid: int, timeout: float) -> None:
+    """End a daemon by its pid, where its socket may lead to another; what is in flight goes on.
+
+    Raises:
+        TimeRanOut: it is not gone yet.
+    """
+    handle = _handle(pid)
+    if handle is None:
+        return
+    try:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+        if not select.select([handle], [], [], timeout)[0]:
+            raise TimeRanOut(f"marianned (pid {pid}) is not gone after {duration(timeout)}; it still stops")
+    finally:
+        os.close(handle)
 
 
 def _handle(pid: int) -> int | None:

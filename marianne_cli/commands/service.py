@@ -50,9 +50,8 @@ def _install(call: Invocation, unit: Unit, *, now: bool) -> Answer:
     try:
         different = [unit_files.write(path, text) for path, text in texts.items()]
     except OSError as error:
-        raise NotPermitted(
-            f"{error.strerror}: '{error.filename}'", hints=["sudo mzt service install --system"]
-        ) from None
+        hints = ['sudo "$(command -v mzt)" service install --system'] if unit.system else []
+        raise NotPermitted(f"{error.strerror}: '{error.filename}'", hints=hints) from None
     unit.do("daemon-reload")
     unit.do("enable", *unit.units)
     ran = unit.pid is not None
@@ -81,15 +80,10 @@ def _make_way(call: Invocation, unit: Unit) -> None:
     from marianne_cli import launch
     from marianne_cli.units import unit_of
 
-    if unit.system or unit.pid is not None:
-        return
-    if unit.ask("is-active", "marianned.socket").returncode == 0:
-        return  # who connects now would start the service
-    held = launch.holder()
+    held = None if unit.system else launch.holder()
     if held is not None and unit_of(held) is None:
-        pid, _ = launch.stopped(call, 60.0)
-        if pid is not None:
-            call.note(f"marianned (pid {pid}), started by hand, has made way")
+        launch.ended(held, 60.0)
+        call.note(f"marianned (pid {held}), started by hand, has made way")
 
 
 def _uninstall(call: Invocation, unit: Unit) -> Answer:
