@@ -21,13 +21,25 @@ Run scores; pause them at a sheet boundary, change them, go on. No daemon runs.
 @options.command("status", "mzt status", "mzt status release-notes", "mzt status release-notes 2,3 -j")
 @click.argument("job", metavar="[JOB]", required=False, type=options.JobName())
 @options.sheets_argument
-def command(call: Invocation, *, job: str | None, sheets: str | None) -> Answer:
+@click.option("--metrics", is_flag=True, help="The daemon's counts and latencies, as Prometheus reads them.")
+def command(call: Invocation, *, job: str | None, sheets: str | None, metrics: bool) -> Answer:
     """Show what a job does, whether it is safe to touch, what comes next; without JOB: the daemon."""
+    if metrics:
+        return _metrics(call, job)
     if job is None:
         return daemon_status(call)
     details = job_details(call, job, sheets)
     details.pop("total_sheets", None)
     return Answer(details, text=render.fitted(screens.job_screen(details, unfolded=call.verbose), rows="  "))
+
+
+def _metrics(call: Invocation, job: str | None) -> Answer:
+    from marianne_cli.prometheus import exposition
+
+    if job is not None:
+        raise click.UsageError("'--metrics' is about the daemon: it takes no JOB")
+    status = call.ask("daemon.status", metrics=True)
+    return Answer({**status, "jobs": []}, text=exposition(status))
 
 
 def job_details(call: Invocation, job: str, sheets: str | None = None) -> dict[str, Any]:

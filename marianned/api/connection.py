@@ -7,6 +7,7 @@ still answered. A reader that does not read costs little and is ended. Source: d
 
 import select
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Protocol
@@ -214,10 +215,14 @@ class Connection:
     async def _answer(self, request: wire.Request, params: Ask) -> None:
         handler = self._server.handlers[request.method]
         faults.point("api.read")
+        began = time.perf_counter()
         reply = await answer(handler, self._caller, request, params)
+        waits = request.method == "job.wait" or getattr(params, "wait", False)
+        took = None if waits else time.perf_counter() - began
+        self._server.lookout.meter.note(request.method, took, refused=reply.refused)
         faults.point("api.answering")
         try:
-            await self.send(reply)
+            await self.send(reply.message)
             faults.point("api.answered")
         finally:
             if isinstance(params, Stop) and params.mode == "detach":

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from marianned import wire
 from marianned.conductor.conductor import Conductor
@@ -17,6 +17,13 @@ from marianned.protocol import Ask, Caller, Reply
 
 Handler = Callable[[Caller, Any], Awaitable[Reply]]
 _logger = logging.getLogger(__name__)
+
+
+class Answer(NamedTuple):
+    """A reply as it is sent, and whether it is a refusal."""
+
+    message: bytes
+    refused: bool
 
 
 def handlers(
@@ -53,18 +60,17 @@ def handlers(
     }
 
 
-async def answer(handler: Handler, caller: Caller, request: wire.Request, params: Ask) -> bytes:
+async def answer(handler: Handler, caller: Caller, request: wire.Request, params: Ask) -> Answer:
     """Do what is asked; return the reply, or the error, as bytes."""
     try:
-        return wire.reply(request.id, await handler(caller, params))
+        return Answer(wire.reply(request.id, await handler(caller, params)), refused=False)
     except MarianneError as error:
-        return wire.refusal(request.id, error)
+        return Answer(wire.refusal(request.id, error), refused=True)
     except Exception:
         incident = os.urandom(4).hex()
         _logger.exception("incident %s: %s failed", incident, request.method)
-        return wire.refusal(
-            request.id, InternalError(f"the daemon failed over this request; its log has incident {incident}")
-        )
+        failed = InternalError(f"the daemon failed over this request; its log has incident {incident}")
+        return Answer(wire.refusal(request.id, failed), refused=True)
 
 
 def too_many(request: wire.Request, what: str) -> bytes:

@@ -75,10 +75,12 @@ class Server:
                 if not await self._is_served(stream, caller):
                     return
                 self.connections += 1
+                self.lookout.meter.connections = self.connections
                 try:
                     await Connection(self, stream, caller).run()
                 finally:
                     self.connections -= 1
+                    self.lookout.meter.connections = self.connections
                     self._left.set()
                     self._left = anyio.Event()
         except* (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):

@@ -19,6 +19,7 @@ from marianned.conductor.instruments import limits_in_force
 from marianned.conductor.job import Job
 from marianned.conductor.keys import DAY
 from marianned.conductor.loading import load_state
+from marianned.conductor.meter import Meter
 from marianned.conductor.now import now
 from marianned.conductor.printed import Printed, find_printed, read_output
 from marianned.conductor.saying import split
@@ -46,6 +47,7 @@ from marianned.protocol import (
     ListJobs,
     LookAtDaemon,
     LookAtJob,
+    Metrics,
     Output,
     ReadEvents,
     ReadHistory,
@@ -73,6 +75,7 @@ class Lookout:
         self._conductor = conductor
         self.house = conductor.house
         self._records = conductor.house.store.records
+        self.meter = Meter()
         self._started_at = started_at
         self._started = time.monotonic()
 
@@ -340,6 +343,10 @@ class Lookout:
             event=self.house.store.last_event,
         )
 
+    def _metrics(self, newest: list[RunRow]) -> Metrics:
+        jobs = {str(status): sum(row.status == status for row in newest) for status in JobStatus}
+        return Metrics(jobs=jobs, connections=self.meter.connections, requests=self.meter.told())
+
     async def daemon_hello(self, _caller: Caller, _params: Greet) -> Hello:
         """Say who answers."""
         status = self._conductor.condition()
@@ -354,7 +361,7 @@ class Lookout:
             event=self.house.store.last_event,
         )
 
-    async def daemon_status(self, _caller: Caller, _params: LookAtDaemon) -> DaemonStatus:
+    async def daemon_status(self, _caller: Caller, params: LookAtDaemon) -> DaemonStatus:
         """Return the daemon's load and what degrades it."""
         jobs = list(self._conductor.jobs.values())
         active = [job for job in jobs if job.status in ACTIVE]
@@ -380,6 +387,7 @@ class Lookout:
             rate_limits=limits_in_force(self.house.limits.rows.values(), [job.state for job in jobs]),
             safe_to=SafeTo(edit_files=not active, stop_daemon=True, switch_off=not flying),
             needs_attention=attention,
+            metrics=self._metrics(rows) if params.metrics else None,
             event=self.house.store.last_event,
         )
 

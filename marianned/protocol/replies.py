@@ -307,6 +307,38 @@ class Slots(msgspec.Struct, kw_only=True):
     total: int
 
 
+class Bucket(msgspec.Struct, kw_only=True):
+    """How many answers took at most so long."""
+
+    le_seconds: float
+    count: int
+
+
+class RequestCounts(msgspec.Struct, kw_only=True):
+    """How often a method was answered since the start, and how fast.
+
+    `timed` are those that waited for nothing; the percentiles are upper ends of their `buckets`, null beyond
+    the last or where there is none.
+    """
+
+    method: str
+    count: int
+    refused: int
+    timed: int
+    total_seconds: float
+    p50_seconds: float | None
+    p99_seconds: float | None
+    buckets: list[Bucket]
+
+
+class Metrics(msgspec.Struct, kw_only=True):
+    """Counts for whoever watches the daemon: newest runs by status, connections, requests by method."""
+
+    jobs: dict[str, int]
+    connections: int
+    requests: list[RequestCounts]
+
+
 class DaemonStatus(Reply, kw_only=True):
     """The daemon's load: status `ready degraded draining stopping`, and what degrades it."""
 
@@ -325,6 +357,7 @@ class DaemonStatus(Reply, kw_only=True):
     rate_limits: list[RateLimit]
     safe_to: SafeTo
     needs_attention: list[str]
+    metrics: Metrics | None = None
     event: int
 
 

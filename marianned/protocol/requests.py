@@ -43,7 +43,9 @@ class Greet(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class LookAtDaemon(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask how the daemon does."""
+    """Ask how the daemon does; `metrics` brings counts and latencies."""
+
+    metrics: bool = False
 
 
 class Stop(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -18,4 +18,4 @@ pipe=$(mktemp -u) && mkfifo "$pipe"
 request events.subscribe "{\"job_id\":\"$job\",\"after\":0}" | nc -N -U "$MARIANNE_SOCKET" > "$pipe" &
 sed -E '/"type":"job.(completed|failed|cancelled)"/q' < "$pipe"
 rm "$pipe"
-kill $!
+kill $! 2> /dev/null || true # it may have seen that nobody reads

@@ -19,4 +19,4 @@ request events.subscribe "{\"job_id\":\"$job\",\"after\":0}" |
     socat -t 86400 - "UNIX-CONNECT:$MARIANNE_SOCKET" > "$pipe" &
 sed -E '/"type":"job.(completed|failed|cancelled)"/q' < "$pipe"
 rm "$pipe"
-kill $!
+kill $! 2> /dev/null || true # it may have seen that nobody reads

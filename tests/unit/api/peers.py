@@ -12,6 +12,7 @@ from anyio.abc import SocketAttribute, UNIXSocketStream
 
 from marianned.api.connection import Connection
 from marianned.api.streams import Journal
+from marianned.conductor.meter import Meter
 from marianned.protocol import Caller
 from marianned.rows import Changes, EventRow
 from marianned.store.writer import Store
@@ -48,7 +49,12 @@ class House:
         self.store = store
         self.journal = Journal(store)
         self.server: Any = SimpleNamespace(
-            store=store, journal=self.journal, handlers={}, lookout=None, stopping=anyio.Event(), unread=0
+            store=store,
+            journal=self.journal,
+            handlers={},
+            lookout=SimpleNamespace(meter=Meter()),
+            stopping=anyio.Event(),
+            unread=0,
         )
 
     async def commit(self, count: int, text: str = "") -> None:
