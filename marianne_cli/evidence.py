@@ -50,6 +50,10 @@ def why_screen(
         rows.append(
             ("", f"and {plural(len(shown) - _SHEETS_MOST, 'sheet')} more: mzt why {why['job_id']} -v")
         )
+    for error in sorted(
+        (error for error in why["errors"] if error.get("hook")), key=lambda error: error["hook"]
+    ):
+        rows += _hook_evidence(error, _LINES_MOST[unfolded])
     rows += [*_blocked(sheets), *_way_out(why)]
     return [why["message"], *render.table(rows, indent="  ", widths=(_LABEL_WIDTH,))]
 
@@ -80,6 +84,15 @@ def _evidence(name: str, error: Result, sheet: Result, most: int) -> Iterator[Ro
         yield from _printed("", check["output"] or "", most)
     if not failed:
         yield "failed", error["error_message"] or error["error_category"] or error["outcome"]
+    yield from _printed("stdout", error["stdout_tail"], most)
+    yield from _printed("stderr", error["stderr_tail"], most)
+
+
+def _hook_evidence(error: Result, most: int) -> Iterator[Row]:
+    code = [] if error["exit_code"] is None else [f"exit {error['exit_code']}"]
+    told = [f"hook {error['hook']}", f"attempt {error['attempt']}", f"revision {error['revision']}", *code]
+    yield "attempt", ", ".join(told)
+    yield "failed", error["error_message"] or error["outcome"]
     yield from _printed("stdout", error["stdout_tail"], most)
     yield from _printed("stderr", error["stderr_tail"], most)
 

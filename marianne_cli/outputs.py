@@ -13,18 +13,23 @@ class Source:
     """One stream of one attempt, and how far it was read."""
 
     def __init__(self, sheet: Mapping[str, Any], attempt: int, stream: str) -> None:
-        self.sheet = int(sheet["sheet"])
-        self.stage = int(sheet["stage"])
-        self.instance = int(sheet["instance"])
+        self.sheet = int(sheet["sheet"] or 0)
+        self.stage = int(sheet["stage"] or 0)
+        self.instance = int(sheet["instance"] or 0)
+        self.hook: int | None = sheet.get("hook")
         self.attempt = attempt
         self.stream = stream
         self.offset = 0
+
+    def place(self) -> dict[str, int | None]:
+        """Return whose stream it is, as JSON has it."""
+        return {"sheet": self.sheet, "stage": self.stage, "instance": self.instance, "hook": self.hook}
 
     def params(self, job_id: str) -> dict[str, object]:
         """Ask for what comes next."""
         return {
             "job_id": job_id,
-            "sheet": self.sheet,
+            **({"sheet": self.sheet} if self.hook is None else {"hook": self.hook}),
             "attempt": self.attempt,
             "stream": self.stream,
             "offset": self.offset,
@@ -104,8 +109,8 @@ class _Follower:
             self._add(flight, flight["attempt"])
 
     def _add(self, sheet: Mapping[str, Any], attempt: int) -> list[Source]:
-        known = {(source.sheet, source.attempt) for source in self._sources}
-        if (sheet["sheet"], attempt) in known:
+        known = {(source.sheet, source.hook, source.attempt) for source in self._sources}
+        if (sheet["sheet"] or 0, sheet.get("hook"), attempt) in known:
             return []
         made = [Source(sheet, attempt, stream) for stream in self._streams]
         self._sources += made
@@ -118,7 +123,7 @@ class _Follower:
         if isinstance(event, StreamEnd):
             raise ConnectionResetError("the journal's stream lagged")
         self._after = max(self._after or 0, event["event"])
-        if event["type"] == "attempt.started":
+        if event["type"] in {"attempt.started", "hook.started"}:
             for source in self._add(event, event["attempt"]):
                 self._follow(source)
         if event["status"] in {"completed", "failed", "cancelled"}:

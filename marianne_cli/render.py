@@ -90,7 +90,9 @@ def to_come(step: Mapping[str, Any]) -> str:
 
 
 def place(item: Mapping[str, Any]) -> str:
-    """Name a sheet's place: `2.1`."""
+    """Name a sheet's place: `2.1`; a hook is `hook 1`."""
+    if item.get("hook"):
+        return f"hook {item['hook']}"
     return f"{item['stage']}.{item['instance']}"
 
 

@@ -24,6 +24,13 @@ _WAITS = {
     "drain": "waits: the daemon drains",
 }
 
+_HOOK_WAITS = {
+    "cooldown": "cool-down",
+    "job": "waits for {job}",
+    "end": "submitted when this job ends",
+    "slot": "waits for a slot",
+}
+
 
 def job_screen(job: Result, *, unfolded: bool = False) -> list[str]:
     """One job: where it stands, whether it is safe to touch, its sheets, what it came to so far."""
@@ -31,7 +38,25 @@ def job_screen(job: Result, *, unfolded: bool = False) -> list[str]:
     lines = [_first_line(job), _safe_line(job), *_sheet_rows(job, sheets, unfolded=unfolded)]
     for sheet in sheets:
         lines += _attempt_lines(sheet)
-    return [*lines, _last_line(job, sheets)]
+    return [*lines, *_hook_rows(job.get("hooks", [])), _last_line(job, sheets)]
+
+
+def _hook_rows(hooks: Sequence[Result]) -> list[str]:
+    """A row for each hook; before their phase has come one for all."""
+    if len(hooks) > 1 and all(hook["status"] == "pending" and not hook["attempt_count"] for hook in hooks):
+        return [f"  hooks 1-{len(hooks)}  pending"]
+    rows = [(f"hook {hook['hook']}", hook["status"], hook["label"], _hook_detail(hook)) for hook in hooks]
+    return render.table(rows, indent="  ")
+
+
+def _hook_detail(hook: Result) -> str:
+    if hook["status"] == "running":
+        since, limit = moment(hook["started_at"]), moment(hook["time_limit_at"])
+        return f"attempt {hook['attempt_count']} since {since}, limit {limit}"
+    if hook["waiting_for"]:
+        until = f" until {moment(hook['until_at'])}" if hook["until_at"] else ""
+        return _HOOK_WAITS[hook["waiting_for"]].format(job=hook["chained"]) + until
+    return str(hook["error_message"] or hook["chained"] or "")
 
 
 def _first_line(job: Result) -> str:
@@ -183,8 +208,12 @@ def plan_screen(result: Result) -> list[str]:
     rows = [("SHEET", "STAGE", "NOW", "PLAN", "WHY"), *plan_rows(result["plan"])]
     runs = [_numbers(result["plan"], "sheet", runs=True), _numbers(result["plan"], "sheet", "rerun")]
     removed = _numbers(result["plan"], "old_sheet", "removed")
+    hooks = [
+        (f"hook {line['hook']}", line["status"] or "-", line["action"], line["why"])
+        for line in result.get("hook_plan", [])
+    ]
     last = f"runs: {runs[0]} · runs again: {runs[1]} · removed: {removed}"
-    return [result["message"], *(render.table(rows) if result["plan"] else []), last]
+    return [result["message"], *(render.table(rows) if result["plan"] else []), *render.table(hooks), last]
 
 
 def plan_rows(plan: Sequence[Result]) -> list[tuple[str, str, str, str, str]]:

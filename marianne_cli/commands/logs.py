@@ -14,6 +14,9 @@ from marianned.errors import BadRequest
 from marianned.words import sheet_name
 
 Result = Mapping[str, Any]
+_Place = tuple[int, int | None]
+"""A sheet's number, or 0 and a hook's."""
+_HOOK = "hook."
 
 
 @options.command(
@@ -43,8 +46,9 @@ def command(
     mode: str | None,
 ) -> Answer:
     """Print what a job's sheets printed: of those named, else those in flight, else the last that ended."""
-    details = job_details(call, job, sheets)
-    chosen = _chosen(details, named=sheets is not None, attempt=attempt)
+    named, hooks = _split(sheets)
+    details = job_details(call, job, named)
+    chosen = _chosen(details, hooks, named=named is not None, attempt=attempt)
     if follow:
         if mode in {"prompt", "result"} or lines is not None:
             raise click.UsageError("-F goes with none of -n, --prompt, --result")
@@ -55,7 +59,7 @@ def command(
         return Answer({**_job(details), "message": note, "outputs": []}, text="")
     read = [_output(call, details["job_id"], sheet, number, mode) for sheet, number in chosen]
     if call.as_json:
-        whole = details if sheets is None else job_details(call, job)
+        whole = details if named is None else job_details(call, job)
         return Answer(
             {
                 **_job(details),
@@ -76,26 +80,45 @@ def _stream(mode: str | None) -> str:
 
 
 def _job(details: Result) -> dict[str, Any]:
-    return {key: value for key, value in details.items() if key not in {"sheets", "total_sheets", "hints"}}
+    return {
+        key: value
+        for key, value in details.items()
+        if key not in {"sheets", "total_sheets", "hooks", "hints"}
+    }
 
 
-def _chosen(details: Result, *, named: bool, attempt: int | None) -> list[tuple[Result, int]]:
-    """Return the sheets to show, each with its attempt."""
+def _split(sheets: str | None) -> tuple[str | None, str]:
+    """Split what was named into sheets and hooks: `2,hook.1` into `2` and `1`; `hook.all` is all of them."""
+    words = [] if sheets is None else [word.strip() for word in sheets.split(",")]
+    hooks = ",".join(word.removeprefix(_HOOK) for word in words if word.startswith(_HOOK))
+    rest = ",".join(word for word in words if not word.startswith(_HOOK))
+    return (rest if rest or not hooks else None) if sheets is not None else None, hooks
+
+
+def _hooks(details: Result) -> list[dict[str, Any]]:
+    """Return the hooks that have been started, each in the place of a sheet."""
+    place = {"sheet": 0, "stage": 0, "instance": 0}
+    return [{**hook, **place} for hook in details.get("hooks", []) if hook["attempt_count"]]
+
+
+def _chosen(details: Result, hooks: str, *, named: bool, attempt: int | None) -> list[tuple[Result, int]]:
+    """Return the sheets and hooks to show, each with its attempt."""
     tried = [sheet for sheet in details["sheets"] if sheet["attempt_count"]]
-    if named:
-        if not any(sheet["attempts"] for sheet in details["sheets"]):
-            return []
-        picked = [sheet for sheet in tried if sheet["attempts"]]
+    if named or hooks:
+        picked = [sheet for sheet in tried if sheet["attempts"]] if named else []
+        wanted = hooks.split(",")
+        picked += [hook for hook in _hooks(details) if "all" in wanted or str(hook["hook"]) in wanted]
     else:
-        flying = {flight["sheet"] for flight in details["in_flight"]}
-        picked = [sheet for sheet in tried if sheet["sheet"] in flying]
+        tried += _hooks(details)
+        flying = {(flight["sheet"], flight.get("hook")) for flight in details["in_flight"]}
+        picked = [sheet for sheet in tried if (sheet["sheet"], sheet.get("hook")) in flying]
         ended = [sheet for sheet in tried if sheet["ended_at"]]
         if not picked and ended:
             picked = [max(ended, key=lambda sheet: str(sheet["ended_at"]))]
     for sheet in picked:
         if attempt is not None and attempt > sheet["attempt_count"]:
             raise BadRequest(
-                f"sheet {sheet['sheet']} of '{details['job_id']}' has {sheet['attempt_count']} attempts",
+                f"{_what(sheet)} of '{details['job_id']}' has {sheet['attempt_count']} attempts",
                 job_id=details["job_id"],
                 status=details["status"],
             )
@@ -107,7 +130,7 @@ def _output(call: Invocation, job_id: str, sheet: Result, attempt: int, mode: st
     wanted = ["stdout", "stderr"] if mode is None else [_stream(mode)]
     if call.as_json:
         wanted = ["stdout", "stderr", *({mode} & {"prompt", "result"} if mode else ["result"])]
-    place = {key: sheet[key] for key in ("sheet", "stage", "instance")}
+    place = {key: sheet.get(key) for key in ("sheet", "stage", "instance", "hook")}
     read: dict[str, Any] = {
         stream: outputs.read(call, job_id, outputs.Source(sheet, attempt, stream)) for stream in wanted
     }
@@ -121,7 +144,7 @@ def _told(output: Result, lines: int | None) -> dict[str, Any]:
         for stream in ("stdout", "stderr", "prompt", "result")
     }
     sizes = {f"{stream}_bytes": len(output.get(stream, b"")) for stream in ("stdout", "stderr")}
-    place = {key: output[key] for key in ("sheet", "stage", "instance", "attempt")}
+    place = {key: output[key] for key in ("sheet", "stage", "instance", "hook", "attempt")}
     return {
         **place,
         **text,
@@ -132,11 +155,14 @@ def _told(output: Result, lines: int | None) -> dict[str, Any]:
 
 def _message(details: Result, chosen: Sequence[tuple[Result, int]]) -> str:
     fan_out = any(sheet["sheet"] != sheet["stage"] for sheet in details["sheets"])
-    named = [
-        f"{sheet_name(sheet['sheet'], sheet['stage'], sheet['instance'], fan_out=fan_out)}, attempt {attempt}"
-        for sheet, attempt in chosen
-    ]
+    named = [f"{_what(sheet, fan_out=fan_out)}, attempt {attempt}" for sheet, attempt in chosen]
     return f"{details['job_id']}: output of {'; '.join(named)}"
+
+
+def _what(item: Result, *, fan_out: bool = False) -> str:
+    if item.get("hook"):
+        return f"hook {item['hook']}"
+    return sheet_name(item["sheet"], item["stage"], item["instance"], fan_out=fan_out)
 
 
 def _last(data: bytes, lines: int | None) -> bytes:
@@ -168,8 +194,9 @@ def _follow(
     sources = [outputs.Source(sheet, attempt, stream) for sheet, attempt in chosen for stream in streams]
     address = f"{details['job_name']}@{details['run']}"
     call.waiting_on, call.stays = details["job_id"], "it goes on"
-    numbers = {sheet["sheet"] for sheet in details["sheets"] if sheet["attempts"]} if only_named else None
-    teller = _Teller(call, numbers, raw=mode is not None, several=details["progress"]["total"] > 1)
+    named = {(int(sheet["sheet"]), sheet.get("hook")) for sheet, _ in chosen}
+    several = details["progress"]["total"] > 1 or bool(details.get("hooks"))
+    teller = _Teller(call, named if only_named else None, raw=mode is not None, several=several)
     outputs.follow(call.client, address, sources, streams, teller.tell)
     teller.finish()
     result = waiting.until(call, address, ["ended"], timeout=None)
@@ -180,39 +207,40 @@ def _follow(
 class _Teller:
     """Prints pieces as they come: JSON lines, raw bytes, or whole lines that name their sheet."""
 
-    def __init__(self, call: Invocation, numbers: set[int] | None, *, raw: bool, several: bool) -> None:
+    def __init__(self, call: Invocation, named: set[_Place] | None, *, raw: bool, several: bool) -> None:
         self._call = call
-        self._numbers = numbers
+        self._named = named
         self._raw = raw
         self._several = several
-        self._rest: dict[tuple[int, int, str], str] = {}
-        self._decoders: dict[tuple[int, int, str], codecs.IncrementalDecoder] = {}
+        self._rest: dict[tuple[_Place, int, str], str] = {}
+        self._decoders: dict[tuple[_Place, int, str], codecs.IncrementalDecoder] = {}
 
     def tell(self, source: outputs.Source, offset: int, data: bytes) -> None:
         """Print a piece."""
-        if self._numbers is not None and source.sheet not in self._numbers:
+        at = source.sheet, source.hook
+        if self._named is not None and at not in self._named:
             return
         if self._raw and not self._call.as_json:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
             return
-        key = source.sheet, source.attempt, source.stream
+        key = at, source.attempt, source.stream
         decoder = self._decoders.setdefault(key, codecs.getincrementaldecoder("utf-8")("replace"))
         text = decoder.decode(data)
         if self._call.as_json:
-            place = {"sheet": source.sheet, "stage": source.stage, "instance": source.instance}
+            place = source.place()
             ends.json_line(
                 {**place, "attempt": source.attempt, "stream": source.stream, "offset": offset, "text": text}
             )
             return
         whole, _, self._rest[key] = (self._rest.get(key, "") + text).rpartition("\n")
-        self._lines(source.stage, source.instance, whole)
+        self._lines(source.place(), whole)
 
-    def _lines(self, stage: int, instance: int, text: str) -> None:
-        from marianne_cli.render import readable
+    def _lines(self, at: Result, text: str) -> None:
+        from marianne_cli.render import place, readable
 
         if text:
-            prefix = f"{stage}.{instance}| " if self._several else ""
+            prefix = f"{place(at)}| " if self._several else ""
             ends.out("".join(f"{prefix}{line}\n" for line in readable(text).split("\n")))
 
     def finish(self) -> None:

@@ -153,6 +153,9 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     max_retries: int = 3
 
 
+_LABEL_MOST = 80
+
+
 class Hook(msgspec.Struct, frozen=True, kw_only=True):
     """What runs once all sheets are done (§20), its placeholders filled in.
 
@@ -181,10 +184,12 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """What it is called where it has no description: its file, its script or its command."""
-        return self.description or (
-            self.files[0] if self.chains else self.argv[-1 if self.argv[0] == "bash" else 0]
-        )
+        """What it is called: its description, else its file, its script or its command, on one short line."""
+        words = self.description or (self.files[0] if self.chains else self.argv[-1])
+        if self.type == "run_script" and not self.description:
+            words = " ".join(self.argv)
+        line = words.strip().partition("\n")[0]
+        return line if len(line) <= _LABEL_MOST else f"{line[: _LABEL_MOST - 1]}…"
 
     @property
     def essence(self) -> tuple[object, ...]:
