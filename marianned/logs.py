@@ -1,21 +1,91 @@
-"""The daemon's log: for its operator; what a user needs is in the journal."""
+"""The daemon's log: for its operator, secrets masked; what a user needs is in the journal."""
 
 import logging
+import os
+import re
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
 
-from marianned.systemd.journal import JournalHandler, listens
+import msgspec
+
+from marianned.systemd.journal import FIELDS, JournalHandler, concerned, listens
+
+_FILE_BYTES = 5 * 1024**2
+_FILES_KEPT = 3
+_MASK = "***"
+_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)$")
+_SECRETS = re.compile(
+    r"\b(?:sk-[\w-]{8,}|gh[pousr]_\w{16,}|xox[abprs]-[\w-]{8,}|AKIA[0-9A-Z]{16}|AIza[\w-]{20,})"
+    r"|(?<=[Bb]earer )[\w.~+/-]{8,}=*"
+    r"|(?<=api_key[=:])\S+|(?<=token[=:])\S+|(?<=secret[=:])\S+|(?<=password[=:])\S+",
+)
+"""What is a secret by its shape, or by what stands before it."""
+_HIDDEN_LEAST = 6
+"""Shorter values are words of everyday's use: masking them would garble the log."""
+_hidden: set[str] = set()
+
+
+def hide(values: Iterable[str]) -> None:
+    """Mask these values from now on, wherever the log would show them."""
+    _hidden.update(value for value in values if len(value) >= _HIDDEN_LEAST)
+
+
+def masked(text: str) -> str:
+    """Return a text without secrets: hidden values, and what looks like a key or a token."""
+    for value in sorted(_hidden, key=len, reverse=True):
+        text = text.replace(value, _MASK)
+    return _SECRETS.sub(_MASK, text)
+
+
+class _Masking(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record))
+
+
+class _Lines(logging.Formatter):
+    """A record as a line of JSON, with the job, sheet and attempt that it is about."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told: dict[str, object] = {
+            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": masked(record.getMessage()),
+        }
+        about = {"job": concerned.get(), **vars(record)}
+        told |= {name: about[name] for name in FIELDS if about.get(name) is not None}
+        if record.exc_info:
+            told["traceback"] = masked(self.formatException(record.exc_info))
+        return msgspec.json.encode(told).decode()
+
+
+class _File(RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the library's name
+        """Lose a line where the disk is full: stderr has it too."""
 
 
 def set_up(level: int = logging.INFO) -> bool:
     """Log to the journal of systemd, and return true, where it listens; else to stderr with the time."""
+    hide(value for name, value in os.environ.items() if _SECRET_NAME.search(name.upper()))
     if listens():
         with suppress(OSError):
             handler: logging.Handler = JournalHandler()
-            handler.setFormatter(logging.Formatter("%(message)s"))  # LOGGER= names the module
+            handler.setFormatter(_Masking("%(message)s"))  # LOGGER= names the module
             logging.basicConfig(level=level, handlers=[handler])
             return True
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
     return False
+
+
+def to_file(directory: Path) -> None:
+    """Log to `marianned.log` there too, in lines of JSON; three older files of 5 MiB are kept."""
+    handler = _File(
+        directory / "marianned.log", maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8"
+    )
+    handler.setFormatter(_Lines())
+    logging.getLogger().addHandler(handler)

@@ -213,6 +213,7 @@ def main(arguments: list[str] | None = None) -> int:
         address = path_of(around.given) if around.given else socket_path()
         os.chdir("/")  # no place of the caller's is kept busy, and workers import nothing from it
         with locked(state, address):
+            logs.to_file(state)
             faults.point("service.locked")
             anyio.run(Daemon(settings, state, address, around).run)
     except (*_SAID, ExceptionGroup) as error:

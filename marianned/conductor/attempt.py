@@ -17,7 +17,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import asking, faults, words, workers
+from marianned import asking, faults, logs, words, workers
 from marianned.conductor.checking import Checking
 from marianned.conductor.context import gather
 from marianned.conductor.house import House
@@ -159,6 +159,7 @@ class Attempt:
         given = self._given
         definition = given.definition
         profile = given.score.profiles[definition.instrument]
+        logs.hide(given.run.env.values())
         faults.point("attempt.preparing")
         prompt = await self._prompt()
         faults.point("attempt.rendered")
