@@ -1,7 +1,8 @@
 """`mzt validate`: check a score without running it, and without a daemon."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,9 @@ from marianned.words import plural
 
 if TYPE_CHECKING:
     from marianned.score.compile import Compiled
+
+_MOST_SECONDS = 10.0
+_MOST_MEMORY = 2 * 1024**3
 
 
 @options.command(
@@ -41,8 +45,10 @@ def command(
     """Check a score without running it; every problem is told with its place."""
 
     def one(file: str) -> Answer:
-        compiled = _compiled(file, workspace, portable=portable)
-        return shown(call, _found(file, compiled, strict=strict, explain=explain or prompts, prompts=prompts))
+        found = _found(
+            file, workspace, strict=strict, portable=portable, explain=explain or prompts, prompts=prompts
+        )
+        return shown(call, found)
 
     return options.each(call, list(files), one)
 
@@ -51,12 +57,12 @@ def _compiled(file: str, workspace: str | None, *, portable: bool) -> "Compiled"
     from pathlib import Path
 
     from marianned.instruments.loader import builtin_profiles
-    from marianned.score.compile import DiskReader, Source, compile_score, unreadable
+    from marianned.score.compile import DiskReader, Source, compile_score, refused
 
     try:
         text = Path(file).read_bytes()
     except OSError as error:
-        return unreadable(file, (error.strerror or "unknown").lower())
+        return refused(file, "S001", f"it can't be read: {(error.strerror or 'unknown').lower()}")
     source = Source(
         text=text,
         file=file,
@@ -67,12 +73,55 @@ def _compiled(file: str, workspace: str | None, *, portable: bool) -> "Compiled"
     return compile_score(source, DiskReader(), builtin_profiles(), portable=portable)
 
 
-def _found(file: str, compiled: "Compiled", *, strict: bool, explain: bool, prompts: bool) -> dict[str, Any]:
+class _TooLong(BaseException):
+    """No Exception: a template's own failures are caught one by one, this ends it all."""
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Bound what a score may take of this machine as the daemon's workers do, in time of the processor.
+
+    Raises:
+        _TooLong: it is over.
+        MemoryError: so is the memory.
+    """
+    import resource
+    import signal
+
+    def stop(*_: object) -> None:
+        raise _TooLong
+
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    limit = _MOST_MEMORY if most == resource.RLIM_INFINITY else min(_MOST_MEMORY, most)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, most))
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, _MOST_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def _found(
+    file: str, workspace: str | None, *, strict: bool, portable: bool, explain: bool, prompts: bool
+) -> dict[str, Any]:
+    from marianned.score.compile import refused
     from marianned.score.explain import explain as explained
 
+    sheets: list[dict[str, Any]] = []
+    try:
+        with _bounded():
+            compiled = _compiled(file, workspace, portable=portable)
+            if explain and compiled.expanded is not None:
+                sheets = explained(compiled.expanded, prompts)
+    except _TooLong:
+        message = f"checking it takes over {_MOST_SECONDS:g} s: a template that does not end, most likely"
+        compiled = refused(file, "S203", message)
+    except (MemoryError, RecursionError) as error:
+        compiled = refused(file, "S203", f"checking it takes too much: {type(error).__name__}")
     problems = [_strict(problem) for problem in compiled.problems] if strict else compiled.problems
     counts = [sum(problem.severity == kind for problem in problems) for kind in ("error", "warning")]
-    sheets = explained(compiled.expanded, prompts) if explain and compiled.expanded is not None else []
     return {
         "message": f"{file}: {plural(counts[0], 'error')}, {plural(counts[1], 'warning')}",
         "problems": problems,

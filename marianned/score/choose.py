@@ -11,7 +11,6 @@ from marianned.score.document import Path
 from marianned.score.expand import Layout, Seat
 from marianned.score.model import BOUND, Score
 from marianned.score.report import Report
-from marianned.score.rules import nearest
 
 DEFAULT = "claude-code"
 OLDER_NAMES = {"claude_cli": "claude-code"}
@@ -232,7 +231,7 @@ class Instruments:
             report.add("S019", path, f"'{name}' is the older name of '{_newer(name)}'", key=key)
         if name not in aliases and _newer(name) not in self.profiles:
             what = "fallback" if code == "S402" else "profile" if level == "alias" else "instrument"
-            hint = nearest(name, [*aliases, *self.profiles])
+            hint = report.nearest(name, [*aliases, *self.profiles])
             report.add(code, path, f"unknown {what} '{name}'", key=key, hint=hint)
 
     def _check_type(self, report: Report) -> None:

@@ -42,7 +42,7 @@ from marianned.score.uses import UseChecks, read_text
 from marianned.score.validations import Validations
 from marianned.score.variables import pack, scalars, with_number_keys
 
-__all__ = ["Compiled", "DiskReader", "Reader", "Source", "StoredReader", "compile_score", "unreadable"]
+__all__ = ["Compiled", "DiskReader", "Reader", "Source", "StoredReader", "compile_score", "refused"]
 
 _LONGEST_DELAY = 3600.0
 _LOOK_SECONDS = 30.0
@@ -90,9 +90,9 @@ def compile_score(
     return compiler.compiled(portable=portable)
 
 
-def unreadable(file: str, why: str) -> Compiled:
-    """Return what a file compiles to that could not be opened or read (S001): it has no lines."""
-    return _nothing([Problem(code="S001", severity=ERROR, message=f"it can't be read: {why}", file=file)])
+def refused(file: str, code: str, message: str) -> Compiled:
+    """Return what a file compiles to that could not be looked into: one problem, without a line."""
+    return _nothing([Problem(code=code, severity=ERROR, message=message, file=file)])
 
 
 def _nothing(problems: list[Problem]) -> Compiled:

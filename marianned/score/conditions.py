@@ -14,10 +14,10 @@ Values = Mapping[str, object]
 Term = Callable[[Values], Any]
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>[-+]?\d+)|'(?P<single>[^']*)'|\"(?P<double>[^\"]*)\""
+    r"\s*(?:(?P<number>[-+]?\d{1,18}(?!\d))|'(?P<single>[^']*)'|\"(?P<double>[^\"]*)\""
     r"|(?P<word>[A-Za-z_]\w*)|(?P<sign>==|!=|<=|>=|[<>\[\](),]))"
 )
-_EQUAL: dict[str, Callable[[Any, Any], bool]] = {"==": operator.eq, "!=": operator.ne}
+_EQUAL = ("==", "!=")
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -136,7 +136,7 @@ class _Parser:
             self.expect("in")
         right = self.value()
         if sign in _EQUAL:
-            return lambda values: _EQUAL[sign](_tagged(left(values)), _tagged(right(values)))
+            return lambda values: _equal(left(values), right(values)) is (sign == "==")
         if sign in _ORDER:
             return lambda values: _ordered(sign, left(values), right(values))
         return lambda values: _contained(left(values), right(values)) is (sign == "in")
@@ -188,6 +188,12 @@ def _tagged(value: object) -> object:
     if isinstance(value, list):
         return ("list", [_tagged(item) for item in value])
     return (_kind(value), value)
+
+
+def _equal(left: object, right: object) -> bool:
+    if type(left) is type(right) is int:  # nearly all of them, a million times in a large score
+        return left == right
+    return _tagged(left) == _tagged(right)
 
 
 def _ordered(sign: str, left: Any, right: Any) -> bool:

@@ -65,10 +65,11 @@ class Items(NamedTuple):
 
 
 class Mapping(NamedTuple):
-    """A mapping, merge keys resolved; `entries` in the order of the file."""
+    """A mapping, merge keys resolved; `entries` in the order of the file, `named` by the texts of keys."""
 
     place: Place
     entries: "list[tuple[Scalar, Node]]"
+    named: "dict[str, tuple[Scalar, Node]]"
     size: int
     height: int
 
@@ -267,7 +268,8 @@ class _Builder:
             if key.value not in seen:
                 seen.add(key.value)
                 entries.append((key, value))
-        return Mapping(_place(event), entries, *_extent([part for entry in entries for part in entry]))
+        named = {entry[0].text: entry for entry in reversed(entries)}
+        return Mapping(_place(event), entries, named, *_extent([part for entry in entries for part in entry]))
 
     def check_tag(self, event: Any, kind: str) -> None:
         if event.tag not in {None, "!", _TAG + kind}:
@@ -321,7 +323,7 @@ def child(node: Node | None, step: str | int) -> "tuple[Node, Node] | None":
         inside = isinstance(step, int) and 0 <= step < len(node.items)
         return (node.items[int(step)], node.items[int(step)]) if inside else None
     if isinstance(node, Mapping):
-        return next(((key, value) for key, value in node.entries if key.text == str(step)), None)
+        return node.named.get(str(step))
     return None
 
 

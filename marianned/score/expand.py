@@ -129,10 +129,10 @@ def _needs(score: Score, stages: dict[int, range], report: Report) -> dict[int, 
         for instance, sheet in enumerate(sheets):
             needs[sheet] = _needed(before, instance, len(sheets), chain=chain)
             edges += len(needs[sheet])
-        if edges > MOST_NEEDS:
-            message = f"more than {MOST_NEEDS} dependencies between sheets"
-            report.add("S111", ("sheet", "dependencies"), message)
-            return None
+            if edges > MOST_NEEDS:
+                message = f"more than {MOST_NEEDS} dependencies between sheets"
+                report.add("S111", ("sheet", "dependencies"), message)
+                return None
     return needs
 
 

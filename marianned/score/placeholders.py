@@ -20,6 +20,9 @@ _PIECES = re.compile(
 )
 
 
+_WIDE = re.compile(r"\d{4}")
+
+
 class UnknownPlaceholder(Exception):
     """A path names a variable that does not exist, or that cannot be formatted so."""
 
@@ -60,7 +63,7 @@ def fill_path(text: str, values: Values) -> str:
             raise UnknownPlaceholder(found.name, f"unknown placeholder '{{{found.name}}}'")
         value = values[found.name]
         try:
-            shown = str(value) if found.format is None else format(value, found.format)
+            shown = str(value) if found.format is None else _formatted(value, found.format)
         except (ValueError, TypeError):
             message = f"'{found.format}' is no format for the value of '{found.name}'"
             raise UnknownPlaceholder(found.name, message) from None
@@ -75,6 +78,12 @@ def fill_word(text: str, values: Values) -> str:
     for found in reversed(known):
         text = text[: found.start] + str(values[found.name]) + text[found.end :]
     return text
+
+
+def _formatted(value: object, specification: str) -> str:
+    if _WIDE.search(specification):
+        raise ValueError("wider than any path")
+    return format(value, specification)
 
 
 def fill_command(text: str, values: Values) -> str:

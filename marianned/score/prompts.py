@@ -9,7 +9,6 @@ from typing import NamedTuple
 from marianned.score.document import Document, Path, Place, Scalar, find, place_inside
 from marianned.score.expanded import Expanded, Sheet
 from marianned.score.report import Report
-from marianned.score.rules import nearest
 from marianned.score.script import dropped_text
 from marianned.score.template import Previous, Renderer, RenderError, names_used, seen_outputs
 
@@ -77,7 +76,7 @@ class Prompts:
     def _hint(self, fault: RenderError, sheet: Sheet) -> str | None:
         if fault.name is None:
             return None
-        return nearest(fault.name, list(self.renderer.values(sheet, Previous())))
+        return self.report.nearest(fault.name, list(self.renderer.values(sheet, Previous())))
 
     def _note(self, fault: RenderError, sheet: Sheet) -> None:
         place = None

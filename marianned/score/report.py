@@ -4,13 +4,16 @@ A problem is reported at a path (`("sheet", "fan_out", 2)`); the document tells 
 Source: spec/score-format.md §25.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 from marianned.errors import Problem
 from marianned.score.document import Node, Path, Place, locate, locate_key
 
 ERROR = "error"
 WARNING = "warning"
+_MOST_SUGGESTIONS = 100
+_LONGEST_WORD = 100
 
 _WARNINGS = frozenset(
     {"S018", "S019", "S109", "S110", "S207", "S208", "S209", "S210", "S212", "S213", "S302", "S306", "S402"}
@@ -28,6 +31,12 @@ def written(path: Path) -> str | None:
     return ".".join(str(step) for step in path) or None
 
 
+def suggestion(word: str, words: Sequence[str]) -> str | None:
+    """Suggest the nearest of some words, as a hint."""
+    near = get_close_matches(word, words, n=1)
+    return f"did you mean '{near[0]}'?" if near else None
+
+
 class Report:
     """Collects the problems of one score; knows which values are wrong, so that no check builds on them."""
 
@@ -35,7 +44,9 @@ class Report:
         self.file = file
         self.root = root
         self.problems: list[Problem] = []
-        self._wrong: list[Path] = []
+        self._wrong: set[Path] = set()
+        self._above: set[Path] = set()
+        self._suggested: dict[tuple[str, tuple[str, ...]], str | None] = {}
 
     def add(
         self,
@@ -64,11 +75,21 @@ class Report:
             )
         )
         if severity(code) == ERROR and path:
-            self._wrong.append(path)
+            self._wrong.add(path)
+            self._above.update(path[:length] for length in range(len(path) + 1))
 
     def wrong(self, *path: str | int) -> bool:
         """Whether an error was reported at this path, above it or below it."""
-        return any(bad[: len(path)] == path[: len(bad)] for bad in self._wrong)
+        return path in self._above or any(path[:length] in self._wrong for length in range(len(path)))
+
+    def nearest(self, word: str, words: Iterable[str]) -> str | None:
+        """Suggest the nearest of some words, as a hint; a file that is all wrong soon gets no more."""
+        asked = (word, tuple(words))
+        if asked not in self._suggested:
+            if len(self._suggested) == _MOST_SUGGESTIONS or len(word) > _LONGEST_WORD:
+                return None
+            self._suggested[asked] = suggestion(*asked)
+        return self._suggested[asked]
 
     @property
     def has_errors(self) -> bool:

@@ -7,14 +7,13 @@ that everything else is still checked. Source: spec/score-format.md §2.
 import math
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from functools import cache
 from typing import Any, Protocol, get_type_hints
 
 import msgspec
 
 from marianned.score.document import Items, Mapping, Node, Path, Scalar, plain
-from marianned.score.report import Report
+from marianned.score.report import Report, suggestion
 from marianned.words import read_duration
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -64,7 +63,7 @@ class Text:
                 "S013",
                 path,
                 f"'{node.text[:_SHOWN]}' is none of {', '.join(self.choices)}",
-                hint=nearest(node.text, self.choices),
+                hint=report.nearest(node.text, self.choices),
             )
             return self.blank
         elif self.pattern and not re.fullmatch(self.pattern, node.text):
@@ -319,7 +318,11 @@ class Part:
                 report.add("S501", here, f"'{key.text}' is accepted, but not supported", key=True)
             elif rule is None:
                 report.add(
-                    "S010", here, f"unknown key '{key.text}'", key=True, hint=nearest(key.text, _keys(rules))
+                    "S010",
+                    here,
+                    f"unknown key '{key.text}'",
+                    key=True,
+                    hint=report.nearest(key.text, _keys(rules)),
                 )
             elif isinstance(value, Scalar) and value.value is None:
                 if _field(key.text) not in defaults:
@@ -354,9 +357,8 @@ def fields(struct: type[msgspec.Struct]) -> tuple[dict[str, Rule], frozenset[str
 
 
 def nearest(word: str, words: Sequence[str]) -> str | None:
-    """Suggest the nearest of some words, as a hint."""
-    near = get_close_matches(word, words, n=1)
-    return f"did you mean '{near[0]}'?" if near else None
+    """Suggest the nearest of some words, where a file can't hold many of them."""
+    return suggestion(word, words)
 
 
 class Settings:
@@ -390,7 +392,7 @@ class Settings:
                     here,
                     f"unknown key '{key.text}'",
                     key=True,
-                    hint=nearest(key.text, [*self.rules, *self.ignored]),
+                    hint=report.nearest(key.text, [*self.rules, *self.ignored]),
                 )
             else:
                 found[key.text] = plain(value)

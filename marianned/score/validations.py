@@ -15,7 +15,7 @@ from marianned.score.model import FILE_CHECKS, Score, Validation
 from marianned.score.placeholders import UnknownPlaceholder, fill_command, fill_path, placeholders
 from marianned.score.reader import Reader, resolve
 from marianned.score.report import Report
-from marianned.score.rules import nearest, pattern_fault
+from marianned.score.rules import pattern_fault
 from marianned.score.template import BUILT_IN
 
 _FILE_RETRIES = 3
@@ -39,6 +39,9 @@ class Validations:
         self.found: dict[tuple[str, Path, str, str | None], list[int]] = defaultdict(list)
         for index, rule in enumerate(score.validations):
             self._check(index, rule)
+        numbers = range(len(score.validations))
+        self.wrong = {index for index in numbers if report.wrong("validations", index)}
+        self.undecided = {index for index in numbers if report.wrong("validations", index, "condition")}
 
     def _condition(self, index: int, rule: Validation, layout: Layout) -> Condition | None:
         path: Path = ("validations", index)
@@ -86,12 +89,10 @@ class Validations:
         values = {**self.scalars, **names}
         checks: list[Check] = []
         for index, rule in enumerate(self.score.validations):
-            if self.report.wrong("validations", index, "condition") or not self._applies(
-                index, sheet, values
-            ):
+            if index in self.undecided or not self._applies(index, sheet, values):
                 continue
             self.applied.add(index)
-            if not self.report.wrong("validations", index):
+            if index not in self.wrong:
                 checks.append(self._expanded(index, rule, sheet, values, workspace))
         return tuple(checks)
 
@@ -102,7 +103,7 @@ class Validations:
         try:
             return condition.holds(values)
         except BadCondition as fault:
-            hint = nearest(fault.name, list(values)) if fault.name else None
+            hint = self.report.nearest(fault.name, list(values)) if fault.name else None
             place: Path = ("validations", index, "condition")
             self.found["S205", place, f"bad condition: {fault.message}", hint].append(sheet)
             return False
@@ -114,7 +115,7 @@ class Validations:
             try:
                 return resolve(fill_path(text, values), workspace, self.reader)
             except UnknownPlaceholder as fault:
-                hint = nearest(fault.name, list(values))
+                hint = self.report.nearest(fault.name, list(values))
                 self.found["S204", ("validations", index, key), fault.message, hint].append(sheet)
                 return workspace
 

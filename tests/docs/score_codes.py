@@ -34,7 +34,7 @@ CODES = {
         "fan-out without `parallel`, or `parallel` with nothing to do at once",
         "add `parallel: {enabled: true}`, or remove it",
     ),
-    "S111": ("more than 10,000 sheets, or 5,000,000 dependencies", "split the score into several jobs"),
+    "S111": ("more than 10,000 sheets, or 1,000,000 dependencies", "split the score into several jobs"),
     "S201": ("template syntax", "mend the line named; literal braces: `{% raw %}`"),
     "S202": ("an undefined variable in a template", "add it to `prompt.variables`, or `| default(…)`"),
     "S203": ("another failure of a template", "mend the line named; 10 s and 16 MiB are the limits"),

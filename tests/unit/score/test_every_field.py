@@ -1,0 +1,287 @@
+"""Each field of the score: the smallest score in which it makes a visible difference, and what that is.
+
+What a field does at run time is tested where it is done; here it is seen in what runs.
+"""
+
+import inspect
+
+import msgspec
+import pytest
+from scores import PARTS, Disk, compiled, expanded, score
+
+from marianned.score import model
+from marianned.score.explain import explain
+
+ALL = "size: 1, total_items: 4"
+CHECK = "type: file_exists, path: a"
+
+SEEN = {
+    "Score.name": ("name: m", "name", "m"),
+    "Score.description": ("description: d", "description", "d"),
+    "Score.workspace": ("workspace: w", "workspace", "/s/w"),
+    "Score.instrument": ("instrument: other", "sheets.0.instrument", "other"),
+    "Score.instrument_config": ("instrument_config: {model: m}", "sheets.0.settings.model", "m"),
+    "Score.instrument_fallbacks": ("instrument_fallbacks: [other]", "sheets.0.fallbacks.0.instrument", "other"),
+    "Score.instruments": ("instruments: {tool: {profile: other}}", "sheets.0.instrument", "other"),
+    "Score.movements": ("movements: {2: {name: two}}", "sheets.1.movement", "two"),
+    "Score.backend": ("backend: {model: m}", "sheets.0.settings.model", "m"),
+    "Score.sheet": ("sheet: {size: 2, total_items: 4}", "total_stages", 2),
+    "Score.prompt": ("prompt: {template: x}", "prompt.template", "x"),
+    "Score.validations": (f"validations: [{{{CHECK}}}, {{{CHECK}}}]", "sheets.0.checks.1.index", 1),
+    "Score.cross_sheet": ("cross_sheet: {auto_capture_stdout: yes}", "cross_sheet.auto_capture_stdout", True),
+    "Score.parallel": ("parallel: {fail_fast: no}", "parallel.fail_fast", False),
+    "Score.retry": ("retry: {max_retries: 7}", "retry.max_retries", 7),
+    "Score.rate_limit": ("rate_limit: {max_waits: 7}", "rate_limit.max_waits", 7),
+    "Score.stale_detection": ("stale_detection: {enabled: yes}", "silence.idle_timeout_seconds", 300),
+    "Score.cost_limits": ("cost_limits: {max_cost_per_job: 2}", "cost_limits.max_cost_per_job", 2),
+    "Score.on_failure": ("on_failure: pause", "on_failure", "pause"),
+    "Score.notifications": ("notifications: [{type: desktop}]", "notifications.0.type", "desktop"),
+    "Score.pause_between_sheets_seconds": (
+        "pause_between_sheets_seconds: 1m", "parallel.pause_between_sheets_seconds", 60,
+    ),
+    "SheetPart.size": ("sheet: {size: 3, total_items: 4}", "sheets.0.end_item", 3),
+    "SheetPart.total_items": ("sheet: {size: 1, total_items: 9}", "sheets.8.sheet", 9),
+    "SheetPart.start_item": ("sheet: {size: 1, total_items: 4, start_item: 3}", "sheets.0.start_item", 3),
+    "SheetPart.fan_out": (f"sheet: {{{ALL}, fan_out: {{2: 3}}}}", "sheets.3.instance", 3),
+    "SheetPart.dependencies": (f"sheet: {{{ALL}, dependencies: {{4: [1]}}}}", "sheets.3.needs.0", 1),
+    "SheetPart.descriptions": (f"sheet: {{{ALL}, descriptions: {{2: two}}}}", "sheets.1.label", "two"),
+    "SheetPart.prompt_extensions": (f"sheet: {{{ALL}, prompt_extensions: {{2: [x]}}}}", "sheets.1.extensions.0", "x"),
+    "SheetPart.instrument_map": (f"sheet: {{{ALL}, instrument_map: {{other: [2]}}}}", "sheets.1.instrument", "other"),
+    "SheetPart.per_sheet_instruments": (
+        f"sheet: {{{ALL}, per_sheet_instruments: {{2: other}}}}", "sheets.1.instrument", "other",
+    ),
+    "SheetPart.per_sheet_instrument_config": (
+        f"sheet: {{{ALL}, per_sheet_instrument_config: {{2: {{model: m}}}}}}", "sheets.1.settings.model", "m",
+    ),
+    "SheetPart.per_sheet_fallbacks": (
+        f"sheet: {{{ALL}, per_sheet_fallbacks: {{2: [other]}}}}", "sheets.1.fallbacks.0.instrument", "other",
+    ),
+    "PromptPart.template": ("prompt: {template: x}", "prompt.template", "x"),
+    "PromptPart.template_file": ("prompt: {template_file: t.md}", "prompt.template", "from a file"),
+    "PromptPart.stakes": ("prompt: {template: x, stakes: s}", "prompt.stakes", "s"),
+    "PromptPart.thinking_method": ("prompt: {template: x, thinking_method: t}", "prompt.thinking_method", "t"),
+    "PromptPart.prompt_extensions": ("prompt: {template: x, prompt_extensions: [e]}", "prompt.extensions.0", "e"),
+    "Validation.type": ("validations: [{type: file_modified, path: a}]", "sheets.0.checks.0.type", "file_modified"),
+    "Validation.path": ("validations: [{type: file_exists, path: b}]", "sheets.0.checks.0.target", "/s/workspace/b"),
+    "Validation.pattern": (
+        "validations: [{type: content_contains, path: a, pattern: p}]", "sheets.0.checks.0.pattern", "p",
+    ),
+    "Validation.command": (
+        "validations: [{type: command_succeeds, command: 'true'}]", "sheets.0.checks.0.target", "true",
+    ),
+    "Validation.working_directory": (
+        "validations: [{type: command_succeeds, command: 'true', working_directory: d}]",
+        "sheets.0.checks.0.working_directory", "/s/workspace/d",
+    ),
+    "Validation.description": (f"validations: [{{{CHECK}, description: d}}]", "sheets.0.checks.0.description", "d"),
+    "Validation.stage": (f"validations: [{{{CHECK}, stage: 5}}]", "sheets.0.checks.0.stage", 5),
+    "Validation.condition": (f"validations: [{{{CHECK}, condition: 'stage == 2'}}]", "sheets.0.checks", []),
+    "Validation.sheet": (f"validations: [{{{CHECK}, sheet: 2}}]", "sheets.0.checks", []),
+    "Validation.retry_count": (f"validations: [{{{CHECK}, retry_count: 7}}]", "sheets.0.checks.0.retry_count", 7),
+    "Validation.retry_delay_ms": (
+        f"validations: [{{{CHECK}, retry_delay_ms: 500}}]", "sheets.0.checks.0.retry_delay_seconds", 0.5,
+    ),
+    "Validation.timeout_seconds": (
+        f"validations: [{{{CHECK}, timeout_seconds: 5m}}]", "sheets.0.checks.0.timeout_seconds", 300,
+    ),
+    "Alias.profile": ("instruments: {tool: {profile: other}}", "sheets.0.instrument", "other"),
+    "Alias.config": ("instruments: {tool: {profile: tool, config: {model: m}}}", "sheets.0.settings.model", "m"),
+    "Movement.name": ("movements: {2: {name: two}}", "sheets.1.movement", "two"),
+    "Movement.instrument": ("movements: {2: {instrument: other}}", "sheets.1.instrument", "other"),
+    "Movement.instrument_config": (
+        "movements: {2: {instrument_config: {model: m}}}", "sheets.1.settings.model", "m",
+    ),
+    "Movement.voices": ("movements: {2: {voices: 3}}", "sheets.3.instance", 3),
+    "Movement.instrument_fallbacks": (
+        "movements: {2: {instrument_fallbacks: [other]}}", "sheets.1.fallbacks.0.instrument", "other",
+    ),
+    "CrossSheetPart.auto_capture_stdout": (
+        "cross_sheet: {auto_capture_stdout: yes}", "cross_sheet.auto_capture_stdout", True,
+    ),
+    "CrossSheetPart.lookback_sheets": ("cross_sheet: {lookback_sheets: 7}", "cross_sheet.lookback_sheets", 7),
+    "CrossSheetPart.max_output_chars": ("cross_sheet: {max_output_chars: 7}", "cross_sheet.max_output_chars", 7),
+    "CrossSheetPart.capture_files": ("cross_sheet: {capture_files: [a]}", "cross_sheet.capture_files.0", "a"),
+    **{
+        f"RetryPart.{key}": (f"retry: {{{key}: {value}}}", f"retry.{key}", value)
+        for key, value in {
+            "max_retries": 7, "base_delay_seconds": 7, "max_delay_seconds": 70, "exponential_base": 7,
+            "max_completion_attempts": 7, "completion_delay_seconds": 7, "completion_threshold_percent": 7,
+        }.items()
+    },
+    "RetryPart.jitter": ("retry: {jitter: no}", "retry.jitter", False),
+    "ParallelPart.enabled": ("parallel: {enabled: yes}", "parallel.max_concurrent", 3),
+    "ParallelPart.max_concurrent": ("parallel: {enabled: yes, max_concurrent: 7}", "parallel.max_concurrent", 7),
+    "ParallelPart.fail_fast": ("parallel: {fail_fast: no}", "parallel.fail_fast", False),
+    "ParallelPart.stagger_delay_ms": ("parallel: {stagger_delay_ms: 500}", "parallel.stagger_seconds", 0.5),
+    "RateLimit.detection_patterns": (
+        "rate_limit: {detection_patterns: [slow]}", "rate_limit.detection_patterns.0", "slow",
+    ),
+    "RateLimit.wait_minutes": ("rate_limit: {wait_minutes: 7}", "rate_limit.wait_seconds", 420),
+    "RateLimit.max_waits": ("rate_limit: {max_waits: 7}", "rate_limit.max_waits", 7),
+    "StaleDetection.enabled": ("stale_detection: {enabled: yes}", "silence.check_interval_seconds", 30),
+    "StaleDetection.idle_timeout_seconds": (
+        "stale_detection: {enabled: yes, idle_timeout_seconds: 60}", "silence.idle_timeout_seconds", 60,
+    ),
+    "StaleDetection.check_interval_seconds": (
+        "stale_detection: {enabled: yes, check_interval_seconds: 7}", "silence.check_interval_seconds", 7,
+    ),
+    **{
+        f"CostLimits.{key}": (f"cost_limits: {{max_cost_per_job: 1, {key}: 2}}", f"cost_limits.{key}", 2)
+        for key in ("max_cost_per_sheet", "cost_per_1k_input_tokens", "cost_per_1k_output_tokens")
+    },
+    "CostLimits.warn_at_percent": (
+        "cost_limits: {max_cost_per_job: 1, warn_at_percent: 7}", "cost_limits.warn_at_percent", 7,
+    ),
+    "CostLimits.max_cost_per_job": ("cost_limits: {max_cost_per_job: 2}", "cost_limits.max_cost_per_job", 2),
+    "CostLimits.enabled": ("cost_limits: {max_cost_per_job: 2, enabled: no}", "cost_limits", None),
+    "Notification.type": ("notifications: [{type: desktop}]", "notifications.0.type", "desktop"),
+    "Notification.on_events": (
+        "notifications: [{type: desktop, on_events: [job_start]}]", "notifications.0.on_events.0", "job_start",
+    ),
+    "Notification.config": (
+        "notifications: [{type: webhook, config: {url: 'http://a'}}]", "notifications.0.url", "http://a",
+    ),
+    **{
+        f"Target.{key}": (
+            f"notifications: [{{type: {kind}, config: {{url: u, webhook_url: w, {key}: {value}}}}}]",
+            f"notifications.0.{shown}", value,
+        )
+        for key, kind, value, shown in (
+            ("url_env", "webhook", "A", "url_env"), ("webhook_url_env", "slack", "A", "url_env"),
+            ("timeout", "webhook", 7, "timeout_seconds"), ("max_retries", "webhook", 7, "max_retries"),
+        )
+    },
+    "Target.url": ("notifications: [{type: webhook, config: {url: u}}]", "notifications.0.url", "u"),
+    "Target.webhook_url": (
+        "notifications: [{type: slack, config: {webhook_url: u}}]", "notifications.0.url", "u",
+    ),
+    "Target.headers": (
+        "notifications: [{type: webhook, config: {url: u, headers: {A: b}}}]", "notifications.0.headers.A", "b",
+    ),
+}  # fmt: skip
+"""Field to: the key and value that replace or follow those of the small score, where it is seen, what is seen."""
+
+SETTINGS = {
+    "timeout_seconds": ("7m", "sheets.0.timeout_seconds", 420),
+    "timeout_overrides": ("{2: 7m}", "sheets.1.timeout_seconds", 420),
+    "model": ("m", "sheets.0.settings.model", "m"),
+    "cli_model": ("m", "sheets.0.settings.cli_model", "m"),
+    "script": ("whole", "sheets.0.settings.script", "whole"),
+    "skip_permissions": ("no", "sheets.0.settings.skip_permissions", False),
+    "disable_mcp": ("no", "sheets.0.settings.disable_mcp", False),
+    "allowed_tools": ("[t]", "sheets.0.settings.allowed_tools.0", "t"),
+    "working_directory": ("d", "sheets.0.working_directory", "/s/d"),
+    "output_format": ("text", "sheets.0.settings.output_format", "text"),
+    "system_prompt_file": ("t.md", "sheets.0.settings.system_prompt_file", "/s/t.md"),
+    "cli_extra_args": ("[x]", "sheets.0.settings.cli_extra_args.0", "x"),
+    "max_output_capture_bytes": ("7", "sheets.0.settings.max_output_capture_bytes", 7),
+    "max_tokens": ("7", "sheets.0.settings.max_tokens", 7),
+    "temperature": ("0.5", "sheets.0.settings.temperature", 0.5),
+    "api_key_env": ("K", "sheets.0.settings.api_key_env", "K"),
+    "env": ("{A: b}", "sheets.0.settings.env.A", "b"),
+}
+WITHOUT_EFFECT = {
+    "SheetPart.total_sheets": (f"sheet: {{{ALL}, total_sheets: 4}}", "S018"),
+    "SheetPart.fan_out_stage_map": (f"sheet: {{{ALL}, fan_out_stage_map: {{}}}}", "S018"),
+    "SheetPart.spec_tags": (f"sheet: {{{ALL}, spec_tags: []}}", "S501"),
+    "Hook.inherit_learning": (
+        "on_success: [{type: run_command, command: 'true', inherit_learning: yes}]", "S501",
+    ),
+    "Score.state_path": ("state_path: a", "S501"),
+    "Score.state_backend": ("state_backend: a", None),
+    "ParallelPart.budget_partition": ("parallel: {budget_partition: yes}", None),
+    **{
+        f"Score.{key}": (f"{key}: {{}}", "S501")
+        for key in (
+            "learning", "logging", "grounding", "ai_review", "checkpoints", "conductor", "feedback", "bridge",
+            "agent_card", "circuit_breaker", "spec", "techniques",
+        )
+    },
+}  # fmt: skip
+"""Accepted, and seen nowhere but in a warning."""
+
+VARIABLES = {"PromptPart.variables"}
+"""Seen in the body."""
+
+ELSEWHERE = {
+    "Score.on_success": "daemon/test_hooks.py",
+    "Score.concert": "daemon/test_hooks.py",
+    "Hook": "daemon/test_hooks.py",
+    "Concert": "daemon/test_hooks.py",
+    "Score.isolation": "daemon/test_worktrees.py",
+    "Isolation": "daemon/test_worktrees.py",
+    "Score.workspace_lifecycle": None,
+    "WorkspaceLifecycle": None,
+    "SheetPart.prelude": "daemon/test_injecting_runs.py",
+    "SheetPart.cadenzas": "daemon/test_injecting_runs.py",
+    "Injection": "daemon/test_injecting_runs.py",
+    "SheetPart.skip_when": "daemon/test_skipping.py",
+    "SheetPart.skip_when_command": "daemon/test_skipping.py",
+    "SkipCommand": "daemon/test_skipping.py",
+    "RateLimit.max_quota_waits": "unit/progress/test_quotas.py",
+}
+"""Fields, and whole parts, whose effect is a run's: the tests that cover them, where they are honoured."""
+
+DISK = Disk({"/s/t.md": "from a file", "/s/d/a": ""})
+
+
+def with_part(written: str) -> str:
+    key, _, value = written.partition(": ")
+    return score(**{key: value}) if key in PARTS else score() + f"{written}\n"
+
+
+def seen(text: str, path: str):
+    value = msgspec.to_builtins(expanded(text, DISK))
+    for step in path.split("."):
+        value = value[int(step)] if isinstance(value, list | tuple) else value.get(step)
+        if value is None:
+            return None
+    return list(value) if isinstance(value, tuple) else value
+
+
+def parts():
+    return [one for _, one in inspect.getmembers(model, inspect.isclass) if one.__module__ == model.__name__]
+
+
+def test_no_field_lacks_a_test():
+    fields = {f"{part.__name__}.{field}" for part in parts() for field in part.__struct_fields__}
+    covered = set(SEEN) | set(WITHOUT_EFFECT) | VARIABLES
+    covered |= {field for field in fields if field in ELSEWHERE or field.partition(".")[0] in ELSEWHERE}
+    assert fields - covered == set()
+    assert covered - fields == set()
+    assert set(SETTINGS) == set(model.SETTINGS)
+
+
+@pytest.mark.parametrize("field", SEEN)
+def test_a_field_is_seen_in_what_runs(field):
+    written, path, value = SEEN[field]
+    assert seen(with_part(written), path) == value
+    assert field == "CostLimits.enabled" or _without(path) != value
+
+
+def _without(path: str):
+    try:
+        return seen(score(), path)
+    except (IndexError, AttributeError):
+        return None
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_setting_is_seen_in_what_runs(setting):
+    written, path, value = SETTINGS[setting]
+    assert seen(score() + f"instrument_config: {{{setting}: {written}}}\n", path) == value
+    assert _without(path) != value
+
+
+@pytest.mark.parametrize("field", WITHOUT_EFFECT)
+def test_a_field_without_effect_changes_nothing_and_says_so(field):
+    written, code = WITHOUT_EFFECT[field]
+    result = compiled(with_part(written))
+    assert code is None or code in {problem.code for problem in result.problems}
+    if field != "Hook.inherit_learning":
+        assert result.expanded == expanded(score())
+
+
+def test_variables_are_seen_in_the_body():
+    text = score(prompt='{template: "{{ a }}", variables: {a: 7}}')
+    assert explain(expanded(text), prompts=True)[0]["prompt"].count("7")
