@@ -2,9 +2,12 @@
 
 import base64
 import json
+import os
+import signal
+from contextlib import suppress
 
 import yaml
-from daemon_for_tests import DEADLINE, plain, score
+from daemon_for_tests import DEADLINE, gated, plain, score
 
 NO_COOLDOWN = {"cooldown_between_jobs_seconds": 0}
 
@@ -189,3 +192,88 @@ def test_a_cool_down_can_be_paused(daemon):
     assert daemon.rpc("job.pause", job_id="warm")["status"] == "paused"
     daemon.modify("warm", yaml.safe_dump(yaml.safe_load(text) | {"concert": NO_COOLDOWN}), resume=True)
     daemon.rpc("job.cancel", job_id="warm", wait=True, timeout=DEADLINE)
+
+
+# --- the daemon dies --------------------------------------------------------------------------------------
+
+
+def gated_hook(name):
+    return command(f'note start {name}; read _ < "$HOME/gate-{name}"; note end {name}; echo told')
+
+
+def test_a_hook_that_runs_goes_on_without_the_daemon_and_runs_once(daemon):
+    daemon.gate("h")
+    daemon.submit(hooked("on", [gated_hook("h"), command("note start last")]))
+    daemon.ledger.wait_for("start h")
+    daemon.kill()
+    daemon.start()
+    assert daemon.status("on")["in_flight"][0]["hook"] == 1
+    daemon.gate("h").open()
+    daemon.wait_for("on", "completed")
+    assert daemon.ledger.lines()[2:] == ["start h", "end h", "start last"]
+    assert printed(daemon, "on", 1) == "told\n"
+    assert [hook["attempt_count"] for hook in hooks(daemon, "on")] == [1, 1]
+
+
+def test_a_hook_that_ends_while_the_daemon_is_down_is_taken_as_it_ended(daemon):
+    daemon.gate("h")
+    daemon.submit(hooked("down", [gated_hook("h")]))
+    daemon.ledger.wait_for("start h")
+    daemon.kill()
+    daemon.gate("h").open()
+    daemon.ledger.wait_for("end h")
+    daemon.start()
+    daemon.wait_for("down", "completed")
+    assert daemon.ledger.lines().count("start h") == 1
+
+
+def test_a_hook_that_was_killed_with_its_supervisors_is_not_repeated_by_itself(daemon):
+    daemon.gate("h")
+    daemon.submit(hooked("lost", [gated_hook("h")]))
+    daemon.ledger.wait_for("start h")
+    daemon.kill()
+    for pid in daemon.processes("MARIANNE_HOOK=1") + daemon.processes():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    daemon.start()
+    job = daemon.wait_for("lost", "failed")
+    said = ("hook 1 failed: lost", "hook 1 failed: ended by SIGKILL")  # whichever of them dies first
+    assert job["message"].partition("; ")[2].startswith(said)
+    assert daemon.ledger.lines().count("start h") == 1
+    daemon.gate("h").open()
+    daemon.rpc("job.resume", job_id="lost")
+    daemon.wait_for("lost", "completed")
+    assert daemon.ledger.lines().count("end h") == 1
+
+
+def test_pause_now_interrupts_a_hook_which_runs_again_after_the_resume(daemon):
+    daemon.gate("h")
+    daemon.submit(hooked("now", [gated_hook("h")]))
+    daemon.ledger.wait_for("start h")
+    assert daemon.rpc("job.pause", job_id="now", now=True, wait=True, timeout=DEADLINE)["status"] == "paused"
+    assert daemon.processes("MARIANNE_JOB=now") == []
+    daemon.gate("h").open()
+    daemon.rpc("job.resume", job_id="now")
+    daemon.wait_for("now", "completed")
+    lines = daemon.ledger.lines()
+    assert (lines.count("start h"), lines.count("end h")) == (2, 1)
+
+
+def test_a_chain_of_depth_three_with_a_pause_and_a_kill_in_its_middle(daemon):
+    cool = {"cooldown_between_jobs_seconds": "300ms"}
+    write(daemon, "c.yaml", score("c", [plain("c")]))
+    write(daemon, "b.yaml", hooked("b", [chains("c.yaml")], bodies=[gated("b")], concert=cool))
+    daemon.gate("b")
+    daemon.submit(hooked("a", [chains("b.yaml")], bodies=[plain("a")], concert=cool))
+    daemon.ledger.wait_for("start b")
+    assert daemon.rpc("job.pause", job_id="a")["status"] == "paused"
+    daemon.rpc("job.pause", job_id="b")
+    daemon.kill()
+    daemon.start()
+    daemon.gate("b").open()
+    daemon.wait_for("b", "paused")
+    daemon.rpc("job.resume", job_id="b")
+    daemon.wait_for("b", "completed")
+    daemon.event("a", "hook.completed", hook=1)
+    daemon.wait_for("a", "completed")
+    assert daemon.ledger.lines() == [f"{word} {name}" for name in "abc" for word in ("start", "end")]
