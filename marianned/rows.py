@@ -274,6 +274,35 @@ class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
         return Account(self.instrument, self.model)
 
 
+class WorktreeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The worktree of an isolated run, as the run was submitted to have it (score-format.md §18).
+
+    `status`: wanted; planned, once the names are chosen; made; at the end of the run kept or removed;
+    refused where it can't be made and the run goes on without. `isolation` is the encoded
+    Isolation, `source` the commit it began at.
+    """
+
+    run_id: int
+    isolation: bytes
+    status: str = "wanted"
+    repository: str = ""
+    path: str = ""
+    branch: str = ""
+    source: str = ""
+
+
+class ArchiveRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fresh start moves out of a workspace (score-format.md §19); the row goes when the run is there.
+
+    `run_id` is that of the new run, `directory` the archive, `entries` are the names, NUL between them.
+    """
+
+    run_id: int
+    workspace: str
+    directory: str
+    entries: bytes
+
+
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the journal, before it has its number."""
 
@@ -297,13 +326,25 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
 
 Flight = AttemptRow | HookRow
 """What is in flight from the commit of its row to that of its outcome."""
-Row = RunRow | SheetRow | AttemptRow | HookRow | HoldRow | BreakpointRow | RevisionRow | RequestRow | LimitRow
+Row = (
+    RunRow
+    | SheetRow
+    | AttemptRow
+    | HookRow
+    | HoldRow
+    | BreakpointRow
+    | RevisionRow
+    | RequestRow
+    | LimitRow
+    | WorktreeRow
+    | ArchiveRow
+)
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
     """A row that is gone: a sheet or breakpoint (`key`: its uid), a hold or hook (its number), a run (0)."""
 
-    kind: type[SheetRow] | type[HookRow] | type[HoldRow] | type[BreakpointRow] | type[RunRow]
+    kind: type[Row]
     run_id: int
     key: int
 

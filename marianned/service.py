@@ -32,6 +32,7 @@ from marianned.conductor.now import now
 from marianned.conductor.reloading import Reloader
 from marianned.conductor.scheduler import STOPPING, Scheduler
 from marianned.conductor.stopping import Stopper
+from marianned.conductor.worktrees import Worktrees
 from marianned.config import ConfigError, Settings, load_settings
 from marianned.executors.local import LocalExecutor
 from marianned.lock import LockHeld, locked, moved
@@ -45,7 +46,7 @@ from marianned.paths import (
     state_directory,
 )
 from marianned.store.opening import DatabaseRefused
-from marianned.store.writer import open_store
+from marianned.store.writer import Store, open_store
 from marianned.systemd import journal
 from marianned.systemd.activation import WrongSocket, handed_over, path_of
 from marianned.systemd.heart import Heart
@@ -88,21 +89,7 @@ class Daemon:
             LocalExecutor() as executor,
             anyio.create_task_group() as tasks,
         ):
-            attempts = Path(self._settings.attempts_dir or self._state / "attempts")
-            make_private_directory(attempts)
-            scheduler = Scheduler(self._settings.max_attempts)
-            disk = Disk((self._state, attempts), self._settings.min_free_disk, scheduler)
-            house = House(
-                store=store,
-                executor=executor,
-                scheduler=scheduler,
-                limits=Limits(),
-                disk=disk,
-                settings=self._settings,
-                attempts=attempts,
-                socket=self._address,
-                environ=dict(os.environ),
-            )
+            house = self._house(store, executor)
             conductor = conducting(house, tasks)
             lookout = Lookout(conductor, now().at)
             heart = Heart(self._notifier, conductor.in_short)
@@ -119,7 +106,7 @@ class Daemon:
                 store.on_commit(journal.tell)
             recovered = await conductor.recover()
             faults.point("recover.done")
-            tasks.start_soon(disk.watch, conductor.grant)
+            tasks.start_soon(house.disk.watch, conductor.grant)
             tasks.start_soon(keeper.retain)
             door = Door(
                 self._address,
@@ -140,8 +127,25 @@ class Daemon:
             store.on_commit(heart.changed)
             await self._until_stopped(stopper, reloader, signals)
             self._notifier.stopping()
-            scheduler.close(STOPPING)
+            house.scheduler.close(STOPPING)
             tasks.cancel_scope.cancel()
+
+    def _house(self, store: Store, executor: LocalExecutor) -> House:
+        attempts = Path(self._settings.attempts_dir or self._state / "attempts")
+        make_private_directory(attempts)
+        scheduler = Scheduler(self._settings.max_attempts)
+        return House(
+            store=store,
+            executor=executor,
+            scheduler=scheduler,
+            limits=Limits(),
+            disk=Disk((self._state, attempts), self._settings.min_free_disk, scheduler),
+            worktrees=Worktrees(store, executor, attempts, os.environ),
+            settings=self._settings,
+            attempts=attempts,
+            socket=self._address,
+            environ=dict(os.environ),
+        )
 
     async def _warm(self) -> None:
         try:

@@ -295,7 +295,8 @@ class Daemon:
             connection.rpc("events.subscribe", after=after, job_id=job)
             while True:
                 message = connection.message()
-                assert message is not None, "the daemon closed the stream"
+                if message is None:
+                    raise ConnectionResetError("the daemon closed the stream")
                 assert message["method"] == "stream.item", message
                 yield message["params"]["item"]
 

@@ -21,6 +21,7 @@ from marianned import asking, faults, logs, words, workers
 from marianned.conductor.checking import Checking
 from marianned.conductor.context import gather
 from marianned.conductor.house import House
+from marianned.conductor.worktrees import NoWorktree
 from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Presence, Silence, Spec
 from marianned.executors.output import read_tail
 from marianned.instruments import dialect
@@ -161,6 +162,7 @@ class Attempt:
         profile = given.score.profiles[definition.instrument]
         logs.hide(given.run.env.values())
         faults.point("attempt.preparing")
+        cwd = await self._cwd()
         prompt = await self._prompt()
         faults.point("attempt.rendered")
         script = str(definition.settings.get("script", "auto"))
@@ -170,7 +172,7 @@ class Attempt:
             definition.settings,
             script_of(prompt, script) if profile.script == "shell" else prompt,
             timeout_seconds=definition.timeout_seconds,
-            cwd=definition.working_directory,
+            cwd=cwd,
             directory=str(self._directory),
             environ=self._house.environ,
             extra_env=given.run.env,
@@ -179,20 +181,20 @@ class Attempt:
             helper=_HELPER,
             session=await self._session(profile),
         )
-        await to_thread.run_sync(self._write, invocation, prompt, definition.working_directory)
+        await to_thread.run_sync(self._write, invocation, prompt, cwd)
         await self._checking.remember(definition.checks)
         faults.point("attempt.written")
         spec = Spec(
             id=self._house.attempt_id(given.attempt),
             argv=invocation.argv,
-            cwd=definition.working_directory,
+            cwd=cwd,
             env=invocation.env,
             umask=given.run.umask,
             stdin=PROMPT if invocation.stdin is not None else None,
             timeout_seconds=definition.timeout_seconds,
             grace_seconds=self._house.settings.kill_grace,
             output_cap=self._house.settings.output_cap,
-            silence=self._silence(),
+            silence=self._silence(cwd),
         )
         try:
             await self._house.executor.start(self._directory, spec)
@@ -201,11 +203,22 @@ class Attempt:
         except CannotStart as error:
             raise Unprepared("unavailable", str(error)) from None
 
-    def _silence(self) -> Silence | None:
+    async def _cwd(self) -> str:
+        """Return the place of its process (§5); before the first sheet the run's worktree is made."""
+        definition = self._given.definition
+        try:
+            worktree = await self._house.worktrees.directory(self._given.run)
+        except NoWorktree as why:
+            raise Unprepared("config", str(why)) from None
+        if worktree is None or "working_directory" in definition.settings:
+            return definition.working_directory
+        return worktree
+
+    def _silence(self, cwd: str) -> Silence | None:
         limit = self._given.score.silence
         if limit is None:
             return None
-        places = [self._given.run.workspace, self._given.definition.working_directory]
+        places = [self._given.run.workspace, cwd]
         return Silence(
             idle=limit.idle_timeout_seconds,
             interval=limit.check_interval_seconds,

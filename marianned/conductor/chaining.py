@@ -116,10 +116,14 @@ class Chaining:
                 also=_merged(entry.changes for entry in made.values()),
             )
             # An interrupt that comes now comes too late: what is handed over may be on the disk already.
-            with anyio.fail_after(_SHIELDED_SECONDS, shield=True):
-                answer = await job.chain(
-                    trigger, partial(self._commit, list(made.values()), _rooms(job, made))
-                )
+            try:
+                with anyio.fail_after(_SHIELDED_SECONDS, shield=True):
+                    answer = await job.chain(
+                        trigger, partial(self._commit, list(made.values()), _rooms(job, made))
+                    )
+            finally:
+                for entry in made.values():
+                    await self._conductor.settle(entry)
         faults.point("chain.done")
         if isinstance(answer, MarianneError) and not isinstance(answer, WrongStatus | NoCapacity):
             raise answer
@@ -165,7 +169,8 @@ class Chaining:
             ending = JobStatus.FAILED if job.state.outlook.failed else JobStatus.COMPLETED
             newest = msgspec.structs.replace(newest, status=ending)
         try:
-            return await self._conductor.enrol(version, newest, origin, fresh=fresh)
+            ending = run.run_id if at_end else None
+            return await self._conductor.enrol(version, newest, origin, fresh=fresh, ending=ending)
         except MarianneError as error:
             return error
 

@@ -15,7 +15,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from marianned import faults, words
-from marianned.conductor import submitting
+from marianned.conductor import archiving, submitting
 from marianned.conductor.house import House
 from marianned.conductor.job import Chaining, Commit, Job
 from marianned.conductor.keys import Keys
@@ -50,7 +50,7 @@ from marianned.protocol import (
     Submit,
     Submitted,
 )
-from marianned.rows import BreakpointRow, Changes, RequestRow, RunRow, SheetRow
+from marianned.rows import ArchiveRow, BreakpointRow, Changes, RequestRow, RunRow, SheetRow
 from marianned.score.compile import Source
 from marianned.systemd.journal import concerned
 
@@ -72,6 +72,7 @@ class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
     changes: Changes
     newest: RunRow | None
     give_up: GiveUp
+    moved: ArchiveRow | None = None
 
 
 class Conductor:
@@ -108,6 +109,7 @@ class Conductor:
         for limit in await self.house.store.records.limits():
             self.house.limits.put(limit, now())
         faults.point("recover.read")
+        await archiving.recover(self.house.store)
         self.house.scheduler.close(STARTING)
         for run in runs:
             try:
@@ -115,6 +117,7 @@ class Conductor:
             except Exception:
                 _logger.exception("'%s' can't be taken up; it stays as it is on disk", run.job_name)
         self.house.scheduler.open(STARTING)
+        self._tasks.start_soon(self.house.worktrees.tend)
         self.grant()
         return len(runs)
 
@@ -286,15 +289,18 @@ class Conductor:
             )
             entry = await self.enrol(score.version, newest, origin, fresh=params.fresh, file=params.file)
             state, changes = entry.state, entry.changes
-            kept = self._add_rows(state, changes, score, params, request)
-            # A client that leaves takes nothing along.
-            with anyio.fail_after(_SHIELDED_SECONDS, shield=True):
-                if newest is None:
-                    await self.house.store.commit(changes)
-                else:
-                    await self.make_room(newest, entry.give_up)
-                faults.point("submit.committed")
-                job = self.take_up(state, {})
+            try:
+                kept = self._add_rows(state, changes, score, params, request)
+                # A client that leaves takes nothing along.
+                with anyio.fail_after(_SHIELDED_SECONDS, shield=True):
+                    if newest is None:
+                        await self.house.store.commit(changes)
+                    else:
+                        await self.make_room(newest, entry.give_up)
+                    faults.point("submit.committed")
+                    job = self.take_up(state, {})
+            finally:
+                await self.settle(entry)
         faults.point("submit.taken_up")
         await job.begun()
         faults.point("submit.begun")
@@ -313,8 +319,12 @@ class Conductor:
         *,
         fresh: bool,
         file: str | None = None,
+        ending: int | None = None,
     ) -> Enrolled:
         """Make a run of a valid score ready for the disk; the registry is held until it is there.
+
+        `ending` is the run that ends in the same transaction. What was moved away for the new one is
+        settled, whatever becomes of it.
 
         Raises:
             NameTaken, NoCapacity: its name, the daemon or its workspace does not let it.
@@ -333,7 +343,46 @@ class Conductor:
             changes.events.append(removed_leftover(row, now()))
         state = JobState(row, current, [found for found in changes.rows if isinstance(found, SheetRow)])
         give_up = GiveUp(request="", caller=origin.caller, reason=origin.reason, also=changes, fresh=fresh)
-        return Enrolled(state=state, changes=changes, newest=newest, give_up=give_up)
+        moved = await self._archived(state, changes, ending) if fresh and expanded.archive else None
+        return Enrolled(state=state, changes=changes, newest=newest, give_up=give_up, moved=moved)
+
+    async def _archived(self, state: JobState, changes: Changes, ending: int | None) -> ArchiveRow | None:
+        """Move away what lies in a new run's workspace, unless another job may still need it."""
+        run, archive = state.run, state.score.archive
+        assert archive is not None
+        for other in await self.house.store.records.newest_runs():
+            if (
+                other.workspace == run.workspace
+                and other.job_name != run.job_name
+                and other.status not in _FREE
+                and other.run_id != ending
+            ):
+                raise WrongStatus(
+                    f"'{other.job_name}' is {other.status} and uses the workspace '{run.workspace}', "
+                    "which a fresh start would archive; nothing has changed",
+                    job_id=other.job_name,
+                    status=other.status,
+                    hints=[f"mzt status {other.job_name}", f"mzt cancel {other.job_name}"],
+                )
+        with anyio.CancelScope(shield=True):
+            moved = await archiving.move_away(
+                self.house.store, run.run_id, Path(run.workspace), archive, run.umask
+            )
+        if moved is not None:
+            changes.deleted.append(archiving.forgotten(moved))
+            changes.events.append(archiving.told(moved, run))
+        return moved
+
+    async def settle(self, entry: Enrolled) -> None:
+        """Move back what was moved for a run that has not come to be; else let go of old archives."""
+        archive = entry.state.score.archive
+        if entry.moved is None or archive is None:
+            return
+        with anyio.CancelScope(shield=True):
+            if await archiving.is_open(self.house.store, entry.moved):
+                await archiving.move_back(self.house.store, entry.moved)
+            else:
+                self._tasks.start_soon(archiving.prune, entry.moved, archive.max_archives)
 
     def _add_rows(
         self,

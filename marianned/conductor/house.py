@@ -8,6 +8,7 @@ import msgspec
 from marianned.conductor.disk import Disk
 from marianned.conductor.limits import Limits
 from marianned.conductor.scheduler import Scheduler
+from marianned.conductor.worktrees import Worktrees
 from marianned.config import Settings
 from marianned.executors.base import Executor
 from marianned.rows import Flight, HookRow
@@ -26,6 +27,7 @@ class House(msgspec.Struct, kw_only=True):
     scheduler: Scheduler
     limits: Limits
     disk: Disk
+    worktrees: Worktrees
     settings: Settings
     attempts: Path
     socket: Path

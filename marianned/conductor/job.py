@@ -449,6 +449,7 @@ class Job:
 
     async def _after_commit(self) -> None:
         if self.status in ENDED:
+            self.house.worktrees.ended(self.state.run)
             try:
                 await to_thread.run_sync(pausefile.remove, self._pause_file)
             except OSError as error:

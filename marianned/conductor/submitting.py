@@ -11,7 +11,7 @@ from marianned.clock import Instant
 from marianned.errors import InvalidScore, NoCapacity
 from marianned.progress.state import Version
 from marianned.protocol import Caller, JobStatus
-from marianned.rows import Changes, EventRow, RevisionRow, RunRow, SheetRow
+from marianned.rows import Changes, EventRow, RevisionRow, Row, RunRow, SheetRow, WorktreeRow
 from marianned.score.compile import Compiled, Source
 
 
@@ -144,4 +144,7 @@ def first_rows(
         text=f"submitted: {len(sheets)} sheets",
     )
     version = msgspec.structs.replace(proposed, row=revision)
-    return row, version, Changes(rows=[row, revision, *sheets], events=[event])
+    rows: list[Row] = [row, revision, *sheets]
+    if expanded.isolation is not None:
+        rows.append(WorktreeRow(run_id=run_id, isolation=msgspec.msgpack.encode(expanded.isolation)))
+    return row, version, Changes(rows=rows, events=[event])

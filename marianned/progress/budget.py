@@ -25,6 +25,21 @@ def said(state: JobState, score: Expanded) -> str:
     return f"it has cost ${state.cost.usd:.2f} of ${_limit(state, score) or 0.0:.2f}"
 
 
+def warn_of_budget(draft: Draft, spent: float) -> None:
+    """Tell once that the part of the limit has been reached which the score wants to hear of.
+
+    `spent` (USD) is what the attempt that has just ended has cost.
+    """
+    state = draft.state
+    limit, costs = _limit(state, state.score), state.score.cost_limits
+    if limit is None or costs is None:
+        return
+    warned_at = limit * costs.warn_at_percent / 100.0
+    if state.cost.usd - spent < warned_at <= state.cost.usd:
+        text = f"{said(state, state.score)}: {costs.warn_at_percent:g} % are reached"
+        draft.note("budget.warned", text, cause=HoldCause.BUDGET)
+
+
 def judge_budget(draft: Draft) -> None:
     """Hold the job that is over its limit, and let go what a higher limit has made needless."""
     state = draft.state

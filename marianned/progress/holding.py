@@ -32,8 +32,11 @@ def end_holds(draft: Draft) -> None:
 
 
 def go_on_waiting(draft: Draft) -> None:
-    """Let retry waits last as long as they still had to last when the job became paused."""
+    """Let retry waits and pacing last as long as they still had to last when the job became paused."""
     paused_at = draft.state.run.paused_at or draft.now
+    paced = draft.state.run.not_before
+    if paced is not None and not paused_at.reached(paced):
+        draft.run(not_before=draft.now.plus(paused_at.until(paced)))
     for row in draft.state.waits():
         if row.waiting_for == "retry" and row.until is not None and not paused_at.reached(row.until):
             draft.sheet(row, until=draft.now.plus(paused_at.until(row.until)))

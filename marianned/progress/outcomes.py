@@ -9,7 +9,7 @@ import msgspec
 
 from marianned.clock import Instant
 from marianned.instruments import dialect
-from marianned.progress.budget import judge_budget
+from marianned.progress.budget import judge_budget, warn_of_budget
 from marianned.progress.draft import Draft
 from marianned.progress.limits import lift, meet
 from marianned.progress.revisions import FRESH, fingerprint_now
@@ -63,10 +63,13 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
     if ending.cost_usd is not None:
         row = msgspec.structs.replace(row, cost_usd=(row.cost_usd or 0.0) + ending.cost_usd)
     _bring_on(draft, row, attempt, ending)
+    warn_of_budget(draft, ending.cost_usd or 0.0)
     judge_budget(draft)
     pause = state.score.parallel.pause_between_sheets_seconds
     if pause and not state.attempts:
-        draft.run(not_before=draft.now.plus(round(pause * 1000)))
+        waited, staggered = draft.now.plus(round(pause * 1000)), state.run.not_before
+        later = staggered is not None and draft.now.until(staggered) > draft.now.until(waited)
+        draft.run(not_before=staggered if later else waited)
 
 
 def attempt_parked(draft: Draft, parked: Parked) -> None:

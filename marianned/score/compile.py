@@ -17,10 +17,12 @@ from marianned.score.digests import Digests
 from marianned.score.document import Document, Path, Unreadable, parse
 from marianned.score.expand import Layout, Seat, lay_out
 from marianned.score.expanded import (
+    Archive,
     CostLimits,
     CrossSheet,
     Expanded,
     Fallback,
+    Isolation,
     Notification,
     Parallel,
     Prompt,
@@ -293,6 +295,8 @@ class _Compiler:
             cost_limits=self._cost_limits(),
             silence=self._silence(),
             notifications=tuple(_notification(one) for one in score.notifications if one.type != "email"),
+            isolation=self._isolation(sheets),
+            archive=self._archive(),
         )
 
     def _rate_limit(self) -> RateLimit:
@@ -312,6 +316,29 @@ class _Compiler:
         fields = msgspec.structs.asdict(given)
         del fields["enabled"]
         return CostLimits(**fields)
+
+    def _isolation(self, sheets: tuple[Sheet, ...]) -> Isolation | None:
+        given = self.score.isolation
+        if not given.enabled or given.mode == "none":
+            return None
+        fields = msgspec.structs.asdict(given)
+        del fields["enabled"], fields["mode"]
+        directory = self.source.directory
+        if given.worktree_base is not None:
+            fields["worktree_base"] = resolve(given.worktree_base, directory, self.reader)
+        own = sheets[0].settings.get("working_directory") if sheets else None
+        return Isolation(**fields, places=(own, directory) if own else (directory,))
+
+    def _archive(self) -> Archive | None:
+        given = self.score.workspace_lifecycle
+        if not given.archive_on_fresh:
+            return None
+        return Archive(
+            directory=given.archive_dir,
+            naming=given.archive_naming,
+            max_archives=given.max_archives,
+            preserve_patterns=tuple(given.preserve_patterns),
+        )
 
     def _silence(self) -> Silence | None:
         given = self.score.stale_detection

@@ -215,6 +215,28 @@ class Concert(msgspec.Struct, frozen=True, kw_only=True):
     abort_on_hook_failure: bool = False
 
 
+class Isolation(msgspec.Struct, frozen=True, kw_only=True):
+    """A git worktree for the run (§18); its repository is looked for at `places`, then at the workspace."""
+
+    places: tuple[str, ...]
+    worktree_base: str | None
+    branch_prefix: str
+    source_branch: str | None
+    cleanup_on_success: bool
+    cleanup_on_failure: bool
+    lock_during_execution: bool
+    fallback_on_error: bool
+
+
+class Archive(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a fresh start moves what lies in the workspace, and what it leaves there (§19)."""
+
+    directory: str
+    naming: str
+    max_archives: int
+    preserve_patterns: tuple[str, ...]
+
+
 class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     """A whole score, expanded: its sheets in ascending number, and what they share.
 
@@ -238,6 +260,8 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     notifications: tuple[Notification, ...] = ()
     hooks: tuple[Hook, ...] = ()
     concert: Concert = Concert()
+    isolation: Isolation | None = None
+    archive: Archive | None = None
 
     def on(self, sheet: int, fallback: int) -> "Expanded":
         """Return the score with one sheet (its number) as it runs on the instrument it has come to."""

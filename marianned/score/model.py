@@ -247,7 +247,9 @@ class WorkspaceLifecycle(msgspec.Struct, frozen=True, kw_only=True):
     archive_dir: Annotated[str, Name] = "archive"
     archive_naming: Annotated[str, Text(choices=("iteration", "timestamp"))] = "iteration"
     max_archives: Annotated[int, Count] = 0
-    preserve_patterns: Names = []
+    preserve_patterns: Names = msgspec.field(
+        default_factory=lambda: [".iteration", ".marianne-*", ".coverage", "archive/**", ".worktrees/**"]
+    )
 
 
 class Hook(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,5 +48,3 @@ def _not_honoured(score: Score) -> Iterator[tuple[Path, object]]:
     yield ("sheet", "cadenzas"), score.sheet.cadenzas
     yield ("sheet", "skip_when"), score.sheet.skip_when
     yield ("sheet", "skip_when_command"), score.sheet.skip_when_command
-    yield ("isolation",), score.isolation.enabled and score.isolation.mode != "none"
-    yield ("workspace_lifecycle",), score.workspace_lifecycle.archive_on_fresh

@@ -139,6 +139,20 @@ VALUES (:instrument, :model, :until, :since, :message)
 ON CONFLICT (instrument, model) DO UPDATE SET
     until = excluded.until, since = excluded.since, message = excluded.message
 
+-- name: put_worktree
+INSERT INTO worktrees (run_id, isolation, status, repository, path, branch, source)
+VALUES (:run_id, :isolation, :status, :repository, :path, :branch, :source)
+ON CONFLICT (run_id) DO UPDATE SET
+    status = excluded.status, repository = excluded.repository, path = excluded.path,
+    branch = excluded.branch, source = excluded.source
+
+-- name: put_archive
+INSERT INTO archives (run_id, workspace, directory, entries)
+VALUES (:run_id, :workspace, :directory, :entries)
+
+-- name: delete_archive
+DELETE FROM archives WHERE run_id = :run_id AND :key IS NOT NULL
+
 -- name: put_event
 INSERT INTO events (
     recorded_at, type, run_id, job_name, run, sheet, stage, instance, hook, attempt, status, revision,
@@ -255,6 +269,16 @@ ORDER BY revision
 
 -- name: revision
 SELECT * FROM revisions WHERE run_id = :run_id AND revision = :revision
+
+-- name: worktree
+SELECT * FROM worktrees WHERE run_id = :run_id
+
+-- name: runs_with_worktrees
+SELECT runs.* FROM runs JOIN worktrees USING (run_id)
+WHERE ended IS NOT NULL AND worktrees.status = 'made' ORDER BY run_id
+
+-- name: archives
+SELECT * FROM archives ORDER BY run_id
 
 -- name: limits
 SELECT * FROM limits ORDER BY instrument, model

@@ -17,6 +17,7 @@ import msgspec
 from marianned import protocol
 from marianned.clock import timestamp
 from marianned.rows import (
+    ArchiveRow,
     AttemptRow,
     BreakpointRow,
     EventRow,
@@ -27,6 +28,7 @@ from marianned.rows import (
     RevisionRow,
     RunRow,
     SheetRow,
+    WorktreeRow,
 )
 from marianned.store.opening import connect_reader
 from marianned.store.sql import SQL, Columns, Value
@@ -56,6 +58,8 @@ _BREAKPOINT = Columns(BreakpointRow)
 _REVISION = Columns(RevisionRow)
 _REQUEST = Columns(RequestRow)
 _LIMIT = Columns(LimitRow)
+_ARCHIVE = Columns(ArchiveRow)
+_WORKTREE = Columns(WorktreeRow)
 _EVENT = Columns(EventRow)
 _COSTS = Columns(Costs)
 
@@ -163,6 +167,18 @@ class Records:
     async def request(self, uid: int, method: str, key: str) -> RequestRow | None:
         """Return the request of this key; it may be older than the day a key counts for."""
         return await self._row(_REQUEST, "request", uid=uid, method=method, key=key)
+
+    async def worktree(self, run_id: int) -> WorktreeRow | None:
+        """Return the worktree of a run, if it is isolated."""
+        return await self._row(_WORKTREE, "worktree", run_id=run_id)
+
+    async def runs_with_worktrees(self) -> list[RunRow]:
+        """Return the ended runs whose worktree has not been given up yet."""
+        return await self._rows(_RUN, "runs_with_worktrees")
+
+    async def archives(self) -> list[ArchiveRow]:
+        """Return what was to be moved for runs that never came to be."""
+        return await self._rows(_ARCHIVE, "archives")
 
     async def limits(self) -> list[LimitRow]:
         """Return the rate limits that are known, those in force and those that are lifted."""

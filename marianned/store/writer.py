@@ -22,6 +22,7 @@ import msgspec
 from marianned import faults, protocol
 from marianned.errors import NoCapacity
 from marianned.rows import (
+    ArchiveRow,
     AttemptRow,
     BreakpointRow,
     Changes,
@@ -34,6 +35,7 @@ from marianned.rows import (
     Row,
     RunRow,
     SheetRow,
+    WorktreeRow,
 )
 from marianned.store.opening import connect_writer
 from marianned.store.records import Records, last_number, told
@@ -52,13 +54,16 @@ _PUT: dict[type[Row], tuple[str, Columns[Any]]] = {
     RevisionRow: (SQL["put_revision"], Columns(RevisionRow)),
     RequestRow: (SQL["put_request"], Columns(RequestRow)),
     LimitRow: (SQL["put_limit"], Columns(LimitRow)),
+    WorktreeRow: (SQL["put_worktree"], Columns(WorktreeRow)),
+    ArchiveRow: (SQL["put_archive"], Columns(ArchiveRow)),
 }
-_DELETE: dict[type[SheetRow] | type[HookRow] | type[HoldRow] | type[BreakpointRow] | type[RunRow], str] = {
+_DELETE: dict[type[Row], str] = {
     SheetRow: SQL["delete_sheet"],
     HookRow: SQL["delete_hook"],
     HoldRow: SQL["delete_hold"],
     BreakpointRow: SQL["delete_breakpoint"],
     RunRow: SQL["delete_run"],
+    ArchiveRow: SQL["delete_archive"],
 }
 _PUT_EVENT = SQL["put_event"]
 _EVENT = Columns(EventRow)

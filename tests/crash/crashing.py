@@ -112,6 +112,10 @@ class Crashing:
             nothing_lives(self.house, job)
         return reply
 
+    def tells(self, job, kind):
+        """Wait for an event of a job."""
+        return self._through(lambda: self.house.event(job, kind))
+
     def says(self, line, times=1):
         """Wait until the ledger has so many lines that begin like this."""
         news = self.house.ledger.descriptor

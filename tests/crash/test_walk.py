@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from audit import audit
 from crashing import Crashing, fails_until, gated, hook, plain
-from daemon_for_tests import score
+from daemon_for_tests import Refused, score
+from repository_for_tests import branches, make_repository, trees
 
 ROUNDS = int(os.environ.get("MARIANNE_CRASH_ROUNDS", "1"))
 SOURCE = Path(__file__).parents[2] / "marianned"
@@ -162,6 +163,49 @@ def chained(crashing, job):
     assert words == ["start", "end"] * 3 + ["hook", "done"]
 
 
+def isolated(crashing, job):
+    home = crashing.house.home
+    if not (home / ".git").exists():
+        make_repository(home)
+    crashing.submit(job, [plain(f"{job}-1"), plain(f"{job}-2")], isolation={"enabled": True})
+    crashing.reaches(job, "completed")
+    crashing.tells(job, "worktree.removed")
+    assert trees(home) == {}
+    assert [branch for branch in branches(home) if f"/{job}-" in branch] == [f"marianne/{job}-1"]
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def archived(crashing, job):
+    place = crashing.house.home / f"{job}-work"
+    place.mkdir()
+    for name in ("a", "b"):
+        (place / name).write_text(name)
+    fresh = {"fresh": True, "workspace_lifecycle": {"archive_on_fresh": True}}
+    crashing.submit(job, [plain(f"{job}-1")], **fresh)
+    crashing.reaches(job, "completed")
+    (place / "a").write_text("again")
+    crashing.submit(job, [plain(f"{job}-2")], **fresh)
+    crashing.reaches(job, "completed")
+    found = sorted(path.read_text() for path in place.glob("archive/*/*"))
+    assert (names(place), found) == (["archive"], ["a", "again", "b"])
+
+
+def refused(crashing, job):
+    """Another job uses the workspace when it is asked for the second time: what was moved is moved back."""
+    place = crashing.house.home / f"{job}-work"
+    place.mkdir()
+    for name in ("a", "b"):
+        (place / name).write_text(name)
+    (place / "z").write_text("no directory")
+    lifecycle = {"archive_on_fresh": True, "archive_dir": "z/y"}
+    with pytest.raises(Refused):
+        crashing.submit(job, [plain(f"{job}-1")], fresh=True, workspace_lifecycle=lifecycle)
+    assert names(place) == ["a", "b", "z"]
+
+
 def steps(*triggers):
     return [f"{trigger}.{step}" for trigger in triggers for step in STEPS]
 
@@ -232,6 +276,12 @@ GROUPS = {
     "pause file": (pause_file, steps("file")),
     "time": (retried, steps("time")),
     "fresh": (given_up, steps("fresh")),
+    "archive": (archived, ["archive.planned", "archive.entry", "archive.entry:2", "archive.moved"]),
+    "archive, not made": (refused, ["archive.back"]),
+    "worktree": (
+        isolated,
+        ["isolation.planned", "isolation.added", "isolation.made", "isolation.unlocked", "isolation.removed"],
+    ),
 }
 """By name: a scenario and the points it is walked over; `POINT:N` is the N-th time in one life."""
 

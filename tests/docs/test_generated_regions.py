@@ -11,7 +11,10 @@ from marianned.errors import BY_CODE
 from marianned.protocol import METHODS, JobStatus
 from marianned.score.report import severity
 
-EVENT = re.compile(r"(breakpoint|sheets|job|sheet|attempt|hook|revision|hold|limit|pausefile)\.[a-z]+$(?!\n)")
+EVENT = re.compile(
+    r"(breakpoint|sheets|job|sheet|attempt|hook|revision|hold|worktree|workspace|budget|limit|pausefile)"
+    r"\.[a-z]+$(?!\n)"
+)
 PROBLEM = re.compile(r"S\d{3}$(?!\n)")
 FAULT_CALL = "point"
 

@@ -201,6 +201,25 @@ CREATE TABLE limits (
     PRIMARY KEY (instrument, model)
 ) STRICT, WITHOUT ROWID;
 
+-- The git worktree of an isolated run.
+CREATE TABLE worktrees (
+    run_id INTEGER PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
+    isolation BLOB NOT NULL,
+    status TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    path TEXT NOT NULL,
+    branch TEXT NOT NULL,
+    source TEXT NOT NULL
+) STRICT;
+
+-- What is being moved out of a workspace, for a run that is not there yet: it goes with that run's commit.
+CREATE TABLE archives (
+    run_id INTEGER PRIMARY KEY,
+    workspace TEXT NOT NULL,
+    directory TEXT NOT NULL,
+    entries BLOB NOT NULL
+) STRICT;
+
 -- The journal. AUTOINCREMENT: a number names one event for ever.
 CREATE TABLE events (
     event INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -7,7 +7,7 @@ from marianned.lifecycle import Action
 from marianned.progress.decide import could_use_slot
 from marianned.progress.view import job_view, sheet_view
 from marianned.protocol import JobStatus, Outcome
-from marianned.score.expanded import Parallel
+from marianned.score.expanded import CostLimits, Parallel
 
 
 def wide(count: int, **fields: object) -> Bench:
@@ -141,6 +141,34 @@ def test_the_pause_between_sheets_keeps_the_next_sheet_back() -> None:
     )
     assert bench.go() == []
     assert bench.tick(30) == [2]
+
+
+def test_a_pause_keeps_what_is_left_of_pacing() -> None:
+    bench = Bench(chain(2, parallel=Parallel(pause_between_sheets_seconds=30.0)))
+    bench.go()
+    bench.end(1)
+    bench.after(10).ask(Action.PAUSE)
+    assert bench.status is JobStatus.PAUSED
+    bench.after(3600).ask(Action.RESUME)
+    assert bench.tick(19) == []
+    assert bench.tick(1) == [2]
+
+
+def test_a_stagger_that_lasts_longer_than_the_pause_between_sheets_is_kept() -> None:
+    bench = Bench(chain(2, parallel=Parallel(pause_between_sheets_seconds=1.0, stagger_seconds=5.0)))
+    bench.go()
+    bench.after(1).end(1)
+    assert bench.tick(3) == []
+    assert bench.tick(1) == [2]
+
+
+def test_the_cost_limit_is_warned_of_once() -> None:
+    bench = Bench(chain(4, cost_limits=CostLimits(max_cost_per_job=10.0, warn_at_percent=50.0)))
+    bench.go()
+    for sheet in (1, 2, 3):
+        bench.end(sheet, cost_usd=3.0)
+    warned = [event.text for event in bench.disk.events if event.type == "budget.warned"]
+    assert warned == ["it has cost $6.00 of $10.00: 50 % are reached"]
 
 
 def test_a_job_that_wants_a_slot_says_so() -> None:

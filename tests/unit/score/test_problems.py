@@ -148,8 +148,6 @@ NOT_HONOURED = [
     score(sheet="{size: 1, total_items: 4, «cadenzas: {2: [{file: '{{ workspace }}', as: tool}]}}"),
     score(sheet="{size: 1, total_items: 4, «skip_when: {2: 'sheets.get(1)'}}"),
     score(sheet="{size: 1, total_items: 4, «skip_when_command: {2: {command: 'true'}}}"),
-    score() + "«isolation: {enabled: true}\n",
-    score() + "«workspace_lifecycle: {archive_on_fresh: true}\n",
 ]
 
 

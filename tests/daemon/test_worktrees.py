@@ -1,0 +1,130 @@
+"""Isolation (score-format.md §18): a worktree before the first sheet, kept through a run's life, given up at its end."""
+
+from contextlib import suppress
+
+import pytest
+from daemon_for_tests import DEADLINE, gated, score
+from repository_for_tests import branches, git, make_repository, trees
+
+
+@pytest.fixture
+def repository(house):
+    return make_repository(house.home)
+
+
+def isolated(name, bodies, top=(), **isolation):
+    return score(name, bodies, isolation={"enabled": True, **isolation}, **dict(top))
+
+
+HERE = 'note "$(git rev-parse --show-prefix --abbrev-ref HEAD | tr -d "\\n") of $MARIANNE_SHEET"'
+COMMIT = "git -c user.name=A -c user.email=a@example.org commit -q --allow-empty -m done"
+
+
+def test_sheets_work_in_one_worktree_through_a_pause_and_a_kill(daemon, ledger, repository):
+    daemon.gate(1)
+    daemon.submit(isolated("iso", [f"{HERE}; {gated(1)}", f"{HERE}; {COMMIT}"]))
+    ledger.wait_for("start 1")
+    assert trees(repository) == {".worktrees/iso-1": "iso"}
+    daemon.rpc("job.pause", job_id="iso")
+    daemon.kill()
+    daemon.gate(1).open()
+    daemon.start()
+    daemon.wait_for("iso", "paused")
+    assert trees(repository) == {".worktrees/iso-1": "iso"}
+    daemon.rpc("job.resume", job_id="iso")
+    assert daemon.event("iso", "worktree.removed")["text"].endswith("branch marianne/iso-1 stays")
+    assert daemon.status("iso")["status"] == "completed"
+    assert ledger.lines() == ["marianne/iso-1 of 1", "start 1", "end 1", "marianne/iso-1 of 2"]
+    assert (trees(repository), branches(repository)) == ({}, ["marianne/iso-1"])
+    assert git(repository, "log", "--format=%s", "marianne/iso-1").split() == ["done", "first"]
+    kinds = [event["type"] for event in daemon.journal("iso") if event["type"].startswith("worktree")]
+    assert kinds == ["worktree.made", "worktree.removed"]
+
+
+def falls_at(house, point, text):
+    """Submit a score to a daemon that is killed at this point."""
+    house.may_fall = True
+    house.start(MARIANNE_FAULT=point)
+    with suppress(ConnectionError):  # it may be killed before it has answered
+        house.submit(text)
+    house.process.wait(DEADLINE)
+
+
+def test_one_that_a_killed_git_left_half_made_is_made_anew(house, ledger, repository):
+    falls_at(house, "isolation.planned", isolated("iso", [HERE], cleanup_on_success=False))
+    half = repository / ".worktrees" / "iso-1"
+    git(repository, "worktree", "add", "-q", "--lock", "-b", "marianne/iso-1", str(half))
+    (half / "README").unlink()
+    house.start()
+    house.event("iso", "worktree.kept")
+    assert (half / "README").read_text() == "first\n"
+    assert branches(repository) == ["marianne/iso-1"]
+
+
+def test_uncommitted_changes_keep_it(daemon, repository):
+    daemon.submit(isolated("iso", ["echo more >> README"]))
+    assert "modified or untracked files" in daemon.event("iso", "worktree.kept")["text"]
+    assert trees(repository) == {".worktrees/iso-1": None}
+
+
+def test_a_failed_run_keeps_it_and_a_resume_goes_on_in_it(daemon, ledger, repository):
+    body = "test -e again || { touch again; note no; exit 1; }; note yes"
+    daemon.submit(isolated("iso", [body], lock_during_execution=False))
+    daemon.event("iso", "worktree.kept")
+    daemon.rpc("job.resume", job_id="iso")
+    daemon.wait_for("iso", "completed")
+    assert ledger.lines() == ["no", "yes"]
+    assert branches(repository) == ["marianne/iso-1"]
+
+
+def test_a_removed_one_is_made_again_from_its_branch(daemon, ledger, repository):
+    body = f"git log -1 --format=%s > log; note $(cat log); rm log; {COMMIT}; exit 1"
+    daemon.submit(isolated("iso", [body], cleanup_on_failure=True))
+    daemon.event("iso", "worktree.removed")
+    daemon.rpc("job.resume", job_id="iso")
+    daemon.wait_for("iso", "failed")
+    assert ledger.lines() == ["first", "done"]
+
+
+def test_names_that_are_taken_are_passed_over_and_everything_can_be_named(daemon, ledger, repository):
+    base = repository / "trees 'of' \"ümläut\""
+    git(repository, "branch", "agents/iso-1")
+    git(repository, "branch", "old")
+    git(repository, "commit", "-q", "--allow-empty", "-m", "second")
+    body = "note $(git log -1 --format=%s) on $(git rev-parse --abbrev-ref HEAD)"
+    named = {"worktree_base": base.name, "branch_prefix": "agents", "source_branch": "old"}
+    daemon.submit(isolated("iso", [body], cleanup_on_success=False, **named))
+    daemon.event("iso", "worktree.kept")
+    assert ledger.lines() == ["first on agents/iso-1-1"]
+    assert (base / "iso-1-1" / "README").exists()
+
+
+def test_without_a_repository_the_job_goes_on_or_fails_before_its_first_sheet(daemon, ledger):
+    daemon.submit(isolated("goes-on", ["note $(pwd)"]))
+    daemon.wait_for("goes-on", "completed")
+    assert ledger.lines() == [str(daemon.home / "goes-on-work")]
+    assert "no git repository" in daemon.event("goes-on", "worktree.failed")["text"]
+    daemon.submit(isolated("fails", [plain_note()], fallback_on_error=False))
+    daemon.wait_for("fails", "failed")
+    sheet = daemon.status("fails")["sheets"][0]
+    assert (sheet["status"], sheet["error_category"]) == ("failed", "config")
+    assert "its worktree can't be made: no git repository" in sheet["error_message"]
+    assert len(ledger.lines()) == 1
+
+
+def plain_note():
+    return "note never"
+
+
+def test_a_source_that_is_no_commit_is_told(daemon):
+    daemon.submit(isolated("iso", ["true"], source_branch="--output=x"))
+    daemon.wait_for("iso", "completed")
+    daemon.event("iso", "worktree.failed")
+
+
+def test_a_directory_of_its_own_wins_over_the_worktree(daemon, ledger, repository):
+    (repository / "own place").mkdir()
+    named = {"instrument_config": {"working_directory": "./own place"}}
+    daemon.submit(isolated("iso", ["note $(pwd)"], top=named))
+    daemon.wait_for("iso", "completed")
+    assert ledger.lines() == [str(repository / "own place")]
