@@ -169,8 +169,8 @@ class Chaining:
             ending = JobStatus.FAILED if job.state.outlook.failed else JobStatus.COMPLETED
             newest = msgspec.structs.replace(newest, status=ending)
         try:
-            ending = run.run_id if at_end else None
-            return await self._conductor.enrol(version, newest, origin, fresh=fresh, ending=ending)
+            leaves = run.run_id if at_end else None
+            return await self._conductor.enrol(version, newest, origin, fresh=fresh, ending=leaves)
         except MarianneError as error:
             return error
 

@@ -114,23 +114,6 @@ def test_it_is_refused_while_another_job_uses_the_workspace(daemon, ledger):
     assert not (work(daemon) / "its").exists()
 
 
-def test_a_score_that_chains_to_itself_archives_each_time(daemon, ledger):
-    body = 'test ! -e "$HOME/twice" || exit 1; test ! -e "$HOME/once" || touch "$HOME/twice"; touch "$HOME/once" made'
-    hook = {"type": "run_job", "job_path": "arch.yaml", "detached": True, "fresh": True}
-    concert = {
-        "enabled": True,
-        "cooldown_between_jobs_seconds": 0,
-        "concert_log_path": str(daemon.home / "log"),
-    }
-    daemon.submit(
-        score(
-            "arch", [body], workspace_lifecycle={"archive_on_fresh": True}, on_success=[hook], concert=concert
-        )
-    )
-    daemon.event("arch", "job.failed", run=3)
-    assert [path.name for path in sorted(work(daemon).glob("archive/*/*"))] == ["made", "made"]
-
-
 def test_a_paused_run_gives_way_to_a_fresh_one_and_a_kill_in_the_middle_moves_back(house, ledger):
     house.may_fall = True
     house.start(MARIANNE_FAULT="archive.entry:2")
