@@ -49,6 +49,10 @@ CASES = [
     ("S012", score(sheet="{size: 1, total_items: 4, fan_out: {«two: 2}}")),
     ("S012", score() + "instrument_fallbacks: «other\n"),
     ("S012", score() + "learning: «yes\n"),
+    ("S012", score(sheet="{size: 1, total_items: 4, fan_out: «[2]}")),
+    ("S012", score() + "instrument_config: «[a]\n"),
+    ("S012", score() + "retry: «[a]\n"),
+    ("S012", score(validations="[{type: file_exists, path: a, timeout_seconds: «[5]}]")),
     ("S013", score(sheet="{size: «0, total_items: 4}")),
     ("S013", score(sheet="{size: 1, total_items: 4, start_item: «5}")),
     ("S013", score(sheet="{size: 1, total_items: 4, fan_out: {«0: 2}}")),
@@ -104,6 +108,8 @@ CASES = [
     ("S204", score(validations="[{type: file_exists, path: «'{color}/a'}]")),
     ("S204", score(validations="[{type: file_exists, path: «'{stage:q}/a'}]")),
     ("S204", score(validations="[{type: command_succeeds, command: a, working_directory: «'{color}'}]")),
+    ("S204", score(validations="[{type: file_exists, path: «'{stage:>99999}/a'}]")),
+    ("S205", score(validations="[{type: file_exists, path: a, condition: «'stage == " + "9" * 30 + "'}]")),
     ("S205", score(validations="[{type: file_exists, path: a, condition: «'stage = 1'}]")),
     ("S205", score(validations="[{type: file_exists, path: a, condition: «'colour == 1'}]")),
     ("S205", score(validations="[{type: file_exists, path: a, condition: «'stage > workspace'}]")),
@@ -259,6 +265,14 @@ def test_problems_are_ordered_by_place():
     places = [(p.line, p.column, p.code) for p in compiled(text).problems]
     assert places == sorted(places)
     assert [p[2] for p in places] == ["S010", "S504", "S016", "S012", "S012"]
+
+
+def test_a_file_that_is_all_wrong_is_told_wholly_with_the_first_suggestions():
+    keys = "".join(f"instrumen{number}: 1\n" for number in range(1_000))
+    unknown = [problem for problem in compiled(score() + keys).problems if problem.code == "S010"]
+    assert len(unknown) == 1_000
+    assert unknown[0].hint == "did you mean 'instrument'?"
+    assert unknown[-1].hint is None
 
 
 def test_a_cycle_is_listed_from_its_lowest_stage():
