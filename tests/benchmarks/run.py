@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from daemon_for_tests import Daemon, gated, score
+from daemon_for_tests import Connection, Daemon, gated, score
 
 MZT = Path(sys.executable).parent / "mzt"
 CLIENTS = 16
@@ -65,33 +65,49 @@ def client(daemon, rounds):
 
 
 def requests(daemon, seconds):
-    """Count requests a second: one connection, one after the other; then changes from many at once."""
+    """Time requests: on one connection, one after the other, and on many at once; beside a bare echo."""
     daemon.rpc("job.resume", job_id="bench-0")
-    for name, methods, clients in (
-        ("job.status", ["job.status"], 1),
-        ("job.pause and job.resume", ["job.pause", "job.resume"], 1),
-        ("job.pause and job.resume", ["job.pause", "job.resume"], CLIENTS),
-    ):
-        counts = [0] * clients
-        ends = time.perf_counter() + seconds
-        threads = [
-            threading.Thread(target=ask, args=(daemon, number, methods, ends, counts))
-            for number in range(clients)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        print(f"{name}, {clients} at once: {sum(counts) / seconds:.0f} a second")
+    path = daemon.home / "echo"
+    echo = [sys.executable, str(Path(__file__).with_name("echo.py")), str(path)]
+    with subprocess.Popen(echo, stdout=subprocess.PIPE) as server:
+        server.stdout.readline()
+        for clients in (1, CLIENTS):
+            timed("echo", path, ["job.status"], clients, seconds)
+            timed("job.status", daemon.socket, ["job.status"], clients, seconds)
+            timed("job.pause and job.resume", daemon.socket, ["job.pause", "job.resume"], clients, seconds)
+        server.kill()
 
 
-def ask(daemon, number, methods, ends, counts):
-    """Ask in turn on one connection until the time is up."""
-    with daemon.connect() as line:
+def timed(name, path, methods, clients, seconds):
+    """Ask on so many connections at once until the time is up; print how often, and how long a reply took."""
+    times = [[] for _ in range(clients)]
+    ends = time.perf_counter() + seconds
+    threads = [
+        threading.Thread(target=ask, args=(path, number, methods, ends, times[number]))
+        for number in range(clients)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took = sorted(one for client in times for one in client)
+    print(
+        f"{name}, {clients} at once: {len(took) / seconds:.0f} a second, "
+        f"p50 {took[len(took) // 2]:.2f} ms, p99 {took[len(took) * 99 // 100]:.2f} ms"
+    )
+
+
+def ask(path, number, methods, ends, times):
+    """Ask in turn on one connection until the time is up; an echo has no result and is taken as it is."""
+    with Connection(path) as line:
         while time.perf_counter() < ends:
             for method in methods:
-                line.rpc(method, job_id=f"bench-{number}")
-                counts[number] += 1
+                times.append(milliseconds(lambda method=method: exchange(line, method, number)))
+
+
+def exchange(line, method, number):
+    line.send(method, job_id=f"bench-{number}")
+    assert "error" not in line.message()
 
 
 def sheets(daemon, count):
