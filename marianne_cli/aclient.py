@@ -59,13 +59,23 @@ class AsyncClient:
         return msgspec.json.decode(message.result, type=METHODS[method].result)
 
     async def events(self, *, after: int | None = None, job_id: str | None = None) -> AsyncIterator[Event]:
-        """Yield the journal from `after` on (null: from now) until the stream ends or lags."""
-        started = await self.call("events.subscribe", SubscribeEvents(job_id=job_id, after=after))
-        _, receive = self._inbox(started.stream)
-        async for message in receive:
-            if message.method == "stream.end":
-                return
-            yield msgspec.convert(msgspec.json.decode(message.params)["item"], Event)
+        """Yield the journal from `after` on (null: from now), for one job or all, without an end.
+
+        A stream that was ended because this reader was too slow is taken up again where it ended.
+
+        Raises:
+            NoDaemon: the connection broke; connect again, with `after` the last number seen.
+        """
+        while True:
+            started = await self.call("events.subscribe", SubscribeEvents(job_id=job_id, after=after))
+            after = started.event if after is None else after
+            _, receive = self._inbox(started.stream)
+            while (message := await _next(receive)).method != "stream.end":
+                event = msgspec.convert(msgspec.json.decode(message.params)["item"], Event)
+                after = event.event
+                yield event
+            for end in self._items.pop(started.stream):
+                end.close()
 
     def _inbox(self, stream: int) -> tuple[_Inbox, MemoryObjectReceiveStream[wire.Envelope]]:
         """Return the queue of a stream; its first items may come before its reply is seen."""
@@ -94,6 +104,13 @@ class AsyncClient:
             self._inbox(msgspec.json.decode(message.params)["stream"])[0].send_nowait(message)
         elif message.id in self._replies:
             self._replies[message.id].send_nowait(message)
+
+
+async def _next(receive: MemoryObjectReceiveStream[wire.Envelope]) -> wire.Envelope:
+    try:
+        return await receive.receive()
+    except (anyio.EndOfStream, anyio.ClosedResourceError):
+        raise NoDaemon("the connection to the daemon broke; the journal goes on without it") from None
 
 
 @asynccontextmanager

@@ -162,8 +162,9 @@ class EventStream:
         self._journal.add(backlog.put)  # nothing was awaited since the journal was read to its end
         try:
             while (told := await backlog.take()) is not None:
-                await item(told.json)
-                self.last = told.event.event
+                if told.event.event > self.last:  # else it was read from disk before it was told
+                    await item(told.json)
+                    self.last = told.event.event
         finally:
             self._journal.discard(backlog.put)
             backlog.close()
