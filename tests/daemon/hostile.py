@@ -6,8 +6,8 @@ import msgspec
 
 from marianned.protocol import METHODS, REQUEST_LIMIT
 
-_NEVER = {"daemon.stop", "daemon.reload", "job.submit", "backup.write", "instrument.check"}
-"""Methods that stop the daemon, start programs or write files."""
+_NEVER = {"daemon.stop", "daemon.reload", "job.submit", "job.remove", "backup.write", "instrument.check"}
+"""Methods that stop the daemon, start programs, write files, or forget the job that a test looks at."""
 _SELDOM = [name for name in METHODS if name.startswith(("score.", "instrument.")) and name not in _NEVER]
 """Methods that keep a worker process busy: a few are enough."""
 _OFTEN = [name for name in METHODS if name not in {*_NEVER, *_SELDOM}]

@@ -10,10 +10,15 @@ from peers import House, Peer
 
 from marianned.api import connection
 from marianned.api.streams import ITEMS_MOST
-from marianned.protocol import JobList
+from marianned.protocol import Event, JobList
 
 pytestmark = pytest.mark.anyio
 LONG = "x" * 1_000
+LATE: dict[str, Any] = dict.fromkeys(Event.__struct_fields__) | {
+    "recorded_at": "",
+    "type": "job.queued",
+    "text": "",
+}
 
 
 async def numbers(peer: Peer) -> tuple[list[int], dict[str, Any]]:
@@ -121,3 +126,17 @@ async def test_what_goes_over_a_limit_is_told_before_the_connection_ends(
         await peer.stream.send_eof()
         with pytest.raises(anyio.EndOfStream):
             await peer.stream.receive()
+
+
+async def test_an_event_read_from_disk_before_it_was_told_is_sent_once(house: House) -> None:
+    await house.commit(2)
+    told = house.store.last_event
+    house.store.last_event = told - 1  # as between the commit and its being told
+    async with house.connect() as peer:
+        await peer.ask("events.subscribe", after=0)
+        seen = [await peer.message() for _ in range(3)][1:]
+        house.store.last_event = told
+        await anyio.wait_all_tasks_blocked()  # now it listens
+        house.journal._tell([Event(**(LATE | {"event": number})) for number in (told, told + 1)])
+        seen.append(await peer.message())
+    assert [one["params"]["item"]["event"] for one in seen] == [told - 1, told, told + 1]
