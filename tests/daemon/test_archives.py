@@ -138,3 +138,20 @@ def test_a_paused_run_gives_way_to_a_fresh_one_and_a_kill_in_the_middle_moves_ba
     house.wait_for("arch", "completed")
     assert house.status("arch")["run"] == 2
     assert len(files(work(house) / "archive")) == 3
+
+
+def test_a_score_that_chains_to_itself_archives_each_time(daemon, ledger):
+    body = 'test ! -e "$HOME/twice" || exit 1; test ! -e "$HOME/once" || touch "$HOME/twice"; touch "$HOME/once" made'
+    hook = {"type": "run_job", "job_path": "arch.yaml", "detached": True, "fresh": True}
+    concert = {
+        "enabled": True,
+        "cooldown_between_jobs_seconds": 0,
+        "concert_log_path": str(daemon.home / "log"),
+    }
+    daemon.submit(
+        score(
+            "arch", [body], workspace_lifecycle={"archive_on_fresh": True}, on_success=[hook], concert=concert
+        )
+    )
+    daemon.event(None, "job.failed", run=3)
+    assert [path.name for path in sorted(work(daemon).glob("archive/*/*"))] == ["made", "made"]
