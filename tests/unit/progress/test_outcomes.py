@@ -216,6 +216,16 @@ def test_a_record_of_a_closed_attempt_is_journalled_and_ignored() -> None:
     assert bench.status is JobStatus.COMPLETED
 
 
+def test_a_late_record_of_an_attempt_does_not_end_the_one_after_it() -> None:
+    bench = Bench(chain(1))
+    bench.go()
+    uid = bench.sheet(1).uid
+    bench.end(1, Outcome.LOST)
+    assert (bench.flying, bench.sheet(1).attempts) == ([1], 2)
+    bench.step(Ending(uid=uid, attempt=1, outcome=Outcome.SUCCEEDED))
+    assert (bench.flying, bench.sheets, bench.disk.events[-1].type) == ([1], ["running"], "attempt.ignored")
+
+
 def test_what_an_attempt_cost_counts_for_its_sheet_and_its_job_whatever_its_outcome() -> None:
     bench = failing()
     bench.end(1, Outcome.FAILED, category="exit", cost_usd=0.25, input_tokens=100, output_tokens=10)

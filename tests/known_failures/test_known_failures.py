@@ -1,0 +1,172 @@
+"""Failures known from systems like this one, put back one by one: each is caught by a test of this repository.
+
+A failure is a patch of the source, applied to a copy of the package; the test that must catch it runs over
+that copy in a pytest of its own, and must fail. docs/durability.md has the table.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FAILED = 1
+"""pytest's exit status when tests ran and some failed; a patch that breaks an import is another."""
+
+
+class Known(NamedTuple):
+    """A failure: the source that keeps it out, what stood there before, and who notices."""
+
+    file: str
+    right: str
+    wrong: str
+    caught_by: str
+
+
+KNOWN = {
+    "a pause is forgotten over a restart": Known(
+        "conductor/loading.py",
+        "state.put(hold)",
+        "del hold",
+        "daemon/test_restart.py::test_paused_stays_paused_over_a_kill",
+    ),
+    "a staged revision is forgotten over a restart": Known(
+        "conductor/loading.py",
+        "state.stage(await load_version(store, run, run.staged_revision))",
+        "pass",
+        "daemon/test_restart.py::test_a_staged_revision_is_applied_when_the_sheet_has_ended",
+    ),
+    "a cancel is forgotten over a restart": Known(
+        "progress/decide.py",
+        "return list(state.attempts.values()) if state.run.cancelling else []",
+        "return []",
+        "unit/progress/test_requests.py::test_a_cancel_in_force_is_finished_after_a_restart_of_the_daemon",
+    ),
+    "a status is told before it is on disk": Known(
+        "conductor/job.py",
+        'faults.point(f"{name}.decided")\n',
+        'faults.point(f"{name}.decided")\n            apply(state, decision)\n',
+        "daemon/test_before_the_commit.py::test_nothing_is_told_before_it_is_on_disk",
+    ),
+    "a request is acknowledged and not synced": Known(
+        "store/opening.py",
+        "PRAGMA synchronous = FULL",
+        "PRAGMA synchronous = OFF",
+        "unit/store/test_opening.py::test_a_new_database_is_private_and_durable",
+    ),
+    "a repeated key has its effect twice": Known(
+        "conductor/keys.py",
+        "if known is None or now().at - known.asked_at > DAY:",
+        "if True:",
+        "daemon/test_keys.py::test_the_same_key_again_is_the_same_answer_and_one_effect",
+    ),
+    "who waits for what was taken back waits for ever": Known(
+        "progress/answers.py",
+        "lost = next((said for about, is_so, said in _LOST if action in about and is_so(state, request)), None)",
+        "lost = None",
+        "unit/progress/test_races.py::test_of_two_modifies_the_later_is_in_force_and_the_earlier_is_told",
+    ),
+    "paused is told while a sheet still runs": Known(
+        "lifecycle.py",
+        "if (facts.held or facts.staged) and facts.in_flight:",
+        "if facts.staged and facts.in_flight:",
+        "unit/progress/test_races.py::test_what_ended_by_itself_before_it_was_interrupted_counts_as_it_ended",
+    ),
+    "an exit while the daemon was down is lost": Known(
+        "conductor/attempt.py",
+        "if record is None:",
+        "if record is None or presence is Presence.ENDED:",
+        "daemon/test_restart.py::test_a_sheet_that_ends_while_the_daemon_is_down_is_taken_as_it_ended",
+    ),
+    "an attempt starts twice after a crash": Known(
+        "executors/shim.py",
+        "os.O_CREAT | os.O_EXCL | os.O_WRONLY",
+        "os.O_CREAT | os.O_WRONLY",
+        "unit/executors/test_shim_ending.py::test_a_second_shim_over_the_same_attempt_refuses",
+    ),
+    "a process that has the pid by now is taken for the attempt": Known(
+        "executors/local.py",
+        "if _start_time(pid) == start_time]",
+        "if _start_time(pid) is not None]",
+        "unit/executors/test_local.py::test_another_process_with_the_same_pid_is_left_alone",
+    ),
+    "what a command left behind goes on": Known(
+        "executors/shim.py",
+        "    children.sweep()\n    output.trim()",
+        "    output.trim()",
+        "unit/executors/test_shim_ending.py::test_what_a_command_leaves_behind_does_not_outlive_it",
+    ),
+    "a lost attempt uses up a try": Known(
+        "progress/outcomes.py",
+        'draft.sheet(row, status="pending", lost=row.lost + 1)',
+        'draft.sheet(row, status="pending", lost=row.lost + 1, tries=row.tries + 1)',
+        "unit/progress/test_outcomes.py::test_an_attempt_that_is_lost_runs_again_at_once_and_is_not_counted",
+    ),
+    "an exit that nobody knows counts as done": Known(
+        "conductor/attempt.py",
+        "return record.exit_code is None and (record.signal is None or record.signal in _FOREIGN)",
+        "return False",
+        "daemon/test_restart.py::test_an_attempt_whose_processes_were_all_killed_is_lost_and_runs_again",
+    ),
+    "a late record of a closed attempt changes its sheet": Known(
+        "progress/outcomes.py",
+        "if row is None or attempt is None or attempt.attempt != ending.attempt:",
+        "if row is None or attempt is None:",
+        "unit/progress/test_outcomes.py::test_a_late_record_of_an_attempt_does_not_end_the_one_after_it",
+    ),
+    "a wait is counted by a clock that began anew with the boot": Known(
+        "clock.py",
+        "if self.boot == later.boot:",
+        "if self.boot:",
+        "unit/test_clock.py::test_the_boot_clock_decides_on_the_same_boot_and_utc_after_another",
+    ),
+    "a retry's wait runs out while the job is paused": Known(
+        "progress/requests.py",
+        "    if paused:\n        go_on_waiting(draft)\n",
+        "    _ = paused, go_on_waiting\n",
+        "unit/progress/test_outcomes.py::test_a_wait_goes_on_over_a_pause_with_what_remained_of_it",
+    ),
+    "what has completed runs again with a resume": Known(
+        "progress/requests.py",
+        'if row.status in ("failed", "cancelled"):',
+        'if row.status in ("failed", "cancelled", "completed"):',
+        "unit/progress/test_requests.py::test_a_resume_of_a_failed_job_runs_the_failed_sheets_afresh_and_no_completed_one",
+    ),
+    "a finished sheet runs again because its text was changed": Known(
+        "score/plan.py",
+        "_STAYS = (SheetStatus.COMPLETED, SheetStatus.SKIPPED)",
+        "_STAYS = ()",
+        "unit/score/test_plan.py::test_a_finished_sheet_stays_finished_when_its_definition_changes",
+    ),
+    "two daemons write one database": Known(
+        "lock.py",
+        "            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n        except BlockingIOError:\n            if not",
+        "            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)\n        except BlockingIOError:\n            if not",
+        "unit/test_lock.py::test_a_second_daemon_is_told_who_holds_the_directory",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_it_is_caught_when_it_comes_back(name: str, tmp_path: Path) -> None:
+    known = KNOWN[name]
+    shutil.copytree(ROOT / "marianned", tmp_path / "marianned")
+    patched = tmp_path / "marianned" / known.file
+    source = patched.read_text()
+    assert source.count(known.right) == 1, "the source has changed; write the failure anew"
+    patched.write_text(source.replace(known.right, known.wrong))
+    options = ["-c", f"{ROOT}/pyproject.toml", "-n0", "-p", "no:cacheprovider"]
+    ran = subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", *options, f"{ROOT}/tests/{known.caught_by}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert ran.returncode == FAILED, ran.stdout + ran.stderr
