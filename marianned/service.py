@@ -28,7 +28,7 @@ from marianned.conductor.keeping import Keeper
 from marianned.conductor.limits import Limits
 from marianned.conductor.looking import Lookout
 from marianned.conductor.notifying import Messenger
-from marianned.conductor.now import now
+from marianned.conductor.now import boot_id, now
 from marianned.conductor.reloading import Reloader
 from marianned.conductor.scheduler import STOPPING, Scheduler
 from marianned.conductor.stopping import Stopper
@@ -85,7 +85,7 @@ class Daemon:
 
     async def _serve(self, signals: AsyncIterator[signal.Signals]) -> None:
         async with (
-            open_store(database_path(self._state)) as store,
+            open_store(database_path(self._state), boot_id()) as store,
             LocalExecutor() as executor,
             anyio.create_task_group() as tasks,
         ):

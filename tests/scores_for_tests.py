@@ -1,8 +1,7 @@
 """Scores without a parser, and a bench on which a job is decided step by step, memory against disk.
 
-Every step on a Bench checks three things besides what a test asks: that `decide` left the state exactly
-as it was, that a state read anew from the rows ever put says the same as the one in memory, and the
-invariants of a job.
+Every step on a Bench checks besides that `decide` left the state as it was, that a state read anew from the
+rows says the same as the one in memory, and the invariants of a job.
 """
 
 from collections.abc import Sequence
@@ -334,7 +333,7 @@ class Bench:
         wait: bool = False,
         key: str | None = None,
         caller: Caller = ANN,
-        problems: Sequence[Problem] = (),
+        problems: list[Problem] | None = None,
         **fields: Any,
     ) -> str:
         """Ask for something; return the request's name, under which it is answered."""
@@ -353,7 +352,7 @@ class Bench:
             caller=caller,
             asked_at=self.now.at,
         )
-        row = None if to is None else row_of(to, problems=list(problems))
+        row = None if to is None else row_of(to, problems=problems or [])
         proposal = None if to is None or row is None else Proposal(version=Version(row=row, score=to))
         self.step(Asked(action=action, request=request, wait=wait, proposal=proposal, **fields))
         return name

@@ -8,7 +8,7 @@ from marianned.conductor.house import House
 from marianned.executors.base import Executor, Presence
 from marianned.progress.state import JobState, Version
 from marianned.protocol import Cost, PlanLine
-from marianned.rows import RevisionRow, RunRow
+from marianned.rows import Flight, RevisionRow, RunRow
 from marianned.score.compile import Source
 from marianned.score.expanded import Expanded
 from marianned.store.writer import Store
@@ -80,7 +80,15 @@ def _decode(data: bytes) -> Expanded:
 
 async def presences(house: House, state: JobState) -> dict[str, Presence]:
     """Tell where each flight stands, by its id, that was there when the daemon was last there."""
+    return {house.attempt_id(flight): await _presence(house, flight) for flight in state.flights}
+
+
+async def _presence(house: House, flight: Flight) -> Presence:
+    """Tell where a flight stands; after a reboot, one without a claim may have lost it with the power."""
     executor: Executor = house.executor
-    return {
-        house.attempt_id(flight): await executor.presence(house.directory(flight)) for flight in state.flights
-    }
+    directory = house.directory(flight)
+    found = await executor.presence(directory)
+    if found is Presence.NEVER_STARTED and house.store.rebooted:
+        await executor.claim(directory)
+        return Presence.LOST
+    return found

@@ -32,12 +32,11 @@ size stays). It looks once a second while much comes, every 8 s (0.15 ms each) o
 after a silence be. Where holes can't be punched, the attempt is ended (`output_exceeded`).
 
 In DIR: claim (O_EXCL: a second start exits 125), with room for the record, which is written into it and then
-linked as exit.json (base.ExitRecord): that needs no block on a full disk, and the first link wins (without
-hard links a second file is written and renamed); identity.json (base.Running); stdout, stderr (appended).
+linked as exit.json (base.ExitRecord): that needs no block on a full disk, and the first link wins;
+identity.json (base.Running); stdout, stderr (appended).
 """
 
-# _json, _signal and _ctypes are the private cores of json, signal and ctypes, which would double the time of
-# a start (tests/benchmarks/attempt_start.py), for regular expressions and enums nobody uses here.
+# The private cores of json, signal and ctypes: these would double the time of a start (benchmarks/attempt_start.py).
 import _json
 import errno
 import os
@@ -443,6 +442,7 @@ def _publish(record: bytes) -> None:
         if error.errno not in _UNSUPPORTED:
             raise
         _write(RECORD, record, durable=True)  # no hard links; the keeper writes once the runner is reaped
+    os.fsync(os.open(".", os.O_RDONLY))  # its name too: a power cut takes what was only linked
 
 
 def _write(name: str, content: bytes, *, durable: bool = False) -> None:

@@ -192,6 +192,9 @@ INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTH
 -- name: meta
 SELECT value FROM meta WHERE name = :name
 
+-- name: set_meta
+INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
 -- name: take_room
 -- What is to show that there is room again must want some: a change in place would not.
 INSERT INTO meta (name, value) VALUES ('room', zeroblob(65536))

@@ -96,12 +96,16 @@ class Store:
     """The database: `commit` writes, `records` reads. Made by `open_store`.
 
     `daemon_id` is random, made with the database; `degraded` says why nothing can be written, null when
-    it can; `last_event` is the number of the newest event that has been told to the listeners.
+    it can; `last_event` is the number of the newest event that has been told to the listeners; `rebooted`
+    tells whether the machine has been started anew since the database was opened last.
     """
 
-    def __init__(self, connection: sqlite3.Connection, records: Records) -> None:
+    def __init__(self, connection: sqlite3.Connection, records: Records, boot: str) -> None:
         self.records = records
         (self.daemon_id,) = connection.execute(SQL["meta"], {"name": "daemon_id"}).fetchone()
+        last = connection.execute(SQL["meta"], {"name": "boot_id"}).fetchone()
+        self.rebooted = last is not None and last != (boot,)
+        connection.execute(SQL["set_meta"], {"name": "boot_id", "value": boot})
         self.degraded: str | None = None
         self.last_event = last_number(connection, "events")
         self._connection = connection
@@ -284,14 +288,16 @@ class Store:
 
 
 @asynccontextmanager
-async def open_store(path: Path) -> AsyncIterator[Store]:
+async def open_store(path: Path, boot: str = "") -> AsyncIterator[Store]:
     """Open the database at `path`, made and migrated where needed; close it at the end.
+
+    `boot` names this boot of the machine.
 
     Raises:
         DatabaseRefused: it is newer than this program, damaged, or no database; it is as it was.
     """
     connection = await anyio.to_thread.run_sync(connect_writer, path)
-    store = Store(connection, Records(path))
+    store = Store(connection, Records(path), boot)
     try:
         yield store
     finally:

@@ -1,6 +1,8 @@
 """The daemon is killed and started: what was promised is so, what ran goes on, nothing runs twice."""
 
 import select
+import sqlite3
+from contextlib import closing
 
 import pytest
 from daemon_for_tests import DEADLINE, gated, gone, kill_all, plain, score
@@ -197,3 +199,20 @@ def test_a_signal_right_after_readiness_stops_it_in_order(house):
         house.start()
         house.stop()
         assert not house.socket.exists()
+
+
+def test_after_a_reboot_an_attempt_whose_claim_went_with_the_power_is_lost_and_runs_again(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("solo", [gated(1)]))
+    ledger.wait_for("start 1")
+    daemon.kill()
+    kill_all(daemon.processes())
+    for file in (daemon.state / "attempts" / "1" / "1-1").iterdir():
+        file.unlink()  # nothing but what SQLite synced is left
+    with closing(sqlite3.connect(daemon.state / "marianne.db")) as database, database:
+        database.execute("UPDATE meta SET value = 'another' WHERE name = 'boot_id'")
+    daemon.start()
+    ledger.wait_for("start 1", times=2)
+    daemon.gate(1).open()
+    assert daemon.wait_for("solo", "ended")["status"] == "completed"
+    assert [attempt["outcome"] for attempt in daemon.attempts("solo", 1)] == ["lost", "succeeded"]

@@ -229,7 +229,7 @@ class Model:
 
     def hold(self, cause: str, deadline: float | None = None, lasts: float | None = None) -> int:
         self.last_hold += 1
-        until = None if deadline is None else self.now + deadline
+        until = None if deadline is None else round(self.now + deadline, 3)
         self.holds[self.last_hold] = Hold(cause, until, lasts)
         return self.last_hold
 

@@ -173,7 +173,7 @@ async def test_the_trial_stays_degraded_while_there_is_no_room(store: Store, dat
         assert store.degraded is not None
     store._try_room()
     assert store.degraded is None
-    assert stored(database, "SELECT name FROM meta") == [("daemon_id",)]
+    assert stored(database, "SELECT name FROM meta") == [("boot_id",), ("daemon_id",)]
 
 
 async def test_a_database_that_another_program_keeps_locked_is_told_so(store: Store, database: Path) -> None:

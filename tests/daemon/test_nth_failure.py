@@ -1,0 +1,109 @@
+"""The n-th write, and the n-th descriptor, can't be had: n = 0, 1, 2, … until a job gets through untroubled.
+
+The limits are the system's own (prlimit on the daemon), so nothing of the daemon knows of the test. With
+each n a job is submitted under a key until it is accepted, and must run once; MARIANNE_NTH takes every n.
+"""
+
+import os
+import resource
+from pathlib import Path
+
+import pytest
+from daemon_for_tests import Refused, plain, score
+
+EVERY = "MARIANNE_NTH" in os.environ
+PAGE = 4_096 + 24
+"""What SQLite appends to its log at once: a page and its header."""
+PATIENCE = 1.0
+
+
+class Scarce:
+    """One resource of the daemon, limited and let go."""
+
+    def __init__(self, daemon, kind):
+        self._pid = daemon.process.pid
+        self._kind = kind
+        self._before = resource.prlimit(self._pid, kind)
+
+    def most(self, limit):
+        resource.prlimit(self._pid, self._kind, (limit, self._before[1]))
+
+    def plenty(self):
+        resource.prlimit(self._pid, self._kind, self._before)
+
+
+def play(daemon, asking, scarce, job):
+    """Submit a job and let it end, the shortage lifted when it stands in the way; tell whether it did not."""
+    asked = {
+        "text": score(job, [plain(job)]),
+        "directory": str(daemon.home),
+        "submit_directory": str(daemon.home),
+        "key": job,
+    }
+    accepted = gets_through(asking, ("E508", "E505", "E514"), "job.submit", **asked)
+    if not accepted:
+        scarce.plenty()
+        while not gets_through(asking, ("E508",), "job.submit", **asked):
+            pass  # a degraded store looks every second whether there is room again
+    ended = gets_through(asking, ("E504",), "job.wait", job_id=job, words=["ended"], timeout=PATIENCE)
+    scarce.plenty()
+    assert asking.rpc("job.wait", job_id=job, words=["ended"], timeout=30)["status"] == "completed"
+    return accepted and ended
+
+
+def gets_through(asking, codes, method, **params):
+    """Ask; tell whether it was answered and not refused with one of these codes."""
+    try:
+        asking.rpc(method, **params)
+    except Refused as refused:
+        if refused.code not in codes:
+            raise
+        return False
+    return True
+
+
+def test_whichever_write_of_the_store_fails_each_job_runs_once(daemon, ledger):
+    daemon.may_log = ["disk", "database"]
+    daemon.submit(score("warm", [plain("warm")]))
+    daemon.wait_for("warm", "completed")
+    log = daemon.state / "marianne.db-wal"
+    scarce = Scarce(daemon, resource.RLIMIT_FSIZE)
+    jobs = ["warm"]
+    with daemon.connect() as asking:
+        for pages in range(200) if EVERY else (0, 1, 5, 12, 200):
+            jobs.append(f"job-{pages}")
+            scarce.most(log.stat().st_size + pages * PAGE + 100)
+            if play(daemon, asking, scarce, jobs[-1]):
+                break
+        else:
+            pytest.fail("no job ever got through")
+    assert len(jobs) > 2
+    ledger.once(*jobs)
+    daemon.kill()
+    daemon.start()
+    assert {job["status"] for job in daemon.rpc("job.list")["jobs"]} == {"completed"}
+
+
+def test_whichever_descriptor_can_not_be_had_each_job_runs_once(daemon, ledger):
+    daemon.may_log = ["Too many open files"]
+    daemon.submit(score("warm", [plain("warm")]))
+    daemon.wait_for("warm", "completed")
+    scarce = Scarce(daemon, resource.RLIMIT_NOFILE)
+    jobs = ["warm"]
+    with daemon.connect() as asking:
+        asking.rpc("daemon.hello")
+        for more in range(40) if EVERY else (0, 1, 2, 4, 40):
+            jobs.append(f"job-{more}")
+            scarce.most(first_free(daemon) + more)
+            if play(daemon, asking, scarce, jobs[-1]):
+                break
+        else:
+            pytest.fail("no job ever got through")
+    assert len(jobs) > 2
+    ledger.once(*jobs)
+
+
+def first_free(daemon):
+    """Return the number that the daemon's next descriptor has."""
+    used = {int(entry.name) for entry in Path(f"/proc/{daemon.process.pid}/fd").iterdir()}
+    return next(number for number in range(len(used) + 1) if number not in used)
