@@ -36,7 +36,7 @@ linked as exit.json (base.ExitRecord): that needs no block on a full disk, and t
 identity.json (base.Running); stdout, stderr (appended).
 """
 
-# The private cores of json, signal and ctypes: these would double the time of a start (benchmarks/attempt_start.py).
+# Private cores of json, signal, ctypes: those double the time of a start (benchmarks/attempt_start.py).
 import _json
 import errno
 import os
