@@ -79,7 +79,8 @@ def invocation(
         helper: the program that asks a model over HTTP, for profiles of that kind.
         session: the tool's own session that goes on, where the profile can resume one.
     """
-    later = {**extra_env, **(settings.get("env") or {}), **marianne}
+    # some tools believe PWD more than the system: the daemon's own would lead them astray
+    later = {"PWD": cwd, **extra_env, **(settings.get("env") or {}), **marianne}
     if profile.cli is None:
         asking = _asking(profile, settings, timeout_seconds, system_prompt)
         return _question(asking, prompt, directory, helper, environ, later)

@@ -3,6 +3,8 @@
 They play against a model server on loopback, in a network of their own that leads nowhere else.
 """
 
+import base64
+import hashlib
 import re
 
 import pytest
@@ -138,8 +140,18 @@ def test_a_prompt_of_a_mebibyte_arrives_whole(stage, model, tool):
     filler = "abcdefghi\n" * (WHOLE[tool] // 10)
     daemon.submit(score(tool, f"BEGIN\n{filler}END\nFAKE: text done"))
     assert daemon.wait_for("a", "ended")["status"] == "completed"
-    (prompt,) = first_steps(model)
-    assert f"BEGIN\n{filler}END" in prompt
+    read = daemon.rpc("log.read", job_id="a", sheet=1, stream="prompt", offset=0)
+    stored, size = b"", read["size"]
+    while len(stored) < size:
+        piece = daemon.rpc("log.read", job_id="a", sheet=1, stream="prompt", offset=len(stored))
+        stored += base64.b64decode(piece["data"])
+    assert stored.count(b"abcdefghi\n") == WHOLE[tool] // 10
+    seen = {(asked["prompt_chars"], asked["prompt_sha256"]) for asked in model.asked()}
+    text = stored.decode()
+    wanted = {
+        (len(form), hashlib.sha256(form.encode()).hexdigest()) for form in (text, text.rstrip(), text + "\n")
+    }
+    assert seen & wanted, (seen, wanted)
 
 
 @pytest.mark.parametrize("tool", ["claude-code", "gemini-cli"])
@@ -165,7 +177,7 @@ def test_a_refused_key_holds_the_job_and_a_mended_one_completes_it(stage, model,
 def test_a_rate_limit_is_waited_for_by_the_daemon(stage, model, tool):
     daemon = stage(tool)
     times = {"claude-code": 2}.get(tool, 1)
-    daemon.submit(score(tool, writes(1, "first", f"FAKE: fail 429 retry-after=90 times={times}")))
+    daemon.submit(score(tool, writes(1, "first", f"FAKE: fail 429 retry-after=2 times={times}")))
     daemon.event("a", "limit.met")
     assert daemon.statuses("a") == ["waiting"]
     daemon.rpc("instrument.clear_limits")

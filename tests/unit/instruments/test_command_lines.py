@@ -31,7 +31,9 @@ def built(profile, settings=None, prompt="do it", environ=None, **changes):
         "marianne": {},
         "system_prompt": None,
     }
-    return invocation(profile, settings or {}, prompt, **(given | changes))
+    found = invocation(profile, settings or {}, prompt, **(given | changes))
+    assert found.env.pop("PWD") == "/srv/work", "some tools believe it more than the system"
+    return found
 
 
 def tool(**fields):
