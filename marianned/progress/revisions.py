@@ -207,7 +207,7 @@ def apply_rewind(draft: Draft) -> None:
     for number in again:
         row = state.sheets[number]
         draft.close_parked([row.uid])
-        if row.status != "pending" or row.tries or row.completions:
+        if row != msgspec.structs.replace(row, **FRESH):
             draft.sheet(row, **FRESH)
     rewind_hooks(draft)
     draft.note("sheets.rewound", f"{sheet_list(again)} run again")

@@ -5,6 +5,7 @@ from scores_for_tests import Bench, chain, score, stage
 from marianned.errors import Problem
 from marianned.lifecycle import Action
 from marianned.progress.view import job_view
+from marianned.protocol import Outcome
 from marianned.score.expanded import Expanded
 
 WARNING = Problem(code="S501", severity="warning", message="it has no effect", file="/home/ann/rel/new.yaml")
@@ -100,3 +101,14 @@ def test_a_reply_lists_a_hundred_holds_the_oldest() -> None:
         bench.ask(Action.PAUSE, reason=f"{number}")
     reply = bench.answer(bench.ask(Action.PAUSE))
     assert (len(bench.state.holds), len(reply.holds), reply.holds[0].reason) == (151, 100, "0")
+
+
+def test_a_sheet_that_is_to_run_again_forgets_how_often_it_was_lost() -> None:
+    bench = Bench(chain(2))
+    bench.go()
+    bench.ask(Action.PAUSE)
+    bench.end(1, Outcome.LOST)
+    bench.ask(Action.RESUME_FROM, sheets="1")
+    bench.end(1, Outcome.LOST)
+    bench.end(1, Outcome.LOST)
+    assert (bench.flying, bench.sheet(1).lost) == ([1], 2)
