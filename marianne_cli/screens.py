@@ -110,7 +110,7 @@ def _sheet_rows(job: Result, sheets: Sequence[Result], *, unfolded: bool) -> lis
 def _fold_key(sheet: Result, *, unfolded: bool) -> object:
     if unfolded or sheet["status"] not in _FOLDED or sheet["waiting_for"] or sheet["attempts"]:
         return sheet["sheet"]
-    return sheet["status"], tuple(sheet["blocked_by"])
+    return sheet["status"], tuple(sheet["blocked_by"]), sheet["skip_reason"]
 
 
 def _name(sheet: Result) -> str:
@@ -131,11 +131,7 @@ def _row(sheet: Result, flights: Mapping[int, Result]) -> tuple[str, str, str, s
 
 def _detail(sheet: Result, flights: Mapping[int, Result]) -> str:
     if sheet["status"] == "running":
-        flight = flights.get(sheet["sheet"])
-        times = ""
-        if flight is not None:
-            times = f" since {moment(flight['started_at'])}, limit {moment(flight['time_limit_at'])}"
-        return f"attempt {sheet['attempt_count']}{times}, {sheet['instrument']}"
+        return _running(sheet, flights.get(sheet["sheet"]))
     if sheet["waiting_for"]:
         until = f" until {moment(sheet['until_at'])}" if sheet["until_at"] else ""
         again = f", then attempt {sheet['attempt_count'] + 1}" if sheet["until_at"] else ""
@@ -147,7 +143,16 @@ def _detail(sheet: Result, flights: Mapping[int, Result]) -> str:
         return f"needs {listing([str(n) for n in sheet['needs']])}" if sheet["needs"] else ""
     if sheet["status"] == "failed":
         return sheet["error_message"] or sheet["error_category"] or ""
-    return ""
+    return sheet["skip_reason"] or ""
+
+
+def _running(sheet: Result, flight: Result | None) -> str:
+    if flight is None:
+        return f"attempt {sheet['attempt_count']}, {sheet['instrument']}"
+    times = f" since {moment(flight['started_at'])}, limit {moment(flight['time_limit_at'])}"
+    if not flight["attempt"]:
+        return f"its skip rules are asked{times}"
+    return f"attempt {sheet['attempt_count']}{times}, {sheet['instrument']}"
 
 
 def _attempt_lines(sheet: Result) -> list[str]:

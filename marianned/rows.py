@@ -67,7 +67,9 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
     `lost` the lost attempts in a row, `waits` those for a rate limit, `attempts` all attempts ever made;
     `fallback`: which of its fallbacks it has come to (0: none), for as long as the run lasts;
     `next_kind` is the kind of the next attempt; `until` is when a wait (`waiting_for`) ends. `definition` is
-    the hash of what it completed under (`progress.revisions.fingerprint`), null before that.
+    the hash of what it completed under (`progress.revisions.fingerprint`), null before that. `warnings` says
+    what its newest attempt had to do without. `judged`: its skip rules have been asked; `skip_reason` is why
+    they skipped it; `exit_code` is that of its newest attempt.
     """
 
     run_id: int
@@ -91,10 +93,17 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int | None = None
     ended_at: int | None = None
     cost_usd: float | None = None
+    warnings: list[str] = []
+    judged: bool = False
+    skip_reason: str | None = None
+    exit_code: int | None = None
 
 
 class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     """One start of a sheet's command. `sheet` is the number it had then; open while `outcome` is null.
+
+    Of the kind `skip`, with the number 0, it is no attempt: the sheet's skip rules are being asked, which is
+    in flight in the same way, and the row goes with the answer.
 
     `parked`: its process has succeeded and its checks were ended by an interrupt; they run again, from the
     first, when the job goes on. `result` is the result text (§23.4), kept for later sheets.
@@ -342,7 +351,10 @@ Row = (
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
-    """A row that is gone: a sheet or breakpoint (`key`: its uid), a hold or hook (its number), a run (0)."""
+    """A row that is gone: a sheet or breakpoint (`key`: its uid), a hold or hook (its number), a run (0).
+
+    Of an AttemptRow it is the asking of a sheet's skip rules (its uid).
+    """
 
     kind: type[Row]
     run_id: int

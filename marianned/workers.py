@@ -27,9 +27,10 @@ from marianned.instruments.reading import Reading, Verdict, classify, read_outpu
 from marianned.protocol import Outcome
 from marianned.score import compile as compiling
 from marianned.score import explain as explaining
-from marianned.score import template
+from marianned.score import injecting, template
 from marianned.score.compile import Compiled, DiskReader, Source, StoredReader
 from marianned.score.expanded import Expanded
+from marianned.score.expressions import JobSeen, SheetSeen, evaluate
 from marianned.score.profiles import find_profiles
 from marianned.score.report import Report
 from marianned.score.template import Previous, PreviousAttempt
@@ -158,6 +159,14 @@ def _compile(source: Source, files: dict[str, str] | None) -> bytes:
     return msgspec.msgpack.encode(compiling.compile_score(source, reader, builtin_profiles()))
 
 
+class Rendered(NamedTuple):
+    """A sheet's body, the whole prompt, and what is missing of the files injected into it, in a line each."""
+
+    body: str
+    prompt: str
+    missing: list[str]
+
+
 async def render_prompt(
     key: str,
     expanded: bytes,
@@ -165,8 +174,8 @@ async def render_prompt(
     previous: Previous,
     previous_attempt: PreviousAttempt | None,
     fallback: int = 0,
-) -> tuple[str, str]:
-    """Render a sheet's body and the whole prompt around it.
+) -> Rendered:
+    """Render a sheet's body and the whole prompt around it, with the files that are injected into it.
 
     Args:
         key: names these bytes and no others, for as long as this daemon lives.
@@ -177,7 +186,7 @@ async def render_prompt(
         fallback: which of its fallbacks the sheet has come to; 0: none.
 
     Raises:
-        RenderError: the template fails with these values.
+        RenderError: the template fails with these values, or a required file is missing.
         WorkerLimit: see `call`.
     """
     known = await call(_render, key, None, sheet, previous, previous_attempt, fallback)
@@ -198,7 +207,20 @@ def _render(
     previous: Previous,
     previous_attempt: PreviousAttempt | None,
     fallback: int,
-) -> tuple[str, str] | None:
+) -> Rendered | None:
+    known = _known(key, data)
+    if known is None:
+        return None
+    expanded = known.on(sheet, fallback)
+    renderer = template.Renderer(expanded)
+    seat = expanded.sheets[sheet - 1]
+    injected = injecting.inject(renderer, seat, previous, DiskReader())
+    body = renderer.body(seat, previous, injected)
+    prompt = template.assemble_prompt(expanded, sheet, body, previous_attempt, injected)
+    return Rendered(body, prompt, injected.missing)
+
+
+def _known(key: str, data: bytes | None) -> Expanded | None:
     if data is not None:
         _scores[key] = msgspec.msgpack.decode(data, type=Expanded)
     if key not in _scores:
@@ -206,9 +228,40 @@ def _render(
     _scores.move_to_end(key)
     while len(_scores) > _SCORES_KEPT:
         _scores.popitem(last=False)
-    expanded = _scores[key].on(sheet, fallback)
-    body = template.render_body(expanded, sheet, previous)
-    return body, template.assemble_prompt(expanded, sheet, body, previous_attempt)
+    return _scores[key]
+
+
+async def skip_when(
+    key: str, expanded: bytes, sheet: int, previous: Previous, sheets: dict[int, SheetSeen], job: JobSeen
+) -> bool:
+    """Evaluate a sheet's `skip_when`; `key` and `expanded` as for `render_prompt`.
+
+    Raises:
+        BadExpression: it has no value as things are.
+        WorkerLimit: see `call`.
+    """
+    known = await call(_skip_when, key, None, sheet, previous, sheets, job)
+    if known is None:
+        known = await call(_skip_when, key, expanded, sheet, previous, sheets, job)
+    assert known is not None
+    return known
+
+
+def _skip_when(
+    key: str,
+    data: bytes | None,
+    sheet: int,
+    previous: Previous,
+    sheets: dict[int, SheetSeen],
+    job: JobSeen,
+) -> bool | None:
+    expanded = _known(key, data)
+    if expanded is None:
+        return None
+    seat = expanded.sheets[sheet - 1]
+    assert seat.skip is not None
+    values = template.Renderer(expanded).values(seat, previous)
+    return evaluate(seat.skip.when or "False", {**values, "sheets": sheets, "job": job})
 
 
 async def explain(expanded: Expanded, *, prompts: bool) -> list[dict[str, Any]]:

@@ -153,6 +153,7 @@ class Disk:
     def commit(self, changes: Changes) -> None:
         for gone in changes.deleted:
             self.rows.pop((gone.kind, gone.key), None)
+            self.rows.pop((gone.kind, gone.key, 0), None)
         for row in changes.rows:
             self.rows[_key(row)] = row
         self.events += changes.events

@@ -30,6 +30,7 @@ def command(call: Invocation, *, job: str | None, sheets: str | None, metrics: b
         return daemon_status(call)
     details = job_details(call, job, sheets)
     details.pop("total_sheets", None)
+    call.tell_warnings(details)
     return Answer(details, text=render.fitted(screens.job_screen(details, unfolded=call.verbose), rows="  "))
 
 

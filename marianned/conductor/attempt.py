@@ -27,7 +27,7 @@ from marianned.executors.output import read_tail
 from marianned.instruments import dialect
 from marianned.instruments.profile import Profile
 from marianned.instruments.reading import Reading
-from marianned.progress.triggers import Ending, Parked
+from marianned.progress.triggers import Ending, Parked, Warned
 from marianned.protocol import AttemptKind, CheckReport, Outcome
 from marianned.rows import AttemptRow, RevisionRow, RunRow
 from marianned.score.expanded import Expanded, Sheet
@@ -39,6 +39,7 @@ STDOUT = "stdout"
 STDERR = "stderr"
 _HELPER = (sys.executable, "-I", "-S", asking.__file__)
 """Asks a model over HTTP."""
+_WARNINGS = "warnings.json"
 _STDERR_TAIL_BYTES = 2_000
 _AGAIN_SECONDS = 1.0
 _SCARCE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
@@ -97,12 +98,15 @@ async def start_patiently(start: Callable[[], Awaitable[None]], given_up: Callab
 class Attempt:
     """Plays one attempt. `interrupt` may come at any time; what ended by itself before it counts."""
 
-    def __init__(self, house: House, given: Given) -> None:
+    def __init__(self, house: House, given: Given, tell: Callable[[Warned], None]) -> None:
         self._house = house
         self._given = given
+        self._tell = tell
+        self._warnings: list[str] = []
         self._directory = house.directory(given.attempt)
         self._interrupted = False
-        self._checking = Checking(house, given.run, given.attempt, self._directory, self.variables())
+        self._variables = variables_of(house, given.run, given.attempt)
+        self._checking = Checking(house, given.run, given.attempt, self._directory, self._variables)
         self.pid: int | None = None
 
     async def play(self, presence: Presence | None = None) -> Ending | Parked:
@@ -118,6 +122,9 @@ class Attempt:
                 return self._ending(Outcome.FAILED, why.category, why.message)
             if self._interrupted and await executor.claim(self._directory):
                 return self._ending(Outcome.INTERRUPTED, None, "given up before it started")
+        else:
+            self._warnings = await to_thread.run_sync(_read_warnings, self._directory)
+        self._warn()
         faults.point("attempt.started")
         running = await executor.running(self._directory)
         self.pid = running.pid if running else None
@@ -138,21 +145,6 @@ class Attempt:
         self._interrupted = True
         self._checking.interrupt()
         await self._house.executor.end(self._directory)
-
-    def variables(self) -> dict[str, str]:
-        """Return the MARIANNE_* variables of the attempt."""
-        attempt, run = self._given.attempt, self._given.run
-        return {
-            "MARIANNE_JOB": run.job_name,
-            "MARIANNE_RUN": str(run.run),
-            "MARIANNE_SHEET": str(self._given.sheet),
-            "MARIANNE_STAGE": str(attempt.stage),
-            "MARIANNE_INSTANCE": str(attempt.instance),
-            "MARIANNE_ATTEMPT": str(attempt.attempt),
-            "MARIANNE_ATTEMPT_ID": self._house.attempt_id(attempt),
-            "MARIANNE_WORKSPACE": run.workspace,
-            "MARIANNE_SOCKET": str(self._house.socket),
-        }
 
     # --- before the process --------------------------------------------------------------------------
 
@@ -176,7 +168,7 @@ class Attempt:
             directory=str(self._directory),
             environ=self._house.environ,
             extra_env=given.run.env,
-            marianne=self.variables(),
+            marianne=self._variables,
             system_prompt=given.revision.files.get(str(system_file)) if system_file else None,
             helper=_HELPER,
             session=await self._session(profile),
@@ -228,9 +220,9 @@ class Attempt:
     async def _prompt(self) -> str:
         given = self._given
         try:
-            previous = await gather(self._house.store, given.run, given.score, given.sheet)
+            previous, left_out = await gather(self._house.store, given.run, given.score, given.sheet)
             key = f"{given.run.run_id}.{given.revision.revision}"
-            body, prompt = await workers.render_prompt(
+            rendered = await workers.render_prompt(
                 key,
                 given.revision.expanded,
                 given.sheet,
@@ -240,8 +232,14 @@ class Attempt:
             )
         except (RenderError, workers.WorkerLimit) as error:
             raise Unprepared("config", f"the prompt can't be built: {error.message}") from None
+        self._warnings = [*left_out, *rendered.missing]
         raw = given.score.profiles[given.definition.instrument].raw_prompt
-        return body if raw else prompt
+        return rendered.body if raw else rendered.prompt
+
+    def _warn(self) -> None:
+        if self._warnings:
+            attempt = self._given.attempt
+            self._tell(Warned(uid=attempt.uid, attempt=attempt.attempt, texts=self._warnings))
 
     async def _session(self, profile: Profile) -> str | None:
         """Return the tool's own session that a completion goes on with: that of the attempt it completes."""
@@ -285,6 +283,8 @@ class Attempt:
             (self._directory / dialect.TMP_NAME).mkdir(mode=0o700, exist_ok=True)
         shown = prompt.encode(errors="surrogateescape")
         _write_private(self._directory / PROMPT, shown if invocation.stdin is None else invocation.stdin)
+        if self._warnings:
+            _write_private(self._directory / _WARNINGS, msgspec.json.encode(self._warnings))
         for name, text in invocation.files.items():
             _write_private(self._directory / name, text.encode())
 
@@ -318,7 +318,7 @@ class Attempt:
         profile = given.score.profiles[definition.instrument]
         seen |= _measured(reading) | {"cost_usd": _cost(given, profile, reading)}
         if verdict.outcome is not Outcome.SUCCEEDED:
-            seen["resets_in"] = verdict.resets_in
+            seen |= {"resets_in": verdict.resets_in, "quota": verdict.quota}
             return self._ending(verdict.outcome, verdict.category, verdict.message, **seen)
         faults.point("attempt.read")
         reports = await self._checking.run(definition.checks)
@@ -377,6 +377,21 @@ class Attempt:
         )
 
 
+def variables_of(house: House, run: RunRow, attempt: AttemptRow) -> dict[str, str]:
+    """Return the MARIANNE_* variables of an attempt (§5)."""
+    return {
+        "MARIANNE_JOB": run.job_name,
+        "MARIANNE_RUN": str(run.run),
+        "MARIANNE_SHEET": str(attempt.sheet),
+        "MARIANNE_STAGE": str(attempt.stage),
+        "MARIANNE_INSTANCE": str(attempt.instance),
+        "MARIANNE_ATTEMPT": str(attempt.attempt),
+        "MARIANNE_ATTEMPT_ID": house.attempt_id(attempt),
+        "MARIANNE_WORKSPACE": run.workspace,
+        "MARIANNE_SOCKET": str(house.socket),
+    }
+
+
 _COUNTED = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.SUCCEEDED})
 
 
@@ -424,6 +439,13 @@ def _cost(given: Given, profile: Profile, reading: Reading) -> float | None:
     if reading.input_tokens is None or reading.output_tokens is None:
         return None
     return (reading.input_tokens * prices[0] + reading.output_tokens * prices[1]) / 1000
+
+
+def _read_warnings(directory: Path) -> list[str]:
+    try:
+        return msgspec.json.decode((directory / _WARNINGS).read_bytes(), type=list[str])
+    except (OSError, msgspec.DecodeError):
+        return []
 
 
 def size_of(path: Path) -> int:

@@ -8,8 +8,9 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import msgspec
@@ -28,6 +29,7 @@ _CHECKS = "checks"
 _SNAPSHOT = "snapshot.json"
 _TAIL_BYTES = 4_096
 _GRACE_SECONDS = 5.0
+T = TypeVar("T")
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
 
 
@@ -62,22 +64,33 @@ class Checking:
 
     async def run(self, checks: Sequence[Check]) -> list[CheckReport] | None:
         """Run the checks from the first; None: they were interrupted, nothing of them runs."""
-        await self._end_leftovers()
+        await self.end_leftovers()
         before: Snapshot = {}
         if self._snapshot.exists():
             before = msgspec.json.decode(self._snapshot.read_bytes(), type=Snapshot)
-        reports: list[CheckReport] | None = None
+        if not checks:
+            return []  # what has ended counts as it ended, whatever came meanwhile
+        return await self._unless_interrupted(lambda: run_checks(checks, self._command, before))
+
+    async def run_one(self, name: str, command: str, cwd: str, seconds: float) -> CommandResult | None:
+        """Run a single command, from its beginning; None: it was interrupted, nothing of it runs."""
+        await self.end_leftovers()
+        return await self._unless_interrupted(lambda: self._command(name, command, cwd, seconds))
+
+    async def _unless_interrupted(self, run: Callable[[], Awaitable[T]]) -> T | None:
+        found: T | None = None
         with anyio.CancelScope() as self._scope:
-            if self._interrupted and checks:  # with none to run, what has ended counts as it ended
+            if self._interrupted:
                 return None
-            reports = await run_checks(checks, self._command, before)
-        if reports is None and self._running is not None:
+            found = await run()
+        if found is None and self._running is not None:
             with anyio.CancelScope(shield=True):
                 await self._house.executor.end(self._running)
                 await self._house.executor.wait(self._running)
-        return reports
+        return found
 
-    async def _end_leftovers(self) -> None:
+    async def end_leftovers(self) -> None:
+        """End what an earlier daemon has left running of these, and forget it."""
         executor = self._house.executor
         for directory in await to_thread.run_sync(_below, self._directory):
             if await executor.presence(directory) is Presence.RUNNING:

@@ -13,18 +13,19 @@ from marianned.score.template import Previous, capture_patterns, seen_outputs, u
 from marianned.store.writer import Store
 
 _FILES_MOST = 1_000
+_NAMED_MOST = 5
 _BYTES_MOST = 16 * 1024 * 1024
 
 
-async def gather(store: Store, run: RunRow, score: Expanded, sheet: int) -> Previous:
-    """Return what the sheet is given of earlier ones, as things are now.
+async def gather(store: Store, run: RunRow, score: Expanded, sheet: int) -> tuple[Previous, list[str]]:
+    """Return what the sheet is given of earlier ones, as things are now, and what files are left out.
 
     Raises:
         RenderError, WorkerLimit: an entry of capture_files can't be rendered.
     """
     settings = score.cross_sheet
     if not settings.auto_capture_stdout and not settings.capture_files:
-        return Previous()
+        return Previous(), []
     above = upstream(score, sheet)
     rows = {row.sheet: row for row in await store.records.sheets(run.run_id)}
     outputs: dict[int, str] = {}
@@ -37,10 +38,11 @@ async def gather(store: Store, run: RunRow, score: Expanded, sheet: int) -> Prev
             outputs[number] = "[SKIPPED]"
     skipped = [number for number in above if number in rows and rows[number].status == "skipped"]
     files: dict[str, str] = {}
+    left_out: list[str] = []
     if settings.capture_files:
         patterns = await workers.call(capture_patterns, score, sheet)
-        files = await workers.call(_capture, patterns, settings.max_output_chars)
-    return Previous(outputs=outputs, files=files, skipped=skipped)
+        files, left_out = await workers.call(_capture, patterns, settings.max_output_chars)
+    return Previous(outputs=outputs, files=files, skipped=skipped), left_out
 
 
 def cut_front(text: str, most: int) -> str:
@@ -57,10 +59,11 @@ def cut_back(text: str, most: int) -> str:
     return f"{text[:most]}\n[… {len(text) - most} characters cut …]"
 
 
-def _capture(patterns: list[str], most: int) -> dict[str, str]:
-    """Read the files the patterns find, by path; what is no readable text is left out."""
+def _capture(patterns: list[str], most: int) -> tuple[dict[str, str], list[str]]:
+    """Read the files the patterns find, by path; what is no readable text is left out, and told."""
     found = sorted({path for pattern in patterns for path in glob.iglob(pattern, recursive=True)})  # noqa: PTH207  absolute patterns
     files: dict[str, str] = {}
+    left_out = [f"'{path}' (over {_FILES_MOST} files)" for path in found[_FILES_MOST:]]
     room = _BYTES_MOST
     for path in found[:_FILES_MOST]:
         try:
@@ -69,9 +72,22 @@ def _capture(patterns: list[str], most: int) -> dict[str, str]:
             with Path(path).open("rb") as file:
                 data = file.read(room + 1)
             if len(data) > room:
+                left_out.append(f"'{path}' (over {_BYTES_MOST // 1024**2} MiB in all)")
                 continue
             files[path] = cut_back(data.decode(), most)
-        except (OSError, UnicodeDecodeError):
+        except UnicodeDecodeError:
+            left_out.append(f"'{path}' (not UTF-8)")
+            continue
+        except OSError as error:
+            left_out.append(f"'{path}' ({error.strerror})")
             continue
         room -= len(data)
-    return files
+    return files, _told(left_out)
+
+
+def _told(left_out: list[str]) -> list[str]:
+    """Say in one line what is left out, however many files that are."""
+    if not left_out:
+        return []
+    more = f" and {len(left_out) - _NAMED_MOST} more" if len(left_out) > _NAMED_MOST else ""
+    return [f"captured files are left out: {', '.join(left_out[:_NAMED_MOST])}{more}"]

@@ -24,6 +24,7 @@ from marianned.conductor.hooking import GivenHook
 from marianned.conductor.house import House
 from marianned.conductor.now import now
 from marianned.conductor.playing import Players, bare
+from marianned.conductor.usable import Usable
 from marianned.errors import MarianneError, WrongStatus
 from marianned.executors.base import Presence
 from marianned.lifecycle import Action
@@ -37,11 +38,13 @@ from marianned.progress.triggers import (
     Ending,
     GiveUp,
     HookEnded,
+    Judged,
     Parked,
     PauseFile,
     SlotFree,
     TimeReached,
     Trigger,
+    Warned,
 )
 from marianned.protocol import ENDED, JobStatus, Reply
 from marianned.rows import Account, Changes, Flight, LimitRow, RunRow
@@ -115,6 +118,7 @@ class Job:
         self._first_step = anyio.Event()
         self._gave_way = False
         state.limits = house.limits.rows
+        self._usable = Usable(house.environ)
 
     @property
     def run_id(self) -> int:
@@ -279,9 +283,10 @@ class Job:
     async def _decide(self, trigger: Trigger) -> None:
         state = self.state
         scheduler = self.house.scheduler
-        ends = isinstance(trigger, Ending | Parked | HookEnded | Chained)
+        ends = isinstance(trigger, Ending | Parked | HookEnded | Chained | Judged)
         room = state.score.parallel.max_concurrent - len(state.flights) + ends
         self.house.disk.look()
+        state.unusable = await self._usable.missing(state)
         slots = scheduler.take(self.run_id, max(0, room))
         moment = now()
         rooms = self.house.limits.take(self.run_id, most_of(state), slots, moment)
@@ -456,6 +461,7 @@ class Job:
                 _logger.warning("the pause file '%s' can't be removed: %s", self._pause_file, error)
 
 
+_OVER = "the daemon failed over it; its log has more"
 _RESUMES = (Action.RESUME, Action.RESUME_FROM, Action.MODIFY_RESUME)
 _NAMES: dict[type[Trigger], str] = {
     Chained: "chain",
@@ -463,10 +469,12 @@ _NAMES: dict[type[Trigger], str] = {
     Ending: "ended",
     GiveUp: "fresh",
     HookEnded: "hook",
+    Judged: "judged",
     Parked: "parked",
     PauseFile: "file",
     SlotFree: "slot",
     TimeReached: "time",
+    Warned: "warned",
 }
 
 

@@ -28,7 +28,7 @@ from marianned.progress import texts
 from marianned.progress.hookview import hook_view
 from marianned.progress.selection import select
 from marianned.progress.state import JobState
-from marianned.progress.view import extended, job_view, sheet_view
+from marianned.progress.view import extended, job_view, problems_of_sheets, sheet_view
 from marianned.protocol import (
     ACTIVE,
     ENDED,
@@ -119,6 +119,7 @@ class Lookout:
                 rows = await self._records.attempts(state.run.run_id, state.sheets[sheet.sheet].uid)
                 sheet.attempts = [self._attempt(state, row) for row in rows]
         view = await self.view(state)
+        view.problems = problems_of_sheets(state, numbers)
         hooks = [hook_view(state, row, self._live_pid(state, row)) for row in state.hooks]
         return extended(view, JobDetails, sheets=sheets, total_sheets=len(numbers), hooks=hooks)
 

@@ -11,10 +11,11 @@ from marianned import lifecycle
 from marianned.conductor.attempt import Attempt, Given
 from marianned.conductor.hooking import Chain, GivenHook, HookRun
 from marianned.conductor.house import House
+from marianned.conductor.skipping import Judging
 from marianned.executors.base import Presence
 from marianned.progress.state import JobState
-from marianned.progress.triggers import Ending, HookEnded, Parked, Trigger
-from marianned.protocol import Outcome
+from marianned.progress.triggers import Ending, HookEnded, Judged, Parked, Trigger
+from marianned.protocol import SKIP, Outcome
 from marianned.rows import AttemptRow, Flight
 
 _AGAIN_SECONDS = 1.0
@@ -28,7 +29,7 @@ class Player(Protocol):
 
     pid: int | None
 
-    async def play(self, presence: Presence | None = None) -> Ending | Parked | HookEnded | None:
+    async def play(self, presence: Presence | None = None) -> Ending | Parked | HookEnded | Judged | None:
         """Start it, or pick it up; return how it ended, if that is not known yet."""
 
     def give_up(self) -> None:
@@ -66,6 +67,8 @@ class Players:
 
     def _player(self, row: Flight) -> Player:
         state = self._state
+        if isinstance(row, AttemptRow) and row.kind == SKIP:
+            return Judging(self._house, state, row)
         if isinstance(row, AttemptRow):
             given = Given(
                 run=state.run,
@@ -75,7 +78,7 @@ class Players:
                 fallback=state.sheets[row.sheet].fallback,
                 attempt=row,
             )
-            return Attempt(self._house, given)
+            return Attempt(self._house, given, self._tell)
         hook = GivenHook(
             run=state.run, row=row, hook=state.hook_definition(row.hook), concert=state.score.concert
         )
@@ -121,8 +124,10 @@ class Players:
 _MESSAGE = "the daemon failed over it; its log has more"
 
 
-def _failed_over(row: Flight) -> Ending | HookEnded:
+def _failed_over(row: Flight) -> Ending | HookEnded | Judged:
     """Return the end of a flight that the daemon has failed over."""
+    if isinstance(row, AttemptRow) and row.kind == SKIP:
+        return Judged(uid=row.uid, skip=False, fault=_MESSAGE)
     if isinstance(row, AttemptRow):
         return _failed(row.uid, row.attempt)
     return _failed_hook(row.hook, row.flight)

@@ -77,13 +77,15 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 class Verdict(NamedTuple):
     """How an attempt's process has ended (§15.2): the outcome, why, and one line for people.
 
-    `resets_in`: in how many seconds a rate limit is over, where the tool says it.
+    `resets_in`: in how many seconds a rate limit is over, where the tool says it; `quota`: it speaks of a
+    quota, which lasts longer than a rate.
     """
 
     outcome: Outcome
     category: str | None
     message: str
     resets_in: float | None = None
+    quota: bool = False
 
 
 def read_output(profile: Profile, settings: Mapping[str, Any], stdout: bytes, stderr: bytes) -> Reading:
@@ -287,7 +289,9 @@ def classify(
     outcome, category = next((outcome, category) for holds, outcome, category in rows if holds)
     limited = outcome is Outcome.RATE_LIMITED and now is not None
     resets = (resets_in(text, now) for text in where) if limited and now is not None else iter(())
-    return Verdict(outcome, category, message, next((found for found in resets if found is not None), None))
+    quota = limited and any("quota" in text.lower() for text in where)
+    ends = next((found for found in resets if found is not None), None)
+    return Verdict(outcome, category, message, ends, quota)
 
 
 def _any(patterns: Iterable[str], where: Iterable[str]) -> bool:

@@ -31,9 +31,10 @@ from marianned.progress.hooks import (
     hook_moments,
     start_hook,
 )
-from marianned.progress.outcomes import attempt_ended, attempt_parked, fall_back
+from marianned.progress.outcomes import attempt_ended, attempt_parked, attempt_warned, fall_back
 from marianned.progress.requests import asked
 from marianned.progress.revisions import apply_rewind, apply_staged
+from marianned.progress.skipping import is_to_be_judged, judgement, sheet_judged
 from marianned.progress.state import JobState
 from marianned.progress.triggers import (
     Asked,
@@ -42,12 +43,14 @@ from marianned.progress.triggers import (
     Ending,
     GiveUp,
     HookEnded,
+    Judged,
     Made,
     Parked,
     PauseFile,
     SlotFree,
     TimeReached,
     Trigger,
+    Warned,
 )
 from marianned.protocol import ENDED, Caller, HoldCause, JobStatus, Reply
 from marianned.rows import Account, AttemptRow, Flight, HookRow, SheetRow
@@ -87,8 +90,8 @@ def decide(
             case GiveUp():
                 _give_up(draft, trigger)
                 answers[trigger.request] = Made()
-            case Parked():
-                attempt_parked(draft, trigger)
+            case Parked() | Warned() | Judged():
+                _told(draft, trigger)
             case HookEnded() | ChainedEnded() | Chained():
                 _hook(draft, trigger, answers)
             case SlotFree() | TimeReached():
@@ -137,6 +140,16 @@ def _hook(
             name = draft.state.run.job_name
             said = f"'{name}' does not submit it any more"
             answers[trigger.request] = WrongStatus(said, job_id=name, status=draft.status)
+
+
+def _told(draft: Draft, trigger: Parked | Warned | Judged) -> None:
+    match trigger:
+        case Parked():
+            attempt_parked(draft, trigger)
+        case Warned():
+            attempt_warned(draft, trigger)
+        case Judged():
+            sheet_judged(draft, trigger)
 
 
 def _give_up(draft: Draft, trigger: GiveUp) -> None:
@@ -255,6 +268,9 @@ def _start(draft: Draft) -> None:
         account = state.account(row.sheet)
         if account in draft.rooms:
             draft.rooms[account] -= 1
+        if is_to_be_judged(state, row):
+            _judge(draft, row)
+            continue
         parked = state.parked.get(row.uid)
         if parked is not None:
             attempt = _picked_up(draft, parked, row)
@@ -263,6 +279,7 @@ def _start(draft: Draft) -> None:
         else:
             attempt = _new_attempt(draft, row)
             draft.starts.append(attempt)
+            row = msgspec.structs.replace(row, warnings=[])
             said = f"attempt {attempt.attempt} starts ({attempt.kind}, {attempt.instrument})"
         draft.put(attempt)
         draft.sheet(
@@ -280,6 +297,16 @@ def _start(draft: Draft) -> None:
             not_before=draft.now.plus(round(stagger * 1000)) if stagger else None,
         )
         draft.note_sheet("attempt.started", row.sheet, said, attempt=attempt.attempt)
+
+
+def _judge(draft: Draft, row: SheetRow) -> None:
+    """Let the skip rules of a sheet be asked; only an attempt counts for pacing."""
+    asked = judgement(draft.state, row, _new_attempt(draft, row), draft.now)
+    draft.starts.append(asked)
+    draft.put(asked)
+    draft.sheet(row, status="running", revision=asked.revision)
+    draft.run(begun=True, started_at=draft.state.run.started_at or draft.now.at)
+    draft.note_sheet("skip.asked", row.sheet, "its skip rules are asked")
 
 
 def _picked_up(draft: Draft, parked: AttemptRow, row: SheetRow) -> AttemptRow:

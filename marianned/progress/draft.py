@@ -290,6 +290,7 @@ class Draft:
                     pass
                 case Deleted():
                     rows.pop((operation.kind, operation.key), None)
+                    rows.pop((operation.kind, operation.key, 0), None)
                     deleted[operation.kind, operation.key] = operation
                 case RequestRow() if operation.request in self.unpersisted:
                     pass

@@ -13,7 +13,7 @@ from marianned.progress.budget import judge_budget, warn_of_budget
 from marianned.progress.draft import Draft
 from marianned.progress.limits import lift, meet
 from marianned.progress.revisions import FRESH, fingerprint_now
-from marianned.progress.triggers import Ending, Parked
+from marianned.progress.triggers import Ending, Parked, Warned
 from marianned.protocol import AttemptKind, HoldCause, Outcome
 from marianned.rows import AttemptRow, SheetRow
 from marianned.score.expanded import Retry
@@ -60,6 +60,7 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
     )
     if ending.outcome is Outcome.SUCCEEDED or ending.category == "validation":
         lift(draft, attempt)
+    row = msgspec.structs.replace(row, exit_code=ending.exit_code)
     if ending.cost_usd is not None:
         row = msgspec.structs.replace(row, cost_usd=(row.cost_usd or 0.0) + ending.cost_usd)
     _bring_on(draft, row, attempt, ending)
@@ -83,6 +84,19 @@ def attempt_parked(draft: Draft, parked: Parked) -> None:
     draft.note_sheet(
         "attempt.parked", row.sheet, f"the checks of attempt {attempt.attempt} were ended, they run again"
     )
+
+
+def attempt_warned(draft: Draft, warned: Warned) -> None:
+    """Note what an attempt does without, once each, however often it is told."""
+    row = draft.state.sheet_of(warned.uid)
+    attempt = draft.state.attempts.get(warned.uid)
+    if row is None or attempt is None or attempt.attempt != warned.attempt:
+        return
+    new = [text for text in warned.texts if text not in row.warnings]
+    if new:
+        draft.sheet(row, warnings=[*row.warnings, *new])
+    for text in new:
+        draft.note_sheet("attempt.warned", row.sheet, text, attempt=attempt.attempt)
 
 
 _ATTEMPT_FIELDS = frozenset(
@@ -136,7 +150,7 @@ def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Endi
         draft.sheet(row, status="pending")
         _hold_once(draft, row, HoldCause.RATE_LIMIT, ending.message or "rate limit")
         return
-    if row.waits >= limits.max_waits:
+    if row.waits >= (limits.max_quota_waits if ending.quota else limits.max_waits):
         _give_up(draft, row, "rate_limited", f"still limited after {row.waits} waits", waits=row.waits)
         return
     _wait(draft, row, "rate_limit", until, ending, row.next_kind, waits=row.waits + 1, lost=0)
@@ -149,7 +163,7 @@ def fall_back(draft: Draft, row: SheetRow, why: str) -> bool:
     if number is None:
         return False
     before = state.definition(row.sheet).instrument
-    draft.sheet(row, **FRESH | {"fallback": number})
+    draft.sheet(row, **FRESH | {"fallback": number, "judged": row.judged})
     after = state.definition(row.sheet).instrument
     draft.note_sheet("sheet.fallback", row.sheet, f"goes on with {after} instead of {before}: {why}")
     return True

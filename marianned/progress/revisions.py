@@ -6,6 +6,7 @@ was shown is what is done. Source: design/control.md §5.
 
 import hashlib
 from collections.abc import Collection, Iterable
+from typing import Any
 
 import msgspec
 
@@ -22,7 +23,7 @@ from marianned.score.expanded import Expanded
 from marianned.score.expanded import Sheet as Definition
 from marianned.words import sheet_list
 
-FRESH = {
+FRESH: dict[str, Any] = {
     "status": "pending",
     "waiting_for": None,
     "until": None,
@@ -36,6 +37,10 @@ FRESH = {
     "ended_at": None,
     "validation_passed": None,
     "definition": None,
+    "warnings": [],
+    "judged": False,
+    "skip_reason": None,
+    "exit_code": None,
 }
 """What a sheet has that returns to the beginning; its attempts stay in history."""
 
@@ -66,7 +71,9 @@ def planned(
     """
     standing = {
         number: planner.Standing(
-            status=row.status, in_flight=row.uid in state.attempts, attempts=row.attempts
+            status=row.status,
+            in_flight=row.uid in state.attempts,
+            begun=row.attempts > 0 or row.judged,
         )
         for number, row in state.sheets.items()
     }

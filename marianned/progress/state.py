@@ -55,7 +55,8 @@ class JobState:
     `sheets` is by sheet number, `hook_rows` by hook number; by sheet uid `attempts` holds what is in flight,
     `parked` the attempts whose checks are to run again, `breakpoints` the sheets that may not start.
     `requests` are those that wait; `cost` is that of all attempts that have ended. `limits` are the rate
-    limits that all jobs share: they are not this state's, it only looks at them.
+    limits that all jobs share and `unusable` the instruments that are not usable here: they are not this
+    state's, it only looks at them.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class JobState:
         self.breakpoints: dict[int, BreakpointRow] = {}
         self.requests: dict[str, RequestRow] = {}
         self.limits: Mapping[Account, LimitRow] = {}
+        self.unusable: frozenset[str] = frozenset()
         self._undo: list[Callable[[], None]] | None = None
         self._adopt(current, sheets)
 
@@ -191,10 +193,12 @@ class JobState:
         return self._accounts[sheet][self.sheets[sheet].fallback]
 
     def next_fallback(self, sheet: int, now: Instant) -> int | None:
-        """Return the next fallback of a sheet (from 1) that no rate limit closes, if it has one."""
+        """Return the next fallback of a sheet (from 1) that can be used and is not limited, if it has one."""
         limited = self.limited(now)
-        behind = range(self.sheets[sheet].fallback + 1, len(self._accounts[sheet]))
-        return next((number for number in behind if self._accounts[sheet][number] not in limited), None)
+        behind = list(enumerate(self._accounts[sheet]))[self.sheets[sheet].fallback + 1 :]
+        return next(
+            (n for n, who in behind if who not in limited and who.instrument not in self.unusable), None
+        )
 
     def ready_of(self, account: Account) -> list[SheetRow]:
         """Return the ready sheets of an account, ascending."""
@@ -272,6 +276,8 @@ class JobState:
             self._keep(self.holds, gone.key, None)
         elif gone.kind is HookRow:
             self._keep(self.hook_rows, gone.key, None)
+        elif gone.kind is AttemptRow:
+            self._keep(self.attempts, gone.key, None)
         elif gone.kind is BreakpointRow:
             self._break(gone.key, None)
 

@@ -13,7 +13,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
     `message` is one line about the attempt, `evidence` one about the sheet (the first failed check);
     `chance` (0 to 1) moves the retry delay; `resets_in` is in how many seconds the tool says that its rate
-    limit is over.
+    limit is over, `quota` whether it calls it a quota.
     """
 
     uid: int
@@ -36,6 +36,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     result: str | None = None
     chance: float = 0.5
     resets_in: float | None = None
+    quota: bool = False
 
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +92,26 @@ class ChainedEnded(msgspec.Struct, frozen=True, kw_only=True):
     hook: int
     chained: str
     status: JobStatus | None
+
+
+class Warned(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt goes on without something that the score asks for; `texts` says what, in a line each."""
+
+    uid: int
+    attempt: int
+    texts: list[str]
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """The skip rules of a sheet have been asked: whether it is skipped, and why; None: they were interrupted.
+
+    `fault` says why a rule had no answer; it counts as a no.
+    """
+
+    uid: int
+    skip: bool | None
+    reason: str | None = None
+    fault: str | None = None
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,5 +190,16 @@ class GiveUp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Trigger = (
-    Asked | GiveUp | Parked | Ending | HookEnded | Chained | ChainedEnded | PauseFile | SlotFree | TimeReached
+    Asked
+    | GiveUp
+    | Parked
+    | Warned
+    | Judged
+    | Ending
+    | HookEnded
+    | Chained
+    | ChainedEnded
+    | PauseFile
+    | SlotFree
+    | TimeReached
 )

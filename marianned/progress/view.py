@@ -3,11 +3,13 @@
 Read off the state at a moment; nothing is stored. Source: design/cli.md §2.0, §5.
 """
 
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any, TypeVar
 
 from marianned import lifecycle, words
 from marianned.clock import Instant, timestamp
+from marianned.errors import Problem
 from marianned.progress import texts
 from marianned.progress.hookview import hook_flights, hook_waits, next_of_hook
 from marianned.progress.state import JobState
@@ -343,7 +345,21 @@ def sheet_view(state: JobState, number: int) -> Sheet:
         started_at=timestamp(row.started_at) if row.started_at is not None else None,
         ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
         cost_usd=row.cost_usd,
+        skip_reason=row.skip_reason,
     )
+
+
+def problems_of_sheets(state: JobState, numbers: Iterable[int]) -> list[Problem]:
+    """Return what the newest attempts of sheets had to do without, as warnings."""
+    sheets: dict[str, list[int]] = {}
+    for number in numbers:
+        for text in state.sheets[number].warnings:
+            sheets.setdefault(text, []).append(number)
+    file = state.current.row.config_file or state.run.job_name
+    return [
+        Problem(code="S302", severity="warning", message=text, file=file, sheets=concerned)
+        for text, concerned in sheets.items()
+    ]
 
 
 def _blockers(state: JobState, number: int) -> list[int]:

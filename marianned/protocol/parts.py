@@ -30,7 +30,10 @@ class Breakpoint(msgspec.Struct, kw_only=True):
 
 
 class InFlight(msgspec.Struct, kw_only=True):
-    """What runs for the job now. Of a hook its number is in `hook`, and its sheet, stage, instance are 0."""
+    """What runs for the job now; with `attempt` 0 and no `hook`, a sheet's skip rules are being asked.
+
+    Of a hook its number is in `hook`, and its sheet, stage, instance are 0.
+    """
 
     sheet: int
     stage: int
@@ -178,7 +181,7 @@ class Attempt(msgspec.Struct, kw_only=True):
 
 
 class Sheet(msgspec.Struct, kw_only=True):
-    """One sheet of a job; `attempts` is filled where sheets were named."""
+    """One sheet of a job; `attempts` is filled where sheets were named; `skip_reason`: why it is skipped."""
 
     sheet: int
     stage: int
@@ -198,6 +201,7 @@ class Sheet(msgspec.Struct, kw_only=True):
     started_at: str | None
     ended_at: str | None
     cost_usd: float | None
+    skip_reason: str | None = None
     attempts: list[Attempt] = []
 
 

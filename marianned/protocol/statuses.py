@@ -41,6 +41,10 @@ class AttemptKind(StrEnum):
     COMPLETION = "completion"
 
 
+SKIP = "skip"
+"""In the place of a kind: no attempt, the skip rules of a sheet are being asked."""
+
+
 class Outcome(StrEnum):
     """How an attempt ended."""
 

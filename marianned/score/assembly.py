@@ -3,7 +3,7 @@
 Identical inputs give identical prompts: no times, no random ids. Source: spec/score-format.md §9.4, §15.3.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -13,6 +13,7 @@ import msgspec
 
 from marianned.score.expanded import Check, Expanded, Sheet
 
+_SECTIONS = {"skill": "## Skills", "tool": "## Tools", "context": "## Context"}
 _TAIL_LINES = 20
 _TAIL_CHARACTERS = 2000
 _CHECKED = {
@@ -34,8 +35,31 @@ class PreviousAttempt(msgspec.Struct, frozen=True, kw_only=True):
     stderr_tail: str = ""
 
 
+class Piece(msgspec.Struct, frozen=True):
+    """An injected text: where it goes (context, skill, tool), what it is called, and what it says."""
+
+    section: str
+    name: str
+    text: str
+
+
+class Injected(msgspec.Struct, frozen=True, kw_only=True):
+    """What is injected into a prompt (§10), in order; `missing` says in a line each what is left out."""
+
+    pieces: list[Piece] = []
+    missing: list[str] = []
+
+    def texts(self, section: str) -> list[str]:
+        """Return the texts of a section."""
+        return [piece.text for piece in self.pieces if piece.section == section]
+
+
 def assemble_prompt(
-    expanded: Expanded, sheet: int, body: str, previous_attempt: PreviousAttempt | None
+    expanded: Expanded,
+    sheet: int,
+    body: str,
+    previous_attempt: PreviousAttempt | None,
+    injected: Injected | None = None,
 ) -> str:
     """Return the prompt of an attempt of a sheet (its number), made around its rendered body."""
     seat = expanded.sheets[sheet - 1]
@@ -46,6 +70,7 @@ def assemble_prompt(
     used = _names(prompt.template or "")
     parts = [
         _preamble(expanded, seat),
+        *_sections(injected or Injected()),
         body,
         prompt.stakes if "stakes" not in used else "",
         prompt.thinking_method if "thinking_method" not in used else "",
@@ -109,6 +134,13 @@ def one_row(needs: dict[int, tuple[int, ...]]) -> bool:
             if not unmet[sheet]:
                 ready.append(sheet)
     return not ready
+
+
+def _sections(injected: Injected) -> Iterator[str]:
+    for section, title in _SECTIONS.items():
+        pieces = [piece for piece in injected.pieces if piece.section == section]
+        if pieces:
+            yield _joined([title, *(f"[file: {piece.name}]\n{piece.text}" for piece in pieces)])
 
 
 def _acceptance(checks: Sequence[Check]) -> str:

@@ -13,7 +13,7 @@ from marianned.score.expressions import expression_fault
 from marianned.score.model import Injection, Score
 from marianned.score.reader import Reader, Source, resolve
 from marianned.score.report import Report
-from marianned.score.template import BUILT_IN, template_fault
+from marianned.score.template import BUILT_IN, is_dynamic, template_fault
 from marianned.score.unsupported import check_unsupported
 from marianned.score.uses import check_sheets, check_timeouts
 
@@ -188,7 +188,7 @@ def check_files(score: Score, source: Source, workspace: str, reader: Reader, re
     for path, item in injections(score):
         name = item.file or item.directory
         there = reader.is_file if item.file else reader.is_directory
-        if name is None or "{{" in name or "{%" in name or report.wrong(*path):
+        if name is None or is_dynamic(name) or report.wrong(*path):
             continue
         if not any(there(resolve(name, base, reader)) for base in (workspace, source.directory)):
             report.add("S302", (*path, "file" if item.file else "directory"), f"'{name}' is not there")

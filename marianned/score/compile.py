@@ -22,6 +22,7 @@ from marianned.score.expanded import (
     CrossSheet,
     Expanded,
     Fallback,
+    Injection,
     Isolation,
     Notification,
     Parallel,
@@ -39,6 +40,7 @@ from marianned.score.prompts import Prompts
 from marianned.score.reader import DiskReader, Reader, Source, StoredReader, resolve
 from marianned.score.report import ERROR, Report
 from marianned.score.rules import Part
+from marianned.score.skips import Skips
 from marianned.score.template import Previous, Renderer
 from marianned.score.uses import UseChecks, read_text
 from marianned.score.validations import Validations
@@ -239,6 +241,15 @@ class _Compiler:
             checks=(),
             digests={},
             extensions=self._extensions(extensions, ("sheet", "prompt_extensions", seat.sheet)),
+            injections=tuple(
+                Injection(
+                    path=item.file or item.directory or "",
+                    directory=item.file is None,
+                    section=item.as_,
+                    required=item.required,
+                )
+                for item in (*part.prelude, *part.cadenzas.get(seat.sheet, ()))
+            ),
         )
 
     def _fallback(self, profile: Profile, given: dict[str, Any]) -> Fallback:
@@ -290,6 +301,7 @@ class _Compiler:
                 **{**cross_sheet, "capture_files": tuple(score.cross_sheet.capture_files)}
             ),
             profiles={profile.name: profile for profile in used},
+            directory=self.source.directory,
             on_failure=score.on_failure,
             rate_limit=self._rate_limit(),
             cost_limits=self._cost_limits(),
@@ -307,6 +319,7 @@ class _Compiler:
             detection_patterns=tuple(given.detection_patterns or ()),
             wait_seconds=given.wait_minutes,
             max_waits=given.max_waits,
+            max_quota_waits=given.max_quota_waits,
         )
 
     def _cost_limits(self) -> CostLimits | None:
@@ -356,7 +369,8 @@ class _Compiler:
             self.report.problems.extend(self.found.warnings.get(name, []))
         variables = scalars(self.score.prompt.variables)
         validations = Validations(self.score, layout, variables, self.reader, self.report)
-        prompts = Prompts(expanded, self.document, self.report, self.score.prompt.template_file)
+        skips = Skips(self.score, variables, self.report)
+        prompts = Prompts(expanded, self.document, self.report, self.score, self.reader)
         digests = Digests(self.score, expanded, self.files)
         renderer = Renderer(msgspec.structs.replace(expanded, prompt=Prompt(template=None, variables={})))
         finished: list[Sheet] = []
@@ -368,7 +382,7 @@ class _Compiler:
                 "thinking_method": expanded.prompt.thinking_method,
             }
             checks = validations.checks(sheet.sheet, built_in, expanded.workspace)
-            checked = msgspec.structs.replace(sheet, checks=checks)
+            checked = msgspec.structs.replace(sheet, checks=checks, skip=skips.of(sheet.stage, built_in))
             body = prompts.definition(checked) if readable else ""
             aspects = digests.of(checked, chosen[sheet.sheet], body)
             finished.append(msgspec.structs.replace(checked, digests=aspects))

@@ -38,7 +38,6 @@ class Digests:
         settings = {key: value for key, value in sheet.settings.items() if key not in _TIMES}
         system_prompt = self.files.get(sheet.settings.get("system_prompt_file", ""))
         checks = [msgspec.structs.replace(check, index=0) for check in sheet.checks]
-        skips = [part.skip_when.get(sheet.stage), part.skip_when_command.get(sheet.stage)]
         return {
             "prompt": digest([body, *self.around, *sheet.extensions]),
             "files": digest([part.prelude, part.cadenzas.get(sheet.sheet, []), system_prompt]),
@@ -46,7 +45,7 @@ class Digests:
             "settings": digest([settings, sheet.timeout_seconds, sheet.working_directory]),
             "fallbacks": digest([[profile.name, pack(fallback)] for profile, fallback in chosen.fallbacks]),
             "validations": digest(checks),
-            "skip": digest(skips),
+            "skip": digest(sheet.skip),
             "retry": self.retry,
         }
 

@@ -35,13 +35,38 @@ class Fallback(msgspec.Struct, frozen=True, kw_only=True):
     working_directory: str
 
 
+class Injection(msgspec.Struct, frozen=True, kw_only=True):
+    """A file, or the files of a directory, that go into a prompt (§10); `path` is a template.
+
+    `section` is context, skill or tool; without a `required` one the sheet fails.
+    """
+
+    path: str
+    directory: bool
+    section: str
+    required: bool
+
+
+class Skip(msgspec.Struct, frozen=True, kw_only=True):
+    """When a sheet is skipped (§14): an expression is true, then a command exits with 0.
+
+    `description` is what is said of a sheet that the command has skipped.
+    """
+
+    when: str | None = None
+    command: str | None = None
+    description: str | None = None
+    timeout_seconds: float = 10.0
+
+
 class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     """One sheet, as far as it is known before it runs.
 
     `needs` are sheet numbers. `settings` are the effective ones (§8.3), `timeout_seconds` the attempt's
     (§16.1), `working_directory` the absolute cwd. `digests` names the aspects of the definition (§7.3)
     and a hash of each: prompt, files, instrument, settings, fallbacks, validations, skip, retry.
-    `extensions` are the texts that only this sheet's prompt is extended by (§9.4).
+    `extensions` are the texts that only this sheet's prompt is extended by (§9.4), `injections` all that
+    goes into it, the prelude's first.
     """
 
     sheet: int
@@ -61,6 +86,8 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...]
     digests: dict[str, str]
     extensions: tuple[str, ...] = ()
+    injections: tuple[Injection, ...] = ()
+    skip: Skip | None = None
 
     def on(self, fallback: int) -> "Sheet":
         """Return the sheet as it runs on the instrument it has come to; 0 is its own, n its nth fallback."""
@@ -119,6 +146,7 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
     detection_patterns: tuple[str, ...] = ()
     wait_seconds: float = 3600.0
     max_waits: int = 24
+    max_quota_waits: int = 48
 
 
 class CostLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,7 +268,8 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True):
 class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     """A whole score, expanded: its sheets in ascending number, and what they share.
 
-    `profiles` holds each profile that a sheet or a fallback uses, by name, as it was at submission.
+    `profiles` holds each profile that a sheet or a fallback uses, by name, as it was at submission;
+    `directory` is the score's, where injected files are looked for that the workspace has not.
     """
 
     name: str
@@ -253,6 +282,7 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     parallel: Parallel
     cross_sheet: CrossSheet
     profiles: dict[str, Profile]
+    directory: str = "/"
     on_failure: str = "fail"
     rate_limit: RateLimit = RateLimit()
     cost_limits: CostLimits | None = None

@@ -6,35 +6,78 @@ Source: spec/score-format.md §26.
 import hashlib
 from typing import Any
 
+import msgspec
+
 from marianned.score.assembly import assemble_prompt
 from marianned.score.expanded import Check, Expanded, Sheet
+from marianned.score.injecting import inject, stand_ins
 from marianned.score.model import FILE_CHECKS
 from marianned.score.prompts import SAMPLE
-from marianned.score.template import Previous, Renderer, RenderError, seen_outputs, upstream
+from marianned.score.reader import DiskReader, Reader
+from marianned.score.template import (
+    INJECTED,
+    Injected,
+    Previous,
+    Renderer,
+    RenderError,
+    names_used,
+    seen_outputs,
+    upstream,
+)
 
 
-def explain(expanded: Expanded, prompts: bool) -> list[dict[str, Any]]:  # noqa: FBT001  a door agreed on
+def explain(
+    expanded: Expanded,
+    prompts: bool,  # noqa: FBT001  a door agreed on
+    reader: Reader | None = None,
+) -> list[dict[str, Any]]:
     """Return the sheets as plain values; with `prompts`, each with the prompt of its first attempt.
 
     Bodies are rendered with no outputs of earlier sheets; where a template insists on one, with a sample.
+    Injected files are those that `reader` (null: this machine) finds now.
     """
     renderer = Renderer(expanded)
+    reader = reader or DiskReader()
+    try:
+        injects = bool(prompts or names_used(expanded.prompt.template) & INJECTED)
+    except RenderError:
+        injects = prompts
     sheets: list[dict[str, Any]] = []
     for sheet in expanded.sheets:
-        body = _body(renderer, sheet)
+        injected = _injected(renderer, sheet, reader) if injects else Injected()
+        body = _body(renderer, sheet, injected)
         described = _described(expanded, sheet, body)
         if prompts:
-            described["prompt"] = assemble_prompt(expanded, sheet.sheet, body, None)
+            described["prompt"] = assemble_prompt(expanded, sheet.sheet, body, None, injected)
         sheets.append(described)
     return sheets
 
 
-def _body(renderer: Renderer, sheet: Sheet) -> str:
+def _injected(renderer: Renderer, sheet: Sheet, reader: Reader) -> Injected:
+    """Return what is injected as far as it is there; the run may still make what is required."""
+    optional = [msgspec.structs.replace(item, required=False) for item in sheet.injections]
+    return inject(
+        renderer,
+        msgspec.structs.replace(sheet, injections=tuple(optional)),
+        _samples(renderer, sheet),
+        reader,
+    )
+
+
+def _samples(renderer: Renderer, sheet: Sheet) -> Previous:
+    seen = seen_outputs(renderer.expanded, sheet.sheet, upstream(renderer.expanded, sheet.sheet))
+    return Previous(outputs=dict.fromkeys(seen, SAMPLE))
+
+
+def _body(renderer: Renderer, sheet: Sheet, injected: Injected) -> str:
     try:
-        return renderer.body(sheet, Previous())
+        return renderer.body(sheet, Previous(), injected)
     except RenderError:
-        seen = seen_outputs(renderer.expanded, sheet.sheet, upstream(renderer.expanded, sheet.sheet))
-        return renderer.body(sheet, Previous(outputs=dict.fromkeys(seen, SAMPLE)))
+        pass
+    try:
+        return renderer.body(sheet, _samples(renderer, sheet), injected)
+    except RenderError:
+        return renderer.body(sheet, _samples(renderer, sheet), stand_ins(sheet, SAMPLE))
 
 
 def _described(expanded: Expanded, sheet: Sheet, body: str) -> dict[str, Any]:

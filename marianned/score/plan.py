@@ -24,11 +24,11 @@ _Stages = dict[int, list[Sheet]]
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """How a sheet of the old revision stands; `attempts` counts all ever made."""
+    """How a sheet of the old revision stands; `begun`: it was attempted, or its skip rules were asked."""
 
     status: str
     in_flight: bool
-    attempts: int
+    begun: bool
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,8 +188,8 @@ def _restarts(line: PlanLine, stands: Standing) -> bool:
     """Tell whether a sheet begins anew: it had ended badly, or was tried under another definition."""
     if not line.runs:
         return False
-    tried = stands.attempts > 0 or stands.status != SheetStatus.PENDING
-    return stands.status in _STARTS_AGAIN or (line.action == PlanAction.CHANGED and tried)
+    begun = stands.begun or stands.status != SheetStatus.PENDING
+    return stands.status in _STARTS_AGAIN or (line.action == PlanAction.CHANGED and begun)
 
 
 def _added(sheet: Sheet, *, stage_is_new: bool) -> PlanLine:

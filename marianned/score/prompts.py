@@ -4,13 +4,26 @@ Source: spec/score-format.md §9.3, §12.
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from marianned.score.document import Document, Path, Place, Scalar, find, place_inside
 from marianned.score.expanded import Expanded, Sheet
+from marianned.score.injecting import inject, stand_ins
+from marianned.score.model import Score
+from marianned.score.reader import Reader
 from marianned.score.report import Report
 from marianned.score.script import dropped_text
-from marianned.score.template import Previous, Renderer, RenderError, names_used, seen_outputs
+from marianned.score.template import (
+    INJECTED,
+    Injected,
+    Previous,
+    Renderer,
+    RenderError,
+    is_dynamic,
+    names_used,
+    seen_outputs,
+)
 
 SAMPLE = "(what an earlier sheet printed)"
 
@@ -27,20 +40,28 @@ class Prompts:
     """Renders each sheet once; `finish` reports a failure of several sheets as one problem."""
 
     def __init__(
-        self, expanded: Expanded, document: Document, report: Report, template_file: str | None
+        self,
+        expanded: Expanded,
+        document: Document,
+        report: Report,
+        score: Score,
+        reader: Reader,
     ) -> None:
         self.expanded = expanded
         self.document = document
         self.report = report
-        self.template_file = template_file
+        self.template_file = score.prompt.template_file
+        self.preludes = len(score.sheet.prelude)
+        self.reader = reader
         self.renderer = Renderer(expanded)
-        self.path: Path = ("prompt", "template_file" if template_file else "template")
+        self.path: Path = ("prompt", "template_file" if self.template_file else "template")
         self.found: dict[_Fault, list[int]] = defaultdict(list)
-        self.above = _Above(expanded) if self._looks_back() else None
+        self.above = _Above(expanded) if self._uses("previous_outputs") else None
+        self.uses_injected = self._uses(*INJECTED)
 
-    def _looks_back(self) -> bool:
+    def _uses(self, *names: str) -> bool:
         try:
-            return "previous_outputs" in names_used(self.expanded.prompt.template)
+            return not names_used(self.expanded.prompt.template).isdisjoint(names)
         except RenderError:
             return False
 
@@ -51,8 +72,10 @@ class Prompts:
         above = self.above.of(sheet.sheet, lowest) if self.above else []
         seen = seen_outputs(self.expanded, sheet.sheet, above)
         self._check_patterns(sheet)
+        previous = Previous(outputs=dict.fromkeys(seen, SAMPLE))
+        injected = self._injected(sheet, previous)
         try:
-            body = self.renderer.body(sheet, Previous(outputs=dict.fromkeys(seen, SAMPLE)))
+            body = self.renderer.body(sheet, previous, injected)
         except RenderError as fault:
             self._note(fault, sheet)
             return ""
@@ -62,7 +85,32 @@ class Prompts:
         if profile.script == "shell" and dropped_text(body, sheet.settings.get("script", "auto")):
             message = "text around the shell blocks is not run"
             self.found[_Fault("S213", self.path, message, None, None)].append(sheet.sheet)
-        return self.renderer.definition(sheet, body)
+        return self.renderer.definition(sheet, body, stand_ins(sheet, ""))
+
+    def _injected(self, sheet: Sheet, previous: Previous) -> Injected:
+        """Return what the template may use of injected files: samples where one is not there yet."""
+        for item, path in zip(sheet.injections, self._injection_paths(sheet), strict=True):
+            if is_dynamic(item.path):
+                try:
+                    self.renderer.text(item.path, sheet, previous)
+                except RenderError as fault:
+                    hint = self._hint(fault, sheet)
+                    self.found[_Fault(fault.code, path, fault.message, None, hint)].append(sheet.sheet)
+        if not self.uses_injected:
+            return Injected()
+        try:
+            injected = inject(self.renderer, sheet, previous, self.reader)
+        except RenderError:
+            return stand_ins(sheet, SAMPLE)
+        return stand_ins(sheet, SAMPLE) if injected.missing else injected
+
+    def _injection_paths(self, sheet: Sheet) -> Iterator[Path]:
+        for index, item in enumerate(sheet.injections):
+            key = "directory" if item.directory else "file"
+            own = index - self.preludes
+            yield (
+                ("sheet", "prelude", index, key) if own < 0 else ("sheet", "cadenzas", sheet.sheet, own, key)
+            )
 
     def _check_patterns(self, sheet: Sheet) -> None:
         for index, text in enumerate(self.expanded.cross_sheet.capture_files):

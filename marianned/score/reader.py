@@ -31,6 +31,9 @@ class Reader(Protocol):
     def read(self, path: str) -> bytes:
         """Return a file's bytes; raises OSError."""
 
+    def head(self, path: str, most: int) -> tuple[bytes, int]:
+        """Return the first `most` bytes of a file, and its size; raises OSError."""
+
     def is_file(self, path: str) -> bool:
         """Whether there is a regular file."""
 
@@ -56,6 +59,12 @@ class DiskReader:
     def read(self, path: str) -> bytes:
         """Return a file's bytes; raises OSError."""
         return Path(path).read_bytes()
+
+    def head(self, path: str, most: int) -> tuple[bytes, int]:
+        """Return the first `most` bytes of a file, and its size; raises OSError."""
+        with Path(path).open("rb") as file:
+            data = file.read(most)
+            return data, max(len(data), os.fstat(file.fileno()).st_size)
 
     def is_file(self, path: str) -> bool:
         """Whether there is a regular file."""

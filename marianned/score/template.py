@@ -14,12 +14,13 @@ import jinja2.meta
 import jinja2.sandbox
 import msgspec
 
-from marianned.score.assembly import PreviousAttempt, assemble_prompt
+from marianned.score.assembly import Injected, PreviousAttempt, assemble_prompt
 from marianned.score.expanded import Expanded, Sheet
 from marianned.score.variables import unpack
 
 __all__ = [
     "BUILT_IN",
+    "Injected",
     "Previous",
     "PreviousAttempt",
     "RenderError",
@@ -47,7 +48,13 @@ BUILT_IN = frozenset(
 """Names that every template has (§9.2); they win over variables."""
 
 
-_CROSS_SHEET = frozenset({"previous_outputs", "previous_files", "skipped_upstream"})
+INJECTED = frozenset({"injected_context", "injected_skills", "injected_tools"})
+"""Those of them that hold injected texts."""
+
+CROSS_SHEET = frozenset({"previous_outputs", "previous_files", "skipped_upstream"})
+"""Those that hold what comes from earlier sheets."""
+
+_GIVEN_LATE = CROSS_SHEET | INJECTED
 
 
 class _Blanks(dict[Any, str]):
@@ -119,6 +126,11 @@ def template_fault(source: str) -> RenderError | None:
     return None
 
 
+def is_dynamic(source: str) -> bool:
+    """Tell whether a text can render to something else than itself."""
+    return "{{" in source or "{%" in source
+
+
 def names_used(source: str | None) -> frozenset[str]:
     """Return the names a template takes from outside; none when there is no template."""
     return _compiled(source).names if source else frozenset()
@@ -162,9 +174,10 @@ class Renderer:
     def __init__(self, expanded: Expanded) -> None:
         self.expanded = expanded
 
-    def values(self, sheet: Sheet, previous: Previous) -> dict[str, Any]:
+    def values(self, sheet: Sheet, previous: Previous, injected: Injected | None = None) -> dict[str, Any]:
         """Return all names a template of this sheet has; fresh values, which it may change."""
         expanded = self.expanded
+        texts = injected or Injected()
         return {
             **unpack(expanded.prompt.variables),
             "sheet_num": sheet.sheet,
@@ -184,14 +197,14 @@ class Renderer:
             "previous_outputs": dict(sorted(previous.outputs.items())),
             "previous_files": dict(previous.files),
             "skipped_upstream": list(previous.skipped),
-            "injected_context": [],
-            "injected_skills": [],
-            "injected_tools": [],
+            "injected_context": texts.texts("context"),
+            "injected_skills": texts.texts("skill"),
+            "injected_tools": texts.texts("tool"),
             "stakes": expanded.prompt.stakes,
             "thinking_method": expanded.prompt.thinking_method,
         }
 
-    def body(self, sheet: Sheet, previous: Previous) -> str:
+    def body(self, sheet: Sheet, previous: Previous, injected: Injected | None = None) -> str:
         """Render the body of a sheet.
 
         Raises:
@@ -201,14 +214,17 @@ class Renderer:
         if source is None:
             total = len(self.expanded.sheets)
             return f"Process items {sheet.start_item} to {sheet.end_item} (sheet {sheet.sheet} of {total})."
-        return _render(source, self.values(sheet, previous))
+        return _render(source, self.values(sheet, previous, injected))
 
-    def definition(self, sheet: Sheet, body: str) -> str:
-        """Return the body with what comes from earlier sheets left blank; `body` where that cannot be."""
+    def definition(self, sheet: Sheet, body: str, blank: Injected | None = None) -> str:
+        """Return the body with what comes from earlier sheets left blank; `body` where that cannot be.
+
+        `blank` is an empty text for each that is injected.
+        """
         source = self.expanded.prompt.template
-        if not names_used(source) & _CROSS_SHEET:
+        if not names_used(source) & _GIVEN_LATE:
             return body
-        values = self.values(sheet, Previous())
+        values = self.values(sheet, Previous(), blank)
         try:
             return _render(
                 source or "", values | {"previous_outputs": _Blanks(), "previous_files": _Blanks()}
@@ -216,22 +232,22 @@ class Renderer:
         except RenderError:
             return body
 
-    def text(self, source: str, sheet: Sheet) -> str:
-        """Render another template of the score for a sheet, with no earlier ones.
+    def text(self, source: str, sheet: Sheet, previous: Previous | None = None) -> str:
+        """Render another template of the score for a sheet.
 
         Raises:
             RenderError: it cannot be rendered.
         """
-        return _render(source, self.values(sheet, Previous()))
+        return _render(source, self.values(sheet, previous or Previous()))
 
 
-def render_body(expanded: Expanded, sheet: int, previous: Previous) -> str:
+def render_body(expanded: Expanded, sheet: int, previous: Previous, injected: Injected | None = None) -> str:
     """Render the body of a sheet (its number).
 
     Raises:
         RenderError: it cannot be rendered.
     """
-    return Renderer(expanded).body(expanded.sheets[sheet - 1], previous)
+    return Renderer(expanded).body(expanded.sheets[sheet - 1], previous, injected)
 
 
 def capture_patterns(expanded: Expanded, sheet: int) -> list[str]:

@@ -33,11 +33,11 @@ ON CONFLICT (run_id) DO UPDATE SET
 INSERT INTO sheets (
     run_id, uid, sheet, status, waiting_for, until, attempts, tries, completions, lost, waits,
     fallback, next_kind, revision, validation_passed, error_category, error_message, started_at, ended_at,
-    cost_usd, definition
+    cost_usd, definition, warnings, judged, skip_reason, exit_code
 ) VALUES (
     :run_id, :uid, :sheet, :status, :waiting_for, :until, :attempts, :tries, :completions,
     :lost, :waits, :fallback, :next_kind, :revision, :validation_passed, :error_category, :error_message,
-    :started_at, :ended_at, :cost_usd, :definition
+    :started_at, :ended_at, :cost_usd, :definition, :warnings, :judged, :skip_reason, :exit_code
 )
 ON CONFLICT (run_id, uid) DO UPDATE SET
     sheet = excluded.sheet, status = excluded.status, waiting_for = excluded.waiting_for,
@@ -47,7 +47,8 @@ ON CONFLICT (run_id, uid) DO UPDATE SET
     revision = excluded.revision, validation_passed = excluded.validation_passed,
     error_category = excluded.error_category, error_message = excluded.error_message,
     started_at = excluded.started_at, ended_at = excluded.ended_at, cost_usd = excluded.cost_usd,
-    definition = excluded.definition
+    definition = excluded.definition, warnings = excluded.warnings, judged = excluded.judged,
+    skip_reason = excluded.skip_reason, exit_code = excluded.exit_code
 
 -- name: put_attempt
 INSERT INTO attempts (
@@ -165,6 +166,10 @@ INSERT INTO events (
 -- name: delete_sheet
 DELETE FROM sheets WHERE run_id = :run_id AND uid = :key
 
+-- name: delete_skip
+-- The skip rules of a sheet have been asked.
+DELETE FROM attempts WHERE run_id = :run_id AND uid = :key AND attempt = 0
+
 -- name: put_breakpoint
 INSERT INTO breakpoints (run_id, uid) VALUES (:run_id, :uid) ON CONFLICT DO NOTHING
 
@@ -235,6 +240,7 @@ SELECT
     NULL AS result
 FROM attempts
 WHERE run_id = :run_id AND uid BETWEEN coalesce(:uid, 0) AND coalesce(:uid, 9223372036854775807)
+    AND attempt > 0
 ORDER BY uid, attempt
 
 -- name: last_result
@@ -250,7 +256,7 @@ SELECT
     coalesce(sum(output_tokens), 0) AS output_tokens,
     count(*) AS attempts
 FROM attempts
-WHERE run_id = :run_id
+WHERE run_id = :run_id AND attempt > 0
 
 -- name: hooks
 SELECT * FROM hooks WHERE run_id = :run_id ORDER BY hook

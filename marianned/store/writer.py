@@ -60,6 +60,7 @@ _PUT: dict[type[Row], tuple[str, Columns[Any]]] = {
 _DELETE: dict[type[Row], str] = {
     SheetRow: SQL["delete_sheet"],
     HookRow: SQL["delete_hook"],
+    AttemptRow: SQL["delete_skip"],
     HoldRow: SQL["delete_hold"],
     BreakpointRow: SQL["delete_breakpoint"],
     RunRow: SQL["delete_run"],

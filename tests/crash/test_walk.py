@@ -206,6 +206,34 @@ def refused(crashing, job):
     assert names(place) == ["a", "b", "z"]
 
 
+def without(crashing, job):
+    """An agent's sheet goes on without the file that is to be injected, and says so once."""
+    agents = crashing.house.home / "config" / "marianne" / "instruments"
+    agents.mkdir(parents=True, exist_ok=True)
+    (agents / "player.yaml").write_text(
+        "name: player\nkind: cli\ncli:\n  command: {executable: bash}\n  output: {format: text}\n"
+    )
+    missing = {"prelude": [{"file": "gone.md", "as": "context"}]}
+    crashing.submit(job, [plain(f"{job}-1")], instrument="player", sheet=missing)
+    crashing.reaches(job, "completed")
+    said = [event["text"] for event in crashing.house.journal(job) if event["type"] == "attempt.warned"]
+    assert said == ["sheet 1: the file 'gone.md' is not there"]
+
+
+def skipping(crashing, job):
+    """Rules are asked; one sheet is skipped, the other runs, once."""
+    rules = {
+        "skip_when": {1: "sheets[2].status == 'completed'"},
+        "skip_when_command": {1: {"command": "exit 1"}, 2: {"command": "true", "description": "not needed"}},
+    }
+    crashing.submit(job, [plain(f"{job}-1"), plain(f"{job}-never"), plain(f"{job}-3")], sheet=rules)
+    crashing.reaches(job, "completed")
+    started = [line.split()[1] for line in crashing.house.ledger.lines() if line.startswith(f"start {job}-")]
+    assert started == [f"{job}-1", f"{job}-3"]
+    skipped = [event for event in crashing.house.journal(job) if event["type"] == "sheet.skipped"]
+    assert [event["reason"] for event in skipped] == ["not needed"]
+
+
 def steps(*triggers):
     return [f"{trigger}.{step}" for trigger in triggers for step in STEPS]
 
@@ -262,6 +290,8 @@ GROUPS = {
             *steps("chained"),
         ],
     ),
+    "skip": (skipping, ["skip.asking", "skip.evaluated", "skip.ended", *steps("judged")]),
+    "warned": (without, steps("warned")),
     "slot": (paused, steps("slot")),
     "ended": (paused, steps("ended")),
     "pause": (paused, steps("pause")),

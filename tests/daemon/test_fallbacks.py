@@ -67,3 +67,13 @@ def test_where_it_has_come_to_outlives_a_pause_and_a_kill(stage, ledger):
     assert stage.wait_for("chained", "ended")["status"] == "completed"
     assert played(stage) == [("gone", "failed"), ("two", "failed"), ("two", "succeeded")]
     assert len(moves(stage)) == 1
+
+
+def test_a_limited_sheet_waits_rather_than_moves_to_a_tool_that_is_not_installed(stage, ledger):
+    (stage.home / "mood-one").write_text("rate limit reached\n")
+    stage.submit(chained("one", "gone"))
+    stage.event("chained", "sheet.waiting")
+    sheet = stage.status("chained")["sheets"][0]
+    assert (sheet["status"], sheet["waiting_for"], sheet["instrument"]) == ("waiting", "rate_limit", "one")
+    assert played(stage) == [("one", "rate_limited")]
+    assert moves(stage) == []

@@ -64,6 +64,10 @@ CREATE TABLE sheets (
     ended_at INTEGER,
     cost_usd REAL,
     definition TEXT,
+    warnings TEXT NOT NULL,
+    judged INTEGER NOT NULL,
+    skip_reason TEXT,
+    exit_code INTEGER,
     PRIMARY KEY (run_id, uid)
 ) STRICT, WITHOUT ROWID;
 

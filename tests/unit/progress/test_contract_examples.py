@@ -74,6 +74,8 @@ LITERALS = (PAUSED, SHEET_4, RESUMED, PLANNED, PLAN, PLAN_SCREEN, REVISED, CANCE
 
 NO_HOOK = {"hook": None}
 """A key that came beside those of the examples, which may be: what belongs to a sheet is no hook's."""
+NOT_SKIPPED = {"skip_reason": None}
+"""A key that came beside those of the examples, which may be."""
 
 LATER = {
     "mzt modify release-notes -c /home/ann/rel/release-notes.yaml -r": "the conductor adds it: it looks at the file",
@@ -160,7 +162,7 @@ def test_pause_with_wait() -> None:
 def test_status_as_json() -> None:
     bench = at(paused(), 14, 20)
     shows(job_view(bench.state, bench.now), STATUS)
-    assert plain(sheet_view(bench.state, 4)) == json.loads(SHEET_4)
+    assert plain(sheet_view(bench.state, 4)) == json.loads(SHEET_4) | NOT_SKIPPED
     view = job_view(bench.state, bench.now)
     assert (view.status_since_at, view.next, view.then) == ("2026-11-24T14:08:40.000Z", None, None)
     assert plain(view.safe_to) == {"edit_files": True, "stop_daemon": True, "switch_off": True}

@@ -6,10 +6,11 @@ from scores_for_tests import PROFILES, Bench, score, stage
 
 from marianned.instruments.profile import Profile
 from marianned.lifecycle import Action
+from marianned.progress.triggers import Judged
 from marianned.progress.view import sheet_view
 from marianned.protocol import JobStatus, Outcome
 from marianned.rows import Account, LimitRow
-from marianned.score.expanded import Fallback, Retry
+from marianned.score.expanded import Fallback, Retry, Skip
 
 NAMES = ("claude-code", "second", "third")
 THREE = {**PROFILES, **{name: Profile(name=name, kind="cli") for name in NAMES}}
@@ -140,3 +141,38 @@ def test_a_chain_that_a_modify_changes_begins_anew() -> None:
     moving.ask(Action.MODIFY_RESUME, score(stage(count=2), profiles=THREE))
     moving.end(1)
     assert [moving.sheet(number).fallback for number in (1, 2)] == [0, 0]
+
+
+def test_an_entry_that_can_t_be_used_here_is_passed_over() -> None:
+    moving = bench()
+    moving.state.unusable = frozenset({"second"})
+    moving.go()
+    moving.end(1, Outcome.FAILED, category="auth", message="no")
+    assert instrument(moving) == "third"
+
+
+@pytest.mark.parametrize("limited_by_others", [False, True])
+def test_a_limited_sheet_waits_when_nothing_behind_its_instrument_can_be_used(
+    limited_by_others: bool,
+) -> None:
+    moving = bench()
+    moving.state.unusable = frozenset({"second", "third"})
+    if limited_by_others:
+        limit(moving, "claude-code", 600)
+        moving.go()
+        assert (moving.flying, moving.sheet(1).fallback, moving.sheet(1).status) == ([1], 0, "running")
+        return
+    moving.go()
+    moving.end(1, Outcome.RATE_LIMITED, category="rate_limit", message="429")
+    assert (moving.sheet(1).waiting_for, moving.sheet(1).fallback) == ("rate_limit", 0)
+
+
+def test_a_sheet_that_moves_on_is_not_asked_again_whether_to_skip_it() -> None:
+    moving = bench()
+    made = moving.state.score
+    sheets = [msgspec.structs.replace(sheet, skip=Skip(command="false")) for sheet in made.sheets]
+    moving = Bench(msgspec.structs.replace(made, sheets=tuple(sheets)))
+    moving.go()
+    moving.step(Judged(uid=moving.sheet(1).uid, skip=False))
+    moving.end(1, Outcome.FAILED, category="auth", message="no")
+    assert [attempt.kind for attempt in moving.state.attempts.values()] == ["first"]

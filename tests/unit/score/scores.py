@@ -59,6 +59,10 @@ class Disk:
             raise FileNotFoundError(path)
         return self.files[path].encode()
 
+    def head(self, path: str, most: int) -> tuple[bytes, int]:
+        data = self.read(path)
+        return data[:most], len(data)
+
     def is_file(self, path: str) -> bool:
         return path in self.files
 

@@ -63,7 +63,7 @@ def standing(old: Expanded, *statuses: str) -> dict[int, Standing]:
     stands = {}
     for sheet in old.sheets:
         status = given_ones.get(sheet.sheet, "pending")
-        stands[sheet.sheet] = Standing(status, status == "running", 0 if status == "pending" else 1)
+        stands[sheet.sheet] = Standing(status, status == "running", status != "pending")
     return stands
 
 
@@ -135,9 +135,9 @@ def test_a_cancelled_sheet_runs_again() -> None:
 def test_a_changed_definition_gives_fresh_tries_to_what_was_tried() -> None:
     old, new = score(*[stage("a", name=n) for n in "xyz"]), score(*[stage("b", name=n) for n in "xyz"])
     stands = {
-        1: Standing("waiting", False, 2),
-        2: Standing("pending", False, 1),
-        3: Standing("pending", False, 0),
+        1: Standing("waiting", False, True),
+        2: Standing("pending", False, True),
+        3: Standing("pending", False, False),
     }
     result = plan(old, new, stands, 1)
     assert {line.action for line in result.lines} == {"changed"}

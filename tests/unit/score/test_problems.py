@@ -149,14 +149,6 @@ CASES = [
     ("S509", score(sheet=FAN) + "parallel: {enabled: true}\n«isolation: {enabled: true}\n"),
 ]
 
-NOT_HONOURED = [
-    score(sheet="{size: 1, total_items: 4, «prelude: [{file: '{{ workspace }}', as: tool}]}"),
-    score(sheet="{size: 1, total_items: 4, «cadenzas: {2: [{file: '{{ workspace }}', as: tool}]}}"),
-    score(sheet="{size: 1, total_items: 4, «skip_when: {2: 'sheets.get(1)'}}"),
-    score(sheet="{size: 1, total_items: 4, «skip_when_command: {2: {command: 'true'}}}"),
-]
-
-
 WARNINGS = {
     *("S018", "S019", "S109", "S110", "S207", "S208", "S209", "S210", "S212", "S213", "S302", "S306", "S402"),
     *("S403", "S404", "S406", "S501", "S502", "S503", "S504", "S506", "S507", "S509", "S510"),
@@ -179,14 +171,6 @@ def test_a_problem_is_found_at_its_place(code, text):
 def test_one_error_is_one_problem(code, text):
     errors = [problem[0] for problem in found(marked(text)[0]) if problem[1] == "error"]
     assert errors == ([] if code in WARNINGS else [code])
-
-
-@pytest.mark.parametrize("text", NOT_HONOURED)
-def test_what_is_not_honoured_yet_is_said(text):
-    text, line, column = marked(text)
-    assert ("S501", "warning", line, column) in found(text)
-    message = next(p.message for p in compiled(text).problems if p.code == "S501")
-    assert message.endswith("is not honoured yet by this version")
 
 
 @pytest.mark.parametrize("text", [score(), score(sheet=FAN) + f"parallel: {PAR}\n"])

@@ -278,9 +278,9 @@ async def test_a_score_is_compiled_again_from_what_was_stored(source):
 async def test_prompts_are_rendered_from_the_stored_bytes(source):
     compiled = await workers.compile_score(source)
     stored = msgspec.msgpack.encode(compiled.expanded)
-    body, prompt = await workers.render_prompt("1@1", stored, 1, Previous(), None)
+    body, prompt, _ = await workers.render_prompt("1@1", stored, 1, Previous(), None)
     assert (body, prompt) == ("echo 2026\n", "echo 2026\n")
-    _, second = await workers.render_prompt("1@1", stored, 2, Previous(outputs={1: "seen"}), None)
+    _, second, _ = await workers.render_prompt("1@1", stored, 2, Previous(outputs={1: "seen"}), None)
     assert second == "echo seen\n"
 
 
@@ -289,7 +289,7 @@ async def test_a_worker_is_given_a_score_only_once(source):
     stored = msgspec.msgpack.encode(compiled.expanded)
     await workers.render_prompt("1@1", stored, 1, Previous(), None)
     again = await workers.render_prompt("1@1", b"", 1, Previous(), None)
-    assert again == ("echo 2026\n", "echo 2026\n")
+    assert again == ("echo 2026\n", "echo 2026\n", [])
 
 
 async def test_a_worker_forgets_the_oldest_scores(source):
