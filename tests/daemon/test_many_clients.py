@@ -48,7 +48,9 @@ class Asker(threading.Thread):
         method = self._random.choice(["job.pause", "job.resume"])
         asked_at = time.monotonic()
         params = {"job_id": job, "reason": reason, "key": reason}
+        repeated = False
         while self._random.random() < LOST:
+            repeated = True
             self._connection.send(method, **params)
             self._connection.close()
             self._connection = self._daemon.connect()
@@ -64,6 +66,7 @@ class Asker(threading.Thread):
                 "method": method,
                 "reason": reason,
                 "wait": False,
+                "repeated": repeated,
                 "asked_at": asked_at,
                 "told_at": told_at,
                 "code": code,

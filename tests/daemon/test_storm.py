@@ -91,19 +91,24 @@ def test_two_hundred_pauses_and_resumes_have_one_order_and_each_sheet_runs_once(
 
 
 def check(told, journal):
-    """Walk the journal: each accepted request is in it once, where the table allows it; no other is."""
+    """Walk the journal: each accepted request is in it once, where the table allows it; no other is.
+
+    But one that was sent again: a refusal is not kept, so a first copy that is read after the second one
+    was refused may still be accepted.
+    """
     asked = [answer for answer in told if answer["method"] != "job.wait"]
     accepted = {answer["reason"]: answer for answer in asked if answer["code"] in (None, "E504", "E513")}
     refused = [answer for answer in asked if answer["reason"] not in accepted]
     lines = {event["reason"]: event for event in journal if event["reason"]}
-    assert set(lines) == set(accepted)
-    assert len([event for event in journal if event["reason"]]) == len(accepted)
+    late = {answer["reason"] for answer in refused if answer.get("repeated")}
+    assert set(accepted) <= set(lines) <= set(accepted) | late
+    assert len([event for event in journal if event["reason"]]) == len(lines)
     assert {answer["code"] for answer in refused} <= {"E502"}
     for answer in refused:
         possible = ("paused",) if answer["method"] == "job.pause" else ("queued", "running")
         assert answer["status"] in possible, answer
     for before, event in itertools.pairwise(journal):
-        if event["reason"] and before["recorded_at"] <= event["recorded_at"]:
+        if event["reason"] in accepted and before["recorded_at"] <= event["recorded_at"]:
             method = accepted[event["reason"]]["method"]
             assert allowed(method, before["status"]), (before, event)  # its transaction begins with it
     check_replies(accepted, lines, journal)
