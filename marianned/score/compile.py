@@ -115,6 +115,7 @@ class _Compiler:
         self.document = document
         self.report = report
         self.files: dict[str, str] = {}
+        self.unread: set[str] = set()
         report.root = document.root
         for path, place in document.duplicates:
             report.add("S003", path, f"'{path[-1]}' is given twice", place=place)
@@ -235,7 +236,10 @@ class _Compiler:
             needs=layout.needs[seat.sheet],
             instrument=chosen.profile.name,
             settings=settings,
-            fallbacks=tuple(self._fallback(profile, given) for profile, given in chosen.fallbacks),
+            fallbacks=tuple(
+                self._fallback(profile, given, self.instruments.chain(seat)[0])
+                for profile, given in chosen.fallbacks
+            ),
             timeout_seconds=chosen.timeout_seconds,
             working_directory=settings.get("working_directory", self.workspace),
             checks=(),
@@ -252,8 +256,16 @@ class _Compiler:
             ),
         )
 
-    def _fallback(self, profile: Profile, given: dict[str, Any]) -> Fallback:
+    def _fallback(self, profile: Profile, given: dict[str, Any], path: Path) -> Fallback:
         settings = self._settings(given)
+        prompt = settings.get("system_prompt_file")
+        if prompt is not None and prompt not in self.files and prompt not in self.unread:
+            text = read_text(prompt, self.reader)
+            if text is None:
+                self.unread.add(prompt)
+                self.report.add("S304", path, f"'{prompt}' cannot be read as UTF-8 text")
+            else:
+                self.files[prompt] = text
         return Fallback(
             instrument=profile.name,
             settings=settings,

@@ -1,7 +1,7 @@
 """Which instrument plays a sheet, with which settings and fallbacks."""
 
 import pytest
-from scores import Disk, expanded, score
+from scores import Disk, compiled, expanded, score
 
 SHEET = "{size: 1, total_items: 3%s}"
 
@@ -173,3 +173,14 @@ def test_a_fallback_is_set_up_as_if_the_sheet_itself_had_named_it():
     moved = second.on(1)
     assert (moved.instrument, moved.timeout_seconds, moved.needs) == ("other", 30, second.needs)
     assert second.on(0) is second
+
+
+def test_a_fallback_brings_its_own_system_prompt_along():
+    text = (
+        "instruments: {spare: {profile: other, config: {system_prompt_file: rules.md}}}\n"
+        "instrument_fallbacks: [spare]\n"
+    )
+    read = compiled(score() + text, Disk({"/s/rules.md": "be kind"}))
+    assert read.files["/s/rules.md"] == "be kind"
+    missing = compiled(score() + text, Disk({}))
+    assert [p.code for p in missing.problems if p.severity == "error"] == ["S304"]
