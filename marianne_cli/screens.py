@@ -110,7 +110,7 @@ def _sheet_rows(job: Result, sheets: Sequence[Result], *, unfolded: bool) -> lis
 def _fold_key(sheet: Result, *, unfolded: bool) -> object:
     if unfolded or sheet["status"] not in _FOLDED or sheet["waiting_for"] or sheet["attempts"]:
         return sheet["sheet"]
-    return sheet["status"], tuple(sheet["blocked_by"]), sheet["skip_reason"]
+    return sheet["status"], tuple(sheet["blocked_by"]), sheet.get("skip_reason")
 
 
 def _name(sheet: Result) -> str:
@@ -143,14 +143,14 @@ def _detail(sheet: Result, flights: Mapping[int, Result]) -> str:
         return f"needs {listing([str(n) for n in sheet['needs']])}" if sheet["needs"] else ""
     if sheet["status"] == "failed":
         return sheet["error_message"] or sheet["error_category"] or ""
-    return sheet["skip_reason"] or ""
+    return sheet.get("skip_reason") or ""
 
 
 def _running(sheet: Result, flight: Result | None) -> str:
     if flight is None:
         return f"attempt {sheet['attempt_count']}, {sheet['instrument']}"
     times = f" since {moment(flight['started_at'])}, limit {moment(flight['time_limit_at'])}"
-    if not flight["attempt"]:
+    if flight.get("attempt") == 0:
         return f"its skip rules are asked{times}"
     return f"attempt {sheet['attempt_count']}{times}, {sheet['instrument']}"
 

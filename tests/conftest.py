@@ -1,17 +1,9 @@
-"""What all tests share: this directory is on the import path, Hypothesis has no clock of its own,
-and two tests run a core."""
-
-import os
+"""What all tests share: this directory is on the import path, and Hypothesis has no clock of its own."""
 
 from hypothesis import settings
 
 settings.register_profile("marianne", deadline=None, print_blob=True)
 settings.load_profile("marianne")
-
-
-def pytest_xdist_auto_num_workers():
-    """Run two tests a core: most of their time is waiting for daemons, processes and the disk."""
-    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_terminal_summary(terminalreporter):

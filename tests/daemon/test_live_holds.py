@@ -220,6 +220,9 @@ def test_without_auto_resume_a_rate_limit_pauses(played, ledger):
     assert (paused["status"], causes(paused)) == ("paused", ["rate_limit"])
     (played.home / "limited").unlink()
     played.rpc("job.resume", job_id="limited")
+    waiting = played.status("limited")["sheets"][0]
+    assert waiting["waiting_for"] == "rate_limit", "the limit is no hold: it lasts, in all jobs"
+    assert played.rpc("instrument.clear_limits")["cleared"] == 1
     assert played.wait_for("limited", "ended")["status"] == "completed"
     assert outcomes(played, "limited", 1) == ["rate_limited", "succeeded"]
 
