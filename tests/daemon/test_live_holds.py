@@ -20,11 +20,7 @@ note end $MARIANNE_SHEET
 @pytest.fixture
 def played(house):
     """A daemon that finds the stand-in as `claude`."""
-    place = house.home / "bin"
-    place.mkdir()
-    (place / "claude").write_text(CLAUDE)
-    (place / "claude").chmod(0o755)
-    house.environment["PATH"] = f"{place}:{house.environment['PATH']}"
+    house.install("claude", CLAUDE)
     return house.start()
 
 

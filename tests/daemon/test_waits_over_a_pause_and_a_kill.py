@@ -15,11 +15,7 @@ echo '{"type":"result","is_error":false,"result":"ok","total_cost_usd":0.6}'
 @pytest.fixture
 def played(house):
     """A daemon that finds a stand-in as `claude`: it does most of its work at first, and the rest when asked again."""
-    place = house.home / "bin"
-    place.mkdir()
-    (place / "claude").write_text(PLAYER)
-    (place / "claude").chmod(0o755)
-    house.environment["PATH"] = f"{place}:{house.environment['PATH']}"
+    house.install("claude", PLAYER)
     return house.start()
 
 
