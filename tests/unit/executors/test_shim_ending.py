@@ -27,7 +27,7 @@ trap '' TERM
 sleep 1000 &
 echo ready >&9
 """
-HANGS = TREE + "while :; do sleep 1000; done\n"
+HANGS = TREE + "sleep 1000\n"
 
 
 async def test_what_a_command_leaves_behind_does_not_outlive_it(attempt: Attempt) -> None:
@@ -38,7 +38,7 @@ async def test_what_a_command_leaves_behind_does_not_outlive_it(attempt: Attempt
 
 
 async def test_a_chain_of_forks_is_caught(attempt: Attempt) -> None:
-    await attempt.run(attempt.script("chain() { (chain &); }\n(chain &)\nexit 0"))
+    await attempt.run(attempt.script("chain() { [ $1 = 0 ] || (chain $(($1 - 1)) &); }\n(chain 5000 &)\nexit 0"))
     await attempt.leash.gone()
 
 
@@ -64,7 +64,7 @@ async def test_a_request_ends_what_ignores_term(attempt: Attempt) -> None:
 
 
 async def test_within_grace_a_command_ends_its_own_way(attempt: Attempt) -> None:
-    script = "trap 'echo saved; exit 4' TERM; echo ready >&9; while :; do sleep 0.02; done"
+    script = "trap 'echo saved; exit 4' TERM; echo ready >&9; for _ in $(seq 3000); do sleep 0.02; done"
     await attempt.start(attempt.script(script, grace_seconds=20.0))
     await attempt.leash.line()
     await attempt.executor.end(attempt.directory)
@@ -76,7 +76,7 @@ async def test_within_grace_a_command_ends_its_own_way(attempt: Attempt) -> None
 
 async def test_grace_is_for_the_whole_group_of_the_command(attempt: Attempt) -> None:
     """A wrapper dies of TERM at once; the agent in it still has its time to save its work."""
-    agent = "trap 'sleep 0.1; echo saved; exit' TERM; echo ready >&9; while :; do sleep 0.02; done"
+    agent = "trap 'sleep 0.1; echo saved; exit' TERM; echo ready >&9; for _ in \\$(seq 3000); do sleep 0.02; done"
     await attempt.start(attempt.script(f'sh -c "{agent}" & wait', grace_seconds=20.0))
     await attempt.leash.line()
     await attempt.executor.end(attempt.directory)
@@ -134,7 +134,7 @@ KILLED = {
 
 @pytest.mark.parametrize("victims", KILLED)
 async def test_whoever_is_killed_nothing_is_left_and_a_survivor_tells(attempt: Attempt, victims: str) -> None:
-    await attempt.start(attempt.script(TREE + "echo $$ >&9; while :; do sleep 1000; done"))
+    await attempt.start(attempt.script(TREE + "echo $$ >&9; sleep 1000"))
     await attempt.leash.line()
     running = await attempt.executor.running(attempt.directory)
     assert running is not None
