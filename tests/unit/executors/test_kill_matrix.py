@@ -32,7 +32,7 @@ trap '' TERM
 (setsid sh -c '(sleep 1000 & setsid sleep 1000 &) ; sleep 1000' &)
 sleep 1000 &
 chain() { [ $1 = 0 ] || (sleep 0.01; chain $(($1 - 1)) &); }
-(chain 5000 &)
+(chain 900 &)
 echo $$ >&9
 sleep 1000
 """

@@ -38,7 +38,9 @@ async def test_what_a_command_leaves_behind_does_not_outlive_it(attempt: Attempt
 
 
 async def test_a_chain_of_forks_is_caught(attempt: Attempt) -> None:
-    await attempt.run(attempt.script("chain() { [ $1 = 0 ] || (chain $(($1 - 1)) &); }\n(chain 5000 &)\nexit 0"))
+    await attempt.run(
+        attempt.script("chain() { [ $1 = 0 ] || (chain $(($1 - 1)) &); }\n(chain 900 &)\nexit 0")
+    )
     await attempt.leash.gone()
 
 
@@ -76,7 +78,9 @@ async def test_within_grace_a_command_ends_its_own_way(attempt: Attempt) -> None
 
 async def test_grace_is_for_the_whole_group_of_the_command(attempt: Attempt) -> None:
     """A wrapper dies of TERM at once; the agent in it still has its time to save its work."""
-    agent = "trap 'sleep 0.1; echo saved; exit' TERM; echo ready >&9; for _ in \\$(seq 3000); do sleep 0.02; done"
+    agent = (
+        "trap 'sleep 0.1; echo saved; exit' TERM; echo ready >&9; for _ in \\$(seq 3000); do sleep 0.02; done"
+    )
     await attempt.start(attempt.script(f'sh -c "{agent}" & wait', grace_seconds=20.0))
     await attempt.leash.line()
     await attempt.executor.end(attempt.directory)
