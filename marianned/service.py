@@ -19,7 +19,6 @@ from marianned.api.dispatch import handlers
 from marianned.api.door import Door
 from marianned.api.server import Server
 from marianned.api.streams import Journal
-from marianned.checks import report
 from marianned.conductor.chaining import conducting
 from marianned.conductor.conductor import Conductor
 from marianned.conductor.disk import Disk
@@ -243,6 +242,8 @@ def _only(error: Exception) -> Exception:
 
 
 def _check(*, as_json: bool) -> int:
+    from marianned.checks import report  # noqa: PLC0415  it reads YAML, which no start should wait for
+
     found = report()
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")

@@ -1,7 +1,9 @@
 """Scores, prompts, outputs and regexes, worked on in processes of their own: time and memory bounded.
 
 The event loop never runs what a score can make slow. A worker that is too slow is killed, one that dies
-takes only its own call along; none outlives the daemon. Source: design/durability.md.
+takes only its own call along; none outlives the daemon. Compilers, template engine and readers of YAML are
+imported inside functions, and so by workers alone: they would add half to the daemon's start. Source:
+design/durability.md.
 """
 
 import ctypes
@@ -21,19 +23,13 @@ from anyio import to_process
 from anyio.lowlevel import RunVar
 
 from marianned.errors import Problem
-from marianned.instruments.loader import builtin_profiles
 from marianned.instruments.profile import Profile
-from marianned.instruments.reading import Reading, Verdict, classify, read_output
+from marianned.instruments.verdict import Reading, Verdict
 from marianned.protocol import Outcome
-from marianned.score import compile as compiling
-from marianned.score import explain as explaining
-from marianned.score import injecting, template
-from marianned.score.compile import Compiled, DiskReader, Source, StoredReader
-from marianned.score.expanded import Expanded
-from marianned.score.expressions import JobSeen, SheetSeen, evaluate
-from marianned.score.profiles import find_profiles
-from marianned.score.report import Report
-from marianned.score.template import Previous, PreviousAttempt
+from marianned.score.expanded import Compiled, Expanded
+from marianned.score.expressions import JobSeen, SheetSeen
+from marianned.score.given import Previous, PreviousAttempt
+from marianned.score.reader import DiskReader, Source, StoredReader
 
 LIMIT_SECONDS = 10.0
 """How long one call may take, from when a worker is free for it."""
@@ -137,7 +133,11 @@ async def warm() -> None:
 
 
 def _warm() -> int:
-    return len(builtin_profiles())
+    from marianned.instruments import reading
+    from marianned.instruments.loader import builtin_profiles
+    from marianned.score import compile, injecting  # noqa: A004  the room's name for it
+
+    return len([compile, injecting, reading, *builtin_profiles()])
 
 
 async def compile_score(source: Source) -> Compiled:
@@ -155,8 +155,11 @@ _compiled = msgspec.msgpack.Decoder(Compiled)
 
 def _compile(source: Source, files: dict[str, str] | None) -> bytes:
     """In msgpack: 10,000 sheets hold the event loop up for 40 ms, pickled ones for 100."""
+    from marianned.instruments.loader import builtin_profiles
+    from marianned.score.compile import compile_score
+
     reader = DiskReader() if files is None else StoredReader(files)
-    return msgspec.msgpack.encode(compiling.compile_score(source, reader, builtin_profiles()))
+    return msgspec.msgpack.encode(compile_score(source, reader, builtin_profiles()))
 
 
 class Rendered(NamedTuple):
@@ -208,15 +211,19 @@ def _render(
     previous_attempt: PreviousAttempt | None,
     fallback: int,
 ) -> Rendered | None:
+    from marianned.score.assembly import assemble_prompt
+    from marianned.score.injecting import inject
+    from marianned.score.template import Renderer
+
     known = _known(key, data)
     if known is None:
         return None
     expanded = known.on(sheet, fallback)
-    renderer = template.Renderer(expanded)
+    renderer = Renderer(expanded)
     seat = expanded.sheets[sheet - 1]
-    injected = injecting.inject(renderer, seat, previous, DiskReader())
+    injected = inject(renderer, seat, previous, DiskReader())
     body = renderer.body(seat, previous, injected)
-    prompt = template.assemble_prompt(expanded, sheet, body, previous_attempt, injected)
+    prompt = assemble_prompt(expanded, sheet, body, previous_attempt, injected)
     return Rendered(body, prompt, injected.missing)
 
 
@@ -255,18 +262,43 @@ def _skip_when(
     sheets: dict[int, SheetSeen],
     job: JobSeen,
 ) -> bool | None:
+    from marianned.score.expressions import evaluate
+    from marianned.score.template import Renderer
+
     expanded = _known(key, data)
     if expanded is None:
         return None
     seat = expanded.sheets[sheet - 1]
     assert seat.skip is not None
-    values = template.Renderer(expanded).values(seat, previous)
+    values = Renderer(expanded).values(seat, previous)
     return evaluate(seat.skip.when or "False", {**values, "sheets": sheets, "job": job})
 
 
 async def explain(expanded: Expanded, *, prompts: bool) -> list[dict[str, Any]]:
     """Write out the sheets of an expanded score as plain values, with their prompts if asked for."""
-    return await call(explaining.explain, expanded, prompts)
+    return await call(_explain, expanded, prompts)
+
+
+def _explain(expanded: Expanded, prompts: bool) -> list[dict[str, Any]]:  # noqa: FBT001  a worker is called by position
+    from marianned.score import explain
+
+    return explain.explain(expanded, prompts)
+
+
+async def capture_patterns(expanded: Expanded, sheet: int) -> list[str]:
+    """Return the globs whose files the sheet sees as `previous_files`, absolute.
+
+    Raises:
+        RenderError: one cannot be rendered.
+        WorkerLimit: see `call`.
+    """
+    return await call(_capture_patterns, expanded, sheet)
+
+
+def _capture_patterns(expanded: Expanded, sheet: int) -> list[str]:
+    from marianned.score import template
+
+    return template.capture_patterns(expanded, sheet)
 
 
 async def read_end(
@@ -290,6 +322,8 @@ async def read_end(
     try:
         return await call(_read_end, profile, dict(settings), stdout, stderr, end)
     except WorkerLimit as limit:
+        from marianned.instruments.reading import classify
+
         reading = Reading(result="", parsed=False)
         verdict = classify(profile, reading, **end.asdict(), stderr=b"")
         if verdict.outcome is Outcome.SUCCEEDED:
@@ -311,6 +345,8 @@ class _End(msgspec.Struct, frozen=True):
 def _read_end(
     profile: Profile, settings: dict[str, Any], stdout: str, stderr: str, end: _End
 ) -> tuple[Reading, Verdict]:
+    from marianned.instruments.reading import classify, read_output
+
     errors = _output(stderr)
     reading = read_output(profile, settings, _output(stdout), errors)
     here = datetime.now().astimezone()
@@ -345,6 +381,10 @@ async def known_profiles(directory: str | None) -> KnownProfiles:
 
 
 def _known_profiles(directory: str | None) -> KnownProfiles:
+    from marianned.instruments.loader import builtin_profiles
+    from marianned.score.profiles import find_profiles
+    from marianned.score.report import Report
+
     report = Report("")
     files: dict[str, str] = {}
     builtin = {name: profile for name, profile in builtin_profiles().items() if name == profile.name}

@@ -14,7 +14,7 @@ from marianned.errors import Problem
 from marianned.words import plural
 
 if TYPE_CHECKING:
-    from marianned.score.compile import Compiled
+    from marianned.score.expanded import Compiled
 
 _MOST_SECONDS = 10.0
 _MOST_MEMORY = 2 * 1024**3
@@ -57,7 +57,8 @@ def _compiled(file: str, workspace: str | None, *, portable: bool) -> "Compiled"
     from pathlib import Path
 
     from marianned.instruments.loader import builtin_profiles
-    from marianned.score.compile import DiskReader, Source, compile_score, refused
+    from marianned.score.compile import compile_score, refused
+    from marianned.score.reader import DiskReader, Source
 
     try:
         text = Path(file).read_bytes()

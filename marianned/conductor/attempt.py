@@ -17,7 +17,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import asking, faults, logs, words, workers
+from marianned import faults, logs, words, workers
 from marianned.conductor.checking import Checking
 from marianned.conductor.context import gather
 from marianned.conductor.house import House
@@ -26,18 +26,18 @@ from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Pr
 from marianned.executors.output import read_tail
 from marianned.instruments import dialect
 from marianned.instruments.profile import Profile
-from marianned.instruments.reading import Reading
+from marianned.instruments.verdict import Reading
 from marianned.progress.triggers import Ending, Parked, Warned
 from marianned.protocol import AttemptKind, CheckReport, Outcome
 from marianned.rows import AttemptRow, RevisionRow, RunRow
 from marianned.score.expanded import Expanded, Sheet
+from marianned.score.given import PreviousAttempt, RenderError
 from marianned.score.script import script_of
-from marianned.score.template import PreviousAttempt, RenderError
 
 PROMPT = "prompt"
 STDOUT = "stdout"
 STDERR = "stderr"
-_HELPER = (sys.executable, "-I", "-S", asking.__file__)
+_HELPER = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "asking.py"))
 """Asks a model over HTTP."""
 _WARNINGS = "warnings.json"
 _STDERR_TAIL_BYTES = 2_000

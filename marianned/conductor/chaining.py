@@ -28,8 +28,8 @@ from marianned.progress.triggers import Chained, GiveUp, HookEnded
 from marianned.progress.turns import is_kept
 from marianned.protocol import ENDED, Caller, JobStatus, Outcome
 from marianned.rows import Changes, RevisionRow, RunRow
-from marianned.score.compile import Source
 from marianned.score.expanded import Expanded
+from marianned.score.reader import Source
 
 _AGAIN_SECONDS = 1.0
 """How long after a transaction that the disk refused it is tried again."""

@@ -51,7 +51,7 @@ from marianned.protocol import (
     Submitted,
 )
 from marianned.rows import ArchiveRow, BreakpointRow, Changes, RequestRow, RunRow, SheetRow
-from marianned.score.compile import Source
+from marianned.score.reader import Source
 from marianned.systemd.journal import concerned
 
 _logger = logging.getLogger(__name__)

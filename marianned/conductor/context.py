@@ -9,7 +9,7 @@ from pathlib import Path
 from marianned import workers
 from marianned.rows import RunRow
 from marianned.score.expanded import Expanded
-from marianned.score.template import Previous, capture_patterns, seen_outputs, upstream
+from marianned.score.given import Previous, seen_outputs, upstream
 from marianned.store.writer import Store
 
 _FILES_MOST = 1_000
@@ -40,7 +40,7 @@ async def gather(store: Store, run: RunRow, score: Expanded, sheet: int) -> tupl
     files: dict[str, str] = {}
     left_out: list[str] = []
     if settings.capture_files:
-        patterns = await workers.call(capture_patterns, score, sheet)
+        patterns = await workers.capture_patterns(score, sheet)
         files, left_out = await workers.call(_capture, patterns, settings.max_output_chars)
     return Previous(outputs=outputs, files=files, skipped=skipped), left_out
 

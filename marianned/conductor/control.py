@@ -34,7 +34,7 @@ from marianned.protocol import (
     Resumed,
 )
 from marianned.rows import RequestRow
-from marianned.score.compile import Source
+from marianned.score.reader import Source
 
 Controlling = Pause | Cancel | Resume | Modify
 R = TypeVar("R", bound=Reply)

@@ -9,8 +9,8 @@ from marianned.executors.base import Executor, Presence
 from marianned.progress.state import JobState, Version
 from marianned.protocol import Cost, PlanLine
 from marianned.rows import Flight, RevisionRow, RunRow
-from marianned.score.compile import Source
 from marianned.score.expanded import Expanded
+from marianned.score.reader import Source
 from marianned.store.writer import Store
 
 

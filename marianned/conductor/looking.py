@@ -61,7 +61,7 @@ from marianned.protocol import (
 )
 from marianned.protocol import Job as JobView
 from marianned.rows import AttemptRow, Flight, RunRow
-from marianned.score.compile import Source
+from marianned.score.reader import Source
 
 _GROUPS: dict[str, tuple[JobStatus, ...]] = {"active": ACTIVE, "held": HELD, "ended": ENDED}
 """Words that stand for several statuses."""

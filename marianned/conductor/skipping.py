@@ -16,7 +16,7 @@ from marianned.progress.triggers import Judged
 from marianned.rows import AttemptRow
 from marianned.score.expanded import Skip
 from marianned.score.expressions import BadExpression, JobSeen, names_of
-from marianned.score.template import CROSS_SHEET, Previous, RenderError
+from marianned.score.given import CROSS_SHEET, Previous, RenderError
 from marianned.validations import CommandResult
 
 

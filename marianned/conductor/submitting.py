@@ -12,7 +12,8 @@ from marianned.errors import InvalidScore, NoCapacity
 from marianned.progress.state import Version
 from marianned.protocol import Caller, JobStatus
 from marianned.rows import Changes, EventRow, RevisionRow, Row, RunRow, SheetRow, WorktreeRow
-from marianned.score.compile import Compiled, Source
+from marianned.score.expanded import Compiled
+from marianned.score.reader import Source
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ exit with 0 after a refusal, or without having printed anything.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -15,6 +15,7 @@ from marianned.instruments import pick
 from marianned.instruments.dialect import FORMATS
 from marianned.instruments.profile import Errors, Failure, Output, Profile
 from marianned.instruments.resets import resets_in
+from marianned.instruments.verdict import Reading, Verdict
 from marianned.protocol import Outcome
 from marianned.words import duration
 
@@ -49,43 +50,6 @@ _HTTP_ERRORS = Errors(
 
 _AMOUNT_MOST = 2**53
 """More than this is no number of tokens or dollars, and could not be stored."""
-
-
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What an output says.
-
-    `result` is the result text (§23.4); `error` the tool's own words about a failure; `failed`: one of
-    the profile's signs of failure is there; `no_result`: a result was due and is not there; `parsed`:
-    the output is of the profile's format; `rate_limited`: the profile's event for it was seen. `searched`
-    is the part of stdout in which failures are looked for: the end of what did not parse.
-    """
-
-    result: str
-    error: str | None = None
-    failed: bool = False
-    no_result: bool = False
-    parsed: bool = True
-    rate_limited: bool = False
-    searched: str = ""
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cost_usd: float | None = None
-    session_id: str | None = None
-    model: str | None = None
-
-
-class Verdict(NamedTuple):
-    """How an attempt's process has ended (§15.2): the outcome, why, and one line for people.
-
-    `resets_in`: in how many seconds a rate limit is over, where the tool says it; `quota`: it speaks of a
-    quota, which lasts longer than a rate.
-    """
-
-    outcome: Outcome
-    category: str | None
-    message: str
-    resets_in: float | None = None
-    quota: bool = False
 
 
 def read_output(profile: Profile, settings: Mapping[str, Any], stdout: bytes, stderr: bytes) -> Reading:

@@ -5,13 +5,12 @@ Identical inputs give identical prompts: no times, no random ids. Source: spec/s
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Literal
 
 import jinja2
 import jinja2.meta
-import msgspec
 
 from marianned.score.expanded import Check, Expanded, Sheet
+from marianned.score.given import Injected, PreviousAttempt
 
 _SECTIONS = {"skill": "## Skills", "tool": "## Tools", "context": "## Context"}
 _TAIL_LINES = 20
@@ -23,35 +22,6 @@ _CHECKED = {
     "content_regex": "the file {target} matches the regular expression {pattern}",
     "command_succeeds": "this command exits with 0: {target}",
 }
-
-
-class PreviousAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """How the attempt before went: `ending` in one line, checks as targets, failed ones with a reason."""
-
-    kind: Literal["retry", "completion"]
-    ending: str
-    passed: list[str] = []
-    failed: list[tuple[str, str]] = []
-    stderr_tail: str = ""
-
-
-class Piece(msgspec.Struct, frozen=True):
-    """An injected text: where it goes (context, skill, tool), what it is called, and what it says."""
-
-    section: str
-    name: str
-    text: str
-
-
-class Injected(msgspec.Struct, frozen=True, kw_only=True):
-    """What is injected into a prompt (§10), in order; `missing` says in a line each what is left out."""
-
-    pieces: list[Piece] = []
-    missing: list[str] = []
-
-    def texts(self, section: str) -> list[str]:
-        """Return the texts of a section."""
-        return [piece.text for piece in self.pieces if piece.section == section]
 
 
 def assemble_prompt(

@@ -18,6 +18,7 @@ from marianned.score.document import Document, Path, Unreadable, parse
 from marianned.score.expand import Layout, Seat, lay_out
 from marianned.score.expanded import (
     Archive,
+    Compiled,
     CostLimits,
     CrossSheet,
     Expanded,
@@ -32,41 +33,25 @@ from marianned.score.expanded import (
     Sheet,
     Silence,
 )
+from marianned.score.given import Previous
 from marianned.score.hooks import Hooks
 from marianned.score.model import Score
 from marianned.score.portable import check_portable, profile_extensions
 from marianned.score.profiles import Found, find_profiles
 from marianned.score.prompts import Prompts
-from marianned.score.reader import DiskReader, Reader, Source, StoredReader, resolve
+from marianned.score.reader import Reader, Source, resolve
 from marianned.score.report import ERROR, Report
 from marianned.score.rules import Part
 from marianned.score.skips import Skips
-from marianned.score.template import Previous, Renderer
+from marianned.score.template import Renderer
 from marianned.score.uses import UseChecks, read_text
 from marianned.score.validations import Validations
 from marianned.score.variables import pack, scalars, with_number_keys
-
-__all__ = ["Compiled", "DiskReader", "Reader", "Source", "StoredReader", "compile_score", "refused"]
 
 _LONGEST_DELAY = 3600.0
 _LOOK_SECONDS = 30.0
 """How often a sign of life is looked for, unless the score says."""
 _FILE_ENDINGS = (".md", ".txt")
-
-
-class Compiled(msgspec.Struct, frozen=True, kw_only=True):
-    """What a score compiles to: `expanded` is null when `problems` holds errors.
-
-    `files` are the texts read with it by absolute path; `name` is null where it could not be read, and
-    the totals are 0 where the numbers of the score are wrong.
-    """
-
-    expanded: Expanded | None
-    problems: list[Problem]
-    files: dict[str, str]
-    name: str | None
-    total_sheets: int
-    total_stages: int
 
 
 def compile_score(

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from marianned.errors import Problem
 from marianned.instruments.profile import Profile
 
 
@@ -304,3 +305,18 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     def fan_out(self) -> bool:
         """Whether some stage has several sheets, so that a sheet number does not name its stage."""
         return len(self.sheets) != self.total_stages
+
+
+class Compiled(msgspec.Struct, frozen=True, kw_only=True):
+    """What a score compiles to: `expanded` is null when `problems` holds errors.
+
+    `files` are the texts read with it by absolute path; `name` is null where it could not be read, and
+    the totals are 0 where the numbers of the score are wrong.
+    """
+
+    expanded: Expanded | None
+    problems: list[Problem]
+    files: dict[str, str]
+    name: str | None
+    total_sheets: int
+    total_stages: int

@@ -10,20 +10,12 @@ import msgspec
 
 from marianned.score.assembly import assemble_prompt
 from marianned.score.expanded import Check, Expanded, Sheet
+from marianned.score.given import Injected, Previous, RenderError, seen_outputs, upstream
 from marianned.score.injecting import inject, stand_ins
 from marianned.score.model import FILE_CHECKS
 from marianned.score.prompts import SAMPLE
 from marianned.score.reader import DiskReader, Reader
-from marianned.score.template import (
-    INJECTED,
-    Injected,
-    Previous,
-    Renderer,
-    RenderError,
-    names_used,
-    seen_outputs,
-    upstream,
-)
+from marianned.score.template import INJECTED, Renderer, names_used
 
 
 def explain(

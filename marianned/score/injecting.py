@@ -7,10 +7,10 @@ import codecs
 import os
 from collections.abc import Iterator
 
-from marianned.score.assembly import Injected, Piece
 from marianned.score.expanded import Injection, Sheet
+from marianned.score.given import Injected, Piece, Previous, RenderError
 from marianned.score.reader import Reader, resolve
-from marianned.score.template import MOST_OUTPUT, Previous, Renderer, RenderError
+from marianned.score.template import MOST_OUTPUT, Renderer
 
 FILE_MOST = 1024 * 1024
 """Bytes of one file that are read; the rest is told of."""

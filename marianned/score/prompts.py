@@ -9,21 +9,13 @@ from typing import NamedTuple
 
 from marianned.score.document import Document, Path, Place, Scalar, find, place_inside
 from marianned.score.expanded import Expanded, Sheet
+from marianned.score.given import Injected, Previous, RenderError, seen_outputs
 from marianned.score.injecting import inject, stand_ins
 from marianned.score.model import Score
 from marianned.score.reader import Reader
 from marianned.score.report import Report
 from marianned.score.script import dropped_text
-from marianned.score.template import (
-    INJECTED,
-    Injected,
-    Previous,
-    Renderer,
-    RenderError,
-    is_dynamic,
-    names_used,
-    seen_outputs,
-)
+from marianned.score.template import INJECTED, Renderer, is_dynamic, names_used
 
 SAMPLE = "(what an earlier sheet printed)"
 

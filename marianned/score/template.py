@@ -12,25 +12,10 @@ from typing import Any, NamedTuple
 import jinja2
 import jinja2.meta
 import jinja2.sandbox
-import msgspec
 
-from marianned.score.assembly import Injected, PreviousAttempt, assemble_prompt
 from marianned.score.expanded import Expanded, Sheet
+from marianned.score.given import CROSS_SHEET, Injected, Previous, RenderError
 from marianned.score.variables import unpack
-
-__all__ = [
-    "BUILT_IN",
-    "Injected",
-    "Previous",
-    "PreviousAttempt",
-    "RenderError",
-    "Renderer",
-    "assemble_prompt",
-    "capture_patterns",
-    "render_body",
-    "template_fault",
-    "upstream",
-]
 
 MOST_OUTPUT = 16 * 1024 * 1024
 """Characters of a rendered body; more is refused."""
@@ -51,9 +36,6 @@ BUILT_IN = frozenset(
 INJECTED = frozenset({"injected_context", "injected_skills", "injected_tools"})
 """Those of them that hold injected texts."""
 
-CROSS_SHEET = frozenset({"previous_outputs", "previous_files", "skipped_upstream"})
-"""Those that hold what comes from earlier sheets."""
-
 _GIVEN_LATE = CROSS_SHEET | INJECTED
 
 
@@ -62,25 +44,6 @@ class _Blanks(dict[Any, str]):
 
     def __missing__(self, key: object) -> str:
         return ""
-
-
-class Previous(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sheet sees of earlier ones: result texts by sheet, captured files by absolute path."""
-
-    outputs: dict[int, str] = {}
-    files: dict[str, str] = {}
-    skipped: list[int] = []
-
-
-class RenderError(Exception):
-    """A body cannot be rendered: S201 syntax, S202 undefined, S203 otherwise; `line` of the template."""
-
-    def __init__(self, code: str, message: str, line: int | None = None, name: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.line = line
-        self.name = name
 
 
 class _Sandbox(jinja2.sandbox.SandboxedEnvironment):
@@ -261,23 +224,3 @@ def capture_patterns(expanded: Expanded, sheet: int) -> list[str]:
         renderer.text(text, expanded.sheets[sheet - 1]) for text in expanded.cross_sheet.capture_files
     ]
     return [os.path.normpath(os.path.join(expanded.workspace, path)) for path in rendered]  # noqa: PTH118  text
-
-
-def upstream(expanded: Expanded, sheet: int) -> list[int]:
-    """Return all that a sheet needs, directly or not, ascending."""
-    found: set[int] = set()
-    waiting = list(expanded.sheets[sheet - 1].needs)
-    while waiting:
-        number = waiting.pop()
-        if number not in found:
-            found.add(number)
-            waiting.extend(expanded.sheets[number - 1].needs)
-    return sorted(found)
-
-
-def seen_outputs(expanded: Expanded, sheet: int, above: Iterable[int]) -> list[int]:
-    """Return which of the sheets above are near enough for `previous_outputs`."""
-    if not expanded.cross_sheet.auto_capture_stdout:
-        return []
-    lookback = expanded.cross_sheet.lookback_sheets
-    return [number for number in above if not lookback or sheet - number <= lookback]

@@ -6,7 +6,8 @@ from recordings import CLAUDE_INIT, CLAUDE_RESULT, RECORDINGS, lines, one
 
 from marianned.instruments.loader import builtin_profiles
 from marianned.instruments.profile import Cli, Command, Errors, Failure, Output, Profile
-from marianned.instruments.reading import Reading, Verdict, classify, read_output
+from marianned.instruments.reading import classify, read_output
+from marianned.instruments.verdict import Reading, Verdict
 
 CLAUDE = builtin_profiles()["claude-code"]
 

@@ -196,7 +196,8 @@ def test_what_is_switched_off_is_not_warned_about(part):
 
 
 def test_a_file_that_is_not_utf8_says_where():
-    from marianned.score.compile import Source, compile_score
+    from marianned.score.compile import compile_score
+    from marianned.score.reader import Source
 
     text = b"name: a\nb: \xff\n"
     source = Source(text=text, file="f", directory="/s", submit_directory="/s")
@@ -219,7 +220,8 @@ def test_a_workspace_that_cannot_be_made_is_an_error():
 def test_an_executable_that_is_missing_here_is_a_warning():
     from scores import PROFILES, tool
 
-    from marianned.score.compile import Source, compile_score
+    from marianned.score.compile import compile_score
+    from marianned.score.reader import Source
 
     source = Source(text=score().encode(), file="f", directory="/s", submit_directory="/s")
     problems = compile_score(

@@ -4,18 +4,12 @@ import msgspec
 import pytest
 from scores import Disk, compiled, expanded, score
 
-from marianned.score.compile import DiskReader, StoredReader
+from marianned.score.assembly import assemble_prompt
 from marianned.score.expanded import Expanded
 from marianned.score.explain import explain
-from marianned.score.template import (
-    Previous,
-    PreviousAttempt,
-    RenderError,
-    assemble_prompt,
-    capture_patterns,
-    render_body,
-    upstream,
-)
+from marianned.score.given import Previous, PreviousAttempt, RenderError, upstream
+from marianned.score.reader import DiskReader, StoredReader
+from marianned.score.template import capture_patterns, render_body
 
 
 def body(

@@ -16,8 +16,8 @@ import worker_calls as calls
 
 from marianned import workers
 from marianned.instruments.loader import builtin_profiles
-from marianned.score.compile import Source
-from marianned.score.template import Previous, RenderError
+from marianned.score.given import Previous, RenderError
+from marianned.score.reader import Source
 from marianned.workers import WorkerLimit, call, read_end, warm
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,47 @@
+"""What the outputs of an attempt say, and how it has ended: values alone, for whoever only passes them on.
+
+Source: score-format.md §15.2, §23.4.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from marianned.protocol import Outcome
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What an output says.
+
+    `result` is the result text (§23.4); `error` the tool's own words about a failure; `failed`: one of
+    the profile's signs of failure is there; `no_result`: a result was due and is not there; `parsed`:
+    the output is of the profile's format; `rate_limited`: the profile's event for it was seen. `searched`
+    is the part of stdout in which failures are looked for: the end of what did not parse.
+    """
+
+    result: str
+    error: str | None = None
+    failed: bool = False
+    no_result: bool = False
+    parsed: bool = True
+    rate_limited: bool = False
+    searched: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    session_id: str | None = None
+    model: str | None = None
+
+
+class Verdict(NamedTuple):
+    """How an attempt's process has ended (§15.2): the outcome, why, and one line for people.
+
+    `resets_in`: in how many seconds a rate limit is over, where the tool says it; `quota`: it speaks of a
+    quota, which lasts longer than a rate.
+    """
+
+    outcome: Outcome
+    category: str | None
+    message: str
+    resets_in: float | None = None
+    quota: bool = False
