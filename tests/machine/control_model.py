@@ -1,10 +1,12 @@
 """A second, slow and plain writing of the contract of control, to compare the real one with.
 
 It knows sheets by their stage's name, scans everything at every step, and shares no code with the
-product. Times are seconds. Source: design/control.md §2-§8, spec/score-format.md §15 and §17.
+product. Times are seconds. Source: design/control.md §2-§8, spec/score-format.md §7.3, §15 and §17.
 """
 
 from dataclasses import dataclass, field
+
+from plain_scores import Score, who_was_who
 
 MAX_RETRIES = 1
 RETRY_SECONDS = 10
@@ -25,25 +27,6 @@ ALLOWED = {
 
 
 @dataclass(frozen=True)
-class Step:
-    """One stage of a score, with one sheet."""
-
-    name: str
-    prompt: str
-    needs: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Score:
-    """A score as the model knows it."""
-
-    steps: tuple[Step, ...]
-    at_once: int = 1
-    fail_fast: bool = True
-    on_failure: str = "fail"
-
-
-@dataclass(frozen=True)
 class Wanted:
     """What a request brings beside its action; times are seconds, sheets are named by their stages."""
 
@@ -57,7 +40,7 @@ class Wanted:
 
 @dataclass
 class Sheet:
-    """Where one sheet stands."""
+    """Where one sheet stands; its `number` is its own through all revisions."""
 
     status: str = "pending"
     tries: int = 0
@@ -65,7 +48,8 @@ class Sheet:
     lost: int = 0
     until: float = 0
     waits_for: str = ""
-    made_as: Step | None = None
+    number: int = 0
+    made_as: tuple[str, frozenset[int | None]] | None = None
 
     def begin_anew(self) -> None:
         """Return to the beginning; attempts stay in history."""
@@ -125,12 +109,17 @@ class Model:
     last_revision: int = 1
     paused_at: float = 0
     sheets: dict[str, Sheet] = field(default_factory=dict)
+    last_sheet: int = 0
     waiters: list[Waiter] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Every sheet begins as pending."""
-        self.sheets = {step.name: Sheet() for step in self.score.steps}
+        self.sheets = {step.name: self.new_sheet() for step in self.score.steps}
+
+    def new_sheet(self) -> Sheet:
+        self.last_sheet += 1
+        return Sheet(number=self.last_sheet)
 
     # --- looking ---------------------------------------------------------------------------------------
 
@@ -208,7 +197,7 @@ class Model:
         match how:
             case "succeeded":
                 sheet.status = "completed"
-                sheet.made_as = next(step for step in self.score.steps if step.name == name)
+                sheet.made_as = self.definition(self.score, name)
             case "exit" if sheet.tries < MAX_RETRIES:
                 sheet.tries += 1
                 sheet.wait("retry", self.now + RETRY_SECONDS)
@@ -290,15 +279,23 @@ class Model:
         mark = self.last_hold + 1 if hold is None else hold
         self.waiters.append(Waiter(name, action, wait, keyed, hold, mark, newest))
 
+    def definition(self, score: Score, name: str) -> tuple[str, frozenset[int | None]]:
+        """Tell what makes a step what it is: its prompt, and which sheets it needs (None: a new one)."""
+        was = who_was_who(self.score, score)
+        step = next(step for step in score.steps if step.name == name)
+        return step.prompt, frozenset(
+            self.sheets[was[need]].number if need in was else None for need in step.needs
+        )
+
     def changed(self, new: Score | None) -> set[str]:
         """Name what is completed and is, or was made as, another step than in the score that is to come."""
         to_come = new or self.staged or self.score
         return {
-            step.name
-            for step in to_come.steps
-            if (sheet := self.sheets.get(step.name))
-            and sheet.status == "completed"
-            and (sheet.made_as != step or step not in self.score.steps)
+            before
+            for name, before in who_was_who(self.score, to_come).items()
+            if self.sheets[before].status == "completed"
+            and {self.sheets[before].made_as, self.definition(self.score, before)}
+            != {self.definition(to_come, name)}
         }
 
     def last_staged_or_current(self) -> int:
@@ -340,25 +337,30 @@ class Model:
         """What is staged is in force, and what is to run again is at its beginning."""
         if self.staged:
             self.adopt()
-        for name in self.below({name for name in self.rewind if name in self.sheets}):
+        for name in self.below(self.rewind):
             self.sheets[name].begin_anew()
         self.rewind, self.staged_hold = set(), None
 
     def adopt(self) -> None:
-        """The staged revision is in force: sheets are who they are by the name of their stage."""
+        """The staged revision is in force: each sheet is who it was, whatever its stage is called now."""
         assert self.staged
         assert not self.flying
-        before = {step.name: step for step in self.score.steps}
+        was = who_was_who(self.score, self.staged)
         sheets: dict[str, Sheet] = {}
         for step in self.staged.steps:
-            sheet = sheets[step.name] = self.sheets.get(step.name, Sheet())
-            changed = step.name in before and before[step.name] != step
+            if step.name not in was:
+                sheets[step.name] = self.new_sheet()
+                continue
+            before = was[step.name]
+            sheet = sheets[step.name] = self.sheets[before]
+            changed = self.definition(self.staged, step.name) != self.definition(self.score, before)
             if sheet.status in ("failed", "cancelled") or (
                 changed and sheet.status != "completed" and sheet.attempts
             ):
                 sheet.begin_anew()
+        self.breaks = {name for name, before in was.items() if before in self.breaks}
+        self.rewind = {name for name, before in was.items() if before in self.rewind}
         self.score, self.sheets, self.revision = self.staged, sheets, self.last_revision
-        self.breaks &= set(sheets)
         self.staged = None
 
     def end(self, how: str) -> None:

@@ -7,24 +7,16 @@ import os
 import random
 
 import hypothesis
-from control_model import ALLOWED, Model, Score, Step, Wanted
+from control_model import ALLOWED, Model, Wanted
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from walking import ENDS, Walk, grown
+from plain_scores import Score, first_score, grown
+from walking import ENDS, Walk
 
 STEPS = int(os.environ.get("MARIANNE_WALK_STEPS", "10000"))
 SEED = int(os.environ.get("MARIANNE_WALK_SEED", "1"))
 ONE_JOB = 60
 """Steps after which the plain walk takes up another job."""
-
-
-def first_score(count: int, choice: int, at_once: int, *, fail_fast: bool, on_failure: str) -> Score:
-    """A score of so many stages; bit by bit `choice` says who needs whom."""
-    steps = []
-    for number in range(count):
-        needs = {f"s{below}" for below in range(number) if choice >> (number * (number - 1) // 2 + below) & 1}
-        steps.append(Step(f"s{number}", f"p{number}", frozenset(needs)))
-    return Score(tuple(steps), at_once, fail_fast, on_failure)
 
 
 scores = st.builds(

@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from control_model import MAX_RETRIES, Model, Score, Step, Wanted
+from control_model import MAX_RETRIES, Model, Wanted
+from plain_scores import Score
 from prophecy import comes_true
 from scores_for_tests import Bench, score, stage
 
@@ -41,29 +42,6 @@ def made(plan: Score) -> Expanded:
         on_failure=plan.on_failure,
         retry=Retry(jitter=False, max_retries=MAX_RETRIES),
     )
-
-
-def grown(old: Score, choice: int) -> Score:
-    """Another score, near to the old one: a changed prompt, a new stage, one less, other manners."""
-    steps = list(old.steps)
-    which = choice // 8 % len(steps)
-    used = [int(step.name[1:]) for step in steps]
-    match choice % 8:
-        case 0 | 1:
-            steps[which] = Step(steps[which].name, steps[which].prompt + "'", steps[which].needs)
-        case 2 | 3 if len(steps) < 7:
-            needs = frozenset({steps[which].name}) if choice % 3 else frozenset()
-            steps.append(Step(f"s{max(used) + 1}", f"p{max(used) + 1}", needs))
-        case 4 if len(steps) > 1:
-            gone = steps.pop(which).name
-            steps = [Step(step.name, step.prompt, step.needs - {gone}) for step in steps]
-        case 5:
-            return Score(old.steps, choice // 8 % 3 + 1, old.fail_fast, old.on_failure)
-        case 6:
-            return Score(old.steps, old.at_once, not old.fail_fast, old.on_failure)
-        case _:
-            pass
-    return Score(tuple(steps), old.at_once, old.fail_fast, old.on_failure)
 
 
 class Walk:
