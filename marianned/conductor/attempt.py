@@ -5,15 +5,13 @@ in the database, and every step either has happened or is done again. Source: sc
 durability.md.
 """
 
-import errno
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import anyio
 import msgspec
 from anyio import to_thread
 
@@ -21,8 +19,9 @@ from marianned import faults, logs, words, workers
 from marianned.conductor.checking import Checking
 from marianned.conductor.context import gather
 from marianned.conductor.house import House
+from marianned.conductor.process import STDERR, STDOUT, Process, Unprepared
 from marianned.conductor.worktrees import NoWorktree
-from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Presence, Silence, Spec
+from marianned.executors.base import ExitRecord, Presence, Silence, Spec
 from marianned.executors.output import read_tail
 from marianned.instruments import dialect
 from marianned.instruments.profile import Profile
@@ -35,14 +34,10 @@ from marianned.score.given import PreviousAttempt, RenderError
 from marianned.score.script import script_of
 
 PROMPT = "prompt"
-STDOUT = "stdout"
-STDERR = "stderr"
 _HELPER = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "asking.py"))
 """Asks a model over HTTP."""
 _WARNINGS = "warnings.json"
 _STDERR_TAIL_BYTES = 2_000
-_AGAIN_SECONDS = 1.0
-_SCARCE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 _FOREIGN = frozenset({signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP})
 """Signals that, unasked for, tell of a host going down: such an attempt is lost, not failed."""
 
@@ -66,35 +61,6 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
         return self.score.sheets[self.sheet - 1].on(self.fallback)
 
 
-class Unprepared(Exception):
-    """The attempt can't be made: its prompt, a file or its directory is missing; no retry mends it."""
-
-    def __init__(self, category: str, message: str) -> None:
-        super().__init__(message)
-        self.category = category
-        self.message = message
-
-
-async def start_patiently(start: Callable[[], Awaitable[None]], given_up: Callable[[], bool]) -> None:
-    """Start something; where disk, memory or descriptors run short, as soon as they don't: no failure.
-
-    Raises:
-        Unprepared: it can't be started for another reason.
-    """
-    while not given_up():
-        try:
-            await start()
-        except OSError as error:
-            if error.errno not in _SCARCE:
-                raise Unprepared("config", f"its files can't be written: {error.strerror}") from None
-        except Unprepared as why:
-            if not any(os.strerror(number) in why.message for number in _SCARCE):
-                raise
-        else:
-            return
-        await anyio.sleep(_AGAIN_SECONDS)
-
-
 class Attempt:
     """Plays one attempt. `interrupt` may come at any time; what ended by itself before it counts."""
 
@@ -103,34 +69,31 @@ class Attempt:
         self._given = given
         self._tell = tell
         self._warnings: list[str] = []
-        self._directory = house.directory(given.attempt)
-        self._interrupted = False
+        self._process = Process(house, given.attempt)
+        self._directory = self._process.directory
         self._variables = variables_of(house, given.run, given.attempt)
         self._checking = Checking(house, given.run, given.attempt, self._directory, self._variables)
-        self.pid: int | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its keeper's."""
+        return self._process.pid
 
     async def play(self, presence: Presence | None = None) -> Ending | Parked:
         """Make the attempt, or pick it up where `presence` says it stands; return how it ended.
 
         An attempt whose process has succeeded is parked when it is interrupted in its checks.
         """
-        executor = self._house.executor
-        if presence in (None, Presence.NEVER_STARTED):
-            try:
-                await start_patiently(self._start, lambda: self._interrupted)
-            except Unprepared as why:
-                return self._ending(Outcome.FAILED, why.category, why.message)
-            if self._interrupted and await executor.claim(self._directory):
-                return self._ending(Outcome.INTERRUPTED, None, "given up before it started")
-        else:
+        if presence not in (None, Presence.NEVER_STARTED):
             self._warnings = await to_thread.run_sync(_read_warnings, self._directory)
+        try:
+            if not await self._process.start(self._prepare, presence):
+                return self._ending(Outcome.INTERRUPTED, None, "given up before it started")
+        except Unprepared as why:
+            return self._ending(Outcome.FAILED, why.category, why.message)
         self._warn()
         faults.point("attempt.started")
-        running = await executor.running(self._directory)
-        self.pid = running.pid if running else None
-        if self._interrupted:
-            await executor.end(self._directory)
-        record = await executor.wait(self._directory)
+        record = await self._process.ended()
         faults.point("attempt.exited")
         if record is None:
             return self._ending(Outcome.LOST, "lost", "lost: nothing of it is left, and no record")
@@ -138,17 +101,17 @@ class Attempt:
 
     def give_up(self) -> None:
         """Don't start it: its job may not start anything any more. What has started is ended."""
-        self._interrupted = True
+        self._process.give_up()
 
     async def interrupt(self) -> None:
         """End it: TERM, grace, KILL by its shim; a check that is running too."""
-        self._interrupted = True
         self._checking.interrupt()
-        await self._house.executor.end(self._directory)
+        await self._process.interrupt()
 
     # --- before the process --------------------------------------------------------------------------
 
-    async def _start(self) -> None:
+    async def _prepare(self) -> Spec:
+        """Render the prompt and write the files; return how the process starts."""
         given = self._given
         definition = given.definition
         profile = given.score.profiles[definition.instrument]
@@ -176,7 +139,7 @@ class Attempt:
         await to_thread.run_sync(self._write, invocation, prompt, cwd)
         await self._checking.remember(definition.checks)
         faults.point("attempt.written")
-        spec = Spec(
+        return Spec(
             id=self._house.attempt_id(given.attempt),
             argv=invocation.argv,
             cwd=cwd,
@@ -188,12 +151,6 @@ class Attempt:
             output_cap=self._house.settings.output_cap,
             silence=self._silence(cwd),
         )
-        try:
-            await self._house.executor.start(self._directory, spec)
-        except AlreadyClaimed:
-            pass  # an earlier daemon started it a moment before it died: it is picked up
-        except CannotStart as error:
-            raise Unprepared("unavailable", str(error)) from None
 
     async def _cwd(self) -> str:
         """Return the place of its process (§5); before the first sheet the run's worktree is made."""
@@ -293,14 +250,8 @@ class Attempt:
     async def _judge(self, record: ExitRecord) -> Ending | Parked:
         given = self._given
         definition = given.definition
-        name = signal.Signals(record.signal).name if record.signal else None
-        seen: dict[str, Any] = {
-            "exit_code": record.exit_code,
-            "signal": name,
-            "pid": self.pid,
-            "stdout_bytes": await to_thread.run_sync(size_of, self._directory / STDOUT),
-            "stderr_bytes": await to_thread.run_sync(size_of, self._directory / STDERR),
-        }
+        seen = await self._process.seen(record)
+        name = seen["signal"]
         early = self._before_reading(record, name)
         if early is not None:
             return self._ending(*early, **seen)
@@ -337,7 +288,7 @@ class Attempt:
             return Outcome.FAILED, "stale", self._silent_for()
         if record.output_exceeded:
             return Outcome.FAILED, "output", "it printed more than the setting output_cap lets it"
-        if self._interrupted and record.asked and not record.timed_out:
+        if self._process.interrupted and record.asked and not record.timed_out:
             return Outcome.INTERRUPTED, None, None
         if _is_lost(record):
             return Outcome.LOST, "lost", f"ended by {name or 'nobody knows what'}, which nobody here sent"
@@ -446,14 +397,6 @@ def _read_warnings(directory: Path) -> list[str]:
         return msgspec.json.decode((directory / _WARNINGS).read_bytes(), type=list[str])
     except (OSError, msgspec.DecodeError):
         return []
-
-
-def size_of(path: Path) -> int:
-    """Return the size of an output, 0 where there is none."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def _stderr_tail(directory: Path) -> str:

@@ -5,7 +5,6 @@ fence, and one that left no record is lost. A job is submitted by a transaction,
 Source: spec/score-format.md §20, design/durability.md.
 """
 
-import signal
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ import msgspec
 from anyio import to_thread
 
 from marianned import faults
-from marianned.conductor.attempt import STDERR, STDOUT, Unprepared, size_of, start_patiently
 from marianned.conductor.house import House
+from marianned.conductor.process import Process, Unprepared
 from marianned.errors import MarianneError
-from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Presence, Spec
+from marianned.executors.base import ExitRecord, Presence, Spec
 from marianned.progress.triggers import HookEnded
 from marianned.protocol import Outcome
 from marianned.rows import HookRow, RunRow
@@ -45,17 +44,20 @@ class HookRun:
         self._house = house
         self._given = given
         self._chain = chain
-        self._directory = house.directory(given.row)
-        self._interrupted = False
+        self._process = Process(house, given.row)
         self._scope = anyio.CancelScope()
-        self.pid: int | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its keeper's; a job has none."""
+        return self._process.pid
 
     async def play(self, presence: Presence | None = None) -> HookEnded | None:
         """Run it, or pick it up where `presence` says it stands; return its end, if that is not known yet."""
         if not self._given.hook.chains:
             return await self._command(presence)
         with self._scope:
-            if self._interrupted:
+            if self._process.interrupted:
                 self._scope.cancel()
             await anyio.lowlevel.checkpoint()
             try:
@@ -66,43 +68,37 @@ class HookRun:
 
     def give_up(self) -> None:
         """Don't start it: its job may not start anything any more. What has started is ended."""
-        self._interrupted = True
+        self._process.give_up()
 
     async def interrupt(self) -> None:
         """End it: a command by TERM, grace, KILL; a job that is not submitted yet is not."""
-        self._interrupted = True
         self._scope.cancel()
-        if not self._given.hook.chains:
-            await self._house.executor.end(self._directory)
+        if self._given.hook.chains:
+            self._process.give_up()
+        else:
+            await self._process.interrupt()
 
     # --- a command -----------------------------------------------------------------------------------
 
     async def _command(self, presence: Presence | None) -> HookEnded:
-        executor = self._house.executor
-        if presence in (None, Presence.NEVER_STARTED):
-            try:
-                await start_patiently(self._start, lambda: self._interrupted)
-            except Unprepared as why:
-                return self._ending(Outcome.FAILED, why.message)
-            if self._interrupted and await executor.claim(self._directory):
+        try:
+            if not await self._process.start(self._prepare, presence):
                 return self._ending(Outcome.INTERRUPTED, None)
+        except Unprepared as why:
+            return self._ending(Outcome.FAILED, why.message)
         faults.point("hook.started")
-        running = await executor.running(self._directory)
-        self.pid = running.pid if running else None
-        if self._interrupted:
-            await executor.end(self._directory)
-        record = await executor.wait(self._directory)
+        record = await self._process.ended()
         faults.point("hook.exited")
         if record is None:
             return self._ending(Outcome.LOST, "lost: nothing of it is left, and no record")
         return await self._judge(record)
 
-    async def _start(self) -> None:
+    async def _prepare(self) -> Spec:
         given = self._given
         cwd = given.hook.working_directory
-        argv = await to_thread.run_sync(self._prepare, cwd)
+        argv = await to_thread.run_sync(self._argv, cwd)
         faults.point("hook.starting")
-        spec = Spec(
+        return Spec(
             id=self._house.attempt_id(given.row),
             argv=argv,
             cwd=cwd,
@@ -112,18 +108,12 @@ class HookRun:
             grace_seconds=self._house.settings.kill_grace,
             output_cap=self._house.settings.output_cap,
         )
-        try:
-            await self._house.executor.start(self._directory, spec)
-        except AlreadyClaimed:
-            pass  # an earlier daemon started it a moment before it died: it is picked up
-        except CannotStart as error:
-            raise Unprepared("unavailable", str(error)) from None
 
-    def _prepare(self, cwd: str) -> list[str]:
+    def _argv(self, cwd: str) -> list[str]:
         """Make its directory; return its words, a script as the file that is there."""
         if not Path(cwd).is_dir():
             raise Unprepared("config", f"the working directory is gone: '{cwd}'")
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._process.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         hook = self._given.hook
         script = next((file for file in hook.files if Path(file).is_file()), hook.argv[0])
         return [script, *hook.argv[1:]]
@@ -142,14 +132,7 @@ class HookRun:
         }
 
     async def _judge(self, record: ExitRecord) -> HookEnded:
-        name = signal.Signals(record.signal).name if record.signal else None
-        seen: dict[str, Any] = {
-            "exit_code": record.exit_code,
-            "signal": name,
-            "pid": self.pid,
-            "stdout_bytes": await to_thread.run_sync(size_of, self._directory / STDOUT),
-            "stderr_bytes": await to_thread.run_sync(size_of, self._directory / STDERR),
-        }
+        seen = await self._process.seen(record)
         if record.error is not None:
             return self._ending(Outcome.FAILED, record.error, **seen)
         if record.output_exceeded:
@@ -159,7 +142,7 @@ class HookRun:
             seconds = self._given.hook.timeout_seconds or 0
             return self._ending(Outcome.TIMED_OUT, f"timed out after {seconds:g}s", **seen)
         if record.asked:
-            outcome = Outcome.INTERRUPTED if self._interrupted else Outcome.LOST
+            outcome = Outcome.INTERRUPTED if self._process.interrupted else Outcome.LOST
             said = "it was asked to end, and nobody here knows by whom"
             return self._ending(outcome, said, asked=True, **seen)
         if record.exit_code == 0:
@@ -167,7 +150,7 @@ class HookRun:
         said = (
             f"exit {record.exit_code}"
             if record.exit_code is not None
-            else f"ended by {name or 'nobody knows what'}"
+            else f"ended by {seen['signal'] or 'nobody knows what'}"
         )
         return self._ending(Outcome.FAILED, said, **seen)
 

@@ -25,9 +25,11 @@ _logger = logging.getLogger(__name__)
 
 
 class Player(Protocol):
-    """Plays one flight; `pid` is its supervisor's."""
+    """Plays one flight."""
 
-    pid: int | None
+    @property
+    def pid(self) -> int | None:
+        """Its supervisor's."""
 
     async def play(self, presence: Presence | None = None) -> Ending | Parked | HookEnded | Judged | None:
         """Start it, or pick it up; return how it ended, if that is not known yet."""
