@@ -13,10 +13,11 @@ from anyio import to_thread
 
 from marianned.conductor import submitting
 from marianned.conductor.conductor import Conductor
-from marianned.conductor.job import Answer, Job
+from marianned.conductor.job import Job
 from marianned.conductor.keys import answered
 from marianned.conductor.loading import load_version
 from marianned.conductor.saying import other_name, source_changed, time_ran_out
+from marianned.conductor.waiters import Answer
 from marianned.errors import BadRequest, InvalidScore, MarianneError
 from marianned.lifecycle import Action
 from marianned.progress.state import Version

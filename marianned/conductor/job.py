@@ -6,7 +6,6 @@ started: memory can't run ahead of the disk. Source: design/architecture.md "The
 
 import logging
 import math
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,11 +23,13 @@ from marianned.conductor.hooking import GivenHook
 from marianned.conductor.house import House
 from marianned.conductor.now import now
 from marianned.conductor.playing import Players, bare
+from marianned.conductor.share import Share
 from marianned.conductor.usable import Usable
+from marianned.conductor.waiters import Answer, Waiter, Waiters
 from marianned.errors import MarianneError, WrongStatus
 from marianned.executors.base import Presence
 from marianned.lifecycle import Action
-from marianned.progress.decide import could_use_slot, decide, to_be_ended
+from marianned.progress.decide import decide, to_be_ended
 from marianned.progress.draft import Decision, apply
 from marianned.progress.state import JobState
 from marianned.progress.triggers import (
@@ -46,8 +47,8 @@ from marianned.progress.triggers import (
     Trigger,
     Warned,
 )
-from marianned.protocol import ENDED, JobStatus, Reply
-from marianned.rows import Account, Changes, Flight, LimitRow, RunRow
+from marianned.protocol import ENDED, JobStatus
+from marianned.rows import Changes, Flight, RunRow
 from marianned.store.writer import BrokenChanges
 
 _AGAIN_SECONDS = 1.0
@@ -57,9 +58,6 @@ _SLEEP_SECONDS = 60.0
 """The longest sleep at a stretch while a moment is waited for."""
 
 _logger = logging.getLogger(__name__)
-Answer = Reply | MarianneError
-
-
 Commit = Callable[[Changes], Awaitable[int]]
 """Brings changes to the disk; returns the number of their last event."""
 
@@ -72,22 +70,6 @@ class Chaining(Protocol):
 
     async def end_of(self, address: str) -> JobStatus | None:
         """Wait for the end of a run; None: it is not known any more."""
-
-
-class Waiter:
-    """Somebody who waits for the answer of a request; `accepted` is set once it is on disk, or refused."""
-
-    def __init__(self) -> None:
-        self.accepted = anyio.Event()
-        self.answered = anyio.Event()
-        self.answer: Answer | None = None
-
-    def give(self, answer: Answer) -> None:
-        """Answer, once."""
-        if self.answer is None:
-            self.answer = answer
-            self.accepted.set()
-            self.answered.set()
 
 
 class Job:
@@ -104,10 +86,10 @@ class Job:
         self.house = house
         self.state = state
         self.status_event = 0
-        self._granted = granted
+        self._share = Share(house, state, granted)
         self._retired = retired
         self._send, self._receive = anyio.create_memory_object_stream[Trigger](math.inf)
-        self._waiters: dict[str, Waiter] = {}
+        self._waiters = Waiters()
         self._watchers: list[Callable[[JobStatus, int], None]] = []
         self._chaining = chaining
         self._ways: dict[str, Commit] = {}
@@ -117,7 +99,6 @@ class Job:
         self._tasks: TaskGroup | None = None
         self._first_step = anyio.Event()
         self._gave_way = False
-        state.limits = house.limits.rows
         self._usable = Usable(house.environ)
 
     @property
@@ -139,9 +120,7 @@ class Job:
     def fail(self, error: MarianneError) -> None:
         """Answer everybody who waits: the job's task has failed."""
         self._first_step.set()
-        for waiter in self._waiters.values():
-            waiter.give(error)
-        self._waiters.clear()
+        self._waiters.answer_all(error)
 
     def poke(self) -> None:
         """Tell the job that a slot may be had."""
@@ -180,15 +159,14 @@ class Job:
 
     def wait_for(self, request: str) -> Waiter:
         """Return the waiter of a request; several who repeat it by its key share one."""
-        return self._waiters.setdefault(request, Waiter())
+        return self._waiters.of(request)
 
     async def answer(self, request: str, waiter: Waiter, patience: float | None) -> Answer | None:
         """Wait for the answer of a request that has been handed in."""
-        with anyio.move_on_after(math.inf if patience is None else patience):
-            await waiter.answered.wait()
-        if waiter.answer is None and request in self.state.requests and self._is_unkeyed(request):
-            self._waiters.pop(request, None)
-        return waiter.answer
+        answer = await waiter.wait(patience)
+        if answer is None and request in self.state.requests and self._is_unkeyed(request):
+            self._waiters.forget(request)
+        return answer
 
     def _is_unkeyed(self, request: str) -> bool:
         return self.state.requests[request].key is None
@@ -216,14 +194,13 @@ class Job:
             self._players = Players(
                 self.house, self.state, self._send.send_nowait, self._chain_hook, self._tasks
             )
-            self.house.scheduler.adopt(self.run_id, len(self.state.flights))
-            self.house.limits.settle(self.run_id, flying(self.state), now())
+            self._share.adopt()
             for flight in self.state.flights:
                 self._players.play(flight, presences[self.house.attempt_id(flight)])
             for flight in to_be_ended(self.state):
                 self._players.interrupt(flight)
             self._await_chained()
-            self._stand_for_slot()
+            self._share.stand()
             self.poke()
             async for trigger in self._receive:
                 await self._step(trigger)
@@ -269,9 +246,7 @@ class Job:
     def _refuse(self, trigger: Trigger, error: MarianneError) -> None:
         if isinstance(trigger, Asked | GiveUp | Chained):
             request = trigger.request.request if isinstance(trigger, Asked) else trigger.request
-            waiter = self._waiters.pop(request, None)
-            if waiter is not None:
-                waiter.give(error)
+            self._waiters.answer(request, error)
         elif self._tasks is not None:
             self._tasks.start_soon(self._again, trigger)
 
@@ -282,19 +257,17 @@ class Job:
 
     async def _decide(self, trigger: Trigger) -> None:
         state = self.state
-        scheduler = self.house.scheduler
         ends = isinstance(trigger, Ending | Parked | HookEnded | Chained | Judged)
         room = state.score.parallel.max_concurrent - len(state.flights) + ends
         self.house.disk.look()
         state.unusable = await self._usable.missing(state)
-        slots = scheduler.take(self.run_id, max(0, room))
         moment = now()
-        rooms = self.house.limits.take(self.run_id, most_of(state), slots, moment)
+        taken = self._share.take(room, moment)
         name = _name(trigger)
         faults.point(f"{name}.asked")
         event = self.house.store.last_event
         try:
-            decision = decide(state, trigger, moment, slots, rooms)
+            decision = decide(state, trigger, moment, taken.slots, taken.rooms)
             await self._before_commit(trigger, decision)
             changes = decision.changes
             if isinstance(trigger, GiveUp):
@@ -307,9 +280,7 @@ class Job:
             if changes:
                 event = await self._commit(trigger, changes)
         except BaseException:
-            scheduler.give_back(self.run_id, slots)
-            self.house.limits.settle(self.run_id, flying(state), now())
-            self._granted()
+            self._share.give_back(taken)
             raise
         faults.point(f"{name}.committed")
         self._gave_way = self._gave_way or isinstance(trigger, GiveUp) or self._replaced_by(changes)
@@ -319,11 +290,7 @@ class Job:
         ended = len(state.flights) + started
         apply(state, decision)
         ended -= len(state.flights)
-        scheduler.give_back(self.run_id, slots - started + ended)
-        for row in changes.rows:
-            if isinstance(row, LimitRow):
-                self.house.limits.put(row, moment)
-        self.house.limits.settle(self.run_id, flying(state), moment)
+        self._share.settle(taken, changes, started, ended, moment)
         if self.status != before:
             self.status_event = event
         faults.point(f"{name}.applied")
@@ -353,31 +320,14 @@ class Job:
             if flight is not None:
                 self._players.interrupt(flight)
         self._await_chained()
-        if isinstance(trigger, Asked) and (asking := self._waiters.get(trigger.request.request)):
-            asking.accepted.set()
+        if isinstance(trigger, Asked):
+            self._waiters.accept(trigger.request.request)
         for request, answer in decision.answers.items():
-            waiter = self._waiters.pop(request, None)
-            if waiter is not None:
-                waiter.give(with_event(answer, event))
+            self._waiters.answer(request, _with_event(answer, event))
         for watcher in list(self._watchers):
             watcher(self.status, event)
-        due = [when for when in (decision.wake, self._stand_for_slot()) if when is not None]
+        due = [when for when in (decision.wake, self._share.stand()) if when is not None]
         self._set_timer(min(due, key=now().until, default=None))
-
-    def _stand_for_slot(self) -> Instant | None:
-        """Stand for a slot, or for room at an account; return when time itself makes some."""
-        moment = now()
-        most = most_of(self.state)
-        closed = self.house.limits.closed(most, moment)
-        wants = could_use_slot(self.state, moment, closed)
-        self.house.scheduler.want(self.run_id, wants=wants)
-        blocked: dict[Account, int | None] = {}
-        if not wants and could_use_slot(self.state, moment):
-            blocked = {account: most[account] for account in self.state.ready_accounts()}
-        waiting = self.state.waiting_accounts() if lifecycle.may_start(self.state.facts) else set()
-        opens = self.house.limits.stand(self.run_id, blocked, waiting, moment)
-        self._granted()
-        return opens
 
     # --- what is in flight, and jobs that hooks have started -------------------------------------------
 
@@ -461,7 +411,6 @@ class Job:
                 _logger.warning("the pause file '%s' can't be removed: %s", self._pause_file, error)
 
 
-_OVER = "the daemon failed over it; its log has more"
 _RESUMES = (Action.RESUME, Action.RESUME_FROM, Action.MODIFY_RESUME)
 _NAMES: dict[type[Trigger], str] = {
     Chained: "chain",
@@ -478,22 +427,12 @@ _NAMES: dict[type[Trigger], str] = {
 }
 
 
-def flying(state: JobState) -> Counter[Account]:
-    """Count the attempts in flight by account."""
-    return Counter(Account(row.instrument, row.model or "") for row in state.attempts.values())
-
-
-def most_of(state: JobState) -> dict[Account, int | None]:
-    """Return how many attempts each account of the score may have in flight."""
-    return {account: state.most(account) for account in state.accounts()}
-
-
 def _name(trigger: Trigger) -> str:
     """Name a trigger for the fault points of its decision."""
     return trigger.action if isinstance(trigger, Asked) else _NAMES[type(trigger)]
 
 
-def with_event(answer: Answer, event: int) -> Answer:
+def _with_event(answer: Answer, event: int) -> Answer:
     """Return the answer with the number of the journal it is true at."""
     if isinstance(answer, MarianneError) or not hasattr(answer, "event"):
         return answer
