@@ -19,7 +19,7 @@ from pathlib import Path
 import yaml
 
 AGENTS = Path(__file__).parent / "fake_agents"
-DEADLINE = 30.0
+DEADLINE = float(os.environ.get("MARIANNE_DEADLINE", "30"))
 """Seconds after which what a test waits for is not coming."""
 ENDED = ("completed", "failed", "cancelled")
 

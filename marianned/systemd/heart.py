@@ -26,6 +26,7 @@ class Heart:
         self._said = said
         self._changed = anyio.Event()
         self._busy = anyio.Event()
+        self._idle = anyio.Event()
 
     def changed(self, _what: object = None) -> None:
         """Take note that something may have changed."""
@@ -34,9 +35,11 @@ class Heart:
     def busy(self, *, busy: bool) -> None:
         """Ask for time from now on, or no more."""
         if busy:
+            self._idle = anyio.Event()
             self._busy.set()
         else:
             self._busy = anyio.Event()
+            self._idle.set()
 
     async def run(self) -> None:
         """Live, until cancelled; where nobody listens, not at all."""
@@ -56,7 +59,8 @@ class Heart:
         while True:
             await self._busy.wait()
             self._notifier.longer(_LONGER_SECONDS)
-            await anyio.sleep(_LONGER_SECONDS / _BEATS)
+            with anyio.move_on_after(_LONGER_SECONDS / _BEATS):
+                await self._idle.wait()  # so that the next to be busy is not kept waiting
 
     async def _tell(self) -> None:
         while True:
