@@ -1,7 +1,12 @@
 """Each walk has a daemon of its own, and ends with none of its processes left."""
 
+import sys
+from pathlib import Path
+
 import pytest
 from daemon_for_tests import Daemon
+
+sys.path.append(str(Path(__file__).parents[1] / "machine"))  # the model of the contract is kept there
 
 
 @pytest.fixture

@@ -93,6 +93,7 @@ class Model:
     """One job."""
 
     score: Score
+    max_retries: int = MAX_RETRIES
     now: float = 0
     ended: str | None = None
     cancel: bool = False
@@ -198,7 +199,7 @@ class Model:
             case "succeeded":
                 sheet.status = "completed"
                 sheet.made_as = self.definition(self.score, name)
-            case "exit" if sheet.tries < MAX_RETRIES:
+            case "exit" if sheet.tries < self.max_retries:
                 sheet.tries += 1
                 sheet.wait("retry", self.now + RETRY_SECONDS)
             case "exit" | "config":
