@@ -93,9 +93,15 @@ def check_replies(found, told):
         differs = {name for name in answer.keys() | reply.keys() if answer.get(name) != reply.get(name)}
         assert differs <= {"event", *SAID_ANEW}, (method, differs, answer, reply)
         assert row["event"] == reply["event"]
-        assert events[reply["event"]]["status"] == reply["status"], (method, reply)
+        mine = [event for event in events.values() if event["run_id"] == row["run_id"] and event["status"]]
+        assert status_at(mine, reply["event"]) == reply["status"], (method, reply)
         asked = Counter(event["run_id"] for event in events.values() if event["reason"] == params["key"])
         assert asked[row["run_id"]] == 1, (method, asked)
+
+
+def status_at(events, number):
+    """Return what a run was by these events when the journal had come to that number."""
+    return [event["status"] for event in events if event["event"] <= number][-1]
 
 
 def rows_of_requests(found):
@@ -117,16 +123,15 @@ def check_revisions(found, told):
         assert staged == [number for number in [run["staged_revision"]] if number is not None]
     for method, params, reply in told:
         if method == "job.modify" and params.get("text"):
-            (run,) = [run for run in runs.values() if run["job_name"] == reply["job_name"]]
+            name = (reply["job_name"], reply["run"])
+            (run,) = [run for run in runs.values() if (run["job_name"], run["run"]) == name]
             number = reply["staged_revision"] or reply["revision"]
             assert revisions[run["run_id"]][number - 1]["text"] == params["text"]
 
 
 def check_attempts(found, told):
     """I2, I10: attempts of a sheet follow each other; what completed runs again only when asked to."""
-    again = Counter(
-        params["job_id"] for method, params, _ in told if method == "job.resume" and params.get("from")
-    )
+    again = Counter(params["job_id"] for _, params, _ in told if params.get("from") or params.get("rerun"))
     names = {run["run_id"]: run["job_name"] for run in rows(found, "runs")}
     sheets = {}
     for row in sorted(rows(found, "attempts"), key=lambda row: row["attempt"]):

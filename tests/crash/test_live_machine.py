@@ -25,11 +25,12 @@ SEED = int(os.environ.get("MARIANNE_LIVE_SEED", "1"))
 JOBS = 2
 ONE_JOB = 40
 """Steps after which another job takes a job's place."""
-REACHED = (
-    "api store start attempt slot ended pause resume modify cancel submit".split()
-    + ["pause --now", "pause --before", "resume --from", "modify --discard", "modify -r", "pause file", "fresh"]
+NOT_REACHED = {"check", "hook", "chain", "skip", "warned", "time", "archive", "archive, not made", "worktree"}
+POINTS = sorted(
+    {point.partition(":")[0] for name in GROUPS.keys() - NOT_REACHED for point in GROUPS[name][1]}
 )
-POINTS = sorted({point.partition(":")[0] for group in REACHED for point in GROUPS[group][1]})
+IDLE = "asyncio.exceptions.InvalidStateError"
+"""What anyio says in the log when a connection is read in the moment it is given up; nothing follows from it."""
 ENDS = ["succeeded"] * 5 + sorted(WORDS)
 
 
@@ -43,7 +44,9 @@ class Walk:
         self.retired = []
         self.told = []
         self.steps = []
-        self.seen = Counter()
+        self.asked = Counter()
+        self.ends = Counter()
+        self.compared = Counter()
         self.stream = None
         self.heard = b""
         self.event = 0
@@ -55,6 +58,7 @@ class Walk:
         self.keys = 0
         self.names = 0
         house.may_fall = True
+        house.may_log = [IDLE]
 
     # --- the daemon's lives ------------------------------------------------------------------------------
 
@@ -62,7 +66,11 @@ class Walk:
         """Start the daemon, perhaps with a fault, until it serves; ask again what it has not answered."""
         self.draining = self.stopping = False
         while True:
-            self.armed = f"{self.chance.choice(POINTS)}:{self.chance.randint(1, 3)}" if self.chance.random() < 0.6 else None
+            self.armed = (
+                f"{self.chance.choice(POINTS)}:{self.chance.randint(1, 3)}"
+                if self.chance.random() < 0.5
+                else None
+            )
             self.house.start(**({"MARIANNE_FAULT": self.armed} if self.armed else {}))
             if self.house.serves and self.connects():
                 return
@@ -98,12 +106,7 @@ class Walk:
             assert status in (0, -signal.SIGKILL), self.house.log.read_text()
         else:
             assert status == -signal.SIGKILL, self.house.log.read_text()
-        if status == 0:
-            self.seen["stops"] += 1
-        elif self.killed or self.armed is None:
-            self.seen["kills"] += 1
-        else:
-            self.seen["crashes at a point"] += 1
+        self.ends["stopped" if status == 0 else "killed" if self.killed else "crashed at a point"] += 1
         self.killed = False
 
     def fell(self):
@@ -137,6 +140,7 @@ class Walk:
                 for job in self.all_jobs:
                     if job.touched and (different := job.differences()):
                         return [f"{job.name}@{job.run}: {different}"]
+                    self.compared[job.model.status] += job.touched
                     job.touched = False
             except OSError:
                 return ["it has fallen"]
@@ -153,6 +157,9 @@ class Walk:
             for request in job.requests
             if request.connection is not None
         }
+        if self.house.process.poll() is not None:
+            self.fell()
+            return
         end = os.pidfd_open(self.house.process.pid)
         try:
             sources = [self.stream.socket, self.house.ledger.descriptor, end, *asked]
@@ -228,11 +235,11 @@ class Walk:
         else:
             self.retired.append(self.jobs[place])
             self.jobs[place] = job
-        request.send(self.house)
+        self.hand_in(request)
 
     def count(self, request):
         refused = request.said in ("E502", "E513")
-        self.seen[f"{request.action}{' refused' if request.said == 'E502' else ''}"] += 1
+        self.asked[f"{request.action}{' refused' if request.said == 'E502' else ''}"] += 1
         if not refused:
             self.told.append(Told(request.method, request.params, request.reply))
 
@@ -241,7 +248,9 @@ class Walk:
         place = self.chance.randrange(JOBS)
         job = self.jobs[place]
         job.steps += 1
-        if job.steps > ONE_JOB or (job.model.ended == "completed" and self.chance.random() < 0.3):
+        if job.steps > ONE_JOB or (
+            job.model.ended in ("completed", "cancelled") and self.chance.random() < 0.4
+        ):
             self.retire(place)
         else:
             names, weights = zip(*self.DEEDS, strict=True)
@@ -259,12 +268,15 @@ class Walk:
     def send(self, job, action, wanted):
         wait = self.chance.random() < 0.6
         self.steps.append((job.name, action, wanted, wait))
-        request = job.request(self.key(), action, wanted, wait=wait)
+        self.hand_in(job.request(self.key(), action, wanted, wait=wait))
+
+    def hand_in(self, request):
+        """Ask, if there is anybody to ask; what has fallen is asked again when it is started."""
         if self.stream is not None:
             try:
                 request.send(self.house)
             except OSError:
-                request.leave()  # it has fallen; it is asked again after the start
+                request.leave()
 
     def wanted(self, job, action, *, sheets=True):
         """What a request brings; without `sheets` it names none."""
@@ -272,7 +284,10 @@ class Walk:
         some = (chance.choice(model.score.steps).name,)
         match action:
             case "pause" | "pause --now":
-                return Wanted(lasts=chance.choice([None, None, 3600.0]), deadline=chance.choice([None, 3600.0]) if action == "pause" else None)
+                return Wanted(
+                    lasts=chance.choice([None, None, 3600.0]),
+                    deadline=chance.choice([None, 3600.0]) if action == "pause" else None,
+                )
             case "pause --before":
                 clear = chance.random() < 0.3
                 return Wanted(sheets=() if clear and chance.random() < 0.7 else some, clear=clear)
@@ -286,13 +301,20 @@ class Walk:
     def modified(self, model, some):
         chance = self.chance
         rerun = some is not None and chance.random() < 0.3
-        new = None if rerun and chance.random() < 0.5 else grown(model.staged or model.score, chance.randrange(200))
+        new = (
+            None
+            if rerun and chance.random() < 0.5
+            else grown(model.staged or model.score, chance.randrange(200))
+        )
         changed = rerun and chance.random() < 0.4
         return Wanted(new=new, sheets=some if rerun and not changed else (), changed=changed)
 
     # --- deeds -----------------------------------------------------------------------------------------------
 
     def end(self, place, job):
+        """Let attempts end; where none is in flight, perhaps let the job go on."""
+        if not job.flying and self.chance.random() < 0.5:
+            self.send(job, "resume", Wanted())
         for name in self.chance.sample(job.flying, min(len(job.flying), self.chance.choice([1, 1, 2]))):
             how = self.chance.choice(ENDS)
             self.steps.append((job.name, "ends", name, how))
@@ -300,12 +322,17 @@ class Walk:
             job.touched = True
 
     def ask(self, place, job):
-        action = self.chance.choice(sorted(ALLOWED))
-        self.send(job, action, self.wanted(job, action))
+        """Ask for something, more often for what is accepted."""
+        actions = sorted(ALLOWED.keys() - ({"cancel"} if self.chance.random() < 0.8 else set()))
+        asked = [(action, self.wanted(job, action)) for action in actions]
+        accepted = [(action, wanted) for action, wanted in asked if job.model.accepts(action, wanted)]
+        self.send(job, *self.chance.choice(accepted if accepted and self.chance.random() < 0.8 else asked))
 
     def end_and_ask(self, place, job):
         """Both at once: who comes first is told by the journal."""
-        action = self.chance.choice(["pause", "pause --now", "resume", "modify", "modify -r", "modify --discard", "cancel"])
+        action = self.chance.choice(
+            ["pause", "pause --now", "resume", "modify", "modify -r", "modify --discard", "cancel"]
+        )
         wanted = self.wanted(job, action, sheets=False)
         self.end(place, job)
         for flight in job.flights.values():
@@ -335,13 +362,10 @@ class Walk:
                 self.end(None, job)
             if self.chance.random() < 0.3:
                 self.send(job, "pause", Wanted())
-        while waiting := [f for job in self.jobs for f in job.flights.values() if f.word and f.identity is None]:
-            self.steps.append(f"{len(waiting)} have not begun")
-            break
         for job in self.jobs:
             for flight in job.flights.values():
                 flight.open()
-                if flight.word and flight.identity is not None:
+                if flight.word is not None and flight.identity is not None:
                     mark = f"MARIANNE_ATTEMPT_ID={flight.identity}"
                     assert all(gone(pid, DEADLINE) for pid in self.house.processes(mark))
 
@@ -385,10 +409,10 @@ class Walk:
         ("end_and_ask", 10),
         ("file", 2),
         ("fresh", 2),
-        ("crash", 2),
-        ("crash_soon", 2),
+        ("crash", 1),
+        ("crash_soon", 1),
         ("stop", 1),
-        ("drain", 2),
+        ("drain", 1),
     )
 
 
@@ -410,14 +434,23 @@ def test_whatever_is_asked_whenever_it_is_killed_each_job_is_as_the_contract_say
             walk.step()
         finish(walk)
         audit(house, walk.told)
+        log = house.log.read_text()
+        assert log.count("Traceback") == log.count(IDLE)
     except BaseException as error:
-        error.add_note(f"MARIANNE_LIVE_SEED={SEED} MARIANNE_LIVE_STEPS={STEPS}, step {taken}; the last steps:")
+        error.add_note(
+            f"MARIANNE_LIVE_SEED={SEED} MARIANNE_LIVE_STEPS={STEPS}, step {taken}; the last steps:"
+        )
         error.add_note("\n".join(map(str, walk.steps[-60:])))
         raise
     finally:
         walk.leave()
     print(f"live walk: seed {SEED}, {taken} steps, {walk.event} events, {walk.names} jobs")
-    print(", ".join(f"{what} {count}" for what, count in sorted(walk.seen.items())))
+    for title, counts in (
+        ("asked", walk.asked),
+        ("ends of the daemon", walk.ends),
+        ("compared", walk.compared),
+    ):
+        print(f"{title}: {', '.join(f'{what} {count}' for what, count in sorted(counts.items()))}")
 
 
 def finish(walk):
