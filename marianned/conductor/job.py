@@ -215,7 +215,7 @@ class Job:
 
     async def _step(self, trigger: Trigger) -> None:
         try:
-            if not isinstance(trigger, Asked | GiveUp | Chained):
+            if pausefile.comes_before(trigger):
                 await self._look_for_pause_file()
             self._check_way(trigger)
             await self._decide(trigger)

@@ -8,8 +8,20 @@ import os
 import stat
 from pathlib import Path
 
+from marianned.lifecycle import Action
+from marianned.progress.triggers import Asked, Chained, GiveUp, Trigger
+
 _READ_BYTES = 200
 UNREADABLE = "unreadable"
+_LET_GO_ON = (Action.BREAK, Action.DISCARD, Action.MODIFY)
+"""Requests that remove no pause file and may bring no hold: a sheet may start with them."""
+
+
+def comes_before(trigger: Trigger) -> bool:
+    """Tell whether the file is looked for before this trigger is decided: something may start with it."""
+    if isinstance(trigger, Asked):
+        return trigger.action in _LET_GO_ON and not trigger.plan
+    return not isinstance(trigger, GiveUp | Chained)
 
 
 def pause_file(workspace: str, job_name: str) -> Path:

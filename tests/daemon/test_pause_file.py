@@ -29,6 +29,19 @@ def test_it_pauses_at_the_next_boundary_with_its_first_line_as_reason(daemon, le
     ledger.once(1, 2)
 
 
+def test_nothing_starts_over_it_with_a_request_that_lets_the_job_go_on(daemon, ledger):
+    for sheet in (1, 2):
+        daemon.gate(sheet)
+    two = {"sheet": {"dependencies": {1: [], 2: []}}, "parallel": {"enabled": True, "max_concurrent": 2}}
+    daemon.submit(score("duo", [gated(1), gated(2)], **two), before="2")
+    ledger.wait_for("start 1")
+    (daemon.home / "duo-work" / ".marianne-pause-duo").touch()
+    assert daemon.rpc("job.pause", job_id="duo", before="2", clear=True)["status"] == "pausing"
+    daemon.gate(1).open()
+    daemon.wait_for("duo", "paused")
+    assert ledger.lines() == ["start 1", "end 1"]
+
+
 def test_an_empty_one_pauses_without_a_reason(daemon, ledger, running):
     running.touch()
     daemon.gate(1).open()
