@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import yaml
+from left_behind_for_tests import ends_with_us
 
 AGENTS = Path(__file__).parent / "fake_agents"
 DEADLINE = float(os.environ.get("MARIANNE_DEADLINE", "30"))
@@ -177,6 +178,7 @@ class Daemon:
 
     def __init__(self):
         self.home = Path(tempfile.mkdtemp(prefix="mar"))
+        ends_with_us(f"HOME={self.home}")
         self.socket = self.home / "run" / "s"
         self.state = self.home / "state" / "marianne"
         self.log = self.home / "daemon.log"

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+from left_behind_for_tests import ends_with_us
+
 SCORE = """\
 name: {name}
 workspace: ./out
@@ -31,6 +33,7 @@ class Home:
     def __init__(self, path):
         self.path = path
         self.started = None
+        ends_with_us(f"MARIANNE_SOCKET={path / 's'}")
         self.environment = {
             **{k: v for k, v in os.environ.items() if k not in {"MARIANNE_ATTEMPT_ID", "NO_COLOR"}},
             "MARIANNE_SOCKET": str(path / "s"),
