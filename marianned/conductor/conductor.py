@@ -111,26 +111,36 @@ class Conductor:
         faults.point("recover.read")
         await archiving.recover(self.house.store)
         self.house.scheduler.close(STARTING)
+        read: list[tuple[JobState, dict[str, Presence]]] = []
         for run in runs:
             try:
-                await self._load(run)
+                read.append(await self._read(run))
             except Exception:
                 _logger.exception("'%s' can't be taken up; it stays as it is on disk", run.job_name)
+        # All at once: one that is served asks for others, which would be taken up a second time.
+        for state, found in read:
+            self.take_up(state, found)
         self.house.scheduler.open(STARTING)
         self._tasks.start_soon(self.house.worktrees.tend)
         self.grant()
         return len(runs)
 
-    async def _load(self, run: RunRow) -> Job:
+    async def _read(self, run: RunRow) -> tuple[JobState, dict[str, Presence]]:
+        """Read a run from the disk, and where its flights stand."""
         state = await load_state(self.house.store, run)
         faults.point("recover.loaded")
         found = await presences(self.house, state)
         faults.point("recover.looked")
-        return self.take_up(state, found)
+        return state, found
+
+    async def _load(self, run: RunRow) -> Job:
+        """Take up a run that is not in memory; the registry is held, so that nobody else does."""
+        return self.take_up(*await self._read(run))
 
     def take_up(self, state: JobState, found: dict[str, Presence]) -> Job:
         """Let a run that is on disk serve itself; `found` is where its flights stand."""
         assert self.chaining is not None
+        assert state.run.run_id not in self._by_run, "a run that is served twice does everything twice"
         job = Job(self.house, state, self.grant, self._retire, self.chaining)
         self.jobs[state.run.job_name] = job
         self._by_run[job.run_id] = job

@@ -46,6 +46,7 @@ def audit(house, told, unended=()):
         assert [tuple(row) for row in found.execute("PRAGMA integrity_check")] == [("ok",)]
         assert found.execute("PRAGMA foreign_key_check").fetchall() == []
         check_journal(found)
+        check_steps(found)
         check_replies(found, told)
         check_revisions(found, told)
         check_attempts(found, told)
@@ -81,6 +82,13 @@ def check_journal(found):
             assert status == "running", event
     for run in rows(found, "runs"):
         assert run["status"] == statuses[run["run_id"]], run
+
+
+def check_steps(found):
+    """I2: an attempt ends once: two loops of one run would each tell of it."""
+    ends = [row for row in rows(found, "events") if row["type"] == "attempt.ended"]
+    times = Counter((row["run_id"], row["revision"], row["sheet"], row["attempt"]) for row in ends)
+    assert len(times) == len(ends), ends
 
 
 def check_replies(found, told):

@@ -12,6 +12,11 @@ DAMAGES = {
     "an acknowledged request is forgotten": "DELETE FROM requests WHERE method = 'job.pause'",
     "its reply was another": "UPDATE requests SET event = event + 1 WHERE method = 'job.pause'",
     "an event is missing": "DELETE FROM events WHERE event = 3",
+    "an attempt ends twice": (
+        "INSERT INTO events SELECT (SELECT max(event) + 1 FROM events), recorded_at, type, run_id, job_name, run,"
+        " sheet, stage, instance, hook, attempt, (SELECT status FROM runs), revision, caller, reason, cause, text"
+        " FROM events WHERE type = 'attempt.ended' LIMIT 1"
+    ),
     "a request is in the journal twice": (
         "UPDATE events SET reason = 'k2' WHERE event = (SELECT max(event) FROM events)"
     ),

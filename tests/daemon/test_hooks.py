@@ -277,3 +277,20 @@ def test_a_chain_of_depth_three_with_a_pause_and_a_kill_in_its_middle(daemon):
     daemon.event("a", "hook.completed", hook=1)
     daemon.wait_for("a", "completed")
     assert daemon.ledger.lines() == [f"{word} {name}" for name in "abc" for word in ("start", "end")]
+
+
+def test_jobs_that_wait_for_each_other_are_taken_up_once_each(daemon):
+    """The loop of a parent asks for its child, which the same start of the daemon has not read yet."""
+    pairs = 6
+    for number in range(pairs):
+        write(daemon, f"child-{number}.yaml", score(f"child-{number}", [gated(f"c{number}")]))
+        daemon.gate(f"c{number}")
+        daemon.submit(hooked(f"parent-{number}", [chains(f"child-{number}.yaml")], bodies=[plain(number)]))
+        daemon.ledger.wait_for(f"start c{number}")
+    daemon.kill()
+    daemon.start()
+    for number in range(pairs):
+        daemon.gate(f"c{number}").open()
+        assert daemon.wait_for(f"parent-{number}", "ended")["status"] == "completed"
+        ended = [event["type"] for event in daemon.journal(f"child-{number}") if "ended" in event["type"]]
+        assert ended == ["attempt.ended"]
