@@ -14,6 +14,7 @@ import anyio
 from anyio import to_thread
 
 from marianned.conductor.house import House
+from marianned.errors import NoCapacity
 from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Presence, Spec
 from marianned.rows import Flight
 
@@ -69,6 +70,8 @@ class Process:
             except OSError as error:
                 if error.errno not in _SCARCE:
                     raise Unprepared("config", f"its files can't be written: {error.strerror}") from None
+            except NoCapacity:
+                pass
             except Unprepared as why:
                 if not any(os.strerror(number) in why.message for number in _SCARCE):
                     raise

@@ -16,6 +16,7 @@ import msgspec
 
 from marianned import protocol
 from marianned.clock import timestamp
+from marianned.errors import NoCapacity
 from marianned.rows import (
     ArchiveRow,
     AttemptRow,
@@ -245,6 +246,14 @@ class Records:
         return await anyio.to_thread.run_sync(self._snapshot, read, limiter=self._limiter)
 
     def _snapshot(self, read: Callable[[sqlite3.Connection], R]) -> R:
+        try:
+            return self._read_at_once(read)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN:
+                raise
+            raise NoCapacity("the database can't be opened to read it: too many files are open") from None
+
+    def _read_at_once(self, read: Callable[[sqlite3.Connection], R]) -> R:
         try:
             connection = self._idle.pop()
         except IndexError:
