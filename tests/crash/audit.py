@@ -21,10 +21,14 @@ NEXT = {
     "paused": {"queued", "running", "completed", "failed", "cancelled"},
     "cancelling": {"cancelled"},
     "completed": {"queued", "running", "paused"},
-    "failed": {"queued", "running", "paused", "cancelled"},
-    "cancelled": {"queued", "running", "paused"},
+    "failed": {"queued", "running", "paused", "cancelled", "completed"},
+    "cancelled": {"queued", "running", "paused", "completed"},
 }
-"""Which status may follow which from one commit to the next (control.md §3)."""
+"""Which status may follow which from one commit to the next (control.md §3).
+
+Completed follows at once where nothing is left to run: the failed sheet is removed by a revision that the job
+goes on under, or the last attempt of a cancelled job had succeeded before it was ended.
+"""
 
 SAID_ANEW = ("problems", "source_changed", "hints")
 """What a reply says of the moment it is given at: it is not kept with the request."""
@@ -38,8 +42,11 @@ class Told(NamedTuple):
     reply: dict
 
 
-def audit(house, told, unended=()):
-    """Check every invariant; `unended` names the jobs that are meant not to have ended."""
+def audit(house, told, unended=(), taken_back=()):
+    """Check every invariant; `unended` names the jobs that are meant not to have ended.
+
+    `taken_back` are the params of requests that were accepted and told in the end that it can no longer come.
+    """
     found = sqlite3.connect(f"file:{house.state / 'marianne.db'}?mode=ro", uri=True)
     found.row_factory = sqlite3.Row
     try:
@@ -49,7 +56,7 @@ def audit(house, told, unended=()):
         check_steps(found)
         check_replies(found, told)
         check_revisions(found, told)
-        check_attempts(found, told)
+        check_attempts(found, [*(params for _, params, _ in told), *taken_back])
         check_ledger(found, house.ledger.lines())
         check_hooks(found, told, house.ledger.lines())
         check_ends(found, unended)
@@ -137,9 +144,9 @@ def check_revisions(found, told):
             assert revisions[run["run_id"]][number - 1]["text"] == params["text"]
 
 
-def check_attempts(found, told):
+def check_attempts(found, asked):
     """I2, I10: attempts of a sheet follow each other; what completed runs again only when asked to."""
-    again = Counter(params["job_id"] for _, params, _ in told if params.get("from") or params.get("rerun"))
+    again = Counter(params["job_id"] for params in asked if params.get("from") or params.get("rerun"))
     names = {run["run_id"]: run["job_name"] for run in rows(found, "runs")}
     sheets = {}
     for row in sorted(rows(found, "attempts"), key=lambda row: row["attempt"]):

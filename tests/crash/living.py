@@ -108,6 +108,8 @@ class Flight:
         self._known = (name, sheet, number)
         self._gate = None
         self.word = None
+        self.stopped = False
+        """Whether the daemon was asked to interrupt it and stop, which a crash may have come between."""
 
     @property
     def identity(self):
@@ -224,8 +226,8 @@ class LiveJob:
 
     # --- what the journal tells ----------------------------------------------------------------------
 
-    def happens(self, event, *, killing):
-        """Do to the model what an event tells. `killing`: the daemon was asked to interrupt all and stop."""
+    def happens(self, event):
+        """Do to the model what an event tells."""
         self.touched = True
         asked = next((one for one in self.requests if one.key == event["reason"]), None)
         before = self.model.status
@@ -236,7 +238,7 @@ class LiveJob:
             self._starts(event, before)
             return
         elif event["type"] == "attempt.ended":
-            self._ends(event, killing=killing)
+            self._ends(event)
         elif asked is not None:
             self._asks(asked, event)
         elif event["caller"] and event["caller"]["name"] == "file":
@@ -267,7 +269,7 @@ class LiveJob:
         step = next(step for step in self.model.score.steps if step.name == name)
         self.flights[name] = Flight(self.house, self._begun, self.says(step), sheet.number, sheet.attempts)
 
-    def _ends(self, event, *, killing):
+    def _ends(self, event):
         name = self.model.score.steps[event["sheet"] - 1].name
         flight = self.flights.pop(name)
         begun = flight.identity is not None
@@ -275,7 +277,7 @@ class LiveJob:
         (outcome,) = re.findall(r"attempt \d+ (\w+)", event["text"])
         how = {"failed": event["cause"]}.get(outcome, outcome)
         allowed = {flight.word} if flight.word else set()
-        if name in self.model.told_to_end or killing:
+        if name in self.model.told_to_end or flight.stopped:
             allowed.add("interrupted")
         if not begun:
             allowed |= {"lost", "interrupted"}

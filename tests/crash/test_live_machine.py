@@ -43,6 +43,7 @@ class Walk:
         self.jobs = []
         self.retired = []
         self.told = []
+        self.taken_back = []
         self.steps = []
         self.asked = Counter()
         self.ends = Counter()
@@ -196,7 +197,7 @@ class Walk:
         self.event = event["event"]
         for job in self.all_jobs:
             if (job.name, job.run) == (event["job_id"], event["run"]):
-                job.happens(event, killing=self.stopping)
+                job.happens(event)
 
     # --- steps -----------------------------------------------------------------------------------------------
 
@@ -240,6 +241,8 @@ class Walk:
     def count(self, request):
         refused = request.said in ("E502", "E513")
         self.asked[f"{request.action}{' refused' if request.said == 'E502' else ''}"] += 1
+        if request.said == "E513":
+            self.taken_back.append(request.params)
         if not refused:
             self.told.append(Told(request.method, request.params, request.reply))
 
@@ -382,6 +385,8 @@ class Walk:
         mode = self.chance.choice(["detach", "detach", "kill"])
         self.steps.append(f"stop --{mode}")
         self.stopping = True
+        for flight in [flight for job in self.jobs for flight in job.flights.values()]:
+            flight.stopped = flight.stopped or mode == "kill"
         self.tell(mode)
 
     def drain(self, place, job):
@@ -433,7 +438,7 @@ def test_whatever_is_asked_whenever_it_is_killed_each_job_is_as_the_contract_say
             taken += 1
             walk.step()
         finish(walk)
-        audit(house, walk.told)
+        audit(house, walk.told, taken_back=walk.taken_back)
         log = house.log.read_text()
         assert log.count("Traceback") == log.count(IDLE)
     except BaseException as error:

@@ -1,15 +1,17 @@
-"""The n-th write, and the n-th descriptor, can't be had: n = 0, 1, 2, … until a job gets through untroubled.
+"""The n-th write, descriptor, fork, fsync fails: n = 0, 1, 2, … until a job gets through untroubled.
 
-The limits are the system's own (prlimit on the daemon), so nothing of the daemon knows of the test. With
-each n a job is submitted under a key until it is accepted, and must run once; MARIANNE_NTH takes every n.
+The limits are the system's own (prlimit on the daemon), the failures the kernel's (a seccomp filter over the
+daemon and its supervisors), so nothing of the daemon knows of the test. With each n a job is submitted under a key until it is accepted, and must run once; MARIANNE_NTH takes every n.
 """
 
+import errno
 import os
 import resource
 from pathlib import Path
 
 import pytest
 from daemon_for_tests import Refused, plain, score
+from kernel_for_tests import Kernel, available
 
 EVERY = "MARIANNE_NTH" in os.environ
 PAGE = 4_096 + 24
@@ -107,3 +109,64 @@ def first_free(daemon):
     """Return the number that the daemon's next descriptor has."""
     used = {int(entry.name) for entry in Path(f"/proc/{daemon.process.pid}/fd").iterdir()}
     return next(number for number in range(len(used) + 1) if number not in used)
+
+
+class Failing:
+    """Lets one call of the daemon and its supervisors fail, or all from one on, until there is plenty again."""
+
+    def __init__(self, error, *, for_good):
+        self._error = error
+        self._for_good = for_good
+        self._left = None
+        self.failed = 0
+
+    def after(self, more):
+        """Let the next `more` calls pass."""
+        self._left = more
+        self.failed = 0
+
+    def plenty(self):
+        self._left = None
+
+    def decide(self, call):
+        if self._left is None or b"marianned" not in call.program():
+            return 0
+        self._left -= 1
+        if self._left >= 0:
+            return 0
+        if not self._for_good:
+            self._left = None
+        self.failed += 1
+        return self._error
+
+
+@pytest.mark.parametrize("for_good", [False, True], ids=["once", "from then on"])
+@pytest.mark.parametrize(
+    ("calls", "error", "some"),
+    [
+        (["fork"], errno.EAGAIN, (0, 1, 2, 3, 4)),
+        (["fsync", "fdatasync"], errno.EIO, (0, 2, 4, 5, 6, 9, 40)),
+    ],
+    ids=["fork", "fsync"],
+)
+def test_whichever_fork_or_fsync_fails_each_job_runs_once(house, ledger, calls, error, some, for_good):
+    if not available(house.home):
+        pytest.skip("the kernel does not ask about calls here")
+    house.may_log = ["disk", "database"]
+    failing = Failing(error, for_good=for_good)
+    with Kernel(house.home / "kernel", calls, failing.decide) as kernel:
+        house.start(*kernel.before)
+        house.submit(score("warm", [plain("warm")]))
+        house.wait_for("warm", "completed")
+        jobs = ["warm"]
+        with house.connect() as asking:
+            for more in range(40) if EVERY else some:
+                jobs.append(f"job-{more}")
+                failing.after(more)
+                if play(house, asking, failing, jobs[-1]) and not failing.failed:
+                    break
+            else:
+                pytest.fail("no job ever got through")
+        assert len(jobs) > 2
+        ledger.once(*jobs)
+        house.end_jobs()
