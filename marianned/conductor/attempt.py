@@ -19,7 +19,7 @@ from marianned import faults, logs, words, workers
 from marianned.conductor.checking import Checking
 from marianned.conductor.context import gather
 from marianned.conductor.house import House
-from marianned.conductor.process import STDERR, STDOUT, Process, Unprepared
+from marianned.conductor.process import STDERR, STDOUT, Process, Unprepared, runs_short
 from marianned.conductor.worktrees import NoWorktree
 from marianned.executors.base import ExitRecord, Presence, Silence, Spec
 from marianned.executors.output import read_tail
@@ -283,7 +283,8 @@ class Attempt:
     ) -> tuple[Outcome, str | None, str | None] | None:
         """Return how the attempt ended where its output has no say: outcome, category, message."""
         if record.error is not None:
-            return Outcome.FAILED, "unavailable", record.error
+            how = (Outcome.INTERRUPTED, None) if runs_short(record.error) else (Outcome.FAILED, "unavailable")
+            return *how, record.error
         if record.stale:
             return Outcome.FAILED, "stale", self._silent_for()
         if record.output_exceeded:

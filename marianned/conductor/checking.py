@@ -18,6 +18,7 @@ from anyio import to_thread
 
 from marianned import faults
 from marianned.conductor.house import House
+from marianned.conductor.process import AGAIN_SECONDS, runs_short
 from marianned.executors.base import AlreadyClaimed, CannotStart, Presence, Spec
 from marianned.executors.output import read_tail
 from marianned.protocol import CheckReport
@@ -70,12 +71,12 @@ class Checking:
             before = msgspec.json.decode(self._snapshot.read_bytes(), type=Snapshot)
         if not checks:
             return []  # what has ended counts as it ended, whatever came meanwhile
-        return await self._unless_interrupted(lambda: run_checks(checks, self._command, before))
+        return await self._unless_interrupted(lambda: run_checks(checks, self._patiently, before))
 
     async def run_one(self, name: str, command: str, cwd: str, seconds: float) -> CommandResult | None:
         """Run a single command, from its beginning; None: it was interrupted, nothing of it runs."""
         await self.end_leftovers()
-        return await self._unless_interrupted(lambda: self._command(name, command, cwd, seconds))
+        return await self._unless_interrupted(lambda: self._patiently(name, command, cwd, seconds))
 
     async def _unless_interrupted(self, run: Callable[[], Awaitable[T]]) -> T | None:
         found: T | None = None
@@ -97,6 +98,13 @@ class Checking:
                 await executor.end(directory)
                 await executor.wait(directory)
         await to_thread.run_sync(shutil.rmtree, self._directory, True)  # noqa: FBT003  run_sync passes no keywords
+
+    async def _patiently(self, name: str, command: str, cwd: str, timeout_seconds: float) -> CommandResult:
+        """Run a command, as often as it takes while nothing can be started for a shortage."""
+        while runs_short((found := await self._command(name, command, cwd, timeout_seconds)).error):
+            await anyio.sleep(AGAIN_SECONDS)
+            await self.end_leftovers()
+        return found
 
     async def _command(self, name: str, command: str, cwd: str, timeout_seconds: float) -> CommandResult:
         directory = self._directory / _UNSAFE.sub("-", name)

@@ -15,7 +15,7 @@ from anyio import to_thread
 
 from marianned import faults
 from marianned.conductor.house import House
-from marianned.conductor.process import Process, Unprepared
+from marianned.conductor.process import Process, Unprepared, runs_short
 from marianned.errors import MarianneError
 from marianned.executors.base import ExitRecord, Presence, Spec
 from marianned.progress.triggers import HookEnded
@@ -134,7 +134,8 @@ class HookRun:
     async def _judge(self, record: ExitRecord) -> HookEnded:
         seen = await self._process.seen(record)
         if record.error is not None:
-            return self._ending(Outcome.FAILED, record.error, **seen)
+            outcome = Outcome.INTERRUPTED if runs_short(record.error) else Outcome.FAILED
+            return self._ending(outcome, record.error, **seen)
         if record.output_exceeded:
             said = "it printed more than the setting output_cap lets it"
             return self._ending(Outcome.FAILED, said, **seen)

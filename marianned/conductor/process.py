@@ -20,8 +20,12 @@ from marianned.rows import Flight
 
 STDOUT = "stdout"
 STDERR = "stderr"
-_AGAIN_SECONDS = 1.0
-_SCARCE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+AGAIN_SECONDS = 1.0
+"""After how long it is tried again where something runs short."""
+_SCARCE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO),
+    *(errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM),
+)
 
 
 class Unprepared(Exception):
@@ -31,6 +35,14 @@ class Unprepared(Exception):
         super().__init__(message)
         self.category = category
         self.message = message
+
+
+def runs_short(reason: str | None) -> bool:
+    """Tell whether a start failed because disk, memory, descriptors or processes ran short.
+
+    Nothing has run then, and the shortage passes.
+    """
+    return reason is not None and any(os.strerror(number) in reason for number in _SCARCE)
 
 
 class Process:
@@ -73,11 +85,11 @@ class Process:
             except NoCapacity:
                 pass
             except Unprepared as why:
-                if not any(os.strerror(number) in why.message for number in _SCARCE):
+                if not runs_short(why.message):
                     raise
             else:
                 break
-            await anyio.sleep(_AGAIN_SECONDS)
+            await anyio.sleep(AGAIN_SECONDS)
         return not (self.interrupted and await self._executor.claim(self.directory))
 
     async def _start(self, spec: Spec) -> None:
@@ -89,12 +101,18 @@ class Process:
             raise Unprepared("unavailable", str(error)) from None
 
     async def ended(self) -> ExitRecord | None:
-        """Wait for its end; None: it is lost, nothing of it is left, and no record."""
+        """Wait for its end; None: it is lost, nothing of it is left, and no record.
+
+        One whose command could not be started for a shortage ends a moment later: it is to be tried again.
+        """
         running = await self._executor.running(self.directory)
         self.pid = running.pid if running else None
         if self.interrupted:
             await self._executor.end(self.directory)
-        return await self._executor.wait(self.directory)
+        record = await self._executor.wait(self.directory)
+        if record is not None and runs_short(record.error):
+            await anyio.sleep(AGAIN_SECONDS)
+        return record
 
     async def seen(self, record: ExitRecord) -> dict[str, Any]:
         """Return what is kept of every end: exit code, signal's name, pid, bytes printed."""

@@ -29,6 +29,8 @@ from marianned.store.writer import Store
 _GIT_SECONDS = 120.0
 _GRACE_SECONDS = 5.0
 _TAIL_BYTES = 65_536
+_AGAIN_SECONDS = 1.0
+"""How long after the store has refused it is tried again."""
 _NAMES_MOST = 1000
 """How many names are tried before it is given up."""
 _logger = logging.getLogger(__name__)
@@ -160,7 +162,10 @@ class Worktrees:
         async for run_id, job_name in self._ended:
             try:
                 await self._give_up(run_id, job_name)
-            except (_Failed, NoCapacity, OSError) as error:
+            except NoCapacity:
+                await anyio.sleep(_AGAIN_SECONDS)
+                self._send.send_nowait((run_id, job_name))
+            except (_Failed, OSError) as error:
                 _logger.warning("the worktree of '%s' stays as it is: %s", job_name, error)
             self._locks.pop(run_id, None)
 

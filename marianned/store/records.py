@@ -243,7 +243,15 @@ class Records:
         )
 
     async def _read(self, read: Callable[[sqlite3.Connection], R]) -> R:
-        return await anyio.to_thread.run_sync(self._snapshot, read, limiter=self._limiter)
+        """Read in a thread.
+
+        Raises:
+            NoCapacity: disk, memory or descriptors don't let us; that passes.
+        """
+        try:
+            return await anyio.to_thread.run_sync(self._snapshot, read, limiter=self._limiter)
+        except sqlite3.OperationalError as error:
+            raise NoCapacity(f"the database can't be read: {error}") from error
 
     def _snapshot(self, read: Callable[[sqlite3.Connection], R]) -> R:
         try:
