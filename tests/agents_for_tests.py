@@ -107,10 +107,17 @@ def skip_without(tool):
 class Model:
     """The model server, alone on a network of its own; `inside` runs a command there."""
 
-    def __init__(self, process, url, log):
+    def __init__(self, process, url, log, script):
         self.url = url
         self.inside = ("nsenter", f"--net=/proc/{process.pid}/ns/net")
         self._log = log
+        self._script = script
+
+    def play(self, *rules):
+        """Say what it answers, from now on."""
+        new = self._script.with_suffix(".new")
+        new.write_text(json.dumps({"rules": rules}))
+        new.replace(self._script)
 
     def asked(self, kind="main"):
         """Return what the agents have sent, oldest first."""
@@ -119,12 +126,13 @@ class Model:
 
 
 @contextmanager
-def model_server(directory):
-    """Let the model server run."""
-    log = directory / "requests.jsonl"
-    command = [*ALONE, sys.executable, str(SERVER), "--log", str(log)]
+def model_server(directory, alone=ALONE):
+    """Let the model server run; `alone` is what gives it a network of its own."""
+    log, script = directory / "requests.jsonl", directory / "script.json"
+    script.write_text('{"rules": []}')
+    command = [*alone, sys.executable, str(SERVER), "--log", str(log), "--script", str(script)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as playing:
         try:
-            yield Model(playing, json.loads(playing.stdout.readline())["url"], log)
+            yield Model(playing, json.loads(playing.stdout.readline())["url"], log, script)
         finally:
             playing.terminate()

@@ -2,6 +2,7 @@
 
 import pytest
 from daemon_for_tests import Daemon
+from service_for_tests import serving
 
 
 @pytest.fixture
@@ -22,3 +23,9 @@ def daemon(house):
 @pytest.fixture
 def ledger(house):
     return house.ledger
+
+
+@pytest.fixture
+def service():
+    with serving() as service:
+        yield service

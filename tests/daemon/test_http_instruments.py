@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -29,37 +27,6 @@ OPENAI = {
     "choices": [{"message": {"role": "assistant", "content": "All done"}, "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 15, "completion_tokens": 3},
 }
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        length = int(self.headers["content-length"])
-        self.server.asked.append((self.path, dict(self.headers), json.loads(self.rfile.read(length))))
-        status, headers, body = (
-            self.server.answers.pop(0) if len(self.server.answers) > 1 else self.server.answers[0]
-        )
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in {"content-length": str(len(data)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def service():
-    """A service on loopback: `answers` (status, headers, body) in turn, the last one again; `asked` is what came."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.answers, server.asked = [], []
-        server.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 def ask(tmp_path, url, family="anthropic", key="secret", prompt="Say yes.", **more):

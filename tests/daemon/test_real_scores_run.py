@@ -1,24 +1,16 @@
 """Scores that other people wrote run to their ends, all in one daemon, with agents that do as they are told."""
 
 import base64
-import json
-from pathlib import Path
 
 import pytest
-import yaml
 from daemon_for_tests import AGENTS, Daemon
+from real_scores_for_tests import MARKS, NAMES, asked, validated
 
 from marianned.instruments.loader import builtin_profiles
 
-SCORES = Path(__file__).parents[2].parent / "shared" / "scores"
-NAMES = sorted(path.stem for path in (SCORES / "expected").glob("*.json"))
 HTTP = sorted(name for name, profile in builtin_profiles().items() if profile.cli is None)
-LEFT_OUT = ("on_success", "concert", "pause_between_sheets_seconds")
 
-pytestmark = [
-    pytest.mark.shared,
-    pytest.mark.skipif(not NAMES, reason="the real scores are not beside the project"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +31,8 @@ def stage():
 
 
 def submit(house, name):
-    path = SCORES / json.loads((SCORES / "expected" / f"{name}.json").read_text())["score"]
-    asked = {
-        "text": alone(path.read_text()),
-        "file": str(path.resolve()),
-        "directory": str(path.resolve().parent),
-        "submit_directory": str(house.home),
-        "workspace": str(house.home / "work" / name),
-    }
-    found = house.rpc("score.validate", prompts=True, **asked)
-    assert found["valid"], found["problems"]
+    params = asked(house, name)
+    found = validated(house, **params)
     for sheet in found["sheets"]:
         if sheet["raw_prompt"]:
             wanted = house.home / "wanted" / f"{found['job_name']}-{sheet['sheet']}"
@@ -57,16 +41,8 @@ def submit(house, name):
                 f"1. the file {check['path']} exists\n" for check in sheet["validations"] if "path" in check
             ]
             wanted.write_text("".join(checks))
-    house.rpc("job.submit", **asked)
+    house.rpc("job.submit", **params)
     return found
-
-
-def alone(text):
-    """Return a score without what it chains to, which lies on its writer's machine, and without its rests."""
-    score = yaml.safe_load(text)
-    if not score.keys() & set(LEFT_OUT):
-        return text
-    return yaml.safe_dump({key: part for key, part in score.items() if key not in LEFT_OUT}, sort_keys=False)
 
 
 def test_no_score_is_missing():
