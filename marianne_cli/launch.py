@@ -96,16 +96,26 @@ def holder() -> int | None:
     return pid if alive else None
 
 
+def _opened(log: Path) -> int:
+    """Open the log of a start, in the state directory, which is made."""
+    try:
+        paths.make_private_directory(log.parent)
+        return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise NoDaemon(
+            f"no daemon can be started: '{error.filename}' can't be written: {error.strerror}",
+            hints=["mzt doctor"],
+        ) from None
+
+
 def _start(call: Invocation, timeout: float) -> None:
     import subprocess
 
-    state = paths.state_directory()
-    paths.make_private_directory(state)
-    log = state / "daemon-start.log"
+    log = paths.state_directory() / "daemon-start.log"
     environment = {**os.environ, **({} if call.socket is None else {"MARIANNE_SOCKET": call.socket})}
     told, tell = os.pipe()
     try:
-        opened = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        opened = _opened(log)
         try:
             daemon = subprocess.Popen(
                 [sys.executable, "-m", "marianned", "--ready-fd", str(tell)],

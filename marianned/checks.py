@@ -91,6 +91,11 @@ def _state() -> Iterator[Finding]:
     if not directory.exists():
         yield Finding(name="state", passed=True, message=f"'{directory}' is made by the first start")
         return
+    if not os.access(directory, os.W_OK):
+        why = "its file system is read-only" if _is_read_only(directory) else "this user may not write there"
+        message = f"'{directory}' can't be written: {why}"
+        yield Finding(name="state", passed=False, message=message, hints=[f"findmnt -T {directory}"])
+        return
     found = directory.stat()
     private = stat.S_IMODE(found.st_mode) & 0o077 == 0 and found.st_uid == os.getuid()
     yield Finding(
@@ -103,6 +108,10 @@ def _state() -> Iterator[Finding]:
     held = holder(directory)
     running = f"pid {held.pid}, at '{held.socket}'" if held else "none runs"
     yield Finding(name="daemon", passed=True, message=running, hints=[] if held else ["mzt start"])
+
+
+def _is_read_only(directory: Path) -> bool:
+    return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
 
 
 def _database(path: Path) -> Iterator[Finding]:

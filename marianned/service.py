@@ -223,7 +223,8 @@ def main(arguments: list[str] | None = None) -> int:
         cause = _only(error)
         if not isinstance(cause, _SAID):
             raise
-        print(f"marianned: {cause}", file=sys.stderr)  # noqa: T201  before and after the log there is only stderr
+        said = _said_of(cause)
+        print(f"marianned: {said}", file=sys.stderr)  # noqa: T201  before and after the log there is only stderr
         return MISCONFIGURED_EXIT if isinstance(cause, _LASTING) else 1
     return 0
 
@@ -232,6 +233,14 @@ _LASTING = (ConfigError, DatabaseRefused, SocketPathTooLongError, WrongSocket)
 """What keeps a daemon from serving until a person has done something."""
 _SAID = (*_LASTING, LockHeld, OSError)
 """What keeps a daemon from serving and is told without a traceback."""
+
+
+def _said_of(cause: Exception) -> str:
+    """Return the words for what keeps the daemon from serving."""
+    if isinstance(cause, OSError) and cause.filename is not None and cause.strerror is not None:
+        what = f"'{cause.filename}' can't be used: {cause.strerror}"
+        return f"{what}; see to room and rights there, then start again"
+    return str(cause)
 
 
 def _only(error: Exception) -> Exception:

@@ -26,7 +26,10 @@ _MACHINES = {
             "fsync": (74,),
             "fdatasync": (75,),
             "ftruncate": (77,),
-            "unlink": (87,),
+            "unlink": (87, 263),
+            "open": (257,),
+            "mkdir": (83,),
+            "rename": (82,),
             "fork": (56, 57, 58),
         },
     ),
@@ -39,11 +42,16 @@ _MACHINES = {
             "fdatasync": (83,),
             "ftruncate": (46,),
             "unlink": (35,),
+            "open": (56,),
+            "mkdir": (34,),
+            "rename": (38,),
             "fork": (220,),
         },
     ),
 }
 """Of each machine: its AUDIT_ARCH, its number of seccomp(2), those of the calls; `fork` is each way to a process."""
+_AT = {("x86_64", 263), ("x86_64", 257), *(("aarch64", number) for number in (34, 35, 38, 56))}
+"""Those whose first argument is a directory, and the path the second."""
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _CLONE_THREAD = 0x10000
 _LOAD, _EQUAL, _HAS, _RETURN = 0x20, 0x15, 0x45, 0x06
@@ -65,8 +73,10 @@ def available(directory):
 class Call:
     """A call that somebody is about to make."""
 
-    def __init__(self, name, pid, arguments):
+    def __init__(self, name, number, pid, arguments):
         self.name = name
+        self.place = int((platform.machine(), number) in _AT)
+        """Which argument is the path, of those that take one."""
         self.pid = pid
         self.arguments = arguments
 
@@ -155,7 +165,8 @@ class Kernel(threading.Thread):
         (call,) = struct.unpack_from("i", asked, 16)
         failing = 0
         with suppress(FileNotFoundError, ProcessLookupError):
-            failing = self._decide(Call(self._names[call], pid, struct.unpack_from("6Q", asked, 32)))
+            arguments = struct.unpack_from("6Q", asked, 32)
+            failing = self._decide(Call(self._names[call], call, pid, arguments))
         answer = struct.pack("QqiI", number, 0, -failing, 0 if failing else _CONTINUE)
         with suppress(FileNotFoundError):
             fcntl.ioctl(listener, _SEND, bytearray(answer))

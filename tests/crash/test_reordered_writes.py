@@ -39,7 +39,7 @@ class Recorder:
 
     def decide(self, call):
         if call.name == "unlink":
-            path, directory = call.text(call.arguments[0]), False
+            path, directory = call.text(call.arguments[call.place]), False
         else:
             path = call.file()
             directory = path == self._state
