@@ -29,8 +29,9 @@ TEN = [
 USAGE = {"in": 1000, "out": 10}
 """Tokens that the server tells of each turn."""
 
+SHARED, THERE = MARKS
 pytestmark = [
-    *MARKS,
+    THERE,
     pytest.mark.skipif(not SERVER.exists(), reason="no model server at ../shared/fake-model"),
     pytest.mark.timeout(300),
 ]
@@ -82,7 +83,9 @@ def place_of(job, sheet):
     return rf"^\[job {re.escape(job)}\] sheet {sheet} of "
 
 
-@pytest.fixture(params=["scripted", pytest.param("claude", marks=pytest.mark.tools)])
+@pytest.fixture(
+    params=[pytest.param("scripted", marks=SHARED), pytest.param("claude", marks=pytest.mark.tools)]
+)
 def stage(request, tmp_path):
     house = Daemon()
     tools = house.home / "tools"
