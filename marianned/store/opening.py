@@ -14,6 +14,7 @@ from marianned.paths import make_private_directory
 from marianned.store.sql import SQL
 
 _MAGIC = b"SQLite format 3\0"
+_SEE_TO_IT = "see to room and rights there, then start again"
 _BUSY_SECONDS = 5.0
 """How long another program's lock on the file (a shell, a copy) is waited for."""
 
@@ -67,6 +68,8 @@ def check(path: Path) -> None:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         finally:
             connection.close()
+    except sqlite3.OperationalError as error:  # of the place, not of what is in it
+        raise DatabaseRefused(f"'{path}' can't be read: {error}", _SEE_TO_IT) from error
     except sqlite3.DatabaseError as error:
         raise DatabaseBroken(f"'{path}' can't be read: {error}", broken) from error
     if verdict != "ok":
@@ -95,9 +98,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         connection.execute(SQL["make_meta"], {"name": "daemon_id", "value": secrets.token_hex(4)})
     except sqlite3.Error as error:
         connection.close()
-        raise DatabaseRefused(
-            f"'{path}' can't be opened: {error}", "see to room and rights there, then start again"
-        ) from error
+        raise DatabaseRefused(f"'{path}' can't be opened: {error}", _SEE_TO_IT) from error
     return connection
 
 

@@ -175,3 +175,6 @@ def test_whichever_fork_or_fsync_fails_each_job_runs_once(house, ledger, calls, 
         assert len(jobs) > 2
         ledger.once(*jobs)
         house.end_jobs()
+    print(
+        f"{', '.join(calls)} failing {'from the n-th on' if for_good else 'once'}: {len(jobs) - 1} jobs, each once"
+    )

@@ -72,6 +72,14 @@ def test_a_damaged_database_is_refused_untouched(database: Path, damage: str) ->
     assert database.read_bytes() == damaged
 
 
+def test_one_that_can_not_be_read_now_is_not_called_damaged(database: Path) -> None:
+    connect_writer(database).close()
+    database.with_name("marianne.db-shm").mkdir()
+    with pytest.raises(DatabaseRefused, match="see to room and rights") as refused:
+        connect_writer(database)
+    assert not isinstance(refused.value, DatabaseBroken)
+
+
 def test_an_empty_file_is_a_new_database(database: Path) -> None:
     database.parent.mkdir()
     database.touch()
