@@ -1,7 +1,8 @@
-"""What an attempt of `true` costs: python tests/benchmarks/attempt_start.py [COUNT]. Medians, three ways.
+"""What an attempt of `true` costs: python tests/benchmarks/attempt_start.py [COUNT]. Medians, three ways in turn.
 
 `start` is LocalExecutor.start with its thread and its fsync (which is told apart), `end to end` is start and
-wait, both in milliseconds; `bare` is the same command without any supervision. The memory is what keeper and
+wait, both in milliseconds; `bare` is the same command without any supervision. They are measured in turn, so
+that what else the machine does meets all. The memory is what keeper and
 runner of a waiting attempt have for themselves (Private_* in smaps_rollup), in MiB. The lines below are bare
 interpreters with the modules that the shim avoids, and those it uses instead.
 """
@@ -36,17 +37,13 @@ def spec(name: str, *argv: str) -> Spec:
     return Spec(id=f"benchmark-{name}", argv=list(argv), cwd="/", env={}, timeout_seconds=60.0)
 
 
-async def times(executor: LocalExecutor, root: Path, count: int) -> str:
-    started, ended = [], []
-    for number in range(count):
-        directory = root / str(number)
-        before = time.perf_counter()
-        await executor.start(directory, spec(str(number), "true"))
-        started.append(time.perf_counter() - before)
-        await executor.wait(directory)
-        ended.append(time.perf_counter() - before)
-    start, whole = statistics.median(started) * 1000, statistics.median(ended) * 1000
-    return f"start {start:.1f} ms, end to end {whole:.1f} ms"
+async def timed(executor: LocalExecutor, directory: Path, attempt: Spec) -> tuple[float, float]:
+    """Run an attempt to its end; return the milliseconds until it was started, and until it had ended."""
+    before = time.perf_counter()
+    await executor.start(directory, attempt)
+    started = time.perf_counter()
+    await executor.wait(directory)
+    return (started - before) * 1000, (time.perf_counter() - before) * 1000
 
 
 async def memory(executor: LocalExecutor, root: Path, count: int) -> str:
@@ -75,13 +72,20 @@ def own(running: Running) -> float:
 
 async def three_ways(root: Path, count: int) -> None:
     plain = LocalExecutor()
-    print("shim:", await times(plain, root / "shim", count) + ",", await memory(plain, root / "a", 8))
     async with LocalExecutor() as forking:
-        print(
-            "fork server:",
-            await times(forking, root / "fork", count) + ",",
-            await memory(forking, root / "b", 8),
-        )
+        ways = {"shim": plain, "fork server": forking}
+        bare: list[float] = []
+        took: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+        for number in range(count):
+            bare.append(median(lambda: subprocess.run(["true"], check=True), 1))
+            for name, executor in ways.items():
+                directory = root / name / str(number)
+                took[name].append(await timed(executor, directory, spec(f"{name}-{number}", "true")))
+        print(f"bare: {statistics.median(bare):.1f} ms")
+        for name, executor in ways.items():
+            start, whole = (statistics.median(times) for times in zip(*took[name], strict=True))
+            private = await memory(executor, root / f"waiting {name}", 8)
+            print(f"{name}: start {start:.1f} ms, end to end {whole:.1f} ms, private memory {private}")
 
 
 def fsync(path: Path) -> None:
@@ -93,7 +97,6 @@ def fsync(path: Path) -> None:
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-    print(f"bare: {median(lambda: subprocess.run(['true'], check=True), count):.1f} ms")
     with tempfile.TemporaryDirectory() as root:
         print(f"fsync of a new file: {median(lambda: fsync(Path(root) / 'file'), count):.1f} ms")
         anyio.run(three_ways, Path(root), count)
