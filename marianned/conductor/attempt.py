@@ -19,9 +19,9 @@ from marianned import faults, logs, words, workers
 from marianned.conductor.checking import Checking
 from marianned.conductor.context import gather
 from marianned.conductor.house import House
-from marianned.conductor.process import STDERR, STDOUT, Process, Unprepared, runs_short
+from marianned.conductor.process import STDERR, STDOUT, Process, Unprepared
 from marianned.conductor.worktrees import NoWorktree
-from marianned.executors.base import ExitRecord, Presence, Silence, Spec
+from marianned.executors.base import ExitRecord, Presence, Silence, Spec, runs_short
 from marianned.executors.output import read_tail
 from marianned.instruments import dialect
 from marianned.instruments.profile import Profile

@@ -18,8 +18,8 @@ from anyio import to_thread
 
 from marianned import faults
 from marianned.conductor.house import House
-from marianned.conductor.process import AGAIN_SECONDS, runs_short
-from marianned.executors.base import AlreadyClaimed, CannotStart, Presence, Spec
+from marianned.conductor.process import AGAIN_SECONDS
+from marianned.executors.base import AlreadyClaimed, CannotStart, Presence, Spec, runs_short
 from marianned.executors.output import read_tail
 from marianned.protocol import CheckReport
 from marianned.rows import AttemptRow, RunRow

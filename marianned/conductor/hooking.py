@@ -15,9 +15,9 @@ from anyio import to_thread
 
 from marianned import faults
 from marianned.conductor.house import House
-from marianned.conductor.process import Process, Unprepared, runs_short
+from marianned.conductor.process import Process, Unprepared
 from marianned.errors import MarianneError
-from marianned.executors.base import ExitRecord, Presence, Spec
+from marianned.executors.base import ExitRecord, Presence, Spec, runs_short
 from marianned.progress.triggers import HookEnded
 from marianned.protocol import Outcome
 from marianned.rows import HookRow, RunRow

@@ -3,8 +3,6 @@
 Its claim in the flight's directory is the fence. Source: design/durability.md, design/executors.md.
 """
 
-import errno
-import os
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,17 +13,21 @@ from anyio import to_thread
 
 from marianned.conductor.house import House
 from marianned.errors import NoCapacity
-from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Presence, Spec
+from marianned.executors.base import (
+    SCARCE,
+    AlreadyClaimed,
+    CannotStart,
+    ExitRecord,
+    Presence,
+    Spec,
+    runs_short,
+)
 from marianned.rows import Flight
 
 STDOUT = "stdout"
 STDERR = "stderr"
 AGAIN_SECONDS = 1.0
 """After how long it is tried again where something runs short."""
-_SCARCE = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO),
-    *(errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM),
-)
 
 
 class Unprepared(Exception):
@@ -35,14 +37,6 @@ class Unprepared(Exception):
         super().__init__(message)
         self.category = category
         self.message = message
-
-
-def runs_short(reason: str | None) -> bool:
-    """Tell whether a start failed because disk, memory, descriptors or processes ran short.
-
-    Nothing has run then, and the shortage passes.
-    """
-    return reason is not None and any(os.strerror(number) in reason for number in _SCARCE)
 
 
 class Process:
@@ -80,7 +74,7 @@ class Process:
             try:
                 await self._start(await prepare())
             except OSError as error:
-                if error.errno not in _SCARCE:
+                if error.errno not in SCARCE:
                     raise Unprepared("config", f"its files can't be written: {error.strerror}") from None
             except NoCapacity:
                 pass

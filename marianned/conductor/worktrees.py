@@ -19,7 +19,7 @@ from anyio import to_thread
 from marianned import faults
 from marianned.conductor.now import now
 from marianned.errors import NoCapacity
-from marianned.executors.base import AlreadyClaimed, CannotStart, Executor, Spec
+from marianned.executors.base import AlreadyClaimed, CannotStart, Executor, Spec, runs_short
 from marianned.executors.output import read_tail
 from marianned.protocol import JobStatus
 from marianned.rows import Changes, EventRow, RunRow, WorktreeRow
@@ -74,6 +74,8 @@ class Worktrees:
             try:
                 row = await self._made(run, row)
             except _Failed as why:
+                if runs_short(str(why)):
+                    raise NoWorktree(f"its worktree can't be made yet: {why}") from None
                 await self._refused(run, row, str(why))
                 return None
             return row.path

@@ -4,6 +4,8 @@ The directory is the interface: spec.json goes in, identity.json, stdout, stderr
 (shim.py has their names), whichever machine runs the command. Source: design/executors.md, durability.md.
 """
 
+import errno
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -87,6 +89,21 @@ class Presence(StrEnum):
     ENDED = "ended"
     LOST = "lost"
     NEVER_STARTED = "never_started"
+
+
+SCARCE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO),
+    *(errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM),
+)
+"""What passes: disk, memory, descriptors or processes run short."""
+
+
+def runs_short(reason: str | None) -> bool:
+    """Tell whether a start failed because disk, memory, descriptors or processes ran short.
+
+    Nothing has run then, and the shortage passes.
+    """
+    return reason is not None and any(os.strerror(number) in reason for number in SCARCE)
 
 
 class AlreadyClaimed(Exception):

@@ -251,17 +251,11 @@ class Records:
         try:
             return await anyio.to_thread.run_sync(self._snapshot, read, limiter=self._limiter)
         except sqlite3.OperationalError as error:
-            raise NoCapacity(f"the database can't be read: {error}") from error
+            too_many = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CANTOPEN
+            why = "too many files are open" if too_many else error
+            raise NoCapacity(f"the database can't be read: {why}") from error
 
     def _snapshot(self, read: Callable[[sqlite3.Connection], R]) -> R:
-        try:
-            return self._read_at_once(read)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN:
-                raise
-            raise NoCapacity("the database can't be opened to read it: too many files are open") from None
-
-    def _read_at_once(self, read: Callable[[sqlite3.Connection], R]) -> R:
         try:
             connection = self._idle.pop()
         except IndexError:
