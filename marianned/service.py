@@ -14,7 +14,7 @@ from typing import NamedTuple
 import anyio
 import msgspec
 
-from marianned import __version__, faults, logs, workers
+from marianned import __version__, faults, logs, memory, workers
 from marianned.api.dispatch import handlers
 from marianned.api.door import Door
 from marianned.api.server import Server
@@ -209,6 +209,7 @@ def main(arguments: list[str] | None = None) -> int:
     faulthandler.enable()  # systemd ends a daemon that is silent by ABRT: the log tells where it hung
     in_journal = logs.set_up()
     os.umask(0o077)
+    memory.give_back_large_blocks()
     try:
         settings = load_settings(configuration_directory())
         around = Surroundings(given.ready_fd, notifier(), handed_over(), in_journal)

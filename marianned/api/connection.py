@@ -112,6 +112,7 @@ class Connection:
             async for data in self._stream:
                 for line in lines.feed(data):
                     await self._take(line, tasks)
+                    await anyio.lowlevel.checkpoint()  # a flood of small ones lets the others have their turn
                 self._server.unread += lines.held - unread
                 unread = lines.held
                 if unread and self._server.unread > UNREAD_MOST:
