@@ -137,7 +137,7 @@ class Kernel(threading.Thread):
                 if self._end in ready:
                     return
                 if self._door in ready:
-                    asking.add(self._let_in())
+                    asking.update(self._let_in())
                 for listener in asking.intersection(ready):
                     if not self._answer(listener):
                         asking.discard(listener)
@@ -149,10 +149,11 @@ class Kernel(threading.Thread):
                 os.close(listener)
 
     def _let_in(self):
+        """Return where a program's calls are asked about; nothing, if its kernel does not ask."""
         visitor, _ = self._door.accept()
         with visitor:
-            _, (listener,), _, _ = socket.recv_fds(visitor, 1, 1)
-        return listener
+            _, listeners, _, _ = socket.recv_fds(visitor, 1, 1)
+        return listeners
 
     def _answer(self, listener):
         """Answer one question; tell whether there may be more."""
