@@ -13,7 +13,8 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604
 _UNIT = r"(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)"
 _AMOUNT = rf"\d+(?:\.\d+)?\s*{_UNIT}(?![a-z])"
 _AMOUNTS = re.compile(_AMOUNT.replace("(ms", r"(?P<unit>ms", 1), re.IGNORECASE)
-_CUE = (
+_CUE = (  # what a tool has waited already is said as "total retry wait time"
+    r"(?<!total )(?<!total retry )"
     r"(?:try(?:ing)? again|retry(?:ing)?|reset(?:s|ting)?|wait(?:ing)?|available|retry.?delay|retry.?after)"
 )
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")

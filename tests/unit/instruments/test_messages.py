@@ -1,0 +1,91 @@
+"""The table of messages: what a tool says when something is wrong, and what only looks like it.
+
+messages.yaml has what people reported, recorded.jsonl what the tools themselves printed on a model server that
+failed; near_misses.yaml what must not be taken for a limit or a refusal. A new message is a new entry.
+"""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+from tools import answered, failed
+
+from marianned.instruments.loader import builtin_profiles
+from marianned.instruments.reading import classify, read_output
+
+HERE = Path(__file__).parent
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+MESSAGES = yaml.safe_load((HERE / "messages.yaml").read_text())
+RECORDED = [json.loads(line) for line in (HERE / "recorded.jsonl").read_text().splitlines()]
+NEAR = yaml.safe_load((HERE / "near_misses.yaml").read_text())
+AGENTS = sorted(MESSAGES)
+LINES = ("claude-code", "codex-cli", "opencode")
+"""Tools that print an event a line: what was said before stands in one of its own."""
+
+
+def judged(tool, stdout, stderr, code):
+    profile = builtin_profiles()[tool]
+    reading = read_output(profile, {}, stdout, stderr)
+    return classify(profile, reading, exit_code=code, signal=None, timed_out=False, stderr=stderr, now=NOW)
+
+
+def what(verdict):
+    return verdict.category or "ok"
+
+
+@pytest.mark.parametrize("tool", AGENTS)
+def test_a_message_that_was_reported_is_what_it_is(tool):
+    wrong = []
+    for entry in MESSAGES[tool]:
+        verdict = judged(tool, *failed(tool, entry["say"], entry.get("status")))
+        found = what(verdict), verdict.resets_in
+        if found != (entry["is"], pytest.approx(entry.get("resets")) if "resets" in entry else None):
+            wrong.append((entry["say"], found))
+    assert wrong == []
+
+
+def test_what_the_tools_printed_themselves_is_what_it_is():
+    wrong = []
+    for told in RECORDED:
+        verdict = judged(told["tool"], told["stdout"].encode(), told["stderr"].encode(), told["exit"])
+        found = {"is": what(verdict), "resets": verdict.resets_in}
+        if found != {"is": told["is"], "resets": told.get("resets")}:
+            wrong.append((told["tool"], told["met"], found))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("tool", [*AGENTS, "aider", "crush", "cli"])
+def test_what_an_agent_says_of_limits_is_no_limit(tool):
+    assert [text for text in NEAR["said"] if what(judged(tool, *answered(tool, text))) != "ok"] == []
+
+
+@pytest.mark.parametrize("tool", AGENTS)
+def test_a_failure_beside_talk_of_limits_is_a_plain_failure(tool):
+    wrong = []
+    for near in NEAR["failed"]:
+        stdout, stderr, code = failed(tool, near["error"])
+        if tool in LINES:
+            stdout = answered(tool, near["said"])[0].splitlines(keepends=True)[1] + stdout
+        verdict = judged(tool, stdout, stderr, code)
+        if what(verdict) != "exit":
+            wrong.append((near, what(verdict)))
+    assert wrong == []
+
+
+def test_what_a_failing_script_prints_of_limits_is_none():
+    found = [(text, what(judged("cli", f"{text}\n".encode(), b"failed\n", 1))) for text in NEAR["shell"]]
+    assert [told for told in found if told[1] != "exit"] == []
+
+
+def test_the_table_is_as_large_as_it_says():
+    real = [entry["say"] for entries in MESSAGES.values() for entry in entries]
+    real += [f"{told['tool']} {told['met']}" for told in RECORDED]
+    tools = Counter(AGENTS) | Counter(told["tool"] for told in RECORDED)
+    near = [*NEAR["said"], *map(str, NEAR["failed"]), *NEAR["shell"]]
+    assert len(set(real)) >= 100
+    assert len(tools) >= 6
+    assert len(set(near)) >= 200
+    print(f"{len(set(real))} real messages of {len(tools)} tools, {len(set(near))} near misses")
