@@ -1,12 +1,22 @@
 """What attempts printed: read in pieces and joined, or followed until the job ends."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 from marianne_cli.client import PATIENCE_SECONDS, Client, StreamEnd, piece
 from marianne_cli.invocation import Invocation
 
-Piece = Callable[["Source", int, bytes], None]
+
+class Listener(Protocol):
+    """Who is told what comes; `readable`: and how an agent's lines are read."""
+
+    readable: bool
+
+    def tell(self, source: "Source", gone: int, data: bytes) -> None:
+        """Take the piece that ends at the source's offset; `gone` is how many bytes before it are no more."""
+
+    def ended(self, source: "Source") -> None:
+        """Hear that a stream has come to its end."""
 
 
 class Source:
@@ -20,6 +30,7 @@ class Source:
         self.attempt = attempt
         self.stream = stream
         self.offset = 0
+        self.reads: Mapping[str, Any] | None = None
 
     def place(self) -> dict[str, int | None]:
         """Return whose stream it is, as JSON has it."""
@@ -36,24 +47,36 @@ class Source:
         }
 
 
-def read(call: Invocation, job_id: str, source: Source) -> bytes:
-    """Read a stream from its offset to its present end."""
-    pieces: list[bytes] = []
+def pieces(call: Invocation, job_id: str, source: Source) -> Iterator[tuple[int, bytes]]:
+    """Yield a stream's pieces to its present end, each with how many bytes before it are gone.
+
+    The first tells the source how its lines are to be read.
+    """
+    asked: dict[str, object] = {"reads": True}
     while True:
-        reply = call.ask("log.read", **source.params(job_id))
+        reply = call.ask("log.read", **source.params(job_id), **asked)
+        if asked:
+            source.reads, asked = reply.get("reads"), {}
         data = piece(reply)
-        pieces.append(data)
+        yield reply["skipped"], data
         source.offset = reply["offset"] + reply["skipped"] + len(data)
         if source.offset >= reply["size"] or not (data or reply["skipped"]):
-            return b"".join(pieces)
+            return
 
 
-def follow(client: Client, job_id: str, sources: list[Source], streams: tuple[str, ...], tell: Piece) -> None:
+def read(call: Invocation, job_id: str, source: Source) -> bytes:
+    """Read a stream from its offset to its present end."""
+    return b"".join(data for _, data in pieces(call, job_id, source))
+
+
+def follow(
+    client: Client, job_id: str, sources: list[Source], streams: tuple[str, ...], listener: Listener
+) -> None:
     """Tell each piece that the sources, and the attempts that start meanwhile, print until the job ends.
 
     A broken connection is taken up again at the offsets reached.
     """
-    follower = _Follower(client, job_id, sources, streams, tell)
+    follower = _Follower(client, job_id, sources, streams, listener)
     while True:
         try:
             follower.run()
@@ -65,14 +88,14 @@ def follow(client: Client, job_id: str, sources: list[Source], streams: tuple[st
 
 class _Follower:
     def __init__(
-        self, client: Client, job_id: str, sources: list[Source], streams: tuple[str, ...], tell: Piece
+        self, client: Client, job_id: str, sources: list[Source], streams: tuple[str, ...], listener: Listener
     ) -> None:
         self._client = client
         self._job_id = job_id
         self._open: dict[int, Source] = {}
         self._sources = sources
         self._streams = streams
-        self._tell = tell
+        self._listener = listener
         self._ended = False
         self._after: int | None = None
 
@@ -96,6 +119,7 @@ class _Follower:
                 ended = self._open.pop(stream, None)
                 if ended is not None:
                     self._sources.remove(ended)
+                    self._listener.ended(ended)
             elif stream in self._open:
                 self._piece(self._open[stream], item)
             if self._ended and not self._open:
@@ -117,6 +141,9 @@ class _Follower:
         return made
 
     def _follow(self, source: Source) -> None:
+        if self._listener.readable and source.stream == "stdout" and source.offset == 0:
+            asked = {**source.params(self._job_id), "limit": 1, "reads": True}
+            source.reads = self._client.request("log.read", asked, once=True).get("reads")
         self._open[self._client.stream("log.follow", source.params(self._job_id))] = source
 
     def _event(self, event: Mapping[str, Any] | StreamEnd) -> None:
@@ -132,5 +159,6 @@ class _Follower:
     def _piece(self, source: Source, item: Mapping[str, Any]) -> None:
         data = piece(item)
         at = int(item.get("offset", source.offset))
+        gone = at - source.offset
         source.offset = at + len(data)
-        self._tell(source, at, data)
+        self._listener.tell(source, gone, data)

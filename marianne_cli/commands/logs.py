@@ -2,8 +2,8 @@
 
 import codecs
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,9 +13,13 @@ from marianne_cli.invocation import Answer, Invocation
 from marianned.errors import BadRequest
 from marianned.words import sheet_name
 
+if TYPE_CHECKING:
+    from marianne_cli.transcript import Transcript
+
 Result = Mapping[str, Any]
 _Place = tuple[int, int | None]
 """A sheet's number, or 0 and a hook's."""
+_Stream = tuple[_Place, int, str]
 _HOOK = "hook."
 
 
@@ -126,15 +130,30 @@ def _chosen(details: Result, hooks: str, *, named: bool, attempt: int | None) ->
 
 
 def _output(call: Invocation, job_id: str, sheet: Result, attempt: int, mode: str | None) -> dict[str, Any]:
-    """Read the streams of one attempt that are wanted: with --json all of them."""
-    wanted = ["stdout", "stderr"] if mode is None else [_stream(mode)]
+    """Read the streams of one attempt that are wanted: with --json all of them, else as people read them."""
+    place = {key: sheet.get(key) for key in ("sheet", "stage", "instance", "hook")}
     if call.as_json:
         wanted = ["stdout", "stderr", *({mode} & {"prompt", "result"} if mode else ["result"])]
-    place = {key: sheet.get(key) for key in ("sheet", "stage", "instance", "hook")}
+    elif mode is not None:
+        wanted = [_stream(mode)]
+    else:
+        sources = [outputs.Source(sheet, attempt, stream) for stream in ("stdout", "stderr")]
+        lines = [line for source in sources for line in _transcript(call, job_id, source)]
+        return {**place, "attempt": attempt, "lines": lines}
     read: dict[str, Any] = {
         stream: outputs.read(call, job_id, outputs.Source(sheet, attempt, stream)) for stream in wanted
     }
     return {**place, "attempt": attempt, **read}
+
+
+def _transcript(call: Invocation, job_id: str, source: outputs.Source) -> Iterator[str]:
+    from marianne_cli.transcript import Transcript
+
+    told: Transcript | None = None
+    for gone, data in outputs.pieces(call, job_id, source):
+        told = told or Transcript(source.reads if source.stream == "stdout" else None)
+        yield from told.feed(gone, data)
+    yield from told.finish() if told else ()
 
 
 def _told(output: Result, lines: int | None) -> dict[str, Any]:
@@ -172,11 +191,13 @@ def _last(data: bytes, lines: int | None) -> bytes:
 def _text(output: Result, mode: str | None, lines: int | None, *, several: bool) -> str:
     from marianne_cli.render import place, readable
 
-    streams = ["stdout", "stderr"] if mode is None else [_stream(mode)]
-    data = b"".join(_ended_line(output[stream]) for stream in streams)
-    text = _last(data, lines).decode(errors="replace")
-    if mode not in {"raw", "stderr"}:
-        text = readable(text)
+    if mode is None:
+        shown = output["lines"] if lines is None else output["lines"][-lines:]
+        text = "".join(f"{line}\n" for line in shown)
+    else:
+        text = _last(_ended_line(output[_stream(mode)]), lines).decode(errors="replace")
+        if mode not in {"raw", "stderr"}:
+            text = readable(text)
     if not several:
         return text
     return "".join(f"{place(output)}| {line}\n" for line in text.splitlines())
@@ -197,8 +218,7 @@ def _follow(
     named = {(int(sheet["sheet"]), sheet.get("hook")) for sheet, _ in chosen}
     several = details["progress"]["total"] > 1 or bool(details.get("hooks"))
     teller = _Teller(call, named if only_named else None, raw=mode is not None, several=several)
-    outputs.follow(call.client, address, sources, streams, teller.tell)
-    teller.finish()
+    outputs.follow(call.client, address, sources, streams, teller)
     result = waiting.until(call, address, ["ended"], timeout=None)
     kept = {key: value for key, value in result.items() if key not in {"reached", "waited_seconds"}}
     return waiting.ended({**kept, "outputs": []})._replace(text="")
@@ -208,43 +228,51 @@ class _Teller:
     """Prints pieces as they come: JSON lines, raw bytes, or whole lines that name their sheet."""
 
     def __init__(self, call: Invocation, named: set[_Place] | None, *, raw: bool, several: bool) -> None:
+        self.readable = not raw and not call.as_json
         self._call = call
         self._named = named
-        self._raw = raw
         self._several = several
-        self._rest: dict[tuple[_Place, int, str], str] = {}
-        self._decoders: dict[tuple[_Place, int, str], codecs.IncrementalDecoder] = {}
+        self._told: dict[_Stream, Transcript] = {}
+        self._decoders: dict[_Stream, codecs.IncrementalDecoder] = {}
 
-    def tell(self, source: outputs.Source, offset: int, data: bytes) -> None:
+    def tell(self, source: outputs.Source, gone: int, data: bytes) -> None:
         """Print a piece."""
-        at = source.sheet, source.hook
-        if self._named is not None and at not in self._named:
+        if self._named is not None and (source.sheet, source.hook) not in self._named:
             return
-        if self._raw and not self._call.as_json:
+        if self._call.as_json:
+            self._json(source, data)
+        elif self.readable:
+            self._lines(source, self._transcript(source).feed(gone, data))
+        else:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
-            return
-        key = at, source.attempt, source.stream
-        decoder = self._decoders.setdefault(key, codecs.getincrementaldecoder("utf-8")("replace"))
-        text = decoder.decode(data)
-        if self._call.as_json:
-            place = source.place()
-            ends.json_line(
-                {**place, "attempt": source.attempt, "stream": source.stream, "offset": offset, "text": text}
-            )
-            return
-        whole, _, self._rest[key] = (self._rest.get(key, "") + text).rpartition("\n")
-        self._lines(source.place(), whole)
 
-    def _lines(self, at: Result, text: str) -> None:
-        from marianne_cli.render import place, readable
+    def ended(self, source: outputs.Source) -> None:
+        """Print what the end of a stream brings."""
+        told = self._told.pop(_key(source), None)
+        if told is not None:
+            self._lines(source, told.finish())
 
-        if text:
-            prefix = f"{place(at)}| " if self._several else ""
-            ends.out("".join(f"{prefix}{line}\n" for line in readable(text).split("\n")))
+    def _json(self, source: outputs.Source, data: bytes) -> None:
+        decoder = self._decoders.setdefault(_key(source), codecs.getincrementaldecoder("utf-8")("replace"))
+        at = {"attempt": source.attempt, "stream": source.stream, "offset": source.offset - len(data)}
+        ends.json_line({**source.place(), **at, "text": decoder.decode(data)})
 
-    def finish(self) -> None:
-        """Print what came without a line end."""
-        for text in self._rest.values():
-            if text:
-                ends.out(text)
+    def _transcript(self, source: outputs.Source) -> "Transcript":
+        from marianne_cli.transcript import Transcript
+
+        key = _key(source)
+        if key not in self._told:
+            self._told[key] = Transcript(source.reads)
+        return self._told[key]
+
+    def _lines(self, source: outputs.Source, lines: Sequence[str]) -> None:
+        from marianne_cli.render import place
+
+        if lines:
+            prefix = f"{place(source.place())}| " if self._several else ""
+            ends.out("".join(f"{prefix}{line}\n" for line in lines))
+
+
+def _key(source: outputs.Source) -> _Stream:
+    return (source.sheet, source.hook), source.attempt, source.stream

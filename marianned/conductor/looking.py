@@ -21,7 +21,7 @@ from marianned.conductor.keys import DAY
 from marianned.conductor.loading import load_state
 from marianned.conductor.meter import Meter
 from marianned.conductor.now import now
-from marianned.conductor.printed import Printed, find_printed, read_output
+from marianned.conductor.printed import Printed, find_printed, read_output, reads_of
 from marianned.conductor.saying import split
 from marianned.errors import BadRequest, CannotCome, TimeRanOut
 from marianned.progress import texts
@@ -288,6 +288,7 @@ class Lookout:
             size=size,
             skipped=skipped,
             ended=printed.ended,
+            reads=await reads_of(self.house, state, printed.row) if params.reads else None,
             event=self.house.store.last_event,
         )
 

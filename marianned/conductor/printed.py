@@ -5,15 +5,21 @@ from pathlib import Path
 import msgspec
 
 from marianned.conductor.house import House
+from marianned.conductor.loading import load_version
 from marianned.errors import BadRequest
 from marianned.executors.output import read_piece
+from marianned.instruments.reading import output_of
 from marianned.progress import texts
 from marianned.progress.state import JobState
 from marianned.protocol import FollowOutput, ReadOutput
+from marianned.rows import AttemptRow
 
 
 class Printed(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt whose output may be read: whose it is, whether it has ended, where its files lie."""
+    """An attempt whose output may be read: whose it is, whether it has ended, where its files lie.
+
+    `row` is that of a sheet's attempt.
+    """
 
     hook: int | None = None
     sheet: int = 0
@@ -22,6 +28,7 @@ class Printed(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     ended: bool
     directory: Path
+    row: AttemptRow | None = None
 
 
 async def find_printed(house: House, state: JobState, ask: ReadOutput | FollowOutput) -> Printed:
@@ -52,6 +59,7 @@ async def _of_sheet(house: House, state: JobState, sheet: int, attempt: int | No
         attempt=row.attempt,
         ended=row.outcome is not None,
         directory=house.directory(row),
+        row=row,
     )
 
 
@@ -74,6 +82,19 @@ def _no_attempt(state: JobState, name: str, attempt: int | None) -> BadRequest:
     which = "no attempt" if attempt is None else f"no attempt {attempt}"
     job = state.run.job_name
     return BadRequest(f"{name} of '{job}' has {which} yet", job_id=job, hints=[f"mzt status {job}"])
+
+
+async def reads_of(house: House, state: JobState, row: AttemptRow | None) -> dict[str, object] | None:
+    """Return how an attempt's output is read, by the profile that it was started by; null: it is text."""
+    if row is None:
+        return None
+    same = state.current.row.revision == row.revision
+    version = state.current if same else await load_version(house.store, state.run, row.revision)
+    own = version.score.sheets[row.sheet - 1]
+    ways = [own, *(own.on(n) for n in range(1, len(own.fallbacks) + 1))]
+    played = next((way for way in ways if way.instrument == row.instrument), own)
+    output = output_of(version.score.profiles[played.instrument], played.settings)
+    return None if output.format == "text" else dict(msgspec.to_builtins(output))
 
 
 def read_output(path: Path, offset: int, limit: int) -> tuple[bytes, int, int]:

@@ -29,6 +29,7 @@ _WORDS = {
     "cli.output.result_join": ("last", "concat"),
     "http.schema_family": ("openai", "anthropic", "gemini"),
 }
+_SHOWN = ("text", "tool", "result", "note", "error")
 _PATHS = ("result_path", "error_path", "input_tokens_path", "output_tokens_path", "cost_path", "session_path")
 _PATTERNS = (
     "auth_error_patterns",
@@ -229,6 +230,11 @@ def _cli_faults(cli: Cli) -> Iterator[tuple[str, str]]:
         yield "cli.command.executable", "'executable' is empty"
     written = [(name, getattr(cli.output, name) or "") for name in (*_PATHS, "model_path")]
     written += [(f"failure_when[{n}].path", rule.path) for n, rule in enumerate(cli.output.failure_when)]
+    for n, shown in enumerate(cli.output.live):
+        if shown.show not in _SHOWN:
+            yield f"cli.output.live[{n}].show", f"'{shown.show}' is not one of {', '.join(_SHOWN)}"
+        of_shown = (shown.path, shown.each or "", shown.name or "", *shown.where)
+        written += [(f"live[{n}]", path) for path in of_shown]
     written += [("completion_event_filter", path) for path in cli.output.completion_event_filter]
     for name, paths in written:
         for path in paths.split():

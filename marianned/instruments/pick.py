@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 _PART = re.compile(r"(?P<key>[^.\[\]\s]*)(?P<indexes>(?:\[-?\d+\])*)")
 _INDEX = re.compile(r"-?\d+")
 _EVERY = "*"
@@ -60,3 +62,11 @@ def numbers(value: Any, path: str) -> list[float]:
         for item in matches(value, path)
         if isinstance(item, int | float) and item is not True and item is not False
     ]
+
+
+def decoded(data: bytes) -> Any:
+    """Return the value that a JSON text is; None where it is none, or nested too deeply."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

@@ -65,10 +65,28 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     matches: str | None = None
 
 
+class Shown(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What people are shown of an event, by `mzt logs`.
+
+    It is for events of the type `event` (null: all); with `each` for each part of one that this path finds.
+    In `where` are paths and the values they have there. `path` names what is shown, several separated by
+    blanks: as the agent's `text`, the arguments of a `tool` whose name is at `name`, a tool's `result`, a
+    `note` or an `error`.
+    """
+
+    show: str
+    path: str
+    event: str | None = None
+    each: str | None = None
+    where: dict[str, Any] = {}
+    name: str | None = None
+
+
 class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How its output is read (§23.3, §23.4).
 
-    `error_path` may name several paths, separated by blanks: what they find is joined.
+    `error_path` may name several paths, separated by blanks: what they find is joined. `live`: how the lines
+    of a stream are shown to people; without it, as they are.
     """
 
     format: str = "text"
@@ -85,6 +103,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cost_path: str | None = None
     session_path: str | None = None
     model_path: str | None = None
+    live: list[Shown] = []
 
 
 class Errors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

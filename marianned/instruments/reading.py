@@ -52,11 +52,17 @@ _AMOUNT_MOST = 2**53
 """More than this is no number of tokens or dollars, and could not be stored."""
 
 
-def read_output(profile: Profile, settings: Mapping[str, Any], stdout: bytes, stderr: bytes) -> Reading:
-    """Read what a tool has printed, by its profile; nothing that is printed makes this fail."""
+def output_of(profile: Profile, settings: Mapping[str, Any]) -> Output:
+    """Return how the output of a sheet with these settings is read: its own `output_format` goes first."""
     output = profile.cli.output if profile.cli else _HTTP_OUTPUT
     wanted = settings.get("output_format")
-    form = FORMATS[wanted][1] if wanted in FORMATS else output.format
+    return msgspec.structs.replace(output, format=FORMATS[wanted][1]) if wanted in FORMATS else output
+
+
+def read_output(profile: Profile, settings: Mapping[str, Any], stdout: bytes, stderr: bytes) -> Reading:
+    """Read what a tool has printed, by its profile; nothing that is printed makes this fail."""
+    output = output_of(profile, settings)
+    form = output.format
     keep = settings.get("max_output_capture_bytes") or CAPTURE_BYTES
     if form == "text":
         return Reading(
@@ -107,13 +113,16 @@ def _text(data: bytes, keep: int) -> str:
 
 
 def _events(stdout: bytes) -> list[Any] | None:
-    """Return the objects of JSON lines; other lines are passed over, None: there are only such."""
+    """Return the objects of JSON lines, or of one array; other lines are passed over, None: only such."""
     events = []
     for line in stdout.splitlines():
         if line.lstrip().startswith(b"{"):
-            found = _json(line)
+            found = pick.decoded(line)
             if isinstance(found, dict):
                 events.append(found)
+    if not events and stdout.lstrip().startswith(b"["):
+        found = pick.decoded(stdout)
+        return found if isinstance(found, list) else None
     return events if events or not stdout.strip() else None
 
 
@@ -121,26 +130,19 @@ def _document(stdout: bytes, output: Output) -> list[Any] | None:
     """Return the one JSON document, or the events of an array; lines in front of it are passed over."""
     if not stdout.strip():
         return []
-    found = _json(stdout)
+    found = pick.decoded(stdout)
     start = re.search(rb"^[\[{]", stdout, re.MULTILINE)
     if found is None and start:
-        found = _json(stdout[start.start() :])
+        found = pick.decoded(stdout[start.start() :])
     if found is None:
         return None
     return found if isinstance(found, list) and output.completion_event_type else [found]
 
 
-def _json(data: bytes) -> Any:
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
 def _tail(stderr: bytes) -> list[Any]:
     """Return the JSON object that ends stderr, if one does: some tools say their error there."""
     start = stderr.rfind(b"\n{") + 1 if b"\n{" in stderr else 0
-    found = _json(stderr[start:]) if stderr[start : start + 1] == b"{" else None
+    found = pick.decoded(stderr[start:]) if stderr[start : start + 1] == b"{" else None
     return [found] if isinstance(found, dict) else []
 
 

@@ -236,7 +236,8 @@ class BackedUp(Reply, kw_only=True):
 class Output(Reply, kw_only=True):
     """A piece of one stream of an attempt. `data` is base64; `skipped` bytes before it are gone.
 
-    Of a hook its number is in `hook`, and its sheet, stage, instance are 0.
+    Of a hook its number is in `hook`, and its sheet, stage, instance are 0. `reads` is `cli.output` of the
+    profile that it was started by, where that was asked for, and null where the output is text.
     """
 
     hook: int | None = None
@@ -250,6 +251,7 @@ class Output(Reply, kw_only=True):
     size: int
     skipped: int = 0
     ended: bool
+    reads: dict[str, object] | None = None
     event: int
 
 

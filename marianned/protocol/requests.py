@@ -224,7 +224,10 @@ class WriteBackup(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ReadOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Read what an attempt of a sheet or hook printed (newest attempt: null), from a byte offset."""
+    """Read what an attempt of a sheet or hook printed (newest attempt: null), from a byte offset.
+
+    `reads` asks too how the lines of an agent's output are to be read.
+    """
 
     job_id: JobId
     sheet: SheetNumber | None = None
@@ -233,6 +236,7 @@ class ReadOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stream: Literal["stdout", "stderr", "prompt", "result"] = "stdout"
     offset: Number = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=READ_LIMIT)] = READ_LIMIT
+    reads: bool = False
 
 
 class Validate(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
