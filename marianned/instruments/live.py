@@ -196,7 +196,7 @@ def _first(lines: list[str]) -> Iterable[str]:
 
 
 def _usage(used: dict[str, float]) -> str:
-    tokens = [f"{used[key]:,.0f} {word}" for key, word in (("in", "in"), ("out", "out")) if key in used]
+    tokens = [f"{used[way]:,.0f} {way}" for way in ("in", "out") if used.get(way)]
     said = [f"tokens: {', '.join(tokens)}"] if tokens else []
     if used.get("cost"):
         said.append(f"cost: ${used['cost']:,.4f}")

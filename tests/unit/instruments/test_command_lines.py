@@ -78,7 +78,7 @@ def tool(**fields):
         ),
         ("crush", ["crush", "run", "--yolo", "--cwd", "/srv/work", "--quiet"], b"do it"),
         ("opencode", ["opencode", "run", "--auto", "--format", "json"], b"do it"),
-        ("qwen", ["qwen", "--yolo", "--output-format", "json"], b"do it"),
+        ("qwen", ["qwen", "--yolo", "--output-format", "stream-json"], b"do it"),
         ("pi", ["pi", "-p", "--mode", "json"], b"do it"),
         ("copilot", ["copilot", "--allow-all-tools", "--output-format", "json", "--no-color"], b"do it"),
         ("cli", ["bash", "-c", "do it"], None),
