@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from marianne_cli.client import PATIENCE_SECONDS, Client, StreamEnd, piece
 from marianne_cli.invocation import Invocation
+from marianned.errors import NoDaemon
 
 
 class Listener(Protocol):
@@ -80,7 +81,8 @@ def follow(
     while True:
         try:
             follower.run()
-        except OSError:
+        # a daemon that is just being killed may still take a connection, and then no request on it
+        except (OSError, NoDaemon):
             client.reopen(PATIENCE_SECONDS)
         else:
             return

@@ -89,7 +89,6 @@ def invocation(
     argv = [
         command.executable,
         *([command.subcommand] if command.subcommand else []),
-        *(word.replace("{session}", session) for word in command.resume_args if session),
         *_approval(command, settings),
         *_format(command, settings),
         *_flag(command.model_flag, model(profile, settings)),
@@ -97,6 +96,7 @@ def invocation(
         *_flag(command.working_dir_flag, cwd),
         *_flag(command.system_prompt_flag, system_prompt),
         *_flag(command.allowed_tools_flag, ",".join(settings.get("allowed_tools") or ())),
+        *(word.replace("{session}", session) for word in command.resume_args if session),
         *words,
         *(command.mcp_disable_args if settings.get("disable_mcp", True) else ()),
         *(flag.replace("{directory}", directory) for flag in command.extra_flags),

@@ -19,8 +19,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the tool is called (§23.2).
 
-    `resume_args` stand behind the subcommand where a session of the tool's own goes on: `{session}` in them
-    is its id. `files` (name → text) are written into the attempt's directory, `{directory}` in `env` and in
+    `resume_args` stand before the prompt where a session of the tool's own goes on: `{session}` in them is
+    its id. `files` (name → text) are written into the attempt's directory, `{directory}` in `env` and in
     `extra_flags`.
     """
 

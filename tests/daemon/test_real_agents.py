@@ -102,7 +102,7 @@ def test_paused_modified_and_resumed_each_prompt_of_both_revisions_is_asked_once
         assert (attempt["outcome"], attempt["revision"]) == ("succeeded", sheet)
         tokens = (None, None) if tool == "copilot" else (2_400, 68)
         assert (attempt["input_tokens"], attempt["output_tokens"]) == tokens
-        assert attempt["session_id"] or tool == "pi"
+        assert attempt["session_id"]
         read = daemon.rpc("log.read", job_id="a", sheet=sheet, stream="result")
         assert read["size"] == len(f"done {sheet}")
     cost = daemon.status("a")["cost"]
@@ -183,3 +183,21 @@ def test_a_rate_limit_is_waited_for_by_the_daemon(stage, model, tool):
     daemon.rpc("instrument.clear_limits")
     assert daemon.wait_for("a", "ended")["status"] == "completed"
     assert [attempt["outcome"] for attempt in daemon.attempts("a", 1)] == ["rate_limited", "succeeded"]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_completion_goes_on_in_the_tool_s_own_session(stage, model, tool):
+    daemon = stage(tool)
+    # the same prompt makes one file more each time
+    again = "FAKE: run if test -e one; then touch two; else touch one; fi\nFAKE: text done\n"
+    checks = [
+        {"type": "file_exists", "path": f"{{workspace}}/{name}", "retry_count": 0} for name in ("one", "two")
+    ]
+    retry = {"max_retries": 0, "completion_delay_seconds": 0, "completion_threshold_percent": 50}
+    daemon.submit(score(tool, f"Make them.\n{again}", validations=checks, retry=retry))
+    ended = daemon.wait_for("a", "ended")
+    first, completion = daemon.attempts("a", 1)
+    assert ended["status"] == "completed", (first, completion)
+    assert (first["kind"], completion["kind"]) == ("first", "completion")
+    assert first["session_id"] == completion["session_id"] is not None
+    assert len(first_steps(model)) == 2
