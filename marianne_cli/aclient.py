@@ -1,9 +1,10 @@
-"""The client for anyio: the same wire, one task a connection, requests side by side.
+"""The client for anyio: the same wire, requests side by side on one connection.
 
     async with aconnect() as c:
         paused = await c.call("job.pause", Pause(job_id="my-job", wait=True))
 
-It neither reconnects nor repeats: whoever writes with anyio decides about that, with a `key` of their own.
+As client.py does it, a broken connection is made again, and what was in progress is asked again: a
+request that changes something carries a key, so that it takes effect once.
 """
 
 import math
@@ -16,30 +17,37 @@ import anyio.abc
 import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from marianne_cli.client import mismatch
+from marianne_cli.client import RECONNECT_SECONDS, mismatch, new_key, own_time
 from marianned import __version__, paths, wire
 from marianned.errors import NoDaemon
 from marianned.protocol import METHODS, PROTOCOL, Ask, Event, Greet, SubscribeEvents
 
 _REPLY_LIMIT = 64 * 1024 * 1024
+_RETRY_SECONDS = 0.05
 _Inbox = MemoryObjectSendStream[wire.Envelope]
+_BROKEN = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
-class AsyncClient:
-    """A connection to the daemon; use `aconnect`. Requests may run side by side."""
+class _Broken(Exception):
+    """The connection broke; what was asked on it may be in force."""
+
+
+class _Line:
+    """One connection: requests side by side, and the streams that they open."""
 
     def __init__(self, stream: anyio.abc.ByteStream) -> None:
+        self.broken = False
         self._stream = stream
         self._last = 0
         self._replies: dict[wire.Id, _Inbox] = {}
         self._items: dict[int, tuple[_Inbox, MemoryObjectReceiveStream[wire.Envelope]]] = {}
 
-    async def call(self, method: str, params: Ask) -> Any:
-        """Send one request of protocol.METHODS; return its result as that table's type.
+    async def ask(self, method: str, params: Ask) -> Any:
+        """Send one request; return its result.
 
         Raises:
             MarianneError: the refusal, by its code.
-            NoDaemon: the connection broke; a change may be in force.
+            _Broken: the connection broke.
         """
         self._last += 1
         identity = self._last
@@ -49,8 +57,8 @@ class AsyncClient:
             await self._stream.send(wire.request(identity, method, params))
             async with receive:
                 message = await receive.receive()
-        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            raise NoDaemon("the connection to the daemon broke; the request may be in force") from None
+        except _BROKEN:
+            raise _Broken from None
         finally:
             self._replies.pop(identity, None)
             send.close()
@@ -58,23 +66,20 @@ class AsyncClient:
             raise wire.raised(message.error)
         return msgspec.json.decode(message.result, type=METHODS[method].result)
 
-    async def events(self, *, after: int | None = None, job_id: str | None = None) -> AsyncIterator[Event]:
-        """Yield the journal from `after` on (null: from now), for one job or all, without an end.
-
-        A stream that was ended because this reader was too slow is taken up again where it ended.
+    async def items(self, stream: int) -> AsyncIterator[Any]:
+        """Yield what comes on a stream until it ends.
 
         Raises:
-            NoDaemon: the connection broke; connect again, with `after` the last number seen.
+            _Broken: the connection broke.
         """
-        while True:
-            started = await self.call("events.subscribe", SubscribeEvents(job_id=job_id, after=after))
-            after = started.event if after is None else after
-            _, receive = self._inbox(started.stream)
-            while (message := await _next(receive)).method != "stream.end":
-                event = msgspec.convert(msgspec.json.decode(message.params)["item"], Event)
-                after = event.event
-                yield event
-            for end in self._items.pop(started.stream):
+        _, receive = self._inbox(stream)
+        try:
+            while (message := await receive.receive()).method != "stream.end":
+                yield msgspec.json.decode(message.params)["item"]
+        except _BROKEN:
+            raise _Broken from None
+        finally:
+            for end in self._items.pop(stream, ()):
                 end.close()
 
     def _inbox(self, stream: int) -> tuple[_Inbox, MemoryObjectReceiveStream[wire.Envelope]]:
@@ -87,12 +92,14 @@ class AsyncClient:
         """Hand what comes to whoever waits for it, until the daemon closes."""
         lines = wire.Lines(_REPLY_LIMIT)
         try:
-            async for data in self._stream:
-                for line in lines.feed(data):
-                    self._take(wire.read_envelope(line))
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            async with self._stream:
+                async for data in self._stream:
+                    for line in lines.feed(data):
+                        self._take(wire.read_envelope(line))
+        except _BROKEN:
             pass  # as if it had been closed: whoever waits is told
         finally:
+            self.broken = True
             for reply in self._replies.values():
                 reply.close()
             for send, receive in self._items.values():
@@ -106,11 +113,108 @@ class AsyncClient:
             self._replies[message.id].send_nowait(message)
 
 
-async def _next(receive: MemoryObjectReceiveStream[wire.Envelope]) -> wire.Envelope:
-    try:
-        return await receive.receive()
-    except (anyio.EndOfStream, anyio.ClosedResourceError):
-        raise NoDaemon("the connection to the daemon broke; the journal goes on without it") from None
+class AsyncClient:
+    """A connection to the daemon; use `aconnect`. Requests may run side by side."""
+
+    def __init__(self, path: str | None, name: str, tasks: anyio.abc.TaskGroup) -> None:
+        self._path = path
+        self._name = name
+        self._tasks = tasks
+        self._line: _Line | None = None
+        self._dialing = anyio.Lock()
+
+    async def call(self, method: str, params: Ask) -> Any:
+        """Send one request of protocol.METHODS; return its result as that table's type.
+
+        Raises:
+            MarianneError: the refusal, by its code.
+            NoDaemon: nobody answers any more; a change may be in force.
+        """
+        writes = METHODS[method].writes
+        keyed = "key" in params.__struct_fields__
+        if writes and keyed and getattr(params, "key", None) is None:
+            params = msgspec.structs.replace(params, key=new_key())
+        started = anyio.current_time()
+        own = own_time(method, msgspec.structs.asdict(params))
+        while True:
+            line = await self.open()
+            try:
+                return await line.ask(method, params)
+            except _Broken:
+                if writes and not keyed:
+                    raise self._gone() from None
+            now = anyio.current_time()
+            await self._reopen(
+                now + 6 * RECONNECT_SECONDS if own is None else started + max(own, RECONNECT_SECONDS)
+            )
+            if own and not writes:
+                left = max(0.0, started + own - anyio.current_time())
+                params = msgspec.structs.replace(params, timeout=left)
+
+    async def events(self, *, after: int | None = None, job_id: str | None = None) -> AsyncIterator[Event]:
+        """Yield the journal from `after` on (null: from now), for one job or all, without an end.
+
+        A broken connection, and a stream that was ended because this reader was too slow, are taken up again
+        where they ended, so that nothing is missing.
+
+        Raises:
+            NoDaemon: nobody answers any more.
+        """
+        while True:
+            line = await self.open()
+            try:
+                started = await line.ask("events.subscribe", SubscribeEvents(job_id=job_id, after=after))
+                after = started.event if after is None else after
+                async for item in line.items(started.stream):
+                    event = msgspec.convert(item, Event)
+                    after = event.event
+                    yield event
+            except _Broken:
+                await self._reopen(anyio.current_time() + 6 * RECONNECT_SECONDS)
+
+    async def open(self) -> _Line:
+        """Return the connection, made where there is none.
+
+        Raises:
+            NoDaemon: nobody answers.
+            ProtocolMismatch: the daemon speaks another protocol.
+        """
+        async with self._dialing:
+            if self._line is None or self._line.broken:
+                self._line = await self._dial()
+            return self._line
+
+    async def _dial(self) -> _Line:
+        path = self._path or str(paths.socket_path())
+        try:
+            line = _Line(await anyio.connect_unix(path))
+        except OSError:
+            raise NoDaemon(f"no daemon answers at {path}", hints=["mzt start"]) from None
+        self._tasks.start_soon(line.read)
+        try:
+            server = await line.ask("daemon.hello", Greet(name=self._name))
+        except _Broken:
+            raise self._gone() from None
+        if server.protocol != PROTOCOL:
+            raise mismatch(msgspec.to_builtins(server))
+        return line
+
+    async def _reopen(self, ends: float) -> None:
+        """Try again until the daemon answers; there is nothing to wait on but the next attempt."""
+        while True:
+            try:
+                await self.open()
+            except NoDaemon:
+                if anyio.current_time() + _RETRY_SECONDS > ends:
+                    raise self._gone() from None
+                await anyio.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    def _gone(self) -> NoDaemon:
+        return NoDaemon(
+            "the connection to the daemon broke; the request may be in force", hints=["mzt start"]
+        )
 
 
 @asynccontextmanager
@@ -123,26 +227,14 @@ async def aconnect(
         NoDaemon: nobody answers there.
         ProtocolMismatch: it speaks another protocol.
     """
-    path = socket or str(paths.socket_path())
-    try:
-        stream = await anyio.connect_unix(path)
-    except OSError:
-        raise NoDaemon(f"no daemon answers at {path}", hints=["mzt start"]) from None
-    client = AsyncClient(stream)
     failure: Exception | None = None
-    async with stream, anyio.create_task_group() as tasks:
-        tasks.start_soon(client.read)
+    async with anyio.create_task_group() as tasks:
+        client = AsyncClient(socket, name, tasks)
         try:
-            await _greet(client, name)
+            await client.open()
             yield client
         except Exception as error:  # noqa: BLE001  carried out of the group, which would wrap it
             failure = error
         tasks.cancel_scope.cancel()
     if failure is not None:
         raise failure
-
-
-async def _greet(client: AsyncClient, name: str) -> None:
-    server = await client.call("daemon.hello", Greet(name=name))
-    if server.protocol != PROTOCOL:
-        raise mismatch(msgspec.to_builtins(server))

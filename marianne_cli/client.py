@@ -185,7 +185,7 @@ class Client(Calls):
         if changes and params.get("key") is None:
             params["key"] = new_key()
         started = time.monotonic()
-        own = _own_time(method, params)
+        own = own_time(method, params)
         watcher = None if watch is None else _Watcher(watch, params, after)
         while True:
             line = self.open()
@@ -399,7 +399,7 @@ def piece(item: Mapping[str, Any]) -> bytes:
     return msgspec.convert(item["data"], bytes)
 
 
-def _own_time(method: str, params: Mapping[str, Any]) -> float | None:
+def own_time(method: str, params: Mapping[str, Any]) -> float | None:
     """Return the seconds that a request waits by itself; null for without a limit."""
     if method == "job.wait":
         return params.get("timeout")

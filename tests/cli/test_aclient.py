@@ -6,10 +6,12 @@ import sys
 
 import anyio
 import pytest
+from anyio import to_thread
+from daemon_for_tests import Daemon, gated, plain, score
 
 from marianne_cli.aclient import aconnect
 from marianned.errors import NoDaemon, NoSuchJob
-from marianned.protocol import DaemonStatus, ListJobs, LookAtDaemon, LookAtJob, Submit
+from marianned.protocol import DaemonStatus, ListJobs, LookAtDaemon, LookAtJob, Pause, Stop, Submit, WaitFor
 
 pytestmark = pytest.mark.anyio
 SCORE = "name: a\nworkspace: ./out\ninstrument: cli\nsheet: {size: 1, total_items: 1}\nprompt: {template: 'true'}\n"
@@ -58,3 +60,66 @@ async def test_nobody_there_is_no_daemon(tmp_path):
     with pytest.raises(NoDaemon):
         async with aconnect(str(tmp_path / "s")):
             pass
+
+
+@pytest.fixture
+def house():
+    made = Daemon()
+    try:
+        yield made.start()
+    finally:
+        made.close()
+
+
+async def test_what_is_in_progress_goes_on_over_a_kill_of_the_daemon_and_has_its_effect_once(house):
+    house.gate(1)
+    house.submit(score("a", [gated(1), plain(2)]))
+    house.ledger.wait_for("start 1")
+    seen, paused = [], []
+
+    async def watch(client):
+        async for event in client.events(after=0, job_id="a"):
+            seen.append(event)
+            if event.type == "job.paused":
+                return
+
+    async def pause(client):
+        paused.append(await client.call("job.pause", Pause(job_id="a", wait=True, reason="mine")))
+
+    async def wait(client):
+        assert (
+            await client.call("job.wait", WaitFor(job_id="a", words=["paused"], timeout=30))
+        ).status == "paused"
+
+    with anyio.fail_after(60):
+        async with aconnect(str(house.socket)) as client:
+            async with anyio.create_task_group() as tasks:
+                for ask in (watch, pause, wait):
+                    tasks.start_soon(ask, client)
+                await to_thread.run_sync(house.event, "a", "job.pausing")
+                await to_thread.run_sync(house.kill)
+                await to_thread.run_sync(house.start)
+                house.gate(1).open()
+            assert paused[0].status == "paused"
+            numbers = [event.event for event in seen]
+            assert numbers == sorted(set(numbers))
+            assert [event.type for event in seen if event.reason == "mine"] == ["job.pausing"]
+            assert [event.event for event in seen] == [e["event"] for e in house.journal("a")][: len(seen)]
+
+
+async def test_a_daemon_that_stays_away_is_told(house, monkeypatch):
+    monkeypatch.setattr("marianne_cli.aclient.RECONNECT_SECONDS", 0.1)
+    with anyio.fail_after(30):
+        async with aconnect(str(house.socket)) as client:
+            await to_thread.run_sync(house.kill)
+            with pytest.raises(NoDaemon):
+                await client.call("job.list", ListJobs())
+
+
+async def test_what_has_no_key_is_not_asked_twice(house):
+    with anyio.fail_after(30):
+        async with aconnect(str(house.socket)) as client:
+            await client.call("daemon.stop", Stop())
+            await to_thread.run_sync(house.process.wait, 30)
+            with pytest.raises(NoDaemon):
+                await client.call("daemon.stop", Stop())
