@@ -20,7 +20,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from marianne_cli.client import RECONNECT_SECONDS, mismatch, new_key, own_time
 from marianned import __version__, paths, wire
 from marianned.errors import NoDaemon
-from marianned.protocol import METHODS, PROTOCOL, Ask, Event, Greet, SubscribeEvents
+from marianned.protocol import METHODS, PROTOCOL, Ask, Change, Event, Greet, SubscribeEvents
 
 _REPLY_LIMIT = 64 * 1024 * 1024
 _RETRY_SECONDS = 0.05
@@ -130,9 +130,8 @@ class AsyncClient:
             MarianneError: the refusal, by its code.
             NoDaemon: nobody answers any more; a change may be in force.
         """
-        writes = METHODS[method].writes
-        keyed = "key" in params.__struct_fields__
-        if writes and keyed and getattr(params, "key", None) is None:
+        changes = isinstance(params, Change)
+        if isinstance(params, Change) and params.key is None:
             params = msgspec.structs.replace(params, key=new_key())
         started = anyio.current_time()
         own = own_time(method, msgspec.structs.asdict(params))
@@ -147,7 +146,7 @@ class AsyncClient:
             await self._reopen(
                 now + 6 * RECONNECT_SECONDS if own is None else started + max(own, RECONNECT_SECONDS)
             )
-            if own and not writes:
+            if own and not changes:
                 left = max(0.0, started + own - anyio.current_time())
                 params = msgspec.structs.replace(params, timeout=left)
 

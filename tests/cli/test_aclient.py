@@ -11,7 +11,7 @@ from daemon_for_tests import Daemon, gated, plain, score
 
 from marianne_cli.aclient import aconnect
 from marianned.errors import NoDaemon, NoSuchJob
-from marianned.protocol import DaemonStatus, ListJobs, LookAtDaemon, LookAtJob, Pause, Stop, Submit, WaitFor
+from marianned.protocol import DaemonStatus, ListJobs, LookAtDaemon, LookAtJob, Pause, Submit, WaitFor
 
 pytestmark = pytest.mark.anyio
 SCORE = "name: a\nworkspace: ./out\ninstrument: cli\nsheet: {size: 1, total_items: 1}\nprompt: {template: 'true'}\n"
@@ -114,12 +114,3 @@ async def test_a_daemon_that_stays_away_is_told(house, monkeypatch):
             await to_thread.run_sync(house.kill)
             with pytest.raises(NoDaemon):
                 await client.call("job.list", ListJobs())
-
-
-async def test_what_has_no_key_is_not_asked_twice(house):
-    with anyio.fail_after(30):
-        async with aconnect(str(house.socket)) as client:
-            await client.call("daemon.stop", Stop())
-            await to_thread.run_sync(house.process.wait, 30)
-            with pytest.raises(NoDaemon):
-                await client.call("daemon.stop", Stop())
