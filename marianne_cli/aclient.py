@@ -140,12 +140,9 @@ class AsyncClient:
             try:
                 return await line.ask(method, params)
             except _Broken:
-                if writes and not keyed:
-                    raise self._gone() from None
-            now = anyio.current_time()
-            await self._reopen(
-                now + 6 * RECONNECT_SECONDS if own is None else started + max(own, RECONNECT_SECONDS)
-            )
+                now = anyio.current_time()
+            longest = now + 6 * RECONNECT_SECONDS if own is None else started + max(own, RECONNECT_SECONDS)
+            await self._reopen(longest)
             if own and not changes:
                 left = max(0.0, started + own - anyio.current_time())
                 params = msgspec.structs.replace(params, timeout=left)
