@@ -20,7 +20,7 @@ from kernel_for_tests import Kernel, available
 
 from marianned.store.writer import open_store
 
-IMAGES = int(os.environ.get("MARIANNE_IMAGES", "60"))
+IMAGES = int(os.environ.get("MARIANNE_IMAGES", "30"))
 SEED = int(os.environ.get("MARIANNE_IMAGES_SEED", "1"))
 SECTOR = 512
 BIG = 5_000

@@ -119,15 +119,16 @@ def first_free(daemon):
 class Failing:
     """Lets one call of the daemon and its supervisors fail, or all from one on, until there is plenty again."""
 
-    def __init__(self, error, *, for_good):
+    def __init__(self, error):
         self._error = error
-        self._for_good = for_good
+        self._for_good = False
         self._left = None
         self.failed = 0
 
-    def after(self, more):
-        """Let the next `more` calls pass."""
+    def after(self, more, *, for_good):
+        """Let the next `more` calls pass, and the one after them fail, or all."""
         self._left = more
+        self._for_good = for_good
         self.failed = 0
 
     def plenty(self):
@@ -145,36 +146,35 @@ class Failing:
         return self._error
 
 
-@pytest.mark.parametrize("for_good", [False, True], ids=["once", "from then on"])
-@pytest.mark.parametrize(
-    ("calls", "error", "some"),
-    [
-        (["fork"], errno.EAGAIN, (0, 1, 2, 4, 5, 12)),
-        (["fsync", "fdatasync"], errno.EIO, (0, 2, 4, 5, 9, 60)),
-    ],
-    ids=["fork", "fsync"],
-)
-def test_whichever_fork_or_fsync_fails_each_job_runs_once(house, ledger, calls, error, some, for_good):
+FAILURES = {
+    "fork": (["fork"], errno.EAGAIN, (0, 1, 2, 5, 12)),
+    "fsync": (["fsync", "fdatasync"], errno.EIO, (0, 2, 5, 9, 60)),
+}
+"""The calls that fail, how, and some n."""
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_whichever_fork_or_fsync_fails_each_job_runs_once(house, ledger, name):
     if not available(house.home):
         pytest.skip("the kernel does not ask about calls here")
+    calls, error, some = FAILURES[name]
     house.may_log = ["disk", "database"]
-    failing = Failing(error, for_good=for_good)
+    failing = Failing(error)
     with Kernel(house.home / "kernel", calls, failing.decide) as kernel:
         house.start(*kernel.before)
         house.submit(score("warm", [alone("warm")]))
         house.wait_for("warm", "completed")
         jobs = ["warm"]
         with house.connect() as asking:
-            for more in range(80) if EVERY else some:
-                jobs.append(f"job-{more}")
-                failing.after(more)
-                if play(house, asking, failing, jobs[-1]) and not failing.failed:
-                    break
-            else:
-                pytest.fail("no job ever got through")
-        assert len(jobs) > 2
+            for how in ("once", "from-then-on"):
+                for more in range(80) if EVERY else some:
+                    jobs.append(f"{how}-{more}")
+                    failing.after(more, for_good=how != "once")
+                    if play(house, asking, failing, jobs[-1]) and not failing.failed:
+                        break
+                else:
+                    pytest.fail("no job ever got through")
         ledger.once(*jobs)
+        assert len(jobs) > 6
         house.end_jobs()
-    print(
-        f"{', '.join(calls)} failing {'from the n-th on' if for_good else 'once'}: {len(jobs) - 1} jobs, each once"
-    )
+    print(f"{name} failing: {len(jobs) - 1} jobs, each ran once: {', '.join(jobs[1:])}")
