@@ -1,6 +1,7 @@
 """Ends what a test run has left behind when it was killed itself: a process that reads a pipe to its end.
 
-`ends_with_us` names processes by a variable of their environment. A run that ends by itself has ended all of
+`ends_with_us` names processes by a variable of their environment; with HOME, also whatever works in there, as an
+attempt's supervisors do. A run that ends by itself has ended all of
 them before, and then nothing is found. As a program this file is that process, run with -I -S.
 """
 
@@ -8,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,10 +33,16 @@ def ends_with_us(variable):
 
 
 def _end(variables):
+    homes = tuple(
+        os.fsdecode(one.removeprefix(b"HOME=")) + "/" for one in variables if one.startswith(b"HOME=")
+    )
     found = False
     for entry in Path("/proc").iterdir():
         with suppress(OSError):  # it has ended, or is another user's
-            if entry.name.isdigit() and variables & {*(entry / "environ").read_bytes().split(b"\0")}:
+            if entry.name.isdigit() and (
+                variables & {*(entry / "environ").read_bytes().split(b"\0")}
+                or str((entry / "cwd").readlink()).startswith(homes)
+            ):
                 os.kill(int(entry.name), signal.SIGKILL)
                 found = True
     return found
@@ -42,5 +50,6 @@ def _end(variables):
 
 if __name__ == "__main__":
     told = set(sys.stdin.buffer.read().splitlines())
-    while _end(told):
+    last = time.monotonic() + 60
+    while _end(told) and time.monotonic() < last:
         pass
