@@ -14,14 +14,14 @@ _SHOWN = 200
 def answer_of(call: Invocation, instrument: str) -> tuple[str, str | None]:
     """Return what the instrument answers to one line, and what went wrong; null: nothing.
 
-    The daemon runs it as it runs any sheet; an interrupt leaves the job, which ends by itself.
+    The daemon runs it as it runs any sheet, with the profiles that lie where `mzt` was called; an interrupt
+    leaves the job, which ends by itself.
     """
     name = f"check-{instrument}-{os.getpid()}"
     with tempfile.TemporaryDirectory(prefix="mzt-check-") as directory:
         text = _SCORE.format(name=name, instrument=instrument, seconds=_SECONDS)
-        call.change(
-            "job.submit", text=text, directory=directory, submit_directory=directory, auto_resume=False
-        )
+        places = {"directory": os.getcwd(), "submit_directory": directory, "workspace": directory}  # noqa: PTH109  no pathlib here
+        call.change("job.submit", text=text, **places, auto_resume=False)
         try:
             words = ["ended", "paused"]
             result = call.ask("job.wait", job_id=name, words=words, timeout=_SECONDS + 30)

@@ -15,6 +15,7 @@ FILES = {
     "README.md": "# It\n",
     "ISSUE.md": "It is wrong.\n",
     "QUESTION.md": "Is it?\n",
+    "TASK.md": "Make it.\n",
     "tests/__init__.py": "",
     "tests/test_it.py": "import unittest\n\n\nclass It(unittest.TestCase):\n    def test_it(self):\n        pass\n",
 }

@@ -193,7 +193,7 @@ def test_a_completion_goes_on_in_the_tool_s_own_session(stage, model, tool):
     checks = [
         {"type": "file_exists", "path": f"{{workspace}}/{name}", "retry_count": 0} for name in ("one", "two")
     ]
-    retry = {"max_retries": 0, "completion_delay_seconds": 0, "completion_threshold_percent": 50}
+    retry = {"max_retries": 0, "completion_delay_seconds": 0, "completion_threshold_percent": 40}
     daemon.submit(score(tool, f"Make them.\n{again}", validations=checks, retry=retry))
     ended = daemon.wait_for("a", "ended")
     first, completion = daemon.attempts("a", 1)
