@@ -174,6 +174,8 @@ def test_whatever_a_power_cut_leaves_of_unsynced_writes_all_that_was_acknowledge
         finally:
             house.kill()
     done = recorder.done
+    if not any(kind == "write" for kind, *_ in done):
+        pytest.skip("this SQLite was built to write by another call than pwrite")
     chance = random.Random(SEED)
     near = [at + chance.randint(-3, 3) for at, _, _ in acknowledged]
     back = [place for place, step in enumerate(done) if step[1] == "marianne.db"]
