@@ -81,7 +81,7 @@ def test_replies_to_many_clients_have_one_order_with_lost_replies_and_repeated_k
     print(f"STORM_SEED={seed}")
     daemon.gate(1)
     for number in range(JOBS):
-        daemon.submit(score(f"job-{number}", [gated(1)]))
+        daemon.submit(score(f"job-{number}", [gated(1)], instrument_config={"timeout_seconds": "2h"}))
     ledger.wait_for("start 1", times=min(JOBS, 16))
     idle = [daemon.connect() for _ in range(IDLE)]
     began = time.monotonic()
