@@ -1,5 +1,8 @@
 """From what the disk says to a state in memory: after a start, and for runs that have ended."""
 
+import itertools
+from collections.abc import Sequence
+
 import msgspec
 from anyio import to_thread
 
@@ -8,7 +11,7 @@ from marianned.conductor.house import House
 from marianned.executors.base import Executor, Presence
 from marianned.progress.state import JobState, Version
 from marianned.protocol import Cost, PlanLine
-from marianned.rows import Flight, RevisionRow, RunRow
+from marianned.rows import Flight, RevisionRow, Row, RunRow
 from marianned.score.expanded import Expanded
 from marianned.score.reader import Source
 from marianned.store.writer import Store
@@ -19,27 +22,31 @@ class LostRevision(Exception):
 
 
 async def load_state(store: Store, run: RunRow) -> JobState:
-    """Read the whole state of a run."""
-    records = store.records
-    current = await load_version(store, run, run.revision)
-    spent = await records.costs(run.run_id)
+    """Read the whole state of a run, as it is at one moment.
+
+    Raises:
+        LookupError: it has been removed meanwhile.
+        LostRevision: its score is not there, or can't be expanded any more.
+    """
+    found = await store.records.whole(run)
+    run, spent = found.run, found.costs
+    current = await _version(run, found.revisions.get(run.revision), run.revision)
     cost = Cost(
         usd=spent.usd, known=spent.known, input_tokens=spent.input_tokens, output_tokens=spent.output_tokens
     )
-    state = JobState(run, current, await records.sheets(run.run_id), cost)
+    state = JobState(run, current, found.sheets, cost)
     if run.staged_revision is not None:
-        state.stage(await load_version(store, run, run.staged_revision))
-    for hook in await records.hooks(run.run_id):
-        state.put(hook)
-    for hold in await records.holds(run.run_id):
-        state.put(hold)
-    for breakpoint_row in await records.breakpoints(run.run_id):
-        state.put(breakpoint_row)
-    for attempt in await records.open_attempts(run.run_id):
-        state.put(attempt)
-    for request in await records.waiting_requests():
-        if request.run_id == run.run_id:
-            state.put(request)
+        staged = found.revisions.get(run.staged_revision)
+        state.stage(await _version(run, staged, run.staged_revision))
+    parts: tuple[Sequence[Row], ...] = (
+        found.hooks,
+        found.holds,
+        found.breakpoints,
+        found.open_attempts,
+        found.requests,
+    )
+    for row in itertools.chain(*parts):
+        state.put(row)
     return state
 
 
@@ -49,7 +56,10 @@ async def load_version(store: Store, run: RunRow, number: int) -> Version:
     Raises:
         LostRevision: it is not there, or can't be expanded any more.
     """
-    row = await store.records.revision(run.run_id, number)
+    return await _version(run, await store.records.revision(run.run_id, number), number)
+
+
+async def _version(run: RunRow, row: RevisionRow | None, number: int) -> Version:
     if row is None:
         raise LostRevision(f"revision {number} of '{run.job_name}' is not in the database")
     plan = msgspec.json.decode(row.plan, type=list[PlanLine]) if row.plan else []

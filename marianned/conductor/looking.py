@@ -94,7 +94,10 @@ class Lookout:
         row = await self._records.run(name, number)
         if row is None:
             raise await self._conductor.no_such_job(job_id)
-        return await load_state(self.house.store, row)
+        try:
+            return await load_state(self.house.store, row)
+        except LookupError:  # removed a moment ago
+            raise await self._conductor.no_such_job(job_id) from None
 
     async def view(self, state: JobState) -> JobView:
         """Return the JOB keys of a run, `event` included; an older run is addressed by its number."""

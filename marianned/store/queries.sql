@@ -223,6 +223,9 @@ SELECT * FROM runs WHERE job_name = :job_name ORDER BY run
 SELECT * FROM runs
 WHERE job_name = :job_name AND run = coalesce(:run, (SELECT max(run) FROM runs WHERE job_name = :job_name))
 
+-- name: run_by_id
+SELECT * FROM runs WHERE run_id = :run_id
+
 -- name: unfinished_runs
 SELECT * FROM runs WHERE ended IS NULL ORDER BY run_id
 
@@ -293,7 +296,7 @@ SELECT * FROM archives ORDER BY run_id
 SELECT * FROM limits ORDER BY instrument, model
 
 -- name: waiting_requests
-SELECT * FROM requests WHERE reply IS NULL AND refusal IS NULL ORDER BY asked_at, request
+SELECT * FROM requests WHERE run_id = :run_id AND reply IS NULL AND refusal IS NULL ORDER BY asked_at, request
 
 -- name: request
 SELECT * FROM requests WHERE uid = :uid AND method = :method AND key = :key

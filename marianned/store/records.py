@@ -8,7 +8,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -46,6 +46,24 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int
     output_tokens: int
     attempts: int
+
+
+class Whole(NamedTuple):
+    """The rows that make the state of a run, as they were at one moment.
+
+    `revisions` has the one in force and the staged one by number, as far as they are there; `holds` come
+    oldest first, `open_attempts` are those without an outcome, `requests` those without an answer.
+    """
+
+    run: RunRow
+    revisions: dict[int, RevisionRow]
+    sheets: list[SheetRow]
+    costs: Costs
+    hooks: list[HookRow]
+    holds: list[HoldRow]
+    breakpoints: list[BreakpointRow]
+    open_attempts: list[AttemptRow]
+    requests: list[RequestRow]
 
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -116,13 +134,40 @@ class Records:
         """Return the runs that have not ended, oldest first."""
         return await self._rows(_RUN, "unfinished_runs")
 
+    async def whole(self, run: RunRow) -> Whole:
+        """Return what the state of a run is made of, as it is at one moment.
+
+        Raises:
+            LookupError: the run has been removed meanwhile.
+        """
+
+        def read(connection: sqlite3.Connection) -> Whole:
+            def rows(columns: Columns[T], name: str, **params: Value) -> list[T]:
+                found = _select(connection, name, {"run_id": run.run_id, **params})
+                return [columns.struct(one) for one in found]
+
+            if not (found := rows(_RUN, "run_by_id")):
+                raise LookupError(f"run {run.run_id} is not in the database")
+            now = found[0]
+            numbers = [number for number in (now.revision, now.staged_revision) if number is not None]
+            revisions = [row for n in numbers for row in rows(_REVISION, "revision", revision=n)]
+            return Whole(
+                run=now,
+                revisions={row.revision: row for row in revisions},
+                sheets=rows(_SHEET, "sheets"),
+                costs=rows(_COSTS, "costs")[0],
+                hooks=rows(_HOOK, "hooks"),
+                holds=rows(_HOLD, "holds"),
+                breakpoints=rows(_BREAKPOINT, "breakpoints"),
+                open_attempts=rows(_ATTEMPT, "open_attempts"),
+                requests=rows(_REQUEST, "waiting_requests"),
+            )
+
+        return await self._read(read)
+
     async def sheets(self, run_id: int) -> list[SheetRow]:
         """Return the sheets of a run in ascending number."""
         return await self._rows(_SHEET, "sheets", run_id=run_id)
-
-    async def open_attempts(self, run_id: int) -> list[AttemptRow]:
-        """Return the attempts of a run that have no outcome yet."""
-        return await self._rows(_ATTEMPT, "open_attempts", run_id=run_id)
 
     async def attempts(self, run_id: int, uid: int | None = None) -> list[AttemptRow]:
         """Return the attempts of a run, or of one sheet of it, without their result texts."""
@@ -137,22 +182,6 @@ class Records:
 
         return await self._read(read)
 
-    async def costs(self, run_id: int) -> Costs:
-        """Return what the attempts of a run have cost."""
-        return (await self._rows(_COSTS, "costs", run_id=run_id))[0]
-
-    async def hooks(self, run_id: int) -> list[HookRow]:
-        """Return the hooks of a run that are not simply pending, in their order."""
-        return await self._rows(_HOOK, "hooks", run_id=run_id)
-
-    async def holds(self, run_id: int) -> list[HoldRow]:
-        """Return the holds in force, oldest first."""
-        return await self._rows(_HOLD, "holds", run_id=run_id)
-
-    async def breakpoints(self, run_id: int) -> list[BreakpointRow]:
-        """Return the sheets of a run that may not start."""
-        return await self._rows(_BREAKPOINT, "breakpoints", run_id=run_id)
-
     async def revisions(self, run_id: int) -> list[RevisionRow]:
         """Return the revisions of a run, oldest first; `text`, `files`, `expanded`, `problems` are empty."""
         return await self._rows(_REVISION, "revisions", run_id=run_id)
@@ -160,10 +189,6 @@ class Records:
     async def revision(self, run_id: int, revision: int) -> RevisionRow | None:
         """Return one whole revision."""
         return await self._row(_REVISION, "revision", run_id=run_id, revision=revision)
-
-    async def waiting_requests(self) -> list[RequestRow]:
-        """Return the requests that have no answer yet, in the order they came."""
-        return await self._rows(_REQUEST, "waiting_requests")
 
     async def request(self, uid: int, method: str, key: str) -> RequestRow | None:
         """Return the request of this key; it may be older than the day a key counts for."""

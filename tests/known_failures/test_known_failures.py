@@ -30,13 +30,13 @@ class Known(NamedTuple):
 KNOWN = {
     "a pause is forgotten over a restart": Known(
         "conductor/loading.py",
-        "state.put(hold)",
-        "del hold",
+        "        found.holds,\n",
+        "",
         "daemon/test_restart.py::test_paused_stays_paused_over_a_kill",
     ),
     "a staged revision is forgotten over a restart": Known(
         "conductor/loading.py",
-        "state.stage(await load_version(store, run, run.staged_revision))",
+        "state.stage(await _version(run, staged, run.staged_revision))",
         "pass",
         "daemon/test_restart.py::test_a_staged_revision_is_applied_when_the_sheet_has_ended",
     ),
