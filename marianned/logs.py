@@ -1,5 +1,6 @@
 """The daemon's log: for its operator, secrets masked; what a user needs is in the journal."""
 
+import asyncio
 import logging
 import os
 import re
@@ -67,8 +68,20 @@ class _File(RotatingFileHandler):
         """Lose a line where the disk is full: stderr has it too."""
 
 
+def is_news(record: logging.LogRecord) -> bool:
+    """Tell whether a line of asyncio's says anything.
+
+    anyio 4.16 lets a socket's readiness come to a read that was given up in the same moment, as happens when
+    the daemon stops or a client leaves: nothing follows from that.
+    """
+    raised = record.exc_info[1] if record.exc_info else None
+    given_up = isinstance(raised, asyncio.InvalidStateError) and "Future.set_result" in record.getMessage()
+    return not given_up
+
+
 def set_up(level: int = logging.INFO) -> bool:
     """Log to the journal of systemd, and return true, where it listens; else to stderr with the time."""
+    logging.getLogger("asyncio").addFilter(is_news)
     hide(value for name, value in os.environ.items() if _SECRET_NAME.search(name.upper()))
     if listens():
         with suppress(OSError):

@@ -29,8 +29,6 @@ NOT_REACHED = {"check", "hook", "chain", "skip", "warned", "time", "archive", "a
 POINTS = sorted(
     {point.partition(":")[0] for name in GROUPS.keys() - NOT_REACHED for point in GROUPS[name][1]}
 )
-IDLE = "asyncio.exceptions.InvalidStateError"
-"""What anyio says in the log when a connection is read in the moment it is given up; nothing follows from it."""
 ENDS = ["succeeded"] * 5 + sorted(WORDS)
 
 
@@ -59,7 +57,6 @@ class Walk:
         self.keys = 0
         self.names = 0
         house.may_fall = True
-        house.may_log = [IDLE]
 
     # --- the daemon's lives ------------------------------------------------------------------------------
 
@@ -439,8 +436,6 @@ def test_whatever_is_asked_whenever_it_is_killed_each_job_is_as_the_contract_say
             walk.step()
         finish(walk)
         audit(house, walk.told, taken_back=walk.taken_back)
-        log = house.log.read_text()
-        assert log.count("Traceback") == log.count(IDLE)
     except BaseException as error:
         error.add_note(
             f"MARIANNE_LIVE_SEED={SEED} MARIANNE_LIVE_STEPS={STEPS}, step {taken}; the last steps:"

@@ -1,5 +1,6 @@
 """The log: lines of JSON in a file that is turned over, and no secret in any of them."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
@@ -52,6 +53,22 @@ def test_a_secret_is_masked_in_message_and_traceback(log: Path, secret: str) -> 
     assert secret not in text
     assert "token=***" in text
     assert "key *** is refused" in lines(log)[0]["traceback"]
+
+
+def test_a_read_given_up_in_the_moment_it_is_ready_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    asyncios = logging.getLogger("asyncio")
+    asyncios.addFilter(logs.is_news)
+    loop = asyncio.new_event_loop()
+    given_up: asyncio.Future[None] = loop.create_future()
+    given_up.cancel()
+    try:
+        loop.call_soon(given_up.set_result, None)
+        loop.call_soon(int, "no number")
+        loop.run_until_complete(asyncio.sleep(0))
+    finally:
+        loop.close()
+        asyncios.removeFilter(logs.is_news)
+    assert [type(record.exc_info[1]) for record in caplog.records if record.exc_info] == [ValueError]
 
 
 def test_what_comes_after_bearer_is_masked_and_common_words_are_not() -> None:
