@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from marianned.conductor.house import House
-from marianned.conductor.loading import load_version
+from marianned.conductor.loading import LostRevision, load_version
 from marianned.errors import BadRequest
 from marianned.executors.output import read_piece
 from marianned.instruments.reading import output_of
@@ -89,7 +89,10 @@ async def reads_of(house: House, state: JobState, row: AttemptRow | None) -> dic
     if row is None:
         return None
     same = state.current.row.revision == row.revision
-    version = state.current if same else await load_version(house.store, state.run, row.revision)
+    try:
+        version = state.current if same else await load_version(house.store, state.run, row.revision)
+    except LostRevision:
+        return None
     own = version.score.sheets[row.sheet - 1]
     ways = [own, *(own.on(n) for n in range(1, len(own.fallbacks) + 1))]
     played = next((way for way in ways if way.instrument == row.instrument), own)

@@ -87,6 +87,33 @@ def test_following_sends_what_is_printed_as_it_comes_and_ends_with_the_attempt(d
         assert end["event"] <= daemon.rpc("daemon.hello")["event"]
 
 
+PLAYER = """\
+name: player
+kind: cli
+cli:
+  command: {executable: bash}
+  output: {format: jsonl, completion_event_type: end, result_path: text, live: [{event: end, show: text, path: text}]}
+"""
+
+
+def test_how_an_agents_lines_are_read_is_told_by_the_profile_it_was_started_with(house):
+    directory = house.home / "config" / "marianne" / "instruments"
+    directory.mkdir(parents=True)
+    (directory / "player.yaml").write_text(PLAYER)
+    house.start()
+    prompt = """echo '{"type": "end", "text": "done"}'; exit"""
+    house.submit(score("agent", [prompt], instrument="player"))
+    house.submit(score("shell", ["echo one"]))
+    assert house.wait_for("agent", "ended")["status"] == "completed"
+    house.wait_for("shell", "completed")
+    (directory / "player.yaml").unlink()
+    assert read(house, "agent", 1)["reads"] is None
+    told = read(house, "agent", 1, reads=True)["reads"]
+    assert (told["format"], told["result_path"]) == ("jsonl", "text")
+    assert told["live"][0]["show"] == "text"
+    assert read(house, "shell", 1, reads=True)["reads"] is None
+
+
 def piece(following):
     item = following.message()["params"]["item"]
     return item["offset"], base64.b64decode(item["data"])
