@@ -127,7 +127,9 @@ class Conductor:
 
     async def _read(self, run: RunRow) -> tuple[JobState, dict[str, Presence]]:
         """Read a run from the disk, and where its flights stand."""
-        state = await load_state(self.house.store, run)
+        state = await load_state(self.house.store, run.job_name, run.run)
+        if state is None:
+            raise LookupError(f"'{run.job_name}' is not in the database any more")
         faults.point("recover.loaded")
         found = await presences(self.house, state)
         faults.point("recover.looked")

@@ -14,21 +14,28 @@ from marianned.protocol import Cost, PlanLine
 from marianned.rows import Flight, RevisionRow, Row, RunRow
 from marianned.score.expanded import Expanded
 from marianned.score.reader import Source
+from marianned.store.records import Whole
 from marianned.store.writer import Store
+
+_SMALL_BYTES = 32 * 1024
+"""An expanded score that is decoded in less time than a thread takes."""
 
 
 class LostRevision(Exception):
     """A revision of an unfinished run is not in the database, or nothing reads it any more."""
 
 
-async def load_state(store: Store, run: RunRow) -> JobState:
-    """Read the whole state of a run, as it is at one moment.
+async def load_state(store: Store, job_name: str, run: int | None = None) -> JobState | None:
+    """Read the state of a run, as it is at one moment; the newest without a number, None: there is none.
 
     Raises:
-        LookupError: it has been removed meanwhile.
         LostRevision: its score is not there, or can't be expanded any more.
     """
-    found = await store.records.whole(run)
+    found = await store.records.whole(job_name, run)
+    return None if found is None else await _state(found)
+
+
+async def _state(found: Whole) -> JobState:
     run, spent = found.run, found.costs
     current = await _version(run, found.revisions.get(run.revision), run.revision)
     cost = Cost(
@@ -68,6 +75,8 @@ async def _version(run: RunRow, row: RevisionRow | None, number: int) -> Version
 
 async def _expanded(run: RunRow, row: RevisionRow) -> Expanded:
     try:
+        if len(row.expanded) < _SMALL_BYTES:
+            return _decode(row.expanded)
         return await to_thread.run_sync(_decode, row.expanded)
     except msgspec.DecodeError:
         pass  # another version of this program wrote it: its text and files say the same

@@ -91,18 +91,18 @@ class Lookout:
         job = self._conductor.jobs.get(name)
         if job is not None and number in (None, job.state.run.run):
             return job.state
-        row = await self._records.run(name, number)
-        if row is None:
+        state = await load_state(self.house.store, name, number)
+        if state is None:
             raise await self._conductor.no_such_job(job_id)
-        try:
-            return await load_state(self.house.store, row)
-        except LookupError:  # removed a moment ago
-            raise await self._conductor.no_such_job(job_id) from None
+        return state
 
     async def view(self, state: JobState) -> JobView:
         """Return the JOB keys of a run, `event` included; an older run is addressed by its number."""
         view = job_view(state, now())
         view.event = self.house.store.last_event
+        job = self._conductor.jobs.get(state.run.job_name)
+        if job is not None and job.state is state:
+            return view  # what is in memory is the newest
         newest = await self._records.run(state.run.job_name)
         if newest is not None and newest.run != state.run.run:
             view.job_id = f"{state.run.job_name}@{state.run.run}"

@@ -223,9 +223,6 @@ SELECT * FROM runs WHERE job_name = :job_name ORDER BY run
 SELECT * FROM runs
 WHERE job_name = :job_name AND run = coalesce(:run, (SELECT max(run) FROM runs WHERE job_name = :job_name))
 
--- name: run_by_id
-SELECT * FROM runs WHERE run_id = :run_id
-
 -- name: unfinished_runs
 SELECT * FROM runs WHERE ended IS NULL ORDER BY run_id
 

@@ -134,21 +134,19 @@ class Records:
         """Return the runs that have not ended, oldest first."""
         return await self._rows(_RUN, "unfinished_runs")
 
-    async def whole(self, run: RunRow) -> Whole:
-        """Return what the state of a run is made of, as it is at one moment.
+    async def whole(self, job_name: str, run: int | None = None) -> Whole | None:
+        """Return what makes the state of a run, as it is at one moment; the newest run without a number."""
 
-        Raises:
-            LookupError: the run has been removed meanwhile.
-        """
+        def read(connection: sqlite3.Connection) -> Whole | None:
+            found = _select(connection, "run", {"job_name": job_name, "run": run})
+            if not found:
+                return None
+            now = _RUN.struct(found[0])
 
-        def read(connection: sqlite3.Connection) -> Whole:
             def rows(columns: Columns[T], name: str, **params: Value) -> list[T]:
-                found = _select(connection, name, {"run_id": run.run_id, **params})
-                return [columns.struct(one) for one in found]
+                selected = _select(connection, name, {"run_id": now.run_id, **params})
+                return [columns.struct(one) for one in selected]
 
-            if not (found := rows(_RUN, "run_by_id")):
-                raise LookupError(f"run {run.run_id} is not in the database")
-            now = found[0]
             numbers = [number for number in (now.revision, now.staged_revision) if number is not None]
             revisions = [row for n in numbers for row in rows(_REVISION, "revision", revision=n)]
             return Whole(
