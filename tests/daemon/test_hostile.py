@@ -30,7 +30,7 @@ MIB = 1024 * 1024
 GROWTH = 10 * MIB
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def served():
     made = Daemon().start()
     try:
@@ -127,8 +127,11 @@ def measure(daemon, done, times):
 def test_hostile_frames_end_nothing_and_leave_nothing_behind(served):
     seed = int(os.environ.get("STORM_SEED", random.SystemRandom().randrange(10**6)))
     print(f"STORM_SEED={seed}")
-    for one in range(SENDERS):
-        send_frames(served, AT_ONCE, f"{seed} first {one}")  # what is made once is made
+    first = [Work(send_frames, served, 2 * AT_ONCE, f"{seed} first {one}") for one in range(SENDERS)]
+    for work in first:
+        work.start()
+    for work in first:
+        work.join()  # what is made once is made
     before = memory(served), descriptors(served)
     done, times = threading.Event(), []
     beside = [Work(speak_slowly, served, done), Work(measure, served, done, times)]
