@@ -101,10 +101,25 @@ class Invocation:
         """Send a request about one job; -q prints nothing, an interrupt tells that it stays in force."""
         if params.get("wait"):
             self.waiting_on = str(params["job_id"])
-        answer = Answer(self.change(method, **params), short="")
+        result = self.change(method, **params)
+        if params.get("plan"):
+            result = self._with_whole_plan(method, params, result)
+        answer = Answer(result, short="")
         self.waiting_on = None
         self.tell_warnings(answer.result)
         return answer
+
+    def _with_whole_plan(
+        self, method: str, params: Mapping[str, Any], result: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Return a reply to a request that changes nothing with all pages of its plan."""
+        lines = list(result["plan"])
+        while len(lines) < result.get("plan_total", 0):
+            page = self.ask(method, **{**params, "offset": len(lines)})["plan"]
+            if not page:
+                break
+            lines += page
+        return {**result, "plan": lines}
 
     def tell_warnings(self, result: Mapping[str, Any]) -> None:
         """Print the warnings of a score that was accepted."""

@@ -19,6 +19,11 @@ from marianne_cli.invocation import Answer, Invocation
 def command(call: Invocation, *, job: str, revision: int | None) -> Answer:
     """List the versions of a job's score, oldest first; with INT print that one's text as stored."""
     result = call.ask("job.revisions", job_id=job, revision=revision)
+    longest = max(told.get("plan_total", 0) for told in result["revisions"])
+    while (offset := max(len(told["plan"]) for told in result["revisions"])) < longest:
+        page = call.ask("job.revisions", job_id=job, revision=revision, offset=offset)["revisions"]
+        for told, more in zip(result["revisions"], page, strict=False):
+            told["plan"] += more["plan"]
     if revision is None or call.as_json:
         lines = screens.revisions_screen(result["revisions"], unfolded=call.verbose)
         return Answer(result, text=render.fitted(lines))

@@ -39,6 +39,7 @@ from marianned.score.reader import Source
 
 Controlling = Pause | Cancel | Resume | Modify
 R = TypeVar("R", bound=Reply)
+Planned = TypeVar("Planned", Resumed, Modified)
 
 
 class Control:
@@ -83,7 +84,7 @@ class Control:
         if changed:
             hint = f"mzt modify {state.run.job_name} -c {newest.config_file} -r"
             reply = msgspec.structs.replace(reply, hints=[*reply.hints, hint])
-        return msgspec.structs.replace(reply, source_changed=changed)
+        return _paged(msgspec.structs.replace(reply, source_changed=changed), params)
 
     async def modify(self, caller: Caller, params: Modify) -> Modified:
         """Give a job a new score, show what that would do, or take a staged one back."""
@@ -108,7 +109,7 @@ class Control:
             proposal = Proposal(version=version) if version is not None else None
             return msgspec.structs.replace(ask, proposal=proposal)
 
-        return await self._hand(caller, params, Modified, ask, propose)
+        return _paged(await self._hand(caller, params, Modified, ask, propose), params)
 
     async def _proposed(self, params: Modify) -> Version | None:
         if params.text is not None:
@@ -200,3 +201,9 @@ def _taken(answer: Answer | None, job: Job, ask: Asked, patience: float, kind: t
     if answer is None:
         raise time_ran_out(job, ask.action, patience)
     return cast("R", answer)
+
+
+def _paged(reply: Planned, params: Resume | Modify) -> Planned:
+    """Return the reply with the lines of its plan that are asked for, and how many there are."""
+    lines = reply.plan[params.offset : params.offset + params.limit]
+    return msgspec.structs.replace(reply, plan=lines, plan_total=len(reply.plan))

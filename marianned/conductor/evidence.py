@@ -123,10 +123,13 @@ class Evidence:
         view = await self._lookout.view(state)
         view.message = f"{state.run.job_name}: {words.plural(len(rows), 'revision')}"
         view.hints = []
-        return extended(view, Revisions, revisions=[await self._told(state, row) for row in rows], text=text)
+        return extended(
+            view, Revisions, revisions=[await self._told(state, row, params) for row in rows], text=text
+        )
 
-    async def _told(self, state: JobState, row: RevisionRow) -> Revision:
+    async def _told(self, state: JobState, row: RevisionRow, params: ReadRevisions) -> Revision:
         whole = await self._whole(state, row.revision)
+        plan = msgspec.json.decode(row.plan, type=list[PlanLine])
         return Revision(
             revision=row.revision,
             status=row.status,
@@ -138,7 +141,8 @@ class Evidence:
             directory=row.directory,
             sha256=row.sha256,
             total_sheets=len(msgspec.msgpack.decode(whole.expanded, type=_Counted).sheets),
-            plan=msgspec.json.decode(row.plan, type=list[PlanLine]),
+            plan=plan[params.offset : params.offset + params.limit],
+            plan_total=len(plan),
         )
 
     async def _whole(self, state: JobState, number: int) -> RevisionRow:

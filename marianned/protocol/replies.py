@@ -117,16 +117,20 @@ class Cancelled(Job, kw_only=True):
 
 
 class Resumed(Job, kw_only=True):
-    """`source_changed`: the score file on disk differs from the stored revision; null: no file there."""
+    """`source_changed`: the score file on disk differs from the stored revision; null: no file there.
+
+    `plan` is a page of `plan_total` lines.
+    """
 
     acknowledged: bool
     source_changed: bool | None = None
     plan: list[PlanLine] = []
+    plan_total: int = 0
     hook_plan: list[HookLine] = []
 
 
 class Modified(Job, kw_only=True):
-    """What a modify did, or would do (`dry_run`)."""
+    """What a modify did, or would do (`dry_run`); `plan` is a page of `plan_total` lines."""
 
     acknowledged: bool
     config_validated: bool
@@ -134,6 +138,7 @@ class Modified(Job, kw_only=True):
     new_revision: int | None
     dry_run: bool
     plan: list[PlanLine]
+    plan_total: int = 0
     hook_plan: list[HookLine] = []
 
 
@@ -195,7 +200,7 @@ class Why(Job, kw_only=True):
 class Revision(msgspec.Struct, kw_only=True):
     """A version of a job's score; status `current staged past dropped`.
 
-    Its relative paths count from `directory`.
+    Its relative paths count from `directory`; `plan` is a page of `plan_total` lines.
     """
 
     revision: int
@@ -209,6 +214,7 @@ class Revision(msgspec.Struct, kw_only=True):
     sha256: str
     total_sheets: int
     plan: list[PlanLine]
+    plan_total: int = 0
 
 
 class Revisions(Job, kw_only=True):

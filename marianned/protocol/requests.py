@@ -140,7 +140,7 @@ class Resume(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Go on with a paused, failed or cancelled job. `env` replaces variables given at submission.
 
     `from` names completed sheets that run again, with all that depend on them; `plan` only shows that;
-    `over_budget` (USD) is added to the score's cost limit.
+    `over_budget` (USD) is added to the score's cost limit. `offset` and `limit` choose the lines of the plan.
     """
 
     job_id: JobId
@@ -150,6 +150,8 @@ class Resume(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     plan: bool = False
     over_budget: Annotated[float, msgspec.Meta(gt=0)] | None = None
     env: Env = {}
+    offset: Number = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
 class Modify(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -158,7 +160,7 @@ class Modify(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `text`, `directory` and `file` as for a submission; instead `revision` takes that one's text again.
     `rerun` (sheets, or `changed`) lets completed sheets run again, alone or beside either. `resume` lets
     the job go on under it, `plan` only shows what would be done, `expect` is the newest revision the
-    caller knows.
+    caller knows. `offset` and `limit` choose the lines of the plan.
     """
 
     job_id: JobId
@@ -173,6 +175,8 @@ class Modify(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     plan: bool = False
     expect: Number | None = None
     discard: bool = False
+    offset: Number = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
 class Cancel(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -204,10 +208,15 @@ class AskWhy(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ReadRevisions(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask for the versions of a job's score; with `revision` that one's text as stored."""
+    """Ask for the versions of a job's score; with `revision` that one's text as stored.
+
+    `offset` and `limit` choose the lines of their plans.
+    """
 
     job_id: JobId
     revision: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    offset: Number = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
 class Remove(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):

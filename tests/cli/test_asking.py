@@ -342,3 +342,14 @@ def test_stop_kill_interrupts_and_the_next_start_runs_it_again(home):
     home.let_go(1, 2, 3)
     assert home.mzt("wait", "a", "-t", "20").stdout == "a: completed; 3 of 3 sheets done\n"
     assert home.json("status", "a", "1")["sheets"][0]["attempts"][0]["outcome"] == "interrupted"
+
+
+def test_a_plan_of_many_lines_is_shown_whole(home):
+    (home.path / "long.yaml").write_text(
+        "name: long\nworkspace: ./out\ninstrument: cli\nsheet: {size: 1, total_items: 1005}\nprompt: {template: 'true'}\n"
+    )
+    home.mzt("run", "long.yaml", "--before", "1")
+    (home.path / "long.yaml").write_text((home.path / "long.yaml").read_text().replace("'true'", "'true 2'"))
+    assert len(home.json("modify", "long", "-c", "long.yaml", "--plan")["plan"]) == 1005
+    home.mzt("modify", "long", "-c", "long.yaml")
+    assert len(home.json("revisions", "long")["revisions"][-1]["plan"]) == 1005

@@ -231,3 +231,19 @@ def test_a_modify_says_what_it_is_given_or_nothing_is_done(daemon, ledger):
     assert daemon.refusal("job.modify", job_id="solo").code == "E510"
     refused = daemon.refusal("job.modify", job_id="solo", text="name: x", discard=True)
     assert refused.code == "E510"
+
+
+def test_the_lines_of_a_plan_come_in_pages(daemon):
+    daemon.gate(1)
+    daemon.submit(score("long", [gated(1), plain(2), plain(3)]))
+    text = score("long", [gated(1), plain("two"), plain("three")])
+    pages = [daemon.modify("long", text, plan=True, offset=offset, limit=2) for offset in (0, 2, 4)]
+    assert [page["plan_total"] for page in pages] == [3, 3, 3]
+    assert [[line["sheet"] for line in page["plan"]] for page in pages] == [[1, 2], [3], []]
+    daemon.modify("long", text)
+    told = daemon.rpc("job.revisions", job_id="long", offset=1, limit=1)["revisions"][-1]
+    assert ([line["sheet"] for line in told["plan"]], told["plan_total"]) == ([2], 3)
+    daemon.gate(1).open()
+    daemon.wait_for("long", "paused")
+    again = daemon.rpc("job.resume", job_id="long", plan=True, offset=2, **{"from": "1"})
+    assert (len(again["plan"]), again["plan_total"]) == (1, 3)
