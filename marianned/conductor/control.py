@@ -204,6 +204,6 @@ def _taken(answer: Answer | None, job: Job, ask: Asked, patience: float, kind: t
 
 
 def _paged(reply: Planned, params: Resume | Modify) -> Planned:
-    """Return the reply with the lines of its plan that are asked for, and how many there are."""
+    """Return the reply with those lines of its plan that are asked for; what is kept with a key has all."""
     lines = reply.plan[params.offset : params.offset + params.limit]
-    return msgspec.structs.replace(reply, plan=lines, plan_total=len(reply.plan))
+    return msgspec.structs.replace(reply, plan=lines)

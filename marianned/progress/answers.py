@@ -187,6 +187,7 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
             Resumed,
             acknowledged=acknowledged,
             plan=draft.plan if mine else [],
+            plan_total=len(draft.plan) if mine else 0,
             hook_plan=draft.hook_plan if mine else [],
         )
     version = (
@@ -205,6 +206,7 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
         new_revision=request.revision if request.brought else None,
         dry_run=False,
         plan=plan,
+        plan_total=len(plan),
         hook_plan=draft.hook_plan if request.request == draft.asked else [],
     )
 
@@ -228,7 +230,7 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
     if ask.action in _RESUMES:
         view.message = f"{name}: {view.status}; plan of the resume, nothing is changed"
         view.hints = [f"mzt resume {name}{f' --from {ask.sheets}' if ask.sheets else ''}"]
-        return extended(view, Resumed, acknowledged=False, plan=lines, hook_plan=hooks)
+        return extended(view, Resumed, acknowledged=False, plan=lines, plan_total=len(lines), hook_plan=hooks)
     if revision is None and lines:
         view.message = (
             f"{name}: {view.status}; plan under revision {state.newest.row.revision}, nothing is changed"
@@ -251,5 +253,6 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
         new_revision=revision,
         dry_run=True,
         plan=lines,
+        plan_total=len(lines),
         hook_plan=hooks,
     )
