@@ -127,6 +127,7 @@ class Daemon:
             await self._until_stopped(stopper, reloader, signals)
             self._notifier.stopping()
             house.scheduler.close(STOPPING)
+            await server.end_streams()
             tasks.cancel_scope.cancel()
 
     def _house(self, store: Store, executor: LocalExecutor) -> House:

@@ -59,13 +59,17 @@ class _TooMuch(Exception):
 
 
 class Parts(Protocol):
-    """What connections need of the server they belong to; `unread` is the bytes of unfinished requests."""
+    """What connections need of the server they belong to; `unread` is the bytes of unfinished requests.
+
+    Once it is `closing`, streams end with reason `stopping`.
+    """
 
     handlers: Mapping[str, Handler]
     journal: Journal
     lookout: Lookout
     store: Store
     stopping: anyio.Event
+    closing: bool
     unread: int
 
 
@@ -86,6 +90,7 @@ class Connection:
         self._validations = anyio.CapacityLimiter(1)
         self._streams: dict[int, anyio.CancelScope] = {}
         self._next_stream = 1
+        self._stream_ended = anyio.Event()
 
     async def run(self) -> None:
         """Read requests until the input ends; answer what is pending, then return."""
@@ -241,9 +246,23 @@ class Connection:
             self._streams[number] = scope
             try:
                 await self.send(wire.reply(request.id, StreamStarted(stream=number, event=event)))
-                await send_stream(number, source, self.send)
+                if self._server.closing:
+                    scope.cancel()
+                await send_stream(number, source, self.send, self._why_cut)
             finally:
                 del self._streams[number]
+                self._stream_ended.set()
+                self._stream_ended = anyio.Event()
+
+    def _why_cut(self) -> str:
+        return "stopping" if self._server.closing else "cancelled"
+
+    async def end_streams(self) -> None:
+        """End all streams, and return when each has been told so; the server is closing."""
+        for scope in self._streams.values():
+            scope.cancel()
+        while self._streams:
+            await self._stream_ended.wait()
 
     async def _cancel(self, request: wire.Request, params: CancelStream) -> None:
         scope = self._streams.get(params.stream)

@@ -27,6 +27,8 @@ _ACCEPTED_AT_ONCE = 32
 _REFUSED_AT_ONCE = 64
 """More are closed without a word, so that whoever is refused costs few descriptors."""
 _ROOM_SECONDS = 2.0
+_FAREWELL_SECONDS = 1.0
+"""How long a stop waits for subscribers to take the end of their streams."""
 _CREDENTIALS = struct.Struct("3i")
 _logger = logging.getLogger(__name__)
 
@@ -46,11 +48,25 @@ class Server:
         self.journal = journal
         self.lookout = lookout
         self.store = store
-        self.connections = 0
+        self._connected: set[Connection] = set()
+        self.closing = False
         self.unread = 0
         self._refusing = 0
         self._left = anyio.Event()
         self.stopping = stopping
+
+    @property
+    def connections(self) -> int:
+        """How many clients are served now."""
+        return len(self._connected)
+
+    async def end_streams(self) -> None:
+        """Tell every subscriber, idle ones too, that the daemon stops; who does not read keeps nobody."""
+        self.closing = True
+        with anyio.move_on_after(_FAREWELL_SECONDS):
+            async with anyio.create_task_group() as tasks:
+                for connection in self._connected:
+                    tasks.start_soon(connection.end_streams)
 
     async def serve(self, listener: socket.socket, connections: TaskGroup) -> None:
         """Accept connections for ever; they belong to `connections` and outlive the listener."""
@@ -74,12 +90,13 @@ class Server:
             async with await UNIXSocketStream.from_socket(accepted) as stream:
                 if not await self._is_served(stream, caller):
                     return
-                self.connections += 1
+                connection = Connection(self, stream, caller)
+                self._connected.add(connection)
                 self.lookout.meter.connections = self.connections
                 try:
-                    await Connection(self, stream, caller).run()
+                    await connection.run()
                 finally:
-                    self.connections -= 1
+                    self._connected.discard(connection)
                     self.lookout.meter.connections = self.connections
                     self._left.set()
                     self._left = anyio.Event()

@@ -245,16 +245,22 @@ class OutputStream:
         return (await find_printed(self._house, state, self._ask)).ended
 
 
-async def send_stream(stream: int, source: EventStream | OutputStream, send: Send) -> None:
-    """Run a stream to its end: its items, then `stream.end` with the reason."""
+async def send_stream(
+    stream: int, source: EventStream | OutputStream, send: Send, cut: Callable[[], str]
+) -> None:
+    """Run a stream to its end: its items, then `stream.end` with the reason.
+
+    `cut` tells why a stream that was cancelled ends: `cancelled`, or `stopping` where the daemon stops.
+    """
 
     async def item(value: object) -> None:
         await send(wire.notification("stream.item", {"stream": stream, "item": value}))
 
-    reason = "cancelled"
+    reason = None
     try:
         reason = await source.run(item)
     finally:
+        reason = reason or cut()
         with anyio.CancelScope(shield=True):
             ended = {"stream": stream, "reason": reason, "event": source.last}
             await send(wire.notification("stream.end", ended))

@@ -1,5 +1,7 @@
 """The journal as pages and as a stream: none missed, none twice, over restarts too."""
 
+import socket
+
 import pytest
 from daemon_for_tests import gated, plain, score
 
@@ -89,6 +91,52 @@ def test_a_stream_is_cancelled_by_its_number(daemon, ledger):
         assert [message["id"] for message in messages if "id" in message] == [asked]
         daemon.submit(score("solo", [gated(1)]))
         assert reading.message()["params"]["stream"] == two
+
+
+@pytest.mark.parametrize("by_request", [False, True])
+def test_a_daemon_that_stops_ends_every_stream_as_stopping(daemon, ledger, by_request):
+    daemon.gate(1)
+    daemon.submit(score("solo", [gated(1)]))
+    ledger.wait_for("start 1")
+    with daemon.connect() as reading, daemon.connect() as idle:
+        streams = [
+            reading.rpc("events.subscribe", after=0)["stream"],
+            reading.rpc("log.follow", job_id="solo", sheet=1)["stream"],
+        ]
+        newest = idle.rpc("events.subscribe")["event"]
+        if by_request:
+            daemon.rpc("daemon.stop")
+            daemon.process.wait(30)
+        else:
+            daemon.stop()
+        ends = [message["params"] for message in rest(reading) if message["method"] == "stream.end"]
+        assert {(end["stream"], end["reason"]) for end in ends} == {(one, "stopping") for one in streams}
+        assert [message["params"] for message in rest(idle)] == [
+            {"stream": 1, "reason": "stopping", "event": newest}
+        ]
+    daemon.gate(1).open()
+    daemon.start()
+
+
+def test_a_subscriber_that_does_not_read_keeps_no_daemon_from_stopping(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("solo", [gated(1)]))
+    ledger.wait_for("start 1")
+    with daemon.connect() as deaf:
+        deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        for _ in range(200):
+            deaf.send("events.subscribe", after=0)
+        daemon.stop()
+    daemon.gate(1).open()
+    daemon.start()
+
+
+def rest(connection):
+    """Return what comes on a connection until it is closed."""
+    messages = []
+    while (message := connection.message()) is not None:
+        messages.append(message)
+    return messages
 
 
 def test_a_snapshot_comes_first_and_the_events_after_its_number_follow(daemon, ledger):

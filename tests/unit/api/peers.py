@@ -54,6 +54,7 @@ class House:
             handlers={},
             lookout=SimpleNamespace(meter=Meter()),
             stopping=anyio.Event(),
+            closing=False,
             unread=0,
         )
 
