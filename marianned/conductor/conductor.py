@@ -347,7 +347,7 @@ class Conductor:
         await to_thread.run_sync(submitting.make_workspace, Path(expanded.workspace), origin.umask)
         leftover = await to_thread.run_sync(remove, pause_file(expanded.workspace, expanded.name))
         faults.point("submit.workspace")
-        run = newest.run + 1 if newest else 1
+        run = await self.house.store.records.last_run(expanded.name) + 1
         row, current, changes = submitting.first_rows(
             version, self.house.store.new_run_id(), run, origin, now()
         )

@@ -223,6 +223,9 @@ SELECT * FROM runs WHERE job_name = :job_name ORDER BY run
 SELECT * FROM runs
 WHERE job_name = :job_name AND run = coalesce(:run, (SELECT max(run) FROM runs WHERE job_name = :job_name))
 
+-- name: last_run
+SELECT run FROM numbers WHERE job_name = :job_name
+
 -- name: unfinished_runs
 SELECT * FROM runs WHERE ended IS NULL ORDER BY run_id
 

@@ -130,6 +130,15 @@ class Records:
         """Return a run of a job, the newest where no number is given."""
         return await self._row(_RUN, "run", job_name=job_name, run=run)
 
+    async def last_run(self, job_name: str) -> int:
+        """Return the highest number that a run of this name ever had, 0 where there never was one."""
+
+        def read(connection: sqlite3.Connection) -> int:
+            found = connection.execute(SQL["last_run"], {"job_name": job_name}).fetchone()
+            return int(found[0]) if found else 0
+
+        return await self._read(read)
+
     async def unfinished_runs(self) -> list[RunRow]:
         """Return the runs that have not ended, oldest first."""
         return await self._rows(_RUN, "unfinished_runs")

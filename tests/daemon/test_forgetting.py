@@ -31,6 +31,20 @@ def test_what_was_removed_is_gone_over_a_kill_with_its_output(daemon):
     assert len(list(outputs.iterdir())) == 1
 
 
+def test_the_number_of_a_removed_run_is_not_used_again(daemon):
+    run(daemon, "solo", plain(1))
+    run(daemon, "solo", plain(1))
+    daemon.rpc("job.remove", job_id="solo@2")
+    run(daemon, "solo", plain(1))
+    assert listed(daemon) == [("solo", 1), ("solo", 3)]
+    daemon.rpc("job.remove", job_id="solo@1")
+    daemon.rpc("job.remove", job_id="solo@3")
+    daemon.kill()
+    daemon.start()
+    run(daemon, "solo", plain(1))
+    assert listed(daemon) == [("solo", 4)]
+
+
 def test_what_has_not_ended_is_not_removed(daemon, ledger):
     daemon.gate(1)
     daemon.submit(score("solo", [gated(1)]))

@@ -128,3 +128,19 @@ async def test_the_daemon_id_is_made_once(database: Path, tmp_path: Path) -> Non
     async with open_store(tmp_path / "other" / "marianne.db") as store:
         assert store.daemon_id != first
     assert len(first) == 8
+
+
+def test_the_numbers_that_0_1_0_gave_its_runs_are_known_after_an_upgrade(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "migrations", lambda: migrations()[:1])
+        old = connect_writer(database)
+    put = "INSERT INTO events (recorded_at, type, job_name, run, text) VALUES (1, ?, ?, ?, '')"
+    old.executemany(
+        put, [("job.removed", "gone", 4), ("job.removed", "gone", 2), ("daemon.started", None, None)]
+    )
+    old.close()
+    connection = connect_writer(database)
+    assert connection.execute("SELECT * FROM numbers").fetchall() == [("gone", 4)]
+    connection.close()
