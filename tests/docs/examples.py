@@ -18,6 +18,7 @@ from daemon_for_tests import DEADLINE, Daemon
 
 HOME = "/home/ann"
 ELSEWHERE = {
+    "docs/design/cli.md": "they share one job at a fixed time, and are rebuilt in test_contract_examples.py",
     "docs/reference/pause-and-modify.md": "each command has a test of its own, test_pause_and_modify.py",
 }
 """Pages whose commands are not run here, and why."""
