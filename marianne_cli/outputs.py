@@ -24,9 +24,9 @@ class Source:
     """One stream of one attempt, and how far it was read."""
 
     def __init__(self, sheet: Mapping[str, Any], attempt: int, stream: str) -> None:
-        self.sheet = int(sheet["sheet"] or 0)
-        self.stage = int(sheet["stage"] or 0)
-        self.instance = int(sheet["instance"] or 0)
+        self.sheet: int | None = sheet["sheet"]
+        self.stage: int | None = sheet["stage"]
+        self.instance: int | None = sheet["instance"]
         self.hook: int | None = sheet.get("hook")
         self.attempt = attempt
         self.stream = stream
@@ -136,7 +136,7 @@ class _Follower:
 
     def _add(self, sheet: Mapping[str, Any], attempt: int) -> list[Source]:
         known = {(source.sheet, source.hook, source.attempt) for source in self._sources}
-        if (sheet["sheet"] or 0, sheet.get("hook"), attempt) in known:
+        if (sheet["sheet"], sheet.get("hook"), attempt) in known:
             return []
         made = [Source(sheet, attempt, stream) for stream in self._streams]
         self._sources += made

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from marianne_cli.transcript import Transcript
 
 Result = Mapping[str, Any]
-_Place = tuple[int, int | None]
+_Place = tuple[int | None, int | None]
 """A sheet's number, or 0 and a hook's."""
 _Stream = tuple[_Place, int, str]
 _HOOK = "hook."
@@ -101,7 +101,7 @@ def _split(sheets: str | None) -> tuple[str | None, str]:
 
 def _hooks(details: Result) -> list[dict[str, Any]]:
     """Return the hooks that have been started, each in the place of a sheet."""
-    place = {"sheet": 0, "stage": 0, "instance": 0}
+    place = {"sheet": None, "stage": None, "instance": None}
     return [{**hook, **place} for hook in details.get("hooks", []) if hook["attempt_count"]]
 
 
@@ -215,7 +215,7 @@ def _follow(
     sources = [outputs.Source(sheet, attempt, stream) for sheet, attempt in chosen for stream in streams]
     address = f"{details['job_name']}@{details['run']}"
     call.waiting_on, call.stays = details["job_id"], "it goes on"
-    named = {(int(sheet["sheet"]), sheet.get("hook")) for sheet, _ in chosen}
+    named = {(sheet["sheet"], sheet.get("hook")) for sheet, _ in chosen}
     several = details["progress"]["total"] > 1 or bool(details.get("hooks"))
     teller = _Teller(call, named if only_named else None, raw=mode is not None, several=several)
     outputs.follow(call.client, address, sources, streams, teller)

@@ -96,9 +96,9 @@ class Evidence:
         directory = self._house.directory(row)
         return Failure(
             hook=row.hook,
-            sheet=0,
-            stage=0,
-            instance=0,
+            sheet=None,
+            stage=None,
+            instance=None,
             attempt=row.attempts,
             outcome=str(row.outcome),
             error_category="hook",

@@ -272,10 +272,10 @@ class Lookout:
         state = await self.state(params.job_id)
         printed = await find_printed(self.house, state, params)
         data, skipped, size = await self._piece(state, printed, params)
-        if printed.hook is None:
+        if printed.sheet is not None:
             name = texts.sheet_name(state, printed.sheet)
         else:
-            name = texts.hook_name(state, printed.hook)
+            name = texts.hook_name(state, printed.hook or 0)
         return Output(
             job_id=params.job_id,
             status=state.run.status,

@@ -22,9 +22,9 @@ class Printed(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     hook: int | None = None
-    sheet: int = 0
-    stage: int = 0
-    instance: int = 0
+    sheet: int | None = None
+    stage: int | None = None
+    instance: int | None = None
     attempt: int
     ended: bool
     directory: Path

@@ -46,9 +46,9 @@ def hook_flights(state: JobState) -> list[InFlight]:
     """Return the hook that is in flight, if one is."""
     return [
         InFlight(
-            sheet=0,
-            stage=0,
-            instance=0,
+            sheet=None,
+            stage=None,
+            instance=None,
             hook=row.hook,
             attempt=row.attempts,
             started_at=timestamp(row.started_at or 0),
@@ -70,7 +70,9 @@ def hook_waits(state: JobState) -> list[Waiting]:
     if waiting_for is None:
         return []
     until = _time(row.until.at if row.until is not None else None)
-    return [Waiting(sheet=0, stage=0, instance=0, hook=row.hook, waiting_for=waiting_for, until_at=until)]
+    return [
+        Waiting(sheet=None, stage=None, instance=None, hook=row.hook, waiting_for=waiting_for, until_at=until)
+    ]
 
 
 def next_of_hook(state: JobState, now: Instant) -> Next | None:

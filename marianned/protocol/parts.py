@@ -1,5 +1,7 @@
 """The parts that replies are made of (design/cli.md §2.0)."""
 
+from typing import Any
+
 import msgspec
 
 
@@ -32,12 +34,12 @@ class Breakpoint(msgspec.Struct, kw_only=True):
 class InFlight(msgspec.Struct, kw_only=True):
     """What runs for the job now; with `attempt` 0 and no `hook`, a sheet's skip rules are being asked.
 
-    Of a hook its number is in `hook`, and its sheet, stage, instance are 0.
+    Of a hook its number is in `hook`, and its sheet, stage, instance are null.
     """
 
-    sheet: int
-    stage: int
-    instance: int
+    sheet: int | None
+    stage: int | None
+    instance: int | None
     attempt: int
     started_at: str
     time_limit_at: str
@@ -47,12 +49,12 @@ class InFlight(msgspec.Struct, kw_only=True):
 class Waiting(msgspec.Struct, kw_only=True):
     """A sheet or hook that waits, and for what: retry rate_limit slot pacing disk drain cooldown job.
 
-    Of a hook its number is in `hook`, and its sheet, stage, instance are 0.
+    Of a hook its number is in `hook`, and its sheet, stage, instance are null.
     """
 
-    sheet: int
-    stage: int
-    instance: int
+    sheet: int | None
+    stage: int | None
+    instance: int | None
     waiting_for: str
     until_at: str | None
     hook: int | None = None
@@ -93,7 +95,7 @@ class Instrument(msgspec.Struct, kw_only=True):
     login: str | None = None
     models: list[str] = []
     source: str | None = None
-    profile: dict[str, object] | None = None
+    profile: dict[str, Any] | None = None
 
 
 class Next(msgspec.Struct, kw_only=True):

@@ -1,6 +1,6 @@
 """What is answered: one Struct for each method's result, on the keys that every reply has."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -168,12 +168,12 @@ class Reason(msgspec.Struct, kw_only=True):
 class Failure(msgspec.Struct, kw_only=True):
     """A failed attempt with its evidence: checks, and the end of what it printed.
 
-    Of a failed hook its number is in `hook`, and its sheet, stage, instance are 0.
+    Of a failed hook its number is in `hook`, and its sheet, stage, instance are null.
     """
 
-    sheet: int
-    stage: int
-    instance: int
+    sheet: int | None
+    stage: int | None
+    instance: int | None
     attempt: int
     outcome: str
     error_category: str | None
@@ -242,14 +242,14 @@ class BackedUp(Reply, kw_only=True):
 class Output(Reply, kw_only=True):
     """A piece of one stream of an attempt. `data` is base64; `skipped` bytes before it are gone.
 
-    Of a hook its number is in `hook`, and its sheet, stage, instance are 0. `reads` is `cli.output` of the
+    Of a hook its number is in `hook`, and its sheet, stage, instance are null. `reads` is `cli.output` of the
     profile that it was started by, where that was asked for, and null where the output is text.
     """
 
     hook: int | None = None
-    sheet: int
-    stage: int
-    instance: int
+    sheet: int | None
+    stage: int | None
+    instance: int | None
     attempt: int
     stream: str
     offset: int
@@ -257,7 +257,7 @@ class Output(Reply, kw_only=True):
     size: int
     skipped: int = 0
     ended: bool
-    reads: dict[str, object] | None = None
+    reads: dict[str, Any] | None = None
     event: int
 
 
@@ -271,7 +271,7 @@ class Validated(Reply, kw_only=True):
     warning_count: int
     total_sheets: int
     total_stages: int
-    sheets: list[dict[str, object]] = []
+    sheets: list[dict[str, Any]] = []
     event: int
 
 

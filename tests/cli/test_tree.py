@@ -1,10 +1,15 @@
 """The command tree: names, letters, help, and what old or wrong names are told."""
 
+import json
+import re
+from pathlib import Path
+
 import click
 import pytest
 
 from marianne_cli.main import run
 from marianne_cli.tree import TABLE, mzt
+from marianned.protocol import METHODS
 
 LETTERS = {
     "-a": "--all", "-c": "--config", "-e": "--env", "-f": "--force", "-F": "--follow", "-h": "--help", "-j": "--json",
@@ -174,3 +179,24 @@ def test_the_commands_are_those_of_the_contract_in_its_order(capsys):
         "validate instruments clear-rate-limits start stop restart service config doctor backup events rpc completion"
     )
     assert wanted.split() == NAMES
+
+
+def test_rpc_prints_the_schema_of_every_method(capsys):
+    assert run(["rpc", "--schema"]) == 0
+    every = json.loads(capsys.readouterr().out)
+    assert list(every) == list(METHODS)
+    for name in METHODS:
+        assert run(["rpc", name, "--schema"]) == 0
+        assert json.loads(capsys.readouterr().out) == {name: every[name]}
+
+
+def test_the_protocols_page_names_params_as_the_wire_does(capsys):
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "protocol.md").read_text()
+    run(["rpc", "--schema"])
+    for name, described in json.loads(capsys.readouterr().out).items():
+        schema = described["params"]
+        names = set(schema["$defs"][schema["$ref"].rpartition("/")[2]].get("properties", ()))
+        section = page.partition(f"### {name}\n")[2].partition("\n### ")[0]
+        listed = section.partition("\nTakes ")[2]
+        shared = {"reason", "key"} if "[Change](#change)" in listed else set()
+        assert set(re.findall(r"(?:^| · )`(\w+)` ", listed)) | shared == names, name

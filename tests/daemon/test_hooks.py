@@ -294,3 +294,20 @@ def test_jobs_that_wait_for_each_other_are_taken_up_once_each(daemon):
         assert daemon.wait_for(f"parent-{number}", "ended")["status"] == "completed"
         ended = [event["type"] for event in daemon.journal(f"child-{number}") if "ended" in event["type"]]
         assert ended == ["attempt.ended"]
+
+
+def test_a_hook_has_no_sheet_where_it_runs_waits_fails_and_prints(daemon):
+    write(daemon, "cool.yaml", score("cool", [plain("cool")]))
+    daemon.submit(hooked("warm", [chains("cool.yaml")], concert={"cooldown_between_jobs_seconds": 3600}))
+    daemon.event("warm", "hook.waiting")
+    (waits,) = daemon.status("warm")["waiting"]
+    daemon.gate("hook")
+    daemon.submit(hooked("placed", [command('read _ < "$HOME/gate-hook"; exit 3')]))
+    daemon.event("placed", "hook.started")
+    (flies,) = daemon.status("placed")["in_flight"]
+    daemon.gate("hook").open()
+    daemon.wait_for("placed", "failed")
+    (failed,) = daemon.rpc("job.why", job_id="placed")["errors"]
+    read = daemon.rpc("log.read", job_id="placed", hook=1)
+    for item in (waits, flies, failed, read):
+        assert [item[key] for key in ("hook", "sheet", "stage", "instance")] == [1, None, None, None]

@@ -4,6 +4,7 @@ import enum
 import inspect
 import types
 import typing
+from typing import Any
 
 import click
 import msgspec
@@ -114,7 +115,7 @@ def kind(annotation):
         return f"{{{kind(arguments[0])}: {kind(arguments[1])}}}"
     if origin is typing.Literal:
         return " or ".join(f'"{one}"' for one in arguments)
-    names = {float: "num", bytes: "base64", object: "any", str: "str", int: "int", bool: "bool"}
+    names = {float: "num", bytes: "base64", object: "any", Any: "any", str: "str", int: "int", bool: "bool"}
     return names.get(annotation) or f"[{annotation.__name__}](#{annotation.__name__.lower()})"
 
 
@@ -131,7 +132,7 @@ def listed(struct, *, less=(), defaults=False):
     """List a Struct's fields, without those it has from its base."""
     inherited = {name for base in less for name in base.__struct_fields__}
     return " · ".join(
-        f"`{field.name}` {kind(field.type)}"
+        f"`{field.encode_name}` {kind(field.type)}"
         + (f" = `{default(field)}`" if defaults and default(field) else "")
         for field in msgspec.structs.fields(struct)
         if field.name not in inherited
