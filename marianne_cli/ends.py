@@ -112,7 +112,7 @@ def _err(lines: list[str], hints: list[str]) -> None:
 
 
 def problem_text(problem: Problem | Mapping[str, Any]) -> str:
-    """Write a problem as score-format.md §25 does: place, severity, code, message; its hint below."""
+    """Write a problem: place, severity, code, message, and the hint (docs/reference/score-format.md §25)."""
     told = msgspec.to_builtins(problem)
     place = ":".join(str(part) for part in (told["file"], told["line"], told["column"]) if part is not None)
     sheets = told["sheets"]

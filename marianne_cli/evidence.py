@@ -1,6 +1,6 @@
 """The screen of `mzt why`: what a job waits for and what lets it go on; of failed sheets the evidence.
 
-Its shape is fixed by design/cli.md §2.3.
+Its shape is fixed by docs/design/cli.md §2.3.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

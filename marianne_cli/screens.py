@@ -1,6 +1,6 @@
 """The screens: one job, all jobs, a plan, a history, the journal; text lines from results.
 
-Their shapes are fixed by design/cli.md §2 and §5. All of them are functions of the JSON results and of
+Their shapes are fixed by docs/design/cli.md §2 and §5. All of them are functions of the JSON results and of
 times.now().
 """
 

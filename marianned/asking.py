@@ -4,7 +4,8 @@
 
 Prints one JSON object, `{"result", "error", "usage": {"input_tokens", "output_tokens"}, "model"}`, and exits
 with 0 when there is a result. Text in, text out, no tools; it tries once: waiting and trying again are the
-daemon's business. It imports nothing of ours, so that it starts in a moment. Source: score-format.md §23.6.
+daemon's business. It imports nothing of ours, so that it starts in a moment.
+Source: docs/reference/score-format.md §23.6.
 """
 
 import json

@@ -2,7 +2,7 @@
 
 A moment that outlives a process (the end of a hold, a retry) is an Instant: a UTC time beside the boot
 it was taken in and that boot's own clock, which runs on through suspends and is not moved by anybody.
-On the same boot the boot clock decides, after a reboot the UTC time. Source: design/control.md §4.
+On the same boot the boot clock decides, after a reboot the UTC time. Source: docs/design/control.md §4.
 """
 
 from datetime import UTC, datetime

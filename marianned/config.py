@@ -1,6 +1,6 @@
 """The daemon's settings: config.toml in the configuration directory, each with where it comes from.
 
-An unknown key or a wrong value is an error with its place. Source: design/control.md §9.
+An unknown key or a wrong value is an error with its place. Source: docs/design/control.md §9.
 """
 
 import difflib

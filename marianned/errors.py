@@ -16,7 +16,7 @@ MarianneError
 ├── JobFailed         E515  the job waited for ended failed (said by the client)
 └── CheckFailed       E516  a check found something (said by the client)
 
-Source: design/control.md §10.
+Source: docs/design/control.md §10.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ PIPE_EXIT = 141
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """Something wrong in a score, with its place (score-format.md §25).
+    """Something wrong in a score, with its place (docs/reference/score-format.md §25).
 
     `line` and `column` count from 1 and are those of the score file; `path` is written like
     `sheet.fan_out.2`; `sheets` lists the sheets concerned where a problem is one of a sheet.

@@ -3,7 +3,7 @@
 MARIANNE_FAULT is `POINT`, `POINT:N` (the N-th time it is reached), `POINT:N:stop` or `POINT:N:block`. The
 daemon is killed there with SIGKILL, with `stop` held by SIGSTOP until somebody continues it, or with `block`
 it stays there and does nothing else.
-Source: design/durability.md "Faults".
+Source: docs/design/durability.md "Faults and what must hold".
 """
 
 import os

@@ -1,7 +1,7 @@
 """Messages to people about a job: on the desktop, to a webhook, to Slack; each by best effort.
 
 `send` blocks, for as long as its caller lets it; the conductor calls it in a worker process, which is killed
-when the daemon has no more time. Source: spec/score-format.md §21.
+when the daemon has no more time. Source: docs/reference/score-format.md §21.
 """
 
 import json

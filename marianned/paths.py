@@ -2,7 +2,7 @@
 
 The socket is found with the standard library alone, because every command of the client needs it;
 platformdirs is imported only where a state or configuration directory is wanted.
-Source: design/protocol.md "Where".
+Source: docs/design/protocol.md "Where".
 """
 
 import os

@@ -284,7 +284,7 @@ class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorktreeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The worktree of an isolated run, as the run was submitted to have it (score-format.md §18).
+    """The worktree of an isolated run, as it was submitted (docs/reference/score-format.md §18).
 
     `status`: wanted; planned, once the names are chosen; made; at the end of the run kept or removed;
     refused where it can't be made and the run goes on without. `isolation` is the encoded
@@ -301,9 +301,10 @@ class WorktreeRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArchiveRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a fresh start moves out of a workspace (score-format.md §19); the row goes when the run is there.
+    """What a fresh start moves out of a workspace; the row goes when the run is there.
 
     `run_id` is that of the new run, `directory` the archive, `entries` are the names, NUL between them.
+    Source: docs/reference/score-format.md §19.
     """
 
     run_id: int

@@ -1,4 +1,7 @@
-"""The rules that decide whether a sheet is done: files, their contents, commands (score-format.md §13)."""
+"""The rules that decide whether a sheet is done: files, their contents, commands.
+
+Source: docs/reference/score-format.md §13.
+"""
 
 import errno
 import os

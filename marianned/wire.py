@@ -1,7 +1,7 @@
 """Bytes to messages and back, without a socket: JSON-RPC 2.0, one message a line.
 
 Both sides speak through it: the daemon, the blocking client and the anyio client. Source:
-design/protocol.md "Messages".
+docs/design/protocol.md "Messages".
 """
 
 from collections.abc import Iterator, Mapping, Sequence

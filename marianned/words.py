@@ -1,6 +1,6 @@
 """How durations and sheets are said, for people: the same words on both sides of the socket.
 
-Source: design/cli.md §4.
+Source: docs/design/cli.md §4.
 """
 
 import re

@@ -3,7 +3,7 @@
 The event loop never runs what a score can make slow. A worker that is too slow is killed, one that dies
 takes only its own call along; none outlives the daemon. Compilers, template engine and readers of YAML are
 imported inside functions, and so by workers alone: they would add half to the daemon's start. Source:
-design/durability.md.
+docs/design/durability.md.
 """
 
 import ctypes
@@ -313,7 +313,9 @@ async def read_end(
     timeout_seconds: float,
     detection_patterns: Sequence[str] = (),
 ) -> tuple[Reading, Verdict]:
-    """Read the outputs of an attempt whose process has ended, and judge it (§15.2).
+    """Read the outputs of an attempt whose process has ended, and judge it.
+
+    Source: docs/reference/score-format.md §15.2.
 
     `stdout` and `stderr` are paths; of each file the last 32 MiB are looked at. Outputs that can't be
     read, or not within the limits, make a failed attempt: an unknown end is never a success.

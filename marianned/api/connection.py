@@ -1,7 +1,7 @@
 """One connection: its requests side by side, one task each, its streams; bounded in every way.
 
 Requests are answered in any order; the end of input means no more requests, and what is pending is
-still answered. A reader that does not read costs little and is ended. Source: design/protocol.md
+still answered. A reader that does not read costs little and is ended. Source: docs/design/protocol.md
 "Messages".
 """
 

@@ -1,6 +1,6 @@
 """The listener: who may connect, and how many; what they say is connection.py's.
 
-Source: design/protocol.md "Where", "Messages".
+Source: docs/design/protocol.md "Where", "Messages".
 """
 
 import logging

@@ -2,7 +2,7 @@
 
 What will be moved is committed before the first move, and forgotten in the transaction of the run it makes
 room for: whatever an earlier daemon has begun and left without a run is moved back at the next start.
-Moves are renames. Source: score-format.md §19.
+Moves are renames. Source: docs/reference/score-format.md §19.
 """
 
 import fnmatch

@@ -1,8 +1,9 @@
 """One attempt, from its committed row to how it ended: prompt, process, output, validations.
 
 It may be picked up at any point by another daemon: whatever it needs lies in the attempt's directory and
-in the database, and every step either has happened or is done again. Source: score-format.md §15.1,
-durability.md.
+in the database, and every step either has happened or is done again.
+Source: docs/reference/score-format.md §15.1,
+docs/design/durability.md.
 """
 
 import os

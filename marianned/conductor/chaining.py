@@ -2,7 +2,7 @@
 
 A detached one is kept with its parent and submitted by the transaction that ends it, so that a score can
 chain to itself. The registry is held from the look at a name until the commit.
-Source: spec/score-format.md §20.
+Source: docs/reference/score-format.md §20.
 """
 
 import os

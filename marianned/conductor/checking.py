@@ -1,7 +1,8 @@
 """The validations of an attempt, each command under a shim of its own.
 
 A check that was running when the daemon died or an interrupt came is ended before the checks run again
-from the first: nothing ever runs twice at once. Source: control.md §2, score-format.md §13.
+from the first: nothing ever runs twice at once.
+Source: docs/design/control.md §2, docs/reference/score-format.md §13.
 """
 
 import os

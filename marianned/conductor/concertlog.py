@@ -1,7 +1,7 @@
 """The concert log: a JSON line for each hook that has ended, appended where the score says.
 
 Written after the commit and by best effort: what the file can't take is in the journal all the same.
-Source: spec/score-format.md §20.
+Source: docs/reference/score-format.md §20.
 """
 
 import logging

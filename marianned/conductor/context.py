@@ -1,6 +1,6 @@
 """What a sheet sees of earlier ones: their result texts, and files they may have made.
 
-Source: score-format.md §11.
+Source: docs/reference/score-format.md §11.
 """
 
 import glob

@@ -1,7 +1,7 @@
 """The requests that control a job: pause, resume, modify, cancel; each is one method.
 
 A request is a single transition, made by the job's own task; here it is only made ready and handed over.
-Source: design/control.md §4-§6.
+Source: docs/design/control.md §4-§6.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,6 +1,6 @@
 """Room on the disk: below `min_free_disk` no slots are granted; with room, work goes on by itself.
 
-Source: design/durability.md "Faults".
+Source: docs/design/durability.md "Faults and what must hold".
 """
 
 import os

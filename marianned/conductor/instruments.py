@@ -1,6 +1,6 @@
 """The tools that play sheets: which there are and can be used, and the rate limits of their accounts.
 
-Source: design/cli.md §2.4, spec/score-format.md §16.3 and §23.
+Source: docs/design/cli.md §2.4, docs/reference/score-format.md §16.3 and §23.
 """
 
 import difflib

@@ -1,7 +1,7 @@
 """One job's loop: trigger, decide, one transaction, apply, actions; their results become triggers.
 
 "Commit, act, commit" is written here once. When the transaction fails, nothing was applied and nothing
-started: memory can't run ahead of the disk. Source: design/architecture.md "The core as data".
+started: memory can't run ahead of the disk. Source: docs/design/architecture.md "The core as data".
 """
 
 import logging
@@ -378,7 +378,7 @@ class Job:
         return pausefile.pause_file(self.state.run.workspace, self.state.run.job_name)
 
     async def _look_for_pause_file(self) -> None:
-        """Look before each start, after each attempt and at the start of a wait (control.md §2)."""
+        """Look before each start, after each attempt and when a wait begins (docs/design/control.md §2)."""
         run = self.state.run
         if run.ended is not None or run.cancelling:
             return

@@ -1,6 +1,6 @@
 """What is kept and what is forgotten: removed runs, retention, copies of the database.
 
-Source: design/control.md §9, design/cli.md §2.1 `remove`.
+Source: docs/design/control.md §9, docs/design/cli.md §2.1 `remove`.
 """
 
 import logging

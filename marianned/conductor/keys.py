@@ -1,6 +1,6 @@
 """Repeatable requests: the same key within a day gets the first answer and changes nothing.
 
-Source: design/protocol.md "Messages".
+Source: docs/design/protocol.md "Messages".
 """
 
 import hashlib

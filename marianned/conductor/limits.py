@@ -2,7 +2,7 @@
 
 An account is an instrument and a model. While its limit lasts nobody starts; then one sheet tries whether
 it is over, and the others follow a few seconds apart. Pure, like the scheduler: it knows jobs by number and
-is given `now`. Source: spec/score-format.md §16.3 and §17.
+is given `now`. Source: docs/reference/score-format.md §16.3 and §17.
 """
 
 from collections import Counter

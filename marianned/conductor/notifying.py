@@ -1,6 +1,6 @@
 """Tells people what their scores ask to be told of, behind the commit; no job ever waits for it.
 
-Source: spec/score-format.md §21.
+Source: docs/reference/score-format.md §21.
 """
 
 import logging

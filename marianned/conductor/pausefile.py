@@ -1,7 +1,7 @@
 """The pause file: a pause by whoever can write into the workspace but not reach the socket.
 
 Agents write there, so only a regular file is read, a little of it, and never on the event loop.
-Source: design/control.md §2.
+Source: docs/design/control.md §2.
 """
 
 import os

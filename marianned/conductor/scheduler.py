@@ -1,7 +1,7 @@
 """Who may start next: slots over all jobs, given to the job with the fewest in flight, oldest first.
 
 Oldest is who has stood for a slot the longest: with a single slot, two jobs take turns. Pure: it knows
-jobs by number and answers whom to tell that a slot is theirs. Source: design/control.md §9.
+jobs by number and answers whom to tell that a slot is theirs. Source: docs/design/control.md §9.
 """
 
 STOPPING, DRAINING, DISK, STARTING = REASONS = ("stopping", "draining", "disk", "starting")

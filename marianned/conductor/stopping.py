@@ -1,6 +1,6 @@
 """Stopping: what is in flight goes on without the daemon, is waited for, or is interrupted first.
 
-Source: design/control.md §7.
+Source: docs/design/control.md §7.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Which fallbacks can't be used on this machine now: their tool or their key is missing.
 
-Source: spec/score-format.md §8.4.
+Source: docs/reference/score-format.md §8.4.
 """
 
 import os

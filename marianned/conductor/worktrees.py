@@ -1,7 +1,8 @@
 """The worktree of an isolated run: made before its first sheet, kept through its life, given up at its end.
 
 What is to be made is committed before it is made, so that another daemon finds what this one had begun: there
-are never two worktrees of one run. Git runs under a shim, with a time limit. Source: score-format.md §18.
+are never two worktrees of one run. Git runs under a shim, with a time limit.
+Source: docs/reference/score-format.md §18.
 """
 
 import logging

@@ -1,7 +1,8 @@
 """What the conductor knows of an executor: start, presence, wait, end, claim, over an attempt's directory.
 
 The directory is the interface: spec.json goes in, identity.json, stdout, stderr and exit.json come out
-(shim.py has their names), whichever machine runs the command. Source: design/executors.md, durability.md.
+(shim.py has their names), whichever machine runs the command.
+Source: docs/design/executors.md, docs/design/durability.md.
 """
 
 import errno

@@ -2,7 +2,8 @@
 
 Signs are: bytes on stdout or stderr; a file made or changed in its directories; CPU time used by what runs
 below the runner. Like shim.py it imports nothing of ours, and runs with `-I -S`. Nothing here depends on
-the time of day: what is seen is only compared with what was seen before. Source: score-format.md §16.2.
+the time of day: what is seen is only compared with what was seen before.
+Source: docs/reference/score-format.md §16.2.
 """
 
 import os

@@ -1,6 +1,6 @@
 """From a profile and a sheet's settings to a process: its argv, environment and standard input.
 
-Source: score-format.md §5 (environment), §8.3 (settings), §12 (scripts), §23.2 (order).
+Source: docs/reference/score-format.md §5 (environment), §8.3 (settings), §12 (scripts), §23.2 (order).
 """
 
 import math

@@ -1,7 +1,9 @@
 """An agent's stream as people read it: JSON lines become text, tool calls, results, errors, usage.
 
-Source: score-format.md §23.3; the rules are the profile's `cli.output.live`. Lines that are no JSON are
-shown as they are, events that no rule names are left out. Nothing that is printed makes this fail.
+The rules are the profile's `cli.output.live`. Lines that are not JSON are shown as they are, events that no
+rule names are left out. Nothing that is printed makes this fail.
+
+Source: docs/reference/score-format.md §23.3.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,8 @@
-"""The path language of profiles: which values of a tool's output are meant (score-format.md §23.3).
+"""The path language of profiles: which values of a tool's output are meant.
 
 Keys joined by dots, `key[0]` and `key[-1]` for the items of a list, `*` for every value of a mapping or
 list: `stats.models.*.tokens.prompt`, `messages[-1].content.*.text`.
+Source: docs/reference/score-format.md §23.3.
 """
 
 import re

@@ -1,4 +1,7 @@
-"""A tool as data: what its command line is, and how its output is to be read (score-format.md §23)."""
+"""A tool as data: what its command line is, and how its output is to be read.
+
+Source: docs/reference/score-format.md §23.
+"""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """From a tool's output to what it means: result, tokens, cost, and how the attempt has ended.
 
-Source: score-format.md §15.2, §16.3, §23.3-23.5. An exit code alone is never the answer: several tools
-exit with 0 after a refusal, or without having printed anything.
+An exit code alone is never the answer: several tools exit with 0 after a refusal, or without having printed
+anything. Source: docs/reference/score-format.md §15.2, §16.3, §23.3-§23.5.
 """
 
 import re

@@ -1,6 +1,6 @@
 """What the outputs of an attempt say, and how it has ended: values alone, for whoever only passes them on.
 
-Source: score-format.md §15.2, §23.4.
+Source: docs/reference/score-format.md §15.2, §23.4.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,7 @@
 """Who waits, for what, and which commit answers: the reply is part of the commit that decides it.
 
 A waiting request is answered by the first commit that makes its wish true, or that takes its own effect
-back. It is the transition that answers, not a later look. Source: design/control.md §3 "Waiting".
+back. It is the transition that answers, not a later look. Source: docs/design/control.md §3 "Waiting".
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """The cost limit of a run: over it no new attempt starts, the job pauses, cause `budget`.
 
-Source: spec/score-format.md §16.4, design/control.md §8.
+Source: docs/reference/score-format.md §16.4, docs/design/control.md §8.
 """
 
 from marianned.progress.draft import Draft

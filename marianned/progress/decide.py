@@ -1,8 +1,8 @@
 """decide: from a trigger to everything it leads to, settling and starting included.
 
 The order inside one decision: the trigger itself, settling, waits that are over, starting, the run's own
-row, and last the waiting requests that the whole of it answers. Source: design/control.md §2-§3,
-spec/score-format.md §15-§17.
+row, and last the waiting requests that the whole of it answers. Source: docs/design/control.md §2-§3,
+docs/reference/score-format.md §15-§17.
 """
 
 from collections.abc import Collection, Mapping
@@ -206,7 +206,7 @@ def _settle(draft: Draft) -> None:
 
 
 def _do_what_is_due(draft: Draft) -> None:
-    """Take the steps of settling (control.md §3)."""
+    """Take the steps of settling (docs/design/control.md §3)."""
     while step := lifecycle.settle(draft.facts, draft.state.outlook):
         match step:
             case Step.CANCEL:
@@ -243,7 +243,10 @@ def _end(draft: Draft, ended: JobStatus) -> None:
 
 
 def _move_on(draft: Draft) -> None:
-    """Move ready sheets whose account is limited to a fallback, instead of letting them wait (§8.4)."""
+    """Move ready sheets whose account is limited to a fallback, instead of letting them wait.
+
+    Source: docs/reference/score-format.md §8.4.
+    """
     if not lifecycle.may_start(draft.facts):
         return
     for account in sorted(draft.state.limited(draft.now)):

@@ -1,6 +1,6 @@
 """Holds in time: breakpoints that become one, holds that end by themselves, deadlines that interrupt.
 
-Source: design/control.md §4 and §8.
+Source: docs/design/control.md §4 and §8.
 """
 
 from marianned.clock import Instant

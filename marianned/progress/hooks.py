@@ -1,7 +1,7 @@
 """What happens to the hooks of a run: they wait, start, end, chain, are set back, and follow a new revision.
 
 A hook is like an attempt, its row first; but one that is lost has failed, and is never repeated by itself.
-Source: spec/score-format.md §20, design/durability.md.
+Source: docs/reference/score-format.md §20, docs/design/durability.md.
 """
 
 from typing import Any

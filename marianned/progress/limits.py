@@ -1,7 +1,7 @@
 """What an attempt tells of its account's rate limit, for the sheets of all jobs: met, or over.
 
 The limit is a row of its own, committed with the end of the attempt that tells of it. Source:
-spec/score-format.md §16.3.
+docs/reference/score-format.md §16.3.
 """
 
 from marianned.clock import Instant

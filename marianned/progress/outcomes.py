@@ -1,6 +1,6 @@
 """What the end of an attempt means for its sheet: done, tried again, run again, failed.
 
-Source: spec/score-format.md §15.2 and §15.3.
+Source: docs/reference/score-format.md §15.2 and §15.3.
 """
 
 from typing import Any
@@ -157,7 +157,10 @@ def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Endi
 
 
 def fall_back(draft: Draft, row: SheetRow, why: str) -> bool:
-    """Move a sheet to its next fallback, with fresh tries there; tell whether there was one (§8.4)."""
+    """Move a sheet to its next fallback, with fresh tries there; tell whether there was one.
+
+    Source: docs/reference/score-format.md §8.4.
+    """
     state = draft.state
     number = state.next_fallback(row.sheet, draft.now)
     if number is None:
@@ -277,7 +280,7 @@ def _give_up(draft: Draft, row: SheetRow, category: str | None, message: str | N
 
 
 def _hold_once(draft: Draft, row: SheetRow, cause: HoldCause, why: str) -> None:
-    """Pause the job once, however many sheets find the same cause (control.md §8)."""
+    """Pause the job once, however many sheets find the same cause (docs/design/control.md §8)."""
     if all(hold.cause != cause for hold in draft.state.holds.values()):
         draft.hold(cause, None, why)
         draft.note_sheet("hold.added", row.sheet, why, cause=cause)

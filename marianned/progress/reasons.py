@@ -1,6 +1,6 @@
 """Why a job does not move, or why it failed: since when, and who or what unblocks it.
 
-Source: design/control.md §8, design/cli.md §2.3.
+Source: docs/design/control.md §8, docs/design/cli.md §2.3.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,7 @@
 """What a request does: its cell of the table, effect by effect.
 
 A refused request changes nothing at all. Every accepted one leaves a line in the journal and, when it
-waits or carries a key, a row that later commits answer. Source: design/control.md §3-§6.
+waits or carries a key, a row that later commits answer. Source: docs/design/control.md §3-§6.
 """
 
 from collections.abc import Callable

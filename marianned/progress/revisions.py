@@ -1,7 +1,7 @@
 """A job's next score: what would become of each sheet, and bringing that about.
 
 `modify --plan`, the plan that is stored and what is done at last come from the same function, so what
-was shown is what is done. Source: design/control.md §5.
+was shown is what is done. Source: docs/design/control.md §5.
 """
 
 import hashlib

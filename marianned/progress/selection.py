@@ -1,4 +1,4 @@
-"""SHEETS: which sheets a caller names, as `2,5-7`, `2.1`, `3.all` (design/cli.md §4)."""
+"""SHEETS: which sheets a caller names, as `2,5-7`, `2.1`, `3.all` (docs/design/cli.md §4)."""
 
 import re
 

@@ -1,6 +1,7 @@
 """A sheet's skip rules: asked once, when it is about to get its first attempt, and what their answer means.
 
-While they are asked something of the job is in flight. Source: spec/score-format.md §14, control.md §2.
+While they are asked something of the job is in flight.
+Source: docs/reference/score-format.md §14, docs/design/control.md §2.
 """
 
 from marianned.clock import Instant

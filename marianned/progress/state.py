@@ -156,7 +156,7 @@ class JobState:
         return self.counts["failed"] > 0 and self.score.parallel.fail_fast
 
     def next_ready(self, closed: Collection[Account] = ()) -> SheetRow | None:
-        """Return the ready sheet with the lowest number (score-format.md §17), if any may start.
+        """Return the first ready sheet, if any may start (docs/reference/score-format.md §17).
 
         Those of the accounts in `closed` may not.
         """
@@ -208,7 +208,8 @@ class JobState:
     def most(self, account: Account) -> int | None:
         """Return how many attempts of an account may be in flight over all jobs; None: any number.
 
-        That is the profile's `max_concurrent` of the model, where one is named (score-format.md §17).
+        That is the profile's `max_concurrent` of the model, where one is named. Source:
+        docs/reference/score-format.md §17.
         """
         profile = self.score.profiles.get(account.instrument)
         models = profile.models if profile is not None else ()

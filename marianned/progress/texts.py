@@ -1,7 +1,7 @@
 """What a job says to people: its one-line messages, its refusals, and what to type next.
 
 A message begins `JOB: STATUS; ` and tells time as durations. Hints are commands to be typed as they are.
-Source: design/cli.md §2, §4.
+Source: docs/design/cli.md §2, §4.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Whose turn it is among the hooks of a run whose sheets are all done.
 
-Source: spec/score-format.md §20.
+Source: docs/reference/score-format.md §20.
 """
 
 from collections.abc import Collection, Sequence

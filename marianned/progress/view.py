@@ -1,6 +1,6 @@
 """A job as it is told everywhere: the JOB keys, its sheets, and what happens next.
 
-Read off the state at a moment; nothing is stored. Source: design/cli.md §2.0, §5.
+Read off the state at a moment; nothing is stored. Source: docs/design/cli.md §2.0, §5.
 """
 
 from collections.abc import Iterable

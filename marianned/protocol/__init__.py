@@ -1,8 +1,8 @@
 """Every message on the socket, as types: what may be asked, what is answered, what is told.
 
 METHODS is the only list of what exists; dispatch, the client's typed calls, the JSON Schema and the
-reference page are read off it. Names are those of design/cli.md §2.0; what they mean is in
-design/control.md. Times end in `_at` and are RFC 3339 in UTC; durations are seconds; lists are never
+reference page are read off it. Names are those of docs/design/cli.md §2.0; what they mean is in
+docs/design/control.md. Times end in `_at` and are RFC 3339 in UTC; durations are seconds; lists are never
 null; params refuse unknown fields, readers of results ignore them.
 """
 

@@ -1,4 +1,4 @@
-"""The parts that replies are made of (design/cli.md §2.0)."""
+"""The parts that replies are made of (docs/design/cli.md §2.0)."""
 
 from typing import Any
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class JobStatus(StrEnum):
-    """Where a job stands; it follows from its facts (control.md §3)."""
+    """Where a job stands; it follows from its facts (docs/design/control.md §3)."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -57,7 +57,7 @@ class Outcome(StrEnum):
 
 
 class HoldCause(StrEnum):
-    """Why a hold is there (control.md §8)."""
+    """Why a hold is there (docs/design/control.md §8)."""
 
     USER = "user"
     BREAKPOINT = "breakpoint"
@@ -77,7 +77,7 @@ class CheckResult(StrEnum):
 
 
 class PlanAction(StrEnum):
-    """What becomes of a sheet under a new revision (control.md §5)."""
+    """What becomes of a sheet under a new revision (docs/design/control.md §5)."""
 
     KEPT = "kept"
     KEPT_CHANGED = "kept-changed"

@@ -1,6 +1,7 @@
 """The whole prompt of an attempt: preamble, body, stakes, extensions, acceptance checks, previous attempt.
 
-Identical inputs give identical prompts: no times, no random ids. Source: spec/score-format.md §9.4, §15.3.
+Identical inputs give identical prompts: no times, no random ids.
+Source: docs/reference/score-format.md §9.4, §15.3.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

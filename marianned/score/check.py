@@ -1,6 +1,6 @@
 """What is wrong with a score beyond its types: fields that contradict, numbers out of range, warnings.
 
-Instruments, validations and prompts have modules of their own. Source: spec/score-format.md §25.
+Instruments, validations and prompts have modules of their own. Source: docs/reference/score-format.md §25.
 """
 
 import re

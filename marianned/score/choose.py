@@ -1,6 +1,6 @@
 """Which instrument plays a sheet, with which settings, and what it falls back to.
 
-Source: spec/score-format.md §8.
+Source: docs/reference/score-format.md §8.
 """
 
 from collections.abc import Iterable, Iterator

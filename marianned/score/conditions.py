@@ -1,7 +1,7 @@
 """Conditions of validations: a small language, parsed and evaluated here.
 
 Both sides of `and` and `or` are always evaluated, so that a wrong name is found on every sheet.
-Source: spec/score-format.md §13.4.
+Source: docs/reference/score-format.md §13.4.
 """
 
 import operator

@@ -1,6 +1,6 @@
 """The definition of a sheet as hashes of its aspects, by which a modify tells what differs.
 
-Source: spec/score-format.md §7.3.
+Source: docs/reference/score-format.md §7.3.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """The text of a score as a tree in which every key and value has its line and column.
 
 Built from the parser's events, so that depth, size and alias expansion are bounded before anything grows;
-an alias is the same node again. Source: spec/score-format.md §2.
+an alias is the same node again. Source: docs/reference/score-format.md §2.
 """
 
 import re

@@ -1,6 +1,6 @@
 """From stages to sheets: their numbers, items, instances, and what each needs.
 
-Source: spec/score-format.md §6, §7.
+Source: docs/reference/score-format.md §6, §7.
 """
 
 from collections.abc import Iterator

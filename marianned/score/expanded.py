@@ -1,7 +1,8 @@
 """What a score expands to: the values that run, are stored with a revision, and are shown.
 
 Everything that can be known before the run is worked out here once, at validation: sheet numbers,
-needs, instruments, settings, checks with their placeholders filled in. Source: spec/score-format.md.
+needs, instruments, settings, checks with their placeholders filled in.
+Source: docs/reference/score-format.md.
 """
 
 from typing import Any

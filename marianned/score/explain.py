@@ -1,6 +1,6 @@
 """An expanded score as people and scripts see it: `mzt validate --explain`, sheet by sheet.
 
-Source: spec/score-format.md §26.
+Source: docs/reference/score-format.md §26.
 """
 
 import hashlib

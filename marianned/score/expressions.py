@@ -1,6 +1,6 @@
 """`skip_when`: a small language of expressions, checked at validation and evaluated here, never by Python.
 
-Source: spec/score-format.md §14.
+Source: docs/reference/score-format.md §14.
 """
 
 import ast

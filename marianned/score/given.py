@@ -1,7 +1,7 @@
 """What a prompt is made from beside its template: earlier sheets, the attempt before, injected texts.
 
 Plain values: the daemon gathers them, and a worker, which alone loads the template engine, renders.
-Source: spec/score-format.md §9 to §11, §15.3.
+Source: docs/reference/score-format.md §9 to §11, §15.3.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """The hooks of a score: what runs after its success, with their placeholders filled in, and what is wrong.
 
-Source: spec/score-format.md §20.
+Source: docs/reference/score-format.md §20.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Injected files: looked for, read, and made into the texts of a prompt.
 
-Source: spec/score-format.md §10; where they are looked for: §5.
+Source: docs/reference/score-format.md §10; where they are looked for: §5.
 """
 
 import codecs

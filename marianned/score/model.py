@@ -1,7 +1,7 @@
 """The score as it is written: one Struct a mapping, each field with its type, default and range.
 
 These tables are the schema: rules.py reads a document by them. Numbers are as written (stages or
-sheets, §3); nothing is expanded or resolved here. Source: spec/score-format.md §4 to §21.
+sheets, §3); nothing is expanded or resolved here. Source: docs/reference/score-format.md §4 to §21.
 """
 
 from typing import Annotated, Any

@@ -1,6 +1,6 @@
 """`{name}` in paths and commands of validations: found, and replaced by values.
 
-Source: spec/score-format.md §13.3.
+Source: docs/reference/score-format.md §13.3.
 """
 
 import re

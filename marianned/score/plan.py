@@ -1,8 +1,8 @@
 """What becomes of each sheet under a new score: one planner for showing it and for doing it.
 
 Stages of the two revisions are matched, then sheets within them; what differs is named by the aspects of
-a sheet's definition. Linear in the sheets and their needs. Source: spec/score-format.md §7.3,
-design/control.md §5.
+a sheet's definition. Linear in the sheets and their needs. Source: docs/reference/score-format.md §7.3,
+docs/design/control.md §5.
 """
 
 from collections import Counter, defaultdict, deque

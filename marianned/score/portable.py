@@ -1,6 +1,6 @@
 """What a score uses that other readers of the format refuse: keys of ours, S510.
 
-Looked for only when somebody asks. Source: spec/score-format.md §27.
+Looked for only when somebody asks. Source: docs/reference/score-format.md §27.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

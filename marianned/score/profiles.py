@@ -1,6 +1,6 @@
 """The instrument profiles that a score can name: those built in, the user's, and those beside the score.
 
-Source: spec/score-format.md §23.
+Source: docs/reference/score-format.md §23.
 """
 
 import os

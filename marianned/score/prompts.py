@@ -1,6 +1,6 @@
 """The prompts of all sheets, rendered before the run: what is wrong with them, and a digest of each.
 
-Source: spec/score-format.md §9.3, §12.
+Source: docs/reference/score-format.md §9.3, §12.
 """
 
 from collections import defaultdict

@@ -1,6 +1,6 @@
 """All the access to files that this room has, as a door that is passed in; and the score's own place.
 
-Source: spec/score-format.md §5.
+Source: docs/reference/score-format.md §5.
 """
 
 import os

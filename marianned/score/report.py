@@ -1,7 +1,7 @@
 """Problems of a score as they are found: each with its code, severity and place.
 
 A problem is reported at a path (`("sheet", "fan_out", 2)`); the document tells where that is.
-Source: spec/score-format.md §25.
+Source: docs/reference/score-format.md §25.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,7 @@
 """The types of the format: each reads a node into a value, or says what is wrong with it.
 
 A rule never stops at what it finds: a wrong value is reported and replaced by a blank of its type, so
-that everything else is still checked. Source: spec/score-format.md §2.
+that everything else is still checked. Source: docs/reference/score-format.md §2.
 """
 
 import math

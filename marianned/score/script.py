@@ -1,6 +1,6 @@
 """The program text of a shell sheet: the whole body, or the tagged blocks of a Markdown text.
 
-Source: spec/score-format.md §12.
+Source: docs/reference/score-format.md §12.
 """
 
 import re

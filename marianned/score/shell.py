@@ -1,6 +1,7 @@
 """Where in a shell command a value is put: what has to be escaped there, so that the shell sees the value.
 
-Reads quoting only: quotes, substitutions, comments, here-documents. Source: spec/score-format.md §13.3.
+Reads quoting only: quotes, substitutions, comments, here-documents.
+Source: docs/reference/score-format.md §13.3.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The skip rules of a score, for each sheet, with their placeholders filled in.
 
-Source: spec/score-format.md §14.
+Source: docs/reference/score-format.md §14.
 """
 
 from collections.abc import Collection, Mapping

@@ -1,6 +1,6 @@
 """The body of a sheet: its template rendered with its variables, sandboxed and bounded.
 
-Source: spec/score-format.md §9.1 to §9.3, §11.
+Source: docs/reference/score-format.md §9.1 to §9.3, §11.
 """
 
 import os

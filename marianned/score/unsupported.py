@@ -1,6 +1,6 @@
 """What a score asks for that has no effect: keys that are accepted only (§22).
 
-Source: spec/score-format.md §22.
+Source: docs/reference/score-format.md §22.
 """
 
 from marianned.score.document import Document, Path, find

@@ -1,6 +1,6 @@
 """What is said about an instrument's settings: no effect, files that are missing, odd time limits.
 
-Source: spec/score-format.md §8.3, §16.1.
+Source: docs/reference/score-format.md §8.3, §16.1.
 """
 
 from collections.abc import Callable, Iterable

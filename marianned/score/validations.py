@@ -1,6 +1,6 @@
 """The validations of a score: which apply to a sheet, with their placeholders filled in.
 
-Source: spec/score-format.md §13.
+Source: docs/reference/score-format.md §13.
 """
 
 import os

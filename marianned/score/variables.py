@@ -1,6 +1,6 @@
 """The variables of a score, packed so that JSON loses nothing: keys and dates stay what they are.
 
-Source: spec/score-format.md §9.1.
+Source: docs/reference/score-format.md §9.1.
 """
 
 import datetime as dt

@@ -2,7 +2,7 @@
 
 Each Changes is a savepoint of its own, so that one with a broken constraint fails alone; when the disk
 refuses, none of the group is on it, all are told so, and the store is degraded until a write succeeds.
-Source: design/durability.md "One writer".
+Source: docs/design/durability.md "One writer".
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 `Told` is what a client asked under a key and the reply it got. The daemon has stopped when `audit` looks.
 Sheets of a crash test write `start NAME ID` and `end NAME ID` into the ledger, NAME being in their prompt,
-and `twice NAME ID` when another process of their sheet is alive. Invariants: design/durability.md.
+and `twice NAME ID` when another process of their sheet is alive. Invariants: docs/design/durability.md.
 """
 
 import itertools
@@ -24,7 +24,7 @@ NEXT = {
     "failed": {"queued", "running", "paused", "cancelled", "completed"},
     "cancelled": {"queued", "running", "paused", "completed"},
 }
-"""Which status may follow which from one commit to the next (control.md §3).
+"""Which status may follow which from one commit to the next (docs/design/control.md §3).
 
 Completed follows at once where nothing is left to run: the failed sheet is removed by a revision that the job
 goes on under, or the last attempt of a cancelled job had succeeded before it was ended.

@@ -1,4 +1,4 @@
-"""Workspace life (score-format.md §19): a fresh start moves what lies in the workspace, all of it or nothing."""
+"""Workspace life (docs/reference/score-format.md §19): a fresh start moves what lies in the workspace, all of it or nothing."""
 
 from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""Silence (score-format.md §16.2): kept by the supervisor, so through a pause, and while the daemon is dead."""
+"""Silence (docs/reference/score-format.md §16.2): kept by the supervisor, so through a pause, and while the daemon is dead."""
 
 from daemon_for_tests import gated, gone, score
 

@@ -1,4 +1,4 @@
-"""Isolation (score-format.md §18): a worktree before the first sheet, kept through a run's life, given up at its end."""
+"""Isolation (docs/reference/score-format.md §18): a worktree before the first sheet, kept through a run's life, given up at its end."""
 
 from contextlib import suppress
 

@@ -1,7 +1,7 @@
 """A second, slow and plain writing of the contract of control, to compare the real one with.
 
 It knows sheets by their stage's name, scans everything at every step, and shares no code with the
-product. Times are seconds. Source: design/control.md §2-§8, spec/score-format.md §7.3, §15 and §17.
+product. Times are seconds. Source: docs/design/control.md §2-§8, docs/reference/score-format.md §7.3, §15 and §17.
 """
 
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
 """What a job says of itself at a moment is true: tried on a twin that nobody does anything to.
 
-`next` is what happens by itself and `safe_to` what may be done meanwhile (design/cli.md §5), `reasons` why
+`next` is what happens by itself and `safe_to` what may be done meanwhile (docs/design/cli.md §5), `reasons` why
 it does not move. The twin is read from the disk's rows, given time, slots and ends, and looked at.
 """
 

@@ -7,7 +7,7 @@ import pytest
 from marianned import errors
 from marianned.errors import BY_CODE, EXIT_STATUS, MarianneError
 
-# control.md §10: code, exit
+# docs/design/control.md §10: code, exit
 CODES = """
 E501 4
 E502 4

@@ -95,7 +95,7 @@ def test_settling_gives_a_failed_job_its_failure_hold_once() -> None:
     assert settle(held, outlook) is None
 
 
-# control.md §3, wholly. The footnotes that are guards here stand behind their words.
+# docs/design/control.md §3, wholly. The footnotes that are guards here stand behind their words.
 REQUESTS = """
     request          | queued     | running     | pausing        | paused         | cancelling | completed | failed         | cancelled
     pause            | hold       | hold        | hold           | hold1          | E502       | E502      | E502           | E502

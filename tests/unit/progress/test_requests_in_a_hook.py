@@ -1,4 +1,4 @@
-"""Every request in every situation of a hook: what the table of control.md says, written out by hand."""
+"""Every request in every situation of a hook: what the table of docs/design/control.md says, written out by hand."""
 
 import pytest
 from hooks_for_tests import HookBench, command, hooked, job

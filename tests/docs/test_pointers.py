@@ -1,0 +1,142 @@
+"""Every page, section and title that code, tests and pages point to is there, in this tree."""
+
+import re
+import subprocess
+
+import pages
+import pointers
+import pytest
+
+KNOWN = pointers.contract()
+MARKER = re.compile(r"\*\*Not built yet\*\*(?P<rest>.{0,60})")
+ISSUE = re.compile(r" \(issue: (?P<issue>[a-z]+)\)\.")
+
+
+def files(*places):
+    """List the text files of the project below these places."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *places],
+        cwd=pages.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = [name for name in listed.stdout.split("\0") if name and (pages.ROOT / name).is_file()]
+    return [name for name in names if not name.endswith((".db", ".gz"))]
+
+
+def wrong(name, *, every_page=True):
+    text = (pages.ROOT / name).read_text(errors="replace")
+    return [
+        *pointers.wrong_pointers(name, text, KNOWN, every_page=every_page),
+        *pointers.wrong_sources(name, text, KNOWN),
+    ]
+
+
+def test_what_code_points_to_is_there():
+    names = files("marianned", "marianne_cli", "systemd", "pyproject.toml", ".ci")
+    assert len(names) > 200
+    assert [line for name in names for line in wrong(name)] == []
+
+
+def test_what_tests_point_to_is_there():
+    names = [name for name in files("tests") if not name.startswith("tests/docs/test_pointers")]
+    assert len(names) > 200
+    assert [line for name in names for line in wrong(name, every_page=False)] == []
+
+
+def test_what_pages_point_to_is_there():
+    assert [line for name in pages.NAMES for line in wrong(name)] == []
+
+
+def test_what_contributing_names_is_there():
+    text = pages.text_of("CONTRIBUTING.md")
+    named = set(re.findall(r"`((?:marianned|marianne_cli|tests|docs|systemd)/[\w./-]*)`", text))
+    assert len(named) > 20
+    assert sorted(path for path in named if not (pages.ROOT / path).exists()) == []
+
+
+def test_no_page_and_no_code_needs_what_lies_beside_the_project():
+    names = [*files("marianned", "marianne_cli", "systemd", "docs"), *pages.NAMES]
+    outside = re.compile(r"\.\./shared|\bspec/score-format|(?<!docs/)\bdesign/(?:control|cli|protocol)\.md §")
+    assert [name for name in names if outside.search((pages.ROOT / name).read_text(errors="replace"))] == []
+
+
+def test_every_marker_of_a_rule_that_is_not_built_names_a_known_issue():
+    known = set(re.findall(r"^\| ([a-z]+) \| ", pages.text_of("docs/design/not-yet.md"), re.MULTILINE)) - {
+        "issue"
+    }
+    assert len(known) > 5
+    for name in pages.NAMES:
+        if name == "docs/design/not-yet.md":
+            continue
+        for found in MARKER.finditer(pages.text_of(name)):
+            issue = ISSUE.match(found["rest"])
+            assert issue, f"{name}: {found[0]}"
+            assert issue["issue"] in known, f"{name}: {found[0]}"
+
+
+PAGES = pointers.Contract(
+    {
+        "docs/design/control.md": pointers.read_page(
+            "# Control\n\n## 3. Status\n\n**Waiting.** How.\n\n### 3.1 Sheets\n"
+        ),
+        "docs/reference/score-format.md": pointers.read_page(
+            "# Format\n\n## 8. Instruments\n\n### 8.4 Fallbacks\n"
+        ),
+        "docs/design/durability.md": pointers.read_page("# Durability\n\n## Faults and what must hold\n"),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Source: docs/design/control.md §3",
+        'Source: docs/design/control.md §3 "Waiting".',
+        "Source: docs/design/control.md §3-§3.1, docs/reference/score-format.md §8 and\n§8.4.",
+        "Source: docs/reference/score-format.md §8.\n\nMuch later (§8.4).",
+        'Source: docs/design/durability.md "Faults and what must hold"',
+        "Source: sd_notify(3).",
+    ],
+)
+def test_a_right_pointer_is_found_right(text):
+    assert list(pointers.wrong_pointers("marianned/x.py", text, PAGES)) == []
+    assert list(pointers.wrong_sources("marianned/x.py", text, PAGES)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Source: docs/design/control.md §4",
+        "Source: docs/design/control.md §3, §3.2",
+        'Source: docs/design/control.md §3 "Walking".',
+        "Source: design/control.md §3",
+        "control.md §3",
+        "Source: docs/design/gone.md",
+        "(§8.4) of no page",
+        "docs/design/control.md §3, docs/reference/score-format.md §8; far from both: §8.4",
+        'Source: docs/design/durability.md "Frights"',
+        "Source: somebody's word.",
+    ],
+)
+def test_a_wrong_pointer_is_found_wrong(text):
+    found = [
+        *pointers.wrong_pointers("marianned/x.py", text, PAGES),
+        *pointers.wrong_sources("marianned/x.py", text, PAGES),
+    ]
+    assert found
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("§3 of this page, score-format.md §8.4, [c](../reference/score-format.md) §8 and §3.1", 1),
+        ("§4", 1),
+        ("score-format.md §9", 1),
+        ("[gone](gone.md)", 1),
+        ("§3; [Format](../reference/score-format.md) §8.4", 0),
+    ],
+)
+def test_pages_point_to_themselves_and_to_each_other(text, count):
+    assert len(list(pointers.wrong_pointers("docs/design/control.md", text, PAGES))) == count
