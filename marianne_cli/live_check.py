@@ -3,8 +3,8 @@
 import os
 import tempfile
 
-from marianne_cli import outputs
 from marianne_cli.invocation import Invocation
+from marianne_cli.screens import outputs
 from marianned.errors import MarianneError
 
 _SECONDS = 120.0

@@ -263,6 +263,10 @@ class Account(NamedTuple):
     instrument: str
     model: str = ""
 
+    def __str__(self) -> str:
+        """Name it for people: `claude-code`, `claude-code (sonnet)`."""
+        return f"{self.instrument} ({self.model})" if self.model else self.instrument
+
 
 class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
     """The rate limit of an account, shared by all jobs: until then none of its sheets starts.

@@ -19,22 +19,22 @@ from marianned.api.dispatch import handlers
 from marianned.api.door import Door
 from marianned.api.server import Server
 from marianned.api.streams import Journal
-from marianned.conductor.chaining import conducting
-from marianned.conductor.conductor import Conductor
-from marianned.conductor.disk import Disk
-from marianned.conductor.house import House
-from marianned.conductor.keeping import Keeper
-from marianned.conductor.limits import Limits
-from marianned.conductor.looking import Lookout
-from marianned.conductor.notifying import Messenger
-from marianned.conductor.now import boot_id, now
-from marianned.conductor.reloading import Reloader
-from marianned.conductor.scheduler import STOPPING, Scheduler
-from marianned.conductor.stopping import Stopper
-from marianned.conductor.worktrees import Worktrees
+from marianned.conductor.capacity.disk import Disk
+from marianned.conductor.capacity.rate_limits import Limits
+from marianned.conductor.capacity.slots import STOPPING, Scheduler
+from marianned.conductor.core.registry import Conductor
+from marianned.conductor.notifier import Messenger
+from marianned.conductor.queries.jobs import Lookout
+from marianned.conductor.requests.chain import conducting
+from marianned.conductor.requests.reload import Reloader
+from marianned.conductor.requests.retention import Keeper
+from marianned.conductor.requests.shutdown import Stopper
+from marianned.conductor.services import House
+from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import ConfigError, Settings, load_settings
 from marianned.executors.local import LocalExecutor
 from marianned.lock import LockHeld, locked, moved
+from marianned.moment import boot_id, now
 from marianned.paths import (
     SOCKET_NAME,
     SocketPathTooLongError,

@@ -27,9 +27,9 @@ from marianned.instruments.profile import Profile
 from marianned.instruments.verdict import Reading, Verdict
 from marianned.protocol import Outcome
 from marianned.score.expanded import Compiled, Expanded
-from marianned.score.expressions import JobSeen, SheetSeen
-from marianned.score.given import Previous, PreviousAttempt
-from marianned.score.reader import DiskReader, Source, StoredReader
+from marianned.score.language.expressions import JobSeen, SheetSeen
+from marianned.score.read.reader import DiskReader, Source, StoredReader
+from marianned.score.render.prompt_inputs import Previous, PreviousAttempt
 
 LIMIT_SECONDS = 10.0
 """How long one call may take, from when a worker is free for it."""
@@ -135,9 +135,10 @@ async def warm() -> None:
 def _warm() -> int:
     from marianned.instruments import reading
     from marianned.instruments.loader import builtin_profiles
-    from marianned.score import compile, injecting  # noqa: A004  the room's name for it
+    from marianned.score.check import compiler
+    from marianned.score.render import injecting
 
-    return len([compile, injecting, reading, *builtin_profiles()])
+    return len([compiler, injecting, reading, *builtin_profiles()])
 
 
 async def compile_score(source: Source) -> Compiled:
@@ -156,7 +157,7 @@ _compiled = msgspec.msgpack.Decoder(Compiled)
 def _compile(source: Source, files: dict[str, str] | None) -> bytes:
     """In msgpack: 10,000 sheets hold the event loop up for 40 ms, pickled ones for 100."""
     from marianned.instruments.loader import builtin_profiles
-    from marianned.score.compile import compile_score
+    from marianned.score.check.compiler import compile_score
 
     reader = DiskReader() if files is None else StoredReader(files)
     return msgspec.msgpack.encode(compile_score(source, reader, builtin_profiles()))
@@ -211,9 +212,9 @@ def _render(
     previous_attempt: PreviousAttempt | None,
     fallback: int,
 ) -> Rendered | None:
-    from marianned.score.assembly import assemble_prompt
-    from marianned.score.injecting import inject
-    from marianned.score.template import Renderer
+    from marianned.score.render.assembly import assemble_prompt
+    from marianned.score.render.injecting import inject
+    from marianned.score.render.template import Renderer
 
     known = _known(key, data)
     if known is None:
@@ -262,8 +263,8 @@ def _skip_when(
     sheets: dict[int, SheetSeen],
     job: JobSeen,
 ) -> bool | None:
-    from marianned.score.expressions import evaluate
-    from marianned.score.template import Renderer
+    from marianned.score.language.expressions import evaluate
+    from marianned.score.render.template import Renderer
 
     expanded = _known(key, data)
     if expanded is None:
@@ -280,7 +281,7 @@ async def explain(expanded: Expanded, *, prompts: bool) -> list[dict[str, Any]]:
 
 
 def _explain(expanded: Expanded, prompts: bool) -> list[dict[str, Any]]:  # noqa: FBT001  a worker is called by position
-    from marianned.score import explain
+    from marianned.score.check import explain
 
     return explain.explain(expanded, prompts)
 
@@ -296,7 +297,7 @@ async def capture_patterns(expanded: Expanded, sheet: int) -> list[str]:
 
 
 def _capture_patterns(expanded: Expanded, sheet: int) -> list[str]:
-    from marianned.score import template
+    from marianned.score.render import template
 
     return template.capture_patterns(expanded, sheet)
 
@@ -384,8 +385,8 @@ async def known_profiles(directory: str | None) -> KnownProfiles:
 
 def _known_profiles(directory: str | None) -> KnownProfiles:
     from marianned.instruments.loader import builtin_profiles
-    from marianned.score.profiles import find_profiles
-    from marianned.score.report import Report
+    from marianned.score.check.profiles import find_profiles
+    from marianned.score.read.report import Report
 
     report = Report("")
     files: dict[str, str] = {}

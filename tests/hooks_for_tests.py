@@ -4,8 +4,8 @@ from typing import Any
 
 from scores_for_tests import Bench, chain
 
-from marianned.progress.draft import Decision
-from marianned.progress.triggers import Chained, ChainedEnded, HookEnded
+from marianned.progress.deciding.draft import Decision
+from marianned.progress.state.triggers import Chained, ChainedEnded, HookEnded
 from marianned.protocol import JobStatus, Outcome
 from marianned.rows import Changes
 from marianned.score.expanded import Concert, Expanded, Hook

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from marianned import lifecycle
-from marianned.progress.decide import could_use_slot
-from marianned.progress.hookview import hook_view
-from marianned.progress.state import JobState
-from marianned.progress.view import job_view, sheet_view
+from marianned.progress.deciding.decide import could_use_slot
+from marianned.progress.state.job import JobState
+from marianned.progress.views.hooks import hook_view
+from marianned.progress.views.job import job_view, sheet_view
 
 if TYPE_CHECKING:
     from scores_for_tests import Bench

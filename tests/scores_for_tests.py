@@ -15,10 +15,10 @@ from marianned.clock import Instant
 from marianned.errors import MarianneError, Problem
 from marianned.instruments.profile import Profile
 from marianned.lifecycle import Action
-from marianned.progress.decide import decide
-from marianned.progress.draft import Decision, apply
-from marianned.progress.state import JobState, Version
-from marianned.progress.triggers import (
+from marianned.progress.deciding.decide import decide
+from marianned.progress.deciding.draft import Decision, apply
+from marianned.progress.state.job import JobState, Version
+from marianned.progress.state.triggers import (
     Asked,
     Ending,
     GiveUp,

@@ -10,8 +10,8 @@ from marianne_cli.invocation import Answer, Invocation
 @click.argument("action", type=click.Choice(["show", "check"]), default="show")
 def command(call: Invocation, *, action: str) -> Answer:  # noqa: ARG001  the daemon's program reads them
     """Show the settings and where each comes from, or check them; `mzt rpc daemon.reload` reads them anew."""
-    from marianne_cli import render
-    from marianne_cli.installation import examined
+    from marianne_cli.screens import render
+    from marianne_cli.service.installation import examined
     from marianned.words import plural
 
     found = examined()

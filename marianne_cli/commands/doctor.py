@@ -7,9 +7,10 @@ from marianne_cli.invocation import Answer, Invocation
 @options.command("doctor", "mzt doctor", "mzt doctor -j")
 def command(call: Invocation) -> Answer:  # noqa: ARG001  the daemon's program checks, whether one runs or not
     """Check this installation: directories, database, instruments, socket, and what the service sees."""
-    from marianne_cli import render, screens
-    from marianne_cli.installation import examined
-    from marianne_cli.unit_checks import service_checks
+    from marianne_cli.screens import jobs as screens
+    from marianne_cli.screens import render
+    from marianne_cli.service.installation import examined
+    from marianne_cli.service.unit_checks import service_checks
 
     checks = [*examined()["checks"], *service_checks()]
     wanting = [check for check in checks if not check["passed"]]

@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
-from marianne_cli import ends, options, render, screens
+from marianne_cli import ends, options
 from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.screens import jobs as screens
+from marianne_cli.screens import render
 from marianned.words import plural
 
 

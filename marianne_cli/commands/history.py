@@ -15,7 +15,8 @@ _MOST = 1_000
 @click.option("--since", metavar="TIME", type=options.Since(), help="Only later: 2h, 07:30, RFC 3339.")
 def command(call: Invocation, *, job: str, sheets: str | None, lines: int, since: str | None) -> Answer:
     """Tell who asked what, when and why, and what followed; oldest first."""
-    from marianne_cli import render, screens
+    from marianne_cli.screens import jobs as screens
+    from marianne_cli.screens import render
 
     result = call.ask("job.history", job_id=job, sheets=sheets, since=since, limit=lines)
     result.pop("total", None)

@@ -74,7 +74,7 @@ def _names(found: Sequence[Result]) -> str:
 
 
 def _listed(found: Sequence[Result]) -> str:
-    from marianne_cli import render
+    from marianne_cli.screens import render
 
     rows = [("INSTRUMENT", "READY", "VERSION", "MODEL", "WHERE, OR WHAT IS MISSING")]
     for one in found:
@@ -97,7 +97,7 @@ def _standing(one: Result) -> str:
 
 def _shown(one: Result) -> str:
     """Write a profile as people read it: what is known of it, then its file's own keys."""
-    from marianne_cli import render
+    from marianne_cli.screens import render
 
     keys = " or ".join(one["credentials_of"]) or "-"
     rows = [

@@ -34,7 +34,8 @@ _WORDS = [
 @options.lines_option(None)
 def command(call: Invocation, *, every: bool, statuses: tuple[str, ...], lines: int | None) -> Answer:
     """List the jobs: active, paused, ended within a day; the newest change last."""
-    from marianne_cli import render, screens
+    from marianne_cli.screens import jobs as screens
+    from marianne_cli.screens import render
     from marianned.words import plural
 
     reply = options.job_list(call, runs=every, statuses=list(statuses))

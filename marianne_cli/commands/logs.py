@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from marianne_cli import ends, options, outputs, waiting
+from marianne_cli import ends, options, waiting
 from marianne_cli.commands.status import job_details
 from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.screens import outputs
 from marianned.errors import BadRequest
 from marianned.words import sheet_name
 
 if TYPE_CHECKING:
-    from marianne_cli.transcript import Transcript
+    from marianne_cli.screens.transcript import Transcript
 
 Result = Mapping[str, Any]
 _Place = tuple[int | None, int | None]
@@ -147,7 +148,7 @@ def _output(call: Invocation, job_id: str, sheet: Result, attempt: int, mode: st
 
 
 def _transcript(call: Invocation, job_id: str, source: outputs.Source) -> Iterator[str]:
-    from marianne_cli.transcript import Transcript
+    from marianne_cli.screens.transcript import Transcript
 
     told: Transcript | None = None
     for gone, data in outputs.pieces(call, job_id, source):
@@ -189,7 +190,7 @@ def _last(data: bytes, lines: int | None) -> bytes:
 
 
 def _text(output: Result, mode: str | None, lines: int | None, *, several: bool) -> str:
-    from marianne_cli.render import place, readable
+    from marianne_cli.screens.render import place, readable
 
     if mode is None:
         shown = output["lines"] if lines is None else output["lines"][-lines:]
@@ -259,7 +260,7 @@ class _Teller:
         ends.json_line({**source.place(), **at, "text": decoder.decode(data)})
 
     def _transcript(self, source: outputs.Source) -> "Transcript":
-        from marianne_cli.transcript import Transcript
+        from marianne_cli.screens.transcript import Transcript
 
         key = _key(source)
         if key not in self._told:
@@ -267,7 +268,7 @@ class _Teller:
         return self._told[key]
 
     def _lines(self, source: outputs.Source, lines: Sequence[str]) -> None:
-        from marianne_cli.render import place
+        from marianne_cli.screens.render import place
 
         if lines:
             prefix = f"{place(source.place())}| " if self._several else ""

@@ -68,7 +68,8 @@ def command(
 
 def shown(answer: Answer, *, plan: bool) -> Answer:
     """Show a plan as its table; else, below the message, what a new score leaves as it was or takes away."""
-    from marianne_cli import render, screens
+    from marianne_cli.screens import jobs as screens
+    from marianne_cli.screens import render
 
     if plan:
         return answer._replace(text=render.fitted(screens.plan_screen(answer.result)), short=None)

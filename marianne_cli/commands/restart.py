@@ -1,7 +1,8 @@
 """`mzt restart`: stop and start the daemon; attempts in flight go on."""
 
-from marianne_cli import launch, options
+from marianne_cli import options
 from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.service import launch
 
 
 @options.command("restart", "mzt restart")

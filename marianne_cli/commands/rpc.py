@@ -5,8 +5,9 @@ from typing import Any
 import click
 import msgspec
 
-from marianne_cli import ends, options, render
+from marianne_cli import ends, options
 from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.screens import render
 from marianned.errors import MarianneError
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from marianne_cli import ends, launch, options, waiting
+from marianne_cli import ends, options, waiting
 from marianne_cli.calls import current_umask
 from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.service import launch
 
 
 @options.command(
@@ -101,7 +102,7 @@ class _Progress:
         self.last = since
 
     def __call__(self, event: Mapping[str, Any]) -> None:
-        from marianne_cli.render import event_line
+        from marianne_cli.screens.render import event_line
 
         self.last = event["event"]
         if self._call.as_json:

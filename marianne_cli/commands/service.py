@@ -7,7 +7,7 @@ import click
 
 from marianne_cli import options
 from marianne_cli.invocation import Answer, Invocation
-from marianne_cli.units import USER, Unit, of_host
+from marianne_cli.service.units import USER, Unit, of_host
 from marianned.errors import BadRequest, NotPermitted
 
 _LINGER = Path("/var/lib/systemd/linger")
@@ -42,7 +42,7 @@ def _user() -> str:
 
 
 def _install(call: Invocation, unit: Unit, *, now: bool) -> Answer:
-    from marianne_cli import unit_files
+    from marianne_cli.service import unit_files
 
     version = _version(unit)
     _unedited(unit)
@@ -77,8 +77,8 @@ def _python() -> str:
 
 def _make_way(call: Invocation, unit: Unit) -> None:
     """Stop a daemon that runs by hand: it holds the state directory. Its attempts go on."""
-    from marianne_cli import launch
-    from marianne_cli.units import unit_of
+    from marianne_cli.service import launch
+    from marianne_cli.service.units import unit_of
 
     held = None if unit.system else launch.holder()
     if held is not None and unit_of(held) is None:
@@ -164,7 +164,7 @@ def _version(unit: Unit) -> int | None:
 
 
 def _unedited(unit: Unit) -> None:
-    from marianne_cli import unit_files
+    from marianne_cli.service import unit_files
 
     for name in unit.files:
         path = unit.directory / name

@@ -1,7 +1,8 @@
 """`mzt start`: start the daemon."""
 
-from marianne_cli import launch, options
+from marianne_cli import options
 from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.service import launch
 
 
 @options.command("start", "mzt start")

@@ -4,8 +4,10 @@ from typing import Any
 
 import click
 
-from marianne_cli import ends, options, render, screens
+from marianne_cli import ends, options
 from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.screens import jobs as screens
+from marianne_cli.screens import render
 from marianned.errors import MarianneError, NoDaemon
 
 _NO_DAEMON = """\
@@ -35,7 +37,7 @@ def command(call: Invocation, *, job: str | None, sheets: str | None, metrics: b
 
 
 def _metrics(call: Invocation, job: str | None) -> Answer:
-    from marianne_cli.prometheus import exposition
+    from marianne_cli.screens.prometheus import exposition
 
     if job is not None:
         raise click.UsageError("'--metrics' is about the daemon: it takes no JOB")

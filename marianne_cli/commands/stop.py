@@ -2,8 +2,9 @@
 
 import click
 
-from marianne_cli import launch, options
+from marianne_cli import options
 from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.service import launch
 from marianned.words import plural
 
 _ENDS = {

@@ -57,8 +57,8 @@ def _compiled(file: str, workspace: str | None, *, portable: bool) -> "Compiled"
     from pathlib import Path
 
     from marianned.instruments.loader import builtin_profiles
-    from marianned.score.compile import compile_score, refused
-    from marianned.score.reader import DiskReader, Source
+    from marianned.score.check.compiler import compile_score, refused
+    from marianned.score.read.reader import DiskReader, Source
 
     try:
         text = Path(file).read_bytes()
@@ -107,8 +107,8 @@ def _bounded() -> Iterator[None]:
 def _found(
     file: str, workspace: str | None, *, strict: bool, portable: bool, explain: bool, prompts: bool
 ) -> dict[str, Any]:
-    from marianned.score.compile import refused
-    from marianned.score.explain import explain as explained
+    from marianned.score.check.compiler import refused
+    from marianned.score.check.explain import explain as explained
 
     sheets: list[dict[str, Any]] = []
     try:

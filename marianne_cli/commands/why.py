@@ -12,16 +12,16 @@ def command(call: Invocation, *, job: str, sheets: str | None) -> Answer:
     result = call.ask("job.why", job_id=job, sheets=sheets)
     if call.as_json:
         return Answer(result)
-    from marianne_cli import evidence, render
     from marianne_cli.commands.status import job_details
+    from marianne_cli.screens import render, why
 
     every = job_details(call, job)["sheets"] if result["errors"] else []
-    shown = evidence.failures(result, every, named=sheets is not None)
+    shown = why.failures(result, every, named=sheets is not None)
     if shown:
         numbers = ",".join(str(error["sheet"]) for error in shown)
         told = {sheet["sheet"]: sheet for sheet in job_details(call, job, numbers)["sheets"]}
         every = [told.get(sheet["sheet"], sheet) for sheet in every]
     return Answer(
         result,
-        text=render.fitted(evidence.why_screen(result, every, shown, unfolded=call.verbose), rows="  "),
+        text=render.fitted(why.why_screen(result, every, shown, unfolded=call.verbose), rows="  "),
     )

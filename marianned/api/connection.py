@@ -19,7 +19,7 @@ from marianned import faults, wire
 from marianned.api.dispatch import Handler, answer, too_many
 from marianned.api.params import read_params
 from marianned.api.streams import EventStream, Journal, OutputStream, Send, send_stream
-from marianned.conductor.looking import Lookout
+from marianned.conductor.queries.jobs import Lookout
 from marianned.errors import MarianneError, NoCapacity
 from marianned.protocol import (
     METHODS,

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from marianned import wire
-from marianned.conductor.conductor import Conductor
-from marianned.conductor.control import Control
-from marianned.conductor.evidence import Evidence
-from marianned.conductor.instruments import Instruments
-from marianned.conductor.keeping import Keeper
-from marianned.conductor.looking import Lookout
+from marianned.conductor.core.registry import Conductor
+from marianned.conductor.queries.instruments import Instruments
+from marianned.conductor.queries.jobs import Lookout
+from marianned.conductor.queries.why import Evidence
+from marianned.conductor.requests.control import Control
+from marianned.conductor.requests.retention import Keeper
 from marianned.errors import BadRequest, InternalError, MarianneError
 from marianned.protocol import Ask, Caller, Reply
 

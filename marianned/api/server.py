@@ -17,7 +17,7 @@ from marianned import wire
 from marianned.api.connection import Connection, farewell
 from marianned.api.dispatch import Handler
 from marianned.api.streams import Journal
-from marianned.conductor.looking import Lookout
+from marianned.conductor.queries.jobs import Lookout
 from marianned.errors import MarianneError, NoCapacity, NotPermitted
 from marianned.protocol import Caller
 from marianned.store.writer import Store

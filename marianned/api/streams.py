@@ -15,8 +15,8 @@ import msgspec
 from anyio import to_thread
 
 from marianned import wire
-from marianned.conductor.looking import Lookout
-from marianned.conductor.printed import find_printed, read_output
+from marianned.conductor.queries.jobs import Lookout
+from marianned.conductor.queries.output import find_printed, read_output
 from marianned.errors import BadRequest
 from marianned.protocol import (
     PAGE_LIMIT,

@@ -5,7 +5,9 @@ from datetime import datetime
 
 import pytest
 
-from marianne_cli import render, screens, times
+from marianne_cli import times
+from marianne_cli.screens import jobs as screens
+from marianne_cli.screens import render
 
 DAY = "2026-11-24T"
 PAUSED = """\

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from marianne_cli import unit_files
+from marianne_cli.service import unit_files
 
 FAKE = """\
 #!/bin/sh

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from marianned.instruments.loader import builtin_profiles
-from marianned.score.compile import compile_score
-from marianned.score.reader import DiskReader, Source
+from marianned.score.check.compiler import compile_score
+from marianned.score.read.reader import DiskReader, Source
 
 BASE = {"success", "job_id", "status", "message", "error_code", "hints", "problems"}
 FOUND = {

@@ -341,7 +341,7 @@ def test_no_fault_point_is_forgotten():
 
 def found_in_source():
     """Return every point of the source; those of a job's decision once for each of its triggers."""
-    from marianned.conductor.job import _NAMES
+    from marianned.conductor.core.job import _NAMES
     from marianned.lifecycle import Action
 
     triggers = [*Action, *_NAMES.values()]

@@ -19,8 +19,8 @@ from marianned import errors, protocol
 from marianned.config import DURATIONS, Settings
 from marianned.lifecycle import TABLE, Action, Guard, Rule
 from marianned.protocol import METHODS, JobStatus
-from marianned.score import model, rules
-from marianned.score.report import severity
+from marianned.score.read import model, rules
+from marianned.score.read.report import severity
 
 
 def row(*cells):

@@ -1,6 +1,6 @@
 """Every field of the score in a sentence: what the reference page and the JSON Schema say of it."""
 
-from marianned.score import model
+from marianned.score.read import model
 
 SECTIONS = {
     model.Score: ("", "Top level"),

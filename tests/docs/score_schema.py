@@ -9,7 +9,7 @@ from typing import get_type_hints
 import msgspec
 import score_fields
 
-from marianned.score import model, rules
+from marianned.score.read import model, rules
 
 FILE = "marianned/score/score.schema.json"
 

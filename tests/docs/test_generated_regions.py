@@ -9,7 +9,7 @@ import pytest
 
 from marianned.errors import BY_CODE
 from marianned.protocol import METHODS, JobStatus
-from marianned.score.report import severity
+from marianned.score.read.report import severity
 
 EVENT = re.compile(
     r"(breakpoint|sheets|job|sheet|attempt|hook|revision|hold|worktree|workspace|budget|limit|skip|pausefile)"
@@ -56,7 +56,7 @@ def test_every_error_code_has_its_cause_and_its_cure():
 
 def test_every_type_of_event_is_told():
     told = set(re.findall(r"^\| `([a-z.]+)` \|", pages.text_of("docs/reference/events.md"), re.MULTILINE))
-    written = set(filter(EVENT.match, strings("marianned/progress/*.py", "marianned/conductor/*.py")))
+    written = set(filter(EVENT.match, strings("marianned/progress/**/*.py", "marianned/conductor/**/*.py")))
     assert told == written - set(METHODS) | {f"job.{status}" for status in JobStatus}
 
 

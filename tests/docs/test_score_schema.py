@@ -16,8 +16,8 @@ import score_codes
 import score_fields
 import score_schema
 
-from marianned.score import model
-from marianned.score.document import Items, Node, Scalar, parse
+from marianned.score.read import model
+from marianned.score.read.document import Items, Node, Scalar, parse
 
 sys.path.insert(0, str(pages.ROOT / "tests" / "unit" / "score"))
 from scores import compiled, marked

@@ -29,25 +29,25 @@ class Known(NamedTuple):
 
 KNOWN = {
     "a pause is forgotten over a restart": Known(
-        "conductor/loading.py",
+        "conductor/core/loading.py",
         "        found.holds,\n",
         "",
         "daemon/test_restart.py::test_paused_stays_paused_over_a_kill",
     ),
     "a staged revision is forgotten over a restart": Known(
-        "conductor/loading.py",
+        "conductor/core/loading.py",
         "state.stage(await _version(run, staged, run.staged_revision))",
         "pass",
         "daemon/test_restart.py::test_a_staged_revision_is_applied_when_the_sheet_has_ended",
     ),
     "a cancel is forgotten over a restart": Known(
-        "progress/decide.py",
+        "progress/deciding/decide.py",
         "return state.flights if state.run.cancelling else list(told)",
         "return list(told)",
         "unit/progress/test_requests.py::test_a_cancel_in_force_is_finished_after_a_restart_of_the_daemon",
     ),
     "a status is told before it is on disk": Known(
-        "conductor/job.py",
+        "conductor/core/job.py",
         'faults.point(f"{name}.decided")\n',
         'faults.point(f"{name}.decided")\n            apply(state, decision)\n',
         "daemon/test_before_the_commit.py::test_nothing_is_told_before_it_is_on_disk",
@@ -59,13 +59,13 @@ KNOWN = {
         "unit/store/test_opening.py::test_a_new_database_is_private_and_durable",
     ),
     "a repeated key has its effect twice": Known(
-        "conductor/keys.py",
+        "conductor/core/idempotency.py",
         "if known is None or now().at - known.asked_at > DAY:",
         "if True:",
         "daemon/test_keys.py::test_the_same_key_again_is_the_same_answer_and_one_effect",
     ),
     "who waits for what was taken back waits for ever": Known(
-        "progress/answers.py",
+        "progress/deciding/answers.py",
         "lost = next((said for about, is_so, said in _LOST if action in about and is_so(state, request)), None)",
         "lost = None",
         "unit/progress/test_races.py::test_of_two_modifies_the_later_is_in_force_and_the_earlier_is_told",
@@ -77,7 +77,7 @@ KNOWN = {
         "unit/progress/test_races.py::test_what_ended_by_itself_before_it_was_interrupted_counts_as_it_ended",
     ),
     "an exit while the daemon was down is lost": Known(
-        "conductor/attempt.py",
+        "conductor/run/attempt.py",
         "if record is None:",
         "if record is None or presence is Presence.ENDED:",
         "daemon/test_restart.py::test_a_sheet_that_ends_while_the_daemon_is_down_is_taken_as_it_ended",
@@ -101,19 +101,19 @@ KNOWN = {
         "unit/executors/test_shim_ending.py::test_what_a_command_leaves_behind_does_not_outlive_it",
     ),
     "a lost attempt uses up a try": Known(
-        "progress/outcomes.py",
+        "progress/deciding/outcomes.py",
         'draft.sheet(row, status="pending", lost=row.lost + 1)',
         'draft.sheet(row, status="pending", lost=row.lost + 1, tries=row.tries + 1)',
         "unit/progress/test_outcomes.py::test_an_attempt_that_is_lost_runs_again_at_once_and_is_not_counted",
     ),
     "an exit that nobody knows counts as done": Known(
-        "conductor/attempt.py",
+        "conductor/run/attempt.py",
         "return record.exit_code is None and (record.signal is None or record.signal in _FOREIGN)",
         "return False",
         "daemon/test_restart.py::test_an_attempt_whose_processes_were_all_killed_is_lost_and_runs_again",
     ),
     "a late record of a closed attempt changes its sheet": Known(
-        "progress/outcomes.py",
+        "progress/deciding/outcomes.py",
         "if row is None or attempt is None or attempt.attempt != ending.attempt:",
         "if row is None or attempt is None:",
         "unit/progress/test_outcomes.py::test_a_late_record_of_an_attempt_does_not_end_the_one_after_it",
@@ -125,13 +125,13 @@ KNOWN = {
         "unit/test_clock.py::test_the_boot_clock_decides_on_the_same_boot_and_utc_after_another",
     ),
     "a retry's wait runs out while the job is paused": Known(
-        "progress/requests.py",
+        "progress/deciding/requests.py",
         "    if paused:\n        go_on_waiting(draft)\n",
         "    _ = paused, go_on_waiting\n",
         "unit/progress/test_outcomes.py::test_a_wait_goes_on_over_a_pause_with_what_remained_of_it",
     ),
     "what has completed runs again with a resume": Known(
-        "progress/requests.py",
+        "progress/deciding/requests.py",
         'if row.status in ("failed", "cancelled"):',
         'if row.status in ("failed", "cancelled", "completed"):',
         "unit/progress/test_requests.py::test_a_resume_of_a_failed_job_runs_the_failed_sheets_afresh_and_no_completed_one",

@@ -10,11 +10,11 @@ from scores_for_tests import Bench
 
 from marianned import lifecycle
 from marianned.clock import milliseconds
-from marianned.progress.decide import decide
-from marianned.progress.draft import apply
-from marianned.progress.reasons import reasons
-from marianned.progress.triggers import Ending, SlotFree, TimeReached, Trigger
-from marianned.progress.view import job_view
+from marianned.progress.deciding.decide import decide
+from marianned.progress.deciding.draft import apply
+from marianned.progress.state.triggers import Ending, SlotFree, TimeReached, Trigger
+from marianned.progress.views.job import job_view
+from marianned.progress.views.reasons import reasons
 from marianned.protocol import ENDED, Job, JobStatus, Next, Outcome
 
 PLENTY = 16

@@ -11,7 +11,7 @@ from scores_for_tests import Bench, score, stage
 
 from marianned.errors import CannotCome, MarianneError, NameTaken, WrongStatus
 from marianned.lifecycle import Action
-from marianned.progress.state import JobState
+from marianned.progress.state.job import JobState
 from marianned.protocol import Outcome
 from marianned.score.expanded import Expanded, Retry
 

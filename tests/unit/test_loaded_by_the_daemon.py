@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-FOR_WORKERS = ["jinja2", "yaml", "urllib.request", "http.client", "marianned.score.compile"]
+FOR_WORKERS = ["jinja2", "yaml", "urllib.request", "http.client", "marianned.score.check.compiler"]
 
 
 def test_what_only_workers_need_is_not_loaded():

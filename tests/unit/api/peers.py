@@ -12,7 +12,7 @@ from anyio.abc import SocketAttribute, UNIXSocketStream
 
 from marianned.api.connection import Connection
 from marianned.api.streams import Journal
-from marianned.conductor.meter import Meter
+from marianned.conductor.queries.metrics import Meter
 from marianned.protocol import Caller
 from marianned.rows import Changes, EventRow
 from marianned.store.writer import Store

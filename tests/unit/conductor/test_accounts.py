@@ -3,7 +3,7 @@
 from collections import Counter
 
 from marianned.clock import Instant
-from marianned.conductor.limits import (
+from marianned.conductor.capacity.rate_limits import (
     PROBE_MILLISECONDS,
     STAGGER_MILLISECONDS,
     STAGGERED_MILLISECONDS,

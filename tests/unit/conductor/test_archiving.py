@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from marianned.conductor import archiving
+from marianned.conductor.workspace import archives
 from marianned.rows import ArchiveRow
 
 
@@ -18,30 +18,30 @@ def test_what_was_moved_before_one_could_not_be_is_moved_back(tmp_path: Path) ->
         (tmp_path / name).write_text(name)
     planned = row(tmp_path, "a", "gone", "c")
     with pytest.raises(FileNotFoundError):
-        archiving._move(planned, 0o077)
+        archives._move(planned, 0o077)
     assert (tmp_path / "old" / "one" / "a").exists()
     assert (tmp_path / "old").stat().st_mode & 0o777 == 0o700
-    archiving._move_back(planned)
+    archives._move_back(planned)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "c"]
 
 
 def test_what_is_there_again_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("old")
     planned = row(tmp_path, "a")
-    archiving._move(planned, 0o022)
+    archives._move(planned, 0o022)
     (tmp_path / "a").write_text("new")
-    archiving._move_back(planned)
+    archives._move_back(planned)
     assert (tmp_path / "a").read_text() == "new"
     assert (tmp_path / "old" / "one" / "a").read_text() == "old"
 
 
 def test_an_iteration_is_a_number_in_a_regular_file(tmp_path: Path) -> None:
     file = tmp_path / ".iteration"
-    assert archiving._iteration(file) is None
+    assert archives._iteration(file) is None
     for text, number in (("12\n", 12), (" 3", 3), ("x", None), ("-1", None), ("9" * 30, None), ("", None)):
         file.write_text(text)
-        assert archiving._iteration(file) == number, text
+        assert archives._iteration(file) == number, text
     file.unlink()
     file.symlink_to(tmp_path / "other")
     (tmp_path / "other").write_text("5")
-    assert archiving._iteration(file) is None
+    assert archives._iteration(file) is None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from marianned.conductor.pausefile import UNREADABLE, look, pause_file, remove
+from marianned.conductor.core.pausefile import UNREADABLE, look, pause_file, remove
 
 
 def test_it_lies_in_the_workspace_under_the_name_of_the_job(tmp_path: Path) -> None:

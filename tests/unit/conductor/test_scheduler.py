@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marianned.conductor.scheduler import Scheduler
+from marianned.conductor.capacity.slots import Scheduler
 
 
 def test_a_free_slot_is_taken_at_once() -> None:

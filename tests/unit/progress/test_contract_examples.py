@@ -14,8 +14,8 @@ from scores_for_tests import ANN, NOON, Bench, score, stage
 from marianned.clock import timestamp
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
-from marianned.progress import texts
-from marianned.progress.view import job_view, sheet_view
+from marianned.progress.views import messages
+from marianned.progress.views.job import job_view, sheet_view
 from marianned.protocol import JobStatus, Outcome
 from marianned.rows import AttemptRow
 from marianned.score.expanded import Expanded
@@ -349,15 +349,15 @@ REFUSALS = {
 def test_refusals_of_all_kinds(action: Action, status: JobStatus) -> None:
     state = begun().state
     said, hints = REFUSALS[action, status]
-    error = texts.refused(state, action, status, "new.yaml")
+    error = messages.refused(state, action, status, "new.yaml")
     assert error.message == f"'release-notes' {said}"
     assert error.hints[: len(hints)] == hints
 
 
 def test_what_is_left_at_most_is_told_as_a_duration() -> None:
     bench = at(begun(), 14, 5, 13)
-    assert texts.time_left(bench.state, bench.now) == "11m47s"
-    assert texts.flying(bench.state) == "sheets 2, 3"
+    assert messages.time_left(bench.state, bench.now) == "11m47s"
+    assert messages.flying(bench.state) == "sheets 2, 3"
 
 
 def test_a_score_without_fan_out_names_sheets_by_number_alone() -> None:

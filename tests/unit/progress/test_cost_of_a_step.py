@@ -7,7 +7,7 @@ import pytest
 from scores_for_tests import Bench, score, stage
 
 from marianned.lifecycle import Action
-from marianned.progress.state import JobState
+from marianned.progress.state.job import JobState
 from marianned.protocol import Outcome
 from marianned.rows import SheetRow
 

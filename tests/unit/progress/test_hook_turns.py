@@ -6,7 +6,7 @@ from scores_for_tests import chain
 
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
-from marianned.progress.triggers import HookEnded
+from marianned.progress.state.triggers import HookEnded
 from marianned.protocol import JobStatus, Outcome
 from marianned.score.expanded import Expanded
 

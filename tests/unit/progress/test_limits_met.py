@@ -4,11 +4,11 @@ import pytest
 from scores_for_tests import PROFILES, Bench, score, stage
 
 from marianned.instruments.profile import Profile
-from marianned.progress.decide import decide
-from marianned.progress.limits import LEAST_SECONDS, MOST_SECONDS
-from marianned.progress.reasons import reasons
-from marianned.progress.triggers import Ending
-from marianned.progress.view import job_view, sheet_view
+from marianned.progress.deciding.decide import decide
+from marianned.progress.deciding.rate_limits import LEAST_SECONDS, MOST_SECONDS
+from marianned.progress.state.triggers import Ending
+from marianned.progress.views.job import job_view, sheet_view
+from marianned.progress.views.reasons import reasons
 from marianned.protocol import Outcome
 from marianned.rows import Account, LimitRow
 from marianned.score.expanded import RateLimit

@@ -6,8 +6,8 @@ from scores_for_tests import PROFILES, Bench, score, stage
 
 from marianned.instruments.profile import Profile
 from marianned.lifecycle import Action
-from marianned.progress.triggers import Judged
-from marianned.progress.view import sheet_view
+from marianned.progress.state.triggers import Judged
+from marianned.progress.views.job import sheet_view
 from marianned.protocol import JobStatus, Outcome
 from marianned.rows import Account, LimitRow
 from marianned.score.expanded import Fallback, Retry, Skip

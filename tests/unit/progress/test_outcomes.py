@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scores_for_tests import Bench, chain, report, score, stage
 
 from marianned.lifecycle import Action
-from marianned.progress.outcomes import retry_delay
-from marianned.progress.triggers import Ending
+from marianned.progress.deciding.outcomes import retry_delay
+from marianned.progress.state.triggers import Ending
 from marianned.protocol import JobStatus, Outcome
 from marianned.score.expanded import Retry
 

@@ -6,7 +6,7 @@ from scores_for_tests import Bench, chain, score, stage
 
 from marianned.errors import NameTaken, WrongStatus
 from marianned.lifecycle import TABLE, Action, Guard, Refusal
-from marianned.progress.decide import to_be_ended
+from marianned.progress.deciding.decide import to_be_ended
 from marianned.protocol import Caller, JobStatus, Outcome
 
 BOB = Caller(uid=1001, pid=7, name="mzt 1.2.0")

@@ -5,7 +5,7 @@ from hooks_for_tests import HookBench, command, hooked, job
 
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
-from marianned.progress.state import JobState
+from marianned.progress.state.job import JobState
 from marianned.protocol import Outcome
 
 SITUATIONS = (

@@ -4,7 +4,7 @@ from scores_for_tests import Bench, chain, score, stage
 
 from marianned.errors import Problem
 from marianned.lifecycle import Action
-from marianned.progress.view import job_view
+from marianned.progress.views.job import job_view
 from marianned.protocol import Outcome
 from marianned.score.expanded import Expanded
 

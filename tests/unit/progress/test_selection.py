@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scores_for_tests import score, stage
 
 from marianned.errors import BadRequest
-from marianned.progress.selection import select
+from marianned.progress.state.selection import select
 
 SCORE = score(stage(), stage([1], count=3), stage([2], count=2))
 

@@ -3,8 +3,8 @@
 from scores_for_tests import Bench, chain, score, stage
 
 from marianned.lifecycle import Action
-from marianned.progress.skipping import seen_sheets
-from marianned.progress.triggers import Judged
+from marianned.progress.deciding.skipping import seen_sheets
+from marianned.progress.state.triggers import Judged
 from marianned.protocol import JobStatus, Outcome
 from marianned.rows import AttemptRow
 from marianned.score.expanded import Skip

@@ -4,8 +4,8 @@ import pytest
 from scores_for_tests import Bench, chain, score, stage
 
 from marianned.lifecycle import Action
-from marianned.progress.decide import could_use_slot
-from marianned.progress.view import job_view, sheet_view
+from marianned.progress.deciding.decide import could_use_slot
+from marianned.progress.views.job import job_view, sheet_view
 from marianned.protocol import JobStatus, Outcome
 from marianned.score.expanded import CostLimits, Parallel
 

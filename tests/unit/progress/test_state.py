@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from invariants_for_tests import invariants, recount, snapshot
 from scores_for_tests import Bench, score, stage
 
-from marianned.progress.state import JobState
+from marianned.progress.state.job import JobState
 from marianned.protocol import SheetStatus
 from marianned.rows import Deleted, HoldRow, SheetRow
 

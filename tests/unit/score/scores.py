@@ -3,9 +3,9 @@
 import re
 
 from marianned.instruments.profile import Cli, Command, Http, Output, Profile
-from marianned.score.compile import compile_score
+from marianned.score.check.compiler import compile_score
 from marianned.score.expanded import Compiled
-from marianned.score.reader import Source
+from marianned.score.read.reader import Source
 
 MARK = "«"
 """Stands in a text right before the place where a problem is expected."""

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scores import compiled, expanded, score
 
-from marianned.score.conditions import BadCondition, parse_condition
-from marianned.score.placeholders import UnknownPlaceholder, fill_command, fill_path
+from marianned.score.language.conditions import BadCondition, parse_condition
+from marianned.score.language.placeholders import UnknownPlaceholder, fill_command, fill_path
 
 VALUES = {"stage": 2, "workspace": "/w", "name": "ann", "flag": True, "half": 0.5}
 

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from scores import PARTS, Disk, compiled, expanded, score
 
-from marianned.score import model
-from marianned.score.explain import explain
+from marianned.score.check.explain import explain
+from marianned.score.read import model
 
 ALL = "size: 1, total_items: 4"
 CHECK = "type: file_exists, path: a"

@@ -5,12 +5,12 @@ import os
 import pytest
 from scores import MARK, Disk, compiled, expanded, marked, score
 
-from marianned.score.assembly import assemble_prompt
-from marianned.score.explain import explain
-from marianned.score.given import Previous, RenderError
-from marianned.score.injecting import FILE_MOST, inject
-from marianned.score.reader import DiskReader
-from marianned.score.template import Renderer
+from marianned.score.check.explain import explain
+from marianned.score.read.reader import DiskReader
+from marianned.score.render.assembly import assemble_prompt
+from marianned.score.render.injecting import FILE_MOST, inject
+from marianned.score.render.prompt_inputs import Previous, RenderError
+from marianned.score.render.template import Renderer
 
 SECTIONS = "{size: 1, total_items: 2, prelude: [{file: c.md, as: context}, {file: t.md, as: tool}],"
 SHEET = f"{SECTIONS} cadenzas: {{2: [{{file: s.md, as: skill}}, {{file: d.md, as: context}}]}}}}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from scores import Disk, compiled, marked, score
 
-from marianned.score.report import severity
+from marianned.score.read.report import severity
 
 FAN = "{size: 1, total_items: 2, fan_out: {2: 2}}"
 PAR = "{enabled: true}"
@@ -196,8 +196,8 @@ def test_what_is_switched_off_is_not_warned_about(part):
 
 
 def test_a_file_that_is_not_utf8_says_where():
-    from marianned.score.compile import compile_score
-    from marianned.score.reader import Source
+    from marianned.score.check.compiler import compile_score
+    from marianned.score.read.reader import Source
 
     text = b"name: a\nb: \xff\n"
     source = Source(text=text, file="f", directory="/s", submit_directory="/s")
@@ -220,8 +220,8 @@ def test_a_workspace_that_cannot_be_made_is_an_error():
 def test_an_executable_that_is_missing_here_is_a_warning():
     from scores import PROFILES, tool
 
-    from marianned.score.compile import compile_score
-    from marianned.score.reader import Source
+    from marianned.score.check.compiler import compile_score
+    from marianned.score.read.reader import Source
 
     source = Source(text=score().encode(), file="f", directory="/s", submit_directory="/s")
     problems = compile_score(
@@ -269,7 +269,7 @@ def test_a_cycle_is_listed_from_its_lowest_stage():
 
 
 def test_a_file_that_cannot_be_read_is_a_problem_without_a_line():
-    from marianned.score.compile import refused
+    from marianned.score.check.compiler import refused
 
     (problem,) = refused("gone.yaml", "S001", "no such file").problems
     assert (problem.code, problem.severity, problem.file, problem.line) == (

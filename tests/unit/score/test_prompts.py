@@ -4,12 +4,12 @@ import msgspec
 import pytest
 from scores import Disk, compiled, expanded, score
 
-from marianned.score.assembly import assemble_prompt
+from marianned.score.check.explain import explain
 from marianned.score.expanded import Expanded
-from marianned.score.explain import explain
-from marianned.score.given import Previous, PreviousAttempt, RenderError, upstream
-from marianned.score.reader import DiskReader, StoredReader
-from marianned.score.template import capture_patterns, render_body
+from marianned.score.read.reader import DiskReader, StoredReader
+from marianned.score.render.assembly import assemble_prompt
+from marianned.score.render.prompt_inputs import Previous, PreviousAttempt, RenderError, upstream
+from marianned.score.render.template import capture_patterns, render_body
 
 
 def body(

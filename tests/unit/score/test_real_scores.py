@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from marianned.instruments.loader import builtin_profiles
-from marianned.score.compile import compile_score
+from marianned.score.check.compiler import compile_score
+from marianned.score.check.explain import explain
 from marianned.score.expanded import Compiled
-from marianned.score.explain import explain
-from marianned.score.given import Previous
-from marianned.score.reader import DiskReader, Source
-from marianned.score.template import render_body
+from marianned.score.read.reader import DiskReader, Source
+from marianned.score.render.prompt_inputs import Previous
+from marianned.score.render.template import render_body
 
 SCORES = Path(__file__).parents[3].parent / "shared" / "scores"
 NAMES = sorted(path.stem for path in (SCORES / "expected").glob("*.json"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from marianned.score.script import dropped_text, script_of
+from marianned.score.render.script import dropped_text, script_of
 
 DOCUMENT = """\
 # Build

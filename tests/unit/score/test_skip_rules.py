@@ -3,7 +3,7 @@
 import pytest
 from scores import MARK, compiled, expanded, marked, score
 
-from marianned.score.expressions import (
+from marianned.score.language.expressions import (
     BadExpression,
     JobSeen,
     SheetSeen,

@@ -16,8 +16,8 @@ import worker_calls as calls
 
 from marianned import workers
 from marianned.instruments.loader import builtin_profiles
-from marianned.score.given import Previous, RenderError
-from marianned.score.reader import Source
+from marianned.score.read.reader import Source
+from marianned.score.render.prompt_inputs import Previous, RenderError
 from marianned.workers import WorkerLimit, call, read_end, warm
 
 pytestmark = pytest.mark.anyio
@@ -63,7 +63,7 @@ async def test_a_worker_is_used_again():
 async def test_a_warm_worker_knows_the_rooms_already():
     await warm()
     loaded = await call(calls.modules)
-    assert {"marianned.score.compile", "marianned.instruments.reading", "jinja2"} <= set(loaded)
+    assert {"marianned.score.check.compiler", "marianned.instruments.reading", "jinja2"} <= set(loaded)
 
 
 async def test_a_killed_worker_is_told_and_the_next_call_works():

@@ -1,0 +1,303 @@
+"""The screens: one job, all jobs, a plan, a history, the journal; text lines from results.
+
+Their shapes are fixed by docs/design/cli.md §2 and §5. All of them are functions of the JSON results and of
+times.now().
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from marianne_cli.screens import render
+from marianne_cli.times import age, moment
+from marianned.words import listing, plural
+
+Result = Mapping[str, Any]
+
+_ROWS = 9
+_FOLDED = {"completed", "skipped", "pending"}
+_WAITS = {
+    "retry": "waits to try again",
+    "slot": "waits for a slot",
+    "pacing": "paced",
+    "disk": "waits for disk space",
+    "drain": "waits: the daemon drains",
+}
+
+_HOOK_WAITS = {
+    "cooldown": "cool-down",
+    "job": "waits for {job}",
+    "end": "submitted when this job ends",
+    "slot": "waits for a slot",
+}
+
+
+def job_screen(job: Result, *, unfolded: bool = False) -> list[str]:
+    """One job: where it stands, whether it is safe to touch, its sheets, what it came to so far."""
+    sheets = job["sheets"]
+    lines = [_first_line(job), _safe_line(job), *_sheet_rows(job, sheets, unfolded=unfolded)]
+    for sheet in sheets:
+        lines += _attempt_lines(sheet)
+    return [*lines, *_hook_rows(job.get("hooks", [])), _last_line(job, sheets)]
+
+
+def _hook_rows(hooks: Sequence[Result]) -> list[str]:
+    """A row for each hook; before their phase has come one for all."""
+    if len(hooks) > 1 and all(hook["status"] == "pending" and not hook["attempt_count"] for hook in hooks):
+        return [f"  hooks 1-{len(hooks)}  pending"]
+    rows = [(f"hook {hook['hook']}", hook["status"], hook["label"], _hook_detail(hook)) for hook in hooks]
+    return render.table(rows, indent="  ")
+
+
+def _hook_detail(hook: Result) -> str:
+    if hook["status"] == "running":
+        since, limit = moment(hook["started_at"]), moment(hook["time_limit_at"])
+        return f"attempt {hook['attempt_count']} since {since}, limit {limit}"
+    if hook["waiting_for"]:
+        until = f" until {moment(hook['until_at'])}" if hook["until_at"] else ""
+        return _HOOK_WAITS[hook["waiting_for"]].format(job=hook["chained"]) + until
+    return str(hook["error_message"] or hook["chained"] or "")
+
+
+def _first_line(job: Result) -> str:
+    said = f"{job['job_name'] if job['job_id'] is None else job['job_id']}  {job['status']}"
+    said += f" since {moment(job['status_since_at'])} ({age(job['status_since_at'])})"
+    hold = job["holds"][0] if job["holds"] and job["status"] in {"paused", "pausing"} else None
+    if hold is not None:
+        said += render.held_by(hold)
+    return "; ".join(part for part in (said, _why(job, hold), _what_next(job)) if part)
+
+
+def _why(job: Result, hold: Result | None) -> str:
+    if job["status"] == "failed":
+        return str(job["message"]).partition("; ")[2]
+    if hold is None or hold["cause"] == "user":
+        return ""
+    reason = hold["reason"] if not render.who(hold["owner"]) else None
+    return f"{hold['cause'].replace('_', ' ')}: {reason}" if reason else hold["cause"].replace("_", " ")
+
+
+def _what_next(job: Result) -> str:
+    if job["next"] is not None:
+        return render.to_come(job["next"])
+    if job["status"] == "completed":
+        return "nothing is left to do"
+    return f"stays {job['status']} until someone resumes it"
+
+
+def _safe_line(job: Result) -> str:
+    safe = job["safe_to"]
+    words = ("edit files", "edit_files"), ("stop daemon", "stop_daemon"), ("switch off", "switch_off")
+    said = " · ".join(f"{word}: {'yes' if safe[key] else 'NO'}" for word, key in words)
+    hints = " · ".join(job["hints"][:2])
+    return f"safe to {said}" + (f" | type: {hints}" if hints else "")
+
+
+def _sheet_rows(job: Result, sheets: Sequence[Result], *, unfolded: bool) -> list[str]:
+    if not sheets:
+        return []
+    flights = {item["sheet"]: item for item in job["in_flight"]}
+    rows: list[tuple[str, str, str, str]] = []
+    for _, group in groupby(sheets, key=lambda sheet: _fold_key(sheet, unfolded=unfolded)):
+        members = list(group)
+        rows.append(_folded(members) if len(members) > 1 else _row(members[0], flights))
+    shown = rows if unfolded else rows[:_ROWS]
+    widths = 3, max(len(sheet["status"]) for sheet in sheets), max(len(_name(sheet)) for sheet in sheets)
+    lines = render.table(shown, indent="  ", widths=widths)
+    return lines if len(shown) == len(rows) else [*lines, f"  and {len(rows) - len(shown)} more"]
+
+
+def _fold_key(sheet: Result, *, unfolded: bool) -> object:
+    if unfolded or sheet["status"] not in _FOLDED or sheet["waiting_for"] or sheet["attempts"]:
+        return sheet["sheet"]
+    return sheet["status"], tuple(sheet["blocked_by"]), sheet.get("skip_reason")
+
+
+def _name(sheet: Result) -> str:
+    return f"{render.place(sheet)} {sheet['label']}" if sheet["label"] else render.place(sheet)
+
+
+def _folded(members: Sequence[Result]) -> tuple[str, str, str, str]:
+    first, last = members[0], members[-1]
+    numbers = f"{first['sheet']}-{last['sheet']}"
+    needs = {_detail(member, {}) for member in members}
+    detail = needs.pop() if len(needs) == 1 else ""
+    return numbers, first["status"], f"{render.place(first)}-{render.place(last)}", detail
+
+
+def _row(sheet: Result, flights: Mapping[int, Result]) -> tuple[str, str, str, str]:
+    return str(sheet["sheet"]), sheet["status"], _name(sheet), _detail(sheet, flights)
+
+
+def _detail(sheet: Result, flights: Mapping[int, Result]) -> str:
+    if sheet["status"] == "running":
+        return _running(sheet, flights.get(sheet["sheet"]))
+    if sheet["waiting_for"]:
+        until = f" until {moment(sheet['until_at'])}" if sheet["until_at"] else ""
+        again = f", then attempt {sheet['attempt_count'] + 1}" if sheet["until_at"] else ""
+        limited = f"rate limit of {sheet['instrument']}"
+        return _WAITS.get(sheet["waiting_for"], limited) + until + again
+    if sheet["status"] == "pending":
+        if sheet["blocked_by"]:
+            return f"blocked by {listing([str(n) for n in sheet['blocked_by']])}"
+        return f"needs {listing([str(n) for n in sheet['needs']])}" if sheet["needs"] else ""
+    if sheet["status"] == "failed":
+        return sheet["error_message"] or sheet["error_category"] or ""
+    return sheet.get("skip_reason") or ""
+
+
+def _running(sheet: Result, flight: Result | None) -> str:
+    if flight is None:
+        return f"attempt {sheet['attempt_count']}, {sheet['instrument']}"
+    times = f" since {moment(flight['started_at'])}, limit {moment(flight['time_limit_at'])}"
+    if flight.get("attempt") == 0:
+        return f"its skip rules are asked{times}"
+    return f"attempt {sheet['attempt_count']}{times}, {sheet['instrument']}"
+
+
+def _attempt_lines(sheet: Result) -> list[str]:
+    lines = []
+    for attempt in sheet["attempts"]:
+        ended = f"-{moment(attempt['ended_at'])}" if attempt["ended_at"] else ", in flight"
+        parts = [
+            f"  {sheet['sheet']}: attempt {attempt['attempt']} {attempt['kind']}",
+            attempt["outcome"],
+            moment(attempt["started_at"]) + ended,
+            None if attempt["exit_code"] is None else f"exit {attempt['exit_code']}",
+            attempt["signal"],
+            attempt["error_category"],
+            attempt["instrument"],
+            f"revision {attempt['revision']}",
+        ]
+        lines.append(", ".join(part for part in parts if part))
+        lines += [
+            f"      {check['type']} {check['target']}: {check['result'].replace('_', ' ')}"
+            + (f", {check['reason']}" if check["reason"] else "")
+            for check in attempt["validations"]
+        ]
+    return lines
+
+
+def _last_line(job: Result, sheets: Sequence[Result]) -> str:
+    progress, cost = job["progress"], job["cost"]
+    staged = f", {job['staged_revision']} staged" if job["staged_revision"] is not None else ""
+    attempts = sum(sheet["attempt_count"] for sheet in sheets)
+    parts = [
+        f"{progress['completed']} of {plural(progress['total'], 'sheet')}",
+        f"run {job['run']}",
+        f"revision {job['revision']}{staged}",
+        plural(attempts, "attempt") if len(sheets) == progress["total"] else "",
+        f"{'' if cost['known'] else 'at least '}${cost['usd']:.2f}",
+        job["workspace"],
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def jobs_table(jobs: Sequence[Result]) -> list[str]:
+    """All jobs, a line each."""
+    rows = [("JOB", "STATUS", "SHEETS", "REV", "SINCE", "NEXT")]
+    for job in jobs:
+        progress = job["progress"]
+        if job["next"] is not None:
+            comes = render.to_come(job["next"])
+        else:
+            comes = f"type: {job['hints'][0]}" if job["hints"] else ""
+        done = f"{progress['completed']}/{progress['total']}"
+        since = moment(job["status_since_at"])
+        rows.append((job["job_id"], job["status"], done, str(job["revision"]), since, comes))
+    return render.table(rows) if jobs else []
+
+
+def plan_screen(result: Result) -> list[str]:
+    """What a modify would do: the message, a line a sheet, and what runs."""
+    rows = [("SHEET", "STAGE", "NOW", "PLAN", "WHY"), *plan_rows(result["plan"])]
+    runs = [_numbers(result["plan"], "sheet", runs=True), _numbers(result["plan"], "sheet", "rerun")]
+    removed = _numbers(result["plan"], "old_sheet", "removed")
+    hooks = [
+        (f"hook {line['hook']}", line["status"] or "-", line["action"], line["why"])
+        for line in result.get("hook_plan", [])
+    ]
+    last = f"runs: {runs[0]} · runs again: {runs[1]} · removed: {removed}"
+    return [result["message"], *(render.table(rows) if result["plan"] else []), *render.table(hooks), last]
+
+
+def plan_rows(plan: Sequence[Result]) -> list[tuple[str, str, str, str, str]]:
+    """A row for each sheet of a plan: its number, place, status, what becomes of it, and why."""
+    return [
+        (
+            str(line["sheet"] if line["sheet"] is not None else line["old_sheet"]),
+            render.place(line),
+            line["status"] or "-",
+            line["action"],
+            line["why"],
+        )
+        for line in plan
+    ]
+
+
+def _numbers(plan: Sequence[Result], key: str, action: str | None = None, *, runs: bool = False) -> str:
+    chosen = [
+        str(line[key])
+        for line in plan
+        if (line["action"] == action if action else line["runs"] is runs and line["action"] != "rerun")
+    ]
+    return listing(chosen) if chosen else "none"
+
+
+def lost_definitions(result: Result) -> str:
+    """Name the sheets whose new definition does not run, and those that are gone; empty for none."""
+    kept = _numbers(result["plan"], "sheet", "kept-changed")
+    removed = _numbers(result["plan"], "old_sheet", "removed")
+    parts = [] if kept == "none" else [f"changed but completed, they stay: {kept}"]
+    return " · ".join(parts if removed == "none" else [*parts, f"removed: {removed}"])
+
+
+def revisions_screen(revisions: Sequence[Result], *, unfolded: bool = False) -> list[str]:
+    """The versions of a job's score, oldest first; unfolded with what each brought to the sheets."""
+    rows = [("REV", "STATUS", "SHEETS", "WHEN", "WHO", "WHY", "FILE")]
+    for told in revisions:
+        who, why, file = render.who(told["caller"]), told["reason"] or "", told["config_file"] or ""
+        when = moment(told["applied_at"] or told["created_at"])
+        cells = str(told["revision"]), told["status"], str(told["total_sheets"]), when, who, why, file
+        rows.append(cells)
+    lines = render.table(rows)
+    if not unfolded:
+        return lines
+    plans = [[], *(render.table(plan_rows(told["plan"]), indent="  ") for told in revisions)]
+    return [shown for line, plan in zip(lines, plans, strict=True) for shown in (line, *plan)]
+
+
+def history_screen(entries: Sequence[Result]) -> list[str]:
+    """Who asked what, when and why, and what followed; oldest first."""
+    rows = [("WHEN", "WHAT", "WHO", "WHY")]
+    for event in entries:
+        when = moment(event["recorded_at"], seconds=True)
+        what = event["text"] or event["type"]
+        rows.append((when, what, render.who(event["caller"]), event["reason"] or ""))
+    return render.table(rows) if entries else []
+
+
+def events_lines(events: Sequence[Result]) -> list[str]:
+    """The journal of all jobs, a line an event."""
+    return render.table(
+        [
+            (
+                str(event["event"]),
+                moment(event["recorded_at"], seconds=True),
+                event["job_id"] or "-",
+                event["type"],
+                event["text"],
+            )
+            for event in events
+        ]
+    )
+
+
+def checks_table(checks: Sequence[Result]) -> list[str]:
+    """What a check of the installation found; what to type below what did not pass."""
+    lines: list[str] = []
+    width = max((len(check["name"]) for check in checks), default=0)
+    for check in checks:
+        lines.append(f"{'ok' if check['passed'] else 'NO':<4}{check['name']:<{width}}  {check['message']}")
+        lines += [f"      {hint}" for hint in check["hints"]]
+    return lines

@@ -1,0 +1,57 @@
+"""An attempt's output as people read it: an agent's stream is told, all else shown as it is, line by line."""
+
+import codecs
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from marianne_cli.invocation import dressed
+from marianne_cli.screens.render import readable
+from marianned.instruments.live import Line, Reader
+from marianned.instruments.profile import Output
+
+_COLOURS = {"tool": 36, "result": 2, "note": 2, "error": 31}
+
+
+class Transcript:
+    """One stream of one attempt; `reads` is how the lines of an agent's are read, null: they are text."""
+
+    def __init__(self, reads: Mapping[str, Any] | None) -> None:
+        self._reader = _reader(reads)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._rest = ""
+
+    def feed(self, gone: int, data: bytes) -> list[str]:
+        """Return the lines that a piece ends; `gone` is how many bytes before it are no more."""
+        if self._reader is not None:
+            return _lines([*(self._reader.gap(gone) if gone else ()), *self._reader.feed(data)])
+        *ended, self._rest = (self._rest + self._decoder.decode(data)).split("\n")
+        return [readable(f"{line}\n")[:-1] for line in ended]
+
+    def finish(self) -> list[str]:
+        """Return what the end of the stream brings."""
+        if self._reader is not None:
+            return _lines(self._reader.finish())
+        rest, self._rest = self._rest + self._decoder.decode(b"", final=True), ""
+        return [readable(rest)] if rest else []
+
+
+def _reader(reads: Mapping[str, Any] | None) -> Reader | None:
+    """Return what reads the stream; none where its profile doesn't say, or says it in a way of later days."""
+    if reads is None:
+        return None
+    try:
+        output = msgspec.convert(reads, Output)
+    except msgspec.ValidationError:
+        return None
+    return Reader(output) if output.live or output.format == "json" else None
+
+
+def _lines(said: Iterable[Line]) -> list[str]:
+    """Return lines that nothing of an agent's is left in but text, coloured on a terminal."""
+    shown = [(line.kind, text) for line in said for text in readable(line.text).split("\n")]
+    if not dressed(sys.stdout):
+        return [text for _, text in shown]
+    return [f"\x1b[{_COLOURS[kind]}m{text}\x1b[0m" if kind in _COLOURS else text for kind, text in shown]

@@ -1,0 +1,145 @@
+"""The screen of `mzt why`: what a job waits for and what lets it go on; of failed sheets the evidence.
+
+Its shape is fixed by docs/design/cli.md §2.3.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from marianne_cli.screens import render
+from marianne_cli.times import age, moment
+from marianned.words import plural, sheet_list, sheet_name
+
+Result = Mapping[str, Any]
+Row = tuple[str, str]
+
+_LABEL_WIDTH = 7
+_SHEETS_MOST = 3
+_LINES_MOST = {False: 10, True: 100}
+"""How many lines of a stream are shown, and how many unfolded."""
+_OVER = {"completed", "skipped", "running"}
+"""Sheets in these statuses have left their failed attempts behind."""
+
+
+def failures(why: Result, sheets: Sequence[Result], *, named: bool = False) -> list[Result]:
+    """Return the newest failed attempt of each sheet that has not got past it; of all that were `named`."""
+    stuck = {
+        sheet["sheet"]: sheet["attempt_count"] for sheet in sheets if named or sheet["status"] not in _OVER
+    }
+    newest: dict[int, Result] = {}
+    for error in why["errors"]:
+        if error["attempt"] <= stuck.get(error["sheet"], 0):  # else the number is another sheet's by now
+            newest.setdefault(error["sheet"], error)
+    return [newest[number] for number in sorted(newest)]
+
+
+def why_screen(
+    why: Result, sheets: Sequence[Result], shown: Sequence[Result], *, unfolded: bool = False
+) -> list[str]:
+    """Set the message, the reasons, the evidence, and what to type.
+
+    `sheets` are all of the job's, with the attempts of those in `shown`, which are `failures`.
+    """
+    known = {sheet["sheet"]: sheet for sheet in sheets}
+    told = why["status"] == "failed" and len(shown) == 1
+    rows = [*_reasons(why)]
+    for error in shown if unfolded else shown[:_SHEETS_MOST]:
+        name = "" if told else f"{_name(error, sheets)}: "
+        rows += _evidence(name, error, known[error["sheet"]], _LINES_MOST[unfolded])
+    if len(shown) > _SHEETS_MOST and not unfolded:
+        rows.append(
+            ("", f"and {plural(len(shown) - _SHEETS_MOST, 'sheet')} more: mzt why {why['job_id']} -v")
+        )
+    for error in sorted(
+        (error for error in why["errors"] if error.get("hook")), key=lambda error: error["hook"]
+    ):
+        rows += _hook_evidence(error, _LINES_MOST[unfolded])
+    rows += [*_blocked(sheets), *_way_out(why)]
+    return [why["message"], *render.table(rows, indent="  ", widths=(_LABEL_WIDTH,))]
+
+
+def _name(item: Result, sheets: Sequence[Result]) -> str:
+    fan_out = any(sheet["sheet"] != sheet["stage"] for sheet in sheets)
+    return sheet_name(item["sheet"], item["stage"], item["instance"], fan_out=fan_out)
+
+
+def _reasons(why: Result) -> Iterator[Row]:
+    """Tell each reason that is not the message itself."""
+    for reason in why["reasons"]:
+        if reason["text"] in why["message"]:
+            continue
+        until = ""
+        if reason["until_at"]:
+            by = "by" if reason["code"] == "in_flight" else "until"
+            until = f", {by} {moment(reason['until_at'])}"
+        since = f"since {moment(reason['since_at'])} ({age(reason['since_at'])})"
+        yield reason["code"].partition(":")[0].replace("_", " "), f"{reason['text']}; {since}{until}"
+
+
+def _evidence(name: str, error: Result, sheet: Result, most: int) -> Iterator[Row]:
+    yield "attempt", name + ", ".join(_attempt(error, sheet))
+    failed = [check for check in error["validations"] if check["result"] in {"failed", "error"}]
+    for check in failed:
+        yield check["result"], _check(check)
+        yield from _printed("", check["output"] or "", most)
+    if not failed:
+        yield "failed", error["error_message"] or error["error_category"] or error["outcome"]
+    yield from _printed("stdout", error["stdout_tail"], most)
+    yield from _printed("stderr", error["stderr_tail"], most)
+
+
+def _hook_evidence(error: Result, most: int) -> Iterator[Row]:
+    code = [] if error["exit_code"] is None else [f"exit {error['exit_code']}"]
+    told = [f"hook {error['hook']}", f"attempt {error['attempt']}", f"revision {error['revision']}", *code]
+    yield "attempt", ", ".join(told)
+    yield "failed", error["error_message"] or error["outcome"]
+    yield from _printed("stdout", error["stdout_tail"], most)
+    yield from _printed("stderr", error["stderr_tail"], most)
+
+
+def _attempt(error: Result, sheet: Result) -> Iterator[str]:
+    yield f"{error['attempt']} of {sheet['attempt_count']}"
+    ran = next((one for one in sheet["attempts"] if one["attempt"] == error["attempt"]), None)
+    if ran is not None and error["ended_at"]:
+        yield f"{moment(ran['started_at'])}-{moment(error['ended_at'])}"
+    yield error["instrument"]
+    yield f"revision {error['revision']}"
+    if error["outcome"] != "failed":
+        yield error["outcome"].replace("_", " ")
+    if error["signal"]:
+        yield error["signal"]
+    elif error["exit_code"] is not None:
+        yield f"exit {error['exit_code']}"
+
+
+def _check(check: Result) -> str:
+    if check["type"] == "command_succeeds":
+        return f"{check['description'] or check['target']}: {check['reason']}"
+    return f"{check['type']} {check['reason']} in {check['target']}"
+
+
+def _printed(label: str, text: str, most: int) -> Iterator[Row]:
+    for number, line in enumerate(render.readable(text).splitlines()[-most:]):
+        yield "" if number else label, f"| {line}"
+
+
+def _blocked(sheets: Sequence[Result]) -> Iterator[Row]:
+    blocked = [sheet for sheet in sheets if sheet["blocked_by"]]
+    if len(blocked) == 1:
+        yield "blocks", _name(blocked[0], sheets)
+    elif blocked:
+        yield "blocks", sheet_list(sheet["sheet"] for sheet in blocked)
+
+
+def _way_out(why: Result) -> Iterator[Row]:
+    """Tell what to type where a caller lets it go on, else when it goes on by itself."""
+    reasons = why["reasons"]
+    if any(reason["unblocked_by"] == "caller" for reason in reasons):
+        hints = [hint for reason in reasons if reason["unblocked_by"] == "caller" for hint in reason["hints"]]
+        others = why["hints"] if why["status"] == "failed" else []
+        others = [hint for hint in others if not hint.startswith("mzt why ")]
+        yield "unblock", " · ".join(dict.fromkeys([*hints, *others]))
+    elif any(reason["unblocked_by"] != "nobody" for reason in reasons):
+        times = [reason["until_at"] for reason in reasons if reason["unblocked_by"] == "time"]
+        at = f", at {moment(min(times))}" if times and all(times) else ""
+        yield "unblock", f"by itself{at}"

@@ -1,0 +1,248 @@
+"""Starting and stopping the daemon's process, without polling: a byte on a pipe, the end of a pid."""
+
+import os
+import select
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from marianne_cli.invocation import Invocation
+from marianned import paths
+from marianned.errors import NoDaemon, NotPermitted, TimeRanOut, WrongStatus
+from marianned.words import duration
+
+if TYPE_CHECKING:
+    from marianne_cli.service.units import Unit
+
+_START_SECONDS = 10.0
+_INSIDE = "MARIANNE_ATTEMPT_ID"
+_STILL: dict[str, tuple[str, list[str]]] = {
+    "detach": ("it still stops", []),
+    "drain": ("it stops when nothing is in flight", ["mzt stop --drain -t 1h", "mzt start", "mzt stop"]),
+    "kill": ("it still stops", []),
+}
+"""What a daemon does that is not gone in time, and what can be typed then."""
+
+
+def running(call: Invocation, timeout: float = _START_SECONDS) -> bool:
+    """See that a daemon runs, starting one where none answers; tell whether it was started now.
+
+    Raises:
+        NoDaemon: it can't be started, or must not be from inside an attempt.
+        TimeRanOut: it does not answer in time; it may still come.
+    """
+    try:
+        _ = call.client
+    except NoDaemon as error:
+        if _INSIDE in os.environ:
+            raise NoDaemon(
+                f"{error.message}; none is started from inside an attempt, it would be swept with it"
+            ) from None
+        from marianne_cli.service import units
+
+        unit = units.for_start(call.socket)
+        if unit is not None:
+            _by_unit(call, unit, "start", timeout, "no daemon runs; ")
+        else:
+            call.note("no daemon runs; starting one")
+            _start(call, timeout)
+        return True
+    return False
+
+
+def _by_unit(call: Invocation, unit: "Unit", verb: str, timeout: float, why: str = "") -> None:
+    """Have systemd start, stop or restart the service, and say so; a stop stops its socket, too."""
+    names = unit.units if verb == "stop" else [unit.name]
+    call.note(f"{why}{' '.join([*unit.shown, verb, *names])}")
+    unit.do(verb, *names, timeout=timeout)
+
+
+def restarted(call: Invocation, timeout: float) -> None:
+    """Stop the daemon, if one runs, and see that one does; what is in flight goes on."""
+    from marianne_cli.service import units
+
+    pid = _serving(call)
+    unit = None if pid is None else units.unit_of(pid)
+    if unit is not None:
+        _by_unit(call, unit, "restart", timeout)
+        return
+    if pid is not None and _INSIDE in os.environ:
+        raise NotPermitted("a daemon is not started from inside an attempt, so this one is not stopped there")
+    stopped(call, timeout)
+    running(call, timeout)
+
+
+def _serving(call: Invocation) -> int | None:
+    try:
+        with call.connect(any_protocol=True) as client:
+            return int(client.request("daemon.hello", {})["pid"])
+    except NoDaemon:
+        return None
+
+
+def holder() -> int | None:
+    """Return the pid of the daemon that holds the state directory; null: none does."""
+    import msgspec
+
+    try:
+        held = msgspec.json.decode(paths.lock_path(paths.state_directory()).read_bytes())
+        pid = int(held["pid"])
+        alive = b"marianned" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, msgspec.DecodeError, KeyError, TypeError):
+        return None
+    return pid if alive else None
+
+
+def _opened(log: Path) -> int:
+    """Open the log of a start, in the state directory, which is made."""
+    try:
+        paths.make_private_directory(log.parent)
+        return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise NoDaemon(
+            f"no daemon can be started: '{error.filename}' can't be written: {error.strerror}",
+            hints=["mzt doctor"],
+        ) from None
+
+
+def _start(call: Invocation, timeout: float) -> None:
+    import subprocess
+
+    log = paths.state_directory() / "daemon-start.log"
+    environment = {**os.environ, **({} if call.socket is None else {"MARIANNE_SOCKET": call.socket})}
+    told, tell = os.pipe()
+    try:
+        opened = _opened(log)
+        try:
+            daemon = subprocess.Popen(
+                [sys.executable, "-m", "marianned", "--ready-fd", str(tell)],
+                stdin=subprocess.DEVNULL,
+                stdout=opened,
+                stderr=opened,
+                pass_fds=[tell],
+                start_new_session=True,
+                cwd="/",
+                env=environment,
+            )
+        finally:
+            os.close(opened)
+            os.close(tell)
+        ready = _byte(told, timeout)
+    finally:
+        os.close(told)
+    if ready is None:
+        daemon.returncode = 0  # it is nobody's child to wait for
+        raise TimeRanOut(
+            f"marianned does not answer after {duration(timeout)}; it may still", hints=["mzt status"]
+        )
+    if not ready:
+        daemon.wait()
+        _answers_after_all(call, log)
+    else:
+        daemon.returncode = 0
+
+
+def _byte(told: int, timeout: float) -> bytes | None:
+    """Read the byte that says it serves; empty when it ended instead, null when the time is up."""
+    if not select.select([told], [], [], timeout)[0]:
+        return None
+    return os.read(told, 1)
+
+
+def _answers_after_all(call: Invocation, log: Path) -> None:
+    """Ours has ended: perhaps another was first. Else say what it said."""
+    try:
+        _ = call.client
+    except NoDaemon:
+        said = log.read_text(errors="replace").strip().rpartition("\n")[2].removeprefix("marianned: ")
+        raise NoDaemon(
+            f"the daemon does not start: {said or 'it says nothing'}", hints=["mzt doctor"]
+        ) from None
+
+
+def stopped(call: Invocation, timeout: float, mode: str = "detach") -> tuple[int | None, int]:
+    """Stop the daemon and return when it is gone: its pid (null: none ran), the attempts then in flight.
+
+    `mode` is that of protocol.Stop: `detach`, `drain`, `kill`.
+
+    Raises:
+        TimeRanOut: it is not gone yet; it still stops.
+    """
+    from marianne_cli.service import units
+
+    ends = time.monotonic() + timeout
+    unit = units.waiting(call.socket)
+    if unit is not None:  # nobody serves: to connect would start it
+        _by_unit(call, unit, "stop", timeout)
+        return None, 0
+    try:
+        client = call.connect(any_protocol=True)
+    except NoDaemon:
+        return None, 0
+    with client:
+        answer: dict[str, Any] = client.request("daemon.hello", {})
+        pid = int(answer["pid"])
+        unit = units.unit_of(pid)
+        if unit is not None and mode == "detach":
+            flying = int(client.request("daemon.status", {})["attempts_in_flight"])
+            _by_unit(call, unit, "stop", timeout)
+            return pid, flying
+        handle = _handle(pid)
+        try:
+            result = client.request("daemon.stop", {"mode": mode}, once=True, changes=True)
+        except (NoDaemon, WrongStatus):
+            result = {"attempts_in_flight": 0}  # gone before it could answer, or stopping already
+    if handle is not None:
+        try:
+            if not select.select([handle], [], [], max(0.0, ends - time.monotonic()))[0]:
+                still, hints = _STILL[mode]
+                raise TimeRanOut(
+                    f"marianned (pid {pid}) is not gone after {duration(timeout)}; {still}", hints=hints
+                )
+        finally:
+            os.close(handle)
+    if unit is not None:
+        _by_unit(call, unit, "stop", max(1.0, ends - time.monotonic()))
+    return pid, int(result["attempts_in_flight"])
+
+
+def ended(pid: int, timeout: float) -> None:
+    """End a daemon by its pid, where its socket may lead to another; what is in flight goes on.
+
+    Raises:
+        TimeRanOut: it is not gone yet.
+    """
+    handle = _handle(pid)
+    if handle is None:
+        return
+    try:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+        if not select.select([handle], [], [], timeout)[0]:
+            raise TimeRanOut(f"marianned (pid {pid}) is not gone after {duration(timeout)}; it still stops")
+    finally:
+        os.close(handle)
+
+
+def _handle(pid: int) -> int | None:
+    """Open a process, to be told of its end; null when it is gone already."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
+def kept(call: Invocation) -> None:
+    """See that a daemon that drains stays after all."""
+    if call.ask("daemon.status")["status"] == "draining":
+        call.client.request("daemon.stop", {"mode": "stay"}, changes=True)
+
+
+def said(call: Invocation) -> dict[str, Any]:
+    """Return what start and restart answer: the daemon's own words, pid, attempts in flight."""
+    status = call.ask("daemon.status")
+    kept = ("status", "message", "hints", "pid", "attempts_in_flight")
+    return {key: status[key] for key in kept}

@@ -1,0 +1,69 @@
+"""Which fallbacks can't be used on this machine now: their tool or their key is missing.
+
+Source: docs/reference/score-format.md §8.4.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+
+import msgspec
+from anyio import to_thread
+
+from marianned.instruments.profile import Profile
+from marianned.progress.state.job import JobState
+from marianned.score.expanded import Fallback
+
+
+class _Need(msgspec.Struct, frozen=True):
+    """What an instrument needs: an executable, a variable, in this environment."""
+
+    executable: str | None
+    variable: str | None
+    environ: dict[str, str]
+
+
+class Usable:
+    """Looks for what the fallbacks of one job need; the needs are worked out once a revision."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._needs: dict[str, _Need] = {}
+        self._of: object = None
+
+    async def missing(self, state: JobState) -> frozenset[str]:
+        """Return the instruments among the score's fallbacks that can't be used."""
+        if self._of is not state.score:
+            self._of, self._needs = state.score, self._read(state)
+        if not self._needs:
+            return frozenset()
+        return await to_thread.run_sync(_missing, self._needs)
+
+    def _read(self, state: JobState) -> dict[str, _Need]:
+        needs: dict[str, _Need] = {}
+        for fallback in (fallback for sheet in state.score.sheets for fallback in sheet.fallbacks):
+            profile = state.score.profiles[fallback.instrument]
+            known = needs.get(profile.name)
+            environ = known.environ if known else {**self._environ, **state.run.env}
+            own = {**environ, **fallback.settings.get("env", {})}
+            if known is None or own != environ:
+                needs[profile.name] = _need(profile, fallback, own)
+        return needs
+
+
+def _need(profile: Profile, fallback: Fallback, environ: dict[str, str]) -> _Need:
+    if profile.cli is not None:
+        command = profile.cli.command
+        return _Need(os.path.expanduser(command.executable), None, environ)  # noqa: PTH111  a text
+    key = profile.http.auth_env_var if profile.http is not None else None
+    return _Need(None, key and str(fallback.settings.get("api_key_env") or key), environ)
+
+
+def _missing(needs: dict[str, _Need]) -> frozenset[str]:
+    return frozenset(name for name, need in needs.items() if not _is_there(need))
+
+
+def _is_there(need: _Need) -> bool:
+    if need.executable is not None:
+        return shutil.which(need.executable, path=need.environ.get("PATH")) is not None
+    return need.variable is None or bool(need.environ.get(need.variable))

@@ -1,0 +1,439 @@
+"""One job's loop: trigger, decide, one transaction, apply, actions; their results become triggers.
+
+"Commit, act, commit" is written here once. When the transaction fails, nothing was applied and nothing
+started: memory can't run ahead of the disk. Source: docs/design/architecture.md "The core as data".
+"""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+import msgspec
+from anyio import to_thread
+from anyio.abc import TaskGroup
+
+from marianned import faults, lifecycle
+from marianned.clock import Instant
+from marianned.conductor.capacity.instruments import Usable
+from marianned.conductor.core import concertlog, pausefile
+from marianned.conductor.core.reservation import Share
+from marianned.conductor.core.waiters import Answer, Waiter, Waiters
+from marianned.conductor.run.hook import GivenHook
+from marianned.conductor.run.supervisor import Players, bare
+from marianned.conductor.services import House
+from marianned.errors import MarianneError, WrongStatus
+from marianned.executors.base import Presence
+from marianned.lifecycle import Action
+from marianned.moment import now
+from marianned.progress.deciding.decide import decide, to_be_ended
+from marianned.progress.deciding.draft import Decision, apply
+from marianned.progress.state.job import JobState
+from marianned.progress.state.triggers import (
+    Asked,
+    Chained,
+    ChainedEnded,
+    Ending,
+    GiveUp,
+    HookEnded,
+    Judged,
+    Parked,
+    PauseFile,
+    SlotFree,
+    TimeReached,
+    Trigger,
+    Warned,
+)
+from marianned.protocol import ENDED, JobStatus
+from marianned.rows import Changes, Flight, RunRow
+from marianned.store.writer import BrokenChanges
+
+_AGAIN_SECONDS = 1.0
+"""How long after a refused transaction an attempt's end is committed again."""
+
+_SLEEP_SECONDS = 60.0
+"""The longest sleep at a stretch while a moment is waited for."""
+
+_logger = logging.getLogger(__name__)
+Commit = Callable[[Changes], Awaitable[int]]
+"""Brings changes to the disk; returns the number of their last event."""
+
+
+class Chaining(Protocol):
+    """Starts the jobs of hooks, and knows how jobs end."""
+
+    async def chain(self, job: "Job", given: GivenHook) -> HookEnded | None:
+        """Check and submit a hook's job; None: `job` was told how that ended."""
+
+    async def end_of(self, address: str) -> JobStatus | None:
+        """Wait for the end of a run; None: it is not known any more."""
+
+
+class Job:
+    """A run that is in memory: its state, and the one task that owns it."""
+
+    def __init__(
+        self,
+        house: House,
+        state: JobState,
+        granted: Callable[[], None],
+        retired: Callable[["Job"], None],
+        chaining: "Chaining",
+    ) -> None:
+        self.house = house
+        self.state = state
+        self.status_event = 0
+        self._share = Share(house, state, granted)
+        self._retired = retired
+        self._send, self._receive = anyio.create_memory_object_stream[Trigger](math.inf)
+        self._waiters = Waiters()
+        self._watchers: list[Callable[[JobStatus, int], None]] = []
+        self._chaining = chaining
+        self._ways: dict[str, Commit] = {}
+        self._awaited: set[str] = set()
+        self._players: Players | None = None
+        self._timer: anyio.CancelScope | None = None
+        self._tasks: TaskGroup | None = None
+        self._first_step = anyio.Event()
+        self._gave_way = False
+        self._usable = Usable(house.environ)
+
+    @property
+    def run_id(self) -> int:
+        """The number of the run, which is also its age."""
+        return self.state.run.run_id
+
+    @property
+    def status(self) -> JobStatus:
+        """The status, of what is committed."""
+        return lifecycle.status(self.state.facts)
+
+    def pid(self, row: Flight) -> int | None:
+        """Return the keeper's pid of a flight."""
+        return None if self._players is None else self._players.pid(row)
+
+    # --- from outside, on the same event loop ----------------------------------------------------------
+
+    def fail(self, error: MarianneError) -> None:
+        """Answer everybody who waits: the job's task has failed."""
+        self._first_step.set()
+        self._waiters.answer_all(error)
+
+    def poke(self) -> None:
+        """Tell the job that a slot may be had."""
+        self._send.send_nowait(SlotFree())
+
+    async def begun(self) -> None:
+        """Wait until the job has taken its first step, and so started what it may."""
+        await self._first_step.wait()
+
+    async def give_up(self, trigger: GiveUp, commit: "Commit | None" = None) -> Answer | None:
+        """Let this run make room, for the next one or for good; `commit` writes it, else the store."""
+        waiter = self.wait_for(trigger.request)
+        if commit is not None:
+            self._ways[trigger.request] = commit
+        self._send.send_nowait(trigger)
+        return await self.answer(trigger.request, waiter, None)
+
+    async def chain(self, trigger: Chained, commit: "Commit") -> Answer | None:
+        """Take jobs over that a hook of this one submits, in the transaction that `commit` makes."""
+        waiter = self.wait_for(trigger.request)
+        self._ways[trigger.request] = commit
+        self._send.send_nowait(trigger)
+        return await self.answer(trigger.request, waiter, None)
+
+    async def ask(self, ask: Asked, patience: float | None) -> Answer | None:
+        """Hand a request in and wait for its answer; None: the time ran out, the request stays in force.
+
+        Whether it is refused is waited for in any case: a time that runs out says that it was not.
+        """
+        waiter = self.wait_for(ask.request.request)
+        began = anyio.current_time()
+        self._send.send_nowait(ask)
+        await waiter.accepted.wait()
+        left = patience - (anyio.current_time() - began) if ask.wait and patience is not None else None
+        return await self.answer(ask.request.request, waiter, left)
+
+    def wait_for(self, request: str) -> Waiter:
+        """Return the waiter of a request; several who repeat it by its key share one."""
+        return self._waiters.of(request)
+
+    async def answer(self, request: str, waiter: Waiter, patience: float | None) -> Answer | None:
+        """Wait for the answer of a request that has been handed in."""
+        answer = await waiter.wait(patience)
+        if answer is None and request in self.state.requests and self._is_unkeyed(request):
+            self._waiters.forget(request)
+        return answer
+
+    def _is_unkeyed(self, request: str) -> bool:
+        return self.state.requests[request].key is None
+
+    def watch(self, watcher: Callable[[JobStatus, int], None]) -> Callable[[], None]:
+        """Call with the status and the event number of each commit; returns what ends that."""
+        self._watchers.append(watcher)
+
+        def leave() -> None:
+            self._watchers.remove(watcher)
+            if self.state.run.ended is not None:
+                with suppress(anyio.ClosedResourceError):
+                    self.poke()  # nobody may be left to keep the job in memory for
+
+        return leave
+
+    # --- the loop --------------------------------------------------------------------------------------
+
+    async def serve(self, presences: dict[str, Presence]) -> None:
+        """Own the state until the run has ended and nobody asks any more.
+
+        `presences` are those of what was in flight when the state was read from disk, by their ids.
+        """
+        async with self._receive, self._send, anyio.create_task_group() as self._tasks:
+            self._players = Players(
+                self.house, self.state, self._send.send_nowait, self._chain_hook, self._tasks
+            )
+            self._share.adopt()
+            for flight in self.state.flights:
+                self._players.play(flight, presences[self.house.attempt_id(flight)])
+            for flight in to_be_ended(self.state):
+                self._players.interrupt(flight)
+            self._await_chained()
+            self._share.stand()
+            self.poke()
+            async for trigger in self._receive:
+                await self._step(trigger)
+                self._first_step.set()
+                if self._may_retire():
+                    self._retired(self)
+                    self._tasks.cancel_scope.cancel()
+
+    def _may_retire(self) -> bool:
+        idle = not self._waiters and not self._watchers and not self._receive.statistics().current_buffer_used
+        return self.state.run.ended is not None and not self.state.flights and idle
+
+    async def _step(self, trigger: Trigger) -> None:
+        try:
+            if pausefile.comes_before(trigger):
+                await self._look_for_pause_file()
+            self._check_way(trigger)
+            await self._decide(trigger)
+        except MarianneError as error:
+            self._refuse(trigger, error)
+        except BrokenChanges:
+            _logger.exception("a step of '%s' can't be stored", self.state.run.job_name)
+            self._refuse(bare(trigger), MarianneError("this can't be stored; the daemon's log has more"))
+        except Exception:
+            _logger.exception("a step of '%s' failed", self.state.run.job_name)
+            self._refuse(trigger, MarianneError("a step of this job failed; the daemon's log has more"))
+
+    def _check_way(self, trigger: Trigger) -> None:
+        """Refuse what comes behind the run that took this one's place.
+
+        Raises:
+            WrongStatus: this run has made room.
+        """
+        if self._gave_way and isinstance(trigger, Asked | GiveUp):
+            name = self.state.run.job_name
+            raise WrongStatus(
+                f"'{name}' has a newer run by now, or was removed; nothing has changed",
+                job_id=f"{name}@{self.state.run.run}",
+                status=self.status,
+                hints=[f"mzt status {name}"],
+            )
+
+    def _refuse(self, trigger: Trigger, error: MarianneError) -> None:
+        if isinstance(trigger, Asked | GiveUp | Chained):
+            request = trigger.request.request if isinstance(trigger, Asked) else trigger.request
+            self._waiters.answer(request, error)
+        elif self._tasks is not None:
+            self._tasks.start_soon(self._again, trigger)
+
+    async def _again(self, trigger: Trigger) -> None:
+        """Hand in once more what could not be committed: an end that has happened must be told."""
+        await anyio.sleep(_AGAIN_SECONDS)
+        self._send.send_nowait(trigger)
+
+    async def _decide(self, trigger: Trigger) -> None:
+        state = self.state
+        ends = isinstance(trigger, Ending | Parked | HookEnded | Chained | Judged)
+        room = state.score.parallel.max_concurrent - len(state.flights) + ends
+        self.house.disk.look()
+        state.unusable = await self._usable.missing(state)
+        moment = now()
+        taken = self._share.take(room, moment)
+        name = _name(trigger)
+        faults.point(f"{name}.asked")
+        event = self.house.store.last_event
+        try:
+            decision = decide(state, trigger, moment, taken.slots, taken.rooms)
+            await self._before_commit(trigger, decision)
+            changes = decision.changes
+            if isinstance(trigger, GiveUp):
+                changes = Changes(
+                    rows=changes.rows + trigger.also.rows,
+                    deleted=changes.deleted + trigger.also.deleted,
+                    events=changes.events + trigger.also.events,
+                )
+            faults.point(f"{name}.decided")
+            if changes:
+                event = await self._commit(trigger, changes)
+        except BaseException:
+            self._share.give_back(taken)
+            raise
+        faults.point(f"{name}.committed")
+        self._gave_way = self._gave_way or isinstance(trigger, GiveUp) or self._replaced_by(changes)
+        await concertlog.tell(state, decision.hooks_ended)
+        before = self.status
+        started = len(decision.starts) + len(decision.checks) + (decision.hook is not None)
+        ended = len(state.flights) + started
+        apply(state, decision)
+        ended -= len(state.flights)
+        self._share.settle(taken, changes, started, ended, moment)
+        if self.status != before:
+            self.status_event = event
+        faults.point(f"{name}.applied")
+        self._act(trigger, decision, event)
+        faults.point(f"{name}.acted")
+        await self._after_commit()
+
+    async def _commit(self, trigger: Trigger, changes: Changes) -> int:
+        """Write the changes, in the way that a chain goes; return their last event's number."""
+        way = self._ways.pop(trigger.request, None) if isinstance(trigger, Chained | GiveUp) else None
+        return await way(changes) if way else (await self.house.store.commit(changes)).event
+
+    def _replaced_by(self, changes: Changes) -> bool:
+        """Tell whether a newer run of this job is among the changes: it has chained to itself."""
+        name, run = self.state.run.job_name, self.state.run.run
+        return any(isinstance(row, RunRow) and row.job_name == name and row.run > run for row in changes.rows)
+
+    def _act(self, trigger: Trigger, decision: Decision, event: int) -> None:
+        assert self._players is not None
+        for attempt in decision.starts:
+            self._players.play(attempt, None)
+        for attempt in decision.checks:
+            self._players.play(attempt, Presence.ENDED)
+        if decision.hook is not None:
+            self._players.play(decision.hook, None)
+        for flight in (*decision.interrupts, decision.hook_interrupt):
+            if flight is not None:
+                self._players.interrupt(flight)
+        self._await_chained()
+        if isinstance(trigger, Asked):
+            self._waiters.accept(trigger.request.request)
+        for request, answer in decision.answers.items():
+            self._waiters.answer(request, _with_event(answer, event))
+        for watcher in list(self._watchers):
+            watcher(self.status, event)
+        due = [when for when in (decision.wake, self._share.stand()) if when is not None]
+        self._set_timer(min(due, key=now().until, default=None))
+
+    # --- what is in flight, and jobs that hooks have started -------------------------------------------
+
+    def interrupt_all(self) -> None:
+        """End what is in flight, to run it again later."""
+        for row in self.state.flights:
+            if self._players is not None:
+                self._players.interrupt(row)
+
+    async def _chain_hook(self, given: GivenHook) -> HookEnded | None:
+        return await self._chaining.chain(self, given)
+
+    def _await_chained(self) -> None:
+        """Wait for the end of each job that a hook waits for, once."""
+        assert self._tasks is not None
+        for row in self.state.hooks:
+            if row.waiting_for == "job" and row.chained is not None and row.chained not in self._awaited:
+                self._awaited.add(row.chained)
+                self._tasks.start_soon(self._await_end, row.hook, row.chained)
+
+    async def _await_end(self, hook: int, address: str) -> None:
+        status = await self._chaining.end_of(address)
+        self._awaited.discard(address)
+        with suppress(anyio.ClosedResourceError):
+            self._send.send_nowait(ChainedEnded(hook=hook, chained=address, status=status))
+
+    # --- time --------------------------------------------------------------------------------------------
+
+    def _set_timer(self, wake: Instant | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if wake is not None and self._tasks is not None:
+            self._timer = anyio.CancelScope()
+            self._tasks.start_soon(self._wake, self._timer, wake)
+
+    async def _wake(self, scope: anyio.CancelScope, wake: Instant) -> None:
+        """Wait for a moment of the boot's clock, which runs on in a suspend while sleeps do not."""
+        with scope:
+            while (left := now().until(wake) / 1000) > 0:  # noqa: ASYNC110  no event tells of time
+                await anyio.sleep(min(left, _SLEEP_SECONDS))
+            self._send.send_nowait(TimeReached())
+
+    # --- the pause file ------------------------------------------------------------------------------------
+
+    @property
+    def _pause_file(self) -> Path:
+        return pausefile.pause_file(self.state.run.workspace, self.state.run.job_name)
+
+    async def _look_for_pause_file(self) -> None:
+        """Look before each start, after each attempt and when a wait begins (docs/design/control.md §2)."""
+        run = self.state.run
+        if run.ended is not None or run.cancelling:
+            return
+        reason = await to_thread.run_sync(pausefile.look, self._pause_file)
+        if reason is not None:
+            await self._decide(PauseFile(reason or None))
+
+    async def _before_commit(self, trigger: Trigger, decision: Decision) -> None:
+        """Remove the pause file before a resume is in force; if that fails the resume is refused."""
+        resumes = isinstance(trigger, Asked) and trigger.action in _RESUMES
+        if not resumes or not decision.changes:
+            return
+        try:
+            await to_thread.run_sync(pausefile.remove, self._pause_file)
+        except OSError as error:
+            name = self.state.run.job_name
+            raise WrongStatus(
+                f"'{name}' is held by '{self._pause_file}', which can't be removed: {error.strerror}",
+                job_id=name,
+                status=self.status,
+                hints=[f"rm {self._pause_file}", f"mzt resume {name}"],
+            ) from None
+
+    async def _after_commit(self) -> None:
+        if self.status in ENDED:
+            self.house.worktrees.ended(self.state.run)
+            try:
+                await to_thread.run_sync(pausefile.remove, self._pause_file)
+            except OSError as error:
+                _logger.warning("the pause file '%s' can't be removed: %s", self._pause_file, error)
+
+
+_RESUMES = (Action.RESUME, Action.RESUME_FROM, Action.MODIFY_RESUME)
+_NAMES: dict[type[Trigger], str] = {
+    Chained: "chain",
+    ChainedEnded: "chained",
+    Ending: "ended",
+    GiveUp: "fresh",
+    HookEnded: "hook",
+    Judged: "judged",
+    Parked: "parked",
+    PauseFile: "file",
+    SlotFree: "slot",
+    TimeReached: "time",
+    Warned: "warned",
+}
+
+
+def _name(trigger: Trigger) -> str:
+    """Name a trigger for the fault points of its decision."""
+    return trigger.action if isinstance(trigger, Asked) else _NAMES[type(trigger)]
+
+
+def _with_event(answer: Answer, event: int) -> Answer:
+    """Return the answer with the number of the journal it is true at."""
+    if isinstance(answer, MarianneError) or not hasattr(answer, "event"):
+        return answer
+    return msgspec.structs.replace(answer, event=event)

@@ -1,0 +1,100 @@
+"""What the conductor says beside a job's own words: addresses, refusals that time brings, leftovers."""
+
+from pathlib import Path
+
+from marianned import words
+from marianned.clock import Instant
+from marianned.conductor.core.job import Job
+from marianned.errors import Problem, TimeRanOut
+from marianned.lifecycle import Action
+from marianned.moment import now
+from marianned.progress.views import messages
+from marianned.protocol import JobStatus, Modify
+from marianned.rows import EventRow, RunRow
+
+_IN_FORCE = {
+    Action.PAUSE: "the pause stays in force",
+    Action.PAUSE_NOW: "the pause stays in force",
+    Action.BREAK: "the breakpoint stays in force",
+    Action.RESUME_FROM: "the resume stays in force",
+    Action.RESUME: "the resume stays in force",
+    Action.MODIFY: "the modify stays in force",
+    Action.MODIFY_RESUME: "the modify stays in force",
+    Action.DISCARD: "the discard stays in force",
+    Action.CANCEL: "the cancel stays in force",
+}
+
+
+_DIGITS_MOST = 15
+"""The most digits a run's number may have: it fits into any column."""
+
+
+def split(job_id: str) -> tuple[str, int | None]:
+    """Split what a job is addressed by: `name`, or `name@run`."""
+    name, _, run = job_id.rpartition("@")
+    return (name, int(run)) if name and run.isdecimal() and len(run) <= _DIGITS_MOST else (job_id, None)
+
+
+def time_ran_out(job: Job, action: Action, patience: float) -> TimeRanOut:
+    """Return what is said when a waiting request's time is up; the request stays in force."""
+    state = job.state
+    said = ""
+    if state.flights:
+        verb = "is" if len(state.flights) == 1 else "are"
+        said = f": {messages.flying(state)} {verb} in flight, at most {messages.time_left(state, now())} more"
+    status = job.status
+    waited = f"'{state.run.job_name}' is still {status} after {words.duration(patience)}"
+    return TimeRanOut(
+        f"{waited}{said}; {_IN_FORCE[action]}",
+        job_id=state.run.job_name,
+        status=status,
+        hints=[
+            hint
+            for hint in messages.hints(state, status)
+            if status != JobStatus.PAUSING or "resume" not in hint
+        ],
+    )
+
+
+def other_name(params: Modify, name: str, wanted: str) -> Problem:
+    """Return the problem of a new score that names another job, at its `name`."""
+    line = column = None
+    for number, text in enumerate((params.text or "").splitlines(), 1):
+        if text.startswith("name:"):
+            value = text.removeprefix("name:")
+            line, column = number, len(text) - len(value.lstrip()) + 1
+            break
+    return Problem(
+        code="S015",
+        severity="error",
+        message=f"the score's name is '{name}', the job is '{wanted}'",
+        file=params.file or "score",
+        line=line,
+        column=column,
+        path="name",
+        hint=f"write name: {wanted}, or start it as a job of its own: mzt run FILE",
+    )
+
+
+def source_changed(config_file: str | None, text: str) -> bool | None:
+    """Tell whether the score file on disk differs from the stored revision; None: no file is there."""
+    if config_file is None:
+        return None
+    try:
+        return Path(config_file).read_bytes() != text.encode()
+    except OSError:
+        return None
+
+
+def removed_leftover(run: RunRow, moment: Instant) -> EventRow:
+    """Return the line about a pause file that lay there when the run began."""
+    return EventRow(
+        recorded_at=moment.at,
+        type="pausefile.removed",
+        run_id=run.run_id,
+        job_name=run.job_name,
+        run=run.run,
+        status=run.status,
+        revision=run.revision,
+        text="a pause file that was left over was removed",
+    )

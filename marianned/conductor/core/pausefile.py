@@ -1,0 +1,68 @@
+"""The pause file: a pause by whoever can write into the workspace but not reach the socket.
+
+Agents write there, so only a regular file is read, a little of it, and never on the event loop.
+Source: docs/design/control.md §2.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from marianned.lifecycle import Action
+from marianned.progress.state.triggers import Asked, Chained, GiveUp, Trigger
+
+_READ_BYTES = 200
+UNREADABLE = "unreadable"
+_LET_GO_ON = (Action.BREAK, Action.DISCARD, Action.MODIFY)
+"""Requests that remove no pause file and may bring no hold: a sheet may start with them."""
+
+
+def comes_before(trigger: Trigger) -> bool:
+    """Tell whether the file is looked for before this trigger is decided: something may start with it."""
+    if isinstance(trigger, Asked):
+        return trigger.action in _LET_GO_ON and not trigger.plan
+    return not isinstance(trigger, GiveUp | Chained)
+
+
+def pause_file(workspace: str, job_name: str) -> Path:
+    """Return where the pause file of a job is looked for."""
+    return Path(workspace) / f".marianne-pause-{job_name}"
+
+
+def look(path: Path) -> str | None:
+    """Return the reason a pause file gives: its first line, "" for none; None: there is no such file."""
+    try:
+        regular = stat.S_ISREG(path.lstat().st_mode)
+        return _first_line(path) if regular else UNREADABLE
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        return UNREADABLE
+
+
+def _first_line(path: Path) -> str:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return UNREADABLE
+        text = os.read(descriptor, _READ_BYTES).decode(errors="replace")
+    finally:
+        os.close(descriptor)
+    first = text.splitlines()[0] if text.strip() else ""
+    return "".join(char for char in first if char.isprintable()).strip()
+
+
+def remove(path: Path) -> bool:
+    """Remove the pause file; tell whether there was one.
+
+    Raises:
+        OSError: it is there and can't be removed.
+    """
+    try:
+        if stat.S_ISDIR(path.lstat().st_mode):
+            path.rmdir()
+        else:
+            path.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True

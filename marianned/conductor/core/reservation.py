@@ -1,0 +1,78 @@
+"""One job's share of what all jobs share: slots to run attempts in, and room at instruments' accounts."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+from marianned import lifecycle
+from marianned.clock import Instant
+from marianned.conductor.services import House
+from marianned.moment import now
+from marianned.progress.deciding.decide import could_use_slot
+from marianned.progress.state.job import JobState
+from marianned.rows import Account, Changes, LimitRow
+
+
+class Taken(NamedTuple):
+    """What a decision may use: slots, and room by account."""
+
+    slots: int
+    rooms: dict[Account, int]
+
+
+class Share:
+    """Takes before a decision and settles after it; `granted` tells that others may take now."""
+
+    def __init__(self, house: House, state: JobState, granted: Callable[[], None]) -> None:
+        self._scheduler = house.scheduler
+        self._limits = house.limits
+        self._state = state
+        self._granted = granted
+        self._run_id = state.run.run_id
+        state.limits = house.limits.rows
+
+    def adopt(self) -> None:
+        """Count what was in flight when the state was read from disk."""
+        self._scheduler.adopt(self._run_id, len(self._state.flights))
+        self._settle(now())
+
+    def take(self, room: int, moment: Instant) -> Taken:
+        """Take slots for as many attempts as the job itself has room for."""
+        slots = self._scheduler.take(self._run_id, max(0, room))
+        return Taken(slots, self._limits.take(self._run_id, self._most(), slots, moment))
+
+    def give_back(self, taken: Taken) -> None:
+        """Give all back: nothing came of the decision."""
+        self._scheduler.give_back(self._run_id, taken.slots)
+        self._settle(now())
+        self._granted()
+
+    def settle(self, taken: Taken, changes: Changes, started: int, ended: int, moment: Instant) -> None:
+        """Keep as many slots as have `started`, give back as many as have `ended`; note changed limits."""
+        self._scheduler.give_back(self._run_id, taken.slots - started + ended)
+        for row in changes.rows:
+            if isinstance(row, LimitRow):
+                self._limits.put(row, moment)
+        self._settle(moment)
+
+    def stand(self) -> Instant | None:
+        """Stand for a slot, or for room at an account; return when time itself makes some."""
+        state, moment, most = self._state, now(), self._most()
+        closed = self._limits.closed(most, moment)
+        wants = could_use_slot(state, moment, closed)
+        self._scheduler.want(self._run_id, wants=wants)
+        blocked: dict[Account, int | None] = {}
+        if not wants and could_use_slot(state, moment):
+            blocked = {account: most[account] for account in state.ready_accounts()}
+        waiting = state.waiting_accounts() if lifecycle.may_start(state.facts) else set()
+        opens = self._limits.stand(self._run_id, blocked, waiting, moment)
+        self._granted()
+        return opens
+
+    def _settle(self, moment: Instant) -> None:
+        flying = Counter(Account(row.instrument, row.model or "") for row in self._state.attempts.values())
+        self._limits.settle(self._run_id, flying, moment)
+
+    def _most(self) -> dict[Account, int | None]:
+        """Return how many attempts each account of the score may have in flight."""
+        return {account: self._state.most(account) for account in self._state.accounts()}

@@ -1,0 +1,1 @@
+"""Read-only requests: jobs, why, outputs, instruments, metrics."""

@@ -1,0 +1,430 @@
+"""What may be asked of the jobs without changing anything; each question is one method.
+
+Jobs in memory answer from their state, which is what is committed; the others are read from disk.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from marianned import __version__, words, workers
+from marianned.clock import milliseconds, timestamp
+from marianned.conductor.core.idempotency import DAY
+from marianned.conductor.core.job import Job
+from marianned.conductor.core.loading import load_state
+from marianned.conductor.core.messages import split
+from marianned.conductor.core.registry import Conductor
+from marianned.conductor.queries.instruments import limits_in_force
+from marianned.conductor.queries.metrics import Meter
+from marianned.conductor.queries.output import Printed, find_printed, read_output, reads_of
+from marianned.conductor.run.attempt import PROMPT
+from marianned.errors import BadRequest, CannotCome, TimeRanOut
+from marianned.moment import now
+from marianned.progress.state.job import JobState
+from marianned.progress.state.selection import select
+from marianned.progress.views import messages
+from marianned.progress.views.hooks import hook_view
+from marianned.progress.views.job import extended, job_view, problems_of_sheets, sheet_view
+from marianned.protocol import (
+    ACTIVE,
+    ENDED,
+    HELD,
+    PROTOCOL,
+    Attempt,
+    Caller,
+    DaemonStatus,
+    Events,
+    Greet,
+    Hello,
+    History,
+    JobDetails,
+    JobList,
+    JobStatus,
+    ListJobs,
+    LookAtDaemon,
+    LookAtJob,
+    Metrics,
+    Output,
+    ReadEvents,
+    ReadHistory,
+    ReadOutput,
+    SafeTo,
+    Slots,
+    Validate,
+    Validated,
+    Waited,
+    WaitFor,
+)
+from marianned.protocol import Job as JobView
+from marianned.rows import AttemptRow, Flight, RunRow
+from marianned.score.read.reader import Source
+
+_GROUPS: dict[str, tuple[JobStatus, ...]] = {"active": ACTIVE, "held": HELD, "ended": ENDED}
+"""Words that stand for several statuses."""
+_NO_FILE = "score"
+
+
+class Lookout:
+    """Answers questions about the jobs of a conductor."""
+
+    def __init__(self, conductor: Conductor, started_at: int) -> None:
+        self._conductor = conductor
+        self.house = conductor.house
+        self._records = conductor.house.store.records
+        self.meter = Meter()
+        self._started_at = started_at
+        self._started = time.monotonic()
+
+    # --- jobs ------------------------------------------------------------------------------------------
+
+    async def state(self, job_id: str) -> JobState:
+        """Return the state of a run, from memory or from disk.
+
+        Raises:
+            NoSuchJob: there is no such job, or no such run of it.
+        """
+        name, number = split(job_id)
+        job = self._conductor.jobs.get(name)
+        if job is not None and number in (None, job.state.run.run):
+            return job.state
+        state = await load_state(self.house.store, name, number)
+        if state is None:
+            raise await self._conductor.no_such_job(job_id)
+        return state
+
+    async def view(self, state: JobState) -> JobView:
+        """Return the JOB keys of a run, `event` included; an older run is addressed by its number."""
+        view = job_view(state, now())
+        view.event = self.house.store.last_event
+        job = self._conductor.jobs.get(state.run.job_name)
+        if job is not None and job.state is state:
+            return view  # what is in memory is the newest
+        newest = await self._records.run(state.run.job_name)
+        if newest is not None and newest.run != state.run.run:
+            view.job_id = f"{state.run.job_name}@{state.run.run}"
+            view.hints = []
+        return view
+
+    async def job_status(self, _caller: Caller, params: LookAtJob) -> JobDetails:
+        """Return one job with a page of its sheets; named sheets come with their attempts."""
+        state = await self.state(params.job_id)
+        numbers = list(state.sheets) if params.sheets is None else select(params.sheets, state.score)
+        numbers.sort()
+        sheets = [
+            sheet_view(state, number) for number in numbers[params.offset : params.offset + params.limit]
+        ]
+        if params.sheets is not None:
+            for sheet in sheets:
+                rows = await self._records.attempts(state.run.run_id, state.sheets[sheet.sheet].uid)
+                sheet.attempts = [self._attempt(state, row) for row in rows]
+        view = await self.view(state)
+        view.problems = problems_of_sheets(state, numbers)
+        hooks = [hook_view(state, row, self._live_pid(state, row)) for row in state.hooks]
+        return extended(view, JobDetails, sheets=sheets, total_sheets=len(numbers), hooks=hooks)
+
+    def _attempt(self, state: JobState, row: AttemptRow) -> Attempt:
+        return Attempt(
+            attempt=row.attempt,
+            kind=row.kind,
+            outcome=row.outcome,
+            error_category=row.error_category,
+            started_at=timestamp(row.started_at),
+            ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
+            pid=row.pid or (self._live_pid(state, row) if row.outcome is None else None),
+            exit_code=row.exit_code,
+            signal=row.signal,
+            revision=row.revision,
+            instrument=row.instrument,
+            model=row.model,
+            session_id=row.session_id,
+            input_tokens=row.input_tokens,
+            output_tokens=row.output_tokens,
+            cost_usd=row.cost_usd,
+            stdout_bytes=row.stdout_bytes,
+            stderr_bytes=row.stderr_bytes,
+            validations=row.validations,
+        )
+
+    def _live_pid(self, state: JobState, row: Flight) -> int | None:
+        job = self._conductor.jobs.get(state.run.job_name)
+        return None if job is None or job.run_id != row.run_id else job.pid(row)
+
+    async def job_list(self, _caller: Caller, params: ListJobs) -> JobList:
+        """Answer job.list."""
+        return await self.jobs(params)
+
+    async def jobs(self, params: ListJobs) -> JobList:
+        """Return the jobs: active, paused, ended within a day; with `runs` all runs of all."""
+        wanted = _wanted(params.statuses)
+        rows = await self._records.newest_runs()
+        if params.runs:
+            rows = [run for row in rows for run in await self._records.runs(row.job_name)]
+            rows.sort(key=lambda row: row.updated_at)
+        chosen = [row for row in rows if self._is_listed(row, wanted, everything=params.runs)]
+        views = [
+            await self.view(await self.state(f"{row.job_name}@{row.run}"))
+            for row in chosen[params.offset : params.offset + params.limit]
+        ]
+        return JobList(
+            message=words.plural(len(chosen), "job"),
+            hints=[] if chosen else ["mzt run FILE", "mzt demo"],
+            event=self.house.store.last_event,
+            jobs=views,
+            total=len(chosen),
+        )
+
+    def _is_listed(self, row: RunRow, wanted: set[str], *, everything: bool) -> bool:
+        if wanted:
+            return row.status in wanted
+        return everything or row.ended_at is None or row.ended_at > now().at - DAY
+
+    async def job_wait(self, _caller: Caller, params: WaitFor) -> Waited:
+        """Wait until the job reaches one of the words; what is so already counts."""
+        wanted = _wanted(params.words)
+        began = anyio.current_time()
+        if (older := await self._older(params.job_id)) is not None:
+            status = JobStatus(older.run.status)
+            if status not in wanted:
+                raise _cannot_come(older, status, params.words, older=True)
+            return await self._waited(older, status, params, began)
+        job = await self._conductor.job(params.job_id)
+        reached = await self._until(job, wanted, params)
+        return await self._waited(job.state, reached, params, began)
+
+    async def _older(self, job_id: str) -> JobState | None:
+        """Return the run that is named where it is not the newest: it has ended for good."""
+        name, number = split(job_id)
+        newest = None if number is None else await self._records.run(name)
+        return None if newest is None or newest.run == number else await self.state(job_id)
+
+    async def _waited(self, state: JobState, reached: JobStatus, params: WaitFor, began: float) -> Waited:
+        view = await self.view(state)
+        name = "ended" if "ended" in params.words and reached in ENDED else str(reached)
+        view.status = reached
+        waited = round(anyio.current_time() - began, 3)
+        return extended(view, Waited, reached=name, waited_seconds=waited)
+
+    async def _until(self, job: Job, wanted: set[str], params: WaitFor) -> JobStatus:
+        came = anyio.Event()
+        seen: list[JobStatus] = []
+
+        def look(status: JobStatus, event: int) -> None:
+            if (status in wanted or status in ENDED) and event > (params.after or -1):
+                seen.append(status)
+                came.set()
+
+        leave: Callable[[], None] = job.watch(look)
+        try:
+            if params.after is None:
+                look(job.status, 0)
+            else:
+                look(job.status, job.status_event or await self._status_event(job))
+            with anyio.move_on_after(params.timeout):
+                await came.wait()
+        finally:
+            leave()
+        name, status = job.state.run.job_name, job.status
+        if not seen:
+            spent = words.duration(params.timeout or 0)
+            raise TimeRanOut(
+                f"'{name}' is still {status} after {spent}",
+                job_id=name,
+                status=status,
+                hints=messages.hints(job.state, status),
+            )
+        if seen[0] not in wanted:
+            newest = await self._records.run(name)
+            older = newest is not None and newest.run != job.state.run.run
+            raise _cannot_come(job.state, seen[0], params.words, older=older)
+        return seen[0]
+
+    async def _status_event(self, job: Job) -> int:
+        """Return the number of the event that brought the job's present status."""
+        events, _ = await self._records.history(job.run_id, None, None, 1_000)
+        changes = [event for event in events if event.type.startswith("job.") and event.event is not None]
+        return changes[-1].event if changes else 0
+
+    async def job_history(self, _caller: Caller, params: ReadHistory) -> History:
+        """Return the newest part of a job's journal."""
+        state = await self.state(params.job_id)
+        sheets = None if params.sheets is None else select(params.sheets, state.score)
+        try:
+            since = None if params.since is None else milliseconds(params.since)
+        except ValueError as error:
+            raise BadRequest(f"since: {error}") from None
+        entries, total = await self._records.history(
+            state.run.run_id, sheets, since, params.limit, params.offset
+        )
+        view = await self.view(state)
+        shown = f"{len(entries)} of {words.plural(total, 'entry')}".replace("entrys", "entries")
+        view.message = f"{state.run.job_name}: {shown}"
+        view.hints = []
+        return extended(view, History, entries=entries, total=total)
+
+    # --- output ----------------------------------------------------------------------------------------
+
+    async def log_read(self, _caller: Caller, params: ReadOutput) -> Output:
+        """Return a piece of what an attempt printed."""
+        state = await self.state(params.job_id)
+        printed = await find_printed(self.house, state, params)
+        data, skipped, size = await self._piece(state, printed, params)
+        if printed.sheet is not None:
+            name = messages.sheet_name(state, printed.sheet)
+        else:
+            name = messages.hook_name(state, printed.hook or 0)
+        return Output(
+            job_id=params.job_id,
+            status=state.run.status,
+            message=f"{state.run.job_name}: output of {name}, attempt {printed.attempt}",
+            hook=printed.hook,
+            sheet=printed.sheet,
+            stage=printed.stage,
+            instance=printed.instance,
+            attempt=printed.attempt,
+            stream=params.stream,
+            offset=params.offset,
+            data=data,
+            size=size,
+            skipped=skipped,
+            ended=printed.ended,
+            reads=await reads_of(self.house, state, printed.row) if params.reads else None,
+            event=self.house.store.last_event,
+        )
+
+    async def _piece(self, state: JobState, row: Printed, params: ReadOutput) -> tuple[bytes, int, int]:
+        if params.stream == "result":
+            uid = state.sheets[row.sheet].uid if row.sheet else 0
+            result = await self._records.last_result(state.run.run_id, uid)
+            data = (result or "").encode()
+            return data[params.offset : params.offset + params.limit], 0, len(data)
+        name = PROMPT if params.stream == "prompt" else params.stream
+        path = row.directory / name
+        return await to_thread.run_sync(read_output, path, params.offset, params.limit)
+
+    # --- the journal, scores, the daemon -----------------------------------------------------------------
+
+    async def events_read(self, _caller: Caller, params: ReadEvents) -> Events:
+        """Return a page of the journal."""
+        run_id = None if params.job_id is None else (await self.state(params.job_id)).run.run_id
+        events = await self._records.events(params.after, run_id, params.limit)
+        return Events(
+            message=words.plural(len(events), "event"), events=events, event=self.house.store.last_event
+        )
+
+    async def score_validate(self, _caller: Caller, params: Validate) -> Validated:
+        """Check a score without running it."""
+        source = Source(
+            text=params.text.encode(),
+            file=params.file or _NO_FILE,
+            directory=params.directory,
+            submit_directory=params.submit_directory,
+            workspace=params.workspace,
+        )
+        try:
+            compiled = await workers.compile_score(source)
+            sheets = []
+            if compiled.expanded is not None and (params.explain or params.prompts):
+                sheets = await workers.explain(compiled.expanded, prompts=params.prompts)
+        except workers.WorkerLimit as limit:
+            raise BadRequest(f"'{source.file}' can't be checked: {limit.message}") from None
+        errors = sum(problem.severity == "error" for problem in compiled.problems)
+        warnings = len(compiled.problems) - errors
+        counted = f"{words.plural(errors, 'error')}, {words.plural(warnings, 'warning')}"
+        return Validated(
+            message=f"{Path(source.file).name}: {counted}",
+            problems=compiled.problems,
+            valid=compiled.expanded is not None,
+            job_name=compiled.name,
+            config_file=source.file,
+            error_count=errors,
+            warning_count=warnings,
+            total_sheets=compiled.total_sheets,
+            total_stages=compiled.total_stages,
+            sheets=sheets[params.offset : params.offset + params.limit],
+            event=self.house.store.last_event,
+        )
+
+    def _metrics(self, newest: list[RunRow]) -> Metrics:
+        jobs = {str(status): sum(row.status == status for row in newest) for status in JobStatus}
+        return Metrics(jobs=jobs, connections=self.meter.connections, requests=self.meter.told())
+
+    async def daemon_hello(self, _caller: Caller, _params: Greet) -> Hello:
+        """Say who answers."""
+        status = self._conductor.condition()
+        return Hello(
+            status=status,
+            message=f"marianned {__version__}",
+            version=__version__,
+            protocol=PROTOCOL,
+            pid=os.getpid(),
+            features=[],
+            ready=status in ("ready", "degraded"),
+            event=self.house.store.last_event,
+        )
+
+    async def daemon_status(self, _caller: Caller, params: LookAtDaemon) -> DaemonStatus:
+        """Return the daemon's load and what degrades it."""
+        jobs = list(self._conductor.jobs.values())
+        active = [job for job in jobs if job.status in ACTIVE]
+        flying = sum(len(job.state.flights) for job in jobs)
+        rows = await self._records.newest_runs()
+        attention = [row.job_name for row in rows if row.status in (JobStatus.PAUSED, JobStatus.FAILED)]
+        return DaemonStatus(
+            status=self._conductor.condition(),
+            message=f"marianned {__version__} (pid {os.getpid()}): {self._conductor.in_short()}",
+            hints=["mzt stop"],
+            pid=os.getpid(),
+            version=__version__,
+            protocol=PROTOCOL,
+            socket=str(self.house.socket),
+            started_at=timestamp(self._started_at),
+            uptime_seconds=round(time.monotonic() - self._started, 3),
+            running_jobs=sum(job.status is JobStatus.RUNNING for job in jobs),
+            total_jobs_active=len(active),
+            memory_usage_mb=round(_memory_bytes() / 1024**2, 1),
+            attempts_in_flight=flying,
+            slots=Slots(used=flying, total=self.house.scheduler.total),
+            degraded_by=self.house.degraded_by(),
+            rate_limits=limits_in_force(self.house.limits.rows.values(), [job.state for job in jobs]),
+            safe_to=SafeTo(edit_files=not active, stop_daemon=True, switch_off=not flying),
+            needs_attention=attention,
+            metrics=self._metrics(rows) if params.metrics else None,
+            event=self.house.store.last_event,
+        )
+
+
+def _cannot_come(state: JobState, status: JobStatus, words_wanted: list[str], *, older: bool) -> CannotCome:
+    name = f"{state.run.job_name}@{state.run.run}" if older else state.run.job_name
+    return CannotCome(
+        f"'{name}' has {messages.ENDED_WORDS[status]}; it will not be {' or '.join(words_wanted)}",
+        job_id=name,
+        status=status,
+        hints=[] if older else messages.hints(state, status),
+    )
+
+
+def _wanted(names: list[str]) -> set[str]:
+    """Return the statuses that words name.
+
+    Raises:
+        BadRequest: a word is neither a status nor a group of them.
+    """
+    wanted: set[str] = set()
+    for name in names:
+        group = _GROUPS.get(name) or tuple(status for status in JobStatus if status == name)
+        if not group:
+            raise BadRequest(f"'{name}' is no status; there are {', '.join([*JobStatus, *_GROUPS])}")
+        wanted.update(group)
+    return wanted
+
+
+def _memory_bytes() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

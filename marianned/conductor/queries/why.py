@@ -1,0 +1,184 @@
+"""Why a job does not move or failed, and the versions of its score: what the journal alone does not tell."""
+
+import pwd
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+from anyio import to_thread
+
+from marianned import words
+from marianned.clock import timestamp
+from marianned.conductor.queries.jobs import Lookout
+from marianned.conductor.services import House
+from marianned.errors import BadRequest
+from marianned.executors.output import read_tail
+from marianned.moment import now
+from marianned.progress.state.job import JobState
+from marianned.progress.state.selection import select
+from marianned.progress.views.job import extended
+from marianned.progress.views.reasons import reasons
+from marianned.protocol import (
+    AskWhy,
+    Caller,
+    Failure,
+    Outcome,
+    PlanLine,
+    ReadRevisions,
+    Revision,
+    Revisions,
+    Why,
+)
+from marianned.rows import AttemptRow, HookRow, RevisionRow
+
+_ERRORS_MOST = 50
+_TAIL_BYTES = 4_096
+_FAILED = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST, Outcome.RATE_LIMITED)
+
+
+class Evidence:
+    """Answers why, over a lookout."""
+
+    def __init__(self, house: House, lookout: Lookout) -> None:
+        self._house = house
+        self._lookout = lookout
+
+    async def job_why(self, _caller: Caller, params: AskWhy) -> Why:
+        """Return what a job waits for, and this run's failed attempts, newest first."""
+        state = await self._lookout.state(params.job_id)
+        chosen = None if params.sheets is None else set(select(params.sheets, state.score))
+        owners = {hold.owner.uid for hold in state.holds.values() if hold.owner is not None}
+        logins = await to_thread.run_sync(_logins, owners)
+        found = reasons(state, now(), self._house.scheduler.closed_for, logins)
+        if chosen is not None:
+            found = [reason for reason in found if not reason.sheets or chosen & set(reason.sheets)] or found
+        rows = await self._house.store.records.attempts(state.run.run_id)
+        failed = [_as_numbered(state, row) for row in rows if row.outcome in _FAILED]
+        failed = [row for row in failed if chosen is None or row.sheet in chosen]
+        failures: list[AttemptRow | HookRow] = [*failed]
+        if chosen is None:
+            failures += [row for row in state.hooks if row.status == "failed"]
+        failures.sort(key=lambda row: row.ended_at or 0, reverse=True)
+        view = await self._lookout.view(state)
+        view.hints = [hint for hint in view.hints if not hint.startswith("mzt why")]
+        return extended(
+            view,
+            Why,
+            reasons=found,
+            total_errors=len(failures),
+            errors=[
+                await (self._failure(row) if isinstance(row, AttemptRow) else self._hook_failure(row))
+                for row in failures[:_ERRORS_MOST]
+            ],
+        )
+
+    async def _failure(self, row: AttemptRow) -> Failure:
+        directory = self._house.directory(row)
+        return Failure(
+            sheet=row.sheet,
+            stage=row.stage,
+            instance=row.instance,
+            attempt=row.attempt,
+            outcome=str(row.outcome),
+            error_category=row.error_category,
+            error_message=row.error_message,
+            exit_code=row.exit_code,
+            signal=row.signal,
+            instrument=row.instrument,
+            revision=row.revision,
+            ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
+            validations=row.validations,
+            stdout_tail=await to_thread.run_sync(_tail, directory / "stdout"),
+            stderr_tail=await to_thread.run_sync(_tail, directory / "stderr"),
+        )
+
+    async def _hook_failure(self, row: HookRow) -> Failure:
+        directory = self._house.directory(row)
+        return Failure(
+            hook=row.hook,
+            sheet=None,
+            stage=None,
+            instance=None,
+            attempt=row.attempts,
+            outcome=str(row.outcome),
+            error_category="hook",
+            error_message=row.error_message,
+            exit_code=row.exit_code,
+            signal=row.signal,
+            instrument="",
+            revision=row.revision or 0,
+            ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
+            validations=[],
+            stdout_tail=await to_thread.run_sync(_tail, directory / "stdout"),
+            stderr_tail=await to_thread.run_sync(_tail, directory / "stderr"),
+        )
+
+    async def job_revisions(self, _caller: Caller, params: ReadRevisions) -> Revisions:
+        """Return the versions of a job's score, and the text of one."""
+        state = await self._lookout.state(params.job_id)
+        rows = await self._house.store.records.revisions(state.run.run_id)
+        text = None
+        if params.revision is not None:
+            text = (await self._whole(state, params.revision)).text
+        view = await self._lookout.view(state)
+        view.message = f"{state.run.job_name}: {words.plural(len(rows), 'revision')}"
+        view.hints = []
+        return extended(
+            view, Revisions, revisions=[await self._told(state, row, params) for row in rows], text=text
+        )
+
+    async def _told(self, state: JobState, row: RevisionRow, params: ReadRevisions) -> Revision:
+        whole = await self._whole(state, row.revision)
+        plan = msgspec.json.decode(row.plan, type=list[PlanLine])
+        return Revision(
+            revision=row.revision,
+            status=row.status,
+            created_at=timestamp(row.created_at),
+            applied_at=timestamp(row.applied_at) if row.applied_at is not None else None,
+            caller=row.caller,
+            reason=row.reason,
+            config_file=row.config_file,
+            directory=row.directory,
+            sha256=row.sha256,
+            total_sheets=len(msgspec.msgpack.decode(whole.expanded, type=_Counted).sheets),
+            plan=plan[params.offset : params.offset + params.limit],
+            plan_total=len(plan),
+        )
+
+    async def _whole(self, state: JobState, number: int) -> RevisionRow:
+        row = await self._house.store.records.revision(state.run.run_id, number)
+        if row is None:
+            raise BadRequest(
+                f"'{state.run.job_name}' has no revision {number}; the newest is {state.run.last_revision}",
+                job_id=state.run.job_name,
+                hints=[f"mzt revisions {state.run.job_name}"],
+            )
+        return row
+
+
+class _Counted(msgspec.Struct):
+    """The sheets of an expanded score, to be counted."""
+
+    sheets: list[msgspec.Raw]
+
+
+def _as_numbered(state: JobState, row: AttemptRow) -> AttemptRow:
+    """Return an attempt under the number its sheet has in the revision in force."""
+    sheet = state.sheet_of(row.uid)
+    return row if sheet is None else msgspec.structs.replace(row, sheet=sheet.sheet)
+
+
+def _logins(uids: Iterable[int]) -> dict[int, str]:
+    """Name users by their login, by number where there is none; the pause file's -1 is nobody's."""
+    found: dict[int, str] = {}
+    for uid in uids:
+        if uid >= 0:
+            try:
+                found[uid] = pwd.getpwuid(uid).pw_name
+            except KeyError:
+                found[uid] = str(uid)
+    return found
+
+
+def _tail(path: Path) -> str:
+    return read_tail(path, _TAIL_BYTES).decode(errors="replace")

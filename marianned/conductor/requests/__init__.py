@@ -1,0 +1,1 @@
+"""Requests that change jobs: control, submission, chains, retention, reload and shutdown of the daemon."""

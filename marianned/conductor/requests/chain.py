@@ -1,0 +1,273 @@
+"""The jobs that hooks start: checked when the hook runs, submitted with its outcome in one transaction.
+
+A detached one is kept with its parent and submitted by the transaction that ends it, so that a score can
+chain to itself. The registry is held from the look at a name until the commit.
+Source: docs/reference/score-format.md §20.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import anyio
+import msgspec
+from anyio import to_thread
+from anyio.abc import TaskGroup
+
+from marianned import faults
+from marianned.conductor.core.job import Job
+from marianned.conductor.core.messages import split
+from marianned.conductor.core.registry import Conductor, Enrolled
+from marianned.conductor.requests.new_run import Origin, compile_valid
+from marianned.conductor.run.hook import GivenHook
+from marianned.conductor.services import House
+from marianned.errors import BadRequest, MarianneError, NameTaken, NoCapacity, WrongStatus
+from marianned.progress.state.hook_queue import is_kept
+from marianned.progress.state.job import Version
+from marianned.progress.state.triggers import Chained, GiveUp, HookEnded
+from marianned.protocol import ENDED, Caller, JobStatus, Outcome
+from marianned.rows import Changes, RevisionRow, RunRow
+from marianned.score.expanded import Expanded
+from marianned.score.read.reader import Source
+
+_AGAIN_SECONDS = 1.0
+"""How long after a transaction that the disk refused it is tried again."""
+_SHIELDED_SECONDS = 5.0
+"""How long an interrupt, or the daemon's stop, waits for a submission that is being committed."""
+Entry = Enrolled | MarianneError
+"""A job that may be submitted, or why it is refused."""
+
+
+class Chaining:
+    """Checks and submits the jobs of hooks, over a conductor."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    async def chain(self, job: Job, given: GivenHook) -> HookEnded | None:
+        """Check a hook's job; submit it, or keep it for the end; at the end submit all that were kept.
+
+        Returns:
+            How it ended, or that its job is kept; None: `job` was told.
+
+        Raises:
+            MarianneError: it is refused.
+        """
+        row = given.row
+        if row.kept is not None:
+            rows = [row, *(other for other in job.state.hooks if is_kept(other))]
+            await self._submit(job, given, {kept.hook: _decoded(kept.kept or b"") for kept in rows})
+            return None
+        depth = given.run.depth
+        if depth >= given.concert.max_chain_depth:
+            raise BadRequest(f"the chain is {depth} deep; max_chain_depth is {given.concert.max_chain_depth}")
+        version = await self._checked(given)
+        faults.point("chain.checked")
+        if given.hook.detached:
+            return HookEnded(
+                hook=row.hook,
+                flight=row.flight,
+                outcome=Outcome.SUCCEEDED,
+                kept=msgspec.msgpack.encode(version.row),
+            )
+        await self._submit(job, given, {row.hook: version})
+        return None
+
+    async def _checked(self, given: GivenHook) -> Version:
+        hook, run = given.hook, given.run
+        path, text = await to_thread.run_sync(_read, hook.files)
+        inherited = run.workspace if given.concert.inherit_workspace else None
+        source = Source(
+            text=text,
+            file=str(path),
+            directory=str(path.parent),
+            submit_directory=run.submit_directory,
+            workspace=hook.job_workspace or inherited,
+        )
+        return (await compile_valid(source, path.name, "")).version
+
+    async def _submit(
+        self, job: Job, given: GivenHook, versions: Mapping[int, Version | MarianneError]
+    ) -> None:
+        """Bring new runs to the disk with the outcome of their hooks, and take them up.
+
+        Raises:
+            MarianneError: a job whose end would be awaited is refused.
+        """
+        # No event tells of room on a disk.
+        while isinstance(await self._try_to_submit(job, given, versions), NoCapacity):  # noqa: ASYNC110  see above
+            await anyio.sleep(_AGAIN_SECONDS)
+
+    async def _try_to_submit(
+        self, job: Job, given: GivenHook, versions: Mapping[int, Version | MarianneError]
+    ) -> object:
+        async with self._conductor.registry:
+            faults.point("chain.locked")
+            entries = await self._entries(job, versions, at_end=given.row.kept is not None)
+            made = {hook: entry for hook, entry in entries.items() if isinstance(entry, Enrolled)}
+            refused = {hook: e.message for hook, e in entries.items() if isinstance(e, MarianneError)}
+            trigger = Chained(
+                request=f"chain {job.run_id} {given.row.flight}",
+                hook=given.row.hook,
+                flight=given.row.flight,
+                started={hook: _address(entry.state.run) for hook, entry in made.items()},
+                refused=refused,
+                also=_merged(entry.changes for entry in made.values()),
+            )
+            # An interrupt that comes now comes too late: what is handed over may be on the disk already.
+            try:
+                with anyio.fail_after(_SHIELDED_SECONDS, shield=True):
+                    answer = await job.chain(
+                        trigger, partial(self._commit, list(made.values()), _rooms(job, made))
+                    )
+            finally:
+                for entry in made.values():
+                    await self._conductor.settle(entry)
+        faults.point("chain.done")
+        if isinstance(answer, MarianneError) and not isinstance(answer, WrongStatus | NoCapacity):
+            raise answer
+        return answer
+
+    async def _entries(
+        self, job: Job, versions: Mapping[int, Version | MarianneError], *, at_end: bool
+    ) -> dict[int, Entry]:
+        """Make each ready for the disk, as far as it may be.
+
+        Raises:
+            MarianneError: a job whose end would be awaited is refused.
+        """
+        entries: dict[int, Entry] = {}
+        names: set[str] = set()
+        for hook, version in versions.items():
+            if isinstance(version, MarianneError):
+                entries[hook] = version
+            elif version.score.name in names:
+                entries[hook] = NameTaken(f"'{version.score.name}' is started by another hook already")
+            else:
+                names.add(version.score.name)
+                entries[hook] = await self._entry(job, hook, version, at_end=at_end)
+            entry = entries[hook]
+            if isinstance(entry, MarianneError) and not at_end:
+                raise entry
+        return entries
+
+    async def _entry(self, job: Job, hook: int, version: Version, *, at_end: bool) -> Entry:
+        run = job.state.run
+        fresh = job.state.hook_definition(hook).fresh
+        origin = Origin(
+            caller=Caller(uid=os.getuid(), name=f"hook {hook} of {_address(run)}"),
+            reason=None,
+            submit_directory=run.submit_directory,
+            umask=run.umask,
+            env=run.env,
+            auto_resume=run.auto_resume,
+            depth=run.depth + 1,
+        )
+        newest = await self._conductor.house.store.records.run(version.score.name)
+        if newest is not None and newest.run_id == run.run_id and at_end:
+            ending = JobStatus.FAILED if job.state.outlook.failed else JobStatus.COMPLETED
+            newest = msgspec.structs.replace(newest, status=ending)
+        try:
+            leaves = run.run_id if at_end else None
+            return await self._conductor.enrol(version, newest, origin, fresh=fresh, ending=leaves)
+        except MarianneError as error:
+            return error
+
+    async def _commit(
+        self, made: Sequence[Enrolled], rooms: Sequence[tuple[RunRow, GiveUp]], changes: Changes
+    ) -> int:
+        """Commit in the loops of the runs that make room, where nothing can come between; take the new up."""
+        if not rooms:
+            event = (await self._conductor.house.store.commit(changes)).event
+            faults.point("chain.committed")
+            for entry in made if _among(made, changes) else ():
+                self._conductor.take_up(entry.state, {})
+            return event
+        (newest, room), *others = rooms
+        give_up = msgspec.structs.replace(room, also=changes)
+        return await self._conductor.make_room(newest, give_up, partial(self._commit, made, others))
+
+    async def end_of(self, address: str) -> JobStatus | None:
+        """Wait for the end of a run; None: it is not known any more."""
+        name, number = split(address)
+        row = await self._conductor.house.store.records.run(name, number)
+        if row is None:
+            return None
+        if row.ended is not None:
+            return JobStatus(row.ended)
+        job = await self._conductor.job(name)
+        ended = anyio.Event()
+        found: list[JobStatus] = []
+
+        def look(status: JobStatus, _event: int) -> None:
+            if status in ENDED:
+                found.append(status)
+                ended.set()
+
+        leave = job.watch(look)
+        try:
+            look(job.status, 0)
+            await ended.wait()
+        finally:
+            leave()
+        return found[0]
+
+
+def conducting(house: House, tasks: TaskGroup) -> Conductor:
+    """Return a conductor whose jobs can chain."""
+    conductor = Conductor(house, tasks)
+    conductor.chaining = Chaining(conductor)
+    return conductor
+
+
+def _among(made: Sequence[Enrolled], changes: Changes) -> bool:
+    """Tell whether the new runs are in the transaction: the decision may have turned them down."""
+    runs = {row.run_id for row in changes.rows if isinstance(row, RunRow)}
+    return all(entry.state.run.run_id in runs for entry in made)
+
+
+def _rooms(job: Job, made: Mapping[int, Enrolled]) -> list[tuple[RunRow, GiveUp]]:
+    """Return the runs that the new ones take the place of; this one makes room by its end."""
+    return [
+        (entry.newest, entry.give_up)
+        for entry in made.values()
+        if entry.newest is not None and entry.newest.run_id != job.run_id
+    ]
+
+
+def _merged(parts: Iterable[Changes]) -> Changes:
+    whole = Changes(rows=[], deleted=[], events=[])
+    for part in parts:
+        whole.rows.extend(part.rows)
+        whole.deleted.extend(part.deleted)
+        whole.events.extend(part.events)
+    return whole
+
+
+def _address(run: RunRow) -> str:
+    return f"{run.job_name}@{run.run}"
+
+
+def _read(files: Sequence[str]) -> tuple[Path, bytes]:
+    """Return the score file that is there, and its text.
+
+    Raises:
+        BadRequest: none is, or it can't be read.
+    """
+    path = next((Path(file).resolve() for file in files if Path(file).is_file()), None)
+    if path is None:
+        raise BadRequest(f"there is no score '{files[0]}'")
+    try:
+        return path, path.read_bytes()
+    except OSError as error:
+        raise BadRequest(f"'{path}' can't be read: {error.strerror}") from None
+
+
+def _decoded(kept: bytes) -> Version | MarianneError:
+    """Return what was kept; another version of this program may have written it."""
+    try:
+        row = msgspec.msgpack.decode(kept, type=RevisionRow)
+        return Version(row=row, score=msgspec.msgpack.decode(row.expanded, type=Expanded))
+    except msgspec.DecodeError:
+        return WrongStatus("another version of this program kept it, which this one can't read")

@@ -1,0 +1,209 @@
+"""The requests that control a job: pause, resume, modify, cancel; each is one method.
+
+A request is a single transition, made by the job's own task; here it is only made ready and handed over.
+Source: docs/design/control.md §4-§6.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar, cast
+
+import msgspec
+from anyio import to_thread
+
+from marianned.conductor.core.idempotency import answered
+from marianned.conductor.core.job import Job
+from marianned.conductor.core.loading import load_version
+from marianned.conductor.core.messages import other_name, source_changed, time_ran_out
+from marianned.conductor.core.registry import Conductor
+from marianned.conductor.core.waiters import Answer
+from marianned.conductor.requests import new_run
+from marianned.errors import BadRequest, InvalidScore, MarianneError
+from marianned.lifecycle import Action
+from marianned.progress.state.job import Version
+from marianned.progress.state.triggers import Asked, Proposal
+from marianned.protocol import (
+    Caller,
+    Cancel,
+    Cancelled,
+    Modified,
+    Modify,
+    Pause,
+    Paused,
+    Reply,
+    Resume,
+    Resumed,
+)
+from marianned.rows import RequestRow
+from marianned.score.read.reader import Source
+
+Controlling = Pause | Cancel | Resume | Modify
+R = TypeVar("R", bound=Reply)
+Planned = TypeVar("Planned", Resumed, Modified)
+
+
+class Control:
+    """Hands requests to the jobs of a conductor."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    async def pause(self, caller: Caller, params: Pause) -> Paused | Cancelled:
+        """Pause a job at its next sheet boundary; with `force`, cancel it."""
+        if params.force:
+            return await self._hand(caller, params, Cancelled, Asked(action=Action.CANCEL))
+        if params.before is not None or params.clear:
+            if params.now or params.deadline is not None or params.for_ is not None:
+                raise BadRequest("a breakpoint has neither 'now', 'deadline' nor 'for'")
+            ask = Asked(action=Action.BREAK, sheets=params.before, clear=params.clear)
+        else:
+            ask = Asked(
+                action=Action.PAUSE_NOW if params.now else Action.PAUSE,
+                deadline=_milliseconds(params.deadline),
+                lasts=_milliseconds(params.for_),
+            )
+        return await self._hand(caller, params, Paused, ask)
+
+    async def cancel(self, caller: Caller, params: Cancel) -> Cancelled:
+        """End a job now."""
+        return await self._hand(caller, params, Cancelled, Asked(action=Action.CANCEL))
+
+    async def resume(self, caller: Caller, params: Resume) -> Resumed:
+        """Go on with a paused, failed or cancelled job; with `from`, some of its sheets again."""
+        ask = Asked(
+            action=Action.RESUME if params.from_ is None else Action.RESUME_FROM,
+            sheets=params.from_,
+            plan=params.plan,
+            over_budget=params.over_budget,
+            env=params.env,
+        )
+        reply = await self._hand(caller, params, Resumed, ask)
+        state = (await self._conductor.job(params.job_id)).state
+        newest = state.newest.row
+        changed = await to_thread.run_sync(source_changed, newest.config_file, newest.text)
+        if changed:
+            hint = f"mzt modify {state.run.job_name} -c {newest.config_file} -r"
+            reply = msgspec.structs.replace(reply, hints=[*reply.hints, hint])
+        return _paged(msgspec.structs.replace(reply, source_changed=changed), params)
+
+    async def modify(self, caller: Caller, params: Modify) -> Modified:
+        """Give a job a new score, show what that would do, or take a staged one back."""
+        given = [params.text is not None, params.revision is not None, params.discard]
+        if sum(given) > 1 or not (any(given) or params.rerun) or (params.discard and params.rerun):
+            raise BadRequest("a modify has one of 'text', 'revision', 'discard', or 'rerun' alone or beside")
+        if params.discard:
+            return await self._hand(
+                caller, params, Modified, Asked(action=Action.DISCARD, expect=params.expect)
+            )
+        ask = Asked(
+            action=Action.MODIFY_RESUME if params.resume else Action.MODIFY,
+            sheets=params.rerun,
+            plan=params.plan,
+            expect=params.expect,
+            file=params.file,
+        )
+
+        async def propose() -> Asked:
+            """Validate only what is asked for the first time: a repeated key gets the first answer."""
+            version = await self._proposed(params)
+            proposal = Proposal(version=version) if version is not None else None
+            return msgspec.structs.replace(ask, proposal=proposal)
+
+        return _paged(await self._hand(caller, params, Modified, ask, propose), params)
+
+    async def _proposed(self, params: Modify) -> Version | None:
+        if params.text is not None:
+            return (await self._validated(params)).version
+        if params.revision is None:
+            return None
+        state = (await self._conductor.job(params.job_id)).state
+        if params.revision > state.run.last_revision:
+            raise BadRequest(
+                f"'{state.run.job_name}' has revisions 1-{state.run.last_revision}, not {params.revision}",
+                job_id=state.run.job_name,
+                hints=[f"mzt revisions {state.run.job_name}"],
+            )
+        return await load_version(self._conductor.house.store, state.run, params.revision)
+
+    async def _validated(self, params: Modify) -> new_run.Score:
+        """Validate the new score as `mzt validate` does, against the job's real workspace."""
+        run = (await self._conductor.job(params.job_id)).state.run
+        source = Source(
+            text=(params.text or "").encode(),
+            file=params.file or "score",
+            directory=params.directory or "/",
+            submit_directory=run.submit_directory,
+            workspace=run.workspace,
+        )
+        shown = Path(params.file).name if params.file else "the score"
+        undisturbed = f"; '{run.job_name}' goes on undisturbed"
+        try:
+            score = await new_run.compile_valid(source, shown, undisturbed)
+            _check_name(score, params, run.job_name, f"'{shown}' has 1 error{undisturbed}")
+        except InvalidScore as error:
+            error.job_id = run.job_name
+            error.status = (await self._conductor.job(params.job_id)).status
+            raise
+        return score
+
+    async def _hand(
+        self,
+        caller: Caller,
+        params: Controlling,
+        kind: type[R],
+        ask: Asked,
+        prepare: Callable[[], Awaitable[Asked]] | None = None,
+    ) -> R:
+        """Hand a request to its job, once for each key; return or raise its answer.
+
+        `prepare` completes the request, where that takes a while, before it is handed over.
+        """
+
+        async def act(request: RequestRow) -> R:
+            whole = ask if prepare is None else await prepare()
+            job = await self._conductor.job(params.job_id)
+            handed = msgspec.structs.replace(whole, request=request, reason=params.reason, wait=params.wait)
+            return _taken(await job.ask(handed, params.timeout), job, ask, params.timeout, kind)
+
+        async def join(request: RequestRow) -> R:
+            job = await self._conductor.job(params.job_id)
+            if request.request not in job.state.requests:  # answered in between: the answer is on disk
+                kept = await self._conductor.keys.kept(request)
+                reply = answered(kept, kind) if kept is not None else None
+                if reply is not None:
+                    return reply
+                job = await self._conductor.job(params.job_id)
+            waiter = job.wait_for(request.request)
+            answer = await job.answer(request.request, waiter, params.timeout if params.wait else 0.0)
+            return _taken(answer, job, ask, params.timeout, kind)
+
+        return await self._conductor.keys.once(caller, params, kind, act, join)
+
+
+def _check_name(score: new_run.Score, params: Modify, wanted: str, message: str) -> None:
+    """Refuse a score that names another job.
+
+    Raises:
+        InvalidScore: it does.
+    """
+    name = score.version.score.name
+    if name != wanted:
+        raise InvalidScore(message, problems=[*score.compiled.problems, other_name(params, name, wanted)])
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
+
+
+def _taken(answer: Answer | None, job: Job, ask: Asked, patience: float, kind: type[R]) -> R:  # noqa: ARG001  names R
+    if isinstance(answer, MarianneError):
+        raise answer
+    if answer is None:
+        raise time_ran_out(job, ask.action, patience)
+    return cast("R", answer)
+
+
+def _paged(reply: Planned, params: Resume | Modify) -> Planned:
+    """Return the reply with those lines of its plan that are asked for; what is kept with a key has all."""
+    lines = reply.plan[params.offset : params.offset + params.limit]
+    return msgspec.structs.replace(reply, plan=lines)

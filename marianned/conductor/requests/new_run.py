@@ -1,0 +1,151 @@
+"""From a submitted text to the rows of a run: compiled, its workspace made, revision 1."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from marianned import workers
+from marianned.clock import Instant
+from marianned.errors import InvalidScore, NoCapacity
+from marianned.progress.state.job import Version
+from marianned.protocol import Caller, JobStatus
+from marianned.rows import Changes, EventRow, RevisionRow, Row, RunRow, SheetRow, WorktreeRow
+from marianned.score.expanded import Compiled
+from marianned.score.read.reader import Source
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """A valid score, ready to become a revision; its row has the number 0."""
+
+    version: Version
+    compiled: Compiled
+
+
+async def compile_valid(source: Source, shown: str, undisturbed: str) -> Score:
+    """Compile a score in a worker.
+
+    Args:
+        source: the score and its place.
+        shown: how the file is called in messages.
+        undisturbed: what follows the count of errors in the message.
+
+    Raises:
+        InvalidScore: it has errors; all problems are in it.
+    """
+    try:
+        compiled = await workers.compile_score(source)
+    except workers.WorkerLimit as limit:
+        raise InvalidScore(f"'{shown}' can't be checked: {limit.message}{undisturbed}") from None
+    if compiled.expanded is None:
+        count = sum(problem.severity == "error" for problem in compiled.problems)
+        raise InvalidScore(
+            f"'{shown}' has {count} error{'' if count == 1 else 's'}{undisturbed}",
+            hints=[f"mzt validate {shown}"],
+            problems=compiled.problems,
+        )
+    digest = hashlib.sha256(source.text)
+    for path, text in sorted(compiled.files.items()):
+        digest.update(f"\0{path}\0{text}".encode())
+    row = RevisionRow(
+        run_id=0,
+        revision=0,
+        status="staged",
+        text=source.text.decode(),
+        directory=source.directory,
+        config_file=source.file if Path(source.file).is_absolute() else None,
+        files=compiled.files,
+        sha256=digest.hexdigest(),
+        expanded=msgspec.msgpack.encode(compiled.expanded),
+        plan=b"[]",
+        caller=None,
+        reason=None,
+        created_at=0,
+        problems=compiled.problems,
+    )
+    return Score(version=Version(row=row, score=compiled.expanded), compiled=compiled)
+
+
+def make_workspace(path: Path, umask: int) -> None:
+    """Make the workspace with its parents, as the submitting client would have made it.
+
+    Raises:
+        NoCapacity: it can't be made.
+    """
+    missing = [directory for directory in (path, *path.parents) if not directory.exists()]
+    try:
+        for directory in reversed(missing):
+            directory.mkdir(exist_ok=True)
+            directory.chmod(0o777 & ~umask)
+        if not path.is_dir() or not os.access(path, os.W_OK | os.X_OK):
+            raise NoCapacity(f"the workspace '{path}' is no directory that can be written")
+    except OSError as error:
+        raise NoCapacity(f"the workspace '{path}' can't be made: {error.strerror}") from None
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run keeps of its submission for good."""
+
+    caller: Caller
+    reason: str | None
+    submit_directory: str
+    umask: int
+    env: dict[str, str]
+    auto_resume: bool = True
+    depth: int = 0
+
+
+def first_rows(
+    proposed: Version, run_id: int, run: int, origin: Origin, moment: Instant
+) -> tuple[RunRow, Version, Changes]:
+    """Return the run, its first version, and the transaction that brings both to the disk."""
+    expanded = proposed.score
+    revision = msgspec.structs.replace(
+        proposed.row,
+        run_id=run_id,
+        revision=1,
+        status="current",
+        caller=origin.caller,
+        reason=origin.reason,
+        created_at=moment.at,
+        applied_at=moment.at,
+    )
+    row = RunRow(
+        run_id=run_id,
+        job_name=expanded.name,
+        run=run,
+        description=expanded.description,
+        workspace=expanded.workspace,
+        submit_directory=origin.submit_directory,
+        umask=origin.umask,
+        env=origin.env,
+        config_file=revision.config_file,
+        auto_resume=origin.auto_resume,
+        created_at=moment.at,
+        updated_at=moment.at,
+        status=JobStatus.QUEUED,
+        status_since=moment.at,
+        revision=1,
+        last_revision=1,
+        next_uid=len(expanded.sheets) + 1,
+        depth=origin.depth,
+    )
+    sheets = [SheetRow(run_id=run_id, uid=sheet.sheet, sheet=sheet.sheet) for sheet in expanded.sheets]
+    event = EventRow(
+        recorded_at=moment.at,
+        type="job.submitted",
+        run_id=run_id,
+        job_name=row.job_name,
+        run=run,
+        status=row.status,
+        revision=1,
+        caller=origin.caller,
+        reason=origin.reason,
+        text=f"submitted: {len(sheets)} sheets",
+    )
+    version = msgspec.structs.replace(proposed, row=revision)
+    rows: list[Row] = [row, revision, *sheets]
+    if expanded.isolation is not None:
+        rows.append(WorktreeRow(run_id=run_id, isolation=msgspec.msgpack.encode(expanded.isolation)))
+    return row, version, Changes(rows=rows, events=[event])

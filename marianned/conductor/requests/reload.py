@@ -1,0 +1,78 @@
+"""Reading config.toml anew while the daemon runs; one that can't be used leaves the settings as they are."""
+
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+import msgspec
+from anyio import to_thread
+
+from marianned.conductor.core.registry import Conductor
+from marianned.config import ONLY_AT_START, ConfigError, changes, load_settings
+from marianned.errors import BadRequest
+from marianned.protocol import Caller, Reload, Reloaded
+from marianned.systemd.notify import Notifier
+
+_logger = logging.getLogger(__name__)
+
+
+class Reloader:
+    """Puts the settings of a configuration directory in force."""
+
+    def __init__(self, conductor: Conductor, directory: Path, notifier: Notifier) -> None:
+        self._conductor = conductor
+        self._house = conductor.house
+        self._directory = directory
+        self._notifier = notifier
+        self._one = anyio.Lock()
+
+    async def reload(self, _caller: Caller, _params: Reload) -> Reloaded:
+        """Read the settings; reply with those that are new.
+
+        Raises:
+            BadRequest: they can't be used; the old ones stay in force.
+        """
+        async with self._one:
+            self._notifier.reloading()
+            try:
+                return await self._reload()
+            finally:
+                self._notifier.ready(self._conductor.in_short())
+
+    async def _reload(self) -> Reloaded:
+        old = self._house.settings
+        try:
+            new = await to_thread.run_sync(load_settings, self._directory)
+        except ConfigError as error:
+            self._house.settings_problem = error.problems[0]
+            for problem in error.problems:
+                _logger.error("%s; the settings stay as they were", problem)  # noqa: TRY400  it is no failure of ours
+            raise BadRequest(
+                f"{'; '.join(error.problems)}; the settings stay as they were", hints=["mzt config check"]
+            ) from None
+        self._house.settings_problem = None
+        different = changes(old, new)
+        later = [name for name in different if name in ONLY_AT_START]
+        now = [name for name in different if name not in ONLY_AT_START]
+        self._house.settings = msgspec.structs.replace(new, **{name: getattr(old, name) for name in later})
+        self._house.scheduler.total = new.max_attempts
+        self._house.disk.minimum = new.min_free_disk
+        self._conductor.grant()
+        said = f"settings read; new: {', '.join(now) or 'none'}"
+        if later:
+            said += f"; with the next start: {', '.join(later)}"
+        _logger.info(said)
+        return Reloaded(
+            message=said,
+            hints=["mzt restart"] if later else [],
+            changed=now,
+            after_restart=later,
+            event=self._house.store.last_event,
+        )
+
+    async def on_signal(self) -> None:
+        """Reload for nobody in particular; the log tells what came of it."""
+        with suppress(BadRequest):  # the log has it
+            await self.reload(Caller(uid=os.getuid(), pid=None, name="SIGHUP"), Reload())

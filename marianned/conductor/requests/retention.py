@@ -1,0 +1,122 @@
+"""What is kept and what is forgotten: removed runs, retention, copies of the database.
+
+Source: docs/design/control.md §9, docs/design/cli.md §2.1 `remove`.
+"""
+
+import logging
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from marianned import words
+from marianned.conductor.core.idempotency import DAY
+from marianned.conductor.core.messages import split
+from marianned.conductor.core.registry import Conductor
+from marianned.errors import BadRequest, NoCapacity, WrongStatus
+from marianned.moment import now
+from marianned.protocol import BackedUp, Caller, JobStatus, Remove, Removed, WriteBackup
+from marianned.rows import Changes, Deleted, EventRow, RequestRow, RunRow
+
+_DAY_SECONDS = 86_400.0
+_logger = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Forgets ended runs with their history and output, and copies the database."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+        self._house = conductor.house
+
+    async def remove(self, caller: Caller, params: Remove) -> Removed:
+        """Forget an ended run, or all that ended long enough ago; workspaces stay."""
+
+        async def act(_request: RequestRow) -> Removed:
+            rows = await self._chosen(params)
+            for row in rows:
+                await self._forget(row, caller, params.reason)
+            return Removed(
+                message=f"{words.plural(len(rows), 'run')} removed",
+                removed=[f"{row.job_name}@{row.run}" for row in rows],
+                event=self._house.store.last_event,
+            )
+
+        return await self._conductor.keys.once(caller, params, Removed, act, act)
+
+    async def _chosen(self, params: Remove) -> list[RunRow]:
+        if params.job_id is None and params.older_than is None:
+            raise BadRequest("name a job, or with 'older_than' how long ago a run must have ended")
+        records = self._house.store.records
+        if params.job_id is None:
+            runs = [run for row in await records.newest_runs() for run in await records.runs(row.job_name)]
+            return [run for run in runs if run.ended is not None and _is_older(run, params.older_than)]
+        row = await records.run(*split(params.job_id))
+        if row is None:
+            raise await self._conductor.no_such_job(params.job_id)
+        if row.ended is None:
+            raise WrongStatus(
+                f"'{params.job_id}' is {row.status}; only an ended run can be removed",
+                job_id=params.job_id,
+                status=row.status,
+                hints=[f"mzt cancel {row.job_name} --wait"],
+            )
+        return [row] if _is_older(row, params.older_than) else []
+
+    async def _forget(self, row: RunRow, caller: Caller | None, reason: str | None) -> None:
+        """Delete a run in one transaction, and its files after the commit."""
+        event = EventRow(
+            recorded_at=now().at,
+            type="job.removed",
+            job_name=row.job_name,
+            run=row.run,
+            caller=caller,
+            reason=reason,
+            text=f"{row.job_name}@{row.run} removed",
+        )
+        gone = Deleted(kind=RunRow, run_id=row.run_id, key=0)
+        await self._conductor.forget(row, Changes(deleted=[gone], events=[event]))
+        directory = self._house.attempts / str(row.run_id)
+        await to_thread.run_sync(shutil.rmtree, directory, True)  # noqa: FBT003  run_sync passes no keywords
+
+    async def retain(self) -> None:
+        """Once a day forget what is older and more than the settings keep; never a failed or held run."""
+        while True:
+            try:
+                await self._retain_once()
+            except NoCapacity as error:
+                _logger.warning("nothing old could be removed: %s", error)
+            await anyio.sleep(_DAY_SECONDS)
+
+    async def _retain_once(self) -> None:
+        settings = self._house.settings
+        records = self._house.store.records
+        for newest in await records.newest_runs():
+            for run in (await records.runs(newest.job_name))[: -settings.keep_runs]:
+                old = run.ended_at is not None and run.ended_at < now().at - settings.keep_days * DAY
+                if old and run.ended != JobStatus.FAILED:
+                    with suppress(WrongStatus):  # let go on in this very moment
+                        await self._forget(run, None, "retention")
+
+    async def backup(self, _caller: Caller, params: WriteBackup) -> BackedUp:
+        """Write an online copy of the database; the file may not be there yet."""
+        path = Path(params.file)
+        if not path.is_absolute():
+            raise BadRequest(f"'{params.file}' is no absolute path")
+        if not await to_thread.run_sync(path.parent.is_dir):
+            raise BadRequest(f"there is no directory '{path.parent}' to write the backup into")
+        try:
+            size = await self._house.store.records.copy(path)
+        except FileExistsError:
+            raise BadRequest(f"'{path}' is there already; a backup never overwrites") from None
+        except OSError as error:
+            raise NoCapacity(f"'{path}' can't be written: {error.strerror}") from None
+        return BackedUp(
+            message=f"{path}: {size} bytes", file=str(path), bytes=size, event=self._house.store.last_event
+        )
+
+
+def _is_older(row: RunRow, seconds: float | None) -> bool:
+    return seconds is None or (row.ended_at or 0) <= now().at - seconds * 1000

@@ -1,0 +1,411 @@
+"""One attempt, from its committed row to how it ended: prompt, process, output, validations.
+
+It may be picked up at any point by another daemon: whatever it needs lies in the attempt's directory and
+in the database, and every step either has happened or is done again.
+Source: docs/reference/score-format.md §15.1,
+docs/design/durability.md.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from anyio import to_thread
+
+from marianned import faults, logs, words, workers
+from marianned.conductor.run.checks import Checking
+from marianned.conductor.run.context import gather
+from marianned.conductor.run.process import STDERR, STDOUT, Process, Unprepared
+from marianned.conductor.services import House
+from marianned.conductor.workspace.worktrees import NoWorktree
+from marianned.executors.base import ExitRecord, Presence, Silence, Spec, runs_short
+from marianned.executors.output import read_tail
+from marianned.instruments import dialect
+from marianned.instruments.profile import Profile
+from marianned.instruments.verdict import Reading
+from marianned.progress.state.triggers import Ending, Parked, Warned
+from marianned.protocol import AttemptKind, CheckReport, Outcome
+from marianned.rows import AttemptRow, RevisionRow, RunRow
+from marianned.score.expanded import Expanded, Sheet
+from marianned.score.render.prompt_inputs import PreviousAttempt, RenderError
+from marianned.score.render.script import script_of
+
+PROMPT = "prompt"
+_HELPER = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "asking.py"))
+"""Asks a model over HTTP."""
+_WARNINGS = "warnings.json"
+_STDERR_TAIL_BYTES = 2_000
+_FOREIGN = frozenset({signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP})
+"""Signals that, unasked for, tell of a host going down: such an attempt is lost, not failed."""
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt works with: the run, the revision it started under, its sheet's number there.
+
+    `fallback` is the one of the sheet's that it plays on; 0 is none.
+    """
+
+    run: RunRow
+    revision: RevisionRow
+    score: Expanded
+    sheet: int
+    fallback: int
+    attempt: AttemptRow
+
+    @property
+    def definition(self) -> Sheet:
+        """What the score says of the sheet, on the instrument it has come to."""
+        return self.score.sheets[self.sheet - 1].on(self.fallback)
+
+
+class Attempt:
+    """Plays one attempt. `interrupt` may come at any time; what ended by itself before it counts."""
+
+    def __init__(self, house: House, given: Given, tell: Callable[[Warned], None]) -> None:
+        self._house = house
+        self._given = given
+        self._tell = tell
+        self._warnings: list[str] = []
+        self._process = Process(house, given.attempt)
+        self._directory = self._process.directory
+        self._variables = variables_of(house, given.run, given.attempt)
+        self._checking = Checking(house, given.run, given.attempt, self._directory, self._variables)
+
+    @property
+    def pid(self) -> int | None:
+        """Its keeper's."""
+        return self._process.pid
+
+    async def play(self, presence: Presence | None = None) -> Ending | Parked:
+        """Make the attempt, or pick it up where `presence` says it stands; return how it ended.
+
+        An attempt whose process has succeeded is parked when it is interrupted in its checks.
+        """
+        if presence not in (None, Presence.NEVER_STARTED):
+            self._warnings = await to_thread.run_sync(_read_warnings, self._directory)
+        try:
+            if not await self._process.start(self._prepare, presence):
+                return self._ending(Outcome.INTERRUPTED, None, "given up before it started")
+        except Unprepared as why:
+            return self._ending(Outcome.FAILED, why.category, why.message)
+        self._warn()
+        faults.point("attempt.started")
+        record = await self._process.ended()
+        faults.point("attempt.exited")
+        if record is None:
+            return self._ending(Outcome.LOST, "lost", "lost: nothing of it is left, and no record")
+        return await self._judge(record)
+
+    def give_up(self) -> None:
+        """Don't start it: its job may not start anything any more. What has started is ended."""
+        self._process.give_up()
+
+    async def interrupt(self) -> None:
+        """End it: TERM, grace, KILL by its shim; a check that is running too."""
+        self._checking.interrupt()
+        await self._process.interrupt()
+
+    # --- before the process --------------------------------------------------------------------------
+
+    async def _prepare(self) -> Spec:
+        """Render the prompt and write the files; return how the process starts."""
+        given = self._given
+        definition = given.definition
+        profile = given.score.profiles[definition.instrument]
+        logs.hide(given.run.env.values())
+        faults.point("attempt.preparing")
+        cwd = await self._cwd()
+        prompt = await self._prompt()
+        faults.point("attempt.rendered")
+        script = str(definition.settings.get("script", "auto"))
+        system_file = definition.settings.get("system_prompt_file")
+        invocation = dialect.invocation(
+            profile,
+            definition.settings,
+            script_of(prompt, script) if profile.script == "shell" else prompt,
+            timeout_seconds=definition.timeout_seconds,
+            cwd=cwd,
+            directory=str(self._directory),
+            environ=self._house.environ,
+            extra_env=given.run.env,
+            marianne=self._variables,
+            system_prompt=given.revision.files.get(str(system_file)) if system_file else None,
+            helper=_HELPER,
+            session=await self._session(profile),
+        )
+        await to_thread.run_sync(self._write, invocation, prompt, cwd)
+        await self._checking.remember(definition.checks)
+        faults.point("attempt.written")
+        return Spec(
+            id=self._house.attempt_id(given.attempt),
+            argv=invocation.argv,
+            cwd=cwd,
+            env=invocation.env,
+            umask=given.run.umask,
+            stdin=PROMPT if invocation.stdin is not None else None,
+            timeout_seconds=definition.timeout_seconds,
+            grace_seconds=self._house.settings.kill_grace,
+            output_cap=self._house.settings.output_cap,
+            silence=self._silence(cwd),
+        )
+
+    async def _cwd(self) -> str:
+        """Return the place of its process (§5); before the first sheet the run's worktree is made."""
+        definition = self._given.definition
+        try:
+            worktree = await self._house.worktrees.directory(self._given.run)
+        except NoWorktree as why:
+            raise Unprepared("config", str(why)) from None
+        if worktree is None or "working_directory" in definition.settings:
+            return definition.working_directory
+        return worktree
+
+    def _silence(self, cwd: str) -> Silence | None:
+        limit = self._given.score.silence
+        if limit is None:
+            return None
+        places = [self._given.run.workspace, cwd]
+        return Silence(
+            idle=limit.idle_timeout_seconds,
+            interval=limit.check_interval_seconds,
+            directories=list(dict.fromkeys(places)),
+        )
+
+    async def _prompt(self) -> str:
+        given = self._given
+        try:
+            previous, left_out = await gather(self._house.store, given.run, given.score, given.sheet)
+            key = f"{given.run.run_id}.{given.revision.revision}"
+            rendered = await workers.render_prompt(
+                key,
+                given.revision.expanded,
+                given.sheet,
+                previous,
+                await self._previous_attempt(),
+                given.fallback,
+            )
+        except (RenderError, workers.WorkerLimit) as error:
+            raise Unprepared("config", f"the prompt can't be built: {error.message}") from None
+        self._warnings = [*left_out, *rendered.missing]
+        raw = given.score.profiles[given.definition.instrument].raw_prompt
+        return rendered.body if raw else rendered.prompt
+
+    def _warn(self) -> None:
+        if self._warnings:
+            attempt = self._given.attempt
+            self._tell(Warned(uid=attempt.uid, attempt=attempt.attempt, texts=self._warnings))
+
+    async def _session(self, profile: Profile) -> str | None:
+        """Return the tool's own session that a completion goes on with: that of the attempt it completes."""
+        attempt = self._given.attempt
+        resumes = profile.cli is not None and profile.cli.command.resume_args
+        if attempt.kind != AttemptKind.COMPLETION or not resumes:
+            return None
+        rows = await self._house.store.records.attempts(attempt.run_id, attempt.uid)
+        before = [row for row in rows if row.attempt < attempt.attempt and row.outcome in _COUNTED]
+        last = before[-1] if before else None
+        same = last is not None and (last.instrument, last.model) == (attempt.instrument, attempt.model)
+        return last.session_id if last is not None and same else None
+
+    async def _previous_attempt(self) -> PreviousAttempt | None:
+        attempt = self._given.attempt
+        if attempt.kind == AttemptKind.FIRST:
+            return None
+        rows = await self._house.store.records.attempts(attempt.run_id, attempt.uid)
+        before = [row for row in rows if row.attempt < attempt.attempt and row.outcome in _COUNTED]
+        if not before:
+            return None
+        last = before[-1]
+        reports = last.validations
+        return PreviousAttempt(
+            kind="completion" if attempt.kind == AttemptKind.COMPLETION else "retry",
+            ending=last.error_message or str(last.outcome),
+            passed=[_told(report) for report in reports if report.result == "passed"],
+            failed=[
+                (_told(report), report.reason or "failed") for report in reports if report.result != "passed"
+            ],
+            stderr_tail=""
+            if reports
+            else await to_thread.run_sync(_stderr_tail, self._house.directory(last)),
+        )
+
+    def _write(self, invocation: dialect.Invocation, prompt: str, cwd: str) -> None:
+        if not Path(cwd).is_dir():
+            raise Unprepared("config", f"the working directory is gone: '{cwd}'")
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if invocation.make_tmp:
+            (self._directory / dialect.TMP_NAME).mkdir(mode=0o700, exist_ok=True)
+        shown = prompt.encode(errors="surrogateescape")
+        _write_private(self._directory / PROMPT, shown if invocation.stdin is None else invocation.stdin)
+        if self._warnings:
+            _write_private(self._directory / _WARNINGS, msgspec.json.encode(self._warnings))
+        for name, text in invocation.files.items():
+            _write_private(self._directory / name, text.encode())
+
+    # --- after the process ---------------------------------------------------------------------------
+
+    async def _judge(self, record: ExitRecord) -> Ending | Parked:
+        given = self._given
+        definition = given.definition
+        seen = await self._process.seen(record)
+        name = seen["signal"]
+        early = self._before_reading(record, name)
+        if early is not None:
+            return self._ending(*early, **seen)
+        reading, verdict = await workers.read_end(
+            given.score.profiles[definition.instrument],
+            definition.settings,
+            stdout=str(self._directory / STDOUT),
+            stderr=str(self._directory / STDERR),
+            exit_code=record.exit_code,
+            signal_name=name,
+            timed_out=record.timed_out,
+            timeout_seconds=definition.timeout_seconds,
+            detection_patterns=given.score.rate_limit.detection_patterns,
+        )
+        profile = given.score.profiles[definition.instrument]
+        seen |= _measured(reading) | {"cost_usd": _cost(given, profile, reading)}
+        if verdict.outcome is not Outcome.SUCCEEDED:
+            seen |= {"resets_in": verdict.resets_in, "quota": verdict.quota}
+            return self._ending(verdict.outcome, verdict.category, verdict.message, **seen)
+        faults.point("attempt.read")
+        reports = await self._checking.run(definition.checks)
+        faults.point("attempt.checked")
+        if reports is None:
+            return Parked(uid=given.attempt.uid, attempt=given.attempt.attempt)
+        return self._checked(reports, seen)
+
+    def _before_reading(
+        self, record: ExitRecord, name: str | None
+    ) -> tuple[Outcome, str | None, str | None] | None:
+        """Return how the attempt ended where its output has no say: outcome, category, message."""
+        if record.error is not None:
+            how = (Outcome.INTERRUPTED, None) if runs_short(record.error) else (Outcome.FAILED, "unavailable")
+            return *how, record.error
+        if record.stale:
+            return Outcome.FAILED, "stale", self._silent_for()
+        if record.output_exceeded:
+            return Outcome.FAILED, "output", "it printed more than the setting output_cap lets it"
+        if self._process.interrupted and record.asked and not record.timed_out:
+            return Outcome.INTERRUPTED, None, None
+        if _is_lost(record):
+            return Outcome.LOST, "lost", f"ended by {name or 'nobody knows what'}, which nobody here sent"
+        return None
+
+    def _silent_for(self) -> str:
+        limit = self._given.score.silence
+        how_long = f" for {words.duration(limit.idle_timeout_seconds)}" if limit else ""
+        return f"silent{how_long}: nothing printed, no file changed, no CPU time used"
+
+    def _checked(self, reports: list[CheckReport], seen: Mapping[str, Any]) -> Ending:
+        failed = [report for report in reports if report.result != "passed"]
+        if not failed:
+            return self._ending(Outcome.SUCCEEDED, None, None, validations=reports, **seen)
+        return self._ending(
+            Outcome.FAILED,
+            "validation",
+            f"{len(failed)} of {len(reports)} validations failed",
+            evidence=_evidence(failed[0]),
+            validations=reports,
+            **seen,
+        )
+
+    def _ending(self, outcome: Outcome, category: str | None, message: str | None, **seen: Any) -> Ending:
+        attempt = self._given.attempt
+        if self._given.score.profiles[self._given.definition.instrument].raw_prompt:
+            seen.setdefault("cost_usd", 0.0)  # a script costs nothing, however it ends
+        chance = int.from_bytes(os.urandom(2)) / 0xFFFF
+        return Ending(
+            uid=attempt.uid,
+            attempt=attempt.attempt,
+            outcome=outcome,
+            category=category,
+            message=message,
+            chance=chance,
+            **seen,
+        )
+
+
+def variables_of(house: House, run: RunRow, attempt: AttemptRow) -> dict[str, str]:
+    """Return the MARIANNE_* variables of an attempt (§5)."""
+    return {
+        "MARIANNE_JOB": run.job_name,
+        "MARIANNE_RUN": str(run.run),
+        "MARIANNE_SHEET": str(attempt.sheet),
+        "MARIANNE_STAGE": str(attempt.stage),
+        "MARIANNE_INSTANCE": str(attempt.instance),
+        "MARIANNE_ATTEMPT": str(attempt.attempt),
+        "MARIANNE_ATTEMPT_ID": house.attempt_id(attempt),
+        "MARIANNE_WORKSPACE": run.workspace,
+        "MARIANNE_SOCKET": str(house.socket),
+    }
+
+
+_COUNTED = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.SUCCEEDED})
+
+
+def _told(report: CheckReport) -> str:
+    return f"{report.target} ({report.description})" if report.description else report.target
+
+
+def _evidence(report: CheckReport) -> str:
+    if report.type == "command_succeeds":
+        return f"{report.description or report.target}: {report.reason}"
+    return f"{report.type} {report.reason} in {Path(report.target).name}"
+
+
+def _is_lost(record: ExitRecord) -> bool:
+    if record.timed_out:
+        return False
+    if record.asked:
+        return True  # by somebody else: the host goes down, or a daemon of before had a reason that is gone
+    return record.exit_code is None and (record.signal is None or record.signal in _FOREIGN)
+
+
+def _measured(reading: Reading) -> dict[str, Any]:
+    return {
+        "result": reading.result,
+        "input_tokens": reading.input_tokens,
+        "output_tokens": reading.output_tokens,
+        "session_id": reading.session_id,
+    }
+
+
+def _cost(given: Given, profile: Profile, reading: Reading) -> float | None:
+    """Return what an attempt has cost (§16.4): as told, by the model's prices, the score's, or unknown."""
+    if profile.raw_prompt:
+        return 0.0
+    if reading.cost_usd is not None:
+        return reading.cost_usd
+    model = next((known for known in profile.models if known.name == given.attempt.model), None)
+    limits = given.score.cost_limits
+    if model is not None:
+        prices = (model.cost_per_1k_input, model.cost_per_1k_output)
+    elif limits is not None:
+        prices = (limits.cost_per_1k_input_tokens, limits.cost_per_1k_output_tokens)
+    else:
+        return None
+    if reading.input_tokens is None or reading.output_tokens is None:
+        return None
+    return (reading.input_tokens * prices[0] + reading.output_tokens * prices[1]) / 1000
+
+
+def _read_warnings(directory: Path) -> list[str]:
+    try:
+        return msgspec.json.decode((directory / _WARNINGS).read_bytes(), type=list[str])
+    except (OSError, msgspec.DecodeError):
+        return []
+
+
+def _stderr_tail(directory: Path) -> str:
+    return read_tail(directory / STDERR, _STDERR_TAIL_BYTES).decode(errors="replace")
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)

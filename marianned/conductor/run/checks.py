@@ -1,0 +1,161 @@
+"""The validations of an attempt, each command under a shim of its own.
+
+A check that was running when the daemon died or an interrupt came is ended before the checks run again
+from the first: nothing ever runs twice at once.
+Source: docs/design/control.md §2, docs/reference/score-format.md §13.
+"""
+
+import os
+import re
+import shutil
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import msgspec
+from anyio import to_thread
+
+from marianned import faults
+from marianned.conductor.run.process import AGAIN_SECONDS
+from marianned.conductor.services import House
+from marianned.executors.base import AlreadyClaimed, CannotStart, Presence, Spec, runs_short
+from marianned.executors.output import read_tail
+from marianned.protocol import CheckReport
+from marianned.rows import AttemptRow, RunRow
+from marianned.score.expanded import Check
+from marianned.validations import CommandResult, Snapshot, run_checks, snapshot
+
+_CHECKS = "checks"
+_SNAPSHOT = "snapshot.json"
+_TAIL_BYTES = 4_096
+_GRACE_SECONDS = 5.0
+T = TypeVar("T")
+_UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
+
+
+class Checking:
+    """Runs the checks of one attempt below its directory."""
+
+    def __init__(
+        self, house: House, run: RunRow, attempt: AttemptRow, directory: Path, variables: Mapping[str, str]
+    ) -> None:
+        self._house = house
+        self._run = run
+        self._attempt = attempt
+        self._directory = directory / _CHECKS
+        self._snapshot = directory.parent / f"{attempt.uid}-{_SNAPSHOT}"
+        self._variables = variables
+        self._scope: anyio.CancelScope | None = None
+        self._interrupted = False
+        self._running: Path | None = None
+
+    async def remember(self, checks: Sequence[Check]) -> None:
+        """Note, before the sheet's first attempt of this run, what `file_modified` checks find."""
+        if any(check.type == "file_modified" for check in checks) and not self._snapshot.exists():
+            found = await snapshot(checks)
+            data = msgspec.json.encode(found)
+            await to_thread.run_sync(_write_once, self._snapshot, data)
+
+    def interrupt(self) -> None:
+        """End the check that is running; `run` answers None."""
+        self._interrupted = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def run(self, checks: Sequence[Check]) -> list[CheckReport] | None:
+        """Run the checks from the first; None: they were interrupted, nothing of them runs."""
+        await self.end_leftovers()
+        before: Snapshot = {}
+        if self._snapshot.exists():
+            before = msgspec.json.decode(self._snapshot.read_bytes(), type=Snapshot)
+        if not checks:
+            return []  # what has ended counts as it ended, whatever came meanwhile
+        return await self._unless_interrupted(lambda: run_checks(checks, self._patiently, before))
+
+    async def run_one(self, name: str, command: str, cwd: str, seconds: float) -> CommandResult | None:
+        """Run a single command, from its beginning; None: it was interrupted, nothing of it runs."""
+        await self.end_leftovers()
+        return await self._unless_interrupted(lambda: self._patiently(name, command, cwd, seconds))
+
+    async def _unless_interrupted(self, run: Callable[[], Awaitable[T]]) -> T | None:
+        found: T | None = None
+        with anyio.CancelScope() as self._scope:
+            if self._interrupted:
+                return None
+            found = await run()
+        if found is None and self._running is not None:
+            with anyio.CancelScope(shield=True):
+                await self._house.executor.end(self._running)
+                await self._house.executor.wait(self._running)
+        return found
+
+    async def end_leftovers(self) -> None:
+        """End what an earlier daemon has left running of these, and forget it."""
+        executor = self._house.executor
+        for directory in await to_thread.run_sync(_below, self._directory):
+            if await executor.presence(directory) is Presence.RUNNING:
+                await executor.end(directory)
+                await executor.wait(directory)
+        await to_thread.run_sync(shutil.rmtree, self._directory, True)  # noqa: FBT003  run_sync passes no keywords
+
+    async def _patiently(self, name: str, command: str, cwd: str, timeout_seconds: float) -> CommandResult:
+        """Run a command, as often as it takes while nothing can be started for a shortage."""
+        while runs_short((found := await self._command(name, command, cwd, timeout_seconds)).error):
+            await anyio.sleep(AGAIN_SECONDS)
+            await self.end_leftovers()
+        return found
+
+    async def _command(self, name: str, command: str, cwd: str, timeout_seconds: float) -> CommandResult:
+        directory = self._directory / _UNSAFE.sub("-", name)
+        unique = os.urandom(4).hex()
+        spec = Spec(
+            id=f"{self._house.attempt_id(self._attempt)}-check-{unique}",
+            argv=["bash", "-c", command],
+            cwd=cwd,
+            env={**self._house.environ, **self._run.env, **self._variables},
+            umask=self._run.umask,
+            timeout_seconds=timeout_seconds,
+            grace_seconds=_GRACE_SECONDS,
+            output_cap=self._house.settings.output_cap,
+        )
+        self._running = directory
+        faults.point("check.starting")
+        try:
+            await self._house.executor.start(directory, spec)
+        except (CannotStart, AlreadyClaimed) as error:
+            return CommandResult(error=str(error))
+        faults.point("check.started")
+        record = await self._house.executor.wait(directory)
+        faults.point("check.ended")
+        self._running = None
+        tail = await to_thread.run_sync(_tail, directory)
+        if record is None:
+            return CommandResult(error="lost: its supervisor was killed", output_tail=tail)
+        return CommandResult(
+            exit_code=record.exit_code,
+            signal=signal.Signals(record.signal).name if record.signal else None,
+            timed_out=record.timed_out,
+            output_tail=tail,
+            error=record.error,
+        )
+
+
+def _below(directory: Path) -> list[Path]:
+    try:
+        return [path for path in directory.iterdir() if path.is_dir()]
+    except OSError:
+        return []
+
+
+def _tail(directory: Path) -> str:
+    printed = b"".join(read_tail(directory / name, _TAIL_BYTES) for name in ("stdout", "stderr"))
+    return printed[-_TAIL_BYTES:].decode(errors="replace")
+
+
+def _write_once(path: Path, data: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(data)
+    temporary.replace(path)

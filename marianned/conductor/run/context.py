@@ -1,0 +1,93 @@
+"""What a sheet sees of earlier ones: their result texts, and files they may have made.
+
+Source: docs/reference/score-format.md §11.
+"""
+
+import glob
+from pathlib import Path
+
+from marianned import workers
+from marianned.rows import RunRow
+from marianned.score.expanded import Expanded
+from marianned.score.render.prompt_inputs import Previous, seen_outputs, upstream
+from marianned.store.writer import Store
+
+_FILES_MOST = 1_000
+_NAMED_MOST = 5
+_BYTES_MOST = 16 * 1024 * 1024
+
+
+async def gather(store: Store, run: RunRow, score: Expanded, sheet: int) -> tuple[Previous, list[str]]:
+    """Return what the sheet is given of earlier ones, as things are now, and what files are left out.
+
+    Raises:
+        RenderError, WorkerLimit: an entry of capture_files can't be rendered.
+    """
+    settings = score.cross_sheet
+    if not settings.auto_capture_stdout and not settings.capture_files:
+        return Previous(), []
+    above = upstream(score, sheet)
+    rows = {row.sheet: row for row in await store.records.sheets(run.run_id)}
+    outputs: dict[int, str] = {}
+    for number in seen_outputs(score, sheet, above):
+        row = rows.get(number)
+        if row is not None and row.status == "completed":
+            result = await store.records.last_result(run.run_id, row.uid)
+            outputs[number] = cut_front(result or "", settings.max_output_chars)
+        elif row is not None and row.status == "skipped":
+            outputs[number] = "[SKIPPED]"
+    skipped = [number for number in above if number in rows and rows[number].status == "skipped"]
+    files: dict[str, str] = {}
+    left_out: list[str] = []
+    if settings.capture_files:
+        patterns = await workers.capture_patterns(score, sheet)
+        files, left_out = await workers.call(_capture, patterns, settings.max_output_chars)
+    return Previous(outputs=outputs, files=files, skipped=skipped), left_out
+
+
+def cut_front(text: str, most: int) -> str:
+    """Keep the last `most` characters, saying how many are gone."""
+    if len(text) <= most:
+        return text
+    return f"[… {len(text) - most} characters cut …]\n{text[-most:]}"
+
+
+def cut_back(text: str, most: int) -> str:
+    """Keep the first `most` characters, saying how many are gone."""
+    if len(text) <= most:
+        return text
+    return f"{text[:most]}\n[… {len(text) - most} characters cut …]"
+
+
+def _capture(patterns: list[str], most: int) -> tuple[dict[str, str], list[str]]:
+    """Read the files the patterns find, by path; what is no readable text is left out, and told."""
+    found = sorted({path for pattern in patterns for path in glob.iglob(pattern, recursive=True)})  # noqa: PTH207  absolute patterns
+    files: dict[str, str] = {}
+    left_out = [f"'{path}' (over {_FILES_MOST} files)" for path in found[_FILES_MOST:]]
+    room = _BYTES_MOST
+    for path in found[:_FILES_MOST]:
+        try:
+            if not Path(path).is_file():
+                continue
+            with Path(path).open("rb") as file:
+                data = file.read(room + 1)
+            if len(data) > room:
+                left_out.append(f"'{path}' (over {_BYTES_MOST // 1024**2} MiB in all)")
+                continue
+            files[path] = cut_back(data.decode(), most)
+        except UnicodeDecodeError:
+            left_out.append(f"'{path}' (not UTF-8)")
+            continue
+        except OSError as error:
+            left_out.append(f"'{path}' ({error.strerror})")
+            continue
+        room -= len(data)
+    return files, _told(left_out)
+
+
+def _told(left_out: list[str]) -> list[str]:
+    """Say in one line what is left out, however many files that are."""
+    if not left_out:
+        return []
+    more = f" and {len(left_out) - _NAMED_MOST} more" if len(left_out) > _NAMED_MOST else ""
+    return [f"captured files are left out: {', '.join(left_out[:_NAMED_MOST])}{more}"]

@@ -1,0 +1,160 @@
+"""One attempt of a hook, from its committed row to how it ended: a command under the shim, or a job.
+
+It may be picked up at any point by another daemon. A command is never started twice: its claim is the
+fence, and one that left no record is lost. A job is submitted by a transaction, and so once.
+Source: docs/reference/score-format.md §20, docs/design/durability.md.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+from anyio import to_thread
+
+from marianned import faults
+from marianned.conductor.run.process import Process, Unprepared
+from marianned.conductor.services import House
+from marianned.errors import MarianneError
+from marianned.executors.base import ExitRecord, Presence, Spec, runs_short
+from marianned.progress.state.triggers import HookEnded
+from marianned.protocol import Outcome
+from marianned.rows import HookRow, RunRow
+from marianned.score.expanded import Concert, Hook
+
+
+class GivenHook(msgspec.Struct, frozen=True, kw_only=True):
+    """What a hook works with: the run, its row, what the score says of it."""
+
+    run: RunRow
+    row: HookRow
+    hook: Hook
+    concert: Concert
+
+
+Chain = Callable[[GivenHook], Awaitable[HookEnded | None]]
+"""Checks and submits the job of a hook; None: the job's own loop knows already how that ended."""
+
+
+class HookRun:
+    """Plays one attempt of a hook; what ended by itself before an `interrupt` counts as it ended."""
+
+    def __init__(self, house: House, given: GivenHook, chain: Chain) -> None:
+        self._house = house
+        self._given = given
+        self._chain = chain
+        self._process = Process(house, given.row)
+        self._scope = anyio.CancelScope()
+
+    @property
+    def pid(self) -> int | None:
+        """Its keeper's; a job has none."""
+        return self._process.pid
+
+    async def play(self, presence: Presence | None = None) -> HookEnded | None:
+        """Run it, or pick it up where `presence` says it stands; return its end, if that is not known yet."""
+        if not self._given.hook.chains:
+            return await self._command(presence)
+        with self._scope:
+            if self._process.interrupted:
+                self._scope.cancel()
+            await anyio.lowlevel.checkpoint()
+            try:
+                return await self._chain(self._given)
+            except MarianneError as error:
+                return self._ending(Outcome.FAILED, error.message)
+        return self._ending(Outcome.INTERRUPTED, None)
+
+    def give_up(self) -> None:
+        """Don't start it: its job may not start anything any more. What has started is ended."""
+        self._process.give_up()
+
+    async def interrupt(self) -> None:
+        """End it: a command by TERM, grace, KILL; a job that is not submitted yet is not."""
+        self._scope.cancel()
+        if self._given.hook.chains:
+            self._process.give_up()
+        else:
+            await self._process.interrupt()
+
+    # --- a command -----------------------------------------------------------------------------------
+
+    async def _command(self, presence: Presence | None) -> HookEnded:
+        try:
+            if not await self._process.start(self._prepare, presence):
+                return self._ending(Outcome.INTERRUPTED, None)
+        except Unprepared as why:
+            return self._ending(Outcome.FAILED, why.message)
+        faults.point("hook.started")
+        record = await self._process.ended()
+        faults.point("hook.exited")
+        if record is None:
+            return self._ending(Outcome.LOST, "lost: nothing of it is left, and no record")
+        return await self._judge(record)
+
+    async def _prepare(self) -> Spec:
+        given = self._given
+        cwd = given.hook.working_directory
+        argv = await to_thread.run_sync(self._argv, cwd)
+        faults.point("hook.starting")
+        return Spec(
+            id=self._house.attempt_id(given.row),
+            argv=argv,
+            cwd=cwd,
+            env={**self._house.environ, **given.run.env, **self.variables()},
+            umask=given.run.umask,
+            timeout_seconds=given.hook.timeout_seconds,
+            grace_seconds=self._house.settings.kill_grace,
+            output_cap=self._house.settings.output_cap,
+        )
+
+    def _argv(self, cwd: str) -> list[str]:
+        """Make its directory; return its words, a script as the file that is there."""
+        if not Path(cwd).is_dir():
+            raise Unprepared("config", f"the working directory is gone: '{cwd}'")
+        self._process.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        hook = self._given.hook
+        script = next((file for file in hook.files if Path(file).is_file()), hook.argv[0])
+        return [script, *hook.argv[1:]]
+
+    def variables(self) -> Mapping[str, str]:
+        """Return the MARIANNE_* variables of the hook."""
+        run, row = self._given.run, self._given.row
+        return {
+            "MARIANNE_JOB": run.job_name,
+            "MARIANNE_RUN": str(run.run),
+            "MARIANNE_HOOK": str(row.hook),
+            "MARIANNE_ATTEMPT": str(row.attempts),
+            "MARIANNE_ATTEMPT_ID": self._house.attempt_id(row),
+            "MARIANNE_WORKSPACE": run.workspace,
+            "MARIANNE_SOCKET": str(self._house.socket),
+        }
+
+    async def _judge(self, record: ExitRecord) -> HookEnded:
+        seen = await self._process.seen(record)
+        if record.error is not None:
+            outcome = Outcome.INTERRUPTED if runs_short(record.error) else Outcome.FAILED
+            return self._ending(outcome, record.error, **seen)
+        if record.output_exceeded:
+            said = "it printed more than the setting output_cap lets it"
+            return self._ending(Outcome.FAILED, said, **seen)
+        if record.timed_out:
+            seconds = self._given.hook.timeout_seconds or 0
+            return self._ending(Outcome.TIMED_OUT, f"timed out after {seconds:g}s", **seen)
+        if record.asked:
+            outcome = Outcome.INTERRUPTED if self._process.interrupted else Outcome.LOST
+            said = "it was asked to end, and nobody here knows by whom"
+            return self._ending(outcome, said, asked=True, **seen)
+        if record.exit_code == 0:
+            return self._ending(Outcome.SUCCEEDED, None, **seen)
+        said = (
+            f"exit {record.exit_code}"
+            if record.exit_code is not None
+            else f"ended by {seen['signal'] or 'nobody knows what'}"
+        )
+        return self._ending(Outcome.FAILED, said, **seen)
+
+    def _ending(self, outcome: Outcome, message: str | None, **seen: Any) -> HookEnded:
+        row = self._given.row
+        return HookEnded(hook=row.hook, flight=row.flight, outcome=outcome, message=message, **seen)

@@ -1,0 +1,126 @@
+"""The process of a flight: started once whichever daemon does it, picked up, ended, and how it ended.
+
+Its claim in the flight's directory is the fence. Source: docs/design/durability.md, docs/design/executors.md.
+"""
+
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio import to_thread
+
+from marianned.conductor.services import House
+from marianned.errors import NoCapacity
+from marianned.executors.base import (
+    SCARCE,
+    AlreadyClaimed,
+    CannotStart,
+    ExitRecord,
+    Presence,
+    Spec,
+    runs_short,
+)
+from marianned.rows import Flight
+
+STDOUT = "stdout"
+STDERR = "stderr"
+AGAIN_SECONDS = 1.0
+"""After how long it is tried again where something runs short."""
+
+
+class Unprepared(Exception):
+    """A flight can't be started: its prompt, a file or its directory is missing; no retry mends it."""
+
+    def __init__(self, category: str, message: str) -> None:
+        super().__init__(message)
+        self.category = category
+        self.message = message
+
+
+class Process:
+    """One flight's process. `interrupt` may come at any time; what ended by itself before it counts.
+
+    `pid` is its keeper's, once it is known.
+    """
+
+    def __init__(self, house: House, row: Flight) -> None:
+        self._executor = house.executor
+        self.directory = house.directory(row)
+        self.interrupted = False
+        self.pid: int | None = None
+
+    def give_up(self) -> None:
+        """Don't start it: its job may not start anything any more. What has started is ended."""
+        self.interrupted = True
+
+    async def interrupt(self) -> None:
+        """End it: TERM, grace, KILL by its shim."""
+        self.interrupted = True
+        await self._executor.end(self.directory)
+
+    async def start(self, prepare: Callable[[], Awaitable[Spec]], presence: Presence | None) -> bool:
+        """Start what `prepare` makes, unless `presence` says that it was; False: it never will be.
+
+        Where disk, memory or descriptors run short, it starts as soon as they don't: that is no failure.
+
+        Raises:
+            Unprepared: it can't be started for another reason.
+        """
+        if presence not in (None, Presence.NEVER_STARTED):
+            return True
+        while not self.interrupted:
+            try:
+                await self._start(await prepare())
+            except OSError as error:
+                if error.errno not in SCARCE:
+                    raise Unprepared("config", f"its files can't be written: {error.strerror}") from None
+            except NoCapacity:
+                pass
+            except Unprepared as why:
+                if not runs_short(why.message):
+                    raise
+            else:
+                break
+            await anyio.sleep(AGAIN_SECONDS)
+        return not (self.interrupted and await self._executor.claim(self.directory))
+
+    async def _start(self, spec: Spec) -> None:
+        try:
+            await self._executor.start(self.directory, spec)
+        except AlreadyClaimed:
+            pass  # an earlier daemon started it a moment before it died: it is picked up
+        except CannotStart as error:
+            raise Unprepared("unavailable", str(error)) from None
+
+    async def ended(self) -> ExitRecord | None:
+        """Wait for its end; None: it is lost, nothing of it is left, and no record.
+
+        One whose command could not be started for a shortage ends a moment later: it is to be tried again.
+        """
+        running = await self._executor.running(self.directory)
+        self.pid = running.pid if running else None
+        if self.interrupted:
+            await self._executor.end(self.directory)
+        record = await self._executor.wait(self.directory)
+        if record is not None and runs_short(record.error):
+            await anyio.sleep(AGAIN_SECONDS)
+        return record
+
+    async def seen(self, record: ExitRecord) -> dict[str, Any]:
+        """Return what is kept of every end: exit code, signal's name, pid, bytes printed."""
+        return {
+            "exit_code": record.exit_code,
+            "signal": signal.Signals(record.signal).name if record.signal else None,
+            "pid": self.pid,
+            "stdout_bytes": await to_thread.run_sync(_size, self.directory / STDOUT),
+            "stderr_bytes": await to_thread.run_sync(_size, self.directory / STDERR),
+        }
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

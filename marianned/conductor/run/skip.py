@@ -1,0 +1,90 @@
+"""The skip rules of one sheet, asked: the expression in a worker, then the command under a shim.
+
+They may be asked again after a crash: what was running of them is ended first, so that nothing ever runs
+twice at once. Source: docs/reference/score-format.md §14, docs/design/durability.md.
+"""
+
+from marianned import faults, workers
+from marianned.conductor.run.attempt import variables_of
+from marianned.conductor.run.checks import Checking
+from marianned.conductor.run.context import gather
+from marianned.conductor.services import House
+from marianned.executors.base import Presence
+from marianned.progress.deciding.skipping import seen_sheets
+from marianned.progress.state.job import JobState
+from marianned.progress.state.triggers import Judged
+from marianned.rows import AttemptRow
+from marianned.score.expanded import Skip
+from marianned.score.language.expressions import BadExpression, JobSeen, names_of
+from marianned.score.render.prompt_inputs import CROSS_SHEET, Previous, RenderError
+from marianned.validations import CommandResult
+
+
+class Judging:
+    """Asks the skip rules of a sheet once; `state` is looked at only here, at the start."""
+
+    def __init__(self, house: House, state: JobState, row: AttemptRow) -> None:
+        self._house = house
+        self._run = state.run
+        self._revision = state.current.row
+        self._score = state.score
+        self._row = row
+        self._rules = state.score.sheets[row.sheet - 1].skip or Skip()
+        self._sheets = seen_sheets(state, self._rules.when) if self._rules.when is not None else {}
+        variables = variables_of(house, state.run, row)
+        self._checking = Checking(house, state.run, row, house.directory(row), variables)
+        self._interrupted = False
+        self.pid: int | None = None
+
+    async def play(self, presence: Presence | None = None) -> Judged:
+        """Ask the rules, from the first whatever `presence` says of an earlier asking; return the answer."""
+        if presence is not None:
+            await self._checking.end_leftovers()
+        faults.point("skip.asking")
+        rules = self._rules
+        fault: str | None = None
+        try:
+            if rules.when is not None and await self._is_true(rules.when):
+                return self._answer(skip=True, reason=f"skip_when: {' '.join(rules.when.split())}")
+        except (BadExpression, RenderError, workers.WorkerLimit) as error:
+            fault = f"skip_when: {error.message}"
+        faults.point("skip.evaluated")
+        if rules.command is None:
+            return self._answer(skip=None if self._interrupted else False, fault=fault)
+        cwd = self._run.workspace
+        found = await self._checking.run_one("skip", rules.command, cwd, rules.timeout_seconds)
+        faults.point("skip.ended")
+        if found is None:
+            return self._answer(skip=None)
+        if found.error is not None:
+            fault = "; ".join(filter(None, [fault, f"skip_when_command: {found.error}"]))
+        return self._answer(skip=_is_yes(found), reason=rules.description or _YES, fault=fault)
+
+    def give_up(self) -> None:
+        """Don't ask: its job may not start anything any more."""
+        self._interrupted = True
+        self._checking.interrupt()
+
+    async def interrupt(self) -> None:
+        """End the command that is running; the rules are asked again later."""
+        self.give_up()
+
+    def _answer(self, *, skip: bool | None, reason: str | None = None, fault: str | None = None) -> Judged:
+        return Judged(uid=self._row.uid, skip=skip, reason=reason if skip else None, fault=fault)
+
+    async def _is_true(self, expression: str) -> bool:
+        previous = Previous()
+        if names_of(expression) & CROSS_SHEET:
+            previous, _ = await gather(self._house.store, self._run, self._score, self._row.sheet)
+        key = f"{self._run.run_id}.{self._revision.revision}"
+        job = JobSeen(name=self._run.job_name, run=self._run.run, workspace=self._run.workspace)
+        return await workers.skip_when(
+            key, self._revision.expanded, self._row.sheet, previous, self._sheets, job
+        )
+
+
+_YES = "skip_when_command exited with 0"
+
+
+def _is_yes(found: CommandResult) -> bool:
+    return found.error is None and not found.timed_out and found.exit_code == 0

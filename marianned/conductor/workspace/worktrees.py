@@ -1,0 +1,306 @@
+"""The worktree of an isolated run: made before its first sheet, kept through its life, given up at its end.
+
+What is to be made is committed before it is made, so that another daemon finds what this one had begun: there
+are never two worktrees of one run. Git runs under a shim, with a time limit.
+Source: docs/reference/score-format.md §18.
+"""
+
+import logging
+import math
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import anyio
+import msgspec
+from anyio import to_thread
+
+from marianned import faults
+from marianned.moment import now
+from marianned.errors import NoCapacity
+from marianned.executors.base import AlreadyClaimed, CannotStart, Executor, Spec, runs_short
+from marianned.executors.output import read_tail
+from marianned.protocol import JobStatus
+from marianned.rows import Changes, EventRow, RunRow, WorktreeRow
+from marianned.score.expanded import Isolation
+from marianned.store.writer import Store
+
+_GIT_SECONDS = 120.0
+_GRACE_SECONDS = 5.0
+_TAIL_BYTES = 65_536
+_AGAIN_SECONDS = 1.0
+"""How long after the store has refused it is tried again."""
+_NAMES_MOST = 1000
+"""How many names are tried before it is given up."""
+_logger = logging.getLogger(__name__)
+
+
+class NoWorktree(Exception):
+    """There is none, and the score wants no other directory; the message says why."""
+
+
+class _Failed(Exception):
+    """Git, or what it needs, says no."""
+
+
+class Worktrees:
+    """Makes and gives up the worktrees of runs; `tend` must run for the latter."""
+
+    def __init__(self, store: Store, executor: Executor, attempts: Path, environ: Mapping[str, str]) -> None:
+        self._store = store
+        self._executor = executor
+        self._attempts = attempts
+        self._environ = {
+            **{name: value for name, value in environ.items() if not name.startswith("GIT_")},
+            "GIT_TERMINAL_PROMPT": "0",
+            "LC_ALL": "C",
+        }
+        self._locks: defaultdict[int, anyio.Lock] = defaultdict(anyio.Lock)
+        self._send, self._ended = anyio.create_memory_object_stream[tuple[int, str]](math.inf)
+
+    async def directory(self, run: RunRow) -> str | None:
+        """Return the run's worktree, made if need be; None: none is wanted, or the usual place is used.
+
+        Raises:
+            NoWorktree: it can't be made, and the score says not to go on without.
+        """
+        async with self._locks[run.run_id]:
+            row = await self._store.records.worktree(run.run_id)
+            if row is None or row.status == "refused":
+                return None
+            if row.status == "made":
+                return row.path
+            try:
+                row = await self._made(run, row)
+            except _Failed as why:
+                if runs_short(str(why)):
+                    raise NoWorktree(f"its worktree can't be made yet: {why}") from None
+                await self._refused(run, row, str(why))
+                return None
+            return row.path
+
+    async def _refused(self, run: RunRow, row: WorktreeRow, why: str) -> None:
+        """Go on without it, where the score lets us."""
+        fallback = _wanted(row).fallback_on_error
+        text = f"no worktree: {why}{'; the job goes on in its usual directory' if fallback else ''}"
+        kept = msgspec.structs.replace(row, status="refused" if fallback else row.status)
+        await self._commit(run, kept, "worktree.failed", text)
+        if not fallback:
+            raise NoWorktree(f"its worktree can't be made: {why}")
+
+    async def _made(self, run: RunRow, row: WorktreeRow) -> WorktreeRow:
+        """Make it, or what is missing of it; every step has happened already or is done now."""
+        if row.status == "planned":
+            await _Git(self, run, row).clear()
+        if row.status == "wanted":
+            row = await self._planned(run, row)
+            await self._store.commit(Changes(rows=[row]))
+            faults.point("isolation.planned")
+        git = _Git(self, run, row)
+        if row.status == "planned" or not await to_thread.run_sync(Path(row.path).is_dir):
+            await git.add()
+        faults.point("isolation.added")
+        if _wanted(row).lock_during_execution:
+            await git.lock()
+        row = msgspec.structs.replace(row, status="made")
+        await self._commit(run, row, "worktree.made", f"worktree {row.path} on branch {row.branch}")
+        faults.point("isolation.made")
+        return row
+
+    async def _planned(self, run: RunRow, row: WorktreeRow) -> WorktreeRow:
+        """Choose repository, commit, branch and place."""
+        isolation = _wanted(row)
+        repository = ""
+        for place in dict.fromkeys([*isolation.places, run.workspace]):
+            try:
+                found = await self.git(run, "find", place, "rev-parse", "--show-toplevel")
+            except _Failed:
+                continue
+            repository = found.removesuffix("\n")
+            if repository:
+                break
+        else:
+            raise _Failed("no git repository at " + ", ".join(f"'{place}'" for place in isolation.places))
+        wanted = f"{isolation.source_branch or 'HEAD'}^{{commit}}"
+        source = await self.git(
+            run, "source", repository, "rev-parse", "--verify", "--end-of-options", wanted
+        )
+        refs = f"refs/heads/{isolation.branch_prefix}"
+        listed = await self.git(
+            run, "branches", repository, "for-each-ref", "--format=%(refname:lstrip=2)", refs
+        )
+        base = Path(isolation.worktree_base or f"{repository}/.worktrees")
+        branch, path = await to_thread.run_sync(
+            _free, base, isolation.branch_prefix, f"{run.job_name}-{run.run}", set(listed.splitlines())
+        )
+        return msgspec.structs.replace(
+            row, status="planned", repository=repository, source=source.strip(), branch=branch, path=str(path)
+        )
+
+    async def _commit(self, run: RunRow, row: WorktreeRow, kind: str, text: str) -> None:
+        event = EventRow(
+            recorded_at=now().at,
+            type=kind,
+            run_id=run.run_id,
+            job_name=run.job_name,
+            run=run.run,
+            revision=run.revision,
+            status=run.status,
+            text=text,
+        )
+        await self._store.commit(Changes(rows=[row], events=[event]))
+
+    # --- the end of a run --------------------------------------------------------------------------------
+
+    def ended(self, run: RunRow) -> None:
+        """Tell that a run has ended: its worktree is unlocked, and removed where the score says so."""
+        self._send.send_nowait((run.run_id, run.job_name))
+
+    async def tend(self) -> None:
+        """Give up the worktrees of ended runs, those first that an earlier daemon has left."""
+        for run in await self._store.records.runs_with_worktrees():
+            self.ended(run)
+        async for run_id, job_name in self._ended:
+            try:
+                await self._give_up(run_id, job_name)
+            except NoCapacity:
+                await anyio.sleep(_AGAIN_SECONDS)
+                self._send.send_nowait((run_id, job_name))
+            except (_Failed, OSError) as error:
+                _logger.warning("the worktree of '%s' stays as it is: %s", job_name, error)
+            self._locks.pop(run_id, None)
+
+    async def _give_up(self, run_id: int, job_name: str) -> None:
+        async with self._locks[run_id]:
+            run = next((r for r in await self._store.records.runs(job_name) if r.run_id == run_id), None)
+            row = await self._store.records.worktree(run_id)
+            if run is None or run.ended is None or row is None or row.status != "made":
+                return
+            git = _Git(self, run, row)
+            await git.unlock()
+            faults.point("isolation.unlocked")
+            done = run.ended == JobStatus.COMPLETED
+            isolation = _wanted(row)
+            if not (isolation.cleanup_on_success if done else isolation.cleanup_on_failure):
+                row = msgspec.structs.replace(row, status="kept")
+                await self._commit(run, row, "worktree.kept", f"worktree {row.path} is kept")
+                return
+            try:
+                await git.remove()
+            except _Failed as why:
+                row = msgspec.structs.replace(row, status="kept")
+                await self._commit(run, row, "worktree.kept", f"worktree {row.path} is kept: {why}")
+                return
+            faults.point("isolation.removed")
+            row = msgspec.structs.replace(row, status="removed")
+            text = f"worktree {row.path} is removed; branch {row.branch} stays"
+            await self._commit(run, row, "worktree.removed", text)
+
+    # --- git -----------------------------------------------------------------------------------------------
+
+    async def settled(self, run: RunRow, name: str) -> Path:
+        """Wait for what an earlier daemon has begun; return where git of this name runs."""
+        directory = self._attempts / str(run.run_id) / "git" / name
+        await self._executor.wait(directory)
+        return directory
+
+    async def git(self, run: RunRow, name: str, place: str, *words: str) -> str:
+        """Run git at a place, once nothing of an earlier daemon's runs there; return what it prints.
+
+        Raises:
+            _Failed: it can't be run, says no, or takes too long.
+        """
+        directory = await self.settled(run, name)
+        await to_thread.run_sync(shutil.rmtree, directory, True)  # noqa: FBT003  run_sync passes no keywords
+        spec = Spec(
+            id=f"{self._store.daemon_id}-{run.run_id}-git-{name}-{os.urandom(4).hex()}",
+            argv=["git", "-C", place, *words],
+            cwd="/",
+            env={**self._environ, **run.env},
+            umask=run.umask,
+            timeout_seconds=_GIT_SECONDS,
+            grace_seconds=_GRACE_SECONDS,
+            output_cap=None,
+        )
+        try:
+            await self._executor.start(directory, spec)
+        except (CannotStart, AlreadyClaimed) as error:
+            raise _Failed(str(error)) from None
+        record = await self._executor.wait(directory)
+        printed = await to_thread.run_sync(read_tail, directory / "stdout", _TAIL_BYTES)
+        said = await to_thread.run_sync(read_tail, directory / "stderr", _TAIL_BYTES)
+        if record is None or record.exit_code != 0:
+            lines = said.decode(errors="replace").strip().splitlines()
+            late = f"took longer than {_GIT_SECONDS:g}s" if record and record.timed_out else "has failed"
+            reason = (record and record.error) or (lines[-1] if lines else late)
+            raise _Failed(f"git {words[0]}: {reason}")
+        return printed.decode(errors="surrogateescape")
+
+
+class _Git:
+    """What is done to one worktree."""
+
+    def __init__(self, worktrees: Worktrees, run: RunRow, row: WorktreeRow) -> None:
+        self._worktrees = worktrees
+        self._run = run
+        self._row = row
+
+    async def _worktree(self, verb: str, *words: str) -> str:
+        return await self._worktrees.git(self._run, verb, self._row.repository, "worktree", verb, *words)
+
+    async def add(self) -> None:
+        """Make it, on its branch, which may be there from before."""
+        row = self._row
+        ref = f"refs/heads/{row.branch}"
+        there = await self._worktrees.git(self._run, "branch", row.repository, "for-each-ref", ref)
+        # -f -f: a killed git leaves a locked registration without directory; it is ours.
+        if there:
+            await self._worktree("add", "-f", "-f", "--", row.path, row.branch)
+        else:
+            await self._worktree("add", "-f", "-f", "-b", row.branch, "--", row.path, row.source)
+
+    async def clear(self) -> None:
+        """Remove what an earlier daemon's git may have left half made: no sheet has ever seen it."""
+        path = Path(self._row.path)
+        await self._worktrees.settled(self._run, "add")
+        if not await to_thread.run_sync(path.exists):
+            return
+        try:
+            await self._worktree("remove", "-f", "-f", "--", str(path))
+        except _Failed:
+            await to_thread.run_sync(shutil.rmtree, path, True)  # noqa: FBT003  run_sync passes no keywords
+
+    async def lock(self) -> None:
+        """Lock it, with the job's name as the reason; it may be locked already."""
+        try:
+            await self._worktree("lock", "--reason", self._run.job_name, "--", self._row.path)
+        except _Failed as why:
+            if "already locked" not in str(why):
+                raise
+
+    async def unlock(self) -> None:
+        """Unlock it; whoever has done that before us has done us a favour."""
+        try:
+            await self._worktree("unlock", "--", self._row.path)
+        except _Failed as why:
+            _logger.info("the worktree of '%s' is not unlocked: %s", self._run.job_name, why)
+
+    async def remove(self) -> None:
+        """Remove it without force, so that uncommitted changes keep it."""
+        if await to_thread.run_sync(Path(self._row.path).exists):
+            await self._worktree("remove", "--", self._row.path)
+
+
+def _wanted(row: WorktreeRow) -> Isolation:
+    return msgspec.msgpack.decode(row.isolation, type=Isolation)
+
+
+def _free(base: Path, prefix: str, name: str, branches: set[str]) -> tuple[str, Path]:
+    """Return a branch and a place that are not taken, with a number appended if need be."""
+    for number in range(_NAMES_MOST):
+        tried = f"{name}-{number}" if number else name
+        if f"{prefix}/{tried}" not in branches and not (base / tried).exists():
+            return f"{prefix}/{tried}", base / tried
+    raise _Failed(f"{_NAMES_MOST} branches and directories named after it are taken")

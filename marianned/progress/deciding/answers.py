@@ -1,0 +1,260 @@
+"""Who waits, for what, and which commit answers: the reply is part of the commit that decides it.
+
+A waiting request is answered by the first commit that makes its wish true, or that takes its own effect
+back. It is the transition that answers, not a later look. Source: docs/design/control.md §3 "Waiting".
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from marianned.errors import CannotCome, MarianneError
+from marianned.lifecycle import Action
+from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.holding import ends_by_itself
+from marianned.progress.deciding.hooks import planned_hooks
+from marianned.progress.deciding.revisions import going_on_anew, is_new, planned, rerun_of, to_run_again
+from marianned.progress.state.job import JobState
+from marianned.progress.state.triggers import Asked
+from marianned.progress.views import messages
+from marianned.progress.views.job import extended, job_view
+from marianned.protocol import (
+    ENDED,
+    Cancelled,
+    HookLine,
+    JobStatus,
+    Modified,
+    Paused,
+    PlanLine,
+    Reply,
+    Resumed,
+)
+from marianned.rows import RequestRow
+
+_RESUMES = (Action.RESUME, Action.RESUME_FROM)
+_MODIFIES = (Action.MODIFY, Action.MODIFY_RESUME)
+_PAST = (JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.FAILED)
+
+
+def _in_force(state: JobState, request: RequestRow) -> bool:
+    return state.run.revision == request.revision and not state.run.rewind
+
+
+_WISHES: dict[Action, Callable[[JobState, RequestRow, JobStatus], bool]] = {
+    Action.PAUSE: lambda _state, _request, status: status is JobStatus.PAUSED,
+    Action.PAUSE_NOW: lambda _state, _request, status: status is JobStatus.PAUSED,
+    Action.BREAK: lambda _state, _request, status: status is JobStatus.PAUSED,
+    Action.RESUME_FROM: lambda state, _request, status: (
+        status in _PAST and not state.holds and not state.facts.staged
+    ),
+    Action.MODIFY: lambda state, request, _status: _in_force(state, request),
+    Action.MODIFY_RESUME: lambda state, request, status: (
+        _in_force(state, request) and not state.holds and status is not JobStatus.CANCELLED
+    ),
+    Action.RESUME: lambda state, _request, status: (
+        status in _PAST and not state.holds and not state.facts.staged
+    ),
+    Action.DISCARD: lambda state, _request, _status: not state.facts.staged,
+    Action.CANCEL: lambda _state, _request, status: status is JobStatus.CANCELLED,
+}
+"""What makes the wish of a waiting request true."""
+
+
+def remember(draft: Draft, ask: Asked, hold: int | None, revision: int, *, brought: bool) -> None:
+    """Keep a request until it is answered: on disk when it has a key, else in memory.
+
+    A request that brings no hold keeps the number of the next one: what comes from there on is later.
+    """
+    row = msgspec.structs.replace(
+        ask.request,
+        run_id=draft.state.run.run_id,
+        wish=ask.action if ask.wait else f"{ask.action} now",
+        hold=draft.state.run.next_hold if hold is None else hold,
+        revision=revision,
+        brought=brought,
+        asked_at=draft.now.at,
+    )
+    if row.key is None:
+        draft.unpersisted.add(row.request)
+    draft.put(row)
+
+
+def answer_waiting(draft: Draft, answers: dict[str, Reply | MarianneError]) -> None:
+    """Answer every request that this decision decides, in the decision's own transaction."""
+    status = draft.status
+    for request in list(draft.state.requests.values()):
+        answer = _answer(draft, request, status)
+        if answer is None:
+            continue
+        answers[request.request] = answer
+        if request.key is None:
+            draft.unpersisted.add(request.request)
+        draft.put(_answered(request, answer))
+
+
+def _answered(request: RequestRow, answer: Reply | MarianneError) -> RequestRow:
+    if isinstance(answer, Reply):
+        return msgspec.structs.replace(request, reply=msgspec.json.encode(answer))
+    kept = {
+        "code": answer.code,
+        "message": answer.message,
+        "job_id": answer.job_id,
+        "status": answer.status,
+        "hints": answer.hints,
+    }
+    return msgspec.structs.replace(request, refusal=msgspec.json.encode(kept))
+
+
+def _answer(draft: Draft, request: RequestRow, status: JobStatus) -> Reply | MarianneError | None:
+    wish = request.wish or ""
+    at_once = wish.endswith(" now")
+    action = Action(wish.removesuffix(" now"))
+    undone = action in _MODIFIES and draft.rewind_dropped and request.revision == draft.state.run.revision
+    if not undone and _WISHES[action](draft.state, request, status):
+        return _reply(draft, request, action, acknowledged=True)
+    if at_once:
+        return _reply(draft, request, action, acknowledged=action is Action.BREAK)
+    why = _taken_back(draft, request, action, status)
+    if why is None and undone:
+        why = f"is {status}: what was to run again was taken back{messages.by_whom(draft.events)}"
+    if why is None:
+        return None
+    name = draft.state.run.job_name
+    return CannotCome(
+        f"'{name}' {why}", job_id=name, status=status, hints=messages.hints(draft.state, status)
+    )
+
+
+def _taken_back(draft: Draft, request: RequestRow, action: Action, status: JobStatus) -> str | None:
+    """Say why what the request waits for can no longer come; None: it still can."""
+    state = draft.state
+    who = messages.by_whom(draft.events)
+    if status in ENDED or state.run.cancelling:
+        if action is Action.CANCEL and status not in ENDED:
+            return None
+        said = "is being cancelled" if status not in ENDED else f"has {messages.ENDED_WORDS[status]}"
+        return f"{said}{who}; {messages.OVERTAKEN[action]}"
+    lost = next((said for about, is_so, said in _LOST if action in about and is_so(state, request)), None)
+    return None if lost is None else f"is {status}: {lost.format(revision=request.revision)}{who}"
+
+
+def _revision_lives(state: JobState, request: RequestRow) -> bool:
+    staged = state.staged.row.revision if state.staged else None
+    return request.revision in (state.run.revision, staged)
+
+
+def _held_again(state: JobState, request: RequestRow) -> bool:
+    """Tell whether a hold without an end came after the request (holds are numbered as they come)."""
+    return any(not ends_by_itself(hold) and hold.hold >= (request.hold or 0) for hold in state.holds.values())
+
+
+_LOST: tuple[tuple[tuple[Action, ...], Callable[[JobState, RequestRow], bool], str], ...] = (
+    (
+        (Action.PAUSE, Action.PAUSE_NOW),
+        lambda state, request: request.hold not in state.holds,
+        "its pause was released",
+    ),
+    (
+        (Action.BREAK,),
+        lambda state, _request: not state.breakpoints,
+        "its breakpoint was cleared",
+    ),
+    (
+        _MODIFIES,
+        lambda state, request: not _revision_lives(state, request),
+        "revision {revision} was dropped",
+    ),
+    (
+        (Action.RESUME, Action.RESUME_FROM, Action.MODIFY_RESUME),
+        _held_again,
+        "it was held again",
+    ),
+)
+"""What takes the effect of a waiting request back, and how that is said."""
+
+
+def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: bool) -> Reply:
+    state = draft.state
+    view = job_view(state, draft.now)
+    view.message = messages.reply_message(state, draft.now, action, view, request)
+    view.hints = messages.reply_hints(state, action, JobStatus(view.status or ""), acknowledged=acknowledged)
+    if action in (Action.PAUSE, Action.PAUSE_NOW, Action.BREAK):
+        return extended(view, Paused, acknowledged=acknowledged)
+    if action is Action.CANCEL:
+        return extended(view, Cancelled, acknowledged=acknowledged)
+    if action in (Action.RESUME, Action.RESUME_FROM):
+        mine = request.request == draft.asked
+        return extended(
+            view,
+            Resumed,
+            acknowledged=acknowledged,
+            plan=draft.plan if mine else [],
+            plan_total=len(draft.plan) if mine else 0,
+            hook_plan=draft.hook_plan if mine else [],
+        )
+    version = (
+        state.staged if state.staged and state.staged.row.revision == request.revision else state.current
+    )
+    if request.request == draft.asked:
+        view.problems, plan = draft.problems, draft.plan
+    else:
+        view.problems, plan = ([], []) if not request.brought else (version.row.problems, version.plan)
+    return extended(
+        view,
+        Modified,
+        acknowledged=acknowledged,
+        config_validated=action is not Action.DISCARD,
+        changed=request.brought,
+        new_revision=request.revision if request.brought else None,
+        dry_run=False,
+        plan=plan,
+        plan_total=len(plan),
+        hook_plan=draft.hook_plan if request.request == draft.asked else [],
+    )
+
+
+def planned_reply(draft: Draft, ask: Asked) -> Reply:
+    """Answer a request with `plan`: the job as it is, and what would become of its sheets."""
+    state = draft.state
+    view = job_view(state, draft.now)
+    lines: list[PlanLine] = []
+    hooks: list[HookLine] = []
+    revision: int | None = None
+    target = ask.proposal.version if ask.proposal is not None else state.newest
+    if is_new(state, target):
+        revision = state.run.last_revision + 1
+    if revision is not None or ask.sheets is not None or ask.action in _RESUMES:
+        rerun = to_run_again(state, target, rerun_of(state, target, ask.sheets))
+        lines = planned(state, target, rerun, anew=revision is not None or going_on_anew(state)).lines
+        hooks = planned_hooks(state, target.score, again=bool(rerun))
+    name = state.run.job_name
+    view.problems = target.row.problems if ask.proposal is not None else []
+    if ask.action in _RESUMES:
+        view.message = f"{name}: {view.status}; plan of the resume, nothing is changed"
+        view.hints = [f"mzt resume {name}{f' --from {ask.sheets}' if ask.sheets else ''}"]
+        return extended(view, Resumed, acknowledged=False, plan=lines, plan_total=len(lines), hook_plan=hooks)
+    if revision is None and lines:
+        view.message = (
+            f"{name}: {view.status}; plan under revision {state.newest.row.revision}, nothing is changed"
+        )
+    elif revision is None:
+        same = f"the score is that of revision {state.newest.row.revision}"
+        view.message = f"{name}: {view.status}; {same}, nothing would change"
+        view.hints = []
+    else:
+        view.message = f"{name}: {view.status}; plan for revision {revision}, nothing is changed"
+        view.hints = [
+            f"mzt modify {name} -c {ask.file or 'FILE'} -r --wait --expect {state.newest.row.revision}"
+        ]
+    return extended(
+        view,
+        Modified,
+        acknowledged=False,
+        config_validated=True,
+        changed=revision is not None,
+        new_revision=revision,
+        dry_run=True,
+        plan=lines,
+        plan_total=len(lines),
+        hook_plan=hooks,
+    )

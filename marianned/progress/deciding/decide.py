@@ -1,0 +1,380 @@
+"""decide: from a trigger to everything it leads to, settling and starting included.
+
+The order inside one decision: the trigger itself, settling, waits that are over, starting, the run's own
+row, and last the waiting requests that the whole of it answers. Source: docs/design/control.md §2-§3,
+docs/reference/score-format.md §15-§17.
+"""
+
+from collections.abc import Collection, Mapping
+
+import msgspec
+
+from marianned import lifecycle
+from marianned.clock import Instant
+from marianned.errors import MarianneError, NameTaken, WrongStatus
+from marianned.lifecycle import Step
+from marianned.progress.deciding.answers import answer_waiting
+from marianned.progress.deciding.draft import Decision, Draft
+from marianned.progress.deciding.holding import (
+    begin_ends,
+    end_holds,
+    hold_at_breakpoints,
+    interrupt_overdue,
+    moments_of_holds,
+)
+from marianned.progress.deciding.hooks import (
+    cancel_hooks,
+    chained,
+    chained_ended,
+    end_hook_waits,
+    hook_ended,
+    hook_moments,
+    start_hook,
+)
+from marianned.progress.deciding.outcomes import attempt_ended, attempt_parked, attempt_warned, fall_back
+from marianned.progress.deciding.requests import asked
+from marianned.progress.deciding.revisions import apply_rewind, apply_staged
+from marianned.progress.deciding.skipping import is_to_be_judged, judgement, sheet_judged
+from marianned.progress.state.job import JobState
+from marianned.progress.state.triggers import (
+    Asked,
+    Chained,
+    ChainedEnded,
+    Ending,
+    GiveUp,
+    HookEnded,
+    Judged,
+    Made,
+    Parked,
+    PauseFile,
+    SlotFree,
+    TimeReached,
+    Trigger,
+    Warned,
+)
+from marianned.protocol import ENDED, Caller, HoldCause, JobStatus, Reply
+from marianned.rows import Account, AttemptRow, Flight, HookRow, SheetRow
+
+FILE_OWNER = "file"
+
+
+def decide(
+    state: JobState,
+    trigger: Trigger,
+    now: Instant,
+    slots: int = 0,
+    rooms: Mapping[Account, int] | None = None,
+) -> Decision:
+    """Return what the trigger leads to; the state is left as it was.
+
+    Args:
+        state: the run, its last decision applied.
+        trigger: what has happened.
+        now: the moment.
+        slots: how many attempts may be started at most.
+        rooms: how many of each account; one that is not named has room for all.
+
+    Raises:
+        MarianneError: the trigger is a request and is refused; nothing follows from it.
+    """
+    draft = Draft(state, now, slots, rooms)
+    with state.trial():
+        answers: dict[str, Reply | MarianneError] = {}
+        match trigger:
+            case Asked():
+                asked(draft, trigger, answers)
+            case Ending():
+                attempt_ended(draft, trigger)
+            case PauseFile():
+                _pause_file(draft, trigger)
+            case GiveUp():
+                _give_up(draft, trigger)
+                answers[trigger.request] = Made()
+            case Parked() | Warned() | Judged():
+                _told(draft, trigger)
+            case HookEnded() | ChainedEnded() | Chained():
+                _hook(draft, trigger, answers)
+            case SlotFree() | TimeReached():
+                pass
+        if not (isinstance(trigger, Asked) and trigger.plan):
+            _follow(draft)
+            answer_waiting(draft, answers)
+        return Decision(
+            operations=draft.operations,
+            changes=draft.changes(),
+            starts=draft.starts,
+            checks=draft.checks,
+            interrupts=draft.interrupts,
+            hook=draft.hook_start,
+            hook_interrupt=draft.hook_interrupt,
+            hooks_ended=draft.hooks_ended,
+            wake=_wake(draft),
+            answers=answers,
+        )
+
+
+def _follow(draft: Draft) -> None:
+    """Let everything follow from the trigger, in this order."""
+    end_holds(draft)
+    _settle(draft)
+    _end_waits(draft)
+    _move_on(draft)
+    _start(draft)
+    start_hook(draft)
+    begin_ends(draft)
+    interrupt_overdue(draft)
+    draft.finish()
+
+
+def _hook(
+    draft: Draft, trigger: HookEnded | ChainedEnded | Chained, answers: dict[str, Reply | MarianneError]
+) -> None:
+    match trigger:
+        case HookEnded():
+            hook_ended(draft, trigger)
+        case ChainedEnded():
+            chained_ended(draft, trigger)
+        case Chained() if chained(draft, trigger):
+            answers[trigger.request] = Made()
+        case Chained():
+            name = draft.state.run.job_name
+            said = f"'{name}' does not submit it any more"
+            answers[trigger.request] = WrongStatus(said, job_id=name, status=draft.status)
+
+
+def _told(draft: Draft, trigger: Parked | Warned | Judged) -> None:
+    match trigger:
+        case Parked():
+            attempt_parked(draft, trigger)
+        case Warned():
+            attempt_warned(draft, trigger)
+        case Judged():
+            sheet_judged(draft, trigger)
+
+
+def _give_up(draft: Draft, trigger: GiveUp) -> None:
+    """End a run that a fresh one takes the place of; one that has ended for good is left as it is."""
+    status, name = draft.status, draft.state.run.job_name
+    if trigger.forget:
+        if status not in ENDED:
+            raise WrongStatus(
+                f"'{name}' is {status}; only an ended run can be removed",
+                job_id=name,
+                status=status,
+                hints=[f"mzt cancel {name} --wait"],
+            )
+    elif trigger.fresh and status in (JobStatus.PAUSED, JobStatus.FAILED):
+        text = "a fresh run takes its place"
+        draft.note_request("job.superseded", text, trigger.caller, trigger.reason, None)
+        _end(draft, JobStatus.CANCELLED)
+    elif status not in (JobStatus.COMPLETED, JobStatus.CANCELLED):
+        raise NameTaken(f"'{name}' is {status}", job_id=name, status=status, hints=[f"mzt status {name}"])
+
+
+def _pause_file(draft: Draft, found: PauseFile) -> None:
+    if draft.facts.ended or draft.facts.cancelling or _held_by_file(draft):
+        return
+    owner = Caller(uid=-1, name=FILE_OWNER)
+    draft.hold(HoldCause.USER, owner, found.reason)
+    draft.note_request("hold.added", "pause file found", owner, found.reason, HoldCause.USER)
+
+
+def _held_by_file(draft: Draft) -> bool:
+    return any(hold.owner and hold.owner.name == FILE_OWNER for hold in draft.state.holds.values())
+
+
+def _end_waits(draft: Draft) -> None:
+    """Let sheets whose wait is over stand for a slot again; a paused job's waits stand still."""
+    if not lifecycle.may_start(draft.facts):
+        return
+    for row in draft.state.waits():
+        if row.until is None or draft.now.reached(row.until) or _is_lifted(draft.state, row):
+            draft.sheet(row, status="pending", waiting_for=None, until=None)
+
+
+def _is_lifted(state: JobState, row: SheetRow) -> bool:
+    """Tell whether the rate limit that a sheet waits for is over before its time."""
+    limit = state.limits.get(state.account(row.sheet))
+    return row.waiting_for == "rate_limit" and limit is not None and limit.until is None
+
+
+def _settle(draft: Draft) -> None:
+    """Do what is due when nothing is in flight; a hook whose wait is over may end the job."""
+    _do_what_is_due(draft)
+    while lifecycle.may_start(draft.facts) and end_hook_waits(draft):
+        _do_what_is_due(draft)
+
+
+def _do_what_is_due(draft: Draft) -> None:
+    """Take the steps of settling (docs/design/control.md §3)."""
+    while step := lifecycle.settle(draft.facts, draft.state.outlook):
+        match step:
+            case Step.CANCEL:
+                _end(draft, JobStatus.CANCELLED)
+            case Step.APPLY:
+                apply_staged(draft)
+                apply_rewind(draft)
+            case Step.COMPLETE:
+                _end(draft, JobStatus.COMPLETED)
+            case Step.FAIL:
+                _end(draft, JobStatus.FAILED)
+            case Step.HOLD_FAILURE:
+                draft.hold(HoldCause.FAILURE, None, None)
+                what = "sheet" if draft.state.counts["failed"] else "hook"
+                said = f"a {what} failed; the score says to pause"
+                draft.note("hold.added", said, cause=HoldCause.FAILURE)
+            case Step.HOLD_BREAKPOINT:
+                hold_at_breakpoints(draft)
+
+
+def _end(draft: Draft, ended: JobStatus) -> None:
+    unfinished = {"pending", "waiting"}
+    for row in list(draft.state.sheets.values()):
+        if row.status in unfinished and ended is JobStatus.CANCELLED:
+            draft.sheet(row, status="cancelled", waiting_for=None, until=None, ended_at=draft.now.at)
+        elif row.status == "waiting":
+            draft.sheet(row, status="pending", waiting_for=None, until=None)
+    if ended is JobStatus.CANCELLED:
+        cancel_hooks(draft)
+    draft.drop_staged()
+    draft.close_parked(draft.state.parked)
+    draft.let_go(list(draft.state.holds))
+    draft.run(ended=ended, ended_at=draft.now.at, cancelling=False, not_before=None)
+
+
+def _move_on(draft: Draft) -> None:
+    """Move ready sheets whose account is limited to a fallback, instead of letting them wait.
+
+    Source: docs/reference/score-format.md §8.4.
+    """
+    if not lifecycle.may_start(draft.facts):
+        return
+    for account in sorted(draft.state.limited(draft.now)):
+        for row in draft.state.ready_of(account):
+            if row.uid not in draft.state.parked:
+                fall_back(draft, row, "rate limit")
+
+
+def _start(draft: Draft) -> None:
+    """Start ready sheets in ascending number, as far as slots, the job's own limit and pacing let it."""
+    state = draft.state
+    parallel = state.score.parallel
+    while (
+        lifecycle.may_start(draft.facts)
+        and len(draft.starts) + len(draft.checks) < draft.slots
+        and len(state.attempts) < parallel.max_concurrent
+        and not _paced(draft)
+    ):
+        row = state.next_ready([account for account, room in draft.rooms.items() if room <= 0])
+        if row is None:
+            return
+        account = state.account(row.sheet)
+        if account in draft.rooms:
+            draft.rooms[account] -= 1
+        if is_to_be_judged(state, row):
+            _judge(draft, row)
+            continue
+        parked = state.parked.get(row.uid)
+        if parked is not None:
+            attempt = _picked_up(draft, parked, row)
+            draft.checks.append(attempt)
+            said = f"the checks of attempt {attempt.attempt} run again"
+        else:
+            attempt = _new_attempt(draft, row)
+            draft.starts.append(attempt)
+            row = msgspec.structs.replace(row, warnings=[])
+            said = f"attempt {attempt.attempt} starts ({attempt.kind}, {attempt.instrument})"
+        draft.put(attempt)
+        draft.sheet(
+            row,
+            status="running",
+            attempts=attempt.attempt,
+            revision=attempt.revision,
+            started_at=row.started_at or draft.now.at,
+            ended_at=None,
+        )
+        stagger = parallel.stagger_seconds
+        draft.run(
+            begun=True,
+            started_at=state.run.started_at or draft.now.at,
+            not_before=draft.now.plus(round(stagger * 1000)) if stagger else None,
+        )
+        draft.note_sheet("attempt.started", row.sheet, said, attempt=attempt.attempt)
+
+
+def _judge(draft: Draft, row: SheetRow) -> None:
+    """Let the skip rules of a sheet be asked; only an attempt counts for pacing."""
+    asked = judgement(draft.state, row, _new_attempt(draft, row), draft.now)
+    draft.starts.append(asked)
+    draft.put(asked)
+    draft.sheet(row, status="running", revision=asked.revision)
+    draft.run(begun=True, started_at=draft.state.run.started_at or draft.now.at)
+    draft.note_sheet("skip.asked", row.sheet, "its skip rules are asked")
+
+
+def _picked_up(draft: Draft, parked: AttemptRow, row: SheetRow) -> AttemptRow:
+    """Return a parked attempt under the number its sheet has by now."""
+    definition = draft.state.definition(row.sheet)
+    return msgspec.structs.replace(
+        parked, parked=False, sheet=row.sheet, stage=definition.stage, instance=definition.instance
+    )
+
+
+def _new_attempt(draft: Draft, row: SheetRow) -> AttemptRow:
+    state = draft.state
+    definition = state.definition(row.sheet)
+    settings = definition.settings
+    profile = state.score.profiles[definition.instrument]
+    return AttemptRow(
+        run_id=row.run_id,
+        uid=row.uid,
+        attempt=row.attempts + 1,
+        sheet=row.sheet,
+        stage=definition.stage,
+        instance=definition.instance,
+        kind=row.next_kind,
+        revision=state.run.revision,
+        instrument=definition.instrument,
+        model=settings.get("model") or settings.get("cli_model") or profile.default_model,
+        started_at=draft.now.at,
+        time_limit_at=draft.now.at + round(definition.timeout_seconds * 1000),
+    )
+
+
+def _paced(draft: Draft) -> bool:
+    not_before = draft.state.run.not_before
+    return not_before is not None and not draft.now.reached(not_before)
+
+
+def _wake(draft: Draft) -> Instant | None:
+    """Return when time itself is the next trigger."""
+    state = draft.state
+    moments = moments_of_holds(draft)
+    if lifecycle.may_start(state.facts):
+        moments += [state.next_wait(draft.now), *hook_moments(state)]
+        if _paced(draft) and state.next_ready() is not None:
+            moments.append(state.run.not_before)
+    due = [moment for moment in moments if moment is not None]
+    return min(due, key=draft.now.until, default=None)
+
+
+def could_use_slot(state: JobState, now: Instant, closed: Collection[Account] = ()) -> bool:
+    """Tell whether a slot would start an attempt or a hook now; those of the accounts in `closed` may not."""
+    if not lifecycle.may_start(state.facts):
+        return False
+    if state.turns.next is not None:
+        return True
+    return (
+        len(state.attempts) < state.score.parallel.max_concurrent
+        and (state.run.not_before is None or now.reached(state.run.not_before))
+        and state.next_ready(closed) is not None
+    )
+
+
+def to_be_ended(state: JobState) -> list[Flight]:
+    """Return what must be sent TERM after the daemon's start: a cancel is in force, or a hook was told.
+
+    An overdue deadline is seen by the first decision.
+    """
+    told = (row for row in state.flights if isinstance(row, HookRow) and row.told)
+    return state.flights if state.run.cancelling else list(told)

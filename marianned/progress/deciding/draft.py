@@ -1,0 +1,335 @@
+"""A decision in the making: the rows, events and actions that one trigger leads to.
+
+Everything is put into the state inside a trial and written down here as it goes in, so that the state
+can be brought to the same end by `apply` after the commit.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from marianned import lifecycle
+from marianned.clock import Instant
+from marianned.errors import MarianneError, Problem
+from marianned.lifecycle import Facts
+from marianned.progress.state.job import JobState, Version
+from marianned.progress.views import messages
+from marianned.protocol import Caller, HookLine, JobStatus, Outcome, PlanLine, Reply
+from marianned.rows import (
+    Account,
+    AttemptRow,
+    BreakpointRow,
+    Changes,
+    Deleted,
+    EventRow,
+    HoldRow,
+    HookRow,
+    LimitRow,
+    RequestRow,
+    RevisionRow,
+    Row,
+    RunRow,
+    SheetRow,
+)
+
+
+class Adopt(msgspec.Struct, frozen=True):
+    """A version becomes the one in force, with these sheets."""
+
+    version: Version
+    sheets: list[SheetRow]
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """A version waits to be applied, or none does any more."""
+
+    version: Version | None
+
+
+Operation = Row | Deleted | Adopt | Stage
+
+
+class Decision(msgspec.Struct, kw_only=True):
+    """What one trigger leads to: one transaction, then actions, then answers.
+
+    `starts` are new attempts to be started after the commit, `checks` those whose process has succeeded and
+    whose checks run again, `interrupts` open ones to be ended; `hook` is one to be started, `hook_interrupt`
+    one to be ended, `hooks_ended` those that have just ended;
+    `wake` is when time itself is the next trigger; `answers` are by request.
+    """
+
+    operations: list[Operation]
+    changes: Changes
+    starts: list[AttemptRow]
+    checks: list[AttemptRow]
+    interrupts: list[AttemptRow]
+    wake: Instant | None
+    answers: dict[str, Reply | MarianneError]
+    hook: HookRow | None = None
+    hook_interrupt: HookRow | None = None
+    hooks_ended: list[HookRow] = []
+
+
+class Draft:
+    """Writes a decision down while it is made. `slots` is how many attempts may be started.
+
+    `rooms` is how many of each account at most; one that is not named has room for all.
+
+    `asked` is the request that it carries out, `plan` what that does to sheets, `hook_plan` to hooks,
+    `problems` the warnings of the score it came with, all for its reply; `also` is what goes into the same
+    transaction and belongs to other runs; `rewind_dropped`: sheets that were to run again no longer are,
+    which whoever waits for that is told.
+    """
+
+    def __init__(
+        self, state: JobState, now: Instant, slots: int, rooms: Mapping[Account, int] | None = None
+    ) -> None:
+        self.state = state
+        self.now = now
+        self.slots = slots
+        self.rooms = dict(rooms or {})
+        self.operations: list[Operation] = []
+        self.events: list[EventRow] = []
+        self.starts: list[AttemptRow] = []
+        self.checks: list[AttemptRow] = []
+        self.interrupts: list[AttemptRow] = []
+        self.hook_start: HookRow | None = None
+        self.hook_interrupt: HookRow | None = None
+        self.hooks_ended: list[HookRow] = []
+        self.also = Changes()
+        self.asked: str | None = None
+        self.plan: list[PlanLine] = []
+        self.hook_plan: list[HookLine] = []
+        self.problems: list[Problem] = []
+        self.request_event: int | None = None
+        self.rewind_dropped = False
+        self.unpersisted: set[str] = set()
+        self._before = lifecycle.status(state.facts)
+
+    @property
+    def facts(self) -> Facts:
+        """The facts as they are by now."""
+        return self.state.facts
+
+    @property
+    def status(self) -> JobStatus:
+        """The status as it is by now."""
+        return lifecycle.status(self.state.facts)
+
+    # --- writing down ------------------------------------------------------------------------------
+
+    def put(self, row: Row) -> None:
+        """Put a row."""
+        self.state.put(row)
+        self.operations.append(row)
+
+    def run(self, **changed: Any) -> None:
+        """Put the run's row with some facts changed."""
+        self.put(msgspec.structs.replace(self.state.run, **changed))
+
+    def replace(self, row: HoldRow, **changed: Any) -> None:
+        """Put a hold's row with some fields changed."""
+        self.put(msgspec.structs.replace(row, **changed))
+
+    def sheet(self, row: SheetRow, **changed: Any) -> SheetRow:
+        """Put a sheet's row with some fields changed; return it."""
+        replaced = msgspec.structs.replace(row, **changed)
+        self.put(replaced)
+        return replaced
+
+    def hook(self, row: HookRow, **changed: Any) -> HookRow:
+        """Put a hook's row with some fields changed; return it."""
+        replaced = msgspec.structs.replace(row, **changed)
+        self.put(replaced)
+        return replaced
+
+    def delete(self, gone: Deleted) -> None:
+        """Take a row out."""
+        self.state.remove(gone)
+        self.operations.append(gone)
+
+    def adopt(self, version: Version, sheets: list[SheetRow]) -> None:
+        """Make a version the one in force."""
+        self.state.adopt(version, sheets)
+        self.operations.append(Adopt(version, sheets))
+
+    def stage(self, version: Version | None) -> None:
+        """Let a version wait to be applied, or none."""
+        self.state.stage(version)
+        self.operations.append(Stage(version))
+
+    def note(self, kind: str, text: str, **fields: Any) -> None:
+        """Write a line of the journal."""
+        run = self.state.run
+        self.events.append(
+            EventRow(
+                recorded_at=self.now.at,
+                type=kind,
+                run_id=run.run_id,
+                job_name=run.job_name,
+                run=run.run,
+                text=text,
+                revision=fields.pop("revision", run.revision),
+                **fields,
+            )
+        )
+
+    def note_sheet(self, kind: str, sheet: int, text: str, **fields: Any) -> None:
+        """Write a line of the journal about a sheet of the score in force."""
+        definition = self.state.definition(sheet)
+        said = f"{messages.sheet_name(self.state, sheet)}: {text}"
+        self.note(kind, said, sheet=sheet, stage=definition.stage, instance=definition.instance, **fields)
+
+    def note_hook(self, kind: str, row: HookRow, text: str, **fields: Any) -> None:
+        """Write a line of the journal about a hook."""
+        said = f"{messages.hook_name(self.state, row.hook)}: {text}"
+        self.note(kind, said, hook=row.hook, attempt=row.attempts or None, **fields)
+
+    def note_request(
+        self, kind: str, text: str, caller: Caller, reason: str | None, cause: str | None
+    ) -> None:
+        """Write the line of the request; when it changes the status, its type becomes `job.STATUS`."""
+        self.request_event = len(self.events)
+        self.note(kind, text, caller=caller, reason=reason, cause=cause)
+
+    # --- parts that several triggers share -----------------------------------------------------------
+
+    def hold(
+        self,
+        cause: str,
+        owner: Caller | None,
+        reason: str | None,
+        lasts: int | None = None,
+        deadline: Instant | None = None,
+    ) -> int:
+        """Put a hold; return its number. `lasts` is in milliseconds."""
+        number = self.state.run.next_hold
+        self.run(next_hold=number + 1)
+        self.put(
+            HoldRow(
+                run_id=self.state.run.run_id,
+                hold=number,
+                cause=cause,
+                owner=owner,
+                reason=reason,
+                held_at=self.now.at,
+                lasts=lasts,
+                deadline=deadline,
+            )
+        )
+        return number
+
+    def interrupt_all(self) -> None:
+        """Let everything in flight be ended; what ended by itself first counts as it ended."""
+        self.interrupts = list(self.state.attempts.values())
+        for row in self.state.hooks:
+            if row.status == "running":
+                self.hook_interrupt = row if row.told else self.hook(row, told=True)
+
+    def close_parked(self, uids: Iterable[int]) -> None:
+        """Give up attempts whose checks were to run again."""
+        for uid in list(uids):
+            attempt = self.state.parked.get(uid)
+            if attempt is not None:
+                closed = {"outcome": Outcome.INTERRUPTED, "parked": False, "ended_at": self.now.at}
+                self.put(msgspec.structs.replace(attempt, **closed))
+
+    def let_go(self, holds: Sequence[int]) -> None:
+        """Delete holds."""
+        for number in holds:
+            if number in self.state.holds:
+                self.delete(Deleted(kind=HoldRow, run_id=self.state.run.run_id, key=number))
+
+    def drop_staged(self) -> None:
+        """Take back what waits to be applied, with the hold that its modify brought; a number stays used."""
+        staged = self.state.staged
+        if staged is None and not self.state.run.rewind:
+            return
+        self.rewind_dropped = bool(self.state.run.rewind)
+        if staged is not None:
+            self.put(msgspec.structs.replace(staged.row, status="dropped"))
+            self.stage(None)
+        if self.state.run.staged_hold is not None:
+            self.let_go([self.state.run.staged_hold])
+        self.run(staged_revision=None, staged_hold=None, rewind=[])
+
+    # --- the end -----------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Bring the run's own row up to date and make sure that a change of status is in the journal."""
+        if not self.operations:
+            self.events = [msgspec.structs.replace(event, status=self.status) for event in self.events]
+            return
+        after = self.status
+        changed = after != self._before
+        self.run(
+            status=after,
+            updated_at=self.now.at,
+            **({"status_since": self.now.at} if changed else {}),
+            **({"paused_at": self.now} if changed and after is JobStatus.PAUSED else {}),
+        )
+        if changed and self.request_event is not None:
+            event = self.events[self.request_event]
+            self.events[self.request_event] = msgspec.structs.replace(event, type=f"job.{after}")
+        elif changed:
+            by_hook = after is JobStatus.FAILED and not self.state.counts["failed"]
+            self.note(f"job.{after}", after, reason="hook" if by_hook else None)
+        self.events = [msgspec.structs.replace(event, status=after) for event in self.events]
+
+    def changes(self) -> Changes:
+        """Return the transaction: each row once, as it is in the end."""
+        rows: dict[tuple[object, ...], Row] = {}
+        deleted: dict[tuple[object, ...], Deleted] = {}
+        for operation in self.operations:
+            match operation:
+                case Adopt():
+                    for row in operation.sheets:
+                        rows[_key(row)] = row
+                case Stage():
+                    pass
+                case Deleted():
+                    rows.pop((operation.kind, operation.key), None)
+                    rows.pop((operation.kind, operation.key, 0), None)
+                    deleted[operation.kind, operation.key] = operation
+                case RequestRow() if operation.request in self.unpersisted:
+                    pass
+                case _:
+                    rows[_key(operation)] = operation
+        return Changes(
+            rows=[*rows.values(), *self.also.rows],
+            deleted=[*deleted.values(), *self.also.deleted],
+            events=[*self.also.events, *self.events],
+        )
+
+
+_KEYS: dict[type[Row], tuple[str, ...]] = {
+    RunRow: (),
+    SheetRow: ("uid",),
+    AttemptRow: ("uid", "attempt"),
+    HookRow: ("hook",),
+    HoldRow: ("hold",),
+    BreakpointRow: ("uid",),
+    RevisionRow: ("revision",),
+    RequestRow: ("request",),
+    LimitRow: ("instrument", "model"),
+}
+"""What tells the rows of one kind apart, within a run."""
+
+
+def _key(row: Row) -> tuple[object, ...]:
+    return (type(row), *(getattr(row, name) for name in _KEYS[type(row)]))
+
+
+def apply(state: JobState, decision: Decision) -> None:
+    """Bring the state to where the decision saw it; called when its transaction is committed."""
+    for operation in decision.operations:
+        match operation:
+            case Adopt():
+                state.adopt(operation.version, operation.sheets)
+            case Stage():
+                state.stage(operation.version)
+            case Deleted():
+                state.remove(operation)
+            case _:
+                state.put(operation)

@@ -1,0 +1,121 @@
+"""Holds in time: breakpoints that become one, holds that end by themselves, deadlines that interrupt.
+
+Source: docs/design/control.md §4 and §8.
+"""
+
+from marianned.clock import Instant
+from marianned.errors import WrongStatus
+from marianned.progress.deciding import hooks
+from marianned.progress.deciding.draft import Draft
+from marianned.progress.state.selection import select
+from marianned.progress.views import messages
+from marianned.protocol import HoldCause, JobStatus
+from marianned.rows import BreakpointRow, Deleted, HoldRow
+from marianned.words import sheet_list
+
+
+def ends_by_itself(hold: HoldRow) -> bool:
+    """Tell whether a hold has an end of its own."""
+    return hold.ends is not None or hold.lasts is not None
+
+
+def end_holds(draft: Draft) -> None:
+    """Let go what has come to its own end; the last hold to go lets the job go on."""
+    over = [hold for hold in draft.state.holds.values() if hold.ends and draft.now.reached(hold.ends)]
+    paused = draft.status is JobStatus.PAUSED
+    for hold in over:
+        draft.let_go([hold.hold])
+        draft.note("hold.ended", "the pause has come to its end", cause=hold.cause, reason=hold.reason)
+    if over and not draft.state.holds:
+        if paused:
+            go_on_waiting(draft)
+        draft.run(begun=draft.facts.in_flight)
+
+
+def go_on_waiting(draft: Draft) -> None:
+    """Let retry waits and pacing last as long as they still had to last when the job became paused."""
+    paused_at = draft.state.run.paused_at or draft.now
+    paced = draft.state.run.not_before
+    if paced is not None and not paused_at.reached(paced):
+        draft.run(not_before=draft.now.plus(paused_at.until(paced)))
+    for row in draft.state.waits():
+        if row.waiting_for == "retry" and row.until is not None and not paused_at.reached(row.until):
+            draft.sheet(row, until=draft.now.plus(paused_at.until(row.until)))
+    hooks.go_on_waiting(draft, paused_at)
+
+
+def begin_ends(draft: Draft) -> None:
+    """Let holds with a duration count from now: the job has become paused."""
+    if draft.status is not JobStatus.PAUSED:
+        return
+    for hold in list(draft.state.holds.values()):
+        if hold.lasts is not None and hold.ends is None:
+            draft.replace(hold, ends=draft.now.plus(hold.lasts))
+
+
+def interrupt_overdue(draft: Draft) -> None:
+    """End what is in flight past a deadline; a resume voids it with its hold."""
+    state = draft.state
+    if state.facts.in_flight and any(
+        hold.deadline and draft.now.reached(hold.deadline) for hold in state.holds.values()
+    ):
+        draft.interrupt_all()
+
+
+def moments_of_holds(draft: Draft) -> list[Instant | None]:
+    """Return when time itself ends a hold or interrupts for one."""
+    state = draft.state
+    moments: list[Instant | None] = [hold.ends for hold in state.holds.values()]
+    if state.facts.in_flight:
+        moments += [
+            hold.deadline
+            for hold in state.holds.values()
+            if hold.deadline and not draft.now.reached(hold.deadline)
+        ]
+    return moments
+
+
+def hold_at_breakpoints(draft: Draft) -> None:
+    """Pause: only what stands behind breakpoints is left to start. Those it stands at are used up."""
+    state = draft.state
+    hook = state.turns.turn
+    if hook is not None:
+        before = f"before {messages.hook_name(state, hook.hook)}"
+        draft.hook(hook, passed=True)
+        draft.hold(HoldCause.BREAKPOINT, None, before)
+        draft.note("hold.added", f"to pause {before}", cause=HoldCause.BREAKPOINT, hook=hook.hook)
+        return
+    rows = state.at_breakpoints()
+    draft.hold(HoldCause.BREAKPOINT, None, f"before {sheet_list(row.sheet for row in rows)}")
+    for row in rows:
+        draft.delete(Deleted(kind=BreakpointRow, run_id=row.run_id, key=row.uid))
+    draft.note(
+        "hold.added", f"breakpoint before {sheet_list(row.sheet for row in rows)}", cause=HoldCause.BREAKPOINT
+    )
+
+
+def set_breakpoints(draft: Draft, sheets: str | None, *, clear: bool) -> None:
+    """Set breakpoints, or drop those that are named (all).
+
+    Raises:
+        BadRequest: there is no such sheet.
+        WrongStatus: a sheet has started or is done.
+    """
+    state = draft.state
+    numbers = select(sheets, state.score) if sheets is not None else []
+    uids = [state.sheets[number].uid for number in numbers]
+    if clear:
+        for uid in uids if sheets is not None else list(state.breakpoints):
+            draft.delete(Deleted(kind=BreakpointRow, run_id=state.run.run_id, key=uid))
+        return
+    for number, uid in zip(numbers, uids, strict=True):
+        row = state.sheets[number]
+        if row.status not in ("pending", "cancelled") or uid in state.parked:
+            raise WrongStatus(
+                f"{messages.sheet_name(state, number)} of '{state.run.job_name}' is {row.status}; "
+                "a breakpoint stands before a sheet that has not started",
+                job_id=state.run.job_name,
+                status=draft.status,
+                hints=[f"mzt status {state.run.job_name}"],
+            )
+        draft.put(BreakpointRow(run_id=state.run.run_id, uid=uid))

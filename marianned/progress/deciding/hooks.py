@@ -1,0 +1,285 @@
+"""What happens to the hooks of a run: they wait, start, end, chain, are set back, and follow a new revision.
+
+A hook is like an attempt, its row first; but one that is lost has failed, and is never repeated by itself.
+Source: docs/reference/score-format.md §20, docs/design/durability.md.
+"""
+
+from typing import Any
+
+from marianned import lifecycle
+from marianned.clock import Instant
+from marianned.progress.deciding.draft import Draft
+from marianned.progress.state.hook_queue import REFUSED, is_kept
+from marianned.progress.state.job import JobState
+from marianned.progress.state.triggers import Chained, ChainedEnded, HookEnded
+from marianned.protocol import HookLine, JobStatus, Outcome, PlanAction
+from marianned.rows import Deleted, HookRow
+from marianned.score.expanded import Expanded, Hook
+
+_SUBMIT_SECONDS = 60.0
+"""How long checking and submitting a job is told to take at most."""
+
+
+# --- starting ------------------------------------------------------------------------------------------
+
+
+def start_hook(draft: Draft) -> None:
+    """Start the hook whose turn it is, or let it wait for its cool-down; what waits has begun."""
+    state = draft.state
+    row = state.turns.turn
+    if row is None or row.status == "running" or not lifecycle.may_start(draft.facts):
+        return
+    if row.status == "pending" and state.turns.cools_down(row):
+        seconds = state.score.concert.cooldown_seconds
+        until = draft.now.plus(round(seconds * 1000))
+        row = draft.hook(row, status="waiting", waiting_for="cooldown", until=until)
+        draft.note_hook("hook.waiting", row, f"waits {seconds:g}s (cool-down)")
+    if row.status == "waiting" and not is_kept(row):
+        if not state.run.begun:
+            draft.run(begun=True)
+    elif draft.slots > len(draft.starts) + len(draft.checks):
+        _start(draft, row)
+
+
+def _start(draft: Draft, row: HookRow) -> None:
+    definition = draft.state.hook_definition(row.hook)
+    limit = _SUBMIT_SECONDS if definition.chains else definition.timeout_seconds or _SUBMIT_SECONDS
+    started = draft.hook(
+        row,
+        status="running",
+        waiting_for=None,
+        flights=[*row.flights, draft.state.run.next_flight],
+        told=False,
+        outcome=None,
+        error_message=None,
+        exit_code=None,
+        signal=None,
+        pid=None,
+        revision=draft.state.run.revision,
+        started_at=draft.now.at,
+        time_limit_at=draft.now.at + round(limit * 1000),
+        ended_at=None,
+    )
+    draft.hook_start = started
+    draft.run(begun=True, next_flight=started.flight + 1)
+    said = "submits what was kept for the end" if row.kept is not None else f"starts ({definition.label})"
+    draft.note_hook("hook.started", started, said)
+
+
+# --- ending --------------------------------------------------------------------------------------------
+
+
+def hook_ended(draft: Draft, ending: HookEnded) -> None:
+    """Close a hook's attempt; a record of a closed one is noted and ignored."""
+    row = _running(draft, ending.hook, ending.flight)
+    if row is None:
+        draft.note("hook.ignored", f"a record of hook {ending.hook} came late; it is closed already")
+        return
+    told = ending.outcome is Outcome.LOST and ending.asked and row.told
+    if told or ending.outcome is Outcome.INTERRUPTED:
+        _interrupted(draft, row)
+    elif ending.kept is not None:
+        draft.hook(row, status="waiting", waiting_for="end", kept=ending.kept)
+        draft.note_hook("hook.waiting", row, "its job is kept, and submitted when this one ends")
+    else:
+        seen = {name: getattr(ending, name) for name in _SEEN}
+        _close(draft, row, ending.outcome, ending.message, **seen)
+
+
+_SEEN = ("exit_code", "signal", "pid", "stdout_bytes", "stderr_bytes")
+
+
+def _running(draft: Draft, hook: int, flight: int) -> HookRow | None:
+    row = draft.state.hook_rows.get(hook)
+    return row if row is not None and row.status == "running" and row.flight == flight else None
+
+
+def _interrupted(draft: Draft, row: HookRow) -> None:
+    again = {"status": "pending"} if row.kept is None else {"status": "waiting", "waiting_for": "end"}
+    draft.hook(row, **again, outcome=Outcome.INTERRUPTED, ended_at=draft.now.at)
+    draft.note_hook("hook.interrupted", row, "interrupted, it runs again")
+
+
+def _close(draft: Draft, row: HookRow, outcome: str, message: str | None, **seen: Any) -> None:
+    status = "completed" if outcome == Outcome.SUCCEEDED else "failed"
+    closed = {"status": status, "waiting_for": None, "until": None, "ended_at": draft.now.at, "kept": None}
+    ended = draft.hook(row, **closed, outcome=outcome, error_message=message, **seen)
+    draft.hooks_ended.append(ended)
+    kind, cause = ("hook.completed", None) if status == "completed" else ("hook.failed", outcome)
+    draft.note_hook(kind, ended, message or status, cause=cause)
+
+
+def chained(draft: Draft, trigger: Chained) -> bool:
+    """Take jobs over that hooks submit; tell whether their rows may go into this decision's transaction.
+
+    What was kept is submitted by the end of this job alone: where it does not end, it is kept on.
+    """
+    row = _running(draft, trigger.hook, trigger.flight)
+    if row is None:
+        return False
+    if row.kept is None:
+        _await(draft, row, trigger)
+        draft.also = trigger.also
+        return True
+    if draft.facts.staged or draft.facts.cancelling:
+        draft.hook(row, status="waiting", waiting_for="end")
+        draft.note_hook("hook.waiting", row, "its job is kept on, this one does not end yet")
+        return False
+    draft.also = trigger.also
+    for kept in [row, *(other for other in draft.state.hooks if is_kept(other))]:
+        if kept.hook in trigger.started:
+            address = trigger.started[kept.hook]
+            _close(draft, kept, Outcome.SUCCEEDED, f"submitted {address}", chained=address)
+        else:
+            _close(draft, kept, REFUSED, trigger.refused[kept.hook])
+    return True
+
+
+def _await(draft: Draft, row: HookRow, trigger: Chained) -> None:
+    address = trigger.started[row.hook]
+    seconds = draft.state.hook_definition(row.hook).timeout_seconds
+    until = None if seconds is None else draft.now.plus(round(seconds * 1000))
+    draft.hook(row, status="waiting", waiting_for="job", until=until, chained=address)
+    draft.note_hook("hook.waiting", row, f"submitted {address}, and waits for its end")
+
+
+def chained_ended(draft: Draft, trigger: ChainedEnded) -> None:
+    """Take over how a job ended that a hook waits for."""
+    row = draft.state.hook_rows.get(trigger.hook)
+    if row is None or row.chained != trigger.chained or row.waiting_for != "job":
+        return
+    if trigger.status is JobStatus.COMPLETED:
+        _close(draft, row, Outcome.SUCCEEDED, f"{trigger.chained} has completed")
+    else:
+        ended = "is not known any more" if trigger.status is None else f"ended {trigger.status}"
+        _close(draft, row, Outcome.FAILED, f"{trigger.chained} {ended}")
+
+
+# --- waiting -------------------------------------------------------------------------------------------
+
+
+def end_hook_waits(draft: Draft) -> bool:
+    """End a cool-down that is over, and a wait for a job that is too long; tell whether one was."""
+    over = [row for row in _timed(draft.state) if row.until is not None and draft.now.reached(row.until)]
+    for row in over:
+        if row.waiting_for == "cooldown":
+            draft.hook(row, status="pending", waiting_for=None, until=None, cooled=True)
+        else:
+            _close(draft, row, Outcome.TIMED_OUT, f"{row.chained} has not ended in time; it goes on")
+    return bool(over)
+
+
+def hook_moments(state: JobState) -> list[Instant | None]:
+    """Return when time itself ends the wait of a hook."""
+    return [row.until for row in _timed(state)]
+
+
+def go_on_waiting(draft: Draft, paused_at: Instant) -> None:
+    """Let a hook's wait last as long as it still had to last when the job became paused."""
+    for row in _timed(draft.state):
+        if row.until is not None and not paused_at.reached(row.until):
+            draft.hook(row, until=draft.now.plus(paused_at.until(row.until)))
+
+
+def _timed(state: JobState) -> list[HookRow]:
+    return [row for row in state.hooks if row.status == "waiting" and row.until is not None]
+
+
+# --- beginning again -----------------------------------------------------------------------------------
+
+
+def _fresh(row: HookRow) -> HookRow:
+    return HookRow(run_id=row.run_id, hook=row.hook, flights=row.flights)
+
+
+def reset_hooks(draft: Draft) -> None:
+    """Let what has failed run again, and what was cancelled go on where it stood."""
+    for row in draft.state.hooks:
+        if row.status == "failed":
+            draft.put(_fresh(row))
+        elif row.status == "cancelled":
+            _uncancel(draft, row)
+
+
+def _uncancel(draft: Draft, row: HookRow) -> None:
+    if row.kept is not None:
+        draft.hook(row, status="waiting", waiting_for="end")
+    elif row.chained is not None:
+        draft.hook(row, status="waiting", waiting_for="job")
+    else:
+        draft.hook(row, status="pending")
+
+
+def cancel_hooks(draft: Draft) -> None:
+    """Mark what the run had still to do; a job that was started is not touched."""
+    for row in draft.state.hooks:
+        if row.status in ("pending", "waiting"):
+            draft.hook(row, status="cancelled", waiting_for=None, until=None)
+
+
+def rewind_hooks(draft: Draft) -> None:
+    """Set all hooks back: their sheets run again."""
+    for row in draft.state.hooks:
+        if row.status != "pending" or row.cooled or row.passed:
+            draft.put(_fresh(row))
+
+
+def revise_hooks(draft: Draft, new: Expanded) -> None:
+    """Give each hook of a new score the place of the one that did the same; what has failed runs again."""
+    state = draft.state
+    matched = _matched(state.score.hooks, new.hooks)
+    rows = {number: row for number, old in matched.items() if (row := state.hook_rows.get(old)) is not None}
+    for number in [number for number in state.hook_rows if number not in rows]:
+        draft.delete(Deleted(kind=HookRow, run_id=state.run.run_id, key=number))
+    for number, row in rows.items():
+        draft.hook(_fresh(row) if row.status == "failed" else row, hook=number)
+
+
+def _matched(old: tuple[Hook, ...], new: tuple[Hook, ...]) -> dict[int, int]:
+    """Return, by new number, the old number of each hook that does the same."""
+    free = dict(enumerate(old, 1))
+    matched: dict[int, int] = {}
+    for number, hook in enumerate(new, 1):
+        same = next((n for n, known in free.items() if known.essence == hook.essence), None)
+        if same is not None:
+            del free[same]
+            matched[number] = same
+    return matched
+
+
+def planned_hooks(state: JobState, new: Expanded, *, again: bool) -> list[HookLine]:
+    """Tell what would become of each hook under a score; `again`: sheets run again, and so do all hooks."""
+    matched = _matched(state.score.hooks, new.hooks)
+    rows = {row.hook: row for row in state.hooks}
+    lines = [
+        _line(number, hook, rows.get(matched.get(number, 0)), again=again)
+        for number, hook in enumerate(new.hooks, 1)
+    ]
+    gone = [row for row in rows.values() if row.hook not in matched.values()]
+    return lines + [
+        HookLine(
+            hook=row.hook,
+            label=state.hook_definition(row.hook).label,
+            status=row.status,
+            action=PlanAction.REMOVED,
+            runs=False,
+            why="it is gone",
+        )
+        for row in gone
+    ]
+
+
+def _line(number: int, hook: Hook, row: HookRow | None, *, again: bool) -> HookLine:
+    done = row is not None and row.status == "completed"
+    action, runs, why = (
+        PlanAction.KEPT,
+        not done,
+        "has succeeded, it is not repeated" if done else "as before",
+    )
+    if row is None:
+        action, why = PlanAction.ADDED, "it is new"
+    elif again and done:
+        action, runs, why = PlanAction.RERUN, True, "sheets run again, all hooks do"
+    return HookLine(
+        hook=number, label=hook.label, status=row.status if row else None, action=action, runs=runs, why=why
+    )

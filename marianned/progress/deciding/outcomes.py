@@ -1,0 +1,286 @@
+"""What the end of an attempt means for its sheet: done, tried again, run again, failed.
+
+Source: docs/reference/score-format.md §15.2 and §15.3.
+"""
+
+from typing import Any
+
+import msgspec
+
+from marianned.clock import Instant
+from marianned.instruments import dialect
+from marianned.progress.deciding.budget import judge_budget, warn_of_budget
+from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.rate_limits import lift, meet
+from marianned.progress.deciding.revisions import FRESH, fingerprint_now
+from marianned.progress.state.triggers import Ending, Parked, Warned
+from marianned.protocol import AttemptKind, HoldCause, Outcome
+from marianned.rows import AttemptRow, SheetRow
+from marianned.score.expanded import Retry
+
+LOST_MOST = 3
+"""Lost attempts in a row after which the sheet fails."""
+_AT_ONCE = frozenset({"config", "unavailable"})
+"""Categories that no retry can mend."""
+_MOVES_ON = frozenset({"unavailable", "auth"})
+"""Categories that another instrument may mend, at once."""
+_JITTER = 0.25
+
+
+def attempt_ended(draft: Draft, ending: Ending) -> None:
+    """Close the attempt and bring its sheet on; a record of a closed attempt is noted and ignored."""
+    state = draft.state
+    row = state.sheet_of(ending.uid)
+    attempt = state.attempts.get(ending.uid)
+    if row is None or attempt is None or attempt.attempt != ending.attempt:
+        draft.note("attempt.ignored", f"a record of attempt {ending.attempt} came late; it is closed already")
+        return
+    recorded = {
+        name: getattr(ending, name)
+        for name in msgspec.structs.asdict(ending)
+        if name in _ATTEMPT_FIELDS and getattr(ending, name) is not None
+    }
+    draft.put(
+        msgspec.structs.replace(
+            attempt,
+            ended_at=draft.now.at,
+            outcome=ending.outcome,
+            error_category=ending.category,
+            error_message=ending.message,
+            **recorded,
+        )
+    )
+    draft.note_sheet(
+        "attempt.ended",
+        row.sheet,
+        f"attempt {ending.attempt} {ending.outcome}{f', {ending.message}' if ending.message else ''}",
+        attempt=ending.attempt,
+        cause=ending.category,
+        revision=attempt.revision,
+    )
+    if ending.outcome is Outcome.SUCCEEDED or ending.category == "validation":
+        lift(draft, attempt)
+    row = msgspec.structs.replace(row, exit_code=ending.exit_code)
+    if ending.cost_usd is not None:
+        row = msgspec.structs.replace(row, cost_usd=(row.cost_usd or 0.0) + ending.cost_usd)
+    _bring_on(draft, row, attempt, ending)
+    warn_of_budget(draft, ending.cost_usd or 0.0)
+    judge_budget(draft)
+    pause = state.score.parallel.pause_between_sheets_seconds
+    if pause and not state.attempts:
+        waited, staggered = draft.now.plus(round(pause * 1000)), state.run.not_before
+        later = staggered is not None and draft.now.until(staggered) > draft.now.until(waited)
+        draft.run(not_before=staggered if later else waited)
+
+
+def attempt_parked(draft: Draft, parked: Parked) -> None:
+    """Let an attempt rest whose checks were ended: its process has succeeded, and is not thrown away."""
+    row = draft.state.sheet_of(parked.uid)
+    attempt = draft.state.attempts.get(parked.uid)
+    if row is None or attempt is None or attempt.attempt != parked.attempt:
+        return
+    draft.put(msgspec.structs.replace(attempt, parked=True))
+    draft.sheet(row, status="pending")
+    draft.note_sheet(
+        "attempt.parked", row.sheet, f"the checks of attempt {attempt.attempt} were ended, they run again"
+    )
+
+
+def attempt_warned(draft: Draft, warned: Warned) -> None:
+    """Note what an attempt does without, once each, however often it is told."""
+    row = draft.state.sheet_of(warned.uid)
+    attempt = draft.state.attempts.get(warned.uid)
+    if row is None or attempt is None or attempt.attempt != warned.attempt:
+        return
+    new = [text for text in warned.texts if text not in row.warnings]
+    if new:
+        draft.sheet(row, warnings=[*row.warnings, *new])
+    for text in new:
+        draft.note_sheet("attempt.warned", row.sheet, text, attempt=attempt.attempt)
+
+
+_ATTEMPT_FIELDS = frozenset(
+    {
+        "exit_code",
+        "signal",
+        "pid",
+        "model",
+        "session_id",
+        "input_tokens",
+        "output_tokens",
+        "cost_usd",
+        "stdout_bytes",
+        "stderr_bytes",
+        "validations",
+        "result",
+    }
+)
+
+
+def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
+    match ending.outcome:
+        case Outcome.SUCCEEDED:
+            draft.sheet(
+                row,
+                status="completed",
+                validation_passed=True if ending.validations else None,
+                error_category=None,
+                error_message=None,
+                ended_at=draft.now.at,
+                lost=0,
+                definition=fingerprint_now(draft.state, row.sheet),
+            )
+            draft.note_sheet("sheet.completed", row.sheet, "completed")
+        case Outcome.INTERRUPTED:
+            draft.sheet(row, status="pending", lost=0)
+        case Outcome.LOST:
+            _lost(draft, row)
+        case Outcome.RATE_LIMITED:
+            _rate_limited(draft, row, attempt, ending)
+        case Outcome.FAILED | Outcome.TIMED_OUT:
+            _failed(draft, row, attempt, ending)
+
+
+def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
+    limits = draft.state.score.rate_limit
+    until = meet(draft, row.sheet, attempt, ending)
+    if fall_back(draft, row, "rate limit"):
+        return
+    if not draft.state.run.auto_resume:
+        draft.sheet(row, status="pending")
+        _hold_once(draft, row, HoldCause.RATE_LIMIT, ending.message or "rate limit")
+        return
+    if row.waits >= (limits.max_quota_waits if ending.quota else limits.max_waits):
+        _give_up(draft, row, "rate_limited", f"still limited after {row.waits} waits", waits=row.waits)
+        return
+    _wait(draft, row, "rate_limit", until, ending, row.next_kind, waits=row.waits + 1, lost=0)
+
+
+def fall_back(draft: Draft, row: SheetRow, why: str) -> bool:
+    """Move a sheet to its next fallback, with fresh tries there; tell whether there was one.
+
+    Source: docs/reference/score-format.md §8.4.
+    """
+    state = draft.state
+    number = state.next_fallback(row.sheet, draft.now)
+    if number is None:
+        return False
+    before = state.definition(row.sheet).instrument
+    draft.sheet(row, **FRESH | {"fallback": number, "judged": row.judged})
+    after = state.definition(row.sheet).instrument
+    draft.note_sheet("sheet.fallback", row.sheet, f"goes on with {after} instead of {before}: {why}")
+    return True
+
+
+def _lost(draft: Draft, row: SheetRow) -> None:
+    if row.lost + 1 < LOST_MOST:
+        draft.sheet(row, status="pending", lost=row.lost + 1)
+        return
+    message = f"lost {LOST_MOST} times in a row"
+    _give_up(draft, row, "lost", message, lost=row.lost + 1)
+
+
+def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
+    retry = draft.state.score.retry
+    evidence = ending.evidence or ending.message
+    failed: dict[str, Any] = {
+        "lost": 0,
+        "error_category": ending.category,
+        "error_message": evidence,
+        "validation_passed": False if ending.category == "validation" else row.validation_passed,
+    }
+    row = msgspec.structs.replace(row, **failed)
+    if ending.category in _MOVES_ON and fall_back(draft, row, ending.message or ending.category):
+        return
+    if ending.category == "auth":
+        draft.sheet(row, status="pending")
+        _hold_once(draft, row, HoldCause.AUTH, _refused(draft, attempt, ending))
+    elif _over_sheet_budget(draft, row):
+        _give_up(draft, row, "budget", f"cost ${row.cost_usd:.2f}, more than a sheet may")
+    elif ending.category in _AT_ONCE:
+        _give_up(draft, row, ending.category, evidence)
+    elif ending.category == "validation" and _may_complete(draft, row, ending):
+        _wait(
+            draft,
+            row,
+            "retry",
+            draft.now.plus(round(retry.completion_delay_seconds * 1000)),
+            ending,
+            AttemptKind.COMPLETION,
+            completions=row.completions + 1,
+        )
+    elif row.tries < retry.max_retries:
+        until = draft.now.plus(round(retry_delay(retry, row.tries + 1, ending.chance) * 1000))
+        _wait(draft, row, "retry", until, ending, AttemptKind.RETRY, tries=row.tries + 1, completions=0)
+    elif not fall_back(draft, row, f"its tries are used up: {evidence or ending.outcome}"):
+        _give_up(draft, row, ending.category, evidence, tries=row.tries + 1)
+
+
+def _refused(draft: Draft, attempt: AttemptRow, ending: Ending) -> str:
+    """Say whose credentials are refused, and which: their variables, and what else logs in."""
+    profile = draft.state.score.profiles[attempt.instrument]
+    key = dialect.key_variable(profile, draft.state.definition(attempt.sheet).settings)
+    names = [*profile.credentials, *([key] if key else [])]
+    ways = [*names, *([f"'{profile.login}'"] if profile.login else [])]
+    which = f" ({' or '.join(ways)})" if ways else ""
+    said = f": {ending.message}" if ending.message else ""
+    return f"{attempt.instrument} refuses its credentials{which}{said}"
+
+
+def _over_sheet_budget(draft: Draft, row: SheetRow) -> bool:
+    limits = draft.state.score.cost_limits
+    most = limits.max_cost_per_sheet if limits is not None else None
+    return most is not None and (row.cost_usd or 0.0) > most
+
+
+def _may_complete(draft: Draft, row: SheetRow, ending: Ending) -> bool:
+    definition = draft.state.definition(row.sheet)
+    retry = draft.state.score.retry
+    if draft.state.score.profiles[definition.instrument].raw_prompt or not ending.validations:
+        return False
+    passed = sum(report.result == "passed" for report in ending.validations)
+    rate = 100.0 * passed / len(ending.validations)
+    return rate > retry.completion_threshold_percent and row.completions < retry.max_completion_attempts
+
+
+def retry_delay(retry: Retry, number: int, chance: float) -> float:
+    """Return the seconds before retry `number` (from 1); `chance` from 0 to 1 is the jitter's."""
+    try:
+        grown = retry.base_delay_seconds * retry.exponential_base ** (number - 1)
+    except OverflowError:
+        grown = retry.max_delay_seconds
+    delay = min(retry.max_delay_seconds, grown)
+    if retry.jitter:
+        delay *= 1 - _JITTER + 2 * _JITTER * chance
+    return min(retry.max_delay_seconds, delay)
+
+
+def _wait(
+    draft: Draft, row: SheetRow, waiting_for: str, until: Instant, ending: Ending, kind: str, **changed: Any
+) -> None:
+    draft.sheet(row, status="waiting", waiting_for=waiting_for, until=until, next_kind=kind, **changed)
+    draft.note_sheet(
+        "sheet.waiting",
+        row.sheet,
+        f"waits {round(draft.now.until(until) / 1000):g}s ({waiting_for}), then attempt {row.attempts + 1}",
+        cause=ending.category,
+    )
+
+
+def _give_up(draft: Draft, row: SheetRow, category: str | None, message: str | None, **changed: Any) -> None:
+    draft.sheet(
+        row,
+        status="failed",
+        error_category=category,
+        error_message=message,
+        ended_at=draft.now.at,
+        **changed,
+    )
+    draft.note_sheet("sheet.failed", row.sheet, message or "failed", cause=category)
+
+
+def _hold_once(draft: Draft, row: SheetRow, cause: HoldCause, why: str) -> None:
+    """Pause the job once, however many sheets find the same cause (docs/design/control.md §8)."""
+    if all(hold.cause != cause for hold in draft.state.holds.values()):
+        draft.hold(cause, None, why)
+        draft.note_sheet("hold.added", row.sheet, why, cause=cause)

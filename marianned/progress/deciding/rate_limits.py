@@ -1,0 +1,62 @@
+"""What an attempt tells of its account's rate limit, for the sheets of all jobs: met, or over.
+
+The limit is a row of its own, committed with the end of the attempt that tells of it. Source:
+docs/reference/score-format.md §16.3.
+"""
+
+from marianned.clock import Instant
+from marianned.progress.deciding.draft import Draft
+from marianned.progress.state.triggers import Ending
+from marianned.rows import Account, AttemptRow, LimitRow
+from marianned.words import duration
+
+LEAST_SECONDS = 60.0
+MOST_SECONDS = 86_400.0
+"""What a tool says of its reset counts within these bounds."""
+_JITTER = 0.05
+_JITTER_MOST_SECONDS = 30.0
+
+
+def meet(draft: Draft, sheet: int, attempt: AttemptRow, ending: Ending) -> Instant:
+    """Note the limit that an attempt has met; return until when its sheet waits.
+
+    A shell script is nobody's account: what it meets is its own sheet's affair.
+    """
+    until = draft.now.plus(round(_seconds(draft, attempt, ending) * 1000))
+    if draft.state.score.profiles[attempt.instrument].raw_prompt:
+        return until
+    row = LimitRow(
+        instrument=attempt.instrument,
+        model=attempt.model or "",
+        until=until,
+        since=draft.now.at,
+        message=ending.message,
+    )
+    draft.put(row)
+    if row.account in draft.rooms:
+        draft.rooms[row.account] = 0
+    text = f"rate limit of {row.account}, in all jobs, for {duration(draft.now.until(until) / 1000)}"
+    draft.note_sheet("limit.met", sheet, text, cause="rate_limit")
+    return until
+
+
+def _seconds(draft: Draft, attempt: AttemptRow, ending: Ending) -> float:
+    """Return how long it is waited: what the tool says, else what is known already, else the score's."""
+    known = draft.state.limits.get(Account(attempt.instrument, attempt.model or ""))
+    if ending.resets_in is not None:
+        seconds = min(max(ending.resets_in, LEAST_SECONDS), MOST_SECONDS)
+        return seconds + ending.chance * min(seconds * _JITTER, _JITTER_MOST_SECONDS)
+    if known is not None and known.until is not None and not draft.now.reached(known.until):
+        return draft.now.until(known.until) / 1000
+    return draft.state.score.rate_limit.wait_seconds
+
+
+def lift(draft: Draft, attempt: AttemptRow) -> None:
+    """Note that a limit is over: an attempt that started behind it was not refused."""
+    row = draft.state.limits.get(Account(attempt.instrument, attempt.model or ""))
+    if row is None or row.until is None or not draft.now.reached(row.until):
+        return
+    if attempt.started_at < row.since:
+        return
+    draft.put(LimitRow(instrument=row.instrument, model=row.model, until=None, since=draft.now.at))
+    draft.note("limit.lifted", f"the rate limit of {row.account} is over", cause="rate_limit")

@@ -1,0 +1,245 @@
+"""What a request does: its cell of the table, effect by effect.
+
+A refused request changes nothing at all. Every accepted one leaves a line in the journal and, when it
+waits or carries a key, a row that later commits answer. Source: docs/design/control.md §3-§6.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from marianned import lifecycle
+from marianned.errors import MarianneError, WrongStatus
+from marianned.lifecycle import Action, Effect, Guard, Refusal, Rule
+from marianned.progress.deciding import budget
+from marianned.progress.deciding.answers import planned_reply, remember
+from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.holding import ends_by_itself, go_on_waiting, set_breakpoints
+from marianned.progress.deciding.hooks import planned_hooks, reset_hooks
+from marianned.progress.deciding.revisions import (
+    FRESH,
+    apply_rewind,
+    apply_staged,
+    encode_plan,
+    going_on_anew,
+    is_new,
+    planned,
+    rerun_of,
+    stage_revision,
+    to_run_again,
+)
+from marianned.progress.state.job import Version
+from marianned.progress.state.triggers import Asked
+from marianned.progress.views import messages
+from marianned.protocol import ENDED, HoldCause, JobStatus, Reply
+from marianned.rows import SheetRow
+
+_LINES = {
+    Action.PAUSE: ("hold.added", "pause asked"),
+    Action.PAUSE_NOW: ("hold.added", "pause asked, now"),
+    Action.BREAK: ("breakpoint.set", "breakpoint asked"),
+    Action.RESUME_FROM: ("hold.released", "resume asked"),
+    Action.RESUME: ("hold.released", "resume asked"),
+    Action.MODIFY: ("revision.staged", "modify asked"),
+    Action.MODIFY_RESUME: ("revision.staged", "modify and resume asked"),
+    Action.DISCARD: ("revision.dropped", "staged revision taken back"),
+    Action.CANCEL: ("cancel.asked", "cancel asked"),
+}
+"""Of each request: the type of its line where the status stays as it was, and its text."""
+
+
+def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -> None:
+    """Carry a request out, or only show its plan.
+
+    Raises:
+        MarianneError: it is refused; nothing follows from it.
+    """
+    status = draft.status
+    draft.asked = ask.request.request
+    rule = _allowed(draft, ask, status)
+    _check_expected(draft, ask)
+    if ask.plan:
+        answers[ask.request.request] = planned_reply(draft, ask)
+        return
+    if ask.over_budget:
+        draft.run(over_budget=draft.state.run.over_budget + ask.over_budget)
+    target = _target(draft, ask)
+    asked_for = [] if ask.action is Action.BREAK else rerun_of(draft.state, target, ask.sheets)
+    rerun = to_run_again(draft.state, target, asked_for)
+    version = _new_version(draft, ask, rerun)
+    draft.problems = ask.proposal.version.row.problems if ask.proposal is not None else []
+    if version is not None or (ask.sheets is not None and ask.action is not Action.BREAK):
+        anew = version is not None or going_on_anew(draft.state)
+        draft.plan = planned(draft.state, version or target, rerun, anew=anew).lines
+        draft.hook_plan = planned_hooks(draft.state, (version or target).score, again=bool(rerun))
+    _note(draft, ask, version, held=Effect.HOLD in rule.effects)
+    if ask.env:
+        draft.run(env=draft.state.run.env | ask.env)
+    hold: int | None = None
+    for effect in rule.effects:
+        if effect is Effect.HOLD:
+            hold = _hold(draft, ask, changes=version is not None or bool(asked_for))
+        elif effect is Effect.SET:
+            set_breakpoints(draft, ask.sheets, clear=ask.clear)
+        elif effect in (Effect.REVISE, Effect.REWIND):
+            _revise(draft, version, rerun)
+        else:
+            _EFFECTS[effect](draft)
+    remember(draft, ask, hold, draft.state.newest.row.revision, brought=version is not None)
+    if status in ENDED:
+        budget.judge_budget(draft)  # after it: who waits for a resume is told that it is held again
+
+
+def _allowed(draft: Draft, ask: Asked, status: JobStatus) -> Rule:
+    """Return the rule of the request's cell.
+
+    Raises:
+        WrongStatus: the cell, or the guard of its rule, refuses.
+    """
+    cell = lifecycle.TABLE[ask.action, status]
+    if isinstance(cell, Refusal):
+        raise messages.refused(draft.state, ask.action, status, ask.file)
+    if cell.guard is not None and not _GUARDS[cell.guard](draft, ask):
+        raise _guarded(draft, ask, cell.guard)
+    return cell
+
+
+def _guarded(draft: Draft, ask: Asked, guard: Guard) -> WrongStatus:
+    state = draft.state
+    if guard is not Guard.IN_BUDGET:
+        return messages.refused(state, ask.action, draft.status, ask.file)
+    name = state.run.job_name
+    return WrongStatus(
+        f"'{name}' is {draft.status} at its cost limit: {budget.said(state, _target(draft, ask).score)}",
+        job_id=name,
+        status=draft.status,
+        hints=[f"mzt resume {name} --over-budget 5", f"mzt modify {name} -c FILE -r"],
+    )
+
+
+def _target(draft: Draft, ask: Asked) -> Version:
+    return ask.proposal.version if ask.proposal is not None else draft.state.newest
+
+
+def _note(draft: Draft, ask: Asked, version: Version | None, *, held: bool) -> None:
+    kind, text = _LINES[ask.action]
+    if ask.proposal is not None and version is None:
+        kind, text = "revision.unchanged", f"{text}: nothing differs from the newest revision"
+    elif version is not None:
+        text = f"{text}: revision {version.row.revision}"
+    if ask.sheets is not None:
+        text = f"{text}, {'cleared: ' if ask.clear else ''}sheets {ask.sheets}"
+    draft.note_request(kind, text, ask.request.caller, ask.reason, HoldCause.USER if held else None)
+
+
+def _check_expected(draft: Draft, ask: Asked) -> None:
+    newest = draft.state.newest.row
+    if ask.expect is not None and ask.expect != newest.revision:
+        who = f" by {newest.caller.name}" if newest.caller and newest.caller.name else ""
+        name = draft.state.run.job_name
+        raise WrongStatus(
+            f"'{name}' has revision {newest.revision}{who}, not {ask.expect}; nothing has changed",
+            job_id=name,
+            status=draft.status,
+            hints=[f"mzt history {name}", f"mzt status {name}"],
+        )
+
+
+def _new_version(draft: Draft, ask: Asked, rerun: list[int]) -> Version | None:
+    """Number the proposal; None where it is equal to the newest revision, or there is none."""
+    if ask.proposal is None:
+        return None
+    proposed = ask.proposal.version
+    if not is_new(draft.state, proposed):
+        return None
+    lines = planned(draft.state, proposed, rerun).lines
+    row = msgspec.structs.replace(
+        proposed.row,
+        run_id=draft.state.run.run_id,
+        revision=draft.state.run.last_revision + 1,
+        status="staged",
+        caller=ask.request.caller,
+        reason=ask.reason,
+        created_at=draft.now.at,
+        plan=encode_plan(lines),
+    )
+    return msgspec.structs.replace(proposed, row=row, plan=lines)
+
+
+def _revise(draft: Draft, version: Version | None, rerun: list[int]) -> None:
+    if version is not None:
+        draft.drop_staged()
+        stage_revision(draft, version, hold=None)
+    if rerun:
+        draft.run(rewind=rerun)
+    if not draft.facts.in_flight:
+        apply_staged(draft)
+        apply_rewind(draft)
+
+
+def _hold(draft: Draft, ask: Asked, *, changes: bool) -> int | None:
+    if ask.action is Action.MODIFY and not changes:
+        return None
+    deadline = draft.now.plus(ask.deadline) if ask.deadline is not None else None
+    if ask.action is Action.PAUSE_NOW:
+        deadline = draft.now
+    number = draft.hold(HoldCause.USER, ask.request.caller, ask.reason, ask.lasts, deadline)
+    if ask.action is Action.MODIFY and draft.facts.staged:
+        before = draft.state.run.staged_hold  # that of a modify whose reruns this one joins
+        draft.let_go([before] if before is not None else [])
+        draft.run(staged_hold=number)
+    return number
+
+
+def _release(draft: Draft) -> None:
+    paused = draft.status is JobStatus.PAUSED
+    if any(hold.cause == HoldCause.FAILURE for hold in draft.state.holds.values()):
+        _reset_sheets(draft)
+    if paused:
+        go_on_waiting(draft)
+    draft.let_go(list(draft.state.holds))
+    draft.run(begun=draft.facts.in_flight, staged_hold=None)
+
+
+def _reset(draft: Draft) -> None:
+    _reset_sheets(draft)
+    draft.run(ended=None, ended_at=None, begun=False)
+
+
+def _reset_sheets(draft: Draft) -> None:
+    for row in list(draft.state.sheets.values()):
+        if row.status in ("failed", "cancelled"):
+            draft.put(_fresh(row))
+    reset_hooks(draft)
+
+
+def _fresh(row: SheetRow) -> SheetRow:
+    return msgspec.structs.replace(row, **FRESH)
+
+
+def _cancel(draft: Draft) -> None:
+    draft.run(cancelling=True)
+    draft.drop_staged()
+    draft.interrupt_all()
+
+
+def _join(_draft: Draft) -> None:
+    """A second cancel changes nothing; it waits for the first."""
+
+
+_EFFECTS: dict[Effect, Callable[[Draft], None]] = {
+    Effect.UNDO: Draft.drop_staged,
+    Effect.RESET: _reset,
+    Effect.RELEASE: _release,
+    Effect.INTERRUPT: Draft.interrupt_all,
+    Effect.CANCEL: _cancel,
+    Effect.JOIN: _join,
+}
+
+_GUARDS: dict[Guard, Callable[[Draft, Asked], bool]] = {
+    Guard.HOLDS_END: lambda draft, _ask: all(ends_by_itself(hold) for hold in draft.state.holds.values()),
+    Guard.STAGED: lambda draft, _ask: draft.facts.staged,
+    Guard.IN_BUDGET: lambda draft, ask: (
+        not budget.is_over(draft.state, _target(draft, ask).score, ask.over_budget or 0.0)
+    ),
+}

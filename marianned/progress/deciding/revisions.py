@@ -1,0 +1,291 @@
+"""A job's next score: what would become of each sheet, and bringing that about.
+
+`modify --plan`, the plan that is stored and what is done at last come from the same function, so what
+was shown is what is done. Source: docs/design/control.md §5.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import msgspec
+
+from marianned import lifecycle
+from marianned.progress.deciding.budget import judge_budget
+from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.hooks import revise_hooks, rewind_hooks
+from marianned.progress.state.job import DONE, JobState, Version
+from marianned.progress.state.selection import select
+from marianned.protocol import ENDED, PlanAction, PlanLine, SheetStatus
+from marianned.rows import BreakpointRow, Deleted, SheetRow
+from marianned.score import plan as planner
+from marianned.score.expanded import Expanded
+from marianned.score.expanded import Sheet as Definition
+from marianned.words import sheet_list
+
+FRESH: dict[str, Any] = {
+    "status": "pending",
+    "waiting_for": None,
+    "until": None,
+    "tries": 0,
+    "completions": 0,
+    "lost": 0,
+    "fallback": 0,
+    "next_kind": "first",
+    "error_category": None,
+    "error_message": None,
+    "ended_at": None,
+    "validation_passed": None,
+    "definition": None,
+    "warnings": [],
+    "judged": False,
+    "skip_reason": None,
+    "exit_code": None,
+}
+"""What a sheet has that returns to the beginning; its attempts stay in history."""
+
+
+CHANGED = "changed"
+"""Names, in the place of sheets, those that are completed though their definition has changed."""
+
+
+def fingerprint(sheet: Definition, needs: Iterable[int | None]) -> str:
+    """Return the hash of a sheet's definition; `needs` are uids, for numbers change (None: a new sheet)."""
+    parts = (sorted(sheet.digests.items()), sorted(need or 0 for need in needs))
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+def fingerprint_now(state: JobState, number: int) -> str:
+    """Return the hash of what a sheet is under the revision in force."""
+    definition = state.definition(number)
+    return fingerprint(definition, (state.sheets[need].uid for need in definition.needs))
+
+
+def planned(
+    state: JobState, version: Version, rerun: Collection[int] = (), *, anew: bool = True
+) -> planner.Planned:
+    """Return what would become of each sheet under this version, once the job goes on.
+
+    `rerun` are uids that run again; `anew`: what has failed begins anew, which it does under each new
+    revision and after a resume of what failed.
+    """
+    standing = {
+        number: planner.Standing(
+            status=row.status,
+            in_flight=row.uid in state.attempts,
+            begun=row.attempts > 0 or row.judged,
+        )
+        for number, row in state.sheets.items()
+    }
+    result = planner.plan(state.score, version.score, standing, state.run.revision)
+    lines = _with_breakpoints(state, result.lines)
+    new_number = {old: new for new, old in result.matched.items()}
+    asked = {new_number[row.sheet] for row in _of(state, rerun) if row.sheet in new_number}
+    again = below(version.score, asked)
+    lines = _with_rerun(lines, asked, again)
+    if not anew:
+        lines = _with_failed(version.score, lines, again)
+    return msgspec.structs.replace(result, lines=lines)
+
+
+def is_new(state: JobState, version: Version) -> bool:
+    """Tell whether a version's text or files differ from those of the newest revision."""
+    return version.row.sha256 != state.newest.row.sha256
+
+
+def to_run_again(state: JobState, version: Version, asked_for: Collection[int]) -> list[int]:
+    """Return the uids that run again: a new score takes the place of all that waits, the newest joins it."""
+    waiting = [] if is_new(state, version) else state.run.rewind
+    return sorted({*asked_for, *waiting})
+
+
+def going_on_anew(state: JobState) -> bool:
+    """Tell whether what has failed begins anew when the job goes on, without a revision that is new."""
+    ended = lifecycle.status(state.facts) in ENDED
+    return ended or state.staged is not None or state.outlook.held_for_failure
+
+
+def _of(state: JobState, uids: Iterable[int]) -> list[SheetRow]:
+    return [row for uid in uids if (row := state.sheet_of(uid)) is not None]
+
+
+def _with_breakpoints(state: JobState, lines: list[PlanLine]) -> list[PlanLine]:
+    """Say of a sheet that is removed, or moves, that its breakpoint does so too."""
+    standing = {row.sheet for row in _of(state, state.breakpoints)}
+    said: list[PlanLine] = []
+    for line in lines:
+        if line.old_sheet in standing and line.action == PlanAction.REMOVED:
+            said.append(msgspec.structs.replace(line, why=f"{line.why}, its breakpoint too"))
+        elif line.old_sheet in standing and line.old_sheet != line.sheet:
+            moves = f"{line.why}; its breakpoint moves from sheet {line.old_sheet}"
+            said.append(msgspec.structs.replace(line, why=moves))
+        else:
+            said.append(line)
+    return said
+
+
+def _with_failed(score: Expanded, lines: list[PlanLine], again: Collection[int]) -> list[PlanLine]:
+    """Say of failed sheets that stay as they are that they do, and of what they keep from starting."""
+    stay = {line.sheet for line in lines if line.sheet and line.status == "failed"}.difference(again)
+    blocked = below(score, stay) if stay and not score.parallel.fail_fast else None
+    said: list[PlanLine] = []
+    for line in lines:
+        if line.sheet in stay:
+            kept = {"action": PlanAction.KEPT, "runs": False, "why": "failed, stays", "reasons": []}
+            said.append(msgspec.structs.replace(line, **kept))
+        elif stay and line.runs and (blocked is None or line.sheet in blocked):
+            why = f"{line.why}; not while {sheet_list(stay)} stays failed"
+            said.append(msgspec.structs.replace(line, runs=False, why=why))
+        else:
+            said.append(line)
+    return said
+
+
+def _with_rerun(lines: list[PlanLine], asked: Collection[int], again: Collection[int]) -> list[PlanLine]:
+    """Mark the sheets that were asked for and all that depend on them: done, or in flight, and run again."""
+    marked: list[PlanLine] = []
+    for line in lines:
+        if line.sheet in again and line.status in DONE:
+            why = "asked for" if line.sheet in asked else f"depends on {sheet_list(asked)}"
+            reasons = ["asked" if line.sheet in asked else "upstream"]
+            changed = {"action": PlanAction.RERUN, "runs": True, "why": why, "reasons": reasons}
+            marked.append(msgspec.structs.replace(line, **changed))
+        elif line.sheet in again and line.action == PlanAction.IN_FLIGHT:
+            marked.append(msgspec.structs.replace(line, runs=True, why=f"{line.why}, then runs again"))
+        else:
+            marked.append(line)
+    return marked
+
+
+def below(score: Expanded, sheets: Iterable[int]) -> set[int]:
+    """Return these sheets and all that depend on them, directly or not."""
+    dependents: dict[int, list[int]] = {}
+    for sheet in score.sheets:
+        for need in sheet.needs:
+            dependents.setdefault(need, []).append(sheet.sheet)
+    found = set(sheets)
+    stack = list(found)
+    while stack:
+        more = [sheet for sheet in dependents.get(stack.pop(), ()) if sheet not in found]
+        found.update(more)
+        stack.extend(more)
+    return found
+
+
+def rerun_of(state: JobState, version: Version, sheets: str | None) -> list[int]:
+    """Return the uids that `sheets` names: numbers of the revision in force, or `changed`.
+
+    `changed` are those that are completed and have another definition under this version than in the revision
+    in force, or than they completed under, however many revisions ago.
+
+    Raises:
+        BadRequest: there is no such sheet.
+    """
+    if sheets is None:
+        return []
+    if sheets == CHANGED:
+        return _changed(state, version)
+    return [state.sheets[number].uid for number in select(sheets, state.score)]
+
+
+def _changed(state: JobState, version: Version) -> list[int]:
+    plan = planned(state, version)
+    kept_changed = {line.sheet for line in plan.lines if line.action == PlanAction.KEPT_CHANGED}
+    uids = {new: state.sheets[old].uid for new, old in plan.matched.items()}
+    found: list[int] = []
+    for sheet in version.score.sheets:
+        row = state.sheet_of(uids[sheet.sheet]) if sheet.sheet in uids else None
+        if row is None or row.status != SheetStatus.COMPLETED:
+            continue
+        definition = fingerprint(sheet, (uids.get(need) for need in sheet.needs))
+        if sheet.sheet in kept_changed or row.definition != definition:
+            found.append(row.uid)
+    return found
+
+
+def apply_rewind(draft: Draft) -> None:
+    """Bring the sheets that are to run again, and all that depend on them, back to the beginning."""
+    state = draft.state
+    rows = _of(state, state.run.rewind)
+    if not state.run.rewind:
+        return
+    draft.run(rewind=[], staged_hold=None)
+    again = sorted(below(state.score, (row.sheet for row in rows)))
+    for number in again:
+        row = state.sheets[number]
+        draft.close_parked([row.uid])
+        if row != msgspec.structs.replace(row, **FRESH):
+            draft.sheet(row, **FRESH)
+    rewind_hooks(draft)
+    draft.note("sheets.rewound", f"{sheet_list(again)} run again")
+
+
+def encode_plan(lines: list[PlanLine]) -> bytes:
+    """Encode the lines of a plan as they are stored."""
+    return msgspec.json.encode(lines)
+
+
+def stage_revision(draft: Draft, version: Version, hold: int | None) -> None:
+    """Let a version wait to be applied; `hold` is the one its modify brought."""
+    draft.put(version.row)
+    draft.stage(version)
+    draft.run(last_revision=version.row.revision, staged_revision=version.row.revision, staged_hold=hold)
+
+
+def _chain(sheet: Definition) -> tuple[str, ...]:
+    """Return what a sheet's place in its chain of instruments counts on."""
+    return (sheet.instrument, *(fallback.instrument for fallback in sheet.fallbacks))
+
+
+def apply_staged(draft: Draft) -> None:
+    """Make the staged revision the one in force, its plan brought up to date with what has ended."""
+    staged = draft.state.staged
+    if staged is None:
+        return
+    state = draft.state
+    result = planned(state, staged, state.run.rewind)
+    restarts = set(result.restarts)
+    sheets: list[SheetRow] = []
+    uid = state.run.next_uid
+    for definition in staged.score.sheets:
+        old = result.matched.get(definition.sheet)
+        if old is None:
+            sheets.append(SheetRow(run_id=state.run.run_id, uid=uid, sheet=definition.sheet))
+            uid += 1
+            continue
+        row = msgspec.structs.replace(state.sheets[old], sheet=definition.sheet)
+        if definition.sheet in restarts:
+            row = msgspec.structs.replace(row, **FRESH)
+        if _chain(state.score.sheets[old - 1]) != _chain(definition):
+            row = msgspec.structs.replace(row, fallback=0)
+        sheets.append(row)
+    kept = {row.uid for row in sheets}
+    gone = [row.uid for row in state.sheets.values() if row.uid not in kept]
+    draft.close_parked([*gone, *(row.uid for row in sheets if row.sheet in restarts)])
+    for number in set(gone).intersection(state.breakpoints):
+        draft.delete(Deleted(kind=BreakpointRow, run_id=state.run.run_id, key=number))
+    past = state.current.row
+    applied = msgspec.structs.replace(
+        staged,
+        row=msgspec.structs.replace(
+            staged.row, status="current", applied_at=draft.now.at, plan=encode_plan(result.lines)
+        ),
+        plan=result.lines,
+    )
+    draft.put(msgspec.structs.replace(past, status="past"))
+    draft.put(applied.row)
+    draft.stage(None)
+    revise_hooks(draft, applied.score)
+    draft.adopt(applied, sheets)
+    for number in gone:
+        draft.delete(Deleted(kind=SheetRow, run_id=state.run.run_id, key=number))
+    draft.run(
+        revision=applied.row.revision,
+        description=applied.score.description,
+        config_file=applied.row.config_file,
+        staged_revision=None,
+        staged_hold=None,
+        next_uid=uid,
+    )
+    judge_budget(draft)
+    draft.note("revision.applied", f"revision {applied.row.revision} is in force")

@@ -1,0 +1,79 @@
+"""A sheet's skip rules: asked once, when it is about to get its first attempt, and what their answer means.
+
+While they are asked something of the job is in flight.
+Source: docs/reference/score-format.md §14, docs/design/control.md §2.
+"""
+
+from marianned.clock import Instant
+from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.revisions import fingerprint_now
+from marianned.progress.state.job import JobState
+from marianned.progress.state.triggers import Judged
+from marianned.protocol import SKIP
+from marianned.rows import AttemptRow, Deleted, SheetRow
+from marianned.score.language.expressions import SheetSeen, sheets_of
+
+
+def is_to_be_judged(state: JobState, row: SheetRow) -> bool:
+    """Tell whether a sheet that is ready has skip rules that were not asked yet."""
+    return not row.judged and state.definition(row.sheet).skip is not None
+
+
+def judgement(state: JobState, row: SheetRow, attempt: AttemptRow, now: Instant) -> AttemptRow:
+    """Return the row of the asking, made from that of the attempt which would be the sheet's next."""
+    skip = state.definition(row.sheet).skip
+    assert skip is not None
+    return AttemptRow(
+        run_id=row.run_id,
+        uid=row.uid,
+        attempt=0,
+        sheet=row.sheet,
+        stage=attempt.stage,
+        instance=attempt.instance,
+        kind=SKIP,
+        revision=attempt.revision,
+        instrument=attempt.instrument,
+        model=attempt.model,
+        started_at=now.at,
+        time_limit_at=now.at + round(skip.timeout_seconds * 1000),
+    )
+
+
+def seen_sheets(state: JobState, expression: str) -> dict[int, SheetSeen]:
+    """Return what an expression sees of the sheets, as they stand now."""
+    wanted = sheets_of(expression)
+    return {
+        number: SheetSeen(
+            status=row.status,
+            validation_passed=row.validation_passed,
+            exit_code=row.exit_code,
+            attempts=row.attempts,
+            error=row.error_message,
+        )
+        for number, row in state.sheets.items()
+        if wanted is None or number in wanted
+    }
+
+
+def sheet_judged(draft: Draft, judged: Judged) -> None:
+    """Skip the sheet, or let it have its first attempt; what was interrupted is asked again later."""
+    state = draft.state
+    row = state.sheet_of(judged.uid)
+    asked = state.attempts.get(judged.uid)
+    if row is None or asked is None or asked.kind != SKIP:
+        return
+    draft.delete(Deleted(kind=AttemptRow, run_id=row.run_id, key=row.uid))
+    if judged.fault is not None:
+        draft.note_sheet("skip.failed", row.sheet, f"a skip rule has no answer, it runs: {judged.fault}")
+    if not judged.skip:
+        draft.sheet(row, status="pending", judged=judged.skip is not None)
+        return
+    draft.sheet(
+        row,
+        status="skipped",
+        judged=True,
+        skip_reason=judged.reason,
+        ended_at=draft.now.at,
+        definition=fingerprint_now(state, row.sheet),
+    )
+    draft.note_sheet("sheet.skipped", row.sheet, f"skipped: {judged.reason}", reason=judged.reason)

@@ -1,0 +1,501 @@
+"""The state of one run in memory: its rows, and the counts that make each step cheap.
+
+One task owns a JobState. Rows go in by `put` and out by `remove`, nothing else changes it. The counts
+(unmet needs, failed sheets above, ready sheets) follow each row as it comes, so no event ever scans all
+sheets. `trial` takes everything back that was put inside it: that is how `decide` can look at what
+would be and change nothing.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from marianned.clock import Instant
+from marianned.instruments import dialect
+from marianned.lifecycle import Facts, Outlook
+from marianned.progress.state.hook_queue import Turns, has_failed, turns_of
+from marianned.protocol import Cost, HoldCause, JobStatus, PlanLine
+from marianned.rows import (
+    Account,
+    AttemptRow,
+    BreakpointRow,
+    Deleted,
+    Flight,
+    HoldRow,
+    HookRow,
+    LimitRow,
+    RequestRow,
+    RevisionRow,
+    Row,
+    RunRow,
+    SheetRow,
+)
+from marianned.score.expanded import Expanded, Hook
+from marianned.score.expanded import Sheet as Definition
+
+DONE = frozenset({"completed", "skipped"})
+OPEN = frozenset({"pending", "waiting"})
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """A revision as a decision needs it: its row, what it expands to, and its plan."""
+
+    row: RevisionRow
+    score: Expanded
+    plan: list[PlanLine] = []
+
+
+class JobState:
+    """One run: `run` and the rows below it, and the revision in force.
+
+    `sheets` is by sheet number, `hook_rows` by hook number; by sheet uid `attempts` holds what is in flight,
+    `parked` the attempts whose checks are to run again, `breakpoints` the sheets that may not start.
+    `requests` are those that wait; `cost` is that of all attempts that have ended. `limits` are the rate
+    limits that all jobs share and `unusable` the instruments that are not usable here: they are not this
+    state's, it only looks at them.
+    """
+
+    def __init__(
+        self, run: RunRow, current: Version, sheets: Sequence[SheetRow] = (), cost: Cost | None = None
+    ) -> None:
+        self.run = run
+        self.cost = cost or Cost()
+        self.current = current
+        self.staged: Version | None = None
+        self.holds: dict[int, HoldRow] = {}
+        self.hook_rows: dict[int, HookRow] = {}
+        self.attempts: dict[int, AttemptRow] = {}
+        self.parked: dict[int, AttemptRow] = {}
+        self.breakpoints: dict[int, BreakpointRow] = {}
+        self.requests: dict[str, RequestRow] = {}
+        self.limits: Mapping[Account, LimitRow] = {}
+        self.unusable: frozenset[str] = frozenset()
+        self._undo: list[Callable[[], None]] | None = None
+        self._adopt(current, sheets)
+
+    # --- what it says ------------------------------------------------------------------------------
+
+    @property
+    def score(self) -> Expanded:
+        """The score in force."""
+        return self.current.score
+
+    @property
+    def newest(self) -> Version:
+        """The newest revision, staged or in force."""
+        return self.staged or self.current
+
+    @property
+    def facts(self) -> Facts:
+        """The six facts that the status follows from."""
+        return Facts(
+            ended=JobStatus(self.run.ended) if self.run.ended else None,
+            cancelling=self.run.cancelling,
+            held=bool(self.holds),
+            staged=self.staged is not None or bool(self.run.rewind),
+            in_flight=bool(self.flights),
+            begun=self.run.begun,
+        )
+
+    @property
+    def outlook(self) -> Outlook:
+        """What settling must know beside the facts."""
+        turns = self.turns
+        hook = turns.turn
+        free = hook is not None and not turns.stands_before(hook)
+        return Outlook(
+            could_start=hook is not None or (self._open > 0 and not self.failed_fast),
+            could_start_free=free or (self._open_free > 0 and not self.failed_fast),
+            failed=self.counts["failed"] > 0 or any(map(has_failed, self.hooks)),
+            pause_on_failure=self.score.on_failure == "pause",
+            held_for_failure=any(hold.cause == HoldCause.FAILURE for hold in self.holds.values()),
+        )
+
+    @property
+    def done(self) -> int:
+        """How many sheets are completed or skipped."""
+        return self.counts["completed"] + self.counts["skipped"]
+
+    @property
+    def flights(self) -> list[Flight]:
+        """What is in flight: attempts, or a hook."""
+        hooks = [row for row in self.hook_rows.values() if row.status == "running"]
+        return [*self.attempts.values(), *hooks]
+
+    @property
+    def hooks(self) -> list[HookRow]:
+        """The hooks of the score in force, in their order."""
+        count = len(self.score.hooks)
+        return [self.hook_rows.get(n) or HookRow(run_id=self.run.run_id, hook=n) for n in range(1, count + 1)]
+
+    @property
+    def turns(self) -> Turns:
+        """Where the hooks stand."""
+        return turns_of(self.score, self.hooks, self.sheets.values(), self.run.depth, done=self.done)
+
+    def hook_definition(self, hook: int) -> Hook:
+        """Return what the score in force says of a hook."""
+        return self.score.hooks[hook - 1]
+
+    def definition(self, sheet: int) -> Definition:
+        """Return what the score in force says of a sheet, on the instrument it has come to."""
+        return self.score.sheets[sheet - 1].on(self.sheets[sheet].fallback)
+
+    def sheet_of(self, uid: int) -> SheetRow | None:
+        """Return the sheet with this uid, if the score in force still has it."""
+        number = self._numbers.get(uid)
+        return None if number is None else self.sheets[number]
+
+    @property
+    def failed_fast(self) -> bool:
+        """Whether a sheet has failed and nothing else is to start therefore."""
+        return self.counts["failed"] > 0 and self.score.parallel.fail_fast
+
+    def next_ready(self, closed: Collection[Account] = ()) -> SheetRow | None:
+        """Return the first ready sheet, if any may start (docs/reference/score-format.md §17).
+
+        Those of the accounts in `closed` may not.
+        """
+        firsts = [number for account, number in self._first_ready() if account not in closed]
+        return self.sheets[min(firsts)] if firsts else None
+
+    def ready_accounts(self) -> dict[Account, SheetRow]:
+        """Return the first ready sheet of each account that has one."""
+        return {account: self.sheets[number] for account, number in self._first_ready()}
+
+    def waiting_accounts(self) -> set[Account]:
+        """Return the accounts whose rate limit a sheet has met and waits for."""
+        rows = (self.sheets[number] for number in self._waiting)
+        return {self.account(row.sheet) for row in rows if row.waiting_for == "rate_limit"}
+
+    def waiting_for(self, account: Account) -> int:
+        """Count the sheets that the rate limit of an account keeps from starting."""
+        rows = (self.sheets[number] for number in self._waiting)
+        waits = sum(r.waiting_for == "rate_limit" and self.account(r.sheet) == account for r in rows)
+        return waits + len(self.ready_of(account))
+
+    def limited(self, now: Instant) -> set[Account]:
+        """Return the accounts of this score whose rate limit is not over yet."""
+        known = ((account, self.limits.get(account)) for account in self._ready)
+        return {account for account, row in known if row and row.until and not now.reached(row.until)}
+
+    def limit_of(self, sheet: int) -> LimitRow | None:
+        """Return the rate limit in force that keeps a ready sheet from starting."""
+        row = self.limits.get(self.account(sheet)) if self._is_ready(sheet) else None
+        return row if row is not None and row.until is not None else None
+
+    def account(self, sheet: int) -> Account:
+        """Return who is asked for the next attempt of a sheet."""
+        return self._accounts[sheet][self.sheets[sheet].fallback]
+
+    def next_fallback(self, sheet: int, now: Instant) -> int | None:
+        """Return the next fallback of a sheet (from 1) that can be used and is not limited, if it has one."""
+        limited = self.limited(now)
+        behind = list(enumerate(self._accounts[sheet]))[self.sheets[sheet].fallback + 1 :]
+        return next(
+            (n for n, who in behind if who not in limited and who.instrument not in self.unusable), None
+        )
+
+    def ready_of(self, account: Account) -> list[SheetRow]:
+        """Return the ready sheets of an account, ascending."""
+        numbers = sorted(set(self._ready.get(account, ())))
+        return [self.sheets[number] for number in numbers if self._stands_for(number, account)]
+
+    def most(self, account: Account) -> int | None:
+        """Return how many attempts of an account may be in flight over all jobs; None: any number.
+
+        That is the profile's `max_concurrent` of the model, where one is named. Source:
+        docs/reference/score-format.md §17.
+        """
+        profile = self.score.profiles.get(account.instrument)
+        models = profile.models if profile is not None else ()
+        return next((known.max_concurrent for known in models if known.name == account.model), None)
+
+    def accounts(self) -> list[Account]:
+        """Return the accounts that the score's sheets ask."""
+        return list(self._ready)
+
+    def waits(self) -> list[SheetRow]:
+        """Return the sheets that wait between two attempts, ascending."""
+        return [self.sheets[number] for number in sorted(self._waiting)]
+
+    def next_wait(self, now: Instant) -> Instant | None:
+        """Return when the first of the waits ends."""
+        due = [row.until for row in self.waits() if row.until is not None]
+        return min(due, key=now.until, default=None)
+
+    def failed_sheets(self) -> list[SheetRow]:
+        """Return the failed sheets, ascending."""
+        return [row for row in self.sheets.values() if row.status == "failed"]
+
+    def at_breakpoints(self) -> list[SheetRow]:
+        """Return the sheets that only their breakpoint keeps from starting, ascending."""
+        rows = [self.sheets[self._numbers[uid]] for uid in self.breakpoints if uid in self._numbers]
+        found = [row for row in rows if row.status in OPEN and self._is_free(row.sheet)]
+        return sorted(found, key=lambda row: row.sheet)
+
+    def blocked(self, sheet: int) -> bool:
+        """Tell whether a failed sheet is above this one."""
+        return self._above[sheet] > 0
+
+    # --- what changes it ---------------------------------------------------------------------------
+
+    def put(self, row: Row) -> None:
+        """Put a row in the place of the one it replaces."""
+        match row:
+            case SheetRow():
+                self._put_sheet(row)
+            case AttemptRow():
+                if row.outcome is not None and (row.uid in self.attempts or row.uid in self.parked):
+                    self._spend(row)
+                is_open = row.outcome is None
+                self._keep(self.attempts, row.uid, row if is_open and not row.parked else None)
+                self._keep(self.parked, row.uid, row if is_open and row.parked else None)
+            case HookRow():
+                self._keep(self.hook_rows, row.hook, row)
+            case HoldRow():
+                self._keep(self.holds, row.hold, row)
+            case BreakpointRow():
+                self._break(row.uid, row)
+            case RequestRow():
+                waits = row.reply is None and row.refusal is None
+                self._keep(self.requests, row.request, row if waits else None)
+            case RunRow():
+                old = self.run
+                self.run = row
+                self._log(lambda: setattr(self, "run", old))
+            case RevisionRow() | LimitRow():
+                pass  # a version comes by `stage` and `adopt`; limits are kept for all jobs together
+
+    def remove(self, gone: Deleted) -> None:
+        """Take a hold, a hook or a breakpoint out; sheets that are gone leave by `adopt`."""
+        if gone.kind is HoldRow:
+            self._keep(self.holds, gone.key, None)
+        elif gone.kind is HookRow:
+            self._keep(self.hook_rows, gone.key, None)
+        elif gone.kind is AttemptRow:
+            self._keep(self.attempts, gone.key, None)
+        elif gone.kind is BreakpointRow:
+            self._break(gone.key, None)
+
+    def stage(self, version: Version | None) -> None:
+        """Set the revision that waits to be applied, or none."""
+        old = self.staged
+        self.staged = version
+        self._log(lambda: setattr(self, "staged", old))
+
+    def adopt(self, version: Version, sheets: Sequence[SheetRow]) -> None:
+        """Make a version the one in force, with its sheets."""
+        kept = {name: getattr(self, name) for name in self._ADOPTED}
+        self._log(lambda: self.__dict__.update(kept))
+        self._adopt(version, sheets)
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """Take everything back, at the end, that was put inside."""
+        if self._undo is not None:
+            raise RuntimeError("a trial inside a trial")
+        self._undo = []
+        try:
+            yield
+        finally:
+            undo, self._undo = self._undo, None
+            for restore in reversed(undo):
+                restore()
+
+    # --- how it is kept ----------------------------------------------------------------------------
+
+    _ADOPTED = (
+        "current",
+        "sheets",
+        "counts",
+        "_numbers",
+        "_dependents",
+        "_unmet",
+        "_above",
+        "_behind",
+        "_open",
+        "_open_free",
+        "_waiting",
+        "_ready",
+        "_accounts",
+    )
+
+    def _adopt(self, version: Version, sheets: Sequence[SheetRow]) -> None:
+        self.current = version
+        definitions = version.score.sheets
+        self.sheets: dict[int, SheetRow] = {}
+        self.counts: Counter[str] = Counter()
+        self._numbers: dict[int, int] = {}
+        self._dependents: list[list[int]] = [[] for _ in range(len(definitions) + 1)]
+        self._unmet = [0] * (len(definitions) + 1)
+        self._above = [0] * (len(definitions) + 1)
+        self._behind = [0] * (len(definitions) + 1)
+        self._open = 0
+        self._open_free = 0
+        self._waiting: set[int] = set()
+        self._accounts = [[Account("")], *(self._chain(definition) for definition in definitions)]
+        self._ready: dict[Account, list[int]] = {
+            account: [] for chain in self._accounts[1:] for account in chain
+        }
+        for definition in definitions:
+            self._unmet[definition.sheet] = len(definition.needs)
+            for need in definition.needs:
+                self._dependents[need].append(definition.sheet)
+        undo, self._undo = self._undo, None
+        for row in sorted(sheets, key=lambda row: row.sheet):
+            self._put_sheet(row)
+        for uid in self.breakpoints:
+            if uid in self._numbers:
+                self._shade(self._numbers[uid], 1)
+        self._undo = undo
+
+    def _chain(self, definition: Definition) -> list[Account]:
+        """Return whom a sheet asks, and whom on each of its fallbacks."""
+        profiles = self.score.profiles
+        chain = [(definition.instrument, definition.settings)]
+        chain += [(fallback.instrument, fallback.settings) for fallback in definition.fallbacks]
+        return [Account(name, dialect.model(profiles[name], settings) or "") for name, settings in chain]
+
+    def _first_ready(self) -> Iterator[tuple[Account, int]]:
+        """Yield the lowest ready sheet of each account that has one."""
+        if self.failed_fast:
+            return
+        for account, heap in self._ready.items():
+            while heap and not self._stands_for(heap[0], account):
+                heapq.heappop(heap)
+            if heap:
+                yield account, heap[0]
+
+    def _push(self, number: int) -> None:
+        heapq.heappush(self._ready[self.account(number)], number)
+
+    def _stands_for(self, number: int, account: Account) -> bool:
+        return self._is_ready(number) and self.account(number) == account
+
+    def _log(self, restore: Callable[[], None]) -> None:
+        if self._undo is not None:
+            self._undo.append(restore)
+
+    def _spend(self, row: AttemptRow) -> None:
+        old = self.cost
+        self.cost = Cost(
+            usd=old.usd + (row.cost_usd or 0.0),
+            known=old.known and row.cost_usd is not None,
+            input_tokens=old.input_tokens + (row.input_tokens or 0),
+            output_tokens=old.output_tokens + (row.output_tokens or 0),
+        )
+        self._log(lambda: setattr(self, "cost", old))
+
+    def _keep(self, rows: dict[Any, Any], key: Any, row: Any) -> None:
+        old = rows.get(key)
+        if row is None and old is not None and self._undo is not None:
+            before = dict(rows)  # what is taken out comes back in its place: holds are told in their order
+            self._log(lambda: _refill(rows, before))
+        else:
+            self._log(lambda: _assign(rows, key, old))
+        _assign(rows, key, row)
+
+    def _put_sheet(self, row: SheetRow) -> None:
+        old = self.sheets.get(row.sheet)
+        self._move(row.sheet, old, row)
+        if old is not None:
+            self._log(lambda: self._move(row.sheet, row, old))
+
+    def _move(self, number: int, old: SheetRow | None, new: SheetRow) -> None:
+        """Replace a sheet's row and bring every count along; its own inverse with old and new swapped."""
+        before = old.status if old else ""
+        after = new.status
+        if old:
+            self.counts[before] -= 1
+        self.counts[after] += 1
+        self.sheets[number] = new
+        self._numbers[new.uid] = number
+        if not self._above[number]:
+            opened = (after in OPEN) - (before in OPEN)
+            self._open += opened
+            self._open_free += opened if not self._behind[number] else 0
+        (self._waiting.add if after == "waiting" else self._waiting.discard)(number)
+        if (after in DONE) != (before in DONE):
+            self._meet(number, -1 if after in DONE else 1)
+        if (after == "failed") != (before == "failed"):
+            self._shadow(number, 1 if after == "failed" else -1)
+        if self._is_ready(number):
+            self._push(number)
+
+    def _meet(self, number: int, change: int) -> None:
+        for dependent in self._dependents[number]:
+            self._unmet[dependent] += change
+            if self._is_ready(dependent):
+                self._push(dependent)
+
+    def _shadow(self, number: int, change: int) -> None:
+        """Count a failed sheet above all that need it, directly or not; only a failure pays for this."""
+        for dependent in self._below(number):
+            was_free = not self._above[dependent]
+            self._above[dependent] += change
+            freed = (not self._above[dependent]) - was_free
+            row = self.sheets.get(dependent)
+            if row is not None and row.status in OPEN:
+                self._open += freed
+                self._open_free += freed if not self._behind[dependent] else 0
+            if self._is_ready(dependent):
+                self._push(dependent)
+
+    def _break(self, uid: int, row: BreakpointRow | None) -> None:
+        old = self.breakpoints.get(uid)
+        if (old is None) == (row is None):
+            return
+        _assign(self.breakpoints, uid, row)
+        if uid in self._numbers:
+            self._shade(self._numbers[uid], 1 if row is not None else -1)
+        self._log(lambda: self._break(uid, old))
+
+    def _shade(self, number: int, change: int) -> None:
+        """Count a breakpoint before its sheet and all that need it, directly or not."""
+        for sheet in (number, *self._below(number)):
+            was_free = not self._behind[sheet]
+            self._behind[sheet] += change
+            row = self.sheets.get(sheet)
+            if row is not None and row.status in OPEN and not self._above[sheet]:
+                self._open_free += (not self._behind[sheet]) - was_free
+        if self._is_ready(number):
+            self._push(number)
+
+    def _below(self, number: int) -> list[int]:
+        """Return all sheets that need this one, directly or not."""
+        seen = {number}
+        found: list[int] = []
+        stack = [number]
+        while stack:
+            for dependent in self._dependents[stack.pop()]:
+                if dependent not in seen:
+                    seen.add(dependent)
+                    stack.append(dependent)
+                    found.append(dependent)
+        return found
+
+    def _is_free(self, number: int) -> bool:
+        return self._unmet[number] == 0 and self._above[number] == 0
+
+    def _is_ready(self, number: int) -> bool:
+        row = self.sheets.get(number)
+        if row is None or row.status != "pending" or row.uid in self.breakpoints:
+            return False
+        return self._is_free(number)
+
+
+def _assign(rows: dict[Any, Any], key: Any, row: Any) -> None:
+    if row is None:
+        rows.pop(key, None)
+    else:
+        rows[key] = row
+
+
+def _refill(rows: dict[Any, Any], before: dict[Any, Any]) -> None:
+    rows.clear()
+    rows.update(before)

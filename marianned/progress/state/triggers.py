@@ -1,0 +1,205 @@
+"""What can happen to a job: the triggers of a decision. Clock and chance come in as values."""
+
+import msgspec
+
+from marianned.lifecycle import Action
+from marianned.progress.state.job import Version
+from marianned.protocol import Caller, CheckReport, JobStatus, Outcome, Reply
+from marianned.rows import Changes, RequestRow
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How an attempt ended, validations included.
+
+    `message` is one line about the attempt, `evidence` one about the sheet (the first failed check);
+    `chance` (0 to 1) moves the retry delay; `resets_in` is in how many seconds the tool says that its rate
+    limit is over, `quota` whether it calls it a quota.
+    """
+
+    uid: int
+    attempt: int
+    outcome: Outcome
+    category: str | None = None
+    message: str | None = None
+    evidence: str | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    pid: int | None = None
+    model: str | None = None
+    session_id: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    validations: list[CheckReport] = []
+    result: str | None = None
+    chance: float = 0.5
+    resets_in: float | None = None
+    quota: bool = False
+
+
+class Parked(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt whose process has succeeded was interrupted in its checks; they run again later."""
+
+    uid: int
+    attempt: int
+
+
+class HookEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """How a hook ended. `asked`: its shim was asked to end it, by a daemon that may have died meanwhile.
+
+    `kept` is the encoded RevisionRow of a detached job's score, which is valid and waits for the end.
+    """
+
+    hook: int
+    flight: int
+    outcome: Outcome
+    message: str | None = None
+    asked: bool = False
+    exit_code: int | None = None
+    signal: str | None = None
+    pid: int | None = None
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    kept: bytes | None = None
+
+
+class Chained(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs are ready to be submitted by hooks: one whose end will be awaited, or all that were kept.
+
+    `started` is, by hook, how the new run is addressed, `refused` why it is none; `also` brings the new runs
+    to the disk, in the transaction that this decision becomes. Answered with Made, or refused.
+    """
+
+    request: str
+    hook: int
+    flight: int
+    started: dict[int, str]
+    refused: dict[int, str]
+    also: Changes
+
+
+class Made(Reply, kw_only=True):
+    """What was to be made is on disk; `event` is the number it is true at."""
+
+    event: int = 0
+
+
+class ChainedEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that a hook waits for has ended so; null: it is not known any more."""
+
+    hook: int
+    chained: str
+    status: JobStatus | None
+
+
+class Warned(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt goes on without something that the score asks for; `texts` says what, in a line each."""
+
+    uid: int
+    attempt: int
+    texts: list[str]
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """The skip rules of a sheet have been asked: whether it is skipped, and why; None: they were interrupted.
+
+    `fault` says why a rule had no answer; it counts as a no.
+    """
+
+    uid: int
+    skip: bool | None
+    reason: str | None = None
+    fault: str | None = None
+
+
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """A score that passed validation and may become the next revision."""
+
+    version: Version
+    """Its row has the number 0 until it is accepted."""
+
+
+NOBODY = RequestRow(
+    request="",
+    uid=-1,
+    method="",
+    key=None,
+    params="",
+    run_id=0,
+    wish=None,
+    hold=None,
+    revision=None,
+    caller=Caller(uid=-1),
+    asked_at=0,
+)
+"""Stands in a request until it is known who asks."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A caller's request. `wait`: the answer comes when the wish is true; `plan`: nothing is changed.
+
+    `sheets` are those that run again, or that get a breakpoint (with `clear`, lose it), as the caller wrote
+    them; `deadline` and `lasts` are those of a pause, in milliseconds; `over_budget` is in USD.
+    """
+
+    action: Action
+    request: RequestRow = NOBODY
+    reason: str | None = None
+    wait: bool = False
+    plan: bool = False
+    proposal: Proposal | None = None
+    expect: int | None = None
+    env: dict[str, str] = {}
+    sheets: str | None = None
+    clear: bool = False
+    deadline: int | None = None
+    lasts: int | None = None
+    over_budget: float | None = None
+    file: str | None = None
+
+
+class PauseFile(msgspec.Struct, frozen=True):
+    """A pause file lies in the workspace; `reason` is its first line, or `unreadable`."""
+
+    reason: str | None
+
+
+class SlotFree(msgspec.Struct, frozen=True):
+    """A slot may be had now, or the job has just been loaded."""
+
+
+class TimeReached(msgspec.Struct, frozen=True):
+    """A moment has come that the last decision wanted to be woken for."""
+
+
+class GiveUp(msgspec.Struct, frozen=True, kw_only=True):
+    """This run makes room: for the next one of its name, or because it is forgotten.
+
+    `fresh`: the next one may come over a paused or failed one; `forget`: this one must have ended.
+    `also` is what brings that to the disk, in the same transaction; nothing is asked of this run any more.
+    """
+
+    request: str
+    caller: Caller
+    reason: str | None
+    also: Changes
+    fresh: bool = False
+    forget: bool = False
+
+
+Trigger = (
+    Asked
+    | GiveUp
+    | Parked
+    | Warned
+    | Judged
+    | Ending
+    | HookEnded
+    | Chained
+    | ChainedEnded
+    | PauseFile
+    | SlotFree
+    | TimeReached
+)

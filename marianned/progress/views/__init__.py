@@ -1,0 +1,1 @@
+"""What a job shows: status, plan of the next steps, reasons, messages."""

@@ -1,0 +1,92 @@
+"""The hooks of a job as they are told: rows, what is in flight, what waits, what happens next.
+
+Read off the state at a moment; nothing is stored.
+"""
+
+from marianned import lifecycle
+from marianned.clock import Instant, timestamp
+from marianned.progress.state.job import JobState
+from marianned.progress.views import messages
+from marianned.protocol import Hook, InFlight, Next, Waiting
+from marianned.rows import HookRow
+
+
+def hook_view(state: JobState, row: HookRow, pid: int | None = None) -> Hook:
+    """Return one hook; `pid` is that of one that is in flight."""
+    definition = state.hook_definition(row.hook)
+    waits_for_slot = lifecycle.may_start(state.facts) and state.turns.next == row
+    return Hook(
+        hook=row.hook,
+        type=definition.type,
+        label=definition.label,
+        status=row.status,
+        waiting_for="slot" if waits_for_slot else row.waiting_for,
+        until_at=_time(row.until.at if row.until is not None else None),
+        attempt_count=row.attempts,
+        outcome=row.outcome,
+        error_message=row.error_message if row.status == "failed" else None,
+        exit_code=row.exit_code,
+        signal=row.signal,
+        pid=row.pid or pid,
+        chained=row.chained,
+        revision=row.revision,
+        started_at=_time(row.started_at),
+        ended_at=_time(row.ended_at),
+        time_limit_at=_time(row.time_limit_at if row.status == "running" else None),
+        stdout_bytes=row.stdout_bytes,
+        stderr_bytes=row.stderr_bytes,
+    )
+
+
+def _time(at: int | None) -> str | None:
+    return None if at is None else timestamp(at)
+
+
+def hook_flights(state: JobState) -> list[InFlight]:
+    """Return the hook that is in flight, if one is."""
+    return [
+        InFlight(
+            sheet=None,
+            stage=None,
+            instance=None,
+            hook=row.hook,
+            attempt=row.attempts,
+            started_at=timestamp(row.started_at or 0),
+            time_limit_at=timestamp(row.time_limit_at or 0),
+        )
+        for row in state.hooks
+        if row.status == "running"
+    ]
+
+
+def hook_waits(state: JobState) -> list[Waiting]:
+    """Return the hook whose turn it is and that waits: for its cool-down, a job, or a slot."""
+    row = state.turns.turn
+    if row is None or row.status == "running":
+        return []
+    waiting_for = row.waiting_for
+    if state.turns.next is not None:
+        waiting_for = "slot" if lifecycle.may_start(state.facts) else None
+    if waiting_for is None:
+        return []
+    until = _time(row.until.at if row.until is not None else None)
+    return [
+        Waiting(sheet=None, stage=None, instance=None, hook=row.hook, waiting_for=waiting_for, until_at=until)
+    ]
+
+
+def next_of_hook(state: JobState, now: Instant) -> Next | None:
+    """Return what happens next by itself in the phase of hooks."""
+    row = state.turns.turn
+    if row is None:
+        return None
+    name = messages.hook_name(state, row.hook)
+    if row.status == "running":
+        return Next(code="hook_end", text=f"{name} ends", latest_at=_time(row.time_limit_at))
+    due = row.until if row.until is not None and not now.reached(row.until) else None
+    at = _time(due.at if due is not None else None)
+    if row.waiting_for == "job":
+        return Next(code="job_end", text=f"{name} ends when {row.chained} has ended", latest_at=at)
+    if row.waiting_for == "cooldown":
+        return Next(code="start", text=f"{name} starts", due_at=at)
+    return Next(code="start", text=f"{name} starts when a slot is free")

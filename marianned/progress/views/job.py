@@ -1,0 +1,376 @@
+"""A job as it is told everywhere: the JOB keys, its sheets, and what happens next.
+
+Read off the state at a moment; nothing is stored. Source: docs/design/cli.md §2.0, §5.
+"""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, TypeVar
+
+from marianned import lifecycle, words
+from marianned.clock import Instant, timestamp
+from marianned.errors import Problem
+from marianned.progress.state.job import JobState
+from marianned.progress.views import messages
+from marianned.progress.views.hooks import hook_flights, hook_waits, next_of_hook
+from marianned.protocol import (
+    Breakpoint,
+    Hold,
+    InFlight,
+    Job,
+    JobStatus,
+    Next,
+    Progress,
+    SafeTo,
+    Sheet,
+    SheetStatus,
+    Timing,
+    Waiting,
+)
+from marianned.rows import AttemptRow, HoldRow, SheetRow
+
+HOLDS_MOST = 100
+"""How many holds a reply lists, the oldest first: each pause of a pausing job is one."""
+
+
+def job_id(state: JobState) -> str:
+    """Return what the newest run of a job is addressed by."""
+    return state.run.job_name
+
+
+def job_view(state: JobState, now: Instant) -> Job:
+    """Return the job at this moment; `event` is the caller's to fill in."""
+    run = state.run
+    status = lifecycle.status(state.facts)
+    return Job(
+        job_id=job_id(state),
+        status=status,
+        message=messages.job_message(state, status),
+        hints=messages.hints(state, status),
+        job_name=run.job_name,
+        run=run.run,
+        description=run.description,
+        revision=run.revision,
+        staged_revision=run.staged_revision,
+        config_file=state.newest.row.config_file,
+        workspace=run.workspace,
+        status_since_at=timestamp(run.status_since),
+        then=_then(state, status),
+        phase="hooks" if state.turns.due else "sheets",
+        progress=_progress(state),
+        timing=Timing(
+            created_at=timestamp(run.created_at),
+            started_at=timestamp(run.started_at) if run.started_at is not None else None,
+            updated_at=timestamp(run.updated_at),
+            completed_at=timestamp(run.ended_at) if run.ended_at is not None else None,
+        ),
+        holds=[_hold(hold) for hold in islice(state.holds.values(), HOLDS_MOST)],
+        breakpoints=[_breakpoint(state, row) for row in breakpoints(state)],
+        in_flight=[*(_in_flight(attempt) for attempt in by_number(state)), *hook_flights(state)],
+        waiting=_waiting(state, now),
+        next=next_of(state, now, status),
+        safe_to=SafeTo(
+            edit_files=status in (JobStatus.PAUSED, *_ENDED),
+            stop_daemon=True,
+            switch_off=not state.flights,
+        ),
+        cost=state.cost,
+        event=0,
+    )
+
+
+R = TypeVar("R", bound=Job)
+_ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+def extended(view: Job, kind: type[R], **fields: Any) -> R:
+    """Return the JOB keys of a view with those that one kind of reply has beside them."""
+    shared: dict[str, Any] = {name: getattr(view, name) for name in Job.__struct_fields__}
+    return kind(**shared, **fields)
+
+
+def by_number(state: JobState) -> list[AttemptRow]:
+    """Return what is in flight, by the sheets' numbers."""
+    return sorted(state.attempts.values(), key=lambda attempt: attempt.sheet)
+
+
+def breakpoints(state: JobState) -> list[SheetRow]:
+    """Return the sheets that have a breakpoint, ascending."""
+    rows = [row for uid in state.breakpoints if (row := state.sheet_of(uid)) is not None]
+    return sorted(rows, key=lambda row: row.sheet)
+
+
+def _breakpoint(state: JobState, row: SheetRow) -> Breakpoint:
+    definition = state.definition(row.sheet)
+    return Breakpoint(sheet=row.sheet, stage=definition.stage, instance=definition.instance)
+
+
+def _then(state: JobState, status: JobStatus) -> str | None:
+    if status is not JobStatus.PAUSING:
+        return None
+    return "pause" if state.holds else "resume"
+
+
+def _progress(state: JobState) -> Progress:
+    total = len(state.score.sheets)
+    return Progress(completed=state.done, total=total, percent=round(100 * state.done / total, 1))
+
+
+def _hold(row: HoldRow) -> Hold:
+    return Hold(
+        cause=row.cause,
+        owner=row.owner,
+        reason=row.reason,
+        held_at=timestamp(row.held_at),
+        ends_at=timestamp(row.ends.at) if row.ends is not None else None,
+    )
+
+
+def _in_flight(row: AttemptRow) -> InFlight:
+    return InFlight(
+        sheet=row.sheet,
+        stage=row.stage,
+        instance=row.instance,
+        attempt=row.attempt,
+        started_at=timestamp(row.started_at),
+        time_limit_at=timestamp(row.time_limit_at),
+    )
+
+
+def _waiting(state: JobState, now: Instant) -> list[Waiting]:
+    found = [_wait(state, row, row.waiting_for or "retry", row.until) for row in state.waits()]
+    found += hook_waits(state)
+    if not lifecycle.may_start(state.facts):
+        return found
+    limited = state.limited(now)
+    for account, row in state.ready_accounts().items():
+        if account in limited:
+            found.append(_wait(state, row, "rate_limit", state.limits[account].until))
+    ready = state.next_ready(limited)
+    if ready is None:
+        return found
+    not_before = state.run.not_before
+    if not_before is not None and not now.reached(not_before):
+        found.append(_wait(state, ready, "pacing", not_before))
+    elif len(state.attempts) < state.score.parallel.max_concurrent:
+        found.append(_wait(state, ready, "slot", None))
+    return found
+
+
+def _wait(state: JobState, row: SheetRow, waiting_for: str, until: Instant | None) -> Waiting:
+    definition = state.definition(row.sheet)
+    return Waiting(
+        sheet=row.sheet,
+        stage=definition.stage,
+        instance=definition.instance,
+        waiting_for=waiting_for,
+        until_at=timestamp(until.at) if until is not None else None,
+    )
+
+
+# --- what happens next by itself ---------------------------------------------------------------------
+
+
+def next_of(state: JobState, now: Instant, status: JobStatus) -> Next | None:
+    """Return what happens next by itself, in code and words; None: nothing does."""
+    match status:
+        case JobStatus.PAUSING:
+            return _boundary(state, now)
+        case JobStatus.PAUSED:
+            return _end_of_holds(state)
+        case JobStatus.CANCELLING:
+            return Next(code="cancel", text=f"ends when {_flying(state)} {_are(state)} gone")
+        case JobStatus.QUEUED if state.next_ready(state.limited(now)) is not None:
+            return Next(code="start", text="starts when a slot is free")
+        case JobStatus.QUEUED | JobStatus.RUNNING:
+            return _progressing(state, now)
+        case _:
+            return None
+
+
+def _limit_ends(state: JobState, now: Instant) -> Next | None:
+    """Return when a rate limit lets the first sheet start, where nothing else could."""
+    limited = state.limited(now)
+    if not limited or state.next_ready(limited) is not None:
+        return None
+    ready = [(state.limits[account].until, row) for account, row in state.ready_accounts().items()]
+    due = [(until, row) for until, row in ready if until is not None]
+    if not due:
+        return None
+    until, row = min(due, key=lambda one: now.until(one[0]))
+    return Next(code="rate_limit", text=f"sheet {row.sheet} starts", due_at=timestamp(until.at))
+
+
+def limit(state: JobState) -> int | None:
+    """Return when the last of what is in flight ends at the latest (UTC milliseconds)."""
+    return max((flight.time_limit_at or 0 for flight in state.flights), default=None)
+
+
+def _end_of_holds(state: JobState) -> Next | None:
+    """Return when the pause ends by itself: when each hold has an end."""
+    ends = [hold.ends for hold in state.holds.values()]
+    known = [end for end in ends if end is not None]
+    if not known or len(known) < len(ends):
+        return None
+    last = max(known, key=lambda end: end.at)
+    return Next(code="hold_end", text="goes on by itself", due_at=timestamp(last.at))
+
+
+def _boundary(state: JobState, now: Instant) -> Next:
+    when = f"{_flying(state)} {_end(state)}"
+    then = "pauses" if state.outlook.could_start else _if_nothing_may_start(state)
+    code, latest = "boundary", limit(state)
+    deadlines = [hold.deadline for hold in state.holds.values() if hold.deadline is not None]
+    if any(now.reached(deadline) for deadline in deadlines):
+        when = f"{_flying(state)} {_are(state)} interrupted"
+        then = _if_nothing_may_start(state) if state.failed_fast else "pauses"
+        code, latest = "interrupt", None
+    elif deadlines and latest is not None:
+        latest = min(latest, *(deadline.at for deadline in deadlines))
+    changes = [f"revision {state.staged.row.revision} applies"] if state.staged is not None else []
+    again = [row.sheet for uid in state.run.rewind if (row := state.sheet_of(uid)) is not None]
+    if again:
+        changes.append(f"{words.sheet_list(again)} {'runs' if len(again) == 1 else 'run'} again")
+    if not changes:
+        text = f"{then} when {when}"
+    else:
+        after = "it stays paused" if state.holds else "it goes on"
+        text = f"{' and '.join(changes)} when {when}, then {after}"
+    return Next(code=code, text=text, latest_at=timestamp(latest) if latest else None)
+
+
+def _if_nothing_may_start(state: JobState) -> str:
+    """Say what becomes of a job that is to pause, when nothing is left to start behind what is in flight."""
+    if not state.counts["failed"]:
+        return "completes or pauses"
+    if state.score.on_failure == "pause":
+        return "pauses"
+    return "fails" if state.failed_fast else "fails or pauses"
+
+
+def _progressing(state: JobState, now: Instant) -> Next | None:
+    if state.turns.turn is not None:
+        return next_of_hook(state, now)
+    if state.attempts:
+        return _when_sheets_end(state, now)
+    waits_until = state.next_wait(now)
+    ready = state.next_ready(state.limited(now))
+    if ready is not None:
+        not_before = state.run.not_before
+        paced = not_before is not None and not now.reached(not_before)
+        due = timestamp(not_before.at) if paced and not_before is not None else None
+        when = "" if paced else " when a slot is free"
+        return Next(code="start", text=f"sheet {ready.sheet} starts{when}", due_at=due)
+    limited = _limit_ends(state, now)
+    if waits_until is None:
+        return limited
+    if limited is not None and limited.due_at and limited.due_at < timestamp(waits_until.at):
+        return limited
+    row = next(row for row in state.waits() if row.until == waits_until)
+    again = f"sheet {row.sheet} is tried again"
+    return Next(code=row.waiting_for or "retry", text=again, due_at=timestamp(waits_until.at))
+
+
+def _when_sheets_end(state: JobState, now: Instant) -> Next:
+    """Return which sheet starts next, and which ends that waits for."""
+    attempts = {attempt.sheet: attempt for attempt in state.attempts.values()}
+    sheet = None if state.failed_fast else _first_to_start(state, now)
+    if sheet is None:
+        latest = max(attempt.time_limit_at for attempt in attempts.values())
+        return Next(code="sheet_end", text=f"{_flying(state)} {_end(state)}", latest_at=timestamp(latest))
+    needs = attempts.keys() & set(state.definition(sheet).needs)
+    if needs:
+        ends = f"{words.sheet_list(needs)} {'ends' if len(needs) == 1 else 'end'}"
+    elif len(attempts) < state.score.parallel.max_concurrent:
+        return Next(code="start", text=f"sheet {sheet} starts when a slot is free")
+    else:
+        ends = f"{_flying(state)} ends" if len(attempts) == 1 else f"one of {_flying(state)} ends"
+    latest = max(attempts[number].time_limit_at for number in needs or attempts)
+    return Next(code="start", text=f"sheet {sheet} starts when {ends}", latest_at=timestamp(latest))
+
+
+def _first_to_start(state: JobState, now: Instant) -> int | None:
+    """Return the first pending sheet that nothing but ends in flight, and slots, keeps from starting."""
+    limited = state.limited(now)
+    for row in state.sheets.values():
+        if row.status != SheetStatus.PENDING or row.uid in state.breakpoints:
+            continue
+        met = all(_met(state, need) for need in state.definition(row.sheet).needs)
+        if met and state.account(row.sheet) not in limited:
+            return row.sheet
+    return None
+
+
+def _met(state: JobState, sheet: int) -> bool:
+    return state.sheets[sheet].status in (SheetStatus.COMPLETED, SheetStatus.SKIPPED, SheetStatus.RUNNING)
+
+
+def _flying(state: JobState) -> str:
+    return messages.flying(state)
+
+
+def _end(state: JobState) -> str:
+    return "ends" if len(state.flights) == 1 else "end"
+
+
+def _are(state: JobState) -> str:
+    return "is" if len(state.flights) == 1 else "are"
+
+
+# --- sheets ------------------------------------------------------------------------------------------
+
+
+def sheet_view(state: JobState, number: int) -> Sheet:
+    """Return one sheet; its attempts are the caller's to fill in."""
+    row = state.sheets[number]
+    definition = state.definition(number)
+    limit_met = state.limit_of(number)
+    until = limit_met.until if limit_met is not None else row.until
+    return Sheet(
+        sheet=number,
+        stage=definition.stage,
+        instance=definition.instance,
+        label=definition.label or definition.movement,
+        status=row.status,
+        waiting_for=row.waiting_for if limit_met is None else "rate_limit",
+        until_at=timestamp(until.at) if until is not None else None,
+        needs=list(definition.needs),
+        blocked_by=_blockers(state, number) if state.blocked(number) else [],
+        instrument=definition.instrument,
+        revision=row.revision,
+        attempt_count=row.attempts,
+        validation_passed=row.validation_passed,
+        error_category=row.error_category,
+        error_message=row.error_message,
+        started_at=timestamp(row.started_at) if row.started_at is not None else None,
+        ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
+        cost_usd=row.cost_usd,
+        skip_reason=row.skip_reason,
+    )
+
+
+def problems_of_sheets(state: JobState, numbers: Iterable[int]) -> list[Problem]:
+    """Return what the newest attempts of sheets had to do without, as warnings."""
+    sheets: dict[str, list[int]] = {}
+    for number in numbers:
+        for text in state.sheets[number].warnings:
+            sheets.setdefault(text, []).append(number)
+    file = state.current.row.config_file or state.run.job_name
+    return [
+        Problem(code="S302", severity="warning", message=text, file=file, sheets=concerned)
+        for text, concerned in sheets.items()
+    ]
+
+
+def _blockers(state: JobState, number: int) -> list[int]:
+    found: set[int] = set()
+    seen = {number}
+    stack = [number]
+    while stack:
+        for need in state.definition(stack.pop()).needs:
+            if need not in seen:
+                seen.add(need)
+                stack.append(need)
+                if state.sheets[need].status == "failed":
+                    found.add(need)
+    return sorted(found)

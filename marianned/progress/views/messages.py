@@ -1,0 +1,238 @@
+"""What a job says to people: its one-line messages, its refusals, and what to type next.
+
+A message begins `JOB: STATUS; ` and tells time as durations. Hints are commands to be typed as they are.
+Source: docs/design/cli.md §2, §4.
+"""
+
+from collections.abc import Sequence
+
+from marianned import words
+from marianned.clock import Instant, milliseconds
+from marianned.errors import WrongStatus
+from marianned.lifecycle import Action
+from marianned.progress.state.hook_queue import has_failed
+from marianned.progress.state.job import JobState
+from marianned.protocol import Job, JobStatus
+from marianned.rows import EventRow, HookRow, RequestRow
+
+ENDED_WORDS = {
+    JobStatus.COMPLETED: "completed",
+    JobStatus.FAILED: "failed",
+    JobStatus.CANCELLED: "been cancelled",
+}
+
+OVERTAKEN = {
+    Action.PAUSE: "there is nothing left to pause",
+    Action.PAUSE_NOW: "there is nothing left to pause",
+    Action.BREAK: "there is nothing left to pause",
+    Action.RESUME_FROM: "it does not go on",
+    Action.RESUME: "it does not go on",
+    Action.MODIFY: "its revision is not in force",
+    Action.MODIFY_RESUME: "it does not go on under its revision",
+    Action.DISCARD: "nothing is staged",
+    Action.CANCEL: "there is nothing left to cancel",
+}
+"""What an end means for whoever waited for something else."""
+
+_SHORT_HINTS: dict[JobStatus, tuple[str, ...]] = {
+    JobStatus.QUEUED: ("mzt pause {job}", "mzt cancel {job}"),
+    JobStatus.RUNNING: ("mzt logs {job} -F", "mzt pause {job}"),
+    JobStatus.PAUSING: ("mzt wait {job} --for paused", "mzt pause {job} --now", "mzt resume {job}"),
+    JobStatus.PAUSED: ("mzt resume {job}",),
+    JobStatus.CANCELLING: ("mzt wait {job} --for cancelled",),
+    JobStatus.COMPLETED: ("mzt resume {job} --from {last}", "mzt run {file} --fresh"),
+    JobStatus.FAILED: ("mzt why {job}", "mzt resume {job}", "mzt modify {job} -c FILE -r"),
+    JobStatus.CANCELLED: ("mzt resume {job}", "mzt run {file} --fresh"),
+}
+"""What a person types next, by status."""
+
+_NOTHING_TO = {
+    Action.PAUSE: "there is nothing to pause",
+    Action.PAUSE_NOW: "there is nothing to pause",
+    Action.BREAK: "there is nothing to pause",
+    Action.RESUME_FROM: "there is nothing to go back from yet",
+    Action.RESUME: "there is nothing to resume",
+    Action.MODIFY: "its score can't be changed any more",
+    Action.MODIFY_RESUME: "its score can't be changed any more",
+    Action.DISCARD: "no revision is staged",
+    Action.CANCEL: "there is nothing to cancel",
+}
+
+
+def hints(state: JobState, status: JobStatus) -> list[str]:
+    """Return what to type next for a job of this status."""
+    file = state.newest.row.config_file or "FILE"
+    last = len(state.score.sheets)
+    return [hint.format(job=state.run.job_name, file=file, last=last) for hint in _SHORT_HINTS[status]]
+
+
+def flying(state: JobState) -> str:
+    """Name what is in flight: `sheets 2, 3`, or `hook 1`."""
+    if not state.attempts and state.flights:
+        return words.listing(
+            [hook_name(state, row.hook) for row in state.flights if isinstance(row, HookRow)]
+        )
+    return words.sheet_list(attempt.sheet for attempt in state.attempts.values())
+
+
+def hook_name(state: JobState, hook: int) -> str:
+    """Name a hook: `hook 1 (publish)`; without a description `hook 1`."""
+    known = hook <= len(state.score.hooks)
+    description = state.hook_definition(hook).description if known else None
+    return f"hook {hook} ({description})" if description else f"hook {hook}"
+
+
+def sheet_name(state: JobState, sheet: int) -> str:
+    """Name a sheet: `sheet 4 (3.1)`; without fan-out `sheet 4`."""
+    definition = state.definition(sheet)
+    return words.sheet_name(sheet, definition.stage, definition.instance, fan_out=state.score.fan_out)
+
+
+def job_message(state: JobState, status: JobStatus) -> str:
+    """Say where a job stands: `release-notes: paused; 3 of 4 sheets done`."""
+    name = state.run.job_name
+    if status is JobStatus.FAILED and (why := failure(state)):
+        return f"{name}: failed; {why}"
+    return f"{name}: {status}; {done(state)}"
+
+
+def done(state: JobState) -> str:
+    """Count the finished sheets: `3 of 4 sheets done`."""
+    return f"{state.done} of {words.plural(len(state.score.sheets), 'sheet')} done"
+
+
+def failure(state: JobState) -> str | None:
+    """Say what failed: `sheet 3 (2.2) failed after 4 attempts: validation`."""
+    failed = state.failed_sheets()
+    if not failed:
+        return _hook_failure(state)
+    row = failed[0]
+    more = f", and {words.plural(len(failed) - 1, 'sheet')} more" if len(failed) > 1 else ""
+    attempts = words.plural(row.attempts, "attempt")
+    return f"{sheet_name(state, row.sheet)} failed after {attempts}: {row.error_category}{more}"
+
+
+def _hook_failure(state: JobState) -> str | None:
+    failed = [row for row in state.hooks if has_failed(row)]
+    if not failed:
+        return None
+    more = f", and {words.plural(len(failed) - 1, 'hook')} more" if len(failed) > 1 else ""
+    return f"{hook_name(state, failed[0].hook)} failed: {failed[0].error_message}{more}"
+
+
+def by_whom(events: Sequence[EventRow]) -> str:
+    """Name the caller of this decision, where there is one: ` by mzt 1.2.0 (uid 1000)`."""
+    for event in events:
+        if event.caller is not None:
+            return f" by {event.caller.name or 'a client'} (uid {event.caller.uid})"
+    return ""
+
+
+def reply_message(state: JobState, now: Instant, action: Action, view: Job, request: RequestRow) -> str:
+    """Say what a request has led to, by the status it left."""
+    status = JobStatus(view.status or "")
+    said: str | None = None
+    match status:
+        case _ if action is Action.BREAK and state.breakpoints:
+            said = f"pauses before {_breakpoints(state)}"
+        case JobStatus.PAUSED if view.next is not None and view.next.code == "hold_end":
+            said = f"goes on by itself in {_ends_in(state, now)}"
+        case JobStatus.PAUSING:
+            said = _boundary(state, now, action, view)
+        case JobStatus.CANCELLING:
+            said = f"{flying(state)} {'is' if len(state.flights) == 1 else 'are'} being ended"
+        case JobStatus.QUEUED:
+            said = "goes on when a slot is free"
+        case JobStatus.RUNNING:
+            said = _going_on(state, action, request)
+        case JobStatus.PAUSED | JobStatus.FAILED if action is Action.MODIFY:
+            said = f"revision {request.revision} is in force"
+        case _:
+            pass
+    return job_message(state, status) if said is None else f"{state.run.job_name}: {status}; {said}"
+
+
+def _breakpoints(state: JobState) -> str:
+    rows = [row.sheet for uid in state.breakpoints if (row := state.sheet_of(uid)) is not None]
+    return sheet_name(state, rows[0]) if len(rows) == 1 else words.sheet_list(rows)
+
+
+def _ends_in(state: JobState, now: Instant) -> str:
+    last = max(now.until(hold.ends) for hold in state.holds.values() if hold.ends is not None)
+    return words.duration(last / 1000)
+
+
+def _boundary(state: JobState, now: Instant, action: Action, view: Job) -> str:
+    text = view.next.text if view.next else "pauses"
+    if state.staged is not None or action in (Action.MODIFY, Action.MODIFY_RESUME):
+        return text
+    if view.next is not None and view.next.latest_at is not None:
+        return (
+            f"{text}, at most {words.duration((milliseconds(view.next.latest_at) - now.at) / 1000)} from now"
+        )
+    return text
+
+
+def time_left(state: JobState, now: Instant) -> str:
+    """Say how long what is in flight may still take at most."""
+    latest = max(flight.time_limit_at or 0 for flight in state.flights)
+    return words.duration((latest - now.at) / 1000)
+
+
+def _going_on(state: JobState, action: Action, request: RequestRow) -> str:
+    revised = action is Action.MODIFY_RESUME
+    prefix = f"revision {request.revision} is in force, " if revised else ""
+    started = [attempt.sheet for attempt in state.attempts.values()]
+    if not started and state.flights:
+        return f"{prefix}goes on with {flying(state)}"
+    if not started:
+        return f"{prefix}{done(state)}" if prefix else done(state)
+    if len(started) == 1:
+        return f"{prefix}goes on with {sheet_name(state, started[0])}"
+    return f"{prefix}goes on with {flying(state)}"
+
+
+def reply_hints(state: JobState, action: Action, status: JobStatus, *, acknowledged: bool) -> list[str]:
+    """Return what to type after a request."""
+    name = state.run.job_name
+    if status is JobStatus.PAUSING and action in (Action.MODIFY, Action.MODIFY_RESUME):
+        return [f"mzt modify {name} --discard"]
+    if action is Action.RESUME and acknowledged:
+        return []
+    return hints(state, status)
+
+
+def refused(state: JobState, action: Action, status: JobStatus, file: str | None) -> WrongStatus:
+    """Return the refusal of a request in this status: the status, the reason and the next command."""
+    name = state.run.job_name
+    return WrongStatus(
+        f"'{name}' {_standing(status, action)}; {_reason(action, status)}",
+        job_id=name,
+        status=status,
+        hints=_refusal_hints(state, action, status, file),
+    )
+
+
+def _standing(status: JobStatus, action: Action) -> str:
+    if status in ENDED_WORDS:
+        return f"has {ENDED_WORDS[status]}"
+    if status is JobStatus.PAUSED and action is Action.PAUSE:
+        return "is paused already"
+    return f"is {'being cancelled' if status is JobStatus.CANCELLING else status}"
+
+
+def _reason(action: Action, status: JobStatus) -> str:
+    if action is Action.PAUSE and status is JobStatus.PAUSED:
+        return "it stays paused until someone resumes it"
+    if action is Action.RESUME and status in (JobStatus.QUEUED, JobStatus.RUNNING):
+        return "nothing holds it"
+    return _NOTHING_TO[action]
+
+
+def _refusal_hints(state: JobState, action: Action, status: JobStatus, file: str | None) -> list[str]:
+    name = state.run.job_name
+    if action in (Action.MODIFY, Action.MODIFY_RESUME) and status is JobStatus.CANCELLED:
+        return [f"mzt resume {name}", f"mzt run {file or 'FILE'} --fresh"]
+    if action is Action.DISCARD and status in (JobStatus.PAUSING, JobStatus.PAUSED, JobStatus.RUNNING):
+        return [f"mzt status {name}"]
+    return hints(state, status)

@@ -1,0 +1,197 @@
+"""Why a job does not move, or why it failed: since when, and who or what unblocks it.
+
+Source: docs/design/control.md §8, docs/design/cli.md §2.3.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from marianned import lifecycle
+from marianned.clock import Instant, timestamp
+from marianned.progress.state.job import JobState
+from marianned.progress.views import messages
+from marianned.progress.views.job import limit
+from marianned.protocol import HoldCause, JobStatus, Reason
+from marianned.rows import HoldRow, SheetRow
+
+_HELD = {
+    HoldCause.USER: "paused",
+    HoldCause.BREAKPOINT: "paused at a breakpoint",
+    HoldCause.FAILURE: "paused because a sheet or hook failed",
+    HoldCause.AUTH: "paused because an instrument refuses its credentials",
+    HoldCause.RATE_LIMIT: "paused at a rate limit",
+    HoldCause.BUDGET: "paused at its cost limit",
+}
+_RELEASED_BY: dict[str, str] = {HoldCause.BUDGET: " --over-budget 5"}
+"""What a resume needs besides, to release a hold of this cause."""
+_HOOK_WAITS = {
+    "cooldown": ("out its cool-down", "time"),
+    "job": ("for the end of {job}", "job"),
+}
+_OBSTACLES = {
+    "draining": "the daemon drains",
+    "disk": "the disk is nearly full",
+    "stopping": "the daemon stops",
+}
+
+
+def reasons(state: JobState, now: Instant, obstacle: str | None, logins: Mapping[int, str]) -> list[Reason]:
+    """Return what the job waits for; never empty.
+
+    `obstacle` is why the daemon grants no slots; `logins` are the names of users by their uid.
+    """
+    found = [
+        *_ended(state),
+        *(_hold(state, hold, logins) for hold in state.holds.values()),
+        *_in_flight(state),
+        *_waits(state),
+        *_limits(state, now),
+        *_slots(state, now, obstacle),
+    ]
+    return found or [_reason(state, "needs", "it goes on in a moment", "daemon")]
+
+
+def _reason(
+    state: JobState,
+    code: str,
+    text: str,
+    unblocked_by: str,
+    *,
+    sheets: list[int] | None = None,
+    since: int | None = None,
+    until: int | None = None,
+    hints: list[str] | None = None,
+) -> Reason:
+    return Reason(
+        code=code,
+        text=text,
+        sheets=sheets or [],
+        since_at=timestamp(state.run.status_since if since is None else since),
+        until_at=None if until is None else timestamp(until),
+        unblocked_by=unblocked_by,
+        hints=hints or [],
+    )
+
+
+def _ended(state: JobState) -> Iterator[Reason]:
+    resume = [f"mzt resume {state.run.job_name}"]
+    match lifecycle.status(state.facts):
+        case JobStatus.FAILED:
+            failed = [row.sheet for row in state.failed_sheets()]
+            text = messages.failure(state) or "a revision came after it had failed; a resume runs it"
+            yield _reason(state, "failed", text, "caller", sheets=failed, hints=resume)
+        case JobStatus.COMPLETED:
+            yield _reason(state, "ended", "it has completed; nothing is left to do", "nobody")
+        case JobStatus.CANCELLED:
+            yield _reason(state, "ended", "it was cancelled", "caller", hints=resume)
+        case _:
+            pass
+
+
+def _hold(state: JobState, hold: HoldRow, logins: Mapping[int, str]) -> Reason:
+    owner = f" by {logins.get(hold.owner.uid, hold.owner.name)}" if hold.owner is not None else ""
+    why = f' "{hold.reason}"' if hold.reason else ""
+    until = hold.ends.at if hold.ends is not None else None
+    return _reason(
+        state,
+        f"hold:{hold.cause}",
+        f"{_HELD[HoldCause(hold.cause)]}{owner}{why}",
+        "time" if until is not None else "caller",
+        since=hold.held_at,
+        until=until,
+        hints=[f"mzt resume {state.run.job_name}{_RELEASED_BY.get(hold.cause, '')}"],
+    )
+
+
+def _in_flight(state: JobState) -> Iterator[Reason]:
+    if not state.flights:
+        return
+    sheets = sorted(attempt.sheet for attempt in state.attempts.values())
+    yield _reason(
+        state,
+        "in_flight",
+        f"{messages.flying(state)} {'is' if len(state.flights) == 1 else 'are'} in flight",
+        "sheet" if sheets else "hook",
+        sheets=sheets,
+        since=min(flight.started_at or 0 for flight in state.flights),
+        until=limit(state),
+        hints=[f"mzt logs {state.run.job_name} -F"],
+    )
+
+
+def _waits(state: JobState) -> Iterator[Reason]:
+    for row in state.waits():
+        yield _reason(
+            state,
+            row.waiting_for or "retry",
+            f"{messages.sheet_name(state, row.sheet)} waits, then attempt {row.attempts + 1}{_because(row)}",
+            "time",
+            sheets=[row.sheet],
+            until=row.until.at if row.until is not None else None,
+            hints=_wait_hints(state, row),
+        )
+    yield from _hook_waits(state)
+
+
+def _hook_waits(state: JobState) -> Iterator[Reason]:
+    row = state.turns.turn
+    if row is None or row.waiting_for not in _HOOK_WAITS:
+        return
+    said, unblocked_by = _HOOK_WAITS[row.waiting_for]
+    text = f"{messages.hook_name(state, row.hook)} waits {said.format(job=row.chained)}"
+    until = row.until.at if row.until is not None else None
+    hints = [f"mzt status {row.chained}"] if row.chained else []
+    yield _reason(state, row.waiting_for, text, unblocked_by, until=until, hints=hints)
+
+
+def _wait_hints(state: JobState, row: SheetRow) -> list[str]:
+    instrument = state.account(row.sheet).instrument
+    return [f"mzt clear-rate-limits {instrument}"] if row.waiting_for == "rate_limit" else []
+
+
+def _because(row: SheetRow) -> str:
+    return f"; {row.error_message}" if row.error_message else ""
+
+
+def _limits(state: JobState, now: Instant) -> Iterator[Reason]:
+    if not lifecycle.may_start(state.facts):
+        return
+    limited = state.limited(now)
+    for account, first in state.ready_accounts().items():
+        limit_met = state.limits.get(account)
+        if account in limited and limit_met is not None and limit_met.until is not None:
+            said = f"; {limit_met.message}" if limit_met.message else ""
+            yield _reason(
+                state,
+                "rate_limit",
+                f"{messages.sheet_name(state, first.sheet)} waits for the rate limit of {account}{said}",
+                "time",
+                sheets=[first.sheet],
+                since=limit_met.since,
+                until=limit_met.until.at,
+                hints=[f"mzt clear-rate-limits {account.instrument}"],
+            )
+
+
+def _slots(state: JobState, now: Instant, obstacle: str | None) -> Iterator[Reason]:
+    hook = state.turns.next
+    if hook is not None and lifecycle.may_start(state.facts):
+        yield _slot(state, messages.hook_name(state, hook.hook), [], obstacle)
+        return
+    ready = state.next_ready(state.limited(now))
+    if ready is None or not lifecycle.may_start(state.facts):
+        return
+    if len(state.attempts) >= state.score.parallel.max_concurrent:
+        return
+    sheet = messages.sheet_name(state, ready.sheet)
+    not_before = state.run.not_before
+    if not_before is not None and not now.reached(not_before):
+        yield _reason(state, "slot", f"{sheet} is paced", "time", sheets=[ready.sheet], until=not_before.at)
+    else:
+        yield _slot(state, sheet, [ready.sheet], obstacle)
+
+
+def _slot(state: JobState, name: str, sheets: list[int], obstacle: str | None) -> Reason:
+    if obstacle is None:
+        return _reason(state, "slot", f"{name} waits for a slot", "daemon", sheets=sheets)
+    text = f"{name} may not start: {_OBSTACLES.get(obstacle, obstacle)}"
+    return _reason(state, obstacle, text, "daemon", sheets=sheets)

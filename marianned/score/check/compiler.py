@@ -1,0 +1,402 @@
+"""A score's text becomes what runs, or the list of what is wrong with it: the door of this room.
+
+Source: docs/reference/score-format.md.
+"""
+
+import os
+from typing import Any
+
+import msgspec
+
+from marianned.errors import Problem
+from marianned.instruments.profile import Profile
+from marianned.score.check.expand import Layout, Seat, lay_out
+from marianned.score.check.extensions import check_portable, profile_extensions
+from marianned.score.check.fingerprints import Digests
+from marianned.score.check.hooks import Hooks
+from marianned.score.check.instruments import Chosen, Instruments
+from marianned.score.check.profiles import Found, find_profiles
+from marianned.score.check.prompts import Prompts
+from marianned.score.check.settings import UseChecks, read_text
+from marianned.score.check.sheets import check_files, check_score, check_silence
+from marianned.score.check.skips import Skips
+from marianned.score.check.validations import Validations
+from marianned.score.expanded import (
+    Archive,
+    Compiled,
+    CostLimits,
+    CrossSheet,
+    Expanded,
+    Fallback,
+    Injection,
+    Isolation,
+    Notification,
+    Parallel,
+    Prompt,
+    RateLimit,
+    Retry,
+    Sheet,
+    Silence,
+)
+from marianned.score.read import model
+from marianned.score.read.document import Document, Path, Unreadable, parse
+from marianned.score.read.model import Score
+from marianned.score.read.reader import Reader, Source, resolve
+from marianned.score.read.report import ERROR, Report
+from marianned.score.read.rules import Part
+from marianned.score.read.variables import pack, scalars, with_number_keys
+from marianned.score.render.prompt_inputs import Previous
+from marianned.score.render.template import Renderer
+
+_LONGEST_DELAY = 3600.0
+_LOOK_SECONDS = 30.0
+"""How often a sign of life is looked for, unless the score says."""
+_FILE_ENDINGS = (".md", ".txt")
+
+
+def compile_score(
+    source: Source,
+    reader: Reader,
+    builtin: dict[str, Profile],
+    *,
+    portable: bool = False,
+    chained: bool = False,
+) -> Compiled:
+    """Check a score and expand it; never raises for what is in it.
+
+    With `portable` each extension that it uses is a warning, S510. `chained`: it is looked at because another
+    chains to it; what it chains to itself is not.
+    """
+    report = Report(source.file)
+    try:
+        document = parse(source.text)
+    except Unreadable as fault:
+        report.add(fault.code, fault.path, fault.message, place=fault.place)
+        return _nothing(report.sorted())
+    compiler = _Compiler(source, reader, builtin, document, report)
+    if not chained:
+        compiler.check_targets()
+    return compiler.compiled(portable=portable)
+
+
+def refused(file: str, code: str, message: str) -> Compiled:
+    """Return what a file compiles to that could not be looked into: one problem, without a line."""
+    return _nothing([Problem(code=code, severity=ERROR, message=message, file=file)])
+
+
+def _nothing(problems: list[Problem]) -> Compiled:
+    return Compiled(expanded=None, problems=problems, files={}, name=None, total_sheets=0, total_stages=0)
+
+
+class _Compiler:
+    """One compilation: the score as read, and what is known of it so far."""
+
+    def __init__(
+        self, source: Source, reader: Reader, builtin: dict[str, Profile], document: Document, report: Report
+    ) -> None:
+        self.source = source
+        self.reader = reader
+        self.builtin = builtin
+        self.document = document
+        self.report = report
+        self.files: dict[str, str] = {}
+        self.unread: set[str] = set()
+        report.root = document.root
+        for path, place in document.duplicates:
+            report.add("S003", path, f"'{path[-1]}' is given twice", place=place)
+        self.score: Score = Part(Score).read(document.root, (), report)
+        self.layout = lay_out(self.score, report)
+        self.found: Found = find_profiles(source.directory, builtin, reader, report, self.files)
+        self.instruments = Instruments(self.score, self.found.profiles, self.layout, report)
+        if source.workspace is None:
+            self.workspace = resolve(self.score.workspace, source.directory, reader)
+        else:
+            self.workspace = resolve(source.workspace, source.submit_directory, reader)
+        names = scalars({name: with_number_keys(v) for name, v in self.score.prompt.variables.items()})
+        sheets = len(self.layout.seats) if self.layout else 0
+        self.hooks = Hooks(self.score, names, sheets, source, self.workspace)
+
+    def check_targets(self) -> None:
+        """Report scores to chain to that are missing or themselves invalid (S306)."""
+        for path, file in self.hooks.targets(self.reader, self.report):
+            directory = os.path.dirname(file)  # noqa: PTH120  a text, no file
+            try:
+                text = self.reader.read(file)
+            except OSError as error:
+                self.report.add("S306", path, f"'{file}' can't be read: {error.strerror}")
+                continue
+            target = Source(
+                text=text, file=file, directory=directory, submit_directory=self.source.submit_directory
+            )
+            problems = compile_score(target, self.reader, self.builtin, chained=True).problems
+            errors = [problem for problem in problems if problem.severity == "error"]
+            if errors:
+                message = f"'{file}' is itself invalid: {errors[0].code}, {errors[0].message}"
+                self.report.add("S306", path, message, hint=f"mzt validate {file}")
+
+    def compiled(self, *, portable: bool) -> Compiled:
+        check_score(self.score, self.layout, self.document, self.report)
+        check_files(self.score, self.source, self.workspace, self.reader, self.report)
+        prompt = self._prompt()
+        hooks = self.hooks.expanded(self.reader, self.report)
+        expanded = self._expanded(self.layout, prompt) if self.layout else None
+        if expanded is not None:
+            concert = self.hooks.concert(self.reader)
+            expanded = msgspec.structs.replace(expanded, hooks=hooks, concert=concert)
+        if portable:
+            check_portable(self.score, self.report)
+            places = (self.found.places.get(name) for name in (expanded.profiles if expanded else ()))
+            self.report.problems += profile_extensions({p: self.files[p] for p in places if p is not None})
+        return Compiled(
+            expanded=None if self.report.has_errors else expanded,
+            problems=self.report.sorted(),
+            files=self.files,
+            name=None if self.report.wrong("name") else self.score.name,
+            total_sheets=len(self.layout.seats) if self.layout else 0,
+            total_stages=len(self.layout.stages) if self.layout else 0,
+        )
+
+    def _prompt(self) -> Prompt:
+        part = self.score.prompt
+        template = part.template
+        if part.template_file is not None and template is None:
+            template = self._file(part.template_file, ("prompt", "template_file"))
+        variables = {name: with_number_keys(value) for name, value in part.variables.items()}
+        return Prompt(
+            template=template,
+            variables=pack(variables),
+            stakes=part.stakes,
+            thinking_method=part.thinking_method,
+            extensions=self._extensions(part.prompt_extensions, ("prompt", "prompt_extensions")),
+        )
+
+    def _file(self, name: str, path: Path) -> str:
+        absolute = resolve(name, self.source.directory, self.reader)
+        text = read_text(absolute, self.reader)
+        if text is None:
+            self.report.add("S301", path, f"'{absolute}' cannot be read as UTF-8 text")
+            return ""
+        self.files[absolute] = text
+        return text
+
+    def _extensions(self, entries: list[str], path: Path) -> tuple[str, ...]:
+        return tuple(
+            self._file(entry, (*path, index))
+            if entry.endswith(_FILE_ENDINGS) and "\n" not in entry
+            else entry
+            for index, entry in enumerate(entries)
+        )
+
+    def _expanded(self, layout: Layout, prompt: Prompt) -> Expanded | None:
+        """Expand all sheets; nothing when an instrument is unknown, so that no prompt can be made."""
+        chosen = {seat.sheet: self.instruments.choose(seat) for seat in layout.seats}
+        uses = UseChecks(self.source.directory, self.reader, self.report, self.files)
+        for choice in chosen.values():
+            if choice is not None:
+                uses.check(choice)
+        known = {sheet: choice for sheet, choice in chosen.items() if choice is not None}
+        check_silence(self.score, [choice.timeout_seconds for choice in known.values()], self.report)
+        if len(known) < len(chosen):
+            return None
+        sheets = tuple(self._sheet(seat, known[seat.sheet], layout) for seat in layout.seats)
+        expanded = self._whole(sheets, prompt, layout, known)
+        return self._finished(expanded, layout, known)
+
+    def _sheet(self, seat: Seat, chosen: Chosen, layout: Layout) -> Sheet:
+        """Return a sheet, still without checks and digests: they need to know of all sheets."""
+        movement = self.score.movements.get(seat.stage)
+        part = self.score.sheet
+        by_stage = layout.fan_out and part.descriptions.keys() == layout.stages.keys()
+        settings = self._settings(chosen.settings)
+        extensions = part.prompt_extensions.get(seat.sheet, [])
+        return Sheet(
+            sheet=seat.sheet,
+            stage=seat.stage,
+            instance=seat.instance,
+            fan_count=seat.fan_count,
+            start_item=seat.start_item,
+            end_item=seat.end_item,
+            movement=movement.name if movement else None,
+            label=part.descriptions.get(seat.stage if by_stage else seat.sheet),
+            needs=layout.needs[seat.sheet],
+            instrument=chosen.profile.name,
+            settings=settings,
+            fallbacks=tuple(
+                self._fallback(profile, given, self.instruments.chain(seat)[0])
+                for profile, given in chosen.fallbacks
+            ),
+            timeout_seconds=chosen.timeout_seconds,
+            working_directory=settings.get("working_directory", self.workspace),
+            checks=(),
+            digests={},
+            extensions=self._extensions(extensions, ("sheet", "prompt_extensions", seat.sheet)),
+            injections=tuple(
+                Injection(
+                    path=item.file or item.directory or "",
+                    directory=item.file is None,
+                    section=item.as_,
+                    required=item.required,
+                )
+                for item in (*part.prelude, *part.cadenzas.get(seat.sheet, ()))
+            ),
+        )
+
+    def _fallback(self, profile: Profile, given: dict[str, Any], path: Path) -> Fallback:
+        settings = self._settings(given)
+        prompt = settings.get("system_prompt_file")
+        if prompt is not None and prompt not in self.files and prompt not in self.unread:
+            text = read_text(prompt, self.reader)
+            if text is None:
+                self.unread.add(prompt)
+                self.report.add("S304", path, f"'{prompt}' cannot be read as UTF-8 text")
+            else:
+                self.files[prompt] = text
+        return Fallback(
+            instrument=profile.name,
+            settings=settings,
+            timeout_seconds=given["timeout_seconds"],
+            working_directory=settings.get("working_directory", self.workspace),
+        )
+
+    def _settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return settings as they are stored: paths absolute, keys texts."""
+        stored = pack(settings)
+        for key in ("working_directory", "system_prompt_file"):
+            if key in stored:
+                stored[key] = resolve(stored[key], self.source.directory, self.reader)
+        if "timeout_overrides" in settings:
+            stored["timeout_overrides"] = {
+                str(sheet): seconds for sheet, seconds in settings["timeout_overrides"].items()
+            }
+        return stored  # type: ignore[no-any-return]  # a packed mapping with text keys is a mapping
+
+    def _whole(
+        self, sheets: tuple[Sheet, ...], prompt: Prompt, layout: Layout, chosen: dict[int, Chosen]
+    ) -> Expanded:
+        score = self.score
+        retry = {**msgspec.structs.asdict(score.retry)}
+        if score.retry.max_delay_seconds is None:
+            retry["max_delay_seconds"] = max(_LONGEST_DELAY, score.retry.base_delay_seconds)
+        used = [choice.profile for choice in chosen.values()]
+        used += [profile for choice in chosen.values() for profile, _ in choice.fallbacks]
+        cross_sheet = msgspec.structs.asdict(score.cross_sheet)
+        return Expanded(
+            name=score.name,
+            description=score.description,
+            workspace=self.workspace,
+            total_stages=len(layout.stages),
+            sheets=sheets,
+            prompt=prompt,
+            retry=Retry(**retry),
+            parallel=Parallel(
+                max_concurrent=score.parallel.max_concurrent if score.parallel.enabled else 1,
+                fail_fast=score.parallel.fail_fast,
+                stagger_seconds=score.parallel.stagger_delay_ms,
+                pause_between_sheets_seconds=score.pause_between_sheets_seconds,
+            ),
+            cross_sheet=CrossSheet(
+                **{**cross_sheet, "capture_files": tuple(score.cross_sheet.capture_files)}
+            ),
+            profiles={profile.name: profile for profile in used},
+            directory=self.source.directory,
+            on_failure=score.on_failure,
+            rate_limit=self._rate_limit(),
+            cost_limits=self._cost_limits(),
+            silence=self._silence(),
+            notifications=tuple(_notification(one) for one in score.notifications if one.type != "email"),
+            isolation=self._isolation(sheets),
+            archive=self._archive(),
+        )
+
+    def _rate_limit(self) -> RateLimit:
+        given = self.score.rate_limit
+        if given is None:
+            return RateLimit()
+        return RateLimit(
+            detection_patterns=tuple(given.detection_patterns or ()),
+            wait_seconds=given.wait_minutes,
+            max_waits=given.max_waits,
+            max_quota_waits=given.max_quota_waits,
+        )
+
+    def _cost_limits(self) -> CostLimits | None:
+        given = self.score.cost_limits
+        if given is None or given.enabled is False:
+            return None
+        fields = msgspec.structs.asdict(given)
+        del fields["enabled"]
+        return CostLimits(**fields)
+
+    def _isolation(self, sheets: tuple[Sheet, ...]) -> Isolation | None:
+        given = self.score.isolation
+        if not given.enabled or given.mode == "none":
+            return None
+        fields = msgspec.structs.asdict(given)
+        del fields["enabled"], fields["mode"]
+        directory = self.source.directory
+        if given.worktree_base is not None:
+            fields["worktree_base"] = resolve(given.worktree_base, directory, self.reader)
+        own = sheets[0].settings.get("working_directory") if sheets else None
+        return Isolation(**fields, places=(own, directory) if own else (directory,))
+
+    def _archive(self) -> Archive | None:
+        given = self.score.workspace_lifecycle
+        if not given.archive_on_fresh:
+            return None
+        return Archive(
+            directory=given.archive_dir,
+            naming=given.archive_naming,
+            max_archives=given.max_archives,
+            preserve_patterns=tuple(given.preserve_patterns),
+        )
+
+    def _silence(self) -> Silence | None:
+        given = self.score.stale_detection
+        if not given.enabled:
+            return None
+        idle = given.idle_timeout_seconds
+        interval = given.check_interval_seconds
+        if interval is None:
+            interval = _LOOK_SECONDS if idle > _LOOK_SECONDS else idle / 3
+        return Silence(idle_timeout_seconds=idle, check_interval_seconds=interval)
+
+    def _finished(self, expanded: Expanded, layout: Layout, chosen: dict[int, Chosen]) -> Expanded:
+        """Add checks and digests; report what rendering and expanding found."""
+        for name in expanded.profiles:
+            self.report.problems.extend(self.found.warnings.get(name, []))
+        variables = scalars(self.score.prompt.variables)
+        validations = Validations(self.score, layout, variables, self.reader, self.report)
+        skips = Skips(self.score, variables, self.report)
+        prompts = Prompts(expanded, self.document, self.report, self.score, self.reader)
+        digests = Digests(self.score, expanded, self.files)
+        renderer = Renderer(msgspec.structs.replace(expanded, prompt=Prompt(template=None, variables={})))
+        finished: list[Sheet] = []
+        readable = not self.report.wrong("prompt")
+        for sheet in expanded.sheets:
+            built_in = {
+                **renderer.values(sheet, Previous()),
+                "stakes": expanded.prompt.stakes,
+                "thinking_method": expanded.prompt.thinking_method,
+            }
+            checks = validations.checks(sheet.sheet, built_in, expanded.workspace)
+            checked = msgspec.structs.replace(sheet, checks=checks, skip=skips.of(sheet.stage, built_in))
+            body = prompts.definition(checked) if readable else ""
+            aspects = digests.of(checked, chosen[sheet.sheet], body)
+            finished.append(msgspec.structs.replace(checked, digests=aspects))
+        validations.finish()
+        prompts.finish()
+        return msgspec.structs.replace(expanded, sheets=tuple(finished))
+
+
+def _notification(given: model.Notification) -> Notification:
+    target = given.config
+    slack = given.type == "slack"
+    return Notification(
+        type=given.type,
+        on_events=tuple(given.on_events),
+        url=target.webhook_url if slack else target.url,
+        url_env=target.webhook_url_env if slack else target.url_env,
+        headers=target.headers,
+        timeout_seconds=target.timeout,
+        max_retries=target.max_retries,
+    )

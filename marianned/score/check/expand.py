@@ -1,0 +1,185 @@
+"""From stages to sheets: their numbers, items, instances, and what each needs.
+
+Source: docs/reference/score-format.md §6, §7.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from marianned.score.read.model import Score
+from marianned.score.read.report import Report
+
+MOST_SHEETS = 10_000
+MOST_NEEDS = 1_000_000
+
+
+class Seat(NamedTuple):
+    """One sheet's place in the score."""
+
+    sheet: int
+    stage: int
+    instance: int
+    fan_count: int
+    start_item: int
+    end_item: int
+
+
+class Layout(NamedTuple):
+    """All sheets by number, the sheets of each stage, and what each sheet needs."""
+
+    seats: list[Seat]
+    stages: dict[int, range]
+    needs: dict[int, tuple[int, ...]]
+
+    @property
+    def fan_out(self) -> bool:
+        """Whether some stage has several sheets."""
+        return len(self.seats) != len(self.stages)
+
+
+def lay_out(score: Score, report: Report) -> Layout | None:
+    """Number the sheets and find their needs; nothing when the numbers themselves are wrong."""
+    if any(report.wrong("sheet", key) for key in ("size", "total_items", "start_item")):
+        return None
+    sheet = score.sheet
+    if sheet.start_item > sheet.total_items:
+        message = f"{sheet.start_item} is out of range: 'total_items' is {sheet.total_items}"
+        report.add("S013", ("sheet", "start_item"), message)
+        return None
+    copies = _copies(score, report)
+    if copies is None:
+        return None
+    seats = list(_seats(score, copies))
+    stages: dict[int, range] = {}
+    for seat in seats:
+        if seat.instance == 1:
+            stages[seat.stage] = range(seat.sheet, seat.sheet + seat.fan_count)
+    _check_stage_numbers(score, len(stages), report)
+    needs = _needs(score, stages, report)
+    return None if needs is None else Layout(seats, stages, needs)
+
+
+def _copies(score: Score, report: Report) -> dict[int, int] | None:
+    """Return how many instances the stages have that have several."""
+    fan_out = dict(score.sheet.fan_out)
+    for stage, movement in score.movements.items():
+        if movement.voices is None:
+            continue
+        if fan_out.get(stage, movement.voices) != movement.voices:
+            message = f"'fan_out' gives stage {stage} {fan_out[stage]} instances, 'voices' {movement.voices}"
+            report.add("S106", ("movements", stage, "voices"), message)
+        fan_out.setdefault(stage, movement.voices)
+    several = {stage: count for stage, count in fan_out.items() if count > 1}
+    if several and (score.sheet.size != 1 or score.sheet.start_item != 1):
+        key = "size" if score.sheet.size != 1 else "start_item"
+        report.add("S104", ("sheet", key), "fan-out needs 'size: 1' and 'start_item: 1'")
+        return None
+    items = score.sheet.total_items - score.sheet.start_item + 1
+    total = -(-items // score.sheet.size) + sum(count - 1 for count in several.values())
+    if total > MOST_SHEETS:
+        report.add("S111", ("sheet", "total_items"), f"{total} sheets, at most {MOST_SHEETS} are possible")
+        return None
+    return several
+
+
+def _seats(score: Score, copies: dict[int, int]) -> Iterator[Seat]:
+    part = score.sheet
+    number = 0
+    for stage, first in enumerate(range(part.start_item, part.total_items + 1, part.size), 1):
+        count = copies.get(stage, 1)
+        for instance in range(1, count + 1):
+            number += 1
+            if copies:
+                yield Seat(number, stage, instance, count, number, number)
+            else:
+                yield Seat(number, stage, 1, 1, first, min(first + part.size - 1, part.total_items))
+
+
+def _check_stage_numbers(score: Score, total: int, report: Report) -> None:
+    part = score.sheet
+    for path, numbers in (
+        (("sheet", "fan_out"), part.fan_out),
+        (("sheet", "dependencies"), part.dependencies),
+        (("sheet", "skip_when"), part.skip_when),
+        (("sheet", "skip_when_command"), part.skip_when_command),
+        (("movements",), score.movements),
+    ):
+        for stage in numbers:
+            if stage > total:
+                message = f"there is no stage {stage}, there are {total} stages"
+                report.add("S105", (*path, stage), message, key=True)
+
+
+def _needs(score: Score, stages: dict[int, range], report: Report) -> dict[int, tuple[int, ...]] | None:
+    if report.wrong("sheet", "dependencies"):
+        return None
+    total = len(stages)
+    if score.sheet.dependencies:
+        wanted = {stage: score.sheet.dependencies.get(stage, []) for stage in stages}
+        _check_dependencies(wanted, total, report)
+        if report.wrong("sheet", "dependencies"):
+            return None
+    else:
+        wanted = {stage: [stage - 1] if stage > 1 else [] for stage in stages}
+    chain = not score.sheet.dependencies
+    edges = 0
+    needs: dict[int, tuple[int, ...]] = {}
+    for stage, sheets in stages.items():
+        before = [stages[named] for named in dict.fromkeys(wanted[stage])]
+        for instance, sheet in enumerate(sheets):
+            needs[sheet] = _needed(before, instance, len(sheets), chain=chain)
+            edges += len(needs[sheet])
+            if edges > MOST_NEEDS:
+                message = f"more than {MOST_NEEDS} dependencies between sheets"
+                report.add("S111", ("sheet", "dependencies"), message)
+                return None
+    return needs
+
+
+def _needed(before: list[range], instance: int, copies: int, *, chain: bool) -> tuple[int, ...]:
+    """Return what one instance needs: of a stage of as many sheets its own instance, else all (§7.1)."""
+    found: set[int] = set()
+    for sheets in before:
+        pairwise = not chain and len(sheets) == copies > 1
+        found.update([sheets[instance]] if pairwise else sheets)
+    return tuple(sorted(found))
+
+
+def _check_dependencies(wanted: dict[int, list[int]], total: int, report: Report) -> None:
+    for stage, named in wanted.items():
+        for index, other in enumerate(named):
+            path = ("sheet", "dependencies", stage, index)
+            if not 1 <= other <= total:
+                message = f"stage {stage} needs stage {other}, there are {total} stages"
+                report.add("S101", path, message)
+            elif other == stage:
+                report.add("S103", path, f"stage {stage} needs itself")
+    if not report.wrong("sheet", "dependencies"):
+        for cycle in _cycles(wanted):
+            shown = " → ".join(str(stage) for stage in [*cycle, cycle[0]])
+            report.add("S102", ("sheet", "dependencies", cycle[0]), f"dependency cycle: {shown}")
+
+
+def _cycles(wanted: dict[int, list[int]]) -> Iterator[list[int]]:
+    """Yield cycles, each as the stages along it; every stage is in one of them at most."""
+    done: set[int] = set()
+    for start in wanted:
+        trail: list[int] = []
+        at: dict[int, Iterator[int]] = {}
+        following: int | None = start if start not in done else None
+        while following is not None:
+            trail.append(following)
+            at[following] = iter(wanted[following])
+            following = None
+            while trail and following is None:
+                stage = trail[-1]
+                following = next((other for other in at[stage] if other not in done), None)
+                if following in at:
+                    cycle = trail[trail.index(following) :]
+                    lowest = cycle.index(min(cycle))
+                    yield cycle[lowest:] + cycle[:lowest]
+                    done.update(trail)
+                    trail.clear()
+                    following = None
+                elif following is None:
+                    done.add(trail.pop())

@@ -1,0 +1,97 @@
+"""An expanded score as people and scripts see it: `mzt validate --explain`, sheet by sheet.
+
+Source: docs/reference/score-format.md §26.
+"""
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from marianned.score.check.prompts import SAMPLE
+from marianned.score.expanded import Check, Expanded, Sheet
+from marianned.score.read.model import FILE_CHECKS
+from marianned.score.read.reader import DiskReader, Reader
+from marianned.score.render.assembly import assemble_prompt
+from marianned.score.render.injecting import inject, stand_ins
+from marianned.score.render.prompt_inputs import Injected, Previous, RenderError, seen_outputs, upstream
+from marianned.score.render.template import INJECTED, Renderer, names_used
+
+
+def explain(
+    expanded: Expanded,
+    prompts: bool,  # noqa: FBT001  a door agreed on
+    reader: Reader | None = None,
+) -> list[dict[str, Any]]:
+    """Return the sheets as plain values; with `prompts`, each with the prompt of its first attempt.
+
+    Bodies are rendered with no outputs of earlier sheets; where a template insists on one, with a sample.
+    Injected files are those that `reader` (null: this machine) finds now.
+    """
+    renderer = Renderer(expanded)
+    reader = reader or DiskReader()
+    try:
+        injects = bool(prompts or names_used(expanded.prompt.template) & INJECTED)
+    except RenderError:
+        injects = prompts
+    sheets: list[dict[str, Any]] = []
+    for sheet in expanded.sheets:
+        injected = _injected(renderer, sheet, reader) if injects else Injected()
+        body = _body(renderer, sheet, injected)
+        described = _described(expanded, sheet, body)
+        if prompts:
+            described["prompt"] = assemble_prompt(expanded, sheet.sheet, body, None, injected)
+        sheets.append(described)
+    return sheets
+
+
+def _injected(renderer: Renderer, sheet: Sheet, reader: Reader) -> Injected:
+    """Return what is injected as far as it is there; the run may still make what is required."""
+    optional = [msgspec.structs.replace(item, required=False) for item in sheet.injections]
+    return inject(
+        renderer,
+        msgspec.structs.replace(sheet, injections=tuple(optional)),
+        _samples(renderer, sheet),
+        reader,
+    )
+
+
+def _samples(renderer: Renderer, sheet: Sheet) -> Previous:
+    seen = seen_outputs(renderer.expanded, sheet.sheet, upstream(renderer.expanded, sheet.sheet))
+    return Previous(outputs=dict.fromkeys(seen, SAMPLE))
+
+
+def _body(renderer: Renderer, sheet: Sheet, injected: Injected) -> str:
+    try:
+        return renderer.body(sheet, Previous(), injected)
+    except RenderError:
+        pass
+    try:
+        return renderer.body(sheet, _samples(renderer, sheet), injected)
+    except RenderError:
+        return renderer.body(sheet, _samples(renderer, sheet), stand_ins(sheet, SAMPLE))
+
+
+def _described(expanded: Expanded, sheet: Sheet, body: str) -> dict[str, Any]:
+    return {
+        "sheet": sheet.sheet,
+        "stage": sheet.stage,
+        "instance": sheet.instance,
+        "fan_count": sheet.fan_count,
+        "start_item": sheet.start_item,
+        "end_item": sheet.end_item,
+        "dependencies": list(sheet.needs),
+        "instrument": sheet.instrument,
+        "instrument_config": sheet.settings,
+        "fallbacks": [fallback.instrument for fallback in sheet.fallbacks],
+        "raw_prompt": expanded.profiles[sheet.instrument].raw_prompt,
+        "body": {"chars": len(body), "sha256": hashlib.sha256(body.encode()).hexdigest()},
+        "validations": [_check(check) for check in sheet.checks],
+    }
+
+
+def _check(check: Check) -> dict[str, Any]:
+    shown: dict[str, Any] = {"index": check.index, "type": check.type, "stage": check.stage}
+    if check.type in FILE_CHECKS:
+        shown["path"] = check.target
+    return shown

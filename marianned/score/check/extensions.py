@@ -1,0 +1,60 @@
+"""What a score uses that other readers of the format refuse: keys of ours, S510.
+
+Looked for only when somebody asks. Source: docs/reference/score-format.md §27.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from marianned.errors import Problem
+from marianned.score.check.sheets import injections, instrument_settings
+from marianned.score.read.document import Path, find, tree
+from marianned.score.read.model import Score
+from marianned.score.read.report import Report
+
+OF_SCORES: tuple[Path, ...] = (("on_failure",),)
+OF_INJECTIONS = ("required",)
+OF_SETTINGS = ("env", "script")
+OF_PROFILES: tuple[Path, ...] = (
+    ("script",),
+    ("credentials",),
+    ("login",),
+    ("cli", "command", "prompt_file_flag"),
+    ("cli", "command", "private_tmp"),
+    ("cli", "output", "failure_when"),
+    ("cli", "output", "require_result"),
+    ("cli", "output", "result_join"),
+    ("cli", "output", "cost_path"),
+    ("cli", "output", "session_path"),
+    ("cli", "output", "model_path"),
+)
+
+
+def check_portable(score: Score, report: Report) -> None:
+    """Report every key of the score that is an extension."""
+    _report(_used(score), report)
+
+
+def profile_extensions(files: Mapping[str, str]) -> list[Problem]:
+    """Return what is an extension in the files of profiles (path → text), each at its place there."""
+    problems: list[Problem] = []
+    for file, text in files.items():
+        report = Report(file, tree(text.encode()))
+        _report(OF_PROFILES, report)
+        problems += report.sorted()
+    return problems
+
+
+def _used(score: Score) -> Iterator[Path]:
+    yield from OF_SCORES
+    for path, _ in injections(score):
+        yield from ((*path, key) for key in OF_INJECTIONS)
+    for path, _ in instrument_settings(score):
+        if path[0] != "backend":
+            yield from ((*path, key) for key in OF_SETTINGS)
+
+
+def _report(paths: Iterable[Path], report: Report) -> None:
+    for path in paths:
+        if find(report.root, path):
+            message = f"'{path[-1]}' is an extension: other readers of the format refuse it"
+            report.add("S510", path, message, key=True)

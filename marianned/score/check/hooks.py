@@ -1,0 +1,141 @@
+"""The hooks of a score: what runs after its success, with their placeholders filled in, and what is wrong.
+
+Source: docs/reference/score-format.md §20.
+"""
+
+import os
+import shlex
+from collections.abc import Iterator
+
+from marianned.score.expanded import Concert, Hook
+from marianned.score.language.placeholders import (
+    UnknownPlaceholder,
+    fill_command,
+    fill_path,
+    fill_word,
+    placeholders,
+)
+from marianned.score.read.document import Path
+from marianned.score.read.model import Hook as Item
+from marianned.score.read.model import Score
+from marianned.score.read.reader import Reader, Source, resolve
+from marianned.score.read.report import Report
+from marianned.score.read.rules import nearest
+from marianned.score.render.template import BUILT_IN
+
+_COMMAND_SECONDS = 300.0
+_LOG = "concert.log"
+_PATHS = ("job_path", "job_workspace", "working_directory")
+_SPLIT = "can't be split into words"
+
+
+class Hooks:
+    """Expands the hooks of one score; what is wrong with them goes into the report."""
+
+    def __init__(
+        self, score: Score, variables: dict[str, object], sheets: int, source: Source, workspace: str
+    ) -> None:
+        self.score = score
+        self.source = source
+        self.workspace = workspace
+        self.values: dict[str, object] = {
+            **{name: value for name, value in variables.items() if name not in BUILT_IN},
+            "workspace": workspace,
+            "job_id": score.name,
+            "job_name": score.name,
+            "sheet_count": sheets,
+        }
+
+    def expanded(self, reader: Reader, report: Report) -> tuple[Hook, ...]:
+        """Return the hooks in their order; those that are wrong are left out."""
+        found = []
+        for index, item in enumerate(self.score.on_success):
+            path: Path = ("on_success", index)
+            self._check(item, path, report)
+            if not report.wrong(*path):
+                found.append(self._hook(item, path, reader, report))
+        return tuple(found)
+
+    def concert(self, reader: Reader) -> Concert:
+        """Return how jobs follow each other; what needs `enabled` is off without it."""
+        given = self.score.concert
+        return Concert(
+            max_chain_depth=given.max_chain_depth,
+            cooldown_seconds=given.cooldown_between_jobs_seconds,
+            inherit_workspace=given.enabled and given.inherit_workspace,
+            log_path=resolve(given.concert_log_path or _LOG, self.workspace, reader)
+            if given.enabled
+            else None,
+            abort_on_hook_failure=given.enabled and given.abort_concert_on_hook_failure,
+        )
+
+    def targets(self, reader: Reader, report: Report) -> Iterator[tuple[Path, str]]:
+        """Yield the score files that are chained to and known by now; report those that are not there."""
+        own = os.path.join(self.source.directory, os.path.basename(self.source.file))  # noqa: PTH118, PTH119  a text, no file
+        for index, item in enumerate(self.score.on_success):
+            path: Path = ("on_success", index, "job_path")
+            if item.type != "run_job" or item.job_path is None or "{" in item.job_path or report.wrong(*path):
+                continue
+            found = next((file for file in self._places(item.job_path, reader) if reader.is_file(file)), None)
+            if found is None:
+                report.add("S306", path, f"'{item.job_path}' is not there")
+            elif found != own:
+                yield path, found
+            elif not item.fresh:
+                message = "the score chains to itself; without 'fresh: true' there is nothing to do"
+                report.add("S507", path, message)
+
+    def _check(self, item: Item, path: Path, report: Report) -> None:
+        needed = "job_path" if item.type == "run_job" else "command"
+        if getattr(item, needed) is None and not report.wrong(*path):
+            report.add("S011", (*path, needed), f"'{needed}' is missing: '{item.type}' needs it")
+        if item.type == "run_script" and item.command is not None and not report.wrong(*path, "command"):
+            try:
+                empty = not shlex.split(item.command)
+            except ValueError as fault:
+                report.add("S013", (*path, "command"), f"'{item.command}' {_SPLIT}: {str(fault).lower()}")
+            else:
+                if empty:
+                    report.add("S020", (*path, "command"), "the command may not be empty")
+        for key in (*_PATHS, "command"):
+            for found in placeholders(getattr(item, key) or ""):
+                if found.doubled and (found.name in self.values or key != "command"):
+                    report.add("S207", (*path, key), f"write '{{{found.name}}}' for '{{{{ {found.name} }}}}'")
+
+    def _hook(self, item: Item, path: Path, reader: Reader, report: Report) -> Hook:
+        def filled(key: str) -> str | None:
+            text = getattr(item, key)
+            try:
+                return None if text is None else fill_path(text, self.values)
+            except UnknownPlaceholder as fault:
+                report.add("S204", (*path, key), fault.message, hint=nearest(fault.name, list(self.values)))
+                return None
+
+        workspace = filled("job_workspace")
+        is_job = item.type == "run_job"
+        argv = () if is_job else self._argv(item)
+        first = filled("job_path") if is_job else argv[0]
+        return Hook(
+            type=item.type,
+            description=item.description,
+            files=self._places(first or "", reader) if item.type != "run_command" else (),
+            job_workspace=None if workspace is None else resolve(workspace, self.workspace, reader),
+            detached=is_job and item.detached,
+            fresh=is_job and item.fresh,
+            pause_before_chain=is_job and item.pause_before_chain,
+            argv=argv,
+            working_directory=resolve(filled("working_directory") or ".", self.workspace, reader),
+            timeout_seconds=item.timeout_seconds or (None if is_job else _COMMAND_SECONDS),
+            aborts=item.on_failure == "abort",
+        )
+
+    def _argv(self, item: Item) -> tuple[str, ...]:
+        command = item.command or ""
+        if item.type == "run_command":
+            return ("bash", "-c", fill_command(command, self.values))
+        return tuple(fill_word(word, self.values) for word in shlex.split(command))
+
+    def _places(self, file: str, reader: Reader) -> tuple[str, ...]:
+        """Return where a file of the score's may lie: by its directory, else by that of the submission."""
+        bases = (self.source.directory, self.source.submit_directory)
+        return tuple(dict.fromkeys(resolve(file, base, reader) for base in bases))

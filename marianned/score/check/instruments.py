@@ -1,0 +1,264 @@
+"""Which instrument plays a sheet, with which settings, and what it falls back to.
+
+Source: docs/reference/score-format.md §8.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from marianned.instruments.profile import Profile
+from marianned.score.check.expand import Layout, Seat
+from marianned.score.read.document import Path
+from marianned.score.read.model import BOUND, Score
+from marianned.score.read.report import Report
+
+DEFAULT = "claude-code"
+OLDER_NAMES = {"claude_cli": "claude-code"}
+_NOT_SETTINGS = {"type", "sheet_overrides", "ollama", "recursive_light"}
+_SYNONYMS = {"model": "cli_model", "cli_model": "model"}
+_DEFAULT_TIMEOUT = 1800.0
+
+
+class Named(NamedTuple):
+    """What an instrument's name stands for: a profile, and the config of an alias (with its path)."""
+
+    profile: Profile
+    config: dict[str, Any]
+    path: Path
+
+
+class Layer(NamedTuple):
+    """Settings of one place; `owner` is the profile that its instrument-bound keys are for (null: any)."""
+
+    settings: dict[str, Any]
+    path: Path
+    owner: str | None = None
+
+
+class Selected(NamedTuple):
+    """An instrument as §8.2 selects it: its name, where that stands, at which level."""
+
+    name: str
+    path: Path
+    level: str
+
+
+class Chosen(NamedTuple):
+    """The instrument of a sheet; `origins` tells where each setting comes from."""
+
+    selected: Selected
+    profile: Profile
+    settings: dict[str, Any]
+    origins: dict[str, Path]
+    timeout_seconds: float
+    fallbacks: tuple[tuple[Profile, dict[str, Any]], ...]
+
+
+class Instruments:
+    """Answers for each sheet of one score; names that mean nothing are reported once, at the start."""
+
+    def __init__(
+        self, score: Score, profiles: dict[str, Profile], layout: Layout | None, report: Report
+    ) -> None:
+        self.score = score
+        self.profiles = profiles
+        self.backend = {k: v for k, v in (score.backend or {}).items() if k not in _NOT_SETTINGS}
+        self.overrides: dict[int, dict[str, Any]] = (score.backend or {}).get("sheet_overrides", {})
+        self.mapped = self._mapped(report)
+        for selected in self._names():
+            self._check_name(selected, report, "S401")
+        for path, names in self._chains():
+            for index, name in enumerate(names):
+                self._check_name(Selected(name, (*path, index), ""), report, "S402")
+        self._check_type(report)
+        if layout is not None:
+            self._check_equals(layout, report)
+
+    def lookup(self, name: str) -> Named | None:
+        """Return what a name stands for: an alias first, then a profile."""
+        alias = self.score.instruments.get(name)
+        profile = self.profiles.get(_newer(alias.profile if alias else name))
+        if profile is None:
+            return None
+        return Named(profile, alias.config if alias else {}, ("instruments", name, "config"))
+
+    def choose(self, seat: Seat) -> Chosen | None:
+        """Return the instrument of a sheet and its settings; nothing when its name means nothing."""
+        selected = self.select(seat)
+        named = self.lookup(selected.name)
+        if named is None:
+            return None
+        settings, origins = self._merged(seat, named, selected.level)
+        return Chosen(
+            selected,
+            named.profile,
+            settings,
+            origins,
+            self._timeout(seat, settings, named.profile),
+            tuple(self._fallbacks(seat, named.profile)),
+        )
+
+    def select(self, seat: Seat) -> Selected:
+        """Select by §8.2: sheet, map, movement, score, backend, default."""
+        sheet = self.score.sheet
+        if seat.sheet in sheet.per_sheet_instruments:
+            path: Path = ("sheet", "per_sheet_instruments", seat.sheet)
+            return Selected(sheet.per_sheet_instruments[seat.sheet], path, "sheet")
+        if seat.sheet in self.mapped:
+            name = self.mapped[seat.sheet]
+            return Selected(name, ("sheet", "instrument_map", name), "sheet")
+        movement = self.score.movements.get(seat.stage)
+        if movement is not None and movement.instrument:
+            return Selected(movement.instrument, ("movements", seat.stage, "instrument"), "movement")
+        return self._of_score()
+
+    def chain(self, seat: Seat) -> tuple[Path, list[str]]:
+        """Return the fallbacks of a sheet as written, and where; chains replace each other (§8.4)."""
+        own = self.score.sheet.per_sheet_fallbacks.get(seat.sheet)
+        if own is not None:
+            return ("sheet", "per_sheet_fallbacks", seat.sheet), own
+        movement = self.score.movements.get(seat.stage)
+        if movement is not None and movement.instrument_fallbacks:
+            return ("movements", seat.stage, "instrument_fallbacks"), movement.instrument_fallbacks
+        return ("instrument_fallbacks",), self.score.instrument_fallbacks
+
+    def _of_score(self) -> Selected:
+        if self.score.instrument:
+            return Selected(self.score.instrument, ("instrument",), "score")
+        if self.score.backend is not None:
+            return Selected(self.score.backend.get("type", DEFAULT), ("backend", "type"), "score")
+        return Selected(DEFAULT, ("instrument",), "score")
+
+    def _profile_name(self, name: str) -> str:
+        named = self.lookup(name)
+        return named.profile.name if named else name
+
+    def _merged(self, seat: Seat, named: Named, level: str) -> tuple[dict[str, Any], dict[str, Path]]:
+        """Layer the settings (§8.3); `level` is where the alias's config stands."""
+        settings: dict[str, Any] = {}
+        origins: dict[str, Path] = {}
+        for layer in self._layers(seat, named, level):
+            for key, value in layer.settings.items():
+                if key in BOUND and layer.owner not in {None, named.profile.name}:
+                    continue
+                settings.pop(_SYNONYMS.get(key, ""), None)
+                before = settings.get(key)
+                merge = isinstance(value, dict) and isinstance(before, dict)
+                settings[key] = {**before, **value} if merge and before else value
+                origins[key] = (*layer.path, key)
+        return settings, origins
+
+    def _layers(self, seat: Seat, named: Named, level: str) -> Iterator[Layer]:
+        own = Layer(named.config, named.path)
+        score_owner = self._profile_name(self._of_score().name)
+        movement = self.score.movements.get(seat.stage)
+        if level == "score":
+            yield own
+        yield Layer(self.backend, ("backend",), score_owner)
+        yield Layer(self.score.instrument_config, ("instrument_config",), score_owner)
+        if level == "movement":
+            yield own
+        if movement is not None:
+            owner = self._profile_name(movement.instrument) if movement.instrument else score_owner
+            yield Layer(movement.instrument_config, ("movements", seat.stage, "instrument_config"), owner)
+        if level in {"sheet", "fallback"}:
+            yield own
+        nobody = "" if level == "fallback" else None
+        yield Layer(self.overrides.get(seat.sheet, {}), ("backend", "sheet_overrides", seat.sheet), nobody)
+        path = ("sheet", "per_sheet_instrument_config", seat.sheet)
+        yield Layer(self.score.sheet.per_sheet_instrument_config.get(seat.sheet, {}), path, nobody)
+
+    def _timeout(self, seat: Seat, settings: dict[str, Any], profile: Profile) -> float:
+        """Return the time limit of an attempt (§16.1)."""
+        own = self.score.sheet.per_sheet_instrument_config.get(seat.sheet, {})
+        for seconds in (
+            own.get("timeout_seconds"),
+            self.overrides.get(seat.sheet, {}).get("timeout_seconds"),
+            settings.get("timeout_overrides", {}).get(seat.sheet),
+            settings.get("timeout_seconds"),
+            profile.default_timeout_seconds,
+        ):
+            if seconds is not None:
+                return float(seconds)
+        return _DEFAULT_TIMEOUT
+
+    def _fallbacks(self, seat: Seat, primary: Profile) -> Iterator[tuple[Profile, dict[str, Any]]]:
+        for name in self.chain(seat)[1]:
+            named = self.lookup(name)
+            if named is not None and named.profile.name != primary.name:
+                settings = self._merged(seat, named, "fallback")[0]
+                limit = self._timeout(seat, settings, named.profile)
+                settings.pop("timeout_overrides", None)
+                yield named.profile, settings | {"timeout_seconds": limit}
+
+    def _mapped(self, report: Report) -> dict[int, str]:
+        mapped: dict[int, str] = {}
+        for name, sheets in self.score.sheet.instrument_map.items():
+            for index, sheet in enumerate(sheets):
+                if sheet in mapped:
+                    message = f"sheet {sheet} is assigned to '{mapped[sheet]}' and to '{name}'"
+                    report.add("S108", ("sheet", "instrument_map", name, index), message, sheets=[sheet])
+                mapped.setdefault(sheet, name)
+        return mapped
+
+    def _names(self) -> Iterator[Selected]:
+        """Yield every place where an instrument must be named."""
+        yield self._of_score()
+        for name, alias in self.score.instruments.items():
+            yield Selected(alias.profile, ("instruments", name, "profile"), "alias")
+        for stage, movement in self.score.movements.items():
+            if movement.instrument:
+                yield Selected(movement.instrument, ("movements", stage, "instrument"), "")
+        for name in self.score.sheet.instrument_map:
+            yield Selected(name, ("sheet", "instrument_map", name), "map")
+        for sheet, name in self.score.sheet.per_sheet_instruments.items():
+            yield Selected(name, ("sheet", "per_sheet_instruments", sheet), "")
+
+    def _chains(self) -> Iterator[tuple[Path, Iterable[str]]]:
+        yield ("instrument_fallbacks",), self.score.instrument_fallbacks
+        for stage, movement in self.score.movements.items():
+            yield ("movements", stage, "instrument_fallbacks"), movement.instrument_fallbacks
+        for sheet, names in self.score.sheet.per_sheet_fallbacks.items():
+            yield ("sheet", "per_sheet_fallbacks", sheet), names
+
+    def _check_name(self, selected: Selected, report: Report, code: str) -> None:
+        name, path, level = selected
+        if not name or report.wrong(*path):
+            return
+        key = level == "map"
+        aliases = {} if level == "alias" else self.score.instruments
+        if name in OLDER_NAMES and name not in aliases:
+            report.add("S019", path, f"'{name}' is the older name of '{_newer(name)}'", key=key)
+        if name not in aliases and _newer(name) not in self.profiles:
+            what = "fallback" if code == "S402" else "profile" if level == "alias" else "instrument"
+            hint = report.nearest(name, [*aliases, *self.profiles])
+            report.add(code, path, f"unknown {what} '{name}'", key=key, hint=hint)
+
+    def _check_type(self, report: Report) -> None:
+        named = (self.score.backend or {}).get("type")
+        if (
+            not named
+            or not self.score.instrument
+            or report.wrong("backend", "type")
+            or report.wrong("instrument")
+        ):
+            return
+        if self._profile_name(named) != self._profile_name(self.score.instrument):
+            message = f"'backend.type' is '{named}', 'instrument' is '{self.score.instrument}'"
+            report.add("S015", ("backend", "type"), message)
+
+    def _check_equals(self, layout: Layout, report: Report) -> None:
+        found: dict[Path, tuple[str, list[int]]] = {}
+        for seat in layout.seats:
+            primary = self.lookup(self.select(seat).name)
+            path, names = self.chain(seat)
+            for index, name in enumerate(names):
+                named = self.lookup(name)
+                if primary and named and primary.profile.name == named.profile.name:
+                    found.setdefault((*path, index), (name, []))[1].append(seat.sheet)
+        for place, (name, sheets) in found.items():
+            report.add("S406", place, f"the fallback '{name}' is the instrument itself", sheets=sheets)
+
+
+def _newer(name: str) -> str:
+    return OLDER_NAMES.get(name, name)

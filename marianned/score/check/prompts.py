@@ -1,0 +1,162 @@
+"""The prompts of all sheets, rendered before the run: what is wrong with them, and a digest of each.
+
+Source: docs/reference/score-format.md §9.3, §12.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from marianned.score.expanded import Expanded, Sheet
+from marianned.score.read.document import Document, Path, Place, Scalar, find, place_inside
+from marianned.score.read.model import Score
+from marianned.score.read.reader import Reader
+from marianned.score.read.report import Report
+from marianned.score.render.injecting import inject, stand_ins
+from marianned.score.render.prompt_inputs import Injected, Previous, RenderError, seen_outputs
+from marianned.score.render.script import dropped_text
+from marianned.score.render.template import INJECTED, Renderer, is_dynamic, names_used
+
+SAMPLE = "(what an earlier sheet printed)"
+
+
+class _Fault(NamedTuple):
+    code: str
+    path: Path
+    message: str
+    place: Place | None
+    hint: str | None
+
+
+class Prompts:
+    """Renders each sheet once; `finish` reports a failure of several sheets as one problem."""
+
+    def __init__(
+        self,
+        expanded: Expanded,
+        document: Document,
+        report: Report,
+        score: Score,
+        reader: Reader,
+    ) -> None:
+        self.expanded = expanded
+        self.document = document
+        self.report = report
+        self.template_file = score.prompt.template_file
+        self.preludes = len(score.sheet.prelude)
+        self.reader = reader
+        self.renderer = Renderer(expanded)
+        self.path: Path = ("prompt", "template_file" if self.template_file else "template")
+        self.found: dict[_Fault, list[int]] = defaultdict(list)
+        self.above = _Above(expanded) if self._uses("previous_outputs") else None
+        self.uses_injected = self._uses(*INJECTED)
+
+    def _uses(self, *names: str) -> bool:
+        try:
+            return not names_used(self.expanded.prompt.template).isdisjoint(names)
+        except RenderError:
+            return False
+
+    def definition(self, sheet: Sheet) -> str:
+        """Render a sheet's body, note what is wrong, return it with cross-sheet values left blank."""
+        lookback = self.expanded.cross_sheet.lookback_sheets
+        lowest = max(1, sheet.sheet - lookback) if lookback else 1
+        above = self.above.of(sheet.sheet, lowest) if self.above else []
+        seen = seen_outputs(self.expanded, sheet.sheet, above)
+        self._check_patterns(sheet)
+        previous = Previous(outputs=dict.fromkeys(seen, SAMPLE))
+        injected = self._injected(sheet, previous)
+        try:
+            body = self.renderer.body(sheet, previous, injected)
+        except RenderError as fault:
+            self._note(fault, sheet)
+            return ""
+        if not body.strip():
+            self.found[_Fault("S210", self.path, "the body is empty", None, None)].append(sheet.sheet)
+        profile = self.expanded.profiles[sheet.instrument]
+        if profile.script == "shell" and dropped_text(body, sheet.settings.get("script", "auto")):
+            message = "text around the shell blocks is not run"
+            self.found[_Fault("S213", self.path, message, None, None)].append(sheet.sheet)
+        return self.renderer.definition(sheet, body, stand_ins(sheet, ""))
+
+    def _injected(self, sheet: Sheet, previous: Previous) -> Injected:
+        """Return what the template may use of injected files: samples where one is not there yet."""
+        for item, path in zip(sheet.injections, self._injection_paths(sheet), strict=True):
+            if is_dynamic(item.path):
+                try:
+                    self.renderer.text(item.path, sheet, previous)
+                except RenderError as fault:
+                    hint = self._hint(fault, sheet)
+                    self.found[_Fault(fault.code, path, fault.message, None, hint)].append(sheet.sheet)
+        if not self.uses_injected:
+            return Injected()
+        try:
+            injected = inject(self.renderer, sheet, previous, self.reader)
+        except RenderError:
+            return stand_ins(sheet, SAMPLE)
+        return stand_ins(sheet, SAMPLE) if injected.missing else injected
+
+    def _injection_paths(self, sheet: Sheet) -> Iterator[Path]:
+        for index, item in enumerate(sheet.injections):
+            key = "directory" if item.directory else "file"
+            own = index - self.preludes
+            yield (
+                ("sheet", "prelude", index, key) if own < 0 else ("sheet", "cadenzas", sheet.sheet, own, key)
+            )
+
+    def _check_patterns(self, sheet: Sheet) -> None:
+        for index, text in enumerate(self.expanded.cross_sheet.capture_files):
+            try:
+                self.renderer.text(text, sheet)
+            except RenderError as fault:
+                path: Path = ("cross_sheet", "capture_files", index)
+                hint = self._hint(fault, sheet)
+                self.found[_Fault(fault.code, path, fault.message, None, hint)].append(sheet.sheet)
+
+    def _hint(self, fault: RenderError, sheet: Sheet) -> str | None:
+        if fault.name is None:
+            return None
+        return self.report.nearest(fault.name, list(self.renderer.values(sheet, Previous())))
+
+    def _note(self, fault: RenderError, sheet: Sheet) -> None:
+        place = None
+        message = fault.message
+        node = find(self.document.root, self.path)
+        if self.template_file and fault.line:
+            message = f"{message} (line {fault.line} of '{self.template_file}')"
+        elif fault.line and isinstance(node, Scalar):
+            place = place_inside(self.document.lines, node, fault.line, fault.name or "")
+        self.found[_Fault(fault.code, self.path, message, place, self._hint(fault, sheet))].append(
+            sheet.sheet
+        )
+
+    def finish(self) -> None:
+        """Report what was found."""
+        for fault, sheets in self.found.items():
+            code, path, message, place, hint = fault
+            self.report.add(code, path, message, place=place, sheets=sheets, hint=hint)
+
+
+class _Above:
+    """All that each sheet needs, directly or not, as bits: a thousand sheets must not take a second."""
+
+    def __init__(self, expanded: Expanded) -> None:
+        self.needs = {sheet.sheet: sheet.needs for sheet in expanded.sheets}
+        self.bits: dict[int, int] = {}
+
+    def of(self, sheet: int, lowest: int) -> list[int]:
+        """Return the sheets above one, from `lowest`, ascending."""
+        waiting = [sheet]
+        while waiting:
+            number = waiting[-1]
+            unknown = [other for other in self.needs[number] if other not in self.bits]
+            if unknown:
+                waiting.extend(unknown)
+                continue
+            bits = 0
+            for other in self.needs[number]:
+                bits |= self.bits[other] | 1 << other
+            self.bits[number] = bits
+            waiting.pop()
+        bits = self.bits[sheet] >> lowest
+        return [lowest + offset for offset in range(bits.bit_length()) if bits >> offset & 1]

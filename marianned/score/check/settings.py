@@ -1,0 +1,124 @@
+"""What is said about an instrument's settings: no effect, files that are missing, odd time limits.
+
+Source: docs/reference/score-format.md §8.3, §16.1.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from marianned.instruments.profile import Command, Profile
+from marianned.score.check.expand import Layout
+from marianned.score.check.instruments import Chosen
+from marianned.score.read.document import Path
+from marianned.score.read.reader import Reader, resolve
+from marianned.score.read.report import Report
+
+_SHORTEST = 10
+_LONGEST = 86_400
+
+_ALWAYS = {"timeout_seconds", "timeout_overrides", "working_directory", "max_output_capture_bytes", "env"}
+_HTTP = {"system_prompt_file", "model", "cli_model", "max_tokens", "temperature", "api_key_env"}
+_FLAGS: dict[str, Callable[[Command], object]] = {
+    "model": lambda command: command.model_flag,
+    "cli_model": lambda command: command.model_flag,
+    "skip_permissions": lambda command: command.auto_approve_flag,
+    "disable_mcp": lambda command: command.mcp_disable_args,
+    "allowed_tools": lambda command: command.allowed_tools_flag,
+    "output_format": lambda command: command.output_format_flag,
+    "system_prompt_file": lambda command: command.system_prompt_flag,
+    "cli_extra_args": lambda _: True,
+}
+
+
+def _is_used(key: str, profile: Profile) -> bool:
+    if key in _ALWAYS:
+        return True
+    if key == "script":
+        return profile.script == "shell"
+    if profile.cli is None:
+        return key in _HTTP
+    return key in _FLAGS and bool(_FLAGS[key](profile.cli.command))
+
+
+class UseChecks:
+    """Checks the chosen instruments of all sheets; each finding is reported once."""
+
+    def __init__(self, directory: str, reader: Reader, report: Report, files: dict[str, str]) -> None:
+        self.directory = directory
+        self.reader = reader
+        self.report = report
+        self.files = files
+        self.seen: set[tuple[Any, ...]] = set()
+
+    def _once(self, *what: Any) -> bool:
+        new = what not in self.seen
+        self.seen.add(what)
+        return new
+
+    def check(self, chosen: Chosen) -> None:
+        """Check the instrument and the settings of one sheet."""
+        profile = chosen.profile
+        if self._once("executable", profile.name) and profile.cli is not None:
+            name = profile.cli.command.executable
+            if not self.reader.executable(name):
+                message = f"the executable '{name}' of '{profile.name}' is not found here"
+                self.report.add("S403", chosen.selected.path, message)
+        for key, path in chosen.origins.items():
+            if key in chosen.settings and not _is_used(key, profile) and self._once(key, profile.name):
+                self.report.add("S404", path, f"'{key}' has no effect on '{profile.name}'", key=True)
+        self._check_files(chosen)
+
+    def _check_files(self, chosen: Chosen) -> None:
+        settings, origins = chosen.settings, chosen.origins
+        directory = settings.get("working_directory")
+        if isinstance(directory, str) and self._once("directory", origins["working_directory"]):
+            path = resolve(directory, self.directory, self.reader)
+            if not self.reader.is_directory(path):
+                self.report.add("S305", origins["working_directory"], f"there is no directory '{path}'")
+        file = settings.get("system_prompt_file")
+        if isinstance(file, str) and self._once("file", origins["system_prompt_file"]):
+            path = resolve(file, self.directory, self.reader)
+            text = read_text(path, self.reader)
+            if text is None:
+                self.report.add(
+                    "S304", origins["system_prompt_file"], f"'{path}' cannot be read as UTF-8 text"
+                )
+            else:
+                self.files[path] = text
+
+
+def read_text(path: str, reader: Reader) -> str | None:
+    """Return a file's text, or nothing when it cannot be read as UTF-8."""
+    try:
+        return reader.read(path).decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def check_timeouts(settings: dict[str, Any], path: Path, layout: Layout | None, report: Report) -> None:
+    """Check one mapping of settings: odd time limits (S503), keys that are no sheets (S107, S109)."""
+    limits = {(*path, "timeout_seconds"): settings.get("timeout_seconds")}
+    overrides = settings.get("timeout_overrides", {})
+    limits |= {(*path, "timeout_overrides", sheet): seconds for sheet, seconds in overrides.items()}
+    for place, seconds in limits.items():
+        if seconds is not None and not report.wrong(*place) and not _SHORTEST <= seconds <= _LONGEST:
+            kind = "short" if seconds < _SHORTEST else "long"
+            report.add("S503", place, f"a time limit of {seconds:g}s is unusually {kind}")
+    if layout is None or not overrides:
+        return
+    check_sheets(overrides, (*path, "timeout_overrides"), layout, report)
+    largest = max(overrides)
+    if layout.fan_out and largest <= len(layout.stages):
+        first = layout.stages[largest][0]
+        seat = layout.seats[largest - 1]
+        message = f"these are sheet numbers; {largest} is stage {seat.stage}, instance {seat.instance}"
+        hint = f"stage {largest} begins at sheet {first}" if first != largest else None
+        report.add("S109", (*path, "timeout_overrides"), message, key=True, hint=hint)
+
+
+def check_sheets(numbers: Iterable[int], path: Path, layout: Layout, report: Report) -> None:
+    """Report the keys of a mapping that are no sheet numbers (S107)."""
+    for sheet in numbers:
+        if sheet > len(layout.seats):
+            message = f"there is no sheet {sheet}, there are {len(layout.seats)} sheets"
+            report.add("S107", (*path, sheet), message, key=True)

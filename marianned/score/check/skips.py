@@ -1,0 +1,51 @@
+"""The skip rules of a score, for each sheet, with their placeholders filled in.
+
+Source: docs/reference/score-format.md §14.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from marianned.score.expanded import Skip
+from marianned.score.language.expressions import OWN_NAMES, names_of
+from marianned.score.language.placeholders import fill_command, placeholders
+from marianned.score.read.document import Path
+from marianned.score.read.model import Score
+from marianned.score.read.report import Report
+from marianned.score.read.rules import nearest
+from marianned.score.render.template import BUILT_IN
+
+
+class Skips:
+    """Expands the skip rules; what is wrong with their names is reported at the start, once each."""
+
+    def __init__(self, score: Score, variables: Mapping[str, object], report: Report) -> None:
+        self.rules = score.sheet
+        self.scalars = {key: value for key, value in variables.items() if key not in BUILT_IN}
+        known = {*BUILT_IN, *OWN_NAMES, *score.prompt.variables}
+        for stage, text in self.rules.skip_when.items():
+            path: Path = ("sheet", "skip_when", stage)
+            for name in sorted(names_of(text) - known):
+                message = f"bad expression: unknown name '{name}'"
+                report.add("S206", path, message, hint=nearest(name, sorted(known)))
+        for stage, rule in self.rules.skip_when_command.items():
+            self._check_braces(("sheet", "skip_when_command", stage, "command"), rule.command, known, report)
+
+    def _check_braces(self, path: Path, command: str, known: Collection[str], report: Report) -> None:
+        for found in placeholders(command):
+            if found.doubled and found.name in known:
+                report.add("S207", path, f"write '{{{found.name}}}' for '{{{{ {found.name} }}}}'")
+
+    def of(self, stage: int, built_in: Mapping[str, Any]) -> Skip | None:
+        """Return the rules of a sheet of this stage; `built_in` are its values of §9.2."""
+        when = self.rules.skip_when.get(stage)
+        asked = self.rules.skip_when_command.get(stage)
+        if when is None and asked is None:
+            return None
+        names = {key: value for key, value in built_in.items() if isinstance(value, str | int)}
+        return Skip(
+            when=when,
+            command=None if asked is None else fill_command(asked.command, {**self.scalars, **names}),
+            description=None if asked is None else asked.description,
+            timeout_seconds=10.0 if asked is None else asked.timeout_seconds,
+        )

@@ -1,0 +1,37 @@
+"""What a score asks for that has no effect: keys that are accepted only (§22).
+
+Source: docs/reference/score-format.md §22.
+"""
+
+from marianned.score.read.document import Document, Path, find
+from marianned.score.read.model import Score
+from marianned.score.read.report import Report
+
+_ACCEPTED = (
+    "learning",
+    "logging",
+    "grounding",
+    "ai_review",
+    "checkpoints",
+    "conductor",
+    "feedback",
+    "bridge",
+    "agent_card",
+    "circuit_breaker",
+    "spec",
+    "techniques",
+    "state_path",
+)
+
+
+def check_unsupported(score: Score, document: Document, report: Report) -> None:
+    """Report what is accepted without effect (§22)."""
+    paths: list[Path] = [(key,) for key in _ACCEPTED]
+    paths += [("sheet", "spec_tags"), ("backend", "ollama"), ("backend", "recursive_light")]
+    paths += [("on_success", index, "inherit_learning") for index in range(len(score.on_success))]
+    for path in paths:
+        if find(document.root, path):
+            report.add("S501", path, f"'{path[-1]}' is accepted, but not supported", key=True)
+    for index, notification in enumerate(score.notifications):
+        if notification.type == "email":
+            report.add("S501", ("notifications", index, "type"), "'email' is accepted, but not supported")

@@ -1,0 +1,147 @@
+"""The validations of a score: which apply to a sheet, with their placeholders filled in.
+
+Source: docs/reference/score-format.md §13.
+"""
+
+import os
+from collections import defaultdict
+from typing import Any
+
+from marianned.score.check.expand import Layout
+from marianned.score.expanded import Check
+from marianned.score.language.conditions import BadCondition, Condition, parse_condition
+from marianned.score.language.placeholders import UnknownPlaceholder, fill_command, fill_path, placeholders
+from marianned.score.read.document import Path
+from marianned.score.read.model import FILE_CHECKS, Score, Validation
+from marianned.score.read.reader import Reader, resolve
+from marianned.score.read.report import Report
+from marianned.score.read.rules import pattern_fault
+from marianned.score.render.template import BUILT_IN
+
+_FILE_RETRIES = 3
+_TEXTS = ("path", "command", "working_directory")
+
+
+class Validations:
+    """Expands the validations for each sheet; what is found is reported by `finish`, once each."""
+
+    def __init__(
+        self, score: Score, layout: Layout, variables: dict[str, object], reader: Reader, report: Report
+    ) -> None:
+        self.score = score
+        self.report = report
+        self.reader = reader
+        self.scalars = {key: value for key, value in variables.items() if key not in BUILT_IN}
+        self.conditions = [
+            self._condition(index, rule, layout) for index, rule in enumerate(score.validations)
+        ]
+        self.applied: set[int] = set()
+        self.found: dict[tuple[str, Path, str, str | None], list[int]] = defaultdict(list)
+        for index, rule in enumerate(score.validations):
+            self._check(index, rule)
+        numbers = range(len(score.validations))
+        self.wrong = {index for index in numbers if report.wrong("validations", index)}
+        self.undecided = {index for index in numbers if report.wrong("validations", index, "condition")}
+
+    def _condition(self, index: int, rule: Validation, layout: Layout) -> Condition | None:
+        path: Path = ("validations", index)
+        text = rule.condition
+        if text is None and rule.sheet is not None:
+            if not 1 <= rule.sheet <= len(layout.seats) and not self.report.wrong(*path, "sheet"):
+                message = f"there is no sheet {rule.sheet}, there are {len(layout.seats)} sheets"
+                self.report.add("S107", (*path, "sheet"), message)
+            text = f"sheet_num == {rule.sheet}"
+        if text is None:
+            return None
+        try:
+            return parse_condition(text)
+        except BadCondition as fault:
+            self.report.add("S205", (*path, "condition"), f"bad condition: {fault.message}")
+            return None
+
+    def _check(self, index: int, rule: Validation) -> None:
+        path: Path = ("validations", index)
+        if self.report.wrong(*path, "type"):
+            return
+        needed = ["path"] if rule.type in FILE_CHECKS else ["command"]
+        if rule.type.startswith("content_"):
+            needed.append("pattern")
+        for key in needed:
+            if getattr(rule, key) is None and not self.report.wrong(*path, key):
+                self.report.add("S011", (*path, key), f"'{key}' is missing: '{rule.type}' needs it")
+        if rule.pattern == "" and "pattern" in needed:
+            self.report.add("S020", (*path, "pattern"), "the pattern may not be empty")
+        fault = pattern_fault(rule.pattern) if rule.type == "content_regex" and rule.pattern else None
+        if fault:
+            self.report.add("S017", (*path, "pattern"), fault)
+        for key in _TEXTS:
+            for found in placeholders(getattr(rule, key) or ""):
+                if found.doubled and (
+                    found.name in BUILT_IN or found.name in self.scalars or key != "command"
+                ):
+                    self.report.add(
+                        "S207", (*path, key), f"write '{{{found.name}}}' for '{{{{ {found.name} }}}}'"
+                    )
+
+    def checks(self, sheet: int, built_in: dict[str, Any], workspace: str) -> tuple[Check, ...]:
+        """Return the checks of one sheet, in the order of the file; `built_in` are its values of §9.2."""
+        names = {key: value for key, value in built_in.items() if isinstance(value, str | int)}
+        values = {**self.scalars, **names}
+        checks: list[Check] = []
+        for index, rule in enumerate(self.score.validations):
+            if index in self.undecided or not self._applies(index, sheet, values):
+                continue
+            self.applied.add(index)
+            if index not in self.wrong:
+                checks.append(self._expanded(index, rule, sheet, values, workspace))
+        return tuple(checks)
+
+    def _applies(self, index: int, sheet: int, values: dict[str, object]) -> bool:
+        condition = self.conditions[index]
+        if condition is None:
+            return True
+        try:
+            return condition.holds(values)
+        except BadCondition as fault:
+            hint = self.report.nearest(fault.name, list(values)) if fault.name else None
+            place: Path = ("validations", index, "condition")
+            self.found["S205", place, f"bad condition: {fault.message}", hint].append(sheet)
+            return False
+
+    def _expanded(
+        self, index: int, rule: Validation, sheet: int, values: dict[str, object], workspace: str
+    ) -> Check:
+        def path_of(key: str, text: str) -> str:
+            try:
+                return resolve(fill_path(text, values), workspace, self.reader)
+            except UnknownPlaceholder as fault:
+                hint = self.report.nearest(fault.name, list(values))
+                self.found["S204", ("validations", index, key), fault.message, hint].append(sheet)
+                return workspace
+
+        is_file = rule.type in FILE_CHECKS
+        target = path_of("path", rule.path or "") if is_file else fill_command(rule.command or "", values)
+        working_directory = path_of("working_directory", rule.working_directory or ".")
+        retries = rule.retry_count
+        return Check(
+            index=index,
+            type=rule.type,
+            stage=rule.stage,
+            description=rule.description,
+            target=target,
+            pattern=rule.pattern,
+            working_directory=os.path.normpath(working_directory),
+            retry_count=(_FILE_RETRIES if is_file else 0) if retries is None else retries,
+            retry_delay_seconds=rule.retry_delay_ms,
+            timeout_seconds=rule.timeout_seconds,
+        )
+
+    def finish(self) -> None:
+        """Report what was found while expanding, and validations that apply to no sheet."""
+        for (code, path, message, hint), sheets in self.found.items():
+            self.report.add(code, path, message, sheets=sheets, hint=hint)
+        for index, rule in enumerate(self.score.validations):
+            wrong = self.report.wrong("validations", index)
+            if index not in self.applied and not wrong:
+                key = "condition" if rule.condition is not None else "sheet"
+                self.report.add("S212", ("validations", index, key), "this validation applies to no sheet")

@@ -1,0 +1,1 @@
+"""Small languages inside scores: conditions, expressions, placeholders, shell quoting."""

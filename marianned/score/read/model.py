@@ -1,0 +1,357 @@
+"""The score as it is written: one Struct a mapping, each field with its type, default and range.
+
+These tables are the schema: rules.py reads a document by them. Numbers are as written (stages or
+sheets, §3); nothing is expanded or resolved here. Source: docs/reference/score-format.md §4 to §21.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from marianned.score.read.document import Items, Mapping
+from marianned.score.read.rules import (
+    Anything,
+    Duration,
+    Flag,
+    ListOf,
+    MapOf,
+    Number,
+    Part,
+    Pattern,
+    Rule,
+    Settings,
+    Text,
+)
+
+_MS = 0.001
+_MINUTE = 60.0
+
+AnyText = Annotated[str, Text()]
+OptionalText = Annotated[str | None, Text()]
+Filled = Annotated[str | None, Text(filled=True)]
+Name = Text(filled=True)
+Names = Annotated[list[str], ListOf(Name)]
+Numbers = ListOf(Number(whole=True))
+Yes = Annotated[bool, Flag()]
+Unused = Annotated[Any, Anything(Mapping, Items)]
+Positive = Number(whole=True, least=1)
+Count = Number(whole=True, least=0)
+
+SETTINGS: dict[str, Rule] = {
+    "timeout_seconds": Duration(above=0),
+    "timeout_overrides": MapOf(Duration(above=0), numbered=True),
+    "model": Name,
+    "cli_model": Name,
+    "script": Text(choices=("auto", "whole", "fenced")),
+    "skip_permissions": Flag(),
+    "disable_mcp": Flag(),
+    "allowed_tools": ListOf(Name),
+    "working_directory": Name,
+    "output_format": Text(choices=("text", "json", "stream-json", "jsonl")),
+    "system_prompt_file": Name,
+    "cli_extra_args": ListOf(Text()),
+    "max_output_capture_bytes": Number(whole=True, above=0),
+    "max_tokens": Number(whole=True, above=0),
+    "temperature": Number(least=0),
+    "api_key_env": Name,
+    "env": MapOf(Text()),
+}
+BOUND = frozenset(
+    {"model", "cli_model", "max_tokens", "temperature", "api_key_env", "allowed_tools", "output_format"}
+    | {"system_prompt_file", "cli_extra_args", "script"}
+)
+"""Settings that mean something to one instrument only (§8.3)."""
+
+_OVERRIDES = {
+    key: SETTINGS[key] for key in ("cli_model", "model", "temperature", "max_tokens", "timeout_seconds")
+}
+BACKEND: dict[str, Rule] = {
+    **{key: rule for key, rule in SETTINGS.items() if key not in {"script", "env"}},
+    "type": Name,
+    "sheet_overrides": MapOf(Settings(_OVERRIDES, closed=True), numbered=True),
+}
+BACKEND_UNUSED = ("ollama", "recursive_light")
+
+SettingsMap = Annotated[dict[str, Any], Settings(SETTINGS)]
+
+
+class Alias(msgspec.Struct, frozen=True, kw_only=True):
+    """`instruments.NAME` (§8.1)."""
+
+    profile: Annotated[str, Name]
+    config: SettingsMap = {}
+
+
+class Movement(msgspec.Struct, frozen=True, kw_only=True):
+    """`movements.N` (§8.1)."""
+
+    name: OptionalText = None
+    instrument: Filled = None
+    instrument_config: SettingsMap = {}
+    voices: Annotated[int | None, Positive] = None
+    instrument_fallbacks: Names = []
+
+
+class Injection(msgspec.Struct, frozen=True, kw_only=True):
+    """An item of `prelude` or `cadenzas` (§10)."""
+
+    as_: Annotated[str, Text(choices=("context", "skill", "tool"))]
+    file: Filled = None
+    directory: Filled = None
+    required: Yes = False
+
+
+class SkipCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """`sheet.skip_when_command.N` (§14)."""
+
+    command: Annotated[str, Name]
+    description: OptionalText = None
+    timeout_seconds: Annotated[float, Duration(above=0, most=60)] = 10.0
+
+
+class SheetPart(msgspec.Struct, frozen=True, kw_only=True):
+    """`sheet` (§6)."""
+
+    size: Annotated[int, Positive]
+    total_items: Annotated[int, Positive]
+    start_item: Annotated[int, Positive] = 1
+    fan_out: Annotated[dict[int, int], MapOf(Positive, numbered=True)] = {}
+    dependencies: Annotated[dict[int, list[int]], MapOf(Numbers, numbered=True)] = {}
+    descriptions: Annotated[dict[int, str], MapOf(Text(), numbered=True)] = {}
+    prelude: Annotated[list[Injection], ListOf(Part(Injection))] = []
+    cadenzas: Annotated[dict[int, list[Injection]], MapOf(ListOf(Part(Injection)), numbered=True)] = {}
+    prompt_extensions: Annotated[dict[int, list[str]], MapOf(ListOf(Text()), numbered=True)] = {}
+    skip_when: Annotated[dict[int, str], MapOf(Name, numbered=True)] = {}
+    skip_when_command: Annotated[dict[int, SkipCommand], MapOf(Part(SkipCommand), numbered=True)] = {}
+    instrument_map: Annotated[dict[str, list[int]], MapOf(Numbers)] = {}
+    per_sheet_instruments: Annotated[dict[int, str], MapOf(Name, numbered=True)] = {}
+    per_sheet_instrument_config: Annotated[
+        dict[int, dict[str, Any]], MapOf(Settings(SETTINGS), numbered=True)
+    ] = {}
+    per_sheet_fallbacks: Annotated[dict[int, list[str]], MapOf(ListOf(Name), numbered=True)] = {}
+    total_sheets: Annotated[Any, Anything()] = None
+    fan_out_stage_map: Annotated[Any, Anything()] = None
+    spec_tags: Unused = None
+
+
+class PromptPart(msgspec.Struct, frozen=True, kw_only=True):
+    """`prompt` (§9)."""
+
+    template: OptionalText = None
+    template_file: Filled = None
+    variables: Annotated[dict[str, Any], MapOf(Anything())] = {}
+    stakes: AnyText = ""
+    thinking_method: AnyText = ""
+    prompt_extensions: Annotated[list[str], ListOf(Text())] = []
+
+
+FILE_CHECKS = ("file_exists", "content_contains", "content_regex", "file_modified")
+CHECKS = (*FILE_CHECKS, "command_succeeds")
+
+
+class Validation(msgspec.Struct, frozen=True, kw_only=True):
+    """An item of `validations` (§13)."""
+
+    type: Annotated[str, Text(choices=CHECKS)]
+    path: Filled = None
+    pattern: OptionalText = None
+    command: Filled = None
+    working_directory: Filled = None
+    description: OptionalText = None
+    stage: Annotated[int, Number(whole=True, least=1, most=10)] = 1
+    condition: OptionalText = None
+    sheet: Annotated[int | None, Number(whole=True)] = None
+    retry_count: Annotated[int | None, Number(whole=True, least=0, most=10)] = None
+    retry_delay_ms: Annotated[float, Duration(unit=_MS, most=5)] = 0.2
+    timeout_seconds: Annotated[float, Duration(above=0)] = 3600.0
+
+
+class CrossSheetPart(msgspec.Struct, frozen=True, kw_only=True):
+    """`cross_sheet` (§11)."""
+
+    auto_capture_stdout: Yes = False
+    lookback_sheets: Annotated[int, Count] = 3
+    max_output_chars: Annotated[int, Positive] = 2000
+    capture_files: Annotated[list[str], ListOf(Name)] = []
+
+
+class RetryPart(msgspec.Struct, frozen=True, kw_only=True):
+    """`retry` (§15.3)."""
+
+    max_retries: Annotated[int, Count] = 3
+    base_delay_seconds: Annotated[float, Duration(above=0)] = 10.0
+    max_delay_seconds: Annotated[float | None, Duration(above=0)] = None
+    exponential_base: Annotated[float, Number(above=1)] = 2.0
+    jitter: Yes = True
+    max_completion_attempts: Annotated[int, Count] = 5
+    completion_delay_seconds: Annotated[float, Duration()] = 5.0
+    completion_threshold_percent: Annotated[float, Number(above=0, most=100)] = 50.0
+
+
+class ParallelPart(msgspec.Struct, frozen=True, kw_only=True):
+    """`parallel` (§17)."""
+
+    enabled: Yes = False
+    max_concurrent: Annotated[int, Number(whole=True, least=1, most=20)] = 3
+    fail_fast: Yes = True
+    stagger_delay_ms: Annotated[float, Duration(unit=_MS, most=5)] = 0.0
+    budget_partition: Annotated[bool, Flag(only=True)] = True
+
+
+class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """`rate_limit` (§16.3)."""
+
+    detection_patterns: Annotated[list[str], ListOf(Pattern())] = []
+    wait_minutes: Annotated[float, Duration(unit=_MINUTE, least=60)] = 3600.0
+    max_waits: Annotated[int, Positive] = 24
+    max_quota_waits: Annotated[int, Positive] = 48
+
+
+class StaleDetection(msgspec.Struct, frozen=True, kw_only=True):
+    """`stale_detection` (§16.2)."""
+
+    enabled: Yes = False
+    idle_timeout_seconds: Annotated[float, Duration(above=0)] = 300.0
+    check_interval_seconds: Annotated[float | None, Duration(above=0)] = None
+
+
+class CostLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """`cost_limits` (§16.4)."""
+
+    enabled: Annotated[bool | None, Flag()] = None
+    max_cost_per_sheet: Annotated[float | None, Number(above=0)] = None
+    max_cost_per_job: Annotated[float | None, Number(above=0)] = None
+    cost_per_1k_input_tokens: Annotated[float, Number(least=0)] = 0.003
+    cost_per_1k_output_tokens: Annotated[float, Number(least=0)] = 0.015
+    warn_at_percent: Annotated[float, Number(above=0, most=100)] = 80.0
+
+
+class Isolation(msgspec.Struct, frozen=True, kw_only=True):
+    """`isolation` (§18)."""
+
+    enabled: Yes = False
+    mode: Annotated[str, Text(choices=("worktree", "none"))] = "worktree"
+    worktree_base: Filled = None
+    branch_prefix: Annotated[str, Text(pattern="[a-zA-Z][a-zA-Z0-9_-]*")] = "marianne"
+    source_branch: Filled = None
+    cleanup_on_success: Yes = True
+    cleanup_on_failure: Yes = False
+    lock_during_execution: Yes = True
+    fallback_on_error: Yes = True
+
+
+class WorkspaceLifecycle(msgspec.Struct, frozen=True, kw_only=True):
+    """`workspace_lifecycle` (§19)."""
+
+    archive_on_fresh: Yes = False
+    archive_dir: Annotated[str, Name] = "archive"
+    archive_naming: Annotated[str, Text(choices=("iteration", "timestamp"))] = "iteration"
+    max_archives: Annotated[int, Count] = 0
+    preserve_patterns: Names = msgspec.field(
+        default_factory=lambda: [".iteration", ".marianne-*", ".coverage", "archive/**", ".worktrees/**"]
+    )
+
+
+class Hook(msgspec.Struct, frozen=True, kw_only=True):
+    """An item of `on_success` (§20)."""
+
+    type: Annotated[str, Text(choices=("run_job", "run_command", "run_script"))]
+    job_path: Filled = None
+    job_workspace: Filled = None
+    detached: Yes = False
+    fresh: Yes = False
+    pause_before_chain: Yes = False
+    command: Filled = None
+    working_directory: Filled = None
+    description: OptionalText = None
+    timeout_seconds: Annotated[float | None, Duration(above=0)] = None
+    on_failure: Annotated[str, Text(choices=("continue", "abort"))] = "continue"
+    inherit_learning: Annotated[Any, Anything()] = None
+
+
+class Concert(msgspec.Struct, frozen=True, kw_only=True):
+    """`concert` (§20)."""
+
+    enabled: Yes = False
+    max_chain_depth: Annotated[int, Number(whole=True, least=1, most=100)] = 5
+    cooldown_between_jobs_seconds: Annotated[float, Duration()] = 5.0
+    inherit_workspace: Yes = True
+    concert_log_path: Filled = None
+    abort_concert_on_hook_failure: Yes = False
+
+
+_EVENTS = (
+    "job_start",
+    "sheet_start",
+    "sheet_complete",
+    "sheet_failed",
+    "job_complete",
+    "job_failed",
+    "job_paused",
+)
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """`notifications[].config` (§21): where a message is sent; `webhook_url` is slack's `url`."""
+
+    url: OptionalText = None
+    url_env: OptionalText = None
+    webhook_url: OptionalText = None
+    webhook_url_env: OptionalText = None
+    headers: Annotated[dict[str, str], MapOf(Text())] = {}
+    timeout: Annotated[float, Duration(above=0, most=300)] = 10.0
+    max_retries: Annotated[int, Number(whole=True, least=0, most=10)] = 3
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """An item of `notifications` (§21)."""
+
+    type: Annotated[str, Text(choices=("desktop", "slack", "webhook", "email"))]
+    on_events: Annotated[list[str], ListOf(Text(choices=_EVENTS))] = msgspec.field(
+        default_factory=lambda: ["job_complete", "job_failed"]
+    )
+    config: Annotated[Target, Part(Target, others=True)] = Target()
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole score (§4)."""
+
+    name: Annotated[str, Text()]
+    sheet: Annotated[SheetPart, Part(SheetPart)]
+    prompt: Annotated[PromptPart, Part(PromptPart)]
+    description: OptionalText = None
+    workspace: Annotated[str, Name] = "./workspace"
+    instrument: Filled = None
+    instrument_config: SettingsMap = {}
+    instrument_fallbacks: Names = []
+    instruments: Annotated[dict[str, Alias], MapOf(Part(Alias))] = {}
+    movements: Annotated[dict[int, Movement], MapOf(Part(Movement), numbered=True)] = {}
+    backend: Annotated[dict[str, Any] | None, Settings(BACKEND, closed=True, ignored=BACKEND_UNUSED)] = None
+    validations: Annotated[list[Validation], ListOf(Part(Validation))] = []
+    cross_sheet: Annotated[CrossSheetPart, Part(CrossSheetPart)] = CrossSheetPart()
+    parallel: Annotated[ParallelPart, Part(ParallelPart)] = ParallelPart()
+    retry: Annotated[RetryPart, Part(RetryPart)] = RetryPart()
+    rate_limit: Annotated[RateLimit | None, Part(RateLimit)] = None
+    stale_detection: Annotated[StaleDetection, Part(StaleDetection)] = StaleDetection()
+    cost_limits: Annotated[CostLimits | None, Part(CostLimits)] = None
+    isolation: Annotated[Isolation, Part(Isolation)] = Isolation()
+    workspace_lifecycle: Annotated[WorkspaceLifecycle, Part(WorkspaceLifecycle)] = WorkspaceLifecycle()
+    on_success: Annotated[list[Hook], ListOf(Part(Hook))] = []
+    on_failure: Annotated[str, Text(choices=("fail", "pause"))] = "fail"
+    concert: Annotated[Concert, Part(Concert)] = Concert()
+    notifications: Annotated[list[Notification], ListOf(Part(Notification))] = []
+    pause_between_sheets_seconds: Annotated[float, Duration()] = 0.0
+    state_backend: Annotated[str | None, Text()] = None
+    state_path: Annotated[str | None, Text()] = None
+    learning: Unused = None
+    logging: Unused = None
+    grounding: Unused = None
+    ai_review: Unused = None
+    checkpoints: Unused = None
+    conductor: Unused = None
+    feedback: Unused = None
+    bridge: Unused = None
+    agent_card: Unused = None
+    circuit_breaker: Unused = None
+    spec: Unused = None
+    techniques: Unused = None

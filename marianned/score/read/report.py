@@ -1,0 +1,101 @@
+"""Problems of a score as they are found: each with its code, severity and place.
+
+A problem is reported at a path (`("sheet", "fan_out", 2)`); the document tells where that is.
+Source: docs/reference/score-format.md §25.
+"""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from marianned.errors import Problem
+from marianned.score.read.document import Node, Path, Place, locate, locate_key
+
+ERROR = "error"
+WARNING = "warning"
+_MOST_SUGGESTIONS = 100
+_LONGEST_WORD = 100
+
+_WARNINGS = frozenset(
+    {"S018", "S019", "S109", "S110", "S207", "S208", "S209", "S210", "S212", "S213", "S302", "S306", "S402"}
+    | {"S403", "S404", "S406", "S501", "S502", "S503", "S504", "S506", "S507", "S509", "S510"}
+)
+
+
+def severity(code: str) -> str:
+    """Return the severity that a code always has."""
+    return WARNING if code in _WARNINGS else ERROR
+
+
+def written(path: Path) -> str | None:
+    """Write a path as people read it: `sheet.fan_out.2`; the top of the score has none."""
+    return ".".join(str(step) for step in path) or None
+
+
+def suggestion(word: str, words: Sequence[str]) -> str | None:
+    """Suggest the nearest of some words, as a hint."""
+    near = get_close_matches(word, words, n=1)
+    return f"did you mean '{near[0]}'?" if near else None
+
+
+class Report:
+    """Collects the problems of one score; knows which values are wrong, so that no check builds on them."""
+
+    def __init__(self, file: str, root: Node | None = None) -> None:
+        self.file = file
+        self.root = root
+        self.problems: list[Problem] = []
+        self._wrong: set[Path] = set()
+        self._above: set[Path] = set()
+        self._suggested: dict[tuple[str, tuple[str, ...]], str | None] = {}
+
+    def add(
+        self,
+        code: str,
+        path: Path,
+        message: str,
+        *,
+        key: bool = False,
+        place: Place | None = None,
+        sheets: Iterable[int] = (),
+        hint: str | None = None,
+    ) -> None:
+        """Report a problem at the value (with `key`: at the key) of a path, or at an exact place."""
+        at = place or (locate_key(self.root, path) if key else locate(self.root, path))
+        self.problems.append(
+            Problem(
+                code=code,
+                severity=severity(code),
+                message=message,
+                file=self.file,
+                line=at.line,
+                column=at.column,
+                path=written(path),
+                sheets=sorted(sheets),
+                hint=hint,
+            )
+        )
+        if severity(code) == ERROR and path:
+            self._wrong.add(path)
+            self._above.update(path[:length] for length in range(len(path) + 1))
+
+    def wrong(self, *path: str | int) -> bool:
+        """Whether an error was reported at this path, above it or below it."""
+        return path in self._above or any(path[:length] in self._wrong for length in range(len(path)))
+
+    def nearest(self, word: str, words: Iterable[str]) -> str | None:
+        """Suggest the nearest of some words, as a hint; a file that is all wrong soon gets no more."""
+        asked = (word, tuple(words))
+        if asked not in self._suggested:
+            if len(self._suggested) == _MOST_SUGGESTIONS or len(word) > _LONGEST_WORD:
+                return None
+            self._suggested[asked] = suggestion(*asked)
+        return self._suggested[asked]
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether anything found so far makes the score invalid."""
+        return any(problem.severity == ERROR for problem in self.problems)
+
+    def sorted(self) -> list[Problem]:
+        """Return the problems in the order of the file."""
+        return sorted(self.problems, key=lambda p: (p.file != self.file, p.line or 0, p.column or 0, p.code))

@@ -1,0 +1,1 @@
+"""Prompts and scripts: templates, injected files, the inputs of earlier sheets."""

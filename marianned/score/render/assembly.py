@@ -1,0 +1,142 @@
+"""The whole prompt of an attempt: preamble, body, stakes, extensions, acceptance checks, previous attempt.
+
+Identical inputs give identical prompts: no times, no random ids.
+Source: docs/reference/score-format.md §9.4, §15.3.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+
+import jinja2
+import jinja2.meta
+
+from marianned.score.expanded import Check, Expanded, Sheet
+from marianned.score.render.prompt_inputs import Injected, PreviousAttempt
+
+_SECTIONS = {"skill": "## Skills", "tool": "## Tools", "context": "## Context"}
+_TAIL_LINES = 20
+_TAIL_CHARACTERS = 2000
+_CHECKED = {
+    "file_exists": "the file {target} exists",
+    "file_modified": "the file {target} exists and has changed",
+    "content_contains": "the file {target} contains the text {pattern}",
+    "content_regex": "the file {target} matches the regular expression {pattern}",
+    "command_succeeds": "this command exits with 0: {target}",
+}
+
+
+def assemble_prompt(
+    expanded: Expanded,
+    sheet: int,
+    body: str,
+    previous_attempt: PreviousAttempt | None,
+    injected: Injected | None = None,
+) -> str:
+    """Return the prompt of an attempt of a sheet (its number), made around its rendered body."""
+    seat = expanded.sheets[sheet - 1]
+    profile = expanded.profiles.get(seat.instrument)
+    if profile is not None and profile.raw_prompt:
+        return body
+    prompt = expanded.prompt
+    used = _names(prompt.template or "")
+    parts = [
+        _preamble(expanded, seat),
+        *_sections(injected or Injected()),
+        body,
+        prompt.stakes if "stakes" not in used else "",
+        prompt.thinking_method if "thinking_method" not in used else "",
+        *prompt.extensions,
+        *seat.extensions,
+        _acceptance(seat.checks),
+        _previous(previous_attempt) if previous_attempt else "",
+    ]
+    return _joined(part for part in parts if part)
+
+
+@lru_cache(maxsize=64)
+def _names(template: str) -> frozenset[str]:
+    return frozenset(
+        jinja2.meta.find_undeclared_variables(jinja2.Environment(autoescape=True).parse(template))
+    )
+
+
+def _joined(parts: Iterable[str]) -> str:
+    """Join with one empty line between parts; no part is changed."""
+    text = ""
+    for part in parts:
+        if text and not text.endswith("\n\n"):
+            text += "\n" if text.endswith("\n") else "\n\n"
+        text += part
+    return text
+
+
+def _preamble(expanded: Expanded, seat: Sheet) -> str:
+    movement = f' "{seat.movement}"' if seat.movement else ""
+    instance = f", instance {seat.instance} of {seat.fan_count}" if seat.fan_count > 1 else ""
+    place = f"sheet {seat.sheet} of {len(expanded.sheets)}, stage {seat.stage}{movement}{instance}"
+    lines = [f"[job {expanded.name}] {place}"]
+    if seat.label:
+        lines.append(seat.label)
+    lines.append(
+        f"Write everything this sheet produces under {expanded.workspace} unless told otherwise below."
+    )
+    if expanded.parallel.max_concurrent > 1 and not in_one_row(expanded.sheets):
+        lines.append("Other sheets of this job may run at the same time in the same workspace.")
+    lines.append("Nobody can answer questions while you run. Leave no process running when you finish.")
+    return "\n".join(lines)
+
+
+def in_one_row(sheets: Sequence[Sheet]) -> bool:
+    """Whether every two sheets depend on each other, directly or not: nothing can run in parallel."""
+    return one_row({sheet.sheet: sheet.needs for sheet in sheets})
+
+
+def one_row(needs: dict[int, tuple[int, ...]]) -> bool:
+    """Whether a graph has a path through all of its sheets, which must be free of cycles."""
+    unmet = {sheet: len(before) for sheet, before in needs.items()}
+    followers: dict[int, list[int]] = {sheet: [] for sheet in needs}
+    for sheet, before in needs.items():
+        for number in before:
+            followers[number].append(sheet)
+    ready = [sheet for sheet, count in unmet.items() if not count]
+    while len(ready) == 1:
+        for sheet in followers[ready.pop()]:
+            unmet[sheet] -= 1
+            if not unmet[sheet]:
+                ready.append(sheet)
+    return not ready
+
+
+def _sections(injected: Injected) -> Iterator[str]:
+    for section, title in _SECTIONS.items():
+        pieces = [piece for piece in injected.pieces if piece.section == section]
+        if pieces:
+            yield _joined([title, *(f"[file: {piece.name}]\n{piece.text}" for piece in pieces)])
+
+
+def _acceptance(checks: Sequence[Check]) -> str:
+    if not checks:
+        return ""
+    ordered = sorted(checks, key=lambda check: (check.stage, check.index))
+    lines = [f"{number}. {described(check)}" for number, check in enumerate(ordered, 1)]
+    return "\n".join(["## Acceptance checks", "", *lines])
+
+
+def described(check: Check) -> str:
+    """Say what a check checks: the path or command in full, the pattern, the description."""
+    text = _CHECKED[check.type].format(target=check.target, pattern=check.pattern)
+    return f"{text} ({check.description})" if check.description else text
+
+
+def _previous(attempt: PreviousAttempt) -> str:
+    lines = ["## Previous attempt", "", f"The attempt before this one ended so: {attempt.ending}"]
+    if attempt.kind == "completion" and attempt.passed:
+        lines += ["", "These checks pass already. Leave what they check as it is:"]
+        lines += [f"- {target}" for target in attempt.passed]
+    if attempt.failed:
+        lines += ["", "These checks failed. Make them pass:"]
+        lines += [f"- {target}: {reason}" for target, reason in attempt.failed]
+    tail = "\n".join(attempt.stderr_tail.splitlines()[-_TAIL_LINES:])[-_TAIL_CHARACTERS:]
+    if tail:
+        lines += ["", "The end of its standard error:", "", tail]
+    return "\n".join(lines)

@@ -1,0 +1,101 @@
+"""Injected files: looked for, read, and made into the texts of a prompt.
+
+Source: docs/reference/score-format.md §10; where they are looked for: §5.
+"""
+
+import codecs
+import os
+from collections.abc import Iterator
+
+from marianned.score.expanded import Injection, Sheet
+from marianned.score.read.reader import Reader, resolve
+from marianned.score.render.prompt_inputs import Injected, Piece, Previous, RenderError
+from marianned.score.render.template import MOST_OUTPUT, Renderer
+
+FILE_MOST = 1024 * 1024
+"""Bytes of one file that are read; the rest is told of."""
+
+
+class _Missing(Exception):
+    """An item is not there or can't be read; the message says which and why."""
+
+
+def inject(renderer: Renderer, sheet: Sheet, previous: Previous, reader: Reader) -> Injected:
+    """Read what is injected into a sheet's prompt, as it is now.
+
+    A raw prompt is the body alone (§12): nothing is read for it.
+
+    Raises:
+        RenderError: a path can't be rendered, or something required is missing.
+    """
+    pieces: list[Piece] = []
+    missing: list[str] = []
+    profile = renderer.expanded.profiles.get(sheet.instrument)
+    if profile is not None and profile.raw_prompt:
+        return Injected()
+    room = MOST_OUTPUT
+    for item in sheet.injections:
+        shown = renderer.text(item.path, sheet, previous)
+        try:
+            for piece in _pieces(renderer, item, shown, reader):
+                room -= len(piece.text)
+                _check_room(piece, room)
+                pieces.append(piece)
+        except _Missing as why:
+            if item.required:
+                raise RenderError("S302", f"{why}, and it is required") from None
+            missing.append(str(why))
+    return Injected(pieces=pieces, missing=missing)
+
+
+def stand_ins(sheet: Sheet, text: str) -> Injected:
+    """Return one text for each item of a sheet, for where the real ones don't matter."""
+    return Injected(pieces=[Piece(item.section, item.path, text) for item in sheet.injections])
+
+
+def _pieces(renderer: Renderer, item: Injection, shown: str, reader: Reader) -> Iterator[Piece]:
+    kind = "directory" if item.directory else "file"
+    there = reader.is_directory if item.directory else reader.is_file
+    try:
+        paths = [
+            resolve(shown, base, reader)
+            for base in (renderer.expanded.workspace, renderer.expanded.directory)
+        ]
+        path = next((path for path in paths if there(path)), None)
+        if path is None:
+            raise _Missing(f"the {kind} '{shown}' is not there")
+        if not item.directory:
+            yield Piece(item.section, shown, _text(shown, path, reader))
+            return
+        for name in reader.names(path):
+            file = os.path.join(path, name)  # noqa: PTH118  a text: the reader knows what a path is
+            if not name.startswith(".") and reader.is_file(file):
+                printable = name.encode(errors="surrogateescape").decode(errors="replace")
+                yield Piece(item.section, printable, _text(printable, file, reader))
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise _Missing(f"the {kind} '{shown}' can't be read: {why}") from None
+
+
+def _check_room(piece: Piece, room: int) -> None:
+    if room < 0:
+        raise _Missing(f"'{piece.name}' is left out: over {MOST_OUTPUT // 1024**2} MiB in all")
+
+
+def _decoded(data: bytes, *, cut: bool) -> str | None:
+    try:
+        return codecs.getincrementaldecoder("utf-8")().decode(data, not cut)
+    except UnicodeDecodeError:
+        return None
+
+
+def _text(name: str, path: str, reader: Reader) -> str:
+    """Return a file's text; of a long one its beginning, of what is no text where it lies."""
+    data, size = reader.head(path, FILE_MOST)
+    cut = size > len(data)
+    text = None if b"\0" in data else _decoded(data, cut=cut)
+    if text is None:
+        return f"[{name} is binary, {size} bytes; read it at {path}]"
+    if not cut:
+        return text
+    return f"{text}\n[{name} has {size} bytes; this is the first MiB, the whole is at {path}]"

@@ -1,0 +1,226 @@
+"""The body of a sheet: its template rendered with its variables, sandboxed and bounded.
+
+Source: docs/reference/score-format.md §9.1 to §9.3, §11.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jinja2
+import jinja2.meta
+import jinja2.sandbox
+
+from marianned.score.expanded import Expanded, Sheet
+from marianned.score.read.variables import unpack
+from marianned.score.render.prompt_inputs import CROSS_SHEET, Injected, Previous, RenderError
+
+MOST_OUTPUT = 16 * 1024 * 1024
+"""Characters of a rendered body; more is refused."""
+
+_MOST_BITS = 1_000_000
+_UNDEFINED = re.compile(r"'([^']+)' is undefined")
+_TEMPLATE_FILE = "<template>"
+
+BUILT_IN = frozenset(
+    {"sheet_num", "total_sheets", "start_item", "end_item", "stage", "movement", "instance", "voice"}
+    | {"fan_count", "voice_count", "total_stages", "total_movements", "workspace", "instrument_name"}
+    | {"previous_outputs", "previous_files", "skipped_upstream", "injected_context", "injected_skills"}
+    | {"injected_tools", "stakes", "thinking_method"}
+)
+"""Names that every template has (§9.2); they win over variables."""
+
+
+INJECTED = frozenset({"injected_context", "injected_skills", "injected_tools"})
+"""Those of them that hold injected texts."""
+
+_GIVEN_LATE = CROSS_SHEET | INJECTED
+
+
+class _Blanks(dict[Any, str]):
+    """An empty mapping in which every key asked for is an empty text."""
+
+    def __missing__(self, key: object) -> str:
+        return ""
+
+
+class _Sandbox(jinja2.sandbox.SandboxedEnvironment):
+    """Refuses the two operators that make giants out of a few characters."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "*":
+            for one, other in ((left, right), (right, left)):
+                if isinstance(one, int) and hasattr(other, "__len__") and len(other) * one > MOST_OUTPUT:
+                    raise OverflowError("the product is too large")
+        elif isinstance(left, int) and isinstance(right, int) and left.bit_length() * right > _MOST_BITS:
+            raise OverflowError("the power is too large")
+        return super().call_binop(context, operator, left, right)
+
+
+_ENVIRONMENT = _Sandbox(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+
+
+class _Compiled(NamedTuple):
+    template: jinja2.Template
+    names: frozenset[str]
+
+
+@lru_cache(maxsize=256)
+def _compiled(source: str) -> _Compiled:
+    try:
+        names = jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse(source))
+        return _Compiled(_ENVIRONMENT.from_string(source), frozenset(names))
+    except jinja2.TemplateSyntaxError as problem:
+        raise RenderError("S201", problem.message or "bad syntax", problem.lineno) from None
+    except (RecursionError, OverflowError, SyntaxError, ValueError, MemoryError) as problem:
+        raise RenderError("S203", f"cannot be compiled: {type(problem).__name__}") from None
+
+
+def template_fault(source: str) -> RenderError | None:
+    """Say what is wrong with the syntax of a template, if anything."""
+    try:
+        _compiled(source)
+    except RenderError as fault:
+        return fault
+    return None
+
+
+def is_dynamic(source: str) -> bool:
+    """Tell whether a text can render to something else than itself."""
+    return "{{" in source or "{%" in source
+
+
+def names_used(source: str | None) -> frozenset[str]:
+    """Return the names a template takes from outside; none when there is no template."""
+    return _compiled(source).names if source else frozenset()
+
+
+def _render(source: str, values: dict[str, Any]) -> str:
+    template = _compiled(source).template
+    try:
+        return "".join(_bounded(template.generate(values)))
+    except jinja2.UndefinedError as problem:
+        message = str(problem.message)
+        name = _UNDEFINED.search(message)
+        raise RenderError("S202", message, _line(problem), name[1] if name else None) from None
+    except Exception as problem:  # noqa: BLE001  a template can raise whatever Python can
+        message = str(problem) or type(problem).__name__
+        raise RenderError("S203", message.splitlines()[0][:300], _line(problem)) from None
+
+
+def _bounded(pieces: Iterable[str]) -> Iterator[str]:
+    length = 0
+    for piece in pieces:
+        length += len(piece)
+        if length > MOST_OUTPUT:
+            raise OverflowError(f"more than {MOST_OUTPUT} characters")
+        yield piece
+
+
+def _line(problem: BaseException) -> int | None:
+    line = None
+    trace = problem.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == _TEMPLATE_FILE:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+class Renderer:
+    """Renders the bodies of one score; its template is compiled once."""
+
+    def __init__(self, expanded: Expanded) -> None:
+        self.expanded = expanded
+
+    def values(self, sheet: Sheet, previous: Previous, injected: Injected | None = None) -> dict[str, Any]:
+        """Return all names a template of this sheet has; fresh values, which it may change."""
+        expanded = self.expanded
+        texts = injected or Injected()
+        return {
+            **unpack(expanded.prompt.variables),
+            "sheet_num": sheet.sheet,
+            "total_sheets": len(expanded.sheets),
+            "start_item": sheet.start_item,
+            "end_item": sheet.end_item,
+            "stage": sheet.stage,
+            "movement": sheet.stage,
+            "instance": sheet.instance,
+            "voice": sheet.instance,
+            "fan_count": sheet.fan_count,
+            "voice_count": sheet.fan_count,
+            "total_stages": expanded.total_stages,
+            "total_movements": expanded.total_stages,
+            "workspace": expanded.workspace,
+            "instrument_name": sheet.instrument,
+            "previous_outputs": dict(sorted(previous.outputs.items())),
+            "previous_files": dict(previous.files),
+            "skipped_upstream": list(previous.skipped),
+            "injected_context": texts.texts("context"),
+            "injected_skills": texts.texts("skill"),
+            "injected_tools": texts.texts("tool"),
+            "stakes": expanded.prompt.stakes,
+            "thinking_method": expanded.prompt.thinking_method,
+        }
+
+    def body(self, sheet: Sheet, previous: Previous, injected: Injected | None = None) -> str:
+        """Render the body of a sheet.
+
+        Raises:
+            RenderError: it cannot be rendered.
+        """
+        source = self.expanded.prompt.template
+        if source is None:
+            total = len(self.expanded.sheets)
+            return f"Process items {sheet.start_item} to {sheet.end_item} (sheet {sheet.sheet} of {total})."
+        return _render(source, self.values(sheet, previous, injected))
+
+    def definition(self, sheet: Sheet, body: str, blank: Injected | None = None) -> str:
+        """Return the body with what comes from earlier sheets left blank; `body` where that cannot be.
+
+        `blank` is an empty text for each that is injected.
+        """
+        source = self.expanded.prompt.template
+        if not names_used(source) & _GIVEN_LATE:
+            return body
+        values = self.values(sheet, Previous(), blank)
+        try:
+            return _render(
+                source or "", values | {"previous_outputs": _Blanks(), "previous_files": _Blanks()}
+            )
+        except RenderError:
+            return body
+
+    def text(self, source: str, sheet: Sheet, previous: Previous | None = None) -> str:
+        """Render another template of the score for a sheet.
+
+        Raises:
+            RenderError: it cannot be rendered.
+        """
+        return _render(source, self.values(sheet, previous or Previous()))
+
+
+def render_body(expanded: Expanded, sheet: int, previous: Previous, injected: Injected | None = None) -> str:
+    """Render the body of a sheet (its number).
+
+    Raises:
+        RenderError: it cannot be rendered.
+    """
+    return Renderer(expanded).body(expanded.sheets[sheet - 1], previous, injected)
+
+
+def capture_patterns(expanded: Expanded, sheet: int) -> list[str]:
+    """Return the globs whose files the sheet sees as `previous_files`, absolute.
+
+    Raises:
+        RenderError: one cannot be rendered.
+    """
+    renderer = Renderer(expanded)
+    rendered = [
+        renderer.text(text, expanded.sheets[sheet - 1]) for text in expanded.cross_sheet.capture_files
+    ]
+    return [os.path.normpath(os.path.join(expanded.workspace, path)) for path in rendered]  # noqa: PTH118  text
