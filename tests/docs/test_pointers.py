@@ -1,7 +1,7 @@
 """Every page, section and title that code, tests and pages point to is there, in this tree."""
 
 import re
-import subprocess
+import tomllib
 
 import pages
 import pointers
@@ -13,16 +13,10 @@ ISSUE = re.compile(r" \(issue: (?P<issue>[a-z]+)\)\.")
 
 
 def files(*places):
-    """List the text files of the project below these places."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *places],
-        cwd=pages.ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    names = [name for name in listed.stdout.split("\0") if name and (pages.ROOT / name).is_file()]
-    return [name for name in names if not name.endswith((".db", ".gz"))]
+    """List the text files of the project at or below these places."""
+    found = [path for place in places for path in [pages.ROOT / place, *(pages.ROOT / place).rglob("*")]]
+    names = [str(path.relative_to(pages.ROOT)) for path in found if path.is_file()]
+    return sorted(name for name in names if not name.endswith((".db", ".gz", ".pyc")))
 
 
 def wrong(name, *, every_page=True):
@@ -60,6 +54,12 @@ def test_no_page_and_no_code_needs_what_lies_beside_the_project():
     names = [*files("marianned", "marianne_cli", "systemd", "docs"), *pages.NAMES]
     outside = re.compile(r"\.\./shared|\bspec/score-format|(?<!docs/)\bdesign/(?:control|cli|protocol)\.md §")
     assert [name for name in names if outside.search((pages.ROOT / name).read_text(errors="replace"))] == []
+
+
+def test_the_pages_are_part_of_the_source_distribution():
+    settings = tomllib.loads(pages.text_of("pyproject.toml"))
+    included = settings["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert {"/docs", "/*.md"} <= set(included)
 
 
 def test_every_marker_of_a_rule_that_is_not_built_names_a_known_issue():
