@@ -237,7 +237,7 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
 
     `wish` is what a waiting request waits for, `hold` and `revision` the effects of its own that it
     stands on; `brought` tells whether that revision came with it. `params` is a hash of its params: the same
-    key with others is refused.
+    key with others is refused. `run_id` is null where it is of no run; an answered one outlives its run.
     """
 
     request: str
@@ -245,13 +245,13 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     key: str | None
     params: str
-    run_id: int
+    run_id: int | None
     wish: str | None
     hold: int | None
     revision: int | None
     brought: bool = False
     caller: Caller
-    asked_at: int
+    asked: Instant
     reply: bytes | None = None
     refusal: bytes | None = None
     event: int | None = None

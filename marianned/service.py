@@ -97,7 +97,7 @@ class Daemon:
             keeper = Keeper(conductor)
             Messenger(conductor, tasks)  # the store knows it
             known = handlers(conductor, lookout, keeper, stopper.stop, reloader.reload)
-            server = Server(known, Journal(store), lookout, store, stopper.ready)
+            server = Server(known, Journal(store), lookout, store, stopper.answered)
             faults.point("service.opened")
             heart.busy(busy=True)
             tasks.start_soon(heart.run)

@@ -351,7 +351,7 @@ class Bench:
             hold=None,
             revision=None,
             caller=caller,
-            asked_at=self.now.at,
+            asked=self.now,
         )
         row = None if to is None else row_of(to, problems=problems or [])
         proposal = None if to is None or row is None else Proposal(version=Version(row=row, score=to))

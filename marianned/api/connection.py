@@ -8,7 +8,7 @@ still answered. A reader that does not read costs little and is ended. Source: d
 import select
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Protocol
 
@@ -68,8 +68,8 @@ class Parts(Protocol):
     journal: Journal
     lookout: Lookout
     store: Store
-    stopping: anyio.Event
     closing: bool
+    stop_answered: Callable[[], None]
     unread: int
 
 
@@ -232,7 +232,7 @@ class Connection:
             faults.point("api.answered")
         finally:
             if isinstance(params, Stop) and params.mode == "detach":
-                self._server.stopping.set()
+                self._server.stop_answered()
 
     async def _open(self, request: wire.Request, source: EventStream | OutputStream) -> None:
         try:

@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import anyio
@@ -42,7 +42,7 @@ class Server:
         journal: Journal,
         lookout: Lookout,
         store: Store,
-        stopping: anyio.Event,
+        stop_answered: Callable[[], None],
     ) -> None:
         self.handlers = handlers
         self.journal = journal
@@ -53,7 +53,7 @@ class Server:
         self.unread = 0
         self._refusing = 0
         self._left = anyio.Event()
-        self.stopping = stopping
+        self.stop_answered = stop_answered
 
     @property
     def connections(self) -> int:

@@ -122,17 +122,17 @@ ON CONFLICT (run_id, revision) DO UPDATE SET
 
 -- name: put_request
 INSERT INTO requests (
-    request, uid, method, key, params, run_id, wish, hold, revision, brought, caller, asked_at,
+    request, uid, method, key, params, run_id, wish, hold, revision, brought, caller, asked,
     reply, refusal, event
 ) VALUES (
     :request, :uid, :method, :key, :params, :run_id, :wish, :hold, :revision, :brought, :caller,
-    :asked_at, :reply, :refusal, :event
+    :asked, :reply, :refusal, :event
 )
 ON CONFLICT (request) DO UPDATE SET
     uid = excluded.uid, method = excluded.method, key = excluded.key, params = excluded.params,
     run_id = excluded.run_id, wish = excluded.wish, hold = excluded.hold,
     revision = excluded.revision, brought = excluded.brought, caller = excluded.caller,
-    asked_at = excluded.asked_at, reply = excluded.reply, refusal = excluded.refusal, event = excluded.event
+    asked = excluded.asked, reply = excluded.reply, refusal = excluded.refusal, event = excluded.event
 
 -- name: put_limit
 INSERT INTO limits (instrument, model, until, since, message)
@@ -188,8 +188,13 @@ DELETE FROM holds WHERE run_id = :run_id AND hold = :key
 
 -- name: forget_requests
 -- A key counts for a day: what was answered longer ago makes room for a new request with the same one.
+-- On the same boot its clock decides, else the UTC time, as in Instant.until.
 DELETE FROM requests
-WHERE asked_at < :asked_at - 86400000 AND (reply IS NOT NULL OR refusal IS NOT NULL)
+WHERE (reply IS NOT NULL OR refusal IS NOT NULL) AND request IN (
+    SELECT request FROM requests WHERE asked_boot = :boot AND asked_boottime < :boottime - 86400000
+    UNION ALL
+    SELECT request FROM requests WHERE asked_at < :at - 86400000 AND asked_boot <> :boot
+)
 
 -- name: make_meta
 INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING

@@ -220,7 +220,7 @@ class Store:
         events = [self._put_event(event) for event in changes.events]
         for row in changes.rows:
             if isinstance(row, RequestRow):
-                self._connection.execute(SQL["forget_requests"], {"asked_at": row.asked_at})
+                self._connection.execute(SQL["forget_requests"], msgspec.structs.asdict(row.asked))
                 if row.reply is not None and row.event is None:
                     self._put(msgspec.structs.replace(row, event=self._newest_event))
                     continue

@@ -1,7 +1,11 @@
 """Keys: the same request again gets the first answer and changes nothing."""
 
+import sqlite3
+
 import pytest
-from daemon_for_tests import gated, plain, score
+from daemon_for_tests import DEADLINE, gated, plain, score
+
+from marianned.protocol import METHODS
 
 
 def test_the_same_key_again_is_the_same_answer_and_one_effect(daemon, ledger):
@@ -180,3 +184,117 @@ def test_the_warnings_of_a_waiting_modify_outlive_the_daemon(daemon, ledger):
         daemon.gate(1).open()
         reply = waiting.reply(asked)
     assert (reply["problems"], reply["changed"]) == (warned, True)
+
+
+def test_a_key_outlives_the_run_it_started(daemon, ledger):
+    text = score("solo", [plain(1)])
+    first = daemon.submit(text, key="nightly")
+    daemon.wait_for("solo", "completed")
+    daemon.rpc("job.remove", job_id="solo")
+    for _ in range(2):
+        assert daemon.submit(text, key="nightly") == first
+        daemon.kill()
+        daemon.start()
+    ledger.once(1)
+
+
+def test_a_repeated_remove_takes_no_newer_run_along(daemon):
+    text = score("solo", [plain(1)])
+    daemon.submit(text)
+    daemon.wait_for("solo", "completed")
+    first = daemon.rpc("job.remove", job_id="solo", key="rm")
+    daemon.submit(text)
+    daemon.wait_for("solo", "completed")
+    for _ in range(2):
+        assert daemon.rpc("job.remove", job_id="solo", key="rm") == first
+        assert daemon.status("solo")["status"] == "completed"
+        daemon.kill()
+        daemon.start()
+
+
+def test_a_remove_of_several_is_kept_with_the_last_of_them(daemon):
+    for name in ("one", "two"):
+        daemon.submit(score(name, [plain(name)]))
+        daemon.wait_for(name, "completed")
+    first = daemon.rpc("job.remove", older_than=0, key="rm")
+    assert sorted(first["removed"]) == ["one@1", "two@1"]
+    daemon.submit(score("three", [plain("three")]))
+    daemon.wait_for("three", "completed")
+    assert daemon.rpc("job.remove", older_than=0, key="rm") == first
+    assert daemon.status("three")["status"] == "completed"
+
+
+CHANGES = {
+    "job.pause": {},
+    "job.resume": {},
+    "job.modify": {"revision": 1},
+    "job.cancel": {},
+    "job.remove": {},
+    "job.submit": {},
+    "instrument.clear_limits": {},
+    "daemon.reload": {},
+    "daemon.stop": {},
+}
+
+
+@pytest.mark.parametrize("method", CHANGES)
+def test_over_a_restart_and_the_run_s_removal_every_change_is_repeated_by_its_key(daemon, method):
+    """The table names every method that changes something: the next one must come here, too."""
+    assert set(CHANGES) == {name for name, known in METHODS.items() if known.writes}
+    text = score("solo", ["exit 1"])
+    asked = {"job_id": "solo"} if method.startswith("job.") and method != "job.submit" else {}
+    if method != "job.submit":
+        daemon.submit(text, **({"before": "1"} if method in {"job.pause", "job.cancel"} else {}))
+        daemon.wait_for("solo", "paused" if method in {"job.pause", "job.cancel"} else "failed")
+    if method == "job.pause":
+        asked["before"] = None
+        asked["clear"] = True
+
+    def ask():
+        if method == "job.submit":
+            return daemon.submit(text, key="k")
+        return daemon.rpc(method, key="k", **(asked | CHANGES[method]))
+
+    first = ask()
+    if method == "daemon.stop":
+        daemon.process.wait(DEADLINE)
+        daemon.start()
+    if method not in {"job.remove", "daemon.stop"}:
+        if method == "job.pause":
+            daemon.rpc("job.cancel", job_id="solo", wait=True)
+        daemon.wait_for("solo", "ended")
+        daemon.rpc("job.remove", job_id="solo")
+    told = ask()
+    daemon.kill()
+    daemon.start()
+    assert ask() == told == first
+    assert daemon.rpc("daemon.hello")["ready"]
+    assert [job["job_name"] for job in daemon.rpc("job.list", runs=True)["jobs"]] == (
+        ["solo"] if method == "daemon.stop" else []
+    )
+
+
+def test_a_clock_set_forward_makes_no_key_older(daemon, ledger):
+    text = score("solo", [plain(1)])
+    first = daemon.submit(text, key="k")
+    daemon.wait_for("solo", "completed")
+    daemon.stop()
+    database = sqlite3.connect(daemon.state / "marianne.db")
+    with database:  # as if the clock had been set 25 hours forward since
+        database.execute("UPDATE requests SET asked = json_set(asked, '$.at', asked_at - 90000000)")
+    database.close()
+    daemon.start()
+    daemon.rpc("instrument.clear_limits", key="another")
+    assert daemon.submit(text, key="k") == first
+    ledger.once(1)
+
+
+def test_a_repeated_resume_tells_what_the_first_told_of_the_score_s_file(daemon):
+    daemon.gate(1)
+    daemon.submit(score("solo", [gated(1)]), before="1")
+    daemon.wait_for("solo", "paused")
+    (daemon.home / "solo.yaml").write_text(score("solo", [gated(1), plain(2)]))
+    first = daemon.rpc("job.resume", job_id="solo", key="r")
+    assert first["source_changed"] is True
+    (daemon.home / "solo.yaml").unlink()
+    assert daemon.rpc("job.resume", job_id="solo", key="r") == first

@@ -6,15 +6,16 @@ Source: docs/design/protocol.md "Messages".
 import hashlib
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import anyio
 import msgspec
 
-from marianned.errors import BY_CODE, BadRequest, InternalError
+from marianned.errors import BY_CODE, BadRequest, InternalError, NoCapacity
 from marianned.moment import now
-from marianned.protocol import METHODS, Caller, Change, Reply
-from marianned.rows import RequestRow
+from marianned.protocol import METHODS, Caller, Change, Job, Reply
+from marianned.rows import Changes, RequestRow, Row
 from marianned.store.writer import Store
 
 DAY = 86_400_000
@@ -44,9 +45,12 @@ class Keys:
         params: Change,
         kind: type[R],
         act: Callable[[RequestRow], Awaitable[R]],
-        join: Callable[[RequestRow], Awaitable[R]],
+        join: Callable[[RequestRow], Awaitable[R]] | None = None,
     ) -> R:
         """Do what is asked once: `act` does it, `join` waits for what was done before under this key.
+
+        `act` puts the request's row on disk in the transaction of its effect, with the reply (`with_reply`)
+        where that is known by then; only what can wait for its reply needs a `join`.
 
         Raises:
             BadRequest: the key was used with other params.
@@ -60,10 +64,10 @@ class Keys:
         self._running[row.request] = running = _Running(row.params)
         try:
             known = await self._store.records.request(row.uid, row.method, row.key)
-            if known is None or now().at - known.asked_at > DAY:
+            if known is None or known.asked.until(now()) > DAY:
                 return await act(row)
             _check_same(row, known.params)
-            return answered(known, kind) or await join(known)
+            return answered(known, kind) or await (join or act)(known)
         finally:
             del self._running[row.request]
             running.done.set()
@@ -71,6 +75,36 @@ class Keys:
     async def kept(self, request: RequestRow) -> RequestRow | None:
         """Return what the store remembers of a request with a key by now."""
         return await self._store.records.request(request.uid, request.method, request.key or "")
+
+    async def keep(self, request: RequestRow, reply: Reply) -> None:
+        """Put on disk what was answered to a request whose effect is none of the store's.
+
+        Raises:
+            NoCapacity: the disk refuses.
+        """
+        if rows := rows_of(request, reply):
+            await self._store.commit(Changes(rows=rows))
+
+    async def amend(self, request: RequestRow, reply: Job) -> None:
+        """Keep a reply that was completed after its commit; where there is no room the first one stays.
+
+        The effect is on disk, and an answer with it.
+        """
+        kept = await self.kept(request) if request.key is not None else None
+        if kept is not None:
+            with suppress(NoCapacity):
+                told = msgspec.structs.replace(with_reply(kept, reply), event=reply.event)
+                await self._store.commit(Changes(rows=[told]))
+
+
+def with_reply(row: RequestRow, reply: Reply) -> RequestRow:
+    """Return the row of a request that has got this reply."""
+    return msgspec.structs.replace(row, reply=msgspec.json.encode(reply))
+
+
+def rows_of(request: RequestRow, reply: Reply) -> list[Row]:
+    """Return what is put on disk of an answered request: nothing, where no key makes it repeatable."""
+    return [] if request.key is None else [with_reply(request, reply)]
 
 
 _METHODS = {method.params: name for name, method in METHODS.items()}
@@ -88,12 +122,12 @@ def _row(caller: Caller, params: Change) -> RequestRow:
         method=method,
         key=key,
         params=hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest(),
-        run_id=0,
+        run_id=None,
         wish=None,
         hold=None,
         revision=None,
         caller=caller,
-        asked_at=now().at,
+        asked=now(),
     )
 
 

@@ -5,7 +5,6 @@ A Caller is a parameter of each: it is what the journal records. Looking is done
 
 import difflib
 import logging
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +15,7 @@ from anyio.abc import TaskGroup
 
 from marianned import faults, words
 from marianned.conductor.capacity.slots import DRAINING, STARTING, STOPPING
-from marianned.conductor.core.idempotency import Keys
+from marianned.conductor.core.idempotency import Keys, rows_of
 from marianned.conductor.core.job import Chaining, Commit, Job
 from marianned.conductor.core.loading import load_state, presences
 from marianned.conductor.core.messages import removed_leftover, split
@@ -168,8 +167,10 @@ class Conductor:
         if self._by_run.pop(job.run_id, None) is job and self.jobs.get(job.state.run.job_name) is job:
             del self.jobs[job.state.run.job_name]
 
-    async def forget(self, run: RunRow, changes: Changes) -> None:
+    async def forget(self, run: RunRow, changes: Changes) -> int:
         """Commit the removal of a run that has ended, so that nothing is asked of it any more.
+
+        Returns the number of the transaction's last event.
 
         Raises:
             WrongStatus: it has been let go on meanwhile.
@@ -177,9 +178,8 @@ class Conductor:
         async with self.registry:
             newest = await self.house.store.records.run(run.job_name)
             if newest is None or newest.run_id != run.run_id:
-                await self.house.store.commit(changes)
-                return
-            await self.make_room(
+                return (await self.house.store.commit(changes)).event
+            return await self.make_room(
                 newest, GiveUp(request="", caller=NOBODY, reason=None, also=changes, forget=True)
             )
 
@@ -303,7 +303,7 @@ class Conductor:
             entry = await self.enrol(score.version, newest, origin, fresh=params.fresh, file=params.file)
             state, changes = entry.state, entry.changes
             try:
-                kept = self._add_rows(state, changes, score, params, request)
+                self._add_rows(state, changes, score, params, request)
                 # A client that leaves takes nothing along.
                 with anyio.fail_after(_SHIELDED_SECONDS, shield=True):
                     if newest is None:
@@ -318,10 +318,7 @@ class Conductor:
         await job.begun()
         faults.point("submit.begun")
         reply = self._submitted(job.state, score.compiled.problems)
-        if request.key is not None:
-            told = msgspec.structs.replace(_with_reply(kept, reply), event=reply.event)
-            with suppress(NoCapacity):  # the run is on disk, and an answer with it
-                await self.house.store.commit(Changes(rows=[told]))
+        await self.keys.amend(request, reply)
         return reply
 
     async def enrol(
@@ -402,17 +399,15 @@ class Conductor:
         score: new_run.Score,
         params: Submit,
         request: RequestRow,
-    ) -> RequestRow:
-        """Add the breakpoints of a submission, and its request's row, which is returned."""
+    ) -> None:
+        """Add the breakpoints of a submission, and its request's row."""
         row = state.run
         stops = select(params.before, state.score) if params.before is not None else []
         for stop in [BreakpointRow(run_id=row.run_id, uid=number) for number in stops]:
             state.put(stop)
             changes.rows.append(stop)
-        kept = msgspec.structs.replace(request, run_id=row.run_id, asked_at=row.created_at)
-        if request.key is not None:
-            changes.rows.append(_with_reply(kept, self._submitted(state, score.compiled.problems)))
-        return kept
+        asked = msgspec.structs.replace(request, run_id=row.run_id)
+        changes.rows.extend(rows_of(asked, self._submitted(state, score.compiled.problems)))
 
     def _check_name(self, newest: RunRow | None, *, fresh: bool, file: str) -> None:
         if newest is None or newest.status in _FREE:
@@ -473,7 +468,3 @@ class Conductor:
             view.message += f", which {words.listing(sorted(shared))} uses too"
         view.event = self.house.store.last_event
         return extended(view, Submitted)
-
-
-def _with_reply(row: RequestRow, reply: Reply) -> RequestRow:
-    return msgspec.structs.replace(row, reply=msgspec.json.encode(reply))

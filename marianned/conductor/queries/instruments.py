@@ -7,7 +7,7 @@ import difflib
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from subprocess import DEVNULL, PIPE
 
 import anyio
@@ -15,6 +15,7 @@ import msgspec
 
 from marianned import words, workers
 from marianned.clock import timestamp
+from marianned.conductor.core.idempotency import rows_of
 from marianned.conductor.core.registry import Conductor
 from marianned.errors import BadRequest
 from marianned.instruments.profile import Profile
@@ -30,7 +31,7 @@ from marianned.protocol import (
     RateLimit,
 )
 from marianned.protocol import Instruments as Reply
-from marianned.rows import Changes, EventRow, LimitRow, RequestRow
+from marianned.rows import Changes, EventRow, LimitRow, RequestRow, Row
 from marianned.workers import KnownProfile
 
 _VERSION_SECONDS = 60.0
@@ -140,29 +141,31 @@ class Instruments:
     async def clear_limits(self, caller: Caller, params: ClearLimits) -> Cleared:
         """End the rate limits of an instrument, or all: what waits for them tries at once."""
 
-        async def act(_request: RequestRow) -> Cleared:
+        async def act(request: RequestRow) -> Cleared:
             rows = [row for row in self._house.limits.rows.values() if row.until is not None]
             chosen = [row for row in rows if params.instrument in (None, row.instrument)]
             if not chosen and params.instrument is not None:
                 _named(params.instrument, (await workers.known_profiles(None)).profiles)
-            await self._lift(chosen, caller, params.reason)
             said = words.plural(len(chosen), "rate limit")
-            return Cleared(
+            reply = Cleared(
                 message=f"{said} ended" if chosen else "no rate limit is in force",
                 cleared=len(chosen),
                 instrument=params.instrument,
-                event=self._house.store.last_event,
+                event=0,
             )
+            event = await self._lift(chosen, caller, params.reason, rows_of(request, reply))
+            return msgspec.structs.replace(reply, event=event)
 
-        return await self._conductor.keys.once(caller, params, Cleared, act, act)
+        return await self._conductor.keys.once(caller, params, Cleared, act)
 
-    async def _lift(self, rows: Iterable[LimitRow], caller: Caller, reason: str | None) -> None:
+    async def _lift(
+        self, rows: Iterable[LimitRow], caller: Caller, reason: str | None, also: Sequence[Row]
+    ) -> int:
+        """End these limits; return the number of the event that this is true at."""
         moment = now()
         lifted = [
             LimitRow(instrument=row.instrument, model=row.model, until=None, since=moment.at) for row in rows
         ]
-        if not lifted:
-            return
         events = [
             EventRow(
                 recorded_at=moment.at,
@@ -174,10 +177,12 @@ class Instruments:
             )
             for row in lifted
         ]
-        await self._house.store.commit(Changes(rows=list(lifted), events=events))
+        changes = Changes(rows=[*lifted, *also], events=events)
+        event = (await self._house.store.commit(changes)).event if changes else self._house.store.last_event
         for row in lifted:
             self._house.limits.put(row, moment)
         self._conductor.tell_all()
+        return event
 
 
 def credential_names(profile: Profile) -> list[str]:

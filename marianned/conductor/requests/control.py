@@ -77,14 +77,19 @@ class Control:
             over_budget=params.over_budget,
             env=params.env,
         )
-        reply = await self._hand(caller, params, Resumed, ask)
-        state = (await self._conductor.job(params.job_id)).state
-        newest = state.newest.row
-        changed = await to_thread.run_sync(source_changed, newest.config_file, newest.text)
-        if changed:
+
+        async def complete(request: RequestRow, reply: Resumed) -> Resumed:
+            """Say whether the score file differs by now; a repeated key is told what the first was."""
+            state = (await self._conductor.job(params.job_id)).state
+            newest = state.newest.row
+            changed = await to_thread.run_sync(source_changed, newest.config_file, newest.text)
             hint = f"mzt modify {state.run.job_name} -c {newest.config_file} -r"
-            reply = msgspec.structs.replace(reply, hints=[*reply.hints, hint])
-        return _paged(msgspec.structs.replace(reply, source_changed=changed), params)
+            hints = [*reply.hints, hint] if changed else reply.hints
+            whole = msgspec.structs.replace(reply, hints=hints, source_changed=changed)
+            await self._conductor.keys.amend(request, whole)
+            return whole
+
+        return _paged(await self._hand(caller, params, Resumed, ask, complete=complete), params)
 
     async def modify(self, caller: Caller, params: Modify) -> Modified:
         """Give a job a new score, show what that would do, or take a staged one back."""
@@ -153,17 +158,23 @@ class Control:
         kind: type[R],
         ask: Asked,
         prepare: Callable[[], Awaitable[Asked]] | None = None,
+        complete: Callable[[RequestRow, R], Awaitable[R]] | None = None,
     ) -> R:
         """Hand a request to its job, once for each key; return or raise its answer.
 
-        `prepare` completes the request, where that takes a while, before it is handed over.
+        `prepare` completes the request, where that takes a while, before it is handed over; `complete`
+        completes and keeps its first answer.
         """
+
+        async def completed(request: RequestRow, reply: R) -> R:
+            return reply if complete is None else await complete(request, reply)
 
         async def act(request: RequestRow) -> R:
             whole = ask if prepare is None else await prepare()
             job = await self._conductor.job(params.job_id)
             handed = msgspec.structs.replace(whole, request=request, reason=params.reason, wait=params.wait)
-            return _taken(await job.ask(handed, params.timeout), job, ask, params.timeout, kind)
+            answer = await job.ask(handed, params.timeout)
+            return await completed(request, _taken(answer, job, ask, params.timeout, kind))
 
         async def join(request: RequestRow) -> R:
             job = await self._conductor.job(params.job_id)
@@ -175,7 +186,7 @@ class Control:
                 job = await self._conductor.job(params.job_id)
             waiter = job.wait_for(request.request)
             answer = await job.answer(request.request, waiter, params.timeout if params.wait else 0.0)
-            return _taken(answer, job, ask, params.timeout, kind)
+            return await completed(request, _taken(answer, job, ask, params.timeout, kind))
 
         return await self._conductor.keys.once(caller, params, kind, act, join)
 

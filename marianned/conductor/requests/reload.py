@@ -1,7 +1,6 @@
 """Reading config.toml anew while the daemon runs; one that can't be used leaves the settings as they are."""
 
 import logging
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from marianned.conductor.core.registry import Conductor
 from marianned.config import ONLY_AT_START, ConfigError, changes, load_settings
 from marianned.errors import BadRequest
 from marianned.protocol import Caller, Reload, Reloaded
+from marianned.rows import RequestRow
 from marianned.systemd.notify import Notifier
 
 _logger = logging.getLogger(__name__)
@@ -28,12 +28,23 @@ class Reloader:
         self._notifier = notifier
         self._one = anyio.Lock()
 
-    async def reload(self, _caller: Caller, _params: Reload) -> Reloaded:
+    async def reload(self, caller: Caller, params: Reload) -> Reloaded:
         """Read the settings; reply with those that are new.
 
         Raises:
             BadRequest: they can't be used; the old ones stay in force.
         """
+        keys = self._conductor.keys
+
+        async def act(request: RequestRow) -> Reloaded:
+            reply = await self._told()
+            await keys.keep(request, reply)
+            return reply
+
+        return await keys.once(caller, params, Reloaded, act)
+
+    async def _told(self) -> Reloaded:
+        """Reload, and let the service manager know that it is going on."""
         async with self._one:
             self._notifier.reloading()
             try:
@@ -75,4 +86,4 @@ class Reloader:
     async def on_signal(self) -> None:
         """Reload for nobody in particular; the log tells what came of it."""
         with suppress(BadRequest):  # the log has it
-            await self.reload(Caller(uid=os.getuid(), pid=None, name="SIGHUP"), Reload())
+            await self._told()

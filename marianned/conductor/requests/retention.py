@@ -5,20 +5,22 @@ Source: docs/design/control.md §9, docs/design/cli.md §2.1 `remove`.
 
 import logging
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import anyio
+import msgspec
 from anyio import to_thread
 
 from marianned import words
-from marianned.conductor.core.idempotency import DAY
+from marianned.conductor.core.idempotency import DAY, rows_of
 from marianned.conductor.core.messages import split
 from marianned.conductor.core.registry import Conductor
 from marianned.errors import BadRequest, NoCapacity, WrongStatus
 from marianned.moment import now
 from marianned.protocol import BackedUp, Caller, JobStatus, Remove, Removed, WriteBackup
-from marianned.rows import Changes, Deleted, EventRow, RequestRow, RunRow
+from marianned.rows import Changes, Deleted, EventRow, RequestRow, Row, RunRow
 
 _DAY_SECONDS = 86_400.0
 _logger = logging.getLogger(__name__)
@@ -34,17 +36,25 @@ class Keeper:
     async def remove(self, caller: Caller, params: Remove) -> Removed:
         """Forget an ended run, or all that ended long enough ago; workspaces stay."""
 
-        async def act(_request: RequestRow) -> Removed:
+        async def act(request: RequestRow) -> Removed:
             rows = await self._chosen(params)
-            for row in rows:
-                await self._forget(row, caller, params.reason)
-            return Removed(
+            reply = Removed(
                 message=f"{words.plural(len(rows), 'run')} removed",
                 removed=[f"{row.job_name}@{row.run}" for row in rows],
-                event=self._house.store.last_event,
+                event=0,
             )
+            for row in rows[:-1]:
+                await self._forget(row, caller, params.reason)
+            answer = rows_of(request, reply)
+            if rows:
+                event = await self._forget(rows[-1], caller, params.reason, answer)
+            elif answer:
+                event = (await self._house.store.commit(Changes(rows=answer))).event
+            else:
+                event = self._house.store.last_event
+            return msgspec.structs.replace(reply, event=event)
 
-        return await self._conductor.keys.once(caller, params, Removed, act, act)
+        return await self._conductor.keys.once(caller, params, Removed, act)
 
     async def _chosen(self, params: Remove) -> list[RunRow]:
         if params.job_id is None and params.older_than is None:
@@ -65,8 +75,13 @@ class Keeper:
             )
         return [row] if _is_older(row, params.older_than) else []
 
-    async def _forget(self, row: RunRow, caller: Caller | None, reason: str | None) -> None:
-        """Delete a run in one transaction, and its files after the commit."""
+    async def _forget(
+        self, row: RunRow, caller: Caller | None, reason: str | None, also: Sequence[Row] = ()
+    ) -> int:
+        """Delete a run in one transaction, and its files after the commit; return its event's number.
+
+        `also` is put on disk in that transaction: the answer to the request that it is the last effect of.
+        """
         event = EventRow(
             recorded_at=now().at,
             type="job.removed",
@@ -77,9 +92,10 @@ class Keeper:
             text=f"{row.job_name}@{row.run} removed",
         )
         gone = Deleted(kind=RunRow, run_id=row.run_id, key=0)
-        await self._conductor.forget(row, Changes(deleted=[gone], events=[event]))
+        number = await self._conductor.forget(row, Changes(rows=list(also), deleted=[gone], events=[event]))
         directory = self._house.attempts / str(row.run_id)
         await to_thread.run_sync(shutil.rmtree, directory, True)  # noqa: FBT003  run_sync passes no keywords
+        return number
 
     async def retain(self) -> None:
         """Once a day forget what is older and more than the settings keep; never a failed or held run."""

@@ -4,14 +4,16 @@ Source: docs/design/control.md §7.
 """
 
 import os
+from contextlib import suppress
 
 import anyio
 from anyio.abc import TaskGroup
 
 from marianned.conductor.capacity.slots import DRAINING, STOPPING
 from marianned.conductor.core.registry import Conductor
-from marianned.errors import WrongStatus
+from marianned.errors import NoCapacity, WrongStatus
 from marianned.protocol import Caller, Stop, Stopping
+from marianned.rows import RequestRow
 from marianned.systemd.heart import Heart
 
 
@@ -25,9 +27,24 @@ class Stopper:
         self._tasks = tasks
         self._heart = heart
         self._draining: anyio.CancelScope | None = None
+        self._detaching = False
 
-    async def stop(self, _caller: Caller, params: Stop) -> Stopping:
-        """Begin to stop, or give a drain up; the reply tells how many attempts are in flight."""
+    async def stop(self, caller: Caller, params: Stop) -> Stopping:
+        """Begin to stop, or give a drain up; the reply tells how many attempts are in flight.
+
+        A key counts here as everywhere: repeated after the next start, it stops nobody.
+        """
+        keys = self._conductor.keys
+
+        async def act(request: RequestRow) -> Stopping:
+            reply = self._begin(params)
+            with suppress(NoCapacity):  # a daemon that can't write any more can still be stopped
+                await keys.keep(request, reply)
+            return reply
+
+        return await keys.once(caller, params, Stopping, act)
+
+    def _begin(self, params: Stop) -> Stopping:
         if self._scheduler.closed_for == STOPPING:
             raise WrongStatus("the daemon is stopping already", status=STOPPING)
         flying = self._conductor.in_flight()
@@ -45,7 +62,16 @@ class Stopper:
             self._conductor.interrupt_all()
             self._tasks.start_soon(self._drain, anyio.CancelScope())
             return self._said(STOPPING, f"stopping{_attempts(flying, 'interrupted')}", flying)
+        self._detaching = True
         return self._said(STOPPING, f"stopping{_going_on(flying)}", flying)
+
+    def answered(self) -> None:
+        """Stop now, if a stop that waits for nothing is under way: its reply has left (or can't any more).
+
+        A refused stop, and one that a key repeats, have their reply, too, and stop nobody.
+        """
+        if self._detaching:
+            self.ready.set()
 
     def _stay(self) -> None:
         if self._draining is not None:

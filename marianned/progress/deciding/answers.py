@@ -72,7 +72,7 @@ def remember(draft: Draft, ask: Asked, hold: int | None, revision: int, *, broug
         hold=draft.state.run.next_hold if hold is None else hold,
         revision=revision,
         brought=brought,
-        asked_at=draft.now.at,
+        asked=draft.now,
     )
     if row.key is None:
         draft.unpersisted.add(row.request)

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from marianned.clock import Instant
 from marianned.lifecycle import Action
 from marianned.progress.state.job import Version
 from marianned.protocol import Caller, CheckReport, JobStatus, Outcome, Reply
@@ -127,12 +128,12 @@ NOBODY = RequestRow(
     method="",
     key=None,
     params="",
-    run_id=0,
+    run_id=None,
     wish=None,
     hold=None,
     revision=None,
     caller=Caller(uid=-1),
-    asked_at=0,
+    asked=Instant(0, "", 0),
 )
 """Stands in a request until it is known who asks."""
 

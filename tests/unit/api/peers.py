@@ -53,7 +53,7 @@ class House:
             journal=self.journal,
             handlers={},
             lookout=SimpleNamespace(meter=Meter()),
-            stopping=anyio.Event(),
+            stop_answered=anyio.Event().set,
             closing=False,
             unread=0,
         )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from marianned.clock import Instant
 from marianned.protocol import Caller
 from marianned.rows import AttemptRow, EventRow, HoldRow, RequestRow, RevisionRow, RunRow, SheetRow
 
@@ -81,9 +82,14 @@ def request_row(request: str, **fields: Any) -> RequestRow:
         "hold": None,
         "revision": None,
         "caller": CALLER,
-        "asked_at": 1,
+        "asked": asked(1),
     }
     return RequestRow(request=request, **given | fields)
+
+
+def asked(at: int, *, boot: str = "this", boottime: int | None = None) -> Instant:
+    """Return a moment on whose boot the clocks go alike, unless it says else."""
+    return Instant(at, boot, at if boottime is None else boottime)
 
 
 def event_row(text: str = "", **fields: Any) -> EventRow:

@@ -3,7 +3,16 @@
 import asyncio
 
 import pytest
-from store_rows import attempt_row, event_row, hold_row, request_row, revision_row, run_row, sheet_row
+from store_rows import (
+    asked,
+    attempt_row,
+    event_row,
+    hold_row,
+    request_row,
+    revision_row,
+    run_row,
+    sheet_row,
+)
 
 from marianned.clock import Instant
 from marianned.protocol import CheckReport
@@ -103,7 +112,7 @@ async def test_a_list_of_revisions_leaves_out_what_is_long(store: Store) -> None
 
 
 async def test_requests_wait_until_they_are_answered_or_refused(store: Store) -> None:
-    rows = [request_row("a", wish="paused", asked_at=2), request_row("b", asked_at=1, key="k")]
+    rows = [request_row("a", wish="paused", asked=asked(2)), request_row("b", asked=asked(1), key="k")]
     await store.commit(Changes(rows=[run_row(), *rows]))
     assert (await store.records.whole("notes")).requests == rows[::-1]
     assert await store.records.request(1000, "job.pause", "k") == rows[1]

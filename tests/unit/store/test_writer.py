@@ -10,15 +10,26 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import pytest
-from store_rows import attempt_row, event_row, hold_row, request_row, revision_row, run_row, sheet_row
+from store_rows import (
+    asked,
+    attempt_row,
+    event_row,
+    hold_row,
+    request_row,
+    revision_row,
+    run_row,
+    sheet_row,
+)
 
+from marianned.clock import Instant
 from marianned.errors import NoCapacity
 from marianned.protocol import Event
-from marianned.rows import Changes, Deleted, HoldRow, SheetRow
+from marianned.rows import Changes, Deleted, HoldRow, RunRow, SheetRow
 from marianned.store.writer import BrokenChanges, Store, open_store
 
 pytestmark = pytest.mark.anyio
 DEADLINE = 20
+DAY = 24 * 3600 * 1000
 BIG = "x" * 1_000_000
 
 
@@ -239,15 +250,41 @@ async def test_a_key_is_taken_for_a_day(store: Store) -> None:
     day = 24 * 3600 * 1000
     await store.commit(Changes(rows=[run_row(), request_row("a", key="k", reply=b"{}")]))
     with pytest.raises(BrokenChanges, match="UNIQUE"):
-        await store.commit(Changes(rows=[request_row("b", key="k", asked_at=1 + day)]))
-    await store.commit(Changes(rows=[request_row("c", key="k", asked_at=2 + day)]))
+        await store.commit(Changes(rows=[request_row("b", key="k", asked=asked(1 + day))]))
+    await store.commit(Changes(rows=[request_row("c", key="k", asked=asked(2 + day))]))
     assert (await store.records.request(1000, "job.pause", "k")).request == "c"
+
+
+@pytest.mark.parametrize(
+    ("later", "forgotten"),
+    [
+        (asked(9 * DAY, boottime=2), False),
+        (asked(-9 * DAY, boottime=2 + DAY), True),
+        (asked(2 + DAY, boot="next", boottime=1), True),
+        (asked(2, boot="next", boottime=9 * DAY), False),
+    ],
+    ids=["clock set forward", "clock set back", "a day later, rebooted", "at once, rebooted"],
+)
+async def test_the_boot_s_clock_tells_the_age_of_a_key_and_after_a_reboot_the_time(
+    store: Store, later: Instant, forgotten: bool
+) -> None:
+    await store.commit(Changes(rows=[request_row("a", key="k", reply=b"{}")]))
+    await store.commit(Changes(rows=[request_row("b", key="other", asked=later)]))
+    assert (await store.records.request(1000, "job.pause", "k") is None) is forgotten
+
+
+async def test_what_was_answered_outlives_its_run_and_what_waits_goes_with_it(store: Store) -> None:
+    waits, answered = request_row("a", key="a"), request_row("b", key="b", reply=b"{}")
+    await store.commit(Changes(rows=[run_row(), waits, answered]))
+    await store.commit(Changes(deleted=[Deleted(kind=RunRow, run_id=1, key=0)]))
+    assert await store.records.request(1000, "job.pause", "a") is None
+    assert (await store.records.request(1000, "job.pause", "b")).reply == b"{}"
 
 
 async def test_a_request_that_waits_is_not_forgotten(store: Store) -> None:
     week = 7 * 24 * 3600 * 1000
     await store.commit(Changes(rows=[run_row(), request_row("a")]))
-    await store.commit(Changes(rows=[request_row("b", asked_at=week)]))
+    await store.commit(Changes(rows=[request_row("b", asked=asked(week))]))
     assert [row.request for row in (await store.records.whole("notes")).requests] == ["a", "b"]
 
 

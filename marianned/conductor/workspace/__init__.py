@@ -1,0 +1,1 @@
+"""The workspace of a run: git worktrees and archives."""
