@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from marianned import __version__
-from marianned.config import ConfigError, load_configuration
+from marianned.config import ConfigError, load_configuration, value_of
 from marianned.instruments.loader import builtin_profiles
 from marianned.lock import holder
 from marianned.paths import (
@@ -55,8 +55,10 @@ def report() -> Report:
         found = load_configuration(configuration_directory())
     except ConfigError as error:
         return Report(checks=checks, settings_problems=list(error.problems))
-    values = msgspec.structs.asdict(found.settings)
-    settings = [Setting(name=name, value=value, source=found.sources[name]) for name, value in values.items()]
+    settings = [
+        Setting(name=name, value=value_of(found.settings, name), source=source)
+        for name, source in found.sources.items()
+    ]
     return Report(checks=checks, settings=settings)
 
 

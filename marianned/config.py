@@ -6,6 +6,7 @@ An unknown key or a wrong value is an error with its place. Source: docs/design/
 import difflib
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -19,7 +20,16 @@ _KEPT_DAYS = "days for which ended runs are kept however many they are"
 _OUTPUT = "bytes of each stream of an attempt that are kept: the first and the last half of them"
 _QUEUED = "how many jobs may be neither ended nor held; then `mzt run` is refused, E508"
 _DISK = "bytes; with less free on the disk of the state directory no slots are granted"
+_DRAIN = (
+    "how long processes that an ended command left behind may finish its output; 0: they are ended at once"
+)
 _ATTEMPTS = "where the files of attempts are kept; without it `attempts` in the state directory"
+
+
+class Attempts(msgspec.Struct, frozen=True, kw_only=True):
+    """The section `[attempts]`."""
+
+    drain: Annotated[float, Meta(ge=0, le=3600, description=_DRAIN)] = 10.0
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,12 +47,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float, Meta(ge=0, le=3600, description="from TERM to KILL when an attempt is ended")
     ] = 10.0
     attempts_dir: Annotated[str | None, Meta(description=_ATTEMPTS)] = None
+    attempts: Attempts = Attempts()
 
 
-DURATIONS = frozenset({"kill_grace"})
+SECTIONS: dict[str, type[msgspec.Struct]] = {"attempts": Attempts}
+"""What stands below a header of its own, `[attempts]`; such a setting is called `attempts.drain`."""
+DURATIONS = frozenset({"kill_grace", "attempts.drain"})
 ONLY_AT_START = frozenset({"attempts_dir"})
 """Settings that a reload leaves as they are: attempts in flight write there."""
-_FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
+FIELDS = {field.name: field for field in msgspec.structs.fields(Settings) if field.name not in SECTIONS} | {
+    f"{section}.{field.name}": field
+    for section, kind in SECTIONS.items()
+    for field in msgspec.structs.fields(kind)
+}
+"""Each setting by its name."""
 
 
 class ConfigError(Exception):
@@ -72,7 +90,7 @@ def load_configuration(directory: Path) -> Configuration:
         ConfigError: it can't be read, is no TOML, or has unknown keys or wrong values: all of them.
     """
     path = directory / "config.toml"
-    defaults = dict.fromkeys(_FIELDS, "default")
+    defaults = dict.fromkeys(FIELDS, "default")
     try:
         text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text)
@@ -83,7 +101,7 @@ def load_configuration(directory: Path) -> Configuration:
     checked: dict[str, Any] = {}
     sources: dict[str, str] = {}
     problems: list[str] = []
-    for name, value in values.items():
+    for name, value in _flat(values):
         place = _Place.of(name, text)
         try:
             checked[name] = _checked(name, value)
@@ -94,23 +112,49 @@ def load_configuration(directory: Path) -> Configuration:
         sources[name] = f"{path}{place.line}"
     if problems:
         raise ConfigError(*problems)
-    return Configuration(Settings(**checked), defaults | sources)
+    return Configuration(_settings(checked), defaults | sources)
+
+
+def value_of(settings: Settings, name: str) -> Any:
+    """Return the value of a setting by its name."""
+    section, _, own = name.rpartition(".")
+    return getattr(getattr(settings, section) if section else settings, own)
+
+
+def _flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if name in SECTIONS and isinstance(value, dict):
+            yield from ((f"{name}.{own}", one) for own, one in value.items())
+        else:
+            yield name, value
+
+
+def _settings(checked: dict[str, Any]) -> Settings:
+    flat = {name: value for name, value in checked.items() if "." not in name}
+    for section, kind in SECTIONS.items():
+        own = {
+            name.rpartition(".")[2]: value
+            for name, value in checked.items()
+            if name.startswith(f"{section}.")
+        }
+        flat[section] = kind(**own)
+    return Settings(**flat)
 
 
 def changes(old: Settings, new: Settings) -> list[str]:
     """Return the names of the settings that differ."""
-    return [name for name in _FIELDS if getattr(old, name) != getattr(new, name)]
+    return [name for name in FIELDS if value_of(old, name) != value_of(new, name)]
 
 
 def _checked(name: str, value: Any) -> Any:
-    field = _FIELDS[name]
+    field = FIELDS[name]
     if name in DURATIONS and isinstance(value, str):
         value = read_duration(value)
     return msgspec.convert(value, field.type)
 
 
 def _near(name: str) -> str:
-    near = difflib.get_close_matches(name, _FIELDS, n=1)
+    near = difflib.get_close_matches(name, FIELDS, n=1)
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
@@ -128,11 +172,14 @@ class _Place(NamedTuple):
 
     @classmethod
     def of(cls, name: str, text: str) -> "_Place":
-        word = re.escape(name)
+        section, _, own = name.rpartition(".")
+        word, header = re.escape(own), re.compile(rf"""\s*\[\s*["']?{re.escape(section)}["']?\s*\]""")
         key = re.compile(rf"""[\[ \t]*(?P<key>"{word}"|'{word}'|{word})\s*[\].=]\s*(?P<value>)""")
+        below = not section
         for number, line in enumerate(text.splitlines(), 1):
+            below = below or bool(header.match(line))
             found = key.match(line)
-            if found:
+            if found and below:
                 at = (f":{number}:{found.start(group) + 1}" for group in ("key", "value"))
                 return cls(f":{number}", *at)
         return cls("", "", "")

@@ -12,6 +12,7 @@ def command(call: Invocation, *, job: str, sheets: str | None) -> Answer:
     result = call.ask("job.why", job_id=job, sheets=sheets)
     if call.as_json:
         return Answer(result)
+    call.tell_warnings(result)
     from marianne_cli.commands.status import job_details
     from marianne_cli.screens import render, why
 

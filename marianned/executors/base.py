@@ -9,7 +9,7 @@ import errno
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -25,12 +25,26 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
     directories: list[str]
 
 
+class Final(msgspec.Struct, frozen=True, kw_only=True):
+    """It is ended when its stdout has had its last word, and nothing more has come for `grace` seconds.
+
+    The last word is a line of JSON: an object whose `type` is `event` and that has `where` (keys joined by
+    dots → values). One whose type is in `goes_on`, behind it, says that the work goes on.
+    """
+
+    grace: float
+    event: str
+    where: dict[str, Any] = {}
+    goes_on: list[str] = []
+
+
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be run: spec.json. `stdin` names a file in the attempt's directory; null is /dev/null.
 
     `id` is unique for ever; the command gets `env` and MARIANNE_ATTEMPT_ID, nothing else. After
     `timeout_seconds` (null: never) it is ended like by `end`; from TERM to KILL it has `grace_seconds`.
     Of stdout and stderr each, `output_cap` bytes are kept (null: all), the first and the last half.
+    Once it has ended by itself, what still holds its stdout or stderr has `drain_seconds` to finish.
     """
 
     version: int = 1
@@ -44,6 +58,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     grace_seconds: float = 10.0
     output_cap: int | None = None
     silence: Silence | None = None
+    drain_seconds: float = 0.0
+    final: Final | None = None
 
 
 class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,9 +67,11 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `error` says why it could not be started. `asked`: the shim was asked (TERM from the process `asked_by`)
     to end it before it ended by itself. Times are UTC milliseconds; what was used is that of the command and
-    all it started; `swept` counts the leftover processes that were killed; `writer` is runner or keeper.
+    all it started; `swept` counts the other processes that were ended with it; `writer` is runner or keeper.
+    `left_behind`: it ended by itself and left so many processes that had to be ended (not counting theirs).
     `output_exceeded`: it was ended because it printed more than its cap where no holes can be punched.
-    `stale`: it was ended because it showed no sign of life for too long.
+    `stale`: it was ended because it showed no sign of life for too long; `final`: because it had had its
+    last word.
     """
 
     exit_code: int | None
@@ -71,6 +89,8 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     writer: str
     output_exceeded: bool = False
     stale: bool = False
+    final: bool = False
+    left_behind: int = 0
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):

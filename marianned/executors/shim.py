@@ -12,10 +12,12 @@ All but the command block every signal and take TERM, CHLD and PDEATHSIG one at 
 child subreapers: whatever loses its parent below them becomes their child, so "no child is left" proves that
 nothing is left. Without subreapers (Linux before 3.4) the shim refuses before its claim.
 
-The runner starts the command, keeps its limits (silence.py that of silence), and when it has ended kills all
-it left behind (sweeps), writes exit.json, exits. The keeper waits for the runner and passes TERM on to it,
-with the pid it came from. TERM, or a limit, means: TERM to the command's process group, up to `grace_seconds`
-until that group is empty, then the sweep.
+The runner starts the command and keeps its limits (silence.py that of silence; lastword.py ends a command
+that hangs behind its last word). Once the command has ended by itself, those that still hold its output have
+`drain_seconds` to finish; then all it left behind gets TERM, and KILL two seconds later (children.py). The
+runner writes exit.json and exits. The keeper waits for the runner and passes TERM on to it, with the pid it
+came from. TERM, or a limit, means: TERM to the command's process group, up to `grace_seconds` until that
+group is empty, then TERM and KILL for the rest, without a drain. During a drain it ends the drain alone.
 
 When somebody is killed:
     front            nobody misses it: identity.json or exit.json appears all the same
@@ -49,11 +51,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
+    from marianned.executors.children import PARENT_DIED, Children
+    from marianned.executors.lastword import LastWord
     from marianned.executors.silence import Silence
 
     Facts = dict[str, Any]
 else:
     import _signal as signal
+
+    if not __package__:  # it runs as a program, or in the fork server; the daemon imports it for its names
+        sys.path.append(os.path.dirname(os.path.abspath(__file__)).removesuffix("/__pycache__"))
+        from children import PARENT_DIED, Children
 
 SPEC, CLAIM, IDENTITY, RECORD = "spec.json", "claim", "identity.json", "exit.json"
 STDOUT, STDERR = "stdout", "stderr"
@@ -61,15 +69,13 @@ MARK = "MARIANNE_ATTEMPT_ID"
 VERSION = 1
 NO_CLAIM_STATUS, CLAIMED_STATUS, BAD_SPEC_STATUS = 1, 125, 126
 
-_LIMITS = ("timed_out", "output_exceeded", "stale")
+_REASONS = ("timed_out", "output_exceeded", "stale", "final")
 _WANTED = ("id", "cwd", "env", "umask", "stdin", "timeout_seconds", "grace_seconds", "output_cap", "silence")
 _RESERVED, _ERROR_LIMIT, _APPEND = 4096, 500, os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _BLOCK = 65536  # no file system has larger ones: a hole of whole blocks is seen as one
 _LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 8.0
 _UNSUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM}
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PUNCH_HOLE_KEEP_SIZE = 1, 36, 3
-_PARENT_DIED = signal.SIGUSR2
-_WAKING = {signal.SIGTERM, signal.SIGCHLD, _PARENT_DIED}
 GO = b"!"
 
 
@@ -195,7 +201,7 @@ def _run(spec: "Facts", claim: int, keeper: int, ordered: int, others: tuple[int
     for end in others:
         os.close(end)
     _libc("prctl", _PR_SET_CHILD_SUBREAPER, 1)
-    _libc("prctl", _PR_SET_PDEATHSIG, _PARENT_DIED)
+    _libc("prctl", _PR_SET_PDEATHSIG, PARENT_DIED)
     children, output = Children(), Output(spec["output_cap"])
     started, error = _now(), None
     seen: Facts = {}
@@ -203,76 +209,12 @@ def _run(spec: "Facts", claim: int, keeper: int, ordered: int, others: tuple[int
         children.main, error = _start(spec, output)
         if not error:
             seen = _supervise(children, output, spec, keeper, ordered)
+            children.dismiss(keeper)
     children.sweep()
     output.trim()
     status = None if error else children.status
-    _write_record(claim, "runner", started, status, swept=len(children.swept), error=error, **seen)
-
-
-class Children:
-    """What is below this process. `main` is the child that matters, `status` its wait status once reaped.
-
-    `swept` holds the pids of what else a sweep has killed.
-    """
-
-    def __init__(self) -> None:
-        self.main = 0
-        self.status: int | None = None
-        self.swept: set[int] = set()
-
-    def ended(self) -> bool:
-        """Tell whether `main` has been reaped."""
-        return self.status is not None
-
-    def reap(self) -> bool:
-        """Reap whatever has ended; tell whether a child is left."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return False
-            if not pid:
-                return True
-            if pid == self.main:
-                self.status = status
-
-    def sweep(self) -> None:
-        """Kill and reap until no child is left."""
-        pause = 0.001
-        while self.reap():
-            todo = _children(os.getpid())
-            while todo:
-                pid = todo.pop()
-                # Only to be quick: an orphan is our child, as are, next, threads' children, not listed here.
-                todo += _children(pid)
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except OSError:
-                    continue  # gone, or a setuid program's: then it is waited for
-                if pid != self.main:
-                    self.swept.add(pid)
-            signal.sigtimedwait({signal.SIGCHLD}, pause)
-            pause = min(2 * pause, 0.1)
-
-    def end(self, grace: float, keeper: int, output: "Output") -> None:
-        """Send TERM to the command's group and wait, `grace` seconds at most, until the group is empty."""
-        deadline = time.monotonic() + grace
-        for number in (signal.SIGTERM, signal.SIGCONT):
-            self._group_has(number)
-        while os.getppid() == keeper and (left := deadline - time.monotonic()) > 0:
-            self.reap()
-            if self.ended() and not self._group_has(0):
-                return
-            output.look()
-            # A member whose parent is outside the group ends without a word to us.
-            signal.sigtimedwait({signal.SIGCHLD, _PARENT_DIED}, min(left, 0.05))
-
-    def _group_has(self, number: int) -> bool:
-        try:
-            os.killpg(self.main, number)
-        except OSError as error:
-            return error.errno != errno.ESRCH
-        return True
+    ended = {"swept": len(children.swept), "left_behind": 0 if seen else len(children.left)}
+    _write_record(claim, "runner", started, status, error=error, **ended, **seen)
 
 
 class Output:
@@ -311,16 +253,21 @@ class Output:
         return possible
 
 
-def _supervise(children: Children, output: Output, spec: "Facts", keeper: int, ordered: int) -> "Facts":
-    """Wait until the command has ended; say what of the record is so when that was because of us."""
+def _supervise(children: "Children", output: Output, spec: "Facts", keeper: int, ordered: int) -> "Facts":
+    """Wait until the command and its output have ended; say what of the record is so because of us."""
     limit = spec["timeout_seconds"]
     deadline = float("inf") if limit is None else time.monotonic() + limit
-    silence = _silence(spec["silence"], output.files) if spec["silence"] else None
+    watches = _watches(spec, output)
+    waking = {signal.SIGTERM, signal.SIGCHLD, PARENT_DIED}
     while True:
-        left = min(deadline, output.due, silence.due if silence else deadline) - time.monotonic()
-        seen = signal.sigtimedwait(_WAKING, max(0.0, min(left, 3600.0)))
-        children.reap()
+        left = min(deadline, output.due, *(watch.due for watch in watches.values())) - time.monotonic()
+        seen = signal.sigtimedwait(waking, max(0.0, min(left, 3600.0)))
+        some_are_left = children.reap()
         if children.ended() or os.getppid() != keeper:
+            drain = spec.get("drain_seconds", 0.0)
+            if drain and some_are_left and (seen is None or seen.si_signo == signal.SIGCHLD):
+                until = min(deadline, time.monotonic() + drain)
+                children.drain(until, keeper, output.files, output.look)
             return {}
         if seen is not None and seen.si_signo == signal.SIGTERM:
             why = {"asked_by": int(os.read(ordered, 20)) if seen.si_pid == keeper else seen.si_pid}
@@ -328,18 +275,24 @@ def _supervise(children: Children, output: Output, spec: "Facts", keeper: int, o
             why = {"timed_out": True}
         elif not output.look():
             why = {"output_exceeded": True}
-        elif silence and not silence.look():
-            why = {"stale": True}
+        elif ending := next((why for why, watch in watches.items() if not watch.look()), None):
+            why = {ending: True}
         else:
             continue
-        children.end(spec["grace_seconds"], keeper, output)
+        children.end(spec["grace_seconds"], keeper, output.look)
         return why
 
 
-def _silence(limit: "Facts", files: list[int]) -> "Silence":
-    sys.path.append(os.path.dirname(os.path.abspath(__file__)).removesuffix("/__pycache__"))
-    module: Any = __import__("silence")
-    return module.Silence(**limit, output=files)  # type: ignore[no-any-return]
+def _watches(spec: "Facts", output: Output) -> "dict[str, LastWord | Silence]":
+    """Return what else may end the command, each by the name that the record has for it."""
+    watches: dict[str, LastWord | Silence] = {}
+    if spec.get("final"):
+        module: Any = __import__("lastword")
+        watches["final"] = module.LastWord(**spec["final"], path=STDOUT)
+    if spec["silence"]:
+        module = __import__("silence")
+        watches["stale"] = module.Silence(**spec["silence"], output=output.files)
+    return watches
 
 
 def _start(spec: "Facts", output: Output) -> "tuple[int, str | None]":
@@ -414,7 +367,7 @@ def _write_record(claim: int, writer: str, started: int, status: int | None = No
         "signal": -code if code is not None and code < 0 else None,
         "asked": "asked_by" in seen,
         "asked_by": None,
-        **dict.fromkeys(_LIMITS, False),
+        **dict.fromkeys(_REASONS, False),
         "started_at": started,
         "ended_at": _now(),
         "user_seconds": used.ru_utime,
@@ -468,13 +421,6 @@ def _json_object(facts: "Facts") -> bytes:
 
 def _start_time(pid: int) -> int:  # clock ticks since boot
     return int(read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[19])
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        return [int(child) for child in read(f"/proc/{pid}/task/{pid}/children").split()]
-    except OSError:
-        return []
 
 
 def _libc(name: str, *args: int) -> None:  # one whose arguments are longs, or fit into them

@@ -16,7 +16,7 @@ import score_schema
 from marianne_cli.tree import TABLE as COMMANDS
 from marianne_cli.tree import mzt
 from marianned import errors, protocol
-from marianned.config import DURATIONS, Settings
+from marianned.config import DURATIONS, FIELDS
 from marianned.lifecycle import TABLE, Action, Guard, Rule
 from marianned.protocol import METHODS, JobStatus
 from marianned.score.read import model, rules
@@ -82,10 +82,10 @@ def codes():
     )
 
 
-def meaning(field):
+def meaning(name, field):
     """Say what a setting is for."""
     told = next(one.description for one in field.type.__metadata__ if one.description)
-    return told + ('; also as `"1m30s"`' if field.name in DURATIONS else "")
+    return told + ('; also as `"1m30s"`' if name in DURATIONS else "")
 
 
 def settings():
@@ -93,8 +93,8 @@ def settings():
     return table(
         ("setting", "type", "default", "meaning"),
         [
-            (f"`{field.name}`", kind(field.type), default(field) or "required", meaning(field))
-            for field in msgspec.structs.fields(Settings)
+            (f"`{name}`", kind(field.type), default(field) or "required", meaning(name, field))
+            for name, field in FIELDS.items()
         ],
     )
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from marianned import lifecycle
 from marianned.clock import Instant
 from marianned.conductor.services import House
+from marianned.executors.children import LEFTOVER_GRACE_SECONDS
 from marianned.moment import now
 from marianned.progress.deciding.decide import could_use_slot
 from marianned.progress.state.job import JobState
@@ -30,6 +31,7 @@ class Share:
         self._granted = granted
         self._run_id = state.run.run_id
         state.limits = house.limits.rows
+        state.overtime = round((house.settings.attempts.drain + LEFTOVER_GRACE_SECONDS) * 1000)
 
     def adopt(self) -> None:
         """Count what was in flight when the state was read from disk."""

@@ -16,7 +16,7 @@ from marianned.executors.output import read_tail
 from marianned.moment import now
 from marianned.progress.state.job import JobState
 from marianned.progress.state.selection import select
-from marianned.progress.views.job import extended
+from marianned.progress.views.job import extended, problems_of_sheets
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import (
     AskWhy,
@@ -61,6 +61,7 @@ class Evidence:
         failures.sort(key=lambda row: row.ended_at or 0, reverse=True)
         view = await self._lookout.view(state)
         view.hints = [hint for hint in view.hints if not hint.startswith("mzt why")]
+        view.problems = problems_of_sheets(state, sorted(chosen or state.sheets))
         return extended(
             view,
             Why,

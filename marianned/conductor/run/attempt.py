@@ -19,7 +19,7 @@ from anyio import to_thread
 from marianned import faults, logs, words, workers
 from marianned.conductor.run.checks import Checking
 from marianned.conductor.run.context import gather
-from marianned.conductor.run.process import STDERR, STDOUT, Process, Unprepared
+from marianned.conductor.run.process import STDERR, STDOUT, Process, Unprepared, left_behind
 from marianned.conductor.services import House
 from marianned.conductor.workspace.worktrees import NoWorktree
 from marianned.executors.base import ExitRecord, Presence, Silence, Spec, runs_short
@@ -151,6 +151,7 @@ class Attempt:
             grace_seconds=self._house.settings.kill_grace,
             output_cap=self._house.settings.output_cap,
             silence=self._silence(cwd),
+            drain_seconds=self._house.settings.attempts.drain,
         )
 
     async def _cwd(self) -> str:
@@ -252,6 +253,7 @@ class Attempt:
         given = self._given
         definition = given.definition
         seen = await self._process.seen(record)
+        seen["warnings"] = left_behind(record)
         name = seen["signal"]
         early = self._before_reading(record, name)
         if early is not None:

@@ -14,7 +14,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned import faults
-from marianned.conductor.run.process import Process, Unprepared
+from marianned.conductor.run.process import Process, Unprepared, left_behind
 from marianned.conductor.services import House
 from marianned.errors import MarianneError
 from marianned.executors.base import ExitRecord, Presence, Spec, runs_short
@@ -107,6 +107,7 @@ class HookRun:
             timeout_seconds=given.hook.timeout_seconds,
             grace_seconds=self._house.settings.kill_grace,
             output_cap=self._house.settings.output_cap,
+            drain_seconds=self._house.settings.attempts.drain,
         )
 
     def _argv(self, cwd: str) -> list[str]:
@@ -133,6 +134,7 @@ class HookRun:
 
     async def _judge(self, record: ExitRecord) -> HookEnded:
         seen = await self._process.seen(record)
+        seen["warnings"] = left_behind(record)
         if record.error is not None:
             outcome = Outcome.INTERRUPTED if runs_short(record.error) else Outcome.FAILED
             return self._ending(outcome, record.error, **seen)

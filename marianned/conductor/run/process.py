@@ -119,6 +119,15 @@ class Process:
         }
 
 
+def left_behind(record: ExitRecord) -> list[str]:
+    """Say that a command has left processes behind, which were ended; nothing where it has not."""
+    if not record.left_behind:
+        return []
+    if record.left_behind == 1:
+        return ["a process it left behind was ended"]
+    return [f"{record.left_behind} processes it left behind were ended"]
+
+
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size

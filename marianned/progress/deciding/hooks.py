@@ -75,6 +75,8 @@ def hook_ended(draft: Draft, ending: HookEnded) -> None:
     if row is None:
         draft.note("hook.ignored", f"a record of hook {ending.hook} came late; it is closed already")
         return
+    for text in ending.warnings:
+        draft.note_hook("hook.warned", row, text)
     told = ending.outcome is Outcome.LOST and ending.asked and row.told
     if told or ending.outcome is Outcome.INTERRUPTED:
         _interrupted(draft, row)

@@ -60,7 +60,10 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
     )
     if ending.outcome is Outcome.SUCCEEDED or ending.category == "validation":
         lift(draft, attempt)
-    row = msgspec.structs.replace(row, exit_code=ending.exit_code)
+    for text in ending.warnings:
+        draft.note_sheet("attempt.warned", row.sheet, text, attempt=ending.attempt)
+    warnings = list(dict.fromkeys([*row.warnings, *ending.warnings]))
+    row = msgspec.structs.replace(row, exit_code=ending.exit_code, warnings=warnings)
     if ending.cost_usd is not None:
         row = msgspec.structs.replace(row, cost_usd=(row.cost_usd or 0.0) + ending.cost_usd)
     _bring_on(draft, row, attempt, ending)

@@ -14,7 +14,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
     `message` is one line about the attempt, `evidence` one about the sheet (the first failed check);
     `chance` (0 to 1) moves the retry delay; `resets_in` is in how many seconds the tool says that its rate
-    limit is over, `quota` whether it calls it a quota.
+    limit is over, `quota` whether it calls it a quota. `warnings` tell what people should know of it, however
+    it ended.
     """
 
     uid: int
@@ -38,6 +39,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     chance: float = 0.5
     resets_in: float | None = None
     quota: bool = False
+    warnings: list[str] = []
 
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +52,8 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
 class HookEnded(msgspec.Struct, frozen=True, kw_only=True):
     """How a hook ended. `asked`: its shim was asked to end it, by a daemon that may have died meanwhile.
 
-    `kept` is the encoded RevisionRow of a detached job's score, which is valid and waits for the end.
+    `kept` is the encoded RevisionRow of a detached job's score, which is valid and waits for the end;
+    `warnings` as in Ending.
     """
 
     hook: int
@@ -64,6 +67,7 @@ class HookEnded(msgspec.Struct, frozen=True, kw_only=True):
     stdout_bytes: int = 0
     stderr_bytes: int = 0
     kept: bytes | None = None
+    warnings: list[str] = []
 
 
 class Chained(msgspec.Struct, frozen=True, kw_only=True):

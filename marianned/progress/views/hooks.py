@@ -82,7 +82,8 @@ def next_of_hook(state: JobState, now: Instant) -> Next | None:
         return None
     name = messages.hook_name(state, row.hook)
     if row.status == "running":
-        return Next(code="hook_end", text=f"{name} ends", latest_at=_time(row.time_limit_at))
+        latest = None if row.time_limit_at is None else row.time_limit_at + state.overtime
+        return Next(code="hook_end", text=f"{name} ends", latest_at=_time(latest))
     due = row.until if row.until is not None and not now.reached(row.until) else None
     at = _time(due.at if due is not None else None)
     if row.waiting_for == "job":

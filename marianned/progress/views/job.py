@@ -203,7 +203,8 @@ def _limit_ends(state: JobState, now: Instant) -> Next | None:
 
 def limit(state: JobState) -> int | None:
     """Return when the last of what is in flight ends at the latest (UTC milliseconds)."""
-    return max((flight.time_limit_at or 0 for flight in state.flights), default=None)
+    latest = max((flight.time_limit_at or 0 for flight in state.flights), default=None)
+    return None if latest is None else latest + state.overtime
 
 
 def _end_of_holds(state: JobState) -> Next | None:
@@ -276,7 +277,7 @@ def _when_sheets_end(state: JobState, now: Instant) -> Next:
     attempts = {attempt.sheet: attempt for attempt in state.attempts.values()}
     sheet = None if state.failed_fast else _first_to_start(state, now)
     if sheet is None:
-        latest = max(attempt.time_limit_at for attempt in attempts.values())
+        latest = max(attempt.time_limit_at for attempt in attempts.values()) + state.overtime
         return Next(code="sheet_end", text=f"{_flying(state)} {_end(state)}", latest_at=timestamp(latest))
     needs = attempts.keys() & set(state.definition(sheet).needs)
     if needs:
@@ -285,7 +286,7 @@ def _when_sheets_end(state: JobState, now: Instant) -> Next:
         return Next(code="start", text=f"sheet {sheet} starts when a slot is free")
     else:
         ends = f"{_flying(state)} ends" if len(attempts) == 1 else f"one of {_flying(state)} ends"
-    latest = max(attempts[number].time_limit_at for number in needs or attempts)
+    latest = max(attempts[number].time_limit_at for number in needs or attempts) + state.overtime
     return Next(code="start", text=f"sheet {sheet} starts when {ends}", latest_at=timestamp(latest))
 
 

@@ -175,7 +175,7 @@ def _boundary(state: JobState, now: Instant, action: Action, view: Job) -> str:
 
 def time_left(state: JobState, now: Instant) -> str:
     """Say how long what is in flight may still take at most."""
-    latest = max(flight.time_limit_at or 0 for flight in state.flights)
+    latest = max(flight.time_limit_at or 0 for flight in state.flights) + state.overtime
     return words.duration((latest - now.at) / 1000)
 
 

@@ -1,0 +1,188 @@
+"""What is below a supervisor: reaped, left to finish, told to end, killed. Part of the shim (shim.py).
+
+Like shim.py it imports nothing of ours, and runs with `-I -S`. All signals are blocked by whoever uses it.
+"""
+
+import errno
+import os
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable
+else:
+    import _signal as signal
+
+LEFTOVER_GRACE_SECONDS = 2.0
+"""From TERM to KILL, for what a command has left behind."""
+
+PARENT_DIED = signal.SIGUSR2
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
+
+
+class Children:
+    """What is below this process. `main` is the child that matters, `status` its wait status once reaped.
+
+    `swept` holds the pids of what else was ended, `left` those among them that had lost their parent: what
+    the command itself has left behind, without what that had started.
+    """
+
+    def __init__(self) -> None:
+        self.main = 0
+        self.status: int | None = None
+        self.swept: set[int] = set()
+        self.left: set[int] = set()
+
+    def ended(self) -> bool:
+        """Tell whether `main` has been reaped."""
+        return self.status is not None
+
+    def reap(self) -> bool:
+        """Reap whatever has ended; tell whether a child is left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if not pid:
+                return True
+            if pid == self.main:
+                self.status = status
+
+    def sweep(self) -> None:
+        """Kill and reap until no child is left."""
+        pause = _SHORTEST_PAUSE
+        while self.reap():
+            # Those further down only to be quick: an orphan is our child.
+            for pid in _below(os.getpid()):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except OSError:
+                    continue  # gone, or a setuid program's: then it is waited for
+                if pid != self.main:
+                    self.swept.add(pid)
+            signal.sigtimedwait({signal.SIGCHLD}, pause)
+            pause = min(2 * pause, 0.1)
+
+    def end(self, grace: float, keeper: int, look: "Callable[[], object]") -> None:
+        """Send TERM to the command's group and wait, `grace` seconds at most, until the group is empty.
+
+        What is still there of the group is killed.
+        """
+        deadline = time.monotonic() + grace
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            self._group_has(number)
+        while os.getppid() == keeper and (left := deadline - time.monotonic()) > 0:
+            self.reap()
+            if self.ended() and not self._group_has(0):
+                return
+            look()
+            # A member whose parent is outside the group ends without a word to us.
+            signal.sigtimedwait({signal.SIGCHLD, PARENT_DIED}, min(left, _LONGEST_PAUSE))
+        if os.getppid() == keeper:
+            group = [pid for pid in _below(os.getpid()) if _group_of(pid) == self.main]
+            self.swept.update(pid for pid in group if pid != self.main)
+            self._group_has(signal.SIGKILL)
+
+    def drain(self, until: float, keeper: int, files: list[int], look: "Callable[[], object]") -> None:
+        """Let those that still hold one of these files finish, up to a moment (monotonic).
+
+        Whatever is to end an attempt ends this: TERM from the keeper, the keeper's death.
+        """
+        kept = [(facts.st_dev, facts.st_ino) for facts in map(os.fstat, files)]
+        pause = _SHORTEST_PAUSE
+        while os.getppid() == keeper and self.reap() and (left := until - time.monotonic()) > 0:
+            look()
+            if not any(_may_hold(pid, kept) for pid in _below(os.getpid())):
+                return
+            # One that is no child of ours ends without a word to us, and so does one that only lets go.
+            seen = signal.sigtimedwait({signal.SIGCHLD, signal.SIGTERM, PARENT_DIED}, min(left, pause))
+            if seen is not None and seen.si_signo != signal.SIGCHLD:
+                return
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def dismiss(self, keeper: int) -> None:
+        """Send TERM to all that is left, and wait until it has gone, LEFTOVER_GRACE_SECONDS at most.
+
+        What comes later is told, too, once it has lost its parent; what an ending process starts is its own
+        business as long as that lives.
+        """
+        deadline = time.monotonic() + LEFTOVER_GRACE_SECONDS
+        pause, first = _SHORTEST_PAUSE, True
+        told: set[int] = set()
+        while os.getppid() == keeper and self.reap() and (left := deadline - time.monotonic()) > 0:
+            orphans = _children(os.getpid())
+            new = set(_below(os.getpid()) if first else orphans) - told - {self.main}
+            for pid in new:
+                for number in (signal.SIGTERM, signal.SIGCONT):
+                    try:
+                        os.kill(pid, number)
+                    except OSError:
+                        continue  # gone, or a setuid program's
+                if first and pid in orphans:
+                    self.left.add(pid)
+            told |= new
+            self.swept |= new
+            first = False
+            signal.sigtimedwait({signal.SIGCHLD, PARENT_DIED}, min(left, pause))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _group_has(self, number: int) -> bool:
+        try:
+            os.killpg(self.main, number)
+        except OSError as error:
+            return error.errno != errno.ESRCH
+        return True
+
+
+def _children(pid: int) -> list[int]:
+    """Return the children of all threads of a process."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
+                found += map(int, file.readall().split())
+    except OSError:
+        pass  # ended meanwhile
+    return found
+
+
+def _below(pid: int) -> list[int]:
+    """Return the descendants of a process, parents first; one that moves meanwhile may be left out."""
+    found = _children(pid)
+    for child in found:  # grows meanwhile
+        found += _children(child)
+    return found
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return None
+
+
+def _may_hold(pid: int, files: list[tuple[int, int]]) -> bool:
+    """Tell whether a process has one of the files open, or has gone while that was looked at."""
+    try:
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                facts = os.stat(f"/proc/{pid}/fd/{name}")
+            except FileNotFoundError:
+                continue  # closed meanwhile
+            if (facts.st_dev, facts.st_ino) in files:
+                return True
+    except PermissionError:
+        return False  # a setuid program's
+    except OSError:
+        return not _is_zombie(pid)  # it has gone: its children are ours by now, and are looked at next
+    return False
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            return file.readall().rpartition(b")")[2].split()[0] == b"Z"
+    except OSError:
+        return False

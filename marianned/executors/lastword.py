@@ -1,0 +1,77 @@
+"""Whether a command has had its last word and only hangs; loaded by the runner where an attempt has one.
+
+An agent may print its result and never exit. Its last word is an event on its stdout, a line of JSON; it
+counts once nothing more has come for a while. Like shim.py it imports nothing of ours, and runs with
+`-I -S`. Nothing here depends on the time of day. Source: score-format.md §23.3.
+"""
+
+import json
+import os
+import time
+from typing import Any
+
+_MOST_BYTES = 16 * 1024 * 1024
+"""How much of what has come since the last look is read: its end."""
+
+_LOOKS = 10
+"""How often it is looked within the time of silence; so exact is its end."""
+
+
+class LastWord:
+    """Looks when it is `due` (monotonic clock) whether the last word stands there, and nothing behind it."""
+
+    def __init__(
+        self, grace: float, event: str, where: dict[str, Any], goes_on: list[str], path: str
+    ) -> None:
+        self.grace, self.event, self.where, self.goes_on = grace, event, where, goes_on
+        self.file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self.size = self.read = 0
+        self.spoken = False
+        self.changed = time.monotonic()
+        self.due = self.changed + grace / _LOOKS
+
+    def look(self) -> bool:
+        """Look when it is time for that; False: it has had its last word, and has been silent since."""
+        now = time.monotonic()
+        if now < self.due:
+            return True
+        self.due = now + self.grace / _LOOKS
+        size = os.fstat(self.file).st_size
+        if size != self.size:
+            self.size, self.changed = size, now
+        elif now >= self.changed + self.grace:
+            self._read()
+        return not (self.spoken and now >= self.changed + self.grace)
+
+    def _read(self) -> None:
+        """Read what has come since the last time; what of it was said last counts."""
+        if self.read == self.size:
+            return
+        start = max(self.read, self.size - _MOST_BYTES)
+        data = os.pread(self.file, self.size - start, start)
+        self.read = start + data.rfind(b"\n") + 1  # a line without an end is read again with it
+        for line in reversed(data.split(b"\n")):
+            said = self._said(line)
+            if said is not None:
+                self.spoken = said
+                return
+
+    def _said(self, line: bytes) -> bool | None:
+        """Tell whether a line is the last word (True), or says that the work goes on (False)."""
+        if not line.lstrip().startswith(b"{"):
+            return None
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            return None
+        if event.get("type") == self.event and all(
+            _at(event, path) == self.where[path] for path in self.where
+        ):
+            return True
+        return False if event.get("type") in self.goes_on else None
+
+
+def _at(value: Any, path: str) -> Any:
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

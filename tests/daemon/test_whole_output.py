@@ -1,0 +1,74 @@
+"""The end of a sheet is the end of its output; what it leaves behind is ended, and told."""
+
+import base64
+import os
+from datetime import datetime
+
+import pytest
+from daemon_for_tests import gone, score
+
+RUNS = int(os.environ.get("MARIANNE_TEE_RUNS", "3"))
+"""How often the script below runs; 200 beside load is what was promised."""
+STAMPED = """\
+exec > >(while IFS= read -r l; do printf '%s %s\\n' "$(date +%T)" "$l"; done | tee build.log) 2>&1
+for i in $(seq 1 40); do echo "step $i"; done
+echo "BUILD OK"
+"""
+LOAD = "timeout 120 sh -c 'while :; do :; done'"
+
+
+def printed(daemon, job, sheet):
+    reply = daemon.rpc("log.read", job_id=job, sheet=sheet, stream="stdout", limit=200_000)
+    return base64.b64decode(reply["data"]).decode().splitlines()
+
+
+@pytest.mark.timeout(60 + 5 * RUNS)
+def test_what_a_process_substitution_prints_is_all_there(daemon):
+    daemon.submit(score("load", [LOAD, LOAD], parallel={"enabled": True, "max_concurrent": 2}))
+    daemon.submit(score("tee", [STAMPED] * RUNS))
+    completed = daemon.rpc("job.wait", job_id="tee", words=["ended"], timeout=50.0 + 4 * RUNS)
+    assert completed["status"] == "completed"
+    for sheet in range(1, RUNS + 1):
+        lines = printed(daemon, "tee", sheet)
+        assert [line.split(" ", 1)[1] for line in lines] == [*(f"step {n}" for n in range(1, 41)), "BUILD OK"]
+    assert len((daemon.home / "tee-work" / "build.log").read_text().splitlines()) == 41
+
+
+def test_a_server_left_behind_is_told_to_end_and_people_are_told(house):
+    house.configure("[attempts]\ndrain = 0.2\n")
+    daemon = house.start()
+    server = "( trap 'echo cleaned > cleaned.txt; exit' TERM; echo up > up.txt; while :; do sleep 0.05; done ) &\nsleep 0.5"
+    daemon.submit(score("left", [server]))
+    daemon.wait_for("left", "completed")
+    assert (daemon.home / "left-work" / "cleaned.txt").read_text() == "cleaned\n"
+    said = "a process it left behind was ended"
+    told = [event["text"] for event in daemon.journal("left") if event["type"] == "attempt.warned"]
+    assert told == [f"sheet 1: {said}"]
+    assert [problem["message"] for problem in daemon.status("left", sheets="1")["problems"]] == [said]
+    assert [problem["message"] for problem in daemon.rpc("job.why", job_id="left")["problems"]] == [said]
+
+
+def test_a_pause_now_during_a_drain_lets_the_attempt_count(daemon):
+    daemon.submit(score("drained", ["echo $$ > script; sleep 1000 &\nnote end 1", "note start 2"]))
+    daemon.ledger.wait_for("end 1")
+    assert gone(int((daemon.home / "drained-work" / "script").read_text()))
+    daemon.rpc("job.pause", job_id="drained", now=True, wait=True, timeout=30.0)
+    assert daemon.statuses("drained") == ["completed", "pending"]
+    assert daemon.attempts("drained", 1)[0]["exit_code"] == 0
+
+
+def test_the_latest_end_of_a_pause_has_room_for_the_drain(house):
+    house.configure('[attempts]\ndrain = "20s"\n')
+    daemon = house.start()
+    gate = daemon.gate("1")
+    daemon.submit(score("late", ['note start 1; read _ < "$HOME/gate-1"', "true"]))
+    daemon.ledger.wait_for("start 1")
+    paused = daemon.rpc("job.pause", job_id="late")
+    (flight,) = paused["in_flight"]
+    seconds = [at(text) for text in (flight["time_limit_at"], paused["next"]["latest_at"])]
+    assert seconds[1] - seconds[0] == pytest.approx(22.0)
+    gate.open()
+
+
+def at(text):
+    return datetime.fromisoformat(text).timestamp()

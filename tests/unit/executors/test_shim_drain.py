@@ -1,0 +1,165 @@
+"""The output of a command is whole: what it leaves behind may finish it, and is then told to end."""
+
+import os
+import time
+
+import anyio
+import pytest
+from attempts import Attempt, soon, write
+
+pytestmark = pytest.mark.anyio
+
+LINES = [f"line {number}" for number in range(1, 41)]
+SLOW_TEE = "exec > >(sleep 0.3; cat) 2>&1\n"
+
+
+@pytest.fixture(params=[False, True], ids=["spawned", "forked"])
+def forked(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def bash(attempt: Attempt, text: str, **given: object):
+    return attempt.spec("bash", "-c", f'exec 9>"$LEASH"\n{text}', **{"drain_seconds": 20.0, **given})
+
+
+async def test_the_output_of_a_process_substitution_is_whole(attempt: Attempt) -> None:
+    script = 'exec > >(while read -r l; do echo "$l"; done | tee log) 2>&1\nfor i in $(seq 40); do echo "line $i"; done'
+    record = await attempt.run(bash(attempt, script))
+    assert attempt.output().splitlines() == LINES
+    assert (attempt.workspace / "log").read_text() == attempt.output()
+    assert (record.exit_code, record.swept, record.left_behind) == (0, 0, 0)
+
+
+async def test_who_holds_stderr_alone_is_waited_for(attempt: Attempt) -> None:
+    await attempt.run(bash(attempt, "exec 2> >(sleep 0.3; cat >&2)\necho late >&2"))
+    assert attempt.output("stderr") == "late\n"
+
+
+async def test_a_grandchild_that_holds_the_output_is_waited_for(attempt: Attempt) -> None:
+    await attempt.run(
+        bash(attempt, "(exec >/dev/null 2>&1; (sleep 0.3; echo late >&9; echo late >out) & wait) &")
+    )
+    assert not (attempt.workspace / "out").exists()  # none of them holds it
+    other = "(sh -c 'sleep 0.3; echo late' & exec >/dev/null 2>&1; wait; sleep 1000) &"
+    second = attempt.directory.with_name("2")
+    attempt.directory = second
+    record = await attempt.run(bash(attempt, other, id=f"{attempt.id}"))
+    assert attempt.output() == "late\n"
+    assert record.left_behind == 1
+
+
+async def test_without_a_drain_it_is_not_waited(attempt: Attempt) -> None:
+    record = await attempt.run(bash(attempt, SLOW_TEE + "echo gone", drain_seconds=0.0))
+    assert (record.exit_code, attempt.output()) == (0, "")
+    assert record.left_behind == 1
+
+
+async def test_what_does_not_finish_is_told_to_end_and_may_clean_up(attempt: Attempt) -> None:
+    script = "( trap 'echo cleaned > cleaned; exit' TERM; echo up >&9; while :; do sleep 0.02; done ) & read -r _ < go"
+    os.mkfifo(attempt.workspace / "go")
+    await attempt.start(bash(attempt, script, drain_seconds=0.2))
+    assert await attempt.leash.line() == "up"
+    await write(attempt.workspace / "go", "go\n")
+    record = await attempt.wait()
+    assert record is not None
+    assert (record.exit_code, record.left_behind) == (0, 1)
+    assert (attempt.workspace / "cleaned").read_text() == "cleaned\n"
+
+
+async def test_what_a_cleaner_starts_is_left_to_it(attempt: Attempt) -> None:
+    script = "( trap 'sleep 0.2; echo cleaned > cleaned; exit' TERM; echo up >&9; while :; do sleep 0.02; done ) & sleep 0.1"
+    record = await attempt.run(bash(attempt, script, drain_seconds=0.0))
+    await attempt.leash.gone()
+    assert (attempt.workspace / "cleaned").exists() or record.exit_code != 0
+
+
+async def test_what_does_not_hold_the_output_is_not_waited_for(attempt: Attempt) -> None:
+    before = time.monotonic()
+    record = await attempt.run(bash(attempt, "sleep 1000 >/dev/null 2>&1 &", drain_seconds=25.0))
+    assert time.monotonic() - before < 20
+    assert record.left_behind == 1
+    await attempt.leash.gone()
+
+
+async def test_what_ignores_term_is_killed_and_what_flees_is_caught(attempt: Attempt) -> None:
+    flees = "import os, time\nwhile not os.fork(): os.setsid(); time.sleep(0.002)"
+    script = f"(trap '' TERM; while :; do sleep 1; done) & python3 -c '{flees}' & sleep 0.2; exit 3"
+    record = await attempt.run(bash(attempt, script, drain_seconds=0.1))
+    await attempt.leash.gone()
+    assert record.exit_code == 3
+    assert record.left_behind >= 2
+
+
+async def test_a_request_during_a_drain_ends_the_drain_not_the_attempt(attempt: Attempt) -> None:
+    await attempt.start(bash(attempt, "(echo up >&9; exec sleep 1000) & exit 4"))
+    assert await attempt.leash.line() == "up"
+    running = await attempt.running()
+    with anyio.fail_after(30):  # until the command has ended, and the runner waits for who holds its output
+        while len(attempt.living()) > 3:  # noqa: ASYNC110  what is no child of ours ends without an event
+            await anyio.sleep(0.01)
+    await attempt.executor.end(attempt.directory)
+    record = await attempt.wait()
+    assert record is not None
+    assert (record.exit_code, record.asked, record.timed_out, record.left_behind) == (4, False, False, 1)
+    assert running.pid not in attempt.living()
+
+
+async def test_a_time_limit_during_a_drain_ends_the_drain(attempt: Attempt) -> None:
+    before = time.monotonic()
+    record = await attempt.run(bash(attempt, "sleep 1000 & exit 5", timeout_seconds=1.0, drain_seconds=25.0))
+    assert time.monotonic() - before < 20
+    assert (record.exit_code, record.timed_out, record.left_behind) == (5, False, 1)
+
+
+async def test_a_keeper_that_is_killed_ends_the_drain(attempt: Attempt) -> None:
+    await attempt.start(bash(attempt, "(echo up >&9; exec sleep 1000) & exit 4"))
+    assert await attempt.leash.line() == "up"
+    os.kill((await attempt.running()).pid, 9)
+    await soon(attempt.leash.gone())
+    record = await attempt.wait()
+    assert record is not None
+    assert record.writer == "runner"
+
+
+async def test_after_our_own_term_nothing_is_drained(attempt: Attempt) -> None:
+    before = time.monotonic()
+    script = "(setsid sh -c 'echo up >&9; exec sleep 1000' &); sleep 1000"
+    record = await attempt.run(bash(attempt, script, timeout_seconds=0.5, drain_seconds=25.0))
+    assert time.monotonic() - before < 20
+    assert (record.timed_out, record.left_behind) == (True, 0)
+    await attempt.leash.gone()
+
+
+FINAL = {"grace": 0.5, "event": "result", "where": {"kind": "end"}, "goes_on": ["assistant"]}
+
+
+@pytest.mark.parametrize("tail", ["", '\\n{"type":"rate"}\\n', "\\nnoise\\n"])
+async def test_a_command_that_hangs_behind_its_last_word_is_ended(attempt: Attempt, tail: str) -> None:
+    script = f"""printf '{{"type":"assistant"}}\\n{{"type":"result","kind":"end"}}{tail}'; sleep 1000"""
+    record = await attempt.run(bash(attempt, script, final=FINAL))
+    assert (record.final, record.timed_out, record.asked) == (True, False, False)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"type":"result","kind":"middle"}',
+        '{"type":"result","kind":"end"}\\n{"type":"assistant"}',
+        '{"type":"other","kind":"end","inner":{"type":"result"}}',
+        'text {"type":"result","kind":"end"}',
+        '{"type":"result","kind":"end"',
+    ],
+)
+async def test_without_a_last_word_silence_is_no_end(attempt: Attempt, said: str) -> None:
+    record = await attempt.run(
+        bash(attempt, f"printf '{said}\\n'; sleep 1.5; exit 6", final={**FINAL, "grace": 0.3})
+    )
+    assert (record.exit_code, record.final) == (6, False)
+
+
+async def test_a_command_that_goes_on_printing_is_not_ended(attempt: Attempt) -> None:
+    script = (
+        """echo '{"type":"result","kind":"end"}'; for i in 1 2 3 4 5 6 7 8; do sleep 0.2; echo $i; done"""
+    )
+    record = await attempt.run(bash(attempt, script, final={**FINAL, "grace": 1.0}))
+    assert (record.exit_code, record.final) == (0, False)
