@@ -67,4 +67,9 @@ def test_every_room_is_on_the_map():
     rooms = [
         path.name for path in (pages.ROOT / "marianned").iterdir() if not path.name.startswith(("_", "py."))
     ]
-    assert [room for room in rooms if room not in page] == []
+    inside = [
+        f"`{sign.parent.name}/"
+        for package in ("marianned", "marianne_cli")
+        for sign in (pages.ROOT / package).glob("*/*/__init__.py")
+    ]
+    assert [room for room in rooms + inside if room not in page] == []

@@ -50,6 +50,21 @@ def test_what_contributing_names_is_there():
     assert sorted(path for path in named if not (pages.ROOT / path).exists()) == []
 
 
+def test_what_a_row_of_contributing_names_is_in_the_files_of_that_row():
+    rows = pages.text_of("CONTRIBUTING.md").partition("## Where do I put")[2].splitlines()
+    rows = [row for row in rows if row.startswith("| ") and "`" in row]
+    assert len(rows) > 10
+    for row in rows:
+        quoted = re.findall(r"`([^`]+)`", row)
+        paths = [
+            path for word in quoted for path in (pages.ROOT / word, *pages.ROOT.glob(f"marian*/**/{word}"))
+        ]
+        text = "".join(path.read_text() for path in paths if path.is_file())
+        text += "".join(file.read_text() for path in paths if path.is_dir() for file in path.rglob("*.py"))
+        names = [word for word in quoted if re.fullmatch(r"_?[A-Za-z]+(_[A-Za-z]+)*", word)]
+        assert [name for name in names if not re.search(rf"\b{name}\b", text)] == [], row
+
+
 def test_no_page_and_no_code_needs_what_lies_beside_the_project():
     names = [*files("marianned", "marianne_cli", "systemd", "docs"), *pages.NAMES]
     outside = re.compile(r"\.\./shared|\bspec/score-format|(?<!docs/)\bdesign/(?:control|cli|protocol)\.md §")

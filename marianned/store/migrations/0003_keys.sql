@@ -1,4 +1,4 @@
--- A key outlives the run it was used for, and its age is told by the clock of this boot (control.md §4):
+-- A key outlives the run it was used for, and its age is told by the clock of this boot (docs/design/control.md §4):
 -- a request has no foreign key, no run where it is of none, and a moment of three parts.
 
 CREATE TABLE requests_now (
