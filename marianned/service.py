@@ -25,10 +25,11 @@ from marianned.conductor.capacity.slots import STOPPING, Scheduler
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.notifier import Messenger
 from marianned.conductor.queries.jobs import Lookout
-from marianned.conductor.requests.chain import conducting
+from marianned.conductor.requests.chain import Chaining
 from marianned.conductor.requests.reload import Reloader
 from marianned.conductor.requests.retention import Keeper
 from marianned.conductor.requests.shutdown import Stopper
+from marianned.conductor.requests.submit import Submissions
 from marianned.conductor.services import House
 from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import ConfigError, Settings, load_settings
@@ -89,14 +90,16 @@ class Daemon:
             anyio.create_task_group() as tasks,
         ):
             house = self._house(store, executor)
-            conductor = conducting(house, tasks)
+            conductor = Conductor(house, tasks)
+            submissions = Submissions(conductor, tasks)
+            conductor.chaining = Chaining(conductor, submissions)
             lookout = Lookout(conductor, now().at)
             heart = Heart(self._notifier, conductor.in_short)
             stopper = Stopper(conductor, tasks, heart)
             reloader = Reloader(conductor, configuration_directory(), self._notifier)
             keeper = Keeper(conductor)
             Messenger(conductor, tasks)  # the store knows it
-            known = handlers(conductor, lookout, keeper, stopper.stop, reloader.reload)
+            known = handlers(conductor, submissions, lookout, keeper, stopper.stop, reloader.reload)
             server = Server(known, Journal(store), lookout, store, stopper.answered)
             faults.point("service.opened")
             heart.busy(busy=True)

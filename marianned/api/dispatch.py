@@ -12,6 +12,7 @@ from marianned.conductor.queries.jobs import Lookout
 from marianned.conductor.queries.why import Evidence
 from marianned.conductor.requests.control import Control
 from marianned.conductor.requests.retention import Keeper
+from marianned.conductor.requests.submit import Submissions
 from marianned.errors import BadRequest, InternalError, MarianneError
 from marianned.protocol import Ask, Caller, Reply
 
@@ -27,7 +28,12 @@ class Answer(NamedTuple):
 
 
 def handlers(
-    conductor: Conductor, lookout: Lookout, keeper: Keeper, stop: Handler, reload: Handler
+    conductor: Conductor,
+    submissions: Submissions,
+    lookout: Lookout,
+    keeper: Keeper,
+    stop: Handler,
+    reload: Handler,
 ) -> dict[str, Handler]:
     """Return who does what; the methods of streams belong to a connection and are not here."""
     control = Control(conductor)
@@ -38,7 +44,7 @@ def handlers(
         "daemon.status": lookout.daemon_status,
         "daemon.stop": stop,
         "daemon.reload": reload,
-        "job.submit": conductor.submit,
+        "job.submit": submissions.submit,
         "job.status": lookout.job_status,
         "job.list": lookout.job_list,
         "job.wait": lookout.job_wait,

@@ -13,15 +13,14 @@ from pathlib import Path
 import anyio
 import msgspec
 from anyio import to_thread
-from anyio.abc import TaskGroup
 
 from marianned import faults
 from marianned.conductor.core.job import Job
 from marianned.conductor.core.messages import split
-from marianned.conductor.core.registry import Conductor, Enrolled
+from marianned.conductor.core.registry import Conductor
 from marianned.conductor.requests.new_run import Origin, compile_valid
+from marianned.conductor.requests.submit import PreparedRun, Submissions
 from marianned.conductor.run.hook import GivenHook
-from marianned.conductor.services import House
 from marianned.errors import BadRequest, MarianneError, NameTaken, NoCapacity, WrongStatus
 from marianned.progress.state.hook_queue import is_kept
 from marianned.progress.state.job import Version
@@ -35,15 +34,16 @@ _AGAIN_SECONDS = 1.0
 """How long after a transaction that the disk refused it is tried again."""
 _SHIELDED_SECONDS = 5.0
 """How long an interrupt, or the daemon's stop, waits for a submission that is being committed."""
-Entry = Enrolled | MarianneError
+Entry = PreparedRun | MarianneError
 """A job that may be submitted, or why it is refused."""
 
 
 class Chaining:
     """Checks and submits the jobs of hooks, over a conductor."""
 
-    def __init__(self, conductor: Conductor) -> None:
+    def __init__(self, conductor: Conductor, submissions: Submissions) -> None:
         self._conductor = conductor
+        self._submissions = submissions
 
     async def chain(self, job: Job, given: GivenHook) -> HookEnded | None:
         """Check a hook's job; submit it, or keep it for the end; at the end submit all that were kept.
@@ -105,7 +105,7 @@ class Chaining:
         async with self._conductor.registry:
             faults.point("chain.locked")
             entries = await self._entries(job, versions, at_end=given.row.kept is not None)
-            made = {hook: entry for hook, entry in entries.items() if isinstance(entry, Enrolled)}
+            made = {hook: entry for hook, entry in entries.items() if isinstance(entry, PreparedRun)}
             refused = {hook: e.message for hook, e in entries.items() if isinstance(e, MarianneError)}
             trigger = Chained(
                 request=f"chain {job.run_id} {given.row.flight}",
@@ -123,7 +123,7 @@ class Chaining:
                     )
             finally:
                 for entry in made.values():
-                    await self._conductor.settle(entry)
+                    await self._submissions.finish(entry)
         faults.point("chain.done")
         if isinstance(answer, MarianneError) and not isinstance(answer, WrongStatus | NoCapacity):
             raise answer
@@ -170,12 +170,12 @@ class Chaining:
             newest = msgspec.structs.replace(newest, status=ending)
         try:
             leaves = run.run_id if at_end else None
-            return await self._conductor.enrol(version, newest, origin, fresh=fresh, ending=leaves)
+            return await self._submissions.prepare(version, newest, origin, fresh=fresh, ending=leaves)
         except MarianneError as error:
             return error
 
     async def _commit(
-        self, made: Sequence[Enrolled], rooms: Sequence[tuple[RunRow, GiveUp]], changes: Changes
+        self, made: Sequence[PreparedRun], rooms: Sequence[tuple[RunRow, GiveUp]], changes: Changes
     ) -> int:
         """Commit in the loops of the runs that make room, where nothing can come between; take the new up."""
         if not rooms:
@@ -214,20 +214,13 @@ class Chaining:
         return found[0]
 
 
-def conducting(house: House, tasks: TaskGroup) -> Conductor:
-    """Return a conductor whose jobs can chain."""
-    conductor = Conductor(house, tasks)
-    conductor.chaining = Chaining(conductor)
-    return conductor
-
-
-def _among(made: Sequence[Enrolled], changes: Changes) -> bool:
+def _among(made: Sequence[PreparedRun], changes: Changes) -> bool:
     """Tell whether the new runs are in the transaction: the decision may have turned them down."""
     runs = {row.run_id for row in changes.rows if isinstance(row, RunRow)}
     return all(entry.state.run.run_id in runs for entry in made)
 
 
-def _rooms(job: Job, made: Mapping[int, Enrolled]) -> list[tuple[RunRow, GiveUp]]:
+def _rooms(job: Job, made: Mapping[int, PreparedRun]) -> list[tuple[RunRow, GiveUp]]:
     """Return the runs that the new ones take the place of; this one makes room by its end."""
     return [
         (entry.newest, entry.give_up)

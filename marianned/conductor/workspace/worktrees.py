@@ -18,10 +18,10 @@ import msgspec
 from anyio import to_thread
 
 from marianned import faults
-from marianned.moment import now
 from marianned.errors import NoCapacity
 from marianned.executors.base import AlreadyClaimed, CannotStart, Executor, Spec, runs_short
 from marianned.executors.output import read_tail
+from marianned.moment import now
 from marianned.protocol import JobStatus
 from marianned.rows import Changes, EventRow, RunRow, WorktreeRow
 from marianned.score.expanded import Isolation

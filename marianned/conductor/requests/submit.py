@@ -1,0 +1,244 @@
+"""A submission: the new run is prepared, committed, taken up, and what was moved away for it is settled.
+
+Source: docs/design/control.md §6.
+"""
+
+from pathlib import Path
+
+import anyio
+import msgspec
+from anyio import to_thread
+from anyio.abc import TaskGroup
+
+from marianned import faults, words
+from marianned.conductor.core.idempotency import rows_of
+from marianned.conductor.core.messages import removed_leftover
+from marianned.conductor.core.pausefile import pause_file, remove
+from marianned.conductor.core.registry import Conductor
+from marianned.conductor.requests import new_run
+from marianned.conductor.workspace import archives
+from marianned.errors import InternalError, NameTaken, NoCapacity, Problem, WrongStatus
+from marianned.moment import now
+from marianned.progress.state.job import JobState, Version
+from marianned.progress.state.selection import select
+from marianned.progress.state.triggers import GiveUp
+from marianned.progress.views.job import extended, job_view
+from marianned.protocol import Caller, JobStatus, Submit, Submitted
+from marianned.rows import ArchiveRow, BreakpointRow, Changes, RequestRow, RunRow, SheetRow
+from marianned.score.read.reader import Source
+
+_SHIELDED_SECONDS = 5.0
+"""How long a client's leaving, or the daemon's stop, waits for a submission that is being committed."""
+_FREE = (JobStatus.COMPLETED, JobStatus.CANCELLED)
+"""Statuses of a newest run that leave its name free."""
+
+
+class PreparedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A new run, ready for the disk: its state and rows, the run whose place it takes, and how that goes."""
+
+    state: JobState
+    changes: Changes
+    newest: RunRow | None
+    give_up: GiveUp
+    moved: ArchiveRow | None = None
+
+
+class Submissions:
+    """Submits runs, for clients and for hooks, over the registry of jobs."""
+
+    def __init__(self, conductor: Conductor, tasks: TaskGroup) -> None:
+        self._conductor = conductor
+        self._tasks = tasks
+
+    async def submit(self, caller: Caller, params: Submit) -> Submitted:
+        """Start a run of a score; the reply means that it is on disk."""
+
+        async def act(request: RequestRow) -> Submitted:
+            return await self._submit(caller, params, request)
+
+        async def join(_request: RequestRow) -> Submitted:
+            raise InternalError("the answer of this submission was not kept with it")
+
+        return await self._conductor.keys.once(caller, params, Submitted, act, join)
+
+    async def _submit(self, caller: Caller, params: Submit, request: RequestRow) -> Submitted:
+        source = Source(
+            text=params.text.encode(),
+            file=params.file or "score",
+            directory=params.directory,
+            submit_directory=params.submit_directory,
+            workspace=params.workspace,
+        )
+        shown = Path(params.file).name if params.file else "the score"
+        score = await new_run.compile_valid(source, shown, "")
+        expanded = score.version.score
+        faults.point("submit.compiled")
+        async with self._conductor.registry:
+            newest = await self._conductor.house.store.records.run(expanded.name)
+            origin = new_run.Origin(
+                caller=caller,
+                reason=params.reason,
+                submit_directory=params.submit_directory,
+                umask=params.umask,
+                env=params.env,
+                auto_resume=params.auto_resume,
+            )
+            entry = await self.prepare(score.version, newest, origin, fresh=params.fresh, file=params.file)
+            state, changes = entry.state, entry.changes
+            try:
+                self._add_rows(state, changes, score, params, request)
+                # A client that leaves takes nothing along.
+                with anyio.fail_after(_SHIELDED_SECONDS, shield=True):
+                    if newest is None:
+                        await self._conductor.house.store.commit(changes)
+                    else:
+                        await self._conductor.make_room(newest, entry.give_up)
+                    faults.point("submit.committed")
+                    job = self._conductor.take_up(state, {})
+            finally:
+                await self.finish(entry)
+        faults.point("submit.taken_up")
+        await job.begun()
+        faults.point("submit.begun")
+        reply = self._submitted(job.state, score.compiled.problems)
+        await self._conductor.keys.amend(request, reply)
+        return reply
+
+    async def prepare(
+        self,
+        version: Version,
+        newest: RunRow | None,
+        origin: new_run.Origin,
+        *,
+        fresh: bool,
+        file: str | None = None,
+        ending: int | None = None,
+    ) -> PreparedRun:
+        """Make a run of a valid score ready for the disk; the registry is held until it is there.
+
+        `ending` is the run that ends in the same transaction. What was moved away for the new one is
+        settled, whatever becomes of it.
+
+        Raises:
+            NameTaken, NoCapacity: its name, the daemon or its workspace does not let it.
+        """
+        expanded = version.score
+        self._check_name(newest, fresh=fresh, file=file or version.row.config_file or "FILE")
+        self._check_room()
+        await to_thread.run_sync(new_run.make_workspace, Path(expanded.workspace), origin.umask)
+        leftover = await to_thread.run_sync(remove, pause_file(expanded.workspace, expanded.name))
+        faults.point("submit.workspace")
+        run = await self._conductor.house.store.records.last_run(expanded.name) + 1
+        row, current, changes = new_run.first_rows(
+            version, self._conductor.house.store.new_run_id(), run, origin, now()
+        )
+        if leftover:
+            changes.events.append(removed_leftover(row, now()))
+        state = JobState(row, current, [found for found in changes.rows if isinstance(found, SheetRow)])
+        give_up = GiveUp(request="", caller=origin.caller, reason=origin.reason, also=changes, fresh=fresh)
+        moved = await self._archived(state, changes, ending) if fresh and expanded.archive else None
+        return PreparedRun(state=state, changes=changes, newest=newest, give_up=give_up, moved=moved)
+
+    async def _archived(self, state: JobState, changes: Changes, ending: int | None) -> ArchiveRow | None:
+        """Move away what lies in a new run's workspace, unless another job may still need it."""
+        run, archive = state.run, state.score.archive
+        assert archive is not None
+        for other in await self._conductor.house.store.records.newest_runs():
+            if (
+                other.workspace == run.workspace
+                and other.job_name != run.job_name
+                and other.status not in _FREE
+                and other.run_id != ending
+            ):
+                raise WrongStatus(
+                    f"'{other.job_name}' is {other.status} and uses the workspace '{run.workspace}', "
+                    "which a fresh start would archive; nothing has changed",
+                    job_id=other.job_name,
+                    status=other.status,
+                    hints=[f"mzt status {other.job_name}", f"mzt cancel {other.job_name}"],
+                )
+        with anyio.CancelScope(shield=True):
+            moved = await archives.move_away(
+                self._conductor.house.store, run.run_id, Path(run.workspace), archive, run.umask
+            )
+        if moved is not None:
+            changes.deleted.append(archives.forgotten(moved))
+            changes.events.append(archives.told(moved, run))
+        return moved
+
+    async def finish(self, entry: PreparedRun) -> None:
+        """Move back what was moved for a run that has not come to be; else let go of old archives."""
+        archive = entry.state.score.archive
+        if entry.moved is None or archive is None:
+            return
+        with anyio.CancelScope(shield=True):
+            if await archives.is_open(self._conductor.house.store, entry.moved):
+                await archives.move_back(self._conductor.house.store, entry.moved)
+            else:
+                self._tasks.start_soon(archives.prune, entry.moved, archive.max_archives)
+
+    def _add_rows(
+        self,
+        state: JobState,
+        changes: Changes,
+        score: new_run.Score,
+        params: Submit,
+        request: RequestRow,
+    ) -> None:
+        """Add the breakpoints of a submission, and its request's row."""
+        row = state.run
+        stops = select(params.before, state.score) if params.before is not None else []
+        for stop in [BreakpointRow(run_id=row.run_id, uid=number) for number in stops]:
+            state.put(stop)
+            changes.rows.append(stop)
+        asked = msgspec.structs.replace(request, run_id=row.run_id)
+        changes.rows.extend(rows_of(asked, self._submitted(state, score.compiled.problems)))
+
+    def _check_name(self, newest: RunRow | None, *, fresh: bool, file: str) -> None:
+        if newest is None or newest.status in _FREE:
+            return
+        name, status = newest.job_name, newest.status
+        if fresh and status in (JobStatus.PAUSED, JobStatus.FAILED):
+            return
+        ways = {
+            JobStatus.PAUSED: [
+                f"mzt resume {name}",
+                f"mzt modify {name} -c {file} -r",
+                f"mzt run {file} --fresh",
+            ],
+            JobStatus.FAILED: [
+                f"mzt resume {name}",
+                f"mzt modify {name} -c {file} -r",
+                f"mzt run {file} --fresh",
+            ],
+        }
+        said = "has failed" if status == JobStatus.FAILED else f"is {status}"
+        raise NameTaken(
+            f"'{name}' {said}; the name is taken until it has completed or is cancelled",
+            job_id=name,
+            status=status,
+            hints=ways.get(JobStatus(status), [f"mzt status {name}", f"mzt modify {name} -c {file} -r"]),
+        )
+
+    def _check_room(self) -> None:
+        waiting = sum(job.status is JobStatus.QUEUED for job in self._conductor.jobs.values())
+        if waiting >= self._conductor.house.settings.max_queued:
+            raise NoCapacity(
+                f"{waiting} jobs are queued already, the setting max_queued",
+                hints=["mzt list --status queued"],
+            )
+
+    def _submitted(self, state: JobState, problems: list[Problem]) -> Submitted:
+        view = job_view(state, now())
+        view.problems = problems
+        sheets = words.plural(len(state.score.sheets), "sheet")
+        view.message = f"{state.run.job_name}: {view.status}; {sheets}, workspace {state.run.workspace}"
+        shared = {
+            other.state.run.job_name
+            for other in self._conductor.jobs.values()
+            if other.state is not state and other.state.run.workspace == state.run.workspace
+        }
+        if shared:
+            view.message += f", which {words.listing(sorted(shared))} uses too"
+        view.event = self._conductor.house.store.last_event
+        return extended(view, Submitted)
