@@ -1,26 +1,23 @@
 """What becomes of each sheet under a new score: one planner for showing it and for doing it.
 
-Stages of the two revisions are matched, then sheets within them; what differs is named by the aspects of
-a sheet's definition. Linear in the sheets and their needs. Source: docs/reference/score-format.md §7.3,
+Sheets of the two revisions are matched (matching.py); what differs is named by the aspects of a sheet's
+definition. Linear in the sheets and their needs. Source: docs/reference/score-format.md §7.3,
 docs/design/control.md §5.
 """
 
-from collections import Counter, defaultdict, deque
+from collections import defaultdict
 from collections.abc import Mapping
-from itertools import accumulate
 
 import msgspec
 
 from marianned.protocol import PlanAction, PlanLine, SheetStatus
 from marianned.score.expanded import Expanded, Sheet
+from marianned.score.matching import match
 
 _ASPECTS = ("prompt", "files", "instrument", "settings", "fallbacks", "validations", "needs", "skip", "retry")
 _PLURAL = frozenset({"files", "settings", "fallbacks", "validations", "needs"})
 _STAYS = (SheetStatus.COMPLETED, SheetStatus.SKIPPED)
 _STARTS_AGAIN = (SheetStatus.FAILED, SheetStatus.CANCELLED)
-_NO_STAGE_BELOW, _NO_STAGE_ABOVE = 0, 2**63
-
-_Stages = dict[int, list[Sheet]]
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -47,9 +44,7 @@ def plan(old: Expanded, new: Expanded, standing: Mapping[int, Standing], old_rev
 
     Lines come in ascending new number; a sheet that is removed follows its neighbour of before.
     """
-    old_stages, new_stages = _stages(old), _stages(new)
-    stages = _match_stages(old_stages, new_stages)
-    matched = _match_sheets(old_stages, new_stages, stages)
+    stages, matched = match(old, new)
     old_sheets = {sheet.sheet: sheet for sheet in old.sheets}
     lines: dict[int, PlanLine] = {}
     restarts: list[int] = []
@@ -69,78 +64,6 @@ def plan(old: Expanded, new: Expanded, standing: Mapping[int, Standing], old_rev
         ordered.append(lines[number])
         ordered += removed[number]
     return Planned(lines=ordered, matched=matched, restarts=restarts)
-
-
-def _match_stages(old: _Stages, new: _Stages) -> dict[int, int]:
-    """Return which stage of the old revision each stage of the new one is, where it is one."""
-    matched = _same_unique_name(old, new)
-    matched |= _same_definitions(_without(old, set(matched.values())), _without(new, set(matched)))
-    matched |= _same_number(_without(old, set(matched.values())), _without(new, set(matched)), matched)
-    return matched
-
-
-def _stages(score: Expanded) -> _Stages:
-    stages: defaultdict[int, list[Sheet]] = defaultdict(list)
-    for sheet in score.sheets:
-        stages[sheet.stage].append(sheet)
-    return {stage: stages[stage] for stage in sorted(stages)}
-
-
-def _without(stages: _Stages, taken: set[int]) -> _Stages:
-    return {stage: sheets for stage, sheets in stages.items() if stage not in taken}
-
-
-def _same_unique_name(old: _Stages, new: _Stages) -> dict[int, int]:
-    old_names = _unique_names(old)
-    return {stage: old_names[name] for name, stage in _unique_names(new).items() if name in old_names}
-
-
-def _unique_names(stages: _Stages) -> dict[str, int]:
-    names = {stage: sheets[0].movement for stage, sheets in stages.items()}
-    counts = Counter(names.values())
-    return {name: stage for stage, name in names.items() if name is not None and counts[name] == 1}
-
-
-def _same_definitions(old: _Stages, new: _Stages) -> dict[int, int]:
-    waiting: defaultdict[tuple[object, ...], deque[int]] = defaultdict(deque)
-    for stage, sheets in old.items():
-        waiting[_definition(sheets)].append(stage)
-    matched = {}
-    for stage, sheets in new.items():
-        same = waiting.get(_definition(sheets))
-        if same:
-            matched[stage] = same.popleft()
-    return matched
-
-
-def _definition(sheets: list[Sheet]) -> tuple[object, ...]:
-    """Return what makes two stages equal; their needs are compared when it is known who is who."""
-    return tuple((sheet.instance, frozenset(sheet.digests.items())) for sheet in sheets)
-
-
-def _same_number(old: _Stages, new: _Stages, matched: Mapping[int, int]) -> dict[int, int]:
-    """Match stages of the same number, between whose neighbours on both sides no match crosses it."""
-    pairs = sorted(matched.items())
-    highest = list(accumulate((before for _, before in pairs), max, initial=_NO_STAGE_BELOW))
-    lowest = list(accumulate((before for _, before in reversed(pairs)), min, initial=_NO_STAGE_ABOVE))[::-1]
-    found = {}
-    index = 0
-    for stage in new:
-        while index < len(pairs) and pairs[index][0] < stage:
-            index += 1
-        if stage in old and highest[index] < stage < lowest[index]:
-            found[stage] = stage
-    return found
-
-
-def _match_sheets(old: _Stages, new: _Stages, stages: Mapping[int, int]) -> dict[int, int]:
-    matched: dict[int, int] = {}
-    for stage, before in stages.items():
-        instances = {sheet.instance: sheet.sheet for sheet in old[before]}
-        matched |= {
-            sheet.sheet: instances[sheet.instance] for sheet in new[stage] if sheet.instance in instances
-        }
-    return matched
 
 
 def _differences(old: Sheet, new: Sheet, matched: Mapping[int, int]) -> list[str]:

@@ -142,6 +142,13 @@ KNOWN = {
         "_STAYS = ()",
         "unit/score/test_plan.py::test_a_finished_sheet_stays_finished_when_its_definition_changes",
     ),
+    "a sheet that changes moves the equal ones behind it": Known(
+        "score/matching.py",
+        "    matched |= _same_place(olds, news, matched)\n",
+        "    same = [[s for s in all_ if s.definition == news[0].definition] for all_ in (news, olds) if news]\n"
+        "    matched |= {now.number: was.number for now, was in zip(*same)}\n",
+        "unit/score/test_matching.py::test_a_finished_sheet_that_changes_moves_no_other_one",
+    ),
     "two daemons write one database": Known(
         "lock.py",
         "            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n        except BlockingIOError:\n            if not",

@@ -1,0 +1,318 @@
+"""Who is who across two revisions of a score: stages first, then the sheets within them.
+
+Names come first and are fixed points. Between them equal definitions are paired as a longest common
+subsequence, so that a stage that changes, comes or goes moves no other one; what is left is paired by an
+equal definition elsewhere, then by number. Source: docs/reference/score-format.md §7.3.
+"""
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+from marianned.score.expanded import Expanded, Sheet
+
+_NO_STAGE_BELOW, _NO_STAGE_ABOVE = 0, 2**63
+_CELLS_MOST = 200_000
+"""How much of the table of a subsequence is filled in at once: a tenth of a second's worth.
+
+Only scores that have little in common come so far; they are paired by definition and number alone.
+"""
+
+Stages = dict[int, list[Sheet]]
+
+
+class Matched(NamedTuple):
+    """By new number the old one: of stages, and of the sheets within them."""
+
+    stages: dict[int, int]
+    sheets: dict[int, int]
+
+
+class _Stage(NamedTuple):
+    """What tells stages apart, in small numbers that are equal where it is equal.
+
+    `definition` is what a stage does, `below` that and all it depends on, `above` that and all that depends
+    on it; `sheets` are those of the stage.
+    """
+
+    number: int
+    definition: int
+    below: int
+    above: int
+    sheets: list[Sheet]
+
+    def same(self, other: "_Stage") -> bool:
+        """Tell whether nothing but their numbers tells them apart."""
+        return self[1:4] == other[1:4]
+
+
+def match(old: Expanded, new: Expanded) -> Matched:
+    """Return which stage and sheet of `old` each of `new` is, where it is one."""
+    old_stages, new_stages = _stages(old), _stages(new)
+    stages = _match_stages(old_stages, new_stages, _Keys())
+    sheets: dict[int, int] = {}
+    for stage, before in stages.items():
+        instances = {sheet.instance: sheet.sheet for sheet in old_stages[before]}
+        sheets |= {
+            sheet.sheet: instances[sheet.instance]
+            for sheet in new_stages[stage]
+            if sheet.instance in instances
+        }
+    return Matched(stages, sheets)
+
+
+def _stages(score: Expanded) -> Stages:
+    stages: defaultdict[int, list[Sheet]] = defaultdict(list)
+    for sheet in score.sheets:
+        stages[sheet.stage].append(sheet)
+    return {stage: stages[stage] for stage in sorted(stages)}
+
+
+def _match_stages(old: Stages, new: Stages, keys: "_Keys") -> dict[int, int]:
+    matched = _same_unique_name(old, new)
+    olds = [stage for stage in keys.of(old) if stage.number not in set(matched.values())]
+    news = [stage for stage in keys.of(new) if stage.number not in matched]
+    matched |= _same_place(olds, news, matched)
+    taken = set(matched.values())
+    matched |= _same_definition(
+        [stage for stage in olds if stage.number not in taken],
+        [stage for stage in news if stage.number not in matched],
+    )
+    taken = set(matched.values())
+    free = {stage.number for stage in olds if stage.number not in taken}
+    return matched | _same_number(free, [s.number for s in news if s.number not in matched], matched)
+
+
+class _Keys:
+    """Gives what is equal the same number, over both scores."""
+
+    def __init__(self) -> None:
+        self._known: dict[object, int] = {}
+
+    def of(self, stages: Stages) -> list[_Stage]:
+        """Return what tells each stage apart."""
+        sheets = {sheet.sheet: sheet for group in stages.values() for sheet in group}
+        own = {number: self._number(frozenset(s.digests.items())) for number, s in sheets.items()}
+        dependents: dict[int, list[int]] = {number: [] for number in sheets}
+        for number, sheet in sheets.items():
+            for need in sheet.needs:
+                dependents[need].append(number)
+        below = self._with_all({number: sheet.needs for number, sheet in sheets.items()}, own)
+        above = self._with_all(dependents, own)
+        return [
+            _Stage(
+                stage, self._whole(group, own), self._whole(group, below), self._whole(group, above), group
+            )
+            for stage, group in stages.items()
+        ]
+
+    def _whole(self, group: list[Sheet], keys: Mapping[int, int]) -> int:
+        """Number a stage by its sheets; most have but one."""
+        if len(group) == 1 and group[0].instance == 1:
+            return keys[group[0].sheet]
+        return self._number(tuple((sheet.instance, keys[sheet.sheet]) for sheet in group))
+
+    def _with_all(self, edges: Mapping[int, Sequence[int]], own: Mapping[int, int]) -> dict[int, int]:
+        """Number each sheet after itself and all that its edges lead to; a circle ends where it closes."""
+        found: dict[int, int] = {}
+        opened: set[int] = set()
+        for first in edges:
+            stack = [first]
+            while stack:  # no recursion: a chain may be long
+                number = stack[-1]
+                opened.add(number)
+                more = [other for other in edges[number] if other not in opened]
+                stack += more
+                if not more:
+                    stack.pop()
+                    others = sorted([found.get(other, -1) for other in edges[number]])
+                    known = self._number((own[number], *others)) if others else own[number]
+                    found.setdefault(number, known)
+        return found
+
+    def _number(self, key: object) -> int:
+        return self._known.setdefault(key, len(self._known))
+
+
+# --- by name -------------------------------------------------------------------------------------------
+
+
+def _same_unique_name(old: Stages, new: Stages) -> dict[int, int]:
+    old_names = _unique_names(old)
+    return {stage: old_names[name] for name, stage in _unique_names(new).items() if name in old_names}
+
+
+def _unique_names(stages: Stages) -> dict[str, int]:
+    names = {stage: sheets[0].movement for stage, sheets in stages.items()}
+    counts = Counter(names.values())
+    return {name: stage for stage, name in names.items() if name is not None and counts[name] == 1}
+
+
+# --- by definition and place ---------------------------------------------------------------------------
+
+
+def _same_place(old: Sequence[_Stage], new: Sequence[_Stage], named: Mapping[int, int]) -> dict[int, int]:
+    """Match equal definitions in their order, between those names that have kept theirs."""
+    found: dict[int, int] = {}
+    old_from = new_from = 0
+    for new_to, old_to in [*_in_order(named), (_NO_STAGE_ABOVE, _NO_STAGE_ABOVE)]:
+        old_end, new_end = _end(old, old_from, old_to), _end(new, new_from, new_to)
+        found |= _common(old[old_from:old_end], new[new_from:new_end])
+        old_from, new_from = old_end, new_end
+    return found
+
+
+def _end(stages: Sequence[_Stage], start: int, below: int) -> int:
+    """Return where those stages stop, from `start`, whose numbers are below a number."""
+    return bisect_left(stages, below, start, key=lambda stage: stage.number)
+
+
+def _in_order(pairs: Mapping[int, int]) -> list[tuple[int, int]]:
+    """Return as many of these pairs as possible that don't cross: a longest increasing subsequence."""
+    ordered = sorted(pairs.items())
+    lowest: list[int] = []  # the lowest old number that a run of this length can end with
+    ends: list[int] = []  # and the pair with it
+    before: list[int] = []
+    for index, (_, number) in enumerate(ordered):
+        place = bisect_left(lowest, number)
+        lowest[place:] = [number, *lowest[place + 1 :]] if place < len(lowest) else [number]
+        ends[place:] = [index, *ends[place + 1 :]] if place < len(ends) else [index]
+        before.append(ends[place - 1] if place else -1)
+    found: list[tuple[int, int]] = []
+    index = ends[-1] if ends else -1
+    while index >= 0:
+        found.append(ordered[index])
+        index = before[index]
+    return found[::-1]
+
+
+def _common(old: Sequence[_Stage], new: Sequence[_Stage]) -> dict[int, int]:
+    """Return a longest common subsequence by definition, and of those one that keeps the most in place.
+
+    In place is, first, what depends on the same and what the same depends on, then what has the same number.
+    The table is filled in along its diagonal only, as wide as the number of stages that are in one of the two
+    alone: no longest subsequence leaves that band.
+    """
+    found: dict[int, int] = {}
+    start = 0
+    while start < min(len(old), len(new)) and old[start].same(new[start]):
+        found[new[start].number] = old[start].number
+        start += 1
+    end = 0
+    if len(old) == len(new):  # else a pair at the end may be one that has not kept its number
+        while end < len(old) - start and old[-1 - end].same(new[-1 - end]):
+            found[new[-1 - end].number] = old[-1 - end].number
+            end += 1
+    olds, news = old[start : len(old) - end], new[start : len(new) - end]
+    width = _alone(olds, news) + 2
+    turned = _text(olds) > _text(news)  # of two that are as good the same is chosen there and back
+    while olds and news and min(2 * width + 1, len(news)) * len(olds) <= _CELLS_MOST:
+        pairs = _turned(_along(news, olds, width)) if turned else _along(olds, news, width)
+        if len(olds) + len(news) - 2 * len(pairs) <= width:
+            return found | pairs
+        width *= 2
+    return found
+
+
+def _alone(old: Sequence[_Stage], new: Sequence[_Stage]) -> int:
+    """Count the stages that are in one of the two alone, as few as there can be."""
+    ours, theirs = Counter(s.definition for s in old), Counter(s.definition for s in new)
+    return ((ours - theirs) + (theirs - ours)).total()
+
+
+def _text(stages: Sequence[_Stage]) -> list[object]:
+    return [
+        (stage.number, [(s.instance, sorted(s.digests.items())) for s in stage.sheets]) for stage in stages
+    ]
+
+
+def _turned(pairs: Mapping[int, int]) -> dict[int, int]:
+    return {before: number for number, before in pairs.items()}
+
+
+def _along(old: Sequence[_Stage], new: Sequence[_Stage], width: int) -> dict[int, int]:
+    """Return the best common subsequence whose pairs are at most `width` places apart."""
+    base = len(old) + len(new) + 1
+    ways: list[tuple[int, bytearray]] = []  # of each row: its first column, and how each cell was come by
+    best = [0] * (len(new) + 1)
+    for row, before in enumerate(old):
+        low, high = max(0, row - width), min(len(new), row + width + 1)
+        steps = bytearray(max(0, high - low))
+        corner = best[low]
+        left = corner if low else 0
+        for column in range(low, high):
+            above = best[column + 1]
+            now = new[column]
+            value, step = (above, _UP) if above >= left else (left, _LEFT)
+            if now.definition == before.definition:
+                place = (now.below == before.below) + (now.above == before.above)
+                weight = (base + place) * base + (now.number == before.number)
+                if corner + weight >= value:
+                    value, step = corner + weight, _PAIR
+            steps[column - low] = step
+            corner, best[column + 1] = above, value
+            left = value
+        ways.append((low, steps))
+    return _traced(old, new, ways)
+
+
+_UP, _LEFT, _PAIR = range(3)
+
+
+def _traced(
+    old: Sequence[_Stage], new: Sequence[_Stage], ways: list[tuple[int, bytearray]]
+) -> dict[int, int]:
+    """Follow the table back from its end."""
+    found: dict[int, int] = {}
+    row, column = len(old) - 1, len(new) - 1
+    while row >= 0 and column >= 0:
+        low, steps = ways[row]
+        if column < low:
+            row -= 1
+        elif column >= low + len(steps):
+            column -= 1
+        elif steps[column - low] == _PAIR:
+            found[new[column].number] = old[row].number
+            row, column = row - 1, column - 1
+        elif steps[column - low] == _UP:
+            row -= 1
+        else:
+            column -= 1
+    return found
+
+
+# --- by definition elsewhere, by number ----------------------------------------------------------------
+
+
+def _same_definition(old: Sequence[_Stage], new: Sequence[_Stage]) -> dict[int, int]:
+    """Match equal definitions wherever they are; of several, those first that have the same number."""
+    free: defaultdict[int, dict[int, None]] = defaultdict(dict)
+    for stage in old:
+        free[stage.definition][stage.number] = None
+    found: dict[int, int] = {}
+    for stage in new:
+        if stage.number in free[stage.definition]:
+            del free[stage.definition][stage.number]
+            found[stage.number] = stage.number
+    for stage in new:
+        if stage.number not in found and free[stage.definition]:
+            found[stage.number] = next(iter(free[stage.definition]))
+            del free[stage.definition][found[stage.number]]
+    return found
+
+
+def _same_number(free: set[int], new: Sequence[int], matched: Mapping[int, int]) -> dict[int, int]:
+    """Match stages of the same number, between whose neighbours on both sides no match crosses it."""
+    pairs = sorted(matched.items())
+    highest = list(accumulate((before for _, before in pairs), max, initial=_NO_STAGE_BELOW))
+    lowest = list(accumulate((before for _, before in reversed(pairs)), min, initial=_NO_STAGE_ABOVE))[::-1]
+    found = {}
+    index = 0
+    for stage in new:
+        while index < len(pairs) and pairs[index][0] < stage:
+            index += 1
+        if stage in free and highest[index] < stage < lowest[index]:
+            found[stage] = stage
+    return found

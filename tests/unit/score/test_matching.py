@@ -1,0 +1,187 @@
+"""Who is who across two revisions: one change touches what was changed and what depends on it, nothing else.
+
+The scores here are full of equal sheets: that is where a pairing can go astray.
+"""
+
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_plan import planned, score, stage
+
+from marianned.score.expanded import Expanded
+from marianned.score.matching import match
+from marianned.score.plan import Planned
+
+Stages = list[dict[str, Any]]
+MANY = hypothesis.settings(max_examples=500)
+
+
+def equal(count: int) -> Stages:
+    return [stage("echo step") for _ in range(count)]
+
+
+def other(stages: Stages, number: int, made: dict[str, Any] | None = None) -> Stages:
+    """The stages, one of them (from 1) another."""
+    return [made or stage("another") if n == number else s for n, s in enumerate(stages, 1)]
+
+
+def touched(result: Planned) -> set[int | None]:
+    return {line.sheet for line in result.lines if line.action != "kept"}
+
+
+def test_a_finished_sheet_that_changes_moves_no_other_one() -> None:
+    result = planned(score(*equal(5)), score(*other(equal(5), 2)), *["completed"] * 3)
+    assert [(line.sheet, line.old_sheet, line.action, line.status) for line in result.lines] == [
+        (1, 1, "kept", "completed"),
+        (2, 2, "kept-changed", "completed"),
+        (3, 3, "kept", "completed"),
+        (4, 4, "kept", "pending"),
+        (5, 5, "kept", "pending"),
+    ]
+
+
+def test_a_change_that_is_dropped_again_moves_no_sheet() -> None:
+    """Both stages 2 and 3 become what the others are."""
+    before = other(other(equal(5), 2), 3, stage("a third"))
+    result = planned(score(*before), score(*equal(5)), "completed", "completed")
+    assert result.matched == {number: number for number in range(1, 6)}
+
+
+def test_equal_stages_between_two_names_stay_between_them() -> None:
+    named = [stage("x", name="begin"), *equal(2), stage("x", name="middle"), *equal(2)]
+    fewer = [*named[:1], *named[2:]]
+    assert planned(score(*named), score(*fewer)).matched == {1: 1, 2: 2, 3: 4, 4: 5, 5: 6}
+    assert planned(score(*fewer), score(*named)).matched == {1: 1, 2: 2, 4: 3, 5: 4, 6: 5}
+
+
+def test_what_stands_on_the_same_is_the_same_where_definitions_say_nothing() -> None:
+    """A chain that begins anew in the middle; another beginning comes before it."""
+    before = score(*equal(4), needs={2: [1], 4: [3]})
+    after = score(*equal(5), needs={3: [2], 5: [4]})
+    result = planned(before, after, "completed")
+    assert touched(result) == {1}
+    assert result.matched == {2: 1, 3: 2, 4: 3, 5: 4}
+
+
+kinds = st.sampled_from("ab")
+equals = st.lists(st.builds(stage, kinds, st.integers(1, 2)), min_size=1, max_size=7)
+named = st.lists(
+    st.builds(stage, kinds, st.integers(1, 2), st.sampled_from([None, None, "x", "y"])),
+    min_size=1,
+    max_size=7,
+)
+
+
+@st.composite
+def with_needs(draw: st.DrawFn) -> tuple[Stages, dict[int, list[int]]]:
+    stages = draw(named)
+    needs = {
+        number: draw(st.lists(st.integers(1, number - 1), unique=True, max_size=2).map(sorted))
+        for number in range(2, len(stages) + 1)
+    }
+    return stages, needs
+
+
+def sheets_below(made: Expanded, first: set[int]) -> set[int]:
+    found = set(first)
+    for sheet in made.sheets:  # needs are lower numbers here
+        if found & set(sheet.needs):
+            found.add(sheet.sheet)
+    return found
+
+
+def sheets_of(made: Expanded, number: int) -> set[int]:
+    return {sheet.sheet for sheet in made.sheets if sheet.stage == number}
+
+
+@MANY
+@given(with_needs(), st.integers(1, 7), st.sampled_from("abc"), st.data())
+def test_a_changed_stage_touches_itself_and_what_depends_on_it(
+    made: tuple[Stages, dict[int, list[int]]], number: int, kind: str, data: st.DataObject
+) -> None:
+    stages, needs = made
+    number = min(number, len(stages))
+    old = stages[number - 1]
+    before = score(*stages, needs=needs)
+    after = score(*other(stages, number, stage(kind, old["count"], old["name"])), needs=needs)
+    result = planned(before, after)
+    assert result.matched == {sheet.sheet: sheet.sheet for sheet in before.sheets}
+    assert touched(result) <= sheets_of(after, number)
+    back = planned(after, before)
+    assert back.matched == result.matched
+
+
+@MANY
+@given(equals, st.integers(1, 8), st.sampled_from("abc"), st.booleans())
+def test_a_stage_that_comes_or_goes_touches_what_stands_behind_it(
+    stages: Stages, number: int, kind: str, chained: bool
+) -> None:
+    number = min(number, len(stages) + 1)
+    more = [*stages[: number - 1], stage(kind), *stages[number - 1 :]]
+
+    def needs(count: int) -> dict[int, list[int]]:
+        return {n: [n - 1] for n in range(2, count + 1)} if chained else {}
+
+    less_score, more_score = score(*stages, needs=needs(len(stages))), score(*more, needs=needs(len(more)))
+    comes = planned(less_score, more_score, *["completed"] * len(less_score.sheets))
+    assert len(comes.matched) == len(less_score.sheets), "each of before is still there"
+    assert sum(line.action == "added" for line in comes.lines) == 1
+    behind = {sheet.sheet for sheet in more_score.sheets if sheet.stage >= number}
+    assert touched(comes) <= behind
+    if not chained:
+        assert {line.action for line in comes.lines} <= {"kept", "added"}
+    goes = planned(more_score, less_score)
+    assert goes.matched == {before: now for now, before in comes.matched.items()}
+
+
+@MANY
+@given(st.lists(st.builds(stage, kinds), max_size=6), st.lists(st.builds(stage, kinds), max_size=6))
+def test_as_many_as_can_keep_their_order_and_of_these_most_keep_their_number(
+    old: Stages, new: Stages
+) -> None:
+    """Against a plain writing that tries every way."""
+    before, after = score(*old), score(*new)
+    found = match(before, after).stages
+    best = max(_ways([s["digests"]["prompt"] for s in old], [s["digests"]["prompt"] for s in new]))
+    kept = {now: was for now, was in found.items() if old[was - 1] == new[now - 1]}
+    in_order = _longest_in_order(kept)
+    assert max(_worth(way) for way in in_order) >= best
+
+
+def _worth(pairs: tuple[tuple[int, int], ...]) -> tuple[int, int]:
+    return len(pairs), sum(now == was for now, was in pairs)
+
+
+def _longest_in_order(pairs: dict[int, int]) -> list[tuple[tuple[int, int], ...]]:
+    found: list[tuple[tuple[int, int], ...]] = [()]
+    for pair in sorted(pairs.items()):
+        found += [(*way, pair) for way in found if not way or way[-1][1] < pair[1]]
+    return found
+
+
+def _ways(old: list[str], new: list[str]) -> set[tuple[int, int]]:
+    """How many pairs each common subsequence has, and how many of them keep their number."""
+    ways: dict[tuple[int, int], set[tuple[int, int]]] = {}
+
+    def from_(a: int, b: int) -> set[tuple[int, int]]:
+        if a == len(old) or b == len(new):
+            return {(0, 0)}
+        if (a, b) not in ways:
+            found = from_(a + 1, b) | from_(a, b + 1)
+            if old[a] == new[b]:
+                found |= {(count + 1, same + (a == b)) for count, same in from_(a + 1, b + 1)}
+            ways[a, b] = {max(found)} | found
+        return ways[a, b]
+
+    return from_(0, 0)
+
+
+@pytest.mark.parametrize("gone", [1, 5_000, 10_000])
+def test_of_ten_thousand_equal_sheets_one_that_changes_is_found(gone: int) -> None:
+    stages = equal(10_000)
+    needs = {number: [number - 1] for number in range(2, 10_001)}
+    result = match(score(*stages, needs=needs), score(*other(stages, gone), needs=needs))
+    assert result.sheets == {number: number for number in range(1, 10_001)}
