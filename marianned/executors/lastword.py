@@ -2,7 +2,7 @@
 
 An agent may print its result and never exit. Its last word is an event on its stdout, a line of JSON; it
 counts once nothing more has come for a while. Like shim.py it imports nothing of ours, and runs with
-`-I -S`. Nothing here depends on the time of day. Source: score-format.md §23.3.
+`-I -S`. Nothing here depends on the time of day. Source: docs/reference/score-format.md §23.3.
 """
 
 import json

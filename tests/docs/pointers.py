@@ -5,6 +5,7 @@ Code names a page by its path from the top, `docs/design/control.md §3`, then s
 In pages a bare `§3` is the page's own, and another page is named by its file's name or by a link.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pages
 
 _PAGE = r"(?:\.{0,2}[\w-]*/)*[\w-]+\.md"
 _POINTER = re.compile(
-    rf"(?P<link>\[[^\]\n]*\]\((?P<target>[^)\s#]+\.md)[^)\s]*\))|(?P<page>{_PAGE})|§(?P<section>\d+(?:\.\d+)*)"
+    rf"(?P<link>\[[^\]]*\]\((?P<target>[^)\s#]+\.md)[^)\s]*\))|(?P<page>{_PAGE})|§(?P<section>\d+(?:\.\d+)*)"
 )
 _BETWEEN = re.compile(r"[\s`*#]*(?:,|-|to|and|or)?[\s`*#]*")
 """What may stand between a page and its section, or between two sections of one page."""
@@ -45,7 +46,7 @@ class Contract(NamedTuple):
         """
         if name in self.pages or not near.endswith(".md"):
             return name if name in self.pages else None
-        beside = str(Path(near).parent / name)
+        beside = os.path.normpath(Path(near).parent / name)
         if beside in self.pages:
             return beside
         same = [path for path in self.pages if Path(path).name == name]
