@@ -4,6 +4,7 @@ An unknown key or a wrong value is an error with its place. Source: docs/design/
 """
 
 import difflib
+import errno
 import re
 import tomllib
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from marianned import files
 from marianned.words import read_duration
 
 _KEPT_RUNS = "completed and cancelled runs of a job that are kept however old they are"
@@ -92,11 +94,13 @@ def load_configuration(directory: Path) -> Configuration:
     path = directory / "config.toml"
     defaults = dict.fromkeys(FIELDS, "default")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _text(path)
         values = tomllib.loads(text)
     except FileNotFoundError:
         return Configuration(Settings(), defaults)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: it is not read: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from None
     checked: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -139,6 +143,14 @@ def _settings(checked: dict[str, Any]) -> Settings:
         }
         flat[section] = kind(**own)
     return Settings(**flat)
+
+
+def _text(path: Path) -> str:
+    """Return the text of the settings, if nobody but this user and root can have written it."""
+    why = files.distrusted(path.parent)
+    if why is not None:
+        raise files.Unsuitable(errno.EPERM, f"of '{path.parent}', {why}; type: chmod go-w {path.parent}")
+    return files.read_trusted(path, files.TEXT_MOST).decode("utf-8")
 
 
 def changes(old: Settings, new: Settings) -> list[str]:

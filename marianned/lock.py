@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from marianned import files
 from marianned.paths import lock_path, make_private_directory
 
 _LOOKS = 5
@@ -42,7 +43,7 @@ def locked(state: Path, address: Path) -> Iterator[None]:
     """
     make_private_directory(state)
     path = lock_path(state)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     try:
         _take(descriptor, path)
         _tell(descriptor, address)
@@ -98,6 +99,6 @@ def holder(state: Path) -> Holder | None:
 
 def _read(path: Path) -> Holder | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Holder)
+        return msgspec.json.decode(files.read(path, files.TEXT_MOST), type=Holder)
     except (OSError, msgspec.DecodeError):
         return None

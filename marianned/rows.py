@@ -317,6 +317,15 @@ class ArchiveRow(msgspec.Struct, frozen=True, kw_only=True):
     entries: bytes
 
 
+class ArchivedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An archive that was made for the run `run_id` of a job, which may delete it. It outlives the run."""
+
+    run_id: int
+    job_name: str
+    workspace: str
+    directory: str
+
+
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the journal, before it has its number."""
 
@@ -352,6 +361,7 @@ Row = (
     | LimitRow
     | WorktreeRow
     | ArchiveRow
+    | ArchivedRow
 )
 
 

@@ -15,7 +15,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import workers
+from marianned import files, workers
 from marianned.protocol import CheckReport, CheckResult
 from marianned.score.expanded import Check
 from marianned.words import duration
@@ -194,14 +194,10 @@ def content_fault(kind: str, path: str, pattern: str) -> str | None:
 
 def _read(path: str) -> bytes | None:
     """Read one byte more than the limit; None: no regular file. A named pipe is not waited for."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return None
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            return file.read(TEXT_LIMIT + 1)
-    finally:
-        os.close(handle)
+        return files.head(path, TEXT_LIMIT + 1)[0]
+    except files.Unsuitable:
+        return None
 
 
 def _said(error: OSError) -> str:

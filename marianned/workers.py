@@ -14,7 +14,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 import anyio
@@ -22,6 +21,7 @@ import msgspec
 from anyio import to_process
 from anyio.lowlevel import RunVar
 
+from marianned import files
 from marianned.errors import Problem
 from marianned.instruments.profile import Profile
 from marianned.instruments.verdict import Reading, Verdict
@@ -358,7 +358,8 @@ def _read_end(
 
 def _output(path: str) -> bytes:
     """Return the end of an output; what was punched out of its middle reads as zeros, and is left out."""
-    with Path(path).open("rb") as file:
+    descriptor = files.opened(path)
+    with os.fdopen(descriptor, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _OUTPUT_LIMIT))
         return file.read(_OUTPUT_LIMIT).replace(b"\0", b"")

@@ -48,6 +48,8 @@ class _Demo:
             "STATE_DIRECTORY": str(directory / "state"),
             "CONFIGURATION_DIRECTORY": str(directory / "config"),
         }
+        # where a score finds profiles the search upwards ends: nothing beside the demo plays in it
+        (directory / ".marianne" / "instruments").mkdir(parents=True)
         self.steps: list[dict[str, Any]] = []
         self.write("demo.yaml", "", _SHEETS)
         self.write("new.yaml", ", in new words", _SHEETS + 1)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from marianned.score.expanded import Compiled
 
 _MOST_SECONDS = 10.0
+_SLOWEST = 6
+"""How many times as long it may take by the clock: a loaded machine is no fault of the score."""
 _MOST_MEMORY = 2 * 1024**3
 
 
@@ -80,7 +82,7 @@ class _TooLong(BaseException):
 
 @contextmanager
 def _bounded() -> Iterator[None]:
-    """Bound what a score may take of this machine as the daemon's workers do, in time of the processor.
+    """Bound what a score may take of this machine as the daemon's workers do: of time and memory.
 
     Raises:
         _TooLong: it is over.
@@ -95,13 +97,16 @@ def _bounded() -> Iterator[None]:
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     limit = _MOST_MEMORY if most == resource.RLIM_INFINITY else min(_MOST_MEMORY, most)
     resource.setrlimit(resource.RLIMIT_AS, (limit, most))
-    before = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, _MOST_SECONDS)
+    clocks = ((signal.ITIMER_PROF, signal.SIGPROF, 1), (signal.ITIMER_REAL, signal.SIGALRM, _SLOWEST))
+    before = [signal.signal(number, stop) for _, number, _ in clocks]
     try:
+        for clock, _, times in clocks:
+            signal.setitimer(clock, _MOST_SECONDS * times)
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
+        for (clock, number, _), old in zip(clocks, before, strict=True):
+            signal.setitimer(clock, 0)
+            signal.signal(number, old)
 
 
 def _found(

@@ -230,7 +230,9 @@ class OutputStream:
         while True:
             ended = await self._ended()
             while True:
-                data, skipped, _ = await to_thread.run_sync(read_output, self._path, offset, READ_LIMIT)
+                data, skipped, _ = await to_thread.run_sync(
+                    read_output, self._path, offset, READ_LIMIT, abandon_on_cancel=True
+                )
                 if not data and not skipped:
                     break
                 offset += skipped

@@ -23,6 +23,7 @@ import anyio
 import msgspec
 from anyio.to_thread import run_sync
 
+from marianned import files
 from marianned.executors import shim
 from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Presence, Running, Spec
 from marianned.executors.forking import ForkServer, shim_environment
@@ -209,8 +210,8 @@ def _claim(directory: Path) -> bool:
 def _read(path: Path, kind: type[_S]) -> _S | None:
     """Read a file of the shim; None where there is none, or only what a failing disk has left of it."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
+        return msgspec.json.decode(files.read(path, files.RECORD_MOST), type=kind)
+    except (FileNotFoundError, NotADirectoryError, files.Unsuitable, msgspec.MsgspecError):
         return None
 
 

@@ -4,6 +4,8 @@ import errno
 import os
 from pathlib import Path
 
+from marianned import files
+
 
 def read_piece(path: Path, offset: int, limit: int) -> tuple[bytes, int]:
     """Read at most `limit` bytes from `offset` on: (data, skipped), both without holes.
@@ -14,7 +16,7 @@ def read_piece(path: Path, offset: int, limit: int) -> tuple[bytes, int]:
     Raises:
         OSError: the file can't be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = files.opened(path)
     try:
         while True:
             start = _seek(descriptor, offset, os.SEEK_DATA)
@@ -32,12 +34,7 @@ def read_piece(path: Path, offset: int, limit: int) -> tuple[bytes, int]:
 
 def read_tail(path: Path, most: int) -> bytes:
     """Return the last bytes of an output, at most `most`; none where it can't be read."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - most))
-            return file.read(most)
-    except OSError:
-        return b""
+    return files.tail(path, most)
 
 
 def _seek(descriptor: int, offset: int, kind: int) -> int | None:

@@ -151,6 +151,13 @@ ON CONFLICT (run_id) DO UPDATE SET
 INSERT INTO archives (run_id, workspace, directory, entries)
 VALUES (:run_id, :workspace, :directory, :entries)
 
+-- name: put_archived
+INSERT INTO archived (run_id, job_name, workspace, directory)
+VALUES (:run_id, :job_name, :workspace, :directory)
+
+-- name: delete_archived
+DELETE FROM archived WHERE run_id = :run_id AND :key IS NOT NULL
+
 -- name: delete_archive
 DELETE FROM archives WHERE run_id = :run_id AND :key IS NOT NULL
 
@@ -293,6 +300,9 @@ SELECT * FROM worktrees WHERE run_id = :run_id
 -- name: runs_with_worktrees
 SELECT runs.* FROM runs JOIN worktrees USING (run_id)
 WHERE ended IS NOT NULL AND worktrees.status = 'made' ORDER BY run_id
+
+-- name: archived
+SELECT * FROM archived WHERE job_name = :job_name ORDER BY run_id
 
 -- name: archives
 SELECT * FROM archives ORDER BY run_id

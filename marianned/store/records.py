@@ -18,6 +18,7 @@ from marianned import protocol
 from marianned.clock import timestamp
 from marianned.errors import NoCapacity
 from marianned.rows import (
+    ArchivedRow,
     ArchiveRow,
     AttemptRow,
     BreakpointRow,
@@ -78,6 +79,7 @@ _REVISION = Columns(RevisionRow)
 _REQUEST = Columns(RequestRow)
 _LIMIT = Columns(LimitRow)
 _ARCHIVE = Columns(ArchiveRow)
+_ARCHIVED = Columns(ArchivedRow)
 _WORKTREE = Columns(WorktreeRow)
 _EVENT = Columns(EventRow)
 _COSTS = Columns(Costs)
@@ -212,6 +214,10 @@ class Records:
     async def archives(self) -> list[ArchiveRow]:
         """Return what was to be moved for runs that never came to be."""
         return await self._rows(_ARCHIVE, "archives")
+
+    async def archived(self, job_name: str) -> list[ArchivedRow]:
+        """Return the archives that a job has made, the oldest first."""
+        return await self._rows(_ARCHIVED, "archived", job_name=job_name)
 
     async def limits(self) -> list[LimitRow]:
         """Return the rate limits that are known, those in force and those that are lifted."""

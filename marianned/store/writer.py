@@ -22,6 +22,7 @@ import msgspec
 from marianned import faults, protocol
 from marianned.errors import NoCapacity
 from marianned.rows import (
+    ArchivedRow,
     ArchiveRow,
     AttemptRow,
     BreakpointRow,
@@ -56,6 +57,7 @@ _PUT: dict[type[Row], tuple[str, Columns[Any]]] = {
     LimitRow: (SQL["put_limit"], Columns(LimitRow)),
     WorktreeRow: (SQL["put_worktree"], Columns(WorktreeRow)),
     ArchiveRow: (SQL["put_archive"], Columns(ArchiveRow)),
+    ArchivedRow: (SQL["put_archived"], Columns(ArchivedRow)),
 }
 _DELETE: dict[type[Row], str] = {
     SheetRow: SQL["delete_sheet"],
@@ -65,6 +67,7 @@ _DELETE: dict[type[Row], str] = {
     BreakpointRow: SQL["delete_breakpoint"],
     RunRow: SQL["delete_run"],
     ArchiveRow: SQL["delete_archive"],
+    ArchivedRow: SQL["delete_archived"],
 }
 _PUT_EVENT = SQL["put_event"]
 _EVENT = Columns(EventRow)

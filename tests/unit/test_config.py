@@ -58,7 +58,7 @@ def test_what_cannot_be_read_is_told_with_its_file(tmp_path: Path) -> None:
         load_settings(tmp_path)
     (tmp_path / "below").mkdir()
     (tmp_path / "below" / "config.toml").mkdir()
-    with pytest.raises(ConfigError, match="directory"):
+    with pytest.raises(ConfigError, match="a directory, not a regular file"):
         load_settings(tmp_path / "below")
 
 

@@ -5,15 +5,16 @@ Source: docs/reference/score-format.md §20.
 """
 
 import logging
-import os
 from collections.abc import Sequence
 
 import msgspec
 from anyio import to_thread
 
+from marianned import files
 from marianned.clock import timestamp
 from marianned.progress.state.job import JobState
 from marianned.rows import HookRow
+from marianned.score.read.reader import is_below
 
 _logger = logging.getLogger(__name__)
 
@@ -25,7 +26,8 @@ async def tell(state: JobState, ended: Sequence[HookRow]) -> None:
         return
     try:
         lines = b"".join(_line(state, row) + b"\n" for row in ended)
-        await to_thread.run_sync(_append, path, lines, 0o666 & ~state.run.umask)
+        below = state.run.workspace if is_below(path, state.run.workspace) else None
+        await to_thread.run_sync(_append, path, lines, 0o666 & ~state.run.umask, below)
     except OSError as error:
         _logger.warning("the concert log '%s' can't be written: %s", path, error)
 
@@ -54,11 +56,6 @@ def _line(state: JobState, row: HookRow) -> bytes:
     )
 
 
-def _append(path: str, lines: bytes, mode: int) -> None:
-    """Append; agents write in that directory, so that a pipe of this name must not hold the daemon up."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(path, flags, mode)
-    try:
-        os.write(descriptor, lines)
-    finally:
-        os.close(descriptor)
+def _append(path: str, lines: bytes, mode: int, below: str | None) -> None:
+    """Append; agents write in that directory: neither a pipe nor a link of this name leads out of it."""
+    files.append(path, lines, mode, below=below)

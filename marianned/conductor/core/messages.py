@@ -1,8 +1,6 @@
 """What the conductor says beside a job's own words: addresses, refusals that time brings, leftovers."""
 
-from pathlib import Path
-
-from marianned import words
+from marianned import files, words
 from marianned.clock import Instant
 from marianned.conductor.core.job import Job
 from marianned.errors import Problem, TimeRanOut
@@ -81,7 +79,7 @@ def source_changed(config_file: str | None, text: str) -> bool | None:
     if config_file is None:
         return None
     try:
-        return Path(config_file).read_bytes() != text.encode()
+        return files.read(config_file, files.TEXT_MOST) != text.encode()
     except OSError:
         return None
 

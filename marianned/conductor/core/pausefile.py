@@ -8,6 +8,7 @@ import os
 import stat
 from pathlib import Path
 
+from marianned import files
 from marianned.lifecycle import Action
 from marianned.progress.state.triggers import Asked, Chained, GiveUp, Trigger
 
@@ -32,22 +33,15 @@ def pause_file(workspace: str, job_name: str) -> Path:
 def look(path: Path) -> str | None:
     """Return the reason a pause file gives: its first line, "" for none; None: there is no such file."""
     try:
-        regular = stat.S_ISREG(path.lstat().st_mode)
-        return _first_line(path) if regular else UNREADABLE
+        data, _ = files.head(path, _READ_BYTES, below=path.parent)
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return UNREADABLE if os.path.lexists(path) else None
     except OSError:
         return UNREADABLE
+    return _first_line(data.decode(errors="replace"))
 
 
-def _first_line(path: Path) -> str:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return UNREADABLE
-        text = os.read(descriptor, _READ_BYTES).decode(errors="replace")
-    finally:
-        os.close(descriptor)
+def _first_line(text: str) -> str:
     first = text.splitlines()[0] if text.strip() else ""
     return "".join(char for char in first if char.isprintable()).strip()
 

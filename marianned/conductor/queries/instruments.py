@@ -73,7 +73,7 @@ class Instruments:
         return Reply(
             message=f"{words.plural(len(found), 'instrument')}, {ready} ready",
             hints=[] if check else ["mzt instruments check"],
-            problems=[problem for problem in known.problems if problem.severity == "error"],
+            problems=known.problems,
             instruments=list(found.values()),
             event=self._house.store.last_event,
         )

@@ -303,7 +303,9 @@ class Lookout:
             return data[params.offset : params.offset + params.limit], 0, len(data)
         name = PROMPT if params.stream == "prompt" else params.stream
         path = row.directory / name
-        return await to_thread.run_sync(read_output, path, params.offset, params.limit)
+        return await to_thread.run_sync(
+            read_output, path, params.offset, params.limit, abandon_on_cancel=True
+        )
 
     # --- the journal, scores, the daemon -----------------------------------------------------------------
 

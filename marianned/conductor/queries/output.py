@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from marianned import files
 from marianned.conductor.core.loading import LostRevision, load_version
 from marianned.conductor.services import House
 from marianned.errors import BadRequest
@@ -105,5 +106,5 @@ def read_output(path: Path, offset: int, limit: int) -> tuple[bytes, int, int]:
     try:
         data, skipped = read_piece(path, offset, limit)
         return data, skipped, path.stat().st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, files.Unsuitable):
         return b"", 0, 0

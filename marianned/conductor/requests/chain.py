@@ -14,7 +14,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import faults
+from marianned import faults, files
 from marianned.conductor.core.job import Job
 from marianned.conductor.core.messages import split
 from marianned.conductor.core.registry import Conductor
@@ -242,17 +242,17 @@ def _address(run: RunRow) -> str:
     return f"{run.job_name}@{run.run}"
 
 
-def _read(files: Sequence[str]) -> tuple[Path, bytes]:
+def _read(places: Sequence[str]) -> tuple[Path, bytes]:
     """Return the score file that is there, and its text.
 
     Raises:
         BadRequest: none is, or it can't be read.
     """
-    path = next((Path(file).resolve() for file in files if Path(file).is_file()), None)
+    path = next((Path(file).resolve() for file in places if Path(file).is_file()), None)
     if path is None:
-        raise BadRequest(f"there is no score '{files[0]}'")
+        raise BadRequest(f"there is no score '{places[0]}'")
     try:
-        return path, path.read_bytes()
+        return path, files.read(path, files.TEXT_MOST)
     except OSError as error:
         raise BadRequest(f"'{path}' can't be read: {error.strerror}") from None
 

@@ -4,7 +4,6 @@ Source: docs/design/control.md §9, docs/design/cli.md §2.1 `remove`.
 """
 
 import logging
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +12,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import words
+from marianned import files, words
 from marianned.conductor.core.idempotency import DAY, rows_of
 from marianned.conductor.core.messages import split
 from marianned.conductor.core.registry import Conductor
@@ -94,7 +93,7 @@ class Keeper:
         gone = Deleted(kind=RunRow, run_id=row.run_id, key=0)
         number = await self._conductor.forget(row, Changes(rows=list(also), deleted=[gone], events=[event]))
         directory = self._house.attempts / str(row.run_id)
-        await to_thread.run_sync(shutil.rmtree, directory, True)  # noqa: FBT003  run_sync passes no keywords
+        await to_thread.run_sync(files.remove_tree_if_there, directory)
         return number
 
     async def retain(self) -> None:

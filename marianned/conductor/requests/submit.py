@@ -163,6 +163,7 @@ class Submissions:
             )
         if moved is not None:
             changes.deleted.append(archives.forgotten(moved))
+            changes.rows.append(archives.recorded(moved, run))
             changes.events.append(archives.told(moved, run))
         return moved
 
@@ -175,7 +176,8 @@ class Submissions:
             if await archives.is_open(self._conductor.house.store, entry.moved):
                 await archives.move_back(self._conductor.house.store, entry.moved)
             else:
-                self._tasks.start_soon(archives.prune, entry.moved, archive.max_archives)
+                made = archives.recorded(entry.moved, entry.state.run)
+                self._tasks.start_soon(archives.prune, self.house.store, made, archive.max_archives)
 
     def _add_rows(
         self,

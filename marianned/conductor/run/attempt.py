@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from anyio import to_thread
 
-from marianned import faults, logs, words, workers
+from marianned import faults, files, logs, words, workers
 from marianned.conductor.run.checks import Checking
 from marianned.conductor.run.context import gather
 from marianned.conductor.run.process import STDERR, STDOUT, Process, Unprepared, left_behind
@@ -241,11 +241,11 @@ class Attempt:
         if invocation.make_tmp:
             (self._directory / dialect.TMP_NAME).mkdir(mode=0o700, exist_ok=True)
         shown = prompt.encode(errors="surrogateescape")
-        _write_private(self._directory / PROMPT, shown if invocation.stdin is None else invocation.stdin)
+        files.write_private(self._directory / PROMPT, shown if invocation.stdin is None else invocation.stdin)
         if self._warnings:
-            _write_private(self._directory / _WARNINGS, msgspec.json.encode(self._warnings))
+            files.write_private(self._directory / _WARNINGS, msgspec.json.encode(self._warnings))
         for name, text in invocation.files.items():
-            _write_private(self._directory / name, text.encode())
+            files.write_private(self._directory / name, text.encode())
 
     # --- after the process ---------------------------------------------------------------------------
 
@@ -398,16 +398,10 @@ def _cost(given: Given, profile: Profile, reading: Reading) -> float | None:
 
 def _read_warnings(directory: Path) -> list[str]:
     try:
-        return msgspec.json.decode((directory / _WARNINGS).read_bytes(), type=list[str])
+        return msgspec.json.decode(files.read(directory / _WARNINGS, files.RECORD_MOST), type=list[str])
     except (OSError, msgspec.DecodeError):
         return []
 
 
 def _stderr_tail(directory: Path) -> str:
     return read_tail(directory / STDERR, _STDERR_TAIL_BYTES).decode(errors="replace")
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)

@@ -7,7 +7,6 @@ Source: docs/design/control.md §2, docs/reference/score-format.md §13.
 
 import os
 import re
-import shutil
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import faults
+from marianned import faults, files
 from marianned.conductor.run.process import AGAIN_SECONDS
 from marianned.conductor.services import House
 from marianned.executors.base import AlreadyClaimed, CannotStart, Presence, Spec, runs_short
@@ -69,7 +68,7 @@ class Checking:
         await self.end_leftovers()
         before: Snapshot = {}
         if self._snapshot.exists():
-            before = msgspec.json.decode(self._snapshot.read_bytes(), type=Snapshot)
+            before = await to_thread.run_sync(_snapshot_of, self._snapshot)
         if not checks:
             return []  # what has ended counts as it ended, whatever came meanwhile
         return await self._unless_interrupted(lambda: run_checks(checks, self._patiently, before))
@@ -98,7 +97,7 @@ class Checking:
             if await executor.presence(directory) is Presence.RUNNING:
                 await executor.end(directory)
                 await executor.wait(directory)
-        await to_thread.run_sync(shutil.rmtree, self._directory, True)  # noqa: FBT003  run_sync passes no keywords
+        await to_thread.run_sync(files.remove_tree_if_there, self._directory)
 
     async def _patiently(self, name: str, command: str, cwd: str, timeout_seconds: float) -> CommandResult:
         """Run a command, as often as it takes while nothing can be started for a shortage."""
@@ -156,6 +155,12 @@ def _tail(directory: Path) -> str:
 
 def _write_once(path: Path, data: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    files.write_private(path, data)
+
+
+def _snapshot_of(path: Path) -> Snapshot:
+    """Return what was noted; what can't be read was not: the checks then find all files modified."""
+    try:
+        return msgspec.json.decode(files.read(path, files.RECORD_MOST), type=Snapshot)
+    except (OSError, msgspec.MsgspecError):
+        return {}

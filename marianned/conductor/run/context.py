@@ -6,9 +6,11 @@ Source: docs/reference/score-format.md §11.
 import glob
 from pathlib import Path
 
+from marianned import files as opening
 from marianned import workers
 from marianned.rows import RunRow
 from marianned.score.expanded import Expanded
+from marianned.score.read.reader import is_below
 from marianned.score.render.prompt_inputs import Previous, seen_outputs, upstream
 from marianned.store.writer import Store
 
@@ -41,7 +43,7 @@ async def gather(store: Store, run: RunRow, score: Expanded, sheet: int) -> tupl
     left_out: list[str] = []
     if settings.capture_files:
         patterns = await workers.capture_patterns(score, sheet)
-        files, left_out = await workers.call(_capture, patterns, settings.max_output_chars)
+        files, left_out = await workers.call(_capture, patterns, settings.max_output_chars, run.workspace)
     return Previous(outputs=outputs, files=files, skipped=skipped), left_out
 
 
@@ -59,8 +61,11 @@ def cut_back(text: str, most: int) -> str:
     return f"{text[:most]}\n[… {len(text) - most} characters cut …]"
 
 
-def _capture(patterns: list[str], most: int) -> tuple[dict[str, str], list[str]]:
-    """Read the files the patterns find, by path; what is no readable text is left out, and told."""
+def _capture(patterns: list[str], most: int, workspace: str) -> tuple[dict[str, str], list[str]]:
+    """Read the files the patterns find, by path; what is no readable text is left out, and told.
+
+    What is found below the workspace must lie there: agents make links.
+    """
     found = sorted({path for pattern in patterns for path in glob.iglob(pattern, recursive=True)})  # noqa: PTH207  absolute patterns
     files: dict[str, str] = {}
     left_out = [f"'{path}' (over {_FILES_MOST} files)" for path in found[_FILES_MOST:]]
@@ -69,9 +74,9 @@ def _capture(patterns: list[str], most: int) -> tuple[dict[str, str], list[str]]
         try:
             if not Path(path).is_file():
                 continue
-            with Path(path).open("rb") as file:
-                data = file.read(room + 1)
-            if len(data) > room:
+            below = workspace if is_below(path, workspace) else None
+            data, size = opening.head(path, room, below=below)
+            if size > len(data):
                 left_out.append(f"'{path}' (over {_BYTES_MOST // 1024**2} MiB in all)")
                 continue
             files[path] = cut_back(data.decode(), most)

@@ -2,30 +2,31 @@
 
 What will be moved is committed before the first move, and forgotten in the transaction of the run it makes
 room for: whatever an earlier daemon has begun and left without a run is moved back at the next start.
-Moves are renames. Source: docs/reference/score-format.md §19.
+Moves are renames. Workspaces are written by agents: no link there leads a move or a deletion out of it, and
+only those archives are deleted that the database has of this job. Source: docs/reference/score-format.md §19.
 """
 
 import fnmatch
 import logging
 import os
 import re
-import shutil
-import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from anyio import to_thread
 
-from marianned import faults
+from marianned import faults, files
 from marianned.errors import NoCapacity
-from marianned.rows import ArchiveRow, Changes, Deleted, EventRow, RunRow
+from marianned.rows import ArchivedRow, ArchiveRow, Changes, Deleted, EventRow, RunRow
 from marianned.score.expanded import Archive
+from marianned.score.read.reader import is_below
 from marianned.store.writer import Store
 
 _ITERATION = ".iteration"
 _ITERATION_BYTES = 100
 _NUMBER = re.compile(rb"\s*([0-9]{1,18})\s*")
-_NAME = re.compile(r"(iteration-[0-9]+|archive-[0-9]{8}-[0-9]{6})(-[0-9]+)?")
 _logger = logging.getLogger(__name__)
 
 
@@ -99,13 +100,30 @@ def told(row: ArchiveRow, run: RunRow) -> EventRow:
     )
 
 
-async def prune(row: ArchiveRow, most: int) -> None:
-    """Delete the oldest archives beyond `most` (0: none is too many); never the one just made."""
-    try:
-        if most:
-            await to_thread.run_sync(_prune, Path(row.directory), most)
-    except OSError as error:
-        _logger.warning("old archives beside '%s' can't be removed: %s", row.directory, error.strerror)
+def recorded(row: ArchiveRow, run: RunRow) -> ArchivedRow:
+    """Return what is kept of an archive that was made: whose it is, so that it alone may delete it."""
+    return ArchivedRow(
+        run_id=row.run_id, job_name=run.job_name, workspace=row.workspace, directory=row.directory
+    )
+
+
+async def prune(store: Store, made: ArchivedRow, most: int) -> None:
+    """Delete the job's oldest archives beside the one just made, beyond `most` (0: none is too many)."""
+    if not most:
+        return
+    beside = Path(made.directory).parent
+    rows = [
+        row for row in await store.records.archived(made.job_name) if Path(row.directory).parent == beside
+    ]
+    for row in rows[:-most]:
+        try:
+            await to_thread.run_sync(_delete, row)
+        except FileNotFoundError:
+            pass  # somebody has moved it away: it is theirs now
+        except OSError as error:
+            _logger.warning("the old archive '%s' can't be removed: %s", row.directory, error.strerror)
+            continue
+        await store.commit(Changes(deleted=[Deleted(kind=ArchivedRow, run_id=row.run_id, key=0)]))
 
 
 def _planned(run_id: int, workspace: Path, archive: Archive) -> ArchiveRow | None:
@@ -148,14 +166,10 @@ def _name(workspace: Path, archive: Archive) -> str:
 def _iteration(path: Path) -> int | None:
     """Read the number in a file that agents write: nothing but a regular file, and not much of it."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        data, _ = files.head(path, _ITERATION_BYTES, below=path.parent)
     except OSError:
         return None
-    try:
-        regular = stat.S_ISREG(os.fstat(file).st_mode)
-        found = _NUMBER.fullmatch(os.read(file, _ITERATION_BYTES)) if regular else None
-    finally:
-        os.close(file)
+    found = _NUMBER.fullmatch(data)
     return int(found[1]) if found else None
 
 
@@ -173,34 +187,62 @@ def _move(row: ArchiveRow, umask: int) -> None:
     Raises:
         OSError: some could not be moved; its `filename` says which.
     """
-    directory = Path(row.directory)
-    for missing in reversed([place for place in (directory, *directory.parents) if not place.exists()]):
+    base = Path(row.directory).parent
+    for missing in reversed([place for place in (base, *base.parents) if not place.exists()]):
         missing.mkdir()
         missing.chmod(0o777 & ~umask)
-    for name in _names(row):
-        (Path(row.workspace) / name).rename(directory / name)
-        faults.point("archive.entry")
-    _sync(Path(row.workspace))
-    _sync(directory)
+    with _base(row) as above:
+        name = Path(row.directory).name
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=above)
+    with _both(row) as (workspace, directory):
+        os.chmod(f"/proc/self/fd/{directory}", 0o777 & ~umask)  # noqa: PTH101  a handle
+        for name in _names(row):
+            os.rename(name, name, src_dir_fd=workspace, dst_dir_fd=directory)
+            faults.point("archive.entry")
+        _sync(workspace)
+        _sync(directory)
+
+
+@contextmanager
+def _base(row: ArchiveRow | ArchivedRow) -> Iterator[int]:
+    """Open the directory of archives; where it is named below the workspace, it lies there."""
+    base = Path(row.directory).parent
+    handle = files.directory(base, below=row.workspace if is_below(str(base), row.workspace) else None)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _both(row: ArchiveRow) -> Iterator[tuple[int, int]]:
+    """Open the workspace and the archive, to work in; no name there can lead elsewhere."""
+    with _base(row) as base:
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        directory = os.open(Path(row.directory).name, flags | os.O_NOFOLLOW, dir_fd=base)
+        try:
+            workspace = os.open(row.workspace, flags)
+            try:
+                yield workspace, directory
+            finally:
+                os.close(workspace)
+        finally:
+            os.close(directory)
 
 
 def _move_back(row: ArchiveRow) -> None:
     """Move back what is in the archive and not in the workspace; what is in both stays in both."""
-    directory, workspace = Path(row.directory), Path(row.workspace)
-    for name in reversed(_names(row)):
-        if not os.path.lexists(directory / name):
-            continue
-        if os.path.lexists(workspace / name):
-            _logger.warning(
-                "'%s' is there again; what it was before stays in '%s'", workspace / name, directory
-            )
-            continue
-        try:
-            (directory / name).rename(workspace / name)
-        except OSError as error:
-            _logger.warning(
-                "'%s' can't be moved back to '%s': %s", directory / name, workspace, error.strerror
-            )
+    directory = Path(row.directory)
+    try:
+        with _both(row) as handles:
+            for name in reversed(_names(row)):
+                _put_back(row, name, *handles)
+    except FileNotFoundError:
+        return  # nothing was moved yet
+    except OSError as error:
+        _logger.warning("what is in '%s' can't be moved back: %s", directory, error.strerror)
+        return
     for made in (directory, directory.parent):
         try:
             made.rmdir()  # only when it is empty
@@ -208,20 +250,35 @@ def _move_back(row: ArchiveRow) -> None:
             break
 
 
-def _sync(directory: Path) -> None:
+def _put_back(row: ArchiveRow, name: str, workspace: int, directory: int) -> None:
+    if not _is_there(name, directory):
+        return
+    if _is_there(name, workspace):
+        _logger.warning("'%s' is there again; what it was before stays in '%s'", name, row.directory)
+        return
+    try:
+        os.rename(name, name, src_dir_fd=directory, dst_dir_fd=workspace)
+    except OSError as error:
+        _logger.warning("'%s' can't be moved back to '%s': %s", name, row.workspace, error.strerror)
+
+
+def _is_there(name: str, directory: int) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _sync(directory: int) -> None:
     """Bring renames to the disk before the run that counts on them."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(f"/proc/self/fd/{directory}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _prune(newest: Path, most: int) -> None:
-    found = [
-        (entry.stat(follow_symlinks=False).st_mtime_ns, entry.path)
-        for entry in os.scandir(newest.parent)
-        if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False) and entry.path != str(newest)
-    ]
-    for _, path in sorted(found, reverse=True)[most - 1 :]:
-        shutil.rmtree(path, ignore_errors=True)
+def _delete(row: ArchivedRow) -> None:
+    with _base(row) as base:
+        files.remove_tree(Path(row.directory).name, dir_fd=base)

@@ -8,7 +8,6 @@ Source: docs/reference/score-format.md §18.
 import logging
 import math
 import os
-import shutil
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import faults
+from marianned import faults, files
 from marianned.errors import NoCapacity
 from marianned.executors.base import AlreadyClaimed, CannotStart, Executor, Spec, runs_short
 from marianned.executors.output import read_tail
@@ -213,7 +212,7 @@ class Worktrees:
             _Failed: it can't be run, says no, or takes too long.
         """
         directory = await self.settled(run, name)
-        await to_thread.run_sync(shutil.rmtree, directory, True)  # noqa: FBT003  run_sync passes no keywords
+        await to_thread.run_sync(files.remove_tree_if_there, directory)
         spec = Spec(
             id=f"{self._store.daemon_id}-{run.run_id}-git-{name}-{os.urandom(4).hex()}",
             argv=["git", "-C", place, *words],
@@ -270,7 +269,7 @@ class _Git:
         try:
             await self._worktree("remove", "-f", "-f", "--", str(path))
         except _Failed:
-            await to_thread.run_sync(shutil.rmtree, path, True)  # noqa: FBT003  run_sync passes no keywords
+            await to_thread.run_sync(files.remove_tree_if_there, path)
 
     async def lock(self) -> None:
         """Lock it, with the job's name as the reason; it may be locked already."""

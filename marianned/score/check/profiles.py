@@ -1,6 +1,8 @@
 """The instrument profiles that a score can name: those built in, the user's, and those beside the score.
 
-Source: docs/reference/score-format.md §23.
+A profile is a program that runs as whoever reads it. So only files are read that nobody but this user and
+root can have written, in directories of which the same is true; the walk upwards from the score ends at the
+first directory of which it is not. Source: docs/reference/score-format.md §23.
 """
 
 import os
@@ -10,9 +12,8 @@ from marianned.errors import Problem
 from marianned.instruments.loader import load_profile
 from marianned.instruments.profile import Profile
 from marianned.paths import configuration_directory
-from marianned.score.check.settings import read_text
 from marianned.score.read.reader import Reader
-from marianned.score.read.report import ERROR, Report
+from marianned.score.read.report import ERROR, Report, severity
 
 _HERE = ".marianne"
 _INSTRUMENTS = "instruments"
@@ -29,16 +30,18 @@ class Found(NamedTuple):
 def find_profiles(
     directory: str, builtin: dict[str, Profile], reader: Reader, report: Report, files: dict[str, str]
 ) -> Found:
-    """Search the places of §23, the later one wins; `files` takes the texts that were read."""
+    """Search the places of §23, the later one wins; `files` takes the texts that were read.
+
+    Reported are errors (S405), what replaces a built-in profile (S407), and what is not read because
+    it may be somebody else's (S408).
+    """
     profiles = dict(builtin)
     warnings: dict[str, list[Problem]] = {}
     places: dict[str, str] = {}
-    for place in _places(directory, reader):
+    for place in _places(directory, reader, report):
         for name in reader.names(place):
-            if not name.endswith(".yaml"):
-                continue
             path = os.path.join(place, name)  # noqa: PTH118  a text: the reader does the reading
-            text = read_text(path, reader)
+            text = _text(path, reader, report) if name.endswith(".yaml") else None
             if text is None:
                 continue
             files[path] = text
@@ -48,19 +51,55 @@ def find_profiles(
                 profiles[profile.name] = profile
                 places[profile.name] = path
                 warnings[profile.name] = [problem for problem in problems if problem.severity != ERROR]
+    for name in sorted(places.keys() & builtin.keys()):
+        _tell(report, "S407", places[name], f"profile '{name}' from here replaces the built-in one")
     return Found(profiles, warnings, places)
 
 
-def _places(directory: str, reader: Reader) -> list[str]:
+def _places(directory: str, reader: Reader, report: Report) -> list[str]:
+    """Return the directories of profiles: the user's, then the one nearest to the score."""
     places = [str(configuration_directory() / _INSTRUMENTS)]
     home = reader.home("")
     if home is not None:
         places.insert(0, os.path.join(home, _HERE, _INSTRUMENTS))  # noqa: PTH118  as above
+    places = [place for place in places if _is_trusted(place, reader, report)]
     while True:
         place = os.path.join(directory, _HERE, _INSTRUMENTS)  # noqa: PTH118  as above
-        if reader.names(place):
-            return [place] if place in places else [*places, place]
+        why = reader.distrusted(directory)
+        if why is not None:
+            if reader.is_directory(place):
+                _tell(report, "S408", place, f"the profiles here are not read: of '{directory}', {why}")
+            return places
+        if reader.is_directory(place) or reader.names(place):
+            if place in places or not _is_trusted(place, reader, report):
+                return places
+            return [*places, place]
         parent = os.path.dirname(directory)  # noqa: PTH120  as above
         if parent == directory:
             return places
         directory = parent
+
+
+def _is_trusted(place: str, reader: Reader, report: Report) -> bool:
+    """Tell whether profiles are read here: directory and `.marianne` above it are closed to others."""
+    for directory in (os.path.dirname(place), place):  # noqa: PTH120  as above
+        why = reader.distrusted(directory)
+        if why is not None:
+            if reader.is_directory(place):
+                _tell(report, "S408", place, f"the profiles here are not read: of '{directory}', {why}")
+            return False
+    return True
+
+
+def _text(path: str, reader: Reader, report: Report) -> str | None:
+    try:
+        return reader.read_trusted(path).decode("utf-8")
+    except OSError as error:
+        _tell(report, "S408", path, f"this profile is not read: {error.strerror}")
+    except UnicodeDecodeError:
+        _tell(report, "S408", path, "this profile is not read: it is not UTF-8")
+    return None
+
+
+def _tell(report: Report, code: str, file: str, message: str) -> None:
+    report.problems.append(Problem(code=code, severity=severity(code), message=message, file=file))

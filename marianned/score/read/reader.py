@@ -10,6 +10,8 @@ from typing import Protocol
 
 import msgspec
 
+from marianned import files
+
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A score as it came: its bytes, how it is named in problems, and what its paths count from.
@@ -29,10 +31,19 @@ class Reader(Protocol):
     """What may be asked about the machine's files; the paths are absolute."""
 
     def read(self, path: str) -> bytes:
-        """Return a file's bytes; raises OSError."""
+        """Return the bytes of a regular file of at most files.TEXT_MOST; raises OSError."""
 
-    def head(self, path: str, most: int) -> tuple[bytes, int]:
-        """Return the first `most` bytes of a file, and its size; raises OSError."""
+    def read_trusted(self, path: str) -> bytes:
+        """Return the bytes of a file that nobody but this user and root can have written; raises OSError."""
+
+    def distrusted(self, path: str) -> str | None:
+        """Say why what lies in a directory can be somebody else's; nothing where it can't."""
+
+    def head(self, path: str, most: int, below: str | None = None) -> tuple[bytes, int]:
+        """Return the first `most` bytes of a regular file, and its size; raises OSError.
+
+        With `below` no link may lead out of that directory.
+        """
 
     def is_file(self, path: str) -> bool:
         """Whether there is a regular file."""
@@ -57,29 +68,35 @@ class DiskReader:
     """Reads from this machine's disk."""
 
     def read(self, path: str) -> bytes:
-        """Return a file's bytes; raises OSError."""
-        return Path(path).read_bytes()
+        """Return the bytes of a regular file of at most files.TEXT_MOST; raises OSError."""
+        return files.read(path, files.TEXT_MOST)
 
-    def head(self, path: str, most: int) -> tuple[bytes, int]:
-        """Return the first `most` bytes of a file, and its size; raises OSError."""
-        with Path(path).open("rb") as file:
-            data = file.read(most)
-            return data, max(len(data), os.fstat(file.fileno()).st_size)
+    def read_trusted(self, path: str) -> bytes:
+        """Return the bytes of a file that nobody but this user and root can have written; raises OSError."""
+        return files.read_trusted(path, files.TEXT_MOST)
+
+    def distrusted(self, path: str) -> str | None:
+        """Say why what lies in a directory can be somebody else's; nothing where it can't."""
+        try:
+            return files.distrusted(path)
+        except OSError as error:
+            return f"it can't be looked at: {error.strerror}"
+
+    def head(self, path: str, most: int, below: str | None = None) -> tuple[bytes, int]:
+        """Return the first `most` bytes of a regular file, and its size; raises OSError."""
+        return files.head(path, most, below=below)
 
     def is_file(self, path: str) -> bool:
         """Whether there is a regular file."""
-        return Path(path).is_file()
+        return os.path.isfile(path)  # noqa: PTH113  Path's raises for texts that are no names
 
     def is_directory(self, path: str) -> bool:
         """Whether there is a directory."""
-        return Path(path).is_dir()
+        return os.path.isdir(path)  # noqa: PTH112  as above
 
     def names(self, path: str) -> list[str]:
         """Return the names in a directory, sorted; none when it is not there."""
-        try:
-            return sorted(entry.name for entry in Path(path).iterdir())
-        except OSError:
-            return []
+        return files.names(path)
 
     def writable(self, path: str) -> bool:
         """Whether the directory can be written to, or created below the nearest one that is there."""
@@ -91,7 +108,10 @@ class DiskReader:
     def home(self, user: str) -> str | None:
         """Return a user's home directory (`""`: one's own), or nothing."""
         name = f"~{user}"
-        home = os.path.expanduser(name)  # noqa: PTH111  Path.expanduser raises where this leaves the text
+        try:
+            home = os.path.expanduser(name)  # noqa: PTH111  Path.expanduser raises where this leaves the text
+        except ValueError:  # characters that no login name has
+            return None
         return None if home == name else home
 
     def executable(self, name: str) -> bool:
@@ -113,6 +133,14 @@ class StoredReader(DiskReader):
         stored = self.files.get(path)
         return super().read(path) if stored is None else stored.encode()
 
+    def read_trusted(self, path: str) -> bytes:
+        """Return a stored file's bytes; raises OSError for others."""
+        return self.read(path)
+
+    def distrusted(self, path: str) -> str | None:  # noqa: ARG002  the signature is the door's
+        """Nothing: what is stored was looked at when it was stored."""
+        return None
+
     def is_file(self, path: str) -> bool:
         """Whether the file is stored, or on the disk."""
         return path in self.files or super().is_file(path)
@@ -120,6 +148,11 @@ class StoredReader(DiskReader):
     def names(self, path: str) -> list[str]:
         """Return the names of the stored files of a directory, sorted."""
         return sorted(Path(file).name for file in self.files if str(Path(file).parent) == path)
+
+
+def is_below(path: str, directory: str) -> bool:
+    """Whether a path is named below a directory; both absolute. Whether it lies there is another question."""
+    return os.path.normpath(path).startswith(os.path.join(directory, ""))  # noqa: PTH118  texts
 
 
 def resolve(path: str, base: str, reader: Reader) -> str:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 
 from marianned.score.expanded import Injection, Sheet
-from marianned.score.read.reader import Reader, resolve
+from marianned.score.read.reader import Reader, is_below, resolve
 from marianned.score.render.prompt_inputs import Injected, Piece, Previous, RenderError
 from marianned.score.render.template import MOST_OUTPUT, Renderer
 
@@ -65,13 +65,13 @@ def _pieces(renderer: Renderer, item: Injection, shown: str, reader: Reader) -> 
         if path is None:
             raise _Missing(f"the {kind} '{shown}' is not there")
         if not item.directory:
-            yield Piece(item.section, shown, _text(shown, path, reader))
+            yield Piece(item.section, shown, _text(renderer, shown, path, reader))
             return
         for name in reader.names(path):
             file = os.path.join(path, name)  # noqa: PTH118  a text: the reader knows what a path is
             if not name.startswith(".") and reader.is_file(file):
                 printable = name.encode(errors="surrogateescape").decode(errors="replace")
-                yield Piece(item.section, printable, _text(printable, file, reader))
+                yield Piece(item.section, printable, _text(renderer, printable, file, reader))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise _Missing(f"the {kind} '{shown}' can't be read: {why}") from None
@@ -89,9 +89,13 @@ def _decoded(data: bytes, *, cut: bool) -> str | None:
         return None
 
 
-def _text(name: str, path: str, reader: Reader) -> str:
-    """Return a file's text; of a long one its beginning, of what is no text where it lies."""
-    data, size = reader.head(path, FILE_MOST)
+def _text(renderer: Renderer, name: str, path: str, reader: Reader) -> str:
+    """Return a file's text; of a long one its beginning, of what is no text where it lies.
+
+    What is named below the workspace, where agents write, must lie there: a link there leads nowhere else.
+    """
+    workspace = renderer.expanded.workspace
+    data, size = reader.head(path, FILE_MOST, workspace if is_below(path, workspace) else None)
     cut = size > len(data)
     text = None if b"\0" in data else _decoded(data, cut=cut)
     if text is None:

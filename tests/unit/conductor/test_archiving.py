@@ -42,6 +42,7 @@ def test_an_iteration_is_a_number_in_a_regular_file(tmp_path: Path) -> None:
         file.write_text(text)
         assert archives._iteration(file) == number, text
     file.unlink()
-    file.symlink_to(tmp_path / "other")
-    (tmp_path / "other").write_text("5")
+    other = tmp_path.with_name(f"{tmp_path.name}-other")
+    file.symlink_to(other)
+    other.write_text("5")
     assert archives._iteration(file) is None

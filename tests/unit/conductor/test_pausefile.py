@@ -44,6 +44,8 @@ def test_none_is_none(tmp_path: Path) -> None:
 def test_anything_else_of_that_name_pauses_too(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("secret")
+    tmp_path /= "workspace"
+    tmp_path.mkdir()
     link, fifo, directory, dangling = (tmp_path / name for name in ("link", "fifo", "directory", "dangling"))
     link.symlink_to(target)
     dangling.symlink_to(tmp_path / "nowhere")

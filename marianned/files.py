@@ -1,0 +1,344 @@
+"""Opens files where somebody else can write: agents, other users, authors of scores. The one place for it.
+
+A name there says nothing: behind it may be a pipe that nobody writes to, a device, a link to a key, or
+gigabytes. So a name is first opened as a mere handle (O_PATH: nothing is read, nothing waits, no device
+notices); of the handle it is asked what it is and where it lies; and only then the same handle is opened for
+its content. What has been looked at is what is read, whatever becomes of the name meanwhile.
+
+A lint test (tests/unit/test_files.py) finds any other way to open a file in the daemon. Needs /proc.
+"""
+
+import contextlib
+import errno
+import grp
+import os
+import pwd
+import shutil
+import stat
+from pathlib import Path
+
+Name = str | os.PathLike[str]
+
+TEXT_MOST = 4 * 1024**2
+"""Bytes of a text that a person writes: a score, a template, a profile, a configuration."""
+RECORD_MOST = 64 * 1024**2
+"""Bytes of a record of our own: spec.json holds a whole environment."""
+
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Unsuitable(OSError):
+    """What lies there is not what it has to be; `strerror` says why, `filename` which."""
+
+
+def read(path: Name, most: int, *, below: Name | None = None) -> bytes:
+    """Return the bytes of a regular file of at most `most` bytes.
+
+    Args:
+        path: the file.
+        most: more bytes than these are refused.
+        below: a directory that the file must really lie in: links that stay inside are followed.
+
+    Raises:
+        OSError: it is not there or can't be read; Unsuitable: see `opened`, or it is larger.
+    """
+    data, size = head(path, most, below=below)
+    if size > most:
+        raise _unsuitable(errno.EFBIG, f"larger than {_said(most)}", path)
+    return data
+
+
+def head(path: Name, most: int, *, below: Name | None = None) -> tuple[bytes, int]:
+    """Return the first `most` bytes of a regular file, and its size in bytes; raises as `opened` does."""
+    handle = opened(path, below=below)
+    try:
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            data = file.read(most)
+            more = len(file.read(1))
+        return data, max(len(data) + more, os.fstat(handle).st_size)
+    finally:
+        os.close(handle)
+
+
+def tail(path: Name, most: int) -> bytes:
+    """Return the last `most` bytes of a regular file; none where there is none to read."""
+    try:
+        handle = opened(path)
+    except OSError:
+        return b""
+    try:
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            file.seek(max(0, os.fstat(handle).st_size - most))
+            return file.read(most)
+    except OSError:
+        return b""
+    finally:
+        os.close(handle)
+
+
+def opened(path: Name, *, below: Name | None = None) -> int:
+    """Open a regular file for reading; return its descriptor, which is the caller's to close.
+
+    Raises:
+        OSError: it is not there, or may not be read.
+        Unsuitable: it is no regular file, or a link leads out of `below`.
+    """
+    handle = _handle(path)
+    try:
+        _check_regular(handle, path)
+        if below is not None:
+            _check_below(handle, path, below)
+        return _content(handle, _READ)
+    finally:
+        os.close(handle)
+
+
+def append(path: Name, data: bytes, mode: int, *, below: Name | None = None) -> None:
+    """Append to a regular file, in one write; one that is not there is made, with `mode`.
+
+    Raises:
+        OSError, Unsuitable: see `opened`.
+    """
+    try:
+        handle = _handle(path)
+    except FileNotFoundError:
+        descriptor = _made(path, mode, below)
+    else:
+        try:
+            _check_regular(handle, path)
+            if below is not None:
+                _check_below(handle, path, below)
+            descriptor = _content(handle, _APPEND)
+        finally:
+            os.close(handle)
+    try:
+        os.write(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
+def write_private(path: Name, data: bytes) -> None:
+    """Write a file of ours, mode 0600, in place of whatever has its name; no link there is followed.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    new = f"{os.fspath(path)}.{os.urandom(4).hex()}"
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        Path(new).replace(path)
+    except OSError:
+        Path(new).unlink(missing_ok=True)
+        raise
+
+
+def directory(path: Name, *, below: Name | None = None) -> int:
+    """Open a directory as a handle to work in (`dir_fd`); its own name is no link. The caller closes it.
+
+    Raises:
+        OSError: there is none.
+        Unsuitable: a link leads out of `below`.
+    """
+    handle = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if below is not None:
+            _check_below(handle, path, below)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def remove_tree(path: Name, *, dir_fd: int | None = None) -> None:
+    """Delete whatever has this name: a directory with all that is in it, or a single entry; a link alone.
+
+    `shutil.rmtree` opens what it is given before it asks what that is: a named pipe would hold it for ever.
+
+    Raises:
+        OSError: something of it can't be deleted; FileNotFoundError: there is nothing.
+    """
+    try:
+        handle = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    except NotADirectoryError:
+        os.unlink(path, dir_fd=dir_fd)
+        return
+    try:
+        shutil.rmtree(".", ignore_errors=True, dir_fd=handle)  # all but the directory itself
+    finally:
+        os.close(handle)
+    os.rmdir(path, dir_fd=dir_fd)
+
+
+def remove_tree_if_there(path: Name) -> None:
+    """Delete as `remove_tree` does, as far as it can be done."""
+    with contextlib.suppress(OSError):
+        remove_tree(path)
+
+
+def names(path: Name) -> list[str]:
+    """Return the names in a directory, sorted; none where there is none to read."""
+    try:
+        return sorted(os.listdir(path))  # noqa: PTH208  names alone are wanted
+    except (OSError, ValueError):
+        return []
+
+
+# --- whose is it -----------------------------------------------------------------------------------------
+
+
+def read_trusted(path: Name, most: int) -> bytes:
+    """Return the bytes of a file that only this user, or root, can have written.
+
+    The same must be so of its directory, which is the caller's to ask: see `distrusted`.
+
+    Raises:
+        OSError: it is not there or can't be read.
+        Unsuitable: it is no regular file, larger than `most`, another user's, or others can write it.
+    """
+    handle = opened(path)
+    try:
+        why = _distrust(os.fstat(handle))
+        if why is not None:
+            raise _unsuitable(errno.EPERM, why, path)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            data = file.read(most + 1)
+    finally:
+        os.close(handle)
+    if len(data) > most:
+        raise _unsuitable(errno.EFBIG, f"larger than {_said(most)}", path)
+    return data
+
+
+def distrusted(directory: Name) -> str | None:
+    """Say why files in a directory can be somebody else's; None: they can't, or there is no directory.
+
+    Raises:
+        OSError: there is a directory, and it can't be looked at.
+    """
+    try:
+        handle = _handle(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        return _distrust(os.fstat(handle))
+    finally:
+        os.close(handle)
+
+
+def check_private(directory: Name) -> None:
+    """Make sure that a directory is this user's own, and closed to all others.
+
+    Raises:
+        OSError: it can't be looked at.
+        Unsuitable: it is no directory, another user's, or others may enter it.
+    """
+    found = os.lstat(directory)
+    if stat.S_ISLNK(found.st_mode):
+        found = os.stat(directory)  # noqa: PTH116  as above
+    if not stat.S_ISDIR(found.st_mode):
+        raise _unsuitable(errno.ENOTDIR, "it is no directory", directory)
+    if found.st_uid != os.geteuid():
+        raise _unsuitable(errno.EPERM, f"it belongs to {_login(found.st_uid)}, not to you", directory)
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        raise _unsuitable(errno.EPERM, "it is open to others", directory)
+
+
+def _distrust(found: os.stat_result) -> str | None:
+    if found.st_uid not in (os.geteuid(), 0):
+        return f"it belongs to {_login(found.st_uid)}"
+    if found.st_mode & stat.S_IWOTH:
+        return "others can write it"
+    if found.st_mode & stat.S_IWGRP and not _is_own_group(found.st_gid):
+        return f"group {_group(found.st_gid)} can write it"
+    return None
+
+
+def _is_own_group(gid: int) -> bool:
+    """Tell whether a group is the user's own private one: of the same number, without another member."""
+    uid = os.geteuid()
+    if gid != uid:
+        return False
+    try:
+        return set(grp.getgrgid(gid).gr_mem) <= {_login(uid)}
+    except KeyError:
+        return True
+
+
+def _group(gid: int) -> str:
+    try:
+        return f"'{grp.getgrgid(gid).gr_name}'"
+    except KeyError:
+        return str(gid)
+
+
+def _login(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+# --- handles ---------------------------------------------------------------------------------------------
+
+
+def _handle(path: Name) -> int:
+    """Open a name as a mere handle; texts that are no names are told as an error like others."""
+    try:
+        return os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except ValueError:
+        raise _unsuitable(errno.EINVAL, "its name has characters that no name can have", path) from None
+
+
+def _content(handle: int, flags: int) -> int:
+    return os.open(f"/proc/self/fd/{handle}", flags)
+
+
+def _check_regular(handle: int, path: Name) -> None:
+    kind = stat.S_IFMT(os.fstat(handle).st_mode)
+    if kind != stat.S_IFREG:
+        raise _unsuitable(errno.EINVAL, f"{_KINDS.get(kind, 'a special file')}, not a regular file", path)
+
+
+def _check_below(handle: int, path: Name, below: Name) -> None:
+    base = _handle(below)
+    try:
+        root = _place(base)
+    finally:
+        os.close(base)
+    if not f"{_place(handle)}/".startswith(f"{root.rstrip('/')}/"):
+        raise _unsuitable(errno.EXDEV, f"a link leads out of '{os.fspath(below)}'", path)
+
+
+def _place(handle: int) -> str:
+    return os.readlink(f"/proc/self/fd/{handle}")  # noqa: PTH115  a text is wanted
+
+
+def _made(path: Name, mode: int, below: Name | None) -> int:
+    """Make a file that is not there, in a directory that really lies below; a link of its name is refused."""
+    directory, name = os.path.split(os.fspath(path))
+    parent = _handle(directory or ".")
+    try:
+        if below is not None:
+            _check_below(parent, path, below)
+        flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        return os.open(name, _APPEND | flags, mode, dir_fd=parent)
+    finally:
+        os.close(parent)
+
+
+def _unsuitable(number: int, why: str, path: Name) -> Unsuitable:
+    return Unsuitable(number, why, os.fspath(path))
+
+
+def _said(most: int) -> str:
+    return f"{most // 1024**2} MiB" if most >= 1024**2 else f"{most} bytes"
