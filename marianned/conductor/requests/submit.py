@@ -177,7 +177,9 @@ class Submissions:
                 await archives.move_back(self._conductor.house.store, entry.moved)
             else:
                 made = archives.recorded(entry.moved, entry.state.run)
-                self._tasks.start_soon(archives.prune, self.house.store, made, archive.max_archives)
+                self._tasks.start_soon(
+                    archives.prune, self._conductor.house.store, made, archive.max_archives
+                )
 
     def _add_rows(
         self,
