@@ -156,38 +156,42 @@ def _tell_connection(call: Invocation, seconds: float) -> None:
 def _shared(*, changes: bool, as_json: bool) -> list[click.Parameter]:
     request: list[click.Parameter] = [
         click.Option(["--reason"], metavar="TEXT", help="Why; shown by status and history."),
-        click.Option(["--key"], metavar="TEXT", help="The same key again within a day: the first answer."),
+        click.Option(
+            ["--key"],
+            metavar="TEXT",
+            help="Make it repeatable: the same key within a day gets the first answer.",
+        ),
     ]
     output: list[click.Parameter] = [
-        click.Option(["--json", "-j", "as_json"], is_flag=True, help="One JSON object on stdout.")
+        click.Option(["--json", "-j", "as_json"], is_flag=True, help="Print one JSON object on stdout.")
     ]
     return [
         *(request if changes else []),
         *(output if as_json else []),
-        click.Option(["--quiet", "-q"], is_flag=True, help="No progress, no notes."),
-        click.Option(["--verbose", "-v"], is_flag=True, help="Unfold everything; tell socket and timing."),
+        click.Option(["--quiet", "-q"], is_flag=True, help="Print no progress and no notes."),
+        click.Option(["--verbose", "-v"], is_flag=True, help="Show every row; also socket and timing."),
     ]
 
 
 job_argument = click.argument("job", metavar="JOB", type=JobName())
 jobs_argument = click.argument("jobs", metavar="JOB...", type=JobName(), nargs=-1)
 sheets_argument = click.argument("sheets", metavar="[SHEETS]", required=False)
-all_option = click.option("--all", "-a", "every", is_flag=True, help="All jobs that it applies to.")
+all_option = click.option("--all", "-a", "every", is_flag=True, help="Apply to every job it can apply to.")
 workspace_option = click.option(
-    "--workspace", "-w", metavar="DIR", help="Work there, not where the score says."
+    "--workspace", "-w", metavar="DIR", help="Use this workspace instead of the score's."
 )
-every_run_option = click.option("--all", "-a", "every", is_flag=True, help="Every run of every job.")
-wait_option = click.option("--wait", is_flag=True, help="Return when it is carried out.")
-resume_option = click.option("--resume", "-r", is_flag=True, help="Go on under the new score.")
-plan_option = click.option("--plan", is_flag=True, help="Show what it would do; change nothing.")
-before_option = click.option(
-    "--before", metavar="SHEETS", help="Breakpoints: pause when nothing but these could start."
-)
-follow_option = click.option("--follow", "-F", is_flag=True, help="Go on printing until the job ends.")
+every_run_option = click.option("--all", "-a", "every", is_flag=True, help="Show every run of every job.")
+wait_option = click.option("--wait", is_flag=True, help="Wait until done.")
+resume_option = click.option("--resume", "-r", is_flag=True, help="Continue with the new score.")
+plan_option = click.option("--plan", is_flag=True, help="Show what would happen; change nothing.")
+before_option = click.option("--before", metavar="SHEETS", help="Pause before these sheets.")
+follow_option = click.option("--follow", "-F", is_flag=True, help="Keep printing until the job ends.")
 env_option = click.option(
-    "--env", "-e", metavar="NAME[=VALUE]", multiple=True, help="A variable; without a value: yours."
+    "--env", "-e", metavar="NAME[=VALUE]", multiple=True, help="Set a variable; without a value: take yours."
 )
-env_file_option = click.option("--env-file", metavar="FILE", help="Variables, NAME=VALUE a line.")
+env_file_option = click.option(
+    "--env-file", metavar="FILE", help="Set variables from a file, one NAME=VALUE a line."
+)
 
 
 def timeout_option(default: float | None, text: str = "How long --wait waits.") -> Callable[[F], F]:
@@ -208,7 +212,7 @@ def lines_option(default: int | None, most: int | None = None) -> Callable[[F], 
         type=kind,
         default=default,
         show_default=default is not None,
-        help="The last INT.",
+        help="Show only the last INT.",
     )
 
 

@@ -12,7 +12,7 @@ from marianne_cli.invocation import Answer, Invocation
 @options.timeout_option(60.0)
 @options.all_option
 def command(call: Invocation, *, jobs: tuple[str, ...], wait: bool, timeout: float, every: bool) -> Answer:
-    """End a job now, and what is in flight for it; `mzt resume` takes it up again all the same."""
+    """End a job now, and what is in flight for it; `mzt resume` can still pick it up again."""
     statuses = ("active", "held")
     return options.each_until(
         call,

@@ -14,5 +14,5 @@ from marianne_cli.invocation import Answer, Invocation
 )
 @click.argument("instrument", metavar="[INSTRUMENT]", required=False)
 def command(call: Invocation, *, instrument: str | None) -> Answer:
-    """End the rate limits of an instrument, or all, for all jobs: what waits for them tries at once."""
+    """End the rate limits of one instrument, or of all, for all jobs: waiting sheets try at once."""
     return Answer(call.change("instrument.clear_limits", instrument=instrument), short="")

@@ -9,7 +9,7 @@ from marianne_cli.invocation import Answer, Invocation
 @options.command("completion", 'eval "$(mzt completion bash)"', "mzt completion fish | source", as_json=False)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(call: Invocation, *, shell: str) -> Answer:  # noqa: ARG001  it asks nobody
-    """Print what makes a shell complete commands, options and job names."""
+    """Print the code that makes a shell complete commands, options and job names."""
     from click.shell_completion import get_completion_class
 
     from marianne_cli.tree import COMPLETION_VARIABLE, mzt

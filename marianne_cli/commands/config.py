@@ -9,7 +9,7 @@ from marianne_cli.invocation import Answer, Invocation
 @options.command("config", "mzt config", "mzt config check")
 @click.argument("action", type=click.Choice(["show", "check"]), default="show")
 def command(call: Invocation, *, action: str) -> Answer:  # noqa: ARG001  the daemon's program reads them
-    """Show the settings and where each comes from, or check them; `mzt rpc daemon.reload` reads them anew."""
+    """Show the settings and where each comes from, or check them; `mzt rpc daemon.reload` reloads them."""
     from marianne_cli.screens import render
     from marianne_cli.service.installation import examined
     from marianned.words import plural

@@ -103,11 +103,11 @@ class _Demo:
 
 
 @options.command("demo", "mzt demo", "mzt demo --keep")
-@click.option("--keep", is_flag=True, help="Keep its files.")
+@click.option("--keep", is_flag=True, help="Keep the demo's files.")
 def command(call: Invocation, *, keep: bool) -> Answer:
-    """See pause, modify and resume work, in 15 seconds, on shell sheets.
+    """Watch pause, modify and resume work, in 15 seconds, on shell sheets.
 
-    It starts a daemon of its own in a temporary directory: yours and its jobs are not touched.
+    It starts a daemon of its own in a temporary directory; your daemon and its jobs are not touched.
     """
     import shutil
     import tempfile

@@ -17,7 +17,7 @@ from marianne_cli.invocation import Answer, Invocation
 @click.argument("b", metavar="[B]", required=False, type=click.IntRange(1))
 @click.option("--config", "-c", metavar="FILE", help="Compare with this score instead of B.")
 def command(call: Invocation, *, job: str, a: int | None, b: int | None, config: str | None) -> Answer:
-    """Show what differs, from revision A (the one before) to B (the newest), or to FILE."""
+    """Show what differs from revision A (the one before) to B (the newest), or to FILE."""
     if config is not None and b is not None:
         raise click.UsageError("say B or --config FILE, not both")
     score = None if config is None else options.score_file(config)

@@ -28,9 +28,9 @@ _MARK = "# mzt: "
 @options.wait_option
 @options.timeout_option(60.0)
 def command(call: Invocation, *, job: str, resume: bool, wait: bool, timeout: float) -> Answer:
-    """Edit the newest score of a job in $VISUAL, $EDITOR or vi; what is saved is a modify.
+    """Edit the newest score of a job in $VISUAL, $EDITOR or vi; saving it modifies the job.
 
-    With problems it is opened again, they stand at its top. Saved unchanged: nothing happens.
+    If it has problems, it is opened again with the problems at the top. Saved unchanged: nothing happens.
     """
     known = call.ask("job.revisions", job_id=job)
     expect = diff.newest(known["revisions"])

@@ -15,10 +15,12 @@ from marianned.words import plural
 
 @options.command("events", "mzt events -n 20", "mzt events release-notes -F -j", "mzt events --since 2h")
 @click.argument("job", metavar="[JOB]", required=False, type=options.JobName())
-@click.option("--after", metavar="EVENT", type=int, help="Only later than that event.")
-@click.option("--since", metavar="TIME", type=options.Since(), help="Only later: 2h, 07:30, RFC 3339.")
+@click.option("--after", metavar="EVENT", type=int, help="Only events after this one.")
+@click.option(
+    "--since", metavar="TIME", type=options.Since(), help="Only what came later: 2h (ago), 07:30, RFC 3339."
+)
 @options.lines_option(None)
-@click.option("--follow", "-F", is_flag=True, help="Go on with what comes.")
+@click.option("--follow", "-F", is_flag=True, help="Keep printing new events.")
 def command(
     call: Invocation,
     *,

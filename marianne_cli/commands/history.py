@@ -12,9 +12,11 @@ _MOST = 1_000
 @options.job_argument
 @options.sheets_argument
 @options.lines_option(50, _MOST)
-@click.option("--since", metavar="TIME", type=options.Since(), help="Only later: 2h, 07:30, RFC 3339.")
+@click.option(
+    "--since", metavar="TIME", type=options.Since(), help="Only what came later: 2h (ago), 07:30, RFC 3339."
+)
 def command(call: Invocation, *, job: str, sheets: str | None, lines: int, since: str | None) -> Answer:
-    """Tell who asked what, when and why, and what followed; oldest first."""
+    """Show who asked what, when and why, and what followed; oldest first."""
     from marianne_cli.screens import jobs as screens
     from marianne_cli.screens import render
 

@@ -26,7 +26,7 @@ _ACTIONS = ("list", "show", "check", "init")
 @click.argument("name", metavar="[NAME]", required=False)
 @click.option("--live", is_flag=True, help="check: send a one-line prompt to the model, as a job.")
 def command(call: Invocation, *, action: str, name: str | None, live: bool) -> Answer:
-    """List the instruments, show one's profile, check whether it works, or write a new profile."""
+    """List the instruments, show the profile of one, check whether it works, or write a new profile."""
     if live and action != "check":
         raise click.UsageError("--live goes with check")
     if name is None and (action in ("show", "init") or live):

@@ -29,7 +29,7 @@ _WORDS = [
     metavar="STATUS",
     multiple=True,
     type=click.Choice(_WORDS),
-    help="Only these; active, held, ended stand for several.",
+    help="Only jobs in this status; active, held, ended: several.",
 )
 @options.lines_option(None)
 def command(call: Invocation, *, every: bool, statuses: tuple[str, ...], lines: int | None) -> Answer:

@@ -35,11 +35,15 @@ _HOOK = "hook."
 @options.sheets_argument
 @options.follow_option
 @options.lines_option(None)
-@click.option("--attempt", metavar="INT", type=click.IntRange(1), help="That attempt, not the newest.")
-@click.option("--raw", "mode", flag_value="raw", help="Standard output's bytes, nothing added.")
-@click.option("--stderr", "mode", flag_value="stderr", help="Standard error's bytes, nothing added.")
-@click.option("--prompt", "mode", flag_value="prompt", help="The prompt it was given.")
-@click.option("--result", "mode", flag_value="result", help="Its result text.")
+@click.option(
+    "--attempt", metavar="INT", type=click.IntRange(1), help="Show this attempt instead of the newest."
+)
+@click.option("--raw", "mode", flag_value="raw", help="Print the bytes of standard output, nothing added.")
+@click.option(
+    "--stderr", "mode", flag_value="stderr", help="Print the bytes of standard error, nothing added."
+)
+@click.option("--prompt", "mode", flag_value="prompt", help="Print the prompt it was given.")
+@click.option("--result", "mode", flag_value="result", help="Print its result text.")
 def command(
     call: Invocation,
     *,
@@ -50,7 +54,7 @@ def command(
     attempt: int | None,
     mode: str | None,
 ) -> Answer:
-    """Print what a job's sheets printed: of those named, else those in flight, else the last that ended."""
+    """Show what sheets printed: those named, else those in flight, else the last that ended."""
     named, hooks = _split(sheets)
     details = job_details(call, job, named)
     chosen = _chosen(details, hooks, named=named is not None, attempt=attempt)

@@ -17,14 +17,18 @@ from marianne_cli.invocation import Answer, Invocation
 )
 @options.job_argument
 @click.option("--config", "-c", metavar="FILE", help="The new score.")
-@click.option("--revision", metavar="INT", type=click.IntRange(1), help="The text of that revision again.")
-@click.option("--rerun", metavar="changed|SHEETS", help="Completed sheets that run again; alone or beside.")
+@click.option(
+    "--revision", metavar="INT", type=click.IntRange(1), help="Use the text of this revision again."
+)
+@click.option(
+    "--rerun", metavar="changed|SHEETS", help="Run completed sheets again; alone or with -c, --revision."
+)
 @click.option("--discard", is_flag=True, help="Take a staged revision back.")
 @options.resume_option
 @options.wait_option
 @options.timeout_option(60.0)
 @options.plan_option
-@click.option("--expect", metavar="INT", type=int, help="The newest revision you know; another: E502.")
+@click.option("--expect", metavar="INT", type=int, help="Refuse (E502) unless this is the newest revision.")
 def command(
     call: Invocation,
     *,
@@ -41,7 +45,7 @@ def command(
 ) -> Answer:
     """Give a job a new score; finished sheets stay finished.
 
-    Without -r the job stays paused afterwards, so that you can look at it first.
+    Without -r the job stays paused afterwards, so that you can check it first.
     """
     if discard:
         others = {"--config": config, "--revision": revision, "--rerun": rerun}

@@ -18,15 +18,18 @@ from marianne_cli.invocation import Answer, Invocation
 @options.jobs_argument
 @options.wait_option
 @options.timeout_option(60.0)
-@click.option("--force", "-f", is_flag=True, help="End it now instead: cancel, to the letter.")
+@click.option("--force", "-f", is_flag=True, help="Same as `mzt cancel`.")
 @click.option("--now", is_flag=True, help="Interrupt what is in flight; it runs again after the resume.")
 @options.before_option
-@click.option("--clear", is_flag=True, help="Drop all breakpoints, or those named by --before.")
+@click.option("--clear", is_flag=True, help="Clear all breakpoints, or those named by --before.")
 @click.option(
-    "--deadline", metavar="DURATION", type=options.Duration(), help="Interrupt what is not done by then."
+    "--deadline",
+    metavar="DURATION",
+    type=options.Duration(),
+    help="Interrupt what is still in flight after this time.",
 )
 @click.option(
-    "--for", "lasts", metavar="DURATION", type=options.Duration(), help="Go on by itself after that long."
+    "--for", "lasts", metavar="DURATION", type=options.Duration(), help="Resume by itself after this time."
 )
 @options.all_option
 def command(
@@ -45,7 +48,7 @@ def command(
 ) -> Answer:
     """Pause a job at its next sheet boundary.
 
-    What is in flight ends as it would; nothing new starts until somebody resumes the job.
+    What is in flight finishes as usual; nothing new starts until somebody resumes the job.
     """
     timed = {"--deadline": deadline, "--for": lasts}
     if force:

@@ -21,11 +21,11 @@ from marianned.words import duration, listing
     "--older-than",
     metavar="DURATION",
     type=options.Duration(),
-    help="Only what ended before; alone: all of it.",
+    help="Only runs that ended longer ago; without JOB: all such runs.",
 )
-@click.option("--yes", "-y", is_flag=True, help="Don't ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def command(call: Invocation, *, jobs: tuple[str, ...], older_than: float | None, yes: bool) -> Answer:
-    """Forget ended runs, their history and output; workspaces stay. It can't be undone."""
+    """Delete ended runs, with their history and output; workspaces stay. This can't be undone."""
     if not jobs and older_than is None:
         raise click.UsageError("name a JOB, or say --older-than")
     if not yes and sys.stdin.isatty() and sys.stderr.isatty():

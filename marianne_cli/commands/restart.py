@@ -6,7 +6,7 @@ from marianne_cli.service import launch
 
 
 @options.command("restart", "mzt restart")
-@options.timeout_option(60.0, "How long it may take.")
+@options.timeout_option(60.0, "Longest time to wait.")
 def command(call: Invocation, *, timeout: float) -> Answer:
     """Stop the daemon, if one runs, and start it; attempts in flight go on."""
     launch.restarted(call, timeout)

@@ -19,11 +19,16 @@ from marianne_cli.invocation import Answer, Invocation
     changes=True,
 )
 @options.jobs_argument
-@click.option("--from", "since", metavar="SHEETS", help="Run these again, and all that depend on them.")
-@click.option("--config", "-c", metavar="FILE", help="Under this score: modify -c FILE -r.")
+@click.option(
+    "--from", "since", metavar="SHEETS", help="Run these sheets again, and all that depend on them."
+)
+@click.option("--config", "-c", metavar="FILE", help="Continue with this score; same as modify -c FILE -r.")
 @options.plan_option
 @click.option(
-    "--over-budget", metavar="NUM", type=options.Dollars(), help="USD added to the score's cost limit."
+    "--over-budget",
+    metavar="NUM",
+    type=options.Dollars(),
+    help="Add this many USD to the score's cost limit.",
 )
 @options.env_option
 @options.env_file_option
@@ -44,7 +49,7 @@ def command(
     timeout: float,
     every: bool,
 ) -> Answer:
-    """Go on with a paused, failed or cancelled job; nothing completed runs again unless --from names it."""
+    """Continue a paused, failed or cancelled job; nothing completed runs again unless --from names it."""
     asked: dict[str, Any]
     if config is not None:
         beside = {"--over-budget": over_budget, "--env": env or None, "--env-file": env_file}

@@ -19,7 +19,7 @@ from marianne_cli.screens import render
 @options.job_argument
 @click.argument("revision", metavar="[INT]", required=False, type=click.IntRange(1))
 def command(call: Invocation, *, job: str, revision: int | None) -> Answer:
-    """List the versions of a job's score, oldest first; with INT print that one's text as stored."""
+    """List the versions of a job's score, oldest first; with INT print the text of that revision."""
     result = call.ask("job.revisions", job_id=job, revision=revision)
     longest = max(told.get("plan_total", 0) for told in result["revisions"])
     while (offset := max(len(told["plan"]) for told in result["revisions"])) < longest:

@@ -14,9 +14,9 @@ from marianned.errors import MarianneError
 @options.command("rpc", "mzt rpc", 'mzt rpc job.pause \'{"job_id": "release-notes"}\'', "mzt rpc --schema")
 @click.argument("method", required=False)
 @click.argument("params", metavar="[JSON]", default="{}")
-@click.option("--schema", is_flag=True, help="The JSON Schema of a method, or of all.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of a method, or of all.")
 def command(call: Invocation, *, method: str | None, params: str, schema: bool) -> Answer:
-    """Call a method of the socket and print its result, or its error, as it came."""
+    """Call a method of the socket and print its result or error as it came."""
     if schema or method is None:
         return _described(method, schema=schema)
     try:

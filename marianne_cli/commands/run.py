@@ -22,8 +22,8 @@ from marianne_cli.service import launch
 @click.argument("score", metavar="SCORE")
 @click.option("--wait", is_flag=True, help="Return when the job has ended.")
 @options.follow_option
-@options.timeout_option(None, "How long --wait and -F wait at most.")
-@click.option("--fresh", is_flag=True, help="Give up a paused or failed run of that name first.")
+@options.timeout_option(None, "Longest time that --wait and -F wait.")
+@click.option("--fresh", is_flag=True, help="Replace a paused or failed run of that name.")
 @options.workspace_option
 @options.env_option
 @options.env_file_option
@@ -45,9 +45,9 @@ def command(
     no_auto_resume: bool,
     dry_run: bool,
 ) -> Answer:
-    """Start a score; return when the job is on disk.
+    """Run a score; return when the job is on disk.
 
-    The daemon starts by itself where none runs.
+    Starts the daemon if none runs.
     """
     here = os.getcwd()  # noqa: PTH109  pathlib is not wanted for this
     params: dict[str, Any] = {**options.score_file(score), "submit_directory": here}

@@ -15,12 +15,12 @@ _LINGER = Path("/var/lib/systemd/linger")
 
 @options.command("service", "mzt service install --now", "mzt service", "sudo mzt service install --system")
 @click.argument("action", type=click.Choice(["status", "install", "uninstall"]), default="status")
-@click.option("--system", is_flag=True, help="A service of the host, for one user: marianned@USER.")
+@click.option("--system", is_flag=True, help="Install it for the host, one user each: marianned@USER.")
 @click.option(
-    "--now", is_flag=True, help="With install: start it, too; a daemon that runs by hand makes way."
+    "--now", is_flag=True, help="With install: also start it; a daemon you started by hand is replaced."
 )
 def command(call: Invocation, *, action: str, system: bool, now: bool) -> Answer:
-    """Run the daemon under systemd: where it stands, install it, uninstall it."""
+    """Run the daemon under systemd: show its state, install it, uninstall it."""
     unit = of_host(_user()) if system else USER
     if now and action != "install":
         raise click.UsageError("--now goes with 'install'")

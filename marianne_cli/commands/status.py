@@ -1,4 +1,4 @@
-"""`mzt status`: what a job does, whether it is safe to touch, what comes next; and `mzt` alone."""
+"""`mzt status`: what a job does, what is safe, what comes next; and `mzt` alone."""
 
 from typing import Any
 
@@ -23,9 +23,9 @@ Run scores; pause them at a sheet boundary, change them, go on. No daemon runs.
 @options.command("status", "mzt status", "mzt status release-notes", "mzt status release-notes 2,3 -j")
 @click.argument("job", metavar="[JOB]", required=False, type=options.JobName())
 @options.sheets_argument
-@click.option("--metrics", is_flag=True, help="The daemon's counts and latencies, as Prometheus reads them.")
+@click.option("--metrics", is_flag=True, help="Print the daemon's counts and latencies for Prometheus.")
 def command(call: Invocation, *, job: str | None, sheets: str | None, metrics: bool) -> Answer:
-    """Show what a job does, whether it is safe to touch, what comes next; without JOB: the daemon."""
+    """Show what a job does, what is safe, what comes next; without JOB: show the daemon."""
     if metrics:
         return _metrics(call, job)
     if job is None:

@@ -16,9 +16,9 @@ _ENDS = {
 
 
 @options.command("stop", "mzt stop", "mzt stop --drain -t 1h")
-@click.option("--drain", "mode", flag_value="drain", help="Start nothing more, wait for what is in flight.")
+@click.option("--drain", "mode", flag_value="drain", help="Start nothing more; wait for what is in flight.")
 @click.option("--kill", "mode", flag_value="kill", help="Interrupt what is in flight; it runs again later.")
-@options.timeout_option(60.0, "How long it may take.")
+@options.timeout_option(60.0, "Longest time to wait.")
 def command(call: Invocation, *, mode: str | None, timeout: float) -> Answer:
     """Stop the daemon; return when it is gone. Attempts in flight go on without it."""
     mode = mode or "detach"

@@ -31,9 +31,9 @@ _MOST_MEMORY = 2 * 1024**3
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @options.workspace_option
 @click.option("--strict", is_flag=True, help="Warnings are errors.")
-@click.option("--portable", is_flag=True, help="Warn of keys that other readers of the format refuse.")
-@click.option("--explain", is_flag=True, help="Show the sheets it makes.")
-@click.option("--prompts", is_flag=True, help="Show them with their prompts.")
+@click.option("--portable", is_flag=True, help="Warn about keys that other readers of the format refuse.")
+@click.option("--explain", is_flag=True, help="Show the sheets it expands to.")
+@click.option("--prompts", is_flag=True, help="Show the sheets with their prompts.")
 def command(
     call: Invocation,
     *,
@@ -44,7 +44,7 @@ def command(
     explain: bool,
     prompts: bool,
 ) -> Answer:
-    """Check a score without running it; every problem is told with its place."""
+    """Check a score without running it; report every problem with its place."""
 
     def one(file: str) -> Answer:
         found = _found(

@@ -17,12 +17,12 @@ _WORDS = {"queued", "running", "pausing", "paused", "cancelling", "completed", "
 @click.option(
     "--for", "words", metavar="WORD,...", default="ended", show_default=True, help="A status, or ended."
 )
-@options.timeout_option(None, "How long at most; without it: as long as it takes.")
-@click.option("--after", metavar="EVENT", type=int, help="Only what came later than that event counts.")
+@options.timeout_option(None, "Longest time to wait; by default no limit.")
+@click.option("--after", metavar="EVENT", type=int, help="Count only what came after this event.")
 def command(
     call: Invocation, *, jobs: tuple[str, ...], words: str, timeout: float | None, after: int | None
 ) -> Answer:
-    """Wait until a job reaches a status, or has ended; what is so already counts."""
+    """Wait until a job reaches a status, or has ended; returns at once if it has already."""
     if not jobs:
         raise click.UsageError("name a JOB")
     wanted = [word.strip() for word in words.split(",")]

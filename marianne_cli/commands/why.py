@@ -8,7 +8,7 @@ from marianne_cli.invocation import Answer, Invocation
 @options.job_argument
 @options.sheets_argument
 def command(call: Invocation, *, job: str, sheets: str | None) -> Answer:
-    """Tell what a job waits for, since when, who or what unblocks it; of failed sheets the evidence."""
+    """Show what a job waits for, since when, and what unblocks it; and show why failed sheets failed."""
     result = call.ask("job.why", job_id=job, sheets=sheets)
     if call.as_json:
         return Answer(result)

@@ -86,8 +86,8 @@ def test_help_lists_the_commands_as_the_contract_writes_them(capsys):
         "  Run scores; pause them at a sheet boundary, change them, go on.",
         "",
         "Jobs",
-        "  run                start a score (and the daemon, if none runs)",
-        "  list               the jobs: active, paused, ended within a day",
+        "  run                run a score (starts the daemon if none runs)",
+        "  list               list the jobs: active, paused, ended within a day",
     ]
     assert "  modify             give a job a new score; finished sheets stay finished" in lines
 
