@@ -33,6 +33,7 @@ from marianned.conductor.requests.submit import Submissions
 from marianned.conductor.services import House
 from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import ConfigError, Settings, load_settings
+from marianned.errors import NoCapacity
 from marianned.executors.local import LocalExecutor
 from marianned.lock import LockHeld, locked, moved
 from marianned.moment import boot_id, now
@@ -85,6 +86,7 @@ class Daemon:
 
     async def _serve(self, signals: AsyncIterator[signal.Signals]) -> None:
         async with (
+            workers.running(),
             open_store(database_path(self._state), boot_id()) as store,
             LocalExecutor() as executor,
             anyio.create_task_group() as tasks,
@@ -153,8 +155,8 @@ class Daemon:
     async def _warm(self) -> None:
         try:
             await workers.warm()
-        except workers.WorkerLimit as limit:
-            _logger.warning("no worker process could be started: %s", limit.message)
+        except NoCapacity as error:
+            _logger.warning("%s", error.message)
 
     async def _until_stopped(
         self, stopper: Stopper, reloader: Reloader, signals: AsyncIterator[signal.Signals]

@@ -16,6 +16,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned import files, workers
+from marianned.accidents import SHORT
 from marianned.protocol import CheckReport, CheckResult
 from marianned.score.expanded import Check
 from marianned.words import duration
@@ -170,6 +171,8 @@ def _file_fault(path: str, was: tuple[int, int, int] | None) -> str | None:
     try:
         found = os.stat(path)  # noqa: PTH116  as above
     except OSError as error:
+        if error.errno in SHORT:
+            raise
         return _said(error)
     if not stat.S_ISREG(found.st_mode):
         return "not a regular file"
@@ -181,6 +184,8 @@ def content_fault(kind: str, path: str, pattern: str) -> str | None:
     try:
         text = _read(path)
     except OSError as error:
+        if error.errno in SHORT:
+            raise
         return _said(error)
     if text is None:
         return "not a regular file"

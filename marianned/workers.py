@@ -1,27 +1,21 @@
 """Scores, prompts, outputs and regexes, worked on in processes of their own: time and memory bounded.
 
-The event loop never runs what a score can make slow. A worker that is too slow is killed, one that dies
-takes only its own call along; none outlives the daemon. Compilers, template engine and readers of YAML are
-imported inside functions, and so by workers alone: they would add half to the daemon's start. Source:
-docs/design/durability.md.
+The event loop never runs what a score can make slow. What happens to a worker happens to no sheet
+(worker_pool.py). Compilers, template engine and readers of YAML are imported inside functions, and so by
+workers alone: they would add half to the daemon's start. Source: docs/design/durability.md.
 """
 
-import ctypes
 import os
-import resource
-import signal
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
-from functools import cache
 from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 import anyio
 import msgspec
-from anyio import to_process
-from anyio.lowlevel import RunVar
 
-from marianned import files
+from marianned import files, worker_pool
 from marianned.errors import Problem
 from marianned.instruments.profile import Profile
 from marianned.instruments.verdict import Reading, Verdict
@@ -30,115 +24,79 @@ from marianned.score.expanded import Compiled, Expanded
 from marianned.score.language.expressions import JobSeen, SheetSeen
 from marianned.score.read.reader import DiskReader, Source, StoredReader
 from marianned.score.render.prompt_inputs import Previous, PreviousAttempt
+from marianned.worker_pool import WORKERS, WorkerLimit, call_within, pool
+
+__all__ = ["WORKERS", "WorkerLimit", "call_within"]
 
 LIMIT_SECONDS = 10.0
-"""How long one call may take, from when a worker is free for it."""
-MEMORY_LIMIT = 2 * 1024**3
-"""Bytes of address space of one worker."""
-WORKERS = 2
+"""How much processor time one call may take."""
 
 _OUTPUT_LIMIT = 32 * 1024**2
 _SCORES_KEPT = 4
-_PR_SET_PDEATHSIG = 1
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
-_turns: RunVar[anyio.CapacityLimiter] = RunVar("marianne_worker_turns")
-
-
-class WorkerLimit(Exception):
-    """A call took too long or too much memory, or its worker died; the next call gets another worker."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
 
 
 async def call(function: Callable[[*Args], T], *args: *Args) -> T:
-    """Call a function of a module in a worker; its arguments, result and exceptions are pickled.
+    """Call a function of a module in a worker, within LIMIT_SECONDS of a processor's time.
 
     Raises:
-        WorkerLimit: it took over LIMIT_SECONDS or MEMORY_LIMIT, or the worker died.
-        Exception: what the function raises; an OSError becomes a WorkerLimit.
+        WorkerLimit, GivenUp, NoCapacity, Exception: see `worker_pool.call`.
     """
-    turns = _turns.get(None)
-    if turns is None:
-        turns = anyio.CapacityLimiter(WORKERS)
-        _turns.set(turns)
-    async with turns:
-        return await call_within(LIMIT_SECONDS, function, *args)
+    return await worker_pool.call(LIMIT_SECONDS, function, *args)
 
 
-async def call_within(seconds: float, function: Callable[[*Args], T], *args: *Args) -> T:
-    """Call a function as `call` does, within other limits of time; how many do at once is the caller's care.
-
-    Raises:
-        WorkerLimit, Exception: see `call`.
-    """
-    with anyio.move_on_after(seconds):
-        try:
-            done = await to_process.run_sync(
-                _inside, os.getpid(), function, args, cancellable=True, limiter=anyio.CapacityLimiter(1)
-            )
-            if isinstance(done, _Raised):
-                raise done.again()
-            return done  # noqa: TRY300  what comes next is what was too slow
-        except anyio.BrokenWorkerProcess:
-            raise WorkerLimit("the worker process died over it") from None
-        except MemoryError:
-            raise WorkerLimit(f"it needs over {MEMORY_LIMIT // 1024**3} GiB of memory") from None
-        except OSError as error:
-            raise WorkerLimit(f"no worker process could do it: {error.strerror}") from None
-        except RecursionError:
-            raise WorkerLimit("it is nested too deeply") from None
-    raise WorkerLimit(f"it takes over {seconds:g} s")
-
-
-class _Raised(NamedTuple):
-    """An exception on its way: pickle itself would call its class with the wrong arguments."""
-
-    kind: type[Exception]
-    args: tuple[Any, ...]
-    state: dict[str, Any]
-
-    def again(self) -> Exception:
-        error = self.kind.__new__(self.kind, *self.args)
-        error.__dict__.update(self.state)
-        return error
-
-
-def _inside(daemon: int, function: Callable[..., T], args: tuple[Any, ...]) -> "T | _Raised":
-    _bound(daemon)
-    try:
-        return function(*args)
-    except Exception as error:  # noqa: BLE001  whatever it is, it is raised again on the other side
-        return _Raised(type(error), error.args, error.__dict__)
-
-
-@cache
-def _bound(daemon: int) -> None:
-    """Once in a worker: no more memory than the limit, no life after the daemon's, deaf to the terminal."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    limit = MEMORY_LIMIT if most == resource.RLIM_INFINITY else min(MEMORY_LIMIT, most)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, most))
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != daemon:
-        os._exit(1)
+def trouble() -> str | None:
+    """Return why no worker can be had at the moment; None: nothing is known against it."""
+    return pool().trouble
 
 
 async def warm() -> None:
-    """Start a worker and let it import what it will need, so that the first job does not pay for it."""
-    await call(_warm)
+    """Start a worker that has loaded all it will need, so that the first job does not wait for it."""
+    await call(os.getpid)
 
 
-def _warm() -> int:
+@asynccontextmanager
+async def running() -> AsyncIterator[None]:
+    """End the workers at the end of the block."""
+    try:
+        yield
+    finally:
+        with anyio.CancelScope(shield=True):
+            await pool().close()
+
+
+def load() -> None:
+    """Load all that a worker will ever need: from then on the files of the package may change or go.
+
+    Parts of the template engine and of the readers load when they are first used: they are used here.
+    """
+    import http.client
+    import ssl
+    import urllib.request
+
     from marianned.instruments import reading
-    from marianned.instruments.loader import builtin_profiles
-    from marianned.score.check import compiler
-    from marianned.score.render import injecting
+    from marianned.score.check import compiler, explain, profiles
+    from marianned.score.render import assembly, injecting, template
 
-    return len([compiler, injecting, reading, *builtin_profiles()])
+    del http, ssl, urllib, reading, assembly, compiler, explain, injecting, profiles, template
+    source = Source(
+        text=_SMALL.encode(), file="/none/small.yaml", directory="/none", submit_directory="/none"
+    )
+    compiled = msgspec.msgpack.decode(_compile(source, {}), type=Compiled)
+    if compiled.expanded is not None:
+        _explain(compiled.expanded, True)  # noqa: FBT003  as above
+    _known_profiles(None)
+
+
+_SMALL = """
+name: small
+workspace: /none/small
+instrument: cli
+sheet: {size: 1, total_items: 1}
+prompt: {template: "{{ sheet_num | string | upper }} {% for one in [1] %}{{ one }}{% endfor %}"}
+"""
 
 
 async def compile_score(source: Source) -> Compiled:

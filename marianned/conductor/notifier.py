@@ -11,6 +11,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from marianned import notifications, workers
+from marianned.accidents import Accident
 from marianned.conductor.core.job import Job
 from marianned.conductor.core.registry import Conductor
 from marianned.protocol import AttemptKind, Event
@@ -85,7 +86,7 @@ class Messenger:
                 _logger.warning("%s: %s", name, problem.message)
                 if not problem.again:
                     return
-            except workers.WorkerLimit as problem:
+            except (workers.WorkerLimit, Accident) as problem:
                 _logger.warning("%s: %s", name, problem.message)
             else:
                 return

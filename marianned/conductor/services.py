@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from marianned import workers
 from marianned.conductor.capacity.disk import Disk
 from marianned.conductor.capacity.rate_limits import Limits
 from marianned.conductor.capacity.slots import Scheduler
@@ -37,7 +38,7 @@ class House(msgspec.Struct, kw_only=True):
     def degraded_by(self) -> list[str]:
         """Return what keeps the daemon from its work, in a line each."""
         low = "the disk is nearly full" if self.disk.low else None
-        return [why for why in (self.store.degraded, low, self.settings_problem) if why]
+        return [why for why in (self.store.degraded, low, workers.trouble(), self.settings_problem) if why]
 
     def directory(self, flight: Flight) -> Path:
         """Return the directory of an attempt or hook: spec, identity, outputs and exit record."""

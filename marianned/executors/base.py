@@ -5,13 +5,13 @@ The directory is the interface: spec.json goes in, identity.json, stdout, stderr
 Source: docs/design/executors.md, docs/design/durability.md.
 """
 
-import errno
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+
+from marianned.accidents import Accident
 
 
 class Silence(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,27 +112,16 @@ class Presence(StrEnum):
     NEVER_STARTED = "never_started"
 
 
-SCARCE = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO),
-    *(errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM),
-)
-"""What passes: disk, memory, descriptors or processes run short."""
-
-
-def runs_short(reason: str | None) -> bool:
-    """Tell whether a start failed because disk, memory, descriptors or processes ran short.
-
-    Nothing has run then, and the shortage passes.
-    """
-    return reason is not None and any(os.strerror(number) in reason for number in SCARCE)
-
-
 class AlreadyClaimed(Exception):
     """The attempt has been started, or given up, by somebody: look at its presence."""
 
 
 class CannotStart(Exception):
     """Nothing of the attempt runs, and it has no record; the message says why."""
+
+
+class NotStarted(CannotStart, Accident):
+    """A start failed for a reason of ours, which passes: its shim was killed, or something is short."""
 
 
 class Executor(Protocol):
@@ -143,7 +132,8 @@ class Executor(Protocol):
 
         Raises:
             AlreadyClaimed: it was started before.
-            CannotStart: it could not be.
+            NotStarted: it could not be, for a reason of ours.
+            CannotStart: it never can be.
         """
 
     async def presence(self, directory: Path) -> Presence:

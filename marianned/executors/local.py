@@ -25,7 +25,15 @@ from anyio.to_thread import run_sync
 
 from marianned import files
 from marianned.executors import shim
-from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Presence, Running, Spec
+from marianned.executors.base import (
+    AlreadyClaimed,
+    CannotStart,
+    ExitRecord,
+    NotStarted,
+    Presence,
+    Running,
+    Spec,
+)
 from marianned.executors.forking import ForkServer, shim_environment
 from marianned.paths import make_private_directory
 
@@ -76,7 +84,8 @@ class LocalExecutor:
             raise AlreadyClaimed(message)
         # The front can be killed without the pair being troubled: then the directory knows better.
         if status and await self.presence(directory) not in {Presence.RUNNING, Presence.ENDED}:
-            raise CannotStart(message or f"the shim ended with status {status}")
+            kind = CannotStart if status == shim.BAD_SPEC_STATUS else NotStarted
+            raise kind(message or f"the shim ended with status {status}")
 
     async def presence(self, directory: Path) -> Presence:
         """Tell what is so; waits where a shim has claimed but not yet said who it is (see Executor)."""
@@ -165,8 +174,11 @@ def _begin(directory: Path, spec: Spec, forks: ForkServer | None) -> tuple[int, 
         if forks and (directory / shim.CLAIM).exists():
             return shim.NO_CLAIM_STATUS, "the shim was killed"
         return _spawn(directory, spec.id)
-    except (OSError, UnicodeError) as error:
-        return shim.NO_CLAIM_STATUS, str(error)
+    except OSError as error:
+        lasting = error.errno == errno.ENOSYS  # a kernel without pidfds
+        return shim.BAD_SPEC_STATUS if lasting else shim.NO_CLAIM_STATUS, str(error)
+    except UnicodeError as error:
+        return shim.BAD_SPEC_STATUS, str(error)
 
 
 def _spawn(directory: Path, attempt: str) -> tuple[int, str]:

@@ -108,7 +108,7 @@ KNOWN = {
     ),
     "an exit that nobody knows counts as done": Known(
         "conductor/run/attempt.py",
-        "return record.exit_code is None and (record.signal is None or record.signal in _FOREIGN)",
+        "return record.exit_code is None and (record.signal is None or record.signal in FOREIGN)",
         "return False",
         "daemon/test_restart.py::test_an_attempt_whose_processes_were_all_killed_is_lost_and_runs_again",
     ),

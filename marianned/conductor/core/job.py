@@ -115,6 +115,12 @@ class Job:
         """Return the keeper's pid of a flight."""
         return None if self._players is None else self._players.pid(row)
 
+    def waits(self) -> list[tuple[Flight, str]]:
+        """Return which flights wait because something of ours fails, and for what."""
+        waits = {} if self._players is None else self._players.waits()
+        named = ((flight, waits.get(self.house.attempt_id(flight))) for flight in self.state.flights)
+        return [(flight, why) for flight, why in named if why is not None]
+
     # --- from outside, on the same event loop ----------------------------------------------------------
 
     def fail(self, error: MarianneError) -> None:

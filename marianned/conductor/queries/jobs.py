@@ -102,6 +102,7 @@ class Lookout:
         view.event = self.house.store.last_event
         job = self._conductor.jobs.get(state.run.job_name)
         if job is not None and job.state is state:
+            view.message = "; ".join([view.message, *messages.accidents(state, job.waits())])
             return view  # what is in memory is the newest
         newest = await self._records.run(state.run.job_name)
         if newest is not None and newest.run != state.run.run:
@@ -148,6 +149,11 @@ class Lookout:
             stderr_bytes=row.stderr_bytes,
             validations=row.validations,
         )
+
+    def waits(self, state: JobState) -> list[tuple[Flight, str]]:
+        """Return which flights wait because something of the daemon's own fails, and for what."""
+        job = self._conductor.jobs.get(state.run.job_name)
+        return job.waits() if job is not None and job.state is state else []
 
     def _live_pid(self, state: JobState, row: Flight) -> int | None:
         job = self._conductor.jobs.get(state.run.job_name)

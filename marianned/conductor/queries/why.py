@@ -17,7 +17,7 @@ from marianned.moment import now
 from marianned.progress.state.job import JobState
 from marianned.progress.state.selection import select
 from marianned.progress.views.job import extended, problems_of_sheets
-from marianned.progress.views.reasons import reasons
+from marianned.progress.views.reasons import accidents, reasons
 from marianned.protocol import (
     AskWhy,
     Caller,
@@ -50,6 +50,7 @@ class Evidence:
         owners = {hold.owner.uid for hold in state.holds.values() if hold.owner is not None}
         logins = await to_thread.run_sync(_logins, owners)
         found = reasons(state, now(), self._house.scheduler.closed_for, logins)
+        found = [*accidents(state, self._lookout.waits(state)), *found]
         if chosen is not None:
             found = [reason for reason in found if not reason.sheets or chosen & set(reason.sheets)] or found
         rows = await self._house.store.records.attempts(state.run.run_id)

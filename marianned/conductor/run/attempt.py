@@ -7,7 +7,6 @@ docs/design/durability.md.
 """
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,12 +16,21 @@ import msgspec
 from anyio import to_thread
 
 from marianned import faults, files, logs, words, workers
+from marianned.accidents import GivenUp, Patience, runs_short
 from marianned.conductor.run.checks import Checking
 from marianned.conductor.run.context import gather
-from marianned.conductor.run.process import STDERR, STDOUT, Process, Unprepared, left_behind
+from marianned.conductor.run.process import (
+    FOREIGN,
+    STDERR,
+    STDOUT,
+    Process,
+    Unprepared,
+    check_directory,
+    left_behind,
+)
 from marianned.conductor.services import House
 from marianned.conductor.workspace.worktrees import NoWorktree
-from marianned.executors.base import ExitRecord, Presence, Silence, Spec, runs_short
+from marianned.executors.base import ExitRecord, Presence, Silence, Spec
 from marianned.executors.output import read_tail
 from marianned.instruments import dialect
 from marianned.instruments.profile import Profile
@@ -39,8 +47,6 @@ _HELPER = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "asking.p
 """Asks a model over HTTP."""
 _WARNINGS = "warnings.json"
 _STDERR_TAIL_BYTES = 2_000
-_FOREIGN = frozenset({signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP})
-"""Signals that, unasked for, tell of a host going down: such an attempt is lost, not failed."""
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +75,7 @@ class Attempt:
         self._house = house
         self._given = given
         self._tell = tell
+        self.patience = Patience()
         self._warnings: list[str] = []
         self._process = Process(house, given.attempt)
         self._directory = self._process.directory
@@ -83,7 +90,8 @@ class Attempt:
     async def play(self, presence: Presence | None = None) -> Ending | Parked:
         """Make the attempt, or pick it up where `presence` says it stands; return how it ended.
 
-        An attempt whose process has succeeded is parked when it is interrupted in its checks.
+        An attempt whose process has ended is parked when it is interrupted in its checks, or while its
+        outputs can't be read: the record is on disk, it is judged later.
         """
         if presence not in (None, Presence.NEVER_STARTED):
             self._warnings = await to_thread.run_sync(_read_warnings, self._directory)
@@ -98,15 +106,26 @@ class Attempt:
         faults.point("attempt.exited")
         if record is None:
             return self._ending(Outcome.LOST, "lost", "lost: nothing of it is left, and no record")
-        return await self._judge(record)
+        try:
+            return await self._judge(record)
+        except GivenUp:
+            return Parked(uid=self._given.attempt.uid, attempt=self._given.attempt.attempt)
+
+    @property
+    def interrupted(self) -> bool:
+        """Tell whether it is to end."""
+        return self._process.interrupted
 
     def give_up(self) -> None:
         """Don't start it: its job may not start anything any more. What has started is ended."""
         self._process.give_up()
+        self.patience.leave()
 
     async def interrupt(self) -> None:
         """End it: TERM, grace, KILL by its shim; a check that is running too."""
+        self._process.give_up()
         self._checking.interrupt()
+        self.patience.leave()
         await self._process.interrupt()
 
     # --- before the process --------------------------------------------------------------------------
@@ -235,8 +254,7 @@ class Attempt:
         )
 
     def _write(self, invocation: dialect.Invocation, prompt: str, cwd: str) -> None:
-        if not Path(cwd).is_dir():
-            raise Unprepared("config", f"the working directory is gone: '{cwd}'")
+        check_directory(cwd)
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if invocation.make_tmp:
             (self._directory / dialect.TMP_NAME).mkdir(mode=0o700, exist_ok=True)
@@ -365,7 +383,7 @@ def _is_lost(record: ExitRecord) -> bool:
         return False
     if record.asked:
         return True  # by somebody else: the host goes down, or a daemon of before had a reason that is gone
-    return record.exit_code is None and (record.signal is None or record.signal in _FOREIGN)
+    return record.exit_code is None and (record.signal is None or record.signal in FOREIGN)
 
 
 def _measured(reading: Reading) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,9 +18,10 @@ import msgspec
 from anyio import to_thread
 
 from marianned import faults, files
-from marianned.conductor.run.process import AGAIN_SECONDS
+from marianned.accidents import Accident, GivenUp, runs_short, until_it_works
+from marianned.conductor.run.process import FOREIGN
 from marianned.conductor.services import House
-from marianned.executors.base import AlreadyClaimed, CannotStart, Presence, Spec, runs_short
+from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, NotStarted, Presence, Spec
 from marianned.executors.output import read_tail
 from marianned.protocol import CheckReport
 from marianned.rows import AttemptRow, RunRow
@@ -30,6 +32,9 @@ _CHECKS = "checks"
 _SNAPSHOT = "snapshot.json"
 _TAIL_BYTES = 4_096
 _GRACE_SECONDS = 5.0
+_LOST_MOST = 3
+"""So often in a row a command is lost before that is its result, as with attempts."""
+_LOST_PAUSES = (1.0, 5.0)
 T = TypeVar("T")
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
 
@@ -83,7 +88,8 @@ class Checking:
         with anyio.CancelScope() as self._scope:
             if self._interrupted:
                 return None
-            found = await run()
+            with suppress(GivenUp):
+                found = await run()
         if found is None and self._running is not None:
             with anyio.CancelScope(shield=True):
                 await self._house.executor.end(self._running)
@@ -100,13 +106,33 @@ class Checking:
         await to_thread.run_sync(files.remove_tree_if_there, self._directory)
 
     async def _patiently(self, name: str, command: str, cwd: str, timeout_seconds: float) -> CommandResult:
-        """Run a command, as often as it takes while nothing can be started for a shortage."""
-        while runs_short((found := await self._command(name, command, cwd, timeout_seconds)).error):
-            await anyio.sleep(AGAIN_SECONDS)
-            await self.end_leftovers()
-        return found
+        """Run a command to an end of its own; what is lost, or can't be started, runs again.
 
-    async def _command(self, name: str, command: str, cwd: str, timeout_seconds: float) -> CommandResult:
+        A command that is lost _LOST_MOST times in a row has that as its result.
+        """
+        lost = 0
+
+        async def once() -> CommandResult:
+            nonlocal lost
+            await self.end_leftovers()
+            found, why = await self._command(name, command, cwd, timeout_seconds)
+            if runs_short(found.error):
+                raise Accident(f"'{name}' can't be started: {found.error}")
+            lost += why is not None
+            if why is None or lost >= _LOST_MOST:
+                return found
+            raise Accident(f"'{name}' was lost: {why}", pause=_LOST_PAUSES[lost - 1])
+
+        return await until_it_works(once)
+
+    async def _command(
+        self, name: str, command: str, cwd: str, timeout_seconds: float
+    ) -> tuple[CommandResult, str | None]:
+        """Run a command once: its result, and what of it was lost.
+
+        Raises:
+            Accident: it could not be started.
+        """
         directory = self._directory / _UNSAFE.sub("-", name)
         unique = os.urandom(4).hex()
         spec = Spec(
@@ -123,22 +149,42 @@ class Checking:
         faults.point("check.starting")
         try:
             await self._house.executor.start(directory, spec)
+        except NotStarted:
+            self._running = None
+            raise
         except (CannotStart, AlreadyClaimed) as error:
-            return CommandResult(error=str(error))
+            return CommandResult(error=str(error)), None
         faults.point("check.started")
         record = await self._house.executor.wait(directory)
         faults.point("check.ended")
         self._running = None
         tail = await to_thread.run_sync(_tail, directory)
-        if record is None:
-            return CommandResult(error="lost: its supervisor was killed", output_tail=tail)
-        return CommandResult(
+        lost = None if self._interrupted else _lost(record)
+        if record is None or record.asked or (record.exit_code is None and record.signal is None):
+            return CommandResult(error=(record and record.error) or f"lost: {lost}", output_tail=tail), lost
+        found = CommandResult(
             exit_code=record.exit_code,
             signal=signal.Signals(record.signal).name if record.signal else None,
             timed_out=record.timed_out,
             output_tail=tail,
             error=record.error,
         )
+        return found, lost
+
+
+def _lost(record: ExitRecord | None) -> str | None:
+    """Say how the end of a command is not its own, nor one that we brought about; None: it is."""
+    if record is None:
+        return "its supervisor was killed"
+    if record.error is not None or record.timed_out:
+        return None
+    if record.asked:
+        return "it was asked to end, and nobody here knows by whom"
+    if record.exit_code is None and record.signal is None:
+        return "its supervisor was killed"
+    if record.signal in FOREIGN:
+        return f"ended by {signal.Signals(record.signal).name}, which nobody here sent"
+    return None
 
 
 def _below(directory: Path) -> list[Path]:

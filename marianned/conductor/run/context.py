@@ -8,6 +8,7 @@ from pathlib import Path
 
 from marianned import files as opening
 from marianned import workers
+from marianned.accidents import SHORT
 from marianned.rows import RunRow
 from marianned.score.expanded import Expanded
 from marianned.score.read.reader import is_below
@@ -84,6 +85,8 @@ def _capture(patterns: list[str], most: int, workspace: str) -> tuple[dict[str, 
             left_out.append(f"'{path}' (not UTF-8)")
             continue
         except OSError as error:
+            if error.errno in SHORT:
+                raise
             left_out.append(f"'{path}' ({error.strerror})")
             continue
         room -= len(data)

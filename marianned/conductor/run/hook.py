@@ -14,10 +14,11 @@ import msgspec
 from anyio import to_thread
 
 from marianned import faults
-from marianned.conductor.run.process import Process, Unprepared, left_behind
+from marianned.accidents import Patience, runs_short
+from marianned.conductor.run.process import Process, Unprepared, check_directory, left_behind
 from marianned.conductor.services import House
 from marianned.errors import MarianneError
-from marianned.executors.base import ExitRecord, Presence, Spec, runs_short
+from marianned.executors.base import ExitRecord, Presence, Spec
 from marianned.progress.state.triggers import HookEnded
 from marianned.protocol import Outcome
 from marianned.rows import HookRow, RunRow
@@ -46,6 +47,7 @@ class HookRun:
         self._chain = chain
         self._process = Process(house, given.row)
         self._scope = anyio.CancelScope()
+        self.patience = Patience()
 
     @property
     def pid(self) -> int | None:
@@ -66,16 +68,21 @@ class HookRun:
                 return self._ending(Outcome.FAILED, error.message)
         return self._ending(Outcome.INTERRUPTED, None)
 
+    @property
+    def interrupted(self) -> bool:
+        """Tell whether it is to end."""
+        return self._process.interrupted
+
     def give_up(self) -> None:
         """Don't start it: its job may not start anything any more. What has started is ended."""
         self._process.give_up()
+        self.patience.leave()
 
     async def interrupt(self) -> None:
         """End it: a command by TERM, grace, KILL; a job that is not submitted yet is not."""
         self._scope.cancel()
-        if self._given.hook.chains:
-            self._process.give_up()
-        else:
+        self.give_up()
+        if not self._given.hook.chains:
             await self._process.interrupt()
 
     # --- a command -----------------------------------------------------------------------------------
@@ -112,8 +119,7 @@ class HookRun:
 
     def _argv(self, cwd: str) -> list[str]:
         """Make its directory; return its words, a script as the file that is there."""
-        if not Path(cwd).is_dir():
-            raise Unprepared("config", f"the working directory is gone: '{cwd}'")
+        check_directory(cwd)
         self._process.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         hook = self._given.hook
         script = next((file for file in hook.files if Path(file).is_file()), hook.argv[0])

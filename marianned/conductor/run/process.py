@@ -5,27 +5,23 @@ Its claim in the flight's directory is the fence. Source: docs/design/durability
 
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 from anyio import to_thread
 
+from marianned.accidents import SHORT, Accident, GivenUp, runs_short, until_it_works
 from marianned.conductor.services import House
 from marianned.errors import NoCapacity
-from marianned.executors.base import (
-    SCARCE,
-    AlreadyClaimed,
-    CannotStart,
-    ExitRecord,
-    Presence,
-    Spec,
-    runs_short,
-)
+from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, NotStarted, Presence, Spec
 from marianned.rows import Flight
 
 STDOUT = "stdout"
 STDERR = "stderr"
+FOREIGN = frozenset({signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP})
+"""Signals that, unasked for, tell of a host going down: what ended by them is lost, not failed."""
 AGAIN_SECONDS = 1.0
 """After how long it is tried again where something runs short."""
 
@@ -63,34 +59,41 @@ class Process:
     async def start(self, prepare: Callable[[], Awaitable[Spec]], presence: Presence | None) -> bool:
         """Start what `prepare` makes, unless `presence` says that it was; False: it never will be.
 
-        Where disk, memory or descriptors run short, it starts as soon as they don't: that is no failure.
+        What fails of ours, or runs short, is tried again until it works: that is no failure.
 
         Raises:
             Unprepared: it can't be started for another reason.
         """
         if presence not in (None, Presence.NEVER_STARTED):
             return True
-        while not self.interrupted:
-            try:
-                await self._start(await prepare())
-            except OSError as error:
-                if error.errno not in SCARCE:
-                    raise Unprepared("config", f"its files can't be written: {error.strerror}") from None
-            except NoCapacity:
-                pass
-            except Unprepared as why:
-                if not runs_short(why.message):
-                    raise
-            else:
-                break
-            await anyio.sleep(AGAIN_SECONDS)
+        if not self.interrupted:
+            with suppress(GivenUp):
+                await until_it_works(lambda: self._start(prepare))
         return not (self.interrupted and await self._executor.claim(self.directory))
 
-    async def _start(self, spec: Spec) -> None:
+    async def _start(self, prepare: Callable[[], Awaitable[Spec]]) -> None:
+        """Prepare and start it, unless it was interrupted meanwhile.
+
+        Raises:
+            Accident: something of ours failed, nothing has been started.
+            Unprepared: it can't be started at all.
+        """
         try:
-            await self._executor.start(self.directory, spec)
+            spec = await prepare()
+            if not self.interrupted:
+                await self._executor.start(self.directory, spec)
         except AlreadyClaimed:
             pass  # an earlier daemon started it a moment before it died: it is picked up
+        except OSError as error:
+            raise Accident(f"its files can't be written: {error.strerror}") from None
+        except NoCapacity as error:
+            raise Accident(error.message) from None
+        except Unprepared as why:
+            if runs_short(why.message):
+                raise Accident(why.message) from None
+            raise
+        except NotStarted:
+            raise
         except CannotStart as error:
             raise Unprepared("unavailable", str(error)) from None
 
@@ -133,3 +136,19 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def check_directory(cwd: str) -> None:
+    """Look for the place where a process is to start.
+
+    Raises:
+        Unprepared: it is no directory, or can't be looked at.
+    """
+    try:
+        there = Path(cwd).is_dir()
+    except OSError as error:
+        if error.errno in SHORT:
+            raise
+        there = False
+    if not there:
+        raise Unprepared("config", f"the working directory is gone: '{cwd}'")

@@ -5,6 +5,7 @@ twice at once. Source: docs/reference/score-format.md §14, docs/design/durabili
 """
 
 from marianned import faults, workers
+from marianned.accidents import GivenUp, Patience
 from marianned.conductor.run.attempt import variables_of
 from marianned.conductor.run.checks import Checking
 from marianned.conductor.run.context import gather
@@ -33,7 +34,8 @@ class Judging:
         self._sheets = seen_sheets(state, self._rules.when) if self._rules.when is not None else {}
         variables = variables_of(house, state.run, row)
         self._checking = Checking(house, state.run, row, house.directory(row), variables)
-        self._interrupted = False
+        self.interrupted = False
+        self.patience = Patience()
         self.pid: int | None = None
 
     async def play(self, presence: Presence | None = None) -> Judged:
@@ -48,9 +50,11 @@ class Judging:
                 return self._answer(skip=True, reason=f"skip_when: {' '.join(rules.when.split())}")
         except (BadExpression, RenderError, workers.WorkerLimit) as error:
             fault = f"skip_when: {error.message}"
+        except GivenUp:
+            return self._answer(skip=None)
         faults.point("skip.evaluated")
         if rules.command is None:
-            return self._answer(skip=None if self._interrupted else False, fault=fault)
+            return self._answer(skip=None if self.interrupted else False, fault=fault)
         cwd = self._run.workspace
         found = await self._checking.run_one("skip", rules.command, cwd, rules.timeout_seconds)
         faults.point("skip.ended")
@@ -62,8 +66,9 @@ class Judging:
 
     def give_up(self) -> None:
         """Don't ask: its job may not start anything any more."""
-        self._interrupted = True
+        self.interrupted = True
         self._checking.interrupt()
+        self.patience.leave()
 
     async def interrupt(self) -> None:
         """End the command that is running; the rules are asked again later."""

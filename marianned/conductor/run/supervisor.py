@@ -7,17 +7,23 @@ from typing import Protocol
 import anyio
 from anyio.abc import TaskGroup
 
-from marianned import lifecycle
+from marianned import accidents, lifecycle
 from marianned.conductor.run.attempt import Attempt, Given
 from marianned.conductor.run.hook import Chain, GivenHook, HookRun
 from marianned.conductor.run.skip import Judging
 from marianned.conductor.services import House
+from marianned.errors import NoCapacity
 from marianned.executors.base import Presence
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import Ending, HookEnded, Judged, Parked, Trigger
 from marianned.protocol import SKIP, Outcome
 from marianned.rows import AttemptRow, Flight
 
+_PASSING = (OSError, MemoryError, NoCapacity, accidents.Accident)
+"""What passes, however long it takes; any other failure is a defect of the daemon."""
+_FAILURES_MOST = 3
+"""How often the daemon fails over a flight before that is the flight's end."""
+_FAILED_PAUSE_SECONDS = 3.0
 _AGAIN_SECONDS = 1.0
 """How long after an attempt that can't be ended yet is told to end once more."""
 
@@ -25,7 +31,13 @@ _logger = logging.getLogger(__name__)
 
 
 class Player(Protocol):
-    """Plays one flight."""
+    """Plays one flight; `patience` knows what of ours it waits for."""
+
+    patience: accidents.Patience
+
+    @property
+    def interrupted(self) -> bool:
+        """Tell whether it is to end."""
 
     @property
     def pid(self) -> int | None:
@@ -100,15 +112,47 @@ class Players:
 
     async def _play_out(self, row: Flight, player: Player, presence: Presence | None) -> None:
         ending: Trigger | None
-        try:
-            ending = await player.play(presence)
-        except Exception:
-            _logger.exception("%s failed in the daemon", self._house.attempt_id(row))
-            await self._put_an_end_to(row)
-            ending = _failed_over(row)
-        self._playing.pop(self._house.attempt_id(row), None)
+        name, failures = self._house.attempt_id(row), 0
+        while True:
+            accidents.current.set(player.patience)
+            try:
+                ending = await player.play(presence)
+                break
+            except Exception as error:
+                _logger.exception("%s failed in the daemon", name)
+                failures += not isinstance(error, _PASSING)
+                if failures >= _FAILURES_MOST:
+                    await self._put_an_end_to(row)
+                    ending = _failed_over(row)
+                    break
+                player, presence = await self._again(row, player, str(error) or type(error).__name__)
+        self._playing.pop(name, None)
         if ending is not None:
             self._tell(ending)
+
+    async def _again(self, row: Flight, failed: Player, why: str) -> tuple[Player, Presence]:
+        """Pick up a flight that the daemon failed over, as after a restart: what has ended is not lost."""
+        failed.patience.waits_for = f"the daemon failed over it ({why}) and tries again"
+        await anyio.sleep(_FAILED_PAUSE_SECONDS)
+        while True:
+            try:
+                presence = await self._house.executor.presence(self._house.directory(row))
+                break
+            except OSError:
+                _logger.exception("%s can't be looked for", self._house.attempt_id(row))
+                await anyio.sleep(_FAILED_PAUSE_SECONDS)
+        player = self._player(row)
+        self._playing[self._house.attempt_id(row)] = player
+        if failed.interrupted:
+            player.give_up()
+            if presence is Presence.RUNNING:
+                self._tasks.start_soon(self._interrupt, player)
+        return player, presence
+
+    def waits(self) -> dict[str, str]:
+        """Return what flights, by their ids, wait for because something of ours fails."""
+        waits = {name: player.patience.waits_for for name, player in self._playing.items()}
+        return {name: why for name, why in waits.items() if why is not None}
 
     async def _put_an_end_to(self, row: Flight) -> None:
         """End a flight that the daemon has failed over; until that is so, it counts as in flight."""

@@ -17,8 +17,9 @@ import msgspec
 from anyio import to_thread
 
 from marianned import faults, files
+from marianned.accidents import runs_short
 from marianned.errors import NoCapacity
-from marianned.executors.base import AlreadyClaimed, CannotStart, Executor, Spec, runs_short
+from marianned.executors.base import AlreadyClaimed, CannotStart, Executor, Spec
 from marianned.executors.output import read_tail
 from marianned.moment import now
 from marianned.protocol import JobStatus

@@ -4,7 +4,7 @@ A message begins `JOB: STATUS; ` and tells time as durations. Hints are commands
 Source: docs/design/cli.md §2, §4.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from marianned import words
 from marianned.clock import Instant, milliseconds
@@ -13,7 +13,7 @@ from marianned.lifecycle import Action
 from marianned.progress.state.hook_queue import has_failed
 from marianned.progress.state.job import JobState
 from marianned.protocol import Job, JobStatus
-from marianned.rows import EventRow, HookRow, RequestRow
+from marianned.rows import EventRow, Flight, HookRow, RequestRow
 
 ENDED_WORDS = {
     JobStatus.COMPLETED: "completed",
@@ -80,6 +80,16 @@ def hook_name(state: JobState, hook: int) -> str:
     known = hook <= len(state.score.hooks)
     description = state.hook_definition(hook).description if known else None
     return f"hook {hook} ({description})" if description else f"hook {hook}"
+
+
+def flight_name(state: JobState, flight: Flight) -> str:
+    """Name what is in flight: its sheet, or its hook."""
+    return hook_name(state, flight.hook) if isinstance(flight, HookRow) else sheet_name(state, flight.sheet)
+
+
+def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[str]:
+    """Say which flights wait because something of the daemon's own fails, and for what."""
+    return [f"{flight_name(state, flight)} waits: {why}" for flight, why in waits]
 
 
 def sheet_name(state: JobState, sheet: int) -> str:

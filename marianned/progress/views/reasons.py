@@ -3,7 +3,7 @@
 Source: docs/design/control.md §8, docs/design/cli.md §2.3.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from marianned import lifecycle
 from marianned.clock import Instant, timestamp
@@ -11,7 +11,7 @@ from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
 from marianned.progress.views.job import limit
 from marianned.protocol import HoldCause, JobStatus, Reason
-from marianned.rows import HoldRow, SheetRow
+from marianned.rows import AttemptRow, Flight, HoldRow, SheetRow
 
 _HELD = {
     HoldCause.USER: "paused",
@@ -48,6 +48,22 @@ def reasons(state: JobState, now: Instant, obstacle: str | None, logins: Mapping
         *_slots(state, now, obstacle),
     ]
     return found or [_reason(state, "needs", "it goes on in a moment", "daemon")]
+
+
+def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reason]:
+    """Return what of the daemon's own fails, so that a flight has to wait for it."""
+    return [
+        _reason(
+            state,
+            "accident",
+            f"{messages.flight_name(state, flight)} waits: {why}",
+            "daemon",
+            sheets=[flight.sheet] if isinstance(flight, AttemptRow) else [],
+            since=flight.started_at,
+            hints=["mzt doctor"],
+        )
+        for flight, why in waits
+    ]
 
 
 def _reason(

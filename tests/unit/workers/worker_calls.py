@@ -53,3 +53,22 @@ def interrupted():
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(0)
     return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def slow():
+    """Take a second of the wall's time, and next to nothing of a processor's."""
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        time.sleep(0.01)
+    return "done"
+
+
+def die_until(file, times):
+    """Kill the worker so often, then say how often that was."""
+    path = Path(file)
+    lives = path.read_text() if path.exists() else ""
+    if len(lives) == times:
+        return times
+    path.write_text(f"{lives}x")
+    os.kill(os.getpid(), signal.SIGKILL)
+    return None

@@ -1,0 +1,145 @@
+"""Accidents of our own helpers: never an outcome of the user's work, and tried again until it works.
+
+A helper is whatever the daemon needs beside the work itself: worker processes, the supervisors of checks,
+forks, descriptors, our files. One that fails raises Accident, and is called through `until_it_works`, which
+repeats it with growing pauses. Only what remains when there is no Accident may become an outcome. Source:
+docs/design/durability.md.
+"""
+
+import errno
+import os
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from itertools import chain, repeat
+from typing import TypeVar
+
+import anyio
+
+from marianned.errors import NoCapacity
+
+SCARCE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO),
+    *(errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM),
+)
+"""What passes: disk, memory, descriptors or processes run short."""
+
+SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
+"""What is short of the machine itself: it says nothing of the file that was to be read."""
+
+REQUEST_SECONDS = 20.0
+"""How long a request waits for a helper; what is in flight waits for ever."""
+
+_PAUSES = (0.2, 1.0, 3.0, 5.0, 10.0)
+"""Seconds between the tries; the last one is repeated."""
+
+T = TypeVar("T")
+
+
+class Accident(Exception):
+    """A helper of ours failed, which says nothing of the work: `message` is what has to pass.
+
+    `pause` is the seconds after which it is tried again; None: as usual.
+    """
+
+    def __init__(self, message: str, pause: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.pause = pause
+
+
+class GivenUp(Exception):
+    """Who waited for a helper was told to leave: the work is neither done nor failed."""
+
+
+class Patience:
+    """What one flight waits for while a helper of ours fails; `leave` ends such a wait, now or later."""
+
+    def __init__(self) -> None:
+        self.waits_for: str | None = None
+        self._left = False
+        self._scope: anyio.CancelScope | None = None
+
+    def leave(self) -> None:
+        """End the wait; what goes on without an accident goes on."""
+        self._left = True
+        self._cancel()
+
+    def tell(self, waits_for: str | None) -> None:
+        """Note what is waited for; None: nothing any more."""
+        self.waits_for = waits_for
+        self._cancel()
+
+    def _cancel(self) -> None:
+        if self._left and self.waits_for is not None and self._scope is not None:
+            self._scope.cancel()
+
+    async def bear(self, once: Callable[[], Awaitable[T]]) -> T:
+        """Await it where `leave` can end the wait.
+
+        Raises:
+            GivenUp: it did.
+        """
+        if self._scope is not None:
+            return await once()
+        try:
+            with anyio.CancelScope() as self._scope:
+                return await once()
+        finally:
+            self._scope, self.waits_for = None, None
+        raise GivenUp
+
+
+current: ContextVar[Patience | None] = ContextVar("marianne_patience", default=None)
+"""The patience of the flight that this task plays; None: somebody waits for a reply."""
+
+
+def tell(waits_for: str) -> None:
+    """Tell the flight of this task, if it is one, what it waits for."""
+    patience = current.get()
+    if patience is not None:
+        patience.tell(waits_for)
+
+
+async def until_it_works(once: Callable[[], Awaitable[T]]) -> T:
+    """Call a helper, and again after each Accident: in a flight until it works or the flight is given up.
+
+    Raises:
+        GivenUp: the flight is to end; the helper has not done its work.
+        NoCapacity: this is no flight, and it has not worked for REQUEST_SECONDS.
+    """
+    patience = current.get()
+    if patience is None:
+        return await _repeat(once, REQUEST_SECONDS, None)
+    return await patience.bear(lambda: _repeat(once, float("inf"), patience))
+
+
+async def _repeat(once: Callable[[], Awaitable[T]], seconds: float, patience: Patience | None) -> T:
+    end = anyio.current_time() + seconds
+    for usual in chain(_PAUSES, repeat(_PAUSES[-1])):
+        try:
+            done = await once()
+        except Accident as accident:
+            pause = usual if accident.pause is None else accident.pause
+            if anyio.current_time() + pause > end:
+                raise NoCapacity(f"{accident.message}; nothing has changed, try it again") from None
+            if patience is not None:
+                patience.tell(accident.message)
+        else:
+            if patience is not None:
+                patience.tell(None)
+            return done
+        await anyio.sleep(pause)
+    raise AssertionError("the pauses never end")
+
+
+def is_scarcity(error: OSError) -> bool:
+    """Tell whether disk, memory, descriptors or processes ran short: that passes."""
+    return error.errno in SCARCE
+
+
+def runs_short(reason: str | None) -> bool:
+    """Tell whether a start failed because disk, memory, descriptors or processes ran short.
+
+    Nothing has run then, and the shortage passes.
+    """
+    return reason is not None and any(os.strerror(number) in reason for number in SCARCE)

@@ -1,0 +1,203 @@
+"""The nursery: a resident process that has loaded all that workers need, and forks them.
+
+Workers are ready in milliseconds, share its memory, and need nothing of the package's files any more: those
+may be replaced or removed while the daemon runs. Its standard input is a socket to the daemon. It first says
+HELLO and its version there, or what is wrong; then each datagram brings two sockets: the far end of a
+worker's channel, and of its leash. On the leash the daemon is told how the worker ended (its exit status, or
+minus its signal; `E reason` where none could be forked); when the daemon lets go of it, the worker is killed.
+Nursery and workers end with the daemon. A worker that is stopped is woken at once.
+
+A channel carries frames: 8 bytes of length, then a pickle. A worker first sends its pid.
+"""
+
+import ctypes
+import gc
+import importlib
+import os
+import pickle
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from marianned import __version__
+
+HELLO = b"!"
+MEMORY_LIMIT = 2 * 1024**3
+"""Bytes of address space of one worker."""
+LENGTH = struct.Struct("!Q")
+RAISED, DONE, TOO_MUCH, SHORT = "raised", "done", "memory", "short"
+
+_PR_SET_PDEATHSIG = 1
+_PROBE_BYTES = 64 * 1024**2
+_ANSWER_LIMIT = 500
+
+
+def main(modules: Sequence[str], loader: str) -> None:
+    """Import all these modules and call `load` of the loader, then fork workers until the daemon ends."""
+    daemon = socket.socket(fileno=0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        for name in modules:
+            importlib.import_module(name)
+        importlib.import_module(loader).load()
+    except Exception as error:  # noqa: BLE001  whatever it is, the daemon is told
+        daemon.send(f"{type(error).__name__}: {error}".encode(errors="replace")[:_ANSWER_LIMIT])
+        return
+    gc.freeze()
+    news, woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(woken)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    daemon.send(HELLO + __version__.encode())
+    _Nursery(daemon, news).serve()
+
+
+class _Nursery:
+    """The workers that live, by their leashes' descriptors."""
+
+    def __init__(self, daemon: socket.socket, news: int) -> None:
+        self._daemon = daemon
+        self._news = news
+        self._leashes: dict[int, socket.socket] = {}
+        self._children: dict[int, int] = {}
+
+    def serve(self) -> None:
+        """Fork, wake and reap until the daemon has gone."""
+        watch = select.poll()
+        for descriptor in (self._daemon.fileno(), self._news):
+            watch.register(descriptor, select.POLLIN)
+        while True:
+            for descriptor, _ in watch.poll():
+                if descriptor == self._news:
+                    os.read(self._news, 4096)
+                    self._reap(watch)
+                elif descriptor == self._daemon.fileno():
+                    if not self._take(watch):
+                        return
+                elif descriptor in self._leashes:  # the daemon has let go of it
+                    watch.unregister(descriptor)
+                    os.kill(self._children[descriptor], signal.SIGKILL)
+
+    def _take(self, watch: "select.poll") -> bool:
+        """Fork one worker; False: the daemon has gone, and its workers were killed."""
+        message, given, _, _ = socket.recv_fds(self._daemon, 16, 2)
+        if not message:
+            for pid in self._children.values():
+                os.kill(pid, signal.SIGKILL)
+            return False
+        if len(given) < 2:  # noqa: PLR2004  no descriptors left to receive them with: the daemon sees it end
+            for descriptor in given:
+                os.close(descriptor)
+            return True
+        channel, leash = (socket.socket(fileno=descriptor) for descriptor in given)
+        with channel:
+            try:
+                pid = os.fork()
+            except OSError as error:
+                leash.send(f"E {error.strerror}".encode())
+                leash.close()
+                return True
+            if not pid:
+                _become_worker(channel)
+        self._leashes[leash.fileno()] = leash
+        self._children[leash.fileno()] = pid
+        watch.register(leash, select.POLLIN)
+        return True
+
+    def _reap(self, watch: "select.poll") -> None:
+        known = {pid: descriptor for descriptor, pid in self._children.items()}
+        while known:
+            pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+            if not pid:
+                return
+            if os.WIFSTOPPED(status):
+                os.kill(pid, signal.SIGCONT)
+                continue
+            descriptor = known.pop(pid)
+            del self._children[descriptor]
+            with self._leashes.pop(descriptor) as leash:
+                try:
+                    watch.unregister(descriptor)
+                    leash.send(f"{os.waitstatus_to_exitcode(status)}".encode())
+                except (KeyError, OSError):
+                    pass  # let go of: nobody wants to know
+
+
+def _become_worker(channel: socket.socket) -> None:
+    """Be a worker in this fork, to its end: bounded in memory, gone with the nursery."""
+    nursery = os.getppid()
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != nursery:
+            os._exit(1)
+        os.dup2(channel.fileno(), 0, inheritable=False)
+        os.closerange(3, max(int(name) for name in os.listdir("/proc/self/fd")) + 1)  # noqa: PTH208  numbers
+        null = Path(os.devnull)
+        sys.stdin, sys.stdout, sys.stderr = null.open(), null.open("w"), null.open("w")
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        limit = MEMORY_LIMIT if most == resource.RLIM_INFINITY else min(MEMORY_LIMIT, most)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, most))
+        _work()
+    finally:
+        os._exit(1)
+
+
+def _work() -> None:
+    with os.fdopen(0, "rb", closefd=False) as questions, os.fdopen(0, "wb", closefd=False) as answers:
+        _send(answers, os.getpid())
+        while len(head := questions.read(LENGTH.size)) == LENGTH.size:
+            data = questions.read(LENGTH.unpack(head)[0])
+            _send(answers, _answer(data))
+    os._exit(0)
+
+
+class Raised(NamedTuple):
+    """An exception on its way: pickle itself would call its class with the wrong arguments."""
+
+    kind: type[Exception]
+    args: tuple[Any, ...]
+    state: dict[str, Any]
+
+    def again(self) -> Exception:
+        """Return the exception as it was."""
+        error = self.kind.__new__(self.kind, *self.args)
+        error.__dict__.update(self.state)
+        return error
+
+
+def _answer(data: bytes) -> tuple[str, Any]:
+    try:
+        function: Callable[..., Any]
+        function, args = pickle.loads(data)  # noqa: S301  it comes from the daemon
+        done = function(*args)
+        del data, args
+    except MemoryError:
+        return (TOO_MUCH if _has_memory() else SHORT), None
+    except Exception as error:  # noqa: BLE001  whatever it is, it is raised again on the other side
+        return RAISED, Raised(type(error), error.args, error.__dict__)
+    return DONE, done
+
+
+def _has_memory() -> bool:
+    """Tell whether memory can be had, so that it was the work that wanted too much."""
+    try:
+        return bool(bytearray(_PROBE_BYTES))
+    except MemoryError:
+        return False
+
+
+def _send(answers: Any, value: object) -> None:
+    try:
+        data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    except Exception as error:  # noqa: BLE001  an answer that can't be sent is an error like any other
+        data = pickle.dumps((RAISED, Raised(RuntimeError, (f"its answer can't be sent: {error}",), {})))
+    answers.write(LENGTH.pack(len(data)))
+    answers.write(data)
+    answers.flush()

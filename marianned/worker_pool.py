@@ -1,0 +1,464 @@
+"""The worker processes, as the daemon sees them: a few at most, each call bounded by what it really uses.
+
+A call is bounded by the processor time of its worker, not by the clock on the wall: a machine that is busy or
+asleep makes nothing fail. A worker that is killed, starved, or can't be had is an Accident, and the call is
+made again (accidents.py). Only work that uses up its time, its memory, or kills FATAL_DEATHS fresh workers by
+itself is at fault: WorkerLimit.
+"""
+
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar, TypeVarTuple
+
+import anyio
+from anyio import to_thread
+from anyio.lowlevel import RunVar
+
+from marianned import __version__, accidents
+from marianned.accidents import Accident, until_it_works
+from marianned.nursery import DONE, HELLO, LENGTH, MEMORY_LIMIT, SHORT, TOO_MUCH
+
+WORKERS = 2
+FATAL_DEATHS = 3
+"""So many fresh workers in a row must die over a call before it is the call's fault."""
+STUCK_SECONDS = 60.0
+"""After so long without any processor time a worker is replaced."""
+
+_HELLO_SECONDS = 60.0
+_FORK_SECONDS = 20.0
+_DEATH_SECONDS = 5.0
+_CLOSING_SECONDS = 5.0
+_SHORTEST_LOOK_SECONDS = 0.1
+_CHUNK = 1 << 20
+_FOREIGN = frozenset({-signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT, -signal.SIGQUIT})
+"""Ends that no work brings about: somebody has sent these."""
+_TICKS = os.sysconf("SC_CLK_TCK")
+_LAUNCH = """
+import json, os, sys
+sys.path[:] = json.loads(sys.argv[1])
+try:
+    from marianned import nursery
+except BaseException as error:
+    os.write(0, f"{type(error).__name__}: {error}".encode(errors="replace")[:500])
+    os._exit(1)
+nursery.main(json.loads(sys.argv[2]), "marianned.workers")
+"""
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+_pools: RunVar["Pool"] = RunVar("marianne_workers")
+
+
+class WorkerLimit(Exception):
+    """The work itself is too much for a worker: it takes too long, too much memory, or kills each."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class _Died(Exception):
+    """A worker has ended; `status` is its exit status or minus its signal, None: nobody knows.
+
+    `reason` is why it has never begun.
+    """
+
+    def __init__(self, status: int | None, reason: str = "") -> None:
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+
+
+async def call(seconds: float, function: Callable[[*Args], T], *args: *Args) -> T:
+    """Call a function of a module in a worker; its arguments, result and exceptions are pickled.
+
+    It may be called more than once, so it must not change anything; `seconds` are those of a processor.
+
+    Raises:
+        WorkerLimit: the work is too much for a worker (see there).
+        GivenUp, NoCapacity: no worker could do it (see `until_it_works`).
+        Exception: what the function raises; an OSError becomes a WorkerLimit.
+    """
+    return await until_it_works(_Case(pool(), seconds, function, args).once)
+
+
+async def call_within(seconds: float, function: Callable[[*Args], T], *args: *Args) -> T:
+    """Call a function that changes something, once, within seconds of the wall's clock.
+
+    Raises:
+        Accident: the worker died, or there was none; it is not known whether the function was called.
+        WorkerLimit, Exception: see `call`.
+    """
+    with anyio.move_on_after(seconds):
+        worker = await pool().take(fresh=False)
+        try:
+            return _value(await worker.ask((function, args), float("inf")))  # type: ignore[no-any-return]
+        except _Died:
+            raise Accident("the worker process died over it") from None
+    raise WorkerLimit(f"it takes over {seconds:g} s")
+
+
+def pool() -> "Pool":
+    """Return the workers of this event loop."""
+    found = _pools.get(None)
+    if found is None:
+        found = Pool()
+        _pools.set(found)
+    return found
+
+
+class _Case:
+    """One call, over all its tries."""
+
+    def __init__(
+        self, workers: "Pool", seconds: float, function: Callable[..., Any], args: tuple[Any, ...]
+    ) -> None:
+        self._pool = workers
+        self._seconds = seconds
+        self._work = (function, args)
+        self._deaths = 0
+        self._fresh = False
+
+    async def once(self) -> Any:
+        async with self._pool.turns:
+            worker = await self._pool.take(fresh=self._fresh)
+            fresh, self._fresh = worker.fresh, True
+            try:
+                kind, value = await worker.ask(self._work, self._seconds)
+            except _Died as died:
+                if died.status is None or died.status in _FOREIGN:
+                    raise Accident("a worker process was killed") from None
+                self._deaths += fresh
+                if self._deaths >= FATAL_DEATHS:
+                    raise WorkerLimit("the worker process died over it") from None
+                raise Accident("a worker process died") from None
+            if kind == TOO_MUCH and not fresh:
+                raise Accident("a worker process ran out of memory")
+            return _value((kind, value))
+
+
+def _value(answer: tuple[str, Any]) -> Any:
+    """Return what a worker has answered, or raise it."""
+    kind, value = answer
+    if kind == DONE:
+        return value
+    if kind == TOO_MUCH:
+        raise WorkerLimit(f"it needs over {MEMORY_LIMIT // 1024**3} GiB of memory")
+    if kind == SHORT:
+        raise Accident("memory runs short")
+    error = value.again()
+    if isinstance(error, RecursionError):
+        raise WorkerLimit("it is nested too deeply")
+    if isinstance(error, OSError):
+        if accidents.is_scarcity(error):
+            raise Accident(f"a worker process can't do it: {error.strerror}")
+        raise WorkerLimit(f"no worker process could do it: {error.strerror}")
+    raise error
+
+
+class Pool:
+    """The workers of one event loop, and the nursery that forks them; `trouble` is why there are none."""
+
+    def __init__(self) -> None:
+        self.turns = anyio.CapacityLimiter(WORKERS)
+        self.trouble: str | None = None
+        self._idle: list[_Worker] = []
+        self._nursery: list[_Nursery] = []  # one at most
+        self._starting = anyio.Lock()
+        weakref.finalize(self, _let_go, self._idle, self._nursery)  # where nobody closes it
+
+    async def take(self, *, fresh: bool) -> "_Worker":
+        """Return a worker that nobody else has.
+
+        Raises:
+            Accident: none can be had.
+        """
+        while self._idle and not fresh:
+            worker = self._idle.pop()
+            if worker.lives():
+                return worker
+            worker.close()
+        try:
+            worker = await self._fork()
+        except OSError as error:
+            self.trouble = f"no worker process can be had: {error.strerror}"
+        except Accident as accident:
+            self.trouble = accident.message
+        else:
+            self.trouble = None
+            return worker
+        raise Accident(self.trouble)
+
+    def give_back(self, worker: "_Worker") -> None:
+        """Keep a worker for the next call."""
+        self._idle.append(worker)
+
+    async def _fork(self) -> "_Worker":
+        async with self._starting:
+            if not (self._nursery and self._nursery[0].lives()):
+                await self.close()
+                self._nursery.append(await _Nursery.start())
+            worker = self._nursery[0].fork(self)
+        await worker.begin()
+        return worker
+
+    async def close(self) -> None:
+        """End all of them; a later call starts others."""
+        await to_thread.run_sync(_let_go, self._idle, self._nursery)
+
+
+def _let_go(idle: "list[_Worker]", nursery: "list[_Nursery]") -> None:
+    while idle:
+        idle.pop().close()
+    while nursery:
+        nursery.pop().close()
+
+
+class _Nursery:
+    """The process that forks workers (nursery.py)."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", control: socket.socket) -> None:
+        self._process = process
+        self._control = control
+
+    @classmethod
+    async def start(cls) -> "_Nursery":
+        """Start it; on return it has loaded everything.
+
+        Raises:
+            Accident, OSError: it can't be started.
+        """
+        control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with far:
+            try:
+                process = await to_thread.run_sync(_launch, far)
+            except OSError:
+                control.close()
+                raise
+        nursery = cls(process, control)
+        try:
+            said = await nursery._greeting()
+            if said != HELLO + __version__.encode():
+                raise Accident(_refusal(said))  # noqa: TRY301  it is closed like after any other
+        except BaseException:
+            nursery.close(at_once=True)
+            raise
+        return nursery
+
+    async def _greeting(self) -> bytes:
+        self._control.setblocking(False)  # noqa: FBT003  socket passes no keywords
+        with anyio.move_on_after(_HELLO_SECONDS):
+            await anyio.wait_readable(self._control)
+            with suppress(OSError):
+                return self._control.recv(4096)
+        return b""
+
+    def lives(self) -> bool:
+        """Tell whether it does; it is reaped if not."""
+        return self._process.poll() is None
+
+    def fork(self, workers: Pool) -> "_Worker":
+        """Ask for a worker, which may not live yet.
+
+        Raises:
+            OSError: it can't be asked for.
+        """
+        pairs: list[socket.socket] = []
+        try:
+            for _ in range(2):
+                pairs += socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            far = [pairs[1].fileno(), pairs[3].fileno()]
+            socket.send_fds(self._control, [b"w"], far, socket.MSG_DONTWAIT)
+            return _Worker(workers, *pairs[::2])
+        except OSError:
+            for near in pairs[::2]:
+                near.close()
+            raise
+        finally:
+            for end in pairs[1::2]:
+                end.close()
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Let go of it, and of its workers with it; blocks until it has ended."""
+        self._control.close()
+        if at_once:
+            self._process.kill()
+        try:
+            self._process.wait(_CLOSING_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _refusal(said: bytes) -> str:
+    if said.startswith(HELLO):
+        version = said[len(HELLO) :].decode(errors="replace")
+        return (
+            f"no worker process can be had: version {version} is installed, {__version__} runs: mzt restart"
+        )
+    return f"no worker process can be started: {said.decode(errors='replace') or 'it has ended at once'}"
+
+
+def _loaded() -> list[str]:
+    """Name what a function can be of that is handed to a worker: all that this process has loaded of ours."""
+    return sorted(name for name in sys.modules if name.startswith("marianned."))
+
+
+def _launch(far: socket.socket) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-c", _LAUNCH, json.dumps(sys.path), json.dumps(_loaded())],
+        cwd="/",
+        stdin=far.fileno(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+class _Worker:
+    """One worker process; `fresh`: it has not done anything yet."""
+
+    def __init__(self, workers: Pool, channel: socket.socket, leash: socket.socket) -> None:
+        channel.setblocking(False)  # noqa: FBT003  socket passes no keywords
+        leash.setblocking(False)  # noqa: FBT003
+        self.fresh = True
+        self._pool = weakref.ref(workers)
+        self._channel, self._leash = channel, leash
+        self._pid = 0
+        self._out = memoryview(b"")
+        self._in = bytearray()
+
+    async def begin(self) -> None:
+        """Wait until it lives.
+
+        Raises:
+            Accident: it does not.
+        """
+        try:
+            with anyio.move_on_after(_FORK_SECONDS):
+                self._pid = pickle.loads(await self._frame())  # noqa: S301  our own worker's
+                return
+        except _Died as died:
+            raise Accident(f"no worker process can be forked: {died.reason or 'it was killed'}") from None
+        except BaseException:
+            self.close()
+            raise
+        self.close()
+        raise Accident("no worker process can be forked: the nursery does not answer")
+
+    def lives(self) -> bool:
+        """Tell whether it still does, and is idle: then nothing comes from it, not even its end."""
+        try:
+            return bool(self._channel.recv(1, socket.MSG_PEEK)) and False
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Let go of it: the nursery kills it, whatever it does."""
+        self._channel.close()
+        self._leash.close()
+
+    async def ask(self, work: object, seconds: float) -> tuple[str, Any]:
+        """Let it work; `seconds` are those of a processor.
+
+        Raises:
+            _Died: it did.
+            WorkerLimit: the time is used up.
+            Accident: it gets no time at all.
+        """
+        data = pickle.dumps(work, pickle.HIGHEST_PROTOCOL)
+        self._out = memoryview(LENGTH.pack(len(data)) + data)
+        try:
+            answer: tuple[str, Any] = pickle.loads(await self._bounded(seconds))  # noqa: S301  our own worker's
+        except BaseException:
+            self.close()
+            raise
+        self.fresh = False
+        workers = self._pool()
+        if workers is None or answer[0] in {TOO_MUCH, SHORT}:
+            self.close()
+        else:
+            workers.give_back(self)
+        return answer
+
+    async def _bounded(self, seconds: float) -> bytes:
+        """Exchange frames, and look at its time whenever it could be used up: one thread uses no more."""
+        if seconds == float("inf"):
+            return await self._frame()
+        began = seen = self._used()
+        idle, left = 0.0, seconds
+        while True:
+            with anyio.move_on_after(left):
+                return await self._frame()
+            used = self._used()
+            if used - began >= seconds - 2 / _TICKS:
+                raise WorkerLimit(f"it takes over {seconds:g} s")
+            idle = 0.0 if used > seen else idle + left
+            if idle >= STUCK_SECONDS:
+                raise Accident(f"a worker process got no processor time for {idle:g} s")
+            accidents.tell("a worker process gets too little processor time")
+            seen, left = used, max(seconds - (used - began), _SHORTEST_LOOK_SECONDS)
+
+    async def _frame(self) -> bytes:
+        """Send what is to be sent, then receive a frame; it goes on where it was cancelled."""
+        try:
+            while self._out:
+                try:
+                    self._out = self._out[self._channel.send(self._out) :]
+                except BlockingIOError:
+                    await anyio.wait_writable(self._channel)
+            while len(self._in) < (needed := self._needed()):
+                try:
+                    piece = self._channel.recv(min(_CHUNK, needed - len(self._in)))
+                except BlockingIOError:
+                    await anyio.wait_readable(self._channel)
+                    continue
+                if not piece:
+                    break
+                self._in += piece
+            else:
+                frame = bytes(self._in[LENGTH.size :])
+                self._in.clear()
+                return frame
+        except ConnectionError:
+            pass
+        raise await self._death()
+
+    def _needed(self) -> int:
+        if len(self._in) < LENGTH.size:
+            return LENGTH.size
+        return LENGTH.size + int(LENGTH.unpack(self._in[: LENGTH.size])[0])
+
+    async def _death(self) -> _Died:
+        """Read how it ended off the leash."""
+        said = b""
+        with anyio.move_on_after(_DEATH_SECONDS):
+            while not said:
+                try:
+                    said = self._leash.recv(4096)
+                    break
+                except BlockingIOError:
+                    await anyio.wait_readable(self._leash)
+                except OSError:
+                    break
+        self.close()
+        status, _, rest = said.decode(errors="replace").partition(" ")
+        return _Died(None, rest) if status in {"", "E"} else _Died(int(status))
+
+    def _used(self) -> float:
+        """Return the seconds of a processor that it has used so far."""
+        try:
+            fields = Path(f"/proc/{self._pid}/stat").read_bytes().rpartition(b")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / _TICKS

@@ -1,0 +1,156 @@
+"""What happens to our own helpers, worker processes and the supervisors of checks, happens to no sheet."""
+
+import os
+import resource
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from daemon_for_tests import DEADLINE, Refused, gated, gone, plain, score
+
+
+def children(pid):
+    """Return the children of all threads of a process."""
+    lists = [task / "children" for task in Path(f"/proc/{pid}/task").iterdir()]
+    return [int(child) for file in lists for child in file.read_text().split()]
+
+
+def below(pid):
+    """Return all processes below one."""
+    todo, found = [pid], []
+    while todo:
+        with suppress(OSError):
+            new = children(todo.pop())
+            todo += new
+            found += new
+    return found
+
+
+def worker_processes(daemon):
+    """Return the daemon's worker processes, and the nursery that forks them."""
+    return [
+        pid
+        for pid in below(daemon.process.pid)
+        if b"nursery" in cmdline(pid) or b"to_process" in cmdline(pid)
+    ]
+
+
+def cmdline(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def kill(pids, number=signal.SIGKILL):
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def test_a_finished_sheet_is_read_though_the_workers_are_stopped_and_killed(daemon):
+    daemon.gate(1)
+    daemon.submit(score("j", [gated(1)]))
+    daemon.ledger.wait_for("start 1")
+    workers = worker_processes(daemon)
+    assert workers
+    kill(workers, signal.SIGSTOP)
+    daemon.gate(1).open()
+    daemon.ledger.wait_for("end 1")
+    kill(workers)
+    assert daemon.wait_for("j", "ended")["status"] == "completed"
+    daemon.ledger.once(1)
+
+
+def test_a_prompt_is_rendered_though_the_workers_are_killed(daemon):
+    daemon.gate(1)
+    daemon.submit(score("j", [gated(1), plain(2)]))
+    daemon.ledger.wait_for("start 1")
+    kill(worker_processes(daemon))
+    daemon.gate(1).open()
+    assert daemon.wait_for("j", "ended")["status"] == "completed"
+    daemon.ledger.once(1, 2)
+
+
+def test_a_sheet_that_is_to_be_skipped_is_though_the_workers_are_killed(daemon):
+    daemon.gate(1)
+    daemon.submit(
+        score("j", [gated(1), plain(2)], sheet={"skip_when": {2: 'sheets[1].status == "completed"'}})
+    )
+    daemon.ledger.wait_for("start 1")
+    kill(worker_processes(daemon))
+    daemon.gate(1).open()
+    daemon.wait_for("j", "ended")
+    assert daemon.statuses("j") == ["completed", "skipped"]
+
+
+def test_a_sheet_that_ends_where_no_descriptor_is_left_for_a_worker_waits_for_one(daemon):
+    daemon.gate(1)
+    daemon.submit(score("j", [gated(1)]))
+    daemon.ledger.wait_for("start 1")
+    kill(worker_processes(daemon))
+    _, most = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (10, most))
+    daemon.gate(1).open()
+    daemon.ledger.wait_for("end 1")
+    time.sleep(1)  # nothing tells that it has tried in vain
+    resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (most, most))
+    assert daemon.wait_for("j", "ended")["status"] == "completed"
+    daemon.ledger.once(1)
+
+
+def supervised(daemon, mark):
+    """Wait for a command that has written its pid; return it, its runner and its keeper."""
+    daemon.ledger.wait_for(mark)
+    end = time.monotonic() + DEADLINE
+    while not (pid := (daemon.home / "pid").read_text().strip() if (daemon.home / "pid").exists() else ""):
+        assert time.monotonic() < end
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    runner = int(stat[1])
+    keeper = int(Path(f"/proc/{runner}/stat").read_text().rpartition(")")[2].split()[1])
+    return [int(pid), runner, keeper]
+
+
+ONCE = 'note check; if [ ! -e "$HOME/second" ]; then touch "$HOME/second"; echo $$ > "$HOME/pid"; sleep 60; fi; true'
+
+
+@pytest.mark.parametrize("which", [(0,), (1,), (2,), (0, 1, 2)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_check_that_is_ended_from_outside_is_repeated(daemon, number, which):
+    daemon.submit(score("j", [plain(1)], validations=[{"type": "command_succeeds", "command": ONCE}]))
+    pids = supervised(daemon, "check")
+    kill([pids[index] for index in which], number)
+    reply = daemon.wait_for("j", "ended")
+    assert reply["status"] == "completed"
+    assert daemon.ledger.lines() == ["start 1", "end 1", "check", "check"]
+    assert gone(pids[0])
+
+
+def test_a_check_that_always_ends_by_a_kill_has_that_as_its_result(daemon):
+    kills_itself = [{"type": "command_succeeds", "command": "note check; kill -9 $$"}]
+    daemon.submit(score("j", [plain(1)], validations=kills_itself))
+    assert daemon.wait_for("j", "ended")["status"] == "failed"
+    assert daemon.ledger.lines().count("check") == 3
+    (attempt,) = daemon.attempts("j", 1)
+    assert attempt["validations"][0]["reason"] == "killed by SIGKILL"
+
+
+def test_a_skip_command_that_is_ended_from_outside_is_asked_again(daemon):
+    daemon.submit(score("j", [plain(1)], sheet={"skip_when_command": {1: {"command": ONCE}}}))
+    kill(supervised(daemon, "check"))
+    daemon.wait_for("j", "ended")
+    assert daemon.statuses("j") == ["skipped"]
+    assert daemon.ledger.lines() == ["check", "check"]
+
+
+def test_a_job_that_waits_for_a_lost_check_can_be_cancelled(daemon):
+    always = [{"type": "command_succeeds", "command": 'echo $$ > "$HOME/pid"; note check; sleep 60'}]
+    daemon.submit(score("j", [plain(1)], validations=always))
+    kill(supervised(daemon, "check"))
+    try:
+        daemon.rpc("job.cancel", job_id="j", wait=True, timeout=DEADLINE)
+    except Refused as refused:
+        raise AssertionError(refused.message) from None
+    assert daemon.status("j")["status"] == "cancelled"
