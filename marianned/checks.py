@@ -5,11 +5,12 @@ import platform
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from marianned import __version__
+from marianned import __version__, probe
 from marianned.config import ConfigError, load_configuration, value_of
 from marianned.instruments.loader import builtin_profiles
 from marianned.lock import holder
@@ -91,7 +92,7 @@ def _configuration() -> Iterator[Finding]:
 def _state() -> Iterator[Finding]:
     directory = state_directory()
     if not directory.exists():
-        yield Finding(name="state", passed=True, message=f"'{directory}' is made by the first start")
+        yield _to_be_made(directory)
         return
     if not os.access(directory, os.W_OK):
         why = "its file system is read-only" if _is_read_only(directory) else "this user may not write there"
@@ -107,9 +108,48 @@ def _state() -> Iterator[Finding]:
         hints=[] if private else [f"chmod 700 {directory}"],
     )
     yield from _database(database_path(directory))
-    held = holder(directory)
-    running = f"pid {held.pid}, at '{held.socket}'" if held else "none runs"
-    yield Finding(name="daemon", passed=True, message=running, hints=[] if held else ["mzt start"])
+
+
+def _to_be_made(directory: Path) -> Finding:
+    """Tell whether the first start will be able to make it."""
+    there = next(parent for parent in directory.absolute().parents if parent.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return Finding(name="state", passed=True, message=f"'{directory}' is made by the first start")
+    why = "its file system is read-only" if _is_read_only(there) else "this user may not write there"
+    return Finding(
+        name="state",
+        passed=False,
+        message=f"'{directory}' can't be made in '{there}': {why}",
+        hints=[f"findmnt -T {there}"],
+    )
+
+
+def _daemon() -> Iterator[Finding]:
+    """Ask whoever holds the state directory, and whoever answers at the socket, how they are."""
+    held = holder(state_directory())
+    places = [held.socket] if held is not None and held.socket else []
+    with suppress(SocketPathTooLongError):
+        places += [str(socket_path())]
+    for place in dict.fromkeys(places):
+        try:
+            told = probe.ask(place, "daemon.status")
+        except probe.Hangs as hangs:
+            pid = hangs.pid or (held.pid if held is not None else None)
+            yield Finding(name="daemon", passed=False, message=str(hangs), hints=probe.way_out(pid))
+            return
+        except OSError:
+            continue
+        degraded = "; ".join(told["degraded_by"])
+        said = f"pid {told['pid']}, at '{place}'" + (f": {degraded}" if degraded else "")
+        yield Finding(name="daemon", passed=not degraded, message=said)
+        return
+    if held is None:
+        yield Finding(name="daemon", passed=True, message="none runs", hints=["mzt start"])
+        return
+    said = (
+        f"pid {held.pid} holds the state directory and listens nowhere; a deleted socket is made again soon"
+    )
+    yield Finding(name="daemon", passed=False, message=said, hints=["mzt doctor", f"kill -9 {held.pid}"])
 
 
 def _is_read_only(directory: Path) -> bool:
@@ -150,6 +190,7 @@ _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _tools,
     _configuration,
     _state,
+    _daemon,
     _socket,
     _instruments,
 )

@@ -1,24 +1,30 @@
-"""One daemon a state directory: a lock held for life, in a file that says who holds it."""
+"""One daemon a state directory: two locks held for life, of which one nobody can take away.
+
+The lock of the file `lock` is where others look, and it says who holds it. That file can be deleted while it
+is held, so the same process also locks the database itself: whoever opens that database meets this lock,
+whatever has become of the file. Both are those of flock(2), which SQLite's own (fcntl) never meet.
+"""
 
 import fcntl
 import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from marianned import files
-from marianned.paths import lock_path, make_private_directory
+from marianned.paths import database_path, lock_path, make_private_directory
 
 _LOOKS = 5
 _PAUSE_SECONDS = 0.02
+_OURS = b"marianned"
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """Who holds the lock, and where it listens."""
+    """Who holds the lock, and where it listens (empty: it isn't known)."""
 
     pid: int
     host: str
@@ -29,28 +35,112 @@ class LockHeld(Exception):
     """Another daemon holds the state directory."""
 
     def __init__(self, holder: Holder | None, path: Path) -> None:
-        who = f"pid {holder.pid} on {holder.host}, at '{holder.socket}'" if holder else "another process"
+        who = "another process"
+        if holder is not None:
+            who = f"pid {holder.pid} on {holder.host}"
+            who += (
+                f", at '{holder.socket}'" if holder.socket else f", '{path.name}' has been deleted under it"
+            )
         super().__init__(f"a daemon holds '{path.parent}' already: {who}")
         self.holder = holder
 
 
+class Lock:
+    """The locks that this process holds."""
+
+    def __init__(self, state: Path, address: Path, file: int, database: int) -> None:
+        self._path = lock_path(state)
+        self._database_path = database_path(state)
+        self._address = address
+        self._file = file
+        self._database = database
+        _tell(file, address)
+
+    def moved(self, address: Path) -> None:
+        """Tell in the file that this process listens somewhere else from now on."""
+        self._address = address
+        _tell(self._file, address)
+
+    def renew(self) -> bool:
+        """Make the file again where it has been deleted; tell whether it had to be.
+
+        A directory whose database is not ours any more may be another daemon's by now: nothing is made there.
+
+        Raises:
+            OSError: it can't be made. Nobody but us can serve the database all the same.
+        """
+        if _same(self._file, self._path) or not _same(self._database, self._database_path):
+            return False
+        file = _opened(self._path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # one that is being started looks; it will find the database locked
+            os.close(file)
+            return False
+        os.close(self._file)
+        self._file = file
+        _tell(file, self._address)
+        return True
+
+    def release(self) -> None:
+        """Let go of the file; it says of nobody that he holds it."""
+        with suppress(OSError):
+            os.ftruncate(self._file, 0)
+        os.close(self._file)
+
+
 @contextmanager
-def locked(state: Path, address: Path) -> Iterator[None]:
-    """Hold the lock of a state directory; it is close-on-exec, and goes with the process.
+def locked(state: Path, address: Path) -> Iterator[Lock]:
+    """Hold the locks of a state directory; they are close-on-exec, and go with the process.
 
     Raises:
-        LockHeld: another daemon has it.
+        LockHeld: another daemon has one of them.
+        OSError: the files can't be made.
     """
     make_private_directory(state)
-    path = lock_path(state)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    file = _taken(lock_path(state), state)
     try:
-        _take(descriptor, path)
-        _tell(descriptor, address)
-        yield
-        os.ftruncate(descriptor, 0)
+        database = _taken(database_path(state), state)
+    except BaseException:
+        os.close(file)
+        raise
+    try:
+        lock = Lock(state, address, file, database)
+        try:
+            yield lock
+        finally:
+            lock.release()
     finally:
-        os.close(descriptor)
+        os.close(database)  # only now: with it go SQLite's own locks of that file
+
+
+def _taken(path: Path, state: Path) -> int:
+    """Open and lock a file; whoever only looks whether it is locked holds it for a moment, too."""
+    for looks_left in reversed(range(_LOOKS)):
+        descriptor = _opened(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            if not looks_left:
+                raise LockHeld(holder(state), lock_path(state)) from None
+            time.sleep(_PAUSE_SECONDS)
+            continue
+        if _same(descriptor, path):
+            return descriptor
+        os.close(descriptor)  # deleted or replaced between the two
+    raise LockHeld(None, lock_path(state))
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+
+
+def _same(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def _tell(descriptor: int, address: Path) -> None:
@@ -59,41 +149,48 @@ def _tell(descriptor: int, address: Path) -> None:
     os.pwrite(descriptor, msgspec.json.encode(holder), 0)
 
 
-def moved(state: Path, address: Path) -> None:
-    """Tell, in the lock file that this process holds, that it listens somewhere else from now on."""
-    descriptor = os.open(lock_path(state), os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        _tell(descriptor, address)
-    finally:
-        os.close(descriptor)
-
-
-def _take(descriptor: int, path: Path) -> None:
-    """Take the lock; whoever only looks whether it is held holds it for a moment, too."""
-    for looks_left in reversed(range(_LOOKS)):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not looks_left:
-                raise LockHeld(_read(path), path) from None
-            time.sleep(_PAUSE_SECONDS)
-        else:
-            return
-
-
 def holder(state: Path) -> Holder | None:
-    """Return who holds the lock of a state directory now; None: nobody."""
+    """Return who holds the locks of a state directory now; None: nobody, or nobody knows who."""
     path = lock_path(state)
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
+    if _is_locked(path) and (told := _read(path)) is not None:
+        return told
+    if not _is_locked(database_path(state)):
         return None
+    pid = _pid_of(database_path(state))
+    return None if pid is None else Holder(pid=pid, host=socket.gethostname(), socket="")
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _read(path)
+        return True
     finally:
         os.close(descriptor)
+    return False
+
+
+def _pid_of(path: Path) -> int | None:
+    """Return the daemon that holds a file's lock, by the kernel's list.
+
+    Source: proc_locks(5): `1: FLOCK  ADVISORY  WRITE 4211 08:01:1234 0 EOF`. The device there is not always
+    that of stat(2), so the process has to be a daemon by its command line, too.
+    """
+    try:
+        inode = str(path.stat().st_ino)
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    for words in map(str.split, lines):
+        if words[1:2] == ["FLOCK"] and words[5].rpartition(":")[2] == inode:
+            pid = int(words[4])
+            with suppress(OSError):
+                if _OURS in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return pid
     return None
 
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ import msgspec
 from marianned import __version__, faults, logs, memory, workers
 from marianned.api.dispatch import handlers
 from marianned.api.door import Door
-from marianned.api.server import Server
+from marianned.api.server import Server, check_silent
 from marianned.api.streams import Journal
 from marianned.conductor.capacity.disk import Disk
 from marianned.conductor.capacity.rate_limits import Limits
@@ -35,7 +36,7 @@ from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import ConfigError, Settings, load_settings
 from marianned.errors import NoCapacity
 from marianned.executors.local import LocalExecutor
-from marianned.lock import LockHeld, locked, moved
+from marianned.lock import Lock, LockHeld, locked
 from marianned.moment import boot_id, now
 from marianned.paths import (
     SOCKET_NAME,
@@ -55,12 +56,15 @@ from marianned.systemd.notify import Notifier, notifier
 
 MISCONFIGURED_EXIT = 78
 """A person has to change something first: starting again helps nobody (sysexits.h calls it EX_CONFIG)."""
+_LOCK_SECONDS = 5.0
+"""How often it is looked whether the lock's file is still there."""
 _logger = logging.getLogger("marianned")
 
 
 class Surroundings(NamedTuple):
-    """What the daemon was started with: who waits for its readiness, systemd's line and socket, the log."""
+    """What the daemon was started with: its lock, who waits for its readiness, systemd's line and socket."""
 
+    lock: Lock
     ready_fd: int | None
     notifier: Notifier
     given: socket.socket | None
@@ -74,6 +78,7 @@ class Daemon:
         self._settings = settings
         self._state = state
         self._address = address
+        self._lock = around.lock
         self._ready_fd = around.ready_fd
         self._around = around
         self._notifier = around.notifier
@@ -120,6 +125,7 @@ class Daemon:
                 lambda place: self._moved(house, place),
             )
             tasks.start_soon(door.serve, server)
+            tasks.start_soon(self._keep_lock)
             tasks.start_soon(self._warm)
             _logger.info(
                 "marianned %s (pid %d) at %s; %d runs taken up",
@@ -152,6 +158,16 @@ class Daemon:
             environ=dict(os.environ),
         )
 
+    async def _keep_lock(self) -> None:
+        """Make the lock's file again when it is deleted: clients find us by it."""
+        while True:
+            await anyio.sleep(_LOCK_SECONDS)
+            try:
+                if self._lock.renew():
+                    _logger.warning("the lock's file had been deleted; it is made again")
+            except OSError as error:
+                _logger.warning("the lock's file can't be made again: %s", error)
+
     async def _warm(self) -> None:
         try:
             await workers.warm()
@@ -179,7 +195,7 @@ class Daemon:
 
     def _moved(self, house: House, place: Path) -> None:
         """Tell clients, by the lock, and attempts that start from now on, where the daemon listens."""
-        moved(self._state, place)
+        self._lock.moved(place)
         house.socket = place
 
     def _serves(self, heart: Heart, conductor: Conductor) -> None:
@@ -187,7 +203,8 @@ class Daemon:
         heart.busy(busy=False)
         self._notifier.ready(conductor.in_short())
         if self._ready_fd is not None:
-            os.write(self._ready_fd, b"1")
+            with suppress(BrokenPipeError):  # who started us has gone; the next one will ask
+                os.write(self._ready_fd, b"1")
             os.close(self._ready_fd)
             self._ready_fd = None
 
@@ -218,13 +235,16 @@ def main(arguments: list[str] | None = None) -> int:
     memory.give_back_large_blocks()
     try:
         settings = load_settings(configuration_directory())
-        around = Surroundings(given.ready_fd, notifier(), handed_over(), in_journal)
+        handed = handed_over()
         state = state_directory().absolute()
-        address = path_of(around.given) if around.given else socket_path()
+        address = path_of(handed) if handed else socket_path()
         os.chdir("/")  # no place of the caller's is kept busy, and workers import nothing from it
-        with locked(state, address):
+        with locked(state, address) as lock:
+            if handed is None:
+                check_silent(address)  # before anything is taken up that would then be without a daemon
             logs.to_file(state)
             faults.point("service.locked")
+            around = Surroundings(lock, given.ready_fd, notifier(), handed, in_journal)
             anyio.run(Daemon(settings, state, address, around).run)
     except (*_SAID, ExceptionGroup) as error:
         cause = _only(error)

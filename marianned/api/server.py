@@ -30,6 +30,8 @@ _ROOM_SECONDS = 2.0
 _FAREWELL_SECONDS = 1.0
 """How long a stop waits for subscribers to take the end of their streams."""
 _CREDENTIALS = struct.Struct("3i")
+_PROBE_SECONDS = 1.0
+"""How long a daemon that hangs is given to take a connection."""
 _logger = logging.getLogger(__name__)
 
 
@@ -147,9 +149,8 @@ def listen(path: Path) -> socket.socket:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
-        if path.exists():
-            _check_silent(path)
-            path.unlink()
+        check_silent(path)
+        path.unlink(missing_ok=True)
         listener.bind(str(path))
         path.chmod(0o600)
         listener.listen(CONNECTIONS_MOST)
@@ -159,10 +160,18 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
-def _check_silent(path: Path) -> None:
+def check_silent(path: Path) -> None:
+    """See that nobody answers at a socket.
+
+    Raises:
+        OSError: somebody does; one that hangs counts as well.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE_SECONDS)
         try:
             probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
+        except (ConnectionRefusedError, FileNotFoundError, NotADirectoryError):
             return
+        except (BlockingIOError, TimeoutError):
+            pass
     raise OSError(f"somebody answers at '{path}' already")

@@ -8,6 +8,7 @@ DatabaseRefused
 import os
 import secrets
 import sqlite3
+import stat
 from pathlib import Path
 
 from marianned.paths import make_private_directory
@@ -50,11 +51,13 @@ def check(path: Path) -> None:
     Raises:
         DatabaseRefused: it is newer than this program, damaged, or no database at all.
     """
+    broken = f"move it away and start afresh, or put a copy back: 'mv {path} {path}.broken'"
+    if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for ever
+        raise DatabaseBroken(f"'{path}' is no file", broken)
     with path.open("rb") as file:
         magic = file.read(len(_MAGIC))
     if not magic:
         return
-    broken = f"move it away and start afresh, or put a copy back: 'mv {path} {path}.broken'"
     if magic != _MAGIC:
         raise DatabaseBroken(f"'{path}' is no database", broken)
     try:
@@ -75,7 +78,8 @@ def check(path: Path) -> None:
     except sqlite3.DatabaseError as error:
         raise DatabaseBroken(f"'{path}' can't be read: {error}", broken) from error
     if verdict != "ok":
-        raise DatabaseBroken(f"'{path}' is damaged: {verdict}", broken)
+        said = " ".join(verdict.split())  # SQLite's verdict has lines; ours is one
+        raise DatabaseBroken(f"'{path}' is damaged: {said}", broken)
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:

@@ -33,6 +33,7 @@ from marianned.rows import (
     WorktreeRow,
 )
 from marianned.store.opening import connect_reader
+from marianned.store.place import Displaced, Place
 from marianned.store.sql import SQL, Columns, Value
 
 _READERS = 4
@@ -110,8 +111,9 @@ def told(event: int, row: EventRow) -> protocol.Event:
 class Records:
     """The readers of one database. Close it only when no read is under way."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, place: Place) -> None:
         self._path = path
+        self._place = place
         self._idle: deque[sqlite3.Connection] = deque()
         self._limiter = anyio.CapacityLimiter(_READERS)
 
@@ -292,12 +294,14 @@ class Records:
             too_many = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CANTOPEN
             why = "too many files are open" if too_many else error
             raise NoCapacity(f"the database can't be read: {why}") from error
+        except Displaced as displaced:
+            raise NoCapacity(f"the database can't be read: {displaced}") from displaced
 
     def _snapshot(self, read: Callable[[sqlite3.Connection], R]) -> R:
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = connect_reader(self._path)
+            connection = self._connect()
         try:
             connection.execute("BEGIN")
             try:
@@ -306,6 +310,16 @@ class Records:
                 connection.execute("ROLLBACK")
         finally:
             self._idle.append(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open one more connection, to the database that the writer has open and no other."""
+        connection = connect_reader(self._path)
+        try:
+            self._place.check()
+        except Displaced:
+            connection.close()
+            raise
+        return connection
 
 
 def _copy(connection: sqlite3.Connection, path: Path) -> int:

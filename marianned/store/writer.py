@@ -39,11 +39,14 @@ from marianned.rows import (
     WorktreeRow,
 )
 from marianned.store.opening import connect_writer
+from marianned.store.place import Displaced, Place
 from marianned.store.records import Records, last_number, told
 from marianned.store.sql import SQL, Columns
 
 _TRIAL_SECONDS = 1.0
 """How often a degraded store looks whether it can write again."""
+_LOOK_SECONDS = 5.0
+"""How often a store that has nothing to write looks whether its files are where they were."""
 
 _PUT: dict[type[Row], tuple[str, Columns[Any]]] = {
     RunRow: (SQL["put_run"], Columns(RunRow)),
@@ -74,6 +77,9 @@ _EVENT = Columns(EventRow)
 _ITS_OWN_FAULT = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.InterfaceError)
 """The errors of SQLite that tell of what was to be written; the others tell of where."""
 
+_REFUSED = (sqlite3.Error, MemoryError, Displaced)
+"""What can keep a whole group from the disk."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -99,18 +105,19 @@ _Result = Committed | Exception
 class Store:
     """The database: `commit` writes, `records` reads. Made by `open_store`.
 
-    `daemon_id` is random, made with the database; `degraded` says why nothing can be written, null when
-    it can; `last_event` is the number of the newest event that has been told to the listeners; `rebooted`
-    tells whether the machine has been started anew since the database was opened last.
+    `daemon_id` is random, made with the database; `last_event` is the number of the newest event that has
+    been told to the listeners; `rebooted` tells whether the machine has been started anew since the database
+    was opened last.
     """
 
-    def __init__(self, connection: sqlite3.Connection, records: Records, boot: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, records: Records, place: Place, boot: str) -> None:
         self.records = records
+        self._place = place
         (self.daemon_id,) = connection.execute(SQL["meta"], {"name": "daemon_id"}).fetchone()
         last = connection.execute(SQL["meta"], {"name": "boot_id"}).fetchone()
         self.rebooted = last is not None and last != (boot,)
         connection.execute(SQL["set_meta"], {"name": "boot_id", "value": boot})
-        self.degraded: str | None = None
+        self._degraded: str | None = None
         self.last_event = last_number(connection, "events")
         self._connection = connection
         self._newest_event = self.last_event
@@ -122,6 +129,17 @@ class Store:
         self._open = True
         self._thread = threading.Thread(target=self._run, name="store-writer")
         self._thread.start()
+
+    @property
+    def degraded(self) -> str | None:
+        """Why nothing can be written now; null when it can."""
+        if self._degraded is not None:
+            return self._degraded
+        try:
+            self._place.check()
+        except Displaced as displaced:
+            return _reason(displaced)
+        return None
 
     def on_commit(self, callback: Callable[[list[protocol.Event]], None]) -> None:
         """Call back on the event loop with each transaction's events, in the order of the journal.
@@ -169,9 +187,9 @@ class Store:
         going_on = True
         while going_on:
             try:
-                group = [self._queue.get(timeout=_TRIAL_SECONDS if self.degraded else None)]
+                group = [self._queue.get(timeout=_TRIAL_SECONDS if self._degraded else _LOOK_SECONDS)]
             except queue.Empty:
-                self._try_room()
+                self._look()
                 continue
             while not self._queue.empty():
                 group.append(self._queue.get())
@@ -187,9 +205,10 @@ class Store:
             faults.point("store.begun")
             results = [self._write_alone(work.changes) for work in works]
             faults.point("store.written")
+            self._place.check()
             self._connection.execute("COMMIT")
             faults.point("store.committed")
-        except (sqlite3.Error, MemoryError) as error:
+        except _REFUSED as error:
             self._newest_event = event_before
             self._end_transaction()
             return [self._refusal(error) for _ in works]
@@ -241,11 +260,14 @@ class Store:
         self._newest_event = number
         return told(number, row)
 
-    def _try_room(self) -> None:
+    def _look(self) -> None:
+        """See whether it can be written; a degraded store tries."""
         try:
-            self._connection.execute(SQL["take_room"])
-            self._connection.execute(SQL["give_room"])
-        except (sqlite3.Error, MemoryError) as error:
+            self._place.check()
+            if self._degraded is not None:
+                self._connection.execute(SQL["take_room"])
+                self._connection.execute(SQL["give_room"])
+        except _REFUSED as error:
             self._end_transaction()
             self._refusal(error)
         else:
@@ -259,13 +281,13 @@ class Store:
                 _logger.exception("the failed transaction can't be rolled back")
 
     def _refusal(self, error: Exception) -> NoCapacity:
-        reason = f"the database can't be written: {str(error) or type(error).__name__}"
+        reason = _reason(error)
         self._set_degraded(reason)
         return NoCapacity(f"{reason}; nothing has changed")
 
     def _set_degraded(self, reason: str | None) -> None:
-        changed = (reason is None) != (self.degraded is None)
-        self.degraded = reason
+        changed = (reason is None) != (self._degraded is None)
+        self._degraded = reason
         if changed:
             self._loop.call_soon_threadsafe(self._tell, self._health_listeners, reason)
 
@@ -291,6 +313,10 @@ class Store:
                 _logger.exception("a listener of the store failed; the others and the caller go on")
 
 
+def _reason(error: Exception) -> str:
+    return f"the database can't be written: {str(error) or type(error).__name__}"
+
+
 @asynccontextmanager
 async def open_store(path: Path, boot: str = "") -> AsyncIterator[Store]:
     """Open the database at `path`, made and migrated where needed; close it at the end.
@@ -301,7 +327,8 @@ async def open_store(path: Path, boot: str = "") -> AsyncIterator[Store]:
         DatabaseRefused: it is newer than this program, damaged, or no database; it is as it was.
     """
     connection = await anyio.to_thread.run_sync(connect_writer, path)
-    store = Store(connection, Records(path), boot)
+    place = Place(path)
+    store = Store(connection, Records(path, place), place, boot)
     try:
         yield store
     finally:

@@ -1,8 +1,12 @@
 """Clients that don't stay: what they asked for is done, and they cost nobody anything."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
+import time
 from contextlib import suppress
 
 from daemon_for_tests import DEADLINE, Refused, gated, plain, score
@@ -87,3 +91,25 @@ def test_a_fresh_run_and_a_resume_at_the_same_time_leave_one_run_alive(daemon):
         alive = [job["run"] for job in runs if job["timing"]["completed_at"] is None]
         assert len(alive) <= 1, runs
         assert [run for run in alive if run != max(job["run"] for job in runs)] == []
+
+
+def test_who_started_the_daemon_may_have_gone_when_it_serves(house):
+    ours, its = os.pipe()
+    os.close(ours)
+    with house.log.open("ab") as log:
+        house.process = subprocess.Popen(
+            [sys.executable, "-m", "marianned", "--ready-fd", str(its)],
+            env=house.environment,
+            cwd=house.home,
+            pass_fds=[its],
+            stdout=log,
+            stderr=log,
+        )
+    os.close(its)
+    ends = time.monotonic() + DEADLINE
+    while True:
+        assert house.process.poll() is None, house.log.read_text()
+        assert time.monotonic() < ends
+        with suppress(FileNotFoundError, ConnectionRefusedError), house.connect() as connection:
+            assert connection.rpc("daemon.hello")["ready"]
+            break

@@ -123,3 +123,16 @@ def test_when_it_turns_read_only_nothing_acknowledged_is_lost_and_with_it_writab
         ledger.once(1, 2)
         assert [event["type"] for event in house.journal("first")].count("attempt.started") == 2
         house.end_jobs()
+
+
+def test_a_home_that_can_not_be_written_is_told_before_the_first_start(house, mounted):
+    mounted("ro")
+    started = mzt(house, "start")
+    assert started.returncode == 3
+    assert "Read-only file system" in started.stderr
+    found = mzt(house, "doctor")
+    assert found.returncode == 1
+    assert (
+        f"'{house.state}' can't be made in '{house.home / 'state'}': its file system is read-only"
+        in found.stdout
+    )

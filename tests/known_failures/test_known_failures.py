@@ -151,9 +151,21 @@ KNOWN = {
     ),
     "two daemons write one database": Known(
         "lock.py",
-        "            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n        except BlockingIOError:\n            if not",
-        "            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)\n        except BlockingIOError:\n            if not",
+        "            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n        except BlockingIOError:\n            os.close(descriptor)\n            if",
+        "            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)\n        except BlockingIOError:\n            os.close(descriptor)\n            if",
         "unit/test_lock.py::test_a_second_daemon_is_told_who_holds_the_directory",
+    ),
+    "a lock whose file is deleted lets a second daemon in": Known(
+        "lock.py",
+        "database = _taken(database_path(state), state)",
+        "database = _opened(database_path(state))",
+        "daemon/test_displaced.py::test_the_lock_deleted_a_second_daemon_meets_the_database_s_own",
+    ),
+    "a database that is deleted under the daemon is written on": Known(
+        "store/writer.py",
+        '            self._place.check()\n            self._connection.execute("COMMIT")',
+        '            self._connection.execute("COMMIT")',
+        "daemon/test_displaced.py::test_nothing_is_acknowledged_any_more_and_status_and_doctor_say_why",
     ),
 }
 

@@ -1,0 +1,88 @@
+"""Asking a daemon one thing without a client: what it says, or that it hangs, and who it is.
+
+Connecting proves nothing: the kernel takes connections for a process that is stopped.
+"""
+
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from marianned import wire
+
+GREETING_SECONDS = 5.0
+"""How long a daemon may take to say anything at all; one that takes longer hangs."""
+_READ_BYTES = 65_536
+_MOST_BYTES = 1024 * 1024
+_CREDENTIALS = struct.Struct("3i")
+_OURS = b"marianned"
+
+
+class Hangs(Exception):
+    """Somebody takes connections and says nothing; `pid` is whose socket it is, null: that is no daemon's."""
+
+    def __init__(self, path: str, pid: int | None) -> None:
+        super().__init__(f"{called(pid)} at {path} accepts but does not answer")
+        self.pid = pid
+
+
+def ask(path: str, method: str, seconds: float = GREETING_SECONDS) -> dict[str, Any]:
+    """Send one request without params; return its result.
+
+    Raises:
+        OSError: nobody listens there, or they close at once.
+        Hangs: no answer in time, or none that can be read.
+    """
+    ends = time.monotonic() + seconds
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.settimeout(seconds)
+        line.connect(path)
+        pid = listener(line)
+        try:
+            line.sendall(wire.request(1, method, {}))
+            for message in _lines(line, ends):
+                told = wire.read_envelope(message)
+                if told.id == 1 and told.error is None:
+                    result: dict[str, Any] = msgspec.json.decode(told.result)
+                    return result
+        except (TimeoutError, msgspec.DecodeError, wire.ProtocolFault):
+            pass
+    raise Hangs(path, pid)
+
+
+def _lines(line: socket.socket, ends: float) -> Iterator[bytes]:
+    lines = wire.Lines(_MOST_BYTES)
+    while True:
+        line.settimeout(max(0.001, ends - time.monotonic()))
+        data = line.recv(_READ_BYTES)
+        if not data:
+            raise ConnectionResetError("the daemon closed the connection")
+        yield from lines.feed(data)
+
+
+def listener(line: socket.socket) -> int | None:
+    """Return the pid of the daemon whose socket this is connected to; null where it is systemd's.
+
+    Source: unix(7), SO_PEERCRED: of a listening socket, who called listen(2).
+    """
+    with suppress(OSError):
+        data = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        pid: int = _CREDENTIALS.unpack(data)[0]
+        if _OURS in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return pid
+    return None
+
+
+def called(pid: int | None) -> str:
+    """Name a daemon by its pid, where that is known."""
+    return "the daemon" if pid is None else f"marianned (pid {pid})"
+
+
+def way_out(pid: int | None) -> list[str]:
+    """Return what to type when a daemon hangs: what is in flight goes on without it."""
+    return ["mzt doctor"] if pid is None else [f"kill -9 {pid}", "mzt start"]

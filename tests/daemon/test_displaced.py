@@ -1,0 +1,166 @@
+"""The database deleted, moved or replaced under the daemon: nothing more is acknowledged, and it says so."""
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from daemon_for_tests import DEADLINE, gated, plain, score
+
+
+def remove(daemon):
+    """Delete the database with its two companions."""
+    for file in daemon.state.glob("marianne.db*"):
+        file.unlink()
+
+
+def replace(daemon):
+    """Put another file in its place, as a copy put back would be."""
+    copy = daemon.home / "copy.db"
+    daemon.rpc("backup.write", file=str(copy))
+    copy.rename(daemon.state / "marianne.db")
+
+
+def move_directory(daemon):
+    """Move the whole state directory away."""
+    daemon.state.rename(daemon.home / "elsewhere")
+
+
+def companion(daemon):
+    """Delete the log of the database alone: what is written there is lost as well."""
+    (daemon.state / "marianne.db-wal").unlink()
+
+
+@pytest.mark.parametrize("away", [remove, replace, move_directory, companion])
+def test_nothing_is_acknowledged_any_more_and_status_and_doctor_say_why(daemon, ledger, away):
+    daemon.may_log = ["No such file or directory"]
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    assert daemon.rpc("daemon.status")["status"] == "ready"
+    away(daemon)
+    told = daemon.rpc("daemon.status")
+    assert told["status"] == "degraded"
+    assert any("marianne.db" in why for why in told["degraded_by"])
+    for refused in (
+        daemon.refusal("job.pause", job_id="duo"),
+        daemon.refusal("job.cancel", job_id="duo"),
+        daemon.refusal("instrument.clear_limits", key="k"),
+    ):
+        assert refused.code == "E508"
+        assert "marianne.db" in refused.message
+    checked = subprocess.run(
+        [sys.executable, "-m", "marianned", "--check", "--json"],
+        env=daemon.environment,
+        capture_output=True,
+        check=False,
+    )
+    assert checked.returncode == 1
+    wrong = [check for check in json.loads(checked.stdout)["checks"] if not check["passed"]]
+    assert any("marianne.db" in check["message"] for check in wrong), wrong
+    daemon.gate(1).open()
+    ledger.wait_for("end 1")
+    daemon.process.kill()
+    daemon.process.wait(DEADLINE)
+    assert ledger.lines() == ["start 1", "end 1"]  # the next sheet was never granted
+
+
+def test_the_very_same_files_put_back_are_gone_on_with(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    files = sorted(daemon.state.glob("marianne.db*"))
+    for file in files:
+        file.rename(daemon.home / file.name)
+    assert daemon.refusal("job.pause", job_id="duo").code == "E508"
+    for file in files:
+        (daemon.home / file.name).rename(file)
+    assert daemon.rpc("daemon.status")["status"] == "degraded"  # until it has written something again
+    while daemon.rpc("daemon.status")["status"] != "ready":
+        daemon.rpc("daemon.hello")
+    assert daemon.rpc("job.pause", job_id="duo")["status"] == "pausing"
+    daemon.gate(1).open()
+    daemon.wait_for("duo", "paused")
+    daemon.rpc("job.resume", job_id="duo")
+    daemon.wait_for("duo", "completed")
+    ledger.once(1, 2)
+
+
+def test_what_the_daemon_still_holds_can_be_saved_by_a_backup(daemon, ledger):
+    daemon.submit(score("solo", [plain(1)]))
+    daemon.wait_for("solo", "completed")
+    remove(daemon)
+    copy = daemon.home / "copy.db"
+    daemon.rpc("backup.write", file=str(copy))
+    daemon.kill()
+    shutil.copy(copy, daemon.state / "marianne.db")
+    daemon.start()
+    assert daemon.status("solo")["status"] == "completed"
+    assert sqlite3.connect(copy).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_the_lock_deleted_a_second_daemon_meets_the_database_s_own(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    (daemon.state / "lock").unlink()
+    second = subprocess.run(
+        [sys.executable, "-m", "marianned"],
+        env=daemon.environment | {"MARIANNE_SOCKET": str(daemon.home / "run" / "s2")},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert f"a daemon holds '{daemon.state}' already: pid {daemon.process.pid} on" in second.stderr
+    assert daemon.rpc("job.pause", job_id="duo")["status"] == "pausing"
+    daemon.gate(1).open()
+    daemon.wait_for("duo", "paused")
+    assert ledger.lines() == ["start 1", "end 1"]
+
+
+def test_the_lock_s_file_is_made_again_and_says_where_the_daemon_listens(daemon):
+    lock = daemon.state / "lock"
+    lock.unlink()
+    with daemon.connect() as connection:
+        while not (lock.exists() and lock.read_bytes()):
+            connection.rpc("daemon.hello")
+    assert json.loads(lock.read_bytes())["socket"] == str(daemon.socket)
+    assert json.loads(lock.read_bytes())["pid"] == daemon.process.pid
+
+
+def test_where_somebody_answers_nothing_is_taken_up_first(house, ledger):
+    house.start()
+    house.gate(1)
+    house.submit(score("solo", [gated(1)]))
+    ledger.wait_for("start 1")
+    house.stop()
+    with subprocess.Popen(
+        [sys.executable, "-m", "marianned"],
+        env=house.environment | {"XDG_STATE_HOME": str(house.home / "other")},
+        stderr=subprocess.PIPE,
+    ) as other:
+        try:
+            while not house.socket.exists():
+                assert other.poll() is None
+            second = subprocess.run(
+                [sys.executable, "-m", "marianned"],
+                env=house.environment,
+                capture_output=True,
+                text=True,
+                timeout=DEADLINE,
+                check=False,
+            )
+        finally:
+            other.terminate()
+            other.communicate()
+    assert second.returncode == 1
+    assert f"somebody answers at '{house.socket}' already" in second.stderr
+    assert "taken up" not in second.stderr
+    database = sqlite3.connect(house.state / "marianne.db")
+    assert database.execute("SELECT count(*) FROM attempts WHERE outcome IS NULL").fetchone() == (1,)
+    database.close()
+    house.start()
