@@ -12,8 +12,8 @@ import msgspec
 
 from marianned import __version__, probe
 from marianned.config import ConfigError, load_configuration, value_of
+from marianned.holder import holder
 from marianned.instruments.loader import builtin_profiles
-from marianned.lock import holder
 from marianned.paths import (
     SocketPathTooLongError,
     configuration_directory,

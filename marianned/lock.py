@@ -15,20 +15,11 @@ from pathlib import Path
 
 import msgspec
 
-from marianned import files
+from marianned.holder import Holder, holder
 from marianned.paths import database_path, lock_path, make_private_directory
 
 _LOOKS = 5
 _PAUSE_SECONDS = 0.02
-_OURS = b"marianned"
-
-
-class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """Who holds the lock, and where it listens (empty: it isn't known)."""
-
-    pid: int
-    host: str
-    socket: str
 
 
 class LockHeld(Exception):
@@ -100,7 +91,7 @@ def locked(state: Path, address: Path) -> Iterator[Lock]:
     make_private_directory(state)
     file = _taken(lock_path(state), state)
     try:
-        database = _taken(database_path(state), state)
+        database = _taken(database_path(state).resolve(), state)  # it may lie elsewhere, by a link
     except BaseException:
         os.close(file)
         raise
@@ -147,55 +138,3 @@ def _tell(descriptor: int, address: Path) -> None:
     holder = Holder(pid=os.getpid(), host=socket.gethostname(), socket=str(address))
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, msgspec.json.encode(holder), 0)
-
-
-def holder(state: Path) -> Holder | None:
-    """Return who holds the locks of a state directory now; None: nobody, or nobody knows who."""
-    path = lock_path(state)
-    if _is_locked(path) and (told := _read(path)) is not None:
-        return told
-    if not _is_locked(database_path(state)):
-        return None
-    pid = _pid_of(database_path(state))
-    return None if pid is None else Holder(pid=pid, host=socket.gethostname(), socket="")
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def _pid_of(path: Path) -> int | None:
-    """Return the daemon that holds a file's lock, by the kernel's list.
-
-    Source: proc_locks(5): `1: FLOCK  ADVISORY  WRITE 4211 08:01:1234 0 EOF`. The device there is not always
-    that of stat(2), so the process has to be a daemon by its command line, too.
-    """
-    try:
-        inode = str(path.stat().st_ino)
-        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    for words in map(str.split, lines):
-        if words[1:2] == ["FLOCK"] and words[5].rpartition(":")[2] == inode:
-            pid = int(words[4])
-            with suppress(OSError):
-                if _OURS in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    return pid
-    return None
-
-
-def _read(path: Path) -> Holder | None:
-    try:
-        return msgspec.json.decode(files.read(path, files.TEXT_MOST), type=Holder)
-    except (OSError, msgspec.DecodeError):
-        return None

@@ -157,8 +157,8 @@ KNOWN = {
     ),
     "a lock whose file is deleted lets a second daemon in": Known(
         "lock.py",
-        "database = _taken(database_path(state), state)",
-        "database = _opened(database_path(state))",
+        "database = _taken(database_path(state).resolve(), state)",
+        "database = _opened(database_path(state).resolve())",
         "daemon/test_displaced.py::test_the_lock_deleted_a_second_daemon_meets_the_database_s_own",
     ),
     "a database that is deleted under the daemon is written on": Known(
