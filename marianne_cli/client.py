@@ -21,7 +21,7 @@ import msgspec
 
 from marianne_cli.calls import Calls
 from marianne_cli.line import Line
-from marianned import __version__, paths, wire
+from marianned import __version__, paths, probe, wire
 from marianned.errors import MarianneError, NoDaemon, NotPermitted, ProtocolMismatch
 
 if TYPE_CHECKING:  # the wire's types cost a simple command 6 ms and are wanted by the typed calls alone
@@ -33,6 +33,8 @@ PATIENCE_SECONDS = 30.0
 """How long a reply that waits for nothing may take."""
 RECONNECT_SECONDS = 10.0
 """How long a broken connection is tried again for a request that has no time of its own."""
+_GREETING_LEAST = 2.0
+"""However short a request's own time is, a daemon may take so long to greet."""
 _RETRY_SECONDS = 0.05
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -190,14 +192,11 @@ class Client(Calls):
         while True:
             line = self.open()
             try:
-                deadline = None if own is None else time.monotonic() + own + self._patience
+                deadline = None if own is None else time.monotonic() + own + self._slack(own)
                 return self._once(line, method, params, deadline, watcher)
             except TimeoutError:
                 self.close()
-                raise NoDaemon(
-                    f"the daemon at {self.path} accepts but does not answer{_maybe(changes)}",
-                    hints=["mzt restart"],
-                ) from None
+                raise self._silent(line, changes) from None
             except OSError:
                 self.close()
                 if once:
@@ -221,8 +220,9 @@ class Client(Calls):
             asked.append(("events.subscribe", watcher.params()))
         identities = line.send([*asked, (method, params)])
         hello = identities[0] if self.server is None else None
+        greeted_by = None if hello is None else self._greeted_by(line, method, params)
         while True:
-            message = line.receive(deadline)
+            message = line.receive(deadline if self.server is not None or greeted_by is None else greeted_by)
             if message.method is not None:
                 if watcher is None:
                     line.notifications.append(message)
@@ -235,6 +235,29 @@ class Client(Calls):
                 return bytes(_result(message))
             elif message.error is not None and message.id not in identities[:-1]:
                 raise wire.raised(message.error)
+
+    def _slack(self, own: float) -> float:
+        """Return how long a reply may take beyond what its request waits by itself."""
+        return min(self._patience, probe.GREETING_SECONDS) if own else self._patience
+
+    def _greeted_by(self, line: Line, method: str, params: Mapping[str, Any]) -> float | None:
+        """Return until when the daemon must have greeted: one that lives does that at once.
+
+        Null: not the daemon listens but systemd, which starts it now.
+        """
+        if line.pid is None:
+            return None
+        own = own_time(method, params)
+        seconds = max(_GREETING_LEAST, own) if own else self._patience
+        return time.monotonic() + min(seconds, self._patience, probe.GREETING_SECONDS)
+
+    def _silent(self, line: Line, changes: bool) -> NoDaemon:
+        """Say that no reply came; of a daemon that never greeted, how to get rid of it."""
+        if self.server is not None:
+            said = f"the daemon at {self.path} has not answered in time{_maybe(changes)}"
+            return NoDaemon(said, hints=["mzt doctor"])
+        said = f"{probe.called(line.pid)} at {self.path} accepts but does not answer{_maybe(changes)}"
+        return NoDaemon(said, hints=probe.way_out(line.pid))
 
     def _greeting(self) -> dict[str, object]:
         return {"name": self._name, "protocol": PROTOCOL}

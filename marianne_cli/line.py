@@ -6,13 +6,15 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from marianned import wire
+from marianned import probe, wire
 
 _READ_BYTES = 256 * 1024
 
 
 class Line:
     """A connected socket, its numbering of requests, and the notifications nobody has taken yet.
+
+    `pid` is the daemon's whose socket it is, null where it is systemd's.
 
     Raises OSError when it can't connect or breaks, TimeoutError when a deadline passes.
     """
@@ -24,6 +26,7 @@ class Line:
         except OSError:
             self._socket.close()
             raise
+        self.pid = probe.listener(self._socket)
         self._lines = wire.Lines(sys.maxsize)
         self._ready: deque[wire.Envelope] = deque()
         self._last = 0

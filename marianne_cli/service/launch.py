@@ -12,12 +12,19 @@ from typing import TYPE_CHECKING, Any
 from marianne_cli.invocation import Invocation
 from marianned import paths
 from marianned.errors import NoDaemon, NotPermitted, TimeRanOut, WrongStatus
+from marianned.probe import called, way_out
 from marianned.words import duration
 
 if TYPE_CHECKING:
+    from marianne_cli.client import Client
     from marianne_cli.service.units import Unit
 
 _START_SECONDS = 10.0
+_LOOK_SECONDS = 0.05
+_PATIENCE_LEAST = 2.0
+"""However short the time limit, a daemon may take so long for a reply."""
+_SAYS = "marianned: "
+"""How the daemon begins what keeps it from serving: it is the last that it says."""
 _INSIDE = "MARIANNE_ATTEMPT_ID"
 _STILL: dict[str, tuple[str, list[str]]] = {
     "detach": ("it still stops", []),
@@ -37,6 +44,8 @@ def running(call: Invocation, timeout: float = _START_SECONDS) -> bool:
     try:
         _ = call.client
     except NoDaemon as error:
+        if _comes(call, timeout):
+            return False
         if _INSIDE in os.environ:
             raise NoDaemon(
                 f"{error.message}; none is started from inside an attempt, it would be swept with it"
@@ -64,7 +73,7 @@ def restarted(call: Invocation, timeout: float) -> None:
     """Stop the daemon, if one runs, and see that one does; what is in flight goes on."""
     from marianne_cli.service import units
 
-    pid = _serving(call)
+    pid = _serving(call, timeout)
     unit = None if pid is None else units.unit_of(pid)
     if unit is not None:
         _by_unit(call, unit, "restart", timeout)
@@ -75,25 +84,76 @@ def restarted(call: Invocation, timeout: float) -> None:
     running(call, timeout)
 
 
-def _serving(call: Invocation) -> int | None:
+def _serving(call: Invocation, timeout: float) -> int | None:
+    """Return the pid of the daemon that serves; null: none does.
+
+    Raises:
+        NoDaemon: there is one, and it does not answer.
+    """
     try:
-        with call.connect(any_protocol=True) as client:
-            return int(client.request("daemon.hello", {})["pid"])
+        client = _reached(call, timeout, any_protocol=True)
     except NoDaemon:
+        if _here(call) is not None:
+            raise
         return None
+    with client:
+        return int(client.request("daemon.hello", {})["pid"])
+
+
+def _here(call: Invocation) -> int | None:
+    """Return the pid of the daemon that holds the lock and whose socket is, or was, where we look."""
+    from marianned.holder import holder as held
+
+    found = held(paths.state_directory())
+    if found is None:
+        return None
+    named = None if call.socket is None else str(Path(call.socket).absolute())
+    return found.pid if named is None or found.socket in {"", named} else None
+
+
+def _comes(call: Invocation, timeout: float) -> bool:
+    """Wait for a daemon that holds the lock and has no socket yet, or no more; tell whether it serves now.
+
+    Raises:
+        NoDaemon: it goes on holding the lock without a socket.
+    """
+    if _here(call) is None:
+        return False
+    try:
+        _reached(call, timeout).close()
+    except NoDaemon:
+        if _here(call) is not None:
+            raise
+        return False  # it was about to end
+    return True
+
+
+def _reached(call: Invocation, timeout: float, *, any_protocol: bool = False) -> "Client":
+    """Connect to the daemon; one that holds the lock makes a deleted socket again, which is waited for.
+
+    Raises:
+        NoDaemon: none holds the lock, or its socket does not come.
+    """
+    ends = time.monotonic() + timeout
+    while True:
+        try:
+            return call.connect(any_protocol=any_protocol, timeout=max(timeout, _PATIENCE_LEAST))
+        except NoDaemon as error:
+            pid = _here(call)
+            if pid is None:
+                raise
+            if time.monotonic() > ends:
+                said = f"{error.message}; {called(pid)} holds the state directory and does not listen"
+                raise NoDaemon(said, hints=way_out(pid)) from None
+        time.sleep(_LOOK_SECONDS)  # nothing tells of a socket but the next attempt
 
 
 def holder() -> int | None:
     """Return the pid of the daemon that holds the state directory; null: none does."""
-    import msgspec
+    from marianned.holder import holder as held
 
-    try:
-        held = msgspec.json.decode(paths.lock_path(paths.state_directory()).read_bytes())
-        pid = int(held["pid"])
-        alive = b"marianned" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, msgspec.DecodeError, KeyError, TypeError):
-        return None
-    return pid if alive else None
+    found = held(paths.state_directory())
+    return None if found is None else found.pid
 
 
 def _opened(log: Path) -> int:
@@ -157,7 +217,7 @@ def _answers_after_all(call: Invocation, log: Path) -> None:
     try:
         _ = call.client
     except NoDaemon:
-        said = log.read_text(errors="replace").strip().rpartition("\n")[2].removeprefix("marianned: ")
+        said = log.read_text(errors="replace").strip().rpartition(_SAYS)[2].replace("\n", " ")
         raise NoDaemon(
             f"the daemon does not start: {said or 'it says nothing'}", hints=["mzt doctor"]
         ) from None
@@ -179,8 +239,10 @@ def stopped(call: Invocation, timeout: float, mode: str = "detach") -> tuple[int
         _by_unit(call, unit, "stop", timeout)
         return None, 0
     try:
-        client = call.connect(any_protocol=True)
+        client = _reached(call, timeout, any_protocol=True)
     except NoDaemon:
+        if _here(call) is not None:
+            raise
         return None, 0
     with client:
         answer: dict[str, Any] = client.request("daemon.hello", {})
@@ -199,6 +261,7 @@ def stopped(call: Invocation, timeout: float, mode: str = "detach") -> tuple[int
         try:
             if not select.select([handle], [], [], max(0.0, ends - time.monotonic()))[0]:
                 still, hints = _STILL[mode]
+                hints = hints or way_out(pid)
                 raise TimeRanOut(
                     f"marianned (pid {pid}) is not gone after {duration(timeout)}; {still}", hints=hints
                 )

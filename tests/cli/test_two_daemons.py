@@ -1,5 +1,11 @@
 """Two daemons on one state directory: the second refuses, and clients that look elsewhere find the first."""
 
+import os
+import signal
+import time
+
+from home_for_tests import GATED
+
 
 def test_a_client_of_another_socket_path_finds_the_daemon_that_holds_the_directory(home):
     first = home.json("start")
@@ -11,3 +17,50 @@ def test_a_client_of_another_socket_path_finds_the_daemon_that_holds_the_directo
         assert home.json("status")["socket"] == named
     finally:
         home.environment["MARIANNE_SOCKET"] = named
+
+
+def test_without_its_socket_the_lock_tells_that_a_daemon_runs(home):
+    """The daemon makes a deleted socket again within seconds: what is asked in between waits for it."""
+    first = home.json("start")
+    socket = home.path / "s"
+    for arguments in (["start"], ["run", home.score("solo"), "--wait"]):
+        socket.unlink()
+        home.json(*arguments)
+        assert home.json("status")["pid"] == first["pid"]
+    socket.unlink()
+    second = home.json("restart")
+    assert second["pid"] != first["pid"]
+    home.mzt("run", home.score("gated", GATED))
+    socket.unlink()
+    stopped = home.json("stop", "--kill")
+    assert (stopped["pid"], stopped["message"]) == (
+        second["pid"],
+        f"marianned (pid {second['pid']}): stopped; 1 attempt was interrupted",
+    )
+    home.json("start")
+
+
+def test_a_daemon_that_hangs_is_named_with_the_way_out_in_time(home):
+    pid = home.json("start")["pid"]
+    home.mzt("run", home.score("gated", GATED))
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for arguments in (
+            ["restart", "-t", "5"],
+            ["stop", "--kill", "-t", "5"],
+            ["start", "-t", "5"],
+            ["pause", "gated", "--wait", "-t", "5"],
+            ["status", "gated"],
+        ):
+            began = time.monotonic()
+            refused = home.mzt(*arguments, code=3)
+            assert time.monotonic() - began < 8, arguments
+            assert f"marianned (pid {pid}) at {home.path / 's'} accepts but does not answer" in refused.stderr
+            assert refused.stderr.endswith(f"\n  kill -9 {pid}\n  mzt start\n"), refused.stderr
+        checked = home.json("doctor", code=1)
+        (found,) = [check for check in checked["checks"] if check["name"] == "daemon"]
+        assert (found["passed"], found["hints"]) == (False, [f"kill -9 {pid}", "mzt start"])
+    finally:
+        os.kill(pid, signal.SIGKILL)
+    home.json("start")
+    home.mzt("cancel", "gated", "--wait")
