@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli import terminal
+from marianne_cli.invocation import Answer, Invocation, dressed
 from marianned.errors import INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, MarianneError, Problem
 from marianned.words import sheet_list
 
@@ -42,7 +43,10 @@ def refused(call: Invocation, error: MarianneError) -> int:
     if call.as_json:
         json_line(failure(error))
     else:
-        _err([*map(problem_text, error.problems), f"mzt: {error.message} ({error.code})"], error.hints)
+        _err(
+            [*map(problem_text, error.problems), f"mzt: {terminal.line(error.message)} ({error.code})"],
+            error.hints,
+        )
     return error.exit_status
 
 
@@ -98,22 +102,26 @@ def failure(error: MarianneError) -> dict[str, Any]:
 
 def out(text: str) -> None:
     """Print to stdout; at once, for whoever reads along."""
-    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+    said = terminal.screen(text, coloured=dressed(sys.stdout))
+    sys.stdout.write(said if said.endswith("\n") else f"{said}\n")
     sys.stdout.flush()
 
 
 def json_line(value: object) -> None:
     """Print one JSON value as a line."""
-    out(msgspec.json.format(msgspec.json.encode(value), indent=0).decode())
+    said = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
+    sys.stdout.write(f"{terminal.json(said)}\n")
+    sys.stdout.flush()
 
 
 def _err(lines: list[str], hints: list[str]) -> None:
-    sys.stderr.write("\n".join([*lines, *(f"  {hint}" for hint in hints)]) + "\n")
+    said = [*lines, *(f"  {terminal.line(hint)}" for hint in hints)]
+    sys.stderr.write(terminal.text("\n".join(said)) + "\n")
 
 
 def problem_text(problem: Problem | Mapping[str, Any]) -> str:
     """Write a problem: place, severity, code, message, and the hint (docs/reference/score-format.md §25)."""
-    told = msgspec.to_builtins(problem)
+    told = terminal.reply(msgspec.to_builtins(problem))
     place = ":".join(str(part) for part in (told["file"], told["line"], told["column"]) if part is not None)
     sheets = told["sheets"]
     concerned = f" ({sheet_list(sheets)})" if sheets else ""

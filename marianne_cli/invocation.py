@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from marianne_cli import terminal
 from marianned import __version__
 
 if TYPE_CHECKING:
@@ -84,11 +85,17 @@ class Invocation:
 
     def ask(self, method: str, **params: object) -> dict[str, Any]:
         """Send a request that changes nothing."""
-        return self.client.request(method, params)
+        return self.shown(method, self.client.request(method, params))
 
     def change(self, method: str, **params: object) -> dict[str, Any]:
         """Send a request that changes something, with the caller's reason and key."""
-        return self.client.request(method, self.identified(params), changes=True)
+        return self.shown(method, self.client.request(method, self.identified(params), changes=True))
+
+    def shown(self, method: str, result: dict[str, Any]) -> dict[str, Any]:
+        """Return a result as people may see it; as JSON, and the text of a score, it is what came."""
+        if self.as_json or ("text" in result and method == "job.revisions"):
+            return result
+        return dict(terminal.reply(result))
 
     def identified(self, params: Mapping[str, object]) -> dict[str, object]:
         """Add the caller's reason and key; a key that several jobs share is made each one's own."""
@@ -132,7 +139,7 @@ class Invocation:
     def note(self, text: str) -> None:
         """Say something beside the result, on stderr."""
         if not self.quiet and not self.as_json:
-            print(text, file=sys.stderr, flush=True)  # noqa: T201  the one way of `mzt` to say things
+            print(terminal.text(text), file=sys.stderr, flush=True)  # noqa: T201  the one way of `mzt` to say things
 
     @property
     def live(self) -> bool:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from marianne_cli import terminal
 from marianne_cli.invocation import Answer, Invocation
 from marianned.errors import CannotCome
 
@@ -24,9 +25,10 @@ def until(
     """Wait until the job reaches a word; `tell` each event that comes meanwhile, from `since` on."""
     call.waiting_on = job_id
     params = {"job_id": job_id, "words": words, "timeout": timeout, "after": after}
-    result = call.client.request("job.wait", params, watch=tell, after=since)
+    watch = None if tell is None else lambda event: tell(terminal.reply(event))
+    result = call.client.request("job.wait", params, watch=watch, after=since)
     call.waiting_on = None
-    return result
+    return call.shown("job.wait", result)
 
 
 def ended(result: Mapping[str, Any]) -> Answer:

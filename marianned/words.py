@@ -6,6 +6,8 @@ Source: docs/design/cli.md §4.
 import re
 from collections.abc import Iterable, Sequence
 
+CONTROLS = r"\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+"""Of a pattern's class: control characters but tab and newline, and those that turn the direction of text."""
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 _NAMED_MOST = 5
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")

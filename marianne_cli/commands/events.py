@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from marianne_cli import ends, options
+from marianne_cli import ends, options, terminal
 from marianne_cli.invocation import Answer, Invocation
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
@@ -68,4 +68,4 @@ def _print(call: Invocation, event: dict[str, Any]) -> None:
     if call.as_json:
         ends.json_line(event)
     else:
-        ends.out(render.fitted(screens.events_lines([event])))
+        ends.out(render.fitted(screens.events_lines([terminal.reply(event)])))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from marianne_cli import options
+from marianne_cli import options, terminal
 from marianne_cli.ends import problem_text
 from marianne_cli.invocation import Answer, Invocation
 from marianned.errors import Problem
@@ -164,7 +164,9 @@ def _sheet_lines(sheet: Mapping[str, Any], *, unfolded: bool) -> list[str]:
     )
     lines = [f"{head}, {plural(len(sheet['validations']), 'validation')}"]
     if unfolded:
-        lines += [f"    {key}: {value}" for key, value in sheet["instrument_config"].items()]
+        lines += [
+            f"    {key}: {terminal.line(str(value))}" for key, value in sheet["instrument_config"].items()
+        ]
     if "prompt" in sheet:
-        lines += [f"  | {line}" for line in sheet["prompt"].splitlines()]
+        lines += [f"  | {line}" for line in terminal.text(sheet["prompt"]).split("\n")]
     return lines

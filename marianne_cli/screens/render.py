@@ -9,6 +9,7 @@ from typing import Any
 
 from marianne_cli.invocation import dressed
 from marianne_cli.times import moment
+from marianned.words import CONTROLS
 
 _COLOURS = {
     "running": 32,
@@ -22,7 +23,8 @@ _COLOURS = {
 }
 _WORD = re.compile(r"\b(" + "|".join(_COLOURS) + r")\b")
 _ESCAPES = re.compile(
-    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|"
+    rf"[{CONTROLS}]"
 )
 
 

@@ -9,6 +9,7 @@ from msgspec import inspect as types
 
 from marianned import wire
 from marianned.protocol import METHODS, Ask
+from marianned.words import CONTROLS
 
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     name: msgspec.json.Decoder(method.params) for name, method in METHODS.items()
@@ -94,6 +95,8 @@ def _wanted(kind: types.Type) -> str:
             said = f"a number{_range(kind.ge, kind.le)}{'' if kind.gt is None else f' above {kind.gt:g}'}"
         case types.StrType():
             pattern = "" if kind.pattern is None else " without zero bytes"
+            if kind.pattern is not None and CONTROLS in kind.pattern:
+                pattern = " without control characters"
             said = f"text{_range(kind.min_length, kind.max_length, ' characters')}{pattern}"
         case _:
             said = "null" if isinstance(kind, types.NoneType) else "true or false"

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from marianned.words import CONTROLS
+
 PROTOCOL = 1
 PAGE_LIMIT = 1_000
 """The most items a page of a reply holds."""
@@ -19,6 +21,8 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """A number that counts something; JSON readers everywhere, SQLite and files can hold it."""
 Place = Annotated[str, msgspec.Meta(max_length=4_096, pattern=r"^[^\u0000]*$")]
 """A path: no call of the system takes a zero byte."""
+_WORDS = f"^[^{CONTROLS}]*$"
+"""Texts of people, that others will read on a terminal."""
 _Name = Annotated[str, msgspec.Meta(pattern=r"^[^=\u0000]+$")]
 Env = dict[_Name, Annotated[str, msgspec.Meta(pattern=r"^[^\u0000]*$")]]
 SheetNumber = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
@@ -31,14 +35,14 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Change(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request that changes something: why, and a key that makes it repeatable for a day."""
 
-    reason: Annotated[str, msgspec.Meta(max_length=1_000)] | None = None
+    reason: Annotated[str, msgspec.Meta(max_length=1_000, pattern=_WORDS)] | None = None
     key: Key | None = None
 
 
 class Greet(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Say who asks; answered with who answers. `name` goes into the journal with each later request."""
 
-    name: str = ""
+    name: Annotated[str, msgspec.Meta(max_length=200, pattern=_WORDS)] = ""
     protocol: int = PROTOCOL
 
 

@@ -28,6 +28,7 @@ _MINUTE = 60.0
 
 AnyText = Annotated[str, Text()]
 OptionalText = Annotated[str | None, Text()]
+OptionalLabel = Annotated[str | None, Text(label=True)]
 Filled = Annotated[str | None, Text(filled=True)]
 Name = Text(filled=True)
 Names = Annotated[list[str], ListOf(Name)]
@@ -105,7 +106,7 @@ class SkipCommand(msgspec.Struct, frozen=True, kw_only=True):
     """`sheet.skip_when_command.N` (§14)."""
 
     command: Annotated[str, Name]
-    description: OptionalText = None
+    description: OptionalLabel = None
     timeout_seconds: Annotated[float, Duration(above=0, most=60)] = 10.0
 
 
@@ -117,7 +118,7 @@ class SheetPart(msgspec.Struct, frozen=True, kw_only=True):
     start_item: Annotated[int, Positive] = 1
     fan_out: Annotated[dict[int, int], MapOf(Positive, numbered=True)] = {}
     dependencies: Annotated[dict[int, list[int]], MapOf(Numbers, numbered=True)] = {}
-    descriptions: Annotated[dict[int, str], MapOf(Text(), numbered=True)] = {}
+    descriptions: Annotated[dict[int, str], MapOf(Text(label=True), numbered=True)] = {}
     prelude: Annotated[list[Injection], ListOf(Part(Injection))] = []
     cadenzas: Annotated[dict[int, list[Injection]], MapOf(ListOf(Part(Injection)), numbered=True)] = {}
     prompt_extensions: Annotated[dict[int, list[str]], MapOf(ListOf(Text()), numbered=True)] = {}
@@ -157,7 +158,7 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
     pattern: OptionalText = None
     command: Filled = None
     working_directory: Filled = None
-    description: OptionalText = None
+    description: OptionalLabel = None
     stage: Annotated[int, Number(whole=True, least=1, most=10)] = 1
     condition: OptionalText = None
     sheet: Annotated[int | None, Number(whole=True)] = None
@@ -263,7 +264,7 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
     pause_before_chain: Yes = False
     command: Filled = None
     working_directory: Filled = None
-    description: OptionalText = None
+    description: OptionalLabel = None
     timeout_seconds: Annotated[float | None, Duration(above=0)] = None
     on_failure: Annotated[str, Text(choices=("continue", "abort"))] = "continue"
     inherit_learning: Annotated[Any, Anything()] = None
@@ -319,7 +320,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str, Text()]
     sheet: Annotated[SheetPart, Part(SheetPart)]
     prompt: Annotated[PromptPart, Part(PromptPart)]
-    description: OptionalText = None
+    description: OptionalLabel = None
     workspace: Annotated[str, Name] = "./workspace"
     instrument: Filled = None
     instrument_config: SettingsMap = {}

@@ -14,7 +14,7 @@ import msgspec
 
 from marianned.score.read.document import Items, Mapping, Node, Path, Scalar, plain
 from marianned.score.read.report import Report, suggestion
-from marianned.words import read_duration
+from marianned.words import CONTROLS, read_duration
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _DIGITS = re.compile(r"[-+]?\d{1,18}")
@@ -41,13 +41,22 @@ def _kind(node: Node) -> str:
     return f"'{node.text[:_SHOWN]}'"
 
 
+_CONTROL = re.compile(f"[{CONTROLS}]")
+
+
 class Text:
-    """A string; a scalar of another kind is taken as written. `filled`: it may not be empty (S020)."""
+    """A string; a scalar of another kind is taken as written. `filled`: it may not be empty (S020).
+
+    `label`: people read it on terminals, so it has no control characters (S013).
+    """
 
     blank = ""
 
-    def __init__(self, *, filled: bool = False, choices: Sequence[str] = (), pattern: str = "") -> None:
+    def __init__(
+        self, *, filled: bool = False, choices: Sequence[str] = (), pattern: str = "", label: bool = False
+    ) -> None:
         self.filled = filled
+        self.label = label
         self.choices = choices
         self.pattern = pattern
 
@@ -58,6 +67,9 @@ class Text:
             return self.blank
         if self.filled and not node.text.strip():
             report.add("S020", path, "this may not be empty")
+        elif self.label and (found := _CONTROL.search(node.text)):
+            report.add("S013", path, f"a label has no control characters, this has \\x{ord(found[0]):02x}")
+            return self.blank
         elif self.choices and node.text not in self.choices:
             report.add(
                 "S013",

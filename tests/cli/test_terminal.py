@@ -1,0 +1,141 @@
+"""Nothing that somebody else has written reaches a terminal as anything but text."""
+
+import json
+import os
+import pty
+import select
+import subprocess
+
+import pytest
+from home_for_tests import SCORE, Home
+
+from marianne_cli import terminal
+
+BAD = "\x1b]52;c;aGk=\x07\x1b[2J\x9b31m\u202eevil\u2066\x7f\x08"
+HOSTILE = ("\x1b]52", "\x1b[2J", "\x9b", "\u202e", "\u2066", "\x7f", "\x08", "\x07")
+
+
+def test_control_characters_are_shown_and_text_stays():
+    assert terminal.text("a\tü\nb\r\n") == "a\tü\nb\n"
+    shown = terminal.text(BAD)
+    assert shown.isprintable()
+    assert shown.startswith("\\x1b]52;c;aGk=\\x07\\x1b[2J\\x9b31m\\u202eevil\\u2066\\x7f")
+    assert terminal.line("one\nsafe to edit files: yes") == "one\\nsafe to edit files: yes"
+
+
+def test_of_a_reply_only_whole_texts_have_lines():
+    given = {"message": "a\nb", "list": [{"label": BAD, "n": 1}], "stdout_tail": "a\nb", "none": None}
+    shown = terminal.reply(given)
+    assert shown["message"] == "a\\nb"
+    assert shown["list"][0]["label"].isprintable()
+    assert shown["stdout_tail"] == "a\nb"
+
+
+def test_a_screen_keeps_its_own_colours_alone():
+    assert (
+        terminal.screen("\x1b[32mrunning\x1b[0m \x1b[2J", coloured=True) == "\x1b[32mrunning\x1b[0m \\x1b[2J"
+    )
+    assert terminal.screen("\x1b[32mrunning", coloured=False) == "\\x1b[32mrunning"
+
+
+def test_json_stays_json():
+    text = json.dumps({"a": BAD}, ensure_ascii=False)
+    shown = terminal.json(text)
+    assert json.loads(shown) == {"a": BAD}
+    assert not any(char in shown for char in ("\x9b", "\u202e", "\x7f"))
+
+
+@pytest.fixture
+def home(tmp_path):
+    made = Home(tmp_path)
+    yield made
+    made.mzt("cancel", "--all", "--wait", "-y", code=None)
+    made.mzt("stop", code=None)
+
+
+def on_a_terminal(home, *arguments):
+    """Run mzt with a terminal; return all that it is sent."""
+    ours, its = pty.openpty()
+    with subprocess.Popen(
+        home.command(arguments), cwd=home.path, env={**home.environment, "TERM": "xterm"},
+        stdin=subprocess.DEVNULL, stdout=its, stderr=its,
+    ) as running:  # fmt: skip
+        os.close(its)
+        sent = b""
+        while select.select([ours], [], [], 30)[0]:
+            try:
+                piece = os.read(ours, 65_536)
+            except OSError:
+                break
+            sent += piece
+        running.wait(30)
+    os.close(ours)
+    return sent.decode()
+
+
+def clean(sent):
+    assert sent
+    assert not any(bad in sent for bad in HOSTILE), repr(sent)
+    return sent
+
+
+AGENT = """\
+name: liar
+kind: cli
+cli:
+  command: {executable: ./liar, prompt_via_stdin: true}
+  output: {format: json, result_path: result, failure_when: [{path: is_error}], error_path: result}
+"""
+
+
+def test_an_agent_writes_no_terminal(home):
+    place = home.path / ".marianne" / "instruments"
+    place.mkdir(parents=True)
+    said = json.dumps({"is_error": True, "result": f"{BAD}\nforged line"})
+    (home.path / "liar").write_text(f"#!/bin/sh\ncat > /dev/null\ncat <<'END'\n{said}\nEND\nexit 1\n")
+    (home.path / "liar").chmod(0o755)
+    (place / "liar.yaml").write_text(AGENT.replace("./liar", str(home.path / "liar")))
+    text = SCORE.format(name="a", body="true", words="").replace("instrument: cli", "instrument: liar")
+    (home.path / "a.yaml").write_text(f"{text}retry: {{max_retries: 0}}\n")
+    clean(on_a_terminal(home, "run", "a.yaml", "-F"))
+    home.mzt("wait", "a", code=None)
+    for command in (
+        ["status", "a"],
+        ["why", "a"],
+        ["history", "a"],
+        ["events", "--job", "a"],
+        ["list"],
+        ["logs", "a"],
+    ):
+        sent = clean(on_a_terminal(home, *command))
+        assert not any(line.startswith("forged line") for line in sent.splitlines()), (
+            command,
+            sent,
+        )
+    assert "evil" in on_a_terminal(home, "status", "a")
+
+
+def test_a_score_that_is_only_validated_writes_no_terminal(home):
+    (home.path / "b.yaml").write_text(
+        'name: "bad\\e]0;TITLE\\a\\e[2J"\nworkspace: ./out\ninstrument: cli\n'
+        'sheet: {size: 1, total_items: 1, descriptions: {1: "x\\e]52;c;a\\a"}}\n'
+        'prompt: {template: "echo \\e[2J\\u202E"}\n'
+    )
+    sent = clean(on_a_terminal(home, "validate", "b.yaml", "--prompts"))
+    assert "S016" in sent
+    assert "S013" in sent
+    (home.path / "c.yaml").write_text(
+        SCORE.format(name="c", body="echo '\x85'", words="").replace("echo", "echo \\x1b")
+    )
+    clean(on_a_terminal(home, "validate", "c.yaml", "--prompts"))
+
+
+def test_reasons_have_no_control_characters_and_begin_no_line(home):
+    home.mzt("run", home.score("d", body="read line < gate-1"))
+    refused = home.mzt("pause", "d", "--reason", f"x{BAD}", code=None)
+    assert refused.returncode != 0
+    assert "control characters" in refused.stderr
+    home.mzt("pause", "d", "--reason", "ann said\nsafe to edit files: yes")
+    sent = home.mzt("status", "d").stdout
+    assert "ann said\\nsafe to edit files: yes" in sent
+    home.let_go(1)
