@@ -47,7 +47,7 @@ class Dollars(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
         except ValueError:
             amount = 0.0
         if not 0 < amount < float("inf"):
-            self.fail(f"'{value}' is no amount; write 5 or 0.50", param, ctx)
+            self.fail(f"'{value}' is not an amount; write 5 or 0.50", param, ctx)
         return amount
 
 
@@ -350,7 +350,7 @@ def _env_file(file: str) -> dict[str, str]:
             continue
         name, equals, value = stripped.partition("=")
         if not equals or not name.strip():
-            raise click.UsageError(f"{file}:{number}: this is no NAME=VALUE")
+            raise click.UsageError(f"{file}:{number}: not NAME=VALUE")
         value = value.strip()
         if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
             value = value[1:-1]

@@ -49,7 +49,7 @@ def since(text: str) -> str:
     try:
         return _utc(_last_clock(text) or _zoned(text))
     except ValueError:
-        raise ValueError(f"'{text}' is no time; write 2h, 07:30 or 2026-11-24T07:30:00Z") from None
+        raise ValueError(f"'{text}' is not a time; write 2h, 07:30 or 2026-11-24T07:30:00Z") from None
 
 
 def _last_clock(text: str) -> datetime | None:

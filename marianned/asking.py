@@ -100,9 +100,9 @@ def asked(ask: dict[str, Any], prompt: str) -> dict[str, Any]:
     try:
         text, cut, tokens_in, tokens_out = read(answer)
     except (KeyError, IndexError, TypeError, AttributeError):
-        raise Refused(f"this is no answer of the family {ask['family']}: {_said(answer)}") from None
+        raise Refused(f"not an answer of the family {ask['family']}: {_said(answer)}") from None
     if cut:
-        raise Refused(f"the answer was cut off after {tokens_out} tokens; {cut} lets it have no more")
+        raise Refused(f"the answer was cut off after {tokens_out} tokens; {cut} allows no more")
     usage = {"input_tokens": tokens_in, "output_tokens": tokens_out}
     return {"result": text, "error": None, "usage": usage, "model": answer.get("model")}
 

@@ -134,7 +134,7 @@ def read_request(line: bytes) -> Request:
             raise ProtocolFault(
                 INVALID_REQUEST, "a message is one JSON object; batches are not taken"
             ) from None
-        raise ProtocolFault(PARSE_ERROR, f"this is no JSON: {error}") from None
+        raise ProtocolFault(PARSE_ERROR, f"not valid JSON: {error}") from None
     identity = _member(members, "id", _json_id, None)
     if identity is None:
         raise ProtocolFault(INVALID_REQUEST, "a request has an 'id', a whole number or a string")

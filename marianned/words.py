@@ -41,10 +41,10 @@ def read_duration(text: str) -> float:
     else:
         pieces = _DURATION_PARTS.findall(stripped)
         if not pieces or "".join(n + u for n, u in pieces) != stripped:
-            raise ValueError(f"'{text}' is no duration; write 90, 90s, 5m, 1h30m or 2d")
+            raise ValueError(f"'{text}' is not a duration; write 90, 90s, 5m, 1h30m or 2d")
         seconds = sum(float(n) * _UNIT_SECONDS[u] for n, u in pieces)
     if not 0 <= seconds < float("inf"):
-        raise ValueError(f"'{text}' is no duration from now on; write 90, 90s, 5m, 1h30m or 2d")
+        raise ValueError(f"'{text}' is not a duration from now on; write 90, 90s, 5m, 1h30m or 2d")
     return seconds
 
 

@@ -167,7 +167,9 @@ cli:
 def _init(name: str) -> Answer:
     """Write a new profile into the configuration directory; nobody is asked."""
     if not all(c.isascii() and (c.isalnum() or c in "._-") for c in name) or name.startswith("."):
-        raise click.UsageError(f"'{name}' is no name for an instrument; use letters, digits, '.', '_', '-'")
+        raise click.UsageError(
+            f"'{name}' is not a valid name for an instrument; use letters, digits, '.', '_', '-'"
+        )
     from marianned.paths import configuration_directory
 
     file = configuration_directory() / "instruments" / f"{name}.yaml"

@@ -22,7 +22,7 @@ def command(call: Invocation, *, method: str | None, params: str, schema: bool) 
     try:
         given = msgspec.json.decode(params)
     except msgspec.DecodeError as error:
-        raise click.UsageError(f"this is no JSON: {error}") from None
+        raise click.UsageError(f"not valid JSON: {error}") from None
     if not isinstance(given, dict):
         raise click.UsageError("params are a JSON object: they are given by name")
     try:

@@ -27,7 +27,7 @@ def command(
         raise click.UsageError("name a JOB")
     wanted = [word.strip() for word in words.split(",")]
     if wrong := [word for word in wanted if word not in _WORDS]:
-        raise click.UsageError(f"'{wrong[0]}' is no status, and not 'ended'")
+        raise click.UsageError(f"'{wrong[0]}' is neither a status nor 'ended'")
     ends = None if timeout is None else time.monotonic() + timeout
     call.stays = "it goes on"
 

@@ -17,9 +17,9 @@ Result = Mapping[str, Any]
 _ROWS = 9
 _FOLDED = {"completed", "skipped", "pending"}
 _WAITS = {
-    "retry": "waits to try again",
+    "retry": "waits for its next attempt",
     "slot": "waits for a slot",
-    "pacing": "paced",
+    "pacing": "waits: starts are paced",
     "disk": "waits for disk space",
     "drain": "waits: the daemon drains",
 }
@@ -87,10 +87,10 @@ def _what_next(job: Result) -> str:
 
 def _safe_line(job: Result) -> str:
     safe = job["safe_to"]
-    words = ("edit files", "edit_files"), ("stop daemon", "stop_daemon"), ("switch off", "switch_off")
-    said = " · ".join(f"{word}: {'yes' if safe[key] else 'NO'}" for word, key in words)
+    words = ("edit files", "edit_files"), ("stop the daemon", "stop_daemon"), ("power off", "switch_off")
+    said = " · ".join(f"{word} {'yes' if safe[key] else 'NO'}" for word, key in words)
     hints = " · ".join(job["hints"][:2])
-    return f"safe to {said}" + (f" | type: {hints}" if hints else "")
+    return f"safe to: {said}" + (f" | type: {hints}" if hints else "")
 
 
 def _sheet_rows(job: Result, sheets: Sequence[Result], *, unfolded: bool) -> list[str]:
@@ -133,10 +133,7 @@ def _detail(sheet: Result, flights: Mapping[int, Result]) -> str:
     if sheet["status"] == "running":
         return _running(sheet, flights.get(sheet["sheet"]))
     if sheet["waiting_for"]:
-        until = f" until {moment(sheet['until_at'])}" if sheet["until_at"] else ""
-        again = f", then attempt {sheet['attempt_count'] + 1}" if sheet["until_at"] else ""
-        limited = f"rate limit of {sheet['instrument']}"
-        return _WAITS.get(sheet["waiting_for"], limited) + until + again
+        return _waiting(sheet)
     if sheet["status"] == "pending":
         if sheet["blocked_by"]:
             return f"blocked by {listing([str(n) for n in sheet['blocked_by']])}"
@@ -146,12 +143,24 @@ def _detail(sheet: Result, flights: Mapping[int, Result]) -> str:
     return sheet.get("skip_reason") or ""
 
 
+def _waiting(sheet: Result) -> str:
+    if sheet["until_at"] is None:
+        return _WAITS.get(sheet["waiting_for"], f"rate limit of {sheet['instrument']}")
+    again, until = f"attempt {sheet['attempt_count'] + 1}", moment(sheet["until_at"])
+    if sheet["waiting_for"] == "retry":
+        return f"{again} at {until}"
+    return (
+        _WAITS.get(sheet["waiting_for"], f"rate limit of {sheet['instrument']}")
+        + f" until {until}, then {again}"
+    )
+
+
 def _running(sheet: Result, flight: Result | None) -> str:
     if flight is None:
         return f"attempt {sheet['attempt_count']}, {sheet['instrument']}"
     times = f" since {moment(flight['started_at'])}, limit {moment(flight['time_limit_at'])}"
     if flight.get("attempt") == 0:
-        return f"its skip rules are asked{times}"
+        return f"checking its skip rules{times}"
     return f"attempt {sheet['attempt_count']}{times}, {sheet['instrument']}"
 
 

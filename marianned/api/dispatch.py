@@ -75,7 +75,7 @@ async def answer(handler: Handler, caller: Caller, request: wire.Request, params
     except Exception:
         incident = os.urandom(4).hex()
         _logger.exception("incident %s: %s failed", incident, request.method)
-        failed = InternalError(f"the daemon failed over this request; its log has incident {incident}")
+        failed = InternalError(f"internal error; the daemon's log has incident {incident}")
         return Answer(wire.refusal(request.id, failed), refused=True)
 
 

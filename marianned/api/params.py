@@ -52,11 +52,11 @@ def _said(request: wire.Request, complaint: str) -> str:
     try:
         given = _members.decode(request.params)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return "params: this is no JSON object that can be read"
+        return "params: not a valid JSON object"
     fields = {field.encode_name: field for field in _fields(METHODS[request.method].params)}
     for name in given:
         if name not in fields:
-            return f"params.{_short(name)}: {request.method} takes no such name{_nearest(name, fields)}"
+            return f"params.{_short(name)}: unknown parameter of {request.method}{_nearest(name, fields)}"
     for name, field in fields.items():
         if field.required and name not in given:
             return f"params.{name}: {request.method} needs it, {_wanted(field.type)}"

@@ -255,4 +255,4 @@ def _cli_faults(cli: Cli) -> Iterator[tuple[str, str]]:
         try:
             re.compile(pattern, re.IGNORECASE)
         except (re.error, RecursionError, OverflowError) as error:
-            yield where, f"'{pattern}' is no regular expression: {error}"
+            yield where, f"'{pattern}' is not a regular expression: {error}"

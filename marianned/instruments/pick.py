@@ -28,7 +28,7 @@ def parse(path: str) -> tuple[str | int, ...]:
     for number, part in enumerate(path.split(".")):
         match = _PART.fullmatch(part)
         if match is None or not (match["key"] or (match["indexes"] and number == 0)):
-            raise ValueError(f"'{path}' is no path; write keys joined by dots, 'key[0]', '*'")
+            raise ValueError(f"'{path}' is not a path; write keys joined by dots, 'key[0]', '*'")
         if match["key"]:
             steps.append(match["key"])
         steps.extend(int(index) for index in _INDEX.findall(match["indexes"]))

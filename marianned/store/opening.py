@@ -59,7 +59,7 @@ def check(path: Path) -> None:
     if not magic:
         return
     if magic != _MAGIC:
-        raise DatabaseBroken(f"'{path}' is no database", broken)
+        raise DatabaseBroken(f"'{path}' is not a database", broken)
     try:
         connection = connect_reader(path)
         try:

@@ -36,7 +36,9 @@ def handed_over() -> socket.socket | None:
     listener.set_inheritable(False)
     stream = listener.family == socket.AF_UNIX and listener.type == socket.SOCK_STREAM
     if not stream or not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        raise WrongSocket("systemd handed over what is no listening Unix stream socket: see ListenStream=")
+        raise WrongSocket(
+            "systemd handed over something that is not a listening Unix stream socket: see ListenStream="
+        )
     if not str(listener.getsockname()).startswith("/"):
         raise WrongSocket("systemd handed over a socket without a path: see ListenStream=")
     return listener

@@ -12,13 +12,13 @@ from marianne_cli.screens import render
 DAY = "2026-11-24T"
 PAUSED = """\
 release-notes  paused since 14:08 (12m) by ann "deploy first"; stays paused until someone resumes it
-safe to edit files: yes · stop daemon: yes · switch off: yes | type: mzt resume release-notes
+safe to: edit files yes · stop the daemon yes · power off yes | type: mzt resume release-notes
   1-3  completed  1.1-2.2
   4    pending    3.1 merge                 needs 2, 3
 3 of 4 sheets · run 1 · revision 2 · 3 attempts · $0.41 · /home/ann/rel/out"""
 PAUSING = """\
 release-notes  pausing since 14:05 (40s) by ann "deploy first"; pauses when sheets 2, 3 end, by 14:17
-safe to edit files: NO · stop daemon: yes · switch off: NO | type: mzt wait release-notes --for paused · mzt pause release-notes --now
+safe to: edit files NO · stop the daemon yes · power off NO | type: mzt wait release-notes --for paused · mzt pause release-notes --now
   1    completed  1.1 list changes
   2    running    2.1 notes for users       attempt 1 since 14:02, limit 14:17, claude-code
   3    running    2.2 notes for developers  attempt 1 since 14:02, limit 14:17, claude-code
@@ -26,7 +26,7 @@ safe to edit files: NO · stop daemon: yes · switch off: NO | type: mzt wait re
 1 of 4 sheets · run 1 · revision 1, 2 staged · 3 attempts · $0.11 · /home/ann/rel/out"""
 RUNNING = """\
 release-notes  running since 14:00 (5m); sheet 4 starts when sheets 2, 3 end, by 14:17
-safe to edit files: NO · stop daemon: yes · switch off: NO | type: mzt logs release-notes -F · mzt pause release-notes
+safe to: edit files NO · stop the daemon yes · power off NO | type: mzt logs release-notes -F · mzt pause release-notes
   1    completed  1.1 list changes
   2    running    2.1 notes for users       attempt 1 since 14:02, limit 14:17, claude-code
   3    running    2.2 notes for developers  attempt 1 since 14:02, limit 14:17, claude-code
@@ -34,7 +34,7 @@ safe to edit files: NO · stop daemon: yes · switch off: NO | type: mzt logs re
 1 of 4 sheets · run 1 · revision 1 · 3 attempts · $0.11 · /home/ann/rel/out"""
 FAILED = """\
 release-notes  failed since 14:12 (8m); sheet 3 (2.2) failed after 4 attempts: validation; stays failed until someone resumes it
-safe to edit files: yes · stop daemon: yes · switch off: yes | type: mzt why release-notes · mzt resume release-notes
+safe to: edit files yes · stop the daemon yes · power off yes | type: mzt why release-notes · mzt resume release-notes
   1-2  completed  1.1-2.1
   3    failed     2.2 notes for developers  content_regex '^DONE$' finds nothing in notes-2.md
   4    pending    3.1 merge                 blocked by 3

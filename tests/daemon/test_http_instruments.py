@@ -84,10 +84,10 @@ def test_an_answer_is_taken_with_its_tokens(family, answer, header, service, tmp
         ((500, {}, b"<html>"), "status 500: <html>"),
         ((302, {"location": "http://127.0.0.1:1/"}, b""), "status 302: "),
         ((200, {}, b"<html>"), "{url} answers with no JSON: <html>"),
-        ((200, {}, {"odd": 1}), "this is no answer of the family anthropic: {{'odd': 1}}"),
+        ((200, {}, {"odd": 1}), "not an answer of the family anthropic: {{'odd': 1}}"),
         (
             (200, {}, {**ANTHROPIC, "stop_reason": "max_tokens"}),
-            "the answer was cut off after 3 tokens; max_tokens lets it have no more",
+            "the answer was cut off after 3 tokens; max_tokens allows no more",
         ),
     ],
 )

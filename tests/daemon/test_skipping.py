@@ -45,7 +45,7 @@ def test_an_expression_without_an_answer_is_an_event_and_the_sheet_runs(daemon, 
     assert daemon.wait_for("blind", "ended")["status"] == "completed"
     ledger.once(1, 2)
     (event,) = [event for event in daemon.journal("blind") if event["type"] == "skip.failed"]
-    assert event["text"].endswith("skip_when: 'sheets.get(9)' is no sheet")
+    assert event["text"].endswith("skip_when: 'sheets.get(9)' is not a sheet")
 
 
 def test_a_command_skips_with_its_description_and_any_other_end_lets_the_sheet_run(daemon, ledger):

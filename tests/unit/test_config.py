@@ -34,7 +34,7 @@ def test_values_are_read_durations_too(tmp_path: Path) -> None:
         ),
         ("\nmax_attempts = 0\n", "2:16", ">= 1"),
         ("# comment\n\nmax_queued = 'many'\n", "3:14", "int"),
-        ('max_attempts = 1\nkill_grace = "soon"\n', "2:14", "'soon' is no duration"),
+        ('max_attempts = 1\nkill_grace = "soon"\n', "2:14", "'soon' is not a duration"),
         ('kill_grace = "2h"\n', "1:14", "<= 3600"),
         ('"max_queued" = 0\n', "1:16", "'max_queued': expected int >= 1"),
         ("[scheduler]\nslots = 3\n", "1:2", "no setting 'scheduler'"),

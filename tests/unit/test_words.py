@@ -75,7 +75,7 @@ def test_a_duration_is_read(text: str, seconds: float) -> None:
     ],
 )
 def test_what_is_no_duration_is_refused_with_what_to_write(text: str) -> None:
-    with pytest.raises(ValueError, match="is no duration"):
+    with pytest.raises(ValueError, match="is not a duration"):
         words.read_duration(text)
 
 

@@ -89,7 +89,7 @@ async def _expanded(run: RunRow, row: RevisionRow) -> Expanded:
     )
     compiled = await workers.compile_stored(source, row.files)
     if compiled.expanded is None:
-        raise LostRevision(f"revision {row.revision} of '{run.job_name}' is no valid score any more")
+        raise LostRevision(f"revision {row.revision} of '{run.job_name}' is no longer a valid score")
     return compiled.expanded
 
 

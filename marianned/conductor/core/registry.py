@@ -136,7 +136,11 @@ class Conductor:
             self._retire(job)
             self.house.scheduler.forget(job.run_id)
             self.house.limits.forget(job.run_id)
-            job.fail(InternalError(f"the daemon failed over '{job.state.run.job_name}'; its log has more"))
+            job.fail(
+                InternalError(
+                    f"internal error in the daemon with '{job.state.run.job_name}'; its log has more"
+                )
+            )
 
     def _retire(self, job: Job) -> None:
         if self._by_run.pop(job.run_id, None) is job and self.jobs.get(job.state.run.job_name) is job:

@@ -425,7 +425,7 @@ def _wanted(names: list[str]) -> set[str]:
     for name in names:
         group = _GROUPS.get(name) or tuple(status for status in JobStatus if status == name)
         if not group:
-            raise BadRequest(f"'{name}' is no status; there are {', '.join([*JobStatus, *_GROUPS])}")
+            raise BadRequest(f"'{name}' is not a status; there are {', '.join([*JobStatus, *_GROUPS])}")
         wanted.update(group)
     return wanted
 

@@ -79,7 +79,7 @@ def make_workspace(path: Path, umask: int) -> None:
             directory.mkdir(exist_ok=True)
             directory.chmod(0o777 & ~umask)
         if not path.is_dir() or not os.access(path, os.W_OK | os.X_OK):
-            raise NoCapacity(f"the workspace '{path}' is no directory that can be written")
+            raise NoCapacity(f"the workspace '{path}' is not a writable directory")
     except OSError as error:
         raise NoCapacity(f"the workspace '{path}' can't be made: {error.strerror}") from None
 

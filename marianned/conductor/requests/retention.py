@@ -119,7 +119,7 @@ class Keeper:
         """Write an online copy of the database; the file may not be there yet."""
         path = Path(params.file)
         if not path.is_absolute():
-            raise BadRequest(f"'{params.file}' is no absolute path")
+            raise BadRequest(f"'{params.file}' is not an absolute path")
         if not await to_thread.run_sync(path.parent.is_dir):
             raise BadRequest(f"there is no directory '{path.parent}' to write the backup into")
         try:

@@ -309,11 +309,15 @@ class Attempt:
         if record.stale:
             return Outcome.FAILED, "stale", self._silent_for()
         if record.output_exceeded:
-            return Outcome.FAILED, "output", "it printed more than the setting output_cap lets it"
+            return Outcome.FAILED, "output", "its output exceeded the setting output_cap"
         if self._process.interrupted and record.asked and not record.timed_out:
             return Outcome.INTERRUPTED, None, None
         if _is_lost(record):
-            return Outcome.LOST, "lost", f"ended by {name or 'nobody knows what'}, which nobody here sent"
+            return (
+                Outcome.LOST,
+                "lost",
+                f"ended by {name or 'an unknown signal'}, which marianned did not send",
+            )
         return None
 
     def _silent_for(self) -> str:

@@ -145,21 +145,21 @@ class HookRun:
             outcome = Outcome.INTERRUPTED if runs_short(record.error) else Outcome.FAILED
             return self._ending(outcome, record.error, **seen)
         if record.output_exceeded:
-            said = "it printed more than the setting output_cap lets it"
+            said = "its output exceeded the setting output_cap"
             return self._ending(Outcome.FAILED, said, **seen)
         if record.timed_out:
             seconds = self._given.hook.timeout_seconds or 0
             return self._ending(Outcome.TIMED_OUT, f"timed out after {seconds:g}s", **seen)
         if record.asked:
             outcome = Outcome.INTERRUPTED if self._process.interrupted else Outcome.LOST
-            said = "it was asked to end, and nobody here knows by whom"
+            said = "it was asked to end, but not by marianned"
             return self._ending(outcome, said, asked=True, **seen)
         if record.exit_code == 0:
             return self._ending(Outcome.SUCCEEDED, None, **seen)
         said = (
             f"exit {record.exit_code}"
             if record.exit_code is not None
-            else f"ended by {seen['signal'] or 'nobody knows what'}"
+            else f"ended by {seen['signal'] or 'an unknown signal'}"
         )
         return self._ending(Outcome.FAILED, said, **seen)
 

@@ -167,7 +167,7 @@ class Players:
                 return
 
 
-_MESSAGE = "the daemon failed over it; its log has more"
+_MESSAGE = "internal error in marianned; its log has more"
 
 
 def _failed_over(row: Flight) -> Ending | HookEnded | Judged:

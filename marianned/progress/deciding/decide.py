@@ -309,7 +309,7 @@ def _judge(draft: Draft, row: SheetRow) -> None:
     draft.put(asked)
     draft.sheet(row, status="running", revision=asked.revision)
     draft.run(begun=True, started_at=draft.state.run.started_at or draft.now.at)
-    draft.note_sheet("skip.asked", row.sheet, "its skip rules are asked")
+    draft.note_sheet("skip.asked", row.sheet, "checking its skip rules")
 
 
 def _picked_up(draft: Draft, parked: AttemptRow, row: SheetRow) -> AttemptRow:

@@ -201,7 +201,14 @@ def _slots(state: JobState, now: Instant, obstacle: str | None) -> Iterator[Reas
     sheet = messages.sheet_name(state, ready.sheet)
     not_before = state.run.not_before
     if not_before is not None and not now.reached(not_before):
-        yield _reason(state, "slot", f"{sheet} is paced", "time", sheets=[ready.sheet], until=not_before.at)
+        yield _reason(
+            state,
+            "slot",
+            f"{sheet} waits: starts are paced",
+            "time",
+            sheets=[ready.sheet],
+            until=not_before.at,
+        )
     else:
         yield _slot(state, sheet, [ready.sheet], obstacle)
 

@@ -25,7 +25,7 @@ _TEMPLATE_BRACES = re.compile(r"(?<![{$\\])\{([a-z_]+)\}(?!\})")
 def check_score(score: Score, layout: Layout | None, document: Document, report: Report) -> None:
     """Report what can be seen in the score alone."""
     if not _NAME.fullmatch(score.name) and not report.wrong("name"):
-        message = f"'{score.name[:40]}' is no job name"
+        message = f"'{score.name[:40]}' is not a valid job name"
         report.add("S016", ("name",), message, hint="letters, digits, '.', '_', '-'; at most 100")
     for key in ("total_sheets", "fan_out_stage_map"):
         if find(document.root, ("sheet", key)):

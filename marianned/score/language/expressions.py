@@ -187,7 +187,7 @@ def _comparison(node: Any, values: Mapping[str, Any]) -> bool:
 def _attribute(node: Any, values: Mapping[str, Any]) -> Any:
     value = _value(node.value, values)
     if not isinstance(value, SheetSeen | JobSeen):
-        raise BadExpression(f"'{ast.unparse(node.value)}' is no sheet")
+        raise BadExpression(f"'{ast.unparse(node.value)}' is not a sheet")
     return getattr(value, node.attr)
 
 

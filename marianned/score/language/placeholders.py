@@ -65,7 +65,7 @@ def fill_path(text: str, values: Values) -> str:
         try:
             shown = str(value) if found.format is None else _formatted(value, found.format)
         except (ValueError, TypeError):
-            message = f"'{found.format}' is no format for the value of '{found.name}'"
+            message = f"'{found.format}' is not a format for the value of '{found.name}'"
             raise UnknownPlaceholder(found.name, message) from None
         out += [text[position : found.start], shown]
         position = found.end

@@ -74,7 +74,7 @@ class Text:
             report.add(
                 "S013",
                 path,
-                f"'{node.text[:_SHOWN]}' is none of {', '.join(self.choices)}",
+                f"'{node.text[:_SHOWN]}' is not one of {', '.join(self.choices)}",
                 hint=report.nearest(node.text, self.choices),
             )
             return self.blank
@@ -193,7 +193,9 @@ class Duration:
         except ValueError:
             seconds = -1
         if seconds < 0 or not math.isfinite(seconds):
-            report.add("S014", path, f"{_kind(node)} is no duration", hint="write 90, 90s, 15m, 1h30m or 1d")
+            report.add(
+                "S014", path, f"{_kind(node)} is not a duration", hint="write 90, 90s, 15m, 1h30m or 1d"
+            )
             return self.blank
         if not self.range.in_range(seconds, path, report, "s"):
             return self.blank

@@ -10,8 +10,8 @@ SAID = [
     ("conjure", "{}", "no method 'conjure'"),
     ("job.pauze", "{}", "no method 'job.pauze'; did you mean 'job.pause'?"),
     ("job.pause", "{}", "params.job_id: job.pause needs it, text of 1-120 characters"),
-    ("job.pause", '{"job": "x"}', "params.job: job.pause takes no such name; did you mean 'job_id'?"),
-    ("job.pause", '{"job_id": "x", "colour": 1}', "params.colour: job.pause takes no such name"),
+    ("job.pause", '{"job": "x"}', "params.job: unknown parameter of job.pause; did you mean 'job_id'?"),
+    ("job.pause", '{"job_id": "x", "colour": 1}', "params.colour: unknown parameter of job.pause"),
     ("job.pause", '{"job_id": 3}', "params.job_id: text of 1-120 characters is wanted, not 3"),
     ("job.pause", '{"job_id": ""}', "params.job_id: text of 1-120 characters is wanted, not text"),
     ("job.pause", '{"job_id": "x", "timeout": -1}', "params.timeout: a number from 0 up is wanted, not -1"),
@@ -28,7 +28,7 @@ SAID = [
     ("events.read", '{"after": 1' + "0" * 30 + "}", "params.after: a whole number from 0 to 9007199254740992 is wanted, not "
       "1" + "0" * 30),
     ("job.wait", '{"job_id": "x", "timeout": 1e999}', "params.timeout: a number from 0 up or null is wanted, not a value that can't be read"),
-    ("job.pause", '{"job_id": "x", "' + "n" * 99 + '": 1}', "params." + "n" * 39 + "…: job.pause takes no such name"),
+    ("job.pause", '{"job_id": "x", "' + "n" * 99 + '": 1}', "params." + "n" * 39 + "…: unknown parameter of job.pause"),
 ]  # fmt: skip
 
 

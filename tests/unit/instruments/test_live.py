@@ -123,7 +123,7 @@ def test_the_rules_survive_the_way_to_the_client():
     ("rule", "problem"),
     [
         ("{show: shout, path: a}", "'shout' is not one of text, tool, result, note, error"),
-        ("{show: text, path: 'a..b'}", "'a..b' is no path"),
+        ("{show: text, path: 'a..b'}", "'a..b' is not a path"),
         ("{show: text}", "'path' is missing"),
         ("{show: text, path: a, evnt: b}", "unknown key 'evnt'"),
     ],

@@ -47,5 +47,5 @@ def test_truth_is_no_number():
 
 @pytest.mark.parametrize("path", ["", ".", "a.", ".a", "a..b", "a[", "a[x]", "a[1]b", "a b", "a.[0]"])
 def test_what_is_no_path_is_refused(path):
-    with pytest.raises(ValueError, match="is no path"):
+    with pytest.raises(ValueError, match="is not a path"):
         pick.parse(path)

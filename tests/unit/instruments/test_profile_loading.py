@@ -93,19 +93,19 @@ def test_merge_keys_are_followed():
         (SMALL + "  output: {format: xml}\n", [(5, 12, "'xml' is not one of 'text', 'json', 'jsonl'")]),
         (
             SMALL + "  output: {result_path: a..b}\n",
-            [(5, 12, "'a..b' is no path; write keys joined by dots, 'key[0]', '*'")],
+            [(5, 12, "'a..b' is not a path; write keys joined by dots, 'key[0]', '*'")],
         ),
         (
             SMALL + "  errors: {auth_error_patterns: [ok, '(']}\n",
-            [(5, 38, "'(' is no regular expression: missing ), unterminated subpattern at position 0")],
+            [(5, 38, "'(' is not a regular expression: missing ), unterminated subpattern at position 0")],
         ),
         (
             SMALL + "  output: {failure_when: [{path: a, matches: '*'}]}\n",
-            [(5, 37, "'*' is no regular expression: nothing to repeat at position 0")],
+            [(5, 37, "'*' is not a regular expression: nothing to repeat at position 0")],
         ),
         (
             "default_timeout_seconds: soon\n" + SMALL,
-            [(1, 26, "'soon' is no duration; write 90, 90s, 5m, 1h30m or 2d")],
+            [(1, 26, "'soon' is not a duration; write 90, 90s, 5m, 1h30m or 2d")],
         ),
         ("default_timeout_seconds: 0\n" + SMALL, [(1, 1, "a time limit is more than 0 seconds")]),
         (

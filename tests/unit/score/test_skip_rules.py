@@ -65,7 +65,7 @@ def test_an_expression_is_false(text):
     ("text", "fault"),
     [
         ("sheets[9].status", "there is no 9"),
-        ("sheets.get(9).status", "'sheets.get(9)' is no sheet"),
+        ("sheets.get(9).status", "'sheets.get(9)' is not a sheet"),
         ("sheets[3].error > 1", "'>' not supported between instances of 'str' and 'int'"),
         ("nothing == 1", "unknown name 'nothing'"),
     ],

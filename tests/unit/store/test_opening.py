@@ -52,7 +52,7 @@ def test_a_newer_database_is_refused_untouched(database: Path) -> None:
 def test_a_file_that_is_no_database_is_refused_untouched(database: Path) -> None:
     database.parent.mkdir()
     database.write_text("my diary")
-    with pytest.raises(DatabaseBroken, match="is no database; move it away"):
+    with pytest.raises(DatabaseBroken, match="is not a database; move it away"):
         connect_writer(database)
     assert database.read_text() == "my diary"
 
