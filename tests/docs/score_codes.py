@@ -65,13 +65,13 @@ CODES = {
     "S404": ("a setting that this instrument has no use for", "remove it, or check its spelling"),
     "S405": ("a bad profile", "fix the file named"),
     "S406": ("a fallback to the same instrument", "remove it"),
-    "S407": (
-        "a profile of your own replaces a built-in one",
-        "nothing, if it is meant; else remove the file named",
-    ),
     "S408": (
         "a profile that may be somebody else's is not read",
         "make file and directories yours, and `chmod go-w` them",
+    ),
+    "S409": (
+        "a profile of your own replaces a built-in one",
+        "nothing, if it is intended; otherwise remove the file named",
     ),
     "S501": ("accepted, without effect", "remove it, or leave it for other readers"),
     "S502": ("placeholder text was left in", "fill it in"),

@@ -32,7 +32,7 @@ def find_profiles(
 ) -> Found:
     """Search the places of §23, the later one wins; `files` takes the texts that were read.
 
-    Reported are errors (S405), what replaces a built-in profile (S407), and what is not read because
+    Reported are errors (S405), what replaces a built-in profile (S409), and what is not read because
     it may be somebody else's (S408).
     """
     profiles = dict(builtin)
@@ -52,7 +52,7 @@ def find_profiles(
                 places[profile.name] = path
                 warnings[profile.name] = [problem for problem in problems if problem.severity != ERROR]
     for name in sorted(places.keys() & builtin.keys()):
-        _tell(report, "S407", places[name], f"profile '{name}' from here replaces the built-in one")
+        _tell(report, "S409", places[name], f"profile '{name}' from here replaces the built-in one")
     return Found(profiles, warnings, places)
 
 

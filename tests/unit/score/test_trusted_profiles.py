@@ -77,9 +77,9 @@ def test_a_project_of_ones_own_has_its_own_profiles_and_says_what_they_replace(s
     file = plant(project)
     executable, problems = compiled(project / "deep" / "er")
     assert executable == f"{project}/evil"
-    assert problems.keys() == {"S407"}
-    assert (problems["S407"].file, problems["S407"].severity) == (str(file), "warning")
-    assert "'cli'" in problems["S407"].message
+    assert problems.keys() == {"S409"}
+    assert (problems["S409"].file, problems["S409"].severity) == (str(file), "warning")
+    assert "'cli'" in problems["S409"].message
 
 
 def test_the_walk_ends_at_an_open_directory_though_above_it_is_a_closed_one(shared):
