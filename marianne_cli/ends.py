@@ -10,7 +10,7 @@ import msgspec
 from marianne_cli import terminal
 from marianne_cli.invocation import Answer, Invocation, dressed
 from marianned.errors import INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, MarianneError, Problem
-from marianned.words import sheet_list
+from marianned.words import as_utf8, sheet_list
 
 _BASE: dict[str, object] = {
     "success": True,
@@ -109,9 +109,23 @@ def out(text: str) -> None:
 
 def json_line(value: object) -> None:
     """Print one JSON value as a line."""
-    said = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError:  # a path that is no text
+        encoded = msgspec.json.encode(_as_utf8(msgspec.to_builtins(value)))
+    said = msgspec.json.format(encoded, indent=0).decode()
     sys.stdout.write(f"{terminal.json(said)}\n")
     sys.stdout.flush()
+
+
+def _as_utf8(value: Any) -> Any:
+    if isinstance(value, str):
+        return as_utf8(value)
+    if isinstance(value, dict):
+        return {_as_utf8(key): _as_utf8(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_utf8(inner) for inner in value]
+    return value
 
 
 def _err(lines: list[str], hints: list[str]) -> None:

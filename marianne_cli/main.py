@@ -16,6 +16,7 @@ def run(arguments: list[str]) -> int:
     """Run one command line; return its exit code."""
     from marianne_cli import ends
 
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a path need not be text
     try:
         code = _invoked(arguments)
         sys.stdout.flush()
@@ -31,6 +32,7 @@ def _invoked(arguments: list[str]) -> int:
 
     from marianne_cli import ends
     from marianne_cli.tree import COMPLETION_VARIABLE, mzt, usage_text
+    from marianned.words import as_utf8
 
     gc.freeze()
     gc.enable()
@@ -45,3 +47,5 @@ def _invoked(arguments: list[str]) -> int:
         return ends.misused(*usage_text(error))
     except click.Abort:
         return ends.interrupted(None)
+    except UnicodeEncodeError as error:
+        return ends.misused(f"'{as_utf8(str(error.object))}' is not UTF-8", [])

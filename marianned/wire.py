@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from marianned import words
 from marianned.errors import BY_CODE, BadRequest, InternalError, MarianneError, Problem
 
 PARSE_ERROR = -32700
@@ -166,8 +167,33 @@ def read_envelope(line: bytes) -> Envelope:
 
 
 def request(identity: Id, method: str, params: object) -> bytes:
-    """Encode one request."""
+    """Encode one request.
+
+    Raises:
+        BadRequest: a text of it is not UTF-8: bytes of a command line, a path or a variable that are no text.
+    """
+    try:
+        return _request(identity, method, params)
+    except UnicodeEncodeError:
+        place, text = next(_unencodable(params, ""), ("the request", ""))
+        raise BadRequest(f"{place} is not UTF-8: '{words.as_utf8(text)}'; nothing was asked") from None
+
+
+def _request(identity: Id, method: str, params: object) -> bytes:
     return _line({"jsonrpc": "2.0", "id": identity, "method": method, "params": params})
+
+
+def _unencodable(value: object, place: str) -> Iterator[tuple[str, str]]:
+    """Yield each text inside a value that UTF-8 can't hold, with its name."""
+    if isinstance(value, str) and words.as_utf8(value) != value:
+        yield place, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _unencodable(name, place)
+            yield from _unencodable(inner, f"{place}.{name}" if place else str(name))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _unencodable(inner, place)
 
 
 def reply(identity: Id, result: object) -> bytes:

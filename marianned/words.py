@@ -69,3 +69,8 @@ def sheet_list(sheets: Iterable[int]) -> str:
 def plural(count: int, noun: str) -> str:
     """Count things: `1 sheet`, `4 sheets`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def as_utf8(text: str) -> str:
+    """Return a text that UTF-8 can hold: bytes that were none, and lone surrogates, as escapes."""
+    return text.encode(errors="backslashreplace").decode()

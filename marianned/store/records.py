@@ -3,6 +3,8 @@
 Nothing here changes anything, and nothing here sees what is not committed.
 """
 
+import errno
+import fcntl
 import os
 import sqlite3
 from collections import deque
@@ -14,7 +16,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from marianned import protocol
+from marianned import faults, protocol
 from marianned.clock import timestamp
 from marianned.errors import NoCapacity
 from marianned.rows import (
@@ -323,7 +325,29 @@ class Records:
 
 
 def _copy(connection: sqlite3.Connection, path: Path) -> int:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    """Write a copy under another name; it has its own only when it is whole and on disk."""
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    part = path.with_name(f".{path.name}.part")
+    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # two of one name would write into one file
+        os.ftruncate(descriptor, 0)  # what a daemon that was killed over it has left
+        try:
+            _fill(connection, part)
+            faults.point("backup.filled")
+            os.fsync(descriptor)
+            size = os.fstat(descriptor).st_size
+            _name(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    finally:
+        os.close(descriptor)
+    return size
+
+
+def _fill(connection: sqlite3.Connection, path: Path) -> None:
     try:
         target = sqlite3.connect(path)
         try:
@@ -331,9 +355,24 @@ def _copy(connection: sqlite3.Connection, path: Path) -> int:
         finally:
             target.close()
     except sqlite3.Error as error:
-        path.unlink(missing_ok=True)
         raise OSError(0, str(error)) from error
-    return path.stat().st_size
+
+
+def _name(part: Path, path: Path) -> None:
+    """Give a file its name, if nobody has it meanwhile, and put that on disk as well."""
+    try:
+        path.hardlink_to(part)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        part.rename(path)
+    else:
+        part.unlink()
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def last_number(connection: sqlite3.Connection, table: str) -> int:
