@@ -1,7 +1,9 @@
 """Where the database lies: the files that were opened, and whether their names still lead to them.
 
 SQLite goes on writing into a file that has been deleted, moved or replaced under it; what is written there is
-lost with the process. So each commit asks here first. Source: docs/design/durability.md "Faults and what must hold".
+lost with the process. So each commit asks here first.
+
+Source: docs/design/durability.md "Faults and what must hold".
 """
 
 import os
