@@ -7,11 +7,10 @@ import os
 import select
 import socket
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
-from marianned.executors import forkserver, shim
+from marianned.executors import forkserver, programs, shim
 
 _PATIENCE_MILLISECONDS = 5000
 """How long an answer may take before the server counts as stuck; it needs about three milliseconds."""
@@ -109,7 +108,8 @@ class ForkServer:
 
 def _launch(far: socket.socket) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", forkserver.__file__],
+        programs.command("forkserver"),
+        pass_fds=[programs.held()],
         cwd="/",
         env=shim_environment("-" * forkserver.MARK_ROOM),
         stdin=far.fileno(),

@@ -57,6 +57,8 @@ def _settle() -> None:
     import gc  # noqa: PLC0415
     import resource  # noqa: PLC0415
 
+    for watch in ("lastword", "silence"):  # what limits need: nothing of the package is read any more
+        __import__(watch)
     del _ctypes, resource
     gc.disable()
     gc.freeze()

@@ -13,7 +13,6 @@ import errno
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +23,7 @@ import msgspec
 from anyio.to_thread import run_sync
 
 from marianned import files
-from marianned.executors import shim
+from marianned.executors import programs, shim
 from marianned.executors.base import (
     AlreadyClaimed,
     CannotStart,
@@ -182,11 +181,9 @@ def _begin(directory: Path, spec: Spec, forks: ForkServer | None) -> tuple[int, 
 
 
 def _spawn(directory: Path, attempt: str) -> tuple[int, str]:
-    cached = shim.__spec__.cached
-    # The compiled file saves a fifth of the start; an upgrade under a running daemon can take it away.
-    program = cached if cached and Path(cached).exists() else shim.__file__
     front = subprocess.Popen(
-        [sys.executable, "-I", "-S", program, directory],
+        programs.command("shim", directory),
+        pass_fds=[programs.held()],
         env=shim_environment(attempt),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

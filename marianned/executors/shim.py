@@ -60,7 +60,7 @@ else:
     import _signal as signal
 
     if not __package__:  # it runs as a program, or in the fork server; the daemon imports it for its names
-        sys.path.append(os.path.dirname(os.path.abspath(__file__)).removesuffix("/__pycache__"))
+        sys.path.append(os.path.dirname(os.path.abspath(__file__)))
         from children import PARENT_DIED, Children
 
 SPEC, CLAIM, IDENTITY, RECORD = "spec.json", "claim", "identity.json", "exit.json"

@@ -10,6 +10,7 @@ from plain_scores import Score, who_was_who
 
 MAX_RETRIES = 1
 RETRY_SECONDS = 10
+LOST_SECONDS = 10
 RATE_LIMIT_SECONDS = 3600
 
 ALLOWED = {
@@ -208,6 +209,8 @@ class Model:
             case "lost":
                 sheet.lost = lost + 1
                 sheet.status = "failed" if sheet.lost == 3 else "pending"
+                if sheet.lost == 2:
+                    sheet.wait("retry", self.now + LOST_SECONDS)
             case "interrupted":
                 sheet.status = "pending"
             case "rate_limited":

@@ -7,7 +7,6 @@ docs/design/durability.md.
 """
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from marianned.conductor.services import House
 from marianned.conductor.workspace.worktrees import NoWorktree
 from marianned.executors.base import ExitRecord, Presence, Silence, Spec
 from marianned.executors.output import read_tail
+from marianned.executors.programs import interpreter
 from marianned.instruments import dialect
 from marianned.instruments.profile import Profile
 from marianned.instruments.verdict import Reading
@@ -43,8 +43,9 @@ from marianned.score.render.prompt_inputs import PreviousAttempt, RenderError
 from marianned.score.render.script import script_of
 
 PROMPT = "prompt"
-_HELPER = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "asking.py"))
-"""Asks a model over HTTP."""
+_ASKING_NAME = "asking.py"
+_ASKING = (Path(__file__).parents[2] / _ASKING_NAME).read_text(encoding="utf-8")
+"""Asks a model over HTTP. Attempts get a copy: the package may be another one by then, or gone."""
 _WARNINGS = "warnings.json"
 _STDERR_TAIL_BYTES = 2_000
 
@@ -153,7 +154,7 @@ class Attempt:
             extra_env=given.run.env,
             marianne=self._variables,
             system_prompt=given.revision.files.get(str(system_file)) if system_file else None,
-            helper=_HELPER,
+            helper=(interpreter(), "-I", "-S", str(self._directory / _ASKING_NAME)),
             session=await self._session(profile),
         )
         await to_thread.run_sync(self._write, invocation, prompt, cwd)
@@ -262,7 +263,9 @@ class Attempt:
         files.write_private(self._directory / PROMPT, shown if invocation.stdin is None else invocation.stdin)
         if self._warnings:
             files.write_private(self._directory / _WARNINGS, msgspec.json.encode(self._warnings))
-        for name, text in invocation.files.items():
+        profile = self._given.score.profiles[self._given.definition.instrument]
+        helpers = {} if profile.http is None else {_ASKING_NAME: _ASKING}
+        for name, text in {**invocation.files, **helpers}.items():
             files.write_private(self._directory / name, text.encode())
 
     # --- after the process ---------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from marianned.score.expanded import Retry
 
 LOST_MOST = 3
 """Lost attempts in a row after which the sheet fails."""
+LOST_PAUSE_MILLISECONDS = 10_000
+"""How long the next attempt waits once two in a row were lost."""
 _AT_ONCE = frozenset({"config", "unavailable"})
 """Categories that no retry can mend."""
 _MOVES_ON = frozenset({"unavailable", "auth"})
@@ -137,7 +139,7 @@ def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) 
         case Outcome.INTERRUPTED:
             draft.sheet(row, status="pending", lost=0)
         case Outcome.LOST:
-            _lost(draft, row)
+            _lost(draft, row, ending)
         case Outcome.RATE_LIMITED:
             _rate_limited(draft, row, attempt, ending)
         case Outcome.FAILED | Outcome.TIMED_OUT:
@@ -175,9 +177,14 @@ def fall_back(draft: Draft, row: SheetRow, why: str) -> bool:
     return True
 
 
-def _lost(draft: Draft, row: SheetRow) -> None:
-    if row.lost + 1 < LOST_MOST:
+def _lost(draft: Draft, row: SheetRow, ending: Ending) -> None:
+    """Run it again, at once the first time, then after a pause: what takes attempts away has to pass."""
+    if row.lost == 0:
         draft.sheet(row, status="pending", lost=row.lost + 1)
+        return
+    if row.lost + 1 < LOST_MOST:
+        until = draft.now.plus(LOST_PAUSE_MILLISECONDS)
+        _wait(draft, row, "retry", until, ending, row.next_kind, lost=row.lost + 1)
         return
     message = f"lost {LOST_MOST} times in a row"
     _give_up(draft, row, "lost", message, lost=row.lost + 1)

@@ -149,8 +149,12 @@ def test_an_attempt_that_is_lost_runs_again_at_once_and_is_not_counted() -> None
 
 def test_three_lost_attempts_in_a_row_fail_the_sheet() -> None:
     bench = failing()
-    for _ in range(3):
-        bench.end(1, Outcome.LOST, category="lost")
+    bench.end(1, Outcome.LOST, category="lost")
+    bench.end(1, Outcome.LOST, category="lost")
+    assert (bench.flying, bench.sheet(1).status) == ([], "waiting")
+    assert bench.tick(9.999) == []
+    assert bench.tick(0.001) == [1]
+    bench.end(1, Outcome.LOST, category="lost")
     assert bench.sheets == ["failed"]
     assert bench.sheet(1).error_category == "lost"
     assert bench.sheet(1).error_message == "lost 3 times in a row"
@@ -168,6 +172,7 @@ def test_any_other_end_breaks_a_row_of_lost_attempts(between: dict[str, Any], wa
     bench = failing()
     bench.end(1, Outcome.LOST)
     bench.end(1, Outcome.LOST)
+    assert bench.tick(10) == [1]
     bench.end(1, **between)
     bench.tick(wait)
     bench.end(1, Outcome.LOST)

@@ -1,0 +1,65 @@
+"""What supervises is held open from the start: the package may be replaced or removed under a running daemon."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import marianned
+
+DAEMON = textwrap.dedent("""
+    import os, shutil, signal, sys
+    from pathlib import Path
+    import anyio
+    from marianned import worker_pool, workers
+    from marianned.executors.base import Silence, Spec
+    from marianned.executors.local import LocalExecutor
+
+    async def run(executor, name, argv, **limits):
+        directory = Path.cwd() / name
+        spec = Spec(id=f"test-{os.getpid()}-{name}", argv=argv, cwd="/", env={}, timeout_seconds=20, **limits)
+        await executor.start(directory, spec)
+        return await executor.wait(directory)
+
+    async def main(package):
+        silence = Silence(idle=0.5, interval=0.1, directories=[])
+        async with workers.running(), LocalExecutor() as executor:
+            await workers.warm()
+            assert (await run(executor, "before", ["/bin/true"])).exit_code == 0
+            shutil.rmtree(package)
+            assert (await run(executor, "after", ["/bin/true"])).exit_code == 0
+            assert (await run(executor, "silent", ["/bin/sleep", "9"], silence=silence)).stale
+            os.kill(executor._forks.pid, signal.SIGKILL)
+            assert (await run(executor, "anew", ["/bin/true"])).exit_code == 0
+            assert (await run(executor, "still", ["/bin/sleep", "9"], silence=silence)).stale
+            forks, executor._forks = executor._forks, None
+            assert (await run(executor, "spawned", ["/bin/true"])).exit_code == 0
+            assert (await run(executor, "quiet", ["/bin/sleep", "9"], silence=silence)).stale
+            executor._forks = forks
+            os.kill(await workers.call(os.getpid), signal.SIGKILL)
+            assert await workers.known_profiles(None)
+
+    anyio.run(main, sys.argv[1])
+    print("done")
+""")
+
+
+def test_the_package_is_removed_and_all_goes_on(tmp_path):
+    """Attempts start, limits of silence are kept, fork server and workers are replaced."""
+    place = tmp_path / "place"
+    package = shutil.copytree(Path(marianned.__file__).parent, place / "marianned")
+    work = tmp_path / "work"
+    work.mkdir()
+    script = tmp_path / "daemon.py"
+    script.write_text(DAEMON)
+    ran = subprocess.run(
+        [sys.executable, script, package],
+        cwd=work,
+        env=os.environ | {"PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.stdout, ran.stderr) == ("done\n", "")
