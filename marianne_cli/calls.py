@@ -21,7 +21,7 @@ class Calls:
         return self.call(method, METHODS[method].params(**params))
 
     def daemon_status(self) -> "p.DaemonStatus":
-        """Ask how the daemon does."""
+        """Return the state of the daemon."""
         result: p.DaemonStatus = self._ask("daemon.status")
         return result
 

@@ -32,9 +32,9 @@ class Breakpoint(msgspec.Struct, kw_only=True):
 
 
 class InFlight(msgspec.Struct, kw_only=True):
-    """What runs for the job now; with `attempt` 0 and no `hook`, a sheet's skip rules are being asked.
+    """What is in flight now; with `attempt` 0 and no `hook`, a sheet's skip rules are being checked.
 
-    Of a hook its number is in `hook`, and its sheet, stage, instance are null.
+    For a hook, `hook` has its number, and sheet, stage and instance are null.
     """
 
     sheet: int | None
@@ -49,7 +49,7 @@ class InFlight(msgspec.Struct, kw_only=True):
 class Waiting(msgspec.Struct, kw_only=True):
     """A sheet or hook that waits, and for what: retry rate_limit slot pacing disk drain cooldown job.
 
-    Of a hook its number is in `hook`, and its sheet, stage, instance are null.
+    For a hook, `hook` has its number, and sheet, stage and instance are null.
     """
 
     sheet: int | None
@@ -63,7 +63,7 @@ class Waiting(msgspec.Struct, kw_only=True):
 class RateLimit(msgspec.Struct, kw_only=True):
     """A rate limit in force: until when, and how many sheets of all jobs wait for it.
 
-    `model` is null where the tool chooses it; `message` is what the tool said.
+    `model` is null if the tool chooses it; `message` is what the tool said.
     """
 
     instrument: str
@@ -74,11 +74,11 @@ class RateLimit(msgspec.Struct, kw_only=True):
 
 
 class Instrument(msgspec.Struct, kw_only=True):
-    """A tool that plays sheets: whether it can, else the problem.
+    """A tool that plays sheets: whether it is ready, or else the problem.
 
     `version` is known after a check; `credentials` are the variables with a key that the daemon has, of those
     in `credentials_of`; `login` is what else logs it in. `source` is the profile's file, null: built in.
-    `profile` is the whole profile where one instrument is asked for.
+    `profile` is the whole profile, if one instrument was named.
     """
 
     name: str
@@ -111,7 +111,7 @@ class Next(msgspec.Struct, kw_only=True):
 
 
 class SafeTo(msgspec.Struct, kw_only=True):
-    """Whether files may be edited, the daemon stopped, the machine switched off, without losing work."""
+    """Whether you can edit files, stop the daemon or power off the machine without losing work."""
 
     edit_files: bool
     stop_daemon: bool
@@ -127,7 +127,7 @@ class Progress(msgspec.Struct, kw_only=True):
 
 
 class Timing(msgspec.Struct, kw_only=True):
-    """When a run was accepted, began, last changed, and ended (however)."""
+    """When a run was accepted, started, last changed and ended (in any way)."""
 
     created_at: str
     started_at: str | None
@@ -145,7 +145,7 @@ class Cost(msgspec.Struct, kw_only=True):
 
 
 class CheckReport(msgspec.Struct, kw_only=True):
-    """How one validation of an attempt went, and why; for commands with the end of what they printed."""
+    """The result of one validation of an attempt, and why; for commands also the end of their output."""
 
     index: int
     type: str
@@ -183,7 +183,7 @@ class Attempt(msgspec.Struct, kw_only=True):
 
 
 class Sheet(msgspec.Struct, kw_only=True):
-    """One sheet of a job; `attempts` is filled where sheets were named; `skip_reason`: why it is skipped."""
+    """One sheet of a job; `attempts` is filled if sheets were named; `skip_reason`: why it was skipped."""
 
     sheet: int
     stage: int

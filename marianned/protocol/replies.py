@@ -28,7 +28,7 @@ from marianned.protocol.parts import (
 
 
 class Reply(msgspec.Struct, kw_only=True):
-    """What every reply has: which job, where it stands, one line for people, what to type next."""
+    """What every reply has: the job, its status, one line for people, and what to type next."""
 
     job_id: str | None = None
     status: str | None = None
@@ -38,9 +38,9 @@ class Reply(msgspec.Struct, kw_only=True):
 
 
 class Job(Reply, kw_only=True):
-    """A job as it is told everywhere: all keys, in every status.
+    """A job, the same everywhere: all keys, in every status.
 
-    Of its holds it has the 100 oldest; the journal has all.
+    `holds` has the 100 oldest; the journal has all.
     """
 
     job_name: str
@@ -86,9 +86,9 @@ class JobList(Reply, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, kw_only=True):
-    """The first item of a stream: the jobs as they are; apply to each the events after its own `event`.
+    """The first item of a stream: the present state of the jobs; apply to each the events after its `event`.
 
-    `event`: the stream's events come after this number; `total`: jobs in all.
+    `event`: the stream continues with the events after this number; `total`: number of jobs.
     """
 
     type: Literal["snapshot"] = "snapshot"
@@ -98,20 +98,20 @@ class Snapshot(msgspec.Struct, kw_only=True):
 
 
 class Waited(Job, kw_only=True):
-    """What was waited for has come: `reached` is the word, a status or `ended`."""
+    """The wait is over: `reached` is the word that was reached, a status or `ended`."""
 
     reached: str
     waited_seconds: float
 
 
 class Paused(Job, kw_only=True):
-    """`acknowledged`: what was asked has happened, not only been accepted."""
+    """`acknowledged`: the request has taken effect, not only been accepted."""
 
     acknowledged: bool
 
 
 class Cancelled(Job, kw_only=True):
-    """`acknowledged`: the job has ended, nothing of it runs."""
+    """`acknowledged`: the job has ended, and nothing of it runs."""
 
     acknowledged: bool
 
@@ -143,7 +143,7 @@ class Modified(Job, kw_only=True):
 
 
 class History(Job, kw_only=True):
-    """A job's part of the journal, oldest first; `total` counts what there is."""
+    """A job's part of the journal, oldest first; `total` is the number of all its entries."""
 
     entries: list[Event]
     total: int
@@ -167,9 +167,9 @@ class Reason(msgspec.Struct, kw_only=True):
 
 
 class Failure(msgspec.Struct, kw_only=True):
-    """A failed attempt with its evidence: checks, and the end of what it printed.
+    """A failed attempt with its evidence: checks, and the end of its output.
 
-    Of a failed hook its number is in `hook`, and its sheet, stage, instance are null.
+    For a failed hook, `hook` has its number, and sheet, stage and instance are null.
     """
 
     sheet: int | None
@@ -191,7 +191,7 @@ class Failure(msgspec.Struct, kw_only=True):
 
 
 class Why(Job, kw_only=True):
-    """Why a job does not move or failed; `reasons` is never empty, `errors` newest first, at most 50."""
+    """Why a job does not move or why it failed; `reasons` is never empty; `errors`: newest 50."""
 
     reasons: list[Reason]
     total_errors: int
@@ -201,7 +201,7 @@ class Why(Job, kw_only=True):
 class Revision(msgspec.Struct, kw_only=True):
     """A version of a job's score; status `current staged past dropped`.
 
-    Its relative paths count from `directory`; `plan` is a page of `plan_total` lines.
+    Its relative paths start at `directory`; `plan` is a page of `plan_total` lines.
     """
 
     revision: int
@@ -219,21 +219,21 @@ class Revision(msgspec.Struct, kw_only=True):
 
 
 class Revisions(Job, kw_only=True):
-    """The versions of a job's score, oldest first; `text` is that of the one that was named."""
+    """The versions of a job's score, oldest first; `text` is that of the named revision."""
 
     revisions: list[Revision]
     text: str | None
 
 
 class Removed(Reply, kw_only=True):
-    """What was forgotten, by `name@run`."""
+    """The runs that were removed, as `name@run`."""
 
     removed: list[str]
     event: int
 
 
 class BackedUp(Reply, kw_only=True):
-    """The copy is written and whole."""
+    """The copy is complete."""
 
     file: str
     bytes: int
@@ -241,7 +241,7 @@ class BackedUp(Reply, kw_only=True):
 
 
 class Output(Reply, kw_only=True):
-    """A piece of one stream of an attempt. `data` is base64; `skipped` bytes before it are gone.
+    """A piece of one stream of an attempt. `data` is base64; `skipped` bytes before it are no longer kept.
 
     Of a hook its number is in `hook`, and its sheet, stage, instance are null. `reads` is `cli.output` of the
     profile that it was started by, where that was asked for, and null where the output is text.
@@ -292,14 +292,14 @@ class Cleared(Reply, kw_only=True):
 
 
 class Events(Reply, kw_only=True):
-    """A page of the journal; `event` is the number it is true at."""
+    """A page of the journal; `event` is the journal position at which it was true."""
 
     events: list[Event]
     event: int
 
 
 class Hello(Reply, kw_only=True):
-    """Who answers."""
+    """Who answers: the daemon, its version and protocol."""
 
     version: str
     protocol: int
@@ -310,21 +310,21 @@ class Hello(Reply, kw_only=True):
 
 
 class Slots(msgspec.Struct, kw_only=True):
-    """How many attempts are in flight over all jobs, of how many."""
+    """Attempts in flight over all jobs, and how many are allowed."""
 
     used: int
     total: int
 
 
 class Bucket(msgspec.Struct, kw_only=True):
-    """How many answers took at most so long."""
+    """The number of answers that took at most this long."""
 
     le_seconds: float
     count: int
 
 
 class RequestCounts(msgspec.Struct, kw_only=True):
-    """How often a method was answered since the start, and how fast.
+    """How often a method was answered since the daemon's start, and how fast.
 
     `timed` are those that waited for nothing; the percentiles are upper ends of their `buckets`, null beyond
     the last or where there is none.
@@ -341,7 +341,7 @@ class RequestCounts(msgspec.Struct, kw_only=True):
 
 
 class Metrics(msgspec.Struct, kw_only=True):
-    """Counts for whoever watches the daemon: newest runs by status, connections, requests by method."""
+    """Counts for monitoring: newest runs by status, connections, requests by method."""
 
     jobs: dict[str, int]
     connections: int
@@ -371,7 +371,7 @@ class DaemonStatus(Reply, kw_only=True):
 
 
 class Stopping(Reply, kw_only=True):
-    """The daemon stops; `attempts_in_flight` go on without it."""
+    """The daemon is stopping; `attempts_in_flight` go on without it."""
 
     pid: int
     attempts_in_flight: int
@@ -379,7 +379,7 @@ class Stopping(Reply, kw_only=True):
 
 
 class Reloaded(Reply, kw_only=True):
-    """The settings on disk are in force: `changed`, at once, and `after_restart`, not yet."""
+    """The settings were read again: those in `changed` are in force, those in `after_restart` not yet."""
 
     changed: list[str]
     after_restart: list[str]

@@ -29,7 +29,7 @@ SheetNumber = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request that looks and changes nothing."""
+    """A read-only request."""
 
 
 class Change(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,14 +40,14 @@ class Change(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Greet(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Say who asks; answered with who answers. `name` goes into the journal with each later request."""
+    """Introduce the client; the answer says who the daemon is. `name` is journalled with each request."""
 
     name: Annotated[str, msgspec.Meta(max_length=200, pattern=_WORDS)] = ""
     protocol: int = PROTOCOL
 
 
 class LookAtDaemon(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask how the daemon does; `metrics` brings counts and latencies."""
+    """Return the state of the daemon; with `metrics` also counts and latencies."""
 
     metrics: bool = False
 
@@ -63,7 +63,7 @@ class Stop(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Reload(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Read config.toml anew. One that can't be used is refused and leaves the settings as they are."""
+    """Read config.toml again. An invalid file is refused and leaves the settings as they are."""
 
 
 class Submit(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,7 +71,7 @@ class Submit(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `text` is the score, `directory` the absolute directory its relative paths count from, `file` its
     absolute path (shown, never read); `submit_directory` is the caller's working directory; `workspace`
-    replaces the score's; `env` is kept with the run and masked everywhere; `umask` makes the files.
+    replaces the score's; `env` is kept with the run and masked everywhere; `umask` applies to new files.
     `before` sets breakpoints; without `auto_resume` a rate limit pauses the job instead of being waited for.
     """
 
@@ -88,7 +88,7 @@ class Submit(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class LookAtJob(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask for one job with its sheets; `sheets` (`2,5-7,2.1,3.all`) brings their attempts."""
+    """Return one job with its sheets; with `sheets` (`2,5-7,2.1,3.all`) only these, with their attempts."""
 
     job_id: JobId
     sheets: str | None = None
@@ -97,7 +97,7 @@ class LookAtJob(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ListJobs(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask for the jobs: active, held, ended within a day; `runs`: every run of every job.
+    """List the jobs: active, held, ended within a day; with `runs` every run of every job.
 
     `statuses` keeps only these; the words `active`, `held`, `ended` stand for several.
     """
@@ -122,7 +122,7 @@ class WaitFor(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Pause(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Pause a job at its next sheet boundary; `wait` answers when it is paused; `force` is a cancel.
+    """Pause a job at its next sheet boundary; with `wait`, answer when it is paused; `force` is a cancel.
 
     `now` interrupts what is in flight, `deadline` (seconds) does so if the boundary has not come by then;
     `for` (seconds from the moment of paused) lets the pause end by itself. `before` (`4`, `3.all`) sets
@@ -141,7 +141,7 @@ class Pause(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Resume(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Go on with a paused, failed or cancelled job. `env` replaces variables given at submission.
+    """Continue a paused, failed or cancelled job. `env` replaces variables given at submission.
 
     `from` names completed sheets that run again, with all that depend on them; `plan` only shows that;
     `over_budget` (USD) is added to the score's cost limit. `offset` and `limit` choose the lines of the plan.
@@ -192,9 +192,9 @@ class Cancel(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ReadHistory(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask for the newest `limit` entries of a job's journal; `since` is an RFC 3339 time.
+    """Return the newest `limit` entries of a job's journal; `since` is an RFC 3339 time.
 
-    `offset` skips that many of the newest: the page before.
+    `offset` skips that many of the newest, for the page before.
     """
 
     job_id: JobId
@@ -205,14 +205,14 @@ class ReadHistory(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class AskWhy(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask why a job does not move, or why it failed; `sheets` keeps to those."""
+    """Say why a job does not move, or why it failed; `sheets` restricts the answer to these."""
 
     job_id: JobId
     sheets: str | None = None
 
 
 class ReadRevisions(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask for the versions of a job's score; with `revision` that one's text as stored.
+    """List the versions of a job's score; with `revision` return the text of that one.
 
     `offset` and `limit` choose the lines of their plans.
     """
@@ -224,7 +224,7 @@ class ReadRevisions(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Remove(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Forget an ended run, its history and output: of one job, or all that ended `older_than` seconds ago."""
+    """Remove an ended run with its history and output, or all that ended `older_than` seconds ago."""
 
     job_id: JobId | None = None
     older_than: Seconds | None = None
@@ -239,7 +239,7 @@ class WriteBackup(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ReadOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Read what an attempt of a sheet or hook printed (newest attempt: null), from a byte offset.
 
-    `reads` asks too how the lines of an agent's output are to be read.
+    With `reads`, also return how the lines of an agent's output are to be read.
     """
 
     job_id: JobId
@@ -253,7 +253,7 @@ class ReadOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Validate(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Check a score without running it; `explain` brings a page of its sheets, `prompts` their prompts."""
+    """Check a score without running it; `explain` returns a page of its sheets, `prompts` their prompts."""
 
     text: str
     directory: Place
@@ -267,9 +267,9 @@ class Validate(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class LookAtInstruments(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask for the tools that play sheets, or for one with its whole profile.
+    """List the tools that play sheets, or return one with its whole profile.
 
-    `directory` is where a score would lie: profiles beside it count too.
+    `directory` is that of a score: profiles beside it count too.
     """
 
     name: str | None = None
@@ -277,14 +277,14 @@ class LookAtInstruments(Ask, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class CheckInstruments(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Try whether the tools, or one of them, can be started: each is asked for its version."""
+    """Check whether the tools, or one of them, can be started: each is asked for its version."""
 
     name: str | None = None
     directory: Place | None = None
 
 
 class ClearLimits(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """End the rate limits of an instrument, or all, for all jobs: what waits for them tries at once."""
+    """End the rate limits of one instrument, or of all, for all jobs: waiting sheets try at once."""
 
     instrument: str | None = None
 

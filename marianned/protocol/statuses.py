@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class JobStatus(StrEnum):
-    """Where a job stands; it follows from its facts (docs/design/control.md §3)."""
+    """A job's status; it follows from facts (docs/design/control.md §3)."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -22,7 +22,7 @@ ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
 class SheetStatus(StrEnum):
-    """Where a sheet stands."""
+    """A sheet's status."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -57,7 +57,7 @@ class Outcome(StrEnum):
 
 
 class HoldCause(StrEnum):
-    """Why a hold is there (docs/design/control.md §8)."""
+    """Why there is a hold (docs/design/control.md §8)."""
 
     USER = "user"
     BREAKPOINT = "breakpoint"
@@ -68,7 +68,7 @@ class HoldCause(StrEnum):
 
 
 class CheckResult(StrEnum):
-    """How one validation of an attempt went."""
+    """The result of one validation of an attempt."""
 
     PASSED = "passed"
     FAILED = "failed"

@@ -2,6 +2,7 @@
 
 import enum
 import inspect
+import re
 import types
 import typing
 from typing import Any
@@ -119,6 +120,12 @@ def kind(annotation):
     return names.get(annotation) or f"[{annotation.__name__}](#{annotation.__name__.lower()})"
 
 
+def linked(text):
+    """Make links of the pages that a docstring names by their path from the top."""
+    text = re.sub(r"docs/reference/([\w-]+)\.md", r"[\1](\1.md)", text)
+    return re.sub(r"docs/design/([\w-]+)\.md", r"[\1](../design/\1.md)", text)
+
+
 def default(field):
     """Write a field's default; empty where it must be given."""
     if field.default_factory is not msgspec.NODEFAULT:
@@ -145,7 +152,7 @@ def own(struct, *, defaults=False):
     if base in (msgspec.Struct, protocol.Ask):
         return listed(struct, defaults=defaults) or "nothing"
     fields = listed(struct, less=(base,), defaults=defaults)
-    return f"what [{base.__name__}](#{base.__name__.lower()}) has" + (f" · {fields}" if fields else "")
+    return f"the fields of [{base.__name__}](#{base.__name__.lower()})" + (f" · {fields}" if fields else "")
 
 
 def methods():
@@ -153,10 +160,10 @@ def methods():
     text = ""
     for name, method in METHODS.items():
         doc = inspect.getdoc(method.params).replace("\n", " ").replace("  ", "\n\n")
-        changes = "changes something" if method.writes else "only looks"
+        changes = "changes something" if method.writes else "read-only"
         result = method.result.__name__
         text += f"### {name}\n\n{doc}\n\n"
-        text += f"Since protocol {method.since}; {changes}; answers [{result}](#{result.lower()}).\n"
+        text += f"Since protocol {method.since}; {changes}; returns [{result}](#{result.lower()}).\n"
         text += f"Takes {own(method.params, defaults=True)}\n\n"
     return text
 
@@ -168,12 +175,12 @@ def structs():
     text = ""
     for struct in kinds:
         if issubclass(struct, msgspec.Struct) and struct not in asks:
-            doc = inspect.getdoc(struct).replace("\n", " ")
+            doc = linked(inspect.getdoc(struct).replace("\n", " "))
             text += f"### {struct.__name__}\n\n{doc}\n\n{own(struct)}\n\n"
     for words in kinds:
         if issubclass(words, enum.StrEnum) and words is not enum.StrEnum:
             listing = " · ".join(f"`{word}`" for word in words)
-            text += f"### {words.__name__}\n\n{first_line(words)}\n\n{listing}\n\n"
+            text += f"### {words.__name__}\n\n{linked(first_line(words))}\n\n{listing}\n\n"
     return text
 
 
