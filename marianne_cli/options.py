@@ -290,11 +290,14 @@ def targets(call: Invocation, jobs: tuple[str, ...], every: bool, statuses: tupl
     return sorted(job["job_id"] for job in job_list(call, statuses=list(statuses))["jobs"])
 
 
-def job_list(call: Invocation, **params: object) -> dict[str, Any]:
-    """Ask for the jobs; the reply with all pages joined."""
-    reply = page = call.ask("job.list", **params)
-    while page["jobs"] and len(reply["jobs"]) < reply["total"]:
-        page = call.ask("job.list", offset=len(reply["jobs"]), **params)
+def job_list(call: Invocation, last: int | None = None, **params: object) -> dict[str, Any]:
+    """Ask for the jobs, all or the `last` so many; the reply with its pages joined."""
+    first = 0
+    if last is not None:
+        first = max(0, int(call.ask("job.list", limit=1, **params)["total"]) - last)
+    reply = page = call.ask("job.list", offset=first, **params)
+    while page["jobs"] and first + len(reply["jobs"]) < reply["total"]:
+        page = call.ask("job.list", offset=first + len(reply["jobs"]), **params)
         reply["jobs"] += page["jobs"]
     del reply["total"]
     return reply

@@ -38,7 +38,7 @@ def command(call: Invocation, *, every: bool, statuses: tuple[str, ...], lines: 
     from marianne_cli.screens import render
     from marianned.words import plural
 
-    reply = options.job_list(call, runs=every, statuses=list(statuses))
+    reply = options.job_list(call, lines, runs=every, statuses=list(statuses))
     jobs = reply["jobs"][-lines:] if lines else reply["jobs"]
     if not jobs:
         call.note("no jobs; mzt run FILE starts one, mzt init writes a first score")

@@ -21,20 +21,27 @@ class Transcript:
     def __init__(self, reads: Mapping[str, Any] | None) -> None:
         self._reader = _reader(reads)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._rest = ""
+        self._begun: list[str] = []
+        """The line that has no end yet, in pieces: joined each time, a long one would take quadratic time."""
 
     def feed(self, gone: int, data: bytes) -> list[str]:
         """Return the lines that a piece ends; `gone` is how many bytes before it are no more."""
         if self._reader is not None:
             return _lines([*(self._reader.gap(gone) if gone else ()), *self._reader.feed(data)])
-        *ended, self._rest = (self._rest + self._decoder.decode(data)).split("\n")
+        first, *others = self._decoder.decode(data).split("\n")
+        self._begun.append(first)
+        if not others:
+            return []
+        *ended, rest = ["".join(self._begun), *others]
+        self._begun = [rest]
         return [readable(f"{line}\n")[:-1] for line in ended]
 
     def finish(self) -> list[str]:
         """Return what the end of the stream brings."""
         if self._reader is not None:
             return _lines(self._reader.finish())
-        rest, self._rest = self._rest + self._decoder.decode(b"", final=True), ""
+        rest = "".join([*self._begun, self._decoder.decode(b"", final=True)])
+        self._begun = []
         return [readable(rest)] if rest else []
 
 

@@ -1,6 +1,7 @@
 """The pause file: a pause for who can write into the workspace but not reach the socket."""
 
 import os
+import subprocess
 
 import pytest
 from daemon_for_tests import gated, plain, score
@@ -123,3 +124,20 @@ def test_one_that_comes_while_the_daemon_is_down_counts_at_its_start(daemon, led
     daemon.gate(1).open()
     assert daemon.wait_for("duo", "paused", "ended")["status"] == "paused"
     assert ledger.lines() == ["start 1", "end 1"]
+
+
+def test_a_leftover_that_can_not_be_removed_refuses_the_run_with_a_hint_that_works(daemon, ledger):
+    leftover = daemon.home / "solo-work" / ".marianne-pause-solo"
+    (leftover / "full of it").mkdir(parents=True)
+    refused = daemon.refusal(
+        "job.submit",
+        text=score("solo", [plain(1)]),
+        directory=str(daemon.home),
+        submit_directory=str(daemon.home),
+    )
+    assert (refused.code, refused.hints) == ("E502", [f"rm -r {leftover}"])
+    assert "Directory not empty" in refused.message
+    subprocess.run(["bash", "-c", refused.hints[0]], check=True)
+    daemon.submit(score("solo", [plain(1)]))
+    daemon.wait_for("solo", "completed")
+    ledger.once(1)

@@ -104,6 +104,9 @@ def test_without_a_repository_the_job_goes_on_or_fails_before_its_first_sheet(da
     daemon.wait_for("goes-on", "completed")
     assert ledger.lines() == [str(daemon.home / "goes-on-work")]
     assert "no git repository" in daemon.event("goes-on", "worktree.failed")["text"]
+    (warned,) = daemon.status("goes-on")["problems"]
+    assert (warned["severity"], warned["path"]) == ("warning", "isolation")
+    assert f"it works in '{daemon.home / 'goes-on-work'}'" in warned["message"]
     daemon.submit(isolated("fails", [plain_note()], fallback_on_error=False))
     daemon.wait_for("fails", "failed")
     sheet = daemon.status("fails")["sheets"][0]
@@ -128,3 +131,14 @@ def test_a_directory_of_its_own_wins_over_the_worktree(daemon, ledger, repositor
     daemon.submit(isolated("iso", ["note $(pwd)"], top=named))
     daemon.wait_for("iso", "completed")
     assert ledger.lines() == [str(repository / "own place")]
+
+
+@pytest.mark.parametrize("name", ["a..b", "a...b", "a.lock", "a.", "a-.-b..", "A..1.lock"])
+def test_every_name_of_a_job_makes_a_branch(daemon, ledger, repository, name):
+    daemon.submit(isolated(name, [HERE]))
+    daemon.wait_for(name, "completed")
+    assert daemon.event(name, "worktree.made")["text"].startswith("worktree ")
+    assert daemon.status(name)["problems"] == []
+    (line,) = ledger.lines()
+    assert line.startswith("marianne/")
+    assert line.endswith(" of 1")

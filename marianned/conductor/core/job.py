@@ -397,16 +397,7 @@ class Job:
         resumes = isinstance(trigger, Asked) and trigger.action in _RESUMES
         if not resumes or not decision.changes:
             return
-        try:
-            await to_thread.run_sync(pausefile.remove, self._pause_file)
-        except OSError as error:
-            name = self.state.run.job_name
-            raise WrongStatus(
-                f"'{name}' is held by '{self._pause_file}', which can't be removed: {error.strerror}",
-                job_id=name,
-                status=self.status,
-                hints=[f"rm {self._pause_file}", f"mzt resume {name}"],
-            ) from None
+        await to_thread.run_sync(pausefile.clear, self._pause_file, self.state.run.job_name, self.status)
 
     async def _after_commit(self) -> None:
         if self.status in ENDED:

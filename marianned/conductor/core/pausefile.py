@@ -5,10 +5,12 @@ Source: docs/design/control.md §2.
 """
 
 import os
+import shlex
 import stat
 from pathlib import Path
 
 from marianned import files
+from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.state.triggers import Asked, Chained, GiveUp, Trigger
 
@@ -60,3 +62,21 @@ def remove(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+def clear(path: Path, job_name: str, status: str | None = None) -> bool:
+    """Remove the pause file before a job may start or go on; tell whether there was one.
+
+    Raises:
+        WrongStatus: it can't be removed; the hint is the command that does it.
+    """
+    try:
+        return remove(path)
+    except OSError as error:
+        whole = ["-r"] if path.is_dir() and not path.is_symlink() else []
+        raise WrongStatus(
+            f"'{job_name}' is held by '{path}', which can't be removed: {error.strerror}",
+            job_id=job_name,
+            status=status,
+            hints=[shlex.join(["rm", *whole, str(path)])],
+        ) from None

@@ -22,7 +22,7 @@ from marianned.conductor.queries.instruments import limits_in_force
 from marianned.conductor.queries.metrics import Meter
 from marianned.conductor.queries.output import Printed, find_printed, read_output, reads_of
 from marianned.conductor.run.attempt import PROMPT
-from marianned.errors import BadRequest, CannotCome, TimeRanOut
+from marianned.errors import BadRequest, CannotCome, Problem, TimeRanOut
 from marianned.moment import now
 from marianned.progress.state.job import JobState
 from marianned.progress.state.selection import select
@@ -123,9 +123,25 @@ class Lookout:
                 rows = await self._records.attempts(state.run.run_id, state.sheets[sheet.sheet].uid)
                 sheet.attempts = [self._attempt(state, row) for row in rows]
         view = await self.view(state)
-        view.problems = problems_of_sheets(state, numbers)
+        view.problems = [*await self._without_worktree(state), *problems_of_sheets(state, numbers)]
         hooks = [hook_view(state, row, self._live_pid(state, row)) for row in state.hooks]
         return extended(view, JobDetails, sheets=sheets, total_sheets=len(numbers), hooks=hooks)
+
+    async def _without_worktree(self, state: JobState) -> list[Problem]:
+        """Return the warning of a run that was to have a worktree of its own and has none."""
+        row = await self._records.worktree(state.run.run_id) if state.score.isolation else None
+        if row is None or row.status != "refused":
+            return []
+        return [
+            Problem(
+                code="S302",
+                severity="warning",
+                message=f"it is not isolated: no worktree could be made; it works in '{state.run.workspace}'",
+                file=state.current.row.config_file or state.run.job_name,
+                path="isolation",
+                hint=f"mzt history {state.run.job_name} says why",
+            )
+        ]
 
     def _attempt(self, state: JobState, row: AttemptRow) -> Attempt:
         return Attempt(

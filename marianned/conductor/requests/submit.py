@@ -11,9 +11,9 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from marianned import faults, words
+from marianned.conductor.core import pausefile
 from marianned.conductor.core.idempotency import rows_of
 from marianned.conductor.core.messages import removed_leftover
-from marianned.conductor.core.pausefile import pause_file, remove
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.requests import new_run
 from marianned.conductor.workspace import archives
@@ -120,13 +120,15 @@ class Submissions:
         settled, whatever becomes of it.
 
         Raises:
-            NameTaken, NoCapacity: its name, the daemon or its workspace does not let it.
+            NameTaken, NoCapacity, WrongStatus: its name, the daemon or its workspace does not let it.
         """
         expanded = version.score
         self._check_name(newest, fresh=fresh, file=file or version.row.config_file or "FILE")
         self._check_room()
         await to_thread.run_sync(new_run.make_workspace, Path(expanded.workspace), origin.umask)
-        leftover = await to_thread.run_sync(remove, pause_file(expanded.workspace, expanded.name))
+        leftover = await to_thread.run_sync(
+            pausefile.clear, pausefile.pause_file(expanded.workspace, expanded.name), expanded.name
+        )
         faults.point("submit.workspace")
         run = await self._conductor.house.store.records.last_run(expanded.name) + 1
         row, current, changes = new_run.first_rows(

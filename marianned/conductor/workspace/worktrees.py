@@ -8,6 +8,7 @@ Source: docs/reference/score-format.md §18.
 import logging
 import math
 import os
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +35,8 @@ _AGAIN_SECONDS = 1.0
 """How long after the store has refused it is tried again."""
 _NAMES_MOST = 1000
 """How many names are tried before it is given up."""
+_IN_NO_BRANCH = re.compile(r"(?<=\.)\.")
+"""What a job's name may have and a branch's not: a dot behind a dot. Source: git-check-ref-format(1)."""
 _logger = logging.getLogger(__name__)
 
 
@@ -301,6 +304,7 @@ def _free(base: Path, prefix: str, name: str, branches: set[str]) -> tuple[str, 
     """Return a branch and a place that are not taken, with a number appended if need be."""
     for number in range(_NAMES_MOST):
         tried = f"{name}-{number}" if number else name
-        if f"{prefix}/{tried}" not in branches and not (base / tried).exists():
-            return f"{prefix}/{tried}", base / tried
+        branch = f"{prefix}/{_IN_NO_BRANCH.sub('-', tried)}"
+        if branch not in branches and not (base / tried).exists():
+            return branch, base / tried
     raise _Failed(f"{_NAMES_MOST} branches and directories named after it are taken")
