@@ -86,7 +86,9 @@ def _configuration() -> Iterator[Finding]:
         said = "; ".join(error.problems)
         yield Finding(name="configuration", passed=False, message=said, hints=["mzt config check"])
     else:
-        yield Finding(name="configuration", passed=True, message=f"{directory}/config.toml or the defaults")
+        file = directory / "config.toml"
+        message = f"'{file}'" if file.exists() else "no config.toml (defaults)"
+        yield Finding(name="configuration", passed=True, message=message)
 
 
 def _state() -> Iterator[Finding]:
@@ -114,12 +116,12 @@ def _to_be_made(directory: Path) -> Finding:
     """Tell whether the first start will be able to make it."""
     there = next(parent for parent in directory.absolute().parents if parent.exists())
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
-        return Finding(name="state", passed=True, message=f"'{directory}' is made by the first start")
+        return Finding(name="state", passed=True, message=f"'{directory}' will be created by the first start")
     why = "its file system is read-only" if _is_read_only(there) else "this user may not write there"
     return Finding(
         name="state",
         passed=False,
-        message=f"'{directory}' can't be made in '{there}': {why}",
+        message=f"'{directory}' can't be created in '{there}': {why}",
         hints=[f"findmnt -T {there}"],
     )
 
@@ -166,7 +168,7 @@ def _database(path: Path) -> Iterator[Finding]:
     except OSError as error:
         yield Finding(name="database", passed=False, message=f"'{path}' can't be read: {error}")
     else:
-        yield Finding(name="database", passed=True, message=f"'{path}' is whole")
+        yield Finding(name="database", passed=True, message=f"'{path}' is intact")
 
 
 def _socket() -> Iterator[Finding]:

@@ -17,15 +17,15 @@ from msgspec import Meta
 from marianned import files
 from marianned.words import read_duration
 
-_KEPT_RUNS = "completed and cancelled runs of a job that are kept however old they are"
-_KEPT_DAYS = "days for which ended runs are kept however many they are"
-_OUTPUT = "bytes of each stream of an attempt that are kept: the first and the last half of them"
-_QUEUED = "how many jobs may be neither ended nor held; then `mzt run` is refused, E508"
-_DISK = "bytes; with less free on the disk of the state directory no slots are granted"
+_KEPT_RUNS = "completed and cancelled runs of a job that are kept, however old they are"
+_KEPT_DAYS = "days for which ended runs are kept, however many there are"
+_OUTPUT = "bytes kept of each stream of an attempt: half from its beginning, half from its end"
+_QUEUED = "jobs that may be neither ended nor held; beyond that `mzt run` is refused, E508"
+_DISK = "bytes; if less is free on the disk of the state directory, nothing starts"
 _DRAIN = (
-    "how long processes that an ended command left behind may finish its output; 0: they are ended at once"
+    "how long processes that a command left behind may go on writing its output; 0: they are ended at once"
 )
-_ATTEMPTS = "where the files of attempts are kept; without it `attempts` in the state directory"
+_ATTEMPTS = "where the files of attempts are kept; by default `attempts` in the state directory"
 
 
 class Attempts(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings with their defaults; durations in seconds (`"10s"` in the file), sizes in bytes."""
 
     max_attempts: Annotated[
-        int, Meta(ge=1, le=10_000, description="how many attempts may be in flight, over all jobs")
+        int, Meta(ge=1, le=10_000, description="attempts that may be in flight at once, over all jobs")
     ] = 16
     max_queued: Annotated[int, Meta(ge=1, description=_QUEUED)] = 1_000
     min_free_disk: Annotated[int, Meta(ge=0, description=_DISK)] = 512 * 1024**2
@@ -46,7 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_days: Annotated[int, Meta(ge=1, description=_KEPT_DAYS)] = 90
     output_cap: Annotated[int, Meta(ge=1024**2, description=_OUTPUT)] = 256 * 1024**2
     kill_grace: Annotated[
-        float, Meta(ge=0, le=3600, description="from TERM to KILL when an attempt is ended")
+        float, Meta(ge=0, le=3600, description="time between TERM and KILL when an attempt is ended")
     ] = 10.0
     attempts_dir: Annotated[str | None, Meta(description=_ATTEMPTS)] = None
     attempts: Attempts = Attempts()

@@ -48,7 +48,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarianneError(Exception):
-    """A refused or failed request: what is so, then what to type next.
+    """A refused or failed request: what is wrong, then what to type next.
 
     `status` is the job's status where the error is about a job; `hints` are commands to be typed as
     they are; `problems` are those of a score, warnings too.
@@ -92,7 +92,7 @@ class WrongStatus(MarianneError):
 
 
 class TimeRanOut(MarianneError):
-    """The caller's timeout ran out; what was asked for stays in force."""
+    """The caller's timeout ran out; the request stays in force."""
 
     code = "E504"
     exit_status = 124
@@ -129,28 +129,28 @@ class BadRequest(MarianneError):
 
 
 class NoDaemon(MarianneError):
-    """Nobody answers where the socket should be."""
+    """No daemon answers at the socket."""
 
     code = "E511"
     exit_status = 3
 
 
 class ProtocolMismatch(MarianneError):
-    """The protocol versions of the two sides don't meet; the hint names the side to upgrade."""
+    """Daemon and client speak different protocol versions; the hint names the side to upgrade."""
 
     code = "E512"
     exit_status = 3
 
 
 class CannotCome(MarianneError):
-    """What was waited for can no longer come: somebody or something took it back."""
+    """What was waited for can no longer happen: somebody or something took it back."""
 
     code = "E513"
     exit_status = 5
 
 
 class InternalError(MarianneError):
-    """A defect of ours; the incident id in the message is in the daemon's log with its traceback."""
+    """A defect in Marianne; the incident id in the message is in the daemon's log with its traceback."""
 
     code = "E514"
 

@@ -133,6 +133,6 @@ def test_a_home_that_can_not_be_written_is_told_before_the_first_start(house, mo
     found = mzt(house, "doctor")
     assert found.returncode == 1
     assert (
-        f"'{house.state}' can't be made in '{house.home / 'state'}': its file system is read-only"
+        f"'{house.state}' can't be created in '{house.home / 'state'}': its file system is read-only"
         in found.stdout
     )
