@@ -8,8 +8,10 @@ daemon's business. It imports nothing of ours, so that it starts in a moment.
 Source: docs/reference/score-format.md §23.6.
 """
 
+import http.client
 import json
 import os
+import resource
 import sys
 import urllib.error
 import urllib.request
@@ -17,7 +19,9 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
-_ANSWER_MOST = 64 * 1024 * 1024
+_ANSWER_MOST = 8 * 1024 * 1024
+_MEMORY_MOST = 1024**3
+"""Bytes of address space: JSON of a few megabytes can unfold to gigabytes."""
 _SAID_MOST = 2_000
 _MAX_TOKENS = 16_384
 """What Anthropic's API must be told, where the score says nothing."""
@@ -89,9 +93,11 @@ def asked(ask: dict[str, Any], prompt: str) -> dict[str, Any]:
     """
     if ask["family"] not in _FAMILIES:
         raise Refused(f"the schema family '{ask['family']}' is not supported")
-    ask["key"] = os.environ.get(ask["key_env"] or "", "")
+    ask["key"] = os.environ.get(ask["key_env"] or "", "").strip()
     if ask["key_env"] and not ask["key"]:
         raise Refused(f"not authenticated: {ask['key_env']} is not set")
+    if not (ask["key"].isascii() and (ask["key"].isprintable() or not ask["key"])):
+        raise Refused(f"not authenticated: {ask['key_env']} has characters that no key has")
     make, read = _FAMILIES[ask["family"]]
     headers, body = make(ask, prompt)
     if ask["temperature"] is not None:
@@ -99,7 +105,7 @@ def asked(ask: dict[str, Any], prompt: str) -> dict[str, Any]:
     answer = _answer(ask["url"], headers, body, ask["timeout_seconds"])
     try:
         text, cut, tokens_in, tokens_out = read(answer)
-    except (KeyError, IndexError, TypeError, AttributeError):
+    except (KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise Refused(f"not an answer of the family {ask['family']}: {_said(answer)}") from None
     if cut:
         raise Refused(f"the answer was cut off after {tokens_out} tokens; {cut} allows no more")
@@ -108,21 +114,50 @@ def asked(ask: dict[str, Any], prompt: str) -> dict[str, Any]:
 
 
 def _answer(url: str, headers: dict[str, str], body: dict[str, Any], timeout: float) -> Any:
+    if not url.lower().startswith(("http://", "https://")):
+        raise Refused(f"{_shown(url)} is no address of the web")
     data = json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"content-type": "application/json", **headers})  # noqa: S310  the profile's own address
     opener = urllib.request.build_opener(_NoRedirect)
     try:
         with opener.open(request, timeout=timeout) as reply:
-            said = reply.read(_ANSWER_MOST)
+            said = reply.read(_ANSWER_MOST + 1)
     except urllib.error.HTTPError as error:
-        raise Refused(_refusal(error.code, error.headers, error.read(_ANSWER_MOST))) from None
-    except (OSError, ValueError) as error:
+        raise Refused(_refusal(error.code, error.headers, _body(error))) from None
+    except http.client.HTTPException as error:
+        what = type(error).__name__
+        raise Refused(f"{_shown(url)} answers with something else than HTTP: {what}") from None
+    except OSError as error:
         reason = getattr(error, "reason", None) or error
-        raise Refused(f"{url} does not answer: {getattr(reason, 'strerror', None) or reason}") from None
+        why = getattr(reason, "strerror", None) or reason
+        raise Refused(f"{_shown(url)} does not answer: {_said(why)}") from None
+    except ValueError:  # of headers: its text shows them, and so the key
+        raise Refused(
+            f"{_shown(url)} can't be asked: the address or a header can't be sent as it is"
+        ) from None
+    if len(said) > _ANSWER_MOST:
+        raise Refused(f"{_shown(url)} answers with more than {_ANSWER_MOST // 1024**2} MiB")
     try:
         return json.loads(said)
     except ValueError:
-        raise Refused(f"{url} answers with no JSON: {_said(said.decode(errors='replace'))}") from None
+        raise Refused(f"{_shown(url)} answers with no JSON: {_said(said.decode(errors='replace'))}") from None
+    except RecursionError:
+        raise Refused(f"{_shown(url)} answers with JSON that is nested too deeply") from None
+
+
+def _body(error: urllib.error.HTTPError) -> bytes:
+    """Return what came of a refusal's words; a connection that breaks meanwhile takes the rest."""
+    try:
+        return error.read(_ANSWER_MOST)
+    except (OSError, ValueError, http.client.HTTPException):
+        return b""
+
+
+def _shown(url: str) -> str:
+    """Return an address without the user and password that it may have."""
+    scheme, slashes, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{place.rpartition('@')[2]}{slash}{path}"
 
 
 def _refusal(status: int, headers: Message, body: bytes) -> str:
@@ -131,10 +166,10 @@ def _refusal(status: int, headers: Message, body: bytes) -> str:
     try:
         error = json.loads(text)["error"]
         said = error if isinstance(error, str) else error["message"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         said = text
     again = headers.get("retry-after")
-    return f"status {status}: {_said(said)}" + (f" (retry-after: {again})" if again else "")
+    return f"status {status}: {_said(said)}" + (f" (retry-after: {_said(again)[:100]})" if again else "")
 
 
 def _said(what: Any) -> str:
@@ -143,9 +178,19 @@ def _said(what: Any) -> str:
 
 def main(file: str) -> int:
     """Ask what `file` says with the prompt from standard input; print the answer."""
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    least = _MEMORY_MOST if most == resource.RLIM_INFINITY else min(_MEMORY_MOST, most)
+    resource.setrlimit(resource.RLIMIT_AS, (least, most))
     ask = json.loads(Path(file).read_text(encoding="utf-8"))
     try:
         told = asked(ask, sys.stdin.buffer.read().decode(errors="surrogateescape"))
+    except MemoryError:
+        told = {
+            "result": None,
+            "error": "the answer needs too much memory",
+            "usage": {},
+            "model": ask["model"],
+        }
     except Refused as refused:
         told = {"result": None, "error": str(refused), "usage": {}, "model": ask["model"]}
     sys.stdout.write(json.dumps(told) + "\n")

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import msgspec
 
+from marianned.masks import secrets_of
 from marianned.systemd.journal import FIELDS, JournalHandler, concerned, listens
 
 _FILE_BYTES = 5 * 1024**2
 _FILES_KEPT = 3
 _MASK = "***"
-_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)$")
 _SECRETS = re.compile(
     r"\b(?:sk-[\w-]{8,}|gh[pousr]_\w{16,}|xox[abprs]-[\w-]{8,}|AKIA[0-9A-Z]{16}|AIza[\w-]{20,})"
     r"|(?<=[Bb]earer )[\w.~+/-]{8,}=*"
@@ -82,7 +82,7 @@ def is_news(record: logging.LogRecord) -> bool:
 def set_up(level: int = logging.INFO) -> bool:
     """Log to the journal of systemd, and return true, where it listens; else to stderr with the time."""
     logging.getLogger("asyncio").addFilter(is_news)
-    hide(value for name, value in os.environ.items() if _SECRET_NAME.search(name.upper()))
+    hide(secrets_of(os.environ))
     if listens():
         with suppress(OSError):
             handler: logging.Handler = JournalHandler()

@@ -8,13 +8,15 @@ import json
 import shutil
 import subprocess
 from collections.abc import Mapping
+from typing import Any
 
 from marianned import __version__
 from marianned.instruments.dialect import filled
 from marianned.protocol import Event
 from marianned.score.expanded import Notification
 
-_REFUSED = range(400, 500)
+_REFUSED = range(300, 500)
+"""Redirects, too: the headers may be secrets, and are for the address they were given for alone."""
 _TOO_MANY = 429
 
 
@@ -43,12 +45,17 @@ def send(notification: Notification, event: Event, body: bytes, environ: Mapping
         _show(event, notification.timeout_seconds)
         return
     if notification.type == "slack":
-        body = json.dumps({"text": f"{_title(event)}: {event.text}"}).encode()
+        body = json.dumps({"text": _plain(f"{_title(event)}: {event.text}")}).encode()
     headers = {name: filled(value, environ) for name, value in notification.headers.items()}
     address = notification.url or environ.get(notification.url_env or "")
     if not address:
         raise Undelivered(f"the variable {notification.url_env} is not set", again=False)
     _post(address, body, headers, notification.timeout_seconds)
+
+
+def _plain(text: str) -> str:
+    """Return a text in which nothing is markup: no link, no call to everybody in the channel."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _title(event: Event) -> str:
@@ -59,13 +66,23 @@ def _show(event: Event, timeout: float) -> None:
     program = shutil.which("notify-send")
     if program is None:
         return
-    command = [program, "--app-name=Marianne", "--", _title(event), event.text]
+    command = [program, "--app-name=Marianne", "--", _title(event), _plain(event.text)]
     try:
         ended = subprocess.run(command, capture_output=True, timeout=timeout, check=False)
     except (OSError, subprocess.TimeoutExpired) as problem:
         raise Undelivered(f"notify-send: {type(problem).__name__}", again=False) from None
     if ended.returncode:
         raise Undelivered(f"notify-send ended with exit code {ended.returncode}", again=False)
+
+
+def _no_redirects() -> Any:
+    import urllib.request  # noqa: PLC0415  as below
+
+    class NoRedirects(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_: Any) -> None:
+            return None
+
+    return NoRedirects
 
 
 def _post(address: str, body: bytes, headers: Mapping[str, str], timeout: float) -> None:
@@ -78,7 +95,7 @@ def _post(address: str, body: bytes, headers: Mapping[str, str], timeout: float)
         raise Undelivered("the url is neither http nor https", again=False)
     try:
         request = urllib.request.Request(address, data=body, headers=given, method="POST")  # noqa: S310  looked at above
-        with urllib.request.urlopen(request, timeout=timeout):  # noqa: S310
+        with urllib.request.build_opener(_no_redirects()).open(request, timeout=timeout):
             return
     except urllib.error.HTTPError as answer:
         answer.close()

@@ -12,7 +12,8 @@ from marianned.conductor.capacity.slots import Scheduler
 from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import Settings
 from marianned.executors.base import Executor
-from marianned.rows import Flight, HookRow
+from marianned.masks import Mask, secrets_of
+from marianned.rows import Flight, HookRow, RunRow
 from marianned.store.writer import Store
 
 
@@ -47,6 +48,11 @@ class House(msgspec.Struct, kw_only=True):
     def attempt_id(self, flight: Flight) -> str:
         """Return what names an attempt or hook among all that any daemon ever made."""
         return f"{self.store.daemon_id}-{flight.run_id}-{_name(flight)}"
+
+
+def mask_of(house: House, run: RunRow) -> Mask:
+    """Return what masks a run's secrets: the variables given to it, and the keys the daemon has."""
+    return Mask([*run.env.values(), *secrets_of(house.environ)])
 
 
 def _name(flight: Flight) -> str:

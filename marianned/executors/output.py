@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from marianned import files
+from marianned.masks import LONGEST, Mask
 
 
 def read_piece(path: Path, offset: int, limit: int) -> tuple[bytes, int]:
@@ -35,6 +36,12 @@ def read_piece(path: Path, offset: int, limit: int) -> tuple[bytes, int]:
 def read_tail(path: Path, most: int) -> bytes:
     """Return the last bytes of an output, at most `most`; none where it can't be read."""
     return files.tail(path, most)
+
+
+def quoted(path: Path, most: int, mask: Mask) -> str:
+    """Return the last characters of an output, at most `most`, as the daemon may quote them."""
+    text = mask.text(read_tail(path, most + LONGEST).decode(errors="replace"))
+    return text[-most:]
 
 
 def _seek(descriptor: int, offset: int, kind: int) -> int | None:

@@ -79,11 +79,10 @@ def invocation(
         helper: the program that asks a model over HTTP, for profiles of that kind.
         session: the tool's own session that goes on, where the profile can resume one.
     """
-    # some tools believe PWD more than the system: the daemon's own would lead them astray
-    later = {"PWD": cwd, **extra_env, **(settings.get("env") or {}), **marianne}
+    env = environment(profile, settings, cwd, directory, environ, extra_env) | dict(marianne)
     if profile.cli is None:
         asking = _asking(profile, settings, timeout_seconds, system_prompt)
-        return _question(asking, prompt, directory, helper, environ, later)
+        return _question(asking, prompt, directory, helper, env)
     command = profile.cli.command
     words, stdin, files = _prompt(profile, command, prompt, directory)
     argv = [
@@ -102,34 +101,47 @@ def invocation(
         *(flag.replace("{directory}", directory) for flag in command.extra_flags),
         *(settings.get("cli_extra_args") or ()),
     ]
-    env = _environment(command, environ, directory) | later
+    if command.private_tmp and "TMPDIR" not in {**extra_env, **(settings.get("env") or {})}:
+        env["TMPDIR"] = f"{directory}/{TMP_NAME}"
     return Invocation(
         argv=argv, env=env, stdin=stdin, files={**command.files, **files}, make_tmp=command.private_tmp
     )
 
 
-def _environment(command: Command, environ: Mapping[str, str], directory: str) -> dict[str, str]:
-    env = _inherited(command.required_env, environ)
-    env |= {
-        name: filled(value, environ).replace("{directory}", directory) for name, value in command.env.items()
-    }
-    if command.private_tmp:
-        env["TMPDIR"] = f"{directory}/{TMP_NAME}"
-    return env
+def environment(
+    profile: Profile,
+    settings: Mapping[str, Any],
+    cwd: str,
+    directory: str,
+    environ: Mapping[str, str],
+    extra_env: Mapping[str, str],
+) -> dict[str, str]:
+    """Return the environment of everything that is started for a sheet (§5): its tool, its checks, its hooks.
+
+    The daemon's, reduced to what the profile needs; the profile's own; what was given at submission; the
+    setting `env`. Arguments as for `invocation`; the MARIANNE_* variables come on top.
+    """
+    if profile.cli is None:
+        key = key_variable(profile, settings)
+        env = _inherited([key] if key else [], environ)
+    else:
+        command = profile.cli.command
+        env = _inherited(command.required_env, environ)
+        env |= {
+            name: filled(value, environ).replace("{directory}", directory)
+            for name, value in command.env.items()
+        }
+    # some tools believe PWD more than the system: the daemon's own would lead them astray
+    return env | {"PWD": cwd, **extra_env, **(settings.get("env") or {})}
 
 
 def _question(
-    asking: dict[str, Any],
-    prompt: str,
-    directory: str,
-    helper: Sequence[str],
-    environ: Mapping[str, str],
-    later: Mapping[str, str],
+    asking: dict[str, Any], prompt: str, directory: str, helper: Sequence[str], env: dict[str, str]
 ) -> Invocation:
     """Return how the program that asks over HTTP is started."""
     return Invocation(
         argv=[*helper, f"{directory}/{ASK_NAME}"],
-        env=_inherited([asking["key_env"]] if asking["key_env"] else [], environ) | dict(later),
+        env=env,
         stdin=prompt.encode(errors="surrogateescape"),
         files={ASK_NAME: msgspec.json.encode(asking).decode()},
         make_tmp=False,
@@ -199,10 +211,10 @@ def _prompt(
     too_long = len(data) > ARGUMENT_LIMIT or b"\0" in data
     if command.prompt_via_stdin:
         return _sentinel(command), data, {}
+    if profile.script == "shell":  # by file: the arguments of a process are everybody's to read
+        return [f"{directory}/script.sh"], None, {"script.sh": prompt}
     if not too_long:
         return _flag(command.prompt_flag, prompt) if command.prompt_flag else [prompt], None, {}
-    if profile.script == "shell":
-        return [f"{directory}/script.sh"], None, {"script.sh": prompt}
     if command.prompt_file_flag:
         return _flag(command.prompt_file_flag, f"{directory}/prompt.txt"), None, {"prompt.txt": prompt}
     return _sentinel(command), data, {}

@@ -210,6 +210,8 @@ def _faults(profile: Profile) -> Iterator[tuple[str, str]]:
         yield "kind", f"a profile of kind '{profile.kind}' needs '{profile.kind}:'"
     if not profile.name.strip():
         yield "name", "'name' is empty"
+    if profile.http is not None and not profile.http.base_url.lower().startswith(("http://", "https://")):
+        yield "http.base_url", "'base_url' begins with http:// or https://"
     if not 0 < profile.default_timeout_seconds < float("inf"):
         yield "default_timeout_seconds", "a time limit is more than 0 seconds"
     for number, model in enumerate(profile.models):

@@ -2,7 +2,6 @@
 
 import pwd
 from collections.abc import Iterable
-from pathlib import Path
 
 import msgspec
 from anyio import to_thread
@@ -10,9 +9,10 @@ from anyio import to_thread
 from marianned import words
 from marianned.clock import timestamp
 from marianned.conductor.queries.jobs import Lookout
-from marianned.conductor.services import House
+from marianned.conductor.services import House, mask_of
 from marianned.errors import BadRequest
-from marianned.executors.output import read_tail
+from marianned.executors.output import quoted
+from marianned.masks import Mask
 from marianned.moment import now
 from marianned.progress.state.job import JobState
 from marianned.progress.state.selection import select
@@ -60,6 +60,7 @@ class Evidence:
         if chosen is None:
             failures += [row for row in state.hooks if row.status == "failed"]
         failures.sort(key=lambda row: row.ended_at or 0, reverse=True)
+        mask = mask_of(self._house, state.run)
         view = await self._lookout.view(state)
         view.hints = [hint for hint in view.hints if not hint.startswith("mzt why")]
         view.problems = problems_of_sheets(state, sorted(chosen or state.sheets))
@@ -69,12 +70,14 @@ class Evidence:
             reasons=found,
             total_errors=len(failures),
             errors=[
-                await (self._failure(row) if isinstance(row, AttemptRow) else self._hook_failure(row))
+                await (
+                    self._failure(row, mask) if isinstance(row, AttemptRow) else self._hook_failure(row, mask)
+                )
                 for row in failures[:_ERRORS_MOST]
             ],
         )
 
-    async def _failure(self, row: AttemptRow) -> Failure:
+    async def _failure(self, row: AttemptRow, mask: Mask) -> Failure:
         directory = self._house.directory(row)
         return Failure(
             sheet=row.sheet,
@@ -90,11 +93,11 @@ class Evidence:
             revision=row.revision,
             ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
             validations=row.validations,
-            stdout_tail=await to_thread.run_sync(_tail, directory / "stdout"),
-            stderr_tail=await to_thread.run_sync(_tail, directory / "stderr"),
+            stdout_tail=await to_thread.run_sync(quoted, directory / "stdout", _TAIL_BYTES, mask),
+            stderr_tail=await to_thread.run_sync(quoted, directory / "stderr", _TAIL_BYTES, mask),
         )
 
-    async def _hook_failure(self, row: HookRow) -> Failure:
+    async def _hook_failure(self, row: HookRow, mask: Mask) -> Failure:
         directory = self._house.directory(row)
         return Failure(
             hook=row.hook,
@@ -111,8 +114,8 @@ class Evidence:
             revision=row.revision or 0,
             ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
             validations=[],
-            stdout_tail=await to_thread.run_sync(_tail, directory / "stdout"),
-            stderr_tail=await to_thread.run_sync(_tail, directory / "stderr"),
+            stdout_tail=await to_thread.run_sync(quoted, directory / "stdout", _TAIL_BYTES, mask),
+            stderr_tail=await to_thread.run_sync(quoted, directory / "stderr", _TAIL_BYTES, mask),
         )
 
     async def job_revisions(self, _caller: Caller, params: ReadRevisions) -> Revisions:
@@ -180,7 +183,3 @@ def _logins(uids: Iterable[int]) -> dict[int, str]:
             except KeyError:
                 found[uid] = str(uid)
     return found
-
-
-def _tail(path: Path) -> str:
-    return read_tail(path, _TAIL_BYTES).decode(errors="replace")

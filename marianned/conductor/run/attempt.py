@@ -27,14 +27,15 @@ from marianned.conductor.run.process import (
     check_directory,
     left_behind,
 )
-from marianned.conductor.services import House
+from marianned.conductor.services import House, mask_of
 from marianned.conductor.workspace.worktrees import NoWorktree
 from marianned.executors.base import ExitRecord, Presence, Silence, Spec
-from marianned.executors.output import read_tail
+from marianned.executors.output import quoted
 from marianned.executors.programs import interpreter
 from marianned.instruments import dialect
 from marianned.instruments.profile import Profile
 from marianned.instruments.verdict import Reading
+from marianned.masks import Mask
 from marianned.progress.state.triggers import Ending, Parked, Warned
 from marianned.protocol import AttemptKind, CheckReport, Outcome
 from marianned.rows import AttemptRow, RevisionRow, RunRow
@@ -81,7 +82,18 @@ class Attempt:
         self._process = Process(house, given.attempt)
         self._directory = self._process.directory
         self._variables = variables_of(house, given.run, given.attempt)
-        self._checking = Checking(house, given.run, given.attempt, self._directory, self._variables)
+        definition = given.definition
+        environ = environment_of(
+            house,
+            given.score.profiles[definition.instrument],
+            definition.settings,
+            given.run,
+            self._directory,
+        )
+        self._mask = mask_of(house, given.run)
+        self._checking = Checking(
+            house, given.run, given.attempt, self._directory, environ | self._variables, self._mask
+        )
 
     @property
     def pid(self) -> int | None:
@@ -211,7 +223,7 @@ class Attempt:
             )
         except (RenderError, workers.WorkerLimit) as error:
             raise Unprepared("config", f"the prompt can't be built: {error.message}") from None
-        self._warnings = [*left_out, *rendered.missing]
+        self._warnings = [self._mask.text(text) for text in (*left_out, *rendered.missing)]
         raw = given.score.profiles[given.definition.instrument].raw_prompt
         return rendered.body if raw else rendered.prompt
 
@@ -244,14 +256,16 @@ class Attempt:
         reports = last.validations
         return PreviousAttempt(
             kind="completion" if attempt.kind == AttemptKind.COMPLETION else "retry",
-            ending=last.error_message or str(last.outcome),
+            ending=self._mask.text(last.error_message or str(last.outcome)),
             passed=[_told(report) for report in reports if report.result == "passed"],
             failed=[
-                (_told(report), report.reason or "failed") for report in reports if report.result != "passed"
+                (_told(report), self._mask.text(report.reason or "failed"))
+                for report in reports
+                if report.result != "passed"
             ],
             stderr_tail=""
             if reports
-            else await to_thread.run_sync(_stderr_tail, self._house.directory(last)),
+            else await to_thread.run_sync(_stderr_tail, self._house.directory(last), self._mask),
         )
 
     def _write(self, invocation: dialect.Invocation, prompt: str, cwd: str) -> None:
@@ -351,10 +365,19 @@ class Attempt:
             attempt=attempt.attempt,
             outcome=outcome,
             category=category,
-            message=message,
+            message=None if message is None else self._mask.text(message),
             chance=chance,
             **seen,
         )
+
+
+def environment_of(
+    house: House, profile: Profile, settings: Mapping[str, Any], run: RunRow, directory: Path
+) -> dict[str, str]:
+    """Return the environment of the checks and hooks of a sheet on this instrument; PWD is theirs to add."""
+    env = dialect.environment(profile, settings, run.workspace, str(directory), house.environ, run.env)
+    del env["PWD"]
+    return env
 
 
 def variables_of(house: House, run: RunRow, attempt: AttemptRow) -> dict[str, str]:
@@ -428,5 +451,5 @@ def _read_warnings(directory: Path) -> list[str]:
         return []
 
 
-def _stderr_tail(directory: Path) -> str:
-    return read_tail(directory / STDERR, _STDERR_TAIL_BYTES).decode(errors="replace")
+def _stderr_tail(directory: Path, mask: Mask) -> str:
+    return quoted(directory / STDERR, _STDERR_TAIL_BYTES, mask)

@@ -19,10 +19,12 @@ from anyio import to_thread
 
 from marianned import faults, files
 from marianned.accidents import Accident, GivenUp, runs_short, until_it_works
-from marianned.conductor.run.process import FOREIGN
+from marianned.conductor.run.process import FOREIGN, shell_script
 from marianned.conductor.services import House
 from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, NotStarted, Presence, Spec
-from marianned.executors.output import read_tail
+from marianned.executors.output import quoted
+from marianned.masks import Mask
+from marianned.paths import make_private_directory
 from marianned.protocol import CheckReport
 from marianned.rows import AttemptRow, RunRow
 from marianned.score.expanded import Check
@@ -43,14 +45,21 @@ class Checking:
     """Runs the checks of one attempt below its directory."""
 
     def __init__(
-        self, house: House, run: RunRow, attempt: AttemptRow, directory: Path, variables: Mapping[str, str]
+        self,
+        house: House,
+        run: RunRow,
+        attempt: AttemptRow,
+        directory: Path,
+        environ: Mapping[str, str],
+        mask: Mask,
     ) -> None:
         self._house = house
         self._run = run
         self._attempt = attempt
         self._directory = directory / _CHECKS
         self._snapshot = directory.parent / f"{attempt.uid}-{_SNAPSHOT}"
-        self._variables = variables
+        self._environ = environ
+        self._mask = mask
         self._scope: anyio.CancelScope | None = None
         self._interrupted = False
         self._running: Path | None = None
@@ -135,11 +144,15 @@ class Checking:
         """
         directory = self._directory / _UNSAFE.sub("-", name)
         unique = os.urandom(4).hex()
+        try:
+            argv = await to_thread.run_sync(_script, directory, command)
+        except OSError as error:
+            return CommandResult(error=f"its files can't be written: {error.strerror}"), None
         spec = Spec(
             id=f"{self._house.attempt_id(self._attempt)}-check-{unique}",
-            argv=["bash", "-c", command],
+            argv=argv,
             cwd=cwd,
-            env={**self._house.environ, **self._run.env, **self._variables},
+            env={**self._environ, "PWD": cwd},
             umask=self._run.umask,
             timeout_seconds=timeout_seconds,
             grace_seconds=_GRACE_SECONDS,
@@ -158,7 +171,7 @@ class Checking:
         record = await self._house.executor.wait(directory)
         faults.point("check.ended")
         self._running = None
-        tail = await to_thread.run_sync(_tail, directory)
+        tail = await to_thread.run_sync(_tail, directory, self._mask)
         lost = None if self._interrupted else _lost(record)
         if record is None or record.asked or (record.exit_code is None and record.signal is None):
             return CommandResult(error=(record and record.error) or f"lost: {lost}", output_tail=tail), lost
@@ -187,6 +200,11 @@ def _lost(record: ExitRecord | None) -> str | None:
     return None
 
 
+def _script(directory: Path, command: str) -> list[str]:
+    make_private_directory(directory)
+    return shell_script(directory, command)
+
+
 def _below(directory: Path) -> list[Path]:
     try:
         return [path for path in directory.iterdir() if path.is_dir()]
@@ -194,9 +212,9 @@ def _below(directory: Path) -> list[Path]:
         return []
 
 
-def _tail(directory: Path) -> str:
-    printed = b"".join(read_tail(directory / name, _TAIL_BYTES) for name in ("stdout", "stderr"))
-    return printed[-_TAIL_BYTES:].decode(errors="replace")
+def _tail(directory: Path, mask: Mask) -> str:
+    printed = "".join(quoted(directory / name, _TAIL_BYTES, mask) for name in ("stdout", "stderr"))
+    return printed[-_TAIL_BYTES:]
 
 
 def _write_once(path: Path, data: bytes) -> None:

@@ -15,23 +15,27 @@ from anyio import to_thread
 
 from marianned import faults
 from marianned.accidents import Patience, runs_short
-from marianned.conductor.run.process import Process, Unprepared, check_directory, left_behind
-from marianned.conductor.services import House
+from marianned.conductor.run.attempt import environment_of
+from marianned.conductor.run.process import Process, Unprepared, check_directory, left_behind, shell_script
+from marianned.conductor.services import House, mask_of
 from marianned.errors import MarianneError
 from marianned.executors.base import ExitRecord, Presence, Spec
 from marianned.progress.state.triggers import HookEnded
 from marianned.protocol import Outcome
 from marianned.rows import HookRow, RunRow
-from marianned.score.expanded import Concert, Hook
+from marianned.score.expanded import Concert, Expanded, Hook
+
+_SHELL = ["bash", "-c"]
 
 
 class GivenHook(msgspec.Struct, frozen=True, kw_only=True):
-    """What a hook works with: the run, its row, what the score says of it."""
+    """What a hook works with: the run, its row, what the score says of it, and the score."""
 
     run: RunRow
     row: HookRow
     hook: Hook
     concert: Concert
+    score: Expanded
 
 
 Chain = Callable[[GivenHook], Awaitable[HookEnded | None]]
@@ -109,7 +113,7 @@ class HookRun:
             id=self._house.attempt_id(given.row),
             argv=argv,
             cwd=cwd,
-            env={**self._house.environ, **given.run.env, **self.variables()},
+            env={**self._environ(), **self.variables(), "PWD": cwd},
             umask=given.run.umask,
             timeout_seconds=given.hook.timeout_seconds,
             grace_seconds=self._house.settings.kill_grace,
@@ -122,8 +126,17 @@ class HookRun:
         check_directory(cwd)
         self._process.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         hook = self._given.hook
+        if list(hook.argv[:2]) == _SHELL:
+            return shell_script(self._process.directory, *hook.argv[2:])
         script = next((file for file in hook.files if Path(file).is_file()), hook.argv[0])
         return [script, *hook.argv[1:]]
+
+    def _environ(self) -> dict[str, str]:
+        """Return what a check of the score's first sheet would get."""
+        given = self._given
+        first = given.score.sheets[0]
+        profile = given.score.profiles[first.instrument]
+        return environment_of(self._house, profile, first.settings, given.run, self._process.directory)
 
     def variables(self) -> Mapping[str, str]:
         """Return the MARIANNE_* variables of the hook."""
@@ -165,4 +178,5 @@ class HookRun:
 
     def _ending(self, outcome: Outcome, message: str | None, **seen: Any) -> HookEnded:
         row = self._given.row
-        return HookEnded(hook=row.hook, flight=row.flight, outcome=outcome, message=message, **seen)
+        said = None if message is None else mask_of(self._house, self._given.run).text(message)
+        return HookEnded(hook=row.hook, flight=row.flight, outcome=outcome, message=said, **seen)

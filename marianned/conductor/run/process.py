@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
+from marianned import files
 from marianned.accidents import SHORT, Accident, GivenUp, runs_short, until_it_works
 from marianned.conductor.services import House
 from marianned.errors import NoCapacity
@@ -24,6 +25,16 @@ FOREIGN = frozenset({signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHU
 """Signals that, unasked for, tell of a host going down: what ended by them is lost, not failed."""
 AGAIN_SECONDS = 1.0
 """After how long it is tried again where something runs short."""
+
+
+def shell_script(directory: Path, command: str, *words: str) -> list[str]:
+    """Write a command into a file of the attempt's directory, which is there; return how bash runs it.
+
+    The arguments of a process are for everybody on the host to read, the file for its owner alone.
+    """
+    file = directory / "script.sh"
+    files.write_private(file, command.encode(errors="surrogateescape"))
+    return ["bash", str(file), *words]
 
 
 class Unprepared(Exception):

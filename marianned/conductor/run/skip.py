@@ -6,10 +6,10 @@ twice at once. Source: docs/reference/score-format.md §14, docs/design/durabili
 
 from marianned import faults, workers
 from marianned.accidents import GivenUp, Patience
-from marianned.conductor.run.attempt import variables_of
+from marianned.conductor.run.attempt import environment_of, variables_of
 from marianned.conductor.run.checks import Checking
 from marianned.conductor.run.context import gather
-from marianned.conductor.services import House
+from marianned.conductor.services import House, mask_of
 from marianned.executors.base import Presence
 from marianned.progress.deciding.skipping import seen_sheets
 from marianned.progress.state.job import JobState
@@ -32,8 +32,13 @@ class Judging:
         self._row = row
         self._rules = state.score.sheets[row.sheet - 1].skip or Skip()
         self._sheets = seen_sheets(state, self._rules.when) if self._rules.when is not None else {}
+        sheet = state.score.sheets[row.sheet - 1]
+        directory = house.directory(row)
+        profile = state.score.profiles[sheet.instrument]
+        environ = environment_of(house, profile, sheet.settings, state.run, directory)
         variables = variables_of(house, state.run, row)
-        self._checking = Checking(house, state.run, row, house.directory(row), variables)
+        self._mask = mask_of(house, state.run)
+        self._checking = Checking(house, state.run, row, directory, environ | variables, self._mask)
         self.interrupted = False
         self.patience = Patience()
         self.pid: int | None = None
@@ -75,6 +80,7 @@ class Judging:
         self.give_up()
 
     def _answer(self, *, skip: bool | None, reason: str | None = None, fault: str | None = None) -> Judged:
+        fault = None if fault is None else self._mask.text(fault)
         return Judged(uid=self._row.uid, skip=skip, reason=reason if skip else None, fault=fault)
 
     async def _is_true(self, expression: str) -> bool:

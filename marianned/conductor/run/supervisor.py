@@ -94,7 +94,11 @@ class Players:
             )
             return Attempt(self._house, given, self._tell)
         hook = GivenHook(
-            run=state.run, row=row, hook=state.hook_definition(row.hook), concert=state.score.concert
+            run=state.run,
+            row=row,
+            hook=state.hook_definition(row.hook),
+            concert=state.score.concert,
+            score=state.score,
         )
         return HookRun(self._house, hook, self._chain)
 

@@ -28,6 +28,8 @@ from marianned.rows import Changes, EventRow, RunRow, WorktreeRow
 from marianned.score.expanded import Isolation
 from marianned.store.writer import Store
 
+_UNTROUBLED = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
+"""No program that a repository names is run by what the daemon does to it."""
 _GIT_SECONDS = 120.0
 _GRACE_SECONDS = 5.0
 _TAIL_BYTES = 65_536
@@ -56,7 +58,7 @@ class Worktrees:
         self._executor = executor
         self._attempts = attempts
         self._environ = {
-            **{name: value for name, value in environ.items() if not name.startswith("GIT_")},
+            **{name: environ[name] for name in ("PATH", "HOME", "LANG") if name in environ},
             "GIT_TERMINAL_PROMPT": "0",
             "LC_ALL": "C",
         }
@@ -219,9 +221,9 @@ class Worktrees:
         await to_thread.run_sync(files.remove_tree_if_there, directory)
         spec = Spec(
             id=f"{self._store.daemon_id}-{run.run_id}-git-{name}-{os.urandom(4).hex()}",
-            argv=["git", "-C", place, *words],
+            argv=["git", *_UNTROUBLED, "-C", place, *words],
             cwd="/",
-            env={**self._environ, **run.env},
+            env=self._environ,
             umask=run.umask,
             timeout_seconds=_GIT_SECONDS,
             grace_seconds=_GRACE_SECONDS,

@@ -81,14 +81,15 @@ def tool(**fields):
         ("qwen", ["qwen", "--yolo", "--output-format", "stream-json"], b"do it"),
         ("pi", ["pi", "-p", "--mode", "json"], b"do it"),
         ("copilot", ["copilot", "--allow-all-tools", "--output-format", "json", "--no-color"], b"do it"),
-        ("cli", ["bash", "-c", "do it"], None),
+        ("cli", ["bash", "/srv/attempt/script.sh"], None),
     ],
 )
 def test_a_built_in_tool_is_called_like_this(name, argv, stdin):
     found = built(name)
     assert found.argv == argv
     assert found.stdin == stdin
-    assert found.files == builtin_profiles()[name].cli.command.files
+    script = {"script.sh": "do it"} if name == "cli" else {}
+    assert found.files == builtin_profiles()[name].cli.command.files | script
 
 
 @pytest.mark.parametrize(
@@ -196,15 +197,16 @@ def test_a_long_argument_without_such_a_flag_goes_to_stdin():
     assert LONG not in found.argv
 
 
-def test_a_long_script_goes_to_a_file():
-    found = built("cli", prompt=LONG)
-    assert found.argv == ["bash", "/srv/attempt/script.sh"]
-    assert found.files == {"script.sh": LONG}
+def test_a_script_goes_to_a_file_where_no_other_user_reads_it():
+    for script in ("echo the customer is ACME", LONG):
+        found = built("cli", prompt=script)
+        assert found.argv == ["bash", "/srv/attempt/script.sh"]
+        assert found.files == {"script.sh": script}
 
 
 def test_the_limit_counts_bytes():
-    assert built("cli", prompt="é" * (ARGUMENT_LIMIT // 2)).files == {}
-    assert built("cli", prompt="é" * (ARGUMENT_LIMIT // 2) + "x").files != {}
+    assert built("aider", prompt="é" * (ARGUMENT_LIMIT // 2)).files == {}
+    assert built("aider", prompt="é" * (ARGUMENT_LIMIT // 2) + "x").files != {}
 
 
 def test_a_prompt_with_a_zero_byte_is_never_an_argument():
