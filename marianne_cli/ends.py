@@ -66,10 +66,10 @@ def interrupted(call: Invocation | None) -> int:
 
 def _standing(call: Invocation, job_id: str) -> str:
     """Ask once more where the job stands; what can't be known is not said."""
-    from marianne_cli.client import connect
+    from marianne_cli.client.blocking import connect_raw
 
     try:
-        with connect(call.socket, timeout=1.0) as client:
+        with connect_raw(call.socket, timeout=1.0) as client:
             job = client.request("job.status", {"job_id": job_id, "limit": 1}, once=True)
     except (MarianneError, OSError):
         return f"'{job_id}' could not be asked"

@@ -9,7 +9,7 @@ from marianne_cli import terminal
 from marianned import __version__
 
 if TYPE_CHECKING:
-    from marianne_cli.client import Client
+    from marianne_cli.client.blocking import RawClient
 
 
 class Answer(NamedTuple):
@@ -47,7 +47,7 @@ class Invocation:
         self.socket = socket
         self._reason = reason
         self._key = key
-        self._client: Client | None = None
+        self._client: RawClient | None = None
         self.waiting_on: str | None = None
         """The job that is waited for: an interrupt tells where it stands."""
         self.stays = "the request stays in force"
@@ -56,7 +56,7 @@ class Invocation:
         """Over how many jobs a key is spread."""
 
     @property
-    def client(self) -> "Client":
+    def client(self) -> "RawClient":
         """The connection to the daemon.
 
         Raises:
@@ -67,15 +67,15 @@ class Invocation:
         return self._client
 
     @property
-    def connected(self) -> "Client | None":
+    def connected(self) -> "RawClient | None":
         """The connection, where one was made."""
         return self._client
 
-    def connect(self, *, any_protocol: bool = False, timeout: float | None = None) -> "Client":
+    def connect(self, *, any_protocol: bool = False, timeout: float | None = None) -> "RawClient":
         """Make a connection of its own; `timeout` is the patience with a reply in seconds."""
-        from marianne_cli.client import connect
+        from marianne_cli.client.blocking import connect_raw
 
-        return connect(self.socket, name=f"mzt {__version__}", any_protocol=any_protocol, timeout=timeout)
+        return connect_raw(self.socket, name=f"mzt {__version__}", any_protocol=any_protocol, timeout=timeout)
 
     def close(self) -> None:
         """Close the connection, if there is one."""

@@ -80,10 +80,10 @@ class JobName(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
         """Ask the daemon, briefly; say nothing when it does not answer."""
         from click.shell_completion import CompletionItem
 
-        from marianne_cli.client import connect
+        from marianne_cli.client.blocking import connect_raw
 
         try:
-            with connect(ctx.find_root().params.get("socket"), timeout=_COMPLETION_PATIENCE) as client:
+            with connect_raw(ctx.find_root().params.get("socket"), timeout=_COMPLETION_PATIENCE) as client:
                 jobs = client.request("job.list", {"runs": True}, once=True)["jobs"]
         except (MarianneError, OSError):
             return []

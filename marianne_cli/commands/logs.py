@@ -142,11 +142,11 @@ def _output(call: Invocation, job_id: str, sheet: Result, attempt: int, mode: st
     elif mode is not None:
         wanted = [_stream(mode)]
     else:
-        sources = [outputs.Source(sheet, attempt, stream) for stream in ("stdout", "stderr")]
+        sources = [outputs.Source.of(sheet, attempt, stream) for stream in ("stdout", "stderr")]
         lines = [line for source in sources for line in _transcript(call, job_id, source)]
         return {**place, "attempt": attempt, "lines": lines}
     read: dict[str, Any] = {
-        stream: outputs.read(call, job_id, outputs.Source(sheet, attempt, stream)) for stream in wanted
+        stream: outputs.read(call, job_id, outputs.Source.of(sheet, attempt, stream)) for stream in wanted
     }
     return {**place, "attempt": attempt, **read}
 
@@ -217,7 +217,7 @@ def _follow(
 ) -> Answer:
     """Print until the job ends; a job that has ended already shows what it printed."""
     streams = ("stdout", "stderr") if mode is None else (_stream(mode),)
-    sources = [outputs.Source(sheet, attempt, stream) for sheet, attempt in chosen for stream in streams]
+    sources = [outputs.Source.of(sheet, attempt, stream) for sheet, attempt in chosen for stream in streams]
     address = f"{details['job_name']}@{details['run']}"
     call.waiting_on, call.stays = details["job_id"], "it goes on"
     named = {(sheet["sheet"], sheet.get("hook")) for sheet, _ in chosen}

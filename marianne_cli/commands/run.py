@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from marianne_cli import ends, options, waiting
-from marianne_cli.calls import current_umask
+from marianne_cli.client.dialling import current_umask
 from marianne_cli.invocation import Answer, Invocation
 from marianne_cli.service import launch
 

@@ -16,7 +16,7 @@ from marianned.probe import called, way_out
 from marianned.words import duration
 
 if TYPE_CHECKING:
-    from marianne_cli.client import Client
+    from marianne_cli.client.blocking import RawClient
     from marianne_cli.service.units import Unit
 
 _START_SECONDS = 10.0
@@ -128,7 +128,7 @@ def _comes(call: Invocation, timeout: float) -> bool:
     return True
 
 
-def _reached(call: Invocation, timeout: float, *, any_protocol: bool = False) -> "Client":
+def _reached(call: Invocation, timeout: float, *, any_protocol: bool = False) -> "RawClient":
     """Connect to the daemon; one that holds the lock makes a deleted socket again, which is waited for.
 
     Raises:

@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 from anyio.abc import SocketAttribute, SocketStream, TaskGroup
@@ -186,7 +186,7 @@ class Connection:
         self._in_flight += 1
         tasks.start_soon(self._do, request, params)
 
-    async def _do(self, request: wire.Request, params: Ask) -> None:
+    async def _do(self, request: wire.Request, params: Ask[Any]) -> None:
         with anyio.CancelScope() as scope:
             if not METHODS[request.method].writes:
                 self._looking.add(scope)
@@ -197,7 +197,7 @@ class Connection:
         self._answered.set()
         self._answered = anyio.Event()
 
-    async def _done(self, request: wire.Request, params: Ask) -> None:
+    async def _done(self, request: wire.Request, params: Ask[Any]) -> None:
         match params:
             case SubscribeEvents():
                 source: EventStream | OutputStream = EventStream(
@@ -218,7 +218,7 @@ class Connection:
             return nullcontext()
         return self._validations if method == "score.validate" else self._looks
 
-    async def _answer(self, request: wire.Request, params: Ask) -> None:
+    async def _answer(self, request: wire.Request, params: Ask[Any]) -> None:
         handler = self._server.handlers[request.method]
         faults.point("api.read")
         began = time.perf_counter()

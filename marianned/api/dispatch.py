@@ -66,7 +66,7 @@ def handlers(
     }
 
 
-async def answer(handler: Handler, caller: Caller, request: wire.Request, params: Ask) -> Answer:
+async def answer(handler: Handler, caller: Caller, request: wire.Request, params: Ask[Any]) -> Answer:
     """Do what is asked; return the reply, or the error, as bytes."""
     try:
         return Answer(wire.reply(request.id, await handler(caller, params)), refused=False)

@@ -21,7 +21,7 @@ _PLACE = re.compile(r"`\$\.?([^`]*)`$")
 _GIVEN = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
 
 
-def read_params(request: wire.Request) -> Ask:
+def read_params(request: wire.Request) -> Ask[Any]:
     """Decode the params of a request by the type of its method.
 
     Raises:
@@ -36,7 +36,7 @@ def read_params(request: wire.Request) -> Ask:
             hints=["mzt rpc"],
         )
     try:
-        params: Ask = decoder.decode(request.params)
+        params: Ask[Any] = decoder.decode(request.params)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise wire.ProtocolFault(
             wire.INVALID_PARAMS,
@@ -67,7 +67,7 @@ def _said(request: wire.Request, complaint: str) -> str:
     return f"params.{name}: {_wanted(fields[name].type)} is wanted, not {_given(given[name])}"
 
 
-def _fields(kind: type[Ask]) -> tuple[types.Field, ...]:
+def _fields(kind: type[Ask[Any]]) -> tuple[types.Field, ...]:
     described = types.type_info(kind)
     assert isinstance(described, types.StructType)
     return described.fields

@@ -6,7 +6,7 @@ docs/design/control.md. Times end in `_at` and are RFC 3339 in UTC; durations ar
 null; params refuse unknown fields, readers of results ignore them.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from marianned.errors import Problem
 from marianned.protocol.parts import (
@@ -220,37 +220,50 @@ __all__ = [
 class Method(NamedTuple):
     """A method of the socket: its params, its result, whether it changes something, since when."""
 
-    params: type[Ask]
+    params: type[Ask[Any]]
     result: type[Reply]
     writes: bool
     since: int
 
 
-METHODS: dict[str, Method] = {
-    "daemon.hello": Method(Greet, Hello, writes=False, since=1),
-    "daemon.status": Method(LookAtDaemon, DaemonStatus, writes=False, since=1),
-    "daemon.stop": Method(Stop, Stopping, writes=True, since=1),
-    "daemon.reload": Method(Reload, Reloaded, writes=True, since=1),
-    "job.submit": Method(Submit, Submitted, writes=True, since=1),
-    "job.status": Method(LookAtJob, JobDetails, writes=False, since=1),
-    "job.list": Method(ListJobs, JobList, writes=False, since=1),
-    "job.wait": Method(WaitFor, Waited, writes=False, since=1),
-    "job.pause": Method(Pause, Paused, writes=True, since=1),
-    "job.resume": Method(Resume, Resumed, writes=True, since=1),
-    "job.modify": Method(Modify, Modified, writes=True, since=1),
-    "job.cancel": Method(Cancel, Cancelled, writes=True, since=1),
-    "job.history": Method(ReadHistory, History, writes=False, since=1),
-    "job.why": Method(AskWhy, Why, writes=False, since=1),
-    "job.revisions": Method(ReadRevisions, Revisions, writes=False, since=1),
-    "job.remove": Method(Remove, Removed, writes=True, since=1),
-    "backup.write": Method(WriteBackup, BackedUp, writes=False, since=1),
-    "log.read": Method(ReadOutput, Output, writes=False, since=1),
-    "log.follow": Method(FollowOutput, StreamStarted, writes=False, since=1),
-    "instrument.list": Method(LookAtInstruments, Instruments, writes=False, since=1),
-    "instrument.check": Method(CheckInstruments, Instruments, writes=False, since=1),
-    "instrument.clear_limits": Method(ClearLimits, Cleared, writes=True, since=1),
-    "events.read": Method(ReadEvents, Events, writes=False, since=1),
-    "events.subscribe": Method(SubscribeEvents, StreamStarted, writes=False, since=1),
-    "stream.cancel": Method(CancelStream, StreamCancelled, writes=False, since=1),
-    "score.validate": Method(Validate, Validated, writes=False, since=1),
-}
+def _listed(*kinds: type[Ask[Any]]) -> dict[str, Method]:
+    """List requests by method; the type of a reply stands where a request's class names its base."""
+    return {
+        kind.method: Method(
+            kind,
+            result=get_args(vars(kind)["__orig_bases__"][0])[0],
+            writes=issubclass(kind, Change),
+            since=1,
+        )
+        for kind in kinds
+    }
+
+
+METHODS = _listed(
+    Greet,
+    LookAtDaemon,
+    Stop,
+    Reload,
+    Submit,
+    LookAtJob,
+    ListJobs,
+    WaitFor,
+    Pause,
+    Resume,
+    Modify,
+    Cancel,
+    ReadHistory,
+    AskWhy,
+    ReadRevisions,
+    Remove,
+    WriteBackup,
+    ReadOutput,
+    FollowOutput,
+    LookAtInstruments,
+    CheckInstruments,
+    ClearLimits,
+    ReadEvents,
+    SubscribeEvents,
+    CancelStream,
+    Validate,
+)

@@ -1,9 +1,36 @@
 """What may be asked: one Struct for each method's params; unknown fields are refused."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
 
+from marianned.protocol.replies import (
+    BackedUp,
+    Cancelled,
+    Cleared,
+    DaemonStatus,
+    Events,
+    Hello,
+    History,
+    Instruments,
+    JobDetails,
+    JobList,
+    Modified,
+    Output,
+    Paused,
+    Reloaded,
+    Removed,
+    Reply,
+    Resumed,
+    Revisions,
+    Stopping,
+    StreamCancelled,
+    StreamStarted,
+    Submitted,
+    Validated,
+    Waited,
+    Why,
+)
 from marianned.words import CONTROLS
 
 PROTOCOL = 1
@@ -28,45 +55,70 @@ Env = dict[_Name, Annotated[str, msgspec.Meta(pattern=r"^[^\u0000]*$")]]
 SheetNumber = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 
 
-class Ask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A read-only request."""
+Answer_co = TypeVar("Answer_co", bound=Reply, covariant=True)
 
 
-class Change(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Ask(msgspec.Struct, Generic[Answer_co], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A read-only request. Each request names its `method`, and the type of its reply in its base."""
+
+    method: ClassVar[str]
+
+
+class Change(Ask[Answer_co], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request that changes something: why, and a key that makes it repeatable for a day."""
 
     reason: Annotated[str, msgspec.Meta(max_length=1_000, pattern=_WORDS)] | None = None
     key: Key | None = None
 
 
-class Greet(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class JobAsk(Ask[Answer_co], frozen=True, forbid_unknown_fields=True):
+    """A look at one job: `name` for its newest run, `name@run` for any."""
+
+    job_id: JobId
+
+
+class JobChange(Change[Answer_co], frozen=True, forbid_unknown_fields=True):
+    """A change of one job: `name` for its newest run, `name@run` for any."""
+
+    job_id: JobId
+
+
+class Greet(Ask[Hello], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Introduce the client; the answer says who the daemon is. `name` is journalled with each request."""
+
+    method: ClassVar[str] = "daemon.hello"
 
     name: Annotated[str, msgspec.Meta(max_length=200, pattern=_WORDS)] = ""
     protocol: int = PROTOCOL
 
 
-class LookAtDaemon(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LookAtDaemon(Ask[DaemonStatus], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Return the state of the daemon; with `metrics` also counts and latencies."""
+
+    method: ClassVar[str] = "daemon.status"
 
     metrics: bool = False
 
 
-class Stop(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Stop(Change[Stopping], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Stop the daemon. `detach` leaves what is in flight running without it.
 
     `drain` grants nothing more and waits until nothing is in flight, `kill` interrupts first; `stay` gives a
     drain up.
     """
 
+    method: ClassVar[str] = "daemon.stop"
+
     mode: Literal["detach", "drain", "kill", "stay"] = "detach"
 
 
-class Reload(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Reload(Change[Reloaded], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Read config.toml again. An invalid file is refused and leaves the settings as they are."""
 
+    method: ClassVar[str] = "daemon.reload"
 
-class Submit(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+
+class Submit(Change[Submitted], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Start a run of a score.
 
     `text` is the score, `directory` the absolute directory its relative paths count from, `file` its
@@ -74,6 +126,8 @@ class Submit(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     replaces the score's; `env` is kept with the run and masked everywhere; `umask` applies to new files.
     `before` sets breakpoints; without `auto_resume` a rate limit pauses the job instead of being waited for.
     """
+
+    method: ClassVar[str] = "job.submit"
 
     text: str
     directory: Place
@@ -87,20 +141,23 @@ class Submit(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     auto_resume: bool = True
 
 
-class LookAtJob(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LookAtJob(JobAsk[JobDetails], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Return one job with its sheets; with `sheets` (`2,5-7,2.1,3.all`) only these, with their attempts."""
 
-    job_id: JobId
+    method: ClassVar[str] = "job.status"
+
     sheets: str | None = None
     offset: Number = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
-class ListJobs(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListJobs(Ask[JobList], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """List the jobs: active, held, ended within a day; with `runs` every run of every job.
 
     `statuses` keeps only these; the words `active`, `held`, `ended` stand for several.
     """
+
+    method: ClassVar[str] = "job.list"
 
     runs: bool = False
     statuses: list[str] = []
@@ -108,20 +165,21 @@ class ListJobs(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
-class WaitFor(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class WaitFor(JobAsk[Waited], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Wait until the job reaches one of the words (a status, or `ended`).
 
     What is so already counts; with `after`, only if it came later than that event. `timeout` in
     seconds, null for none.
     """
 
-    job_id: JobId
+    method: ClassVar[str] = "job.wait"
+
     words: Annotated[list[str], msgspec.Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["ended"])
     after: Number | None = None
     timeout: Seconds | None = None
 
 
-class Pause(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Pause(JobChange[Paused], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Pause a job at its next sheet boundary; with `wait`, answer when it is paused; `force` is a cancel.
 
     `now` interrupts what is in flight, `deadline` (seconds) does so if the boundary has not come by then;
@@ -129,7 +187,8 @@ class Pause(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     breakpoints instead of pausing; with `clear` it drops them, alone it drops all.
     """
 
-    job_id: JobId
+    method: ClassVar[str] = "job.pause"
+
     wait: bool = False
     timeout: Seconds = 60.0
     force: bool = False
@@ -140,14 +199,15 @@ class Pause(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     for_: Seconds | None = msgspec.field(default=None, name="for")
 
 
-class Resume(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Resume(JobChange[Resumed], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Continue a paused, failed or cancelled job. `env` replaces variables given at submission.
 
     `from` names completed sheets that run again, with all that depend on them; `plan` only shows that;
     `over_budget` (USD) is added to the score's cost limit. `offset` and `limit` choose the lines of the plan.
     """
 
-    job_id: JobId
+    method: ClassVar[str] = "job.resume"
+
     wait: bool = False
     timeout: Seconds = 60.0
     from_: str | None = msgspec.field(default=None, name="from")
@@ -158,7 +218,7 @@ class Resume(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
-class Modify(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Modify(JobChange[Modified], frozen=True, forbid_unknown_fields=True):
     """Give a job a new score, or take a staged one back (`discard`).
 
     `text`, `directory` and `file` as for a submission; instead `revision` takes that one's text again.
@@ -167,7 +227,8 @@ class Modify(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     caller knows. `offset` and `limit` choose the lines of the plan.
     """
 
-    job_id: JobId
+    method: ClassVar[str] = "job.modify"
+
     text: str | None = None
     directory: Place | None = None
     file: Place | None = None
@@ -183,66 +244,75 @@ class Modify(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
-class Cancel(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Cancel(JobChange[Cancelled], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """End a job now: what is in flight is ended, detached processes included."""
 
-    job_id: JobId
+    method: ClassVar[str] = "job.cancel"
+
     wait: bool = False
     timeout: Seconds = 60.0
 
 
-class ReadHistory(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReadHistory(JobAsk[History], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Return the newest `limit` entries of a job's journal; `since` is an RFC 3339 time.
 
     `offset` skips that many of the newest, for the page before.
     """
 
-    job_id: JobId
+    method: ClassVar[str] = "job.history"
+
     sheets: str | None = None
     since: str | None = None
     offset: Number = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = 50
 
 
-class AskWhy(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AskWhy(JobAsk[Why], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Say why a job does not move, or why it failed; `sheets` restricts the answer to these."""
 
-    job_id: JobId
+    method: ClassVar[str] = "job.why"
+
     sheets: str | None = None
 
 
-class ReadRevisions(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReadRevisions(JobAsk[Revisions], frozen=True, forbid_unknown_fields=True):
     """List the versions of a job's score; with `revision` return the text of that one.
 
     `offset` and `limit` choose the lines of their plans.
     """
 
-    job_id: JobId
+    method: ClassVar[str] = "job.revisions"
+
     revision: Annotated[int, msgspec.Meta(ge=1)] | None = None
     offset: Number = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
-class Remove(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Remove(Change[Removed], frozen=True, forbid_unknown_fields=True):
     """Remove an ended run with its history and output, or all that ended `older_than` seconds ago."""
+
+    method: ClassVar[str] = "job.remove"
 
     job_id: JobId | None = None
     older_than: Seconds | None = None
 
 
-class WriteBackup(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class WriteBackup(Ask[BackedUp], frozen=True, forbid_unknown_fields=True):
     """Write an online copy of the database to a file that does not exist yet (absolute path)."""
+
+    method: ClassVar[str] = "backup.write"
 
     file: Place
 
 
-class ReadOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReadOutput(JobAsk[Output], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Read what an attempt of a sheet or hook printed (newest attempt: null), from a byte offset.
 
     With `reads`, also return how the lines of an agent's output are to be read.
     """
 
-    job_id: JobId
+    method: ClassVar[str] = "log.read"
+
     sheet: SheetNumber | None = None
     hook: SheetNumber | None = None
     attempt: Number | None = None
@@ -252,8 +322,10 @@ class ReadOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reads: bool = False
 
 
-class Validate(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Validate(Ask[Validated], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Check a score without running it; `explain` returns a page of its sheets, `prompts` their prompts."""
+
+    method: ClassVar[str] = "score.validate"
 
     text: str
     directory: Place
@@ -266,53 +338,64 @@ class Validate(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
-class LookAtInstruments(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LookAtInstruments(Ask[Instruments], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """List the tools that play sheets, or return one with its whole profile.
 
     `directory` is that of a score: profiles beside it count too.
     """
 
+    method: ClassVar[str] = "instrument.list"
+
     name: str | None = None
     directory: Place | None = None
 
 
-class CheckInstruments(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CheckInstruments(Ask[Instruments], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Check whether the tools, or one of them, can be started: each is asked for its version."""
 
+    method: ClassVar[str] = "instrument.check"
+
     name: str | None = None
     directory: Place | None = None
 
 
-class ClearLimits(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ClearLimits(Change[Cleared], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """End the rate limits of one instrument, or of all, for all jobs: waiting sheets try at once."""
+
+    method: ClassVar[str] = "instrument.clear_limits"
 
     instrument: str | None = None
 
 
-class ReadEvents(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReadEvents(Ask[Events], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Read the journal after a number, for one job or all."""
+
+    method: ClassVar[str] = "events.read"
 
     job_id: JobId | None = None
     after: Number = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
-class SubscribeEvents(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SubscribeEvents(Ask[StreamStarted], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Open a stream of the journal after a number (null: from now; 0: all of it), for one job or all.
 
     With `snapshot` the present state comes first, as one [Snapshot](#snapshot) or, over 1,000 jobs,
     several; the events after its number follow.
     """
 
+    method: ClassVar[str] = "events.subscribe"
+
     job_id: JobId | None = None
     after: Number | None = None
     snapshot: bool = False
 
 
-class FollowOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FollowOutput(JobAsk[StreamStarted], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Open a live stream of what one attempt prints, from a byte offset; it ends with the attempt."""
 
-    job_id: JobId
+    method: ClassVar[str] = "log.follow"
+
     sheet: SheetNumber | None = None
     hook: SheetNumber | None = None
     attempt: Number | None = None
@@ -320,7 +403,9 @@ class FollowOutput(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
     offset: Number = 0
 
 
-class CancelStream(Ask, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CancelStream(Ask[StreamCancelled], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Close a stream of this connection."""
+
+    method: ClassVar[str] = "stream.cancel"
 
     stream: Number

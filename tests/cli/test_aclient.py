@@ -9,7 +9,7 @@ import pytest
 from anyio import to_thread
 from daemon_for_tests import Daemon, gated, plain, score
 
-from marianne_cli.aclient import aconnect
+from marianne_cli.client import aconnect
 from marianned.errors import NoDaemon, NoSuchJob
 from marianned.protocol import DaemonStatus, ListJobs, LookAtDaemon, LookAtJob, Pause, Submit, WaitFor
 
@@ -108,7 +108,7 @@ async def test_what_is_in_progress_goes_on_over_a_kill_of_the_daemon_and_has_its
 
 
 async def test_a_daemon_that_stays_away_is_told(house, monkeypatch):
-    monkeypatch.setattr("marianne_cli.aclient.RECONNECT_SECONDS", 0.1)
+    monkeypatch.setattr("marianne_cli.client.session.RECONNECT_SECONDS", 0.1)
     with anyio.fail_after(30):
         async with aconnect(str(house.socket)) as client:
             await to_thread.run_sync(house.kill)

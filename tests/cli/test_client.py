@@ -9,7 +9,8 @@ import pytest
 
 from marianne_cli.client import connect
 from marianne_cli.main import run
-from marianned.errors import InternalError, NoDaemon, NoSuchJob, ProtocolMismatch
+from marianned import protocol as p
+from marianned.errors import BadRequest, InternalError, NoDaemon, NoSuchJob, ProtocolMismatch
 
 HELLO = {"version": "1.0.2", "protocol": 1, "pid": 812, "features": [], "ready": True, "event": 7}
 
@@ -105,7 +106,7 @@ def test_a_change_that_breaks_off_is_repeated_with_the_same_key(daemon):
 
 
 def test_a_daemon_that_stays_away_leaves_the_request_perhaps_in_force(daemon, monkeypatch):
-    monkeypatch.setattr("marianne_cli.client.RECONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("marianne_cli.client.session.RECONNECT_SECONDS", 0.2)
     server = daemon([HELLO, None])
     with connect(server.path) as client, pytest.raises(NoDaemon, match="may be in force"):
         client.request("job.pause", {"job_id": "x"}, changes=True)
@@ -144,13 +145,16 @@ def test_protocols_that_do_not_meet_name_the_side_to_upgrade(daemon, protocol, s
     assert caught.value.message.startswith(f"marianned 1.0.2 (pid 812) speaks protocol {protocol}, mzt ")
 
 
-def test_typed_calls_return_the_types_of_the_table(daemon):
-    server = daemon([HELLO, {"stream": 3, "event": 1}, {"events": [], "event": 9, "new_key": 1}])
-    from marianned import protocol as p
-
+def test_typed_requests_return_the_types_of_the_table(daemon):
+    server = daemon([HELLO, {"events": [], "event": 9, "new_key": 1}, {"events": [], "event": 10}])
     with connect(server.path) as client:
-        assert client.call("events.subscribe", p.SubscribeEvents()) == p.StreamStarted(stream=3, event=1)
-        assert client.call("events.read", p.ReadEvents()) == p.Events(events=[], event=9)
+        assert client.ask(p.ReadEvents()) == p.Events(events=[], event=9)
+        assert client.call("events.read", p.ReadEvents()) == p.Events(events=[], event=10)
+        with pytest.raises(BadRequest, match=r"ReadEvents is the request of events\.read"):
+            client.call("events.subscribe", p.ReadEvents())
+        with pytest.raises(BadRequest, match="opens a stream"):
+            client.ask(p.SubscribeEvents())
+    assert len(server.requests) == 3
 
 
 def test_a_lock_file_names_the_socket_of_a_daemon_that_listens_elsewhere(daemon, tmp_path, monkeypatch):

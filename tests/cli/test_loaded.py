@@ -7,7 +7,7 @@ import sys
 import pytest
 
 BASE = {"marianne_cli", "marianne_cli.main", "marianne_cli.ends", "marianne_cli.invocation", "marianne_cli.tree", "marianned", "marianned.errors", "marianned.words"}  # fmt: skip
-PAUSE = BASE | {"marianne_cli.calls", "marianne_cli.client", "marianne_cli.commands", "marianne_cli.commands.pause", "marianne_cli.line", "marianne_cli.options", "marianned.paths", "marianned.probe", "marianned.wire"}  # fmt: skip
+PAUSE = BASE | {"marianne_cli.client", "marianne_cli.client.blocking", "marianne_cli.client.dialling", "marianne_cli.client.session", "marianne_cli.client.streams", "marianne_cli.commands", "marianne_cli.commands.pause", "marianne_cli.options", "marianned.paths", "marianned.probe", "marianned.wire"}  # fmt: skip
 NEVER = {
     "rich",
     "asyncio",
@@ -49,7 +49,13 @@ def test_a_simple_command_loads_these_modules_of_ours_and_no_others(tmp_path, ar
 
 
 def test_the_protocol_number_of_the_client_is_that_of_the_wire():
-    from marianne_cli.client import PROTOCOL
+    from marianne_cli.client.session import PROTOCOL
     from marianned import protocol
 
     assert protocol.PROTOCOL == PROTOCOL
+
+
+def test_the_blocking_client_loads_no_anyio():
+    look = "import sys; from marianne_cli.client import connect; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert not {"anyio", "asyncio"} & set(done.stdout.split())

@@ -14,7 +14,7 @@ import msgspec
 
 from marianned.errors import BY_CODE, BadRequest, InternalError, NoCapacity
 from marianned.moment import now
-from marianned.protocol import METHODS, Caller, Change, Job, Reply
+from marianned.protocol import Caller, Change, Job, Reply
 from marianned.rows import Changes, RequestRow, Row
 from marianned.store.writer import Store
 
@@ -42,7 +42,7 @@ class Keys:
     async def once(
         self,
         caller: Caller,
-        params: Change,
+        params: Change[Any],
         kind: type[R],
         act: Callable[[RequestRow], Awaitable[R]],
         join: Callable[[RequestRow], Awaitable[R]] | None = None,
@@ -107,11 +107,8 @@ def rows_of(request: RequestRow, reply: Reply) -> list[Row]:
     return [] if request.key is None else [with_reply(request, reply)]
 
 
-_METHODS = {method.params: name for name, method in METHODS.items()}
-
-
-def _row(caller: Caller, params: Change) -> RequestRow:
-    method = _METHODS[type(params)]
+def _row(caller: Caller, params: Change[Any]) -> RequestRow:
+    method = params.method
     asked: dict[str, Any] = {
         name: value for name, value in msgspec.structs.asdict(params).items() if name not in _NOT_THE_REQUEST
     }

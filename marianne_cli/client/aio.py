@@ -1,0 +1,264 @@
+"""The anyio carrier and client: the same session over non-blocking sockets, the same names, awaited.
+
+from marianne_cli.client import aconnect
+
+async with aconnect() as c:
+    paused = await c.pause("my-job", wait=True)
+"""
+
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+import anyio
+
+from marianne_cli.client.calls import AsyncCalls
+from marianne_cli.client.dialling import dial
+from marianne_cli.client.session import (
+    RECONNECT_SECONDS,
+    Dial,
+    Effect,
+    Flow,
+    Item,
+    Receive,
+    Send,
+    Session,
+    Sleep,
+    Stream,
+    advanced,
+    cut_short,
+)
+from marianne_cli.client.streams import JobOutput, Journal, Output, Piece
+from marianne_cli.client.typed import answered, asked, attempt_output, checked, read_event, read_state
+from marianned import __version__
+from marianned.protocol import Ask, Event, Reply, Snapshot
+
+SIDE_BY_SIDE_MOST = 32
+"""Requests of one client that are asked at the same time, but for those that wait: the others queue."""
+_READ_BYTES = 256 * 1024
+_QUEUE_SECONDS = 0.01
+A = TypeVar("A", bound=Reply)
+T = TypeVar("T")
+
+
+async def carry(effect: Effect) -> Any:
+    """Do what a flow wants done with a socket."""
+    match effect:
+        case Dial(path):
+            return await _dial(path)
+        case Send(line, data):
+            return await _send(line, data)
+        case Receive(line, deadline):
+            return await _receive(line, deadline)
+        case Sleep(seconds):
+            return await anyio.sleep(seconds)
+        case Item():
+            raise TypeError("a request brings no items")
+
+
+async def _dial(path: str) -> socket.socket:
+    """Connect; a daemon with a full queue is tried again, for nothing tells of its room."""
+    ends = time.monotonic() + RECONNECT_SECONDS
+    while True:
+        try:
+            return dial(path, blocking=False)
+        except BlockingIOError:
+            if time.monotonic() > ends:
+                raise
+        await anyio.sleep(_QUEUE_SECONDS)
+
+
+async def _send(line: socket.socket, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[line.send(rest) :]
+        except BlockingIOError:
+            await anyio.wait_writable(line)
+
+
+async def _receive(line: socket.socket, deadline: float | None) -> bytes:
+    await anyio.lowlevel.checkpoint()
+    while True:
+        try:
+            return line.recv(_READ_BYTES)
+        except BlockingIOError:
+            with anyio.fail_after(None if deadline is None else deadline - time.monotonic()):
+                await anyio.wait_readable(line)
+
+
+async def driven(flow: Flow[T]) -> T:
+    """Carry a flow out to its end; whatever cuts it short, it hangs up what it has open."""
+    try:
+        effect = next(flow)
+        while True:
+            try:
+                outcome = await carry(effect)
+            except BaseException as error:  # noqa: BLE001  it is the flow's, that lets it go again
+                effect = flow.throw(error)
+            else:
+                effect = flow.send(outcome)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+
+
+class AsyncItems(Generic[T]):
+    """What a stream brings, one after the other; an async iterator. To leave it, or `aclose`, ends it."""
+
+    def __init__(self, flow: Flow[None], read: Callable[[Any], T]) -> None:
+        self._flow = flow
+        self._read = read
+        self._due: Effect | None = None
+        self._reader = anyio.ResourceGuard("reading")
+
+    def __aiter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> T:
+        """Wait for the next one; a wait that is cancelled can be waited again.
+
+        Raises:
+            BusyResourceError: another task waits for it.
+        """
+        with self._reader:
+            effect, self._due = self._due or advanced(self._flow), None
+            while effect is not None and not isinstance(effect, Item):
+                effect = await self._step(effect)
+            if effect is None:
+                raise StopAsyncIteration
+            return self._read(effect.value)
+
+    async def _step(self, effect: Effect) -> Effect | None:
+        try:
+            outcome = await carry(effect)
+        except Exception as error:  # noqa: BLE001  it is the flow's, that lets it go again
+            return advanced(self._flow, error=error)
+        except BaseException:
+            self._due = cut_short(effect)
+            raise
+        return advanced(self._flow, outcome)
+
+    async def aclose(self) -> None:
+        """Leave the stream: its connection is hung up, and the daemon ends it."""
+        self._flow.close()
+
+    async def __aenter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the stream."""
+        await self.aclose()
+
+
+class AsyncClient(AsyncCalls):
+    """The anyio client; `aconnect` makes one. Its methods are those of the blocking client, awaited.
+
+    Tasks may use one client side by side, and cancel what they ask: a request that is cancelled may be in
+    force, and hinders no other. A stream is read with `async for`.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._room = anyio.CapacityLimiter(SIDE_BY_SIDE_MOST)
+
+    @property
+    def path(self) -> str:
+        """Where the daemon was reached."""
+        return self._session.path
+
+    @property
+    def server(self) -> dict[str, Any] | None:
+        """The daemon's greeting, once a request has been answered."""
+        return self._session.server
+
+    async def ask(self, request: Ask[A]) -> A:
+        """Send a request and return its reply: `ask(Pause("my-job", wait=True))` is a `Paused`.
+
+        A request that changes something is sent with a key; when the connection breaks meanwhile, the
+        client connects again and repeats it, and it takes effect once.
+
+        Raises:
+            MarianneError: the refusal, by its code.
+            NoDaemon: nobody answers any more; a change may be in force.
+        """
+        flow = asked(self._session, request)
+        if request.method == "job.wait" or getattr(request, "wait", False):
+            return answered(request, await driven(flow))
+        async with self._room:
+            return answered(request, await driven(flow))
+
+    async def call(self, method: str, params: Ask[A]) -> A:
+        """Send a request whose method is named; `ask` needs no name."""
+        return await self.ask(checked(method, params))
+
+    def events(
+        self,
+        *,
+        after: int | None = None,
+        job_id: str | None = None,
+        lagged: Callable[[int], None] | None = None,
+    ) -> AsyncItems[Event]:
+        """Yield the journal's events after a number, without an end, as `Client.events` does."""
+        return self._items(Journal(job_id, after, lagged=lagged), read_event)
+
+    def subscribe(self, *, job_id: str | None = None) -> AsyncItems[Snapshot | Event]:
+        """Yield the present state, then the events after its number, as `Client.subscribe` does."""
+        return self._items(Journal(job_id, None, snapshot=True), read_state)
+
+    def follow(
+        self,
+        job_id: str,
+        sheet: int | None = None,
+        *,
+        hook: int | None = None,
+        attempt: int | None = None,
+        stream: str = "stdout",
+        offset: int = 0,
+    ) -> AsyncItems[bytes]:
+        """Yield what one attempt of a sheet or hook prints until it ends, as `Client.follow` does."""
+        return self._items(attempt_output(job_id, sheet, hook, attempt, stream, offset), bytes)
+
+    def follow_job(
+        self, job_id: str, *, streams: Iterable[str] = ("stdout",), outputs: Iterable[Output] = ()
+    ) -> AsyncItems[Piece]:
+        """Yield what all attempts of a job print until it ends, as `Client.follow_job` does."""
+        return self._items(JobOutput(job_id, streams, outputs), _as_it_is)
+
+    def _items(self, wanted: Stream, read: Callable[[Any], T]) -> AsyncItems[T]:
+        return AsyncItems(self._session.stream(wanted), read)
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+@asynccontextmanager
+async def aconnect(
+    socket: str | os.PathLike[str] | None = None,
+    *,
+    name: str = f"marianne_cli {__version__}",
+    timeout: float | None = None,  # noqa: ASYNC109  not this call's: the patience with replies
+    any_protocol: bool = False,
+) -> AsyncIterator[AsyncClient]:
+    """Connect to the daemon as `connect` does; the client is closed at the end of `async with`.
+
+    Raises:
+        NoDaemon: nobody answers there.
+        NotPermitted: the socket is another user's.
+    """
+    named = None if socket is None else os.fspath(socket)
+    session = Session(named, name=name, timeout=timeout, any_protocol=any_protocol)
+    await driven(session.open())
+    try:
+        yield AsyncClient(session)
+    finally:
+        session.close()

@@ -1,0 +1,229 @@
+"""The blocking carrier: a session's flows over blocking sockets, and requests as plain data.
+
+`mzt` uses it as it is, since the wire's types cost a simple command 6 ms; typed.py puts them on it.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+import msgspec
+
+from marianne_cli.client.dialling import dial
+from marianne_cli.client.session import (
+    Dial,
+    Effect,
+    Flow,
+    Item,
+    OnEvent,
+    Receive,
+    Send,
+    Session,
+    Sleep,
+    Stream,
+    advanced,
+    cut_short,
+)
+from marianne_cli.client.streams import JobOutput, Journal, Output, Piece
+from marianned import __version__, wire
+
+_READ_BYTES = 256 * 1024
+T = TypeVar("T")
+
+
+def carry(effect: Effect) -> Any:
+    """Do what a flow wants done with a socket."""
+    match effect:
+        case Dial(path):
+            return dial(path)
+        case Send(line, data):
+            line.settimeout(None)
+            return line.sendall(data)
+        case Receive(line, deadline):
+            return _receive(line, deadline)
+        case Sleep(seconds):
+            return time.sleep(seconds)
+        case Item():
+            raise TypeError("a request brings no items")
+
+
+def _receive(line: socket.socket, deadline: float | None) -> bytes:
+    rest = None if deadline is None else deadline - time.monotonic()
+    if rest is not None and rest <= 0:
+        raise TimeoutError
+    line.settimeout(rest)
+    return line.recv(_READ_BYTES)
+
+
+def driven(flow: Flow[T]) -> T:
+    """Carry a flow out to its end; whatever cuts it short, it hangs up what it has open."""
+    try:
+        effect = next(flow)
+        while True:
+            try:
+                outcome = carry(effect)
+            except BaseException as error:  # noqa: BLE001  it is the flow's, that lets it go again
+                effect = flow.throw(error)
+            else:
+                effect = flow.send(outcome)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+
+
+class Items(Generic[T]):
+    """What a stream brings, one after the other; an iterator. To leave it, or `close`, ends the stream."""
+
+    def __init__(self, flow: Flow[None], read: Callable[[Any], T]) -> None:
+        self._flow = flow
+        self._read = read
+        self._due: Effect | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        """Return itself."""
+        return self
+
+    def __next__(self) -> T:
+        """Wait for the next one; a wait that is interrupted can be waited again."""
+        effect, self._due = self._due or advanced(self._flow), None
+        while effect is not None and not isinstance(effect, Item):
+            try:
+                outcome = carry(effect)
+            except Exception as error:  # noqa: BLE001  it is the flow's, that lets it go again
+                effect = advanced(self._flow, error=error)
+            except BaseException:
+                self._due = cut_short(effect)
+                raise
+            else:
+                effect = advanced(self._flow, outcome)
+        if effect is None:
+            raise StopIteration
+        return self._read(effect.value)
+
+    def close(self) -> None:
+        """Leave the stream: its connection is hung up, and the daemon ends it."""
+        self._flow.close()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the stream."""
+        self.close()
+
+
+class RawClient:
+    """A connection to the daemon, for requests and replies as plain data; `connect_raw` makes one."""
+
+    def __init__(
+        self,
+        socket: str | os.PathLike[str] | None,
+        *,
+        name: str,
+        timeout: float | None,
+        any_protocol: bool = False,
+    ) -> None:
+        named = None if socket is None else os.fspath(socket)
+        self._session = Session(named, name=name, timeout=timeout, any_protocol=any_protocol)
+        driven(self._session.open())
+
+    @property
+    def path(self) -> str:
+        """Where the daemon was reached."""
+        return self._session.path
+
+    @property
+    def server(self) -> dict[str, Any] | None:
+        """The daemon's greeting, once a request has been answered."""
+        return self._session.server
+
+    @property
+    def refusal(self) -> wire.ErrorBody | None:
+        """The error of the last request that was refused, as it came."""
+        return self._session.refusal
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Hang up; what was asked stays in force, streams end."""
+        self._session.close()
+
+    def request(
+        self,
+        method: str,
+        params: Mapping[str, object] | None = None,
+        *,
+        changes: bool = False,
+        once: bool = False,
+        watch: OnEvent | None = None,
+        after: int | None = None,
+    ) -> dict[str, Any]:
+        """Send one request and return its result as it came, unknown keys included.
+
+        `changes` gives it a key and repeats it after a broken connection (`once` never repeats).
+        `watch` is called with each event of the job that is committed meanwhile (`after`: from there).
+
+        Raises:
+            MarianneError: the refusal, by its code.
+            NoDaemon: nobody answers any more; a change may be in force.
+        """
+        exchange = self._session.exchange
+        flow = exchange(method, params or {}, changes=changes, once=once, watch=watch, after=after)
+        result: dict[str, Any] = msgspec.json.decode(driven(flow))
+        return result
+
+    def raw_events(
+        self,
+        *,
+        after: int | None = None,
+        job_id: str | None = None,
+        lagged: Callable[[int], None] | None = None,
+    ) -> Items[dict[str, Any]]:
+        """Yield the journal as `Client.events` does, each event as it came."""
+        return self._items(Journal(job_id, after, lagged=lagged), dict)
+
+    def follow_job(
+        self, job_id: str, *, streams: Iterable[str] = ("stdout",), outputs: Iterable[Output] = ()
+    ) -> Items[Piece]:
+        """Yield what all attempts of a job print, until it ends; `NAME@RUN` keeps to one run.
+
+        It begins with `outputs`, each from its offset, and with what is in flight, from its beginning.
+        `streams` are `stdout`, `stderr` or both.
+
+        Raises:
+            NoSuchJob: there is none.
+            NoDaemon: nobody answers any more.
+        """
+        return self._items(JobOutput(job_id, streams, outputs), _as_it_is)
+
+    def _items(self, wanted: Stream, read: Callable[[Any], T]) -> Items[T]:
+        return Items(self._session.stream(wanted), read)
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def connect_raw(
+    socket: str | os.PathLike[str] | None = None,
+    *,
+    name: str = f"marianne_cli {__version__}",
+    timeout: float | None = None,
+    any_protocol: bool = False,
+) -> RawClient:
+    """Connect as `connect` does, for requests and replies as plain data."""
+    return RawClient(socket, name=name, timeout=timeout, any_protocol=any_protocol)

@@ -1,0 +1,93 @@
+"""Where the daemon's socket is looked for, and the one place where it is dialled.
+
+Source: docs/design/protocol.md "Where".
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+
+import msgspec
+
+from marianned import paths
+from marianned.errors import NoDaemon, NotPermitted
+
+
+def places(named: str | None) -> Iterator[str]:
+    """Yield the paths where a daemon may listen, the likeliest first; one that was named alone.
+
+    Where nobody answers at the usual one, the lock file says where the daemon of this user's state
+    directory listens: it moves when its directory goes.
+
+    Raises:
+        NoDaemon: the path does not fit into a socket address.
+    """
+    if named is not None:
+        yield named
+        return
+    try:
+        usual = str(paths.socket_path())
+    except paths.SocketPathTooLongError as error:
+        raise NoDaemon(str(error)) from None
+    yield usual
+    if (other := locked_socket()) not in {None, usual}:
+        yield str(other)
+
+
+def locked_socket() -> str | None:
+    """Return the socket of the daemon that holds this user's state directory; null where none does."""
+    try:
+        held = msgspec.json.decode(paths.lock_path(paths.state_directory()).read_bytes())
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    named = held.get("socket") if isinstance(held, dict) else None
+    return named if isinstance(named, str) else None
+
+
+def dial(path: str, *, blocking: bool = True) -> socket.socket:
+    """Connect to a daemon's socket: every connection of every client is made here, and nowhere else.
+
+    Raises:
+        BlockingIOError: it may not block, and the daemon has a full queue of connections to take.
+        NotPermitted: it is another user's.
+        OSError: nobody answers there.
+    """
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        made.setblocking(blocking)
+        made.connect(path)
+        # whoever answers is taken for the daemon: a look at the peer's uid belongs here
+    except PermissionError:
+        made.close()
+        raise NotPermitted(f"the daemon at {path} is another user's") from None
+    except ValueError as error:  # a zero byte, or longer than an address may be
+        made.close()
+        raise OSError(str(error)) from None
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def is_usable(idle: socket.socket) -> bool:
+    """Tell whether an idle connection still stands: it has neither ended nor brought anything."""
+    idle.setblocking(False)
+    try:
+        idle.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def new_key() -> str:
+    """Make a key that no other request has."""
+    return os.urandom(16).hex()
+
+
+def current_umask() -> int:
+    """Return this process's umask; it can only be read by setting it."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask

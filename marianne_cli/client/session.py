@@ -1,0 +1,474 @@
+"""What a client does, without a socket of its own: hello, keys, reconnecting, streams and their bounds.
+
+Each thing that a client does is a *flow*: a generator that yields what is to be done with a socket (`Dial`,
+`Send`, `Receive`, `Sleep`) and is sent what came of it, or thrown what went wrong. A carrier does these
+things, blocking or under anyio, and knows nothing else; so both clients do the same, by construction.
+
+A connection serves one request at a time and is then kept for the next, or it serves a stream. So calls side
+by side can't get in each other's way. A flow that is cut short, by whatever, hangs up its connection: no half
+message is left for the next request. What a stream's reader does not take stays in the kernel's buffers and,
+beyond them, with the daemon, which ends the stream as `lagged`; it is taken up where it ended. Leaving a
+stream hangs up its connection, and the daemon ends it.
+"""
+
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from marianne_cli.client.dialling import is_usable, new_key, places
+from marianned import __version__, probe, wire
+from marianned.errors import MarianneError, NoDaemon, ProtocolMismatch
+
+PROTOCOL = 1
+"""The protocol this client speaks: protocol.PROTOCOL, without loading it."""
+PATIENCE_SECONDS = 30.0
+"""How long a reply that waits for nothing may take."""
+RECONNECT_SECONDS = 10.0
+"""How long a broken connection is tried again for a request that has no time of its own."""
+STREAM_RECONNECT_SECONDS = 60.0
+"""How long it is tried again for a stream, or a request that waits without a limit."""
+MESSAGE_MOST = 64 * 1024 * 1024
+"""Bytes of one message: the daemon's replies come in pages, and none is near it."""
+IDLE_MOST = 4
+"""Connections that are kept for the next requests."""
+_GREETING_LEAST = 2.0
+"""However short a request's own time is, a daemon may take so long to greet."""
+_RETRY_SECONDS = 0.05
+
+
+class Dial(NamedTuple):
+    """Connect to this path; answered with the socket, or thrown OSError where nobody answers."""
+
+    path: str
+
+
+class Send(NamedTuple):
+    """Send these bytes, all of them, or throw OSError."""
+
+    socket: socket.socket
+    data: bytes
+
+
+class Receive(NamedTuple):
+    """Receive bytes, answered with some, or none at the end; thrown TimeoutError when the deadline has come.
+
+    The deadline is one of time.monotonic, null for none.
+    """
+
+    socket: socket.socket
+    deadline: float | None
+
+
+class Sleep(NamedTuple):
+    """Wait for some seconds."""
+
+    seconds: float
+
+
+class Item(NamedTuple):
+    """What a stream brings: for whoever iterates over it."""
+
+    value: Any
+
+
+T = TypeVar("T")
+Effect = Dial | Send | Receive | Sleep | Item
+Flow = Generator[Effect, Any, T]
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+def advanced(flow: Flow[None], outcome: Any = None, error: Exception | None = None) -> Effect | None:
+    """Go on with a stream's flow; return what is to be done next, null at its end."""
+    try:
+        return flow.send(outcome) if error is None else flow.throw(error)
+    except StopIteration:
+        return None
+
+
+def cut_short(effect: Effect) -> Effect:
+    """Return what is to be done when a wait that was cancelled is waited again.
+
+    What may have been sent by half is not sent again: its connection is broken.
+    """
+    if isinstance(effect, Send):
+        broken(effect.socket)
+    return effect
+
+
+def broken(connected: socket.socket) -> None:
+    """Break a connection, so that whoever uses it hears of it."""
+    with suppress(OSError):  # it is broken already
+        connected.shutdown(socket.SHUT_RDWR)
+
+
+class Line:
+    """One connection: its numbering of requests, and the messages that came and are not taken yet.
+
+    `pid` is the daemon's whose socket it is, null where it is systemd's.
+    """
+
+    def __init__(self, connected: socket.socket) -> None:
+        self.socket = connected
+        self.pid = probe.listener(connected)
+        self.greeted = False
+        self.hello_due = False
+        self.answered = True
+        """Whether no request is due an answer: the connection can serve the next."""
+        self._lines = wire.Lines(MESSAGE_MOST)
+        self._ready: deque[wire.Envelope] = deque()
+        self._last = 0
+
+    def send(self, *requests: tuple[str, Mapping[str, object]]) -> Flow[list[int]]:
+        """Send several requests in one write; return their ids."""
+        identities = [self._last + 1 + index for index in range(len(requests))]
+        self._last += len(requests)
+        self.answered = False
+        asked = zip(identities, requests, strict=True)
+        yield Send(self.socket, b"".join(wire.request(identity, *request) for identity, request in asked))
+        return identities
+
+    def receive(self, deadline: float | None = None) -> Flow[wire.Envelope]:
+        """Return the next message. No more is read before all that came has been taken."""
+        while not self._ready:
+            data = yield Receive(self.socket, deadline)
+            if not data:
+                raise ConnectionResetError("the daemon closed the connection")
+            try:
+                self._ready.extend(map(wire.read_envelope, self._lines.feed(data)))
+            except (msgspec.DecodeError, UnicodeDecodeError, wire.ProtocolFault):
+                raise NoDaemon("what answers at the socket is no marianned", hints=["mzt doctor"]) from None
+        return self._ready.popleft()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the next request can be sent on it."""
+        return not self._ready and is_usable(self.socket)
+
+
+class Retry:
+    """The patience with a broken connection: it begins with the break, and ends with what comes after it."""
+
+    def __init__(self, seconds: float, ends: float | None = None) -> None:
+        self._seconds = seconds
+        self._ends = ends
+
+    def works(self) -> None:
+        """Hear that the daemon has answered."""
+        self._ends = None
+
+    def breaks(self) -> Flow[bool]:
+        """Wait before the next try; false: it has been tried long enough."""
+        now = time.monotonic()
+        if self._ends is None:
+            self._ends = now + self._seconds
+        if now + _RETRY_SECONDS > self._ends:
+            return False
+        yield Sleep(_RETRY_SECONDS)
+        return True
+
+
+class Session:
+    """What a client knows: where the daemon is, its greeting, and the connections that are open."""
+
+    def __init__(
+        self, named: str | None, *, name: str, timeout: float | None, any_protocol: bool = False
+    ) -> None:
+        self._named = named
+        self._name = name
+        self._patience = PATIENCE_SECONDS if timeout is None else timeout
+        self._any_protocol = any_protocol
+        self._idle: list[Line] = []
+        self._busy: set[Line] = set()
+        self._closed = False
+        self.path = named or ""
+        self.server: dict[str, Any] | None = None
+        self.refusal: wire.ErrorBody | None = None
+
+    # --- connections -------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Hang up all connections; who still waits on one sees it break."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().socket.close()
+        for line in self._busy:
+            broken(line.socket)
+
+    def open(self) -> Flow[None]:
+        """See that somebody listens; the connection is kept for the first request.
+
+        Raises:
+            NoDaemon: nobody answers.
+        """
+        self._release((yield from self._dialled()))
+
+    def _line(self) -> Flow[Line]:
+        while self._idle:
+            line = self._idle.pop()
+            if line.is_idle:
+                self._busy.add(line)
+                return line
+            line.socket.close()
+        return (yield from self._dialled())
+
+    def _dialled(self) -> Flow[Line]:
+        if self._closed:
+            raise NoDaemon("this client is closed")
+        for count, path in enumerate(places(self._named)):
+            if not count:
+                self.path = path
+            try:
+                connected = yield Dial(path)
+            except OSError:
+                continue
+            self.path = path
+            line = Line(connected)
+            self._busy.add(line)
+            return line
+        raise NoDaemon(f"no daemon answers at {self.path}", hints=["mzt start"])
+
+    def _release(self, line: Line, *, reusable: bool = True) -> None:
+        """Keep a connection for the next request; hang it up where the last one was cut short."""
+        self._busy.discard(line)
+        if reusable and line.answered and not self._closed and len(self._idle) < IDLE_MOST:
+            self._idle.append(line)
+        else:
+            line.socket.close()
+
+    # --- hello ---------------------------------------------------------------------------------------------
+
+    def ask(self, line: Line, *requests: tuple[str, Mapping[str, object]]) -> Flow[list[int]]:
+        """Send requests, on a new connection with hello before them in the same write; return their ids."""
+        if line.greeted:
+            return (yield from line.send(*requests))
+        line.greeted = line.hello_due = True
+        hello = {"name": self._name, "protocol": PROTOCOL}
+        return (yield from line.send(("daemon.hello", hello), *requests))[1:]
+
+    def _reply(
+        self, line: Line, identity: int, deadline: float | None, watcher: "Watcher | None", own: float | None
+    ) -> Flow[bytes]:
+        """Return the result of a request; what else comes is hello's answer and what is watched."""
+        greeted_by = self._greeted_by(line, own) if line.hello_due else None
+        while True:
+            due = greeted_by if line.hello_due and greeted_by is not None else deadline
+            message = yield from line.receive(due)
+            if message.id == identity:
+                line.answered = True
+                self.refusal = message.error
+                return bytes(result_of(message))
+            if message.method is not None:
+                if watcher is not None:
+                    yield from watcher.take(message)
+            elif message.id == 1:
+                line.hello_due = False
+                self._greeted(message)
+            elif message.error is not None and (watcher is None or message.id != watcher.identity):
+                raise wire.raised(message.error)
+
+    def _greeted(self, message: wire.Envelope) -> None:
+        if message.error is not None and self._any_protocol:
+            self.server = {}
+            return
+        server = self.server = msgspec.json.decode(result_of(message))
+        if server["protocol"] != PROTOCOL and not self._any_protocol:
+            raise mismatch(server)
+
+    # --- requests ------------------------------------------------------------------------------------------
+
+    def exchange(
+        self,
+        method: str,
+        params: Mapping[str, object],
+        *,
+        changes: bool = False,
+        once: bool = False,
+        watch: OnEvent | None = None,
+        after: int | None = None,
+    ) -> Flow[bytes]:
+        """Send one request and return its result; repeat it over a broken connection.
+
+        A change has a key, so that it takes effect once; `once` never repeats. `watch` is told each event of
+        the job that is committed meanwhile, from the number `after` on.
+
+        Raises:
+            MarianneError: the refusal, by its code.
+            NoDaemon: nobody answers any more; a change may be in force.
+        """
+        asked = dict(params)
+        if changes and asked.get("key") is None:
+            asked["key"] = new_key()
+        own = own_time(method, asked)
+        started = time.monotonic()
+        retry = Retry(STREAM_RECONNECT_SECONDS if own is None else RECONNECT_SECONDS)
+        if own:
+            retry = Retry(own, ends=started + max(own, RECONNECT_SECONDS))
+        watcher = None if watch is None else Watcher(watch, asked["job_id"], after)
+        line = yield from self._line()
+        while True:
+            try:
+                return (yield from self._once(line, method, asked, own, watcher))
+            except TimeoutError:
+                raise self._silent(line, changes) from None
+            except OSError:
+                if once:
+                    raise self._broken(changes) from None
+            line = yield from self._again(retry, self._line, changes)
+            if own and not changes:
+                asked["timeout"] = max(0.0, started + own - time.monotonic())
+
+    def _once(
+        self,
+        line: Line,
+        method: str,
+        params: Mapping[str, object],
+        own: float | None,
+        watcher: "Watcher | None",
+    ) -> Flow[bytes]:
+        self.refusal = None
+        deadline = None if own is None else time.monotonic() + own + self._slack(own)
+        requests = [] if watcher is None else [("events.subscribe", watcher.params())]
+        try:
+            identities = yield from self.ask(line, *requests, (method, params))
+            if watcher is not None:
+                watcher.begin(line, identities[0])
+            return (yield from self._reply(line, identities[-1], deadline, watcher, own))
+        finally:
+            self._release(line, reusable=watcher is None)
+
+    def _slack(self, own: float) -> float:
+        """Return how long a reply may take beyond what its request waits by itself."""
+        return min(self._patience, probe.GREETING_SECONDS) if own else self._patience
+
+    def _greeted_by(self, line: Line, own: float | None) -> float | None:
+        """Return until when the daemon must have greeted: one that lives does that at once.
+
+        Null: not the daemon listens but systemd, which starts it now.
+        """
+        if line.pid is None:
+            return None
+        seconds = max(_GREETING_LEAST, own) if own else self._patience
+        return time.monotonic() + min(seconds, self._patience, probe.GREETING_SECONDS)
+
+    def _silent(self, line: Line, changes: bool) -> NoDaemon:
+        """Say that no reply came; of a daemon that never greeted, how to get rid of it."""
+        if not line.hello_due:
+            said = f"the daemon at {self.path} has not answered in time{maybe(changes)}"
+            return NoDaemon(said, hints=["mzt doctor"])
+        said = f"{probe.called(line.pid)} at {self.path} accepts but does not answer{maybe(changes)}"
+        return NoDaemon(said, hints=probe.way_out(line.pid))
+
+    def _again(self, retry: Retry, dial: Callable[[], Flow[Line]], changes: bool = False) -> Flow[Line]:
+        """Try again until the daemon answers; there is nothing to wait on but the next attempt."""
+        while not self._closed and (yield from retry.breaks()):
+            try:
+                return (yield from dial())
+            except NoDaemon:
+                continue
+        raise self._broken(changes)
+
+    def _broken(self, changes: bool = False) -> MarianneError:
+        return NoDaemon(
+            f"the connection to the daemon at {self.path} broke{maybe(changes)}", hints=["mzt start"]
+        )
+
+    # --- streams -------------------------------------------------------------------------------------------
+
+    def stream(self, wanted: "Stream") -> Flow[None]:
+        """Bring a stream's items, on a connection of its own, over breaks and restarts of the daemon.
+
+        Raises:
+            MarianneError: the stream is refused.
+            NoDaemon: nobody answers any more.
+        """
+        retry = Retry(STREAM_RECONNECT_SECONDS)
+        line = yield from self._dialled()
+        while True:
+            try:
+                yield from wanted.run(self, line, retry)
+            except OSError:
+                pass
+            else:
+                return
+            finally:
+                self._release(line, reusable=False)
+            line = yield from self._again(retry, self._dialled)
+
+    def opened(self, line: Line, method: str, params: Mapping[str, object]) -> Flow[dict[str, Any]]:
+        """Open a stream on a connection; return its StreamStarted."""
+        (identity,) = yield from self.ask(line, (method, params))
+        reply = yield from self._reply(line, identity, time.monotonic() + self._patience, None, 0.0)
+        started: dict[str, Any] = msgspec.json.decode(reply)
+        return started
+
+
+class Stream:
+    """A stream as one wants it: `run` opens it on a connection and brings its items until it has ended."""
+
+    def run(self, session: Session, line: Line, retry: Retry) -> Flow[None]:
+        """Yield an Item for each; raise OSError where it is to be opened again on another connection."""
+        raise NotImplementedError
+
+
+class Watcher:
+    """The journal of the job that a request is about, read beside the request on its connection."""
+
+    def __init__(self, tell: OnEvent, job_id: object, after: int | None) -> None:
+        self._tell = tell
+        self._job_id = job_id
+        self._after = after
+        self._line: Line | None = None
+        self.identity = 0
+
+    def begin(self, line: Line, identity: int) -> None:
+        """Hear on which connection it was subscribed, by which request."""
+        self._line, self.identity = line, identity
+
+    def params(self) -> dict[str, object]:
+        """The subscription: from the event after the last one told."""
+        return {"job_id": self._job_id, "after": self._after}
+
+    def take(self, message: wire.Envelope) -> Flow[None]:
+        """Tell an event; where the stream has lagged, take it up where it ended."""
+        told = msgspec.json.decode(message.params)
+        if message.method == "stream.item":
+            self._after = told["item"]["event"]
+            self._tell(told["item"])
+        elif told["reason"] == "lagged" and self._line is not None:
+            self._after = self._after or told["event"]
+            (self.identity,) = yield from self._line.send(("events.subscribe", self.params()))
+
+
+def mismatch(server: Mapping[str, Any]) -> ProtocolMismatch:
+    """Say which of the two sides is the older one."""
+    said = (
+        f"marianned {server['version']} (pid {server['pid']}) speaks protocol {server['protocol']}, "
+        f"mzt {__version__} speaks {PROTOCOL}; "
+    )
+    if server["protocol"] < PROTOCOL:
+        return ProtocolMismatch(f"{said}a restart interrupts no attempt", hints=["mzt restart"])
+    return ProtocolMismatch(f"{said}upgrade this mzt")
+
+
+def own_time(method: str, params: Mapping[str, Any]) -> float | None:
+    """Return the seconds that a request waits by itself; null for without a limit."""
+    if method == "job.wait":
+        return params.get("timeout")
+    return float(params.get("timeout", 60.0)) if params.get("wait") else 0.0
+
+
+def result_of(message: wire.Envelope) -> msgspec.Raw:
+    """Return the result of a reply; raise its error."""
+    if message.error is not None:
+        raise wire.raised(message.error)
+    return message.result or msgspec.Raw(b"{}")
+
+
+def maybe(changes: bool) -> str:
+    """Say of a change whose reply did not come that it may be in force."""
+    return "; the request may be in force" if changes else ""

@@ -1,0 +1,263 @@
+"""The streams: the journal, what one attempt prints, and what all attempts of a job print.
+
+Each is taken up where it was, over a reader that lagged, a broken connection and a restart of the daemon: the
+journal by the number of its last event, an output by its offset.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Self
+
+import msgspec
+
+from marianne_cli.client.session import Flow, Item, Line, Retry, Session, Stream
+from marianned import wire
+from marianned.errors import NoDaemon
+
+_ENDED = {"completed", "failed", "cancelled"}
+
+
+class Journal(Stream):
+    """The journal after a number (null: from now), of one job or all; `snapshot`: the state first.
+
+    Items are events, and before them snapshots, as they come. `lagged` is told the last number of a stream
+    that the daemon ended because its reader was too slow.
+    """
+
+    def __init__(
+        self,
+        job_id: str | None,
+        after: int | None,
+        *,
+        snapshot: bool = False,
+        lagged: Callable[[int], None] | None = None,
+    ) -> None:
+        self._job_id = job_id
+        self._after = after
+        self._snapshot = snapshot
+        self._lagged = lagged
+
+    def run(self, session: Session, line: Line, retry: Retry) -> Flow[None]:
+        """Bring what comes; a stream never ends by itself."""
+        while True:
+            params = {"job_id": self._job_id, "after": self._after, "snapshot": self._snapshot}
+            started = yield from session.opened(line, "events.subscribe", params)
+            retry.works()
+            if self._snapshot:
+                yield from self._shown(line)
+            elif self._after is None:
+                self._after = started["event"]
+            end = yield from self._events(line)
+            if end["reason"] != "lagged":
+                raise ConnectionResetError(f"the daemon ended the stream: {end['reason']}")
+            if self._lagged is not None:
+                self._lagged(end["event"])
+
+    def _shown(self, line: Line) -> Flow[None]:
+        """Bring the snapshot once all its pages have come: a break would else show a half, then all."""
+        pages: list[dict[str, Any]] = []
+        while True:
+            message = yield from line.receive()
+            if message.method != "stream.item":
+                raise ConnectionResetError("the stream ended within its snapshot")
+            pages.append(msgspec.json.decode(message.params)["item"])
+            jobs = sum(len(page["jobs"]) for page in pages)
+            if jobs >= pages[-1]["total"] or not pages[-1]["jobs"]:
+                break
+        self._snapshot, self._after = False, pages[0]["event"]
+        for page in pages:
+            yield Item(page)
+
+    def _events(self, line: Line) -> Flow[dict[str, Any]]:
+        """Bring events until the stream ends; return its end."""
+        while True:
+            message = yield from line.receive()
+            if message.method is None:
+                continue
+            told: dict[str, Any] = msgspec.json.decode(message.params)
+            if message.method == "stream.end":
+                return told
+            self._after = told["item"]["event"]
+            yield Item(told["item"])
+
+
+class Output(msgspec.Struct, eq=False, kw_only=True):
+    """One stream of one attempt, of a sheet or of a hook, and how far it was read."""
+
+    sheet: int | None
+    stage: int | None
+    instance: int | None
+    hook: int | None
+    attempt: int
+    stream: str
+    offset: int = 0
+
+    @classmethod
+    def of(cls, item: Mapping[str, Any], attempt: int, stream: str) -> Self:
+        """Return a stream of an attempt of a sheet or hook: whatever has their keys."""
+        return cls(
+            sheet=item.get("sheet"),
+            stage=item.get("stage"),
+            instance=item.get("instance"),
+            hook=item.get("hook"),
+            attempt=attempt,
+            stream=stream,
+        )
+
+    def place(self) -> dict[str, int | None]:
+        """Return whose stream it is, as JSON has it."""
+        return {"sheet": self.sheet, "stage": self.stage, "instance": self.instance, "hook": self.hook}
+
+    def params(self, job_id: str) -> dict[str, object]:
+        """Ask for what comes next."""
+        return {
+            "job_id": job_id,
+            "sheet": self.sheet if self.hook is None else None,
+            "hook": self.hook,
+            "attempt": self.attempt,
+            "stream": self.stream,
+            "offset": self.offset,
+        }
+
+
+class Piece(NamedTuple):
+    """What came of an output: `data`, and how many bytes before it are gone; or that it has `ended`."""
+
+    output: Output
+    data: bytes
+    skipped: int = 0
+    ended: bool = False
+
+
+class AttemptOutput(Stream):
+    """What one attempt prints, from an offset until it ends. Items are bytes."""
+
+    def __init__(self, params: Mapping[str, object], offset: int) -> None:
+        self._params = dict(params)
+        self._offset = offset
+
+    def run(self, session: Session, line: Line, retry: Retry) -> Flow[None]:
+        """Bring the pieces until the attempt has ended."""
+        while True:
+            yield from session.opened(line, "log.follow", {**self._params, "offset": self._offset})
+            retry.works()
+            reason = yield from self._pieces(line)
+            if reason == "ended":
+                return
+            if reason != "lagged":
+                raise ConnectionResetError(f"the daemon ended the stream: {reason}")
+
+    def _pieces(self, line: Line) -> Flow[str]:
+        while True:
+            message = yield from line.receive()
+            if message.method is None:
+                continue
+            told = msgspec.json.decode(message.params)
+            if message.method == "stream.end":
+                return str(told["reason"])
+            item = told["item"]
+            data = piece(item)
+            self._params["attempt"] = item["attempt"]  # the newest one stays the one that it was
+            self._offset = item["offset"] + len(data)
+            yield Item(data)
+
+
+class JobOutput(Stream):
+    """What these outputs, and all attempts that are in flight or start meanwhile, print until the job ends.
+
+    Items are `Piece`s. The job's journal and all outputs come on one connection, so that their order stays.
+    """
+
+    def __init__(self, job_id: str, streams: Iterable[str], outputs: Iterable[Output] = ()) -> None:
+        self._job_id = job_id
+        self._streams = tuple(streams)
+        self._outputs = list(outputs)
+        self._known = {(one.sheet, one.hook, one.attempt) for one in self._outputs}
+        self._after: int | None = None
+        self._ended = False
+        self._unopened: deque[Output] = deque()
+        self._asked: int | None = None
+        self._open: dict[int, Output] = {}
+        self._journal: int | None = None
+
+    def run(self, session: Session, line: Line, retry: Retry) -> Flow[None]:
+        """Subscribe before looking, so that no attempt starts unseen; then bring all until the job's end.
+
+        After a break the journal goes on where it ended: what started and ended meanwhile is in it.
+        """
+        self._asked, self._open = None, {}
+        self._unopened = deque(self._outputs)
+        started = yield from session.opened(
+            line, "events.subscribe", {"job_id": self._job_id, "after": self._after}
+        )
+        self._journal = started["stream"]
+        retry.works()
+        if self._after is None:
+            yield from self._look(session, started["event"])
+        while self._outputs or not self._ended:
+            if self._asked is None and self._unopened:
+                # one at a time, in the order in which they started
+                params = self._unopened[0].params(self._job_id)
+                (self._asked,) = yield from line.send(("log.follow", params))
+            yield from self._take((yield from line.receive()))
+
+    def _look(self, session: Session, newest: int) -> Flow[None]:
+        """See what is in flight already."""
+        asked = {"job_id": self._job_id, "limit": 1}
+        try:
+            job = msgspec.json.decode((yield from session.exchange("job.status", asked)))
+        except NoDaemon:
+            raise ConnectionResetError("the daemon is gone") from None
+        self._after = newest
+        self._ended = job["timing"]["completed_at"] is not None
+        for flight in job["in_flight"]:
+            self._add(flight)
+
+    def _add(self, item: Mapping[str, Any]) -> None:
+        known = (item.get("sheet"), item.get("hook"), item["attempt"])
+        if known not in self._known:
+            self._known.add(known)
+            made = [Output.of(item, item["attempt"], stream) for stream in self._streams]
+            self._outputs += made
+            self._unopened += made
+
+    def _take(self, message: wire.Envelope) -> Flow[None]:
+        if message.method is None:
+            if message.error is not None:
+                raise wire.raised(message.error)
+            if message.id == self._asked:
+                self._open[msgspec.json.decode(message.result)["stream"]] = self._unopened.popleft()
+                self._asked = None
+            return
+        told = msgspec.json.decode(message.params)
+        if told["stream"] == self._journal:
+            if message.method == "stream.end":
+                raise ConnectionResetError(f"the daemon ended the stream: {told['reason']}")
+            self._event(told["item"])
+        elif message.method == "stream.end":
+            yield from self._end(told["stream"], told["reason"])
+        else:
+            output = self._open[told["stream"]]
+            data = piece(told["item"])
+            skipped = told["item"]["offset"] - output.offset
+            output.offset = told["item"]["offset"] + len(data)
+            yield Item(Piece(output, data, skipped))
+
+    def _event(self, event: Mapping[str, Any]) -> None:
+        self._after = max(self._after or 0, event["event"])
+        if event["type"] in {"attempt.started", "hook.started"}:
+            self._add(event)
+        if event["status"] in _ENDED:
+            self._ended = True
+
+    def _end(self, stream: int, reason: str) -> Flow[None]:
+        if reason != "ended":
+            raise ConnectionResetError(f"the daemon ended the stream: {reason}")
+        output = self._open.pop(stream)
+        self._outputs.remove(output)
+        yield Item(Piece(output, b"", ended=True))
+
+
+def piece(item: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a piece of output."""
+    return msgspec.convert(item["data"], bytes)
