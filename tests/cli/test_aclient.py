@@ -11,7 +11,16 @@ from daemon_for_tests import Daemon, gated, plain, score
 
 from marianne_cli.client import aconnect
 from marianned.errors import NoDaemon, NoSuchJob
-from marianned.protocol import DaemonStatus, ListJobs, LookAtDaemon, LookAtJob, Pause, Submit, WaitFor
+from marianned.protocol import (
+    DaemonStatus,
+    ListJobs,
+    LookAtDaemon,
+    LookAtJob,
+    Pause,
+    Submit,
+    Validate,
+    WaitFor,
+)
 
 pytestmark = pytest.mark.anyio
 SCORE = "name: a\nworkspace: ./out\ninstrument: cli\nsheet: {size: 1, total_items: 1}\nprompt: {template: 'true'}\n"
@@ -114,3 +123,53 @@ async def test_a_daemon_that_stays_away_is_told(house, monkeypatch):
             await to_thread.run_sync(house.kill)
             with pytest.raises(NoDaemon):
                 await client.call("job.list", ListJobs())
+
+
+async def test_calls_side_by_side_are_all_answered(daemon, tmp_path):
+    big = f"{SCORE}#{'x' * 3_000_000}\n"
+    answers = []
+
+    async def ask(client, request):
+        answers.append(await client.ask(request))
+
+    with anyio.fail_after(60):
+        async with aconnect(daemon) as client, anyio.create_task_group() as tasks:
+            validate = Validate(text=big, directory=str(tmp_path), submit_directory=str(tmp_path))
+            tasks.start_soon(ask, client, validate)
+            for _ in range(40):
+                tasks.start_soon(ask, client, ListJobs())
+    assert len(answers) == 41
+
+
+async def test_a_call_that_is_cancelled_while_it_is_sent_hinders_no_other(daemon, tmp_path):
+    big = Validate(
+        text=f"name: x\n#{'x' * 6_000_000}", directory=str(tmp_path), submit_directory=str(tmp_path)
+    )
+    with anyio.fail_after(60):
+        async with aconnect(daemon) as client:
+            for seconds in (0.0, 0.001, 0.002, 0.005):
+                with anyio.move_on_after(seconds):
+                    await client.ask(big)
+                assert (await client.ask(ListJobs())).jobs == []
+
+
+async def test_calls_that_wait_and_are_cancelled_leave_room_for_others(house):
+    house.gate(1)
+    house.submit(score("a", [gated(1)]))
+    house.ledger.wait_for("start 1")
+    with anyio.fail_after(60):
+        async with aconnect(house.socket) as client:
+            for _ in range(40):
+                with anyio.move_on_after(0.005):
+                    await client.wait("a")
+            assert (await client.pause("a", reason="mine")).status == "pausing"
+            assert (await client.daemon_status()).total_jobs_active == 1
+
+
+async def test_a_moved_daemon_is_found_by_its_lock_file(daemon, tmp_path, monkeypatch):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.delenv("MARIANNE_SOCKET", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "nobody-is-here"))
+    async with aconnect() as client:
+        assert (await client.daemon_status()).status == "ready"
+        assert client.path == daemon

@@ -1,6 +1,7 @@
 """The client against a scripted daemon: one round trip, mismatches, broken connections."""
 
 import contextlib
+import inspect
 import json
 import socket
 import threading
@@ -264,3 +265,26 @@ def test_quiet_requests_print_nothing(daemon, capsys):
     server = daemon([HELLO, {"job_id": "x", "status": "paused", "message": "x: paused; done"}])
     assert run(["--socket", server.path, "pause", "x", "-q"]) == 0
     assert capsys.readouterr() == ("", "")
+
+
+def test_both_clients_have_the_same_names_and_one_for_each_method():
+    from marianne_cli.client import AsyncClient, Client
+    from marianne_cli.client.calls import AsyncCalls, Calls
+
+    def named(kind):
+        return {name for name in dir(kind) if not name.startswith("_")}
+
+    assert named(Calls) == named(AsyncCalls)
+    assert named(Client) - named(AsyncClient) == {"close", "request", "raw_events", "refusal"}
+    streams = {"events.subscribe", "log.follow", "stream.cancel", "daemon.hello"}
+    asked = []
+    recorder = type("Recorder", (Calls,), {"ask": lambda _, request: asked.append(request.method)})()
+    for name in named(Calls):
+        method = getattr(recorder, name)
+        needs = [
+            parameter.name
+            for parameter in inspect.signature(method).parameters.values()
+            if parameter.default is inspect.Parameter.empty
+        ]
+        method(**dict.fromkeys(needs, "x"))
+    assert sorted(asked) == sorted(set(p.METHODS) - streams)
