@@ -169,7 +169,7 @@ async def test_calls_that_wait_and_are_cancelled_leave_room_for_others(house):
 async def test_a_moved_daemon_is_found_by_its_lock_file(daemon, tmp_path, monkeypatch):
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     monkeypatch.delenv("MARIANNE_SOCKET", raising=False)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "nobody-is-here"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/nobody-is-here")
     async with aconnect() as client:
         assert (await client.daemon_status()).status == "ready"
         assert client.path == daemon
