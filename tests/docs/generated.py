@@ -14,6 +14,8 @@ import score_codes
 import score_fields
 import score_schema
 
+from marianne_cli import client
+from marianne_cli.client.calls import Calls
 from marianne_cli.tree import TABLE as COMMANDS
 from marianne_cli.tree import mzt
 from marianned import errors, protocol
@@ -184,6 +186,93 @@ def structs():
     return text
 
 
+# --- the Python client -----------------------------------------------------------------------------------
+
+
+def client_calls():
+    """The named methods of both clients: what each asks, and what is returned."""
+    text = ""
+    for name in sorted(vars(Calls)):
+        if name.startswith("_"):
+            continue
+        method = vars(Calls)[name]
+        parameters = [*inspect.signature(method).parameters.values()][1:]
+        given, by_name = [], []
+        for one in parameters:
+            default = "" if one.default is inspect.Parameter.empty else f" = {shown(one.default)}"
+            (by_name if one.kind is one.KEYWORD_ONLY else given).append(f"{one.name}{default}")
+        listing = ", ".join([*given, *(["*"] if by_name else []), *by_name])
+        request = asked_by(name)
+        reply = METHODS[request.method].result.__name__
+        text += f"### {name}\n\n{paragraphs(method)}\n\n`{name}({listing})`\n\n"
+        text += f"Asks [{request.method}](protocol.md#{request.method.replace('.', '')}) with "
+        text += f"`{request.__name__}`; returns [{reply}](protocol.md#{reply.lower()}).\n\n"
+    return text
+
+
+def asked_by(name):
+    """Return the class of the request that a named method asks."""
+    asked = []
+    recorder = type("Recorder", (Calls,), {"ask": lambda _, request: asked.append(request)})()
+    method = getattr(recorder, name)
+    needed = [
+        one.name
+        for one in inspect.signature(method).parameters.values()
+        if one.default is inspect.Parameter.empty
+    ]
+    method(**dict.fromkeys(needed, "x"))
+    return type(asked[0])
+
+
+def shown(value):
+    """Write a default of a parameter; one that is made anew each time as an empty one."""
+    return "…" if callable(value) or "Factory" in type(value).__name__ else repr(value)
+
+
+def paragraphs(thing):
+    """Return a docstring as paragraphs, and what it raises as a list."""
+    text = inspect.getdoc(thing)
+    body, raises, errors = text.partition("\n\nRaises:\n")
+    told = "\n\n".join(" ".join(part.split()) for part in body.split("\n\n"))
+    if raises:
+        kinds = re.sub(r"\n {8,}", " ", errors).strip().splitlines()
+        told += "\n\nRaises:\n\n" + "\n".join(f"- `{kind.strip().replace(': ', '`: ', 1)}" for kind in kinds)
+    return told
+
+
+def client_own():
+    """What the clients do beside the named methods."""
+    text = ""
+    for thing, title in (
+        (client.connect, "connect"),
+        (client.aconnect, "aconnect"),
+        (client.Client.ask, "ask"),
+        (client.Client.events, "events"),
+        (client.Client.subscribe, "subscribe"),
+        (client.Client.follow, "follow"),
+        (client.Client.follow_job, "follow_job"),
+        (client.Client.request, "request"),
+        (client.Client, "Client"),
+        (client.AsyncClient, "AsyncClient"),
+        (client.Items, "Items"),
+        (client.Piece, "Piece"),
+        (client.Output, "Output"),
+    ):
+        text += f"### {title}\n\n{paragraphs(thing)}\n\n"
+        if inspect.isfunction(thing):
+            named = [str(one).split(":")[0].split(" =")[0] for one in signature_of(thing)]
+            text += f"`{title}({', '.join(named)})`\n\n"
+    return text
+
+
+def signature_of(thing):
+    """Return the parameters of a function, without `self`, and a star before those given by name."""
+    parameters = [one for one in inspect.signature(thing).parameters.values() if one.name != "self"]
+    by_name = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
+    given = [one for one in parameters if one.kind is not one.KEYWORD_ONLY]
+    return [*given, *(["*"] if by_name else []), *by_name]
+
+
 # --- the score -------------------------------------------------------------------------------------------
 
 
@@ -268,6 +357,8 @@ REGIONS = {
     "settings": settings,
     "methods": methods,
     "structs": structs,
+    "client-own": client_own,
+    "client-calls": client_calls,
 }
 
 

@@ -38,7 +38,7 @@ def test_an_example_client_pauses_with_wait_resumes_and_follows(served, name):
     served.ledger.wait_for(f"start {job}-1")
     with subprocess.Popen(
         [*COMMANDS[name], str(CLIENTS / name), job],
-        env=served.environment | {"TMPDIR": str(served.home)},
+        env=without_a_place(served) | {"TMPDIR": str(served.home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -52,6 +52,41 @@ def test_an_example_client_pauses_with_wait_resumes_and_follows(served, name):
     assert f"{job}: paused; 1 of 2 sheets done" in told
     assert "goes on with sheet 2" in told
     assert told.rindex("job.completed") > told.index("sheet.completed")
+
+
+def without_a_place(served):
+    """Return the environment of somebody who has set no MARIANNE_SOCKET: the lock file says where it is."""
+    return {name: value for name, value in served.environment.items() if name != "MARIANNE_SOCKET"}
+
+
+def test_the_durable_client_modifies_once_and_follows_over_a_restart(served):
+    gates = [served.gate(f"durable-{sheet}") for sheet in (1, 2)]
+    served.submit(score("durable", [gated("durable-1"), gated("durable-2")]))
+    served.ledger.wait_for("start durable-1")
+    (served.home / "new.yaml").write_text(score("durable", [gated("durable-1"), gated("durable-2"), "true"]))
+    with subprocess.Popen(
+        [sys.executable, str(CLIENTS / "durable.py"), "durable", "new.yaml"],
+        cwd=served.home,
+        env=without_a_place(served),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as client:
+        first = client.stdout.readline()
+        gates[0].open()
+        served.ledger.wait_for("start durable-2")
+        served.stop()
+        served.start()
+        gates[1].open()
+        told, complaints = client.communicate(timeout=DEADLINE)
+    assert client.returncode == 0, complaints
+    assert first.startswith("durable: ")
+    numbers = [int(line.split()[0]) for line in told.splitlines()]
+    journal = [event for event in served.journal("durable") if event["event"] >= numbers[0]]
+    assert numbers == [event["event"] for event in journal]
+    assert [
+        revision["revision"] for revision in served.rpc("job.revisions", job_id="durable")["revisions"]
+    ] == [1, 2]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -71,6 +106,6 @@ def test_an_example_client_fails_where_there_is_no_such_job(served, name):
 
 
 def test_every_example_client_is_tested_and_shown():
-    assert {file.name for file in CLIENTS.iterdir()} == set(COMMANDS)
+    assert {file.name for file in CLIENTS.iterdir()} == {*COMMANDS, "durable.py"}
     page = pages.text_of("docs/how-to/script-it.md")
-    assert all(f"../examples/clients/{name}" in page for name in COMMANDS)
+    assert all(f"../examples/clients/{name}" in page for name in (*COMMANDS, "durable.py"))

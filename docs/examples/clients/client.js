@@ -1,9 +1,11 @@
 // Pause a job and wait until it is paused, let it go on, follow its events to its end: Node alone.
-const socket = require("net").connect(process.env.MARIANNE_SOCKET)
+const { env } = process
+const lock = `${env.XDG_STATE_HOME || env.HOME + "/.local/state"}/marianne/lock`
+const path = env.MARIANNE_SOCKET || JSON.parse(require("fs").readFileSync(lock)).socket
+const socket = require("net").connect(path)
 const lines = require("readline").createInterface({ input: socket })
 const job_id = process.argv[2]
 const waiting = new Map()
-
 const ask = (method, params) => new Promise(answered => {
   const id = waiting.size + 1
   waiting.set(id, answered)

@@ -4,10 +4,12 @@ import json
 import os
 import socket
 import sys
+from pathlib import Path
 
 job = sys.argv[1]
+lock = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "marianne/lock"
 with socket.socket(socket.AF_UNIX) as connection:
-    connection.connect(os.environ["MARIANNE_SOCKET"])
+    connection.connect(os.environ.get("MARIANNE_SOCKET") or json.loads(lock.read_text())["socket"])
     lines = connection.makefile("rw")
 
     def ask(method, **params):
