@@ -380,13 +380,14 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     """One transaction: rows to put, rows that are gone, lines of the journal; all or nothing.
 
     A RequestRow with a reply gets the number of the last event of this transaction (of the journal,
-    when it brings none) as its `event`.
+    when it brings none) as its `event`. `notes` are what the daemon keeps for itself, by name.
     """
 
     rows: list[Row] = []
     deleted: list[Deleted] = []
     events: list[EventRow] = []
+    notes: dict[str, str] = {}
 
     def __bool__(self) -> bool:
         """Whether there is anything to commit."""
-        return bool(self.rows or self.deleted or self.events)
+        return bool(self.rows or self.deleted or self.events or self.notes)

@@ -262,6 +262,15 @@ class Records:
 
         return await self._read(read)
 
+    async def note(self, name: str) -> str | None:
+        """Return what the daemon keeps for itself under this name."""
+
+        def read(connection: sqlite3.Connection) -> str | None:
+            found = connection.execute(SQL["meta"], {"name": name}).fetchone()
+            return None if found is None else str(found[0])
+
+        return await self._read(read)
+
     async def last_event(self) -> int:
         """Return the number of the journal's newest event, 0 where there never was one."""
         return await self._read(lambda connection: last_number(connection, "events"))

@@ -248,6 +248,8 @@ class Store:
                     continue
             if not isinstance(row, RunRow):
                 self._put(row)
+        for name, value in changes.notes.items():
+            self._connection.execute(SQL["set_meta"], {"name": name, "value": value})
         return Committed(self._newest_event, events)
 
     def _put(self, row: Row) -> None:

@@ -70,3 +70,39 @@ def test_old_runs_beyond_those_that_are_kept_go_and_a_failed_newest_one_stays(da
     for number in (1, 2, 3):  # the third was given up for the fourth, and so is cancelled
         assert daemon.event(None, "job.removed", text=f"old@{number} removed")["reason"] == "retention"
     assert sorted(listed(daemon)) == [("failed", 1), ("old", 4), ("young", 1), ("young", 2)]
+
+
+def test_a_start_with_a_clock_far_ahead_forgets_nothing(daemon):
+    daemon.configure("keep_runs = 1\nkeep_days = 2\n")
+    for number in (1, 2):
+        run(daemon, "solo", plain(number))
+    daemon.stop()
+    path = daemon.state / "marianne.db"
+    ahead = 100 * DAY
+    database = sqlite3.connect(path)
+    with database:  # as if the clock had been set 100 days ahead since
+        database.execute("UPDATE runs SET ended_at = ended_at - ?", [ahead])
+        database.execute(
+            "UPDATE meta SET value = json_set(value, '$.seen.at', json_extract(value, '$.seen.at') - ?) WHERE name = 'clock'",
+            [ahead],
+        )
+    for _ in range(2):
+        daemon.start()
+        while not doubted(database):
+            assert listed(daemon) == [("solo", 1), ("solo", 2)]
+        assert listed(daemon) == [("solo", 1), ("solo", 2)]
+        daemon.stop()
+    with database:  # a day later on the boot's clock the time is what it is
+        database.execute(
+            "UPDATE meta SET value = json_set(value, '$.doubted.boottime', -?) WHERE name = 'clock'", [DAY]
+        )
+    database.close()
+    daemon.start()
+    assert daemon.event(None, "job.removed", text="solo@1 removed")["reason"] == "retention"
+
+
+def doubted(database):
+    found = database.execute(
+        "SELECT json_extract(value, '$.doubted') FROM meta WHERE name = 'clock'"
+    ).fetchone()
+    return found is not None and found[0] is not None

@@ -13,6 +13,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned import files, words
+from marianned.clock import Instant
 from marianned.conductor.core.idempotency import DAY, rows_of
 from marianned.conductor.core.messages import split
 from marianned.conductor.core.registry import Conductor
@@ -22,6 +23,9 @@ from marianned.protocol import BackedUp, Caller, JobStatus, Remove, Removed, Wri
 from marianned.rows import Changes, Deleted, EventRow, RequestRow, Row, RunRow
 
 _DAY_SECONDS = 86_400.0
+_HOUR = 3_600_000
+_MONTH = 30 * DAY
+_NOTE = "clock"
 _logger = logging.getLogger(__name__)
 
 
@@ -108,12 +112,23 @@ class Keeper:
     async def _retain_once(self) -> None:
         settings = self._house.settings
         records = self._house.store.records
+        if not await self._trusts_clock():
+            return
         for newest in await records.newest_runs():
             for run in (await records.runs(newest.job_name))[: -settings.keep_runs]:
                 old = run.ended_at is not None and run.ended_at < now().at - settings.keep_days * DAY
                 if old and run.ended != JobStatus.FAILED:
                     with suppress(WrongStatus):  # let go on in this very moment
                         await self._forget(run, None, "retention")
+
+    async def _trusts_clock(self) -> bool:
+        """Look at the clock, keep what was seen, and tell whether ages can be told by it."""
+        kept = await self._house.store.records.note(_NOTE)
+        look = looked(None if kept is None else msgspec.json.decode(kept, type=ClockLook), now())
+        await self._house.store.commit(Changes(notes={_NOTE: msgspec.json.encode(look).decode()}))
+        if look.doubted is not None:
+            _logger.warning("the clock has jumped: nothing is forgotten before it has gone right for a day")
+        return look.doubted is None
 
     async def backup(self, _caller: Caller, params: WriteBackup) -> BackedUp:
         """Write an online copy of the database; the file may not be there yet."""
@@ -131,6 +146,35 @@ class Keeper:
         return BackedUp(
             message=f"{path}: {size} bytes", file=str(path), bytes=size, event=self._house.store.last_event
         )
+
+
+class ClockLook(msgspec.Struct, frozen=True, kw_only=True):
+    """What retention saw of the clocks: when it looked last, and since when it doubts the time, if it does.
+
+    A wrong clock makes every run old, for as long as it is wrong; what is forgotten for it is gone for good.
+    """
+
+    seen: Instant
+    doubted: Instant | None = None
+
+
+def looked(before: ClockLook | None, moment: Instant) -> ClockLook:
+    """Compare the clocks with what was seen before.
+
+    On the same boot time and boot clock must have gone alike, within an hour; after a reboot only time can be
+    asked, and must not have gone backwards nor more than a month. A doubt ends after a day without a jump.
+    """
+    if before is None:
+        return ClockLook(seen=moment)
+    gone = moment.at - before.seen.at
+    if moment.boot == before.seen.boot:
+        jumped = abs(gone - (moment.boottime - before.seen.boottime)) > _HOUR
+    else:
+        jumped = not -_HOUR <= gone <= _MONTH
+    doubted = moment if jumped else before.doubted
+    if doubted is not None and not jumped and doubted.until(moment) >= DAY - _HOUR:
+        doubted = None
+    return ClockLook(seen=moment, doubted=doubted)
 
 
 def _is_older(row: RunRow, seconds: float | None) -> bool:

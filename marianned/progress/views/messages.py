@@ -12,7 +12,7 @@ from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.state.hook_queue import has_failed
 from marianned.progress.state.job import JobState
-from marianned.protocol import Job, JobStatus
+from marianned.protocol import HoldCause, Job, JobStatus
 from marianned.rows import EventRow, Flight, HookRow, RequestRow
 
 ENDED_WORDS = {
@@ -59,11 +59,18 @@ _NOTHING_TO = {
 }
 
 
+OVER_BUDGET = " --over-budget 5"
+"""What a resume needs besides, to release a budget hold."""
+
+
 def hints(state: JobState, status: JobStatus) -> list[str]:
     """Return what to type next for a job of this status."""
-    file = state.newest.row.config_file or "FILE"
-    last = len(state.score.sheets)
-    return [hint.format(job=state.run.job_name, file=file, last=last) for hint in _SHORT_HINTS[status]]
+    name, file, last = state.run.job_name, state.newest.row.config_file or "FILE", len(state.score.sheets)
+    found = [hint.format(job=name, file=file, last=last) for hint in _SHORT_HINTS[status]]
+    if all(hold.cause != HoldCause.BUDGET for hold in state.holds.values()):
+        return found
+    released = f"mzt resume {name}{OVER_BUDGET}"  # without it a resume is refused
+    return [released if hint == f"mzt resume {name}" else hint for hint in found]
 
 
 def flying(state: JobState) -> str:

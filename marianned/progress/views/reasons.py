@@ -4,12 +4,13 @@ Source: docs/design/control.md §8, docs/design/cli.md §2.3.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
-from marianned import lifecycle
+from marianned import lifecycle, words
 from marianned.clock import Instant, timestamp
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
-from marianned.progress.views.job import limit
+from marianned.progress.views.job import HOLDS_MOST, limit
 from marianned.protocol import HoldCause, JobStatus, Reason
 from marianned.rows import AttemptRow, Flight, HoldRow, SheetRow
 
@@ -21,7 +22,7 @@ _HELD = {
     HoldCause.RATE_LIMIT: "paused at a rate limit",
     HoldCause.BUDGET: "paused at its cost limit",
 }
-_RELEASED_BY: dict[str, str] = {HoldCause.BUDGET: " --over-budget 5"}
+_RELEASED_BY: dict[str, str] = {HoldCause.BUDGET: messages.OVER_BUDGET}
 """What a resume needs besides, to release a hold of this cause."""
 _HOOK_WAITS = {
     "cooldown": ("out its cool-down", "time"),
@@ -41,7 +42,8 @@ def reasons(state: JobState, now: Instant, obstacle: str | None, logins: Mapping
     """
     found = [
         *_ended(state),
-        *(_hold(state, hold, logins) for hold in state.holds.values()),
+        *(_hold(state, hold, logins) for hold in islice(state.holds.values(), HOLDS_MOST)),
+        *_more_holds(state),
         *_in_flight(state),
         *_waits(state),
         *_limits(state, now),
@@ -116,6 +118,16 @@ def _hold(state: JobState, hold: HoldRow, logins: Mapping[int, str]) -> Reason:
         until=until,
         hints=[f"mzt resume {state.run.job_name}{_RELEASED_BY.get(hold.cause, '')}"],
     )
+
+
+def _more_holds(state: JobState) -> Iterator[Reason]:
+    """Say how many holds are not listed: one is enough to hold a job, and a resume releases all."""
+    more = len(state.holds) - HOLDS_MOST
+    if more > 0:
+        text = f"{words.plural(more, 'more hold')}, {len(state.holds)} in all"
+        last = next(reversed(state.holds.values()))
+        hints = [f"mzt resume {state.run.job_name}"]
+        yield _reason(state, f"hold:{last.cause}", text, "caller", since=last.held_at, hints=hints)
 
 
 def _in_flight(state: JobState) -> Iterator[Reason]:

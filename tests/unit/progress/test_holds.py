@@ -5,6 +5,9 @@ from scores_for_tests import Bench, chain, score, stage
 
 from marianned.errors import CannotCome, WrongStatus
 from marianned.lifecycle import Action
+from marianned.progress.views import messages
+from marianned.progress.views.job import HOLDS_MOST
+from marianned.progress.views.reasons import reasons
 from marianned.protocol import JobStatus, Outcome
 from marianned.score.expanded import CostLimits, Retry
 
@@ -402,3 +405,23 @@ def test_without_auto_resume_a_rate_limit_is_a_hold() -> None:
     assert (bench.status, causes(bench), bench.sheets) == (JobStatus.PAUSED, ["rate_limit"], ["pending"])
     bench.ask(Action.RESUME)
     assert bench.play() == [1]
+
+
+def test_why_lists_the_first_of_many_holds_and_counts_the_others() -> None:
+    bench = limited(9.0)
+    bench.go()
+    for _ in range(300):
+        bench.ask(Action.PAUSE)
+    found = reasons(bench.state, bench.now, None, {})
+    assert sum(reason.code == "hold:user" for reason in found) == HOLDS_MOST + 1
+    assert any(reason.text == f"{300 - HOLDS_MOST} more holds, 300 in all" for reason in found)
+
+
+def test_the_hints_of_a_budget_hold_release_it() -> None:
+    bench = limited(0.5)
+    bench.go()
+    bench.end(1, cost_usd=1.0)
+    assert causes(bench) == ["budget"]
+    assert messages.hints(bench.state, bench.status) == [
+        f"mzt resume {bench.state.run.job_name} --over-budget 5"
+    ]
