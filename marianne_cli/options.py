@@ -332,6 +332,8 @@ def environment(given: tuple[str, ...], file: str | None) -> Mapping[str, str]:
     Raises:
         click.UsageError: a variable the caller does not have, or a line that is none.
     """
+    from marianne_cli import envfile
+
     variables = {} if file is None else _env_file(file)
     for item in given:
         name, equals, value = item.partition("=")
@@ -341,21 +343,16 @@ def environment(given: tuple[str, ...], file: str | None) -> Mapping[str, str]:
             if name not in os.environ:
                 raise click.UsageError(f"'{name}' is not set here; write {name}=VALUE")
             value = os.environ[name]
+        if fault := envfile.fault_of(name, value):
+            raise click.UsageError(fault)
         variables[name] = value
     return variables
 
 
 def _env_file(file: str) -> dict[str, str]:
-    variables: dict[str, str] = {}
-    for number, line in enumerate(score_file(file)["text"].splitlines(), 1):
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        name, equals, value = stripped.partition("=")
-        if not equals or not name.strip():
-            raise click.UsageError(f"{file}:{number}: not NAME=VALUE")
-        value = value.strip()
-        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-            value = value[1:-1]
-        variables[name.strip()] = value
-    return variables
+    from marianne_cli import envfile
+
+    try:
+        return envfile.read(score_file(file)["text"])
+    except envfile.BadLine as bad:
+        raise click.UsageError(f"{file}:{bad.line}: {bad.message}") from None

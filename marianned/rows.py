@@ -6,7 +6,7 @@ from; `RunRow.status` is a column for queries, written by the same function in t
 Times are UTC milliseconds; moments that outlive a process are Instants (clock.py).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,7 +24,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     flight; `not_before` is the pacing limit of the next start; `auto_resume`: a rate limit is waited for,
     else it brings a hold; `over_budget` (USD) is what was added to the score's limit.
     `next_uid` and `next_hold` number sheets and holds of this run, never again the same; `next_flight`
-    numbers the attempts of its hooks; `depth` counts the hooks that led to it from one job to the next.
+    numbers the attempts of its hooks; `depth` counts the hooks that led to it from one job to the next;
+    `variables` are the template variables that were given with it.
     """
 
     run_id: int
@@ -58,6 +59,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     next_hold: int = 1
     next_flight: int = 1
     depth: int = 0
+    variables: dict[str, Any] = {}
 
 
 class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +134,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int | None = None
     cost_usd: float | None = None
     stdout_bytes: int = 0
     stderr_bytes: int = 0
@@ -272,7 +275,8 @@ class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
     """The rate limit of an account, shared by all jobs: until then none of its sheets starts.
 
     `until` is null when it is lifted: the row stays, so that whoever still waits for it knows. `since`
-    is when it was met, `message` what the tool said.
+    is when it was met, `message` what the tool said, `run_id` the run that heard it, `said` until when it is
+    by that; a run alone is believed for an hour.
     """
 
     instrument: str
@@ -280,6 +284,8 @@ class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
     until: Instant | None
     since: int
     message: str | None = None
+    run_id: int = 0
+    said: Instant | None = None
 
     @property
     def account(self) -> Account:

@@ -9,7 +9,7 @@ import os
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 import anyio
@@ -18,7 +18,7 @@ import msgspec
 from marianned import files, worker_pool
 from marianned.errors import Problem
 from marianned.instruments.profile import Profile
-from marianned.instruments.verdict import Reading, Verdict
+from marianned.instruments.verdict import Ended, Reading, Verdict
 from marianned.protocol import Outcome
 from marianned.score.expanded import Compiled, Expanded
 from marianned.score.language.expressions import JobSeen, SheetSeen
@@ -271,6 +271,7 @@ async def read_end(
     timed_out: bool,
     timeout_seconds: float,
     detection_patterns: Sequence[str] = (),
+    ended: Ended | None = None,
 ) -> tuple[Reading, Verdict]:
     """Read the outputs of an attempt whose process has ended, and judge it.
 
@@ -279,7 +280,7 @@ async def read_end(
     `stdout` and `stderr` are paths; of each file the last 32 MiB are looked at. Outputs that can't be
     read, or not within the limits, make a failed attempt: an unknown end is never a success.
     """
-    end = _End(exit_code, signal_name, timed_out, timeout_seconds, tuple(detection_patterns))
+    end = _End(exit_code, signal_name, timed_out, timeout_seconds, tuple(detection_patterns), ended)
     try:
         return await call(_read_end, profile, dict(settings), stdout, stderr, end)
     except WorkerLimit as limit:
@@ -298,6 +299,7 @@ class _End(msgspec.Struct, frozen=True):
     timed_out: bool
     timeout_seconds: float
     detection_patterns: tuple[str, ...]
+    ended: Ended | None
 
     def asdict(self) -> dict[str, Any]:
         return msgspec.structs.asdict(self)
@@ -310,8 +312,28 @@ def _read_end(
 
     errors = _output(stderr)
     reading = read_output(profile, settings, _output(stdout), errors)
-    here = datetime.now().astimezone()
+    here = datetime.now(_Here())
     return reading, classify(profile, reading, **end.asdict(), stderr=errors, now=here)
+
+
+class _Here(tzinfo):
+    """The zone of this machine, its changes of clocks included; `astimezone` alone has one offset."""
+
+    def utcoffset(self, moment: datetime | None) -> timedelta | None:
+        """Return how far it is ahead of UTC at a moment."""
+        return None if moment is None else moment.replace(tzinfo=None).astimezone().utcoffset()
+
+    def dst(self, _moment: datetime | None) -> timedelta | None:
+        """Tell nothing: `utcoffset` has it in it."""
+        return None
+
+    def tzname(self, _moment: datetime | None) -> str | None:
+        """Return what it is called."""
+        return "local"
+
+    def fromutc(self, moment: datetime) -> datetime:
+        """Return what clocks show here."""
+        return moment.replace(tzinfo=UTC).astimezone().replace(tzinfo=self)
 
 
 def _output(path: str) -> bytes:

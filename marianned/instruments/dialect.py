@@ -14,6 +14,8 @@ from marianned.instruments.profile import Command, Profile
 
 ARGUMENT_LIMIT = 100_000
 """The most bytes of a prompt that go into an argument; the kernel takes 128 KiB."""
+SYSTEM_NAME = "system-prompt.txt"
+"""The file of an attempt with a long system prompt."""
 TMP_NAME = "tmp"
 """The subdirectory of an attempt that is its TMPDIR where the profile wants a private one."""
 ASK_NAME = "ask.json"
@@ -85,6 +87,7 @@ def invocation(
         return _question(asking, prompt, directory, helper, env)
     command = profile.cli.command
     words, stdin, files = _prompt(profile, command, prompt, directory)
+    system, system_files = _system_prompt(command, system_prompt, directory)
     argv = [
         command.executable,
         *([command.subcommand] if command.subcommand else []),
@@ -93,7 +96,7 @@ def invocation(
         *_flag(command.model_flag, model(profile, settings)),
         *_flag(command.timeout_flag, str(max(1, math.ceil(timeout_seconds)))),
         *_flag(command.working_dir_flag, cwd),
-        *_flag(command.system_prompt_flag, system_prompt),
+        *system,
         *_flag(command.allowed_tools_flag, ",".join(settings.get("allowed_tools") or ())),
         *(word.replace("{session}", session) for word in command.resume_args if session),
         *words,
@@ -104,7 +107,11 @@ def invocation(
     if command.private_tmp and "TMPDIR" not in {**extra_env, **(settings.get("env") or {})}:
         env["TMPDIR"] = f"{directory}/{TMP_NAME}"
     return Invocation(
-        argv=argv, env=env, stdin=stdin, files={**command.files, **files}, make_tmp=command.private_tmp
+        argv=argv,
+        env=env,
+        stdin=stdin,
+        files={**command.files, **files, **system_files},
+        make_tmp=command.private_tmp,
     )
 
 
@@ -208,7 +215,7 @@ def _prompt(
 ) -> tuple[list[str], bytes | None, dict[str, str]]:
     """Return the words in the prompt's place, what goes to stdin, and the files."""
     data = prompt.encode(errors="surrogateescape")
-    too_long = len(data) > ARGUMENT_LIMIT or b"\0" in data
+    too_long = not fits_argument(prompt)
     if command.prompt_via_stdin:
         return _sentinel(command), data, {}
     if profile.script == "shell":  # by file: the arguments of a process are everybody's to read
@@ -218,6 +225,19 @@ def _prompt(
     if command.prompt_file_flag:
         return _flag(command.prompt_file_flag, f"{directory}/prompt.txt"), None, {"prompt.txt": prompt}
     return _sentinel(command), data, {}
+
+
+def fits_argument(text: str) -> bool:
+    """Tell whether a text can be an argument of a program, or a variable of its environment."""
+    data = text.encode(errors="surrogateescape")
+    return len(data) <= ARGUMENT_LIMIT and b"\0" not in data
+
+
+def _system_prompt(command: Command, text: str | None, directory: str) -> tuple[list[str], dict[str, str]]:
+    """Return the words that bring the system prompt, and the file it is in where it is too long for one."""
+    if not text or fits_argument(text) or command.system_prompt_file_flag is None:
+        return _flag(command.system_prompt_flag, text), {}
+    return _flag(command.system_prompt_file_flag, f"{directory}/{SYSTEM_NAME}"), {SYSTEM_NAME: text}
 
 
 def _sentinel(command: Command) -> list[str]:

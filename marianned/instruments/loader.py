@@ -13,7 +13,7 @@ import yaml
 
 from marianned.errors import Problem
 from marianned.instruments import pick
-from marianned.instruments.profile import Cli, Profile
+from marianned.instruments.profile import Cli, Output, Profile
 from marianned.words import read_duration
 
 ALIASES = {"claude_cli": "claude-code"}
@@ -30,7 +30,18 @@ _WORDS = {
     "http.schema_family": ("openai", "anthropic", "gemini"),
 }
 _SHOWN = ("text", "tool", "result", "note", "error")
-_PATHS = ("result_path", "error_path", "input_tokens_path", "output_tokens_path", "cost_path", "session_path")
+_PATHS = (
+    *(
+        "result_path",
+        "error_path",
+        "input_tokens_path",
+        "output_tokens_path",
+        "cached_tokens_path",
+        "cost_path",
+    ),
+    "session_path",
+)
+_PLAIN_PATH = re.compile(r"[^.\[\]*\s]+(\.[^.\[\]*\s]+)*")
 _PATTERNS = (
     "auth_error_patterns",
     "rate_limit_patterns",
@@ -38,6 +49,7 @@ _PATTERNS = (
     "timeout_patterns",
     "crash_patterns",
     "stale_patterns",
+    "failure_patterns",
 )
 
 
@@ -174,7 +186,7 @@ class _Reading:
             value = yaml.SafeLoader("").construct_object(node)
             return (
                 read_duration(value)
-                if path == "default_timeout_seconds" and isinstance(value, str)
+                if path in {"default_timeout_seconds", "cli.output.final_grace"} and isinstance(value, str)
                 else value
             )
         except (yaml.YAMLError, ValueError) as error:
@@ -215,7 +227,8 @@ def _faults(profile: Profile) -> Iterator[tuple[str, str]]:
     if not 0 < profile.default_timeout_seconds < float("inf"):
         yield "default_timeout_seconds", "a time limit is more than 0 seconds"
     for number, model in enumerate(profile.models):
-        if min(model.cost_per_1k_input, model.cost_per_1k_output) < 0 or model.max_concurrent < 1:
+        prices = (model.cost_per_1k_input, model.cost_per_1k_output, model.cost_per_1k_cached_input or 0.0)
+        if min(prices) < 0 or model.max_concurrent < 1:
             yield f"models[{number}]", "a price is never below 0, and 'max_concurrent' is 1 or more"
     if profile.cli is not None:
         yield from _cli_faults(profile.cli)
@@ -225,6 +238,16 @@ def _field(value: Any, path: str) -> Any:
     for name in path.split("."):
         value = getattr(value, name, None)
     return value
+
+
+def _final_faults(output: Output) -> Iterator[tuple[str, str]]:
+    if not 0 < output.final_grace < float("inf"):
+        yield "cli.output.final_grace", "a grace is more than 0 seconds"
+    if output.final_event is not None and output.format == "text":
+        yield "cli.output.final_event", "an output in text form has no events"
+    for path in output.final_event.where if output.final_event else ():
+        if not _PLAIN_PATH.fullmatch(path):
+            yield "cli.output.final_event.where", f"'{path}' is more than keys joined by dots"
 
 
 def _cli_faults(cli: Cli) -> Iterator[tuple[str, str]]:
@@ -238,6 +261,8 @@ def _cli_faults(cli: Cli) -> Iterator[tuple[str, str]]:
         of_shown = (shown.path, shown.each or "", shown.name or "", *shown.where)
         written += [(f"live[{n}]", path) for path in of_shown]
     written += [("completion_event_filter", path) for path in cli.output.completion_event_filter]
+    written += [("rate_limit_reset_path", cli.errors.rate_limit_reset_path or "")]
+    yield from _final_faults(cli.output)
     for name, paths in written:
         for path in paths.split():
             try:

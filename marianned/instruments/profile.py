@@ -9,12 +9,16 @@ import msgspec
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A model of an instrument; costs in USD per 1,000 tokens. Prices are data, not promises."""
+    """A model of an instrument; costs in USD per 1,000 tokens. Prices are data, not promises.
+
+    What was read from the service's cache costs as much as other input where no price of its own is known.
+    """
 
     name: str
     context_window: int | None = None
     cost_per_1k_input: float = 0.0
     cost_per_1k_output: float = 0.0
+    cost_per_1k_cached_input: float | None = None
     max_output_tokens: int | None = None
     max_concurrent: int = 4
 
@@ -22,6 +26,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the tool is called (§23.2).
 
+    A system prompt that is too long for an argument goes by `system_prompt_file_flag`, into a file.
     `resume_args` stand before the prompt where a session of the tool's own goes on: `{session}` in them is
     its id. `files` (name → text) are written into the attempt's directory, `{directory}` in `env` and in
     `extra_flags`.
@@ -36,6 +41,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     timeout_flag: str | None = None
     working_dir_flag: str | None = None
     system_prompt_flag: str | None = None
+    system_prompt_file_flag: str | None = None
     allowed_tools_flag: str | None = None
     prompt_flag: str | None = None
     prompt_via_stdin: bool = True
@@ -68,6 +74,17 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     matches: str | None = None
 
 
+class FinalEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The last word of an agent (§15.2): an event of the type `event` that has these values in `where`.
+
+    An event whose type is in `goes_on` and that comes behind it says that the work goes on.
+    """
+
+    event: str
+    where: dict[str, Any] = {}
+    goes_on: list[str] = []
+
+
 class Shown(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What people are shown of an event, by `mzt logs`.
 
@@ -89,7 +106,9 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How its output is read (§23.3, §23.4).
 
     `error_path` may name several paths, separated by blanks: what they find is joined. `live`: how the lines
-    of a stream are shown to people; without it, as they are.
+    of a stream are shown to people; without it, as they are. After its `final_event` and `final_grace`
+    seconds without output the tool is ended. `cached_in_input`: the number of input tokens has those at
+    `cached_tokens_path` in it; `tokens_of_session`: the numbers are of the whole session so far.
     """
 
     format: str = "text"
@@ -102,15 +121,26 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     result_join: str = "last"
     input_tokens_path: str | None = None
     output_tokens_path: str | None = None
+    cached_tokens_path: str | None = None
+    cached_in_input: bool = True
+    tokens_of_session: bool = False
     aggregate_tokens: bool = False
     cost_path: str | None = None
     session_path: str | None = None
     model_path: str | None = None
+    final_event: FinalEvent | None = None
+    final_grace: float = 30.0
     live: list[Shown] = []
 
 
 class Errors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How its failures are told apart (§23.5)."""
+    """How its failures are told apart (§23.5).
+
+    `service_messages`: beside its own patterns, what services and tools say is recognised (recognising.py).
+    `failure_patterns` are looked for in outputs in text form, also when the exit code is 0. An event of the
+    type `rate_limit_event_type` with the values of its filter is a limit, if no later event of that type is
+    none; `rate_limit_reset_path` leads to when it is over: seconds or milliseconds since 1970, or ISO 8601.
+    """
 
     success_exit_codes: list[int] = msgspec.field(default_factory=lambda: [0])
     auth_error_patterns: list[str] = []
@@ -119,8 +149,11 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     timeout_patterns: list[str] = []
     crash_patterns: list[str] = []
     stale_patterns: list[str] = []
+    service_messages: bool = False
+    failure_patterns: list[str] = []
     rate_limit_event_type: str | None = None
     rate_limit_event_filter: dict[str, Any] = {}
+    rate_limit_reset_path: str | None = None
 
 
 class Cli(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,16 +6,17 @@ anything. Source: docs/reference/score-format.md §15.2, §16.3, §23.3-§23.5.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import msgspec
 
 from marianned.instruments import pick
 from marianned.instruments.dialect import FORMATS
 from marianned.instruments.profile import Errors, Failure, Output, Profile
+from marianned.instruments.recognising import Kind, error_lines, recognise, recognise_talk
 from marianned.instruments.resets import resets_in
-from marianned.instruments.verdict import Reading, Verdict
+from marianned.instruments.verdict import Ended, Reading, Verdict
 from marianned.protocol import Outcome
 from marianned.words import duration
 
@@ -36,18 +37,11 @@ _HTTP_OUTPUT = Output(
     output_tokens_path="usage.output_tokens",
     model_path="model",
 )
-_HTTP_ERRORS = Errors(
-    auth_error_patterns=[
-        "unauthorized",
-        "not authenticated",
-        "invalid.*api.?key",
-        r"(error|status|code)\W*40[13]",
-    ],
-    rate_limit_patterns=["rate.?limit", "too many requests", r"status 429"],
-    capacity_patterns=["overloaded", r"(error|status|code)\W*503"],
-)
+_HTTP_ERRORS = Errors(service_messages=True)
 
 
+_LINES = re.IGNORECASE | re.MULTILINE
+_MILLISECONDS_FROM = 10**11
 _AMOUNT_MOST = 2**53
 """More than this is no number of tokens or dollars, and could not be stored."""
 
@@ -65,13 +59,25 @@ def read_output(profile: Profile, settings: Mapping[str, Any], stdout: bytes, st
     form = output.format
     keep = settings.get("max_output_capture_bytes") or CAPTURE_BYTES
     if form == "text":
-        return Reading(
-            result=_text(stdout, keep), no_result=bool(output.require_result) and not stdout.strip()
-        )
+        return _read_text(profile, output, stdout, keep)
     events = _events(stdout) if form == "jsonl" else _document(stdout, output)
     if events is None:
         return Reading(result=_text(stdout, keep), parsed=False, searched=_text(stdout, _SEARCHED_STDOUT))
     return _read_events(profile, output, events, stdout, stderr, keep)
+
+
+def _read_text(profile: Profile, output: Output, stdout: bytes, keep: int) -> Reading:
+    """Read an output without a form; of a shell script's nothing but the exit code tells of a failure."""
+    patterns = profile.cli.errors.failure_patterns if profile.cli else []
+    searched = "" if profile.raw_prompt else _text(stdout, _SEARCHED_STDOUT)
+    found = next((hit for pattern in patterns if (hit := re.search(pattern, searched, _LINES))), None)
+    return Reading(
+        result=_text(stdout, keep),
+        error=None if found is None else searched[found.start() :].strip(),
+        failed=found is not None,
+        no_result=bool(output.require_result) and not stdout.strip(),
+        searched=searched,
+    )
 
 
 def _read_events(
@@ -87,23 +93,68 @@ def _read_events(
     if failed or not output.failure_when or not final:
         error = _error(output, final[-1:]) or _error(output, events) or _error(output, _tail(stderr))
     errors = profile.cli.errors if profile.cli else _HTTP_ERRORS
-    tokens_in, tokens_out = (
-        _amount(events, path, added=output.aggregate_tokens)
-        for path in (output.input_tokens_path, output.output_tokens_path)
+    tokens_in, tokens_out, cached = (
+        _count(_amount(events, path, added=output.aggregate_tokens))
+        for path in (output.input_tokens_path, output.output_tokens_path, output.cached_tokens_path)
     )
+    no_result = require and not result.strip()
+    limit = _limit_event(errors, events)
     return Reading(
         result=_text(result.encode(errors="replace"), keep),
         error=error,
         failed=failed,
-        no_result=require and not result.strip(),
-        rate_limited=errors.rate_limit_event_type is not None
-        and any(_is_event(e, errors.rate_limit_event_type, errors.rate_limit_event_filter) for e in events),
-        input_tokens=None if tokens_in is None else int(tokens_in),
-        output_tokens=None if tokens_out is None else int(tokens_out),
+        no_result=no_result,
+        rate_limited=limit is not None,
+        resets_at=_moment(limit, errors.rate_limit_reset_path),
+        final=_final(output, events, failed=failed or no_result),
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
+        cached_tokens=cached,
         cost_usd=_amount(events, output.cost_path, added=output.aggregate_tokens),
         session_id=_last_text(events, output.session_path),
         model=_last_text(events, output.model_path),
     )
+
+
+def _final(output: Output, events: list[Any], *, failed: bool) -> Literal["success", "failure"] | None:
+    """Say whether the last word has come, and nothing behind it that goes on; and what it says."""
+    rule = output.final_event
+    if rule is None:
+        return None
+    for event in reversed(events):
+        if _is_event(event, rule.event, rule.where):
+            return "failure" if failed else "success"
+        if pick.matches(event, "type")[:1] in [[kind] for kind in rule.goes_on]:
+            return None
+    return None
+
+
+def _limit_event(errors: Errors, events: list[Any]) -> Any:
+    """Return the event that tells of a rate limit, unless a later one of its type tells of none."""
+    kind = errors.rate_limit_event_type
+    last = next((event for event in reversed(events) if kind and _is_event(event, kind, {})), None)
+    told = last is not None and _is_event(last, kind, errors.rate_limit_event_filter)
+    return last if told else None
+
+
+def _moment(event: Any, path: str | None) -> float | None:
+    """Read a moment as services write it, in seconds since 1970."""
+    found = pick.matches(event, path)[:1] if event is not None and path else []
+    if not found or isinstance(found[0], bool):
+        return None
+    if isinstance(found[0], str):
+        try:
+            moment = datetime.fromisoformat(found[0])
+        except ValueError:
+            return float(found[0]) if re.fullmatch(r"\d{10}", found[0]) else None
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if not isinstance(found[0], int | float):
+        return None
+    return found[0] / 1000 if found[0] > _MILLISECONDS_FROM else float(found[0])
+
+
+def _count(amount: float | None) -> int | None:
+    return None if amount is None else int(amount)
 
 
 def _text(data: bytes, keep: int) -> str:
@@ -220,9 +271,10 @@ def classify(
     stderr: bytes,
     timeout_seconds: float = 0.0,
     detection_patterns: Sequence[str] = (),
+    ended: Ended | None = None,
     now: datetime | None = None,
 ) -> Verdict:
-    """Judge the end of a process (§15.2, from "own timeout" on); what went before is the caller's.
+    """Judge the end of a process (§15.2); what goes before its output is the caller's.
 
     Args:
         profile: the instrument's.
@@ -231,33 +283,108 @@ def classify(
         signal: the name, `SIGSEGV`.
         timed_out: our time limit ended it.
         stderr: its end is searched.
-        timeout_seconds: the limit, for the message.
+        timeout_seconds: the limit of time (or of silence, where that ended it), for the message.
         detection_patterns: the score's own for rate limits (§16.3).
+        ended: why else we have ended it, if we have.
         now: the moment, in the local zone, for reset times; without it none are read.
     """
-    if timed_out:
-        return Verdict(Outcome.TIMED_OUT, "timeout", f"timed out after {duration(timeout_seconds)}")
     errors = profile.cli.errors if profile.cli else _HTTP_ERRORS
-    ended_well = signal is None and exit_code in errors.success_exit_codes
+    ended = "timed_out" if timed_out else ended
+    ended_well = ended is None and signal is None and exit_code in errors.success_exit_codes
     if ended_well and not reading.failed and not reading.no_result:
         return Verdict(Outcome.SUCCEEDED, None, "")
-    where = [stderr[-_SEARCHED_STDERR:].decode(errors="replace"), reading.error or "", reading.searched]
+    where = _where(reading, stderr)
     message = _message(reading, errors, where, exit_code, signal, ended_well=ended_well)
-    limits = [*errors.rate_limit_patterns, *detection_patterns] or RATE_LIMIT_PATTERNS
-    rows = (
-        (_any(errors.auth_error_patterns, where), Outcome.FAILED, "auth"),
-        (reading.rate_limited or _any(limits, where), Outcome.RATE_LIMITED, "rate_limit"),
-        (_any(errors.capacity_patterns, where), Outcome.FAILED, "capacity"),
-        (signal is not None, Outcome.FAILED, "signal"),
-        (ended_well and not reading.failed, Outcome.FAILED, "no_result"),
-        (True, Outcome.FAILED, "exit"),
-    )
-    outcome, category = next((outcome, category) for holds, outcome, category in rows if holds)
+    if reading.final == "success":
+        return _after_the_last_word(ended, message)
+    kind = _kind(profile, reading, where, detection_patterns)
+    plain = _plain(ended, timeout_seconds, signal, ended_well=ended_well, reading=reading)
+    if ended is not None and kind == "capacity":
+        kind = None  # that alone is no reason to hang: the limit is the news
+    if ended is not None and kind is None and not reading.failed:
+        return Verdict(*plain)
+    outcome, category = _KINDS[kind] if kind is not None else (Outcome.FAILED, plain[1])
+    if ended is not None and kind is None:
+        category = "exit"
     limited = outcome is Outcome.RATE_LIMITED and now is not None
-    resets = (resets_in(text, now) for text in where) if limited and now is not None else iter(())
     quota = limited and any("quota" in text.lower() for text in where)
-    ends = next((found for found in resets if found is not None), None)
-    return Verdict(outcome, category, message, ends, quota)
+    return Verdict(outcome, category, message, _over_in(reading, where, now) if limited else None, quota)
+
+
+_KINDS: dict[Kind, tuple[Outcome, str]] = {
+    "auth": (Outcome.FAILED, "auth"),
+    "rate_limit": (Outcome.RATE_LIMITED, "rate_limit"),
+    "capacity": (Outcome.FAILED, "capacity"),
+}
+
+
+def _after_the_last_word(ended: Ended | None, message: str) -> Verdict:
+    if ended is not None:
+        said = "it did not end after its final event, and was ended; that event and the checks decide"
+        return Verdict(Outcome.SUCCEEDED, None, "", warning=said)
+    return Verdict(
+        Outcome.FAILED,
+        "exit",
+        message,
+        doubt=True,
+        warning=f"{message}, although its final event says success; all checks pass",
+    )
+
+
+def _plain(
+    ended: Ended | None, seconds: float, signal: str | None, *, ended_well: bool, reading: Reading
+) -> tuple[Outcome, str, str]:
+    """Return how it has ended where no pattern says more: outcome, category, message."""
+    match ended:
+        case "timed_out":
+            return Outcome.TIMED_OUT, "timeout", f"timed out after {duration(seconds)}"
+        case "stale":
+            silent = f"silent for {duration(seconds)}: nothing printed, no file changed, no CPU time used"
+            return Outcome.FAILED, "stale", silent
+        case "asked" | "final":
+            return Outcome.FAILED, "exit", "ended"
+        case None if signal is not None:
+            return Outcome.FAILED, "signal", ""
+        case None:
+            return Outcome.FAILED, "no_result" if ended_well and not reading.failed else "exit", ""
+
+
+def _where(reading: Reading, stderr: bytes) -> list[str]:
+    """Return where it is said what is wrong: in the tool's own error alone, if it has one."""
+    if reading.error:
+        return [reading.error]
+    return [stderr[-_SEARCHED_STDERR:].decode(errors="replace"), reading.searched]
+
+
+def _kind(profile: Profile, reading: Reading, where: list[str], detection: Sequence[str]) -> Kind | None:
+    """Say which of the refusals it is, by the profile's patterns and by what services say."""
+    errors = profile.cli.errors if profile.cli else _HTTP_ERRORS
+    known: Kind | None = None
+    if errors.service_messages:
+        recognised = map(recognise if reading.error else recognise_talk, where)
+        known = next((kind for kind in recognised if kind is not None), None)
+    own = where
+    if errors.service_messages and not reading.error:
+        own = ["\n".join(error_lines(text)) for text in where]
+    limits = errors.rate_limit_patterns or (
+        () if detection or errors.service_messages else RATE_LIMIT_PATTERNS
+    )
+    limited = _any(limits, own) or _any(detection, where)
+    rows: tuple[tuple[bool, Kind], ...] = (
+        (known == "auth" or _any(errors.auth_error_patterns, own), "auth"),
+        (limited or known == "rate_limit" or (reading.rate_limited and known is None), "rate_limit"),
+        (known == "capacity" or _any(errors.capacity_patterns, own), "capacity"),
+    )
+    return next((kind for holds, kind in rows if holds), None)
+
+
+def _over_in(reading: Reading, where: list[str], now: datetime | None) -> float | None:
+    """Return in how many seconds the limit is over: as an event says, else as the texts do."""
+    if now is None:
+        return None
+    if reading.resets_at is not None and reading.resets_at > now.timestamp():
+        return reading.resets_at - now.timestamp()
+    return next((found for text in where if (found := resets_in(text, now)) is not None), None)
 
 
 def _any(patterns: Iterable[str], where: Iterable[str]) -> bool:

@@ -1,12 +1,13 @@
 """When a rate limit is over, read from what a tool says of it: in seconds, at an hour, at a date.
 
 The forms are those of the services and tools themselves: `Please try again in 6m0s`, `retry-after: 30`,
-`"retryDelay": "34s"`, `resets 3am (Europe/Berlin)`, `limit reached|1764043200`.
+`"retryDelay": "34s"`, `resets 3am (Europe/Berlin)`, `limit reached|1764043200`, `2026-02-10 14:25 +0800`.
+An hour is found in its zone, and how long it is until then in UTC: a change of clocks may lie between.
 """
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
@@ -15,22 +16,33 @@ _AMOUNT = rf"\d+(?:\.\d+)?\s*{_UNIT}(?![a-z])"
 _AMOUNTS = re.compile(_AMOUNT.replace("(ms", r"(?P<unit>ms", 1), re.IGNORECASE)
 _CUE = (  # what a tool has waited already is said as "total retry wait time"
     r"(?<!total )(?<!total retry )"
-    r"(?:try(?:ing)? again|retry(?:ing)?|reset(?:s|ting)?|wait(?:ing)?|available|retry.?delay|retry.?after)"
+    r"(?:try(?:ing)? again|retry(?:ing)?|reset(?:s|ting)?|wait(?:ing)?|available|retry.?delay|retry.?after|"
+    r"regain(?:s|ed)? access)"
 )
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 _EPOCH = re.compile(r"\|(\d{10})\b|\breset\w*\W{1,6}(\d{10})\b", re.IGNORECASE)
+_OFFSET = r"(?:UTC|GMT)?[+-]\d\d:?\d\d"
 _ISO = re.compile(
-    rf"{_CUE}\D{{0,40}}(\d{{4}}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)",
+    rf"{_CUE}\D{{0,40}}(?P<day>\d{{4}}-\d\d-\d\d)(?:T|,? (?:at )?)(?P<time>\d\d:\d\d(?::\d\d)?)(?:\.\d+)?"
+    rf"\s*\(?(?P<zone>Z\b|{_OFFSET}|UTC\b|GMT\b|[A-Z][A-Za-z]+/[A-Za-z_/+-]+\d*|[A-Z]{{3,4}}\b)?",
     re.IGNORECASE,
 )
 _IN = re.compile(rf"{_CUE}[^.\n\d]{{0,40}}?((?:{_AMOUNT}[\s,]*(?:and\s+)?)+)", re.IGNORECASE)
 _HEADER = re.compile(r"retry.?after[\"']?\s*[:=]?\s*[\"']?(\d+(?:\.\d+)?)(?![\d.:]|\s*[a-z])", re.IGNORECASE)
 _CLOCK = r"(?P<hour>\d{1,2})(?::(?P<minute>\d\d))?\s*(?P<half>[ap]\.?m\b\.?)?"
-_ZONE = r"(?:\s*\(?(?P<zone>UTC|GMT|[A-Z][A-Za-z_]+/[A-Za-z_/+-]+)\)?)?"
+_SHORT = r"UTC|GMT|[PE][SD]?T\b|CES?T\b|[JK]ST\b"
+_ZONE = rf"(?:\s*\(?(?P<zone>{_OFFSET}|{_SHORT}|[A-Z][A-Za-z_]+/[A-Za-z_/+-]+\d*)\)?)?"
 _DAY = r"(?P<month>[A-Z][a-z]{2})[a-z]*\.?\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _DATE = rf"(?:{_DAY},?\s*(?:(?P<year>\d{{4}}),?\s*)?(?:at\s+)?)?"
 _AT = re.compile(rf"{_CUE}(?:\s+(?:at|on))*\s*:?\s+{_DATE}{_CLOCK}{_ZONE}", re.IGNORECASE)
+_ABBREVIATIONS = {
+    **dict.fromkeys(("PST", "PDT", "PT"), "America/Los_Angeles"),
+    **dict.fromkeys(("EST", "EDT", "ET"), "America/New_York"),
+    **dict.fromkeys(("CET", "CEST"), "Europe/Berlin"),
+    "JST": "Asia/Tokyo",
+    "KST": "Asia/Seoul",
+}
 _NOON = 12
 _MIDNIGHT = 24
 
@@ -57,10 +69,28 @@ def _iso(text: str, now: datetime) -> float | None:
     if found is None:
         return None
     try:
-        moment = datetime.fromisoformat(found[1])
+        moment = datetime.fromisoformat(f"{found['day']}T{found['time']}")
     except ValueError:
         return None
-    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
+    return _seconds(moment.replace(tzinfo=_zone(found["zone"]) or _home_of(text)), now)
+
+
+def _home_of(text: str) -> tzinfo:
+    """Return the zone that a service means where it names none; most mean UTC."""
+    return next((zone for named, zone in _HOMES if named.search(text)), UTC)
+
+
+_HOMES = (
+    (
+        re.compile(r"\b(?:z\.ai|bigmodel|zhipu\w*|glm(?:-[\w.]+)?|1308|1310)\b", re.IGNORECASE),
+        timezone(timedelta(hours=8)),
+    ),
+)
+
+
+def _seconds(moment: datetime, now: datetime) -> float:
+    """Return how long it is until a moment; in UTC, for two times of one zone differ by what clocks show."""
+    return (moment.astimezone(UTC) - now.astimezone(UTC)).total_seconds()
 
 
 def _amounts(text: str, _now: datetime) -> float | None:
@@ -90,14 +120,15 @@ def _clock(text: str, now: datetime) -> float | None:
             hour = hour % _NOON + (_NOON if found["half"].lower().startswith("p") else 0)
         minute = int(found["minute"] or 0)
         try:
-            moment = there.replace(hour=hour % _MIDNIGHT, minute=minute, second=0, microsecond=0)
+            moment = there.replace(hour=hour % _MIDNIGHT, minute=minute, second=0, microsecond=0, fold=0)
             if found["month"]:
                 moment = _dated(moment, found["month"], int(found["day"]), found["year"])
         except ValueError:
             continue
-        if moment <= there and not found["month"]:
-            moment += timedelta(days=1)
-        return (moment - there).total_seconds()
+        seconds = _seconds(moment, now)
+        if seconds <= 0 and not found["month"]:
+            seconds = _seconds(moment + timedelta(days=1), now)
+        return seconds
     return None
 
 
@@ -111,8 +142,14 @@ def _dated(moment: datetime, month: str, day: int, year: str | None) -> datetime
 def _zone(name: str | None) -> tzinfo | None:
     if name is None:
         return None
-    if name.upper() in ("UTC", "GMT"):
+    offset = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d\d):?(\d\d)", name, re.IGNORECASE)
+    if offset:
+        ahead = timedelta(hours=int(offset[2]), minutes=int(offset[3]))
+        return timezone(ahead if offset[1] == "+" else -ahead)
+    if name.upper() in ("Z", "UTC", "GMT"):
         return UTC
+    if name.upper() in _ABBREVIATIONS:
+        return ZoneInfo(_ABBREVIATIONS[name.upper()])
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -3,11 +3,14 @@
 Source: docs/reference/score-format.md §15.2, §23.4.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from marianned.protocol import Outcome
+
+Ended = Literal["timed_out", "stale", "final", "asked"]
+"""Why a process was ended: its limits, its last word, a request."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +19,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     `result` is the result text (§23.4); `error` the tool's own words about a failure; `failed`: one of
     the profile's signs of failure is there; `no_result`: a result was due and is not there; `parsed`:
     the output is of the profile's format; `rate_limited`: the profile's event for it was seen. `searched`
-    is the part of stdout in which failures are looked for: the end of what did not parse.
+    is the part of stdout in which failures are looked for: the end of what did not parse, or is text.
+    `final`: the tool has had its last word, and it says so; null: it has none, or has not come to it.
+    `resets_at` (seconds since 1970) is when the limit of the profile's event is over. `cached_tokens` were
+    read from a cache; some tools count them among `input_tokens`, others beside.
     """
 
     result: str
@@ -25,9 +31,12 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     no_result: bool = False
     parsed: bool = True
     rate_limited: bool = False
+    resets_at: float | None = None
+    final: Literal["success", "failure"] | None = None
     searched: str = ""
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int | None = None
     cost_usd: float | None = None
     session_id: str | None = None
     model: str | None = None
@@ -37,7 +46,8 @@ class Verdict(NamedTuple):
     """How an attempt's process has ended (§15.2): the outcome, why, and one line for people.
 
     `resets_in`: in how many seconds a rate limit is over, where the tool says it; `quota`: it speaks of a
-    quota, which lasts longer than a rate.
+    quota, which lasts longer than a rate. `doubt`: the last word was a success, and how the process ended was
+    none: then checks decide. `warning` is for people.
     """
 
     outcome: Outcome
@@ -45,3 +55,5 @@ class Verdict(NamedTuple):
     message: str
     resets_in: float | None = None
     quota: bool = False
+    doubt: bool = False
+    warning: str | None = None

@@ -50,8 +50,9 @@ Place = Annotated[str, msgspec.Meta(max_length=4_096, pattern=r"^[^\u0000]*$")]
 """A path: no call of the system takes a zero byte."""
 _WORDS = f"^[^{CONTROLS}]*$"
 """Texts of people, that others will read on a terminal."""
-_Name = Annotated[str, msgspec.Meta(pattern=r"^[^=\u0000]+$")]
-Env = dict[_Name, Annotated[str, msgspec.Meta(pattern=r"^[^\u0000]*$")]]
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[^=\s\u0000]+$")]
+Env = dict[_Name, Annotated[str, msgspec.Meta(max_length=131_000, pattern=r"^[^\u0000]*$")]]
+"""Variables of the environment; the system takes no name with blanks, and no value longer than this."""
 SheetNumber = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 
 

@@ -6,12 +6,12 @@ INSERT INTO runs (
     run_id, job_name, run, description, workspace, submit_directory, umask, env, config_file,
     created_at, started_at, updated_at, ended_at, status, status_since, paused_at, ended, cancelling,
     begun, revision, last_revision, staged_revision, staged_hold, rewind, not_before,
-    auto_resume, over_budget, next_uid, next_hold, next_flight, depth
+    auto_resume, over_budget, next_uid, next_hold, next_flight, depth, variables
 ) VALUES (
     :run_id, :job_name, :run, :description, :workspace, :submit_directory, :umask, :env,
     :config_file, :created_at, :started_at, :updated_at, :ended_at, :status, :status_since, :paused_at,
     :ended, :cancelling, :begun, :revision, :last_revision, :staged_revision, :staged_hold,
-    :rewind, :not_before, :auto_resume, :over_budget, :next_uid, :next_hold, :next_flight, :depth
+    :rewind, :not_before, :auto_resume, :over_budget, :next_uid, :next_hold, :next_flight, :depth, :variables
 )
 ON CONFLICT (run_id) DO UPDATE SET
     job_name = excluded.job_name, run = excluded.run, description = excluded.description,
@@ -27,7 +27,7 @@ ON CONFLICT (run_id) DO UPDATE SET
     not_before = excluded.not_before, auto_resume = excluded.auto_resume,
     over_budget = excluded.over_budget,
     next_uid = excluded.next_uid, next_hold = excluded.next_hold,
-    next_flight = excluded.next_flight, depth = excluded.depth
+    next_flight = excluded.next_flight, depth = excluded.depth, variables = excluded.variables
 
 -- name: put_sheet
 INSERT INTO sheets (
@@ -54,12 +54,12 @@ ON CONFLICT (run_id, uid) DO UPDATE SET
 INSERT INTO attempts (
     run_id, uid, attempt, sheet, stage, instance, kind, revision, instrument, model, started_at,
     time_limit_at, ended_at, outcome, parked, error_category, error_message, exit_code, signal, pid,
-    session_id, input_tokens, output_tokens, cost_usd, stdout_bytes, stderr_bytes, validations,
+    session_id, input_tokens, output_tokens, cached_tokens, cost_usd, stdout_bytes, stderr_bytes, validations,
     result
 ) VALUES (
     :run_id, :uid, :attempt, :sheet, :stage, :instance, :kind, :revision, :instrument, :model,
     :started_at, :time_limit_at, :ended_at, :outcome, :parked, :error_category, :error_message,
-    :exit_code, :signal, :pid, :session_id, :input_tokens, :output_tokens, :cost_usd,
+    :exit_code, :signal, :pid, :session_id, :input_tokens, :output_tokens, :cached_tokens, :cost_usd,
     :stdout_bytes, :stderr_bytes, :validations, :result
 )
 ON CONFLICT (run_id, uid, attempt) DO UPDATE SET
@@ -71,6 +71,7 @@ ON CONFLICT (run_id, uid, attempt) DO UPDATE SET
     error_message = excluded.error_message, exit_code = excluded.exit_code,
     signal = excluded.signal, pid = excluded.pid, session_id = excluded.session_id,
     input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
+    cached_tokens = excluded.cached_tokens,
     cost_usd = excluded.cost_usd, stdout_bytes = excluded.stdout_bytes,
     stderr_bytes = excluded.stderr_bytes, validations = excluded.validations,
     result = excluded.result
@@ -135,10 +136,11 @@ ON CONFLICT (request) DO UPDATE SET
     asked = excluded.asked, reply = excluded.reply, refusal = excluded.refusal, event = excluded.event
 
 -- name: put_limit
-INSERT INTO limits (instrument, model, until, since, message)
-VALUES (:instrument, :model, :until, :since, :message)
+INSERT INTO limits (instrument, model, until, since, message, run_id, said)
+VALUES (:instrument, :model, :until, :since, :message, :run_id, :said)
 ON CONFLICT (instrument, model) DO UPDATE SET
-    until = excluded.until, since = excluded.since, message = excluded.message
+    until = excluded.until, since = excluded.since, message = excluded.message,
+    run_id = excluded.run_id, said = excluded.said
 
 -- name: put_worktree
 INSERT INTO worktrees (run_id, isolation, status, repository, path, branch, source)
@@ -251,7 +253,7 @@ SELECT * FROM attempts WHERE run_id = :run_id AND outcome IS NULL ORDER BY start
 SELECT
     run_id, uid, attempt, sheet, stage, instance, kind, revision, instrument, model, started_at,
     time_limit_at, ended_at, outcome, parked, error_category, error_message, exit_code, signal, pid,
-    session_id, input_tokens, output_tokens, cost_usd, stdout_bytes, stderr_bytes, validations,
+    session_id, input_tokens, output_tokens, cached_tokens, cost_usd, stdout_bytes, stderr_bytes, validations,
     NULL AS result
 FROM attempts
 WHERE run_id = :run_id AND uid BETWEEN coalesce(:uid, 0) AND coalesce(:uid, 9223372036854775807)

@@ -7,14 +7,14 @@ docs/design/durability.md.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from anyio import to_thread
 
-from marianned import faults, files, logs, words, workers
+from marianned import faults, files, logs, workers
 from marianned.accidents import GivenUp, Patience, runs_short
 from marianned.conductor.run.checks import Checking
 from marianned.conductor.run.context import gather
@@ -29,12 +29,13 @@ from marianned.conductor.run.process import (
 )
 from marianned.conductor.services import House, mask_of
 from marianned.conductor.workspace.worktrees import NoWorktree
-from marianned.executors.base import ExitRecord, Presence, Silence, Spec
+from marianned.executors.base import ExitRecord, Final, Presence, Silence, Spec
 from marianned.executors.output import quoted
 from marianned.executors.programs import interpreter
-from marianned.instruments import dialect
+from marianned.instruments import costs, dialect
 from marianned.instruments.profile import Profile
-from marianned.instruments.verdict import Reading
+from marianned.instruments.reading import output_of
+from marianned.instruments.verdict import Ended, Reading, Verdict
 from marianned.masks import Mask
 from marianned.progress.state.triggers import Ending, Parked, Warned
 from marianned.protocol import AttemptKind, CheckReport, Outcome
@@ -79,6 +80,7 @@ class Attempt:
         self._tell = tell
         self.patience = Patience()
         self._warnings: list[str] = []
+        self._dropped = False
         self._process = Process(house, given.attempt)
         self._directory = self._process.directory
         self._variables = variables_of(house, given.run, given.attempt)
@@ -134,8 +136,12 @@ class Attempt:
         self._process.give_up()
         self.patience.leave()
 
-    async def interrupt(self) -> None:
-        """End it: TERM, grace, KILL by its shim; a check that is running too."""
+    async def interrupt(self, *, drop: bool = False) -> None:
+        """End it: TERM, grace, KILL by its shim; a check that is running too.
+
+        `drop`: its job is cancelled, and does not even ask whether it had said its last word.
+        """
+        self._dropped = self._dropped or drop
         self._process.give_up()
         self._checking.interrupt()
         self.patience.leave()
@@ -183,6 +189,7 @@ class Attempt:
             grace_seconds=self._house.settings.kill_grace,
             output_cap=self._house.settings.output_cap,
             silence=self._silence(cwd),
+            final=self._final(),
             drain_seconds=self._house.settings.attempts.drain,
         )
 
@@ -196,6 +203,14 @@ class Attempt:
         if worktree is None or "working_directory" in definition.settings:
             return definition.working_directory
         return worktree
+
+    def _final(self) -> Final | None:
+        profile = self._given.score.profiles[self._given.definition.instrument]
+        output = output_of(profile, self._given.definition.settings)
+        if output.format == "text" or output.final_event is None:
+            return None
+        last = output.final_event
+        return Final(grace=output.final_grace, event=last.event, where=last.where, goes_on=last.goes_on)
 
     def _silence(self, cwd: str) -> Silence | None:
         limit = self._given.score.silence
@@ -285,49 +300,56 @@ class Attempt:
     # --- after the process ---------------------------------------------------------------------------
 
     async def _judge(self, record: ExitRecord) -> Ending | Parked:
-        given = self._given
-        definition = given.definition
         seen = await self._process.seen(record)
         seen["warnings"] = left_behind(record)
-        name = seen["signal"]
-        early = self._before_reading(record, name)
-        if early is not None:
+        early = self._before_reading(record, seen["signal"])
+        profile = self._given.score.profiles[self._given.definition.instrument]
+        if early is not None and not _may_have_said_all(profile, early):
             return self._ending(*early, **seen)
-        reading, verdict = await workers.read_end(
-            given.score.profiles[definition.instrument],
+        reading, verdict = await self._read(record, seen["signal"])
+        if early is not None and (reading.final != "success" or self._dropped):
+            return self._ending(*early, **seen)
+        cost = self._cost(profile, reading)
+        seen |= _measured(reading) | {"cost_usd": cost}
+        if verdict.outcome is not Outcome.SUCCEEDED and not verdict.doubt:
+            seen |= {"resets_in": verdict.resets_in, "quota": verdict.quota}
+            return self._ending(verdict.outcome, verdict.category, verdict.message, **seen)
+        faults.point("attempt.read")
+        reports = await self._checking.run(self._given.definition.checks)
+        faults.point("attempt.checked")
+        if reports is None:
+            return Parked(uid=self._given.attempt.uid, attempt=self._given.attempt.attempt)
+        return self._checked(reports, seen, verdict)
+
+    async def _read(self, record: ExitRecord, signal_name: str | None) -> tuple[Reading, Verdict]:
+        """Read what it has printed; say how it has ended by that."""
+        definition, silence = self._given.definition, self._given.score.silence
+        stale = record.stale and silence is not None
+        return await workers.read_end(
+            self._given.score.profiles[definition.instrument],
             definition.settings,
             stdout=str(self._directory / STDOUT),
             stderr=str(self._directory / STDERR),
             exit_code=record.exit_code,
-            signal_name=name,
+            signal_name=signal_name,
             timed_out=record.timed_out,
-            timeout_seconds=definition.timeout_seconds,
-            detection_patterns=given.score.rate_limit.detection_patterns,
+            timeout_seconds=silence.idle_timeout_seconds if stale and silence else definition.timeout_seconds,
+            detection_patterns=self._given.score.rate_limit.detection_patterns,
+            ended=_ended_by_us(record),
         )
-        profile = given.score.profiles[definition.instrument]
-        seen |= _measured(reading) | {"cost_usd": _cost(given, profile, reading)}
-        if verdict.outcome is not Outcome.SUCCEEDED:
-            seen |= {"resets_in": verdict.resets_in, "quota": verdict.quota}
-            return self._ending(verdict.outcome, verdict.category, verdict.message, **seen)
-        faults.point("attempt.read")
-        reports = await self._checking.run(definition.checks)
-        faults.point("attempt.checked")
-        if reports is None:
-            return Parked(uid=given.attempt.uid, attempt=given.attempt.attempt)
-        return self._checked(reports, seen)
 
     def _before_reading(
         self, record: ExitRecord, name: str | None
     ) -> tuple[Outcome, str | None, str | None] | None:
-        """Return how the attempt ended where its output has no say: outcome, category, message."""
+        """Return how the attempt ended where its output has no say, or only its last word: see `_judge`."""
         if record.error is not None:
             how = (Outcome.INTERRUPTED, None) if runs_short(record.error) else (Outcome.FAILED, "unavailable")
             return *how, record.error
-        if record.stale:
-            return Outcome.FAILED, "stale", self._silent_for()
         if record.output_exceeded:
             return Outcome.FAILED, "output", "its output exceeded the setting output_cap"
-        if self._process.interrupted and record.asked and not record.timed_out:
+        if record.timed_out or record.stale or record.final:
+            return None
+        if self._process.interrupted and record.asked:
             return Outcome.INTERRUPTED, None, None
         if _is_lost(record):
             return (
@@ -337,14 +359,12 @@ class Attempt:
             )
         return None
 
-    def _silent_for(self) -> str:
-        limit = self._given.score.silence
-        how_long = f" for {words.duration(limit.idle_timeout_seconds)}" if limit else ""
-        return f"silent{how_long}: nothing printed, no file changed, no CPU time used"
-
-    def _checked(self, reports: list[CheckReport], seen: Mapping[str, Any]) -> Ending:
+    def _checked(self, reports: list[CheckReport], seen: dict[str, Any], verdict: Verdict) -> Ending:
         failed = [report for report in reports if report.result != "passed"]
+        if verdict.doubt and (failed or not reports):
+            return self._ending(Outcome.FAILED, "exit", verdict.message, validations=reports, **seen)
         if not failed:
+            seen["warnings"] = [*seen["warnings"], *([verdict.warning] if verdict.warning else [])]
             return self._ending(Outcome.SUCCEEDED, None, None, validations=reports, **seen)
         return self._ending(
             Outcome.FAILED,
@@ -353,6 +373,15 @@ class Attempt:
             evidence=_evidence(failed[0]),
             validations=reports,
             **seen,
+        )
+
+    def _cost(self, profile: Profile, reading: Reading) -> float | None:
+        """Return what the attempt has cost in USD (§16.4); None: unknown."""
+        if profile.raw_prompt:
+            return 0.0
+        model = next((known for known in profile.models if known.name == self._given.attempt.model), None)
+        return costs.cost_of(
+            output_of(profile, self._given.definition.settings), reading, model, self._given.score.cost_limits
         )
 
     def _ending(self, outcome: Outcome, category: str | None, message: str | None, **seen: Any) -> Ending:
@@ -408,6 +437,20 @@ def _evidence(report: CheckReport) -> str:
     return f"{report.type} {report.reason} in {Path(report.target).name}"
 
 
+def _may_have_said_all(profile: Profile, early: tuple[Outcome, str | None, str | None]) -> bool:
+    """Tell whether an interrupted or lost attempt may have had its last word: its output is asked."""
+    told = profile.cli is not None and profile.cli.output.final_event is not None
+    return told and early[0] in (Outcome.INTERRUPTED, Outcome.LOST) and early[1] in (None, "lost")
+
+
+def _ended_by_us(record: ExitRecord) -> Ended | None:
+    if record.stale:
+        return "stale"
+    if record.final:
+        return "final"
+    return "asked" if record.asked else None
+
+
 def _is_lost(record: ExitRecord) -> bool:
     if record.timed_out:
         return False
@@ -423,25 +466,6 @@ def _measured(reading: Reading) -> dict[str, Any]:
         "output_tokens": reading.output_tokens,
         "session_id": reading.session_id,
     }
-
-
-def _cost(given: Given, profile: Profile, reading: Reading) -> float | None:
-    """Return what an attempt has cost (§16.4): as told, by the model's prices, the score's, or unknown."""
-    if profile.raw_prompt:
-        return 0.0
-    if reading.cost_usd is not None:
-        return reading.cost_usd
-    model = next((known for known in profile.models if known.name == given.attempt.model), None)
-    limits = given.score.cost_limits
-    if model is not None:
-        prices = (model.cost_per_1k_input, model.cost_per_1k_output)
-    elif limits is not None:
-        prices = (limits.cost_per_1k_input_tokens, limits.cost_per_1k_output_tokens)
-    else:
-        return None
-    if reading.input_tokens is None or reading.output_tokens is None:
-        return None
-    return (reading.input_tokens * prices[0] + reading.output_tokens * prices[1]) / 1000
 
 
 def _read_warnings(directory: Path) -> list[str]:

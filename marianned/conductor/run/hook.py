@@ -82,7 +82,7 @@ class HookRun:
         self._process.give_up()
         self.patience.leave()
 
-    async def interrupt(self) -> None:
+    async def interrupt(self, *, drop: bool = False) -> None:  # noqa: ARG002  that is a sheet's affair
         """End it: a command by TERM, grace, KILL; a job that is not submitted yet is not."""
         self._scope.cancel()
         self.give_up()

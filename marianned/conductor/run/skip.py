@@ -75,7 +75,7 @@ class Judging:
         self._checking.interrupt()
         self.patience.leave()
 
-    async def interrupt(self) -> None:
+    async def interrupt(self, *, drop: bool = False) -> None:  # noqa: ARG002  that is a sheet's affair
         """End the command that is running; the rules are asked again later."""
         self.give_up()
 

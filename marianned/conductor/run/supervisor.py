@@ -49,7 +49,7 @@ class Player(Protocol):
     def give_up(self) -> None:
         """Don't start it any more."""
 
-    async def interrupt(self) -> None:
+    async def interrupt(self, *, drop: bool = False) -> None:
         """End it."""
 
 
@@ -110,7 +110,7 @@ class Players:
 
     async def _interrupt(self, player: Player) -> None:
         try:
-            await player.interrupt()
+            await player.interrupt(drop=self._state.run.cancelling)
         except OSError:
             _logger.exception("a flight of '%s' can't be told to end", self._state.run.job_name)
 

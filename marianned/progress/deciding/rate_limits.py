@@ -11,8 +11,12 @@ from marianned.rows import Account, AttemptRow, LimitRow
 from marianned.words import duration
 
 LEAST_SECONDS = 60.0
-MOST_SECONDS = 86_400.0
+MOST_SECONDS = 35 * 86_400.0
 """What a tool says of its reset counts within these bounds."""
+ALONE_SECONDS = 3_600.0
+"""How long others wait for what one run alone has heard."""
+_SAME_SECONDS = 300.0
+"""So far apart may be what two runs have heard of one limit."""
 _JITTER = 0.05
 _JITTER_MOST_SECONDS = 30.0
 
@@ -25,19 +29,40 @@ def meet(draft: Draft, sheet: int, attempt: AttemptRow, ending: Ending) -> Insta
     until = draft.now.plus(round(_seconds(draft, attempt, ending) * 1000))
     if draft.state.score.profiles[attempt.instrument].raw_prompt:
         return until
+    account = Account(attempt.instrument, attempt.model or "")
+    closed = (
+        until if _is_heard_twice(draft, account, until) else min(until, _alone(draft), key=draft.now.until)
+    )
     row = LimitRow(
         instrument=attempt.instrument,
         model=attempt.model or "",
-        until=until,
+        until=closed,
         since=draft.now.at,
         message=ending.message,
+        run_id=draft.state.run.run_id,
+        said=until,
     )
     draft.put(row)
-    if row.account in draft.rooms:
-        draft.rooms[row.account] = 0
-    text = f"rate limit of {row.account}, in all jobs, for {duration(draft.now.until(until) / 1000)}"
+    if account in draft.rooms:
+        draft.rooms[account] = 0
+    text = f"rate limit of {account}, in all jobs, for {duration(draft.now.until(closed) / 1000)}"
+    if closed != until:
+        waits = duration(draft.now.until(until) / 1000)
+        text += f"; '{draft.state.run.job_name}' alone has heard of it, and waits {waits}"
     draft.note_sheet("limit.met", sheet, text, cause="rate_limit")
     return until
+
+
+def _alone(draft: Draft) -> Instant:
+    return draft.now.plus(round(ALONE_SECONDS * 1000))
+
+
+def _is_heard_twice(draft: Draft, account: Account, until: Instant) -> bool:
+    """Tell whether another run has heard of the same limit."""
+    known = draft.state.limits.get(account)
+    if known is None or known.said is None or known.run_id in (0, draft.state.run.run_id):
+        return False
+    return abs(known.said.until(until)) <= _SAME_SECONDS * 1000
 
 
 def _seconds(draft: Draft, attempt: AttemptRow, ending: Ending) -> float:

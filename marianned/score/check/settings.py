@@ -6,6 +6,7 @@ Source: docs/reference/score-format.md §8.3, §16.1.
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from marianned.instruments.dialect import ARGUMENT_LIMIT, fits_argument
 from marianned.instruments.profile import Command, Profile
 from marianned.score.check.expand import Layout
 from marianned.score.check.instruments import Chosen
@@ -25,7 +26,7 @@ _FLAGS: dict[str, Callable[[Command], object]] = {
     "disable_mcp": lambda command: command.mcp_disable_args,
     "allowed_tools": lambda command: command.allowed_tools_flag,
     "output_format": lambda command: command.output_format_flag,
-    "system_prompt_file": lambda command: command.system_prompt_flag,
+    "system_prompt_file": lambda command: command.system_prompt_flag or command.system_prompt_file_flag,
     "cli_extra_args": lambda _: True,
 }
 
@@ -85,6 +86,20 @@ class UseChecks:
                 )
             else:
                 self.files[path] = text
+                self._check_length(chosen, text)
+
+    def _check_length(self, chosen: Chosen, text: str) -> None:
+        """Report a system prompt that is too long for an argument where the tool takes no file."""
+        command = chosen.profile.cli.command if chosen.profile.cli else None
+        if command is None or command.system_prompt_file_flag or not command.system_prompt_flag:
+            return
+        if not fits_argument(text):
+            size = len(text.encode())
+            message = (
+                f"the system prompt has {size:,} bytes; '{chosen.profile.name}' takes it as an argument, "
+                f"{ARGUMENT_LIMIT:,} at most"
+            )
+            self.report.add("S304", chosen.origins["system_prompt_file"], message)
 
 
 def read_text(path: str, reader: Reader) -> str | None:

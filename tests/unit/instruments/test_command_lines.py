@@ -77,7 +77,11 @@ def tool(**fields):
             None,
         ),
         ("crush", ["crush", "run", "--yolo", "--cwd", "/srv/work", "--quiet"], b"do it"),
-        ("opencode", ["opencode", "run", "--auto", "--format", "json"], b"do it"),
+        (
+            "opencode",
+            ["opencode", "run", "--auto", "--format", "json", "--print-logs", "--log-level", "ERROR"],
+            b"do it",
+        ),
         ("qwen", ["qwen", "--yolo", "--output-format", "stream-json"], b"do it"),
         ("pi", ["pi", "-p", "--mode", "json"], b"do it"),
         ("copilot", ["copilot", "--allow-all-tools", "--output-format", "json", "--no-color"], b"do it"),

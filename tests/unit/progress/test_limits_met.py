@@ -1,11 +1,12 @@
 """What a job's attempts tell of rate limits: how long, for whom, and when they are over."""
 
+import msgspec
 import pytest
 from scores_for_tests import PROFILES, Bench, score, stage
 
 from marianned.instruments.profile import Profile
 from marianned.progress.deciding.decide import decide
-from marianned.progress.deciding.rate_limits import LEAST_SECONDS, MOST_SECONDS
+from marianned.progress.deciding.rate_limits import ALONE_SECONDS, LEAST_SECONDS, MOST_SECONDS
 from marianned.progress.state.triggers import Ending
 from marianned.progress.views.job import job_view, sheet_view
 from marianned.progress.views.reasons import reasons
@@ -31,7 +32,7 @@ def met(on: Bench, sheet: int = 1, resets_in: float | None = None, chance: float
 
 @pytest.mark.parametrize(
     ("said", "seconds"),
-    [(None, 1_800), (300, 300), (2, LEAST_SECONDS), (9e9, MOST_SECONDS), (0, LEAST_SECONDS)],
+    [(None, 1_800), (300, 300), (2, LEAST_SECONDS), (9e9, ALONE_SECONDS), (0, LEAST_SECONDS)],
 )
 def test_it_lasts_as_the_tool_says_within_bounds_else_as_the_score_says(said: float, seconds: float) -> None:
     row = met(bench(), resets_in=said)
@@ -107,3 +108,29 @@ def test_a_sheet_that_waits_goes_on_as_soon_as_the_limit_is_lifted() -> None:
     row = met(both, 1, resets_in=600)
     both.state.limits = {CLAUDE: LimitRow(instrument="claude-code", until=None, since=row.since)}
     assert both.tick(1) == [1]
+
+
+def test_what_one_run_alone_has_heard_closes_the_account_for_others_for_an_hour_at_most() -> None:
+    first = bench()
+    row = met(first, 1, resets_in=9 * 86_400)
+    assert row.until is not None
+    assert row.said is not None
+    assert (row.until.at - row.since, row.said.at - row.since) == (ALONE_SECONDS * 1000, 9 * 86_400_000)
+    (waiting,) = (wait for wait in job_view(first.state, first.now).waiting if wait.sheet == 1)
+    assert waiting.until_at == "2026-12-03T12:00:00.000Z"
+
+
+def test_what_a_second_run_has_heard_too_closes_it_as_long_as_it_is_said() -> None:
+    first, second = bench(), bench()
+    row = met(first, 1, resets_in=7_200)
+    second.state.run = msgspec.structs.replace(second.state.run, run_id=second.state.run.run_id + 1)
+    second.state.limits = {row.account: row}
+    again = met(second, 1, resets_in=7_260)
+    assert again.until is not None
+    assert again.until.at - again.since == 7_260_000
+
+
+def test_a_reset_beyond_all_bounds_is_cut() -> None:
+    row = met(bench(), resets_in=9e9)
+    assert row.said is not None
+    assert row.said.at - row.since == MOST_SECONDS * 1000

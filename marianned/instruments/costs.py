@@ -1,0 +1,24 @@
+"""What an attempt has cost: as its tool tells, else by tokens and prices. Source: score-format.md §16.4."""
+
+from marianned.instruments.profile import Model, Output
+from marianned.instruments.verdict import Reading
+from marianned.score.expanded import CostLimits
+
+
+def cost_of(output: Output, reading: Reading, model: Model | None, limits: CostLimits | None) -> float | None:
+    """Return USD: what the tool says, by the model's prices, by the score's; None: unknown."""
+    if reading.cost_usd is not None:
+        return reading.cost_usd
+    if reading.input_tokens is None or reading.output_tokens is None:
+        return None
+    if model is not None:
+        fresh, spoken = model.cost_per_1k_input, model.cost_per_1k_output
+        cached = fresh if model.cost_per_1k_cached_input is None else model.cost_per_1k_cached_input
+    elif limits is not None:
+        fresh, spoken = limits.cost_per_1k_input_tokens, limits.cost_per_1k_output_tokens
+        cached = fresh
+    else:
+        return None
+    of_cache = reading.cached_tokens or 0
+    others = max(0, reading.input_tokens - of_cache) if output.cached_in_input else reading.input_tokens
+    return (others * fresh + of_cache * cached + reading.output_tokens * spoken) / 1000
