@@ -7,7 +7,7 @@ docs/design/durability.md.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
