@@ -56,10 +56,11 @@ class Step(StrEnum):
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """What settling must know beside the facts.
 
-    `could_start`: some sheet could still start, now or after its wait, even without holds and breakpoints;
+    `could_start`: something could still start, now or after its wait, even without holds and breakpoints;
     `could_start_free`: one that stands behind no breakpoint; `failed`: something of the run has failed;
     `pause_on_failure`: it is to pause then instead of ending; `held_for_failure`: it has the hold of that
-    pause already.
+    pause already; `keeps`: it has a hold that no end overtakes. Of the commit that settles: `outcome`, it is
+    that of something that was in flight; `could_start_before`, something was left before a revision came.
     """
 
     could_start: bool
@@ -67,6 +68,9 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     could_start_free: bool = True
     pause_on_failure: bool = False
     held_for_failure: bool = False
+    keeps: bool = False
+    outcome: bool = False
+    could_start_before: bool = False
 
 
 def settle(facts: Facts, outlook: Outlook) -> Step | None:
@@ -82,15 +86,20 @@ def settle(facts: Facts, outlook: Outlook) -> Step | None:
         return Step.APPLY
     if outlook.could_start:
         return None if outlook.could_start_free else Step.HOLD_BREAKPOINT
-    return _end(outlook)
+    return _end(facts, outlook)
 
 
-def _end(outlook: Outlook) -> Step | None:
-    if not outlook.failed:
-        return Step.COMPLETE
-    if not outlook.pause_on_failure:
-        return Step.FAIL
-    return None if outlook.held_for_failure else Step.HOLD_FAILURE
+def _end(facts: Facts, outlook: Outlook) -> Step | None:
+    if outlook.failed and outlook.pause_on_failure:
+        return None if outlook.held_for_failure else Step.HOLD_FAILURE
+    if facts.held and not _overtakes_holds(outlook):
+        return None
+    return Step.FAIL if outlook.failed else Step.COMPLETE
+
+
+def _overtakes_holds(outlook: Outlook) -> bool:
+    """Tell whether a held job may end: only by the outcome of the last that was in flight."""
+    return outlook.outcome and not outlook.could_start_before and not outlook.keeps
 
 
 class Action(StrEnum):
@@ -133,7 +142,7 @@ class Guard(StrEnum):
 
     HOLDS_END = "every hold ends by itself"
     STAGED = "a revision is staged"
-    IN_BUDGET = "no budget hold would remain"
+    IN_BUDGET = "no cost limit would hold it at once"
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -154,11 +163,11 @@ Cell = Rule | Refusal
 _NO = Refusal()
 _PAUSE = Rule((Effect.HOLD,))
 _CANCEL = Rule((Effect.CANCEL,))
-_RESTART = Rule((Effect.RESET, Effect.RELEASE))
+_RESTART = Rule((Effect.RESET, Effect.RELEASE), Guard.IN_BUDGET)
 _RELEASE = Rule((Effect.RELEASE,), Guard.IN_BUDGET)
 _SET = Rule((Effect.SET,))
 _NOW = Rule((Effect.HOLD, Effect.INTERRUPT))
-_REWIND = Rule((Effect.REWIND, Effect.RESET, Effect.RELEASE))
+_REWIND = Rule((Effect.REWIND, Effect.RESET, Effect.RELEASE), Guard.IN_BUDGET)
 _REVISE_HELD = Rule((Effect.REVISE, Effect.HOLD))
 _REVISE_ON = Rule((Effect.REVISE, Effect.RELEASE), Guard.IN_BUDGET)
 
@@ -204,7 +213,7 @@ _ROWS: dict[Action, tuple[Cell, ...]] = {
         _REVISE_ON,
         _NO,
         _NO,
-        Rule((Effect.REVISE, Effect.RESET)),
+        Rule((Effect.REVISE, Effect.RESET), Guard.IN_BUDGET),
         _NO,
     ),
     Action.DISCARD: (_NO, _NO, Rule((Effect.UNDO,), Guard.STAGED), _NO, _NO, _NO, _NO, _NO),

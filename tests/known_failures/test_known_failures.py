@@ -149,6 +149,13 @@ KNOWN = {
         "    matched |= {now.number: was.number for now, was in zip(*same)}\n",
         "unit/score/test_matching.py::test_a_finished_sheet_that_changes_moves_no_other_one",
     ),
+    "a held job ends by itself": Known(
+        "lifecycle.py",
+        "    if facts.held and not _overtakes_holds(outlook):\n        return None\n",
+        "",
+        "unit/progress/test_held_jobs.py::"
+        "test_a_revision_that_takes_the_rest_away_leaves_the_job_paused_when_its_sheet_ends",
+    ),
     "two daemons write one database": Known(
         "lock.py",
         "            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n        except BlockingIOError:\n            os.close(descriptor)\n            if",

@@ -114,6 +114,8 @@ class Model:
     last_sheet: int = 0
     waiters: list[Waiter] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
+    outcome: bool = False
+    just_asked: str = ""
 
     def __post_init__(self) -> None:
         """Every sheet begins as pending."""
@@ -194,6 +196,7 @@ class Model:
     def ends(self, name: str, how: str) -> None:
         """The attempt in flight of a sheet ends."""
         sheet = self.sheets[name]
+        self.outcome = True
         lost, sheet.lost = sheet.lost, 0
         self.told_to_end.discard(name)
         match how:
@@ -247,7 +250,8 @@ class Model:
         """Carry an accepted request out."""
         hold: int | None = None
         status, new = self.status, wanted.new
-        revised = action in ("modify", "modify -r") and new is not None and new != (self.staged or self.score)
+        revised = action in ("modify", "modify -r") and new is not None
+        revised = revised and new.written != (self.staged or self.score).written
         if action == "pause --before":
             named = set(wanted.sheets)
             self.breaks = self.breaks - (named or self.breaks) if wanted.clear else self.breaks | named
@@ -282,6 +286,7 @@ class Model:
         newest = self.last_staged_or_current()
         mark = self.last_hold + 1 if hold is None else hold
         self.waiters.append(Waiter(name, action, wait, keyed, hold, mark, newest))
+        self.just_asked = name
 
     def definition(self, score: Score, name: str) -> tuple[str, frozenset[int | None]]:
         """Tell what makes a step what it is: its prompt, and which sheets it needs (None: a new one)."""
@@ -311,7 +316,7 @@ class Model:
             self.reset()
             self.ended, self.begun = None, False
         elif status in ("paused", "pausing"):
-            if "failure" in self.causes:
+            if "failure" in self.causes or not (self.flying or self.could_start()):
                 self.reset()
             if status == "paused":
                 self.go_on_waiting()
@@ -407,7 +412,7 @@ class Model:
         if any(hold.deadline is not None and hold.deadline <= self.now for hold in self.holds.values()):
             self.told_to_end |= set(self.flying)
         self.answer()
-        self.rerun_dropped = False
+        self.rerun_dropped, self.outcome, self.just_asked = False, False, ""
         return started
 
     def end_holds(self) -> None:
@@ -423,7 +428,13 @@ class Model:
                 self.go_on_waiting()
             self.begun = bool(self.flying)
 
+    def may_end(self, left: bool) -> bool:
+        """A held job ends only as the last thing in flight does, and where the hold is not about that end."""
+        about_it = {"failure", "breakpoint"} & set(self.causes)
+        return not self.holds or (self.outcome and not left and not about_it)
+
     def settle(self) -> None:
+        left = bool(self.could_start())  # before a revision comes in force
         while not self.ended and not self.flying:
             if self.cancel:
                 self.end("cancelled")
@@ -435,14 +446,14 @@ class Model:
                 done = {name for name, sheet in self.sheets.items() if sheet.status == "completed"}
                 self.hold("breakpoint")
                 self.breaks -= {name for name in could if self.needs(name) <= done}
-            elif not self.failed():
-                self.end("completed")
-            elif self.score.on_failure != "pause":
-                self.end("failed")
-            elif "failure" in self.causes:
+            elif self.failed() and self.score.on_failure == "pause":
+                if "failure" in self.causes:
+                    return
+                self.hold("failure")
+            elif not self.may_end(left):
                 return
             else:
-                self.hold("failure")
+                self.end("failed" if self.failed() else "completed")
 
     def answer(self) -> None:
         for waiter in list(self.waiters):
@@ -470,7 +481,7 @@ class Model:
                 held = self.holds or self.staged or self.rewind
                 return status in ("running", "completed", "failed") and not held
             case "modify":
-                return in_force
+                return in_force and (not self.ended or waiter.name == self.just_asked)
             case "modify -r":
                 return in_force and not self.holds and status != "cancelled"
             case "modify --discard":

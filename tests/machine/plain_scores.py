@@ -1,15 +1,17 @@
 """Scores as the second writing of the contract knows them: their first form, what they grow to, who was who."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of a score, with one sheet."""
+    """One stage of a score, with one sheet; the real score has its name too where it is `named`."""
 
     name: str
     prompt: str
     needs: frozenset[str]
+    named: bool = True
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,28 @@ class Score:
     fail_fast: bool = True
     on_failure: str = "fail"
 
+    @property
+    def written(self) -> object:
+        """What stands in the real score: a name that is not given stands in none."""
+        place = {step.name: place for place, step in enumerate(self.steps)}
+        steps = [(s.name if s.named else "", s.prompt, sorted(place[n] for n in s.needs)) for s in self.steps]
+        return steps, self.at_once, self.fail_fast, self.on_failure
+
 
 def who_was_who(old: Score, new: Score) -> dict[str, str]:
-    """Name the step of an old score that each of a new one is: by name, else by prompt, else by its place."""
+    """Name the step of an old score that each of a new one is.
+
+    By name, then by prompt in the old order, then by prompt wherever it is, then by its place.
+    """
     known = [step.name for step in old.steps]
-    was = {step.name: step.name for step in new.steps if step.name in known}
+    names = {step.name for step in old.steps if step.named}
+    was = {step.name: step.name for step in new.steps if step.named and step.name in names}
+    if not any(step.named for step in (*old.steps, *new.steps)):  # else prompts tell steps apart as well
+        was = max(_in_order(old, new, 0, 0), key=lambda pairs: _worth(old, new, pairs))
+    for place, step in enumerate(new.steps):
+        there = old.steps[place] if place < len(old.steps) else None
+        if step.name not in was and there and there.prompt == step.prompt and there.name not in was.values():
+            was[step.name] = there.name
     for step in new.steps:
         same = [s.name for s in old.steps if s.prompt == step.prompt and s.name not in was.values()]
         if step.name not in was and same:
@@ -38,12 +57,44 @@ def who_was_who(old: Score, new: Score) -> dict[str, str]:
     return was
 
 
+def _in_order(old: Score, new: Score, here: int, there: int) -> Iterator[dict[str, str]]:
+    """Every way to pair steps of one prompt without crossing, from these places on."""
+    if here == len(new.steps):
+        yield {}
+        return
+    yield from _in_order(old, new, here + 1, there)
+    for place in range(there, len(old.steps)):
+        if old.steps[place].prompt == new.steps[here].prompt:
+            for rest in _in_order(old, new, here + 1, place + 1):
+                yield {new.steps[here].name: old.steps[place].name, **rest}
+
+
+def _worth(old: Score, new: Score, pairs: dict[str, str]) -> tuple[int, int, int]:
+    """How good a way it is: the most pairs, then the most that hang on the same, then that stay in place."""
+    before = {step.name: place for place, step in enumerate(old.steps)}
+    now = {step.name: place for place, step in enumerate(new.steps)}
+    same = sum((_hangs(old, was) == _hangs(new, name)) for name, was in pairs.items())
+    same += sum((_carries(old, was) == _carries(new, name)) for name, was in pairs.items())
+    return len(pairs), same, sum(before[was] == now[name] for name, was in pairs.items())
+
+
+def _hangs(score: Score, name: str) -> object:
+    step = next(step for step in score.steps if step.name == name)
+    return step.prompt, sorted([_hangs(score, need) for need in step.needs], key=repr)
+
+
+def _carries(score: Score, name: str) -> object:
+    step = next(step for step in score.steps if step.name == name)
+    return step.prompt, sorted([_carries(score, s.name) for s in score.steps if name in s.needs], key=repr)
+
+
 def first_score(count: int, choice: int, at_once: int, *, fail_fast: bool, on_failure: str) -> Score:
     """A score of so many stages; bit by bit `choice` says who needs whom."""
     steps = []
     for number in range(count):
         needs = {f"s{below}" for below in range(number) if choice >> (number * (number - 1) // 2 + below) & 1}
-        steps.append(Step(f"s{number}", f"p{number}", frozenset(needs)))
+        named = choice % 3 > 0
+        steps.append(Step(f"s{number}", f"p{number}" if named else "p", frozenset(needs), named))
     return Score(tuple(steps), at_once, fail_fast, on_failure)
 
 
@@ -54,24 +105,26 @@ def grown(old: Score, choice: int) -> Score:
     used = [int(step.name[1:]) for step in steps]
     match choice % 8:
         case 0 | 1:
-            steps[which] = Step(steps[which].name, steps[which].prompt + "'", steps[which].needs)
+            steps[which] = replace(steps[which], prompt=steps[which].prompt + "'")
         case 2 | 3 if len(steps) < 7:
             needs = frozenset({steps[which].name}) if choice % 3 else frozenset()
-            steps.append(Step(f"s{max(used) + 1}", f"p{max(used) + 1}", needs))
+            named = steps[0].named
+            prompt = f"p{max(used) + 1}" if named or choice % 5 == 0 else "p"
+            steps.append(Step(f"s{max(used) + 1}", prompt, needs, named))
         case 4 if len(steps) > 1:
             gone = steps.pop(which).name
-            steps = [Step(step.name, step.prompt, step.needs - {gone}) for step in steps]
+            steps = [replace(step, needs=step.needs - {gone}) for step in steps]
         case 5:
             return Score(old.steps, choice // 8 % 3 + 1, old.fail_fast, old.on_failure)
         case 6:
             return Score(old.steps, old.at_once, not old.fail_fast, old.on_failure)
-        case 7 if choice // 8 % 2:
+        case 7 if choice // 8 % 2 and steps[0].named:  # else a name is nobody's but the model's
             renamed = {steps[which].name: f"s{max(used) + 1}"}
             steps = [
-                Step(
-                    renamed.get(step.name, step.name),
-                    step.prompt,
-                    frozenset(renamed.get(need, need) for need in step.needs),
+                replace(
+                    step,
+                    name=renamed.get(step.name, step.name),
+                    needs=frozenset(renamed.get(need, need) for need in step.needs),
                 )
                 for step in steps
             ]

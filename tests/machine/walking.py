@@ -32,7 +32,11 @@ def made(plan: Score) -> Expanded:
     """The real score of a model's."""
     numbers = {step.name: number for number, step in enumerate(plan.steps, 1)}
     stages = [
-        stage(sorted(numbers[need] for need in step.needs), name=step.name, prompt=step.prompt)
+        stage(
+            sorted(numbers[need] for need in step.needs),
+            name=step.name if step.named else None,
+            prompt=step.prompt,
+        )
         for step in plan.steps
     ]
     return score(

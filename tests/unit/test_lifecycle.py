@@ -68,9 +68,10 @@ def test_a_job_starts_something_only_when_nothing_forbids_it(facts: Facts) -> No
 
 @pytest.mark.parametrize("facts", ALL_FACTS, ids=repr)
 def test_settling_takes_the_steps_in_the_order_of_the_contract(facts: Facts) -> None:
-    for could_start, free, failed, pause in product((False, True), repeat=4):
+    for could_start, free, failed, pause, outcome, before, keeps in product((False, True), repeat=7):
+        last = {"outcome": outcome, "could_start_before": before, "keeps": keeps}
         outlook = Outlook(
-            could_start=could_start, could_start_free=free, failed=failed, pause_on_failure=pause
+            could_start=could_start, could_start_free=free, failed=failed, pause_on_failure=pause, **last
         )
         step = settle(facts, outlook)
         if facts.ended or facts.in_flight:
@@ -81,12 +82,12 @@ def test_settling_takes_the_steps_in_the_order_of_the_contract(facts: Facts) -> 
             assert step is Step.APPLY
         elif could_start:
             assert step is (None if free else Step.HOLD_BREAKPOINT)
-        elif not failed:
-            assert step is Step.COMPLETE
-        elif not pause:
-            assert step is Step.FAIL
-        else:
+        elif failed and pause:
             assert step is Step.HOLD_FAILURE
+        elif facts.held and (keeps or before or not outcome):
+            assert step is None, "a held job ends only as the last thing in flight does"
+        else:
+            assert step is (Step.FAIL if failed else Step.COMPLETE)
 
 
 def test_settling_gives_a_failed_job_its_failure_hold_once() -> None:
@@ -101,10 +102,10 @@ REQUESTS = """
     pause            | hold       | hold        | hold           | hold1          | E502       | E502      | E502           | E502
     pause --now      | hold       | hold, interrupt | hold, interrupt | hold1     | E502       | E502      | E502           | E502
     pause --before   | set        | set         | set            | set            | E502       | E502      | set            | set
-    resume           | E502       | E502        | release2       | release2       | E502       | E502      | reset, release | reset, release
-    resume --from    | E502       | E502        | E502           | rewind, release2 | E502     | rewind, reset, release | rewind, reset, release | rewind, reset, release
+    resume           | E502       | E502        | release2       | release2       | E502       | E502      | reset, release2 | reset, release2
+    resume --from    | E502       | E502        | E502           | rewind, release2 | E502     | rewind, reset, release2 | rewind, reset, release2 | rewind, reset, release2
     modify           | apply, hold| stage, hold | stage, hold    | apply, hold    | E502       | E502      | apply          | E502
-    modify -r        | apply      | stage       | stage, release2 | apply, release2 | E502     | E502      | apply, reset   | E502
+    modify -r        | apply      | stage       | stage, release2 | apply, release2 | E502     | E502      | apply, reset2  | E502
     modify --discard | E502       | E502        | undo5          | E502           | E502       | E502      | E502           | E502
     cancel           | cancel     | cancel      | cancel         | cancel         | joins      | E502      | E502           | E502
 """

@@ -40,6 +40,11 @@ def _in_force(state: JobState, request: RequestRow) -> bool:
     return state.run.revision == request.revision and not state.run.rewind
 
 
+def _stands(draft: Draft, request: RequestRow, status: JobStatus) -> bool:
+    """Tell whether the revision is in force in a job that did not end by this very commit."""
+    return _in_force(draft.state, request) and (status not in ENDED or request.request == draft.asked)
+
+
 _WISHES: dict[Action, Callable[[JobState, RequestRow, JobStatus], bool]] = {
     Action.PAUSE: lambda _state, _request, status: status is JobStatus.PAUSED,
     Action.PAUSE_NOW: lambda _state, _request, status: status is JobStatus.PAUSED,
@@ -110,7 +115,10 @@ def _answer(draft: Draft, request: RequestRow, status: JobStatus) -> Reply | Mar
     at_once = wish.endswith(" now")
     action = Action(wish.removesuffix(" now"))
     undone = action in _MODIFIES and draft.rewind_dropped and request.revision == draft.state.run.revision
-    if not undone and _WISHES[action](draft.state, request, status):
+    wished = _WISHES[action](draft.state, request, status)
+    if action is Action.MODIFY:
+        wished = _stands(draft, request, status)
+    if not undone and wished:
         return _reply(draft, request, action, acknowledged=True)
     if at_once:
         return _reply(draft, request, action, acknowledged=action is Action.BREAK)
@@ -130,12 +138,18 @@ def _taken_back(draft: Draft, request: RequestRow, action: Action, status: JobSt
     state = draft.state
     who = messages.by_whom(draft.events)
     if status in ENDED or state.run.cancelling:
+        if action is Action.MODIFY and status in ENDED and _in_force(state, request):
+            return f"has {messages.ENDED_WORDS[status]}{who}: {_OVERTOOK.format(request.revision, status)}"
         if action is Action.CANCEL and status not in ENDED:
             return None
         said = "is being cancelled" if status not in ENDED else f"has {messages.ENDED_WORDS[status]}"
         return f"{said}{who}; {messages.OVERTAKEN[action]}"
     lost = next((said for about, is_so, said in _LOST if action in about and is_so(state, request)), None)
     return None if lost is None else f"is {status}: {lost.format(revision=request.revision)}{who}"
+
+
+_OVERTOOK = "revision {} is in force; the job is {}"
+"""What becomes of a modify without -r that the end of its job overtakes."""
 
 
 def _revision_lives(state: JobState, request: RequestRow) -> bool:

@@ -41,11 +41,15 @@ def warn_of_budget(draft: Draft, spent: float) -> None:
 
 
 def judge_budget(draft: Draft) -> None:
-    """Hold the job that is over its limit, and let go what a higher limit has made needless."""
+    """Hold the job that is over its limit, and let go what a higher limit has made needless.
+
+    The limit is that of the newest revision, staged or not: what was acknowledged decides what comes after.
+    """
     state = draft.state
+    score = state.newest.score
     held = [hold.hold for hold in state.holds.values() if hold.cause == HoldCause.BUDGET]
-    if not is_over(state, state.score):
+    if not is_over(state, score):
         draft.let_go(held)
     elif not held and state.outlook.could_start and not (draft.facts.cancelling or draft.facts.ended):
-        draft.hold(HoldCause.BUDGET, None, said(state, state.score))
-        draft.note("hold.added", said(state, state.score), cause=HoldCause.BUDGET)
+        draft.hold(HoldCause.BUDGET, None, said(state, score))
+        draft.note("hold.added", said(state, score), cause=HoldCause.BUDGET)

@@ -14,6 +14,7 @@ from marianned.clock import Instant
 from marianned.errors import MarianneError, NameTaken, WrongStatus
 from marianned.lifecycle import Step
 from marianned.progress.deciding.answers import answer_waiting
+from marianned.progress.deciding.budget import judge_budget
 from marianned.progress.deciding.draft import Decision, Draft
 from marianned.progress.deciding.holding import (
     begin_ends,
@@ -78,6 +79,7 @@ def decide(
         MarianneError: the trigger is a request and is refused; nothing follows from it.
     """
     draft = Draft(state, now, slots, rooms)
+    flying = len(state.flights)
     with state.trial():
         answers: dict[str, Reply | MarianneError] = {}
         match trigger:
@@ -97,7 +99,8 @@ def decide(
             case SlotFree() | TimeReached():
                 pass
         if not (isinstance(trigger, Asked) and trigger.plan):
-            _follow(draft)
+            landed = isinstance(trigger, _OUTCOMES) and len(state.flights) < flying
+            _follow(draft, outcome=landed)
             answer_waiting(draft, answers)
         return Decision(
             operations=draft.operations,
@@ -113,10 +116,14 @@ def decide(
         )
 
 
-def _follow(draft: Draft) -> None:
-    """Let everything follow from the trigger, in this order."""
+_OUTCOMES = (Ending, Judged, HookEnded, Chained)
+"""What brings the outcome of something that was in flight; a late record of a closed attempt brings none."""
+
+
+def _follow(draft: Draft, *, outcome: bool) -> None:
+    """Let everything follow from the trigger, in this order; `outcome`: something in flight ended by it."""
     end_holds(draft)
-    _settle(draft)
+    _settle(draft, outcome=outcome)
     _end_waits(draft)
     _move_on(draft)
     _start(draft)
@@ -198,16 +205,22 @@ def _is_lifted(state: JobState, row: SheetRow) -> bool:
     return row.waiting_for == "rate_limit" and limit is not None and limit.until is None
 
 
-def _settle(draft: Draft) -> None:
+def _settle(draft: Draft, *, outcome: bool) -> None:
     """Do what is due when nothing is in flight; a hook whose wait is over may end the job."""
-    _do_what_is_due(draft)
+    _do_what_is_due(draft, outcome=outcome)
     while lifecycle.may_start(draft.facts) and end_hook_waits(draft):
-        _do_what_is_due(draft)
+        _do_what_is_due(draft, outcome=False)
 
 
-def _do_what_is_due(draft: Draft) -> None:
-    """Take the steps of settling (docs/design/control.md §3)."""
-    while step := lifecycle.settle(draft.facts, draft.state.outlook):
+def _do_what_is_due(draft: Draft, *, outcome: bool) -> None:
+    """Take the steps of settling (docs/design/control.md §3), limits judged before each: they are facts."""
+    left = draft.state.outlook.could_start
+    while True:
+        judge_budget(draft)
+        commit = {"outcome": outcome, "could_start_before": left}
+        step = lifecycle.settle(draft.facts, msgspec.structs.replace(draft.state.outlook, **commit))
+        if step is None:
+            return
         match step:
             case Step.CANCEL:
                 _end(draft, JobStatus.CANCELLED)

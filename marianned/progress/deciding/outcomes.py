@@ -9,7 +9,7 @@ import msgspec
 
 from marianned.clock import Instant
 from marianned.instruments import dialect
-from marianned.progress.deciding.budget import judge_budget, warn_of_budget
+from marianned.progress.deciding.budget import warn_of_budget
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.rate_limits import lift, meet
 from marianned.progress.deciding.revisions import FRESH, fingerprint_now
@@ -70,7 +70,6 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
         row = msgspec.structs.replace(row, cost_usd=(row.cost_usd or 0.0) + ending.cost_usd)
     _bring_on(draft, row, attempt, ending)
     warn_of_budget(draft, ending.cost_usd or 0.0)
-    judge_budget(draft)
     pause = state.score.parallel.pause_between_sheets_seconds
     if pause and not state.attempts:
         waited, staggered = draft.now.plus(round(pause * 1000)), state.run.not_before

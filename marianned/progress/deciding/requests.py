@@ -31,7 +31,7 @@ from marianned.progress.deciding.revisions import (
 from marianned.progress.state.job import Version
 from marianned.progress.state.triggers import Asked
 from marianned.progress.views import messages
-from marianned.protocol import ENDED, HoldCause, JobStatus, Reply
+from marianned.protocol import HoldCause, JobStatus, Reply
 from marianned.rows import SheetRow
 
 _LINES = {
@@ -86,8 +86,6 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
         else:
             _EFFECTS[effect](draft)
     remember(draft, ask, hold, draft.state.newest.row.revision, brought=version is not None)
-    if status in ENDED:
-        budget.judge_budget(draft)  # after it: who waits for a resume is told that it is held again
 
 
 def _allowed(draft: Draft, ask: Asked, status: JobStatus) -> Rule:
@@ -193,8 +191,8 @@ def _hold(draft: Draft, ask: Asked, *, changes: bool) -> int | None:
 
 def _release(draft: Draft) -> None:
     paused = draft.status is JobStatus.PAUSED
-    if any(hold.cause == HoldCause.FAILURE for hold in draft.state.holds.values()):
-        _reset_sheets(draft)
+    if draft.state.outlook.held_for_failure or draft.state.nothing_left:
+        _reset_sheets(draft)  # where all is done there is nothing to begin anew: the resume ends the job
     if paused:
         go_on_waiting(draft)
     draft.let_go(list(draft.state.holds))
@@ -236,10 +234,19 @@ _EFFECTS: dict[Effect, Callable[[Draft], None]] = {
     Effect.JOIN: _join,
 }
 
+
+def _is_last(draft: Draft, ask: Asked) -> bool:
+    """Tell whether the request starts nothing: all is done, and it ends the job."""
+    state = draft.state
+    stands = state.nothing_left and not state.outlook.failed
+    return stands and ask.proposal is None and ask.sheets is None
+
+
 _GUARDS: dict[Guard, Callable[[Draft, Asked], bool]] = {
     Guard.HOLDS_END: lambda draft, _ask: all(ends_by_itself(hold) for hold in draft.state.holds.values()),
     Guard.STAGED: lambda draft, _ask: draft.facts.staged,
     Guard.IN_BUDGET: lambda draft, ask: (
-        not budget.is_over(draft.state, _target(draft, ask).score, ask.over_budget or 0.0)
+        _is_last(draft, ask)
+        or not budget.is_over(draft.state, _target(draft, ask).score, ask.over_budget or 0.0)
     ),
 }

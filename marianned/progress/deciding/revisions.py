@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from marianned import lifecycle
-from marianned.progress.deciding.budget import judge_budget
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.hooks import revise_hooks, rewind_hooks
 from marianned.progress.state.job import DONE, JobState, Version
@@ -102,7 +101,8 @@ def to_run_again(state: JobState, version: Version, asked_for: Collection[int]) 
 def going_on_anew(state: JobState) -> bool:
     """Tell whether what has failed begins anew when the job goes on, without a revision that is new."""
     ended = lifecycle.status(state.facts) in ENDED
-    return ended or state.staged is not None or state.outlook.held_for_failure
+    only_failed = state.nothing_left and state.outlook.failed
+    return ended or state.staged is not None or state.outlook.held_for_failure or only_failed
 
 
 def _of(state: JobState, uids: Iterable[int]) -> list[SheetRow]:
@@ -287,5 +287,4 @@ def apply_staged(draft: Draft) -> None:
         staged_hold=None,
         next_uid=uid,
     )
-    judge_budget(draft)
     draft.note("revision.applied", f"revision {applied.row.revision} is in force")

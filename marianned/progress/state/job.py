@@ -39,6 +39,8 @@ from marianned.score.expanded import Sheet as Definition
 
 DONE = frozenset({"completed", "skipped"})
 OPEN = frozenset({"pending", "waiting"})
+_KEPT = (HoldCause.FAILURE, HoldCause.BREAKPOINT)
+"""Causes of holds that no end overtakes: what they pause for is the end itself, or what stands before it."""
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +117,13 @@ class JobState:
             failed=self.counts["failed"] > 0 or any(map(has_failed, self.hooks)),
             pause_on_failure=self.score.on_failure == "pause",
             held_for_failure=any(hold.cause == HoldCause.FAILURE for hold in self.holds.values()),
+            keeps=any(hold.cause in _KEPT for hold in self.holds.values()),
         )
+
+    @property
+    def nothing_left(self) -> bool:
+        """Whether the job is held and has nothing left to start; a resume ends it, or begins anew."""
+        return bool(self.holds) and not self.facts.in_flight and not self.outlook.could_start
 
     @property
     def done(self) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any, TypeVar
 
+import msgspec
+
 from marianned import lifecycle, words
 from marianned.clock import Instant, timestamp
 from marianned.errors import Problem
@@ -20,6 +22,7 @@ from marianned.protocol import (
     Job,
     JobStatus,
     Next,
+    Outcome,
     Progress,
     SafeTo,
     Sheet,
@@ -214,17 +217,18 @@ def _end_of_holds(state: JobState) -> Next | None:
     if not known or len(known) < len(ends):
         return None
     last = max(known, key=lambda end: end.at)
-    return Next(code="hold_end", text="goes on by itself", due_at=timestamp(last.at))
+    what = "ends" if state.nothing_left else "goes on"
+    return Next(code="hold_end", text=f"{what} by itself", due_at=timestamp(last.at))
 
 
 def _boundary(state: JobState, now: Instant) -> Next:
     when = f"{_flying(state)} {_end(state)}"
-    then = "pauses" if state.outlook.could_start else _if_nothing_may_start(state)
+    last = not _something_behind(state)
     code, latest = "boundary", limit(state)
     deadlines = [hold.deadline for hold in state.holds.values() if hold.deadline is not None]
     if any(now.reached(deadline) for deadline in deadlines):
         when = f"{_flying(state)} {_are(state)} interrupted"
-        then = _if_nothing_may_start(state) if state.failed_fast else "pauses"
+        last = state.failed_fast
         code, latest = "interrupt", None
     elif deadlines and latest is not None:
         latest = min(latest, *(deadline.at for deadline in deadlines))
@@ -233,20 +237,29 @@ def _boundary(state: JobState, now: Instant) -> Next:
     if again:
         changes.append(f"{words.sheet_list(again)} {'runs' if len(again) == 1 else 'run'} again")
     if not changes:
-        text = f"{then} when {when}"
+        text = f"pauses when {when}"
     else:
         after = "it stays paused" if state.holds else "it goes on"
         text = f"{' and '.join(changes)} when {when}, then {after}"
+    if last and state.holds and not again and not _end_waits(state):
+        text += ", unless that ends the job"
     return Next(code=code, text=text, latest_at=timestamp(latest) if latest else None)
 
 
-def _if_nothing_may_start(state: JobState) -> str:
-    """Say what becomes of a job that is to pause, when nothing is left to start behind what is in flight."""
-    if not state.counts["failed"]:
-        return "completes or pauses"
-    if state.score.on_failure == "pause":
-        return "pauses"
-    return "fails" if state.failed_fast else "fails or pauses"
+def _something_behind(state: JobState) -> bool:
+    """Tell whether something is left to start when what is in flight ends well."""
+    turns = state.turns
+    if turns.turn is None or turns.turn.status != "running":
+        return state.outlook.could_start
+    ended = {"status": "completed", "outcome": Outcome.SUCCEEDED}
+    rows = [msgspec.structs.replace(r, **ended) if r.status == "running" else r for r in turns.rows]
+    return turns._replace(rows=rows).turn is not None
+
+
+def _end_waits(state: JobState) -> bool:
+    """Tell whether the end of the job is kept back by a hold that is about it."""
+    outlook = state.outlook
+    return outlook.keeps or (outlook.failed and outlook.pause_on_failure)
 
 
 def _progressing(state: JobState, now: Instant) -> Next | None:

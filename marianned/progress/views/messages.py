@@ -10,7 +10,7 @@ from marianned import words
 from marianned.clock import Instant, milliseconds
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
-from marianned.progress.state.hook_queue import has_failed
+from marianned.progress.state.hook_queue import has_failed, is_kept
 from marianned.progress.state.job import JobState
 from marianned.protocol import HoldCause, Job, JobStatus
 from marianned.rows import EventRow, Flight, HookRow, RequestRow
@@ -110,7 +110,23 @@ def job_message(state: JobState, status: JobStatus) -> str:
     name = state.run.job_name
     if status is JobStatus.FAILED and (why := failure(state)):
         return f"{name}: failed; {why}"
+    if status is JobStatus.PAUSED and (rest := at_rest(state)):
+        return f"{name}: paused; {rest}"
     return f"{name}: {status}; {done(state)}"
+
+
+def at_rest(state: JobState) -> str | None:
+    """Say of a paused job that nothing is left that it could start, or who goes on without it."""
+    turn = state.turns.turn
+    if turn is not None and is_kept(turn):
+        return f"nothing is left to do; resume ends it and submits {state.hook_definition(turn.hook).label}"
+    if turn is not None and turn.waiting_for == "job":
+        return f"{turn.chained} goes on; mzt pause {turn.chained}"
+    if not state.nothing_left:
+        return None
+    if state.outlook.failed:
+        return "nothing is left but what has failed; resume starts it afresh"
+    return "nothing is left to do; resume ends it"
 
 
 def done(state: JobState) -> str:
@@ -163,7 +179,8 @@ def reply_message(state: JobState, now: Instant, action: Action, view: Job, requ
         case JobStatus.RUNNING:
             said = _going_on(state, action, request)
         case JobStatus.PAUSED | JobStatus.FAILED if action is Action.MODIFY:
-            said = f"revision {request.revision} is in force"
+            rest = at_rest(state) if status is JobStatus.PAUSED else None
+            said = f"revision {request.revision} is in force{f'; {rest}' if rest else ''}"
         case _:
             pass
     return job_message(state, status) if said is None else f"{state.run.job_name}: {status}; {said}"

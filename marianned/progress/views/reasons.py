@@ -44,6 +44,7 @@ def reasons(state: JobState, now: Instant, obstacle: str | None, logins: Mapping
         *_ended(state),
         *(_hold(state, hold, logins) for hold in islice(state.holds.values(), HOLDS_MOST)),
         *_more_holds(state),
+        *_nothing_left(state),
         *_in_flight(state),
         *_waits(state),
         *_limits(state, now),
@@ -128,6 +129,12 @@ def _more_holds(state: JobState) -> Iterator[Reason]:
         last = next(reversed(state.holds.values()))
         hints = [f"mzt resume {state.run.job_name}"]
         yield _reason(state, f"hold:{last.cause}", text, "caller", since=last.held_at, hints=hints)
+
+
+def _nothing_left(state: JobState) -> Iterator[Reason]:
+    if state.nothing_left:
+        hints = [f"mzt resume {state.run.job_name}", f"mzt cancel {state.run.job_name}"]
+        yield _reason(state, "nothing_left", messages.at_rest(state) or "", "caller", hints=hints)
 
 
 def _in_flight(state: JobState) -> Iterator[Reason]:

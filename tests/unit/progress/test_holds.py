@@ -368,8 +368,9 @@ def test_an_ended_job_that_is_over_its_limit_starts_nothing_again_without_more_o
     bench.end(1, cost_usd=0.5)
     bench.end(2, Outcome.FAILED, category="config", cost_usd=2.0)
     assert bench.status is JobStatus.FAILED
-    bench.ask(Action.RESUME)
-    assert (bench.status, bench.flying, causes(bench)) == (JobStatus.PAUSED, [], ["budget"])
+    for action, fields in ((Action.RESUME, {}), (Action.RESUME_FROM, {"sheets": "1"})):
+        with pytest.raises(WrongStatus, match="at its cost limit"):
+            bench.ask(action, **fields)
     bench.ask(Action.RESUME, over_budget=5.0)
     assert bench.flying == [2]
 

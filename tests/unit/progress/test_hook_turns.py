@@ -199,6 +199,8 @@ def test_a_hook_that_a_modify_takes_out_does_not_run() -> None:
     bench = at_hooks(hooked(command("a"), command("b")))
     bench.ask(Action.MODIFY, hooked(command("a")))
     bench.hook_ends()
+    assert (bench.hooks, bench.status) == (["completed"], "paused")
+    bench.ask(Action.RESUME)
     assert (bench.hooks, bench.status) == (["completed"], "completed")
 
 

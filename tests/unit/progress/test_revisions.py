@@ -66,12 +66,11 @@ def test_a_modify_in_the_last_sheet_leaves_the_job_paused_when_there_is_more_to_
     assert bench.status is JobStatus.PAUSED
 
 
-def test_a_modify_that_leaves_nothing_to_do_ends_the_job() -> None:
+def test_a_modify_that_leaves_nothing_to_do_lets_the_job_go_on_and_so_end() -> None:
     bench = running(2)
-    bench.ask(Action.MODIFY, chain(1))
+    bench.ask(Action.MODIFY_RESUME, chain(1))
     bench.end(1)
     assert bench.status is JobStatus.COMPLETED
-    assert not bench.state.holds
 
 
 def test_a_newer_modify_replaces_a_staged_one_with_its_hold() -> None:
@@ -218,7 +217,7 @@ def test_sheets_keep_their_uid_and_new_ones_get_new_ones_for_ever() -> None:
     bench.ask(Action.MODIFY, chain(4))
     bench.end(1)
     bench.ask(Action.MODIFY, chain(1))
-    assert bench.status is JobStatus.COMPLETED
+    assert bench.status is JobStatus.PAUSED
     bench = running(2)
     bench.ask(Action.PAUSE)
     bench.end(1)

@@ -1,0 +1,167 @@
+"""A held job does not end by itself: who ends it, what is said of it, and what an end may overtake."""
+
+import pytest
+from hooks_for_tests import HookBench, command, hooked, job
+from scores_for_tests import Bench, chain, score, stage
+
+from marianned.errors import CannotCome
+from marianned.lifecycle import Action
+from marianned.progress.state.triggers import Ending
+from marianned.progress.views.job import job_view
+from marianned.progress.views.reasons import reasons
+from marianned.protocol import JobStatus, Outcome
+from marianned.score.expanded import CostLimits
+
+NOTHING = "nothing is left to do; resume ends it"
+
+
+def running(sheets: int) -> Bench:
+    bench = Bench(chain(sheets))
+    bench.go()
+    return bench
+
+
+def message(bench: Bench) -> str:
+    return job_view(bench.state, bench.now).message
+
+
+def test_a_modify_to_what_is_done_leaves_a_paused_job_paused_and_a_resume_ends_it() -> None:
+    bench = running(5)
+    bench.ask(Action.PAUSE, reason="do not touch until Monday")
+    bench.end(1)
+    answer = bench.answer(bench.ask(Action.MODIFY, chain(1)))
+    assert (bench.status, answer.message) == (
+        JobStatus.PAUSED,
+        f"release-notes: paused; revision 2 is in force; {NOTHING}",
+    )
+    view = job_view(bench.state, bench.now)
+    assert (view.next, view.progress.percent) == (None, 100.0)
+    assert NOTHING in [reason.text for reason in reasons(bench.state, bench.now, None, {})]
+    bench.crash()
+    bench.go()
+    assert bench.status is JobStatus.PAUSED
+    bench.ask(Action.RESUME)
+    assert bench.status is JobStatus.COMPLETED
+
+
+def test_a_revision_that_takes_the_rest_away_leaves_the_job_paused_when_its_sheet_ends() -> None:
+    bench = running(2)
+    bench.ask(Action.MODIFY, chain(1))
+    bench.end(1)
+    assert (bench.status, message(bench)) == (JobStatus.PAUSED, f"release-notes: paused; {NOTHING}")
+    bench.ask(Action.MODIFY, chain(2))
+    assert (bench.status, bench.sheets) == (JobStatus.PAUSED, ["completed", "pending"])
+
+
+def test_a_pause_in_the_last_sheet_is_overtaken_and_says_before_that_it_may_be() -> None:
+    bench = running(1)
+    request = bench.ask(Action.PAUSE, wait=True)
+    view = job_view(bench.state, bench.now)
+    assert view.next is not None
+    assert view.next.text == "pauses when sheet 1 ends, unless that ends the job"
+    bench.end(1)
+    assert bench.status is JobStatus.COMPLETED
+    assert isinstance(bench.answer(request), CannotCome)
+
+
+def test_a_modify_in_the_last_sheet_that_the_end_overtakes_is_told_so() -> None:
+    bench = running(1)
+    request = bench.ask(Action.MODIFY, chain(1, description="for the team"), wait=True)
+    bench.end(1)
+    answer = bench.answer(request)
+    assert isinstance(answer, CannotCome)
+    assert answer.message.endswith("revision 2 is in force; the job is completed")
+    failed = Bench(chain(1))
+    failed.go()
+    failed.fail(1)
+    answer = failed.answer(failed.ask(Action.MODIFY, chain(2), wait=True))
+    assert (answer.acknowledged, failed.status) == (True, JobStatus.FAILED)
+
+
+def test_a_late_record_ends_no_held_job() -> None:
+    bench = running(2)
+    attempt = bench.state.attempts[1]
+    bench.ask(Action.MODIFY, chain(1))
+    bench.end(1)
+    bench.step(Ending(uid=attempt.uid, attempt=attempt.attempt, outcome=Outcome.SUCCEEDED))
+    assert bench.status is JobStatus.PAUSED
+
+
+def test_a_pause_with_an_end_of_its_own_ends_the_job_with_it() -> None:
+    bench = running(2)
+    bench.ask(Action.PAUSE, lasts=10_000)
+    bench.end(1)
+    bench.ask(Action.MODIFY_RESUME, chain(1))
+    assert bench.status is JobStatus.COMPLETED
+    held = HookBench(hooked(job("x")))
+    held.go()
+    held.end(1)
+    held.chains()
+    held.ask(Action.PAUSE, lasts=10_000)
+    held.chained_ends(1)
+    assert held.status is JobStatus.PAUSED
+    view = job_view(held.state, held.now)
+    assert view.next is not None
+    assert view.next.text == "ends by itself"
+    held.tick(10)
+    assert held.status is JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize("ended", [JobStatus.COMPLETED, JobStatus.FAILED])
+def test_a_paused_parent_stays_paused_when_its_child_ends(ended: JobStatus) -> None:
+    bench = HookBench(hooked(job("x")))
+    bench.go()
+    bench.end(1)
+    bench.chains()
+    answer = bench.answer(bench.ask(Action.PAUSE))
+    assert answer.message == "release-notes: paused; next@1 goes on; mzt pause next@1"
+    bench.chained_ends(1, ended)
+    assert bench.status is JobStatus.PAUSED
+    bench.ask(Action.RESUME)
+    if ended is JobStatus.COMPLETED:
+        assert bench.status is JobStatus.COMPLETED
+    else:
+        assert (bench.status, bench.hooks) == (JobStatus.RUNNING, ["running"]), "a resume starts it afresh"
+
+
+def test_a_pause_in_the_last_hook_is_overtaken_and_one_before_a_kept_job_is_not() -> None:
+    bench = HookBench(hooked(command("a")))
+    bench.go()
+    bench.end(1)
+    bench.ask(Action.PAUSE)
+    assert job_view(bench.state, bench.now).next.text == "pauses when hook 1 ends, unless that ends the job"
+    bench.hook_ends()
+    assert bench.status is JobStatus.COMPLETED
+    bench = HookBench(hooked(job("x", detached=True), command("a")))
+    bench.go()
+    bench.end(1)
+    bench.hook_ends(kept=b"x")
+    bench.ask(Action.PAUSE)
+    assert job_view(bench.state, bench.now).next.text == "pauses when hook 2 ends"
+    bench.hook_ends()
+    assert bench.status is JobStatus.PAUSED
+    assert "resume ends it and submits" in message(bench)
+
+
+def test_a_pause_for_a_failure_outlasts_the_end_of_what_ran_beside_it() -> None:
+    bench = Bench(score(stage(count=2), at_once=2, fail_fast=False, on_failure="pause"))
+    bench.go()
+    bench.fail(1)
+    bench.end(2)
+    assert bench.status is JobStatus.PAUSED
+
+
+def test_a_limit_is_looked_at_when_what_raised_it_is_taken_back() -> None:
+    def costly(most: float):
+        limits = CostLimits(max_cost_per_job=most)
+        return score(stage(count=3), at_once=2, cost_limits=limits)
+
+    bench = Bench(costly(1.0))
+    bench.go()
+    bench.end(1, cost_usd=2.0)
+    assert [hold.cause for hold in bench.state.holds.values()] == ["budget"]
+    bench.ask(Action.MODIFY_RESUME, costly(9.0))
+    assert not bench.state.holds
+    bench.ask(Action.DISCARD)
+    assert [hold.cause for hold in bench.state.holds.values()] == ["budget"]
+    assert bench.flying == [2]
