@@ -25,7 +25,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     else it brings a hold; `over_budget` (USD) is what was added to the score's limit.
     `next_uid` and `next_hold` number sheets and holds of this run, never again the same; `next_flight`
     numbers the attempts of its hooks; `depth` counts the hooks that led to it from one job to the next;
-    `variables` are the template variables that were given with it.
+    `variables` are the template variables that were given with it;
+    `past_hooks` are those that did something and are in no score any more.
     """
 
     run_id: int
@@ -60,6 +61,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     next_flight: int = 1
     depth: int = 0
     variables: dict[str, Any] = {}
+    past_hooks: list["PastHook"] = []
 
 
 class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,6 +186,13 @@ class HookRow(msgspec.Struct, frozen=True, kw_only=True):
     def flight(self) -> int:
         """What names its last attempt among those of all hooks of this run; 0: there was none."""
         return self.flights[-1] if self.flights else 0
+
+
+class PastHook(msgspec.Struct, frozen=True, kw_only=True):
+    """A hook that a revision took out: what it does (a hash of `Hook.essence`), and where it stood."""
+
+    essence: str
+    row: HookRow
 
 
 class HoldRow(msgspec.Struct, frozen=True, kw_only=True):

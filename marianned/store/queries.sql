@@ -6,12 +6,14 @@ INSERT INTO runs (
     run_id, job_name, run, description, workspace, submit_directory, umask, env, config_file,
     created_at, started_at, updated_at, ended_at, status, status_since, paused_at, ended, cancelling,
     begun, revision, last_revision, staged_revision, staged_hold, rewind, not_before,
-    auto_resume, over_budget, next_uid, next_hold, next_flight, depth, variables
+    auto_resume, over_budget, next_uid, next_hold, next_flight, depth, variables,
+    past_hooks
 ) VALUES (
     :run_id, :job_name, :run, :description, :workspace, :submit_directory, :umask, :env,
     :config_file, :created_at, :started_at, :updated_at, :ended_at, :status, :status_since, :paused_at,
     :ended, :cancelling, :begun, :revision, :last_revision, :staged_revision, :staged_hold,
-    :rewind, :not_before, :auto_resume, :over_budget, :next_uid, :next_hold, :next_flight, :depth, :variables
+    :rewind, :not_before, :auto_resume, :over_budget, :next_uid, :next_hold, :next_flight, :depth, :variables,
+    :past_hooks
 )
 ON CONFLICT (run_id) DO UPDATE SET
     job_name = excluded.job_name, run = excluded.run, description = excluded.description,
@@ -27,7 +29,8 @@ ON CONFLICT (run_id) DO UPDATE SET
     not_before = excluded.not_before, auto_resume = excluded.auto_resume,
     over_budget = excluded.over_budget,
     next_uid = excluded.next_uid, next_hold = excluded.next_hold,
-    next_flight = excluded.next_flight, depth = excluded.depth, variables = excluded.variables
+    next_flight = excluded.next_flight, depth = excluded.depth, variables = excluded.variables,
+    past_hooks = excluded.past_hooks
 
 -- name: put_sheet
 INSERT INTO sheets (

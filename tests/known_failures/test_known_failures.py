@@ -156,6 +156,12 @@ KNOWN = {
         "unit/progress/test_held_jobs.py::"
         "test_a_revision_that_takes_the_rest_away_leaves_the_job_paused_when_its_sheet_ends",
     ),
+    "a hook that comes back is run again": Known(
+        "progress/deciding/hooks.py",
+        "        rows[number] = known.row\n",
+        "",
+        "unit/progress/test_hook_turns.py::test_a_hook_that_succeeded_is_not_run_again_when_it_comes_back",
+    ),
     "two daemons write one database": Known(
         "lock.py",
         "            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n        except BlockingIOError:\n            os.close(descriptor)\n            if",

@@ -73,6 +73,5 @@ def test_no_hook_that_succeeded_runs_again_unless_sheets_do() -> None:
             pairs = list(zip(bench.state.score.hooks, bench.state.hooks, strict=True))
             again = [hook for hook, row in pairs if row.status == "running" and hook.essence in done]
             assert not again, (walk, again)
-            done &= {hook.essence for hook, _ in pairs}  # what a modify took out, and another brings, is new
             done |= {hook.essence for hook, row in pairs if row.status == "completed"}
             assert bench.status in ("running", "pausing", "cancelling") or not bench.state.flights

@@ -59,6 +59,14 @@ class Chaining:
             rows = [row, *(other for other in job.state.hooks if is_kept(other))]
             await self._submit(job, given, {kept.hook: _decoded(kept.kept or b"") for kept in rows})
             return None
+        if row.chained is not None and not given.hook.detached:
+            status = await self._status_of(row.chained)
+            if status is JobStatus.COMPLETED:
+                said = f"{row.chained} has completed"
+                return HookEnded(hook=row.hook, flight=row.flight, outcome=Outcome.SUCCEEDED, message=said)
+            if status is not None and status not in ENDED:
+                await self._wait_on(job, given, row.chained)
+                return None
         depth = given.run.depth
         if depth >= given.concert.max_chain_depth:
             raise BadRequest(f"the chain is {depth} deep; max_chain_depth is {given.concert.max_chain_depth}")
@@ -73,6 +81,28 @@ class Chaining:
             )
         await self._submit(job, given, {row.hook: version})
         return None
+
+    async def _status_of(self, address: str) -> JobStatus | None:
+        """Return how a run stands that a hook has submitted before; None: it is not known any more."""
+        name, number = split(address)
+        row = await self._conductor.house.store.records.run(name, number)
+        return None if row is None else JobStatus(row.ended or row.status)
+
+    async def _wait_on(self, job: Job, given: GivenHook, address: str) -> None:
+        """Let the hook go on waiting for the run that it has submitted before."""
+
+        async def commit(changes: Changes) -> int:
+            return (await self._conductor.house.store.commit(changes)).event
+
+        trigger = Chained(
+            request=f"chain {job.run_id} {given.row.flight}",
+            hook=given.row.hook,
+            flight=given.row.flight,
+            started={given.row.hook: address},
+            refused={},
+            also=Changes(),
+        )
+        await job.chain(trigger, commit)
 
     async def _checked(self, given: GivenHook) -> Version:
         hook, run = given.hook, given.run
@@ -170,7 +200,9 @@ class Chaining:
             newest = msgspec.structs.replace(newest, status=ending)
         try:
             leaves = run.run_id if at_end else None
-            return await self._submissions.prepare(version, newest, origin, fresh=fresh, ending=leaves)
+            return await self._submissions.prepare(
+                version, newest, origin, fresh=fresh, ending=leaves, awaited=not at_end
+            )
         except MarianneError as error:
             return error
 

@@ -113,9 +113,11 @@ class Submissions:
         fresh: bool,
         file: str | None = None,
         ending: int | None = None,
+        awaited: bool = False,
     ) -> PreparedRun:
         """Make a run of a valid score ready for the disk; the registry is held until it is there.
 
+        `awaited`: it takes no place in the queue, its parent has one.
         `ending` is the run that ends in the same transaction. What was moved away for the new one is
         settled, whatever becomes of it.
 
@@ -124,7 +126,8 @@ class Submissions:
         """
         expanded = version.score
         self._check_name(newest, fresh=fresh, file=file or version.row.config_file or "FILE")
-        self._check_room()
+        if not awaited:
+            self._check_room()
         await to_thread.run_sync(new_run.make_workspace, Path(expanded.workspace), origin.umask)
         leftover = await to_thread.run_sync(
             pausefile.clear, pausefile.pause_file(expanded.workspace, expanded.name), expanded.name
@@ -227,7 +230,14 @@ class Submissions:
         )
 
     def _check_room(self) -> None:
-        waiting = sum(job.status is JobStatus.QUEUED for job in self._conductor.jobs.values())
+        awaited = {
+            row.chained
+            for job in self._conductor.jobs.values()
+            for row in job.state.hook_rows.values()
+            if row.waiting_for == "job"
+        }
+        queued = [job.state.run for job in self._conductor.jobs.values() if job.status is JobStatus.QUEUED]
+        waiting = sum(f"{run.job_name}@{run.run}" not in awaited for run in queued)
         if waiting >= self._conductor.house.settings.max_queued:
             raise NoCapacity(
                 f"{waiting} jobs are queued already, the setting max_queued",

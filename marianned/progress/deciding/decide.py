@@ -32,7 +32,13 @@ from marianned.progress.deciding.hooks import (
     hook_moments,
     start_hook,
 )
-from marianned.progress.deciding.outcomes import attempt_ended, attempt_parked, attempt_warned, fall_back
+from marianned.progress.deciding.outcomes import (
+    attempt_ended,
+    attempt_parked,
+    attempt_warned,
+    fall_back,
+    hold_at_limit,
+)
 from marianned.progress.deciding.requests import asked
 from marianned.progress.deciding.revisions import apply_rewind, apply_staged
 from marianned.progress.deciding.skipping import is_to_be_judged, judgement, sheet_judged
@@ -264,8 +270,8 @@ def _move_on(draft: Draft) -> None:
         return
     for account in sorted(draft.state.limited(draft.now)):
         for row in draft.state.ready_of(account):
-            if row.uid not in draft.state.parked:
-                fall_back(draft, row, "rate limit")
+            if row.uid not in draft.state.parked and not fall_back(draft, row, "rate limit"):
+                hold_at_limit(draft, row)
 
 
 def _start(draft: Draft) -> None:

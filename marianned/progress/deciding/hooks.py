@@ -4,7 +4,11 @@ A hook is like an attempt, its row first; but one that is lost has failed, and i
 Source: docs/reference/score-format.md §20, docs/design/durability.md.
 """
 
+import hashlib
+from collections.abc import Mapping
 from typing import Any
+
+import msgspec
 
 from marianned import lifecycle
 from marianned.clock import Instant
@@ -13,7 +17,7 @@ from marianned.progress.state.hook_queue import REFUSED, is_kept
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import Chained, ChainedEnded, HookEnded
 from marianned.protocol import HookLine, JobStatus, Outcome, PlanAction
-from marianned.rows import Deleted, HookRow
+from marianned.rows import Deleted, HookRow, PastHook
 from marianned.score.expanded import Expanded, Hook
 
 _SUBMIT_SECONDS = 60.0
@@ -194,22 +198,22 @@ def _fresh(row: HookRow) -> HookRow:
     return HookRow(run_id=row.run_id, hook=row.hook, flights=row.flights)
 
 
+def _again(row: HookRow) -> HookRow:
+    """Return a hook that has failed, to be tried again; the run that it has submitted is looked at first."""
+    if row.chained is None:
+        return _fresh(row)
+    return msgspec.structs.replace(_fresh(row), chained=row.chained, cooled=row.cooled, passed=row.passed)
+
+
 def reset_hooks(draft: Draft) -> None:
     """Let what has failed run again, and what was cancelled go on where it stood."""
     for row in draft.state.hooks:
         if row.status == "failed":
-            draft.put(_fresh(row))
+            draft.put(_again(row))
+        elif row.status == "cancelled" and row.kept is not None:
+            draft.hook(row, status="waiting", waiting_for="end")
         elif row.status == "cancelled":
-            _uncancel(draft, row)
-
-
-def _uncancel(draft: Draft, row: HookRow) -> None:
-    if row.kept is not None:
-        draft.hook(row, status="waiting", waiting_for="end")
-    elif row.chained is not None:
-        draft.hook(row, status="waiting", waiting_for="job")
-    else:
-        draft.hook(row, status="pending")
+            draft.hook(row, status="pending")
 
 
 def cancel_hooks(draft: Draft) -> None:
@@ -220,21 +224,49 @@ def cancel_hooks(draft: Draft) -> None:
 
 
 def rewind_hooks(draft: Draft) -> None:
-    """Set all hooks back: their sheets run again."""
+    """Set all hooks back, also those that are out of the score by now: their sheets run again."""
+    draft.run(past_hooks=[])
     for row in draft.state.hooks:
         if row.status != "pending" or row.cooled or row.passed:
             draft.put(_fresh(row))
 
 
 def revise_hooks(draft: Draft, new: Expanded) -> None:
-    """Give each hook of a new score the place of the one that did the same; what has failed runs again."""
+    """Give each hook of a new score the place of the one that did the same; what has failed runs again.
+
+    What a hook that goes has done stays known: it is not done again when a later score has it once more.
+    """
     state = draft.state
     matched = _matched(state.score.hooks, new.hooks)
     rows = {number: row for number, old in matched.items() if (row := state.hook_rows.get(old)) is not None}
+    past = list(state.run.past_hooks)
+    for number, known in _returning(state, new, matched).items():
+        past.remove(known)
+        rows[number] = known.row
+    for old, row in state.hook_rows.items():
+        if old not in matched.values() and (row.status == "completed" or row.chained is not None):
+            past.append(PastHook(essence=_essence(state.hook_definition(old)), row=row))
     for number in [number for number in state.hook_rows if number not in rows]:
         draft.delete(Deleted(kind=HookRow, run_id=state.run.run_id, key=number))
     for number, row in rows.items():
-        draft.hook(_fresh(row) if row.status == "failed" else row, hook=number)
+        draft.hook(_again(row) if row.status == "failed" else row, hook=number)
+    draft.run(past_hooks=past)
+
+
+def _returning(state: JobState, new: Expanded, matched: Mapping[int, int]) -> dict[int, PastHook]:
+    """Return, by new number, what hooks did before that come back."""
+    free = list(state.run.past_hooks)
+    found: dict[int, PastHook] = {}
+    for number, hook in enumerate(new.hooks, 1):
+        known = next((past for past in free if past.essence == _essence(hook)), None)
+        if number not in matched and known is not None:
+            free.remove(known)
+            found[number] = known
+    return found
+
+
+def _essence(hook: Hook) -> str:
+    return hashlib.sha256(msgspec.json.encode(hook.essence)).hexdigest()
 
 
 def _matched(old: tuple[Hook, ...], new: tuple[Hook, ...]) -> dict[int, int]:
@@ -253,8 +285,9 @@ def planned_hooks(state: JobState, new: Expanded, *, again: bool) -> list[HookLi
     """Tell what would become of each hook under a score; `again`: sheets run again, and so do all hooks."""
     matched = _matched(state.score.hooks, new.hooks)
     rows = {row.hook: row for row in state.hooks}
+    past = {number: known.row for number, known in _returning(state, new, matched).items()}
     lines = [
-        _line(number, hook, rows.get(matched.get(number, 0)), again=again)
+        _line(number, hook, rows.get(matched.get(number, 0), past.get(number)), again=again)
         for number, hook in enumerate(new.hooks, 1)
     ]
     gone = [row for row in rows.values() if row.hook not in matched.values()]

@@ -160,6 +160,22 @@ def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Endi
     _wait(draft, row, "rate_limit", until, ending, row.next_kind, waits=row.waits + 1, lost=0)
 
 
+def hold_at_limit(draft: Draft, row: SheetRow) -> None:
+    """Pause a run that does not wait for rate limits, where one that others have met keeps a sheet back."""
+    met = draft.state.limit_of(row.sheet)
+    if met is not None and not draft.state.run.auto_resume:
+        _hold_once(draft, row, HoldCause.RATE_LIMIT, met.message or f"rate limit of {met.account}")
+
+
+def wait_for_limits(draft: Draft) -> None:
+    """Let the sheets that a rate limit keeps back wait for its end: a person has let the job go on."""
+    for account in sorted(draft.state.limited(draft.now)):
+        limit = draft.state.limits[account]
+        for row in draft.state.ready_of(account):
+            if row.uid not in draft.state.parked:
+                draft.sheet(row, status="waiting", waiting_for="rate_limit", until=limit.until)
+
+
 def fall_back(draft: Draft, row: SheetRow, why: str) -> bool:
     """Move a sheet to its next fallback, with fresh tries there; tell whether there was one.
 

@@ -16,6 +16,7 @@ from marianned.progress.deciding.answers import planned_reply, remember
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.holding import ends_by_itself, go_on_waiting, set_breakpoints
 from marianned.progress.deciding.hooks import planned_hooks, reset_hooks
+from marianned.progress.deciding.outcomes import wait_for_limits
 from marianned.progress.deciding.revisions import (
     FRESH,
     apply_rewind,
@@ -195,7 +196,10 @@ def _release(draft: Draft) -> None:
         _reset_sheets(draft)  # where all is done there is nothing to begin anew: the resume ends the job
     if paused:
         go_on_waiting(draft)
+    limited = any(hold.cause == HoldCause.RATE_LIMIT for hold in draft.state.holds.values())
     draft.let_go(list(draft.state.holds))
+    if limited:
+        wait_for_limits(draft)
     draft.run(begun=draft.facts.in_flight, staged_hold=None)
 
 

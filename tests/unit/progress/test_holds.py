@@ -1,5 +1,6 @@
 """What pauses a job beside a person's pause, and who lets go: breakpoints, ends, deadlines, budgets, causes."""
 
+import msgspec
 import pytest
 from scores_for_tests import Bench, chain, score, stage
 
@@ -8,7 +9,9 @@ from marianned.lifecycle import Action
 from marianned.progress.views import messages
 from marianned.progress.views.job import HOLDS_MOST
 from marianned.progress.views.reasons import reasons
+from marianned.progress.state.triggers import SlotFree
 from marianned.protocol import JobStatus, Outcome
+from marianned.rows import Changes, LimitRow
 from marianned.score.expanded import CostLimits, Retry
 
 
@@ -426,3 +429,19 @@ def test_the_hints_of_a_budget_hold_release_it() -> None:
     assert messages.hints(bench.state, bench.status) == [
         f"mzt resume {bench.state.run.job_name} --over-budget 5"
     ]
+
+
+def test_without_auto_resume_a_rate_limit_that_others_have_met_is_a_hold_too() -> None:
+    bench = Bench(chain(2))
+    bench.disk.commit(Changes(rows=[msgspec.structs.replace(bench.state.run, auto_resume=False)]))
+    bench.crash()
+    account = bench.state.account(1)
+    until = bench.now.plus(3_600_000)
+    bench.state.limits = {
+        account: LimitRow(instrument=account.instrument, model=account.model, until=until, since=bench.now.at)
+    }
+    bench.checked = False  # the limit is in memory alone: all jobs share it
+    bench.step(SlotFree(), 0)
+    assert (bench.status, causes(bench)) == (JobStatus.PAUSED, ["rate_limit"])
+    bench.ask(Action.RESUME)
+    assert (bench.status, bench.sheet(1).waiting_for) == (JobStatus.RUNNING, "rate_limit")

@@ -204,6 +204,43 @@ def test_a_hook_that_a_modify_takes_out_does_not_run() -> None:
     assert (bench.hooks, bench.status) == (["completed"], "completed")
 
 
+def test_a_hook_that_succeeded_is_not_run_again_when_it_comes_back() -> None:
+    published, mended = command("publish"), command("publish it better")
+    bench = at_hooks(hooked(published, command("b")))
+    bench.hook_ends()
+    bench.hook_ends(Outcome.FAILED)
+    bench.ask(Action.MODIFY, hooked(mended, command("b")))
+    bench.ask(Action.MODIFY, hooked(command("b"), published))
+    assert [row.status for row in bench.state.hooks] == ["pending", "completed"]
+    bench.ask(Action.RESUME)
+    bench.hook_ends()
+    assert (bench.hooks, bench.status) == (["completed", "completed"], "completed")
+
+
+def test_a_hook_that_comes_back_runs_again_when_sheets_did() -> None:
+    published = command("publish")
+    bench = at_hooks(hooked(published, command("b")))
+    bench.hook_ends()
+    bench.hook_ends(Outcome.FAILED)
+    bench.ask(Action.MODIFY, hooked(command("b")))
+    bench.ask(Action.RESUME_FROM, sheets="1")
+    bench.end(1)
+    bench.ask(Action.MODIFY_RESUME, hooked(command("b"), published))
+    bench.hook_ends()
+    assert bench.hooks == ["completed", "running"]
+
+
+def test_a_hook_that_is_tried_again_keeps_the_run_it_has_submitted() -> None:
+    bench = at_hooks(hooked(job("x")))
+    bench.chains()
+    bench.chained_ends(1, JobStatus.FAILED)
+    assert bench.status == "failed"
+    bench.ask(Action.RESUME)
+    assert (bench.hooks, bench.state.hooks[0].chained) == (["running"], "next@1")
+    bench.hook_ends()
+    assert bench.status == "completed"
+
+
 def test_a_late_record_of_a_hook_is_noted_and_ignored() -> None:
     bench = at_hooks(hooked(command("a"), command("b")))
     row = bench.state.hooks[0]
