@@ -6,7 +6,7 @@ docs/design/control.md §5.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -17,26 +17,35 @@ from marianned.score.matching import match
 _ASPECTS = ("prompt", "files", "instrument", "settings", "fallbacks", "validations", "needs", "skip", "retry")
 _PLURAL = frozenset({"files", "settings", "fallbacks", "validations", "needs"})
 _STAYS = (SheetStatus.COMPLETED, SheetStatus.SKIPPED)
+_COMMAND = frozenset({"prompt", "files", "instrument", "settings", "skip"})
+"""Aspects of what was run, or whether it was to run at all; the others are about what follows."""
 _STARTS_AGAIN = (SheetStatus.FAILED, SheetStatus.CANCELLED)
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """How a sheet of the old revision stands; `begun`: it was attempted, or its skip rules were asked."""
+    """How a sheet of the old revision stands; `begun`: it was attempted, or its skip rules were asked.
+
+    `parked`: it has an attempt that has succeeded and whose checks are still to run; `moved`: on a fallback.
+    """
 
     status: str
     in_flight: bool
     begun: bool
+    parked: bool = False
+    moved: bool = False
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """The lines to show, and what to do: which new sheet number is which old one.
 
-    `restarts` are the new numbers of the sheets that return to pending with fresh tries.
+    `restarts` are the new numbers of the sheets that return to pending with fresh tries; `rechecks` those
+    whose attempt that has succeeded stays, and is checked by the new definition.
     """
 
     lines: list[PlanLine]
     matched: dict[int, int]
     restarts: list[int]
+    rechecks: list[int] = []
 
 
 def plan(old: Expanded, new: Expanded, standing: Mapping[int, Standing], old_revision: int) -> Planned:
@@ -48,6 +57,7 @@ def plan(old: Expanded, new: Expanded, standing: Mapping[int, Standing], old_rev
     old_sheets = {sheet.sheet: sheet for sheet in old.sheets}
     lines: dict[int, PlanLine] = {}
     restarts: list[int] = []
+    rechecks: list[int] = []
     for sheet in new.sheets:
         if sheet.sheet not in matched:
             lines[sheet.sheet] = _added(sheet, stage_is_new=sheet.stage not in stages)
@@ -56,14 +66,16 @@ def plan(old: Expanded, new: Expanded, standing: Mapping[int, Standing], old_rev
         stands = standing[before.sheet]
         line = _matched(before, sheet, stands, _differences(before, sheet, matched), old_revision)
         lines[sheet.sheet] = line
-        if _restarts(line, stands):
+        if _is_rechecked(line, stands):
+            rechecks.append(sheet.sheet)
+        elif _restarts(line, stands):
             restarts.append(sheet.sheet)
     removed = _removed_lines(old, set(stages.values()), matched, standing, old_revision)
     ordered = list(removed[0])
     for number in sorted(lines):
         ordered.append(lines[number])
         ordered += removed[number]
-    return Planned(lines=ordered, matched=matched, restarts=restarts)
+    return Planned(lines=ordered, matched=matched, restarts=restarts, rechecks=rechecks)
 
 
 def _differences(old: Sheet, new: Sheet, matched: Mapping[int, int]) -> list[str]:
@@ -82,7 +94,7 @@ def _matched(old: Sheet, new: Sheet, stands: Standing, differences: list[str], r
     if stands.in_flight:
         action, why, runs = PlanAction.IN_FLIGHT, f"finishes under revision {revision}", False
     elif differences and runs:
-        action, why = PlanAction.CHANGED, words
+        action, why = PlanAction.CHANGED, f"{words}{_of_parked(stands, differences)}"
     elif differences:
         action, why = PlanAction.KEPT_CHANGED, f"{words}; {stands.status}, stays"
     elif stands.status == SheetStatus.FAILED:
@@ -100,6 +112,24 @@ def _matched(old: Sheet, new: Sheet, stands: Standing, differences: list[str], r
         why=why,
         reasons=reasons,
     )
+
+
+def _keeps_attempt(stands: Standing, differences: Collection[str]) -> bool:
+    """Tell whether an attempt that has succeeded is still one of this sheet: its command and prompt are."""
+    told = stands.moved and "fallbacks" in differences
+    return stands.parked and not told and not _COMMAND.intersection(differences)
+
+
+def _of_parked(stands: Standing, differences: Collection[str]) -> str:
+    if not stands.parked:
+        return ""
+    if _keeps_attempt(stands, differences):
+        return "; its attempt has succeeded, the new checks run on it"
+    return "; its attempt that has succeeded is thrown away"
+
+
+def _is_rechecked(line: PlanLine, stands: Standing) -> bool:
+    return line.runs and line.action == PlanAction.CHANGED and _keeps_attempt(stands, line.reasons)
 
 
 def _differ(differences: list[str]) -> str:

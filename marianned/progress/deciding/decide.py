@@ -179,6 +179,7 @@ def _give_up(draft: Draft, trigger: GiveUp) -> None:
     elif trigger.fresh and status in (JobStatus.PAUSED, JobStatus.FAILED):
         text = "a fresh run takes its place"
         draft.note_request("job.superseded", text, trigger.caller, trigger.reason, None)
+        draft.close_parked(draft.state.parked)
         _end(draft, JobStatus.CANCELLED)
     elif status not in (JobStatus.COMPLETED, JobStatus.CANCELLED):
         raise NameTaken(f"'{name}' is {status}", job_id=name, status=status, hints=[f"mzt status {name}"])
@@ -256,7 +257,6 @@ def _end(draft: Draft, ended: JobStatus) -> None:
     if ended is JobStatus.CANCELLED:
         cancel_hooks(draft)
     draft.drop_staged()
-    draft.close_parked(draft.state.parked)
     draft.let_go(list(draft.state.holds))
     draft.run(ended=ended, ended_at=draft.now.at, cancelling=False, not_before=None)
 

@@ -22,6 +22,7 @@ from marianned.progress.deciding.revisions import (
     apply_rewind,
     apply_staged,
     encode_plan,
+    fresh_beside_attempt,
     going_on_anew,
     is_new,
     planned,
@@ -211,7 +212,8 @@ def _reset(draft: Draft) -> None:
 def _reset_sheets(draft: Draft) -> None:
     for row in list(draft.state.sheets.values()):
         if row.status in ("failed", "cancelled"):
-            draft.put(_fresh(row))
+            parked = row.uid in draft.state.parked
+            draft.put(fresh_beside_attempt(row) if parked else _fresh(row))
     reset_hooks(draft)
 
 

@@ -44,6 +44,12 @@ FRESH: dict[str, Any] = {
 """What a sheet has that returns to the beginning; its attempts stay in history."""
 
 
+def fresh_beside_attempt(row: SheetRow) -> SheetRow:
+    """Return a sheet at its beginning, but for its attempt that has succeeded and is to be checked."""
+    kept = {"judged": row.judged, "fallback": row.fallback}
+    return msgspec.structs.replace(row, **FRESH | kept)
+
+
 CHANGED = "changed"
 """Names, in the place of sheets, those that are completed though their definition has changed."""
 
@@ -73,6 +79,8 @@ def planned(
             status=row.status,
             in_flight=row.uid in state.attempts,
             begun=row.attempts > 0 or row.judged,
+            parked=row.uid in state.parked,
+            moved=row.fallback > 0,
         )
         for number, row in state.sheets.items()
     }
@@ -256,6 +264,8 @@ def apply_staged(draft: Draft) -> None:
         row = msgspec.structs.replace(state.sheets[old], sheet=definition.sheet)
         if definition.sheet in restarts:
             row = msgspec.structs.replace(row, **FRESH)
+        elif definition.sheet in result.rechecks:
+            row = fresh_beside_attempt(row)
         if _chain(state.score.sheets[old - 1]) != _chain(definition):
             row = msgspec.structs.replace(row, fallback=0)
         sheets.append(row)

@@ -1,0 +1,68 @@
+"""An attempt whose process has succeeded is not thrown away: its checks run when the job goes on."""
+
+from typing import Any
+
+from scores_for_tests import Bench, score, stage
+
+from marianned.lifecycle import Action
+from marianned.protocol import JobStatus, Outcome
+
+
+def parked() -> Bench:
+    bench = Bench(score(made()))
+    bench.go()
+    bench.ask(Action.PAUSE_NOW)
+    bench.park(1)
+    assert bench.status is JobStatus.PAUSED
+    return bench
+
+
+def made(**digests: str) -> dict[str, Any]:
+    return stage(digests={"prompt": "p", "validations": "v"} | digests)
+
+
+def why(bench: Bench, to: dict[str, Any]) -> str:
+    (line,) = bench.answer(bench.ask(Action.MODIFY, score(to), plan=True)).plan
+    return line.why
+
+
+def test_its_new_checks_run_on_it_where_a_modify_leaves_command_and_prompt() -> None:
+    bench = parked()
+    to = made(validations="other")
+    assert why(bench, to) == "validations differ; its attempt has succeeded, the new checks run on it"
+    bench.ask(Action.MODIFY_RESUME, score(to))
+    assert bench.last is not None
+    assert [row.attempt for row in bench.last.checks] == [1]
+    assert not bench.last.starts
+    bench.end(1)
+    assert (bench.status, bench.sheet(1).attempts) == (JobStatus.COMPLETED, 1)
+
+
+def test_with_another_prompt_it_is_thrown_away_and_the_plan_says_so() -> None:
+    bench = parked()
+    to = made(prompt="other")
+    assert why(bench, to) == "prompt differs; its attempt that has succeeded is thrown away"
+    bench.ask(Action.MODIFY_RESUME, score(to))
+    assert bench.last is not None
+    assert [row.attempt for row in bench.last.starts] == [2]
+
+
+def test_it_outlasts_a_cancel_and_a_resume() -> None:
+    bench = parked()
+    bench.ask(Action.CANCEL)
+    assert (bench.status, bench.sheets) == (JobStatus.CANCELLED, ["cancelled"])
+    bench.crash()
+    bench.ask(Action.RESUME)
+    assert bench.last is not None
+    assert [row.attempt for row in bench.last.checks] == [1]
+    bench.end(1)
+    assert (bench.status, bench.sheet(1).attempts) == (JobStatus.COMPLETED, 1)
+
+
+def test_it_is_closed_where_a_fresh_run_takes_the_place_of_its_own() -> None:
+    bench = parked()
+    bench.give_up()
+    assert not bench.state.parked
+    assert [row.outcome for key, row in bench.disk.rows.items() if "AttemptRow" in str(key)] == [
+        Outcome.INTERRUPTED
+    ]
