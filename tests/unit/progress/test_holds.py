@@ -6,10 +6,10 @@ from scores_for_tests import Bench, chain, score, stage
 
 from marianned.errors import CannotCome, WrongStatus
 from marianned.lifecycle import Action
+from marianned.progress.state.triggers import SlotFree
 from marianned.progress.views import messages
 from marianned.progress.views.job import HOLDS_MOST
 from marianned.progress.views.reasons import reasons
-from marianned.progress.state.triggers import SlotFree
 from marianned.protocol import JobStatus, Outcome
 from marianned.rows import Changes, LimitRow
 from marianned.score.expanded import CostLimits, Retry
