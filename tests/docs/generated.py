@@ -150,8 +150,9 @@ def listed(struct, *, less=(), defaults=False):
 
 def own(struct, *, defaults=False):
     """Name a Struct's base and its own fields."""
-    base = struct.__base__
-    if base in (msgspec.Struct, protocol.Ask):
+    is_change = issubclass(struct, protocol.Change) and struct is not protocol.Change
+    base = protocol.Change if is_change else struct.__base__
+    if base is msgspec.Struct or (issubclass(struct, protocol.Ask) and not is_change):
         return listed(struct, defaults=defaults) or "nothing"
     fields = listed(struct, less=(base,), defaults=defaults)
     return f"the fields of [{base.__name__}](#{base.__name__.lower()})" + (f" · {fields}" if fields else "")
