@@ -111,6 +111,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
 
     `parked`: its process has succeeded and its checks were ended by an interrupt; they run again, from the
     first, when the job goes on. `result` is the result text (§23.4), kept for later sheets.
+    `incarnation` (store/incarnations.py) is that of the daemon that started it: it names its directory.
     """
 
     run_id: int
@@ -142,6 +143,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     stderr_bytes: int = 0
     validations: list[CheckReport] = []
     result: str | None = None
+    incarnation: int = 0
 
 
 class HookRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,8 +152,8 @@ class HookRow(msgspec.Struct, frozen=True, kw_only=True):
     `status`: pending waiting running completed failed cancelled; it waits for `cooldown`, for the end of a
     `job` (`chained`, NAME@RUN), or for the `end` of its own, which then submits what is `kept`: the encoded
     RevisionRow of the score as it was validated. `cooled` and `passed` say that its cool-down is over and
-    that the job has paused before it; `flights` names its attempts; `told`: it was sent TERM by a decision;
-    `outcome` is how it last ended.
+    that the job has paused before it; `flights` names its attempts, `incarnations` who started each;
+    `told`: it was sent TERM by a decision; `outcome` is how it last ended.
     """
 
     run_id: int
@@ -176,6 +178,22 @@ class HookRow(msgspec.Struct, frozen=True, kw_only=True):
     stdout_bytes: int = 0
     stderr_bytes: int = 0
     kept: bytes | None = None
+    incarnations: list[int] = []
+
+    @property
+    def incarnation(self) -> int:
+        """The incarnation that started its last attempt; 0: it was a daemon that knew of none."""
+        known = len(self.incarnations) >= len(self.flights) > 0
+        return self.incarnations[len(self.flights) - 1] if known else 0
+
+    def flown(self, flight: int, incarnation: int) -> "HookRow":
+        """Return it with another attempt, as that incarnation starts it."""
+        unknown = [0] * (len(self.flights) - len(self.incarnations))
+        return msgspec.structs.replace(
+            self,
+            flights=[*self.flights, flight],
+            incarnations=[*self.incarnations, *unknown, incarnation],
+        )
 
     @property
     def attempts(self) -> int:

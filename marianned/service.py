@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import anyio
 import msgspec
+from anyio import to_thread
 
 from marianned import __version__, faults, logs, memory, workers
 from marianned.api.dispatch import handlers
@@ -31,6 +32,7 @@ from marianned.conductor.requests.reload import Reloader
 from marianned.conductor.requests.retention import Keeper
 from marianned.conductor.requests.shutdown import Stopper
 from marianned.conductor.requests.submit import Submissions
+from marianned.conductor.run import strangers
 from marianned.conductor.services import House
 from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import ConfigError, Settings, load_settings
@@ -90,9 +92,10 @@ class Daemon:
         _logger.info("marianned (pid %d) has stopped; what is in flight goes on without it", os.getpid())
 
     async def _serve(self, signals: AsyncIterator[signal.Signals]) -> None:
+        attempts = Path(self._settings.attempts_dir or self._state / "attempts")
         async with (
             workers.running(),
-            open_store(database_path(self._state), boot_id()) as store,
+            open_store(database_path(self._state), boot_id(), attempts, now().at) as store,
             LocalExecutor() as executor,
             anyio.create_task_group() as tasks,
         ):
@@ -114,6 +117,8 @@ class Daemon:
             if self._around.in_journal:
                 store.on_commit(journal.tell)
             recovered = await conductor.recover()
+            await strangers.tell(house, conductor.flights())
+            await to_thread.run_sync(house.tidy)
             faults.point("recover.done")
             tasks.start_soon(house.disk.watch, conductor.grant)
             tasks.start_soon(keeper.retain)
@@ -142,7 +147,7 @@ class Daemon:
             tasks.cancel_scope.cancel()
 
     def _house(self, store: Store, executor: LocalExecutor) -> House:
-        attempts = Path(self._settings.attempts_dir or self._state / "attempts")
+        attempts = Path(store.incarnation.attempts)
         make_private_directory(attempts)
         scheduler = Scheduler(self._settings.max_attempts)
         return House(
@@ -151,7 +156,7 @@ class Daemon:
             scheduler=scheduler,
             limits=Limits(),
             disk=Disk((self._state, attempts), self._settings.min_free_disk, scheduler),
-            worktrees=Worktrees(store, executor, attempts, os.environ),
+            worktrees=Worktrees(store, executor, os.environ),
             settings=self._settings,
             attempts=attempts,
             socket=self._address,

@@ -332,6 +332,11 @@ class Daemon:
         (place / name).chmod(0o755)
         self.environment["PATH"] = f"{place}:{self.environment['PATH']}"
 
+    def attempt_directory(self, run_id=1, name="1-1"):
+        """Return the directory of the only attempt of this name (UID-ATTEMPT) that any daemon here has made."""
+        (found,) = (self.state / "attempts").glob(f"*/{run_id}/{name}")
+        return found
+
     def attempts(self, job, sheet):
         return self.status(job, sheets=str(sheet))["sheets"][0]["attempts"]
 

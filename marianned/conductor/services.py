@@ -1,17 +1,18 @@
 """What every job of this daemon shares: its store, its executor, its slots, its places and settings."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from marianned import workers
+from marianned import files, workers
 from marianned.conductor.capacity.disk import Disk
 from marianned.conductor.capacity.rate_limits import Limits
 from marianned.conductor.capacity.slots import Scheduler
 from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import Settings
-from marianned.executors.base import Executor
+from marianned.executors.base import Executor, Place, id_in
 from marianned.masks import Mask, secrets_of
 from marianned.rows import Flight, HookRow, RunRow
 from marianned.store.writer import Store
@@ -43,11 +44,61 @@ class House(msgspec.Struct, kw_only=True):
 
     def directory(self, flight: Flight) -> Path:
         """Return the directory of an attempt or hook: spec, identity, outputs and exit record."""
-        return self.attempts / str(flight.run_id) / _name(flight)
+        return self.place(flight).directory
 
     def attempt_id(self, flight: Flight) -> str:
         """Return what names an attempt or hook among all that any daemon ever made."""
-        return f"{self.store.daemon_id}-{flight.run_id}-{_name(flight)}"
+        return self.place(flight).id
+
+    def place(self, flight: Flight) -> Place:
+        """Return where the files of an attempt or hook lie: below the incarnation that started it."""
+        incarnation = self.store.incarnations.get(flight.incarnation)
+        if incarnation is None:
+            return self._place_of_0_1_0(flight)
+        name = _name(flight)
+        top = _top(incarnation.name, Path(incarnation.attempts), self.attempts)
+        directory = top / str(flight.run_id) / name
+        return Place(directory, f"{incarnation.name}-{flight.run_id}-{name}", top.parent)
+
+    def _place_of_0_1_0(self, flight: Flight) -> Place:
+        """Return where 0.1.0 put it, which named places by run alone, and knew of one directory for them."""
+        name = f"{flight.run_id}-{_name(flight)}"
+        tops = (self.attempts, self.store.path.with_name("attempts"))
+        directories = [top / str(flight.run_id) / _name(flight) for top in tops]
+        attempt = f"{self.store.daemon_id}-{name}"
+        found = next((one for one in directories if id_in(one) == attempt), directories[0])
+        return Place(found, attempt)
+
+    def directories_of(self, run_id: int) -> list[Path]:
+        """Return all places where files of a run can be: of its attempts, hooks and git; 0.1.0's are not."""
+        tops = [_top(one.name, Path(one.attempts), self.attempts) for one in self.store.incarnations.values()]
+        return [top / str(run_id) for top in tops]
+
+    def tidy(self) -> None:
+        """Remove the empty directories of earlier incarnations; the present one's is made when needed."""
+        for one in self.store.incarnations.values():
+            if one != self.store.incarnation:
+                with suppress(OSError):
+                    _top(one.name, Path(one.attempts), self.attempts).rmdir()
+
+    def delete_files(self, run_id: int) -> None:
+        """Delete what the attempts of a run have left, and nothing of what lies beside it."""
+        for directory in self.directories_of(run_id):
+            files.remove_tree_if_there(directory)
+            if directory.parent.name != self.store.incarnation.name:
+                with suppress(OSError):
+                    directory.parent.rmdir()  # only when it is empty
+        for of_0_1_0 in {self.attempts / str(run_id), self.store.path.with_name("attempts") / str(run_id)}:
+            ours = f"{self.store.daemon_id}-{run_id}-"
+            found = [id_in(spec.parent) for spec in of_0_1_0.glob("**/spec.json")]
+            if found and all(one is not None and one.startswith(ours) for one in found):
+                files.remove_tree_if_there(of_0_1_0)
+
+
+def _top(name: str, then: Path, now: Path) -> Path:
+    """Return the directory of an incarnation; where the setting has changed it may have been moved along."""
+    moved = then != now and not (then / name).exists() and (now / name).exists()
+    return (now if moved else then) / name
 
 
 def mask_of(house: House, run: RunRow) -> Mask:

@@ -1,17 +1,42 @@
-"""What the conductor knows of an executor: start, presence, wait, end, claim, over an attempt's directory.
+"""What the conductor knows of an executor: start, presence, wait, end, claim, over an attempt's place.
 
 The directory is the interface: spec.json goes in, identity.json, stdout, stderr and exit.json come out
-(shim.py has their names), whichever machine runs the command.
+(shim.py has their names), whichever machine runs the command. All of them are claims: a file counts only
+where it says that it is of this very attempt, and that nothing runs is never concluded from files alone.
 Source: docs/design/executors.md, docs/design/durability.md.
 """
 
+import hashlib
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from marianned import files
 from marianned.accidents import Accident
+
+
+class Place(NamedTuple):
+    """Where an attempt's files lie, and which attempt that is: `id` is its spec's.
+
+    `root` is a directory above it that was there before anything started. Where that is missing, too, nothing
+    can be concluded from what is not there. Null: it is never missing.
+    """
+
+    directory: Path
+    id: str
+    root: Path | None = None
+
+
+def brand_of(attempt: str) -> int:
+    """Return the number that all processes of an attempt have as their limit of real time (RLIMIT_RTTIME).
+
+    It is inherited like the environment, but nobody sheds it by accident. In microseconds it is more than
+    140,000 years, so that it limits nothing.
+    """
+    return 1 << 62 | int.from_bytes(hashlib.blake2b(attempt.encode(), digest_size=7).digest())
 
 
 class Silence(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +70,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     `timeout_seconds` (null: never) it is ended like by `end`; from TERM to KILL it has `grace_seconds`.
     Of stdout and stderr each, `output_cap` bytes are kept (null: all), the first and the last half.
     Once it has ended by itself, what still holds its stdout or stderr has `drain_seconds` to finish.
+    All of its processes get `brand` (null: none), see brand_of.
     """
 
     version: int = 1
@@ -60,6 +86,22 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     silence: Silence | None = None
     drain_seconds: float = 0.0
     final: Final | None = None
+    brand: int | None = None
+
+
+SPEC = "spec.json"
+
+
+class _Named(msgspec.Struct):
+    id: str
+
+
+def id_in(directory: Path) -> str | None:
+    """Return the id of the attempt whose spec lies in a directory; None: there is none."""
+    try:
+        return msgspec.json.decode(files.read(directory / SPEC, files.RECORD_MOST), type=_Named).id
+    except (FileNotFoundError, NotADirectoryError, files.Unsuitable, msgspec.MsgspecError):
+        return None
 
 
 class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +113,7 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     `left_behind`: it ended by itself and left so many processes that had to be ended (not counting theirs).
     `output_exceeded`: it was ended because it printed more than its cap where no holes can be punched.
     `stale`: it was ended because it showed no sign of life for too long; `final`: because it had had its
-    last word.
+    last word. `id` is the attempt's; null in what 0.1.0 started.
     """
 
     exit_code: int | None
@@ -91,6 +133,7 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     stale: bool = False
     final: bool = False
     left_behind: int = 0
+    id: str | None = None
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,12 +147,16 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Presence(StrEnum):
-    """What is so of an attempt. `lost`: it was claimed, nothing of it lives, and there is no record."""
+    """What is so of an attempt. `lost`: it was claimed, nothing of it lives, and there is no record.
+
+    `unknown`: no process of it is found, and its files can't be looked at.
+    """
 
     RUNNING = "running"
     ENDED = "ended"
     LOST = "lost"
     NEVER_STARTED = "never_started"
+    UNKNOWN = "unknown"
 
 
 class AlreadyClaimed(Exception):
@@ -125,28 +172,37 @@ class NotStarted(CannotStart, Accident):
 
 
 class Executor(Protocol):
-    """Where attempts run. A directory belongs to one attempt for ever."""
+    """Where attempts run. A place belongs to one attempt for ever."""
 
     async def start(self, directory: Path, spec: Spec) -> None:
         """Start it; on return it runs (or has ended) and does so without us.
 
         Raises:
-            AlreadyClaimed: it was started before.
+            AlreadyClaimed: it was started before, or its directory is another's.
             NotStarted: it could not be, for a reason of ours.
             CannotStart: it never can be.
         """
 
-    async def presence(self, directory: Path) -> Presence:
-        """Tell what is so; `lost` only after what was left of it has been killed."""
+    async def presence(self, place: Place) -> Presence:
+        """Tell what is so; `lost` and `never_started` only after a look for its processes.
 
-    async def running(self, directory: Path) -> Running | None:
+        What was left of a lost one has been killed.
+        """
+
+    async def running(self, place: Place) -> Running | None:
         """Tell who looks after it, or did; None before it has been started."""
 
-    async def wait(self, directory: Path) -> ExitRecord | None:
-        """Wait for its end. None: it is lost, or was never started."""
+    async def wait(self, place: Place, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
+        """Wait for its end. None: it is lost, or was never started. `tell` hears of what hinders that."""
 
-    async def end(self, directory: Path) -> None:
+    async def end(self, place: Place) -> None:
         """Ask for its end (TERM, grace, KILL) without waiting for it; nothing happens if it has ended."""
 
-    async def claim(self, directory: Path) -> bool:
+    async def claim(self, place: Place) -> bool:
         """Take the claim ourselves, so that a start that comes late is refused. False: it is taken."""
+
+    async def leftovers(self, prefix: str) -> set[str]:
+        """Return the ids, of those that begin so, that processes here carry."""
+
+    async def alive_below(self, directory: Path) -> dict[str, int]:
+        """Return the ids of all attempts that run and have their files below a directory, each with a pid."""

@@ -3,18 +3,24 @@
 The exit comes from exit.json, never from waiting for a child: the shim is not ours to reap, and after a
 restart nothing is. Whatever blocks runs in a thread.
 
+Whether an attempt lives is decided by its processes: keeper and runner are known from identity.json, are
+remembered once they were seen, and where neither helps are looked for among all processes, by the mark that
+each of them must carry in any case. Only where none is found do the files of the attempt's directory decide,
+and only those that are of this attempt.
+
 Stopped supervisors are woken: by `end`, and by `wait`, as soon as one of the two has gone and every few
-seconds besides. Needs Linux 5.3 (pidfd): without it `start` refuses before anything runs. What has taken
-the mark out of its environment, and has lost keeper and runner both, is not found again.
+seconds besides. Needs Linux 5.3 (pidfd): without it `start` refuses before anything runs.
 """
 
 import contextlib
 import errno
 import os
+import resource
+import shlex
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self, TypeVar, TypeVarTuple, Unpack
 
@@ -23,15 +29,18 @@ import msgspec
 from anyio.to_thread import run_sync
 
 from marianned import files
-from marianned.executors import programs, shim
+from marianned.executors import programs, shim, traces
 from marianned.executors.base import (
     AlreadyClaimed,
     CannotStart,
     ExitRecord,
     NotStarted,
+    Place,
     Presence,
     Running,
     Spec,
+    brand_of,
+    id_in,
 )
 from marianned.executors.forking import ForkServer, shim_environment
 from marianned.paths import make_private_directory
@@ -44,11 +53,10 @@ _LOOK_SECONDS = 5.0
 """How often a waiter wakes keeper and runner, whether they need it or not."""
 
 _SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-_NO_PROCESS = {errno.ESRCH, errno.EINVAL, errno.ENOENT}
-"""There is none, or only a thread of that number."""
+_AGAIN_SECONDS = 1.0
+"""How long after a look that told nothing the next one comes."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_LOAD = Path("/proc/loadavg")
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 _T = TypeVar("_T")
@@ -63,6 +71,8 @@ class LocalExecutor:
 
     def __init__(self) -> None:
         self._forks: ForkServer | None = None
+        self._known: dict[str, Running] = {}
+        """Who looks after attempts that somebody waits for, by id: their files can be taken away."""
 
     async def __aenter__(self) -> Self:
         self._forks = ForkServer()
@@ -82,45 +92,80 @@ class LocalExecutor:
         if status == shim.CLAIMED_STATUS:
             raise AlreadyClaimed(message)
         # The front can be killed without the pair being troubled: then the directory knows better.
-        if status and await self.presence(directory) not in {Presence.RUNNING, Presence.ENDED}:
+        place = Place(directory, spec.id)
+        if status and await self.presence(place) not in {Presence.RUNNING, Presence.ENDED}:
             kind = CannotStart if status == shim.BAD_SPEC_STATUS else NotStarted
             raise kind(message or f"the shim ended with status {status}")
 
-    async def presence(self, directory: Path) -> Presence:
+    async def presence(self, place: Place) -> Presence:
         """Tell what is so; waits where a shim has claimed but not yet said who it is (see Executor)."""
         for _ in range(_SETTLING_LOOKS):
-            seen = await _patiently(_look, directory)
+            seen = await self._patiently_of(_look, place)
             if seen is not None:
                 break
             await anyio.sleep(_PAUSE_SECONDS)
-        if seen is not None and seen is not Presence.LOST:
-            return seen
-        await _sweep(directory)
-        return Presence.ENDED if (directory / shim.RECORD).exists() else Presence.LOST
+        if seen in {Presence.RUNNING, Presence.ENDED}:
+            return Presence(seen)
+        pair = await _patiently(traces.supervisors, place.id)
+        if pair:
+            self._known[place.id] = _running(pair)
+            return Presence.RUNNING
+        swept = await _sweep(place.id)
+        return await _patiently(_conclude, place, seen, swept)
 
-    async def running(self, directory: Path) -> Running | None:
-        """Read identity.json (see Executor)."""
-        return await _patiently(_read, directory / shim.IDENTITY, Running)
+    async def running(self, place: Place) -> Running | None:
+        """Read identity.json, and remember it (see Executor)."""
+        running = await _patiently(_read, place.directory / shim.IDENTITY, Running)
+        if running is not None:
+            self._known[place.id] = running
+        return running or self._known.get(place.id)
 
-    async def wait(self, directory: Path) -> ExitRecord | None:
+    async def wait(self, place: Place, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
         """Wait until keeper and runner are gone, then read the record (see Executor)."""
+        told = set[str]()
+
+        def say(text: str) -> None:
+            if tell is not None and text not in told:
+                told.add(text)
+                tell(text)
+
         while True:
-            seen = await self.presence(directory)
-            while pair := await _patiently(_pair, directory):
+            seen = await self.presence(place)
+            while pair := await self._patiently_of(_pair, place):
                 with anyio.move_on_after(_LOOK_SECONDS):
                     await _gone(*pair[-1])
-                await _patiently(_send, directory, signal.SIGCONT)
-            if seen is not Presence.RUNNING:
-                return await _patiently(_read, directory / shim.RECORD, ExitRecord)
+                await self._patiently_of(_send, place, signal.SIGCONT)
+                if trouble := await self._patiently_of(_bereft, place):
+                    say(trouble)
+            if seen is Presence.UNKNOWN:
+                say(_unknown(place))
+                await anyio.sleep(_AGAIN_SECONDS)
+            elif seen is not Presence.RUNNING:
+                self._known.pop(place.id, None)
+                return await _patiently(_record, place)
 
-    async def end(self, directory: Path) -> None:
+    async def end(self, place: Place) -> None:
         """Send TERM, and wake them; it is for the keeper, but a runner without one is ending anyway."""
-        await _patiently(_send, directory, signal.SIGTERM)
-        await _patiently(_send, directory, signal.SIGCONT)
+        await self._patiently_of(_send, place, signal.SIGTERM)
+        await self._patiently_of(_send, place, signal.SIGCONT)
 
-    async def claim(self, directory: Path) -> bool:
+    async def claim(self, place: Place) -> bool:
         """Make the claim file, and the directory where there is none yet (see Executor)."""
-        return await _patiently(_claim, directory)
+        return await _patiently(_claim, place.directory)
+
+    async def leftovers(self, prefix: str) -> set[str]:
+        """Look at the marks of all processes (see Executor)."""
+        return set(await _patiently(traces.attempts_alive, prefix))
+
+    async def alive_below(self, directory: Path) -> dict[str, int]:
+        """Look at all supervisors (see Executor)."""
+        return await _patiently(traces.keepers_below, directory)
+
+    async def _patiently_of(
+        self, function: Callable[[Place, Running | None, Unpack[_Ts]], _T], place: Place, *args: *_Ts
+    ) -> _T:
+        """Call it, see `_patiently`, with what is remembered of the attempt."""
+        return await _patiently(function, place, self._known.get(place.id), *args)
 
 
 async def _patiently(function: Callable[[Unpack[_Ts]], _T], *args: *_Ts) -> _T:
@@ -136,7 +181,7 @@ async def _patiently(function: Callable[[Unpack[_Ts]], _T], *args: *_Ts) -> _T:
 
 async def _gone(pid: int, start_time: int) -> None:
     """Wait until that process has ended; a zombie has."""
-    watch = await _patiently(_open, pid, start_time)
+    watch = await _patiently(traces.open_process, pid, start_time)
     if watch is None:
         return
     try:
@@ -145,18 +190,18 @@ async def _gone(pid: int, start_time: int) -> None:
         os.close(watch)
 
 
-async def _sweep(directory: Path) -> None:
-    """Kill whatever carries the attempt's mark, stopped or not, until two looks in a row have found nothing.
+async def _sweep(attempt: str) -> bool:
+    """Kill whatever is of the attempt, stopped or not, until two looks in a row have found nothing.
 
-    A process can be missed once: its environment reads as empty while it executes another program.
+    Returns whether there was anything. A process can be missed once: its environment reads as empty while
+    it executes another program.
     """
-    spec = await _patiently(_read, directory / shim.SPEC, Spec)
-    if spec is None:
-        return
-    found_before = True
-    while (found := await _patiently(_kill_marked, spec.id)) or found_before:
+    found_before, ever = True, False
+    while (found := await _patiently(traces.kill_all, attempt)) or found_before:
         found_before = found
+        ever = ever or found
         await anyio.sleep(_PAUSE_SECONDS)
+    return ever
 
 
 def _begin(directory: Path, spec: Spec, forks: ForkServer | None) -> tuple[int, str]:
@@ -166,7 +211,8 @@ def _begin(directory: Path, spec: Spec, forks: ForkServer | None) -> tuple[int, 
         make_private_directory(directory)
         if (directory / shim.CLAIM).exists():
             return shim.CLAIMED_STATUS, "the attempt is claimed already"
-        _write(directory / shim.SPEC, msgspec.json.encode(spec))
+        branded = msgspec.structs.replace(spec, brand=_brand(spec.id))
+        _write(directory / shim.SPEC, msgspec.json.encode(branded))
         answer = forks.start(directory, spec.id) if forks else None
         if answer:
             return answer
@@ -178,6 +224,12 @@ def _begin(directory: Path, spec: Spec, forks: ForkServer | None) -> tuple[int, 
         return shim.BAD_SPEC_STATUS if lasting else shim.NO_CLAIM_STATUS, str(error)
     except UnicodeError as error:
         return shim.BAD_SPEC_STATUS, str(error)
+
+
+def _brand(attempt: str) -> int | None:
+    """Return the brand of an attempt; None: somebody has set a limit of real time here, which stays."""
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    return brand_of(attempt) if resource.getrlimit(resource.RLIMIT_RTTIME) == unlimited else None
 
 
 def _spawn(directory: Path, attempt: str) -> tuple[int, str]:
@@ -224,65 +276,102 @@ def _read(path: Path, kind: type[_S]) -> _S | None:
         return None
 
 
-def _look(directory: Path) -> Presence | None:
+def _look(place: Place, known: Running | None) -> Presence | None:
     """Look once. None: somebody has claimed it, lives, and has not yet said who it is.
 
     What is asked last here comes first in the life of an attempt (claim, identity, record, death), so
     nothing is overlooked that happens meanwhile.
     """
-    introduced = (directory / shim.IDENTITY).exists()
-    alive = bool(_pair(directory))
+    directory = place.directory
+    introduced = known is not None or (directory / shim.IDENTITY).exists()
+    alive = bool(_pair(place, known))
     claimed = (directory / shim.CLAIM).exists()
     if claimed and not introduced:
-        spec = _read(directory / shim.SPEC, Spec)
-        alive = spec is not None and any(_marked(_mark(spec.id)))
+        alive = any(traces.marked(traces.trace_of(place.id).mark))
     if (directory / shim.RECORD).exists():
-        return Presence.ENDED
+        return Presence.ENDED if _is_ours(place) else Presence.LOST
     if alive:
         return Presence.RUNNING if introduced else None
     return Presence.LOST if claimed else Presence.NEVER_STARTED
 
 
-def _pair(directory: Path) -> list[tuple[int, int]]:
-    """Return (pid, start time) of keeper and runner as far as they live; each can end the attempt alone."""
-    running = _read(directory / shim.IDENTITY, Running)
-    if running is None or running.boot_id != _BOOT_ID.read_text().strip():
-        return []
-    pair = ((running.pid, running.start_time), (running.runner_pid, running.runner_start_time))
-    return [(pid, start_time) for pid, start_time in pair if _start_time(pid) == start_time]
+def _conclude(place: Place, seen: Presence | None, swept: bool) -> Presence:  # noqa: FBT001
+    """Tell what is so once no supervisor of it is left; `seen` is what the files said before."""
+    if (place.directory / shim.RECORD).exists() and _is_ours(place):
+        return Presence.ENDED
+    if seen is not Presence.NEVER_STARTED or swept:
+        return Presence.LOST
+    missing = place.root is not None and not place.root.is_dir()
+    return Presence.UNKNOWN if missing else Presence.NEVER_STARTED
 
 
-def _start_time(pid: int) -> int | None:
-    """Return field 22 of /proc/PID/stat; None when there is no such process, or a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
+def _is_ours(place: Place) -> bool:
+    """Tell whether what lies in a directory is of this attempt: the record says so, else the spec."""
+    record = _read(place.directory / shim.RECORD, ExitRecord)
+    if record is not None and record.id is not None:
+        return record.id == place.id
+    return id_in(place.directory) == place.id
+
+
+def _record(place: Place) -> ExitRecord | None:
+    return _read(place.directory / shim.RECORD, ExitRecord) if _is_ours(place) else None
+
+
+def _pair(place: Place, known: Running | None) -> list[tuple[int, int]]:
+    """Return (pid, start time) of keeper and runner as far as they live; each can end the attempt alone.
+
+    They are who the directory says, or who it has said before, if they carry the attempt's mark.
+    """
+    mark = traces.trace_of(place.id).mark
+    for running in (_read(place.directory / shim.IDENTITY, Running), known):
+        if running is None or running.boot_id != _boot_id():
+            continue
+        both = ((running.pid, running.start_time), (running.runner_pid, running.runner_start_time))
+        alive = [(pid, at) for pid, at in both if traces.start_time(pid) == at and traces.has_mark(pid, mark)]
+        if alive:
+            return alive
+    return []
+
+
+def _running(pair: list[tuple[int, int]]) -> Running:
+    (pid, start_time), (runner, runner_start_time) = pair[0], pair[-1]
+    return Running(
+        pid=pid,
+        start_time=start_time,
+        runner_pid=runner,
+        runner_start_time=runner_start_time,
+        boot_id=_boot_id(),
+    )
+
+
+def _boot_id() -> str:
+    return _BOOT_ID.read_text().strip()
+
+
+def _bereft(place: Place, known: Running | None) -> str | None:
+    """Say what is to be said of an attempt that runs and whose files are gone."""
+    if not _pair(place, known) or (place.directory / shim.IDENTITY).exists():
         return None
-    return None if fields[0] in {b"Z", b"X"} else int(fields[19])
+    return f"its files in '{place.directory}' are gone; it runs on and is waited for (pid {_pid(known)})"
 
 
-def _open(pid: int, start_time: int) -> int | None:
-    """Open a pidfd; None when the process has ended. The start time is looked at once it can't change."""
-    try:
-        opened = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-    try:
-        same = _start_time(pid) == start_time
-    except OSError:
-        os.close(opened)
-        raise
-    if same:
-        return opened
-    os.close(opened)
-    return None
+def _pid(known: Running | None) -> int | str:
+    return known.pid if known is not None else "unknown"
 
 
-def _send(directory: Path, number: int) -> None:
+def _unknown(place: Place) -> str:
+    root = place.root or place.directory
+    return (
+        f"how it ended can't be known: '{root}' is not there, and no process of it is found; "
+        f"bring it back, or, where it is gone for good, type: mkdir -p {shlex.quote(str(root))}"
+    )
+
+
+def _send(place: Place, known: Running | None, number: int) -> None:
     """Send TERM to the first of the pair that lives, CONT to both."""
-    pair = _pair(directory)
+    pair = _pair(place, known)
     for process in pair if number == signal.SIGCONT else pair[:1]:
-        opened = _open(*process)
+        opened = traces.open_process(*process)
         if opened is None:
             continue
         try:
@@ -291,62 +380,3 @@ def _send(directory: Path, number: int) -> None:
             pass
         finally:
             os.close(opened)
-
-
-def _mark(attempt: str) -> bytes:
-    return f"{shim.MARK}={attempt}".encode()
-
-
-def _marked(mark: bytes) -> Iterator[int]:
-    """Find the processes that carry the mark in their environment; zombies have none."""
-    for name in os.listdir("/proc"):  # noqa: PTH208  a Path for each process would double the walk
-        if name.isdigit() and int(name) != os.getpid() and _has_mark(int(name), mark):
-            yield int(name)
-
-
-def _has_mark(pid: int, mark: bytes) -> bool:
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123  as above
-            return mark in file.read().split(b"\0")
-    except (FileNotFoundError, PermissionError, ProcessLookupError):
-        return False
-
-
-def _kill_marked(attempt: str) -> bool:
-    """Kill them; tell whether there were any, or may be.
-
-    Whatever forks and exits faster than we walk is ahead of us for ever, so we follow it: to each process
-    that has come since the walk began, until none has.
-    """
-    mark, last, found = _mark(attempt), _last_pid(), False
-    for pid in _marked(mark):
-        found = True
-        _kill(pid, mark)
-    while (newest := _last_pid()) > last:
-        for pid in range(last + 1, newest + 1):
-            if _has_mark(pid, mark):
-                found = True
-                _kill(pid, mark)
-        last = newest
-    return found or newest < last  # the numbers began again: nobody knows who has come
-
-
-def _last_pid() -> int:
-    """Return the number that was given to a process, or a thread, last."""
-    return int(_LOAD.read_bytes().split()[-1])
-
-
-def _kill(pid: int, mark: bytes) -> None:
-    try:
-        process = os.pidfd_open(pid)
-    except OSError as error:
-        if error.errno not in _NO_PROCESS:
-            raise
-        return
-    try:
-        if _has_mark(pid, mark):  # still: the pid can be another process by now
-            signal.pidfd_send_signal(process, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    finally:
-        os.close(process)

@@ -25,7 +25,7 @@ When somebody is killed:
     keeper           PDEATHSIG: the runner sweeps at once and writes the record
     runner           its children become the keeper's, which sweeps and writes the record, exit unknown
     command too      the same by the survivor
-    keeper, runner   nobody is left to sweep: the daemon does, by the mark in every environment; no record
+    keeper, runner   nobody is left to sweep: the daemon does, by mark and brand (traces.py); no record
 When somebody is stopped: the runner is sent CONT by the keeper at once, the keeper by whoever waits for it
 (local.py); to end an attempt wakes both. The command may be stopped for as long as one likes.
 
@@ -101,7 +101,7 @@ def main() -> "NoReturn":
     try:
         fork(keep, spec, claim, introduced)
     except OSError as error:
-        _write_record(claim, "keeper", _now(), swept=0, error=f"cannot fork: {error.strerror}")
+        _write_record(claim, "keeper", _now(), id=spec["id"], swept=0, error=f"cannot fork: {error.strerror}")
         os._exit(0)
     os.close(introduced)
     os._exit(0 if os.read(ready, 1) == GO else NO_CLAIM_STATUS)
@@ -159,6 +159,10 @@ def keep(spec: "Facts", claim: int, introduced: int) -> None:
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the daemon reads the front's messages up to the end
     _libc("prctl", _PR_SET_CHILD_SUBREAPER, 1)
+    if spec.get("brand"):
+        import resource  # noqa: PLC0415  the fork server has it loaded
+
+        resource.setrlimit(resource.RLIMIT_RTTIME, (spec["brand"], resource.RLIM_INFINITY))
     started, keeper, error, asked = _now(), os.getpid(), None, False
     ordered, orders = os.pipe()
     children = Children()
@@ -185,7 +189,7 @@ def keep(spec: "Facts", claim: int, introduced: int) -> None:
             _pass_on(children.main, orders, seen.si_pid)
     children.sweep()
     if children.status != 0:
-        _write_record(claim, "keeper", started, swept=len(children.swept), error=error)
+        _write_record(claim, "keeper", started, id=spec["id"], swept=len(children.swept), error=error)
 
 
 def _pass_on(runner: int, orders: int, asked_by: int) -> None:
@@ -214,7 +218,7 @@ def _run(spec: "Facts", claim: int, keeper: int, ordered: int, others: tuple[int
     output.trim()
     status = None if error else children.status
     ended = {"swept": len(children.swept), "left_behind": 0 if seen else len(children.left)}
-    _write_record(claim, "runner", started, status, error=error, **ended, **seen)
+    _write_record(claim, "runner", started, status, id=spec["id"], error=error, **ended, **seen)
 
 
 class Output:
@@ -392,9 +396,9 @@ def _publish(record: bytes) -> None:
     try:
         os.link(CLAIM, RECORD)
     except OSError as error:
-        if error.errno not in _UNSUPPORTED:
+        if error.errno not in (*_UNSUPPORTED, errno.ENOENT):
             raise
-        _write(RECORD, record, durable=True)  # no hard links; the keeper writes once the runner is reaped
+        _write(RECORD, record, durable=True)  # no links, or no claim; the keeper comes after the runner
     os.fsync(os.open(".", os.O_RDONLY))  # its name too: a power cut takes what was only linked
 
 

@@ -104,8 +104,13 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         connection.execute(SQL["make_meta"], {"name": "daemon_id", "value": secrets.token_hex(4)})
     except sqlite3.Error as error:
         connection.close()
-        raise DatabaseRefused(f"'{path}' can't be opened: {error}", _SEE_TO_IT) from error
+        raise refusal(path, error) from error
     return connection
+
+
+def refusal(path: Path, error: sqlite3.Error) -> DatabaseRefused:
+    """Return why a database that is whole can't be opened: its place does not let us."""
+    return DatabaseRefused(f"'{path}' can't be opened: {error}", _SEE_TO_IT)
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:

@@ -58,12 +58,12 @@ INSERT INTO attempts (
     run_id, uid, attempt, sheet, stage, instance, kind, revision, instrument, model, started_at,
     time_limit_at, ended_at, outcome, parked, error_category, error_message, exit_code, signal, pid,
     session_id, input_tokens, output_tokens, cached_tokens, cost_usd, stdout_bytes, stderr_bytes, validations,
-    result
+    result, incarnation
 ) VALUES (
     :run_id, :uid, :attempt, :sheet, :stage, :instance, :kind, :revision, :instrument, :model,
     :started_at, :time_limit_at, :ended_at, :outcome, :parked, :error_category, :error_message,
     :exit_code, :signal, :pid, :session_id, :input_tokens, :output_tokens, :cached_tokens, :cost_usd,
-    :stdout_bytes, :stderr_bytes, :validations, :result
+    :stdout_bytes, :stderr_bytes, :validations, :result, :incarnation
 )
 ON CONFLICT (run_id, uid, attempt) DO UPDATE SET
     sheet = excluded.sheet, stage = excluded.stage, instance = excluded.instance,
@@ -77,17 +77,17 @@ ON CONFLICT (run_id, uid, attempt) DO UPDATE SET
     cached_tokens = excluded.cached_tokens,
     cost_usd = excluded.cost_usd, stdout_bytes = excluded.stdout_bytes,
     stderr_bytes = excluded.stderr_bytes, validations = excluded.validations,
-    result = excluded.result
+    result = excluded.result, incarnation = excluded.incarnation
 
 -- name: put_hook
 INSERT INTO hooks (
     run_id, hook, status, waiting_for, until, flights, cooled, passed, told, outcome, error_message,
     exit_code, signal, pid, chained, revision, started_at, time_limit_at, ended_at, stdout_bytes,
-    stderr_bytes, kept
+    stderr_bytes, kept, incarnations
 ) VALUES (
     :run_id, :hook, :status, :waiting_for, :until, :flights, :cooled, :passed, :told, :outcome,
     :error_message, :exit_code, :signal, :pid, :chained, :revision, :started_at, :time_limit_at,
-    :ended_at, :stdout_bytes, :stderr_bytes, :kept
+    :ended_at, :stdout_bytes, :stderr_bytes, :kept, :incarnations
 )
 ON CONFLICT (run_id, hook) DO UPDATE SET
     status = excluded.status, waiting_for = excluded.waiting_for, until = excluded.until, flights =
@@ -96,7 +96,8 @@ ON CONFLICT (run_id, hook) DO UPDATE SET
     excluded.exit_code, signal = excluded.signal, pid = excluded.pid, chained = excluded.chained,
     revision = excluded.revision, started_at = excluded.started_at, time_limit_at =
     excluded.time_limit_at, ended_at = excluded.ended_at, stdout_bytes = excluded.stdout_bytes,
-    stderr_bytes = excluded.stderr_bytes, kept = excluded.kept
+    stderr_bytes = excluded.stderr_bytes, kept = excluded.kept,
+    incarnations = excluded.incarnations
 
 -- name: put_hold
 INSERT INTO holds (
@@ -217,6 +218,35 @@ SELECT value FROM meta WHERE name = :name
 -- name: set_meta
 INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value
 
+-- name: last_incarnation
+SELECT incarnation, token FROM incarnations ORDER BY incarnation DESC LIMIT 1
+
+-- name: incarnations
+SELECT incarnation, token, attempts FROM incarnations ORDER BY incarnation
+
+-- name: put_incarnation
+INSERT INTO incarnations (incarnation, token, attempts, began_at)
+VALUES (:incarnation, :token, :attempts, :began_at)
+
+-- name: forget_unused_incarnations
+-- Those after the one that started last: of them nothing is known but their rows.
+DELETE FROM incarnations
+WHERE incarnation > max(
+    coalesce((SELECT incarnation FROM attempts ORDER BY rowid DESC LIMIT 1), 0),
+    coalesce((SELECT max(value) FROM hooks, json_each(hooks.incarnations)), 0)
+)
+
+-- name: unmark_copy
+DELETE FROM meta WHERE name = 'copied'
+
+-- name: forget_planned_worktrees
+-- In a copy that was put back: what was planned then may have been made, and worked in, since.
+UPDATE worktrees SET status = 'wanted' WHERE status = 'planned'
+
+-- name: forget_archives
+-- Likewise: what was being moved then may have been moved, for a run of that time, since.
+DELETE FROM archives
+
 -- name: take_room
 -- What is to show that there is room again must want some: a change in place would not.
 INSERT INTO meta (name, value) VALUES ('room', zeroblob(65536))
@@ -257,7 +287,7 @@ SELECT
     run_id, uid, attempt, sheet, stage, instance, kind, revision, instrument, model, started_at,
     time_limit_at, ended_at, outcome, parked, error_category, error_message, exit_code, signal, pid,
     session_id, input_tokens, output_tokens, cached_tokens, cost_usd, stdout_bytes, stderr_bytes, validations,
-    NULL AS result
+    incarnation, NULL AS result
 FROM attempts
 WHERE run_id = :run_id AND uid BETWEEN coalesce(:uid, 0) AND coalesce(:uid, 9223372036854775807)
     AND attempt > 0

@@ -34,6 +34,7 @@ from marianned.rows import (
     SheetRow,
     WorktreeRow,
 )
+from marianned.store.incarnations import mark_copy
 from marianned.store.opening import connect_reader
 from marianned.store.place import Displaced, Place
 from marianned.store.sql import SQL, Columns, Value
@@ -114,7 +115,7 @@ class Records:
     """The readers of one database. Close it only when no read is under way."""
 
     def __init__(self, path: Path, place: Place) -> None:
-        self._path = path
+        self.path = path
         self._place = place
         self._idle: deque[sqlite3.Connection] = deque()
         self._limiter = anyio.CapacityLimiter(_READERS)
@@ -324,7 +325,7 @@ class Records:
 
     def _connect(self) -> sqlite3.Connection:
         """Open one more connection, to the database that the writer has open and no other."""
-        connection = connect_reader(self._path)
+        connection = connect_reader(self.path)
         try:
             self._place.check()
         except Displaced:
@@ -361,6 +362,7 @@ def _fill(connection: sqlite3.Connection, path: Path) -> None:
         target = sqlite3.connect(path)
         try:
             connection.backup(target)
+            mark_copy(target)
         finally:
             target.close()
     except sqlite3.Error as error:

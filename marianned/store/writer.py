@@ -38,7 +38,8 @@ from marianned.rows import (
     SheetRow,
     WorktreeRow,
 )
-from marianned.store.opening import connect_writer
+from marianned.store.incarnations import Begun, begin
+from marianned.store.opening import connect_writer, refusal
 from marianned.store.place import Displaced, Place
 from marianned.store.records import Records, last_number, told
 from marianned.store.sql import SQL, Columns
@@ -103,17 +104,23 @@ _Result = Committed | Exception
 
 
 class Store:
-    """The database: `commit` writes, `records` reads. Made by `open_store`.
+    """The database at `path`: `commit` writes, `records` reads. Made by `open_store`.
 
     `daemon_id` is random, made with the database; `last_event` is the number of the newest event that has
     been told to the listeners; `rebooted` tells whether the machine has been started anew since the database
-    was opened last.
+    was opened last; `incarnation` is what attempts are named after from now on, `incarnations` has all by
+    number; `restored` says what tells that the database is not the one that was used here last, null where
+    it is.
     """
 
-    def __init__(self, connection: sqlite3.Connection, records: Records, place: Place, boot: str) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, records: Records, place: Place, boot: str, begun: Begun
+    ) -> None:
         self.records = records
+        self.path = records.path
         self._place = place
-        (self.daemon_id,) = connection.execute(SQL["meta"], {"name": "daemon_id"}).fetchone()
+        self.incarnation, self.incarnations, self.restored = begun
+        self.daemon_id = self.incarnation.daemon_id
         last = connection.execute(SQL["meta"], {"name": "boot_id"}).fetchone()
         self.rebooted = last is not None and last != (boot,)
         connection.execute(SQL["set_meta"], {"name": "boot_id", "value": boot})
@@ -320,17 +327,27 @@ def _reason(error: Exception) -> str:
 
 
 @asynccontextmanager
-async def open_store(path: Path, boot: str = "") -> AsyncIterator[Store]:
+async def open_store(
+    path: Path, boot: str = "", attempts: Path | None = None, at: int = 0
+) -> AsyncIterator[Store]:
     """Open the database at `path`, made and migrated where needed; close it at the end.
 
-    `boot` names this boot of the machine.
+    `boot` names this boot of the machine; `attempts` is the directory of the attempts that will be started,
+    usually the one beside the database; `at` is now (UTC ms).
 
     Raises:
         DatabaseRefused: it is newer than this program, damaged, or no database; it is as it was.
     """
     connection = await anyio.to_thread.run_sync(connect_writer, path)
+    try:
+        begun = await anyio.to_thread.run_sync(
+            begin, connection, path, attempts or path.with_name("attempts"), at
+        )
+    except sqlite3.Error as error:
+        connection.close()
+        raise refusal(path, error) from error
     place = Place(path)
-    store = Store(connection, Records(path, place), place, boot)
+    store = Store(connection, Records(path, place), place, boot, begun)
     try:
         yield store
     finally:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import anyio
 
-from marianned.executors.base import Running, Spec
+from marianned.executors.base import Place, Running, Spec
 from marianned.executors.local import LocalExecutor
 
 IMPORTS = ("pass", "import os, _json, _signal, _ctypes", "import os, json, signal, ctypes")
@@ -37,12 +37,16 @@ def spec(name: str, *argv: str) -> Spec:
     return Spec(id=f"benchmark-{name}", argv=list(argv), cwd="/", env={}, timeout_seconds=60.0)
 
 
+def place(root: Path, name: str) -> Place:
+    return Place(root / name, spec(name).id)
+
+
 async def timed(executor: LocalExecutor, directory: Path, attempt: Spec) -> tuple[float, float]:
     """Run an attempt to its end; return the milliseconds until it was started, and until it had ended."""
     before = time.perf_counter()
     await executor.start(directory, attempt)
     started = time.perf_counter()
-    await executor.wait(directory)
+    await executor.wait(Place(directory, attempt.id))
     return (started - before) * 1000, (time.perf_counter() - before) * 1000
 
 
@@ -53,12 +57,12 @@ async def memory(executor: LocalExecutor, root: Path, count: int) -> str:
         await executor.start(root / name, spec(name, "sleep", "60"))
     private = []
     for name in names:
-        running = await executor.running(root / name)
+        running = await executor.running(place(root, name))
         assert running is not None
         private.append(own(running))
-        await executor.end(root / name)
+        await executor.end(place(root, name))
     for name in names:
-        await executor.wait(root / name)
+        await executor.wait(place(root, name))
     return f"{statistics.median(private):.1f} MiB"
 
 

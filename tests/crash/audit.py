@@ -9,6 +9,7 @@ import itertools
 import json
 import sqlite3
 from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
 import yaml
@@ -58,6 +59,7 @@ def audit(house, told, unended=(), taken_back=()):
         check_revisions(found, told)
         check_attempts(found, [*(params for _, params, _ in told), *taken_back])
         check_ledger(found, house.ledger.lines())
+        check_records(found)
         check_hooks(found, told, house.ledger.lines())
         check_ends(found, unended)
     finally:
@@ -163,9 +165,10 @@ def check_attempts(found, asked):
 
 def check_ledger(found, lines):
     """I2, I5, I10: each attempt's process began at most once, for its row, with its revision's prompt."""
-    (daemon_id,) = [row["value"] for row in found.execute("SELECT value FROM meta WHERE name = 'daemon_id'")]
+    names = incarnations(found)
     attempts = {
-        f"{daemon_id}-{row['run_id']}-{row['uid']}-{row['attempt']}": row for row in rows(found, "attempts")
+        f"{names[row['incarnation']]}-{row['run_id']}-{row['uid']}-{row['attempt']}": row
+        for row in rows(found, "attempts")
     }
     texts = {(row["run_id"], row["revision"]): row["text"] for row in rows(found, "revisions")}
     seen = {"start": {}, "end": {}, "twice": {}, "check": {}, "hook": {}, "done": {}}
@@ -187,11 +190,12 @@ def check_ledger(found, lines):
 
 def check_hooks(found, told, lines):
     """I2, I10: an attempt of a hook began at most once, for its row; what succeeded never runs again."""
-    (daemon_id,) = [row["value"] for row in found.execute("SELECT value FROM meta WHERE name = 'daemon_id'")]
+    names = incarnations(found)
     made = {}
     for row in rows(found, "hooks"):
-        for flight in json.loads(row["flights"]):
-            made[f"{daemon_id}-{row['run_id']}-hook-{flight}"] = row
+        flights, numbers = json.loads(row["flights"]), json.loads(row["incarnations"])
+        for flight, number in zip(flights, numbers, strict=True):
+            made[f"{names[number]}-{row['run_id']}-hook-{flight}"] = row
         assert (row["status"] == "completed") == (row["outcome"] == "succeeded"), row
     again = sum(method == "job.resume" and bool(params.get("from")) for method, params, _ in told)
     done = Counter()
@@ -204,6 +208,36 @@ def check_hooks(found, told, lines):
     for run in rows(found, "runs"):
         mine = [row for row in made.values() if row["run_id"] == run["run_id"]]
         assert run["ended"] != "completed" or all(row["status"] == "completed" for row in mine), mine
+
+
+def incarnations(found):
+    """Return the names that attempts' ids begin with, by the number of their incarnation."""
+    (daemon_id,) = [row["value"] for row in found.execute("SELECT value FROM meta WHERE name = 'daemon_id'")]
+    return {
+        row["incarnation"]: f"{daemon_id}-{row['incarnation']}-{row['token']}"
+        for row in rows(found, "incarnations")
+    }
+
+
+def check_records(found):
+    """I2, I10: each success has an exit record that is of this attempt and this database.
+
+    No sheet is done without such an attempt of its own.
+    """
+    names = incarnations(found)
+    places = {row["incarnation"]: Path(row["attempts"]) for row in rows(found, "incarnations")}
+    proven = set()
+    for row in rows(found, "attempts"):
+        if row["outcome"] == "succeeded":
+            name, flight = names[row["incarnation"]], f"{row['uid']}-{row['attempt']}"
+            directory = places[row["incarnation"]] / name / str(row["run_id"]) / flight
+            record = json.loads((directory / "exit.json").read_bytes())
+            assert record["id"] == f"{name}-{row['run_id']}-{flight}", (row, record)
+            assert record["exit_code"] == row["exit_code"], (row, record)
+            proven.add((row["run_id"], row["uid"]))
+    completed = found.execute("SELECT run_id, uid FROM sheets WHERE status = 'completed'")
+    done = {tuple(row) for row in completed}
+    assert done <= proven, done - proven
 
 
 def check_ends(found, unended):

@@ -207,7 +207,7 @@ def test_after_a_reboot_an_attempt_whose_claim_went_with_the_power_is_lost_and_r
     ledger.wait_for("start 1")
     daemon.kill()
     kill_all(daemon.processes())
-    for file in (daemon.state / "attempts" / "1" / "1-1").iterdir():
+    for file in daemon.attempt_directory().iterdir():
         file.unlink()  # nothing but what SQLite synced is left
     with closing(sqlite3.connect(daemon.state / "marianne.db")) as database, database:
         database.execute("UPDATE meta SET value = 'another' WHERE name = 'boot_id'")

@@ -175,6 +175,7 @@ ALLOWED = {
     "executors/children.py": "imports nothing of ours; /proc",
     "executors/lastword.py": "imports nothing of ours; opened before the command starts",
     "executors/silence.py": "imports nothing of ours; /proc",
+    "executors/traces.py": "/proc",
     "instruments/loader.py": "profiles shipped with the program",
     "lock.py": "the state directory, which is closed to others; without following links",
     "store/opening.py": "the state directory, and files shipped with the program",

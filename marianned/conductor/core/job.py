@@ -85,6 +85,7 @@ class Job:
     ) -> None:
         self.house = house
         self.state = state
+        state.incarnation = house.store.incarnation.number
         self.status_event = 0
         self._share = Share(house, state, granted)
         self._retired = retired

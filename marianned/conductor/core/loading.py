@@ -8,7 +8,7 @@ from anyio import to_thread
 
 from marianned import workers
 from marianned.conductor.services import House
-from marianned.executors.base import Executor, Presence
+from marianned.executors.base import Presence
 from marianned.progress.state.job import JobState, Version
 from marianned.protocol import Cost, PlanLine
 from marianned.rows import Flight, RevisionRow, Row, RunRow
@@ -103,11 +103,15 @@ async def presences(house: House, state: JobState) -> dict[str, Presence]:
 
 
 async def _presence(house: House, flight: Flight) -> Presence:
-    """Tell where a flight stands; after a reboot, one without a claim may have lost it with the power."""
-    executor: Executor = house.executor
-    directory = house.directory(flight)
-    found = await executor.presence(directory)
-    if found is Presence.NEVER_STARTED and house.store.rebooted:
-        await executor.claim(directory)
+    """Tell where a flight stands; after a reboot, one without a claim may have lost it with the power.
+
+    So has one of which the database knows the process: its files were taken away.
+    """
+    place = house.place(flight)
+    found = await house.executor.presence(place)
+    if found is not Presence.NEVER_STARTED:
+        return found
+    if flight.pid is not None or house.store.rebooted:
+        await house.executor.claim(place)
         return Presence.LOST
     return found

@@ -167,6 +167,11 @@ class Conductor:
         for job in self._by_run.values():
             job.interrupt_all()
 
+    def flights(self) -> list[str]:
+        """Return the ids of all attempts and hooks in flight."""
+        jobs = self._by_run.values()
+        return [self.house.attempt_id(flight) for job in jobs for flight in job.state.flights]
+
     def in_flight(self) -> int:
         """Return how many attempts are in flight over all jobs."""
         return sum(len(job.state.flights) for job in self._by_run.values())

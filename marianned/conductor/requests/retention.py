@@ -12,7 +12,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import files, words
+from marianned import words
 from marianned.clock import Instant
 from marianned.conductor.core.idempotency import DAY, rows_of
 from marianned.conductor.core.messages import split
@@ -96,8 +96,7 @@ class Keeper:
         )
         gone = Deleted(kind=RunRow, run_id=row.run_id, key=0)
         number = await self._conductor.forget(row, Changes(rows=list(also), deleted=[gone], events=[event]))
-        directory = self._house.attempts / str(row.run_id)
-        await to_thread.run_sync(files.remove_tree_if_there, directory)
+        await to_thread.run_sync(self._house.delete_files, row.run_id)
         return number
 
     async def retain(self) -> None:

@@ -81,7 +81,7 @@ class Attempt:
         self.patience = Patience()
         self._warnings: list[str] = []
         self._dropped = False
-        self._process = Process(house, given.attempt)
+        self._process = Process(house, given.attempt, self._hindered, self._introduced)
         self._directory = self._process.directory
         self._variables = variables_of(house, given.run, given.attempt)
         definition = given.definition
@@ -120,7 +120,7 @@ class Attempt:
         record = await self._process.ended()
         faults.point("attempt.exited")
         if record is None:
-            return self._ending(Outcome.LOST, "lost", "lost: nothing of it is left, and no record")
+            return self._ending(Outcome.LOST, "lost", await self._process.loss())
         try:
             return await self._judge(record)
         except GivenUp:
@@ -241,6 +241,16 @@ class Attempt:
         self._warnings = [self._mask.text(text) for text in (*left_out, *rendered.missing)]
         raw = given.score.profiles[given.definition.instrument].raw_prompt
         return rendered.body if raw else rendered.prompt
+
+    def _hindered(self, text: str) -> None:
+        attempt = self._given.attempt
+        said = f"attempt {attempt.attempt}: {text}"
+        self._tell(Warned(uid=attempt.uid, attempt=attempt.attempt, texts=[said]))
+
+    def _introduced(self, pid: int) -> None:
+        attempt = self._given.attempt
+        if attempt.pid is None:
+            self._tell(Warned(uid=attempt.uid, attempt=attempt.attempt, pid=pid))
 
     def _warn(self) -> None:
         if self._warnings:

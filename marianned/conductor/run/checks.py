@@ -21,7 +21,16 @@ from marianned import faults, files
 from marianned.accidents import Accident, GivenUp, runs_short, until_it_works
 from marianned.conductor.run.process import FOREIGN, shell_script
 from marianned.conductor.services import House
-from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, NotStarted, Presence, Spec
+from marianned.executors.base import (
+    AlreadyClaimed,
+    CannotStart,
+    ExitRecord,
+    NotStarted,
+    Place,
+    Presence,
+    Spec,
+    id_in,
+)
 from marianned.executors.output import quoted
 from marianned.masks import Mask
 from marianned.paths import make_private_directory
@@ -57,19 +66,35 @@ class Checking:
         self._run = run
         self._attempt = attempt
         self._directory = directory / _CHECKS
-        self._snapshot = directory.parent / f"{attempt.uid}-{_SNAPSHOT}"
+        self._snapshot = directory / _SNAPSHOT
         self._environ = environ
         self._mask = mask
         self._scope: anyio.CancelScope | None = None
         self._interrupted = False
-        self._running: Path | None = None
+        self._picked_up = attempt.incarnation != house.store.incarnation.number
+        self._running: Place | None = None
+        self._ids = f"{house.attempt_id(attempt)}-check-"
 
     async def remember(self, checks: Sequence[Check]) -> None:
         """Note, before the sheet's first attempt of this run, what `file_modified` checks find."""
-        if any(check.type == "file_modified" for check in checks) and not self._snapshot.exists():
+        if await self._noted(checks) is None and _look_at_files(checks):
             found = await snapshot(checks)
             data = msgspec.json.encode(found)
             await to_thread.run_sync(_write_once, self._snapshot, data)
+
+    async def _noted(self, checks: Sequence[Check]) -> Path | None:
+        """Return what was noted, in the directory of whichever of the sheet's attempts came first to it."""
+        if not _look_at_files(checks):
+            return None
+        uid = self._attempt.uid
+        rows = await self._house.store.records.attempts(self._run.run_id, uid)
+        for row in rows:
+            directory = self._house.directory(row)
+            of_0_1_0 = [] if row.incarnation else [directory.parent / f"{uid}-{_SNAPSHOT}"]
+            for path in (directory / _SNAPSHOT, *of_0_1_0):
+                if row.attempt <= self._attempt.attempt and path.exists():
+                    return path
+        return None
 
     def interrupt(self) -> None:
         """End the check that is running; `run` answers None."""
@@ -81,8 +106,8 @@ class Checking:
         """Run the checks from the first; None: they were interrupted, nothing of them runs."""
         await self.end_leftovers()
         before: Snapshot = {}
-        if self._snapshot.exists():
-            before = await to_thread.run_sync(_snapshot_of, self._snapshot)
+        if (noted := await self._noted(checks)) is not None:
+            before = await to_thread.run_sync(_snapshot_of, noted)
         if not checks:
             return []  # what has ended counts as it ended, whatever came meanwhile
         return await self._unless_interrupted(lambda: run_checks(checks, self._patiently, before))
@@ -106,12 +131,20 @@ class Checking:
         return found
 
     async def end_leftovers(self) -> None:
-        """End what an earlier daemon has left running of these, and forget it."""
+        """End what an earlier daemon has left running of these, and forget it.
+
+        What it has left is there by its process: of that the files may be gone.
+        """
         executor = self._house.executor
-        for directory in await to_thread.run_sync(_below, self._directory):
-            if await executor.presence(directory) is Presence.RUNNING:
-                await executor.end(directory)
-                await executor.wait(directory)
+        left = await to_thread.run_sync(_below, self._directory)
+        if self._picked_up:
+            found = await executor.leftovers(self._ids)
+            left += [Place(self._directory / name, name) for name in found - {place.id for place in left}]
+            self._picked_up = False
+        for place in left:
+            if place.id.startswith(self._ids) and await executor.presence(place) is Presence.RUNNING:
+                await executor.end(place)
+                await executor.wait(place)
         await to_thread.run_sync(files.remove_tree_if_there, self._directory)
 
     async def _patiently(self, name: str, command: str, cwd: str, timeout_seconds: float) -> CommandResult:
@@ -149,7 +182,7 @@ class Checking:
         except OSError as error:
             return CommandResult(error=f"its files can't be written: {error.strerror}"), None
         spec = Spec(
-            id=f"{self._house.attempt_id(self._attempt)}-check-{unique}",
+            id=f"{self._ids}{unique}",
             argv=argv,
             cwd=cwd,
             env={**self._environ, "PWD": cwd},
@@ -158,7 +191,7 @@ class Checking:
             grace_seconds=_GRACE_SECONDS,
             output_cap=self._house.settings.output_cap,
         )
-        self._running = directory
+        place = self._running = Place(directory, spec.id)
         faults.point("check.starting")
         try:
             await self._house.executor.start(directory, spec)
@@ -168,7 +201,7 @@ class Checking:
         except (CannotStart, AlreadyClaimed) as error:
             return CommandResult(error=str(error)), None
         faults.point("check.started")
-        record = await self._house.executor.wait(directory)
+        record = await self._house.executor.wait(place)
         faults.point("check.ended")
         self._running = None
         tail = await to_thread.run_sync(_tail, directory, self._mask)
@@ -205,11 +238,12 @@ def _script(directory: Path, command: str) -> list[str]:
     return shell_script(directory, command)
 
 
-def _below(directory: Path) -> list[Path]:
+def _below(directory: Path) -> list[Place]:
     try:
-        return [path for path in directory.iterdir() if path.is_dir()]
+        found = [(path, id_in(path)) for path in directory.iterdir() if path.is_dir()]
     except OSError:
         return []
+    return [Place(path, attempt) for path, attempt in found if attempt is not None]
 
 
 def _tail(directory: Path, mask: Mask) -> str:
@@ -220,6 +254,10 @@ def _tail(directory: Path, mask: Mask) -> str:
 def _write_once(path: Path, data: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     files.write_private(path, data)
+
+
+def _look_at_files(checks: Sequence[Check]) -> bool:
+    return any(check.type == "file_modified" for check in checks)
 
 
 def _snapshot_of(path: Path) -> Snapshot:

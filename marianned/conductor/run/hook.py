@@ -5,6 +5,7 @@ fence, and one that left no record is lost. A job is submitted by a transaction,
 Source: docs/reference/score-format.md §20, docs/design/durability.md.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from marianned.rows import HookRow, RunRow
 from marianned.score.expanded import Concert, Expanded, Hook
 
 _SHELL = ["bash", "-c"]
+
+_logger = logging.getLogger(__name__)
 
 
 class GivenHook(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +52,7 @@ class HookRun:
         self._house = house
         self._given = given
         self._chain = chain
-        self._process = Process(house, given.row)
+        self._process = Process(house, given.row, _logger.warning)
         self._scope = anyio.CancelScope()
         self.patience = Patience()
 
@@ -101,7 +104,7 @@ class HookRun:
         record = await self._process.ended()
         faults.point("hook.exited")
         if record is None:
-            return self._ending(Outcome.LOST, "lost: nothing of it is left, and no record")
+            return self._ending(Outcome.LOST, await self._process.loss())
         return await self._judge(record)
 
     async def _prepare(self) -> Spec:

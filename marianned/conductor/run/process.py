@@ -16,13 +16,24 @@ from marianned import files
 from marianned.accidents import SHORT, Accident, GivenUp, runs_short, until_it_works
 from marianned.conductor.services import House
 from marianned.errors import NoCapacity
-from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, NotStarted, Presence, Spec
+from marianned.executors.base import (
+    AlreadyClaimed,
+    CannotStart,
+    ExitRecord,
+    NotStarted,
+    Place,
+    Presence,
+    Spec,
+    id_in,
+)
 from marianned.rows import Flight
 
 STDOUT = "stdout"
 STDERR = "stderr"
 FOREIGN = frozenset({signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP})
 """Signals that, unasked for, tell of a host going down: what ended by them is lost, not failed."""
+_A_WHILE_SECONDS = 1.0
+"""How long a process must have run for the database to know of it: a commit more for each would cost."""
 AGAIN_SECONDS = 1.0
 """After how long it is tried again where something runs short."""
 
@@ -49,12 +60,22 @@ class Unprepared(Exception):
 class Process:
     """One flight's process. `interrupt` may come at any time; what ended by itself before it counts.
 
-    `pid` is its keeper's, once it is known.
+    `pid` is its keeper's, once it is known. `tell` hears of what keeps its end from being known, `introduced`
+    of the pid, once it has run for a while: what ends sooner needs no memory of it.
     """
 
-    def __init__(self, house: House, row: Flight) -> None:
+    def __init__(
+        self,
+        house: House,
+        row: Flight,
+        tell: Callable[[str], None],
+        introduced: Callable[[int], None] | None = None,
+    ) -> None:
+        self._tell = tell
+        self._introduced = introduced
         self._executor = house.executor
-        self.directory = house.directory(row)
+        self.place = house.place(row)
+        self.directory = self.place.directory
         self.interrupted = False
         self.pid: int | None = None
 
@@ -65,7 +86,7 @@ class Process:
     async def interrupt(self) -> None:
         """End it: TERM, grace, KILL by its shim."""
         self.interrupted = True
-        await self._executor.end(self.directory)
+        await self._executor.end(self.place)
 
     async def start(self, prepare: Callable[[], Awaitable[Spec]], presence: Presence | None) -> bool:
         """Start what `prepare` makes, unless `presence` says that it was; False: it never will be.
@@ -80,7 +101,7 @@ class Process:
         if not self.interrupted:
             with suppress(GivenUp):
                 await until_it_works(lambda: self._start(prepare))
-        return not (self.interrupted and await self._executor.claim(self.directory))
+        return not (self.interrupted and await self._executor.claim(self.place))
 
     async def _start(self, prepare: Callable[[], Awaitable[Spec]]) -> None:
         """Prepare and start it, unless it was interrupted meanwhile.
@@ -109,18 +130,30 @@ class Process:
             raise Unprepared("unavailable", str(error)) from None
 
     async def ended(self) -> ExitRecord | None:
-        """Wait for its end; None: it is lost, nothing of it is left, and no record.
+        """Wait for its end; None: it is lost, nothing of it is found, and no record; `loss` says more.
 
         One whose command could not be started for a shortage ends a moment later: it is to be tried again.
         """
-        running = await self._executor.running(self.directory)
+        running = await self._executor.running(self.place)
         self.pid = running.pid if running else None
         if self.interrupted:
-            await self._executor.end(self.directory)
-        record = await self._executor.wait(self.directory)
+            await self._executor.end(self.place)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._introduce)
+            record = await self._executor.wait(self.place, self._tell)
+            tasks.cancel_scope.cancel()
         if record is not None and runs_short(record.error):
             await anyio.sleep(AGAIN_SECONDS)
         return record
+
+    async def _introduce(self) -> None:
+        if self._introduced is not None and self.pid is not None:
+            await anyio.sleep(_A_WHILE_SECONDS)
+            self._introduced(self.pid)
+
+    async def loss(self) -> str:
+        """Say how it was lost, as far as that is known."""
+        return await to_thread.run_sync(_loss, self.place)
 
     async def seen(self, record: ExitRecord) -> dict[str, Any]:
         """Return what is kept of every end: exit code, signal's name, pid, bytes printed."""
@@ -140,6 +173,14 @@ def left_behind(record: ExitRecord) -> list[str]:
     if record.left_behind == 1:
         return ["a process it left behind was ended"]
     return [f"{record.left_behind} processes it left behind were ended"]
+
+
+def _loss(place: Place) -> str:
+    if not place.directory.exists():
+        return "lost: its directory was deleted, and with it how it ended"
+    if id_in(place.directory) not in (None, place.id):
+        return f"lost: what lies in '{place.directory}' is of another attempt, and is left alone"
+    return "lost: no process of it is found, and no record"
 
 
 def _size(path: Path) -> int:

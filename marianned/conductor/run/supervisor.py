@@ -140,7 +140,7 @@ class Players:
         await anyio.sleep(_FAILED_PAUSE_SECONDS)
         while True:
             try:
-                presence = await self._house.executor.presence(self._house.directory(row))
+                presence = await self._house.executor.presence(self._house.place(row))
                 break
             except OSError:
                 _logger.exception("%s can't be looked for", self._house.attempt_id(row))
@@ -162,8 +162,8 @@ class Players:
         """End a flight that the daemon has failed over; until that is so, it counts as in flight."""
         while True:
             try:
-                await self._house.executor.end(self._house.directory(row))
-                await self._house.executor.wait(self._house.directory(row))
+                await self._house.executor.end(self._house.place(row))
+                await self._house.executor.wait(self._house.place(row))
             except OSError:
                 _logger.exception("%s can't be ended yet", self._house.attempt_id(row))
                 await anyio.sleep(_AGAIN_SECONDS)

@@ -20,7 +20,7 @@ from anyio import to_thread
 from marianned import faults, files
 from marianned.accidents import runs_short
 from marianned.errors import NoCapacity
-from marianned.executors.base import AlreadyClaimed, CannotStart, Executor, Spec
+from marianned.executors.base import AlreadyClaimed, CannotStart, Executor, Place, Spec, id_in
 from marianned.executors.output import read_tail
 from marianned.moment import now
 from marianned.protocol import JobStatus
@@ -53,10 +53,9 @@ class _Failed(Exception):
 class Worktrees:
     """Makes and gives up the worktrees of runs; `tend` must run for the latter."""
 
-    def __init__(self, store: Store, executor: Executor, attempts: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, store: Store, executor: Executor, environ: Mapping[str, str]) -> None:
         self._store = store
         self._executor = executor
-        self._attempts = attempts
         self._environ = {
             **{name: environ[name] for name in ("PATH", "HOME", "LANG") if name in environ},
             "GIT_TERMINAL_PROMPT": "0",
@@ -207,9 +206,14 @@ class Worktrees:
 
     async def settled(self, run: RunRow, name: str) -> Path:
         """Wait for what an earlier daemon has begun; return where git of this name runs."""
-        directory = self._attempts / str(run.run_id) / "git" / name
-        await self._executor.wait(directory)
-        return directory
+        tops = [Path(one.attempts) / one.name for one in self._store.incarnations.values()]
+        tops.insert(0, self._store.path.with_name("attempts"))  # where 0.1.0 ran it
+        directories = [top / str(run.run_id) / "git" / name for top in tops]
+        for directory in directories:
+            attempt = await to_thread.run_sync(id_in, directory)
+            if attempt is not None:
+                await self._executor.wait(Place(directory, attempt))
+        return directories[-1]
 
     async def git(self, run: RunRow, name: str, place: str, *words: str) -> str:
         """Run git at a place, once nothing of an earlier daemon's runs there; return what it prints.
@@ -220,7 +224,7 @@ class Worktrees:
         directory = await self.settled(run, name)
         await to_thread.run_sync(files.remove_tree_if_there, directory)
         spec = Spec(
-            id=f"{self._store.daemon_id}-{run.run_id}-git-{name}-{os.urandom(4).hex()}",
+            id=f"{self._store.incarnation.name}-{run.run_id}-git-{name}-{os.urandom(4).hex()}",
             argv=["git", *_UNTROUBLED, "-C", place, *words],
             cwd="/",
             env=self._environ,
@@ -233,7 +237,7 @@ class Worktrees:
             await self._executor.start(directory, spec)
         except (CannotStart, AlreadyClaimed) as error:
             raise _Failed(str(error)) from None
-        record = await self._executor.wait(directory)
+        record = await self._executor.wait(Place(directory, spec.id))
         printed = await to_thread.run_sync(read_tail, directory / "stdout", _TAIL_BYTES)
         said = await to_thread.run_sync(read_tail, directory / "stderr", _TAIL_BYTES)
         if record is None or record.exit_code != 0:

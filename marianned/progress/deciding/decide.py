@@ -357,6 +357,7 @@ def _new_attempt(draft: Draft, row: SheetRow) -> AttemptRow:
         model=settings.get("model") or settings.get("cli_model") or profile.default_model,
         started_at=draft.now.at,
         time_limit_at=draft.now.at + round(definition.timeout_seconds * 1000),
+        incarnation=state.incarnation,
     )
 
 

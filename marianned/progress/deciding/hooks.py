@@ -49,10 +49,9 @@ def _start(draft: Draft, row: HookRow) -> None:
     definition = draft.state.hook_definition(row.hook)
     limit = _SUBMIT_SECONDS if definition.chains else definition.timeout_seconds or _SUBMIT_SECONDS
     started = draft.hook(
-        row,
+        row.flown(draft.state.run.next_flight, draft.state.incarnation),
         status="running",
         waiting_for=None,
-        flights=[*row.flights, draft.state.run.next_flight],
         told=False,
         outcome=None,
         error_message=None,
@@ -195,7 +194,7 @@ def _timed(state: JobState) -> list[HookRow]:
 
 
 def _fresh(row: HookRow) -> HookRow:
-    return HookRow(run_id=row.run_id, hook=row.hook, flights=row.flights)
+    return HookRow(run_id=row.run_id, hook=row.hook, flights=row.flights, incarnations=row.incarnations)
 
 
 def _again(row: HookRow) -> HookRow:

@@ -96,6 +96,8 @@ def attempt_warned(draft: Draft, warned: Warned) -> None:
     attempt = draft.state.attempts.get(warned.uid)
     if row is None or attempt is None or attempt.attempt != warned.attempt:
         return
+    if warned.pid is not None:
+        draft.put(msgspec.structs.replace(attempt, pid=warned.pid))
     new = [text for text in warned.texts if text not in row.warnings]
     if new:
         draft.sheet(row, warnings=[*row.warnings, *new])

@@ -36,6 +36,7 @@ def judgement(state: JobState, row: SheetRow, attempt: AttemptRow, now: Instant)
         model=attempt.model,
         started_at=now.at,
         time_limit_at=now.at + round(skip.timeout_seconds * 1000),
+        incarnation=state.incarnation,
     )
 
 

@@ -57,9 +57,9 @@ class JobState:
     `sheets` is by sheet number, `hook_rows` by hook number; by sheet uid `attempts` holds what is in flight,
     `parked` the attempts whose checks are to run again, `breakpoints` the sheets that may not start.
     `requests` are those that wait; `cost` is that of all attempts that have ended. `limits` are the rate
-    limits that all jobs share and `unusable` the instruments that are not usable here: they are not this
-    state's, it only looks at them. `overtime`: how long an attempt may take from its time limit to its end
-    (milliseconds), for its output to come and what it has left behind to go.
+    limits that all jobs share, `unusable` the instruments that are not usable here, `incarnation` is the
+    daemon's: they are not this state's, it only looks at them. `overtime`: how long an attempt may take from
+    its time limit to its end (milliseconds), for its output to come and what it has left behind to go.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class JobState:
         self.limits: Mapping[Account, LimitRow] = {}
         self.unusable: frozenset[str] = frozenset()
         self.overtime = 0
+        self.incarnation = 0
         self._undo: list[Callable[[], None]] | None = None
         self._adopt(current, sheets)
 

@@ -100,11 +100,15 @@ class ChainedEnded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Warned(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt goes on without something that the score asks for; `texts` says what, in a line each."""
+    """What is known of an attempt while it runs: `pid` is its keeper's, where that is to be remembered.
+
+    `texts` says what it goes on without that the score asks for, or what hinders it, in a line each.
+    """
 
     uid: int
     attempt: int
-    texts: list[str]
+    texts: list[str] = []
+    pid: int | None = None
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):

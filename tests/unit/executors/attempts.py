@@ -16,9 +16,10 @@ from left_behind_for_tests import ends_with_us
 from refusing import NUMBERS
 
 from marianned.executors import shim
-from marianned.executors.base import ExitRecord, Running, Spec
+from marianned.executors.base import ExitRecord, Place, Running, Spec
 from marianned.executors.forking import ForkServer
-from marianned.executors.local import LocalExecutor, _mark, _marked
+from marianned.executors.local import LocalExecutor
+from marianned.executors.traces import marked, trace_of
 
 T = TypeVar("T")
 DEADLINE = 30.0
@@ -68,6 +69,7 @@ class Attempt:
         self.leash = Leash(tmp_path / "leash")
         self.id = uuid.uuid4().hex
         ends_with_us(f"{shim.MARK}={self.id}")
+        self.place = Place(self.directory, self.id)
 
     def open_fork_server(self) -> ForkServer:
         """What entering the executor does, from a fixture."""
@@ -96,10 +98,11 @@ class Attempt:
         return self.spec("sh", "-c", f'exec 9>"$LEASH"\n{text}', **given)
 
     async def start(self, spec: Spec) -> None:
+        self.place = Place(self.directory, spec.id)
         await soon(self.executor.start(self.directory, spec))
 
     async def wait(self) -> ExitRecord | None:
-        return await soon(self.executor.wait(self.directory))
+        return await soon(self.executor.wait(self.place))
 
     async def run(self, spec: Spec) -> ExitRecord:
         await self.start(spec)
@@ -116,7 +119,7 @@ class Attempt:
         return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=DEADLINE, check=False)
 
     async def running(self) -> Running:
-        running = await self.executor.running(self.directory)
+        running = await self.executor.running(self.place)
         assert running is not None
         return running
 
@@ -124,7 +127,7 @@ class Attempt:
         return (self.directory / name).read_text()
 
     def living(self) -> list[int]:
-        return list(_marked(_mark(self.id)))
+        return list(marked(trace_of(self.id).mark))
 
 
 def refuse_calls(attempt: Attempt, monkeypatch: pytest.MonkeyPatch, *calls: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from attempts import Attempt, ended, soon
 
 from marianned.executors import forking, forkserver
-from marianned.executors.base import AlreadyClaimed, CannotStart, Presence
+from marianned.executors.base import AlreadyClaimed, CannotStart, Place, Presence
 from marianned.executors.forking import ForkServer
 from marianned.executors.local import LocalExecutor
 
@@ -36,8 +36,9 @@ async def test_a_forked_attempt_sees_what_a_spawned_one_sees(attempt: Attempt, t
     async with LocalExecutor() as forking_executor:
         for name, executor in (("spawned", LocalExecutor()), ("forked", forking_executor)):
             directory = tmp_path / name
-            await soon(executor.start(directory, attempt.spec("sh", "-c", SURROUNDINGS)))
-            await soon(executor.wait(directory))
+            spec = attempt.spec("sh", "-c", SURROUNDINGS)
+            await soon(executor.start(directory, spec))
+            await soon(executor.wait(Place(directory, spec.id)))
             outputs.append((directory / "stdout").read_text().replace(str(directory), "DIR"))
     assert "leads a session" in outputs[0]
     assert outputs[0] == outputs[1]
@@ -49,7 +50,7 @@ async def test_its_keepers_and_runners_carry_the_mark(attempt: Attempt, forks: F
     running = await attempt.running()
     assert {running.pid, running.runner_pid} < set(attempt.living())
     assert forks.pid not in attempt.living()
-    await attempt.executor.end(attempt.directory)
+    await attempt.executor.end(attempt.place)
     assert await attempt.wait()
 
 
@@ -62,7 +63,7 @@ async def test_it_holds_nothing_of_the_daemon_and_its_attempts_nothing_of_it(
     for pid in (running.pid, running.runner_pid):
         assert not [name for name in descriptors(pid).values() if name.startswith("socket:")]
     assert surroundings(forks.pid) == ("/", ["0", "1", "2"])
-    await attempt.executor.end(attempt.directory)
+    await attempt.executor.end(attempt.place)
     await attempt.wait()
 
 
@@ -95,8 +96,10 @@ async def test_killed_at_any_moment_it_fails_no_start(attempt: Attempt, tmp_path
         assert forks is not None
 
         async def one(number: int) -> None:
-            await executor.start(tmp_path / str(number), attempt.spec("sh", "-c", f"exit {number}"))
-            record = await executor.wait(tmp_path / str(number))
+            place = Place(tmp_path / str(number), f"{attempt.id}-{number}")
+            spec = attempt.spec("sh", "-c", f"exit {number}", id=place.id)
+            await executor.start(place.directory, spec)
+            record = await executor.wait(place)
             assert record is not None
             assert record.exit_code == number
 
@@ -127,8 +130,8 @@ async def test_what_it_started_outlives_its_end(attempt: Attempt, forks: ForkSer
     await attempt.start(attempt.script("echo ready >&9; sleep 1000"))
     await attempt.leash.line()
     forks.close()
-    assert await attempt.executor.presence(attempt.directory) is Presence.RUNNING
-    await attempt.executor.end(attempt.directory)
+    assert await attempt.executor.presence(attempt.place) is Presence.RUNNING
+    await attempt.executor.end(attempt.place)
     record = await attempt.wait()
     assert record is not None
     assert (record.asked, record.asked_by) == (True, os.getpid())
@@ -162,8 +165,8 @@ async def test_it_ends_with_a_daemon_that_is_killed_and_its_attempts_do_not(atte
     assert daemon.returncode == -signal.SIGKILL
     await ended(int(daemon.stdout))
     await attempt.leash.line()
-    assert await attempt.executor.presence(attempt.directory) is Presence.RUNNING
-    await attempt.executor.end(attempt.directory)
+    assert await attempt.executor.presence(attempt.place) is Presence.RUNNING
+    await attempt.executor.end(attempt.place)
     assert await attempt.wait()
 
 

@@ -55,7 +55,7 @@ async def test_whoever_is_killed_or_stopped_nothing_is_left(tmp_path: Path, fate
             finally:
                 attempt.leash.close()
             check(fates, record)
-            assert await attempt.executor.presence(attempt.directory) is (
+            assert await attempt.executor.presence(attempt.place) is (
                 Presence.ENDED if record else Presence.LOST
             )
             seen[f"recorded by the {record.writer}" if record else "lost"] += 1
@@ -72,7 +72,7 @@ async def play(attempt: Attempt, fates: dict[str, str]) -> ExitRecord | None:
     send(signal.SIGKILL, [pids[part] for part in PARTS if fates[part] == "killed"])
     send(signal.SIGCONT, [pids[part] for part in PARTS if fates[part] == "stopped"])
     if "killed" not in fates.values():
-        await attempt.executor.end(attempt.directory)
+        await attempt.executor.end(attempt.place)
     return await soon(attempt.wait())
 
 

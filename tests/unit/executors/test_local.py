@@ -14,7 +14,8 @@ from attempts import Attempt, encoded, soon
 
 from marianned.executors import shim
 from marianned.executors.base import AlreadyClaimed, CannotStart, Presence, Running
-from marianned.executors.local import LocalExecutor, _start_time
+from marianned.executors.local import LocalExecutor
+from marianned.executors.traces import start_time as _start_time
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +43,7 @@ async def test_an_attempt_outlives_the_daemon_with_all_its_output(attempt: Attem
     script = "echo ready >&9; read word <go; i=0; while [ $i -lt 2000 ]; do echo $i; i=$((i+1)); done; exit 7"
     start_in_a_daemon_that_is_killed(attempt, attempt.script(script))
     await attempt.leash.line()
-    assert await soon(attempt.executor.presence(attempt.directory)) is Presence.RUNNING
+    assert await soon(attempt.executor.presence(attempt.place)) is Presence.RUNNING
     with anyio.fail_after(30):
         await anyio.to_thread.run_sync(go.write_text, "go\n", abandon_on_cancel=True)
     record = await attempt.wait()
@@ -72,7 +73,7 @@ async def test_the_time_limit_holds_while_the_daemon_is_away(attempt: Attempt) -
 async def test_an_attempt_can_be_ended_after_a_restart(attempt: Attempt) -> None:
     start_in_a_daemon_that_is_killed(attempt, attempt.script("echo ready >&9; sleep 1000"))
     await attempt.leash.line()
-    await attempt.executor.end(attempt.directory)
+    await attempt.executor.end(attempt.place)
     record = await attempt.wait()
     assert record is not None
     assert (record.asked, record.asked_by) == (True, os.getpid())
@@ -84,13 +85,13 @@ async def test_two_who_wait_get_the_same_record(attempt: Attempt) -> None:
     records = []
 
     async def wait() -> None:
-        records.append(await LocalExecutor().wait(attempt.directory))
+        records.append(await LocalExecutor().wait(attempt.place))
 
     with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
             group.start_soon(wait)
-            await attempt.executor.end(attempt.directory)
+            await attempt.executor.end(attempt.place)
     assert records[0] is not None
     assert records[0] == records[1]
 
@@ -99,9 +100,9 @@ async def test_waiting_can_be_given_up_without_harm(attempt: Attempt) -> None:
     await attempt.start(attempt.script("echo ready >&9; sleep 1000"))
     await attempt.leash.line()
     with anyio.move_on_after(0):
-        await attempt.executor.wait(attempt.directory)
-    assert await attempt.executor.presence(attempt.directory) is Presence.RUNNING
-    await attempt.executor.end(attempt.directory)
+        await attempt.executor.wait(attempt.place)
+    assert await attempt.executor.presence(attempt.place) is Presence.RUNNING
+    await attempt.executor.end(attempt.place)
     assert await attempt.wait()
 
 
@@ -113,7 +114,7 @@ def zombies() -> list[str]:
 async def test_no_child_of_the_daemon_is_left_after_a_start(attempt: Attempt) -> None:
     await attempt.start(attempt.script("echo ready >&9; sleep 1000"))
     assert zombies() == []
-    await attempt.executor.end(attempt.directory)
+    await attempt.executor.end(attempt.place)
     await attempt.wait()
 
 
@@ -122,7 +123,7 @@ async def test_an_attempt_starts_only_once(attempt: Attempt) -> None:
     await attempt.run(spec)
     with pytest.raises(AlreadyClaimed):
         await attempt.start(spec)
-    assert await attempt.executor.claim(attempt.directory) is False
+    assert await attempt.executor.claim(attempt.place) is False
     assert attempt.output() == "once\n"
 
 
@@ -146,22 +147,22 @@ async def test_of_many_starts_at_once_one_wins(attempt: Attempt) -> None:
 
 
 async def test_a_claim_of_ours_fences_off_a_shim_that_comes_late(attempt: Attempt) -> None:
-    assert await attempt.executor.claim(attempt.directory) is True
+    assert await attempt.executor.claim(attempt.place) is True
     front = attempt.run_shim(encoded(attempt.spec("true")))
     assert front.returncode == shim.CLAIMED_STATUS
     with pytest.raises(AlreadyClaimed):
         await attempt.start(attempt.spec("true"))
-    assert await attempt.executor.presence(attempt.directory) is Presence.LOST
+    assert await attempt.executor.presence(attempt.place) is Presence.LOST
     assert await attempt.wait() is None
 
 
 async def test_what_was_never_started_is_told_from_what_is_lost(attempt: Attempt) -> None:
-    assert await attempt.executor.presence(attempt.directory) is Presence.NEVER_STARTED
+    assert await attempt.executor.presence(attempt.place) is Presence.NEVER_STARTED
     attempt.directory.mkdir(parents=True)
     (attempt.directory / shim.SPEC).write_bytes(encoded(attempt.spec("true")))
-    assert await attempt.executor.presence(attempt.directory) is Presence.NEVER_STARTED
+    assert await attempt.executor.presence(attempt.place) is Presence.NEVER_STARTED
     assert await attempt.wait() is None
-    await attempt.executor.end(attempt.directory)
+    await attempt.executor.end(attempt.place)
 
 
 async def test_where_the_directory_cannot_be_made_nothing_starts(attempt: Attempt) -> None:
@@ -195,7 +196,7 @@ async def test_a_shim_that_does_not_come_up_is_told(
     monkeypatch.setattr(sys, "executable", str(interpreter))
     with pytest.raises(CannotStart, match=said):
         await attempt.start(attempt.spec("true"))
-    assert await attempt.executor.presence(attempt.directory) is Presence.NEVER_STARTED
+    assert await attempt.executor.presence(attempt.place) is Presence.NEVER_STARTED
 
 
 async def test_an_environment_that_is_no_text_cannot_be_started(attempt: Attempt) -> None:
@@ -204,13 +205,13 @@ async def test_an_environment_that_is_no_text_cannot_be_started(attempt: Attempt
 
 
 async def test_a_shim_between_claim_and_identity_is_waited_for(attempt: Attempt) -> None:
-    assert await attempt.executor.claim(attempt.directory)
+    assert await attempt.executor.claim(attempt.place)
     (attempt.directory / shim.SPEC).write_bytes(encoded(attempt.spec("true")))
     late = sleeper(attempt)
     seen: list[Presence] = []
 
     async def look() -> None:
-        seen.append(await soon(attempt.executor.presence(attempt.directory)))
+        seen.append(await soon(attempt.executor.presence(attempt.place)))
 
     async with anyio.create_task_group() as group:
         group.start_soon(look)
@@ -242,12 +243,12 @@ def identity_of(pid: int) -> Running:
 async def test_another_process_with_the_same_pid_is_left_alone(
     attempt: Attempt, change: dict[str, object]
 ) -> None:
-    assert await attempt.executor.claim(attempt.directory)
+    assert await attempt.executor.claim(attempt.place)
     (attempt.directory / shim.SPEC).write_bytes(encoded(attempt.spec("true")))
     running = msgspec.structs.replace(identity_of(os.getpid()), **change)
     (attempt.directory / shim.IDENTITY).write_bytes(msgspec.json.encode(running))
-    await attempt.executor.end(attempt.directory)  # a TERM would end this test
-    assert await attempt.executor.presence(attempt.directory) is Presence.LOST
+    await attempt.executor.end(attempt.place)  # a TERM would end this test
+    assert await attempt.executor.presence(attempt.place) is Presence.LOST
     assert await attempt.wait() is None
 
 
@@ -256,9 +257,9 @@ async def test_a_zombie_counts_as_gone(attempt: Attempt) -> None:
     running = identity_of(child.pid)
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222  it has been killed
-    assert await attempt.executor.claim(attempt.directory)
+    assert await attempt.executor.claim(attempt.place)
     (attempt.directory / shim.IDENTITY).write_bytes(msgspec.json.encode(running))
-    assert await attempt.executor.presence(attempt.directory) is Presence.LOST
+    assert await attempt.executor.presence(attempt.place) is Presence.LOST
     assert await attempt.wait() is None
     child.wait()
 
@@ -278,9 +279,9 @@ async def test_a_short_supply_of_descriptors_is_not_taken_for_an_end(
     monkeypatch.setattr(anyio, "sleep", pause)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, usual[1]))
     try:
-        assert await attempt.executor.presence(attempt.directory) is Presence.RUNNING
+        assert await attempt.executor.presence(attempt.place) is Presence.RUNNING
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, usual)
     assert paused == [1]
-    await attempt.executor.end(attempt.directory)
+    await attempt.executor.end(attempt.place)
     await attempt.wait()

@@ -56,7 +56,7 @@ async def test_on_a_full_disk_nothing_starts_and_with_room_again_it_does(
     if room < 8192:
         with pytest.raises(CannotStart, match="No space left"):
             await attempt.start(spec)
-        assert await attempt.executor.presence(attempt.directory) is Presence.NEVER_STARTED
+        assert await attempt.executor.presence(attempt.place) is Presence.NEVER_STARTED
         filler.unlink()
         record = await attempt.run(spec)
         assert record.exit_code == 5
@@ -106,7 +106,7 @@ async def test_without_subreapers_nothing_starts(attempt: Attempt, monkeypatch: 
     refuse_calls(attempt, monkeypatch, "prctl")
     with pytest.raises(CannotStart, match="cannot claim the attempt: prctl: Invalid argument"):
         await attempt.start(attempt.spec("true"))
-    assert await soon(attempt.executor.presence(attempt.directory)) is Presence.NEVER_STARTED
+    assert await soon(attempt.executor.presence(attempt.place)) is Presence.NEVER_STARTED
 
 
 async def test_without_pidfds_nothing_starts(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 from attempts import Attempt, encoded, soon
 
 from marianned.executors import shim
+from marianned.executors.base import Place
 
 pytestmark = pytest.mark.anyio
 
@@ -156,8 +157,9 @@ async def test_many_attempts_run_at_once_without_mixing(attempt: Attempt) -> Non
 
     async def one(number: int) -> None:
         directory = attempt.directory.with_name(f"many{number}")
-        await attempt.executor.start(directory, attempt.spec("sh", "-c", f"exit {number}"))
-        record = await attempt.executor.wait(directory)
+        place = Place(directory, f"{attempt.id}-{number}")
+        await attempt.executor.start(directory, attempt.spec("sh", "-c", f"exit {number}", id=place.id))
+        record = await attempt.executor.wait(place)
         codes[number] = record and record.exit_code
 
     async def all_of_them() -> None:

@@ -55,8 +55,8 @@ async def test_the_time_limit_ends_what_ignores_term(attempt: Attempt) -> None:
 async def test_a_request_ends_what_ignores_term(attempt: Attempt) -> None:
     await attempt.start(attempt.script(HANGS))
     assert await attempt.leash.line() == "ready"
-    await attempt.executor.end(attempt.directory)
-    await attempt.executor.end(attempt.directory)
+    await attempt.executor.end(attempt.place)
+    await attempt.executor.end(attempt.place)
     record = await attempt.wait()
     await attempt.leash.gone()
     assert record is not None
@@ -69,7 +69,7 @@ async def test_within_grace_a_command_ends_its_own_way(attempt: Attempt) -> None
     script = "trap 'echo saved; exit 4' TERM; echo ready >&9; for _ in $(seq 3000); do sleep 0.02; done"
     await attempt.start(attempt.script(script, grace_seconds=20.0))
     await attempt.leash.line()
-    await attempt.executor.end(attempt.directory)
+    await attempt.executor.end(attempt.place)
     record = await attempt.wait()
     assert record is not None
     assert (record.exit_code, record.asked) == (4, True)
@@ -83,7 +83,7 @@ async def test_grace_is_for_the_whole_group_of_the_command(attempt: Attempt) -> 
     )
     await attempt.start(attempt.script(f'sh -c "{agent}" & wait', grace_seconds=20.0))
     await attempt.leash.line()
-    await attempt.executor.end(attempt.directory)
+    await attempt.executor.end(attempt.place)
     record = await attempt.wait()
     assert record is not None
     assert (record.signal, record.swept) == (signal.SIGTERM, 0)
@@ -93,7 +93,7 @@ async def test_grace_is_for_the_whole_group_of_the_command(attempt: Attempt) -> 
 async def test_a_stopped_command_can_be_ended_gently(attempt: Attempt) -> None:
     await attempt.start(attempt.script("echo ready >&9; kill -STOP $$", grace_seconds=20.0))
     await attempt.leash.line()
-    await attempt.executor.end(attempt.directory)
+    await attempt.executor.end(attempt.place)
     record = await attempt.wait()
     assert record is not None
     assert record.signal == signal.SIGTERM
@@ -104,7 +104,7 @@ async def test_what_ended_by_itself_first_was_not_asked(attempt: Attempt) -> Non
     os.mkfifo(go)
     await attempt.start(attempt.script("echo $$ >&9; read word <go; exit 6"))
     command = int(await attempt.leash.line())
-    running = await attempt.executor.running(attempt.directory)
+    running = await attempt.executor.running(attempt.place)
     assert running is not None
     for supervisor in (running.pid, running.runner_pid):  # it can look at neither before both have happened
         os.kill(supervisor, signal.SIGSTOP)
@@ -113,7 +113,7 @@ async def test_what_ended_by_itself_first_was_not_asked(attempt: Attempt) -> Non
     with anyio.fail_after(30):
         await anyio.wait_readable(watch)
     os.close(watch)
-    await attempt.executor.end(attempt.directory)  # which wakes both
+    await attempt.executor.end(attempt.place)  # which wakes both
     record = await attempt.wait()
     assert record is not None
     assert (record.exit_code, record.asked, record.asked_by) == (6, False, None)
@@ -121,7 +121,7 @@ async def test_what_ended_by_itself_first_was_not_asked(attempt: Attempt) -> Non
 
 async def test_a_request_after_the_end_does_nothing(attempt: Attempt) -> None:
     before = await attempt.run(attempt.spec("true"))
-    await attempt.executor.end(attempt.directory)
+    await attempt.executor.end(attempt.place)
     assert await attempt.wait() == before
 
 
@@ -140,7 +140,7 @@ KILLED = {
 async def test_whoever_is_killed_nothing_is_left_and_a_survivor_tells(attempt: Attempt, victims: str) -> None:
     await attempt.start(attempt.script(TREE + "echo $$ >&9; sleep 1000"))
     await attempt.leash.line()
-    running = await attempt.executor.running(attempt.directory)
+    running = await attempt.executor.running(attempt.place)
     assert running is not None
     pids = {"keeper": running.pid, "runner": running.runner_pid, "command": int(await attempt.leash.line())}
     for sign in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, they die without seeing each other die
@@ -153,7 +153,7 @@ async def test_whoever_is_killed_nothing_is_left_and_a_survivor_tells(attempt: A
     assert seen == KILLED[victims]
     if record:
         assert (record.exit_code, record.asked, record.timed_out) == (None, False, False)
-    assert await soon(attempt.executor.presence(attempt.directory)) is (
+    assert await soon(attempt.executor.presence(attempt.place)) is (
         Presence.ENDED if record else Presence.LOST
     )
 
@@ -163,7 +163,7 @@ async def test_a_directory_that_was_removed_keeps_nobody_alive(attempt: Attempt)
     os.mkfifo(go)
     await attempt.start(attempt.script("echo ready >&9; read word <go"))
     await attempt.leash.line()
-    running = await attempt.executor.running(attempt.directory)
+    running = await attempt.executor.running(attempt.place)
     assert running is not None
     watch = os.pidfd_open(running.pid)
     shutil.rmtree(attempt.directory)
@@ -205,6 +205,6 @@ async def test_the_record_uses_the_room_that_came_with_the_claim(attempt: Attemp
     await attempt.leash.line()
     reserved = (attempt.directory / shim.CLAIM).stat()
     assert reserved.st_blocks * 512 >= 4096
-    await attempt.executor.end(attempt.directory)
+    await attempt.executor.end(attempt.place)
     await attempt.wait()
     assert (attempt.directory / shim.RECORD).stat().st_ino == reserved.st_ino

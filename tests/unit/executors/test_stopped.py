@@ -62,7 +62,7 @@ async def test_an_end_wakes_whoever_is_stopped(attempt: Attempt, stopped: str) -
     pids = {"keeper": running.pid, "runner": running.runner_pid, "command": command}
     for name in stopped.split():
         os.kill(pids[name], signal.SIGSTOP)
-    await attempt.executor.end(attempt.directory)
+    await attempt.executor.end(attempt.place)
     record = await attempt.wait()
     await attempt.leash.gone()
     assert record is not None

@@ -309,6 +309,6 @@ async def test_closing_writes_what_is_queued_and_leaves_no_thread(database: Path
         await asyncio.sleep(0)
     assert [(await task).event for task in tasks] == list(range(1, 21))
     assert "store-writer" not in [thread.name for thread in threading.enumerate()]
-    assert {file.name for file in database.parent.iterdir()} == {"marianne.db"}
+    assert {file.name for file in database.parent.iterdir()} == {"marianne.db", "incarnation"}
     with pytest.raises(RuntimeError, match="closed"):
         await store.commit(Changes())

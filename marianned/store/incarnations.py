@@ -1,0 +1,130 @@
+"""The incarnations of a database: each start of a daemon is one, and attempts are named after theirs.
+
+A name is the database's own id, a number, and a random token. The number moves on with each start, beyond
+what the note beside the database says; the token makes the name unique also where neither can know: a copy
+of the database that was put back, or runs on another machine, never names an attempt as the original did.
+The note is only there to notice, and to say, that the database is not the one that was used here last.
+"""
+
+import secrets
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from marianned import files
+from marianned.store.sql import SQL
+
+NOTE_NAME = "incarnation"
+
+
+class Incarnation(msgspec.Struct, frozen=True, kw_only=True):
+    """One start of a daemon over a database. `attempts` is the directory below which it starts attempts."""
+
+    daemon_id: str
+    number: int
+    token: str
+    attempts: str
+
+    @property
+    def name(self) -> str:
+        """What names it among those of all databases: all of its attempts' ids begin with it."""
+        return f"{self.daemon_id}-{self.number}-{self.token}"
+
+
+class Begun(NamedTuple):
+    """The incarnation that has begun, all that are known by number, and what is strange about the database.
+
+    `restored`: a copy was put back, or another database; null where it is the one that was used here last.
+    """
+
+    current: Incarnation
+    known: Mapping[int, Incarnation]
+    restored: str | None
+
+
+class _Note(msgspec.Struct, frozen=True, kw_only=True):
+    daemon_id: str
+    number: int
+    token: str
+
+
+def begin(connection: sqlite3.Connection, path: Path, attempts: Path, at: int) -> Begun:
+    """Begin an incarnation of the database at `path` in one transaction; `at` is now (UTC ms).
+
+    Raises:
+        sqlite3.Error: the disk refuses.
+    """
+    (daemon_id,) = connection.execute(SQL["meta"], {"name": "daemon_id"}).fetchone()
+    note_path = path.with_name(NOTE_NAME)
+    note = _read(note_path)
+    ours = note if note is not None and note.daemon_id == daemon_id else None
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        last = connection.execute(SQL["last_incarnation"]).fetchone()
+        copied = connection.execute(SQL["meta"], {"name": "copied"}).fetchone() is not None
+        restored = _restored(path, daemon_id, last, note, copied=copied)
+        if restored:
+            for name in ("unmark_copy", "forget_planned_worktrees", "forget_archives"):
+                connection.execute(SQL[name])
+        connection.execute(SQL["forget_unused_incarnations"])
+        number = 1 + max(last[0] if last else 0, ours.number if ours else 0)
+        current = Incarnation(
+            daemon_id=daemon_id, number=number, token=secrets.token_hex(4), attempts=str(attempts)
+        )
+        values = {"incarnation": number, "token": current.token, "attempts": current.attempts, "began_at": at}
+        connection.execute(SQL["put_incarnation"], values)
+        rows = connection.execute(SQL["incarnations"]).fetchall()
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    _write(note_path, _Note(daemon_id=daemon_id, number=number, token=current.token))
+    known = {
+        number: Incarnation(daemon_id=daemon_id, number=number, token=token, attempts=place)
+        for number, token, place in rows
+    }
+    return Begun(current, known, restored)
+
+
+def mark_copy(connection: sqlite3.Connection) -> None:
+    """Let whoever opens this copy know that it is one."""
+    connection.execute(SQL["set_meta"], {"name": "copied", "value": 1})
+    connection.commit()
+
+
+def _restored(
+    path: Path, daemon_id: str, last: tuple[int, str] | None, note: _Note | None, *, copied: bool
+) -> str | None:
+    """Say what tells that this is not the database that was used here last.
+
+    A crash between the commit and the note leaves the note behind the database, never before it.
+    """
+    if note is not None and note.daemon_id != daemon_id:
+        return f"'{path}' is another database than the one that was used here last"
+    if copied:
+        return f"'{path}' is a backup that was put back"
+    number, token = last or (0, "")
+    if note is not None and (note.number > number or (note.number == number and note.token != token)):
+        return f"'{path}' is older than the one that was used here last: a copy was put back"
+    return None
+
+
+def _read(path: Path) -> _Note | None:
+    try:
+        return msgspec.json.decode(files.read(path, files.RECORD_MOST), type=_Note)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _write(path: Path, note: _Note) -> None:
+    """Replace the note; without one nothing is noticed, and nothing is wrong."""
+    new = path.with_suffix(".new")
+    try:
+        files.write_private(new, msgspec.json.encode(note))
+        new.replace(path)
+    except OSError:
+        new.unlink(missing_ok=True)

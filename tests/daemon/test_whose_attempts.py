@@ -1,0 +1,255 @@
+"""An attempt belongs to one database and one start of it, and its process decides whether it lives."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+from daemon_for_tests import DEADLINE, gated, gone, kill_all, plain, score
+
+from marianned.executors.base import brand_of
+
+
+def processes_of(daemon, job):
+    return daemon.processes(f"MARIANNE_JOB={job}")
+
+
+def files_of(daemon, name="1-1"):
+    return daemon.attempt_directory(name=name)
+
+
+def move_database_away(daemon):
+    for file in daemon.state.glob("marianne.db*"):
+        file.rename(daemon.home / f"{file.name}.broken")
+
+
+def completes(daemon, name, bodies, **fields):
+    daemon.submit(score(name, bodies), **fields)
+    assert daemon.wait_for(name, "ended")["status"] == "completed"
+
+
+# --- another database ------------------------------------------------------------------------------------
+
+
+def test_jobs_of_a_new_database_run_though_another_left_its_records_there(daemon, ledger):
+    completes(daemon, "old", [plain(1), plain(2)])
+    daemon.stop()
+    move_database_away(daemon)
+    daemon.start()
+    completes(daemon, "new", [plain(11), plain(12)])
+    assert ledger.lines() == [f"{word} {sheet}" for sheet in (1, 2, 11, 12) for word in ("start", "end")]
+
+
+def test_a_process_of_another_database_is_neither_adopted_nor_ended(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("old", [gated(1)]))
+    ledger.wait_for("start 1")
+    daemon.stop()
+    foreign = processes_of(daemon, "old")
+    move_database_away(daemon)
+    daemon.start()
+    daemon.gate(2)
+    daemon.submit(score("new", [gated(2)]))
+    ledger.wait_for("start 2")
+    daemon.rpc("job.cancel", job_id="new", wait=True, timeout=30)
+    assert processes_of(daemon, "old") == foreign
+    assert "is of another database" in daemon.log.read_text()
+    daemon.gate(1).open()
+    assert all(gone(pid) for pid in foreign)
+
+
+# --- an older copy of the same database ------------------------------------------------------------------
+
+
+def put_back(daemon, copy):
+    daemon.stop()
+    for file in daemon.state.glob("marianne.db*"):
+        file.unlink()
+    shutil.copy(copy, daemon.state / "marianne.db")
+    daemon.start()
+
+
+def by_backup(daemon, copy):
+    daemon.rpc("backup.write", file=str(copy))
+
+
+def by_hand(daemon, copy):
+    """A copy that nothing marks, made in the life of the very daemon that goes on."""
+    database = daemon.state / "marianne.db"
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+
+
+@pytest.mark.parametrize("copied", [by_backup, by_hand])
+def test_what_ran_after_a_copy_was_made_is_not_taken_for_what_runs_after_it_was_put_back(
+    daemon, ledger, copied
+):
+    daemon.gate(1)
+    daemon.submit(score("job", [gated(1), plain(2)]))
+    daemon.rpc("job.pause", job_id="job", before="2")
+    ledger.wait_for("start 1")
+    daemon.gate(1).open()
+    daemon.wait_for("job", "paused")
+    copied(daemon, daemon.home / "copy.db")
+    daemon.rpc("job.resume", job_id="job")
+    daemon.wait_for("job", "completed")
+    completes(daemon, "other", [plain(3)])
+    put_back(daemon, daemon.home / "copy.db")
+    daemon.modify("job", score("job", [gated(1), plain(22)]), resume=True)
+    assert daemon.wait_for("job", "ended")["status"] == "completed"
+    completes(daemon, "third", [plain(4)])
+    assert ledger.lines() == [f"{word} {sheet}" for sheet in (1, 2, 3, 22, 4) for word in ("start", "end")]
+
+
+def test_a_copy_that_was_put_back_is_told(daemon):
+    completes(daemon, "job", [plain(1)])
+    by_backup(daemon, daemon.home / "copy.db")
+    put_back(daemon, daemon.home / "copy.db")
+    assert "is a backup that was put back" in daemon.log.read_text()
+    told = daemon.log.read_text().count("was put back")
+    daemon.stop()
+    daemon.start()
+    assert daemon.log.read_text().count("was put back") == told
+
+
+# --- another directory -----------------------------------------------------------------------------------
+
+
+def test_an_attempt_in_flight_is_found_though_the_setting_of_its_directory_has_changed(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("job", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    daemon.stop()
+    daemon.configure(f'attempts_dir = "{daemon.home}/elsewhere"\n')
+    daemon.start()
+    assert daemon.status("job")["in_flight"]
+    daemon.gate(1).open()
+    assert daemon.wait_for("job", "ended")["status"] == "completed"
+    ledger.once(1, 2)
+    assert [attempt["outcome"] for attempt in daemon.attempts("job", 1)] == ["succeeded"]
+
+
+def test_where_its_directory_is_not_there_how_it_ended_is_waited_for_and_said(daemon, ledger):
+    place, away = daemon.home / "place", daemon.home / "away"
+    daemon.configure(f'attempts_dir = "{place}"\n')
+    daemon.stop()
+    daemon.start()
+    daemon.gate(1)
+    daemon.submit(score("job", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    daemon.stop()
+    running = processes_of(daemon, "job")
+    daemon.gate(1).open()
+    assert all(gone(pid) for pid in running)
+    place.rename(away)  # as a disk that is not mounted
+    daemon.configure("")
+    daemon.start()
+    warned = daemon.event("job", "attempt.warned")
+    assert f"'{place}' is not there" in warned["text"]
+    assert daemon.status("job")["status"] == "running"
+    away.rename(place)
+    assert daemon.wait_for("job", "ended")["status"] == "completed"
+    ledger.once(1, 2)
+
+
+# --- no directory ----------------------------------------------------------------------------------------
+
+
+def test_an_attempt_whose_directory_is_deleted_is_in_flight_until_its_process_ends(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("job", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    shutil.rmtree(files_of(daemon).parent)
+    daemon.rpc("job.pause", job_id="job")
+    warned = daemon.event("job", "attempt.warned")
+    assert "are gone; it runs on and is waited for" in warned["text"]
+    status = daemon.status("job")
+    assert (status["status"], status["safe_to"]["edit_files"]) == ("pausing", False)
+    daemon.gate(1).open()
+    daemon.wait_for("job", "paused")
+    ledger.once(1)
+    assert processes_of(daemon, "job") == []
+    (attempt,) = daemon.attempts("job", 1)
+    assert attempt["outcome"] == "lost"
+    ended = daemon.event("job", "attempt.ended")
+    assert "its directory was deleted" in ended["text"]
+
+
+def test_it_is_in_flight_over_a_kill_of_the_daemon_too_and_can_be_ended(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("job", [gated(1)]))
+    ledger.wait_for("start 1")
+    daemon.kill()
+    shutil.rmtree(daemon.state / "attempts")
+    daemon.start()
+    running = processes_of(daemon, "job")
+    assert running
+    assert daemon.status("job")["status"] == "running"
+    daemon.rpc("job.cancel", job_id="job", wait=True, timeout=30)
+    assert processes_of(daemon, "job") == []
+    assert ledger.lines() == ["start 1"]
+
+
+def test_one_that_ended_unseen_with_its_files_is_lost_and_not_started_again_as_if_it_never_had(
+    daemon, ledger
+):
+    daemon.gate(1)
+    daemon.submit(score("job", [gated(1)]))
+    ledger.wait_for("start 1")
+    wait_until_known(daemon)
+    daemon.kill()
+    kill_all(processes_of(daemon, "job"))
+    shutil.rmtree(daemon.state / "attempts")
+    daemon.start()
+    ledger.wait_for("start 1", times=2)
+    daemon.gate(1).open()
+    daemon.wait_for("job", "completed")
+    assert [attempt["outcome"] for attempt in daemon.attempts("job", 1)] == ["lost", "succeeded"]
+
+
+def wait_until_known(daemon):
+    """Wait until the database knows the attempt's process."""
+    with closing(sqlite3.connect(daemon.state / "marianne.db")) as database:
+        deadline = time.monotonic() + DEADLINE
+        while database.execute("SELECT pid FROM attempts").fetchone() == (None,):
+            assert time.monotonic() < deadline
+            daemon.rpc("daemon.status")
+
+
+# --- no mark ---------------------------------------------------------------------------------------------
+
+_WRITER = (
+    "env -u MARIANNE_ATTEMPT_ID setsid bash -c "
+    '\'trap "" HUP; note writer "$$"; read _ < "$HOME/gate-2"; note wrote 2\' > /dev/null 2>&1 &'
+)
+
+
+def test_a_process_that_shed_its_mark_is_ended_when_its_supervisors_are_killed(daemon, ledger):
+    daemon.gate(1)
+    daemon.gate(2)
+    daemon.submit(score("job", [f"{_WRITER} {gated(1)}"]))
+    ledger.wait_for("start 1")
+    while not (writers := [line for line in ledger.lines() if line.startswith("writer")]):
+        ledger.news()
+    writer = int(writers[0].split()[1])
+    daemon.rpc("job.pause", job_id="job")
+    for pid in supervisors(daemon):
+        os.kill(pid, signal.SIGKILL)
+    daemon.wait_for("job", "paused")
+    assert gone(writer)
+    assert "wrote 2" not in ledger.lines()
+
+
+def supervisors(daemon):
+    who = json.loads((files_of(daemon) / "identity.json").read_bytes())
+    return who["pid"], who["runner_pid"]
+
+
+def test_a_brand_is_a_limit_that_limits_nothing():
+    century = 100 * 366 * 86_400 * 1_000_000
+    assert century < brand_of("a-1-2-3") < 1 << 63
+    assert brand_of("a-1-2-3") != brand_of("a-1-2-4")
