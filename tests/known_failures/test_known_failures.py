@@ -161,6 +161,23 @@ KNOWN = {
         "        rows[number] = known.row\n",
         "",
         "unit/progress/test_hook_turns.py::test_a_hook_that_succeeded_is_not_run_again_when_it_comes_back",
+    "what another database's attempts left is taken for ours": Known(
+        "conductor/services.py",
+        "incarnation = self.store.incarnations.get(flight.incarnation)",
+        "incarnation = None",
+        "daemon/test_whose_attempts.py::test_jobs_of_a_new_database_run_though_another_left_its_records_there",
+    ),
+    "an attempt is not found once the setting of its directory has changed": Known(
+        "conductor/services.py",
+        "_top(incarnation.name, Path(incarnation.attempts), self.attempts)",
+        "self.attempts / incarnation.name",
+        "daemon/test_whose_attempts.py::test_where_its_directory_is_not_there_how_it_ended_is_waited_for_and_said",
+    ),
+    "an attempt whose files are gone counts as gone": Known(
+        "executors/local.py",
+        "pair = await _patiently(traces.supervisors, place.id)",
+        "pair: list[tuple[int, int]] = []",
+        "unit/executors/test_local.py::test_an_attempt_lives_while_its_process_does_whatever_becomes_of_its_files",
     ),
     "two daemons write one database": Known(
         "lock.py",

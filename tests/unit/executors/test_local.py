@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from attempts import Attempt, encoded, soon
 
 from marianned.executors import shim
-from marianned.executors.base import AlreadyClaimed, CannotStart, Presence, Running
+from marianned.executors.base import AlreadyClaimed, CannotStart, Place, Presence, Running
 from marianned.executors.local import LocalExecutor
 from marianned.executors.traces import start_time as _start_time
 
@@ -285,3 +286,37 @@ async def test_a_short_supply_of_descriptors_is_not_taken_for_an_end(
     assert paused == [1]
     await attempt.executor.end(attempt.place)
     await attempt.wait()
+
+
+async def test_an_attempt_lives_while_its_process_does_whatever_becomes_of_its_files(
+    attempt: Attempt,
+) -> None:
+    await attempt.start(attempt.script("echo ready >&9; sleep 1000"))
+    await attempt.leash.line()
+    shutil.rmtree(attempt.directory)
+    assert await attempt.executor.presence(attempt.place) is Presence.RUNNING
+    knows_nothing = LocalExecutor()
+    assert await knows_nothing.presence(attempt.place) is Presence.RUNNING
+    await knows_nothing.end(attempt.place)
+    assert await soon(knows_nothing.wait(attempt.place)) is None
+    await attempt.leash.gone()
+
+
+async def test_what_lies_there_of_another_attempt_is_neither_taken_nor_touched(attempt: Attempt) -> None:
+    await attempt.run(attempt.spec("true"))
+    other = Place(attempt.directory, "another")
+    assert await attempt.executor.presence(other) is Presence.LOST
+    assert await soon(attempt.executor.wait(other)) is None
+    assert await attempt.executor.presence(attempt.place) is Presence.ENDED
+
+
+async def test_who_has_shed_the_mark_is_killed_with_the_rest(attempt: Attempt) -> None:
+    shed = f"env -u {shim.MARK} setsid sh -c 'echo $$ >&9; sleep 1000' &"
+    await attempt.start(attempt.script(f"{shed} sleep 1000"))
+    writer = int(await attempt.leash.line())
+    running = await attempt.running()
+    assert writer not in attempt.living()
+    for pid in (running.pid, running.runner_pid):
+        os.kill(pid, signal.SIGKILL)
+    assert await attempt.wait() is None
+    await attempt.leash.gone()
