@@ -161,6 +161,7 @@ KNOWN = {
         "        rows[number] = known.row\n",
         "",
         "unit/progress/test_hook_turns.py::test_a_hook_that_succeeded_is_not_run_again_when_it_comes_back",
+    ),
     "what another database's attempts left is taken for ours": Known(
         "conductor/services.py",
         "incarnation = self.store.incarnations.get(flight.incarnation)",
