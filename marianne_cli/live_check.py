@@ -3,7 +3,7 @@
 import os
 import tempfile
 
-from marianne_cli.invocation import Invocation
+from marianne_cli.context import Invocation
 from marianne_cli.screens import outputs
 from marianned.errors import MarianneError
 

@@ -14,25 +14,25 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; return its exit code."""
-    from marianne_cli import ends
+    from marianne_cli import exits
 
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a path need not be text
     try:
         code = _invoked(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        return ends.reader_gone()
+        return exits.reader_gone()
     except KeyboardInterrupt:
-        return ends.interrupted(None)
+        return exits.interrupted(None)
     return code
 
 
 def _invoked(arguments: list[str]) -> int:
     import click
 
-    from marianne_cli import ends
+    from marianne_cli import exits
     from marianne_cli.tree import COMPLETION_VARIABLE, mzt, usage_text
-    from marianned.words import as_utf8
+    from marianned.formatting import as_utf8
 
     gc.freeze()
     gc.enable()
@@ -44,8 +44,8 @@ def _invoked(arguments: list[str]) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
-        return ends.misused(*usage_text(error))
+        return exits.misused(*usage_text(error))
     except click.Abort:
-        return ends.interrupted(None)
+        return exits.interrupted(None)
     except UnicodeEncodeError as error:
-        return ends.misused(f"'{as_utf8(str(error.object))}' is not UTF-8", [])
+        return exits.misused(f"'{as_utf8(str(error.object))}' is not UTF-8", [])

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from marianne_cli import ends
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli import exits
+from marianne_cli.context import Answer, Invocation
 from marianned.errors import InvalidScore, MarianneError, Problem
-from marianned.words import read_duration
+from marianned.formatting import read_duration
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -132,11 +132,11 @@ def _carried_out(call: Invocation, work: Callable[[], Answer]) -> int:
 
     started = time.monotonic()
     try:
-        return ends.answered(call, work())
+        return exits.answered(call, work())
     except MarianneError as error:
-        return ends.refused(call, error)
+        return exits.refused(call, error)
     except KeyboardInterrupt:
-        return ends.interrupted(call)
+        return exits.interrupted(call)
     finally:
         if call.verbose:
             _tell_connection(call, time.monotonic() - started)
@@ -253,14 +253,14 @@ def each(call: Invocation, jobs: list[str], one: Callable[[str], Answer]) -> Ans
             first = first or error
             if finding is None:
                 finding, exit_status = error.code, error.exit_status
-            results.append(ends.failure(error))
+            results.append(exits.failure(error))
             if not call.as_json:
-                ends.refused(call, error)
+                exits.refused(call, error)
         else:
             finding = finding or answer.finding
-            results.append(ends.envelope(answer.result, answer.finding))
+            results.append(exits.envelope(answer.result, answer.finding))
             if not call.as_json:
-                ends.answered(call, answer)
+                exits.answered(call, answer)
     message = f"{len(jobs)} jobs" if jobs else "no job to do it with"
     hints = first.hints if first else []
     result = {"message": message, "hints": hints, "results": results}

@@ -5,7 +5,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from marianned import words
+from marianned import formatting
 
 _MINUTE = 60
 
@@ -32,8 +32,8 @@ def age(text: str) -> str:
     """Tell how long ago a time was: by the second below a minute, else as the shown clock times differ."""
     since, present = datetime.fromisoformat(text).timestamp(), now().timestamp()
     if present - since < _MINUTE:
-        return words.duration(present - since)
-    return words.duration((present // _MINUTE - since // _MINUTE) * _MINUTE)
+        return formatting.duration(present - since)
+    return formatting.duration((present // _MINUTE - since // _MINUTE) * _MINUTE)
 
 
 def since(text: str) -> str:
@@ -43,7 +43,7 @@ def since(text: str) -> str:
         ValueError: it is none of them.
     """
     try:
-        return _utc(now() - timedelta(seconds=words.read_duration(text)))
+        return _utc(now() - timedelta(seconds=formatting.read_duration(text)))
     except ValueError:
         pass
     try:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from marianne_cli import terminal
-from marianne_cli.invocation import Answer, Invocation
-from marianned.errors import CannotCome
+from marianne_cli.context import Answer, Invocation
+from marianned.errors import WaitOverridden
 
 Tell = Callable[[Mapping[str, Any]], None]
 
@@ -38,7 +38,7 @@ def ended(result: Mapping[str, Any]) -> Answer:
         CannotCome: it was cancelled.
     """
     if result["status"] == "cancelled":
-        raise CannotCome(
+        raise WaitOverridden(
             result["message"], job_id=result["job_id"], status="cancelled", hints=result["hints"]
         )
     return Answer(result, finding="E515" if result["status"] == "failed" else None)
@@ -73,7 +73,7 @@ class LiveLine:
 
     def tell(self, event: Mapping[str, Any]) -> None:
         """Draw the event over the one before."""
-        from marianned.words import duration
+        from marianned.formatting import duration
 
         age = duration(time.monotonic() - self._started)
         said = event["text"] or event["type"]

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import anyio
 
-from marianned.errors import NoCapacity
+from marianned.errors import Unavailable
 
 SCARCE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO),
@@ -121,7 +121,7 @@ async def _repeat(once: Callable[[], Awaitable[T]], seconds: float, patience: Pa
         except Accident as accident:
             pause = usual if accident.pause is None else accident.pause
             if anyio.current_time() + pause > end:
-                raise NoCapacity(f"{accident.message}; nothing has changed, try it again") from None
+                raise Unavailable(f"{accident.message}; nothing has changed, try it again") from None
             if patience is not None:
                 patience.tell(accident.message)
         else:

@@ -32,7 +32,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     source: str
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class CheckFindings(msgspec.Struct, frozen=True, kw_only=True):
     """All there is to say of an installation; of settings that can't be used, what is wrong."""
 
     checks: list["Finding"]
@@ -49,18 +49,18 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     hints: list[str] = []
 
 
-def report() -> Report:
+def report() -> CheckFindings:
     """Run all checks, and read the settings."""
     checks = [finding for look in _CHECKS for finding in look()]
     try:
         found = load_configuration(configuration_directory())
     except ConfigError as error:
-        return Report(checks=checks, settings_problems=list(error.problems))
+        return CheckFindings(checks=checks, settings_problems=list(error.problems))
     settings = [
         Setting(name=name, value=value_of(found.settings, name), source=source)
         for name, source in found.sources.items()
     ]
-    return Report(checks=checks, settings=settings)
+    return CheckFindings(checks=checks, settings=settings)
 
 
 def _program() -> Iterator[Finding]:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from marianned import files
-from marianned.words import read_duration
+from marianned.formatting import read_duration
 
 _KEPT_RUNS = "completed and cancelled runs of a job that are kept, however old they are"
 _KEPT_DAYS = "days for which ended runs are kept, however many there are"

@@ -91,7 +91,7 @@ class WrongStatus(MarianneError):
     code = "E502"
 
 
-class TimeRanOut(MarianneError):
+class WaitTimeout(MarianneError):
     """The caller's timeout ran out; the request stays in force."""
 
     code = "E504"
@@ -110,7 +110,7 @@ class NameTaken(MarianneError):
     code = "E507"
 
 
-class NoCapacity(MarianneError):
+class Unavailable(MarianneError):
     """The queue or the disk is full, or the database can't be written; nothing has changed."""
 
     code = "E508"
@@ -142,7 +142,7 @@ class ProtocolMismatch(MarianneError):
     exit_status = 3
 
 
-class CannotCome(MarianneError):
+class WaitOverridden(MarianneError):
     """What was waited for can no longer happen: somebody or something took it back."""
 
     code = "E513"

@@ -145,7 +145,7 @@ class Guard(StrEnum):
     IN_BUDGET = "no cost limit would hold it at once"
 
 
-class Rule(msgspec.Struct, frozen=True):
+class TransitionRule(msgspec.Struct, frozen=True):
     """The request is accepted: its effects, and the guard it may stand under."""
 
     effects: tuple[Effect, ...]
@@ -158,23 +158,41 @@ class Refusal(msgspec.Struct, frozen=True):
     code: str = "E502"
 
 
-Cell = Rule | Refusal
+Cell = TransitionRule | Refusal
 
 _NO = Refusal()
-_PAUSE = Rule((Effect.HOLD,))
-_CANCEL = Rule((Effect.CANCEL,))
-_RESTART = Rule((Effect.RESET, Effect.RELEASE), Guard.IN_BUDGET)
-_RELEASE = Rule((Effect.RELEASE,), Guard.IN_BUDGET)
-_SET = Rule((Effect.SET,))
-_NOW = Rule((Effect.HOLD, Effect.INTERRUPT))
-_REWIND = Rule((Effect.REWIND, Effect.RESET, Effect.RELEASE), Guard.IN_BUDGET)
-_REVISE_HELD = Rule((Effect.REVISE, Effect.HOLD))
-_REVISE_ON = Rule((Effect.REVISE, Effect.RELEASE), Guard.IN_BUDGET)
+_PAUSE = TransitionRule((Effect.HOLD,))
+_CANCEL = TransitionRule((Effect.CANCEL,))
+_RESTART = TransitionRule((Effect.RESET, Effect.RELEASE), Guard.IN_BUDGET)
+_RELEASE = TransitionRule((Effect.RELEASE,), Guard.IN_BUDGET)
+_SET = TransitionRule((Effect.SET,))
+_NOW = TransitionRule((Effect.HOLD, Effect.INTERRUPT))
+_REWIND = TransitionRule((Effect.REWIND, Effect.RESET, Effect.RELEASE), Guard.IN_BUDGET)
+_REVISE_HELD = TransitionRule((Effect.REVISE, Effect.HOLD))
+_REVISE_ON = TransitionRule((Effect.REVISE, Effect.RELEASE), Guard.IN_BUDGET)
 
 # In the order of JobStatus: queued running pausing paused cancelling completed failed cancelled.
 _ROWS: dict[Action, tuple[Cell, ...]] = {
-    Action.PAUSE: (_PAUSE, _PAUSE, _PAUSE, Rule((Effect.HOLD,), Guard.HOLDS_END), _NO, _NO, _NO, _NO),
-    Action.PAUSE_NOW: (_PAUSE, _NOW, _NOW, Rule((Effect.HOLD,), Guard.HOLDS_END), _NO, _NO, _NO, _NO),
+    Action.PAUSE: (
+        _PAUSE,
+        _PAUSE,
+        _PAUSE,
+        TransitionRule((Effect.HOLD,), Guard.HOLDS_END),
+        _NO,
+        _NO,
+        _NO,
+        _NO,
+    ),
+    Action.PAUSE_NOW: (
+        _PAUSE,
+        _NOW,
+        _NOW,
+        TransitionRule((Effect.HOLD,), Guard.HOLDS_END),
+        _NO,
+        _NO,
+        _NO,
+        _NO,
+    ),
     Action.BREAK: (_SET, _SET, _SET, _SET, _NO, _NO, _SET, _SET),
     Action.RESUME: (
         _NO,
@@ -190,7 +208,7 @@ _ROWS: dict[Action, tuple[Cell, ...]] = {
         _NO,
         _NO,
         _NO,
-        Rule((Effect.REWIND, Effect.RELEASE), Guard.IN_BUDGET),
+        TransitionRule((Effect.REWIND, Effect.RELEASE), Guard.IN_BUDGET),
         _NO,
         _REWIND,
         _REWIND,
@@ -203,21 +221,21 @@ _ROWS: dict[Action, tuple[Cell, ...]] = {
         _REVISE_HELD,
         _NO,
         _NO,
-        Rule((Effect.REVISE,)),
+        TransitionRule((Effect.REVISE,)),
         _NO,
     ),
     Action.MODIFY_RESUME: (
-        Rule((Effect.REVISE,)),
-        Rule((Effect.REVISE,)),
+        TransitionRule((Effect.REVISE,)),
+        TransitionRule((Effect.REVISE,)),
         _REVISE_ON,
         _REVISE_ON,
         _NO,
         _NO,
-        Rule((Effect.REVISE, Effect.RESET), Guard.IN_BUDGET),
+        TransitionRule((Effect.REVISE, Effect.RESET), Guard.IN_BUDGET),
         _NO,
     ),
-    Action.DISCARD: (_NO, _NO, Rule((Effect.UNDO,), Guard.STAGED), _NO, _NO, _NO, _NO, _NO),
-    Action.CANCEL: (_CANCEL, _CANCEL, _CANCEL, _CANCEL, Rule((Effect.JOIN,)), _NO, _NO, _NO),
+    Action.DISCARD: (_NO, _NO, TransitionRule((Effect.UNDO,), Guard.STAGED), _NO, _NO, _NO, _NO, _NO),
+    Action.CANCEL: (_CANCEL, _CANCEL, _CANCEL, _CANCEL, TransitionRule((Effect.JOIN,)), _NO, _NO, _NO),
 }
 
 TABLE: dict[tuple[Action, JobStatus], Cell] = {

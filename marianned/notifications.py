@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from marianned import __version__
-from marianned.instruments.dialect import filled
+from marianned.instruments.command_line import filled
 from marianned.protocol import Event
 from marianned.score.expanded import Notification
 

@@ -18,7 +18,7 @@ from anyio import to_thread
 
 from marianned import __version__, faults, logs, memory, workers
 from marianned.api.dispatch import handlers
-from marianned.api.door import Door
+from marianned.api.listener import ListenerGuard
 from marianned.api.server import Server, check_silent
 from marianned.api.streams import Journal
 from marianned.conductor.capacity.disk import Disk
@@ -26,17 +26,17 @@ from marianned.conductor.capacity.rate_limits import Limits
 from marianned.conductor.capacity.slots import STOPPING, Scheduler
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.notifier import Messenger
-from marianned.conductor.queries.jobs import Lookout
+from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.requests.chain import Chaining
 from marianned.conductor.requests.reload import Reloader
-from marianned.conductor.requests.retention import Keeper
+from marianned.conductor.requests.retention import Retention
 from marianned.conductor.requests.shutdown import Stopper
 from marianned.conductor.requests.submit import Submissions
 from marianned.conductor.run import strangers
-from marianned.conductor.services import House
+from marianned.conductor.services import Services
 from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import ConfigError, Settings, load_settings
-from marianned.errors import NoCapacity
+from marianned.errors import Unavailable
 from marianned.executors.local import LocalExecutor
 from marianned.lock import Lock, LockHeld, locked
 from marianned.moment import boot_id, now
@@ -53,8 +53,8 @@ from marianned.store.opening import DatabaseRefused
 from marianned.store.writer import Store, open_store
 from marianned.systemd import journal
 from marianned.systemd.activation import WrongSocket, handed_over, path_of
-from marianned.systemd.heart import Heart
 from marianned.systemd.notify import Notifier, notifier
+from marianned.systemd.watchdog import Watchdog
 
 MISCONFIGURED_EXIT = 78
 """A person has to change something first: starting again helps nobody (sysexits.h calls it EX_CONFIG)."""
@@ -99,35 +99,35 @@ class Daemon:
             LocalExecutor() as executor,
             anyio.create_task_group() as tasks,
         ):
-            house = self._house(store, executor)
-            conductor = Conductor(house, tasks)
+            services = self._services(store, executor)
+            conductor = Conductor(services, tasks)
             submissions = Submissions(conductor, tasks)
             conductor.chaining = Chaining(conductor, submissions)
-            lookout = Lookout(conductor, now().at)
-            heart = Heart(self._notifier, conductor.in_short)
-            stopper = Stopper(conductor, tasks, heart)
+            queries = JobQueries(conductor, now().at)
+            watchdog = Watchdog(self._notifier, conductor.summary)
+            stopper = Stopper(conductor, tasks, watchdog)
             reloader = Reloader(conductor, configuration_directory(), self._notifier)
-            keeper = Keeper(conductor)
+            keeper = Retention(conductor)
             Messenger(conductor, tasks)  # the store knows it
-            known = handlers(conductor, submissions, lookout, keeper, stopper.stop, reloader.reload)
-            server = Server(known, Journal(store), lookout, store, stopper.answered)
+            known = handlers(conductor, submissions, queries, keeper, stopper.stop, reloader.reload)
+            server = Server(known, Journal(store), queries, store, stopper.answered)
             faults.point("service.opened")
-            heart.busy(busy=True)
-            tasks.start_soon(heart.run)
+            watchdog.busy(busy=True)
+            tasks.start_soon(watchdog.run)
             if self._around.in_journal:
-                store.on_commit(journal.tell)
+                store.on_commit(journal.publish)
             recovered = await conductor.recover()
-            await strangers.tell(house, conductor.flights())
-            await to_thread.run_sync(house.tidy)
+            await strangers.tell(services, conductor.flights())
+            await to_thread.run_sync(services.tidy)
             faults.point("recover.done")
-            tasks.start_soon(house.disk.watch, conductor.grant)
+            tasks.start_soon(services.disk.watch, conductor.grant)
             tasks.start_soon(keeper.retain)
-            door = Door(
+            door = ListenerGuard(
                 self._address,
                 self._state / SOCKET_NAME,
                 self._around.given,
-                lambda: self._serves(heart, conductor),
-                lambda place: self._moved(house, place),
+                lambda: self._serves(watchdog, conductor),
+                lambda place: self._moved(services, place),
             )
             tasks.start_soon(door.serve, server)
             tasks.start_soon(self._keep_lock)
@@ -139,18 +139,18 @@ class Daemon:
                 self._address,
                 recovered,
             )
-            store.on_commit(heart.changed)
+            store.on_commit(watchdog.changed)
             await self._until_stopped(stopper, reloader, signals)
             self._notifier.stopping()
-            house.scheduler.close(STOPPING)
+            services.scheduler.close(STOPPING)
             await server.end_streams()
             tasks.cancel_scope.cancel()
 
-    def _house(self, store: Store, executor: LocalExecutor) -> House:
+    def _services(self, store: Store, executor: LocalExecutor) -> Services:
         attempts = Path(store.incarnation.attempts)
         make_private_directory(attempts)
         scheduler = Scheduler(self._settings.max_attempts)
-        return House(
+        return Services(
             store=store,
             executor=executor,
             scheduler=scheduler,
@@ -176,7 +176,7 @@ class Daemon:
     async def _warm(self) -> None:
         try:
             await workers.warm()
-        except NoCapacity as error:
+        except Unavailable as error:
             _logger.warning("%s", error.message)
 
     async def _until_stopped(
@@ -198,15 +198,15 @@ class Daemon:
             scope.cancel()
             return
 
-    def _moved(self, house: House, place: Path) -> None:
+    def _moved(self, services: Services, place: Path) -> None:
         """Tell clients, by the lock, and attempts that start from now on, where the daemon listens."""
         self._lock.moved(place)
-        house.socket = place
+        services.socket = place
 
-    def _serves(self, heart: Heart, conductor: Conductor) -> None:
+    def _serves(self, watchdog: Watchdog, conductor: Conductor) -> None:
         """Tell whoever started us that requests are served; a socket made again is no news."""
-        heart.busy(busy=False)
-        self._notifier.ready(conductor.in_short())
+        watchdog.busy(busy=False)
+        self._notifier.ready(conductor.summary())
         if self._ready_fd is not None:
             with suppress(BrokenPipeError):  # who started us has gone; the next one will ask
                 os.write(self._ready_fd, b"1")

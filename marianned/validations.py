@@ -17,9 +17,9 @@ from anyio import to_thread
 
 from marianned import files, workers
 from marianned.accidents import SHORT
+from marianned.formatting import duration
 from marianned.protocol import CheckReport, CheckResult
 from marianned.score.expanded import Check
-from marianned.words import duration
 
 TEXT_LIMIT = 64 * 1024 * 1024
 """The most bytes of a file whose text is looked at."""
@@ -173,7 +173,7 @@ def _file_fault(path: str, was: tuple[int, int, int] | None) -> str | None:
     except OSError as error:
         if error.errno in SHORT:
             raise
-        return _said(error)
+        return _describe_error(error)
     if not stat.S_ISREG(found.st_mode):
         return "not a regular file"
     return "not modified" if was == (found.st_size, found.st_ino, found.st_mtime_ns) else None
@@ -186,7 +186,7 @@ def content_fault(kind: str, path: str, pattern: str) -> str | None:
     except OSError as error:
         if error.errno in SHORT:
             raise
-        return _said(error)
+        return _describe_error(error)
     if text is None:
         return "not a regular file"
     if len(text) > TEXT_LIMIT:
@@ -205,7 +205,7 @@ def _read(path: str) -> bytes | None:
         return None
 
 
-def _said(error: OSError) -> str:
+def _describe_error(error: OSError) -> str:
     return "no such file" if error.errno == errno.ENOENT else (error.strerror or "cannot be read").lower()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from marianned import words
+from marianned import formatting
 from marianned.errors import BY_CODE, BadRequest, InternalError, MarianneError, Problem
 
 PARSE_ERROR = -32700
@@ -176,7 +176,7 @@ def request(identity: Id, method: str, params: object) -> bytes:
         return _request(identity, method, params)
     except UnicodeEncodeError:
         place, text = next(_unencodable(params, ""), ("the request", ""))
-        raise BadRequest(f"{place} is not UTF-8: '{words.as_utf8(text)}'; nothing was asked") from None
+        raise BadRequest(f"{place} is not UTF-8: '{formatting.as_utf8(text)}'; nothing was asked") from None
 
 
 def _request(identity: Id, method: str, params: object) -> bytes:
@@ -185,7 +185,7 @@ def _request(identity: Id, method: str, params: object) -> bytes:
 
 def _unencodable(value: object, place: str) -> Iterator[tuple[str, str]]:
     """Yield each text inside a value that UTF-8 can't hold, with its name."""
-    if isinstance(value, str) and words.as_utf8(value) != value:
+    if isinstance(value, str) and formatting.as_utf8(value) != value:
         yield place, value
     elif isinstance(value, Mapping):
         for name, inner in value.items():

@@ -18,12 +18,12 @@ import msgspec
 from marianned import files, worker_pool
 from marianned.errors import Problem
 from marianned.instruments.profile import Profile
-from marianned.instruments.verdict import Ended, Reading, Verdict
+from marianned.instruments.result import Ended, Reading, Verdict
 from marianned.protocol import Outcome
 from marianned.score.expanded import Compiled, Expanded
 from marianned.score.language.expressions import JobSeen, SheetSeen
-from marianned.score.read.reader import DiskReader, Source, StoredReader
-from marianned.score.render.prompt_inputs import Previous, PreviousAttempt
+from marianned.score.read.reader import DiskReader, ScoreSource, StoredReader
+from marianned.score.render.prompt_inputs import PreviousAttempt, UpstreamOutputs
 from marianned.worker_pool import WORKERS, WorkerLimit, call_within, pool
 
 __all__ = ["WORKERS", "WorkerLimit", "call_within"]
@@ -76,12 +76,12 @@ def load() -> None:
     import ssl
     import urllib.request
 
-    from marianned.instruments import reading
+    from marianned.instruments import output
     from marianned.score.check import compiler, explain, profiles
     from marianned.score.render import assembly, injecting, template
 
-    del http, ssl, urllib, reading, assembly, compiler, explain, injecting, profiles, template
-    source = Source(
+    del http, ssl, urllib, output, assembly, compiler, explain, injecting, profiles, template
+    source = ScoreSource(
         text=_SMALL.encode(), file="/none/small.yaml", directory="/none", submit_directory="/none"
     )
     compiled = msgspec.msgpack.decode(_compile(source, {}), type=Compiled)
@@ -99,12 +99,12 @@ prompt: {template: "{{ sheet_num | string | upper }} {% for one in [1] %}{{ one 
 """
 
 
-async def compile_score(source: Source) -> Compiled:
+async def compile_score(source: ScoreSource) -> Compiled:
     """Compile a score with the files beside it, as they are on the disk now."""
     return _compiled.decode(await call(_compile, source, None))
 
 
-async def compile_stored(source: Source, files: Mapping[str, str]) -> Compiled:
+async def compile_stored(source: ScoreSource, files: Mapping[str, str]) -> Compiled:
     """Compile a score with the files that were stored with its revision (absolute path → text)."""
     return _compiled.decode(await call(_compile, source, dict(files)))
 
@@ -112,7 +112,7 @@ async def compile_stored(source: Source, files: Mapping[str, str]) -> Compiled:
 _compiled = msgspec.msgpack.Decoder(Compiled)
 
 
-def _compile(source: Source, files: dict[str, str] | None) -> bytes:
+def _compile(source: ScoreSource, files: dict[str, str] | None) -> bytes:
     """In msgpack: 10,000 sheets hold the event loop up for 40 ms, pickled ones for 100."""
     from marianned.instruments.loader import builtin_profiles
     from marianned.score.check.compiler import compile_score
@@ -133,7 +133,7 @@ async def render_prompt(
     key: str,
     expanded: bytes,
     sheet: int,
-    previous: Previous,
+    previous: UpstreamOutputs,
     previous_attempt: PreviousAttempt | None,
     fallback: int = 0,
 ) -> Rendered:
@@ -166,7 +166,7 @@ def _render(
     key: str,
     data: bytes | None,
     sheet: int,
-    previous: Previous,
+    previous: UpstreamOutputs,
     previous_attempt: PreviousAttempt | None,
     fallback: int,
 ) -> Rendered | None:
@@ -198,7 +198,12 @@ def _known(key: str, data: bytes | None) -> Expanded | None:
 
 
 async def skip_when(
-    key: str, expanded: bytes, sheet: int, previous: Previous, sheets: dict[int, SheetSeen], job: JobSeen
+    key: str,
+    expanded: bytes,
+    sheet: int,
+    previous: UpstreamOutputs,
+    sheets: dict[int, SheetSeen],
+    job: JobSeen,
 ) -> bool:
     """Evaluate a sheet's `skip_when`; `key` and `expanded` as for `render_prompt`.
 
@@ -217,7 +222,7 @@ def _skip_when(
     key: str,
     data: bytes | None,
     sheet: int,
-    previous: Previous,
+    previous: UpstreamOutputs,
     sheets: dict[int, SheetSeen],
     job: JobSeen,
 ) -> bool | None:
@@ -284,7 +289,7 @@ async def read_end(
     try:
         return await call(_read_end, profile, dict(settings), stdout, stderr, end)
     except WorkerLimit as limit:
-        from marianned.instruments.reading import classify
+        from marianned.instruments.output import classify
 
         reading = Reading(result="", parsed=False)
         verdict = classify(profile, reading, **end.asdict(), stderr=b"")
@@ -308,7 +313,7 @@ class _End(msgspec.Struct, frozen=True):
 def _read_end(
     profile: Profile, settings: dict[str, Any], stdout: str, stderr: str, end: _End
 ) -> tuple[Reading, Verdict]:
-    from marianned.instruments.reading import classify, read_output
+    from marianned.instruments.output import classify, read_output
 
     errors = _output(stderr)
     reading = read_output(profile, settings, _output(stdout), errors)
@@ -367,9 +372,9 @@ async def known_profiles(directory: str | None) -> KnownProfiles:
 def _known_profiles(directory: str | None) -> KnownProfiles:
     from marianned.instruments.loader import builtin_profiles
     from marianned.score.check.profiles import find_profiles
-    from marianned.score.read.report import Report
+    from marianned.score.read.report import ProblemReport
 
-    report = Report("")
+    report = ProblemReport("")
     files: dict[str, str] = {}
     builtin = {name: profile for name, profile in builtin_profiles().items() if name == profile.name}
     found = find_profiles(directory or "/", builtin, DiskReader(), report, files)

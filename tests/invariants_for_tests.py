@@ -63,8 +63,8 @@ def recount(state: JobState) -> dict[str, Any]:
     return {
         "counts": dict(Counter(row.status for row in rows.values())),
         "_unmet": [0, *(unmet[number] for number in sorted(needs))],
-        "_above": [0, *(len(above[number]) for number in sorted(needs))],
-        "_behind": [0, *(len(behind[number]) for number in sorted(needs))],
+        "_failed_upstream": [0, *(len(above[number]) for number in sorted(needs))],
+        "_breakpoints_upstream": [0, *(len(behind[number]) for number in sorted(needs))],
         "_open": sum(rows[n].status in ("pending", "waiting") and not above[n] for n in needs),
         "_open_free": sum(
             rows[n].status in ("pending", "waiting") and not above[n] and not behind[n] for n in needs

@@ -21,11 +21,11 @@ from marianned.progress.state.job import JobState, Version
 from marianned.progress.state.triggers import (
     Asked,
     Ending,
-    GiveUp,
     Parked,
     PauseFile,
     Proposal,
     SlotFree,
+    Supersede,
     TimeReached,
     Trigger,
 )
@@ -364,7 +364,7 @@ class Bench:
 
     def give_up(self) -> Decision:
         """A fresh run takes this one's place."""
-        return self.step(GiveUp(request="fresh", caller=ANN, reason=None, also=Changes(), fresh=True))
+        return self.step(Supersede(request="fresh", caller=ANN, reason=None, also=Changes(), fresh=True))
 
     def crash(self) -> None:
         """The daemon dies and reads everything anew; whoever waited without a key is gone."""

@@ -35,7 +35,7 @@ from marianne_cli.client.session import (
 from marianne_cli.client.streams import JobOutput, Journal, Output, Piece
 from marianne_cli.client.typed import answered, asked, attempt_output, checked, read_event, read_state
 from marianned import __version__
-from marianned.protocol import Ask, Event, Reply, Snapshot
+from marianned.protocol import Event, Query, Reply, Snapshot
 
 SIDE_BY_SIDE_MOST = 32
 """Requests of one client that are asked at the same time, but for those that wait: the others queue."""
@@ -180,7 +180,7 @@ class AsyncClient(AsyncCalls):
         """The daemon's greeting, once a request has been answered."""
         return self._session.server
 
-    async def ask(self, request: Ask[A]) -> A:
+    async def ask(self, request: Query[A]) -> A:
         """Send a request and return its reply: `ask(Pause("my-job", wait=True))` is a `Paused`.
 
         A request that changes something is sent with a key; when the connection breaks meanwhile, the
@@ -196,7 +196,7 @@ class AsyncClient(AsyncCalls):
         async with self._room:
             return answered(request, await driven(flow))
 
-    async def call(self, method: str, params: Ask[A]) -> A:
+    async def call(self, method: str, params: Query[A]) -> A:
         """Send a request whose method is named; `ask` needs no name."""
         return await self.ask(checked(method, params))
 

@@ -24,7 +24,7 @@ def _like(call: F, make: Callable[..., object]) -> F:
     return call
 
 
-def _named(make: Callable[P, p.Ask[A]]) -> Callable[Concatenate[Any, P], A]:
+def _named(make: Callable[P, p.Query[A]]) -> Callable[Concatenate[Any, P], A]:
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> A:
         answer: A = self.ask(make(*args, **kwargs))
         return answer
@@ -32,7 +32,7 @@ def _named(make: Callable[P, p.Ask[A]]) -> Callable[Concatenate[Any, P], A]:
     return _like(call, make)
 
 
-def _awaited(make: Callable[P, p.Ask[A]]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, A]]:
+def _awaited(make: Callable[P, p.Query[A]]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, A]]:
     async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> A:
         answer: A = await self.ask(make(*args, **kwargs))
         return answer
@@ -76,11 +76,11 @@ def submission(
 class Calls:
     """The named methods of the blocking client; each raises MarianneError where it is refused."""
 
-    daemon_status = _named(p.LookAtDaemon)
+    daemon_status = _named(p.GetDaemon)
     stop = _named(p.Stop)
     reload = _named(p.Reload)
     submit = _named(submission)
-    status = _named(p.LookAtJob)
+    status = _named(p.GetJob)
     list = _named(p.ListJobs)
     wait = _named(p.WaitFor)
     pause = _named(p.Pause)
@@ -88,14 +88,14 @@ class Calls:
     modify = _named(p.Modify)
     cancel = _named(p.Cancel)
     history = _named(p.ReadHistory)
-    why = _named(p.AskWhy)
+    why = _named(p.ExplainJob)
     revisions = _named(p.ReadRevisions)
     remove = _named(p.Remove)
     backup = _named(p.WriteBackup)
     read_output = _named(p.ReadOutput)
     read_events = _named(p.ReadEvents)
     validate = _named(p.Validate)
-    instruments = _named(p.LookAtInstruments)
+    instruments = _named(p.ListInstruments)
     check_instruments = _named(p.CheckInstruments)
     clear_rate_limits = _named(p.ClearLimits)
 
@@ -103,11 +103,11 @@ class Calls:
 class AsyncCalls:
     """The named methods of the anyio client, which are those of `Calls`."""
 
-    daemon_status = _awaited(p.LookAtDaemon)
+    daemon_status = _awaited(p.GetDaemon)
     stop = _awaited(p.Stop)
     reload = _awaited(p.Reload)
     submit = _awaited(submission)
-    status = _awaited(p.LookAtJob)
+    status = _awaited(p.GetJob)
     list = _awaited(p.ListJobs)
     wait = _awaited(p.WaitFor)
     pause = _awaited(p.Pause)
@@ -115,13 +115,13 @@ class AsyncCalls:
     modify = _awaited(p.Modify)
     cancel = _awaited(p.Cancel)
     history = _awaited(p.ReadHistory)
-    why = _awaited(p.AskWhy)
+    why = _awaited(p.ExplainJob)
     revisions = _awaited(p.ReadRevisions)
     remove = _awaited(p.Remove)
     backup = _awaited(p.WriteBackup)
     read_output = _awaited(p.ReadOutput)
     read_events = _awaited(p.ReadEvents)
     validate = _awaited(p.Validate)
-    instruments = _awaited(p.LookAtInstruments)
+    instruments = _awaited(p.ListInstruments)
     check_instruments = _awaited(p.CheckInstruments)
     clear_rate_limits = _awaited(p.ClearLimits)

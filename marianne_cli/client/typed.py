@@ -18,12 +18,12 @@ from marianne_cli.client.session import Flow
 from marianne_cli.client.streams import AttemptOutput, Journal
 from marianned import __version__
 from marianned.errors import BadRequest
-from marianned.protocol import METHODS, Ask, Event, FollowOutput, Reply, Snapshot, StreamStarted
+from marianned.protocol import METHODS, Event, FollowOutput, Query, Reply, Snapshot, StreamStarted
 
 A = TypeVar("A", bound=Reply)
 
 
-def asked(session: Any, request: Ask[A]) -> Flow[bytes]:
+def asked(session: Any, request: Query[A]) -> Flow[bytes]:
     """Return the flow that asks a request.
 
     Raises:
@@ -36,13 +36,13 @@ def asked(session: Any, request: Ask[A]) -> Flow[bytes]:
     return flow
 
 
-def answered(request: Ask[A], raw: bytes) -> A:
+def answered(request: Query[A], raw: bytes) -> A:
     """Read the reply to a request."""
     result: Any = msgspec.json.decode(raw, type=METHODS[request.method].result)
     return cast("A", result)
 
 
-def checked(method: str, request: Ask[A]) -> Ask[A]:
+def checked(method: str, request: Query[A]) -> Query[A]:
     """Return a request, which is one of this method.
 
     Raises:
@@ -77,7 +77,7 @@ class Client(RawClient, Calls):
     Threads may use one client side by side.
     """
 
-    def ask(self, request: Ask[A]) -> A:
+    def ask(self, request: Query[A]) -> A:
         """Send a request and return its reply: `ask(Pause("my-job", wait=True))` is a `Paused`.
 
         A request that changes something is sent with a key; when the connection breaks meanwhile, the
@@ -89,7 +89,7 @@ class Client(RawClient, Calls):
         """
         return answered(request, driven(asked(self._session, request)))
 
-    def call(self, method: str, params: Ask[A]) -> A:
+    def call(self, method: str, params: Query[A]) -> A:
         """Send a request whose method is named; `ask` needs no name."""
         return self.ask(checked(method, params))
 

@@ -5,7 +5,7 @@ import os
 import click
 
 from marianne_cli import options
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.context import Answer, Invocation
 
 _PATIENCE_SECONDS = 3_600.0
 """How long the copy of a large database may take."""

@@ -1,7 +1,7 @@
 """`mzt cancel`: end a job now."""
 
 from marianne_cli import options
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.context import Answer, Invocation
 
 
 @options.command(

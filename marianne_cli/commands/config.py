@@ -3,7 +3,7 @@
 import click
 
 from marianne_cli import options
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.context import Answer, Invocation
 
 
 @options.command("config", "mzt config", "mzt config check")
@@ -12,7 +12,7 @@ def command(call: Invocation, *, action: str) -> Answer:  # noqa: ARG001  the da
     """Show the settings and where each comes from, or check them; `mzt rpc daemon.reload` reloads them."""
     from marianne_cli.screens import render
     from marianne_cli.service.installation import examined
-    from marianned.words import plural
+    from marianned.formatting import plural
 
     found = examined()
     settings, wrong = found["settings"], found["settings_problems"]

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from marianne_cli import ends, options
-from marianne_cli.invocation import Answer, Invocation
-from marianned.errors import CheckFailed, TimeRanOut
+from marianne_cli import exits, options
+from marianne_cli.context import Answer, Invocation
+from marianned.errors import CheckFailed, WaitTimeout
 
 _GIVES_UP_SECONDS = 120
 _JOB = "demo"
@@ -76,7 +76,7 @@ class _Demo:
             command = " ".join(["mzt", *(f'"{a}"' if " " in a else a for a in arguments)])
             self.steps.append({"command": command, "exit_code": done.returncode, "output": done.stdout})
             if not self._call.as_json and not self._call.quiet:
-                ends.out(f"$ {command}\n{done.stdout}")
+                exits.out(f"$ {command}\n{done.stdout}")
             if done.returncode:
                 raise CheckFailed(f"the demo stopped: {command} ended with {done.returncode}")
         return done.stdout
@@ -122,7 +122,7 @@ def command(call: Invocation, *, keep: bool) -> Answer:
             demo.play()
             done = True
         except subprocess.TimeoutExpired:
-            raise TimeRanOut(f"the demo is not through after {_GIVES_UP_SECONDS}s; it gives up") from None
+            raise WaitTimeout(f"the demo is not through after {_GIVES_UP_SECONDS}s; it gives up") from None
         finally:
             demo.end(cancel=not done)
         once = demo.once()

@@ -1,7 +1,7 @@
 """`mzt doctor`: check this installation."""
 
 from marianne_cli import options
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.context import Answer, Invocation
 
 
 @options.command("doctor", "mzt doctor", "mzt doctor -j")

@@ -9,8 +9,8 @@ import click
 
 from marianne_cli import options
 from marianne_cli.commands import diff, modify
-from marianne_cli.invocation import Answer, Invocation
-from marianned.errors import CannotCome, InvalidScore, MarianneError, Problem, TimeRanOut
+from marianne_cli.context import Answer, Invocation
+from marianned.errors import InvalidScore, MarianneError, Problem, WaitOverridden, WaitTimeout
 
 _MARK = "# mzt: "
 """How the lines begin that tell problems at the top; they are taken out again."""
@@ -41,7 +41,7 @@ def command(call: Invocation, *, job: str, resume: bool, wait: bool, timeout: fl
     draft = _Draft(call, known["job_name"], text)
     try:
         answer = _edited(call, job, draft, {**asked, **place})
-    except (TimeRanOut, CannotCome):
+    except (WaitTimeout, WaitOverridden):
         draft.remove()  # it was accepted
         raise
     except MarianneError as error:
@@ -149,7 +149,7 @@ def _told(name: str, problems: list[Problem], shift: int) -> list[str]:
     """Return the problems as lines; those they name are `shift` further down."""
     import msgspec
 
-    from marianne_cli.ends import problem_text
+    from marianne_cli.exits import problem_text
 
     lines: list[str] = []
     for problem in problems:

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from marianne_cli import ends, options, terminal
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli import exits, options, terminal
+from marianne_cli.context import Answer, Invocation
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
-from marianned.words import plural
+from marianned.formatting import plural
 
 
 @options.command("events", "mzt events -n 20", "mzt events release-notes -F -j", "mzt events --since 2h")
@@ -66,6 +66,6 @@ def _follow(
 
 def _print(call: Invocation, event: dict[str, Any]) -> None:
     if call.as_json:
-        ends.json_line(event)
+        exits.json_line(event)
     else:
-        ends.out(render.fitted(screens.events_lines([terminal.reply(event)])))
+        exits.out(render.fitted(screens.events_lines([terminal.reply(event)])))

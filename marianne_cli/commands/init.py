@@ -7,7 +7,7 @@ import click
 
 import marianned
 from marianne_cli import options
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.context import Answer, Invocation
 
 _SCORE = """\
 # yaml-language-server: $schema={schema}

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from marianne_cli import ends, options
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli import exits, options
+from marianne_cli.context import Answer, Invocation
 from marianned.errors import CheckFailed
 
 Result = Mapping[str, Any]
@@ -66,7 +66,7 @@ def _check(call: Invocation, name: str | None, *, live: bool) -> Answer:
 
 def _tell(call: Invocation, result: Result) -> None:
     for problem in result["problems"]:
-        call.note(ends.problem_text(problem))
+        call.note(exits.problem_text(problem))
 
 
 def _names(found: Sequence[Result]) -> str:

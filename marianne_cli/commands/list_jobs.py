@@ -3,7 +3,7 @@
 import click
 
 from marianne_cli import options
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.context import Answer, Invocation
 
 _WORDS = [
     "queued",
@@ -36,7 +36,7 @@ def command(call: Invocation, *, every: bool, statuses: tuple[str, ...], lines: 
     """List the jobs: active, paused, ended within a day; the newest change last."""
     from marianne_cli.screens import jobs as screens
     from marianne_cli.screens import render
-    from marianned.words import plural
+    from marianned.formatting import plural
 
     reply = options.job_list(call, lines, runs=every, statuses=list(statuses))
     jobs = reply["jobs"][-lines:] if lines else reply["jobs"]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from marianne_cli import ends, options, waiting
+from marianne_cli import exits, options, waiting
 from marianne_cli.commands.status import job_details
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.context import Answer, Invocation
 from marianne_cli.screens import outputs
 from marianned.errors import BadRequest
-from marianned.words import sheet_name
+from marianned.formatting import sheet_name
 
 if TYPE_CHECKING:
     from marianne_cli.screens.transcript import Transcript
@@ -261,7 +261,7 @@ class _Teller:
     def _json(self, source: outputs.Source, data: bytes) -> None:
         decoder = self._decoders.setdefault(_key(source), codecs.getincrementaldecoder("utf-8")("replace"))
         at = {"attempt": source.attempt, "stream": source.stream, "offset": source.offset - len(data)}
-        ends.json_line({**source.place(), **at, "text": decoder.decode(data)})
+        exits.json_line({**source.place(), **at, "text": decoder.decode(data)})
 
     def _transcript(self, source: outputs.Source) -> "Transcript":
         from marianne_cli.screens.transcript import Transcript
@@ -276,7 +276,7 @@ class _Teller:
 
         if lines:
             prefix = f"{place(source.place())}| " if self._several else ""
-            ends.out("".join(f"{prefix}{line}\n" for line in lines))
+            exits.out("".join(f"{prefix}{line}\n" for line in lines))
 
 
 def _key(source: outputs.Source) -> _Stream:

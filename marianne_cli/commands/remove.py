@@ -5,8 +5,8 @@ import sys
 import click
 
 from marianne_cli import options
-from marianne_cli.invocation import Answer, Invocation
-from marianned.words import duration, listing
+from marianne_cli.context import Answer, Invocation
+from marianned.formatting import duration, listing
 
 
 @options.command(

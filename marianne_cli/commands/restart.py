@@ -1,7 +1,7 @@
 """`mzt restart`: stop and start the daemon; attempts in flight go on."""
 
 from marianne_cli import options
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.context import Answer, Invocation
 from marianne_cli.service import launch
 
 

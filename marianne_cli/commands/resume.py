@@ -6,7 +6,7 @@ import click
 
 from marianne_cli import options
 from marianne_cli.commands import modify
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.context import Answer, Invocation
 
 
 @options.command(

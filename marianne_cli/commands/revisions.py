@@ -5,7 +5,7 @@ import sys
 import click
 
 from marianne_cli import options
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.context import Answer, Invocation
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
 

@@ -5,8 +5,8 @@ from typing import Any
 import click
 import msgspec
 
-from marianne_cli import ends, options
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli import exits, options
+from marianne_cli.context import Answer, Invocation
 from marianne_cli.screens import render
 from marianned.errors import MarianneError
 
@@ -30,9 +30,9 @@ def command(call: Invocation, *, method: str | None, params: str, schema: bool) 
     except MarianneError as error:
         if call.client.refusal is None:
             raise
-        ends.json_line(call.client.refusal)
+        exits.json_line(call.client.refusal)
         return Answer({}, finding=error.code, exit_status=error.exit_status, printed=True)
-    ends.json_line(result)
+    exits.json_line(result)
     return Answer({}, printed=True)
 
 
@@ -47,7 +47,7 @@ def _described(method: str | None, *, schema: bool) -> Answer:
             name: {"params": _schema(METHODS[name].params), "result": _schema(METHODS[name].result)}
             for name in names
         }
-        ends.json_line(described)
+        exits.json_line(described)
         return Answer({}, printed=True)
     rows = [
         (name, "changes" if METHODS[name].writes else "looks", _summary(METHODS[name].params))

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from marianne_cli import ends, options, waiting
+from marianne_cli import exits, options, waiting
 from marianne_cli.client.dialling import current_umask
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.context import Answer, Invocation
 from marianne_cli.service import launch
 
 
@@ -106,7 +106,7 @@ class _Progress:
 
         self.last = event["event"]
         if self._call.as_json:
-            ends.json_line(event)
+            exits.json_line(event)
         else:
             self._call.note(event_line(event))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from marianne_cli import options
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.context import Answer, Invocation
 from marianne_cli.service.units import USER, Unit, of_host
 from marianned.errors import BadRequest, NotPermitted
 

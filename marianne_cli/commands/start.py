@@ -1,7 +1,7 @@
 """`mzt start`: start the daemon."""
 
 from marianne_cli import options
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.context import Answer, Invocation
 from marianne_cli.service import launch
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from marianne_cli import ends, options
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli import exits, options
+from marianne_cli.context import Answer, Invocation
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
 from marianned.errors import MarianneError, NoDaemon
@@ -71,11 +71,11 @@ def alone(context: click.Context) -> int:
     try:
         answer = daemon_status(call)
     except NoDaemon:
-        ends.out(_NO_DAEMON)
+        exits.out(_NO_DAEMON)
         return 0
     except MarianneError as error:
-        return ends.refused(call, error)
+        return exits.refused(call, error)
     finally:
         call.close()
-    ends.out(f"{answer.text}\nmzt --help lists all commands")
+    exits.out(f"{answer.text}\nmzt --help lists all commands")
     return 0

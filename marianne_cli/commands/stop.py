@@ -3,9 +3,9 @@
 import click
 
 from marianne_cli import options
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.context import Answer, Invocation
 from marianne_cli.service import launch
-from marianned.words import plural
+from marianned.formatting import plural
 
 _ENDS = {
     "detach": ("goes on without it", "go on without it"),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from marianne_cli import options, terminal
-from marianne_cli.ends import problem_text
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.context import Answer, Invocation
+from marianne_cli.exits import problem_text
 from marianned.errors import Problem
-from marianned.words import plural
+from marianned.formatting import plural
 
 if TYPE_CHECKING:
     from marianned.score.expanded import Compiled
@@ -60,13 +60,13 @@ def _compiled(file: str, workspace: str | None, *, portable: bool) -> "Compiled"
 
     from marianned.instruments.loader import builtin_profiles
     from marianned.score.check.compiler import compile_score, refused
-    from marianned.score.read.reader import DiskReader, Source
+    from marianned.score.read.reader import DiskReader, ScoreSource
 
     try:
         text = Path(file).read_bytes()
     except OSError as error:
         return refused(file, "S001", f"it can't be read: {(error.strerror or 'unknown').lower()}")
-    source = Source(
+    source = ScoreSource(
         text=text,
         file=file,
         directory=str(Path(file).resolve().parent),

@@ -5,7 +5,7 @@ import time
 import click
 
 from marianne_cli import options, waiting
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.context import Answer, Invocation
 
 _WORDS = {"queued", "running", "pausing", "paused", "cancelling", "completed", "failed", "cancelled", "ended"}
 

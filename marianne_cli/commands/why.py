@@ -1,7 +1,7 @@
 """`mzt why`: why a job does not move, or why it failed."""
 
 from marianne_cli import options
-from marianne_cli.invocation import Answer, Invocation
+from marianne_cli.context import Answer, Invocation
 
 
 @options.command("why", "mzt why release-notes", "mzt why release-notes 3 -v", "mzt why release-notes -j")

@@ -10,7 +10,7 @@ from typing import Any
 
 from marianne_cli.screens import render
 from marianne_cli.times import age, moment
-from marianned.words import listing, plural
+from marianned.formatting import listing, plural
 
 Result = Mapping[str, Any]
 

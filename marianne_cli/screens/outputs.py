@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from marianne_cli.client.blocking import RawClient
 from marianne_cli.client.streams import Output, piece
-from marianne_cli.invocation import Invocation
+from marianne_cli.context import Invocation
 
 
 class Listener(Protocol):

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from marianne_cli.invocation import dressed
+from marianne_cli.context import dressed
 from marianne_cli.times import moment
-from marianned.words import CONTROLS
+from marianned.formatting import CONTROLS
 
 _COLOURS = {
     "running": 32,

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from marianne_cli.invocation import dressed
+from marianne_cli.context import dressed
 from marianne_cli.screens.render import readable
-from marianned.instruments.live import Line, Reader
-from marianned.instruments.profile import Output
+from marianned.instruments.profile import OutputFormat
+from marianned.instruments.stream_view import ShownLine, StreamReader
 
 _COLOURS = {"tool": 36, "result": 2, "note": 2, "error": 31}
 
@@ -45,18 +45,18 @@ class Transcript:
         return [readable(rest)] if rest else []
 
 
-def _reader(reads: Mapping[str, Any] | None) -> Reader | None:
+def _reader(reads: Mapping[str, Any] | None) -> StreamReader | None:
     """Return what reads the stream; none where its profile doesn't say, or says it in a way of later days."""
     if reads is None:
         return None
     try:
-        output = msgspec.convert(reads, Output)
+        output = msgspec.convert(reads, OutputFormat)
     except msgspec.ValidationError:
         return None
-    return Reader(output) if output.live or output.format == "json" else None
+    return StreamReader(output) if output.live or output.format == "json" else None
 
 
-def _lines(said: Iterable[Line]) -> list[str]:
+def _lines(said: Iterable[ShownLine]) -> list[str]:
     """Return lines that nothing of an agent's is left in but text, coloured on a terminal."""
     shown = [(line.kind, text) for line in said for text in readable(line.text).split("\n")]
     if not dressed(sys.stdout):

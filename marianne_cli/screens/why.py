@@ -8,7 +8,7 @@ from typing import Any
 
 from marianne_cli.screens import render
 from marianne_cli.times import age, moment
-from marianned.words import plural, sheet_list, sheet_name
+from marianned.formatting import plural, sheet_list, sheet_name
 
 Result = Mapping[str, Any]
 Row = tuple[str, str]

@@ -9,11 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from marianne_cli.invocation import Invocation
+from marianne_cli.context import Invocation
 from marianned import paths
-from marianned.errors import NoDaemon, NotPermitted, TimeRanOut, WrongStatus
+from marianned.errors import NoDaemon, NotPermitted, WaitTimeout, WrongStatus
+from marianned.formatting import duration
 from marianned.probe import called, way_out
-from marianned.words import duration
 
 if TYPE_CHECKING:
     from marianne_cli.client.blocking import RawClient
@@ -195,7 +195,7 @@ def _start(call: Invocation, timeout: float) -> None:
         os.close(told)
     if ready is None:
         daemon.returncode = 0  # it is nobody's child to wait for
-        raise TimeRanOut(
+        raise WaitTimeout(
             f"marianned does not answer after {duration(timeout)}; it may still", hints=["mzt status"]
         )
     if not ready:
@@ -262,7 +262,7 @@ def stopped(call: Invocation, timeout: float, mode: str = "detach") -> tuple[int
             if not select.select([handle], [], [], max(0.0, ends - time.monotonic()))[0]:
                 still, hints = _STILL[mode]
                 hints = hints or way_out(pid)
-                raise TimeRanOut(
+                raise WaitTimeout(
                     f"marianned (pid {pid}) is not gone after {duration(timeout)}; {still}", hints=hints
                 )
         finally:
@@ -285,7 +285,7 @@ def ended(pid: int, timeout: float) -> None:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(handle, signal.SIGTERM)
         if not select.select([handle], [], [], timeout)[0]:
-            raise TimeRanOut(f"marianned (pid {pid}) is not gone after {duration(timeout)}; it still stops")
+            raise WaitTimeout(f"marianned (pid {pid}) is not gone after {duration(timeout)}; it still stops")
     finally:
         os.close(handle)
 

@@ -21,8 +21,8 @@ _KEPT = ("XDG_STATE_HOME", "XDG_CONFIG_HOME")
 
 def source(name: str) -> str:
     """Return the text of a unit as it is shipped: in the package, in a checkout beside it."""
-    package = Path(__file__).parent / "units"
-    directory = package if package.is_dir() else Path(__file__).parents[1] / "systemd"
+    package = Path(__file__).parents[1] / "units"
+    directory = package if package.is_dir() else Path(__file__).parents[2] / "systemd"
     return (directory / name).read_text("utf-8")
 
 

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from marianned.errors import NotPermitted, TimeRanOut
-from marianned.words import duration
+from marianned.errors import NotPermitted, WaitTimeout
+from marianned.formatting import duration
 
 _QUICK_SECONDS = 10.0
 _SYSTEM_DIRECTORY = Path("/etc/systemd/system")
@@ -85,7 +85,7 @@ class Unit(NamedTuple):
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise TimeRanOut(
+            raise WaitTimeout(
                 f"'{typed}' is not done after {duration(timeout)}; it goes on", hints=[self.status_command]
             ) from None
         except OSError as error:

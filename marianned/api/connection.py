@@ -19,16 +19,16 @@ from marianned import faults, wire
 from marianned.api.dispatch import Handler, answer, too_many
 from marianned.api.params import read_params
 from marianned.api.streams import EventStream, Journal, OutputStream, Send, send_stream
-from marianned.conductor.queries.jobs import Lookout
-from marianned.errors import MarianneError, NoCapacity
+from marianned.conductor.queries.jobs import JobQueries
+from marianned.errors import MarianneError, Unavailable
 from marianned.protocol import (
     METHODS,
     REQUEST_LIMIT,
-    Ask,
     Caller,
     CancelStream,
     FollowOutput,
-    Greet,
+    Query,
+    SayHello,
     Stop,
     StreamCancelled,
     StreamStarted,
@@ -66,7 +66,7 @@ class Parts(Protocol):
 
     handlers: Mapping[str, Handler]
     journal: Journal
-    lookout: Lookout
+    queries: JobQueries
     store: Store
     closing: bool
     stop_answered: Callable[[], None]
@@ -122,7 +122,7 @@ class Connection:
                 unread = lines.held
                 if unread and self._server.unread > UNREAD_MOST:
                     raise _TooMuch(
-                        wire.refusal(None, NoCapacity("too many unfinished requests are coming in"))
+                        wire.refusal(None, Unavailable("too many unfinished requests are coming in"))
                     )
         except wire.ProtocolFault as fault:
             raise _TooMuch(wire.fault(fault)) from None
@@ -181,12 +181,12 @@ class Connection:
             return
         if self._in_flight >= REQUESTS_MOST:
             raise _TooMuch(too_many(request, f"a connection has at most {REQUESTS_MOST} requests in flight"))
-        if isinstance(params, Greet):
+        if isinstance(params, SayHello):
             self._caller = Caller(uid=self._caller.uid, pid=self._caller.pid, name=params.name[:100])
         self._in_flight += 1
         tasks.start_soon(self._do, request, params)
 
-    async def _do(self, request: wire.Request, params: Ask[Any]) -> None:
+    async def _do(self, request: wire.Request, params: Query[Any]) -> None:
         with anyio.CancelScope() as scope:
             if not METHODS[request.method].writes:
                 self._looking.add(scope)
@@ -197,15 +197,15 @@ class Connection:
         self._answered.set()
         self._answered = anyio.Event()
 
-    async def _done(self, request: wire.Request, params: Ask[Any]) -> None:
+    async def _done(self, request: wire.Request, params: Query[Any]) -> None:
         match params:
             case SubscribeEvents():
                 source: EventStream | OutputStream = EventStream(
-                    self._server.journal, self._server.lookout, self._server.store, params
+                    self._server.journal, self._server.queries, self._server.store, params
                 )
                 await self._open(request, source)
             case FollowOutput():
-                await self._open(request, OutputStream(self._server.lookout, self._server.store, params))
+                await self._open(request, OutputStream(self._server.queries, self._server.store, params))
             case CancelStream():
                 await self._cancel(request, params)
             case _:
@@ -218,14 +218,14 @@ class Connection:
             return nullcontext()
         return self._validations if method == "score.validate" else self._looks
 
-    async def _answer(self, request: wire.Request, params: Ask[Any]) -> None:
+    async def _answer(self, request: wire.Request, params: Query[Any]) -> None:
         handler = self._server.handlers[request.method]
         faults.point("api.read")
         began = time.perf_counter()
         reply = await answer(handler, self._caller, request, params)
         waits = request.method == "job.wait" or getattr(params, "wait", False)
         took = None if waits else time.perf_counter() - began
-        self._server.lookout.meter.note(request.method, took, refused=reply.refused)
+        self._server.queries.meter.note(request.method, took, refused=reply.refused)
         faults.point("api.answering")
         try:
             await self.send(reply.message)

@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 from marianned import wire
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.queries.instruments import Instruments
-from marianned.conductor.queries.jobs import Lookout
-from marianned.conductor.queries.why import Evidence
+from marianned.conductor.queries.jobs import JobQueries
+from marianned.conductor.queries.why import WhyQueries
 from marianned.conductor.requests.control import Control
-from marianned.conductor.requests.retention import Keeper
+from marianned.conductor.requests.retention import Retention
 from marianned.conductor.requests.submit import Submissions
 from marianned.errors import BadRequest, InternalError, MarianneError
-from marianned.protocol import Ask, Caller, Reply
+from marianned.protocol import Caller, Query, Reply
 
 Handler = Callable[[Caller, Any], Awaitable[Reply]]
 _logger = logging.getLogger(__name__)
 
 
-class Answer(NamedTuple):
+class WireAnswer(NamedTuple):
     """A reply as it is sent, and whether it is a refusal."""
 
     message: bytes
@@ -30,53 +30,53 @@ class Answer(NamedTuple):
 def handlers(
     conductor: Conductor,
     submissions: Submissions,
-    lookout: Lookout,
-    keeper: Keeper,
+    queries: JobQueries,
+    keeper: Retention,
     stop: Handler,
     reload: Handler,
 ) -> dict[str, Handler]:
     """Return who does what; the methods of streams belong to a connection and are not here."""
     control = Control(conductor)
-    evidence = Evidence(conductor.house, lookout)
+    evidence = WhyQueries(conductor.services, queries)
     instruments = Instruments(conductor)
     return {
-        "daemon.hello": lookout.daemon_hello,
-        "daemon.status": lookout.daemon_status,
+        "daemon.hello": queries.daemon_hello,
+        "daemon.status": queries.daemon_status,
         "daemon.stop": stop,
         "daemon.reload": reload,
         "job.submit": submissions.submit,
-        "job.status": lookout.job_status,
-        "job.list": lookout.job_list,
-        "job.wait": lookout.job_wait,
+        "job.status": queries.job_status,
+        "job.list": queries.job_list,
+        "job.wait": queries.job_wait,
         "job.pause": control.pause,
         "job.resume": control.resume,
         "job.modify": control.modify,
         "job.cancel": control.cancel,
-        "job.history": lookout.job_history,
+        "job.history": queries.job_history,
         "job.why": evidence.job_why,
         "job.revisions": evidence.job_revisions,
         "job.remove": keeper.remove,
         "backup.write": keeper.backup,
-        "log.read": lookout.log_read,
+        "log.read": queries.log_read,
         "instrument.list": instruments.list,
         "instrument.check": instruments.check,
         "instrument.clear_limits": instruments.clear_limits,
-        "events.read": lookout.events_read,
-        "score.validate": lookout.score_validate,
+        "events.read": queries.events_read,
+        "score.validate": queries.score_validate,
     }
 
 
-async def answer(handler: Handler, caller: Caller, request: wire.Request, params: Ask[Any]) -> Answer:
+async def answer(handler: Handler, caller: Caller, request: wire.Request, params: Query[Any]) -> WireAnswer:
     """Do what is asked; return the reply, or the error, as bytes."""
     try:
-        return Answer(wire.reply(request.id, await handler(caller, params)), refused=False)
+        return WireAnswer(wire.reply(request.id, await handler(caller, params)), refused=False)
     except MarianneError as error:
-        return Answer(wire.refusal(request.id, error), refused=True)
+        return WireAnswer(wire.refusal(request.id, error), refused=True)
     except Exception:
         incident = os.urandom(4).hex()
         _logger.exception("incident %s: %s failed", incident, request.method)
         failed = InternalError(f"internal error; the daemon's log has incident {incident}")
-        return Answer(wire.refusal(request.id, failed), refused=True)
+        return WireAnswer(wire.refusal(request.id, failed), refused=True)
 
 
 def too_many(request: wire.Request, what: str) -> bytes:

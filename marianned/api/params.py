@@ -8,8 +8,8 @@ import msgspec
 from msgspec import inspect as types
 
 from marianned import wire
-from marianned.protocol import METHODS, Ask
-from marianned.words import CONTROLS
+from marianned.formatting import CONTROLS
+from marianned.protocol import METHODS, Query
 
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     name: msgspec.json.Decoder(method.params) for name, method in METHODS.items()
@@ -21,7 +21,7 @@ _PLACE = re.compile(r"`\$\.?([^`]*)`$")
 _GIVEN = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
 
 
-def read_params(request: wire.Request) -> Ask[Any]:
+def read_params(request: wire.Request) -> Query[Any]:
     """Decode the params of a request by the type of its method.
 
     Raises:
@@ -36,18 +36,18 @@ def read_params(request: wire.Request) -> Ask[Any]:
             hints=["mzt rpc"],
         )
     try:
-        params: Ask[Any] = decoder.decode(request.params)
+        params: Query[Any] = decoder.decode(request.params)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise wire.ProtocolFault(
             wire.INVALID_PARAMS,
-            _said(request, str(error)),
+            _usage_error(request, str(error)),
             request.id,
             hints=[f"mzt rpc {request.method} --schema"],
         ) from None
     return params
 
 
-def _said(request: wire.Request, complaint: str) -> str:
+def _usage_error(request: wire.Request, complaint: str) -> str:
     """Say what is wrong: a name that is unknown, one that is missing, or a value that is not of its type."""
     try:
         given = _members.decode(request.params)
@@ -67,7 +67,7 @@ def _said(request: wire.Request, complaint: str) -> str:
     return f"params.{name}: {_wanted(fields[name].type)} is wanted, not {_given(given[name])}"
 
 
-def _fields(kind: type[Ask[Any]]) -> tuple[types.Field, ...]:
+def _fields(kind: type[Query[Any]]) -> tuple[types.Field, ...]:
     described = types.type_info(kind)
     assert isinstance(described, types.StructType)
     return described.fields

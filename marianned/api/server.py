@@ -17,8 +17,8 @@ from marianned import wire
 from marianned.api.connection import Connection, farewell
 from marianned.api.dispatch import Handler
 from marianned.api.streams import Journal
-from marianned.conductor.queries.jobs import Lookout
-from marianned.errors import MarianneError, NoCapacity, NotPermitted
+from marianned.conductor.queries.jobs import JobQueries
+from marianned.errors import MarianneError, NotPermitted, Unavailable
 from marianned.protocol import Caller
 from marianned.store.writer import Store
 
@@ -42,13 +42,13 @@ class Server:
         self,
         handlers: Mapping[str, Handler],
         journal: Journal,
-        lookout: Lookout,
+        queries: JobQueries,
         store: Store,
         stop_answered: Callable[[], None],
     ) -> None:
         self.handlers = handlers
         self.journal = journal
-        self.lookout = lookout
+        self.queries = queries
         self.store = store
         self._connected: set[Connection] = set()
         self.closing = False
@@ -94,12 +94,12 @@ class Server:
                     return
                 connection = Connection(self, stream, caller)
                 self._connected.add(connection)
-                self.lookout.meter.connections = self.connections
+                self.queries.meter.connections = self.connections
                 try:
                     await connection.run()
                 finally:
                     self._connected.discard(connection)
-                    self.lookout.meter.connections = self.connections
+                    self.queries.meter.connections = self.connections
                     self._left.set()
                     self._left = anyio.Event()
         except* (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
@@ -129,7 +129,7 @@ class Server:
         if caller.uid not in (os.getuid(), 0):
             return NotPermitted(f"this daemon serves uid {os.getuid()} only, not {caller.uid}")
         if self.connections >= CONNECTIONS_MOST:
-            return NoCapacity(f"this daemon has {CONNECTIONS_MOST} connections already")
+            return Unavailable(f"this daemon has {CONNECTIONS_MOST} connections already")
         return None
 
 

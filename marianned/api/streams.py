@@ -15,8 +15,8 @@ import msgspec
 from anyio import to_thread
 
 from marianned import wire
-from marianned.conductor.queries.jobs import Lookout
-from marianned.conductor.queries.output import find_printed, read_output
+from marianned.conductor.queries.jobs import JobQueries
+from marianned.conductor.queries.output import find_output, read_output
 from marianned.errors import BadRequest
 from marianned.protocol import (
     PAGE_LIMIT,
@@ -37,7 +37,7 @@ Send = Callable[[bytes], Awaitable[None]]
 Item = Callable[[object], Awaitable[None]]
 
 
-class _Told(NamedTuple):
+class _Item(NamedTuple):
     """An event, and its JSON, which all who subscribed share."""
 
     event: Event
@@ -48,20 +48,20 @@ class Journal:
     """Tells each commit's events to those who subscribed, in the order of the journal."""
 
     def __init__(self, store: Store) -> None:
-        self._listeners: set[Callable[[list[_Told]], None]] = set()
+        self._listeners: set[Callable[[list[_Item]], None]] = set()
         store.on_commit(self._tell)
 
     def _tell(self, events: list[Event]) -> None:
         if self._listeners:
-            told = [_Told(event, msgspec.Raw(msgspec.json.encode(event))) for event in events]
+            told = [_Item(event, msgspec.Raw(msgspec.json.encode(event))) for event in events]
             for listener in list(self._listeners):
                 listener(told)
 
-    def add(self, listener: Callable[[list[_Told]], None]) -> None:
+    def add(self, listener: Callable[[list[_Item]], None]) -> None:
         """Call `listener` with each commit's events from now on."""
         self._listeners.add(listener)
 
-    def discard(self, listener: Callable[[list[_Told]], None]) -> None:
+    def discard(self, listener: Callable[[list[_Item]], None]) -> None:
         """Stop that."""
         self._listeners.discard(listener)
 
@@ -71,11 +71,11 @@ class _Backlog:
 
     def __init__(self, wanted: Callable[[Event], bool]) -> None:
         self._wanted = wanted
-        self._send, self._receive = anyio.create_memory_object_stream[_Told](ITEMS_MOST)
+        self._send, self._receive = anyio.create_memory_object_stream[_Item](ITEMS_MOST)
         self._bytes = 0
         self.lagged = False
 
-    def put(self, events: list[_Told]) -> None:
+    def put(self, events: list[_Item]) -> None:
         """Take events in."""
         for told in events:
             if not self._wanted(told.event):
@@ -95,7 +95,7 @@ class _Backlog:
             while True:
                 self._receive.receive_nowait()
 
-    async def take(self) -> _Told | None:
+    async def take(self) -> _Item | None:
         """Return the next event when it has come; None: the reader has lagged."""
         try:
             told = await self._receive.receive()
@@ -113,9 +113,9 @@ class _Backlog:
 class EventStream:
     """The journal from a number on: first what is on disk, then what is committed, none missed or twice."""
 
-    def __init__(self, journal: Journal, lookout: Lookout, store: Store, ask: SubscribeEvents) -> None:
+    def __init__(self, journal: Journal, queries: JobQueries, store: Store, ask: SubscribeEvents) -> None:
         self._journal = journal
-        self._lookout = lookout
+        self._queries = queries
         self._store = store
         self._ask = ask
         self._name: str | None = None
@@ -132,7 +132,7 @@ class EventStream:
             BadRequest: the journal does not reach back so far, or not yet so far.
         """
         if self._ask.job_id is not None:
-            run = (await self._lookout.state(self._ask.job_id)).run
+            run = (await self._queries.state(self._ask.job_id)).run
             self._name, self._run, self._run_id = run.job_name, run.run, run.run_id
         after = self._ask.after
         oldest = await self._store.records.oldest_event() if after else 0
@@ -174,12 +174,12 @@ class EventStream:
         """Send the present state: what is committed from here on follows as events."""
         number = self.last
         if self._ask.job_id is not None:
-            job = await self._lookout.view(await self._lookout.state(self._ask.job_id))
+            job = await self._queries.view(await self._queries.state(self._ask.job_id))
             await item(Snapshot(event=number, jobs=[job], total=1))
             return
         sent = 0
         while True:
-            page = await self._lookout.jobs(ListJobs(offset=sent))
+            page = await self._queries.jobs(ListJobs(offset=sent))
             await item(Snapshot(event=number, jobs=page.jobs, total=page.total))
             sent += len(page.jobs)
             if sent >= page.total or not page.jobs:
@@ -198,10 +198,10 @@ class EventStream:
 class OutputStream:
     """What one attempt prints, as it grows; it ends with the attempt."""
 
-    def __init__(self, lookout: Lookout, store: Store, ask: FollowOutput) -> None:
-        self._lookout = lookout
+    def __init__(self, queries: JobQueries, store: Store, ask: FollowOutput) -> None:
+        self._queries = queries
         self._store = store
-        self._house = lookout.house
+        self._services = queries.services
         self._ask = ask
         self._path = Path()
         self._attempt = 0
@@ -217,8 +217,8 @@ class OutputStream:
         Raises:
             NoSuchJob, BadRequest: there is none.
         """
-        state = await self._lookout.state(self._ask.job_id)
-        printed = await find_printed(self._house, state, self._ask)
+        state = await self._queries.state(self._ask.job_id)
+        printed = await find_output(self._services, state, self._ask)
         self._ask = msgspec.structs.replace(self._ask, attempt=printed.attempt)
         self._attempt = printed.attempt
         self._path = printed.directory / self._ask.stream
@@ -243,8 +243,8 @@ class OutputStream:
             await anyio.sleep(_LOOK_SECONDS)
 
     async def _ended(self) -> bool:
-        state = await self._lookout.state(self._ask.job_id)
-        return (await find_printed(self._house, state, self._ask)).ended
+        state = await self._queries.state(self._ask.job_id)
+        return (await find_output(self._services, state, self._ask)).ended
 
 
 async def send_stream(

@@ -40,7 +40,7 @@ class Messenger:
         self._tasks = tasks
         self._turns = anyio.CapacityLimiter(2)
         self._waiting = 0
-        conductor.house.store.on_commit(self._committed)
+        conductor.services.store.on_commit(self._committed)
 
     def _committed(self, events: list[Event]) -> None:
         for event in events:
@@ -55,7 +55,7 @@ class Messenger:
             _logger.warning("%s is dropped: %d wait already", name, self._waiting)
             return
         self._waiting += 1
-        environ = {**self._conductor.house.environ, **job.state.run.env}
+        environ = {**self._conductor.services.environ, **job.state.run.env}
         self._tasks.start_soon(self._send, name, notification, event, environ)
 
     async def _send(
@@ -94,13 +94,13 @@ class Messenger:
 
 def _wanted(job: Job, event: Event) -> Iterator[tuple[int, Notification]]:
     """Yield what is to be sent, each with its place in the score (from 1)."""
-    said = _said(job, event)
+    said = _message(job, event)
     for number, notification in enumerate(job.state.score.notifications, 1):
         if said in notification.on_events:
             yield number, notification
 
 
-def _said(job: Job, event: Event) -> str | None:
+def _message(job: Job, event: Event) -> str | None:
     """Return the format's name of an event; the job's state is still that of before it."""
     if event.type == "attempt.started" and event.sheet is not None:
         row = job.state.sheets.get(event.sheet)

@@ -18,7 +18,7 @@ from marianned.rows import Flight, HookRow, RunRow
 from marianned.store.writer import Store
 
 
-class House(msgspec.Struct, kw_only=True):
+class Services(msgspec.Struct, kw_only=True):
     """The parts of one daemon. `environ` is its environment, `attempts` the directory of all attempts.
 
     What may be replaced: by a reload `settings`, or `settings_problem`, why those on disk can't be used; and
@@ -101,9 +101,9 @@ def _top(name: str, then: Path, now: Path) -> Path:
     return (now if moved else then) / name
 
 
-def mask_of(house: House, run: RunRow) -> Mask:
+def mask_of(services: Services, run: RunRow) -> Mask:
     """Return what masks a run's secrets: the variables given to it, and the keys the daemon has."""
-    return Mask([*run.env.values(), *secrets_of(house.environ)])
+    return Mask([*run.env.values(), *secrets_of(services.environ)])
 
 
 def _name(flight: Flight) -> str:

@@ -30,7 +30,7 @@ class LastWord:
         self.changed = time.monotonic()
         self.due = self.changed + grace / _LOOKS
 
-    def look(self) -> bool:
+    def poll(self) -> bool:
         """Look when it is time for that; False: it has had its last word, and has been silent since."""
         now = time.monotonic()
         if now < self.due:

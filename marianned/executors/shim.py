@@ -233,7 +233,7 @@ class Output:
         """Make the files."""
         self.files = [os.open(name, _APPEND, 0o600) for name in (STDOUT, STDERR)]
 
-    def look(self) -> bool:
+    def poll(self) -> bool:
         """Trim what has grown too large when it is time for that; False: it can't be trimmed."""
         if time.monotonic() < self.due:
             return True
@@ -271,19 +271,19 @@ def _supervise(children: "Children", output: Output, spec: "Facts", keeper: int,
             drain = spec.get("drain_seconds", 0.0)
             if drain and some_are_left and (seen is None or seen.si_signo == signal.SIGCHLD):
                 until = min(deadline, time.monotonic() + drain)
-                children.drain(until, keeper, output.files, output.look)
+                children.drain(until, keeper, output.files, output.poll)
             return {}
         if seen is not None and seen.si_signo == signal.SIGTERM:
             why = {"asked_by": int(os.read(ordered, 20)) if seen.si_pid == keeper else seen.si_pid}
         elif time.monotonic() >= deadline:
             why = {"timed_out": True}
-        elif not output.look():
+        elif not output.poll():
             why = {"output_exceeded": True}
-        elif ending := next((why for why, watch in watches.items() if not watch.look()), None):
+        elif ending := next((why for why, watch in watches.items() if not watch.poll()), None):
             why = {ending: True}
         else:
             continue
-        children.end(spec["grace_seconds"], keeper, output.look)
+        children.end(spec["grace_seconds"], keeper, output.poll)
         return why
 
 

@@ -27,7 +27,7 @@ class Silence:
         self.seen, self.used = self._seen(), _used()
         self.due = self.looked + min(interval, idle)
 
-    def look(self) -> bool:
+    def poll(self) -> bool:
         """Look when it is time for that; False: it has been silent for too long."""
         now = time.monotonic()
         if now < self.due:

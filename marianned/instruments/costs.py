@@ -1,11 +1,13 @@
 """What an attempt has cost: as its tool tells, else by tokens and prices. Source: score-format.md §16.4."""
 
-from marianned.instruments.profile import Model, Output
-from marianned.instruments.verdict import Reading
+from marianned.instruments.profile import Model, OutputFormat
+from marianned.instruments.result import Reading
 from marianned.score.expanded import CostLimits
 
 
-def cost_of(output: Output, reading: Reading, model: Model | None, limits: CostLimits | None) -> float | None:
+def cost_of(
+    output: OutputFormat, reading: Reading, model: Model | None, limits: CostLimits | None
+) -> float | None:
     """Return USD: what the tool says, by the model's prices, by the score's; None: unknown."""
     if reading.cost_usd is not None:
         return reading.cost_usd

@@ -12,9 +12,9 @@ import msgspec
 import yaml
 
 from marianned.errors import Problem
-from marianned.instruments import pick
-from marianned.instruments.profile import Cli, Output, Profile
-from marianned.words import read_duration
+from marianned.formatting import read_duration
+from marianned.instruments import json_path
+from marianned.instruments.profile import Cli, OutputFormat, Profile
 
 ALIASES = {"claude_cli": "claude-code"}
 """Other names of built-in profiles."""
@@ -240,7 +240,7 @@ def _field(value: Any, path: str) -> Any:
     return value
 
 
-def _final_faults(output: Output) -> Iterator[tuple[str, str]]:
+def _final_faults(output: OutputFormat) -> Iterator[tuple[str, str]]:
     if not 0 < output.final_grace < float("inf"):
         yield "cli.output.final_grace", "a grace is more than 0 seconds"
     if output.final_event is not None and output.format == "text":
@@ -266,7 +266,7 @@ def _cli_faults(cli: Cli) -> Iterator[tuple[str, str]]:
     for name, paths in written:
         for path in paths.split():
             try:
-                pick.parse(path)
+                json_path.parse(path)
             except ValueError as error:
                 yield f"cli.output.{name}", str(error)
     patterns = [

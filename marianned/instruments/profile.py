@@ -58,7 +58,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     files: dict[str, str] = {}
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FailureRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A sign in the output that the attempt has failed, whatever its exit code (§23.3 `failure_when`).
 
     Looked for in the final record; with `event` in the last event of that type. `exists` asks for any
@@ -102,7 +102,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     name: str | None = None
 
 
-class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OutputFormat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How its output is read (§23.3, §23.4).
 
     `error_path` may name several paths, separated by blanks: what they find is joined. `live`: how the lines
@@ -114,7 +114,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     format: str = "text"
     result_path: str | None = None
     error_path: str | None = None
-    failure_when: list[Failure] = []
+    failure_when: list[FailureRule] = []
     require_result: bool | None = None
     completion_event_type: str | None = None
     completion_event_filter: dict[str, Any] = {}
@@ -160,7 +160,7 @@ class Cli(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """A tool that is run as a command."""
 
     command: Command
-    output: Output = Output()
+    output: OutputFormat = OutputFormat()
     errors: Errors = Errors()
 
 

@@ -71,21 +71,20 @@ from marianned.protocol.requests import (
     PROTOCOL,
     READ_LIMIT,
     REQUEST_LIMIT,
-    Ask,
-    AskWhy,
     Cancel,
     CancelStream,
-    Change,
     CheckInstruments,
     ClearLimits,
+    Command,
+    ExplainJob,
     FollowOutput,
-    Greet,
+    GetDaemon,
+    GetJob,
+    ListInstruments,
     ListJobs,
-    LookAtDaemon,
-    LookAtInstruments,
-    LookAtJob,
     Modify,
     Pause,
+    Query,
     ReadEvents,
     ReadHistory,
     ReadOutput,
@@ -93,6 +92,7 @@ from marianned.protocol.requests import (
     Reload,
     Remove,
     Resume,
+    SayHello,
     Stop,
     Submit,
     SubscribeEvents,
@@ -124,8 +124,6 @@ __all__ = [
     "READ_LIMIT",
     "REQUEST_LIMIT",
     "SKIP",
-    "Ask",
-    "AskWhy",
     "Attempt",
     "AttemptKind",
     "BackedUp",
@@ -135,19 +133,21 @@ __all__ = [
     "Cancel",
     "CancelStream",
     "Cancelled",
-    "Change",
     "CheckInstruments",
     "CheckReport",
     "CheckResult",
     "ClearLimits",
     "Cleared",
+    "Command",
     "Cost",
     "DaemonStatus",
     "Event",
     "Events",
+    "ExplainJob",
     "Failure",
     "FollowOutput",
-    "Greet",
+    "GetDaemon",
+    "GetJob",
     "Hello",
     "History",
     "Hold",
@@ -161,10 +161,8 @@ __all__ = [
     "JobDetails",
     "JobList",
     "JobStatus",
+    "ListInstruments",
     "ListJobs",
-    "LookAtDaemon",
-    "LookAtInstruments",
-    "LookAtJob",
     "Method",
     "Metrics",
     "Modified",
@@ -178,6 +176,7 @@ __all__ = [
     "PlanLine",
     "Problem",
     "Progress",
+    "Query",
     "RateLimit",
     "ReadEvents",
     "ReadHistory",
@@ -195,6 +194,7 @@ __all__ = [
     "Revision",
     "Revisions",
     "SafeTo",
+    "SayHello",
     "Sheet",
     "SheetStatus",
     "Slots",
@@ -220,19 +220,19 @@ __all__ = [
 class Method(NamedTuple):
     """A method of the socket: its params, its result, whether it changes something, since when."""
 
-    params: type[Ask[Any]]
+    params: type[Query[Any]]
     result: type[Reply]
     writes: bool
     since: int
 
 
-def _listed(*kinds: type[Ask[Any]]) -> dict[str, Method]:
+def _listed(*kinds: type[Query[Any]]) -> dict[str, Method]:
     """List requests by method; the type of a reply stands where a request's class names its base."""
     return {
         kind.method: Method(
             kind,
             result=get_args(vars(kind)["__orig_bases__"][0])[0],
-            writes=issubclass(kind, Change),
+            writes=issubclass(kind, Command),
             since=1,
         )
         for kind in kinds
@@ -240,12 +240,12 @@ def _listed(*kinds: type[Ask[Any]]) -> dict[str, Method]:
 
 
 METHODS = _listed(
-    Greet,
-    LookAtDaemon,
+    SayHello,
+    GetDaemon,
     Stop,
     Reload,
     Submit,
-    LookAtJob,
+    GetJob,
     ListJobs,
     WaitFor,
     Pause,
@@ -253,13 +253,13 @@ METHODS = _listed(
     Modify,
     Cancel,
     ReadHistory,
-    AskWhy,
+    ExplainJob,
     ReadRevisions,
     Remove,
     WriteBackup,
     ReadOutput,
     FollowOutput,
-    LookAtInstruments,
+    ListInstruments,
     CheckInstruments,
     ClearLimits,
     ReadEvents,

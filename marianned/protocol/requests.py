@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
 
+from marianned.formatting import CONTROLS
 from marianned.protocol.replies import (
     BackedUp,
     Cancelled,
@@ -31,7 +32,6 @@ from marianned.protocol.replies import (
     Waited,
     Why,
 )
-from marianned.words import CONTROLS
 
 PROTOCOL = 1
 PAGE_LIMIT = 1_000
@@ -59,32 +59,32 @@ SheetNumber = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Answer_co = TypeVar("Answer_co", bound=Reply, covariant=True)
 
 
-class Ask(msgspec.Struct, Generic[Answer_co], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Query(msgspec.Struct, Generic[Answer_co], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A read-only request. Each request names its `method`, and the type of its reply in its base."""
 
     method: ClassVar[str]
 
 
-class Change(Ask[Answer_co], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Command(Query[Answer_co], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request that changes something: why, and a key that makes it repeatable for a day."""
 
     reason: Annotated[str, msgspec.Meta(max_length=1_000, pattern=_WORDS)] | None = None
     key: Key | None = None
 
 
-class JobAsk(Ask[Answer_co], frozen=True, forbid_unknown_fields=True):
+class JobAsk(Query[Answer_co], frozen=True, forbid_unknown_fields=True):
     """A look at one job: `name` for its newest run, `name@run` for any."""
 
     job_id: JobId
 
 
-class JobChange(Change[Answer_co], frozen=True, forbid_unknown_fields=True):
+class JobChange(Command[Answer_co], frozen=True, forbid_unknown_fields=True):
     """A change of one job: `name` for its newest run, `name@run` for any."""
 
     job_id: JobId
 
 
-class Greet(Ask[Hello], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SayHello(Query[Hello], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Introduce the client; the answer says who the daemon is. `name` is journalled with each request."""
 
     method: ClassVar[str] = "daemon.hello"
@@ -93,7 +93,7 @@ class Greet(Ask[Hello], frozen=True, kw_only=True, forbid_unknown_fields=True):
     protocol: int = PROTOCOL
 
 
-class LookAtDaemon(Ask[DaemonStatus], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GetDaemon(Query[DaemonStatus], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Return the state of the daemon; with `metrics` also counts and latencies."""
 
     method: ClassVar[str] = "daemon.status"
@@ -101,7 +101,7 @@ class LookAtDaemon(Ask[DaemonStatus], frozen=True, kw_only=True, forbid_unknown_
     metrics: bool = False
 
 
-class Stop(Change[Stopping], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Stop(Command[Stopping], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Stop the daemon. `detach` leaves what is in flight running without it.
 
     `drain` grants nothing more and waits until nothing is in flight, `kill` interrupts first; `stay` gives a
@@ -113,13 +113,13 @@ class Stop(Change[Stopping], frozen=True, kw_only=True, forbid_unknown_fields=Tr
     mode: Literal["detach", "drain", "kill", "stay"] = "detach"
 
 
-class Reload(Change[Reloaded], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Reload(Command[Reloaded], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Read config.toml again. An invalid file is refused and leaves the settings as they are."""
 
     method: ClassVar[str] = "daemon.reload"
 
 
-class Submit(Change[Submitted], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Submit(Command[Submitted], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Start a run of a score.
 
     `text` is the score, `directory` the absolute directory its relative paths count from, `file` its
@@ -142,7 +142,7 @@ class Submit(Change[Submitted], frozen=True, kw_only=True, forbid_unknown_fields
     auto_resume: bool = True
 
 
-class LookAtJob(JobAsk[JobDetails], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GetJob(JobAsk[JobDetails], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Return one job with its sheets; with `sheets` (`2,5-7,2.1,3.all`) only these, with their attempts."""
 
     method: ClassVar[str] = "job.status"
@@ -152,7 +152,7 @@ class LookAtJob(JobAsk[JobDetails], frozen=True, kw_only=True, forbid_unknown_fi
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
-class ListJobs(Ask[JobList], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListJobs(Query[JobList], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """List the jobs: active, held, ended within a day; with `runs` every run of every job.
 
     `statuses` keeps only these; the words `active`, `held`, `ended` stand for several.
@@ -268,7 +268,7 @@ class ReadHistory(JobAsk[History], frozen=True, kw_only=True, forbid_unknown_fie
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = 50
 
 
-class AskWhy(JobAsk[Why], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ExplainJob(JobAsk[Why], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Say why a job does not move, or why it failed; `sheets` restricts the answer to these."""
 
     method: ClassVar[str] = "job.why"
@@ -289,7 +289,7 @@ class ReadRevisions(JobAsk[Revisions], frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
-class Remove(Change[Removed], frozen=True, forbid_unknown_fields=True):
+class Remove(Command[Removed], frozen=True, forbid_unknown_fields=True):
     """Remove an ended run with its history and output, or all that ended `older_than` seconds ago."""
 
     method: ClassVar[str] = "job.remove"
@@ -298,7 +298,7 @@ class Remove(Change[Removed], frozen=True, forbid_unknown_fields=True):
     older_than: Seconds | None = None
 
 
-class WriteBackup(Ask[BackedUp], frozen=True, forbid_unknown_fields=True):
+class WriteBackup(Query[BackedUp], frozen=True, forbid_unknown_fields=True):
     """Write an online copy of the database to a file that does not exist yet (absolute path)."""
 
     method: ClassVar[str] = "backup.write"
@@ -323,7 +323,7 @@ class ReadOutput(JobAsk[Output], frozen=True, kw_only=True, forbid_unknown_field
     reads: bool = False
 
 
-class Validate(Ask[Validated], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Validate(Query[Validated], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Check a score without running it; `explain` returns a page of its sheets, `prompts` their prompts."""
 
     method: ClassVar[str] = "score.validate"
@@ -339,7 +339,7 @@ class Validate(Ask[Validated], frozen=True, kw_only=True, forbid_unknown_fields=
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
-class LookAtInstruments(Ask[Instruments], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListInstruments(Query[Instruments], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """List the tools that play sheets, or return one with its whole profile.
 
     `directory` is that of a score: profiles beside it count too.
@@ -351,7 +351,7 @@ class LookAtInstruments(Ask[Instruments], frozen=True, kw_only=True, forbid_unkn
     directory: Place | None = None
 
 
-class CheckInstruments(Ask[Instruments], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CheckInstruments(Query[Instruments], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Check whether the tools, or one of them, can be started: each is asked for its version."""
 
     method: ClassVar[str] = "instrument.check"
@@ -360,7 +360,7 @@ class CheckInstruments(Ask[Instruments], frozen=True, kw_only=True, forbid_unkno
     directory: Place | None = None
 
 
-class ClearLimits(Change[Cleared], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ClearLimits(Command[Cleared], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """End the rate limits of one instrument, or of all, for all jobs: waiting sheets try at once."""
 
     method: ClassVar[str] = "instrument.clear_limits"
@@ -368,7 +368,7 @@ class ClearLimits(Change[Cleared], frozen=True, kw_only=True, forbid_unknown_fie
     instrument: str | None = None
 
 
-class ReadEvents(Ask[Events], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReadEvents(Query[Events], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Read the journal after a number, for one job or all."""
 
     method: ClassVar[str] = "events.read"
@@ -378,7 +378,7 @@ class ReadEvents(Ask[Events], frozen=True, kw_only=True, forbid_unknown_fields=T
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
 
 
-class SubscribeEvents(Ask[StreamStarted], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SubscribeEvents(Query[StreamStarted], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Open a stream of the journal after a number (null: from now; 0: all of it), for one job or all.
 
     With `snapshot` the present state comes first, as one [Snapshot](#snapshot) or, over 1,000 jobs,
@@ -404,7 +404,7 @@ class FollowOutput(JobAsk[StreamStarted], frozen=True, kw_only=True, forbid_unkn
     offset: Number = 0
 
 
-class CancelStream(Ask[StreamCancelled], frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CancelStream(Query[StreamCancelled], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Close a stream of this connection."""
 
     method: ClassVar[str] = "stream.cancel"

@@ -205,24 +205,24 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...] = ()
     working_directory: str
     timeout_seconds: float | None
-    aborts: bool = False
+    abort_on_failure: bool = False
 
     @property
-    def chains(self) -> bool:
+    def starts_job(self) -> bool:
         """Whether it starts a job."""
         return self.type == "run_job"
 
     @property
     def label(self) -> str:
         """What it is called: its description, else its file, its script or its command, on one short line."""
-        words = self.description or (self.files[0] if self.chains else self.argv[-1])
+        words = self.description or (self.files[0] if self.starts_job else self.argv[-1])
         if self.type == "run_script" and not self.description:
             words = " ".join(self.argv)
         line = words.strip().partition("\n")[0]
         return line if len(line) <= _LABEL_MOST else f"{line[: _LABEL_MOST - 1]}…"
 
     @property
-    def essence(self) -> tuple[object, ...]:
+    def identity(self) -> tuple[object, ...]:
         """What makes two hooks the same: what they do, not how they are called, limited or followed."""
         return (
             self.type,

@@ -18,7 +18,7 @@ import msgspec
 
 from marianned import faults, protocol
 from marianned.clock import timestamp
-from marianned.errors import NoCapacity
+from marianned.errors import Unavailable
 from marianned.rows import (
     ArchivedRow,
     ArchiveRow,
@@ -89,7 +89,7 @@ _EVENT = Columns(EventRow)
 _COSTS = Columns(Costs)
 
 
-def told(event: int, row: EventRow) -> protocol.Event:
+def to_event(event: int, row: EventRow) -> protocol.Event:
     """Return a line of the journal, with its number, as it is told on the socket."""
     return protocol.Event(
         event=event,
@@ -233,7 +233,7 @@ class Records:
         name = "events" if run_id is None else "events_of_run"
 
         def read(connection: sqlite3.Connection) -> list[protocol.Event]:
-            return _told(connection, name, {"run_id": run_id, "after": after, "limit": limit})
+            return _events(connection, name, {"run_id": run_id, "after": after, "limit": limit})
 
         return await self._read(read)
 
@@ -259,7 +259,7 @@ class Records:
 
         def read(connection: sqlite3.Connection) -> tuple[list[protocol.Event], int]:
             (total,) = connection.execute(SQL[f"{name}_total"], params).fetchone()
-            return _told(connection, name, params)[::-1], total
+            return _events(connection, name, params)[::-1], total
 
         return await self._read(read)
 
@@ -305,9 +305,9 @@ class Records:
         except sqlite3.OperationalError as error:
             too_many = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CANTOPEN
             why = "too many files are open" if too_many else error
-            raise NoCapacity(f"the database can't be read: {why}") from error
+            raise Unavailable(f"the database can't be read: {why}") from error
         except Displaced as displaced:
-            raise NoCapacity(f"the database can't be read: {displaced}") from displaced
+            raise Unavailable(f"the database can't be read: {displaced}") from displaced
 
     def _snapshot(self, read: Callable[[sqlite3.Connection], R]) -> R:
         try:
@@ -392,8 +392,8 @@ def last_number(connection: sqlite3.Connection, table: str) -> int:
     return int(found[0]) if found else 0
 
 
-def _told(connection: sqlite3.Connection, name: str, params: Mapping[str, Value]) -> list[protocol.Event]:
-    return [told(found["event"], _EVENT.struct(found)) for found in _select(connection, name, params)]
+def _events(connection: sqlite3.Connection, name: str, params: Mapping[str, Value]) -> list[protocol.Event]:
+    return [to_event(found["event"], _EVENT.struct(found)) for found in _select(connection, name, params)]
 
 
 def _select(connection: sqlite3.Connection, name: str, params: Mapping[str, Value]) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ import anyio.to_thread
 import msgspec
 
 from marianned import faults, protocol
-from marianned.errors import NoCapacity
+from marianned.errors import Unavailable
 from marianned.rows import (
     ArchivedRow,
     ArchiveRow,
@@ -41,7 +41,7 @@ from marianned.rows import (
 from marianned.store.incarnations import Begun, begin
 from marianned.store.opening import connect_writer, refusal
 from marianned.store.place import Displaced, Place
-from marianned.store.records import Records, last_number, told
+from marianned.store.records import Records, last_number, to_event
 from marianned.store.sql import SQL, Columns
 
 _TRIAL_SECONDS = 1.0
@@ -267,7 +267,7 @@ class Store:
         number = self._connection.execute(_PUT_EVENT, _EVENT.values(row)).lastrowid
         assert number is not None
         self._newest_event = number
-        return told(number, row)
+        return to_event(number, row)
 
     def _look(self) -> None:
         """See whether it can be written; a degraded store tries."""
@@ -289,10 +289,10 @@ class Store:
             except sqlite3.Error:
                 _logger.exception("the failed transaction can't be rolled back")
 
-    def _refusal(self, error: Exception) -> NoCapacity:
+    def _refusal(self, error: Exception) -> Unavailable:
         reason = _reason(error)
         self._set_degraded(reason)
-        return NoCapacity(f"{reason}; nothing has changed")
+        return Unavailable(f"{reason}; nothing has changed")
 
     def _set_degraded(self, reason: str | None) -> None:
         changed = (reason is None) != (self._degraded is None)

@@ -93,7 +93,7 @@ def _field(name: str, value: str) -> bytes:
     return b"%s\n%s%s\n" % (name.encode(), struct.pack("<Q", len(data)), data)
 
 
-def tell(events: list[Event]) -> None:
+def publish(events: list[Event]) -> None:
     """Log committed events, each with its job, sheet and attempt."""
     for event in events:
         level = logging.WARNING if event.type in _GRAVE else logging.INFO

@@ -13,9 +13,9 @@ from marianne_cli.client import aconnect
 from marianned.errors import NoDaemon, NoSuchJob
 from marianned.protocol import (
     DaemonStatus,
+    GetDaemon,
+    GetJob,
     ListJobs,
-    LookAtDaemon,
-    LookAtJob,
     Pause,
     Submit,
     Validate,
@@ -47,7 +47,7 @@ def daemon(tmp_path):
 async def test_requests_run_side_by_side_and_events_come_as_they_are_committed(daemon, tmp_path):
     with anyio.fail_after(30):
         async with aconnect(daemon, name="test") as client:
-            status = await client.call("daemon.status", LookAtDaemon())
+            status = await client.call("daemon.status", GetDaemon())
             assert isinstance(status, DaemonStatus)
             directory = str(tmp_path)
             ask = Submit(text=SCORE, directory=directory, submit_directory=directory)
@@ -62,7 +62,7 @@ async def test_requests_run_side_by_side_and_events_come_as_they_are_committed(d
 async def test_a_refusal_is_raised_as_what_it_is(daemon):
     with pytest.raises(NoSuchJob):
         async with aconnect(daemon) as client:
-            await client.call("job.status", LookAtJob(job_id="nope"))
+            await client.call("job.status", GetJob(job_id="nope"))
 
 
 async def test_nobody_there_is_no_daemon(tmp_path):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-BASE = {"marianne_cli", "marianne_cli.main", "marianne_cli.ends", "marianne_cli.invocation", "marianne_cli.terminal", "marianne_cli.tree", "marianned", "marianned.errors", "marianned.words"}  # fmt: skip
+BASE = {"marianne_cli", "marianne_cli.main", "marianne_cli.exits", "marianne_cli.context", "marianne_cli.terminal", "marianne_cli.tree", "marianned", "marianned.errors", "marianned.formatting"}  # fmt: skip
 PAUSE = BASE | {"marianne_cli.client", "marianne_cli.client.blocking", "marianne_cli.client.dialling", "marianne_cli.client.session", "marianne_cli.client.streams", "marianne_cli.commands", "marianne_cli.commands.pause", "marianne_cli.options", "marianned.paths", "marianned.probe", "marianned.wire"}  # fmt: skip
 NEVER = {
     "rich",

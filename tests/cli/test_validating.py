@@ -7,7 +7,7 @@ import pytest
 
 from marianned.instruments.loader import builtin_profiles
 from marianned.score.check.compiler import compile_score
-from marianned.score.read.reader import DiskReader, Source
+from marianned.score.read.reader import DiskReader, ScoreSource
 
 BASE = {"success", "job_id", "status", "message", "error_code", "hints", "problems"}
 FOUND = {
@@ -94,7 +94,9 @@ def test_a_dry_run_tells_the_same_by_the_daemon_and_starts_nothing(warned):
 
 
 def test_a_thousand_sheets_are_checked_in_less_than_a_second():
-    source = Source(text=THOUSAND.encode(), file="/f", directory="/", submit_directory="/", workspace="/tmp")
+    source = ScoreSource(
+        text=THOUSAND.encode(), file="/f", directory="/", submit_directory="/", workspace="/tmp"
+    )
     builtin = builtin_profiles()
     before = time.process_time()
     compiled = compile_score(source, DiskReader(), builtin)

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from marianned import asking
+from marianned import http_agent
 
 FUZZED = int(os.environ.get("MARIANNE_FUZZ", "300"))
 """How many mutated answers; the whole figure is 10,000."""
@@ -76,8 +76,8 @@ def asked(url, **more):
         "system": None, "timeout_seconds": 10,
     }  # fmt: skip
     try:
-        return asking.asked({**told, **more}, "Say yes.")
-    except asking.Refused as refused:
+        return http_agent.asked({**told, **more}, "Say yes.")
+    except http_agent.RequestRefused as refused:
         return str(refused)
 
 
@@ -143,7 +143,7 @@ def test_what_unfolds_to_gigabytes_ends_within_its_memory(server, tmp_path):
     told = {"family": "anthropic", "url": server.url, "model": "m", "key_env": None, "max_tokens": None}
     file.write_text(json.dumps({**told, "temperature": None, "system": None, "timeout_seconds": 20}))
     ended = subprocess.run(
-        [sys.executable, "-I", "-S", asking.__file__, str(file)],
+        [sys.executable, "-I", "-S", http_agent.__file__, str(file)],
         input=b"x",
         capture_output=True,
         timeout=60,

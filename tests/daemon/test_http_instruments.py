@@ -9,7 +9,7 @@ import pytest
 import yaml
 from daemon_for_tests import score
 
-from marianned import asking
+from marianned import http_agent
 
 SERVER = Path(__file__).parents[2] / "../shared/fake-model/server.py"
 ANTHROPIC = {
@@ -42,7 +42,7 @@ def ask(tmp_path, url, family="anthropic", key="secret", prompt="Say yes.", **mo
     file = tmp_path / "ask.json"
     file.write_text(json.dumps({**told, "system": None, "timeout_seconds": 20, **more}))
     ended = subprocess.run(
-        [sys.executable, "-I", "-S", asking.__file__, str(file)],
+        [sys.executable, "-I", "-S", http_agent.__file__, str(file)],
         input=prompt.encode(),
         env={"THE_KEY": key} if key else {},
         capture_output=True,

@@ -20,7 +20,7 @@ from marianne_cli.tree import TABLE as COMMANDS
 from marianne_cli.tree import mzt
 from marianned import errors, protocol
 from marianned.config import DURATIONS, FIELDS
-from marianned.lifecycle import TABLE, Action, Guard, Rule
+from marianned.lifecycle import TABLE, Action, Guard, TransitionRule
 from marianned.protocol import METHODS, JobStatus
 from marianned.score.read import model, rules
 from marianned.score.read.report import severity
@@ -62,7 +62,7 @@ def requests():
     notes = {Guard.HOLDS_END: "¹", Guard.STAGED: "²", Guard.IN_BUDGET: "³"}
 
     def said(cell):
-        if not isinstance(cell, Rule):
+        if not isinstance(cell, TransitionRule):
             return cell.code
         return ", ".join(cell.effects) + (notes[cell.guard] if cell.guard else "")
 
@@ -150,9 +150,9 @@ def listed(struct, *, less=(), defaults=False):
 
 def own(struct, *, defaults=False):
     """Name a Struct's base and its own fields."""
-    is_change = issubclass(struct, protocol.Change) and struct is not protocol.Change
-    base = protocol.Change if is_change else struct.__base__
-    if base is msgspec.Struct or (issubclass(struct, protocol.Ask) and not is_change):
+    is_change = issubclass(struct, protocol.Command) and struct is not protocol.Command
+    base = protocol.Command if is_change else struct.__base__
+    if base is msgspec.Struct or (issubclass(struct, protocol.Query) and not is_change):
         return listed(struct, defaults=defaults) or "nothing"
     fields = listed(struct, less=(base,), defaults=defaults)
     return f"the fields of [{base.__name__}](#{base.__name__.lower()})" + (f" · {fields}" if fields else "")
@@ -174,7 +174,7 @@ def methods():
 def structs():
     """Every Struct of a reply, and every set of words."""
     kinds = [one for one in vars(protocol).values() if inspect.isclass(one)]
-    asks = {method.params for method in METHODS.values()} | {protocol.Ask}
+    asks = {method.params for method in METHODS.values()} | {protocol.Query}
     text = ""
     for struct in kinds:
         if issubclass(struct, msgspec.Struct) and struct not in asks:
@@ -256,7 +256,7 @@ def client_own():
         (client.Client, "Client"),
         (client.AsyncClient, "AsyncClient"),
         (client.Items, "Items"),
-        (client.Piece, "Piece"),
+        (client.InjectedPiece, "Piece"),
         (client.Output, "Output"),
     ):
         text += f"### {title}\n\n{paragraphs(thing)}\n\n"
@@ -280,7 +280,7 @@ def signature_of(thing):
 def score_kind(rule):  # noqa: PLR0911  a type a line
     """Say what a type of the score format takes."""
     match rule:
-        case rules.Part() | rules.Settings():
+        case rules.Part() | rules.SettingsRule():
             return "mapping"
         case rules.ListOf():
             return f"list of {score_kind(rule.item)}"
@@ -290,14 +290,14 @@ def score_kind(rule):  # noqa: PLR0911  a type a line
             return " or ".join(f"`{choice}`" for choice in choices)
         case rules.Anything():
             return "mapping or list" if rule.kinds else "any"
-        case rules.Number() | rules.Duration():
+        case rules.Number() | rules.DurationRule():
             return score_range(rule)
     return {rules.Text: "text", rules.Flag: "yes or no", rules.Pattern: "regular expression"}[type(rule)]
 
 
 def score_range(rule):
     """Say which numbers or durations are possible."""
-    inner, unit = (rule.range, "s") if isinstance(rule, rules.Duration) else (rule, "")
+    inner, unit = (rule.range, "s") if isinstance(rule, rules.DurationRule) else (rule, "")
     said = "duration" if unit else "integer" if rule.whole else "number"
     words = {"from": inner.least, "over": inner.above, "to": inner.most}
     limits = [f"{word} {limit:g}{unit}" for word, limit in words.items() if limit is not None]
@@ -309,7 +309,7 @@ def score_default(field, rule):
     if field.required:
         return "required"
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-    if isinstance(rule, rules.Duration) and value is not None:
+    if isinstance(rule, rules.DurationRule) and value is not None:
         return f"`{value:g}s`"
     if value is None or value in ({}, []) or isinstance(value, msgspec.Struct):
         return ""
@@ -334,7 +334,12 @@ def score_parts():
 def score_settings():
     """Every setting of an instrument."""
     rows = [
-        (f"`{key}`", score_kind(rule), "yes" if key in model.BOUND else "", score_fields.SETTINGS[key])
+        (
+            f"`{key}`",
+            score_kind(rule),
+            "yes" if key in model.INSTRUMENT_SPECIFIC else "",
+            score_fields.SETTINGS[key],
+        )
         for key, rule in model.SETTINGS.items()
     ]
     return table(("setting", "takes", "for one instrument only", "meaning"), rows)

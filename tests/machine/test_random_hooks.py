@@ -39,7 +39,7 @@ def wander(bench: HookBench, chance: random.Random) -> None:
     if running and die < 0.5:
         definition = bench.state.hook_definition(running[0].hook)
         outcome = chance.choice(ENDS)
-        if definition.chains and outcome is Outcome.SUCCEEDED:
+        if definition.starts_job and outcome is Outcome.SUCCEEDED:
             keeps = definition.detached and running[0].kept is None
             bench.hook_ends(kept=b"x") if keeps else bench.chains()
         else:
@@ -71,7 +71,7 @@ def test_no_hook_that_succeeded_runs_again_unless_sheets_do() -> None:
             if sum(event.type == "sheets.rewound" for event in bench.disk.events) > rewound:
                 done = set()
             pairs = list(zip(bench.state.score.hooks, bench.state.hooks, strict=True))
-            again = [hook for hook, row in pairs if row.status == "running" and hook.essence in done]
+            again = [hook for hook, row in pairs if row.status == "running" and hook.identity in done]
             assert not again, (walk, again)
-            done |= {hook.essence for hook, row in pairs if row.status == "completed"}
+            done |= {hook.identity for hook, row in pairs if row.status == "completed"}
             assert bench.status in ("running", "pausing", "cancelling") or not bench.state.flights

@@ -9,7 +9,7 @@ from plain_scores import Score
 from prophecy import comes_true
 from scores_for_tests import Bench, score, stage
 
-from marianned.errors import CannotCome, MarianneError, NameTaken, WrongStatus
+from marianned.errors import MarianneError, NameTaken, WaitOverridden, WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.state.job import JobState
 from marianned.protocol import Outcome
@@ -194,7 +194,7 @@ def _cause(state: JobState, number: int) -> str:
 
 
 def _said(answer: object) -> str:
-    if isinstance(answer, CannotCome):
+    if isinstance(answer, WaitOverridden):
         assert answer.message.startswith("'release-notes' ")
         return "E513"
     assert not isinstance(answer, MarianneError)

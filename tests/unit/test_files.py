@@ -164,7 +164,7 @@ def test_a_private_directory_is_ones_own_and_closed(work):
 OTHER_WAYS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "touch", "mkstemp", "fdopen"}
 ALLOWED = {
     "files.py": "the place itself",
-    "asking.py": "a program of its own: the file that the daemon has just written for it",
+    "http_agent.py": "a program of its own: the file that the daemon has just written for it",
     "moment.py": "/proc",
     "conductor/queries/jobs.py": "/proc",
     "conductor/workspace/archives.py": "handles within an opened directory",

@@ -93,7 +93,9 @@ def test_committed_events_are_told_with_their_fields(listener, handler, monkeypa
     monkeypatch.setattr(journal._logger, "handlers", [handler])
     monkeypatch.setattr(journal._logger, "propagate", False)
     monkeypatch.setattr(journal._logger, "level", logging.INFO)
-    journal.tell([Event(event=9, recorded_at="", type="sheet.failed", job_id="a", run=1, sheet=2, text="no")])
+    journal.publish(
+        [Event(event=9, recorded_at="", type="sheet.failed", job_id="a", run=1, sheet=2, text="no")]
+    )
     fields = received(listener)
     assert (fields["MESSAGE"], fields["PRIORITY"], fields["EVENT"], fields["SHEET"]) == (
         "a: no",

@@ -12,8 +12,8 @@ from marianned.lifecycle import (
     Guard,
     Outlook,
     Refusal,
-    Rule,
     Step,
+    TransitionRule,
     may_start,
     settle,
     status,
@@ -138,7 +138,7 @@ def test_each_cell_of_the_table_is_that_of_the_contract(request_: str, name: str
         return
     note = cell[-1] if cell[-1].isdigit() else ""
     effects = tuple(WORDS[word.strip(" 125")] for word in cell.split(","))
-    assert found == Rule(effects, NOTES.get(note))
+    assert found == TransitionRule(effects, NOTES.get(note))
 
 
 def test_the_table_is_total() -> None:

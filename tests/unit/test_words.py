@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marianned import words
+from marianned import formatting
 
 SAID = [
     (40, "40s"),
@@ -28,12 +28,12 @@ SAID = [
 
 @pytest.mark.parametrize(("seconds", "said"), SAID)
 def test_a_duration_is_said_with_its_two_largest_units(seconds: float, said: str) -> None:
-    assert words.duration(seconds) == said
+    assert formatting.duration(seconds) == said
 
 
 @given(st.integers(0, 10**8))
 def test_what_is_said_is_less_than_a_second_unit_away_from_what_is_so(seconds: int) -> None:
-    said = words.read_duration(words.duration(seconds))
+    said = formatting.read_duration(formatting.duration(seconds))
     assert 0 <= seconds - said < (60 if seconds < 86400 else 3600)
 
 
@@ -52,7 +52,7 @@ READ = [
 
 @pytest.mark.parametrize(("text", "seconds"), READ)
 def test_a_duration_is_read(text: str, seconds: float) -> None:
-    assert words.read_duration(text) == seconds
+    assert formatting.read_duration(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -76,26 +76,26 @@ def test_a_duration_is_read(text: str, seconds: float) -> None:
 )
 def test_what_is_no_duration_is_refused_with_what_to_write(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
-        words.read_duration(text)
+        formatting.read_duration(text)
 
 
 @given(st.text(max_size=12))
 def test_no_text_reads_as_anything_but_a_duration_or_an_error(text: str) -> None:
     with contextlib.suppress(ValueError):
-        assert 0 <= words.read_duration(text) < float("inf")
+        assert 0 <= formatting.read_duration(text) < float("inf")
 
 
 def test_names_are_listed_up_to_five() -> None:
-    assert words.listing([]) == ""
-    assert words.listing(["2", "3"]) == "2, 3"
-    assert words.listing(list("12345")) == "1, 2, 3, 4, 5"
-    assert words.listing(list("1234567")) == "1, 2, 3, 4, 5 and 2 more"
+    assert formatting.listing([]) == ""
+    assert formatting.listing(["2", "3"]) == "2, 3"
+    assert formatting.listing(list("12345")) == "1, 2, 3, 4, 5"
+    assert formatting.listing(list("1234567")) == "1, 2, 3, 4, 5 and 2 more"
 
 
 def test_sheets_are_named() -> None:
-    assert words.sheet_name(2, 2, 1, fan_out=True) == "sheet 2 (2.1)"
-    assert words.sheet_name(2, 2, 1, fan_out=False) == "sheet 2"
-    assert words.sheet_list([3, 2]) == "sheets 2, 3"
-    assert words.sheet_list([4]) == "sheet 4"
-    assert words.plural(1, "sheet") == "1 sheet"
-    assert words.plural(0, "sheet") == "0 sheets"
+    assert formatting.sheet_name(2, 2, 1, fan_out=True) == "sheet 2 (2.1)"
+    assert formatting.sheet_name(2, 2, 1, fan_out=False) == "sheet 2"
+    assert formatting.sheet_list([3, 2]) == "sheets 2, 3"
+    assert formatting.sheet_list([4]) == "sheet 4"
+    assert formatting.plural(1, "sheet") == "1 sheet"
+    assert formatting.plural(0, "sheet") == "0 sheets"

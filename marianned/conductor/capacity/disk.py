@@ -29,7 +29,7 @@ class Disk:
         self.low = False
         self._found_low = anyio.Event()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Close the scheduler when there is too little room."""
         moment = time.monotonic()
         if moment - self._looked < _LOOK_SECONDS:

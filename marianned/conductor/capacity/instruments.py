@@ -23,7 +23,7 @@ class _Need(msgspec.Struct, frozen=True):
     environ: dict[str, str]
 
 
-class Usable:
+class InstrumentAvailability:
     """Looks for what the fallbacks of one job need; the needs are worked out once a revision."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -31,7 +31,7 @@ class Usable:
         self._needs: dict[str, _Need] = {}
         self._of: object = None
 
-    async def missing(self, state: JobState) -> frozenset[str]:
+    async def unavailable(self, state: JobState) -> frozenset[str]:
         """Return the instruments among the score's fallbacks that can't be used."""
         if self._of is not state.score:
             self._of, self._needs = state.score, self._read(state)

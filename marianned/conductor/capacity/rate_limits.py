@@ -77,7 +77,7 @@ class Limits:
         """Return the accounts of which nothing may start now."""
         return {account for account, number in most.items() if self._room(account, number, now) <= 0}
 
-    def stand(self, job: int, blocked: Most, waiting: set[Account], now: Instant) -> Instant | None:
+    def enqueue(self, job: int, blocked: Most, waiting: set[Account], now: Instant) -> Instant | None:
         """Note what a job waits for: room at accounts, the end of a limit that its sheets have met.
 
         Returns:

@@ -53,7 +53,7 @@ class Scheduler:
         self._taken[job] = self._taken.get(job, 0) + given
         return given
 
-    def adopt(self, job: int, count: int) -> None:
+    def restore(self, job: int, count: int) -> None:
         """Count attempts that are in flight already, whether there is room or not (after a start)."""
         if count:
             self._taken[job] = self._taken.get(job, 0) + count

@@ -19,7 +19,7 @@ from marianned.score.read.reader import is_below
 _logger = logging.getLogger(__name__)
 
 
-async def tell(state: JobState, ended: Sequence[HookRow]) -> None:
+async def append_hooks(state: JobState, ended: Sequence[HookRow]) -> None:
     """Append a line for each of these hooks, if the score has a log."""
     path = state.score.concert.log_path
     if path is None or not ended:

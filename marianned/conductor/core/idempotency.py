@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import anyio
 import msgspec
 
-from marianned.errors import BY_CODE, BadRequest, InternalError, NoCapacity
+from marianned.errors import BY_CODE, BadRequest, InternalError, Unavailable
 from marianned.moment import now
-from marianned.protocol import Caller, Change, Job, Reply
+from marianned.protocol import Caller, Command, Job, Reply
 from marianned.rows import Changes, RequestRow, Row
 from marianned.store.writer import Store
 
@@ -32,17 +32,17 @@ class _Running:
         self.done = anyio.Event()
 
 
-class Keys:
+class IdempotencyKeys:
     """The requests with keys that are in progress, and those the store remembers."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._running: dict[str, _Running] = {}
 
-    async def once(
+    async def run(
         self,
         caller: Caller,
-        params: Change[Any],
+        params: Command[Any],
         kind: type[R],
         act: Callable[[RequestRow], Awaitable[R]],
         join: Callable[[RequestRow], Awaitable[R]] | None = None,
@@ -92,7 +92,7 @@ class Keys:
         """
         kept = await self.kept(request) if request.key is not None else None
         if kept is not None:
-            with suppress(NoCapacity):
+            with suppress(Unavailable):
                 told = msgspec.structs.replace(with_reply(kept, reply), event=reply.event)
                 await self._store.commit(Changes(rows=[told]))
 
@@ -107,7 +107,7 @@ def rows_of(request: RequestRow, reply: Reply) -> list[Row]:
     return [] if request.key is None else [with_reply(request, reply)]
 
 
-def _row(caller: Caller, params: Change[Any]) -> RequestRow:
+def _row(caller: Caller, params: Command[Any]) -> RequestRow:
     method = params.method
     asked: dict[str, Any] = {
         name: value for name, value in msgspec.structs.asdict(params).items() if name not in _NOT_THE_REQUEST

@@ -18,18 +18,18 @@ from anyio.abc import TaskGroup
 
 from marianned import faults, lifecycle
 from marianned.clock import Instant
-from marianned.conductor.capacity.instruments import Usable
+from marianned.conductor.capacity.instruments import InstrumentAvailability
 from marianned.conductor.core import concertlog, pausefile
-from marianned.conductor.core.reservation import Share
+from marianned.conductor.core.reservation import Reservation
 from marianned.conductor.core.waiters import Answer, Waiter, Waiters
-from marianned.conductor.run.hook import GivenHook
-from marianned.conductor.run.supervisor import Players, bare
-from marianned.conductor.services import House
+from marianned.conductor.run.hook import HookContext
+from marianned.conductor.run.supervisor import Supervisor, bare
+from marianned.conductor.services import Services
 from marianned.errors import MarianneError, WrongStatus
 from marianned.executors.base import Presence
 from marianned.lifecycle import Action
 from marianned.moment import now
-from marianned.progress.deciding.decide import decide, to_be_ended
+from marianned.progress.deciding.decide import decide, to_be_terminated
 from marianned.progress.deciding.draft import Decision, apply
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import (
@@ -37,12 +37,12 @@ from marianned.progress.state.triggers import (
     Chained,
     ChainedEnded,
     Ending,
-    GiveUp,
     HookEnded,
-    Judged,
     Parked,
     PauseFile,
+    SkipEvaluated,
     SlotFree,
+    Supersede,
     TimeReached,
     Trigger,
     Warned,
@@ -65,7 +65,7 @@ Commit = Callable[[Changes], Awaitable[int]]
 class Chaining(Protocol):
     """Starts the jobs of hooks, and knows how jobs end."""
 
-    async def chain(self, job: "Job", given: GivenHook) -> HookEnded | None:
+    async def chain(self, job: "Job", given: HookContext) -> HookEnded | None:
         """Check and submit a hook's job; None: `job` was told how that ended."""
 
     async def end_of(self, address: str) -> JobStatus | None:
@@ -77,30 +77,30 @@ class Job:
 
     def __init__(
         self,
-        house: House,
+        services: Services,
         state: JobState,
         granted: Callable[[], None],
         retired: Callable[["Job"], None],
         chaining: "Chaining",
     ) -> None:
-        self.house = house
+        self.services = services
         self.state = state
-        state.incarnation = house.store.incarnation.number
+        state.incarnation = services.store.incarnation.number
         self.status_event = 0
-        self._share = Share(house, state, granted)
+        self._share = Reservation(services, state, granted)
         self._retired = retired
         self._send, self._receive = anyio.create_memory_object_stream[Trigger](math.inf)
         self._waiters = Waiters()
         self._watchers: list[Callable[[JobStatus, int], None]] = []
         self._chaining = chaining
-        self._ways: dict[str, Commit] = {}
+        self._commit_overrides: dict[str, Commit] = {}
         self._awaited: set[str] = set()
-        self._players: Players | None = None
+        self._players: Supervisor | None = None
         self._timer: anyio.CancelScope | None = None
         self._tasks: TaskGroup | None = None
         self._first_step = anyio.Event()
         self._gave_way = False
-        self._usable = Usable(house.environ)
+        self._usable = InstrumentAvailability(services.environ)
 
     @property
     def run_id(self) -> int:
@@ -119,7 +119,7 @@ class Job:
     def waits(self) -> list[tuple[Flight, str]]:
         """Return which flights wait because something of ours fails, and for what."""
         waits = {} if self._players is None else self._players.waits()
-        named = ((flight, waits.get(self.house.attempt_id(flight))) for flight in self.state.flights)
+        named = ((flight, waits.get(self.services.attempt_id(flight))) for flight in self.state.flights)
         return [(flight, why) for flight, why in named if why is not None]
 
     # --- from outside, on the same event loop ----------------------------------------------------------
@@ -129,7 +129,7 @@ class Job:
         self._first_step.set()
         self._waiters.answer_all(error)
 
-    def poke(self) -> None:
+    def wake(self) -> None:
         """Tell the job that a slot may be had."""
         self._send.send_nowait(SlotFree())
 
@@ -137,18 +137,18 @@ class Job:
         """Wait until the job has taken its first step, and so started what it may."""
         await self._first_step.wait()
 
-    async def give_up(self, trigger: GiveUp, commit: "Commit | None" = None) -> Answer | None:
+    async def supersede(self, trigger: Supersede, commit: "Commit | None" = None) -> Answer | None:
         """Let this run make room, for the next one or for good; `commit` writes it, else the store."""
         waiter = self.wait_for(trigger.request)
         if commit is not None:
-            self._ways[trigger.request] = commit
+            self._commit_overrides[trigger.request] = commit
         self._send.send_nowait(trigger)
         return await self.answer(trigger.request, waiter, None)
 
     async def chain(self, trigger: Chained, commit: "Commit") -> Answer | None:
         """Take jobs over that a hook of this one submits, in the transaction that `commit` makes."""
         waiter = self.wait_for(trigger.request)
-        self._ways[trigger.request] = commit
+        self._commit_overrides[trigger.request] = commit
         self._send.send_nowait(trigger)
         return await self.answer(trigger.request, waiter, None)
 
@@ -186,7 +186,7 @@ class Job:
             self._watchers.remove(watcher)
             if self.state.run.ended is not None:
                 with suppress(anyio.ClosedResourceError):
-                    self.poke()  # nobody may be left to keep the job in memory for
+                    self.wake()  # nobody may be left to keep the job in memory for
 
         return leave
 
@@ -198,33 +198,33 @@ class Job:
         `presences` are those of what was in flight when the state was read from disk, by their ids.
         """
         async with self._receive, self._send, anyio.create_task_group() as self._tasks:
-            self._players = Players(
-                self.house, self.state, self._send.send_nowait, self._chain_hook, self._tasks
+            self._players = Supervisor(
+                self.services, self.state, self._send.send_nowait, self._chain_hook, self._tasks
             )
-            self._share.adopt()
+            self._share.restore()
             for flight in self.state.flights:
-                self._players.play(flight, presences[self.house.attempt_id(flight)])
-            for flight in to_be_ended(self.state):
+                self._players.start(flight, presences[self.services.attempt_id(flight)])
+            for flight in to_be_terminated(self.state):
                 self._players.interrupt(flight)
             self._await_chained()
-            self._share.stand()
-            self.poke()
+            self._share.enqueue()
+            self.wake()
             async for trigger in self._receive:
                 await self._step(trigger)
                 self._first_step.set()
-                if self._may_retire():
+                if self._may_be_evicted():
                     self._retired(self)
                     self._tasks.cancel_scope.cancel()
 
-    def _may_retire(self) -> bool:
+    def _may_be_evicted(self) -> bool:
         idle = not self._waiters and not self._watchers and not self._receive.statistics().current_buffer_used
         return self.state.run.ended is not None and not self.state.flights and idle
 
     async def _step(self, trigger: Trigger) -> None:
         try:
-            if pausefile.comes_before(trigger):
+            if pausefile.precedes(trigger):
                 await self._look_for_pause_file()
-            self._check_way(trigger)
+            self._check_commit_override(trigger)
             await self._decide(trigger)
         except MarianneError as error:
             self._refuse(trigger, error)
@@ -235,13 +235,13 @@ class Job:
             _logger.exception("a step of '%s' failed", self.state.run.job_name)
             self._refuse(trigger, MarianneError("a step of this job failed; the daemon's log has more"))
 
-    def _check_way(self, trigger: Trigger) -> None:
+    def _check_commit_override(self, trigger: Trigger) -> None:
         """Refuse what comes behind the run that took this one's place.
 
         Raises:
             WrongStatus: this run has made room.
         """
-        if self._gave_way and isinstance(trigger, Asked | GiveUp):
+        if self._gave_way and isinstance(trigger, Asked | Supersede):
             name = self.state.run.job_name
             raise WrongStatus(
                 f"'{name}' has a newer run by now, or was removed; nothing has changed",
@@ -251,33 +251,33 @@ class Job:
             )
 
     def _refuse(self, trigger: Trigger, error: MarianneError) -> None:
-        if isinstance(trigger, Asked | GiveUp | Chained):
+        if isinstance(trigger, Asked | Supersede | Chained):
             request = trigger.request.request if isinstance(trigger, Asked) else trigger.request
             self._waiters.answer(request, error)
         elif self._tasks is not None:
-            self._tasks.start_soon(self._again, trigger)
+            self._tasks.start_soon(self._requeue, trigger)
 
-    async def _again(self, trigger: Trigger) -> None:
+    async def _requeue(self, trigger: Trigger) -> None:
         """Hand in once more what could not be committed: an end that has happened must be told."""
         await anyio.sleep(_AGAIN_SECONDS)
         self._send.send_nowait(trigger)
 
     async def _decide(self, trigger: Trigger) -> None:
         state = self.state
-        ends = isinstance(trigger, Ending | Parked | HookEnded | Chained | Judged)
+        ends = isinstance(trigger, Ending | Parked | HookEnded | Chained | SkipEvaluated)
         room = state.score.parallel.max_concurrent - len(state.flights) + ends
-        self.house.disk.look()
-        state.unusable = await self._usable.missing(state)
+        self.services.disk.check()
+        state.unusable = await self._usable.unavailable(state)
         moment = now()
         taken = self._share.take(room, moment)
         name = _name(trigger)
         faults.point(f"{name}.asked")
-        event = self.house.store.last_event
+        event = self.services.store.last_event
         try:
             decision = decide(state, trigger, moment, taken.slots, taken.rooms)
             await self._before_commit(trigger, decision)
             changes = decision.changes
-            if isinstance(trigger, GiveUp):
+            if isinstance(trigger, Supersede):
                 changes = Changes(
                     rows=changes.rows + trigger.also.rows,
                     deleted=changes.deleted + trigger.also.deleted,
@@ -290,14 +290,14 @@ class Job:
             self._share.give_back(taken)
             raise
         faults.point(f"{name}.committed")
-        self._gave_way = self._gave_way or isinstance(trigger, GiveUp) or self._replaced_by(changes)
-        await concertlog.tell(state, decision.hooks_ended)
+        self._gave_way = self._gave_way or isinstance(trigger, Supersede) or self._replaced_by(changes)
+        await concertlog.append_hooks(state, decision.hooks_ended)
         before = self.status
         started = len(decision.starts) + len(decision.checks) + (decision.hook is not None)
         ended = len(state.flights) + started
         apply(state, decision)
         ended -= len(state.flights)
-        self._share.settle(taken, changes, started, ended, moment)
+        self._share.release(taken, changes, started, ended, moment)
         if self.status != before:
             self.status_event = event
         faults.point(f"{name}.applied")
@@ -307,8 +307,12 @@ class Job:
 
     async def _commit(self, trigger: Trigger, changes: Changes) -> int:
         """Write the changes, in the way that a chain goes; return their last event's number."""
-        way = self._ways.pop(trigger.request, None) if isinstance(trigger, Chained | GiveUp) else None
-        return await way(changes) if way else (await self.house.store.commit(changes)).event
+        way = (
+            self._commit_overrides.pop(trigger.request, None)
+            if isinstance(trigger, Chained | Supersede)
+            else None
+        )
+        return await way(changes) if way else (await self.services.store.commit(changes)).event
 
     def _replaced_by(self, changes: Changes) -> bool:
         """Tell whether a newer run of this job is among the changes: it has chained to itself."""
@@ -318,11 +322,11 @@ class Job:
     def _act(self, trigger: Trigger, decision: Decision, event: int) -> None:
         assert self._players is not None
         for attempt in decision.starts:
-            self._players.play(attempt, None)
+            self._players.start(attempt, None)
         for attempt in decision.checks:
-            self._players.play(attempt, Presence.ENDED)
+            self._players.start(attempt, Presence.ENDED)
         if decision.hook is not None:
-            self._players.play(decision.hook, None)
+            self._players.start(decision.hook, None)
         for flight in (*decision.interrupts, decision.hook_interrupt):
             if flight is not None:
                 self._players.interrupt(flight)
@@ -333,7 +337,7 @@ class Job:
             self._waiters.answer(request, _with_event(answer, event))
         for watcher in list(self._watchers):
             watcher(self.status, event)
-        due = [when for when in (decision.wake, self._share.stand()) if when is not None]
+        due = [when for when in (decision.wake, self._share.enqueue()) if when is not None]
         self._set_timer(min(due, key=now().until, default=None))
 
     # --- what is in flight, and jobs that hooks have started -------------------------------------------
@@ -344,7 +348,7 @@ class Job:
             if self._players is not None:
                 self._players.interrupt(row)
 
-    async def _chain_hook(self, given: GivenHook) -> HookEnded | None:
+    async def _chain_hook(self, given: HookContext) -> HookEnded | None:
         return await self._chaining.chain(self, given)
 
     def _await_chained(self) -> None:
@@ -389,7 +393,7 @@ class Job:
         run = self.state.run
         if run.ended is not None or run.cancelling:
             return
-        reason = await to_thread.run_sync(pausefile.look, self._pause_file)
+        reason = await to_thread.run_sync(pausefile.read_pause_file, self._pause_file)
         if reason is not None:
             await self._decide(PauseFile(reason or None))
 
@@ -402,9 +406,9 @@ class Job:
 
     async def _after_commit(self) -> None:
         if self.status in ENDED:
-            self.house.worktrees.ended(self.state.run)
+            self.services.worktrees.ended(self.state.run)
             try:
-                await to_thread.run_sync(pausefile.remove, self._pause_file)
+                await to_thread.run_sync(pausefile.remove_pause_file, self._pause_file)
             except OSError as error:
                 _logger.warning("the pause file '%s' can't be removed: %s", self._pause_file, error)
 
@@ -414,9 +418,9 @@ _NAMES: dict[type[Trigger], str] = {
     Chained: "chain",
     ChainedEnded: "chained",
     Ending: "ended",
-    GiveUp: "fresh",
+    Supersede: "fresh",
     HookEnded: "hook",
-    Judged: "judged",
+    SkipEvaluated: "judged",
     Parked: "parked",
     PauseFile: "file",
     SlotFree: "slot",

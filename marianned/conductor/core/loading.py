@@ -7,13 +7,13 @@ import msgspec
 from anyio import to_thread
 
 from marianned import workers
-from marianned.conductor.services import House
+from marianned.conductor.services import Services
 from marianned.executors.base import Presence
 from marianned.progress.state.job import JobState, Version
 from marianned.protocol import Cost, PlanLine
 from marianned.rows import Flight, RevisionRow, Row, RunRow
 from marianned.score.expanded import Expanded
-from marianned.score.read.reader import Source
+from marianned.score.read.reader import ScoreSource
 from marianned.store.records import Whole
 from marianned.store.writer import Store
 
@@ -80,7 +80,7 @@ async def _expanded(run: RunRow, row: RevisionRow) -> Expanded:
         return await to_thread.run_sync(_decode, row.expanded)
     except msgspec.DecodeError:
         pass  # another version of this program wrote it: its text and files say the same
-    source = Source(
+    source = ScoreSource(
         text=row.text.encode(),
         file=row.config_file or "score",
         directory=row.directory,
@@ -97,21 +97,21 @@ def _decode(data: bytes) -> Expanded:
     return msgspec.msgpack.decode(data, type=Expanded)
 
 
-async def presences(house: House, state: JobState) -> dict[str, Presence]:
+async def presences(services: Services, state: JobState) -> dict[str, Presence]:
     """Tell where each flight stands, by its id, that was there when the daemon was last there."""
-    return {house.attempt_id(flight): await _presence(house, flight) for flight in state.flights}
+    return {services.attempt_id(flight): await _presence(services, flight) for flight in state.flights}
 
 
-async def _presence(house: House, flight: Flight) -> Presence:
+async def _presence(services: Services, flight: Flight) -> Presence:
     """Tell where a flight stands; after a reboot, one without a claim may have lost it with the power.
 
     So has one of which the database knows the process: its files were taken away.
     """
-    place = house.place(flight)
-    found = await house.executor.presence(place)
+    place = services.place(flight)
+    found = await services.executor.presence(place)
     if found is not Presence.NEVER_STARTED:
         return found
-    if flight.pid is not None or house.store.rebooted:
-        await house.executor.claim(place)
+    if flight.pid is not None or services.store.rebooted:
+        await services.executor.claim(place)
         return Presence.LOST
     return found

@@ -1,9 +1,9 @@
 """What the conductor says beside a job's own words: addresses, refusals that time brings, leftovers."""
 
-from marianned import files, words
+from marianned import files, formatting
 from marianned.clock import Instant
 from marianned.conductor.core.job import Job
-from marianned.errors import Problem, TimeRanOut
+from marianned.errors import Problem, WaitTimeout
 from marianned.lifecycle import Action
 from marianned.moment import now
 from marianned.progress.views import messages
@@ -27,13 +27,13 @@ _DIGITS_MOST = 15
 """The most digits a run's number may have: it fits into any column."""
 
 
-def split(job_id: str) -> tuple[str, int | None]:
+def parse_job_id(job_id: str) -> tuple[str, int | None]:
     """Split what a job is addressed by: `name`, or `name@run`."""
     name, _, run = job_id.rpartition("@")
     return (name, int(run)) if name and run.isdecimal() and len(run) <= _DIGITS_MOST else (job_id, None)
 
 
-def time_ran_out(job: Job, action: Action, patience: float) -> TimeRanOut:
+def wait_timed_out(job: Job, action: Action, patience: float) -> WaitTimeout:
     """Return what is said when a waiting request's time is up; the request stays in force."""
     state = job.state
     said = ""
@@ -41,8 +41,8 @@ def time_ran_out(job: Job, action: Action, patience: float) -> TimeRanOut:
         verb = "is" if len(state.flights) == 1 else "are"
         said = f": {messages.flying(state)} {verb} in flight, at most {messages.time_left(state, now())} more"
     status = job.status
-    waited = f"'{state.run.job_name}' is still {status} after {words.duration(patience)}"
-    return TimeRanOut(
+    waited = f"'{state.run.job_name}' is still {status} after {formatting.duration(patience)}"
+    return WaitTimeout(
         f"{waited}{said}; {_IN_FORCE[action]}",
         job_id=state.run.job_name,
         status=status,

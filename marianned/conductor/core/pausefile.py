@@ -12,7 +12,7 @@ from pathlib import Path
 from marianned import files
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
-from marianned.progress.state.triggers import Asked, Chained, GiveUp, Trigger
+from marianned.progress.state.triggers import Asked, Chained, Supersede, Trigger
 
 _READ_BYTES = 200
 UNREADABLE = "unreadable"
@@ -20,11 +20,11 @@ _LET_GO_ON = (Action.BREAK, Action.DISCARD, Action.MODIFY)
 """Requests that remove no pause file and may bring no hold: a sheet may start with them."""
 
 
-def comes_before(trigger: Trigger) -> bool:
+def precedes(trigger: Trigger) -> bool:
     """Tell whether the file is looked for before this trigger is decided: something may start with it."""
     if isinstance(trigger, Asked):
         return trigger.action in _LET_GO_ON and not trigger.plan
-    return not isinstance(trigger, GiveUp | Chained)
+    return not isinstance(trigger, Supersede | Chained)
 
 
 def pause_file(workspace: str, job_name: str) -> Path:
@@ -32,7 +32,7 @@ def pause_file(workspace: str, job_name: str) -> Path:
     return Path(workspace) / f".marianne-pause-{job_name}"
 
 
-def look(path: Path) -> str | None:
+def read_pause_file(path: Path) -> str | None:
     """Return the reason a pause file gives: its first line, "" for none; None: there is no such file."""
     try:
         data, _ = files.head(path, _READ_BYTES, below=path.parent)
@@ -48,7 +48,7 @@ def _first_line(text: str) -> str:
     return "".join(char for char in first if char.isprintable()).strip()
 
 
-def remove(path: Path) -> bool:
+def remove_pause_file(path: Path) -> bool:
     """Remove the pause file; tell whether there was one.
 
     Raises:
@@ -71,7 +71,7 @@ def clear(path: Path, job_name: str, status: str | None = None) -> bool:
         WrongStatus: it can't be removed; the hint is the command that does it.
     """
     try:
-        return remove(path)
+        return remove_pause_file(path)
     except OSError as error:
         whole = ["-r"] if path.is_dir() and not path.is_symlink() else []
         raise WrongStatus(

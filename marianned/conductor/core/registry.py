@@ -12,13 +12,13 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from marianned import faults, words
+from marianned import faults, formatting
 from marianned.conductor.capacity.slots import DRAINING, STARTING, STOPPING
-from marianned.conductor.core.idempotency import Keys
+from marianned.conductor.core.idempotency import IdempotencyKeys
 from marianned.conductor.core.job import Chaining, Commit, Job
 from marianned.conductor.core.loading import load_state, presences
-from marianned.conductor.core.messages import split
-from marianned.conductor.services import House
+from marianned.conductor.core.messages import parse_job_id
+from marianned.conductor.services import Services
 from marianned.conductor.workspace import archives
 from marianned.errors import (
     InternalError,
@@ -29,7 +29,7 @@ from marianned.errors import (
 from marianned.executors.base import Presence
 from marianned.moment import now
 from marianned.progress.state.job import JobState
-from marianned.progress.state.triggers import GiveUp, Made
+from marianned.progress.state.triggers import Committed, Supersede
 from marianned.protocol import (
     ACTIVE,
     Caller,
@@ -53,39 +53,39 @@ NOBODY = Caller(uid=-1)
 class Conductor:
     """Owns every job. `jobs` holds those in memory: all that have not ended, and any just asked for."""
 
-    def __init__(self, house: House, tasks: TaskGroup) -> None:
-        self.house = house
+    def __init__(self, services: Services, tasks: TaskGroup) -> None:
+        self.services = services
         self.jobs: dict[str, Job] = {}
-        self.keys = Keys(house.store)
+        self.keys = IdempotencyKeys(services.store)
         self.chaining: Chaining | None = None
         self.registry = anyio.Lock()
         self._by_run: dict[int, Job] = {}
         self._tasks = tasks
-        self._rest = anyio.Event()
+        self._idle = anyio.Event()
 
-    def condition(self) -> str:
+    def health(self) -> str:
         """Return the daemon's status: ready, degraded, draining or stopping."""
-        closed_for = self.house.scheduler.closed_for
+        closed_for = self.services.scheduler.closed_for
         if closed_for in {DRAINING, STOPPING}:
             return closed_for
-        return "degraded" if self.house.degraded_by() else "ready"
+        return "degraded" if self.services.degraded_by() else "ready"
 
-    def in_short(self) -> str:
+    def summary(self) -> str:
         """Return in a line how the daemon is and what it has to do."""
         busy = sum(job.status in (*ACTIVE, JobStatus.PAUSED) for job in self.jobs.values())
-        flying = words.plural(self.in_flight(), "attempt")
-        return f"{self.condition()}; {words.plural(busy, 'job')}, {flying} in flight"
+        flying = formatting.plural(self.in_flight(), "attempt")
+        return f"{self.health()}; {formatting.plural(busy, 'job')}, {flying} in flight"
 
     # --- jobs in memory --------------------------------------------------------------------------------
 
     async def recover(self) -> int:
         """Take up every run that has not ended, as its facts say; return how many there are."""
-        runs = await self.house.store.records.unfinished_runs()
-        for limit in await self.house.store.records.limits():
-            self.house.limits.put(limit, now())
+        runs = await self.services.store.records.unfinished_runs()
+        for limit in await self.services.store.records.limits():
+            self.services.limits.put(limit, now())
         faults.point("recover.read")
-        await archives.recover(self.house.store)
-        self.house.scheduler.close(STARTING)
+        await archives.recover(self.services.store)
+        self.services.scheduler.close(STARTING)
         read: list[tuple[JobState, dict[str, Presence]]] = []
         for run in runs:
             try:
@@ -94,31 +94,31 @@ class Conductor:
                 _logger.exception("'%s' can't be taken up; it stays as it is on disk", run.job_name)
         # All at once: one that is served asks for others, which would be taken up a second time.
         for state, found in read:
-            self.take_up(state, found)
-        self.house.scheduler.open(STARTING)
-        self._tasks.start_soon(self.house.worktrees.tend)
+            self.load(state, found)
+        self.services.scheduler.open(STARTING)
+        self._tasks.start_soon(self.services.worktrees.tend)
         self.grant()
         return len(runs)
 
     async def _read(self, run: RunRow) -> tuple[JobState, dict[str, Presence]]:
         """Read a run from the disk, and where its flights stand."""
-        state = await load_state(self.house.store, run.job_name, run.run)
+        state = await load_state(self.services.store, run.job_name, run.run)
         if state is None:
             raise LookupError(f"'{run.job_name}' is not in the database any more")
         faults.point("recover.loaded")
-        found = await presences(self.house, state)
+        found = await presences(self.services, state)
         faults.point("recover.looked")
         return state, found
 
-    async def _load(self, run: RunRow) -> Job:
+    async def _load_run(self, run: RunRow) -> Job:
         """Take up a run that is not in memory; the registry is held, so that nobody else does."""
-        return self.take_up(*await self._read(run))
+        return self.load(*await self._read(run))
 
-    def take_up(self, state: JobState, found: dict[str, Presence]) -> Job:
+    def load(self, state: JobState, found: dict[str, Presence]) -> Job:
         """Let a run that is on disk serve itself; `found` is where its flights stand."""
         assert self.chaining is not None
         assert state.run.run_id not in self._by_run, "a run that is served twice does everything twice"
-        job = Job(self.house, state, self.grant, self._retire, self.chaining)
+        job = Job(self.services, state, self.grant, self._evict, self.chaining)
         self.jobs[state.run.job_name] = job
         self._by_run[job.run_id] = job
         self._tasks.start_soon(self._serve, job, found)
@@ -133,16 +133,16 @@ class Conductor:
             _logger.exception(
                 "'%s' has left the memory; it is taken up again when asked", job.state.run.job_name
             )
-            self._retire(job)
-            self.house.scheduler.forget(job.run_id)
-            self.house.limits.forget(job.run_id)
+            self._evict(job)
+            self.services.scheduler.forget(job.run_id)
+            self.services.limits.forget(job.run_id)
             job.fail(
                 InternalError(
                     f"internal error in the daemon with '{job.state.run.job_name}'; its log has more"
                 )
             )
 
-    def _retire(self, job: Job) -> None:
+    def _evict(self, job: Job) -> None:
         if self._by_run.pop(job.run_id, None) is job and self.jobs.get(job.state.run.job_name) is job:
             del self.jobs[job.state.run.job_name]
 
@@ -155,11 +155,11 @@ class Conductor:
             WrongStatus: it has been let go on meanwhile.
         """
         async with self.registry:
-            newest = await self.house.store.records.run(run.job_name)
+            newest = await self.services.store.records.run(run.job_name)
             if newest is None or newest.run_id != run.run_id:
-                return (await self.house.store.commit(changes)).event
+                return (await self.services.store.commit(changes)).event
             return await self.make_room(
-                newest, GiveUp(request="", caller=NOBODY, reason=None, also=changes, forget=True)
+                newest, Supersede(request="", caller=NOBODY, reason=None, also=changes, forget=True)
             )
 
     def interrupt_all(self) -> None:
@@ -170,30 +170,30 @@ class Conductor:
     def flights(self) -> list[str]:
         """Return the ids of all attempts and hooks in flight."""
         jobs = self._by_run.values()
-        return [self.house.attempt_id(flight) for job in jobs for flight in job.state.flights]
+        return [self.services.attempt_id(flight) for job in jobs for flight in job.state.flights]
 
     def in_flight(self) -> int:
         """Return how many attempts are in flight over all jobs."""
         return sum(len(job.state.flights) for job in self._by_run.values())
 
-    def tell_all(self) -> None:
+    def wake_all(self) -> None:
         """Let each job look anew at what it may start."""
         for job in self._by_run.values():
-            job.poke()
+            job.wake()
 
     def grant(self) -> None:
         """Tell those whose turn it is that a slot is kept for them; called after every step of a job."""
-        for run_id in {*self.house.scheduler.grant(), *self.house.limits.freed(now())}:
+        for run_id in {*self.services.scheduler.grant(), *self.services.limits.freed(now())}:
             if run_id in self._by_run:
-                self._by_run[run_id].poke()
+                self._by_run[run_id].wake()
         if not self.in_flight():
-            self._rest.set()
-            self._rest = anyio.Event()
+            self._idle.set()
+            self._idle = anyio.Event()
 
-    async def rested(self) -> None:
+    async def idle(self) -> None:
         """Wait until nothing is in flight over all jobs."""
         while self.in_flight():
-            await self._rest.wait()
+            await self._idle.wait()
 
     async def job(self, job_id: str) -> Job:
         """Return the newest run of a job, in memory; ask it before the next await.
@@ -202,22 +202,22 @@ class Conductor:
             NoSuchJob: there is none of that name.
             WrongStatus: an older run is named.
         """
-        name, run = split(job_id)
+        name, run = parse_job_id(job_id)
         if name not in self.jobs:
             async with self.registry:
                 if name not in self.jobs:
-                    row = await self.house.store.records.run(name)
+                    row = await self.services.store.records.run(name)
                     if row is None:
                         raise await self.no_such_job(job_id)
-                    await self._load(row)
+                    await self._load_run(row)
         job = self.jobs[name]
         if run is not None and run != job.state.run.run:
             raise await self._older_run(job_id, job)
         return job
 
     async def _older_run(self, job_id: str, job: Job) -> MarianneError:
-        name, run = split(job_id)
-        if await self.house.store.records.run(name, run) is None:
+        name, run = parse_job_id(job_id)
+        if await self.services.store.records.run(name, run) is None:
             return await self.no_such_job(job_id)
         return WrongStatus(
             f"'{job_id}' is an older run; only the newest, '{name}@{job.state.run.run}', can be changed",
@@ -228,8 +228,8 @@ class Conductor:
 
     async def no_such_job(self, job_id: str) -> NoSuchJob:
         """Return the refusal of a name that no job has, with the nearest names."""
-        rows = await self.house.store.records.newest_runs()
-        name = split(job_id)[0]
+        rows = await self.services.store.records.newest_runs()
+        name = parse_job_id(job_id)[0]
         stem = Path(name).stem
         for row in rows:
             file = row.config_file and Path(row.config_file)
@@ -249,13 +249,13 @@ class Conductor:
             f"no job '{job_id}'; {said}", hints=[f"mzt status {candidate}" for candidate in near]
         )
 
-    async def make_room(self, newest: RunRow, trigger: GiveUp, commit: Commit | None = None) -> int:
+    async def make_room(self, newest: RunRow, trigger: Supersede, commit: Commit | None = None) -> int:
         """Let the newest run of a name make room in its own loop, where nothing can come between.
 
         Returns the number of the transaction's last event; `commit` makes that, else the store.
         """
-        job = self.jobs.get(newest.job_name) or await self._load(newest)
-        answer = await job.give_up(msgspec.structs.replace(trigger, request=f"room {job.run_id}"), commit)
+        job = self.jobs.get(newest.job_name) or await self._load_run(newest)
+        answer = await job.supersede(msgspec.structs.replace(trigger, request=f"room {job.run_id}"), commit)
         if isinstance(answer, MarianneError):
             raise answer
-        return answer.event if isinstance(answer, Made) else self.house.store.last_event
+        return answer.event if isinstance(answer, Committed) else self.services.store.last_event

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from marianned import lifecycle
 from marianned.clock import Instant
-from marianned.conductor.services import House
+from marianned.conductor.services import Services
 from marianned.executors.children import LEFTOVER_GRACE_SECONDS
 from marianned.moment import now
 from marianned.progress.deciding.decide import could_use_slot
@@ -21,21 +21,21 @@ class Taken(NamedTuple):
     rooms: dict[Account, int]
 
 
-class Share:
+class Reservation:
     """Takes before a decision and settles after it; `granted` tells that others may take now."""
 
-    def __init__(self, house: House, state: JobState, granted: Callable[[], None]) -> None:
-        self._scheduler = house.scheduler
-        self._limits = house.limits
+    def __init__(self, services: Services, state: JobState, granted: Callable[[], None]) -> None:
+        self._scheduler = services.scheduler
+        self._limits = services.limits
         self._state = state
         self._granted = granted
         self._run_id = state.run.run_id
-        state.limits = house.limits.rows
-        state.overtime = round((house.settings.attempts.drain + LEFTOVER_GRACE_SECONDS) * 1000)
+        state.limits = services.limits.rows
+        state.overtime = round((services.settings.attempts.drain + LEFTOVER_GRACE_SECONDS) * 1000)
 
-    def adopt(self) -> None:
+    def restore(self) -> None:
         """Count what was in flight when the state was read from disk."""
-        self._scheduler.adopt(self._run_id, len(self._state.flights))
+        self._scheduler.restore(self._run_id, len(self._state.flights))
         self._settle(now())
 
     def take(self, room: int, moment: Instant) -> Taken:
@@ -49,7 +49,7 @@ class Share:
         self._settle(now())
         self._granted()
 
-    def settle(self, taken: Taken, changes: Changes, started: int, ended: int, moment: Instant) -> None:
+    def release(self, taken: Taken, changes: Changes, started: int, ended: int, moment: Instant) -> None:
         """Keep as many slots as have `started`, give back as many as have `ended`; note changed limits."""
         self._scheduler.give_back(self._run_id, taken.slots - started + ended)
         for row in changes.rows:
@@ -57,7 +57,7 @@ class Share:
                 self._limits.put(row, moment)
         self._settle(moment)
 
-    def stand(self) -> Instant | None:
+    def enqueue(self) -> Instant | None:
         """Stand for a slot, or for room at an account; return when time itself makes some."""
         state, moment, most = self._state, now(), self._most()
         closed = self._limits.closed(most, moment)
@@ -67,7 +67,7 @@ class Share:
         if not wants and could_use_slot(state, moment):
             blocked = {account: most[account] for account in state.ready_accounts()}
         waiting = state.waiting_accounts() if lifecycle.may_start(state.facts) else set()
-        opens = self._limits.stand(self._run_id, blocked, waiting, moment)
+        opens = self._limits.enqueue(self._run_id, blocked, waiting, moment)
         self._granted()
         return opens
 

@@ -13,7 +13,7 @@ from subprocess import DEVNULL, PIPE
 import anyio
 import msgspec
 
-from marianned import words, workers
+from marianned import formatting, workers
 from marianned.clock import timestamp
 from marianned.conductor.core.idempotency import rows_of
 from marianned.conductor.core.registry import Conductor
@@ -27,7 +27,7 @@ from marianned.protocol import (
     Cleared,
     ClearLimits,
     Instrument,
-    LookAtInstruments,
+    ListInstruments,
     RateLimit,
 )
 from marianned.protocol import Instruments as Reply
@@ -46,9 +46,9 @@ class Instruments:
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
-        self._house = conductor.house
+        self._services = conductor.services
 
-    async def list(self, _caller: Caller, params: LookAtInstruments) -> Reply:
+    async def list(self, _caller: Caller, params: ListInstruments) -> Reply:
         """Return the instruments by name, or one with its whole profile."""
         return await self._reply(params.name, params.directory, check=False)
 
@@ -71,15 +71,15 @@ class Instruments:
                 found[one.profile.name].profile = msgspec.to_builtins(one.profile)
         ready = sum(instrument.ready for instrument in found.values())
         return Reply(
-            message=f"{words.plural(len(found), 'instrument')}, {ready} ready",
+            message=f"{formatting.plural(len(found), 'instrument')}, {ready} ready",
             hints=[] if check else ["mzt instruments check"],
             problems=known.problems,
             instruments=list(found.values()),
-            event=self._house.store.last_event,
+            event=self._services.store.last_event,
         )
 
     def _instrument(self, known: KnownProfile) -> Instrument:
-        profile, environ = known.profile, self._house.environ
+        profile, environ = known.profile, self._services.environ
         path = None
         problem = None
         names = credential_names(profile)
@@ -89,7 +89,7 @@ class Instruments:
             problem = None if path else f"'{executable}' is not on the daemon's PATH"
         elif names and not any(environ.get(name) for name in names):
             problem = f"{' or '.join(names)} is not set"
-        limits = [row for row in self._house.limits.rows.values() if row.instrument == profile.name]
+        limits = [row for row in self._services.limits.rows.values() if row.instrument == profile.name]
         until = max((row.until.at for row in limits if row.until is not None), default=None)
         return Instrument(
             name=profile.name,
@@ -123,7 +123,7 @@ class Instruments:
                         stdout=PIPE,
                         stderr=DEVNULL,
                         check=False,
-                        env={**self._house.environ, **env},
+                        env={**self._services.environ, **env},
                     )
                 said = ended.stdout if ended.returncode == 0 else None
                 instrument.problem = f"'--version' ends with exit code {ended.returncode}"
@@ -142,11 +142,11 @@ class Instruments:
         """End the rate limits of an instrument, or all: what waits for them tries at once."""
 
         async def act(request: RequestRow) -> Cleared:
-            rows = [row for row in self._house.limits.rows.values() if row.until is not None]
+            rows = [row for row in self._services.limits.rows.values() if row.until is not None]
             chosen = [row for row in rows if params.instrument in (None, row.instrument)]
             if not chosen and params.instrument is not None:
                 _named(params.instrument, (await workers.known_profiles(None)).profiles)
-            said = words.plural(len(chosen), "rate limit")
+            said = formatting.plural(len(chosen), "rate limit")
             reply = Cleared(
                 message=f"{said} ended" if chosen else "no rate limit is in force",
                 cleared=len(chosen),
@@ -156,7 +156,7 @@ class Instruments:
             event = await self._lift(chosen, caller, params.reason, rows_of(request, reply))
             return msgspec.structs.replace(reply, event=event)
 
-        return await self._conductor.keys.once(caller, params, Cleared, act)
+        return await self._conductor.keys.run(caller, params, Cleared, act)
 
     async def _lift(
         self, rows: Iterable[LimitRow], caller: Caller, reason: str | None, also: Sequence[Row]
@@ -178,10 +178,12 @@ class Instruments:
             for row in lifted
         ]
         changes = Changes(rows=[*lifted, *also], events=events)
-        event = (await self._house.store.commit(changes)).event if changes else self._house.store.last_event
+        event = (
+            (await self._services.store.commit(changes)).event if changes else self._services.store.last_event
+        )
         for row in lifted:
-            self._house.limits.put(row, moment)
-        self._conductor.tell_all()
+            self._services.limits.put(row, moment)
+        self._conductor.wake_all()
         return event
 
 

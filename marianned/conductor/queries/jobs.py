@@ -11,18 +11,18 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from marianned import __version__, words, workers
+from marianned import __version__, formatting, workers
 from marianned.clock import milliseconds, timestamp
 from marianned.conductor.core.idempotency import DAY
 from marianned.conductor.core.job import Job
 from marianned.conductor.core.loading import load_state
-from marianned.conductor.core.messages import split
+from marianned.conductor.core.messages import parse_job_id
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.queries.instruments import limits_in_force
 from marianned.conductor.queries.metrics import Meter
-from marianned.conductor.queries.output import Printed, find_printed, read_output, reads_of
+from marianned.conductor.queries.output import OutputSource, find_output, read_output, stream_format
 from marianned.conductor.run.attempt import PROMPT
-from marianned.errors import BadRequest, CannotCome, Problem, TimeRanOut
+from marianned.errors import BadRequest, Problem, WaitOverridden, WaitTimeout
 from marianned.moment import now
 from marianned.progress.state.job import JobState
 from marianned.progress.state.selection import select
@@ -38,21 +38,21 @@ from marianned.protocol import (
     Caller,
     DaemonStatus,
     Events,
-    Greet,
+    GetDaemon,
+    GetJob,
     Hello,
     History,
     JobDetails,
     JobList,
     JobStatus,
     ListJobs,
-    LookAtDaemon,
-    LookAtJob,
     Metrics,
     Output,
     ReadEvents,
     ReadHistory,
     ReadOutput,
     SafeTo,
+    SayHello,
     Slots,
     Validate,
     Validated,
@@ -61,20 +61,20 @@ from marianned.protocol import (
 )
 from marianned.protocol import Job as JobView
 from marianned.rows import AttemptRow, Flight, RunRow
-from marianned.score.read.reader import Source
+from marianned.score.read.reader import ScoreSource
 
 _GROUPS: dict[str, tuple[JobStatus, ...]] = {"active": ACTIVE, "held": HELD, "ended": ENDED}
 """Words that stand for several statuses."""
 _NO_FILE = "score"
 
 
-class Lookout:
+class JobQueries:
     """Answers questions about the jobs of a conductor."""
 
     def __init__(self, conductor: Conductor, started_at: int) -> None:
         self._conductor = conductor
-        self.house = conductor.house
-        self._records = conductor.house.store.records
+        self.services = conductor.services
+        self._records = conductor.services.store.records
         self.meter = Meter()
         self._started_at = started_at
         self._started = time.monotonic()
@@ -87,11 +87,11 @@ class Lookout:
         Raises:
             NoSuchJob: there is no such job, or no such run of it.
         """
-        name, number = split(job_id)
+        name, number = parse_job_id(job_id)
         job = self._conductor.jobs.get(name)
         if job is not None and number in (None, job.state.run.run):
             return job.state
-        state = await load_state(self.house.store, name, number)
+        state = await load_state(self.services.store, name, number)
         if state is None:
             raise await self._conductor.no_such_job(job_id)
         return state
@@ -99,7 +99,7 @@ class Lookout:
     async def view(self, state: JobState) -> JobView:
         """Return the JOB keys of a run, `event` included; an older run is addressed by its number."""
         view = job_view(state, now())
-        view.event = self.house.store.last_event
+        view.event = self.services.store.last_event
         job = self._conductor.jobs.get(state.run.job_name)
         if job is not None and job.state is state:
             view.message = "; ".join([view.message, *messages.accidents(state, job.waits())])
@@ -110,7 +110,7 @@ class Lookout:
             view.hints = []
         return view
 
-    async def job_status(self, _caller: Caller, params: LookAtJob) -> JobDetails:
+    async def job_status(self, _caller: Caller, params: GetJob) -> JobDetails:
         """Return one job with a page of its sheets; named sheets come with their attempts."""
         state = await self.state(params.job_id)
         numbers = list(state.sheets) if params.sheets is None else select(params.sheets, state.score)
@@ -192,9 +192,9 @@ class Lookout:
             for row in chosen[params.offset : params.offset + params.limit]
         ]
         return JobList(
-            message=words.plural(len(chosen), "job"),
+            message=formatting.plural(len(chosen), "job"),
             hints=[] if chosen else ["mzt run FILE", "mzt demo"],
-            event=self.house.store.last_event,
+            event=self.services.store.last_event,
             jobs=views,
             total=len(chosen),
         )
@@ -219,7 +219,7 @@ class Lookout:
 
     async def _older(self, job_id: str) -> JobState | None:
         """Return the run that is named where it is not the newest: it has ended for good."""
-        name, number = split(job_id)
+        name, number = parse_job_id(job_id)
         newest = None if number is None else await self._records.run(name)
         return None if newest is None or newest.run == number else await self.state(job_id)
 
@@ -251,8 +251,8 @@ class Lookout:
             leave()
         name, status = job.state.run.job_name, job.status
         if not seen:
-            spent = words.duration(params.timeout or 0)
-            raise TimeRanOut(
+            spent = formatting.duration(params.timeout or 0)
+            raise WaitTimeout(
                 f"'{name}' is still {status} after {spent}",
                 job_id=name,
                 status=status,
@@ -282,7 +282,7 @@ class Lookout:
             state.run.run_id, sheets, since, params.limit, params.offset
         )
         view = await self.view(state)
-        shown = f"{len(entries)} of {words.plural(total, 'entry')}".replace("entrys", "entries")
+        shown = f"{len(entries)} of {formatting.plural(total, 'entry')}".replace("entrys", "entries")
         view.message = f"{state.run.job_name}: {shown}"
         view.hints = []
         return extended(view, History, entries=entries, total=total)
@@ -292,7 +292,7 @@ class Lookout:
     async def log_read(self, _caller: Caller, params: ReadOutput) -> Output:
         """Return a piece of what an attempt printed."""
         state = await self.state(params.job_id)
-        printed = await find_printed(self.house, state, params)
+        printed = await find_output(self.services, state, params)
         data, skipped, size = await self._piece(state, printed, params)
         if printed.sheet is not None:
             name = messages.sheet_name(state, printed.sheet)
@@ -313,11 +313,11 @@ class Lookout:
             size=size,
             skipped=skipped,
             ended=printed.ended,
-            reads=await reads_of(self.house, state, printed.row) if params.reads else None,
-            event=self.house.store.last_event,
+            reads=await stream_format(self.services, state, printed.row) if params.reads else None,
+            event=self.services.store.last_event,
         )
 
-    async def _piece(self, state: JobState, row: Printed, params: ReadOutput) -> tuple[bytes, int, int]:
+    async def _piece(self, state: JobState, row: OutputSource, params: ReadOutput) -> tuple[bytes, int, int]:
         if params.stream == "result":
             uid = state.sheets[row.sheet].uid if row.sheet else 0
             result = await self._records.last_result(state.run.run_id, uid)
@@ -336,12 +336,14 @@ class Lookout:
         run_id = None if params.job_id is None else (await self.state(params.job_id)).run.run_id
         events = await self._records.events(params.after, run_id, params.limit)
         return Events(
-            message=words.plural(len(events), "event"), events=events, event=self.house.store.last_event
+            message=formatting.plural(len(events), "event"),
+            events=events,
+            event=self.services.store.last_event,
         )
 
     async def score_validate(self, _caller: Caller, params: Validate) -> Validated:
         """Check a score without running it."""
-        source = Source(
+        source = ScoreSource(
             text=params.text.encode(),
             file=params.file or _NO_FILE,
             directory=params.directory,
@@ -357,7 +359,7 @@ class Lookout:
             raise BadRequest(f"'{source.file}' can't be checked: {limit.message}") from None
         errors = sum(problem.severity == "error" for problem in compiled.problems)
         warnings = len(compiled.problems) - errors
-        counted = f"{words.plural(errors, 'error')}, {words.plural(warnings, 'warning')}"
+        counted = f"{formatting.plural(errors, 'error')}, {formatting.plural(warnings, 'warning')}"
         return Validated(
             message=f"{Path(source.file).name}: {counted}",
             problems=compiled.problems,
@@ -369,16 +371,16 @@ class Lookout:
             total_sheets=compiled.total_sheets,
             total_stages=compiled.total_stages,
             sheets=sheets[params.offset : params.offset + params.limit],
-            event=self.house.store.last_event,
+            event=self.services.store.last_event,
         )
 
     def _metrics(self, newest: list[RunRow]) -> Metrics:
         jobs = {str(status): sum(row.status == status for row in newest) for status in JobStatus}
-        return Metrics(jobs=jobs, connections=self.meter.connections, requests=self.meter.told())
+        return Metrics(jobs=jobs, connections=self.meter.connections, requests=self.meter.report())
 
-    async def daemon_hello(self, _caller: Caller, _params: Greet) -> Hello:
+    async def daemon_hello(self, _caller: Caller, _params: SayHello) -> Hello:
         """Say who answers."""
-        status = self._conductor.condition()
+        status = self._conductor.health()
         return Hello(
             status=status,
             message=f"marianned {__version__}",
@@ -387,10 +389,10 @@ class Lookout:
             pid=os.getpid(),
             features=[],
             ready=status in ("ready", "degraded"),
-            event=self.house.store.last_event,
+            event=self.services.store.last_event,
         )
 
-    async def daemon_status(self, _caller: Caller, params: LookAtDaemon) -> DaemonStatus:
+    async def daemon_status(self, _caller: Caller, params: GetDaemon) -> DaemonStatus:
         """Return the daemon's load and what degrades it."""
         jobs = list(self._conductor.jobs.values())
         active = [job for job in jobs if job.status in ACTIVE]
@@ -398,32 +400,34 @@ class Lookout:
         rows = await self._records.newest_runs()
         attention = [row.job_name for row in rows if row.status in (JobStatus.PAUSED, JobStatus.FAILED)]
         return DaemonStatus(
-            status=self._conductor.condition(),
-            message=f"marianned {__version__} (pid {os.getpid()}): {self._conductor.in_short()}",
+            status=self._conductor.health(),
+            message=f"marianned {__version__} (pid {os.getpid()}): {self._conductor.summary()}",
             hints=["mzt stop"],
             pid=os.getpid(),
             version=__version__,
             protocol=PROTOCOL,
-            socket=str(self.house.socket),
+            socket=str(self.services.socket),
             started_at=timestamp(self._started_at),
             uptime_seconds=round(time.monotonic() - self._started, 3),
             running_jobs=sum(job.status is JobStatus.RUNNING for job in jobs),
             total_jobs_active=len(active),
             memory_usage_mb=round(_memory_bytes() / 1024**2, 1),
             attempts_in_flight=flying,
-            slots=Slots(used=flying, total=self.house.scheduler.total),
-            degraded_by=self.house.degraded_by(),
-            rate_limits=limits_in_force(self.house.limits.rows.values(), [job.state for job in jobs]),
+            slots=Slots(used=flying, total=self.services.scheduler.total),
+            degraded_by=self.services.degraded_by(),
+            rate_limits=limits_in_force(self.services.limits.rows.values(), [job.state for job in jobs]),
             safe_to=SafeTo(edit_files=not active, stop_daemon=True, switch_off=not flying),
             needs_attention=attention,
             metrics=self._metrics(rows) if params.metrics else None,
-            event=self.house.store.last_event,
+            event=self.services.store.last_event,
         )
 
 
-def _cannot_come(state: JobState, status: JobStatus, words_wanted: list[str], *, older: bool) -> CannotCome:
+def _cannot_come(
+    state: JobState, status: JobStatus, words_wanted: list[str], *, older: bool
+) -> WaitOverridden:
     name = f"{state.run.job_name}@{state.run.run}" if older else state.run.job_name
-    return CannotCome(
+    return WaitOverridden(
         f"'{name}' has {messages.ENDED_WORDS[status]}; it will not be {' or '.join(words_wanted)}",
         job_id=name,
         status=status,

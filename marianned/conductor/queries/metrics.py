@@ -33,12 +33,12 @@ class Meter:
             counts.seconds += seconds
             counts.classes[bisect_left(_BOUNDS, seconds)] += 1
 
-    def told(self) -> list[RequestCounts]:
+    def report(self) -> list[RequestCounts]:
         """Return the counts of each method that was asked."""
-        return [_told(method, counts) for method, counts in sorted(self._methods.items())]
+        return [_request_counts(method, counts) for method, counts in sorted(self._methods.items())]
 
 
-def _told(method: str, counts: _Counts) -> RequestCounts:
+def _request_counts(method: str, counts: _Counts) -> RequestCounts:
     buckets, so_far = [], 0
     for bound, many in zip(_BOUNDS, counts.classes, strict=False):
         so_far += many

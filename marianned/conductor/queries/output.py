@@ -6,17 +6,17 @@ import msgspec
 
 from marianned import files
 from marianned.conductor.core.loading import LostRevision, load_version
-from marianned.conductor.services import House
+from marianned.conductor.services import Services
 from marianned.errors import BadRequest
 from marianned.executors.output import read_piece
-from marianned.instruments.reading import output_of
+from marianned.instruments.output import output_of
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
 from marianned.protocol import FollowOutput, ReadOutput
 from marianned.rows import AttemptRow
 
 
-class Printed(msgspec.Struct, frozen=True, kw_only=True):
+class OutputSource(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt whose output may be read: whose it is, whether it has ended, where its files lie.
 
     `row` is that of a sheet's attempt.
@@ -32,50 +32,50 @@ class Printed(msgspec.Struct, frozen=True, kw_only=True):
     row: AttemptRow | None = None
 
 
-async def find_printed(house: House, state: JobState, ask: ReadOutput | FollowOutput) -> Printed:
+async def find_output(services: Services, state: JobState, ask: ReadOutput | FollowOutput) -> OutputSource:
     """Return the attempt whose output is asked for, the newest where no number is given.
 
     Raises:
         BadRequest: there is no such sheet or hook, or no such attempt.
     """
     if ask.sheet is not None and ask.hook is None:
-        return await _of_sheet(house, state, ask.sheet, ask.attempt)
+        return await _of_sheet(services, state, ask.sheet, ask.attempt)
     if ask.sheet is None and ask.hook is not None:
-        return _of_hook(house, state, ask.hook, ask.attempt)
+        return _of_hook(services, state, ask.hook, ask.attempt)
     raise BadRequest("an output is that of one 'sheet' or of one 'hook'")
 
 
-async def _of_sheet(house: House, state: JobState, sheet: int, attempt: int | None) -> Printed:
+async def _of_sheet(services: Services, state: JobState, sheet: int, attempt: int | None) -> OutputSource:
     if sheet not in state.sheets:
         raise BadRequest(f"there is no sheet {sheet}; the score has sheets 1-{len(state.sheets)}")
-    rows = await house.store.records.attempts(state.run.run_id, state.sheets[sheet].uid)
+    rows = await services.store.records.attempts(state.run.run_id, state.sheets[sheet].uid)
     chosen = [row for row in rows if attempt in (None, row.attempt)]
     if not chosen:
         raise _no_attempt(state, messages.sheet_name(state, sheet), attempt)
     row = chosen[-1]
-    return Printed(
+    return OutputSource(
         sheet=row.sheet,
         stage=row.stage,
         instance=row.instance,
         attempt=row.attempt,
         ended=row.outcome is not None,
-        directory=house.directory(row),
+        directory=services.directory(row),
         row=row,
     )
 
 
-def _of_hook(house: House, state: JobState, hook: int, attempt: int | None) -> Printed:
+def _of_hook(services: Services, state: JobState, hook: int, attempt: int | None) -> OutputSource:
     if hook > len(state.hooks):
         raise BadRequest(f"there is no hook {hook}; the score has {len(state.hooks)}")
     row = state.hooks[hook - 1]
     number = row.attempts if attempt is None else attempt
     if not 1 <= number <= row.attempts:
         raise _no_attempt(state, messages.hook_name(state, hook), attempt)
-    return Printed(
+    return OutputSource(
         hook=hook,
         attempt=number,
         ended=row.status != "running" or number < row.attempts,
-        directory=house.directory(msgspec.structs.replace(row, flights=row.flights[:number])),
+        directory=services.directory(msgspec.structs.replace(row, flights=row.flights[:number])),
     )
 
 
@@ -85,13 +85,15 @@ def _no_attempt(state: JobState, name: str, attempt: int | None) -> BadRequest:
     return BadRequest(f"{name} of '{job}' has {which} yet", job_id=job, hints=[f"mzt status {job}"])
 
 
-async def reads_of(house: House, state: JobState, row: AttemptRow | None) -> dict[str, object] | None:
+async def stream_format(
+    services: Services, state: JobState, row: AttemptRow | None
+) -> dict[str, object] | None:
     """Return how an attempt's output is read, by the profile that it was started by; null: it is text."""
     if row is None:
         return None
     same = state.current.row.revision == row.revision
     try:
-        version = state.current if same else await load_version(house.store, state.run, row.revision)
+        version = state.current if same else await load_version(services.store, state.run, row.revision)
     except LostRevision:
         return None
     own = version.score.sheets[row.sheet - 1]

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 import msgspec
 from anyio import to_thread
 
-from marianned import words
+from marianned import formatting
 from marianned.clock import timestamp
-from marianned.conductor.queries.jobs import Lookout
-from marianned.conductor.services import House, mask_of
+from marianned.conductor.queries.jobs import JobQueries
+from marianned.conductor.services import Services, mask_of
 from marianned.errors import BadRequest
 from marianned.executors.output import quoted
 from marianned.masks import Mask
@@ -19,8 +19,8 @@ from marianned.progress.state.selection import select
 from marianned.progress.views.job import extended, problems_of_sheets
 from marianned.progress.views.reasons import accidents, reasons
 from marianned.protocol import (
-    AskWhy,
     Caller,
+    ExplainJob,
     Failure,
     Outcome,
     PlanLine,
@@ -36,32 +36,32 @@ _TAIL_BYTES = 4_096
 _FAILED = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST, Outcome.RATE_LIMITED)
 
 
-class Evidence:
+class WhyQueries:
     """Answers why, over a lookout."""
 
-    def __init__(self, house: House, lookout: Lookout) -> None:
-        self._house = house
-        self._lookout = lookout
+    def __init__(self, services: Services, queries: JobQueries) -> None:
+        self._services = services
+        self._queries = queries
 
-    async def job_why(self, _caller: Caller, params: AskWhy) -> Why:
+    async def job_why(self, _caller: Caller, params: ExplainJob) -> Why:
         """Return what a job waits for, and this run's failed attempts, newest first."""
-        state = await self._lookout.state(params.job_id)
+        state = await self._queries.state(params.job_id)
         chosen = None if params.sheets is None else set(select(params.sheets, state.score))
         owners = {hold.owner.uid for hold in state.holds.values() if hold.owner is not None}
         logins = await to_thread.run_sync(_logins, owners)
-        found = reasons(state, now(), self._house.scheduler.closed_for, logins)
-        found = [*accidents(state, self._lookout.waits(state)), *found]
+        found = reasons(state, now(), self._services.scheduler.closed_for, logins)
+        found = [*accidents(state, self._queries.waits(state)), *found]
         if chosen is not None:
             found = [reason for reason in found if not reason.sheets or chosen & set(reason.sheets)] or found
-        rows = await self._house.store.records.attempts(state.run.run_id)
+        rows = await self._services.store.records.attempts(state.run.run_id)
         failed = [_as_numbered(state, row) for row in rows if row.outcome in _FAILED]
         failed = [row for row in failed if chosen is None or row.sheet in chosen]
         failures: list[AttemptRow | HookRow] = [*failed]
         if chosen is None:
             failures += [row for row in state.hooks if row.status == "failed"]
         failures.sort(key=lambda row: row.ended_at or 0, reverse=True)
-        mask = mask_of(self._house, state.run)
-        view = await self._lookout.view(state)
+        mask = mask_of(self._services, state.run)
+        view = await self._queries.view(state)
         view.hints = [hint for hint in view.hints if not hint.startswith("mzt why")]
         view.problems = problems_of_sheets(state, sorted(chosen or state.sheets))
         return extended(
@@ -78,7 +78,7 @@ class Evidence:
         )
 
     async def _failure(self, row: AttemptRow, mask: Mask) -> Failure:
-        directory = self._house.directory(row)
+        directory = self._services.directory(row)
         return Failure(
             sheet=row.sheet,
             stage=row.stage,
@@ -98,7 +98,7 @@ class Evidence:
         )
 
     async def _hook_failure(self, row: HookRow, mask: Mask) -> Failure:
-        directory = self._house.directory(row)
+        directory = self._services.directory(row)
         return Failure(
             hook=row.hook,
             sheet=None,
@@ -120,19 +120,19 @@ class Evidence:
 
     async def job_revisions(self, _caller: Caller, params: ReadRevisions) -> Revisions:
         """Return the versions of a job's score, and the text of one."""
-        state = await self._lookout.state(params.job_id)
-        rows = await self._house.store.records.revisions(state.run.run_id)
+        state = await self._queries.state(params.job_id)
+        rows = await self._services.store.records.revisions(state.run.run_id)
         text = None
         if params.revision is not None:
             text = (await self._whole(state, params.revision)).text
-        view = await self._lookout.view(state)
-        view.message = f"{state.run.job_name}: {words.plural(len(rows), 'revision')}"
+        view = await self._queries.view(state)
+        view.message = f"{state.run.job_name}: {formatting.plural(len(rows), 'revision')}"
         view.hints = []
         return extended(
-            view, Revisions, revisions=[await self._told(state, row, params) for row in rows], text=text
+            view, Revisions, revisions=[await self._revision(state, row, params) for row in rows], text=text
         )
 
-    async def _told(self, state: JobState, row: RevisionRow, params: ReadRevisions) -> Revision:
+    async def _revision(self, state: JobState, row: RevisionRow, params: ReadRevisions) -> Revision:
         whole = await self._whole(state, row.revision)
         plan = msgspec.json.decode(row.plan, type=list[PlanLine])
         return Revision(
@@ -151,7 +151,7 @@ class Evidence:
         )
 
     async def _whole(self, state: JobState, number: int) -> RevisionRow:
-        row = await self._house.store.records.revision(state.run.run_id, number)
+        row = await self._services.store.records.revision(state.run.run_id, number)
         if row is None:
             raise BadRequest(
                 f"'{state.run.job_name}' has no revision {number}; the newest is {state.run.last_revision}",

@@ -16,19 +16,19 @@ from anyio import to_thread
 
 from marianned import faults, files
 from marianned.conductor.core.job import Job
-from marianned.conductor.core.messages import split
+from marianned.conductor.core.messages import parse_job_id
 from marianned.conductor.core.registry import Conductor
-from marianned.conductor.requests.new_run import Origin, compile_valid
+from marianned.conductor.requests.new_run import Submission, compile_valid
 from marianned.conductor.requests.submit import PreparedRun, Submissions
-from marianned.conductor.run.hook import GivenHook
-from marianned.errors import BadRequest, MarianneError, NameTaken, NoCapacity, WrongStatus
+from marianned.conductor.run.hook import HookContext
+from marianned.errors import BadRequest, MarianneError, NameTaken, Unavailable, WrongStatus
 from marianned.progress.state.hook_queue import is_kept
 from marianned.progress.state.job import Version
-from marianned.progress.state.triggers import Chained, GiveUp, HookEnded
+from marianned.progress.state.triggers import Chained, HookEnded, Supersede
 from marianned.protocol import ENDED, Caller, JobStatus, Outcome
 from marianned.rows import Changes, RevisionRow, RunRow
 from marianned.score.expanded import Expanded
-from marianned.score.read.reader import Source
+from marianned.score.read.reader import ScoreSource
 
 _AGAIN_SECONDS = 1.0
 """How long after a transaction that the disk refused it is tried again."""
@@ -45,7 +45,7 @@ class Chaining:
         self._conductor = conductor
         self._submissions = submissions
 
-    async def chain(self, job: Job, given: GivenHook) -> HookEnded | None:
+    async def chain(self, job: Job, given: HookContext) -> HookEnded | None:
         """Check a hook's job; submit it, or keep it for the end; at the end submit all that were kept.
 
         Returns:
@@ -84,15 +84,15 @@ class Chaining:
 
     async def _status_of(self, address: str) -> JobStatus | None:
         """Return how a run stands that a hook has submitted before; None: it is not known any more."""
-        name, number = split(address)
-        row = await self._conductor.house.store.records.run(name, number)
+        name, number = parse_job_id(address)
+        row = await self._conductor.services.store.records.run(name, number)
         return None if row is None else JobStatus(row.ended or row.status)
 
-    async def _wait_on(self, job: Job, given: GivenHook, address: str) -> None:
+    async def _wait_on(self, job: Job, given: HookContext, address: str) -> None:
         """Let the hook go on waiting for the run that it has submitted before."""
 
         async def commit(changes: Changes) -> int:
-            return (await self._conductor.house.store.commit(changes)).event
+            return (await self._conductor.services.store.commit(changes)).event
 
         trigger = Chained(
             request=f"chain {job.run_id} {given.row.flight}",
@@ -104,11 +104,11 @@ class Chaining:
         )
         await job.chain(trigger, commit)
 
-    async def _checked(self, given: GivenHook) -> Version:
+    async def _checked(self, given: HookContext) -> Version:
         hook, run = given.hook, given.run
         path, text = await to_thread.run_sync(_read, hook.files)
         inherited = run.workspace if given.concert.inherit_workspace else None
-        source = Source(
+        source = ScoreSource(
             text=text,
             file=str(path),
             directory=str(path.parent),
@@ -118,7 +118,7 @@ class Chaining:
         return (await compile_valid(source, path.name, "")).version
 
     async def _submit(
-        self, job: Job, given: GivenHook, versions: Mapping[int, Version | MarianneError]
+        self, job: Job, given: HookContext, versions: Mapping[int, Version | MarianneError]
     ) -> None:
         """Bring new runs to the disk with the outcome of their hooks, and take them up.
 
@@ -126,11 +126,11 @@ class Chaining:
             MarianneError: a job whose end would be awaited is refused.
         """
         # No event tells of room on a disk.
-        while isinstance(await self._try_to_submit(job, given, versions), NoCapacity):  # noqa: ASYNC110  see above
+        while isinstance(await self._try_to_submit(job, given, versions), Unavailable):  # noqa: ASYNC110  see above
             await anyio.sleep(_AGAIN_SECONDS)
 
     async def _try_to_submit(
-        self, job: Job, given: GivenHook, versions: Mapping[int, Version | MarianneError]
+        self, job: Job, given: HookContext, versions: Mapping[int, Version | MarianneError]
     ) -> object:
         async with self._conductor.registry:
             faults.point("chain.locked")
@@ -155,7 +155,7 @@ class Chaining:
                 for entry in made.values():
                     await self._submissions.finish(entry)
         faults.point("chain.done")
-        if isinstance(answer, MarianneError) and not isinstance(answer, WrongStatus | NoCapacity):
+        if isinstance(answer, MarianneError) and not isinstance(answer, WrongStatus | Unavailable):
             raise answer
         return answer
 
@@ -185,7 +185,7 @@ class Chaining:
     async def _entry(self, job: Job, hook: int, version: Version, *, at_end: bool) -> Entry:
         run = job.state.run
         fresh = job.state.hook_definition(hook).fresh
-        origin = Origin(
+        origin = Submission(
             caller=Caller(uid=os.getuid(), name=f"hook {hook} of {_address(run)}"),
             reason=None,
             submit_directory=run.submit_directory,
@@ -194,7 +194,7 @@ class Chaining:
             auto_resume=run.auto_resume,
             depth=run.depth + 1,
         )
-        newest = await self._conductor.house.store.records.run(version.score.name)
+        newest = await self._conductor.services.store.records.run(version.score.name)
         if newest is not None and newest.run_id == run.run_id and at_end:
             ending = JobStatus.FAILED if job.state.outlook.failed else JobStatus.COMPLETED
             newest = msgspec.structs.replace(newest, status=ending)
@@ -207,14 +207,14 @@ class Chaining:
             return error
 
     async def _commit(
-        self, made: Sequence[PreparedRun], rooms: Sequence[tuple[RunRow, GiveUp]], changes: Changes
+        self, made: Sequence[PreparedRun], rooms: Sequence[tuple[RunRow, Supersede]], changes: Changes
     ) -> int:
         """Commit in the loops of the runs that make room, where nothing can come between; take the new up."""
         if not rooms:
-            event = (await self._conductor.house.store.commit(changes)).event
+            event = (await self._conductor.services.store.commit(changes)).event
             faults.point("chain.committed")
             for entry in made if _among(made, changes) else ():
-                self._conductor.take_up(entry.state, {})
+                self._conductor.load(entry.state, {})
             return event
         (newest, room), *others = rooms
         give_up = msgspec.structs.replace(room, also=changes)
@@ -222,8 +222,8 @@ class Chaining:
 
     async def end_of(self, address: str) -> JobStatus | None:
         """Wait for the end of a run; None: it is not known any more."""
-        name, number = split(address)
-        row = await self._conductor.house.store.records.run(name, number)
+        name, number = parse_job_id(address)
+        row = await self._conductor.services.store.records.run(name, number)
         if row is None:
             return None
         if row.ended is not None:
@@ -252,7 +252,7 @@ def _among(made: Sequence[PreparedRun], changes: Changes) -> bool:
     return all(entry.state.run.run_id in runs for entry in made)
 
 
-def _rooms(job: Job, made: Mapping[int, PreparedRun]) -> list[tuple[RunRow, GiveUp]]:
+def _rooms(job: Job, made: Mapping[int, PreparedRun]) -> list[tuple[RunRow, Supersede]]:
     """Return the runs that the new ones take the place of; this one makes room by its end."""
     return [
         (entry.newest, entry.give_up)

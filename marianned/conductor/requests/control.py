@@ -14,7 +14,7 @@ from anyio import to_thread
 from marianned.conductor.core.idempotency import answered
 from marianned.conductor.core.job import Job
 from marianned.conductor.core.loading import load_version
-from marianned.conductor.core.messages import other_name, source_changed, time_ran_out
+from marianned.conductor.core.messages import other_name, source_changed, wait_timed_out
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.core.waiters import Answer
 from marianned.conductor.requests import new_run
@@ -35,7 +35,7 @@ from marianned.protocol import (
     Resumed,
 )
 from marianned.rows import RequestRow
-from marianned.score.read.reader import Source
+from marianned.score.read.reader import ScoreSource
 
 Controlling = Pause | Cancel | Resume | Modify
 R = TypeVar("R", bound=Reply)
@@ -128,12 +128,12 @@ class Control:
                 job_id=state.run.job_name,
                 hints=[f"mzt revisions {state.run.job_name}"],
             )
-        return await load_version(self._conductor.house.store, state.run, params.revision)
+        return await load_version(self._conductor.services.store, state.run, params.revision)
 
-    async def _validated(self, params: Modify) -> new_run.Score:
+    async def _validated(self, params: Modify) -> new_run.ValidScore:
         """Validate the new score as `mzt validate` does, against the job's real workspace."""
         run = (await self._conductor.job(params.job_id)).state.run
-        source = Source(
+        source = ScoreSource(
             text=(params.text or "").encode(),
             file=params.file or "score",
             directory=params.directory or "/",
@@ -188,10 +188,10 @@ class Control:
             answer = await job.answer(request.request, waiter, params.timeout if params.wait else 0.0)
             return await completed(request, _taken(answer, job, ask, params.timeout, kind))
 
-        return await self._conductor.keys.once(caller, params, kind, act, join)
+        return await self._conductor.keys.run(caller, params, kind, act, join)
 
 
-def _check_name(score: new_run.Score, params: Modify, wanted: str, message: str) -> None:
+def _check_name(score: new_run.ValidScore, params: Modify, wanted: str, message: str) -> None:
     """Refuse a score that names another job.
 
     Raises:
@@ -210,7 +210,7 @@ def _taken(answer: Answer | None, job: Job, ask: Asked, patience: float, kind: t
     if isinstance(answer, MarianneError):
         raise answer
     if answer is None:
-        raise time_ran_out(job, ask.action, patience)
+        raise wait_timed_out(job, ask.action, patience)
     return cast("R", answer)
 
 

@@ -8,22 +8,22 @@ import msgspec
 
 from marianned import workers
 from marianned.clock import Instant
-from marianned.errors import InvalidScore, NoCapacity
+from marianned.errors import InvalidScore, Unavailable
 from marianned.progress.state.job import Version
 from marianned.protocol import Caller, JobStatus
 from marianned.rows import Changes, EventRow, RevisionRow, Row, RunRow, SheetRow, WorktreeRow
 from marianned.score.expanded import Compiled
-from marianned.score.read.reader import Source
+from marianned.score.read.reader import ScoreSource
 
 
-class Score(msgspec.Struct, frozen=True, kw_only=True):
+class ValidScore(msgspec.Struct, frozen=True, kw_only=True):
     """A valid score, ready to become a revision; its row has the number 0."""
 
     version: Version
     compiled: Compiled
 
 
-async def compile_valid(source: Source, shown: str, undisturbed: str) -> Score:
+async def compile_valid(source: ScoreSource, shown: str, undisturbed: str) -> ValidScore:
     """Compile a score in a worker.
 
     Args:
@@ -64,7 +64,7 @@ async def compile_valid(source: Source, shown: str, undisturbed: str) -> Score:
         created_at=0,
         problems=compiled.problems,
     )
-    return Score(version=Version(row=row, score=compiled.expanded), compiled=compiled)
+    return ValidScore(version=Version(row=row, score=compiled.expanded), compiled=compiled)
 
 
 def make_workspace(path: Path, umask: int) -> None:
@@ -79,12 +79,12 @@ def make_workspace(path: Path, umask: int) -> None:
             directory.mkdir(exist_ok=True)
             directory.chmod(0o777 & ~umask)
         if not path.is_dir() or not os.access(path, os.W_OK | os.X_OK):
-            raise NoCapacity(f"the workspace '{path}' is not a writable directory")
+            raise Unavailable(f"the workspace '{path}' is not a writable directory")
     except OSError as error:
-        raise NoCapacity(f"the workspace '{path}' can't be made: {error.strerror}") from None
+        raise Unavailable(f"the workspace '{path}' can't be made: {error.strerror}") from None
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """What a run keeps of its submission for good."""
 
     caller: Caller
@@ -97,7 +97,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def first_rows(
-    proposed: Version, run_id: int, run: int, origin: Origin, moment: Instant
+    proposed: Version, run_id: int, run: int, origin: Submission, moment: Instant
 ) -> tuple[RunRow, Version, Changes]:
     """Return the run, its first version, and the transaction that brings both to the disk."""
     expanded = proposed.score

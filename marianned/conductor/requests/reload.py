@@ -23,7 +23,7 @@ class Reloader:
 
     def __init__(self, conductor: Conductor, directory: Path, notifier: Notifier) -> None:
         self._conductor = conductor
-        self._house = conductor.house
+        self._services = conductor.services
         self._directory = directory
         self._notifier = notifier
         self._one = anyio.Lock()
@@ -37,39 +37,39 @@ class Reloader:
         keys = self._conductor.keys
 
         async def act(request: RequestRow) -> Reloaded:
-            reply = await self._told()
+            reply = await self._reply()
             await keys.keep(request, reply)
             return reply
 
-        return await keys.once(caller, params, Reloaded, act)
+        return await keys.run(caller, params, Reloaded, act)
 
-    async def _told(self) -> Reloaded:
+    async def _reply(self) -> Reloaded:
         """Reload, and let the service manager know that it is going on."""
         async with self._one:
             self._notifier.reloading()
             try:
                 return await self._reload()
             finally:
-                self._notifier.ready(self._conductor.in_short())
+                self._notifier.ready(self._conductor.summary())
 
     async def _reload(self) -> Reloaded:
-        old = self._house.settings
+        old = self._services.settings
         try:
             new = await to_thread.run_sync(load_settings, self._directory)
         except ConfigError as error:
-            self._house.settings_problem = error.problems[0]
+            self._services.settings_problem = error.problems[0]
             for problem in error.problems:
                 _logger.error("%s; the settings stay as they were", problem)  # noqa: TRY400  it is no failure of ours
             raise BadRequest(
                 f"{'; '.join(error.problems)}; the settings stay as they were", hints=["mzt config check"]
             ) from None
-        self._house.settings_problem = None
+        self._services.settings_problem = None
         different = changes(old, new)
         later = [name for name in different if name in ONLY_AT_START]
         now = [name for name in different if name not in ONLY_AT_START]
-        self._house.settings = msgspec.structs.replace(new, **{name: getattr(old, name) for name in later})
-        self._house.scheduler.total = new.max_attempts
-        self._house.disk.minimum = new.min_free_disk
+        self._services.settings = msgspec.structs.replace(new, **{name: getattr(old, name) for name in later})
+        self._services.scheduler.total = new.max_attempts
+        self._services.disk.minimum = new.min_free_disk
         self._conductor.grant()
         said = f"settings read; new: {', '.join(now) or 'none'}"
         if later:
@@ -80,10 +80,10 @@ class Reloader:
             hints=["mzt restart"] if later else [],
             changed=now,
             after_restart=later,
-            event=self._house.store.last_event,
+            event=self._services.store.last_event,
         )
 
     async def on_signal(self) -> None:
         """Reload for nobody in particular; the log tells what came of it."""
         with suppress(BadRequest):  # the log has it
-            await self._told()
+            await self._reply()

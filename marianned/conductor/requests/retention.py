@@ -12,12 +12,12 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import words
+from marianned import formatting
 from marianned.clock import Instant
 from marianned.conductor.core.idempotency import DAY, rows_of
-from marianned.conductor.core.messages import split
+from marianned.conductor.core.messages import parse_job_id
 from marianned.conductor.core.registry import Conductor
-from marianned.errors import BadRequest, NoCapacity, WrongStatus
+from marianned.errors import BadRequest, Unavailable, WrongStatus
 from marianned.moment import now
 from marianned.protocol import BackedUp, Caller, JobStatus, Remove, Removed, WriteBackup
 from marianned.rows import Changes, Deleted, EventRow, RequestRow, Row, RunRow
@@ -29,12 +29,12 @@ _NOTE = "clock"
 _logger = logging.getLogger(__name__)
 
 
-class Keeper:
+class Retention:
     """Forgets ended runs with their history and output, and copies the database."""
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
-        self._house = conductor.house
+        self._services = conductor.services
 
     async def remove(self, caller: Caller, params: Remove) -> Removed:
         """Forget an ended run, or all that ended long enough ago; workspaces stay."""
@@ -42,7 +42,7 @@ class Keeper:
         async def act(request: RequestRow) -> Removed:
             rows = await self._chosen(params)
             reply = Removed(
-                message=f"{words.plural(len(rows), 'run')} removed",
+                message=f"{formatting.plural(len(rows), 'run')} removed",
                 removed=[f"{row.job_name}@{row.run}" for row in rows],
                 event=0,
             )
@@ -52,21 +52,21 @@ class Keeper:
             if rows:
                 event = await self._forget(rows[-1], caller, params.reason, answer)
             elif answer:
-                event = (await self._house.store.commit(Changes(rows=answer))).event
+                event = (await self._services.store.commit(Changes(rows=answer))).event
             else:
-                event = self._house.store.last_event
+                event = self._services.store.last_event
             return msgspec.structs.replace(reply, event=event)
 
-        return await self._conductor.keys.once(caller, params, Removed, act)
+        return await self._conductor.keys.run(caller, params, Removed, act)
 
     async def _chosen(self, params: Remove) -> list[RunRow]:
         if params.job_id is None and params.older_than is None:
             raise BadRequest("name a job, or with 'older_than' how long ago a run must have ended")
-        records = self._house.store.records
+        records = self._services.store.records
         if params.job_id is None:
             runs = [run for row in await records.newest_runs() for run in await records.runs(row.job_name)]
             return [run for run in runs if run.ended is not None and _is_older(run, params.older_than)]
-        row = await records.run(*split(params.job_id))
+        row = await records.run(*parse_job_id(params.job_id))
         if row is None:
             raise await self._conductor.no_such_job(params.job_id)
         if row.ended is None:
@@ -96,7 +96,7 @@ class Keeper:
         )
         gone = Deleted(kind=RunRow, run_id=row.run_id, key=0)
         number = await self._conductor.forget(row, Changes(rows=list(also), deleted=[gone], events=[event]))
-        await to_thread.run_sync(self._house.delete_files, row.run_id)
+        await to_thread.run_sync(self._services.delete_files, row.run_id)
         return number
 
     async def retain(self) -> None:
@@ -104,13 +104,13 @@ class Keeper:
         while True:
             try:
                 await self._retain_once()
-            except NoCapacity as error:
+            except Unavailable as error:
                 _logger.warning("nothing old could be removed: %s", error)
             await anyio.sleep(_DAY_SECONDS)
 
     async def _retain_once(self) -> None:
-        settings = self._house.settings
-        records = self._house.store.records
+        settings = self._services.settings
+        records = self._services.store.records
         if not await self._trusts_clock():
             return
         for newest in await records.newest_runs():
@@ -122,9 +122,9 @@ class Keeper:
 
     async def _trusts_clock(self) -> bool:
         """Look at the clock, keep what was seen, and tell whether ages can be told by it."""
-        kept = await self._house.store.records.note(_NOTE)
+        kept = await self._services.store.records.note(_NOTE)
         look = looked(None if kept is None else msgspec.json.decode(kept, type=ClockLook), now())
-        await self._house.store.commit(Changes(notes={_NOTE: msgspec.json.encode(look).decode()}))
+        await self._services.store.commit(Changes(notes={_NOTE: msgspec.json.encode(look).decode()}))
         if look.doubted is not None:
             _logger.warning("the clock has jumped: nothing is forgotten before it has gone right for a day")
         return look.doubted is None
@@ -137,13 +137,13 @@ class Keeper:
         if not await to_thread.run_sync(path.parent.is_dir):
             raise BadRequest(f"there is no directory '{path.parent}' to write the backup into")
         try:
-            size = await self._house.store.records.copy(path)
+            size = await self._services.store.records.copy(path)
         except FileExistsError:
             raise BadRequest(f"'{path}' is there already; a backup never overwrites") from None
         except OSError as error:
-            raise NoCapacity(f"'{path}' can't be written: {error.strerror}") from None
+            raise Unavailable(f"'{path}' can't be written: {error.strerror}") from None
         return BackedUp(
-            message=f"{path}: {size} bytes", file=str(path), bytes=size, event=self._house.store.last_event
+            message=f"{path}: {size} bytes", file=str(path), bytes=size, event=self._services.store.last_event
         )
 
 

@@ -11,21 +11,21 @@ from anyio.abc import TaskGroup
 
 from marianned.conductor.capacity.slots import DRAINING, STOPPING
 from marianned.conductor.core.registry import Conductor
-from marianned.errors import NoCapacity, WrongStatus
+from marianned.errors import Unavailable, WrongStatus
 from marianned.protocol import Caller, Stop, Stopping
 from marianned.rows import RequestRow
-from marianned.systemd.heart import Heart
+from marianned.systemd.watchdog import Watchdog
 
 
 class Stopper:
     """Carries a stop out; `ready` is set when nothing keeps the daemon any more."""
 
-    def __init__(self, conductor: Conductor, tasks: TaskGroup, heart: Heart) -> None:
+    def __init__(self, conductor: Conductor, tasks: TaskGroup, watchdog: Watchdog) -> None:
         self.ready = anyio.Event()
         self._conductor = conductor
-        self._scheduler = conductor.house.scheduler
+        self._scheduler = conductor.services.scheduler
         self._tasks = tasks
-        self._heart = heart
+        self._watchdog = watchdog
         self._draining: anyio.CancelScope | None = None
         self._detaching = False
 
@@ -38,11 +38,11 @@ class Stopper:
 
         async def act(request: RequestRow) -> Stopping:
             reply = self._begin(params)
-            with suppress(NoCapacity):  # a daemon that can't write any more can still be stopped
+            with suppress(Unavailable):  # a daemon that can't write any more can still be stopped
                 await keys.keep(request, reply)
             return reply
 
-        return await keys.once(caller, params, Stopping, act)
+        return await keys.run(caller, params, Stopping, act)
 
     def _begin(self, params: Stop) -> Stopping:
         if self._scheduler.closed_for == STOPPING:
@@ -50,20 +50,20 @@ class Stopper:
         flying = self._conductor.in_flight()
         if params.mode == "stay":
             self._stay()
-            return self._said("ready", "is ready", flying)
+            return self._reply("ready", "is ready", flying)
         if params.mode == "drain":
             self._scheduler.close(DRAINING)
             if self._draining is None:
                 self._draining = anyio.CancelScope()
                 self._tasks.start_soon(self._drain, self._draining)
-            return self._said(DRAINING, f"draining{_attempts(flying, 'waited for')}", flying)
+            return self._reply(DRAINING, f"draining{_attempts(flying, 'waited for')}", flying)
         self._scheduler.close(STOPPING)
         if params.mode == "kill":
             self._conductor.interrupt_all()
             self._tasks.start_soon(self._drain, anyio.CancelScope())
-            return self._said(STOPPING, f"stopping{_attempts(flying, 'interrupted')}", flying)
+            return self._reply(STOPPING, f"stopping{_attempts(flying, 'interrupted')}", flying)
         self._detaching = True
-        return self._said(STOPPING, f"stopping{_going_on(flying)}", flying)
+        return self._reply(STOPPING, f"stopping{_going_on(flying)}", flying)
 
     def answered(self) -> None:
         """Stop now, if a stop that waits for nothing is under way: its reply has left (or can't any more).
@@ -78,24 +78,24 @@ class Stopper:
             self._draining.cancel()
             self._draining = None
         self._scheduler.open(DRAINING)
-        self._heart.busy(busy=False)
-        self._heart.changed()
+        self._watchdog.busy(busy=False)
+        self._watchdog.changed()
         self._conductor.grant()
 
     async def _drain(self, scope: anyio.CancelScope) -> None:
-        self._heart.busy(busy=True)
-        self._heart.changed()
+        self._watchdog.busy(busy=True)
+        self._watchdog.changed()
         with scope:
-            await self._conductor.rested()
+            await self._conductor.idle()
             self.ready.set()
 
-    def _said(self, status: str, said: str, flying: int) -> Stopping:
+    def _reply(self, status: str, said: str, flying: int) -> Stopping:
         return Stopping(
             status=status,
             message=f"marianned (pid {os.getpid()}): {said}",
             pid=os.getpid(),
             attempts_in_flight=flying,
-            event=self._conductor.house.store.last_event,
+            event=self._conductor.services.store.last_event,
         )
 
 

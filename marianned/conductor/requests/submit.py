@@ -10,22 +10,22 @@ import msgspec
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from marianned import faults, words
+from marianned import faults, formatting
 from marianned.conductor.core import pausefile
 from marianned.conductor.core.idempotency import rows_of
 from marianned.conductor.core.messages import removed_leftover
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.requests import new_run
 from marianned.conductor.workspace import archives
-from marianned.errors import InternalError, NameTaken, NoCapacity, Problem, WrongStatus
+from marianned.errors import InternalError, NameTaken, Problem, Unavailable, WrongStatus
 from marianned.moment import now
 from marianned.progress.state.job import JobState, Version
 from marianned.progress.state.selection import select
-from marianned.progress.state.triggers import GiveUp
+from marianned.progress.state.triggers import Supersede
 from marianned.progress.views.job import extended, job_view
 from marianned.protocol import Caller, JobStatus, Submit, Submitted
 from marianned.rows import ArchiveRow, BreakpointRow, Changes, RequestRow, RunRow, SheetRow
-from marianned.score.read.reader import Source
+from marianned.score.read.reader import ScoreSource
 
 _SHIELDED_SECONDS = 5.0
 """How long a client's leaving, or the daemon's stop, waits for a submission that is being committed."""
@@ -39,7 +39,7 @@ class PreparedRun(msgspec.Struct, frozen=True, kw_only=True):
     state: JobState
     changes: Changes
     newest: RunRow | None
-    give_up: GiveUp
+    give_up: Supersede
     moved: ArchiveRow | None = None
 
 
@@ -59,10 +59,10 @@ class Submissions:
         async def join(_request: RequestRow) -> Submitted:
             raise InternalError("the answer of this submission was not kept with it")
 
-        return await self._conductor.keys.once(caller, params, Submitted, act, join)
+        return await self._conductor.keys.run(caller, params, Submitted, act, join)
 
     async def _submit(self, caller: Caller, params: Submit, request: RequestRow) -> Submitted:
-        source = Source(
+        source = ScoreSource(
             text=params.text.encode(),
             file=params.file or "score",
             directory=params.directory,
@@ -74,8 +74,8 @@ class Submissions:
         expanded = score.version.score
         faults.point("submit.compiled")
         async with self._conductor.registry:
-            newest = await self._conductor.house.store.records.run(expanded.name)
-            origin = new_run.Origin(
+            newest = await self._conductor.services.store.records.run(expanded.name)
+            origin = new_run.Submission(
                 caller=caller,
                 reason=params.reason,
                 submit_directory=params.submit_directory,
@@ -90,11 +90,11 @@ class Submissions:
                 # A client that leaves takes nothing along.
                 with anyio.fail_after(_SHIELDED_SECONDS, shield=True):
                     if newest is None:
-                        await self._conductor.house.store.commit(changes)
+                        await self._conductor.services.store.commit(changes)
                     else:
                         await self._conductor.make_room(newest, entry.give_up)
                     faults.point("submit.committed")
-                    job = self._conductor.take_up(state, {})
+                    job = self._conductor.load(state, {})
             finally:
                 await self.finish(entry)
         faults.point("submit.taken_up")
@@ -108,7 +108,7 @@ class Submissions:
         self,
         version: Version,
         newest: RunRow | None,
-        origin: new_run.Origin,
+        origin: new_run.Submission,
         *,
         fresh: bool,
         file: str | None = None,
@@ -133,14 +133,14 @@ class Submissions:
             pausefile.clear, pausefile.pause_file(expanded.workspace, expanded.name), expanded.name
         )
         faults.point("submit.workspace")
-        run = await self._conductor.house.store.records.last_run(expanded.name) + 1
+        run = await self._conductor.services.store.records.last_run(expanded.name) + 1
         row, current, changes = new_run.first_rows(
-            version, self._conductor.house.store.new_run_id(), run, origin, now()
+            version, self._conductor.services.store.new_run_id(), run, origin, now()
         )
         if leftover:
             changes.events.append(removed_leftover(row, now()))
         state = JobState(row, current, [found for found in changes.rows if isinstance(found, SheetRow)])
-        give_up = GiveUp(request="", caller=origin.caller, reason=origin.reason, also=changes, fresh=fresh)
+        give_up = Supersede(request="", caller=origin.caller, reason=origin.reason, also=changes, fresh=fresh)
         moved = await self._archived(state, changes, ending) if fresh and expanded.archive else None
         return PreparedRun(state=state, changes=changes, newest=newest, give_up=give_up, moved=moved)
 
@@ -148,7 +148,7 @@ class Submissions:
         """Move away what lies in a new run's workspace, unless another job may still need it."""
         run, archive = state.run, state.score.archive
         assert archive is not None
-        for other in await self._conductor.house.store.records.newest_runs():
+        for other in await self._conductor.services.store.records.newest_runs():
             if (
                 other.workspace == run.workspace
                 and other.job_name != run.job_name
@@ -164,12 +164,12 @@ class Submissions:
                 )
         with anyio.CancelScope(shield=True):
             moved = await archives.move_away(
-                self._conductor.house.store, run.run_id, Path(run.workspace), archive, run.umask
+                self._conductor.services.store, run.run_id, Path(run.workspace), archive, run.umask
             )
         if moved is not None:
             changes.deleted.append(archives.forgotten(moved))
             changes.rows.append(archives.recorded(moved, run))
-            changes.events.append(archives.told(moved, run))
+            changes.events.append(archives.archived_event(moved, run))
         return moved
 
     async def finish(self, entry: PreparedRun) -> None:
@@ -178,19 +178,19 @@ class Submissions:
         if entry.moved is None or archive is None:
             return
         with anyio.CancelScope(shield=True):
-            if await archives.is_open(self._conductor.house.store, entry.moved):
-                await archives.move_back(self._conductor.house.store, entry.moved)
+            if await archives.is_open(self._conductor.services.store, entry.moved):
+                await archives.move_back(self._conductor.services.store, entry.moved)
             else:
                 made = archives.recorded(entry.moved, entry.state.run)
                 self._tasks.start_soon(
-                    archives.prune, self._conductor.house.store, made, archive.max_archives
+                    archives.prune, self._conductor.services.store, made, archive.max_archives
                 )
 
     def _add_rows(
         self,
         state: JobState,
         changes: Changes,
-        score: new_run.Score,
+        score: new_run.ValidScore,
         params: Submit,
         request: RequestRow,
     ) -> None:
@@ -238,8 +238,8 @@ class Submissions:
         }
         queued = [job.state.run for job in self._conductor.jobs.values() if job.status is JobStatus.QUEUED]
         waiting = sum(f"{run.job_name}@{run.run}" not in awaited for run in queued)
-        if waiting >= self._conductor.house.settings.max_queued:
-            raise NoCapacity(
+        if waiting >= self._conductor.services.settings.max_queued:
+            raise Unavailable(
                 f"{waiting} jobs are queued already, the setting max_queued",
                 hints=["mzt list --status queued"],
             )
@@ -247,7 +247,7 @@ class Submissions:
     def _submitted(self, state: JobState, problems: list[Problem]) -> Submitted:
         view = job_view(state, now())
         view.problems = problems
-        sheets = words.plural(len(state.score.sheets), "sheet")
+        sheets = formatting.plural(len(state.score.sheets), "sheet")
         view.message = f"{state.run.job_name}: {view.status}; {sheets}, workspace {state.run.workspace}"
         shared = {
             other.state.run.job_name
@@ -255,6 +255,6 @@ class Submissions:
             if other.state is not state and other.state.run.workspace == state.run.workspace
         }
         if shared:
-            view.message += f", which {words.listing(sorted(shared))} uses too"
-        view.event = self._conductor.house.store.last_event
+            view.message += f", which {formatting.listing(sorted(shared))} uses too"
+        view.event = self._conductor.services.store.last_event
         return extended(view, Submitted)

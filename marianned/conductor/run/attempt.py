@@ -27,15 +27,15 @@ from marianned.conductor.run.process import (
     check_directory,
     left_behind,
 )
-from marianned.conductor.services import House, mask_of
+from marianned.conductor.services import Services, mask_of
 from marianned.conductor.workspace.worktrees import NoWorktree
 from marianned.executors.base import ExitRecord, Final, Presence, Silence, Spec
 from marianned.executors.output import quoted
 from marianned.executors.programs import interpreter
-from marianned.instruments import costs, dialect
+from marianned.instruments import command_line, costs
+from marianned.instruments.output import output_of
 from marianned.instruments.profile import Profile
-from marianned.instruments.reading import output_of
-from marianned.instruments.verdict import Ended, Reading, Verdict
+from marianned.instruments.result import Ended, Reading, Verdict
 from marianned.masks import Mask
 from marianned.progress.state.triggers import Ending, Parked, Warned
 from marianned.protocol import AttemptKind, CheckReport, Outcome
@@ -45,14 +45,14 @@ from marianned.score.render.prompt_inputs import PreviousAttempt, RenderError
 from marianned.score.render.script import script_of
 
 PROMPT = "prompt"
-_ASKING_NAME = "asking.py"
+_ASKING_NAME = "http_agent.py"
 _ASKING = (Path(__file__).parents[2] / _ASKING_NAME).read_text(encoding="utf-8")
 """Asks a model over HTTP. Attempts get a copy: the package may be another one by then, or gone."""
 _WARNINGS = "warnings.json"
 _STDERR_TAIL_BYTES = 2_000
 
 
-class Given(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptContext(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt works with: the run, the revision it started under, its sheet's number there.
 
     `fallback` is the one of the sheet's that it plays on; 0 is none.
@@ -74,27 +74,27 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
 class Attempt:
     """Plays one attempt. `interrupt` may come at any time; what ended by itself before it counts."""
 
-    def __init__(self, house: House, given: Given, tell: Callable[[Warned], None]) -> None:
-        self._house = house
+    def __init__(self, services: Services, given: AttemptContext, tell: Callable[[Warned], None]) -> None:
+        self._services = services
         self._given = given
         self._tell = tell
         self.patience = Patience()
         self._warnings: list[str] = []
         self._dropped = False
-        self._process = Process(house, given.attempt, self._hindered, self._introduced)
+        self._process = Process(services, given.attempt, self._hindered, self._introduced)
         self._directory = self._process.directory
-        self._variables = variables_of(house, given.run, given.attempt)
+        self._variables = variables_of(services, given.run, given.attempt)
         definition = given.definition
         environ = environment_of(
-            house,
+            services,
             given.score.profiles[definition.instrument],
             definition.settings,
             given.run,
             self._directory,
         )
-        self._mask = mask_of(house, given.run)
+        self._mask = mask_of(services, given.run)
         self._checking = Checking(
-            house, given.run, given.attempt, self._directory, environ | self._variables, self._mask
+            services, given.run, given.attempt, self._directory, environ | self._variables, self._mask
         )
 
     @property
@@ -102,7 +102,7 @@ class Attempt:
         """Its keeper's."""
         return self._process.pid
 
-    async def play(self, presence: Presence | None = None) -> Ending | Parked:
+    async def run(self, presence: Presence | None = None) -> Ending | Parked:
         """Make the attempt, or pick it up where `presence` says it stands; return how it ended.
 
         An attempt whose process has ended is parked when it is interrupted in its checks, or while its
@@ -131,9 +131,9 @@ class Attempt:
         """Tell whether it is to end."""
         return self._process.interrupted
 
-    def give_up(self) -> None:
+    def abandon(self) -> None:
         """Don't start it: its job may not start anything any more. What has started is ended."""
-        self._process.give_up()
+        self._process.abandon()
         self.patience.leave()
 
     async def interrupt(self, *, drop: bool = False) -> None:
@@ -142,7 +142,7 @@ class Attempt:
         `drop`: its job is cancelled, and does not even ask whether it had said its last word.
         """
         self._dropped = self._dropped or drop
-        self._process.give_up()
+        self._process.abandon()
         self._checking.interrupt()
         self.patience.leave()
         await self._process.interrupt()
@@ -161,14 +161,14 @@ class Attempt:
         faults.point("attempt.rendered")
         script = str(definition.settings.get("script", "auto"))
         system_file = definition.settings.get("system_prompt_file")
-        invocation = dialect.invocation(
+        invocation = command_line.invocation(
             profile,
             definition.settings,
             script_of(prompt, script) if profile.script == "shell" else prompt,
             timeout_seconds=definition.timeout_seconds,
             cwd=cwd,
             directory=str(self._directory),
-            environ=self._house.environ,
+            environ=self._services.environ,
             extra_env=given.run.env,
             marianne=self._variables,
             system_prompt=given.revision.files.get(str(system_file)) if system_file else None,
@@ -179,25 +179,25 @@ class Attempt:
         await self._checking.remember(definition.checks)
         faults.point("attempt.written")
         return Spec(
-            id=self._house.attempt_id(given.attempt),
+            id=self._services.attempt_id(given.attempt),
             argv=invocation.argv,
             cwd=cwd,
             env=invocation.env,
             umask=given.run.umask,
             stdin=PROMPT if invocation.stdin is not None else None,
             timeout_seconds=definition.timeout_seconds,
-            grace_seconds=self._house.settings.kill_grace,
-            output_cap=self._house.settings.output_cap,
+            grace_seconds=self._services.settings.kill_grace,
+            output_cap=self._services.settings.output_cap,
             silence=self._silence(cwd),
             final=self._final(),
-            drain_seconds=self._house.settings.attempts.drain,
+            drain_seconds=self._services.settings.attempts.drain,
         )
 
     async def _cwd(self) -> str:
         """Return the place of its process (§5); before the first sheet the run's worktree is made."""
         definition = self._given.definition
         try:
-            worktree = await self._house.worktrees.directory(self._given.run)
+            worktree = await self._services.worktrees.directory(self._given.run)
         except NoWorktree as why:
             raise Unprepared("config", str(why)) from None
         if worktree is None or "working_directory" in definition.settings:
@@ -226,7 +226,7 @@ class Attempt:
     async def _prompt(self) -> str:
         given = self._given
         try:
-            previous, left_out = await gather(self._house.store, given.run, given.score, given.sheet)
+            previous, left_out = await gather(self._services.store, given.run, given.score, given.sheet)
             key = f"{given.run.run_id}.{given.revision.revision}"
             rendered = await workers.render_prompt(
                 key,
@@ -263,7 +263,7 @@ class Attempt:
         resumes = profile.cli is not None and profile.cli.command.resume_args
         if attempt.kind != AttemptKind.COMPLETION or not resumes:
             return None
-        rows = await self._house.store.records.attempts(attempt.run_id, attempt.uid)
+        rows = await self._services.store.records.attempts(attempt.run_id, attempt.uid)
         before = [row for row in rows if row.attempt < attempt.attempt and row.outcome in _COUNTED]
         last = before[-1] if before else None
         same = last is not None and (last.instrument, last.model) == (attempt.instrument, attempt.model)
@@ -273,7 +273,7 @@ class Attempt:
         attempt = self._given.attempt
         if attempt.kind == AttemptKind.FIRST:
             return None
-        rows = await self._house.store.records.attempts(attempt.run_id, attempt.uid)
+        rows = await self._services.store.records.attempts(attempt.run_id, attempt.uid)
         before = [row for row in rows if row.attempt < attempt.attempt and row.outcome in _COUNTED]
         if not before:
             return None
@@ -282,22 +282,22 @@ class Attempt:
         return PreviousAttempt(
             kind="completion" if attempt.kind == AttemptKind.COMPLETION else "retry",
             ending=self._mask.text(last.error_message or str(last.outcome)),
-            passed=[_told(report) for report in reports if report.result == "passed"],
+            passed=[_describe_check(report) for report in reports if report.result == "passed"],
             failed=[
-                (_told(report), self._mask.text(report.reason or "failed"))
+                (_describe_check(report), self._mask.text(report.reason or "failed"))
                 for report in reports
                 if report.result != "passed"
             ],
             stderr_tail=""
             if reports
-            else await to_thread.run_sync(_stderr_tail, self._house.directory(last), self._mask),
+            else await to_thread.run_sync(_stderr_tail, self._services.directory(last), self._mask),
         )
 
-    def _write(self, invocation: dialect.Invocation, prompt: str, cwd: str) -> None:
+    def _write(self, invocation: command_line.CommandLine, prompt: str, cwd: str) -> None:
         check_directory(cwd)
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if invocation.make_tmp:
-            (self._directory / dialect.TMP_NAME).mkdir(mode=0o700, exist_ok=True)
+            (self._directory / command_line.TMP_NAME).mkdir(mode=0o700, exist_ok=True)
         shown = prompt.encode(errors="surrogateescape")
         files.write_private(self._directory / PROMPT, shown if invocation.stdin is None else invocation.stdin)
         if self._warnings:
@@ -411,15 +411,17 @@ class Attempt:
 
 
 def environment_of(
-    house: House, profile: Profile, settings: Mapping[str, Any], run: RunRow, directory: Path
+    services: Services, profile: Profile, settings: Mapping[str, Any], run: RunRow, directory: Path
 ) -> dict[str, str]:
     """Return the environment of the checks and hooks of a sheet on this instrument; PWD is theirs to add."""
-    env = dialect.environment(profile, settings, run.workspace, str(directory), house.environ, run.env)
+    env = command_line.environment(
+        profile, settings, run.workspace, str(directory), services.environ, run.env
+    )
     del env["PWD"]
     return env
 
 
-def variables_of(house: House, run: RunRow, attempt: AttemptRow) -> dict[str, str]:
+def variables_of(services: Services, run: RunRow, attempt: AttemptRow) -> dict[str, str]:
     """Return the MARIANNE_* variables of an attempt (§5)."""
     return {
         "MARIANNE_JOB": run.job_name,
@@ -428,16 +430,16 @@ def variables_of(house: House, run: RunRow, attempt: AttemptRow) -> dict[str, st
         "MARIANNE_STAGE": str(attempt.stage),
         "MARIANNE_INSTANCE": str(attempt.instance),
         "MARIANNE_ATTEMPT": str(attempt.attempt),
-        "MARIANNE_ATTEMPT_ID": house.attempt_id(attempt),
+        "MARIANNE_ATTEMPT_ID": services.attempt_id(attempt),
         "MARIANNE_WORKSPACE": run.workspace,
-        "MARIANNE_SOCKET": str(house.socket),
+        "MARIANNE_SOCKET": str(services.socket),
     }
 
 
 _COUNTED = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.SUCCEEDED})
 
 
-def _told(report: CheckReport) -> str:
+def _describe_check(report: CheckReport) -> str:
     return f"{report.target} ({report.description})" if report.description else report.target
 
 

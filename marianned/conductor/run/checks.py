@@ -20,7 +20,7 @@ from anyio import to_thread
 from marianned import faults, files
 from marianned.accidents import Accident, GivenUp, runs_short, until_it_works
 from marianned.conductor.run.process import FOREIGN, shell_script
-from marianned.conductor.services import House
+from marianned.conductor.services import Services
 from marianned.executors.base import (
     AlreadyClaimed,
     CannotStart,
@@ -55,14 +55,14 @@ class Checking:
 
     def __init__(
         self,
-        house: House,
+        services: Services,
         run: RunRow,
         attempt: AttemptRow,
         directory: Path,
         environ: Mapping[str, str],
         mask: Mask,
     ) -> None:
-        self._house = house
+        self._services = services
         self._run = run
         self._attempt = attempt
         self._directory = directory / _CHECKS
@@ -71,9 +71,9 @@ class Checking:
         self._mask = mask
         self._scope: anyio.CancelScope | None = None
         self._interrupted = False
-        self._picked_up = attempt.incarnation != house.store.incarnation.number
+        self._picked_up = attempt.incarnation != services.store.incarnation.number
         self._running: Place | None = None
-        self._ids = f"{house.attempt_id(attempt)}-check-"
+        self._ids = f"{services.attempt_id(attempt)}-check-"
 
     async def remember(self, checks: Sequence[Check]) -> None:
         """Note, before the sheet's first attempt of this run, what `file_modified` checks find."""
@@ -87,9 +87,9 @@ class Checking:
         if not _look_at_files(checks):
             return None
         uid = self._attempt.uid
-        rows = await self._house.store.records.attempts(self._run.run_id, uid)
+        rows = await self._services.store.records.attempts(self._run.run_id, uid)
         for row in rows:
-            directory = self._house.directory(row)
+            directory = self._services.directory(row)
             of_0_1_0 = [] if row.incarnation else [directory.parent / f"{uid}-{_SNAPSHOT}"]
             for path in (directory / _SNAPSHOT, *of_0_1_0):
                 if row.attempt <= self._attempt.attempt and path.exists():
@@ -126,8 +126,8 @@ class Checking:
                 found = await run()
         if found is None and self._running is not None:
             with anyio.CancelScope(shield=True):
-                await self._house.executor.end(self._running)
-                await self._house.executor.wait(self._running)
+                await self._services.executor.end(self._running)
+                await self._services.executor.wait(self._running)
         return found
 
     async def end_leftovers(self) -> None:
@@ -135,7 +135,7 @@ class Checking:
 
         What it has left is there by its process: of that the files may be gone.
         """
-        executor = self._house.executor
+        executor = self._services.executor
         left = await to_thread.run_sync(_below, self._directory)
         if self._picked_up:
             found = await executor.leftovers(self._ids)
@@ -189,19 +189,19 @@ class Checking:
             umask=self._run.umask,
             timeout_seconds=timeout_seconds,
             grace_seconds=_GRACE_SECONDS,
-            output_cap=self._house.settings.output_cap,
+            output_cap=self._services.settings.output_cap,
         )
         place = self._running = Place(directory, spec.id)
         faults.point("check.starting")
         try:
-            await self._house.executor.start(directory, spec)
+            await self._services.executor.start(directory, spec)
         except NotStarted:
             self._running = None
             raise
         except (CannotStart, AlreadyClaimed) as error:
             return CommandResult(error=str(error)), None
         faults.point("check.started")
-        record = await self._house.executor.wait(place)
+        record = await self._services.executor.wait(place)
         faults.point("check.ended")
         self._running = None
         tail = await to_thread.run_sync(_tail, directory, self._mask)

@@ -12,7 +12,7 @@ from marianned.accidents import SHORT
 from marianned.rows import RunRow
 from marianned.score.expanded import Expanded
 from marianned.score.read.reader import is_below
-from marianned.score.render.prompt_inputs import Previous, seen_outputs, upstream
+from marianned.score.render.prompt_inputs import UpstreamOutputs, seen_outputs, upstream
 from marianned.store.writer import Store
 
 _FILES_MOST = 1_000
@@ -20,7 +20,7 @@ _NAMED_MOST = 5
 _BYTES_MOST = 16 * 1024 * 1024
 
 
-async def gather(store: Store, run: RunRow, score: Expanded, sheet: int) -> tuple[Previous, list[str]]:
+async def gather(store: Store, run: RunRow, score: Expanded, sheet: int) -> tuple[UpstreamOutputs, list[str]]:
     """Return what the sheet is given of earlier ones, as things are now, and what files are left out.
 
     Raises:
@@ -28,7 +28,7 @@ async def gather(store: Store, run: RunRow, score: Expanded, sheet: int) -> tupl
     """
     settings = score.cross_sheet
     if not settings.auto_capture_stdout and not settings.capture_files:
-        return Previous(), []
+        return UpstreamOutputs(), []
     above = upstream(score, sheet)
     rows = {row.sheet: row for row in await store.records.sheets(run.run_id)}
     outputs: dict[int, str] = {}
@@ -45,7 +45,7 @@ async def gather(store: Store, run: RunRow, score: Expanded, sheet: int) -> tupl
     if settings.capture_files:
         patterns = await workers.capture_patterns(score, sheet)
         files, left_out = await workers.call(_capture, patterns, settings.max_output_chars, run.workspace)
-    return Previous(outputs=outputs, files=files, skipped=skipped), left_out
+    return UpstreamOutputs(outputs=outputs, files=files, skipped=skipped), left_out
 
 
 def cut_front(text: str, most: int) -> str:
@@ -90,10 +90,10 @@ def _capture(patterns: list[str], most: int, workspace: str) -> tuple[dict[str, 
             left_out.append(f"'{path}' ({error.strerror})")
             continue
         room -= len(data)
-    return files, _told(left_out)
+    return files, _describe_left_out(left_out)
 
 
-def _told(left_out: list[str]) -> list[str]:
+def _describe_left_out(left_out: list[str]) -> list[str]:
     """Say in one line what is left out, however many files that are."""
     if not left_out:
         return []

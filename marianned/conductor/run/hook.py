@@ -18,7 +18,7 @@ from marianned import faults
 from marianned.accidents import Patience, runs_short
 from marianned.conductor.run.attempt import environment_of
 from marianned.conductor.run.process import Process, Unprepared, check_directory, left_behind, shell_script
-from marianned.conductor.services import House, mask_of
+from marianned.conductor.services import Services, mask_of
 from marianned.errors import MarianneError
 from marianned.executors.base import ExitRecord, Presence, Spec
 from marianned.progress.state.triggers import HookEnded
@@ -31,7 +31,7 @@ _SHELL = ["bash", "-c"]
 _logger = logging.getLogger(__name__)
 
 
-class GivenHook(msgspec.Struct, frozen=True, kw_only=True):
+class HookContext(msgspec.Struct, frozen=True, kw_only=True):
     """What a hook works with: the run, its row, what the score says of it, and the score."""
 
     run: RunRow
@@ -41,18 +41,18 @@ class GivenHook(msgspec.Struct, frozen=True, kw_only=True):
     score: Expanded
 
 
-Chain = Callable[[GivenHook], Awaitable[HookEnded | None]]
+Chain = Callable[[HookContext], Awaitable[HookEnded | None]]
 """Checks and submits the job of a hook; None: the job's own loop knows already how that ended."""
 
 
 class HookRun:
     """Plays one attempt of a hook; what ended by itself before an `interrupt` counts as it ended."""
 
-    def __init__(self, house: House, given: GivenHook, chain: Chain) -> None:
-        self._house = house
+    def __init__(self, services: Services, given: HookContext, chain: Chain) -> None:
+        self._services = services
         self._given = given
         self._chain = chain
-        self._process = Process(house, given.row, _logger.warning)
+        self._process = Process(services, given.row, _logger.warning)
         self._scope = anyio.CancelScope()
         self.patience = Patience()
 
@@ -61,9 +61,9 @@ class HookRun:
         """Its keeper's; a job has none."""
         return self._process.pid
 
-    async def play(self, presence: Presence | None = None) -> HookEnded | None:
+    async def run(self, presence: Presence | None = None) -> HookEnded | None:
         """Run it, or pick it up where `presence` says it stands; return its end, if that is not known yet."""
-        if not self._given.hook.chains:
+        if not self._given.hook.starts_job:
             return await self._command(presence)
         with self._scope:
             if self._process.interrupted:
@@ -80,16 +80,16 @@ class HookRun:
         """Tell whether it is to end."""
         return self._process.interrupted
 
-    def give_up(self) -> None:
+    def abandon(self) -> None:
         """Don't start it: its job may not start anything any more. What has started is ended."""
-        self._process.give_up()
+        self._process.abandon()
         self.patience.leave()
 
     async def interrupt(self, *, drop: bool = False) -> None:  # noqa: ARG002  that is a sheet's affair
         """End it: a command by TERM, grace, KILL; a job that is not submitted yet is not."""
         self._scope.cancel()
-        self.give_up()
-        if not self._given.hook.chains:
+        self.abandon()
+        if not self._given.hook.starts_job:
             await self._process.interrupt()
 
     # --- a command -----------------------------------------------------------------------------------
@@ -113,15 +113,15 @@ class HookRun:
         argv = await to_thread.run_sync(self._argv, cwd)
         faults.point("hook.starting")
         return Spec(
-            id=self._house.attempt_id(given.row),
+            id=self._services.attempt_id(given.row),
             argv=argv,
             cwd=cwd,
             env={**self._environ(), **self.variables(), "PWD": cwd},
             umask=given.run.umask,
             timeout_seconds=given.hook.timeout_seconds,
-            grace_seconds=self._house.settings.kill_grace,
-            output_cap=self._house.settings.output_cap,
-            drain_seconds=self._house.settings.attempts.drain,
+            grace_seconds=self._services.settings.kill_grace,
+            output_cap=self._services.settings.output_cap,
+            drain_seconds=self._services.settings.attempts.drain,
         )
 
     def _argv(self, cwd: str) -> list[str]:
@@ -139,7 +139,7 @@ class HookRun:
         given = self._given
         first = given.score.sheets[0]
         profile = given.score.profiles[first.instrument]
-        return environment_of(self._house, profile, first.settings, given.run, self._process.directory)
+        return environment_of(self._services, profile, first.settings, given.run, self._process.directory)
 
     def variables(self) -> Mapping[str, str]:
         """Return the MARIANNE_* variables of the hook."""
@@ -149,9 +149,9 @@ class HookRun:
             "MARIANNE_RUN": str(run.run),
             "MARIANNE_HOOK": str(row.hook),
             "MARIANNE_ATTEMPT": str(row.attempts),
-            "MARIANNE_ATTEMPT_ID": self._house.attempt_id(row),
+            "MARIANNE_ATTEMPT_ID": self._services.attempt_id(row),
             "MARIANNE_WORKSPACE": run.workspace,
-            "MARIANNE_SOCKET": str(self._house.socket),
+            "MARIANNE_SOCKET": str(self._services.socket),
         }
 
     async def _judge(self, record: ExitRecord) -> HookEnded:
@@ -181,5 +181,5 @@ class HookRun:
 
     def _ending(self, outcome: Outcome, message: str | None, **seen: Any) -> HookEnded:
         row = self._given.row
-        said = None if message is None else mask_of(self._house, self._given.run).text(message)
+        said = None if message is None else mask_of(self._services, self._given.run).text(message)
         return HookEnded(hook=row.hook, flight=row.flight, outcome=outcome, message=said, **seen)

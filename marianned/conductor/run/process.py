@@ -14,8 +14,8 @@ from anyio import to_thread
 
 from marianned import files
 from marianned.accidents import SHORT, Accident, GivenUp, runs_short, until_it_works
-from marianned.conductor.services import House
-from marianned.errors import NoCapacity
+from marianned.conductor.services import Services
+from marianned.errors import Unavailable
 from marianned.executors.base import (
     AlreadyClaimed,
     CannotStart,
@@ -66,20 +66,20 @@ class Process:
 
     def __init__(
         self,
-        house: House,
+        services: Services,
         row: Flight,
         tell: Callable[[str], None],
         introduced: Callable[[int], None] | None = None,
     ) -> None:
         self._tell = tell
         self._introduced = introduced
-        self._executor = house.executor
-        self.place = house.place(row)
+        self._executor = services.executor
+        self.place = services.place(row)
         self.directory = self.place.directory
         self.interrupted = False
         self.pid: int | None = None
 
-    def give_up(self) -> None:
+    def abandon(self) -> None:
         """Don't start it: its job may not start anything any more. What has started is ended."""
         self.interrupted = True
 
@@ -118,7 +118,7 @@ class Process:
             pass  # an earlier daemon started it a moment before it died: it is picked up
         except OSError as error:
             raise Accident(f"its files can't be written: {error.strerror}") from None
-        except NoCapacity as error:
+        except Unavailable as error:
             raise Accident(error.message) from None
         except Unprepared as why:
             if runs_short(why.message):

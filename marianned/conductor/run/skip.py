@@ -9,23 +9,23 @@ from marianned.accidents import GivenUp, Patience
 from marianned.conductor.run.attempt import environment_of, variables_of
 from marianned.conductor.run.checks import Checking
 from marianned.conductor.run.context import gather
-from marianned.conductor.services import House, mask_of
+from marianned.conductor.services import Services, mask_of
 from marianned.executors.base import Presence
 from marianned.progress.deciding.skipping import seen_sheets
 from marianned.progress.state.job import JobState
-from marianned.progress.state.triggers import Judged
+from marianned.progress.state.triggers import SkipEvaluated
 from marianned.rows import AttemptRow
 from marianned.score.expanded import Skip
 from marianned.score.language.expressions import BadExpression, JobSeen, names_of
-from marianned.score.render.prompt_inputs import CROSS_SHEET, Previous, RenderError
+from marianned.score.render.prompt_inputs import CROSS_SHEET, RenderError, UpstreamOutputs
 from marianned.validations import CommandResult
 
 
-class Judging:
+class SkipEvaluation:
     """Asks the skip rules of a sheet once; `state` is looked at only here, at the start."""
 
-    def __init__(self, house: House, state: JobState, row: AttemptRow) -> None:
-        self._house = house
+    def __init__(self, services: Services, state: JobState, row: AttemptRow) -> None:
+        self._services = services
         self._run = state.run
         self._revision = state.current.row
         self._score = state.score
@@ -33,17 +33,17 @@ class Judging:
         self._rules = state.score.sheets[row.sheet - 1].skip or Skip()
         self._sheets = seen_sheets(state, self._rules.when) if self._rules.when is not None else {}
         sheet = state.score.sheets[row.sheet - 1]
-        directory = house.directory(row)
+        directory = services.directory(row)
         profile = state.score.profiles[sheet.instrument]
-        environ = environment_of(house, profile, sheet.settings, state.run, directory)
-        variables = variables_of(house, state.run, row)
-        self._mask = mask_of(house, state.run)
-        self._checking = Checking(house, state.run, row, directory, environ | variables, self._mask)
+        environ = environment_of(services, profile, sheet.settings, state.run, directory)
+        variables = variables_of(services, state.run, row)
+        self._mask = mask_of(services, state.run)
+        self._checking = Checking(services, state.run, row, directory, environ | variables, self._mask)
         self.interrupted = False
         self.patience = Patience()
         self.pid: int | None = None
 
-    async def play(self, presence: Presence | None = None) -> Judged:
+    async def run(self, presence: Presence | None = None) -> SkipEvaluated:
         """Ask the rules, from the first whatever `presence` says of an earlier asking; return the answer."""
         if presence is not None:
             await self._checking.end_leftovers()
@@ -69,7 +69,7 @@ class Judging:
             fault = "; ".join(filter(None, [fault, f"skip_when_command: {found.error}"]))
         return self._answer(skip=_is_yes(found), reason=rules.description or _YES, fault=fault)
 
-    def give_up(self) -> None:
+    def abandon(self) -> None:
         """Don't ask: its job may not start anything any more."""
         self.interrupted = True
         self._checking.interrupt()
@@ -77,16 +77,18 @@ class Judging:
 
     async def interrupt(self, *, drop: bool = False) -> None:  # noqa: ARG002  that is a sheet's affair
         """End the command that is running; the rules are asked again later."""
-        self.give_up()
+        self.abandon()
 
-    def _answer(self, *, skip: bool | None, reason: str | None = None, fault: str | None = None) -> Judged:
+    def _answer(
+        self, *, skip: bool | None, reason: str | None = None, fault: str | None = None
+    ) -> SkipEvaluated:
         fault = None if fault is None else self._mask.text(fault)
-        return Judged(uid=self._row.uid, skip=skip, reason=reason if skip else None, fault=fault)
+        return SkipEvaluated(uid=self._row.uid, skip=skip, reason=reason if skip else None, fault=fault)
 
     async def _is_true(self, expression: str) -> bool:
-        previous = Previous()
+        previous = UpstreamOutputs()
         if names_of(expression) & CROSS_SHEET:
-            previous, _ = await gather(self._house.store, self._run, self._score, self._row.sheet)
+            previous, _ = await gather(self._services.store, self._run, self._score, self._row.sheet)
         key = f"{self._run.run_id}.{self._revision.revision}"
         job = JobSeen(name=self._run.job_name, run=self._run.run, workspace=self._run.workspace)
         return await workers.skip_when(

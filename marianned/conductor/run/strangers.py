@@ -6,20 +6,20 @@ Nothing of it is taken up or ended: it is another database's, or of a time that 
 import logging
 from collections.abc import Collection
 
-from marianned.conductor.services import House
+from marianned.conductor.services import Services
 
 _logger = logging.getLogger(__name__)
 
 
-async def tell(house: House, ours: Collection[str]) -> None:
+async def tell(services: Services, ours: Collection[str]) -> None:
     """Log that the database was replaced, and each attempt that runs here and is none of `ours`."""
-    if house.store.restored is None:
+    if services.store.restored is None:
         return
     _logger.warning(
         "%s; what ran since is not known to it: its attempts are left alone, and sheets may run again",
-        house.store.restored,
+        services.store.restored,
     )
-    for name, pid in sorted((await house.executor.alive_below(house.attempts)).items()):
+    for name, pid in sorted((await services.executor.alive_below(services.attempts)).items()):
         if not any(name == one or name.startswith(f"{one}-check-") for one in ours):
             _logger.warning(
                 "attempt %s (pid %d) is of another database, or of a time that this one does not know of; "

@@ -18,7 +18,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from marianned import faults, files
-from marianned.errors import NoCapacity
+from marianned.errors import Unavailable
 from marianned.rows import ArchivedRow, ArchiveRow, Changes, Deleted, EventRow, RunRow
 from marianned.score.expanded import Archive
 from marianned.score.read.reader import is_below
@@ -43,7 +43,7 @@ async def move_away(
     try:
         row = await to_thread.run_sync(_planned, run_id, workspace, archive)
     except OSError as error:
-        raise NoCapacity(f"the workspace '{workspace}' can't be archived: {error.strerror}") from None
+        raise Unavailable(f"the workspace '{workspace}' can't be archived: {error.strerror}") from None
     if row is None:
         return None
     await store.commit(Changes(rows=[row]))
@@ -53,7 +53,7 @@ async def move_away(
     except OSError as error:
         await move_back(store, row)
         what = f"'{error.filename}' can't be moved to '{row.directory}'"
-        raise NoCapacity(
+        raise Unavailable(
             f"{what}: {error.strerror}; nothing of the workspace has changed",
             hints=["set 'workspace_lifecycle.preserve_patterns' or 'archive_dir'"],
         ) from None
@@ -85,7 +85,7 @@ def forgotten(row: ArchiveRow) -> Deleted:
     return Deleted(kind=ArchiveRow, run_id=row.run_id, key=0)
 
 
-def told(row: ArchiveRow, run: RunRow) -> EventRow:
+def archived_event(row: ArchiveRow, run: RunRow) -> EventRow:
     """Return the event of the new run that tells what was moved, and where to."""
     many = len(_names(row))
     return EventRow(

@@ -19,7 +19,7 @@ from anyio import to_thread
 
 from marianned import faults, files
 from marianned.accidents import runs_short
-from marianned.errors import NoCapacity
+from marianned.errors import Unavailable
 from marianned.executors.base import AlreadyClaimed, CannotStart, Executor, Place, Spec, id_in
 from marianned.executors.output import read_tail
 from marianned.moment import now
@@ -169,7 +169,7 @@ class Worktrees:
         async for run_id, job_name in self._ended:
             try:
                 await self._give_up(run_id, job_name)
-            except NoCapacity:
+            except Unavailable:
                 await anyio.sleep(_AGAIN_SECONDS)
                 self._send.send_nowait((run_id, job_name))
             except (_Failed, OSError) as error:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from marianned.errors import CannotCome, MarianneError
+from marianned.errors import MarianneError, WaitOverridden
 from marianned.lifecycle import Action
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.holding import ends_by_itself
@@ -128,7 +128,7 @@ def _answer(draft: Draft, request: RequestRow, status: JobStatus) -> Reply | Mar
     if why is None:
         return None
     name = draft.state.run.job_name
-    return CannotCome(
+    return WaitOverridden(
         f"'{name}' {why}", job_id=name, status=status, hints=messages.hints(draft.state, status)
     )
 

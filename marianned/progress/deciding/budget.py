@@ -20,7 +20,7 @@ def _limit(state: JobState, score: Expanded) -> float | None:
     return None if most is None else most + state.run.over_budget
 
 
-def said(state: JobState, score: Expanded) -> str:
+def describe_budget(state: JobState, score: Expanded) -> str:
     """Say how far over its limit the run is: `it has cost $1.20 of $1.00`."""
     return f"it has cost ${state.cost.usd:.2f} of ${_limit(state, score) or 0.0:.2f}"
 
@@ -36,7 +36,7 @@ def warn_of_budget(draft: Draft, spent: float) -> None:
         return
     warned_at = limit * costs.warn_at_percent / 100.0
     if state.cost.usd - spent < warned_at <= state.cost.usd:
-        text = f"{said(state, state.score)}: {costs.warn_at_percent:g} % are reached"
+        text = f"{describe_budget(state, state.score)}: {costs.warn_at_percent:g} % are reached"
         draft.note("budget.warned", text, cause=HoldCause.BUDGET)
 
 
@@ -51,5 +51,5 @@ def judge_budget(draft: Draft) -> None:
     if not is_over(state, score):
         draft.let_go(held)
     elif not held and state.outlook.could_start and not (draft.facts.cancelling or draft.facts.ended):
-        draft.hold(HoldCause.BUDGET, None, said(state, score))
-        draft.note("hold.added", said(state, score), cause=HoldCause.BUDGET)
+        draft.hold(HoldCause.BUDGET, None, describe_budget(state, score))
+        draft.note("hold.added", describe_budget(state, score), cause=HoldCause.BUDGET)

@@ -41,20 +41,20 @@ from marianned.progress.deciding.outcomes import (
 )
 from marianned.progress.deciding.requests import asked
 from marianned.progress.deciding.revisions import apply_rewind, apply_staged
-from marianned.progress.deciding.skipping import is_to_be_judged, judgement, sheet_judged
+from marianned.progress.deciding.skipping import needs_skip_evaluation, skip_evaluated, skip_evaluation
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import (
     Asked,
     Chained,
     ChainedEnded,
+    Committed,
     Ending,
-    GiveUp,
     HookEnded,
-    Judged,
-    Made,
     Parked,
     PauseFile,
+    SkipEvaluated,
     SlotFree,
+    Supersede,
     TimeReached,
     Trigger,
     Warned,
@@ -95,11 +95,11 @@ def decide(
                 attempt_ended(draft, trigger)
             case PauseFile():
                 _pause_file(draft, trigger)
-            case GiveUp():
-                _give_up(draft, trigger)
-                answers[trigger.request] = Made()
-            case Parked() | Warned() | Judged():
-                _told(draft, trigger)
+            case Supersede():
+                _supersede(draft, trigger)
+                answers[trigger.request] = Committed()
+            case Parked() | Warned() | SkipEvaluated():
+                _note_trigger(draft, trigger)
             case HookEnded() | ChainedEnded() | Chained():
                 _hook(draft, trigger, answers)
             case SlotFree() | TimeReached():
@@ -122,7 +122,7 @@ def decide(
         )
 
 
-_OUTCOMES = (Ending, Judged, HookEnded, Chained)
+_OUTCOMES = (Ending, SkipEvaluated, HookEnded, Chained)
 """What brings the outcome of something that was in flight; a late record of a closed attempt brings none."""
 
 
@@ -148,24 +148,24 @@ def _hook(
         case ChainedEnded():
             chained_ended(draft, trigger)
         case Chained() if chained(draft, trigger):
-            answers[trigger.request] = Made()
+            answers[trigger.request] = Committed()
         case Chained():
             name = draft.state.run.job_name
             said = f"'{name}' does not submit it any more"
             answers[trigger.request] = WrongStatus(said, job_id=name, status=draft.status)
 
 
-def _told(draft: Draft, trigger: Parked | Warned | Judged) -> None:
+def _note_trigger(draft: Draft, trigger: Parked | Warned | SkipEvaluated) -> None:
     match trigger:
         case Parked():
             attempt_parked(draft, trigger)
         case Warned():
             attempt_warned(draft, trigger)
-        case Judged():
-            sheet_judged(draft, trigger)
+        case SkipEvaluated():
+            skip_evaluated(draft, trigger)
 
 
-def _give_up(draft: Draft, trigger: GiveUp) -> None:
+def _supersede(draft: Draft, trigger: Supersede) -> None:
     """End a run that a fresh one takes the place of; one that has ended for good is left as it is."""
     status, name = draft.status, draft.state.run.job_name
     if trigger.forget:
@@ -290,7 +290,7 @@ def _start(draft: Draft) -> None:
         account = state.account(row.sheet)
         if account in draft.rooms:
             draft.rooms[account] -= 1
-        if is_to_be_judged(state, row):
+        if needs_skip_evaluation(state, row):
             _judge(draft, row)
             continue
         parked = state.parked.get(row.uid)
@@ -323,7 +323,7 @@ def _start(draft: Draft) -> None:
 
 def _judge(draft: Draft, row: SheetRow) -> None:
     """Let the skip rules of a sheet be asked; only an attempt counts for pacing."""
-    asked = judgement(draft.state, row, _new_attempt(draft, row), draft.now)
+    asked = skip_evaluation(draft.state, row, _new_attempt(draft, row), draft.now)
     draft.starts.append(asked)
     draft.put(asked)
     draft.sheet(row, status="running", revision=asked.revision)
@@ -382,7 +382,7 @@ def could_use_slot(state: JobState, now: Instant, closed: Collection[Account] = 
     """Tell whether a slot would start an attempt or a hook now; those of the accounts in `closed` may not."""
     if not lifecycle.may_start(state.facts):
         return False
-    if state.turns.next is not None:
+    if state.hook_queue.startable is not None:
         return True
     return (
         len(state.attempts) < state.score.parallel.max_concurrent
@@ -391,7 +391,7 @@ def could_use_slot(state: JobState, now: Instant, closed: Collection[Account] = 
     )
 
 
-def to_be_ended(state: JobState) -> list[Flight]:
+def to_be_terminated(state: JobState) -> list[Flight]:
     """Return what must be sent TERM after the daemon's start: a cancel is in force, or a hook was told.
 
     An overdue deadline is seen by the first decision.

@@ -5,13 +5,13 @@ Source: docs/design/control.md §4 and §8.
 
 from marianned.clock import Instant
 from marianned.errors import WrongStatus
+from marianned.formatting import sheet_list
 from marianned.progress.deciding import hooks
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.selection import select
 from marianned.progress.views import messages
 from marianned.protocol import HoldCause, JobStatus
 from marianned.rows import BreakpointRow, Deleted, HoldRow
-from marianned.words import sheet_list
 
 
 def ends_by_itself(hold: HoldRow) -> bool:
@@ -78,7 +78,7 @@ def moments_of_holds(draft: Draft) -> list[Instant | None]:
 def hold_at_breakpoints(draft: Draft) -> None:
     """Pause: only what stands behind breakpoints is left to start. Those it stands at are used up."""
     state = draft.state
-    hook = state.turns.turn
+    hook = state.hook_queue.current
     if hook is not None:
         before = f"before {messages.hook_name(state, hook.hook)}"
         draft.hook(hook, passed=True)

@@ -30,10 +30,10 @@ _SUBMIT_SECONDS = 60.0
 def start_hook(draft: Draft) -> None:
     """Start the hook whose turn it is, or let it wait for its cool-down; what waits has begun."""
     state = draft.state
-    row = state.turns.turn
+    row = state.hook_queue.current
     if row is None or row.status == "running" or not lifecycle.may_start(draft.facts):
         return
-    if row.status == "pending" and state.turns.cools_down(row):
+    if row.status == "pending" and state.hook_queue.needs_cooldown(row):
         seconds = state.score.concert.cooldown_seconds
         until = draft.now.plus(round(seconds * 1000))
         row = draft.hook(row, status="waiting", waiting_for="cooldown", until=until)
@@ -47,7 +47,7 @@ def start_hook(draft: Draft) -> None:
 
 def _start(draft: Draft, row: HookRow) -> None:
     definition = draft.state.hook_definition(row.hook)
-    limit = _SUBMIT_SECONDS if definition.chains else definition.timeout_seconds or _SUBMIT_SECONDS
+    limit = _SUBMIT_SECONDS if definition.starts_job else definition.timeout_seconds or _SUBMIT_SECONDS
     started = draft.hook(
         row.flown(draft.state.run.next_flight, draft.state.incarnation),
         status="running",
@@ -265,7 +265,7 @@ def _returning(state: JobState, new: Expanded, matched: Mapping[int, int]) -> di
 
 
 def _essence(hook: Hook) -> str:
-    return hashlib.sha256(msgspec.json.encode(hook.essence)).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(hook.identity)).hexdigest()
 
 
 def _matched(old: tuple[Hook, ...], new: tuple[Hook, ...]) -> dict[int, int]:
@@ -273,7 +273,7 @@ def _matched(old: tuple[Hook, ...], new: tuple[Hook, ...]) -> dict[int, int]:
     free = dict(enumerate(old, 1))
     matched: dict[int, int] = {}
     for number, hook in enumerate(new, 1):
-        same = next((n for n, known in free.items() if known.essence == hook.essence), None)
+        same = next((n for n, known in free.items() if known.identity == hook.identity), None)
         if same is not None:
             del free[same]
             matched[number] = same

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from marianned.clock import Instant
-from marianned.instruments import dialect
+from marianned.instruments import command_line
 from marianned.progress.deciding.budget import warn_of_budget
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.rate_limits import lift, meet
@@ -157,7 +157,7 @@ def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Endi
         _hold_once(draft, row, HoldCause.RATE_LIMIT, ending.message or "rate limit")
         return
     if row.waits >= (limits.max_quota_waits if ending.quota else limits.max_waits):
-        _give_up(draft, row, "rate_limited", f"still limited after {row.waits} waits", waits=row.waits)
+        _fail_sheet(draft, row, "rate_limited", f"still limited after {row.waits} waits", waits=row.waits)
         return
     _wait(draft, row, "rate_limit", until, ending, row.next_kind, waits=row.waits + 1, lost=0)
 
@@ -204,7 +204,7 @@ def _lost(draft: Draft, row: SheetRow, ending: Ending) -> None:
         _wait(draft, row, "retry", until, ending, row.next_kind, lost=row.lost + 1)
         return
     message = f"lost {LOST_MOST} times in a row"
-    _give_up(draft, row, "lost", message, lost=row.lost + 1)
+    _fail_sheet(draft, row, "lost", message, lost=row.lost + 1)
 
 
 def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
@@ -223,9 +223,9 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
         draft.sheet(row, status="pending")
         _hold_once(draft, row, HoldCause.AUTH, _refused(draft, attempt, ending))
     elif _over_sheet_budget(draft, row):
-        _give_up(draft, row, "budget", f"cost ${row.cost_usd:.2f}, more than a sheet may")
+        _fail_sheet(draft, row, "budget", f"cost ${row.cost_usd:.2f}, more than a sheet may")
     elif ending.category in _AT_ONCE:
-        _give_up(draft, row, ending.category, evidence)
+        _fail_sheet(draft, row, ending.category, evidence)
     elif ending.category == "validation" and _may_complete(draft, row, ending):
         _wait(
             draft,
@@ -240,13 +240,13 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
         until = draft.now.plus(round(retry_delay(retry, row.tries + 1, ending.chance) * 1000))
         _wait(draft, row, "retry", until, ending, AttemptKind.RETRY, tries=row.tries + 1, completions=0)
     elif not fall_back(draft, row, f"its tries are used up: {evidence or ending.outcome}"):
-        _give_up(draft, row, ending.category, evidence, tries=row.tries + 1)
+        _fail_sheet(draft, row, ending.category, evidence, tries=row.tries + 1)
 
 
 def _refused(draft: Draft, attempt: AttemptRow, ending: Ending) -> str:
     """Say whose credentials are refused, and which: their variables, and what else logs in."""
     profile = draft.state.score.profiles[attempt.instrument]
-    key = dialect.key_variable(profile, draft.state.definition(attempt.sheet).settings)
+    key = command_line.key_variable(profile, draft.state.definition(attempt.sheet).settings)
     names = [*profile.credentials, *([key] if key else [])]
     ways = [*names, *([f"'{profile.login}'"] if profile.login else [])]
     which = f" ({' or '.join(ways)})" if ways else ""
@@ -294,7 +294,9 @@ def _wait(
     )
 
 
-def _give_up(draft: Draft, row: SheetRow, category: str | None, message: str | None, **changed: Any) -> None:
+def _fail_sheet(
+    draft: Draft, row: SheetRow, category: str | None, message: str | None, **changed: Any
+) -> None:
     draft.sheet(
         row,
         status="failed",

@@ -5,10 +5,10 @@ docs/reference/score-format.md §16.3.
 """
 
 from marianned.clock import Instant
+from marianned.formatting import duration
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.triggers import Ending
 from marianned.rows import Account, AttemptRow, LimitRow
-from marianned.words import duration
 
 LEAST_SECONDS = 60.0
 MOST_SECONDS = 35 * 86_400.0

@@ -10,7 +10,7 @@ import msgspec
 
 from marianned import lifecycle
 from marianned.errors import MarianneError, WrongStatus
-from marianned.lifecycle import Action, Effect, Guard, Refusal, Rule
+from marianned.lifecycle import Action, Effect, Guard, Refusal, TransitionRule
 from marianned.progress.deciding import budget
 from marianned.progress.deciding.answers import planned_reply, remember
 from marianned.progress.deciding.draft import Draft
@@ -90,7 +90,7 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
     remember(draft, ask, hold, draft.state.newest.row.revision, brought=version is not None)
 
 
-def _allowed(draft: Draft, ask: Asked, status: JobStatus) -> Rule:
+def _allowed(draft: Draft, ask: Asked, status: JobStatus) -> TransitionRule:
     """Return the rule of the request's cell.
 
     Raises:
@@ -109,8 +109,9 @@ def _guarded(draft: Draft, ask: Asked, guard: Guard) -> WrongStatus:
     if guard is not Guard.IN_BUDGET:
         return messages.refused(state, ask.action, draft.status, ask.file)
     name = state.run.job_name
+    spent = budget.describe_budget(state, _target(draft, ask).score)
     return WrongStatus(
-        f"'{name}' is {draft.status} at its cost limit: {budget.said(state, _target(draft, ask).score)}",
+        f"'{name}' is {draft.status} at its cost limit: {spent}",
         job_id=name,
         status=draft.status,
         hints=[f"mzt resume {name} --over-budget 5", f"mzt modify {name} -c FILE -r"],

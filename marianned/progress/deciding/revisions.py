@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from marianned import lifecycle
+from marianned.formatting import sheet_list
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.hooks import revise_hooks, rewind_hooks
 from marianned.progress.state.job import DONE, JobState, Version
@@ -20,7 +21,6 @@ from marianned.rows import BreakpointRow, Deleted, SheetRow
 from marianned.score import plan as planner
 from marianned.score.expanded import Expanded
 from marianned.score.expanded import Sheet as Definition
-from marianned.words import sheet_list
 
 FRESH: dict[str, Any] = {
     "status": "pending",

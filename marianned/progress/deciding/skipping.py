@@ -8,18 +8,18 @@ from marianned.clock import Instant
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.revisions import fingerprint_now
 from marianned.progress.state.job import JobState
-from marianned.progress.state.triggers import Judged
+from marianned.progress.state.triggers import SkipEvaluated
 from marianned.protocol import SKIP
 from marianned.rows import AttemptRow, Deleted, SheetRow
 from marianned.score.language.expressions import SheetSeen, sheets_of
 
 
-def is_to_be_judged(state: JobState, row: SheetRow) -> bool:
+def needs_skip_evaluation(state: JobState, row: SheetRow) -> bool:
     """Tell whether a sheet that is ready has skip rules that were not asked yet."""
     return not row.judged and state.definition(row.sheet).skip is not None
 
 
-def judgement(state: JobState, row: SheetRow, attempt: AttemptRow, now: Instant) -> AttemptRow:
+def skip_evaluation(state: JobState, row: SheetRow, attempt: AttemptRow, now: Instant) -> AttemptRow:
     """Return the row of the asking, made from that of the attempt which would be the sheet's next."""
     skip = state.definition(row.sheet).skip
     assert skip is not None
@@ -56,7 +56,7 @@ def seen_sheets(state: JobState, expression: str) -> dict[int, SheetSeen]:
     }
 
 
-def sheet_judged(draft: Draft, judged: Judged) -> None:
+def skip_evaluated(draft: Draft, judged: SkipEvaluated) -> None:
     """Skip the sheet, or let it have its first attempt; what was interrupted is asked again later."""
     state = draft.state
     row = state.sheet_of(judged.uid)

@@ -23,7 +23,7 @@ def has_failed(row: HookRow) -> bool:
     return row.status == "failed" and row.outcome != REFUSED
 
 
-class Turns(NamedTuple):
+class HookQueue(NamedTuple):
     """The hooks of a run, and where they stand: what the score says of each, its row, and what they share.
 
     `due`: all sheets are done; `pauses`: a job that has failed pauses instead of ending.
@@ -37,7 +37,7 @@ class Turns(NamedTuple):
     pauses: bool
 
     @property
-    def turn(self) -> HookRow | None:
+    def current(self) -> HookRow | None:
         """The hook that runs, waits or is next; last a kept one: all of them are submitted by the end."""
         if not self.due:
             return None
@@ -45,7 +45,7 @@ class Turns(NamedTuple):
             if has_failed(row):
                 if self.concert.abort_on_hook_failure:
                     return None
-                if definition.aborts:
+                if definition.abort_on_failure:
                     break
             elif row.status != "completed" and row.outcome != REFUSED and not is_kept(row):
                 return row
@@ -54,21 +54,21 @@ class Turns(NamedTuple):
         return next((row for row in self.rows if is_kept(row)), None)
 
     @property
-    def next(self) -> HookRow | None:
+    def startable(self) -> HookRow | None:
         """The hook that a slot would start now."""
-        row = self.turn
+        row = self.current
         if row is None or is_kept(row):
             return row
-        return None if row.status != "pending" or self.cools_down(row) or self.stands_before(row) else row
+        return None if row.status != "pending" or self.needs_cooldown(row) or self.pauses_before(row) else row
 
-    def cools_down(self, row: HookRow) -> bool:
+    def needs_cooldown(self, row: HookRow) -> bool:
         """Tell whether its cool-down is still to be waited; what goes too deep fails without."""
-        chains = self.hooks[row.hook - 1].chains and not self._too_deep
+        chains = self.hooks[row.hook - 1].starts_job and not self._too_deep
         return chains and not row.cooled and self.concert.cooldown_seconds > 0
 
-    def stands_before(self, row: HookRow) -> bool:
+    def pauses_before(self, row: HookRow) -> bool:
         """Tell whether the job is to pause before it starts this one."""
-        due = row.status == "pending" and not self.cools_down(row) and not self._too_deep
+        due = row.status == "pending" and not self.needs_cooldown(row) and not self._too_deep
         return due and self.hooks[row.hook - 1].pause_before_chain and not row.passed
 
     @property
@@ -76,10 +76,10 @@ class Turns(NamedTuple):
         return self.depth >= self.concert.max_chain_depth
 
 
-def turns_of(
+def hook_queue(
     score: Expanded, rows: Sequence[HookRow], sheets: Collection[SheetRow], depth: int, *, done: int
-) -> Turns:
+) -> HookQueue:
     """Return where hooks stand; they are due when all sheets are done and an attempt was made for it."""
     due = bool(score.hooks) and done == len(score.sheets) and any(row.attempts for row in sheets)
     pauses = score.on_failure == "pause"
-    return Turns(score.hooks, rows, score.concert, depth, due, pauses)
+    return HookQueue(score.hooks, rows, score.concert, depth, due, pauses)

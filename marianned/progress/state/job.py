@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 
 from marianned.clock import Instant
-from marianned.instruments import dialect
+from marianned.instruments import command_line
 from marianned.lifecycle import Facts, Outlook
-from marianned.progress.state.hook_queue import Turns, has_failed, turns_of
+from marianned.progress.state.hook_queue import HookQueue, has_failed, hook_queue
 from marianned.protocol import Cost, HoldCause, JobStatus, PlanLine
 from marianned.rows import (
     Account,
@@ -109,9 +109,9 @@ class JobState:
     @property
     def outlook(self) -> Outlook:
         """What settling must know beside the facts."""
-        turns = self.turns
-        hook = turns.turn
-        free = hook is not None and not turns.stands_before(hook)
+        turns = self.hook_queue
+        hook = turns.current
+        free = hook is not None and not turns.pauses_before(hook)
         return Outlook(
             could_start=hook is not None or (self._open > 0 and not self.failed_fast),
             could_start_free=free or (self._open_free > 0 and not self.failed_fast),
@@ -144,9 +144,9 @@ class JobState:
         return [self.hook_rows.get(n) or HookRow(run_id=self.run.run_id, hook=n) for n in range(1, count + 1)]
 
     @property
-    def turns(self) -> Turns:
+    def hook_queue(self) -> HookQueue:
         """Where the hooks stand."""
-        return turns_of(self.score, self.hooks, self.sheets.values(), self.run.depth, done=self.done)
+        return hook_queue(self.score, self.hooks, self.sheets.values(), self.run.depth, done=self.done)
 
     def hook_definition(self, hook: int) -> Hook:
         """Return what the score in force says of a hook."""
@@ -251,7 +251,7 @@ class JobState:
 
     def blocked(self, sheet: int) -> bool:
         """Tell whether a failed sheet is above this one."""
-        return self._above[sheet] > 0
+        return self._failed_upstream[sheet] > 0
 
     # --- what changes it ---------------------------------------------------------------------------
 
@@ -344,8 +344,8 @@ class JobState:
         self._numbers: dict[int, int] = {}
         self._dependents: list[list[int]] = [[] for _ in range(len(definitions) + 1)]
         self._unmet = [0] * (len(definitions) + 1)
-        self._above = [0] * (len(definitions) + 1)
-        self._behind = [0] * (len(definitions) + 1)
+        self._failed_upstream = [0] * (len(definitions) + 1)
+        self._breakpoints_upstream = [0] * (len(definitions) + 1)
         self._open = 0
         self._open_free = 0
         self._waiting: set[int] = set()
@@ -362,7 +362,7 @@ class JobState:
             self._put_sheet(row)
         for uid in self.breakpoints:
             if uid in self._numbers:
-                self._shade(self._numbers[uid], 1)
+                self._propagate_count(self._numbers[uid], 1)
         self._undo = undo
 
     def _chain(self, definition: Definition) -> list[Account]:
@@ -370,7 +370,7 @@ class JobState:
         profiles = self.score.profiles
         chain = [(definition.instrument, definition.settings)]
         chain += [(fallback.instrument, fallback.settings) for fallback in definition.fallbacks]
-        return [Account(name, dialect.model(profiles[name], settings) or "") for name, settings in chain]
+        return [Account(name, command_line.model(profiles[name], settings) or "") for name, settings in chain]
 
     def _first_ready(self) -> Iterator[tuple[Account, int]]:
         """Yield the lowest ready sheet of each account that has one."""
@@ -426,15 +426,15 @@ class JobState:
         self.counts[after] += 1
         self.sheets[number] = new
         self._numbers[new.uid] = number
-        if not self._above[number]:
+        if not self._failed_upstream[number]:
             opened = (after in OPEN) - (before in OPEN)
             self._open += opened
-            self._open_free += opened if not self._behind[number] else 0
+            self._open_free += opened if not self._breakpoints_upstream[number] else 0
         (self._waiting.add if after == "waiting" else self._waiting.discard)(number)
         if (after in DONE) != (before in DONE):
             self._meet(number, -1 if after in DONE else 1)
         if (after == "failed") != (before == "failed"):
-            self._shadow(number, 1 if after == "failed" else -1)
+            self._propagate_failure(number, 1 if after == "failed" else -1)
         if self._is_ready(number):
             self._push(number)
 
@@ -444,16 +444,16 @@ class JobState:
             if self._is_ready(dependent):
                 self._push(dependent)
 
-    def _shadow(self, number: int, change: int) -> None:
+    def _propagate_failure(self, number: int, change: int) -> None:
         """Count a failed sheet above all that need it, directly or not; only a failure pays for this."""
         for dependent in self._below(number):
-            was_free = not self._above[dependent]
-            self._above[dependent] += change
-            freed = (not self._above[dependent]) - was_free
+            was_free = not self._failed_upstream[dependent]
+            self._failed_upstream[dependent] += change
+            freed = (not self._failed_upstream[dependent]) - was_free
             row = self.sheets.get(dependent)
             if row is not None and row.status in OPEN:
                 self._open += freed
-                self._open_free += freed if not self._behind[dependent] else 0
+                self._open_free += freed if not self._breakpoints_upstream[dependent] else 0
             if self._is_ready(dependent):
                 self._push(dependent)
 
@@ -463,17 +463,17 @@ class JobState:
             return
         _assign(self.breakpoints, uid, row)
         if uid in self._numbers:
-            self._shade(self._numbers[uid], 1 if row is not None else -1)
+            self._propagate_count(self._numbers[uid], 1 if row is not None else -1)
         self._log(lambda: self._break(uid, old))
 
-    def _shade(self, number: int, change: int) -> None:
+    def _propagate_count(self, number: int, change: int) -> None:
         """Count a breakpoint before its sheet and all that need it, directly or not."""
         for sheet in (number, *self._below(number)):
-            was_free = not self._behind[sheet]
-            self._behind[sheet] += change
+            was_free = not self._breakpoints_upstream[sheet]
+            self._breakpoints_upstream[sheet] += change
             row = self.sheets.get(sheet)
-            if row is not None and row.status in OPEN and not self._above[sheet]:
-                self._open_free += (not self._behind[sheet]) - was_free
+            if row is not None and row.status in OPEN and not self._failed_upstream[sheet]:
+                self._open_free += (not self._breakpoints_upstream[sheet]) - was_free
         if self._is_ready(number):
             self._push(number)
 
@@ -491,7 +491,7 @@ class JobState:
         return found
 
     def _is_free(self, number: int) -> bool:
-        return self._unmet[number] == 0 and self._above[number] == 0
+        return self._unmet[number] == 0 and self._failed_upstream[number] == 0
 
     def _is_ready(self, number: int) -> bool:
         row = self.sheets.get(number)

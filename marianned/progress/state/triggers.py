@@ -85,7 +85,7 @@ class Chained(msgspec.Struct, frozen=True, kw_only=True):
     also: Changes
 
 
-class Made(Reply, kw_only=True):
+class Committed(Reply, kw_only=True):
     """What was to be made is on disk; `event` is the number it is true at."""
 
     event: int = 0
@@ -111,7 +111,7 @@ class Warned(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None = None
 
 
-class Judged(msgspec.Struct, frozen=True, kw_only=True):
+class SkipEvaluated(msgspec.Struct, frozen=True, kw_only=True):
     """The skip rules of a sheet have been asked: whether it is skipped, and why; None: they were interrupted.
 
     `fault` says why a rule had no answer; it counts as a no.
@@ -183,7 +183,7 @@ class TimeReached(msgspec.Struct, frozen=True):
     """A moment has come that the last decision wanted to be woken for."""
 
 
-class GiveUp(msgspec.Struct, frozen=True, kw_only=True):
+class Supersede(msgspec.Struct, frozen=True, kw_only=True):
     """This run makes room: for the next one of its name, or because it is forgotten.
 
     `fresh`: the next one may come over a paused or failed one; `forget`: this one must have ended.
@@ -200,10 +200,10 @@ class GiveUp(msgspec.Struct, frozen=True, kw_only=True):
 
 Trigger = (
     Asked
-    | GiveUp
+    | Supersede
     | Parked
     | Warned
-    | Judged
+    | SkipEvaluated
     | Ending
     | HookEnded
     | Chained

@@ -14,7 +14,7 @@ from marianned.rows import HookRow
 def hook_view(state: JobState, row: HookRow, pid: int | None = None) -> Hook:
     """Return one hook; `pid` is that of one that is in flight."""
     definition = state.hook_definition(row.hook)
-    waits_for_slot = lifecycle.may_start(state.facts) and state.turns.next == row
+    waits_for_slot = lifecycle.may_start(state.facts) and state.hook_queue.startable == row
     return Hook(
         hook=row.hook,
         type=definition.type,
@@ -61,11 +61,11 @@ def hook_flights(state: JobState) -> list[InFlight]:
 
 def hook_waits(state: JobState) -> list[Waiting]:
     """Return the hook whose turn it is and that waits: for its cool-down, a job, or a slot."""
-    row = state.turns.turn
+    row = state.hook_queue.current
     if row is None or row.status == "running":
         return []
     waiting_for = row.waiting_for
-    if state.turns.next is not None:
+    if state.hook_queue.startable is not None:
         waiting_for = "slot" if lifecycle.may_start(state.facts) else None
     if waiting_for is None:
         return []
@@ -77,7 +77,7 @@ def hook_waits(state: JobState) -> list[Waiting]:
 
 def next_of_hook(state: JobState, now: Instant) -> Next | None:
     """Return what happens next by itself in the phase of hooks."""
-    row = state.turns.turn
+    row = state.hook_queue.current
     if row is None:
         return None
     name = messages.hook_name(state, row.hook)

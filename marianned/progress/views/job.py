@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from marianned import lifecycle, words
+from marianned import formatting, lifecycle
 from marianned.clock import Instant, timestamp
 from marianned.errors import Problem
 from marianned.progress.state.job import JobState
@@ -59,7 +59,7 @@ def job_view(state: JobState, now: Instant) -> Job:
         workspace=run.workspace,
         status_since_at=timestamp(run.status_since),
         then=_then(state, status),
-        phase="hooks" if state.turns.due else "sheets",
+        phase="hooks" if state.hook_queue.due else "sheets",
         progress=_progress(state),
         timing=Timing(
             created_at=timestamp(run.created_at),
@@ -235,7 +235,7 @@ def _boundary(state: JobState, now: Instant) -> Next:
     changes = [f"revision {state.staged.row.revision} applies"] if state.staged is not None else []
     again = [row.sheet for uid in state.run.rewind if (row := state.sheet_of(uid)) is not None]
     if again:
-        changes.append(f"{words.sheet_list(again)} {'runs' if len(again) == 1 else 'run'} again")
+        changes.append(f"{formatting.sheet_list(again)} {'runs' if len(again) == 1 else 'run'} again")
     if not changes:
         text = f"pauses when {when}"
     else:
@@ -248,12 +248,12 @@ def _boundary(state: JobState, now: Instant) -> Next:
 
 def _something_behind(state: JobState) -> bool:
     """Tell whether something is left to start when what is in flight ends well."""
-    turns = state.turns
-    if turns.turn is None or turns.turn.status != "running":
+    turns = state.hook_queue
+    if turns.current is None or turns.current.status != "running":
         return state.outlook.could_start
     ended = {"status": "completed", "outcome": Outcome.SUCCEEDED}
     rows = [msgspec.structs.replace(r, **ended) if r.status == "running" else r for r in turns.rows]
-    return turns._replace(rows=rows).turn is not None
+    return turns._replace(rows=rows).current is not None
 
 
 def _end_waits(state: JobState) -> bool:
@@ -263,7 +263,7 @@ def _end_waits(state: JobState) -> bool:
 
 
 def _progressing(state: JobState, now: Instant) -> Next | None:
-    if state.turns.turn is not None:
+    if state.hook_queue.current is not None:
         return next_of_hook(state, now)
     if state.attempts:
         return _when_sheets_end(state, now)
@@ -294,7 +294,7 @@ def _when_sheets_end(state: JobState, now: Instant) -> Next:
         return Next(code="sheet_end", text=f"{_flying(state)} {_end(state)}", latest_at=timestamp(latest))
     needs = attempts.keys() & set(state.definition(sheet).needs)
     if needs:
-        ends = f"{words.sheet_list(needs)} {'ends' if len(needs) == 1 else 'end'}"
+        ends = f"{formatting.sheet_list(needs)} {'ends' if len(needs) == 1 else 'end'}"
     elif len(attempts) < state.score.parallel.max_concurrent:
         return Next(code="start", text=f"sheet {sheet} starts when a slot is free")
     else:

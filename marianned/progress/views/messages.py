@@ -6,7 +6,7 @@ Source: docs/design/cli.md §2, §4.
 
 from collections.abc import Iterable, Sequence
 
-from marianned import words
+from marianned import formatting
 from marianned.clock import Instant, milliseconds
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
@@ -76,10 +76,10 @@ def hints(state: JobState, status: JobStatus) -> list[str]:
 def flying(state: JobState) -> str:
     """Name what is in flight: `sheets 2, 3`, or `hook 1`."""
     if not state.attempts and state.flights:
-        return words.listing(
+        return formatting.listing(
             [hook_name(state, row.hook) for row in state.flights if isinstance(row, HookRow)]
         )
-    return words.sheet_list(attempt.sheet for attempt in state.attempts.values())
+    return formatting.sheet_list(attempt.sheet for attempt in state.attempts.values())
 
 
 def hook_name(state: JobState, hook: int) -> str:
@@ -102,7 +102,7 @@ def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[str]
 def sheet_name(state: JobState, sheet: int) -> str:
     """Name a sheet: `sheet 4 (3.1)`; without fan-out `sheet 4`."""
     definition = state.definition(sheet)
-    return words.sheet_name(sheet, definition.stage, definition.instance, fan_out=state.score.fan_out)
+    return formatting.sheet_name(sheet, definition.stage, definition.instance, fan_out=state.score.fan_out)
 
 
 def job_message(state: JobState, status: JobStatus) -> str:
@@ -117,7 +117,7 @@ def job_message(state: JobState, status: JobStatus) -> str:
 
 def at_rest(state: JobState) -> str | None:
     """Say of a paused job that nothing is left that it could start, or who goes on without it."""
-    turn = state.turns.turn
+    turn = state.hook_queue.current
     if turn is not None and is_kept(turn):
         return f"nothing is left to do; resume ends it and submits {state.hook_definition(turn.hook).label}"
     if turn is not None and turn.waiting_for == "job":
@@ -131,7 +131,7 @@ def at_rest(state: JobState) -> str | None:
 
 def done(state: JobState) -> str:
     """Count the finished sheets: `3 of 4 sheets done`."""
-    return f"{state.done} of {words.plural(len(state.score.sheets), 'sheet')} done"
+    return f"{state.done} of {formatting.plural(len(state.score.sheets), 'sheet')} done"
 
 
 def failure(state: JobState) -> str | None:
@@ -140,8 +140,8 @@ def failure(state: JobState) -> str | None:
     if not failed:
         return _hook_failure(state)
     row = failed[0]
-    more = f", and {words.plural(len(failed) - 1, 'sheet')} more" if len(failed) > 1 else ""
-    attempts = words.plural(row.attempts, "attempt")
+    more = f", and {formatting.plural(len(failed) - 1, 'sheet')} more" if len(failed) > 1 else ""
+    attempts = formatting.plural(row.attempts, "attempt")
     return f"{sheet_name(state, row.sheet)} failed after {attempts}: {row.error_category}{more}"
 
 
@@ -149,7 +149,7 @@ def _hook_failure(state: JobState) -> str | None:
     failed = [row for row in state.hooks if has_failed(row)]
     if not failed:
         return None
-    more = f", and {words.plural(len(failed) - 1, 'hook')} more" if len(failed) > 1 else ""
+    more = f", and {formatting.plural(len(failed) - 1, 'hook')} more" if len(failed) > 1 else ""
     return f"{hook_name(state, failed[0].hook)} failed: {failed[0].error_message}{more}"
 
 
@@ -188,12 +188,12 @@ def reply_message(state: JobState, now: Instant, action: Action, view: Job, requ
 
 def _breakpoints(state: JobState) -> str:
     rows = [row.sheet for uid in state.breakpoints if (row := state.sheet_of(uid)) is not None]
-    return sheet_name(state, rows[0]) if len(rows) == 1 else words.sheet_list(rows)
+    return sheet_name(state, rows[0]) if len(rows) == 1 else formatting.sheet_list(rows)
 
 
 def _ends_in(state: JobState, now: Instant) -> str:
     last = max(now.until(hold.ends) for hold in state.holds.values() if hold.ends is not None)
-    return words.duration(last / 1000)
+    return formatting.duration(last / 1000)
 
 
 def _boundary(state: JobState, now: Instant, action: Action, view: Job) -> str:
@@ -201,16 +201,15 @@ def _boundary(state: JobState, now: Instant, action: Action, view: Job) -> str:
     if state.staged is not None or action in (Action.MODIFY, Action.MODIFY_RESUME):
         return text
     if view.next is not None and view.next.latest_at is not None:
-        return (
-            f"{text}, at most {words.duration((milliseconds(view.next.latest_at) - now.at) / 1000)} from now"
-        )
+        most = formatting.duration((milliseconds(view.next.latest_at) - now.at) / 1000)
+        return f"{text}, at most {most} from now"
     return text
 
 
 def time_left(state: JobState, now: Instant) -> str:
     """Say how long what is in flight may still take at most."""
     latest = max(flight.time_limit_at or 0 for flight in state.flights) + state.overtime
-    return words.duration((latest - now.at) / 1000)
+    return formatting.duration((latest - now.at) / 1000)
 
 
 def _going_on(state: JobState, action: Action, request: RequestRow) -> str:

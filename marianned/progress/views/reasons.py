@@ -6,7 +6,7 @@ Source: docs/design/control.md §8, docs/design/cli.md §2.3.
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
-from marianned import lifecycle, words
+from marianned import formatting, lifecycle
 from marianned.clock import Instant, timestamp
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
@@ -125,7 +125,7 @@ def _more_holds(state: JobState) -> Iterator[Reason]:
     """Say how many holds are not listed: one is enough to hold a job, and a resume releases all."""
     more = len(state.holds) - HOLDS_MOST
     if more > 0:
-        text = f"{words.plural(more, 'more hold')}, {len(state.holds)} in all"
+        text = f"{formatting.plural(more, 'more hold')}, {len(state.holds)} in all"
         last = next(reversed(state.holds.values()))
         hints = [f"mzt resume {state.run.job_name}"]
         yield _reason(state, f"hold:{last.cause}", text, "caller", since=last.held_at, hints=hints)
@@ -168,7 +168,7 @@ def _waits(state: JobState) -> Iterator[Reason]:
 
 
 def _hook_waits(state: JobState) -> Iterator[Reason]:
-    row = state.turns.turn
+    row = state.hook_queue.current
     if row is None or row.waiting_for not in _HOOK_WAITS:
         return
     said, unblocked_by = _HOOK_WAITS[row.waiting_for]
@@ -208,7 +208,7 @@ def _limits(state: JobState, now: Instant) -> Iterator[Reason]:
 
 
 def _slots(state: JobState, now: Instant, obstacle: str | None) -> Iterator[Reason]:
-    hook = state.turns.next
+    hook = state.hook_queue.startable
     if hook is not None and lifecycle.may_start(state.facts):
         yield _slot(state, messages.hook_name(state, hook.hook), [], obstacle)
         return

@@ -10,11 +10,11 @@ import msgspec
 
 from marianned.errors import Problem
 from marianned.instruments.profile import Profile
-from marianned.score.check.expand import Layout, Seat, lay_out
+from marianned.score.check.expand import SheetPlan, SheetPosition, number_sheets
 from marianned.score.check.extensions import check_portable, profile_extensions
 from marianned.score.check.fingerprints import Digests
 from marianned.score.check.hooks import Hooks
-from marianned.score.check.instruments import Chosen, Instruments
+from marianned.score.check.instruments import InstrumentResolver, ResolvedInstrument
 from marianned.score.check.profiles import Found, find_profiles
 from marianned.score.check.prompts import Prompts
 from marianned.score.check.settings import UseChecks, read_text
@@ -41,11 +41,11 @@ from marianned.score.expanded import (
 from marianned.score.read import model
 from marianned.score.read.document import Document, Path, Unreadable, parse
 from marianned.score.read.model import Score
-from marianned.score.read.reader import Reader, Source, resolve
-from marianned.score.read.report import ERROR, Report
+from marianned.score.read.reader import FileReader, ScoreSource, resolve
+from marianned.score.read.report import ERROR, ProblemReport
 from marianned.score.read.rules import Part
 from marianned.score.read.variables import pack, scalars, with_number_keys
-from marianned.score.render.prompt_inputs import Previous
+from marianned.score.render.prompt_inputs import UpstreamOutputs
 from marianned.score.render.template import Renderer
 
 _LONGEST_DELAY = 3600.0
@@ -55,8 +55,8 @@ _FILE_ENDINGS = (".md", ".txt")
 
 
 def compile_score(
-    source: Source,
-    reader: Reader,
+    source: ScoreSource,
+    reader: FileReader,
     builtin: dict[str, Profile],
     *,
     portable: bool = False,
@@ -67,7 +67,7 @@ def compile_score(
     With `portable` each extension that it uses is a warning, S510. `chained`: it is looked at because another
     chains to it; what it chains to itself is not.
     """
-    report = Report(source.file)
+    report = ProblemReport(source.file)
     try:
         document = parse(source.text)
     except Unreadable as fault:
@@ -92,7 +92,12 @@ class _Compiler:
     """One compilation: the score as read, and what is known of it so far."""
 
     def __init__(
-        self, source: Source, reader: Reader, builtin: dict[str, Profile], document: Document, report: Report
+        self,
+        source: ScoreSource,
+        reader: FileReader,
+        builtin: dict[str, Profile],
+        document: Document,
+        report: ProblemReport,
     ) -> None:
         self.source = source
         self.reader = reader
@@ -105,9 +110,9 @@ class _Compiler:
         for path, place in document.duplicates:
             report.add("S003", path, f"'{path[-1]}' is given twice", place=place)
         self.score: Score = Part(Score).read(document.root, (), report)
-        self.layout = lay_out(self.score, report)
+        self.layout = number_sheets(self.score, report)
         self.found: Found = find_profiles(source.directory, builtin, reader, report, self.files)
-        self.instruments = Instruments(self.score, self.found.profiles, self.layout, report)
+        self.instruments = InstrumentResolver(self.score, self.found.profiles, self.layout, report)
         if source.workspace is None:
             self.workspace = resolve(self.score.workspace, source.directory, reader)
         else:
@@ -125,7 +130,7 @@ class _Compiler:
             except OSError as error:
                 self.report.add("S306", path, f"'{file}' can't be read: {error.strerror}")
                 continue
-            target = Source(
+            target = ScoreSource(
                 text=text, file=file, directory=directory, submit_directory=self.source.submit_directory
             )
             problems = compile_score(target, self.reader, self.builtin, chained=True).problems
@@ -187,7 +192,7 @@ class _Compiler:
             for index, entry in enumerate(entries)
         )
 
-    def _expanded(self, layout: Layout, prompt: Prompt) -> Expanded | None:
+    def _expanded(self, layout: SheetPlan, prompt: Prompt) -> Expanded | None:
         """Expand all sheets; nothing when an instrument is unknown, so that no prompt can be made."""
         chosen = {seat.sheet: self.instruments.choose(seat) for seat in layout.seats}
         uses = UseChecks(self.source.directory, self.reader, self.report, self.files)
@@ -202,7 +207,7 @@ class _Compiler:
         expanded = self._whole(sheets, prompt, layout, known)
         return self._finished(expanded, layout, known)
 
-    def _sheet(self, seat: Seat, chosen: Chosen, layout: Layout) -> Sheet:
+    def _sheet(self, seat: SheetPosition, chosen: ResolvedInstrument, layout: SheetPlan) -> Sheet:
         """Return a sheet, still without checks and digests: they need to know of all sheets."""
         movement = self.score.movements.get(seat.stage)
         part = self.score.sheet
@@ -271,7 +276,11 @@ class _Compiler:
         return stored  # type: ignore[no-any-return]  # a packed mapping with text keys is a mapping
 
     def _whole(
-        self, sheets: tuple[Sheet, ...], prompt: Prompt, layout: Layout, chosen: dict[int, Chosen]
+        self,
+        sheets: tuple[Sheet, ...],
+        prompt: Prompt,
+        layout: SheetPlan,
+        chosen: dict[int, ResolvedInstrument],
     ) -> Expanded:
         score = self.score
         retry = {**msgspec.structs.asdict(score.retry)}
@@ -360,7 +369,9 @@ class _Compiler:
             interval = _LOOK_SECONDS if idle > _LOOK_SECONDS else idle / 3
         return Silence(idle_timeout_seconds=idle, check_interval_seconds=interval)
 
-    def _finished(self, expanded: Expanded, layout: Layout, chosen: dict[int, Chosen]) -> Expanded:
+    def _finished(
+        self, expanded: Expanded, layout: SheetPlan, chosen: dict[int, ResolvedInstrument]
+    ) -> Expanded:
         """Add checks and digests; report what rendering and expanding found."""
         for name in expanded.profiles:
             self.report.problems.extend(self.found.warnings.get(name, []))
@@ -374,7 +385,7 @@ class _Compiler:
         readable = not self.report.wrong("prompt")
         for sheet in expanded.sheets:
             built_in = {
-                **renderer.values(sheet, Previous()),
+                **renderer.values(sheet, UpstreamOutputs()),
                 "stakes": expanded.prompt.stakes,
                 "thinking_method": expanded.prompt.thinking_method,
             }

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from marianned.score.read.model import Score
-from marianned.score.read.report import Report
+from marianned.score.read.report import ProblemReport
 
 MOST_SHEETS = 10_000
 MOST_NEEDS = 1_000_000
 
 
-class Seat(NamedTuple):
+class SheetPosition(NamedTuple):
     """One sheet's place in the score."""
 
     sheet: int
@@ -24,10 +24,10 @@ class Seat(NamedTuple):
     end_item: int
 
 
-class Layout(NamedTuple):
+class SheetPlan(NamedTuple):
     """All sheets by number, the sheets of each stage, and what each sheet needs."""
 
-    seats: list[Seat]
+    seats: list[SheetPosition]
     stages: dict[int, range]
     needs: dict[int, tuple[int, ...]]
 
@@ -37,7 +37,7 @@ class Layout(NamedTuple):
         return len(self.seats) != len(self.stages)
 
 
-def lay_out(score: Score, report: Report) -> Layout | None:
+def number_sheets(score: Score, report: ProblemReport) -> SheetPlan | None:
     """Number the sheets and find their needs; nothing when the numbers themselves are wrong."""
     if any(report.wrong("sheet", key) for key in ("size", "total_items", "start_item")):
         return None
@@ -56,10 +56,10 @@ def lay_out(score: Score, report: Report) -> Layout | None:
             stages[seat.stage] = range(seat.sheet, seat.sheet + seat.fan_count)
     _check_stage_numbers(score, len(stages), report)
     needs = _needs(score, stages, report)
-    return None if needs is None else Layout(seats, stages, needs)
+    return None if needs is None else SheetPlan(seats, stages, needs)
 
 
-def _copies(score: Score, report: Report) -> dict[int, int] | None:
+def _copies(score: Score, report: ProblemReport) -> dict[int, int] | None:
     """Return how many instances the stages have that have several."""
     fan_out = dict(score.sheet.fan_out)
     for stage, movement in score.movements.items():
@@ -82,7 +82,7 @@ def _copies(score: Score, report: Report) -> dict[int, int] | None:
     return several
 
 
-def _seats(score: Score, copies: dict[int, int]) -> Iterator[Seat]:
+def _seats(score: Score, copies: dict[int, int]) -> Iterator[SheetPosition]:
     part = score.sheet
     number = 0
     for stage, first in enumerate(range(part.start_item, part.total_items + 1, part.size), 1):
@@ -90,12 +90,12 @@ def _seats(score: Score, copies: dict[int, int]) -> Iterator[Seat]:
         for instance in range(1, count + 1):
             number += 1
             if copies:
-                yield Seat(number, stage, instance, count, number, number)
+                yield SheetPosition(number, stage, instance, count, number, number)
             else:
-                yield Seat(number, stage, 1, 1, first, min(first + part.size - 1, part.total_items))
+                yield SheetPosition(number, stage, 1, 1, first, min(first + part.size - 1, part.total_items))
 
 
-def _check_stage_numbers(score: Score, total: int, report: Report) -> None:
+def _check_stage_numbers(score: Score, total: int, report: ProblemReport) -> None:
     part = score.sheet
     for path, numbers in (
         (("sheet", "fan_out"), part.fan_out),
@@ -110,7 +110,9 @@ def _check_stage_numbers(score: Score, total: int, report: Report) -> None:
                 report.add("S105", (*path, stage), message, key=True)
 
 
-def _needs(score: Score, stages: dict[int, range], report: Report) -> dict[int, tuple[int, ...]] | None:
+def _needs(
+    score: Score, stages: dict[int, range], report: ProblemReport
+) -> dict[int, tuple[int, ...]] | None:
     if report.wrong("sheet", "dependencies"):
         return None
     total = len(stages)
@@ -145,7 +147,7 @@ def _needed(before: list[range], instance: int, copies: int, *, chain: bool) -> 
     return tuple(sorted(found))
 
 
-def _check_dependencies(wanted: dict[int, list[int]], total: int, report: Report) -> None:
+def _check_dependencies(wanted: dict[int, list[int]], total: int, report: ProblemReport) -> None:
     for stage, named in wanted.items():
         for index, other in enumerate(named):
             path = ("sheet", "dependencies", stage, index)

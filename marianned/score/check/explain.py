@@ -11,17 +11,23 @@ import msgspec
 from marianned.score.check.prompts import SAMPLE
 from marianned.score.expanded import Check, Expanded, Sheet
 from marianned.score.read.model import FILE_CHECKS
-from marianned.score.read.reader import DiskReader, Reader
+from marianned.score.read.reader import DiskReader, FileReader
 from marianned.score.render.assembly import assemble_prompt
 from marianned.score.render.injecting import inject, stand_ins
-from marianned.score.render.prompt_inputs import Injected, Previous, RenderError, seen_outputs, upstream
+from marianned.score.render.prompt_inputs import (
+    InjectedText,
+    RenderError,
+    UpstreamOutputs,
+    seen_outputs,
+    upstream,
+)
 from marianned.score.render.template import INJECTED, Renderer, names_used
 
 
 def explain(
     expanded: Expanded,
     prompts: bool,  # noqa: FBT001  a door agreed on
-    reader: Reader | None = None,
+    reader: FileReader | None = None,
 ) -> list[dict[str, Any]]:
     """Return the sheets as plain values; with `prompts`, each with the prompt of its first attempt.
 
@@ -36,7 +42,7 @@ def explain(
         injects = prompts
     sheets: list[dict[str, Any]] = []
     for sheet in expanded.sheets:
-        injected = _injected(renderer, sheet, reader) if injects else Injected()
+        injected = _injected(renderer, sheet, reader) if injects else InjectedText()
         body = _body(renderer, sheet, injected)
         described = _described(expanded, sheet, body)
         if prompts:
@@ -45,7 +51,7 @@ def explain(
     return sheets
 
 
-def _injected(renderer: Renderer, sheet: Sheet, reader: Reader) -> Injected:
+def _injected(renderer: Renderer, sheet: Sheet, reader: FileReader) -> InjectedText:
     """Return what is injected as far as it is there; the run may still make what is required."""
     optional = [msgspec.structs.replace(item, required=False) for item in sheet.injections]
     return inject(
@@ -56,14 +62,14 @@ def _injected(renderer: Renderer, sheet: Sheet, reader: Reader) -> Injected:
     )
 
 
-def _samples(renderer: Renderer, sheet: Sheet) -> Previous:
+def _samples(renderer: Renderer, sheet: Sheet) -> UpstreamOutputs:
     seen = seen_outputs(renderer.expanded, sheet.sheet, upstream(renderer.expanded, sheet.sheet))
-    return Previous(outputs=dict.fromkeys(seen, SAMPLE))
+    return UpstreamOutputs(outputs=dict.fromkeys(seen, SAMPLE))
 
 
-def _body(renderer: Renderer, sheet: Sheet, injected: Injected) -> str:
+def _body(renderer: Renderer, sheet: Sheet, injected: InjectedText) -> str:
     try:
-        return renderer.body(sheet, Previous(), injected)
+        return renderer.body(sheet, UpstreamOutputs(), injected)
     except RenderError:
         pass
     try:

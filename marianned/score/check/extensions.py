@@ -9,7 +9,7 @@ from marianned.errors import Problem
 from marianned.score.check.sheets import injections, instrument_settings
 from marianned.score.read.document import Path, find, tree
 from marianned.score.read.model import Score
-from marianned.score.read.report import Report
+from marianned.score.read.report import ProblemReport
 
 OF_SCORES: tuple[Path, ...] = (("on_failure",),)
 OF_INJECTIONS = ("required",)
@@ -29,7 +29,7 @@ OF_PROFILES: tuple[Path, ...] = (
 )
 
 
-def check_portable(score: Score, report: Report) -> None:
+def check_portable(score: Score, report: ProblemReport) -> None:
     """Report every key of the score that is an extension."""
     _report(_used(score), report)
 
@@ -38,7 +38,7 @@ def profile_extensions(files: Mapping[str, str]) -> list[Problem]:
     """Return what is an extension in the files of profiles (path → text), each at its place there."""
     problems: list[Problem] = []
     for file, text in files.items():
-        report = Report(file, tree(text.encode()))
+        report = ProblemReport(file, tree(text.encode()))
         _report(OF_PROFILES, report)
         problems += report.sorted()
     return problems
@@ -53,7 +53,7 @@ def _used(score: Score) -> Iterator[Path]:
             yield from ((*path, key) for key in OF_SETTINGS)
 
 
-def _report(paths: Iterable[Path], report: Report) -> None:
+def _report(paths: Iterable[Path], report: ProblemReport) -> None:
     for path in paths:
         if find(report.root, path):
             message = f"'{path[-1]}' is an extension: other readers of the format refuse it"

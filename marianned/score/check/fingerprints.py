@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from marianned.score.check.instruments import Chosen
+from marianned.score.check.instruments import ResolvedInstrument
 from marianned.score.expanded import Expanded, Sheet
 from marianned.score.read.model import Score
 from marianned.score.read.variables import pack
@@ -29,7 +29,7 @@ class Digests:
         self.around = [prompt.stakes, prompt.thinking_method, *prompt.extensions]
         self.retry = digest(expanded.retry)
 
-    def of(self, sheet: Sheet, chosen: Chosen, body: str) -> dict[str, str]:
+    def of(self, sheet: Sheet, chosen: ResolvedInstrument, body: str) -> dict[str, str]:
         """Return a hash by aspect; `body` is rendered with what comes from earlier sheets left blank.
 
         A sheet's number is in none of them, so that a sheet which only moves is the same.

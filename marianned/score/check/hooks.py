@@ -18,8 +18,8 @@ from marianned.score.language.placeholders import (
 from marianned.score.read.document import Path
 from marianned.score.read.model import Hook as Item
 from marianned.score.read.model import Score
-from marianned.score.read.reader import Reader, Source, resolve
-from marianned.score.read.report import Report
+from marianned.score.read.reader import FileReader, ScoreSource, resolve
+from marianned.score.read.report import ProblemReport
 from marianned.score.read.rules import nearest
 from marianned.score.render.template import BUILT_IN
 
@@ -33,7 +33,7 @@ class Hooks:
     """Expands the hooks of one score; what is wrong with them goes into the report."""
 
     def __init__(
-        self, score: Score, variables: dict[str, object], sheets: int, source: Source, workspace: str
+        self, score: Score, variables: dict[str, object], sheets: int, source: ScoreSource, workspace: str
     ) -> None:
         self.score = score
         self.source = source
@@ -46,7 +46,7 @@ class Hooks:
             "sheet_count": sheets,
         }
 
-    def expanded(self, reader: Reader, report: Report) -> tuple[Hook, ...]:
+    def expanded(self, reader: FileReader, report: ProblemReport) -> tuple[Hook, ...]:
         """Return the hooks in their order; those that are wrong are left out."""
         found = []
         for index, item in enumerate(self.score.on_success):
@@ -56,7 +56,7 @@ class Hooks:
                 found.append(self._hook(item, path, reader, report))
         return tuple(found)
 
-    def concert(self, reader: Reader) -> Concert:
+    def concert(self, reader: FileReader) -> Concert:
         """Return how jobs follow each other; what needs `enabled` is off without it."""
         given = self.score.concert
         return Concert(
@@ -69,7 +69,7 @@ class Hooks:
             abort_on_hook_failure=given.enabled and given.abort_concert_on_hook_failure,
         )
 
-    def targets(self, reader: Reader, report: Report) -> Iterator[tuple[Path, str]]:
+    def targets(self, reader: FileReader, report: ProblemReport) -> Iterator[tuple[Path, str]]:
         """Yield the score files that are chained to and known by now; report those that are not there."""
         own = os.path.join(self.source.directory, os.path.basename(self.source.file))  # noqa: PTH118, PTH119  a text, no file
         for index, item in enumerate(self.score.on_success):
@@ -85,7 +85,7 @@ class Hooks:
                 message = "the score chains to itself; without 'fresh: true' there is nothing to do"
                 report.add("S507", path, message)
 
-    def _check(self, item: Item, path: Path, report: Report) -> None:
+    def _check(self, item: Item, path: Path, report: ProblemReport) -> None:
         needed = "job_path" if item.type == "run_job" else "command"
         if getattr(item, needed) is None and not report.wrong(*path):
             report.add("S011", (*path, needed), f"'{needed}' is missing: '{item.type}' needs it")
@@ -102,7 +102,7 @@ class Hooks:
                 if found.doubled and (found.name in self.values or key != "command"):
                     report.add("S207", (*path, key), f"write '{{{found.name}}}' for '{{{{ {found.name} }}}}'")
 
-    def _hook(self, item: Item, path: Path, reader: Reader, report: Report) -> Hook:
+    def _hook(self, item: Item, path: Path, reader: FileReader, report: ProblemReport) -> Hook:
         def filled(key: str) -> str | None:
             text = getattr(item, key)
             try:
@@ -126,7 +126,7 @@ class Hooks:
             argv=argv,
             working_directory=resolve(filled("working_directory") or ".", self.workspace, reader),
             timeout_seconds=item.timeout_seconds or (None if is_job else _COMMAND_SECONDS),
-            aborts=item.on_failure == "abort",
+            abort_on_failure=item.on_failure == "abort",
         )
 
     def _argv(self, item: Item) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ class Hooks:
             return ("bash", "-c", fill_command(command, self.values))
         return tuple(fill_word(word, self.values) for word in shlex.split(command))
 
-    def _places(self, file: str, reader: Reader) -> tuple[str, ...]:
+    def _places(self, file: str, reader: FileReader) -> tuple[str, ...]:
         """Return where a file of the score's may lie: by its directory, else by that of the submission."""
         bases = (self.source.directory, self.source.submit_directory)
         return tuple(dict.fromkeys(resolve(file, base, reader) for base in bases))

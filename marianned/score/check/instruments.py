@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from marianned.instruments.profile import Profile
-from marianned.score.check.expand import Layout, Seat
+from marianned.score.check.expand import SheetPlan, SheetPosition
 from marianned.score.read.document import Path
-from marianned.score.read.model import BOUND, Score
-from marianned.score.read.report import Report
+from marianned.score.read.model import INSTRUMENT_SPECIFIC, Score
+from marianned.score.read.report import ProblemReport
 
 DEFAULT = "claude-code"
 OLDER_NAMES = {"claude_cli": "claude-code"}
@@ -19,7 +19,7 @@ _SYNONYMS = {"model": "cli_model", "cli_model": "model"}
 _DEFAULT_TIMEOUT = 1800.0
 
 
-class Named(NamedTuple):
+class NamedInstruments(NamedTuple):
     """What an instrument's name stands for: a profile, and the config of an alias (with its path)."""
 
     profile: Profile
@@ -35,7 +35,7 @@ class Layer(NamedTuple):
     owner: str | None = None
 
 
-class Selected(NamedTuple):
+class Reference(NamedTuple):
     """An instrument as §8.2 selects it: its name, where that stands, at which level."""
 
     name: str
@@ -43,10 +43,10 @@ class Selected(NamedTuple):
     level: str
 
 
-class Chosen(NamedTuple):
+class ResolvedInstrument(NamedTuple):
     """The instrument of a sheet; `origins` tells where each setting comes from."""
 
-    selected: Selected
+    selected: Reference
     profile: Profile
     settings: dict[str, Any]
     origins: dict[str, Path]
@@ -54,11 +54,11 @@ class Chosen(NamedTuple):
     fallbacks: tuple[tuple[Profile, dict[str, Any]], ...]
 
 
-class Instruments:
+class InstrumentResolver:
     """Answers for each sheet of one score; names that mean nothing are reported once, at the start."""
 
     def __init__(
-        self, score: Score, profiles: dict[str, Profile], layout: Layout | None, report: Report
+        self, score: Score, profiles: dict[str, Profile], layout: SheetPlan | None, report: ProblemReport
     ) -> None:
         self.score = score
         self.profiles = profiles
@@ -69,27 +69,27 @@ class Instruments:
             self._check_name(selected, report, "S401")
         for path, names in self._chains():
             for index, name in enumerate(names):
-                self._check_name(Selected(name, (*path, index), ""), report, "S402")
+                self._check_name(Reference(name, (*path, index), ""), report, "S402")
         self._check_type(report)
         if layout is not None:
             self._check_equals(layout, report)
 
-    def lookup(self, name: str) -> Named | None:
+    def lookup(self, name: str) -> NamedInstruments | None:
         """Return what a name stands for: an alias first, then a profile."""
         alias = self.score.instruments.get(name)
         profile = self.profiles.get(_newer(alias.profile if alias else name))
         if profile is None:
             return None
-        return Named(profile, alias.config if alias else {}, ("instruments", name, "config"))
+        return NamedInstruments(profile, alias.config if alias else {}, ("instruments", name, "config"))
 
-    def choose(self, seat: Seat) -> Chosen | None:
+    def choose(self, seat: SheetPosition) -> ResolvedInstrument | None:
         """Return the instrument of a sheet and its settings; nothing when its name means nothing."""
         selected = self.select(seat)
         named = self.lookup(selected.name)
         if named is None:
             return None
         settings, origins = self._merged(seat, named, selected.level)
-        return Chosen(
+        return ResolvedInstrument(
             selected,
             named.profile,
             settings,
@@ -98,21 +98,21 @@ class Instruments:
             tuple(self._fallbacks(seat, named.profile)),
         )
 
-    def select(self, seat: Seat) -> Selected:
+    def select(self, seat: SheetPosition) -> Reference:
         """Select by §8.2: sheet, map, movement, score, backend, default."""
         sheet = self.score.sheet
         if seat.sheet in sheet.per_sheet_instruments:
             path: Path = ("sheet", "per_sheet_instruments", seat.sheet)
-            return Selected(sheet.per_sheet_instruments[seat.sheet], path, "sheet")
+            return Reference(sheet.per_sheet_instruments[seat.sheet], path, "sheet")
         if seat.sheet in self.mapped:
             name = self.mapped[seat.sheet]
-            return Selected(name, ("sheet", "instrument_map", name), "sheet")
+            return Reference(name, ("sheet", "instrument_map", name), "sheet")
         movement = self.score.movements.get(seat.stage)
         if movement is not None and movement.instrument:
-            return Selected(movement.instrument, ("movements", seat.stage, "instrument"), "movement")
+            return Reference(movement.instrument, ("movements", seat.stage, "instrument"), "movement")
         return self._of_score()
 
-    def chain(self, seat: Seat) -> tuple[Path, list[str]]:
+    def chain(self, seat: SheetPosition) -> tuple[Path, list[str]]:
         """Return the fallbacks of a sheet as written, and where; chains replace each other (§8.4)."""
         own = self.score.sheet.per_sheet_fallbacks.get(seat.sheet)
         if own is not None:
@@ -122,24 +122,26 @@ class Instruments:
             return ("movements", seat.stage, "instrument_fallbacks"), movement.instrument_fallbacks
         return ("instrument_fallbacks",), self.score.instrument_fallbacks
 
-    def _of_score(self) -> Selected:
+    def _of_score(self) -> Reference:
         if self.score.instrument:
-            return Selected(self.score.instrument, ("instrument",), "score")
+            return Reference(self.score.instrument, ("instrument",), "score")
         if self.score.backend is not None:
-            return Selected(self.score.backend.get("type", DEFAULT), ("backend", "type"), "score")
-        return Selected(DEFAULT, ("instrument",), "score")
+            return Reference(self.score.backend.get("type", DEFAULT), ("backend", "type"), "score")
+        return Reference(DEFAULT, ("instrument",), "score")
 
     def _profile_name(self, name: str) -> str:
         named = self.lookup(name)
         return named.profile.name if named else name
 
-    def _merged(self, seat: Seat, named: Named, level: str) -> tuple[dict[str, Any], dict[str, Path]]:
+    def _merged(
+        self, seat: SheetPosition, named: NamedInstruments, level: str
+    ) -> tuple[dict[str, Any], dict[str, Path]]:
         """Layer the settings (§8.3); `level` is where the alias's config stands."""
         settings: dict[str, Any] = {}
         origins: dict[str, Path] = {}
         for layer in self._layers(seat, named, level):
             for key, value in layer.settings.items():
-                if key in BOUND and layer.owner not in {None, named.profile.name}:
+                if key in INSTRUMENT_SPECIFIC and layer.owner not in {None, named.profile.name}:
                     continue
                 settings.pop(_SYNONYMS.get(key, ""), None)
                 before = settings.get(key)
@@ -148,7 +150,7 @@ class Instruments:
                 origins[key] = (*layer.path, key)
         return settings, origins
 
-    def _layers(self, seat: Seat, named: Named, level: str) -> Iterator[Layer]:
+    def _layers(self, seat: SheetPosition, named: NamedInstruments, level: str) -> Iterator[Layer]:
         own = Layer(named.config, named.path)
         score_owner = self._profile_name(self._of_score().name)
         movement = self.score.movements.get(seat.stage)
@@ -168,7 +170,7 @@ class Instruments:
         path = ("sheet", "per_sheet_instrument_config", seat.sheet)
         yield Layer(self.score.sheet.per_sheet_instrument_config.get(seat.sheet, {}), path, nobody)
 
-    def _timeout(self, seat: Seat, settings: dict[str, Any], profile: Profile) -> float:
+    def _timeout(self, seat: SheetPosition, settings: dict[str, Any], profile: Profile) -> float:
         """Return the time limit of an attempt (§16.1)."""
         own = self.score.sheet.per_sheet_instrument_config.get(seat.sheet, {})
         for seconds in (
@@ -182,7 +184,7 @@ class Instruments:
                 return float(seconds)
         return _DEFAULT_TIMEOUT
 
-    def _fallbacks(self, seat: Seat, primary: Profile) -> Iterator[tuple[Profile, dict[str, Any]]]:
+    def _fallbacks(self, seat: SheetPosition, primary: Profile) -> Iterator[tuple[Profile, dict[str, Any]]]:
         for name in self.chain(seat)[1]:
             named = self.lookup(name)
             if named is not None and named.profile.name != primary.name:
@@ -191,7 +193,7 @@ class Instruments:
                 settings.pop("timeout_overrides", None)
                 yield named.profile, settings | {"timeout_seconds": limit}
 
-    def _mapped(self, report: Report) -> dict[int, str]:
+    def _mapped(self, report: ProblemReport) -> dict[int, str]:
         mapped: dict[int, str] = {}
         for name, sheets in self.score.sheet.instrument_map.items():
             for index, sheet in enumerate(sheets):
@@ -201,18 +203,18 @@ class Instruments:
                 mapped.setdefault(sheet, name)
         return mapped
 
-    def _names(self) -> Iterator[Selected]:
+    def _names(self) -> Iterator[Reference]:
         """Yield every place where an instrument must be named."""
         yield self._of_score()
         for name, alias in self.score.instruments.items():
-            yield Selected(alias.profile, ("instruments", name, "profile"), "alias")
+            yield Reference(alias.profile, ("instruments", name, "profile"), "alias")
         for stage, movement in self.score.movements.items():
             if movement.instrument:
-                yield Selected(movement.instrument, ("movements", stage, "instrument"), "")
+                yield Reference(movement.instrument, ("movements", stage, "instrument"), "")
         for name in self.score.sheet.instrument_map:
-            yield Selected(name, ("sheet", "instrument_map", name), "map")
+            yield Reference(name, ("sheet", "instrument_map", name), "map")
         for sheet, name in self.score.sheet.per_sheet_instruments.items():
-            yield Selected(name, ("sheet", "per_sheet_instruments", sheet), "")
+            yield Reference(name, ("sheet", "per_sheet_instruments", sheet), "")
 
     def _chains(self) -> Iterator[tuple[Path, Iterable[str]]]:
         yield ("instrument_fallbacks",), self.score.instrument_fallbacks
@@ -221,7 +223,7 @@ class Instruments:
         for sheet, names in self.score.sheet.per_sheet_fallbacks.items():
             yield ("sheet", "per_sheet_fallbacks", sheet), names
 
-    def _check_name(self, selected: Selected, report: Report, code: str) -> None:
+    def _check_name(self, selected: Reference, report: ProblemReport, code: str) -> None:
         name, path, level = selected
         if not name or report.wrong(*path):
             return
@@ -234,7 +236,7 @@ class Instruments:
             hint = report.nearest(name, [*aliases, *self.profiles])
             report.add(code, path, f"unknown {what} '{name}'", key=key, hint=hint)
 
-    def _check_type(self, report: Report) -> None:
+    def _check_type(self, report: ProblemReport) -> None:
         named = (self.score.backend or {}).get("type")
         if (
             not named
@@ -247,7 +249,7 @@ class Instruments:
             message = f"'backend.type' is '{named}', 'instrument' is '{self.score.instrument}'"
             report.add("S015", ("backend", "type"), message)
 
-    def _check_equals(self, layout: Layout, report: Report) -> None:
+    def _check_equals(self, layout: SheetPlan, report: ProblemReport) -> None:
         found: dict[Path, tuple[str, list[int]]] = {}
         for seat in layout.seats:
             primary = self.lookup(self.select(seat).name)

@@ -12,8 +12,8 @@ from marianned.errors import Problem
 from marianned.instruments.loader import load_profile
 from marianned.instruments.profile import Profile
 from marianned.paths import configuration_directory
-from marianned.score.read.reader import Reader
-from marianned.score.read.report import ERROR, Report, severity
+from marianned.score.read.reader import FileReader
+from marianned.score.read.report import ERROR, ProblemReport, severity
 
 _HERE = ".marianne"
 _INSTRUMENTS = "instruments"
@@ -28,7 +28,11 @@ class Found(NamedTuple):
 
 
 def find_profiles(
-    directory: str, builtin: dict[str, Profile], reader: Reader, report: Report, files: dict[str, str]
+    directory: str,
+    builtin: dict[str, Profile],
+    reader: FileReader,
+    report: ProblemReport,
+    files: dict[str, str],
 ) -> Found:
     """Search the places of §23, the later one wins; `files` takes the texts that were read.
 
@@ -56,7 +60,7 @@ def find_profiles(
     return Found(profiles, warnings, places)
 
 
-def _places(directory: str, reader: Reader, report: Report) -> list[str]:
+def _places(directory: str, reader: FileReader, report: ProblemReport) -> list[str]:
     """Return the directories of profiles: the user's, then the one nearest to the score."""
     places = [str(configuration_directory() / _INSTRUMENTS)]
     home = reader.home("")
@@ -80,7 +84,7 @@ def _places(directory: str, reader: Reader, report: Report) -> list[str]:
         directory = parent
 
 
-def _is_trusted(place: str, reader: Reader, report: Report) -> bool:
+def _is_trusted(place: str, reader: FileReader, report: ProblemReport) -> bool:
     """Tell whether profiles are read here: directory and `.marianne` above it are closed to others."""
     for directory in (os.path.dirname(place), place):  # noqa: PTH120  as above
         why = reader.distrusted(directory)
@@ -91,7 +95,7 @@ def _is_trusted(place: str, reader: Reader, report: Report) -> bool:
     return True
 
 
-def _text(path: str, reader: Reader, report: Report) -> str | None:
+def _text(path: str, reader: FileReader, report: ProblemReport) -> str | None:
     try:
         return reader.read_trusted(path).decode("utf-8")
     except OSError as error:
@@ -101,5 +105,5 @@ def _text(path: str, reader: Reader, report: Report) -> str | None:
     return None
 
 
-def _tell(report: Report, code: str, file: str, message: str) -> None:
+def _tell(report: ProblemReport, code: str, file: str, message: str) -> None:
     report.problems.append(Problem(code=code, severity=severity(code), message=message, file=file))

@@ -10,10 +10,10 @@ from typing import NamedTuple
 from marianned.score.expanded import Expanded, Sheet
 from marianned.score.read.document import Document, Path, Place, Scalar, find, place_inside
 from marianned.score.read.model import Score
-from marianned.score.read.reader import Reader
-from marianned.score.read.report import Report
+from marianned.score.read.reader import FileReader
+from marianned.score.read.report import ProblemReport
 from marianned.score.render.injecting import inject, stand_ins
-from marianned.score.render.prompt_inputs import Injected, Previous, RenderError, seen_outputs
+from marianned.score.render.prompt_inputs import InjectedText, RenderError, UpstreamOutputs, seen_outputs
 from marianned.score.render.script import dropped_text
 from marianned.score.render.template import INJECTED, Renderer, is_dynamic, names_used
 
@@ -35,9 +35,9 @@ class Prompts:
         self,
         expanded: Expanded,
         document: Document,
-        report: Report,
+        report: ProblemReport,
         score: Score,
-        reader: Reader,
+        reader: FileReader,
     ) -> None:
         self.expanded = expanded
         self.document = document
@@ -64,7 +64,7 @@ class Prompts:
         above = self.above.of(sheet.sheet, lowest) if self.above else []
         seen = seen_outputs(self.expanded, sheet.sheet, above)
         self._check_patterns(sheet)
-        previous = Previous(outputs=dict.fromkeys(seen, SAMPLE))
+        previous = UpstreamOutputs(outputs=dict.fromkeys(seen, SAMPLE))
         injected = self._injected(sheet, previous)
         try:
             body = self.renderer.body(sheet, previous, injected)
@@ -79,7 +79,7 @@ class Prompts:
             self.found[_Fault("S213", self.path, message, None, None)].append(sheet.sheet)
         return self.renderer.definition(sheet, body, stand_ins(sheet, ""))
 
-    def _injected(self, sheet: Sheet, previous: Previous) -> Injected:
+    def _injected(self, sheet: Sheet, previous: UpstreamOutputs) -> InjectedText:
         """Return what the template may use of injected files: samples where one is not there yet."""
         for item, path in zip(sheet.injections, self._injection_paths(sheet), strict=True):
             if is_dynamic(item.path):
@@ -89,7 +89,7 @@ class Prompts:
                     hint = self._hint(fault, sheet)
                     self.found[_Fault(fault.code, path, fault.message, None, hint)].append(sheet.sheet)
         if not self.uses_injected:
-            return Injected()
+            return InjectedText()
         try:
             injected = inject(self.renderer, sheet, previous, self.reader)
         except RenderError:
@@ -116,7 +116,7 @@ class Prompts:
     def _hint(self, fault: RenderError, sheet: Sheet) -> str | None:
         if fault.name is None:
             return None
-        return self.report.nearest(fault.name, list(self.renderer.values(sheet, Previous())))
+        return self.report.nearest(fault.name, list(self.renderer.values(sheet, UpstreamOutputs())))
 
     def _note(self, fault: RenderError, sheet: Sheet) -> None:
         place = None

@@ -6,13 +6,13 @@ Source: docs/reference/score-format.md §8.3, §16.1.
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from marianned.instruments.dialect import ARGUMENT_LIMIT, fits_argument
+from marianned.instruments.command_line import ARGUMENT_LIMIT, fits_argument
 from marianned.instruments.profile import Command, Profile
-from marianned.score.check.expand import Layout
-from marianned.score.check.instruments import Chosen
+from marianned.score.check.expand import SheetPlan
+from marianned.score.check.instruments import ResolvedInstrument
 from marianned.score.read.document import Path
-from marianned.score.read.reader import Reader, resolve
-from marianned.score.read.report import Report
+from marianned.score.read.reader import FileReader, resolve
+from marianned.score.read.report import ProblemReport
 
 _SHORTEST = 10
 _LONGEST = 86_400
@@ -44,7 +44,9 @@ def _is_used(key: str, profile: Profile) -> bool:
 class UseChecks:
     """Checks the chosen instruments of all sheets; each finding is reported once."""
 
-    def __init__(self, directory: str, reader: Reader, report: Report, files: dict[str, str]) -> None:
+    def __init__(
+        self, directory: str, reader: FileReader, report: ProblemReport, files: dict[str, str]
+    ) -> None:
         self.directory = directory
         self.reader = reader
         self.report = report
@@ -56,7 +58,7 @@ class UseChecks:
         self.seen.add(what)
         return new
 
-    def check(self, chosen: Chosen) -> None:
+    def check(self, chosen: ResolvedInstrument) -> None:
         """Check the instrument and the settings of one sheet."""
         profile = chosen.profile
         if self._once("executable", profile.name) and profile.cli is not None:
@@ -69,7 +71,7 @@ class UseChecks:
                 self.report.add("S404", path, f"'{key}' has no effect on '{profile.name}'", key=True)
         self._check_files(chosen)
 
-    def _check_files(self, chosen: Chosen) -> None:
+    def _check_files(self, chosen: ResolvedInstrument) -> None:
         settings, origins = chosen.settings, chosen.origins
         directory = settings.get("working_directory")
         if isinstance(directory, str) and self._once("directory", origins["working_directory"]):
@@ -88,7 +90,7 @@ class UseChecks:
                 self.files[path] = text
                 self._check_length(chosen, text)
 
-    def _check_length(self, chosen: Chosen, text: str) -> None:
+    def _check_length(self, chosen: ResolvedInstrument, text: str) -> None:
         """Report a system prompt that is too long for an argument where the tool takes no file."""
         command = chosen.profile.cli.command if chosen.profile.cli else None
         if command is None or command.system_prompt_file_flag or not command.system_prompt_flag:
@@ -102,7 +104,7 @@ class UseChecks:
             self.report.add("S304", chosen.origins["system_prompt_file"], message)
 
 
-def read_text(path: str, reader: Reader) -> str | None:
+def read_text(path: str, reader: FileReader) -> str | None:
     """Return a file's text, or nothing when it cannot be read as UTF-8."""
     try:
         return reader.read(path).decode("utf-8")
@@ -110,7 +112,9 @@ def read_text(path: str, reader: Reader) -> str | None:
         return None
 
 
-def check_timeouts(settings: dict[str, Any], path: Path, layout: Layout | None, report: Report) -> None:
+def check_timeouts(
+    settings: dict[str, Any], path: Path, layout: SheetPlan | None, report: ProblemReport
+) -> None:
     """Check one mapping of settings: odd time limits (S503), keys that are no sheets (S107, S109)."""
     limits = {(*path, "timeout_seconds"): settings.get("timeout_seconds")}
     overrides = settings.get("timeout_overrides", {})
@@ -131,7 +135,7 @@ def check_timeouts(settings: dict[str, Any], path: Path, layout: Layout | None, 
         report.add("S109", (*path, "timeout_overrides"), message, key=True, hint=hint)
 
 
-def check_sheets(numbers: Iterable[int], path: Path, layout: Layout, report: Report) -> None:
+def check_sheets(numbers: Iterable[int], path: Path, layout: SheetPlan, report: ProblemReport) -> None:
     """Report the keys of a mapping that are no sheet numbers (S107)."""
     for sheet in numbers:
         if sheet > len(layout.seats):

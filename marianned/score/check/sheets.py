@@ -6,14 +6,14 @@ Instruments, validations and prompts have modules of their own. Source: docs/ref
 import re
 from collections.abc import Iterator
 
-from marianned.score.check.expand import Layout
+from marianned.score.check.expand import SheetPlan
 from marianned.score.check.settings import check_sheets, check_timeouts
 from marianned.score.check.unsupported import check_unsupported
 from marianned.score.language.expressions import expression_fault
 from marianned.score.read.document import Document, Path, Scalar, find, place_inside, scalars
 from marianned.score.read.model import Injection, Score
-from marianned.score.read.reader import Reader, Source, resolve
-from marianned.score.read.report import Report
+from marianned.score.read.reader import FileReader, ScoreSource, resolve
+from marianned.score.read.report import ProblemReport
 from marianned.score.render.assembly import one_row
 from marianned.score.render.template import BUILT_IN, is_dynamic, template_fault
 
@@ -22,7 +22,7 @@ _LEFT_IN = "[CHANGE THIS"
 _TEMPLATE_BRACES = re.compile(r"(?<![{$\\])\{([a-z_]+)\}(?!\})")
 
 
-def check_score(score: Score, layout: Layout | None, document: Document, report: Report) -> None:
+def check_score(score: Score, layout: SheetPlan | None, document: Document, report: ProblemReport) -> None:
     """Report what can be seen in the score alone."""
     if not _NAME.fullmatch(score.name) and not report.wrong("name"):
         message = f"'{score.name[:40]}' is not a valid job name"
@@ -66,7 +66,7 @@ def instrument_settings(score: Score) -> Iterator[tuple[Path, dict[str, object]]
         yield ("sheet", "per_sheet_instrument_config", sheet), settings
 
 
-def _check_pairs(score: Score, report: Report) -> None:
+def _check_pairs(score: Score, report: ProblemReport) -> None:
     """Report keys that exclude, contradict or need each other (S011, S013, S015)."""
     if score.prompt.template is not None and score.prompt.template_file is not None:
         report.add(
@@ -84,7 +84,7 @@ def _check_pairs(score: Score, report: Report) -> None:
         report.add("S013", ("stale_detection", "check_interval_seconds"), message)
 
 
-def _check_items(score: Score, report: Report) -> None:
+def _check_items(score: Score, report: ProblemReport) -> None:
     costs = score.cost_limits
     if costs and costs.enabled and costs.max_cost_per_sheet is None and costs.max_cost_per_job is None:
         report.add("S011", ("cost_limits",), "a limit is missing: 'max_cost_per_sheet' or 'max_cost_per_job'")
@@ -100,7 +100,7 @@ def _check_items(score: Score, report: Report) -> None:
             report.add("S206", ("sheet", "skip_when", stage), f"bad expression: {fault_text}")
 
 
-def _check_injections(score: Score, report: Report) -> None:
+def _check_injections(score: Score, report: ProblemReport) -> None:
     for path, item in injections(score):
         if (item.file is None) == (item.directory is None) and not report.wrong(*path):
             report.add("S015", path, "one of 'file' and 'directory' is needed, and only one")
@@ -119,7 +119,7 @@ def injections(score: Score) -> Iterator[tuple[Path, Injection]]:
             yield ("sheet", "cadenzas", sheet, index), item
 
 
-def _check_prompt(score: Score, document: Document, report: Report) -> None:
+def _check_prompt(score: Score, document: Document, report: ProblemReport) -> None:
     for name in score.prompt.variables:
         if name in BUILT_IN:
             message = f"'{name}' is the name of a built-in, which wins"
@@ -138,7 +138,7 @@ def _check_prompt(score: Score, document: Document, report: Report) -> None:
                 report.add("S208", ("prompt", "template"), message, place=place)
 
 
-def _check_sheet_numbers(score: Score, layout: Layout, report: Report) -> None:
+def _check_sheet_numbers(score: Score, layout: SheetPlan, report: ProblemReport) -> None:
     part = score.sheet
     numbered: list[tuple[Path, dict[int, object]]] = [
         (("sheet", "cadenzas"), {**part.cadenzas}),
@@ -159,7 +159,7 @@ def _check_sheet_numbers(score: Score, layout: Layout, report: Report) -> None:
                 report.add("S107", path, message)
 
 
-def _check_parallel(score: Score, layout: Layout, report: Report) -> None:
+def _check_parallel(score: Score, layout: SheetPlan, report: ProblemReport) -> None:
     if report.wrong("parallel"):
         return
     if layout.fan_out and not score.parallel.enabled:
@@ -172,7 +172,7 @@ def _check_parallel(score: Score, layout: Layout, report: Report) -> None:
         report.add("S509", ("isolation",), "parallel sheets share one worktree", key=True)
 
 
-def check_silence(score: Score, timeouts: list[float], report: Report) -> None:
+def check_silence(score: Score, timeouts: list[float], report: ProblemReport) -> None:
     """Report a silence limit that no sheet's time limit leaves room for (S506)."""
     stale = score.stale_detection
     if stale.enabled and timeouts and stale.idle_timeout_seconds >= max(timeouts):
@@ -181,7 +181,9 @@ def check_silence(score: Score, timeouts: list[float], report: Report) -> None:
         report.add("S506", path if find(report.root, path) else path[:1], message)
 
 
-def check_files(score: Score, source: Source, workspace: str, reader: Reader, report: Report) -> None:
+def check_files(
+    score: Score, source: ScoreSource, workspace: str, reader: FileReader, report: ProblemReport
+) -> None:
     """Report what is missing on this machine: workspace, injected files."""
     if not report.wrong("workspace") and not reader.writable(workspace):
         report.add("S303", ("workspace",), f"'{workspace}' cannot be created or written")

@@ -11,7 +11,7 @@ from marianned.score.language.expressions import OWN_NAMES, names_of
 from marianned.score.language.placeholders import fill_command, placeholders
 from marianned.score.read.document import Path
 from marianned.score.read.model import Score
-from marianned.score.read.report import Report
+from marianned.score.read.report import ProblemReport
 from marianned.score.read.rules import nearest
 from marianned.score.render.template import BUILT_IN
 
@@ -19,7 +19,7 @@ from marianned.score.render.template import BUILT_IN
 class Skips:
     """Expands the skip rules; what is wrong with their names is reported at the start, once each."""
 
-    def __init__(self, score: Score, variables: Mapping[str, object], report: Report) -> None:
+    def __init__(self, score: Score, variables: Mapping[str, object], report: ProblemReport) -> None:
         self.rules = score.sheet
         self.scalars = {key: value for key, value in variables.items() if key not in BUILT_IN}
         known = {*BUILT_IN, *OWN_NAMES, *score.prompt.variables}
@@ -31,7 +31,7 @@ class Skips:
         for stage, rule in self.rules.skip_when_command.items():
             self._check_braces(("sheet", "skip_when_command", stage, "command"), rule.command, known, report)
 
-    def _check_braces(self, path: Path, command: str, known: Collection[str], report: Report) -> None:
+    def _check_braces(self, path: Path, command: str, known: Collection[str], report: ProblemReport) -> None:
         for found in placeholders(command):
             if found.doubled and found.name in known:
                 report.add("S207", path, f"write '{{{found.name}}}' for '{{{{ {found.name} }}}}'")

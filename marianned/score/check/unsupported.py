@@ -5,7 +5,7 @@ Source: docs/reference/score-format.md §22.
 
 from marianned.score.read.document import Document, Path, find
 from marianned.score.read.model import Score
-from marianned.score.read.report import Report
+from marianned.score.read.report import ProblemReport
 
 _ACCEPTED = (
     "learning",
@@ -24,7 +24,7 @@ _ACCEPTED = (
 )
 
 
-def check_unsupported(score: Score, document: Document, report: Report) -> None:
+def check_unsupported(score: Score, document: Document, report: ProblemReport) -> None:
     """Report what is accepted without effect (§22)."""
     paths: list[Path] = [(key,) for key in _ACCEPTED]
     paths += [("sheet", "spec_tags"), ("backend", "ollama"), ("backend", "recursive_light")]

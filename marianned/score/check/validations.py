@@ -7,14 +7,14 @@ import os
 from collections import defaultdict
 from typing import Any
 
-from marianned.score.check.expand import Layout
+from marianned.score.check.expand import SheetPlan
 from marianned.score.expanded import Check
 from marianned.score.language.conditions import BadCondition, Condition, parse_condition
 from marianned.score.language.placeholders import UnknownPlaceholder, fill_command, fill_path, placeholders
 from marianned.score.read.document import Path
 from marianned.score.read.model import FILE_CHECKS, Score, Validation
-from marianned.score.read.reader import Reader, resolve
-from marianned.score.read.report import Report
+from marianned.score.read.reader import FileReader, resolve
+from marianned.score.read.report import ProblemReport
 from marianned.score.read.rules import pattern_fault
 from marianned.score.render.template import BUILT_IN
 
@@ -26,7 +26,12 @@ class Validations:
     """Expands the validations for each sheet; what is found is reported by `finish`, once each."""
 
     def __init__(
-        self, score: Score, layout: Layout, variables: dict[str, object], reader: Reader, report: Report
+        self,
+        score: Score,
+        layout: SheetPlan,
+        variables: dict[str, object],
+        reader: FileReader,
+        report: ProblemReport,
     ) -> None:
         self.score = score
         self.report = report
@@ -43,7 +48,7 @@ class Validations:
         self.wrong = {index for index in numbers if report.wrong("validations", index)}
         self.undecided = {index for index in numbers if report.wrong("validations", index, "condition")}
 
-    def _condition(self, index: int, rule: Validation, layout: Layout) -> Condition | None:
+    def _condition(self, index: int, rule: Validation, layout: SheetPlan) -> Condition | None:
         path: Path = ("validations", index)
         text = rule.condition
         if text is None and rule.sheet is not None:

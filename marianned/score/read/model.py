@@ -12,13 +12,13 @@ from marianned.score.read.document import Items, Mapping
 from marianned.score.read.rules import (
     Anything,
     Duration,
+    FieldRule,
     Flag,
     ListOf,
     MapOf,
     Number,
     Part,
     Pattern,
-    Rule,
     Settings,
     Text,
 )
@@ -33,12 +33,12 @@ Filled = Annotated[str | None, Text(filled=True)]
 Name = Text(filled=True)
 Names = Annotated[list[str], ListOf(Name)]
 Numbers = ListOf(Number(whole=True))
-Yes = Annotated[bool, Flag()]
-Unused = Annotated[Any, Anything(Mapping, Items)]
+Bool = Annotated[bool, Flag()]
+AcceptedOnly = Annotated[Any, Anything(Mapping, Items)]
 Positive = Number(whole=True, least=1)
 Count = Number(whole=True, least=0)
 
-SETTINGS: dict[str, Rule] = {
+SETTINGS: dict[str, FieldRule] = {
     "timeout_seconds": Duration(above=0),
     "timeout_overrides": MapOf(Duration(above=0), numbered=True),
     "model": Name,
@@ -57,7 +57,7 @@ SETTINGS: dict[str, Rule] = {
     "api_key_env": Name,
     "env": MapOf(Text()),
 }
-BOUND = frozenset(
+INSTRUMENT_SPECIFIC = frozenset(
     {"model", "cli_model", "max_tokens", "temperature", "api_key_env", "allowed_tools", "output_format"}
     | {"system_prompt_file", "cli_extra_args", "script"}
 )
@@ -66,7 +66,7 @@ BOUND = frozenset(
 _OVERRIDES = {
     key: SETTINGS[key] for key in ("cli_model", "model", "temperature", "max_tokens", "timeout_seconds")
 }
-BACKEND: dict[str, Rule] = {
+BACKEND: dict[str, FieldRule] = {
     **{key: rule for key, rule in SETTINGS.items() if key not in {"script", "env"}},
     "type": Name,
     "sheet_overrides": MapOf(Settings(_OVERRIDES, closed=True), numbered=True),
@@ -99,7 +99,7 @@ class Injection(msgspec.Struct, frozen=True, kw_only=True):
     as_: Annotated[str, Text(choices=("context", "skill", "tool"))]
     file: Filled = None
     directory: Filled = None
-    required: Yes = False
+    required: Bool = False
 
 
 class SkipCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +132,7 @@ class SheetPart(msgspec.Struct, frozen=True, kw_only=True):
     per_sheet_fallbacks: Annotated[dict[int, list[str]], MapOf(ListOf(Name), numbered=True)] = {}
     total_sheets: Annotated[Any, Anything()] = None
     fan_out_stage_map: Annotated[Any, Anything()] = None
-    spec_tags: Unused = None
+    spec_tags: AcceptedOnly = None
 
 
 class PromptPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +170,7 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
 class CrossSheetPart(msgspec.Struct, frozen=True, kw_only=True):
     """`cross_sheet` (§11)."""
 
-    auto_capture_stdout: Yes = False
+    auto_capture_stdout: Bool = False
     lookback_sheets: Annotated[int, Count] = 3
     max_output_chars: Annotated[int, Positive] = 2000
     capture_files: Annotated[list[str], ListOf(Name)] = []
@@ -183,7 +183,7 @@ class RetryPart(msgspec.Struct, frozen=True, kw_only=True):
     base_delay_seconds: Annotated[float, Duration(above=0)] = 10.0
     max_delay_seconds: Annotated[float | None, Duration(above=0)] = None
     exponential_base: Annotated[float, Number(above=1)] = 2.0
-    jitter: Yes = True
+    jitter: Bool = True
     max_completion_attempts: Annotated[int, Count] = 5
     completion_delay_seconds: Annotated[float, Duration()] = 5.0
     completion_threshold_percent: Annotated[float, Number(above=0, most=100)] = 50.0
@@ -192,9 +192,9 @@ class RetryPart(msgspec.Struct, frozen=True, kw_only=True):
 class ParallelPart(msgspec.Struct, frozen=True, kw_only=True):
     """`parallel` (§17)."""
 
-    enabled: Yes = False
+    enabled: Bool = False
     max_concurrent: Annotated[int, Number(whole=True, least=1, most=20)] = 3
-    fail_fast: Yes = True
+    fail_fast: Bool = True
     stagger_delay_ms: Annotated[float, Duration(unit=_MS, most=5)] = 0.0
     budget_partition: Annotated[bool, Flag(only=True)] = True
 
@@ -211,7 +211,7 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
 class StaleDetection(msgspec.Struct, frozen=True, kw_only=True):
     """`stale_detection` (§16.2)."""
 
-    enabled: Yes = False
+    enabled: Bool = False
     idle_timeout_seconds: Annotated[float, Duration(above=0)] = 300.0
     check_interval_seconds: Annotated[float | None, Duration(above=0)] = None
 
@@ -230,21 +230,21 @@ class CostLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Isolation(msgspec.Struct, frozen=True, kw_only=True):
     """`isolation` (§18)."""
 
-    enabled: Yes = False
+    enabled: Bool = False
     mode: Annotated[str, Text(choices=("worktree", "none"))] = "worktree"
     worktree_base: Filled = None
     branch_prefix: Annotated[str, Text(pattern="[a-zA-Z][a-zA-Z0-9_-]*")] = "marianne"
     source_branch: Filled = None
-    cleanup_on_success: Yes = True
-    cleanup_on_failure: Yes = False
-    lock_during_execution: Yes = True
-    fallback_on_error: Yes = True
+    cleanup_on_success: Bool = True
+    cleanup_on_failure: Bool = False
+    lock_during_execution: Bool = True
+    fallback_on_error: Bool = True
 
 
 class WorkspaceLifecycle(msgspec.Struct, frozen=True, kw_only=True):
     """`workspace_lifecycle` (§19)."""
 
-    archive_on_fresh: Yes = False
+    archive_on_fresh: Bool = False
     archive_dir: Annotated[str, Name] = "archive"
     archive_naming: Annotated[str, Text(choices=("iteration", "timestamp"))] = "iteration"
     max_archives: Annotated[int, Count] = 0
@@ -259,9 +259,9 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
     type: Annotated[str, Text(choices=("run_job", "run_command", "run_script"))]
     job_path: Filled = None
     job_workspace: Filled = None
-    detached: Yes = False
-    fresh: Yes = False
-    pause_before_chain: Yes = False
+    detached: Bool = False
+    fresh: Bool = False
+    pause_before_chain: Bool = False
     command: Filled = None
     working_directory: Filled = None
     description: OptionalLabel = None
@@ -273,12 +273,12 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
 class Concert(msgspec.Struct, frozen=True, kw_only=True):
     """`concert` (§20)."""
 
-    enabled: Yes = False
+    enabled: Bool = False
     max_chain_depth: Annotated[int, Number(whole=True, least=1, most=100)] = 5
     cooldown_between_jobs_seconds: Annotated[float, Duration()] = 5.0
-    inherit_workspace: Yes = True
+    inherit_workspace: Bool = True
     concert_log_path: Filled = None
-    abort_concert_on_hook_failure: Yes = False
+    abort_concert_on_hook_failure: Bool = False
 
 
 _EVENTS = (
@@ -344,15 +344,15 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     pause_between_sheets_seconds: Annotated[float, Duration()] = 0.0
     state_backend: Annotated[str | None, Text()] = None
     state_path: Annotated[str | None, Text()] = None
-    learning: Unused = None
-    logging: Unused = None
-    grounding: Unused = None
-    ai_review: Unused = None
-    checkpoints: Unused = None
-    conductor: Unused = None
-    feedback: Unused = None
-    bridge: Unused = None
-    agent_card: Unused = None
-    circuit_breaker: Unused = None
-    spec: Unused = None
-    techniques: Unused = None
+    learning: AcceptedOnly = None
+    logging: AcceptedOnly = None
+    grounding: AcceptedOnly = None
+    ai_review: AcceptedOnly = None
+    checkpoints: AcceptedOnly = None
+    conductor: AcceptedOnly = None
+    feedback: AcceptedOnly = None
+    bridge: AcceptedOnly = None
+    agent_card: AcceptedOnly = None
+    circuit_breaker: AcceptedOnly = None
+    spec: AcceptedOnly = None
+    techniques: AcceptedOnly = None

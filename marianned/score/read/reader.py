@@ -13,7 +13,7 @@ import msgspec
 from marianned import files
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class ScoreSource(msgspec.Struct, frozen=True, kw_only=True):
     """A score as it came: its bytes, how it is named in problems, and what its paths count from.
 
     `directory` is the absolute score directory, `submit_directory` the caller's; `workspace` replaces
@@ -27,7 +27,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     workspace: str | None = None
 
 
-class Reader(Protocol):
+class FileReader(Protocol):
     """What may be asked about the machine's files; the paths are absolute."""
 
     def read(self, path: str) -> bytes:
@@ -155,7 +155,7 @@ def is_below(path: str, directory: str) -> bool:
     return os.path.normpath(path).startswith(os.path.join(directory, ""))  # noqa: PTH118  texts
 
 
-def resolve(path: str, base: str, reader: Reader) -> str:
+def resolve(path: str, base: str, reader: FileReader) -> str:
     """Make a path of a score absolute: `~` and `~user` expanded, the rest counted from `base`."""
     if path.startswith("~"):
         user, _, rest = path[1:].partition("/")

@@ -37,7 +37,7 @@ def suggestion(word: str, words: Sequence[str]) -> str | None:
     return f"did you mean '{near[0]}'?" if near else None
 
 
-class Report:
+class ProblemReport:
     """Collects the problems of one score; knows which values are wrong, so that no check builds on them."""
 
     def __init__(self, file: str, root: Node | None = None) -> None:

@@ -12,9 +12,9 @@ from typing import Any, Protocol, get_type_hints
 
 import msgspec
 
+from marianned.formatting import CONTROLS, read_duration
 from marianned.score.read.document import Items, Mapping, Node, Path, Scalar, plain
-from marianned.score.read.report import Report, suggestion
-from marianned.words import CONTROLS, read_duration
+from marianned.score.read.report import ProblemReport, suggestion
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _DIGITS = re.compile(r"[-+]?\d{1,18}")
@@ -22,14 +22,14 @@ _DECIMAL = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _SHOWN = 40
 
 
-class Rule(Protocol):
+class FieldRule(Protocol):
     """Reads a node of one type; `blank` stands for a value that could not be read."""
 
     @property
     def blank(self) -> Any:
         """A harmless value of the type."""
 
-    def read(self, node: Node, path: Path, report: Report) -> Any:
+    def read(self, node: Node, path: Path, report: ProblemReport) -> Any:
         """Return the value, or `blank` after reporting what is wrong."""
 
 
@@ -60,7 +60,7 @@ class Text:
         self.choices = choices
         self.pattern = pattern
 
-    def read(self, node: Node, path: Path, report: Report) -> str:
+    def read(self, node: Node, path: Path, report: ProblemReport) -> str:
         """Return the text."""
         if not isinstance(node, Scalar) or node.value is None:
             report.add("S012", path, f"a string is needed, this is {_kind(node)}")
@@ -91,7 +91,7 @@ class Flag:
     def __init__(self, *, only: bool | None = None) -> None:
         self.only = only
 
-    def read(self, node: Node, path: Path, report: Report) -> bool:
+    def read(self, node: Node, path: Path, report: ProblemReport) -> bool:
         """Return the truth value."""
         value = node.value if isinstance(node, Scalar) else None
         if isinstance(value, str):
@@ -125,7 +125,7 @@ class Number:
         """The least number of the range, or one."""
         return int(self.least) if self.least is not None else 1
 
-    def read(self, node: Node, path: Path, report: Report) -> int | float:
+    def read(self, node: Node, path: Path, report: ProblemReport) -> int | float:
         """Return the number."""
         value = number(node, whole=self.whole)
         if value is None:
@@ -134,7 +134,7 @@ class Number:
             return self.blank
         return value if self.in_range(value, path, report) else self.blank
 
-    def in_range(self, value: float, path: Path, report: Report, unit: str = "") -> bool:
+    def in_range(self, value: float, path: Path, report: ProblemReport, unit: str = "") -> bool:
         """Whether the number is in range; S013 when it is not."""
         limit = ""
         if self.least is not None and value < self.least:
@@ -179,7 +179,7 @@ class Duration:
         """A minute."""
         return 60.0
 
-    def read(self, node: Node, path: Path, report: Report) -> float:
+    def read(self, node: Node, path: Path, report: ProblemReport) -> float:
         """Return the seconds, an integer where they are whole."""
         value = number(node, whole=False)
         try:
@@ -207,7 +207,7 @@ class Pattern:
 
     blank = ""
 
-    def read(self, node: Node, path: Path, report: Report) -> str:
+    def read(self, node: Node, path: Path, report: ProblemReport) -> str:
         """Return its text."""
         text = Text(filled=True).read(node, path, report)
         fault = pattern_fault(text)
@@ -235,7 +235,7 @@ class Anything:
     def __init__(self, *kinds: type[Node]) -> None:
         self.kinds = kinds
 
-    def read(self, node: Node, path: Path, report: Report) -> Any:
+    def read(self, node: Node, path: Path, report: ProblemReport) -> Any:
         """Return the plain value."""
         if self.kinds and not isinstance(node, self.kinds):
             report.add("S012", path, f"a mapping or a list is needed, this is {_kind(node)}")
@@ -245,7 +245,7 @@ class Anything:
 class ListOf:
     """A list of values of one type."""
 
-    def __init__(self, item: Rule) -> None:
+    def __init__(self, item: FieldRule) -> None:
         self.item = item
 
     @property
@@ -253,7 +253,7 @@ class ListOf:
         """An empty list."""
         return []
 
-    def read(self, node: Node, path: Path, report: Report) -> list[Any]:
+    def read(self, node: Node, path: Path, report: ProblemReport) -> list[Any]:
         """Return the values, a blank for each wrong one."""
         if not isinstance(node, Items):
             report.add("S012", path, f"a list is needed, this is {_kind(node)}")
@@ -264,7 +264,7 @@ class ListOf:
 class MapOf:
     """A mapping with values of one type; `numbered`: its keys are integers from 1."""
 
-    def __init__(self, value: Rule, *, numbered: bool = False) -> None:
+    def __init__(self, value: FieldRule, *, numbered: bool = False) -> None:
         self.value = value
         self.numbered = numbered
 
@@ -273,7 +273,7 @@ class MapOf:
         """An empty mapping."""
         return {}
 
-    def read(self, node: Node, path: Path, report: Report) -> dict[Any, Any]:
+    def read(self, node: Node, path: Path, report: ProblemReport) -> dict[Any, Any]:
         """Return the entries; one with a wrong key is left out."""
         if not isinstance(node, Mapping):
             report.add("S012", path, f"a mapping is needed, this is {_kind(node)}")
@@ -289,7 +289,7 @@ class MapOf:
             found[name] = self.value.read(value, (*path, key.text), report)
         return found
 
-    def _key(self, key: Scalar, path: Path, report: Report) -> str | int | None:
+    def _key(self, key: Scalar, path: Path, report: ProblemReport) -> str | int | None:
         if not self.numbered:
             return key.text
         value = number(key, whole=True)
@@ -318,7 +318,7 @@ class Part:
         rules, defaults = fields(self.struct)
         return self.struct(**{key: rule.blank for key, rule in rules.items() if key not in defaults})
 
-    def read(self, node: Node, path: Path, report: Report) -> Any:
+    def read(self, node: Node, path: Path, report: ProblemReport) -> Any:
         """Return the Struct; what is wrong or missing in it has its default or a blank."""
         rules, defaults = fields(self.struct)
         if not isinstance(node, Mapping):
@@ -358,12 +358,12 @@ def _key(field: str) -> str:
     return field.removesuffix("_")
 
 
-def _keys(rules: dict[str, Rule]) -> list[str]:
+def _keys(rules: dict[str, FieldRule]) -> list[str]:
     return [_key(name) for name in rules]
 
 
 @cache
-def fields(struct: type[msgspec.Struct]) -> tuple[dict[str, Rule], frozenset[str]]:
+def fields(struct: type[msgspec.Struct]) -> tuple[dict[str, FieldRule], frozenset[str]]:
     """Return the rules of a part's keys, and which of them may be left out."""
     hints = get_type_hints(struct, include_extras=True)
     optional = frozenset(field.name for field in msgspec.structs.fields(struct) if not field.required)
@@ -378,7 +378,9 @@ def nearest(word: str, words: Sequence[str]) -> str | None:
 class Settings:
     """Settings of an instrument (§8.3): known keys are typed, others are kept and get S404 later."""
 
-    def __init__(self, rules: dict[str, Rule], *, closed: bool = False, ignored: Sequence[str] = ()) -> None:
+    def __init__(
+        self, rules: dict[str, FieldRule], *, closed: bool = False, ignored: Sequence[str] = ()
+    ) -> None:
         self.rules = rules
         self.closed = closed
         self.ignored = ignored
@@ -388,7 +390,7 @@ class Settings:
         """No settings."""
         return {}
 
-    def read(self, node: Node, path: Path, report: Report) -> dict[str, Any]:
+    def read(self, node: Node, path: Path, report: ProblemReport) -> dict[str, Any]:
         """Return what was set, by key."""
         if not isinstance(node, Mapping):
             report.add("S012", path, f"a mapping is needed, this is {_kind(node)}")

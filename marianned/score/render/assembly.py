@@ -11,7 +11,7 @@ import jinja2
 import jinja2.meta
 
 from marianned.score.expanded import Check, Expanded, Sheet
-from marianned.score.render.prompt_inputs import Injected, PreviousAttempt
+from marianned.score.render.prompt_inputs import InjectedText, PreviousAttempt
 
 _SECTIONS = {"skill": "## Skills", "tool": "## Tools", "context": "## Context"}
 _TAIL_LINES = 20
@@ -30,7 +30,7 @@ def assemble_prompt(
     sheet: int,
     body: str,
     previous_attempt: PreviousAttempt | None,
-    injected: Injected | None = None,
+    injected: InjectedText | None = None,
 ) -> str:
     """Return the prompt of an attempt of a sheet (its number), made around its rendered body."""
     seat = expanded.sheets[sheet - 1]
@@ -41,7 +41,7 @@ def assemble_prompt(
     used = _names(prompt.template or "")
     parts = [
         _preamble(expanded, seat),
-        *_sections(injected or Injected()),
+        *_sections(injected or InjectedText()),
         body,
         prompt.stakes if "stakes" not in used else "",
         prompt.thinking_method if "thinking_method" not in used else "",
@@ -107,7 +107,7 @@ def one_row(needs: dict[int, tuple[int, ...]]) -> bool:
     return not ready
 
 
-def _sections(injected: Injected) -> Iterator[str]:
+def _sections(injected: InjectedText) -> Iterator[str]:
     for section, title in _SECTIONS.items():
         pieces = [piece for piece in injected.pieces if piece.section == section]
         if pieces:

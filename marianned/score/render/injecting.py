@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterator
 
 from marianned.score.expanded import Injection, Sheet
-from marianned.score.read.reader import Reader, is_below, resolve
-from marianned.score.render.prompt_inputs import Injected, Piece, Previous, RenderError
+from marianned.score.read.reader import FileReader, is_below, resolve
+from marianned.score.render.prompt_inputs import InjectedPiece, InjectedText, RenderError, UpstreamOutputs
 from marianned.score.render.template import MOST_OUTPUT, Renderer
 
 FILE_MOST = 1024 * 1024
@@ -20,7 +20,7 @@ class _Missing(Exception):
     """An item is not there or can't be read; the message says which and why."""
 
 
-def inject(renderer: Renderer, sheet: Sheet, previous: Previous, reader: Reader) -> Injected:
+def inject(renderer: Renderer, sheet: Sheet, previous: UpstreamOutputs, reader: FileReader) -> InjectedText:
     """Read what is injected into a sheet's prompt, as it is now.
 
     A raw prompt is the body alone (§12): nothing is read for it.
@@ -28,11 +28,11 @@ def inject(renderer: Renderer, sheet: Sheet, previous: Previous, reader: Reader)
     Raises:
         RenderError: a path can't be rendered, or something required is missing.
     """
-    pieces: list[Piece] = []
+    pieces: list[InjectedPiece] = []
     missing: list[str] = []
     profile = renderer.expanded.profiles.get(sheet.instrument)
     if profile is not None and profile.raw_prompt:
-        return Injected()
+        return InjectedText()
     room = MOST_OUTPUT
     for item in sheet.injections:
         shown = renderer.text(item.path, sheet, previous)
@@ -45,15 +45,15 @@ def inject(renderer: Renderer, sheet: Sheet, previous: Previous, reader: Reader)
             if item.required:
                 raise RenderError("S302", f"{why}, and it is required") from None
             missing.append(str(why))
-    return Injected(pieces=pieces, missing=missing)
+    return InjectedText(pieces=pieces, missing=missing)
 
 
-def stand_ins(sheet: Sheet, text: str) -> Injected:
+def stand_ins(sheet: Sheet, text: str) -> InjectedText:
     """Return one text for each item of a sheet, for where the real ones don't matter."""
-    return Injected(pieces=[Piece(item.section, item.path, text) for item in sheet.injections])
+    return InjectedText(pieces=[InjectedPiece(item.section, item.path, text) for item in sheet.injections])
 
 
-def _pieces(renderer: Renderer, item: Injection, shown: str, reader: Reader) -> Iterator[Piece]:
+def _pieces(renderer: Renderer, item: Injection, shown: str, reader: FileReader) -> Iterator[InjectedPiece]:
     kind = "directory" if item.directory else "file"
     there = reader.is_directory if item.directory else reader.is_file
     try:
@@ -65,19 +65,19 @@ def _pieces(renderer: Renderer, item: Injection, shown: str, reader: Reader) -> 
         if path is None:
             raise _Missing(f"the {kind} '{shown}' is not there")
         if not item.directory:
-            yield Piece(item.section, shown, _text(renderer, shown, path, reader))
+            yield InjectedPiece(item.section, shown, _text(renderer, shown, path, reader))
             return
         for name in reader.names(path):
             file = os.path.join(path, name)  # noqa: PTH118  a text: the reader knows what a path is
             if not name.startswith(".") and reader.is_file(file):
                 printable = name.encode(errors="surrogateescape").decode(errors="replace")
-                yield Piece(item.section, printable, _text(renderer, printable, file, reader))
+                yield InjectedPiece(item.section, printable, _text(renderer, printable, file, reader))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise _Missing(f"the {kind} '{shown}' can't be read: {why}") from None
 
 
-def _check_room(piece: Piece, room: int) -> None:
+def _check_room(piece: InjectedPiece, room: int) -> None:
     if room < 0:
         raise _Missing(f"'{piece.name}' is left out: over {MOST_OUTPUT // 1024**2} MiB in all")
 
@@ -89,7 +89,7 @@ def _decoded(data: bytes, *, cut: bool) -> str | None:
         return None
 
 
-def _text(renderer: Renderer, name: str, path: str, reader: Reader) -> str:
+def _text(renderer: Renderer, name: str, path: str, reader: FileReader) -> str:
     """Return a file's text; of a long one its beginning, of what is no text where it lies.
 
     What is named below the workspace, where agents write, must lie there: a link there leads nowhere else.

@@ -15,7 +15,7 @@ CROSS_SHEET = frozenset({"previous_outputs", "previous_files", "skipped_upstream
 """Names of a template that hold what comes from earlier sheets."""
 
 
-class Previous(msgspec.Struct, frozen=True, kw_only=True):
+class UpstreamOutputs(msgspec.Struct, frozen=True, kw_only=True):
     """What a sheet sees of earlier ones: result texts by sheet, captured files by absolute path."""
 
     outputs: dict[int, str] = {}
@@ -33,7 +33,7 @@ class PreviousAttempt(msgspec.Struct, frozen=True, kw_only=True):
     stderr_tail: str = ""
 
 
-class Piece(msgspec.Struct, frozen=True):
+class InjectedPiece(msgspec.Struct, frozen=True):
     """An injected text: where it goes (context, skill, tool), what it is called, and what it says."""
 
     section: str
@@ -41,10 +41,10 @@ class Piece(msgspec.Struct, frozen=True):
     text: str
 
 
-class Injected(msgspec.Struct, frozen=True, kw_only=True):
+class InjectedText(msgspec.Struct, frozen=True, kw_only=True):
     """What is injected into a prompt (§10), in order; `missing` says in a line each what is left out."""
 
-    pieces: list[Piece] = []
+    pieces: list[InjectedPiece] = []
     missing: list[str] = []
 
     def texts(self, section: str) -> list[str]:

@@ -15,7 +15,7 @@ import jinja2.sandbox
 
 from marianned.score.expanded import Expanded, Sheet
 from marianned.score.read.variables import unpack
-from marianned.score.render.prompt_inputs import CROSS_SHEET, Injected, Previous, RenderError
+from marianned.score.render.prompt_inputs import CROSS_SHEET, InjectedText, RenderError, UpstreamOutputs
 
 MOST_OUTPUT = 16 * 1024 * 1024
 """Characters of a rendered body; more is refused."""
@@ -137,10 +137,12 @@ class Renderer:
     def __init__(self, expanded: Expanded) -> None:
         self.expanded = expanded
 
-    def values(self, sheet: Sheet, previous: Previous, injected: Injected | None = None) -> dict[str, Any]:
+    def values(
+        self, sheet: Sheet, previous: UpstreamOutputs, injected: InjectedText | None = None
+    ) -> dict[str, Any]:
         """Return all names a template of this sheet has; fresh values, which it may change."""
         expanded = self.expanded
-        texts = injected or Injected()
+        texts = injected or InjectedText()
         return {
             **unpack(expanded.prompt.variables),
             "sheet_num": sheet.sheet,
@@ -167,7 +169,7 @@ class Renderer:
             "thinking_method": expanded.prompt.thinking_method,
         }
 
-    def body(self, sheet: Sheet, previous: Previous, injected: Injected | None = None) -> str:
+    def body(self, sheet: Sheet, previous: UpstreamOutputs, injected: InjectedText | None = None) -> str:
         """Render the body of a sheet.
 
         Raises:
@@ -179,7 +181,7 @@ class Renderer:
             return f"Process items {sheet.start_item} to {sheet.end_item} (sheet {sheet.sheet} of {total})."
         return _render(source, self.values(sheet, previous, injected))
 
-    def definition(self, sheet: Sheet, body: str, blank: Injected | None = None) -> str:
+    def definition(self, sheet: Sheet, body: str, blank: InjectedText | None = None) -> str:
         """Return the body with what comes from earlier sheets left blank; `body` where that cannot be.
 
         `blank` is an empty text for each that is injected.
@@ -187,7 +189,7 @@ class Renderer:
         source = self.expanded.prompt.template
         if not names_used(source) & _GIVEN_LATE:
             return body
-        values = self.values(sheet, Previous(), blank)
+        values = self.values(sheet, UpstreamOutputs(), blank)
         try:
             return _render(
                 source or "", values | {"previous_outputs": _Blanks(), "previous_files": _Blanks()}
@@ -195,16 +197,18 @@ class Renderer:
         except RenderError:
             return body
 
-    def text(self, source: str, sheet: Sheet, previous: Previous | None = None) -> str:
+    def text(self, source: str, sheet: Sheet, previous: UpstreamOutputs | None = None) -> str:
         """Render another template of the score for a sheet.
 
         Raises:
             RenderError: it cannot be rendered.
         """
-        return _render(source, self.values(sheet, previous or Previous()))
+        return _render(source, self.values(sheet, previous or UpstreamOutputs()))
 
 
-def render_body(expanded: Expanded, sheet: int, previous: Previous, injected: Injected | None = None) -> str:
+def render_body(
+    expanded: Expanded, sheet: int, previous: UpstreamOutputs, injected: InjectedText | None = None
+) -> str:
     """Render the body of a sheet (its number).
 
     Raises:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from peers import House
+from peers import Services
 
 from marianned.store.writer import open_store
 
@@ -15,6 +15,6 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, anyio_backend: str) -> AsyncIterator[House]:
+async def house(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Services]:
     async with open_store(tmp_path / "state" / "marianne.db") as store:
-        yield House(store)
+        yield Services(store)

@@ -42,7 +42,7 @@ class Peer:
         return told
 
 
-class House:
+class Services:
     """What connections need of a server, and commits of events."""
 
     def __init__(self, store: Store) -> None:
@@ -52,7 +52,7 @@ class House:
             store=store,
             journal=self.journal,
             handlers={},
-            lookout=SimpleNamespace(meter=Meter()),
+            queries=SimpleNamespace(meter=Meter()),
             stop_answered=anyio.Event().set,
             closing=False,
             unread=0,

@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
-from peers import House, Peer
+from peers import Peer, Services
 
 from marianned.api import connection
 from marianned.api.streams import ITEMS_MOST
@@ -29,7 +29,7 @@ async def numbers(peer: Peer) -> tuple[list[int], dict[str, Any]]:
     return seen, message["params"]
 
 
-async def test_a_stream_tells_what_is_on_disk_and_then_what_is_committed(house: House) -> None:
+async def test_a_stream_tells_what_is_on_disk_and_then_what_is_committed(house: Services) -> None:
     await house.commit(3)
     async with house.connect() as peer:
         await peer.ask("events.subscribe", after=1)
@@ -39,7 +39,7 @@ async def test_a_stream_tells_what_is_on_disk_and_then_what_is_committed(house: 
     assert seen == [2, 3, 4, 5]
 
 
-async def test_a_reader_that_is_too_slow_is_told_its_last_number_and_misses_nothing(house: House) -> None:
+async def test_a_reader_that_is_too_slow_is_told_its_last_number_and_misses_nothing(house: Services) -> None:
     async with house.connect() as peer:
         await peer.ask("events.subscribe")
         await peer.message()
@@ -55,7 +55,7 @@ async def test_a_reader_that_is_too_slow_is_told_its_last_number_and_misses_noth
     assert seen + rest == list(range(1, ITEMS_MOST + 601))
 
 
-async def test_a_reader_that_never_reads_is_ended(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reader_that_never_reads_is_ended(house: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "STALLED_SECONDS", 0.1)
     await house.commit(400, LONG)
     read = 0
@@ -70,7 +70,7 @@ async def test_a_reader_that_never_reads_is_ended(house: House, monkeypatch: pyt
     assert read < 400 * len(LONG)
 
 
-async def test_a_cancelled_stream_cuts_no_message_short(house: House) -> None:
+async def test_a_cancelled_stream_cuts_no_message_short(house: Services) -> None:
     await house.commit(500, LONG)
     async with house.connect() as peer:
         await peer.ask("events.subscribe", after=0)
@@ -84,20 +84,20 @@ async def test_a_cancelled_stream_cuts_no_message_short(house: House) -> None:
         assert (ends, answers) == (["cancelled"], [asked])
 
 
-async def test_a_snapshot_and_a_number_exclude_each_other(house: House) -> None:
+async def test_a_snapshot_and_a_number_exclude_each_other(house: Services) -> None:
     async with house.connect() as peer:
         await peer.ask("events.subscribe", after=0, snapshot=True)
         assert (await peer.message())["error"]["data"]["error_code"] == "E510"
 
 
-async def test_a_number_that_is_not_yet_is_refused_with_the_newest(house: House) -> None:
+async def test_a_number_that_is_not_yet_is_refused_with_the_newest(house: Services) -> None:
     await house.commit(2)
     async with house.connect() as peer:
         await peer.ask("events.subscribe", after=3)
         assert "newest event is 2" in (await peer.message())["error"]["message"]
 
 
-async def test_few_questions_of_a_connection_that_does_not_read_are_answered(house: House) -> None:
+async def test_few_questions_of_a_connection_that_does_not_read_are_answered(house: Services) -> None:
     asked = []
 
     async def listing(_caller: object, _params: object) -> JobList:
@@ -116,7 +116,7 @@ async def test_few_questions_of_a_connection_that_does_not_read_are_answered(hou
 
 
 async def test_what_goes_over_a_limit_is_told_before_the_connection_ends(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "UNREAD_MOST", 1_000)
     async with house.connect() as peer:
@@ -128,7 +128,7 @@ async def test_what_goes_over_a_limit_is_told_before_the_connection_ends(
             await peer.stream.receive()
 
 
-async def test_an_event_read_from_disk_before_it_was_told_is_sent_once(house: House) -> None:
+async def test_an_event_read_from_disk_before_it_was_told_is_sent_once(house: Services) -> None:
     await house.commit(2)
     told = house.store.last_event
     house.store.last_event = told - 1  # as between the commit and its being told

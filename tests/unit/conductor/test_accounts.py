@@ -42,7 +42,7 @@ def test_before_its_end_nobody_starts_and_its_end_is_known() -> None:
     limits = limited()
     assert start(limits, 1, 16, NOW.plus(MINUTE - 1)) == 0
     assert limits.freed(NOW) == []
-    assert limits.stand(1, ANY, set(), NOW) == NOW.plus(MINUTE)
+    assert limits.enqueue(1, ANY, set(), NOW) == NOW.plus(MINUTE)
     assert limits.freed(NOW) == []
     assert limits.freed(NOW.plus(MINUTE)) == [1]
     assert limits.freed(NOW.plus(MINUTE)) == [], "each is told once"
@@ -52,7 +52,7 @@ def test_then_one_tries_alone_for_a_while() -> None:
     limits, end = limited(), NOW.plus(MINUTE)
     assert start(limits, 1, 16, end) == 1
     assert start(limits, 2, 16, end) == 0
-    assert limits.stand(2, ANY, set(), end) == end.plus(PROBE_MILLISECONDS)
+    assert limits.enqueue(2, ANY, set(), end) == end.plus(PROBE_MILLISECONDS)
     assert start(limits, 2, 16, end.plus(PROBE_MILLISECONDS)) == 1
     assert start(limits, 3, 16, end.plus(PROBE_MILLISECONDS)) == 0
     assert start(limits, 3, 16, end.plus(PROBE_MILLISECONDS + STAGGER_MILLISECONDS)) == 1
@@ -68,7 +68,7 @@ def test_one_that_ended_without_telling_lets_the_next_try() -> None:
 def test_when_it_is_lifted_the_others_follow_apart_and_then_as_they_like() -> None:
     limits, end = limited(), NOW.plus(MINUTE)
     start(limits, 1, 1, end)
-    limits.stand(2, {}, {ONE}, end)
+    limits.enqueue(2, {}, {ONE}, end)
     assert limits.freed(end) == []
     limits.put(limit(None), end)
     assert limits.freed(end) == [2]
@@ -101,7 +101,7 @@ def test_only_so_many_of_a_model_over_all_jobs() -> None:
     assert limits.take(2, most, 2, NOW) == {ONE: 1}
     limits.settle(2, Counter({ONE: 1}), NOW)
     assert limits.closed(most, NOW) == {ONE}
-    limits.stand(3, most, set(), NOW)
+    limits.enqueue(3, most, set(), NOW)
     assert limits.freed(NOW) == []
     limits.forget(1)
     assert limits.freed(NOW) == [3]
@@ -112,8 +112,8 @@ def test_who_stands_while_another_decides_is_told_when_that_one_has_started() ->
     limits.freed(end)
     assert limits.take(1, ANY, 1, end) == {ONE: 1}
     assert start(limits, 2, 1, end) == 0
-    assert limits.stand(2, ANY, set(), end) is None
+    assert limits.enqueue(2, ANY, set(), end) is None
     limits.settle(1, Counter({ONE: 1}), end)
     assert limits.freed(end) == [2]
-    assert limits.stand(2, ANY, set(), end) == end.plus(PROBE_MILLISECONDS)
+    assert limits.enqueue(2, ANY, set(), end) == end.plus(PROBE_MILLISECONDS)
     assert limits.freed(end) == []

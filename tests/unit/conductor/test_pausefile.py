@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from marianned.conductor.core.pausefile import UNREADABLE, look, pause_file, remove
+from marianned.conductor.core.pausefile import UNREADABLE, pause_file, read_pause_file, remove_pause_file
 
 
 def test_it_lies_in_the_workspace_under_the_name_of_the_job(tmp_path: Path) -> None:
@@ -31,14 +31,14 @@ def test_its_reason_is_its_first_line_without_control_characters(
 ) -> None:
     path = tmp_path / "pause"
     path.write_bytes(data)
-    assert look(path) == reason
+    assert read_pause_file(path) == reason
 
 
 def test_none_is_none(tmp_path: Path) -> None:
-    assert look(tmp_path / "pause") is None
-    assert look(tmp_path / "no" / "pause") is None
+    assert read_pause_file(tmp_path / "pause") is None
+    assert read_pause_file(tmp_path / "no" / "pause") is None
     (tmp_path / "file").write_text("")
-    assert look(tmp_path / "file" / "pause") is None
+    assert read_pause_file(tmp_path / "file" / "pause") is None
 
 
 def test_anything_else_of_that_name_pauses_too(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_anything_else_of_that_name_pauses_too(tmp_path: Path) -> None:
     dangling.symlink_to(tmp_path / "nowhere")
     os.mkfifo(fifo)
     directory.mkdir()
-    assert [look(path) for path in (link, fifo, directory, dangling)] == [UNREADABLE] * 4
+    assert [read_pause_file(path) for path in (link, fifo, directory, dangling)] == [UNREADABLE] * 4
 
 
 def test_a_file_that_cannot_be_opened_pauses_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,7 @@ def test_a_file_that_cannot_be_opened_pauses_too(tmp_path: Path, monkeypatch: py
         raise PermissionError(13, "no")
 
     monkeypatch.setattr(os, "open", refuse)
-    assert look(path) == UNREADABLE
+    assert read_pause_file(path) == UNREADABLE
 
 
 def test_a_file_that_becomes_another_thing_between_two_looks_pauses_too(
@@ -78,7 +78,7 @@ def test_a_file_that_becomes_another_thing_between_two_looks_pauses_too(
         return opened(name, flags)
 
     monkeypatch.setattr(os, "open", swap)
-    assert look(path) == UNREADABLE
+    assert read_pause_file(path) == UNREADABLE
 
 
 def test_all_kinds_are_removed(tmp_path: Path) -> None:
@@ -87,8 +87,8 @@ def test_all_kinds_are_removed(tmp_path: Path) -> None:
     paths[1].symlink_to(tmp_path / "nowhere")
     os.mkfifo(paths[2])
     paths[3].mkdir()
-    assert [remove(path) for path in paths] == [True] * 4
-    assert [remove(path) for path in paths] == [False] * 4
+    assert [remove_pause_file(path) for path in paths] == [True] * 4
+    assert [remove_pause_file(path) for path in paths] == [False] * 4
     assert list(tmp_path.iterdir()) == []
 
 
@@ -96,4 +96,4 @@ def test_what_cannot_be_removed_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "pause").mkdir()
     (tmp_path / "pause" / "inside").write_text("")
     with pytest.raises(OSError, match="not empty"):
-        remove(tmp_path / "pause")
+        remove_pause_file(tmp_path / "pause")

@@ -83,8 +83,8 @@ def test_a_closed_scheduler_gives_nothing() -> None:
 
 def test_attempts_that_are_in_flight_already_are_counted_over_the_total() -> None:
     scheduler = Scheduler(1)
-    scheduler.adopt(1, 3)
-    scheduler.adopt(2, 0)
+    scheduler.restore(1, 3)
+    scheduler.restore(2, 0)
     scheduler.want(2, wants=True)
     assert (scheduler.used, scheduler.grant()) == (3, [])
     scheduler.give_back(1, 2)
@@ -93,7 +93,7 @@ def test_attempts_that_are_in_flight_already_are_counted_over_the_total() -> Non
     assert scheduler.grant() == [2]
 
 
-class House:
+class Services:
     """Jobs that play sheets one after another; each does with the scheduler what a job's loop does."""
 
     def __init__(self, total: int, sheets: list[int]) -> None:
@@ -127,7 +127,7 @@ class House:
 def test_everybody_who_waits_gets_a_slot_in_the_end_and_there_are_never_too_many(
     total: int, sheets: list[int], choices: list[int]
 ) -> None:
-    house = House(total, sheets)
+    house = Services(total, sheets)
     for job in house.left:
         house.step(job)
     choice = iter(choices)
@@ -140,7 +140,7 @@ def test_everybody_who_waits_gets_a_slot_in_the_end_and_there_are_never_too_many
 
 @given(st.integers(2, 4), st.integers(1, 20))
 def test_a_job_that_comes_late_gets_a_slot_with_the_first_that_is_given_back(total: int, sheets: int) -> None:
-    house = House(total, [50, sheets])
+    house = Services(total, [50, sheets])
     house.most = {1: 9, 2: 9}
     house.step(1)
     house.step(2)

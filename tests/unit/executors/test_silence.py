@@ -36,7 +36,7 @@ def alive_after(sign: Callable[[int], object], places: list[Path], output: list[
         sign(number)
         while time.monotonic() < watch.due:
             time.sleep(max(0.0, watch.due - time.monotonic()))  # the clock itself is what is waited for
-        if not watch.look():
+        if not watch.poll():
             return False
     return True
 

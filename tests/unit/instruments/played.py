@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 from agents_for_tests import SETTINGS, settle
 
-from marianned.instruments.dialect import invocation
+from marianned.instruments.command_line import invocation
 from marianned.instruments.loader import builtin_profiles
-from marianned.instruments.reading import classify, read_output
+from marianned.instruments.output import classify, read_output
 
 
 def play(url, tool, directory, prompt):

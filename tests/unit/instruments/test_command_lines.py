@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from marianned.instruments.dialect import ARGUMENT_LIMIT, invocation
+from marianned.instruments.command_line import ARGUMENT_LIMIT, invocation
 from marianned.instruments.loader import builtin_profiles
 from marianned.instruments.profile import Cli, Command, Profile
 

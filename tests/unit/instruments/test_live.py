@@ -9,14 +9,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from marianned.instruments import live
-from marianned.instruments.live import Reader
+from marianned.instruments import stream_view
 from marianned.instruments.loader import builtin_profiles, load_profile
-from marianned.instruments.profile import Output, Shown
-from marianned.instruments.reading import output_of, read_output
+from marianned.instruments.output import output_of, read_output
+from marianned.instruments.profile import OutputFormat, Shown
+from marianned.instruments.stream_view import StreamReader
 
 RECORDED = sorted((Path(__file__).parent / "streams").glob("*.jsonl"))
-SAID = Output(
+SAID = OutputFormat(
     format="jsonl",
     input_tokens_path="used.in",
     live=[
@@ -27,7 +27,7 @@ SAID = Output(
 
 
 def shown(output, *pieces):
-    reader = Reader(output)
+    reader = StreamReader(output)
     lines = [line for piece in pieces for line in reader.feed(piece)]
     return [line.text for line in [*lines, *reader.finish()]]
 
@@ -60,14 +60,14 @@ def test_lines_that_are_no_json_are_shown_and_events_nobody_asked_for_are_not():
 
 
 def test_a_line_that_bytes_are_missing_from_is_passed_over_and_the_next_is_not():
-    reader = Reader(SAID)
+    reader = StreamReader(SAID)
     assert next(iter(reader.feed(said("one") + b'{"type": "sa'))).text == "one"
     assert [line.text for line in reader.gap(4096)] == ["· 4,096 bytes are gone"]
     assert [line.text for line in reader.feed(b'id", "text": "two"}\n' + said("three"))] == ["three"]
 
 
 def test_a_line_of_many_megabytes_is_left_out_and_the_next_is_shown(monkeypatch):
-    monkeypatch.setattr(live, "LINE_BYTES", 1000)
+    monkeypatch.setattr(stream_view, "LINE_BYTES", 1000)
     told = said("x" * 5000) + said("after")
     pieces = [told[at : at + 600] for at in range(0, len(told), 600)]
     assert shown(SAID, *pieces) == ["· a line of 5,028 bytes is left out", "after"]
@@ -93,7 +93,7 @@ def test_what_is_not_of_the_shape_expected_is_passed_over():
 
 
 def test_what_was_used_is_told_at_the_end_once():
-    reader = Reader(SAID)
+    reader = StreamReader(SAID)
     list(reader.feed(said("a", used={"in": 5}) + said("b", used={"in": 7000})))
     assert [line.text for line in reader.finish()] == ["· tokens: 7,000 in"]
     assert list(reader.finish()) == []
@@ -116,7 +116,7 @@ def test_the_rules_survive_the_way_to_the_client():
         if profile.cli is not None:
             output = profile.cli.output
             sent = msgspec.json.decode(msgspec.json.encode(msgspec.to_builtins(output)))
-            assert msgspec.convert(sent, Output) == output
+            assert msgspec.convert(sent, OutputFormat) == output
 
 
 @pytest.mark.parametrize(

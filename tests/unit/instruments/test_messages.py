@@ -14,7 +14,7 @@ import yaml
 from tools import answered, failed
 
 from marianned.instruments.loader import builtin_profiles
-from marianned.instruments.reading import classify, read_output
+from marianned.instruments.output import classify, read_output
 
 HERE = Path(__file__).parent
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from marianned.instruments import pick
+from marianned.instruments import json_path
 
 DATA = {
     "result": "done",
@@ -34,18 +34,18 @@ DATA = {
     ],
 )
 def test_a_path_leads_to_its_values(path, wanted):
-    assert pick.matches(DATA, path) == wanted
+    assert json_path.matches(DATA, path) == wanted
 
 
 def test_a_path_may_begin_with_an_index():
-    assert pick.matches([1, {"a": 2}], "[-1].a") == [2]
+    assert json_path.matches([1, {"a": 2}], "[-1].a") == [2]
 
 
 def test_truth_is_no_number():
-    assert pick.numbers(DATA, "usage.*") == [3]
+    assert json_path.numbers(DATA, "usage.*") == [3]
 
 
 @pytest.mark.parametrize("path", ["", ".", "a.", ".a", "a..b", "a[", "a[x]", "a[1]b", "a b", "a.[0]"])
 def test_what_is_no_path_is_refused(path):
     with pytest.raises(ValueError, match="is not a path"):
-        pick.parse(path)
+        json_path.parse(path)

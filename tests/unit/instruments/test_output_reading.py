@@ -5,9 +5,9 @@ import pytest
 from recordings import CLAUDE_INIT, CLAUDE_RESULT, RECORDINGS, lines, one
 
 from marianned.instruments.loader import builtin_profiles
-from marianned.instruments.profile import Cli, Command, Errors, Failure, Output, Profile
-from marianned.instruments.reading import classify, read_output
-from marianned.instruments.verdict import Reading, Verdict
+from marianned.instruments.output import classify, read_output
+from marianned.instruments.profile import Cli, Command, Errors, FailureRule, OutputFormat, Profile
+from marianned.instruments.result import Reading, Verdict
 
 CLAUDE = builtin_profiles()["claude-code"]
 
@@ -16,7 +16,9 @@ def profile(errors=None, **output):
     return Profile(
         name="x",
         kind="cli",
-        cli=Cli(command=Command(executable="x"), output=Output(**output), errors=Errors(**(errors or {}))),
+        cli=Cli(
+            command=Command(executable="x"), output=OutputFormat(**output), errors=Errors(**(errors or {}))
+        ),
     )
 
 
@@ -127,7 +129,7 @@ def test_nothing_that_is_printed_makes_reading_fail(printed):
     ],
 )
 def test_a_sign_of_failure_holds(rule, document, holds):
-    tool = profile(format="json", result_path="r", failure_when=[msgspec.convert(rule, Failure)])
+    tool = profile(format="json", result_path="r", failure_when=[msgspec.convert(rule, FailureRule)])
     assert read_output(tool, {}, one({"r": "x", **document}), b"").failed is holds
 
 

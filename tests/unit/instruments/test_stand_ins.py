@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from marianned.instruments.dialect import ARGUMENT_LIMIT, invocation
+from marianned.instruments.command_line import ARGUMENT_LIMIT, invocation
 from marianned.instruments.loader import builtin_profiles
 
 PROMPT = "Say \"yes\", $HOME and 'no'.\n- é — \\n\n"

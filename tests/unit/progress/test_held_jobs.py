@@ -4,7 +4,7 @@ import pytest
 from hooks_for_tests import HookBench, command, hooked, job
 from scores_for_tests import Bench, chain, score, stage
 
-from marianned.errors import CannotCome
+from marianned.errors import WaitOverridden
 from marianned.lifecycle import Action
 from marianned.progress.state.triggers import Ending
 from marianned.progress.views.job import job_view
@@ -61,7 +61,7 @@ def test_a_pause_in_the_last_sheet_is_overtaken_and_says_before_that_it_may_be()
     assert view.next.text == "pauses when sheet 1 ends, unless that ends the job"
     bench.end(1)
     assert bench.status is JobStatus.COMPLETED
-    assert isinstance(bench.answer(request), CannotCome)
+    assert isinstance(bench.answer(request), WaitOverridden)
 
 
 def test_a_modify_in_the_last_sheet_that_the_end_overtakes_is_told_so() -> None:
@@ -69,7 +69,7 @@ def test_a_modify_in_the_last_sheet_that_the_end_overtakes_is_told_so() -> None:
     request = bench.ask(Action.MODIFY, chain(1, description="for the team"), wait=True)
     bench.end(1)
     answer = bench.answer(request)
-    assert isinstance(answer, CannotCome)
+    assert isinstance(answer, WaitOverridden)
     assert answer.message.endswith("revision 2 is in force; the job is completed")
     failed = Bench(chain(1))
     failed.go()

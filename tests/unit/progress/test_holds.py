@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from scores_for_tests import Bench, chain, score, stage
 
-from marianned.errors import CannotCome, WrongStatus
+from marianned.errors import WaitOverridden, WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.state.triggers import SlotFree
 from marianned.progress.views import messages
@@ -164,7 +164,7 @@ def test_who_waits_at_a_breakpoint_is_answered_by_the_pause_it_brings_or_by_its_
     bench.go()
     lost = bench.ask(Action.BREAK, sheets="3", wait=True)
     bench.ask(Action.BREAK, sheets="3", clear=True)
-    assert isinstance(bench.answer(lost), CannotCome)
+    assert isinstance(bench.answer(lost), WaitOverridden)
 
 
 # --- holds that end, deadlines -----------------------------------------------------------------------------

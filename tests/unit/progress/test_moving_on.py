@@ -6,7 +6,7 @@ from scores_for_tests import PROFILES, Bench, score, stage
 
 from marianned.instruments.profile import Profile
 from marianned.lifecycle import Action
-from marianned.progress.state.triggers import Judged
+from marianned.progress.state.triggers import SkipEvaluated
 from marianned.progress.views.job import sheet_view
 from marianned.protocol import JobStatus, Outcome
 from marianned.rows import Account, LimitRow
@@ -173,6 +173,6 @@ def test_a_sheet_that_moves_on_is_not_asked_again_whether_to_skip_it() -> None:
     sheets = [msgspec.structs.replace(sheet, skip=Skip(command="false")) for sheet in made.sheets]
     moving = Bench(msgspec.structs.replace(made, sheets=tuple(sheets)))
     moving.go()
-    moving.step(Judged(uid=moving.sheet(1).uid, skip=False))
+    moving.step(SkipEvaluated(uid=moving.sheet(1).uid, skip=False))
     moving.end(1, Outcome.FAILED, category="auth", message="no")
     assert [attempt.kind for attempt in moving.state.attempts.values()] == ["first"]

@@ -6,8 +6,8 @@ import pytest
 from scores_for_tests import Bench, score, stage
 
 from marianned.instruments.loader import builtin_profiles
-from marianned.instruments.reading import classify
-from marianned.instruments.verdict import Reading
+from marianned.instruments.output import classify
+from marianned.instruments.result import Reading
 from marianned.protocol import Outcome
 from marianned.score.expanded import RateLimit
 

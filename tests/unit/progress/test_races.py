@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 from scores_for_tests import Bench, chain, score, stage
 
-from marianned.errors import CannotCome, MarianneError, WrongStatus
+from marianned.errors import MarianneError, WaitOverridden, WrongStatus
 from marianned.lifecycle import TABLE, Action, Guard, Refusal
 from marianned.protocol import ENDED, Caller, JobStatus, Outcome
 from marianned.score.expanded import Retry
@@ -165,7 +165,7 @@ def test_waiters_with_contrary_wishes_are_all_answered_in_every_order(order: tup
     bench.end(1)
     for action, request in asked.items():
         answer = bench.answer(request)
-        if action is Action.PAUSE and isinstance(answer, CannotCome):
+        if action is Action.PAUSE and isinstance(answer, WaitOverridden):
             assert "released" in answer.message
     nobody_waits(bench)
     bench.ask(Action.CANCEL)

@@ -6,7 +6,7 @@ from scores_for_tests import Bench, chain, score, stage
 
 from marianned.errors import NameTaken, WrongStatus
 from marianned.lifecycle import TABLE, Action, Guard, Refusal
-from marianned.progress.deciding.decide import to_be_ended
+from marianned.progress.deciding.decide import to_be_terminated
 from marianned.protocol import Caller, JobStatus, Outcome
 
 BOB = Caller(uid=1001, pid=7, name="mzt 1.2.0")
@@ -205,10 +205,10 @@ def test_a_second_cancel_interrupts_nothing_twice() -> None:
 def test_a_cancel_in_force_is_finished_after_a_restart_of_the_daemon() -> None:
     bench = in_status(JobStatus.CANCELLING)
     bench.crash()
-    assert [attempt.sheet for attempt in to_be_ended(bench.state)] == [1]
+    assert [attempt.sheet for attempt in to_be_terminated(bench.state)] == [1]
     bench.end(1, Outcome.LOST)
     assert bench.status is JobStatus.CANCELLED
-    assert to_be_ended(bench.state) == []
+    assert to_be_terminated(bench.state) == []
 
 
 def test_a_pause_file_is_one_hold_of_the_file_with_its_reason() -> None:

@@ -4,7 +4,7 @@ from scores_for_tests import Bench, chain, score, stage
 
 from marianned.lifecycle import Action
 from marianned.progress.deciding.skipping import seen_sheets
-from marianned.progress.state.triggers import Judged
+from marianned.progress.state.triggers import SkipEvaluated
 from marianned.protocol import JobStatus, Outcome
 from marianned.rows import AttemptRow
 from marianned.score.expanded import Skip
@@ -28,7 +28,7 @@ def at_the_rule(**fields) -> Bench:
 
 def judge(bench: Bench, skip: bool | None, **fields):
     (asked,) = bench.state.attempts.values()
-    return bench.step(Judged(uid=asked.uid, skip=skip, **fields))
+    return bench.step(SkipEvaluated(uid=asked.uid, skip=skip, **fields))
 
 
 def test_a_rule_is_in_flight_and_takes_a_slot_but_is_no_attempt():
@@ -132,7 +132,7 @@ def test_a_late_answer_changes_nothing():
     bench = at_the_rule()
     uid = bench.sheet(2).uid
     judge(bench, False)
-    bench.step(Judged(uid=uid, skip=True, reason="late"))
+    bench.step(SkipEvaluated(uid=uid, skip=True, reason="late"))
     assert bench.sheets[1] == "running"
 
 

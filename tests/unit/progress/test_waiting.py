@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from scores_for_tests import Bench, chain, score, stage
 
-from marianned.errors import CannotCome
+from marianned.errors import WaitOverridden
 from marianned.lifecycle import Action
 from marianned.protocol import Caller, JobStatus, Modified, Outcome, Paused, Resumed
 
@@ -20,7 +20,7 @@ def running(length: int = 3) -> Bench:
 
 def cannot_come(bench: Bench, request: str, said: str) -> None:
     answer = bench.answer(request)
-    assert isinstance(answer, CannotCome), answer
+    assert isinstance(answer, WaitOverridden), answer
     assert answer.message == f"'release-notes' {said}"
     assert answer.status == bench.status
     assert answer.hints

@@ -2,10 +2,10 @@
 
 import re
 
-from marianned.instruments.profile import Cli, Command, Http, Output, Profile
+from marianned.instruments.profile import Cli, Command, Http, OutputFormat, Profile
 from marianned.score.check.compiler import compile_score
 from marianned.score.expanded import Compiled
-from marianned.score.read.reader import Source
+from marianned.score.read.reader import ScoreSource
 
 MARK = "«"
 """Stands in a text right before the place where a problem is expected."""
@@ -29,7 +29,9 @@ def tool(name: str, **changes) -> Profile:
         "output_format_flag": "--format",
         "mcp_disable_args": ["--no-mcp"],
     } | changes.pop("command", {})
-    return Profile(name=name, kind="cli", cli=Cli(command=Command(**command), output=Output()), **changes)
+    return Profile(
+        name=name, kind="cli", cli=Cli(command=Command(**command), output=OutputFormat()), **changes
+    )
 
 
 BARE = {
@@ -97,7 +99,9 @@ def score(**parts: str | None) -> str:
 
 def compiled(text: str, disk: Disk | None = None, *, portable: bool = False, **source) -> Compiled:
     values = {"file": "/s/n.yaml", "directory": "/s", "submit_directory": "/sub"} | source
-    return compile_score(Source(text=text.encode(), **values), disk or Disk(), PROFILES, portable=portable)
+    return compile_score(
+        ScoreSource(text=text.encode(), **values), disk or Disk(), PROFILES, portable=portable
+    )
 
 
 def expanded(text: str, disk: Disk | None = None, **source):

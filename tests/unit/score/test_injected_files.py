@@ -9,7 +9,7 @@ from marianned.score.check.explain import explain
 from marianned.score.read.reader import DiskReader
 from marianned.score.render.assembly import assemble_prompt
 from marianned.score.render.injecting import FILE_MOST, inject
-from marianned.score.render.prompt_inputs import Previous, RenderError
+from marianned.score.render.prompt_inputs import RenderError, UpstreamOutputs
 from marianned.score.render.template import Renderer
 
 SECTIONS = "{size: 1, total_items: 2, prelude: [{file: c.md, as: context}, {file: t.md, as: tool}],"
@@ -23,7 +23,7 @@ def prompt(text: str, disk: Disk, sheet: int = 1) -> str:
 
 def injected(text: str, disk, sheet: int = 1, **source):
     whole = expanded(text, Disk(), **source)
-    return inject(Renderer(whole), whole.sheets[sheet - 1], Previous(), disk)
+    return inject(Renderer(whole), whole.sheets[sheet - 1], UpstreamOutputs(), disk)
 
 
 def test_sections_stand_between_preamble_and_body_and_the_preludes_items_come_first():
@@ -140,5 +140,5 @@ def test_an_undefined_name_in_a_path_is_found_at_its_place():
 
 def test_identical_files_make_identical_prompts():
     whole = expanded(score(sheet=SHEET), Disk(FILES))
-    found = inject(Renderer(whole), whole.sheets[1], Previous(), Disk(FILES))
+    found = inject(Renderer(whole), whole.sheets[1], UpstreamOutputs(), Disk(FILES))
     assert assemble_prompt(whole, 2, "x", None, found) == assemble_prompt(whole, 2, "x", None, found)

@@ -197,10 +197,10 @@ def test_what_is_switched_off_is_not_warned_about(part):
 
 def test_a_file_that_is_not_utf8_says_where():
     from marianned.score.check.compiler import compile_score
-    from marianned.score.read.reader import Source
+    from marianned.score.read.reader import ScoreSource
 
     text = b"name: a\nb: \xff\n"
-    source = Source(text=text, file="f", directory="/s", submit_directory="/s")
+    source = ScoreSource(text=text, file="f", directory="/s", submit_directory="/s")
     (problem,) = compile_score(source, Disk(), {}).problems
     assert (problem.code, problem.line, problem.column) == ("S006", 2, 4)
 
@@ -221,9 +221,9 @@ def test_an_executable_that_is_missing_here_is_a_warning():
     from scores import PROFILES, tool
 
     from marianned.score.check.compiler import compile_score
-    from marianned.score.read.reader import Source
+    from marianned.score.read.reader import ScoreSource
 
-    source = Source(text=score().encode(), file="f", directory="/s", submit_directory="/s")
+    source = ScoreSource(text=score().encode(), file="f", directory="/s", submit_directory="/s")
     problems = compile_score(
         source, Disk(), PROFILES | {"tool": tool("tool", command={"executable": "absent"})}
     )

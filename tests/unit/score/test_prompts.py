@@ -8,16 +8,16 @@ from marianned.score.check.explain import explain
 from marianned.score.expanded import Expanded
 from marianned.score.read.reader import DiskReader, StoredReader
 from marianned.score.render.assembly import assemble_prompt
-from marianned.score.render.prompt_inputs import Previous, PreviousAttempt, RenderError, upstream
+from marianned.score.render.prompt_inputs import PreviousAttempt, RenderError, UpstreamOutputs, upstream
 from marianned.score.render.template import capture_patterns, render_body
 
 
 def body(
-    template: str, variables: str = "{}", sheet: int = 1, previous: Previous | None = None, **parts
+    template: str, variables: str = "{}", sheet: int = 1, previous: UpstreamOutputs | None = None, **parts
 ) -> str:
     prompt = msgspec.json.encode({"template": template}).decode()[:-1] + f', "variables": {variables}}}'
     stored = msgspec.json.encode(expanded(score(prompt=prompt, **parts)))
-    return render_body(msgspec.json.decode(stored, type=Expanded), sheet, previous or Previous())
+    return render_body(msgspec.json.decode(stored, type=Expanded), sheet, previous or UpstreamOutputs())
 
 
 FAN = "{size: 1, total_items: 3, fan_out: {2: 2}}"
@@ -30,7 +30,7 @@ def test_all_names_of_the_contract_are_there():
         " {{ workspace }} {{ instrument_name }} {{ previous_outputs }} {{ previous_files }} {{ skipped_upstream }}"
         " {{ injected_context }}{{ injected_skills }}{{ injected_tools }}[{{ stakes }}{{ thinking_method }}]"
     )
-    text = render_body(expanded(score(sheet=FAN, prompt=f"{{template: '{names}'}}")), 3, Previous())
+    text = render_body(expanded(score(sheet=FAN, prompt=f"{{template: '{names}'}}")), 3, UpstreamOutputs())
     assert text == "3 4 3 3 2 2 2 2 2 2 3 3 /s/workspace tool {} {} [] [][][][]"
 
 
@@ -56,7 +56,7 @@ def test_the_body_keeps_its_last_newline_and_is_not_escaped():
 
 
 def test_earlier_outputs_are_given():
-    previous = Previous(outputs={2: "b", 1: "a"}, files={"/w/f": "c"}, skipped=[1])
+    previous = UpstreamOutputs(outputs={2: "b", 1: "a"}, files={"/w/f": "c"}, skipped=[1])
     template = "{{ previous_outputs }}{{ previous_files }}{{ skipped_upstream }}"
     assert body(template, sheet=3, previous=previous) == "{1: 'a', 2: 'b'}{'/w/f': 'c'}[1]"
 
@@ -75,19 +75,19 @@ def test_what_cannot_be_rendered_is_an_error(template):
     plain = expanded(score())
     broken = msgspec.structs.replace(plain, prompt=msgspec.structs.replace(plain.prompt, template=template))
     with pytest.raises(RenderError):
-        render_body(broken, 1, Previous())
+        render_body(broken, 1, UpstreamOutputs())
 
 
 def test_without_a_template_the_items_are_named():
     text = expanded(score(sheet="{size: 5, total_items: 12}", prompt="{}"))
-    assert render_body(text, 3, Previous()) == "Process items 11 to 12 (sheet 3 of 3)."
+    assert render_body(text, 3, UpstreamOutputs()) == "Process items 11 to 12 (sheet 3 of 3)."
 
 
 def test_a_template_may_stand_in_a_file():
     disk = Disk({"/s/t.md": "from {{ stage }}\n"})
     result = compiled(score(prompt="{template_file: t.md}"), disk)
     assert result.files == {"/s/t.md": "from {{ stage }}\n"}
-    assert render_body(result.expanded, 2, Previous()) == "from 2\n"
+    assert render_body(result.expanded, 2, UpstreamOutputs()) == "from 2\n"
     (problem,) = compiled(score(prompt="{template_file: t.md}"), Disk({"/s/t.md": "a\n{{ b }}"})).problems
     assert (problem.code, problem.line, problem.message) == ("S202", 4, "'b' is undefined (line 2 of 't.md')")
 
@@ -165,7 +165,7 @@ def test_a_plain_prompt_has_only_what_it_needs():
 def test_stakes_that_the_template_uses_are_not_repeated():
     text = score(prompt="{template: 'mind: {{ stakes }}', stakes: Much., thinking_method: Slowly.}")
     plain = expanded(text)
-    prompt = assemble_prompt(plain, 1, render_body(plain, 1, Previous()), None)
+    prompt = assemble_prompt(plain, 1, render_body(plain, 1, UpstreamOutputs()), None)
     assert prompt.count("Much.") == 1
     assert prompt.count("Slowly.") == 1
 

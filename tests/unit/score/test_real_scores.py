@@ -10,13 +10,13 @@ from marianned.instruments.loader import builtin_profiles
 from marianned.score.check.compiler import compile_score
 from marianned.score.check.explain import explain
 from marianned.score.expanded import Compiled
-from marianned.score.read.reader import DiskReader, Source
-from marianned.score.render.prompt_inputs import Previous
+from marianned.score.read.reader import DiskReader, ScoreSource
+from marianned.score.render.prompt_inputs import UpstreamOutputs
 from marianned.score.render.template import render_body
 
 SCORES = Path(__file__).parents[3].parent / "shared" / "scores"
 NAMES = sorted(path.stem for path in (SCORES / "expected").glob("*.json"))
-BOUND = {"model", "cli_model", "allowed_tools", "output_format", "cli_extra_args"}
+INSTRUMENT_SPECIFIC = {"model", "cli_model", "allowed_tools", "output_format", "cli_extra_args"}
 
 pytestmark = [
     pytest.mark.shared,
@@ -43,7 +43,7 @@ def expected(name: str) -> dict:
 
 def compiled(name: str) -> Compiled:
     path = (SCORES / expected(name)["score"]).resolve()
-    source = Source(
+    source = ScoreSource(
         text=path.read_bytes(),
         file=str(path),
         directory=str(path.parent),
@@ -89,7 +89,7 @@ def test_a_real_score_renders_what_earlier_sheets_gave(name):
     result = compiled(name)
     for sheet in expected(name)["sheets"]:
         number = sheet["sheet"]
-        previous = Previous(
+        previous = UpstreamOutputs(
             outputs={k: f"OUTPUT OF SHEET {k}" for k in range(1, number)},
             files={"/WS/captured.md": "CAPTURED FILE BODY"},
         )

@@ -7,7 +7,7 @@ import pytest
 
 from marianned.instruments.loader import builtin_profiles
 from marianned.score.check.compiler import compile_score
-from marianned.score.read.reader import DiskReader, Source
+from marianned.score.read.reader import DiskReader, ScoreSource
 
 SCORE = """\
 name: a
@@ -53,7 +53,7 @@ def plant(place: Path, name="cli") -> Path:
 
 
 def compiled(directory: Path):
-    source = Source(
+    source = ScoreSource(
         text=SCORE.encode(), file="a.yaml", directory=str(directory), submit_directory=str(directory)
     )
     done = compile_score(source, DiskReader(), builtin_profiles())

@@ -22,7 +22,7 @@ from store_rows import (
 )
 
 from marianned.clock import Instant
-from marianned.errors import NoCapacity
+from marianned.errors import Unavailable
 from marianned.protocol import Event
 from marianned.rows import Changes, Deleted, HoldRow, RunRow, SheetRow
 from marianned.store.writer import BrokenChanges, Store, open_store
@@ -156,7 +156,7 @@ async def test_a_full_disk_refuses_the_whole_group_and_is_recovered_from(store: 
             Changes(events=[event_row(BIG)]),
         )
         for result in results:
-            assert isinstance(result, NoCapacity)
+            assert isinstance(result, Unavailable)
             assert result.message == (
                 "the database can't be written: database or disk is full; nothing has changed"
             )
@@ -172,7 +172,7 @@ async def test_a_full_disk_refuses_the_whole_group_and_is_recovered_from(store: 
 
 
 async def test_a_write_that_succeeds_ends_the_degradation_at_once(store: Store) -> None:
-    with full_disk(store), pytest.raises(NoCapacity):
+    with full_disk(store), pytest.raises(Unavailable):
         await store.commit(Changes(events=[event_row(BIG, run_id=None)]))
     await store.commit(Changes(events=[event_row(BIG, run_id=None)]))
     assert store.degraded is None
@@ -189,7 +189,7 @@ async def test_the_trial_stays_degraded_while_there_is_no_room(store: Store, dat
 
 async def test_a_database_that_another_program_keeps_locked_is_told_so(store: Store, database: Path) -> None:
     store._connection.execute("PRAGMA busy_timeout = 0")
-    with locked(database), pytest.raises(NoCapacity, match="database is locked"):
+    with locked(database), pytest.raises(Unavailable, match="database is locked"):
         await store.commit(Changes(rows=[run_row()]))
     await store.commit(Changes(rows=[run_row()]))
 

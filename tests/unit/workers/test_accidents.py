@@ -10,7 +10,7 @@ import worker_calls as calls
 
 from marianned import accidents, workers
 from marianned.accidents import Accident, GivenUp, Patience, until_it_works
-from marianned.errors import NoCapacity
+from marianned.errors import Unavailable
 from marianned.workers import WorkerLimit, call
 
 pytestmark = pytest.mark.anyio
@@ -69,7 +69,7 @@ async def test_a_request_is_refused_when_no_worker_can_be_had(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/none/python")
     monkeypatch.setattr(accidents, "REQUEST_SECONDS", 0.1)
     async with workers.running():
-        with pytest.raises(NoCapacity, match="no worker process can be had"):
+        with pytest.raises(Unavailable, match="no worker process can be had"):
             await call(calls.pid)
 
 

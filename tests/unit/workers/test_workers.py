@@ -16,8 +16,8 @@ import worker_calls as calls
 
 from marianned import workers
 from marianned.instruments.loader import builtin_profiles
-from marianned.score.read.reader import Source
-from marianned.score.render.prompt_inputs import Previous, RenderError
+from marianned.score.read.reader import ScoreSource
+from marianned.score.render.prompt_inputs import RenderError, UpstreamOutputs
 from marianned.workers import WorkerLimit, call, read_end, warm
 
 pytestmark = pytest.mark.anyio
@@ -63,7 +63,7 @@ async def test_a_worker_is_used_again():
 async def test_a_warm_worker_knows_the_rooms_already():
     await warm()
     loaded = await call(calls.modules)
-    assert {"marianned.score.check.compiler", "marianned.instruments.reading", "jinja2"} <= set(loaded)
+    assert {"marianned.score.check.compiler", "marianned.instruments.output", "jinja2"} <= set(loaded)
 
 
 async def test_a_killed_worker_is_told_and_the_next_call_works():
@@ -258,7 +258,7 @@ prompt:
 @pytest.fixture
 def source(tmp_path):
     text = SCORE.format(workspace=tmp_path / "work").encode()
-    return Source(
+    return ScoreSource(
         text=text, file=str(tmp_path / "notes.yaml"), directory=str(tmp_path), submit_directory=str(tmp_path)
     )
 
@@ -278,17 +278,17 @@ async def test_a_score_is_compiled_again_from_what_was_stored(source):
 async def test_prompts_are_rendered_from_the_stored_bytes(source):
     compiled = await workers.compile_score(source)
     stored = msgspec.msgpack.encode(compiled.expanded)
-    body, prompt, _ = await workers.render_prompt("1@1", stored, 1, Previous(), None)
+    body, prompt, _ = await workers.render_prompt("1@1", stored, 1, UpstreamOutputs(), None)
     assert (body, prompt) == ("echo 2026\n", "echo 2026\n")
-    _, second, _ = await workers.render_prompt("1@1", stored, 2, Previous(outputs={1: "seen"}), None)
+    _, second, _ = await workers.render_prompt("1@1", stored, 2, UpstreamOutputs(outputs={1: "seen"}), None)
     assert second == "echo seen\n"
 
 
 async def test_a_worker_is_given_a_score_only_once(source):
     compiled = await workers.compile_score(source)
     stored = msgspec.msgpack.encode(compiled.expanded)
-    await workers.render_prompt("1@1", stored, 1, Previous(), None)
-    again = await workers.render_prompt("1@1", b"", 1, Previous(), None)
+    await workers.render_prompt("1@1", stored, 1, UpstreamOutputs(), None)
+    again = await workers.render_prompt("1@1", b"", 1, UpstreamOutputs(), None)
     assert again == ("echo 2026\n", "echo 2026\n", [])
 
 
@@ -296,16 +296,16 @@ async def test_a_worker_forgets_the_oldest_scores(source):
     compiled = await workers.compile_score(source)
     stored = msgspec.msgpack.encode(compiled.expanded)
     for number in range(6):
-        await workers.render_prompt(f"1@{number}", stored, 1, Previous(), None)
+        await workers.render_prompt(f"1@{number}", stored, 1, UpstreamOutputs(), None)
     with pytest.raises(msgspec.DecodeError):
-        await workers.render_prompt("1@0", b"", 1, Previous(), None)
+        await workers.render_prompt("1@0", b"", 1, UpstreamOutputs(), None)
 
 
 async def test_a_prompt_that_cannot_be_rendered_says_why(source):
     compiled = await workers.compile_score(source)
     stored = msgspec.msgpack.encode(compiled.expanded)
     with pytest.raises(RenderError) as refused:
-        await workers.render_prompt("1@1", stored, 2, Previous(), None)
+        await workers.render_prompt("1@1", stored, 2, UpstreamOutputs(), None)
     assert refused.value.code == "S202"
 
 

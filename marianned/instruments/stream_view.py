@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from marianned.instruments import pick
-from marianned.instruments.profile import Cli, Command, Output, Profile, Shown
-from marianned.instruments.reading import read_output
+from marianned.instruments import json_path
+from marianned.instruments.output import read_output
+from marianned.instruments.profile import Cli, Command, OutputFormat, Profile, Shown
 
 LINE_BYTES = 8 * 1024 * 1024
 """A longer line, or document, is passed over, and said to be."""
@@ -28,7 +28,7 @@ _TELLING = (
 _MARKS = {"text": "", "tool": "→ ", "result": "  ", "note": "· ", "error": "! ", "plain": ""}
 
 
-class Line(NamedTuple):
+class ShownLine(NamedTuple):
     """One thing an agent said; `kind` is text, tool, result, note, error, or plain: what is no event.
 
     `text` may have several lines, and whatever control characters the agent has put there.
@@ -38,19 +38,19 @@ class Line(NamedTuple):
     text: str
 
 
-class Reader:
+class StreamReader:
     """Reads one attempt's standard output, piece by piece, wherever the pieces are cut."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: OutputFormat) -> None:
         self._output = output
         self._whole = output.format == "json"
         self._pending: list[bytes] = []
         self._length = 0
         self._torn = False
-        self._said: Line | None = None
+        self._said: ShownLine | None = None
         self._used: dict[str, float] = {}
 
-    def feed(self, data: bytes) -> Iterator[Line]:
+    def feed(self, data: bytes) -> Iterator[ShownLine]:
         """Yield what a piece brings to an end."""
         if self._whole:
             self._keep(data)
@@ -61,17 +61,17 @@ class Reader:
             yield from self._line()
         self._keep(rest)
 
-    def gap(self, size: int) -> Iterator[Line]:
+    def gap(self, size: int) -> Iterator[ShownLine]:
         """Yield what is to be said of bytes that are gone; the line they stood in is passed over."""
         self._pending, self._length, self._torn = [], 0, True
-        yield Line("note", f"{_MARKS['note']}{size:,} bytes are gone")
+        yield ShownLine("note", f"{_MARKS['note']}{size:,} bytes are gone")
 
-    def finish(self) -> Iterator[Line]:
+    def finish(self) -> Iterator[ShownLine]:
         """Yield what the end of the output brings: the line without an end, the document, what was used."""
         yield from self._document() if self._whole else self._line()
         used = _usage(self._used)
         if used:
-            yield Line("note", _MARKS["note"] + used)
+            yield ShownLine("note", _MARKS["note"] + used)
             self._used = {}
 
     def _keep(self, data: bytes) -> None:
@@ -86,25 +86,25 @@ class Reader:
         self._pending, self._length = [], 0
         return data, length
 
-    def _line(self) -> Iterator[Line]:
+    def _line(self) -> Iterator[ShownLine]:
         data, length = self._taken()
         if self._torn:
             self._torn = False
         elif length > LINE_BYTES:
-            yield Line("note", f"{_MARKS['note']}a line of {length:,} bytes is left out")
+            yield ShownLine("note", f"{_MARKS['note']}a line of {length:,} bytes is left out")
         elif data:
-            event = pick.decoded(data) if data.lstrip().startswith(b"{") else None
+            event = json_path.decoded(data) if data.lstrip().startswith(b"{") else None
             if isinstance(event, dict):
                 yield from self._event(event)
             else:
-                yield Line("plain", data.decode(errors="replace"))
+                yield ShownLine("plain", data.decode(errors="replace"))
 
-    def _document(self) -> Iterator[Line]:
+    def _document(self) -> Iterator[ShownLine]:
         data, length = self._taken()
         if self._torn or length > LINE_BYTES:
-            yield Line("note", f"{_MARKS['note']}a document of {length:,} bytes is left out")
+            yield ShownLine("note", f"{_MARKS['note']}a document of {length:,} bytes is left out")
             return
-        found = pick.decoded(data)
+        found = json_path.decoded(data)
         if isinstance(found, list) and self._output.live:
             for event in found:
                 yield from self._event(event)
@@ -112,19 +112,19 @@ class Reader:
         profile = Profile(name="", kind="cli", cli=Cli(command=Command(executable=""), output=self._output))
         read = read_output(profile, {}, data, b"")
         if read.result:
-            yield Line("text" if read.parsed else "plain", read.result)
+            yield ShownLine("text" if read.parsed else "plain", read.result)
         if read.error and read.failed:
-            yield Line("error", _MARKS["error"] + read.error)
+            yield ShownLine("error", _MARKS["error"] + read.error)
         found_amounts = {"in": read.input_tokens, "out": read.output_tokens, "cost": read.cost_usd}
         self._used = {key: value for key, value in found_amounts.items() if value is not None}
 
-    def _event(self, event: Any) -> Iterator[Line]:
+    def _event(self, event: Any) -> Iterator[ShownLine]:
         self._count(event)
         for rule in self._output.live:
-            if rule.event is not None and pick.matches(event, "type") != [rule.event]:
+            if rule.event is not None and json_path.matches(event, "type") != [rule.event]:
                 continue
-            for part in pick.matches(event, rule.each) if rule.each else [event]:
-                if all(pick.matches(part, path)[:1] == [value] for path, value in rule.where.items()):
+            for part in json_path.matches(event, rule.each) if rule.each else [event]:
+                if all(json_path.matches(part, path)[:1] == [value] for path, value in rule.where.items()):
                     line = _shown(rule, part)
                     # some tools tell their error twice, as it comes and as their end
                     if line is not None and (line.kind != "error" or line != self._said):
@@ -138,32 +138,32 @@ class Reader:
             "cost": self._output.cost_path,
         }
         for key, path in paths.items():
-            found = pick.numbers(event, path) if path else []
+            found = json_path.numbers(event, path) if path else []
             if found and self._output.aggregate_tokens:
                 self._used[key] = self._used.get(key, 0) + sum(found)
             elif found:
                 self._used[key] = found[-1]
 
 
-def _shown(rule: Shown, part: Any) -> Line | None:
+def _shown(rule: Shown, part: Any) -> ShownLine | None:
     if rule.show == "tool":
         name = _texts(part, rule.name or "") or "tool"
-        given = next((value for path in rule.path.split() for value in pick.matches(part, path)), None)
+        given = next((value for path in rule.path.split() for value in json_path.matches(part, path)), None)
         said = _short(_argument(given))
-        return Line("tool", _MARKS["tool"] + _short(name) + (f": {said}" if said else ""))
+        return ShownLine("tool", _MARKS["tool"] + _short(name) + (f": {said}" if said else ""))
     text = _texts(part, rule.path)
     if not text.strip():
         return None
     if rule.show == "text":
-        return Line("text", text.rstrip())
-    return Line(
+        return ShownLine("text", text.rstrip())
+    return ShownLine(
         rule.show, "\n".join(_MARKS[rule.show] + line for line in _first(text.strip("\n").split("\n")))
     )
 
 
 def _texts(part: Any, paths: str) -> str:
     """Return the texts and numbers that the paths find: of one path a line each, of several side by side."""
-    found = ([_words(value) for value in pick.matches(part, path)] for path in paths.split())
+    found = ([_words(value) for value in json_path.matches(part, path)] for path in paths.split())
     return " ".join(text for words in found if (text := "\n".join(word for word in words if word)))
 
 

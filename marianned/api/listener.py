@@ -15,7 +15,7 @@ _LOOK_SECONDS = 5.0
 _logger = logging.getLogger(__name__)
 
 
-class Door:
+class ListenerGuard:
     """Serves at `address`; a socket that is given is systemd's, and its file is not ours to remove.
 
     Where `address` can't be any more (/run/user/UID goes with the last login), it is `spare` from then on.

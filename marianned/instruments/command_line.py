@@ -36,7 +36,7 @@ _PASSED_ON_IN_ANY_CASE = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-class Invocation(msgspec.Struct, frozen=True, kw_only=True):
+class CommandLine(msgspec.Struct, frozen=True, kw_only=True):
     """A process to be started. `argv[0]` is a path or is looked up on PATH of `env`.
 
     `files` (name → text) are to be written into the attempt's directory first, where argv refers to them;
@@ -64,7 +64,7 @@ def invocation(
     system_prompt: str | None,
     helper: Sequence[str] = (),
     session: str | None = None,
-) -> Invocation:
+) -> CommandLine:
     """Return how a sheet's attempt is started.
 
     Args:
@@ -106,7 +106,7 @@ def invocation(
     ]
     if command.private_tmp and "TMPDIR" not in {**extra_env, **(settings.get("env") or {})}:
         env["TMPDIR"] = f"{directory}/{TMP_NAME}"
-    return Invocation(
+    return CommandLine(
         argv=argv,
         env=env,
         stdin=stdin,
@@ -144,9 +144,9 @@ def environment(
 
 def _question(
     asking: dict[str, Any], prompt: str, directory: str, helper: Sequence[str], env: dict[str, str]
-) -> Invocation:
+) -> CommandLine:
     """Return how the program that asks over HTTP is started."""
-    return Invocation(
+    return CommandLine(
         argv=[*helper, f"{directory}/{ASK_NAME}"],
         env=env,
         stdin=prompt.encode(errors="surrogateescape"),

@@ -1,6 +1,6 @@
 """Asks a model over HTTP: the program that plays a sheet whose instrument is of kind http.
 
-    python -I -S asking.py ASK.json < PROMPT
+    python -I -S http_agent.py ASK.json < PROMPT
 
 Prints one JSON object, `{"result", "error", "usage": {"input_tokens", "output_tokens"}, "model"}`, and exits
 with 0 when there is a result. Text in, text out, no tools; it tries once: waiting and trying again are the
@@ -27,7 +27,7 @@ _MAX_TOKENS = 16_384
 """What Anthropic's API must be told, where the score says nothing."""
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """The service has not answered, or not with a result; the message says what it said."""
 
 
@@ -92,12 +92,12 @@ def asked(ask: dict[str, Any], prompt: str) -> dict[str, Any]:
         Refused: there is no result.
     """
     if ask["family"] not in _FAMILIES:
-        raise Refused(f"the schema family '{ask['family']}' is not supported")
+        raise RequestRefused(f"the schema family '{ask['family']}' is not supported")
     ask["key"] = os.environ.get(ask["key_env"] or "", "").strip()
     if ask["key_env"] and not ask["key"]:
-        raise Refused(f"not authenticated: {ask['key_env']} is not set")
+        raise RequestRefused(f"not authenticated: {ask['key_env']} is not set")
     if not (ask["key"].isascii() and (ask["key"].isprintable() or not ask["key"])):
-        raise Refused(f"not authenticated: {ask['key_env']} has characters that no key has")
+        raise RequestRefused(f"not authenticated: {ask['key_env']} has characters that no key has")
     make, read = _FAMILIES[ask["family"]]
     headers, body = make(ask, prompt)
     if ask["temperature"] is not None:
@@ -106,16 +106,16 @@ def asked(ask: dict[str, Any], prompt: str) -> dict[str, Any]:
     try:
         text, cut, tokens_in, tokens_out = read(answer)
     except (KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        raise Refused(f"not an answer of the family {ask['family']}: {_said(answer)}") from None
+        raise RequestRefused(f"not an answer of the family {ask['family']}: {_error_text(answer)}") from None
     if cut:
-        raise Refused(f"the answer was cut off after {tokens_out} tokens; {cut} allows no more")
+        raise RequestRefused(f"the answer was cut off after {tokens_out} tokens; {cut} allows no more")
     usage = {"input_tokens": tokens_in, "output_tokens": tokens_out}
     return {"result": text, "error": None, "usage": usage, "model": answer.get("model")}
 
 
 def _answer(url: str, headers: dict[str, str], body: dict[str, Any], timeout: float) -> Any:
     if not url.lower().startswith(("http://", "https://")):
-        raise Refused(f"{_shown(url)} is no address of the web")
+        raise RequestRefused(f"{_shown(url)} is no address of the web")
     data = json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"content-type": "application/json", **headers})  # noqa: S310  the profile's own address
     opener = urllib.request.build_opener(_NoRedirect)
@@ -123,26 +123,28 @@ def _answer(url: str, headers: dict[str, str], body: dict[str, Any], timeout: fl
         with opener.open(request, timeout=timeout) as reply:
             said = reply.read(_ANSWER_MOST + 1)
     except urllib.error.HTTPError as error:
-        raise Refused(_refusal(error.code, error.headers, _body(error))) from None
+        raise RequestRefused(_refusal(error.code, error.headers, _body(error))) from None
     except http.client.HTTPException as error:
         what = type(error).__name__
-        raise Refused(f"{_shown(url)} answers with something else than HTTP: {what}") from None
+        raise RequestRefused(f"{_shown(url)} answers with something else than HTTP: {what}") from None
     except OSError as error:
         reason = getattr(error, "reason", None) or error
         why = getattr(reason, "strerror", None) or reason
-        raise Refused(f"{_shown(url)} does not answer: {_said(why)}") from None
+        raise RequestRefused(f"{_shown(url)} does not answer: {_error_text(why)}") from None
     except ValueError:  # of headers: its text shows them, and so the key
-        raise Refused(
+        raise RequestRefused(
             f"{_shown(url)} can't be asked: the address or a header can't be sent as it is"
         ) from None
     if len(said) > _ANSWER_MOST:
-        raise Refused(f"{_shown(url)} answers with more than {_ANSWER_MOST // 1024**2} MiB")
+        raise RequestRefused(f"{_shown(url)} answers with more than {_ANSWER_MOST // 1024**2} MiB")
     try:
         return json.loads(said)
     except ValueError:
-        raise Refused(f"{_shown(url)} answers with no JSON: {_said(said.decode(errors='replace'))}") from None
+        raise RequestRefused(
+            f"{_shown(url)} answers with no JSON: {_error_text(said.decode(errors='replace'))}"
+        ) from None
     except RecursionError:
-        raise Refused(f"{_shown(url)} answers with JSON that is nested too deeply") from None
+        raise RequestRefused(f"{_shown(url)} answers with JSON that is nested too deeply") from None
 
 
 def _body(error: urllib.error.HTTPError) -> bytes:
@@ -169,10 +171,12 @@ def _refusal(status: int, headers: Message, body: bytes) -> str:
     except (ValueError, KeyError, TypeError, RecursionError):
         said = text
     again = headers.get("retry-after")
-    return f"status {status}: {_said(said)}" + (f" (retry-after: {_said(again)[:100]})" if again else "")
+    return f"status {status}: {_error_text(said)}" + (
+        f" (retry-after: {_error_text(again)[:100]})" if again else ""
+    )
 
 
-def _said(what: Any) -> str:
+def _error_text(what: Any) -> str:
     return " ".join(str(what).split())[:_SAID_MOST]
 
 
@@ -191,7 +195,7 @@ def main(file: str) -> int:
             "usage": {},
             "model": ask["model"],
         }
-    except Refused as refused:
+    except RequestRefused as refused:
         told = {"result": None, "error": str(refused), "usage": {}, "model": ask["model"]}
     sys.stdout.write(json.dumps(told) + "\n")
     return 1 if told["error"] else 0

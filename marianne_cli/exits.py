@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from marianne_cli import terminal
-from marianne_cli.invocation import Answer, Invocation, dressed
+from marianne_cli.context import Answer, Invocation, dressed
 from marianned.errors import INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, MarianneError, Problem
-from marianned.words import as_utf8, sheet_list
+from marianned.formatting import as_utf8, sheet_list
 
 _BASE: dict[str, object] = {
     "success": True,

@@ -131,7 +131,7 @@ class Invocation:
     def tell_warnings(self, result: Mapping[str, Any]) -> None:
         """Print the warnings of a score that was accepted."""
         if result.get("problems"):
-            from marianne_cli.ends import problem_text
+            from marianne_cli.exits import problem_text
 
             for problem in result["problems"]:
                 self.note(problem_text(problem))

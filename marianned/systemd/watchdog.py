@@ -18,7 +18,7 @@ _BREATH_SECONDS = 0.5
 """The least time between two tellings of what has changed."""
 
 
-class Heart:
+class Watchdog:
     """Beats, asks for time while `busy` says that a start or stop goes on, and tells of changes."""
 
     def __init__(self, notifier: Notifier, said: Callable[[], str]) -> None:

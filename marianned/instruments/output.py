@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from marianned.instruments import pick
-from marianned.instruments.dialect import FORMATS
-from marianned.instruments.profile import Errors, Failure, Output, Profile
+from marianned.formatting import duration
+from marianned.instruments import json_path
+from marianned.instruments.command_line import FORMATS
+from marianned.instruments.profile import Errors, FailureRule, OutputFormat, Profile
 from marianned.instruments.recognising import Kind, error_lines, recognise, recognise_talk
 from marianned.instruments.resets import resets_in
-from marianned.instruments.verdict import Ended, Reading, Verdict
+from marianned.instruments.result import Ended, Reading, Verdict
 from marianned.protocol import Outcome
-from marianned.words import duration
 
 CAPTURE_BYTES = 1024 * 1024
 """How much of a result is kept where `max_output_capture_bytes` says nothing: its end."""
@@ -28,11 +28,11 @@ RATE_LIMIT_PATTERNS = ("rate.?limit", "usage.?limit", "too many requests", r"\b4
 _SEARCHED_STDERR = 256 * 1024
 _SEARCHED_STDOUT = 4 * 1024
 _MESSAGE_LENGTH = 200
-_HTTP_OUTPUT = Output(
+_HTTP_OUTPUT = OutputFormat(
     format="json",
     result_path="result",
     error_path="error",
-    failure_when=[Failure(path="error", exists=True)],
+    failure_when=[FailureRule(path="error", exists=True)],
     input_tokens_path="usage.input_tokens",
     output_tokens_path="usage.output_tokens",
     model_path="model",
@@ -46,7 +46,7 @@ _AMOUNT_MOST = 2**53
 """More than this is no number of tokens or dollars, and could not be stored."""
 
 
-def output_of(profile: Profile, settings: Mapping[str, Any]) -> Output:
+def output_of(profile: Profile, settings: Mapping[str, Any]) -> OutputFormat:
     """Return how the output of a sheet with these settings is read: its own `output_format` goes first."""
     output = profile.cli.output if profile.cli else _HTTP_OUTPUT
     wanted = settings.get("output_format")
@@ -66,7 +66,7 @@ def read_output(profile: Profile, settings: Mapping[str, Any], stdout: bytes, st
     return _read_events(profile, output, events, stdout, stderr, keep)
 
 
-def _read_text(profile: Profile, output: Output, stdout: bytes, keep: int) -> Reading:
+def _read_text(profile: Profile, output: OutputFormat, stdout: bytes, keep: int) -> Reading:
     """Read an output without a form; of a shell script's nothing but the exit code tells of a failure."""
     patterns = profile.cli.errors.failure_patterns if profile.cli else []
     searched = "" if profile.raw_prompt else _text(stdout, _SEARCHED_STDOUT)
@@ -81,7 +81,7 @@ def _read_text(profile: Profile, output: Output, stdout: bytes, keep: int) -> Re
 
 
 def _read_events(
-    profile: Profile, output: Output, events: list[Any], stdout: bytes, stderr: bytes, keep: int
+    profile: Profile, output: OutputFormat, events: list[Any], stdout: bytes, stderr: bytes, keep: int
 ) -> Reading:
     kind, filters = output.completion_event_type, output.completion_event_filter
     final = [event for event in events if _is_event(event, kind, filters)]
@@ -116,7 +116,7 @@ def _read_events(
     )
 
 
-def _final(output: Output, events: list[Any], *, failed: bool) -> Literal["success", "failure"] | None:
+def _final(output: OutputFormat, events: list[Any], *, failed: bool) -> Literal["success", "failure"] | None:
     """Say whether the last word has come, and nothing behind it that goes on; and what it says."""
     rule = output.final_event
     if rule is None:
@@ -124,7 +124,7 @@ def _final(output: Output, events: list[Any], *, failed: bool) -> Literal["succe
     for event in reversed(events):
         if _is_event(event, rule.event, rule.where):
             return "failure" if failed else "success"
-        if pick.matches(event, "type")[:1] in [[kind] for kind in rule.goes_on]:
+        if json_path.matches(event, "type")[:1] in [[kind] for kind in rule.goes_on]:
             return None
     return None
 
@@ -139,7 +139,7 @@ def _limit_event(errors: Errors, events: list[Any]) -> Any:
 
 def _moment(event: Any, path: str | None) -> float | None:
     """Read a moment as services write it, in seconds since 1970."""
-    found = pick.matches(event, path)[:1] if event is not None and path else []
+    found = json_path.matches(event, path)[:1] if event is not None and path else []
     if not found or isinstance(found[0], bool):
         return None
     if isinstance(found[0], str):
@@ -168,23 +168,23 @@ def _events(stdout: bytes) -> list[Any] | None:
     events = []
     for line in stdout.splitlines():
         if line.lstrip().startswith(b"{"):
-            found = pick.decoded(line)
+            found = json_path.decoded(line)
             if isinstance(found, dict):
                 events.append(found)
     if not events and stdout.lstrip().startswith(b"["):
-        found = pick.decoded(stdout)
+        found = json_path.decoded(stdout)
         return found if isinstance(found, list) else None
     return events if events or not stdout.strip() else None
 
 
-def _document(stdout: bytes, output: Output) -> list[Any] | None:
+def _document(stdout: bytes, output: OutputFormat) -> list[Any] | None:
     """Return the one JSON document, or the events of an array; lines in front of it are passed over."""
     if not stdout.strip():
         return []
-    found = pick.decoded(stdout)
+    found = json_path.decoded(stdout)
     start = re.search(rb"^[\[{]", stdout, re.MULTILINE)
     if found is None and start:
-        found = pick.decoded(stdout[start.start() :])
+        found = json_path.decoded(stdout[start.start() :])
     if found is None:
         return None
     return found if isinstance(found, list) and output.completion_event_type else [found]
@@ -193,22 +193,22 @@ def _document(stdout: bytes, output: Output) -> list[Any] | None:
 def _tail(stderr: bytes) -> list[Any]:
     """Return the JSON object that ends stderr, if one does: some tools say their error there."""
     start = stderr.rfind(b"\n{") + 1 if b"\n{" in stderr else 0
-    found = pick.decoded(stderr[start:]) if stderr[start : start + 1] == b"{" else None
+    found = json_path.decoded(stderr[start:]) if stderr[start : start + 1] == b"{" else None
     return [found] if isinstance(found, dict) else []
 
 
 def _is_event(event: Any, kind: str | None, filters: Mapping[str, Any]) -> bool:
-    if kind is not None and pick.matches(event, "type") != [kind]:
+    if kind is not None and json_path.matches(event, "type") != [kind]:
         return False
-    return all(pick.matches(event, path)[:1] == [value] for path, value in filters.items())
+    return all(json_path.matches(event, path)[:1] == [value] for path, value in filters.items())
 
 
-def _result(output: Output, final: list[Any]) -> str | None:
+def _result(output: OutputFormat, final: list[Any]) -> str | None:
     """Return what `result_path` gives, None when it leads nowhere; what a `*` finds is joined."""
     if output.result_path is None:
         return None
     records = final if output.result_join == "concat" else final[-1:]
-    found = [value for record in records for value in pick.matches(record, output.result_path)]
+    found = [value for record in records for value in json_path.matches(record, output.result_path)]
     return "".join(_words(value) for value in found if value is not None) if found else None
 
 
@@ -216,9 +216,9 @@ def _words(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _holds(rule: Failure, events: list[Any], final: list[Any]) -> bool:
+def _holds(rule: FailureRule, events: list[Any], final: list[Any]) -> bool:
     among = final if rule.event is None else [e for e in events if _is_event(e, rule.event, {})]
-    found = pick.matches(among[-1], rule.path) if among else []
+    found = json_path.matches(among[-1], rule.path) if among else []
     if rule.exists:
         return any(value is not None for value in found)
     if rule.matches is not None:
@@ -228,7 +228,7 @@ def _holds(rule: Failure, events: list[Any], final: list[Any]) -> bool:
     return bool(found) and found[0] == rule.is_ and isinstance(found[0], bool) == isinstance(rule.is_, bool)
 
 
-def _error(output: Output, records: list[Any]) -> str | None:
+def _error(output: OutputFormat, records: list[Any]) -> str | None:
     """Join what the error paths find, each in the last record that has it; a bare number is named."""
     said: list[str] = []
     for path in (output.error_path or "").split():
@@ -240,14 +240,14 @@ def _error(output: Output, records: list[Any]) -> str | None:
 
 
 def _some(record: Any, path: str) -> list[Any]:
-    return [value for value in pick.matches(record, path) if value is not None and value != ""]
+    return [value for value in json_path.matches(record, path) if value is not None and value != ""]
 
 
 def _amount(events: list[Any], path: str | None, *, added: bool) -> float | None:
     """Return the last number found by `path` over all events, or the sum of all; None: none was found."""
     if path is None:
         return None
-    found = [number for event in events for number in pick.numbers(event, path)]
+    found = [number for event in events for number in json_path.numbers(event, path)]
     if not found:
         return None
     amount = sum(found) if added else found[-1]
@@ -257,7 +257,7 @@ def _amount(events: list[Any], path: str | None, *, added: bool) -> float | None
 def _last_text(events: list[Any], path: str | None) -> str | None:
     if path is None:
         return None
-    found = [value for event in reversed(events) for value in pick.matches(event, path)]
+    found = [value for event in reversed(events) for value in json_path.matches(event, path)]
     return next((value for value in found if isinstance(value, str) and value), None)
 
 
