@@ -57,7 +57,8 @@ def taken(read, socket, stream, until):
 @pytest.mark.timeout(60 + 10 * RESTARTS)
 def test_events_go_on_over_orderly_restarts_without_gap_repeat_or_error(house):
     house.gate(1)
-    house.submit(score("solo", [gated(1), plain(2)]))
+    limit = {"instrument_config": {"timeout_seconds": 86_400}}  # 200 restarts take longer than its default
+    house.submit(score("solo", [gated(1), plain(2)], **limit))
     house.ledger.wait_for("start 1")
 
     def all_of(client):
