@@ -152,8 +152,8 @@ class History(Job, kw_only=True):
 class Reason(msgspec.Struct, kw_only=True):
     """Why a job does not move: since and until when, and who or what unblocks it.
 
-    `code`: in_flight hold:CAUSE retry rate_limit slot needs draining disk cooldown job accident failed
-    ended;
+    `code`: in_flight hold:CAUSE retry rate_limit slot needs draining disk cooldown job accident
+    damaged failed ended;
     `unblocked_by`: caller time sheet hook job daemon nobody.
     """
 

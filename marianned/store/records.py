@@ -111,6 +111,14 @@ def to_event(event: int, row: EventRow) -> protocol.Event:
     )
 
 
+def _as_far_as_it_goes(columns: Columns[T], found: Mapping[str, Any]) -> T:
+    """Return a row, of a damaged one what can be read of it."""
+    try:
+        return columns.struct(found)
+    except (msgspec.MsgspecError, TypeError, ValueError):
+        return columns.remains(found)
+
+
 class Records:
     """The readers of one database. Close it only when no read is under way."""
 
@@ -126,16 +134,17 @@ class Records:
             self._idle.pop().close()
 
     async def newest_runs(self) -> list[RunRow]:
-        """Return the newest run of each job name, the newest change last."""
-        return await self._rows(_RUN, "newest_runs")
+        """Return the newest run of each job name, the newest change last; a damaged one as far as it goes."""
+        return await self._runs("newest_runs")
 
     async def runs(self, job_name: str) -> list[RunRow]:
         """Return all runs of a job, oldest first."""
-        return await self._rows(_RUN, "runs", job_name=job_name)
+        return await self._runs("runs", job_name=job_name)
 
     async def run(self, job_name: str, run: int | None = None) -> RunRow | None:
         """Return a run of a job, the newest where no number is given."""
-        return await self._row(_RUN, "run", job_name=job_name, run=run)
+        found = await self._runs("run", job_name=job_name, run=run)
+        return found[0] if found else None
 
     async def last_run(self, job_name: str) -> int:
         """Return the highest number that a run of this name ever had, 0 where there never was one."""
@@ -148,19 +157,32 @@ class Records:
 
     async def unfinished_runs(self) -> list[RunRow]:
         """Return the runs that have not ended, oldest first."""
-        return await self._rows(_RUN, "unfinished_runs")
+        return await self._runs("unfinished_runs")
 
-    async def whole(self, job_name: str, run: int | None = None) -> Whole | None:
-        """Return what makes the state of a run, as it is at one moment; the newest run without a number."""
+    async def _runs(self, name: str, **params: Value) -> list[RunRow]:
+        """Read runs: one that is damaged keeps nobody from the others."""
+
+        def read(connection: sqlite3.Connection) -> list[RunRow]:
+            return [_as_far_as_it_goes(_RUN, found) for found in _select(connection, name, params)]
+
+        return await self._read(read)
+
+    async def whole(self, job_name: str, run: int | None = None, *, damaged: bool = False) -> Whole | None:
+        """Return what makes the state of a run, as it is at one moment; the newest run without a number.
+
+        Of a damaged one: what can be read of that.
+        """
 
         def read(connection: sqlite3.Connection) -> Whole | None:
             found = _select(connection, "run", {"job_name": job_name, "run": run})
             if not found:
                 return None
-            now = _RUN.struct(found[0])
+            now = _as_far_as_it_goes(_RUN, found[0]) if damaged else _RUN.struct(found[0])
 
             def rows(columns: Columns[T], name: str, **params: Value) -> list[T]:
                 selected = _select(connection, name, {"run_id": now.run_id, **params})
+                if damaged:
+                    return [_as_far_as_it_goes(columns, one) for one in selected]
                 return [columns.struct(one) for one in selected]
 
             numbers = [number for number in (now.revision, now.staged_revision) if number is not None]

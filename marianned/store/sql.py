@@ -70,6 +70,28 @@ class Columns(Generic[T]):
                 values[name] = decoder.decode(values[name])
         return self._kind(**values)
 
+    def remains(self, columns: Mapping[str, Any]) -> T:
+        """Return the Struct of damaged columns: nested values that can't be read are empty."""
+        values = dict(columns)
+        for name, decoder in self._nested.items():
+            try:
+                if values[name] is not None:
+                    decoder.decode(values[name])
+            except (msgspec.MsgspecError, TypeError, ValueError):
+                values[name] = _empty(decoder)
+        return self.struct(values)
+
+
+def _empty(decoder: "msgspec.json.Decoder[Any]") -> str | None:
+    """Return the least JSON text that is of this type; None: there is none."""
+    for text in ("{}", "[]"):
+        try:
+            decoder.decode(text)
+        except msgspec.MsgspecError:
+            continue
+        return text
+    return None
+
 
 def _without_none(hint: Any) -> Any:
     if get_origin(hint) in (Union, types.UnionType):

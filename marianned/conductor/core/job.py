@@ -241,6 +241,14 @@ class Job:
         Raises:
             WrongStatus: this run has made room.
         """
+        if self.state.damaged is not None and isinstance(trigger, Asked) and trigger.action != Action.CANCEL:
+            name = self.state.run.job_name
+            raise WrongStatus(
+                f"'{name}' is damaged: {self.state.damaged}; it can only be cancelled and removed",
+                job_id=name,
+                status=self.status,
+                hints=[f"mzt cancel {name}"],
+            )
         if self._gave_way and isinstance(trigger, Asked | Supersede):
             name = self.state.run.job_name
             raise WrongStatus(

@@ -1,6 +1,7 @@
 """From what the disk says to a state in memory: after a start, and for runs that have ended."""
 
 import itertools
+import logging
 from collections.abc import Sequence
 
 import msgspec
@@ -8,10 +9,11 @@ from anyio import to_thread
 
 from marianned import workers
 from marianned.conductor.services import Services
+from marianned.errors import Unavailable
 from marianned.executors.base import Presence
 from marianned.progress.state.job import JobState, Version
-from marianned.protocol import Cost, PlanLine
-from marianned.rows import Flight, RevisionRow, Row, RunRow
+from marianned.protocol import Cost, HoldCause, PlanLine
+from marianned.rows import Flight, HoldRow, RevisionRow, Row, RunRow, SheetRow
 from marianned.score.expanded import Expanded
 from marianned.score.read.reader import ScoreSource
 from marianned.store.records import Whole
@@ -21,6 +23,9 @@ _SMALL_BYTES = 32 * 1024
 """An expanded score that is decoded in less time than a thread takes."""
 
 
+_logger = logging.getLogger(__name__)
+
+
 class LostRevision(Exception):
     """A revision of an unfinished run is not in the database, or nothing reads it any more."""
 
@@ -28,11 +33,82 @@ class LostRevision(Exception):
 async def load_state(store: Store, job_name: str, run: int | None = None) -> JobState | None:
     """Read the state of a run, as it is at one moment; the newest without a number, None: there is none.
 
+    One that can't be read is `damaged`: it has what is left of its rows, and a score that stands in.
+
     Raises:
-        LostRevision: its score is not there, or can't be expanded any more.
+        NoCapacity: nothing can be read at the moment.
     """
-    found = await store.records.whole(job_name, run)
-    return None if found is None else await _state(found)
+    try:
+        found = await store.records.whole(job_name, run)
+        return None if found is None else await _state(found)
+    except Unavailable:
+        raise
+    except Exception as error:
+        _logger.exception("'%s' can't be read; it is told as damaged", job_name)
+        return await _damaged(store, job_name, run, str(error) or type(error).__name__)
+
+
+async def _damaged(store: Store, job_name: str, number: int | None, why: str) -> JobState | None:
+    """Return what is left of a run that can't be read: held, so that nothing starts or ends it.
+
+    The hold is not on disk: a daemon that can read the run goes on with it. Hooks are left out.
+    """
+    found = await store.records.whole(job_name, number, damaged=True)
+    if found is None:
+        return None
+    run = msgspec.structs.replace(found.run, staged_revision=None, rewind=[])
+    sheets = {row.sheet: row for row in found.sheets}
+    count = max([1, *sheets, *(row.sheet for row in found.open_attempts)])
+    missing = [number for number in range(1, count + 1) if number not in sheets]
+    rows = [*found.sheets, *(SheetRow(run_id=run.run_id, uid=number, sheet=number) for number in missing)]
+    source = ScoreSource(
+        text=_STAND_IN.format(count=count).encode(),
+        file="score",
+        directory="/",
+        submit_directory="/",
+        workspace=run.workspace,
+    )
+    score = (await workers.compile_stored(source, {})).expanded
+    assert score is not None, "the score that stands in is valid"
+    row = found.revisions.get(run.revision) or _lost_revision(run)
+    state = JobState(run, Version(row=row, score=score), sorted(rows, key=lambda one: one.sheet))
+    state.damaged = " ".join(why.split())
+    uids = {one.uid for one in rows}
+    kept: list[Row] = [*found.requests, *(one for one in found.open_attempts if one.uid in uids)]
+    if run.ended is None:
+        kept += [
+            HoldRow(run_id=run.run_id, hold=0, cause=HoldCause.FAILURE, owner=None, reason=None, held_at=0)
+        ]
+    for one in kept:
+        state.put(one)
+    return state
+
+
+_STAND_IN = """
+name: damaged
+workspace: /
+instrument: cli
+sheet: {{size: 1, total_items: {count}}}
+prompt: {{template: "exit 1"}}
+"""
+
+
+def _lost_revision(run: RunRow) -> RevisionRow:
+    return RevisionRow(
+        run_id=run.run_id,
+        revision=run.revision,
+        status="current",
+        text="",
+        directory="/",
+        config_file=None,
+        files={},
+        sha256="",
+        expanded=b"",
+        plan=b"[]",
+        caller=None,
+        reason=None,
+        created_at=run.created_at,
+    )
 
 
 async def _state(found: Whole) -> JobState:
@@ -70,16 +146,25 @@ async def _version(run: RunRow, row: RevisionRow | None, number: int) -> Version
     if row is None:
         raise LostRevision(f"revision {number} of '{run.job_name}' is not in the database")
     plan = msgspec.json.decode(row.plan, type=list[PlanLine]) if row.plan else []
-    return Version(row=row, score=await _expanded(run, row), plan=plan)
+    score = await _expanded(row)
+    if score is None:
+        score = await _expanded_anew(run, row)
+        row = msgspec.structs.replace(row, expanded=msgspec.msgpack.encode(score))  # workers read it, too
+    return Version(row=row, score=score, plan=plan)
 
 
-async def _expanded(run: RunRow, row: RevisionRow) -> Expanded:
+async def _expanded(row: RevisionRow) -> Expanded | None:
+    """Return what is stored; None: another version of this program wrote it."""
     try:
         if len(row.expanded) < _SMALL_BYTES:
             return _decode(row.expanded)
         return await to_thread.run_sync(_decode, row.expanded)
     except msgspec.DecodeError:
-        pass  # another version of this program wrote it: its text and files say the same
+        return None
+
+
+async def _expanded_anew(run: RunRow, row: RevisionRow) -> Expanded:
+    """Expand a revision from its text and files, which say the same in every version of this program."""
     source = ScoreSource(
         text=row.text.encode(),
         file=row.config_file or "score",

@@ -3,6 +3,7 @@
 Jobs in memory answer from their state, which is what is committed; the others are read from disk.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from marianned.conductor.queries.instruments import limits_in_force
 from marianned.conductor.queries.metrics import Meter
 from marianned.conductor.queries.output import OutputSource, find_output, read_output, stream_format
 from marianned.conductor.run.attempt import PROMPT
-from marianned.errors import BadRequest, Problem, WaitOverridden, WaitTimeout
+from marianned.errors import BadRequest, MarianneError, Problem, WaitOverridden, WaitTimeout
 from marianned.moment import now
 from marianned.progress.state.job import JobState
 from marianned.progress.state.selection import select
@@ -66,6 +67,7 @@ from marianned.score.read.reader import ScoreSource
 _GROUPS: dict[str, tuple[JobStatus, ...]] = {"active": ACTIVE, "held": HELD, "ended": ENDED}
 """Words that stand for several statuses."""
 _NO_FILE = "score"
+_logger = logging.getLogger(__name__)
 
 
 class JobQueries:
@@ -187,15 +189,23 @@ class JobQueries:
             rows = [run for row in rows for run in await self._records.runs(row.job_name)]
             rows.sort(key=lambda row: row.updated_at)
         chosen = [row for row in rows if self._is_listed(row, wanted, everything=params.runs)]
-        views = [
-            await self.view(await self.state(f"{row.job_name}@{row.run}"))
-            for row in chosen[params.offset : params.offset + params.limit]
-        ]
+        views, problems = [], []
+        for row in chosen[params.offset : params.offset + params.limit]:
+            address = f"{row.job_name}@{row.run}"
+            try:
+                views.append(await self.view(await self.state(address)))
+            except MarianneError:
+                raise
+            except Exception as error:
+                _logger.exception("'%s' can't be told", address)
+                message = f"'{address}' can't be read: {error}"
+                problems.append(Problem(code="E514", severity="error", message=message, file=""))
         return JobList(
             message=formatting.plural(len(chosen), "job"),
             hints=[] if chosen else ["mzt run FILE", "mzt demo"],
             event=self.services.store.last_event,
             jobs=views,
+            problems=problems,
             total=len(chosen),
         )
 

@@ -11,6 +11,7 @@ from marianned import accidents, lifecycle
 from marianned.conductor.run.attempt import Attempt, AttemptContext
 from marianned.conductor.run.hook import Chain, HookContext, HookRun
 from marianned.conductor.run.skip import SkipEvaluation
+from marianned.conductor.run.watch import Watch
 from marianned.conductor.services import Services
 from marianned.errors import Unavailable
 from marianned.executors.base import Presence
@@ -88,6 +89,8 @@ class Supervisor:
 
     def _player(self, row: Flight) -> Run:
         state = self._state
+        if state.damaged is not None and isinstance(row, AttemptRow):
+            return Watch(self._services, row)
         if isinstance(row, AttemptRow) and row.kind == SKIP:
             return SkipEvaluation(self._services, state, row)
         if isinstance(row, AttemptRow):

@@ -56,6 +56,7 @@ class JobState:
 
     `sheets` is by sheet number, `hook_rows` by hook number; by sheet uid `attempts` holds what is in flight,
     `parked` the attempts whose checks are to run again, `breakpoints` the sheets that may not start.
+    `damaged` is why it can't be read: then its score is a stand-in, and it is only watched and cancelled.
     `requests` are those that wait; `cost` is that of all attempts that have ended. `limits` are the rate
     limits that all jobs share, `unusable` the instruments that are not usable here, `incarnation` is the
     daemon's: they are not this state's, it only looks at them. `overtime`: how long an attempt may take from
@@ -79,6 +80,7 @@ class JobState:
         self.unusable: frozenset[str] = frozenset()
         self.overtime = 0
         self.incarnation = 0
+        self.damaged: str | None = None
         self._undo: list[Callable[[], None]] | None = None
         self._adopt(current, sheets)
 

@@ -65,6 +65,9 @@ OVER_BUDGET = " --over-budget 5"
 
 def hints(state: JobState, status: JobStatus) -> list[str]:
     """Return what to type next for a job of this status."""
+    if state.damaged is not None:
+        ended = status in ENDED_WORDS
+        return [f"mzt remove {state.run.job_name}" if ended else f"mzt cancel {state.run.job_name}"]
     name, file, last = state.run.job_name, state.newest.row.config_file or "FILE", len(state.score.sheets)
     found = [hint.format(job=name, file=file, last=last) for hint in _SHORT_HINTS[status]]
     if all(hold.cause != HoldCause.BUDGET for hold in state.holds.values()):
@@ -108,6 +111,8 @@ def sheet_name(state: JobState, sheet: int) -> str:
 def job_message(state: JobState, status: JobStatus) -> str:
     """Say where a job stands: `release-notes: paused; 3 of 4 sheets done`."""
     name = state.run.job_name
+    if state.damaged is not None:
+        return f"{name}: {status}; damaged: {state.damaged}"
     if status is JobStatus.FAILED and (why := failure(state)):
         return f"{name}: failed; {why}"
     if status is JobStatus.PAUSED and (rest := at_rest(state)):

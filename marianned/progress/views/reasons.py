@@ -40,6 +40,9 @@ def reasons(state: JobState, now: Instant, obstacle: str | None, logins: Mapping
 
     `obstacle` is why the daemon grants no slots; `logins` are the names of users by their uid.
     """
+    if state.damaged is not None:
+        hints = messages.hints(state, lifecycle.status(state.facts))
+        return [_reason(state, "damaged", f"it can't be read: {state.damaged}", "caller", hints=hints)]
     found = [
         *_ended(state),
         *(_hold(state, hold, logins) for hold in islice(state.holds.values(), HOLDS_MOST)),

@@ -145,6 +145,14 @@ class StoredReader(DiskReader):
         """Whether the file is stored, or on the disk."""
         return path in self.files or super().is_file(path)
 
+    def is_directory(self, path: str) -> bool:  # noqa: ARG002  the signature is the door's
+        """Yes: it was there when the revision was stored; a sheet that starts looks for itself."""
+        return True
+
+    def writable(self, path: str) -> bool:  # noqa: ARG002
+        """Yes, as for directories."""
+        return True
+
     def names(self, path: str) -> list[str]:
         """Return the names of the stored files of a directory, sorted."""
         return sorted(Path(file).name for file in self.files if str(Path(file).parent) == path)

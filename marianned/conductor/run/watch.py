@@ -1,0 +1,45 @@
+"""An attempt of a damaged job: how it ended can't be judged, but it is watched, and ended when asked."""
+
+import logging
+
+from marianned import accidents
+from marianned.conductor.run.process import Process
+from marianned.conductor.services import Services
+from marianned.executors.base import Presence
+from marianned.progress.state.triggers import Parked
+from marianned.rows import AttemptRow
+
+_logger = logging.getLogger(__name__)
+
+
+class Watch:
+    """Waits for the end of an attempt; its record stays, to be judged when the job can be read again."""
+
+    def __init__(self, services: Services, row: AttemptRow) -> None:
+        self.patience = accidents.Patience()
+        self._process = Process(services, row, _logger.warning)
+        self._row = row
+
+    @property
+    def pid(self) -> int | None:
+        """Its keeper's."""
+        return self._process.pid
+
+    @property
+    def interrupted(self) -> bool:
+        """Tell whether it is to end."""
+        return self._process.interrupted
+
+    async def run(self, presence: Presence | None = None) -> Parked:
+        """Wait until nothing of it runs."""
+        if presence is Presence.RUNNING:
+            await self._process.ended()
+        return Parked(uid=self._row.uid, attempt=self._row.attempt)
+
+    def abandon(self) -> None:
+        """Nothing has to be done: it is never started."""
+        self._process.abandon()
+
+    async def interrupt(self, *, drop: bool = False) -> None:  # noqa: ARG002  nothing of it is judged
+        """End it: TERM, grace, KILL by its shim."""
+        await self._process.interrupt()
