@@ -1,9 +1,11 @@
 """Isolation (docs/reference/score-format.md §18): a worktree before the first sheet, kept through a run's life, given up at its end."""
 
+import shutil
+import time
 from contextlib import suppress
 
 import pytest
-from daemon_for_tests import DEADLINE, gated, score
+from daemon_for_tests import DEADLINE, gated, plain, score
 from repository_for_tests import branches, git, make_repository, trees
 
 
@@ -142,3 +144,27 @@ def test_every_name_of_a_job_makes_a_branch(daemon, ledger, repository, name):
     (line,) = ledger.lines()
     assert line.startswith("marianne/")
     assert line.endswith(" of 1")
+
+
+SLOW_GIT = """#!/bin/bash
+[[ "$*" == *"worktree add"* && -e "$HOME/slow" ]] && { note adding; exec sleep 60; }
+exec {git} "$@"
+"""
+
+
+@pytest.mark.parametrize("method", ["job.cancel", "job.pause"])
+def test_nobody_waits_for_git_to_make_it(house, ledger, repository, method):
+    house.install("git", SLOW_GIT.replace("{git}", shutil.which("git")))
+    (house.home / "slow").touch()
+    house.start()
+    house.submit(isolated("iso", [plain(1)]))
+    ledger.wait_for("adding")
+    began = time.monotonic()
+    now = {"now": True} if method == "job.pause" else {}
+    house.rpc(method, job_id="iso", wait=True, timeout=DEADLINE, **now)
+    assert time.monotonic() - began < DEADLINE / 2
+    assert house.processes("MARIANNE_JOB=iso") == []
+    (house.home / "slow").unlink()
+    house.rpc("job.resume", job_id="iso")
+    assert house.wait_for("iso", "ended")["status"] == "completed"
+    assert ledger.lines() == ["adding", "start 1", "end 1"]

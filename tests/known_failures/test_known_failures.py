@@ -180,6 +180,18 @@ KNOWN = {
         "pair: list[tuple[int, int]] = []",
         "unit/executors/test_local.py::test_an_attempt_lives_while_its_process_does_whatever_becomes_of_its_files",
     ),
+    "a worker that is killed fails the sheet that it read": Known(
+        "worker_pool.py",
+        '                raise Accident("a worker process died") from None',
+        '                raise WorkerLimit("the worker process died over it") from None',
+        "daemon/test_helpers_that_die.py::test_a_finished_sheet_is_read_again_when_its_worker_dies_over_it",
+    ),
+    "a check that is killed from outside fails its sheet": Known(
+        "conductor/run/checks.py",
+        "            if why is None or lost >= _LOST_MOST:",
+        "            if why is None or lost:",
+        "daemon/test_helpers_that_die.py::test_a_skip_command_that_is_ended_from_outside_is_asked_again",
+    ),
     "two daemons write one database": Known(
         "lock.py",
         "            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n        except BlockingIOError:\n            os.close(descriptor)\n            if",

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import anyio
 import msgspec
+from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from marianned import faults, formatting
@@ -45,6 +46,8 @@ from marianned.systemd.journal import concerned
 
 _logger = logging.getLogger(__name__)
 _NEAR_MOST = 3
+_COMPARED_MOST, _COMPARED_LETTERS = 1_000, 100
+"""So many names, the newest, are compared with one that no job has, and so much of it."""
 Control = Pause | Cancel | Resume | Modify
 R = TypeVar("R", bound=Reply)
 NOBODY = Caller(uid=-1)
@@ -240,7 +243,11 @@ class Conductor:
                 )
         names = [row.job_name for row in rows]
         near = [candidate for candidate in names if candidate.startswith(name)]
-        near += [n for n in difflib.get_close_matches(name, names, _NEAR_MOST) if n not in near]
+        # In a thread: it compares letters, and a thousand long names would hold the loop up.
+        alike = await to_thread.run_sync(
+            difflib.get_close_matches, name[:_COMPARED_LETTERS], names[-_COMPARED_MOST:], _NEAR_MOST
+        )
+        near += [n for n in alike if n not in near]
         near = near[:_NEAR_MOST]
         if not near:
             return NoSuchJob(f"no job '{job_id}'", hints=["mzt list --all"])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import msgspec
 from anyio import to_thread
 
@@ -79,6 +80,7 @@ class Attempt:
         self._given = given
         self._tell = tell
         self.patience = Patience()
+        self._making = anyio.CancelScope()
         self._warnings: list[str] = []
         self._dropped = False
         self._process = Process(services, given.attempt, self._hindered, self._introduced)
@@ -144,6 +146,7 @@ class Attempt:
         self._dropped = self._dropped or drop
         self._process.abandon()
         self._checking.interrupt()
+        self._making.cancel()
         self.patience.leave()
         await self._process.interrupt()
 
@@ -196,10 +199,15 @@ class Attempt:
     async def _cwd(self) -> str:
         """Return the place of its process (§5); before the first sheet the run's worktree is made."""
         definition = self._given.definition
-        try:
-            worktree = await self._services.worktrees.directory(self._given.run)
-        except NoWorktree as why:
-            raise Unprepared("config", str(why)) from None
+        worktree: str | None = None
+        with anyio.CancelScope() as self._making:
+            try:
+                worktree = await self._services.worktrees.directory(self._given.run)
+            except NoWorktree as why:
+                raise Unprepared("config", str(why)) from None
+        if self._making.cancelled_caught:
+            await self._services.worktrees.end_git(self._given.run)
+            raise GivenUp
         if worktree is None or "working_directory" in definition.settings:
             return definition.working_directory
         return worktree

@@ -1,7 +1,5 @@
 """An attempt of a damaged job: how it ended can't be judged, but it is watched, and ended when asked."""
 
-import logging
-
 from marianned import accidents
 from marianned.conductor.run.process import Process
 from marianned.conductor.services import Services
@@ -9,15 +7,13 @@ from marianned.executors.base import Presence
 from marianned.progress.state.triggers import Parked
 from marianned.rows import AttemptRow
 
-_logger = logging.getLogger(__name__)
-
 
 class Watch:
     """Waits for the end of an attempt; its record stays, to be judged when the job can be read again."""
 
     def __init__(self, services: Services, row: AttemptRow) -> None:
         self.patience = accidents.Patience()
-        self._process = Process(services, row, _logger.warning)
+        self._process = Process(services, row, self.patience.tell)
         self._row = row
 
     @property

@@ -20,7 +20,7 @@ from anyio import to_thread
 from marianned import faults, files
 from marianned.accidents import runs_short
 from marianned.errors import Unavailable
-from marianned.executors.base import AlreadyClaimed, CannotStart, Executor, Place, Spec, id_in
+from marianned.executors.base import AlreadyClaimed, CannotStart, Executor, Place, Presence, Spec, id_in
 from marianned.executors.output import read_tail
 from marianned.moment import now
 from marianned.protocol import JobStatus
@@ -215,6 +215,19 @@ class Worktrees:
                 await self._executor.wait(Place(directory, attempt))
         return directories[-1]
 
+    async def end_git(self, run: RunRow) -> None:
+        """End what git does for a run, at once; what it was to make is made later, or never."""
+        incarnation = self._store.incarnation
+        top = Path(incarnation.attempts) / incarnation.name / str(run.run_id) / "git"
+        for directory in await to_thread.run_sync(_directories, top):
+            attempt = await to_thread.run_sync(id_in, directory)
+            if attempt is None:
+                continue
+            begun = Place(directory, attempt)
+            if await self._executor.presence(begun) is Presence.RUNNING:
+                await self._executor.end(begun)
+                await self._executor.wait(begun)
+
     async def git(self, run: RunRow, name: str, place: str, *words: str) -> str:
         """Run git at a place, once nothing of an earlier daemon's runs there; return what it prints.
 
@@ -246,6 +259,10 @@ class Worktrees:
             reason = (record and record.error) or (lines[-1] if lines else late)
             raise _Failed(f"git {words[0]}: {reason}")
         return printed.decode(errors="surrogateescape")
+
+
+def _directories(place: Path) -> list[Path]:
+    return [path for path in place.iterdir() if path.is_dir()] if place.is_dir() else []
 
 
 class _Git:

@@ -102,7 +102,14 @@ def names_used(source: str | None) -> frozenset[str]:
 def _render(source: str, values: dict[str, Any]) -> str:
     template = _compiled(source).template
     try:
-        return "".join(_bounded(template.generate(values)))
+        text = "".join(_bounded(template.generate(values)))
+        text.encode(
+            errors="surrogateescape"
+        )  # a path of odd bytes may stand there; other halves can't be sent
+        return text  # noqa: TRY300  the text that can't be encoded is one more failure
+    except UnicodeEncodeError as problem:
+        what = f"it renders U+{ord(problem.object[problem.start]):04X}, half of a character"
+        raise RenderError("S203", what) from None
     except jinja2.UndefinedError as problem:
         message = str(problem.message)
         name = _UNDEFINED.search(message)

@@ -105,6 +105,7 @@ CASES = [
     ("S203", score(prompt="\n  template: |\n    a\n    «{{ 1 / 0 }}\n")),
     ("S203", score(prompt="\n  template: |\n    a\n    «{{ 'a' * 10 ** 9 }}\n")),
     ("S203", score(prompt="\n  template: |\n    «{% include 'a' %}\n")),
+    ("S203", score(prompt="\n  template: «|\n    {{ '%c' | format(55296) }}\n")),
     ("S204", score(validations="[{type: file_exists, path: «'{color}/a'}]")),
     ("S204", score(validations="[{type: file_exists, path: «'{stage:q}/a'}]")),
     ("S204", score(validations="[{type: command_succeeds, command: a, working_directory: «'{color}'}]")),
