@@ -70,15 +70,15 @@ def test_a_finished_sheet_is_read_again_when_its_worker_dies_over_it(daemon):
     daemon.submit(score("j", [gated(1)]))
     daemon.ledger.wait_for("start 1")
     processes = worker_processes(daemon)
-    nursery = next(pid for pid in processes if children(pid))
-    kill([nursery, *processes], signal.SIGSTOP)
+    nursery = [pid for pid in processes if children(pid)]
+    kill([*nursery, *processes], signal.SIGSTOP)
     daemon.gate(1).open()
     end = time.monotonic() + DEADLINE
     while not list(daemon.state.glob("attempts/**/exit.json")):
         assert time.monotonic() < end
     time.sleep(1)  # the daemon has asked a worker by then, and nothing tells of that
-    kill(set(processes) - {nursery})
-    kill([nursery], signal.SIGCONT)
+    kill(set(processes) - set(nursery))
+    kill(nursery, signal.SIGCONT)
     assert daemon.wait_for("j", "ended")["status"] == "completed"
     daemon.ledger.once(1)
 
