@@ -10,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from marianned import __version__, probe
+from marianned import __version__, files, probe
 from marianned.config import ConfigError, load_configuration, value_of
+from marianned.errors import NotPermitted
 from marianned.holder import holder
 from marianned.instruments.loader import builtin_profiles
 from marianned.paths import (
@@ -139,6 +140,9 @@ def _daemon() -> Iterator[Finding]:
             pid = hangs.pid or (held.pid if held is not None else None)
             yield Finding(name="daemon", passed=False, message=str(hangs), hints=probe.way_out(pid))
             return
+        except NotPermitted as refusal:
+            yield Finding(name="daemon", passed=False, message=refusal.message)
+            return
         except OSError:
             continue
         degraded = "; ".join(told["degraded_by"])
@@ -152,6 +156,34 @@ def _daemon() -> Iterator[Finding]:
         f"pid {held.pid} holds the state directory and listens nowhere; a deleted socket is made again soon"
     )
     yield Finding(name="daemon", passed=False, message=said, hints=["mzt doctor", f"kill -9 {held.pid}"])
+
+
+def _private() -> Iterator[Finding]:
+    """Look at all that has to be closed to others: what is open, and what to type."""
+    with suppress(ConfigError):
+        attempts = load_configuration(configuration_directory()).settings.attempts_dir
+        yield from _closed("attempts", Path(attempts) if attempts else state_directory() / "attempts")
+    if not os.environ.get("MARIANNE_SOCKET"):
+        with suppress(SocketPathTooLongError):
+            yield from _closed("runtime", socket_path().parent)
+    yield from _closed("configuration directory", configuration_directory())
+    secrets = configuration_directory() / "environment"
+    with suppress(OSError):
+        if stat.S_IMODE(secrets.stat().st_mode) & 0o077:
+            said = f"'{secrets}' may hold keys, and others can read it"
+            yield Finding(name="environment", passed=False, message=said, hints=[f"chmod 600 {secrets}"])
+
+
+def _closed(name: str, directory: Path) -> Iterator[Finding]:
+    try:
+        files.check_private(directory)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        why, _, hint = str(error.strerror).partition("; type: ")
+        yield Finding(name=name, passed=False, message=f"'{directory}': {why}", hints=[hint] if hint else [])
+    else:
+        yield Finding(name=name, passed=True, message=f"'{directory}'")
 
 
 def _is_read_only(directory: Path) -> bool:
@@ -192,6 +224,7 @@ _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _tools,
     _configuration,
     _state,
+    _private,
     _daemon,
     _socket,
     _instruments,

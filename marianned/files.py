@@ -13,6 +13,7 @@ import errno
 import grp
 import os
 import pwd
+import shlex
 import shutil
 import stat
 from pathlib import Path
@@ -250,7 +251,8 @@ def check_private(directory: Name) -> None:
     if found.st_uid != os.geteuid():
         raise _unsuitable(errno.EPERM, f"it belongs to {_login(found.st_uid)}, not to you", directory)
     if stat.S_IMODE(found.st_mode) & 0o077:
-        raise _unsuitable(errno.EPERM, "it is open to others", directory)
+        why = f"it is open to others; type: chmod 700 {shlex.quote(os.fspath(directory))}"
+        raise _unsuitable(errno.EPERM, why, directory)
 
 
 def _distrust(found: os.stat_result) -> str | None:

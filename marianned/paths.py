@@ -75,5 +75,13 @@ def database_path(state: Path) -> Path:
 
 
 def make_private_directory(path: Path) -> None:
-    """Make a directory with its parents, readable by its owner only."""
+    """Make a directory with its parents, for its owner only; one that is there has to be that already.
+
+    Raises:
+        files.Unsuitable: what is there is another user's, or open to others.
+        OSError: it can't be made.
+    """
+    from marianned import files  # noqa: PLC0415  the client seldom makes one
+
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.check_private(path)

@@ -3,6 +3,8 @@
 Connecting proves nothing: the kernel takes connections for a process that is stopped.
 """
 
+import os
+import shlex
 import socket
 import struct
 import time
@@ -14,6 +16,7 @@ from typing import Any
 import msgspec
 
 from marianned import wire
+from marianned.errors import NotPermitted
 
 GREETING_SECONDS = 5.0
 """How long a daemon may take to say anything at all; one that takes longer hangs."""
@@ -36,12 +39,14 @@ def ask(path: str, method: str, seconds: float = GREETING_SECONDS) -> dict[str, 
 
     Raises:
         OSError: nobody listens there, or they close at once.
+        NotPermitted: another user does.
         Hangs: no answer in time, or none that can be read.
     """
     ends = time.monotonic() + seconds
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(seconds)
         line.connect(path)
+        check_owner(line, path, by_hand=False)
         pid = listener(line)
         try:
             line.sendall(wire.request(1, method, {}))
@@ -63,6 +68,27 @@ def _lines(line: socket.socket, ends: float) -> Iterator[bytes]:
         if not data:
             raise ConnectionResetError("the daemon closed the connection")
         yield from lines.feed(data)
+
+
+def check_owner(line: socket.socket, path: str, *, by_hand: bool) -> None:
+    """See that a connected socket is this user's own, or root's, before anything is said there.
+
+    Args:
+        line: the connected socket.
+        path: where it is, for the message.
+        by_hand: the socket was named on the command line: then root may use another user's.
+
+    Raises:
+        NotPermitted: another user listens there.
+    """
+    data = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    uid, ours = _CREDENTIALS.unpack(data)[1], os.geteuid()
+    if uid in (ours, 0) or (ours == 0 and by_hand):
+        return
+    hints = [f"mzt --socket {shlex.quote(path)} ..."] if ours == 0 else []
+    raise NotPermitted(
+        f"the socket at '{path}' is that of uid {uid}, not yours; nothing was sent", hints=hints
+    )
 
 
 def listener(line: socket.socket) -> int | None:

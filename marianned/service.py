@@ -16,10 +16,10 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import __version__, faults, logs, memory, workers
+from marianned import __version__, faults, files, logs, memory, workers
 from marianned.api.dispatch import handlers
 from marianned.api.listener import ListenerGuard
-from marianned.api.server import Server, check_silent
+from marianned.api.server import Server, check_place, check_silent
 from marianned.api.streams import Journal
 from marianned.conductor.capacity.disk import Disk
 from marianned.conductor.capacity.rate_limits import Limits
@@ -239,6 +239,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.umask(0o077)
     memory.give_back_large_blocks()
     try:
+        _close(configuration_directory())
         settings = load_settings(configuration_directory())
         handed = handed_over()
         state = state_directory().absolute()
@@ -246,6 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.chdir("/")  # no place of the caller's is kept busy, and workers import nothing from it
         with locked(state, address) as lock:
             if handed is None:
+                check_place(address)
                 check_silent(address)  # before anything is taken up that would then be without a daemon
             logs.to_file(state)
             faults.point("service.locked")
@@ -261,7 +263,18 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-_LASTING = (ConfigError, DatabaseRefused, SocketPathTooLongError, WrongSocket)
+def _close(directory: Path) -> None:
+    """Close the configuration to others who could read it; what they can write is not read at all."""
+    try:
+        open_to_others = directory.stat().st_mode & 0o077
+        if open_to_others and files.distrusted(directory) is None and directory.stat().st_uid == os.getuid():
+            directory.chmod(0o700)
+            _logger.warning("'%s' was open to others; it is closed now", directory)
+    except OSError:
+        pass  # there is none, or it is read-only: reading it tells
+
+
+_LASTING = (ConfigError, DatabaseRefused, SocketPathTooLongError, WrongSocket, files.Unsuitable)
 """What keeps a daemon from serving until a person has done something."""
 _SAID = (*_LASTING, LockHeld, OSError)
 """What keeps a daemon from serving and is told without a traceback."""
@@ -271,6 +284,8 @@ def _said_of(cause: Exception) -> str:
     """Return the words for what keeps the daemon from serving."""
     if isinstance(cause, OSError) and cause.filename is not None and cause.strerror is not None:
         what = f"'{cause.filename}' can't be used: {cause.strerror}"
+        if isinstance(cause, files.Unsuitable):
+            return what
         return f"{what}; see to room and rights there, then start again"
     return str(cause)
 

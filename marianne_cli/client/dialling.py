@@ -16,7 +16,7 @@ from marianned.errors import NoDaemon, NotPermitted
 def places(named: str | None) -> Iterator[str]:
     """Yield the paths where a daemon may listen, the likeliest first; one that was named alone.
 
-    Where nobody answers at the usual one, the lock file says where the daemon of this user's state
+    One that $MARIANNE_SOCKET names is meant, too. Where nobody answers at the usual one, the lock file says where the daemon of this user's state
     directory listens: it moves when its directory goes.
 
     Raises:
@@ -30,8 +30,13 @@ def places(named: str | None) -> Iterator[str]:
     except paths.SocketPathTooLongError as error:
         raise NoDaemon(str(error)) from None
     yield usual
-    if (other := locked_socket()) not in {None, usual}:
+    if not is_named() and (other := locked_socket()) not in {None, usual}:
         yield str(other)
+
+
+def is_named() -> bool:
+    """Whether the environment names a socket."""
+    return bool(os.environ.get("MARIANNE_SOCKET"))
 
 
 def locked_socket() -> str | None:
@@ -56,7 +61,6 @@ def dial(path: str, *, blocking: bool = True) -> socket.socket:
     try:
         made.setblocking(blocking)
         made.connect(path)
-        # whoever answers is taken for the daemon: a look at the peer's uid belongs here
     except PermissionError:
         made.close()
         raise NotPermitted(f"the daemon at {path} is another user's") from None

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from marianne_cli.client.dialling import is_usable, new_key, places
+from marianne_cli.client.dialling import is_named, is_usable, new_key, places
 from marianned import __version__, probe, wire
-from marianned.errors import MarianneError, NoDaemon, ProtocolMismatch
+from marianned.errors import MarianneError, NoDaemon, NotPermitted, ProtocolMismatch
 
 PROTOCOL = 1
 """The protocol this client speaks: protocol.PROTOCOL, without loading it."""
@@ -226,11 +226,17 @@ class Session:
                 connected = yield Dial(path)
             except OSError:
                 continue
+            try:
+                probe.check_owner(connected, path, by_hand=self._named is not None)
+            except NotPermitted:
+                connected.close()
+                raise
             self.path = path
             line = Line(connected)
             self._busy.add(line)
             return line
-        raise NoDaemon(f"no daemon answers at {self.path}", hints=["mzt start"])
+        named = "" if self._named is not None or not is_named() else ", which $MARIANNE_SOCKET names"
+        raise NoDaemon(f"no daemon answers at {self.path}{named}", hints=["mzt start"])
 
     def _release(self, line: Line, *, reusable: bool = True) -> None:
         """Keep a connection for the next request; hang it up where the last one was cut short."""

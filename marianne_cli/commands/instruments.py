@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -175,8 +174,11 @@ def _init(name: str) -> Answer:
     file = configuration_directory() / "instruments" / f"{name}.yaml"
     upper = "".join(c if c.isalnum() else "_" for c in name).upper()
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with Path(file).open("x") as opened:
+        for directory in (file.parent.parent, file.parent):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(
+            os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w"
+        ) as opened:
             opened.write(_TEMPLATE.format(name=name, upper=upper))
     except FileExistsError:
         raise click.UsageError(f"'{file}' exists already") from None

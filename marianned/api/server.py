@@ -3,9 +3,11 @@
 Source: docs/design/protocol.md "Where", "Messages".
 """
 
+import errno
 import logging
 import os
 import socket
+import stat
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup, UNIXSocketStream
 
-from marianned import wire
+from marianned import files, wire
 from marianned.api.connection import Connection, farewell
 from marianned.api.dispatch import Handler
 from marianned.api.streams import Journal
@@ -147,17 +149,47 @@ def listen(path: Path) -> socket.socket:
         OSError: somebody answers there, or it can't be bound.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_place(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         check_silent(path)
         path.unlink(missing_ok=True)
-        listener.bind(str(path))
-        path.chmod(0o600)
+        before = os.umask(0o177)  # not chmod: that would follow whatever has the name by then
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
         listener.listen(CONNECTIONS_MOST)
     except BaseException:
         listener.close()
         raise
     return listener
+
+
+def check_place(path: Path) -> None:
+    """See that a socket may be made: nothing but an old socket of our own is there, and nobody else's hands.
+
+    Raises:
+        files.Unsuitable: another thing has that name, or the directory is open to others.
+    """
+    try:
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    else:
+        if not stat.S_ISSOCK(found.st_mode):
+            raise files.Unsuitable(errno.EEXIST, "it is no socket, and is left as it is", str(path))
+        if found.st_uid != os.getuid():
+            raise files.Unsuitable(errno.EPERM, "it is another user's socket", str(path))
+    if path.parent.is_dir():
+        if os.environ.get("MARIANNE_SOCKET"):  # a place that a person has named: one like /tmp will do
+            why = None if path.parent.stat().st_mode & stat.S_ISVTX else files.distrusted(path.parent)
+            if why is not None:
+                raise files.Unsuitable(
+                    errno.EPERM, f"{why}; type: chmod go-w {path.parent}", str(path.parent)
+                )
+        else:
+            files.check_private(path.parent)
 
 
 def check_silent(path: Path) -> None:

@@ -38,6 +38,7 @@ from marianned.instruments.output import output_of
 from marianned.instruments.profile import Profile
 from marianned.instruments.result import Ended, Reading, Verdict
 from marianned.masks import Mask
+from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import Ending, Parked, Warned
 from marianned.protocol import AttemptKind, CheckReport, Outcome
 from marianned.rows import AttemptRow, RevisionRow, RunRow
@@ -303,7 +304,7 @@ class Attempt:
 
     def _write(self, invocation: command_line.CommandLine, prompt: str, cwd: str) -> None:
         check_directory(cwd)
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(self._directory)
         if invocation.make_tmp:
             (self._directory / command_line.TMP_NAME).mkdir(mode=0o700, exist_ok=True)
         shown = prompt.encode(errors="surrogateescape")

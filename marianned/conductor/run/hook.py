@@ -21,6 +21,7 @@ from marianned.conductor.run.process import Process, Unprepared, check_directory
 from marianned.conductor.services import Services, mask_of
 from marianned.errors import MarianneError
 from marianned.executors.base import ExitRecord, Presence, Spec
+from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import HookEnded
 from marianned.protocol import Outcome
 from marianned.rows import HookRow, RunRow
@@ -127,7 +128,7 @@ class HookRun:
     def _argv(self, cwd: str) -> list[str]:
         """Make its directory; return its words, a script as the file that is there."""
         check_directory(cwd)
-        self._process.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(self._process.directory)
         hook = self._given.hook
         if list(hook.argv[:2]) == _SHELL:
             return shell_script(self._process.directory, *hook.argv[2:])
