@@ -16,8 +16,8 @@ from marianned.errors import NoDaemon, NotPermitted
 def places(named: str | None) -> Iterator[str]:
     """Yield the paths where a daemon may listen, the likeliest first; one that was named alone.
 
-    One that $MARIANNE_SOCKET names is meant, too. Where nobody answers at the usual one, the lock file says where the daemon of this user's state
-    directory listens: it moves when its directory goes.
+    One that $MARIANNE_SOCKET names is meant, too. Where nobody answers at the usual one, the lock file says
+    where the daemon of this user's state directory listens: it moves when its directory goes.
 
     Raises:
         NoDaemon: the path does not fit into a socket address.

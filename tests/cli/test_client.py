@@ -164,7 +164,8 @@ def test_a_lock_file_names_the_socket_of_a_daemon_that_listens_elsewhere(daemon,
     state.mkdir()
     (state / "lock").write_text(json.dumps({"pid": 1, "host": "h", "socket": server.path}))
     monkeypatch.setenv("STATE_DIRECTORY", str(state))
-    monkeypatch.setenv("MARIANNE_SOCKET", str(tmp_path / "elsewhere"))
+    monkeypatch.delenv("MARIANNE_SOCKET", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     with connect() as client:
         assert client.request("job.list", {})["message"] == "here"
     assert client.path == server.path
@@ -180,7 +181,10 @@ def test_without_a_daemon_an_error_says_where_it_looked(tmp_path, monkeypatch, c
     assert run(["pause", "release-notes"]) == 3
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == f"mzt: no daemon answers at {tmp_path}/s (E511)\n  mzt start\n"
+    assert (
+        said.err
+        == f"mzt: no daemon answers at {tmp_path}/s, which $MARIANNE_SOCKET names (E511)\n  mzt start\n"
+    )
 
 
 def test_json_of_an_error_is_one_object_on_stdout(tmp_path, monkeypatch, capsys):
@@ -189,7 +193,7 @@ def test_json_of_an_error_is_one_object_on_stdout(tmp_path, monkeypatch, capsys)
     said = capsys.readouterr()
     assert said.err == ""
     assert json.loads(said.out) == {
-        "success": False, "job_id": None, "status": None, "message": f"no daemon answers at {tmp_path}/s",
+        "success": False, "job_id": None, "status": None, "message": f"no daemon answers at {tmp_path}/s, which $MARIANNE_SOCKET names",
         "error_code": "E511", "hints": ["mzt start"], "problems": [],
     }  # fmt: skip
     assert said.out.count("\n") == 1
