@@ -9,8 +9,19 @@ Source: docs/design/durability.md "Faults and what must hold".
 import os
 import signal
 import time
+from pathlib import Path
 
-_WISH = os.environ.get("MARIANNE_FAULT", "").split(":")
+_TESTS = Path(__file__).parents[1] / "tests"
+"""Beside the sources alone: an installed daemon has no faults, whatever its environment says."""
+
+
+def _wish(given: str) -> list[str]:
+    words = given.split(":")
+    usable = bool(given) and _TESTS.is_dir() and all(word.isdecimal() for word in words[1:2])
+    return words if usable else [""]
+
+
+_WISH = _wish(os.environ.get("MARIANNE_FAULT", ""))
 _NAME = _WISH[0]
 _SIGNAL = signal.SIGSTOP if _WISH[2:] == ["stop"] else signal.SIGKILL
 _FOR_EVER_SECONDS = 3600

@@ -1,8 +1,9 @@
-"""What large messages took of memory goes back to the system as soon as they are done with."""
+"""The memory of this process: what large messages took goes back to the system, and nobody else reads it."""
 
 import ctypes
 
 _M_MMAP_THRESHOLD = -3
+_PR_SET_DUMPABLE = 4
 _LARGE_BYTES = 128 * 1024
 
 
@@ -15,3 +16,12 @@ def give_back_large_blocks() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
+def keep_to_ourselves() -> None:
+    """Leave no core dump, and close /proc/PID/environ and ptrace to other processes of the user.
+
+    All secrets of the daemon are in its memory. What it executes is readable again: attempts are known by
+    their environment. Workers that are forked inherit it. Source: PR_SET_DUMPABLE(2const).
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -238,6 +238,7 @@ def main(arguments: list[str] | None = None) -> int:
     in_journal = logs.set_up()
     os.umask(0o077)
     memory.give_back_large_blocks()
+    memory.keep_to_ourselves()
     try:
         _close(configuration_directory())
         settings = load_settings(configuration_directory())

@@ -11,7 +11,6 @@ import sqlite3
 import stat
 from pathlib import Path
 
-from marianned.paths import make_private_directory
 from marianned.store.sql import SQL
 
 _MAGIC = b"SQLite format 3\0"
@@ -91,13 +90,14 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         DatabaseRefused: see `check`; or the disk does not let us.
         OSError: the disk does not let us.
     """
-    make_private_directory(path.parent)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # who locks it has looked whose it is
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     check(path)
     path.chmod(0o600)
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA secure_delete = ON")  # variables given to runs are in rows that go
         connection.execute("PRAGMA synchronous = FULL")
         _migrate(connection)
         connection.execute("PRAGMA foreign_keys = ON")
