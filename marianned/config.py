@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -25,6 +25,9 @@ _DISK = "bytes; if less is free on the disk of the state directory, nothing star
 _DRAIN = (
     "how long processes that a command left behind may go on writing its output; 0: they are ended at once"
 )
+_SHEETS_MAY = (
+    "requests allowed from inside an attempt: `look`, `ask` (also pause its own job, submit) or `all`"
+)
 _ATTEMPTS = "where the files of attempts are kept; by default `attempts` in the state directory"
 
 
@@ -32,6 +35,12 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True):
     """The section `[attempts]`."""
 
     drain: Annotated[float, Meta(ge=0, le=3600, description=_DRAIN)] = 10.0
+
+
+class Security(msgspec.Struct, frozen=True, kw_only=True):
+    """The section `[security]`."""
+
+    sheets_may: Annotated[Literal["look", "ask", "all"], Meta(description=_SHEETS_MAY)] = "ask"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,9 +59,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 10.0
     attempts_dir: Annotated[str | None, Meta(description=_ATTEMPTS)] = None
     attempts: Attempts = Attempts()
+    security: Security = Security()
 
 
-SECTIONS: dict[str, type[msgspec.Struct]] = {"attempts": Attempts}
+SECTIONS: dict[str, type[msgspec.Struct]] = {"attempts": Attempts, "security": Security}
 """What stands below a header of its own, `[attempts]`; such a setting is called `attempts.drain`."""
 DURATIONS = frozenset({"kill_grace", "attempts.drain"})
 ONLY_AT_START = frozenset({"attempts_dir"})

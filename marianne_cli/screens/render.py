@@ -72,6 +72,8 @@ def who(caller: Mapping[str, Any] | None) -> str:
     """Name a caller: by login, the pause file as `file`; empty for the daemon itself."""
     if caller is None:
         return ""
+    if caller.get("inside"):
+        return str(caller["inside"])
     return "file" if caller["name"] == "file" else login(caller["uid"])
 
 

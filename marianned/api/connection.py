@@ -13,9 +13,11 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Any, Protocol
 
 import anyio
+import msgspec
 from anyio.abc import SocketAttribute, SocketStream, TaskGroup
 
 from marianned import faults, wire
+from marianned.api import inside
 from marianned.api.dispatch import Handler, answer, too_many
 from marianned.api.params import read_params
 from marianned.api.streams import EventStream, Journal, OutputStream, Send, send_stream
@@ -28,6 +30,7 @@ from marianned.protocol import (
     CancelStream,
     FollowOutput,
     Query,
+    Reply,
     SayHello,
     Stop,
     StreamCancelled,
@@ -182,7 +185,7 @@ class Connection:
         if self._in_flight >= REQUESTS_MOST:
             raise _TooMuch(too_many(request, f"a connection has at most {REQUESTS_MOST} requests in flight"))
         if isinstance(params, SayHello):
-            self._caller = Caller(uid=self._caller.uid, pid=self._caller.pid, name=params.name[:100])
+            self._caller = msgspec.structs.replace(self._caller, name=params.name[:100])
         self._in_flight += 1
         tasks.start_soon(self._do, request, params)
 
@@ -218,11 +221,20 @@ class Connection:
             return nullcontext()
         return self._validations if method == "score.validate" else self._looks
 
+    def _checked(self, method: str, handler: Handler) -> Handler:
+        """Return a handler that refuses what a sheet may not ask for."""
+
+        async def checked(caller: Caller, params: Query[Any]) -> Reply:
+            await inside.check(self._server.queries.conductor, caller, method, params)
+            return await handler(caller, params)
+
+        return handler if self._caller.inside is None else checked
+
     async def _answer(self, request: wire.Request, params: Query[Any]) -> None:
         handler = self._server.handlers[request.method]
         faults.point("api.read")
         began = time.perf_counter()
-        reply = await answer(handler, self._caller, request, params)
+        reply = await answer(self._checked(request.method, handler), self._caller, request, params)
         waits = request.method == "job.wait" or getattr(params, "wait", False)
         took = None if waits else time.perf_counter() - began
         self._server.queries.meter.note(request.method, took, refused=reply.refused)

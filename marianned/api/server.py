@@ -16,6 +16,7 @@ import anyio
 from anyio.abc import TaskGroup, UNIXSocketStream
 
 from marianned import files, wire
+from marianned.api import inside
 from marianned.api.connection import Connection, farewell
 from marianned.api.dispatch import Handler
 from marianned.api.streams import Journal
@@ -94,7 +95,7 @@ class Server:
             async with await UNIXSocketStream.from_socket(accepted) as stream:
                 if not await self._is_served(stream, caller):
                     return
-                connection = Connection(self, stream, caller)
+                connection = Connection(self, stream, await inside.named(self.lookout.conductor, caller))
                 self._connected.add(connection)
                 self.queries.meter.connections = self.connections
                 try:

@@ -6,11 +6,16 @@ import msgspec
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asked: uid, pid, and what the client calls itself."""
+    """Who asked: uid, pid, and what the client calls itself.
+
+    `inside` names the sheet or hook that the caller is a process of: `sheet 3 of nightly`; `job` is its job.
+    """
 
     uid: int
     pid: int | None = None
     name: str = ""
+    inside: str | None = None
+    job: str | None = None
 
 
 class Hold(msgspec.Struct, kw_only=True):

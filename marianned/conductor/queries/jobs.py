@@ -74,7 +74,7 @@ class JobQueries:
     """Answers questions about the jobs of a conductor."""
 
     def __init__(self, conductor: Conductor, started_at: int) -> None:
-        self._conductor = conductor
+        self._conductor = self.conductor = conductor
         self.services = conductor.services
         self._records = conductor.services.store.records
         self.meter = Meter()

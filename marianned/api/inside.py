@@ -1,0 +1,107 @@
+"""Requests from inside an attempt: known by the mark of the peer or its ancestors, and what they may do.
+
+A confused agent is stopped by this, and history says who asked. A hostile one can leave the tree of its
+attempt: this is a rule and no wall (docs/security.md). Source: docs/design/amendments.md C2.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from anyio import to_thread
+
+from marianned.conductor.core.registry import Conductor
+from marianned.errors import NotPermitted
+from marianned.executors.shim import MARK
+from marianned.progress.views.messages import flight_name
+from marianned.protocol import METHODS, Ask, Caller, Modify, Pause, Resume, Submit
+
+_ANCESTORS_MOST = 64
+_PREFIX = f"{MARK}=".encode()
+_CHANGE_THOUGH_THEY_ASK = frozenset({"backup.write", "instrument.check"})
+"""Questions by their type, which write a file or start programs."""
+
+
+async def named(conductor: Conductor, caller: Caller) -> Caller:
+    """Return the caller with the sheet, hook or check that it is inside of, if it is."""
+    marks = [] if caller.pid is None else await to_thread.run_sync(_marks_of, caller.pid)
+    if not marks:
+        return caller
+    known = {
+        conductor.house.attempt_id(flight): (job.state, flight)
+        for job in conductor.jobs.values()
+        for flight in job.state.flights
+    }
+    for mark in reversed(marks):
+        state, flight = known.get(mark.partition("-check-")[0], (None, None))
+        if state is not None and flight is not None:
+            name = state.run.job_name
+            inside = f"{flight_name(state, flight)} of {name}"
+            return msgspec.structs.replace(caller, inside=inside, job=name)
+    return msgspec.structs.replace(caller, inside="an attempt that has ended")
+
+
+async def check(conductor: Conductor, caller: Caller, method: str, params: Ask[Any]) -> None:
+    """See that a request from inside an attempt is one that the setting allows.
+
+    Raises:
+        NotPermitted: it is not.
+    """
+    allowed = conductor.house.settings.security.sheets_may
+    if caller.inside is None or allowed == "all" or _only_looks(method, params):
+        return
+    if allowed == "ask" and await _is_modest(conductor, caller, params):
+        return
+    raise NotPermitted(
+        f"{caller.inside} asks for {method}, and the setting security.sheets_may is '{allowed}'",
+        hints=["mzt config"],
+    )
+
+
+def _only_looks(method: str, params: Ask[Any]) -> bool:
+    if isinstance(params, Modify | Resume) and params.plan:
+        return True
+    return not METHODS[method].writes and method not in _CHANGE_THOUGH_THEY_ASK
+
+
+async def _is_modest(conductor: Conductor, caller: Caller, params: Ask[Any]) -> bool:
+    """Tell whether it is a new run beside the others, or a plain pause of a job of the caller's own."""
+    if isinstance(params, Submit):
+        return not params.fresh
+    if isinstance(params, Pause) and not (params.force or params.clear or params.now):
+        return await _is_its_own(conductor, caller, params.job_id)
+    return False
+
+
+async def _is_its_own(conductor: Conductor, caller: Caller, job_id: str) -> bool:
+    """Tell whether a job is the caller's own, or one that it has submitted."""
+    name = job_id.partition("@")[0]
+    if caller.job is None or name == caller.job:
+        return caller.job is not None
+    run = await conductor.house.store.records.run(name)
+    first = None if run is None else await conductor.house.store.records.revision(run.run_id, 1)
+    return first is not None and first.caller is not None and first.caller.job == caller.job
+
+
+def _marks_of(pid: int) -> list[str]:
+    """Return the marks that a process and its ancestors carry, the outermost last: that one counts.
+
+    The keeper's is the daemon's own word; what is below it can write what it likes into its environment.
+    """
+    found: list[str] = []
+    for _ in range(_ANCESTORS_MOST):
+        try:
+            words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            words = []
+        marks = [
+            word.removeprefix(_PREFIX).decode(errors="replace") for word in words if word.startswith(_PREFIX)
+        ]
+        found += [mark for mark in marks if mark.strip("-")]  # the fork server's is room for one
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+        except (OSError, IndexError, ValueError):
+            break
+        if pid <= 1:
+            break
+    return found
