@@ -1,0 +1,17 @@
+"""The page on security says what the built-in profiles switch off."""
+
+import pages
+import pytest
+
+from marianned.instruments.loader import ALIASES, builtin_profiles
+
+SWITCHES = {
+    name: profile.cli.command.auto_approve_flag
+    for name, profile in builtin_profiles().items()
+    if profile.cli is not None and profile.cli.command.auto_approve_flag and name not in ALIASES
+}
+
+
+@pytest.mark.parametrize("name", sorted(SWITCHES))
+def test_the_page_shows_the_flag_of_each_profile(name):
+    assert f"| {name} | `{SWITCHES[name]}` |" in pages.text_of("docs/security.md")
