@@ -14,7 +14,7 @@ from marianned.conductor.core.registry import Conductor
 from marianned.errors import NotPermitted
 from marianned.executors.shim import MARK
 from marianned.progress.views.messages import flight_name
-from marianned.protocol import METHODS, Ask, Caller, Modify, Pause, Resume, Submit
+from marianned.protocol import METHODS, Caller, Modify, Pause, Query, Resume, Submit
 
 _ANCESTORS_MOST = 64
 _PREFIX = f"{MARK}=".encode()
@@ -28,7 +28,7 @@ async def named(conductor: Conductor, caller: Caller) -> Caller:
     if not marks:
         return caller
     known = {
-        conductor.house.attempt_id(flight): (job.state, flight)
+        conductor.services.attempt_id(flight): (job.state, flight)
         for job in conductor.jobs.values()
         for flight in job.state.flights
     }
@@ -41,13 +41,13 @@ async def named(conductor: Conductor, caller: Caller) -> Caller:
     return msgspec.structs.replace(caller, inside="an attempt that has ended")
 
 
-async def check(conductor: Conductor, caller: Caller, method: str, params: Ask[Any]) -> None:
+async def check(conductor: Conductor, caller: Caller, method: str, params: Query[Any]) -> None:
     """See that a request from inside an attempt is one that the setting allows.
 
     Raises:
         NotPermitted: it is not.
     """
-    allowed = conductor.house.settings.security.sheets_may
+    allowed = conductor.services.settings.security.sheets_may
     if caller.inside is None or allowed == "all" or _only_looks(method, params):
         return
     if allowed == "ask" and await _is_modest(conductor, caller, params):
@@ -58,13 +58,13 @@ async def check(conductor: Conductor, caller: Caller, method: str, params: Ask[A
     )
 
 
-def _only_looks(method: str, params: Ask[Any]) -> bool:
+def _only_looks(method: str, params: Query[Any]) -> bool:
     if isinstance(params, Modify | Resume) and params.plan:
         return True
     return not METHODS[method].writes and method not in _CHANGE_THOUGH_THEY_ASK
 
 
-async def _is_modest(conductor: Conductor, caller: Caller, params: Ask[Any]) -> bool:
+async def _is_modest(conductor: Conductor, caller: Caller, params: Query[Any]) -> bool:
     """Tell whether it is a new run beside the others, or a plain pause of a job of the caller's own."""
     if isinstance(params, Submit):
         return not params.fresh
@@ -78,8 +78,8 @@ async def _is_its_own(conductor: Conductor, caller: Caller, job_id: str) -> bool
     name = job_id.partition("@")[0]
     if caller.job is None or name == caller.job:
         return caller.job is not None
-    run = await conductor.house.store.records.run(name)
-    first = None if run is None else await conductor.house.store.records.revision(run.run_id, 1)
+    run = await conductor.services.store.records.run(name)
+    first = None if run is None else await conductor.services.store.records.revision(run.run_id, 1)
     return first is not None and first.caller is not None and first.caller.job == caller.job
 
 

@@ -95,7 +95,7 @@ class Server:
             async with await UNIXSocketStream.from_socket(accepted) as stream:
                 if not await self._is_served(stream, caller):
                     return
-                connection = Connection(self, stream, await inside.named(self.lookout.conductor, caller))
+                connection = Connection(self, stream, await inside.named(self.queries.conductor, caller))
                 self._connected.add(connection)
                 self.queries.meter.connections = self.connections
                 try:

@@ -178,6 +178,7 @@ ALLOWED = {
     "executors/traces.py": "/proc",
     "executors/programs.py": "a file in memory",
     "conductor/run/attempt.py": "a program shipped here",
+    "api/inside.py": "/proc",
     "holder.py": "the state directory, without waiting; /proc",
     "nursery.py": "/dev/null, and a pipe that it was given",
     "probe.py": "/proc",
