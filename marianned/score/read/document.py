@@ -18,6 +18,8 @@ MOST_DEPTH = 64
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_MOST_BITS = 1000
+"""Of a whole number: larger ones are no floats, and beyond 4,300 digits Python writes none."""
 _OCTAL = re.compile(r"[-+]?0o[0-7]+")
 _TAG = "tag:yaml.org,2002:"
 _SCALAR_TAGS = frozenset(_TAG + kind for kind in ["null", "bool", "int", "float", "str", "timestamp"])
@@ -234,6 +236,8 @@ class _Builder:
             except (ValueError, KeyError, OverflowError):
                 kind = tag.removeprefix(_TAG)
                 raise Unreadable("S002", f"'{event.value[:40]}' is no {kind}", _place(event)) from None
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            raise Unreadable("S002", f"'{event.value[:40]}…' is no number that can be used", _place(event))
         return Scalar(_place(event), event.value, value, block=event.style == "|")
 
     def items(self, event: Any, depth: int) -> Items:
