@@ -15,6 +15,7 @@ _SCORE = """\
 name: {name}                     # what the job is called; `mzt status {name}`
 workspace: ./{name}-out          # where its sheets work; beside this file
 instrument: cli                  # the shell; claude-code, codex-cli, ... ask an agent instead
+instrument_config: {{errexit: true}} # a script ends at its first line that fails, as after set -euo pipefail
 
 sheet:
   size: 1

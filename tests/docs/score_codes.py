@@ -87,5 +87,14 @@ CODES = {
         "a key that other readers of the format refuse",
         "reported only with `--portable`: remove it for them",
     ),
+    "S512": (
+        "a template comment over several lines in a shell body: those lines are not run",
+        "comment with `#`",
+    ),
+    "S513": (
+        "outputs of earlier sheets in a shell body, not quoted",
+        "`| sh`, or the files in `$MARIANNE_PREVIOUS`",
+    ),
+    "S514": ("a `{placeholder}` in a command that is not known stays as it is", "correct the name"),
 }
 """What is wrong, and the cure."""

@@ -244,6 +244,7 @@ SETTINGS = {
     "timeout_overrides": "The same, by sheet number.",
     "model": "The model, passed with the tool's flag for it.",
     "cli_model": "The same as `model`.",
+    "errexit": "A shell sheet ends at its first line that fails, at an unset variable, at a failure within a pipeline: `set -euo pipefail`.",
     "script": "What part of a body the shell runs: `whole`, the `fenced` blocks, or `auto`: fenced if it looks like Markdown. An extension.",
     "skip_permissions": "If false, the flag that lets a tool work unattended is left out.",
     "disable_mcp": "If false, MCP servers stay on.",

@@ -48,6 +48,8 @@ from marianned.score.render.script import script_of
 
 PROMPT = "prompt"
 _ASKING_NAME = "http_agent.py"
+PREVIOUS = "previous"
+"""The directory of an attempt with the results of earlier sheets."""
 _ASKING = (Path(__file__).parents[2] / _ASKING_NAME).read_text(encoding="utf-8")
 """Asks a model over HTTP. Attempts get a copy: the package may be another one by then, or gone."""
 _WARNINGS = "warnings.json"
@@ -163,12 +165,11 @@ class Attempt:
         cwd = await self._cwd()
         prompt = await self._prompt()
         faults.point("attempt.rendered")
-        script = str(definition.settings.get("script", "auto"))
         system_file = definition.settings.get("system_prompt_file")
         invocation = command_line.invocation(
             profile,
             definition.settings,
-            script_of(prompt, script) if profile.script == "shell" else prompt,
+            _script(prompt, definition.settings) if profile.script == "shell" else prompt,
             timeout_seconds=definition.timeout_seconds,
             cwd=cwd,
             directory=str(self._directory),
@@ -247,6 +248,7 @@ class Attempt:
             )
         except (RenderError, workers.WorkerLimit) as error:
             raise Unprepared("config", f"the prompt can't be built: {error.message}") from None
+        await to_thread.run_sync(self._write_previous, previous.outputs)
         self._warnings = [self._mask.text(text) for text in (*left_out, *rendered.missing)]
         raw = given.score.profiles[given.definition.instrument].raw_prompt
         return rendered.body if raw else rendered.prompt
@@ -260,6 +262,16 @@ class Attempt:
         attempt = self._given.attempt
         if attempt.pid is None:
             self._tell(Warned(uid=attempt.uid, attempt=attempt.attempt, pid=pid))
+
+    def _write_previous(self, outputs: Mapping[int, str]) -> None:
+        """Write what earlier sheets printed into files, by their numbers, where a script can read it."""
+        if not self._given.score.cross_sheet.auto_capture_stdout:
+            return
+        place = self._directory / PREVIOUS
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for number, text in outputs.items():
+            files.write_private(place / str(number), text.encode(errors="surrogateescape"))
+        self._variables["MARIANNE_PREVIOUS"] = str(place)
 
     def _warn(self) -> None:
         if self._warnings:
@@ -456,6 +468,12 @@ def _evidence(report: CheckReport) -> str:
     if report.type == "command_succeeds":
         return f"{report.description or report.target}: {report.reason}"
     return f"{report.type} {report.reason} in {Path(report.target).name}"
+
+
+def _script(body: str, settings: Mapping[str, Any]) -> str:
+    """Return what bash runs; on the same lines as in the body, for bash tells of lines."""
+    script = script_of(body, str(settings.get("script", "auto")))
+    return f"set -euo pipefail; {script}" if settings.get("errexit") else script
 
 
 def _may_have_said_all(profile: Profile, early: tuple[Outcome, str | None, str | None]) -> bool:

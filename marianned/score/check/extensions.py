@@ -13,7 +13,7 @@ from marianned.score.read.report import ProblemReport
 
 OF_SCORES: tuple[Path, ...] = (("on_failure",),)
 OF_INJECTIONS = ("required",)
-OF_SETTINGS = ("env", "script")
+OF_SETTINGS = ("env", "script", "errexit")
 OF_PROFILES: tuple[Path, ...] = (
     ("script",),
     ("credentials",),

@@ -14,6 +14,7 @@ from marianned.score.language.placeholders import (
     fill_path,
     fill_word,
     placeholders,
+    unknown_in_command,
 )
 from marianned.score.read.document import Path
 from marianned.score.read.model import Hook as Item
@@ -97,6 +98,9 @@ class Hooks:
             else:
                 if empty:
                     report.add("S020", (*path, "command"), "the command may not be empty")
+        for name in unknown_in_command(item.command or "", self.values):
+            said = f"'{{{name}}}' is no placeholder, and stays as it is"
+            report.add("S514", (*path, "command"), said, hint=nearest(name, list(self.values)))
         for key in (*_PATHS, "command"):
             for found in placeholders(getattr(item, key) or ""):
                 if found.doubled and (found.name in self.values or key != "command"):

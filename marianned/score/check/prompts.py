@@ -15,7 +15,8 @@ from marianned.score.read.report import ProblemReport
 from marianned.score.render.injecting import inject, stand_ins
 from marianned.score.render.prompt_inputs import InjectedText, RenderError, UpstreamOutputs, seen_outputs
 from marianned.score.render.script import dropped_text
-from marianned.score.render.template import INJECTED, Renderer, is_dynamic, names_used
+from marianned.score.render.shell_bodies import long_comments
+from marianned.score.render.template import INJECTED, Renderer, is_dynamic, names_used, unquoted_lines
 
 SAMPLE = "(what an earlier sheet printed)"
 
@@ -77,7 +78,21 @@ class Prompts:
         if profile.script == "shell" and dropped_text(body, sheet.settings.get("script", "auto")):
             message = "text around the shell blocks is not run"
             self.found[_Fault("S213", self.path, message, None, None)].append(sheet.sheet)
+        if profile.script == "shell":
+            self._note_shell(sheet)
         return self.renderer.definition(sheet, body, stand_ins(sheet, ""))
+
+    def _note_shell(self, sheet: Sheet) -> None:
+        """Note what a template does that a script does not want."""
+        source = self.expanded.prompt.template or ""
+        for line in long_comments(source):
+            message = f"the template comment that begins on line {line} of the body is no part of the script"
+            hint = "in shell, a comment is a line that begins with '#'"
+            self.found[_Fault("S512", self.path, message, None, hint)].append(sheet.sheet)
+        for line in unquoted_lines(source):
+            message = f"line {line} of the body puts what earlier sheets printed into the script as it is"
+            hint = "write '| sh' behind it, or read the files in $MARIANNE_PREVIOUS"
+            self.found[_Fault("S513", self.path, message, None, hint)].append(sheet.sheet)
 
     def _injected(self, sheet: Sheet, previous: UpstreamOutputs) -> InjectedText:
         """Return what the template may use of injected files: samples where one is not there yet."""

@@ -34,7 +34,7 @@ _FLAGS: dict[str, Callable[[Command], object]] = {
 def _is_used(key: str, profile: Profile) -> bool:
     if key in _ALWAYS:
         return True
-    if key == "script":
+    if key in {"script", "errexit"}:
         return profile.script == "shell"
     if profile.cli is None:
         return key in _HTTP

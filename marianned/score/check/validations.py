@@ -10,7 +10,13 @@ from typing import Any
 from marianned.score.check.expand import SheetPlan
 from marianned.score.expanded import Check
 from marianned.score.language.conditions import BadCondition, Condition, parse_condition
-from marianned.score.language.placeholders import UnknownPlaceholder, fill_command, fill_path, placeholders
+from marianned.score.language.placeholders import (
+    UnknownPlaceholder,
+    fill_command,
+    fill_path,
+    placeholders,
+    unknown_in_command,
+)
 from marianned.score.read.document import Path
 from marianned.score.read.model import FILE_CHECKS, Score, Validation
 from marianned.score.read.reader import FileReader, resolve
@@ -125,6 +131,10 @@ class Validations:
                 return workspace
 
         is_file = rule.type in FILE_CHECKS
+        for name in () if is_file else unknown_in_command(rule.command or "", values):
+            place: Path = ("validations", index, "command")
+            said = f"'{{{name}}}' is no placeholder, and stays as it is"
+            self.found["S514", place, said, self.report.nearest(name, list(values))].append(sheet)
         target = path_of("path", rule.path or "") if is_file else fill_command(rule.command or "", values)
         working_directory = path_of("working_directory", rule.working_directory or ".")
         retries = rule.retry_count

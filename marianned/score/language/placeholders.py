@@ -4,7 +4,7 @@ Source: docs/reference/score-format.md §13.3.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import NamedTuple
 
 from marianned.score.language.shell import Quoting
@@ -98,3 +98,18 @@ def fill_command(text: str, values: Values) -> str:
         out += [text[position : found.start], quoting.insert(str(values[found.name]), found.start)]
         position = found.end
     return "".join(out) + text[position:]
+
+
+def unknown_in_command(text: str, known: Container[str]) -> list[str]:
+    """Return the names in a command that look like placeholders and are none, outside of single quotes."""
+    single = [found for found in placeholders(text) if not found.doubled and found.name not in known]
+    if not single:
+        return []
+    quoting = Quoting(text)
+    return [
+        found.name
+        for found in single
+        if ".." not in found.name  # {a..z}
+        and text[max(0, found.start - 1) : found.start] not in {"@", "$"}  # HEAD@{upstream}
+        and not quoting.is_literal(found.start)
+    ]

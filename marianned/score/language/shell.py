@@ -36,7 +36,14 @@ class Quoting:
         """Return the text that stands for `value` at a position of the command."""
         if _SAFE.fullmatch(value) and value:
             return value
-        return _escaped(value, self._modes[bisect_right(self._starts, position) - 1])
+        return _escaped(value, self._mode(position))
+
+    def is_literal(self, position: int) -> bool:
+        """Tell whether what stands there is text to the shell, or none of its affair."""
+        return self._mode(position) in {"single", "ansi", "verbatim", "comment"}
+
+    def _mode(self, position: int) -> str:
+        return self._modes[bisect_right(self._starts, position) - 1]
 
 
 def _escaped(value: str, mode: str) -> str:

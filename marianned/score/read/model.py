@@ -44,6 +44,7 @@ SETTINGS: dict[str, FieldRule] = {
     "model": Name,
     "cli_model": Name,
     "script": Text(choices=("auto", "whole", "fenced")),
+    "errexit": Flag(),
     "skip_permissions": Flag(),
     "disable_mcp": Flag(),
     "allowed_tools": ListOf(Name),
@@ -59,7 +60,7 @@ SETTINGS: dict[str, FieldRule] = {
 }
 INSTRUMENT_SPECIFIC = frozenset(
     {"model", "cli_model", "max_tokens", "temperature", "api_key_env", "allowed_tools", "output_format"}
-    | {"system_prompt_file", "cli_extra_args", "script"}
+    | {"system_prompt_file", "cli_extra_args", "script", "errexit"}
 )
 """Settings that mean something to one instrument only (§8.3)."""
 
@@ -67,7 +68,7 @@ _OVERRIDES = {
     key: SETTINGS[key] for key in ("cli_model", "model", "temperature", "max_tokens", "timeout_seconds")
 }
 BACKEND: dict[str, FieldRule] = {
-    **{key: rule for key, rule in SETTINGS.items() if key not in {"script", "env"}},
+    **{key: rule for key, rule in SETTINGS.items() if key not in {"script", "errexit", "env"}},
     "type": Name,
     "sheet_overrides": MapOf(Settings(_OVERRIDES, closed=True), numbered=True),
 }

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 _FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*([^\s`]*)[^`]*")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+\S")
+_DOCUMENT = re.compile(r"""(?<!<)<<-?[ \t]*(?P<quote>['"\\]?)(?P<word>[A-Za-z_]\w*)(?P=quote)?""")
 _TAGS = ("bash", "sh", "shell")
 
 
@@ -40,7 +41,7 @@ def _is_fenced(body: str, mode: str) -> bool:
 def _parts(body: str) -> _Parts:
     blocks: list[str] = []
     outside = False
-    lines = iter(body.split("\n"))
+    lines = iter(_without_documents(body.split("\n")))
     for line in lines:
         opening = _FENCE.fullmatch(line)
         if opening is None:
@@ -58,6 +59,37 @@ def _parts(body: str) -> _Parts:
         else:
             outside = True
     return _Parts(blocks, outside)
+
+
+def _without_documents(lines: list[str]) -> list[str]:
+    """Return the lines without the here-documents outside of fences: no fence is in them."""
+    kept: list[str] = []
+    fence = ""
+    position = 0
+    while position < len(lines):
+        line = lines[position]
+        kept.append(line)
+        position += 1
+        opening = _FENCE.fullmatch(line)
+        if fence:
+            closing = line.strip()
+            if len(closing) >= len(fence) and set(closing) == {fence[0]}:
+                fence = ""
+        elif opening is not None:
+            fence = opening[2]
+        else:
+            position = _behind_documents(lines, position, line)
+    return kept
+
+
+def _behind_documents(lines: list[str], position: int, line: str) -> int:
+    """Return where it goes on behind the here-documents that a line opens, if they are closed below."""
+    for found in _DOCUMENT.finditer(line):
+        ends = (
+            number for number in range(position, len(lines)) if lines[number].lstrip("\t") == found["word"]
+        )
+        position = next(ends, position - 1) + 1
+    return position
 
 
 def _dedented(line: str, width: int) -> str:

@@ -16,6 +16,7 @@ import jinja2.sandbox
 from marianned.score.expanded import Expanded, Sheet
 from marianned.score.read.variables import unpack
 from marianned.score.render.prompt_inputs import CROSS_SHEET, InjectedText, RenderError, UpstreamOutputs
+from marianned.score.render.shell_bodies import quoted, shielded, unquoted
 
 MOST_OUTPUT = 16 * 1024 * 1024
 """Characters of a rendered body; more is refused."""
@@ -62,18 +63,22 @@ class _Sandbox(jinja2.sandbox.SandboxedEnvironment):
 
 
 _ENVIRONMENT = _Sandbox(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+_ENVIRONMENT.filters["sh"] = quoted
 
 
 class _Compiled(NamedTuple):
     template: jinja2.Template
     names: frozenset[str]
+    unquoted: tuple[int, ...]
 
 
 @lru_cache(maxsize=256)
 def _compiled(source: str) -> _Compiled:
     try:
-        names = jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse(source))
-        return _Compiled(_ENVIRONMENT.from_string(source), frozenset(names))
+        source = shielded(source)
+        tree = _ENVIRONMENT.parse(source)
+        names = jinja2.meta.find_undeclared_variables(tree)
+        return _Compiled(_ENVIRONMENT.from_string(source), frozenset(names), tuple(unquoted(tree)))
     except jinja2.TemplateSyntaxError as problem:
         raise RenderError("S201", problem.message or "bad syntax", problem.lineno) from None
     except (RecursionError, OverflowError, SyntaxError, ValueError, MemoryError) as problem:
@@ -97,6 +102,11 @@ def is_dynamic(source: str) -> bool:
 def names_used(source: str | None) -> frozenset[str]:
     """Return the names a template takes from outside; none when there is no template."""
     return _compiled(source).names if source else frozenset()
+
+
+def unquoted_lines(source: str | None) -> tuple[int, ...]:
+    """Return the lines on which a template has outputs of earlier sheets without the filter `sh`."""
+    return _compiled(source).unquoted if source else ()
 
 
 def _render(source: str, values: dict[str, Any]) -> str:

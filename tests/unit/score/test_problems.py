@@ -124,6 +124,15 @@ CASES = [
         "S213",
         score(instrument="cli", prompt="\n  template: «|\n    # Do\n\n    ```bash\n    true\n    ```\n"),
     ),
+    (
+        "S512",
+        score(instrument="cli", prompt="\n  template: «|\n    true {# one\n    two #}\n"),
+    ),
+    (
+        "S513",
+        score(instrument="cli", prompt="\n  template: «|\n    echo {{ previous_outputs }}\n"),
+    ),
+    ("S514", score(validations="[{type: command_succeeds, command: «'test -f {workspce}/x'}]")),
     ("S301", score(prompt="{template_file: «gone.md}")),
     ("S302", score(sheet="{size: 1, total_items: 4, prelude: [{file: «gone.md, as: tool}]}")),
     ("S304", score() + "instrument_config: {system_prompt_file: «gone.md}\n"),
@@ -153,6 +162,7 @@ CASES = [
 WARNINGS = {
     *("S018", "S019", "S109", "S110", "S207", "S208", "S209", "S210", "S212", "S213", "S302", "S306", "S402"),
     *("S403", "S404", "S406", "S408", "S409", "S501", "S502", "S503", "S504", "S506", "S507", "S509", "S510"),
+    *("S512", "S513", "S514"),
 }
 
 
