@@ -51,6 +51,8 @@ _OTHER = _any_of(
     r"size|memory|time|line|character|stack|loop|retry|file|buffer|redirect)s? (?:limit|maximum)\b"
     r"(?: of \d+)?(?: (?:was|is|has been))?(?: exceeded| reached| hit)?",
     r"exceeded retry limit,?",
+    r"\b(?:process|pid|port|line|issue|test|chunk|page|step|item|request)s? #?\d+\b",
+    r"\bexit(?:ed|s)?(?: with)?(?: status| code)* \d+",
     r"max(?:imum)?(?:imal)?[ _](?:number of |output |context |input )?"
     r"(?:turns|steps|iterations|recursion|tokens|length|size|retries)"
     r"[^.\n]{0,40}(?:exceeded|reached)",
@@ -93,7 +95,7 @@ _RULES = (
             r"(?:error|status|code|http|failed|response)\W*:?\W*401\b",
             r"\b401\W{1,4}(?:unauthori|invalid|incorrect|authentication|missing|\{|no )",
             r"authenti\w*.?error",
-            r"fail(?:ed|ure)? to authenticate",
+            r"(?:fail(?:ed|ure)? to|(?:not|un) ?able to) authenticate",
             r"authentication (?:has )?(?:failed|failure|required|expired)",
             r"(?:requires?|needs?) (?:re-?)?authentication",
             r"\boauth authentication is (?:currently )?not (?:allowed|supported)",
@@ -118,7 +120,7 @@ _RULES = (
     _Rule(
         "rate_limit",
         _any_of(
-            r"\brate.?limit(?:s|ed|ing|er|_\w+|error|exceeded)?\b",
+            r"\brate.?limit(?:s|ed|ing|_\w+|error|exceeded)?\b",
             r"\btoo.?many.?(?:\w+ )?(?:requests|tokens)\b",
             r"(?:error|status|code|http\S*|failed|response)\W*:?\W*429\b",
             r"(?:\A|^|[\s\[(])429\W{1,4}(?:too|resource|you|your|quota|rate|usage|free|insufficient|model|error|the|"
@@ -175,9 +177,11 @@ _START = _any_of(
     r"(?:fatal|failed|failure|panic|aborted)\b",
     r"\[api error",
     r"\S+\s+(?:…\s+\S+\s+)?(?:status|code|error)\W{1,3}[45]\d\d\W*$",
+    r"(?:unexpected|unhandled|uncaught|internal|api) (?:error|exception|request failed)\b",
+    r"(?:max|maximum) (?:number of )?(?:retry|retries)\b",
     r"timestamp=\S+ level=(?:error|fatal)\b",
-    r"(?:status:? |code:? |got status:? )?[45]\d\d\b\W{1,4}(?:\{|\[|too|unauth|service|payment|forbidden|you|rate|quota|"
-    r"resource|insufficient|invalid|incorrect|no |free|limit|provider|overloaded|error|usage|authentication|status)",
+    r"(?:status:? |code:? |got status:? |http )?[45]\d\d\b\W{1,4}(?:\{|\[|too|unauth|service|payment|forbidden|you|rate|quota|"
+    r"resource|insufficient|invalid|incorrect|no |free|limit|provider|overloaded|error|usage|authentication|status|api key)",
     r"(?:last |response )?status(?: code)?\W*[45]\d\d\W*(?:$|[:,(\[{]|too|service|unauth|you|rate)",
     r"(?:post|get) \W?https?://\S+\W+[45]\d\d\b",
     r"[\[{]\s*\\?[\"'{]",
@@ -237,6 +241,7 @@ _OTHERS = _any_of(
     r"^fatal: .*(?:https?://|\.git\b)",
     r"\bpip\._vendor\b|\bclient error: \w+ for url\W*$",
 )
+_CODE = re.compile(r"[=!]==?|\b(?:assert|raise|throw|if|return)\b", re.IGNORECASE)
 _PROSE = _any_of(
     r"\b(?:is|are|was|were) (?!exceeded|exhausted|reached|disabled|overloaded|depleted|limited|suspended|deactivated|expired|"
     r"revoked|required|unauthori[sz]ed|blocked|denied|throttled|rate.limited|unauthenticated|used up|a server)"
@@ -287,7 +292,7 @@ def _is_error(raw: str, line: str) -> bool:
     told = line.partition("{")[0] or line
     if _OTHERS.search(told) or _PROSE.search(told):
         return False
-    if _SERVICE_LINE.search(line):
+    if _SERVICE_LINE.search(line) and not _CODE.search(told):
         return not _OTHERS.search(line)
     if _START.match(line) is None:
         return False
