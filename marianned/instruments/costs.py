@@ -1,7 +1,12 @@
 """What an attempt has cost: as its tool tells, else by tokens and prices. Source: score-format.md §16.4."""
 
+from collections.abc import Iterable
+
+import msgspec
+
 from marianned.instruments.profile import Model, OutputFormat
 from marianned.instruments.result import Reading
+from marianned.rows import AttemptRow
 from marianned.score.expanded import CostLimits
 
 
@@ -24,3 +29,15 @@ def cost_of(
     of_cache = reading.cached_tokens or 0
     others = max(0, reading.input_tokens - of_cache) if output.cached_in_input else reading.input_tokens
     return (others * fresh + of_cache * cached + reading.output_tokens * spoken) / 1000
+
+
+def without(reading: Reading, earlier: Iterable[AttemptRow]) -> Reading:
+    """Return a reading, whose tokens are those of a whole session, without those of its earlier attempts."""
+    rows = [row for row in earlier if row.session_id == reading.session_id]
+    own = {}
+    for name in ("input_tokens", "output_tokens", "cached_tokens"):
+        total = getattr(reading, name)
+        counted = sum(getattr(row, name) or 0 for row in rows)
+        if total is not None and total >= counted:
+            own[name] = total - counted
+    return msgspec.structs.replace(reading, **own)

@@ -340,6 +340,7 @@ class Attempt:
         reading, verdict = await self._read(record, seen["signal"])
         if early is not None and (reading.final != "success" or self._dropped):
             return self._ending(*early, **seen)
+        reading = await self._own_tokens(profile, reading)
         cost = self._cost(profile, reading)
         seen |= _measured(reading) | {"cost_usd": cost}
         if verdict.outcome is not Outcome.SUCCEEDED and not verdict.doubt:
@@ -405,6 +406,15 @@ class Attempt:
             validations=reports,
             **seen,
         )
+
+    async def _own_tokens(self, profile: Profile, reading: Reading) -> Reading:
+        """Return the reading with the tokens of this attempt alone; some tools count their session's."""
+        of_session = output_of(profile, self._given.definition.settings).tokens_of_session
+        if not of_session or reading.session_id is None:
+            return reading
+        attempt = self._given.attempt
+        rows = await self._house.store.records.attempts(attempt.run_id, attempt.uid)
+        return costs.without(reading, [row for row in rows if row.attempt < attempt.attempt])
 
     def _cost(self, profile: Profile, reading: Reading) -> float | None:
         """Return what the attempt has cost in USD (§16.4); None: unknown."""
@@ -503,6 +513,7 @@ def _measured(reading: Reading) -> dict[str, Any]:
         "result": reading.result,
         "input_tokens": reading.input_tokens,
         "output_tokens": reading.output_tokens,
+        "cached_tokens": reading.cached_tokens,
         "session_id": reading.session_id,
     }
 

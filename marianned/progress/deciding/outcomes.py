@@ -114,6 +114,7 @@ _ATTEMPT_FIELDS = frozenset(
         "session_id",
         "input_tokens",
         "output_tokens",
+        "cached_tokens",
         "cost_usd",
         "stdout_bytes",
         "stderr_bytes",

@@ -31,6 +31,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int | None = None
     cost_usd: float | None = None
     stdout_bytes: int = 0
     stderr_bytes: int = 0

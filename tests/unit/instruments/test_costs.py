@@ -1,0 +1,49 @@
+"""What an attempt has cost: cached tokens at their price, a session's tokens once."""
+
+import pytest
+
+from marianned.instruments.costs import cost_of, without
+from marianned.instruments.loader import builtin_profiles
+from marianned.instruments.profile import Model, Output
+from marianned.instruments.verdict import Reading
+from marianned.rows import AttemptRow
+from marianned.score.expanded import CostLimits
+
+PRICED = Model(name="m", cost_per_1k_input=1.0, cost_per_1k_output=10.0, cost_per_1k_cached_input=0.1)
+READ = Reading(result="", input_tokens=1000, output_tokens=100, cached_tokens=900)
+
+
+@pytest.mark.parametrize(
+    ("output", "model", "usd"),
+    [
+        (Output(), PRICED, 0.1 + 0.09 + 1.0),
+        (Output(cached_in_input=False), PRICED, 1.0 + 0.09 + 1.0),
+        (Output(), Model(name="m", cost_per_1k_input=1.0, cost_per_1k_output=10.0), 2.0),
+    ],
+)
+def test_cached_tokens_have_their_own_price(output: Output, model: Model, usd: float) -> None:
+    assert cost_of(output, READ, model, None) == pytest.approx(usd)
+
+
+def test_what_the_tool_says_goes_first_and_without_a_price_it_is_unknown() -> None:
+    told = Reading(result="", input_tokens=1, output_tokens=1, cost_usd=3.5)
+    assert cost_of(Output(), told, PRICED, None) == 3.5
+    assert cost_of(Output(), READ, None, None) is None
+    assert cost_of(Output(), READ, None, CostLimits()) == pytest.approx(0.003 + 0.0015)
+
+
+def row(attempt: int, session: str, tokens: int) -> AttemptRow:
+    return AttemptRow(
+        run_id=1, uid=1, attempt=attempt, sheet=1, stage=1, instance=1, kind="first", revision=1,
+        instrument="codex-cli", started_at=0, time_limit_at=0, session_id=session, input_tokens=tokens,
+        output_tokens=tokens, cached_tokens=tokens,
+    )  # fmt: skip
+
+
+def test_a_session_that_goes_on_is_not_charged_twice() -> None:
+    assert builtin_profiles()["codex-cli"].cli.output.tokens_of_session  # type: ignore[union-attr]
+    whole = Reading(result="", input_tokens=4400, output_tokens=68, cached_tokens=2000, session_id="s")
+    own = without(whole, [row(1, "s", 34), row(2, "other", 9000), row(3, "s", 30)])
+    assert (own.input_tokens, own.output_tokens, own.cached_tokens) == (4336, 4, 1936)
+    smaller = without(whole, [row(1, "s", 100)])
+    assert smaller.output_tokens == 68  # it did not count the session after all
