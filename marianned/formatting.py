@@ -4,6 +4,7 @@ Source: docs/design/cli.md §4.
 """
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 
 CONTROLS = r"\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
@@ -74,3 +75,8 @@ def plural(count: int, noun: str) -> str:
 def as_utf8(text: str) -> str:
     """Return a text that UTF-8 can hold: bytes that were none, and lone surrogates, as escapes."""
     return text.encode(errors="backslashreplace").decode()
+
+
+def typed(file: str | None) -> str:
+    """Write a file as it is typed into a shell, in the hints; without one, `FILE`."""
+    return shlex.quote(file) if file else "FILE"

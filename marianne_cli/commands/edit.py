@@ -11,6 +11,7 @@ from marianne_cli import options
 from marianne_cli.commands import diff, modify
 from marianne_cli.context import Answer, Invocation
 from marianned.errors import InvalidScore, MarianneError, Problem, WaitOverridden, WaitTimeout
+from marianned.formatting import typed
 
 _MARK = "# mzt: "
 """How the lines begin that tell problems at the top; they are taken out again."""
@@ -45,7 +46,7 @@ def command(call: Invocation, *, job: str, resume: bool, wait: bool, timeout: fl
         draft.remove()  # it was accepted
         raise
     except MarianneError as error:
-        error.hints.append(f"mzt modify {job} -c {draft.file}")
+        error.hints.append(f"mzt modify {job} -c {typed(str(draft.file))}")
         raise
     except (click.UsageError, KeyboardInterrupt):
         draft.leave()

@@ -8,6 +8,7 @@ import click
 import marianned
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
+from marianned.formatting import typed
 
 _SCORE = """\
 # yaml-language-server: $schema={schema}
@@ -61,7 +62,7 @@ def command(call: Invocation, *, file: str) -> Answer:  # noqa: ARG001  it asks 
         raise click.UsageError(
             f"'{file}' can't be written: {(error.strerror or 'unknown').lower()}"
         ) from None
-    hints = [f"mzt run {file}"]
+    hints = [f"mzt run {typed(file)}"]
     result = {"message": f"{file}: written; a score of 4 shell sheets", "hints": hints}
     text = f"{result['message']}; run it: {hints[0]}"
     return Answer({**result, "config_file": os.path.abspath(file)}, text=text)  # noqa: PTH100

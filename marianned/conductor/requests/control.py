@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 import msgspec
 from anyio import to_thread
 
+from marianned import formatting
 from marianned.conductor.core.idempotency import answered
 from marianned.conductor.core.job import Job
 from marianned.conductor.core.loading import load_version
@@ -83,7 +84,7 @@ class Control:
             state = (await self._conductor.job(params.job_id)).state
             newest = state.newest.row
             changed = await to_thread.run_sync(source_changed, newest.config_file, newest.text)
-            hint = f"mzt modify {state.run.job_name} -c {newest.config_file} -r"
+            hint = f"mzt modify {state.run.job_name} -c {formatting.typed(newest.config_file)} -r"
             hints = [*reply.hints, hint] if changed else reply.hints
             whole = msgspec.structs.replace(reply, hints=hints, source_changed=changed)
             await self._conductor.keys.amend(request, whole)

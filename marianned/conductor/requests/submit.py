@@ -212,13 +212,13 @@ class Submissions:
         ways = {
             JobStatus.PAUSED: [
                 f"mzt resume {name}",
-                f"mzt modify {name} -c {file} -r",
-                f"mzt run {file} --fresh",
+                f"mzt modify {name} -c {formatting.typed(file)} -r",
+                f"mzt run {formatting.typed(file)} --fresh",
             ],
             JobStatus.FAILED: [
                 f"mzt resume {name}",
-                f"mzt modify {name} -c {file} -r",
-                f"mzt run {file} --fresh",
+                f"mzt modify {name} -c {formatting.typed(file)} -r",
+                f"mzt run {formatting.typed(file)} --fresh",
             ],
         }
         said = "has failed" if status == JobStatus.FAILED else f"is {status}"
@@ -226,7 +226,9 @@ class Submissions:
             f"'{name}' {said}; the name is taken until it has completed or is cancelled",
             job_id=name,
             status=status,
-            hints=ways.get(JobStatus(status), [f"mzt status {name}", f"mzt modify {name} -c {file} -r"]),
+            hints=ways.get(
+                JobStatus(status), [f"mzt status {name}", f"mzt modify {name} -c {formatting.typed(file)} -r"]
+            ),
         )
 
     def _check_room(self) -> None:

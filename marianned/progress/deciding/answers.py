@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from marianned import formatting
 from marianned.errors import MarianneError, WaitOverridden
 from marianned.lifecycle import Action
 from marianned.progress.deciding.draft import Draft
@@ -258,7 +259,7 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
     else:
         view.message = f"{name}: {view.status}; plan for revision {revision}, nothing is changed"
         view.hints = [
-            f"mzt modify {name} -c {ask.file or 'FILE'} -r --wait --expect {state.newest.row.revision}"
+            f"mzt modify {name} -c {formatting.typed(ask.file)} -r --wait --expect {state.newest.row.revision}"
         ]
     return extended(
         view,

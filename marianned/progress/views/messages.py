@@ -270,7 +270,7 @@ def _reason(action: Action, status: JobStatus) -> str:
 def _refusal_hints(state: JobState, action: Action, status: JobStatus, file: str | None) -> list[str]:
     name = state.run.job_name
     if action in (Action.MODIFY, Action.MODIFY_RESUME) and status is JobStatus.CANCELLED:
-        return [f"mzt resume {name}", f"mzt run {file or 'FILE'} --fresh"]
+        return [f"mzt resume {name}", f"mzt run {formatting.typed(file)} --fresh"]
     if action is Action.DISCARD and status in (JobStatus.PAUSING, JobStatus.PAUSED, JobStatus.RUNNING):
         return [f"mzt status {name}"]
     return hints(state, status)

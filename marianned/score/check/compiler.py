@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from marianned import formatting
 from marianned.errors import Problem
 from marianned.instruments.profile import Profile
 from marianned.score.check.expand import SheetPlan, SheetPosition, number_sheets
@@ -137,7 +138,7 @@ class _Compiler:
             errors = [problem for problem in problems if problem.severity == "error"]
             if errors:
                 message = f"'{file}' is itself invalid: {errors[0].code}, {errors[0].message}"
-                self.report.add("S306", path, message, hint=f"mzt validate {file}")
+                self.report.add("S306", path, message, hint=f"mzt validate {formatting.typed(file)}")
 
     def compiled(self, *, portable: bool) -> Compiled:
         check_score(self.score, self.layout, self.document, self.report)

@@ -1,11 +1,11 @@
 """What an attempt has cost: cached tokens at their price, a session's tokens once."""
 
 import pytest
+from marianned.instruments.verdict import Reading
 
 from marianned.instruments.costs import cost_of, without
 from marianned.instruments.loader import builtin_profiles
 from marianned.instruments.profile import Model, Output
-from marianned.instruments.verdict import Reading
 from marianned.rows import AttemptRow
 from marianned.score.expanded import CostLimits
 
