@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+
 from marianned.formatting import typed
 
 ROOT = Path(__file__).parents[2]

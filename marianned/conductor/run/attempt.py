@@ -413,7 +413,7 @@ class Attempt:
         if not of_session or reading.session_id is None:
             return reading
         attempt = self._given.attempt
-        rows = await self._house.store.records.attempts(attempt.run_id, attempt.uid)
+        rows = await self._services.store.records.attempts(attempt.run_id, attempt.uid)
         return costs.without(reading, [row for row in rows if row.attempt < attempt.attempt])
 
     def _cost(self, profile: Profile, reading: Reading) -> float | None:

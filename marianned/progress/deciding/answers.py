@@ -258,9 +258,8 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
         view.hints = []
     else:
         view.message = f"{name}: {view.status}; plan for revision {revision}, nothing is changed"
-        view.hints = [
-            f"mzt modify {name} -c {formatting.typed(ask.file)} -r --wait --expect {state.newest.row.revision}"
-        ]
+        newest = state.newest.row.revision
+        view.hints = [f"mzt modify {name} -c {formatting.typed(ask.file)} -r --wait --expect {newest}"]
     return extended(
         view,
         Modified,
