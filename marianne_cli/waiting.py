@@ -35,7 +35,7 @@ def ended(result: Mapping[str, Any]) -> Answer:
     """Turn an end into an answer: completed 0, failed 1 (E515).
 
     Raises:
-        CannotCome: it was cancelled.
+        WaitOverridden: it was cancelled.
     """
     if result["status"] == "cancelled":
         raise WaitOverridden(

@@ -105,7 +105,7 @@ async def until_it_works(once: Callable[[], Awaitable[T]]) -> T:
 
     Raises:
         GivenUp: the flight is to end; the helper has not done its work.
-        NoCapacity: this is no flight, and it has not worked for REQUEST_SECONDS.
+        Unavailable: this is no flight, and it has not worked for REQUEST_SECONDS.
     """
     patience = current.get()
     if patience is None:

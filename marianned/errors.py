@@ -3,15 +3,15 @@
 MarianneError
 ├── NoSuchJob         E501  no such job
 ├── WrongStatus       E502  wrong status for this request; another revision than expected
-├── TimeRanOut        E504  time ran out while waiting; the request stays in force
+├── WaitTimeout       E504  time ran out while waiting; the request stays in force
 ├── InvalidScore      E505  the score has errors
 ├── NameTaken         E507  the name's newest run is neither completed nor cancelled
-├── NoCapacity        E508  queue full, disk full, the database can't be written
+├── Unavailable       E508  queue full, disk full, the database can't be written
 ├── NotPermitted      E509  another user's daemon
 ├── BadRequest        E510  unknown method or sheet, wrong parameters, too large
 ├── NoDaemon          E511  nobody answers (said by the client)
 ├── ProtocolMismatch  E512  the two sides speak different protocols
-├── CannotCome        E513  what was waited for can no longer come
+├── WaitOverridden    E513  what was waited for can no longer come
 ├── InternalError     E514  a defect of ours, with an incident id
 ├── JobFailed         E515  the job waited for ended failed (said by the client)
 └── CheckFailed       E516  a check found something (said by the client)

@@ -85,7 +85,7 @@ async def call(seconds: float, function: Callable[[*Args], T], *args: *Args) -> 
 
     Raises:
         WorkerLimit: the work is too much for a worker (see there).
-        GivenUp, NoCapacity: no worker could do it (see `until_it_works`).
+        GivenUp, Unavailable: no worker could do it (see `until_it_works`).
         Exception: what the function raises; an OSError becomes a WorkerLimit.
     """
     return await until_it_works(_Case(pool(), seconds, function, args).once)

@@ -42,7 +42,7 @@ async def call(function: Callable[[*Args], T], *args: *Args) -> T:
     """Call a function of a module in a worker, within LIMIT_SECONDS of a processor's time.
 
     Raises:
-        WorkerLimit, GivenUp, NoCapacity, Exception: see `worker_pool.call`.
+        WorkerLimit, GivenUp, Unavailable, Exception: see `worker_pool.call`.
     """
     return await worker_pool.call(LIMIT_SECONDS, function, *args)
 

@@ -39,7 +39,7 @@ def running(call: Invocation, timeout: float = _START_SECONDS) -> bool:
 
     Raises:
         NoDaemon: it can't be started, or must not be from inside an attempt.
-        TimeRanOut: it does not answer in time; it may still come.
+        WaitTimeout: it does not answer in time; it may still come.
     """
     try:
         _ = call.client
@@ -229,7 +229,7 @@ def stopped(call: Invocation, timeout: float, mode: str = "detach") -> tuple[int
     `mode` is that of protocol.Stop: `detach`, `drain`, `kill`.
 
     Raises:
-        TimeRanOut: it is not gone yet; it still stops.
+        WaitTimeout: it is not gone yet; it still stops.
     """
     from marianne_cli.service import units
 
@@ -276,7 +276,7 @@ def ended(pid: int, timeout: float) -> None:
     """End a daemon by its pid, where its socket may lead to another; what is in flight goes on.
 
     Raises:
-        TimeRanOut: it is not gone yet.
+        WaitTimeout: it is not gone yet.
     """
     handle = _handle(pid)
     if handle is None:

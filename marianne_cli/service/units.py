@@ -72,7 +72,7 @@ class Unit(NamedTuple):
 
         Raises:
             NotPermitted: systemd refused.
-            TimeRanOut: it is not done in time; it goes on.
+            WaitTimeout: it is not done in time; it goes on.
         """
         typed = " ".join([*self.shown, *arguments])
         try:

@@ -320,7 +320,7 @@ class Records:
         """Read in a thread.
 
         Raises:
-            NoCapacity: disk, memory or descriptors don't let us; that passes.
+            Unavailable: disk, memory or descriptors don't let us; that passes.
         """
         try:
             return await anyio.to_thread.run_sync(self._snapshot, read, limiter=self._limiter)

@@ -170,7 +170,7 @@ class Store:
         Commits happen in the order of the calls. Cancelling the wait does not take the changes back.
 
         Raises:
-            NoCapacity: the disk refuses; nothing has changed.
+            Unavailable: the disk refuses; nothing has changed.
             BrokenChanges: they break a constraint; nothing has changed.
         """
         if not self._open:

@@ -256,7 +256,7 @@ def client_own():
         (client.Client, "Client"),
         (client.AsyncClient, "AsyncClient"),
         (client.Items, "Items"),
-        (client.InjectedPiece, "Piece"),
+        (client.Piece, "Piece"),
         (client.Output, "Output"),
     ):
         text += f"### {title}\n\n{paragraphs(thing)}\n\n"
@@ -280,7 +280,7 @@ def signature_of(thing):
 def score_kind(rule):  # noqa: PLR0911  a type a line
     """Say what a type of the score format takes."""
     match rule:
-        case rules.Part() | rules.SettingsRule():
+        case rules.Part() | rules.Settings():
             return "mapping"
         case rules.ListOf():
             return f"list of {score_kind(rule.item)}"
@@ -290,14 +290,14 @@ def score_kind(rule):  # noqa: PLR0911  a type a line
             return " or ".join(f"`{choice}`" for choice in choices)
         case rules.Anything():
             return "mapping or list" if rule.kinds else "any"
-        case rules.Number() | rules.DurationRule():
+        case rules.Number() | rules.Duration():
             return score_range(rule)
     return {rules.Text: "text", rules.Flag: "yes or no", rules.Pattern: "regular expression"}[type(rule)]
 
 
 def score_range(rule):
     """Say which numbers or durations are possible."""
-    inner, unit = (rule.range, "s") if isinstance(rule, rules.DurationRule) else (rule, "")
+    inner, unit = (rule.range, "s") if isinstance(rule, rules.Duration) else (rule, "")
     said = "duration" if unit else "integer" if rule.whole else "number"
     words = {"from": inner.least, "over": inner.above, "to": inner.most}
     limits = [f"{word} {limit:g}{unit}" for word, limit in words.items() if limit is not None]
@@ -309,7 +309,7 @@ def score_default(field, rule):
     if field.required:
         return "required"
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-    if isinstance(rule, rules.DurationRule) and value is not None:
+    if isinstance(rule, rules.Duration) and value is not None:
         return f"`{value:g}s`"
     if value is None or value in ({}, []) or isinstance(value, msgspec.Struct):
         return ""

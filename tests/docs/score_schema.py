@@ -27,7 +27,7 @@ _SCALARS = ["string", "number", "boolean"]
 def document():
     """Return the whole schema."""
     definitions = {struct.__name__: part(struct) for struct in score_fields.SECTIONS}
-    definitions["Settings"] = settings(rules.SettingsRule(model.SETTINGS))
+    definitions["Settings"] = settings(rules.Settings(model.SETTINGS))
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "A score of Marianne",
@@ -68,7 +68,7 @@ def of(rule):  # noqa: PLR0911  a type a branch
             return part(rule.struct) | {"additionalProperties": {}}
         case rules.Part():
             return {"$ref": f"#/definitions/{rule.struct.__name__}"}
-        case rules.SettingsRule():
+        case rules.Settings():
             return {"$ref": "#/definitions/Settings"} if rule.rules is model.SETTINGS else settings(rule)
         case rules.ListOf():
             return {"type": "array", "items": of(rule.item)}
@@ -87,7 +87,7 @@ def of(rule):  # noqa: PLR0911  a type a branch
         case rules.Number():
             kind = {"type": "integer" if rule.whole else "number"} | limits(rule, 1)
             return {"anyOf": [kind, _INTEGER if rule.whole else _NUMBER]}
-        case rules.DurationRule():
+        case rules.Duration():
             kind = {"type": "number", "minimum": 0} | limits(rule.range, rule.unit)
             return {"anyOf": [kind, _DURATION]}
         case rules.Anything():

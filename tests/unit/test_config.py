@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from marianned.config import ConfigError, SettingsRule, load_configuration, load_settings
+from marianned.config import ConfigError, Settings, load_configuration, load_settings
 
 
 def write(directory: Path, text: str) -> Path:
@@ -14,13 +14,13 @@ def write(directory: Path, text: str) -> Path:
 
 def test_without_a_file_the_defaults_of_the_contract_hold(tmp_path: Path) -> None:
     settings = load_settings(tmp_path)
-    assert settings == SettingsRule()
+    assert settings == Settings()
     assert (settings.max_attempts, settings.max_queued, settings.kill_grace) == (16, 1_000, 10.0)
 
 
 def test_values_are_read_durations_too(tmp_path: Path) -> None:
     settings = load_settings(write(tmp_path, 'max_attempts = 2\nkill_grace = "1m30s"\nattempts_dir = "/a"\n'))
-    assert settings == SettingsRule(max_attempts=2, kill_grace=90.0, attempts_dir="/a")
+    assert settings == Settings(max_attempts=2, kill_grace=90.0, attempts_dir="/a")
     assert load_settings(write(tmp_path, "kill_grace = 3\n")).kill_grace == 3.0
 
 
@@ -76,6 +76,6 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
 
 def test_each_value_has_the_place_it_comes_from(tmp_path: Path) -> None:
     found = load_configuration(write(tmp_path, "\nkeep_days = 3\n"))
-    assert found.settings == SettingsRule(keep_days=3)
+    assert found.settings == Settings(keep_days=3)
     assert found.sources["keep_days"] == f"{tmp_path}/config.toml:2"
     assert found.sources["keep_runs"] == "default"

@@ -80,7 +80,7 @@ class IdempotencyKeys:
         """Put on disk what was answered to a request whose effect is none of the store's.
 
         Raises:
-            NoCapacity: the disk refuses.
+            Unavailable: the disk refuses.
         """
         if rows := rows_of(request, reply):
             await self._store.commit(Changes(rows=rows))

@@ -36,7 +36,7 @@ async def load_state(store: Store, job_name: str, run: int | None = None) -> Job
     One that can't be read is `damaged`: it has what is left of its rows, and a score that stands in.
 
     Raises:
-        NoCapacity: nothing can be read at the moment.
+        Unavailable: nothing can be read at the moment.
     """
     try:
         found = await store.records.whole(job_name, run)

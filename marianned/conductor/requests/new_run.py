@@ -71,7 +71,7 @@ def make_workspace(path: Path, umask: int) -> None:
     """Make the workspace with its parents, as the submitting client would have made it.
 
     Raises:
-        NoCapacity: it can't be made.
+        Unavailable: it can't be made.
     """
     missing = [directory for directory in (path, *path.parents) if not directory.exists()]
     try:

@@ -122,7 +122,7 @@ class Submissions:
         settled, whatever becomes of it.
 
         Raises:
-            NameTaken, NoCapacity, WrongStatus: its name, the daemon or its workspace does not let it.
+            NameTaken, Unavailable, WrongStatus: its name, the daemon or its workspace does not let it.
         """
         expanded = version.score
         self._check_name(newest, fresh=fresh, file=file or version.row.config_file or "FILE")

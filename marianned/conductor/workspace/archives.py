@@ -38,7 +38,7 @@ async def move_away(
     The row is on disk: delete it in the transaction of the new run, or call `move_back`.
 
     Raises:
-        NoCapacity: it can't be moved; what was moved is where it was.
+        Unavailable: it can't be moved; what was moved is where it was.
     """
     try:
         row = await to_thread.run_sync(_planned, run_id, workspace, archive)
