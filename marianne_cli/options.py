@@ -2,12 +2,13 @@
 
 import functools
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from marianne_cli import exits
+from marianne_cli import exits, terminal
 from marianne_cli.context import Answer, Invocation
 from marianned.errors import InvalidScore, MarianneError, Problem
 from marianned.formatting import read_duration
@@ -177,6 +178,7 @@ job_argument = click.argument("job", metavar="JOB", type=JobName())
 jobs_argument = click.argument("jobs", metavar="JOB...", type=JobName(), nargs=-1)
 sheets_argument = click.argument("sheets", metavar="[SHEETS]", required=False)
 all_option = click.option("--all", "-a", "every", is_flag=True, help="Apply to every job it can apply to.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 workspace_option = click.option(
     "--workspace", "-w", metavar="DIR", help="Use this workspace instead of the score's."
 )
@@ -277,6 +279,23 @@ def each_until(
 
     ends_at = time.monotonic() + timeout
     return each(call, jobs, lambda job: one(job, max(0.0, ends_at - time.monotonic())))
+
+
+def confirm(what: str, *, yes: bool) -> None:
+    """Ask on the terminal before much is deleted or ended; elsewhere `-y` has to say so.
+
+    Raises:
+        click.UsageError: there is nobody to ask.
+        click.Abort: the answer is not yes.
+    """
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError(f"to {what} without being asked, add -y")
+    sys.stderr.write(terminal.line(f"mzt: {what}? [y/N] "))
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise click.Abort
 
 
 def targets(call: Invocation, jobs: tuple[str, ...], every: bool, statuses: tuple[str, ...]) -> list[str]:

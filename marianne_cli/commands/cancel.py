@@ -2,21 +2,27 @@
 
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
+from marianned.formatting import plural
 
 
 @options.command(
-    "cancel", "mzt cancel release-notes --wait", 'mzt cancel --all --reason "wrong model"', changes=True
+    "cancel", "mzt cancel release-notes --wait", 'mzt cancel --all -y --reason "wrong model"', changes=True
 )
 @options.jobs_argument
 @options.wait_option
 @options.timeout_option(60.0)
 @options.all_option
-def command(call: Invocation, *, jobs: tuple[str, ...], wait: bool, timeout: float, every: bool) -> Answer:
+@options.yes_option
+def command(
+    call: Invocation, *, jobs: tuple[str, ...], wait: bool, timeout: float, every: bool, yes: bool
+) -> Answer:
     """End a job now, and what is in flight for it; `mzt resume` can still pick it up again."""
-    statuses = ("active", "held")
+    chosen = options.targets(call, jobs, every, ("active", "held"))
+    if every and chosen:
+        options.confirm(f"cancel {plural(len(chosen), 'job')}", yes=yes)
     return options.each_until(
         call,
-        options.targets(call, jobs, every, statuses),
+        chosen,
         timeout,
         lambda job, rest: call.requested("job.cancel", job_id=job, wait=wait, timeout=rest),
     )

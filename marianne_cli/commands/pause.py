@@ -4,6 +4,7 @@ import click
 
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
+from marianned.formatting import plural
 
 
 @options.command(
@@ -32,6 +33,7 @@ from marianne_cli.context import Answer, Invocation
     "--for", "lasts", metavar="DURATION", type=options.Duration(), help="Resume by itself after this time."
 )
 @options.all_option
+@options.yes_option
 def command(
     call: Invocation,
     *,
@@ -45,6 +47,7 @@ def command(
     deadline: float | None,
     lasts: float | None,
     every: bool,
+    yes: bool,
 ) -> Answer:
     """Pause a job at its next sheet boundary.
 
@@ -62,9 +65,12 @@ def command(
         if wait and not options.is_typed("timeout"):
             raise click.UsageError("--before with --wait needs -t: how long the job may take to come there")
     asked = {"force": force, "now": now, "before": before, "clear": clear, "deadline": deadline, "for": lasts}
+    chosen = options.targets(call, jobs, every, ("queued", "running", "pausing"))
+    if force and every and chosen:
+        options.confirm(f"interrupt and pause {plural(len(chosen), 'job')}", yes=yes)
     return options.each_until(
         call,
-        options.targets(call, jobs, every, ("queued", "running", "pausing")),
+        chosen,
         timeout,
         lambda job, rest: call.requested("job.pause", job_id=job, wait=wait, timeout=rest, **asked),
     )

@@ -5,6 +5,7 @@ import click
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
 from marianne_cli.service import launch
+from marianned.errors import MarianneError
 from marianned.formatting import plural
 
 _ENDS = {
@@ -19,9 +20,12 @@ _ENDS = {
 @click.option("--drain", "mode", flag_value="drain", help="Start nothing more; wait for what is in flight.")
 @click.option("--kill", "mode", flag_value="kill", help="Interrupt what is in flight; it runs again later.")
 @options.timeout_option(60.0, "Longest time to wait.")
-def command(call: Invocation, *, mode: str | None, timeout: float) -> Answer:
+@options.yes_option
+def command(call: Invocation, *, mode: str | None, timeout: float, yes: bool) -> Answer:
     """Stop the daemon; return when it is gone. Attempts in flight go on without it."""
     mode = mode or "detach"
+    if mode == "kill" and not yes and (flying := _in_flight(call)):
+        options.confirm(f"stop, and interrupt {plural(flying, 'attempt')}", yes=yes)
     pid, attempts = launch.stopped(call, timeout, mode)
     if pid is None:
         message = "no daemon runs"
@@ -30,3 +34,12 @@ def command(call: Invocation, *, mode: str | None, timeout: float) -> Answer:
         message = f"marianned (pid {pid}): stopped{said if attempts else ''}"
     left = attempts if mode == "detach" else 0
     return Answer({"message": message, "pid": pid, "attempts_in_flight": left}, short="")
+
+
+def _in_flight(call: Invocation) -> int:
+    """Return how many attempts are in flight; 0 where the daemon can't be asked: stopping it tells why."""
+    try:
+        with call.connect(any_protocol=True, timeout=2.0) as client:
+            return int(client.request("daemon.status", {}, once=True)["attempts_in_flight"])
+    except MarianneError:
+        return 0

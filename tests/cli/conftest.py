@@ -14,7 +14,7 @@ def home(tmp_path):
         with made.started as process:
             process.kill()
     subprocess.run(
-        made.command(["cancel", "--all", "--wait", "-t", "20"]), env=made.environment, cwd=tmp_path, check=False,
+        made.command(["cancel", "--all", "-y", "--wait", "-t", "20"]), env=made.environment, cwd=tmp_path, check=False,
         capture_output=True,
     )  # fmt: skip
     subprocess.run(

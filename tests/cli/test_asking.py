@@ -265,8 +265,8 @@ def test_remove_forgets_ended_runs_only(home):
     refused = home.json("remove", "a", "c", code=4)
     assert [reply["success"] for reply in refused["results"]] == [True, False]
     assert refused["error_code"] == "E502"
-    assert home.json("remove", "--older-than", "1h")["removed"] == []
-    assert home.mzt("remove", "--older-than", "0").stdout == "1 run removed\n"
+    assert home.json("remove", "--older-than", "1h", "-y")["removed"] == []
+    assert home.mzt("remove", "--older-than", "0", "-y").stdout == "1 run removed\n"
     assert [job["job_id"] for job in home.json("list", "-a")["jobs"]] == ["c"]
 
 
@@ -284,12 +284,35 @@ def asked(home, answer, *arguments):
     return started.returncode, out, told
 
 
-def test_remove_asks_once_on_a_terminal_and_no_is_130(home):
+def test_deleting_and_ending_many_is_asked_on_a_terminal_and_elsewhere_needs_y(home):
     home.mzt("run", home.score("a"), "--wait")
-    code, out, told = asked(home, b"\n", "remove", "a")
-    assert (code, out) == (130, "")
-    assert "mzt: forget 'a', with history and output? [y/N] " in told
-    assert asked(home, b"y\n", "remove", "a", "-j")[:1] == (0,)
+    home.mzt("run", home.score("b", GATED))
+    home.mzt("wait", "b", "--for", "running", "-t", "20")
+    many = {
+        (
+            "remove",
+            "--older-than",
+            "0",
+        ): "forget every run that ended more than 0s ago, with history and output",
+        ("cancel", "--all"): "cancel 1 job",
+        ("pause", "--force", "--all"): "interrupt and pause 1 job",
+        ("stop", "--kill"): "stop, and interrupt 1 attempt",
+    }
+    for arguments, what in many.items():
+        code, out, told = asked(home, b"\n", *arguments)
+        assert (code, out) == (130, ""), arguments
+        assert f"mzt: {what}? [y/N] " in told
+        assert "-y" in home.mzt(*arguments, code=2).stderr
+    assert home.json("status", "b")["status"] == "running"
+    home.mzt("status", "a")
+    assert asked(home, b"y\n", "cancel", "--all")[0] == 0
+    home.mzt("wait", "b", "--for", "cancelled", "-t", "20")
+    home.mzt("cancel", "--all")  # nothing is left to ask about
+
+
+def test_what_is_named_is_removed_without_a_question(home):
+    home.mzt("run", home.score("a"), "--wait")
+    assert home.mzt("remove", "a").stdout
     home.mzt("status", "a", code=4)
 
 
@@ -336,7 +359,7 @@ def test_a_drain_waits_for_what_is_in_flight_and_the_next_start_goes_on(home):
 def test_stop_kill_interrupts_and_the_next_start_runs_it_again(home):
     home.mzt("run", home.score("a", GATED))
     home.mzt("wait", "a", "--for", "running", "-t", "20")
-    stopped = home.mzt("stop", "--kill")
+    stopped = home.mzt("stop", "--kill", "-y")
     assert stopped.stdout.endswith(": stopped; 1 attempt was interrupted\n")
     home.mzt("start")
     home.let_go(1, 2, 3)

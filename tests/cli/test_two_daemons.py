@@ -32,7 +32,7 @@ def test_without_its_socket_the_lock_tells_that_a_daemon_runs(home):
     assert second["pid"] != first["pid"]
     home.mzt("run", home.score("gated", GATED))
     socket.unlink()
-    stopped = home.json("stop", "--kill")
+    stopped = home.json("stop", "--kill", "-y")
     assert (stopped["pid"], stopped["message"]) == (
         second["pid"],
         f"marianned (pid {second['pid']}): stopped; 1 attempt was interrupted",
@@ -47,7 +47,7 @@ def test_a_daemon_that_hangs_is_named_with_the_way_out_in_time(home):
     try:
         for arguments in (
             ["restart", "-t", "5"],
-            ["stop", "--kill", "-t", "5"],
+            ["stop", "--kill", "-y", "-t", "5"],
             ["start", "-t", "5"],
             ["pause", "gated", "--wait", "-t", "5"],
             ["status", "gated"],

@@ -54,7 +54,7 @@ def service(host):
     if not host.json("service")["installed"]:
         host.mzt("service", "install", "--now")
     host.systemctl("start", "marianned")
-    host.mzt("cancel", "--all", "--wait", "-t", "30")
+    host.mzt("cancel", "--all", "-y", "--wait", "-t", "30")
 
 
 def drop_in(host, unit, text):
