@@ -189,7 +189,11 @@ plan_option = click.option("--plan", is_flag=True, help="Show what would happen;
 before_option = click.option("--before", metavar="SHEETS", help="Pause before these sheets.")
 follow_option = click.option("--follow", "-F", is_flag=True, help="Keep printing until the job ends.")
 env_option = click.option(
-    "--env", "-e", metavar="NAME[=VALUE]", multiple=True, help="Set a variable; without a value: take yours."
+    "--env",
+    "-e",
+    metavar="NAME[=VALUE]",
+    multiple=True,
+    help="Set a variable; NAME alone takes yours, a VALUE typed here shows in ps.",
 )
 env_file_option = click.option(
     "--env-file", metavar="FILE", help="Set variables from a file, one NAME=VALUE a line."
