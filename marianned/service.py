@@ -33,7 +33,7 @@ from marianned.conductor.requests.retention import Retention
 from marianned.conductor.requests.shutdown import Stopper
 from marianned.conductor.requests.submit import Submissions
 from marianned.conductor.run import strangers
-from marianned.conductor.services import Services
+from marianned.conductor.services import Executors, Services
 from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import ConfigError, Settings, load_settings
 from marianned.errors import Unavailable
@@ -96,10 +96,10 @@ class Daemon:
         async with (
             workers.running(),
             open_store(database_path(self._state), boot_id(), attempts, now().at) as store,
-            LocalExecutor() as executor,
+            LocalExecutor() as local,
             anyio.create_task_group() as tasks,
         ):
-            services = self._services(store, executor)
+            services = self._services(store, Executors(attempts=local, host=local))
             conductor = Conductor(services, tasks)
             submissions = Submissions(conductor, tasks)
             conductor.chaining = Chaining(conductor, submissions)
@@ -146,17 +146,17 @@ class Daemon:
             await server.end_streams()
             tasks.cancel_scope.cancel()
 
-    def _services(self, store: Store, executor: LocalExecutor) -> Services:
+    def _services(self, store: Store, executors: Executors) -> Services:
         attempts = Path(store.incarnation.attempts)
         make_private_directory(attempts)
         scheduler = Scheduler(self._settings.max_attempts)
         return Services(
             store=store,
-            executor=executor,
+            executors=executors,
             scheduler=scheduler,
             limits=Limits(),
             disk=Disk((self._state, attempts), self._settings.min_free_disk, scheduler),
-            worktrees=Worktrees(store, executor, os.environ),
+            worktrees=Worktrees(store, executors.host, os.environ),
             settings=self._settings,
             attempts=attempts,
             socket=self._address,

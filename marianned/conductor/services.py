@@ -1,8 +1,9 @@
-"""What every job of this daemon shares: its store, its executor, its slots, its places and settings."""
+"""What every job of this daemon shares: its store, its executors, its slots, its places and settings."""
 
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,6 +19,21 @@ from marianned.rows import Flight, HookRow, RunRow
 from marianned.store.writer import Store
 
 
+class Executors(NamedTuple):
+    """Where things run, by their purpose: `attempts` may be a cluster's, `host` is this machine's.
+
+    Git, checks, skip commands and hooks need the daemon's own host: its files, its network, an answer soon.
+    Source: docs/design/executors.md.
+    """
+
+    attempts: Executor
+    host: Executor
+
+    def of(self, flight: Flight) -> Executor:
+        """Return where a flight runs, or has run."""
+        return self.host if isinstance(flight, HookRow) else self.attempts
+
+
 class Services(msgspec.Struct, kw_only=True):
     """The parts of one daemon. `environ` is its environment, `attempts` the directory of all attempts.
 
@@ -26,7 +42,7 @@ class Services(msgspec.Struct, kw_only=True):
     """
 
     store: Store
-    executor: Executor
+    executors: Executors
     scheduler: Scheduler
     limits: Limits
     disk: Disk

@@ -193,10 +193,11 @@ async def _presence(services: Services, flight: Flight) -> Presence:
     So has one of which the database knows the process: its files were taken away.
     """
     place = services.place(flight)
-    found = await services.executor.presence(place)
+    executor = services.executors.of(flight)
+    found = await executor.presence(place)
     if found is not Presence.NEVER_STARTED:
         return found
     if flight.pid is not None or services.store.rebooted:
-        await services.executor.claim(place)
+        await executor.claim(place)
         return Presence.LOST
     return found

@@ -126,8 +126,8 @@ class Checking:
                 found = await run()
         if found is None and self._running is not None:
             with anyio.CancelScope(shield=True):
-                await self._services.executor.end(self._running)
-                await self._services.executor.wait(self._running)
+                await self._services.executors.host.end(self._running)
+                await self._services.executors.host.wait(self._running)
         return found
 
     async def end_leftovers(self) -> None:
@@ -135,7 +135,7 @@ class Checking:
 
         What it has left is there by its process: of that the files may be gone.
         """
-        executor = self._services.executor
+        executor = self._services.executors.host
         left = await to_thread.run_sync(_below, self._directory)
         if self._picked_up:
             found = await executor.leftovers(self._ids)
@@ -194,14 +194,14 @@ class Checking:
         place = self._running = Place(directory, spec.id)
         faults.point("check.starting")
         try:
-            await self._services.executor.start(directory, spec)
+            await self._services.executors.host.start(directory, spec)
         except NotStarted:
             self._running = None
             raise
         except (CannotStart, AlreadyClaimed) as error:
             return CommandResult(error=str(error)), None
         faults.point("check.started")
-        record = await self._services.executor.wait(place)
+        record = await self._services.executors.host.wait(place)
         faults.point("check.ended")
         self._running = None
         tail = await to_thread.run_sync(_tail, directory, self._mask)

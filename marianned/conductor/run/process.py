@@ -73,7 +73,7 @@ class Process:
     ) -> None:
         self._tell = tell
         self._introduced = introduced
-        self._executor = services.executor
+        self._executor = services.executors.of(row)
         self.place = services.place(row)
         self.directory = self.place.directory
         self.interrupted = False

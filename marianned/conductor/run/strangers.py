@@ -19,7 +19,10 @@ async def tell(services: Services, ours: Collection[str]) -> None:
         "%s; what ran since is not known to it: its attempts are left alone, and sheets may run again",
         services.store.restored,
     )
-    for name, pid in sorted((await services.executor.alive_below(services.attempts)).items()):
+    alive: dict[str, int] = {}
+    for executor in services.executors:
+        alive |= await executor.alive_below(services.attempts)
+    for name, pid in sorted(alive.items()):
         if not any(name == one or name.startswith(f"{one}-check-") for one in ours):
             _logger.warning(
                 "attempt %s (pid %d) is of another database, or of a time that this one does not know of; "

@@ -150,7 +150,7 @@ class Supervisor:
         await anyio.sleep(_FAILED_PAUSE_SECONDS)
         while True:
             try:
-                presence = await self._services.executor.presence(self._services.place(row))
+                presence = await self._services.executors.of(row).presence(self._services.place(row))
                 break
             except OSError:
                 _logger.exception("%s can't be looked for", self._services.attempt_id(row))
@@ -172,8 +172,9 @@ class Supervisor:
         """End a flight that the daemon has failed over; until that is so, it counts as in flight."""
         while True:
             try:
-                await self._services.executor.end(self._services.place(row))
-                await self._services.executor.wait(self._services.place(row))
+                executor, place = self._services.executors.of(row), self._services.place(row)
+                await executor.end(place)
+                await executor.wait(place)
             except OSError:
                 _logger.exception("%s can't be ended yet", self._services.attempt_id(row))
                 await anyio.sleep(_AGAIN_SECONDS)
