@@ -1,6 +1,12 @@
 """What all tests share: this directory is on the import path, and Hypothesis has no clock of its own."""
 
+import signal
+
 from hypothesis import settings
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Background jobs of a shell ignore it, and so would all that tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("marianne", deadline=None, print_blob=True)
 settings.load_profile("marianne")
