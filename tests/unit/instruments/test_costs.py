@@ -1,11 +1,11 @@
 """What an attempt has cost: cached tokens at their price, a session's tokens once."""
 
 import pytest
-from marianned.instruments.verdict import Reading
 
 from marianned.instruments.costs import cost_of, without
 from marianned.instruments.loader import builtin_profiles
-from marianned.instruments.profile import Model, Output
+from marianned.instruments.profile import Model, OutputFormat
+from marianned.instruments.result import Reading
 from marianned.rows import AttemptRow
 from marianned.score.expanded import CostLimits
 
@@ -16,20 +16,20 @@ READ = Reading(result="", input_tokens=1000, output_tokens=100, cached_tokens=90
 @pytest.mark.parametrize(
     ("output", "model", "usd"),
     [
-        (Output(), PRICED, 0.1 + 0.09 + 1.0),
-        (Output(cached_in_input=False), PRICED, 1.0 + 0.09 + 1.0),
-        (Output(), Model(name="m", cost_per_1k_input=1.0, cost_per_1k_output=10.0), 2.0),
+        (OutputFormat(), PRICED, 0.1 + 0.09 + 1.0),
+        (OutputFormat(cached_in_input=False), PRICED, 1.0 + 0.09 + 1.0),
+        (OutputFormat(), Model(name="m", cost_per_1k_input=1.0, cost_per_1k_output=10.0), 2.0),
     ],
 )
-def test_cached_tokens_have_their_own_price(output: Output, model: Model, usd: float) -> None:
+def test_cached_tokens_have_their_own_price(output: OutputFormat, model: Model, usd: float) -> None:
     assert cost_of(output, READ, model, None) == pytest.approx(usd)
 
 
 def test_what_the_tool_says_goes_first_and_without_a_price_it_is_unknown() -> None:
     told = Reading(result="", input_tokens=1, output_tokens=1, cost_usd=3.5)
-    assert cost_of(Output(), told, PRICED, None) == 3.5
-    assert cost_of(Output(), READ, None, None) is None
-    assert cost_of(Output(), READ, None, CostLimits()) == pytest.approx(0.003 + 0.0015)
+    assert cost_of(OutputFormat(), told, PRICED, None) == 3.5
+    assert cost_of(OutputFormat(), READ, None, None) is None
+    assert cost_of(OutputFormat(), READ, None, CostLimits()) == pytest.approx(0.003 + 0.0015)
 
 
 def row(attempt: int, session: str, tokens: int) -> AttemptRow:
