@@ -211,7 +211,8 @@ class JobOutput(Stream):
         self._after = newest
         self._ended = job["timing"]["completed_at"] is not None
         for flight in job["in_flight"]:
-            self._add(flight)
+            if not flight.get("job_id"):  # another job's, whose end this one waits for
+                self._add(flight)
 
     def _add(self, item: Mapping[str, Any]) -> None:
         known = (item.get("sheet"), item.get("hook"), item["attempt"])

@@ -119,7 +119,8 @@ def _chosen(details: Result, hooks: str, *, named: bool, attempt: int | None) ->
         picked += [hook for hook in _hooks(details) if "all" in wanted or str(hook["hook"]) in wanted]
     else:
         tried += _hooks(details)
-        flying = {(flight["sheet"], flight.get("hook")) for flight in details["in_flight"]}
+        own = [flight for flight in details["in_flight"] if not flight.get("job_id")]
+        flying = {(flight["sheet"], flight.get("hook")) for flight in own}
         picked = [sheet for sheet in tried if (sheet["sheet"], sheet.get("hook")) in flying]
         ended = [sheet for sheet in tried if sheet["ended_at"]]
         if not picked and ended:

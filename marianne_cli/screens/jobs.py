@@ -96,7 +96,7 @@ def _safe_line(job: Result) -> str:
 def _sheet_rows(job: Result, sheets: Sequence[Result], *, unfolded: bool) -> list[str]:
     if not sheets:
         return []
-    flights = {item["sheet"]: item for item in job["in_flight"]}
+    flights = {item["sheet"]: item for item in job["in_flight"] if not item.get("job_id")}
     rows: list[tuple[str, str, str, str]] = []
     for _, group in groupby(sheets, key=lambda sheet: _fold_key(sheet, unfolded=unfolded)):
         members = list(group)

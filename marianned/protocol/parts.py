@@ -39,7 +39,8 @@ class Breakpoint(msgspec.Struct, kw_only=True):
 class InFlight(msgspec.Struct, kw_only=True):
     """What is in flight now; with `attempt` 0 and no `hook`, a sheet's skip rules are being checked.
 
-    For a hook, `hook` has its number, and sheet, stage and instance are null.
+    For a hook, `hook` has its number, and sheet, stage and instance are null. `job_id` is set where it is
+    another job's, whose end this one waits for.
     """
 
     sheet: int | None
@@ -49,6 +50,7 @@ class InFlight(msgspec.Struct, kw_only=True):
     started_at: str
     time_limit_at: str
     hook: int | None = None
+    job_id: str | None = None
 
 
 class Waiting(msgspec.Struct, kw_only=True):

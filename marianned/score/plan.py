@@ -19,6 +19,8 @@ _PLURAL = frozenset({"files", "settings", "fallbacks", "validations", "needs"})
 _STAYS = (SheetStatus.COMPLETED, SheetStatus.SKIPPED)
 _COMMAND = frozenset({"prompt", "files", "instrument", "settings", "skip"})
 """Aspects of what was run, or whether it was to run at all; the others are about what follows."""
+THROWN_AWAY = "; its attempt that has succeeded is thrown away"
+"""What a plan says of a sheet whose parked attempt it gives up, whatever the reason is."""
 _STARTS_AGAIN = (SheetStatus.FAILED, SheetStatus.CANCELLED)
 
 
@@ -125,7 +127,7 @@ def _of_parked(stands: Standing, differences: Collection[str]) -> str:
         return ""
     if _keeps_attempt(stands, differences):
         return "; its attempt has succeeded, the new checks run on it"
-    return "; its attempt that has succeeded is thrown away"
+    return THROWN_AWAY
 
 
 def _is_rechecked(line: PlanLine, stands: Standing) -> bool:
@@ -176,6 +178,7 @@ def _removed_lines(
             continue
         stands = standing[sheet.sheet]
         gone = f"{_place(sheet, whole_stage=sheet.stage not in stages)} is gone"
+        gone += THROWN_AWAY if stands.parked else ""
         lines[neighbour].append(
             PlanLine(
                 sheet=None,

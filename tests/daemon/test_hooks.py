@@ -275,7 +275,7 @@ def test_a_chain_of_depth_three_with_a_pause_and_a_kill_in_its_middle(daemon):
     daemon.rpc("job.resume", job_id="b")
     daemon.wait_for("b", "completed")
     daemon.event("a", "hook.completed", hook=1)
-    daemon.wait_for("a", "completed")
+    assert daemon.rpc("job.resume", job_id="a")["status"] == "completed"
     assert daemon.ledger.lines() == [f"{word} {name}" for name in "abc" for word in ("start", "end")]
 
 
@@ -311,3 +311,110 @@ def test_a_hook_has_no_sheet_where_it_runs_waits_fails_and_prints(daemon):
     read = daemon.rpc("log.read", job_id="placed", hook=1)
     for item in (waits, flies, failed, read):
         assert [item[key] for key in ("hook", "sheet", "stage", "instance")] == [1, None, None, None]
+
+
+def in_a_chain(daemon, child, *, concert=None, **fields):
+    """Start `top`, which waits for `middle`, which waits for `low`, which has begun its sheet."""
+    daemon.gate("low")
+    write(daemon, "low.yaml", child)
+    write(daemon, "middle.yaml", hooked("middle", [chains("low.yaml", **fields)], concert=concert))
+    daemon.submit(hooked("top", [chains("middle.yaml")]))
+    daemon.ledger.wait_for("start low")
+
+
+def test_a_paused_parent_is_not_safe_to_edit_while_a_job_that_it_waits_for_writes(daemon):
+    in_a_chain(daemon, score("low", [gated("low"), plain("after")]))
+    paused = daemon.rpc("job.pause", job_id="top", reason="look")
+    assert paused["status"] == "paused"
+    assert paused["message"] == "top: paused; middle@1, low@1 go on; mzt pause low@1"
+    for job in (paused, daemon.status("top")):
+        assert job["safe_to"] == {"edit_files": False, "stop_daemon": True, "switch_off": False}
+        assert [(item["job_id"], item["sheet"]) for item in job["in_flight"]] == [("low@1", 1)]
+    assert [item["job_id"] for item in daemon.status("low")["in_flight"]] == [None]
+    daemon.rpc("job.pause", job_id="low", reason="until Monday")
+    daemon.gate("low").open()
+    daemon.wait_for("low", "paused")
+    reasons = daemon.rpc("job.why", job_id="top")["reasons"]
+    (held,) = [reason for reason in reasons if "low@1 is paused" in reason["text"]]
+    assert held["text"].endswith('"until Monday"')
+    assert (held["code"], held["unblocked_by"], held["hints"]) == ("hold:user", "caller", ["mzt resume low"])
+    daemon.rpc("job.pause", job_id="middle")
+    job = daemon.status("top")
+    assert job["safe_to"] == {"edit_files": True, "stop_daemon": True, "switch_off": True}
+    assert job["in_flight"] == []
+    assert job["message"] == "top: paused; low@1 is paused too; mzt resume low@1"
+    for name in ("low", "middle", "top"):
+        daemon.rpc("job.resume", job_id=name)
+    daemon.wait_for("top", "completed")
+
+
+def test_a_parent_that_waits_is_not_in_flight_for_a_drain_and_keeps_no_slot(house, ledger):
+    house.configure("max_attempts = 1\n")
+    house.start()
+    house.gate("low")
+    write(house, "low.yaml", score("low", [gated("low")]))
+    house.submit(hooked("top", [chains("low.yaml")]))
+    ledger.wait_for("start low")
+    assert house.rpc("daemon.status")["attempts_in_flight"] == 1
+    assert house.rpc("job.pause", job_id="low")["status"] == "pausing"
+    house.gate("low").open()
+    house.wait_for("low", "ended", "paused")
+    assert house.rpc("daemon.status")["attempts_in_flight"] == 0
+
+
+def test_a_detached_job_is_not_looked_at_by_the_one_that_submitted_it(daemon):
+    daemon.gate("off")
+    write(daemon, "off.yaml", score("off", [gated("off")]))
+    daemon.submit(hooked("free", [chains("off.yaml", detached=True)]))
+    daemon.ledger.wait_for("start off")
+    job = daemon.wait_for("free", "completed")
+    assert (job["safe_to"]["switch_off"], job["in_flight"]) == (True, [])
+    daemon.gate("off").open()
+    daemon.wait_for("off", "completed")
+
+
+def test_a_resumed_parent_looks_at_the_job_it_has_submitted_before(daemon):
+    """A child that was mended has succeeded: it is not run again."""
+    write(daemon, "mend.yaml", score("mend", ["note start mend; test -e mended"]))
+    daemon.submit(hooked("boss", [chains("mend.yaml")]))
+    daemon.wait_for("boss", "failed")
+    (daemon.home / "boss-work" / "mended").touch()
+    (daemon.home / "mend-work").mkdir(exist_ok=True)
+    (daemon.home / "mend-work" / "mended").touch()
+    daemon.rpc("job.resume", job_id="mend")
+    daemon.wait_for("mend", "completed")
+    daemon.rpc("job.resume", job_id="boss")
+    assert daemon.wait_for("boss", "ended")["status"] == "completed", hooks(daemon, "boss")
+    assert daemon.ledger.lines().count("start mend") == 2
+    assert (daemon.status("mend")["run"], hooks(daemon, "boss")[0]["chained"]) == (1, "mend@1")
+
+
+def test_a_resumed_parent_waits_on_for_a_job_that_goes_on(daemon):
+    daemon.gate("mend")
+    write(daemon, "mend.yaml", score("mend", ["note start once; test -e mended", gated("mend")]))
+    daemon.submit(hooked("boss", [chains("mend.yaml")]))
+    daemon.wait_for("boss", "failed")
+    for name in ("boss-work", "mend-work"):
+        (daemon.home / name).mkdir(exist_ok=True)
+        (daemon.home / name / "mended").touch()
+    daemon.rpc("job.resume", job_id="mend")
+    daemon.ledger.wait_for("start mend")
+    daemon.rpc("job.resume", job_id="boss")
+    daemon.event("boss", "hook.waiting", after=daemon.status("mend")["event"])
+    assert daemon.status("boss")["waiting"][0]["waiting_for"] == "job"
+    daemon.gate("mend").open()
+    assert daemon.wait_for("boss", "ended")["status"] == "completed", hooks(daemon, "boss")
+    assert (daemon.status("mend")["run"], daemon.ledger.lines().count("start mend")) == (1, 1)
+
+
+def test_an_awaited_job_takes_no_place_in_the_queue(house, ledger):
+    house.configure("max_attempts = 1\nmax_queued = 1\n")
+    house.start()
+    house.gate("a")
+    write(house, "child.yaml", score("child", [plain("child")]))
+    house.submit(hooked("parent", [chains("child.yaml")], bodies=[gated("a")]))
+    ledger.wait_for("start a")
+    house.submit(score("other", [plain("other")]))  # the one place
+    house.gate("a").open()
+    assert house.wait_for("parent", "ended")["status"] == "completed", hooks(house, "parent")
+    house.wait_for("other", "completed")

@@ -90,8 +90,8 @@ KNOWN = {
     ),
     "a process that has the pid by now is taken for the attempt": Known(
         "executors/local.py",
-        "if _start_time(pid) == start_time]",
-        "if _start_time(pid) is not None]",
+        "if traces.start_time(pid) == at and traces.has_mark(pid, mark)]",
+        "if traces.start_time(pid) is not None]",
         "unit/executors/test_local.py::test_another_process_with_the_same_pid_is_left_alone",
     ),
     "what a command left behind goes on": Known(
@@ -166,7 +166,7 @@ KNOWN = {
         "conductor/services.py",
         "incarnation = self.store.incarnations.get(flight.incarnation)",
         "incarnation = None",
-        "daemon/test_whose_attempts.py::test_jobs_of_a_new_database_run_though_another_left_its_records_there",
+        "daemon/test_whose_attempts.py::test_what_ran_after_a_copy_was_made_is_not_taken_for_what_runs_after_it_was_put_back",
     ),
     "an attempt is not found once the setting of its directory has changed": Known(
         "conductor/services.py",

@@ -71,6 +71,9 @@ class Chaining(Protocol):
     async def end_of(self, address: str) -> JobStatus | None:
         """Wait for the end of a run; None: it is not known any more."""
 
+    def state_of(self, address: str) -> JobState | None:
+        """Return the state of a run that has not ended; None: it has, or is not known."""
+
 
 class Job:
     """A run that is in memory: its state, and the one task that owns it."""
@@ -86,6 +89,7 @@ class Job:
         self.services = services
         self.state = state
         state.incarnation = services.store.incarnation.number
+        state.find = chaining.state_of
         self.status_event = 0
         self._share = Reservation(services, state, granted)
         self._retired = retired

@@ -47,7 +47,8 @@ class WhyQueries:
         """Return what a job waits for, and this run's failed attempts, newest first."""
         state = await self._queries.state(params.job_id)
         chosen = None if params.sheets is None else set(select(params.sheets, state.score))
-        owners = {hold.owner.uid for hold in state.holds.values() if hold.owner is not None}
+        holds = [hold for one in (state, *state.awaited) for hold in one.holds.values()]
+        owners = {hold.owner.uid for hold in holds if hold.owner is not None}
         logins = await to_thread.run_sync(_logins, owners)
         found = reasons(state, now(), self._services.scheduler.closed_for, logins)
         found = [*accidents(state, self._queries.waits(state)), *found]

@@ -23,7 +23,7 @@ from marianned.conductor.requests.submit import PreparedRun, Submissions
 from marianned.conductor.run.hook import HookContext
 from marianned.errors import BadRequest, MarianneError, NameTaken, Unavailable, WrongStatus
 from marianned.progress.state.hook_queue import is_kept
-from marianned.progress.state.job import Version
+from marianned.progress.state.job import JobState, Version
 from marianned.progress.state.triggers import Chained, HookEnded, Supersede
 from marianned.protocol import ENDED, Caller, JobStatus, Outcome
 from marianned.rows import Changes, RevisionRow, RunRow
@@ -219,6 +219,13 @@ class Chaining:
         (newest, room), *others = rooms
         give_up = msgspec.structs.replace(room, also=changes)
         return await self._conductor.make_room(newest, give_up, partial(self._commit, made, others))
+
+    def state_of(self, address: str) -> JobState | None:
+        """Return the state of a run that has not ended, which is in memory; None: it has, or is not known."""
+        name, number = parse_job_id(address)
+        job = self._conductor.jobs.get(name)
+        here = job is not None and job.state.run.run == number and job.state.run.ended is None
+        return job.state if job is not None and here else None
 
     async def end_of(self, address: str) -> JobStatus | None:
         """Wait for the end of a run; None: it is not known any more."""

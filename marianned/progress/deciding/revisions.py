@@ -89,7 +89,8 @@ def planned(
     new_number = {old: new for new, old in result.matched.items()}
     asked = {new_number[row.sheet] for row in _of(state, rerun) if row.sheet in new_number}
     again = below(version.score, asked)
-    lines = _with_rerun(lines, asked, again)
+    parked = {new_number[row.sheet] for row in _of(state, state.parked) if row.sheet in new_number}
+    lines = _with_rerun(lines, asked, again, parked)
     if not anew:
         lines = _with_failed(version.score, lines, again)
     return msgspec.structs.replace(result, lines=lines)
@@ -149,12 +150,18 @@ def _with_failed(score: Expanded, lines: list[PlanLine], again: Collection[int])
     return said
 
 
-def _with_rerun(lines: list[PlanLine], asked: Collection[int], again: Collection[int]) -> list[PlanLine]:
-    """Mark the sheets that were asked for and all that depend on them: done, or in flight, and run again."""
+def _with_rerun(
+    lines: list[PlanLine], asked: Collection[int], again: Collection[int], parked: Collection[int]
+) -> list[PlanLine]:
+    """Mark the sheets that were asked for and all that depend on them: done, or in flight, and run again.
+
+    Those in `parked` have an attempt that has succeeded, and lose it.
+    """
     marked: list[PlanLine] = []
     for line in lines:
-        if line.sheet in again and line.status in DONE:
+        if line.sheet in again and (line.status in DONE or line.sheet in parked):
             why = "asked for" if line.sheet in asked else f"depends on {sheet_list(asked)}"
+            why += planner.THROWN_AWAY if line.sheet in parked else ""
             reasons = ["asked" if line.sheet in asked else "upstream"]
             changed = {"action": PlanAction.RERUN, "runs": True, "why": why, "reasons": reasons}
             marked.append(msgspec.structs.replace(line, **changed))

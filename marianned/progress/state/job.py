@@ -59,7 +59,8 @@ class JobState:
     `damaged` is why it can't be read: then its score is a stand-in, and it is only watched and cancelled.
     `requests` are those that wait; `cost` is that of all attempts that have ended. `limits` are the rate
     limits that all jobs share, `unusable` the instruments that are not usable here, `incarnation` is the
-    daemon's: they are not this state's, it only looks at them. `overtime`: how long an attempt may take from
+    daemon's, and `find` returns the state of a run that has not ended by its address (name@run): they are
+    not this state's, it only looks at them. `overtime`: how long an attempt may take from
     its time limit to its end (milliseconds), for its output to come and what it has left behind to go.
     """
 
@@ -81,6 +82,7 @@ class JobState:
         self.overtime = 0
         self.incarnation = 0
         self.damaged: str | None = None
+        self.find: Callable[[str], JobState | None] = _found_nowhere
         self._undo: list[Callable[[], None]] | None = None
         self._adopt(current, sheets)
 
@@ -138,6 +140,11 @@ class JobState:
         """What is in flight: attempts, or a hook."""
         hooks = [row for row in self.hook_rows.values() if row.status == "running"]
         return [*self.attempts.values(), *hooks]
+
+    @property
+    def awaited(self) -> list["JobState"]:
+        """The runs whose end this one waits for, to any depth, the nearest first; detached ones are not."""
+        return list(_awaited(self, {self.run.run_id}))
 
     @property
     def hooks(self) -> list[HookRow]:
@@ -500,6 +507,19 @@ class JobState:
         if row is None or row.status != "pending" or row.uid in self.breakpoints:
             return False
         return self._is_free(number)
+
+
+def _found_nowhere(_address: str) -> None:
+    """A state that stands alone knows no other."""
+
+
+def _awaited(state: JobState, seen: set[int]) -> Iterator[JobState]:
+    for row in state.hook_rows.values():
+        child = state.find(row.chained) if row.waiting_for == "job" and row.chained is not None else None
+        if child is not None and child.run.run_id not in seen:
+            seen.add(child.run.run_id)
+            yield child
+            yield from _awaited(child, seen)
 
 
 def _assign(rows: dict[Any, Any], key: Any, row: Any) -> None:

@@ -16,6 +16,7 @@ from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
 from marianned.progress.views.hooks import hook_flights, hook_waits, next_of_hook
 from marianned.protocol import (
+    ENDED,
     Breakpoint,
     Hold,
     InFlight,
@@ -69,13 +70,13 @@ def job_view(state: JobState, now: Instant) -> Job:
         ),
         holds=[_hold(hold) for hold in islice(state.holds.values(), HOLDS_MOST)],
         breakpoints=[_breakpoint(state, row) for row in breakpoints(state)],
-        in_flight=[*(_in_flight(attempt) for attempt in by_number(state)), *hook_flights(state)],
+        in_flight=[*_flights(state), *_flights_elsewhere(state)],
         waiting=_waiting(state, now),
         next=next_of(state, now, status),
         safe_to=SafeTo(
-            edit_files=status in (JobStatus.PAUSED, *_ENDED),
+            edit_files=status in _AT_REST and all(_status(child) in _AT_REST for child in state.awaited),
             stop_daemon=True,
-            switch_off=not state.flights,
+            switch_off=not any(one.flights for one in (state, *state.awaited)),
         ),
         cost=state.cost,
         event=0,
@@ -83,7 +84,8 @@ def job_view(state: JobState, now: Instant) -> Job:
 
 
 R = TypeVar("R", bound=Job)
-_ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+_AT_REST = (JobStatus.PAUSED, *ENDED)
+"""Where nothing of a job itself writes into its workspace."""
 
 
 def extended(view: Job, kind: type[R], **fields: Any) -> R:
@@ -138,6 +140,23 @@ def _in_flight(row: AttemptRow) -> InFlight:
         started_at=timestamp(row.started_at),
         time_limit_at=timestamp(row.time_limit_at),
     )
+
+
+def _flights(state: JobState) -> list[InFlight]:
+    return [*(_in_flight(attempt) for attempt in by_number(state)), *hook_flights(state)]
+
+
+def _flights_elsewhere(state: JobState) -> list[InFlight]:
+    """Return what is in flight in the jobs whose end this one waits for: it may write where this one does."""
+    found: list[InFlight] = []
+    for child in state.awaited:
+        address = messages.address(child)
+        found += [msgspec.structs.replace(flight, job_id=address) for flight in _flights(child)]
+    return found
+
+
+def _status(state: JobState) -> JobStatus:
+    return lifecycle.status(state.facts)
 
 
 def _waiting(state: JobState, now: Instant) -> list[Waiting]:

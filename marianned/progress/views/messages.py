@@ -6,7 +6,7 @@ Source: docs/design/cli.md §2, §4.
 
 from collections.abc import Iterable, Sequence
 
-from marianned import formatting
+from marianned import formatting, lifecycle
 from marianned.clock import Instant, milliseconds
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
@@ -126,12 +126,28 @@ def at_rest(state: JobState) -> str | None:
     if turn is not None and is_kept(turn):
         return f"nothing is left to do; resume ends it and submits {state.hook_definition(turn.hook).label}"
     if turn is not None and turn.waiting_for == "job":
-        return f"{turn.chained} goes on; mzt pause {turn.chained}"
+        return _children(state) or f"{turn.chained} goes on; mzt pause {turn.chained}"
     if not state.nothing_left:
         return None
     if state.outlook.failed:
         return "nothing is left but what has failed; resume starts it afresh"
     return "nothing is left to do; resume ends it"
+
+
+def _children(state: JobState) -> str | None:
+    """Say which of the jobs whose end is awaited go on all the same, else that the last of them is held."""
+    children = state.awaited
+    going = [address(child) for child in children if lifecycle.status(child.facts) is not JobStatus.PAUSED]
+    if going:
+        return f"{formatting.listing(going)} {'goes' if len(going) == 1 else 'go'} on; mzt pause {going[-1]}"
+    if children:
+        return f"{address(children[-1])} is paused too; mzt resume {address(children[-1])}"
+    return None
+
+
+def address(state: JobState) -> str:
+    """Return what a run is addressed by, whichever is the newest: `nightly@3`."""
+    return f"{state.run.job_name}@{state.run.run}"
 
 
 def done(state: JobState) -> str:
@@ -174,7 +190,8 @@ def reply_message(state: JobState, now: Instant, action: Action, view: Job, requ
         case _ if action is Action.BREAK and state.breakpoints:
             said = f"pauses before {_breakpoints(state)}"
         case JobStatus.PAUSED if view.next is not None and view.next.code == "hold_end":
-            said = f"goes on by itself in {_ends_in(state, now)}"
+            children = _children(state)
+            said = f"goes on by itself in {_ends_in(state, now)}{f'; {children}' if children else ''}"
         case JobStatus.PAUSING:
             said = _boundary(state, now, action, view)
         case JobStatus.CANCELLING:

@@ -50,6 +50,7 @@ def reasons(state: JobState, now: Instant, obstacle: str | None, logins: Mapping
         *_nothing_left(state),
         *_in_flight(state),
         *_waits(state),
+        *_held_children(state, logins),
         *_limits(state, now),
         *_slots(state, now, obstacle),
     ]
@@ -122,6 +123,15 @@ def _hold(state: JobState, hold: HoldRow, logins: Mapping[int, str]) -> Reason:
         until=until,
         hints=[f"mzt resume {state.run.job_name}{_RELEASED_BY.get(hold.cause, '')}"],
     )
+
+
+def _held_children(state: JobState, logins: Mapping[int, str]) -> Iterator[Reason]:
+    """Say what holds the jobs whose end is awaited, and who can let them go: that does not hold this one."""
+    for child in state.awaited:
+        for hold in islice(child.holds.values(), HOLDS_MOST):
+            reason = _hold(child, hold, logins)
+            reason.text = f"{messages.address(child)} is {reason.text}"
+            yield reason
 
 
 def _more_holds(state: JobState) -> Iterator[Reason]:

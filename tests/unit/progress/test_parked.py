@@ -66,3 +66,15 @@ def test_it_is_closed_where_a_fresh_run_takes_the_place_of_its_own() -> None:
     assert [row.outcome for key, row in bench.disk.rows.items() if "AttemptRow" in str(key)] == [
         Outcome.INTERRUPTED
     ]
+
+
+def test_the_plan_says_so_where_it_is_thrown_away_with_its_sheet_or_because_it_runs_again() -> None:
+    bench = parked()
+    (line,) = bench.answer(bench.ask(Action.RESUME_FROM, sheets="1", plan=True)).plan
+    assert line.why == "asked for; its attempt that has succeeded is thrown away"
+    again = bench.ask(Action.MODIFY, score(made(validations="other")), sheets="1", plan=True)
+    (line,) = bench.answer(again).plan
+    assert line.why == "asked for; its attempt that has succeeded is thrown away"
+    bench.ask(Action.RESUME_FROM, sheets="1")
+    assert bench.last is not None
+    assert [row.attempt for row in bench.last.starts] == [2]
