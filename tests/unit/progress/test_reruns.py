@@ -111,4 +111,4 @@ def test_a_sheet_that_is_to_run_again_forgets_how_often_it_was_lost() -> None:
     bench.ask(Action.RESUME_FROM, sheets="1")
     bench.end(1, Outcome.LOST)
     bench.end(1, Outcome.LOST)
-    assert (bench.flying, bench.sheet(1).lost) == ([1], 2)
+    assert (bench.sheet(1).status, bench.sheet(1).lost) == ("waiting", 2)  # a third in a row has failed
