@@ -1,0 +1,103 @@
+"""A conductor in this very process: a real store and real workers, on an executor in memory."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+from kit.memory import MemoryExecutor
+from marianned.conductor.capacity.disk import Disk
+from marianned.conductor.capacity.rate_limits import Limits
+from marianned.conductor.capacity.slots import Scheduler
+from marianned.conductor.core.registry import Conductor
+from marianned.conductor.notifier import Messenger
+from marianned.conductor.requests.chain import Chaining
+from marianned.conductor.requests.control import Control
+from marianned.conductor.requests.retention import Retention
+from marianned.conductor.requests.submit import Submissions
+from marianned.conductor.services import Executors, Services
+from marianned.conductor.workspace.worktrees import Worktrees
+from marianned.config import Settings
+from marianned.protocol import Caller, Submit, Submitted
+from marianned.rows import RunRow
+from marianned.store.writer import Store, open_store
+
+ME = Caller(uid=os.getuid())
+DEADLINE = float(os.environ.get("MARIANNE_DEADLINE", "30"))
+ENDED = ("completed", "failed", "cancelled")
+
+
+class House:
+    """One life of a conductor, and what a test asks of it."""
+
+    def __init__(
+        self, path: Path, store: Store, executor: MemoryExecutor, tasks: anyio.abc.TaskGroup
+    ) -> None:
+        self.path = path
+        self.store = store
+        self.executor = executor
+        self.scheduler = Scheduler(16)
+        executors = Executors(attempts=executor, host=executor)
+        self.services = Services(
+            store=store,
+            executors=executors,
+            scheduler=self.scheduler,
+            limits=Limits(),
+            disk=Disk((path,), 0, self.scheduler),
+            worktrees=Worktrees(store, executors.host, os.environ),
+            settings=Settings(),
+            attempts=path / "attempts",
+            socket=path / "s",
+            environ=dict(os.environ),
+        )
+        self.conductor = Conductor(self.services, tasks)
+        self.submissions = Submissions(self.conductor, tasks)
+        self.conductor.chaining = Chaining(self.conductor, self.submissions)
+        self.control = Control(self.conductor)
+        self.retention = Retention(self.conductor)
+        Messenger(self.conductor, tasks)
+        self._news = anyio.Event()
+        store.on_commit(self._told)
+
+    def _told(self, _events: object) -> None:
+        self._news.set()
+        self._news = anyio.Event()
+
+    async def submit(self, text: str, **params: object) -> Submitted:
+        place = str(self.path)
+        asked = {"text": text, "directory": place, "submit_directory": place, **params}
+        return await self.submissions.submit(ME, Submit(**asked))  # type: ignore[arg-type]
+
+    async def run(self, name: str) -> RunRow:
+        row = await self.store.records.run(name)
+        assert row is not None
+        return row
+
+    async def until(self, name: str, *statuses: str) -> RunRow:
+        """Wait until the newest run of a job has one of these statuses, on disk."""
+        while True:
+            news = self._news
+            row = await self.run(name)
+            if row.status in statuses:
+                return row
+            await news.wait()
+
+
+@asynccontextmanager
+async def conducting(path: Path, executor: MemoryExecutor) -> AsyncIterator[House]:
+    """Open a house, with all that earlier ones left at the path; everything of it ends with the block."""
+    attempts = path / "attempts"
+    attempts.mkdir(exist_ok=True)
+    with anyio.fail_after(DEADLINE):
+        async with (
+            open_store(path / "marianne.db", "boot", attempts) as store,
+            anyio.create_task_group() as tasks,
+        ):
+            house = House(path, store, executor, tasks)
+            await house.conductor.recover()
+            yield house
+            tasks.cancel_scope.cancel()
+    house.services.worktrees._send.close()
+    house.services.worktrees._ended.close()

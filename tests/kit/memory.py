@@ -1,0 +1,140 @@
+"""An executor whose processes are entries in memory: tests say when they end and how; nothing is started."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+
+from marianned.executors.base import AlreadyClaimed, ExitRecord, NotStarted, Place, Presence, Running, Spec
+
+NOBODY = 2**30
+"""A pid that no process has."""
+
+
+class Entry:
+    """One attempt: what it was to run, and how it has ended, once `over` is set; no record: it is lost."""
+
+    def __init__(self, directory: Path, spec: Spec) -> None:
+        self.directory = directory
+        self.spec = spec
+        self.sheet = spec.env.get("MARIANNE_SHEET", "")
+        self.over = anyio.Event()
+        self.record: ExitRecord | None = None
+
+    @property
+    def runs(self) -> bool:
+        return not self.over.is_set()
+
+
+class MemoryExecutor:
+    """Keeps the promises of `Executor` over the lives of several conductors.
+
+    `outcome` tells with which code a command ends as soon as it has started; None: when the test says so.
+    While `stubborn`, what is asked to end goes on. `starts` counts by sheet, `at_once` has the most that ran of it.
+    """
+
+    def __init__(self, outcome: Callable[[Spec], int | None] = lambda _spec: None) -> None:
+        self.outcome = outcome
+        self.stubborn = False
+        self.refuses = 0
+        self.entries: dict[str, Entry] = {}
+        self.starts: Counter[str] = Counter()
+        self.at_once: Counter[str] = Counter()
+        self._claimed: set[str] = set()
+        self._news = anyio.Event()
+
+    # --- what tests do -------------------------------------------------------------------------------
+
+    def running_now(self, sheet: str | None = None) -> list[Entry]:
+        return [one for one in self.entries.values() if one.runs and sheet in (None, one.sheet)]
+
+    async def started(self, sheet: int) -> Entry:
+        """Wait until a command of a sheet runs."""
+        while not (found := self.running_now(str(sheet))):
+            await self._news.wait()
+        return found[0]
+
+    def finish(self, entry: Entry, code: int | None = 0, **fields: object) -> None:
+        """Let a command end by itself; without a code by a signal that is given among the fields."""
+        moment = time.time_ns() // 1_000_000
+        found = {
+            "exit_code": code, "signal": None, "error": None, "asked": False, "asked_by": None, "timed_out": False,
+            "started_at": moment, "ended_at": moment, "user_seconds": 0.0, "system_seconds": 0.0, "max_rss_kib": 1,
+            "swept": 0, "writer": "runner", "id": entry.spec.id,
+        }  # fmt: skip
+        entry.record = ExitRecord(**{**found, **fields})  # type: ignore[arg-type]
+        entry.over.set()
+
+    def lose(self, entry: Entry) -> None:
+        """Let it vanish without a record."""
+        entry.over.set()
+
+    def play(self) -> None:
+        """Let all that runs end well, and all that starts from now on."""
+        self.stubborn = False
+        self.outcome = lambda _spec: 0
+        for entry in self.running_now():
+            self.finish(entry)
+
+    # --- Executor ------------------------------------------------------------------------------------
+
+    async def start(self, directory: Path, spec: Spec) -> None:
+        if self.refuses:
+            self.refuses -= 1
+            raise NotStarted("a start that was to fail")
+        if spec.id in self._claimed:
+            raise AlreadyClaimed
+        self._claimed.add(spec.id)
+        directory.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  a test waits for nothing else
+        for name in ("stdout", "stderr"):
+            (directory / name).touch()
+        entry = self.entries[spec.id] = Entry(directory, spec)
+        self.starts[entry.sheet] += 1
+        self.at_once[entry.sheet] = max(self.at_once[entry.sheet], len(self.running_now(entry.sheet)))
+        if (code := self.outcome(spec)) is not None:
+            self.finish(entry, code)
+        self._news.set()
+        self._news = anyio.Event()
+
+    async def presence(self, place: Place) -> Presence:
+        entry = self.entries.get(place.id)
+        if entry is None:
+            return Presence.LOST if place.id in self._claimed else Presence.NEVER_STARTED
+        if entry.runs:
+            return Presence.RUNNING
+        return Presence.LOST if entry.record is None else Presence.ENDED
+
+    async def running(self, place: Place) -> Running | None:
+        if place.id not in self.entries:
+            return None
+        return Running(pid=NOBODY, start_time=1, runner_pid=NOBODY, runner_start_time=1, boot_id="")
+
+    async def wait(self, place: Place, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
+        entry = self.entries.get(place.id)
+        if entry is None:
+            return None
+        await entry.over.wait()
+        return entry.record
+
+    async def end(self, place: Place) -> None:
+        entry = self.entries.get(place.id)
+        if entry is not None and entry.runs and not self.stubborn:
+            self.finish(entry, None, signal=15, asked=True)
+
+    async def claim(self, place: Place) -> bool:
+        if place.id in self._claimed:
+            return False
+        self._claimed.add(place.id)
+        return True
+
+    async def leftovers(self, prefix: str) -> set[str]:
+        return {name for name, entry in self.entries.items() if entry.runs and name.startswith(prefix)}
+
+    async def alive_below(self, directory: Path) -> dict[str, int]:
+        return {
+            name: NOBODY
+            for name, entry in self.entries.items()
+            if entry.runs and entry.directory.is_relative_to(directory)
+        }
