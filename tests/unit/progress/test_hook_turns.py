@@ -59,7 +59,7 @@ def test_a_failed_hook_fails_the_job_for_that_reason_and_the_others_run() -> Non
 
 
 def test_a_hook_that_aborts_keeps_the_later_ones_from_running() -> None:
-    bench = at_hooks(hooked(command("a", aborts=True), command("b")))
+    bench = at_hooks(hooked(command("a", abort_on_failure=True), command("b")))
     bench.hook_ends(Outcome.FAILED)
     assert (bench.hooks, bench.status) == (["failed", "pending"], "failed")
 
