@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from daemon_for_tests import Daemon, gated, score
+from kit.daemon import Daemon, gated, score
 
 from marianned.rows import Changes, EventRow
 from marianned.store.writer import open_store

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from daemon_for_tests import Connection, Daemon, gated, score
+from kit.daemon import Connection, Daemon, gated, score
 
 MZT = Path(sys.executable).parent / "mzt"
 CLIENTS = 16

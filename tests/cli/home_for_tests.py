@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from left_behind_for_tests import ends_with_us
+from kit.left_behind import ends_with_us
 
 SCORE = """\
 name: {name}

@@ -7,7 +7,7 @@ import sys
 import anyio
 import pytest
 from anyio import to_thread
-from daemon_for_tests import Daemon, gated, plain, score
+from kit.daemon import Daemon, gated, plain, score
 
 from marianne_cli.client import aconnect
 from marianned.errors import NoDaemon, NoSuchJob

@@ -7,8 +7,8 @@ import signal
 import subprocess
 
 import pytest
-from daemon_for_tests import gone
 from home_for_tests import Home
+from kit.daemon import gone
 
 AGENT = """\
 #!/bin/sh

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 import pytest
-from daemon_for_tests import DEADLINE, Daemon, gated, plain, score
-from stream_server_for_tests import StreamServer
+from kit.daemon import DEADLINE, Daemon, gated, plain, score
+from kit.stream_server import StreamServer
 
 from marianne_cli.client import aconnect, connect
 from marianned.errors import NoSuchJob

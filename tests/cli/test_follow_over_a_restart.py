@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 
-from daemon_for_tests import gone
+from kit.daemon import gone
 
 SCORE = """\
 name: a

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from daemon_for_tests import Daemon
+from kit.daemon import Daemon
 
 sys.path.append(str(Path(__file__).parents[1] / "machine"))  # the model of the contract is kept there
 

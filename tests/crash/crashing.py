@@ -5,7 +5,7 @@ import select
 import signal
 
 from audit import Told, nothing_lives
-from daemon_for_tests import DEADLINE, score
+from kit.daemon import DEADLINE, score
 
 _BODY = (
     'exec 9>>"$HOME/lock-$MARIANNE_JOB-$MARIANNE_SHEET"; flock -n 9 || note twice {0} $MARIANNE_ATTEMPT_ID; '

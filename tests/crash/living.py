@@ -8,7 +8,7 @@ import os
 import re
 
 from control_model import Model, Wanted
-from daemon_for_tests import Refused, score
+from kit.daemon import Refused, score
 
 WORDS = {"succeeded": b"s", "exit": b"x", "auth": b"a", "lost": b"l"}
 PLAYER = """

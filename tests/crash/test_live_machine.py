@@ -15,7 +15,7 @@ from collections import Counter
 import pytest
 from audit import Told, audit
 from control_model import ALLOWED, Wanted
-from daemon_for_tests import DEADLINE, gone
+from kit.daemon import DEADLINE, gone
 from living import PLAYER, WORDS, Begun, LiveJob, Request
 from plain_scores import first_score, grown
 from test_walk import GROUPS

@@ -15,8 +15,8 @@ from pathlib import Path
 import anyio
 import pytest
 from crashing import plain
-from daemon_for_tests import score
-from kernel_for_tests import Kernel, available
+from kit.daemon import score
+from kit.kernel import Kernel, available
 
 from marianned.store.writer import open_store
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from audit import audit
 from crashing import Crashing, fails_until, gated, hook, plain
-from daemon_for_tests import Refused, score
-from repository_for_tests import branches, make_repository, trees
+from kit.daemon import Refused, score
+from kit.repository import branches, make_repository, trees
 
 ROUNDS = int(os.environ.get("MARIANNE_CRASH_ROUNDS", "1"))
 SOURCE = Path(__file__).parents[2] / "marianned"

@@ -1,8 +1,8 @@
 """Each test has a daemon of its own, and ends with none of its processes left."""
 
 import pytest
-from daemon_for_tests import Daemon
-from service_for_tests import serving
+from kit.daemon import Daemon
+from kit.service import serving
 
 
 @pytest.fixture

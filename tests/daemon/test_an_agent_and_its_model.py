@@ -6,7 +6,7 @@ the agents themselves.
 
 import pytest
 import yaml
-from daemon_for_tests import AGENTS
+from kit.daemon import AGENTS
 
 TOKENS = {"input_tokens": 1000, "output_tokens": 10}
 

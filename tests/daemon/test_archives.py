@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from daemon_for_tests import DEADLINE, gated, plain, score
+from kit.daemon import DEADLINE, gated, plain, score
 
 
 def archived(name, bodies, workspace=None, **lifecycle):

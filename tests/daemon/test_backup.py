@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from daemon_for_tests import DEADLINE, plain, score
+from kit.daemon import DEADLINE, plain, score
 
 
 def test_a_copy_that_a_kill_cuts_short_has_not_its_name_and_is_made_anew(house):

@@ -5,7 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from daemon_for_tests import Refused, plain, score
+from kit.daemon import Refused, plain, score
 
 HEAD = "name: bad\ninstrument: cli\n"
 SHEETS = "sheet: {size: 1, total_items: 2}\n"
@@ -89,7 +89,7 @@ def test_bad_scores_are_refused_and_others_are_answered_meanwhile(daemon):
 
 @pytest.fixture(scope="module")
 def checker():
-    from daemon_for_tests import Daemon
+    from kit.daemon import Daemon
 
     house = Daemon()
     try:

@@ -3,7 +3,7 @@
 import sqlite3
 from contextlib import closing
 
-from daemon_for_tests import gated, plain, score
+from kit.daemon import gated, plain, score
 
 LOOKS = 30
 

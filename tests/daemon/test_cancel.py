@@ -1,7 +1,7 @@
 """job.cancel, and pause with force: ends a job and everything it started."""
 
 import pytest
-from daemon_for_tests import DEADLINE, gated, gone, plain, score
+from kit.daemon import DEADLINE, gated, gone, plain, score
 
 
 @pytest.mark.parametrize(("method", "force"), [("job.cancel", {}), ("job.pause", {"force": True})])

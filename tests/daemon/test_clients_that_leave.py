@@ -9,7 +9,7 @@ import threading
 import time
 from contextlib import suppress
 
-from daemon_for_tests import DEADLINE, Refused, gated, plain, score
+from kit.daemon import DEADLINE, Refused, gated, plain, score
 
 MOST = 512
 """Connections that a daemon takes."""

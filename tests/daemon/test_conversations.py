@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from daemon_for_tests import DEADLINE, plain, score
+from kit.daemon import DEADLINE, plain, score
 
 from marianned.protocol import METHODS, PROTOCOL
 

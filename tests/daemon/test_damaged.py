@@ -3,7 +3,7 @@
 import sqlite3
 
 import pytest
-from daemon_for_tests import DEADLINE, gated, gone, plain, score
+from kit.daemon import DEADLINE, gated, gone, plain, score
 
 
 def damage(daemon, statement):

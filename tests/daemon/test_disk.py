@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from daemon_for_tests import DEADLINE, Refused, gated, gone, plain, score
+from kit.daemon import DEADLINE, Refused, gated, gone, plain, score
 
 
 def test_below_the_minimum_nothing_starts_and_why_says_so(house, ledger):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from daemon_for_tests import DEADLINE, gated, plain, score
+from kit.daemon import DEADLINE, gated, plain, score
 
 
 def remove(daemon):

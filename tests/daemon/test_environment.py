@@ -4,7 +4,7 @@ import json
 import sqlite3
 
 import pytest
-from daemon_for_tests import gated, plain, score
+from kit.daemon import gated, plain, score
 
 SECRET = "s3cr3t-4711"
 

@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from daemon_for_tests import gated, plain, score
+from kit.daemon import gated, plain, score
 
 
 def numbers(events):

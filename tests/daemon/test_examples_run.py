@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from daemon_for_tests import AGENTS, Daemon
+from kit.daemon import AGENTS, Daemon
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "docs" / "examples").glob("*.yaml"))
 VARIABLES = {

@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from daemon_for_tests import AGENTS, score
+from kit.daemon import AGENTS, score
 
 
 def profile(name, executable):

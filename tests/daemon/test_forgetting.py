@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from daemon_for_tests import gated, plain, score
+from kit.daemon import gated, plain, score
 
 DAY = 86_400_000
 

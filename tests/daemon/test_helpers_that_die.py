@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from daemon_for_tests import DEADLINE, Refused, gated, gone, plain, score
+from kit.daemon import DEADLINE, Refused, gated, gone, plain, score
 
 
 def children(pid):

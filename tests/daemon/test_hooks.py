@@ -7,7 +7,7 @@ import signal
 from contextlib import suppress
 
 import yaml
-from daemon_for_tests import DEADLINE, gated, plain, score
+from kit.daemon import DEADLINE, gated, plain, score
 
 NO_COOLDOWN = {"cooldown_between_jobs_seconds": 0}
 

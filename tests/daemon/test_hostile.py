@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from daemon_for_tests import DEADLINE, Connection, Daemon, gated, plain, score
 from hostile import Frames
+from kit.daemon import DEADLINE, Connection, Daemon, gated, plain, score
 
 FRAMES = int(os.environ.get("MARIANNE_HOSTILE", "3000"))
 LONG = FRAMES > 100_000

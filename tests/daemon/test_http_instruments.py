@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from daemon_for_tests import score
+from kit.daemon import score
 
 from marianned import http_agent
 

@@ -2,7 +2,7 @@
 
 import base64
 
-from daemon_for_tests import score
+from kit.daemon import score
 
 REST = ": <<'END'"
 

@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from daemon_for_tests import gated, plain, score
+from kit.daemon import gated, plain, score
 
 CLAUDE = """#!/bin/sh
 note start $MARIANNE_SHEET

@@ -5,7 +5,7 @@ import signal
 import threading
 
 import pytest
-from daemon_for_tests import DEADLINE, Refused, gated, gone, plain, score
+from kit.daemon import DEADLINE, Refused, gated, gone, plain, score
 
 
 class Held:

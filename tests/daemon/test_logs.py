@@ -2,7 +2,7 @@
 
 import base64
 
-from daemon_for_tests import gated, plain, score
+from kit.daemon import gated, plain, score
 
 
 def read(daemon, job, sheet, **params):

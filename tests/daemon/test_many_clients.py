@@ -9,7 +9,7 @@ import threading
 import time
 from collections import defaultdict
 
-from daemon_for_tests import Refused, gated, score
+from kit.daemon import Refused, gated, score
 from test_storm import check
 
 REQUESTS = int(os.environ.get("MARIANNE_MANY", "400"))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from daemon_for_tests import plain, score
+from kit.daemon import plain, score
 
 from marianned import faults
 

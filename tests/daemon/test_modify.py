@@ -1,7 +1,7 @@
 """job.modify: a new score for a job; what is done stays done."""
 
 import pytest
-from daemon_for_tests import gated, plain, score
+from kit.daemon import gated, plain, score
 
 
 def first(name="trio"):

@@ -6,7 +6,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from daemon_for_tests import DEADLINE, gated, plain, score
+from kit.daemon import DEADLINE, gated, plain, score
 
 EVERY = [
     "job_start",

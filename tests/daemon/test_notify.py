@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from daemon_for_tests import DEADLINE, Refused, gone, plain, score
+from kit.daemon import DEADLINE, Refused, gone, plain, score
 
 
 class Line:

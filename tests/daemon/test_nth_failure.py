@@ -10,8 +10,8 @@ import resource
 from pathlib import Path
 
 import pytest
-from daemon_for_tests import Refused, plain, score
-from kernel_for_tests import Kernel, available
+from kit.daemon import Refused, plain, score
+from kit.kernel import Kernel, available
 
 EVERY = "MARIANNE_NTH" in os.environ
 PAGE = 4_096 + 24

@@ -1,7 +1,7 @@
 """Blanks, quotes, newlines and other alphabets in the paths of a score, its workspace and its checks."""
 
-from daemon_for_tests import score
-from repository_for_tests import git, make_repository
+from kit.daemon import score
+from kit.repository import git, make_repository
 
 ODD = 'it\'s a "plan"\nür $HOME `x` {b}'
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from daemon_for_tests import score
+from kit.daemon import score
 
 NOBODY = 65_534
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user for a moment")

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from daemon_for_tests import gated, plain, score
+from kit.daemon import gated, plain, score
 
 
 def three(name="trio"):

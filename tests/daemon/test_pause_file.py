@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from daemon_for_tests import gated, plain, score
+from kit.daemon import gated, plain, score
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 import yaml
-from daemon_for_tests import Refused, plain, score
+from kit.daemon import Refused, plain, score
 
 PLANTS = {
     "exit.json": 'mkfifo "$D/exit.json"',

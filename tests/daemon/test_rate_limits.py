@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 import yaml
-from daemon_for_tests import AGENTS, plain, score
+from kit.daemon import AGENTS, plain, score
 
 LATER = ("unshare", "--time", "--boottime", "120")
 """Runs a command two minutes ahead on the clock of this boot."""

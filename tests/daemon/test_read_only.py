@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from daemon_for_tests import DEADLINE, Refused, gated, plain, score
-from kernel_for_tests import Kernel, available
+from kit.daemon import DEADLINE, Refused, gated, plain, score
+from kit.kernel import Kernel, available
 
 WRITES = ["pwrite64", "fsync", "fdatasync", "ftruncate", "unlink", "open", "mkdir", "rename"]
 

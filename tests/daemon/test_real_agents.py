@@ -9,7 +9,7 @@ import re
 
 import pytest
 import yaml
-from agents_for_tests import MARKS, SETTINGS, TOOLS, model_server, settle, skip_without
+from kit.agents import MARKS, SETTINGS, TOOLS, model_server, settle, skip_without
 
 pytestmark = [*MARKS, pytest.mark.timeout(300)]
 WHOLE = {
@@ -22,7 +22,7 @@ WHOLE = {
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch):
     """Agents on a loaded machine may need half a minute to say a word."""
-    monkeypatch.setattr("daemon_for_tests.DEADLINE", 150.0)
+    monkeypatch.setattr("kit.daemon.DEADLINE", 150.0)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from collections import Counter
 
 import pytest
 import yaml
-from agents_for_tests import ALONE, SERVER, model_server, settle, skip_without
-from daemon_for_tests import AGENTS, Daemon
-from real_scores_for_tests import MARKS, alone, asked, files_of, validated
+from kit.agents import ALONE, SERVER, model_server, settle, skip_without
+from kit.daemon import AGENTS, Daemon
+from kit.real_scores import MARKS, alone, asked, files_of, validated
 
 TEN = [
     "cross-sheet-test",

@@ -3,8 +3,8 @@
 import base64
 
 import pytest
-from daemon_for_tests import AGENTS, Daemon
-from real_scores_for_tests import MARKS, NAMES, asked, validated
+from kit.daemon import AGENTS, Daemon
+from kit.real_scores import MARKS, NAMES, asked, validated
 
 from marianned.instruments.loader import builtin_profiles
 

@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from daemon_for_tests import DEADLINE, gated, gone, kill_all, plain, score
+from kit.daemon import DEADLINE, gated, gone, kill_all, plain, score
 
 
 def duo():

@@ -1,6 +1,6 @@
 """job.resume: goes on with what is left, and never with what is done."""
 
-from daemon_for_tests import gated, plain, score
+from kit.daemon import gated, plain, score
 
 
 def test_a_failed_job_runs_only_what_failed_and_what_never_ran(daemon, ledger):

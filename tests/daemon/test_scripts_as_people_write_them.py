@@ -5,7 +5,7 @@ import re
 import subprocess
 
 import pytest
-from daemon_for_tests import Daemon
+from kit.daemon import Daemon
 
 SCRIPTS = {
     "timestamps": "exec > >(sed 's/^/> /' | tee log) 2>&1\nfor i in $(seq 40); do echo step $i; done\necho done\n",

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from daemon_for_tests import score
-from repository_for_tests import make_repository
+from kit.daemon import score
+from kit.repository import make_repository
 
 SECRET = "hunter2-and-more"
 

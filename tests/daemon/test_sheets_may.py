@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from daemon_for_tests import gated, score
+from kit.daemon import gated, score
 
 TELL = (
     "python3 - \"$MARIANNE_SOCKET\" {method} '{params}' > \"$HOME/said-{name}\" 2>&1 <<'END'\n{client}\nEND\n"

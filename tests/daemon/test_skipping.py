@@ -1,6 +1,6 @@
 """Skip rules in a run: expressions over what has happened, commands in the workspace, pauses and crashes meanwhile."""
 
-from daemon_for_tests import gated, plain, score
+from kit.daemon import gated, plain, score
 
 ASKED = 'note asked; read _ < "$HOME/gate-rule"'
 CAPTURE = {"auto_capture_stdout": True}

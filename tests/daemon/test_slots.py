@@ -1,7 +1,7 @@
 """Slots over all jobs: how many attempts at once, and whose turn it is; lists and the daemon's status."""
 
 import pytest
-from daemon_for_tests import gated, plain, score
+from kit.daemon import gated, plain, score
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from daemon_for_tests import DEADLINE, Daemon, gated, plain, score
+from kit.daemon import DEADLINE, Daemon, gated, plain, score
 
 MIB = 1024 * 1024
 

@@ -1,6 +1,6 @@
 """Silence (docs/reference/score-format.md §16.2): kept by the supervisor, so through a pause, and while the daemon is dead."""
 
-from daemon_for_tests import gated, gone, score
+from kit.daemon import gated, gone, score
 
 
 def quiet(body, **top):

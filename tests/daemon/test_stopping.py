@@ -3,7 +3,7 @@
 import time
 from contextlib import ExitStack
 
-from daemon_for_tests import DEADLINE, gated, plain, score
+from kit.daemon import DEADLINE, gated, plain, score
 
 
 def test_a_fan_out_of_eight_goes_on_over_a_restart(daemon, ledger):

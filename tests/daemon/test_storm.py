@@ -6,7 +6,7 @@ import random
 import threading
 import time
 
-from daemon_for_tests import Refused, gated, plain, score
+from kit.daemon import Refused, gated, plain, score
 
 CLIENTS = 4
 REQUESTS = 50

@@ -3,7 +3,7 @@
 import stat
 
 import pytest
-from daemon_for_tests import gated, plain, score
+from kit.daemon import gated, plain, score
 
 
 def test_the_reply_means_that_it_is_on_disk(daemon, ledger):

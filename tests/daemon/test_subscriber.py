@@ -11,7 +11,7 @@ import sys
 import threading
 from contextlib import suppress
 
-from daemon_for_tests import gated, score
+from kit.daemon import gated, score
 
 EVENTS = int(os.environ.get("MARIANNE_SUBSCRIBER", "200"))
 KILLS = 100 if EVENTS > 1_000 else 4

@@ -1,6 +1,6 @@
 """The time limit of an attempt is its supervisor's: it holds without the daemon, and leaves nothing behind."""
 
-from daemon_for_tests import DEADLINE, gated, gone, score
+from kit.daemon import DEADLINE, gated, gone, score
 
 
 def limited(body, seconds):

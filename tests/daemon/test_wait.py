@@ -1,6 +1,6 @@
 """job.wait: what is so counts, with `after` only what comes later."""
 
-from daemon_for_tests import gated, plain, score
+from kit.daemon import gated, plain, score
 
 
 def test_what_is_so_already_counts(daemon):

@@ -1,7 +1,7 @@
 """A job that waits between two attempts is paused, killed, started and let go: it goes on where it stood."""
 
 import pytest
-from daemon_for_tests import score
+from kit.daemon import score
 
 PLAYER = """#!/bin/sh
 note start $MARIANNE_SHEET

@@ -5,7 +5,7 @@ import os
 from datetime import datetime
 
 import pytest
-from daemon_for_tests import gone, score
+from kit.daemon import gone, score
 
 RUNS = int(os.environ.get("MARIANNE_TEE_RUNS", "3"))
 """How often the script below runs; 200 beside load is what was promised."""

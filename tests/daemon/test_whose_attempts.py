@@ -9,7 +9,7 @@ import time
 from contextlib import closing
 
 import pytest
-from daemon_for_tests import DEADLINE, gated, gone, kill_all, plain, score
+from kit.daemon import DEADLINE, gated, gone, kill_all, plain, score
 
 from marianned.executors.base import brand_of
 

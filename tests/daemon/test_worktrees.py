@@ -5,8 +5,8 @@ import time
 from contextlib import suppress
 
 import pytest
-from daemon_for_tests import DEADLINE, gated, plain, score
-from repository_for_tests import branches, git, make_repository, trees
+from kit.daemon import DEADLINE, gated, plain, score
+from kit.repository import branches, git, make_repository, trees
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 import pages
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from daemon_for_tests import DEADLINE, Daemon
+from kit.daemon import DEADLINE, Daemon
 
 HOME = "/home/ann"
 ELSEWHERE = {

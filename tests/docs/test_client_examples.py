@@ -6,7 +6,7 @@ import sys
 
 import pages
 import pytest
-from daemon_for_tests import DEADLINE, Daemon, gated, score
+from kit.daemon import DEADLINE, Daemon, gated, score
 
 CLIENTS = pages.ROOT / "docs" / "examples" / "clients"
 COMMANDS = {

@@ -3,7 +3,7 @@
 import examples
 import pages
 import pytest
-from daemon_for_tests import Daemon
+from kit.daemon import Daemon
 
 SHOWING = [name for name in pages.NAMES if pages.examples(pages.text_of(name))]
 

@@ -6,7 +6,7 @@ import subprocess
 import examples
 import pages
 import pytest
-from daemon_for_tests import DEADLINE, Daemon, gated, plain, score
+from kit.daemon import DEADLINE, Daemon, gated, plain, score
 
 PAGE = pages.examples(pages.text_of("docs/reference/pause-and-modify.md"))
 COMES_TO = {

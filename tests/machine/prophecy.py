@@ -6,7 +6,7 @@ it does not move. The twin is read from the disk's rows, given time, slots and e
 
 import re
 
-from scores_for_tests import Bench
+from kit.scores import Bench
 
 from marianned import lifecycle
 from marianned.clock import milliseconds

@@ -4,7 +4,7 @@ import os
 import random
 from contextlib import suppress
 
-from hooks_for_tests import HookBench, command, hooked, job
+from kit.hooks import HookBench, command, hooked, job
 
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action

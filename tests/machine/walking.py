@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 from control_model import MAX_RETRIES, Model, Wanted
+from kit.scores import Bench, score, stage
 from plain_scores import Score
 from prophecy import comes_true
-from scores_for_tests import Bench, score, stage
 
 from marianned.errors import MarianneError, NameTaken, WaitOverridden, WrongStatus
 from marianned.lifecycle import Action

@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from daemon_for_tests import Gate, score
 from host_for_tests import SCRIPT, Host
+from kit.daemon import Gate, score
 
 pytestmark = [pytest.mark.systemd, pytest.mark.timeout(300), pytest.mark.xdist_group("systemd")]
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "run-as-a-service.md"

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import anyio
 import msgspec
 import pytest
-from left_behind_for_tests import ends_with_us
+from kit.left_behind import ends_with_us
 from refusing import NUMBERS
 
 from marianned.executors import shim

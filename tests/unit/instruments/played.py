@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import msgspec
-from agents_for_tests import SETTINGS, settle
+from kit.agents import SETTINGS, settle
 
 from marianned.instruments.command_line import invocation
 from marianned.instruments.loader import builtin_profiles

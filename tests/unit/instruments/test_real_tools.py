@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from agents_for_tests import ALONE, MARKS, SERVER, TOOLS, skip_without
+from kit.agents import ALONE, MARKS, SERVER, TOOLS, skip_without
 
 HERE = Path(__file__).parent
 pytestmark = MARKS

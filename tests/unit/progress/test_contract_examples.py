@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from scores_for_tests import ANN, NOON, Bench, score, stage
+from kit.scores import ANN, NOON, Bench, score, stage
 
 from marianned.clock import timestamp
 from marianned.errors import WrongStatus

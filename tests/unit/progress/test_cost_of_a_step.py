@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from scores_for_tests import Bench, score, stage
+from kit.scores import Bench, score, stage
 
 from marianned.lifecycle import Action
 from marianned.progress.state.job import JobState

@@ -1,8 +1,8 @@
 """A held job does not end by itself: who ends it, what is said of it, and what an end may overtake."""
 
 import pytest
-from hooks_for_tests import HookBench, command, hooked, job
-from scores_for_tests import Bench, chain, score, stage
+from kit.hooks import HookBench, command, hooked, job
+from kit.scores import Bench, chain, score, stage
 
 from marianned.errors import WaitOverridden
 from marianned.lifecycle import Action

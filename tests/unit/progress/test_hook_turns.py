@@ -1,8 +1,8 @@
 """Hooks, decided step by step: when they run, what follows from each end, and what each request does to them."""
 
 import pytest
-from hooks_for_tests import HookBench, command, hooked, job
-from scores_for_tests import chain
+from kit.hooks import HookBench, command, hooked, job
+from kit.scores import chain
 
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action

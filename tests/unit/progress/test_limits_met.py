@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from scores_for_tests import PROFILES, Bench, score, stage
+from kit.scores import PROFILES, Bench, score, stage
 
 from marianned.instruments.profile import Profile
 from marianned.progress.deciding.decide import decide

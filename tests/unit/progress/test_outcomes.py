@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scores_for_tests import Bench, chain, report, score, stage
+from kit.scores import Bench, chain, report, score, stage
 
 from marianned.lifecycle import Action
 from marianned.progress.deciding.outcomes import retry_delay

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scores_for_tests import Bench, score, stage
+from kit.scores import Bench, score, stage
 
 from marianned.lifecycle import Action
 from marianned.protocol import JobStatus, Outcome

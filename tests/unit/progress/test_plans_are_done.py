@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scores_for_tests import Bench, chain, score, stage
+from kit.scores import Bench, chain, score, stage
 
 from marianned.lifecycle import Action
 from marianned.protocol import JobStatus, PlanLine

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from scores_for_tests import Bench, score, stage
+from kit.scores import Bench, score, stage
 
 from marianned.instruments.loader import builtin_profiles
 from marianned.instruments.output import classify

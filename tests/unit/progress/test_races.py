@@ -3,7 +3,7 @@
 from itertools import permutations
 
 import pytest
-from scores_for_tests import Bench, chain, score, stage
+from kit.scores import Bench, chain, score, stage
 
 from marianned.errors import MarianneError, WaitOverridden, WrongStatus
 from marianned.lifecycle import TABLE, Action, Guard, Refusal

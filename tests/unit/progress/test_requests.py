@@ -1,8 +1,8 @@
 """What a request does: holds, revisions, resets, and what it leaves as it was."""
 
 import pytest
-from invariants_for_tests import snapshot
-from scores_for_tests import Bench, chain, score, stage
+from kit.invariants import snapshot
+from kit.scores import Bench, chain, score, stage
 
 from marianned.errors import NameTaken, WrongStatus
 from marianned.lifecycle import TABLE, Action, Guard, Refusal

@@ -1,7 +1,7 @@
 """Every request in every situation of a hook: what the table of docs/design/control.md says, written out by hand."""
 
 import pytest
-from hooks_for_tests import HookBench, command, hooked, job
+from kit.hooks import HookBench, command, hooked, job
 
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action

@@ -1,6 +1,6 @@
 """Reruns, and what a reply tells of a revision: what joins, what is replaced, what counts as changed."""
 
-from scores_for_tests import Bench, chain, score, stage
+from kit.scores import Bench, chain, score, stage
 
 from marianned.errors import Problem
 from marianned.lifecycle import Action

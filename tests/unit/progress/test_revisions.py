@@ -1,7 +1,7 @@
 """Modify: staged, applied, replaced, taken back, and what becomes of the sheets and their rows."""
 
 import pytest
-from scores_for_tests import ANN, Bench, chain, score, stage
+from kit.scores import ANN, Bench, chain, score, stage
 
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action

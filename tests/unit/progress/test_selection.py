@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scores_for_tests import score, stage
+from kit.scores import score, stage
 
 from marianned.errors import BadRequest
 from marianned.progress.state.selection import select

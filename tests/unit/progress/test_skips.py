@@ -1,6 +1,6 @@
 """Skip rules on the bench: asked once, in flight meanwhile, and durable."""
 
-from scores_for_tests import Bench, chain, score, stage
+from kit.scores import Bench, chain, score, stage
 
 from marianned.lifecycle import Action
 from marianned.progress.deciding.skipping import seen_sheets

@@ -1,7 +1,7 @@
 """Which sheets start, in which order, how many at once, and what waits for what."""
 
 import pytest
-from scores_for_tests import Bench, chain, score, stage
+from kit.scores import Bench, chain, score, stage
 
 from marianned.lifecycle import Action
 from marianned.progress.deciding.decide import could_use_slot

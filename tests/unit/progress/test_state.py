@@ -4,8 +4,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from invariants_for_tests import invariants, recount, snapshot
-from scores_for_tests import Bench, score, stage
+from kit.invariants import invariants, recount, snapshot
+from kit.scores import Bench, score, stage
 
 from marianned.progress.state.job import JobState
 from marianned.protocol import SheetStatus

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from scores_for_tests import Bench, chain, score, stage
+from kit.scores import Bench, chain, score, stage
 
 from marianned.errors import WaitOverridden
 from marianned.lifecycle import Action

@@ -1,7 +1,7 @@
 """Stands between a program and the kernel: sees chosen calls before they are made, lets them pass or fails them.
 
 The kernel itself asks (a seccomp filter's notifications), so the program and all it starts are as they are.
-As a program: python kernel_for_tests.py SOCKET CALL,CALL… PROGRAM ARG… hands the asking over and becomes PROGRAM.
+As a program: python kernel.py SOCKET CALL,CALL… PROGRAM ARG… hands the asking over and becomes PROGRAM.
 """
 
 import ctypes

@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from daemon_for_tests import DEADLINE
+from kit.daemon import DEADLINE
 
 IDENTITY = {"GIT_AUTHOR_NAME": "Ann", "GIT_AUTHOR_EMAIL": "ann@example.org"} | {
     "GIT_COMMITTER_NAME": "Ann",

@@ -12,7 +12,7 @@ import pytest
 
 from marianned.instruments.loader import builtin_profiles
 
-SERVER = Path(__file__).parents[1] / "../shared/fake-model/server.py"
+SERVER = Path(__file__).parents[2] / "../shared/fake-model/server.py"
 ALONE = ("unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "-")
 TOOLS = ["claude-code", "codex-cli", "copilot", "gemini-cli", "opencode", "pi", "qwen"]
 MARKS = [

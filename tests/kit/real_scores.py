@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from daemon_for_tests import AGENTS
 
-SCORES = Path(__file__).parents[1].parent / "shared" / "scores"
+from kit.daemon import AGENTS
+
+SCORES = Path(__file__).parents[2].parent / "shared" / "scores"
 NAMES = sorted(path.stem for path in (SCORES / "expected").glob("*.json"))
 LEFT_OUT = ("on_success", "concert", "pause_between_sheets_seconds")
 MARKS = [

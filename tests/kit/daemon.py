@@ -17,9 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import yaml
-from left_behind_for_tests import ends_with_us
 
-AGENTS = Path(__file__).parent / "fake_agents"
+from kit.left_behind import ends_with_us
+
+AGENTS = Path(__file__).parents[1] / "fake_agents"
 DEADLINE = float(os.environ.get("MARIANNE_DEADLINE", "30"))
 """Seconds after which what a test waits for is not coming."""
 ENDED = ("completed", "failed", "cancelled")

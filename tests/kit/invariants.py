@@ -11,7 +11,7 @@ from marianned.progress.views.hooks import hook_view
 from marianned.progress.views.job import job_view, sheet_view
 
 if TYPE_CHECKING:
-    from scores_for_tests import Bench
+    from kit.scores import Bench
 
 
 def snapshot(state: JobState) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from invariants_for_tests import invariants, same_as_disk, snapshot
 
+from kit.invariants import invariants, same_as_disk, snapshot
 from marianned import lifecycle
 from marianned.clock import Instant
 from marianned.errors import MarianneError, Problem

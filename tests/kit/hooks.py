@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from scores_for_tests import Bench, chain
-
+from kit.scores import Bench, chain
 from marianned.progress.deciding.draft import Decision
 from marianned.progress.state.triggers import Chained, ChainedEnded, HookEnded
 from marianned.protocol import JobStatus, Outcome
