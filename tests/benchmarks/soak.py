@@ -24,7 +24,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
 from audit import check_ends, check_journal, check_records, check_steps, incarnations, rows
-from daemon_for_tests import Daemon, Refused, environments, kill_all, score
+from kit.daemon import Daemon, Refused, environments, kill_all, score
 
 CLIENTS = 4
 GIVEN_UP = 120.0

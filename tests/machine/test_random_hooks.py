@@ -18,7 +18,12 @@ REQUESTS = [action for action in Action if action is not Action.BREAK]
 
 
 def score(chance: random.Random):
-    made = [command("a"), command("b", abort_on_failure=chance.random() < 0.3), job("x"), job("y", detached=True)]
+    made = [
+        command("a"),
+        command("b", abort_on_failure=chance.random() < 0.3),
+        job("x"),
+        job("y", detached=True),
+    ]
     made[2:3] = [
         job("x", pause_before_chain=chance.random() < 0.3, timeout_seconds=chance.choice([None, 30.0]))
     ]
