@@ -271,7 +271,8 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     """A whole score, expanded: its sheets in ascending number, and what they share.
 
     `profiles` holds each profile that a sheet or a fallback uses, by name, as it was at submission;
-    `directory` is the score's, where injected files are looked for that the workspace has not.
+    `directory` is the score's, where injected files are looked for that the workspace has not;
+    `given_workspace` is what the score says, where `workspace` may be the run's (None: of an older version).
     """
 
     name: str
@@ -294,6 +295,7 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     concert: Concert = Concert()
     isolation: Isolation | None = None
     archive: Archive | None = None
+    given_workspace: str | None = None
 
     def on(self, sheet: int, fallback: int) -> "Expanded":
         """Return the score with one sheet (its number) as it runs on the instrument it has come to."""

@@ -1,6 +1,7 @@
 """job.modify: a new score for a job; what is done stays done."""
 
 import pytest
+import yaml
 from kit.daemon import gated, plain, score
 
 
@@ -247,3 +248,26 @@ def test_the_lines_of_a_plan_come_in_pages(daemon):
     daemon.wait_for("long", "paused")
     again = daemon.rpc("job.resume", job_id="long", plan=True, offset=2, **{"from": "1"})
     assert (len(again["plan"]), again["plan_total"]) == (1, 3)
+
+
+def test_another_workspace_or_isolation_is_told_to_have_no_effect(daemon, ledger):
+    daemon.gate(1)
+    text = score("stays", [gated(1), "pwd > here"])
+    daemon.submit(text)
+    ledger.wait_for("start 1")
+    same = daemon.modify("stays", text.replace("pwd", "pwd "))["problems"]
+    assert "S501" not in [problem["code"] for problem in same]
+    moved = yaml.safe_dump(
+        yaml.safe_load(text) | {"workspace": "./elsewhere", "isolation": {"enabled": True}}
+    )
+    for plan in (True, False):
+        problems = daemon.modify("stays", moved, plan=plan)["problems"]
+        told = {problem["path"]: problem["message"] for problem in problems if problem["code"] == "S501"}
+        assert set(told) == {"workspace", "isolation"}
+        work = daemon.status("stays")["workspace"]
+        assert told["workspace"].endswith(f"it belongs to the run: 'stays' goes on in '{work}'")
+    daemon.gate(1).open()
+    daemon.wait_for("stays", "paused")
+    daemon.rpc("job.resume", job_id="stays")
+    daemon.wait_for("stays", "completed")
+    assert (daemon.home / "stays-work" / "here").exists()

@@ -1,14 +1,18 @@
 """What the conductor says beside a job's own words: addresses, refusals that time brings, leftovers."""
 
+import msgspec
+
 from marianned import files, formatting
 from marianned.clock import Instant
 from marianned.conductor.core.job import Job
 from marianned.errors import Problem, WaitTimeout
 from marianned.lifecycle import Action
 from marianned.moment import now
+from marianned.progress.state.job import JobState, Version
 from marianned.progress.views import messages
 from marianned.protocol import JobStatus, Modify
 from marianned.rows import EventRow, RunRow
+from marianned.score.expanded import Expanded, Isolation
 
 _IN_FORCE = {
     Action.PAUSE: "the pause stays in force",
@@ -72,6 +76,33 @@ def other_name(params: Modify, name: str, wanted: str) -> Problem:
         path="name",
         hint=f"write name: {wanted}, or start it as a job of its own: mzt run FILE",
     )
+
+
+def without_effect(state: JobState, version: Version, file: str | None) -> list[Problem]:
+    """Warn of what a new score says that belongs to the run: its workspace, and whether it is isolated."""
+    was, new, run = state.newest.score, version.score, state.run
+    changed: dict[str, str] = {}
+    if new.given_workspace not in (None, run.workspace, was.given_workspace):
+        changed["workspace"] = f"'{run.job_name}' goes on in '{run.workspace}'"
+    if _isolation(new) != _isolation(was):
+        kept = "as it was" if was.isolation is not None else "without a worktree of its own"
+        changed["isolation"] = f"'{run.job_name}' goes on {kept}"
+    return [
+        Problem(
+            code="S501",
+            severity="warning",
+            message=f"another {key} has no effect, it belongs to the run: {said}",
+            file=file or version.row.config_file or "score",
+            path=key,
+            hint="mzt run FILE --fresh starts a run with it",
+        )
+        for key, said in changed.items()
+    ]
+
+
+def _isolation(score: Expanded) -> Isolation | None:
+    """Return what is written of it: where its repository is looked for follows from the score's place."""
+    return None if score.isolation is None else msgspec.structs.replace(score.isolation, places=())
 
 
 def source_changed(config_file: str | None, text: str) -> bool | None:

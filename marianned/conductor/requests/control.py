@@ -15,7 +15,7 @@ from marianned import formatting
 from marianned.conductor.core.idempotency import answered
 from marianned.conductor.core.job import Job
 from marianned.conductor.core.loading import load_version
-from marianned.conductor.core.messages import other_name, source_changed, wait_timed_out
+from marianned.conductor.core.messages import other_name, source_changed, wait_timed_out, without_effect
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.core.waiters import Answer
 from marianned.conductor.requests import new_run
@@ -112,6 +112,11 @@ class Control:
         async def propose() -> Asked:
             """Validate only what is asked for the first time: a repeated key gets the first answer."""
             version = await self._proposed(params)
+            if version is not None:
+                state = (await self._conductor.job(params.job_id)).state
+                unheard = without_effect(state, version, params.file)
+                row = msgspec.structs.replace(version.row, problems=[*version.row.problems, *unheard])
+                version = msgspec.structs.replace(version, row=row)
             proposal = Proposal(version=version) if version is not None else None
             return msgspec.structs.replace(ask, proposal=proposal)
 

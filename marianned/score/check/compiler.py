@@ -114,8 +114,9 @@ class _Compiler:
         self.layout = number_sheets(self.score, report)
         self.found: Found = find_profiles(source.directory, builtin, reader, report, self.files)
         self.instruments = InstrumentResolver(self.score, self.found.profiles, self.layout, report)
+        self.given_workspace = resolve(self.score.workspace, source.directory, reader)
         if source.workspace is None:
-            self.workspace = resolve(self.score.workspace, source.directory, reader)
+            self.workspace = self.given_workspace
         else:
             self.workspace = resolve(source.workspace, source.submit_directory, reader)
         names = scalars({name: with_number_keys(v) for name, v in self.score.prompt.variables.items()})
@@ -315,6 +316,7 @@ class _Compiler:
             silence=self._silence(),
             notifications=tuple(_notification(one) for one in score.notifications if one.type != "email"),
             isolation=self._isolation(sheets),
+            given_workspace=self.given_workspace,
             archive=self._archive(),
         )
 
