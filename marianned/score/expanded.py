@@ -191,8 +191,8 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
 
     `files` are the places where the score of a run_job, or the script of a run_script, may lie, the first
     that is there counts; `argv` is the command's, of a run_script with its first word as written.
-    `timeout_seconds` is null where a job is waited for without a limit; `abort_on_failure`: the hooks after it are
-    not run when it fails.
+    `timeout_seconds` is null where a job is waited for without a limit; `abort_on_failure`: the hooks after
+    it are not run when it fails.
     """
 
     type: str
