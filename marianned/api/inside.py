@@ -1,7 +1,7 @@
 """Requests from inside an attempt: known by the mark of the peer or its ancestors, and what they may do.
 
 A confused agent is stopped by this, and history says who asked. A hostile one can leave the tree of its
-attempt: this is a rule and no wall (docs/security.md). Source: docs/design/amendments.md C2.
+attempt: this is a rule and no wall (docs/security.md).
 """
 
 from pathlib import Path

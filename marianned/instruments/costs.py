@@ -1,4 +1,7 @@
-"""What an attempt has cost: as its tool tells, else by tokens and prices. Source: score-format.md §16.4."""
+"""What an attempt has cost: as its tool tells, else by tokens and prices.
+
+Source: docs/reference/score-format.md §16.4.
+"""
 
 from collections.abc import Iterable
 
