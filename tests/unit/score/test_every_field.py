@@ -179,6 +179,7 @@ SETTINGS = {
     "temperature": ("0.5", "sheets.0.settings.temperature", 0.5),
     "api_key_env": ("K", "sheets.0.settings.api_key_env", "K"),
     "env": ("{A: b}", "sheets.0.settings.env.A", "b"),
+    "errexit": ("true", "sheets.0.settings.errexit", True),
 }
 WITHOUT_EFFECT = {
     "SheetPart.total_sheets": (f"sheet: {{{ALL}, total_sheets: 4}}", "S018"),
