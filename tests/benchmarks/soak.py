@@ -36,7 +36,7 @@ _BODY = (
     'tell() {{ echo "$1 $MARIANNE_JOB@$MARIANNE_RUN $MARIANNE_ATTEMPT_ID $EPOCHREALTIME" >> "$HOME/outside"; }}; '
     "flock -n 9 || tell twice; tell start; sleep {seconds}; tell end"
 )
-_CHECK = "sleep 0.0{0}; : soaking"
+_CHECK = "sleep 0.{0}; : soaking"
 
 
 class Line(NamedTuple):
@@ -298,17 +298,7 @@ class Soak:
         return str(Path(f"/proc/{pid}/cwd").readlink()).startswith(str(self.house.home))
 
     def _workers(self):
-        """Yield the processes of the daemon's pool: the children of the one that forks them."""
-        for nursery in self._children(self.house.process.pid):
-            with suppress(OSError):
-                if b"\0-c\0" in Path(f"/proc/{nursery}/cmdline").read_bytes():
-                    yield from ((pid, pid) for pid in self._children(nursery))
-
-    @staticmethod
-    def _children(pid: int) -> list[int]:
-        with suppress(OSError):
-            return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-        return []
+        yield from ((pid, pid) for pid in self.house.workers())
 
     def _checks(self):
         for pid in self.house.processes():

@@ -15,7 +15,7 @@ from collections import Counter
 import pytest
 from audit import Told, audit
 from control_model import ALLOWED, Wanted
-from kit.daemon import DEADLINE, gone
+from kit.daemon import DEADLINE, gone, kill_all
 from living import PLAYER, WORDS, Begun, LiveJob, Request
 from plain_scores import first_score, grown
 from test_walk import GROUPS
@@ -56,6 +56,7 @@ class Walk:
         self.begun = Begun(house)
         self.keys = 0
         self.names = 0
+        self.workers = 0
         house.may_fall = True
 
     # --- the daemon's lives ------------------------------------------------------------------------------
@@ -378,6 +379,14 @@ class Walk:
         self.chance.choice([self.ask, self.end, self.end_and_ask])(place, job)
         killer.join()
 
+    def kill_workers(self, place, job):
+        """Kill the workers of the pool, and ask at once: it is an accident of ours, and changes nothing."""
+        self.steps.append("workers killed")
+        workers = self.house.workers()
+        self.workers += len(workers)
+        kill_all(workers)
+        self.chance.choice([self.ask, self.end, self.end_and_ask])(place, job)
+
     def stop(self, place, job):
         mode = self.chance.choice(["detach", "detach", "kill"])
         self.steps.append(f"stop --{mode}")
@@ -412,6 +421,7 @@ class Walk:
         ("file", 2),
         ("fresh", 2),
         ("crash", 1),
+        ("kill_workers", 4),
         ("crash_soon", 1),
         ("stop", 1),
         ("drain", 1),
@@ -444,7 +454,9 @@ def test_whatever_is_asked_whenever_it_is_killed_each_job_is_as_the_contract_say
         raise
     finally:
         walk.leave()
-    print(f"live walk: seed {SEED}, {taken} steps, {walk.event} events, {walk.names} jobs")
+    print(
+        f"live walk: seed {SEED}, {taken} steps, {walk.event} events, {walk.names} jobs, {walk.workers} workers killed"
+    )
     for title, counts in (
         ("asked", walk.asked),
         ("ends of the daemon", walk.ends),

@@ -374,10 +374,28 @@ class Daemon:
         self.stop()
         self.process = None
 
+    def workers(self):
+        """Return the workers of the daemon's pool: the children of the process that forks them."""
+        found = []
+        for nursery in children(self.process.pid):
+            with suppress(OSError):
+                if b"\0-c\0" in Path(f"/proc/{nursery}/cmdline").read_bytes():
+                    found += children(nursery)
+        return found
+
     def processes(self, *variables):
         """Return every process whose environment has this home, and these variables (`NAME=VALUE`)."""
         wanted = {variable.encode() for variable in (f"HOME={self.home}", *variables)}
         return [pid for pid, environment in environments() if wanted <= environment]
+
+
+def children(pid):
+    """Return the pids of a process's children, whichever of its threads has started them."""
+    found = []
+    for lists in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            found += [int(one) for one in lists.read_text().split()]
+    return found
 
 
 def kill_all(pids):

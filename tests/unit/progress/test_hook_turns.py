@@ -312,6 +312,8 @@ def test_a_cancel_leaves_the_chained_job_alone_and_a_resume_waits_for_it_again()
     bench.chained_ends(1)
     assert bench.hooks == ["cancelled"]
     bench.ask(Action.RESUME)
+    assert bench.hooks == ["running"]  # it looks at the job that it has, and waits for it
+    bench.chains()
     assert bench.hooks == ["job"]
     bench.chained_ends(1)
     assert bench.status == "completed"
