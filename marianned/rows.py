@@ -398,15 +398,50 @@ Row = (
 )
 
 
+class Table(NamedTuple):
+    """Where the rows of one kind lie: the table, and what tells one from another there (empty: nothing)."""
+
+    name: str
+    key: tuple[str, ...]
+
+
+TABLES: dict[type[msgspec.Struct], Table] = {
+    RunRow: Table("runs", ("run_id",)),
+    SheetRow: Table("sheets", ("run_id", "uid")),
+    AttemptRow: Table("attempts", ("run_id", "uid", "attempt")),
+    HookRow: Table("hooks", ("run_id", "hook")),
+    HoldRow: Table("holds", ("run_id", "hold")),
+    BreakpointRow: Table("breakpoints", ("run_id", "uid")),
+    RevisionRow: Table("revisions", ("run_id", "revision")),
+    RequestRow: Table("requests", ("request",)),
+    LimitRow: Table("limits", ("instrument", "model")),
+    WorktreeRow: Table("worktrees", ("run_id",)),
+    ArchiveRow: Table("archives", ("run_id",)),
+    ArchivedRow: Table("archived", ("run_id",)),
+    EventRow: Table("events", ()),
+}
+"""Every kind of row: the SQL that puts and deletes it, and its identity in a decision, are made from this."""
+
+
+def key_of(row: Row) -> tuple[object, ...]:
+    """Return what tells a row from all others: its kind, and the values of its key."""
+    return (type(row), *(getattr(row, column) for column in TABLES[type(row)].key))
+
+
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
     """A row that is gone: a sheet or breakpoint (`key`: its uid), a hold or hook (its number), a run (0).
 
-    Of an AttemptRow it is the asking of a sheet's skip rules (its uid).
+    Of an AttemptRow it is the asking of a sheet's skip rules (its uid), the attempt 0.
     """
 
     kind: type[Row]
     run_id: int
     key: int
+
+    @property
+    def key_values(self) -> tuple[int, ...]:
+        """The values of the row's key: its run, then `key`, then 0, as far as the key has columns."""
+        return (self.run_id, self.key, 0)[: len(TABLES[self.kind].key)]
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):

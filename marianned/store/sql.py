@@ -1,16 +1,20 @@
 """SQL by name, and rows as it knows them: the blocks of queries.sql, and Structs ↔ columns.
 
-A block begins with a line `-- name: NAME`. Every Struct becomes columns in the same way, driven by its
-fields: numbers, text and bytes as they are, truth as 0 or 1, anything nested as JSON text.
+A block begins with a line `-- name: NAME`. What puts or deletes a row is made from the fields of its Struct
+and its place in `rows.TABLES`. Every Struct becomes columns in the same way, driven by its fields: numbers,
+text and bytes as they are, truth as 0 or 1, anything nested as JSON text.
 """
 
 import re
 import types
 from collections.abc import Mapping
 from pathlib import Path
+from string import Template
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+
+from marianned.rows import TABLES, AttemptRow, RevisionRow
 
 Value = int | float | str | bytes | None
 """What a column holds."""
@@ -34,7 +38,48 @@ def blocks(text: str) -> dict[str, str]:
     return dict(zip(names, (body.strip() for body in pieces[1::2]), strict=True))
 
 
-SQL = blocks(Path(__file__).with_name("queries.sql").read_text(encoding="utf-8"))
+def put(kind: type[msgspec.Struct]) -> str:
+    """Return the statement that stores a row: new, or in place of the one with the same key.
+
+    It is an upsert, not REPLACE: that would delete the old row first, and with a run all that hangs on it.
+    """
+    name, key = TABLES[kind]
+    fields = kind.__struct_fields__
+    values = ", ".join(f":{field}" for field in fields)
+    statement = f"INSERT INTO {name} ({', '.join(fields)}) VALUES ({values})"  # noqa: S608  names of our own
+    if not key:
+        return statement
+    updated = ", ".join(f"{field} = excluded.{field}" for field in fields if field not in key)
+    effect = f"UPDATE SET {updated}" if updated else "NOTHING"
+    return f"{statement} ON CONFLICT ({', '.join(key)}) DO {effect}"
+
+
+def delete(kind: type[msgspec.Struct]) -> str:
+    """Return the statement that deletes what a `Deleted` of this kind names, by its `values`.
+
+    Raises:
+        ValueError: a row of this kind is none of one run, and is not deleted so.
+    """
+    name, key = TABLES[kind]
+    if key[:1] != ("run_id",):
+        raise ValueError(f"{kind.__name__} is not told by its run")
+    return f"DELETE FROM {name} WHERE {' AND '.join(f'{column} = ?' for column in key)}"  # noqa: S608  likewise
+
+
+def _columns(kind: type[msgspec.Struct], **left_out: str) -> str:
+    """Return the columns to select for a row, with a constant in place of those that are left out."""
+    fields = kind.__struct_fields__
+    return ", ".join(f"{left_out[field]} AS {field}" if field in left_out else field for field in fields)
+
+
+SQL = blocks(
+    Template(Path(__file__).with_name("queries.sql").read_text(encoding="utf-8")).substitute(
+        attempts_but_results=_columns(AttemptRow, result="NULL"),
+        revisions_but_contents=_columns(
+            RevisionRow, problems="'[]'", text="''", files="'{}'", expanded="x''"
+        ),
+    )
+)
 
 
 class Columns(Generic[T]):

@@ -21,60 +21,24 @@ import msgspec
 
 from marianned import faults, protocol
 from marianned.errors import Unavailable
-from marianned.rows import (
-    ArchivedRow,
-    ArchiveRow,
-    AttemptRow,
-    BreakpointRow,
-    Changes,
-    EventRow,
-    HoldRow,
-    HookRow,
-    LimitRow,
-    RequestRow,
-    RevisionRow,
-    Row,
-    RunRow,
-    SheetRow,
-    WorktreeRow,
-)
+from marianned.rows import TABLES, Changes, EventRow, RequestRow, Row, RunRow
 from marianned.store.incarnations import Begun, begin
 from marianned.store.opening import connect_writer, refusal
 from marianned.store.place import Displaced, Place
 from marianned.store.records import Records, last_number, to_event
-from marianned.store.sql import SQL, Columns
+from marianned.store.sql import SQL, Columns, delete, put
 
 _TRIAL_SECONDS = 1.0
 """How often a degraded store looks whether it can write again."""
 _LOOK_SECONDS = 5.0
 """How often a store that has nothing to write looks whether its files are where they were."""
 
-_PUT: dict[type[Row], tuple[str, Columns[Any]]] = {
-    RunRow: (SQL["put_run"], Columns(RunRow)),
-    SheetRow: (SQL["put_sheet"], Columns(SheetRow)),
-    AttemptRow: (SQL["put_attempt"], Columns(AttemptRow)),
-    HookRow: (SQL["put_hook"], Columns(HookRow)),
-    HoldRow: (SQL["put_hold"], Columns(HoldRow)),
-    BreakpointRow: (SQL["put_breakpoint"], Columns(BreakpointRow)),
-    RevisionRow: (SQL["put_revision"], Columns(RevisionRow)),
-    RequestRow: (SQL["put_request"], Columns(RequestRow)),
-    LimitRow: (SQL["put_limit"], Columns(LimitRow)),
-    WorktreeRow: (SQL["put_worktree"], Columns(WorktreeRow)),
-    ArchiveRow: (SQL["put_archive"], Columns(ArchiveRow)),
-    ArchivedRow: (SQL["put_archived"], Columns(ArchivedRow)),
+_PUT: dict[type[msgspec.Struct], tuple[str, Columns[Any]]] = {
+    kind: (put(kind), Columns(kind)) for kind in TABLES
 }
-_DELETE: dict[type[Row], str] = {
-    SheetRow: SQL["delete_sheet"],
-    HookRow: SQL["delete_hook"],
-    AttemptRow: SQL["delete_skip"],
-    HoldRow: SQL["delete_hold"],
-    BreakpointRow: SQL["delete_breakpoint"],
-    RunRow: SQL["delete_run"],
-    ArchiveRow: SQL["delete_archive"],
-    ArchivedRow: SQL["delete_archived"],
+_DELETE: dict[type[msgspec.Struct], str] = {
+    kind: delete(kind) for kind, table in TABLES.items() if table.key[:1] == ("run_id",)
 }
-_PUT_EVENT = SQL["put_event"]
-_EVENT = Columns(EventRow)
 _ITS_OWN_FAULT = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.InterfaceError)
 """The errors of SQLite that tell of what was to be written; the others tell of where."""
 
@@ -245,7 +209,7 @@ class Store:
             if isinstance(row, RunRow):
                 self._put(row)
         for gone in changes.deleted:
-            self._connection.execute(_DELETE[gone.kind], {"run_id": gone.run_id, "key": gone.key})
+            self._connection.execute(_DELETE[gone.kind], gone.key_values)
         events = [self._put_event(event) for event in changes.events]
         for row in changes.rows:
             if isinstance(row, RequestRow):
@@ -259,12 +223,12 @@ class Store:
             self._connection.execute(SQL["set_meta"], {"name": name, "value": value})
         return Committed(self._newest_event, events)
 
-    def _put(self, row: Row) -> None:
+    def _put(self, row: Row | EventRow) -> int | None:
         statement, columns = _PUT[type(row)]
-        self._connection.execute(statement, columns.values(row))
+        return self._connection.execute(statement, columns.values(row)).lastrowid
 
     def _put_event(self, row: EventRow) -> protocol.Event:
-        number = self._connection.execute(_PUT_EVENT, _EVENT.values(row)).lastrowid
+        number = self._put(row)
         assert number is not None
         self._newest_event = number
         return to_event(number, row)

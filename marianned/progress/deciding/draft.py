@@ -19,18 +19,15 @@ from marianned.protocol import Caller, HookLine, JobStatus, Outcome, PlanLine, R
 from marianned.rows import (
     Account,
     AttemptRow,
-    BreakpointRow,
     Changes,
     Deleted,
     EventRow,
     HoldRow,
     HookRow,
-    LimitRow,
     RequestRow,
-    RevisionRow,
     Row,
-    RunRow,
     SheetRow,
+    key_of,
 )
 
 
@@ -285,40 +282,22 @@ class Draft:
             match operation:
                 case Adopt():
                     for row in operation.sheets:
-                        rows[_key(row)] = row
+                        rows[key_of(row)] = row
                 case Stage():
                     pass
                 case Deleted():
-                    rows.pop((operation.kind, operation.key), None)
-                    rows.pop((operation.kind, operation.key, 0), None)
-                    deleted[operation.kind, operation.key] = operation
+                    gone = (operation.kind, *operation.key_values)
+                    rows.pop(gone, None)
+                    deleted[gone] = operation
                 case RequestRow() if operation.request in self.unpersisted:
                     pass
                 case _:
-                    rows[_key(operation)] = operation
+                    rows[key_of(operation)] = operation
         return Changes(
             rows=[*rows.values(), *self.also.rows],
             deleted=[*deleted.values(), *self.also.deleted],
             events=[*self.also.events, *self.events],
         )
-
-
-_KEYS: dict[type[Row], tuple[str, ...]] = {
-    RunRow: (),
-    SheetRow: ("uid",),
-    AttemptRow: ("uid", "attempt"),
-    HookRow: ("hook",),
-    HoldRow: ("hold",),
-    BreakpointRow: ("uid",),
-    RevisionRow: ("revision",),
-    RequestRow: ("request",),
-    LimitRow: ("instrument", "model"),
-}
-"""What tells the rows of one kind apart, within a run."""
-
-
-def _key(row: Row) -> tuple[object, ...]:
-    return (type(row), *(getattr(row, name) for name in _KEYS[type(row)]))
 
 
 def apply(state: JobState, decision: Decision) -> None:

@@ -3,11 +3,11 @@
 import re
 import sqlite3
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marianned import rows, store
@@ -15,17 +15,8 @@ from marianned.clock import Instant
 from marianned.errors import Problem
 from marianned.protocol import Caller, CheckReport
 from marianned.store.opening import migrations
-from marianned.store.sql import SQL, Columns, blocks
+from marianned.store.sql import SQL, Columns, blocks, delete, put
 
-PUTS: dict[str, tuple[str, type[msgspec.Struct]]] = {
-    "put_run": ("runs", rows.RunRow),
-    "put_sheet": ("sheets", rows.SheetRow),
-    "put_attempt": ("attempts", rows.AttemptRow),
-    "put_hold": ("holds", rows.HoldRow),
-    "put_revision": ("revisions", rows.RevisionRow),
-    "put_request": ("requests", rows.RequestRow),
-    "put_event": ("events", rows.EventRow),
-}
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 VALUES: dict[Any, st.SearchStrategy[Any]] = {
@@ -33,6 +24,8 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     int | None: st.none() | INTEGERS,
     float: FLOATS,
     float | None: st.none() | FLOATS,
+    list[int]: st.lists(INTEGERS),
+    dict[str, Any]: st.dictionaries(st.text(), st.text() | st.integers(-9, 9) | st.none()),
 }
 
 
@@ -42,7 +35,7 @@ def structs(kind: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
     return st.builds(kind, **fields)
 
 
-for nested in (Caller, Instant, CheckReport, Problem):
+for nested in (Caller, Instant, CheckReport, Problem, rows.HookRow, rows.PastHook):
     st.register_type_strategy(nested, structs(nested))
 
 
@@ -53,38 +46,52 @@ def database() -> sqlite3.Connection:
     return connection
 
 
-@pytest.mark.parametrize("name", PUTS)
-def test_a_put_names_exactly_the_fields_of_its_row(name: str) -> None:
-    _, kind = PUTS[name]
-    inserted, values = re.findall(r"\(\n(.*?)\n\)", SQL[name], re.DOTALL)
-    fields = set(kind.__struct_fields__)
-    assert set(re.findall(r"\w+", inserted)) == fields
-    assert set(re.findall(r":(\w+)", values)) == fields
-    if name != "put_event":
-        (key,) = re.findall(r"ON CONFLICT \((.*?)\)", SQL[name])
-        updated = re.findall(r"(\w+) = excluded\.(\w+)", SQL[name])
-        assert all(left == right for left, right in updated)
-        assert {left for left, _ in updated} == fields - set(re.findall(r"\w+", key))
-
-
-@pytest.mark.parametrize("name", PUTS)
-def test_every_row_comes_back_as_it_was_put(name: str) -> None:
-    table, kind = PUTS[name]
+@pytest.mark.parametrize("kind", rows.TABLES, ids=lambda kind: kind.__name__)
+def test_every_row_comes_back_as_it_was_put_and_is_replaced_by_its_key(kind: type[msgspec.Struct]) -> None:
+    table, key = rows.TABLES[kind]
     columns = Columns(kind)
     connection = database()
     connection.row_factory = sqlite3.Row
 
-    @given(structs(kind))
-    def comes_back(row: msgspec.Struct) -> None:
+    @settings(max_examples=15)
+    @given(structs(kind), structs(kind))
+    def comes_back(row: msgspec.Struct, other: msgspec.Struct) -> None:
         connection.execute(f"DELETE FROM {table}")
-        connection.execute(SQL[name], columns.values(row))
-        (found,) = connection.execute(f"SELECT * FROM {table}")
-        assert columns.struct(found) == row
+        same = {name: getattr(row, name) for name in key}
+        for one in (row, msgspec.structs.replace(other, **same)):
+            if not key:
+                connection.execute(f"DELETE FROM {table}")
+            connection.execute(put(kind), columns.values(one))
+            (found,) = connection.execute(f"SELECT * FROM {table}")
+            assert columns.struct(found) == one
 
     try:
         comes_back()
     finally:
         connection.close()
+
+
+def test_every_kind_of_row_has_its_table_and_the_key_that_the_schema_has() -> None:
+    assert set(rows.TABLES) == {*get_args(rows.Row), rows.EventRow}
+    connection = database()
+    for kind, (table, key) in rows.TABLES.items():
+        columns = connection.execute("SELECT name, pk FROM pragma_table_info(?)", [table]).fetchall()
+        assert {name for name, _ in columns} - {"event"} == set(kind.__struct_fields__) - {"event"}
+        primary = [name for name, place in sorted(columns, key=lambda column: column[1]) if place]
+        assert primary == (list(key) or ["event"])
+    connection.close()
+
+
+@pytest.mark.parametrize("kind", rows.TABLES, ids=lambda kind: kind.__name__)
+def test_every_row_of_a_run_is_deleted_by_its_key(kind: type[msgspec.Struct]) -> None:
+    if rows.TABLES[kind].key[:1] != ("run_id",):
+        with pytest.raises(ValueError, match="its run"):
+            delete(kind)
+        return
+    connection = database()
+    gone = rows.Deleted(kind=kind, run_id=1, key=2)
+    connection.execute(delete(kind), gone.key_values)
+    connection.close()
 
 
 def test_every_block_is_used() -> None:
