@@ -29,7 +29,7 @@ from kit.daemon import Daemon, Refused, environments, kill_all, score
 CLIENTS = 4
 GIVEN_UP = 120.0
 """Seconds after which a request that no daemon has answered is a fault."""
-REFUSALS = {"E502", "E503", "E504", "E507", "E508", "E511", "E513"}
+REFUSALS = {"E502", "E503", "E504", "E507", "E508", "E510", "E511", "E513"}
 """What may be said to a client that asks at random, some of it while a daemon goes away."""
 _BODY = (
     'exec 9>>"$HOME/lock-$MARIANNE_JOB-$MARIANNE_RUN-{name}"; '
