@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 
 from marianne_cli import times
-from marianne_cli.screens import why
+from marianne_cli.screens import why as screen
 
 DAY = "2026-11-24T"
 TEXT = """\
@@ -66,8 +66,8 @@ def sheets(*third):
 
 def shown(why, known, **options):
     named = options.pop("named", False)
-    chosen = why.failures(why, known, named=named)
-    return why.why_screen(why, known, chosen, **options)
+    chosen = screen.failures(why, known, named=named)
+    return screen.why_screen(why, known, chosen, **options)
 
 
 def reason(code, text, unblocked_by, until=None, hints=()):
@@ -100,13 +100,13 @@ def test_a_sheet_that_got_past_its_failures_shows_none_unless_it_is_named():
         "status": "running",
         "reasons": waiting(reason("slot", "sheet 4 waits", "daemon"))["reasons"],
     }
-    assert not why.failures(why, sheets("completed"))
+    assert not screen.failures(why, sheets("completed"))
     lines = shown(why, sheets("completed"), named=True)
     assert lines[2] == "  attempt  sheet 3 (2.2): 4 of 4, 14:10-14:12, claude-code, revision 1, exit 0"
 
 
 def test_an_attempt_of_a_sheet_that_is_gone_shows_nothing():
-    assert not why.failures(FAILED, sheets()[:2], named=True)
+    assert not screen.failures(FAILED, sheets()[:2], named=True)
 
 
 def test_an_attempt_whose_sheet_has_another_number_now_is_not_shown_as_another_sheets():

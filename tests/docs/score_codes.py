@@ -96,5 +96,9 @@ CODES = {
         "`| sh`, or the files in `$MARIANNE_PREVIOUS`",
     ),
     "S514": ("a `{placeholder}` in a command that is not known stays as it is", "correct the name"),
+    "S515": (
+        "a `{placeholder}` of a command where the shell would not see exactly its value",
+        "set a shell variable to it first, and use that",
+    ),
 }
 """What is wrong, and the cure."""

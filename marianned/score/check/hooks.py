@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from marianned.score.expanded import Concert, Hook
 from marianned.score.language.placeholders import (
+    MisplacedPlaceholder,
     UnknownPlaceholder,
     fill_command,
     fill_path,
@@ -98,6 +99,7 @@ class Hooks:
             else:
                 if empty:
                     report.add("S020", (*path, "command"), "the command may not be empty")
+        self._check_places(item, path, report)
         for name in unknown_in_command(item.command or "", self.values):
             said = f"'{{{name}}}' is no placeholder, and stays as it is"
             report.add("S514", (*path, "command"), said, hint=nearest(name, list(self.values)))
@@ -105,6 +107,13 @@ class Hooks:
             for found in placeholders(getattr(item, key) or ""):
                 if found.doubled and (found.name in self.values or key != "command"):
                     report.add("S207", (*path, key), f"write '{{{found.name}}}' for '{{{{ {found.name} }}}}'")
+
+    def _check_places(self, item: Item, path: Path, report: ProblemReport) -> None:
+        if item.type == "run_command":
+            try:
+                fill_command(item.command or "", self.values)
+            except MisplacedPlaceholder as fault:
+                report.add("S515", (*path, "command"), fault.message, hint=fault.hint)
 
     def _hook(self, item: Item, path: Path, reader: FileReader, report: ProblemReport) -> Hook:
         def filled(key: str) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from marianned.score.expanded import Skip
 from marianned.score.language.expressions import OWN_NAMES, names_of
-from marianned.score.language.placeholders import fill_command, placeholders
+from marianned.score.language.placeholders import MisplacedPlaceholder, fill_command, placeholders
 from marianned.score.read.document import Path
 from marianned.score.read.model import Score
 from marianned.score.read.report import ProblemReport
@@ -21,6 +21,7 @@ class Skips:
 
     def __init__(self, score: Score, variables: Mapping[str, object], report: ProblemReport) -> None:
         self.rules = score.sheet
+        self.report = report
         self.scalars = {key: value for key, value in variables.items() if key not in BUILT_IN}
         known = {*BUILT_IN, *OWN_NAMES, *score.prompt.variables}
         for stage, text in self.rules.skip_when.items():
@@ -45,7 +46,16 @@ class Skips:
         names = {key: value for key, value in built_in.items() if isinstance(value, str | int)}
         return Skip(
             when=when,
-            command=None if asked is None else fill_command(asked.command, {**self.scalars, **names}),
+            command=None if asked is None else self._command(stage, asked.command, {**self.scalars, **names}),
             description=None if asked is None else asked.description,
             timeout_seconds=10.0 if asked is None else asked.timeout_seconds,
         )
+
+    def _command(self, stage: int, text: str, values: Mapping[str, object]) -> str:
+        try:
+            return fill_command(text, values)
+        except MisplacedPlaceholder as fault:
+            path: Path = ("sheet", "skip_when_command", stage, "command")
+            if not self.report.wrong(*path):
+                self.report.add("S515", path, fault.message, hint=fault.hint)
+            return text

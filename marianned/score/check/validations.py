@@ -11,6 +11,7 @@ from marianned.score.check.expand import SheetPlan
 from marianned.score.expanded import Check
 from marianned.score.language.conditions import BadCondition, Condition, parse_condition
 from marianned.score.language.placeholders import (
+    MisplacedPlaceholder,
     UnknownPlaceholder,
     fill_command,
     fill_path,
@@ -130,12 +131,19 @@ class Validations:
                 self.found["S204", ("validations", index, key), fault.message, hint].append(sheet)
                 return workspace
 
+        def command_of(text: str) -> str:
+            try:
+                return fill_command(text, values)
+            except MisplacedPlaceholder as fault:
+                self.found["S515", ("validations", index, "command"), fault.message, fault.hint].append(sheet)
+                return text
+
         is_file = rule.type in FILE_CHECKS
         for name in () if is_file else unknown_in_command(rule.command or "", values):
             place: Path = ("validations", index, "command")
             said = f"'{{{name}}}' is no placeholder, and stays as it is"
             self.found["S514", place, said, self.report.nearest(name, list(values))].append(sheet)
-        target = path_of("path", rule.path or "") if is_file else fill_command(rule.command or "", values)
+        target = path_of("path", rule.path or "") if is_file else command_of(rule.command or "")
         working_directory = path_of("working_directory", rule.working_directory or ".")
         retries = rule.retry_count
         return Check(

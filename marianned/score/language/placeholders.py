@@ -7,7 +7,7 @@ import re
 from collections.abc import Container, Iterator, Mapping
 from typing import NamedTuple
 
-from marianned.score.language.shell import Quoting
+from marianned.score.language.shell import Quoting, Unreadable
 
 Values = Mapping[str, object]
 
@@ -20,6 +20,7 @@ _PIECES = re.compile(
 )
 
 
+_INSIDE = re.compile(r"\{([A-Za-z_]\w*)\}")
 _WIDE = re.compile(r"\d{4}")
 
 
@@ -30,6 +31,15 @@ class UnknownPlaceholder(Exception):
         super().__init__(message)
         self.name = name
         self.message = message
+
+
+class MisplacedPlaceholder(Exception):
+    """A placeholder stands in a command where no text would surely be read as its value."""
+
+    def __init__(self, name: str, where: str) -> None:
+        super().__init__(name)
+        self.message = f"'{{{name}}}' stands {where}: the shell would not see exactly its value"
+        self.hint = f'set a variable first: `{name}_value={{{name}}}; …`, then write "${name}_value"'
 
 
 class Placeholder(NamedTuple):
@@ -87,17 +97,37 @@ def _formatted(value: object, specification: str) -> str:
 
 
 def fill_command(text: str, values: Values) -> str:
-    """Replace the known placeholders of a command, quoted so that the shell sees exactly the values."""
+    """Replace the known placeholders of a command, quoted so that the shell sees exactly the values.
+
+    Raises:
+        MisplacedPlaceholder: S515.
+    """
     known = [p for p in placeholders(text) if p.name in values and p.format is None]
-    if not known:
+    nested = [p for p in _nested(text) if p.name in values]
+    if not known and not nested:
         return text
     quoting = Quoting(text)
+    for found in nested:
+        if not quoting.is_literal(found.start):
+            raise MisplacedPlaceholder(found.name, "inside '${…}'")
     out: list[str] = []
     position = 0
     for found in known:
-        out += [text[position : found.start], quoting.insert(str(values[found.name]), found.start)]
+        try:
+            value = quoting.insert(str(values[found.name]), found.start)
+        except Unreadable as fault:
+            raise MisplacedPlaceholder(found.name, str(fault)) from None
+        out += [text[position : found.start], value]
         position = found.end
     return "".join(out) + text[position:]
+
+
+def _nested(text: str) -> Iterator[Placeholder]:
+    """Yield what looks like placeholders inside the shell's own `${…}`."""
+    for piece in _PIECES.finditer(text):
+        if piece[0].startswith("${"):
+            for found in _INSIDE.finditer(text, piece.start() + 2, piece.end()):
+                yield Placeholder(piece.start(), found.end(), found[1], None, doubled=False)
 
 
 def unknown_in_command(text: str, known: Container[str]) -> list[str]:

@@ -1,27 +1,57 @@
 """Where in a shell command a value is put: what has to be escaped there, so that the shell sees the value.
 
-Reads quoting only: quotes, substitutions, comments, here-documents.
+Reads quoting only: quotes, substitutions, comments, here-documents. Where a value would be read in a way that
+is not followed here (backticks, arithmetic, `case` in parentheses, code in here-documents), it is refused.
 Source: docs/reference/score-format.md §13.3.
 """
 
 import re
 import shlex
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import NamedTuple
 
 _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]*")
+_BACKTICKS, _CASE, _ARITHMETIC, _EXPANSION, _CODE = (
+    "inside backticks",
+    "after 'case' in parentheses",
+    "in arithmetic",
+    "inside '${…}'",
+    "after code in a here-document",
+)
 _TOKENS = {
     "plain": re.compile(
-        r"""\\. | \$' | ' | " | \$?\( | \) | ` | (?:(?<=[\s;&|(])|\A)\#[^\n]*
-        | <<<  | <<-?[ \t]*(?P<quote>['"\\]?)(?P<word>[A-Za-z_]\w*)['"]? | \n""",
+        r"""\\. | \$' | ' | " | \$\{ | \$\[ | \$?\(\( | \$?\( | \) | ` | (?:(?<=[\s;&|(])|\A)\#[^\n]*
+        | <<<  | <<(?P<dash>-?)[ \t]*(?P<word>(?:\\.|'[^']*'|"[^"]*"|[^\s;&|<>()'"\\`])+) | \n
+        | (?<![^\s;&|(])case(?=\s)""",
         re.VERBOSE | re.DOTALL,
     ),
-    "double": re.compile(r"""\\. | " | \$\( | `""", re.VERBOSE | re.DOTALL),
+    "double": re.compile(r"""\\. | " | \$\{ | \$\[ | \$\(\( | \$\( | `""", re.VERBOSE | re.DOTALL),
     "single": re.compile("'"),
     "ansi": re.compile(r"\\.|'", re.DOTALL),
+    _BACKTICKS: re.compile(r"\\.|`", re.DOTALL),
+    _EXPANSION: re.compile(r"""\\.|\$?'|"|\$\{|\$\(|`|\}""", re.DOTALL),
+    _ARITHMETIC: re.compile(r"""\\.|'|"|\$\{|\(|\)|`""", re.DOTALL),
 }
-_OPENS = {"'": "single", '"': "double", "$'": "ansi", "(": "plain", "$(": "plain", "`": "plain"}
-_CLOSES = {"single": "'", "double": '"', "ansi": "'"}
+_OPENS = {
+    "'": "single",
+    '"': "double",
+    "$'": "ansi",
+    "(": "plain",
+    "$(": "plain",
+    "`": _BACKTICKS,
+    "${": _EXPANSION,
+    "((": _ARITHMETIC,
+    "$((": _ARITHMETIC,
+}
+_CLOSES = {"single": "'", "double": '"', "ansi": "'", _BACKTICKS: "`", _EXPANSION: "}"}
+_CODE_STARTS = re.compile(r"\\.|(?P<code>\$[({\[]|`)", re.DOTALL)
+_PARAMETER = re.compile(r"\$\{\w+\}")
+_REFUSED = frozenset({_BACKTICKS, _CASE, _ARITHMETIC, _EXPANSION, _CODE})
+
+
+class Unreadable(Exception):
+    """A value can't be put here so that the shell sees exactly it; the text says where "here" is."""
 
 
 class Quoting:
@@ -29,20 +59,29 @@ class Quoting:
 
     def __init__(self, command: str) -> None:
         spans = list(_spans(command))
-        self._starts = [start for start, _ in spans]
-        self._modes = [mode for _, mode in spans]
+        self._starts = [start for start, _, _ in spans]
+        self._modes = [(mode, mark) for _, mode, mark in spans]
 
     def insert(self, value: str, position: int) -> str:
-        """Return the text that stands for `value` at a position of the command."""
+        """Return the text that stands for `value` at a position of the command.
+
+        Raises:
+            Unreadable: no text would surely be read as the value there.
+        """
         if _SAFE.fullmatch(value) and value:
             return value
-        return _escaped(value, self._mode(position))
+        mode, mark = self._mode(position)
+        if mode in _REFUSED:
+            raise Unreadable(mode)
+        if mark is not None and any(line.lstrip("\t") == mark for line in value.split("\n")):
+            raise Unreadable(f"in the here-document that '{mark}' ends")
+        return _escaped(value, mode)
 
     def is_literal(self, position: int) -> bool:
         """Tell whether what stands there is text to the shell, or none of its affair."""
-        return self._mode(position) in {"single", "ansi", "verbatim", "comment"}
+        return self._mode(position)[0] in {"single", "ansi", "verbatim", "comment"}
 
-    def _mode(self, position: int) -> str:
+    def _mode(self, position: int) -> tuple[str, str | None]:
         return self._modes[bisect_right(self._starts, position) - 1]
 
 
@@ -60,12 +99,20 @@ def _escaped(value: str, mode: str) -> str:
     return value if mode == "verbatim" else shlex.quote(value)
 
 
-def _spans(text: str) -> Iterator[tuple[int, str]]:
-    """Yield where each mode begins."""
+class _Document(NamedTuple):
+    """A here-document that begins with the next line: its closing line, and how its text is read."""
+
+    mark: str
+    mode: str
+    tabs: bool
+
+
+def _spans(text: str) -> Iterator[tuple[int, str, str | None]]:
+    """Yield where each mode begins, and in here-documents the line that ends them."""
     stack: list[tuple[str, str]] = [("plain", "")]
-    documents: list[tuple[str, str]] = []
+    documents: list[_Document] = []
     position = 0
-    yield 0, "plain"
+    yield 0, "plain", None
     while position < len(text):
         mode, end = stack[-1]
         token = _TOKENS[mode].search(text, position)
@@ -73,22 +120,52 @@ def _spans(text: str) -> Iterator[tuple[int, str]]:
             return
         position, word = token.end(), token.group()
         if word == "\n":
-            for mark, kind in documents:
-                yield position, kind
-                position = _document_end(text, position, mark)
+            for document in documents:
+                position = yield from _body(text, position, document)
             documents.clear()
+        elif word == "$[" or (word == "case" and end == ")"):
+            yield token.start(), _ARITHMETIC if word == "$[" else _CASE, None
+            return
         elif word.startswith("#"):
-            yield token.start(), "comment"
+            yield token.start(), "comment", None
         elif token.groupdict().get("word"):
-            documents.append((token["word"], "verbatim" if token["quote"] else "document"))
+            documents.append(_document(token["word"], tabs=token["dash"] == "-"))
         elif word == end:
             stack.pop()
         elif word in _OPENS:
-            inner = _OPENS[word]
-            stack.append((inner, _CLOSES.get(inner, "`" if word == "`" else ")")))
-        yield position, stack[-1][0]
+            inner = _inside(_OPENS[word], mode)
+            stack += [(inner, _CLOSES.get(inner, ")"))] * (2 if word.endswith("((") else 1)
+        yield position, _shown(stack), None
 
 
-def _document_end(text: str, position: int, word: str) -> int:
-    closing = re.compile(rf"^\t*{word}$", re.MULTILINE).search(text, position)
+def _inside(inner: str, mode: str) -> str:
+    """Return how an opened piece is read: parentheses in arithmetic are arithmetic."""
+    return _ARITHMETIC if mode == _ARITHMETIC and inner == "plain" else inner
+
+
+def _shown(stack: list[tuple[str, str]]) -> str:
+    """Return the mode at a place: what is refused makes all inside it refused."""
+    return next((mode for mode, _ in stack if mode in _REFUSED), stack[-1][0])
+
+
+def _document(word: str, *, tabs: bool) -> _Document:
+    pieces = re.sub(r"""\\(.)|'([^']*)'|"([^"]*)\"""", r"\1\2\3", word, flags=re.DOTALL)
+    return _Document(pieces, "document" if pieces == word else "verbatim", tabs)
+
+
+def _body(text: str, start: int, document: _Document) -> Generator[tuple[int, str, str | None], None, int]:
+    """Yield the modes of a here-document's text; return where it ends."""
+    stop = _document_end(text, start, document)
+    yield start, document.mode, document.mark
+    if document.mode == "document":
+        for found in _CODE_STARTS.finditer(text, start, stop):
+            if found["code"] and not _PARAMETER.match(text, found.start(), stop):
+                yield found.start(), _CODE, document.mark
+                break
+    return stop
+
+
+def _document_end(text: str, position: int, document: _Document) -> int:
+    tabs = r"\t*" if document.tabs else ""
+    closing = re.compile(rf"^{tabs}{re.escape(document.mark)}$", re.MULTILINE).search(text, position)
     return closing.start() if closing else len(text)

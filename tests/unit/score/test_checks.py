@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from scores import compiled, expanded, score
 
 from marianned.score.language.conditions import BadCondition, parse_condition
-from marianned.score.language.placeholders import UnknownPlaceholder, fill_command, fill_path
+from marianned.score.language.placeholders import (
+    MisplacedPlaceholder,
+    UnknownPlaceholder,
+    fill_command,
+    fill_path,
+)
 
 VALUES = {"stage": 2, "workspace": "/w", "name": "ann", "flag": True, "half": 0.5}
 
@@ -63,6 +68,13 @@ CONTEXTS = [
     ("cat <<-E\n\tx {v}\n\tE\nprintf %s '{v}'", "x {}\n{}"),
     ("cat <<< x; printf %s {v}", "x\n{}"),
     ("if true; then printf %s {v}; fi", None),
+    ("cat <<END-1\n{v}\nEND-1\nprintf %s {v}", "{}\n{}"),
+    ("cat <<'E F'\n{v}\nE F\nprintf %s {v}", "{}\n{}"),
+    ("cat <<E\n\tE\n{v}\nE\nprintf %s {v}", "\tE\n{}\n{}"),
+    ("x=1; cat <<E\n${x}{v}\nE", "1{}\n"),
+    ("printf %s $((1<<2)) {v}", "4{}"),
+    ("x='a #b'; printf %s ${x/ #b/} {v}", "a{}"),
+    ("case x in x) printf %s {v} ;; esac", None),
 ]
 SHELL_TEXT = st.text(st.sampled_from("ab '\"\\$`!*?#;&|()<>{}~\n=,"), max_size=12)
 
@@ -74,6 +86,54 @@ def test_the_shell_sees_exactly_the_value(command, shown, value):
         ["bash", "-c", fill_command(command, {"v": value})], capture_output=True, check=True
     )
     assert done.stdout.decode() == (shown or "{}").replace("{}", value)
+
+
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [
+        ("""echo "`printf %s {v}`" """, "inside backticks"),
+        ("echo `printf %s '{v}'`", "inside backticks"),
+        ("echo $(case x in x) printf %s {v} ;; esac)", "after 'case' in parentheses"),
+        ("(case x in x) :;; esac; printf %s {v})", "after 'case' in parentheses"),
+        ("echo $(( {v} ))", "in arithmetic"),
+        ("echo $(( (1) + {v} ))", "in arithmetic"),
+        ("echo $[{v}]", "in arithmetic"),
+        ("echo ${a:-{v}}", "inside '${…}'"),
+        ('echo "${a:-"{v}"}"', "inside '${…}'"),
+        ("cat <<E\n$(echo {v})\nE", "after code in a here-document"),
+        ("cat <<E\n`echo {v}`\nE", "after code in a here-document"),
+    ],
+)
+def test_a_place_where_the_shell_would_not_see_the_value_is_refused(command, where):
+    with pytest.raises(MisplacedPlaceholder) as refused:
+        fill_command(command, {"v": "a'b\"c `id` ; echo"})
+    assert where in refused.value.message
+
+
+def test_a_value_that_would_end_its_here_document_is_refused():
+    with pytest.raises(MisplacedPlaceholder, match="v"):
+        fill_command("cat <<'END'\n{v}\nEND", {"v": "a\nEND\nid"})
+
+
+def test_a_plain_value_stands_anywhere_and_braces_of_other_languages_stay():
+    assert fill_command("echo `cat {v}`", {"v": "/a/b"}) == "echo `cat /a/b`"
+    text = "node -e 'console.log(`${f({v})}`)'"
+    assert fill_command(text, {"v": "a b"}) == text
+
+
+def test_a_misplaced_placeholder_is_named_with_its_place_in_checks_hooks_and_skips():
+    command = "'echo `printf %s {who}`'"
+    found = compiled(
+        score(
+            prompt="{template: hi, variables: {who: 'a b'}}",
+            validations=f"[{{type: command_succeeds, command: {command}}}]",
+            on_success=f"[{{type: run_command, command: {command}}}]",
+            sheet=f"{{size: 1, total_items: 1, skip_when_command: {{1: {{command: {command}}}}}}}",
+        )
+    )
+    problems = found.problems
+    places = sorted(problem.path for problem in problems if problem.code == "S515")
+    assert places == ["on_success.0.command", "sheet.skip_when_command.1.command", "validations.0.command"]
 
 
 @given(st.lists(SHELL_TEXT, min_size=1, max_size=8))

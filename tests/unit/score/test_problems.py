@@ -133,6 +133,12 @@ CASES = [
         score(instrument="cli", prompt="\n  template: «|\n    echo {{ previous_outputs }}\n"),
     ),
     ("S514", score(validations="[{type: command_succeeds, command: «'test -f {workspce}/x'}]")),
+    (
+        "S515",
+        score(validations="[{type: command_succeeds, command: «'echo `cat {who}`'}]").replace(
+            "prompt: {", "prompt: {variables: {who: a b}, "
+        ),
+    ),
     ("S301", score(prompt="{template_file: «gone.md}")),
     ("S302", score(sheet="{size: 1, total_items: 4, prelude: [{file: «gone.md, as: tool}]}")),
     ("S304", score() + "instrument_config: {system_prompt_file: «gone.md}\n"),
