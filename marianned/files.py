@@ -25,6 +25,7 @@ TEXT_MOST = 4 * 1024**2
 RECORD_MOST = 64 * 1024**2
 """Bytes of a record of our own: spec.json holds a whole environment."""
 
+_LINKS_MOST = 40
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a named pipe",
@@ -234,6 +235,35 @@ def distrusted(directory: Name) -> str | None:
         return _distrust(os.fstat(handle))
     finally:
         os.close(handle)
+
+
+def changed_by_others(path: Name) -> str | None:
+    """Say who beside root can change what a path names: through the file, a directory above it, or a link's.
+
+    Raises:
+        OSError: it is not there, or has too many links.
+    """
+    rest = list(Path(os.path.abspath(path)).parts[::-1])  # noqa: PTH100  links are followed here, one by one
+    at, links = Path("/"), 0
+    while rest:
+        at = Path(os.path.normpath(at / rest.pop()))
+        found = os.lstat(at)
+        if stat.S_ISLNK(found.st_mode):
+            if links == _LINKS_MOST:
+                raise _unsuitable(errno.ELOOP, "too many links", path)
+            links += 1
+            rest += Path(os.readlink(at)).parts[::-1]  # noqa: PTH115  a text is wanted
+            at = at.parent
+        elif found.st_uid:
+            return f"'{at}' belongs to {_login(found.st_uid)}"
+        elif found.st_mode & (stat.S_IWOTH | stat.S_IWGRP) and not _sticky(found):
+            return f"others than root can write '{at}'"
+    return None
+
+
+def _sticky(found: os.stat_result) -> bool:
+    """Tell whether a directory lets nobody replace what is root's in it, as /tmp does."""
+    return stat.S_ISDIR(found.st_mode) and bool(found.st_mode & stat.S_ISVTX)
 
 
 def check_private(directory: Name) -> None:

@@ -1,10 +1,12 @@
 """`mzt service`: run the daemon under systemd."""
 
 import os
+import sys
 from pathlib import Path
 
 import click
 
+import marianned
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
 from marianne_cli.service.units import USER, Unit, of_host
@@ -13,15 +15,20 @@ from marianned.errors import BadRequest, NotPermitted
 _LINGER = Path("/var/lib/systemd/linger")
 
 
-@options.command("service", "mzt service install --now", "mzt service", "sudo mzt service install --system")
+@options.command(
+    "service", "mzt service install --now", "mzt service", "sudo mzt service install --system --user ann"
+)
 @click.argument("action", type=click.Choice(["status", "install", "uninstall"]), default="status")
 @click.option("--system", is_flag=True, help="Install it for the host, one user each: marianned@USER.")
 @click.option(
     "--now", is_flag=True, help="With install: also start it; a daemon you started by hand is replaced."
 )
-def command(call: Invocation, *, action: str, system: bool, now: bool) -> Answer:
+@click.option("--user", metavar="NAME", help="With --system: for whom; without: who called sudo, or you.")
+def command(call: Invocation, *, action: str, system: bool, now: bool, user: str | None) -> Answer:
     """Run the daemon under systemd: show its state, install it, uninstall it."""
-    unit = of_host(_user()) if system else USER
+    if user is not None and not system:
+        raise click.UsageError("--user goes with --system")
+    unit = of_host(_user(user, action)) if system else USER
     if now and action != "install":
         raise click.UsageError("--now goes with 'install'")
     try:
@@ -34,17 +41,57 @@ def command(call: Invocation, *, action: str, system: bool, now: bool) -> Answer
     return _status(unit)
 
 
-def _user() -> str:
-    """Return whom a service of the host is for: who called sudo, else who calls."""
-    import getpass
+def _user(named: str | None, action: str) -> str:
+    """Return whom a service of the host is for: who is named, else who called sudo, else who calls.
 
-    return os.environ.get("SUDO_USER") or getpass.getuser()
+    Raises:
+        click.UsageError: there is no such user, or it would be root, and nobody said so.
+    """
+    import getpass
+    import pwd
+
+    user = named or os.environ.get("SUDO_USER") or getpass.getuser()
+    try:
+        number = pwd.getpwnam(user).pw_uid
+    except KeyError:
+        if named is None or action != "install":
+            return user
+        raise click.UsageError(f"there is no user '{user}'") from None
+    if number == 0 and named is None and action == "install":
+        raise click.UsageError(
+            "for whom? say --user NAME; root's agents may do everything: --user root says so"
+        )
+    return user
+
+
+def _only_roots(program: str) -> None:
+    """Make sure that only root can change the program that a service of the host starts for all its users.
+
+    Raises:
+        NotPermitted: somebody can.
+    """
+    import sysconfig
+
+    from marianned import files
+
+    for path in (program, str(Path(marianned.__file__).parent), sysconfig.get_path("stdlib")):
+        try:
+            why = files.changed_by_others(path)
+        except OSError as error:
+            why = f"'{path}' can't be looked at: {error.strerror}"
+        if why is not None:
+            raise NotPermitted(
+                f"'{program}' would run as every user of marianned@, and {why}",
+                hints=["install marianne as root in a directory of root's, such as /opt/marianne"],
+            )
 
 
 def _install(call: Invocation, unit: Unit, *, now: bool) -> Answer:
     from marianne_cli.service import unit_files
 
     version = _version(unit)
+    if unit.system and os.geteuid() == 0:  # anybody else can't write the template
+        _only_roots(sys.executable)
     _unedited(unit)
     texts = {unit.directory / name: unit_files.rendered(unit, name, version) for name in unit.files}
     try:
@@ -70,8 +117,6 @@ def _install(call: Invocation, unit: Unit, *, now: bool) -> Answer:
 
 
 def _python() -> str:
-    import sys
-
     return f"'{sys.executable}'"
 
 

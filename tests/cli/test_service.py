@@ -1,12 +1,16 @@
 """`mzt service` and `mzt config` as typed; systemctl is a stand-in that writes down how it was called."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+from marianne_cli.commands import service
 from marianne_cli.service import unit_files
+from marianned import files
+from marianned.errors import NotPermitted
 
 FAKE = """\
 #!/bin/sh
@@ -101,6 +105,47 @@ def test_status_tells_where_it_stands(person):
     person.environment["FAKE_LOAD"] = "loaded"
     assert person.mzt("service").stdout.startswith("marianned.service: enabled, inactive (dead)\n")
     assert person.mzt("service", "status", "--now", code=2).stdout == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root installs for the host")
+def test_root_says_for_whom_a_service_of_the_host_is(person):
+    person.environment.pop("SUDO_USER", None)
+    said = person.mzt("service", "install", "--system", code=2).stderr
+    assert "for whom? say --user NAME" in said
+    person.environment["SUDO_USER"] = "root"
+    assert "--user NAME" in person.mzt("service", "install", "--system", code=2).stderr
+    said = person.mzt("service", "install", "--system", "--user", "no-such-user", code=2).stderr
+    assert "there is no user 'no-such-user'" in said
+    assert "--user goes with --system" in person.mzt("service", "install", "--user", "ann", code=2).stderr
+
+
+def test_a_program_that_others_can_change_starts_for_nobody_else(tmp_path):
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    program = open_to_all / "python3"
+    program.write_text("")
+    link = tmp_path / "link"
+    link.symlink_to(program)
+    for path in (program, link):  # through a parent, and through what a link leads to
+        with pytest.raises(NotPermitted, match="would run as every user") as refused:
+            service._only_roots(str(path))
+        assert refused.value.hints
+    assert files.changed_by_others("/usr/bin/env") is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user")
+def test_another_owner_of_a_directory_above_is_found(tmp_path):
+    theirs = tmp_path / "theirs"
+    (theirs / "bin").mkdir(parents=True)
+    (theirs / "bin" / "python3").write_text("")
+    assert files.changed_by_others(theirs / "bin" / "python3") is None
+    os.chown(theirs, 4001, 4001)
+    assert f"'{theirs}' belongs to " in files.changed_by_others(theirs / "bin" / "python3")
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(OSError, match="links"):
+        files.changed_by_others(loop)
 
 
 def test_words_of_a_unit_are_taken_as_they_are():
