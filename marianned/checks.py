@@ -13,6 +13,7 @@ import msgspec
 from marianned import __version__, files, probe
 from marianned.config import ConfigError, load_configuration, value_of
 from marianned.errors import NotPermitted
+from marianned.executors import wall
 from marianned.holder import holder
 from marianned.instruments.loader import builtin_profiles
 from marianned.paths import (
@@ -77,6 +78,15 @@ def _tools() -> Iterator[Finding]:
         passed=bash is not None,
         message=bash or "no bash on PATH; shell sheets and command validations need it",
     )
+
+
+def _wall() -> Iterator[Finding]:
+    """Tell whether `contain: hide` can be had where the setting asks for it."""
+    with suppress(ConfigError):
+        if load_configuration(configuration_directory()).settings.attempts.contain == "hide":
+            why = wall.missing(os.environ)
+            said = "bubblewrap works" if why is None else f"contain: hide, so nothing starts: {why}"
+            yield Finding(name="wall", passed=why is None, message=said)
 
 
 def _configuration() -> Iterator[Finding]:
@@ -223,6 +233,7 @@ _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _program,
     _tools,
     _configuration,
+    _wall,
     _state,
     _private,
     _daemon,

@@ -28,6 +28,7 @@ _DRAIN = (
 _SHEETS_MAY = (
     "requests allowed from inside an attempt: `look`, `ask` (also pause its own job, submit) or `all`"
 )
+_CONTAIN = "`hide`: what jobs run sees neither the daemon's directories nor its processes; needs bubblewrap"
 _ATTEMPTS = "where the files of attempts are kept; by default `attempts` in the state directory"
 
 
@@ -35,6 +36,7 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True):
     """The section `[attempts]`."""
 
     drain: Annotated[float, Meta(ge=0, le=3600, description=_DRAIN)] = 10.0
+    contain: Annotated[Literal["off", "hide"], Meta(description=_CONTAIN)] = "off"
 
 
 class Security(msgspec.Struct, frozen=True, kw_only=True):

@@ -70,7 +70,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     `timeout_seconds` (null: never) it is ended like by `end`; from TERM to KILL it has `grace_seconds`.
     Of stdout and stderr each, `output_cap` bytes are kept (null: all), the first and the last half.
     Once it has ended by itself, what still holds its stdout or stderr has `drain_seconds` to finish.
-    All of its processes get `brand` (null: none), see brand_of.
+    All of its processes get `brand` (null: none), see brand_of. `wall`: the words before argv that put it
+    behind a wall (wall.py); two descriptors stand between them and argv.
     """
 
     version: int = 1
@@ -87,6 +88,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     drain_seconds: float = 0.0
     final: Final | None = None
     brand: int | None = None
+    wall: list[str] | None = None
 
 
 SPEC = "spec.json"

@@ -25,7 +25,8 @@ class Children:
     """What is below this process. `main` is the child that matters, `status` its wait status once reaped.
 
     `swept` holds the pids of what else was ended, `left` those among them that had lost their parent: what
-    the command itself has left behind, without what that had started.
+    the command itself has left behind, without what that had started. `walled`: the command is behind a wall
+    (wall.py); the first process of its namespace counts as a supervisor, not as one of the command's.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,7 @@ class Children:
         self.status: int | None = None
         self.swept: set[int] = set()
         self.left: set[int] = set()
+        self.walled = False
 
     def ended(self) -> bool:
         """Tell whether `main` has been reaped."""
@@ -75,7 +77,7 @@ class Children:
             self._group_has(number)
         while os.getppid() == keeper and (left := deadline - time.monotonic()) > 0:
             self.reap()
-            if self.ended() and not self._group_has(0):
+            if self.ended() and not self._group_lives():
                 return
             look()
             # A member whose parent is outside the group ends without a word to us.
@@ -94,7 +96,7 @@ class Children:
         pause = _SHORTEST_PAUSE
         while os.getppid() == keeper and self.reap() and (left := until - time.monotonic()) > 0:
             look()
-            if not any(_may_hold(pid, kept) for pid in _below(os.getpid())):
+            if not any(_may_hold(pid, kept) for pid in self._theirs()):
                 return
             # One that is no child of ours ends without a word to us, and so does one that only lets go.
             seen = signal.sigtimedwait({signal.SIGCHLD, signal.SIGTERM, PARENT_DIED}, min(left, pause))
@@ -112,8 +114,8 @@ class Children:
         pause, first = _SHORTEST_PAUSE, True
         told: set[int] = set()
         while os.getppid() == keeper and self.reap() and (left := deadline - time.monotonic()) > 0:
-            orphans = _children(os.getpid())
-            new = set(_below(os.getpid()) if first else orphans) - told - {self.main}
+            orphans = self._orphans()
+            new = set(self._theirs() if first else orphans) - told - {self.main}
             for pid in new:
                 for number in (signal.SIGTERM, signal.SIGCONT):
                     try:
@@ -127,6 +129,23 @@ class Children:
             first = False
             signal.sigtimedwait({signal.SIGCHLD, PARENT_DIED}, min(left, pause))
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _theirs(self) -> list[int]:
+        """Return all below, without the first process of a namespace: that ends when the others have."""
+        below = _below(os.getpid())
+        return [pid for pid in below if not _is_first(pid)] if self.walled else below
+
+    def _orphans(self) -> list[int]:
+        """Return those that have lost their parent; behind a wall they are its first process's children."""
+        found = _children(os.getpid())
+        if not self.walled:
+            return found
+        return [one for pid in found for one in (_children(pid) if _is_first(pid) else [pid])]
+
+    def _group_lives(self) -> bool:
+        if not self.walled:
+            return self._group_has(0)
+        return any(_group_of(pid) == self.main for pid in self._theirs())
 
     def _group_has(self, number: int) -> bool:
         try:
@@ -161,6 +180,16 @@ def _group_of(pid: int) -> int | None:
         return os.getpgid(pid)
     except OSError:
         return None
+
+
+def _is_first(pid: int) -> bool:
+    """Tell whether a process is the first one of a pid namespace below ours."""
+    try:
+        with open(f"/proc/{pid}/status", "rb", buffering=0) as file:
+            numbers = file.readall().partition(b"\nNSpid:")[2].partition(b"\n")[0].split()
+    except OSError:
+        return True  # it has gone
+    return len(numbers) > 1 and numbers[-1] == b"1"
 
 
 def _may_hold(pid: int, files: list[tuple[int, int]]) -> bool:

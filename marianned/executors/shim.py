@@ -74,6 +74,7 @@ _WANTED = ("id", "cwd", "env", "umask", "stdin", "timeout_seconds", "grace_secon
 _RESERVED, _ERROR_LIMIT, _APPEND = 4096, 500, os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _BLOCK = 65536  # no file system has larger ones: a hole of whole blocks is seen as one
 _LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 8.0
+_STATUS_DIGITS, _STATUS_BITS = 5, 0xFFFF
 _UNSUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM}
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PUNCH_HOLE_KEEP_SIZE = 1, 36, 3
 GO = b"!"
@@ -207,16 +208,19 @@ def _run(spec: "Facts", claim: int, keeper: int, ordered: int, others: tuple[int
     _libc("prctl", _PR_SET_CHILD_SUBREAPER, 1)
     _libc("prctl", _PR_SET_PDEATHSIG, PARENT_DIED)
     children, output = Children(), Output(spec["output_cap"])
-    started, error = _now(), None
+    started, error, told = _now(), None, 0
     seen: Facts = {}
     if os.read(ordered, 1) == GO:
-        children.main, error = _start(spec, output)
+        children.main, error, told = _start(spec, output)
+        children.walled = bool(told)
         if not error:
             seen = _supervise(children, output, spec, keeper, ordered)
             children.dismiss(keeper)
     children.sweep()
     output.trim()
     status = None if error else children.status
+    if told and not error:
+        status, error = _behind_the_wall(told, status)
     ended = {"swept": len(children.swept), "left_behind": 0 if seen else len(children.left)}
     _write_record(claim, "runner", started, status, id=spec["id"], error=error, **ended, **seen)
 
@@ -299,21 +303,47 @@ def _watches(spec: "Facts", output: Output) -> "dict[str, LastWord | Silence]":
     return watches
 
 
-def _start(spec: "Facts", output: Output) -> "tuple[int, str | None]":
-    """Start the command: its pid, and why it could not be started."""
+def _start(spec: "Facts", output: Output) -> "tuple[int, str | None, int]":
+    """Start the command: its pid, why it could not be started, where its end is told (0: it has no wall)."""
+    told, status = 0, -1
     try:
         output.open()
         failed, report = os.pipe()
-        command = fork(_become, spec, output.files, report)
+        if spec.get("wall"):
+            told, status = os.pipe()
+        command = fork(_become, spec, output.files, report, status)
     except OSError as error:
-        return 0, f"cannot start anything: {error.strerror}"
+        return 0, f"cannot start anything: {error.strerror}", 0
     os.close(report)
+    if told:
+        os.close(status)
+        os.set_blocking(told, False)
     text = os.read(failed, _ERROR_LIMIT)  # all of it, or the end that comes with a successful exec: CLOEXEC
     os.close(failed)
-    return command, text.decode(errors="replace") or None
+    return command, text.decode(errors="replace") or None, told
 
 
-def _become(spec: "Facts", output: list[int], report: int) -> None:
+def _behind_the_wall(told: int, status: int | None) -> "tuple[int | None, str | None]":
+    """Return the wait status of the command behind a wall, and why it could not be started.
+
+    `status` is that of the wall, which counts where it was ended before the command. What is told there could
+    come from the command itself.
+    """
+    try:
+        text = os.read(told, _ERROR_LIMIT)
+    except BlockingIOError:
+        text = b""
+    if not text and (status is None or os.WIFEXITED(status)):
+        return None, "the wall (contain: hide) can't be put up: see its stderr, and mzt doctor"
+    number = text[1:].partition(b"\n")[0]
+    if number.isdigit() and len(number) <= _STATUS_DIGITS:
+        ended = int(number)
+        if os.WIFEXITED(ended) or os.WIFSIGNALED(ended):
+            return ended & _STATUS_BITS, None
+    return (status if status is not None and os.WIFSIGNALED(status) else None), None
+
+
+def _become(spec: "Facts", output: list[int], report: int, status: int) -> None:
     """Become the command, or report what prevented it."""
     subject = f"standard input '{spec['stdin']}'"
     try:
@@ -327,8 +357,13 @@ def _become(spec: "Facts", output: list[int], report: int) -> None:
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        subject = f"'{spec['argv'][0]}'"
-        _execute(spec["argv"], {**spec["env"], MARK: spec["id"]})
+        argv = spec["argv"]
+        if spec.get("wall"):
+            for end in (report, status):
+                os.set_inheritable(end, True)  # noqa: FBT003  the one parameter it has
+            argv = [*spec["wall"], str(report), str(status), *argv]
+        subject = f"'{argv[0]}'"
+        _execute(argv, {**spec["env"], MARK: spec["id"]})
     except Exception as error:  # noqa: BLE001  an environment that can't be encoded is one, too
         reason = getattr(error, "strerror", None) or error
         os.write(report, f"{subject}: {reason}".encode(errors="replace")[:_ERROR_LIMIT])

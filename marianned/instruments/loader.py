@@ -24,6 +24,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DEPTH_LIMIT = 32
 _WORDS = {
     "kind": ("cli", "http"),
+    "contain": ("off", "hide"),
     "script": (None, "shell"),
     "cli.output.format": ("text", "json", "jsonl"),
     "cli.output.result_join": ("last", "concat"),

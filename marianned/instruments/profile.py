@@ -176,6 +176,7 @@ class Http(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One instrument (§23.1); `kind` cli needs `cli`, http needs `http`.
 
+    `contain`: `hide` puts what it runs behind a wall, whatever the setting says.
     `credentials` names the variables of which one holds its key, `login` is what logs in without one.
     """
 
@@ -194,3 +195,4 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     credentials: list[str] = []
     login: str | None = None
     code_mode: Any = None
+    contain: str = "off"

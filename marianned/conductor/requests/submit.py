@@ -16,6 +16,7 @@ from marianned.conductor.core.idempotency import rows_of
 from marianned.conductor.core.messages import removed_leftover
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.requests import new_run
+from marianned.conductor.run import walls
 from marianned.conductor.workspace import archives
 from marianned.errors import InternalError, NameTaken, Problem, Unavailable, WrongStatus
 from marianned.moment import now
@@ -125,6 +126,7 @@ class Submissions:
             NameTaken, Unavailable, WrongStatus: its name, the daemon or its workspace does not let it.
         """
         expanded = version.score
+        await walls.check(self._conductor.services, expanded)
         self._check_name(newest, fresh=fresh, file=file or version.row.config_file or "FILE")
         if not awaited:
             self._check_room()

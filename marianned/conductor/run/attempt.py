@@ -17,6 +17,7 @@ from anyio import to_thread
 
 from marianned import faults, files, logs, workers
 from marianned.accidents import GivenUp, Patience, runs_short
+from marianned.conductor.run import walls
 from marianned.conductor.run.checks import Checking
 from marianned.conductor.run.context import gather
 from marianned.conductor.run.process import (
@@ -99,7 +100,13 @@ class Attempt:
         )
         self._mask = mask_of(services, given.run)
         self._checking = Checking(
-            services, given.run, given.attempt, self._directory, environ | self._variables, self._mask
+            services,
+            given.run,
+            given.attempt,
+            self._directory,
+            environ | self._variables,
+            self._mask,
+            given.score.profiles[definition.instrument],
         )
 
     @property
@@ -183,7 +190,7 @@ class Attempt:
         await to_thread.run_sync(self._write, invocation, prompt, cwd)
         await self._checking.remember(definition.checks)
         faults.point("attempt.written")
-        return Spec(
+        spec = Spec(
             id=self._services.attempt_id(given.attempt),
             argv=invocation.argv,
             cwd=cwd,
@@ -197,6 +204,10 @@ class Attempt:
             final=self._final(),
             drain_seconds=self._services.settings.attempts.drain,
         )
+        try:
+            return await walls.walled(self._services, profile, spec, self._directory)
+        except walls.NoWall as why:
+            raise Unprepared("unavailable", str(why)) from None
 
     async def _cwd(self) -> str:
         """Return the place of its process (§5); before the first sheet the run's worktree is made."""

@@ -19,6 +19,7 @@ from anyio import to_thread
 
 from marianned import faults, files
 from marianned.accidents import Accident, GivenUp, runs_short, until_it_works
+from marianned.conductor.run import walls
 from marianned.conductor.run.process import FOREIGN, shell_script
 from marianned.conductor.services import Services
 from marianned.executors.base import (
@@ -32,6 +33,7 @@ from marianned.executors.base import (
     id_in,
 )
 from marianned.executors.output import quoted
+from marianned.instruments.profile import Profile
 from marianned.masks import Mask
 from marianned.paths import make_private_directory
 from marianned.protocol import CheckReport
@@ -61,6 +63,7 @@ class Checking:
         directory: Path,
         environ: Mapping[str, str],
         mask: Mask,
+        profile: Profile,
     ) -> None:
         self._services = services
         self._run = run
@@ -69,6 +72,7 @@ class Checking:
         self._snapshot = directory / _SNAPSHOT
         self._environ = environ
         self._mask = mask
+        self._profile = profile
         self._scope: anyio.CancelScope | None = None
         self._interrupted = False
         self._picked_up = attempt.incarnation != services.store.incarnation.number
@@ -191,6 +195,12 @@ class Checking:
             grace_seconds=_GRACE_SECONDS,
             output_cap=self._services.settings.output_cap,
         )
+        try:
+            spec = await walls.walled(self._services, self._profile, spec, self._directory.parent)
+        except walls.NoWall as why:
+            return CommandResult(error=str(why)), None
+        except OSError as error:
+            return CommandResult(error=f"its files can't be written: {error.strerror}"), None
         place = self._running = Place(directory, spec.id)
         faults.point("check.starting")
         try:

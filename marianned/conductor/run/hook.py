@@ -16,6 +16,7 @@ from anyio import to_thread
 
 from marianned import faults
 from marianned.accidents import Patience, runs_short
+from marianned.conductor.run import walls
 from marianned.conductor.run.attempt import environment_of
 from marianned.conductor.run.process import Process, Unprepared, check_directory, left_behind, shell_script
 from marianned.conductor.services import Services, mask_of
@@ -113,7 +114,7 @@ class HookRun:
         cwd = given.hook.working_directory
         argv = await to_thread.run_sync(self._argv, cwd)
         faults.point("hook.starting")
-        return Spec(
+        spec = Spec(
             id=self._services.attempt_id(given.row),
             argv=argv,
             cwd=cwd,
@@ -124,6 +125,11 @@ class HookRun:
             output_cap=self._services.settings.output_cap,
             drain_seconds=self._services.settings.attempts.drain,
         )
+        profile = given.score.profiles[given.score.sheets[0].instrument]
+        try:
+            return await walls.walled(self._services, profile, spec, self._process.directory)
+        except walls.NoWall as why:
+            raise Unprepared("unavailable", str(why)) from None
 
     def _argv(self, cwd: str) -> list[str]:
         """Make its directory; return its words, a script as the file that is there."""

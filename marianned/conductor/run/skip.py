@@ -38,7 +38,9 @@ class SkipEvaluation:
         environ = environment_of(services, profile, sheet.settings, state.run, directory)
         variables = variables_of(services, state.run, row)
         self._mask = mask_of(services, state.run)
-        self._checking = Checking(services, state.run, row, directory, environ | variables, self._mask)
+        self._checking = Checking(
+            services, state.run, row, directory, environ | variables, self._mask, profile
+        )
         self.interrupted = False
         self.patience = Patience()
         self.pid: int | None = None

@@ -8,6 +8,8 @@ first directory of which it is not. Source: docs/reference/score-format.md §23.
 import os
 from typing import NamedTuple
 
+import msgspec
+
 from marianned.errors import Problem
 from marianned.instruments.loader import load_profile
 from marianned.instruments.profile import Profile
@@ -52,6 +54,9 @@ def find_profiles(
             profile, problems = load_profile(text, path)
             report.problems.extend(problem for problem in problems if problem.severity == ERROR)
             if profile is not None:
+                before = profiles.get(profile.name)
+                if before is not None and before.contain == "hide":  # a wall stays, whoever replaces it
+                    profile = msgspec.structs.replace(profile, contain=before.contain)
                 profiles[profile.name] = profile
                 places[profile.name] = path
                 warnings[profile.name] = [problem for problem in problems if problem.severity != ERROR]

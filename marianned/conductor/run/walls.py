@@ -1,0 +1,88 @@
+"""`contain: hide` for all that a job starts: who gets a wall, and the spec that puts it up.
+
+Source: docs/security.md "A wall".
+"""
+
+import errno
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+from anyio import to_thread
+
+from marianned.conductor.services import Services
+from marianned.errors import Unavailable
+from marianned.executors import wall
+from marianned.executors.base import Spec
+from marianned.instruments.profile import Profile
+from marianned.score.expanded import Expanded
+
+_SOCKET = "MARIANNE_SOCKET"
+
+
+class NoWall(Exception):
+    """It can't be started behind a wall, and is not without; the message says why."""
+
+
+def wanted(services: Services, profile: Profile) -> bool:
+    """Tell whether this instrument's sheets get a wall: the stricter of setting and profile wins."""
+    return "hide" in (services.settings.attempts.contain, profile.contain)
+
+
+async def walled(services: Services, profile: Profile, spec: Spec, own: Path) -> Spec:
+    """Return a spec behind a wall where that is wanted, else as it is; `own` is the flight's directory.
+
+    Raises:
+        NoWall: there can be none.
+    """
+    if not wanted(services, profile):
+        return spec
+    return await to_thread.run_sync(_behind, services, spec, own)
+
+
+def _behind(services: Services, spec: Spec, own: Path) -> Spec:
+    hides = _hidden(services)
+    if (place := wall.in_hidden(spec.cwd, hides)) is not None:
+        raise NoWall(
+            f"contain: hide, and the working directory '{spec.cwd}' lies in '{place}', which it hides"
+        )
+    own = own.resolve()
+    out = own / wall.OUT
+    (out / "tmp").mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        words = wall.words(services.environ, hides, own, out)
+    except FileNotFoundError as error:
+        if error.errno not in (None, errno.ENOENT):
+            raise
+        raise NoWall(str(error)) from None
+    env = {name: value for name, value in spec.env.items() if name != _SOCKET}
+    env["TMPDIR"] = str(out / "tmp")
+    return msgspec.structs.replace(spec, wall=words, env=env)
+
+
+def _hidden(services: Services) -> list[Path]:
+    return wall.hidden((services.store.path.parent, services.attempts), services.socket)
+
+
+async def check(services: Services, score: Expanded) -> None:
+    """Look whether a score that wants a wall can have one here.
+
+    Raises:
+        Unavailable: there can be none, or it would hide the place where its sheets work.
+    """
+    if not any(wanted(services, profile) for profile in score.profiles.values()):
+        return
+    places = [score.workspace, *(sheet.working_directory for sheet in score.sheets)]
+    why = await to_thread.run_sync(_problem, services, dict.fromkeys(places))
+    if why is not None:
+        raise Unavailable(f"contain: hide: {why}", hints=["mzt doctor"])
+
+
+def _problem(services: Services, places: Iterable[str]) -> str | None:
+    hides = _hidden(services)
+    for path in places:
+        if (place := wall.in_hidden(path, hides)) is not None:
+            return (
+                f"the workspace '{path}' lies in '{place}', which is hidden from what runs; use another one"
+            )
+    return wall.missing(services.environ)
