@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from daemon_for_tests import Refused, gated, score
+from kit.daemon import Refused, gated, score
 
 TRIAL = ["bwrap", "--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "true"]
 WORKS = shutil.which("bwrap") and subprocess.run(TRIAL, check=False, capture_output=True).returncode == 0
