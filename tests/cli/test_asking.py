@@ -266,6 +266,10 @@ def test_remove_forgets_ended_runs_only(home):
     assert [reply["success"] for reply in refused["results"]] == [True, False]
     assert refused["error_code"] == "E502"
     assert home.json("remove", "--older-than", "1h", "-y")["removed"] == []
+    assert home.json("remove", "--older-than", "1h", "--dry-run")["would_remove"] == []
+    told = home.mzt("remove", "--older-than", "0", "--dry-run").stdout
+    assert told.startswith("1 run would be removed\n")
+    assert told == home.mzt("remove", "--older-than", "0", "--dry-run").stdout  # nothing was removed
     assert home.mzt("remove", "--older-than", "0", "-y").stdout == "1 run removed\n"
     assert [job["job_id"] for job in home.json("list", "-a")["jobs"]] == ["c"]
 
@@ -293,7 +297,7 @@ def test_deleting_and_ending_many_is_asked_on_a_terminal_and_elsewhere_needs_y(h
             "remove",
             "--older-than",
             "0",
-        ): "forget every run that ended more than 0s ago, with history and output",
+        ): "forget 1 run that ended more than 0s ago, with history and output",
         ("cancel", "--all"): "cancel 1 job",
         ("pause", "--force", "--all"): "interrupt and pause 1 job",
         ("stop", "--kill"): "stop, and interrupt 1 attempt",
