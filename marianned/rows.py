@@ -6,7 +6,7 @@ from; `RunRow.status` is a column for queries, written by the same function in t
 Times are UTC milliseconds; moments that outlive a process are Instants (clock.py).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,7 +25,6 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     else it brings a hold; `over_budget` (USD) is what was added to the score's limit.
     `next_uid` and `next_hold` number sheets and holds of this run, never again the same; `next_flight`
     numbers the attempts of its hooks; `depth` counts the hooks that led to it from one job to the next;
-    `variables` are the template variables that were given with it;
     `past_hooks` are those that did something and are in no score any more.
     """
 
@@ -60,7 +59,6 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     next_hold: int = 1
     next_flight: int = 1
     depth: int = 0
-    variables: dict[str, Any] = {}
     past_hooks: list["PastHook"] = []
 
 

@@ -4,6 +4,3 @@ ALTER TABLE limits ADD COLUMN said TEXT;
 
 -- Input tokens that were read from a cache have a price of their own.
 ALTER TABLE attempts ADD COLUMN cached_tokens INTEGER;
-
--- The parameters of a run: template variables that were given with it.
-ALTER TABLE runs ADD COLUMN variables TEXT NOT NULL DEFAULT '{}';
