@@ -1,5 +1,6 @@
 """An attempt in tmp_path, of which nothing is left when its test is over."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -29,5 +30,6 @@ def attempt(tmp_path: Path, forked: bool) -> Iterator[Attempt]:
     made.close()
     left = made.living()
     for pid in left:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     assert left == []

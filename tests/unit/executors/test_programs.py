@@ -14,14 +14,14 @@ DAEMON = textwrap.dedent("""
     from pathlib import Path
     import anyio
     from marianned import worker_pool, workers
-    from marianned.executors.base import Silence, Spec
+    from marianned.executors.base import Place, Silence, Spec
     from marianned.executors.local import LocalExecutor
 
     async def run(executor, name, argv, **limits):
         directory = Path.cwd() / name
         spec = Spec(id=f"test-{os.getpid()}-{name}", argv=argv, cwd="/", env={}, timeout_seconds=20, **limits)
         await executor.start(directory, spec)
-        return await executor.wait(directory)
+        return await executor.wait(Place(directory, spec.id))
 
     async def main(package):
         silence = Silence(idle=0.5, interval=0.1, directories=[])

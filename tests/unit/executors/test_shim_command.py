@@ -92,7 +92,7 @@ async def test_arguments_arrive_as_they_are(attempt: Attempt) -> None:
 
 
 async def test_the_prompt_is_read_from_its_file(attempt: Attempt) -> None:
-    attempt.directory.mkdir(parents=True)
+    attempt.directory.mkdir(mode=0o700, parents=True)
     (attempt.directory / "prompt").write_text("play\n" * 50_000)
     await attempt.run(attempt.spec("cat", stdin="prompt"))
     assert attempt.output() == "play\n" * 50_000

@@ -97,7 +97,7 @@ async def test_a_request_during_a_drain_ends_the_drain_not_the_attempt(attempt: 
     with anyio.fail_after(30):  # until the command has ended, and the runner waits for who holds its output
         while len(attempt.living()) > 3:  # noqa: ASYNC110  what is no child of ours ends without an event
             await anyio.sleep(0.01)
-    await attempt.executor.end(attempt.directory)
+    await attempt.executor.end(attempt.place)
     record = await attempt.wait()
     assert record is not None
     assert (record.exit_code, record.asked, record.timed_out, record.left_behind) == (4, False, False, 1)

@@ -444,4 +444,4 @@ def test_without_auto_resume_a_rate_limit_that_others_have_met_is_a_hold_too() -
     bench.step(SlotFree(), 0)
     assert (bench.status, causes(bench)) == (JobStatus.PAUSED, ["rate_limit"])
     bench.ask(Action.RESUME)
-    assert (bench.status, bench.sheet(1).waiting_for) == (JobStatus.RUNNING, "rate_limit")
+    assert (bench.status, bench.sheet(1).waiting_for) == (JobStatus.QUEUED, "rate_limit")

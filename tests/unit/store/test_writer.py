@@ -180,9 +180,11 @@ async def test_a_write_that_succeeds_ends_the_degradation_at_once(store: Store) 
 
 async def test_the_trial_stays_degraded_while_there_is_no_room(store: Store, database: Path) -> None:
     with full_disk(store):
-        store._try_room()
+        with pytest.raises(Unavailable):
+            await store.commit(Changes(events=[event_row(BIG, run_id=None)]))
+        store._look()
         assert store.degraded is not None
-    store._try_room()
+    store._look()
     assert store.degraded is None
     assert stored(database, "SELECT name FROM meta") == [("boot_id",), ("daemon_id",)]
 

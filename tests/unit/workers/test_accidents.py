@@ -105,7 +105,9 @@ async def test_a_call_goes_on_when_the_nursery_is_killed_with_its_workers(tmp_pa
     async with workers.running():
         nursery = await call(os.getppid)
         os.kill(nursery, signal.SIGKILL)
-        assert await call(os.getppid) != nursery
+        with anyio.fail_after(20):  # a worker may answer once more before the kernel has ended it
+            while await call(os.getppid) == nursery:
+                pass
 
 
 async def test_an_accident_is_repeated_and_its_own_pause_is_kept():
