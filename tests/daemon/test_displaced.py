@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -105,15 +106,19 @@ def test_the_lock_deleted_a_second_daemon_meets_the_database_s_own(daemon, ledge
     daemon.gate(1)
     daemon.submit(score("duo", [gated(1), plain(2)]))
     ledger.wait_for("start 1")
+    daemon.process.send_signal(signal.SIGSTOP)  # or it makes the file again, and the second meets that one
     (daemon.state / "lock").unlink()
-    second = subprocess.run(
-        [sys.executable, "-m", "marianned"],
-        env=daemon.environment | {"MARIANNE_SOCKET": str(daemon.home / "run" / "s2")},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    try:
+        second = subprocess.run(
+            [sys.executable, "-m", "marianned"],
+            env=daemon.environment | {"MARIANNE_SOCKET": str(daemon.home / "run" / "s2")},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
     assert second.returncode == 1
     assert f"a daemon holds '{daemon.state}' already: pid {daemon.process.pid} on" in second.stderr
     assert daemon.rpc("job.pause", job_id="duo")["status"] == "pausing"
