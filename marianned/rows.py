@@ -457,3 +457,12 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     def __bool__(self) -> bool:
         """Whether there is anything to commit."""
         return bool(self.rows or self.deleted or self.events or self.notes)
+
+    def then(self, also: "Changes") -> "Changes":
+        """Return both as one transaction, `also` after these."""
+        return Changes(
+            rows=self.rows + also.rows,
+            deleted=self.deleted + also.deleted,
+            events=self.events + also.events,
+            notes=self.notes | also.notes,
+        )

@@ -118,6 +118,7 @@ class Daemon:
                 store.on_commit(journal.publish)
             recovered = await conductor.recover()
             await strangers.tell(services, conductor.flights())
+            await keeper.finish()
             await to_thread.run_sync(services.tidy)
             faults.point("recover.done")
             tasks.start_soon(services.disk.watch, conductor.grant)

@@ -1,6 +1,6 @@
 """What every job of this daemon shares: its store, its executors, its slots, its places and settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -91,15 +91,21 @@ class Services(msgspec.Struct, kw_only=True):
         return [top / str(run_id) for top in tops]
 
     def tidy(self) -> None:
-        """Remove the empty directories of earlier incarnations; the present one's is made when needed."""
-        for one in self.store.incarnations.values():
-            if one != self.store.incarnation:
-                with suppress(OSError):
-                    _top(one.name, Path(one.attempts), self.attempts).rmdir()
+        """Remove the empty directories of earlier incarnations; the present one's is made when needed.
 
-    def delete_files(self, run_id: int) -> None:
-        """Delete what the attempts of a run have left, and nothing of what lies beside it."""
-        for directory in self.directories_of(run_id):
+        They are looked for on disk: of one all of whose runs were removed the database knows nothing more.
+        """
+        places = {self.attempts, self.store.path.with_name("attempts")}
+        places |= {Path(one.attempts) for one in self.store.incarnations.values()}
+        for place in places:
+            for directory in place.glob(f"{self.store.daemon_id}-*"):
+                if directory.name != self.store.incarnation.name:
+                    with suppress(OSError):
+                        directory.rmdir()
+
+    def delete_files(self, run_id: int, directories: Sequence[Path]) -> None:
+        """Delete what the attempts of a run have left in its `directories`, and nothing beside it."""
+        for directory in directories:
             files.remove_tree_if_there(directory)
             if directory.parent.name != self.store.incarnation.name:
                 with suppress(OSError):

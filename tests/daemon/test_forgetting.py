@@ -2,7 +2,8 @@
 
 import sqlite3
 
-from kit.daemon import gated, plain, score
+import pytest
+from kit.daemon import DEADLINE, gated, plain, score
 
 DAY = 86_400_000
 
@@ -29,6 +30,31 @@ def test_what_was_removed_is_gone_over_a_kill_with_its_output(daemon):
     assert [event["type"] for event in daemon.journal()] == ["job.removed"]
     run(daemon, "solo", plain(1))
     assert len(list(outputs.iterdir())) == 1
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_kill_between_a_removal_and_its_output_leaves_none_of_it(house, older):
+    house.may_fall = True
+    house.start()
+    run(house, "other", plain(1))
+    run(house, "solo", plain(1))
+    house.stop()
+    house.start()  # its attempts are those of a daemon before, as are those of the run that is removed
+    if older:
+        run(house, "solo", plain(2))
+    house.stop()
+    house.start(MARIANNE_FAULT="remove.committed")
+    with pytest.raises(ConnectionError):
+        house.rpc("job.remove", job_id="solo@1", key="r")
+    house.process.wait(DEADLINE)
+    assert len(list((house.state / "attempts").glob("*/2"))) == 1
+    house.start()
+    assert house.rpc("job.remove", job_id="solo@1", key="r")["removed"] == ["solo@1"]
+    left = {path.name for path in (house.state / "attempts").glob("*/*")}
+    assert left == ({"1", "3"} if older else {"1"})
+    house.stop()
+    house.start()
+    assert {path.name for path in (house.state / "attempts").glob("*/*")} == left
 
 
 def test_the_number_of_a_removed_run_is_not_used_again(daemon):

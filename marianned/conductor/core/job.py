@@ -290,11 +290,7 @@ class Job:
             await self._before_commit(trigger, decision)
             changes = decision.changes
             if isinstance(trigger, Supersede):
-                changes = Changes(
-                    rows=changes.rows + trigger.also.rows,
-                    deleted=changes.deleted + trigger.also.deleted,
-                    events=changes.events + trigger.also.events,
-                )
+                changes = changes.then(trigger.also)
             faults.point(f"{name}.decided")
             if changes:
                 event = await self._commit(trigger, changes)

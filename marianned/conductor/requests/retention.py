@@ -12,7 +12,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import formatting
+from marianned import faults, formatting
 from marianned.clock import Instant
 from marianned.conductor.core.idempotency import DAY, rows_of
 from marianned.conductor.core.messages import parse_job_id
@@ -26,6 +26,8 @@ _DAY_SECONDS = 86_400.0
 _HOUR = 3_600_000
 _MONTH = 30 * DAY
 _NOTE = "clock"
+_REMOVING = "removing"
+"""The note of the run that was removed last, and where its files lay: a kill may have left them there."""
 _logger = logging.getLogger(__name__)
 
 
@@ -35,6 +37,13 @@ class Retention:
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
         self._services = conductor.services
+        self._removing = anyio.Lock()
+
+    async def finish(self) -> None:
+        """Delete the files of the run that a daemon before was removing when it ended."""
+        note = await self._services.store.records.note(_REMOVING)
+        if note is not None:
+            await self._delete_files(msgspec.json.decode(note, type=_Removal))
 
     async def remove(self, caller: Caller, params: Remove) -> Removed:
         """Forget an ended run, or all that ended long enough ago; workspaces stay."""
@@ -95,9 +104,19 @@ class Retention:
             text=f"{row.job_name}@{row.run} removed",
         )
         gone = Deleted(kind=RunRow, run_id=row.run_id, key=0)
-        number = await self._conductor.forget(row, Changes(rows=list(also), deleted=[gone], events=[event]))
-        await to_thread.run_sync(self._services.delete_files, row.run_id)
+        places = self._services.directories_of(row.run_id)
+        removal = _Removal(run_id=row.run_id, directories=[str(place) for place in places])
+        async with self._removing:  # one note, so one at a time
+            notes = {_REMOVING: msgspec.json.encode(removal).decode()}
+            changes = Changes(rows=list(also), deleted=[gone], events=[event], notes=notes)
+            number = await self._conductor.forget(row, changes)
+            faults.point("remove.committed")
+            await self._delete_files(removal)
         return number
+
+    async def _delete_files(self, removal: "_Removal") -> None:
+        places = [Path(place) for place in removal.directories]
+        await to_thread.run_sync(self._services.delete_files, removal.run_id, places)
 
     async def retain(self) -> None:
         """Once a day forget what is older and more than the settings keep; never a failed or held run."""
@@ -145,6 +164,17 @@ class Retention:
         return BackedUp(
             message=f"{path}: {size} bytes", file=str(path), bytes=size, event=self._services.store.last_event
         )
+
+
+class _Removal(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that is removed, and all places where its files can be.
+
+    The places are kept, for with a run the database forgets the incarnations that no other run is of; the
+    number of a run is never given again, so that they stay its own.
+    """
+
+    run_id: int
+    directories: list[str]
 
 
 class ClockLook(msgspec.Struct, frozen=True, kw_only=True):

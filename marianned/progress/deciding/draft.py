@@ -297,6 +297,7 @@ class Draft:
             rows=[*rows.values(), *self.also.rows],
             deleted=[*deleted.values(), *self.also.deleted],
             events=[*self.also.events, *self.events],
+            notes=self.also.notes,
         )
 
 
