@@ -126,3 +126,17 @@ def test_outputs_of_an_older_run_are_kept(daemon):
     daemon.wait_for("solo", "completed")
     assert data(read(daemon, "solo@1", 1)) == b"one\n"
     assert data(read(daemon, "solo", 1)) == b"two\n"
+
+
+def test_output_of_a_sheet_that_has_another_number_since_is_read_by_the_present_one(daemon, ledger):
+    daemon.gate(3)
+    daemon.submit(score("moved", [plain(1), plain(2), f"echo third; {gated(3)}", plain(4)]))
+    ledger.wait_for("start 3")
+    daemon.rpc("job.pause", job_id="moved")
+    daemon.gate(3).open()
+    daemon.wait_for("moved", "paused")
+    daemon.modify("moved", score("moved", [f"echo third; {gated(3)}", plain(4)]))
+    told = read(daemon, "moved", 1, reads=True)
+    assert (data(told), told["sheet"], told["stage"]) == (b"third\n", 1, 1)
+    assert told["message"] == "moved: output of sheet 1, attempt 1"
+    assert read(daemon, "moved", 1, stream="result")["sheet"] == 1

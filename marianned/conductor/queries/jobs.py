@@ -23,7 +23,7 @@ from marianned.conductor.queries.instruments import limits_in_force
 from marianned.conductor.queries.metrics import Meter
 from marianned.conductor.queries.output import OutputSource, find_output, read_output, stream_format
 from marianned.conductor.run.attempt import PROMPT
-from marianned.errors import BadRequest, MarianneError, Problem, WaitOverridden, WaitTimeout
+from marianned.errors import BadRequest, MarianneError, NoSuchJob, Problem, WaitOverridden, WaitTimeout
 from marianned.moment import now
 from marianned.progress.state.job import JobState
 from marianned.progress.state.selection import select
@@ -189,11 +189,13 @@ class JobQueries:
             rows = [run for row in rows for run in await self._records.runs(row.job_name)]
             rows.sort(key=lambda row: row.updated_at)
         chosen = [row for row in rows if self._is_listed(row, wanted, everything=params.runs)]
-        views, problems = [], []
+        views, problems, gone = [], [], 0
         for row in chosen[params.offset : params.offset + params.limit]:
             address = f"{row.job_name}@{row.run}"
             try:
                 views.append(await self.view(await self.state(address)))
+            except NoSuchJob:
+                gone += 1  # removed since its row was read
             except MarianneError:
                 raise
             except Exception as error:
@@ -201,12 +203,12 @@ class JobQueries:
                 message = f"'{address}' can't be read: {error}"
                 problems.append(Problem(code="E514", severity="error", message=message, file=""))
         return JobList(
-            message=formatting.plural(len(chosen), "job"),
+            message=formatting.plural(len(chosen) - gone, "job"),
             hints=[] if chosen else ["mzt run FILE", "mzt demo"],
             event=self.services.store.last_event,
             jobs=views,
             problems=problems,
-            total=len(chosen),
+            total=len(chosen) - gone,
         )
 
     def _is_listed(self, row: RunRow, wanted: set[str], *, everything: bool) -> bool:
@@ -304,14 +306,10 @@ class JobQueries:
         state = await self.state(params.job_id)
         printed = await find_output(self.services, state, params)
         data, skipped, size = await self._piece(state, printed, params)
-        if printed.sheet is not None:
-            name = messages.sheet_name(state, printed.sheet)
-        else:
-            name = messages.hook_name(state, printed.hook or 0)
         return Output(
             job_id=params.job_id,
             status=state.run.status,
-            message=f"{state.run.job_name}: output of {name}, attempt {printed.attempt}",
+            message=f"{state.run.job_name}: output of {printed.name}, attempt {printed.attempt}",
             hook=printed.hook,
             sheet=printed.sheet,
             stage=printed.stage,
@@ -329,7 +327,7 @@ class JobQueries:
 
     async def _piece(self, state: JobState, row: OutputSource, params: ReadOutput) -> tuple[bytes, int, int]:
         if params.stream == "result":
-            uid = state.sheets[row.sheet].uid if row.sheet else 0
+            uid = row.row.uid if row.row is not None else 0
             result = await self._records.last_result(state.run.run_id, uid)
             data = (result or "").encode()
             return data[params.offset : params.offset + params.limit], 0, len(data)

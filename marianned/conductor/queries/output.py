@@ -19,9 +19,11 @@ from marianned.rows import AttemptRow
 class OutputSource(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt whose output may be read: whose it is, whether it has ended, where its files lie.
 
-    `row` is that of a sheet's attempt.
+    `row` is that of a sheet's attempt. `sheet` is the number that the sheet was asked for by, `name` what it
+    or the hook is called; the row's own number may be one that the score has no more.
     """
 
+    name: str
     hook: int | None = None
     sheet: int | None = None
     stage: int | None = None
@@ -48,15 +50,20 @@ async def find_output(services: Services, state: JobState, ask: ReadOutput | Fol
 async def _of_sheet(services: Services, state: JobState, sheet: int, attempt: int | None) -> OutputSource:
     if sheet not in state.sheets:
         raise BadRequest(f"there is no sheet {sheet}; the score has sheets 1-{len(state.sheets)}")
+    name, definition = (
+        messages.sheet_name(state, sheet),
+        state.definition(sheet),
+    )  # a modify may come meanwhile
     rows = await services.store.records.attempts(state.run.run_id, state.sheets[sheet].uid)
     chosen = [row for row in rows if attempt in (None, row.attempt)]
     if not chosen:
-        raise _no_attempt(state, messages.sheet_name(state, sheet), attempt)
+        raise _no_attempt(state, name, attempt)
     row = chosen[-1]
     return OutputSource(
-        sheet=row.sheet,
-        stage=row.stage,
-        instance=row.instance,
+        name=name,
+        sheet=sheet,
+        stage=definition.stage,
+        instance=definition.instance,
         attempt=row.attempt,
         ended=row.outcome is not None,
         directory=services.directory(row),
@@ -67,11 +74,12 @@ async def _of_sheet(services: Services, state: JobState, sheet: int, attempt: in
 def _of_hook(services: Services, state: JobState, hook: int, attempt: int | None) -> OutputSource:
     if hook > len(state.hooks):
         raise BadRequest(f"there is no hook {hook}; the score has {len(state.hooks)}")
-    row = state.hooks[hook - 1]
+    row, name = state.hooks[hook - 1], messages.hook_name(state, hook)
     number = row.attempts if attempt is None else attempt
     if not 1 <= number <= row.attempts:
-        raise _no_attempt(state, messages.hook_name(state, hook), attempt)
+        raise _no_attempt(state, name, attempt)
     return OutputSource(
+        name=name,
         hook=hook,
         attempt=number,
         ended=row.status != "running" or number < row.attempts,
