@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 
 from marianned import faults
-from marianned.api.server import Server, listen
+from marianned.api.server import Server, let_go, listen
 
 _LOOK_SECONDS = 5.0
 """How often it is looked whether the socket's file is still there."""
@@ -51,9 +51,11 @@ class ListenerGuard:
                         await self._while_there(ours)
                         tasks.cancel_scope.cancel()
                 finally:
+                    if given is None:
+                        if self._inode() == ours:
+                            self._address.unlink(missing_ok=True)
+                        let_go(listener)  # those at systemd's wait for the next daemon
                     listener.close()
-                    if given is None and self._inode() == ours:
-                        self._address.unlink(missing_ok=True)
 
     async def _listener(self) -> socket.socket:
         """Make the socket; only for the first one a failure is the daemon's end."""

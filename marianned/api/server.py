@@ -10,6 +10,7 @@ import socket
 import stat
 import struct
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -33,6 +34,7 @@ _ROOM_SECONDS = 2.0
 _FAREWELL_SECONDS = 1.0
 """How long a stop waits for subscribers to take the end of their streams."""
 _CREDENTIALS = struct.Struct("3i")
+_PIECE_BYTES = 64 * 1024
 _PROBE_SECONDS = 1.0
 """How long a daemon that hangs is given to take a connection."""
 _logger = logging.getLogger(__name__)
@@ -93,22 +95,28 @@ class Server:
         try:
             caller = _peer(accepted)
             async with await UNIXSocketStream.from_socket(accepted) as stream:
-                if not await self._is_served(stream, caller):
-                    return
-                connection = Connection(self, stream, await inside.named(self.queries.conductor, caller))
-                self._connected.add(connection)
-                self.queries.meter.connections = self.connections
                 try:
-                    await connection.run()
+                    await self._converse(stream, caller)
                 finally:
-                    self._connected.discard(connection)
-                    self.queries.meter.connections = self.connections
-                    self._left.set()
-                    self._left = anyio.Event()
+                    hang_up(accepted)
         except* (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             pass  # the client is gone
         except* Exception:
             _logger.exception("a connection failed; the others go on")
+
+    async def _converse(self, stream: UNIXSocketStream, caller: Caller) -> None:
+        if not await self._is_served(stream, caller):
+            return
+        connection = Connection(self, stream, await inside.named(self.queries.conductor, caller))
+        self._connected.add(connection)
+        self.queries.meter.connections = self.connections
+        try:
+            await connection.run()
+        finally:
+            self._connected.discard(connection)
+            self.queries.meter.connections = self.connections
+            self._left.set()
+            self._left = anyio.Event()
 
     async def _is_served(self, stream: UNIXSocketStream, caller: Caller) -> bool:
         """Tell whether there is room; else say why not, without an id: no request has been read."""
@@ -141,6 +149,24 @@ def _peer(connected: socket.socket) -> Caller:
     data = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, _ = _CREDENTIALS.unpack(data)
     return Caller(uid=uid, pid=pid, name="")
+
+
+def hang_up(connected: socket.socket) -> None:
+    """End a connection in order: closed over unread bytes, the other side would see a reset."""
+    with suppress(OSError):  # nothing more to read, or it is closed already
+        connected.shutdown(socket.SHUT_RDWR)  # what is unread grows no more
+        while connected.recv(_PIECE_BYTES, socket.MSG_DONTWAIT):
+            pass
+
+
+def let_go(listener: socket.socket) -> None:
+    """Hang up those who wait to be accepted by a listener that is about to close."""
+    listener.setblocking(False)  # noqa: FBT003  a socket's own signature
+    with suppress(OSError):  # nobody waits any more
+        while True:
+            waiting, _ = listener.accept()
+            with waiting:
+                hang_up(waiting)
 
 
 def listen(path: Path) -> socket.socket:
