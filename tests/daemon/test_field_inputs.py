@@ -3,7 +3,9 @@
 The essential ones have their own words here; those marked `shared` play the files as they were handed in.
 """
 
+import sqlite3
 import time
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -148,6 +150,11 @@ def test_cached_tokens_have_their_own_price(house):
     ended = daemon.wait_for("tried", "ended", "held")
     assert ended["status"] == "completed"
     assert ended["cost"]["usd"] == pytest.approx(0.05 * 1.25 + 0.95 * 0.125 + 0.01)
+    with closing(sqlite3.connect(daemon.state / "marianne.db")) as database:
+        counted = database.execute(
+            "SELECT input_tokens, cached_tokens, output_tokens FROM attempts"
+        ).fetchall()
+    assert counted == [(1_000_000, 950_000, 1_000)]
 
 
 def test_what_a_hanging_tool_says_on_stderr_is_looked_at_before_its_time_limit_is_blamed(house):
