@@ -157,6 +157,27 @@ def test_cached_tokens_have_their_own_price(house):
     assert counted == [(1_000_000, 950_000, 1_000)]
 
 
+def test_a_resumed_session_is_charged_for_its_own_tokens_cached_ones_too(house):
+    begun = '{"type":"thread.started","thread_id":"t-1"}\n'
+    done = '{"type":"item.completed","item":{"type":"agent_message","text":"done"}}\n'
+    usage = '{{"type":"turn.completed","usage":{{"input_tokens":{},"cached_input_tokens":{},"output_tokens":{}}}}}\n'
+    first = said(begun + done + usage.format(1000, 400, 100))
+    second = said(begun + done + usage.format(4000, 2400, 300))
+    agent(house, f"if [ -e a ]; then touch b\n{second}\nelse touch a\n{first}\nfi", name="codex")
+    daemon = house.start()
+    checks = [{"type": "file_exists", "path": path} for path in ("{workspace}/a", "{workspace}/b")]
+    retry = {"max_retries": 0, "completion_delay_seconds": 0, "completion_threshold_percent": 40}
+    model = {"model": "gpt-5"}
+    daemon.submit(score(instrument="codex-cli", instrument_config=model, validations=checks, retry=retry))
+    assert daemon.wait_for("tried", "ended", "held")["status"] == "completed"
+    with closing(sqlite3.connect(daemon.state / "marianne.db")) as database:
+        counted = database.execute(
+            "SELECT kind, input_tokens, cached_tokens, cost_usd FROM attempts"
+        ).fetchall()
+    assert [row[:3] for row in counted] == [("first", 1000, 400), ("completion", 3000, 2000)]
+    assert counted[1][3] == pytest.approx(1.0 * 0.00125 + 2.0 * 0.000125 + 0.2 * 0.01)
+
+
 def test_what_a_hanging_tool_says_on_stderr_is_looked_at_before_its_time_limit_is_blamed(house):
     log = 'timestamp=2026-11-29T02:09:46Z level=ERROR run=f6 message="stream error" error.error="AI_APICallError: Monthly usage limit reached. It will reset in 10 days 19 hours."'
     agent(house, f"echo '{log}' >&2\nexec sleep 1000", name="opencode")
