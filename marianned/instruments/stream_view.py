@@ -111,10 +111,11 @@ class StreamReader:
             return
         profile = Profile(name="", kind="cli", cli=Cli(command=Command(executable=""), output=self._output))
         read = read_output(profile, {}, data, b"")
-        if read.result:
+        error = read.error if read.failed else None
+        if read.result and read.result != error:
             yield ShownLine("text" if read.parsed else "plain", read.result)
-        if read.error and read.failed:
-            yield ShownLine("error", _MARKS["error"] + read.error)
+        if error:
+            yield _marked("error", error.split("\n"))
         found_amounts = {"in": read.input_tokens, "out": read.output_tokens, "cost": read.cost_usd}
         self._used = {key: value for key, value in found_amounts.items() if value is not None}
 
@@ -156,9 +157,12 @@ def _shown(rule: Shown, part: Any) -> ShownLine | None:
         return None
     if rule.show == "text":
         return ShownLine("text", text.rstrip())
-    return ShownLine(
-        rule.show, "\n".join(_MARKS[rule.show] + line for line in _first(text.strip("\n").split("\n")))
-    )
+    return _marked(rule.show, _first(text.strip("\n").split("\n")))
+
+
+def _marked(kind: str, lines: Iterable[str]) -> ShownLine:
+    """Return lines, each with the mark of its kind: none passes for another kind's."""
+    return ShownLine(kind, "\n".join(_MARKS[kind] + line for line in lines))
 
 
 def _texts(part: Any, paths: str) -> str:

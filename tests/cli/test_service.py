@@ -161,7 +161,7 @@ def test_config_shows_each_setting_with_where_it_comes_from(home):
     assert told["keep_days"] == (7, f"{file}:2")
     assert told["max_attempts"] == (16, "default")
     assert "keep_days" in home.mzt("config", "show").stdout
-    assert home.mzt("config", "check").stdout == "1 set, 9 by default\n"
+    assert home.mzt("config", "check").stdout == f"1 set, {len(told) - 1} by default\n"
     file.write_text("keep_days = 0\nfleet = 1\n")
     wrong = home.mzt("config", "check", code=1).stdout.splitlines()
     assert wrong[0] == f"{file}:1:13: 'keep_days': expected int >= 1"

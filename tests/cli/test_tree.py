@@ -198,5 +198,5 @@ def test_the_protocols_page_names_params_as_the_wire_does(capsys):
         names = set(schema["$defs"][schema["$ref"].rpartition("/")[2]].get("properties", ()))
         section = page.partition(f"### {name}\n")[2].partition("\n### ")[0]
         listed = section.partition("\nTakes ")[2]
-        shared = {"reason", "key"} if "[Change](#change)" in listed else set()
+        shared = {"reason", "key"} if "[Command](#command)" in listed else set()
         assert set(re.findall(r"(?:^| · )`(\w+)` ", listed)) | shared == names, name
