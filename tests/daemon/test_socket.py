@@ -293,7 +293,8 @@ def test_the_journal_says_who_asked(daemon, ledger):
         named.rpc("daemon.hello", name="tester 1.0", protocol=1)
         named.rpc("job.pause", job_id="duo", reason="because")
     event = daemon.event("duo", "job.pausing")
-    assert event["caller"] == {"uid": os.getuid(), "pid": os.getpid(), "name": "tester 1.0"}
+    asked = {"uid": os.getuid(), "pid": os.getpid(), "name": "tester 1.0", "inside": None, "job": None}
+    assert event["caller"] == asked
     assert event["reason"] == "because"
 
 
