@@ -212,6 +212,7 @@ class Walk:
             chance.randint(1, 3),
             fail_fast=chance.random() < 0.5,
             on_failure=chance.choice(["fail", "pause"]),
+            told_apart=True,  # outside, a step is known by its prompt
         )
         self.names += fresh is None
         name, run = (fresh.name, fresh.run + 1) if fresh else (f"j{self.names}", 1)

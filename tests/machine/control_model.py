@@ -255,7 +255,10 @@ class Model:
         if action == "pause --before":
             named = set(wanted.sheets)
             self.breaks = self.breaks - (named or self.breaks) if wanted.clear else self.breaks | named
-        again = set(wanted.sheets) | (self.changed(new) if wanted.changed else set())
+        was = who_was_who(self.score, new or self.staged or self.score)
+        again = {was.get(name, name) for name in wanted.sheets} | (
+            self.changed(new) if wanted.changed else set()
+        )
         if revised and new is not None:
             self.drop_staged()
             self.last_revision += 1

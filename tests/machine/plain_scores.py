@@ -88,12 +88,14 @@ def _carries(score: Score, name: str) -> object:
     return step.prompt, sorted([_carries(score, s.name) for s in score.steps if name in s.needs], key=repr)
 
 
-def first_score(count: int, choice: int, at_once: int, *, fail_fast: bool, on_failure: str) -> Score:
-    """A score of so many stages; bit by bit `choice` says who needs whom."""
+def first_score(
+    count: int, choice: int, at_once: int, *, fail_fast: bool, on_failure: str, told_apart: bool = False
+) -> Score:
+    """A score of so many stages; bit by bit `choice` says who needs whom; `told_apart`: all have names."""
     steps = []
     for number in range(count):
         needs = {f"s{below}" for below in range(number) if choice >> (number * (number - 1) // 2 + below) & 1}
-        named = choice % 3 > 0
+        named = told_apart or choice % 3 > 0
         steps.append(Step(f"s{number}", f"p{number}" if named else "p", frozenset(needs), named))
     return Score(tuple(steps), at_once, fail_fast, on_failure)
 
