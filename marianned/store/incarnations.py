@@ -78,16 +78,41 @@ def begin(connection: sqlite3.Connection, path: Path, attempts: Path, at: int) -
         connection.execute(SQL["put_incarnation"], values)
         rows = connection.execute(SQL["incarnations"]).fetchall()
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        raise
+        begun = _go_on(connection, daemon_id, note, attempts) if _is_full(error) else None
+        if begun is None:
+            raise
+        return begun
     _write(note_path, _Note(daemon_id=daemon_id, number=number, token=current.token))
-    known = {
+    return Begun(current, _by_number(daemon_id, rows), restored)
+
+
+def _go_on(
+    connection: sqlite3.Connection, daemon_id: str, note: _Note | None, attempts: Path
+) -> Begun | None:
+    """Go on as the last incarnation where the full disk takes no new one, if nothing is strange about it.
+
+    The daemon then starts degraded: it grants nothing before there is room, and knows what is in flight.
+    """
+    known = _by_number(daemon_id, connection.execute(SQL["incarnations"]).fetchall())
+    last = known.get(max(known, default=0))
+    if last is None or note is None or last.attempts != str(attempts):
+        return None
+    same = (note.daemon_id, note.number, note.token) == (daemon_id, last.number, last.token)
+    return Begun(last, known, None) if same else None
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_FULL
+
+
+def _by_number(daemon_id: str, rows: list[tuple[int, str, str]]) -> dict[int, Incarnation]:
+    return {
         number: Incarnation(daemon_id=daemon_id, number=number, token=token, attempts=place)
         for number, token, place in rows
     }
-    return Begun(current, known, restored)
 
 
 def mark_copy(connection: sqlite3.Connection) -> None:
