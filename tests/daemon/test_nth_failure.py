@@ -135,7 +135,11 @@ class Failing:
         self._left = None
 
     def decide(self, call):
-        if self._left is None or b"marianned" not in call.program():
+        program = call.program()
+        ours = (
+            b"marianned" in program or b"/proc/self/fd/" in program
+        )  # supervisors run from what the daemon holds open
+        if self._left is None or not ours:
             return 0
         self._left -= 1
         if self._left >= 0:
