@@ -189,7 +189,7 @@ def test_a_socket_under_a_wrong_name_is_a_clear_error(house, line, listener, nam
 def test_what_is_no_listening_unix_socket_is_refused(house, line):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         assert activated(house, line, other, "api").wait(DEADLINE) == 78
-    assert "no listening Unix stream socket" in house.log.read_text()
+    assert "not a listening Unix stream socket" in house.log.read_text()
 
 
 def test_a_door_whose_directory_has_gone_for_good_moves_and_the_lock_says_where(house):
