@@ -30,21 +30,26 @@ PIPE_EXIT = 141
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """Something wrong in a score, with its place (docs/reference/score-format.md §25).
-
-    `line` and `column` count from 1 and are those of the score file; `path` is written like
-    `sheet.fan_out.2`; `sheets` lists the sheets concerned where a problem is one of a sheet.
-    """
+    """Something wrong in a score, with its place."""
 
     code: str
+    """Its code, as `S102` (docs/reference/score-format.md §25), or that of an error."""
     severity: str
+    """`error` or `warning`."""
     message: str
+    """What is wrong, for people."""
     file: str
+    """The score file, or another one that it names."""
     line: int | None = None
+    """Line of that file, from 1; null: it is about no line."""
     column: int | None = None
+    """Column of that line, from 1; null: it is about no line."""
     path: str | None = None
+    """Place in the score, as `sheet.fan_out.2`; null: it is about none."""
     sheets: list[int] = []
+    """Numbers of the sheets concerned; empty: it is about none in particular."""
     hint: str | None = None
+    """What to do; null: nothing is known."""
 
 
 class MarianneError(Exception):

@@ -43,11 +43,14 @@ def _described(method: str | None, *, schema: bool) -> Answer:
         raise click.UsageError(f"no method '{method}'; mzt rpc lists them")
     names = list(METHODS) if method is None else [method]
     if schema:
-        described = {
-            name: {"params": _schema(METHODS[name].params), "result": _schema(METHODS[name].result)}
-            for name in names
-        }
-        exits.json_line(described)
+        from marianned.protocol.schema import schema_of
+
+        exits.json_line(
+            {
+                name: {"params": schema_of(METHODS[name].params), "result": schema_of(METHODS[name].result)}
+                for name in names
+            }
+        )
         return Answer({}, printed=True)
     rows = [
         (name, "changes" if METHODS[name].writes else "looks", _summary(METHODS[name].params))
@@ -56,10 +59,6 @@ def _described(method: str | None, *, schema: bool) -> Answer:
     return Answer(
         {"message": f"{len(names)} methods", "methods": names}, text=render.fitted(render.table(rows))
     )
-
-
-def _schema(kind: type[Any]) -> dict[str, Any]:
-    return msgspec.json.schema(kind)
 
 
 def _summary(kind: type[Any]) -> str:

@@ -6,283 +6,427 @@ import msgspec
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asked: uid, pid, and what the client calls itself.
-
-    `inside` names the sheet or hook that the caller is a process of: `sheet 3 of nightly`; `job` is its job.
-    """
+    """Who asked."""
 
     uid: int
+    """The user's number; -1: a pause file asked, or the daemon itself."""
     pid: int | None = None
+    """The process that asked; null: not known."""
     name: str = ""
+    """What the client calls itself, with its version: `mzt 1.2.0`."""
     inside: str | None = None
+    """The sheet or hook that the caller is a process of, as `sheet 3 of nightly`; null: none."""
     job: str | None = None
+    """The job of that sheet or hook; null: none."""
 
 
 class Hold(msgspec.Struct, kw_only=True):
     """A reason why a job is paused."""
 
     cause: str
+    """A `HoldCause`."""
     owner: Caller | None
+    """Who paused the job; null: the daemon did, because of what happened."""
     reason: str | None
+    """What the owner gave as the reason; null: nothing."""
     held_at: str
+    """When the hold was added."""
     ends_at: str | None
+    """When it ends by itself; null: a request ends it, or the job is not paused yet and its time starts
+    then."""
 
 
 class Breakpoint(msgspec.Struct, kw_only=True):
     """A sheet before which the job pauses."""
 
     sheet: int
+    """Number of the sheet, in the revision in force."""
     stage: int
+    """Number of its stage."""
     instance: int
+    """Number of the instance in its stage; 1 without fan-out."""
 
 
 class InFlight(msgspec.Struct, kw_only=True):
-    """What is in flight now; with `attempt` 0 and no `hook`, a sheet's skip rules are being checked.
-
-    For a hook, `hook` has its number, and sheet, stage and instance are null. `job_id` is set where it is
-    another job's, whose end this one waits for.
-    """
+    """What is in flight now: an attempt with its checks, a sheet's skip rules, a hook."""
 
     sheet: int | None
+    """Number of the sheet; null for a hook."""
     stage: int | None
+    """Number of its stage; null for a hook."""
     instance: int | None
+    """Number of the instance in its stage; null for a hook."""
     attempt: int
+    """Number of the attempt, from 1; 0: the sheet's skip rules are being checked."""
     started_at: str
+    """When it was started."""
     time_limit_at: str
+    """When its time limit ends it."""
     hook: int | None = None
+    """Number of the hook; null for a sheet."""
     job_id: str | None = None
+    """The job, `name@run`, that it runs in: one whose end this job waits for; null: it is this job's own."""
 
 
 class Waiting(msgspec.Struct, kw_only=True):
-    """A sheet or hook that waits, and for what: retry rate_limit slot pacing disk drain cooldown job.
-
-    For a hook, `hook` has its number, and sheet, stage and instance are null.
-    """
+    """A sheet or hook that waits, and for what."""
 
     sheet: int | None
+    """Number of the sheet; null for a hook."""
     stage: int | None
+    """Number of its stage; null for a hook."""
     instance: int | None
+    """Number of the instance in its stage; null for a hook."""
     waiting_for: str
+    """`retry`, `rate_limit`, `slot` or `pacing`; for a hook `slot`, `cooldown`, `job` or `end` (of its own
+    job)."""
     until_at: str | None
+    """When the wait ends at the latest; null: not known."""
     hook: int | None = None
+    """Number of the hook; null for a sheet."""
 
 
 class RateLimit(msgspec.Struct, kw_only=True):
-    """A rate limit in force: until when, and how many sheets of all jobs wait for it.
-
-    `model` is null if the tool chooses it; `message` is what the tool said.
-    """
+    """A rate limit in force."""
 
     instrument: str
+    """Name of the instrument."""
     model: str | None
+    """The model; null: the tool chooses it."""
     until_at: str
+    """When the limit is over."""
     waiting: int
+    """How many sheets of all jobs wait for it."""
     message: str | None
+    """What the tool said; null: nothing."""
 
 
 class Instrument(msgspec.Struct, kw_only=True):
-    """A tool that plays sheets: whether it is ready, or else the problem.
-
-    `version` is known after a check; `credentials` are the variables with a key that the daemon has, of those
-    in `credentials_of`; `login` is what else logs it in. `source` is the profile's file, null: built in.
-    `profile` is the whole profile, if one instrument was named.
-    """
+    """A tool that plays sheets: whether it is ready, or else the problem."""
 
     name: str
+    """What scores call it."""
     display_name: str
+    """What people call it; the name if the profile has nothing else."""
     kind: str
+    """`cli`, run as a command, or `http`, asked over HTTP."""
     ready: bool
+    """Whether it can be used, as far as that is known without a prompt."""
     problem: str | None = None
+    """What keeps it from being ready; null: it is ready."""
     binary_path: str | None = None
+    """The executable, as the daemon finds it; null: none was found, or it is asked over HTTP."""
     version: str | None = None
+    """What it prints as its version; null unless `instrument.check` asked for it."""
     default_model: str | None = None
+    """The model where a score names none; null: the tool chooses."""
     limited_until_at: str | None = None
+    """When the last of its rate limits is over; null: none is in force."""
     credentials: list[str] = []
+    """Those of `credentials_of` that the daemon has; only names, never values."""
     credentials_of: list[str] = []
+    """The variables of which one may hold its key."""
     login: str | None = None
+    """What a person types to log in without a key; null: nothing is known."""
     models: list[str] = []
+    """Names of the models in its profile."""
     source: str | None = None
+    """File of its profile; null: the profile is built in."""
     profile: dict[str, Any] | None = None
+    """The whole profile (docs/reference/profiles.md), if one instrument was named; else null."""
 
 
 class Next(msgspec.Struct, kw_only=True):
-    """What happens next by itself.
-
-    `code`: start boundary sheet_end hook_end job_end interrupt hold_end retry rate_limit cancel.
-    """
+    """What happens next by itself."""
 
     code: str
+    """One of `start`, `boundary`, `sheet_end`, `hook_end`, `job_end`, `interrupt`, `hold_end`, `retry`,
+    `rate_limit` and `cancel`."""
     text: str
+    """The same for people, without the time: `pauses when sheets 2, 3 end`."""
     due_at: str | None = None
+    """When it happens; null: that depends on something else."""
     latest_at: str | None = None
+    """When it happens at the latest; null: not known."""
 
 
 class SafeTo(msgspec.Struct, kw_only=True):
     """Whether you can edit files, stop the daemon or power off the machine without losing work."""
 
     edit_files: bool
+    """Nothing of the job writes into its workspace, and nothing starts by itself: it is paused or has
+    ended."""
     stop_daemon: bool
+    """Each attempt in flight outlives the daemon."""
     switch_off: bool
+    """Nothing is in flight."""
 
 
 class Progress(msgspec.Struct, kw_only=True):
     """How many sheets are completed or skipped."""
 
     completed: int
+    """Sheets that are completed or skipped."""
     total: int
+    """Sheets of the revision in force."""
     percent: float
+    """`completed` in percent of `total`, to one decimal."""
 
 
 class Timing(msgspec.Struct, kw_only=True):
     """When a run was accepted, started, last changed and ended (in any way)."""
 
     created_at: str
+    """When the run was accepted."""
     started_at: str | None
+    """When its first slot was granted; null: not yet."""
     updated_at: str
+    """When it last changed."""
     completed_at: str | None
+    """When it ended, in any way; null: it has not ended."""
 
 
 class Cost(msgspec.Struct, kw_only=True):
-    """What the run has cost so far; `known` is false when an attempt's cost is not known."""
+    """What the run has cost so far."""
 
     usd: float = 0.0
+    """Cost in USD of all attempts whose cost is known."""
     known: bool = True
+    """Whether the cost of every attempt is known."""
     input_tokens: int = 0
+    """Tokens sent to models, as far as the tools told."""
     output_tokens: int = 0
+    """Tokens received from models, as far as the tools told."""
 
 
 class CheckReport(msgspec.Struct, kw_only=True):
-    """The result of one validation of an attempt, and why; for commands also the end of their output."""
+    """The result of one validation of an attempt."""
 
     index: int
+    """Number of the validation in the score, from 1."""
     type: str
+    """Type of the validation, as the score names it."""
     description: str | None
+    """What the score calls it; null: nothing."""
     target: str
+    """What was checked: a file or a command."""
     result: str
+    """A `CheckResult`."""
     reason: str | None
+    """Why it did not pass; null: it passed."""
     duration_seconds: float
+    """How long the check took."""
     exit_code: int | None = None
+    """Exit code of a command; null: there was none."""
     output: str | None = None
+    """The end of what a command printed; null: no command, or nothing printed."""
 
 
 class Attempt(msgspec.Struct, kw_only=True):
     """One start of a sheet's command."""
 
     attempt: int
+    """Number of the attempt, from 1."""
     kind: str
+    """An `AttemptKind`."""
     outcome: str | None
+    """An `Outcome`; null while it is in flight."""
     error_category: str | None
+    """What kind of failure it was, such as `validation`, `auth`, `timeout`; null: none."""
     started_at: str
+    """When it was started."""
     ended_at: str | None
+    """When it had ended and was checked; null while it is in flight."""
     pid: int | None
+    """Process of its supervisor; null: not known, or it ended at once."""
     exit_code: int | None
+    """Exit code of the process; null: it is in flight, or a signal ended it."""
     signal: str | None
+    """The signal that ended the process, as `SIGKILL`; null: none."""
     revision: int
+    """Revision of the score it ran under."""
     instrument: str
+    """The instrument it used."""
     model: str | None
+    """The model it used; null: not known."""
     session_id: str | None
+    """The tool's own session; null: it has none."""
     input_tokens: int | None
+    """Tokens sent to the model; null: not known."""
     output_tokens: int | None
+    """Tokens received from the model; null: not known."""
     cost_usd: float | None
+    """Cost in USD; null: not known."""
     stdout_bytes: int
+    """Bytes it printed on stdout."""
     stderr_bytes: int
+    """Bytes it printed on stderr."""
     validations: list[CheckReport]
+    """Results of its validations, in the score's order."""
 
 
 class Sheet(msgspec.Struct, kw_only=True):
-    """One sheet of a job; `attempts` is filled if sheets were named; `skip_reason`: why it was skipped."""
+    """One sheet of a job."""
 
     sheet: int
+    """Number of the sheet, from 1."""
     stage: int
+    """Number of its stage, from 1."""
     instance: int
+    """Number of the instance in its stage, from 1."""
     label: str | None
+    """What the score calls it; null: nothing."""
     status: str
+    """A `SheetStatus`."""
     waiting_for: str | None
+    """What it waits for between two attempts, `retry` or `rate_limit`; null: it does not wait."""
     until_at: str | None
+    """When that wait ends; null: it does not wait."""
     needs: list[int]
+    """Numbers of the sheets that must be completed or skipped before it."""
     blocked_by: list[int]
+    """Numbers of the failed sheets that keep it from starting."""
     instrument: str
+    """The instrument it starts with, as the score says."""
     revision: int | None
+    """Revision of its newest attempt; null: none was made."""
     attempt_count: int
+    """How many attempts were made."""
     validation_passed: bool | None
+    """Whether its newest validations passed; null: none were run."""
     error_category: str | None
+    """What kind of failure its newest attempt was; null: none."""
     error_message: str | None
+    """The same for people; null: none."""
     started_at: str | None
+    """When its first attempt was started; null: not yet."""
     ended_at: str | None
+    """When it was completed, failed, skipped or cancelled; null: not yet."""
     cost_usd: float | None
+    """Cost in USD of all its attempts; null: not known."""
     skip_reason: str | None = None
+    """Why it was skipped; null: it was not."""
     attempts: list[Attempt] = []
+    """Its attempts in order, if sheets were named; else empty."""
 
 
 class Hook(msgspec.Struct, kw_only=True):
-    """A hook of a job: what runs once all its sheets are done.
-
-    `status`: pending waiting running completed failed cancelled; `waiting_for`: slot cooldown job end;
-    `chained` is the job (NAME@RUN) that it started.
-    """
+    """A hook of a job: what runs once all its sheets are done."""
 
     hook: int
+    """Number of the hook in the score, from 1."""
     type: str
+    """Type of the hook, as the score names it."""
     label: str
+    """What the score calls it, or else what it runs."""
     status: str
+    """One of `pending`, `waiting`, `running`, `completed`, `failed` and `cancelled`."""
     waiting_for: str | None
+    """`slot`, `cooldown`, `job` (the one it started) or `end` (of its own job); null: it does not wait."""
     until_at: str | None
+    """When that wait ends at the latest; null: not known, or it does not wait."""
     attempt_count: int
+    """How many attempts were made."""
     outcome: str | None
+    """How its last attempt ended, an `Outcome`; null: none has ended."""
     error_message: str | None
+    """Why it failed; null: it has not failed."""
     exit_code: int | None
+    """Exit code of its last attempt; null: there is none."""
     signal: str | None
+    """The signal that ended its last attempt; null: none."""
     pid: int | None
+    """Process of its last attempt's supervisor; null: not known, or it ended at once."""
     chained: str | None
+    """The job it started, as `name@run`; null: none."""
     revision: int | None
+    """Revision of the score it last ran under; null: it was not started."""
     started_at: str | None
+    """When its last attempt was started; null: it was not started."""
     ended_at: str | None
+    """When it last ended; null: it has not."""
     time_limit_at: str | None
+    """When its time limit ends it; null: it does not run."""
     stdout_bytes: int
+    """Bytes its last attempt printed on stdout."""
     stderr_bytes: int
+    """Bytes its last attempt printed on stderr."""
 
 
 class HookLine(msgspec.Struct, kw_only=True):
-    """What becomes of one hook: `action` kept, added, removed or rerun, and why."""
+    """What becomes of one hook under a new score, or when sheets run again."""
 
     hook: int
+    """Number of the hook: in the new revision, of one that is removed in the old."""
     label: str
+    """What the score calls it, or else what it runs."""
     status: str | None
+    """Its status before the change; null: it is new."""
     action: str
+    """One of `kept`, `added`, `removed` and `rerun`."""
     runs: bool
+    """Whether it runs, or runs again, after the change."""
     why: str
+    """The reason, for people."""
 
 
 class PlanLine(msgspec.Struct, kw_only=True):
-    """What becomes of one sheet: its number in the new and in the old revision, the action, and why."""
+    """What becomes of one sheet under a new score, or when sheets run again."""
 
     sheet: int | None
+    """Number of the sheet in the new revision; null: it is removed."""
     old_sheet: int | None
+    """Its number in the old revision; null: it is new."""
     stage: int
+    """Number of its stage; of a removed sheet in the old revision."""
     instance: int
+    """Number of the instance in its stage."""
     status: str | None
+    """Its status before the change; null: it is new."""
     action: str
+    """A `PlanAction`."""
     runs: bool
+    """Whether it starts, or starts again, after the change."""
     why: str
+    """The reason, for people."""
     reasons: list[str]
+    """What differs in its definition (`prompt`, `files`, `instrument`, `settings`, `fallbacks`,
+    `validations`, `needs`, `skip`, `retry`), or else one of `new`, `gone`, `failed`, `asked` and `upstream`;
+    empty: nothing."""
 
 
 class Event(msgspec.Struct, kw_only=True):
     """A committed fact of the journal."""
 
     event: int
+    """Its number in the journal."""
     recorded_at: str
+    """When it was recorded."""
     type: str
+    """Its type, one of docs/reference/events.md."""
     job_id: str | None = None
+    """The job's name; null: it is of no job."""
     run: int | None = None
+    """Number of the run; null: it is of no job."""
     sheet: int | None = None
+    """Number of the sheet at that time; null: it is of no sheet."""
     stage: int | None = None
+    """Number of its stage; null: it is of no sheet."""
     instance: int | None = None
+    """Number of the instance in its stage; null: it is of no sheet."""
     hook: int | None = None
+    """Number of the hook; null: it is of no hook."""
     attempt: int | None = None
+    """Number of the attempt; null: it is of none."""
     status: str | None = None
+    """The job's status after it, where it changed; else null."""
     revision: int | None = None
+    """Revision of the score that it is about; null: none."""
     caller: Caller | None = None
+    """Who asked; null: nobody did."""
     reason: str | None = None
+    """Why, in the caller's words or as a word for scripts; null: nothing."""
     cause: str | None = None
+    """The cause of a hold, or the category of a failure; null: neither."""
     text: str = ""
+    """The same for people."""

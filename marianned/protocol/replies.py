@@ -28,41 +28,64 @@ from marianned.protocol.parts import (
 
 
 class Reply(msgspec.Struct, kw_only=True):
-    """What every reply has: the job, its status, one line for people, and what to type next."""
+    """What every reply has."""
 
     job_id: str | None = None
+    """What addresses the job: its name, or `name@run` for a run that is not the newest; null: it is about no
+    single job."""
     status: str | None = None
+    """The job's `JobStatus`, or the daemon's condition; null: neither."""
     message: str = ""
+    """What there is to say to people, on one line."""
     hints: list[str] = []
+    """Commands to type next, as they are."""
     problems: list[Problem] = []
+    """Problems and warnings of a score; also what a sheet had to do without."""
 
 
 class Job(Reply, kw_only=True):
-    """A job, the same everywhere: all keys, in every status.
-
-    `holds` has the 100 oldest; the journal has all.
-    """
+    """A job, the same everywhere: all keys, in every status."""
 
     job_name: str
+    """Name of the job."""
     run: int
+    """Number of the run, from 1."""
     description: str | None
+    """What the score says of itself; null: nothing."""
     revision: int
+    """Revision of the score in force."""
     staged_revision: int | None
+    """Revision that waits to be applied; null: none."""
     config_file: str | None
+    """Path of the score file of the newest revision; null: it came without one."""
     workspace: str
+    """Directory it works in."""
     status_since_at: str
+    """When it came to this status."""
     then: str | None
+    """What follows `pausing`: `pause`, or `resume` where only a staged revision is awaited; else null."""
     phase: str
+    """`sheets` or `hooks`."""
     progress: Progress
+    """How many sheets are done."""
     timing: Timing
+    """When the run was accepted, started and ended."""
     holds: list[Hold]
+    """The 100 oldest holds; the journal has all."""
     breakpoints: list[Breakpoint]
+    """Sheets before which it pauses, by number."""
     in_flight: list[InFlight]
+    """What is in flight, in this job and in those whose end it waits for."""
     waiting: list[Waiting]
+    """What waits, and for what."""
     next: Next | None
+    """What happens next by itself; null: nothing does."""
     safe_to: SafeTo
+    """What can be done now without losing work."""
     cost: Cost
+    """What the run has cost so far."""
     event: int
+    """The journal position at which all this was true."""
 
 
 class Submitted(Job, kw_only=True):
@@ -73,327 +96,457 @@ class JobDetails(Job, kw_only=True):
     """A job with a page of its sheets, and its hooks."""
 
     sheets: list[Sheet]
+    """A page of its sheets, by number."""
     total_sheets: int
+    """How many sheets there are, of those that were asked for."""
     hooks: list[Hook] = []
+    """Its hooks, in the order they run in."""
 
 
 class JobList(Reply, kw_only=True):
     """Jobs, the newest change last."""
 
     event: int
+    """The journal position at which this was true."""
     jobs: list[Job]
+    """A page of the jobs, the newest change last."""
     total: int
+    """How many jobs there are, of those that were asked for."""
 
 
 class Snapshot(msgspec.Struct, kw_only=True):
-    """The first item of a stream: the present state of the jobs; apply to each the events after its `event`.
-
-    `event`: the stream continues with the events after this number; `total`: number of jobs.
-    """
+    """The present state of the jobs, as the first item of a stream."""
 
     type: Literal["snapshot"] = "snapshot"
+    """What tells it from an event."""
     event: int
+    """The events after this number follow in the stream."""
     jobs: list[Job]
+    """A page of the jobs; apply to each the events after its own `event`."""
     total: int
+    """How many jobs there are."""
 
 
 class Waited(Job, kw_only=True):
-    """The wait is over: `reached` is the word that was reached, a status or `ended`."""
+    """The wait is over."""
 
     reached: str
+    """The word that was reached: a status, or `ended`."""
     waited_seconds: float
+    """How long that took."""
 
 
 class Paused(Job, kw_only=True):
-    """`acknowledged`: the request has taken effect, not only been accepted."""
+    """The job is paused, or will pause."""
 
     acknowledged: bool
+    """The request has taken effect, not only been accepted."""
 
 
 class Cancelled(Job, kw_only=True):
-    """`acknowledged`: the job has ended, and nothing of it runs."""
+    """The job is cancelled, or is being ended."""
 
     acknowledged: bool
+    """The job has ended, and nothing of it runs."""
 
 
 class Resumed(Job, kw_only=True):
-    """`source_changed`: the score file on disk differs from the stored revision; null: no file there.
-
-    `plan` is a page of `plan_total` lines.
-    """
+    """The job goes on, or would."""
 
     acknowledged: bool
+    """The request has taken effect, not only been accepted."""
     source_changed: bool | None = None
+    """The score file on disk differs from the stored revision; null: no such file is there."""
     plan: list[PlanLine] = []
+    """A page of what becomes of each sheet, where that was asked for or sheets were named."""
     plan_total: int = 0
+    """How many lines the plan has."""
     hook_plan: list[HookLine] = []
+    """What becomes of each hook, beside such a plan."""
 
 
 class Modified(Job, kw_only=True):
-    """What a modify did, or would do (`dry_run`); `plan` is a page of `plan_total` lines."""
+    """What a modify did, or would do."""
 
     acknowledged: bool
+    """The request has taken effect, not only been accepted."""
     config_validated: bool
+    """The score that counts has no errors; false: a staged one was taken back, none was checked."""
     changed: bool
+    """There is, or would be, a new revision; false: the score equals the newest one."""
     new_revision: int | None
+    """Number that the revision has or would get; null: there is no new one."""
     dry_run: bool
+    """Only the plan was asked for; nothing was done."""
     plan: list[PlanLine]
+    """A page of what becomes of each sheet."""
     plan_total: int = 0
+    """How many lines the plan has."""
     hook_plan: list[HookLine] = []
+    """What becomes of each hook."""
 
 
 class History(Job, kw_only=True):
-    """A job's part of the journal, oldest first; `total` is the number of all its entries."""
+    """A job's part of the journal."""
 
     entries: list[Event]
+    """A page of the entries, oldest first."""
     total: int
+    """How many entries there are, of those that were asked for."""
 
 
 class Reason(msgspec.Struct, kw_only=True):
-    """Why a job does not move: since and until when, and who or what unblocks it.
-
-    `code`: in_flight hold:CAUSE retry rate_limit slot needs draining disk cooldown job accident
-    damaged failed ended;
-    `unblocked_by`: caller time sheet hook job daemon nobody.
-    """
+    """One reason why a job does not move, or why it failed."""
 
     code: str
+    """What it is: `in_flight`, `hold:CAUSE`, `nothing_left`, `retry`, `rate_limit`, `slot`, `needs`,
+    `draining`, `stopping`, `disk`, `cooldown`, `job`, `accident`, `damaged`, `failed` or `ended`."""
     text: str
+    """The same for people."""
     sheets: list[int]
+    """Numbers of the sheets it is about; empty: the whole job, or a hook."""
     since_at: str
+    """Since when."""
     until_at: str | None
+    """Until when, at the latest; null: not known."""
     unblocked_by: str
+    """Who or what ends it: `caller`, `time`, `sheet`, `hook`, `job`, `daemon` or `nobody`."""
     hints: list[str]
+    """Commands that end it or say more, as they are."""
 
 
 class Failure(msgspec.Struct, kw_only=True):
-    """A failed attempt with its evidence: checks, and the end of its output.
-
-    For a failed hook, `hook` has its number, and sheet, stage and instance are null.
-    """
+    """A failed attempt or hook with its evidence."""
 
     sheet: int | None
+    """Number of the sheet; null for a hook."""
     stage: int | None
+    """Number of its stage; null for a hook."""
     instance: int | None
+    """Number of the instance in its stage; null for a hook."""
     attempt: int
+    """Number of the attempt, from 1."""
     outcome: str
+    """An `Outcome`."""
     error_category: str | None
+    """What kind of failure it was, such as `validation`, `auth`, `timeout`; null: none."""
     error_message: str | None
+    """The same for people; null: nothing."""
     exit_code: int | None
+    """Exit code of the process; null: a signal ended it, or it was not started."""
     signal: str | None
+    """The signal that ended the process, as `SIGKILL`; null: none."""
     instrument: str
+    """The instrument it used; empty for a hook."""
     revision: int
+    """Revision of the score it ran under."""
     ended_at: str | None
+    """When it ended; null: not known."""
     validations: list[CheckReport]
+    """Results of its validations."""
     stdout_tail: str
+    """The end of its stdout, at most 4 KiB, with secrets masked."""
     stderr_tail: str
+    """The end of its stderr, at most 4 KiB, with secrets masked."""
     hook: int | None = None
+    """Number of the hook; null for a sheet."""
 
 
 class Why(Job, kw_only=True):
-    """Why a job does not move or why it failed; `reasons` is never empty; `errors`: newest 50."""
+    """Why a job does not move, or why it failed."""
 
     reasons: list[Reason]
+    """Why the job does not move; never empty."""
     total_errors: int
+    """How many failed attempts and hooks there are, of those that were asked for."""
     errors: list[Failure]
+    """The newest 50 of them, newest first."""
 
 
 class Revision(msgspec.Struct, kw_only=True):
-    """A version of a job's score; status `current staged past dropped`.
-
-    Its relative paths start at `directory`; `plan` is a page of `plan_total` lines.
-    """
+    """A version of a job's score."""
 
     revision: int
+    """Number of the revision, from 1."""
     status: str
+    """`current`, `staged`, `past` or `dropped` (replaced before it was applied)."""
     created_at: str
+    """When it was accepted."""
     applied_at: str | None
+    """When it took effect; null: it has not."""
     caller: Caller | None
+    """Who brought it; null: not known."""
     reason: str | None
+    """What the caller gave as the reason; null: nothing."""
     config_file: str | None
+    """Path of the score file it came from; null: it came without one."""
     directory: str
+    """Directory that its relative paths start at."""
     sha256: str
+    """SHA-256 of its text, in hexadecimal."""
     total_sheets: int
+    """How many sheets it has."""
     plan: list[PlanLine]
+    """A page of what became of each sheet when it was accepted."""
     plan_total: int = 0
+    """How many lines the plan has."""
 
 
 class Revisions(Job, kw_only=True):
-    """The versions of a job's score, oldest first; `text` is that of the named revision."""
+    """The versions of a job's score."""
 
     revisions: list[Revision]
+    """The revisions, oldest first."""
     text: str | None
+    """Text of the revision that was named; null: none was."""
 
 
 class Removed(Reply, kw_only=True):
-    """The runs that were removed, as `name@run`."""
+    """Runs were removed."""
 
     removed: list[str]
+    """The runs that were removed, as `name@run`."""
     event: int
+    """The journal position at which this was true."""
 
 
 class BackedUp(Reply, kw_only=True):
     """The copy is complete."""
 
     file: str
+    """Path of the copy."""
     bytes: int
+    """Size of the copy."""
     event: int
+    """The journal position that the copy has, or a later one."""
 
 
 class Output(Reply, kw_only=True):
-    """A piece of one stream of an attempt. `data` is base64; `skipped` bytes before it are no longer kept.
-
-    Of a hook its number is in `hook`, and its sheet, stage, instance are null. `reads` is `cli.output` of the
-    profile that it was started by, where that was asked for, and null where the output is text.
-    """
+    """A piece of one stream of an attempt."""
 
     hook: int | None = None
+    """Number of the hook; null for a sheet."""
     sheet: int | None
+    """Number of the sheet; null for a hook."""
     stage: int | None
+    """Number of its stage; null for a hook."""
     instance: int | None
+    """Number of the instance in its stage; null for a hook."""
     attempt: int
+    """Number of the attempt, from 1."""
     stream: str
+    """`stdout`, `stderr`, `prompt` or `result`."""
     offset: int
+    """Where in the stream the piece was asked for, in bytes."""
     data: bytes
+    """The piece, in base64."""
     size: int
+    """Bytes of the stream so far."""
     skipped: int = 0
+    """Bytes at this place that are no longer kept: `data` begins behind them."""
     ended: bool
+    """Whether the attempt has ended, so that no more comes."""
     reads: dict[str, Any] | None = None
+    """The part `cli.output` of its profile (docs/reference/profiles.md), where it was asked for; null: the
+    output is text."""
     event: int
+    """The journal position at which this was true."""
 
 
 class Validated(Reply, kw_only=True):
-    """What a validation found; `sheets` with `explain`."""
+    """What a validation found."""
 
     valid: bool
+    """Whether the score has no errors."""
     job_name: str | None
+    """The name it has; null: none can be read."""
     config_file: str
+    """The file that was named, or `score`."""
     error_count: int
+    """How many of the problems are errors."""
     warning_count: int
+    """How many of the problems are warnings."""
     total_sheets: int
+    """How many sheets it makes."""
     total_stages: int
+    """How many stages it has."""
     sheets: list[dict[str, Any]] = []
+    """A page of its sheets, with `explain` or `prompts`: each with its place, needs, instrument, settings,
+    size of its prompt and validations; with `prompts` also the prompt."""
     event: int
+    """The journal position at which this was true."""
 
 
 class Instruments(Reply, kw_only=True):
     """The tools that play sheets, by name; `problems` are those of profiles that can't be read."""
 
     instruments: list[Instrument]
+    """The tools, by name."""
     event: int
+    """The journal position at which this was true."""
 
 
 class Cleared(Reply, kw_only=True):
-    """The rate limits that were ended, of one instrument or all."""
+    """Rate limits were ended."""
 
     cleared: int
+    """How many rate limits were ended."""
     instrument: str | None
+    """The instrument that was named; null: all."""
     event: int
+    """The journal position at which this was true."""
 
 
 class Events(Reply, kw_only=True):
-    """A page of the journal; `event` is the journal position at which it was true."""
+    """A page of the journal."""
 
     events: list[Event]
+    """A page of the journal, oldest first."""
     event: int
+    """The newest position of the journal."""
 
 
 class Hello(Reply, kw_only=True):
     """Who answers: the daemon, its version and protocol."""
 
     version: str
+    """Version of the daemon."""
     protocol: int
+    """Version of the protocol it speaks."""
     pid: int
+    """The daemon's process."""
     features: list[str]
+    """Names of what it can do beyond its protocol."""
     ready: bool
+    """Whether it serves all requests; false while it drains or stops."""
     event: int
+    """The newest position of the journal."""
 
 
 class Slots(msgspec.Struct, kw_only=True):
-    """Attempts in flight over all jobs, and how many are allowed."""
+    """How many attempts may be in flight over all jobs, and how many are."""
 
     used: int
+    """Attempts and hooks that are in flight."""
     total: int
+    """How many may be in flight at once."""
 
 
 class Bucket(msgspec.Struct, kw_only=True):
-    """The number of answers that took at most this long."""
+    """One bucket of latencies."""
 
     le_seconds: float
+    """Upper end of the bucket, in seconds."""
     count: int
+    """How many answers took at most this long."""
 
 
 class RequestCounts(msgspec.Struct, kw_only=True):
-    """How often a method was answered since the daemon's start, and how fast.
-
-    `timed` are those that waited for nothing; the percentiles are upper ends of their `buckets`, null beyond
-    the last or where there is none.
-    """
+    """How often a method was answered since the daemon's start, and how fast."""
 
     method: str
+    """Name of the method."""
     count: int
+    """How often it was answered."""
     refused: int
+    """How many of those answers were errors."""
     timed: int
+    """How many of those answers waited for nothing, so that their latency counts."""
     total_seconds: float
+    """Sum of their latencies."""
     p50_seconds: float | None
+    """Upper end of the bucket that half of them stay within; null: none was timed, or it is beyond the
+    last."""
     p99_seconds: float | None
+    """Upper end of the bucket that 99 % of them stay within; null: none was timed, or it is beyond the
+    last."""
     buckets: list[Bucket]
+    """Their latencies, cumulated."""
 
 
 class Metrics(msgspec.Struct, kw_only=True):
-    """Counts for monitoring: newest runs by status, connections, requests by method."""
+    """Counts for monitoring."""
 
     jobs: dict[str, int]
+    """How many jobs have each status, by their newest runs."""
     connections: int
+    """Connections that are open."""
     requests: list[RequestCounts]
+    """Counts of each method that was asked since the daemon's start."""
 
 
 class DaemonStatus(Reply, kw_only=True):
-    """The daemon's load: status `ready degraded draining stopping`, and what degrades it."""
+    """The daemon's load and condition: its `status` is `ready`, `degraded`, `draining` or `stopping`."""
 
     pid: int
+    """The daemon's process."""
     version: str
+    """Version of the daemon."""
     protocol: int
+    """Version of the protocol it speaks."""
     socket: str
+    """Path of its socket."""
     started_at: str
+    """When it was started."""
     uptime_seconds: float
+    """How long it has run."""
     running_jobs: int
+    """How many jobs are running."""
     total_jobs_active: int
+    """How many jobs are queued, running, pausing or cancelling."""
     memory_usage_mb: float
+    """Its resident memory in MiB."""
     attempts_in_flight: int
+    """How many attempts and hooks are in flight."""
     slots: Slots
+    """How many may be in flight, and how many are."""
     degraded_by: list[str]
+    """What degrades it, in words for people; empty: nothing."""
     rate_limits: list[RateLimit]
+    """The rate limits in force."""
     safe_to: SafeTo
+    """What can be done now without losing work of any job."""
     needs_attention: list[str]
+    """Names of the jobs whose newest run is paused or failed."""
     metrics: Metrics | None = None
+    """Counts and latencies, if they were asked for; else null."""
     event: int
+    """The journal position at which this was true."""
 
 
 class Stopping(Reply, kw_only=True):
-    """The daemon is stopping; `attempts_in_flight` go on without it."""
+    """The daemon is stopping."""
 
     pid: int
+    """The daemon's process."""
     attempts_in_flight: int
+    """How many attempts and hooks go on without it."""
     event: int
+    """The newest position of the journal."""
 
 
 class Reloaded(Reply, kw_only=True):
-    """The settings were read again: those in `changed` are in force, those in `after_restart` not yet."""
+    """The settings were read again."""
 
     changed: list[str]
+    """Names of the settings that have changed and are in force."""
     after_restart: list[str]
+    """Names of the settings that have changed and take effect at the daemon's next start."""
     event: int
+    """The newest position of the journal."""
 
 
 class StreamStarted(Reply, kw_only=True):
-    """A stream was opened; its items carry this id."""
+    """A stream was opened."""
 
     stream: int
+    """Number of the stream on this connection; its items carry it."""
     event: int
+    """The journal position at which the stream was opened."""
 
 
 class StreamCancelled(Reply, kw_only=True):
     """The stream is closed; a `stream.end` with reason `cancelled` has been sent."""
 
     event: int
+    """The newest position of the journal."""

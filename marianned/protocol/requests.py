@@ -66,51 +66,57 @@ class Query(msgspec.Struct, Generic[Answer_co], frozen=True, kw_only=True, forbi
 
 
 class Command(Query[Answer_co], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request that changes something: why, and a key that makes it repeatable for a day."""
+    """A request that changes something."""
 
     reason: Annotated[str, msgspec.Meta(max_length=1_000, pattern=_WORDS)] | None = None
+    """Why it is asked, for people: kept in the journal; null: nothing."""
     key: Key | None = None
+    """What makes it repeatable: the same key and params within a day get the first answer and change nothing;
+    null: each request counts."""
 
 
 class JobAsk(Query[Answer_co], frozen=True, forbid_unknown_fields=True):
-    """A look at one job: `name` for its newest run, `name@run` for any."""
+    """A question about one job."""
 
     job_id: JobId
+    """The job: `name` for its newest run, `name@run` for any."""
 
 
 class JobChange(Command[Answer_co], frozen=True, forbid_unknown_fields=True):
-    """A change of one job: `name` for its newest run, `name@run` for any."""
+    """A change of one job."""
 
     job_id: JobId
+    """The job: `name` for its newest run, `name@run` for any."""
 
 
 class SayHello(Query[Hello], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Introduce the client; the answer says who the daemon is. `name` is journalled with each request."""
+    """Introduce the client; the answer says who the daemon is."""
 
     method: ClassVar[str] = "daemon.hello"
 
     name: Annotated[str, msgspec.Meta(max_length=200, pattern=_WORDS)] = ""
+    """What the client calls itself, with its version; it is kept in the journal with each request."""
     protocol: int = PROTOCOL
+    """Version of the protocol that the client speaks."""
 
 
 class GetDaemon(Query[DaemonStatus], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Return the state of the daemon; with `metrics` also counts and latencies."""
+    """Return the state of the daemon."""
 
     method: ClassVar[str] = "daemon.status"
 
     metrics: bool = False
+    """Return counts and latencies, too."""
 
 
 class Stop(Command[Stopping], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Stop the daemon. `detach` leaves what is in flight running without it.
-
-    `drain` grants nothing more and waits until nothing is in flight, `kill` interrupts first; `stay` gives a
-    drain up.
-    """
+    """Stop the daemon."""
 
     method: ClassVar[str] = "daemon.stop"
 
     mode: Literal["detach", "drain", "kill", "stay"] = "detach"
+    """`detach` leaves what is in flight running without the daemon; `drain` starts nothing more and waits
+    until nothing is in flight; `kill` interrupts what is in flight first; `stay` calls a drain off."""
 
 
 class Reload(Command[Reloaded], frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,129 +126,155 @@ class Reload(Command[Reloaded], frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Submit(Command[Submitted], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Start a run of a score.
-
-    `text` is the score, `directory` the absolute directory its relative paths count from, `file` its
-    absolute path (shown, never read); `submit_directory` is the caller's working directory; `workspace`
-    replaces the score's; `env` is kept with the run and masked everywhere; `umask` applies to new files.
-    `before` sets breakpoints; without `auto_resume` a rate limit pauses the job instead of being waited for.
-    """
+    """Start a run of a score."""
 
     method: ClassVar[str] = "job.submit"
 
     text: str
+    """The score."""
     directory: Place
+    """Absolute path of the directory that the score's relative paths start at."""
     file: Place | None = None
+    """Absolute path of the score, to be shown; it is never read. Null: it has none."""
     submit_directory: Place
+    """Absolute path of the caller's working directory."""
     workspace: Place | None = None
+    """Directory to work in instead of the score's; null: the score's."""
     env: Env = {}
+    """Variables for all that the run starts; they are kept with it, and masked wherever they would be
+    shown."""
     umask: Annotated[int, msgspec.Meta(ge=0, le=0o777)] = 0o022
+    """What new files are masked with."""
     fresh: bool = False
+    """Give up a paused or failed run of that name, and start the next one."""
     before: str | None = None
+    """Sheets to pause before, as `4` or `3.all`; null: none."""
     auto_resume: bool = True
+    """Wait for rate limits; false: a rate limit pauses the job."""
 
 
 class GetJob(JobAsk[JobDetails], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Return one job with its sheets; with `sheets` (`2,5-7,2.1,3.all`) only these, with their attempts."""
+    """Return one job with its sheets and hooks."""
 
     method: ClassVar[str] = "job.status"
 
     sheets: str | None = None
+    """Return these sheets only, with their attempts: `2,5-7,2.1,3.all`; null: all, without attempts."""
     offset: Number = 0
+    """How many of the sheets to leave out before the page."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
+    """The most sheets of the page."""
 
 
 class ListJobs(Query[JobList], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """List the jobs: active, held, ended within a day; with `runs` every run of every job.
-
-    `statuses` keeps only these; the words `active`, `held`, `ended` stand for several.
-    """
+    """List the jobs."""
 
     method: ClassVar[str] = "job.list"
 
     runs: bool = False
+    """Return every run of every job; false: of each job the newest, if it is active, held or ended within a
+    day."""
     statuses: list[str] = []
+    """Return only those of these statuses; `active`, `held` and `ended` stand for several. Empty: all."""
     offset: Number = 0
+    """How many of the jobs to leave out before the page."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
+    """The most jobs of the page."""
 
 
 class WaitFor(JobAsk[Waited], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Wait until the job reaches one of the words (a status, or `ended`).
-
-    What is so already counts; with `after`, only if it came later than that event. `timeout` in
-    seconds, null for none.
-    """
+    """Wait until the job reaches one of the words."""
 
     method: ClassVar[str] = "job.wait"
 
     words: Annotated[list[str], msgspec.Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["ended"])
+    """What is waited for: statuses, or `ended`, `active`, `held`; one of them is enough."""
     after: Number | None = None
+    """Count only what came later than this event; null: what is so already counts."""
     timeout: Seconds | None = None
+    """How many seconds to wait at the most; null: without end."""
 
 
 class Pause(JobChange[Paused], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Pause a job at its next sheet boundary; with `wait`, answer when it is paused; `force` is a cancel.
-
-    `now` interrupts what is in flight, `deadline` (seconds) does so if the boundary has not come by then;
-    `for` (seconds from the moment of paused) lets the pause end by itself. `before` (`4`, `3.all`) sets
-    breakpoints instead of pausing; with `clear` it drops them, alone it drops all.
-    """
+    """Pause a job at its next sheet boundary, or before sheets it comes to."""
 
     method: ClassVar[str] = "job.pause"
 
     wait: bool = False
+    """Answer when the job is paused; false: when the request is on disk."""
     timeout: Seconds = 60.0
+    """How many seconds to wait at the most; the request then stays in force."""
     force: bool = False
+    """Cancel the job instead."""
     now: bool = False
+    """Interrupt what is in flight."""
     before: str | None = None
+    """Pause before these sheets, as `4` or `3.all`; null: at the next boundary."""
     clear: bool = False
+    """Drop the breakpoints of `before`; without it all of them."""
     deadline: Seconds | None = None
+    """After how many seconds to interrupt what is still in flight; null: never."""
     for_: Seconds | None = msgspec.field(default=None, name="for")
+    """How many seconds after it was reached the pause ends by itself; null: never."""
 
 
 class Resume(JobChange[Resumed], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Continue a paused, failed or cancelled job. `env` replaces variables given at submission.
-
-    `from` names completed sheets that run again, with all that depend on them; `plan` only shows that;
-    `over_budget` (USD) is added to the score's cost limit. `offset` and `limit` choose the lines of the plan.
-    """
+    """Continue a paused, failed or cancelled job."""
 
     method: ClassVar[str] = "job.resume"
 
     wait: bool = False
+    """Answer when the job goes on; false: when the request is on disk."""
     timeout: Seconds = 60.0
+    """How many seconds to wait at the most; the request then stays in force."""
     from_: str | None = msgspec.field(default=None, name="from")
+    """Completed sheets that run again, as `2,5-7`, with all that depend on them; null: none."""
     plan: bool = False
+    """Only return what would become of each sheet."""
     over_budget: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """USD to be added to the score's cost limit; null: none."""
     env: Env = {}
+    """Variables that replace those of the submission."""
     offset: Number = 0
+    """How many lines of the plan to leave out before the page."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
+    """The most lines of the page."""
 
 
 class Modify(JobChange[Modified], frozen=True, forbid_unknown_fields=True):
-    """Give a job a new score, or take a staged one back (`discard`).
+    """Give a job a new score, or take a staged one back.
 
-    `text`, `directory` and `file` as for a submission; instead `revision` takes that one's text again.
-    `rerun` (sheets, or `changed`) lets completed sheets run again, alone or beside either. `resume` lets
-    the job go on under it, `plan` only shows what would be done, `expect` is the newest revision the
-    caller knows. `offset` and `limit` choose the lines of the plan.
+    One of `text`, `revision` and `discard` says which; `rerun` may stand alone, or beside a score.
     """
 
     method: ClassVar[str] = "job.modify"
 
     text: str | None = None
+    """The new score; null: `revision` or the score as it is."""
     directory: Place | None = None
+    """Absolute path of the directory that the score's relative paths start at; null: `/`."""
     file: Place | None = None
+    """Absolute path of the score, to be shown; null: it has none."""
     revision: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Number of the revision whose text is taken again; null: none."""
     rerun: str | None = None
+    """Completed sheets that run again, as `2,5-7`, or `changed`; null: none."""
     resume: bool = False
+    """Let the job go on under the new revision; false: it pauses."""
     wait: bool = False
+    """Answer when the revision is in force; false: when the request is on disk."""
     timeout: Seconds = 60.0
+    """How many seconds to wait at the most; the request then stays in force."""
     plan: bool = False
+    """Only return what would become of each sheet."""
     expect: Number | None = None
+    """The newest revision that the caller knows; with another one the request is refused. Null: any."""
     discard: bool = False
+    """Take the staged revision back."""
     offset: Number = 0
+    """How many lines of the plan to leave out before the page."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
+    """The most lines of the page."""
 
 
 class Cancel(JobChange[Cancelled], frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -251,104 +283,123 @@ class Cancel(JobChange[Cancelled], frozen=True, kw_only=True, forbid_unknown_fie
     method: ClassVar[str] = "job.cancel"
 
     wait: bool = False
+    """Answer when the job is cancelled; false: when the request is on disk."""
     timeout: Seconds = 60.0
+    """How many seconds to wait at the most; the request then stays in force."""
 
 
 class ReadHistory(JobAsk[History], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Return the newest `limit` entries of a job's journal; `since` is an RFC 3339 time.
-
-    `offset` skips that many of the newest, for the page before.
-    """
+    """Return the newest part of a job's journal."""
 
     method: ClassVar[str] = "job.history"
 
     sheets: str | None = None
+    """Return only what is about these sheets, as `2,5-7`; null: all."""
     since: str | None = None
+    """Return only what was recorded from this time on, in RFC 3339; null: all."""
     offset: Number = 0
+    """How many of the newest entries to leave out, for the page before."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = 50
+    """The most entries of the page."""
 
 
 class ExplainJob(JobAsk[Why], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Say why a job does not move, or why it failed; `sheets` restricts the answer to these."""
+    """Say why a job does not move, or why it failed."""
 
     method: ClassVar[str] = "job.why"
 
     sheets: str | None = None
+    """Tell only of these sheets, as `2,5-7`; null: of all."""
 
 
 class ReadRevisions(JobAsk[Revisions], frozen=True, forbid_unknown_fields=True):
-    """List the versions of a job's score; with `revision` return the text of that one.
-
-    `offset` and `limit` choose the lines of their plans.
-    """
+    """List the versions of a job's score."""
 
     method: ClassVar[str] = "job.revisions"
 
     revision: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Return the text of this revision, too; null: of none."""
     offset: Number = 0
+    """How many lines of each plan to leave out before the page."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
+    """The most lines of the page."""
 
 
 class Remove(Command[Removed], frozen=True, forbid_unknown_fields=True):
-    """Remove an ended run with its history and output, or all that ended `older_than` seconds ago."""
+    """Remove ended runs, with their history and output: one, or all that are old enough."""
 
     method: ClassVar[str] = "job.remove"
 
     job_id: JobId | None = None
+    """The run: `name` for the newest, `name@run` for any; null: all that are old enough."""
     older_than: Seconds | None = None
+    """Only what ended at least this many seconds ago; null: whenever it ended."""
 
 
 class WriteBackup(Query[BackedUp], frozen=True, forbid_unknown_fields=True):
-    """Write an online copy of the database to a file that does not exist yet (absolute path)."""
+    """Write a copy of the database to a file, while it is in use."""
 
     method: ClassVar[str] = "backup.write"
 
     file: Place
+    """Absolute path of the copy; no such file may be there."""
 
 
 class ReadOutput(JobAsk[Output], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Read what an attempt of a sheet or hook printed (newest attempt: null), from a byte offset.
-
-    With `reads`, also return how the lines of an agent's output are to be read.
-    """
+    """Read what an attempt of a sheet or hook printed."""
 
     method: ClassVar[str] = "log.read"
 
     sheet: SheetNumber | None = None
+    """Number of the sheet; null: it is the output of a hook."""
     hook: SheetNumber | None = None
+    """Number of the hook; null: it is the output of a sheet."""
     attempt: Number | None = None
+    """Number of the attempt; null: the newest."""
     stream: Literal["stdout", "stderr", "prompt", "result"] = "stdout"
+    """What to read: an output, the prompt the attempt was given, or its result text."""
     offset: Number = 0
+    """Where to start, in bytes."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=READ_LIMIT)] = READ_LIMIT
+    """The most bytes to return."""
     reads: bool = False
+    """Return how the lines of an agent's output are to be read, too."""
 
 
 class Validate(Query[Validated], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Check a score without running it; `explain` returns a page of its sheets, `prompts` their prompts."""
+    """Check a score without running it."""
 
     method: ClassVar[str] = "score.validate"
 
     text: str
+    """The score."""
     directory: Place
+    """Absolute path of the directory that the score's relative paths start at."""
     file: Place | None = None
+    """Absolute path of the score, to be shown; null: it has none."""
     submit_directory: Place
+    """Absolute path of the caller's working directory."""
     workspace: Place | None = None
+    """Directory to work in instead of the score's; null: the score's."""
     explain: bool = False
+    """Return the sheets it makes."""
     prompts: bool = False
+    """Return the sheets with the prompt of their first attempts."""
     offset: Number = 0
+    """How many of the sheets to leave out before the page."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
+    """The most sheets of the page."""
 
 
 class ListInstruments(Query[Instruments], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """List the tools that play sheets, or return one with its whole profile.
-
-    `directory` is that of a score: profiles beside it count too.
-    """
+    """List the tools that play sheets."""
 
     method: ClassVar[str] = "instrument.list"
 
     name: str | None = None
+    """Return only this one, with its whole profile; null: all, without profiles."""
     directory: Place | None = None
+    """Directory of a score, so that profiles beside it count; null: none."""
 
 
 class CheckInstruments(Query[Instruments], frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -357,7 +408,9 @@ class CheckInstruments(Query[Instruments], frozen=True, kw_only=True, forbid_unk
     method: ClassVar[str] = "instrument.check"
 
     name: str | None = None
+    """Check only this one; null: all."""
     directory: Place | None = None
+    """Directory of a score, so that profiles beside it count; null: none."""
 
 
 class ClearLimits(Command[Cleared], frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -366,42 +419,51 @@ class ClearLimits(Command[Cleared], frozen=True, kw_only=True, forbid_unknown_fi
     method: ClassVar[str] = "instrument.clear_limits"
 
     instrument: str | None = None
+    """End the limits of this one; null: of all."""
 
 
 class ReadEvents(Query[Events], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Read the journal after a number, for one job or all."""
+    """Read the journal."""
 
     method: ClassVar[str] = "events.read"
 
     job_id: JobId | None = None
+    """Return only events of this job: `name` for its newest run, `name@run` for any; null: of all."""
     after: Number = 0
+    """The event behind which to start."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
+    """The most events to return."""
 
 
 class SubscribeEvents(Query[StreamStarted], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Open a stream of the journal after a number (null: from now; 0: all of it), for one job or all.
-
-    With `snapshot` the present state comes first, as one [Snapshot](#snapshot) or, over 1,000 jobs,
-    several; the events after its number follow.
-    """
+    """Open a stream of the journal."""
 
     method: ClassVar[str] = "events.subscribe"
 
     job_id: JobId | None = None
+    """Send only events of this job: `name` for its newest run, `name@run` for any; null: of all."""
     after: Number | None = None
+    """The event behind which to start; 0: send all that are kept; null: from now on."""
     snapshot: bool = False
+    """Send the present state first, as one `Snapshot` or, over 1,000 jobs, several; then the events after its
+    number."""
 
 
 class FollowOutput(JobAsk[StreamStarted], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Open a live stream of what one attempt prints, from a byte offset; it ends with the attempt."""
+    """Open a live stream of what one attempt prints; it ends with the attempt."""
 
     method: ClassVar[str] = "log.follow"
 
     sheet: SheetNumber | None = None
+    """Number of the sheet; null: it is the output of a hook."""
     hook: SheetNumber | None = None
+    """Number of the hook; null: it is the output of a sheet."""
     attempt: Number | None = None
+    """Number of the attempt; null: the newest."""
     stream: Literal["stdout", "stderr"] = "stdout"
+    """Which output to follow."""
     offset: Number = 0
+    """Where to start, in bytes."""
 
 
 class CancelStream(Query[StreamCancelled], frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -410,3 +472,4 @@ class CancelStream(Query[StreamCancelled], frozen=True, kw_only=True, forbid_unk
     method: ClassVar[str] = "stream.cancel"
 
     stream: Number
+    """Number of the stream, on this connection."""

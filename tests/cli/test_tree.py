@@ -197,6 +197,14 @@ def test_the_protocols_page_names_params_as_the_wire_does(capsys):
         schema = described["params"]
         names = set(schema["$defs"][schema["$ref"].rpartition("/")[2]].get("properties", ()))
         section = page.partition(f"### {name}\n")[2].partition("\n### ")[0]
-        listed = section.partition("\nTakes ")[2]
-        shared = {"reason", "key"} if "[Command](#command)" in listed else set()
-        assert set(re.findall(r"(?:^| · )`(\w+)` ", listed)) | shared == names, name
+        shared = {"reason", "key"} if "[Command](#command)" in section else set()
+        assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) | shared == names, name
+
+
+def test_the_schema_says_what_each_field_means(capsys):
+    run(["rpc", "--schema"])
+    for described in json.loads(capsys.readouterr().out).values():
+        for schema in described.values():
+            for struct in schema["$defs"].values():
+                bare = [name for name, field in struct["properties"].items() if not field["description"]]
+                assert bare == [], struct["title"]

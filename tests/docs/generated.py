@@ -20,10 +20,28 @@ from marianne_cli.tree import TABLE as COMMANDS
 from marianne_cli.tree import mzt
 from marianned import errors, protocol
 from marianned.config import DURATIONS, FIELDS
+from marianned.instruments import profile
 from marianned.lifecycle import TABLE, Action, Guard, TransitionRule
 from marianned.protocol import METHODS, JobStatus
+from marianned.protocol.schema import field_docs
 from marianned.score.read import model, rules
 from marianned.score.read.report import severity
+
+PROFILE = {
+    profile.Profile: "the profile",
+    profile.Model: "`models`",
+    profile.Cli: "`cli`",
+    profile.Command: "`cli.command`",
+    profile.OutputFormat: "`cli.output`",
+    profile.FailureRule: "`cli.output.failure_when`",
+    profile.FinalEvent: "`cli.output.final_event`",
+    profile.Shown: "`cli.output.live`",
+    profile.Errors: "`cli.errors`",
+    profile.Http: "`http`",
+}
+"""The parts of an instrument's profile, and where each stands."""
+TYPES = {one.__name__ for one in vars(protocol).values() if inspect.isclass(one)}
+"""The types that the page of the protocol has a section for."""
 
 
 def row(*cells):
@@ -105,7 +123,7 @@ def settings():
 # --- the protocol ----------------------------------------------------------------------------------------
 
 
-def kind(annotation):
+def kind(annotation):  # noqa: PLR0911  a type a line
     """Write a type as the contract does: `T?` is T or null, `[T]` a list."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
@@ -118,56 +136,74 @@ def kind(annotation):
         return f"{{{kind(arguments[0])}: {kind(arguments[1])}}}"
     if origin is typing.Literal:
         return " or ".join(f'"{one}"' for one in arguments)
+    if annotation in PROFILE:
+        title = PROFILE[annotation]
+        return f"[{title}](#{title.replace('.', '').replace('`', '')})"
     names = {float: "num", bytes: "base64", object: "any", Any: "any", str: "str", int: "int", bool: "bool"}
     return names.get(annotation) or f"[{annotation.__name__}](#{annotation.__name__.lower()})"
 
 
 def linked(text):
-    """Make links of the pages that a docstring names by their path from the top."""
+    """Make links of the pages that a text names by their path from the top, and of the types in backticks."""
     text = re.sub(r"docs/reference/([\w-]+)\.md", r"[\1](\1.md)", text)
-    return re.sub(r"docs/design/([\w-]+)\.md", r"[\1](../design/\1.md)", text)
+    text = re.sub(r"docs/design/([\w-]+)\.md", r"[\1](../design/\1.md)", text)
+    text = re.sub(r"docs/([\w-]+)\.md", r"[\1](../\1.md)", text)
+    return re.sub(r"`([A-Z]\w+)`", lambda m: f"[{m[1]}](#{m[1].lower()})" if m[1] in TYPES else m[0], text)
 
 
 def default(field):
     """Write a field's default; empty where it must be given."""
     if field.default_factory is not msgspec.NODEFAULT:
         return msgspec.json.encode(field.default_factory()).decode()
-    if field.default is not msgspec.NODEFAULT:
+    if isinstance(field.default, msgspec.Struct):
+        return "{}"
+    if field.default not in (msgspec.NODEFAULT, msgspec.UNSET):
         return msgspec.json.encode(field.default).decode()
     return ""
 
 
-def listed(struct, *, less=(), defaults=False):
-    """List a Struct's fields, without those it has from its base."""
-    inherited = {name for base in less for name in base.__struct_fields__}
-    return " · ".join(
-        f"`{field.encode_name}` {kind(field.type)}"
-        + (f" = `{default(field)}`" if defaults and default(field) else "")
+def field_table(struct, *, less=None, defaults=False, name="field"):
+    """Return a table of the fields of a Struct, without those it has from a base; empty: there are none."""
+    inherited = less.__struct_fields__ if less is not None else ()
+    docs = field_docs(struct)
+    rows = [
+        (
+            f"`{field.encode_name}`",
+            kind(field.type),
+            *([coded(default(field)) or required(field)] if defaults else []),
+            linked(docs[field.name]).replace("|", "\\|"),
+        )
         for field in msgspec.structs.fields(struct)
         if field.name not in inherited
-    )
+    ]
+    head = (name, "type", "default", "meaning") if defaults else (name, "type", "meaning")
+    return table(head, rows) if rows else ""
 
 
-def own(struct, *, defaults=False):
-    """Name a Struct's base and its own fields."""
-    is_change = issubclass(struct, protocol.Command) and struct is not protocol.Command
-    base = protocol.Command if is_change else struct.__base__
-    if base is msgspec.Struct or (issubclass(struct, protocol.Query) and not is_change):
-        return listed(struct, defaults=defaults) or "nothing"
-    fields = listed(struct, less=(base,), defaults=defaults)
-    return f"the fields of [{base.__name__}](#{base.__name__.lower()})" + (f" · {fields}" if fields else "")
+def coded(text):
+    return f"`{text}`" if text else ""
+
+
+def required(field):
+    return "required" if field.required else ""
 
 
 def methods():
     """Every method: what it takes, what it answers."""
     text = ""
     for name, method in METHODS.items():
-        doc = inspect.getdoc(method.params).replace("\n", " ").replace("  ", "\n\n")
-        changes = "changes something" if method.writes else "read-only"
         result = method.result.__name__
-        text += f"### {name}\n\n{doc}\n\n"
-        text += f"Since protocol {method.since}; {changes}; returns [{result}](#{result.lower()}).\n"
-        text += f"Takes {own(method.params, defaults=True)}\n\n"
+        changes = "Changes something" if method.writes else "Read-only"
+        base = protocol.Command if method.writes else protocol.Query
+        takes = field_table(method.params, less=base, defaults=True, name="param")
+        also = "takes the params of [Command](#command)" if method.writes else "takes no params"
+        if takes and method.writes:
+            also = "takes the params of [Command](#command), and"
+        elif takes:
+            also = "takes"
+        text += f"### {name}\n\n{paragraphs(method.params)}\n\n"
+        text += f"{changes}; since protocol {method.since}; returns [{result}](#{result.lower()}); {also}"
+        text += f":\n\n{takes}\n" if takes else ".\n\n"
     return text
 
 
@@ -177,13 +213,29 @@ def structs():
     asks = {method.params for method in METHODS.values()} | {protocol.Query}
     text = ""
     for struct in kinds:
-        if issubclass(struct, msgspec.Struct) and struct not in asks:
-            doc = linked(inspect.getdoc(struct).replace("\n", " "))
-            text += f"### {struct.__name__}\n\n{doc}\n\n{own(struct)}\n\n"
+        if not issubclass(struct, msgspec.Struct) or struct in asks:
+            continue
+        base = struct.__base__ if struct.__base__ in kinds and struct is not protocol.Command else None
+        given = {"defaults": True, "name": "param"} if struct is protocol.Command else {}
+        fields = field_table(struct, less=base, **given)
+        text += f"### {struct.__name__}\n\n{linked(paragraphs(struct))}\n\n"
+        if base is not None:
+            text += f"The fields of [{base.__name__}](#{base.__name__.lower()})"
+            text += ", and:\n\n" if fields else ".\n\n"
+        text += f"{fields}\n" if fields else ""
     for words in kinds:
         if issubclass(words, enum.StrEnum) and words is not enum.StrEnum:
             listing = " · ".join(f"`{word}`" for word in words)
             text += f"### {words.__name__}\n\n{linked(first_line(words))}\n\n{listing}\n\n"
+    return text
+
+
+def profiles():
+    """Every field of an instrument's profile, part by part."""
+    text = ""
+    for struct, title in PROFILE.items():
+        text += f"### {title[0].upper()}{title[1:]}\n\n{linked(paragraphs(struct))}\n\n"
+        text += f"{field_table(struct, defaults=True)}\n"
     return text
 
 
@@ -363,6 +415,7 @@ REGIONS = {
     "settings": settings,
     "methods": methods,
     "structs": structs,
+    "profiles": profiles,
     "client-own": client_own,
     "client-calls": client_calls,
 }

@@ -1,0 +1,67 @@
+"""Each field of a message, of a profile and of a row says what it means, in a string behind it."""
+
+import inspect
+import re
+
+import msgspec
+import pytest
+
+from marianned import errors
+from marianned.instruments import profile
+from marianned.protocol import parts, replies, requests
+from marianned.protocol.schema import field_docs
+
+MODULES = (errors, parts, replies, requests, profile)
+STRUCTS = [
+    kind
+    for module in MODULES
+    for kind in vars(module).values()
+    if inspect.isclass(kind) and issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__
+]
+
+
+def missing(kind):
+    return [name for name in kind.__struct_fields__ if name not in field_docs(kind)]
+
+
+def test_every_field_is_described():
+    assert len(STRUCTS) > 90
+    assert {kind.__name__: missing(kind) for kind in STRUCTS if missing(kind)} == {}
+
+
+def test_a_description_is_a_sentence_with_its_subject_first():
+    for kind in STRUCTS:
+        for name, text in field_docs(kind).items():
+            assert re.match(r"[A-Z`]", text), (kind.__name__, name, text)
+            assert text.endswith("."), (kind.__name__, name, text)
+
+
+class Partly(msgspec.Struct):
+    """A Struct of which not all is said."""
+
+    told: int
+    """How many were told."""
+    untold: int
+    other: int = 0
+    """Another one: a text
+    of two lines."""
+
+
+class Derived(Partly):
+    """One that has fields of its base."""
+
+    own: str = ""
+
+
+def test_a_field_without_a_description_is_found_in_bases_too():
+    assert missing(Partly) == ["untold"]
+    assert missing(Derived) == ["untold", "own"]
+    assert field_docs(Derived) == {
+        "told": "How many were told.",
+        "other": "Another one: a text of two lines.",
+    }
+
+
+@pytest.mark.parametrize("kind", [Partly, Derived])
+def test_what_is_said_of_fields_is_no_part_of_a_message(kind):
+    assert msgspec.json.encode(kind(told=1, untold=2)).startswith(b'{"told":1,"untold":2,"other":0')
