@@ -259,7 +259,12 @@ class Session:
     def _reply(
         self, line: Line, identity: int, deadline: float | None, watcher: "Watcher | None", own: float | None
     ) -> Flow[bytes]:
-        """Return the result of a request; what else comes is hello's answer and what is watched."""
+        """Return the result of a request; what else comes is hello's answer and what is watched.
+
+        Three kinds of messages come on one connection, in any order: the answer, hello's answer on a new
+        connection (its id is 1), and items of the stream that watches the job. Until hello is answered the
+        patience is the shorter one: a daemon that lives greets at once, whatever it is asked.
+        """
         greeted_by = self._greeted_by(line, own) if line.hello_due else None
         while True:
             due = greeted_by if line.hello_due and greeted_by is not None else deadline
@@ -301,6 +306,12 @@ class Session:
 
         A change has a key, so that it takes effect once; `once` never repeats. `watch` is told each event of
         the job that is committed meanwhile, from the number `after` on.
+
+        A connection that breaks says nothing about the request. So it is sent again, on a new connection,
+        until an answer comes or the patience ends: a look does no harm twice, and a change carries a key,
+        by which the daemon knows the repeat and gives the first one's answer. A silent daemon is another
+        matter: time ran out on a connection that stands, and to repeat would only wait again. A request
+        that waits by itself (`timeout`) is sent again with the time it has left.
 
         Raises:
             MarianneError: the refusal, by its code.

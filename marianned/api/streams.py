@@ -154,7 +154,13 @@ class EventStream:
         return self._name is None or (event.job_id == self._name and event.run == self._run)
 
     async def run(self, item: Item) -> str:
-        """Send items until the reader lags; return the reason of the end."""
+        """Send items until the reader lags; return the reason of the end.
+
+        Nothing is missed and nothing comes twice because of where the listener is added: the journal is
+        read from disk until there is no newer event, and the listener is added without an await in between,
+        so that no commit can come between the two. What is committed while the disk is read is in both:
+        events that are not newer than the last one sent are passed over.
+        """
         if self._ask.snapshot:
             await self._show(item)
         await self._catch_up(item)

@@ -98,7 +98,14 @@ class LocalExecutor:
             raise kind(message or f"the shim ended with status {status}")
 
     async def presence(self, place: Place) -> Presence:
-        """Tell what is so; waits where a shim has claimed but not yet said who it is (see Executor)."""
+        """Tell what is so; waits where a shim has claimed but not yet said who it is (see Executor).
+
+        The files are looked at first, again for a moment where a claim was made and nobody has said yet who
+        it is. RUNNING and ENDED are final. Whatever else they say is not believed before the processes were
+        asked: supervisors that carry the mark mean that it runs, though its files be gone; otherwise
+        everything that carries the mark is killed, so that nothing of it runs when it is called lost, or
+        never started, and the files are read once more: it may have ended meanwhile.
+        """
         for _ in range(_SETTLING_LOOKS):
             seen = await self._patiently_of(_look, place)
             if seen is not None:
@@ -121,7 +128,14 @@ class LocalExecutor:
         return running or self._known.get(place.id)
 
     async def wait(self, place: Place, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
-        """Wait until keeper and runner are gone, then read the record (see Executor)."""
+        """Wait until keeper and runner are gone, then read the record (see Executor).
+
+        A loop around `presence`: as long as one of the pair lives, it waits for the last of them to end,
+        looking up now and then to wake a stopped one and to say that the files are gone. Whatever ends that
+        wait, presence is asked anew: the record may not be there yet, or a keeper may have come in the
+        runner's place. Where nothing can be known it asks again for ever: to call it lost could run the
+        work twice.
+        """
         told = set[str]()
 
         def say(text: str) -> None:

@@ -156,7 +156,15 @@ def fork(role: "Callable[..., None]", *args: object) -> int:
 
 
 def keep(spec: "Facts", claim: int, introduced: int) -> None:
-    """Be the keeper: look after the runner, do its work when it is killed; say GO to `introduced`."""
+    """Be the keeper: look after the runner, do its work when it is killed; say GO to `introduced`.
+
+    The order matters. The runner is forked first and waits; the keeper writes who both are; GO to the
+    runner lets it start the command, GO to the front lets the daemon know. So whoever finds no identity
+    knows that no command was started. Then the keeper only sleeps until its child ends: TERM from anybody
+    is passed on once, with who sent it; a SIGCHLD without an end means that the runner was stopped, and it
+    is woken. When the runner has ended, the keeper ends what is left of the attempt; only where the runner
+    did not end well does it write the record: the runner's own is better.
+    """
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the daemon reads the front's messages up to the end
     _libc("prctl", _PR_SET_CHILD_SUBREAPER, 1)
@@ -262,7 +270,14 @@ class Output:
 
 
 def _supervise(children: "Children", output: Output, spec: "Facts", keeper: int, ordered: int) -> "Facts":
-    """Wait until the command and its output have ended; say what of the record is so because of us."""
+    """Wait until the command and its output have ended; say what of the record is so because of us.
+
+    One wait for everything: a signal, or the next moment at which something has to be looked at. After
+    each, first whether the command has ended or the keeper is gone; an end by itself leaves what still
+    writes the output its time (drain), and no reason. Only then whether to end the command, by the first
+    that applies: TERM, the time limit, an output that can't be kept within its cap, the last word, silence.
+    The reason that is returned goes into the record as it is.
+    """
     limit = spec["timeout_seconds"]
     deadline = float("inf") if limit is None else time.monotonic() + limit
     watches = _watches(spec, output)

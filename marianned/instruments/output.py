@@ -357,7 +357,14 @@ def _where(reading: Reading, stderr: bytes) -> list[str]:
 
 
 def _kind(profile: Profile, reading: Reading, where: list[str], detection: Sequence[str]) -> Kind | None:
-    """Say which of the refusals it is, by the profile's patterns and by what services say."""
+    """Say which of the refusals it is, by the profile's patterns and by what services say.
+
+    Two sources. `known`: what the table of messages recognises, in the tool's own error as a message, in
+    stderr and text outputs only in lines that look like errors. `own`: the profile's patterns, over the
+    same lines where the table is used, over everything where it is not. The score's own patterns for rate
+    limits are looked for everywhere. Of several kinds the first of the rows counts: refused credentials
+    before limits before capacity, for a retry mends the later ones.
+    """
     errors = profile.cli.errors if profile.cli else _HTTP_ERRORS
     known: Kind | None = None
     if errors.service_messages:

@@ -71,6 +71,13 @@ def _stages(score: Expanded) -> Stages:
 
 
 def _match_stages(old: Stages, new: Stages, keys: "_Keys") -> dict[int, int]:
+    """Return which old stage each new one is.
+
+    Four rounds, each over what the one before has left: a name that only one stage has in both scores;
+    equal definitions in their order, between the names that kept theirs; equal definitions anywhere; the
+    same number, where no match crosses it. The earlier a round, the surer the match, so a later one never
+    takes a stage away from an earlier one.
+    """
     matched = _same_unique_name(old, new)
     olds = [stage for stage in keys.of(old) if stage.number not in set(matched.values())]
     news = [stage for stage in keys.of(new) if stage.number not in matched]
@@ -170,7 +177,13 @@ def _end(stages: Sequence[_Stage], start: int, below: int) -> int:
 
 
 def _in_order(pairs: Mapping[int, int]) -> list[tuple[int, int]]:
-    """Return as many of these pairs as possible that don't cross: a longest increasing subsequence."""
+    """Return as many of these pairs as possible that don't cross: a longest increasing subsequence.
+
+    Patience sorting: `lowest[k]` is the smallest old number that a run of k + 1 pairs can end with so far,
+    so the list ascends and a bisection finds the longest run that each pair can be put behind. `before`
+    remembers behind which pair that was; followed from the end of the longest run, it gives the run
+    backwards.
+    """
     ordered = sorted(pairs.items())
     lowest: list[int] = []  # the lowest old number that a run of this length can end with
     ends: list[int] = []  # and the pair with it
@@ -233,7 +246,13 @@ def _turned(pairs: Mapping[int, int]) -> dict[int, int]:
 
 
 def _along(old: Sequence[_Stage], new: Sequence[_Stage], width: int) -> dict[int, int]:
-    """Return the best common subsequence whose pairs are at most `width` places apart."""
+    """Return the best common subsequence whose pairs are at most `width` places apart.
+
+    The textbook table, a row at a time: `best[column + 1]` is the weight of the best subsequence of the
+    rows and columns so far, `corner` the one diagonally before it, `left` the one beside it. A pair weighs
+    `base` squared, what keeps it in place less than that, so that no number of good places outweighs a
+    pair. How each cell was come by takes a byte, from which `_traced` reads the pairs backwards.
+    """
     base = len(old) + len(new) + 1
     ways: list[tuple[int, bytearray]] = []  # of each row: its first column, and how each cell was come by
     best = [0] * (len(new) + 1)

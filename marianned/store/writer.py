@@ -170,6 +170,14 @@ class Store:
                 self._post(works, self._write_group(works))
 
     def _write_group(self, works: list[_Work]) -> list[_Result]:
+        """Write what waits in one transaction; return what becomes of each.
+
+        One fsync pays for all. Each of them is a savepoint inside the transaction: one that breaks a
+        constraint is rolled back alone, and the others are committed without it. Where the disk refuses,
+        BEGIN or COMMIT included, nothing of the group is on it, and each is told so; event numbers go back
+        to what they were, for they are given out again. The files are looked at last before the COMMIT:
+        what was moved away meanwhile must not be written and acknowledged.
+        """
         event_before = self._newest_event
         try:
             self._connection.execute("BEGIN IMMEDIATE")

@@ -110,6 +110,14 @@ class Limits:
         return sorted(told)
 
     def _room(self, account: Account, most: int | None, now: Instant) -> int:
+        """Return how many more attempts of an account may start now.
+
+        Three answers, in this order. Without a limit it is what the model's own number leaves. While the
+        limit lasts: none. After it, starts are paced: the limit's row still has its `until`, for nobody has
+        lifted it yet, so one sheet alone tries whether it is over, and the next one only a minute later.
+        Once that attempt was not refused, the limit is lifted and starts stay apart for a minute: one each
+        time the pace has come, and none while another job has a reservation that it may still use.
+        """
         used = sum(counts[account] for known in (self._flying, self._reserved) for counts in known.values())
         free = _MANY if most is None else max(0, most - used)
         row = self.rows.get(account)

@@ -275,6 +275,15 @@ class Job:
         self._send.send_nowait(trigger)
 
     async def _decide(self, trigger: Trigger) -> None:
+        """Decide what follows from a trigger, commit it, apply it, and act on it.
+
+        Nothing is changed before the commit: capacity is reserved, the decision is computed without
+        changing the state, and what fails until then leaves memory and disk as they were. After the commit
+        nothing may fail: the same changes are applied to memory, the reservation becomes what is in flight,
+        and only then anything starts, ends or is answered. A crash between the two is as if it came right
+        after the commit: the next start reads the state from disk and acts by it. Fault points stand
+        between the steps, one each.
+        """
         state = self.state
         ends = isinstance(trigger, Ending | Parked | HookEnded | Chained | SkipEvaluated)
         room = state.score.parallel.max_concurrent - len(state.flights) + ends

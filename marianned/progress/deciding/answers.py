@@ -112,6 +112,14 @@ def _answered(request: RequestRow, answer: Reply | MarianneError) -> RequestRow:
 
 
 def _answer(draft: Draft, request: RequestRow, status: JobStatus) -> Reply | MarianneError | None:
+    """Return the answer of a request that waits, if this decision has one.
+
+    Asked once for each waiting request, after everything of the decision has happened. Its wish may have
+    come true: acknowledged. Or it does not wait for that (`now` behind the wish): answered all the same, by
+    what is so. Or its effect was taken back, so that the wish can't come true any more: E513 with who did
+    that. None of these: it goes on waiting. A rerun that this very decision has dropped counts as taken
+    back, although the revision that was to carry it is in force.
+    """
     wish = request.wish or ""
     at_once = wish.endswith(" now")
     action = Action(wish.removesuffix(" now"))

@@ -220,7 +220,13 @@ def _settle(draft: Draft, *, outcome: bool) -> None:
 
 
 def _do_what_is_due(draft: Draft, *, outcome: bool) -> None:
-    """Take the steps of settling (docs/design/control.md §3), limits judged before each: they are facts."""
+    """Take the steps of settling (docs/design/control.md §3), limits judged before each: they are facts.
+
+    One step at a time, from the beginning after each, since a step changes the facts that the next one
+    follows from: a revision that is applied may bring sheets that can start, a hold that is set keeps the
+    job from ending. It ends because every step makes its own condition false. `left` is what could start
+    before the first step: a held job that had something to do is not ended by a revision.
+    """
     left = draft.state.outlook.could_start
     while True:
         judge_budget(draft)
@@ -275,7 +281,14 @@ def _move_on(draft: Draft) -> None:
 
 
 def _start(draft: Draft) -> None:
-    """Start ready sheets in ascending number, as far as slots, the job's own limit and pacing let it."""
+    """Start ready sheets in ascending number, as far as slots, the job's own limit and pacing let it.
+
+    Each turn of the loop changes the state that the next turn looks at: the sheet that starts is no longer
+    ready, its account has one room less, pacing may now say stop. `draft.slots` and `draft.rooms` are what
+    the job has reserved for this decision; what is not used of them is given back after the commit. A sheet
+    with skip rules first has them asked, which takes a slot but starts nothing; one with a parked attempt
+    has its checks run again, and no new attempt.
+    """
     state = draft.state
     parallel = state.score.parallel
     while (

@@ -234,6 +234,11 @@ def revise_hooks(draft: Draft, new: Expanded) -> None:
     """Give each hook of a new score the place of the one that did the same; what has failed runs again.
 
     What a hook that goes has done stays known: it is not done again when a later score has it once more.
+
+    Hooks have no names: one is known by what it does. Each new hook takes the row of the first old one that
+    does the same and is not taken yet; then the row of one that an earlier revision took out
+    (`past_hooks`). What is left over is remembered there, if it did something. So A, then B, then A again
+    does not push twice, while a hook that stands twice in a score runs twice.
     """
     state = draft.state
     matched = _matched(state.score.hooks, new.hooks)

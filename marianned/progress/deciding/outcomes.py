@@ -209,6 +209,14 @@ def _lost(draft: Draft, row: SheetRow, ending: Ending) -> None:
 
 
 def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
+    """Bring a sheet on whose attempt has failed: a retry, another instrument, a hold, or its end.
+
+    The first that applies. Another instrument, where this one can't be used at all. A hold for refused
+    credentials: every sheet would meet them. The end, over the sheet's own cost limit or where no retry can
+    mend it. The rest of the work, where enough checks have passed: a completion attempt uses no try. A
+    retry while there are tries. Then the next instrument of its chain with fresh tries, and at last the
+    end.
+    """
     retry = draft.state.score.retry
     evidence = ending.evidence or ending.message
     failed: dict[str, Any] = {

@@ -73,6 +73,11 @@ def planned(
 
     `rerun` are uids that run again; `anew`: what has failed begins anew, which it does under each new
     revision and after a resume of what failed.
+
+    The planner compares the two scores and knows nothing of this run but how each old sheet stands. What
+    only the run knows is laid over its lines, in this order: breakpoints that move or go, sheets that run
+    again with all that depends on them (in the new score's needs), failed sheets that stay as they are.
+    Numbers of sheets differ between the revisions: uids and old numbers come in, new numbers go through.
     """
     standing = {
         number: planner.Standing(
@@ -253,7 +258,14 @@ def _chain(sheet: Definition) -> tuple[str, ...]:
 
 
 def apply_staged(draft: Draft) -> None:
-    """Make the staged revision the one in force, its plan brought up to date with what has ended."""
+    """Make the staged revision the one in force, its plan brought up to date with what has ended.
+
+    The plan is made anew, for sheets may have ended since it was shown. Each sheet of the new score gets
+    the row of the old one it is matched with (its uid, attempts and cost), a fresh one where there is none;
+    the rows of those left over are deleted. Only then the rows go in all at once, with the version: `adopt`
+    counts everything anew. Parked attempts of sheets that are gone or begin anew are closed, and hooks are
+    matched before the old score is out of reach.
+    """
     staged = draft.state.staged
     if staged is None:
         return

@@ -427,7 +427,14 @@ class JobState:
             self._log(lambda: self._move(row.sheet, row, old))
 
     def _move(self, number: int, old: SheetRow | None, new: SheetRow) -> None:
-        """Replace a sheet's row and bring every count along; its own inverse with old and new swapped."""
+        """Replace a sheet's row and bring every count along; its own inverse with old and new swapped.
+
+        All counts that other questions are answered from are kept by difference: what the sheet contributed
+        under its old status is taken off, what it contributes under the new one is added, so that a change
+        costs the sheet's dependents and not the score. Done or not done counts in the dependents' `_unmet`
+        only; failed or not failed counts in everything below it. At last it is put among the ready ones if
+        it has become ready; one that no longer is stays in the heap and is passed over when it comes up.
+        """
         before = old.status if old else ""
         after = new.status
         if old:
@@ -454,7 +461,13 @@ class JobState:
                 self._push(dependent)
 
     def _propagate_failure(self, number: int, change: int) -> None:
-        """Count a failed sheet above all that need it, directly or not; only a failure pays for this."""
+        """Count a failed sheet above all that need it, directly or not; only a failure pays for this.
+
+        `_failed_upstream` of a sheet is how many failed sheets are above it, each once, whichever way the
+        needs lead. A sheet that leaves 0 is blocked, and not open any more; one that comes back to 0 is
+        open again and may be ready. `_open` and `_open_free` (open, and no breakpoint above it either)
+        follow in the same step.
+        """
         for dependent in self._below(number):
             was_free = not self._failed_upstream[dependent]
             self._failed_upstream[dependent] += change
