@@ -1,11 +1,12 @@
 """`mzt remove`: forget ended runs, their history and output."""
 
-from datetime import UTC, datetime
+from contextlib import suppress
 
 import click
 
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
+from marianned.errors import MarianneError
 from marianned.formatting import duration, listing, plural
 
 
@@ -32,11 +33,9 @@ def command(
     if not jobs and older_than is None:
         raise click.UsageError("name a JOB, or say --older-than")
     if dry_run:
-        runs = _chosen(call, jobs, older_than)
-        said = f"{plural(len(runs), 'run')} would be removed"
-        return Answer({"message": said, "hints": [], "would_remove": runs}, text="\n".join([said, *runs]))
+        return _planned(call, jobs, older_than)
     if older_than is not None and not yes:
-        count = plural(len(_chosen(call, jobs, older_than)), "run")
+        count = plural(_count(call, jobs, older_than), "run")
         whose = f" of {listing([repr(job) for job in jobs])}" if jobs else ""
         before = f"that ended more than {duration(older_than)} ago"
         options.confirm(f"forget {count}{whose} {before}, with history and output", yes=yes)
@@ -49,21 +48,22 @@ def command(
     return options.each(call, list(jobs), one)
 
 
-def _chosen(call: Invocation, jobs: tuple[str, ...], older_than: float | None) -> list[str]:
-    """Return the ended runs, as `name@run`, that would be removed by now."""
-    runs = options.job_list(call, runs=True, statuses=["ended"])["jobs"]
-    newest: dict[str, int] = {}
-    for run in options.job_list(call, runs=True)["jobs"] if jobs else ():
-        newest[run["job_name"]] = max(run["run"], newest.get(run["job_name"], 0))
-    named = {job if "@" in job else f"{job}@{newest.get(job, 0)}" for job in jobs}
-    return [
-        name
-        for run in runs
-        if (name := f"{run['job_name']}@{run['run']}") in named or not jobs
-        if older_than is None or _age(run["timing"]["completed_at"]) > older_than
-    ]
+def _planned(call: Invocation, jobs: tuple[str, ...], older_than: float | None) -> Answer:
+    """Tell what the same request would do without --dry-run: its refusals too."""
+
+    def one(job: str | None) -> Answer:
+        told = call.ask("job.remove", job_id=job, older_than=older_than, plan=True)
+        result = {key: told[key] for key in ("message", "hints", "would_remove")}
+        return Answer(result, text="\n".join([told["message"], *told["would_remove"]]))
+
+    return options.each(call, list(jobs), one) if jobs else one(None)
 
 
-def _age(moment: str) -> float:
-    """Return the seconds since a moment of the protocol."""
-    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+def _count(call: Invocation, jobs: tuple[str, ...], older_than: float) -> int:
+    """Return how many runs would be removed; what will be refused is none."""
+    count = 0
+    for job in jobs or (None,):
+        with suppress(MarianneError):
+            told = call.ask("job.remove", job_id=job, older_than=older_than, plan=True)
+            count += len(told["would_remove"])
+    return count

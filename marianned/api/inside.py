@@ -14,7 +14,7 @@ from marianned.conductor.core.registry import Conductor
 from marianned.errors import NotPermitted
 from marianned.executors.shim import MARK
 from marianned.progress.views.messages import flight_name
-from marianned.protocol import METHODS, Caller, Modify, Pause, Query, Resume, Submit
+from marianned.protocol import METHODS, Caller, Modify, Pause, Query, Remove, Resume, Submit
 
 _ANCESTORS_MOST = 64
 _PREFIX = f"{MARK}=".encode()
@@ -59,7 +59,7 @@ async def check(conductor: Conductor, caller: Caller, method: str, params: Query
 
 
 def _only_looks(method: str, params: Query[Any]) -> bool:
-    if isinstance(params, Modify | Resume) and params.plan:
+    if isinstance(params, Modify | Resume | Remove) and params.plan:
         return True
     return not METHODS[method].writes and method not in _CHANGE_THOUGH_THEY_ASK
 

@@ -302,12 +302,14 @@ class Revisions(Job, kw_only=True):
 
 
 class Removed(Reply, kw_only=True):
-    """Runs were removed."""
+    """Runs were removed, or would be (`plan`)."""
 
     removed: list[str]
     """The runs that were removed, as `name@run`."""
     event: int
     """The journal position at which this was true."""
+    would_remove: list[str] = []
+    """The runs that would be removed, as `name@run`."""
 
 
 class BackedUp(Reply, kw_only=True):

@@ -334,6 +334,8 @@ class Remove(Command[Removed], frozen=True, forbid_unknown_fields=True):
     """The run: `name` for the newest, `name@run` for any; null: all that are old enough."""
     older_than: Seconds | None = None
     """Only what ended at least this many seconds ago; null: whenever it ended."""
+    plan: bool = False
+    """Only show which runs would be removed."""
 
 
 class WriteBackup(Query[BackedUp], frozen=True, forbid_unknown_fields=True):

@@ -261,14 +261,20 @@ def test_revisions_and_diff_tell_the_versions_of_a_score(home):
 def test_remove_forgets_ended_runs_only(home):
     home.mzt("run", home.score("a"), "--wait")
     home.mzt("run", home.score("b"), "--wait")
+    home.mzt("run", home.score("b"), "--wait")
     home.mzt("run", home.score("c", GATED))
+    for name, code in (("b", 0), ("c", 4), ("nosuch", 4), ("b@7", 4)):
+        planned = home.json("remove", name, "--dry-run", code=code)
+        real = home.json("remove", name, code=code)
+        assert [planned["error_code"], planned["hints"]] == [real["error_code"], real["hints"]]
+        assert code == 0 or planned["message"] == real["message"]
     refused = home.json("remove", "a", "c", code=4)
     assert [reply["success"] for reply in refused["results"]] == [True, False]
     assert refused["error_code"] == "E502"
     assert home.json("remove", "--older-than", "1h", "-y")["removed"] == []
     assert home.json("remove", "--older-than", "1h", "--dry-run")["would_remove"] == []
     told = home.mzt("remove", "--older-than", "0", "--dry-run").stdout
-    assert told.startswith("1 run would be removed\n")
+    assert told == "1 run would be removed\nb@1\n"
     assert told == home.mzt("remove", "--older-than", "0", "--dry-run").stdout  # nothing was removed
     assert home.mzt("remove", "--older-than", "0", "-y").stdout == "1 run removed\n"
     assert [job["job_id"] for job in home.json("list", "-a")["jobs"]] == ["c"]

@@ -47,6 +47,8 @@ class Retention:
 
     async def remove(self, caller: Caller, params: Remove) -> Removed:
         """Forget an ended run, or all that ended long enough ago; workspaces stay."""
+        if params.plan:
+            return await self._planned(params)
 
         async def act(request: RequestRow) -> Removed:
             rows = await self._chosen(params)
@@ -67,6 +69,15 @@ class Retention:
             return msgspec.structs.replace(reply, event=event)
 
         return await self._conductor.keys.run(caller, params, Removed, act)
+
+    async def _planned(self, params: Remove) -> Removed:
+        rows = await self._chosen(params)
+        return Removed(
+            message=f"{formatting.plural(len(rows), 'run')} would be removed",
+            removed=[],
+            would_remove=[f"{row.job_name}@{row.run}" for row in rows],
+            event=self._services.store.last_event,
+        )
 
     async def _chosen(self, params: Remove) -> list[RunRow]:
         if params.job_id is None and params.older_than is None:
