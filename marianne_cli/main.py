@@ -8,6 +8,10 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line of this process."""
+    if any("=" in argument for argument in sys.argv[1:]):
+        from marianne_cli.own_arguments import hide_values
+
+        hide_values(sys.argv[1:])
     gc.disable()  # what is imported stays: collecting while importing costs some milliseconds for nothing
     sys.exit(run(sys.argv[1:]))
 

@@ -193,7 +193,7 @@ env_option = click.option(
     "-e",
     metavar="NAME[=VALUE]",
     multiple=True,
-    help="Set a variable; NAME alone takes yours, a VALUE typed here shows in ps.",
+    help="Set a variable; NAME alone takes the value it has here.",
 )
 env_file_option = click.option(
     "--env-file", metavar="FILE", help="Set variables from a file, one NAME=VALUE a line."

@@ -12,33 +12,33 @@ from pathlib import Path
 
 import msgspec
 
-from marianned.masks import secrets_of
+from marianned.masks import MASK, Mask, secrets_of
 from marianned.systemd.journal import FIELDS, JournalHandler, concerned, listens
 
 _FILE_BYTES = 5 * 1024**2
 _FILES_KEPT = 3
-_MASK = "***"
 _SECRETS = re.compile(
     r"\b(?:sk-[\w-]{8,}|gh[pousr]_\w{16,}|xox[abprs]-[\w-]{8,}|AKIA[0-9A-Z]{16}|AIza[\w-]{20,})"
     r"|(?<=[Bb]earer )[\w.~+/-]{8,}=*"
     r"|(?<=api_key[=:])\S+|(?<=token[=:])\S+|(?<=secret[=:])\S+|(?<=password[=:])\S+",
 )
 """What is a secret by its shape, or by what stands before it."""
-_HIDDEN_LEAST = 6
-"""Shorter values are words of everyday's use: masking them would garble the log."""
 _hidden: set[str] = set()
+_masks = [Mask(())]
+"""The mask of all hidden values; in a list, to be replaced."""
 
 
 def hide(values: Iterable[str]) -> None:
     """Mask these values from now on, wherever the log would show them."""
-    _hidden.update(value for value in values if len(value) >= _HIDDEN_LEAST)
+    more = set(values) - _hidden
+    if more:
+        _hidden.update(more)
+        _masks[0] = Mask(_hidden)
 
 
 def masked(text: str) -> str:
     """Return a text without secrets: hidden values, and what looks like a key or a token."""
-    for value in sorted(_hidden, key=len, reverse=True):
-        text = text.replace(value, _MASK)
-    return _SECRETS.sub(_MASK, text)
+    return _SECRETS.sub(MASK, _masks[0].text(text))
 
 
 class _Masking(logging.Formatter):

@@ -1,7 +1,9 @@
 """Takes secrets out of what the daemon itself says: messages, journal, retry prompts, quotes of outputs.
 
-Secrets are values the daemon knows: those given with `--env`, and keys in its own environment. What a sheet
-prints is shown as it was printed; this is for the places where the daemon quotes it.
+Secrets are values the daemon knows: keys in its own environment, told by their names, and what was given with
+`--env`, unless it is plainly an ordinary word: `--env MODE=production` must not take a word out of all
+messages. What a sheet prints is shown as it was printed; this is for the places where the daemon quotes it.
+Source: docs/security.md "The life of a secret".
 """
 
 import json
@@ -16,12 +18,33 @@ LEAST = 6
 LONGEST = 4096
 """Characters that are looked at beyond a cut, lest half a secret stay behind it."""
 
-_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$")
+_SECRET_NAME = re.compile(
+    r"(KEY|TOKEN|CREDENTIALS?|COOKIE)$|SECRET|PASSWORD|PASSWD|PASSPHRASE|(^|_)(PASS|PAT|PIN|AUTH)$|_PWD$"
+)
+_USERINFO = re.compile(r"//[^/?#@\s]*:([^/?#@\s]+)@")
+"""The password of a URL."""
+_PARTS = re.compile(r"[^\W_]+")
+_ORDINARY_PART = re.compile(r"[^\W\d_]?[^\W\d_A-Z]{0,19}|[A-Z]{1,20}|\d{1,8}|[^\W_]{1,5}")
+"""A word as people write them, a number, a date, or as short as `v2`, `eu1`, `gpt4o`."""
 
 
 def secrets_of(environ: Mapping[str, str]) -> list[str]:
     """Return the values of variables whose names say that they are secrets."""
-    return [value for name, value in environ.items() if _SECRET_NAME.search(name.upper())]
+    return [value for name, value in environ.items() if _is_secret_name(name)]
+
+
+def secrets_given(environ: Mapping[str, str]) -> list[str]:
+    """Return those of the values given for a run that are secrets by their names or by their looks."""
+    return [value for name, value in environ.items() if _is_secret_name(name) or not _is_ordinary(value)]
+
+
+def _is_secret_name(name: str) -> bool:
+    return _SECRET_NAME.search(name.upper()) is not None
+
+
+def _is_ordinary(value: str) -> bool:
+    """Tell whether all parts of a value are words or numbers, as of a name, a path, a version, a sentence."""
+    return _USERINFO.search(value) is None and all(map(_ORDINARY_PART.fullmatch, _PARTS.findall(value)))
 
 
 class Mask:
@@ -31,7 +54,8 @@ class Mask:
         known: set[str] = set()
         for value in values:
             whole = value.strip()
-            for part in {value, whole, *(line.strip() for line in whole.splitlines())}:
+            lines = (line.strip() for line in whole.splitlines())
+            for part in {value, whole, *lines, *_USERINFO.findall(value)}:
                 if len(part) >= LEAST:
                     known |= {part, quote(part, safe=""), quote(part), json.dumps(part)[1:-1]}
         ordered = sorted(known, key=len, reverse=True)

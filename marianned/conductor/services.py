@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from marianned import files, workers
+from marianned import files, logs, workers
 from marianned.conductor.capacity.disk import Disk
 from marianned.conductor.capacity.rate_limits import Limits
 from marianned.conductor.capacity.slots import Scheduler
 from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import Settings
 from marianned.executors.base import Executor, Place, id_in
-from marianned.masks import Mask, secrets_of
+from marianned.masks import Mask, secrets_given, secrets_of
 from marianned.rows import Flight, HookRow, RunRow
 from marianned.store.writer import Store
 
@@ -124,8 +124,13 @@ def _top(name: str, then: Path, now: Path) -> Path:
 
 
 def mask_of(services: Services, run: RunRow) -> Mask:
-    """Return what masks a run's secrets: the variables given to it, and the keys the daemon has."""
-    return Mask([*run.env.values(), *secrets_of(services.environ)])
+    """Return what masks a run's secrets: those given to it, and the keys the daemon has.
+
+    The log masks them from now on, too.
+    """
+    given = secrets_given(run.env)
+    logs.hide(given)
+    return Mask([*given, *secrets_of(services.environ)])
 
 
 def _name(flight: Flight) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from kit.daemon import score
+from kit.daemon import DEADLINE, gated, score
 
 NOBODY = 65_534
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user for a moment")
@@ -56,6 +56,54 @@ def test_another_user_is_kept_out_by_the_mode_and_then_by_the_uid(daemon):
     assert [(one["id"], one["error"]["data"]["error_code"]) for one in messages] == [(None, "E509")], told
     assert f"not {NOBODY}" in messages[0]["error"]["message"]
     assert daemon.rpc("daemon.hello")["ready"]
+
+
+WORDS_OF_OTHERS = ("hunter2-cmdline", "ACME-BODY", "ACME-CHECK", "ACME-HOOK", "ACME-SKIP")
+
+
+def shown_by_ps():
+    """Return what another user sees of the arguments of all processes that they may not see."""
+
+    def look():
+        shown = b"\n".join(map(arguments, Path("/proc").glob("[0-9]*/cmdline"))).decode(errors="replace")
+        assert "marianne_cli" in shown
+        return " ".join(word for word in WORDS_OF_OTHERS if word in shown)
+
+    return as_another_user(look)
+
+
+def arguments(file):
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_the_arguments_of_processes_show_no_value_no_script_no_check_and_no_hook(house, ledger):
+    house.environment["KEPT_TOKEN"] = "hunter2-cmdline-too"
+    house.start()
+    gates = [house.gate(name) for name in ("skip", "body", "check", "hook")]
+    lines = {name: f"# ACME-{name.upper()}\n{gated(name)}" for name in ("skip", "body", "check", "hook")}
+    text = score(
+        "argued",
+        [lines["body"]],
+        sheet={"skip_when_command": {1: {"command": f"{lines['skip']}; false"}}},
+        validations=[{"type": "command_succeeds", "command": lines["check"]}],
+        on_success=[{"type": "run_command", "command": lines["hook"]}],
+    )
+    (house.home / "argued.yaml").write_text(text)
+    given = ["--env", "TOKEN=hunter2-cmdline", "-eMORE=hunter2-cmdline", "-qe", "KEPT_TOKEN"]
+    waits = subprocess.Popen(
+        [sys.executable, "-m", "marianne_cli", "run", "argued.yaml", *given, "--wait"],
+        cwd=house.home,
+        env=house.environment,
+        stdout=subprocess.DEVNULL,
+    )
+    for name, gate in zip(("skip", "body", "check", "hook"), gates, strict=True):
+        ledger.wait_for(f"start {name}")
+        assert shown_by_ps() == ""
+        gate.open()
+    assert waits.wait(DEADLINE) == 0
 
 
 @pytest.fixture

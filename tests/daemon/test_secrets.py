@@ -1,7 +1,6 @@
 """What is given as environment is nowhere to be read: not in the log, not in the journal, not in a reply."""
 
 import json
-from pathlib import Path
 
 from kit.daemon import score
 from kit.repository import make_repository
@@ -139,29 +138,3 @@ def test_git_runs_no_hook_of_the_repository_and_knows_no_secret(house):
     house.submit(text)
     house.wait_for("isolated", "completed")
     assert not (house.home / "hook-ran").exists()
-
-
-def arguments_of(house):
-    """Return the arguments of the check that runs; empty: none does yet."""
-    for pid in house.processes("MARIANNE_JOB=argued"):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-        if "/checks/" in words:
-            return words
-    return ""
-
-
-def test_the_arguments_of_processes_show_no_script_and_no_check(house):
-    house.start()
-    gate = house.gate(1)
-    secret = "the customer is ACME"
-    text = score(
-        "argued",
-        ["true"],
-        validations=[{"type": "command_succeeds", "command": f"# {secret}\nread _ < $HOME/gate-1"}],
-    )
-    house.submit(text)
-    while not (found := arguments_of(house)):
-        house.status("argued")
-    assert secret not in found
-    gate.open()
-    house.wait_for("argued", "completed")

@@ -15,7 +15,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import faults, files, logs, workers
+from marianned import faults, files, workers
 from marianned.accidents import GivenUp, Patience, runs_short
 from marianned.conductor.run import walls
 from marianned.conductor.run.checks import Checking
@@ -167,7 +167,6 @@ class Attempt:
         given = self._given
         definition = given.definition
         profile = given.score.profiles[definition.instrument]
-        logs.hide(given.run.env.values())
         faults.point("attempt.preparing")
         cwd = await self._cwd()
         prompt = await self._prompt()
