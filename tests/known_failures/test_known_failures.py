@@ -1,9 +1,10 @@
 """Failures known from systems like this one, put back one by one: each is caught by a test of this repository.
 
-A failure is a patch of the source, applied to a copy of the package; the test that must catch it runs over
+A failure is a patch of one function, applied to a copy of the package; the test that must catch it runs over
 that copy in a pytest of its own, and must fail. docs/durability.md has the table.
 """
 
+import ast
 import os
 import shutil
 import subprocess
@@ -19,9 +20,12 @@ FAILED = 1
 
 
 class Known(NamedTuple):
-    """A failure: the source that keeps it out, what stood there before, and who notices."""
+    """A failure: the function that keeps it out (`module:name`), what stood there before, and who notices.
 
-    file: str
+    `right` stands in that function once, wherever it is in its file and whatever else the file has.
+    """
+
+    function: str
     right: str
     wrong: str
     caught_by: str
@@ -29,198 +33,221 @@ class Known(NamedTuple):
 
 KNOWN = {
     "a pause is forgotten over a restart": Known(
-        "conductor/core/loading.py",
-        "        found.holds,\n",
+        "conductor.core.loading:_state",
+        "found.holds,",
         "",
         "daemon/test_restart.py::test_paused_stays_paused_over_a_kill",
     ),
     "a staged revision is forgotten over a restart": Known(
-        "conductor/core/loading.py",
+        "conductor.core.loading:_state",
         "state.stage(await _version(run, staged, run.staged_revision))",
         "pass",
         "daemon/test_restart.py::test_a_staged_revision_is_applied_when_the_sheet_has_ended",
     ),
     "a cancel is forgotten over a restart": Known(
-        "progress/deciding/decide.py",
+        "progress.deciding.decide:to_be_terminated",
         "return state.flights if state.run.cancelling else list(told)",
         "return list(told)",
         "unit/progress/test_requests.py::test_a_cancel_in_force_is_finished_after_a_restart_of_the_daemon",
     ),
     "a status is told before it is on disk": Known(
-        "conductor/core/job.py",
-        'faults.point(f"{name}.decided")\n',
-        'faults.point(f"{name}.decided")\n            apply(state, decision)\n',
+        "conductor.core.job:Job._decide",
+        'faults.point(f"{name}.decided")',
+        'faults.point(f"{name}.decided"); apply(state, decision)',
         "daemon/test_before_the_commit.py::test_nothing_is_told_before_it_is_on_disk",
     ),
     "a request is acknowledged and not synced": Known(
-        "store/opening.py",
+        "store.opening:connect_writer",
         "PRAGMA synchronous = FULL",
         "PRAGMA synchronous = OFF",
         "unit/store/test_opening.py::test_a_new_database_is_private_and_durable",
     ),
     "a repeated key has its effect twice": Known(
-        "conductor/core/idempotency.py",
+        "conductor.core.idempotency:IdempotencyKeys.run",
         "if known is None or known.asked.until(now()) > DAY:",
         "if True:",
         "daemon/test_keys.py::test_the_same_key_again_is_the_same_answer_and_one_effect",
     ),
     "who waits for what was taken back waits for ever": Known(
-        "progress/deciding/answers.py",
+        "progress.deciding.answers:_taken_back",
         "lost = next((said for about, is_so, said in _LOST if action in about and is_so(state, request)), None)",
         "lost = None",
         "unit/progress/test_races.py::test_of_two_modifies_the_later_is_in_force_and_the_earlier_is_told",
     ),
     "paused is told while a sheet still runs": Known(
-        "lifecycle.py",
+        "lifecycle:status",
         "if (facts.held or facts.staged) and facts.in_flight:",
         "if facts.staged and facts.in_flight:",
         "unit/progress/test_races.py::test_what_ended_by_itself_before_it_was_interrupted_counts_as_it_ended",
     ),
     "an exit while the daemon was down is lost": Known(
-        "conductor/run/attempt.py",
+        "conductor.run.attempt:Attempt.run",
         "if record is None:",
         "if record is None or presence is Presence.ENDED:",
         "daemon/test_restart.py::test_a_sheet_that_ends_while_the_daemon_is_down_is_taken_as_it_ended",
     ),
     "an attempt starts twice after a crash": Known(
-        "executors/shim.py",
+        "executors.shim:take_claim",
         "os.O_CREAT | os.O_EXCL | os.O_WRONLY",
         "os.O_CREAT | os.O_WRONLY",
         "unit/executors/test_shim_ending.py::test_a_second_shim_over_the_same_attempt_refuses",
     ),
     "a process that has the pid by now is taken for the attempt": Known(
-        "executors/local.py",
+        "executors.local:_pair",
         "if traces.start_time(pid) == at and traces.has_mark(pid, mark)]",
         "if traces.start_time(pid) is not None]",
         "unit/executors/test_local.py::test_another_process_with_the_same_pid_is_left_alone",
     ),
     "what a command left behind goes on": Known(
-        "executors/children.py",
-        "        while self.reap():\n            # Those",
-        "        while False:\n            # Those",
+        "executors.children:Children.sweep",
+        "while self.reap():",
+        "while False:",
         "unit/executors/test_shim_ending.py::test_what_a_command_leaves_behind_does_not_outlive_it[spawned]",
     ),
     "a lost attempt uses up a try": Known(
-        "progress/deciding/outcomes.py",
+        "progress.deciding.outcomes:_lost",
         'draft.sheet(row, status="pending", lost=row.lost + 1)',
         'draft.sheet(row, status="pending", lost=row.lost + 1, tries=row.tries + 1)',
         "unit/progress/test_outcomes.py::test_an_attempt_that_is_lost_runs_again_at_once_and_is_not_counted",
     ),
     "an exit that nobody knows counts as done": Known(
-        "conductor/run/attempt.py",
+        "conductor.run.attempt:_is_lost",
         "return record.exit_code is None and (record.signal is None or record.signal in FOREIGN)",
         "return False",
         "daemon/test_restart.py::test_an_attempt_whose_processes_were_all_killed_is_lost_and_runs_again",
     ),
     "a late record of a closed attempt changes its sheet": Known(
-        "progress/deciding/outcomes.py",
+        "progress.deciding.outcomes:attempt_ended",
         "if row is None or attempt is None or attempt.attempt != ending.attempt:",
         "if row is None or attempt is None:",
         "unit/progress/test_outcomes.py::test_a_late_record_of_an_attempt_does_not_end_the_one_after_it",
     ),
     "a wait is counted by a clock that began anew with the boot": Known(
-        "clock.py",
+        "clock:Instant.until",
         "if self.boot == later.boot:",
         "if self.boot:",
         "unit/test_clock.py::test_the_boot_clock_decides_on_the_same_boot_and_utc_after_another",
     ),
     "a retry's wait runs out while the job is paused": Known(
-        "progress/deciding/requests.py",
-        "    if paused:\n        go_on_waiting(draft)\n",
-        "    _ = paused, go_on_waiting\n",
+        "progress.deciding.requests:_release",
+        "go_on_waiting(draft)",
+        "pass",
         "unit/progress/test_outcomes.py::test_a_wait_goes_on_over_a_pause_with_what_remained_of_it",
     ),
     "what has completed runs again with a resume": Known(
-        "progress/deciding/requests.py",
+        "progress.deciding.requests:_reset_sheets",
         'if row.status in ("failed", "cancelled"):',
         'if row.status in ("failed", "cancelled", "completed"):',
         "unit/progress/test_requests.py::test_a_resume_of_a_failed_job_runs_the_failed_sheets_afresh_and_no_completed_one",
     ),
     "a finished sheet runs again because its text was changed": Known(
-        "score/plan.py",
+        "score.plan:_STAYS",
         "_STAYS = (SheetStatus.COMPLETED, SheetStatus.SKIPPED)",
         "_STAYS = ()",
         "unit/score/test_plan.py::test_a_finished_sheet_stays_finished_when_its_definition_changes",
     ),
     "a sheet that changes moves the equal ones behind it": Known(
-        "score/matching.py",
-        "    matched |= _same_place(olds, news, matched)\n",
-        "    same = [[s for s in all_ if s.definition == news[0].definition] for all_ in (news, olds) if news]\n"
-        "    matched |= {now.number: was.number for now, was in zip(*same)}\n",
+        "score.matching:_match_stages",
+        "matched |= _same_place(olds, news, matched)",
+        "same = [[s for s in all_ if s.definition == news[0].definition] for all_ in (news, olds) if news]\n"
+        "    matched |= {now.number: was.number for now, was in zip(*same)}",
         "unit/score/test_matching.py::test_a_finished_sheet_that_changes_moves_no_other_one",
     ),
     "a held job ends by itself": Known(
-        "lifecycle.py",
-        "    if facts.held and not _overtakes_holds(outlook):\n        return None\n",
-        "",
+        "lifecycle:_end",
+        "if facts.held and not _overtakes_holds(outlook):",
+        "if False:",
         "unit/progress/test_held_jobs.py::"
         "test_a_revision_that_takes_the_rest_away_leaves_the_job_paused_when_its_sheet_ends",
     ),
     "a hook that comes back is run again": Known(
-        "progress/deciding/hooks.py",
-        "        rows[number] = known.row\n",
-        "",
+        "progress.deciding.hooks:revise_hooks",
+        "rows[number] = known.row",
+        "pass",
         "unit/progress/test_hook_turns.py::test_a_hook_that_succeeded_is_not_run_again_when_it_comes_back",
     ),
     "what another database's attempts left is taken for ours": Known(
-        "conductor/services.py",
+        "conductor.services:Services.place",
         "incarnation = self.store.incarnations.get(flight.incarnation)",
         "incarnation = None",
         "daemon/test_whose_attempts.py::test_what_ran_after_a_copy_was_made_is_not_taken_for_what_runs_after_it_was_put_back",
     ),
     "an attempt is not found once the setting of its directory has changed": Known(
-        "conductor/services.py",
+        "conductor.services:Services.place",
         "_top(incarnation.name, Path(incarnation.attempts), self.attempts)",
         "self.attempts / incarnation.name",
         "daemon/test_whose_attempts.py::test_where_its_directory_is_not_there_how_it_ended_is_waited_for_and_said",
     ),
     "an attempt whose files are gone counts as gone": Known(
-        "executors/local.py",
+        "executors.local:LocalExecutor.presence",
         "pair = await _patiently(traces.supervisors, place.id)",
         "pair: list[tuple[int, int]] = []",
         "unit/executors/test_local.py::test_an_attempt_lives_while_its_process_does_whatever_becomes_of_its_files",
     ),
     "a worker that is killed fails the sheet that it read": Known(
-        "worker_pool.py",
-        '                raise Accident("a worker process died") from None',
-        '                raise WorkerLimit("the worker process died over it") from None',
+        "worker_pool:_Case.once",
+        'Accident("a worker process died")',
+        'WorkerLimit("the worker process died over it")',
         "daemon/test_helpers_that_die.py::test_a_finished_sheet_is_read_again_when_its_worker_dies_over_it",
     ),
     "a check that is killed from outside fails its sheet": Known(
-        "conductor/run/checks.py",
-        "            if why is None or lost >= _LOST_MOST:",
-        "            if why is None or lost:",
+        "conductor.run.checks:Checking._patiently",
+        "lost >= _LOST_MOST:",
+        "lost:",
         "daemon/test_helpers_that_die.py::test_a_skip_command_that_is_ended_from_outside_is_asked_again",
     ),
     "two daemons write one database": Known(
-        "lock.py",
-        "            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n        except BlockingIOError:\n            os.close(descriptor)\n            if",
-        "            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)\n        except BlockingIOError:\n            os.close(descriptor)\n            if",
+        "lock:_taken",
+        "fcntl.LOCK_EX",
+        "fcntl.LOCK_SH",
         "unit/test_lock.py::test_a_second_daemon_is_told_who_holds_the_directory",
     ),
     "a lock whose file is deleted lets a second daemon in": Known(
-        "lock.py",
+        "lock:locked",
         "database = _taken(database_path(state).resolve(), state)",
         "database = _opened(database_path(state).resolve())",
         "daemon/test_displaced.py::test_the_lock_deleted_a_second_daemon_meets_the_database_s_own",
     ),
     "a database that is deleted under the daemon is written on": Known(
-        "store/writer.py",
-        '            self._place.check()\n            self._connection.execute("COMMIT")',
-        '            self._connection.execute("COMMIT")',
+        "store.writer:Store._write_group",
+        "self._place.check()",
+        "pass",
         "daemon/test_displaced.py::test_nothing_is_acknowledged_any_more_and_status_and_doctor_say_why",
     ),
 }
+
+
+def put_back(known: Known, package: Path) -> None:
+    """Patch the function in a copy of the package."""
+    module, _, name = known.function.partition(":")
+    patched = (package / module.replace(".", "/")).with_suffix(".py")
+    source = patched.read_text()
+    lines = source.splitlines(keepends=True)
+    node = named(name.split("."), ast.parse(source))
+    start, end = node.lineno - 1, node.end_lineno
+    own = "".join(lines[start:end])
+    assert own.count(known.right) == 1, "the function has changed; write the failure anew"
+    lines[start:end] = [own.replace(known.right, known.wrong)]
+    patched.write_text("".join(lines))
+
+
+def named(path: list[str], within: ast.Module | ast.ClassDef) -> ast.stmt:
+    """Return the function of this name, or the constant."""
+    (found,) = (node for node in within.body if path[0] in names(node))
+    return named(path[1:], found) if path[1:] and isinstance(found, ast.ClassDef) else found
+
+
+def names(node: ast.stmt) -> set[str | None]:
+    """Return what a statement gives a name to: the function or class it defines, or its constants."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node]
+    return {getattr(one, "name", getattr(one, "id", None)) for one in targets}
 
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_it_is_caught_when_it_comes_back(name: str, tmp_path: Path) -> None:
     known = KNOWN[name]
     shutil.copytree(ROOT / "marianned", tmp_path / "marianned")
-    patched = tmp_path / "marianned" / known.file
-    source = patched.read_text()
-    assert source.count(known.right) == 1, "the source has changed; write the failure anew"
-    patched.write_text(source.replace(known.right, known.wrong))
+    put_back(known, tmp_path / "marianned")
     options = ["-c", f"{ROOT}/pyproject.toml", "-n0", "-p", "no:cacheprovider"]
     ran = subprocess.run(
         [sys.executable, "-P", "-m", "pytest", *options, f"{ROOT}/tests/{known.caught_by}"],

@@ -82,6 +82,12 @@ def test_no_two_test_files_have_one_name():
     )
 
 
+def test_the_folders_of_unit_tests_are_rooms_of_the_house():
+    folders = [folder for folder in (ROOT / "tests/unit").iterdir() if any(folder.glob("test_*.py"))]
+    assert len(folders) > 5
+    assert [f.name for f in folders if not (ROOT / "marianned" / f.name / "__init__.py").exists()] == []
+
+
 def test_both_packages_carry_their_types():
     assert (ROOT / "marianned" / "py.typed").exists()
     assert (ROOT / "marianne_cli" / "py.typed").exists()
