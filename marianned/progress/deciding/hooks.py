@@ -226,7 +226,7 @@ def rewind_hooks(draft: Draft) -> None:
     """Set all hooks back, also those that are out of the score by now: their sheets run again."""
     draft.run(past_hooks=[])
     for row in draft.state.hooks:
-        if row.status != "pending" or row.cooled or row.passed:
+        if row != _fresh(row):
             draft.put(_fresh(row))
 
 

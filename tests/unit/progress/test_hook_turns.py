@@ -241,6 +241,16 @@ def test_a_hook_that_is_tried_again_keeps_the_run_it_has_submitted() -> None:
     assert bench.status == "completed"
 
 
+def test_a_hook_that_is_set_back_before_it_was_tried_again_submits_a_new_run() -> None:
+    bench = at_hooks(hooked(job("x")))
+    bench.chains()
+    bench.chained_ends(1, JobStatus.FAILED)
+    bench.ask(Action.MODIFY, hooked(job("x"), sheets=2))
+    assert bench.hooks == ["pending"]
+    bench.ask(Action.RESUME_FROM, sheets="1")
+    assert bench.state.hooks[0].chained is None
+
+
 def test_a_late_record_of_a_hook_is_noted_and_ignored() -> None:
     bench = at_hooks(hooked(command("a"), command("b")))
     row = bench.state.hooks[0]
