@@ -399,8 +399,9 @@ def test_a_resumed_parent_waits_on_for_a_job_that_goes_on(daemon):
         (daemon.home / name / "mended").touch()
     daemon.rpc("job.resume", job_id="mend")
     daemon.ledger.wait_for("start mend")
+    before = daemon.status("mend")["event"]
     daemon.rpc("job.resume", job_id="boss")
-    daemon.event("boss", "hook.waiting", after=daemon.status("mend")["event"])
+    daemon.event("boss", "hook.waiting", after=before)
     assert daemon.status("boss")["waiting"][0]["waiting_for"] == "job"
     daemon.gate("mend").open()
     assert daemon.wait_for("boss", "ended")["status"] == "completed", hooks(daemon, "boss")
