@@ -5,6 +5,8 @@ needs, instruments, settings, checks with their placeholders filled in.
 Source: docs/reference/score-format.md.
 """
 
+import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -236,13 +238,17 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Concert(msgspec.Struct, frozen=True, kw_only=True):
-    """How jobs follow each other (§20); `log_path` is absolute, null without a log."""
+    """How jobs follow each other (§20); `log_path` is absolute, null without a log.
+
+    `pins` says, of a pinned chain, of each score in it by its file what it was made of: see `digests`.
+    """
 
     max_chain_depth: int = 5
     cooldown_seconds: float = 5.0
     inherit_workspace: bool = False
     log_path: str | None = None
     abort_on_hook_failure: bool = False
+    pins: dict[str, dict[str, str]] | None = None
 
 
 class Isolation(msgspec.Struct, frozen=True, kw_only=True):
@@ -323,3 +329,17 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
     total_sheets: int
     total_stages: int
+
+
+def digests(file: str, text: bytes, files: Mapping[str, str]) -> dict[str, str]:
+    """Return what tells of a score, and of each file that was read with it, whether it has changed."""
+    texts = {file: text, **{path: other.encode() for path, other in files.items()}}
+    return {path: hashlib.sha256(one).hexdigest() for path, one in sorted(texts.items())}
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Say what differs between the digests of a score and those of another, in some words a file."""
+    told = [(path, "has changed") for path in before if path in now and before[path] != now[path]]
+    told += [(path, "is new") for path in now if path not in before]
+    told += [(path, "is not there any more") for path in before if path not in now]
+    return [f"'{path}' {what}" for path, what in sorted(told)]

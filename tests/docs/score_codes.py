@@ -59,6 +59,10 @@ CODES = {
         "the score of a `run_job` is missing or invalid",
         "check `job_path`; it is relative to the score",
     ),
+    "S308": (
+        "a score of a pinned chain is missing or invalid",
+        "check the `job_path` of each score in the chain, or remove `concert.pinned`",
+    ),
     "S401": ("an unknown instrument", "`mzt instruments` lists those known here"),
     "S402": ("an unknown fallback", "`mzt instruments` lists those known here"),
     "S403": ("the tool is not installed here", "install it; `mzt instruments check` checks again"),

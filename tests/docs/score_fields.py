@@ -222,6 +222,7 @@ FIELDS = {
         "inherit_workspace": "Whether a chained job works in this one's workspace.",
         "concert_log_path": "The log, one line per hook; by default `concert.log` in the workspace.",
         "abort_concert_on_hook_failure": "Whether the first failed hook ends the chain.",
+        "pinned": "Whether the scores of the chain, and their profiles, must stay as they are at submission.",
     },
     model.Notification: {
         "type": "Channel.",

@@ -14,11 +14,11 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import faults, files
+from marianned import faults, files, formatting
 from marianned.conductor.core.job import Job
 from marianned.conductor.core.messages import parse_job_id
 from marianned.conductor.core.registry import Conductor
-from marianned.conductor.requests.new_run import Submission, compile_valid
+from marianned.conductor.requests.new_run import Submission, ValidScore, compile_valid
 from marianned.conductor.requests.submit import PreparedRun, Submissions
 from marianned.conductor.run.hook import HookContext
 from marianned.errors import BadRequest, MarianneError, NameTaken, Unavailable, WrongStatus
@@ -27,7 +27,7 @@ from marianned.progress.state.job import JobState, Version
 from marianned.progress.state.triggers import Chained, HookEnded, Supersede
 from marianned.protocol import ENDED, Caller, JobStatus, Outcome
 from marianned.rows import Changes, RevisionRow, RunRow
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import Concert, Expanded, differences, digests
 from marianned.score.read.reader import ScoreSource
 
 _AGAIN_SECONDS = 1.0
@@ -106,7 +106,7 @@ class Chaining:
 
     async def _checked(self, given: HookContext) -> Version:
         hook, run = given.hook, given.run
-        path, text = await to_thread.run_sync(_read, hook.files)
+        named, path, text = await to_thread.run_sync(_read, hook.files)
         inherited = run.workspace if given.concert.inherit_workspace else None
         source = ScoreSource(
             text=text,
@@ -115,7 +115,8 @@ class Chaining:
             submit_directory=run.submit_directory,
             workspace=hook.job_workspace or inherited,
         )
-        return (await compile_valid(source, path.name, "")).version
+        valid = await compile_valid(source, path.name, "")
+        return _pinned(given.concert, named, source, valid)
 
     async def _submit(
         self, job: Job, given: HookContext, versions: Mapping[int, Version | MarianneError]
@@ -193,6 +194,7 @@ class Chaining:
             env=run.env,
             auto_resume=run.auto_resume,
             depth=run.depth + 1,
+            unlike=await self._unlike(version),
         )
         newest = await self._conductor.services.store.records.run(version.score.name)
         if newest is not None and newest.run_id == run.run_id and at_end:
@@ -205,6 +207,16 @@ class Chaining:
             )
         except MarianneError as error:
             return error
+
+    async def _unlike(self, version: Version) -> str | None:
+        """Say what of a chained score differs from the run before: an agent may have written it."""
+        records = self._conductor.services.store.records
+        before = await records.run(version.score.name)
+        last = None if before is None else await records.revision(before.run_id, before.revision)
+        if before is None or last is None:
+            return None
+        told = differences(_digests(last), _digests(version.row))
+        return f"unlike in {_address(before)}, {formatting.listing(told)}" if told else None
 
     async def _commit(
         self, made: Sequence[PreparedRun], rooms: Sequence[tuple[RunRow, Supersede]], changes: Changes
@@ -281,17 +293,40 @@ def _address(run: RunRow) -> str:
     return f"{run.job_name}@{run.run}"
 
 
-def _read(places: Sequence[str]) -> tuple[Path, bytes]:
-    """Return the score file that is there, and its text.
+def _digests(row: RevisionRow) -> dict[str, str]:
+    return digests(row.config_file or "the score", row.text.encode(), row.files)
+
+
+def _pinned(concert: Concert, named: str, source: ScoreSource, valid: ValidScore) -> Version:
+    """Return a chained score: of a pinned chain with the pins of the first, so that they hold to its end.
+
+    Raises:
+        BadRequest: it is not what was pinned.
+    """
+    version = valid.version
+    if concert.pins is None:
+        return version
+    told = differences(concert.pins.get(named, {}), digests(source.file, source.text, valid.compiled.files))
+    if told:
+        raise BadRequest(f"concert.pinned: {formatting.listing(told)} since the submission")
+    passed_on = msgspec.structs.replace(version.score.concert, pins=concert.pins)
+    score = msgspec.structs.replace(version.score, concert=passed_on)
+    row = msgspec.structs.replace(version.row, expanded=msgspec.msgpack.encode(score))
+    return Version(row=row, score=score)
+
+
+def _read(places: Sequence[str]) -> tuple[str, Path, bytes]:
+    """Return the score file that is there, as it is named and as it is, and its text.
 
     Raises:
         BadRequest: none is, or it can't be read.
     """
-    path = next((Path(file).resolve() for file in places if Path(file).is_file()), None)
-    if path is None:
+    named = next((file for file in places if Path(file).is_file()), None)
+    if named is None:
         raise BadRequest(f"there is no score '{places[0]}'")
+    path = Path(named).resolve()
     try:
-        return path, files.read(path, files.TEXT_MOST)
+        return named, path, files.read(path, files.TEXT_MOST)
     except OSError as error:
         raise BadRequest(f"'{path}' can't be read: {error.strerror}") from None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from marianned import workers
+from marianned import formatting, workers
 from marianned.clock import Instant
 from marianned.errors import InvalidScore, Unavailable
 from marianned.progress.state.job import Version
@@ -48,6 +48,8 @@ async def compile_valid(source: ScoreSource, shown: str, undisturbed: str) -> Va
     digest = hashlib.sha256(source.text)
     for path, text in sorted(compiled.files.items()):
         digest.update(f"\0{path}\0{text}".encode())
+    if compiled.expanded.concert.pins is not None:
+        digest.update(msgspec.json.encode(compiled.expanded.concert.pins, order="sorted"))
     row = RevisionRow(
         run_id=0,
         revision=0,
@@ -94,6 +96,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str]
     auto_resume: bool = True
     depth: int = 0
+    unlike: str | None = None
+    """What of its score differs from the run before; it is said of chained runs."""
 
 
 def first_rows(
@@ -142,10 +146,14 @@ def first_rows(
         revision=1,
         caller=origin.caller,
         reason=origin.reason,
-        text=f"submitted: {len(sheets)} sheets",
+        text=f"submitted: {formatting.plural(len(sheets), 'sheet')}{_unlike(origin)}",
     )
     version = msgspec.structs.replace(proposed, row=revision)
     rows: list[Row] = [row, revision, *sheets]
     if expanded.isolation is not None:
         rows.append(WorktreeRow(run_id=run_id, isolation=msgspec.msgpack.encode(expanded.isolation)))
     return row, version, Changes(rows=rows, events=[event])
+
+
+def _unlike(origin: Submission) -> str:
+    return "" if origin.unlike is None else f"; {origin.unlike}"

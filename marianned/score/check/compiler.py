@@ -29,6 +29,7 @@ from marianned.score.expanded import (
     CrossSheet,
     Expanded,
     Fallback,
+    Hook,
     Injection,
     Isolation,
     Notification,
@@ -38,6 +39,7 @@ from marianned.score.expanded import (
     Retry,
     Sheet,
     Silence,
+    digests,
 )
 from marianned.score.read import model
 from marianned.score.read.document import Document, Path, Unreadable, parse
@@ -52,6 +54,8 @@ from marianned.score.render.template import Renderer
 _LONGEST_DELAY = 3600.0
 _LOOK_SECONDS = 30.0
 """How often a sign of life is looked for, unless the score says."""
+_PINNED: Path = ("concert", "pinned")
+_PINNED_MOST = 100
 _FILE_ENDINGS = (".md", ".txt")
 
 
@@ -77,7 +81,7 @@ def compile_score(
     compiler = _Compiler(source, reader, builtin, document, report)
     if not chained:
         compiler.check_targets()
-    return compiler.compiled(portable=portable)
+    return compiler.compiled(portable=portable, chained=chained)
 
 
 def refused(file: str, code: str, message: str) -> Compiled:
@@ -141,7 +145,7 @@ class _Compiler:
                 message = f"'{file}' is itself invalid: {errors[0].code}, {errors[0].message}"
                 self.report.add("S306", path, message, hint=f"mzt validate {formatting.typed(file)}")
 
-    def compiled(self, *, portable: bool) -> Compiled:
+    def compiled(self, *, portable: bool, chained: bool) -> Compiled:
         check_score(self.score, self.layout, self.document, self.report)
         check_files(self.score, self.source, self.workspace, self.reader, self.report)
         prompt = self._prompt()
@@ -150,6 +154,9 @@ class _Compiler:
         if expanded is not None:
             concert = self.hooks.concert(self.reader)
             expanded = msgspec.structs.replace(expanded, hooks=hooks, concert=concert)
+            if self.score.concert.pinned and not chained:
+                concert = msgspec.structs.replace(concert, pins=self._pins(expanded))
+                expanded = msgspec.structs.replace(expanded, concert=concert)
         if portable:
             check_portable(self.score, self.report)
             places = (self.found.places.get(name) for name in (expanded.profiles if expanded else ()))
@@ -162,6 +169,50 @@ class _Compiler:
             total_sheets=len(self.layout.seats) if self.layout else 0,
             total_stages=len(self.layout.stages) if self.layout else 0,
         )
+
+    def _pins(self, first: Expanded) -> dict[str, dict[str, str]]:
+        """Return what each score that this one leads to is made of by now; report what can't be read (S308).
+
+        Chains lead in circles: a file is looked at once.
+        """
+        pins: dict[str, dict[str, str]] = {}
+        todo = _chained_to(first)
+        while todo:
+            hook, workspace = todo.pop()
+            file = next((file for file in hook.files if self.reader.is_file(file)), None)
+            if file in pins:
+                continue
+            if file is None or len(pins) >= _PINNED_MOST:
+                why = "it is not there" if file is None else f"there are over {_PINNED_MOST}"
+                self.report.add("S308", _PINNED, f"'{file or hook.files[0]}' can't be pinned: {why}")
+                continue
+            found = self._chained(file, workspace)
+            if found is not None:
+                compiled, pins[file] = found
+                todo += _chained_to(compiled)
+        return pins
+
+    def _chained(self, file: str, workspace: str | None) -> tuple[Expanded, dict[str, str]] | None:
+        """Return a score that is chained to, and its digests; report why there is none."""
+        place = self.reader.real(file)
+        try:
+            text = self.reader.read(place)
+        except OSError as error:
+            self.report.add("S308", _PINNED, f"'{file}' can't be pinned: {error.strerror}")
+            return None
+        target = ScoreSource(
+            text=text,
+            file=place,
+            directory=os.path.dirname(place),  # noqa: PTH120  a text, no file
+            submit_directory=self.source.submit_directory,
+            workspace=workspace,
+        )
+        compiled = compile_score(target, self.reader, self.builtin, chained=True)
+        if compiled.expanded is None:
+            hint = f"mzt validate {formatting.typed(file)}"
+            self.report.add("S308", _PINNED, f"'{file}' can't be pinned: it is itself invalid", hint=hint)
+            return None
+        return compiled.expanded, digests(place, text, compiled.files)
 
     def _prompt(self) -> Prompt:
         part = self.score.prompt
@@ -400,6 +451,12 @@ class _Compiler:
         validations.finish()
         prompts.finish()
         return msgspec.structs.replace(expanded, sheets=tuple(finished))
+
+
+def _chained_to(score: Expanded) -> list[tuple[Hook, str | None]]:
+    """Return the hooks of a score that start jobs, each with the workspace that it gives its job."""
+    inherited = score.workspace if score.concert.inherit_workspace else None
+    return [(hook, hook.job_workspace or inherited) for hook in score.hooks if hook.starts_job]
 
 
 def _notification(given: model.Notification) -> Notification:

@@ -280,6 +280,7 @@ class Concert(msgspec.Struct, frozen=True, kw_only=True):
     inherit_workspace: Bool = True
     concert_log_path: Filled = None
     abort_concert_on_hook_failure: Bool = False
+    pinned: Bool = False
 
 
 _EVENTS = (

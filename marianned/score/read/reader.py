@@ -45,6 +45,9 @@ class FileReader(Protocol):
         With `below` no link may lead out of that directory.
         """
 
+    def real(self, path: str) -> str:
+        """Return where a path leads, links resolved."""
+
     def is_file(self, path: str) -> bool:
         """Whether there is a regular file."""
 
@@ -85,6 +88,10 @@ class DiskReader:
     def head(self, path: str, most: int, below: str | None = None) -> tuple[bytes, int]:
         """Return the first `most` bytes of a regular file, and its size; raises OSError."""
         return files.head(path, most, below=below)
+
+    def real(self, path: str) -> str:
+        """Return where a path leads, links resolved."""
+        return os.path.realpath(path)
 
     def is_file(self, path: str) -> bool:
         """Whether there is a regular file."""

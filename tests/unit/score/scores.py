@@ -73,6 +73,9 @@ class Disk:
         data = self.read(path)
         return data[:most], len(data)
 
+    def real(self, path: str) -> str:
+        return path
+
     def is_file(self, path: str) -> bool:
         return path in self.files
 

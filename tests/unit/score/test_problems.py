@@ -144,6 +144,7 @@ CASES = [
     ("S304", score() + "instrument_config: {system_prompt_file: «gone.md}\n"),
     ("S305", score() + "instrument_config: {working_directory: «gone}\n"),
     ("S306", score() + "on_success: [{type: run_job, job_path: «gone.yaml}]\n"),
+    ("S308", score() + "on_success: [{type: run_job, job_path: gone.yaml}]\nconcert: {pinned: «true}\n"),
     ("S401", score(instrument="«toool")),
     ("S401", score(sheet="{size: 1, total_items: 4, instrument_map: {«toool: [1]}}")),
     ("S401", score() + "instruments: {fast: {profile: «toool}}\n"),
