@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from kit.daemon import Refused, gated, score
+from kit.repository import git, make_repository
 
 TRIAL = ["bwrap", "--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "true"]
 WORKS = shutil.which("bwrap") and subprocess.run(TRIAL, check=False, capture_output=True).returncode == 0
@@ -163,16 +164,100 @@ def test_without_bubblewrap_it_is_refused_with_the_cure(house):
         house.submit(score("never", ["true"]))
 
 
+def walled_profile(house, name="walled"):
+    place = house.home / ".marianne" / "instruments"
+    place.mkdir(parents=True, mode=0o700)
+    (place / f"{name}.yaml").write_text(
+        f"name: {name}\nkind: cli\nscript: shell\nraw_prompt: true\ncontain: hide\ncli:\n  command:\n    executable: bash\n"
+    )
+
+
+TELL = 'echo "${MARIANNE_SOCKET-unset}" > $HOME/told'
+
+
 @needs_bwrap
 def test_a_profile_may_ask_for_a_wall_alone(daemon):
-    place = daemon.home / ".marianne" / "instruments"
-    place.mkdir(parents=True, mode=0o700)
-    (place / "walled.yaml").write_text(
-        "name: walled\nkind: cli\nscript: shell\nraw_prompt: true\ncontain: hide\ncli:\n  command:\n    executable: bash\n"
-    )
-    daemon.submit(score("asks", ['echo "${MARIANNE_SOCKET-unset}" > $HOME/told'], instrument="walled"))
+    walled_profile(daemon)
+    daemon.submit(score("asks", [TELL], instrument="walled"))
     daemon.wait_for("asks", "completed")
     assert (daemon.home / "told").read_text() == "unset\n"
+
+
+@needs_bwrap
+def test_a_modify_puts_the_sheets_that_follow_behind_a_wall_and_takes_it_away_again(daemon, ledger):
+    walled_profile(daemon)
+    daemon.gate(1)
+    daemon.gate(2)
+    daemon.submit(score("grows", [gated(1), "false", "false"]))
+    ledger.wait_for("start 1")
+    daemon.modify(
+        "grows", score("grows", [gated(1), f"{TELL}; {gated(2)}", "false"], instrument="walled"), resume=True
+    )
+    daemon.gate(1).open()
+    ledger.wait_for("start 2")
+    assert (daemon.home / "told").read_text() == "unset\n"
+    daemon.modify("grows", score("grows", [gated(1), f"{TELL}; {gated(2)}", TELL]), resume=True)
+    daemon.gate(2).open()
+    daemon.wait_for("grows", "completed")
+    assert (daemon.home / "told").read_text() == f"{daemon.socket}\n"
+
+
+HIDDEN = "env -u MARIANNE_ATTEMPT_ID setsid sleep {0} & sleep {0}"
+
+
+@needs_bwrap
+def test_a_time_limit_and_a_silence_end_all_that_is_behind_the_wall(walled):
+    limit = {"instrument_config": {"timeout_seconds": 1}}
+    walled.submit(score("late", [HIDDEN.format(43219)], **limit))
+    quiet = {
+        "stale_detection": {"enabled": True, "idle_timeout_seconds": 2, "check_interval_seconds": "100ms"}
+    }
+    works = "end=$((SECONDS + 3)); while [ $SECONDS -lt $end ]; do :; done"  # silent, and not idle
+    walled.submit(score("quiet", [f"{works}; touch $HOME/has-worked; {HIDDEN.format(43220)}"], **quiet))
+    for job, outcome, category in (("late", "timed_out", "timeout"), ("quiet", "failed", "stale")):
+        walled.wait_for(job, "failed")
+        (attempt,) = walled.attempts(job, 1)
+        assert (attempt["outcome"], attempt["error_category"]) == (outcome, category)
+    assert (walled.home / "has-worked").exists()
+    assert not [
+        one for one in Path("/proc").glob("[0-9]*/cmdline") if _has(one, b"43219") or _has(one, b"43220")
+    ]
+
+
+@needs_bwrap
+def test_an_http_instrument_asks_from_behind_the_wall(walled, service):
+    answer = {
+        "content": [{"type": "text", "text": "hi"}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 1},
+    }
+    service.answers = [(200, {}, answer)]
+    place = walled.home / ".marianne" / "instruments"
+    place.mkdir(parents=True, mode=0o700)
+    http = {
+        "base_url": service.url,
+        "endpoint": "/v1",
+        "schema_family": "anthropic",
+        "auth_env_var": "THE_KEY",
+    }
+    (place / "asked.yaml").write_text(
+        json.dumps({"name": "asked", "kind": "http", "default_model": "m", "http": http})
+    )
+    walled.submit(score("asks", ["Say hi."], instrument="asked"), env={"THE_KEY": "x"})
+    walled.wait_for("asks", "completed")
+    assert walled.rpc("log.read", job_id="asks", sheet=1, stream="result")["size"] == len("hi")
+
+
+@needs_bwrap
+def test_a_worktree_is_worked_in_and_committed_to_from_behind_the_wall(walled):
+    repository = walled.home / "repository"
+    repository.mkdir()
+    make_repository(repository)
+    body = "echo new > file; git add file; git -c user.name=A -c user.email=a@b.c commit -q -m done; pwd > $HOME/told"
+    walled.submit(score("iso", [body], isolation={"enabled": True}, workspace=str(repository)))
+    walled.wait_for("iso", "completed")
+    assert (walled.home / "told").read_text().strip().endswith("/.worktrees/iso-1")
+    assert git(repository, "log", "--format=%s", "marianne/iso-1").split() == ["done", "first"]
 
 
 @needs_bwrap

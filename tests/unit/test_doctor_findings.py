@@ -1,0 +1,47 @@
+"""What `mzt doctor` finds of the wall that a setting asks for."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from marianned import checks
+
+
+def wall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, path: str) -> list[checks.Finding]:
+    (tmp_path / "config").mkdir(mode=0o700)
+    (tmp_path / "config" / "config.toml").write_text(f'[attempts]\ncontain = "{setting}"\n')
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path / "config"))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.setenv("MARIANNE_SOCKET", str(tmp_path / "s"))
+    monkeypatch.setenv("PATH", path)
+    return [finding for finding in checks.report().checks if finding.name == "wall"]
+
+
+def test_without_the_setting_there_is_nothing_to_find(tmp_path, monkeypatch):
+    assert wall(tmp_path, monkeypatch, "off", "/nowhere") == []
+
+
+def test_a_wall_without_bubblewrap_is_a_failure_with_its_cure(tmp_path, monkeypatch):
+    (found,) = wall(tmp_path, monkeypatch, "hide", "/nowhere")
+    assert not found.passed
+    assert "nothing starts" in found.message
+    assert "apt-get install bubblewrap" in found.message
+
+
+def test_a_bubblewrap_that_does_not_work_is_a_failure_in_its_own_words(tmp_path, monkeypatch):
+    (tmp_path / "bwrap").write_text(
+        "#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2; exit 1\n"
+    )
+    (tmp_path / "bwrap").chmod(0o755)
+    (found,) = wall(tmp_path, monkeypatch, "hide", f"{tmp_path}:{os.environ['PATH']}")
+    assert not found.passed
+    assert "No permissions to create new namespace" in found.message
+    assert "user namespaces" in found.message
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap can't be had here")
+def test_a_bubblewrap_that_works_is_said(tmp_path, monkeypatch):
+    (found,) = wall(tmp_path, monkeypatch, "hide", os.environ["PATH"])
+    assert (found.passed, found.message) == (True, "bubblewrap works")
