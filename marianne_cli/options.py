@@ -326,6 +326,23 @@ def job_list(call: Invocation, last: int | None = None, **params: object) -> dic
     return reply
 
 
+def write_new(file: str | os.PathLike[str], text: str, mode: int = 0o666) -> None:
+    """Write a file that is not there yet.
+
+    Raises:
+        click.UsageError: it is there, or can't be written.
+    """
+    try:
+        opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(opened, "w") as written:
+            written.write(text)
+    except FileExistsError:
+        raise click.UsageError(f"'{file}' exists already") from None
+    except OSError as error:
+        why = (error.strerror or "unknown").lower()
+        raise click.UsageError(f"'{file}' can't be written: {why}") from None
+
+
 def score_file(file: str) -> dict[str, str]:
     """Read a score for the wire: its text, its directory (links resolved) and its absolute path.
 

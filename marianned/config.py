@@ -3,7 +3,6 @@
 An unknown key or a wrong value is an error with its place. Source: docs/design/control.md §9.
 """
 
-import difflib
 import errno
 import re
 import tomllib
@@ -15,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from marianned import files
-from marianned.formatting import read_duration
+from marianned.formatting import did_you_mean, read_duration
 
 _KEPT_RUNS = "completed and cancelled runs of a job that are kept, however old they are"
 _KEPT_DAYS = "days for which ended runs are kept, however many there are"
@@ -178,8 +177,8 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def _near(name: str) -> str:
-    near = difflib.get_close_matches(name, FIELDS, n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    hint = did_you_mean(name, FIELDS)
+    return f"; {hint}" if hint else ""
 
 
 def _plain(message: str) -> str:

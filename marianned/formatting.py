@@ -56,6 +56,14 @@ def listing(items: Sequence[str]) -> str:
     return f"{', '.join(items[:_NAMED_MOST])} and {len(items) - _NAMED_MOST} more"
 
 
+def did_you_mean(word: str, words: Iterable[str]) -> str | None:
+    """Suggest the nearest of some words, as a hint; null: none is near."""
+    from difflib import get_close_matches  # noqa: PLC0415  a command that is right needs none
+
+    near = get_close_matches(word, list(words), 1)
+    return f"did you mean '{near[0]}'?" if near else None
+
+
 def sheet_name(sheet: int, stage: int, instance: int, *, fan_out: bool) -> str:
     """Name one sheet: `sheet 2 (2.1)`, without fan-out `sheet 2`."""
     return f"sheet {sheet} ({stage}.{instance})" if fan_out else f"sheet {sheet}"

@@ -151,11 +151,7 @@ async def render_prompt(
         RenderError: the template fails with these values, or a required file is missing.
         WorkerLimit: see `call`.
     """
-    known = await call(_render, key, None, sheet, previous, previous_attempt, fallback)
-    if known is None:
-        known = await call(_render, key, expanded, sheet, previous, previous_attempt, fallback)
-    assert known is not None
-    return known
+    return await _with_score(_render, key, expanded, sheet, previous, previous_attempt, fallback)
 
 
 _scores: OrderedDict[str, Expanded] = OrderedDict()
@@ -186,6 +182,17 @@ def _render(
     return Rendered(body, prompt, injected.missing)
 
 
+async def _with_score(
+    function: Callable[[str, bytes | None, *Args], T | None], key: str, expanded: bytes, *args: *Args
+) -> T:
+    """Call a function that works with a score; send the score only where the worker does not know it."""
+    answer = await call(function, key, None, *args)
+    if answer is None:
+        answer = await call(function, key, expanded, *args)
+    assert answer is not None
+    return answer
+
+
 def _known(key: str, data: bytes | None) -> Expanded | None:
     if data is not None:
         _scores[key] = msgspec.msgpack.decode(data, type=Expanded)
@@ -211,11 +218,7 @@ async def skip_when(
         BadExpression: it has no value as things are.
         WorkerLimit: see `call`.
     """
-    known = await call(_skip_when, key, None, sheet, previous, sheets, job)
-    if known is None:
-        known = await call(_skip_when, key, expanded, sheet, previous, sheets, job)
-    assert known is not None
-    return known
+    return await _with_score(_skip_when, key, expanded, sheet, previous, sheets, job)
 
 
 def _skip_when(

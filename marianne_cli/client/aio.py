@@ -20,7 +20,9 @@ from marianne_cli.client.calls import AsyncCalls
 from marianne_cli.client.dialling import dial
 from marianne_cli.client.session import (
     RECONNECT_SECONDS,
+    Connected,
     Dial,
+    Drive,
     Effect,
     Flow,
     Item,
@@ -29,8 +31,7 @@ from marianne_cli.client.session import (
     Session,
     Sleep,
     Stream,
-    advanced,
-    cut_short,
+    as_it_is,
 )
 from marianne_cli.client.streams import JobOutput, Journal, Output, Piece
 from marianne_cli.client.typed import answered, asked, attempt_output, checked, read_event, read_state
@@ -93,27 +94,20 @@ async def _receive(line: socket.socket, deadline: float | None) -> bytes:
 
 async def driven(flow: Flow[T]) -> T:
     """Carry a flow out to its end; whatever cuts it short, it hangs up what it has open."""
-    try:
-        effect = next(flow)
-        while True:
-            try:
-                outcome = await carry(effect)
-            except BaseException as error:  # noqa: BLE001  it is the flow's, that lets it go again
-                effect = flow.throw(error)
-            else:
-                effect = flow.send(outcome)
-    except StopIteration as done:
-        result: T = done.value
-        return result
+    drive = Drive(flow)
+    drive.go_on()
+    while (effect := drive.due()) is not None:
+        with drive.step():
+            drive.take(await carry(effect))
+    return drive.result
 
 
 class AsyncItems(Generic[T]):
     """What a stream brings, one after the other; an async iterator. To leave it, or `aclose`, ends it."""
 
     def __init__(self, flow: Flow[None], read: Callable[[Any], T]) -> None:
-        self._flow = flow
+        self._drive = Drive(flow, resumable=True)
         self._read = read
-        self._due: Effect | None = None
         self._reader = anyio.ResourceGuard("reading")
 
     def __aiter__(self) -> Self:
@@ -126,27 +120,19 @@ class AsyncItems(Generic[T]):
         Raises:
             BusyResourceError: another task waits for it.
         """
+        drive = self._drive
         with self._reader:
-            effect, self._due = self._due or advanced(self._flow), None
-            while effect is not None and not isinstance(effect, Item):
-                effect = await self._step(effect)
-            if effect is None:
-                raise StopAsyncIteration
+            drive.go_on()
+            while not isinstance(effect := drive.due(), Item):
+                if effect is None:
+                    raise StopAsyncIteration
+                with drive.step():
+                    drive.take(await carry(effect))
             return self._read(effect.value)
-
-    async def _step(self, effect: Effect) -> Effect | None:
-        try:
-            outcome = await carry(effect)
-        except Exception as error:  # noqa: BLE001  it is the flow's, that lets it go again
-            return advanced(self._flow, error=error)
-        except BaseException:
-            self._due = cut_short(effect)
-            raise
-        return advanced(self._flow, outcome)
 
     async def aclose(self) -> None:
         """Leave the stream: its connection is hung up, and the daemon ends it."""
-        self._flow.close()
+        self._drive.close()
 
     async def __aenter__(self) -> Self:
         """Return itself."""
@@ -159,7 +145,7 @@ class AsyncItems(Generic[T]):
         await self.aclose()
 
 
-class AsyncClient(AsyncCalls):
+class AsyncClient(Connected, AsyncCalls):
     """The anyio client; `aconnect` makes one. Its methods are those of the blocking client, awaited.
 
     Tasks may use one client side by side, and cancel what they ask: a request that is cancelled may be in
@@ -169,16 +155,6 @@ class AsyncClient(AsyncCalls):
     def __init__(self, session: Session) -> None:
         self._session = session
         self._room = anyio.CapacityLimiter(SIDE_BY_SIDE_MOST)
-
-    @property
-    def path(self) -> str:
-        """Where the daemon was reached."""
-        return self._session.path
-
-    @property
-    def server(self) -> dict[str, Any] | None:
-        """The daemon's greeting, once a request has been answered."""
-        return self._session.server
 
     async def ask(self, request: Query[A]) -> A:
         """Send a request and return its reply: `ask(Pause("my-job", wait=True))` is a `Paused`.
@@ -231,14 +207,10 @@ class AsyncClient(AsyncCalls):
         self, job_id: str, *, streams: Iterable[str] = ("stdout",), outputs: Iterable[Output] = ()
     ) -> AsyncItems[Piece]:
         """Yield what all attempts of a job print until it ends, as `Client.follow_job` does."""
-        return self._items(JobOutput(job_id, streams, outputs), _as_it_is)
+        return self._items(JobOutput(job_id, streams, outputs), as_it_is)
 
     def _items(self, wanted: Stream, read: Callable[[Any], T]) -> AsyncItems[T]:
         return AsyncItems(self._session.stream(wanted), read)
-
-
-def _as_it_is(item: Any) -> Any:
-    return item
 
 
 @asynccontextmanager

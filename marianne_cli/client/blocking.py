@@ -14,7 +14,9 @@ import msgspec
 
 from marianne_cli.client.dialling import dial
 from marianne_cli.client.session import (
+    Connected,
     Dial,
+    Drive,
     Effect,
     Flow,
     Item,
@@ -24,8 +26,7 @@ from marianne_cli.client.session import (
     Session,
     Sleep,
     Stream,
-    advanced,
-    cut_short,
+    as_it_is,
 )
 from marianne_cli.client.streams import JobOutput, Journal, Output, Piece
 from marianned import __version__, wire
@@ -60,27 +61,20 @@ def _receive(line: socket.socket, deadline: float | None) -> bytes:
 
 def driven(flow: Flow[T]) -> T:
     """Carry a flow out to its end; whatever cuts it short, it hangs up what it has open."""
-    try:
-        effect = next(flow)
-        while True:
-            try:
-                outcome = carry(effect)
-            except BaseException as error:  # noqa: BLE001  it is the flow's, that lets it go again
-                effect = flow.throw(error)
-            else:
-                effect = flow.send(outcome)
-    except StopIteration as done:
-        result: T = done.value
-        return result
+    drive = Drive(flow)
+    drive.go_on()
+    while (effect := drive.due()) is not None:
+        with drive.step():
+            drive.take(carry(effect))
+    return drive.result
 
 
 class Items(Generic[T]):
     """What a stream brings, one after the other; an iterator. To leave it, or `close`, ends the stream."""
 
     def __init__(self, flow: Flow[None], read: Callable[[Any], T]) -> None:
-        self._flow = flow
+        self._drive = Drive(flow, resumable=True)
         self._read = read
-        self._due: Effect | None = None
 
     def __iter__(self) -> Iterator[T]:
         """Return itself."""
@@ -88,24 +82,18 @@ class Items(Generic[T]):
 
     def __next__(self) -> T:
         """Wait for the next one; a wait that is interrupted can be waited again."""
-        effect, self._due = self._due or advanced(self._flow), None
-        while effect is not None and not isinstance(effect, Item):
-            try:
-                outcome = carry(effect)
-            except Exception as error:  # noqa: BLE001  it is the flow's, that lets it go again
-                effect = advanced(self._flow, error=error)
-            except BaseException:
-                self._due = cut_short(effect)
-                raise
-            else:
-                effect = advanced(self._flow, outcome)
-        if effect is None:
-            raise StopIteration
+        drive = self._drive
+        drive.go_on()
+        while not isinstance(effect := drive.due(), Item):
+            if effect is None:
+                raise StopIteration
+            with drive.step():
+                drive.take(carry(effect))
         return self._read(effect.value)
 
     def close(self) -> None:
         """Leave the stream: its connection is hung up, and the daemon ends it."""
-        self._flow.close()
+        self._drive.close()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -118,7 +106,7 @@ class Items(Generic[T]):
         self.close()
 
 
-class RawClient:
+class RawClient(Connected):
     """A connection to the daemon, for requests and replies as plain data; `connect_raw` makes one."""
 
     def __init__(
@@ -132,16 +120,6 @@ class RawClient:
         named = None if socket is None else os.fspath(socket)
         self._session = Session(named, name=name, timeout=timeout, any_protocol=any_protocol)
         driven(self._session.open())
-
-    @property
-    def path(self) -> str:
-        """Where the daemon was reached."""
-        return self._session.path
-
-    @property
-    def server(self) -> dict[str, Any] | None:
-        """The daemon's greeting, once a request has been answered."""
-        return self._session.server
 
     @property
     def refusal(self) -> wire.ErrorBody | None:
@@ -208,14 +186,10 @@ class RawClient:
             NoSuchJob: there is none.
             NoDaemon: nobody answers any more.
         """
-        return self._items(JobOutput(job_id, streams, outputs), _as_it_is)
+        return self._items(JobOutput(job_id, streams, outputs), as_it_is)
 
     def _items(self, wanted: Stream, read: Callable[[Any], T]) -> Items[T]:
         return Items(self._session.stream(wanted), read)
-
-
-def _as_it_is(item: Any) -> Any:
-    return item
 
 
 def connect_raw(

@@ -14,9 +14,9 @@ stream hangs up its connection, and the daemon ends it.
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
-from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -82,22 +82,80 @@ Flow = Generator[Effect, Any, T]
 OnEvent = Callable[[dict[str, Any]], None]
 
 
-def advanced(flow: Flow[None], outcome: Any = None, error: Exception | None = None) -> Effect | None:
-    """Go on with a stream's flow; return what is to be done next, null at its end."""
-    try:
-        return flow.send(outcome) if error is None else flow.throw(error)
-    except StopIteration:
-        return None
+class Drive(Generic[T]):
+    """A flow as a carrier carries it out: it does what is `due`, inside `step`, and hands in what came of it.
 
-
-def cut_short(effect: Effect) -> Effect:
-    """Return what is to be done when a wait that was cancelled is waited again.
-
-    What may have been sent by half is not sent again: its connection is broken.
+    What goes wrong meanwhile is thrown into the flow, which lets its connection go, or goes on with another.
+    Of a `resumable` one a cancel or an interrupt is no business of the flow: it passes through, and what was
+    due can be done again.
     """
-    if isinstance(effect, Send):
-        broken(effect.socket)
-    return effect
+
+    def __init__(self, flow: Flow[T], *, resumable: bool = False) -> None:
+        self._flow = flow
+        self._resumable = resumable
+        self._due: Effect | None = None
+        self._result: T | None = None
+
+    def due(self) -> Effect | None:
+        """Return what is to be done next; null: the flow has ended."""
+        return self._due
+
+    @property
+    def result(self) -> T:
+        """What the flow returned at its end."""
+        return cast("T", self._result)
+
+    def go_on(self) -> None:
+        """Begin, or go on behind the item that was brought last; what was cut short is due as it is."""
+        if self._due is None or isinstance(self._due, Item):
+            self.take(None)
+
+    def take(self, outcome: Any) -> None:
+        """Go on with what came of what was due."""
+        self._advance(self._flow.send, outcome)
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Do inside what is due, and take what came of it."""
+        try:
+            yield
+        except BaseException as error:
+            if self._resumable and not isinstance(error, Exception):
+                if isinstance(self._due, Send):
+                    broken(self._due.socket)  # what may have been sent by half is not sent again
+                raise
+            self._advance(self._flow.throw, error)
+
+    def close(self) -> None:
+        """Cut the flow short: it hangs up what it has open."""
+        self._flow.close()
+
+    def _advance(self, go_on: Callable[[Any], Effect], what: Any) -> None:
+        try:
+            self._due = go_on(what)
+        except StopIteration as done:
+            self._due, self._result = None, done.value
+
+
+class Connected:
+    """What both clients know of their session."""
+
+    _session: "Session"
+
+    @property
+    def path(self) -> str:
+        """Where the daemon was reached."""
+        return self._session.path
+
+    @property
+    def server(self) -> dict[str, Any] | None:
+        """The daemon's greeting, once a request has been answered."""
+        return self._session.server
+
+
+def as_it_is(item: Any) -> Any:
+    """Return an item of a stream as the stream has it."""
+    return item
 
 
 def broken(connected: socket.socket) -> None:

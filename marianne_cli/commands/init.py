@@ -53,15 +53,7 @@ def command(call: Invocation, *, file: str) -> Answer:  # noqa: ARG001  it asks 
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in Path(file).stem)
     schema = Path(marianned.__file__).with_name("score") / "score.schema.json"
     text = _SCORE.format(file=file, name=name.lstrip("._-")[:100] or "score", schema=schema.as_uri())
-    try:
-        with Path(file).open("x") as opened:
-            opened.write(text)
-    except FileExistsError:
-        raise click.UsageError(f"'{file}' exists already") from None
-    except OSError as error:
-        raise click.UsageError(
-            f"'{file}' can't be written: {(error.strerror or 'unknown').lower()}"
-        ) from None
+    options.write_new(file, text)
     hints = [f"mzt run {typed(file)}"]
     result = {"message": f"{file}: written; a score of 4 shell sheets", "hints": hints}
     text = f"{result['message']}; run it: {hints[0]}"

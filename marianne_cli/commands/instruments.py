@@ -176,16 +176,10 @@ def _init(name: str) -> Answer:
     try:
         for directory in (file.parent.parent, file.parent):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(
-            os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w"
-        ) as opened:
-            opened.write(_TEMPLATE.format(name=name, upper=upper))
-    except FileExistsError:
-        raise click.UsageError(f"'{file}' exists already") from None
     except OSError as error:
-        raise click.UsageError(
-            f"'{file}' can't be written: {(error.strerror or 'unknown').lower()}"
-        ) from None
+        why = (error.strerror or "unknown").lower()
+        raise click.UsageError(f"'{file.parent}' can't be made: {why}") from None
+    options.write_new(file, _TEMPLATE.format(name=name, upper=upper), 0o600)
     hint = f"mzt instruments check {name}"
     message = f"{name}: profile written to {file}"
     return Answer(

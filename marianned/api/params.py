@@ -1,6 +1,5 @@
 """Params read by the type of their method; what is wrong with them in words: the place, what is wanted."""
 
-import difflib
 import re
 from typing import Any
 
@@ -8,7 +7,7 @@ import msgspec
 from msgspec import inspect as types
 
 from marianned import wire
-from marianned.formatting import CONTROLS
+from marianned.formatting import CONTROLS, did_you_mean
 from marianned.protocol import METHODS, Query
 
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
@@ -74,8 +73,8 @@ def _fields(kind: type[Query[Any]]) -> tuple[types.Field, ...]:
 
 
 def _nearest(name: str, names: Any) -> str:
-    near = difflib.get_close_matches(name[:200], list(names), 1)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    hint = did_you_mean(name[:200], names)
+    return f"; {hint}" if hint else ""
 
 
 def _wanted(kind: types.Type) -> str:

@@ -1,6 +1,5 @@
 """Profiles from YAML: those shipped here, and anybody's own, with each problem at its place (S405)."""
 
-import difflib
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -12,7 +11,7 @@ import msgspec
 import yaml
 
 from marianned.errors import Problem
-from marianned.formatting import read_duration
+from marianned.formatting import did_you_mean, read_duration
 from marianned.instruments import json_path
 from marianned.instruments.profile import Cli, OutputFormat, Profile
 
@@ -174,8 +173,7 @@ class _Reading:
             if key in found:
                 self.add(where, f"'{key}' is given twice", mark=key_node.start_mark)
             elif struct and key not in fields:
-                near = difflib.get_close_matches(key, fields, 1)
-                hint = f"did you mean '{near[0]}'?" if near else None
+                hint = did_you_mean(key, fields)
                 self.add(where, f"unknown key '{key}'", mark=key_node.start_mark, hint=hint)
             else:
                 self._marks[where] = key_node.start_mark

@@ -7,6 +7,7 @@ import os
 import shlex
 from collections.abc import Iterator
 
+from marianned.formatting import did_you_mean
 from marianned.score.expanded import Concert, Hook
 from marianned.score.language.placeholders import (
     MisplacedPlaceholder,
@@ -22,7 +23,6 @@ from marianned.score.read.model import Hook as Item
 from marianned.score.read.model import Score
 from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ProblemReport
-from marianned.score.read.rules import nearest
 from marianned.score.render.template import BUILT_IN
 
 _COMMAND_SECONDS = 300.0
@@ -102,7 +102,7 @@ class Hooks:
         self._check_places(item, path, report)
         for name in unknown_in_command(item.command or "", self.values):
             said = f"'{{{name}}}' is no placeholder, and stays as it is"
-            report.add("S514", (*path, "command"), said, hint=nearest(name, list(self.values)))
+            report.add("S514", (*path, "command"), said, hint=did_you_mean(name, self.values))
         for key in (*_PATHS, "command"):
             for found in placeholders(getattr(item, key) or ""):
                 if found.doubled and (found.name in self.values or key != "command"):
@@ -121,7 +121,7 @@ class Hooks:
             try:
                 return None if text is None else fill_path(text, self.values)
             except UnknownPlaceholder as fault:
-                report.add("S204", (*path, key), fault.message, hint=nearest(fault.name, list(self.values)))
+                report.add("S204", (*path, key), fault.message, hint=did_you_mean(fault.name, self.values))
                 return None
 
         workspace = filled("job_workspace")

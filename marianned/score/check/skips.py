@@ -6,13 +6,13 @@ Source: docs/reference/score-format.md §14.
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from marianned.formatting import did_you_mean
 from marianned.score.expanded import Skip
 from marianned.score.language.expressions import OWN_NAMES, names_of
 from marianned.score.language.placeholders import MisplacedPlaceholder, fill_command, placeholders
 from marianned.score.read.document import Path
 from marianned.score.read.model import Score
 from marianned.score.read.report import ProblemReport
-from marianned.score.read.rules import nearest
 from marianned.score.render.template import BUILT_IN
 
 
@@ -28,7 +28,7 @@ class Skips:
             path: Path = ("sheet", "skip_when", stage)
             for name in sorted(names_of(text) - known):
                 message = f"bad expression: unknown name '{name}'"
-                report.add("S206", path, message, hint=nearest(name, sorted(known)))
+                report.add("S206", path, message, hint=did_you_mean(name, sorted(known)))
         for stage, rule in self.rules.skip_when_command.items():
             self._check_braces(("sheet", "skip_when_command", stage, "command"), rule.command, known, report)
 

@@ -4,10 +4,10 @@ A problem is reported at a path (`("sheet", "fan_out", 2)`); the document tells 
 Source: docs/reference/score-format.md §25.
 """
 
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable
 
 from marianned.errors import Problem
+from marianned.formatting import did_you_mean
 from marianned.score.read.document import Node, Path, Place, locate, locate_key
 
 ERROR = "error"
@@ -30,12 +30,6 @@ def severity(code: str) -> str:
 def written(path: Path) -> str | None:
     """Write a path as people read it: `sheet.fan_out.2`; the top of the score has none."""
     return ".".join(str(step) for step in path) or None
-
-
-def suggestion(word: str, words: Sequence[str]) -> str | None:
-    """Suggest the nearest of some words, as a hint."""
-    near = get_close_matches(word, words, n=1)
-    return f"did you mean '{near[0]}'?" if near else None
 
 
 class ProblemReport:
@@ -89,7 +83,7 @@ class ProblemReport:
         if asked not in self._suggested:
             if len(self._suggested) == _MOST_SUGGESTIONS or len(word) > _LONGEST_WORD:
                 return None
-            self._suggested[asked] = suggestion(*asked)
+            self._suggested[asked] = did_you_mean(*asked)
         return self._suggested[asked]
 
     @property

@@ -14,7 +14,7 @@ import msgspec
 
 from marianned.formatting import CONTROLS, read_duration
 from marianned.score.read.document import Items, Mapping, Node, Path, Scalar, plain
-from marianned.score.read.report import ProblemReport, suggestion
+from marianned.score.read.report import ProblemReport
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _DIGITS = re.compile(r"[-+]?\d{1,18}")
@@ -368,11 +368,6 @@ def fields(struct: type[msgspec.Struct]) -> tuple[dict[str, FieldRule], frozense
     hints = get_type_hints(struct, include_extras=True)
     optional = frozenset(field.name for field in msgspec.structs.fields(struct) if not field.required)
     return {name: hint.__metadata__[0] for name, hint in hints.items()}, optional
-
-
-def nearest(word: str, words: Sequence[str]) -> str | None:
-    """Suggest the nearest of some words, where a file can't hold many of them."""
-    return suggestion(word, words)
 
 
 class Settings:
