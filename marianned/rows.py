@@ -6,7 +6,7 @@ from; `RunRow.status` is a column for queries, written by the same function in t
 Times are UTC milliseconds; moments that outlive a process are Instants (clock.py).
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Self, TypeVar
 
 import msgspec
 
@@ -101,14 +101,47 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
 
 
-class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
+class Exit(msgspec.Struct, frozen=True, kw_only=True):
+    """How the process of a flight ended, as far as that is kept: from its record to the row of the flight.
+
+    The rows of attempts and hooks are Exits too. A field that is added here is a column of both tables, and
+    is filled by `Process.exit_of`; nothing on the way there names the fields.
+    """
+
+    exit_code: int | None = None
+    signal: str | None = None
+    pid: int | None = None
+    """Of its keeper."""
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+
+    def overlaid(self, known: "Exit") -> Self:
+        """Return it with all that another one knows; what that does not know stays."""
+        told = {name: value for name, value in msgspec.structs.asdict(known).items() if value is not None}
+        return msgspec.structs.replace(self, **told)
+
+
+class AttemptExit(Exit, frozen=True, kw_only=True):
+    """How an attempt's process ended, and what its tool says of the attempt."""
+
+    session_id: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    cost_usd: float | None = None
+    """What it has cost; null: nobody knows."""
+    result: str | None = None
+    """The result text (§23.4), kept for later sheets."""
+
+
+class AttemptRow(AttemptExit, frozen=True, kw_only=True):
     """One start of a sheet's command. `sheet` is the number it had then; open while `outcome` is null.
 
     Of the kind `skip`, with the number 0, it is no attempt: the sheet's skip rules are being asked, which is
     in flight in the same way, and the row goes with the answer.
 
     `parked`: its process has succeeded and its checks were ended by an interrupt; they run again, from the
-    first, when the job goes on. `result` is the result text (§23.4), kept for later sheets.
+    first, when the job goes on.
     `incarnation` (store/incarnations.py) is that of the daemon that started it: it names its directory.
     """
 
@@ -129,22 +162,11 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     parked: bool = False
     error_category: str | None = None
     error_message: str | None = None
-    exit_code: int | None = None
-    signal: str | None = None
-    pid: int | None = None
-    session_id: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cached_tokens: int | None = None
-    cost_usd: float | None = None
-    stdout_bytes: int = 0
-    stderr_bytes: int = 0
     validations: list[CheckReport] = []
-    result: str | None = None
     incarnation: int = 0
 
 
-class HookRow(msgspec.Struct, frozen=True, kw_only=True):
+class HookRow(Exit, frozen=True, kw_only=True):
     """Where one hook stands, by its number in the score in force; without a row it is pending.
 
     `status`: pending waiting running completed failed cancelled; it waits for `cooldown`, for the end of a
@@ -165,16 +187,11 @@ class HookRow(msgspec.Struct, frozen=True, kw_only=True):
     told: bool = False
     outcome: str | None = None
     error_message: str | None = None
-    exit_code: int | None = None
-    signal: str | None = None
-    pid: int | None = None
     chained: str | None = None
     revision: int | None = None
     started_at: int | None = None
     time_limit_at: int | None = None
     ended_at: int | None = None
-    stdout_bytes: int = 0
-    stderr_bytes: int = 0
     kept: bytes | None = None
     incarnations: list[int] = []
 
@@ -185,12 +202,13 @@ class HookRow(msgspec.Struct, frozen=True, kw_only=True):
         return self.incarnations[len(self.flights) - 1] if known else 0
 
     def flown(self, flight: int, incarnation: int) -> "HookRow":
-        """Return it with another attempt, as that incarnation starts it."""
+        """Return it with another attempt, as that incarnation starts it; how that ends is not known yet."""
         unknown = [0] * (len(self.flights) - len(self.incarnations))
         return msgspec.structs.replace(
             self,
             flights=[*self.flights, flight],
             incarnations=[*self.incarnations, *unknown, incarnation],
+            **msgspec.structs.asdict(Exit()),
         )
 
     @property
@@ -419,6 +437,18 @@ TABLES: dict[type[msgspec.Struct], Table] = {
     EventRow: Table("events", ()),
 }
 """Every kind of row: the SQL that puts and deletes it, and its identity in a decision, are made from this."""
+
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def shown(row: msgspec.Struct, kind: type[T], **computed: object) -> T:
+    """Return a row as a reply shows it: fields of the same names as they are, others and times as computed.
+
+    Raises:
+        msgspec.ValidationError: a field is missing, or of another type there: it has to be computed.
+    """
+    return msgspec.convert({**msgspec.structs.asdict(row), **computed}, kind)
 
 
 def key_of(row: Row) -> tuple[object, ...]:

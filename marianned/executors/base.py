@@ -7,6 +7,7 @@ Source: docs/design/executors.md, docs/design/durability.md.
 """
 
 import hashlib
+import signal as signals
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -136,6 +137,16 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     final: bool = False
     left_behind: int = 0
     id: str | None = None
+
+    @property
+    def signal_name(self) -> str | None:
+        """The name of the signal; of one that has none, its number."""
+        if self.signal is None:
+            return None
+        try:
+            return signals.Signals(self.signal).name
+        except ValueError:
+            return f"signal {self.signal}"  # most of the real-time ones
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from kit.scores import Bench, chain
 from marianned.progress.deciding.draft import Decision
 from marianned.progress.state.triggers import Chained, ChainedEnded, HookEnded
 from marianned.protocol import JobStatus, Outcome
-from marianned.rows import Changes
+from marianned.rows import Changes, Exit
 from marianned.score.expanded import Concert, Expanded, Hook
 
 
@@ -37,7 +37,8 @@ class HookBench(Bench):
     def hook_ends(self, outcome: Outcome = Outcome.SUCCEEDED, **fields: Any) -> Decision:
         """The hook in flight ends."""
         row = next(row for row in self.state.hooks if row.status == "running")
-        return self.step(HookEnded(hook=row.hook, flight=row.flight, outcome=outcome, **fields))
+        seen = Exit(**{name: fields.pop(name) for name in Exit.__struct_fields__ if name in fields})
+        return self.step(HookEnded(hook=row.hook, flight=row.flight, outcome=outcome, exit=seen, **fields))
 
     def chains(self, *refused: int) -> Decision:
         """The hook in flight submits its job, or at the end all that were kept; these are refused."""

@@ -28,6 +28,17 @@ class Entry:
         return not self.over.is_set()
 
 
+def record_of(**fields: object) -> ExitRecord:
+    """A record with what a test does not care about filled in."""
+    moment = time.time_ns() // 1_000_000
+    found = {
+        "exit_code": None, "signal": None, "error": None, "asked": False, "asked_by": None, "timed_out": False,
+        "started_at": moment, "ended_at": moment, "user_seconds": 0.0, "system_seconds": 0.0, "max_rss_kib": 1,
+        "swept": 0, "writer": "runner",
+    }  # fmt: skip
+    return ExitRecord(**{**found, **fields})  # type: ignore[arg-type]
+
+
 class MemoryExecutor:
     """Keeps the promises of `Executor` over the lives of several conductors.
 
@@ -50,21 +61,15 @@ class MemoryExecutor:
     def running_now(self, sheet: str | None = None) -> list[Entry]:
         return [one for one in self.entries.values() if one.runs and sheet in (None, one.sheet)]
 
-    async def started(self, sheet: int) -> Entry:
-        """Wait until a command of a sheet runs."""
+    async def started(self, sheet: int | str) -> Entry:
+        """Wait until a command of a sheet runs, or with "" for a sheet that of a hook."""
         while not (found := self.running_now(str(sheet))):
             await self._news.wait()
         return found[0]
 
     def finish(self, entry: Entry, code: int | None = 0, **fields: object) -> None:
         """Let a command end by itself; without a code by a signal that is given among the fields."""
-        moment = time.time_ns() // 1_000_000
-        found = {
-            "exit_code": code, "signal": None, "error": None, "asked": False, "asked_by": None, "timed_out": False,
-            "started_at": moment, "ended_at": moment, "user_seconds": 0.0, "system_seconds": 0.0, "max_rss_kib": 1,
-            "swept": 0, "writer": "runner", "id": entry.spec.id,
-        }  # fmt: skip
-        entry.record = ExitRecord(**{**found, **fields})  # type: ignore[arg-type]
+        entry.record = record_of(exit_code=code, id=entry.spec.id, **fields)
         entry.over.set()
 
     def lose(self, entry: Entry) -> None:

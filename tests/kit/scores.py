@@ -31,6 +31,7 @@ from marianned.progress.state.triggers import (
 )
 from marianned.protocol import Caller, CheckReport, Cost, JobStatus, Outcome, PlanLine, Reply
 from marianned.rows import (
+    AttemptExit,
     AttemptRow,
     BreakpointRow,
     Changes,
@@ -315,7 +316,12 @@ class Bench:
     def end(self, sheet: int, outcome: Outcome = Outcome.SUCCEEDED, **fields: Any) -> Decision:
         """The attempt in flight of a sheet ends."""
         attempt = next(row for row in self.state.attempts.values() if row.sheet == sheet)
-        return self.step(Ending(uid=attempt.uid, attempt=attempt.attempt, outcome=outcome, **fields))
+        seen = AttemptExit(
+            **{name: fields.pop(name) for name in AttemptExit.__struct_fields__ if name in fields}
+        )
+        return self.step(
+            Ending(uid=attempt.uid, attempt=attempt.attempt, outcome=outcome, exit=seen, **fields)
+        )
 
     def park(self, sheet: int) -> Decision:
         """The checks of the attempt in flight of a sheet are ended; its process has succeeded."""

@@ -61,7 +61,7 @@ from marianned.protocol import (
     WaitFor,
 )
 from marianned.protocol import Job as JobView
-from marianned.rows import AttemptRow, Flight, RunRow
+from marianned.rows import AttemptRow, Flight, RunRow, shown
 from marianned.score.read.reader import ScoreSource
 
 _GROUPS: dict[str, tuple[JobStatus, ...]] = {"active": ACTIVE, "held": HELD, "ended": ENDED}
@@ -146,26 +146,12 @@ class JobQueries:
         ]
 
     def _attempt(self, state: JobState, row: AttemptRow) -> Attempt:
-        return Attempt(
-            attempt=row.attempt,
-            kind=row.kind,
-            outcome=row.outcome,
-            error_category=row.error_category,
+        return shown(
+            row,
+            Attempt,
             started_at=timestamp(row.started_at),
             ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
             pid=row.pid or (self._live_pid(state, row) if row.outcome is None else None),
-            exit_code=row.exit_code,
-            signal=row.signal,
-            revision=row.revision,
-            instrument=row.instrument,
-            model=row.model,
-            session_id=row.session_id,
-            input_tokens=row.input_tokens,
-            output_tokens=row.output_tokens,
-            cost_usd=row.cost_usd,
-            stdout_bytes=row.stdout_bytes,
-            stderr_bytes=row.stderr_bytes,
-            validations=row.validations,
         )
 
     def waits(self, state: JobState) -> list[tuple[Flight, str]]:

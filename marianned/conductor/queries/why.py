@@ -29,7 +29,7 @@ from marianned.protocol import (
     Revisions,
     Why,
 )
-from marianned.rows import AttemptRow, HookRow, RevisionRow
+from marianned.rows import AttemptRow, HookRow, RevisionRow, shown
 
 _ERRORS_MOST = 50
 _TAIL_BYTES = 4_096
@@ -80,37 +80,24 @@ class WhyQueries:
 
     async def _failure(self, row: AttemptRow, mask: Mask) -> Failure:
         directory = self._services.directory(row)
-        return Failure(
-            sheet=row.sheet,
-            stage=row.stage,
-            instance=row.instance,
-            attempt=row.attempt,
-            outcome=str(row.outcome),
-            error_category=row.error_category,
-            error_message=row.error_message,
-            exit_code=row.exit_code,
-            signal=row.signal,
-            instrument=row.instrument,
-            revision=row.revision,
+        return shown(
+            row,
+            Failure,
             ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
-            validations=row.validations,
             stdout_tail=await to_thread.run_sync(quoted, directory / "stdout", _TAIL_BYTES, mask),
             stderr_tail=await to_thread.run_sync(quoted, directory / "stderr", _TAIL_BYTES, mask),
         )
 
     async def _hook_failure(self, row: HookRow, mask: Mask) -> Failure:
         directory = self._services.directory(row)
-        return Failure(
-            hook=row.hook,
+        return shown(
+            row,
+            Failure,
             sheet=None,
             stage=None,
             instance=None,
             attempt=row.attempts,
-            outcome=str(row.outcome),
             error_category="hook",
-            error_message=row.error_message,
-            exit_code=row.exit_code,
-            signal=row.signal,
             instrument="",
             revision=row.revision or 0,
             ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,

@@ -7,7 +7,7 @@ docs/design/durability.md.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ from marianned.masks import Mask
 from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import Ending, Parked, Warned
 from marianned.protocol import AttemptKind, CheckReport, Outcome
-from marianned.rows import AttemptRow, RevisionRow, RunRow
+from marianned.rows import AttemptExit, AttemptRow, Exit, RevisionRow, RunRow
 from marianned.score.expanded import Expanded, Sheet
 from marianned.score.render.prompt_inputs import PreviousAttempt, RenderError
 from marianned.score.render.script import script_of
@@ -55,6 +55,8 @@ _ASKING = (Path(__file__).parents[2] / _ASKING_NAME).read_text(encoding="utf-8")
 """Asks a model over HTTP. Attempts get a copy: the package may be another one by then, or gone."""
 _WARNINGS = "warnings.json"
 _STDERR_TAIL_BYTES = 2_000
+_NO_PROCESS = AttemptExit()
+"""What is known where none has run."""
 
 
 class AttemptContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -341,29 +343,35 @@ class Attempt:
     # --- after the process ---------------------------------------------------------------------------
 
     async def _judge(self, record: ExitRecord) -> Ending | Parked:
-        seen = await self._process.seen(record)
-        seen["warnings"] = left_behind(record)
-        early = self._before_reading(record, seen["signal"])
+        ended = await self._process.exit_of(record)
+        warnings = left_behind(record)
+        early = self._before_reading(record)
         profile = self._given.score.profiles[self._given.definition.instrument]
         if early is not None and not _may_have_said_all(profile, early):
-            return self._ending(*early, **seen)
-        reading, verdict = await self._read(record, seen["signal"])
+            return self._ending(*early, AttemptExit().overlaid(ended), warnings=warnings)
+        reading, verdict = await self._read(record)
         if early is not None and (reading.final != "success" or self._dropped):
-            return self._ending(*early, **seen)
+            return self._ending(*early, AttemptExit().overlaid(ended), warnings=warnings)
         reading = await self._own_tokens(profile, reading)
-        cost = self._cost(profile, reading)
-        seen |= _measured(reading) | {"cost_usd": cost}
+        seen = _measured(ended, reading, self._cost(profile, reading))
         if verdict.outcome is not Outcome.SUCCEEDED and not verdict.doubt:
-            seen |= {"resets_in": verdict.resets_in, "quota": verdict.quota}
-            return self._ending(verdict.outcome, verdict.category, verdict.message, **seen)
+            return self._ending(
+                verdict.outcome,
+                verdict.category,
+                verdict.message,
+                seen,
+                warnings=warnings,
+                resets_in=verdict.resets_in,
+                quota=verdict.quota,
+            )
         faults.point("attempt.read")
         reports = await self._checking.run(self._given.definition.checks)
         faults.point("attempt.checked")
         if reports is None:
             return Parked(uid=self._given.attempt.uid, attempt=self._given.attempt.attempt)
-        return self._checked(reports, seen, verdict)
+        return self._checked(reports, verdict, seen, warnings)
 
-    async def _read(self, record: ExitRecord, signal_name: str | None) -> tuple[Reading, Verdict]:
+    async def _read(self, record: ExitRecord) -> tuple[Reading, Verdict]:
         """Read what it has printed; say how it has ended by that."""
         definition, silence = self._given.definition, self._given.score.silence
         stale = record.stale and silence is not None
@@ -373,16 +381,14 @@ class Attempt:
             stdout=str(self._directory / STDOUT),
             stderr=str(self._directory / STDERR),
             exit_code=record.exit_code,
-            signal_name=signal_name,
+            signal_name=record.signal_name,
             timed_out=record.timed_out,
             timeout_seconds=silence.idle_timeout_seconds if stale and silence else definition.timeout_seconds,
             detection_patterns=self._given.score.rate_limit.detection_patterns,
             ended=_ended_by_us(record),
         )
 
-    def _before_reading(
-        self, record: ExitRecord, name: str | None
-    ) -> tuple[Outcome, str | None, str | None] | None:
+    def _before_reading(self, record: ExitRecord) -> tuple[Outcome, str | None, str | None] | None:
         """Return how the attempt ended where its output has no say, or only its last word: see `_judge`."""
         if record.error is not None:
             how = (Outcome.INTERRUPTED, None) if runs_short(record.error) else (Outcome.FAILED, "unavailable")
@@ -397,24 +403,29 @@ class Attempt:
             return (
                 Outcome.LOST,
                 "lost",
-                f"ended by {name or 'an unknown signal'}, which marianned did not send",
+                f"ended by {record.signal_name or 'an unknown signal'}, which marianned did not send",
             )
         return None
 
-    def _checked(self, reports: list[CheckReport], seen: dict[str, Any], verdict: Verdict) -> Ending:
+    def _checked(
+        self, reports: list[CheckReport], verdict: Verdict, seen: AttemptExit, warnings: list[str]
+    ) -> Ending:
         failed = [report for report in reports if report.result != "passed"]
         if verdict.doubt and (failed or not reports):
-            return self._ending(Outcome.FAILED, "exit", verdict.message, validations=reports, **seen)
+            return self._ending(
+                Outcome.FAILED, "exit", verdict.message, seen, warnings=warnings, validations=reports
+            )
         if not failed:
-            seen["warnings"] = [*seen["warnings"], *([verdict.warning] if verdict.warning else [])]
-            return self._ending(Outcome.SUCCEEDED, None, None, validations=reports, **seen)
+            warnings = [*warnings, *([verdict.warning] if verdict.warning else [])]
+            return self._ending(Outcome.SUCCEEDED, None, None, seen, warnings=warnings, validations=reports)
         return self._ending(
             Outcome.FAILED,
             "validation",
             f"{len(failed)} of {len(reports)} validations failed",
+            seen,
+            warnings=warnings,
             evidence=_evidence(failed[0]),
             validations=reports,
-            **seen,
         )
 
     async def _own_tokens(self, profile: Profile, reading: Reading) -> Reading:
@@ -435,10 +446,23 @@ class Attempt:
             output_of(profile, self._given.definition.settings), reading, model, self._given.score.cost_limits
         )
 
-    def _ending(self, outcome: Outcome, category: str | None, message: str | None, **seen: Any) -> Ending:
+    def _ending(
+        self,
+        outcome: Outcome,
+        category: str | None,
+        message: str | None,
+        seen: AttemptExit = _NO_PROCESS,
+        *,
+        warnings: Sequence[str] = (),
+        evidence: str | None = None,
+        validations: Sequence[CheckReport] = (),
+        resets_in: float | None = None,
+        quota: bool = False,
+    ) -> Ending:
         attempt = self._given.attempt
-        if self._given.score.profiles[self._given.definition.instrument].raw_prompt:
-            seen.setdefault("cost_usd", 0.0)  # a script costs nothing, however it ends
+        raw = self._given.score.profiles[self._given.definition.instrument].raw_prompt
+        if raw and seen.cost_usd is None:  # a script costs nothing, however it ends
+            seen = msgspec.structs.replace(seen, cost_usd=0.0)
         chance = int.from_bytes(os.urandom(2)) / 0xFFFF
         return Ending(
             uid=attempt.uid,
@@ -447,7 +471,12 @@ class Attempt:
             category=category,
             message=None if message is None else self._mask.text(message),
             chance=chance,
-            **seen,
+            evidence=evidence,
+            exit=seen,
+            validations=[*validations],
+            resets_in=resets_in,
+            quota=quota,
+            warnings=[*warnings],
         )
 
 
@@ -518,14 +547,15 @@ def _is_lost(record: ExitRecord) -> bool:
     return record.exit_code is None and (record.signal is None or record.signal in FOREIGN)
 
 
-def _measured(reading: Reading) -> dict[str, Any]:
-    return {
-        "result": reading.result,
-        "input_tokens": reading.input_tokens,
-        "output_tokens": reading.output_tokens,
-        "cached_tokens": reading.cached_tokens,
-        "session_id": reading.session_id,
-    }
+def _measured(ended: Exit, reading: Reading, cost: float | None) -> AttemptExit:
+    return AttemptExit(
+        result=reading.result,
+        input_tokens=reading.input_tokens,
+        output_tokens=reading.output_tokens,
+        cached_tokens=reading.cached_tokens,
+        session_id=reading.session_id,
+        cost_usd=cost,
+    ).overlaid(ended)
 
 
 def _read_warnings(directory: Path) -> list[str]:

@@ -7,7 +7,6 @@ Source: docs/design/control.md §2, docs/reference/score-format.md §13.
 
 import os
 import re
-import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -220,7 +219,7 @@ class Checking:
             return CommandResult(error=(record and record.error) or f"lost: {lost}", output_tail=tail), lost
         found = CommandResult(
             exit_code=record.exit_code,
-            signal=signal.Signals(record.signal).name if record.signal else None,
+            signal=record.signal_name,
             timed_out=record.timed_out,
             output_tail=tail,
             error=record.error,
@@ -239,7 +238,7 @@ def _lost(record: ExitRecord | None) -> str | None:
     if record.exit_code is None and record.signal is None:
         return "its supervisor was killed"
     if record.signal in FOREIGN:
-        return f"ended by {signal.Signals(record.signal).name}, which nobody here sent"
+        return f"ended by {record.signal_name}, which nobody here sent"
     return None
 
 

@@ -6,9 +6,8 @@ Source: docs/reference/score-format.md §20, docs/design/durability.md.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import anyio
 import msgspec
@@ -25,10 +24,12 @@ from marianned.executors.base import ExitRecord, Presence, Spec
 from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import HookEnded
 from marianned.protocol import Outcome
-from marianned.rows import HookRow, RunRow
+from marianned.rows import Exit, HookRow, RunRow
 from marianned.score.expanded import Concert, Expanded, Hook
 
 _SHELL = ["bash", "-c"]
+_NO_PROCESS = Exit()
+"""What is known where none has run."""
 
 _logger = logging.getLogger(__name__)
 
@@ -162,31 +163,41 @@ class HookRun:
         }
 
     async def _judge(self, record: ExitRecord) -> HookEnded:
-        seen = await self._process.seen(record)
-        seen["warnings"] = left_behind(record)
+        ended = await self._process.exit_of(record)
+        return self._ending(*self._outcome(record), ended, left_behind(record), asked=record.asked)
+
+    def _outcome(self, record: ExitRecord) -> tuple[Outcome, str | None]:
+        """Return how a command has ended by its record, and what is said of that."""
         if record.error is not None:
-            outcome = Outcome.INTERRUPTED if runs_short(record.error) else Outcome.FAILED
-            return self._ending(outcome, record.error, **seen)
+            return Outcome.INTERRUPTED if runs_short(record.error) else Outcome.FAILED, record.error
         if record.output_exceeded:
-            said = "its output exceeded the setting output_cap"
-            return self._ending(Outcome.FAILED, said, **seen)
+            return Outcome.FAILED, "its output exceeded the setting output_cap"
         if record.timed_out:
-            seconds = self._given.hook.timeout_seconds or 0
-            return self._ending(Outcome.TIMED_OUT, f"timed out after {seconds:g}s", **seen)
+            return Outcome.TIMED_OUT, f"timed out after {self._given.hook.timeout_seconds or 0:g}s"
         if record.asked:
             outcome = Outcome.INTERRUPTED if self._process.interrupted else Outcome.LOST
-            said = "it was asked to end, but not by marianned"
-            return self._ending(outcome, said, asked=True, **seen)
+            return outcome, "it was asked to end, but not by marianned"
         if record.exit_code == 0:
-            return self._ending(Outcome.SUCCEEDED, None, **seen)
-        said = (
-            f"exit {record.exit_code}"
-            if record.exit_code is not None
-            else f"ended by {seen['signal'] or 'an unknown signal'}"
-        )
-        return self._ending(Outcome.FAILED, said, **seen)
+            return Outcome.SUCCEEDED, None
+        by_signal = f"ended by {record.signal_name or 'an unknown signal'}"
+        return Outcome.FAILED, by_signal if record.exit_code is None else f"exit {record.exit_code}"
 
-    def _ending(self, outcome: Outcome, message: str | None, **seen: Any) -> HookEnded:
+    def _ending(
+        self,
+        outcome: Outcome,
+        message: str | None,
+        ended: Exit = _NO_PROCESS,
+        warnings: Sequence[str] = (),
+        *,
+        asked: bool = False,
+    ) -> HookEnded:
         row = self._given.row
-        said = None if message is None else mask_of(self._services, self._given.run).text(message)
-        return HookEnded(hook=row.hook, flight=row.flight, outcome=outcome, message=said, **seen)
+        return HookEnded(
+            hook=row.hook,
+            flight=row.flight,
+            outcome=outcome,
+            message=None if message is None else mask_of(self._services, self._given.run).text(message),
+            asked=asked,
+            exit=ended,
+            warnings=[*warnings],
+        )

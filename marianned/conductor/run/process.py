@@ -7,7 +7,6 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import anyio
 from anyio import to_thread
@@ -26,7 +25,7 @@ from marianned.executors.base import (
     Spec,
     id_in,
 )
-from marianned.rows import Flight
+from marianned.rows import Exit, Flight
 
 STDOUT = "stdout"
 STDERR = "stderr"
@@ -155,15 +154,15 @@ class Process:
         """Say how it was lost, as far as that is known."""
         return await to_thread.run_sync(_loss, self.place)
 
-    async def seen(self, record: ExitRecord) -> dict[str, Any]:
-        """Return what is kept of every end: exit code, signal's name, pid, bytes printed."""
-        return {
-            "exit_code": record.exit_code,
-            "signal": signal.Signals(record.signal).name if record.signal else None,
-            "pid": self.pid,
-            "stdout_bytes": await to_thread.run_sync(_size, self.directory / STDOUT),
-            "stderr_bytes": await to_thread.run_sync(_size, self.directory / STDERR),
-        }
+    async def exit_of(self, record: ExitRecord) -> Exit:
+        """Return what is kept of every end."""
+        return Exit(
+            exit_code=record.exit_code,
+            signal=record.signal_name,
+            pid=self.pid,
+            stdout_bytes=await to_thread.run_sync(_size, self.directory / STDOUT),
+            stderr_bytes=await to_thread.run_sync(_size, self.directory / STDERR),
+        )
 
 
 def left_behind(record: ExitRecord) -> list[str]:

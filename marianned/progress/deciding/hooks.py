@@ -55,9 +55,6 @@ def _start(draft: Draft, row: HookRow) -> None:
         told=False,
         outcome=None,
         error_message=None,
-        exit_code=None,
-        signal=None,
-        pid=None,
         revision=draft.state.run.revision,
         started_at=draft.now.at,
         time_limit_at=draft.now.at + round(limit * 1000),
@@ -87,11 +84,7 @@ def hook_ended(draft: Draft, ending: HookEnded) -> None:
         draft.hook(row, status="waiting", waiting_for="end", kept=ending.kept)
         draft.note_hook("hook.waiting", row, "its job is kept, and submitted when this one ends")
     else:
-        seen = {name: getattr(ending, name) for name in _SEEN}
-        _close(draft, row, ending.outcome, ending.message, **seen)
-
-
-_SEEN = ("exit_code", "signal", "pid", "stdout_bytes", "stderr_bytes")
+        _close(draft, row.overlaid(ending.exit), ending.outcome, ending.message)
 
 
 def _running(draft: Draft, hook: int, flight: int) -> HookRow | None:
@@ -105,10 +98,10 @@ def _interrupted(draft: Draft, row: HookRow) -> None:
     draft.note_hook("hook.interrupted", row, "interrupted, it runs again")
 
 
-def _close(draft: Draft, row: HookRow, outcome: str, message: str | None, **seen: Any) -> None:
+def _close(draft: Draft, row: HookRow, outcome: str, message: str | None, **changed: Any) -> None:
     status = "completed" if outcome == Outcome.SUCCEEDED else "failed"
     closed = {"status": status, "waiting_for": None, "until": None, "ended_at": draft.now.at, "kept": None}
-    ended = draft.hook(row, **closed, outcome=outcome, error_message=message, **seen)
+    ended = draft.hook(row, **closed, outcome=outcome, error_message=message, **changed)
     draft.hooks_ended.append(ended)
     kind, cause = ("hook.completed", None) if status == "completed" else ("hook.failed", outcome)
     draft.note_hook(kind, ended, message or status, cause=cause)

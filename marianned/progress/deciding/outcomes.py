@@ -37,19 +37,14 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
     if row is None or attempt is None or attempt.attempt != ending.attempt:
         draft.note("attempt.ignored", f"a record of attempt {ending.attempt} came late; it is closed already")
         return
-    recorded = {
-        name: getattr(ending, name)
-        for name in msgspec.structs.asdict(ending)
-        if name in _ATTEMPT_FIELDS and getattr(ending, name) is not None
-    }
     draft.put(
         msgspec.structs.replace(
-            attempt,
+            attempt.overlaid(ending.exit),
             ended_at=draft.now.at,
             outcome=ending.outcome,
             error_category=ending.category,
             error_message=ending.message,
-            **recorded,
+            validations=ending.validations,
         )
     )
     draft.note_sheet(
@@ -65,11 +60,12 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
     for text in ending.warnings:
         draft.note_sheet("attempt.warned", row.sheet, text, attempt=ending.attempt)
     warnings = list(dict.fromkeys([*row.warnings, *ending.warnings]))
-    row = msgspec.structs.replace(row, exit_code=ending.exit_code, warnings=warnings)
-    if ending.cost_usd is not None:
-        row = msgspec.structs.replace(row, cost_usd=(row.cost_usd or 0.0) + ending.cost_usd)
+    row = msgspec.structs.replace(row, exit_code=ending.exit.exit_code, warnings=warnings)
+    cost = ending.exit.cost_usd
+    if cost is not None:
+        row = msgspec.structs.replace(row, cost_usd=(row.cost_usd or 0.0) + cost)
     _bring_on(draft, row, attempt, ending)
-    warn_of_budget(draft, ending.cost_usd or 0.0)
+    warn_of_budget(draft, cost or 0.0)
     pause = state.score.parallel.pause_between_sheets_seconds
     if pause and not state.attempts:
         waited, staggered = draft.now.plus(round(pause * 1000)), state.run.not_before
@@ -103,25 +99,6 @@ def attempt_warned(draft: Draft, warned: Warned) -> None:
         draft.sheet(row, warnings=[*row.warnings, *new])
     for text in new:
         draft.note_sheet("attempt.warned", row.sheet, text, attempt=attempt.attempt)
-
-
-_ATTEMPT_FIELDS = frozenset(
-    {
-        "exit_code",
-        "signal",
-        "pid",
-        "model",
-        "session_id",
-        "input_tokens",
-        "output_tokens",
-        "cached_tokens",
-        "cost_usd",
-        "stdout_bytes",
-        "stderr_bytes",
-        "validations",
-        "result",
-    }
-)
 
 
 def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:

@@ -6,7 +6,7 @@ from marianned.clock import Instant
 from marianned.lifecycle import Action
 from marianned.progress.state.job import Version
 from marianned.protocol import Caller, CheckReport, JobStatus, Outcome, Reply
-from marianned.rows import Changes, RequestRow
+from marianned.rows import AttemptExit, Changes, Exit, RequestRow
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,7 +15,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     `message` is one line about the attempt, `evidence` one about the sheet (the first failed check);
     `chance` (0 to 1) moves the retry delay; `resets_in` is in how many seconds the tool says that its rate
     limit is over, `quota` whether it calls it a quota. `warnings` tell what people should know of it, however
-    it ended.
+    it ended. `exit` is what is known of its process and by its tool, nothing where that did not run.
     """
 
     uid: int
@@ -24,19 +24,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     category: str | None = None
     message: str | None = None
     evidence: str | None = None
-    exit_code: int | None = None
-    signal: str | None = None
-    pid: int | None = None
-    model: str | None = None
-    session_id: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cached_tokens: int | None = None
-    cost_usd: float | None = None
-    stdout_bytes: int = 0
-    stderr_bytes: int = 0
+    exit: AttemptExit = AttemptExit()
     validations: list[CheckReport] = []
-    result: str | None = None
     chance: float = 0.5
     resets_in: float | None = None
     quota: bool = False
@@ -54,7 +43,7 @@ class HookEnded(msgspec.Struct, frozen=True, kw_only=True):
     """How a hook ended. `asked`: its shim was asked to end it, by a daemon that may have died meanwhile.
 
     `kept` is the encoded RevisionRow of a detached job's score, which is valid and waits for the end;
-    `warnings` as in Ending.
+    `exit` and `warnings` as in Ending.
     """
 
     hook: int
@@ -62,11 +51,7 @@ class HookEnded(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     message: str | None = None
     asked: bool = False
-    exit_code: int | None = None
-    signal: str | None = None
-    pid: int | None = None
-    stdout_bytes: int = 0
-    stderr_bytes: int = 0
+    exit: Exit = Exit()
     kept: bytes | None = None
     warnings: list[str] = []
 

@@ -8,33 +8,26 @@ from marianned.clock import Instant, timestamp
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
 from marianned.protocol import Hook, InFlight, Next, Waiting
-from marianned.rows import HookRow
+from marianned.rows import HookRow, shown
 
 
 def hook_view(state: JobState, row: HookRow, pid: int | None = None) -> Hook:
     """Return one hook; `pid` is that of one that is in flight."""
     definition = state.hook_definition(row.hook)
     waits_for_slot = lifecycle.may_start(state.facts) and state.hook_queue.startable == row
-    return Hook(
-        hook=row.hook,
+    return shown(
+        row,
+        Hook,
         type=definition.type,
         label=definition.label,
-        status=row.status,
         waiting_for="slot" if waits_for_slot else row.waiting_for,
         until_at=_time(row.until.at if row.until is not None else None),
         attempt_count=row.attempts,
-        outcome=row.outcome,
         error_message=row.error_message if row.status == "failed" else None,
-        exit_code=row.exit_code,
-        signal=row.signal,
         pid=row.pid or pid,
-        chained=row.chained,
-        revision=row.revision,
         started_at=_time(row.started_at),
         ended_at=_time(row.ended_at),
         time_limit_at=_time(row.time_limit_at if row.status == "running" else None),
-        stdout_bytes=row.stdout_bytes,
-        stderr_bytes=row.stderr_bytes,
     )
 
 
