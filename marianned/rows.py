@@ -114,6 +114,8 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     """Of its keeper."""
     stdout_bytes: int = 0
     stderr_bytes: int = 0
+    max_rss_kib: int | None = None
+    """The most memory that one of its processes had at a time."""
 
     def overlaid(self, known: "Exit") -> Self:
         """Return it with all that another one knows; what that does not know stays."""

@@ -162,6 +162,7 @@ class Process:
             pid=self.pid,
             stdout_bytes=await to_thread.run_sync(_size, self.directory / STDOUT),
             stderr_bytes=await to_thread.run_sync(_size, self.directory / STDERR),
+            max_rss_kib=record.max_rss_kib,
         )
 
 
