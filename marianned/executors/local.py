@@ -43,6 +43,7 @@ from marianned.executors.base import (
     id_in,
 )
 from marianned.executors.forking import ForkServer, shim_environment
+from marianned.moment import boot_id
 from marianned.paths import make_private_directory
 
 _PAUSE_SECONDS = 0.01
@@ -50,13 +51,11 @@ _SETTLING_LOOKS = 1000
 """How long a shim may take from its claim to its identity, in pauses; it needs about a millisecond."""
 
 _LOOK_SECONDS = 5.0
-"""How often a waiter wakes keeper and runner, whether they need it or not."""
+"""How long a waiter waits for keeper or runner before it wakes them, whether they need it or not."""
 
 _SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _AGAIN_SECONDS = 1.0
 """How long after a look that told nothing the next one comes."""
-
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 _T = TypeVar("_T")
@@ -148,6 +147,7 @@ class LocalExecutor:
             while pair := await self._patiently_of(_pair, place):
                 with anyio.move_on_after(_LOOK_SECONDS):
                     await _gone(*pair[-1])
+                    continue
                 await self._patiently_of(_send, place, signal.SIGCONT)
                 if trouble := await self._patiently_of(_bereft, place):
                     say(trouble)
@@ -320,15 +320,18 @@ def _conclude(place: Place, seen: Presence | None, swept: bool) -> Presence:  # 
 
 
 def _is_ours(place: Place) -> bool:
-    """Tell whether what lies in a directory is of this attempt: the record says so, else the spec."""
-    record = _read(place.directory / shim.RECORD, ExitRecord)
-    if record is not None and record.id is not None:
-        return record.id == place.id
-    return id_in(place.directory) == place.id
+    """Tell whether the record in a directory is of this attempt."""
+    return _owner(place, _read(place.directory / shim.RECORD, ExitRecord)) == place.id
 
 
 def _record(place: Place) -> ExitRecord | None:
-    return _read(place.directory / shim.RECORD, ExitRecord) if _is_ours(place) else None
+    record = _read(place.directory / shim.RECORD, ExitRecord)
+    return record if _owner(place, record) == place.id else None
+
+
+def _owner(place: Place, record: ExitRecord | None) -> str | None:
+    """Return whose a record is: it says so itself, else the spec beside it does."""
+    return record.id if record is not None and record.id is not None else id_in(place.directory)
 
 
 def _pair(place: Place, known: Running | None) -> list[tuple[int, int]]:
@@ -338,7 +341,7 @@ def _pair(place: Place, known: Running | None) -> list[tuple[int, int]]:
     """
     mark = traces.trace_of(place.id).mark
     for running in (_read(place.directory / shim.IDENTITY, Running), known):
-        if running is None or running.boot_id != _boot_id():
+        if running is None or running.boot_id != boot_id():
             continue
         both = ((running.pid, running.start_time), (running.runner_pid, running.runner_start_time))
         alive = [(pid, at) for pid, at in both if traces.start_time(pid) == at and traces.has_mark(pid, mark)]
@@ -354,12 +357,8 @@ def _running(pair: list[tuple[int, int]]) -> Running:
         start_time=start_time,
         runner_pid=runner,
         runner_start_time=runner_start_time,
-        boot_id=_boot_id(),
+        boot_id=boot_id(),
     )
-
-
-def _boot_id() -> str:
-    return _BOOT_ID.read_text().strip()
 
 
 def _bereft(place: Place, known: Running | None) -> str | None:
