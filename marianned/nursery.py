@@ -7,6 +7,9 @@ worker's channel, and of its leash. On the leash the daemon is told how the work
 minus its signal; `E reason` where none could be forked); when the daemon lets go of it, the worker is killed.
 Nursery and workers end with the daemon. A worker that is stopped is woken at once.
 
+The first nursery is forked off the daemon while it has but one thread; where that one has died, another is
+launched as a program. `ps -o comm` names them mzt-nursery and mzt-worker.
+
 A channel carries frames: 8 bytes of length, then a pickle. A worker first sends its pid.
 """
 
@@ -23,7 +26,7 @@ import struct
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from marianned import __version__
 
@@ -34,6 +37,7 @@ LENGTH = struct.Struct("!Q")
 RAISED, DONE, TOO_MUCH, SHORT = "raised", "done", "memory", "short"
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _PROBE_BYTES = 64 * 1024**2
 _ANSWER_LIMIT = 500
 
@@ -41,6 +45,7 @@ _ANSWER_LIMIT = 500
 def main(modules: Sequence[str], loader: str) -> None:
     """Import all these modules and call `load` of the loader, then fork workers until the daemon ends."""
     daemon = socket.socket(fileno=0)
+    _prctl(_PR_SET_NAME, b"mzt-nursery")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         for name in modules:
@@ -55,6 +60,25 @@ def main(modules: Sequence[str], loader: str) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     daemon.send(HELLO + __version__.encode())
     _Nursery(daemon, news).serve()
+
+
+def be(far: socket.socket, modules: Sequence[str], loader: str) -> NoReturn:
+    """Be the nursery in this fork of the daemon, to its end, with nothing but its socket open."""
+    try:
+        _keep_only(far)
+        main(modules, loader)
+    finally:
+        os._exit(1)
+
+
+def _keep_only(channel: socket.socket) -> None:
+    """Close all but this socket, which becomes the standard input."""
+    os.dup2(channel.fileno(), 0, inheritable=False)
+    os.closerange(3, max(int(name) for name in os.listdir("/proc/self/fd")) + 1)  # noqa: PTH208  numbers
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    os.close(null)
 
 
 class _Nursery:
@@ -128,17 +152,21 @@ class _Nursery:
                     pass  # let go of: nobody wants to know
 
 
+def _prctl(option: int, value: bytes | int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
 def _become_worker(channel: socket.socket) -> None:
     """Be a worker in this fork, to its end: bounded in memory, gone with the nursery."""
     nursery = os.getppid()
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _prctl(_PR_SET_NAME, b"mzt-worker")
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != nursery:
             os._exit(1)
-        os.dup2(channel.fileno(), 0, inheritable=False)
-        os.closerange(3, max(int(name) for name in os.listdir("/proc/self/fd")) + 1)  # noqa: PTH208  numbers
+        _keep_only(channel)
         null = Path(os.devnull)
         sys.stdin, sys.stdout, sys.stderr = null.open(), null.open("w"), null.open("w")
         _, most = resource.getrlimit(resource.RLIMIT_AS)

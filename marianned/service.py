@@ -71,6 +71,7 @@ class Surroundings(NamedTuple):
     notifier: Notifier
     given: socket.socket | None
     in_journal: bool
+    nursery: workers.Born | None
 
 
 class Daemon:
@@ -94,7 +95,7 @@ class Daemon:
     async def _serve(self, signals: AsyncIterator[signal.Signals]) -> None:
         attempts = Path(self._settings.attempts_dir or self._state / "attempts")
         async with (
-            workers.running(),
+            workers.running(self._around.nursery),
             open_store(database_path(self._state), boot_id(), attempts, now().at) as store,
             LocalExecutor() as local,
             anyio.create_task_group() as tasks,
@@ -253,7 +254,8 @@ def main(arguments: list[str] | None = None) -> int:
                 check_silent(address)  # before anything is taken up that would then be without a daemon
             logs.to_file(state)
             faults.point("service.locked")
-            around = Surroundings(lock, given.ready_fd, notifier(), handed, in_journal)
+            nursery = workers.fork_nursery()  # as long as there is but one thread
+            around = Surroundings(lock, given.ready_fd, notifier(), handed, in_journal, nursery)
             anyio.run(Daemon(settings, state, address, around).run)
     except (*_SAID, ExceptionGroup) as error:
         cause = _only(error)

@@ -9,6 +9,7 @@ itself is at fault: WorkerLimit.
 import json
 import os
 import pickle
+import select
 import signal
 import socket
 import subprocess
@@ -17,13 +18,13 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 import anyio
 from anyio import to_thread
 from anyio.lowlevel import RunVar
 
-from marianned import __version__, accidents
+from marianned import __version__, accidents, nursery
 from marianned.accidents import Accident, until_it_works
 from marianned.nursery import DONE, HELLO, LENGTH, MEMORY_LIMIT, SHORT, TOO_MUCH
 
@@ -165,6 +166,66 @@ def _value(answer: tuple[str, Any]) -> Any:
     raise error
 
 
+class Forked:
+    """A child of this process, in the words of `subprocess.Popen`."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._handle = os.pidfd_open(pid)
+        self._status: int | None = None
+
+    def poll(self) -> int | None:
+        """Return its status once it has ended; it is reaped then."""
+        if self._status is None and select.select([self._handle], [], [], 0)[0]:
+            self._reap()
+        return self._status
+
+    def wait(self, seconds: float | None = None) -> int:
+        """Wait for its end, which is never longer than `subprocess.TimeoutExpired` tells."""
+        if self._status is None:
+            if not select.select([self._handle], [], [], seconds)[0]:
+                raise subprocess.TimeoutExpired("nursery", seconds or 0)
+            self._reap()
+        return self._status or 0
+
+    def kill(self) -> None:
+        """Kill it, if it still lives."""
+        if self._status is None:
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
+    def _reap(self) -> None:
+        _, status = os.waitpid(self._pid, 0)
+        self._status = os.waitstatus_to_exitcode(status)
+        os.close(self._handle)
+
+
+Process = Forked | subprocess.Popen[bytes]
+
+
+class Born(NamedTuple):
+    """A nursery that has been started: its process, and the socket to it."""
+
+    process: Process
+    control: socket.socket
+
+
+def fork_nursery() -> Born | None:
+    """Fork the nursery off this process, which must have one thread; None: it can't be forked now.
+
+    It has loaded all that this process has, which saves a launch's time; whatever it inherits is closed.
+    """
+    control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with far:
+        try:
+            pid = os.fork()
+        except OSError:
+            control.close()
+            return None
+        if not pid:
+            nursery.be(far, _loaded(), "marianned.workers")
+    return Born(Forked(pid), control)
+
+
 class Pool:
     """The workers of one event loop, and the nursery that forks them; `trouble` is why there are none."""
 
@@ -198,6 +259,10 @@ class Pool:
             return worker
         raise Accident(self.trouble)
 
+    def adopt(self, nursery: "Born") -> None:
+        """Take a nursery that was forked before; there is none yet."""
+        self._nursery.append(_Nursery(*nursery))
+
     def give_back(self, worker: "_Worker") -> None:
         """Keep a worker for the next call."""
         self._idle.append(worker)
@@ -206,7 +271,8 @@ class Pool:
         async with self._starting:
             if not (self._nursery and self._nursery[0].lives()):
                 await self.close()
-                self._nursery.append(await _Nursery.start())
+                self._nursery.append(_Nursery(*await to_thread.run_sync(_launch)))
+            await self._nursery[0].greet()
             worker = self._nursery[0].fork(self)
         await worker.begin()
         return worker
@@ -226,33 +292,27 @@ def _let_go(idle: "list[_Worker]", nursery: "list[_Nursery]") -> None:
 class _Nursery:
     """The process that forks workers (nursery.py)."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", control: socket.socket) -> None:
+    def __init__(self, process: Process, control: socket.socket) -> None:
         self._process = process
         self._control = control
+        self._greeted = False
 
-    @classmethod
-    async def start(cls) -> "_Nursery":
-        """Start it; on return it has loaded everything.
+    async def greet(self) -> None:
+        """Wait until it has loaded everything; at once, after the first time.
 
         Raises:
-            Accident, OSError: it can't be started.
+            Accident: it can't, and has been ended.
         """
-        control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with far:
-            try:
-                process = await to_thread.run_sync(_launch, far)
-            except OSError:
-                control.close()
-                raise
-        nursery = cls(process, control)
+        if self._greeted:
+            return
         try:
-            said = await nursery._greeting()
+            said = await self._greeting()
             if said != HELLO + __version__.encode():
                 raise Accident(_refusal(said))  # noqa: TRY301  it is closed like after any other
         except BaseException:
-            nursery.close(at_once=True)
+            self.close(at_once=True)
             raise
-        return nursery
+        self._greeted = True
 
     async def _greeting(self) -> bytes:
         self._control.setblocking(False)  # noqa: FBT003  socket passes no keywords
@@ -313,14 +373,21 @@ def _loaded() -> list[str]:
     return sorted(name for name in sys.modules if name.startswith("marianned."))
 
 
-def _launch(far: socket.socket) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [sys.executable, "-c", _LAUNCH, json.dumps(sys.path), json.dumps(_loaded())],
-        cwd="/",
-        stdin=far.fileno(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def _launch() -> Born:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with far:
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _LAUNCH, json.dumps(sys.path), json.dumps(_loaded())],
+                cwd="/",
+                stdin=far.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError:
+            near.close()
+            raise
+    return Born(process, near)
 
 
 class _Worker:

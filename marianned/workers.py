@@ -24,9 +24,9 @@ from marianned.score.expanded import Compiled, Expanded
 from marianned.score.language.expressions import JobSeen, SheetSeen
 from marianned.score.read.reader import DiskReader, ScoreSource, StoredReader
 from marianned.score.render.prompt_inputs import PreviousAttempt, UpstreamOutputs
-from marianned.worker_pool import WORKERS, WorkerLimit, call_within, pool
+from marianned.worker_pool import WORKERS, Born, WorkerLimit, call_within, fork_nursery, pool
 
-__all__ = ["WORKERS", "WorkerLimit", "call_within"]
+__all__ = ["WORKERS", "Born", "WorkerLimit", "call_within", "fork_nursery"]
 
 LIMIT_SECONDS = 10.0
 """How much processor time one call may take."""
@@ -58,8 +58,10 @@ async def warm() -> None:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[None]:
-    """End the workers at the end of the block."""
+async def running(born: Born | None = None) -> AsyncIterator[None]:
+    """End the workers at the end of the block; a nursery that was forked before is the first."""
+    if born is not None:
+        pool().adopt(born)
     try:
         yield
     finally:

@@ -58,9 +58,16 @@ LONG = {
 
 
 def refused(daemon, text):
-    """Validate a text; tell that it is no score, or how the daemon refuses to look further."""
+    """Validate a text; tell that it is no score, or how the daemon refuses to look further.
+
+    The daemon bounds the processor's time, which is more on the wall of a busy machine.
+    """
     try:
-        found = daemon.rpc("score.validate", text=text, file="/bad.yaml", directory="/", submit_directory="/")
+        with daemon.connect() as connection:
+            connection.socket.settimeout(100)
+            found = connection.rpc(
+                "score.validate", text=text, file="/bad.yaml", directory="/", submit_directory="/"
+            )
     except Refused as refusal:
         return refusal.message
     assert not found["valid"]

@@ -11,37 +11,9 @@ import pytest
 from kit.daemon import DEADLINE, Refused, gated, gone, plain, score
 
 
-def children(pid):
-    """Return the children of all threads of a process."""
-    lists = [task / "children" for task in Path(f"/proc/{pid}/task").iterdir()]
-    return [int(child) for file in lists for child in file.read_text().split()]
-
-
-def below(pid):
-    """Return all processes below one."""
-    todo, found = [pid], []
-    while todo:
-        with suppress(OSError):
-            new = children(todo.pop())
-            todo += new
-            found += new
-    return found
-
-
 def worker_processes(daemon):
     """Return the daemon's worker processes, and the nursery that forks them."""
-    return [
-        pid
-        for pid in below(daemon.process.pid)
-        if b"nursery" in cmdline(pid) or b"to_process" in cmdline(pid)
-    ]
-
-
-def cmdline(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
+    return [daemon.nursery(), *daemon.workers()]
 
 
 def kill(pids, number=signal.SIGKILL):
@@ -70,8 +42,8 @@ def test_a_finished_sheet_is_read_again_when_its_worker_dies_over_it(daemon):
     daemon.submit(score("j", [gated(1)]))
     daemon.ledger.wait_for("start 1")
     processes = worker_processes(daemon)
-    nursery = [pid for pid in processes if children(pid)]
-    kill([*nursery, *processes], signal.SIGSTOP)
+    nursery = [daemon.nursery()]
+    kill(processes, signal.SIGSTOP)
     daemon.gate(1).open()
     end = time.monotonic() + DEADLINE
     while not list(daemon.state.glob("attempts/**/exit.json")):

@@ -202,9 +202,10 @@ def test_one_that_ended_unseen_with_its_files_is_lost_and_not_started_again_as_i
     ledger.wait_for("start 1")
     wait_until_known(daemon)
     daemon.kill()
-    running = processes_of(daemon, "job")
-    kill_all(running)
-    assert all(gone(pid) for pid in running)
+    identity = json.loads((files_of(daemon) / "identity.json").read_text())
+    kill_all(processes_of(daemon, "job"))
+    assert gone(identity["runner_pid"])
+    assert gone(identity["pid"])  # they write until they have ended
     shutil.rmtree(daemon.state / "attempts")
     daemon.start()
     ledger.wait_for("start 1", times=2)

@@ -375,18 +375,25 @@ class Daemon:
         self.process = None
 
     def workers(self):
-        """Return the workers of the daemon's pool: the children of the process that forks them."""
-        found = []
-        for nursery in children(self.process.pid):
-            with suppress(OSError):
-                if b"\0-c\0" in Path(f"/proc/{nursery}/cmdline").read_bytes():
-                    found += children(nursery)
-        return found
+        """Return the workers of the daemon's pool."""
+        return [pid for pid in children(self.nursery()) if name_of(pid) == "mzt-worker"]
+
+    def nursery(self):
+        """Return the process that forks the workers; 0: there is none."""
+        return next((pid for pid in children(self.process.pid) if name_of(pid) == "mzt-nursery"), 0)
 
     def processes(self, *variables):
         """Return every process whose environment has this home, and these variables (`NAME=VALUE`)."""
         wanted = {variable.encode() for variable in (f"HOME={self.home}", *variables)}
         return [pid for pid, environment in environments() if wanted <= environment]
+
+
+def name_of(pid):
+    """Return the name that a process has given itself, or its program's."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def children(pid):
