@@ -202,13 +202,13 @@ def _end_waits(draft: Draft) -> None:
     if not lifecycle.may_start(draft.facts):
         return
     for row in draft.state.waits():
-        if row.until is None or draft.now.reached(row.until) or _is_lifted(draft.state, row):
+        if row.until is None or draft.now.reached(row.until) or _is_lifted(draft, row):
             draft.sheet(row, status="pending", waiting_for=None, until=None)
 
 
-def _is_lifted(state: JobState, row: SheetRow) -> bool:
+def _is_lifted(draft: Draft, row: SheetRow) -> bool:
     """Tell whether the rate limit that a sheet waits for is over before its time."""
-    limit = state.limits.get(state.account(row.sheet))
+    limit = draft.limit_of(draft.state.account(row.sheet))
     return row.waiting_for == "rate_limit" and limit is not None and limit.until is None
 
 

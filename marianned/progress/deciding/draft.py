@@ -24,6 +24,7 @@ from marianned.rows import (
     EventRow,
     HoldRow,
     HookRow,
+    LimitRow,
     RequestRow,
     Row,
     SheetRow,
@@ -102,6 +103,7 @@ class Draft:
         self.request_event: int | None = None
         self.rewind_dropped = False
         self.unpersisted: set[str] = set()
+        self._limits: dict[Account, LimitRow] = {}
         self._before = lifecycle.status(state.facts)
 
     @property
@@ -120,6 +122,12 @@ class Draft:
         """Put a row."""
         self.state.put(row)
         self.operations.append(row)
+        if isinstance(row, LimitRow):
+            self._limits[row.account] = row
+
+    def limit_of(self, account: Account) -> LimitRow | None:
+        """Return the rate limit of an account as it is by now; the state has them as committed."""
+        return self._limits.get(account) or self.state.limits.get(account)
 
     def run(self, **changed: Any) -> None:
         """Put the run's row with some facts changed."""

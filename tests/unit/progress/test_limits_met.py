@@ -110,6 +110,15 @@ def test_a_sheet_that_waits_goes_on_as_soon_as_the_limit_is_lifted() -> None:
     assert both.tick(1) == [1]
 
 
+def test_a_limit_that_is_met_again_after_one_was_lifted_is_waited_for() -> None:
+    both = bench()
+    row = met(both, 1, resets_in=600)
+    both.state.limits = {CLAUDE: LimitRow(instrument="claude-code", until=None, since=row.since)}
+    both.tick(1)
+    met(both, 1, resets_in=9 * 86_400)
+    assert (both.sheet(1).status, both.sheet(1).waiting_for) == ("waiting", "rate_limit")
+
+
 def test_what_one_run_alone_has_heard_closes_the_account_for_others_for_an_hour_at_most() -> None:
     first = bench()
     row = met(first, 1, resets_in=9 * 86_400)
