@@ -27,7 +27,7 @@ from marianned.conductor.capacity.slots import STOPPING, Scheduler
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.notifier import Messenger
 from marianned.conductor.queries.jobs import JobQueries
-from marianned.conductor.requests.chain import Chaining
+from marianned.conductor.requests.chain import chain
 from marianned.conductor.requests.reload import Reloader
 from marianned.conductor.requests.retention import Retention
 from marianned.conductor.requests.shutdown import Stopper
@@ -101,9 +101,8 @@ class Daemon:
             anyio.create_task_group() as tasks,
         ):
             services = self._services(store, Executors(attempts=local, host=local))
-            conductor = Conductor(services, tasks)
-            submissions = Submissions(conductor, tasks)
-            conductor.chaining = Chaining(conductor, submissions)
+            conductor = Conductor(services, tasks, chain)
+            submissions = Submissions(conductor)
             queries = JobQueries(conductor, now().at)
             watchdog = Watchdog(self._notifier, conductor.summary)
             stopper = Stopper(conductor, tasks, watchdog)

@@ -15,7 +15,7 @@ from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import Settings
 from marianned.executors.base import Executor, Place, id_in
 from marianned.masks import Mask, secrets_given, secrets_of
-from marianned.rows import Flight, HookRow, RunRow
+from marianned.rows import Flight, HookRow, RevisionRow, RunRow
 from marianned.store.writer import Store
 
 
@@ -65,6 +65,10 @@ class Services(msgspec.Struct, kw_only=True):
     def attempt_id(self, flight: Flight) -> str:
         """Return what names an attempt or hook among all that any daemon ever made."""
         return self.place(flight).id
+
+    def revision_key(self, revision: RevisionRow) -> str:
+        """Return what names a revision to workers, which keep it decoded; they may outlive the store."""
+        return f"{self.store.daemon_id}.{revision.run_id}.{revision.revision}"
 
     def place(self, flight: Flight) -> Place:
         """Return where the files of an attempt or hook lie: below the incarnation that started it."""

@@ -245,7 +245,7 @@ GROUPS = {
     ),
     "submit": (
         paused,
-        ["submit.compiled", "submit.workspace", "submit.committed", "submit.taken_up", "submit.begun"],
+        ["submit.compiled", "submit.workspace", "transaction.committed", "submit.taken_up", "submit.begun"],
     ),
     "store": (
         paused,
@@ -281,11 +281,8 @@ GROUPS = {
         chained,
         [
             "chain.checked",
-            *(
-                f"{point}:{time}"
-                for time in (1, 2)
-                for point in ("chain.locked", "chain.committed", "chain.done")
-            ),
+            *(f"{point}:{time}" for time in (1, 2) for point in ("chain.locked", "chain.done")),
+            *(f"transaction.committed:{time}" for time in (2, 3)),
             *(f"{step}:{time}" for time in (1, 2) for step in steps("chain")),
             *steps("chained"),
         ],

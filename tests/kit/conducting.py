@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -13,7 +14,7 @@ from marianned.conductor.capacity.rate_limits import Limits
 from marianned.conductor.capacity.slots import Scheduler
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.notifier import Messenger
-from marianned.conductor.requests.chain import Chaining
+from marianned.conductor.requests.chain import chain
 from marianned.conductor.requests.control import Control
 from marianned.conductor.requests.retention import Retention
 from marianned.conductor.requests.submit import Submissions
@@ -33,12 +34,15 @@ class House:
     """One life of a conductor, and what a test asks of it."""
 
     def __init__(
-        self, path: Path, store: Store, executor: MemoryExecutor, tasks: anyio.abc.TaskGroup
+        self, path: Path, store: Store, executor: MemoryExecutor, tasks: anyio.abc.TaskGroup, **given: Any
     ) -> None:
+        """Build it; `given` are parts of its services that are not as usual."""
         self.path = path
         self.store = store
         self.executor = executor
-        self.scheduler = Scheduler(16)
+        settings = given.get("settings", Settings())
+        environ = given.get("environ", dict(os.environ))
+        self.scheduler = Scheduler(settings.max_attempts)
         executors = Executors(attempts=executor, host=executor)
         self.services = Services(
             store=store,
@@ -46,15 +50,12 @@ class House:
             scheduler=self.scheduler,
             limits=Limits(),
             disk=Disk((path,), 0, self.scheduler),
-            worktrees=Worktrees(store, executors.host, os.environ),
-            settings=Settings(),
+            worktrees=Worktrees(store, executors.host, environ),
             attempts=path / "attempts",
-            socket=path / "s",
-            environ=dict(os.environ),
+            **{"settings": settings, "environ": environ, "socket": path / "s", **given},
         )
-        self.conductor = Conductor(self.services, tasks)
-        self.submissions = Submissions(self.conductor, tasks)
-        self.conductor.chaining = Chaining(self.conductor, self.submissions)
+        self.conductor = Conductor(self.services, tasks, chain)
+        self.submissions = Submissions(self.conductor)
         self.control = Control(self.conductor)
         self.retention = Retention(self.conductor)
         Messenger(self.conductor, tasks)
@@ -64,6 +65,14 @@ class House:
     def _told(self, _events: object) -> None:
         self._news.set()
         self._news = anyio.Event()
+
+    def close(self) -> None:
+        """Close what a process would take along when it ends."""
+        streams = [self.services.worktrees._send, self.services.worktrees._ended]
+        for job in self.conductor._by_run.values():
+            streams += [job._send, job._receive]
+        for stream in streams:
+            stream.close()
 
     async def submit(self, text: str, **params: object) -> Submitted:
         place = str(self.path)
@@ -86,18 +95,21 @@ class House:
 
 
 @asynccontextmanager
-async def conducting(path: Path, executor: MemoryExecutor) -> AsyncIterator[House]:
+async def conducting(
+    path: Path, executor: MemoryExecutor, deadline: float = DEADLINE, **given: Any
+) -> AsyncIterator[House]:
     """Open a house, with all that earlier ones left at the path; everything of it ends with the block."""
     attempts = path / "attempts"
     attempts.mkdir(exist_ok=True)
-    with anyio.fail_after(DEADLINE):
+    with anyio.fail_after(deadline):
         async with (
             open_store(path / "marianne.db", "boot", attempts) as store,
             anyio.create_task_group() as tasks,
         ):
-            house = House(path, store, executor, tasks)
-            await house.conductor.recover()
-            yield house
-            tasks.cancel_scope.cancel()
-    house.services.worktrees._send.close()
-    house.services.worktrees._ended.close()
+            house = House(path, store, executor, tasks, **given)
+            try:
+                await house.conductor.recover()
+                yield house
+            finally:
+                tasks.cancel_scope.cancel()
+                house.close()

@@ -174,82 +174,14 @@ def score(name, bodies, **top):
     )
 
 
-class Daemon:
-    """One daemon over its lives: the home, its environment, the process that serves now."""
+def hooked(name, hooks, *, bodies=None, concert=None, **top):
+    """Return the text of a score of one sheet, or of these, with hooks behind it."""
+    given = {"concert": {"cooldown_between_jobs_seconds": 0} | (concert or {}), "on_success": hooks}
+    return score(name, bodies or [plain(f"{name}-sheet")], **given | top)
 
-    def __init__(self):
-        self.home = Path(tempfile.mkdtemp(prefix="mar"))
-        ends_with_us(f"HOME={self.home}")
-        self.socket = self.home / "run" / "s"
-        self.state = self.home / "state" / "marianne"
-        self.log = self.home / "daemon.log"
-        self.process = None
-        self.serves = False
-        self.may_fall = False
-        self.may_log = []
-        self.environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.endswith(("_API_KEY", "_TOKEN")) and not name.startswith(("MARIANNE_", "XDG_"))
-        } | {
-            "HOME": str(self.home),
-            "XDG_STATE_HOME": str(self.home / "state"),
-            "XDG_CONFIG_HOME": str(self.home / "config"),
-            "XDG_RUNTIME_DIR": str(self.home / "runtime"),
-            "MARIANNE_SOCKET": str(self.socket),
-            "PATH": f"{AGENTS}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-        }
-        self.gates = {}
-        self.ledger = Ledger(self.home)
 
-    # --- its life ----------------------------------------------------------------------------------------
-
-    def start(self, *before, **environment):
-        """Start it (by the command `before`); returns when it serves, or has met a fault that it was given."""
-        self.serves = False
-        ours, its = os.pipe()
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*before, sys.executable, "-m", "marianned", "--ready-fd", str(its)],
-                env=self.environment | environment,
-                cwd=self.home,
-                pass_fds=[its],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        os.close(its)
-        ready, _, _ = select.select([ours], [], [], DEADLINE)
-        said = os.read(ours, 1) if ready else b""
-        os.close(ours)
-        self.serves = said == b"1"
-        if not self.serves:
-            assert self.may_fall or environment.get("MARIANNE_FAULT"), (
-                f"it is not ready: {self.process.poll()} {self.log.read_text()}"
-            )
-        return self
-
-    def kill(self):
-        """Kill it as nothing can be told of."""
-        self.process.kill()
-        self.process.wait(DEADLINE)
-
-    def stop(self):
-        """Stop it as an operator does."""
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(DEADLINE) == 0, self.log.read_text()
-
-    def configure(self, text):
-        """Write its config.toml, for its next start."""
-        directory = self.home / "config" / "marianne"
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "config.toml").write_text(text)
-
-    # --- speaking with it --------------------------------------------------------------------------------
-
-    def connect(self):
-        return Connection(self.socket)
+class Speaking:
+    """What tests ask of a daemon with a `home`, `gates` and `connect`; requests and replies as on the wire."""
 
     def rpc(self, method, **params):
         """Ask on a connection of its own; return the result or raise Refused."""
@@ -325,6 +257,90 @@ class Daemon:
             self.gates[name] = Gate(self.home / f"gate-{name}")
         return self.gates[name]
 
+    def attempts(self, job, sheet):
+        return self.status(job, sheets=str(sheet))["sheets"][0]["attempts"]
+
+    def processes(self, *variables):
+        """Return every process whose environment has this home, and these variables (`NAME=VALUE`)."""
+        wanted = {variable.encode() for variable in (f"HOME={self.home}", *variables)}
+        return [pid for pid, environment in environments() if wanted <= environment]
+
+
+class Daemon(Speaking):
+    """One daemon over its lives: the home, its environment, the process that serves now."""
+
+    def __init__(self):
+        self.home = Path(tempfile.mkdtemp(prefix="mar"))
+        ends_with_us(f"HOME={self.home}")
+        self.socket = self.home / "run" / "s"
+        self.state = self.home / "state" / "marianne"
+        self.log = self.home / "daemon.log"
+        self.process = None
+        self.serves = False
+        self.may_fall = False
+        self.may_log = []
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.endswith(("_API_KEY", "_TOKEN")) and not name.startswith(("MARIANNE_", "XDG_"))
+        } | {
+            "HOME": str(self.home),
+            "XDG_STATE_HOME": str(self.home / "state"),
+            "XDG_CONFIG_HOME": str(self.home / "config"),
+            "XDG_RUNTIME_DIR": str(self.home / "runtime"),
+            "MARIANNE_SOCKET": str(self.socket),
+            "PATH": f"{AGENTS}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+        self.gates = {}
+        self.ledger = Ledger(self.home)
+
+    # --- its life ----------------------------------------------------------------------------------------
+
+    def start(self, *before, **environment):
+        """Start it (by the command `before`); returns when it serves, or has met a fault that it was given."""
+        self.serves = False
+        ours, its = os.pipe()
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*before, sys.executable, "-m", "marianned", "--ready-fd", str(its)],
+                env=self.environment | environment,
+                cwd=self.home,
+                pass_fds=[its],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        os.close(its)
+        ready, _, _ = select.select([ours], [], [], DEADLINE)
+        said = os.read(ours, 1) if ready else b""
+        os.close(ours)
+        self.serves = said == b"1"
+        if not self.serves:
+            assert self.may_fall or environment.get("MARIANNE_FAULT"), (
+                f"it is not ready: {self.process.poll()} {self.log.read_text()}"
+            )
+        return self
+
+    def kill(self):
+        """Kill it as nothing can be told of."""
+        self.process.kill()
+        self.process.wait(DEADLINE)
+
+    def stop(self):
+        """Stop it as an operator does."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(DEADLINE) == 0, self.log.read_text()
+
+    def configure(self, text):
+        """Write its config.toml, for its next start."""
+        directory = self.home / "config" / "marianne"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "config.toml").write_text(text)
+
+    def connect(self):
+        return Connection(self.socket)
+
     def install(self, name, script):
         """Put a program of this name first on the PATH of the daemon that is started next."""
         place = self.home / "bin"
@@ -337,9 +353,6 @@ class Daemon:
         """Return the directory of the only attempt of this name (UID-ATTEMPT) that any daemon here has made."""
         (found,) = (self.state / "attempts").glob(f"*/{run_id}/{name}")
         return found
-
-    def attempts(self, job, sheet):
-        return self.status(job, sheets=str(sheet))["sheets"][0]["attempts"]
 
     # --- the end -------------------------------------------------------------------------------------------
 
@@ -381,11 +394,6 @@ class Daemon:
     def nursery(self):
         """Return the process that forks the workers; 0: there is none."""
         return next((pid for pid in children(self.process.pid) if name_of(pid) == "mzt-nursery"), 0)
-
-    def processes(self, *variables):
-        """Return every process whose environment has this home, and these variables (`NAME=VALUE`)."""
-        wanted = {variable.encode() for variable in (f"HOME={self.home}", *variables)}
-        return [pid for pid, environment in environments() if wanted <= environment]
 
 
 def name_of(pid):

@@ -6,7 +6,7 @@ from kit.scores import Bench, chain
 from marianned.progress.deciding.draft import Decision
 from marianned.progress.state.triggers import Chained, ChainedEnded, HookEnded
 from marianned.protocol import JobStatus, Outcome
-from marianned.rows import Changes, Exit
+from marianned.rows import Exit
 from marianned.score.expanded import Concert, Expanded, Hook
 
 
@@ -44,15 +44,12 @@ class HookBench(Bench):
         """The hook in flight submits its job, or at the end all that were kept; these are refused."""
         row = next(row for row in self.state.hooks if row.status == "running")
         kept = [row, *(other for other in self.state.hooks if other.waiting_for == "end")]
-        self.answers.pop("chain", None)
         return self.step(
             Chained(
-                request="chain",
                 hook=row.hook,
                 flight=row.flight,
                 started={one.hook: f"next@{one.hook}" for one in kept if one.hook not in refused},
                 refused=dict.fromkeys(refused, "its name is taken"),
-                also=Changes(),
             )
         )
 

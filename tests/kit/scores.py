@@ -370,7 +370,7 @@ class Bench:
 
     def give_up(self) -> Decision:
         """A fresh run takes this one's place."""
-        return self.step(Supersede(request="fresh", caller=ANN, reason=None, also=Changes(), fresh=True))
+        return self.step(Supersede(caller=ANN, reason=None, fresh=True))
 
     def crash(self) -> None:
         """The daemon dies and reads everything anew; whoever waited without a key is gone."""

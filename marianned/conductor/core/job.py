@@ -6,7 +6,7 @@ started: memory can't run ahead of the disk. Source: docs/design/architecture.md
 
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +21,7 @@ from marianned.clock import Instant
 from marianned.conductor.capacity.instruments import InstrumentAvailability
 from marianned.conductor.core import concertlog, pausefile
 from marianned.conductor.core.reservation import Reservation
+from marianned.conductor.core.transaction import Part, Released
 from marianned.conductor.core.waiters import Answer, Waiter, Waiters
 from marianned.conductor.run.hook import HookContext
 from marianned.conductor.run.supervisor import Supervisor, bare
@@ -48,7 +49,7 @@ from marianned.progress.state.triggers import (
     Warned,
 )
 from marianned.protocol import ENDED, JobStatus
-from marianned.rows import Changes, Flight, RunRow
+from marianned.rows import Flight
 from marianned.store.writer import BrokenChanges
 
 _AGAIN_SECONDS = 1.0
@@ -58,12 +59,16 @@ _SLEEP_SECONDS = 60.0
 """The longest sleep at a stretch while a moment is waited for."""
 
 _logger = logging.getLogger(__name__)
-Commit = Callable[[Changes], Awaitable[int]]
-"""Brings changes to the disk; returns the number of their last event."""
 
 
-class Chaining(Protocol):
-    """Starts the jobs of hooks, and knows how jobs end."""
+class Jobs(Protocol):
+    """What a job asks of those in memory with it."""
+
+    def grant(self) -> None:
+        """Tell those whose turn it is that they may start something: capacity was given back."""
+
+    def evict(self, job: "Job") -> None:
+        """Take a job out of memory that has nothing more to do there."""
 
     async def chain(self, job: "Job", given: HookContext) -> HookEnded | None:
         """Check and submit a hook's job; None: `job` was told how that ended."""
@@ -78,32 +83,24 @@ class Chaining(Protocol):
 class Job:
     """A run that is in memory: its state, and the one task that owns it."""
 
-    def __init__(
-        self,
-        services: Services,
-        state: JobState,
-        granted: Callable[[], None],
-        retired: Callable[["Job"], None],
-        chaining: "Chaining",
-    ) -> None:
+    def __init__(self, services: Services, state: JobState, jobs: Jobs) -> None:
         self.services = services
         self.state = state
         state.incarnation = services.store.incarnation.number
-        state.find = chaining.state_of
+        state.find = jobs.state_of
         self.status_event = 0
-        self._share = Reservation(services, state, granted)
-        self._retired = retired
-        self._send, self._receive = anyio.create_memory_object_stream[Trigger](math.inf)
+        self.superseded = False
+        self._jobs = jobs
+        self._share = Reservation(services, state, jobs.grant)
+        self._send, self._receive = anyio.create_memory_object_stream[Trigger | Part](math.inf)
         self._waiters = Waiters()
         self._watchers: list[Callable[[JobStatus, int], None]] = []
-        self._chaining = chaining
-        self._commit_overrides: dict[str, Commit] = {}
+        self._parts: set[Part] = set()
         self._awaited: set[str] = set()
         self._players: Supervisor | None = None
         self._timer: anyio.CancelScope | None = None
         self._tasks: TaskGroup | None = None
         self._first_step = anyio.Event()
-        self._gave_way = False
         self._usable = InstrumentAvailability(services.environ)
 
     @property
@@ -132,6 +129,8 @@ class Job:
         """Answer everybody who waits: the job's task has failed."""
         self._first_step.set()
         self._waiters.answer_all(error)
+        for part in self._parts:
+            part.refuse(error)
 
     def wake(self) -> None:
         """Tell the job that a slot may be had."""
@@ -141,20 +140,12 @@ class Job:
         """Wait until the job has taken its first step, and so started what it may."""
         await self._first_step.wait()
 
-    async def supersede(self, trigger: Supersede, commit: "Commit | None" = None) -> Answer | None:
-        """Let this run make room, for the next one or for good; `commit` writes it, else the store."""
-        waiter = self.wait_for(trigger.request)
-        if commit is not None:
-            self._commit_overrides[trigger.request] = commit
-        self._send.send_nowait(trigger)
-        return await self.answer(trigger.request, waiter, None)
-
-    async def chain(self, trigger: Chained, commit: "Commit") -> Answer | None:
-        """Take jobs over that a hook of this one submits, in the transaction that `commit` makes."""
-        waiter = self.wait_for(trigger.request)
-        self._commit_overrides[trigger.request] = commit
-        self._send.send_nowait(trigger)
-        return await self.answer(trigger.request, waiter, None)
+    def prepare(self, trigger: Chained | Supersede) -> Part:
+        """Let the loop decide on what goes into a transaction of several jobs, and wait for that."""
+        part = Part(trigger)
+        self._parts.add(part)
+        self._send.send_nowait(part)
+        return part
 
     async def ask(self, ask: Asked, patience: float | None) -> Answer | None:
         """Hand a request in and wait for its answer; None: the time ran out, the request stays in force.
@@ -213,11 +204,14 @@ class Job:
             self._await_chained()
             self._share.enqueue()
             self.wake()
-            async for trigger in self._receive:
-                await self._step(trigger)
+            async for step in self._receive:
+                if isinstance(step, Part):
+                    await self._take_part(step)
+                else:
+                    await self._step(step)
                 self._first_step.set()
                 if self._may_be_evicted():
-                    self._retired(self)
+                    self._jobs.evict(self)
                     self._tasks.cancel_scope.cancel()
 
     def _may_be_evicted(self) -> bool:
@@ -228,7 +222,7 @@ class Job:
         try:
             if pausefile.precedes(trigger):
                 await self._look_for_pause_file()
-            self._check_commit_override(trigger)
+            self._check_place(trigger)
             await self._decide(trigger)
         except MarianneError as error:
             self._refuse(trigger, error)
@@ -239,33 +233,47 @@ class Job:
             _logger.exception("a step of '%s' failed", self.state.run.job_name)
             self._refuse(trigger, MarianneError("a step of this job failed; the daemon's log has more"))
 
-    def _check_commit_override(self, trigger: Trigger) -> None:
-        """Refuse what comes behind the run that took this one's place.
+    async def _take_part(self, part: Part) -> None:
+        """Decide for a transaction of several jobs, and apply that once it is committed."""
+        try:
+            self._check_place(part.trigger)
+            await self._decide(part.trigger, part)
+        except Released:
+            pass
+        except MarianneError as error:
+            part.refuse(error)
+        except Exception:
+            _logger.exception("a step of '%s' failed", self.state.run.job_name)
+            part.refuse(MarianneError("a step of this job failed; the daemon's log has more"))
+        finally:
+            self._parts.discard(part)
+            part.finish()
+
+    def _check_place(self, trigger: Trigger) -> None:
+        """Refuse what a damaged run can't do, and what comes behind the run that took this one's place.
 
         Raises:
-            WrongStatus: this run has made room.
+            WrongStatus: this run is damaged, or superseded.
         """
+        name, run = self.state.run.job_name, self.state.run.run
         if self.state.damaged is not None and isinstance(trigger, Asked) and trigger.action != Action.CANCEL:
-            name = self.state.run.job_name
             raise WrongStatus(
                 f"'{name}' is damaged: {self.state.damaged}; it can only be cancelled and removed",
                 job_id=name,
                 status=self.status,
                 hints=[f"mzt cancel {name}"],
             )
-        if self._gave_way and isinstance(trigger, Asked | Supersede):
-            name = self.state.run.job_name
+        if self.superseded and isinstance(trigger, Asked | Supersede):
             raise WrongStatus(
                 f"'{name}' has a newer run by now, or was removed; nothing has changed",
-                job_id=f"{name}@{self.state.run.run}",
+                job_id=f"{name}@{run}",
                 status=self.status,
                 hints=[f"mzt status {name}"],
             )
 
     def _refuse(self, trigger: Trigger, error: MarianneError) -> None:
-        if isinstance(trigger, Asked | Supersede | Chained):
-            request = trigger.request.request if isinstance(trigger, Asked) else trigger.request
-            self._waiters.answer(request, error)
+        if isinstance(trigger, Asked):
+            self._waiters.answer(trigger.request.request, error)
         elif self._tasks is not None:
             self._tasks.start_soon(self._requeue, trigger)
 
@@ -274,7 +282,7 @@ class Job:
         await anyio.sleep(_AGAIN_SECONDS)
         self._send.send_nowait(trigger)
 
-    async def _decide(self, trigger: Trigger) -> None:
+    async def _decide(self, trigger: Trigger, part: Part | None = None) -> None:
         """Decide what follows from a trigger, commit it, apply it, and act on it.
 
         Nothing is changed before the commit: capacity is reserved, the decision is computed without
@@ -282,7 +290,7 @@ class Job:
         nothing may fail: the same changes are applied to memory, the reservation becomes what is in flight,
         and only then anything starts, ends or is answered. A crash between the two is as if it came right
         after the commit: the next start reads the state from disk and acts by it. Fault points stand
-        between the steps, one each.
+        between the steps, one each. With a `part` the commit is that of the transaction it belongs to.
         """
         state = self.state
         ends = isinstance(trigger, Ending | Parked | HookEnded | Chained | SkipEvaluated)
@@ -297,44 +305,29 @@ class Job:
         try:
             decision = decide(state, trigger, moment, taken.slots, taken.rooms)
             await self._before_commit(trigger, decision)
-            changes = decision.changes
-            if isinstance(trigger, Supersede):
-                changes = changes.then(trigger.also)
             faults.point(f"{name}.decided")
-            if changes:
-                event = await self._commit(trigger, changes)
+            if part is not None:
+                event = await part.commit(decision)
+            elif decision.changes:
+                event = (await self.services.store.commit(decision.changes)).event
         except BaseException:
             self._share.give_back(taken)
             raise
         faults.point(f"{name}.committed")
-        self._gave_way = self._gave_way or isinstance(trigger, Supersede) or self._replaced_by(changes)
+        self.superseded = self.superseded or isinstance(trigger, Supersede)
         await concertlog.append_hooks(state, decision.hooks_ended)
         before = self.status
         started = len(decision.starts) + len(decision.checks) + (decision.hook is not None)
         ended = len(state.flights) + started
         apply(state, decision)
         ended -= len(state.flights)
-        self._share.release(taken, changes, started, ended, moment)
+        self._share.release(taken, decision.changes, started, ended, moment)
         if self.status != before:
             self.status_event = event
         faults.point(f"{name}.applied")
         self._act(trigger, decision, event)
         faults.point(f"{name}.acted")
         await self._after_commit()
-
-    async def _commit(self, trigger: Trigger, changes: Changes) -> int:
-        """Write the changes, in the way that a chain goes; return their last event's number."""
-        way = (
-            self._commit_overrides.pop(trigger.request, None)
-            if isinstance(trigger, Chained | Supersede)
-            else None
-        )
-        return await way(changes) if way else (await self.services.store.commit(changes)).event
-
-    def _replaced_by(self, changes: Changes) -> bool:
-        """Tell whether a newer run of this job is among the changes: it has chained to itself."""
-        name, run = self.state.run.job_name, self.state.run.run
-        return any(isinstance(row, RunRow) and row.job_name == name and row.run > run for row in changes.rows)
 
     def _act(self, trigger: Trigger, decision: Decision, event: int) -> None:
         assert self._players is not None
@@ -366,7 +359,7 @@ class Job:
                 self._players.interrupt(row)
 
     async def _chain_hook(self, given: HookContext) -> HookEnded | None:
-        return await self._chaining.chain(self, given)
+        return await self._jobs.chain(self, given)
 
     def _await_chained(self) -> None:
         """Wait for the end of each job that a hook waits for, once."""
@@ -377,7 +370,7 @@ class Job:
                 self._tasks.start_soon(self._await_end, row.hook, row.chained)
 
     async def _await_end(self, hook: int, address: str) -> None:
-        status = await self._chaining.end_of(address)
+        status = await self._jobs.end_of(address)
         self._awaited.discard(address)
         with suppress(anyio.ClosedResourceError):
             self._send.send_nowait(ChainedEnded(hook=hook, chained=address, status=status))

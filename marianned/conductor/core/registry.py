@@ -5,20 +5,22 @@ Requests that change jobs are in `requests`, looks at them in `queries`.
 
 import difflib
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import anyio
-import msgspec
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from marianned import faults, formatting
 from marianned.conductor.capacity.slots import DRAINING, STARTING, STOPPING
 from marianned.conductor.core.idempotency import IdempotencyKeys
-from marianned.conductor.core.job import Chaining, Commit, Job
+from marianned.conductor.core.job import Job
 from marianned.conductor.core.loading import load_state, presences
 from marianned.conductor.core.messages import parse_job_id
+from marianned.conductor.core.transaction import Part
+from marianned.conductor.run.hook import HookContext
 from marianned.conductor.services import Services
 from marianned.conductor.workspace import archives
 from marianned.errors import (
@@ -29,10 +31,12 @@ from marianned.errors import (
 )
 from marianned.executors.base import Presence
 from marianned.moment import now
+from marianned.progress.deciding.draft import Decision
 from marianned.progress.state.job import JobState
-from marianned.progress.state.triggers import Committed, Supersede
+from marianned.progress.state.triggers import Chained, HookEnded, Supersede
 from marianned.protocol import (
     ACTIVE,
+    ENDED,
     Caller,
     Cancel,
     JobStatus,
@@ -42,6 +46,7 @@ from marianned.protocol import (
     Resume,
 )
 from marianned.rows import Changes, RunRow
+from marianned.store.writer import BrokenChanges
 from marianned.systemd.journal import concerned
 
 _logger = logging.getLogger(__name__)
@@ -51,19 +56,28 @@ _COMPARED_MOST, _COMPARED_LETTERS = 1_000, 100
 Control = Pause | Cancel | Resume | Modify
 R = TypeVar("R", bound=Reply)
 NOBODY = Caller(uid=-1)
+Chain = Callable[["Conductor", Job, HookContext], Awaitable[HookEnded | None]]
+"""Checks and submits a hook's job; None: the job of the hook was told how that ended."""
+
+
+class Transacted(NamedTuple):
+    """A transaction over several jobs: its last event's number, and the new runs, which serve themselves."""
+
+    event: int
+    jobs: list[Job]
 
 
 class Conductor:
     """Owns every job. `jobs` holds those in memory: all that have not ended, and any just asked for."""
 
-    def __init__(self, services: Services, tasks: TaskGroup) -> None:
+    def __init__(self, services: Services, tasks: TaskGroup, chain: Chain) -> None:
         self.services = services
+        self.tasks = tasks
         self.jobs: dict[str, Job] = {}
         self.keys = IdempotencyKeys(services.store)
-        self.chaining: Chaining | None = None
         self.registry = anyio.Lock()
         self._by_run: dict[int, Job] = {}
-        self._tasks = tasks
+        self._chain = chain
         self._idle = anyio.Event()
 
     def health(self) -> str:
@@ -99,7 +113,7 @@ class Conductor:
         for state, found in read:
             self.load(state, found)
         self.services.scheduler.open(STARTING)
-        self._tasks.start_soon(self.services.worktrees.tend)
+        self.tasks.start_soon(self.services.worktrees.tend)
         self.grant()
         return len(runs)
 
@@ -118,13 +132,17 @@ class Conductor:
         return self.load(*await self._read(run))
 
     def load(self, state: JobState, found: dict[str, Presence]) -> Job:
-        """Let a run that is on disk serve itself; `found` is where its flights stand."""
-        assert self.chaining is not None
+        """Let a run that is on disk serve itself; `found` is where its flights stand.
+
+        An older run of its name that is still in memory has had its time.
+        """
         assert state.run.run_id not in self._by_run, "a run that is served twice does everything twice"
-        job = Job(self.services, state, self.grant, self._evict, self.chaining)
-        self.jobs[state.run.job_name] = job
+        older = self.jobs.get(state.run.job_name)
+        if older is not None:
+            older.superseded = True
+        job = self.jobs[state.run.job_name] = Job(self.services, state, self)
         self._by_run[job.run_id] = job
-        self._tasks.start_soon(self._serve, job, found)
+        self.tasks.start_soon(self._serve, job, found)
         return job
 
     async def _serve(self, job: Job, found: dict[str, Presence]) -> None:
@@ -136,7 +154,7 @@ class Conductor:
             _logger.exception(
                 "'%s' has left the memory; it is taken up again when asked", job.state.run.job_name
             )
-            self._evict(job)
+            self.evict(job)
             self.services.scheduler.forget(job.run_id)
             self.services.limits.forget(job.run_id)
             job.fail(
@@ -145,7 +163,8 @@ class Conductor:
                 )
             )
 
-    def _evict(self, job: Job) -> None:
+    def evict(self, job: Job) -> None:
+        """Take a job out of memory."""
         if self._by_run.pop(job.run_id, None) is job and self.jobs.get(job.state.run.job_name) is job:
             del self.jobs[job.state.run.job_name]
 
@@ -161,9 +180,8 @@ class Conductor:
             newest = await self.services.store.records.run(run.job_name)
             if newest is None or newest.run_id != run.run_id:
                 return (await self.services.store.commit(changes)).event
-            return await self.make_room(
-                newest, Supersede(request="", caller=NOBODY, reason=None, also=changes, forget=True)
-            )
+            forgotten = Supersede(caller=NOBODY, reason=None, forget=True)
+            return (await self.transact(changes, supersede=[(newest, forgotten)])).event
 
     def interrupt_all(self) -> None:
         """End everything in flight, to run it again later: the daemon stops and takes nothing along."""
@@ -256,13 +274,103 @@ class Conductor:
             f"no job '{job_id}'; {said}", hints=[f"mzt status {candidate}" for candidate in near]
         )
 
-    async def make_room(self, newest: RunRow, trigger: Supersede, commit: Commit | None = None) -> int:
-        """Let the newest run of a name make room in its own loop, where nothing can come between.
+    # --- what one job asks of the others ---------------------------------------------------------------
 
-        Returns the number of the transaction's last event; `commit` makes that, else the store.
+    async def chain(self, job: Job, given: HookContext) -> HookEnded | None:
+        """Check and submit a hook's job; None: `job` was told how that ended."""
+        return await self._chain(self, job, given)
+
+    def state_of(self, address: str) -> JobState | None:
+        """Return the state of a run that has not ended, which is in memory; None: it has, or is not known."""
+        name, number = parse_job_id(address)
+        job = self.jobs.get(name)
+        here = job is not None and job.state.run.run == number and job.state.run.ended is None
+        return job.state if job is not None and here else None
+
+    async def end_of(self, address: str) -> JobStatus | None:
+        """Wait for the end of a run; None: it is not known any more."""
+        name, number = parse_job_id(address)
+        row = await self.services.store.records.run(name, number)
+        if row is None:
+            return None
+        if row.ended is not None:
+            return JobStatus(row.ended)
+        job = await self.job(name)
+        ended = anyio.Event()
+        found: list[JobStatus] = []
+
+        def look(status: JobStatus, _event: int) -> None:
+            if status in ENDED:
+                found.append(status)
+                ended.set()
+
+        leave = job.watch(look)
+        try:
+            look(job.status, 0)
+            await ended.wait()
+        finally:
+            leave()
+        return found[0]
+
+    # --- transactions over several jobs ----------------------------------------------------------------
+
+    async def transact(
+        self,
+        new: Changes,
+        runs: Sequence[JobState] = (),
+        supersede: Sequence[tuple[RunRow, Supersede]] = (),
+        chain: tuple[Job, Chained] | None = None,
+    ) -> "Transacted":
+        """Commit what several jobs decide, together with what is new; the registry is held.
+
+        Three phases. Prepare: each job decides in its own loop, which then waits. Commit: one transaction
+        of all. Apply: the new runs are loaded, and each loop goes on with what it decided. Until the
+        commit anything may fail or be cancelled: the loops are let go, and nothing has changed.
+
+        Args:
+            new: what is no job's in memory: the rows of the new runs, or a removal.
+            runs: the new runs, in `new`.
+            supersede: the newest runs of their names, and how they make room.
+            chain: the job whose hooks submit the new runs; when it declines them, it alone is committed.
+
+        Raises:
+            MarianneError: a job refuses, or the disk.
         """
-        job = self.jobs.get(newest.job_name) or await self._load_run(newest)
-        answer = await job.supersede(msgspec.structs.replace(trigger, request=f"room {job.run_id}"), commit)
-        if isinstance(answer, MarianneError):
-            raise answer
-        return answer.event if isinstance(answer, Committed) else self.services.store.last_event
+        parts: list[Part] = []
+        try:
+            own, others = Changes(), Changes()
+            if chain is not None:
+                decision = await self._prepare(parts, *chain)
+                own = decision.changes
+                if decision.declines:
+                    new, runs, supersede = Changes(), (), ()
+            for run, how in supersede:
+                job = self.jobs.get(run.job_name) or await self._load_run(run)
+                others = others.then((await self._prepare(parts, job, how)).changes)
+            with anyio.CancelScope(shield=True):  # from here on memory must follow the disk
+                event = await self._commit(others.then(new).then(own))
+                jobs = [self.load(state, {}) for state in runs]
+                for part in parts:
+                    part.settle(event)
+                for part in parts:
+                    await part.over()
+        finally:
+            for part in parts:
+                part.settle(None)  # nothing, where it was committed
+        return Transacted(event, jobs)
+
+    async def _prepare(self, parts: list[Part], job: Job, trigger: Chained | Supersede) -> Decision:
+        part = job.prepare(trigger)
+        parts.append(part)
+        return await part.decision()
+
+    async def _commit(self, changes: Changes) -> int:
+        if not changes:
+            return self.services.store.last_event
+        try:
+            event = (await self.services.store.commit(changes)).event
+        except BrokenChanges:
+            _logger.exception("a transaction can't be stored")
+            raise MarianneError("this can't be stored; the daemon's log has more") from None
+        faults.point("transaction.committed")
+        return event

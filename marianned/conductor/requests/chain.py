@@ -6,8 +6,7 @@ Source: docs/reference/score-format.md §20.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import anyio
@@ -23,8 +22,8 @@ from marianned.conductor.requests.submit import PreparedRun, Submissions
 from marianned.conductor.run.hook import HookContext
 from marianned.errors import BadRequest, MarianneError, NameTaken, Unavailable, WrongStatus
 from marianned.progress.state.hook_queue import is_kept
-from marianned.progress.state.job import JobState, Version
-from marianned.progress.state.triggers import Chained, HookEnded, Supersede
+from marianned.progress.state.job import Version
+from marianned.progress.state.triggers import Chained, HookEnded
 from marianned.protocol import ENDED, Caller, JobStatus, Outcome
 from marianned.rows import Changes, RevisionRow, RunRow
 from marianned.score.expanded import Concert, Expanded, differences, digests
@@ -32,32 +31,38 @@ from marianned.score.read.reader import ScoreSource
 
 _AGAIN_SECONDS = 1.0
 """How long after a transaction that the disk refused it is tried again."""
-_SHIELDED_SECONDS = 5.0
-"""How long an interrupt, or the daemon's stop, waits for a submission that is being committed."""
 Entry = PreparedRun | MarianneError
 """A job that may be submitted, or why it is refused."""
 
 
-class Chaining:
-    """Checks and submits the jobs of hooks, over a conductor."""
+async def chain(conductor: Conductor, job: Job, given: HookContext) -> HookEnded | None:
+    """Check a hook's job; submit it, or keep it for the end; at the end submit all that were kept.
 
-    def __init__(self, conductor: Conductor, submissions: Submissions) -> None:
+    Returns:
+        How it ended, or that its job is kept; None: `job` was told.
+
+    Raises:
+        MarianneError: it is refused.
+    """
+    return await _Chaining(conductor, job, given).chain()
+
+
+class _Chaining:
+    """Checks and submits the jobs of one hook in flight."""
+
+    def __init__(self, conductor: Conductor, job: Job, given: HookContext) -> None:
         self._conductor = conductor
-        self._submissions = submissions
+        self._submissions = Submissions(conductor)
+        self._job = job
+        self._given = given
+        self._at_end = given.row.kept is not None
 
-    async def chain(self, job: Job, given: HookContext) -> HookEnded | None:
-        """Check a hook's job; submit it, or keep it for the end; at the end submit all that were kept.
-
-        Returns:
-            How it ended, or that its job is kept; None: `job` was told.
-
-        Raises:
-            MarianneError: it is refused.
-        """
-        row = given.row
-        if row.kept is not None:
-            rows = [row, *(other for other in job.state.hooks if is_kept(other))]
-            await self._submit(job, given, {kept.hook: _decoded(kept.kept or b"") for kept in rows})
+    async def chain(self) -> HookEnded | None:
+        """Check, then submit or keep; at the end submit all that were kept."""
+        given, row = self._given, self._given.row
+        if self._at_end:
+            rows = [row, *(other for other in self._job.state.hooks if is_kept(other))]
+            await self._submit({kept.hook: _decoded(kept.kept or b"") for kept in rows})
             return None
         if row.chained is not None and not given.hook.detached:
             status = await self._status_of(row.chained)
@@ -65,12 +70,14 @@ class Chaining:
                 said = f"{row.chained} has completed"
                 return HookEnded(hook=row.hook, flight=row.flight, outcome=Outcome.SUCCEEDED, message=said)
             if status is not None and status not in ENDED:
-                await self._wait_on(job, given, row.chained)
+                await self._conductor.transact(
+                    Changes(), chain=(self._job, self._chained({row.hook: row.chained}))
+                )
                 return None
         depth = given.run.depth
         if depth >= given.concert.max_chain_depth:
             raise BadRequest(f"the chain is {depth} deep; max_chain_depth is {given.concert.max_chain_depth}")
-        version = await self._checked(given)
+        version = await self._checked()
         faults.point("chain.checked")
         if given.hook.detached:
             return HookEnded(
@@ -79,35 +86,23 @@ class Chaining:
                 outcome=Outcome.SUCCEEDED,
                 kept=msgspec.msgpack.encode(version.row),
             )
-        await self._submit(job, given, {row.hook: version})
+        await self._submit({row.hook: version})
         return None
 
     async def _status_of(self, address: str) -> JobStatus | None:
-        """Return how a run stands that a hook has submitted before; None: it is not known any more."""
+        """Return how a run stands that the hook has submitted before; None: it is not known any more."""
         name, number = parse_job_id(address)
         row = await self._conductor.services.store.records.run(name, number)
         return None if row is None else JobStatus(row.ended or row.status)
 
-    async def _wait_on(self, job: Job, given: HookContext, address: str) -> None:
-        """Let the hook go on waiting for the run that it has submitted before."""
+    def _chained(self, started: dict[int, str], refused: dict[int, str] | None = None) -> Chained:
+        row = self._given.row
+        return Chained(hook=row.hook, flight=row.flight, started=started, refused=refused or {})
 
-        async def commit(changes: Changes) -> int:
-            return (await self._conductor.services.store.commit(changes)).event
-
-        trigger = Chained(
-            request=f"chain {job.run_id} {given.row.flight}",
-            hook=given.row.hook,
-            flight=given.row.flight,
-            started={given.row.hook: address},
-            refused={},
-            also=Changes(),
-        )
-        await job.chain(trigger, commit)
-
-    async def _checked(self, given: HookContext) -> Version:
-        hook, run = given.hook, given.run
+    async def _checked(self) -> Version:
+        hook, run = self._given.hook, self._given.run
         named, path, text = await to_thread.run_sync(_read, hook.files)
-        inherited = run.workspace if given.concert.inherit_workspace else None
+        inherited = run.workspace if self._given.concert.inherit_workspace else None
         source = ScoreSource(
             text=text,
             file=str(path),
@@ -116,53 +111,42 @@ class Chaining:
             workspace=hook.job_workspace or inherited,
         )
         valid = await compile_valid(source, path.name, "")
-        return _pinned(given.concert, named, source, valid)
+        return _pinned(self._given.concert, named, source, valid)
 
-    async def _submit(
-        self, job: Job, given: HookContext, versions: Mapping[int, Version | MarianneError]
-    ) -> None:
-        """Bring new runs to the disk with the outcome of their hooks, and take them up.
+    async def _submit(self, versions: Mapping[int, Version | MarianneError]) -> None:
+        """Bring new runs to the disk with the outcome of their hooks; while the disk refuses, again.
 
         Raises:
             MarianneError: a job whose end would be awaited is refused.
         """
-        # No event tells of room on a disk.
-        while isinstance(await self._try_to_submit(job, given, versions), Unavailable):  # noqa: ASYNC110  see above
+        while True:
+            async with self._conductor.registry:
+                faults.point("chain.locked")
+                entries = await self._entries(versions)
+                made = {hook: entry for hook, entry in entries.items() if isinstance(entry, PreparedRun)}
+                refused = {hook: e.message for hook, e in entries.items() if isinstance(e, MarianneError)}
+                started = {hook: _address(entry.state.run) for hook, entry in made.items()}
+                try:
+                    await self._transact(self._chained(started, refused), list(made.values()))
+                except Unavailable:
+                    pass  # no event tells of room on a disk
+                else:
+                    break
+                finally:
+                    for entry in made.values():
+                        await self._submissions.finish(entry)
             await anyio.sleep(_AGAIN_SECONDS)
-
-    async def _try_to_submit(
-        self, job: Job, given: HookContext, versions: Mapping[int, Version | MarianneError]
-    ) -> object:
-        async with self._conductor.registry:
-            faults.point("chain.locked")
-            entries = await self._entries(job, versions, at_end=given.row.kept is not None)
-            made = {hook: entry for hook, entry in entries.items() if isinstance(entry, PreparedRun)}
-            refused = {hook: e.message for hook, e in entries.items() if isinstance(e, MarianneError)}
-            trigger = Chained(
-                request=f"chain {job.run_id} {given.row.flight}",
-                hook=given.row.hook,
-                flight=given.row.flight,
-                started={hook: _address(entry.state.run) for hook, entry in made.items()},
-                refused=refused,
-                also=_merged(entry.changes for entry in made.values()),
-            )
-            # An interrupt that comes now comes too late: what is handed over may be on the disk already.
-            try:
-                with anyio.fail_after(_SHIELDED_SECONDS, shield=True):
-                    answer = await job.chain(
-                        trigger, partial(self._commit, list(made.values()), _rooms(job, made))
-                    )
-            finally:
-                for entry in made.values():
-                    await self._submissions.finish(entry)
         faults.point("chain.done")
-        if isinstance(answer, MarianneError) and not isinstance(answer, WrongStatus | Unavailable):
-            raise answer
-        return answer
 
-    async def _entries(
-        self, job: Job, versions: Mapping[int, Version | MarianneError], *, at_end: bool
-    ) -> dict[int, Entry]:
+    async def _transact(self, trigger: Chained, made: Sequence[PreparedRun]) -> None:
+        new = Changes()
+        for entry in made:
+            new = new.then(entry.changes)
+        runs = [entry.state for entry in made]
+        rooms = [room for entry in made for room in entry.supersedes]
+        await self._conductor.transact(new, runs, rooms, (self._job, trigger))
+
+    async def _entries(self, versions: Mapping[int, Version | MarianneError]) -> dict[int, Entry]:
         """Make each ready for the disk, as far as it may be.
 
         Raises:
@@ -177,15 +161,15 @@ class Chaining:
                 entries[hook] = NameTaken(f"'{version.score.name}' is started by another hook already")
             else:
                 names.add(version.score.name)
-                entries[hook] = await self._entry(job, hook, version, at_end=at_end)
+                entries[hook] = await self._entry(hook, version)
             entry = entries[hook]
-            if isinstance(entry, MarianneError) and not at_end:
+            if isinstance(entry, MarianneError) and not self._at_end:
                 raise entry
         return entries
 
-    async def _entry(self, job: Job, hook: int, version: Version, *, at_end: bool) -> Entry:
-        run = job.state.run
-        fresh = job.state.hook_definition(hook).fresh
+    async def _entry(self, hook: int, version: Version) -> Entry:
+        run, state = self._job.state.run, self._job.state
+        fresh = state.hook_definition(hook).fresh
         origin = Submission(
             caller=Caller(uid=os.getuid(), name=f"hook {hook} of {_address(run)}"),
             reason=None,
@@ -197,13 +181,13 @@ class Chaining:
             unlike=await self._unlike(version),
         )
         newest = await self._conductor.services.store.records.run(version.score.name)
-        if newest is not None and newest.run_id == run.run_id and at_end:
-            ending = JobStatus.FAILED if job.state.outlook.failed else JobStatus.COMPLETED
+        if newest is not None and newest.run_id == run.run_id and self._at_end:
+            ending = JobStatus.FAILED if state.outlook.failed else JobStatus.COMPLETED
             newest = msgspec.structs.replace(newest, status=ending)
         try:
-            leaves = run.run_id if at_end else None
+            leaves = run.run_id if self._at_end else None
             return await self._submissions.prepare(
-                version, newest, origin, fresh=fresh, ending=leaves, awaited=not at_end
+                version, newest, origin, fresh=fresh, ending=leaves, awaited=not self._at_end
             )
         except MarianneError as error:
             return error
@@ -217,76 +201,6 @@ class Chaining:
             return None
         told = differences(_digests(last), _digests(version.row))
         return f"unlike in {_address(before)}, {formatting.listing(told)}" if told else None
-
-    async def _commit(
-        self, made: Sequence[PreparedRun], rooms: Sequence[tuple[RunRow, Supersede]], changes: Changes
-    ) -> int:
-        """Commit in the loops of the runs that make room, where nothing can come between; take the new up."""
-        if not rooms:
-            event = (await self._conductor.services.store.commit(changes)).event
-            faults.point("chain.committed")
-            for entry in made if _among(made, changes) else ():
-                self._conductor.load(entry.state, {})
-            return event
-        (newest, room), *others = rooms
-        give_up = msgspec.structs.replace(room, also=changes)
-        return await self._conductor.make_room(newest, give_up, partial(self._commit, made, others))
-
-    def state_of(self, address: str) -> JobState | None:
-        """Return the state of a run that has not ended, which is in memory; None: it has, or is not known."""
-        name, number = parse_job_id(address)
-        job = self._conductor.jobs.get(name)
-        here = job is not None and job.state.run.run == number and job.state.run.ended is None
-        return job.state if job is not None and here else None
-
-    async def end_of(self, address: str) -> JobStatus | None:
-        """Wait for the end of a run; None: it is not known any more."""
-        name, number = parse_job_id(address)
-        row = await self._conductor.services.store.records.run(name, number)
-        if row is None:
-            return None
-        if row.ended is not None:
-            return JobStatus(row.ended)
-        job = await self._conductor.job(name)
-        ended = anyio.Event()
-        found: list[JobStatus] = []
-
-        def look(status: JobStatus, _event: int) -> None:
-            if status in ENDED:
-                found.append(status)
-                ended.set()
-
-        leave = job.watch(look)
-        try:
-            look(job.status, 0)
-            await ended.wait()
-        finally:
-            leave()
-        return found[0]
-
-
-def _among(made: Sequence[PreparedRun], changes: Changes) -> bool:
-    """Tell whether the new runs are in the transaction: the decision may have turned them down."""
-    runs = {row.run_id for row in changes.rows if isinstance(row, RunRow)}
-    return all(entry.state.run.run_id in runs for entry in made)
-
-
-def _rooms(job: Job, made: Mapping[int, PreparedRun]) -> list[tuple[RunRow, Supersede]]:
-    """Return the runs that the new ones take the place of; this one makes room by its end."""
-    return [
-        (entry.newest, entry.give_up)
-        for entry in made.values()
-        if entry.newest is not None and entry.newest.run_id != job.run_id
-    ]
-
-
-def _merged(parts: Iterable[Changes]) -> Changes:
-    whole = Changes(rows=[], deleted=[], events=[])
-    for part in parts:
-        whole.rows.extend(part.rows)
-        whole.deleted.extend(part.deleted)
-        whole.events.extend(part.events)
-    return whole
 
 
 def _address(run: RunRow) -> str:

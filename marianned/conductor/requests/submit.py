@@ -8,7 +8,6 @@ from pathlib import Path
 import anyio
 import msgspec
 from anyio import to_thread
-from anyio.abc import TaskGroup
 
 from marianned import faults, formatting
 from marianned.conductor.core import pausefile
@@ -28,28 +27,24 @@ from marianned.protocol import Caller, JobStatus, Submit, Submitted
 from marianned.rows import ArchiveRow, BreakpointRow, Changes, RequestRow, RunRow, SheetRow
 from marianned.score.read.reader import ScoreSource
 
-_SHIELDED_SECONDS = 5.0
-"""How long a client's leaving, or the daemon's stop, waits for a submission that is being committed."""
 _FREE = (JobStatus.COMPLETED, JobStatus.CANCELLED)
 """Statuses of a newest run that leave its name free."""
 
 
 class PreparedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A new run, ready for the disk: its state and rows, the run whose place it takes, and how that goes."""
+    """A new run, ready for the disk: its state and rows, and the run that makes room for it, if one does."""
 
     state: JobState
     changes: Changes
-    newest: RunRow | None
-    give_up: Supersede
+    supersedes: list[tuple[RunRow, Supersede]]
     moved: ArchiveRow | None = None
 
 
 class Submissions:
     """Submits runs, for clients and for hooks, over the registry of jobs."""
 
-    def __init__(self, conductor: Conductor, tasks: TaskGroup) -> None:
+    def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
-        self._tasks = tasks
 
     async def submit(self, caller: Caller, params: Submit) -> Submitted:
         """Start a run of a score; the reply means that it is on disk."""
@@ -88,14 +83,7 @@ class Submissions:
             state, changes = entry.state, entry.changes
             try:
                 self._add_rows(state, changes, score, params, request)
-                # A client that leaves takes nothing along.
-                with anyio.fail_after(_SHIELDED_SECONDS, shield=True):
-                    if newest is None:
-                        await self._conductor.services.store.commit(changes)
-                    else:
-                        await self._conductor.make_room(newest, entry.give_up)
-                    faults.point("submit.committed")
-                    job = self._conductor.load(state, {})
+                job = (await self._conductor.transact(changes, [state], entry.supersedes)).jobs[0]
             finally:
                 await self.finish(entry)
         faults.point("submit.taken_up")
@@ -142,9 +130,10 @@ class Submissions:
         if leftover:
             changes.events.append(removed_leftover(row, now()))
         state = JobState(row, current, [found for found in changes.rows if isinstance(found, SheetRow)])
-        give_up = Supersede(request="", caller=origin.caller, reason=origin.reason, also=changes, fresh=fresh)
+        room = Supersede(caller=origin.caller, reason=origin.reason, fresh=fresh)
+        supersedes = [] if newest is None or newest.run_id == ending else [(newest, room)]
         moved = await self._archived(state, changes, ending) if fresh and expanded.archive else None
-        return PreparedRun(state=state, changes=changes, newest=newest, give_up=give_up, moved=moved)
+        return PreparedRun(state=state, changes=changes, supersedes=supersedes, moved=moved)
 
     async def _archived(self, state: JobState, changes: Changes, ending: int | None) -> ArchiveRow | None:
         """Move away what lies in a new run's workspace, unless another job may still need it."""
@@ -184,7 +173,7 @@ class Submissions:
                 await archives.move_back(self._conductor.services.store, entry.moved)
             else:
                 made = archives.recorded(entry.moved, entry.state.run)
-                self._tasks.start_soon(
+                self._conductor.tasks.start_soon(
                     archives.prune, self._conductor.services.store, made, archive.max_archives
                 )
 

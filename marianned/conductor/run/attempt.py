@@ -249,7 +249,7 @@ class Attempt:
         given = self._given
         try:
             previous, left_out = await gather(self._services.store, given.run, given.score, given.sheet)
-            key = f"{given.run.run_id}.{given.revision.revision}"
+            key = self._services.revision_key(given.revision)
             rendered = await workers.render_prompt(
                 key,
                 given.revision.expanded,

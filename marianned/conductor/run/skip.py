@@ -91,7 +91,7 @@ class SkipEvaluation:
         previous = UpstreamOutputs()
         if names_of(expression) & CROSS_SHEET:
             previous, _ = await gather(self._services.store, self._run, self._score, self._row.sheet)
-        key = f"{self._run.run_id}.{self._revision.revision}"
+        key = self._services.revision_key(self._revision)
         job = JobSeen(name=self._run.job_name, run=self._run.run, workspace=self._run.workspace)
         return await workers.skip_when(
             key, self._revision.expanded, self._row.sheet, previous, self._sheets, job

@@ -47,7 +47,6 @@ from marianned.progress.state.triggers import (
     Asked,
     Chained,
     ChainedEnded,
-    Committed,
     Ending,
     HookEnded,
     Parked,
@@ -97,11 +96,10 @@ def decide(
                 _pause_file(draft, trigger)
             case Supersede():
                 _supersede(draft, trigger)
-                answers[trigger.request] = Committed()
             case Parked() | Warned() | SkipEvaluated():
                 _note_trigger(draft, trigger)
             case HookEnded() | ChainedEnded() | Chained():
-                _hook(draft, trigger, answers)
+                _hook(draft, trigger)
             case SlotFree() | TimeReached():
                 pass
         if not (isinstance(trigger, Asked) and trigger.plan):
@@ -117,6 +115,7 @@ def decide(
             hook=draft.hook_start,
             hook_interrupt=draft.hook_interrupt,
             hooks_ended=draft.hooks_ended,
+            declines=draft.declines,
             wake=_wake(draft),
             answers=answers,
         )
@@ -139,20 +138,14 @@ def _follow(draft: Draft, *, outcome: bool) -> None:
     draft.finish()
 
 
-def _hook(
-    draft: Draft, trigger: HookEnded | ChainedEnded | Chained, answers: dict[str, Reply | MarianneError]
-) -> None:
+def _hook(draft: Draft, trigger: HookEnded | ChainedEnded | Chained) -> None:
     match trigger:
         case HookEnded():
             hook_ended(draft, trigger)
         case ChainedEnded():
             chained_ended(draft, trigger)
-        case Chained() if chained(draft, trigger):
-            answers[trigger.request] = Committed()
         case Chained():
-            name = draft.state.run.job_name
-            said = f"'{name}' does not submit it any more"
-            answers[trigger.request] = WrongStatus(said, job_id=name, status=draft.status)
+            draft.declines = not chained(draft, trigger)
 
 
 def _note_trigger(draft: Draft, trigger: Parked | Warned | SkipEvaluated) -> None:

@@ -53,7 +53,8 @@ class Decision(msgspec.Struct, kw_only=True):
 
     `starts` are new attempts to be started after the commit, `checks` those whose process has succeeded and
     whose checks run again, `interrupts` open ones to be ended; `hook` is one to be started, `hook_interrupt`
-    one to be ended, `hooks_ended` those that have just ended;
+    one to be ended, `hooks_ended` those that have just ended; `declines`: the new runs that hooks of this
+    job submit are not taken over, and may not go into its transaction;
     `wake` is when time itself is the next trigger; `answers` are by request.
     """
 
@@ -67,6 +68,7 @@ class Decision(msgspec.Struct, kw_only=True):
     hook: HookRow | None = None
     hook_interrupt: HookRow | None = None
     hooks_ended: list[HookRow] = []
+    declines: bool = False
 
 
 class Draft:
@@ -75,9 +77,8 @@ class Draft:
     `rooms` is how many of each account at most; one that is not named has room for all.
 
     `asked` is the request that it carries out, `plan` what that does to sheets, `hook_plan` to hooks,
-    `problems` the warnings of the score it came with, all for its reply; `also` is what goes into the same
-    transaction and belongs to other runs; `rewind_dropped`: sheets that were to run again no longer are,
-    which whoever waits for that is told.
+    `problems` the warnings of the score it came with, all for its reply; `declines`: as in Decision;
+    `rewind_dropped`: sheets that were to run again no longer are, which whoever waits for that is told.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Draft:
         self.hook_start: HookRow | None = None
         self.hook_interrupt: HookRow | None = None
         self.hooks_ended: list[HookRow] = []
-        self.also = Changes()
+        self.declines = False
         self.asked: str | None = None
         self.plan: list[PlanLine] = []
         self.hook_plan: list[HookLine] = []
@@ -301,12 +302,7 @@ class Draft:
                     pass
                 case _:
                     rows[key_of(operation)] = operation
-        return Changes(
-            rows=[*rows.values(), *self.also.rows],
-            deleted=[*deleted.values(), *self.also.deleted],
-            events=[*self.also.events, *self.events],
-            notes=self.also.notes,
-        )
+        return Changes(rows=[*rows.values()], deleted=[*deleted.values()], events=self.events)
 
 
 def apply(state: JobState, decision: Decision) -> None:

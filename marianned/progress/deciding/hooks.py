@@ -108,7 +108,7 @@ def _close(draft: Draft, row: HookRow, outcome: str, message: str | None, **chan
 
 
 def chained(draft: Draft, trigger: Chained) -> bool:
-    """Take jobs over that hooks submit; tell whether their rows may go into this decision's transaction.
+    """Take jobs over that hooks submit; tell whether that is so: their rows go into its transaction.
 
     What was kept is submitted by the end of this job alone: where it does not end, it is kept on.
     """
@@ -117,13 +117,11 @@ def chained(draft: Draft, trigger: Chained) -> bool:
         return False
     if row.kept is None:
         _await(draft, row, trigger)
-        draft.also = trigger.also
         return True
     if draft.facts.staged or draft.facts.cancelling:
         draft.hook(row, status="waiting", waiting_for="end")
         draft.note_hook("hook.waiting", row, "its job is kept on, this one does not end yet")
         return False
-    draft.also = trigger.also
     for kept in [row, *(other for other in draft.state.hooks if is_kept(other))]:
         if kept.hook in trigger.started:
             address = trigger.started[kept.hook]

@@ -5,8 +5,8 @@ import msgspec
 from marianned.clock import Instant
 from marianned.lifecycle import Action
 from marianned.progress.state.job import Version
-from marianned.protocol import Caller, CheckReport, JobStatus, Outcome, Reply
-from marianned.rows import AttemptExit, Changes, Exit, RequestRow
+from marianned.protocol import Caller, CheckReport, JobStatus, Outcome
+from marianned.rows import AttemptExit, Exit, RequestRow
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,22 +59,14 @@ class HookEnded(msgspec.Struct, frozen=True, kw_only=True):
 class Chained(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs are ready to be submitted by hooks: one whose end will be awaited, or all that were kept.
 
-    `started` is, by hook, how the new run is addressed, `refused` why it is none; `also` brings the new runs
-    to the disk, in the transaction that this decision becomes. Answered with Made, or refused.
+    `started` is, by hook, how the new run is addressed, `refused` why it is none. The decision may decline
+    them; else it goes into one transaction with the rows of the new runs.
     """
 
-    request: str
     hook: int
     flight: int
     started: dict[int, str]
     refused: dict[int, str]
-    also: Changes
-
-
-class Committed(Reply, kw_only=True):
-    """What was to be made is on disk; `event` is the number it is true at."""
-
-    event: int = 0
 
 
 class ChainedEnded(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,13 +165,12 @@ class Supersede(msgspec.Struct, frozen=True, kw_only=True):
     """This run makes room: for the next one of its name, or because it is forgotten.
 
     `fresh`: the next one may come over a paused or failed one; `forget`: this one must have ended.
-    `also` is what brings that to the disk, in the same transaction; nothing is asked of this run any more.
+    What is decided goes into the transaction that makes the next one, or removes this one; nothing is asked
+    of this run any more.
     """
 
-    request: str
     caller: Caller
     reason: str | None
-    also: Changes
     fresh: bool = False
     forget: bool = False
 
