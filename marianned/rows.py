@@ -16,89 +16,127 @@ from marianned.protocol import Caller, CheckReport
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of a job: the facts its status follows from, and what belongs to the run for good.
-
-    `paused_at` is when it became paused; `ended` is null, completed, failed or cancelled; `begun`: a slot
-    was granted since it was accepted or let go on; `staged_revision` waits to be applied, `staged_hold` is
-    the hold that its modify brought; `rewind` are the uids of sheets that run again once nothing is in
-    flight; `not_before` is the pacing limit of the next start; `auto_resume`: a rate limit is waited for,
-    else it brings a hold; `over_budget` (USD) is what was added to the score's limit.
-    `next_uid` and `next_hold` number sheets and holds of this run, never again the same; `next_flight`
-    numbers the attempts of its hooks; `depth` counts the hooks that led to it from one job to the next;
-    `past_hooks` are those that did something and are in no score any more.
-    """
+    """One run of a job: the facts its status follows from, and what belongs to the run for good."""
 
     run_id: int
+    """Number of the run, over all jobs; never used again."""
     job_name: str
+    """Name of the job."""
     run: int
+    """Number of the run of this job, from 1; never used again."""
     description: str | None
+    """What the score in force says of itself; null: nothing."""
     workspace: str
+    """Directory it works in; it belongs to the run."""
     submit_directory: str
+    """The submitter's working directory."""
     umask: int
+    """What new files are masked with."""
     env: dict[str, str]
+    """Variables that were given with the submission, or replaced by a resume."""
     config_file: str | None
+    """Path of the score file of the revision in force; null: it came without one."""
     created_at: int
+    """When it was accepted."""
     started_at: int | None = None
+    """When its first slot was granted; null: not yet."""
     updated_at: int
+    """When it last changed."""
     ended_at: int | None = None
+    """When it ended; null: it has not."""
     status: str
+    """Its status, for queries; it follows from the other facts."""
     status_since: int
+    """When it came to this status."""
     paused_at: Instant | None = None
+    """When it last became paused; null: it never was."""
     ended: str | None = None
+    """How it ended: `completed`, `failed` or `cancelled`; null: it has not."""
     cancelling: bool = False
+    """A cancel is in force."""
     begun: bool = False
+    """A slot was granted since it was accepted or let go on."""
     revision: int
+    """Revision in force."""
     last_revision: int
+    """Newest revision, of whatever status; numbers are never used again."""
     staged_revision: int | None = None
+    """Revision that waits to be applied; null: none."""
     staged_hold: int | None = None
+    """Number of the hold that the modify of that revision brought; null: none."""
     rewind: list[int] = []
+    """Uids of the sheets that run again once nothing is in flight."""
     not_before: Instant | None = None
+    """When pacing lets the next attempt start; null: at any time."""
     auto_resume: bool = True
+    """A rate limit is waited for; false: it brings a hold."""
     over_budget: float = 0.0
+    """USD that were added to the score's cost limit."""
     next_uid: int = 1
+    """The uid that the next new sheet gets."""
     next_hold: int = 1
+    """The number that the next hold gets."""
     next_flight: int = 1
+    """The number that the next attempt of a hook gets."""
     depth: int = 0
+    """How many hooks led to this run, from one job to the next."""
     past_hooks: list["PastHook"] = []
+    """Hooks that did something and are in no score any more."""
 
 
 class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One sheet of the revision in force. `uid` stays with it through modifies, its number may not.
-
-    `tries` counts used tries of the instrument, `completions` the completion attempts of this try,
-    `lost` the lost attempts in a row, `waits` those for a rate limit, `attempts` all attempts ever made;
-    `fallback`: which of its fallbacks it has come to (0: none), for as long as the run lasts;
-    `next_kind` is the kind of the next attempt; `until` is when a wait (`waiting_for`) ends. `definition` is
-    the hash of what it completed under (`progress.revisions.fingerprint`), null before that. `warnings` says
-    what its newest attempt had to do without. `judged`: its skip rules have been asked; `skip_reason` is why
-    they skipped it; `exit_code` is that of its newest attempt.
-    """
+    """One sheet of the revision in force."""
 
     run_id: int
+    """The run it belongs to."""
     uid: int
+    """What names it within the run; it stays with it through modifies."""
     sheet: int
+    """Its number in the revision in force."""
     status: str = "pending"
+    """Its `SheetStatus`."""
     waiting_for: str | None = None
+    """What it waits for between two attempts: `retry` or `rate_limit`; null: it does not wait."""
     until: Instant | None = None
+    """When that wait ends; null: it does not wait."""
     attempts: int = 0
+    """How many attempts were made, ever."""
     tries: int = 0
+    """How many tries of its instrument are used."""
     completions: int = 0
+    """How many completion attempts this try has had."""
     lost: int = 0
+    """How many attempts in a row were lost."""
     waits: int = 0
+    """How many times in a row it has waited for a rate limit."""
     fallback: int = 0
+    """Which of its fallbacks it has come to; 0: none."""
     next_kind: str = "first"
+    """The kind of its next attempt."""
     revision: int | None = None
+    """Revision of its newest attempt; null: none was made."""
     definition: str | None = None
+    """Hash of the definition it completed under; null: it has not completed."""
     validation_passed: bool | None = None
+    """Whether its newest validations passed; null: none were run."""
     error_category: str | None = None
+    """What kind of failure its newest attempt was; null: none."""
     error_message: str | None = None
+    """The same for people; null: none."""
     started_at: int | None = None
+    """When its first attempt was started; null: not yet."""
     ended_at: int | None = None
+    """When it was completed, failed, skipped or cancelled; null: not yet."""
     cost_usd: float | None = None
+    """Cost in USD of all its attempts; null: not known."""
     warnings: list[str] = []
+    """What its newest attempt had to do without."""
     judged: bool = False
+    """Its skip rules have been asked."""
     skip_reason: str | None = None
+    """Why they skipped it; null: they did not."""
     exit_code: int | None = None
+    """Exit code of its newest attempt; null: there is none."""
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,13 +147,17 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     exit_code: int | None = None
+    """Exit code of the process; null: a signal ended it, or it has not ended."""
     signal: str | None = None
+    """The signal that ended the process, as `SIGKILL`; null: none."""
     pid: int | None = None
-    """Of its keeper."""
+    """Process of its keeper; null: not known."""
     stdout_bytes: int = 0
+    """Bytes it printed on stdout."""
     stderr_bytes: int = 0
+    """Bytes it printed on stderr."""
     max_rss_kib: int | None = None
-    """The most memory that one of its processes had at a time."""
+    """The most memory, in KiB, that one of its processes had at a time; null: not known."""
 
     def overlaid(self, known: "Exit") -> Self:
         """Return it with all that another one knows; what that does not know stays."""
@@ -127,75 +169,106 @@ class AttemptExit(Exit, frozen=True, kw_only=True):
     """How an attempt's process ended, and what its tool says of the attempt."""
 
     session_id: str | None = None
+    """The tool's own session; null: it has none."""
     input_tokens: int | None = None
+    """Tokens sent to the model; null: not known."""
     output_tokens: int | None = None
+    """Tokens received from the model; null: not known."""
     cached_tokens: int | None = None
+    """Those of the input tokens that came from the service's cache; null: not known."""
     cost_usd: float | None = None
-    """What it has cost; null: nobody knows."""
+    """Cost in USD; null: not known."""
     result: str | None = None
-    """The result text (§23.4), kept for later sheets."""
+    """The result text (docs/reference/score-format.md §23.4), kept for later sheets; null: none."""
 
 
 class AttemptRow(AttemptExit, frozen=True, kw_only=True):
-    """One start of a sheet's command. `sheet` is the number it had then; open while `outcome` is null.
+    """One start of a sheet's command; open while `outcome` is null.
 
     Of the kind `skip`, with the number 0, it is no attempt: the sheet's skip rules are being asked, which is
     in flight in the same way, and the row goes with the answer.
-
-    `parked`: its process has succeeded and its checks were ended by an interrupt; they run again, from the
-    first, when the job goes on.
-    `incarnation` (store/incarnations.py) is that of the daemon that started it: it names its directory.
     """
 
     run_id: int
+    """The run it belongs to."""
     uid: int
+    """The sheet it is of."""
     attempt: int
+    """Number of the attempt of that sheet, from 1; 0: no attempt, the skip rules are being asked."""
     sheet: int
+    """The number that the sheet had when it was started."""
     stage: int
+    """The stage's number then."""
     instance: int
+    """The number of the instance in its stage then."""
     kind: str
+    """Its `AttemptKind`, or `skip`."""
     revision: int
+    """Revision of the score it runs under."""
     instrument: str
+    """The instrument it uses."""
     model: str | None = None
+    """The model it uses; null: not known."""
     started_at: int
+    """When it was started."""
     time_limit_at: int
+    """When its time limit ends it."""
     ended_at: int | None = None
+    """When it had ended and was checked; null: it is in flight."""
     outcome: str | None = None
+    """Its `Outcome`; null: it is in flight, or parked."""
     parked: bool = False
+    """Its process has succeeded, and its checks were ended by an interrupt: they run again, from the first,
+    when the job goes on."""
     error_category: str | None = None
+    """What kind of failure it was; null: none."""
     error_message: str | None = None
+    """The same for people; null: none."""
     validations: list[CheckReport] = []
+    """Results of its checks."""
     incarnation: int = 0
+    """Number of the incarnation that started it, which names its directory; 0: the daemon knew of none."""
 
 
 class HookRow(Exit, frozen=True, kw_only=True):
-    """Where one hook stands, by its number in the score in force; without a row it is pending.
-
-    `status`: pending waiting running completed failed cancelled; it waits for `cooldown`, for the end of a
-    `job` (`chained`, NAME@RUN), or for the `end` of its own, which then submits what is `kept`: the encoded
-    RevisionRow of the score as it was validated. `cooled` and `passed` say that its cool-down is over and
-    that the job has paused before it; `flights` names its attempts, `incarnations` who started each;
-    `told`: it was sent TERM by a decision; `outcome` is how it last ended.
-    """
+    """Where one hook stands; without a row it is pending."""
 
     run_id: int
+    """The run it belongs to."""
     hook: int
+    """Number of the hook in the score in force."""
     status: str = "pending"
+    """One of `pending`, `waiting`, `running`, `completed`, `failed` and `cancelled`."""
     waiting_for: str | None = None
+    """`cooldown`, `job` (the end of `chained`) or `end` (of its own job); null: it does not wait."""
     until: Instant | None = None
+    """When that wait ends at the latest; null: not known."""
     flights: list[int] = []
+    """Numbers of its attempts, in order; they count the attempts of all hooks of the run."""
     cooled: bool = False
+    """Its cool-down is over."""
     passed: bool = False
+    """The job has paused before it."""
     told: bool = False
+    """It was sent TERM by a decision."""
     outcome: str | None = None
+    """How its last attempt ended; null: none has ended."""
     error_message: str | None = None
+    """Why it ended so; null: nothing is to be said."""
     chained: str | None = None
+    """The job it started, as `name@run`; null: none."""
     revision: int | None = None
+    """Revision of the score its last attempt ran under; null: none was started."""
     started_at: int | None = None
+    """When its last attempt was started; null: none was."""
     time_limit_at: int | None = None
+    """When its time limit ends that attempt; null: none was started."""
     ended_at: int | None = None
+    """When that attempt ended; null: it has not."""
     kept: bytes | None = None
+    """The RevisionRow, encoded, of the score that is submitted at the end of the job; null: none."""
     incarnations: list[int] = []
+    """Who started each of `flights`; shorter where an older daemon did."""
 
     @property
     def incarnation(self) -> int:
@@ -225,84 +298,115 @@ class HookRow(Exit, frozen=True, kw_only=True):
 
 
 class PastHook(msgspec.Struct, frozen=True, kw_only=True):
-    """A hook that a revision took out: what it does (a hash of `Hook.essence`), and where it stood."""
+    """A hook that a revision took out."""
 
     essence: str
+    """Hash of what the hook does."""
     row: HookRow
+    """Where it stood."""
 
 
 class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A reason why the job is paused; the row is deleted when it is let go, the journal keeps it.
-
-    `lasts` (milliseconds) counts from the moment of `paused`, when it becomes `ends`; at `deadline` what
-    is in flight is interrupted.
-    """
+    """A reason why the job is paused; the row is deleted when it is let go, the journal keeps it."""
 
     run_id: int
+    """The run that it holds."""
     hold: int
+    """Number of the hold in this run, in the order they came."""
     cause: str
+    """Its `HoldCause`."""
     owner: Caller | None
+    """Who paused the job; null: the daemon did."""
     reason: str | None
+    """What the owner gave as the reason; null: nothing."""
     held_at: int
+    """When it was added."""
     ends: Instant | None = None
+    """When it ends by itself; null: only a request ends it, or the job is not paused yet."""
     lasts: int | None = None
+    """How many milliseconds after the job was paused it ends; null: it does not."""
     deadline: Instant | None = None
+    """When what is in flight is interrupted; null: it is waited for."""
 
 
 class BreakpointRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A sheet (its uid) that may not start; the row is deleted when the job has paused before it."""
+    """A sheet that may not start; the row is deleted when the job has paused before it."""
 
     run_id: int
+    """The run it belongs to."""
     uid: int
+    """The sheet that may not start."""
 
 
 class RevisionRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A version of a job's score with its files. `status`: current staged past dropped.
-
-    `text` is the score, `files` the files read with it (absolute path → text), `expanded` the encoded
-    Expanded that runs, `plan` the encoded lines of its plan, `problems` the warnings of its score.
-    """
+    """A version of a job's score with its files."""
 
     run_id: int
+    """The run it belongs to."""
     revision: int
+    """Number of the revision, from 1."""
     status: str
+    """`current`, `staged`, `past` or `dropped`."""
     text: str
+    """The score."""
     directory: str
+    """Directory that its relative paths start at."""
     config_file: str | None
+    """Path of the score file; null: it came without one."""
     files: dict[str, str]
+    """The files that were read with it: absolute path, text."""
     sha256: str
+    """SHA-256 of text and files, in hexadecimal."""
     expanded: bytes
+    """The sheets and hooks that it makes, encoded."""
     plan: bytes
+    """The lines of its plan, encoded."""
     caller: Caller | None
+    """Who brought it; null: not known."""
     reason: str | None
+    """What the caller gave as the reason; null: nothing."""
     created_at: int
+    """When it was accepted."""
     applied_at: int | None = None
+    """When it took effect; null: it has not."""
     problems: list[Problem] = []
+    """The warnings of the score."""
 
 
 class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that waits, or one that a key makes repeatable; `reply` is null while it waits.
-
-    `wish` is what a waiting request waits for, `hold` and `revision` the effects of its own that it
-    stands on; `brought` tells whether that revision came with it. `params` is a hash of its params: the same
-    key with others is refused. `run_id` is null where it is of no run; an answered one outlives its run.
-    """
+    """A request that waits, or one that a key makes repeatable."""
 
     request: str
+    """What names the request."""
     uid: int
+    """The caller's user number: a key counts for one user."""
     method: str
+    """Its method: a key counts for one method."""
     key: str | None
+    """What makes it repeatable; null: it waits, and is forgotten when it is answered."""
     params: str
+    """Hash of its params: the same key with others is refused."""
     run_id: int | None
+    """The run it acts on; null: none. An answered one outlives its run."""
     wish: str | None
+    """What it waits for: the name of its action, with ` now` behind it where it does not wait; null: nothing
+    of a job."""
     hold: int | None
+    """The hold it brought, or else the first that came after it; null: it acts on no job."""
     revision: int | None
+    """The revision it is about; null: it acts on no job."""
     brought: bool = False
+    """It brought that revision."""
     caller: Caller
+    """Who asked."""
     asked: Instant
+    """When."""
     reply: bytes | None = None
+    """The reply, encoded; null: it waits, or was refused."""
     refusal: bytes | None = None
+    """The refusal, encoded; null: it waits, or was accepted."""
     event: int | None = None
+    """The journal position that the reply is true at; null: it waits."""
 
 
 class Account(NamedTuple):
@@ -317,20 +421,22 @@ class Account(NamedTuple):
 
 
 class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The rate limit of an account, shared by all jobs: until then none of its sheets starts.
-
-    `until` is null when it is lifted: the row stays, so that whoever still waits for it knows. `since`
-    is when it was met, `message` what the tool said, `run_id` the run that heard it, `said` until when it is
-    by that; a run alone is believed for an hour.
-    """
+    """The rate limit of an account, shared by all jobs: until then none of its sheets starts."""
 
     instrument: str
+    """The instrument whose limit it is."""
     model: str = ""
+    """The model; empty: the tool's own choice."""
     until: Instant | None
+    """When it is over; null: it was lifted, and the row stays for those who still wait for it."""
     since: int
+    """When it was met."""
     message: str | None = None
+    """What the tool said; null: nothing."""
     run_id: int = 0
+    """The run that heard it."""
     said: Instant | None = None
+    """When it is over by what that run heard; a run alone is believed for an hour. Null: nothing was said."""
 
     @property
     def account(self) -> Account:
@@ -339,63 +445,89 @@ class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorktreeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The worktree of an isolated run, as it was submitted (docs/reference/score-format.md §18).
-
-    `status`: wanted; planned, once the names are chosen; made; at the end of the run kept or removed;
-    refused where it can't be made and the run goes on without. `isolation` is the encoded
-    Isolation, `source` the commit it began at.
-    """
+    """The worktree of an isolated run, as it was submitted (docs/reference/score-format.md §18)."""
 
     run_id: int
+    """The run whose worktree it is."""
     isolation: bytes
+    """What the score says of it, encoded."""
     status: str = "wanted"
+    """`wanted`; `planned`, once the names are chosen; `made`; at the end of the run `kept` or `removed`;
+    `refused`, if it can't be made and the run goes on without."""
     repository: str = ""
+    """Path of the repository; empty: not chosen yet."""
     path: str = ""
+    """Path of the worktree; empty: not chosen yet."""
     branch: str = ""
+    """Its branch; empty: not chosen yet."""
     source: str = ""
+    """The commit it began at; empty: not chosen yet."""
 
 
 class ArchiveRow(msgspec.Struct, frozen=True, kw_only=True):
     """What a fresh start moves out of a workspace; the row goes when the run is there.
 
-    `run_id` is that of the new run, `directory` the archive, `entries` are the names, NUL between them.
     Source: docs/reference/score-format.md §19.
     """
 
     run_id: int
+    """The new run, which the workspace is cleared for."""
     workspace: str
+    """The workspace."""
     directory: str
+    """The archive."""
     entries: bytes
+    """Names of what is moved, NUL between them."""
 
 
 class ArchivedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An archive that was made for the run `run_id` of a job, which may delete it. It outlives the run."""
+    """An archive that a fresh start has made; it outlives the run."""
 
     run_id: int
+    """The run it was made for."""
     job_name: str
+    """The job, which may delete it."""
     workspace: str
+    """The workspace it came from."""
     directory: str
+    """The archive."""
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the journal, before it has its number."""
 
     recorded_at: int
+    """When it was recorded."""
     type: str
+    """Its type (docs/reference/events.md)."""
     run_id: int | None = None
+    """The run it is about; null: none."""
     job_name: str | None = None
+    """Name of the job; null: it is of none."""
     run: int | None = None
+    """Number of the run of this job; null: it is of none."""
     sheet: int | None = None
+    """Number of the sheet at that time; null: it is of none."""
     stage: int | None = None
+    """Number of its stage; null: it is of no sheet."""
     instance: int | None = None
+    """Number of the instance in its stage; null: it is of no sheet."""
     hook: int | None = None
+    """Number of the hook; null: it is of none."""
     attempt: int | None = None
+    """Number of the attempt; null: it is of none."""
     status: str | None = None
+    """The job's status after it; null: it is of no job."""
     revision: int | None = None
+    """Revision of the score that it is about; null: none."""
     caller: Caller | None = None
+    """Who asked; null: nobody did."""
     reason: str | None = None
+    """Why, in the caller's words or as a word for scripts; null: nothing."""
     cause: str | None = None
+    """The cause of a hold, or the category of a failure; null: neither."""
     text: str = ""
+    """The same for people."""
 
 
 Flight = AttemptRow | HookRow
@@ -459,14 +591,14 @@ def key_of(row: Row) -> tuple[object, ...]:
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
-    """A row that is gone: a sheet or breakpoint (`key`: its uid), a hold or hook (its number), a run (0).
-
-    Of an AttemptRow it is the asking of a sheet's skip rules (its uid), the attempt 0.
-    """
+    """A row that is gone."""
 
     kind: type[Row]
+    """The kind of row."""
     run_id: int
+    """The run it belonged to."""
     key: int
+    """Uid of a sheet, breakpoint or asking of skip rules, number of a hold or hook, 0 for a run."""
 
     @property
     def key_values(self) -> tuple[int, ...]:
@@ -475,16 +607,20 @@ class Deleted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """One transaction: rows to put, rows that are gone, lines of the journal; all or nothing.
+    """One transaction: all of it or nothing.
 
     A RequestRow with a reply gets the number of the last event of this transaction (of the journal,
-    when it brings none) as its `event`. `notes` are what the daemon keeps for itself, by name.
+    when it brings none) as its `event`.
     """
 
     rows: list[Row] = []
+    """Rows to put, each in the place of the one with its key."""
     deleted: list[Deleted] = []
+    """Rows that are gone."""
     events: list[EventRow] = []
+    """Lines of the journal, in their order."""
     notes: dict[str, str] = {}
+    """What the daemon keeps for itself, by name."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to commit."""

@@ -423,7 +423,7 @@ class Event(msgspec.Struct, kw_only=True):
     attempt: int | None = None
     """Number of the attempt; null: it is of none."""
     status: str | None = None
-    """The job's status after it, where it changed; else null."""
+    """The job's status after it; null: it is of no job."""
     revision: int | None = None
     """Revision of the score that it is about; null: none."""
     caller: Caller | None = None

@@ -283,7 +283,7 @@ class Revision(msgspec.Struct, kw_only=True):
     directory: str
     """Directory that its relative paths start at."""
     sha256: str
-    """SHA-256 of its text, in hexadecimal."""
+    """SHA-256 of its text and files, in hexadecimal."""
     total_sheets: int
     """How many sheets it has."""
     plan: list[PlanLine]

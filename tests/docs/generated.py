@@ -18,7 +18,8 @@ from marianne_cli import client
 from marianne_cli.client.calls import Calls
 from marianne_cli.tree import TABLE as COMMANDS
 from marianne_cli.tree import mzt
-from marianned import errors, protocol
+from marianned import errors, protocol, rows
+from marianned.clock import Instant
 from marianned.config import DURATIONS, FIELDS
 from marianned.instruments import profile
 from marianned.lifecycle import TABLE, Action, Guard, TransitionRule
@@ -143,12 +144,14 @@ def kind(annotation):  # noqa: PLR0911  a type a line
     return names.get(annotation) or f"[{annotation.__name__}](#{annotation.__name__.lower()})"
 
 
-def linked(text):
+def linked(text, page=""):
     """Make links of the pages that a text names by their path from the top, and of the types in backticks."""
     text = re.sub(r"docs/reference/([\w-]+)\.md", r"[\1](\1.md)", text)
     text = re.sub(r"docs/design/([\w-]+)\.md", r"[\1](../design/\1.md)", text)
     text = re.sub(r"docs/([\w-]+)\.md", r"[\1](../\1.md)", text)
-    return re.sub(r"`([A-Z]\w+)`", lambda m: f"[{m[1]}](#{m[1].lower()})" if m[1] in TYPES else m[0], text)
+    return re.sub(
+        r"`([A-Z]\w+)`", lambda m: f"[{m[1]}]({page}#{m[1].lower()})" if m[1] in TYPES else m[0], text
+    )
 
 
 def default(field):
@@ -237,6 +240,37 @@ def profiles():
         text += f"### {title[0].upper()}{title[1:]}\n\n{linked(paragraphs(struct))}\n\n"
         text += f"{field_table(struct, defaults=True)}\n"
     return text
+
+
+# --- the database ----------------------------------------------------------------------------------------
+
+
+def tables():
+    """Every table that holds rows of a kind, column by column."""
+    text = ""
+    for struct, (name, key) in rows.TABLES.items():
+        docs = field_docs(struct)
+        columns = [
+            (
+                f"`{field.name}`",
+                column(field.type),
+                linked(docs[field.name], "protocol.md").replace("|", "\\|"),
+            )
+            for field in msgspec.structs.fields(struct)
+        ]
+        named = f" Key: {', '.join(f'`{one}`' for one in key)}." if key else ""
+        text += f"### {name}\n\n{linked(paragraphs(struct))}{named}\n\n"
+        text += table(("column", "holds", "meaning"), columns) + "\n"
+    return text
+
+
+def column(annotation):
+    """Say what a column holds for a field of this type; `?`: or null."""
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return column(next(one for one in arguments if one is not type(None))) + "?"
+    words = {int: "integer", float: "number", str: "text", bytes: "bytes", bool: "0 or 1", Instant: "instant"}
+    return words.get(annotation, "JSON")
 
 
 # --- the Python client -----------------------------------------------------------------------------------
@@ -416,6 +450,7 @@ REGIONS = {
     "methods": methods,
     "structs": structs,
     "profiles": profiles,
+    "tables": tables,
     "client-own": client_own,
     "client-calls": client_calls,
 }

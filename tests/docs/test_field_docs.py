@@ -6,12 +6,12 @@ import re
 import msgspec
 import pytest
 
-from marianned import errors
+from marianned import errors, rows
 from marianned.instruments import profile
 from marianned.protocol import parts, replies, requests
 from marianned.protocol.schema import field_docs
 
-MODULES = (errors, parts, replies, requests, profile)
+MODULES = (errors, parts, replies, requests, profile, rows)
 STRUCTS = [
     kind
     for module in MODULES
@@ -25,7 +25,7 @@ def missing(kind):
 
 
 def test_every_field_is_described():
-    assert len(STRUCTS) > 90
+    assert len(STRUCTS) > 100
     assert {kind.__name__: missing(kind) for kind in STRUCTS if missing(kind)} == {}
 
 
