@@ -1,1 +1,1 @@
-"""One job's sheets: decide looks and changes nothing, apply is the only thing that changes."""
+"""One job's sheets: decide changes a copy of the state, which the job becomes when that is committed."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from marianned import lifecycle
 from marianned.progress.deciding.decide import could_use_slot
 from marianned.progress.state.job import JobState
+from marianned.progress.state.sharing import Numbers, Vector
 from marianned.progress.views.hooks import hook_view
 from marianned.progress.views.job import job_view, sheet_view
 
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
 
 
 def snapshot(state: JobState) -> dict[str, Any]:
-    """Everything a state consists of, to be compared; of the ready heap only what is ready in it."""
+    """Everything a state consists of, to be compared; of what was ready only what still is."""
     parts = {name: _copied(value) for name, value in vars(state).items() if name not in ("_ready", "counts")}
+    parts["_numbers"] = dict(state._graph.numbers)
     parts["counts"] = {name: count for name, count in state.counts.items() if count}
-    parts["_ready"] = {number for heap in state._ready.values() for number in heap if state._is_ready(number)}
+    parts["_ready"] = {
+        number for known in state._ready.values() for number in known if state._is_ready(number)
+    }
     parts["order of holds"] = list(state.holds)
     return parts
 
@@ -26,9 +30,9 @@ def snapshot(state: JobState) -> dict[str, Any]:
 def _copied(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, list):
+    if isinstance(value, list | Vector):
         return list(value)
-    return set(value) if isinstance(value, set) else value
+    return set(value) if isinstance(value, set | Numbers) else value
 
 
 def recount(state: JobState) -> dict[str, Any]:

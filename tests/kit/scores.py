@@ -16,7 +16,7 @@ from marianned.errors import MarianneError, Problem
 from marianned.instruments.profile import Profile
 from marianned.lifecycle import Action
 from marianned.progress.deciding.decide import decide
-from marianned.progress.deciding.draft import Decision, apply
+from marianned.progress.deciding.draft import Decision
 from marianned.progress.state.job import JobState, Version
 from marianned.progress.state.triggers import (
     Asked,
@@ -286,7 +286,7 @@ class Bench:
         return self
 
     def step(self, trigger: Trigger, slots: int | None = None) -> Decision:
-        """Decide, commit, apply; a refusal is raised, and nothing has changed then."""
+        """Decide, commit, become that; a refusal is raised, and nothing has changed then."""
         before = snapshot(self.state) if self.checked else None
         try:
             decision = decide(self.state, trigger, self.now, self.slots if slots is None else slots)
@@ -294,7 +294,7 @@ class Bench:
             if self.checked:
                 assert snapshot(self.state) == before, "decide changed the state"
         self.disk.commit(decision.changes)
-        apply(self.state, decision)
+        self.state.become(decision.state)
         for request, answer in decision.answers.items():
             assert request not in self.answers, f"{request} was answered twice"
             self.answers[request] = answer

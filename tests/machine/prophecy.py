@@ -11,7 +11,6 @@ from kit.scores import Bench
 from marianned import lifecycle
 from marianned.clock import milliseconds
 from marianned.progress.deciding.decide import decide
-from marianned.progress.deciding.draft import apply
 from marianned.progress.state.triggers import Ending, SlotFree, TimeReached, Trigger
 from marianned.progress.views.job import job_view
 from marianned.progress.views.reasons import reasons
@@ -39,7 +38,7 @@ class Twin:
     def step(self, trigger: Trigger, slots: int = PLENTY) -> list[int]:
         """Decide and apply; return the sheets that start."""
         decision = decide(self.state, trigger, self.now, slots)
-        apply(self.state, decision)
+        self.state.become(decision.state)
         return [row.sheet for row in decision.starts]
 
     def at(self, moment: int) -> list[int]:

@@ -31,7 +31,7 @@ from marianned.executors.base import Presence
 from marianned.lifecycle import Action
 from marianned.moment import now
 from marianned.progress.deciding.decide import decide, to_be_terminated
-from marianned.progress.deciding.draft import Decision, apply
+from marianned.progress.deciding.draft import Decision
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import (
     Asked,
@@ -285,9 +285,9 @@ class Job:
     async def _decide(self, trigger: Trigger, part: Part | None = None) -> None:
         """Decide what follows from a trigger, commit it, apply it, and act on it.
 
-        Nothing is changed before the commit: capacity is reserved, the decision is computed without
-        changing the state, and what fails until then leaves memory and disk as they were. After the commit
-        nothing may fail: the same changes are applied to memory, the reservation becomes what is in flight,
+        Nothing is changed before the commit: capacity is reserved, the decision is made on a copy of the
+        state, and what fails until then leaves memory and disk as they were. After the commit nothing may
+        fail: the state becomes what the decision made of the copy, the reservation what is in flight,
         and only then anything starts, ends or is answered. A crash between the two is as if it came right
         after the commit: the next start reads the state from disk and acts by it. Fault points stand
         between the steps, one each. With a `part` the commit is that of the transaction it belongs to.
@@ -319,7 +319,7 @@ class Job:
         before = self.status
         started = len(decision.starts) + len(decision.checks) + (decision.hook is not None)
         ended = len(state.flights) + started
-        apply(state, decision)
+        state.become(decision.state)
         ended -= len(state.flights)
         self._share.release(taken, decision.changes, started, ended, moment)
         if self.status != before:

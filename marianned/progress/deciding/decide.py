@@ -83,42 +83,40 @@ def decide(
     Raises:
         MarianneError: the trigger is a request and is refused; nothing follows from it.
     """
-    draft = Draft(state, now, slots, rooms)
-    flying = len(state.flights)
-    with state.trial():
-        answers: dict[str, Reply | MarianneError] = {}
-        match trigger:
-            case Asked():
-                asked(draft, trigger, answers)
-            case Ending():
-                attempt_ended(draft, trigger)
-            case PauseFile():
-                _pause_file(draft, trigger)
-            case Supersede():
-                _supersede(draft, trigger)
-            case Parked() | Warned() | SkipEvaluated():
-                _note_trigger(draft, trigger)
-            case HookEnded() | ChainedEnded() | Chained():
-                _hook(draft, trigger)
-            case SlotFree() | TimeReached():
-                pass
-        if not (isinstance(trigger, Asked) and trigger.plan):
-            landed = isinstance(trigger, _OUTCOMES) and len(state.flights) < flying
-            _follow(draft, outcome=landed)
-            answer_waiting(draft, answers)
-        return Decision(
-            operations=draft.operations,
-            changes=draft.changes(),
-            starts=draft.starts,
-            checks=draft.checks,
-            interrupts=draft.interrupts,
-            hook=draft.hook_start,
-            hook_interrupt=draft.hook_interrupt,
-            hooks_ended=draft.hooks_ended,
-            declines=draft.declines,
-            wake=_wake(draft),
-            answers=answers,
-        )
+    draft = Draft(state.copy(), now, slots, rooms)
+    answers: dict[str, Reply | MarianneError] = {}
+    match trigger:
+        case Asked():
+            asked(draft, trigger, answers)
+        case Ending():
+            attempt_ended(draft, trigger)
+        case PauseFile():
+            _pause_file(draft, trigger)
+        case Supersede():
+            _supersede(draft, trigger)
+        case Parked() | Warned() | SkipEvaluated():
+            _note_trigger(draft, trigger)
+        case HookEnded() | ChainedEnded() | Chained():
+            _hook(draft, trigger)
+        case SlotFree() | TimeReached():
+            pass
+    if not (isinstance(trigger, Asked) and trigger.plan):
+        landed = isinstance(trigger, _OUTCOMES) and len(draft.state.flights) < len(state.flights)
+        _follow(draft, outcome=landed)
+        answer_waiting(draft, answers)
+    return Decision(
+        state=draft.state,
+        changes=draft.changes(),
+        starts=draft.starts,
+        checks=draft.checks,
+        interrupts=draft.interrupts,
+        hook=draft.hook_start,
+        hook_interrupt=draft.hook_interrupt,
+        hooks_ended=draft.hooks_ended,
+        declines=draft.declines,
+        wake=_wake(draft),
+        answers=answers,
+    )
 
 
 _OUTCOMES = (Ending, SkipEvaluated, HookEnded, Chained)

@@ -1,7 +1,7 @@
 """A decision in the making: the rows, events and actions that one trigger leads to.
 
-Everything is put into the state inside a trial and written down here as it goes in, so that the state
-can be brought to the same end by `apply` after the commit.
+Everything is put into a copy of the state, and its rows are noted here as they go in; the job becomes that
+copy when they are committed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,24 +32,8 @@ from marianned.rows import (
 )
 
 
-class Adopt(msgspec.Struct, frozen=True):
-    """A version becomes the one in force, with these sheets."""
-
-    version: Version
-    sheets: list[SheetRow]
-
-
-class Stage(msgspec.Struct, frozen=True):
-    """A version waits to be applied, or none does any more."""
-
-    version: Version | None
-
-
-Operation = Row | Deleted | Adopt | Stage
-
-
 class Decision(msgspec.Struct, kw_only=True):
-    """What one trigger leads to: one transaction, then actions, then answers.
+    """What one trigger leads to: one transaction, the state after it, then actions, then answers.
 
     `starts` are new attempts to be started after the commit, `checks` those whose process has succeeded and
     whose checks run again, `interrupts` open ones to be ended; `hook` is one to be started, `hook_interrupt`
@@ -58,7 +42,7 @@ class Decision(msgspec.Struct, kw_only=True):
     `wake` is when time itself is the next trigger; `answers` are by request.
     """
 
-    operations: list[Operation]
+    state: JobState
     changes: Changes
     starts: list[AttemptRow]
     checks: list[AttemptRow]
@@ -88,7 +72,9 @@ class Draft:
         self.now = now
         self.slots = slots
         self.rooms = dict(rooms or {})
-        self.operations: list[Operation] = []
+        self._rows: dict[tuple[object, ...], Row] = {}
+        self._deleted: dict[tuple[object, ...], Deleted] = {}
+        self._changed = False
         self.events: list[EventRow] = []
         self.starts: list[AttemptRow] = []
         self.checks: list[AttemptRow] = []
@@ -104,7 +90,6 @@ class Draft:
         self.request_event: int | None = None
         self.rewind_dropped = False
         self.unpersisted: set[str] = set()
-        self._limits: dict[Account, LimitRow] = {}
         self._before = lifecycle.status(state.facts)
 
     @property
@@ -122,13 +107,13 @@ class Draft:
     def put(self, row: Row) -> None:
         """Put a row."""
         self.state.put(row)
-        self.operations.append(row)
-        if isinstance(row, LimitRow):
-            self._limits[row.account] = row
+        self._rows[key_of(row)] = row
+        self._changed = True
 
     def limit_of(self, account: Account) -> LimitRow | None:
         """Return the rate limit of an account as it is by now; the state has them as committed."""
-        return self._limits.get(account) or self.state.limits.get(account)
+        put = self._rows.get((LimitRow, *account))
+        return put if isinstance(put, LimitRow) else self.state.limits.get(account)
 
     def run(self, **changed: Any) -> None:
         """Put the run's row with some facts changed."""
@@ -153,17 +138,21 @@ class Draft:
     def delete(self, gone: Deleted) -> None:
         """Take a row out."""
         self.state.remove(gone)
-        self.operations.append(gone)
+        key = (gone.kind, *gone.key_values)
+        self._rows.pop(key, None)
+        self._deleted[key] = gone
+        self._changed = True
 
     def adopt(self, version: Version, sheets: list[SheetRow]) -> None:
         """Make a version the one in force."""
         self.state.adopt(version, sheets)
-        self.operations.append(Adopt(version, sheets))
+        self._rows |= {key_of(row): row for row in sheets}
+        self._changed = True
 
     def stage(self, version: Version | None) -> None:
         """Let a version wait to be applied, or none."""
         self.state.stage(version)
-        self.operations.append(Stage(version))
+        self._changed = True
 
     def note(self, kind: str, text: str, **fields: Any) -> None:
         """Write a line of the journal."""
@@ -264,7 +253,7 @@ class Draft:
 
     def finish(self) -> None:
         """Bring the run's own row up to date and make sure that a change of status is in the journal."""
-        if not self.operations:
+        if not self._changed:
             self.events = [msgspec.structs.replace(event, status=self.status) for event in self.events]
             return
         after = self.status
@@ -285,35 +274,9 @@ class Draft:
 
     def changes(self) -> Changes:
         """Return the transaction: each row once, as it is in the end."""
-        rows: dict[tuple[object, ...], Row] = {}
-        deleted: dict[tuple[object, ...], Deleted] = {}
-        for operation in self.operations:
-            match operation:
-                case Adopt():
-                    for row in operation.sheets:
-                        rows[key_of(row)] = row
-                case Stage():
-                    pass
-                case Deleted():
-                    gone = (operation.kind, *operation.key_values)
-                    rows.pop(gone, None)
-                    deleted[gone] = operation
-                case RequestRow() if operation.request in self.unpersisted:
-                    pass
-                case _:
-                    rows[key_of(operation)] = operation
-        return Changes(rows=[*rows.values()], deleted=[*deleted.values()], events=self.events)
-
-
-def apply(state: JobState, decision: Decision) -> None:
-    """Bring the state to where the decision saw it; called when its transaction is committed."""
-    for operation in decision.operations:
-        match operation:
-            case Adopt():
-                state.adopt(operation.version, operation.sheets)
-            case Stage():
-                state.stage(operation.version)
-            case Deleted():
-                state.remove(operation)
-            case _:
-                state.put(operation)
+        rows = [
+            row
+            for row in self._rows.values()
+            if not (isinstance(row, RequestRow) and row.request in self.unpersisted)
+        ]
+        return Changes(rows=rows, deleted=[*self._deleted.values()], events=self.events)

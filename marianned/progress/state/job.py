@@ -2,22 +2,21 @@
 
 One task owns a JobState. Rows go in by `put` and out by `remove`, nothing else changes it. The counts
 (unmet needs, failed sheets above, ready sheets) follow each row as it comes, so no event ever scans all
-sheets. `trial` takes everything back that was put inside it: that is how `decide` can look at what
-would be and change nothing.
+sheets. `copy` is a state of its own over the same rows, which never change: that is how `decide` can
+look at what would be and change nothing, and `become` takes that over when it is committed.
 """
 
-import heapq
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
 from marianned.clock import Instant
-from marianned.instruments import command_line
 from marianned.lifecycle import Facts, Outlook
+from marianned.progress.state.graph import Graph
 from marianned.progress.state.hook_queue import HookQueue, has_failed, hook_queue
+from marianned.progress.state.sharing import Numbered, Numbers, Vector
 from marianned.protocol import Cost, HoldCause, JobStatus, PlanLine
 from marianned.rows import (
     Account,
@@ -39,6 +38,9 @@ from marianned.score.expanded import Sheet as Definition
 
 DONE = frozenset({"completed", "skipped"})
 OPEN = frozenset({"pending", "waiting"})
+_COPIED = (dict, set, list, Numbered, Vector)
+"""What a copy of a state has of its own: all else in it never changes. The last two are for sheets, of which
+there may be thousands."""
 _KEPT = (HoldCause.FAILURE, HoldCause.BREAKPOINT)
 """Causes of holds that no end overtakes: what they pause for is the end itself, or what stands before it."""
 
@@ -83,8 +85,7 @@ class JobState:
         self.incarnation = 0
         self.damaged: str | None = None
         self.find: Callable[[str], JobState | None] = _found_nowhere
-        self._undo: list[Callable[[], None]] | None = None
-        self._adopt(current, sheets)
+        self.adopt(current, sheets)
 
     # --- what it says ------------------------------------------------------------------------------
 
@@ -167,7 +168,7 @@ class JobState:
 
     def sheet_of(self, uid: int) -> SheetRow | None:
         """Return the sheet with this uid, if the score in force still has it."""
-        number = self._numbers.get(uid)
+        number = self._graph.numbers.get(uid)
         return None if number is None else self.sheets[number]
 
     @property
@@ -210,19 +211,19 @@ class JobState:
 
     def account(self, sheet: int) -> Account:
         """Return who is asked for the next attempt of a sheet."""
-        return self._accounts[sheet][self.sheets[sheet].fallback]
+        return self._graph.accounts[sheet][self.sheets[sheet].fallback]
 
     def next_fallback(self, sheet: int, now: Instant) -> int | None:
         """Return the next fallback of a sheet (from 1) that can be used and is not limited, if it has one."""
         limited = self.limited(now)
-        behind = list(enumerate(self._accounts[sheet]))[self.sheets[sheet].fallback + 1 :]
+        behind = list(enumerate(self._graph.accounts[sheet]))[self.sheets[sheet].fallback + 1 :]
         return next(
             (n for n, who in behind if who not in limited and who.instrument not in self.unusable), None
         )
 
     def ready_of(self, account: Account) -> list[SheetRow]:
         """Return the ready sheets of an account, ascending."""
-        numbers = sorted(set(self._ready.get(account, ())))
+        numbers = self._ready.get(account, Numbers())
         return [self.sheets[number] for number in numbers if self._stands_for(number, account)]
 
     def most(self, account: Account) -> int | None:
@@ -241,7 +242,7 @@ class JobState:
 
     def waits(self) -> list[SheetRow]:
         """Return the sheets that wait between two attempts, ascending."""
-        return [self.sheets[number] for number in sorted(self._waiting)]
+        return [self.sheets[number] for number in self._waiting]
 
     def next_wait(self, now: Instant) -> Instant | None:
         """Return when the first of the waits ends."""
@@ -254,7 +255,8 @@ class JobState:
 
     def at_breakpoints(self) -> list[SheetRow]:
         """Return the sheets that only their breakpoint keeps from starting, ascending."""
-        rows = [self.sheets[self._numbers[uid]] for uid in self.breakpoints if uid in self._numbers]
+        numbers = self._graph.numbers
+        rows = [self.sheets[numbers[uid]] for uid in self.breakpoints if uid in numbers]
         found = [row for row in rows if row.status in OPEN and self._is_free(row.sheet)]
         return sorted(found, key=lambda row: row.sheet)
 
@@ -268,138 +270,93 @@ class JobState:
         """Put a row in the place of the one it replaces."""
         match row:
             case SheetRow():
-                self._put_sheet(row)
+                self._move(row.sheet, self.sheets.get(row.sheet), row)
             case AttemptRow():
                 if row.outcome is not None and (row.uid in self.attempts or row.uid in self.parked):
                     self._spend(row)
                 is_open = row.outcome is None
-                self._keep(self.attempts, row.uid, row if is_open and not row.parked else None)
-                self._keep(self.parked, row.uid, row if is_open and row.parked else None)
+                _assign(self.attempts, row.uid, row if is_open and not row.parked else None)
+                _assign(self.parked, row.uid, row if is_open and row.parked else None)
             case HookRow():
-                self._keep(self.hook_rows, row.hook, row)
+                self.hook_rows[row.hook] = row
             case HoldRow():
-                self._keep(self.holds, row.hold, row)
+                self.holds[row.hold] = row
             case BreakpointRow():
                 self._break(row.uid, row)
             case RequestRow():
                 waits = row.reply is None and row.refusal is None
-                self._keep(self.requests, row.request, row if waits else None)
+                _assign(self.requests, row.request, row if waits else None)
             case RunRow():
-                old = self.run
                 self.run = row
-                self._log(lambda: setattr(self, "run", old))
             case RevisionRow() | LimitRow():
                 pass  # a version comes by `stage` and `adopt`; limits are kept for all jobs together
 
     def remove(self, gone: Deleted) -> None:
         """Take a hold, a hook or a breakpoint out; sheets that are gone leave by `adopt`."""
         if gone.kind is HoldRow:
-            self._keep(self.holds, gone.key, None)
+            self.holds.pop(gone.key, None)
         elif gone.kind is HookRow:
-            self._keep(self.hook_rows, gone.key, None)
+            self.hook_rows.pop(gone.key, None)
         elif gone.kind is AttemptRow:
-            self._keep(self.attempts, gone.key, None)
+            self.attempts.pop(gone.key, None)
         elif gone.kind is BreakpointRow:
             self._break(gone.key, None)
 
     def stage(self, version: Version | None) -> None:
         """Set the revision that waits to be applied, or none."""
-        old = self.staged
         self.staged = version
-        self._log(lambda: setattr(self, "staged", old))
 
     def adopt(self, version: Version, sheets: Sequence[SheetRow]) -> None:
         """Make a version the one in force, with its sheets."""
-        kept = {name: getattr(self, name) for name in self._ADOPTED}
-        self._log(lambda: self.__dict__.update(kept))
-        self._adopt(version, sheets)
-
-    @contextmanager
-    def trial(self) -> Iterator[None]:
-        """Take everything back, at the end, that was put inside."""
-        if self._undo is not None:
-            raise RuntimeError("a trial inside a trial")
-        self._undo = []
-        try:
-            yield
-        finally:
-            undo, self._undo = self._undo, None
-            for restore in reversed(undo):
-                restore()
-
-    # --- how it is kept ----------------------------------------------------------------------------
-
-    _ADOPTED = (
-        "current",
-        "sheets",
-        "counts",
-        "_numbers",
-        "_dependents",
-        "_unmet",
-        "_failed_upstream",
-        "_breakpoints_upstream",
-        "_open",
-        "_open_free",
-        "_waiting",
-        "_ready",
-        "_accounts",
-    )
-
-    def _adopt(self, version: Version, sheets: Sequence[SheetRow]) -> None:
         self.current = version
         definitions = version.score.sheets
-        self.sheets: dict[int, SheetRow] = {}
+        self._graph = Graph(version.score, sheets)
+        self.sheets: Numbered[SheetRow] = Numbered(len(definitions))
         self.counts: Counter[str] = Counter()
-        self._numbers: dict[int, int] = {}
-        self._dependents: list[list[int]] = [[] for _ in range(len(definitions) + 1)]
-        self._unmet = [0] * (len(definitions) + 1)
-        self._failed_upstream = [0] * (len(definitions) + 1)
-        self._breakpoints_upstream = [0] * (len(definitions) + 1)
+        self._unmet = Vector([0, *(len(definition.needs) for definition in definitions)])
+        self._failed_upstream = Vector([0] * (len(definitions) + 1))
+        self._breakpoints_upstream = Vector([0] * (len(definitions) + 1))
         self._open = 0
         self._open_free = 0
-        self._waiting: set[int] = set()
-        self._accounts = [[Account("")], *(self._chain(definition) for definition in definitions)]
-        self._ready: dict[Account, list[int]] = {
-            account: [] for chain in self._accounts[1:] for account in chain
-        }
-        for definition in definitions:
-            self._unmet[definition.sheet] = len(definition.needs)
-            for need in definition.needs:
-                self._dependents[need].append(definition.sheet)
-        undo, self._undo = self._undo, None
+        self._waiting = Numbers()
+        self._ready = {account: Numbers() for chain in self._graph.accounts[1:] for account in chain}
         for row in sorted(sheets, key=lambda row: row.sheet):
-            self._put_sheet(row)
+            self._move(row.sheet, None, row)
         for uid in self.breakpoints:
-            if uid in self._numbers:
-                self._propagate_count(self._numbers[uid], 1)
-        self._undo = undo
+            if uid in self._graph.numbers:
+                self._propagate_count(self._graph.numbers[uid], 1)
 
-    def _chain(self, definition: Definition) -> list[Account]:
-        """Return whom a sheet asks, and whom on each of its fallbacks."""
-        profiles = self.score.profiles
-        chain = [(definition.instrument, definition.settings)]
-        chain += [(fallback.instrument, fallback.settings) for fallback in definition.fallbacks]
-        return [Account(name, command_line.model(profiles[name], settings) or "") for name, settings in chain]
+    def copy(self) -> "JobState":
+        """Return a state of its own over the same rows."""
+        other = JobState.__new__(JobState)
+        for name, value in vars(self).items():
+            setattr(other, name, value.copy() if isinstance(value, _COPIED) else value)
+        other.limits = self.limits  # those are not its own: they are looked at, and change
+        return other
+
+    def become(self, copy: "JobState") -> None:
+        """Take over what a copy of this state has become; the copy is not to be used any more."""
+        vars(self).update(vars(copy))
+
+    # --- how it is kept ----------------------------------------------------------------------------
 
     def _first_ready(self) -> Iterator[tuple[Account, int]]:
         """Yield the lowest ready sheet of each account that has one."""
         if self.failed_fast:
             return
-        for account, heap in self._ready.items():
-            while heap and not self._stands_for(heap[0], account):
-                heapq.heappop(heap)
-            if heap:
-                yield account, heap[0]
+        for account, numbers in self._ready.items():
+            while numbers and not self._stands_for(numbers.first, account):
+                numbers = numbers.minus(numbers.first)  # noqa: PLW2901  what is not ready any more is forgotten
+            self._ready[account] = numbers
+            if numbers:
+                yield account, numbers.first
 
     def _push(self, number: int) -> None:
-        heapq.heappush(self._ready[self.account(number)], number)
+        account = self.account(number)
+        self._ready[account] = self._ready[account].plus(number)
 
     def _stands_for(self, number: int, account: Account) -> bool:
         return self._is_ready(number) and self.account(number) == account
-
-    def _log(self, restore: Callable[[], None]) -> None:
-        if self._undo is not None:
-            self._undo.append(restore)
 
     def _spend(self, row: AttemptRow) -> None:
         old = self.cost
@@ -409,31 +366,15 @@ class JobState:
             input_tokens=old.input_tokens + (row.input_tokens or 0),
             output_tokens=old.output_tokens + (row.output_tokens or 0),
         )
-        self._log(lambda: setattr(self, "cost", old))
-
-    def _keep(self, rows: dict[Any, Any], key: Any, row: Any) -> None:
-        old = rows.get(key)
-        if row is None and old is not None and self._undo is not None:
-            before = dict(rows)  # what is taken out comes back in its place: holds are told in their order
-            self._log(lambda: _refill(rows, before))
-        else:
-            self._log(lambda: _assign(rows, key, old))
-        _assign(rows, key, row)
-
-    def _put_sheet(self, row: SheetRow) -> None:
-        old = self.sheets.get(row.sheet)
-        self._move(row.sheet, old, row)
-        if old is not None:
-            self._log(lambda: self._move(row.sheet, row, old))
 
     def _move(self, number: int, old: SheetRow | None, new: SheetRow) -> None:
-        """Replace a sheet's row and bring every count along; its own inverse with old and new swapped.
+        """Replace a sheet's row and bring every count along.
 
         All counts that other questions are answered from are kept by difference: what the sheet contributed
         under its old status is taken off, what it contributes under the new one is added, so that a change
         costs the sheet's dependents and not the score. Done or not done counts in the dependents' `_unmet`
         only; failed or not failed counts in everything below it. At last it is put among the ready ones if
-        it has become ready; one that no longer is stays in the heap and is passed over when it comes up.
+        it has become ready; one that no longer is stays among them and is passed over when it comes up.
         """
         before = old.status if old else ""
         after = new.status
@@ -441,12 +382,11 @@ class JobState:
             self.counts[before] -= 1
         self.counts[after] += 1
         self.sheets[number] = new
-        self._numbers[new.uid] = number
         if not self._failed_upstream[number]:
             opened = (after in OPEN) - (before in OPEN)
             self._open += opened
             self._open_free += opened if not self._breakpoints_upstream[number] else 0
-        (self._waiting.add if after == "waiting" else self._waiting.discard)(number)
+        self._waiting = (self._waiting.plus if after == "waiting" else self._waiting.minus)(number)
         if (after in DONE) != (before in DONE):
             self._meet(number, -1 if after in DONE else 1)
         if (after == "failed") != (before == "failed"):
@@ -455,7 +395,7 @@ class JobState:
             self._push(number)
 
     def _meet(self, number: int, change: int) -> None:
-        for dependent in self._dependents[number]:
+        for dependent in self._graph.dependents(number):
             self._unmet[dependent] += change
             if self._is_ready(dependent):
                 self._push(dependent)
@@ -468,7 +408,7 @@ class JobState:
         open again and may be ready. `_open` and `_open_free` (open, and no breakpoint above it either)
         follow in the same step.
         """
-        for dependent in self._below(number):
+        for dependent in self._graph.below(number):
             was_free = not self._failed_upstream[dependent]
             self._failed_upstream[dependent] += change
             freed = (not self._failed_upstream[dependent]) - was_free
@@ -484,13 +424,12 @@ class JobState:
         if (old is None) == (row is None):
             return
         _assign(self.breakpoints, uid, row)
-        if uid in self._numbers:
-            self._propagate_count(self._numbers[uid], 1 if row is not None else -1)
-        self._log(lambda: self._break(uid, old))
+        if uid in self._graph.numbers:
+            self._propagate_count(self._graph.numbers[uid], 1 if row is not None else -1)
 
     def _propagate_count(self, number: int, change: int) -> None:
         """Count a breakpoint before its sheet and all that need it, directly or not."""
-        for sheet in (number, *self._below(number)):
+        for sheet in (number, *self._graph.below(number)):
             was_free = not self._breakpoints_upstream[sheet]
             self._breakpoints_upstream[sheet] += change
             row = self.sheets.get(sheet)
@@ -498,19 +437,6 @@ class JobState:
                 self._open_free += (not self._breakpoints_upstream[sheet]) - was_free
         if self._is_ready(number):
             self._push(number)
-
-    def _below(self, number: int) -> list[int]:
-        """Return all sheets that need this one, directly or not."""
-        seen = {number}
-        found: list[int] = []
-        stack = [number]
-        while stack:
-            for dependent in self._dependents[stack.pop()]:
-                if dependent not in seen:
-                    seen.add(dependent)
-                    stack.append(dependent)
-                    found.append(dependent)
-        return found
 
     def _is_free(self, number: int) -> bool:
         return self._unmet[number] == 0 and self._failed_upstream[number] == 0
@@ -540,8 +466,3 @@ def _assign(rows: dict[Any, Any], key: Any, row: Any) -> None:
         rows.pop(key, None)
     else:
         rows[key] = row
-
-
-def _refill(rows: dict[Any, Any], before: dict[Any, Any]) -> None:
-    rows.clear()
-    rows.update(before)

@@ -1,13 +1,14 @@
-"""The state in memory: its counts follow every row, and a trial takes everything back."""
+"""The state in memory: its counts follow every row, and a copy is another."""
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kit.invariants import invariants, recount, snapshot
+from kit.invariants import recount, snapshot
 from kit.scores import Bench, score, stage
 
+from marianned.progress.state.graph import Graph
 from marianned.progress.state.job import JobState
+from marianned.progress.state.sharing import Numbers
 from marianned.protocol import SheetStatus
 from marianned.rows import Deleted, HoldRow, SheetRow
 
@@ -33,39 +34,46 @@ def test_counts_follow_every_row_whatever_it_becomes(changes: list[tuple[int, st
         counts_are_right(state)
 
 
-@given(statuses, statuses)
-def test_a_trial_takes_back_whatever_was_put_inside(
-    before: list[tuple[int, str]], inside: list[tuple[int, str]]
+@given(statuses, statuses, statuses)
+def test_a_copy_and_its_original_know_nothing_of_what_is_put_into_the_other(
+    before: list[tuple[int, str]], inside: list[tuple[int, str]], after: list[tuple[int, str]]
 ) -> None:
     state = Bench(DIAMOND).state
     for number, status in before:
         put(state, number, status)
     was = snapshot(state)
-    with state.trial():
-        for number, status in inside:
-            put(state, number, status)
-            state.next_ready()
+    copy = state.copy()
+    assert snapshot(copy) == was
+    for number, status in inside:
+        put(copy, number, status)
+        copy.next_ready()
+    counts_are_right(copy)
     assert snapshot(state) == was
-    counts_are_right(state)
     ready = sorted(recount(state)["_ready"])
     row = state.next_ready()
     assert (row.sheet if row else None) == (ready[0] if ready and not state.failed_fast else None)
+    became = snapshot(copy)
+    for number, status in after:
+        put(state, number, status)
+    counts_are_right(state)
+    assert snapshot(copy) == became
+    state.become(copy)
+    assert snapshot(state) == became
 
 
-def test_a_trial_takes_back_what_was_put_before_an_error() -> None:
+def test_all_that_a_copy_shares_with_its_original_never_changes() -> None:
+    """An attribute of a new kind is found here: a copy has to have its own, or it cannot change."""
     state = Bench(DIAMOND).state
-    was = snapshot(state)
-
-    def nested() -> None:
-        with state.trial():
-            put(state, 1, "completed")
-            with state.trial():
-                pass
-
-    with pytest.raises(RuntimeError, match="inside a trial"):
-        nested()
-    assert snapshot(state) == was
-    invariants(state)
+    copy = vars(state.copy())
+    shared = {name: value for name, value in vars(state).items() if copy[name] is value}
+    unchanging = (int, str, frozenset, type(None), Graph, Numbers)
+    others = {
+        name: value
+        for name, value in shared.items()
+        if not isinstance(value, unchanging)
+        and not (isinstance(value, msgspec.Struct) and value.__struct_config__.frozen)
+    }
+    assert set(others) == {"limits", "find", "cost"}, "the first two are not its own, the third is replaced"
 
 
 def test_a_sheet_that_is_gone_has_left_already_with_the_revision() -> None:

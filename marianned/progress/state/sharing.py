@@ -1,0 +1,128 @@
+"""Containers whose copies share what neither has changed: a copy of a large one costs little."""
+
+from collections.abc import Iterable, Iterator, Mapping, ValuesView
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+_BITS = 7
+_BLOCK = 1 << _BITS
+"""So many items the first change in a block copies; a copy of the whole takes a step for each block."""
+
+
+class Numbers:
+    """A set of whole numbers from 0 on, ascending; it never changes: one int, with a bit for each of them."""
+
+    __slots__ = ("_bits",)
+
+    def __init__(self, bits: int = 0) -> None:
+        self._bits = bits
+
+    def plus(self, number: int) -> "Numbers":
+        """Return it with a number."""
+        return Numbers(self._bits | 1 << number)
+
+    def minus(self, number: int) -> "Numbers":
+        """Return it without a number."""
+        return Numbers(self._bits & ~(1 << number)) if number in self else self
+
+    @property
+    def first(self) -> int:
+        """The lowest of them; -1: there is none."""
+        return (self._bits & -self._bits).bit_length() - 1
+
+    def __contains__(self, number: int) -> bool:
+        return bool(self._bits >> number & 1)
+
+    def __iter__(self) -> Iterator[int]:
+        return (number for number, bit in enumerate(reversed(f"{self._bits:b}")) if bit == "1")
+
+    def __len__(self) -> int:
+        return self._bits.bit_count()
+
+    def __bool__(self) -> bool:
+        return self._bits != 0
+
+
+class Vector(Generic[T]):
+    """A list of fixed length in blocks; a copy shares all of them, and whoever changes one copies that first.
+
+    `_own` are the blocks that nobody else has.
+    """
+
+    __slots__ = ("_blocks", "_length", "_own")
+
+    def __init__(self, items: Iterable[T]) -> None:
+        whole = list(items)
+        self._length = len(whole)
+        self._blocks = [whole[start : start + _BLOCK] for start in range(0, len(whole), _BLOCK)]
+        self._own = set(range(len(self._blocks)))
+
+    def copy(self) -> "Vector[T]":
+        """Return a vector of its own with the same items."""
+        other: Vector[T] = Vector(())
+        other._length = self._length
+        other._blocks = self._blocks.copy()
+        self._own = set()
+        return other
+
+    def __getitem__(self, index: int) -> T:
+        return self._blocks[index >> _BITS][index & _BLOCK - 1]
+
+    def __setitem__(self, index: int, item: T) -> None:
+        block = index >> _BITS
+        if block not in self._own:
+            self._blocks[block] = self._blocks[block].copy()
+            self._own.add(block)
+        self._blocks[block][index & _BLOCK - 1] = item
+
+    def __iter__(self) -> Iterator[T]:
+        return (item for block in self._blocks for item in block)
+
+    def __len__(self) -> int:
+        return self._length
+
+
+class Numbered(Mapping[int, T]):
+    """Values by number, from 1 to `most`, ascending; on a vector, so that copies share it."""
+
+    __slots__ = ("_count", "_items")
+
+    def __init__(self, most: int) -> None:
+        self._items: Vector[T | None] = Vector([None] * (most + 1))
+        self._count = 0
+
+    def copy(self) -> "Numbered[T]":
+        """Return a mapping of its own with the same values."""
+        other: Numbered[T] = Numbered.__new__(Numbered)
+        other._items = self._items.copy()
+        other._count = self._count
+        return other
+
+    def __getitem__(self, number: int) -> T:
+        item = self._items[number] if 0 < number < len(self._items) else None
+        if item is None:
+            raise KeyError(number)
+        return item
+
+    def __setitem__(self, number: int, item: T) -> None:
+        self._count += self._items[number] is None
+        self._items[number] = item
+
+    def __iter__(self) -> Iterator[int]:
+        return (number for number, item in enumerate(self._items) if item is not None)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def values(self) -> ValuesView[T]:
+        """Return the values, ascending by their numbers."""
+        return _Values(self)
+
+
+class _Values(ValuesView[T]):
+    """The values, read off the blocks."""
+
+    _mapping: Numbered[T]
+
+    def __iter__(self) -> Iterator[T]:
+        return (item for item in self._mapping._items if item is not None)  # noqa: SLF001  a part of it
