@@ -33,6 +33,11 @@ def secrets_of(environ: Mapping[str, str]) -> list[str]:
     return [value for name, value in environ.items() if _is_secret_name(name)]
 
 
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without the variables whose names say that they are secrets."""
+    return {name: value for name, value in environ.items() if not _is_secret_name(name)}
+
+
 def secrets_given(environ: Mapping[str, str]) -> list[str]:
     """Return those of the values given for a run that are secrets by their names or by their looks."""
     return [value for name, value in environ.items() if _is_secret_name(name) or not _is_ordinary(value)]

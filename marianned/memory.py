@@ -22,6 +22,7 @@ def keep_to_ourselves() -> None:
     """Leave no core dump, and close /proc/PID/environ and ptrace to other processes of the user.
 
     All secrets of the daemon are in its memory. What it executes is readable again: attempts are known by
-    their environment. Workers that are forked inherit it. Source: PR_SET_DUMPABLE(2const).
+    their environment. So is the nursery, which does this again; workers are forked from it, and inherit it.
+    Source: PR_SET_DUMPABLE(2const).
     """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

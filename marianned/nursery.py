@@ -28,7 +28,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from marianned import __version__
+from marianned import __version__, memory
+from marianned.masks import without_secrets
 
 HELLO = b"!"
 MEMORY_LIMIT = 2 * 1024**3
@@ -44,6 +45,9 @@ _ANSWER_LIMIT = 500
 
 def main(modules: Sequence[str], loader: str) -> None:
     """Import all these modules and call `load` of the loader, then fork workers until the daemon ends."""
+    memory.keep_to_ourselves()  # a program that is executed begins open again; its forks inherit this
+    for name in os.environ.keys() - without_secrets(os.environ).keys():
+        del os.environ[name]  # templates of scores are rendered here
     daemon = socket.socket(fileno=0)
     _prctl(_PR_SET_NAME, b"mzt-nursery")
     signal.signal(signal.SIGINT, signal.SIG_IGN)

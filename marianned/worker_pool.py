@@ -26,6 +26,7 @@ from anyio.lowlevel import RunVar
 
 from marianned import __version__, accidents, nursery
 from marianned.accidents import Accident, until_it_works
+from marianned.masks import without_secrets
 from marianned.nursery import DONE, HELLO, LENGTH, MEMORY_LIMIT, SHORT, TOO_MUCH
 
 WORKERS = 2
@@ -380,6 +381,7 @@ def _launch() -> Born:
             process = subprocess.Popen(
                 [sys.executable, "-c", _LAUNCH, json.dumps(sys.path), json.dumps(_loaded())],
                 cwd="/",
+                env=without_secrets(os.environ),  # no work needs one; at first other processes can read it
                 stdin=far.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -5,8 +5,9 @@ import sqlite3
 
 import pytest
 from kit.daemon import gated, plain, score
+from kit.secrets import secret
 
-SECRET = "s3cr3t-4711"
+SECRET = secret("environment")
 
 
 def test_a_sheet_has_its_names_and_numbers(daemon, ledger):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from kit.daemon import score
+from kit.secrets import secret
 
 from marianned import http_agent
 
@@ -120,10 +121,10 @@ def test_a_sheet_is_played_by_a_model_asked_over_http(house, service):
     http_profile(house, service.url)
     house.start()
     text = score("a", ["Say yes."]).replace("instrument: cli", "instrument: asked")
-    house.submit(text, env={"THE_KEY": "wrong"})
+    house.submit(text, env={"THE_KEY": secret("wrong")})
     (hold,) = house.wait_for("a", "paused")["holds"]
     assert hold["reason"].startswith("asked refuses its credentials (THE_KEY): ")
-    house.rpc("job.resume", job_id="a", env={"THE_KEY": "right"})
+    house.rpc("job.resume", job_id="a", env={"THE_KEY": secret("right")})
     assert house.wait_for("a", "ended")["status"] == "completed"
     refused, done = house.attempts("a", 1)
     assert (refused["outcome"], refused["error_category"], refused["cost_usd"]) == ("failed", "auth", None)
@@ -133,7 +134,7 @@ def test_a_sheet_is_played_by_a_model_asked_over_http(house, service):
     keys = [
         headers[name] for _, headers, _ in service.asked for name in headers if name.lower() == "x-api-key"
     ]
-    assert keys == ["wrong", "right"]
+    assert keys == [secret("wrong"), secret("right")]
 
 
 @pytest.mark.shared

@@ -7,6 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from kit.daemon import DEADLINE, gated, plain, score
+from kit.secrets import MARK, secret
+
+TOKEN = secret("told")
 
 EVERY = [
     "job_start",
@@ -32,8 +35,10 @@ class Listener(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/told"
 
     def next(self):
-        """Return the next message: its headers, and what its JSON says."""
-        return self.heard.get(timeout=DEADLINE)
+        """Return the next message: its headers, and what its JSON says, no secret."""
+        headers, body = self.heard.get(timeout=DEADLINE)
+        assert MARK not in json.dumps(body)
+        return headers, body
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -63,7 +68,7 @@ def test_a_webhook_hears_the_whole_life_of_a_job_once_and_with_its_headers(daemo
     told = [{"type": "webhook", "on_events": EVERY, "config": to}]
     text = score("told", [plain(1), gated(2), "exit 3"], notifications=told)
     gate = daemon.gate(2)
-    daemon.submit(text, env={"TOLD_TOKEN": "s3cret"})
+    daemon.submit(text, env={"TOLD_TOKEN": TOKEN})
     ledger.wait_for("start 2")
     daemon.rpc("job.pause", job_id="told")
     gate.open()
@@ -71,7 +76,7 @@ def test_a_webhook_hears_the_whole_life_of_a_job_once_and_with_its_headers(daemo
     daemon.rpc("job.resume", job_id="told")
     daemon.wait_for("told", "failed")
     heard = [listener.next() for _ in range(9)]
-    assert {headers["Authorization"] for headers, _ in heard} == {"Bearer s3cret"}
+    assert {headers["Authorization"] for headers, _ in heard} == {f"Bearer {TOKEN}"}
     told = sorted((body for _, body in heard), key=lambda body: body["event"])
     assert [(body["type"], body["sheet"]) for body in told] == [
         ("attempt.started", 1),

@@ -1,11 +1,16 @@
-"""What is given as environment is nowhere to be read: not in the log, not in the journal, not in a reply."""
+"""What is given as environment is nowhere to be read: not in the log, not in the journal, not in a reply.
+
+That no secret of any test is: kit/secrets.py looks after each daemon.
+"""
 
 import json
+import sqlite3
 
 from kit.daemon import score
 from kit.repository import make_repository
+from kit.secrets import MARK, leaks, secret
 
-SECRET = "hunter2-and-more"
+SECRET = secret("hunter2")
 
 
 def test_a_secret_of_the_environment_is_in_no_log_event_or_reply(house):
@@ -31,8 +36,8 @@ def test_a_secret_of_the_environment_is_in_no_log_event_or_reply(house):
     house.start()
 
 
-GIVEN = "zebra-secret-88888"
-OWN = "own-secret-of-the-daemon"
+GIVEN = secret("zebra")
+OWN = secret("own")
 
 
 def everything_said(house, job):
@@ -138,3 +143,19 @@ def test_git_runs_no_hook_of_the_repository_and_knows_no_secret(house):
     house.submit(text)
     house.wait_for("isolated", "completed")
     assert not (house.home / "hook-ran").exists()
+
+
+def test_the_look_for_secrets_finds_one_wherever_it_may_not_stand(tmp_path):
+    (tmp_path / "daemon.log").write_text(f"a line with {GIVEN}\n")
+    attempt = tmp_path / "state" / "1-1"
+    attempt.mkdir(parents=True)
+    for name in ("prompt", "spec.json", "stdout"):
+        (attempt / name).write_text(GIVEN)
+    (tmp_path / "a-work").mkdir()
+    (tmp_path / "a-work" / "own").write_text(MARK)
+    with sqlite3.connect(tmp_path / "state" / "marianne.db") as database:
+        for table in ("runs", "events"):
+            database.execute(f"CREATE TABLE {table} (env, text)")
+            database.execute(f"INSERT INTO {table} VALUES (?, ?)", (json.dumps({"A": GIVEN}), "fine"))
+    database.close()
+    assert leaks(tmp_path) == ["daemon.log", "state/1-1/prompt", "state/marianne.db: events.env"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from kit.daemon import Refused, gated, score
 from kit.repository import git, make_repository
+from kit.secrets import secret
 
 TRIAL = ["bwrap", "--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "true"]
 WORKS = shutil.which("bwrap") and subprocess.run(TRIAL, check=False, capture_output=True).returncode == 0
@@ -51,7 +52,7 @@ def record(house, name="1-1"):
 @needs_bwrap
 def test_a_sheet_its_check_skip_command_and_hook_see_nothing_of_the_conductor(walled, ledger):
     walled.gate("other")
-    walled.submit(score("other", [gated("other")]), env={"OTHERS_SECRET": "1"})
+    walled.submit(score("other", [gated("other")]), env={"OTHERS_SECRET": secret("others")})
     ledger.wait_for("start other")
     for name in ("check", "skip", "hook"):
         (walled.home / f"{name}.sh").write_text(look(walled, name))

@@ -19,6 +19,7 @@ from pathlib import Path
 import yaml
 
 from kit.left_behind import ends_with_us
+from kit.secrets import MARK, leaks
 
 AGENTS = Path(__file__).parents[1] / "fake_agents"
 DEADLINE = float(os.environ.get("MARIANNE_DEADLINE", "30"))
@@ -75,8 +76,9 @@ class Connection:
         self.socket.sendall(data)
 
     def message(self):
-        """Return the next message, None at the end."""
+        """Return the next message, None at the end; no secret of the tests may be in any."""
         line = self._lines.readline()
+        assert MARK.encode() not in line, line
         return json.loads(line) if line else None
 
     def reply(self, identity=None):
@@ -357,7 +359,7 @@ class Daemon(Speaking):
     # --- the end -------------------------------------------------------------------------------------------
 
     def close(self):
-        """Cancel everything, stop, and say what is left: processes of ours, tracebacks in the log."""
+        """Cancel everything, stop, and say what is left: processes of ours, tracebacks in the log, secrets."""
         try:
             self.end_jobs()
         except Exception as error:
@@ -370,8 +372,10 @@ class Daemon(Speaking):
             for gate in self.gates.values():
                 gate.close()
             log = self.log.read_text() if self.log.exists() else ""
+            told = leaks(self.home)
             shutil.rmtree(self.home, ignore_errors=True)
         assert not left, f"left behind: {left}"
+        assert not told, f"a secret stands in {told}"
         unexpected = "Traceback" in log and not any(words in log for words in self.may_log)
         assert not unexpected, log
 
