@@ -26,10 +26,10 @@ _WORDS = {
     "contain": ("off", "hide"),
     "script": (None, "shell"),
     "cli.output.format": ("text", "json", "jsonl"),
-    "cli.output.result_join": ("last", "concat"),
+    "cli.output.result_join": ("last", "concat", "run"),
     "http.schema_family": ("openai", "anthropic", "gemini"),
 }
-_SHOWN = ("text", "tool", "result", "note", "error")
+_SHOWN = ("text", "piece", "tool", "result", "note", "error")
 _PATHS = (
     *(
         "result_path",

@@ -83,8 +83,7 @@ def _read_text(profile: Profile, output: OutputFormat, stdout: bytes, keep: int)
 def _read_events(
     profile: Profile, output: OutputFormat, events: list[Any], stdout: bytes, stderr: bytes, keep: int
 ) -> Reading:
-    kind, filters = output.completion_event_type, output.completion_event_filter
-    final = [event for event in events if _is_event(event, kind, filters)]
+    final = _final_records(output, events)
     given = _result(output, final)
     require = output.require_result is not False
     result = given if given is not None and (given or require) else ("" if require else _text(stdout, keep))
@@ -114,6 +113,26 @@ def _read_events(
         session_id=_last_text(events, output.session_path),
         model=_last_text(events, output.model_path),
     )
+
+
+def _final_records(output: OutputFormat, events: list[Any]) -> list[Any]:
+    """Return the records that hold the result, by the profile; a document that is no event is one itself.
+
+    With `result_join: run` these are the last that come one behind the other, however many came before.
+    """
+    kind, filters = output.completion_event_type, output.completion_event_filter
+    if output.result_join != "run":
+        found = [event for event in events if _is_event(event, kind, filters)]
+    else:
+        found = []
+        for event in reversed(events):
+            if _is_event(event, kind, filters):
+                found.insert(0, event)
+            elif found:
+                break
+    if found or any(isinstance(event, dict) and "type" in event for event in events):
+        return found
+    return events
 
 
 def _final(output: OutputFormat, events: list[Any], *, failed: bool) -> Literal["success", "failure"] | None:
@@ -164,16 +183,16 @@ def _text(data: bytes, keep: int) -> str:
 
 
 def _events(stdout: bytes) -> list[Any] | None:
-    """Return the objects of JSON lines, or of one array; other lines are passed over, None: only such."""
+    """Return the objects of JSON lines, or of one document; other lines are passed over, None: only such."""
     events = []
     for line in stdout.splitlines():
         if line.lstrip().startswith(b"{"):
             found = json_path.decoded(line)
             if isinstance(found, dict):
                 events.append(found)
-    if not events and stdout.lstrip().startswith(b"["):
-        found = json_path.decoded(stdout)
-        return found if isinstance(found, list) else None
+    if not events and (document := re.search(rb"^[\[{]", stdout, re.MULTILINE)):
+        found = json_path.decoded(stdout[document.start() :])
+        return found if isinstance(found, list) else [found] if isinstance(found, dict) else None
     return events if events or not stdout.strip() else None
 
 
@@ -207,9 +226,12 @@ def _result(output: OutputFormat, final: list[Any]) -> str | None:
     """Return what `result_path` gives, None when it leads nowhere; what a `*` finds is joined."""
     if output.result_path is None:
         return None
-    records = final if output.result_join == "concat" else final[-1:]
-    found = [value for record in records for value in json_path.matches(record, output.result_path)]
-    return "".join(_words(value) for value in found if value is not None) if found else None
+    records = final[-1:] if output.result_join == "last" else final
+    for path in output.result_path.split():
+        found = [value for record in records for value in json_path.matches(record, path)]
+        if found:
+            return "".join(_words(value) for value in found if value is not None)
+    return None
 
 
 def _words(value: Any) -> str:
@@ -244,10 +266,12 @@ def _some(record: Any, path: str) -> list[Any]:
 
 
 def _amount(events: list[Any], path: str | None, *, added: bool) -> float | None:
-    """Return the last number found by `path` over all events, or the sum of all; None: none was found."""
-    if path is None:
-        return None
-    found = [number for event in events for number in json_path.numbers(event, path)]
+    """Return the last number found over all events, or the sum of all; None: none was found.
+
+    Of several paths in `path`, the first counts that finds any.
+    """
+    each = ([n for event in events for n in json_path.numbers(event, one)] for one in (path or "").split())
+    found = next((numbers for numbers in each if numbers), [])
     if not found:
         return None
     amount = sum(found) if added else found[-1]

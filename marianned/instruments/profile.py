@@ -123,8 +123,8 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What people are shown of events, by `mzt logs`."""
 
     show: str
-    """How it is shown: as what the agent says, `text`; as a `tool` that it calls, a `result`, a `note` or an
-    `error`."""
+    """How it is shown: as what the agent says, `text`, or a `piece` of that (those that follow each other are
+    one text); as a `tool` that it calls, a `result`, a `note` or an `error`."""
     path: str
     """Where that is, in the event or part; several paths, separated by blanks, are joined."""
     event: str | None = None
@@ -140,7 +140,8 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class OutputFormat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How its output is read (docs/reference/score-format.md §23.3, §23.4).
 
-    A path is keys joined by dots: `key[0]` and `key[-1]` are items of a list, `*` is every value.
+    A path is keys joined by dots: `key[0]` and `key[-1]` are items of a list, `*` is every value. Where a
+    result or a number is, several paths may be, separated by blanks: the first that finds something counts.
     """
 
     format: str = "text"
@@ -159,7 +160,8 @@ class OutputFormat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     completion_event_filter: dict[str, Any] = {}
     """Values that this event has: path, value."""
     result_join: str = "last"
-    """`last`: the result of the last such event; `concat`: of all, joined."""
+    """`last`: the result of the last such event; `concat`: of all, joined; `run`: of the last ones that
+    follow each other, joined."""
     input_tokens_path: str | None = None
     """Where the number of input tokens is; null: nowhere."""
     output_tokens_path: str | None = None

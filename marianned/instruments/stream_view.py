@@ -25,7 +25,7 @@ _TELLING = (
     *("prompt", "title", "name"),
 )
 """Which argument of a tool call says most of it, best first."""
-_MARKS = {"text": "", "tool": "→ ", "result": "  ", "note": "· ", "error": "! ", "plain": ""}
+_MARKS = {"text": "", "piece": "", "tool": "→ ", "result": "  ", "note": "· ", "error": "! ", "plain": ""}
 
 
 class ShownLine(NamedTuple):
@@ -49,6 +49,7 @@ class StreamReader:
         self._torn = False
         self._said: ShownLine | None = None
         self._used: dict[str, float] = {}
+        self._piece = ""
 
     def feed(self, data: bytes) -> Iterator[ShownLine]:
         """Yield what a piece brings to an end."""
@@ -69,6 +70,7 @@ class StreamReader:
     def finish(self) -> Iterator[ShownLine]:
         """Yield what the end of the output brings: the line without an end, the document, what was used."""
         yield from self._document() if self._whole else self._line()
+        yield from self._pieces()
         used = _usage(self._used)
         if used:
             yield ShownLine("note", _MARKS["note"] + used)
@@ -97,6 +99,7 @@ class StreamReader:
             if isinstance(event, dict):
                 yield from self._event(event)
             else:
+                yield from self._pieces()
                 yield ShownLine("plain", data.decode(errors="replace"))
 
     def _document(self) -> Iterator[ShownLine]:
@@ -128,9 +131,21 @@ class StreamReader:
                 if all(json_path.matches(part, path)[:1] == [value] for path, value in rule.where.items()):
                     line = _shown(rule, part)
                     # some tools tell their error twice, as it comes and as their end
-                    if line is not None and (line.kind != "error" or line != self._said):
-                        self._said = line
+                    if line is None or (line.kind == "error" and line == self._said):
+                        continue
+                    self._said = line
+                    if line.kind == "piece":
+                        yield from self._pieces(line.text)
+                    else:
+                        yield from self._pieces()
                         yield line
+
+    def _pieces(self, more: str | None = None) -> Iterator[ShownLine]:
+        """Yield the lines that another piece ends; without one, what is left of the text."""
+        text = self._piece + (more or "")
+        whole, self._piece = (text, "") if more is None else _up_to_line(text)
+        if whole.strip():
+            yield ShownLine("text", whole.rstrip())
 
     def _count(self, event: Any) -> None:
         paths = {
@@ -139,11 +154,18 @@ class StreamReader:
             "cost": self._output.cost_path,
         }
         for key, path in paths.items():
-            found = json_path.numbers(event, path) if path else []
+            each = (json_path.numbers(event, one) for one in (path or "").split())
+            found = next((numbers for numbers in each if numbers), [])
             if found and self._output.aggregate_tokens:
                 self._used[key] = self._used.get(key, 0) + sum(found)
             elif found:
                 self._used[key] = found[-1]
+
+
+def _up_to_line(text: str) -> tuple[str, str]:
+    """Split behind the last line that is whole; a line that grows too long is one."""
+    end = text.rfind("\n") + 1
+    return (text, "") if len(text) - end > LINE_BYTES else (text[:end], text[end:])
 
 
 def _shown(rule: Shown, part: Any) -> ShownLine | None:
@@ -153,6 +175,8 @@ def _shown(rule: Shown, part: Any) -> ShownLine | None:
         said = _short(_argument(given))
         return ShownLine("tool", _MARKS["tool"] + _short(name) + (f": {said}" if said else ""))
     text = _texts(part, rule.path)
+    if rule.show == "piece":
+        return ShownLine("piece", text) if text else None
     if not text.strip():
         return None
     if rule.show == "text":

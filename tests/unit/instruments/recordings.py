@@ -67,6 +67,22 @@ GEMINI_TOKENS = {
 }
 
 
+GEMINI_INIT = {"type": "init", "session_id": "g-1", "model": "gemini-2.5-pro"}
+GEMINI_STATS = {"input_tokens": 120, "output_tokens": 10, "cached": 10, "input": 110}
+GEMINI_RESULT = {"type": "result", "status": "success", "stats": GEMINI_STATS}
+
+
+def gemini_said(*pieces):
+    asked = {"type": "message", "role": "user", "content": "the prompt"}
+    said = ({"type": "message", "role": "assistant", "content": piece, "delta": True} for piece in pieces)
+    return [GEMINI_INIT, asked, *said]
+
+
+def gemini_failure(text):
+    error = {"status": "error", "error": {"type": "unknown", "message": f"[API Error: {text}]"}}
+    return lines(*gemini_said(), {**GEMINI_RESULT, **error})
+
+
 def gemini_stderr(status, text):
     told = one({"session_id": "g-1", "error": {"type": "Error", "message": text, "code": status}})
     return b"Warning: something\n{not json\nError when talking to the API\n" + told
@@ -172,7 +188,36 @@ RECORDINGS = [
         category="exit",
     ),
     Recording(
-        "gemini succeeds",
+        "gemini succeeds; what it said before its last tool call is no result",
+        "gemini-cli",
+        lines(
+            *gemini_said("I will ", "write it."),
+            {"type": "tool_use", "tool_name": "write_file", "parameters": {}},
+            {"type": "tool_result", "status": "success"},
+            *gemini_said("Fi", "ne.\n")[2:],
+            GEMINI_RESULT,
+        ),
+        {
+            "result": "Fine.",
+            "input_tokens": 120,
+            "output_tokens": 10,
+            "cached_tokens": 10,
+            "session_id": "g-1",
+            "cost_usd": None,
+            "final": "success",
+        },
+    ),
+    Recording(
+        "gemini says its failure as its last event",
+        "gemini-cli",
+        gemini_failure("You have exhausted your daily quota on this model."),
+        {"failed": True, "final": "failure"},
+        exit_code=173,
+        outcome="rate_limited",
+        category="rate_limit",
+    ),
+    Recording(
+        "gemini succeeds, asked for one document",
         "gemini-cli",
         one({"session_id": "g-1", "response": "Fine.\n", "stats": {"models": GEMINI_TOKENS, "tools": {}}}),
         {"result": "Fine.", "input_tokens": 120, "output_tokens": 10, "session_id": "g-1", "cost_usd": None},

@@ -56,7 +56,7 @@ def tool(**fields):
             ],
             b"do it",
         ),
-        ("gemini-cli", ["gemini", "--yolo", "--output-format", "json"], b"do it"),
+        ("gemini-cli", ["gemini", "--yolo", "--output-format", "stream-json"], b"do it"),
         (
             "codex-cli",
             ["codex", "exec", "--sandbox", "workspace-write", "--json", "-", "--skip-git-repo-check"],
@@ -107,7 +107,10 @@ def test_a_built_in_tool_is_called_like_this(name, argv, stdin):
                 *(*MCP_OFF, "--verbose", "--last", "word"),
             ],
         ),
-        ("gemini-cli", ["gemini", "--yolo", "--output-format", "json", "--model", "m1", "--last", "word"]),
+        (
+            "gemini-cli",
+            ["gemini", "--yolo", "--output-format", "stream-json", "--model", "m1", "--last", "word"],
+        ),
         (
             "codex-cli",
             [

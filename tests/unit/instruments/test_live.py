@@ -107,8 +107,18 @@ def test_a_document_is_shown_by_its_result_and_an_array_by_its_events():
     assert "all done" in shown(output, json.dumps(events).encode())
     assert shown(output, json.dumps(events[-1]).encode())[0] == "all done"
     assert shown(output, b"no document") == ["no document"]
-    gemini = builtin_profiles()["gemini-cli"].cli.output
+    gemini = output_of(builtin_profiles()["gemini-cli"], {"output_format": "json"})
     assert shown(gemini, b'{"response": "", "error": {"message": "no", "code": 500}}') == ["! no; code 500"]
+
+
+def test_pieces_of_a_text_are_shown_by_whole_lines_and_ended_by_whatever_follows():
+    output = OutputFormat(
+        format="jsonl",
+        live=[Shown(show="piece", event="a", path="t"), Shown(show="note", event="b", path="t")],
+    )
+    told = [("a", "on"), ("a", "e\ntw"), ("a", "o"), ("b", "n"), ("a", "\n"), ("a", "three "), ("a", "four")]
+    events = [json.dumps({"type": kind, "t": text}).encode() + b"\n" for kind, text in told]
+    assert shown(output, *events, b"plain\n", events[0]) == ["one", "two", "· n", "three four", "plain", "on"]
 
 
 def test_the_rules_survive_the_way_to_the_client():
@@ -122,7 +132,7 @@ def test_the_rules_survive_the_way_to_the_client():
 @pytest.mark.parametrize(
     ("rule", "problem"),
     [
-        ("{show: shout, path: a}", "'shout' is not one of text, tool, result, note, error"),
+        ("{show: shout, path: a}", "'shout' is not one of text, piece, tool, result, note, error"),
         ("{show: text, path: 'a..b'}", "'a..b' is not a path"),
         ("{show: text}", "'path' is missing"),
         ("{show: text, path: a, evnt: b}", "unknown key 'evnt'"),

@@ -7,8 +7,11 @@ from recordings import (
     CLAUDE_SAID,
     CODEX_START,
     CODEX_USAGE,
+    GEMINI_RESULT,
     claude_failure,
     codex_item,
+    gemini_failure,
+    gemini_said,
     gemini_stderr,
     lines,
     one,
@@ -27,7 +30,7 @@ def failed(tool, text, status=None):  # noqa: PLR0911  a shape a tool
             events = ({"type": "error", "message": text}, {"type": "turn.failed", "error": {"message": text}})
             return lines(CODEX_START, *events), b"", 1
         case "gemini-cli":
-            return b"", gemini_stderr(status or 1, text), 1
+            return gemini_failure(text), gemini_stderr(status or 1, text), 1
         case "cline-cli":
             return lines({"type": "run_result", "text": "", "finishReason": "error"}), f"{text}\n".encode(), 1
         case "copilot":
@@ -71,7 +74,11 @@ def answered(tool, text):  # noqa: PLR0911  as above
             )
         case "gemini-cli":
             return (
-                one({"session_id": "g-1", "response": text, "stats": {"models": {}}}),
+                lines(
+                    *gemini_said(text),
+                    {"type": "error", "severity": "warning", "message": text},
+                    GEMINI_RESULT,
+                ),
                 f"{text}\n".encode(),
                 0,
             )
