@@ -95,6 +95,34 @@ class JobName(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
         ]
 
 
+class VariableName(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """NAME=VALUE for a score; the shell completes the names that the score on the line has."""
+
+    name = "value"
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002  Click's signature
+        incomplete: str,
+    ) -> list["CompletionItem"]:
+        """Read the score; say nothing where there is none."""
+        from click.shell_completion import CompletionItem
+
+        from marianne_cli import variables
+
+        files = ctx.params.get("files") or (ctx.params.get("score") or ctx.params.get("config"),)
+        try:
+            known = variables.of_score(_bytes(str(files[0])))
+        except (click.UsageError, variables.BadValue):
+            return []
+        return [
+            CompletionItem(f"{name}=", help=said)
+            for name, said in known.items()
+            if f"{name}=".startswith(incomplete)
+        ]
+
+
 def command(
     name: str, *examples: str, changes: bool = False, as_json: bool = True
 ) -> Callable[[Callable[..., Answer]], click.Command]:
@@ -197,6 +225,18 @@ env_option = click.option(
 )
 env_file_option = click.option(
     "--env-file", metavar="FILE", help="Set variables from a file, one NAME=VALUE a line."
+)
+
+
+var_option = click.option(
+    "--var",
+    metavar="NAME=VALUE",
+    multiple=True,
+    type=VariableName(),
+    help="Give a parameter or variable of the score a value.",
+)
+vars_file_option = click.option(
+    "--vars-file", metavar="FILE", help="Give values from a file, YAML or JSON; --var wins."
 )
 
 
@@ -350,11 +390,7 @@ def score_file(file: str) -> dict[str, str]:
         click.UsageError: it is missing or unreadable.
         InvalidScore: it is no text.
     """
-    try:
-        with open(file, "rb") as opened:  # noqa: PTH123  pathlib is not wanted for this
-            data = opened.read()
-    except OSError as error:
-        raise click.UsageError(f"'{file}' can't be read: {(error.strerror or 'unknown').lower()}") from None
+    data = _bytes(file)
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -364,6 +400,14 @@ def score_file(file: str) -> dict[str, str]:
         raise InvalidScore(f"'{file}' has 1 error", problems=[problem]) from None
     directory = os.path.dirname(os.path.realpath(file))  # noqa: PTH120
     return {"text": text, "directory": directory, "file": os.path.abspath(file)}  # noqa: PTH100
+
+
+def _bytes(file: str) -> bytes:
+    try:
+        with open(file, "rb") as opened:  # noqa: PTH123  pathlib is not wanted for this
+            return opened.read()
+    except OSError as error:
+        raise click.UsageError(f"'{file}' can't be read: {(error.strerror or 'unknown').lower()}") from None
 
 
 def environment(given: tuple[str, ...], file: str | None) -> Mapping[str, str]:
@@ -387,6 +431,26 @@ def environment(given: tuple[str, ...], file: str | None) -> Mapping[str, str]:
             raise click.UsageError(fault)
         variables[name] = value
     return variables
+
+
+def values(given: tuple[str, ...], file: str | None) -> dict[str, Any]:
+    """Return the values of --var and --vars-file for variables of the score; --var wins.
+
+    Raises:
+        click.UsageError: one is none.
+    """
+    if not given and file is None:
+        return {}
+    from marianne_cli import variables
+
+    try:
+        found = {} if file is None else variables.read(_bytes(file))
+    except variables.BadValue as bad:
+        raise click.UsageError(f"{file}:{bad.line}: {bad.message}") from None
+    try:
+        return found | variables.typed(given)
+    except variables.BadValue as bad:
+        raise click.UsageError(bad.message) from None
 
 
 def _env_file(file: str) -> dict[str, str]:

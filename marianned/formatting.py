@@ -3,14 +3,18 @@
 Source: docs/design/cli.md §4.
 """
 
+import json
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from marianned.masks import MASK
 
 CONTROLS = r"\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 """Of a pattern's class: control characters but tab and newline, and those that turn the direction of text."""
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 _NAMED_MOST = 5
+_VALUE_MOST = 80
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _DURATION_PARTS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -83,6 +87,23 @@ def plural(count: int, noun: str) -> str:
 def as_utf8(text: str) -> str:
     """Return a text that UTF-8 can hold: bytes that were none, and lone surrogates, as escapes."""
     return text.encode(errors="backslashreplace").decode()
+
+
+def assignments(values: Mapping[str, object]) -> str:
+    """Say the values of variables, each as it is typed: `version=1.2, files=["a","b"]`; long ones cut."""
+    said = (f"{name}={_value(value)}" for name, value in values.items())
+    return ", ".join(one if len(one) <= _VALUE_MOST else f"{one[:_VALUE_MOST]}…" for one in said)
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def given_again(values: Mapping[str, object]) -> str:
+    """Write the options that give a run these values again, each behind a blank; empty for none."""
+    if all(isinstance(value, str | int | float) and value != MASK for value in values.values()):
+        return "".join(f" --var {shlex.quote(f'{name}={_value(value)}')}" for name, value in values.items())
+    return " --vars-file FILE"
 
 
 def typed(file: str | None) -> str:

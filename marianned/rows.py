@@ -6,7 +6,7 @@ from; `RunRow.status` is a column for queries, written by the same function in t
 Times are UTC milliseconds; moments that outlive a process are Instants (clock.py).
 """
 
-from typing import NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import msgspec
 
@@ -356,7 +356,7 @@ class RevisionRow(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str]
     """The files that were read with it: absolute path, text."""
     sha256: str
-    """SHA-256 of text and files, in hexadecimal."""
+    """SHA-256 of text, files and values, in hexadecimal."""
     expanded: bytes
     """The sheets and hooks that it makes, encoded."""
     plan: bytes
@@ -371,6 +371,8 @@ class RevisionRow(msgspec.Struct, frozen=True, kw_only=True):
     """When it took effect; null: it has not."""
     problems: list[Problem] = []
     """The warnings of the score."""
+    variables: dict[str, Any] = {}
+    """The values the run was given until then, for variables of the score."""
 
 
 class RequestRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,6 +47,7 @@ def submission(
     file: str | None = None,
     workspace: str | None = None,
     env: Mapping[str, str] | None = None,
+    variables: Mapping[str, Any] | None = None,
     fresh: bool = False,
     before: str | None = None,
     auto_resume: bool = True,
@@ -64,6 +65,7 @@ def submission(
         submit_directory=os.getcwd(),  # noqa: PTH109  as text, as the wire has it
         workspace=workspace,
         env=dict(env or {}),
+        variables=dict(variables or {}),
         umask=current_umask(),
         fresh=fresh,
         before=before,

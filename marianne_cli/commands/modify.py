@@ -12,6 +12,7 @@ from marianne_cli.context import Answer, Invocation
     "mzt modify release-notes -c new.yaml -r --wait",
     "mzt modify release-notes --revision 1 -r",
     "mzt modify release-notes --rerun changed -r",
+    "mzt modify release-notes --var version=1.5 -r",
     "mzt modify release-notes --discard",
     changes=True,
 )
@@ -20,6 +21,8 @@ from marianne_cli.context import Answer, Invocation
 @click.option(
     "--revision", metavar="INT", type=click.IntRange(1), help="Use the text of this revision again."
 )
+@options.var_option
+@options.vars_file_option
 @click.option(
     "--rerun", metavar="changed|SHEETS", help="Run completed sheets again; alone or with -c, --revision."
 )
@@ -35,6 +38,8 @@ def command(
     job: str,
     config: str | None,
     revision: int | None,
+    var: tuple[str, ...],
+    vars_file: str | None,
     rerun: str | None,
     discard: bool,
     resume: bool,
@@ -47,18 +52,21 @@ def command(
 
     Without -r the job stays paused afterwards, so that you can check it first.
     """
+    given = options.values(var, vars_file)
     if discard:
-        others = {"--config": config, "--revision": revision, "--rerun": rerun}
+        others = {"--config": config, "--revision": revision, "--rerun": rerun, "--var": given or None}
         options.exclude("--discard", {**others, "--resume": resume, "--plan": plan})
     if config is not None:
         options.exclude("--config", {"--revision": revision})
-    if config is None and revision is None and rerun is None and not discard:
-        raise click.UsageError("say one of --config FILE, --revision INT, --rerun SHEETS, --discard")
+    if config is None and revision is None and rerun is None and not given and not discard:
+        known = "--config FILE, --revision INT, --rerun SHEETS, --var NAME=VALUE, --discard"
+        raise click.UsageError(f"say one of {known}")
     answer = call.requested(
         "job.modify",
         job_id=job,
         **({} if config is None else options.score_file(config)),
         revision=revision,
+        **({"variables": given} if given else {}),
         rerun=rerun,
         discard=discard,
         resume=resume,

@@ -17,6 +17,7 @@ from marianne_cli.service import launch
     "mzt run release-notes.yaml",
     "mzt run release-notes.yaml --wait -t 2h",
     "mzt run release-notes.yaml --fresh -F",
+    "mzt run release-notes.yaml --var version=1.4",
     changes=True,
 )
 @click.argument("score", metavar="SCORE")
@@ -25,6 +26,8 @@ from marianne_cli.service import launch
 @options.timeout_option(None, "Longest time that --wait and -F wait.")
 @click.option("--fresh", is_flag=True, help="Replace a paused or failed run of that name.")
 @options.workspace_option
+@options.var_option
+@options.vars_file_option
 @options.env_option
 @options.env_file_option
 @options.before_option
@@ -39,6 +42,8 @@ def command(
     timeout: float | None,
     fresh: bool,
     workspace: str | None,
+    var: tuple[str, ...],
+    vars_file: str | None,
     env: tuple[str, ...],
     env_file: str | None,
     before: str | None,
@@ -53,14 +58,16 @@ def command(
     params: dict[str, Any] = {**options.score_file(score), "submit_directory": here}
     if workspace is not None:
         params["workspace"] = os.path.abspath(workspace)  # noqa: PTH100
-    variables = options.environment(env, env_file)
+    if given := options.values(var, vars_file):
+        params["variables"] = given
+    environ = options.environment(env, env_file)
     started = launch.running(call)
     if dry_run:
         from marianne_cli.commands.validate import shown
 
         result = call.ask("score.validate", **params, explain=True, prompts=True)
         return shown(call, result)
-    params |= {"env": variables, "umask": current_umask(), "fresh": fresh}
+    params |= {"env": environ, "umask": current_umask(), "fresh": fresh}
     result = call.change("job.submit", **params, before=before, auto_resume=not no_auto_resume)
     call.tell_warnings(result)
     if not (wait or follow):

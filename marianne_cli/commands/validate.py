@@ -1,7 +1,7 @@
 """`mzt validate`: check a score without running it, and without a daemon."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from marianne_cli import options, terminal
 from marianne_cli.context import Answer, Invocation
 from marianne_cli.exits import problem_text
 from marianned.errors import Problem
-from marianned.formatting import plural
+from marianned.formatting import assignments, plural
 
 if TYPE_CHECKING:
     from marianned.score.expanded import Compiled
@@ -30,6 +30,8 @@ _MOST_MEMORY = 2 * 1024**3
 )
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @options.workspace_option
+@options.var_option
+@options.vars_file_option
 @click.option("--strict", is_flag=True, help="Warnings are errors.")
 @click.option("--portable", is_flag=True, help="Warn about keys that other readers of the format refuse.")
 @click.option("--explain", is_flag=True, help="Show the sheets it expands to.")
@@ -39,23 +41,26 @@ def command(
     *,
     files: tuple[str, ...],
     workspace: str | None,
+    var: tuple[str, ...],
+    vars_file: str | None,
     strict: bool,
     portable: bool,
     explain: bool,
     prompts: bool,
 ) -> Answer:
     """Check a score without running it; report every problem with its place."""
+    source = {"workspace": workspace, "given": options.values(var, vars_file)}
 
     def one(file: str) -> Answer:
         found = _found(
-            file, workspace, strict=strict, portable=portable, explain=explain or prompts, prompts=prompts
+            file, source, strict=strict, portable=portable, explain=explain or prompts, prompts=prompts
         )
         return shown(call, found)
 
     return options.each(call, list(files), one)
 
 
-def _compiled(file: str, workspace: str | None, *, portable: bool) -> "Compiled":
+def _compiled(file: str, given: Mapping[str, Any], *, portable: bool) -> "Compiled":
     from pathlib import Path
 
     from marianned.instruments.loader import builtin_profiles
@@ -71,7 +76,7 @@ def _compiled(file: str, workspace: str | None, *, portable: bool) -> "Compiled"
         file=file,
         directory=str(Path(file).resolve().parent),
         submit_directory=str(Path.cwd()),
-        workspace=workspace,
+        **given,
     )
     return compile_score(source, DiskReader(), builtin_profiles(), portable=portable)
 
@@ -110,15 +115,17 @@ def _bounded() -> Iterator[None]:
 
 
 def _found(
-    file: str, workspace: str | None, *, strict: bool, portable: bool, explain: bool, prompts: bool
+    file: str, given: Mapping[str, Any], *, strict: bool, portable: bool, explain: bool, prompts: bool
 ) -> dict[str, Any]:
+    import msgspec
+
     from marianned.score.check.compiler import refused
     from marianned.score.check.explain import explain as explained
 
     sheets: list[dict[str, Any]] = []
     try:
         with _bounded():
-            compiled = _compiled(file, workspace, portable=portable)
+            compiled = _compiled(file, given, portable=portable)
             if explain and compiled.expanded is not None:
                 sheets = explained(compiled.expanded, prompts)
     except _TooLong:
@@ -138,6 +145,7 @@ def _found(
         "warning_count": counts[1],
         "total_sheets": compiled.total_sheets,
         "total_stages": compiled.total_stages,
+        "parameters": msgspec.to_builtins(compiled.parameters),
         "sheets": sheets,
     }
 
@@ -151,10 +159,33 @@ def _strict(problem: Problem) -> Problem:
 def shown(call: Invocation, result: Mapping[str, Any]) -> Answer:
     """Show what a validation found: problems, the sheets where they were asked for, the message."""
     lines = [problem_text(problem) for problem in result["problems"]]
+    if result["sheets"]:
+        lines += _parameter_lines(result["parameters"])
     for sheet in result["sheets"]:
         lines += _sheet_lines(sheet, unfolded=call.verbose)
     finding = None if result["valid"] else "E505"
     return Answer(result, text="\n".join([*lines, result["message"]]), finding=finding)
+
+
+def _parameter_lines(parameters: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Show the parameters: the value of each, which there are, what it is for."""
+    from marianne_cli.screens.render import table
+
+    declared = [parameter for parameter in parameters if parameter["declared"]]
+    rows = [
+        (
+            _shown(parameter["value"]),
+            f"one of {', '.join(map(_shown, parameter['choices']))}" if parameter["choices"] else "",
+            parameter["description"] or "",
+        )
+        for parameter in declared
+    ]
+    named = zip(declared, rows, strict=True)
+    return table([(f"{parameter['name']} =", *row) for parameter, row in named])
+
+
+def _shown(value: object) -> str:
+    return "(nothing)" if value is None else assignments({"": value})[1:]
 
 
 def _sheet_lines(sheet: Mapping[str, Any], *, unfolded: bool) -> list[str]:

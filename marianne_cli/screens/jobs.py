@@ -10,7 +10,7 @@ from typing import Any
 
 from marianne_cli.screens import render
 from marianne_cli.times import age, moment
-from marianned.formatting import listing, plural
+from marianned.formatting import assignments, listing, plural
 
 Result = Mapping[str, Any]
 
@@ -38,7 +38,9 @@ def job_screen(job: Result, *, unfolded: bool = False) -> list[str]:
     lines = [_first_line(job), _safe_line(job), *_sheet_rows(job, sheets, unfolded=unfolded)]
     for sheet in sheets:
         lines += _attempt_lines(sheet)
-    return [*lines, *_hook_rows(job.get("hooks", [])), _last_line(job, sheets)]
+    given = assignments(job.get("variables", {})) if unfolded else ""
+    values = [f"with {given}"] if given else []
+    return [*lines, *_hook_rows(job.get("hooks", [])), *values, _last_line(job, sheets)]
 
 
 def _hook_rows(hooks: Sequence[Result]) -> list[str]:

@@ -101,6 +101,25 @@ class RateLimit(msgspec.Struct, kw_only=True):
     """What the tool said; null: nothing."""
 
 
+class Parameter(msgspec.Struct, kw_only=True):
+    """What a run of a score can be given: a parameter or a variable of it."""
+
+    name: str
+    """What templates call it."""
+    description: str | None
+    """What it is for; null: the score does not say."""
+    declared: bool
+    """Whether it stands under `parameters`; false: it is a variable of the prompt."""
+    required: bool
+    """Whether nothing runs without a value."""
+    default: Any
+    """The value without one that is given; null: there is none."""
+    choices: list[Any]
+    """The values it may have; empty: any."""
+    value: Any
+    """The value it has; null: none."""
+
+
 class Instrument(msgspec.Struct, kw_only=True):
     """A tool that plays sheets: whether it is ready, or else the problem."""
 

@@ -17,6 +17,7 @@ from marianned.protocol.parts import (
     InFlight,
     Instrument,
     Next,
+    Parameter,
     PlanLine,
     Progress,
     RateLimit,
@@ -101,6 +102,8 @@ class JobDetails(Job, kw_only=True):
     """How many sheets there are, of those that were asked for."""
     hooks: list[Hook] = []
     """Its hooks, in the order they run in."""
+    variables: dict[str, Any] = {}
+    """The values the run was given, masked where a name says that it is of a secret."""
 
 
 class JobList(Reply, kw_only=True):
@@ -290,6 +293,8 @@ class Revision(msgspec.Struct, kw_only=True):
     """A page of what became of each sheet when it was accepted."""
     plan_total: int = 0
     """How many lines the plan has."""
+    variables: dict[str, Any] = {}
+    """The values the run was given until then, masked like those of a job."""
 
 
 class Revisions(Job, kw_only=True):
@@ -372,6 +377,8 @@ class Validated(Reply, kw_only=True):
     """How many sheets it makes."""
     total_stages: int
     """How many stages it has."""
+    parameters: list[Parameter] = []
+    """What a run of it can be given: its parameters and variables."""
     sheets: list[dict[str, Any]] = []
     """A page of its sheets, with `explain` or `prompts`: each with its place, needs, instrument, settings,
     size of its prompt and validations; with `prompts` also the prompt."""

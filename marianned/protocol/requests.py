@@ -1,6 +1,6 @@
 """What may be asked: one Struct for each method's params; unknown fields are refused."""
 
-from typing import Annotated, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -53,6 +53,8 @@ _WORDS = f"^[^{CONTROLS}]*$"
 _Name = Annotated[str, msgspec.Meta(pattern=r"^[^=\s\u0000]+$")]
 Env = dict[_Name, Annotated[str, msgspec.Meta(max_length=131_000, pattern=r"^[^\u0000]*$")]]
 """Variables of the environment; the system takes no name with blanks, and no value longer than this."""
+Variables = dict[Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_WORDS)], Any]
+"""Values for the parameters and variables of a score; a text is read as what the default is."""
 SheetNumber = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 
 
@@ -143,6 +145,8 @@ class Submit(Command[Submitted], frozen=True, kw_only=True, forbid_unknown_field
     env: Env = {}
     """Variables for all that the run starts; they are kept with it, and masked wherever they would be
     shown."""
+    variables: Variables = {}
+    """Values for parameters and variables of the score, by name; they are kept with the run."""
     umask: Annotated[int, msgspec.Meta(ge=0, le=0o777)] = 0o022
     """What new files are masked with."""
     fresh: bool = False
@@ -244,7 +248,8 @@ class Resume(JobChange[Resumed], frozen=True, kw_only=True, forbid_unknown_field
 class Modify(JobChange[Modified], frozen=True, forbid_unknown_fields=True):
     """Give a job a new score, or take a staged one back.
 
-    One of `text`, `revision` and `discard` says which; `rerun` may stand alone, or beside a score.
+    One of `text`, `revision` and `discard` says which; `rerun` and `variables` may stand alone, or beside a
+    score.
     """
 
     method: ClassVar[str] = "job.modify"
@@ -257,6 +262,8 @@ class Modify(JobChange[Modified], frozen=True, forbid_unknown_fields=True):
     """Absolute path of the score, to be shown; null: it has none."""
     revision: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Number of the revision whose text is taken again; null: none."""
+    variables: Variables = {}
+    """Values that replace those the run was given; it keeps the others."""
     rerun: str | None = None
     """Completed sheets that run again, as `2,5-7`, or `changed`; null: none."""
     resume: bool = False
@@ -383,6 +390,8 @@ class Validate(Query[Validated], frozen=True, kw_only=True, forbid_unknown_field
     """Absolute path of the caller's working directory."""
     workspace: Place | None = None
     """Directory to work in instead of the score's; null: the score's."""
+    variables: Variables = {}
+    """Values for parameters and variables of the score, by name."""
     explain: bool = False
     """Return the sheets it makes."""
     prompts: bool = False

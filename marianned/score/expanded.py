@@ -13,6 +13,7 @@ import msgspec
 
 from marianned.errors import Problem
 from marianned.instruments.profile import Profile
+from marianned.protocol import Parameter
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -320,7 +321,7 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """What a score compiles to: `expanded` is null when `problems` holds errors.
 
     `files` are the texts read with it by absolute path; `name` is null where it could not be read, and
-    the totals are 0 where the numbers of the score are wrong.
+    the totals are 0 where the numbers of the score are wrong. `parameters` are what a run can be given.
     """
 
     expanded: Expanded | None
@@ -329,6 +330,7 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
     total_sheets: int
     total_stages: int
+    parameters: list[Parameter] = []
 
 
 def digests(file: str, text: bytes, files: Mapping[str, str]) -> dict[str, str]:

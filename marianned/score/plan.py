@@ -6,10 +6,11 @@ docs/design/control.md §5.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
+from marianned import formatting
 from marianned.protocol import PlanAction, PlanLine, SheetStatus
 from marianned.score.expanded import Expanded, Sheet
 from marianned.score.matching import match
@@ -50,9 +51,16 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     rechecks: list[int] = []
 
 
-def plan(old: Expanded, new: Expanded, standing: Mapping[int, Standing], old_revision: int) -> Planned:
+def plan(
+    old: Expanded,
+    new: Expanded,
+    standing: Mapping[int, Standing],
+    old_revision: int,
+    variables: Sequence[str] = (),
+) -> Planned:
     """Plan the change from `old`, whose sheets stand as `standing` says by number, to `new`.
 
+    `variables` are those whose values alone make the difference, where that is so; the lines name them.
     Lines come in ascending new number; a sheet that is removed follows its neighbour of before.
     """
     stages, matched = match(old, new)
@@ -66,7 +74,8 @@ def plan(old: Expanded, new: Expanded, standing: Mapping[int, Standing], old_rev
             continue
         before = old_sheets[matched[sheet.sheet]]
         stands = standing[before.sheet]
-        line = _matched(before, sheet, stands, _differences(before, sheet, matched), old_revision)
+        differences = _differences(before, sheet, matched)
+        line = _matched(before, sheet, stands, differences, old_revision, _differ(differences, variables))
         lines[sheet.sheet] = line
         if _is_rechecked(line, stands):
             rechecks.append(sheet.sheet)
@@ -89,8 +98,9 @@ def _differences(old: Sheet, new: Sheet, matched: Mapping[int, int]) -> list[str
     return [aspect for aspect in _ASPECTS if aspect in differ]
 
 
-def _matched(old: Sheet, new: Sheet, stands: Standing, differences: list[str], revision: int) -> PlanLine:
-    words = _differ(differences)
+def _matched(
+    old: Sheet, new: Sheet, stands: Standing, differences: list[str], revision: int, words: str
+) -> PlanLine:
     runs = stands.status not in _STAYS
     reasons = differences
     if stands.in_flight:
@@ -134,9 +144,10 @@ def _is_rechecked(line: PlanLine, stands: Standing) -> bool:
     return line.runs and line.action == PlanAction.CHANGED and _keeps_attempt(stands, line.reasons)
 
 
-def _differ(differences: list[str]) -> str:
+def _differ(differences: list[str], variables: Sequence[str]) -> str:
     one = len(differences) == 1 and differences[0] not in _PLURAL
-    return f"{', '.join(differences)} {'differs' if one else 'differ'}"
+    named = f" ({formatting.listing(variables)})" if variables else ""
+    return f"{', '.join(differences)} {'differs' if one else 'differ'}{named}"
 
 
 def _restarts(line: PlanLine, stands: Standing) -> bool:

@@ -12,7 +12,7 @@ from marianned.score.read.reader import DiskReader, ScoreSource
 BASE = {"success", "job_id", "status", "message", "error_code", "hints", "problems"}
 FOUND = {
     *("valid", "job_name", "config_file", "error_count", "warning_count", "total_sheets", "total_stages"),
-    "sheets",
+    *("parameters", "sheets"),
 }
 PROBLEM = {"code", "severity", "message", "file", "line", "column", "path", "sheets", "hint"}
 SHEET = {

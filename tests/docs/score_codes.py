@@ -50,6 +50,16 @@ CODES = {
         "text around shell blocks is not run",
         "nothing, if it is commentary; otherwise `script: whole`",
     ),
+    "S216": (
+        "a value for a name that the score does not know",
+        "check its spelling: `mzt validate --explain` lists them",
+    ),
+    "S217": ("a required parameter without a value", "give one: `--var NAME=VALUE`, or `--vars-file FILE`"),
+    "S218": ("a given value of the wrong kind, or none of the choices", "give one that the message names"),
+    "S219": (
+        "a value is kept whose name the score does not know any more",
+        "nothing, or give the parameter its name back",
+    ),
     "S301": ("`template_file` is missing", "put it beside the score"),
     "S302": ("an injected file is missing", "it is looked for in the workspace, then beside the score"),
     "S303": ("the workspace can't be created or written", "choose another, or fix its permissions"),

@@ -36,6 +36,7 @@ MEANT = [
     "max_delay_seconds: «30",
     "check_interval_seconds: «10",
     "pattern: «''",
+    "default: «3, choices",
 ]
 """What only the meaning of keys refuses: which are needed depends on the value of another."""
 

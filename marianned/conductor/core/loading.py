@@ -171,6 +171,7 @@ async def _expanded_anew(run: RunRow, row: RevisionRow) -> Expanded:
         directory=row.directory,
         submit_directory=run.submit_directory,
         workspace=run.workspace,
+        kept=row.variables,
     )
     compiled = await workers.compile_stored(source, row.files)
     if compiled.expanded is None:

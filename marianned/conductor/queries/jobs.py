@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from marianned import __version__, formatting, workers
+from marianned import __version__, formatting, masks, workers
 from marianned.clock import milliseconds, timestamp
 from marianned.conductor.core.idempotency import DAY
 from marianned.conductor.core.job import Job
@@ -127,7 +127,10 @@ class JobQueries:
         view = await self.view(state)
         view.problems = [*await self._without_worktree(state), *problems_of_sheets(state, numbers)]
         hooks = [hook_view(state, row, self._live_pid(state, row)) for row in state.hooks]
-        return extended(view, JobDetails, sheets=sheets, total_sheets=len(numbers), hooks=hooks)
+        variables = masks.told(state.current.row.variables)
+        return extended(
+            view, JobDetails, sheets=sheets, total_sheets=len(numbers), hooks=hooks, variables=variables
+        )
 
     async def _without_worktree(self, state: JobState) -> list[Problem]:
         """Return the warning of a run that was to have a worktree of its own and has none."""
@@ -343,6 +346,7 @@ class JobQueries:
             directory=params.directory,
             submit_directory=params.submit_directory,
             workspace=params.workspace,
+            given=params.variables,
         )
         try:
             compiled = await workers.compile_score(source)
@@ -364,6 +368,7 @@ class JobQueries:
             warning_count=warnings,
             total_sheets=compiled.total_sheets,
             total_stages=compiled.total_stages,
+            parameters=compiled.parameters,
             sheets=sheets[params.offset : params.offset + params.limit],
             event=self.services.store.last_event,
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import msgspec
 from anyio import to_thread
 
-from marianned import formatting
+from marianned import formatting, masks
 from marianned.clock import timestamp
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.services import Services, mask_of
@@ -136,6 +136,7 @@ class WhyQueries:
             total_sheets=len(msgspec.msgpack.decode(whole.expanded, type=_Counted).sheets),
             plan=plan[params.offset : params.offset + params.limit],
             plan_total=len(plan),
+            variables=masks.told(row.variables),
         )
 
     async def _whole(self, state: JobState, number: int) -> RevisionRow:

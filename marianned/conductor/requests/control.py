@@ -4,14 +4,14 @@ A request is a single transition, made by the job's own task; here it is only ma
 Source: docs/design/control.md §4-§6.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TypeVar, cast
 
 import msgspec
 from anyio import to_thread
 
-from marianned import formatting
+from marianned import formatting, masks
 from marianned.conductor.core.idempotency import answered
 from marianned.conductor.core.job import Job
 from marianned.conductor.core.loading import load_version
@@ -95,8 +95,11 @@ class Control:
     async def modify(self, caller: Caller, params: Modify) -> Modified:
         """Give a job a new score, show what that would do, or take a staged one back."""
         given = [params.text is not None, params.revision is not None, params.discard]
-        if sum(given) > 1 or not (any(given) or params.rerun) or (params.discard and params.rerun):
-            raise BadRequest("a modify has one of 'text', 'revision', 'discard', or 'rerun' alone or beside")
+        beside = bool(params.rerun or params.variables)
+        if sum(given) > 1 or not (any(given) or beside) or (params.discard and beside):
+            raise BadRequest(
+                "a modify has one of 'text', 'revision', 'discard'; 'rerun', 'variables' alone or beside"
+            )
         if params.discard:
             return await self._hand(
                 caller, params, Modified, Asked(action=Action.DISCARD, expect=params.expect)
@@ -107,6 +110,7 @@ class Control:
             plan=params.plan,
             expect=params.expect,
             file=params.file,
+            options=_typed(params),
         )
 
         async def propose() -> Asked:
@@ -123,33 +127,49 @@ class Control:
         return _paged(await self._hand(caller, params, Modified, ask, propose), params)
 
     async def _proposed(self, params: Modify) -> Version | None:
-        if params.text is not None:
-            return (await self._validated(params)).version
-        if params.revision is None:
-            return None
         state = (await self._conductor.job(params.job_id)).state
-        if params.revision > state.run.last_revision:
+        newest = state.newest.row
+        if params.text is not None:
+            place = (params.directory or "/", params.file)
+            return (await self._validated(params, params.text.encode(), place, None)).version
+        if params.revision is None and not params.variables:
+            return None
+        number = params.revision or newest.revision
+        if number > state.run.last_revision:
             raise BadRequest(
-                f"'{state.run.job_name}' has revisions 1-{state.run.last_revision}, not {params.revision}",
+                f"'{state.run.job_name}' has revisions 1-{state.run.last_revision}, not {number}",
                 job_id=state.run.job_name,
                 hints=[f"mzt revisions {state.run.job_name}"],
             )
-        return await load_version(self._conductor.services.store, state.run, params.revision)
+        version = await load_version(self._conductor.services.store, state.run, number)
+        row = version.row
+        if row.variables == newest.variables | params.variables:
+            return version
+        place = (row.directory, row.config_file)
+        return (await self._validated(params, row.text.encode(), place, row.files)).version
 
-    async def _validated(self, params: Modify) -> new_run.ValidScore:
-        """Validate the new score as `mzt validate` does, against the job's real workspace."""
-        run = (await self._conductor.job(params.job_id)).state.run
+    async def _validated(
+        self, params: Modify, text: bytes, place: tuple[str, str | None], files: Mapping[str, str] | None
+    ) -> new_run.ValidScore:
+        """Validate the new score as `mzt validate` does, against the job's real workspace.
+
+        `place` is its directory and file; `files` are those stored with it, where the text is a stored one.
+        """
+        state = (await self._conductor.job(params.job_id)).state
+        run, (directory, file) = state.run, place
         source = ScoreSource(
-            text=(params.text or "").encode(),
-            file=params.file or "score",
-            directory=params.directory or "/",
+            text=text,
+            file=file or "score",
+            directory=directory,
             submit_directory=run.submit_directory,
             workspace=run.workspace,
+            given=params.variables,
+            kept=state.newest.row.variables,
         )
-        shown = Path(params.file).name if params.file else "the score"
+        shown = Path(file).name if file else "the score"
         undisturbed = f"; '{run.job_name}' goes on undisturbed"
         try:
-            score = await new_run.compile_valid(source, shown, undisturbed)
+            score = await new_run.compile_valid(source, shown, undisturbed, files)
             _check_name(score, params, run.job_name, f"'{shown}' has 1 error{undisturbed}")
         except InvalidScore as error:
             error.job_id = run.job_name
@@ -195,6 +215,16 @@ class Control:
             return await completed(request, _taken(answer, job, ask, params.timeout, kind))
 
         return await self._conductor.keys.run(caller, params, kind, act, join)
+
+
+def _typed(params: Modify) -> str:
+    """Write what a modify is about as it is typed behind `mzt modify JOB`."""
+    options = f" -c {formatting.typed(params.file)}" if params.text is not None else ""
+    if params.revision is not None:
+        options = f" --revision {params.revision}"
+    if params.rerun is not None:
+        options += f" --rerun {formatting.typed(params.rerun)}"
+    return options + formatting.given_again(masks.told(params.variables))
 
 
 def _check_name(score: new_run.ValidScore, params: Modify, wanted: str, message: str) -> None:

@@ -2,11 +2,12 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from marianned import formatting, workers
+from marianned import formatting, masks, workers
 from marianned.clock import Instant
 from marianned.errors import InvalidScore, Unavailable
 from marianned.progress.state.job import Version
@@ -23,19 +24,24 @@ class ValidScore(msgspec.Struct, frozen=True, kw_only=True):
     compiled: Compiled
 
 
-async def compile_valid(source: ScoreSource, shown: str, undisturbed: str) -> ValidScore:
+async def compile_valid(
+    source: ScoreSource, shown: str, undisturbed: str, files: Mapping[str, str] | None = None
+) -> ValidScore:
     """Compile a score in a worker.
 
     Args:
         source: the score and its place.
         shown: how the file is called in messages.
         undisturbed: what follows the count of errors in the message.
+        files: those stored with the revision that the text is taken from; None: they are read now.
 
     Raises:
         InvalidScore: it has errors; all problems are in it.
     """
     try:
-        compiled = await workers.compile_score(source)
+        compiled = await (
+            workers.compile_score(source) if files is None else workers.compile_stored(source, files)
+        )
     except workers.WorkerLimit as limit:
         raise InvalidScore(f"'{shown}' can't be checked: {limit.message}{undisturbed}") from None
     if compiled.expanded is None:
@@ -50,6 +56,9 @@ async def compile_valid(source: ScoreSource, shown: str, undisturbed: str) -> Va
         digest.update(f"\0{path}\0{text}".encode())
     if compiled.expanded.concert.pins is not None:
         digest.update(msgspec.json.encode(compiled.expanded.concert.pins, order="sorted"))
+    variables = {**source.kept, **source.given}
+    if variables:
+        digest.update(b"\0\0" + msgspec.json.encode(variables, order="sorted"))
     row = RevisionRow(
         run_id=0,
         revision=0,
@@ -65,6 +74,7 @@ async def compile_valid(source: ScoreSource, shown: str, undisturbed: str) -> Va
         reason=None,
         created_at=0,
         problems=compiled.problems,
+        variables=variables,
     )
     return ValidScore(version=Version(row=row, score=compiled.expanded), compiled=compiled)
 
@@ -136,6 +146,9 @@ def first_rows(
         depth=origin.depth,
     )
     sheets = [SheetRow(run_id=run_id, uid=sheet.sheet, sheet=sheet.sheet) for sheet in expanded.sheets]
+    said = formatting.plural(len(sheets), "sheet")
+    if revision.variables:
+        said += f", {formatting.assignments(masks.told(revision.variables))}"
     event = EventRow(
         recorded_at=moment.at,
         type="job.submitted",
@@ -146,7 +159,7 @@ def first_rows(
         revision=1,
         caller=origin.caller,
         reason=origin.reason,
-        text=f"submitted: {formatting.plural(len(sheets), 'sheet')}{_unlike(origin)}",
+        text=f"submitted: {said}{_unlike(origin)}",
     )
     version = msgspec.structs.replace(proposed, row=revision)
     rows: list[Row] = [row, revision, *sheets]

@@ -9,7 +9,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import faults, formatting
+from marianned import faults, formatting, masks
 from marianned.conductor.core import pausefile
 from marianned.conductor.core.idempotency import rows_of
 from marianned.conductor.core.messages import removed_leftover
@@ -64,6 +64,7 @@ class Submissions:
             directory=params.directory,
             submit_directory=params.submit_directory,
             workspace=params.workspace,
+            given=params.variables,
         )
         shown = Path(params.file).name if params.file else "the score"
         score = await new_run.compile_valid(source, shown, "")
@@ -115,7 +116,7 @@ class Submissions:
         """
         expanded = version.score
         await walls.check(self._conductor.services, expanded)
-        self._check_name(newest, fresh=fresh, file=file or version.row.config_file or "FILE")
+        self._check_name(newest, version, fresh=fresh, file=file)
         if not awaited:
             self._check_room()
         await to_thread.run_sync(new_run.make_workspace, Path(expanded.workspace), origin.umask)
@@ -194,32 +195,23 @@ class Submissions:
         asked = msgspec.structs.replace(request, run_id=row.run_id)
         changes.rows.extend(rows_of(asked, self._submitted(state, score.compiled.problems)))
 
-    def _check_name(self, newest: RunRow | None, *, fresh: bool, file: str) -> None:
+    def _check_name(self, newest: RunRow | None, version: Version, *, fresh: bool, file: str | None) -> None:
         if newest is None or newest.status in _FREE:
             return
         name, status = newest.job_name, newest.status
         if fresh and status in (JobStatus.PAUSED, JobStatus.FAILED):
             return
-        ways = {
-            JobStatus.PAUSED: [
-                f"mzt resume {name}",
-                f"mzt modify {name} -c {formatting.typed(file)} -r",
-                f"mzt run {formatting.typed(file)} --fresh",
-            ],
-            JobStatus.FAILED: [
-                f"mzt resume {name}",
-                f"mzt modify {name} -c {formatting.typed(file)} -r",
-                f"mzt run {formatting.typed(file)} --fresh",
-            ],
-        }
+        typed = formatting.typed(file or version.row.config_file)
+        given = formatting.given_again(masks.told(version.row.variables))
+        modify = f"mzt modify {name} -c {typed}"
+        stopped = [f"mzt resume {name}", f"{modify} -r{given}", f"mzt run {typed} --fresh{given}"]
+        ways = {JobStatus.PAUSED: stopped, JobStatus.FAILED: stopped}
         said = "has failed" if status == JobStatus.FAILED else f"is {status}"
         raise NameTaken(
             f"'{name}' {said}; the name is taken until it has completed or is cancelled",
             job_id=name,
             status=status,
-            hints=ways.get(
-                JobStatus(status), [f"mzt status {name}", f"mzt modify {name} -c {formatting.typed(file)} -r"]
-            ),
+            hints=ways.get(JobStatus(status), [f"mzt status {name}", f"{modify} -r{given}"]),
         )
 
     def _check_room(self) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import msgspec
 
-from marianned import formatting
 from marianned.errors import MarianneError, WaitOverridden
 from marianned.lifecycle import Action
 from marianned.progress.deciding.draft import Draft
@@ -267,7 +266,7 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
     else:
         view.message = f"{name}: {view.status}; plan for revision {revision}, nothing is changed"
         newest = state.newest.row.revision
-        view.hints = [f"mzt modify {name} -c {formatting.typed(ask.file)} -r --wait --expect {newest}"]
+        view.hints = [f"mzt modify {name}{ask.options} -r --wait --expect {newest}"]
     return extended(
         view,
         Modified,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from marianned import lifecycle
+from marianned import formatting, lifecycle, masks
 from marianned.errors import MarianneError, WrongStatus
 from marianned.lifecycle import Action, Effect, Guard, Refusal, TransitionRule
 from marianned.progress.deciding import budget
@@ -127,10 +127,17 @@ def _note(draft: Draft, ask: Asked, version: Version | None, *, held: bool) -> N
     if ask.proposal is not None and version is None:
         kind, text = "revision.unchanged", f"{text}: nothing differs from the newest revision"
     elif version is not None:
-        text = f"{text}: revision {version.row.revision}"
+        text = f"{text}: revision {version.row.revision}{_new_values(draft, version)}"
     if ask.sheets is not None:
         text = f"{text}, {'cleared: ' if ask.clear else ''}sheets {ask.sheets}"
     draft.note_request(kind, text, ask.request.caller, ask.reason, HoldCause.USER if held else None)
+
+
+def _new_values(draft: Draft, version: Version) -> str:
+    """Say which values a version brings that the run has not."""
+    before, given = draft.state.newest.row.variables, version.row.variables
+    new = {name: value for name, value in given.items() if name not in before or before[name] != value}
+    return f", {formatting.assignments(masks.told(new))}" if new else ""
 
 
 def _check_expected(draft: Draft, ask: Asked) -> None:

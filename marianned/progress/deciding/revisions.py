@@ -17,7 +17,7 @@ from marianned.progress.deciding.hooks import revise_hooks, rewind_hooks
 from marianned.progress.state.job import DONE, JobState, Version
 from marianned.progress.state.selection import select
 from marianned.protocol import ENDED, PlanAction, PlanLine, SheetStatus
-from marianned.rows import BreakpointRow, Deleted, SheetRow
+from marianned.rows import BreakpointRow, Deleted, RevisionRow, SheetRow
 from marianned.score import plan as planner
 from marianned.score.expanded import Expanded
 from marianned.score.expanded import Sheet as Definition
@@ -89,7 +89,8 @@ def planned(
         )
         for number, row in state.sheets.items()
     }
-    result = planner.plan(state.score, version.score, standing, state.run.revision)
+    values = _values_that_differ(state.current.row, version.row)
+    result = planner.plan(state.score, version.score, standing, state.run.revision, values)
     lines = _with_breakpoints(state, result.lines)
     new_number = {old: new for new, old in result.matched.items()}
     asked = {new_number[row.sheet] for row in _of(state, rerun) if row.sheet in new_number}
@@ -101,8 +102,15 @@ def planned(
     return msgspec.structs.replace(result, lines=lines)
 
 
+def _values_that_differ(old: RevisionRow, new: RevisionRow) -> list[str]:
+    """Name the variables whose values are all that differs; none where the score is another."""
+    if (old.text, old.files) != (new.text, new.files):
+        return []
+    return [name for name in new.variables if new.variables[name] != old.variables.get(name)]
+
+
 def is_new(state: JobState, version: Version) -> bool:
-    """Tell whether a version's text or files differ from those of the newest revision."""
+    """Tell whether a version's text, files or values differ from those of the newest revision."""
     return version.row.sha256 != state.newest.row.sha256
 
 

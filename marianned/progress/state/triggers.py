@@ -128,7 +128,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A caller's request. `wait`: the answer comes when the wish is true; `plan`: nothing is changed.
 
     `sheets` are those that run again, or that get a breakpoint (with `clear`, lose it), as the caller wrote
-    them; `deadline` and `lasts` are those of a pause, in milliseconds; `over_budget` is in USD.
+    them; `deadline` and `lasts` are those of a pause, in milliseconds; `over_budget` is in USD; `options` are
+    those of a modify, as they are typed, each behind a blank.
     """
 
     action: Action
@@ -145,6 +146,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     lasts: int | None = None
     over_budget: float | None = None
     file: str | None = None
+    options: str = ""
 
 
 class PauseFile(msgspec.Struct, frozen=True):

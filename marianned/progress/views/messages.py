@@ -6,7 +6,7 @@ Source: docs/design/cli.md §2, §4.
 
 from collections.abc import Iterable, Sequence
 
-from marianned import formatting, lifecycle
+from marianned import formatting, lifecycle, masks
 from marianned.clock import Instant, milliseconds
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
@@ -40,9 +40,9 @@ _SHORT_HINTS: dict[JobStatus, tuple[str, ...]] = {
     JobStatus.PAUSING: ("mzt wait {job} --for paused", "mzt pause {job} --now", "mzt resume {job}"),
     JobStatus.PAUSED: ("mzt resume {job}",),
     JobStatus.CANCELLING: ("mzt wait {job} --for cancelled",),
-    JobStatus.COMPLETED: ("mzt resume {job} --from {last}", "mzt run {file} --fresh"),
+    JobStatus.COMPLETED: ("mzt resume {job} --from {last}", "mzt run {file} --fresh{values}"),
     JobStatus.FAILED: ("mzt why {job}", "mzt resume {job}", "mzt modify {job} -c FILE -r"),
-    JobStatus.CANCELLED: ("mzt resume {job}", "mzt run {file} --fresh"),
+    JobStatus.CANCELLED: ("mzt resume {job}", "mzt run {file} --fresh{values}"),
 }
 """What a person types next, by status."""
 
@@ -68,12 +68,18 @@ def hints(state: JobState, status: JobStatus) -> list[str]:
     if state.damaged is not None:
         ended = status in ENDED_WORDS
         return [f"mzt remove {state.run.job_name}" if ended else f"mzt cancel {state.run.job_name}"]
-    name, file, last = state.run.job_name, state.newest.row.config_file or "FILE", len(state.score.sheets)
-    found = [hint.format(job=name, file=file, last=last) for hint in _SHORT_HINTS[status]]
+    name, last = state.run.job_name, len(state.score.sheets)
+    file, values = formatting.typed(state.newest.row.config_file), given_again(state)
+    found = [hint.format(job=name, file=file, last=last, values=values) for hint in _SHORT_HINTS[status]]
     if all(hold.cause != HoldCause.BUDGET for hold in state.holds.values()):
         return found
     released = f"mzt resume {name}{OVER_BUDGET}"  # without it a resume is refused
     return [released if hint == f"mzt resume {name}" else hint for hint in found]
+
+
+def given_again(state: JobState) -> str:
+    """Write the options that give a fresh run the values of this one."""
+    return formatting.given_again(masks.told(state.newest.row.variables))
 
 
 def flying(state: JobState) -> str:
@@ -287,7 +293,7 @@ def _reason(action: Action, status: JobStatus) -> str:
 def _refusal_hints(state: JobState, action: Action, status: JobStatus, file: str | None) -> list[str]:
     name = state.run.job_name
     if action in (Action.MODIFY, Action.MODIFY_RESUME) and status is JobStatus.CANCELLED:
-        return [f"mzt resume {name}", f"mzt run {formatting.typed(file)} --fresh"]
+        return [f"mzt resume {name}", f"mzt run {formatting.typed(file)} --fresh{given_again(state)}"]
     if action is Action.DISCARD and status in (JobStatus.PAUSING, JobStatus.PAUSED, JobStatus.RUNNING):
         return [f"mzt status {name}"]
     return hints(state, status)

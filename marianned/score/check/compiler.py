@@ -44,6 +44,7 @@ from marianned.score.expanded import (
 from marianned.score.read import model
 from marianned.score.read.document import Document, Path, Unreadable, parse
 from marianned.score.read.model import Score
+from marianned.score.read.parameters import with_values
 from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ERROR, ProblemReport
 from marianned.score.read.rules import Part
@@ -114,7 +115,8 @@ class _Compiler:
         report.root = document.root
         for path, place in document.duplicates:
             report.add("S003", path, f"'{path[-1]}' is given twice", place=place)
-        self.score: Score = Part(Score).read(document.root, (), report)
+        read: Score = Part(Score).read(document.root, (), report)
+        self.score, self.parameters = with_values(read, source, report)
         self.layout = number_sheets(self.score, report)
         self.found: Found = find_profiles(source.directory, builtin, reader, report, self.files)
         self.instruments = InstrumentResolver(self.score, self.found.profiles, self.layout, report)
@@ -168,6 +170,7 @@ class _Compiler:
             name=None if self.report.wrong("name") else self.score.name,
             total_sheets=len(self.layout.seats) if self.layout else 0,
             total_stages=len(self.layout.stages) if self.layout else 0,
+            parameters=self.parameters,
         )
 
     def _pins(self, first: Expanded) -> dict[str, dict[str, str]]:

@@ -6,6 +6,7 @@ Source: docs/reference/score-format.md §6, §7.
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from marianned.score.read.document import Path
 from marianned.score.read.model import Score
 from marianned.score.read.report import ProblemReport
 
@@ -61,7 +62,10 @@ def number_sheets(score: Score, report: ProblemReport) -> SheetPlan | None:
 
 def _copies(score: Score, report: ProblemReport) -> dict[int, int] | None:
     """Return how many instances the stages have that have several."""
-    fan_out = dict(score.sheet.fan_out)
+    listed = _listed(score, report)
+    if report.wrong("sheet", "fan_out_from"):
+        return None
+    fan_out = {**score.sheet.fan_out, **listed}
     for stage, movement in score.movements.items():
         if movement.voices is None:
             continue
@@ -82,6 +86,28 @@ def _copies(score: Score, report: ProblemReport) -> dict[int, int] | None:
     return several
 
 
+def _listed(score: Score, report: ProblemReport) -> dict[int, int]:
+    """Return how many instances the stages have that have one for each item of a variable."""
+    copies: dict[int, int] = {}
+    variables = score.prompt.variables
+    for stage, name in score.sheet.fan_out_from.items():
+        path: Path = ("sheet", "fan_out_from", stage)
+        items = variables.get(name)
+        if stage in score.sheet.fan_out:
+            report.add("S015", path, f"'fan_out' gives stage {stage} a number of instances, too")
+        elif isinstance(items, list) and items:
+            copies[stage] = len(items)
+        elif isinstance(items, list):
+            report.add("S013", path, f"the list '{name}' is empty: a stage has one sheet at least")
+        elif not report.wrong("parameters", name):
+            kind = "is no list" if name in variables else "is no variable"
+            hint = report.nearest(
+                name, [known for known, value in variables.items() if isinstance(value, list)]
+            )
+            report.add("S012", path, f"a variable that is a list is needed, '{name}' {kind}", hint=hint)
+    return copies
+
+
 def _seats(score: Score, copies: dict[int, int]) -> Iterator[SheetPosition]:
     part = score.sheet
     number = 0
@@ -99,6 +125,7 @@ def _check_stage_numbers(score: Score, total: int, report: ProblemReport) -> Non
     part = score.sheet
     for path, numbers in (
         (("sheet", "fan_out"), part.fan_out),
+        (("sheet", "fan_out_from"), part.fan_out_from),
         (("sheet", "dependencies"), part.dependencies),
         (("sheet", "skip_when"), part.skip_when),
         (("sheet", "skip_when_command"), part.skip_when_command),

@@ -11,7 +11,12 @@ from marianned.score.read.document import Path, find, tree
 from marianned.score.read.model import Score
 from marianned.score.read.report import ProblemReport
 
-OF_SCORES: tuple[Path, ...] = (("on_failure",), ("concert", "pinned"))
+OF_SCORES: tuple[Path, ...] = (
+    ("on_failure",),
+    ("parameters",),
+    ("sheet", "fan_out_from"),
+    ("concert", "pinned"),
+)
 OF_INJECTIONS = ("required",)
 OF_SETTINGS = ("env", "script", "errexit")
 OF_PROFILES: tuple[Path, ...] = (

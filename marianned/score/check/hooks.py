@@ -23,7 +23,7 @@ from marianned.score.read.model import Hook as Item
 from marianned.score.read.model import Score
 from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ProblemReport
-from marianned.score.render.template import BUILT_IN
+from marianned.score.read.variables import BUILT_IN
 
 _COMMAND_SECONDS = 300.0
 _LOG = "concert.log"

@@ -44,6 +44,7 @@ class Prompts:
         self.document = document
         self.report = report
         self.template_file = score.prompt.template_file
+        self.parameters = score.parameters
         self.preludes = len(score.sheet.prelude)
         self.reader = reader
         self.renderer = Renderer(expanded)
@@ -131,6 +132,8 @@ class Prompts:
     def _hint(self, fault: RenderError, sheet: Sheet) -> str | None:
         if fault.name is None:
             return None
+        if fault.name in self.parameters:
+            return f"--var {fault.name}=VALUE gives it one; '| default(…)' or a default does without"
         return self.report.nearest(fault.name, list(self.renderer.values(sheet, UpstreamOutputs())))
 
     def _note(self, fault: RenderError, sheet: Sheet) -> None:

@@ -14,8 +14,9 @@ from marianned.score.read.document import Document, Path, Scalar, find, place_in
 from marianned.score.read.model import Injection, Score
 from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ProblemReport
+from marianned.score.read.variables import BUILT_IN
 from marianned.score.render.assembly import one_row
-from marianned.score.render.template import BUILT_IN, is_dynamic, template_fault
+from marianned.score.render.template import is_dynamic, template_fault
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LEFT_IN = "[CHANGE THIS"
@@ -163,10 +164,11 @@ def _check_parallel(score: Score, layout: SheetPlan, report: ProblemReport) -> N
     if report.wrong("parallel"):
         return
     if layout.fan_out and not score.parallel.enabled:
-        path: Path = ("parallel",) if find(report.root, ("parallel",)) else ("sheet", "fan_out")
+        key = "fan_out" if score.sheet.fan_out or not score.sheet.fan_out_from else "fan_out_from"
+        path: Path = ("parallel",) if find(report.root, ("parallel",)) else ("sheet", key)
         message = "without 'parallel: {enabled: true}' the instances run one by one"
         report.add("S110", path, message, key=True)
-    if score.parallel.enabled and one_row(layout.needs):
+    if score.parallel.enabled and one_row(layout.needs) and not score.sheet.fan_out_from:
         report.add("S110", ("parallel", "enabled"), "no two sheets can run in parallel")
     if score.parallel.enabled and score.isolation.enabled and score.isolation.mode != "none":
         report.add("S509", ("isolation",), "parallel sheets share one worktree", key=True)

@@ -13,7 +13,7 @@ from marianned.score.language.placeholders import MisplacedPlaceholder, fill_com
 from marianned.score.read.document import Path
 from marianned.score.read.model import Score
 from marianned.score.read.report import ProblemReport
-from marianned.score.render.template import BUILT_IN
+from marianned.score.read.variables import BUILT_IN
 
 
 class Skips:

@@ -23,7 +23,7 @@ from marianned.score.read.model import FILE_CHECKS, Score, Validation
 from marianned.score.read.reader import FileReader, resolve
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.rules import pattern_fault
-from marianned.score.render.template import BUILT_IN
+from marianned.score.read.variables import BUILT_IN
 
 _FILE_RETRIES = 3
 _TEXTS = ("path", "command", "working_directory")

@@ -118,6 +118,7 @@ class SheetPart(msgspec.Struct, frozen=True, kw_only=True):
     total_items: Annotated[int, Positive]
     start_item: Annotated[int, Positive] = 1
     fan_out: Annotated[dict[int, int], MapOf(Positive, numbered=True)] = {}
+    fan_out_from: Annotated[dict[int, str], MapOf(Name, numbered=True)] = {}
     dependencies: Annotated[dict[int, list[int]], MapOf(Numbers, numbered=True)] = {}
     descriptions: Annotated[dict[int, str], MapOf(Text(label=True), numbered=True)] = {}
     prelude: Annotated[list[Injection], ListOf(Part(Injection))] = []
@@ -134,6 +135,15 @@ class SheetPart(msgspec.Struct, frozen=True, kw_only=True):
     total_sheets: Annotated[Any, Anything()] = None
     fan_out_stage_map: Annotated[Any, Anything()] = None
     spec_tags: AcceptedOnly = None
+
+
+class ParameterPart(msgspec.Struct, frozen=True, kw_only=True):
+    """`parameters.NAME` (§9.5)."""
+
+    default: Annotated[Any, Anything()] = None
+    required: Bool = False
+    description: OptionalLabel = None
+    choices: Annotated[list[Any], ListOf(Anything())] = []
 
 
 class PromptPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -322,6 +332,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str, Text()]
     sheet: Annotated[SheetPart, Part(SheetPart)]
     prompt: Annotated[PromptPart, Part(PromptPart)]
+    parameters: Annotated[dict[str, ParameterPart], MapOf(Part(ParameterPart))] = {}
     description: OptionalLabel = None
     workspace: Annotated[str, Name] = "./workspace"
     instrument: Filled = None

@@ -6,7 +6,7 @@ Source: docs/reference/score-format.md §5.
 import os
 import shutil
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -17,7 +17,8 @@ class ScoreSource(msgspec.Struct, frozen=True, kw_only=True):
     """A score as it came: its bytes, how it is named in problems, and what its paths count from.
 
     `directory` is the absolute score directory, `submit_directory` the caller's; `workspace` replaces
-    the score's and counts from `submit_directory`.
+    the score's and counts from `submit_directory`. `given` are values of variables that are given with this
+    request, `kept` those that the run was given before.
     """
 
     text: bytes
@@ -25,6 +26,8 @@ class ScoreSource(msgspec.Struct, frozen=True, kw_only=True):
     directory: str
     submit_directory: str
     workspace: str | None = None
+    given: dict[str, Any] = {}
+    kept: dict[str, Any] = {}
 
 
 class FileReader(Protocol):

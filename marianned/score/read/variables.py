@@ -7,6 +7,14 @@ import datetime as dt
 import math
 from typing import Any
 
+BUILT_IN = frozenset(
+    {"sheet_num", "total_sheets", "start_item", "end_item", "stage", "movement", "instance", "voice"}
+    | {"fan_count", "voice_count", "total_stages", "total_movements", "workspace", "instrument_name"}
+    | {"previous_outputs", "previous_files", "skipped_upstream", "injected_context", "injected_skills"}
+    | {"injected_tools", "stakes", "thinking_method"}
+)
+"""Names that every template has (§9.2); they win over variables."""
+
 _MARK = "!"
 """The only key of a mapping that stands for something JSON does not have."""
 
@@ -34,6 +42,17 @@ def _packed_scalar(value: Any) -> Any:
     if isinstance(value, int) and abs(value) >= _MOST_INTEGER:
         return {_MARK: ["int", str(value)]}
     return value
+
+
+def as_json(value: Any) -> Any:
+    """Return a value as JSON shows it to people: keys, dates and what is too large or endless as texts."""
+    if isinstance(value, dict):
+        return {str(key): as_json(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [as_json(item) for item in value]
+    whole = isinstance(value, int) and abs(value) < _MOST_INTEGER
+    finite = isinstance(value, float) and math.isfinite(value)
+    return value if value is None or isinstance(value, str) or whole or finite else str(value)
 
 
 def unpack(value: Any) -> Any:

@@ -25,15 +25,6 @@ _MOST_BITS = 1_000_000
 _UNDEFINED = re.compile(r"'([^']+)' is undefined")
 _TEMPLATE_FILE = "<template>"
 
-BUILT_IN = frozenset(
-    {"sheet_num", "total_sheets", "start_item", "end_item", "stage", "movement", "instance", "voice"}
-    | {"fan_count", "voice_count", "total_stages", "total_movements", "workspace", "instrument_name"}
-    | {"previous_outputs", "previous_files", "skipped_upstream", "injected_context", "injected_skills"}
-    | {"injected_tools", "stakes", "thinking_method"}
-)
-"""Names that every template has (§9.2); they win over variables."""
-
-
 INJECTED = frozenset({"injected_context", "injected_skills", "injected_tools"})
 """Those of them that hold injected texts."""
 

@@ -205,7 +205,7 @@ def test_resume_as_json() -> None:
 
 def test_modify_with_plan() -> None:
     bench = at(begun(), 14, 5, 12)
-    answer = bench.answer(bench.ask(Action.MODIFY, notes(changed=True), plan=True, file="new.yaml"))
+    answer = bench.answer(bench.ask(Action.MODIFY, notes(changed=True), plan=True, options=" -c new.yaml"))
     shows(answer, PLANNED)
     assert (answer.acknowledged, answer.config_validated, answer.changed) == (False, True, True)
     assert (answer.new_revision, answer.dry_run) == (2, True)

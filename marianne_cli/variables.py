@@ -1,0 +1,104 @@
+"""Values for the variables of a score, from the command line and from a file, as the daemon takes them."""
+
+import datetime as dt
+import math
+from typing import Any
+
+from marianned.score.read.document import Mapping, Unreadable, plain, tree
+from marianned.score.read.variables import BUILT_IN
+
+_MOST_INTEGER = 10**18
+
+
+class BadValue(Exception):
+    """A value can't be given: why, and in which line of the file."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+
+
+def typed(items: tuple[str, ...]) -> dict[str, Any]:
+    """Read NAME=VALUE texts; of a name that comes twice, the last.
+
+    Raises:
+        BadValue: one is none, or its name is a built-in of templates.
+    """
+    values: dict[str, Any] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not name or not equals:
+            raise BadValue(f"'{item}' is no NAME=VALUE")
+        _check_name(name)
+        values[name] = value
+    return values
+
+
+def read(data: bytes) -> dict[str, Any]:
+    """Read a file of values: one mapping, YAML or JSON.
+
+    Raises:
+        BadValue: it is none, or a name in it is a built-in of templates.
+    """
+    try:
+        root = tree(data)
+    except Unreadable as fault:
+        raise BadValue(fault.message, fault.place.line) from None
+    if not isinstance(root, Mapping):
+        raise BadValue("a file of values is one mapping: NAME: VALUE", 1)
+    values: dict[str, Any] = {}
+    for key, node in root.entries:
+        _check_name(key.text, key.place.line)
+        if key.text in values:
+            raise BadValue(f"'{key.text}' is given twice", key.place.line)
+        try:
+            values[key.text] = _on_the_wire(plain(node))
+        except BadValue as fault:
+            raise BadValue(f"'{key.text}' {fault.message}", key.place.line) from None
+    return values
+
+
+def of_score(data: bytes) -> dict[str, str | None]:
+    """Return the names that a score takes values for, with what it says of each.
+
+    Raises:
+        BadValue: it can't be read.
+    """
+    try:
+        root = tree(data)
+    except Unreadable as fault:
+        raise BadValue(fault.message, fault.place.line) from None
+    score = plain(root) if isinstance(root, Mapping) else {}
+    parameters, prompt = score.get("parameters"), score.get("prompt")
+    variables = prompt.get("variables") if isinstance(prompt, dict) else None
+    names: dict[str, str | None] = dict.fromkeys(variables) if isinstance(variables, dict) else {}
+    for name, part in parameters.items() if isinstance(parameters, dict) else ():
+        names[str(name)] = part.get("description") if isinstance(part, dict) else None
+    return names
+
+
+def _check_name(name: str, line: int | None = None) -> None:
+    if name in BUILT_IN:
+        raise BadValue(f"'{name}' is the name of a built-in of templates; no value can be given for it", line)
+
+
+def _on_the_wire(value: Any) -> Any:
+    """Return a value as JSON has it: dates as texts, which the daemon reads again where one is needed."""
+    if isinstance(value, dict):
+        return {_key(key): _on_the_wire(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_on_the_wire(item) for item in value]
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadValue("holds a number that is none or endless")
+    if isinstance(value, int) and abs(value) >= _MOST_INTEGER:
+        raise BadValue("holds a number of over 18 digits; write it in quotes")
+    return value
+
+
+def _key(key: object) -> str:
+    if isinstance(key, str) or (isinstance(key, int) and not isinstance(key, bool)):
+        return str(key)
+    raise BadValue(f"holds a key that is no text: {key}")
