@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from marianned import formatting
 
 _MINUTE = 60
+_SHORT = 600
+"""Seconds of a wait that one follows by the second."""
 
 
 def now() -> datetime:
@@ -26,6 +28,16 @@ def moment(text: str, *, seconds: bool = False) -> str:
     if local.date() == now().astimezone().date():
         return clock
     return f"{local:%b} {local.day} {clock}"
+
+
+def soon(text: str) -> str:
+    """Tell a time to come, by the second if that is near enough to be waited for."""
+    return moment(text, seconds=0 <= datetime.fromisoformat(text).timestamp() - now().timestamp() < _SHORT)
+
+
+def between(start: str, end: str) -> str:
+    """Tell how long something took."""
+    return formatting.duration((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
 
 
 def age(text: str) -> str:

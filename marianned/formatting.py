@@ -60,6 +60,22 @@ def listing(items: Sequence[str]) -> str:
     return f"{', '.join(items[:_NAMED_MOST])} and {len(items) - _NAMED_MOST} more"
 
 
+def ranges(numbers: Iterable[int]) -> str:
+    """List numbers in order, three neighbours or more as a range: `1-3, 7, 8`; after five `and N more`."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    parts: list[tuple[str, int]] = []
+    for run in runs:
+        whole = len(run) > 2  # noqa: PLR2004  two are no shorter as a range
+        parts += [(f"{run[0]}-{run[-1]}", len(run))] if whole else [(str(number), 1) for number in run]
+    more = sum(count for _, count in parts[_NAMED_MOST:])
+    return ", ".join(said for said, _ in parts[:_NAMED_MOST]) + (f" and {more} more" if more else "")
+
+
 def did_you_mean(word: str, words: Iterable[str]) -> str | None:
     """Suggest the nearest of some words, as a hint; null: none is near."""
     from difflib import get_close_matches  # noqa: PLC0415  a command that is right needs none
@@ -75,8 +91,8 @@ def sheet_name(sheet: int, stage: int, instance: int, *, fan_out: bool) -> str:
 
 def sheet_list(sheets: Iterable[int]) -> str:
     """Name several sheets by number: `sheets 2, 3`; one: `sheet 2`."""
-    numbers = sorted(sheets)
-    return f"sheet{'s' if len(numbers) != 1 else ''} {listing([str(n) for n in numbers])}"
+    numbers = set(sheets)
+    return f"sheet{'s' if len(numbers) != 1 else ''} {ranges(numbers)}"
 
 
 def plural(count: int, noun: str) -> str:

@@ -23,17 +23,23 @@ Run scores; pause them at a sheet boundary, change them, go on. No daemon runs.
 @options.command("status", "mzt status", "mzt status release-notes", "mzt status release-notes 2,3 -j")
 @click.argument("job", metavar="[JOB]", required=False, type=options.JobName())
 @options.sheets_argument
+@click.option("--failed", is_flag=True, help="Show the failed sheets alone, each with its reason.")
 @click.option("--metrics", is_flag=True, help="Print the daemon's counts and latencies for Prometheus.")
-def command(call: Invocation, *, job: str | None, sheets: str | None, metrics: bool) -> Answer:
+def command(call: Invocation, *, job: str | None, sheets: str | None, failed: bool, metrics: bool) -> Answer:
     """Show what a job does, what is safe, what comes next; without JOB: show the daemon."""
     if metrics:
         return _metrics(call, job)
     if job is None:
+        if failed:
+            raise click.UsageError("'--failed' is about one job: name it")
         return daemon_status(call)
     details = job_details(call, job, sheets)
     details.pop("total_sheets", None)
+    if failed:
+        details["sheets"] = [sheet for sheet in details["sheets"] if sheet["status"] == "failed"]
     call.tell_warnings(details)
-    return Answer(details, text=render.fitted(screens.job_screen(details, unfolded=call.verbose), rows="  "))
+    unfolded = call.verbose or failed
+    return Answer(details, text=render.fitted(screens.job_screen(details, unfolded=unfolded), rows="  "))
 
 
 def _metrics(call: Invocation, job: str | None) -> Answer:

@@ -4,18 +4,24 @@ Their shapes are fixed by docs/design/cli.md §2 and §5. All of them are functi
 times.now().
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from marianne_cli.screens import render
-from marianne_cli.times import age, moment
-from marianned.formatting import assignments, listing, plural
+from marianne_cli.times import age, between, moment, soon
+from marianned.formatting import assignments, plural, ranges
 
 Result = Mapping[str, Any]
 
 _ROWS = 9
-_FOLDED = {"completed", "skipped", "pending"}
+"""So many rows of sheets are shown in their order; more are summed up."""
+_ENDED = {"completed", "failed", "cancelled"}
+_EYED = ("running", "waiting", "failed")
+"""Sheets that are shown, each, before all others where not all can be."""
+_EYED_MOST = 12
+_FOLDED = {"completed", "skipped", "pending", "cancelled"}
 _WAITS = {
     "retry": "waits for its next attempt",
     "slot": "waits for a slot",
@@ -67,7 +73,17 @@ def _first_line(job: Result) -> str:
     hold = job["holds"][0] if job["holds"] and job["status"] in {"paused", "pausing"} else None
     if hold is not None:
         said += render.held_by(hold)
-    return "; ".join(part for part in (said, _why(job, hold), _what_next(job)) if part)
+    return "; ".join(part for part in (said, _why(job, hold), _what_next(job), _breakpoints(job)) if part)
+
+
+def _breakpoints(job: Result) -> str:
+    """Say before which sheets it will pause."""
+    marked = job.get("breakpoints", ())
+    if not marked or job["status"] in _ENDED:
+        return ""
+    if len(marked) == 1:
+        return f"pauses before sheet {marked[0]['sheet']} ({render.place(marked[0])})"
+    return f"pauses before sheets {ranges(item['sheet'] for item in marked)}"
 
 
 def _why(job: Result, hold: Result | None) -> str:
@@ -96,39 +112,93 @@ def _safe_line(job: Result) -> str:
 
 
 def _sheet_rows(job: Result, sheets: Sequence[Result], *, unfolded: bool) -> list[str]:
+    """The sheets in their order; what would be too many rows is summed up, but for what needs eyes."""
     if not sheets:
         return []
-    flights = {item["sheet"]: item for item in job["in_flight"] if not item.get("job_id")}
-    rows: list[tuple[str, str, str, str]] = []
-    for _, group in groupby(sheets, key=lambda sheet: _fold_key(sheet, unfolded=unfolded)):
-        members = list(group)
-        rows.append(_folded(members) if len(members) > 1 else _row(members[0], flights))
-    shown = rows if unfolded else rows[:_ROWS]
+    shown = _Rows(job)
+    rows = [shown.row(sheet) for sheet in sheets] if unfolded else shown.folded(sheets)
     widths = 3, max(len(sheet["status"]) for sheet in sheets), max(len(_name(sheet)) for sheet in sheets)
-    lines = render.table(shown, indent="  ", widths=widths)
-    return lines if len(shown) == len(rows) else [*lines, f"  and {len(rows) - len(shown)} more"]
+    if not unfolded and len(rows) > _ROWS:
+        rows, widths = shown.summed_up(sheets), (3, 0, 0)
+    return render.table(rows, indent="  ", widths=widths)
 
 
-def _fold_key(sheet: Result, *, unfolded: bool) -> object:
-    if unfolded or sheet["status"] not in _FOLDED or sheet["waiting_for"] or sheet["attempts"]:
-        return sheet["sheet"]
-    return sheet["status"], tuple(sheet["blocked_by"]), sheet.get("skip_reason")
+Row = tuple[str, str, str, str]
+
+
+class _Rows:
+    """How sheets become rows: number, status, place, and what else there is to say."""
+
+    def __init__(self, job: Result) -> None:
+        self._job = job["job_name"] if job["job_id"] is None else job["job_id"]
+        self._flights = {item["sheet"]: item for item in job["in_flight"] if not item.get("job_id")}
+        self._breakpoints = {item["sheet"] for item in job.get("breakpoints", ())}
+
+    def row(self, sheet: Result) -> Row:
+        """One sheet."""
+        detail = _detail(sheet, self._flights)
+        if sheet["sheet"] in self._breakpoints:
+            detail = "; ".join(part for part in ("pauses before it", detail) if part)
+        return str(sheet["sheet"]), sheet["status"], _name(sheet), detail
+
+    def folded(self, sheets: Sequence[Result]) -> list[Row]:
+        """All sheets in order, neighbours of which there is nothing else to say in one row."""
+        groups = [list(group) for _, group in groupby(sheets, key=self._fold_key)]
+        return [_folded(group) if len(group) > 1 else self.row(group[0]) for group in groups]
+
+    def _fold_key(self, sheet: Result) -> object:
+        if sheet["status"] not in _FOLDED or sheet["waiting_for"] or sheet["attempts"]:
+            return sheet["sheet"]
+        if sheet["sheet"] in self._breakpoints:
+            return sheet["sheet"]
+        return sheet["status"], tuple(sheet["blocked_by"]), sheet.get("skip_reason")
+
+    def summed_up(self, sheets: Sequence[Result]) -> list[Row]:
+        """First what runs, waits, has failed, or has a breakpoint; the rest counted, by stage and status."""
+        eyed = {status: [sheet for sheet in sheets if sheet["status"] == status] for status in _EYED}
+        rows: list[Row] = []
+        for status, members in eyed.items():
+            rows += [self.row(sheet) for sheet in members[:_EYED_MOST]]
+            if rest := members[_EYED_MOST:]:
+                which = "--failed" if status == "failed" else f"{rest[0]['sheet']}-{rest[-1]['sheet']}"
+                more = f"and {len(rest)} more: mzt status {self._job} {which}"
+                rows.append(("", status, _places(rest), more))
+        others = [sheet for sheet in sheets if sheet["status"] not in _EYED]
+        marked = [sheet for sheet in others if sheet["sheet"] in self._breakpoints][:_EYED_MOST]
+        told = {sheet["sheet"] for sheet in marked}
+        rows += [self.row(sheet) for sheet in marked]
+        return [*rows, *_counted([sheet for sheet in others if sheet["sheet"] not in told])]
+
+
+def _counted(sheets: Sequence[Result]) -> list[Row]:
+    """Count sheets, a row for each status of a stage; neighbours of one sheet each are one stage here."""
+    sizes = Counter(sheet["stage"] for sheet in sheets)
+    rows: list[Row] = []
+    for _, stages in groupby(sheets, key=lambda sheet: sheet["stage"] if sizes[sheet["stage"]] > 1 else None):
+        by_status: dict[str, list[Result]] = {}
+        for sheet in stages:
+            by_status.setdefault(sheet["status"], []).append(sheet)
+        rows += [_folded(members) for members in by_status.values()]
+    return rows
 
 
 def _name(sheet: Result) -> str:
     return f"{render.place(sheet)} {sheet['label']}" if sheet["label"] else render.place(sheet)
 
 
-def _folded(members: Sequence[Result]) -> tuple[str, str, str, str]:
+def _places(members: Sequence[Result]) -> str:
+    first, last = render.place(members[0]), render.place(members[-1])
+    return first if first == last else f"{first}-{last}"
+
+
+def _folded(members: Sequence[Result]) -> Row:
     first, last = members[0], members[-1]
-    numbers = f"{first['sheet']}-{last['sheet']}"
     needs = {_detail(member, {}) for member in members}
     detail = needs.pop() if len(needs) == 1 else ""
-    return numbers, first["status"], f"{render.place(first)}-{render.place(last)}", detail
-
-
-def _row(sheet: Result, flights: Mapping[int, Result]) -> tuple[str, str, str, str]:
-    return str(sheet["sheet"]), sheet["status"], _name(sheet), _detail(sheet, flights)
+    numbers = str(first["sheet"]) if first is last else f"{first['sheet']}-{last['sheet']}"
+    if len(members) <= last["sheet"] - first["sheet"]:  # others lie between them
+        detail = "; ".join(part for part in (f"{len(members)} of them", detail) if part)
+    return numbers, first["status"], _places(members), detail
 
 
 def _detail(sheet: Result, flights: Mapping[int, Result]) -> str:
@@ -138,8 +208,8 @@ def _detail(sheet: Result, flights: Mapping[int, Result]) -> str:
         return _waiting(sheet)
     if sheet["status"] == "pending":
         if sheet["blocked_by"]:
-            return f"blocked by {listing([str(n) for n in sheet['blocked_by']])}"
-        return f"needs {listing([str(n) for n in sheet['needs']])}" if sheet["needs"] else ""
+            return f"blocked by {ranges(sheet['blocked_by'])}"
+        return f"needs {ranges(sheet['needs'])}" if sheet["needs"] else ""
     if sheet["status"] == "failed":
         return sheet["error_message"] or sheet["error_category"] or ""
     return sheet.get("skip_reason") or ""
@@ -148,7 +218,7 @@ def _detail(sheet: Result, flights: Mapping[int, Result]) -> str:
 def _waiting(sheet: Result) -> str:
     if sheet["until_at"] is None:
         return _WAITS.get(sheet["waiting_for"], f"rate limit of {sheet['instrument']}")
-    again, until = f"attempt {sheet['attempt_count'] + 1}", moment(sheet["until_at"])
+    again, until = f"attempt {sheet['attempt_count'] + 1}", soon(sheet["until_at"])
     if sheet["waiting_for"] == "retry":
         return f"{again} at {until}"
     return (
@@ -169,14 +239,17 @@ def _running(sheet: Result, flight: Result | None) -> str:
 def _attempt_lines(sheet: Result) -> list[str]:
     lines = []
     for attempt in sheet["attempts"]:
-        ended = f"-{moment(attempt['ended_at'])}" if attempt["ended_at"] else ", in flight"
+        ended = ", in flight"
+        if attempt["ended_at"]:
+            took = between(attempt["started_at"], attempt["ended_at"])
+            ended = f"-{moment(attempt['ended_at'], seconds=True)} ({took})"
         parts = [
             f"  {sheet['sheet']}: attempt {attempt['attempt']} {attempt['kind']}",
             attempt["outcome"],
-            moment(attempt["started_at"]) + ended,
-            None if attempt["exit_code"] is None else f"exit {attempt['exit_code']}",
+            moment(attempt["started_at"], seconds=True) + ended,
+            None if attempt["exit_code"] is None else f"exit code {attempt['exit_code']}",
             attempt["signal"],
-            attempt["error_category"],
+            attempt["error_category"] if attempt["error_category"] != "exit" else None,
             attempt["instrument"],
             f"revision {attempt['revision']}",
         ]
@@ -198,10 +271,18 @@ def _last_line(job: Result, sheets: Sequence[Result]) -> str:
         f"run {job['run']}",
         f"revision {job['revision']}{staged}",
         plural(attempts, "attempt") if len(sheets) == progress["total"] else "",
+        _took(job["timing"]),
         f"{'' if cost['known'] else 'at least '}${cost['usd']:.2f}",
         job["workspace"],
     ]
     return " · ".join(part for part in parts if part)
+
+
+def _took(timing: Result) -> str:
+    """Say how long an ended run has taken."""
+    if not timing["started_at"] or not timing["completed_at"]:
+        return ""
+    return f"took {between(timing['started_at'], timing['completed_at'])}"
 
 
 def jobs_table(jobs: Sequence[Result]) -> list[str]:
@@ -221,38 +302,39 @@ def jobs_table(jobs: Sequence[Result]) -> list[str]:
 
 def plan_screen(result: Result) -> list[str]:
     """What a modify would do: the message, a line a sheet, and what runs."""
-    rows = [("SHEET", "STAGE", "NOW", "PLAN", "WHY"), *plan_rows(result["plan"])]
-    runs = [_numbers(result["plan"], "sheet", runs=True), _numbers(result["plan"], "sheet", "rerun")]
-    removed = _numbers(result["plan"], "old_sheet", "removed")
+    plan = result["plan"]
+    rows = plan_rows(plan, heads=True)
+    runs = [_numbers(plan, "sheet", runs=True), _numbers(plan, "sheet", "rerun")]
+    removed = _numbers(plan, "old_sheet", "removed")
     hooks = [
         (f"hook {line['hook']}", line["status"] or "-", line["action"], line["why"])
         for line in result.get("hook_plan", [])
     ]
     last = f"runs: {runs[0]} · runs again: {runs[1]} · removed: {removed}"
-    return [result["message"], *(render.table(rows) if result["plan"] else []), *render.table(hooks), last]
+    return [result["message"], *(render.table(rows) if plan else []), *render.table(hooks), last]
 
 
-def plan_rows(plan: Sequence[Result]) -> list[tuple[str, str, str, str, str]]:
-    """A row for each sheet of a plan: its number, place, status, what becomes of it, and why."""
-    return [
-        (
-            str(line["sheet"] if line["sheet"] is not None else line["old_sheet"]),
-            render.place(line),
-            line["status"] or "-",
-            line["action"],
-            line["why"],
-        )
-        for line in plan
-    ]
+def plan_rows(plan: Sequence[Result], *, heads: bool = False) -> list[tuple[str, ...]]:
+    """A row for each sheet of a plan: number, place, status, what becomes of it, and why.
+
+    Where a sheet changes its number or goes, what it was is a column of its own.
+    """
+    moved = any(line["old_sheet"] is not None and line["old_sheet"] != line["sheet"] for line in plan)
+    rows: list[tuple[str, ...]] = [("SHEET", "WAS", "STAGE", "NOW", "PLAN", "WHY")] if heads else []
+    for line in plan:
+        numbers = ["-" if number is None else str(number) for number in (line["sheet"], line["old_sheet"])]
+        status = line["status"] or "-"
+        rows.append((*numbers, render.place(line), status, line["action"], line["why"]))
+    return rows if moved else [(row[0], *row[2:]) for row in rows]
 
 
 def _numbers(plan: Sequence[Result], key: str, action: str | None = None, *, runs: bool = False) -> str:
     chosen = [
-        str(line[key])
+        line[key]
         for line in plan
         if (line["action"] == action if action else line["runs"] is runs and line["action"] != "rerun")
     ]
-    return listing(chosen) if chosen else "none"
+    return ranges(chosen) if chosen else "none"
 
 
 def lost_definitions(result: Result) -> str:

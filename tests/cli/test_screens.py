@@ -8,6 +8,7 @@ import pytest
 from marianne_cli import times
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
+from marianned.formatting import ranges
 
 DAY = "2026-11-24T"
 PAUSED = """\
@@ -33,7 +34,7 @@ safe to: edit files NO · stop the daemon yes · power off NO | type: mzt logs r
   4    pending    3.1 merge                 needs 2, 3
 1 of 4 sheets · run 1 · revision 1 · 3 attempts · $0.11 · /home/ann/rel/out"""
 FAILED = """\
-release-notes  failed since 14:12 (8m); sheet 3 (2.2) failed after 4 attempts: validation; stays failed until someone resumes it
+release-notes  failed since 14:12 (8m); sheet 3 (2.2) failed after 4 attempts: validation: content_regex '^DONE$' finds nothing in notes-2.md; stays failed until someone resumes it
 safe to: edit files yes · stop the daemon yes · power off yes | type: mzt why release-notes · mzt resume release-notes
   1-2  completed  1.1-2.1
   3    failed     2.2 notes for developers  content_regex '^DONE$' finds nothing in notes-2.md
@@ -48,6 +49,29 @@ SHEET  STAGE  NOW        PLAN       WHY
 4      3.1    pending    changed    prompt, validations differ
 5      4.1    -          added      stage 4 is new
 runs: 4, 5 · runs again: none · removed: none"""
+MANY = """\
+release-notes  running since 14:00 (20m); stays running until someone resumes it; pauses before sheet 1001 (2.1)
+safe to: edit files NO · stop the daemon yes · power off NO
+  900      running    1.900 work   attempt 1 since 14:02, limit 14:17, claude-code
+  7        waiting    1.7 work     attempt 2 at 14:21:05
+  10       failed     1.10 work    exit code 3
+  60       failed     1.60 work    exit code 3
+  110      failed     1.110 work   exit code 3
+  160      failed     1.160 work   exit code 3
+  210      failed     1.210 work   exit code 3
+  260      failed     1.260 work   exit code 3
+  310      failed     1.310 work   exit code 3
+  360      failed     1.360 work   exit code 3
+  410      failed     1.410 work   exit code 3
+  460      failed     1.460 work   exit code 3
+  510      failed     1.510 work   exit code 3
+  560      failed     1.560 work   exit code 3
+           failed     1.610-1.960  and 8 more: mzt status release-notes --failed
+  1001     pending    2.1 report   pauses before it; needs 1
+  1-1000   completed  1.1-1.1000   684 of them
+  100-997  pending    1.100-1.997  294 of them
+  1002     pending    3.1          needs 1001
+679 of 1002 sheets · run 1 · revision 1 · 1000 attempts · $0.00 · /home/ann/rel/out"""
 LIST = """\
 JOB            STATUS   SHEETS  REV  SINCE  NEXT
 nightly        running  12/40   1    13:31  sheet 13 ends, by 14:31
@@ -111,6 +135,7 @@ def job(status, since, *, usd, hints, completed, **rest):
         "status_since_at": f"{DAY}{since}.000Z", "then": None, "phase": "sheets", "holds": [], "in_flight": [], "next": None,
         "progress": {"completed": completed, "total": 4, "percent": 25.0 * completed},
         "safe_to": {"edit_files": idle, "stop_daemon": True, "switch_off": idle},
+        "breakpoints": [], "timing": {"started_at": f"{DAY}14:00:00.000Z", "completed_at": None},
         "cost": {"usd": usd, "known": True, "input_tokens": 0, "output_tokens": 0}, **rest,
     }  # fmt: skip
 
@@ -166,7 +191,7 @@ def test_a_failed_job_tells_the_evidence_and_what_it_blocks(looked_at):
     shown = job(
         "failed", "14:12:03", usd=0.63, completed=2,
         hints=["mzt why release-notes", "mzt resume release-notes"],
-        message="release-notes: failed; sheet 3 (2.2) failed after 4 attempts: validation",
+        message="release-notes: failed; sheet 3 (2.2) failed after 4 attempts: validation: content_regex '^DONE$' finds nothing in notes-2.md",
         sheets=sheets(DONE, DONE, ("failed", wrong), ("pending", {"blocked_by": [3], "needs": [2, 3]})),
     )  # fmt: skip
     assert "\n".join(screens.job_screen(shown)) == FAILED
@@ -192,12 +217,64 @@ def test_a_waiting_sheet_tells_for_what_and_which_attempt_comes(looked_at):
     assert "rate limit of claude-code until 14:30, then attempt 2" in screens.job_screen(shown)[3]
 
 
-def test_more_than_nine_rows_end_with_a_count_unless_unfolded(looked_at):
+def test_of_many_sheets_those_that_need_eyes_come_first_and_the_rest_is_counted(looked_at):
     looked_at("14:20:00")
-    many = [sheet(n, n, 1, None, "running" if n % 2 else "completed") for n in range(1, 21)]
-    shown = job("running", "14:00:00", usd=0.0, completed=1, hints=[], sheets=many)
-    assert screens.job_screen(shown)[-2] == "  and 11 more"
-    assert len(screens.job_screen(shown, unfolded=True)) == 23
+    waits = {"attempt_count": 1, "waiting_for": "retry", "until_at": f"{DAY}14:21:05.000Z"}
+    work = [sheet(n, 1, n, "work", "completed", attempt_count=1) for n in range(1, 1001)]
+    for n in range(100, 1000, 3):
+        work[n - 1] |= {"status": "pending"}
+    for n in range(10, 1000, 50):
+        work[n - 1] |= {"status": "failed", "error_message": "exit code 3"}
+    work[6] |= {"status": "waiting", **waits}
+    work[899] |= {"status": "running"}
+    ends = [
+        sheet(1001, 2, 1, "report", "pending", needs=[1]),
+        sheet(1002, 3, 1, "send", "pending", needs=[1001]),
+    ]
+    many = [*work, *ends]
+    shown = job(
+        "running", "14:00:00", usd=0.0, completed=679, hints=[], sheets=many, in_flight=[in_flight(900)],
+        breakpoints=[{"sheet": 1001, "stage": 2, "instance": 1}],
+    )  # fmt: skip
+    shown["progress"] = {"completed": 679, "total": 1002, "percent": 67.8}
+    assert "\n".join(screens.job_screen(shown)) == MANY
+    assert len(screens.job_screen(shown, unfolded=True)) == 1005
+
+
+def test_a_plan_in_which_numbers_change_shows_the_old_ones_beside_the_new():
+    def line(number, was, action, *, runs=False):
+        return {
+            "sheet": number, "old_sheet": was, "stage": 1, "instance": number or was, "status": "pending",
+            "action": action, "runs": runs, "why": action,
+        }  # fmt: skip
+
+    plan = [line(1, 1, "kept", runs=True), line(None, 2, "removed"), line(2, 3, "kept", runs=True)]
+    assert screens.plan_screen({"message": "m", "plan": plan, "hook_plan": []}) == [
+        "m",
+        "SHEET  WAS  STAGE  NOW      PLAN     WHY",
+        "1      1    1.1    pending  kept     kept",
+        "-      2    1.2    pending  removed  removed",
+        "2      3    1.2    pending  kept     kept",
+        "runs: 1, 2 · runs again: none · removed: 2",
+    ]
+
+
+def test_what_a_cancel_ended_is_folded_like_what_is_done(looked_at):
+    looked_at("14:20:00")
+    ended = [sheet(n, n, 1, None, "completed" if n < 4 else "cancelled") for n in range(1, 21)]
+    shown = job("cancelled", "14:19:00", usd=0.0, completed=3, hints=[], sheets=ended)
+    shown["timing"] |= {"completed_at": f"{DAY}14:12:05.000Z"}
+    lines = screens.job_screen(shown)
+    assert lines[2:4] == ["  1-3   completed  1.1-3.1", "  4-20  cancelled  4.1-20.1"]
+    assert "took 12m5s" in lines[4]
+
+
+@pytest.mark.parametrize(("numbers", "said"), [
+    ([], ""), ([3], "3"), ([1, 2], "1, 2"), ([3, 1, 2], "1-3"), ([1, 2, 3, 5, 6, 9], "1-3, 5, 6, 9"),
+    (range(1, 30, 2), "1, 3, 5, 7, 9 and 10 more"), ([*range(1, 10, 2), *range(20, 30)], "1, 3, 5, 7, 9 and 10 more"),
+])  # fmt: skip
+def test_numbers_are_listed_as_ranges(numbers, said):
+    assert ranges(numbers) == said
 
 
 def test_the_table_of_jobs_tells_what_comes_or_what_to_type(looked_at):

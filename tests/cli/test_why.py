@@ -10,7 +10,7 @@ from marianne_cli.screens import why as screen
 
 DAY = "2026-11-24T"
 TEXT = """\
-release-notes: failed; sheet 3 (2.2) failed after 4 attempts: validation
+release-notes: failed; sheet 3 (2.2) failed after 4 attempts: validation: content_regex '^DONE$' finds nothing in notes-2.md
   attempt  4 of 4, 14:10-14:12, claude-code, revision 1, exit 0
   failed   content_regex '^DONE$' finds nothing in /home/ann/rel/out/notes-2.md
   stdout   | Wrote notes-2.md with 14 entries.
@@ -18,10 +18,10 @@ release-notes: failed; sheet 3 (2.2) failed after 4 attempts: validation
   unblock  mzt resume release-notes · mzt modify release-notes -c FILE -r"""
 FAILED = {
     "job_id": "release-notes", "status": "failed",
-    "message": "release-notes: failed; sheet 3 (2.2) failed after 4 attempts: validation",
+    "message": "release-notes: failed; sheet 3 (2.2) failed after 4 attempts: validation: content_regex '^DONE$' finds nothing in notes-2.md",
     "hints": ["mzt resume release-notes", "mzt modify release-notes -c FILE -r"],
     "reasons": [{
-        "code": "failed", "text": "sheet 3 (2.2) failed after 4 attempts: validation", "sheets": [3],
+        "code": "failed", "text": "sheet 3 (2.2) failed after 4 attempts: validation: content_regex '^DONE$' finds nothing in notes-2.md", "sheets": [3],
         "since_at": f"{DAY}14:12:03.000Z", "until_at": None, "unblocked_by": "caller", "hints": ["mzt resume release-notes"],
     }],
     "total_errors": 4,

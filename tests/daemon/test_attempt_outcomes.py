@@ -33,7 +33,8 @@ def test_a_sheet_fails_when_its_check_fails_and_says_why(daemon, ledger):
     ]
     daemon.submit(score("solo", ["echo almost > there"], validations=checks))
     failed = daemon.wait_for("solo", "failed")
-    assert failed["message"] == "solo: failed; sheet 1 failed after 1 attempt: validation"
+    assert failed["message"].startswith("solo: failed; sheet 1 failed after 1 attempt: validation: content_")
+    assert failed["message"].endswith("'^DONE$' finds nothing in there")
     sheet = daemon.status("solo", sheets="1")["sheets"][0]
     assert (sheet["error_category"], sheet["validation_passed"]) == ("validation", False)
     assert "'^DONE$' finds nothing" in sheet["error_message"]
@@ -55,7 +56,7 @@ def test_checks_of_a_later_stage_are_not_run_after_a_failure(daemon):
 def test_a_failed_sheet_is_tried_again_as_often_as_the_score_says(daemon, ledger):
     daemon.submit(score("solo", ["note start 1; exit 3"], retry={"max_retries": 2} | QUICK))
     failed = daemon.wait_for("solo", "failed")
-    assert "after 3 attempts: exit" in failed["message"]
+    assert "after 3 attempts: exit code 3" in failed["message"]
     attempts = daemon.attempts("solo", 1)
     assert [attempt["kind"] for attempt in attempts] == ["first", "retry", "retry"]
     assert {attempt["exit_code"] for attempt in attempts} == {3}

@@ -13,8 +13,10 @@ from marianned.lifecycle import Action
 from marianned.progress.state.hook_queue import has_failed, is_kept
 from marianned.progress.state.job import JobState
 from marianned.protocol import HoldCause, Job, JobStatus
-from marianned.rows import EventRow, Flight, HookRow, RequestRow
+from marianned.rows import EventRow, Flight, HookRow, RequestRow, SheetRow
 
+_REASON_LONGEST = 160
+"""Characters of a reason in a message of one line."""
 ENDED_WORDS = {
     JobStatus.COMPLETED: "completed",
     JobStatus.FAILED: "failed",
@@ -162,14 +164,22 @@ def done(state: JobState) -> str:
 
 
 def failure(state: JobState) -> str | None:
-    """Say what failed: `sheet 3 (2.2) failed after 4 attempts: validation`."""
+    """Say what failed, and why: `sheet 3 (2.2) failed after 4 attempts: exit code 3`."""
     failed = state.failed_sheets()
     if not failed:
         return _hook_failure(state)
     row = failed[0]
     more = f", and {formatting.plural(len(failed) - 1, 'sheet')} more" if len(failed) > 1 else ""
     attempts = formatting.plural(row.attempts, "attempt")
-    return f"{sheet_name(state, row.sheet)} failed after {attempts}: {row.error_category}{more}"
+    return f"{sheet_name(state, row.sheet)} failed after {attempts}: {_why_failed(row)}{more}"
+
+
+def _why_failed(row: SheetRow) -> str:
+    """Say in one line why a sheet failed: `exit code 3`, `validation: 'a.md' is missing`."""
+    category = str(row.error_category)
+    first, _, _ = (row.error_message or category).strip().partition("\n")
+    said = first if len(first) <= _REASON_LONGEST else f"{first[:_REASON_LONGEST]}…"
+    return said if said.startswith(category) else f"{category}: {said}"
 
 
 def _hook_failure(state: JobState) -> str | None:

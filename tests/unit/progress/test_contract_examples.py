@@ -298,7 +298,10 @@ def failed() -> Bench:
 def test_a_failed_job_says_what_failed() -> None:
     bench = at(failed(), 14, 20)
     view = job_view(bench.state, bench.now)
-    assert view.message == "release-notes: failed; sheet 3 (2.2) failed after 4 attempts: validation"
+    assert (
+        view.message
+        == "release-notes: failed; sheet 3 (2.2) failed after 4 attempts: validation: content_regex '^DONE$' finds nothing in notes-2.md"
+    )
     assert (view.status_since_at, view.timing.completed_at) == ("2026-11-24T14:12:03.000Z",) * 2
     assert view.hints == [
         "mzt why release-notes",
