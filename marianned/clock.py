@@ -6,6 +6,7 @@ On the same boot the boot clock decides, after a reboot the UTC time. Source: do
 """
 
 from datetime import UTC, datetime
+from typing import overload
 
 import msgspec
 
@@ -32,10 +33,17 @@ class Instant(msgspec.Struct, frozen=True):
         return self.until(due) <= 0
 
 
-def timestamp(milliseconds: int) -> str:
-    """Write a UTC time in milliseconds as RFC 3339: `2026-11-24T14:05:12.000Z`."""
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+@overload
+def timestamp(moment: int | Instant) -> str: ...
+@overload
+def timestamp(moment: int | Instant | None) -> str | None: ...
+def timestamp(moment: int | Instant | None) -> str | None:
+    """Write an instant, or UTC milliseconds, as RFC 3339: `2026-11-24T14:05:12.000Z`; null stays null."""
+    if moment is None:
+        return None
+    milliseconds = moment.at if isinstance(moment, Instant) else moment
+    utc = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
 
 
 def milliseconds(text: str) -> int:

@@ -532,6 +532,18 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     """The same for people."""
 
 
+def event_of(run: RunRow, type: str, text: str, at: int, **more: Any) -> EventRow:  # noqa: A002  the field
+    """Return a line of the journal about a run, as it is now; `more` are fields as they are, or others."""
+    fields: dict[str, Any] = {
+        "run_id": run.run_id,
+        "job_name": run.job_name,
+        "run": run.run,
+        "revision": run.revision,
+        "status": run.status,
+    }
+    return EventRow(recorded_at=at, type=type, text=text, **fields | more)
+
+
 Flight = AttemptRow | HookRow
 """What is in flight from the commit of its row to that of its outcome."""
 Row = (

@@ -38,7 +38,7 @@ def _line(state: JobState, row: HookRow) -> bytes:
     return msgspec.json.encode(
         {
             "ended_at": timestamp(row.ended_at or 0),
-            "started_at": None if row.started_at is None else timestamp(row.started_at),
+            "started_at": timestamp(row.started_at),
             "job": run.job_name,
             "run": run.run,
             "depth": run.depth,

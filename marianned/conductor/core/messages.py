@@ -11,21 +11,8 @@ from marianned.moment import now
 from marianned.progress.state.job import JobState, Version
 from marianned.progress.views import messages
 from marianned.protocol import JobStatus, Modify
-from marianned.rows import EventRow, RunRow
+from marianned.rows import EventRow, RunRow, event_of
 from marianned.score.expanded import Expanded, Isolation
-
-_IN_FORCE = {
-    Action.PAUSE: "the pause stays in force",
-    Action.PAUSE_NOW: "the pause stays in force",
-    Action.BREAK: "the breakpoint stays in force",
-    Action.RESUME_FROM: "the resume stays in force",
-    Action.RESUME: "the resume stays in force",
-    Action.MODIFY: "the modify stays in force",
-    Action.MODIFY_RESUME: "the modify stays in force",
-    Action.DISCARD: "the discard stays in force",
-    Action.CANCEL: "the cancel stays in force",
-}
-
 
 _DIGITS_MOST = 15
 """The most digits a run's number may have: it fits into any column."""
@@ -47,7 +34,7 @@ def wait_timed_out(job: Job, action: Action, patience: float) -> WaitTimeout:
     status = job.status
     waited = f"'{state.run.job_name}' is still {status} after {formatting.duration(patience)}"
     return WaitTimeout(
-        f"{waited}{said}; {_IN_FORCE[action]}",
+        f"{waited}{said}; {messages.IN_FORCE[action]}",
         job_id=state.run.job_name,
         status=status,
         hints=[
@@ -117,13 +104,4 @@ def source_changed(config_file: str | None, text: str) -> bool | None:
 
 def removed_leftover(run: RunRow, moment: Instant) -> EventRow:
     """Return the line about a pause file that lay there when the run began."""
-    return EventRow(
-        recorded_at=moment.at,
-        type="pausefile.removed",
-        run_id=run.run_id,
-        job_name=run.job_name,
-        run=run.run,
-        status=run.status,
-        revision=run.revision,
-        text="a pause file that was left over was removed",
-    )
+    return event_of(run, "pausefile.removed", "a pause file that was left over was removed", moment.at)

@@ -99,7 +99,7 @@ class Instruments:
             problem=problem,
             binary_path=path,
             default_model=profile.default_model,
-            limited_until_at=None if until is None else timestamp(until),
+            limited_until_at=timestamp(until),
             credentials=[name for name in names if environ.get(name)],
             credentials_of=names,
             login=profile.login,

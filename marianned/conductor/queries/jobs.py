@@ -153,7 +153,7 @@ class JobQueries:
             row,
             Attempt,
             started_at=timestamp(row.started_at),
-            ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
+            ended_at=timestamp(row.ended_at),
             pid=row.pid or (self._live_pid(state, row) if row.outcome is None else None),
         )
 

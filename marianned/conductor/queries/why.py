@@ -83,7 +83,7 @@ class WhyQueries:
         return shown(
             row,
             Failure,
-            ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
+            ended_at=timestamp(row.ended_at),
             stdout_tail=await to_thread.run_sync(quoted, directory / "stdout", _TAIL_BYTES, mask),
             stderr_tail=await to_thread.run_sync(quoted, directory / "stderr", _TAIL_BYTES, mask),
         )
@@ -100,7 +100,7 @@ class WhyQueries:
             error_category="hook",
             instrument="",
             revision=row.revision or 0,
-            ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
+            ended_at=timestamp(row.ended_at),
             validations=[],
             stdout_tail=await to_thread.run_sync(quoted, directory / "stdout", _TAIL_BYTES, mask),
             stderr_tail=await to_thread.run_sync(quoted, directory / "stderr", _TAIL_BYTES, mask),
@@ -127,7 +127,7 @@ class WhyQueries:
             revision=row.revision,
             status=row.status,
             created_at=timestamp(row.created_at),
-            applied_at=timestamp(row.applied_at) if row.applied_at is not None else None,
+            applied_at=timestamp(row.applied_at),
             caller=row.caller,
             reason=row.reason,
             config_file=row.config_file,

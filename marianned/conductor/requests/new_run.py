@@ -12,7 +12,7 @@ from marianned.clock import Instant
 from marianned.errors import InvalidScore, Unavailable
 from marianned.progress.state.job import Version
 from marianned.protocol import Caller, JobStatus
-from marianned.rows import Changes, EventRow, RevisionRow, Row, RunRow, SheetRow, WorktreeRow
+from marianned.rows import Changes, RevisionRow, Row, RunRow, SheetRow, WorktreeRow, event_of
 from marianned.score.expanded import Compiled
 from marianned.score.read.reader import ScoreSource
 
@@ -149,18 +149,8 @@ def first_rows(
     said = formatting.plural(len(sheets), "sheet")
     if revision.variables:
         said += f", {formatting.assignments(masks.told(revision.variables))}"
-    event = EventRow(
-        recorded_at=moment.at,
-        type="job.submitted",
-        run_id=run_id,
-        job_name=row.job_name,
-        run=run,
-        status=row.status,
-        revision=1,
-        caller=origin.caller,
-        reason=origin.reason,
-        text=f"submitted: {said}{_unlike(origin)}",
-    )
+    text = f"submitted: {said}{_unlike(origin)}"
+    event = event_of(row, "job.submitted", text, moment.at, caller=origin.caller, reason=origin.reason)
     version = msgspec.structs.replace(proposed, row=revision)
     rows: list[Row] = [row, revision, *sheets]
     if expanded.isolation is not None:

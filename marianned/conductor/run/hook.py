@@ -6,7 +6,7 @@ Source: docs/reference/score-format.md §20, docs/design/durability.md.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -16,7 +16,7 @@ from anyio import to_thread
 from marianned import faults
 from marianned.accidents import Patience, runs_short
 from marianned.conductor.run import walls
-from marianned.conductor.run.attempt import environment_of
+from marianned.conductor.run.attempt import environment_of, variables_of
 from marianned.conductor.run.process import Process, Unprepared, check_directory, left_behind, shell_script
 from marianned.conductor.services import Services, mask_of
 from marianned.errors import MarianneError
@@ -119,7 +119,7 @@ class HookRun:
             id=self._services.attempt_id(given.row),
             argv=argv,
             cwd=cwd,
-            env={**self._environ(), **self.variables(), "PWD": cwd},
+            env={**self._environ(), **variables_of(self._services, given.run, given.row), "PWD": cwd},
             umask=given.run.umask,
             timeout_seconds=given.hook.timeout_seconds,
             grace_seconds=self._services.settings.kill_grace,
@@ -148,19 +148,6 @@ class HookRun:
         first = given.score.sheets[0]
         profile = given.score.profiles[first.instrument]
         return environment_of(self._services, profile, first.settings, given.run, self._process.directory)
-
-    def variables(self) -> Mapping[str, str]:
-        """Return the MARIANNE_* variables of the hook."""
-        run, row = self._given.run, self._given.row
-        return {
-            "MARIANNE_JOB": run.job_name,
-            "MARIANNE_RUN": str(run.run),
-            "MARIANNE_HOOK": str(row.hook),
-            "MARIANNE_ATTEMPT": str(row.attempts),
-            "MARIANNE_ATTEMPT_ID": self._services.attempt_id(row),
-            "MARIANNE_WORKSPACE": run.workspace,
-            "MARIANNE_SOCKET": str(self._services.socket),
-        }
 
     async def _judge(self, record: ExitRecord) -> HookEnded:
         ended = await self._process.exit_of(record)

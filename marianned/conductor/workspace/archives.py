@@ -19,7 +19,7 @@ from anyio import to_thread
 
 from marianned import faults, files
 from marianned.errors import Unavailable
-from marianned.rows import ArchivedRow, ArchiveRow, Changes, Deleted, EventRow, RunRow
+from marianned.rows import ArchivedRow, ArchiveRow, Changes, Deleted, EventRow, RunRow, event_of
 from marianned.score.expanded import Archive
 from marianned.score.read.reader import is_below
 from marianned.store.writer import Store
@@ -88,16 +88,8 @@ def forgotten(row: ArchiveRow) -> Deleted:
 def archived_event(row: ArchiveRow, run: RunRow) -> EventRow:
     """Return the event of the new run that tells what was moved, and where to."""
     many = len(_names(row))
-    return EventRow(
-        recorded_at=run.created_at,
-        type="workspace.archived",
-        run_id=run.run_id,
-        job_name=run.job_name,
-        run=run.run,
-        status=run.status,
-        revision=run.revision,
-        text=f"{many} {'entry' if many == 1 else 'entries'} of the workspace moved to {row.directory}",
-    )
+    text = f"{many} {'entry' if many == 1 else 'entries'} of the workspace moved to {row.directory}"
+    return event_of(run, "workspace.archived", text, run.created_at)
 
 
 def recorded(row: ArchiveRow, run: RunRow) -> ArchivedRow:

@@ -24,7 +24,7 @@ from marianned.executors.base import AlreadyClaimed, CannotStart, Executor, Plac
 from marianned.executors.output import read_tail
 from marianned.moment import now
 from marianned.protocol import JobStatus
-from marianned.rows import Changes, EventRow, RunRow, WorktreeRow
+from marianned.rows import Changes, RunRow, WorktreeRow, event_of
 from marianned.score.expanded import Isolation
 from marianned.store.writer import Store
 
@@ -144,16 +144,7 @@ class Worktrees:
         )
 
     async def _commit(self, run: RunRow, row: WorktreeRow, kind: str, text: str) -> None:
-        event = EventRow(
-            recorded_at=now().at,
-            type=kind,
-            run_id=run.run_id,
-            job_name=run.job_name,
-            run=run.run,
-            revision=run.revision,
-            status=run.status,
-            text=text,
-        )
+        event = event_of(run, kind, text, now().at)
         await self._store.commit(Changes(rows=[row], events=[event]))
 
     # --- the end of a run --------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from marianned.rows import (
     RequestRow,
     Row,
     SheetRow,
+    event_of,
     key_of,
 )
 
@@ -156,19 +157,7 @@ class Draft:
 
     def note(self, kind: str, text: str, **fields: Any) -> None:
         """Write a line of the journal."""
-        run = self.state.run
-        self.events.append(
-            EventRow(
-                recorded_at=self.now.at,
-                type=kind,
-                run_id=run.run_id,
-                job_name=run.job_name,
-                run=run.run,
-                text=text,
-                revision=fields.pop("revision", run.revision),
-                **fields,
-            )
-        )
+        self.events.append(event_of(self.state.run, kind, text, self.now.at, **fields))
 
     def note_sheet(self, kind: str, sheet: int, text: str, **fields: Any) -> None:
         """Write a line of the journal about a sheet of the score in force."""

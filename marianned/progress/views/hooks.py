@@ -21,18 +21,14 @@ def hook_view(state: JobState, row: HookRow, pid: int | None = None) -> Hook:
         type=definition.type,
         label=definition.label,
         waiting_for="slot" if waits_for_slot else row.waiting_for,
-        until_at=_time(row.until.at if row.until is not None else None),
+        until_at=timestamp(row.until),
         attempt_count=row.attempts,
         error_message=row.error_message if row.status == "failed" else None,
         pid=row.pid or pid,
-        started_at=_time(row.started_at),
-        ended_at=_time(row.ended_at),
-        time_limit_at=_time(row.time_limit_at if row.status == "running" else None),
+        started_at=timestamp(row.started_at),
+        ended_at=timestamp(row.ended_at),
+        time_limit_at=timestamp(row.time_limit_at if row.status == "running" else None),
     )
-
-
-def _time(at: int | None) -> str | None:
-    return None if at is None else timestamp(at)
 
 
 def hook_flights(state: JobState) -> list[InFlight]:
@@ -62,7 +58,7 @@ def hook_waits(state: JobState) -> list[Waiting]:
         waiting_for = "slot" if lifecycle.may_start(state.facts) else None
     if waiting_for is None:
         return []
-    until = _time(row.until.at if row.until is not None else None)
+    until = timestamp(row.until)
     return [
         Waiting(sheet=None, stage=None, instance=None, hook=row.hook, waiting_for=waiting_for, until_at=until)
     ]
@@ -76,9 +72,9 @@ def next_of_hook(state: JobState, now: Instant) -> Next | None:
     name = messages.hook_name(state, row.hook)
     if row.status == "running":
         latest = None if row.time_limit_at is None else row.time_limit_at + state.overtime
-        return Next(code="hook_end", text=f"{name} ends", latest_at=_time(latest))
+        return Next(code="hook_end", text=f"{name} ends", latest_at=timestamp(latest))
     due = row.until if row.until is not None and not now.reached(row.until) else None
-    at = _time(due.at if due is not None else None)
+    at = timestamp(due)
     if row.waiting_for == "job":
         return Next(code="job_end", text=f"{name} ends when {row.chained} has ended", latest_at=at)
     if row.waiting_for == "cooldown":

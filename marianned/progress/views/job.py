@@ -64,9 +64,9 @@ def job_view(state: JobState, now: Instant) -> Job:
         progress=_progress(state),
         timing=Timing(
             created_at=timestamp(run.created_at),
-            started_at=timestamp(run.started_at) if run.started_at is not None else None,
+            started_at=timestamp(run.started_at),
             updated_at=timestamp(run.updated_at),
-            completed_at=timestamp(run.ended_at) if run.ended_at is not None else None,
+            completed_at=timestamp(run.ended_at),
         ),
         holds=[_hold(hold) for hold in islice(state.holds.values(), HOLDS_MOST)],
         breakpoints=[_breakpoint(state, row) for row in breakpoints(state)],
@@ -127,7 +127,7 @@ def _hold(row: HoldRow) -> Hold:
         owner=row.owner,
         reason=row.reason,
         held_at=timestamp(row.held_at),
-        ends_at=timestamp(row.ends.at) if row.ends is not None else None,
+        ends_at=timestamp(row.ends),
     )
 
 
@@ -186,7 +186,7 @@ def _wait(state: JobState, row: SheetRow, waiting_for: str, until: Instant | Non
         stage=definition.stage,
         instance=definition.instance,
         waiting_for=waiting_for,
-        until_at=timestamp(until.at) if until is not None else None,
+        until_at=timestamp(until),
     )
 
 
@@ -291,7 +291,7 @@ def _progressing(state: JobState, now: Instant) -> Next | None:
     if ready is not None:
         not_before = state.run.not_before
         paced = not_before is not None and not now.reached(not_before)
-        due = timestamp(not_before.at) if paced and not_before is not None else None
+        due = timestamp(not_before) if paced else None
         when = "" if paced else " when a slot is free"
         return Next(code="start", text=f"sheet {ready.sheet} starts{when}", due_at=due)
     limited = _limit_ends(state, now)
@@ -366,7 +366,7 @@ def sheet_view(state: JobState, number: int) -> Sheet:
         label=definition.label or definition.movement,
         status=row.status,
         waiting_for=row.waiting_for if limit_met is None else "rate_limit",
-        until_at=timestamp(until.at) if until is not None else None,
+        until_at=timestamp(until),
         needs=list(definition.needs),
         blocked_by=_blockers(state, number) if state.blocked(number) else [],
         instrument=definition.instrument,
@@ -375,8 +375,8 @@ def sheet_view(state: JobState, number: int) -> Sheet:
         validation_passed=row.validation_passed,
         error_category=row.error_category,
         error_message=row.error_message,
-        started_at=timestamp(row.started_at) if row.started_at is not None else None,
-        ended_at=timestamp(row.ended_at) if row.ended_at is not None else None,
+        started_at=timestamp(row.started_at),
+        ended_at=timestamp(row.ended_at),
         cost_usd=row.cost_usd,
         skip_reason=row.skip_reason,
     )

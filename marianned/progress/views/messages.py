@@ -36,6 +36,19 @@ OVERTAKEN = {
 }
 """What an end means for whoever waited for something else."""
 
+IN_FORCE = {
+    Action.PAUSE: "the pause stays in force",
+    Action.PAUSE_NOW: "the pause stays in force",
+    Action.BREAK: "the breakpoint stays in force",
+    Action.RESUME_FROM: "the resume stays in force",
+    Action.RESUME: "the resume stays in force",
+    Action.MODIFY: "the modify stays in force",
+    Action.MODIFY_RESUME: "the modify stays in force",
+    Action.DISCARD: "the discard stays in force",
+    Action.CANCEL: "the cancel stays in force",
+}
+"""What is so when the time of whoever waits for it is up."""
+
 _SHORT_HINTS: dict[JobStatus, tuple[str, ...]] = {
     JobStatus.QUEUED: ("mzt pause {job}", "mzt cancel {job}"),
     JobStatus.RUNNING: ("mzt logs {job} -F", "mzt pause {job}"),

@@ -89,7 +89,7 @@ def _reason(
         text=text,
         sheets=sheets or [],
         since_at=timestamp(state.run.status_since if since is None else since),
-        until_at=None if until is None else timestamp(until),
+        until_at=timestamp(until),
         unblocked_by=unblocked_by,
         hints=hints or [],
     )
