@@ -43,6 +43,7 @@ from marianned.score.expanded import (
 )
 from marianned.score.read import model
 from marianned.score.read.document import Document, Path, Unreadable, parse
+from marianned.score.read.habits import UNREADABLE
 from marianned.score.read.model import Score
 from marianned.score.read.parameters import with_values
 from marianned.score.read.reader import FileReader, ScoreSource, resolve
@@ -77,7 +78,8 @@ def compile_score(
     try:
         document = parse(source.text)
     except Unreadable as fault:
-        report.add(fault.code, fault.path, fault.message, place=fault.place)
+        hint = UNREADABLE.get(fault.message)
+        report.add(fault.code, fault.path, fault.message, place=fault.place, hint=hint)
         return _nothing(report.sorted())
     compiler = _Compiler(source, reader, builtin, document, report)
     if not chained:

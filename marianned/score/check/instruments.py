@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from marianned.instruments.profile import Profile
 from marianned.score.check.expand import SheetPlan, SheetPosition
 from marianned.score.read.document import Path
+from marianned.score.read.habits import INSTRUMENTS
 from marianned.score.read.model import INSTRUMENT_SPECIFIC, Score
 from marianned.score.read.report import ProblemReport
 
@@ -233,7 +234,9 @@ class InstrumentResolver:
             report.add("S019", path, f"'{name}' is the older name of '{_newer(name)}'", key=key)
         if name not in aliases and _newer(name) not in self.profiles:
             what = "fallback" if code == "S402" else "profile" if level == "alias" else "instrument"
-            hint = report.nearest(name, [*aliases, *self.profiles])
+            known = [*aliases, *(profile for profile in self.profiles if profile not in OLDER_NAMES)]
+            meant = INSTRUMENTS.get(name.lower())
+            hint = f"did you mean '{meant}'?" if meant in known else report.nearest(name, known)
             report.add(code, path, f"unknown {what} '{name}'", key=key, hint=hint)
 
     def _check_type(self, report: ProblemReport) -> None:

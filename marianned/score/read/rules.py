@@ -14,6 +14,7 @@ import msgspec
 
 from marianned.formatting import CONTROLS, read_duration
 from marianned.score.read.document import Items, Mapping, Node, Path, Scalar, plain
+from marianned.score.read.habits import KEYS, MAPPINGS
 from marianned.score.read.report import ProblemReport
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -322,7 +323,8 @@ class Part:
         """Return the Struct; what is wrong or missing in it has its default or a blank."""
         rules, defaults = fields(self.struct)
         if not isinstance(node, Mapping):
-            report.add("S012", path, f"a mapping is needed, this is {_kind(node)}")
+            said = f"a mapping is needed, this is {_kind(node)}"
+            report.add("S012", path, said, hint=MAPPINGS.get(path))
             return self.blank
         values: dict[str, Any] = {}
         for key, value in node.entries:
@@ -331,13 +333,8 @@ class Part:
             if rule is None and self.others:
                 report.add("S501", here, f"'{key.text}' is accepted, but not supported", key=True)
             elif rule is None:
-                report.add(
-                    "S010",
-                    here,
-                    f"unknown key '{key.text}'",
-                    key=True,
-                    hint=report.nearest(key.text, _keys(rules)),
-                )
+                hint = KEYS.get(path, {}).get(key.text) or report.nearest(key.text, _keys(rules))
+                report.add("S010", here, f"unknown key '{key.text}'", key=True, hint=hint)
             elif isinstance(value, Scalar) and value.value is None:
                 if _field(key.text) not in defaults:
                     report.add("S020", here, f"'{key.text}' may not be empty")
