@@ -14,13 +14,14 @@ from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 import anyio
 import msgspec
+from anyio import to_thread
 
 from marianned import files, worker_pool
 from marianned.errors import Problem
 from marianned.instruments.profile import Profile
 from marianned.instruments.result import Ended, Reading, Verdict
 from marianned.protocol import Outcome
-from marianned.score.expanded import Compiled, Expanded
+from marianned.score.expanded import Compiled, Expanded, unpacked
 from marianned.score.language.expressions import JobSeen, SheetSeen
 from marianned.score.read.reader import DiskReader, ScoreSource, StoredReader
 from marianned.score.render.prompt_inputs import PreviousAttempt, UpstreamOutputs
@@ -33,6 +34,8 @@ LIMIT_SECONDS = 10.0
 
 _OUTPUT_LIMIT = 32 * 1024**2
 _SCORES_KEPT = 4
+_SMALL_BYTES = 32 * 1024
+"""An expanded score that is decoded in less time than a thread takes."""
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -86,9 +89,9 @@ def load() -> None:
     source = ScoreSource(
         text=_SMALL.encode(), file="/none/small.yaml", directory="/none", submit_directory="/none"
     )
-    compiled = msgspec.msgpack.decode(_compile(source, {}), type=Compiled)
-    if compiled.expanded is not None:
-        _explain(compiled.expanded, True)  # noqa: FBT003  as above
+    packed = _compile(source, {})[1]
+    if packed:
+        _explain(unpacked(packed), True)  # noqa: FBT003  as above
     _known_profiles(None)
 
 
@@ -103,24 +106,40 @@ prompt: {template: "{{ sheet_num | string | upper }} {% for one in [1] %}{{ one 
 
 async def compile_score(source: ScoreSource) -> Compiled:
     """Compile a score with the files beside it, as they are on the disk now."""
-    return _compiled.decode(await call(_compile, source, None))
+    return await _compiled(source, None)
 
 
 async def compile_stored(source: ScoreSource, files: Mapping[str, str]) -> Compiled:
     """Compile a score with the files that were stored with its revision (absolute path → text)."""
-    return _compiled.decode(await call(_compile, source, dict(files)))
+    return await _compiled(source, dict(files))
 
 
-_compiled = msgspec.msgpack.Decoder(Compiled)
+async def _compiled(source: ScoreSource, files: dict[str, str] | None) -> Compiled:
+    told, packed = await call(_compile, source, files)
+    compiled = msgspec.msgpack.decode(told, type=Compiled)
+    if not packed:
+        return compiled
+    return msgspec.structs.replace(compiled, expanded=await unpack(packed), packed=packed)
 
 
-def _compile(source: ScoreSource, files: dict[str, str] | None) -> bytes:
-    """In msgpack: 10,000 sheets hold the event loop up for 40 ms, pickled ones for 100."""
+async def unpack(data: bytes) -> Expanded:
+    """Decode an Expanded from msgpack, a large one in a thread.
+
+    Raises:
+        msgspec.DecodeError: it is none of this version of the program.
+    """
+    return unpacked(data) if len(data) < _SMALL_BYTES else await to_thread.run_sync(unpacked, data)
+
+
+def _compile(source: ScoreSource, files: dict[str, str] | None) -> tuple[bytes, bytes]:
+    """Return what it compiles to, and by itself the expanded score, if there is one."""
     from marianned.instruments.loader import builtin_profiles
     from marianned.score.check.compiler import compile_score
 
     reader = DiskReader() if files is None else StoredReader(files)
-    return msgspec.msgpack.encode(compile_score(source, reader, builtin_profiles()))
+    compiled = compile_score(source, reader, builtin_profiles())
+    packed = b"" if compiled.expanded is None else msgspec.msgpack.encode(compiled.expanded)
+    return msgspec.msgpack.encode(msgspec.structs.replace(compiled, expanded=None)), packed
 
 
 class Rendered(NamedTuple):

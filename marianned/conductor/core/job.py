@@ -55,6 +55,9 @@ from marianned.store.writer import BrokenChanges
 _AGAIN_SECONDS = 1.0
 """How long after a refused transaction an attempt's end is committed again."""
 
+_MANY_SHEETS = 500
+"""From so many on, what touches each of them is decided in a thread: it takes over ten milliseconds."""
+
 _SLEEP_SECONDS = 60.0
 """The longest sleep at a stretch while a moment is waited for."""
 
@@ -303,7 +306,8 @@ class Job:
         faults.point(f"{name}.asked")
         event = self.services.store.last_event
         try:
-            decision = decide(state, trigger, moment, taken.slots, taken.rooms)
+            given = (state, trigger, moment, taken.slots, taken.rooms)
+            decision = await to_thread.run_sync(decide, *given) if self._is_long(trigger) else decide(*given)
             await self._before_commit(trigger, decision)
             faults.point(f"{name}.decided")
             if part is not None:
@@ -328,6 +332,19 @@ class Job:
         self._act(trigger, decision, event)
         faults.point(f"{name}.acted")
         await self._after_commit()
+
+    def _is_long(self, trigger: Trigger) -> bool:
+        """Tell whether a decision may touch each sheet of a large job, not only what has just happened.
+
+        In a thread others may look at the state meanwhile, for only its copy changes; only this loop could
+        change it, and waits.
+        """
+        state = self.state
+        sheets = len(state.score.sheets)
+        if isinstance(trigger, Asked) and trigger.proposal is not None:
+            sheets += len(trigger.proposal.version.score.sheets)
+        touches_all = isinstance(trigger, Asked | Supersede) or state.facts.staged or state.run.cancelling
+        return touches_all and sheets >= _MANY_SHEETS
 
     def _act(self, trigger: Trigger, decision: Decision, event: int) -> None:
         assert self._players is not None

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Sequence
 
 import msgspec
-from anyio import to_thread
 
 from marianned import workers
 from marianned.conductor.services import Services
@@ -18,10 +17,6 @@ from marianned.score.expanded import Expanded
 from marianned.score.read.reader import ScoreSource
 from marianned.store.records import Whole
 from marianned.store.writer import Store
-
-_SMALL_BYTES = 32 * 1024
-"""An expanded score that is decoded in less time than a thread takes."""
-
 
 _logger = logging.getLogger(__name__)
 
@@ -51,18 +46,23 @@ async def load_state(store: Store, job_name: str, run: int | None = None) -> Job
 async def _damaged(store: Store, job_name: str, number: int | None, why: str) -> JobState | None:
     """Return what is left of a run that can't be read: held, so that nothing starts or ends it.
 
-    The hold is not on disk: a daemon that can read the run goes on with it. Hooks are left out.
+    The hold is not on disk: a daemon that can read the run goes on with it. What is in flight is watched
+    to its end, hooks too: the stand-in has as many of both, and none of its own ever starts.
     """
     found = await store.records.whole(job_name, number, damaged=True)
     if found is None:
         return None
     run = msgspec.structs.replace(found.run, staged_revision=None, rewind=[])
-    sheets = {row.sheet: row for row in found.sheets}
-    count = max([1, *sheets, *(row.sheet for row in found.open_attempts)])
+    sheets, known = {row.sheet for row in found.sheets}, {row.uid for row in found.sheets}
+    strays = {row.sheet: row.uid for row in found.open_attempts if row.uid not in known}
+    count = max([1, *sheets, *strays])
     missing = [number for number in range(1, count + 1) if number not in sheets]
-    rows = [*found.sheets, *(SheetRow(run_id=run.run_id, uid=number, sheet=number) for number in missing)]
+    made = [SheetRow(run_id=run.run_id, uid=strays.get(n, run.next_uid + n), sheet=n) for n in missing]
+    rows = [*found.sheets, *made]
+    hooks = [row for row in found.hooks if row.status != "running" or row.flights]
+    commands = ", ".join(max((row.hook for row in hooks), default=0) * [_STAND_IN_HOOK])
     source = ScoreSource(
-        text=_STAND_IN.format(count=count).encode(),
+        text=_STAND_IN.format(count=count, hooks=commands).encode(),
         file="score",
         directory="/",
         submit_directory="/",
@@ -74,7 +74,7 @@ async def _damaged(store: Store, job_name: str, number: int | None, why: str) ->
     state = JobState(run, Version(row=row, score=score), sorted(rows, key=lambda one: one.sheet))
     state.damaged = " ".join(why.split())
     uids = {one.uid for one in rows}
-    kept: list[Row] = [*found.requests, *(one for one in found.open_attempts if one.uid in uids)]
+    kept: list[Row] = [*found.requests, *hooks, *(one for one in found.open_attempts if one.uid in uids)]
     if run.ended is None:
         kept += [
             HoldRow(run_id=run.run_id, hold=0, cause=HoldCause.FAILURE, owner=None, reason=None, held_at=0)
@@ -90,7 +90,9 @@ workspace: /
 instrument: cli
 sheet: {{size: 1, total_items: {count}}}
 prompt: {{template: "exit 1"}}
+on_success: [{hooks}]
 """
+_STAND_IN_HOOK = "{type: run_command, command: exit 1}"
 
 
 def _lost_revision(run: RunRow) -> RevisionRow:
@@ -148,22 +150,20 @@ async def _version(run: RunRow, row: RevisionRow | None, number: int) -> Version
     plan = msgspec.json.decode(row.plan, type=list[PlanLine]) if row.plan else []
     score = await _expanded(row)
     if score is None:
-        score = await _expanded_anew(run, row)
-        row = msgspec.structs.replace(row, expanded=msgspec.msgpack.encode(score))  # workers read it, too
+        score, packed = await _expanded_anew(run, row)
+        row = msgspec.structs.replace(row, expanded=packed)  # workers read it, too
     return Version(row=row, score=score, plan=plan)
 
 
 async def _expanded(row: RevisionRow) -> Expanded | None:
     """Return what is stored; None: another version of this program wrote it."""
     try:
-        if len(row.expanded) < _SMALL_BYTES:
-            return _decode(row.expanded)
-        return await to_thread.run_sync(_decode, row.expanded)
+        return await workers.unpack(row.expanded)
     except msgspec.DecodeError:
         return None
 
 
-async def _expanded_anew(run: RunRow, row: RevisionRow) -> Expanded:
+async def _expanded_anew(run: RunRow, row: RevisionRow) -> tuple[Expanded, bytes]:
     """Expand a revision from its text and files, which say the same in every version of this program."""
     source = ScoreSource(
         text=row.text.encode(),
@@ -176,11 +176,7 @@ async def _expanded_anew(run: RunRow, row: RevisionRow) -> Expanded:
     compiled = await workers.compile_stored(source, row.files)
     if compiled.expanded is None:
         raise LostRevision(f"revision {row.revision} of '{run.job_name}' is no longer a valid score")
-    return compiled.expanded
-
-
-def _decode(data: bytes) -> Expanded:
-    return msgspec.msgpack.decode(data, type=Expanded)
+    return compiled.expanded, compiled.packed
 
 
 async def presences(services: Services, state: JobState) -> dict[str, Presence]:

@@ -68,7 +68,7 @@ async def compile_valid(
         config_file=source.file if Path(source.file).is_absolute() else None,
         files=compiled.files,
         sha256=digest.hexdigest(),
-        expanded=msgspec.msgpack.encode(compiled.expanded),
+        expanded=compiled.packed,
         plan=b"[]",
         caller=None,
         reason=None,
