@@ -158,6 +158,10 @@ def _daemon() -> Iterator[Finding]:
         degraded = "; ".join(told["degraded_by"])
         said = f"pid {told['pid']}, at '{place}'" + (f": {degraded}" if degraded else "")
         yield Finding(name="daemon", passed=not degraded, message=said)
+        for job in told.get("damaged", []):
+            said = f"'{job}' can't be read; what runs is watched, and it can be cancelled and removed"
+            hints = [f"mzt why {job}", f"mzt cancel {job}"]
+            yield Finding(name="job", passed=False, message=said, hints=hints)
         return
     if held is None:
         yield Finding(name="daemon", passed=True, message="none runs", hints=["mzt start"])

@@ -9,7 +9,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext, suppress
 from typing import Any, Protocol
 
 import anyio
@@ -79,11 +79,11 @@ class Parts(Protocol):
 class Connection:
     """One client: its requests in flight, its streams."""
 
-    def __init__(self, server: Parts, stream: SocketStream, caller: Caller) -> None:
+    def __init__(self, server: Parts, stream: SocketStream, peer: inside.Peer) -> None:
         self._server = server
         self._stream = stream
         self._socket: socket.socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610  not Django's
-        self._caller = caller
+        self._caller, self._peer = peer.caller, peer
         self._writing = anyio.Lock()
         self._in_flight = 0
         self._answered = anyio.Event()
@@ -230,12 +230,19 @@ class Connection:
 
         return handler if self._caller.inside is None else checked
 
+    def _slot_lent(self) -> AbstractContextManager[None]:
+        """Return that in which others may have the slot of the attempt that the client is inside of."""
+        if self._peer.run_id is None:
+            return nullcontext()
+        return self._server.queries.conductor.slot_lent(self._peer.run_id, self._peer.attempt)
+
     async def _answer(self, request: wire.Request, params: Query[Any]) -> None:
         handler = self._server.handlers[request.method]
         faults.point("api.read")
         began = time.perf_counter()
-        reply = await answer(self._checked(request.method, handler), self._caller, request, params)
-        waits = request.method == "job.wait" or getattr(params, "wait", False)
+        waits = request.method == "job.wait" or bool(getattr(params, "wait", False))
+        with self._slot_lent() if waits else nullcontext():
+            reply = await answer(self._checked(request.method, handler), self._caller, request, params)
         took = None if waits else time.perf_counter() - began
         self._server.queries.meter.note(request.method, took, refused=reply.refused)
         faults.point("api.answering")

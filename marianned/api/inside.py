@@ -5,7 +5,7 @@ attempt: this is a rule and no wall (docs/security.md).
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from anyio import to_thread
@@ -22,23 +22,33 @@ _CHANGE_THOUGH_THEY_ASK = frozenset({"backup.write", "instrument.check"})
 """Questions by their type, which write a file or start programs."""
 
 
-async def named(conductor: Conductor, caller: Caller) -> Caller:
+class Peer(NamedTuple):
+    """Who is at the other end; `run_id` and `attempt` name the flight that it is inside of, if any."""
+
+    caller: Caller
+    run_id: int | None = None
+    attempt: str = ""
+
+
+async def named(conductor: Conductor, caller: Caller) -> Peer:
     """Return the caller with the sheet, hook or check that it is inside of, if it is."""
     marks = [] if caller.pid is None else await to_thread.run_sync(_marks_of, caller.pid)
     if not marks:
-        return caller
+        return Peer(caller)
     known = {
         conductor.services.attempt_id(flight): (job.state, flight)
         for job in conductor.jobs.values()
         for flight in job.state.flights
     }
     for mark in reversed(marks):
-        state, flight = known.get(mark.partition("-check-")[0], (None, None))
+        attempt = mark.partition("-check-")[0]
+        state, flight = known.get(attempt, (None, None))
         if state is not None and flight is not None:
             name = state.run.job_name
             inside = f"{flight_name(state, flight)} of {name}"
-            return msgspec.structs.replace(caller, inside=inside, job=name)
-    return msgspec.structs.replace(caller, inside="an attempt that has ended")
+            told = msgspec.structs.replace(caller, inside=inside, job=name)
+            return Peer(told, state.run.run_id, attempt)
+    return Peer(msgspec.structs.replace(caller, inside="an attempt that has ended"))
 
 
 async def check(conductor: Conductor, caller: Caller, method: str, params: Query[Any]) -> None:

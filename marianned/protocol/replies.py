@@ -517,6 +517,8 @@ class DaemonStatus(Reply, kw_only=True):
     """What can be done now without losing work of any job."""
     needs_attention: list[str]
     """Names of the jobs whose newest run is paused or failed."""
+    damaged: list[str]
+    """Names of the jobs that have not ended and can't be read; what they have in flight is watched."""
     metrics: Metrics | None = None
     """Counts and latencies, if they were asked for; else null."""
     event: int

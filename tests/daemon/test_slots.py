@@ -1,5 +1,7 @@
 """Slots over all jobs: how many attempts at once, and whose turn it is; lists and the daemon's status."""
 
+import json
+
 import pytest
 from kit.daemon import gated, plain, score
 
@@ -131,3 +133,29 @@ def test_a_daemon_with_nothing_to_do_is_ready(daemon):
     hello = daemon.rpc("daemon.hello")
     assert (hello["protocol"], hello["ready"]) == (1, True)
     assert daemon.rpc("job.list")["jobs"] == []
+
+
+def test_a_sheet_that_waits_for_a_job_takes_no_slot(narrow, ledger):
+    """It submits one and waits for it, with the only slot: they would wait for each other for ever."""
+    (narrow.home / "ask.py").write_text(ASK)
+    (narrow.home / "child.json").write_text(
+        json.dumps(
+            {"text": score("child", [plain("child")]), "directory": "/tmp", "submit_directory": "/tmp"}
+        )
+    )
+    narrow.submit(score("parent", ['python3 "$HOME/ask.py" && note end parent']))
+    assert narrow.wait_for("parent", "ended")["status"] == "completed"
+    assert ledger.lines() == ["start child", "end child", "end parent"]
+    assert narrow.rpc("daemon.status")["slots"] == {"used": 0, "total": 1}
+
+
+ASK = """
+import json, os, socket
+line = socket.socket(socket.AF_UNIX)
+line.connect(os.environ["MARIANNE_SOCKET"])
+told = line.makefile()
+child = json.load(open(os.environ["HOME"] + "/child.json"))
+for method, params in (("job.submit", child), ("job.wait", {"job_id": "child", "words": ["ended"]})):
+    line.sendall(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\\n")
+    print(told.readline())
+"""

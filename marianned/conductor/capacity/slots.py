@@ -4,11 +4,17 @@ Oldest is who has stood for a slot the longest: with a single slot, two jobs tak
 jobs by number and answers whom to tell that a slot is theirs. Source: docs/design/control.md §9.
 """
 
+from collections import Counter
+from collections.abc import Collection
+
 STOPPING, DRAINING, DISK, STARTING = REASONS = ("stopping", "draining", "disk", "starting")
 
 
 class Scheduler:
     """Counts the slots of the daemon. A slot is taken for each attempt, from its row to its outcome.
+
+    One that waits for a job lends its slot meanwhile: that job, or what it waits for, may need it. It is
+    taken back at once, so that for a moment more may be in flight than there are slots.
 
     While `closed_for` says why, none is granted.
     """
@@ -17,6 +23,7 @@ class Scheduler:
         self.total = total
         self._closed: set[str] = set()
         self._taken: dict[int, int] = {}
+        self._lent: dict[int, Counter[str]] = {}  # by job and flight: how often it waits
         self._kept: set[int] = set()
         self._waiting: dict[int, None] = {}  # in the order in which they came
 
@@ -36,7 +43,12 @@ class Scheduler:
     @property
     def used(self) -> int:
         """How many slots are taken, those kept for a job that was told so included."""
-        return sum(self._taken.values()) + len(self._kept)
+        return sum(self._taken.values()) - self.lent + len(self._kept)
+
+    @property
+    def lent(self) -> int:
+        """How many of those taken are free while their flights wait."""
+        return sum(map(len, self._lent.values()))
 
     def take(self, job: int, most: int) -> int:
         """Take up to `most` slots for a job; the one that was kept for it is among them."""
@@ -66,8 +78,32 @@ class Scheduler:
         else:
             self._taken.pop(job, None)
 
+    def lend(self, job: int, flight: str) -> None:
+        """Let others have the slot of one of a job's flights while that waits; as often as it does."""
+        self._lent.setdefault(job, Counter())[flight] += 1
+
+    def take_back(self, job: int, flight: str) -> None:
+        """Count the slot of a flight again, that has waited; nothing happens where it has ended meanwhile."""
+        waits = self._lent.get(job, Counter())
+        waits[flight] -= 1
+        self._lent[job] = +waits
+        self.landed(job, self._lent[job])
+
+    def lenders(self, job: int) -> Collection[str]:
+        """Return the flights of a job whose slots are lent."""
+        return self._lent.get(job, ())
+
+    def landed(self, job: int, flying: Collection[str]) -> None:
+        """Forget what the flights have lent that are not in flight any more: their slots were given back."""
+        left = Counter(
+            {flight: waits for flight, waits in self._lent.pop(job, {}).items() if flight in flying}
+        )
+        if left:
+            self._lent[job] = left
+
     def forget(self, job: int) -> None:
         """Take back all that a job had; nobody looks after it any more."""
+        self._lent.pop(job, None)
         self._taken.pop(job, None)
         self.want(job, wants=False)
 

@@ -5,7 +5,8 @@ Requests that change jobs are in `requests`, looks at them in `queries`.
 
 import difflib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -211,6 +212,21 @@ class Conductor:
             self._idle.set()
             self._idle = anyio.Event()
 
+    @contextmanager
+    def slot_lent(self, run_id: int, attempt: str) -> Iterator[None]:
+        """Let others have the slot of a flight that waits for a job: it may be them whom that waits for."""
+        scheduler, job = self.services.scheduler, self._by_run.get(run_id)
+        flying = [] if job is None else map(self.services.attempt_id, job.state.flights)
+        if attempt not in flying:
+            yield
+            return
+        scheduler.lend(run_id, attempt)
+        self.grant()
+        try:
+            yield
+        finally:
+            scheduler.take_back(run_id, attempt)
+
     async def idle(self) -> None:
         """Wait until nothing is in flight over all jobs."""
         while self.in_flight():
@@ -250,29 +266,8 @@ class Conductor:
     async def no_such_job(self, job_id: str) -> NoSuchJob:
         """Return the refusal of a name that no job has, with the nearest names."""
         rows = await self.services.store.records.newest_runs()
-        name = parse_job_id(job_id)[0]
-        stem = Path(name).stem
-        for row in rows:
-            file = row.config_file and Path(row.config_file)
-            if file and name != row.job_name and (file.name == Path(name).name or file.stem == stem):
-                return NoSuchJob(
-                    f"no job '{job_id}'; {file.name} runs as '{row.job_name}'",
-                    hints=[f"mzt status {row.job_name}"],
-                )
-        names = [row.job_name for row in rows]
-        near = [candidate for candidate in names if candidate.startswith(name)]
         # In a thread: it compares letters, and a thousand long names would hold the loop up.
-        alike = await to_thread.run_sync(
-            difflib.get_close_matches, name[:_COMPARED_LETTERS], names[-_COMPARED_MOST:], _NEAR_MOST
-        )
-        near += [n for n in alike if n not in near]
-        near = near[:_NEAR_MOST]
-        if not near:
-            return NoSuchJob(f"no job '{job_id}'", hints=["mzt list --all"])
-        said = f"the nearest is '{near[0]}'" if len(near) == 1 else f"near: {', '.join(near)}"
-        return NoSuchJob(
-            f"no job '{job_id}'; {said}", hints=[f"mzt status {candidate}" for candidate in near]
-        )
+        return await to_thread.run_sync(_no_such_job, job_id, rows)
 
     # --- what one job asks of the others ---------------------------------------------------------------
 
@@ -374,3 +369,24 @@ class Conductor:
             raise MarianneError("this can't be stored; the daemon's log has more") from None
         faults.point("transaction.committed")
         return event
+
+
+def _no_such_job(job_id: str, rows: Sequence[RunRow]) -> NoSuchJob:
+    name = parse_job_id(job_id)[0]
+    stem = Path(name).stem
+    for row in rows:
+        file = row.config_file and Path(row.config_file)
+        if file and name != row.job_name and (file.name == Path(name).name or file.stem == stem):
+            return NoSuchJob(
+                f"no job '{job_id}'; {file.name} runs as '{row.job_name}'",
+                hints=[f"mzt status {row.job_name}"],
+            )
+    names = [row.job_name for row in rows]
+    near = [candidate for candidate in names if candidate.startswith(name)]
+    alike = difflib.get_close_matches(name[:_COMPARED_LETTERS], names[-_COMPARED_MOST:], _NEAR_MOST)
+    near += [n for n in alike if n not in near]
+    near = near[:_NEAR_MOST]
+    if not near:
+        return NoSuchJob(f"no job '{job_id}'", hints=["mzt list --all"])
+    said = f"the nearest is '{near[0]}'" if len(near) == 1 else f"near: {', '.join(near)}"
+    return NoSuchJob(f"no job '{job_id}'; {said}", hints=[f"mzt status {candidate}" for candidate in near])

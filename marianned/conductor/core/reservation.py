@@ -25,6 +25,7 @@ class Reservation:
     """Takes before a decision and settles after it; `granted` tells that others may take now."""
 
     def __init__(self, services: Services, state: JobState, granted: Callable[[], None]) -> None:
+        self._services = services
         self._scheduler = services.scheduler
         self._limits = services.limits
         self._state = state
@@ -52,6 +53,9 @@ class Reservation:
     def release(self, taken: Taken, changes: Changes, started: int, ended: int, moment: Instant) -> None:
         """Keep as many slots as have `started`, give back as many as have `ended`; note changed limits."""
         self._scheduler.give_back(self._run_id, taken.slots - started + ended)
+        if self._scheduler.lenders(self._run_id):
+            flying = [self._services.attempt_id(flight) for flight in self._state.flights]
+            self._scheduler.landed(self._run_id, flying)
         for row in changes.rows:
             if isinstance(row, LimitRow):
                 self._limits.put(row, moment)

@@ -412,11 +412,12 @@ class JobQueries:
             total_jobs_active=len(active),
             memory_usage_mb=round(_memory_bytes() / 1024**2, 1),
             attempts_in_flight=flying,
-            slots=Slots(used=flying, total=self.services.scheduler.total),
+            slots=Slots(used=flying - self.services.scheduler.lent, total=self.services.scheduler.total),
             degraded_by=self.services.degraded_by(),
             rate_limits=limits_in_force(self.services.limits.rows.values(), [job.state for job in jobs]),
             safe_to=SafeTo(edit_files=not active, stop_daemon=True, switch_off=not flying),
             needs_attention=attention,
+            damaged=[job.state.run.job_name for job in jobs if job.state.damaged and job.status not in ENDED],
             metrics=self._metrics(rows) if params.metrics else None,
             event=self.services.store.last_event,
         )

@@ -60,7 +60,7 @@ _NO_PROCESS = AttemptExit()
 
 
 class AttemptContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What an attempt works with: the run, the revision it started under, its sheet's number there.
+    """What an attempt works with: the run, the revision in force, its sheet's number there.
 
     `fallback` is the one of the sheet's that it plays on; 0 is none.
     """
@@ -91,8 +91,10 @@ class Attempt:
         self._dropped = False
         self._process = Process(services, given.attempt, self._hindered, self._introduced)
         self._directory = self._process.directory
-        self._variables = variables_of(services, given.run, given.attempt)
         definition = given.definition
+        seat = {"sheet": definition.sheet, "stage": definition.stage, "instance": definition.instance}
+        named = msgspec.structs.replace(given.attempt, **seat)  # by the numbers of today
+        self._variables = variables_of(services, given.run, named)
         environ = environment_of(
             services,
             given.score.profiles[definition.instrument],

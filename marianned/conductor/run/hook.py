@@ -5,7 +5,6 @@ fence, and one that left no record is lost. A job is submitted by a transaction,
 Source: docs/reference/score-format.md §20, docs/design/durability.md.
 """
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from marianned.conductor.services import Services, mask_of
 from marianned.errors import MarianneError
 from marianned.executors.base import ExitRecord, Presence, Spec
 from marianned.paths import make_private_directory
-from marianned.progress.state.triggers import HookEnded
+from marianned.progress.state.triggers import HookEnded, HookWarned
 from marianned.protocol import Outcome
 from marianned.rows import Exit, HookRow, RunRow
 from marianned.score.expanded import Concert, Expanded, Hook
@@ -30,8 +29,6 @@ from marianned.score.expanded import Concert, Expanded, Hook
 _SHELL = ["bash", "-c"]
 _NO_PROCESS = Exit()
 """What is known where none has run."""
-
-_logger = logging.getLogger(__name__)
 
 
 class HookContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,11 +48,14 @@ Chain = Callable[[HookContext], Awaitable[HookEnded | None]]
 class HookRun:
     """Plays one attempt of a hook; what ended by itself before an `interrupt` counts as it ended."""
 
-    def __init__(self, services: Services, given: HookContext, chain: Chain) -> None:
+    def __init__(
+        self, services: Services, given: HookContext, chain: Chain, tell: Callable[[HookWarned], None]
+    ) -> None:
         self._services = services
         self._given = given
         self._chain = chain
-        self._process = Process(services, given.row, _logger.warning)
+        self._tell = tell
+        self._process = Process(services, given.row, self._hindered, self._introduced)
         self._scope = anyio.CancelScope()
         self.patience = Patience()
 
@@ -94,6 +94,15 @@ class HookRun:
         self.abandon()
         if not self._given.hook.starts_job:
             await self._process.interrupt()
+
+    def _hindered(self, text: str) -> None:
+        row = self._given.row
+        self._tell(HookWarned(hook=row.hook, flight=row.flight, texts=[text]))
+
+    def _introduced(self, pid: int) -> None:
+        row = self._given.row
+        if row.pid is None:
+            self._tell(HookWarned(hook=row.hook, flight=row.flight, pid=pid))
 
     # --- a command -----------------------------------------------------------------------------------
 
@@ -160,7 +169,9 @@ class HookRun:
         if record.output_exceeded:
             return Outcome.FAILED, "its output exceeded the setting output_cap"
         if record.timed_out:
-            return Outcome.TIMED_OUT, f"timed out after {self._given.hook.timeout_seconds or 0:g}s"
+            row = self._given.row  # a damaged job knows no more of its hook
+            seconds = ((row.time_limit_at or 0) - (row.started_at or 0)) / 1000
+            return Outcome.TIMED_OUT, f"timed out after {seconds:g}s"
         if record.asked:
             outcome = Outcome.INTERRUPTED if self._process.interrupted else Outcome.LOST
             return outcome, "it was asked to end, but not by marianned"

@@ -94,12 +94,13 @@ class Supervisor:
         if isinstance(row, AttemptRow) and row.kind == SKIP:
             return SkipEvaluation(self._services, state, row)
         if isinstance(row, AttemptRow):
+            sheet = state.number_of(row)
             given = AttemptContext(
                 run=state.run,
                 revision=state.current.row,
                 score=state.score,
-                sheet=row.sheet,
-                fallback=state.sheets[row.sheet].fallback,
+                sheet=sheet,
+                fallback=state.sheets[sheet].fallback,
                 attempt=row,
             )
             return Attempt(self._services, given, self._tell)
@@ -110,7 +111,7 @@ class Supervisor:
             concert=state.score.concert,
             score=state.score,
         )
-        return HookRun(self._services, hook, self._chain)
+        return HookRun(self._services, hook, self._chain, self._tell)
 
     def interrupt(self, row: Flight) -> None:
         """End a flight, to run it again later."""

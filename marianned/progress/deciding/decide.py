@@ -30,6 +30,7 @@ from marianned.progress.deciding.hooks import (
     end_hook_waits,
     hook_ended,
     hook_moments,
+    hook_warned,
     start_hook,
 )
 from marianned.progress.deciding.outcomes import (
@@ -49,6 +50,7 @@ from marianned.progress.state.triggers import (
     ChainedEnded,
     Ending,
     HookEnded,
+    HookWarned,
     Parked,
     PauseFile,
     SkipEvaluated,
@@ -96,7 +98,7 @@ def decide(
             _supersede(draft, trigger)
         case Parked() | Warned() | SkipEvaluated():
             _note_trigger(draft, trigger)
-        case HookEnded() | ChainedEnded() | Chained():
+        case HookEnded() | HookWarned() | ChainedEnded() | Chained():
             _hook(draft, trigger)
         case SlotFree() | TimeReached():
             pass
@@ -136,10 +138,12 @@ def _follow(draft: Draft, *, outcome: bool) -> None:
     draft.finish()
 
 
-def _hook(draft: Draft, trigger: HookEnded | ChainedEnded | Chained) -> None:
+def _hook(draft: Draft, trigger: HookEnded | HookWarned | ChainedEnded | Chained) -> None:
     match trigger:
         case HookEnded():
             hook_ended(draft, trigger)
+        case HookWarned():
+            hook_warned(draft, trigger)
         case ChainedEnded():
             chained_ended(draft, trigger)
         case Chained():
@@ -299,7 +303,7 @@ def _start(draft: Draft) -> None:
             continue
         parked = state.parked.get(row.uid)
         if parked is not None:
-            attempt = _picked_up(draft, parked, row)
+            attempt = msgspec.structs.replace(parked, parked=False)
             draft.checks.append(attempt)
             said = f"the checks of attempt {attempt.attempt} run again"
         else:
@@ -333,14 +337,6 @@ def _judge(draft: Draft, row: SheetRow) -> None:
     draft.sheet(row, status="running", revision=asked.revision)
     draft.run(begun=True, started_at=draft.state.run.started_at or draft.now.at)
     draft.note_sheet("skip.asked", row.sheet, "checking its skip rules")
-
-
-def _picked_up(draft: Draft, parked: AttemptRow, row: SheetRow) -> AttemptRow:
-    """Return a parked attempt under the number its sheet has by now."""
-    definition = draft.state.definition(row.sheet)
-    return msgspec.structs.replace(
-        parked, parked=False, sheet=row.sheet, stage=definition.stage, instance=definition.instance
-    )
 
 
 def _new_attempt(draft: Draft, row: SheetRow) -> AttemptRow:

@@ -15,7 +15,7 @@ from marianned.clock import Instant
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.hook_queue import REFUSED, is_kept
 from marianned.progress.state.job import JobState
-from marianned.progress.state.triggers import Chained, ChainedEnded, HookEnded
+from marianned.progress.state.triggers import Chained, ChainedEnded, HookEnded, HookWarned
 from marianned.protocol import HookLine, JobStatus, Outcome, PlanAction
 from marianned.rows import Deleted, HookRow, PastHook
 from marianned.score.expanded import Expanded, Hook
@@ -85,6 +85,17 @@ def hook_ended(draft: Draft, ending: HookEnded) -> None:
         draft.note_hook("hook.waiting", row, "its job is kept, and submitted when this one ends")
     else:
         _close(draft, row.overlaid(ending.exit), ending.outcome, ending.message)
+
+
+def hook_warned(draft: Draft, warned: HookWarned) -> None:
+    """Note what is known of a hook that runs: who looks after it, what hinders its end from being known."""
+    row = _running(draft, warned.hook, warned.flight)
+    if row is None:
+        return
+    if warned.pid is not None:
+        row = draft.hook(row, pid=warned.pid)
+    for text in warned.texts:
+        draft.note_hook("hook.warned", row, text)
 
 
 def _running(draft: Draft, hook: int, flight: int) -> HookRow | None:

@@ -232,7 +232,7 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
 def _refused(draft: Draft, attempt: AttemptRow, ending: Ending) -> str:
     """Say whose credentials are refused, and which: their variables, and what else logs in."""
     profile = draft.state.score.profiles[attempt.instrument]
-    key = command_line.key_variable(profile, draft.state.definition(attempt.sheet).settings)
+    key = command_line.key_variable(profile, draft.state.definition(draft.state.number_of(attempt)).settings)
     names = [*profile.credentials, *([key] if key else [])]
     ways = [*names, *([f"'{profile.login}'"] if profile.login else [])]
     which = f" ({' or '.join(ways)})" if ways else ""

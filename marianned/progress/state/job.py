@@ -171,6 +171,10 @@ class JobState:
         number = self._graph.numbers.get(uid)
         return None if number is None else self.sheets[number]
 
+    def number_of(self, attempt: AttemptRow) -> int:
+        """Return the number that an attempt's sheet has now; its row has that of the attempt's revision."""
+        return self._graph.numbers.get(attempt.uid, attempt.sheet)
+
     @property
     def failed_fast(self) -> bool:
         """Whether a sheet has failed and nothing else is to start therefore."""

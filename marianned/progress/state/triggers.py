@@ -89,6 +89,15 @@ class Warned(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None = None
 
 
+class HookWarned(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a hook while it runs; `texts` and `pid` as in Warned."""
+
+    hook: int
+    flight: int
+    texts: list[str] = []
+    pid: int | None = None
+
+
 class SkipEvaluated(msgspec.Struct, frozen=True, kw_only=True):
     """The skip rules of a sheet have been asked: whether it is skipped, and why; None: they were interrupted.
 
@@ -185,6 +194,7 @@ Trigger = (
     | SkipEvaluated
     | Ending
     | HookEnded
+    | HookWarned
     | Chained
     | ChainedEnded
     | PauseFile

@@ -96,7 +96,7 @@ def extended(view: Job, kind: type[R], **fields: Any) -> R:
 
 def by_number(state: JobState) -> list[AttemptRow]:
     """Return what is in flight, by the sheets' numbers."""
-    return sorted(state.attempts.values(), key=lambda attempt: attempt.sheet)
+    return sorted(state.attempts.values(), key=state.number_of)
 
 
 def breakpoints(state: JobState) -> list[SheetRow]:
@@ -131,11 +131,12 @@ def _hold(row: HoldRow) -> Hold:
     )
 
 
-def _in_flight(row: AttemptRow) -> InFlight:
+def _in_flight(state: JobState, row: AttemptRow) -> InFlight:
+    definition = state.definition(state.number_of(row))
     return InFlight(
-        sheet=row.sheet,
-        stage=row.stage,
-        instance=row.instance,
+        sheet=definition.sheet,
+        stage=definition.stage,
+        instance=definition.instance,
         attempt=row.attempt,
         started_at=timestamp(row.started_at),
         time_limit_at=timestamp(row.time_limit_at),
@@ -143,7 +144,7 @@ def _in_flight(row: AttemptRow) -> InFlight:
 
 
 def _flights(state: JobState) -> list[InFlight]:
-    return [*(_in_flight(attempt) for attempt in by_number(state)), *hook_flights(state)]
+    return [*(_in_flight(state, attempt) for attempt in by_number(state)), *hook_flights(state)]
 
 
 def _flights_elsewhere(state: JobState) -> list[InFlight]:
@@ -306,7 +307,7 @@ def _progressing(state: JobState, now: Instant) -> Next | None:
 
 def _when_sheets_end(state: JobState, now: Instant) -> Next:
     """Return which sheet starts next, and which ends that waits for."""
-    attempts = {attempt.sheet: attempt for attempt in state.attempts.values()}
+    attempts = {state.number_of(attempt): attempt for attempt in state.attempts.values()}
     sheet = None if state.failed_fast else _first_to_start(state, now)
     if sheet is None:
         latest = max(attempt.time_limit_at for attempt in attempts.values()) + state.overtime

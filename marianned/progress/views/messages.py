@@ -103,7 +103,7 @@ def flying(state: JobState) -> str:
         return formatting.listing(
             [hook_name(state, row.hook) for row in state.flights if isinstance(row, HookRow)]
         )
-    return formatting.sheet_list(attempt.sheet for attempt in state.attempts.values())
+    return formatting.sheet_list(map(state.number_of, state.attempts.values()))
 
 
 def hook_name(state: JobState, hook: int) -> str:
@@ -115,7 +115,9 @@ def hook_name(state: JobState, hook: int) -> str:
 
 def flight_name(state: JobState, flight: Flight) -> str:
     """Name what is in flight: its sheet, or its hook."""
-    return hook_name(state, flight.hook) if isinstance(flight, HookRow) else sheet_name(state, flight.sheet)
+    if isinstance(flight, HookRow):
+        return hook_name(state, flight.hook)
+    return sheet_name(state, state.number_of(flight))
 
 
 def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[str]:
@@ -266,7 +268,7 @@ def time_left(state: JobState, now: Instant) -> str:
 def _going_on(state: JobState, action: Action, request: RequestRow) -> str:
     revised = action is Action.MODIFY_RESUME
     prefix = f"revision {request.revision} is in force, " if revised else ""
-    started = [attempt.sheet for attempt in state.attempts.values()]
+    started = [state.number_of(attempt) for attempt in state.attempts.values()]
     if not started and state.flights:
         return f"{prefix}goes on with {flying(state)}"
     if not started:

@@ -65,7 +65,7 @@ def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reas
             "accident",
             f"{messages.flight_name(state, flight)} waits: {why}",
             "daemon",
-            sheets=[flight.sheet] if isinstance(flight, AttemptRow) else [],
+            sheets=[state.number_of(flight)] if isinstance(flight, AttemptRow) else [],
             since=flight.started_at,
             hints=["mzt doctor"],
         )
@@ -153,7 +153,7 @@ def _nothing_left(state: JobState) -> Iterator[Reason]:
 def _in_flight(state: JobState) -> Iterator[Reason]:
     if not state.flights:
         return
-    sheets = sorted(attempt.sheet for attempt in state.attempts.values())
+    sheets = sorted(map(state.number_of, state.attempts.values()))
     yield _reason(
         state,
         "in_flight",

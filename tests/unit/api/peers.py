@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 from anyio.abc import SocketAttribute, UNIXSocketStream
 
+from marianned.api import inside
 from marianned.api.connection import Connection
 from marianned.api.streams import Journal
 from marianned.conductor.queries.metrics import Meter
@@ -73,6 +74,6 @@ class Services:
             await UNIXSocketStream.from_socket(theirs) as peer,
             anyio.create_task_group() as tasks,
         ):
-            tasks.start_soon(Connection(self.server, served, caller).run)
+            tasks.start_soon(Connection(self.server, served, inside.Peer(caller)).run)
             yield Peer(peer)
             await peer.aclose()  # and the connection ends by itself

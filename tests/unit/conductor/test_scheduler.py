@@ -74,6 +74,35 @@ def test_a_kept_slot_that_is_not_wanted_any_more_goes_to_the_next() -> None:
     assert scheduler.grant() == [2]
 
 
+def test_a_slot_is_others_while_its_flight_waits_and_is_counted_again_at_once() -> None:
+    scheduler = Scheduler(1)
+    scheduler.take(1, 1)
+    scheduler.want(2, wants=True)
+    assert scheduler.grant() == []
+    scheduler.lend(1, "a")
+    scheduler.lend(1, "a")  # it waits for two
+    assert scheduler.grant() == [2]
+    assert scheduler.take(2, 1) == 1
+    scheduler.take_back(1, "a")
+    assert scheduler.used == 1
+    scheduler.take_back(1, "a")
+    assert (scheduler.used, scheduler.lent) == (2, 0)
+    scheduler.give_back(2, 1)
+    scheduler.want(2, wants=True)
+    assert scheduler.grant() == []
+
+
+def test_what_a_flight_has_lent_that_ends_is_free_only_once() -> None:
+    scheduler = Scheduler(2)
+    scheduler.take(1, 2)
+    scheduler.lend(1, "a")
+    scheduler.give_back(1, 1)
+    scheduler.landed(1, ["b"])
+    assert scheduler.used == 1
+    scheduler.take_back(1, "a")
+    assert scheduler.used == 1
+
+
 def test_a_closed_scheduler_gives_nothing() -> None:
     scheduler = Scheduler(2)
     scheduler.close("draining")

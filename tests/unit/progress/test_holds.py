@@ -292,19 +292,6 @@ def test_checks_that_were_ended_run_again_without_the_process() -> None:
     assert bench.sheet(1).attempts == 1
 
 
-def test_parked_checks_follow_their_sheet_to_its_new_number() -> None:
-    bench = Bench(score(stage(name="one"), stage([1], name="two"), at_once=2))
-    bench.go()
-    bench.end(1)
-    bench.ask(Action.PAUSE_NOW)
-    bench.park(2)
-    inserted = score(stage(name="zero"), stage(name="one"), stage([2], name="two"), at_once=2)
-    bench.ask(Action.MODIFY_RESUME, inserted)
-    assert bench.last is not None
-    assert [(row.sheet, row.stage, row.attempt) for row in bench.last.checks] == [(3, 3, 1)]
-    assert [row.sheet for row in bench.last.starts] == [1]
-
-
 # --- money ----------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,8 @@ from typing import Any
 from kit.scores import Bench, score, stage
 
 from marianned.lifecycle import Action
+from marianned.progress.views import messages
+from marianned.progress.views.job import job_view
 from marianned.protocol import JobStatus, Outcome
 
 
@@ -78,3 +80,17 @@ def test_the_plan_says_so_where_it_is_thrown_away_with_its_sheet_or_because_it_r
     bench.ask(Action.RESUME_FROM, sheets="1")
     assert bench.last is not None
     assert [row.attempt for row in bench.last.starts] == [2]
+
+
+def test_where_its_sheet_has_moved_it_is_told_by_the_number_of_today_and_its_row_by_its_revision_s() -> None:
+    """Its row names revision and sheet: with the number of today it named another sheet of that revision."""
+    bench = parked()
+    new = stage(digests={"prompt": "new"})
+    bench.ask(Action.MODIFY_RESUME, score(new, made(), at_once=2))
+    for _ in range(2):
+        checked = bench.state.attempts[bench.sheet(2).uid]
+        assert (checked.revision, checked.sheet, checked.stage) == (1, 1, 1)
+        assert messages.flight_name(bench.state, checked) == "sheet 2"
+        flights = job_view(bench.state, bench.now).in_flight
+        assert [(flight.sheet, flight.stage) for flight in flights] == [(1, 1), (2, 2)]
+        bench.crash()
