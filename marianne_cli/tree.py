@@ -121,7 +121,14 @@ def usage_text(error: click.ClickException) -> tuple[str, list[str]]:
     if isinstance(error, click.NoSuchOption) and error.option_name == "-f" and command and _follows(context):
         return f"{command} has no '-f'; follow is '-F', '-f' is force everywhere", []
     message = error.format_message().rstrip(".")
+    if "unexpected extra argument" in message and _takes_score(context):
+        message += "; a score is given with -c FILE"
     return message[:1].lower() + message[1:], [asked]
+
+
+def _takes_score(context: click.Context | None) -> bool:
+    """Tell whether a command has -c for a score, which people type without it."""
+    return context is not None and any("--config" in param.opts for param in context.command.params)
 
 
 def _follows(context: click.Context | None) -> bool:

@@ -54,7 +54,7 @@ def command(
     attempt: int | None,
     mode: str | None,
 ) -> Answer:
-    """Show what sheets printed: those named, else those in flight, else the last that ended."""
+    """Show what sheets printed: those named, else those in flight or to be tried again, else the last."""
     named, hooks = _split(sheets)
     details = job_details(call, job, named)
     chosen = _chosen(details, hooks, named=named is not None, attempt=attempt)
@@ -122,6 +122,7 @@ def _chosen(details: Result, hooks: str, *, named: bool, attempt: int | None) ->
         own = [flight for flight in details["in_flight"] if not flight.get("job_id")]
         flying = {(flight["sheet"], flight.get("hook")) for flight in own}
         picked = [sheet for sheet in tried if (sheet["sheet"], sheet.get("hook")) in flying]
+        picked = picked or [sheet for sheet in tried if sheet["waiting_for"]]
         ended = [sheet for sheet in tried if sheet["ended_at"]]
         if not picked and ended:
             picked = [max(ended, key=lambda sheet: str(sheet["ended_at"]))]

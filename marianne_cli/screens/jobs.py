@@ -132,7 +132,8 @@ class _Rows:
     def __init__(self, job: Result) -> None:
         self._job = job["job_name"] if job["job_id"] is None else job["job_id"]
         self._flights = {item["sheet"]: item for item in job["in_flight"] if not item.get("job_id")}
-        self._breakpoints = {item["sheet"] for item in job.get("breakpoints", ())}
+        marked = () if job["status"] in _ENDED else job.get("breakpoints", ())
+        self._breakpoints = {item["sheet"] for item in marked}
 
     def row(self, sheet: Result) -> Row:
         """One sheet."""

@@ -203,6 +203,16 @@ def test_edit_of_a_score_whose_file_is_gone_counts_paths_from_where_it_was(home,
     assert [revision["directory"] for revision in told] == [str(made)] * 2
 
 
+def test_what_waits_to_be_tried_again_has_printed_something(home):
+    text = SCORE.format(name="a", body=f"{GATED}; exit 7", words="")
+    (home.path / "a.yaml").write_text(f"{text}retry: {{max_retries: 3, base_delay_seconds: 600}}\n")
+    home.mzt("run", "a.yaml")
+    home.mzt("pause", "a")
+    home.let_go(1)
+    home.mzt("wait", "a", "--for", "paused", "-t", "20")
+    assert "sheet 1" in home.mzt("logs", "a").stdout
+
+
 # --- look --------------------------------------------------------------------------------------------
 
 

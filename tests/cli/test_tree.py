@@ -208,3 +208,10 @@ def test_the_schema_says_what_each_field_means(capsys):
             for struct in schema["$defs"].values():
                 bare = [name for name, field in struct["properties"].items() if not field["description"]]
                 assert bare == [], struct["title"]
+
+
+def test_a_score_without_its_letter_is_told_the_letter(capsys):
+    assert run(["modify", "job", "new.yaml"]) == 2
+    assert "(new.yaml); a score is given with -c FILE" in capsys.readouterr().err
+    assert run(["pause", "job", "--now", "--wat"]) == 2
+    assert "-c" not in capsys.readouterr().err
