@@ -105,6 +105,11 @@ def as_utf8(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
+def dollars(amount: float, *, known: bool) -> str:
+    """Say what something has cost: `$1.20`; where the price of a part is not known, `at least $1.20`."""
+    return f"{'' if known else 'at least '}${amount:.2f}"
+
+
 def assignments(values: Mapping[str, object]) -> str:
     """Say the values of variables, each as it is typed: `version=1.2, files=["a","b"]`; long ones cut."""
     said = (f"{name}={_value(value)}" for name, value in values.items())

@@ -515,7 +515,7 @@ class Watcher:
             self._after = told["item"]["event"]
             self._tell(told["item"])
         elif told["reason"] == "lagged" and self._line is not None:
-            self._after = self._after or told["event"]
+            self._after = told["event"] if self._after is None else self._after
             (self.identity,) = yield from self._line.send(("events.subscribe", self.params()))
 
 

@@ -81,8 +81,8 @@ def _ended(
     address = f"{job['job_name']}@{job['run']}"
     call.stays = "it goes on"
     if follow:
-        progress = _Progress(call, job["event"])
-        result = waiting.until(call, address, ["ended"], timeout=timeout, tell=progress, since=job["event"])
+        progress = _Progress(call)  # from the first event of the run on, which was before the reply
+        result = waiting.until(call, address, ["ended"], timeout=timeout, tell=progress, since=0)
         for event in rest_of(call, address, progress.last):
             progress(event)
     elif call.live:
@@ -104,9 +104,9 @@ def _ended(
 class _Progress:
     """Tells each event of a job as a line: on stderr, with --json as an EVENT on stdout."""
 
-    def __init__(self, call: Invocation, since: int) -> None:
+    def __init__(self, call: Invocation) -> None:
         self._call = call
-        self.last = since
+        self.last = 0
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         from marianne_cli.screens.render import event_line

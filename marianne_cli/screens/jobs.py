@@ -11,7 +11,7 @@ from typing import Any
 
 from marianne_cli.screens import render
 from marianne_cli.times import age, between, moment, soon
-from marianned.formatting import assignments, plural, ranges
+from marianned.formatting import assignments, dollars, plural, ranges
 
 Result = Mapping[str, Any]
 
@@ -273,7 +273,7 @@ def _last_line(job: Result, sheets: Sequence[Result]) -> str:
         f"revision {job['revision']}{staged}",
         plural(attempts, "attempt") if len(sheets) == progress["total"] else "",
         _took(job["timing"]),
-        f"{'' if cost['known'] else 'at least '}${cost['usd']:.2f}",
+        dollars(cost["usd"], known=cost["known"]),
         job["workspace"],
     ]
     return " · ".join(part for part in parts if part)

@@ -16,6 +16,9 @@ ARGUMENTS = {
     "a variable's value": ["run", "solo.yaml", "-e", f"X={RAW}"],
     "a variable's name": ["run", "solo.yaml", "-e", f"{RAW}=1"],
     "a variable of the caller's": ["run", "solo.yaml", "-e", "NO_TEXT"],
+    "a value": ["run", "solo.yaml", "--var", f"x={RAW}"],
+    "a value's name": ["run", "solo.yaml", "--var", f"{RAW}=1"],
+    "a file of values": ["run", "solo.yaml", "--vars-file", f"{RAW}.yaml"],
     "a workspace": ["run", "solo.yaml", "-w", RAW],
     "a score that is there": ["run", f"{RAW}.yaml"],
     "a score that is not there": ["run", f"{RAW}-none.yaml"],
@@ -81,3 +84,22 @@ def test_a_directory_that_is_no_text_is_named(home):
     )
     assert done.returncode == 4
     assert "submit_directory is not UTF-8" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("latin-1", b"caf\xe9 \\u20ac \\ufffd"), ("ascii", b"caf\\xe9 \\u20ac \\ufffd")]
+)
+def test_what_a_locale_cannot_write_is_shown_as_an_escape(home, encoding, shown):
+    home.mzt("run", home.score("odd", "printf 'caf\\303\\251 \\342\\202\\254 \\377\\n'"), "--wait")
+    for arguments in (["logs", "odd", "1"], ["status", "odd"], ["history", "odd"], ["logs", "odd", "--json"]):
+        done = subprocess.run(
+            home.command(arguments),
+            cwd=home.path,
+            env=home.environment | {"PYTHONIOENCODING": encoding},
+            capture_output=True,
+            timeout=60,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert shown in done.stdout or arguments != ["logs", "odd", "1"]

@@ -74,6 +74,9 @@ def test_run_follow_with_json_is_an_event_a_line_then_the_reply(home):
     assert lines[-2]["type"] == "job.completed"
     numbers = [line["event"] for line in lines[:-1]]
     assert numbers == sorted(set(numbers))
+    told = [line["type"] for line in lines[:-1]]
+    assert told[0] == "job.submitted"
+    assert {"job.running", "attempt.started"} <= set(told)
 
 
 def test_an_interrupted_wait_tells_where_the_job_stands(home):

@@ -61,6 +61,7 @@ FIELDS = {
         "pause_between_sheets_seconds": "Pause after a sheet ends, when no other sheet of the job is in flight.",
         "state_backend": "Accepted; the daemon keeps the state.",
         "state_path": "Accepted; the daemon keeps the state.",
+        "schedule": "Accepted, without effect: let cron or a timer call `mzt run FILE --fresh`.",
         **dict.fromkeys(
             [
                 "learning",

@@ -3,6 +3,7 @@
 Source: docs/reference/score-format.md §16.4, docs/design/control.md §8.
 """
 
+from marianned.formatting import dollars
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.job import JobState
 from marianned.protocol import HoldCause
@@ -22,7 +23,8 @@ def _limit(state: JobState, score: Expanded) -> float | None:
 
 def describe_budget(state: JobState, score: Expanded) -> str:
     """Say how far over its limit the run is: `it has cost $1.20 of $1.00`."""
-    return f"it has cost ${state.cost.usd:.2f} of ${_limit(state, score) or 0.0:.2f}"
+    spent = dollars(state.cost.usd, known=state.cost.known)
+    return f"it has cost {spent} of {dollars(_limit(state, score) or 0.0, known=True)}"
 
 
 def warn_of_budget(draft: Draft, spent: float) -> None:

@@ -3,6 +3,7 @@
 Source: docs/reference/score-format.md §9.3, §12.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -18,6 +19,8 @@ from marianned.score.render.script import dropped_text
 from marianned.score.render.shell_bodies import long_comments
 from marianned.score.render.template import INJECTED, Renderer, is_dynamic, names_used, unquoted_lines
 
+_DOTTED = re.compile(r"\{\{-?\s*\.([A-Za-z_]\w*)")
+"""A name as templates of Go and Helm write it."""
 SAMPLE = "(what an earlier sheet printed)"
 
 
@@ -130,6 +133,8 @@ class Prompts:
                 self.found[_Fault(fault.code, path, fault.message, None, hint)].append(sheet.sheet)
 
     def _hint(self, fault: RenderError, sheet: Sheet) -> str | None:
+        if fault.code == "S201" and (dotted := _DOTTED.search(self.expanded.prompt.template or "")):
+            return f"write '{{{{ {dotted[1]} }}}}': a name stands without a dot in front"
         if fault.name is None:
             return None
         if fault.name in self.parameters:

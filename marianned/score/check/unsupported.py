@@ -21,7 +21,9 @@ _ACCEPTED = (
     "spec",
     "techniques",
     "state_path",
+    "schedule",
 )
+_NOT_BY_ITSELF = "not run again by itself: let cron or a timer call 'mzt run FILE --fresh'"
 
 
 def check_unsupported(score: Score, document: Document, report: ProblemReport) -> None:
@@ -31,7 +33,8 @@ def check_unsupported(score: Score, document: Document, report: ProblemReport) -
     paths += [("on_success", index, "inherit_learning") for index in range(len(score.on_success))]
     for path in paths:
         if find(document.root, path):
-            report.add("S501", path, f"'{path[-1]}' is accepted, but not supported", key=True)
+            hint = _NOT_BY_ITSELF if path == ("schedule",) else None
+            report.add("S501", path, f"'{path[-1]}' is accepted, but not supported", key=True, hint=hint)
     for index, notification in enumerate(score.notifications):
         if notification.type == "email":
             report.add("S501", ("notifications", index, "type"), "'email' is accepted, but not supported")

@@ -10,6 +10,7 @@ _RETRY = "it belongs into 'retry': {max_retries: N}"
 _SECONDS = "it belongs into 'instrument_config': {timeout_seconds: N}"
 _MODEL = "it belongs into 'instrument_config': {model: NAME}"
 _CHECKS = "checks are 'validations': [{type: command_succeeds, command: …}]"
+_GIVEN = "what a run is given is 'parameters': {NAME: {default: VALUE}}"
 _PROMPT = "it belongs into 'prompt': {template: …}"
 
 KEYS: dict[Path, dict[str, str]] = {
@@ -30,8 +31,13 @@ KEYS: dict[Path, dict[str, str]] = {
         "command": _PROMPT,
         "script": _PROMPT,
         "run": _PROMPT,
-        "vars": "it belongs into 'prompt': {variables: {…}}",
-        "variables": "it belongs into 'prompt': {variables: {…}}",
+        "vars": "it belongs into 'prompt': {variables: {…}}; what a run is given into 'parameters'",
+        "variables": "it belongs into 'prompt': {variables: {…}}; what a run is given into 'parameters'",
+        "inputs": _GIVEN,
+        "params": _GIVEN,
+        "args": _GIVEN,
+        "env": "it belongs into 'instrument_config': {env: {NAME: VALUE}}; or 'mzt run --env NAME'",
+        "cron": "let cron or a timer call 'mzt run FILE --fresh'",
         "agent": "it is 'instrument'",
         "tool": "it is 'instrument'",
         "working_directory": "it is 'workspace'",

@@ -357,6 +357,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     pause_between_sheets_seconds: Annotated[float, Duration()] = 0.0
     state_backend: Annotated[str | None, Text()] = None
     state_path: Annotated[str | None, Text()] = None
+    schedule: Annotated[Any, Anything()] = None
     learning: AcceptedOnly = None
     logging: AcceptedOnly = None
     grounding: AcceptedOnly = None

@@ -314,6 +314,18 @@ def test_over_its_cost_limit_a_job_is_paused_and_a_plain_resume_is_told_the_way_
     assert causes(bench) == ["budget"]
 
 
+def test_what_a_run_has_cost_is_told_as_at_least_that_where_an_attempt_had_no_price() -> None:
+    bench = limited(1.0)
+    bench.go()
+    bench.end(1, Outcome.TIMED_OUT, category="timeout")
+    bench.tick(3600)
+    bench.end(1, cost_usd=1.5)
+    assert causes(bench) == ["budget"]
+    with pytest.raises(WrongStatus) as refused:
+        bench.ask(Action.RESUME)
+    assert "it has cost at least $1.50 of $1.00" in refused.value.message
+
+
 def test_a_plan_of_a_resume_adds_nothing_to_the_limit() -> None:
     bench = limited(1.0)
     bench.go()

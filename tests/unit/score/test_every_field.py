@@ -190,6 +190,7 @@ WITHOUT_EFFECT = {
         "on_success: [{type: run_command, command: 'true', inherit_learning: yes}]", "S501",
     ),
     "Score.state_path": ("state_path: a", "S501"),
+    "Score.schedule": ("schedule: 0 3 * * *", "S501"),
     "Score.state_backend": ("state_backend: a", None),
     "ParallelPart.budget_partition": ("parallel: {budget_partition: yes}", None),
     **{

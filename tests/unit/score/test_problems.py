@@ -320,3 +320,20 @@ def test_every_code_is_tested():
     }
     assert tested == set(re.findall(r"^\| (S\d{3}) \|", page, re.MULTILINE))
     assert {code for code in tested if severity(code) == "warning"} == WARNINGS
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "hint"),
+    [
+        (score() + "env: {A: b}\n", "S010", "mzt run --env NAME"),
+        (score() + "inputs: {a: b}\n", "S010", "'parameters'"),
+        (score() + "cron: 0 3 * * *\n", "S010", "let cron or a timer"),
+        (score() + "schedule: 0 3 * * *\n", "S501", "let cron or a timer"),
+        (score(prompt='{template: "{{.Version}}"}'), "S201", "write '{{ Version }}'"),
+        (score(prompt='{template: "{{- .Values.image }}"}'), "S201", "write '{{ Values }}'"),
+    ],
+)
+def test_words_of_other_tools_are_answered_with_what_does_that_here(text, code, hint):
+    found = [problem.hint for problem in compiled(text).problems if problem.code == code]
+    assert len(found) == 1
+    assert hint in found[0]
