@@ -53,7 +53,7 @@ def read(text: str) -> dict[str, str]:
         line = text.count("\n", 0, position) + 1
         found = _LINE.match(text, position, end)
         if found is None:
-            raise BadLine(line, "this is no NAME=VALUE")
+            raise BadLine(line, "this is not NAME=VALUE")
         name = found["name"].strip()
         value = _value(text, found.end(), line)
         fault = fault_of(name, value.text)
@@ -67,7 +67,7 @@ def read(text: str) -> dict[str, str]:
 def fault_of(name: str, value: str) -> str | None:
     """Say what is wrong with a variable, if anything is."""
     if not NAME.fullmatch(name):
-        return f"'{name}' is no name of a variable"
+        return f"'{name}' is not the name of a variable"
     if "\0" in value:
         return f"the value of '{name}' has a NUL byte in it"
     size = len(f"{name}={value}".encode(errors="surrogateescape"))

@@ -422,7 +422,7 @@ def environment(given: tuple[str, ...], file: str | None) -> Mapping[str, str]:
     for item in given:
         name, equals, value = item.partition("=")
         if not name:
-            raise click.UsageError(f"'{item}' is no NAME=VALUE")
+            raise click.UsageError(f"'{item}' is not NAME=VALUE")
         if not equals:
             if name not in os.environ:
                 raise click.UsageError(f"'{name}' is not set here; write {name}=VALUE")

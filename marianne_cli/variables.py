@@ -29,7 +29,7 @@ def typed(items: tuple[str, ...]) -> dict[str, Any]:
     for item in items:
         name, equals, value = item.partition("=")
         if not name or not equals:
-            raise BadValue(f"'{item}' is no NAME=VALUE")
+            raise BadValue(f"'{item}' is not NAME=VALUE")
         _check_name(name)
         values[name] = value
     return values
@@ -92,7 +92,7 @@ def _on_the_wire(value: Any) -> Any:
     if isinstance(value, dt.date):
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
-        raise BadValue("holds a number that is none or endless")
+        raise BadValue("holds a number that is not finite")
     if isinstance(value, int) and abs(value) >= _MOST_INTEGER:
         raise BadValue("holds a number of over 18 digits; write it in quotes")
     return value
@@ -101,4 +101,4 @@ def _on_the_wire(value: Any) -> Any:
 def _key(key: object) -> str:
     if isinstance(key, str) or (isinstance(key, int) and not isinstance(key, bool)):
         return str(key)
-    raise BadValue(f"holds a key that is no text: {key}")
+    raise BadValue(f"holds a key that is not text: {key}")

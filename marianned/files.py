@@ -274,7 +274,7 @@ def check_private(directory: Name) -> None:
     if stat.S_ISLNK(found.st_mode):
         found = os.stat(directory)  # noqa: PTH116  as above
     if not stat.S_ISDIR(found.st_mode):
-        raise _unsuitable(errno.ENOTDIR, "it is no directory", directory)
+        raise _unsuitable(errno.ENOTDIR, "it is not a directory", directory)
     if found.st_uid != os.geteuid():
         raise _unsuitable(errno.EPERM, f"it belongs to {_login(found.st_uid)}, not to you", directory)
     if stat.S_IMODE(found.st_mode) & 0o077:

@@ -38,7 +38,7 @@ def read_duration(text: str) -> float:
     """Read a duration into seconds: `90`, `500ms`, `90s`, `5m`, `1h30m`, `2d`.
 
     Raises:
-        ValueError: the text is no duration, or is negative.
+        ValueError: the text is not a duration, or is negative.
     """
     stripped = text.strip()
     if _NUMBER.fullmatch(stripped):

@@ -115,7 +115,7 @@ def asked(ask: dict[str, Any], prompt: str) -> dict[str, Any]:
 
 def _answer(url: str, headers: dict[str, str], body: dict[str, Any], timeout: float) -> Any:
     if not url.lower().startswith(("http://", "https://")):
-        raise RequestRefused(f"{_shown(url)} is no address of the web")
+        raise RequestRefused(f"{_shown(url)} is not a web address")
     data = json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"content-type": "application/json", **headers})  # noqa: S310  the profile's own address
     opener = urllib.request.build_opener(_NoRedirect)

@@ -205,7 +205,7 @@ class Daemon:
         services.socket = place
 
     def _serves(self, watchdog: Watchdog, conductor: Conductor) -> None:
-        """Tell whoever started us that requests are served; a socket made again is no news."""
+        """Signal readiness, once: a socket that is made again is not announced."""
         watchdog.busy(busy=False)
         self._notifier.ready(conductor.summary())
         if self._ready_fd is not None:

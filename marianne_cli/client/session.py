@@ -199,7 +199,7 @@ class Line:
             try:
                 self._ready.extend(map(wire.read_envelope, self._lines.feed(data)))
             except (msgspec.DecodeError, UnicodeDecodeError, wire.ProtocolFault):
-                raise NoDaemon("what answers at the socket is no marianned", hints=["mzt doctor"]) from None
+                raise NoDaemon("what answers at the socket is not marianned", hints=["mzt doctor"]) from None
         return self._ready.popleft()
 
     @property

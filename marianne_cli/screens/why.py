@@ -1,4 +1,4 @@
-"""The screen of `mzt why`: what a job waits for and what lets it go on; of failed sheets the evidence.
+"""The screen of `mzt why`: what a job waits for and what lets it go on, and why failed sheets failed.
 
 Its shape is fixed by docs/design/cli.md §2.3.
 """

@@ -205,7 +205,7 @@ def check_place(path: Path) -> None:
         pass
     else:
         if not stat.S_ISSOCK(found.st_mode):
-            raise files.Unsuitable(errno.EEXIST, "it is no socket, and is left as it is", str(path))
+            raise files.Unsuitable(errno.EEXIST, "it is not a socket, and is left as it is", str(path))
         if found.st_uid != os.getuid():
             raise files.Unsuitable(errno.EPERM, "it is another user's socket", str(path))
     if path.parent.is_dir():

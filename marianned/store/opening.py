@@ -52,7 +52,7 @@ def check(path: Path) -> None:
     """
     broken = f"move it away and start afresh, or put a copy back: 'mv {path} {path}.broken'"
     if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for ever
-        raise DatabaseBroken(f"'{path}' is no file", broken)
+        raise DatabaseBroken(f"'{path}' is not a file", broken)
     with path.open("rb") as file:
         magic = file.read(len(_MAGIC))
     if not magic:

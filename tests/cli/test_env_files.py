@@ -33,15 +33,15 @@ AS_MEANT = {
     "export=1": {"export": "1"},
 }
 BAD = {
-    "A=b\nexport A B=c": (2, "'A B' is no name of a variable"),
-    "A=b\n\nnothing": (3, "this is no NAME=VALUE"),
-    "=value": (1, "'' is no name of a variable"),
-    "1A=b": (1, "'1A' is no name of a variable"),
-    "A-$B=c": (1, "'A-$B' is no name of a variable"),
+    "A=b\nexport A B=c": (2, "'A B' is not the name of a variable"),
+    "A=b\n\nnothing": (3, "this is not NAME=VALUE"),
+    "=value": (1, "'' is not the name of a variable"),
+    "1A=b": (1, "'1A' is not the name of a variable"),
+    "A-$B=c": (1, "'A-$B' is not the name of a variable"),
     'A=b\nC="never closed\nD=e': (2, 'the value begins with " and does not end with it'),
     'A="b"c': (1, 'there is text behind the closing "'),
     "X=1\nBIG=" + "x" * 131_072: (2, "'BIG' has 131,076 bytes; a variable has 131,071 at most"),
-    "ÄPFEL=1": (1, "'ÄPFEL' is no name of a variable"),
+    "ÄPFEL=1": (1, "'ÄPFEL' is not the name of a variable"),
     "A=b\0c": (1, "the value of 'A' has a NUL byte in it"),
 }
 

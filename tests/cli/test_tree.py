@@ -102,7 +102,10 @@ def test_help_lists_the_commands_as_the_contract_writes_them(capsys):
         (["pause", "x", "-a"], "mzt: name jobs or say --all, not both\n"),
         (["pause", "x", "-t", "soon"], "mzt: invalid value for '--timeout' / '-t': 'soon' is not a duration"),
         (["diagnose", "x"], "mzt: no command 'diagnose'; mzt why does that\n"),
-        (["modify", "x"], "mzt: say one of --config FILE, --revision INT, --rerun SHEETS, --var NAME=VALUE, --discard\n"),
+        (
+            ["modify", "x"],
+            "mzt: say one of --config FILE, --revision INT, --rerun SHEETS, --var NAME=VALUE, --discard\n",
+        ),
         (["remove"], "mzt: name a JOB, or say --older-than\n"),
         (["diff", "x", "1", "2", "-c", "x.yaml"], "mzt: say B or --config FILE, not both\n"),
         (

@@ -121,10 +121,10 @@ FIELDS = {
         "prompt_extensions": "Texts at the end of each prompt; `*.md` and `*.txt` are files.",
     },
     model.ParameterPart: {
-        "default": "The value when none is given; a given one is of its kind.",
+        "default": "The value when none is given; one that is given has its type.",
         "required": "Whether nothing runs without a value.",
         "description": "For people; `mzt validate --explain` shows it.",
-        "choices": "The values there are.",
+        "choices": "The values that are allowed.",
     },
     model.Validation: {
         "type": "What is checked.",

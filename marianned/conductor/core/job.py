@@ -282,7 +282,7 @@ class Job:
             self._tasks.start_soon(self._requeue, trigger)
 
     async def _requeue(self, trigger: Trigger) -> None:
-        """Hand in once more what could not be committed: an end that has happened must be told."""
+        """Queue a trigger again whose commit failed: an attempt's end must not be lost."""
         await anyio.sleep(_AGAIN_SECONDS)
         self._send.send_nowait(trigger)
 

@@ -392,7 +392,7 @@ def could_use_slot(state: JobState, now: Instant, closed: Collection[Account] = 
 
 
 def to_be_terminated(state: JobState) -> list[Flight]:
-    """Return what must be sent TERM after the daemon's start: a cancel is in force, or a hook was told.
+    """Return the flights to be ended when the daemon starts: a cancel is in force, or a hook was sent TERM.
 
     An overdue deadline is seen by the first decision.
     """

@@ -100,7 +100,7 @@ def _listed(score: Score, report: ProblemReport) -> dict[int, int]:
         elif isinstance(items, list):
             report.add("S013", path, f"the list '{name}' is empty: a stage has one sheet at least")
         elif not report.wrong("parameters", name):
-            kind = "is no list" if name in variables else "is no variable"
+            kind = "is not a list" if name in variables else "is not a variable"
             hint = report.nearest(
                 name, [known for known, value in variables.items() if isinstance(value, list)]
             )

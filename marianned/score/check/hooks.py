@@ -101,7 +101,7 @@ class Hooks:
                     report.add("S020", (*path, "command"), "the command may not be empty")
         self._check_places(item, path, report)
         for name in unknown_in_command(item.command or "", self.values):
-            said = f"'{{{name}}}' is no placeholder, and stays as it is"
+            said = f"'{{{name}}}' is not a placeholder, and stays as it is"
             report.add("S514", (*path, "command"), said, hint=did_you_mean(name, self.values))
         for key in (*_PATHS, "command"):
             for found in placeholders(getattr(item, key) or ""):

@@ -90,7 +90,7 @@ class Prompts:
         """Note what a template does that a script does not want."""
         source = self.expanded.prompt.template or ""
         for line in long_comments(source):
-            message = f"the template comment that begins on line {line} of the body is no part of the script"
+            message = f"the template comment that begins on line {line} of the body is not part of the script"
             hint = "in shell, a comment is a line that begins with '#'"
             self.found[_Fault("S512", self.path, message, None, hint)].append(sheet.sheet)
         for line in unquoted_lines(source):

@@ -141,7 +141,7 @@ class Validations:
         is_file = rule.type in FILE_CHECKS
         for name in () if is_file else unknown_in_command(rule.command or "", values):
             place: Path = ("validations", index, "command")
-            said = f"'{{{name}}}' is no placeholder, and stays as it is"
+            said = f"'{{{name}}}' is not a placeholder, and stays as it is"
             self.found["S514", place, said, self.report.nearest(name, list(values))].append(sheet)
         target = path_of("path", rule.path or "") if is_file else command_of(rule.command or "")
         working_directory = path_of("working_directory", rule.working_directory or ".")

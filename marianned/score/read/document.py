@@ -234,10 +234,10 @@ class _Builder:
             try:
                 value = self.loader.construct_object(yaml.ScalarNode(tag, event.value, event.start_mark))
             except (ValueError, KeyError, OverflowError):
-                kind = tag.removeprefix(_TAG)
-                raise Unreadable("S002", f"'{event.value[:40]}' is no {kind}", _place(event)) from None
+                said = f"'{event.value[:40]}' is not a valid {tag.removeprefix(_TAG)}"
+                raise Unreadable("S002", said, _place(event)) from None
         if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-            raise Unreadable("S002", f"'{event.value[:40]}…' is no number that can be used", _place(event))
+            raise Unreadable("S002", f"'{event.value[:40]}…' is not a number that can be used", _place(event))
         return Scalar(_place(event), event.value, value, block=event.style == "|")
 
     def items(self, event: Any, depth: int) -> Items:

@@ -114,7 +114,7 @@ def _check_block(score: Score, report: ProblemReport) -> None:
     for name, part in score.parameters.items():
         path: Path = ("parameters", name)
         if not _NAME.fullmatch(name):
-            report.add("S016", path, f"'{name[:_SHOWN]}' is no name that a template can write", key=True)
+            report.add("S016", path, f"'{name[:_SHOWN]}' is not a name that a template can write", key=True)
         elif name in BUILT_IN:
             report.add("S209", path, f"'{name}' is the name of a built-in, which wins", key=True)
         default, also = part.default, name in score.prompt.variables

@@ -205,8 +205,8 @@ def test_a_list_that_grows_at_its_end_leaves_the_others_as_they_were():
     ("change", "given", "code", "message"),
     [
         ("", {"files": []}, "S013", "the list 'files' is empty: a stage has one sheet at least"),
-        ("", {"files": "a"}, "S012", "a variable that is a list is needed, 'files' is no list"),
-        ("filse", {"files": ["a"]}, "S012", "a variable that is a list is needed, 'filse' is no variable"),
+        ("", {"files": "a"}, "S012", "a variable that is a list is needed, 'files' is not a list"),
+        ("filse", {"files": ["a"]}, "S012", "a variable that is a list is needed, 'filse' is not a variable"),
         ("", {}, "S217", "'files' needs a value"),
     ],
 )
