@@ -42,7 +42,7 @@ class Watchdog:
             self._idle.set()
 
     async def run(self) -> None:
-        """Live, until cancelled; where nobody listens, not at all."""
+        """Send watchdog pings until cancelled; return at once where nobody listens."""
         if not self._notifier.wanted:
             return
         async with anyio.create_task_group() as tasks:

@@ -303,7 +303,7 @@ def test_a_file_in_the_place_of_the_socket_is_left_as_it_is(tmp_path, named):
     else:
         done = mzt(tmp_path, tmp_path / "elsewhere", "--socket", str(notes), "run", "s.yaml")
     assert done.returncode != 0
-    assert "no socket" in done.stdout + done.stderr
+    assert "not a socket" in done.stdout + done.stderr
     assert notes.read_text() == "precious\n"
 
 

@@ -157,7 +157,7 @@ def test_a_private_directory_is_ones_own_and_closed(work):
             files.check_private(work)
     work.chmod(0o700)
     (work / "file").touch()
-    with pytest.raises(files.Unsuitable, match="no directory"):
+    with pytest.raises(files.Unsuitable, match="not a directory"):
         files.check_private(work / "file")
 
 

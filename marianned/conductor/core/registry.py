@@ -147,7 +147,7 @@ class Conductor:
         return job
 
     async def _serve(self, job: Job, found: dict[str, Presence]) -> None:
-        """Let a job serve itself; what fails in it stays with it, and the disk is right."""
+        """Run the job's loop; on an unexpected error the job leaves memory, and the database stays right."""
         concerned.set(job.state.run.job_name)
         try:
             await job.serve(found)

@@ -298,7 +298,7 @@ class _Git:
                 raise
 
     async def unlock(self) -> None:
-        """Unlock it; whoever has done that before us has done us a favour."""
+        """Unlock it; it may be unlocked already."""
         try:
             await self._worktree("unlock", "--", self._row.path)
         except _Failed as why:
