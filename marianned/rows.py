@@ -6,13 +6,25 @@ from; `RunRow.status` is a column for queries, written by the same function in t
 Times are UTC milliseconds; moments that outlive a process are Instants (clock.py).
 """
 
+from enum import StrEnum
 from typing import Any, NamedTuple, Self, TypeVar
 
 import msgspec
 
 from marianned.clock import Instant
 from marianned.errors import Problem
-from marianned.protocol import Caller, CheckReport
+from marianned.protocol import (
+    AttemptKind,
+    Caller,
+    CheckReport,
+    HoldCause,
+    HookStatus,
+    JobStatus,
+    Outcome,
+    RevisionStatus,
+    SheetStatus,
+    WaitingFor,
+)
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,13 +56,13 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """When it last changed."""
     ended_at: int | None = None
     """When it ended; null: it has not."""
-    status: str
+    status: JobStatus
     """Its status, for queries; it follows from the other facts."""
     status_since: int
     """When it came to this status."""
     paused_at: Instant | None = None
     """When it last became paused; null: it never was."""
-    ended: str | None = None
+    ended: JobStatus | None = None
     """How it ended: `completed`, `failed` or `cancelled`; null: it has not."""
     cancelling: bool = False
     """A cancel is in force."""
@@ -93,9 +105,9 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
     """What names it within the run; it stays with it through modifies."""
     sheet: int
     """Its number in the revision in force."""
-    status: str = "pending"
+    status: SheetStatus = SheetStatus.PENDING
     """Its `SheetStatus`."""
-    waiting_for: str | None = None
+    waiting_for: WaitingFor | None = None
     """What it waits for between two attempts: `retry` or `rate_limit`; null: it does not wait."""
     until: Instant | None = None
     """When that wait ends; null: it does not wait."""
@@ -111,7 +123,7 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
     """How many times in a row it has waited for a rate limit."""
     fallback: int = 0
     """Which of its fallbacks it has come to; 0: none."""
-    next_kind: str = "first"
+    next_kind: AttemptKind = AttemptKind.FIRST
     """The kind of its next attempt."""
     revision: int | None = None
     """Revision of its newest attempt; null: none was made."""
@@ -215,7 +227,7 @@ class AttemptRow(AttemptExit, frozen=True, kw_only=True):
     """When its time limit ends it."""
     ended_at: int | None = None
     """When it had ended and was checked; null: it is in flight."""
-    outcome: str | None = None
+    outcome: Outcome | None = None
     """Its `Outcome`; null: it is in flight, or parked."""
     parked: bool = False
     """Its process has succeeded, and its checks were ended by an interrupt: they run again, from the first,
@@ -237,9 +249,9 @@ class HookRow(Exit, frozen=True, kw_only=True):
     """The run it belongs to."""
     hook: int
     """Number of the hook in the score in force."""
-    status: str = "pending"
-    """One of `pending`, `waiting`, `running`, `completed`, `failed` and `cancelled`."""
-    waiting_for: str | None = None
+    status: HookStatus = HookStatus.PENDING
+    """Its `HookStatus`."""
+    waiting_for: WaitingFor | None = None
     """`cooldown`, `job` (the end of `chained`) or `end` (of its own job); null: it does not wait."""
     until: Instant | None = None
     """When that wait ends at the latest; null: not known."""
@@ -251,7 +263,7 @@ class HookRow(Exit, frozen=True, kw_only=True):
     """The job has paused before it."""
     told: bool = False
     """It was sent TERM by a decision."""
-    outcome: str | None = None
+    outcome: Outcome | None = None
     """How its last attempt ended; null: none has ended."""
     error_message: str | None = None
     """Why it ended so; null: nothing is to be said."""
@@ -313,7 +325,7 @@ class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
     """The run that it holds."""
     hold: int
     """Number of the hold in this run, in the order they came."""
-    cause: str
+    cause: HoldCause
     """Its `HoldCause`."""
     owner: Caller | None
     """Who paused the job; null: the daemon did."""
@@ -345,7 +357,7 @@ class RevisionRow(msgspec.Struct, frozen=True, kw_only=True):
     """The run it belongs to."""
     revision: int
     """Number of the revision, from 1."""
-    status: str
+    status: RevisionStatus
     """`current`, `staged`, `past` or `dropped`."""
     text: str
     """The score."""
@@ -446,6 +458,17 @@ class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
         return Account(self.instrument, self.model)
 
 
+class WorktreeStatus(StrEnum):
+    """Where the worktree of an isolated run stands."""
+
+    WANTED = "wanted"
+    PLANNED = "planned"
+    MADE = "made"
+    KEPT = "kept"
+    REMOVED = "removed"
+    REFUSED = "refused"
+
+
 class WorktreeRow(msgspec.Struct, frozen=True, kw_only=True):
     """The worktree of an isolated run, as it was submitted (docs/reference/score-format.md §18)."""
 
@@ -453,9 +476,9 @@ class WorktreeRow(msgspec.Struct, frozen=True, kw_only=True):
     """The run whose worktree it is."""
     isolation: bytes
     """What the score says of it, encoded."""
-    status: str = "wanted"
-    """`wanted`; `planned`, once the names are chosen; `made`; at the end of the run `kept` or `removed`;
-    `refused`, if it can't be made and the run goes on without."""
+    status: WorktreeStatus = WorktreeStatus.WANTED
+    """Its `WorktreeStatus`: `wanted`; `planned`, once the names are chosen; `made`; at the end of the run
+    `kept` or `removed`; `refused`, if it can't be made and the run goes on without."""
     repository: str = ""
     """Path of the repository; empty: not chosen yet."""
     path: str = ""
@@ -518,7 +541,7 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     """Number of the hook; null: it is of none."""
     attempt: int | None = None
     """Number of the attempt; null: it is of none."""
-    status: str | None = None
+    status: JobStatus | None = None
     """The job's status after it; null: it is of no job."""
     revision: int | None = None
     """Revision of the score that it is about; null: none."""

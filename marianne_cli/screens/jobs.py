@@ -22,14 +22,6 @@ _EYED = ("running", "waiting", "failed")
 """Sheets that are shown, each, before all others where not all can be."""
 _EYED_MOST = 12
 _FOLDED = {"completed", "skipped", "pending", "cancelled"}
-_WAITS = {
-    "retry": "waits for its next attempt",
-    "slot": "waits for a slot",
-    "pacing": "waits: starts are paced",
-    "disk": "waits for disk space",
-    "drain": "waits: the daemon drains",
-}
-
 _HOOK_WAITS = {
     "cooldown": "cool-down",
     "job": "waits for {job}",
@@ -217,15 +209,13 @@ def _detail(sheet: Result, flights: Mapping[int, Result]) -> str:
 
 
 def _waiting(sheet: Result) -> str:
+    retries = sheet["waiting_for"] == "retry"
     if sheet["until_at"] is None:
-        return _WAITS.get(sheet["waiting_for"], f"rate limit of {sheet['instrument']}")
+        return "waits for its next attempt" if retries else f"rate limit of {sheet['instrument']}"
     again, until = f"attempt {sheet['attempt_count'] + 1}", soon(sheet["until_at"])
-    if sheet["waiting_for"] == "retry":
+    if retries:
         return f"{again} at {until}"
-    return (
-        _WAITS.get(sheet["waiting_for"], f"rate limit of {sheet['instrument']}")
-        + f" until {until}, then {again}"
-    )
+    return f"rate limit of {sheet['instrument']} until {until}, then {again}"
 
 
 def _running(sheet: Result, flight: Result | None) -> str:

@@ -109,10 +109,13 @@ from marianned.protocol.statuses import (
     AttemptKind,
     CheckResult,
     HoldCause,
+    HookStatus,
     JobStatus,
     Outcome,
     PlanAction,
+    RevisionStatus,
     SheetStatus,
+    WaitingFor,
 )
 
 __all__ = [
@@ -155,6 +158,7 @@ __all__ = [
     "HoldCause",
     "Hook",
     "HookLine",
+    "HookStatus",
     "InFlight",
     "Instrument",
     "Instruments",
@@ -194,6 +198,7 @@ __all__ = [
     "Resume",
     "Resumed",
     "Revision",
+    "RevisionStatus",
     "Revisions",
     "SafeTo",
     "SayHello",
@@ -214,6 +219,7 @@ __all__ = [
     "WaitFor",
     "Waited",
     "Waiting",
+    "WaitingFor",
     "Why",
     "WriteBackup",
 ]

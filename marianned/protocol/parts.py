@@ -4,6 +4,18 @@ from typing import Any
 
 import msgspec
 
+from marianned.protocol.statuses import (
+    AttemptKind,
+    CheckResult,
+    HoldCause,
+    HookStatus,
+    JobStatus,
+    Outcome,
+    PlanAction,
+    SheetStatus,
+    WaitingFor,
+)
+
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who asked."""
@@ -23,7 +35,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 class Hold(msgspec.Struct, kw_only=True):
     """A reason why a job is paused."""
 
-    cause: str
+    cause: HoldCause
     """A `HoldCause`."""
     owner: Caller | None
     """Who paused the job; null: the daemon did, because of what happened."""
@@ -77,7 +89,7 @@ class Waiting(msgspec.Struct, kw_only=True):
     """Number of its stage; null for a hook."""
     instance: int | None
     """Number of the instance in its stage; null for a hook."""
-    waiting_for: str
+    waiting_for: WaitingFor
     """`retry`, `rate_limit`, `slot` or `pacing`; for a hook `slot`, `cooldown`, `job` or `end` (of its own
     job)."""
     until_at: str | None
@@ -229,7 +241,7 @@ class CheckReport(msgspec.Struct, kw_only=True):
     """What the score calls it; null: nothing."""
     target: str
     """What was checked: a file or a command."""
-    result: str
+    result: CheckResult
     """A `CheckResult`."""
     reason: str | None
     """Why it did not pass; null: it passed."""
@@ -246,9 +258,9 @@ class Attempt(msgspec.Struct, kw_only=True):
 
     attempt: int
     """Number of the attempt, from 1."""
-    kind: str
+    kind: AttemptKind
     """An `AttemptKind`."""
-    outcome: str | None
+    outcome: Outcome | None
     """An `Outcome`; null while it is in flight."""
     error_category: str | None
     """What kind of failure it was, such as `validation`, `auth`, `timeout`; null: none."""
@@ -297,9 +309,9 @@ class Sheet(msgspec.Struct, kw_only=True):
     """Number of the instance in its stage, from 1."""
     label: str | None
     """What the score calls it; null: nothing."""
-    status: str
+    status: SheetStatus
     """A `SheetStatus`."""
-    waiting_for: str | None
+    waiting_for: WaitingFor | None
     """What it waits for between two attempts, `retry` or `rate_limit`; null: it does not wait."""
     until_at: str | None
     """When that wait ends; null: it does not wait."""
@@ -340,15 +352,15 @@ class Hook(msgspec.Struct, kw_only=True):
     """Type of the hook, as the score names it."""
     label: str
     """What the score calls it, or else what it runs."""
-    status: str
-    """One of `pending`, `waiting`, `running`, `completed`, `failed` and `cancelled`."""
-    waiting_for: str | None
+    status: HookStatus
+    """A `HookStatus`."""
+    waiting_for: WaitingFor | None
     """`slot`, `cooldown`, `job` (the one it started) or `end` (of its own job); null: it does not wait."""
     until_at: str | None
     """When that wait ends at the latest; null: not known, or it does not wait."""
     attempt_count: int
     """How many attempts were made."""
-    outcome: str | None
+    outcome: Outcome | None
     """How its last attempt ended, an `Outcome`; null: none has ended."""
     error_message: str | None
     """Why it failed; null: it has not failed."""
@@ -383,9 +395,9 @@ class HookLine(msgspec.Struct, kw_only=True):
     """Number of the hook: in the new revision, of one that is removed in the old."""
     label: str
     """What the score calls it, or else what it runs."""
-    status: str | None
+    status: HookStatus | None
     """Its status before the change; null: it is new."""
-    action: str
+    action: PlanAction
     """One of `kept`, `added`, `removed` and `rerun`."""
     runs: bool
     """Whether it runs, or runs again, after the change."""
@@ -404,9 +416,9 @@ class PlanLine(msgspec.Struct, kw_only=True):
     """Number of its stage; of a removed sheet in the old revision."""
     instance: int
     """Number of the instance in its stage."""
-    status: str | None
+    status: SheetStatus | None
     """Its status before the change; null: it is new."""
-    action: str
+    action: PlanAction
     """A `PlanAction`."""
     runs: bool
     """Whether it starts, or starts again, after the change."""
@@ -441,7 +453,7 @@ class Event(msgspec.Struct, kw_only=True):
     """Number of the hook; null: it is of no hook."""
     attempt: int | None = None
     """Number of the attempt; null: it is of none."""
-    status: str | None = None
+    status: JobStatus | None = None
     """The job's status after it; null: it is of no job."""
     revision: int | None = None
     """Revision of the score that it is about; null: none."""

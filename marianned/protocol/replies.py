@@ -26,6 +26,7 @@ from marianned.protocol.parts import (
     Timing,
     Waiting,
 )
+from marianned.protocol.statuses import JobStatus, Outcome, RevisionStatus
 
 
 class Reply(msgspec.Struct, kw_only=True):
@@ -47,6 +48,8 @@ class Reply(msgspec.Struct, kw_only=True):
 class Job(Reply, kw_only=True):
     """A job, the same everywhere: all keys, in every status."""
 
+    status: JobStatus
+    """Its `JobStatus`."""
     job_name: str
     """Name of the job."""
     run: int
@@ -229,7 +232,7 @@ class Failure(msgspec.Struct, kw_only=True):
     """Number of the instance in its stage; null for a hook."""
     attempt: int
     """Number of the attempt, from 1."""
-    outcome: str
+    outcome: Outcome
     """An `Outcome`."""
     error_category: str | None
     """What kind of failure it was, such as `validation`, `auth`, `timeout`; null: none."""
@@ -271,7 +274,7 @@ class Revision(msgspec.Struct, kw_only=True):
 
     revision: int
     """Number of the revision, from 1."""
-    status: str
+    status: RevisionStatus
     """`current`, `staged`, `past` or `dropped` (replaced before it was applied)."""
     created_at: str
     """When it was accepted."""

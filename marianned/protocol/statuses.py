@@ -3,7 +3,19 @@
 from enum import StrEnum
 
 
-class JobStatus(StrEnum):
+class Word(StrEnum):
+    """A word of a closed list; one that is not in it, since a newer daemon says it, is kept as it stands."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Word | None":
+        if not isinstance(value, str):
+            return None
+        word = str.__new__(cls, value)
+        word._name_ = word._value_ = value
+        return word
+
+
+class JobStatus(Word):
     """A job's status; it follows from facts (docs/design/control.md §3)."""
 
     QUEUED = "queued"
@@ -21,7 +33,7 @@ HELD = (JobStatus.PAUSED,)
 ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
-class SheetStatus(StrEnum):
+class SheetStatus(Word):
     """A sheet's status."""
 
     PENDING = "pending"
@@ -33,7 +45,42 @@ class SheetStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-class AttemptKind(StrEnum):
+class HookStatus(Word):
+    """A hook's status."""
+
+    PENDING = "pending"
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class WaitingFor(Word):
+    """What a sheet or hook waits for."""
+
+    RETRY = "retry"
+    RATE_LIMIT = "rate_limit"
+    SLOT = "slot"
+    PACING = "pacing"
+    COOLDOWN = "cooldown"
+    """Of a hook: the cool-down before it."""
+    JOB = "job"
+    """Of a hook: the end of the job that it has submitted."""
+    END = "end"
+    """Of a hook: the end of its own job, which then submits what it keeps."""
+
+
+class RevisionStatus(Word):
+    """Where a revision of a score stands."""
+
+    CURRENT = "current"
+    STAGED = "staged"
+    PAST = "past"
+    DROPPED = "dropped"
+
+
+class AttemptKind(Word):
     """Why an attempt was made."""
 
     FIRST = "first"
@@ -45,7 +92,7 @@ SKIP = "skip"
 """In the place of a kind: no attempt, the skip rules of a sheet are being asked."""
 
 
-class Outcome(StrEnum):
+class Outcome(Word):
     """How an attempt ended."""
 
     SUCCEEDED = "succeeded"
@@ -54,9 +101,11 @@ class Outcome(StrEnum):
     INTERRUPTED = "interrupted"
     LOST = "lost"
     RATE_LIMITED = "rate_limited"
+    REFUSED = "refused"
+    """Of a hook alone: the job that it had kept was not accepted when its own ended."""
 
 
-class HoldCause(StrEnum):
+class HoldCause(Word):
     """Why there is a hold (docs/design/control.md §8)."""
 
     USER = "user"
@@ -67,7 +116,7 @@ class HoldCause(StrEnum):
     BUDGET = "budget"
 
 
-class CheckResult(StrEnum):
+class CheckResult(Word):
     """The result of one validation of an attempt."""
 
     PASSED = "passed"
@@ -76,7 +125,7 @@ class CheckResult(StrEnum):
     ERROR = "error"
 
 
-class PlanAction(StrEnum):
+class PlanAction(Word):
     """What becomes of a sheet under a new revision (docs/design/control.md §5)."""
 
     KEPT = "kept"

@@ -31,7 +31,7 @@ class Standing(msgspec.Struct, frozen=True):
     `parked`: it has an attempt that has succeeded and whose checks are still to run; `moved`: on a fallback.
     """
 
-    status: str
+    status: SheetStatus
     in_flight: bool
     begun: bool
     parked: bool = False

@@ -2,12 +2,13 @@
 
 A block begins with a line `-- name: NAME`. What puts or deletes a row is made from the fields of its Struct
 and its place in `rows.TABLES`. Every Struct becomes columns in the same way, driven by its fields: numbers,
-text and bytes as they are, truth as 0 or 1, anything nested as JSON text.
+text, words and bytes as they are, truth as 0 or 1, anything nested as JSON text.
 """
 
 import re
 import types
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from string import Template
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -90,10 +91,11 @@ class Columns(Generic[T]):
         self._names = kind.__struct_fields__
         hints = {name: _without_none(hint) for name, hint in get_type_hints(kind).items()}
         self._flags = [name for name in self._names if hints[name] is bool]
+        self._words = {name: hints[name] for name in self._names if _is_of_words(hints[name])}
         self._nested = {
             name: msgspec.json.Decoder(hints[name])
             for name in self._names
-            if hints[name] is not bool and hints[name] not in _PLAIN
+            if hints[name] is not bool and hints[name] not in _PLAIN and name not in self._words
         }
 
     def values(self, row: T) -> dict[str, Value]:
@@ -110,6 +112,9 @@ class Columns(Generic[T]):
         for name in self._flags:
             if values[name] is not None:
                 values[name] = bool(values[name])
+        for name, words in self._words.items():
+            if values[name] is not None:
+                values[name] = words(values[name])
         for name, decoder in self._nested.items():
             if values[name] is not None:
                 values[name] = decoder.decode(values[name])
@@ -136,6 +141,10 @@ def _empty(decoder: "msgspec.json.Decoder[Any]") -> str | None:
             continue
         return text
     return None
+
+
+def _is_of_words(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, StrEnum)
 
 
 def _without_none(hint: Any) -> Any:

@@ -270,6 +270,8 @@ def column(annotation):
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return column(next(one for one in arguments if one is not type(None))) + "?"
     words = {int: "integer", float: "number", str: "text", bytes: "bytes", bool: "0 or 1", Instant: "instant"}
+    if isinstance(annotation, type) and issubclass(annotation, enum.StrEnum):
+        return "text"
     return words.get(annotation, "JSON")
 
 

@@ -106,8 +106,8 @@ KNOWN = {
     ),
     "a lost attempt uses up a try": Known(
         "progress.deciding.outcomes:_lost",
-        'draft.sheet(row, status="pending", lost=row.lost + 1)',
-        'draft.sheet(row, status="pending", lost=row.lost + 1, tries=row.tries + 1)',
+        "draft.sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1)",
+        "draft.sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1, tries=row.tries + 1)",
         "unit/progress/test_outcomes.py::test_an_attempt_that_is_lost_runs_again_at_once_and_is_not_counted",
     ),
     "an exit that nobody knows counts as done": Known(
@@ -136,8 +136,8 @@ KNOWN = {
     ),
     "what has completed runs again with a resume": Known(
         "progress.deciding.requests:_reset_sheets",
-        'if row.status in ("failed", "cancelled"):',
-        'if row.status in ("failed", "cancelled", "completed"):',
+        "if row.status in (SheetStatus.FAILED, SheetStatus.CANCELLED):",
+        "if row.status in (SheetStatus.FAILED, SheetStatus.CANCELLED, SheetStatus.COMPLETED):",
         "unit/progress/test_requests.py::test_a_resume_of_a_failed_job_runs_the_failed_sheets_afresh_and_no_completed_one",
     ),
     "a finished sheet runs again because its text was changed": Known(

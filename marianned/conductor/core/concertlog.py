@@ -13,6 +13,7 @@ from anyio import to_thread
 from marianned import files
 from marianned.clock import timestamp
 from marianned.progress.state.job import JobState
+from marianned.protocol import HookStatus
 from marianned.rows import HookRow
 from marianned.score.read.reader import is_below
 
@@ -46,7 +47,7 @@ def _line(state: JobState, row: HookRow) -> bytes:
             "attempt": row.attempts,
             "type": definition.type,
             "label": definition.label,
-            "success": row.status == "completed",
+            "success": row.status == HookStatus.COMPLETED,
             "outcome": row.outcome,
             "message": row.error_message,
             "exit_code": row.exit_code,

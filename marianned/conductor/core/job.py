@@ -49,7 +49,7 @@ from marianned.progress.state.triggers import (
     Trigger,
     Warned,
 )
-from marianned.protocol import ENDED, JobStatus
+from marianned.protocol import ENDED, JobStatus, WaitingFor
 from marianned.rows import Flight
 from marianned.store.writer import BrokenChanges
 
@@ -383,7 +383,11 @@ class Job:
         """Wait for the end of each job that a hook waits for, once."""
         assert self._tasks is not None
         for row in self.state.hooks:
-            if row.waiting_for == "job" and row.chained is not None and row.chained not in self._awaited:
+            if (
+                row.waiting_for == WaitingFor.JOB
+                and row.chained is not None
+                and row.chained not in self._awaited
+            ):
                 self._awaited.add(row.chained)
                 self._tasks.start_soon(self._await_end, row.hook, row.chained)
 

@@ -11,7 +11,7 @@ from marianned.conductor.services import Services
 from marianned.errors import Unavailable
 from marianned.executors.base import Presence
 from marianned.progress.state.job import JobState, Version
-from marianned.protocol import Cost, HoldCause, PlanLine
+from marianned.protocol import Cost, HoldCause, HookStatus, PlanLine, RevisionStatus
 from marianned.rows import Flight, HoldRow, RevisionRow, Row, RunRow, SheetRow
 from marianned.score.expanded import Expanded
 from marianned.score.read.reader import ScoreSource
@@ -59,7 +59,7 @@ async def _damaged(store: Store, job_name: str, number: int | None, why: str) ->
     missing = [number for number in range(1, count + 1) if number not in sheets]
     made = [SheetRow(run_id=run.run_id, uid=strays.get(n, run.next_uid + n), sheet=n) for n in missing]
     rows = [*found.sheets, *made]
-    hooks = [row for row in found.hooks if row.status != "running" or row.flights]
+    hooks = [row for row in found.hooks if row.status != HookStatus.RUNNING or row.flights]
     commands = ", ".join(max((row.hook for row in hooks), default=0) * [_STAND_IN_HOOK])
     source = ScoreSource(
         text=_STAND_IN.format(count=count, hooks=commands).encode(),
@@ -99,7 +99,7 @@ def _lost_revision(run: RunRow) -> RevisionRow:
     return RevisionRow(
         run_id=run.run_id,
         revision=run.revision,
-        status="current",
+        status=RevisionStatus.CURRENT,
         text="",
         directory="/",
         config_file=None,

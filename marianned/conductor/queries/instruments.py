@@ -26,6 +26,7 @@ from marianned.protocol import (
     CheckInstruments,
     Cleared,
     ClearLimits,
+    HoldCause,
     Instrument,
     ListInstruments,
     RateLimit,
@@ -172,7 +173,7 @@ class Instruments:
                 type="limit.cleared",
                 caller=caller,
                 reason=reason,
-                cause="rate_limit",
+                cause=HoldCause.RATE_LIMIT,
                 text=f"the rate limit of {row.account} was ended by hand",
             )
             for row in lifted

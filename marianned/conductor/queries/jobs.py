@@ -61,7 +61,7 @@ from marianned.protocol import (
     WaitFor,
 )
 from marianned.protocol import Job as JobView
-from marianned.rows import AttemptRow, Flight, RunRow, shown
+from marianned.rows import AttemptRow, Flight, RunRow, WorktreeStatus, shown
 from marianned.score.read.reader import ScoreSource
 
 _GROUPS: dict[str, tuple[JobStatus, ...]] = {"active": ACTIVE, "held": HELD, "ended": ENDED}
@@ -135,7 +135,7 @@ class JobQueries:
     async def _without_worktree(self, state: JobState) -> list[Problem]:
         """Return the warning of a run that was to have a worktree of its own and has none."""
         row = await self._records.worktree(state.run.run_id) if state.score.isolation else None
-        if row is None or row.status != "refused":
+        if row is None or row.status != WorktreeStatus.REFUSED:
             return []
         return [
             Problem(
@@ -210,7 +210,7 @@ class JobQueries:
         wanted = _wanted(params.words)
         began = anyio.current_time()
         if (older := await self._older(params.job_id)) is not None:
-            status = JobStatus(older.run.status)
+            status = older.run.status
             if status not in wanted:
                 raise _cannot_come(older, status, params.words, older=True)
             return await self._waited(older, status, params, began)

@@ -12,7 +12,7 @@ from marianned.executors.output import read_piece
 from marianned.instruments.output import output_of
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
-from marianned.protocol import FollowOutput, ReadOutput
+from marianned.protocol import FollowOutput, HookStatus, ReadOutput
 from marianned.rows import AttemptRow
 
 
@@ -82,7 +82,7 @@ def _of_hook(services: Services, state: JobState, hook: int, attempt: int | None
         name=name,
         hook=hook,
         attempt=number,
-        ended=row.status != "running" or number < row.attempts,
+        ended=row.status != HookStatus.RUNNING or number < row.attempts,
         directory=services.directory(msgspec.structs.replace(row, flights=row.flights[:number])),
     )
 

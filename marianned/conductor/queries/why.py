@@ -22,6 +22,7 @@ from marianned.protocol import (
     Caller,
     ExplainJob,
     Failure,
+    HookStatus,
     Outcome,
     PlanLine,
     ReadRevisions,
@@ -59,7 +60,7 @@ class WhyQueries:
         failed = [row for row in failed if chosen is None or row.sheet in chosen]
         failures: list[AttemptRow | HookRow] = [*failed]
         if chosen is None:
-            failures += [row for row in state.hooks if row.status == "failed"]
+            failures += [row for row in state.hooks if row.status == HookStatus.FAILED]
         failures.sort(key=lambda row: row.ended_at or 0, reverse=True)
         mask = mask_of(self._services, state.run)
         view = await self._queries.view(state)

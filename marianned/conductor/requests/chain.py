@@ -93,7 +93,7 @@ class _Chaining:
         """Return how a run stands that the hook has submitted before; None: it is not known any more."""
         name, number = parse_job_id(address)
         row = await self._conductor.services.store.records.run(name, number)
-        return None if row is None else JobStatus(row.ended or row.status)
+        return None if row is None else row.ended or row.status
 
     def _chained(self, started: dict[int, str], refused: dict[int, str] | None = None) -> Chained:
         row = self._given.row

@@ -11,7 +11,7 @@ from marianned import formatting, masks, workers
 from marianned.clock import Instant
 from marianned.errors import InvalidScore, Unavailable
 from marianned.progress.state.job import Version
-from marianned.protocol import Caller, JobStatus
+from marianned.protocol import Caller, JobStatus, RevisionStatus
 from marianned.rows import Changes, RevisionRow, Row, RunRow, SheetRow, WorktreeRow, event_of
 from marianned.score.expanded import Compiled
 from marianned.score.read.reader import ScoreSource
@@ -62,7 +62,7 @@ async def compile_valid(
     row = RevisionRow(
         run_id=0,
         revision=0,
-        status="staged",
+        status=RevisionStatus.STAGED,
         text=source.text.decode(),
         directory=source.directory,
         config_file=source.file if Path(source.file).is_absolute() else None,
@@ -119,7 +119,7 @@ def first_rows(
         proposed.row,
         run_id=run_id,
         revision=1,
-        status="current",
+        status=RevisionStatus.CURRENT,
         caller=origin.caller,
         reason=origin.reason,
         created_at=moment.at,

@@ -23,7 +23,7 @@ from marianned.progress.state.job import JobState, Version
 from marianned.progress.state.selection import select
 from marianned.progress.state.triggers import Supersede
 from marianned.progress.views.job import extended, job_view
-from marianned.protocol import Caller, JobStatus, Submit, Submitted
+from marianned.protocol import Caller, JobStatus, Submit, Submitted, WaitingFor
 from marianned.rows import ArchiveRow, BreakpointRow, Changes, RequestRow, RunRow, SheetRow
 from marianned.score.read.reader import ScoreSource
 
@@ -219,7 +219,7 @@ class Submissions:
             row.chained
             for job in self._conductor.jobs.values()
             for row in job.state.hook_rows.values()
-            if row.waiting_for == "job"
+            if row.waiting_for == WaitingFor.JOB
         }
         queued = [job.state.run for job in self._conductor.jobs.values() if job.status is JobStatus.QUEUED]
         waiting = sum(f"{run.job_name}@{run.run}" not in awaited for run in queued)

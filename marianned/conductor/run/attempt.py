@@ -41,7 +41,7 @@ from marianned.instruments.result import Ended, Reading, Verdict
 from marianned.masks import Mask
 from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import Ending, Parked, Warned
-from marianned.protocol import AttemptKind, CheckReport, Outcome
+from marianned.protocol import AttemptKind, CheckReport, CheckResult, Outcome
 from marianned.rows import AttemptExit, AttemptRow, Exit, Flight, HookRow, RevisionRow, RunRow
 from marianned.score.expanded import Expanded, Sheet
 from marianned.score.render.prompt_inputs import PreviousAttempt, RenderError
@@ -317,11 +317,11 @@ class Attempt:
         return PreviousAttempt(
             kind="completion" if attempt.kind == AttemptKind.COMPLETION else "retry",
             ending=self._mask.text(last.error_message or str(last.outcome)),
-            passed=[_describe_check(report) for report in reports if report.result == "passed"],
+            passed=[_describe_check(report) for report in reports if report.result == CheckResult.PASSED],
             failed=[
                 (_describe_check(report), self._mask.text(report.reason or "failed"))
                 for report in reports
-                if report.result != "passed"
+                if report.result != CheckResult.PASSED
             ],
             stderr_tail=""
             if reports
@@ -412,7 +412,7 @@ class Attempt:
     def _checked(
         self, reports: list[CheckReport], verdict: Verdict, seen: AttemptExit, warnings: list[str]
     ) -> Ending:
-        failed = [report for report in reports if report.result != "passed"]
+        failed = [report for report in reports if report.result != CheckResult.PASSED]
         if verdict.doubt and (failed or not reports):
             return self._ending(
                 Outcome.FAILED, "exit", verdict.message, seen, warnings=warnings, validations=reports

@@ -9,6 +9,7 @@ from pathlib import Path
 from marianned import files as opening
 from marianned import workers
 from marianned.accidents import SHORT
+from marianned.protocol import SheetStatus
 from marianned.rows import RunRow
 from marianned.score.expanded import Expanded
 from marianned.score.read.reader import is_below
@@ -34,12 +35,12 @@ async def gather(store: Store, run: RunRow, score: Expanded, sheet: int) -> tupl
     outputs: dict[int, str] = {}
     for number in seen_outputs(score, sheet, above):
         row = rows.get(number)
-        if row is not None and row.status == "completed":
+        if row is not None and row.status == SheetStatus.COMPLETED:
             result = await store.records.last_result(run.run_id, row.uid)
             outputs[number] = cut_front(result or "", settings.max_output_chars)
-        elif row is not None and row.status == "skipped":
+        elif row is not None and row.status == SheetStatus.SKIPPED:
             outputs[number] = "[SKIPPED]"
-    skipped = [number for number in above if number in rows and rows[number].status == "skipped"]
+    skipped = [number for number in above if number in rows and rows[number].status == SheetStatus.SKIPPED]
     files: dict[str, str] = {}
     left_out: list[str] = []
     if settings.capture_files:

@@ -24,7 +24,7 @@ from marianned.executors.base import AlreadyClaimed, CannotStart, Executor, Plac
 from marianned.executors.output import read_tail
 from marianned.moment import now
 from marianned.protocol import JobStatus
-from marianned.rows import Changes, RunRow, WorktreeRow, event_of
+from marianned.rows import Changes, RunRow, WorktreeRow, WorktreeStatus, event_of
 from marianned.score.expanded import Isolation
 from marianned.store.writer import Store
 
@@ -72,9 +72,9 @@ class Worktrees:
         """
         async with self._locks[run.run_id]:
             row = await self._store.records.worktree(run.run_id)
-            if row is None or row.status == "refused":
+            if row is None or row.status == WorktreeStatus.REFUSED:
                 return None
-            if row.status == "made":
+            if row.status == WorktreeStatus.MADE:
                 return row.path
             try:
                 row = await self._made(run, row)
@@ -89,26 +89,26 @@ class Worktrees:
         """Go on without it, where the score lets us."""
         fallback = _wanted(row).fallback_on_error
         text = f"no worktree: {why}{'; the job goes on in its usual directory' if fallback else ''}"
-        kept = msgspec.structs.replace(row, status="refused" if fallback else row.status)
+        kept = msgspec.structs.replace(row, status=WorktreeStatus.REFUSED if fallback else row.status)
         await self._commit(run, kept, "worktree.failed", text)
         if not fallback:
             raise NoWorktree(f"its worktree can't be made: {why}")
 
     async def _made(self, run: RunRow, row: WorktreeRow) -> WorktreeRow:
         """Make it, or what is missing of it; every step has happened already or is done now."""
-        if row.status == "planned":
+        if row.status == WorktreeStatus.PLANNED:
             await _Git(self, run, row).clear()
-        if row.status == "wanted":
+        if row.status == WorktreeStatus.WANTED:
             row = await self._planned(run, row)
             await self._store.commit(Changes(rows=[row]))
             faults.point("isolation.planned")
         git = _Git(self, run, row)
-        if row.status == "planned" or not await to_thread.run_sync(Path(row.path).is_dir):
+        if row.status == WorktreeStatus.PLANNED or not await to_thread.run_sync(Path(row.path).is_dir):
             await git.add()
         faults.point("isolation.added")
         if _wanted(row).lock_during_execution:
             await git.lock()
-        row = msgspec.structs.replace(row, status="made")
+        row = msgspec.structs.replace(row, status=WorktreeStatus.MADE)
         await self._commit(run, row, "worktree.made", f"worktree {row.path} on branch {row.branch}")
         faults.point("isolation.made")
         return row
@@ -140,7 +140,12 @@ class Worktrees:
             _free, base, isolation.branch_prefix, f"{run.job_name}-{run.run}", set(listed.splitlines())
         )
         return msgspec.structs.replace(
-            row, status="planned", repository=repository, source=source.strip(), branch=branch, path=str(path)
+            row,
+            status=WorktreeStatus.PLANNED,
+            repository=repository,
+            source=source.strip(),
+            branch=branch,
+            path=str(path),
         )
 
     async def _commit(self, run: RunRow, row: WorktreeRow, kind: str, text: str) -> None:
@@ -171,7 +176,7 @@ class Worktrees:
         async with self._locks[run_id]:
             run = next((r for r in await self._store.records.runs(job_name) if r.run_id == run_id), None)
             row = await self._store.records.worktree(run_id)
-            if run is None or run.ended is None or row is None or row.status != "made":
+            if run is None or run.ended is None or row is None or row.status != WorktreeStatus.MADE:
                 return
             git = _Git(self, run, row)
             await git.unlock()
@@ -179,17 +184,17 @@ class Worktrees:
             done = run.ended == JobStatus.COMPLETED
             isolation = _wanted(row)
             if not (isolation.cleanup_on_success if done else isolation.cleanup_on_failure):
-                row = msgspec.structs.replace(row, status="kept")
+                row = msgspec.structs.replace(row, status=WorktreeStatus.KEPT)
                 await self._commit(run, row, "worktree.kept", f"worktree {row.path} is kept")
                 return
             try:
                 await git.remove()
             except _Failed as why:
-                row = msgspec.structs.replace(row, status="kept")
+                row = msgspec.structs.replace(row, status=WorktreeStatus.KEPT)
                 await self._commit(run, row, "worktree.kept", f"worktree {row.path} is kept: {why}")
                 return
             faults.point("isolation.removed")
-            row = msgspec.structs.replace(row, status="removed")
+            row = msgspec.structs.replace(row, status=WorktreeStatus.REMOVED)
             text = f"worktree {row.path} is removed; branch {row.branch} stays"
             await self._commit(run, row, "worktree.removed", text)
 

@@ -199,7 +199,7 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
     state = draft.state
     view = job_view(state, draft.now)
     view.message = messages.reply_message(state, draft.now, action, view, request)
-    view.hints = messages.reply_hints(state, action, JobStatus(view.status or ""), acknowledged=acknowledged)
+    view.hints = messages.reply_hints(state, action, view.status, acknowledged=acknowledged)
     if action in (Action.PAUSE, Action.PAUSE_NOW, Action.BREAK):
         return extended(view, Paused, acknowledged=acknowledged)
     if action is Action.CANCEL:

@@ -60,7 +60,7 @@ from marianned.progress.state.triggers import (
     Trigger,
     Warned,
 )
-from marianned.protocol import ENDED, Caller, HoldCause, JobStatus, Reply
+from marianned.protocol import ENDED, Caller, HoldCause, JobStatus, Reply, SheetStatus, WaitingFor
 from marianned.rows import Account, AttemptRow, Flight, HookRow, SheetRow
 
 FILE_OWNER = "file"
@@ -198,13 +198,13 @@ def _end_waits(draft: Draft) -> None:
         return
     for row in draft.state.waits():
         if row.until is None or draft.now.reached(row.until) or _is_lifted(draft, row):
-            draft.sheet(row, status="pending", waiting_for=None, until=None)
+            draft.sheet(row, status=SheetStatus.PENDING, waiting_for=None, until=None)
 
 
 def _is_lifted(draft: Draft, row: SheetRow) -> bool:
     """Tell whether the rate limit that a sheet waits for is over before its time."""
     limit = draft.limit_of(draft.state.account(row.sheet))
-    return row.waiting_for == "rate_limit" and limit is not None and limit.until is None
+    return row.waiting_for == WaitingFor.RATE_LIMIT and limit is not None and limit.until is None
 
 
 def _settle(draft: Draft, *, outcome: bool) -> None:
@@ -241,7 +241,7 @@ def _do_what_is_due(draft: Draft, *, outcome: bool) -> None:
                 _end(draft, JobStatus.FAILED)
             case Step.HOLD_FAILURE:
                 draft.hold(HoldCause.FAILURE, None, None)
-                what = "sheet" if draft.state.counts["failed"] else "hook"
+                what = "sheet" if draft.state.counts[SheetStatus.FAILED] else "hook"
                 said = f"a {what} failed; the score says to pause"
                 draft.note("hold.added", said, cause=HoldCause.FAILURE)
             case Step.HOLD_BREAKPOINT:
@@ -249,12 +249,14 @@ def _do_what_is_due(draft: Draft, *, outcome: bool) -> None:
 
 
 def _end(draft: Draft, ended: JobStatus) -> None:
-    unfinished = {"pending", "waiting"}
+    unfinished = {SheetStatus.PENDING, SheetStatus.WAITING}
     for row in list(draft.state.sheets.values()):
         if row.status in unfinished and ended is JobStatus.CANCELLED:
-            draft.sheet(row, status="cancelled", waiting_for=None, until=None, ended_at=draft.now.at)
-        elif row.status == "waiting":
-            draft.sheet(row, status="pending", waiting_for=None, until=None)
+            draft.sheet(
+                row, status=SheetStatus.CANCELLED, waiting_for=None, until=None, ended_at=draft.now.at
+            )
+        elif row.status == SheetStatus.WAITING:
+            draft.sheet(row, status=SheetStatus.PENDING, waiting_for=None, until=None)
     if ended is JobStatus.CANCELLED:
         cancel_hooks(draft)
     draft.drop_staged()
@@ -314,7 +316,7 @@ def _start(draft: Draft) -> None:
         draft.put(attempt)
         draft.sheet(
             row,
-            status="running",
+            status=SheetStatus.RUNNING,
             attempts=attempt.attempt,
             revision=attempt.revision,
             started_at=row.started_at or draft.now.at,
@@ -334,7 +336,7 @@ def _judge(draft: Draft, row: SheetRow) -> None:
     asked = skip_evaluation(draft.state, row, _new_attempt(draft, row), draft.now)
     draft.starts.append(asked)
     draft.put(asked)
-    draft.sheet(row, status="running", revision=asked.revision)
+    draft.sheet(row, status=SheetStatus.RUNNING, revision=asked.revision)
     draft.run(begun=True, started_at=draft.state.run.started_at or draft.now.at)
     draft.note_sheet("skip.asked", row.sheet, "checking its skip rules")
 

@@ -15,7 +15,18 @@ from marianned.errors import MarianneError, Problem
 from marianned.lifecycle import Facts
 from marianned.progress.state.job import JobState, Version
 from marianned.progress.views import messages
-from marianned.protocol import Caller, HookLine, JobStatus, Outcome, PlanLine, Reply
+from marianned.protocol import (
+    Caller,
+    HoldCause,
+    HookLine,
+    HookStatus,
+    JobStatus,
+    Outcome,
+    PlanLine,
+    Reply,
+    RevisionStatus,
+    SheetStatus,
+)
 from marianned.rows import (
     Account,
     AttemptRow,
@@ -181,7 +192,7 @@ class Draft:
 
     def hold(
         self,
-        cause: str,
+        cause: HoldCause,
         owner: Caller | None,
         reason: str | None,
         lasts: int | None = None,
@@ -208,7 +219,7 @@ class Draft:
         """Let everything in flight be ended; what ended by itself first counts as it ended."""
         self.interrupts = list(self.state.attempts.values())
         for row in self.state.hooks:
-            if row.status == "running":
+            if row.status == HookStatus.RUNNING:
                 self.hook_interrupt = row if row.told else self.hook(row, told=True)
 
     def close_parked(self, uids: Iterable[int]) -> None:
@@ -232,7 +243,7 @@ class Draft:
             return
         self.rewind_dropped = bool(self.state.run.rewind)
         if staged is not None:
-            self.put(msgspec.structs.replace(staged.row, status="dropped"))
+            self.put(msgspec.structs.replace(staged.row, status=RevisionStatus.DROPPED))
             self.stage(None)
         if self.state.run.staged_hold is not None:
             self.let_go([self.state.run.staged_hold])
@@ -257,7 +268,7 @@ class Draft:
             event = self.events[self.request_event]
             self.events[self.request_event] = msgspec.structs.replace(event, type=f"job.{after}")
         elif changed:
-            by_hook = after is JobStatus.FAILED and not self.state.counts["failed"]
+            by_hook = after is JobStatus.FAILED and not self.state.counts[SheetStatus.FAILED]
             self.note(f"job.{after}", after, reason="hook" if by_hook else None)
         self.events = [msgspec.structs.replace(event, status=after) for event in self.events]
 

@@ -10,7 +10,7 @@ from marianned.progress.deciding import hooks
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.selection import select
 from marianned.progress.views import messages
-from marianned.protocol import HoldCause, JobStatus
+from marianned.protocol import HoldCause, JobStatus, SheetStatus, WaitingFor
 from marianned.rows import BreakpointRow, Deleted, HoldRow
 
 
@@ -39,7 +39,7 @@ def go_on_waiting(draft: Draft) -> None:
     if paced is not None and not paused_at.reached(paced):
         draft.run(not_before=draft.now.plus(paused_at.until(paced)))
     for row in draft.state.waits():
-        if row.waiting_for == "retry" and row.until is not None and not paused_at.reached(row.until):
+        if row.waiting_for == WaitingFor.RETRY and row.until is not None and not paused_at.reached(row.until):
             draft.sheet(row, until=draft.now.plus(paused_at.until(row.until)))
     hooks.go_on_waiting(draft, paused_at)
 
@@ -110,7 +110,7 @@ def set_breakpoints(draft: Draft, sheets: str | None, *, clear: bool) -> None:
         return
     for number, uid in zip(numbers, uids, strict=True):
         row = state.sheets[number]
-        if row.status not in ("pending", "cancelled") or uid in state.parked:
+        if row.status not in (SheetStatus.PENDING, SheetStatus.CANCELLED) or uid in state.parked:
             raise WrongStatus(
                 f"{messages.sheet_name(state, number)} of '{state.run.job_name}' is {row.status}; "
                 "a breakpoint stands before a sheet that has not started",

@@ -13,10 +13,10 @@ import msgspec
 from marianned import lifecycle
 from marianned.clock import Instant
 from marianned.progress.deciding.draft import Draft
-from marianned.progress.state.hook_queue import REFUSED, is_kept
+from marianned.progress.state.hook_queue import is_kept
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import Chained, ChainedEnded, HookEnded, HookWarned
-from marianned.protocol import HookLine, JobStatus, Outcome, PlanAction
+from marianned.protocol import HookLine, HookStatus, JobStatus, Outcome, PlanAction, WaitingFor
 from marianned.rows import Deleted, HookRow, PastHook
 from marianned.score.expanded import Expanded, Hook
 
@@ -31,14 +31,14 @@ def start_hook(draft: Draft) -> None:
     """Start the hook whose turn it is, or let it wait for its cool-down; what waits has begun."""
     state = draft.state
     row = state.hook_queue.current
-    if row is None or row.status == "running" or not lifecycle.may_start(draft.facts):
+    if row is None or row.status == HookStatus.RUNNING or not lifecycle.may_start(draft.facts):
         return
-    if row.status == "pending" and state.hook_queue.needs_cooldown(row):
+    if row.status == HookStatus.PENDING and state.hook_queue.needs_cooldown(row):
         seconds = state.score.concert.cooldown_seconds
         until = draft.now.plus(round(seconds * 1000))
-        row = draft.hook(row, status="waiting", waiting_for="cooldown", until=until)
+        row = draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.COOLDOWN, until=until)
         draft.note_hook("hook.waiting", row, f"waits {seconds:g}s (cool-down)")
-    if row.status == "waiting" and not is_kept(row):
+    if row.status == HookStatus.WAITING and not is_kept(row):
         if not state.run.begun:
             draft.run(begun=True)
     elif draft.slots > len(draft.starts) + len(draft.checks):
@@ -50,7 +50,7 @@ def _start(draft: Draft, row: HookRow) -> None:
     limit = _SUBMIT_SECONDS if definition.starts_job else definition.timeout_seconds or _SUBMIT_SECONDS
     started = draft.hook(
         row.flown(draft.state.run.next_flight, draft.state.incarnation),
-        status="running",
+        status=HookStatus.RUNNING,
         waiting_for=None,
         told=False,
         outcome=None,
@@ -81,7 +81,7 @@ def hook_ended(draft: Draft, ending: HookEnded) -> None:
     if told or ending.outcome is Outcome.INTERRUPTED:
         _interrupted(draft, row)
     elif ending.kept is not None:
-        draft.hook(row, status="waiting", waiting_for="end", kept=ending.kept)
+        draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.END, kept=ending.kept)
         draft.note_hook("hook.waiting", row, "its job is kept, and submitted when this one ends")
     else:
         _close(draft, row.overlaid(ending.exit), ending.outcome, ending.message)
@@ -100,21 +100,25 @@ def hook_warned(draft: Draft, warned: HookWarned) -> None:
 
 def _running(draft: Draft, hook: int, flight: int) -> HookRow | None:
     row = draft.state.hook_rows.get(hook)
-    return row if row is not None and row.status == "running" and row.flight == flight else None
+    return row if row is not None and row.status == HookStatus.RUNNING and row.flight == flight else None
 
 
 def _interrupted(draft: Draft, row: HookRow) -> None:
-    again = {"status": "pending"} if row.kept is None else {"status": "waiting", "waiting_for": "end"}
+    again = (
+        {"status": HookStatus.PENDING}
+        if row.kept is None
+        else {"status": HookStatus.WAITING, "waiting_for": WaitingFor.END}
+    )
     draft.hook(row, **again, outcome=Outcome.INTERRUPTED, ended_at=draft.now.at)
     draft.note_hook("hook.interrupted", row, "interrupted, it runs again")
 
 
-def _close(draft: Draft, row: HookRow, outcome: str, message: str | None, **changed: Any) -> None:
-    status = "completed" if outcome == Outcome.SUCCEEDED else "failed"
+def _close(draft: Draft, row: HookRow, outcome: Outcome, message: str | None, **changed: Any) -> None:
+    status = HookStatus.COMPLETED if outcome is Outcome.SUCCEEDED else HookStatus.FAILED
     closed = {"status": status, "waiting_for": None, "until": None, "ended_at": draft.now.at, "kept": None}
     ended = draft.hook(row, **closed, outcome=outcome, error_message=message, **changed)
     draft.hooks_ended.append(ended)
-    kind, cause = ("hook.completed", None) if status == "completed" else ("hook.failed", outcome)
+    kind, cause = ("hook.completed", None) if status == HookStatus.COMPLETED else ("hook.failed", outcome)
     draft.note_hook(kind, ended, message or status, cause=cause)
 
 
@@ -130,7 +134,7 @@ def chained(draft: Draft, trigger: Chained) -> bool:
         _await(draft, row, trigger)
         return True
     if draft.facts.staged or draft.facts.cancelling:
-        draft.hook(row, status="waiting", waiting_for="end")
+        draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.END)
         draft.note_hook("hook.waiting", row, "its job is kept on, this one does not end yet")
         return False
     for kept in [row, *(other for other in draft.state.hooks if is_kept(other))]:
@@ -138,7 +142,7 @@ def chained(draft: Draft, trigger: Chained) -> bool:
             address = trigger.started[kept.hook]
             _close(draft, kept, Outcome.SUCCEEDED, f"submitted {address}", chained=address)
         else:
-            _close(draft, kept, REFUSED, trigger.refused[kept.hook])
+            _close(draft, kept, Outcome.REFUSED, trigger.refused[kept.hook])
     return True
 
 
@@ -146,14 +150,14 @@ def _await(draft: Draft, row: HookRow, trigger: Chained) -> None:
     address = trigger.started[row.hook]
     seconds = draft.state.hook_definition(row.hook).timeout_seconds
     until = None if seconds is None else draft.now.plus(round(seconds * 1000))
-    draft.hook(row, status="waiting", waiting_for="job", until=until, chained=address)
+    draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.JOB, until=until, chained=address)
     draft.note_hook("hook.waiting", row, f"submitted {address}, and waits for its end")
 
 
 def chained_ended(draft: Draft, trigger: ChainedEnded) -> None:
     """Take over how a job ended that a hook waits for."""
     row = draft.state.hook_rows.get(trigger.hook)
-    if row is None or row.chained != trigger.chained or row.waiting_for != "job":
+    if row is None or row.chained != trigger.chained or row.waiting_for != WaitingFor.JOB:
         return
     if trigger.status is JobStatus.COMPLETED:
         _close(draft, row, Outcome.SUCCEEDED, f"{trigger.chained} has completed")
@@ -169,8 +173,8 @@ def end_hook_waits(draft: Draft) -> bool:
     """End a cool-down that is over, and a wait for a job that is too long; tell whether one was."""
     over = [row for row in _timed(draft.state) if row.until is not None and draft.now.reached(row.until)]
     for row in over:
-        if row.waiting_for == "cooldown":
-            draft.hook(row, status="pending", waiting_for=None, until=None, cooled=True)
+        if row.waiting_for == WaitingFor.COOLDOWN:
+            draft.hook(row, status=HookStatus.PENDING, waiting_for=None, until=None, cooled=True)
         else:
             _close(draft, row, Outcome.TIMED_OUT, f"{row.chained} has not ended in time; it goes on")
     return bool(over)
@@ -189,7 +193,7 @@ def go_on_waiting(draft: Draft, paused_at: Instant) -> None:
 
 
 def _timed(state: JobState) -> list[HookRow]:
-    return [row for row in state.hooks if row.status == "waiting" and row.until is not None]
+    return [row for row in state.hooks if row.status == HookStatus.WAITING and row.until is not None]
 
 
 # --- beginning again -----------------------------------------------------------------------------------
@@ -209,19 +213,19 @@ def _again(row: HookRow) -> HookRow:
 def reset_hooks(draft: Draft) -> None:
     """Let what has failed run again, and what was cancelled go on where it stood."""
     for row in draft.state.hooks:
-        if row.status == "failed":
+        if row.status == HookStatus.FAILED:
             draft.put(_again(row))
-        elif row.status == "cancelled" and row.kept is not None:
-            draft.hook(row, status="waiting", waiting_for="end")
-        elif row.status == "cancelled":
-            draft.hook(row, status="pending")
+        elif row.status == HookStatus.CANCELLED and row.kept is not None:
+            draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.END)
+        elif row.status == HookStatus.CANCELLED:
+            draft.hook(row, status=HookStatus.PENDING)
 
 
 def cancel_hooks(draft: Draft) -> None:
     """Mark what the run had still to do; a job that was started is not touched."""
     for row in draft.state.hooks:
-        if row.status in ("pending", "waiting"):
-            draft.hook(row, status="cancelled", waiting_for=None, until=None)
+        if row.status in (HookStatus.PENDING, HookStatus.WAITING):
+            draft.hook(row, status=HookStatus.CANCELLED, waiting_for=None, until=None)
 
 
 def rewind_hooks(draft: Draft) -> None:
@@ -250,12 +254,12 @@ def revise_hooks(draft: Draft, new: Expanded) -> None:
         past.remove(known)
         rows[number] = known.row
     for old, row in state.hook_rows.items():
-        if old not in matched.values() and (row.status == "completed" or row.chained is not None):
+        if old not in matched.values() and (row.status == HookStatus.COMPLETED or row.chained is not None):
             past.append(PastHook(essence=_essence(state.hook_definition(old)), row=row))
     for number in [number for number in state.hook_rows if number not in rows]:
         draft.delete(Deleted(kind=HookRow, run_id=state.run.run_id, key=number))
     for number, row in rows.items():
-        draft.hook(_again(row) if row.status == "failed" else row, hook=number)
+        draft.hook(_again(row) if row.status == HookStatus.FAILED else row, hook=number)
     draft.run(past_hooks=past)
 
 
@@ -311,7 +315,7 @@ def planned_hooks(state: JobState, new: Expanded, *, again: bool) -> list[HookLi
 
 
 def _line(number: int, hook: Hook, row: HookRow | None, *, again: bool) -> HookLine:
-    done = row is not None and row.status == "completed"
+    done = row is not None and row.status == HookStatus.COMPLETED
     action, runs, why = (
         PlanAction.KEPT,
         not done,

@@ -3,7 +3,7 @@
 Source: docs/reference/score-format.md §15.2 and §15.3.
 """
 
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
@@ -14,7 +14,7 @@ from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.rate_limits import lift, meet
 from marianned.progress.deciding.revisions import FRESH, fingerprint_now
 from marianned.progress.state.triggers import Ending, Parked, Warned
-from marianned.protocol import AttemptKind, HoldCause, Outcome
+from marianned.protocol import AttemptKind, CheckResult, HoldCause, Outcome, SheetStatus, WaitingFor
 from marianned.rows import AttemptRow, SheetRow
 from marianned.score.expanded import Retry
 
@@ -80,7 +80,7 @@ def attempt_parked(draft: Draft, parked: Parked) -> None:
     if row is None or attempt is None or attempt.attempt != parked.attempt:
         return
     draft.put(msgspec.structs.replace(attempt, parked=True))
-    draft.sheet(row, status="pending")
+    draft.sheet(row, status=SheetStatus.PENDING)
     draft.note_sheet(
         "attempt.parked", row.sheet, f"the checks of attempt {attempt.attempt} were ended, they run again"
     )
@@ -106,7 +106,7 @@ def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) 
         case Outcome.SUCCEEDED:
             draft.sheet(
                 row,
-                status="completed",
+                status=SheetStatus.COMPLETED,
                 validation_passed=True if ending.validations else None,
                 error_category=None,
                 error_message=None,
@@ -116,13 +116,15 @@ def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) 
             )
             draft.note_sheet("sheet.completed", row.sheet, "completed")
         case Outcome.INTERRUPTED:
-            draft.sheet(row, status="pending", lost=0)
+            draft.sheet(row, status=SheetStatus.PENDING, lost=0)
         case Outcome.LOST:
             _lost(draft, row, ending)
         case Outcome.RATE_LIMITED:
             _rate_limited(draft, row, attempt, ending)
-        case Outcome.FAILED | Outcome.TIMED_OUT:
+        case Outcome.FAILED | Outcome.TIMED_OUT | Outcome.REFUSED:  # the last is of hooks, and never met here
             _failed(draft, row, attempt, ending)
+        case _:
+            assert_never(ending.outcome)
 
 
 def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
@@ -131,13 +133,13 @@ def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Endi
     if fall_back(draft, row, "rate limit"):
         return
     if not draft.state.run.auto_resume:
-        draft.sheet(row, status="pending")
+        draft.sheet(row, status=SheetStatus.PENDING)
         _hold_once(draft, row, HoldCause.RATE_LIMIT, ending.message or "rate limit")
         return
     if row.waits >= (limits.max_quota_waits if ending.quota else limits.max_waits):
         _fail_sheet(draft, row, "rate_limited", f"still limited after {row.waits} waits", waits=row.waits)
         return
-    _wait(draft, row, "rate_limit", until, ending, row.next_kind, waits=row.waits + 1, lost=0)
+    _wait(draft, row, WaitingFor.RATE_LIMIT, until, ending, row.next_kind, waits=row.waits + 1, lost=0)
 
 
 def hold_at_limit(draft: Draft, row: SheetRow) -> None:
@@ -153,7 +155,9 @@ def wait_for_limits(draft: Draft) -> None:
         limit = draft.state.limits[account]
         for row in draft.state.ready_of(account):
             if row.uid not in draft.state.parked:
-                draft.sheet(row, status="waiting", waiting_for="rate_limit", until=limit.until)
+                draft.sheet(
+                    row, status=SheetStatus.WAITING, waiting_for=WaitingFor.RATE_LIMIT, until=limit.until
+                )
 
 
 def fall_back(draft: Draft, row: SheetRow, why: str) -> bool:
@@ -175,11 +179,11 @@ def fall_back(draft: Draft, row: SheetRow, why: str) -> bool:
 def _lost(draft: Draft, row: SheetRow, ending: Ending) -> None:
     """Run it again, at once the first time, then after a pause: what takes attempts away has to pass."""
     if row.lost == 0:
-        draft.sheet(row, status="pending", lost=row.lost + 1)
+        draft.sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1)
         return
     if row.lost + 1 < LOST_MOST:
         until = draft.now.plus(LOST_PAUSE_MILLISECONDS)
-        _wait(draft, row, "retry", until, ending, row.next_kind, lost=row.lost + 1)
+        _wait(draft, row, WaitingFor.RETRY, until, ending, row.next_kind, lost=row.lost + 1)
         return
     message = f"lost {LOST_MOST} times in a row"
     _fail_sheet(draft, row, "lost", message, lost=row.lost + 1)
@@ -206,7 +210,7 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
     if ending.category in _MOVES_ON and fall_back(draft, row, ending.message or ending.category):
         return
     if ending.category == "auth":
-        draft.sheet(row, status="pending")
+        draft.sheet(row, status=SheetStatus.PENDING)
         _hold_once(draft, row, HoldCause.AUTH, _refused(draft, attempt, ending))
     elif _over_sheet_budget(draft, row):
         _fail_sheet(draft, row, "budget", f"cost ${row.cost_usd:.2f}, more than a sheet may")
@@ -216,7 +220,7 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
         _wait(
             draft,
             row,
-            "retry",
+            WaitingFor.RETRY,
             draft.now.plus(round(retry.completion_delay_seconds * 1000)),
             ending,
             AttemptKind.COMPLETION,
@@ -224,7 +228,9 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
         )
     elif row.tries < retry.max_retries:
         until = draft.now.plus(round(retry_delay(retry, row.tries + 1, ending.chance) * 1000))
-        _wait(draft, row, "retry", until, ending, AttemptKind.RETRY, tries=row.tries + 1, completions=0)
+        _wait(
+            draft, row, WaitingFor.RETRY, until, ending, AttemptKind.RETRY, tries=row.tries + 1, completions=0
+        )
     elif not fall_back(draft, row, f"its tries are used up: {evidence or ending.outcome}"):
         _fail_sheet(draft, row, ending.category, evidence, tries=row.tries + 1)
 
@@ -251,7 +257,7 @@ def _may_complete(draft: Draft, row: SheetRow, ending: Ending) -> bool:
     retry = draft.state.score.retry
     if draft.state.score.profiles[definition.instrument].raw_prompt or not ending.validations:
         return False
-    passed = sum(report.result == "passed" for report in ending.validations)
+    passed = sum(report.result == CheckResult.PASSED for report in ending.validations)
     rate = 100.0 * passed / len(ending.validations)
     return rate > retry.completion_threshold_percent and row.completions < retry.max_completion_attempts
 
@@ -269,9 +275,17 @@ def retry_delay(retry: Retry, number: int, chance: float) -> float:
 
 
 def _wait(
-    draft: Draft, row: SheetRow, waiting_for: str, until: Instant, ending: Ending, kind: str, **changed: Any
+    draft: Draft,
+    row: SheetRow,
+    waiting_for: WaitingFor,
+    until: Instant,
+    ending: Ending,
+    kind: str,
+    **changed: Any,
 ) -> None:
-    draft.sheet(row, status="waiting", waiting_for=waiting_for, until=until, next_kind=kind, **changed)
+    draft.sheet(
+        row, status=SheetStatus.WAITING, waiting_for=waiting_for, until=until, next_kind=kind, **changed
+    )
     draft.note_sheet(
         "sheet.waiting",
         row.sheet,
@@ -285,7 +299,7 @@ def _fail_sheet(
 ) -> None:
     draft.sheet(
         row,
-        status="failed",
+        status=SheetStatus.FAILED,
         error_category=category,
         error_message=message,
         ended_at=draft.now.at,

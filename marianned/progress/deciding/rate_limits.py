@@ -8,6 +8,7 @@ from marianned.clock import Instant
 from marianned.formatting import duration
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.triggers import Ending
+from marianned.protocol import HoldCause
 from marianned.rows import Account, AttemptRow, LimitRow
 
 LEAST_SECONDS = 60.0
@@ -49,7 +50,7 @@ def meet(draft: Draft, sheet: int, attempt: AttemptRow, ending: Ending) -> Insta
     if closed != until:
         waits = duration(draft.now.until(until) / 1000)
         text += f"; '{draft.state.run.job_name}' alone has heard of it, and waits {waits}"
-    draft.note_sheet("limit.met", sheet, text, cause="rate_limit")
+    draft.note_sheet("limit.met", sheet, text, cause=HoldCause.RATE_LIMIT)
     return until
 
 
@@ -84,4 +85,4 @@ def lift(draft: Draft, attempt: AttemptRow) -> None:
     if attempt.started_at < row.since:
         return
     draft.put(LimitRow(instrument=row.instrument, model=row.model, until=None, since=draft.now.at))
-    draft.note("limit.lifted", f"the rate limit of {row.account} is over", cause="rate_limit")
+    draft.note("limit.lifted", f"the rate limit of {row.account} is over", cause=HoldCause.RATE_LIMIT)

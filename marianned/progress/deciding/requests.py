@@ -33,7 +33,7 @@ from marianned.progress.deciding.revisions import (
 from marianned.progress.state.job import Version
 from marianned.progress.state.triggers import Asked
 from marianned.progress.views import messages
-from marianned.protocol import HoldCause, JobStatus, Reply
+from marianned.protocol import HoldCause, JobStatus, Reply, RevisionStatus, SheetStatus
 from marianned.rows import SheetRow
 
 _LINES = {
@@ -165,7 +165,7 @@ def _new_version(draft: Draft, ask: Asked, rerun: list[int]) -> Version | None:
         proposed.row,
         run_id=draft.state.run.run_id,
         revision=draft.state.run.last_revision + 1,
-        status="staged",
+        status=RevisionStatus.STAGED,
         caller=ask.request.caller,
         reason=ask.reason,
         created_at=draft.now.at,
@@ -219,7 +219,7 @@ def _reset(draft: Draft) -> None:
 
 def _reset_sheets(draft: Draft) -> None:
     for row in list(draft.state.sheets.values()):
-        if row.status in ("failed", "cancelled"):
+        if row.status in (SheetStatus.FAILED, SheetStatus.CANCELLED):
             parked = row.uid in draft.state.parked
             draft.put(fresh_beside_attempt(row) if parked else _fresh(row))
     reset_hooks(draft)

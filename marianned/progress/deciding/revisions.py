@@ -16,21 +16,21 @@ from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.hooks import revise_hooks, rewind_hooks
 from marianned.progress.state.job import DONE, JobState, Version
 from marianned.progress.state.selection import select
-from marianned.protocol import ENDED, PlanAction, PlanLine, SheetStatus
+from marianned.protocol import ENDED, AttemptKind, PlanAction, PlanLine, RevisionStatus, SheetStatus
 from marianned.rows import BreakpointRow, Deleted, RevisionRow, SheetRow
 from marianned.score import plan as planner
 from marianned.score.expanded import Expanded
 from marianned.score.expanded import Sheet as Definition
 
 FRESH: dict[str, Any] = {
-    "status": "pending",
+    "status": SheetStatus.PENDING,
     "waiting_for": None,
     "until": None,
     "tries": 0,
     "completions": 0,
     "lost": 0,
     "fallback": 0,
-    "next_kind": "first",
+    "next_kind": AttemptKind.FIRST,
     "error_category": None,
     "error_message": None,
     "ended_at": None,
@@ -148,7 +148,9 @@ def _with_breakpoints(state: JobState, lines: list[PlanLine]) -> list[PlanLine]:
 
 def _with_failed(score: Expanded, lines: list[PlanLine], again: Collection[int]) -> list[PlanLine]:
     """Say of failed sheets that stay as they are that they do, and of what they keep from starting."""
-    stay = {line.sheet for line in lines if line.sheet and line.status == "failed"}.difference(again)
+    stay = {line.sheet for line in lines if line.sheet and line.status == SheetStatus.FAILED}.difference(
+        again
+    )
     blocked = below(score, stay) if stay and not score.parallel.fail_fast else None
     said: list[PlanLine] = []
     for line in lines:
@@ -305,11 +307,11 @@ def apply_staged(draft: Draft) -> None:
     applied = msgspec.structs.replace(
         staged,
         row=msgspec.structs.replace(
-            staged.row, status="current", applied_at=draft.now.at, plan=encode_plan(result.lines)
+            staged.row, status=RevisionStatus.CURRENT, applied_at=draft.now.at, plan=encode_plan(result.lines)
         ),
         plan=result.lines,
     )
-    draft.put(msgspec.structs.replace(past, status="past"))
+    draft.put(msgspec.structs.replace(past, status=RevisionStatus.PAST))
     draft.put(applied.row)
     draft.stage(None)
     revise_hooks(draft, applied.score)

@@ -9,7 +9,7 @@ from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.revisions import fingerprint_now
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import SkipEvaluated
-from marianned.protocol import SKIP
+from marianned.protocol import SKIP, SheetStatus
 from marianned.rows import AttemptRow, Deleted, SheetRow
 from marianned.score.language.expressions import SheetSeen, sheets_of
 
@@ -67,11 +67,11 @@ def skip_evaluated(draft: Draft, judged: SkipEvaluated) -> None:
     if judged.fault is not None:
         draft.note_sheet("skip.failed", row.sheet, f"a skip rule has no answer, it runs: {judged.fault}")
     if not judged.skip:
-        draft.sheet(row, status="pending", judged=judged.skip is not None)
+        draft.sheet(row, status=SheetStatus.PENDING, judged=judged.skip is not None)
         return
     draft.sheet(
         row,
-        status="skipped",
+        status=SheetStatus.SKIPPED,
         judged=True,
         skip_reason=judged.reason,
         ended_at=draft.now.at,

@@ -6,21 +6,19 @@ Source: docs/reference/score-format.md §20.
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from marianned.protocol import HookStatus, Outcome, WaitingFor
 from marianned.rows import HookRow, SheetRow
 from marianned.score.expanded import Concert, Expanded, Hook
-
-REFUSED = "refused"
-"""The outcome of a detached job that was not accepted when its parent ended; that end stays what it was."""
 
 
 def is_kept(row: HookRow) -> bool:
     """Tell whether it is a detached job that waits for the end of its parent."""
-    return row.status == "waiting" and row.waiting_for == "end"
+    return row.status == HookStatus.WAITING and row.waiting_for == WaitingFor.END
 
 
 def has_failed(row: HookRow) -> bool:
     """Tell whether the run fails by it."""
-    return row.status == "failed" and row.outcome != REFUSED
+    return row.status == HookStatus.FAILED and row.outcome != Outcome.REFUSED
 
 
 class HookQueue(NamedTuple):
@@ -47,7 +45,7 @@ class HookQueue(NamedTuple):
                     return None
                 if definition.abort_on_failure:
                     break
-            elif row.status != "completed" and row.outcome != REFUSED and not is_kept(row):
+            elif row.status != HookStatus.COMPLETED and row.outcome != Outcome.REFUSED and not is_kept(row):
                 return row
         if self.pauses and any(map(has_failed, self.rows)):
             return None
@@ -59,7 +57,11 @@ class HookQueue(NamedTuple):
         row = self.current
         if row is None or is_kept(row):
             return row
-        return None if row.status != "pending" or self.needs_cooldown(row) or self.pauses_before(row) else row
+        return (
+            None
+            if row.status != HookStatus.PENDING or self.needs_cooldown(row) or self.pauses_before(row)
+            else row
+        )
 
     def needs_cooldown(self, row: HookRow) -> bool:
         """Tell whether its cool-down is still to be waited; what goes too deep fails without."""
@@ -68,7 +70,7 @@ class HookQueue(NamedTuple):
 
     def pauses_before(self, row: HookRow) -> bool:
         """Tell whether the job is to pause before it starts this one."""
-        due = row.status == "pending" and not self.needs_cooldown(row) and not self._too_deep
+        due = row.status == HookStatus.PENDING and not self.needs_cooldown(row) and not self._too_deep
         return due and self.hooks[row.hook - 1].pause_before_chain and not row.passed
 
     @property

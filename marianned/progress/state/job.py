@@ -17,7 +17,7 @@ from marianned.lifecycle import Facts, Outlook
 from marianned.progress.state.graph import Graph
 from marianned.progress.state.hook_queue import HookQueue, has_failed, hook_queue
 from marianned.progress.state.sharing import Numbered, Numbers, Vector
-from marianned.protocol import Cost, HoldCause, JobStatus, PlanLine
+from marianned.protocol import Cost, HoldCause, HookStatus, PlanLine, SheetStatus, WaitingFor
 from marianned.rows import (
     Account,
     AttemptRow,
@@ -36,8 +36,8 @@ from marianned.rows import (
 from marianned.score.expanded import Expanded, Hook
 from marianned.score.expanded import Sheet as Definition
 
-DONE = frozenset({"completed", "skipped"})
-OPEN = frozenset({"pending", "waiting"})
+DONE = frozenset({SheetStatus.COMPLETED, SheetStatus.SKIPPED})
+OPEN = frozenset({SheetStatus.PENDING, SheetStatus.WAITING})
 _COPIED = (dict, set, list, Numbered, Vector)
 """What a copy of a state has of its own: all else in it never changes. The last two are for sheets, of which
 there may be thousands."""
@@ -103,7 +103,7 @@ class JobState:
     def facts(self) -> Facts:
         """The six facts that the status follows from."""
         return Facts(
-            ended=JobStatus(self.run.ended) if self.run.ended else None,
+            ended=self.run.ended,
             cancelling=self.run.cancelling,
             held=bool(self.holds),
             staged=self.staged is not None or bool(self.run.rewind),
@@ -120,7 +120,7 @@ class JobState:
         return Outlook(
             could_start=hook is not None or (self._open > 0 and not self.failed_fast),
             could_start_free=free or (self._open_free > 0 and not self.failed_fast),
-            failed=self.counts["failed"] > 0 or any(map(has_failed, self.hooks)),
+            failed=self.counts[SheetStatus.FAILED] > 0 or any(map(has_failed, self.hooks)),
             pause_on_failure=self.score.on_failure == "pause",
             held_for_failure=any(hold.cause == HoldCause.FAILURE for hold in self.holds.values()),
             keeps=any(hold.cause in _KEPT for hold in self.holds.values()),
@@ -134,12 +134,12 @@ class JobState:
     @property
     def done(self) -> int:
         """How many sheets are completed or skipped."""
-        return self.counts["completed"] + self.counts["skipped"]
+        return self.counts[SheetStatus.COMPLETED] + self.counts[SheetStatus.SKIPPED]
 
     @property
     def flights(self) -> list[Flight]:
         """What is in flight: attempts, or a hook."""
-        hooks = [row for row in self.hook_rows.values() if row.status == "running"]
+        hooks = [row for row in self.hook_rows.values() if row.status == HookStatus.RUNNING]
         return [*self.attempts.values(), *hooks]
 
     @property
@@ -178,7 +178,7 @@ class JobState:
     @property
     def failed_fast(self) -> bool:
         """Whether a sheet has failed and nothing else is to start therefore."""
-        return self.counts["failed"] > 0 and self.score.parallel.fail_fast
+        return self.counts[SheetStatus.FAILED] > 0 and self.score.parallel.fail_fast
 
     def next_ready(self, closed: Collection[Account] = ()) -> SheetRow | None:
         """Return the first ready sheet, if any may start (docs/reference/score-format.md §17).
@@ -195,12 +195,12 @@ class JobState:
     def waiting_accounts(self) -> set[Account]:
         """Return the accounts whose rate limit a sheet has met and waits for."""
         rows = (self.sheets[number] for number in self._waiting)
-        return {self.account(row.sheet) for row in rows if row.waiting_for == "rate_limit"}
+        return {self.account(row.sheet) for row in rows if row.waiting_for == WaitingFor.RATE_LIMIT}
 
     def waiting_for(self, account: Account) -> int:
         """Count the sheets that the rate limit of an account keeps from starting."""
         rows = (self.sheets[number] for number in self._waiting)
-        waits = sum(r.waiting_for == "rate_limit" and self.account(r.sheet) == account for r in rows)
+        waits = sum(r.waiting_for == WaitingFor.RATE_LIMIT and self.account(r.sheet) == account for r in rows)
         return waits + len(self.ready_of(account))
 
     def limited(self, now: Instant) -> set[Account]:
@@ -255,7 +255,7 @@ class JobState:
 
     def failed_sheets(self) -> list[SheetRow]:
         """Return the failed sheets, ascending."""
-        return [row for row in self.sheets.values() if row.status == "failed"]
+        return [row for row in self.sheets.values() if row.status == SheetStatus.FAILED]
 
     def at_breakpoints(self) -> list[SheetRow]:
         """Return the sheets that only their breakpoint keeps from starting, ascending."""
@@ -316,7 +316,7 @@ class JobState:
         definitions = version.score.sheets
         self._graph = Graph(version.score, sheets)
         self.sheets: Numbered[SheetRow] = Numbered(len(definitions))
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[SheetStatus] = Counter()
         self._unmet = Vector([0, *(len(definition.needs) for definition in definitions)])
         self._failed_upstream = Vector([0] * (len(definitions) + 1))
         self._breakpoints_upstream = Vector([0] * (len(definitions) + 1))
@@ -380,9 +380,9 @@ class JobState:
         only; failed or not failed counts in everything below it. At last it is put among the ready ones if
         it has become ready; one that no longer is stays among them and is passed over when it comes up.
         """
-        before = old.status if old else ""
+        before = old.status if old else None
         after = new.status
-        if old:
+        if before is not None:
             self.counts[before] -= 1
         self.counts[after] += 1
         self.sheets[number] = new
@@ -390,11 +390,11 @@ class JobState:
             opened = (after in OPEN) - (before in OPEN)
             self._open += opened
             self._open_free += opened if not self._breakpoints_upstream[number] else 0
-        self._waiting = (self._waiting.plus if after == "waiting" else self._waiting.minus)(number)
+        self._waiting = (self._waiting.plus if after == SheetStatus.WAITING else self._waiting.minus)(number)
         if (after in DONE) != (before in DONE):
             self._meet(number, -1 if after in DONE else 1)
-        if (after == "failed") != (before == "failed"):
-            self._propagate_failure(number, 1 if after == "failed" else -1)
+        if (after == SheetStatus.FAILED) != (before == SheetStatus.FAILED):
+            self._propagate_failure(number, 1 if after == SheetStatus.FAILED else -1)
         if self._is_ready(number):
             self._push(number)
 
@@ -447,7 +447,7 @@ class JobState:
 
     def _is_ready(self, number: int) -> bool:
         row = self.sheets.get(number)
-        if row is None or row.status != "pending" or row.uid in self.breakpoints:
+        if row is None or row.status != SheetStatus.PENDING or row.uid in self.breakpoints:
             return False
         return self._is_free(number)
 
@@ -458,7 +458,9 @@ def _found_nowhere(_address: str) -> None:
 
 def _awaited(state: JobState, seen: set[int]) -> Iterator[JobState]:
     for row in state.hook_rows.values():
-        child = state.find(row.chained) if row.waiting_for == "job" and row.chained is not None else None
+        child = (
+            state.find(row.chained) if row.waiting_for == WaitingFor.JOB and row.chained is not None else None
+        )
         if child is not None and child.run.run_id not in seen:
             seen.add(child.run.run_id)
             yield child

@@ -7,7 +7,7 @@ from marianned import lifecycle
 from marianned.clock import Instant, timestamp
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
-from marianned.protocol import Hook, InFlight, Next, Waiting
+from marianned.protocol import Hook, HookStatus, InFlight, Next, Waiting, WaitingFor
 from marianned.rows import HookRow, shown
 
 
@@ -20,14 +20,14 @@ def hook_view(state: JobState, row: HookRow, pid: int | None = None) -> Hook:
         Hook,
         type=definition.type,
         label=definition.label,
-        waiting_for="slot" if waits_for_slot else row.waiting_for,
+        waiting_for=WaitingFor.SLOT if waits_for_slot else row.waiting_for,
         until_at=timestamp(row.until),
         attempt_count=row.attempts,
-        error_message=row.error_message if row.status == "failed" else None,
+        error_message=row.error_message if row.status == HookStatus.FAILED else None,
         pid=row.pid or pid,
         started_at=timestamp(row.started_at),
         ended_at=timestamp(row.ended_at),
-        time_limit_at=timestamp(row.time_limit_at if row.status == "running" else None),
+        time_limit_at=timestamp(row.time_limit_at if row.status == HookStatus.RUNNING else None),
     )
 
 
@@ -44,18 +44,18 @@ def hook_flights(state: JobState) -> list[InFlight]:
             time_limit_at=timestamp(row.time_limit_at or 0),
         )
         for row in state.hooks
-        if row.status == "running"
+        if row.status == HookStatus.RUNNING
     ]
 
 
 def hook_waits(state: JobState) -> list[Waiting]:
     """Return the hook whose turn it is and that waits: for its cool-down, a job, or a slot."""
     row = state.hook_queue.current
-    if row is None or row.status == "running":
+    if row is None or row.status == HookStatus.RUNNING:
         return []
     waiting_for = row.waiting_for
     if state.hook_queue.startable is not None:
-        waiting_for = "slot" if lifecycle.may_start(state.facts) else None
+        waiting_for = WaitingFor.SLOT if lifecycle.may_start(state.facts) else None
     if waiting_for is None:
         return []
     until = timestamp(row.until)
@@ -70,13 +70,13 @@ def next_of_hook(state: JobState, now: Instant) -> Next | None:
     if row is None:
         return None
     name = messages.hook_name(state, row.hook)
-    if row.status == "running":
+    if row.status == HookStatus.RUNNING:
         latest = None if row.time_limit_at is None else row.time_limit_at + state.overtime
         return Next(code="hook_end", text=f"{name} ends", latest_at=timestamp(latest))
     due = row.until if row.until is not None and not now.reached(row.until) else None
     at = timestamp(due)
-    if row.waiting_for == "job":
+    if row.waiting_for == WaitingFor.JOB:
         return Next(code="job_end", text=f"{name} ends when {row.chained} has ended", latest_at=at)
-    if row.waiting_for == "cooldown":
+    if row.waiting_for == WaitingFor.COOLDOWN:
         return Next(code="start", text=f"{name} starts", due_at=at)
     return Next(code="start", text=f"{name} starts when a slot is free")

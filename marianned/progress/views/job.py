@@ -19,6 +19,7 @@ from marianned.protocol import (
     ENDED,
     Breakpoint,
     Hold,
+    HookStatus,
     InFlight,
     Job,
     JobStatus,
@@ -30,6 +31,7 @@ from marianned.protocol import (
     SheetStatus,
     Timing,
     Waiting,
+    WaitingFor,
 )
 from marianned.rows import AttemptRow, HoldRow, SheetRow
 
@@ -161,26 +163,26 @@ def _status(state: JobState) -> JobStatus:
 
 
 def _waiting(state: JobState, now: Instant) -> list[Waiting]:
-    found = [_wait(state, row, row.waiting_for or "retry", row.until) for row in state.waits()]
+    found = [_wait(state, row, row.waiting_for or WaitingFor.RETRY, row.until) for row in state.waits()]
     found += hook_waits(state)
     if not lifecycle.may_start(state.facts):
         return found
     limited = state.limited(now)
     for account, row in state.ready_accounts().items():
         if account in limited:
-            found.append(_wait(state, row, "rate_limit", state.limits[account].until))
+            found.append(_wait(state, row, WaitingFor.RATE_LIMIT, state.limits[account].until))
     ready = state.next_ready(limited)
     if ready is None:
         return found
     not_before = state.run.not_before
     if not_before is not None and not now.reached(not_before):
-        found.append(_wait(state, ready, "pacing", not_before))
+        found.append(_wait(state, ready, WaitingFor.PACING, not_before))
     elif len(state.attempts) < state.score.parallel.max_concurrent:
-        found.append(_wait(state, ready, "slot", None))
+        found.append(_wait(state, ready, WaitingFor.SLOT, None))
     return found
 
 
-def _wait(state: JobState, row: SheetRow, waiting_for: str, until: Instant | None) -> Waiting:
+def _wait(state: JobState, row: SheetRow, waiting_for: WaitingFor, until: Instant | None) -> Waiting:
     definition = state.definition(row.sheet)
     return Waiting(
         sheet=row.sheet,
@@ -269,10 +271,10 @@ def _boundary(state: JobState, now: Instant) -> Next:
 def _something_behind(state: JobState) -> bool:
     """Tell whether something is left to start when what is in flight ends well."""
     turns = state.hook_queue
-    if turns.current is None or turns.current.status != "running":
+    if turns.current is None or turns.current.status != HookStatus.RUNNING:
         return state.outlook.could_start
-    ended = {"status": "completed", "outcome": Outcome.SUCCEEDED}
-    rows = [msgspec.structs.replace(r, **ended) if r.status == "running" else r for r in turns.rows]
+    ended = {"status": HookStatus.COMPLETED, "outcome": Outcome.SUCCEEDED}
+    rows = [msgspec.structs.replace(r, **ended) if r.status == HookStatus.RUNNING else r for r in turns.rows]
     return turns._replace(rows=rows).current is not None
 
 
@@ -302,7 +304,7 @@ def _progressing(state: JobState, now: Instant) -> Next | None:
         return limited
     row = next(row for row in state.waits() if row.until == waits_until)
     again = f"sheet {row.sheet} is tried again"
-    return Next(code=row.waiting_for or "retry", text=again, due_at=timestamp(waits_until.at))
+    return Next(code=row.waiting_for or WaitingFor.RETRY, text=again, due_at=timestamp(waits_until.at))
 
 
 def _when_sheets_end(state: JobState, now: Instant) -> Next:
@@ -366,7 +368,7 @@ def sheet_view(state: JobState, number: int) -> Sheet:
         instance=definition.instance,
         label=definition.label or definition.movement,
         status=row.status,
-        waiting_for=row.waiting_for if limit_met is None else "rate_limit",
+        waiting_for=row.waiting_for if limit_met is None else WaitingFor.RATE_LIMIT,
         until_at=timestamp(until),
         needs=list(definition.needs),
         blocked_by=_blockers(state, number) if state.blocked(number) else [],
@@ -405,6 +407,6 @@ def _blockers(state: JobState, number: int) -> list[int]:
             if need not in seen:
                 seen.add(need)
                 stack.append(need)
-                if state.sheets[need].status == "failed":
+                if state.sheets[need].status == SheetStatus.FAILED:
                     found.add(need)
     return sorted(found)

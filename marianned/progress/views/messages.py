@@ -12,7 +12,7 @@ from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.state.hook_queue import has_failed, is_kept
 from marianned.progress.state.job import JobState
-from marianned.protocol import HoldCause, Job, JobStatus
+from marianned.protocol import HoldCause, Job, JobStatus, WaitingFor
 from marianned.rows import EventRow, Flight, HookRow, RequestRow, SheetRow
 
 _REASON_LONGEST = 160
@@ -148,7 +148,7 @@ def at_rest(state: JobState) -> str | None:
     turn = state.hook_queue.current
     if turn is not None and is_kept(turn):
         return f"nothing is left to do; resume ends it and submits {state.hook_definition(turn.hook).label}"
-    if turn is not None and turn.waiting_for == "job":
+    if turn is not None and turn.waiting_for == WaitingFor.JOB:
         return _children(state) or f"{turn.chained} goes on; mzt pause {turn.chained}"
     if not state.nothing_left:
         return None
@@ -215,7 +215,7 @@ def by_whom(events: Sequence[EventRow]) -> str:
 
 def reply_message(state: JobState, now: Instant, action: Action, view: Job, request: RequestRow) -> str:
     """Say what a request has led to, by the status it left."""
-    status = JobStatus(view.status or "")
+    status = view.status
     said: str | None = None
     match status:
         case _ if action is Action.BREAK and state.breakpoints:

@@ -11,7 +11,7 @@ from marianned.clock import Instant, timestamp
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
 from marianned.progress.views.job import HOLDS_MOST, limit
-from marianned.protocol import HoldCause, JobStatus, Reason
+from marianned.protocol import HoldCause, JobStatus, Reason, WaitingFor
 from marianned.rows import AttemptRow, Flight, HoldRow, SheetRow
 
 _HELD = {
@@ -22,11 +22,11 @@ _HELD = {
     HoldCause.RATE_LIMIT: "paused at a rate limit",
     HoldCause.BUDGET: "paused at its cost limit",
 }
-_RELEASED_BY: dict[str, str] = {HoldCause.BUDGET: messages.OVER_BUDGET}
+_RELEASED_BY = {HoldCause.BUDGET: messages.OVER_BUDGET}
 """What a resume needs besides, to release a hold of this cause."""
 _HOOK_WAITS = {
-    "cooldown": ("out its cool-down", "time"),
-    "job": ("for the end of {job}", "job"),
+    WaitingFor.COOLDOWN: ("out its cool-down", "time"),
+    WaitingFor.JOB: ("for the end of {job}", "job"),
 }
 _OBSTACLES = {
     "draining": "the daemon drains",
@@ -117,7 +117,7 @@ def _hold(state: JobState, hold: HoldRow, logins: Mapping[int, str]) -> Reason:
     return _reason(
         state,
         f"hold:{hold.cause}",
-        f"{_HELD[HoldCause(hold.cause)]}{owner}{why}",
+        f"{_HELD[hold.cause]}{owner}{why}",
         "time" if until is not None else "caller",
         since=hold.held_at,
         until=until,
@@ -170,7 +170,7 @@ def _waits(state: JobState) -> Iterator[Reason]:
     for row in state.waits():
         yield _reason(
             state,
-            row.waiting_for or "retry",
+            row.waiting_for or WaitingFor.RETRY,
             f"{messages.sheet_name(state, row.sheet)} waits, then attempt {row.attempts + 1}{_because(row)}",
             "time",
             sheets=[row.sheet],
@@ -182,7 +182,7 @@ def _waits(state: JobState) -> Iterator[Reason]:
 
 def _hook_waits(state: JobState) -> Iterator[Reason]:
     row = state.hook_queue.current
-    if row is None or row.waiting_for not in _HOOK_WAITS:
+    if row is None or row.waiting_for is None or row.waiting_for not in _HOOK_WAITS:
         return
     said, unblocked_by = _HOOK_WAITS[row.waiting_for]
     text = f"{messages.hook_name(state, row.hook)} waits {said.format(job=row.chained)}"
@@ -193,7 +193,7 @@ def _hook_waits(state: JobState) -> Iterator[Reason]:
 
 def _wait_hints(state: JobState, row: SheetRow) -> list[str]:
     instrument = state.account(row.sheet).instrument
-    return [f"mzt clear-rate-limits {instrument}"] if row.waiting_for == "rate_limit" else []
+    return [f"mzt clear-rate-limits {instrument}"] if row.waiting_for == WaitingFor.RATE_LIMIT else []
 
 
 def _because(row: SheetRow) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from marianned import rows, store
 from marianned.clock import Instant
 from marianned.errors import Problem
-from marianned.protocol import Caller, CheckReport
+from marianned.protocol import Caller, CheckReport, WaitingFor
 from marianned.store.opening import migrations
 from marianned.store.sql import SQL, Columns, blocks, delete, put
 
@@ -69,6 +69,21 @@ def test_every_row_comes_back_as_it_was_put_and_is_replaced_by_its_key(kind: typ
         comes_back()
     finally:
         connection.close()
+
+
+def test_a_word_lies_in_its_column_as_it_is_and_one_of_a_later_daemon_comes_back_as_it_stands() -> None:
+    connection = database()
+    connection.row_factory = sqlite3.Row
+    columns = Columns(rows.SheetRow)
+    row = rows.SheetRow(run_id=1, uid=1, sheet=1, waiting_for=WaitingFor.RATE_LIMIT)
+    connection.execute(put(rows.SheetRow), columns.values(row))
+    found = connection.execute("SELECT status, waiting_for, next_kind FROM sheets").fetchone()
+    assert tuple(found) == ("pending", "rate_limit", "first")
+    connection.execute("UPDATE sheets SET status = 'dreaming'")
+    (later,) = map(columns.struct, connection.execute("SELECT * FROM sheets"))
+    assert (later.status, later.waiting_for) == ("dreaming", WaitingFor.RATE_LIMIT)
+    assert columns.values(later)["status"] == "dreaming"
+    connection.close()
 
 
 def test_every_kind_of_row_has_its_table_and_the_key_that_the_schema_has() -> None:

@@ -1,0 +1,34 @@
+"""The words of the closed lists, on the wire: as they always were, and one that is newer is read all the same."""
+
+import msgspec
+import pytest
+
+from marianned.protocol import Event, Hold, HoldCause, JobStatus, SheetStatus
+from marianned.protocol.statuses import Word
+
+
+def test_a_word_is_its_text_and_nothing_else() -> None:
+    hold = Hold(cause=HoldCause.RATE_LIMIT, owner=None, reason=None, held_at="now", ends_at=None)
+    assert msgspec.json.encode(hold) == (
+        b'{"cause":"rate_limit","owner":null,"reason":null,"held_at":"now","ends_at":null}'
+    )
+    assert msgspec.to_builtins(SheetStatus.PENDING) == "pending"
+    assert f"{SheetStatus.PENDING}" == "pending"
+
+
+def test_a_client_reads_the_words_of_a_newer_daemon() -> None:
+    told = b'{"event": 1, "recorded_at": "now", "type": "job.dreaming", "status": "dreaming"}'
+    event = msgspec.json.decode(told, type=Event)
+    assert event.status == "dreaming"
+    assert isinstance(event.status, JobStatus)
+    assert event.status not in list(JobStatus)
+    assert {event.status: 1}["dreaming"] == 1
+    assert msgspec.json.decode(msgspec.json.encode(event), type=Event) == event
+
+
+def test_what_is_no_text_is_no_word() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(b"3", type=JobStatus)
+    with pytest.raises(ValueError, match="3 is not a valid JobStatus"):
+        JobStatus(3)
+    assert issubclass(JobStatus, Word)
