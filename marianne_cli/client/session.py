@@ -20,9 +20,10 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
 
-from marianne_cli.client.dialling import is_named, is_usable, new_key, places
+from marianne_cli.client.dialling import is_named, is_usable, locked_socket, new_key, places
 from marianned import __version__, probe, wire
 from marianned.errors import MarianneError, NoDaemon, NotPermitted, ProtocolMismatch
+from marianned.formatting import typed
 
 PROTOCOL = 1
 """The protocol this client speaks: protocol.PROTOCOL, without loading it."""
@@ -294,7 +295,18 @@ class Session:
             self._busy.add(line)
             return line
         named = "" if self._named is not None or not is_named() else ", which $MARIANNE_SOCKET names"
-        raise NoDaemon(f"no daemon answers at {self.path}{named}", hints=["mzt start"])
+        nobody = f"no daemon answers at {self.path}{named}"
+        other = locked_socket()
+        if other is not None and other != self.path:
+            try:
+                (yield Dial(other)).close()
+            except OSError:
+                pass  # the lock's file is of a daemon that has gone
+            else:
+                raise NoDaemon(
+                    f"{nobody}; one listens at {other}", hints=[f"mzt --socket {typed(other)} status"]
+                )
+        raise NoDaemon(nobody, hints=["mzt start"])
 
     def _release(self, line: Line, *, reusable: bool = True) -> None:
         """Keep a connection for the next request; hang it up where the last one was cut short."""

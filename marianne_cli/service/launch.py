@@ -107,7 +107,8 @@ def _here(call: Invocation) -> int | None:
     found = held(paths.state_directory())
     if found is None:
         return None
-    named = None if call.socket is None else str(Path(call.socket).absolute())
+    asked = call.socket or os.environ.get("MARIANNE_SOCKET")
+    named = str(Path(asked).absolute()) if asked else None
     return found.pid if named is None or found.socket in {"", named} else None
 
 
@@ -216,10 +217,11 @@ def _answers_after_all(call: Invocation, log: Path) -> None:
     """Ours has ended: perhaps another was first. Else say what it said."""
     try:
         _ = call.client
-    except NoDaemon:
+    except NoDaemon as error:
+        elsewhere = [hint for hint in error.hints if hint != "mzt start"]
         said = log.read_text(errors="replace").strip().rpartition(_SAYS)[2].replace("\n", " ")
         raise NoDaemon(
-            f"the daemon does not start: {said or 'it says nothing'}", hints=["mzt doctor"]
+            f"the daemon does not start: {said or 'it says nothing'}", hints=elsewhere or ["mzt doctor"]
         ) from None
 
 

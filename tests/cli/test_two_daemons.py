@@ -19,6 +19,22 @@ def test_a_client_of_another_socket_path_finds_the_daemon_that_holds_the_directo
         home.environment["MARIANNE_SOCKET"] = named
 
 
+def test_a_socket_that_is_named_is_meant_and_one_that_answers_elsewhere_is_named(home):
+    """Never `kill -9` of a daemon that does listen, at another place."""
+    home.mzt("start")
+    named = home.environment["MARIANNE_SOCKET"]
+    home.environment["MARIANNE_SOCKET"] = str(home.path / "else")
+    score = home.score("solo")
+    try:
+        for arguments in (["status"], ["run", score], ["cancel", "solo"]):
+            told = home.mzt(*arguments, code=3)
+            assert named in told.stderr, arguments
+            assert told.stderr.splitlines()[-1] == f"  mzt --socket {named} status"
+    finally:
+        home.environment["MARIANNE_SOCKET"] = named
+    home.mzt("--socket", named, "status")
+
+
 def test_without_its_socket_the_lock_tells_that_a_daemon_runs(home):
     """The daemon makes a deleted socket again within seconds: what is asked in between waits for it."""
     first = home.json("start")
