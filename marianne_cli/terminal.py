@@ -9,30 +9,22 @@ text of somebody else's begins a line of a screen. `--raw`, and a score's text a
 import re
 from typing import Any
 
-_DIRECTIONS = "\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"
-_CONTROL = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_DIRECTIONS}]|\n")
+from marianned.formatting import CONTROLS, escaped
+from marianned.formatting import visible as text
+from marianned.formatting import visible_json as json
+
+__all__ = ["json", "line", "reply", "screen", "text"]
+
+_CONTROL = re.compile(f"[{CONTROLS}]|\n")
 _OURS = re.compile(r"(\x1b\[[0-9]{1,2}m)")
 """Colours, which screens put in: of somebody else's they would be harmless, but none come so far."""
-_BEYOND_JSON = re.compile(f"[\x7f-\x9f{_DIRECTIONS}]")
-_SHORT = {"\n": "\\n", "\r": "\\r"}
-
 WHOLE_TEXTS = frozenset({"stdout_tail", "stderr_tail", "output", "prompt", "profile", "instrument_config"})
 """Keys of replies whose texts have lines of their own; screens set them off from what is ours."""
 
 
-def _escaped(found: re.Match[str]) -> str:
-    char = found[0]
-    return _SHORT.get(char) or (f"\\x{ord(char):02x}" if ord(char) <= 0xFF else f"\\u{ord(char):04x}")  # noqa: PLR2004
-
-
-def text(said: str) -> str:
-    """Return a text of several lines as it may be shown."""
-    return "\n".join(_CONTROL.sub(_escaped, line) for line in said.replace("\r\n", "\n").split("\n"))
-
-
 def line(said: str) -> str:
     """Return a text that belongs in one line as it may be shown."""
-    return _CONTROL.sub(_escaped, said)
+    return _CONTROL.sub(escaped, said)
 
 
 def screen(said: str, *, coloured: bool) -> str:
@@ -51,8 +43,3 @@ def reply(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: one if key in WHOLE_TEXTS else reply(one) for key, one in value.items()}
     return value
-
-
-def json(said: str) -> str:
-    """Return JSON with the characters escaped that JSON lets through and a terminal obeys."""
-    return _BEYOND_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", said)

@@ -159,6 +159,24 @@ def directory(path: Name, *, below: Name | None = None) -> int:
     return handle
 
 
+def make_directory(path: Name, mode: int) -> None:
+    """Make a directory of this mode, whatever the umask is; what somebody has made before stays as it is.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    try:
+        os.mkdir(path, 0o700)  # noqa: PTH102  names here are texts or paths
+    except FileExistsError:
+        return
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(handle).st_uid == os.geteuid():
+            os.fchmod(handle, mode)
+    finally:
+        os.close(handle)
+
+
 def remove_tree(path: Name, *, dir_fd: int | None = None) -> None:
     """Delete whatever has this name: a directory with all that is in it, or a single entry; a link alone.
 

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from marianned.masks import MASK
 
-CONTROLS = r"\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+CONTROLS = r"\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 """Of a pattern's class: control characters but tab and newline, and those that turn the direction of text."""
+_CONTROL = re.compile(f"[{CONTROLS}]")
+_SHORT = {"\n": "\\n", "\r": "\\r"}
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 _NAMED_MOST = 5
 _VALUE_MOST = 80
@@ -98,6 +100,22 @@ def sheet_list(sheets: Iterable[int]) -> str:
 def plural(count: int, noun: str) -> str:
     """Count things: `1 sheet`, `4 sheets`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def visible(text: str) -> str:
+    """Return a text as a terminal may have it: in lines, control characters as escapes."""
+    return _CONTROL.sub(escaped, text.replace("\r\n", "\n"))
+
+
+def visible_json(text: str) -> str:
+    """Return JSON with the characters escaped that JSON lets through and a terminal obeys."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def escaped(found: re.Match[str]) -> str:
+    """Return the escape that a character which was found is shown as."""
+    char = found[0]
+    return _SHORT.get(char) or (f"\\x{ord(char):02x}" if ord(char) <= 0xFF else f"\\u{ord(char):04x}")  # noqa: PLR2004  one byte
 
 
 def as_utf8(text: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from marianned.formatting import visible, visible_json
 from marianned.masks import MASK, Mask, secrets_of
 from marianned.systemd.journal import FIELDS, JournalHandler, concerned, listens
 
@@ -43,7 +44,7 @@ def masked(text: str) -> str:
 
 class _Masking(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return masked(super().format(record))
+        return visible(masked(super().format(record)))
 
 
 class _Lines(logging.Formatter):
@@ -60,7 +61,7 @@ class _Lines(logging.Formatter):
         told |= {name: about[name] for name in FIELDS if about.get(name) is not None}
         if record.exc_info:
             told["traceback"] = masked(self.formatException(record.exc_info))
-        return msgspec.json.encode(told).decode()
+        return visible_json(msgspec.json.encode(told).decode())
 
 
 class _File(RotatingFileHandler):

@@ -38,6 +38,7 @@ from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import ConfigError, Settings, load_settings
 from marianned.errors import Unavailable
 from marianned.executors.local import LocalExecutor
+from marianned.formatting import visible
 from marianned.lock import Lock, LockHeld, locked
 from marianned.moment import boot_id, now
 from marianned.paths import (
@@ -309,5 +310,5 @@ def _check(*, as_json: bool) -> int:
     else:
         for finding in found.checks:
             mark = "ok  " if finding.passed else "FAIL"
-            sys.stdout.write(f"{mark} {finding.name}: {finding.message}\n")
+            sys.stdout.write(visible(f"{mark} {finding.name}: {finding.message}\n"))
     return 0 if all(finding.passed for finding in found.checks) else 1

@@ -24,7 +24,7 @@ class LastWord:
         self, grace: float, event: str, where: dict[str, Any], goes_on: list[str], path: str
     ) -> None:
         self.grace, self.event, self.where, self.goes_on = grace, event, where, goes_on
-        self.file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self.file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self.size = self.read = 0
         self.spoken = False
         self.changed = time.monotonic()

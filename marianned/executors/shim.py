@@ -311,7 +311,8 @@ def _watches(spec: "Facts", output: Output) -> "dict[str, LastWord | Silence]":
     watches: dict[str, LastWord | Silence] = {}
     if spec.get("final"):
         module: Any = __import__("lastword")
-        watches["final"] = module.LastWord(**spec["final"], path=STDOUT)
+        # not by its name: the command runs by now, and may have put a pipe there
+        watches["final"] = module.LastWord(**spec["final"], path=f"/proc/self/fd/{output.files[0]}")
     if spec["silence"]:
         module = __import__("silence")
         watches["stale"] = module.Silence(**spec["silence"], output=output.files)
@@ -435,30 +436,51 @@ def _write_record(claim: int, writer: str, started: int, status: int | None = No
             os.pwrite(claim, record, 0)
             os.ftruncate(claim, len(record))
             os.fsync(claim)
-            _publish(record)
+            _publish(claim, record)
         except (FileExistsError, FileNotFoundError):
             return
+        except PermissionError:  # the command has closed its directory: it is ours to open
+            _open_directory()
         except OSError:
             time.sleep(1)
 
 
-def _publish(record: bytes) -> None:
+def _publish(claim: int, record: bytes) -> None:
+    """Give the record its name; whatever else the command has put in the claim's place does not become it."""
     try:
-        os.link(CLAIM, RECORD)
+        ours = os.path.samestat(os.lstat(CLAIM), os.fstat(claim))
+        if ours:
+            os.link(CLAIM, RECORD)
     except OSError as error:
         if error.errno not in (*_UNSUPPORTED, errno.ENOENT):
             raise
+        ours = False
+    if not ours:
         _write(RECORD, record, durable=True)  # no links, or no claim; the keeper comes after the runner
     os.fsync(os.open(".", os.O_RDONLY))  # its name too: a power cut takes what was only linked
 
 
+def _open_directory() -> None:
+    try:  # noqa: SIM105  contextlib is nothing to carry for this
+        os.chmod(".", 0o700)
+    except OSError:
+        pass
+    time.sleep(0.01)
+
+
 def _write(name: str, content: bytes, *, durable: bool = False) -> None:
-    with open(name + ".new", "wb") as file:
-        file.write(content)
-        file.flush()
-        if durable:
-            os.fsync(file.fileno())
-    os.rename(name + ".new", name)
+    new = f"{name}.{os.urandom(8).hex()}"  # no command can have put a pipe or a link in its place
+    try:
+        with open(new, "xb") as file:
+            file.write(content)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.rename(new, name)
+    except OSError:
+        if os.path.lexists(new):
+            os.unlink(new)
+        raise
 
 
 def read(path: str) -> bytes:

@@ -363,6 +363,8 @@ def _copy(connection: sqlite3.Connection, path: Path) -> int:
     part = path.with_name(f".{path.name}.part")
     descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     try:
+        if os.fstat(descriptor).st_uid != os.geteuid():  # made by another user, in a directory like /tmp
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(part))
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # two of one name would write into one file
         os.ftruncate(descriptor, 0)  # what a daemon that was killed over it has left
         try:

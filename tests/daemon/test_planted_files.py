@@ -11,11 +11,14 @@ PLANTS = {
     "stdout": 'rm "$D/stdout"; mkfifo "$D/stdout"',
     "stderr": 'rm "$D/stderr"; mkfifo "$D/stderr"',
     "spec.json": 'rm "$D/spec.json"; mkfifo "$D/spec.json"',
+    "claim": 'rm "$D/claim"; mkfifo "$D/claim" "$D/exit.json.new"',
+    "no claim": 'rm "$D/claim"; mkfifo "$D/exit.json.new"',
+    "a closed directory": 'chmod 500 "$D"',
     "identity.json": 'rm "$D/identity.json"; mkfifo "$D/identity.json"',
     "checks": 'rm -rf "$D/checks"; mkfifo "$D/checks"',
-    "snapshot": 'mkfifo "$D/../1-snapshot.json"',
+    "snapshot": 'mkfifo "$D/snapshot.json"',
 }
-SET = 'for D in "$HOME"/state/marianne/attempts/*/1-1; do :; done; '
+SET = 'set -e; for D in "$HOME"/state/marianne/attempts/*/*/1-1; do :; done; '
 
 
 @pytest.mark.parametrize("name", sorted(PLANTS))
@@ -38,7 +41,9 @@ def test_a_pipe_in_an_attempts_directory_holds_neither_cancel_nor_stop_up(daemon
     daemon.process = None
 
 
-@pytest.mark.parametrize("name", ["exit.json", "stdout", "stderr", "spec.json", "checks", "snapshot"])
+@pytest.mark.parametrize(
+    "name", ["exit.json", "stdout", "stderr", "spec.json", "checks", "snapshot", "claim", "no claim"]
+)
 def test_a_pipe_in_an_attempts_directory_lets_its_job_end(daemon, name):
     checks = [
         {"type": "command_succeeds", "command": "true"},
@@ -48,6 +53,15 @@ def test_a_pipe_in_an_attempts_directory_lets_its_job_end(daemon, name):
     assert daemon.wait_for("fifo", "ended", "failed")["status"] in ("completed", "failed")
     daemon.stop()
     daemon.process = None
+
+
+def test_a_link_in_place_of_a_record_that_is_being_written_is_not_followed(daemon):
+    victim = daemon.home / "bashrc"
+    victim.write_text("# mine\n")
+    daemon.submit(score("linked", [f'{SET}rm "$D/claim"; ln -s "{victim}" "$D/exit.json.new"; exit 7']))
+    daemon.wait_for("linked", "failed")
+    assert daemon.attempts("linked", 1)[0]["exit_code"] == 7
+    assert victim.read_text() == "# mine\n"
 
 
 def test_a_link_in_place_of_the_concert_log_is_not_followed_out_of_the_workspace(daemon):

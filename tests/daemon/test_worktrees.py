@@ -43,6 +43,19 @@ def test_sheets_work_in_one_worktree_through_a_pause_and_a_kill(daemon, ledger, 
     assert kinds == ["worktree.made", "worktree.removed"]
 
 
+def test_a_link_in_the_place_of_the_worktrees_is_not_followed_out_of_the_repository(daemon, repository):
+    elsewhere = daemon.home.parent / f"{daemon.home.name}-elsewhere"
+    elsewhere.mkdir()
+    try:
+        (repository / ".worktrees").symlink_to(elsewhere)
+        daemon.submit(isolated("iso", ["true"], fallback_on_error=False))
+        daemon.wait_for("iso", "failed")
+        assert "a link leads out of" in daemon.event("iso", "worktree.failed")["text"]
+        assert list(elsewhere.iterdir()) == []
+    finally:
+        shutil.rmtree(elsewhere)
+
+
 def falls_at(house, point, text):
     """Submit a score to a daemon that is killed at this point."""
     house.may_fall = True

@@ -173,7 +173,7 @@ ALLOWED = {
     "executors/local.py": "/proc; spec.json and claim, made exclusively",
     "executors/shim.py": "imports nothing of ours; opens exclusively what it makes",
     "executors/children.py": "imports nothing of ours; /proc",
-    "executors/lastword.py": "imports nothing of ours; opened before the command starts",
+    "executors/lastword.py": "imports nothing of ours; opened by the descriptor of the runner",
     "executors/silence.py": "imports nothing of ours; /proc",
     "executors/traces.py": "/proc",
     "executors/programs.py": "a file in memory",

@@ -78,6 +78,18 @@ def test_what_comes_after_bearer_is_masked_and_common_words_are_not() -> None:
     )
 
 
+HOSTILE = "\x1b]52;c;aGk=\x07\x1b[2J\x9b31m\u202eevil\n  next"
+
+
+def test_what_a_log_tells_writes_no_terminal(log: Path) -> None:
+    logging.getLogger("marianned.test").warning("said: %s", HOSTILE)
+    assert log.read_text().rstrip("\n").isprintable()
+    assert lines(log)[0]["message"] == f"said: {HOSTILE}"
+    record = logging.LogRecord("marianned.test", logging.INFO, "", 1, "said: %s", (HOSTILE,), None)
+    shown = logs._Masking("%(message)s").format(record)
+    assert shown == "said: \\x1b]52;c;aGk=\\x07\\x1b[2J\\x9b31m\\u202eevil\n  next"
+
+
 def test_a_full_file_is_put_aside(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (handler,) = [one for one in logging.getLogger().handlers if getattr(one, "baseFilename", "") == str(log)]
     monkeypatch.setattr(handler, "maxBytes", 300)

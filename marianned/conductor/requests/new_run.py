@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from marianned import formatting, masks, workers
+from marianned import files, formatting, masks, workers
 from marianned.clock import Instant
 from marianned.errors import InvalidScore, Unavailable
 from marianned.progress.state.job import Version
@@ -88,8 +88,7 @@ def make_workspace(path: Path, umask: int) -> None:
     missing = [directory for directory in (path, *path.parents) if not directory.exists()]
     try:
         for directory in reversed(missing):
-            directory.mkdir(exist_ok=True)
-            directory.chmod(0o777 & ~umask)
+            files.make_directory(directory, 0o777 & ~umask)
         if not path.is_dir() or not os.access(path, os.W_OK | os.X_OK):
             raise Unavailable(f"the workspace '{path}' is not a writable directory")
     except OSError as error:

@@ -26,6 +26,7 @@ from marianned.moment import now
 from marianned.protocol import JobStatus
 from marianned.rows import Changes, RunRow, WorktreeRow, WorktreeStatus, event_of
 from marianned.score.expanded import Isolation
+from marianned.score.read.reader import is_below
 from marianned.store.writer import Store
 
 _UNTROUBLED = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
@@ -136,6 +137,7 @@ class Worktrees:
             run, "branches", repository, "for-each-ref", "--format=%(refname:lstrip=2)", refs
         )
         base = Path(isolation.worktree_base or f"{repository}/.worktrees")
+        await to_thread.run_sync(_check_inside, base, repository)
         branch, path = await to_thread.run_sync(
             _free, base, isolation.branch_prefix, f"{run.job_name}-{run.run}", set(listed.splitlines())
         )
@@ -313,6 +315,20 @@ class _Git:
         """Remove it without force, so that uncommitted changes keep it."""
         if await to_thread.run_sync(Path(self._row.path).exists):
             await self._worktree("remove", "--", self._row.path)
+
+
+def _check_inside(base: Path, repository: str) -> None:
+    """See that a place that is named below the repository lies there: sheets work beside it, and make links.
+
+    Raises:
+        _Failed: a link leads out.
+    """
+    if not is_below(str(base), repository):
+        return
+    there = next(place for place in (base, *base.parents) if os.path.lexists(place))
+    real, root = os.path.realpath(there), os.path.realpath(repository)
+    if real != root and not is_below(real, root):
+        raise _Failed(f"a link leads out of '{repository}': '{there}'")
 
 
 def _wanted(row: WorktreeRow) -> Isolation:

@@ -87,7 +87,7 @@ async def test_without_hard_links_the_record_is_renamed(
     assert (record.exit_code, record.writer) == (5, "runner")
     assert (attempt.directory / shim.RECORD).stat().st_nlink == 1
     assert json.loads((attempt.directory / shim.CLAIM).read_bytes())["exit_code"] == 5
-    assert not (attempt.directory / f"{shim.RECORD}.new").exists()
+    assert sorted(one.name for one in attempt.directory.glob(f"{shim.RECORD}*")) == [shim.RECORD]
 
 
 async def test_without_hard_links_the_keeper_can_tell_of_a_killed_runner(
