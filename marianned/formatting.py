@@ -3,13 +3,12 @@
 Source: docs/design/cli.md §4.
 """
 
-import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from marianned.masks import MASK
-
+MASK = "***"
+"""What stands for a secret."""
 CONTROLS = r"\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 """Of a pattern's class: control characters but tab and newline, and those that turn the direction of text."""
 _CONTROL = re.compile(f"[{CONTROLS}]")
@@ -135,6 +134,8 @@ def assignments(values: Mapping[str, object]) -> str:
 
 
 def _value(value: object) -> str:
+    import json  # noqa: PLC0415  the client says no such value in most calls, and starts sooner without
+
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 

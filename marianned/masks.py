@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-MASK = "***"
+from marianned.formatting import MASK
+
 LEAST = 6
 """Shorter values are words of everyday's use: masking them would garble what is said."""
 LONGEST = 4096
