@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from marianned.formatting import visible, visible_json
-from marianned.masks import MASK, Mask, secrets_of
+from marianned.formatting import MASK, visible, visible_json
+from marianned.masks import Mask, secrets_of
 from marianned.systemd.journal import FIELDS, JournalHandler, concerned, listens
 
 _FILE_BYTES = 5 * 1024**2
