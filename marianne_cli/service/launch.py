@@ -34,8 +34,10 @@ _STILL: dict[str, tuple[str, list[str]]] = {
 """What a daemon does that is not gone in time, and what can be typed then."""
 
 
-def running(call: Invocation, timeout: float = _START_SECONDS) -> bool:
+def running(call: Invocation, timeout: float = _START_SECONDS, *, instead_of: int | None = None) -> bool:
     """See that a daemon runs, starting one where none answers; tell whether it was started now.
+
+    `instead_of` is the pid of the one that has just been stopped for it.
 
     Raises:
         NoDaemon: it can't be started, or must not be from inside an attempt.
@@ -56,7 +58,8 @@ def running(call: Invocation, timeout: float = _START_SECONDS) -> bool:
         if unit is not None:
             _by_unit(call, unit, "start", timeout, "no daemon runs; ")
         else:
-            call.note("no daemon runs; starting one")
+            before = "no daemon runs" if instead_of is None else f"marianned (pid {instead_of}) has stopped"
+            call.note(f"{before}; starting one")
             _start(call, timeout)
         return True
     return False
@@ -81,7 +84,7 @@ def restarted(call: Invocation, timeout: float) -> None:
     if pid is not None and _INSIDE in os.environ:
         raise NotPermitted("a daemon is not started from inside an attempt, so this one is not stopped there")
     stopped(call, timeout)
-    running(call, timeout)
+    running(call, timeout, instead_of=pid)
 
 
 def _serving(call: Invocation, timeout: float) -> int | None:
