@@ -340,7 +340,8 @@ def _pair(place: Place, known: Running | None) -> list[tuple[int, int]]:
     They are who the directory says, or who it has said before, if they carry the attempt's mark.
     """
     mark = traces.trace_of(place.id).mark
-    for running in (_read(place.directory / shim.IDENTITY, Running), known):
+    said = _read(place.directory / shim.IDENTITY, Running)
+    for running in [said] if said == known else [said, known]:
         if running is None or running.boot_id != boot_id():
             continue
         both = ((running.pid, running.start_time), (running.runner_pid, running.runner_start_time))
