@@ -23,7 +23,7 @@ from marianned.api.server import Server, check_place, check_silent
 from marianned.api.streams import Journal
 from marianned.conductor.capacity.disk import Disk
 from marianned.conductor.capacity.rate_limits import Limits
-from marianned.conductor.capacity.slots import STOPPING, Scheduler
+from marianned.conductor.capacity.slots import Scheduler
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.notifier import Messenger
 from marianned.conductor.queries.jobs import JobQueries
@@ -50,6 +50,7 @@ from marianned.paths import (
     socket_path,
     state_directory,
 )
+from marianned.protocol import Obstacle
 from marianned.store.opening import DatabaseRefused
 from marianned.store.writer import Store, open_store
 from marianned.systemd import journal
@@ -144,7 +145,7 @@ class Daemon:
             store.on_commit(watchdog.changed)
             await self._until_stopped(stopper, reloader, signals)
             self._notifier.stopping()
-            services.scheduler.close(STOPPING)
+            services.scheduler.close(Obstacle.STOPPING)
             await server.end_streams()
             tasks.cancel_scope.cancel()
 

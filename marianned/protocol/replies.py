@@ -26,7 +26,7 @@ from marianned.protocol.parts import (
     Timing,
     Waiting,
 )
-from marianned.protocol.statuses import JobStatus, Outcome, RevisionStatus
+from marianned.protocol.statuses import DaemonHealth, JobStatus, Outcome, RevisionStatus
 
 
 class Reply(msgspec.Struct, kw_only=True):
@@ -205,8 +205,8 @@ class Reason(msgspec.Struct, kw_only=True):
     """One reason why a job does not move, or why it failed."""
 
     code: str
-    """What it is: `in_flight`, `hold:CAUSE`, `nothing_left`, `retry`, `rate_limit`, `slot`, `needs`,
-    `draining`, `stopping`, `disk`, `cooldown`, `job`, `accident`, `damaged`, `failed` or `ended`."""
+    """What it is: `in_flight`, `hold:CAUSE`, `nothing_left`, `retry`, `rate_limit`, `slot`, `needs`, an
+    `Obstacle`, `cooldown`, `job`, `accident`, `damaged`, `failed` or `ended`."""
     text: str
     """The same for people."""
     sheets: list[int]
@@ -421,6 +421,8 @@ class Events(Reply, kw_only=True):
 class Hello(Reply, kw_only=True):
     """Who answers: the daemon, its version and protocol."""
 
+    status: DaemonHealth
+    """Its `DaemonHealth`."""
     version: str
     """Version of the daemon."""
     protocol: int
@@ -488,8 +490,10 @@ class Metrics(msgspec.Struct, kw_only=True):
 
 
 class DaemonStatus(Reply, kw_only=True):
-    """The daemon's load and condition: its `status` is `ready`, `degraded`, `draining` or `stopping`."""
+    """The daemon's load and condition."""
 
+    status: DaemonHealth
+    """Its `DaemonHealth`."""
     pid: int
     """The daemon's process."""
     version: str
@@ -531,6 +535,8 @@ class DaemonStatus(Reply, kw_only=True):
 class Stopping(Reply, kw_only=True):
     """The daemon is stopping."""
 
+    status: DaemonHealth
+    """Its `DaemonHealth`."""
     pid: int
     """The daemon's process."""
     attempts_in_flight: int

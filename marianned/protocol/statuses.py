@@ -135,3 +135,21 @@ class PlanAction(Word):
     REMOVED = "removed"
     IN_FLIGHT = "in-flight"
     RERUN = "rerun"
+
+
+class DaemonHealth(Word):
+    """The daemon's status."""
+
+    READY = "ready"
+    DEGRADED = "degraded"
+    DRAINING = "draining"
+    STOPPING = "stopping"
+
+
+class Obstacle(Word):
+    """Why the daemon starts nothing; where there are several, the first of them is told."""
+
+    STOPPING = "stopping"
+    DRAINING = "draining"
+    DISK = "disk"
+    STARTING = "starting"

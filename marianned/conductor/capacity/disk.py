@@ -10,7 +10,8 @@ from pathlib import Path
 
 import anyio
 
-from marianned.conductor.capacity.slots import DISK, Scheduler
+from marianned.conductor.capacity.slots import Scheduler
+from marianned.protocol import Obstacle
 
 _LOOK_SECONDS = 1.0
 
@@ -37,7 +38,7 @@ class Disk:
         self._looked = moment
         if not self.low and self._free() < self.minimum:
             self.low = True
-            self._scheduler.close(DISK)
+            self._scheduler.close(Obstacle.DISK)
             self._found_low.set()
 
     async def watch(self, reopened: Callable[[], None]) -> None:
@@ -48,7 +49,7 @@ class Disk:
                 await anyio.sleep(_LOOK_SECONDS)
             self._found_low = anyio.Event()
             self.low = False
-            self._scheduler.open(DISK)
+            self._scheduler.open(Obstacle.DISK)
             reopened()
 
     def _free(self) -> int:

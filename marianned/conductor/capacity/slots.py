@@ -7,7 +7,7 @@ jobs by number and answers whom to tell that a slot is theirs. Source: docs/desi
 from collections import Counter
 from collections.abc import Collection
 
-STOPPING, DRAINING, DISK, STARTING = REASONS = ("stopping", "draining", "disk", "starting")
+from marianned.protocol import Obstacle
 
 
 class Scheduler:
@@ -21,22 +21,22 @@ class Scheduler:
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self._closed: set[str] = set()
+        self._closed: set[Obstacle] = set()
         self._taken: dict[int, int] = {}
         self._lent: dict[int, Counter[str]] = {}  # by job and flight: how often it waits
         self._kept: set[int] = set()
         self._waiting: dict[int, None] = {}  # in the order in which they came
 
     @property
-    def closed_for(self) -> str | None:
+    def closed_for(self) -> Obstacle | None:
         """Why none is granted, the gravest reason first; None: they are granted."""
-        return next((reason for reason in REASONS if reason in self._closed), None)
+        return next((reason for reason in Obstacle if reason in self._closed), None)
 
-    def close(self, reason: str) -> None:
-        """Grant none, for one of REASONS."""
+    def close(self, reason: Obstacle) -> None:
+        """Grant none, for this reason."""
         self._closed.add(reason)
 
-    def open(self, reason: str) -> None:
+    def open(self, reason: Obstacle) -> None:
         """Take a reason back; others may still be there."""
         self._closed.discard(reason)
 

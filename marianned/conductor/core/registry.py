@@ -15,7 +15,6 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from marianned import faults, formatting
-from marianned.conductor.capacity.slots import DRAINING, STARTING, STOPPING
 from marianned.conductor.core.idempotency import IdempotencyKeys
 from marianned.conductor.core.job import Job
 from marianned.conductor.core.loading import load_state, presences
@@ -40,8 +39,10 @@ from marianned.protocol import (
     ENDED,
     Caller,
     Cancel,
+    DaemonHealth,
     JobStatus,
     Modify,
+    Obstacle,
     Pause,
     Reply,
     Resume,
@@ -81,12 +82,15 @@ class Conductor:
         self._chain = chain
         self._idle = anyio.Event()
 
-    def health(self) -> str:
-        """Return the daemon's status: ready, degraded, draining or stopping."""
-        closed_for = self.services.scheduler.closed_for
-        if closed_for in {DRAINING, STOPPING}:
-            return closed_for
-        return "degraded" if self.services.degraded_by() else "ready"
+    def health(self) -> DaemonHealth:
+        """Return the daemon's status."""
+        match self.services.scheduler.closed_for:
+            case Obstacle.STOPPING:
+                return DaemonHealth.STOPPING
+            case Obstacle.DRAINING:
+                return DaemonHealth.DRAINING
+            case _:
+                return DaemonHealth.DEGRADED if self.services.degraded_by() else DaemonHealth.READY
 
     def summary(self) -> str:
         """Return in a line how the daemon is and what it has to do."""
@@ -103,7 +107,7 @@ class Conductor:
             self.services.limits.put(limit, now())
         faults.point("recover.read")
         await archives.recover(self.services.store)
-        self.services.scheduler.close(STARTING)
+        self.services.scheduler.close(Obstacle.STARTING)
         read: list[tuple[JobState, dict[str, Presence]]] = []
         for run in runs:
             try:
@@ -113,7 +117,7 @@ class Conductor:
         # All at once: one that is served asks for others, which would be taken up a second time.
         for state, found in read:
             self.load(state, found)
-        self.services.scheduler.open(STARTING)
+        self.services.scheduler.open(Obstacle.STARTING)
         self.tasks.start_soon(self.services.worktrees.tend)
         self.grant()
         return len(runs)

@@ -37,6 +37,7 @@ from marianned.protocol import (
     PROTOCOL,
     Attempt,
     Caller,
+    DaemonHealth,
     DaemonStatus,
     Events,
     GetDaemon,
@@ -387,7 +388,7 @@ class JobQueries:
             protocol=PROTOCOL,
             pid=os.getpid(),
             features=[],
-            ready=status in ("ready", "degraded"),
+            ready=status in (DaemonHealth.READY, DaemonHealth.DEGRADED),
             event=self.services.store.last_event,
         )
 

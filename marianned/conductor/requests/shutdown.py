@@ -9,10 +9,9 @@ from contextlib import suppress
 import anyio
 from anyio.abc import TaskGroup
 
-from marianned.conductor.capacity.slots import DRAINING, STOPPING
 from marianned.conductor.core.registry import Conductor
 from marianned.errors import Unavailable, WrongStatus
-from marianned.protocol import Caller, Stop, Stopping
+from marianned.protocol import Caller, DaemonHealth, Obstacle, Stop, Stopping
 from marianned.rows import RequestRow
 from marianned.systemd.watchdog import Watchdog
 
@@ -45,25 +44,25 @@ class Stopper:
         return await keys.run(caller, params, Stopping, act)
 
     def _begin(self, params: Stop) -> Stopping:
-        if self._scheduler.closed_for == STOPPING:
-            raise WrongStatus("the daemon is stopping already", status=STOPPING)
+        if self._scheduler.closed_for == Obstacle.STOPPING:
+            raise WrongStatus("the daemon is stopping already", status=DaemonHealth.STOPPING)
         flying = self._conductor.in_flight()
         if params.mode == "stay":
             self._stay()
-            return self._reply("ready", "is ready", flying)
+            return self._reply(DaemonHealth.READY, "is ready", flying)
         if params.mode == "drain":
-            self._scheduler.close(DRAINING)
+            self._scheduler.close(Obstacle.DRAINING)
             if self._draining is None:
                 self._draining = anyio.CancelScope()
                 self._tasks.start_soon(self._drain, self._draining)
-            return self._reply(DRAINING, f"draining{_attempts(flying, 'waited for')}", flying)
-        self._scheduler.close(STOPPING)
+            return self._reply(DaemonHealth.DRAINING, f"draining{_attempts(flying, 'waited for')}", flying)
+        self._scheduler.close(Obstacle.STOPPING)
         if params.mode == "kill":
             self._conductor.interrupt_all()
             self._tasks.start_soon(self._drain, anyio.CancelScope())
-            return self._reply(STOPPING, f"stopping{_attempts(flying, 'interrupted')}", flying)
+            return self._reply(DaemonHealth.STOPPING, f"stopping{_attempts(flying, 'interrupted')}", flying)
         self._detaching = True
-        return self._reply(STOPPING, f"stopping{_going_on(flying)}", flying)
+        return self._reply(DaemonHealth.STOPPING, f"stopping{_going_on(flying)}", flying)
 
     def answered(self) -> None:
         """Stop now, if a stop that waits for nothing is under way: its reply has left (or can't any more).
@@ -77,7 +76,7 @@ class Stopper:
         if self._draining is not None:
             self._draining.cancel()
             self._draining = None
-        self._scheduler.open(DRAINING)
+        self._scheduler.open(Obstacle.DRAINING)
         self._watchdog.busy(busy=False)
         self._watchdog.changed()
         self._conductor.grant()
@@ -89,7 +88,7 @@ class Stopper:
             await self._conductor.idle()
             self.ready.set()
 
-    def _reply(self, status: str, said: str, flying: int) -> Stopping:
+    def _reply(self, status: DaemonHealth, said: str, flying: int) -> Stopping:
         return Stopping(
             status=status,
             message=f"marianned (pid {os.getpid()}): {said}",

@@ -11,7 +11,7 @@ from marianned.clock import Instant, timestamp
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
 from marianned.progress.views.job import HOLDS_MOST, limit
-from marianned.protocol import HoldCause, JobStatus, Reason, WaitingFor
+from marianned.protocol import HoldCause, JobStatus, Obstacle, Reason, WaitingFor
 from marianned.rows import AttemptRow, Flight, HoldRow, SheetRow
 
 _HELD = {
@@ -29,13 +29,16 @@ _HOOK_WAITS = {
     WaitingFor.JOB: ("for the end of {job}", "job"),
 }
 _OBSTACLES = {
-    "draining": "the daemon drains",
-    "disk": "the disk is nearly full",
-    "stopping": "the daemon stops",
+    Obstacle.STOPPING: "the daemon stops",
+    Obstacle.DRAINING: "the daemon drains",
+    Obstacle.DISK: "the disk is nearly full",
+    Obstacle.STARTING: "the daemon has just been started, and takes up its jobs",
 }
 
 
-def reasons(state: JobState, now: Instant, obstacle: str | None, logins: Mapping[int, str]) -> list[Reason]:
+def reasons(
+    state: JobState, now: Instant, obstacle: Obstacle | None, logins: Mapping[int, str]
+) -> list[Reason]:
     """Return what the job waits for; never empty.
 
     `obstacle` is why the daemon grants no slots; `logins` are the names of users by their uid.
@@ -220,7 +223,7 @@ def _limits(state: JobState, now: Instant) -> Iterator[Reason]:
             )
 
 
-def _slots(state: JobState, now: Instant, obstacle: str | None) -> Iterator[Reason]:
+def _slots(state: JobState, now: Instant, obstacle: Obstacle | None) -> Iterator[Reason]:
     hook = state.hook_queue.startable
     if hook is not None and lifecycle.may_start(state.facts):
         yield _slot(state, messages.hook_name(state, hook.hook), [], obstacle)
@@ -245,8 +248,8 @@ def _slots(state: JobState, now: Instant, obstacle: str | None) -> Iterator[Reas
         yield _slot(state, sheet, [ready.sheet], obstacle)
 
 
-def _slot(state: JobState, name: str, sheets: list[int], obstacle: str | None) -> Reason:
+def _slot(state: JobState, name: str, sheets: list[int], obstacle: Obstacle | None) -> Reason:
     if obstacle is None:
         return _reason(state, "slot", f"{name} waits for a slot", "daemon", sheets=sheets)
-    text = f"{name} may not start: {_OBSTACLES.get(obstacle, obstacle)}"
+    text = f"{name} may not start: {_OBSTACLES[obstacle]}"
     return _reason(state, obstacle, text, "daemon", sheets=sheets)

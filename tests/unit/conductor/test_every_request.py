@@ -6,9 +6,8 @@ import pytest
 from kit.conducting import ENDED, ME, conducting
 from kit.memory import MemoryExecutor
 
-from marianned.conductor.capacity.slots import DRAINING
 from marianned.errors import MarianneError
-from marianned.protocol import Cancel, Modify, Pause, Resume
+from marianned.protocol import Cancel, Modify, Obstacle, Pause, Resume
 
 SCORE = """\
 name: a
@@ -49,7 +48,7 @@ async def brought_to(house, status):
     """Bring a new job to a status."""
     executor, control = house.executor, house.control
     if status == "queued":
-        house.scheduler.close(DRAINING)
+        house.scheduler.close(Obstacle.DRAINING)
         await house.submit(SCORE)
     elif status in ("completed", "failed"):
         executor.outcome = lambda _spec: 0 if status == "completed" else 3
