@@ -268,6 +268,9 @@ def test_a_file_that_a_profile_brings_is_named_by_its_place():
     found = built("gemini-cli")
     assert found.env["GEMINI_CLI_SYSTEM_DEFAULTS_PATH"] == "/srv/attempt/gemini.json"
     assert json.loads(found.files["gemini.json"])["general"]["maxAttempts"] == 1
+    found = built("qwen")
+    assert found.env["QWEN_CODE_SYSTEM_DEFAULTS_PATH"] == "/srv/attempt/qwen.json"
+    assert json.loads(found.files["qwen.json"])["model"]["generationConfig"]["maxRetries"] == 0
 
 
 BASE = {

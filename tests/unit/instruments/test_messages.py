@@ -26,10 +26,12 @@ LINES = ("claude-code", "codex-cli", "opencode")
 """Tools that print an event a line: what was said before stands in one of its own."""
 
 
-def judged(tool, stdout, stderr, code, now=NOW):
+def judged(tool, stdout, stderr, code, now=NOW, *, timed_out=False):
     profile = builtin_profiles()[tool]
     reading = read_output(profile, {}, stdout, stderr)
-    return classify(profile, reading, exit_code=code, signal=None, timed_out=False, stderr=stderr, now=now)
+    return classify(
+        profile, reading, exit_code=code, signal=None, timed_out=timed_out, stderr=stderr, now=now
+    )
 
 
 def what(verdict):
@@ -51,11 +53,21 @@ def test_a_message_that_was_reported_is_what_it_is(tool):
 def test_what_the_tools_printed_themselves_is_what_it_is():
     wrong = []
     for told in RECORDED:
-        verdict = judged(told["tool"], told["stdout"].encode(), told["stderr"].encode(), told["exit"])
+        output = told["stdout"].encode(), told["stderr"].encode()
+        verdict = judged(told["tool"], *output, told["exit"], timed_out=told.get("timed_out", False))
         found = {"is": what(verdict), "resets": verdict.resets_in}
         if found != {"is": told["is"], "resets": told.get("resets")}:
             wrong.append((told["tool"], told["met"], found))
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "told", [told for told in RECORDED if "tokens" in told], ids=lambda told: told["tool"]
+)
+def test_the_tokens_and_the_last_word_that_a_tool_printed_are_read(told):
+    reading = read_output(builtin_profiles()[told["tool"]], {}, told["stdout"].encode(), b"")
+    assert [reading.input_tokens, reading.cached_tokens, reading.output_tokens] == told["tokens"]
+    assert (reading.result, reading.final) == ("all done", told["final"])
 
 
 @pytest.mark.parametrize("tool", [*AGENTS, "cli"])
