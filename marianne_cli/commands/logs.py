@@ -40,7 +40,10 @@ _HOOK = "hook."
 )
 @click.option("--raw", "mode", flag_value="raw", help="Print the bytes of standard output, nothing added.")
 @click.option(
-    "--stderr", "mode", flag_value="stderr", help="Print the bytes of standard error, nothing added."
+    "--stderr",
+    "mode",
+    flag_value="stderr",
+    help="Print standard error, nothing added; its bytes, unless to a terminal.",
 )
 @click.option("--prompt", "mode", flag_value="prompt", help="Print the prompt it was given.")
 @click.option("--result", "mode", flag_value="result", help="Print its result text.")
@@ -76,12 +79,17 @@ def command(
                 "outputs": [_told(o, lines) for o in read],
             }
         )
-    if mode in {"raw", "stderr"} and len(read) == 1:
+    if _as_bytes(mode) and len(read) == 1:
         sys.stdout.buffer.write(_last(read[0][_stream(mode)], lines))
         sys.stdout.buffer.flush()
         return Answer({}, printed=True)
     text = "".join(_text(output, mode, lines, several=len(read) > 1) for output in read)
     return Answer({}, text=text)
+
+
+def _as_bytes(mode: str | None) -> bool:
+    """Whether a stream is printed as it is; to a terminal only what --raw asks for is."""
+    return mode == "raw" or (mode == "stderr" and not sys.stdout.isatty())
 
 
 def _stream(mode: str | None) -> str:
@@ -203,7 +211,7 @@ def _text(output: Result, mode: str | None, lines: int | None, *, several: bool)
         text = "".join(f"{line}\n" for line in shown)
     else:
         text = _last(_ended_line(output[_stream(mode)]), lines).decode(errors="replace")
-        if mode not in {"raw", "stderr"}:
+        if not _as_bytes(mode):
             text = readable(text)
     if not several:
         return text
@@ -224,7 +232,7 @@ def _follow(
     call.waiting_on, call.stays = details["job_id"], "it goes on"
     named = {(sheet["sheet"], sheet.get("hook")) for sheet, _ in chosen}
     several = details["progress"]["total"] > 1 or bool(details.get("hooks"))
-    teller = _Teller(call, named if only_named else None, raw=mode is not None, several=several)
+    teller = _Teller(call, named if only_named else None, raw=_as_bytes(mode), several=several)
     outputs.follow(call.client, address, sources, streams, teller)
     result = waiting.until(call, address, ["ended"], timeout=None)
     kept = {key: value for key, value in result.items() if key not in {"reached", "waited_seconds"}}

@@ -92,7 +92,9 @@ def test_an_agent_writes_no_terminal(home):
     place = home.path / ".marianne" / "instruments"
     place.mkdir(parents=True)
     said = json.dumps({"is_error": True, "result": f"{BAD}\nforged line"})
-    (home.path / "liar").write_text(f"#!/bin/sh\ncat > /dev/null\ncat <<'END'\n{said}\nEND\nexit 1\n")
+    (home.path / "liar").write_text(
+        f"#!/bin/sh\ncat > /dev/null\ncat <<'END'\n{said}\nEND\nprintf '\\033[2J\\007' >&2\nexit 1\n"
+    )
     (home.path / "liar").chmod(0o755)
     (place / "liar.yaml").write_text(AGENT.replace("./liar", str(home.path / "liar")))
     text = SCORE.format(name="a", body="true", words="").replace("instrument: cli", "instrument: liar")
@@ -106,6 +108,7 @@ def test_an_agent_writes_no_terminal(home):
         ["events", "--job", "a"],
         ["list"],
         ["logs", "a"],
+        ["logs", "a", "--stderr"],
     ):
         sent = clean(on_a_terminal(home, *command))
         assert not any(line.startswith("forged line") for line in sent.splitlines()), (

@@ -7,7 +7,7 @@ import json
 import sqlite3
 
 from kit.daemon import score
-from kit.repository import make_repository
+from kit.repository import git, make_repository
 from kit.secrets import MARK, leaks, secret
 
 SECRET = secret("hunter2")
@@ -139,10 +139,20 @@ def test_git_runs_no_hook_of_the_repository_and_knows_no_secret(house):
     hook.parent.mkdir(exist_ok=True)
     hook.write_text('#!/bin/sh\nenv > "$HOME/hook-ran"\n')
     hook.chmod(0o755)
+    git(
+        repository,
+        "config",
+        "filter.told.smudge",
+        f"tee {house.home}/filter-saw > /dev/null; env > {house.home}/filter-ran",
+    )
+    (repository / ".gitattributes").write_text("* filter=told\n")
+    git(repository, "add", ".gitattributes")
+    git(repository, "commit", "-q", "-m", "filtered")
     text = score("isolated", ["true"], isolation={"enabled": True}, workspace=str(repository))
     house.submit(text)
     house.wait_for("isolated", "completed")
     assert not (house.home / "hook-ran").exists()
+    assert "PROD_DB_PASSWORD" not in (house.home / "filter-ran").read_text()
 
 
 def test_the_look_for_secrets_finds_one_wherever_it_may_not_stand(tmp_path):
