@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ from marianned.conductor.requests.reload import Reloader
 from marianned.conductor.requests.retention import Retention
 from marianned.conductor.requests.shutdown import Stopper
 from marianned.conductor.requests.submit import Submissions
-from marianned.conductor.run import strangers
+from marianned.conductor.run import strangers, walls
 from marianned.conductor.services import Executors, Services
 from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import ConfigError, Settings, load_settings
@@ -153,7 +154,7 @@ class Daemon:
         attempts = Path(store.incarnation.attempts)
         make_private_directory(attempts)
         scheduler = Scheduler(self._settings.max_attempts)
-        return Services(
+        services = Services(
             store=store,
             executors=executors,
             scheduler=scheduler,
@@ -165,6 +166,8 @@ class Daemon:
             socket=self._address,
             environ=dict(os.environ),
         )
+        services.worktrees.wall = partial(walls.around_git, services)
+        return services
 
     async def _keep_lock(self) -> None:
         """Make the lock's file again when it is deleted: clients find us by it."""

@@ -253,7 +253,10 @@ class Concert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Isolation(msgspec.Struct, frozen=True, kw_only=True):
-    """A git worktree for the run (§18); its repository is looked for at `places`, then at the workspace."""
+    """A git worktree for the run (§18); its repository is looked for at `places`, then at the workspace.
+
+    `contain`: a profile of the score asks for a wall.
+    """
 
     places: tuple[str, ...]
     worktree_base: str | None
@@ -263,6 +266,7 @@ class Isolation(msgspec.Struct, frozen=True, kw_only=True):
     cleanup_on_failure: bool
     lock_during_execution: bool
     fallback_on_error: bool
+    contain: bool = False
 
 
 class Archive(msgspec.Struct, frozen=True, kw_only=True):

@@ -250,6 +250,29 @@ def test_an_http_instrument_asks_from_behind_the_wall(walled, service):
 
 
 @needs_bwrap
+@pytest.mark.parametrize("by", ["setting", "profile"])
+def test_a_filter_that_an_agent_has_put_into_a_repository_runs_behind_the_wall_too(house, by):
+    repository = house.home / "repository"
+    repository.mkdir()
+    make_repository(repository)
+    saw = f"(ls {house.state} || echo none; ls {house.socket}) > {house.home}/saw 2>&1; cat"
+    git(repository, "config", "filter.told.smudge", saw)
+    (repository / ".gitattributes").write_text("* filter=told\n")
+    git(repository, "add", ".gitattributes")
+    git(repository, "commit", "-q", "-m", "filtered")
+    if by == "setting":
+        house.configure(HIDE)
+    else:
+        walled_profile(house)
+    house.start()
+    instrument = {"instrument": "cli" if by == "setting" else "walled"}
+    house.submit(score("iso", ["true"], isolation={"enabled": True}, workspace=str(repository), **instrument))
+    house.wait_for("iso", "completed")
+    assert "marianne.db" not in (house.home / "saw").read_text()
+    assert "No such file" in (house.home / "saw").read_text()
+
+
+@needs_bwrap
 def test_a_worktree_is_worked_in_and_committed_to_from_behind_the_wall(walled):
     repository = walled.home / "repository"
     repository.mkdir()

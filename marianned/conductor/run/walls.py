@@ -13,7 +13,7 @@ from anyio import to_thread
 from marianned.conductor.services import Services
 from marianned.errors import Unavailable
 from marianned.executors import wall
-from marianned.executors.base import Spec
+from marianned.executors.base import CannotStart, Spec
 from marianned.instruments.profile import Profile
 from marianned.score.expanded import Expanded
 
@@ -38,6 +38,20 @@ async def walled(services: Services, profile: Profile, spec: Spec, own: Path) ->
     if not wanted(services, profile):
         return spec
     return await to_thread.run_sync(_behind, services, spec, own)
+
+
+async def around_git(services: Services, contain: bool, spec: Spec, own: Path) -> Spec:  # noqa: FBT001  of Wall
+    """Return the spec of a git behind a wall where sheets of its run get one; see Worktrees.
+
+    Raises:
+        CannotStart: there can be none.
+    """
+    if not contain and services.settings.attempts.contain != "hide":
+        return spec
+    try:
+        return await to_thread.run_sync(_behind, services, spec, own)
+    except NoWall as why:
+        raise CannotStart(str(why)) from None
 
 
 def _behind(services: Services, spec: Spec, own: Path) -> Spec:

@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import anyio
@@ -51,8 +51,19 @@ class _Failed(Exception):
     """Git, or what it needs, says no."""
 
 
+Wall = Callable[[bool, Spec, Path], Awaitable[Spec]]
+"""Puts a git behind a wall, where that is wanted or the score asks for one; raises CannotStart."""
+
+
+async def _no_wall(_contain: bool, spec: Spec, _own: Path) -> Spec:  # noqa: FBT001  the signature of Wall
+    return spec
+
+
 class Worktrees:
-    """Makes and gives up the worktrees of runs; `tend` must run for the latter."""
+    """Makes and gives up the worktrees of runs; `tend` must run for the latter.
+
+    `wall` puts its gits behind a wall: they run filters, which agents may have written into a repository.
+    """
 
     def __init__(self, store: Store, executor: Executor, environ: Mapping[str, str]) -> None:
         self._store = store
@@ -62,6 +73,7 @@ class Worktrees:
             "GIT_TERMINAL_PROMPT": "0",
             "LC_ALL": "C",
         }
+        self.wall: Wall = _no_wall
         self._locks: defaultdict[int, anyio.Lock] = defaultdict(anyio.Lock)
         self._send, self._ended = anyio.create_memory_object_stream[tuple[int, str]](math.inf)
 
@@ -244,7 +256,9 @@ class Worktrees:
             grace_seconds=_GRACE_SECONDS,
             output_cap=None,
         )
+        row = await self._store.records.worktree(run.run_id)
         try:
+            spec = await self.wall(row is not None and _wanted(row).contain, spec, directory)
             await self._executor.start(directory, spec)
         except (CannotStart, AlreadyClaimed) as error:
             raise _Failed(str(error)) from None

@@ -371,7 +371,7 @@ class _Compiler:
             cost_limits=self._cost_limits(),
             silence=self._silence(),
             notifications=tuple(_notification(one) for one in score.notifications if one.type != "email"),
-            isolation=self._isolation(sheets),
+            isolation=self._isolation(sheets, contain=any(profile.contain == "hide" for profile in used)),
             given_workspace=self.given_workspace,
             archive=self._archive(),
         )
@@ -395,7 +395,7 @@ class _Compiler:
         del fields["enabled"]
         return CostLimits(**fields)
 
-    def _isolation(self, sheets: tuple[Sheet, ...]) -> Isolation | None:
+    def _isolation(self, sheets: tuple[Sheet, ...], *, contain: bool) -> Isolation | None:
         given = self.score.isolation
         if not given.enabled or given.mode == "none":
             return None
@@ -405,7 +405,8 @@ class _Compiler:
         if given.worktree_base is not None:
             fields["worktree_base"] = resolve(given.worktree_base, directory, self.reader)
         own = sheets[0].settings.get("working_directory") if sheets else None
-        return Isolation(**fields, places=(own, directory) if own else (directory,))
+        places = (own, directory) if own else (directory,)
+        return Isolation(**fields, places=places, contain=contain)
 
     def _archive(self) -> Archive | None:
         given = self.score.workspace_lifecycle
