@@ -8,6 +8,7 @@ import pointers
 import pytest
 
 KNOWN = pointers.contract()
+MAP = pages.text_of("CONTRIBUTING.md").partition("## A map of the house")[2].partition("\n## ")[0]
 MARKER = re.compile(r"\*\*Not built yet\*\*(?P<rest>.{0,60})")
 ISSUE = re.compile(r" \(issue: (?P<issue>[a-z]+)\)\.")
 
@@ -48,6 +49,18 @@ def test_what_contributing_names_is_there():
     named = set(re.findall(r"`((?:marianned|marianne_cli|tests|docs|systemd)/[\w./-]*)`", text))
     assert len(named) > 20
     assert sorted(path for path in named if not (pages.ROOT / path).exists()) == []
+
+
+def test_the_map_has_every_room_and_module():
+    places = {re.split(r"[`/]", one)[-1] or one.split("/")[-2] for one in re.findall(r"`([\w./]+)`", MAP)}
+    found = {
+        path.name
+        for package in ("marianned", "marianne_cli")
+        for path in (pages.ROOT / package).iterdir()
+        if path.name not in {"__init__.py", "__main__.py", "__pycache__", "py.typed"}
+    }
+    assert len(found) > 40
+    assert found - places == set()
 
 
 def test_what_a_row_of_contributing_names_is_in_the_files_of_that_row():
