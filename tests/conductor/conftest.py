@@ -1,5 +1,7 @@
 """Each test has a daemon of its own in this process; all share one event loop and its workers."""
 
+import os
+
 import pytest
 from anyio.from_thread import start_blocking_portal
 from kit.in_process import InProcess
@@ -8,15 +10,26 @@ from marianned import workers
 
 
 @pytest.fixture(scope="session")
-def loop():
+def configuration(tmp_path_factory):
+    """The directory in which this process, and the workers that it starts, look for configuration."""
+    directory = tmp_path_factory.mktemp("config")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(directory))
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def loop(configuration):
+    before = os.umask(0o077)  # the daemon's
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(workers.running()):
         yield portal
+    os.umask(before)
 
 
 @pytest.fixture
-def house(loop):
+def house(loop, configuration):
     """A daemon that has not been started."""
-    made = InProcess(loop)
+    made = InProcess(loop, configuration)
     try:
         yield made
     finally:

@@ -37,21 +37,6 @@ def moves(stage):
     return [event["text"] for event in stage.journal() if event["type"] == "sheet.fallback"]
 
 
-def test_over_a_missing_tool_and_refused_credentials_to_one_that_answers(stage, ledger):
-    (stage.home / "mood-one").write_text("401: invalid API key\n")
-    stage.submit(chained("gone", "one", "two"))
-    assert stage.wait_for("chained", "ended")["status"] == "completed"
-    assert played(stage) == [("gone", "failed"), ("one", "failed"), ("two", "succeeded")]
-    first, second = moves(stage)
-    assert first.startswith("sheet 1: goes on with one instead of gone: ")
-    assert second.startswith("sheet 1: goes on with two instead of one: ")
-    assert stage.status("chained")["sheets"][0]["instrument"] == "two"
-    assert [line for line in ledger.lines() if line.startswith("try ")] == [
-        "try one chained",
-        "try two chained",
-    ]
-
-
 def test_where_it_has_come_to_outlives_a_pause_and_a_kill(stage, ledger):
     (stage.home / "mood-two").write_text("the first answer is always wrong\n")
     text = chained("gone", "two").replace("max_retries: 0", "max_retries: 1\n  base_delay_seconds: 1")
@@ -67,13 +52,3 @@ def test_where_it_has_come_to_outlives_a_pause_and_a_kill(stage, ledger):
     assert stage.wait_for("chained", "ended")["status"] == "completed"
     assert played(stage) == [("gone", "failed"), ("two", "failed"), ("two", "succeeded")]
     assert len(moves(stage)) == 1
-
-
-def test_a_limited_sheet_waits_rather_than_moves_to_a_tool_that_is_not_installed(stage, ledger):
-    (stage.home / "mood-one").write_text("rate limit reached\n")
-    stage.submit(chained("one", "gone"))
-    stage.event("chained", "sheet.waiting")
-    sheet = stage.status("chained")["sheets"][0]
-    assert (sheet["status"], sheet["waiting_for"], sheet["instrument"]) == ("waiting", "rate_limit", "one")
-    assert played(stage) == [("one", "rate_limited")]
-    assert moves(stage) == []

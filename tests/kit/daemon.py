@@ -182,8 +182,22 @@ def hooked(name, hooks, *, bodies=None, concert=None, **top):
     return score(name, bodies or [plain(f"{name}-sheet")], **given | top)
 
 
+def environment_of(home):
+    """Return an environment with this home: ours without keys and settings, and with the fake agents."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.endswith(("_API_KEY", "_TOKEN")) and not name.startswith(("MARIANNE_", "XDG_"))
+    }
+    path = f"{AGENTS}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return kept | {"HOME": str(home), "PATH": path}
+
+
 class Speaking:
-    """What tests ask of a daemon with a `home`, `gates` and `connect`; requests and replies as on the wire."""
+    """What tests ask of a daemon with a home, a socket and gates; requests and replies as on the wire."""
+
+    def connect(self):
+        return Connection(self.socket)
 
     def rpc(self, method, **params):
         """Ask on a connection of its own; return the result or raise Refused."""
@@ -262,6 +276,25 @@ class Speaking:
     def attempts(self, job, sheet):
         return self.status(job, sheets=str(sheet))["sheets"][0]["attempts"]
 
+    def configure(self, text):
+        """Write its config.toml, for its next start."""
+        directory = self.home / "config" / "marianne"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "config.toml").write_text(text)
+
+    def install(self, name, script):
+        """Put a program of this name first on the PATH of the daemon that is started next."""
+        place = self.home / "bin"
+        place.mkdir()
+        (place / name).write_text(script)
+        (place / name).chmod(0o755)
+        self.environment["PATH"] = f"{place}:{self.environment['PATH']}"
+
+    def attempt_directory(self, run_id=1, name="1-1"):
+        """Return the directory of the only attempt of this name (UID-ATTEMPT) that any daemon here has made."""
+        (found,) = (self.state / "attempts").glob(f"*/{run_id}/{name}")
+        return found
+
     def processes(self, *variables):
         """Return every process whose environment has this home, and these variables (`NAME=VALUE`)."""
         wanted = {variable.encode() for variable in (f"HOME={self.home}", *variables)}
@@ -281,17 +314,11 @@ class Daemon(Speaking):
         self.serves = False
         self.may_fall = False
         self.may_log = []
-        self.environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.endswith(("_API_KEY", "_TOKEN")) and not name.startswith(("MARIANNE_", "XDG_"))
-        } | {
-            "HOME": str(self.home),
+        self.environment = environment_of(self.home) | {
             "XDG_STATE_HOME": str(self.home / "state"),
             "XDG_CONFIG_HOME": str(self.home / "config"),
             "XDG_RUNTIME_DIR": str(self.home / "runtime"),
             "MARIANNE_SOCKET": str(self.socket),
-            "PATH": f"{AGENTS}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
         self.gates = {}
         self.ledger = Ledger(self.home)
@@ -329,32 +356,14 @@ class Daemon(Speaking):
         self.process.kill()
         self.process.wait(DEADLINE)
 
+    def until_stopped(self):
+        """Wait until it has stopped, as it was asked to."""
+        self.process.wait(DEADLINE)
+
     def stop(self):
         """Stop it as an operator does."""
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(DEADLINE) == 0, self.log.read_text()
-
-    def configure(self, text):
-        """Write its config.toml, for its next start."""
-        directory = self.home / "config" / "marianne"
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "config.toml").write_text(text)
-
-    def connect(self):
-        return Connection(self.socket)
-
-    def install(self, name, script):
-        """Put a program of this name first on the PATH of the daemon that is started next."""
-        place = self.home / "bin"
-        place.mkdir()
-        (place / name).write_text(script)
-        (place / name).chmod(0o755)
-        self.environment["PATH"] = f"{place}:{self.environment['PATH']}"
-
-    def attempt_directory(self, run_id=1, name="1-1"):
-        """Return the directory of the only attempt of this name (UID-ATTEMPT) that any daemon here has made."""
-        (found,) = (self.state / "attempts").glob(f"*/{run_id}/{name}")
-        return found
 
     # --- the end -------------------------------------------------------------------------------------------
 

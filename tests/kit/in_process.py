@@ -6,9 +6,7 @@ instruments of one's own, faults.
 
 import logging
 import math
-import os
 import shutil
-import sys
 import tempfile
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -17,7 +15,7 @@ import anyio
 
 from kit.bare import BareExecutor
 from kit.conducting import conducting
-from kit.daemon import AGENTS, DEADLINE, Connection, Ledger, Refused, Speaking
+from kit.daemon import DEADLINE, Ledger, Refused, Speaking, environment_of
 from marianned.api.dispatch import handlers
 from marianned.api.listener import ListenerGuard
 from marianned.api.server import Server
@@ -44,22 +42,23 @@ class Tracebacks(logging.Handler):
 
 
 class InProcess(Speaking):
-    """One daemon over its lives: started, and stopped or killed, as often as it is wanted."""
+    """One daemon over its lives: started, and stopped or killed, as often as it is wanted.
 
-    def __init__(self, loop):
+    `configuration` is the directory in which this process and its workers look for configuration.
+    """
+
+    def __init__(self, loop, configuration):
         self.loop = loop
         self.home = Path(tempfile.mkdtemp(prefix="mar"))
+        self.state = self.home
         self.socket = self.home / "s"
+        self._configuration = configuration
+        (self.home / "config").symlink_to(configuration)
         self.ledger = Ledger(self.home)
         self.gates = {}
-        self.environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.endswith(("_API_KEY", "_TOKEN")) and not name.startswith(("MARIANNE_", "XDG_"))
-        } | {
-            "HOME": str(self.home),
+        self.environment = environment_of(self.home) | {
+            "XDG_CONFIG_HOME": str(configuration),
             "MARIANNE_SOCKET": str(self.socket),
-            "PATH": f"{AGENTS}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
         self.house = None
         self._life = None
@@ -79,10 +78,6 @@ class InProcess(Speaking):
 
     # --- its life --------------------------------------------------------------------------------------
 
-    def configure(self, text):
-        """Write its config.toml, for its next start."""
-        (self.home / "config.toml").write_text(text)
-
     def start(self):
         """Start it; returns when it serves."""
         self._life, self.house = self.loop.start_task(self._live)
@@ -91,6 +86,10 @@ class InProcess(Speaking):
     def stop(self):
         """Let it go; what runs goes on."""
         self.loop.call(self._scope.cancel)
+        self.until_stopped()
+
+    def until_stopped(self):
+        """Wait until it has stopped, as it was asked to."""
         life, self._life = self._life, None
         life.result(DEADLINE)
 
@@ -109,7 +108,7 @@ class InProcess(Speaking):
 
     async def _live(self, *, task_status):
         given = {
-            "settings": load_settings(self.home),
+            "settings": load_settings(self._configuration / "marianne"),
             "environ": self.environment,
             "socket": self.socket,
         }
@@ -118,6 +117,8 @@ class InProcess(Speaking):
                 conducting(self.home, self.executor, math.inf, **given) as house,
                 anyio.create_task_group() as tasks,
             ):
+                await house.retention.finish()
+                tasks.start_soon(house.retention.retain)
                 await tasks.start(self._serve, house)
                 task_status.started(house)
                 await anyio.sleep_forever()
@@ -127,13 +128,15 @@ class InProcess(Speaking):
         queries = JobQueries(conductor, now().at)
         async with anyio.create_task_group() as tasks:
             stopper = Stopper(conductor, tasks, Watchdog(notifier, conductor.summary))
-            reloader = Reloader(conductor, self.home, notifier)
+            reloader = Reloader(conductor, self._configuration / "marianne", notifier)
             known = handlers(
                 conductor, house.submissions, queries, house.retention, stopper.stop, reloader.reload
             )
             server = Server(known, Journal(house.store), queries, house.store, stopper.answered)
             door = ListenerGuard(self.socket, self.socket, None, task_status.started, lambda _place: None)
-            await door.serve(server)
+            tasks.start_soon(door.serve, server)
+            await stopper.ready.wait()
+            self._scope.cancel()
 
     @contextmanager
     def holding_the_registry(self):
@@ -150,21 +153,21 @@ class InProcess(Speaking):
         self.loop.call(scope.cancel)
         held.result(DEADLINE)
 
-    # --- speaking with it --------------------------------------------------------------------------------
-
-    def connect(self):
-        return Connection(self.socket)
-
     # --- the end -------------------------------------------------------------------------------------------
+
+    def _end_jobs(self):
+        try:
+            for job in self.rpc("job.list", statuses=["active", "held"])["jobs"]:
+                with suppress(Refused):  # it may have ended meanwhile
+                    self.rpc("job.cancel", job_id=job["job_name"], wait=True, timeout=DEADLINE)
+        finally:
+            self.stop()
 
     def close(self):
         """Cancel everything and stop; nothing of it may have failed over a job."""
         try:
-            if self._life is not None:
-                for job in self.rpc("job.list", statuses=["active", "held"])["jobs"]:
-                    with suppress(Refused):  # it may have ended meanwhile
-                        self.rpc("job.cancel", job_id=job["job_name"], wait=True, timeout=DEADLINE)
-                self.stop()
+            if self._life is not None and not self._life.done():
+                self._end_jobs()
         finally:
             logging.getLogger("marianned").removeHandler(self._tracebacks)
             self._outer.__exit__(None, None, None)
@@ -172,4 +175,5 @@ class InProcess(Speaking):
             for gate in self.gates.values():
                 gate.close()
             shutil.rmtree(self.home, ignore_errors=True)
+            shutil.rmtree(self._configuration / "marianne", ignore_errors=True)
         assert not self._tracebacks.found, self._tracebacks.found

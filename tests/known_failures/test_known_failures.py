@@ -36,13 +36,13 @@ KNOWN = {
         "conductor.core.loading:_state",
         "found.holds,",
         "",
-        "daemon/test_restart.py::test_paused_stays_paused_over_a_kill",
+        "conductor/test_restarting.py::test_paused_stays_paused_over_a_kill",
     ),
     "a staged revision is forgotten over a restart": Known(
         "conductor.core.loading:_state",
         "state.stage(await _version(run, staged, run.staged_revision))",
         "pass",
-        "daemon/test_restart.py::test_a_staged_revision_is_applied_when_the_sheet_has_ended",
+        "conductor/test_restarting.py::test_a_staged_revision_is_applied_when_the_sheet_has_ended",
     ),
     "a cancel is forgotten over a restart": Known(
         "progress.deciding.decide:to_be_terminated",
@@ -66,7 +66,7 @@ KNOWN = {
         "conductor.core.idempotency:IdempotencyKeys.run",
         "if known is None or known.asked.until(now()) > DAY:",
         "if True:",
-        "daemon/test_keys.py::test_the_same_key_again_is_the_same_answer_and_one_effect",
+        "conductor/test_repeating.py::test_the_same_key_again_is_the_same_answer_and_one_effect",
     ),
     "who waits for what was taken back waits for ever": Known(
         "progress.deciding.answers:_taken_back",

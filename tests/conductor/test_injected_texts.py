@@ -4,8 +4,6 @@ import base64
 
 from kit.daemon import score
 
-REST = ": <<'END'"
-
 
 def agents(daemon):
     """Give the daemon an agent: bash, which reads its prompt as a script, from a line `BEGIN` on."""
