@@ -41,15 +41,23 @@ def schema_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
     for name in described["$defs"].keys() & _KINDS.keys():
         definition, docs = described["$defs"][name], field_docs(_KINDS[name])
         for field in msgspec.structs.fields(_KINDS[name]):
-            definition["properties"][field.encode_name]["description"] = docs[field.name]
+            if field.name in docs:
+                definition["properties"][field.encode_name]["description"] = docs[field.name]
     return described
 
 
 @cache
 def _documented(module: str) -> dict[str, dict[str, str]]:
-    """Read the strings behind the fields of all classes of a module: class, field, text."""
+    """Read the strings behind the fields of all classes of a module: class, field, text.
+
+    Where it was installed without its source, nothing is known.
+    """
+    try:
+        source = inspect.getsource(sys.modules[module])
+    except OSError:
+        return {}
     found: dict[str, dict[str, str]] = {}
-    for part in ast.parse(inspect.getsource(sys.modules[module])).body:
+    for part in ast.parse(source).body:
         if isinstance(part, ast.ClassDef):
             found[part.name] = dict(_described(part))
     return found

@@ -9,7 +9,7 @@ import pytest
 from marianned import errors, rows
 from marianned.instruments import profile
 from marianned.protocol import parts, replies, requests
-from marianned.protocol.schema import field_docs
+from marianned.protocol.schema import _documented, field_docs, schema_of
 
 MODULES = (errors, parts, replies, requests, profile, rows)
 STRUCTS = [
@@ -65,3 +65,16 @@ def test_a_field_without_a_description_is_found_in_bases_too():
 @pytest.mark.parametrize("kind", [Partly, Derived])
 def test_what_is_said_of_fields_is_no_part_of_a_message(kind):
     assert msgspec.json.encode(kind(told=1, untold=2)).startswith(b'{"told":1,"untold":2,"other":0')
+
+
+def test_without_the_source_a_schema_has_no_descriptions(monkeypatch):
+    def without(_module):
+        raise OSError("source code not available")
+
+    monkeypatch.setattr(inspect, "getsource", without)
+    _documented.cache_clear()
+    try:
+        struct = schema_of(parts.Cost)["$defs"]["Cost"]
+        assert "description" not in struct["properties"]["usd"]
+    finally:
+        _documented.cache_clear()
