@@ -1,6 +1,15 @@
-"""The memory of this process: what large messages took goes back to the system, and nobody else reads it."""
+"""The memory of this process: what large messages took goes back to the system, and nobody else reads it.
+
+The garbage collector walks through all objects that could be in a cycle, and everybody waits: 10,000 sheets
+with their plan took it 90 ms each time, many times in one modify. So sheets, their rows and plan lines are
+none of its affair (gc=False), what a daemon has loaded at its start is not walked through again, and while a
+large decision is made it rests.
+"""
 
 import ctypes
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _M_MMAP_THRESHOLD = -3
 _PR_SET_DUMPABLE = 4
@@ -26,3 +35,19 @@ def keep_to_ourselves() -> None:
     Source: PR_SET_DUMPABLE(2const).
     """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def spare_what_is_loaded() -> None:
+    """Let the garbage collector leave out all that there is now, for it stays."""
+    gc.collect()
+    gc.freeze()
+
+
+@contextmanager
+def without_collecting() -> Iterator[None]:
+    """Let the garbage collector rest: what is made here goes by itself, being in no cycle."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

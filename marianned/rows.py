@@ -3,7 +3,8 @@
 A row is replaced, never changed: a decision is a list of new rows and of events, so memory and disk are
 brought from one to the next by the same list. No status of a job is stored beside the facts it follows
 from; `RunRow.status` is a column for queries, written by the same function in the same transaction.
-Times are UTC milliseconds; moments that outlive a process are Instants (clock.py).
+Times are UTC milliseconds; moments that outlive a process are Instants (clock.py). Rows of which a run has
+thousands are no affair of the garbage collector (gc=False): they are in no cycle (memory.py).
 """
 
 from enum import StrEnum
@@ -96,7 +97,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """Hooks that did something and are in no score any more."""
 
 
-class SheetRow(msgspec.Struct, frozen=True, kw_only=True):
+class SheetRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One sheet of the revision in force."""
 
     run_id: int
@@ -194,7 +195,7 @@ class AttemptExit(Exit, frozen=True, kw_only=True):
     """The result text (docs/reference/score-format.md §23.4), kept for later sheets; null: none."""
 
 
-class AttemptRow(AttemptExit, frozen=True, kw_only=True):
+class AttemptRow(AttemptExit, frozen=True, kw_only=True, gc=False):
     """One start of a sheet's command; open while `outcome` is null.
 
     Of the kind `skip`, with the number 0, it is no attempt: the sheet's skip rules are being asked, which is

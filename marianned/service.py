@@ -259,6 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
             logs.to_file(state)
             faults.point("service.locked")
             nursery = workers.fork_nursery()  # as long as there is but one thread
+            memory.spare_what_is_loaded()
             around = Surroundings(lock, given.ready_fd, notifier(), handed, in_journal, nursery)
             anyio.run(Daemon(settings, state, address, around).run)
     except (*_SAID, ExceptionGroup) as error:

@@ -405,7 +405,7 @@ class HookLine(msgspec.Struct, kw_only=True):
     """The reason, for people."""
 
 
-class PlanLine(msgspec.Struct, kw_only=True):
+class PlanLine(msgspec.Struct, kw_only=True, gc=False):
     """What becomes of one sheet under a new score, or when sheets run again."""
 
     sheet: int | None

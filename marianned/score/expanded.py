@@ -64,7 +64,7 @@ class Skip(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float = 10.0
 
 
-class Sheet(msgspec.Struct, frozen=True, kw_only=True):
+class Sheet(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One sheet, as far as it is known before it runs.
 
     `needs` are sheet numbers. `settings` are the effective ones (§8.3), `timeout_seconds` the attempt's
@@ -278,7 +278,7 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True):
     preserve_patterns: tuple[str, ...]
 
 
-class Expanded(msgspec.Struct, frozen=True, kw_only=True):
+class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     """A whole score, expanded: its sheets in ascending number, and what they share.
 
     `profiles` holds each profile that a sheet or a fallback uses, by name, as it was at submission;

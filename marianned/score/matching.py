@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
+from weakref import ref
 
 from marianned.score.expanded import Expanded, Sheet
 
@@ -49,7 +50,21 @@ class _Stage(NamedTuple):
 
 
 def match(old: Expanded, new: Expanded) -> Matched:
-    """Return which stage and sheet of `old` each of `new` is, where it is one."""
+    """Return which stage and sheet of `old` each of `new` is, where it is one.
+
+    The last answer is remembered, for as long as both live: a modify is planned to be shown, to be stored and
+    to be done, each time for the same two.
+    """
+    known = _last[0]
+    if known is None or known[0]() is not old or known[1]() is not new:
+        known = _last[0] = (ref(old), ref(new), _match(old, new))
+    return known[2]
+
+
+_last: list[tuple["ref[Expanded]", "ref[Expanded]", Matched] | None] = [None]
+
+
+def _match(old: Expanded, new: Expanded) -> Matched:
     old_stages, new_stages = _stages(old), _stages(new)
     stages = _match_stages(old_stages, new_stages, _Keys())
     sheets: dict[int, int] = {}
@@ -79,7 +94,8 @@ def _match_stages(old: Stages, new: Stages, keys: "_Keys") -> dict[int, int]:
     takes a stage away from an earlier one.
     """
     matched = _same_unique_name(old, new)
-    olds = [stage for stage in keys.of(old) if stage.number not in set(matched.values())]
+    taken = set(matched.values())
+    olds = [stage for stage in keys.of(old) if stage.number not in taken]
     news = [stage for stage in keys.of(new) if stage.number not in matched]
     matched |= _same_place(olds, news, matched)
     taken = set(matched.values())
@@ -220,8 +236,10 @@ def _common(old: Sequence[_Stage], new: Sequence[_Stage]) -> dict[int, int]:
             end += 1
     olds, news = old[start : len(old) - end], new[start : len(new) - end]
     width = _alone(olds, news) + 2
-    turned = _text(olds) > _text(news)  # of two that are as good the same is chosen there and back
+    turned: bool | None = None
     while olds and news and min(2 * width + 1, len(news)) * len(olds) <= _CELLS_MOST:
+        if turned is None:  # of two that are as good the same is chosen there and back
+            turned = _text(olds) > _text(news)
         pairs = _turned(_along(news, olds, width)) if turned else _along(olds, news, width)
         if len(olds) + len(news) - 2 * len(pairs) <= width:
             return found | pairs

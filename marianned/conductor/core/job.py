@@ -6,7 +6,7 @@ started: memory can't run ahead of the disk. Source: docs/design/architecture.md
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +16,7 @@ import msgspec
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from marianned import faults, lifecycle
+from marianned import faults, lifecycle, memory
 from marianned.clock import Instant
 from marianned.conductor.capacity.instruments import InstrumentAvailability
 from marianned.conductor.core import concertlog, pausefile
@@ -50,7 +50,7 @@ from marianned.progress.state.triggers import (
     Warned,
 )
 from marianned.protocol import ENDED, JobStatus, WaitingFor
-from marianned.rows import Flight
+from marianned.rows import Account, Flight
 from marianned.store.writer import BrokenChanges
 
 _AGAIN_SECONDS = 1.0
@@ -308,7 +308,10 @@ class Job:
         event = self.services.store.last_event
         try:
             given = (state, trigger, moment, taken.slots, taken.rooms)
-            decision = await to_thread.run_sync(decide, *given) if self._is_long(trigger) else decide(*given)
+            if self._is_long(trigger):
+                decision = await to_thread.run_sync(_decide_in_thread, *given)
+            else:
+                decision = decide(*given)
             await self._before_commit(trigger, decision)
             faults.point(f"{name}.decided")
             if part is not None:
@@ -443,6 +446,13 @@ class Job:
                 await to_thread.run_sync(pausefile.remove_pause_file, self._pause_file)
             except OSError as error:
                 _logger.warning("the pause file '%s' can't be removed: %s", self._pause_file, error)
+
+
+def _decide_in_thread(
+    state: JobState, trigger: Trigger, moment: Instant, slots: int, rooms: Mapping[Account, int]
+) -> Decision:
+    with memory.without_collecting():
+        return decide(state, trigger, moment, slots, rooms)
 
 
 _RESUMES = (Action.RESUME, Action.RESUME_FROM, Action.MODIFY_RESUME)
