@@ -77,6 +77,22 @@ def test_a_sheet_its_check_skip_command_and_hook_see_nothing_of_the_conductor(wa
 
 
 @needs_bwrap
+def test_where_attempts_lay_under_an_earlier_setting_is_hidden_too(house):
+    before = house.home / "attempts-before"
+    house.configure(f'attempts_dir = "{before}"\n')
+    house.start()
+    house.submit(score("old", ["true"]), env={"OTHERS_SECRET": secret("old")})
+    house.wait_for("old", "completed")
+    assert list(before.rglob("spec.json"))
+    house.stop()
+    house.configure(HIDE)
+    house.start()
+    house.submit(score("evil", [f"find {before} -name spec.json > $HOME/found"]))
+    house.wait_for("evil", "completed")
+    assert (house.home / "found").read_text() == ""
+
+
+@needs_bwrap
 def test_it_cannot_resume_itself_out_of_a_pause(walled, ledger):
     walled.gate("evil")
     connect = f"import socket; socket.socket(socket.AF_UNIX).connect('{walled.socket}')"

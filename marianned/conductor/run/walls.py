@@ -75,7 +75,9 @@ def _behind(services: Services, spec: Spec, own: Path) -> Spec:
 
 
 def _hidden(services: Services) -> list[Path]:
-    return wall.hidden((services.store.path.parent, services.attempts), services.socket)
+    """Return what is hidden: also where attempts lay under an earlier setting, with their environments."""
+    attempts = {services.attempts, *(Path(one.attempts) for one in services.store.incarnations.values())}
+    return wall.hidden((services.store.path.parent, *sorted(attempts)), services.socket)
 
 
 async def check(services: Services, score: Expanded) -> None:
