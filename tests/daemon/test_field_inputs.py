@@ -252,3 +252,13 @@ def test_an_input_is_a_limit_as_its_readme_says(field, name):
     daemon = field(name)
     daemon.event(LIMITS[name], "limit.met")
     assert daemon.attempts(LIMITS[name], 1)[0]["outcome"] == "rate_limited"
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not FIELD.exists(), reason="no inputs at ../shared/field")
+def test_what_an_input_leaves_behind_gets_a_term_and_history_says_so(field):
+    daemon = field("leftover-gets-no-term.yaml")
+    assert daemon.wait_for("left", "ended")["status"] == "completed"
+    assert (daemon.home / "ws-left" / "cleaned.txt").read_text() == "cleaned\n"
+    told = [entry["text"] for entry in daemon.rpc("job.history", job_id="left")["entries"]]
+    assert any("left behind" in text for text in told), told
