@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,16 @@ HERE = Path(__file__).parent
 pytestmark = MARKS
 
 
-def played(tool, tmp_path, prompt):
+@pytest.fixture
+def place():
+    """A directory that nobody else can write to, nor to any above: below others gemini reads no settings of ours."""
+    with tempfile.TemporaryDirectory(dir=Path.home(), ignore_cleanup_errors=True) as made:
+        yield Path(made)
+
+
+def played(tool, place, prompt):
     skip_without(tool)
-    words = [sys.executable, str(HERE / "played.py"), str(SERVER), tool, str(tmp_path), prompt]
+    words = [sys.executable, str(HERE / "played.py"), str(SERVER), tool, str(place), prompt]
     environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
     ended = subprocess.run(
         [*ALONE, *words], capture_output=True, text=True, timeout=90, check=False, env=environment
@@ -28,9 +36,9 @@ def played(tool, tmp_path, prompt):
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_a_real_tool_does_its_work_and_is_read(tool, tmp_path):
+def test_a_real_tool_does_its_work_and_is_read(tool, place):
     found = played(
-        tool, tmp_path, "FAKE: write out.txt = one\\n\nFAKE: text all done\nFAKE: usage in=1200 out=34"
+        tool, place, "FAKE: write out.txt = one\\n\nFAKE: text all done\nFAKE: usage in=1200 out=34"
     )
     assert found["ending"] == ["succeeded", None]
     assert found["files"] == ["out.txt"]
@@ -48,8 +56,8 @@ def test_a_real_tool_does_its_work_and_is_read(tool, tmp_path):
     ],
 )
 @pytest.mark.parametrize("tool", TOOLS)
-def test_a_real_tool_s_failure_is_told_from_others(tool, kind, ending, tmp_path):
-    assert played(tool, tmp_path, f"FAKE: fail {kind}")["ending"] in ending
+def test_a_real_tool_s_failure_is_told_from_others(tool, kind, ending, place):
+    assert played(tool, place, f"FAKE: fail {kind}")["ending"] in ending
 
 
 @pytest.mark.parametrize(
@@ -57,5 +65,5 @@ def test_a_real_tool_s_failure_is_told_from_others(tool, kind, ending, tmp_path)
     [("429 retry-after=2", ["rate_limited", "rate_limit"]), ("503", ["failed", "capacity"])],
 )
 @pytest.mark.parametrize("tool", ["claude-code", "codex-cli", "gemini-cli"])
-def test_waiting_is_left_to_us(tool, kind, ending, tmp_path):
-    assert played(tool, tmp_path, f"FAKE: fail {kind}")["ending"] == ending
+def test_waiting_is_left_to_us(tool, kind, ending, place):
+    assert played(tool, place, f"FAKE: fail {kind}")["ending"] == ending
