@@ -30,7 +30,7 @@ from marianned.protocol import (
     Revisions,
     Why,
 )
-from marianned.rows import AttemptRow, HookRow, RevisionRow, shown
+from marianned.rows import AttemptRow, Flight, HookRow, RevisionRow, shown
 
 _ERRORS_MOST = 50
 _TAIL_BYTES = 4_096
@@ -58,7 +58,7 @@ class WhyQueries:
         rows = await self._services.store.records.attempts(state.run.run_id)
         failed = [_as_numbered(state, row) for row in rows if row.outcome in _FAILED]
         failed = [row for row in failed if chosen is None or row.sheet in chosen]
-        failures: list[AttemptRow | HookRow] = [*failed]
+        failures: list[Flight] = [*failed]
         if chosen is None:
             failures += [row for row in state.hooks if row.status == HookStatus.FAILED]
         failures.sort(key=lambda row: row.ended_at or 0, reverse=True)
@@ -71,38 +71,16 @@ class WhyQueries:
             Why,
             reasons=found,
             total_errors=len(failures),
-            errors=[
-                await (
-                    self._failure(row, mask) if isinstance(row, AttemptRow) else self._hook_failure(row, mask)
-                )
-                for row in failures[:_ERRORS_MOST]
-            ],
+            errors=[await self._failure(row, mask) for row in failures[:_ERRORS_MOST]],
         )
 
-    async def _failure(self, row: AttemptRow, mask: Mask) -> Failure:
+    async def _failure(self, row: Flight, mask: Mask) -> Failure:
         directory = self._services.directory(row)
         return shown(
             row,
             Failure,
+            **(_of_hook(row) if isinstance(row, HookRow) else {}),
             ended_at=timestamp(row.ended_at),
-            stdout_tail=await to_thread.run_sync(quoted, directory / "stdout", _TAIL_BYTES, mask),
-            stderr_tail=await to_thread.run_sync(quoted, directory / "stderr", _TAIL_BYTES, mask),
-        )
-
-    async def _hook_failure(self, row: HookRow, mask: Mask) -> Failure:
-        directory = self._services.directory(row)
-        return shown(
-            row,
-            Failure,
-            sheet=None,
-            stage=None,
-            instance=None,
-            attempt=row.attempts,
-            error_category="hook",
-            instrument="",
-            revision=row.revision or 0,
-            ended_at=timestamp(row.ended_at),
-            validations=[],
             stdout_tail=await to_thread.run_sync(quoted, directory / "stdout", _TAIL_BYTES, mask),
             stderr_tail=await to_thread.run_sync(quoted, directory / "stderr", _TAIL_BYTES, mask),
         )
@@ -155,6 +133,20 @@ class _Counted(msgspec.Struct):
     """The sheets of an expanded score, to be counted."""
 
     sheets: list[msgspec.Raw]
+
+
+def _of_hook(row: HookRow) -> dict[str, object]:
+    """Return what a failure of a hook has in the place of what only sheets have."""
+    return {
+        "sheet": None,
+        "stage": None,
+        "instance": None,
+        "attempt": row.attempts,
+        "error_category": "hook",
+        "instrument": "",
+        "revision": row.revision or 0,
+        "validations": [],
+    }
 
 
 def _as_numbered(state: JobState, row: AttemptRow) -> AttemptRow:
