@@ -111,10 +111,13 @@ class VariableName(click.ParamType):  # type: ignore[type-arg]  # generic in new
 
         from marianne_cli import variables
 
-        files = ctx.params.get("files") or (ctx.params.get("score") or ctx.params.get("config"),)
+        named = ctx.params.get("score") or ctx.params.get("config")
+        typed = (
+            [named] if named else [*(ctx.params.get("files") or ()), *ctx.args]
+        )  # behind `--var` all is left over
         try:
-            known = variables.of_score(_bytes(str(files[0])))
-        except (click.UsageError, variables.BadValue):
+            known = variables.of_score(_bytes(str(typed[0])))
+        except (click.UsageError, variables.BadValue, IndexError):
             return []
         return [
             CompletionItem(f"{name}=", help=said)

@@ -220,3 +220,18 @@ def test_a_score_without_its_letter_is_told_the_letter(capsys):
     assert "(new.yaml); a score is given with -c FILE" in capsys.readouterr().err
     assert run(["pause", "job", "--now", "--wat"]) == 2
     assert "-c" not in capsys.readouterr().err
+
+
+def test_the_shell_completes_the_names_that_a_score_takes_values_for(tmp_path):
+    from click.shell_completion import ShellComplete
+
+    file = tmp_path / "a.yaml"
+    file.write_text(
+        "parameters: {version: {description: what it is}}\nprompt: {variables: {verbose: 1, tone: x}}\n"
+    )
+    complete = ShellComplete(mzt, {}, "mzt", "_MZT_COMPLETE").get_completions
+    for words in (["run", str(file)], ["validate", str(file)], ["modify", "a", "-c", str(file)]):
+        found = {item.value: item.help for item in complete([*words, "--var"], "ver")}
+        assert found == {"version=": "what it is", "verbose=": None}
+    assert complete(["run", str(tmp_path / "none.yaml"), "--var"], "") == []
+    assert complete(["run", "--var"], "") == []

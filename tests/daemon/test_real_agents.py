@@ -6,6 +6,7 @@ They play against a model server on loopback, in a network of their own that lea
 import base64
 import hashlib
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -21,8 +22,13 @@ WHOLE = {
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch):
-    """Agents on a loaded machine may need half a minute to say a word."""
+    """Agents on a loaded machine may need half a minute to say a word.
+
+    The daemon's home is where nobody else can write to a directory above it: else gemini does not read the
+    settings that turn its own retries down.
+    """
     monkeypatch.setattr("kit.daemon.DEADLINE", 150.0)
+    monkeypatch.setattr("tempfile.tempdir", str(Path.home()))
 
 
 @pytest.fixture
