@@ -136,12 +136,19 @@ def assignments(values: Mapping[str, object]) -> str:
 def _value(value: object) -> str:
     import json  # noqa: PLC0415  the client says no such value in most calls, and starts sooner without
 
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    plain = isinstance(value, str) and value.isprintable()
+    return str(value) if plain else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _can_be_typed(value: object) -> bool:
+    return value != MASK and (
+        value.isprintable() if isinstance(value, str) else isinstance(value, int | float)
+    )
 
 
 def given_again(values: Mapping[str, object]) -> str:
     """Write the options that give a run these values again, each behind a blank; empty for none."""
-    if all(isinstance(value, str | int | float) and value != MASK for value in values.values()):
+    if all(_can_be_typed(value) for value in values.values()):
         return "".join(f" --var {shlex.quote(f'{name}={_value(value)}')}" for name, value in values.items())
     return " --vars-file FILE"
 

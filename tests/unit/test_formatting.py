@@ -99,3 +99,24 @@ def test_sheets_are_named() -> None:
     assert formatting.sheet_list([4]) == "sheet 4"
     assert formatting.plural(1, "sheet") == "1 sheet"
     assert formatting.plural(0, "sheet") == "0 sheets"
+
+
+def test_values_are_said_in_one_line_and_typed_again_where_that_can_be() -> None:
+    values = {"version": "1.4", "dry": True, "files": ["a", "b"], "note": "two\nlines", "long": "x" * 200}
+    said = formatting.assignments(values)
+    assert said.startswith('version=1.4, dry=true, files=["a","b"], note="two\\nlines", long=xxx')
+    assert said.endswith("x…")
+    assert "\n" not in said
+    assert (
+        formatting.given_again({"version": "1.4", "n": 2, "dry": True})
+        == " --var version=1.4 --var n=2 --var dry=true"
+    )
+    assert formatting.given_again({"who": "it's"}) == """ --var 'who=it'"'"'s'"""
+    for value in (["a"], {"a": 1}, "two\nlines", "***", None):
+        assert formatting.given_again({"a": value}) == " --vars-file FILE"
+    assert formatting.given_again({}) == ""
+
+
+def test_what_something_has_cost_is_said_as_far_as_it_is_known() -> None:
+    assert formatting.dollars(1.2, known=True) == "$1.20"
+    assert formatting.dollars(1.2, known=False) == "at least $1.20"
