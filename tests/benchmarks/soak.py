@@ -31,13 +31,17 @@ GIVEN_UP = 120.0
 """Seconds after which a request that no daemon has answered is a fault."""
 REFUSALS = {"E502", "E503", "E504", "E507", "E508", "E511", "E513"}
 """What may be said to a client that asks at random, some of it while a daemon goes away."""
-ALSO_REFUSED = {"log.read": {"E510"}}
-"""What one method may be refused with besides: a sheet that has no attempt yet has no output."""
+NO_SUCH_SHEET = {"E505", "E510"}
+ALSO_REFUSED = dict.fromkeys(("log.read", "job.pause", "job.resume", "job.modify"), NO_SUCH_SHEET) | {
+    "job.wait": {"E504", "E513"}
+}
+"""What some methods may be refused with besides: the sheet is not there, or has no output yet."""
 _BODY = (
     'exec 9>>"$HOME/lock-$MARIANNE_JOB-$MARIANNE_RUN-{name}"; '
     'tell() {{ echo "$1 $MARIANNE_JOB@$MARIANNE_RUN $MARIANNE_ATTEMPT_ID $EPOCHREALTIME" >> "$HOME/outside"; }}; '
     "flock -n 9 || tell twice; tell start; sleep {seconds}; tell end"
 )
+MARK, CHECK = b"MARIANNE_ATTEMPT_ID=", b"-check-"
 _CHECK = "sleep 0.{0}; : soaking"
 
 
@@ -140,6 +144,15 @@ class Client:
         if reply:
             self.runs[name] = f"{name}@{reply['run']}"
 
+    def pause_before(self, name):
+        """A breakpoint comes and goes; what is held by hand stays so."""
+        self.ask("job.pause", job_id=name, before=str(self.chance.randint(1, 6)))
+        if self.chance.random() < 0.5:
+            self.ask("job.pause", job_id=name, clear=True)
+
+    def pause_for(self, name):
+        self.ask("job.pause", job_id=name, **{"for": 0.5})
+
     def pause(self, name):
         how = self.chance.choice([{}, {}, {"now": True}, {"deadline": 0.2}])
         reply = self.ask("job.pause", job_id=name, wait=True, timeout=60, **how)
@@ -148,13 +161,25 @@ class Client:
 
     def resume(self, name):
         self.lets_go(name)
-        self.ask("job.resume", job_id=name, wait=self.chance.random() < 0.5, timeout=60)
+        start = {"from": str(self.chance.randint(1, 3))} if self.chance.random() < 0.2 else {}
+        self.ask("job.resume", job_id=name, wait=self.chance.random() < 0.5, timeout=60, **start)
+
+    def plan(self, name):
+        """Show what would be; nothing comes of it."""
+        method, what = self.chance.choice([("job.modify", self.place(name)), ("job.resume", {})])
+        self.ask(method, job_id=name, plan=True, **what)
 
     def modify(self, name):
         on = self.chance.random() < 0.6
         if on:
             self.lets_go(name)
-        self.ask("job.modify", job_id=name, **self.place(name), resume=on)
+        new = self.chance.choice(
+            [self.place(name)] * 4 + [{"revision": 1}, {"rerun": "changed"}, {"rerun": "1"}]
+        )
+        self.ask("job.modify", job_id=name, **new, resume=on)
+
+    def discard(self, name):
+        self.ask("job.modify", job_id=name, discard=True)
 
     def cancel(self, name):
         self.lets_go(name)
@@ -180,13 +205,19 @@ class Client:
         self.looks.append(Look(began, time.time(), run, told["status"]))
 
     def read(self, name):
-        match self.chance.choice(["job.list", "log.read", "job.why", "job.history", "daemon.status"]):
-            case "job.list" | "daemon.status" as method:
-                self.ask(method)
+        match self.chance.choice(QUESTIONS):
             case "log.read":
-                self.ask("log.read", job_id=name, sheet=1)
-            case method:
+                stream = self.chance.choice(["stdout", "stderr", "prompt", "result"])
+                self.ask("log.read", job_id=name, sheet=self.chance.randint(1, 3), stream=stream)
+            case "job.wait":
+                self.ask("job.wait", job_id=name, words=["running", "paused", "ended"], timeout=5)
+            case "score.validate":
+                home = str(self.soak.house.home)
+                self.ask("score.validate", **self.place(name), submit_directory=home, explain=True)
+            case "job.why" | "job.history" | "job.revisions" | "job.status" as method:
                 self.ask(method, job_id=name)
+            case method:
+                self.ask(method)
 
     def backup(self, name):
         file = self.soak.house.home / f"backup-{self.number}-{next(self.keys)}.db"
@@ -203,6 +234,10 @@ class Client:
         (pause, 14),
         (resume, 14),
         (modify, 8),
+        (discard, 1),
+        (plan, 3),
+        (pause_before, 3),
+        (pause_for, 2),
         (cancel, 2),
         (remove, 4),
         (look, 20),
@@ -211,6 +246,12 @@ class Client:
     )
 
 
+QUESTIONS = (
+    "daemon.hello", "daemon.status", "job.list", "job.status", "job.why", "job.history", "job.revisions",
+    "job.wait", "log.read", "events.read", "instrument.list", "score.validate",
+    "instrument.clear_limits", "daemon.reload",
+)  # fmt: skip
+"""What is asked besides; the last two change something, of no job."""
 CHANGES = {"submit", "pause", "resume", "modify", "cancel", "remove"}
 
 
@@ -287,7 +328,7 @@ class Soak:
     def _supervisors(self):
         """Yield the supervisors (they have the mark and work in the home, without its environment), and whose."""
         for pid, environment in environments():
-            mark = next((one for one in environment if one.startswith(b"MARIANNE_ATTEMPT_ID=")), b"")
+            mark = next((one for one in environment if one.startswith(MARK)), b"")
             with suppress(OSError):
                 if (
                     mark
@@ -303,10 +344,11 @@ class Soak:
         yield from ((pid, pid) for pid in self.house.workers())
 
     def _checks(self):
-        for pid in self.house.processes():
-            with suppress(OSError):
-                if b": soaking" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    yield pid, pid
+        """Yield the commands of checks: their mark says so, and they know their home."""
+        home = os.fsencode(f"HOME={self.house.home}")
+        for pid, environment in environments():
+            if home in environment and any(word.startswith(MARK) and CHECK in word for word in environment):
+                yield pid, pid
 
     # --- what is wrong -----------------------------------------------------------------------------------
 
