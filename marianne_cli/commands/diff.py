@@ -7,6 +7,7 @@ import click
 
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
+from marianned.formatting import assignments
 
 
 @options.command(
@@ -32,14 +33,22 @@ def command(call: Invocation, *, job: str, a: int | None, b: int | None, config:
     name = reply["job_name"]
     text = _unified(texts, f"{name} revision {since}", config or f"{name} revision {to}")
     words = [f"revision {since}", f"'{config}'" if config is not None else f"revision {to}"]
-    differ = "what differs" if text else "nothing differs"
-    message = f"{name}: {differ} between {words[0]} and {words[1]}"
-    if not text:
+    values = _new_values(reply["revisions"], since, to)
+    differ = "what differs" if text else "only values differ" if values else "nothing differs"
+    message = f"{name}: {differ} between {words[0]} and {words[1]}{f': {values}' if values else ''}"
+    if values or not text:
         call.note(message)
     kept = {key: value for key, value in reply.items() if key != "revisions"}
     return Answer(
         {**kept, "message": message, "from_revision": since, "to_revision": to, "text": text}, text=text
     )
+
+
+def _new_values(revisions: Sequence[Mapping[str, Any]], since: int, to: int | None) -> str:
+    """Say which values the run was given from one version to another, as far as they are shown."""
+    given = {told["revision"]: told["variables"] for told in revisions}
+    old, new = given.get(since, {}), given.get(to, {})
+    return assignments({name: value for name, value in new.items() if old.get(name) != value})
 
 
 def newest(revisions: Sequence[Mapping[str, Any]]) -> int:
