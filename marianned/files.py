@@ -10,6 +10,7 @@ A lint test (tests/unit/test_files.py) finds any other way to open a file in the
 
 import contextlib
 import errno
+import functools
 import grp
 import os
 import pwd
@@ -26,6 +27,7 @@ RECORD_MOST = 64 * 1024**2
 """Bytes of a record of our own: spec.json holds a whole environment."""
 
 _LINKS_MOST = 40
+_OVERFLOW_UID = 65_534
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a named pipe",
@@ -258,21 +260,26 @@ def changed_by_others(path: Name) -> str | None:
     Raises:
         OSError: it is not there, or has too many links.
     """
+    return _changed_by(path, frozenset({0}), stat.S_IWOTH | stat.S_IWGRP)
+
+
+def _changed_by(path: Name, owners: frozenset[int], writers: int) -> str | None:
+    """Say who beside these owners can change what a path names; `writers` are the bits that let others."""
     rest = list(Path(os.path.abspath(path)).parts[::-1])  # noqa: PTH100  links are followed here, one by one
     at, links = Path("/"), 0
     while rest:
         at = Path(os.path.normpath(at / rest.pop()))
         found = os.lstat(at)
+        if found.st_uid not in owners:  # of a link, too: in a directory like /tmp its owner can set another
+            return f"'{at}' belongs to {_login(found.st_uid)}"
         if stat.S_ISLNK(found.st_mode):
             if links == _LINKS_MOST:
                 raise _unsuitable(errno.ELOOP, "too many links", path)
             links += 1
             rest += Path(os.readlink(at)).parts[::-1]  # noqa: PTH115  a text is wanted
             at = at.parent
-        elif found.st_uid:
-            return f"'{at}' belongs to {_login(found.st_uid)}"
-        elif found.st_mode & (stat.S_IWOTH | stat.S_IWGRP) and not _sticky(found):
-            return f"others than root can write '{at}'"
+        elif found.st_mode & writers and not _sticky(found):
+            return f"others than {'root' if owners == {0} else 'you'} can write '{at}'"
     return None
 
 
@@ -298,6 +305,17 @@ def check_private(directory: Name) -> None:
     if stat.S_IMODE(found.st_mode) & 0o077:
         why = f"it is open to others; type: chmod 700 {shlex.quote(os.fspath(directory))}"
         raise _unsuitable(errno.EPERM, why, directory)
+    above = _changed_by(directory, _ours(os.geteuid()), stat.S_IWOTH)
+    if above is not None:
+        raise _unsuitable(errno.EPERM, f"somebody else can put another in its place: {above}", directory)
+
+
+@functools.cache
+def _ours(euid: int) -> frozenset[int]:
+    """Return who may own what lies above a private directory; in a user namespace root can be nobody."""
+    with open("/proc/self/uid_map", "rb") as file:  # noqa: PTH123  no path of anybody's
+        outside = file.read().split() != [b"0", b"0", b"4294967295"]
+    return frozenset({0, euid, *([_OVERFLOW_UID] if outside else [])})
 
 
 def _distrust(found: os.stat_result) -> str | None:

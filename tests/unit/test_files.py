@@ -161,6 +161,27 @@ def test_a_private_directory_is_ones_own_and_closed(work):
         files.check_private(work / "file")
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files to others")
+def test_a_private_directory_is_not_where_somebody_else_can_put_another(work):
+    ours = work / "ours"
+    ours.mkdir(mode=0o700)
+    files.check_private(ours)
+    work.chmod(0o1777)
+    files.check_private(ours)  # as in /tmp: nobody can take it away
+    (work / "link").symlink_to(ours)
+    files.check_private(work / "link")
+    os.chown(work / "link", 4001, 4001, follow_symlinks=False)
+    with pytest.raises(files.Unsuitable, match=r"link' belongs to"):
+        files.check_private(work / "link")
+    work.chmod(0o777)
+    with pytest.raises(files.Unsuitable, match="others than root can write"):
+        files.check_private(ours)
+    work.chmod(0o755)
+    os.chown(work, 4001, 4001)
+    with pytest.raises(files.Unsuitable, match=r"work' belongs to"):
+        files.check_private(ours)
+
+
 OTHER_WAYS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "touch", "mkstemp", "fdopen"}
 ALLOWED = {
     "files.py": "the place itself",
