@@ -1,11 +1,14 @@
-"""A copy of the database is written into no file that somebody else has made before."""
+"""What the database has does not get where it does not belong: into others' files, or out of a removal."""
 
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
+from store_rows import run_row
 
-from marianned.store.writer import Store
+from marianned.rows import Changes, Deleted, RunRow
+from marianned.store.writer import Store, open_store
 
 pytestmark = pytest.mark.anyio
 
@@ -19,3 +22,15 @@ async def test_a_file_that_waits_in_the_place_of_the_copy_gets_nothing(store: St
         await store.records.copy(tmp_path / "copy.db")
     assert waiting.read_bytes() == b""
     assert not (tmp_path / "copy.db").exists()
+
+
+async def test_of_a_removed_run_no_variable_is_left_in_any_file(database: Path, anyio_backend: str) -> None:
+    secret = "zebra-4711-of-a-run"
+    async with open_store(database) as store:
+        await store.commit(Changes(rows=[run_row(1, env={"KEY": secret})]))
+        assert secret.encode() in b"".join(file.read_bytes() for file in database.parent.iterdir())
+        await store.commit(Changes(deleted=[Deleted(kind=RunRow, run_id=1, key=0)]))
+    with sqlite3.connect(database) as reader:
+        assert reader.execute("SELECT count(*) FROM runs").fetchone() == (0,)
+    reader.close()
+    assert secret.encode() not in b"".join(file.read_bytes() for file in database.parent.iterdir())
