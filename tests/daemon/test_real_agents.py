@@ -24,8 +24,8 @@ WHOLE = {
 def _patience(monkeypatch):
     """Agents on a loaded machine may need half a minute to say a word.
 
-    The daemon's home is where nobody else can write to a directory above it: else gemini does not read the
-    settings that turn its own retries down.
+    The daemon's home is where nobody else can write to a directory above it: below /tmp gemini does not read the
+    settings that turn its own retries down, and codex makes no helper for its sandbox, so that its tools fail.
     """
     monkeypatch.setattr("kit.daemon.DEADLINE", 150.0)
     monkeypatch.setattr("tempfile.tempdir", str(Path.home()))
