@@ -31,6 +31,7 @@ Completed follows at once where nothing is left to run: the failed sheet is remo
 goes on under, or the last attempt of a cancelled job had succeeded before it was ended.
 """
 
+ENDED = ("completed", "failed", "cancelled")
 SAID_ANEW = ("problems", "source_changed", "hints")
 """What a reply says of the moment it is given at: it is not kept with the request."""
 
@@ -43,27 +44,63 @@ class Told(NamedTuple):
     reply: dict
 
 
-def audit(house, told, unended=(), taken_back=()):
+class Outside(NamedTuple):
+    """What has been done to the database and its runs, that they can't tell themselves.
+
+    `heard` are all events that a client has heard (None: nothing was removed); `removed` are the numbers of
+    the runs that were, by job and run; `forgotten` are the flights that a copy which was put back knows
+    nothing of.
+    """
+
+    heard: list | None = None
+    removed: dict = {}  # noqa: RUF012  a tuple's default is a constant
+    forgotten: frozenset = frozenset()
+
+    def is_there(self, event):
+        """Tell whether an event that was heard is still to be found."""
+        return event["type"] == "job.removed" or (event["job_id"], event["run"]) not in self.removed
+
+    def known(self, lines):
+        """Return the lines of the ledger that are of runs in the database."""
+        words = [line.split() for line in lines]
+        gone = {str(run_id) for run_id in self.removed.values()}
+        return [
+            line
+            for line, (*_, flight) in zip(lines, words, strict=True)
+            if flight not in self.forgotten and flight.rsplit("-", 3)[-3:][0] not in gone
+        ]
+
+
+def audit(house, told, unended=(), taken_back=(), outside=Outside()):  # noqa: B008  it never changes
     """Check every invariant; `unended` names the jobs that are meant not to have ended.
 
     `taken_back` are the params of requests that were accepted and told in the end that it can no longer come.
     """
+    asked = [(method, params) for method, params, _ in told] + [("", params) for params in taken_back]
+    lines = outside.known(house.ledger.lines())
+    of_jobs = [one for one in told if one.reply.get("run") and not is_removed(one, outside)]
     found = sqlite3.connect(f"file:{house.state / 'marianne.db'}?mode=ro", uri=True)
     found.row_factory = sqlite3.Row
     try:
         assert [tuple(row) for row in found.execute("PRAGMA integrity_check")] == [("ok",)]
         assert found.execute("PRAGMA foreign_key_check").fetchall() == []
-        check_journal(found)
+        check_journal(found, outside)
         check_steps(found)
-        check_replies(found, told)
-        check_revisions(found, told)
-        check_attempts(found, [*(params for _, params, _ in told), *taken_back])
-        check_ledger(found, house.ledger.lines())
+        check_kept(found, told)
+        check_replies(found, of_jobs)
+        check_revisions(found, of_jobs)
+        check_attempts(found, [params for _, params in asked])
+        check_ledger(found, lines)
         check_records(found)
-        check_hooks(found, told, house.ledger.lines())
+        check_hooks(found, [params for _, params in asked], lines)
         check_ends(found, unended)
     finally:
         found.close()
+
+
+def is_removed(told, outside):
+    """Tell whether a request was of a run that is removed by now."""
+    return (told.reply.get("job_name"), told.reply.get("run")) in outside.removed
 
 
 def nothing_lives(house, job):
@@ -75,10 +112,17 @@ def rows(found, table):
     return [dict(row) for row in found.execute(f"SELECT * FROM {table} ORDER BY rowid")]
 
 
-def check_journal(found):
-    """I8, I3: numbers without a gap, statuses along the table, nothing started while a hold is."""
+def check_journal(found, outside):
+    """I8, I3, I4: numbers without a gap, statuses along the table, nothing started while a hold is.
+
+    A held job has not ended, but by somebody's request or by the end of its hold: no other line begins that.
+    """
     events = rows(found, "events")
-    assert [event["event"] for event in events] == list(range(1, len(events) + 1))
+    numbers = [event["event"] for event in events]
+    if outside.heard is None:
+        assert numbers == list(range(1, len(events) + 1))
+    else:
+        assert numbers == [event["event"] for event in outside.heard if outside.is_there(event)]
     statuses = {}
     for event in events:
         run, status = event["run_id"], event["status"]
@@ -87,6 +131,8 @@ def check_journal(found):
         before = statuses.get(run)
         assert status == before or status in NEXT[before], (before, event)
         statuses[run] = status
+        by_itself = event["caller"] is None and event["type"] != "hold.ended"
+        assert not (by_itself and before == "paused" and status in ENDED), ("a held job has ended", event)
         if event["type"] == "attempt.started":
             assert status == "running", event
     for run in rows(found, "runs"):
@@ -100,9 +146,8 @@ def check_steps(found):
     assert len(times) == len(ends), ends
 
 
-def check_replies(found, told):
-    """I1: each acknowledged request is kept with its reply, and in the journal once, where the reply says."""
-    events = {event["event"]: event for event in rows(found, "events")}
+def check_kept(found, told):
+    """I1: each acknowledged request is kept with its reply, longer than its run."""
     kept = {(row["method"], row["key"]): row for row in rows_of_requests(found)}
     for method, params, reply in told:
         row = kept[method, params["key"]]
@@ -110,6 +155,14 @@ def check_replies(found, told):
         differs = {name for name in answer.keys() | reply.keys() if answer.get(name) != reply.get(name)}
         assert differs <= {"event", *SAID_ANEW}, (method, differs, answer, reply)
         assert row["event"] == reply["event"]
+
+
+def check_replies(found, told):
+    """I1: each acknowledged request of a job is in the journal once, where the reply says."""
+    events = {event["event"]: event for event in rows(found, "events")}
+    kept = {(row["method"], row["key"]): row for row in rows_of_requests(found)}
+    for method, params, reply in told:
+        row = kept[method, params["key"]]
         mine = [event for event in events.values() if event["run_id"] == row["run_id"] and event["status"]]
         assert status_at(mine, reply["event"]) == reply["status"], (method, reply)
         asked = Counter(event["run_id"] for event in events.values() if event["reason"] == params["key"])
@@ -188,8 +241,11 @@ def check_ledger(found, lines):
     assert set(seen["end"]) <= set(seen["start"])
 
 
-def check_hooks(found, told, lines):
-    """I2, I10: an attempt of a hook began at most once, for its row; what succeeded never runs again."""
+def check_hooks(found, asked, lines):
+    """I2, I10: an attempt of a hook began at most once, for its row; what succeeded never runs again.
+
+    Of a hook that a revision has taken out there is no row, if it had not succeeded: the run has given its number.
+    """
     names = incarnations(found)
     made = {}
     for row in rows(found, "hooks"):
@@ -197,17 +253,23 @@ def check_hooks(found, told, lines):
         for flight, number in zip(flights, numbers, strict=True):
             made[f"{names[number]}-{row['run_id']}-hook-{flight}"] = row
         assert (row["status"] == "completed") == (row["outcome"] == "succeeded"), row
-    again = sum(method == "job.resume" and bool(params.get("from")) for method, params, _ in told)
+    again = sum(bool(params.get("from") or params.get("rerun")) for params in asked)
+    runs = {str(run["run_id"]): run for run in rows(found, "runs")}
     done = Counter()
     for line in lines:
         word, name, attempt = line.split()
         if word in ("hook", "done"):
-            assert attempt in made, line
+            _, run_id, _, flight = attempt.rsplit("-", 3)
+            taken_out = runs[run_id]["last_revision"] > 1 and int(flight) < runs[run_id]["next_flight"]
+            assert attempt in made or taken_out, line
             assert word == "hook" or name not in done or done[name] <= again, line
             done[name] += word == "done"
-    for run in rows(found, "runs"):
+    attempted = {run_id for (run_id,) in found.execute("SELECT run_id FROM sheets WHERE attempts")}
+    for run in runs.values():
         mine = [row for row in made.values() if row["run_id"] == run["run_id"]]
-        assert run["ended"] != "completed" or all(row["status"] == "completed" for row in mine), mine
+        fine = [row["status"] == "completed" or row["outcome"] == "refused" for row in mine]
+        due = run["ended"] == "completed" and run["run_id"] in attempted
+        assert all(fine) or not due, mine
 
 
 def incarnations(found):

@@ -1,189 +1,130 @@
-"""A job of a real daemon beside the model of it: what the journal tells is done to the model, line by line.
+"""A job of a real daemon beside the model of it: what the journal tells is done to the model, line by line."""
 
-Each sheet waits for the word that its attempt is to end by, so nothing here depends on time: `s` succeeds,
-`x` exits with 1, `a` is refused its credentials, `l` is killed by nobody we know.
-"""
-
-import os
+import random
 import re
+import sqlite3
 
-from control_model import Model, Wanted
-from kit.daemon import Refused, score
+from control_model import Limits, Model, Wanted
+from flying import COST, HOOK, SHEET, Flight, Request
+from kit.daemon import score
+from plain_scores import first_score
 
-WORDS = {"succeeded": b"s", "exit": b"x", "auth": b"a", "lost": b"l"}
-PLAYER = """
-name: player
-kind: cli
-raw_prompt: true
-script: shell
-cli:
-  command: {executable: bash, prompt_flag: -c, prompt_via_stdin: false}
-  output: {format: text}
-  errors: {auth_error_patterns: [invalid api key]}
-"""
-_BODY = (
-    'exec 9>>"$HOME/lock-$MARIANNE_JOB-$MARIANNE_SHEET"; flock -n 9 || note twice {0} $MARIANNE_ATTEMPT_ID; '
-    'gate="$HOME/gate-$MARIANNE_ATTEMPT_ID"; mkfifo "$gate" && note start {0} $MARIANNE_ATTEMPT_ID; '
-    'read -rn1 word < "$gate"; case $word in s) note end {0} $MARIANNE_ATTEMPT_ID;; l) kill -9 $$;; '
-    "a) echo invalid api key >&2; exit 1;; *) exit 1;; esac"
-)
 _HOUR = 3_600
 _RESUMES = ("resume", "resume --from", "modify -r")
-
-
-class Request:
-    """One request of a walk: what was asked, the connection it waits on, what was answered.
-
-    `could_refuse` is whether the job stood so at any moment since that the model would refuse it.
-    """
-
-    def __init__(self, key, action, wanted, wait, method, params):
-        self.key = key
-        self.action = action
-        self.wanted = wanted
-        self.wait = wait
-        self.method = method
-        self.params = params
-        self.connection = None
-        self.happened = False
-        self.could_refuse = False
-        self.said = None
-        self.reply = None
-
-    def __repr__(self):
-        return f"{self.key}: {self.action} {self.wanted} wait={self.wait} said={self.said} {self.reply or ''}"
-
-    def send(self, house):
-        """Ask, or ask again under the same key."""
-        self.leave()
-        self.connection = house.connect()
-        self.connection.send(self.method, **self.params)
-
-    def leave(self):
-        if self.connection is not None:
-            self.connection.close()
-            self.connection = None
-
-    def read(self):
-        """Read the answer that is there."""
-        try:
-            self.reply = self.connection.reply()
-            self.said = "done" if self.reply.get("acknowledged", True) else "accepted"
-        except Refused as refused:
-            if refused.code not in ("E502", "E513"):
-                raise
-            self.said, self.reply = refused.code, refused.status
-        self.leave()
-
-
-class Begun:
-    """What has begun, by the ledger: attempts by the name they write down, their sheet's number and their own."""
-
-    def __init__(self, house):
-        self._path = house.home / "ledger"
-        self._read = 0
-        self._found = {}
-
-    def get(self, name, sheet, number):
-        """Return the identity of an attempt; None: it has not begun."""
-        with self._path.open("rb") as file:
-            file.seek(self._read)
-            news = file.read()
-        for line in news.splitlines(keepends=True):
-            if not line.endswith(b"\n"):
-                break
-            self._read += len(line)
-            word, said, identity = line.decode().split()
-            if word == "start":
-                self._found[said, *map(int, identity.split("-")[-2:])] = identity
-        return self._found.get((name, sheet, number))
-
-
-class Flight:
-    """An attempt: what it writes down, which it is of which sheet, the word it is to end by."""
-
-    def __init__(self, house, begun, name, sheet, number):
-        self._house = house
-        self._begun = begun
-        self._known = (name, sheet, number)
-        self._gate = None
-        self.word = None
-        self.stopped = False
-        """Whether the daemon was asked to interrupt it and stop, which a crash may have come between."""
-
-    @property
-    def identity(self):
-        return self._begun.get(*self._known)
-
-    def open(self):
-        """Give it its word, once it has begun; the gate stays open until it is read."""
-        if self.word is not None and self._gate is None and self.identity is not None:
-            self._gate = os.open(self._path, os.O_RDWR | os.O_NONBLOCK)
-            os.write(self._gate, WORDS[self.word])
-
-    @property
-    def _path(self):
-        return self._house.home / f"gate-{self.identity}"
-
-    def close(self):
-        if self._gate is not None:
-            os.close(self._gate)
-        if self.identity is not None:
-            self._path.unlink(missing_ok=True)
+_NOTHING_IN_FLIGHT = ("queued", "paused", "completed", "failed", "cancelled")
+_SKIPS = {"yes": "true", "no": "exit 1"}
+_PAID = ("succeeded", "exit", "auth", "validation", "rate_limited")
 
 
 class LiveJob:
-    """A run of a job and its model. `lies` is whether a pause file lies in its workspace."""
+    """A run of a job and its model. `lies` is whether a pause file lies in its workspace.
 
-    def __init__(self, house, begun, name, run, plan, retries):
+    `others` are all runs there are, by their addresses. A child's sheets write the same in each of its runs,
+    for all come from one file.
+    """
+
+    def __init__(
+        self, house, begun, others, name, run, plan, *, retries, limits=None, checked=False, child=False
+    ):
         self.house = house
         self._begun = begun
+        self.others = others
         self.name = name
         self.run = run
-        self.model = Model(plan, max_retries=retries)
         self.retries = retries
-        self.submitted = False
+        self.checked = checked
+        self.is_child = child
+        self.voice = name if child else f"{name}.{run}"
+        self.is_agent = limits is not None
+        self.model = Model(plan, max_retries=retries, limits=limits or Limits())
+        self.submitted = child
         self.requests = []
         self.flights = {}
+        self.parked = {}
+        self.hook_flights = 0
         self.steps = 0
         self.touched = True
         self.lies = False
+        self._run_id = None
+
+    @property
+    def address(self):
+        return f"{self.name}@{self.run}"
+
+    @property
+    def run_id(self):
+        if self._run_id is None:
+            statement = "SELECT run_id FROM runs WHERE job_name = ? AND run = ?"
+            (self._run_id,) = committed(self.house, statement, self.name, self.run)
+        return self._run_id
 
     @property
     def flying(self):
-        """The stages in flight whose end has not been asked for."""
+        """The stages and hooks in flight whose end has not been asked for."""
         return [
             name
-            for name in self.model.flying
-            if self.flights[name].word is None and name not in self.model.told_to_end
+            for name in self.model.busy
+            if name in self.flights and self.flights[name].word is None and name not in self.model.told_to_end
         ]
 
+    @property
+    def all_flights(self):
+        return [*self.flights.values(), *self.parked.values()]
+
+    @property
+    def has_unseen(self):
+        """Tell whether something may go on that no line of the journal tells of."""
+        return bool(self.asking) or any(map(_is_short, self.model.sheets.values()))
+
+    @property
+    def asking(self):
+        return [name for name in self.model.flying if self.model.sheets[name].asking]
+
+    # --- its score ---------------------------------------------------------------------------------------
+
     def text(self, plan):
-        """Return the score of a plan."""
+        """Return the score of a plan; those of the jobs that it starts are written as files."""
         numbers = {step.name: number for number, step in enumerate(plan.steps, 1)}
+        skips = {numbers[step.name]: {"command": _SKIPS[step.skips]} for step in plan.steps if step.skips}
+        check = {"type": "command_succeeds", "command": 'exec bash "$HOME/check.sh"'}
         return score(
             self.name,
-            [_BODY.format(self.says(step)) for step in plan.steps],
-            instrument="player",
+            [SHEET.format(self.says(step)) for step in plan.steps],
+            instrument="agent" if self.is_agent else "player",
             sheet={
                 "dependencies": {
                     numbers[step.name]: sorted(numbers[need] for need in step.needs) for step in plan.steps
-                }
+                },
+                "skip_when_command": skips,
             },
-            movements={number: {"name": name} for name, number in numbers.items()},
+            movements={numbers[step.name]: {"name": step.name} for step in plan.steps if step.named},
             parallel={"enabled": True, "max_concurrent": plan.at_once, "fail_fast": plan.fail_fast},
             retry={
                 "max_retries": self.retries,
                 "base_delay_seconds": _HOUR,
                 "max_delay_seconds": _HOUR,
                 "jitter": False,
+                "max_completion_attempts": 0,
             },
             on_failure=plan.on_failure,
+            validations=[check] if self.checked else [],
+            on_success=[self._hook(hook) for hook in plan.hooks],
+            concert={"cooldown_between_jobs_seconds": 0},
+            **({} if plan.budget is None else {"cost_limits": {"max_cost_per_job": plan.budget}}),
         )
 
     def says(self, step):
         """Return the name under which a step writes into the ledger: its prompt's, so that it may be renamed."""
-        return f"{self.name}.{self.run}.{step.prompt.replace(chr(39), '+')}"
+        return f"{self.voice}.{step.prompt.replace(chr(39), '+')}"
+
+    def _hook(self, hook):
+        if hook.kind == "command":
+            return {"type": "run_command", "command": HOOK.format(f"{self.voice}.{hook.name}")}
+        child = child_of(self.house, self._begun, self.others, f"{self.name}-{hook.name}", 1)
+        file = self.house.home / f"{child.name}.yaml"
+        if not file.exists():  # the daemon may just be reading it
+            file.write_text(child.text(child.model.score))
+        return {"type": "run_job", "job_path": str(file), "detached": hook.kind == "detached"}
 
     # --- asking ----------------------------------------------------------------------------------------
 
@@ -207,7 +148,7 @@ class LiveJob:
             case "pause --before":
                 params = {"before": sheets, "clear": wanted.clear}
             case "resume" | "resume --from":
-                params = {"from": sheets}
+                params = {"from": sheets, "over_budget": wanted.over or None}
             case "modify" | "modify -r":
                 params = {"resume": action == "modify -r", "rerun": "changed" if wanted.changed else sheets}
                 if wanted.new is not None:
@@ -220,8 +161,12 @@ class LiveJob:
             name: value for name, value in params.items() if value is not None
         }
 
+    @property
     def pause_file(self):
-        (self.house.home / f"{self.name}-work" / f".marianne-pause-{self.name}").write_text("stop")
+        return self.house.home / f"{self.name}-work" / f".marianne-pause-{self.name}"
+
+    def put_pause_file(self):
+        self.pause_file.write_text("stop")
         self.lies = True
 
     # --- what the journal tells ----------------------------------------------------------------------
@@ -229,16 +174,27 @@ class LiveJob:
     def happens(self, event):
         """Do to the model what an event tells."""
         self.touched = True
+        if self.asking:
+            self._answered_meanwhile(event)
         asked = next((one for one in self.requests if one.key == event["reason"]), None)
         before = self.model.status
-        if event["type"] == "job.submitted":
-            self.submitted = asked.happened = True
-            self.model.answers[asked.key] = "done"
-        elif event["type"] == "attempt.started":
+        kind = event["type"]
+        if kind == "job.submitted":
+            if asked is not None:
+                self.submitted = asked.happened = True
+                self.model.answers[asked.key] = "done"
+        elif kind in ("attempt.started", "skip.asked"):
             self._starts(event, before)
             return
-        elif event["type"] == "attempt.ended":
+        elif kind == "hook.started":
+            self._starts_hook(event)
+        elif kind in ("attempt.ended", "attempt.parked"):
             self._ends(event)
+        elif kind in ("sheet.skipped", "skip.failed"):
+            assert (kind, self._step(event).skips) == ("sheet.skipped", "yes"), event
+            self.model.judge(self._step(event).name, "yes")
+        elif kind.startswith("hook.") and kind != "hook.warned":
+            self._hook_ends(event)
         elif asked is not None:
             self._asks(asked, event)
         elif event["caller"] and event["caller"]["name"] == "file":
@@ -250,6 +206,13 @@ class LiveJob:
             return
         self._follow(0, before)
 
+    def _step(self, event):
+        return self.model.score.steps[event["sheet"] - 1]
+
+    def follow(self):
+        """Let follow from elsewhere what does."""
+        self._follow(0, self.model.status)
+
     def _follow(self, slots, before):
         started = self.model.follow(slots, before)
         if self.model.ended:
@@ -259,30 +222,114 @@ class LiveJob:
                 one.could_refuse |= not self.model.accepts(one.action, one.wanted)
         return started
 
+    def _answered_meanwhile(self, event):
+        """See from an event that skip rules were asked, though no line says so: they did not say yes."""
+        at_rest = event["status"] in _NOTHING_IN_FLIGHT or event["type"] in (
+            "revision.applied",
+            "sheets.rewound",
+        )
+        starts = event["type"] in ("attempt.started", "skip.asked")
+        own = self._step(event).name if starts else None
+        for name in sorted(self.asking, key=lambda name: name != own):
+            full = starts and len(self.model.flying) >= self.model.score.at_once
+            if event["type"] != "sheet.skipped" and (at_rest or name == own or full):
+                self.was_judged(name)
+
+    def was_judged(self, name):
+        """Skip rules were asked, or not to the end."""
+        before = self.model.status
+        self.model.judge(name, "unknown")
+        self._follow(0, before)
+
     def _starts(self, event, before):
         assert not self.lies, f"it starts over a pause file: {event}"
         assert self.model.may_start(), event
-        name = self.model.score.steps[event["sheet"] - 1].name
-        assert self._follow(1, before) == [name], event
-        sheet = self.model.sheets[name]
+        step = self._step(event)
+        sheet = self.model.sheets[step.name]
+        asks, checks = event["type"] == "skip.asked", "the checks of attempt" in event["text"]
+        assert checks == (sheet.parked and not asks), event
+        if _is_short(sheet):
+            sheet.status, sheet.waits_for = "pending", ""
+        if step.skips and not checks:
+            assert sheet.judged is not True if asks else sheet.judged or step.skips == "no", event
+            sheet.judged = not asks
+        assert self._follow(1, before) == [step.name], event
+        if asks:
+            assert sheet.asking, event
+            return
         assert sheet.attempts == event["attempt"], event
-        step = next(step for step in self.model.score.steps if step.name == name)
-        self.flights[name] = Flight(self.house, self._begun, self.says(step), sheet.number, sheet.attempts)
+        self.flights[step.name] = (
+            self.parked.pop(sheet.number)
+            if checks
+            else self._flight(self.says(step), sheet.number, sheet.attempts)
+        )
+
+    def _flight(self, *which):
+        said, *rest = which
+        return Flight(self.house, self._begun, said, self.run_id, *rest)
 
     def _ends(self, event):
-        name = self.model.score.steps[event["sheet"] - 1].name
+        name = self._step(event).name
         flight = self.flights.pop(name)
-        begun = flight.identity is not None
+        told = name in self.model.told_to_end
+        allowed = flight.ends(told=told)
         flight.close()
+        if event["type"] == "attempt.parked":
+            assert told or flight.stopped, event
+            assert flight.word is not None, event  # its process has ended, and is judged later
+            self.parked[self.model.sheets[name].number] = flight
+            self.model.park(name)
+            return
         (outcome,) = re.findall(r"attempt \d+ (\w+)", event["text"])
         how = {"failed": event["cause"]}.get(outcome, outcome)
-        allowed = {flight.word} if flight.word else set()
-        if name in self.model.told_to_end or flight.stopped:
-            allowed.add("interrupted")
-        if not begun:
-            allowed |= {"lost", "interrupted"}
         assert how in allowed, f"{event}; it could only end as {allowed}"
-        self.model.ends(name, how)
+        flight.interrupted = flight.interrupted or how == "interrupted"
+        self.model.ends(name, how, COST if self.is_agent and how in _PAID else 0)
+
+    def _starts_hook(self, event):
+        assert not self.lies, f"it starts over a pause file: {event}"
+        assert self.model.may_start(), event
+        hook = self.model.score.hooks[event["hook"] - 1]
+        assert self.model.turn() == hook.name, event
+        assert self.model.hooks.may_start(hook.name), event
+        self.hook_flights += 1
+        self.model.begin_hook(hook.name)
+        if hook.kind == "command":
+            self.flights[hook.name] = self._flight(f"{self.voice}.{hook.name}", "hook", self.hook_flights)
+
+    def _hook_ends(self, event):
+        hook = self.model.score.hooks[event["hook"] - 1]
+        row = self.model.hooks.rows[hook.name]
+        how, chained = event["type"].removeprefix("hook."), row.chained
+        told = hook.name in self.model.told_to_end
+        if how == "waiting":
+            submitted = re.search(r"submitted (\S+), and waits", event["text"])
+            how, chained = ("job", submitted[1]) if submitted else ("kept", None)
+            assert how == {"job": "job", "detached": "kept"}[hook.kind], event
+        elif hook.kind == "command":
+            flight = self.flights.pop(hook.name)
+            ends = {
+                {"succeeded": "completed", "interrupted": "interrupted"}.get(end, "failed")
+                for end in flight.ends(told=told)
+            }
+            flight.close()
+            flight.interrupted = flight.interrupted or how == "interrupted"
+            assert how in ends | ({"failed"} if flight.stopped else set()), event
+        elif how == "completed" and hook.kind == "job":
+            assert chained is not None, event
+            assert self.others[chained].model.ended_as & {"completed"}, event
+        elif how == "failed":
+            how = "refused" if event["cause"] == "refused" else how
+            assert how == "refused" or self._may_fail(hook, row), event
+        self.model.hook_ends(hook.name, how, chained)
+
+    def _may_fail(self, hook, row):
+        """Tell whether the job of a hook may not have done its work: it ended badly, or its name is taken."""
+        if row.waits_for == "job":
+            return row.chained not in self.others or self.others[row.chained].model.ended_as - {"completed"}
+        name = f"{self.name}-{hook.name}"
+        runs = [job for job in self.others.values() if job.name == name]
+        return bool(runs) and runs[-1].model.ended not in ("completed", "cancelled")
 
     def _asks(self, asked, event):
         assert not asked.happened, f"it is in the journal twice: {event}"
@@ -297,12 +344,20 @@ class LiveJob:
     def unrest(self, *, draining):
         """Say what is still to come by itself; nothing: the job is at rest."""
         model = self.model
-        yield from (f"{name} ends" for name in model.flying if name not in self.flying)
+        busy = [name for name in model.busy if name not in self.flying]
+        yield from (f"{self.address}: {name} ends, {self.flights.get(name)}" for name in busy)
         if not self.submitted:
             yield "it is submitted"
         elif not draining and not self.lies and model.may_start():
             room = len(model.flying) < model.score.at_once
-            yield from (f"{name} starts" for name in model.ready()[: int(room)])
+            ready = [] if self.is_agent and model.limits.met else model.ready()
+            yield from (f"{name} starts" for name in ready[: int(room)])
+            if model.hooks.may_start(model.turn()):
+                yield f"{model.turn()} starts"
+        for name, hook in model.hooks.rows.items():
+            child = self.others.get(hook.chained) if hook.waits_for == "job" else None
+            if child is not None and child.model.ended:
+                yield f"{name} hears of the end of {hook.chained}"
         for one in self.requests:
             if one.said is None and (one.key in model.answers or not one.happened):
                 yield f"an answer to {one}"
@@ -322,33 +377,73 @@ class LiveJob:
                 assert one.key in self.model.answers, one
         return over
 
+    def look(self):
+        """Look at the daemon for what no line of the journal tells: rules that were asked, a wait that is over."""
+        told = self.house.status(self.address)["sheets"]
+        for (name, sheet), seen in zip(list(self.model.sheets.items()), told, strict=False):
+            if sheet.asking and seen["status"] == "pending":
+                self.was_judged(name)
+            if _is_short(sheet) and seen["status"] == "pending":
+                sheet.status, sheet.waits_for = "pending", ""
+
     def differences(self):
         """Say what the daemon tells and the model does not."""
-        told, model = self.house.status(f"{self.name}@{self.run}"), self.model
-        labels = {sheet["sheet"]: sheet["label"] for sheet in told["sheets"]}
+        told, model = self.house.status(self.address), self.model
+        names = list(model.sheets)
         pairs = {
             "status": (told["status"], model.status),
             "sheets": (
                 [
-                    (
-                        s["label"],
-                        s["status"],
-                        s["attempt_count"],
-                        s["status"] == "waiting" and s["waiting_for"],
-                    )
+                    (s["status"], s["attempt_count"], s["status"] == "waiting" and s["waiting_for"])
                     for s in told["sheets"]
                 ],
                 [
-                    (name, s.status, s.attempts, s.status == "waiting" and s.waits_for)
-                    for name, s in model.sheets.items()
+                    (s.status, s.attempts, s.status == "waiting" and s.waits_for)
+                    for s in model.sheets.values()
                 ],
             ),
+            "labels": (
+                [
+                    s["label"]
+                    for s, step in zip(told["sheets"], model.score.steps, strict=False)
+                    if step.named
+                ],
+                [step.name for step in model.score.steps if step.named],
+            ),
+            "hooks": (
+                [(h["status"], h["status"] == "waiting" and h["waiting_for"]) for h in told["hooks"]],
+                [(h.status, h.status == "waiting" and h.waits_for) for h in model.hooks.rows.values()],
+            ),
+            "cost": (told["cost"]["usd"], model.spent),
             "holds": ([_cause(hold) for hold in told["holds"]], model.causes),
             "revision": (told["revision"], model.revision),
             "staged": (told["staged_revision"] is None, model.staged is None),
-            "breakpoints": ({labels[at["sheet"]] for at in told["breakpoints"]}, model.breaks),
+            "breakpoints": ({names[at["sheet"] - 1] for at in told["breakpoints"]}, model.breaks),
         }
         return {what: pair for what, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def child_of(house, begun, others, name, run):
+    """Return the job of this name that a hook starts: one or two sheets, always the same."""
+    chance = random.Random(name)
+    plan = first_score(
+        chance.randint(1, 2), chance.randrange(8), 1, fail_fast=True, on_failure="fail", told_apart=True
+    )
+    return LiveJob(house, begun, others, name, run, plan, retries=0, child=True)
+
+
+def committed(house, statement, *values):
+    """Return the first row that a statement finds in the database, while the daemon writes or is dead."""
+    found = sqlite3.connect(f"file:{house.state / 'marianne.db'}?mode=ro", uri=True, timeout=30)
+    try:
+        return found.execute(statement, values).fetchone()
+    finally:
+        found.close()
+
+
+def _is_short(sheet):
+    """Tell whether a sheet waits for the only time that is short enough to end here: after two lost attempts."""
+    return sheet.waits_for == "retry" and sheet.lost == 2
 
 
 def _cause(hold):

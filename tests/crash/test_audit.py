@@ -22,6 +22,11 @@ DAMAGES = {
     ),
     "a sheet started while a hold was": "UPDATE events SET status = 'paused' WHERE type = 'attempt.started'",
     "a status follows another against the table": "UPDATE events SET status = 'cancelling' WHERE event = 2",
+    "a held job has ended": "INSERT INTO holds (run_id, hold, cause, held_at) SELECT run_id, 9, 'user', 0 FROM runs",
+    "a held job ended by itself": (
+        "UPDATE events SET status = 'completed', caller = NULL WHERE status = 'running'"
+        " AND event > (SELECT max(event) FROM events WHERE status = 'paused')"
+    ),
     "the run and its journal disagree": "UPDATE runs SET status = 'failed'",
     "an attempt is missing": "DELETE FROM attempts WHERE uid = 1",
     "two attempts overlap": (

@@ -6,29 +6,37 @@ that copy in a pytest of its own, and must fail. docs/durability.md has the tabl
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
+from xml.etree import ElementTree as ET
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 FAILED = 1
 """pytest's exit status when tests ran and some failed; a patch that breaks an import is another."""
+CAUGHT = re.compile(
+    '(failure: |error: failed on teardown with ")(AssertionError|assert |Failed: )(?!it is not ready)'
+)
+"""How the test fails that catches it: by what it asserts, at its end too. A daemon that does not start is no catch."""
 
 
 class Known(NamedTuple):
     """A failure: the function that keeps it out (`module:name`), what stood there before, and who notices.
 
-    `right` stands in that function once, wherever it is in its file and whatever else the file has.
+    `right` stands in that function once, wherever it is in its file and whatever else the file has. `says` is
+    what the test fails with, where that is no assertion of its own: it waits in vain, or finds nothing.
     """
 
     function: str
     right: str
     wrong: str
     caught_by: str
+    says: str = "nothing else"
 
 
 KNOWN = {
@@ -73,6 +81,7 @@ KNOWN = {
         "lost = next((said for about, is_so, said in _LOST if action in about and is_so(state, request)), None)",
         "lost = None",
         "unit/progress/test_races.py::test_of_two_modifies_the_later_is_in_force_and_the_earlier_is_told",
+        "KeyError: 'request 1'",
     ),
     "paused is told while a sheet still runs": Known(
         "lifecycle:status",
@@ -85,6 +94,7 @@ KNOWN = {
         "if record is None:",
         "if record is None or presence is Presence.ENDED:",
         "daemon/test_restart.py::test_a_sheet_that_ends_while_the_daemon_is_down_is_taken_as_it_ended",
+        "kit.daemon.Refused: 'duo' is still running after",
     ),
     "an attempt starts twice after a crash": Known(
         "executors.shim:take_claim",
@@ -103,6 +113,7 @@ KNOWN = {
         "while self.reap():",
         "while False:",
         "unit/executors/test_shim_ending.py::test_what_a_command_leaves_behind_does_not_outlive_it[spawned]",
+        "TimeoutError",
     ),
     "a lost attempt uses up a try": Known(
         "progress.deciding.outcomes:_lost",
@@ -177,6 +188,7 @@ KNOWN = {
         "_top(incarnation.name, Path(incarnation.attempts), self.attempts)",
         "self.attempts / incarnation.name",
         "daemon/test_whose_attempts.py::test_where_its_directory_is_not_there_how_it_ended_is_waited_for_and_said",
+        "TimeoutError: timed out",
     ),
     "an attempt whose files are gone counts as gone": Known(
         "executors.local:LocalExecutor.presence",
@@ -207,6 +219,7 @@ KNOWN = {
         "database = _taken(database_path(state).resolve(), state)",
         "database = _opened(database_path(state).resolve())",
         "daemon/test_displaced.py::test_the_lock_deleted_a_second_daemon_meets_the_database_s_own",
+        "subprocess.TimeoutExpired: ",
     ),
     "a database that is deleted under the daemon is written on": Known(
         "store.writer:Store._write_group",
@@ -248,7 +261,8 @@ def test_it_is_caught_when_it_comes_back(name: str, tmp_path: Path) -> None:
     known = KNOWN[name]
     shutil.copytree(ROOT / "marianned", tmp_path / "marianned")
     put_back(known, tmp_path / "marianned")
-    options = ["-c", f"{ROOT}/pyproject.toml", "-n0", "-p", "no:cacheprovider"]
+    report = tmp_path / "report.xml"
+    options = ["-c", f"{ROOT}/pyproject.toml", "-n0", "-p", "no:cacheprovider", f"--junit-xml={report}"]
     ran = subprocess.run(
         [sys.executable, "-P", "-m", "pytest", *options, f"{ROOT}/tests/{known.caught_by}"],
         cwd=tmp_path,
@@ -259,3 +273,11 @@ def test_it_is_caught_when_it_comes_back(name: str, tmp_path: Path) -> None:
         timeout=100,
     )
     assert ran.returncode == FAILED, ran.stdout + ran.stderr
+    for said in messages(report):
+        assert CAUGHT.match(said) or said.startswith(f"failure: {known.says}"), ran.stdout + ran.stderr
+
+
+def messages(report: Path) -> list[str]:
+    """Return what went wrong in the test, in each of its cases: `failure` in its own body, else `error`."""
+    wrong = [found for case in ET.parse(report).iter("testcase") for found in case]
+    return [f"{found.tag}: {found.get('message')}" for found in wrong if found.tag in ("failure", "error")]

@@ -1,17 +1,20 @@
 """A second, slow and plain writing of the contract of control, to compare the real one with.
 
 It knows sheets by their stage's name, scans everything at every step, and shares no code with the
-product. Times are seconds. Source: docs/design/control.md §2-§8, docs/reference/score-format.md §7.3, §15 and §17.
+product. Times are seconds. Source: docs/design/control.md §2-§8, docs/reference/score-format.md §7.3 and §14-§17.
 """
 
 from dataclasses import dataclass, field
 
-from plain_scores import Score, who_was_who
+from hook_model import Hooks
+from model_parts import Hold, Limits, Sheet, Waiter, Wanted
+from plain_scores import Score, Step, who_was_who
 
 MAX_RETRIES = 1
 RETRY_SECONDS = 10
 LOST_SECONDS = 10
 RATE_LIMIT_SECONDS = 3600
+DONE = ("completed", "skipped")
 
 ALLOWED = {
     "pause": {"queued", "running", "pausing"},
@@ -25,68 +28,6 @@ ALLOWED = {
     "cancel": {"queued", "running", "pausing", "paused", "cancelling"},
 }
 """In which statuses a request is accepted; a pause also of a paused job all whose holds end by themselves."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a request brings beside its action; times are seconds, sheets are named by their stages."""
-
-    new: Score | None = None
-    sheets: tuple[str, ...] = ()
-    changed: bool = False
-    clear: bool = False
-    deadline: float | None = None
-    lasts: float | None = None
-
-
-@dataclass
-class Sheet:
-    """Where one sheet stands; its `number` is its own through all revisions."""
-
-    status: str = "pending"
-    tries: int = 0
-    attempts: int = 0
-    lost: int = 0
-    until: float = 0
-    waits_for: str = ""
-    number: int = 0
-    made_as: tuple[str, frozenset[int | None]] | None = None
-
-    def begin_anew(self) -> None:
-        """Return to the beginning; attempts stay in history."""
-        self.status, self.tries, self.lost, self.waits_for = "pending", 0, 0, ""
-        self.made_as = None
-
-    def wait(self, what: str, until: float) -> None:
-        """Wait for something until then."""
-        self.status, self.waits_for, self.until = "waiting", what, round(until, 3)
-
-
-@dataclass
-class Hold:
-    """Why it is paused; `lasts` counts from the moment of paused, then `ends` is known."""
-
-    cause: str
-    deadline: float | None = None
-    lasts: float | None = None
-    ends: float | None = None
-
-    @property
-    def ends_by_itself(self) -> bool:
-        return self.lasts is not None
-
-
-@dataclass
-class Waiter:
-    """A request that has no answer yet. `mark`: holds from this one on came after it."""
-
-    name: str
-    action: str
-    wait: bool
-    keyed: bool
-    hold: int | None
-    mark: int
-    revision: int
 
 
 @dataclass
@@ -116,10 +57,17 @@ class Model:
     answers: dict[str, str] = field(default_factory=dict)
     outcome: bool = False
     just_asked: str = ""
+    spent: float = 0
+    over_budget: float = 0
+    limits: Limits = field(default_factory=Limits)
+    hooks: Hooks = field(init=False)
+    ended_as: set[str] = field(default_factory=set)
+    """All the ways it has ended, of which a resume has taken back all but the last."""
 
     def __post_init__(self) -> None:
-        """Every sheet begins as pending."""
+        """Every sheet begins as pending, and every hook."""
         self.sheets = {step.name: self.new_sheet() for step in self.score.steps}
+        self.hooks = Hooks(self.score)
 
     def new_sheet(self) -> Sheet:
         self.last_sheet += 1
@@ -132,16 +80,21 @@ class Model:
         return [step.name for step in self.score.steps if self.sheets[step.name].status == "running"]
 
     @property
+    def busy(self) -> list[str]:
+        """What is in flight: sheets, or a hook."""
+        return self.flying + self.hooks.flying
+
+    @property
     def status(self) -> str:
         if self.ended:
             return self.ended
-        if self.cancel and self.flying:
+        if self.cancel and self.busy:
             return "cancelling"
-        if (self.holds or self.staged or self.rewind) and self.flying:
+        if (self.holds or self.staged or self.rewind) and self.busy:
             return "pausing"
         if self.holds:
             return "paused"
-        return "running" if self.flying or self.begun else "queued"
+        return "running" if self.busy or self.begun else "queued"
 
     def may_start(self) -> bool:
         return not (self.ended or self.cancel or self.holds or self.staged or self.rewind)
@@ -150,18 +103,38 @@ class Model:
     def causes(self) -> list[str]:
         return [hold.cause for hold in self.holds.values()]
 
+    def step(self, name: str) -> Step:
+        return next(step for step in self.score.steps if step.name == name)
+
     def needs(self, name: str) -> frozenset[str]:
-        return next(step.needs for step in self.score.steps if step.name == name)
+        return self.step(name).needs
+
+    def turn(self) -> str | None:
+        """Name the hook whose turn it is, once all sheets are done."""
+        sheets = self.sheets.values()
+        due = all(sheet.status in DONE for sheet in sheets) and any(sheet.attempts for sheet in sheets)
+        return self.hooks.turn(self.score.on_failure) if due else None
+
+    def is_over(self, score: Score, more: float = 0) -> bool:
+        """Tell whether the job has cost more than it may."""
+        return score.budget is not None and self.spent > score.budget + self.over_budget + more
 
     def blocked(self, name: str) -> bool:
         return any(self.sheets[need].status == "failed" or self.blocked(need) for need in self.needs(name))
 
-    def failed(self) -> bool:
+    def sheet_failed(self) -> bool:
         return any(sheet.status == "failed" for sheet in self.sheets.values())
 
+    def failed(self) -> bool:
+        return self.sheet_failed() or self.hooks.failed
+
+    def left(self) -> bool:
+        """Tell whether anything could still start, breakpoints or not."""
+        return bool(self.could_start()) or self.turn() is not None
+
     def could_start(self) -> list[str]:
-        """Name what could still start, breakpoints or not."""
-        if self.failed() and self.score.fail_fast:
+        """Name the sheets that could still start, breakpoints or not."""
+        if self.sheet_failed() and self.score.fail_fast:
             return []
         return [
             name
@@ -181,34 +154,39 @@ class Model:
         return found
 
     def ready(self) -> list[str]:
-        if self.failed() and self.score.fail_fast:
+        if self.sheet_failed() and self.score.fail_fast:
             return []
         return [
             step.name
             for step in self.score.steps
             if self.sheets[step.name].status == "pending"
             and step.name not in self.breaks
-            and all(self.sheets[need].status == "completed" for need in step.needs)
+            and all(self.sheets[need].status in DONE for need in step.needs)
         ]
+
+    def must_ask(self, name: str) -> bool:
+        """Tell whether the skip rules of a sheet that is ready are asked before it starts."""
+        return bool(self.step(name).skips) and not self.sheets[name].judged
 
     # --- what happens ----------------------------------------------------------------------------------
 
-    def ends(self, name: str, how: str) -> None:
+    def ends(self, name: str, how: str, cost: float = 0) -> None:
         """The attempt in flight of a sheet ends."""
         sheet = self.sheets[name]
         self.outcome = True
+        self.spent += cost
         lost, sheet.lost = sheet.lost, 0
         self.told_to_end.discard(name)
         match how:
             case "succeeded":
                 sheet.status = "completed"
                 sheet.made_as = self.definition(self.score, name)
-            case "exit" if sheet.tries < self.max_retries:
+            case "exit" | "validation" if sheet.tries < self.max_retries:
                 sheet.tries += 1
                 sheet.wait("retry", self.now + RETRY_SECONDS)
-            case "exit" | "config":
+            case "exit" | "config" | "validation":
                 sheet.status = "failed"
-                sheet.tries += how == "exit"
+                sheet.tries += how != "config"
             case "lost":
                 sheet.lost = lost + 1
                 sheet.status = "failed" if sheet.lost == 3 else "pending"
@@ -217,11 +195,38 @@ class Model:
             case "interrupted":
                 sheet.status = "pending"
             case "rate_limited":
+                self.limits.met, self.limits.cleared = True, False
                 sheet.wait("rate_limit", self.now + RATE_LIMIT_SECONDS)
             case "auth":
                 sheet.status = "pending"
                 if "auth" not in self.causes:
                     self.hold("auth")
+
+    def park(self, name: str) -> None:
+        """The checks of an attempt that has succeeded were ended: they run again."""
+        self.sheets[name].status, self.sheets[name].parked = "pending", True
+        self.told_to_end.discard(name)
+
+    def judge(self, name: str, said: str) -> None:
+        """The skip rules of a sheet have been asked: `yes`, `no`, or it is not known."""
+        sheet = self.sheets[name]
+        self.outcome = True
+        self.told_to_end.discard(name)
+        sheet.asking = False
+        sheet.status = "skipped" if said == "yes" else "pending"
+        sheet.judged = {"yes": True, "no": True}.get(said)
+
+    def begin_hook(self, name: str) -> None:
+        """A hook starts, or the job is looked for that it started before."""
+        self.hooks.rows[name].become("running")
+        self.hooks.rows[name].refused = False
+        self.begun = True
+
+    def hook_ends(self, name: str, how: str, chained: str | None = None) -> None:
+        """What is in flight of a hook ends; the end of a job that it waits for is no outcome."""
+        self.outcome = self.hooks.rows[name].waits_for != "job"
+        self.told_to_end.discard(name)
+        self.hooks.ends(name, how, chained)
 
     def hold(self, cause: str, deadline: float | None = None, lasts: float | None = None) -> int:
         self.last_hold += 1
@@ -241,15 +246,26 @@ class Model:
         if action == "modify --discard" and not self.staged and not self.rewind:
             return False
         if action == "pause --before" and not wanted.clear:
-            begun = {"running", "waiting", "completed", "failed"}
-            if any(self.sheets[name].status in begun for name in wanted.sheets):
+            begun = {"running", "waiting", "failed", *DONE}
+            if any(self.sheets[name].status in begun or self.sheets[name].parked for name in wanted.sheets):
                 return False
-        return self.status in ALLOWED[action]
+        return self.status in ALLOWED[action] and not self.too_dear(action, wanted)
+
+    def too_dear(self, action: str, wanted: Wanted) -> bool:
+        """Tell whether a cost limit would hold at once what is to go on; the last resume starts nothing."""
+        goes_on = action == "modify -r" and self.status in ("pausing", "paused", "failed")
+        if action not in ("resume", "resume --from") and not goes_on:
+            return False
+        over = self.is_over(wanted.new or self.staged or self.score, wanted.over)
+        asks = wanted.new is not None or wanted.sheets or wanted.changed
+        is_last = self.holds and not self.busy and not self.left() and not self.failed() and not asks
+        return over and not is_last
 
     def ask(self, name: str, action: str, wanted: Wanted, *, wait: bool, keyed: bool) -> None:
         """Carry an accepted request out."""
         hold: int | None = None
         status, new = self.status, wanted.new
+        self.over_budget += wanted.over
         revised = action in ("modify", "modify -r") and new is not None
         revised = revised and new.written != (self.staged or self.score).written
         if action == "pause --before":
@@ -266,7 +282,7 @@ class Model:
         reruns = action in ("modify", "modify -r", "resume --from") and bool(again)
         if reruns:
             self.rewind |= again
-        if not self.flying and (revised or reruns):
+        if not self.busy and (revised or reruns):
             self.apply()
         if action in ("pause", "pause --now"):
             hold = self.hold("user", 0 if action == "pause --now" else wanted.deadline, wanted.lasts)
@@ -285,18 +301,20 @@ class Model:
         if action == "cancel" and status != "cancelling":
             self.cancel = True
             self.drop_staged()
-            self.told_to_end |= set(self.flying)
+            self.told_to_end |= set(self.busy)
         newest = self.last_staged_or_current()
         mark = self.last_hold + 1 if hold is None else hold
         self.waiters.append(Waiter(name, action, wait, keyed, hold, mark, newest))
         self.just_asked = name
 
-    def definition(self, score: Score, name: str) -> tuple[str, frozenset[int | None]]:
-        """Tell what makes a step what it is: its prompt, and which sheets it needs (None: a new one)."""
+    def definition(self, score: Score, name: str) -> tuple[str, str, frozenset[int | None]]:
+        """Tell what makes a step what it is: prompt, skip rule, and which sheets it needs (None: a new one)."""
         was = who_was_who(self.score, score)
         step = next(step for step in score.steps if step.name == name)
-        return step.prompt, frozenset(
-            self.sheets[was[need]].number if need in was else None for need in step.needs
+        return (
+            step.prompt,
+            step.skips,
+            frozenset(self.sheets[was[need]].number if need in was else None for need in step.needs),
         )
 
     def changed(self, new: Score | None) -> set[str]:
@@ -319,13 +337,13 @@ class Model:
             self.reset()
             self.ended, self.begun = None, False
         elif status in ("paused", "pausing"):
-            if "failure" in self.causes or not (self.flying or self.could_start()):
+            if "failure" in self.causes or not (self.busy or self.left()):
                 self.reset()
             if status == "paused":
                 self.go_on_waiting()
             self.holds.clear()
             self.staged_hold = None
-            self.begun = bool(self.flying)
+            self.begun = bool(self.busy)
 
     def go_on_waiting(self) -> None:
         for sheet in self.sheets.values():
@@ -335,7 +353,8 @@ class Model:
     def reset(self) -> None:
         for sheet in self.sheets.values():
             if sheet.status in ("failed", "cancelled"):
-                sheet.begin_anew()
+                sheet.begin_anew(keeps_attempt=True)
+        self.hooks.reset()
 
     def drop_staged(self) -> None:
         self.rerun_dropped = self.rerun_dropped or bool(self.rewind)
@@ -347,16 +366,19 @@ class Model:
 
     def apply(self) -> None:
         """What is staged is in force, and what is to run again is at its beginning."""
+        reruns = bool(self.rewind)
         if self.staged:
             self.adopt()
         for name in self.below(self.rewind):
             self.sheets[name].begin_anew()
+        if reruns:
+            self.hooks.rewind()
         self.rewind, self.staged_hold = set(), None
 
     def adopt(self) -> None:
         """The staged revision is in force: each sheet is who it was, whatever its stage is called now."""
         assert self.staged
-        assert not self.flying
+        assert not self.busy
         was = who_was_who(self.score, self.staged)
         sheets: dict[str, Sheet] = {}
         for step in self.staged.steps:
@@ -365,11 +387,13 @@ class Model:
                 continue
             before = was[step.name]
             sheet = sheets[step.name] = self.sheets[before]
-            changed = self.definition(self.staged, step.name) != self.definition(self.score, before)
+            now, then = self.definition(self.staged, step.name), self.definition(self.score, before)
+            begun = sheet.attempts or sheet.judged is not False
             if sheet.status in ("failed", "cancelled") or (
-                changed and sheet.status != "completed" and sheet.attempts
+                now != then and sheet.status not in DONE and begun
             ):
-                sheet.begin_anew()
+                sheet.begin_anew(keeps_attempt=now[:2] == then[:2])
+        self.hooks.adopt(self.staged)
         self.breaks = {name for name, before in was.items() if before in self.breaks}
         self.rewind = {name for name, before in was.items() if before in self.rewind}
         self.score, self.sheets, self.revision = self.staged, sheets, self.last_revision
@@ -380,9 +404,12 @@ class Model:
             if sheet.status in ("pending", "waiting"):
                 sheet.status = "cancelled" if how == "cancelled" else "pending"
                 sheet.waits_for = ""
+        if how == "cancelled":
+            self.hooks.cancel()
         self.drop_staged()
         self.holds.clear()
         self.ended, self.cancel = how, False
+        self.ended_as.add(how)
 
     # --- what follows ----------------------------------------------------------------------------------
 
@@ -392,7 +419,8 @@ class Model:
         self.settle()
         if self.may_start():
             for sheet in self.sheets.values():
-                if sheet.status == "waiting" and sheet.until <= self.now:
+                lifted = sheet.waits_for == "rate_limit" and self.limits.cleared
+                if sheet.status == "waiting" and (lifted or sheet.until <= self.now):
                     sheet.status, sheet.waits_for = "pending", ""
         started: list[str] = []
         while (
@@ -402,10 +430,15 @@ class Model:
             and self.ready()
         ):
             name = self.ready()[0]
-            self.sheets[name].status = "running"
-            self.sheets[name].attempts += 1
+            sheet = self.sheets[name]
+            sheet.asking = self.must_ask(name)
+            sheet.attempts += not (sheet.asking or sheet.parked)
+            sheet.status, sheet.parked = "running", sheet.parked and sheet.asking
             self.begun = True
             started.append(name)
+        turn = self.turn()
+        if self.may_start() and turn is not None and self.hooks.rows[turn].waits_for == "job":
+            self.begun = True
         if self.status == "paused" and before != "paused":
             self.paused_at = self.now
         if self.status == "paused":
@@ -413,7 +446,7 @@ class Model:
                 if hold.lasts is not None and hold.ends is None:
                     hold.ends = round(self.now + hold.lasts, 3)
         if any(hold.deadline is not None and hold.deadline <= self.now for hold in self.holds.values()):
-            self.told_to_end |= set(self.flying)
+            self.told_to_end |= set(self.busy)
         self.answer()
         self.rerun_dropped, self.outcome, self.just_asked = False, False, ""
         return started
@@ -429,24 +462,36 @@ class Model:
         if over and not self.holds:
             if paused:
                 self.go_on_waiting()
-            self.begun = bool(self.flying)
+            self.begun = bool(self.busy)
 
     def may_end(self, left: bool) -> bool:
         """A held job ends only as the last thing in flight does, and where the hold is not about that end."""
         about_it = {"failure", "breakpoint"} & set(self.causes)
         return not self.holds or (self.outcome and not left and not about_it)
 
+    def keep_to_budget(self) -> None:
+        """Hold what has cost too much and would go on; let it go where more is allowed by now."""
+        if not self.is_over(self.staged or self.score):
+            self.holds = {number: hold for number, hold in self.holds.items() if hold.cause != "budget"}
+        elif "budget" not in self.causes and self.left() and not (self.cancel or self.ended):
+            self.hold("budget")
+
     def settle(self) -> None:
-        left = bool(self.could_start())  # before a revision comes in force
-        while not self.ended and not self.flying:
+        left = self.left()  # before a revision comes in force
+        while True:
+            self.keep_to_budget()
+            if self.ended or self.busy:
+                return
             if self.cancel:
                 self.end("cancelled")
             elif self.staged or self.rewind:
                 self.apply()
+            elif self.turn() is not None:
+                return
             elif could := self.could_start():
                 if not all(self.behind(name) for name in could):
                     return
-                done = {name for name, sheet in self.sheets.items() if sheet.status == "completed"}
+                done = {name for name, sheet in self.sheets.items() if sheet.status in DONE}
                 self.hold("breakpoint")
                 self.breaks -= {name for name in could if self.needs(name) <= done}
             elif self.failed() and self.score.on_failure == "pause":

@@ -6,12 +6,24 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of a score, with one sheet; the real score has its name too where it is `named`."""
+    """One stage of a score, with one sheet; the real score has its name too where it is `named`.
+
+    `skips` is what its skip rule says: `yes`, `no`, or nothing where it has none.
+    """
 
     name: str
     prompt: str
     needs: frozenset[str]
     named: bool = True
+    skips: str = ""
+
+
+@dataclass(frozen=True)
+class HookStep:
+    """A hook: a `command`, a `job` whose end is waited for, or one that is `detached`; its name is what it does."""
+
+    name: str
+    kind: str = "command"
 
 
 @dataclass(frozen=True)
@@ -22,13 +34,18 @@ class Score:
     at_once: int = 1
     fail_fast: bool = True
     on_failure: str = "fail"
+    hooks: tuple[HookStep, ...] = ()
+    budget: float | None = None
 
     @property
     def written(self) -> object:
         """What stands in the real score: a name that is not given stands in none."""
         place = {step.name: place for place, step in enumerate(self.steps)}
-        steps = [(s.name if s.named else "", s.prompt, sorted(place[n] for n in s.needs)) for s in self.steps]
-        return steps, self.at_once, self.fail_fast, self.on_failure
+        steps = [
+            (s.name if s.named else "", s.prompt, sorted(place[n] for n in s.needs), s.skips)
+            for s in self.steps
+        ]
+        return steps, self.at_once, self.fail_fast, self.on_failure, self.hooks, self.budget
 
 
 def who_was_who(old: Score, new: Score) -> dict[str, str]:
@@ -117,9 +134,9 @@ def grown(old: Score, choice: int) -> Score:
             gone = steps.pop(which).name
             steps = [replace(step, needs=step.needs - {gone}) for step in steps]
         case 5:
-            return Score(old.steps, choice // 8 % 3 + 1, old.fail_fast, old.on_failure)
+            return replace(old, at_once=choice // 8 % 3 + 1)
         case 6:
-            return Score(old.steps, old.at_once, not old.fail_fast, old.on_failure)
+            return replace(old, fail_fast=not old.fail_fast)
         case 7 if choice // 8 % 2 and steps[0].named:  # else a name is nobody's but the model's
             renamed = {steps[which].name: f"s{max(used) + 1}"}
             steps = [
@@ -134,4 +151,4 @@ def grown(old: Score, choice: int) -> Score:
             steps.insert(0, steps.pop(which))
         case _:
             pass
-    return Score(tuple(steps), old.at_once, old.fail_fast, old.on_failure)
+    return replace(old, steps=tuple(steps))

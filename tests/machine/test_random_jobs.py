@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from plain_scores import Score, first_score, grown
 from walking import ENDS, Walk
 
-STEPS = int(os.environ.get("MARIANNE_WALK_STEPS", "10000"))
+STEPS = int(os.environ.get("MARIANNE_WALK_STEPS", "3000"))
 SEED = int(os.environ.get("MARIANNE_WALK_SEED", "1"))
 ONE_JOB = 60
 """Steps after which the plain walk takes up another job."""

@@ -1,0 +1,85 @@
+"""What the second writing of the contract keeps of one job: its sheets, holds, and who waits for an answer."""
+
+from dataclasses import dataclass
+
+from plain_scores import Score
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a request brings beside its action; times are seconds, sheets are named by their stages."""
+
+    new: Score | None = None
+    sheets: tuple[str, ...] = ()
+    changed: bool = False
+    clear: bool = False
+    deadline: float | None = None
+    lasts: float | None = None
+    over: float = 0
+
+
+@dataclass
+class Limits:
+    """The rate limit of the one account that all jobs share: met, or ended by hand."""
+
+    met: bool = False
+    cleared: bool = False
+
+
+@dataclass
+class Sheet:
+    """Where one sheet stands; its `number` is its own through all revisions.
+
+    `judged` is whether its skip rules have said no (None: who knows), `parked` whether it has an attempt that
+    has succeeded and whose checks are to run again.
+    """
+
+    status: str = "pending"
+    tries: int = 0
+    attempts: int = 0
+    lost: int = 0
+    until: float = 0
+    waits_for: str = ""
+    number: int = 0
+    made_as: tuple[str, str, frozenset[int | None]] | None = None
+    asking: bool = False
+    judged: bool | None = False
+    parked: bool = False
+
+    def begin_anew(self, *, keeps_attempt: bool = False) -> None:
+        """Return to the beginning; attempts stay in history, and one that is still to be checked where said."""
+        self.status, self.tries, self.lost, self.waits_for = "pending", 0, 0, ""
+        self.made_as = None
+        self.parked = self.parked and keeps_attempt
+        self.judged = self.judged if self.parked else False
+
+    def wait(self, what: str, until: float) -> None:
+        """Wait for something until then."""
+        self.status, self.waits_for, self.until = "waiting", what, round(until, 3)
+
+
+@dataclass
+class Hold:
+    """Why it is paused; `lasts` counts from the moment of paused, then `ends` is known."""
+
+    cause: str
+    deadline: float | None = None
+    lasts: float | None = None
+    ends: float | None = None
+
+    @property
+    def ends_by_itself(self) -> bool:
+        return self.lasts is not None
+
+
+@dataclass
+class Waiter:
+    """A request that has no answer yet. `mark`: holds from this one on came after it."""
+
+    name: str
+    action: str
+    wait: bool
+    keyed: bool
+    hold: int | None
+    mark: int
+    revision: int
