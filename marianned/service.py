@@ -267,7 +267,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not isinstance(cause, _SAID):
             raise
         said = _said_of(cause)
-        print(f"marianned: {said}", file=sys.stderr)  # noqa: T201  before and after the log there is only stderr
+        print(visible(f"marianned: {said}"), file=sys.stderr)  # noqa: T201  before and after the log there is only stderr
         return MISCONFIGURED_EXIT if isinstance(cause, _LASTING) else 1
     return 0
 
