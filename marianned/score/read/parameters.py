@@ -85,7 +85,7 @@ def with_values(score: Score, source: ScoreSource, report: ProblemReport) -> tup
     _check_names(source, names, report)
     for name, given in {**source.kept, **source.given}.items():
         if name in names and name not in BUILT_IN:
-            values[name] = _value(score, name, given, report)
+            values[name] = _value(score, name, given, report, kept=name not in source.given)
     told = [_told(score, name, values) for name in names if name not in BUILT_IN]
     for name in _missing(score, values, report):
         # Something stands in for it, lest each use of it be told as a fault of its own.
@@ -144,8 +144,12 @@ def _check_names(source: ScoreSource, names: list[str], report: ProblemReport) -
             report.add("S219", (), message)
 
 
-def _value(score: Score, name: str, given: Any, report: ProblemReport) -> Any:
-    """Return a given value as one of its kind; report what is wrong with it."""
+def _value(score: Score, name: str, given: Any, report: ProblemReport, *, kept: bool) -> Any:
+    """Return a given value as one of its kind; report what is wrong with it.
+
+    `kept`: the run was given it before, under a score that may have wanted another.
+    """
+    again = f"the run was given it before; --var {name}=VALUE replaces it" if kept else None
     part = score.parameters.get(name, ParameterPart())
     default = score.prompt.variables.get(name) if part.default is None else part.default
     if default is None and part.choices:
@@ -158,12 +162,12 @@ def _value(score: Score, name: str, given: Any, report: ProblemReport) -> Any:
         hint = "only --vars-file can give it" if lists else None
         if isinstance(default, str) and isinstance(given, int | float):
             hint = f'write "{given}" in quotes in the file of --vars-file'
-        report.add("S218", path, f"the value given for '{name}': {fault}", key=True, hint=hint)
+        report.add("S218", path, f"the value given for '{name}': {fault}", key=True, hint=again or hint)
         return default
     if part.choices and value not in part.choices:
         message = f"the value given for '{name}', {_shown(value)}, is not one of {_list(part.choices)}"
         hint = report.nearest(str(value), [str(choice) for choice in part.choices])
-        report.add("S218", path, message, key=True, hint=hint)
+        report.add("S218", path, message, key=True, hint=again or hint)
     return value
 
 

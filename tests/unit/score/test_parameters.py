@@ -146,6 +146,11 @@ def test_values_that_a_run_was_given_before_stay_and_only_warn():
     assert unpack(expanded(SCORE, kept=kept, given={"version": "2"}).prompt.variables)["version"] == "2"
 
 
+def test_a_value_of_before_that_fits_no_more_is_told_how_it_is_replaced():
+    ((code, _, hint),) = problems(kept={"version": "1", "level": "7"})
+    assert (code, hint) == ("S218", "the run was given it before; --var level=VALUE replaces it")
+
+
 def test_a_value_is_there_wherever_a_variable_is():
     text = score(
         sheet="{size: 1, total_items: 2, skip_when_command: {2: {command: 'test {color} = red'}}}",
