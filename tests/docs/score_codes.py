@@ -87,6 +87,10 @@ CODES = {
         "a profile of your own replaces a built-in one",
         "nothing, if it is intended; otherwise remove the file named",
     ),
+    "S410": (
+        "a tool is asked for text in place of its stream",
+        "remove `output_format`, or take what is in the message into account",
+    ),
     "S501": ("accepted, without effect", "remove it, or leave it for other readers"),
     "S502": ("placeholder text was left in", "fill it in"),
     "S503": ("an unusually short or long timeout", "nothing, if it is intended"),

@@ -69,7 +69,22 @@ class UseChecks:
         for key, path in chosen.origins.items():
             if key in chosen.settings and not _is_used(key, profile) and self._once(key, profile.name):
                 self.report.add("S404", path, f"'{key}' has no effect on '{profile.name}'", key=True)
+        self._check_format(chosen)
         self._check_files(chosen)
+
+    def _check_format(self, chosen: ResolvedInstrument) -> None:
+        """Warn where a tool's stream, which says more than its text, is not asked for."""
+        output = chosen.profile.cli.output if chosen.profile.cli else None
+        wanted = chosen.settings.get("output_format")
+        if (
+            wanted == "text"
+            and output
+            and output.format != "text"
+            and self._once("text", chosen.profile.name)
+        ):
+            said = "tells neither cost nor session as text, and its refusals in words alone"
+            message = f"'{chosen.profile.name}' {said}"
+            self.report.add("S410", chosen.origins["output_format"], message, key=True)
 
     def _check_files(self, chosen: ResolvedInstrument) -> None:
         settings, origins = chosen.settings, chosen.origins

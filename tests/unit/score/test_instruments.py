@@ -1,5 +1,6 @@
 """Which instrument plays a sheet, with which settings and fallbacks."""
 
+import msgspec
 import pytest
 from scores import Disk, compiled, expanded, score
 
@@ -126,6 +127,21 @@ def test_fallbacks_of_the_same_profile_or_of_none_are_dropped():
     text = "instruments: {same: {profile: tool}}\ninstrument_fallbacks: [same, nobody, claude-code]\n"
     assert names(sheets(text)[0]) == ["claude-code"]
     assert set(expanded(score() + text).profiles) == {"tool", "claude-code"}
+
+
+def test_text_in_place_of_a_tools_stream_is_warned_of_once():
+    from scores import PROFILES, ScoreSource, compile_score, tool
+
+    from marianned.instruments.profile import Cli, Command, OutputFormat
+
+    command = Command(executable="tool", output_format_flag="--format")
+    streams = tool("tool")
+    streams = msgspec.structs.replace(streams, cli=Cli(command=command, output=OutputFormat(format="jsonl")))
+    text = score(sheet=SHEET % "") + "instrument_config: {output_format: text}\n"
+    source = ScoreSource(text=text.encode(), file="/s/n.yaml", directory="/s", submit_directory="/s")
+    found = [p.code for p in compile_score(source, Disk(), PROFILES | {"tool": streams}).problems]
+    assert found == ["S410"]
+    assert [p.code for p in compile_score(source, Disk(), PROFILES).problems] == []
 
 
 def test_a_setting_without_effect_is_said_once_a_profile():
