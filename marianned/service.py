@@ -122,7 +122,7 @@ class Daemon:
             recovered = await conductor.recover()
             await strangers.tell(services, conductor.flights())
             await keeper.finish()
-            await to_thread.run_sync(services.tidy)
+            await to_thread.run_sync(services.tidy, conductor.incarnations_in_flight())
             faults.point("recover.done")
             tasks.start_soon(services.disk.watch, conductor.grant)
             tasks.start_soon(keeper.retain)
@@ -153,6 +153,8 @@ class Daemon:
     def _services(self, store: Store, executors: Executors) -> Services:
         attempts = Path(store.incarnation.attempts)
         make_private_directory(attempts)
+        with suppress(OSError):  # a full disk: nothing is started before there is room
+            make_private_directory(attempts / store.incarnation.name)
         scheduler = Scheduler(self._settings.max_attempts)
         services = Services(
             store=store,

@@ -1,6 +1,6 @@
 """What every job of this daemon shares: its store, its executors, its slots, its places and settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -78,7 +78,7 @@ class Services(msgspec.Struct, kw_only=True):
         name = _name(flight)
         top = _top(incarnation.name, Path(incarnation.attempts), self.attempts)
         directory = top / str(flight.run_id) / name
-        return Place(directory, f"{incarnation.name}-{flight.run_id}-{name}", top.parent)
+        return Place(directory, f"{incarnation.name}-{flight.run_id}-{name}", top)
 
     def _place_of_0_1_0(self, flight: Flight) -> Place:
         """Return where 0.1.0 put it, which named places by run alone, and knew of one directory for them."""
@@ -94,16 +94,18 @@ class Services(msgspec.Struct, kw_only=True):
         tops = [_top(one.name, Path(one.attempts), self.attempts) for one in self.store.incarnations.values()]
         return [top / str(run_id) for top in tops]
 
-    def tidy(self) -> None:
-        """Remove the empty directories of earlier incarnations; the present one's is made when needed.
+    def tidy(self, needed: Collection[int]) -> None:
+        """Remove the empty directories of earlier incarnations, but those `needed` by what is in flight.
 
         They are looked for on disk: of one all of whose runs were removed the database knows nothing more.
         """
+        known = self.store.incarnations
+        kept = {self.store.incarnation.name, *(known[one].name for one in needed if one in known)}
         places = {self.attempts, self.store.path.with_name("attempts")}
         places |= {Path(one.attempts) for one in self.store.incarnations.values()}
         for place in places:
             for directory in place.glob(f"{self.store.daemon_id}-*"):
-                if directory.name != self.store.incarnation.name:
+                if directory.name not in kept:
                     with suppress(OSError):
                         directory.rmdir()
 

@@ -22,8 +22,8 @@ from marianned.accidents import Accident
 class Place(NamedTuple):
     """Where an attempt's files lie, and which attempt that is: `id` is its spec's.
 
-    `root` is a directory above it that was there before anything started. Where that is missing, too, nothing
-    can be concluded from what is not there. Null: it is never missing.
+    `root` is the directory above it that its incarnation made before it started anything. Where that is
+    missing, too, all of it may lie elsewhere, and nothing can be concluded. Null: it is never missing.
     """
 
     directory: Path

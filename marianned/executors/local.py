@@ -72,6 +72,8 @@ class LocalExecutor:
         self._forks: ForkServer | None = None
         self._known: dict[str, Running] = {}
         """Who looks after attempts that somebody waits for, by id: their files can be taken away."""
+        self._asked_to_end: set[str] = set()
+        """Attempts, by id, that were told to end: how they would have ended does not matter any more."""
 
     async def __aenter__(self) -> Self:
         self._forks = ForkServer()
@@ -117,7 +119,7 @@ class LocalExecutor:
             self._known[place.id] = _running(pair)
             return Presence.RUNNING
         swept = await _sweep(place.id)
-        return await _patiently(_conclude, place, seen, swept)
+        return await _patiently(_conclude, place, seen, swept, place.id in self._asked_to_end)
 
     async def running(self, place: Place) -> Running | None:
         """Read identity.json, and remember it (see Executor)."""
@@ -156,10 +158,12 @@ class LocalExecutor:
                 await anyio.sleep(_AGAIN_SECONDS)
             elif seen is not Presence.RUNNING:
                 self._known.pop(place.id, None)
+                self._asked_to_end.discard(place.id)
                 return await _patiently(_record, place)
 
     async def end(self, place: Place) -> None:
         """Send TERM, and wake them; it is for the keeper, but a runner without one is ending anyway."""
+        self._asked_to_end.add(place.id)
         await self._patiently_of(_send, place, signal.SIGTERM)
         await self._patiently_of(_send, place, signal.SIGCONT)
 
@@ -309,14 +313,19 @@ def _look(place: Place, known: Running | None) -> Presence | None:
     return Presence.LOST if claimed else Presence.NEVER_STARTED
 
 
-def _conclude(place: Place, seen: Presence | None, swept: bool) -> Presence:  # noqa: FBT001
-    """Tell what is so once no supervisor of it is left; `seen` is what the files said before."""
+def _conclude(place: Place, seen: Presence | None, swept: bool, asked: bool) -> Presence:  # noqa: FBT001
+    """Tell what is so once no supervisor of it is left.
+
+    `seen` is what the files said before, `swept` whether processes of it were killed, `asked` whether it was
+    told to end: then nobody needs to know how it would have ended.
+    """
     if (place.directory / shim.RECORD).exists() and _is_ours(place):
         return Presence.ENDED
     if seen is not Presence.NEVER_STARTED or swept:
         return Presence.LOST
-    missing = place.root is not None and not place.root.is_dir()
-    return Presence.UNKNOWN if missing else Presence.NEVER_STARTED
+    if place.root is not None and not place.root.is_dir():
+        return Presence.LOST if asked else Presence.UNKNOWN
+    return Presence.NEVER_STARTED
 
 
 def _is_ours(place: Place) -> bool:

@@ -149,11 +149,48 @@ def test_where_its_directory_is_not_there_how_it_ended_is_waited_for_and_said(da
     daemon.configure("")
     daemon.start()
     warned = daemon.event("job", "attempt.warned")
-    assert f"'{place}' is not there" in warned["text"]
+    assert f"'{place}/" in warned["text"]
+    assert "is not there" in warned["text"]
     assert daemon.status("job")["status"] == "running"
     away.rename(place)
     assert daemon.wait_for("job", "ended")["status"] == "completed"
     ledger.once(1, 2)
+
+
+@pytest.mark.parametrize("away", ["attempts", "attempts/*"], ids=["all", "its daemon's"])
+def test_where_all_attempts_are_away_at_a_start_none_is_taken_for_one_that_never_ran(daemon, ledger, away):
+    """The start makes the directory anew, which says nothing of what lay in the one before."""
+    daemon.gate(1)
+    daemon.submit(score("job", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    identity = json.loads((files_of(daemon) / "identity.json").read_text())
+    daemon.kill()
+    daemon.gate(1).open()
+    assert gone(identity["runner_pid"])
+    assert gone(identity["pid"])
+    (place,) = daemon.state.glob(away)
+    place.rename(daemon.home / "away")
+    daemon.start()
+    warned = daemon.event("job", "attempt.warned")
+    assert "is not there" in warned["text"]
+    assert daemon.status("job")["status"] == "running"
+    for entry in (daemon.home / "away").iterdir() if place.exists() else [daemon.home / "away"]:
+        entry.rename(place / entry.name if place.exists() else place)
+    assert daemon.wait_for("job", "ended")["status"] == "completed"
+    ledger.once(1, 2)
+
+
+def test_how_one_ended_that_is_away_is_not_waited_for_once_it_was_told_to_end(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("job", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    daemon.kill()
+    shutil.rmtree(daemon.state / "attempts")
+    kill_all(processes_of(daemon, "job"))
+    daemon.start()
+    daemon.event("job", "attempt.warned")
+    daemon.rpc("job.cancel", job_id="job", wait=True, timeout=30)
+    assert daemon.status("job")["status"] == "cancelled"
 
 
 # --- no directory ----------------------------------------------------------------------------------------
@@ -206,7 +243,7 @@ def test_one_that_ended_unseen_with_its_files_is_lost_and_not_started_again_as_i
     kill_all(processes_of(daemon, "job"))
     assert gone(identity["runner_pid"])
     assert gone(identity["pid"])  # they write until they have ended
-    shutil.rmtree(daemon.state / "attempts")
+    shutil.rmtree(files_of(daemon).parent)
     daemon.start()
     ledger.wait_for("start 1", times=2)
     daemon.gate(1).open()

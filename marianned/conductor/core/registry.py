@@ -198,6 +198,10 @@ class Conductor:
         jobs = self._by_run.values()
         return [self.services.attempt_id(flight) for job in jobs for flight in job.state.flights]
 
+    def incarnations_in_flight(self) -> set[int]:
+        """Return the numbers of the incarnations that have started what is in flight."""
+        return {flight.incarnation for job in self._by_run.values() for flight in job.state.flights}
+
     def in_flight(self) -> int:
         """Return how many attempts are in flight over all jobs."""
         return sum(len(job.state.flights) for job in self._by_run.values())
