@@ -4,6 +4,7 @@ import argparse
 import faulthandler
 import logging
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -40,6 +41,7 @@ from marianned.config import ConfigError, Settings, load_settings
 from marianned.errors import Unavailable
 from marianned.executors.local import LocalExecutor
 from marianned.formatting import visible
+from marianned.holder import holder
 from marianned.lock import Lock, LockHeld, locked
 from marianned.moment import boot_id, now
 from marianned.paths import (
@@ -103,6 +105,7 @@ class Daemon:
             LocalExecutor() as local,
             anyio.create_task_group() as tasks,
         ):
+            self._refuse_copy(store)
             services = self._services(store, Executors(attempts=local, host=local))
             conductor = Conductor(services, tasks, chain)
             submissions = Submissions(conductor)
@@ -149,6 +152,20 @@ class Daemon:
             services.scheduler.close(Obstacle.STOPPING)
             await server.end_streams()
             tasks.cancel_scope.cancel()
+
+    def _refuse_copy(self, store: Store) -> None:
+        """Refuse a copy of a state directory whose daemon lives: both would take its attempts for theirs.
+
+        Raises:
+            DatabaseRefused: it is one.
+        """
+        for state in {Path(one.attempts).parent for one in store.incarnations.values()} - {self._state}:
+            held = holder(state)
+            if held is not None and held.pid != os.getpid():
+                raise DatabaseRefused(
+                    f"'{self._state}' is a copy of '{state}', whose daemon runs (pid {held.pid})",
+                    f"stop that one first: mzt --socket {shlex.quote(held.socket)} stop",
+                )
 
     def _services(self, store: Store, executors: Executors) -> Services:
         attempts = Path(store.incarnation.attempts)

@@ -169,3 +169,25 @@ def test_where_somebody_answers_nothing_is_taken_up_first(house, ledger):
     assert database.execute("SELECT count(*) FROM attempts WHERE outcome IS NULL").fetchone() == (1,)
     database.close()
     house.start()
+
+
+def test_a_copy_of_a_state_directory_whose_daemon_lives_is_not_served(daemon, ledger):
+    """Both would take the attempts in flight for theirs: each would end, and repeat, the other's."""
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    shutil.copytree(daemon.state, daemon.home / "second" / "marianne")
+    elsewhere = {"XDG_STATE_HOME": str(daemon.home / "second"), "MARIANNE_SOCKET": str(daemon.home / "s2")}
+    second = subprocess.run(
+        [sys.executable, "-m", "marianned"],
+        env=daemon.environment | elsewhere,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert second.returncode == 78
+    assert f"is a copy of '{daemon.state}', whose daemon runs (pid {daemon.process.pid})" in second.stderr
+    daemon.gate(1).open()
+    assert daemon.wait_for("duo", "ended")["status"] == "completed"
+    ledger.once(1, 2)
