@@ -4,6 +4,8 @@ Source: docs/reference/score-format.md §11.
 """
 
 import glob
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from marianned import files as opening
@@ -68,7 +70,7 @@ def _capture(patterns: list[str], most: int, workspace: str) -> tuple[dict[str, 
 
     What is found below the workspace must lie there: agents make links.
     """
-    found = sorted({path for pattern in patterns for path in glob.iglob(pattern, recursive=True)})  # noqa: PTH207  absolute patterns
+    found = sorted({path for pattern in patterns for path in _matching(pattern)})
     files: dict[str, str] = {}
     left_out = [f"'{path}' (over {_FILES_MOST} files)" for path in found[_FILES_MOST:]]
     room = _BYTES_MOST
@@ -92,6 +94,20 @@ def _capture(patterns: list[str], most: int, workspace: str) -> tuple[dict[str, 
             continue
         room -= len(data)
     return files, _describe_left_out(left_out)
+
+
+def _matching(pattern: str) -> Iterator[str]:
+    """Yield what an absolute pattern matches; `**` goes into no link to a directory, which could be `/`."""
+    parts = pattern.split("/")
+    if "**" not in parts:
+        yield from glob.iglob(pattern)  # noqa: PTH207  texts are wanted
+        return
+    at = parts.index("**")
+    rest = parts[at + 1 :] or ["*"]
+    for top in glob.iglob("/".join(parts[:at]) or "/"):  # noqa: PTH207
+        for directory, below, _ in os.walk(top):
+            below[:] = [name for name in below if not name.startswith(".")]
+            yield from _matching("/".join([glob.escape(directory.rstrip("/")), *rest]))
 
 
 def _describe_left_out(left_out: list[str]) -> list[str]:
