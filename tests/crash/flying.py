@@ -138,8 +138,8 @@ class Flight:
 
     def ends(self, *, told):
         """Return how it may end; `told`: the daemon was asked to end it."""
-        if self.deleted:
-            return {"lost"}
+        if self.deleted:  # it is in flight until its processes have ended, and leaves no record
+            return {"lost"} if self.word or told or self.stopped else set()
         word = {"check killed": "succeeded"}.get(self.word, self.word)
         ends = {word} if word else set()
         if told or self.stopped:

@@ -17,7 +17,7 @@ from flying import CHECK, PROFILES, WORDS, Request
 from kit.daemon import DEADLINE, gone, kill_all
 from live_walk import Walk
 from living import LiveJob, committed
-from plain_scores import HookStep, first_score, grown
+from plain_scores import HookStep, first_score, grown, only
 
 STEPS = int(os.environ.get("MARIANNE_LIVE_STEPS", "80"))
 SEED = int(os.environ.get("MARIANNE_LIVE_SEED", "1"))
@@ -170,6 +170,8 @@ class Machine(Walk):
         old = job.model.staged or job.model.score
         hooks = HOOKS[:2] if job.is_child else HOOKS
         die = self.chance.random()
+        if die < 0.1 and not job.model.staged and job.model.begun_with:
+            return only(old, job.model.begun_with)  # nothing would be left to do
         if die < 0.2:
             known = {hook.name for hook in old.hooks}
             changed = self.chance.choice(hooks).name
@@ -271,6 +273,11 @@ class Machine(Walk):
             flight.deleted = True
             self.backup = None  # it need not know the process
             shutil.rmtree(directory)
+            if self.chance.random() < 0.5:  # who comes next has never seen it
+                self.kill()
+                self.mourn()
+                self.start()
+            return
 
     def crash(self, place, job):
         """Killed at rest; while it is down attempts may end, and requests be made that reach nobody."""

@@ -164,6 +164,11 @@ class Model:
             and all(self.sheets[need].status in DONE for need in step.needs)
         ]
 
+    @property
+    def begun_with(self) -> list[str]:
+        """The sheets that are done or run: without the others nothing would be left to start."""
+        return [name for name, sheet in self.sheets.items() if sheet.status in ("running", *DONE)]
+
     def must_ask(self, name: str) -> bool:
         """Tell whether the skip rules of a sheet that is ready are asked before it starts."""
         return bool(self.step(name).skips) and not self.sheets[name].judged

@@ -1,6 +1,6 @@
 """Scores as the second writing of the contract knows them: their first form, what they grow to, who was who."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 
@@ -115,6 +115,12 @@ def first_score(
         named = told_apart or choice % 3 > 0
         steps.append(Step(f"s{number}", f"p{number}" if named else "p", frozenset(needs), named))
     return Score(tuple(steps), at_once, fail_fast, on_failure)
+
+
+def only(old: Score, names: Collection[str]) -> Score:
+    """A score without its other stages."""
+    kept = [replace(s, needs=s.needs.intersection(names)) for s in old.steps if s.name in names]
+    return replace(old, steps=tuple(kept))
 
 
 def grown(old: Score, choice: int) -> Score:

@@ -10,7 +10,7 @@ import hypothesis
 from control_model import ALLOWED, Model, Wanted
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from plain_scores import Score, first_score, grown
+from plain_scores import Score, first_score, grown, only
 from walking import ENDS, Walk
 
 STEPS = int(os.environ.get("MARIANNE_WALK_STEPS", "3000"))
@@ -48,6 +48,8 @@ def wanted(model: Model, action: str, choice: int) -> Wanted:
             return Wanted(sheets=sheet)
         case "modify" | "modify -r":
             new = None if choice % 7 == 0 else grown(model.staged or model.score, choice)
+            if choice % 11 == 1 and not model.staged and model.begun_with:
+                new = only(model.score, model.begun_with)  # nothing would be left to do
             changed = choice % 9 == 0
             named = not changed and (new is None or choice % 5 == 0)
             return Wanted(new=new, sheets=sheet if named else (), changed=changed)
