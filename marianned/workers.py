@@ -17,6 +17,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned import files, worker_pool
+from marianned.accidents import is_scarcity
 from marianned.errors import Problem
 from marianned.instruments.profile import Profile
 from marianned.instruments.result import Ended, Reading, Verdict
@@ -306,8 +307,9 @@ async def read_end(
 
     Source: docs/reference/score-format.md §15.2.
 
-    `stdout` and `stderr` are paths; of each file the last 32 MiB are looked at. Outputs that can't be
-    read, or not within the limits, make a failed attempt: an unknown end is never a success.
+    `stdout` and `stderr` are paths; of each file the last 32 MiB are looked at. One that is gone counts as
+    empty, `unread` of the reading says so: how the process ended is known without it. Outputs that can't be
+    read within the limits make a failed attempt: an unknown end is never a success.
     """
     end = _End(exit_code, signal_name, timed_out, timeout_seconds, tuple(detection_patterns), ended)
     try:
@@ -339,8 +341,10 @@ def _read_end(
 ) -> tuple[Reading, Verdict]:
     from marianned.instruments.output import classify, read_output
 
-    errors = _output(stderr)
-    reading = read_output(profile, settings, _output(stdout), errors)
+    unread: list[str] = []
+    errors = _output(stderr, unread)
+    reading = read_output(profile, settings, _output(stdout, unread), errors)
+    reading = msgspec.structs.replace(reading, unread=unread)
     here = datetime.now(_Here())
     return reading, classify(profile, reading, **end.asdict(), stderr=errors, now=here)
 
@@ -365,9 +369,21 @@ class _Here(tzinfo):
         return moment.replace(tzinfo=UTC).astimezone().replace(tzinfo=self)
 
 
-def _output(path: str) -> bytes:
-    """Return the end of an output; what was punched out of its middle reads as zeros, and is left out."""
-    descriptor = files.opened(path)
+def _output(path: str, unread: list[str]) -> bytes:
+    """Return the end of an output; what was punched out of its middle reads as zeros, and is left out.
+
+    Where no output is to be had any more, because somebody took it away or put something else in its place,
+    `unread` gets a line and it counts as empty.
+    """
+    try:
+        descriptor = files.opened(path)
+    except OSError as error:
+        if is_scarcity(error):
+            raise
+        name = os.path.basename(path)  # noqa: PTH119  paths come as texts
+        why = "is gone" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
+        unread.append(f"its {name} {why}: it counts as empty")
+        return b""
     with os.fdopen(descriptor, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _OUTPUT_LIMIT))

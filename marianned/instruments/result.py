@@ -22,7 +22,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     is the part of stdout in which failures are looked for: the end of what did not parse, or is text.
     `final`: the tool has had its last word, and it says so; null: it has none, or has not come to it.
     `resets_at` (seconds since 1970) is when the limit of the profile's event is over. `cached_tokens` were
-    read from a cache; some tools count them among `input_tokens`, others beside.
+    read from a cache; some tools count them among `input_tokens`, others beside. `unread` says, in a line
+    each, which outputs could not be read: they count as empty.
     """
 
     result: str
@@ -40,6 +41,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: float | None = None
     session_id: str | None = None
     model: str | None = None
+    unread: list[str] = []
 
 
 class Verdict(NamedTuple):

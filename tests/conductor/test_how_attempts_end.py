@@ -4,6 +4,8 @@ import base64
 
 from kit.daemon import gated, plain, score
 
+from marianned.conductor.run import checks
+
 REST = ": <<'END'"
 """What makes bash read the rest of an agent's prompt over."""
 QUICK = {"base_delay_seconds": 0.05, "jitter": False}
@@ -51,6 +53,26 @@ def test_checks_of_a_later_stage_are_not_run_after_a_failure(daemon):
     reports = daemon.attempts("solo", 1)[0]["validations"]
     assert [report["result"] for report in reports] == ["failed", "not_run"]
     assert daemon.ledger.lines() == []
+
+
+def test_a_check_that_always_ends_by_a_kill_has_that_as_its_result_and_each_is_told(daemon, monkeypatch):
+    monkeypatch.setattr(checks, "FIRST_LOST_PAUSE", 0.05)
+    monkeypatch.setattr(checks, "LOST_PAUSE", 0.05)
+    kills_itself = [{"type": "command_succeeds", "command": "note check; kill -9 $$"}]
+    daemon.submit(score("solo", [plain(1)], validations=kills_itself))
+    assert daemon.wait_for("solo", "ended")["status"] == "failed"
+    assert daemon.ledger.lines().count("check") == 3
+    (attempt,) = daemon.attempts("solo", 1)
+    assert attempt["validations"][0]["reason"] == "killed by SIGKILL"
+    told = [event["text"] for event in daemon.journal("solo") if event["type"] == "attempt.warned"]
+    assert [text[-len("(loss 1)") :] for text in told] == ["(loss 1)", "(loss 2)"]
+
+
+def test_a_sheet_that_removed_its_own_output_is_judged_by_its_exit_code(daemon, ledger):
+    daemon.submit(score("solo", [f'{plain(1)}; rm "$(dirname "$0")/stdout"'], retry={"max_retries": 0}))
+    assert daemon.wait_for("solo", "ended")["status"] == "completed"
+    ledger.once(1)
+    assert "its stdout is gone" in daemon.event("solo", "attempt.warned")["text"]
 
 
 def test_a_failed_sheet_is_tried_again_as_often_as_the_score_says(daemon, ledger):

@@ -2,6 +2,8 @@
 
 from kit.daemon import gated, plain, score
 
+from marianned.conductor.run import checks
+
 ASKED = 'note asked; read _ < "$HOME/gate-rule"'
 CAPTURE = {"auto_capture_stdout": True}
 
@@ -131,3 +133,15 @@ def test_a_skip_command_takes_the_jobs_slot_and_a_rerun_asks_anew(daemon, ledger
     daemon.wait_for("again", "completed")
     assert daemon.statuses("again") == ["completed", "skipped", "completed"]
     assert ledger.lines().count("asked") == 2
+
+
+def test_a_skip_command_that_always_ends_by_a_kill_is_told_and_the_sheet_runs(daemon, ledger, monkeypatch):
+    monkeypatch.setattr(checks, "FIRST_LOST_PAUSE", 0.05)
+    monkeypatch.setattr(checks, "LOST_PAUSE", 0.05)
+    daemon.submit(score("shot", [plain(1)], sheet=commands(s1={"command": "note asked; kill -9 $$"})))
+    assert daemon.wait_for("shot", "ended")["status"] == "completed"
+    assert ledger.lines() == ["asked", "asked", "asked", "start 1", "end 1"]
+    told = [event for event in daemon.journal("shot") if event["type"].startswith("skip.")]
+    assert [event["type"] for event in told] == ["skip.asked", "skip.lost", "skip.lost", "skip.failed"]
+    assert "ended by SIGKILL, which nobody here sent; it runs again (loss 2)" in told[2]["text"]
+    assert told[3]["text"].endswith("it runs: skip_when_command: killed by SIGKILL")

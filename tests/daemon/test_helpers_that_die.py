@@ -119,15 +119,6 @@ def test_a_check_that_is_ended_from_outside_is_repeated(daemon, number, which):
     assert gone(pids[0])
 
 
-def test_a_check_that_always_ends_by_a_kill_has_that_as_its_result(daemon):
-    kills_itself = [{"type": "command_succeeds", "command": "note check; kill -9 $$"}]
-    daemon.submit(score("j", [plain(1)], validations=kills_itself))
-    assert daemon.wait_for("j", "ended")["status"] == "failed"
-    assert daemon.ledger.lines().count("check") == 3
-    (attempt,) = daemon.attempts("j", 1)
-    assert attempt["validations"][0]["reason"] == "killed by SIGKILL"
-
-
 def test_a_skip_command_that_is_ended_from_outside_is_asked_again(daemon):
     daemon.submit(score("j", [plain(1)], sheet={"skip_when_command": {1: {"command": ONCE}}}))
     kill(supervised(daemon, "check"))

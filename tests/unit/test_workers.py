@@ -208,6 +208,7 @@ END = {"exit_code": 0, "signal_name": None, "timed_out": False, "timeout_seconds
 def outputs(tmp_path):
     (tmp_path / "stdout").write_bytes(b'{"type":"result","is_error":false,"result":"ok"}\n')
     (tmp_path / "stderr").write_text("a" * 40 + "b")
+    (tmp_path / "empty").touch()
     return {"stdout": str(tmp_path / "stdout"), "stderr": str(tmp_path / "stderr")}
 
 
@@ -229,10 +230,18 @@ async def test_a_hole_in_an_output_is_left_out(outputs):
     assert (reading.result, reading.parsed) == ("ok", True)
 
 
-async def test_outputs_that_are_gone_are_no_success(outputs):
-    _, verdict = await read_end(CLAUDE, {}, **(outputs | {"stdout": "/none/such"}), **END)
-    assert (verdict.outcome, verdict.category) == ("failed", "no_result")
-    assert "could not be read" in verdict.message
+async def test_an_output_that_is_gone_is_judged_as_an_empty_one_and_told(outputs, tmp_path):
+    gone = await read_end(CLAUDE, {}, **(outputs | {"stdout": "/none/stdout"}), **END)
+    empty = await read_end(CLAUDE, {}, **(outputs | {"stdout": str(tmp_path / "empty")}), **END)
+    assert gone[1] == empty[1]
+    assert empty[0].unread == []
+    assert gone[0].unread == ["its stdout is gone: it counts as empty"]
+
+
+async def test_an_output_that_something_else_stands_for_counts_as_empty_too(outputs):
+    reading, verdict = await read_end(CLAUDE, {}, **(outputs | {"stderr": "/"}), **END)
+    assert (reading.result, verdict.outcome) == ("ok", "succeeded")
+    assert "can't be read (" in reading.unread[0]
 
 
 async def test_outputs_that_take_too_long_leave_the_exit_code(outputs, impatient):

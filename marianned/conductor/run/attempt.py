@@ -111,6 +111,7 @@ class Attempt:
             environ | self._variables,
             self._mask,
             given.score.profiles[definition.instrument],
+            self._hindered,
         )
 
     @property
@@ -354,6 +355,7 @@ class Attempt:
         reading, verdict = await self._read(record)
         if early is not None and (reading.final != "success" or self._dropped):
             return self._ending(*early, AttemptExit().overlaid(ended), warnings=warnings)
+        warnings = [*warnings, *reading.unread]
         reading = await self._own_tokens(profile, reading)
         seen = _measured(ended, reading, self._cost(profile, reading))
         if verdict.outcome is not Outcome.SUCCEEDED and not verdict.doubt:

@@ -5,6 +5,7 @@ from the first: nothing ever runs twice at once.
 Source: docs/design/control.md §2, docs/reference/score-format.md §13.
 """
 
+import math
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -35,6 +36,7 @@ from marianned.executors.output import quoted
 from marianned.instruments.profile import Profile
 from marianned.masks import Mask
 from marianned.paths import make_private_directory
+from marianned.progress.deciding.outcomes import LOST_MOST, LOST_PAUSE_MILLISECONDS
 from marianned.protocol import CheckReport
 from marianned.rows import AttemptRow, RunRow
 from marianned.score.expanded import Check
@@ -44,15 +46,38 @@ _CHECKS = "checks"
 _SNAPSHOT = "snapshot.json"
 _TAIL_BYTES = 4_096
 _GRACE_SECONDS = 5.0
-_LOST_MOST = 3
-"""So often in a row a command is lost before that is its result, as with attempts."""
-_LOST_PAUSES = (1.0, 5.0)
+FIRST_LOST_PAUSE = 1.0
+"""Seconds after the first loss: mostly that was all."""
+LOST_PAUSE = LOST_PAUSE_MILLISECONDS / 1000
+"""Seconds after any other; and a loss sooner than so after one that counts is not counted."""
 T = TypeVar("T")
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
 
 
+class Losses:
+    """Counts how often a command was lost: losses that come close upon one that counts are not counted."""
+
+    def __init__(self) -> None:
+        self.told = 0
+        self._counted = 0
+        self._last = -math.inf
+
+    def add(self, now: float) -> bool:
+        """Note a loss; tell whether it has to be taken for the command's own end."""
+        self.told += 1
+        if now - self._last >= LOST_PAUSE:
+            self._counted += 1
+            self._last = now
+        return self._counted >= LOST_MOST
+
+    @property
+    def pause(self) -> float:
+        """Seconds after which the command runs again."""
+        return FIRST_LOST_PAUSE if self.told == 1 else LOST_PAUSE
+
+
 class Checking:
-    """Runs the checks of one attempt below its directory."""
+    """Runs the checks of one attempt below its directory; `tell` hears of each that was lost."""
 
     def __init__(
         self,
@@ -63,6 +88,7 @@ class Checking:
         environ: Mapping[str, str],
         mask: Mask,
         profile: Profile,
+        tell: Callable[[str], None],
     ) -> None:
         self._services = services
         self._run = run
@@ -72,6 +98,7 @@ class Checking:
         self._environ = environ
         self._mask = mask
         self._profile = profile
+        self._tell = tell
         self._scope: anyio.CancelScope | None = None
         self._interrupted = False
         self._picked_up = attempt.incarnation != services.store.incarnation.number
@@ -153,20 +180,21 @@ class Checking:
     async def _patiently(self, name: str, command: str, cwd: str, timeout_seconds: float) -> CommandResult:
         """Run a command to an end of its own; what is lost, or can't be started, runs again.
 
-        A command that is lost _LOST_MOST times in a row has that as its result.
+        A command that is lost LOST_MOST times, with time between them, has that as its result: it may be
+        what kills itself, while what kills others has had time to pass.
         """
-        lost = 0
+        losses = Losses()
 
         async def once() -> CommandResult:
-            nonlocal lost
             await self.end_leftovers()
             found, why = await self._command(name, command, cwd, timeout_seconds)
             if runs_short(found.error):
                 raise Accident(f"'{name}' can't be started: {found.error}")
-            lost += why is not None
-            if why is None or lost >= _LOST_MOST:
+            if why is None or losses.add(anyio.current_time()):
                 return found
-            raise Accident(f"'{name}' was lost: {why}", pause=_LOST_PAUSES[lost - 1])
+            said = f"'{name}' was lost: {why}"
+            self._tell(f"{said}; it runs again (loss {losses.told})")
+            raise Accident(said, pause=losses.pause)
 
         return await until_it_works(once)
 

@@ -4,6 +4,8 @@ They may be asked again after a crash: what was running of them is ended first, 
 twice at once. Source: docs/reference/score-format.md §14, docs/design/durability.md.
 """
 
+from collections.abc import Callable
+
 from marianned import faults, workers
 from marianned.accidents import GivenUp, Patience
 from marianned.conductor.run.attempt import environment_of, variables_of
@@ -13,7 +15,7 @@ from marianned.conductor.services import Services, mask_of
 from marianned.executors.base import Presence
 from marianned.progress.deciding.skipping import seen_sheets
 from marianned.progress.state.job import JobState
-from marianned.progress.state.triggers import SkipEvaluated
+from marianned.progress.state.triggers import SkipEvaluated, Warned
 from marianned.rows import AttemptRow
 from marianned.score.expanded import Skip
 from marianned.score.language.expressions import BadExpression, JobSeen, names_of
@@ -24,12 +26,15 @@ from marianned.validations import CommandResult
 class SkipEvaluation:
     """Asks the skip rules of a sheet once; `state` is looked at only here, at the start."""
 
-    def __init__(self, services: Services, state: JobState, row: AttemptRow) -> None:
+    def __init__(
+        self, services: Services, state: JobState, row: AttemptRow, tell: Callable[[Warned], None]
+    ) -> None:
         self._services = services
         self._run = state.run
         self._revision = state.current.row
         self._score = state.score
         self._row = row
+        self._tell = tell
         self._rules = state.score.sheets[row.sheet - 1].skip or Skip()
         self._sheets = seen_sheets(state, self._rules.when) if self._rules.when is not None else {}
         sheet = state.score.sheets[row.sheet - 1]
@@ -39,7 +44,7 @@ class SkipEvaluation:
         variables = variables_of(services, state.run, row)
         self._mask = mask_of(services, state.run)
         self._checking = Checking(
-            services, state.run, row, directory, environ | variables, self._mask, profile
+            services, state.run, row, directory, environ | variables, self._mask, profile, self._hindered
         )
         self.interrupted = False
         self.patience = Patience()
@@ -67,8 +72,9 @@ class SkipEvaluation:
         faults.point("skip.ended")
         if found is None:
             return self._answer(skip=None)
-        if found.error is not None:
-            fault = "; ".join(filter(None, [fault, f"skip_when_command: {found.error}"]))
+        why = found.error or (f"killed by {found.signal}" if found.signal and not found.timed_out else None)
+        if why is not None:
+            fault = "; ".join(filter(None, [fault, f"skip_when_command: {why}"]))
         return self._answer(skip=_is_yes(found), reason=rules.description or _YES, fault=fault)
 
     def abandon(self) -> None:
@@ -80,6 +86,10 @@ class SkipEvaluation:
     async def interrupt(self, *, drop: bool = False) -> None:  # noqa: ARG002  that is a sheet's affair
         """End the command that is running; the rules are asked again later."""
         self.abandon()
+
+    def _hindered(self, text: str) -> None:
+        said = f"skip_when_command: {text}"
+        self._tell(Warned(uid=self._row.uid, attempt=self._row.attempt, texts=[self._mask.text(said)]))
 
     def _answer(
         self, *, skip: bool | None, reason: str | None = None, fault: str | None = None

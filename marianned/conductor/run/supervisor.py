@@ -92,7 +92,7 @@ class Supervisor:
         if state.damaged is not None and isinstance(row, AttemptRow):
             return Watch(self._services, row)
         if isinstance(row, AttemptRow) and row.kind == SKIP:
-            return SkipEvaluation(self._services, state, row)
+            return SkipEvaluation(self._services, state, row, self._tell)
         if isinstance(row, AttemptRow):
             sheet = state.number_of(row)
             given = AttemptContext(

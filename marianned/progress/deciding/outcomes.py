@@ -14,7 +14,7 @@ from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.rate_limits import lift, meet
 from marianned.progress.deciding.revisions import FRESH, fingerprint_now
 from marianned.progress.state.triggers import Ending, Parked, Warned
-from marianned.protocol import AttemptKind, CheckResult, HoldCause, Outcome, SheetStatus, WaitingFor
+from marianned.protocol import SKIP, AttemptKind, CheckResult, HoldCause, Outcome, SheetStatus, WaitingFor
 from marianned.rows import AttemptRow, SheetRow
 from marianned.score.expanded import Retry
 
@@ -87,13 +87,17 @@ def attempt_parked(draft: Draft, parked: Parked) -> None:
 
 
 def attempt_warned(draft: Draft, warned: Warned) -> None:
-    """Note what an attempt does without, once each, however often it is told."""
+    """Note what an attempt does without, once each, however often it is told; of a skip rule its losses."""
     row = draft.state.sheet_of(warned.uid)
     attempt = draft.state.attempts.get(warned.uid)
     if row is None or attempt is None or attempt.attempt != warned.attempt:
         return
     if warned.pid is not None:
         draft.put(msgspec.structs.replace(attempt, pid=warned.pid))
+    if attempt.kind == SKIP:
+        for text in warned.texts:
+            draft.note_sheet("skip.lost", row.sheet, text)
+        return
     new = [text for text in warned.texts if text not in row.warnings]
     if new:
         draft.sheet(row, warnings=[*row.warnings, *new])
