@@ -158,6 +158,9 @@ def _daemon() -> Iterator[Finding]:
         degraded = "; ".join(told["degraded_by"])
         said = f"pid {told['pid']}, at '{place}'" + (f": {degraded}" if degraded else "")
         yield Finding(name="daemon", passed=not degraded, message=said)
+        for one in told.get("strangers", []):
+            said = f"attempt {one['attempt']} (pid {one['pid']}) runs, and the database does not know it"
+            yield Finding(name="stranger", passed=False, message=said, hints=[f"kill {one['pid']}"])
         for job in told.get("damaged", []):
             said = f"'{job}' can't be read; what runs is watched, and it can be cancelled and removed"
             hints = [f"mzt why {job}", f"mzt cancel {job}"]

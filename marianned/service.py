@@ -138,6 +138,7 @@ class Daemon:
             )
             tasks.start_soon(door.serve, server)
             tasks.start_soon(self._keep_lock)
+            tasks.start_soon(strangers.watch, services)
             tasks.start_soon(self._warm)
             _logger.info(
                 "marianned %s (pid %d) at %s; %d runs taken up",

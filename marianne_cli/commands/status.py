@@ -67,7 +67,7 @@ def daemon_status(call: Invocation) -> Answer:
     status = call.ask("daemon.status")
     jobs = options.job_list(call, statuses=["active", "held", "failed"])["jobs"]
     degraded = [f"degraded: {why}" for why in status["degraded_by"]]
-    lines = [status["message"], *degraded, *screens.jobs_table(jobs)]
+    lines = [status["message"], *degraded, *screens.strangers(status), *screens.jobs_table(jobs)]
     return Answer({**status, "jobs": jobs}, text=render.fitted(lines))
 
 

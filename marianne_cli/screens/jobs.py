@@ -33,12 +33,27 @@ _HOOK_WAITS = {
 def job_screen(job: Result, *, unfolded: bool = False) -> list[str]:
     """One job: where it stands, whether it is safe to touch, its sheets, what it came to so far."""
     sheets = job["sheets"]
-    lines = [_first_line(job), _safe_line(job), *_sheet_rows(job, sheets, unfolded=unfolded)]
+    lines = [
+        _first_line(job),
+        *job.get("hindered_by", []),
+        _safe_line(job),
+        *_sheet_rows(job, sheets, unfolded=unfolded),
+    ]
     for sheet in sheets:
         lines += _attempt_lines(sheet)
     given = assignments(job.get("variables", {})) if unfolded else ""
     values = [f"with {given}"] if given else []
     return [*lines, *_hook_rows(job.get("hooks", [])), *values, _last_line(job, sheets)]
+
+
+def strangers(daemon: Result) -> list[str]:
+    """Say what runs that the database does not know; a daemon of before tells of none."""
+    lines = []
+    for one in daemon.get("strangers", []):
+        of = f"{one['job_id']}, " if one["job_id"] else ""
+        what = f"not in the database: {one['attempt']} ({of}pid {one['pid']}) runs and is left alone"
+        lines.append(f"{what}; to end it, type: kill {one['pid']}")
+    return lines
 
 
 def _hook_rows(hooks: Sequence[Result]) -> list[str]:

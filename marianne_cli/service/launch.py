@@ -5,13 +5,14 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from marianne_cli.context import Invocation
 from marianned import paths
-from marianned.errors import NoDaemon, NotPermitted, WaitTimeout, WrongStatus
+from marianned.errors import NoDaemon, NotPermitted, Unavailable, WaitTimeout, WrongStatus
 from marianned.formatting import duration
 from marianned.probe import called, way_out
 
@@ -79,6 +80,7 @@ def restarted(call: Invocation, timeout: float) -> None:
     pid = _serving(call, timeout)
     unit = None if pid is None else units.unit_of(pid)
     if unit is not None:
+        _check_safe(call.ask("daemon.status"))
         _by_unit(call, unit, "restart", timeout)
         return
     if pid is not None and _INSIDE in os.environ:
@@ -228,12 +230,15 @@ def _answers_after_all(call: Invocation, log: Path) -> None:
         ) from None
 
 
-def stopped(call: Invocation, timeout: float, mode: str = "detach") -> tuple[int | None, int]:
+def stopped(
+    call: Invocation, timeout: float, mode: str = "detach", *, force: bool = False
+) -> tuple[int | None, int]:
     """Stop the daemon and return when it is gone: its pid (null: none ran), the attempts then in flight.
 
-    `mode` is that of protocol.Stop: `detach`, `drain`, `kill`.
+    `mode` and `force` are those of protocol.Stop.
 
     Raises:
+        Unavailable: its jobs would be lost, and it is not forced.
         WaitTimeout: it is not gone yet; it still stops.
     """
     from marianne_cli.service import units
@@ -254,12 +259,15 @@ def stopped(call: Invocation, timeout: float, mode: str = "detach") -> tuple[int
         pid = int(answer["pid"])
         unit = units.unit_of(pid)
         if unit is not None and mode == "detach":
-            flying = int(client.request("daemon.status", {})["attempts_in_flight"])
+            status = client.request("daemon.status", {})
+            if not force:
+                _check_safe(status)
             _by_unit(call, unit, "stop", timeout)
-            return pid, flying
+            return pid, int(status["attempts_in_flight"])
         handle = _handle(pid)
         try:
-            result = client.request("daemon.stop", {"mode": mode}, once=True, changes=True)
+            asked = {"mode": mode} | ({"force": True} if force else {})
+            result = client.request("daemon.stop", asked, once=True, changes=True)
         except (NoDaemon, WrongStatus):
             result = {"attempts_in_flight": 0}  # gone before it could answer, or stopping already
     if handle is not None:
@@ -275,6 +283,17 @@ def stopped(call: Invocation, timeout: float, mode: str = "detach") -> tuple[int
     if unit is not None:
         _by_unit(call, unit, "stop", max(1.0, ends - time.monotonic()))
     return pid, int(result["attempts_in_flight"])
+
+
+def _check_safe(status: Mapping[str, Any]) -> None:
+    """Refuse a stop by systemd, which asks no daemon, as the daemon would refuse it.
+
+    Raises:
+        Unavailable: its jobs would be lost.
+    """
+    if not status["safe_to"]["stop_daemon"]:
+        why = "; ".join(status["degraded_by"])
+        raise Unavailable(f"the daemon is not stopped, its jobs would be lost: {why}", hints=status["hints"])
 
 
 def ended(pid: int, timeout: float) -> None:
@@ -312,5 +331,5 @@ def kept(call: Invocation) -> None:
 def said(call: Invocation) -> dict[str, Any]:
     """Return what start and restart answer: the daemon's own words, pid, attempts in flight."""
     status = call.ask("daemon.status")
-    kept = ("status", "message", "hints", "pid", "attempts_in_flight")
-    return {key: status[key] for key in kept}
+    kept = ("status", "message", "hints", "pid", "attempts_in_flight", "strangers")
+    return {key: status[key] for key in kept if key in status}

@@ -15,6 +15,7 @@ from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import Settings
 from marianned.executors.base import Executor, Place, id_in
 from marianned.masks import Mask, secrets_given, secrets_of
+from marianned.protocol import Stranger
 from marianned.rows import Flight, HookRow, RevisionRow, RunRow
 from marianned.store.writer import Store
 
@@ -38,7 +39,7 @@ class Services(msgspec.Struct, kw_only=True):
     """The parts of one daemon. `environ` is its environment, `attempts` the directory of all attempts.
 
     What may be replaced: by a reload `settings`, or `settings_problem`, why those on disk can't be used; and
-    `socket`, when the door has to move.
+    `socket`, when the door has to move. `strangers` run here and are not known to the database.
     """
 
     store: Store
@@ -52,6 +53,7 @@ class Services(msgspec.Struct, kw_only=True):
     socket: Path
     environ: Mapping[str, str]
     settings_problem: str | None = None
+    strangers: list[Stranger] = []
 
     def degraded_by(self) -> list[str]:
         """Return what keeps the daemon from its work, in a line each."""

@@ -28,6 +28,7 @@ from marianned.protocol.parts import (
     RateLimit,
     SafeTo,
     Sheet,
+    Stranger,
     Timing,
     Waiting,
 )
@@ -212,6 +213,7 @@ __all__ = [
     "Snapshot",
     "Stop",
     "Stopping",
+    "Stranger",
     "StreamCancelled",
     "StreamStarted",
     "Submit",

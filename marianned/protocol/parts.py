@@ -188,9 +188,24 @@ class SafeTo(msgspec.Struct, kw_only=True):
     """Nothing of the job writes into its workspace, and nothing starts by itself: it is paused or has
     ended."""
     stop_daemon: bool
-    """Each attempt in flight outlives the daemon."""
+    """Each attempt in flight outlives the daemon, and what the daemon holds is in the database."""
     switch_off: bool
     """Nothing is in flight."""
+
+
+class Stranger(msgspec.Struct, kw_only=True, frozen=True):
+    """An attempt that runs here and that the database does not know: it is a copy that was put back."""
+
+    attempt: str
+    """The id it was started under."""
+    pid: int
+    """A process of it; to end it, type: kill PID."""
+    job_id: str | None = None
+    """Name of the job it was started for; null: not known."""
+    run: int | None = None
+    """Number of that job's run; null: not known."""
+    sheet: int | None = None
+    """Number of the sheet; null: a hook's, or not known."""
 
 
 class Progress(msgspec.Struct, kw_only=True):

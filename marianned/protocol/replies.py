@@ -23,6 +23,7 @@ from marianned.protocol.parts import (
     RateLimit,
     SafeTo,
     Sheet,
+    Stranger,
     Timing,
     Waiting,
 )
@@ -86,6 +87,9 @@ class Job(Reply, kw_only=True):
     """What happens next by itself; null: nothing does."""
     safe_to: SafeTo
     """What can be done now without losing work."""
+    hindered_by: list[str] = []
+    """What of the daemon's own, or around it, keeps the job back or makes it unsafe, in words for people;
+    empty: nothing."""
     cost: Cost
     """What the run has cost so far."""
     event: int
@@ -206,7 +210,7 @@ class Reason(msgspec.Struct, kw_only=True):
 
     code: str
     """What it is: `in_flight`, `hold:CAUSE`, `nothing_left`, `retry`, `rate_limit`, `slot`, `needs`, an
-    `Obstacle`, `cooldown`, `job`, `accident`, `damaged`, `failed` or `ended`."""
+    `Obstacle`, `cooldown`, `job`, `accident`, `degraded`, `stranger`, `damaged`, `failed` or `ended`."""
     text: str
     """The same for people."""
     sheets: list[int]
@@ -522,6 +526,8 @@ class DaemonStatus(Reply, kw_only=True):
     """The rate limits in force."""
     safe_to: SafeTo
     """What can be done now without losing work of any job."""
+    strangers: list[Stranger] = []
+    """Attempts that run here and that the database does not know; they are left alone."""
     needs_attention: list[str]
     """Names of the jobs whose newest run is paused or failed."""
     damaged: list[str]

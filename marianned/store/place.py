@@ -15,7 +15,15 @@ _INDEX = "-shm"
 
 
 class Displaced(Exception):
-    """The database is not where it was opened any more; the message says what and what to do."""
+    """The database is not where it was opened any more; the message says what, `hints` what to type.
+
+    `lost`: what this daemon holds is lost when it ends; else its end still writes that into the database.
+    """
+
+    def __init__(self, message: str, *, lost: bool) -> None:
+        super().__init__(message)
+        self.lost = lost
+        self.hints = ["mzt backup FILE", "mzt stop --force"] if lost else ["mzt stop", "mzt start"]
 
 
 class Place:
@@ -39,16 +47,20 @@ class Place:
             try:
                 found = os.stat(file)  # noqa: PTH116  a Path costs each commit more than the call
             except OSError as error:
-                raise Displaced(self._said(file, "is gone" if _is_gone(error) else "can't be seen")) from None
+                raise self._displaced(file, "is gone" if _is_gone(error) else "can't be seen") from None
             if not os.path.samestat(found, opened):
-                raise Displaced(self._said(file, "is another file"))
+                raise self._displaced(file, "is another file")
 
-    def _said(self, file: str, what: str) -> str:
-        if file == str(self._path):
-            way = "'mzt backup FILE' saves what this daemon still holds; stop it and put that copy there"
+    def _displaced(self, file: str, what: str) -> Displaced:
+        lost = file == str(self._path)
+        if lost:
+            way = (
+                "'mzt backup FILE' saves what this daemon still holds; "
+                "then 'mzt stop --force', and put that copy there"
+            )
         else:
             way = "stop the daemon, which saves what it holds, and start it again"
-        return f"'{file}' {what}; move the very same file back, or: {way}"
+        return Displaced(f"'{file}' {what}; move the very same file back, or: {way}", lost=lost)
 
 
 def _is_gone(error: OSError) -> bool:

@@ -103,13 +103,19 @@ class Store:
 
     @property
     def degraded(self) -> str | None:
-        """Why nothing can be written now; null when it can."""
+        """Why nothing can be written now, or could not be at the last trial; null when it can."""
         if self._degraded is not None:
             return self._degraded
+        displaced = self.displaced
+        return None if displaced is None else _reason(displaced)
+
+    @property
+    def displaced(self) -> Displaced | None:
+        """What tells now that the database is not where it was opened; null: it is there."""
         try:
             self._place.check()
         except Displaced as displaced:
-            return _reason(displaced)
+            return displaced
         return None
 
     def on_commit(self, callback: Callable[[list[protocol.Event]], None]) -> None:
@@ -270,6 +276,10 @@ class Store:
         changed = (reason is None) != (self._degraded is None)
         self._degraded = reason
         if changed:
+            if reason is None:
+                _logger.warning("the database can be written again; what waited for it goes on")
+            else:
+                _logger.warning("%s; nothing is acknowledged or started until it can", reason)
             self._loop.call_soon_threadsafe(self._tell, self._health_listeners, reason)
 
     def _post(self, works: list[_Work], results: list[_Result]) -> None:

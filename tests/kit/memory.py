@@ -44,11 +44,13 @@ class MemoryExecutor:
 
     `outcome` tells with which code a command ends as soon as it has started; None: when the test says so.
     While `stubborn`, what is asked to end goes on. `starts` counts by sheet, `at_once` has the most that ran of it.
+    `hinders` is told to who waits for an end.
     """
 
     def __init__(self, outcome: Callable[[Spec], int | None] = lambda _spec: None) -> None:
         self.outcome = outcome
         self.stubborn = False
+        self.hinders: str | None = None
         self.refuses = 0
         self.entries: dict[str, Entry] = {}
         self.starts: Counter[str] = Counter()
@@ -120,6 +122,8 @@ class MemoryExecutor:
         entry = self.entries.get(place.id)
         if entry is None:
             return None
+        if tell is not None and self.hinders is not None:
+            tell(self.hinders)
         await entry.over.wait()
         return entry.record
 

@@ -92,6 +92,7 @@ class Job:
         self.state = state
         state.incarnation = services.store.incarnation.number
         state.find = jobs.state_of
+        state.endless = lambda: bool(self.waits())
         self.status_event = 0
         self.superseded = False
         self._jobs = jobs

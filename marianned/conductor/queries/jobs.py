@@ -14,6 +14,7 @@ from anyio import to_thread
 
 from marianned import __version__, formatting, masks, workers
 from marianned.clock import milliseconds, timestamp
+from marianned.conductor.core.hindrances import hinder, hindrances, safe_from
 from marianned.conductor.core.idempotency import DAY
 from marianned.conductor.core.job import Job
 from marianned.conductor.core.loading import load_state
@@ -53,6 +54,7 @@ from marianned.protocol import (
     ReadEvents,
     ReadHistory,
     ReadOutput,
+    Reason,
     SafeTo,
     SayHello,
     Slots,
@@ -105,12 +107,13 @@ class JobQueries:
         view.event = self.services.store.last_event
         job = self._conductor.jobs.get(state.run.job_name)
         if job is not None and job.state is state:
-            view.message = "; ".join([view.message, *messages.accidents(state, job.waits())])
+            hinder(self.services, view, self.hindrances(state))
             return view  # what is in memory is the newest
         newest = await self._records.run(state.run.job_name)
         if newest is not None and newest.run != state.run.run:
             view.job_id = f"{state.run.job_name}@{state.run.run}"
             view.hints = []
+        hinder(self.services, view, self.hindrances(state))
         return view
 
     async def job_status(self, _caller: Caller, params: GetJob) -> JobDetails:
@@ -158,10 +161,11 @@ class JobQueries:
             pid=row.pid or (self._live_pid(state, row) if row.outcome is None else None),
         )
 
-    def waits(self, state: JobState) -> list[tuple[Flight, str]]:
-        """Return which flights wait because something of the daemon's own fails, and for what."""
+    def hindrances(self, state: JobState) -> list[Reason]:
+        """Return what of the daemon's own, or around it, keeps a job back."""
         job = self._conductor.jobs.get(state.run.job_name)
-        return job.waits() if job is not None and job.state is state else []
+        waits = job.waits() if job is not None and job.state is state else []
+        return hindrances(self.services, state, waits)
 
     def _live_pid(self, state: JobState, row: Flight) -> int | None:
         job = self._conductor.jobs.get(state.run.job_name)
@@ -399,10 +403,16 @@ class JobQueries:
         flying = sum(len(job.state.flights) for job in jobs)
         rows = await self._records.newest_runs()
         attention = [row.job_name for row in rows if row.status in (JobStatus.PAUSED, JobStatus.FAILED)]
+        displaced, strangers = self.services.store.displaced, self.services.strangers
+        safe = SafeTo(
+            edit_files=not active and not strangers,
+            stop_daemon=True,
+            switch_off=not flying and not strangers,
+        )
         return DaemonStatus(
             status=self._conductor.health(),
             message=f"marianned {__version__} (pid {os.getpid()}): {self._conductor.summary()}",
-            hints=["mzt stop"],
+            hints=["mzt stop"] if displaced is None else displaced.hints,
             pid=os.getpid(),
             version=__version__,
             protocol=PROTOCOL,
@@ -416,7 +426,8 @@ class JobQueries:
             slots=Slots(used=flying - self.services.scheduler.lent, total=self.services.scheduler.total),
             degraded_by=self.services.degraded_by(),
             rate_limits=limits_in_force(self.services.limits.rows.values(), [job.state for job in jobs]),
-            safe_to=SafeTo(edit_files=not active, stop_daemon=True, switch_off=not flying),
+            safe_to=safe_from(self.services, safe),
+            strangers=[*strangers],
             needs_attention=attention,
             damaged=[job.state.run.job_name for job in jobs if job.state.damaged and job.status not in ENDED],
             metrics=self._metrics(rows) if params.metrics else None,

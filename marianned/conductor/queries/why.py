@@ -17,7 +17,7 @@ from marianned.moment import now
 from marianned.progress.state.job import JobState
 from marianned.progress.state.selection import select
 from marianned.progress.views.job import extended, problems_of_sheets
-from marianned.progress.views.reasons import accidents, reasons
+from marianned.progress.views.reasons import reasons
 from marianned.protocol import (
     Caller,
     ExplainJob,
@@ -52,7 +52,9 @@ class WhyQueries:
         owners = {hold.owner.uid for hold in holds if hold.owner is not None}
         logins = await to_thread.run_sync(_logins, owners)
         found = reasons(state, now(), self._services.scheduler.closed_for, logins)
-        found = [*accidents(state, self._queries.waits(state)), *found]
+        if self._services.store.displaced is not None:
+            found = [msgspec.structs.replace(reason, hints=[]) for reason in found]  # each would be refused
+        found = [*self._queries.hindrances(state), *found]
         if chosen is not None:
             found = [reason for reason in found if not reason.sheets or chosen & set(reason.sheets)] or found
         rows = await self._services.store.records.attempts(state.run.run_id)

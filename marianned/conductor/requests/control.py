@@ -12,6 +12,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned import formatting, masks
+from marianned.conductor.core.hindrances import hinder, hindrances
 from marianned.conductor.core.idempotency import answered
 from marianned.conductor.core.job import Job
 from marianned.conductor.core.loading import load_version
@@ -31,15 +32,15 @@ from marianned.protocol import (
     Modify,
     Pause,
     Paused,
-    Reply,
     Resume,
     Resumed,
 )
+from marianned.protocol import Job as JobView
 from marianned.rows import RequestRow
 from marianned.score.read.reader import ScoreSource
 
 Controlling = Pause | Cancel | Resume | Modify
-R = TypeVar("R", bound=Reply)
+R = TypeVar("R", bound=JobView)
 Planned = TypeVar("Planned", Resumed, Modified)
 
 
@@ -200,7 +201,9 @@ class Control:
             job = await self._conductor.job(params.job_id)
             handed = msgspec.structs.replace(whole, request=request, reason=params.reason, wait=params.wait)
             answer = await job.ask(handed, params.timeout)
-            return await completed(request, _taken(answer, job, ask, params.timeout, kind))
+            reply = await completed(request, _taken(answer, job, ask, params.timeout, kind))
+            hinder(job.services, reply, hindrances(job.services, job.state, job.waits()))
+            return reply
 
         async def join(request: RequestRow) -> R:
             job = await self._conductor.job(params.job_id)

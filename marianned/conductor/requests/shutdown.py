@@ -46,6 +46,11 @@ class Stopper:
     def _begin(self, params: Stop) -> Stopping:
         if self._scheduler.closed_for == Obstacle.STOPPING:
             raise WrongStatus("the daemon is stopping already", status=DaemonHealth.STOPPING)
+        displaced = self._conductor.services.store.displaced
+        if displaced is not None and displaced.lost and params.mode != "stay" and not params.force:
+            raise Unavailable(
+                f"the daemon is not stopped, its jobs would be lost: {displaced}", hints=displaced.hints
+            )
         flying = self._conductor.in_flight()
         if params.mode == "stay":
             self._stay()

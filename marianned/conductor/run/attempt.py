@@ -16,7 +16,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned import faults, files, workers
-from marianned.accidents import GivenUp, Patience, runs_short
+from marianned.accidents import Accident, GivenUp, Patience, runs_short
 from marianned.conductor.run import walls
 from marianned.conductor.run.checks import Checking
 from marianned.conductor.run.context import gather
@@ -135,6 +135,7 @@ class Attempt:
         self._warn()
         faults.point("attempt.started")
         record = await self._process.ended()
+        self.patience.tell(None)
         faults.point("attempt.exited")
         if record is None:
             return self._ending(Outcome.LOST, "lost", await self._process.loss())
@@ -172,6 +173,7 @@ class Attempt:
         given = self._given
         definition = given.definition
         profile = given.score.profiles[definition.instrument]
+        self._wait_for_stranger()
         faults.point("attempt.preparing")
         cwd = await self._cwd()
         prompt = await self._prompt()
@@ -268,7 +270,22 @@ class Attempt:
         raw = given.score.profiles[given.definition.instrument].raw_prompt
         return rendered.body if raw else rendered.prompt
 
+    def _wait_for_stranger(self) -> None:
+        """Let no process of this sheet run beside one that the database does not know.
+
+        Raises:
+            Accident: one runs.
+        """
+        run, sheet = self._given.run, self._given.attempt.sheet
+        for one in self._services.strangers:
+            if (one.job_id, one.run, one.sheet) == (run.job_name, run.run, sheet):
+                raise Accident(
+                    "it runs already, which the database does not know; it starts when that has ended; "
+                    f"to end it, type: kill {one.pid}"
+                )
+
     def _hindered(self, text: str) -> None:
+        self.patience.tell(text)
         attempt = self._given.attempt
         said = f"attempt {attempt.attempt}: {text}"
         self._tell(Warned(uid=attempt.uid, attempt=attempt.attempt, texts=[said]))

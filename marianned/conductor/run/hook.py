@@ -96,6 +96,7 @@ class HookRun:
             await self._process.interrupt()
 
     def _hindered(self, text: str) -> None:
+        self.patience.tell(text)
         row = self._given.row
         self._tell(HookWarned(hook=row.hook, flight=row.flight, texts=[text]))
 
@@ -114,6 +115,7 @@ class HookRun:
             return self._ending(Outcome.FAILED, why.message)
         faults.point("hook.started")
         record = await self._process.ended()
+        self.patience.tell(None)
         faults.point("hook.exited")
         if record is None:
             return self._ending(Outcome.LOST, await self._process.loss())

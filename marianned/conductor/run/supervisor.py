@@ -166,7 +166,7 @@ class Supervisor:
 
     def waits(self) -> dict[str, str]:
         """Return what flights, by their ids, wait for because something of ours fails."""
-        waits = {name: player.patience.waits_for for name, player in self._playing.items()}
+        waits = {name: player.patience.waits_for for name, player in list(self._playing.items())}
         return {name: why for name, why in waits.items() if why is not None}
 
     async def _put_an_end_to(self, row: Flight) -> None:

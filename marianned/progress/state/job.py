@@ -7,7 +7,7 @@ look at what would be and change nothing, and `become` takes that over when it i
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -62,7 +62,8 @@ class JobState:
     `requests` are those that wait; `cost` is that of all attempts that have ended. `limits` are the rate
     limits that all jobs share, `unusable` the instruments that are not usable here, `incarnation` is the
     daemon's, and `find` returns the state of a run that has not ended by its address (name@run): they are
-    not this state's, it only looks at them. `overtime`: how long an attempt may take from
+    not this state's, it only looks at them. `endless` tells whether something in flight waits for what has no
+    time limit. `overtime`: how long an attempt may take from
     its time limit to its end (milliseconds), for its output to come and what it has left behind to go.
     """
 
@@ -85,6 +86,7 @@ class JobState:
         self.incarnation = 0
         self.damaged: str | None = None
         self.find: Callable[[str], JobState | None] = _found_nowhere
+        self.endless: Callable[[], bool] = bool
         self.adopt(current, sheets)
 
     # --- what it says ------------------------------------------------------------------------------
@@ -329,6 +331,11 @@ class JobState:
         for uid in self.breakpoints:
             if uid in self._graph.numbers:
                 self._propagate_count(self._graph.numbers[uid], 1)
+
+    def limit_of_flights(self, flights: Iterable[Flight]) -> int | None:
+        """Return when the last of these ends at the latest (UTC milliseconds); None: nothing limits it."""
+        limits = [flight.time_limit_at or 0 for flight in flights]
+        return max(limits) + self.overtime if limits and not self.endless() else None
 
     def copy(self) -> "JobState":
         """Return a state of its own over the same rows."""

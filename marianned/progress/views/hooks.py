@@ -71,7 +71,7 @@ def next_of_hook(state: JobState, now: Instant) -> Next | None:
         return None
     name = messages.hook_name(state, row.hook)
     if row.status == HookStatus.RUNNING:
-        latest = None if row.time_limit_at is None else row.time_limit_at + state.overtime
+        latest = None if row.time_limit_at is None else state.limit_of_flights([row])
         return Next(code="hook_end", text=f"{name} ends", latest_at=timestamp(latest))
     due = row.until if row.until is not None and not now.reached(row.until) else None
     at = timestamp(due)

@@ -228,8 +228,7 @@ def _limit_ends(state: JobState, now: Instant) -> Next | None:
 
 def limit(state: JobState) -> int | None:
     """Return when the last of what is in flight ends at the latest (UTC milliseconds)."""
-    latest = max((flight.time_limit_at or 0 for flight in state.flights), default=None)
-    return None if latest is None else latest + state.overtime
+    return state.limit_of_flights(state.flights)
 
 
 def _end_of_holds(state: JobState) -> Next | None:
@@ -312,7 +311,7 @@ def _when_sheets_end(state: JobState, now: Instant) -> Next:
     attempts = {state.number_of(attempt): attempt for attempt in state.attempts.values()}
     sheet = None if state.failed_fast else _first_to_start(state, now)
     if sheet is None:
-        latest = max(attempt.time_limit_at for attempt in attempts.values()) + state.overtime
+        latest = state.limit_of_flights(attempts.values())
         return Next(code="sheet_end", text=f"{_flying(state)} {_end(state)}", latest_at=timestamp(latest))
     needs = attempts.keys() & set(state.definition(sheet).needs)
     if needs:
@@ -321,7 +320,7 @@ def _when_sheets_end(state: JobState, now: Instant) -> Next:
         return Next(code="start", text=f"sheet {sheet} starts when a slot is free")
     else:
         ends = f"{_flying(state)} ends" if len(attempts) == 1 else f"one of {_flying(state)} ends"
-    latest = max(attempts[number].time_limit_at for number in needs or attempts) + state.overtime
+    latest = state.limit_of_flights(attempts[number] for number in needs or attempts)
     return Next(code="start", text=f"sheet {sheet} starts when {ends}", latest_at=timestamp(latest))
 
 

@@ -4,7 +4,7 @@ A message begins `JOB: STATUS; ` and tells time as durations. Hints are commands
 Source: docs/design/cli.md §2, §4.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from marianned import formatting, lifecycle, masks
 from marianned.clock import Instant, milliseconds
@@ -118,11 +118,6 @@ def flight_name(state: JobState, flight: Flight) -> str:
     if isinstance(flight, HookRow):
         return hook_name(state, flight.hook)
     return sheet_name(state, state.number_of(flight))
-
-
-def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[str]:
-    """Say which flights wait because something of the daemon's own fails, and for what."""
-    return [f"{flight_name(state, flight)} waits: {why}" for flight, why in waits]
 
 
 def sheet_name(state: JobState, sheet: int) -> str:
@@ -260,9 +255,9 @@ def _boundary(state: JobState, now: Instant, action: Action, view: Job) -> str:
 
 
 def time_left(state: JobState, now: Instant) -> str:
-    """Say how long what is in flight may still take at most."""
-    latest = max(flight.time_limit_at or 0 for flight in state.flights) + state.overtime
-    return formatting.duration((latest - now.at) / 1000)
+    """Say how long what is in flight may still take at most; nothing where it has no limit."""
+    latest = state.limit_of_flights(state.flights)
+    return "" if latest is None else f", at most {formatting.duration((latest - now.at) / 1000)} more"
 
 
 def _going_on(state: JobState, action: Action, request: RequestRow) -> str:

@@ -11,7 +11,7 @@ from marianned.clock import Instant, timestamp
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
 from marianned.progress.views.job import HOLDS_MOST, limit
-from marianned.protocol import HoldCause, JobStatus, Obstacle, Reason, WaitingFor
+from marianned.protocol import HoldCause, JobStatus, Obstacle, Reason, Stranger, WaitingFor
 from marianned.rows import AttemptRow, Flight, HoldRow, SheetRow
 
 _HELD = {
@@ -28,6 +28,7 @@ _HOOK_WAITS = {
     WaitingFor.COOLDOWN: ("out its cool-down", "time"),
     WaitingFor.JOB: ("for the end of {job}", "job"),
 }
+_TYPED = " type: "
 _OBSTACLES = {
     Obstacle.STOPPING: "the daemon stops",
     Obstacle.DRAINING: "the daemon drains",
@@ -61,19 +62,49 @@ def reasons(
 
 
 def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reason]:
-    """Return what of the daemon's own fails, so that a flight has to wait for it."""
-    return [
-        _reason(
-            state,
-            "accident",
-            f"{messages.flight_name(state, flight)} waits: {why}",
-            "daemon",
-            sheets=[state.number_of(flight)] if isinstance(flight, AttemptRow) else [],
-            since=flight.started_at,
-            hints=["mzt doctor"],
+    """Return what of the daemon's own fails, so that a flight has to wait for it.
+
+    Where somebody has to type something first, the text ends with that: `type: COMMAND`.
+    """
+    found = []
+    for flight, why in waits:
+        _, _, typed = why.partition(_TYPED)
+        found.append(
+            _reason(
+                state,
+                "accident",
+                f"{messages.flight_name(state, flight)} waits: {why}",
+                "caller" if typed else "daemon",
+                sheets=[state.number_of(flight)] if isinstance(flight, AttemptRow) else [],
+                since=flight.started_at,
+                hints=[typed or "mzt doctor"],
+            )
         )
-        for flight, why in waits
-    ]
+    return found
+
+
+def degraded(state: JobState, why: str | None, hints: list[str] | None) -> list[Reason]:
+    """Return what keeps the daemon from writing, and so each job that has not ended from going on.
+
+    `hints` are the way out where it does not pass by itself once there is room.
+    """
+    if why is None or state.run.ended is not None:
+        return []
+    return [_reason(state, "degraded", f"degraded: {why}", "caller", hints=hints or ["mzt doctor"])]
+
+
+def strangers(state: JobState, alive: Iterable[Stranger]) -> list[Reason]:
+    """Return what runs for this job and is not known to the database."""
+    return [_stranger(state, one) for one in alive if one.job_id == state.run.job_name]
+
+
+def _stranger(state: JobState, one: Stranger) -> Reason:
+    what = "a hook" if one.sheet is None else f"sheet {one.sheet}"
+    text = (
+        f"{what} of {one.job_id}@{one.run} runs that the database does not know (pid {one.pid}); "
+        f"wait for its end, or type: kill {one.pid}"
+    )
+    return _reason(state, "stranger", text, "caller", hints=[f"kill {one.pid}"])
 
 
 def _reason(

@@ -144,7 +144,9 @@ async def test_two_runs_of_one_number_are_refused(store: Store) -> None:
         await store.commit(Changes(rows=[run_row(2)]))
 
 
-async def test_a_full_disk_refuses_the_whole_group_and_is_recovered_from(store: Store) -> None:
+async def test_a_full_disk_refuses_the_whole_group_and_is_recovered_from(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     health: list[str | None] = []
     well = anyio.Event()
     store.on_health(lambda reason: (health.append(reason), well.set() if reason is None else None))
@@ -168,6 +170,9 @@ async def test_a_full_disk_refuses_the_whole_group_and_is_recovered_from(store: 
         await well.wait()
     assert store.degraded is None
     assert health == ["the database can't be written: database or disk is full", None]
+    began, ended = [record.getMessage() for record in caplog.records]
+    assert began.startswith("the database can't be written: database or disk is full; ")
+    assert ended.startswith("the database can be written again")
     assert (await store.commit(Changes(events=[event_row(BIG)]))).event == 2
 
 

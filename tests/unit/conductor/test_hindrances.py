@@ -1,0 +1,183 @@
+"""What keeps a job back that is none of its own: status and why name it, and nothing is called safe that is not."""
+
+import anyio
+import msgspec
+import pytest
+from kit.conducting import DEADLINE, ME, conducting
+from kit.memory import NOBODY, MemoryExecutor
+
+from marianned.conductor.queries.jobs import JobQueries
+from marianned.conductor.queries.why import WhyQueries
+from marianned.conductor.requests.shutdown import Stopper
+from marianned.conductor.run import strangers
+from marianned.errors import Unavailable, WaitTimeout
+from marianned.executors.base import Spec
+from marianned.protocol import ExplainJob, GetDaemon, GetJob, Pause, SafeTo, Stop
+from marianned.systemd.notify import Notifier
+from marianned.systemd.watchdog import Watchdog
+
+SCORE = """\
+name: a
+workspace: ./out
+instrument: cli
+sheet: {size: 1, total_items: 1}
+prompt: {template: "true"}
+"""
+NOTHING_SAFE = SafeTo(edit_files=False, stop_daemon=False, switch_off=False)
+
+
+class Asking:
+    """Asks a house as clients would."""
+
+    def __init__(self, house, tasks):
+        self.queries = JobQueries(house.conductor, 0)
+        self._why = WhyQueries(house.services, self.queries)
+        watchdog = Watchdog(Notifier(None), house.conductor.summary)
+        self.stopper = Stopper(house.conductor, tasks, watchdog)
+
+    async def status(self):
+        return await self.queries.job_status(ME, GetJob(job_id="a"))
+
+    async def why(self):
+        return await self._why.job_why(ME, ExplainJob(job_id="a"))
+
+    async def daemon(self):
+        return await self.queries.daemon_status(ME, GetDaemon())
+
+
+async def with_the_database_away(path):
+    executor = MemoryExecutor()
+    async with conducting(path, executor) as house, anyio.create_task_group() as tasks:
+        ask = Asking(house, tasks)
+        await house.submit(SCORE)
+        entry = await executor.started(1)
+        (path / "marianne.db").rename(path / "away.db")
+        told = {"job": await ask.status(), "why": await ask.why(), "daemon": await ask.daemon()}
+        refusals = []
+        for mode in ("detach", "drain", "kill"):
+            with pytest.raises(Unavailable) as refused:
+                await ask.stopper.stop(ME, Stop(mode=mode))
+            refusals.append(refused.value)
+        forced = await ask.stopper.stop(ME, Stop(force=True))
+        (path / "away.db").rename(path / "marianne.db")
+        executor.finish(entry)
+    return told, refusals, forced
+
+
+def test_where_the_database_is_gone_a_stop_is_not_safe_and_is_refused_and_the_way_out_is_said(loop, tmp_path):
+    told, refusals, forced = loop.call(with_the_database_away, tmp_path)
+    way_out = ["mzt backup FILE", "mzt stop --force"]
+    for reply in told.values():
+        assert reply.hints == way_out
+        assert (reply.safe_to.stop_daemon, reply.safe_to.switch_off) == (False, False)
+    job, why = told["job"], told["why"]
+    assert job.hindered_by[0].startswith("degraded: the database can't be written: ")
+    assert job.hindered_by[0] in job.message
+    assert (why.reasons[0].code, why.reasons[0].hints) == ("degraded", way_out)
+    assert not any(reason.hints for reason in why.reasons[1:]), "what they hint at is refused"
+    for refusal in refusals:
+        assert (refusal.code, refusal.hints) == ("E508", way_out)
+    assert forced.status == "stopping"
+
+
+async def hindered(path, text):
+    executor = MemoryExecutor()
+    executor.hinders = text
+    async with conducting(path, executor) as house, anyio.create_task_group() as tasks:
+        ask = Asking(house, tasks)
+        await house.submit(SCORE)
+        entry = await executor.started(1)
+        with anyio.fail_after(DEADLINE):
+            while not (await ask.status()).hindered_by:
+                await anyio.lowlevel.checkpoint()
+        told = [await ask.status(), await ask.why()]
+        paused = await house.control.pause(ME, Pause(job_id="a"))
+        with pytest.raises(WaitTimeout) as late:
+            await house.control.pause(ME, Pause(job_id="a", wait=True, timeout=0.01))
+        executor.finish(entry)
+        await house.until("a", "completed", "paused")
+        after = await ask.status()
+    return *told, paused, late.value, after
+
+
+def test_a_job_that_waits_until_it_can_be_known_how_an_attempt_ended_says_so_and_promises_no_time(
+    loop, tmp_path
+):
+    text = "how it ended can't be known: '/x' is not there; bring it back, or, where it is gone, type: mkdir -p /x"
+    job, why, paused, late, after = loop.call(hindered, tmp_path, text)
+    assert job.hindered_by == [f"sheet 1 waits: {text}"]
+    assert job.safe_to.stop_daemon
+    first = why.reasons[0]
+    assert (first.text, first.unblocked_by) == (job.hindered_by[0], "caller")
+    assert first.hints == ["mkdir -p /x"]
+    assert (job.next.latest_at, paused.next.latest_at) == (None, None)
+    assert text in paused.message
+    assert "at most" not in paused.message + late.message
+    assert after.hindered_by == []
+
+
+async def beside_a_stranger(path):
+    executor = MemoryExecutor()
+    async with conducting(path, executor) as house, anyio.create_task_group() as tasks:
+        ask = Asking(house, tasks)
+        top = f"{house.store.daemon_id}-99-cafe"
+        spec = Spec(
+            id=f"{top}-1-1-1",
+            argv=["true"],
+            cwd="/",
+            env={"MARIANNE_JOB": "a", "MARIANNE_RUN": "1", "MARIANNE_SHEET": "1"},
+            timeout_seconds=None,
+        )
+        directory = house.services.attempts / top / "1" / "1-1"
+        await executor.start(directory, spec)
+        (directory / "spec.json").write_bytes(msgspec.json.encode(spec))
+        stranger = executor.entries[spec.id]
+        await strangers.tell(house.services, house.conductor.flights())
+        tasks.start_soon(strangers.watch, house.services)
+        daemon = await ask.daemon()
+        await house.submit(SCORE)
+        with anyio.fail_after(DEADLINE):
+            while len((await ask.status()).hindered_by) < 2:
+                await anyio.lowlevel.checkpoint()
+        job = await ask.status()
+        starts = executor.starts["1"]
+        executor.finish(stranger)
+        with anyio.fail_after(DEADLINE):
+            entry = await executor.started(1)
+        after = await ask.status()
+        executor.finish(entry)
+        await house.until("a", "completed")
+    return daemon, job, starts, after
+
+
+def test_an_attempt_that_the_database_does_not_know_is_told_and_its_sheet_is_not_started_beside_it(
+    loop, tmp_path
+):
+    daemon, job, starts, after = loop.call(beside_a_stranger, tmp_path)
+    (stranger,) = daemon.strangers
+    assert (stranger.job_id, stranger.run, stranger.sheet, stranger.pid) == ("a", 1, 1, NOBODY)
+    assert not daemon.safe_to.edit_files
+    assert not daemon.safe_to.switch_off
+    assert job.safe_to == NOTHING_SAFE
+    assert job.hints[0] == f"kill {NOBODY}"
+    assert f"(pid {NOBODY})" in job.hindered_by[0]
+    assert job.hindered_by[1].startswith("sheet 1 waits: it runs already")
+    assert starts == 1, "the stranger's own"
+    assert (after.hindered_by, after.safe_to.stop_daemon) == ([], True)
+
+
+async def taken_up_again(path):
+    executor = MemoryExecutor()
+    async with conducting(path, executor) as house:
+        await house.submit(SCORE)
+        await executor.started(1)
+    async with conducting(path, executor) as house:
+        await strangers.tell(house.services, [])
+        found = list(house.services.strangers)
+        executor.play()
+        await house.until("a", "completed")
+    return found
+
+
+def test_what_the_database_knows_is_no_stranger(loop, tmp_path):
+    assert loop.call(taken_up_again, tmp_path) == []
