@@ -19,15 +19,15 @@ _ENDS = {
 @options.command("stop", "mzt stop", "mzt stop --drain -t 1h")
 @click.option("--drain", "mode", flag_value="drain", help="Start nothing more; wait for what is in flight.")
 @click.option("--kill", "mode", flag_value="kill", help="Interrupt what is in flight; it runs again later.")
-@click.option("--force", is_flag=True, help="Stop though the database is gone and jobs would be lost.")
+@click.option("--lose-jobs", is_flag=True, help="Stop though the database is gone, and the jobs with it.")
 @options.timeout_option(60.0, "Longest time to wait.")
 @options.yes_option
-def command(call: Invocation, *, mode: str | None, force: bool, timeout: float, yes: bool) -> Answer:
+def command(call: Invocation, *, mode: str | None, lose_jobs: bool, timeout: float, yes: bool) -> Answer:
     """Stop the daemon; return when it is gone. Attempts in flight go on without it."""
     mode = mode or "detach"
     if mode == "kill" and not yes and (flying := _in_flight(call)):
         options.confirm(f"stop, and interrupt {plural(flying, 'attempt')}", yes=yes)
-    pid, attempts = launch.stopped(call, timeout, mode, force=force)
+    pid, attempts = launch.stopped(call, timeout, mode, lose_jobs=lose_jobs)
     if pid is None:
         message = "no daemon runs"
     else:

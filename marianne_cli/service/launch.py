@@ -231,14 +231,14 @@ def _answers_after_all(call: Invocation, log: Path) -> None:
 
 
 def stopped(
-    call: Invocation, timeout: float, mode: str = "detach", *, force: bool = False
+    call: Invocation, timeout: float, mode: str = "detach", *, lose_jobs: bool = False
 ) -> tuple[int | None, int]:
     """Stop the daemon and return when it is gone: its pid (null: none ran), the attempts then in flight.
 
-    `mode` and `force` are those of protocol.Stop.
+    `mode` and `lose_jobs` are those of protocol.Stop.
 
     Raises:
-        Unavailable: its jobs would be lost, and it is not forced.
+        Unavailable: its jobs would be lost, and nobody has said that they may be.
         WaitTimeout: it is not gone yet; it still stops.
     """
     from marianne_cli.service import units
@@ -260,13 +260,13 @@ def stopped(
         unit = units.unit_of(pid)
         if unit is not None and mode == "detach":
             status = client.request("daemon.status", {})
-            if not force:
+            if not lose_jobs:
                 _check_safe(status)
             _by_unit(call, unit, "stop", timeout)
             return pid, int(status["attempts_in_flight"])
         handle = _handle(pid)
         try:
-            asked = {"mode": mode} | ({"force": True} if force else {})
+            asked = {"mode": mode} | ({"lose_jobs": True} if lose_jobs else {})
             result = client.request("daemon.stop", asked, once=True, changes=True)
         except (NoDaemon, WrongStatus):
             result = {"attempts_in_flight": 0}  # gone before it could answer, or stopping already

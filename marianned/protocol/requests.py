@@ -119,7 +119,7 @@ class Stop(Command[Stopping], frozen=True, kw_only=True, forbid_unknown_fields=T
     mode: Literal["detach", "drain", "kill", "stay"] = "detach"
     """`detach` leaves what is in flight running without the daemon; `drain` starts nothing more and waits
     until nothing is in flight; `kill` interrupts what is in flight first; `stay` calls a drain off."""
-    force: bool = False
+    lose_jobs: bool = False
     """Stop also where the database is gone, and what the daemon holds would be lost: else E508."""
 
 

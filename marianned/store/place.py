@@ -23,7 +23,7 @@ class Displaced(Exception):
     def __init__(self, message: str, *, lost: bool) -> None:
         super().__init__(message)
         self.lost = lost
-        self.hints = ["mzt backup FILE", "mzt stop --force"] if lost else ["mzt stop", "mzt start"]
+        self.hints = ["mzt backup FILE", "mzt stop --lose-jobs"] if lost else ["mzt stop", "mzt start"]
 
 
 class Place:
@@ -56,7 +56,7 @@ class Place:
         if lost:
             way = (
                 "'mzt backup FILE' saves what this daemon still holds; "
-                "then 'mzt stop --force', and put that copy there"
+                "then 'mzt stop --lose-jobs', and put that copy there"
             )
         else:
             way = "stop the daemon, which saves what it holds, and start it again"

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import sqlite3
+import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -40,6 +41,8 @@ from marianned.store.place import Displaced, Place
 from marianned.store.sql import SQL, Columns, Value
 
 _READERS = 4
+_PATIENCE_SECONDS = 5.0
+"""How long a read waits for another one's connection where no more can be opened."""
 """Connections, and so reads at the same time; more wait."""
 
 
@@ -126,6 +129,8 @@ class Records:
         self.path = path
         self._place = place
         self._idle: deque[sqlite3.Connection] = deque()
+        self._given_back = threading.Condition()
+        self._opened = False
         self._limiter = anyio.CapacityLimiter(_READERS)
 
     def close(self) -> None:
@@ -332,10 +337,7 @@ class Records:
             raise Unavailable(f"the database can't be read: {displaced}") from displaced
 
     def _snapshot(self, read: Callable[[sqlite3.Connection], R]) -> R:
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._connect()
+        connection = self._take()
         try:
             connection.execute("BEGIN")
             try:
@@ -343,10 +345,31 @@ class Records:
             finally:
                 connection.execute("ROLLBACK")
         finally:
-            self._idle.append(connection)
+            with self._given_back:
+                self._idle.append(connection)
+                self._given_back.notify()
+
+    def _take(self) -> sqlite3.Connection:
+        """Return a connection that nobody reads with; where no more can be opened, one that is given back.
+
+        The file may be gone, which those that are open still have, or descriptors may be short.
+        """
+        with self._given_back:
+            if self._idle:
+                return self._idle.pop()
+        try:
+            connection = self._connect()
+        except (Displaced, sqlite3.OperationalError):
+            with self._given_back:
+                if not self._opened or not self._given_back.wait_for(lambda: self._idle, _PATIENCE_SECONDS):
+                    raise
+                return self._idle.pop()
+        self._opened = True
+        return connection
 
     def _connect(self) -> sqlite3.Connection:
         """Open one more connection, to the database that the writer has open and no other."""
+        self._place.check()
         connection = connect_reader(self.path)
         try:
             self._place.check()

@@ -434,7 +434,9 @@ class Soak:
         for run in self.known():
             with suppress(Refused):
                 self.house.rpc("job.resume", job_id=run)
-            told = self.house.rpc("job.wait", job_id=run, words=["ended"], timeout=60)
+            with self.house.connect() as connection:
+                connection.socket.settimeout(150)
+                told = connection.rpc("job.wait", job_id=run, words=["ended"], timeout=120)
             if told["status"] not in ("completed", "failed", "cancelled"):
                 wrong.append(f"{run} does not end: {told}")
         return wrong

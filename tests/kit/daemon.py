@@ -51,7 +51,8 @@ class Connection:
         except OSError:
             self.socket.close()
             raise
-        self.socket.settimeout(DEADLINE)  # only now: with a time limit, a full queue would be an error
+        # Only now: with a time limit, a full queue would be an error. What may wait for DEADLINE is told first.
+        self.socket.settimeout(DEADLINE + 5)
         self._lines = self.socket.makefile("rb")
         self._number = 0
 

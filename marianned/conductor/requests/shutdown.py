@@ -47,7 +47,7 @@ class Stopper:
         if self._scheduler.closed_for == Obstacle.STOPPING:
             raise WrongStatus("the daemon is stopping already", status=DaemonHealth.STOPPING)
         displaced = self._conductor.services.store.displaced
-        if displaced is not None and displaced.lost and params.mode != "stay" and not params.force:
+        if displaced is not None and displaced.lost and params.mode != "stay" and not params.lose_jobs:
             raise Unavailable(
                 f"the daemon is not stopped, its jobs would be lost: {displaced}", hints=displaced.hints
             )

@@ -58,7 +58,7 @@ async def with_the_database_away(path):
             with pytest.raises(Unavailable) as refused:
                 await ask.stopper.stop(ME, Stop(mode=mode))
             refusals.append(refused.value)
-        forced = await ask.stopper.stop(ME, Stop(force=True))
+        forced = await ask.stopper.stop(ME, Stop(lose_jobs=True))
         (path / "away.db").rename(path / "marianne.db")
         executor.finish(entry)
     return told, refusals, forced
@@ -66,7 +66,7 @@ async def with_the_database_away(path):
 
 def test_where_the_database_is_gone_a_stop_is_not_safe_and_is_refused_and_the_way_out_is_said(loop, tmp_path):
     told, refusals, forced = loop.call(with_the_database_away, tmp_path)
-    way_out = ["mzt backup FILE", "mzt stop --force"]
+    way_out = ["mzt backup FILE", "mzt stop --lose-jobs"]
     for reply in told.values():
         assert reply.hints == way_out
         assert (reply.safe_to.stop_daemon, reply.safe_to.switch_off) == (False, False)

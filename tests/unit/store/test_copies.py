@@ -2,8 +2,11 @@
 
 import os
 import sqlite3
+import threading
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import pytest
 from store_rows import run_row
 
@@ -34,3 +37,23 @@ async def test_of_a_removed_run_no_variable_is_left_in_any_file(database: Path, 
         assert reader.execute("SELECT count(*) FROM runs").fetchone() == (0,)
     reader.close()
     assert secret.encode() not in b"".join(file.read_bytes() for file in database.parent.iterdir())
+
+
+async def test_a_copy_is_made_of_a_database_that_is_gone_while_all_its_readers_read(
+    store: Store, database: Path, tmp_path: Path
+) -> None:
+    """No more can be opened, but what is open still has it: one of them is waited for."""
+    reads, goes_on = threading.Event(), threading.Event()
+
+    def read(connection: sqlite3.Connection) -> None:
+        reads.set()
+        assert goes_on.wait(10)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.records._read, read)  # noqa: SLF001
+        await anyio.to_thread.run_sync(reads.wait, 10)
+        database.unlink()
+        tasks.start_soon(store.records.copy, tmp_path / "copy.db")
+        await anyio.sleep(0.2)  # the copy waits by then, or has failed
+        goes_on.set()
+    assert (tmp_path / "copy.db").stat().st_size > 0
