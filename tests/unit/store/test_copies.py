@@ -50,9 +50,9 @@ async def test_a_copy_is_made_of_a_database_that_is_gone_while_all_its_readers_r
         assert goes_on.wait(10)
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(store.records._read, read)  # noqa: SLF001
+        tasks.start_soon(store.records._read, read)
         await anyio.to_thread.run_sync(reads.wait, 10)
-        database.unlink()
+        await anyio.to_thread.run_sync(database.unlink)
         tasks.start_soon(store.records.copy, tmp_path / "copy.db")
         await anyio.sleep(0.2)  # the copy waits by then, or has failed
         goes_on.set()
