@@ -6,6 +6,7 @@ Source: docs/design/protocol.md "Where".
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 
@@ -91,7 +92,14 @@ def new_key() -> str:
 
 
 def current_umask() -> int:
-    """Return this process's umask; it can only be read by setting it."""
+    """Return this process's umask.
+
+    To ask by setting it, as os.umask does, would leave the process with another one where two threads do.
+    """
+    with suppress(OSError), open("/proc/self/status", "rb") as file:  # noqa: PTH123  pathlib is not loaded for this
+        for line in file:
+            if line.startswith(b"Umask:"):
+                return int(line.split()[1], 8)
     umask = os.umask(0o077)
     os.umask(umask)
     return umask

@@ -3,12 +3,14 @@
 import contextlib
 import inspect
 import json
+import os
 import socket
 import threading
 
 import pytest
 
 from marianne_cli.client import connect
+from marianne_cli.client.dialling import current_umask
 from marianne_cli.main import run
 from marianned import protocol as p
 from marianned.errors import BadRequest, InternalError, NoDaemon, NoSuchJob, ProtocolMismatch
@@ -292,3 +294,11 @@ def test_both_clients_have_the_same_names_and_one_for_each_method():
         ]
         method(**dict.fromkeys(needs, "x"))
     assert sorted(asked) == sorted(set(p.METHODS) - streams)
+
+
+def test_to_ask_for_the_umask_does_not_set_it(monkeypatch):
+    """Between a thread that sets it and sets it back another one would read, and restore, the wrong one."""
+    ours = os.umask(0o022)
+    os.umask(ours)
+    monkeypatch.setattr(os, "umask", None)
+    assert current_umask() == ours

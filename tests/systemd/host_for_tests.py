@@ -40,9 +40,13 @@ class Host:
         self.process.stdin.write(json.dumps(told) + "\n")
         self.process.stdin.flush()
         done = json.loads(self.process.stdout.readline())
-        assert code is None or done["code"] == code, (argv, done)
+        assert code is None or done["code"] == code, (argv, done, self._lately())
         self.stderr = done["stderr"]
         return done["stdout"]
+
+    def _lately(self):
+        """Return what the machine's journal says at the end, to explain a failure."""
+        return self.run("journalctl", "--no-pager", "-o", "cat", "-n", "40", code=None)
 
     def mzt(self, *arguments, code=0, **environment):
         return self.run(sys.executable, "-P", "-m", "marianne_cli", *arguments, code=code, **environment)
