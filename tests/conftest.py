@@ -2,7 +2,10 @@
 
 import signal
 
+import pytest
 from hypothesis import settings
+
+from marianne_cli.client.dialling import current_umask
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Background jobs of a shell ignore it, and so would all that tests start and interrupt.
@@ -10,6 +13,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 settings.register_profile("marianne", deadline=None, print_blob=True)
 settings.load_profile("marianne")
+
+
+@pytest.fixture(autouse=True)
+def _the_umask_stays():
+    """What a test leaves behind in its process falls on others, minutes later."""
+    before = current_umask()
+    yield
+    assert current_umask() == before
 
 
 def pytest_terminal_summary(terminalreporter):
