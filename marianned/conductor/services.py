@@ -113,11 +113,8 @@ class Services(msgspec.Struct, kw_only=True):
 
     def delete_files(self, run_id: int, directories: Sequence[Path]) -> None:
         """Delete what the attempts of a run have left in its `directories`, and nothing beside it."""
-        for directory in directories:
+        for directory in directories:  # not the one above it, which others may need: the next start tidies up
             files.remove_tree_if_there(directory)
-            if directory.parent.name != self.store.incarnation.name:
-                with suppress(OSError):
-                    directory.parent.rmdir()  # only when it is empty
         for of_0_1_0 in {self.attempts / str(run_id), self.store.path.with_name("attempts") / str(run_id)}:
             ours = f"{self.store.daemon_id}-{run_id}-"
             found = [id_in(spec.parent) for spec in of_0_1_0.glob("**/spec.json")]
