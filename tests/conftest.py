@@ -15,6 +15,12 @@ settings.register_profile("marianne", deadline=None, print_blob=True)
 settings.load_profile("marianne")
 
 
+@pytest.fixture(scope="session")
+def anyio_backend():
+    """The loop that the daemon runs on, and no other: older versions of anyio would try trio as well."""
+    return "asyncio"
+
+
 @pytest.fixture(autouse=True)
 def _the_umask_stays():
     """What a test leaves behind in its process falls on others, minutes later."""

@@ -27,11 +27,6 @@ SCORE = "name: a\nworkspace: ./out\ninstrument: cli\nsheet: {size: 1, total_item
 
 
 @pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
-@pytest.fixture
 def daemon(tmp_path):
     environment = {
         **{k: v for k, v in os.environ.items() if k != "MARIANNE_ATTEMPT_ID"},

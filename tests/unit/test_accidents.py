@@ -17,11 +17,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
-@pytest.fixture
 def patience():
     """Be a flight: what is waited for is told here."""
     token = accidents.current.set(found := Patience())

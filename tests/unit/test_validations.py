@@ -17,11 +17,6 @@ ENDLESS = ("(a+)+$", "a" * 40 + "b")
 
 
 @pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
-@pytest.fixture
 def impatient(monkeypatch):
     """Makes the limit of workers short enough for a test."""
     monkeypatch.setattr(workers, "LIMIT_SECONDS", 3.0)

@@ -25,11 +25,6 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
-@pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr(workers, "LIMIT_SECONDS", 3.0)
 

@@ -10,11 +10,6 @@ from marianned.store.writer import open_store
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def house(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Services]:
     async with open_store(tmp_path / "state" / "marianne.db") as store:
         yield Services(store)

@@ -11,11 +11,6 @@ from attempts import Attempt
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def forked() -> bool:
     """Whether attempts are forked by the fork server; modules that try both ways override it."""
     return False

@@ -9,11 +9,6 @@ from marianned.store.writer import Store, open_store
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def database(tmp_path: Path) -> Path:
     return tmp_path / "state" / "marianne.db"
 
