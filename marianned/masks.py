@@ -58,6 +58,12 @@ def told(variables: Mapping[str, Any]) -> dict[str, Any]:
     return {name: MASK if _SECRET_NAME.search(name.upper()) else value for name, value in variables.items()}
 
 
+def _in_json(text: str) -> set[str]:
+    """Return how JSON writers write a text: with and without escapes of slashes and of what is not ASCII."""
+    plain = {json.dumps(text, ensure_ascii=ascii_)[1:-1] for ascii_ in (False, True)}
+    return plain | {one.replace("/", "\\/") for one in plain}
+
+
 class Mask:
     """Masks the values it was made with, as they are and as URLs, JSON and header lines write them."""
 
@@ -68,7 +74,7 @@ class Mask:
             lines = (line.strip() for line in whole.splitlines())
             for part in {value, whole, *lines, *_USERINFO.findall(value)}:
                 if len(part) >= LEAST:
-                    known |= {part, quote(part, safe=""), quote(part), json.dumps(part)[1:-1]}
+                    known |= {part, quote(part, safe=""), quote(part), *_in_json(part)}
         ordered = sorted(known, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
 

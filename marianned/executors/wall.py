@@ -92,16 +92,25 @@ def in_hidden(path: str, hides: Iterable[Path]) -> Path | None:
     return next((one for one in hides if real == one or one in real.parents), None)
 
 
-def words(environ: Mapping[str, str], hides: Iterable[Path], own: Path, out: Path | None) -> list[str]:
+def words(
+    environ: Mapping[str, str], hides: Iterable[Path], own: Path, out: Path | None, kept: Iterable[Path] = ()
+) -> list[str]:
     """Return what stands before a command: `own` is shown read-only, `out` below it can be written.
+
+    `kept` can be read and not written. No directory above any of these can be renamed, or another would take
+    its place for the daemon outside: each is a mount of its own, which the kernel holds fast.
 
     Raises:
         FileNotFoundError: there is no bubblewrap.
     """
+    hides, kept = list(hides), [one.resolve() for one in kept if one.is_dir()]
     program = _program(environ)
     if program is None:
         raise FileNotFoundError(f"contain: hide, and bubblewrap (bwrap) is not on the daemon's PATH; {_CURE}")
-    mounts: list[str] = []
+    above = {directory for one in [*hides, *kept] for directory in one.parents} - {Path("/")}
+    mounts = [word for one in sorted(above) if one.is_dir() for word in ("--dev-bind", str(one), str(one))]
+    for one in kept:
+        mounts += ["--ro-bind", str(one), str(one)]
     for one in hides:
         if one.is_dir():
             mounts += ["--tmpfs", str(one)]

@@ -317,3 +317,22 @@ def test_when_its_supervisors_are_killed_a_process_without_mark_and_brand_goes_t
     os.kill(pair["runner_pid"], signal.SIGKILL)
     walled.wait_for("lone", "held", "ended")
     assert not [one for one in sleepers if _has(one, b"43218")]
+
+
+@needs_bwrap
+def test_nothing_that_the_daemon_stands_on_can_be_moved_or_written_from_behind_it(walled):
+    """The state directory is hidden, but a directory above it could be renamed, and another put in its place."""
+    home = walled.home
+    body = f"""
+    for place in {home}/state {home}/config {home}/run {home}; do mv $place $place-2 && echo moved $place >> told; done
+    mv {home.parent} {home.parent}-2 && echo moved all >> told
+    echo "" >> {home}/config/marianne/config.toml && echo written >> told
+    rm -rf {home}/config/marianne && echo removed >> told
+    echo tried >> told
+    """
+    before = (home / "config" / "marianne" / "config.toml").read_text()
+    walled.submit(score("mover", [body]))
+    walled.wait_for("mover", "ended")
+    assert (home / "mover-work" / "told").read_text().split() == ["tried"]
+    assert walled.rpc("daemon.status")["status"] == "ready"
+    assert (home / "config" / "marianne" / "config.toml").read_text() == before

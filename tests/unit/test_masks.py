@@ -58,3 +58,12 @@ def test_what_is_masked_is_masked_as_urls_and_json_write_it() -> None:
     mask = Mask(['two"lines\nand / more'])
     assert mask.text('got "two\\"lines\\nand / more"') == 'got "***"'
     assert mask.text("?q=two%22lines%0Aand%20%2F%20more&x") == "?q=***&x"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [r"p\u00e4ss\"9\u00e9", r"p\u00e4ss\/\"9\u00e9", 'päss/\\"9é', r"päss\/\"9é"],
+)
+def test_a_secret_is_masked_however_json_writes_it(written):
+    secret = 'päss/"9é' if "/" in written else 'päss"9é'
+    assert written not in Mask([secret]).text(f'{{"key": "{written}"}}')

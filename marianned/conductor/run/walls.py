@@ -5,6 +5,7 @@ Source: docs/security.md "A wall".
 
 import errno
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from marianned.errors import Unavailable
 from marianned.executors import wall
 from marianned.executors.base import CannotStart, Spec
 from marianned.instruments.profile import Profile
+from marianned.paths import configuration_directory, make_private_directory
 from marianned.score.expanded import Expanded
 
 _SOCKET = "MARIANNE_SOCKET"
@@ -64,7 +66,7 @@ def _behind(services: Services, spec: Spec, own: Path) -> Spec:
     out = own / wall.OUT
     (out / "tmp").mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        words = wall.words(services.environ, hides, own, out)
+        words = wall.words(services.environ, hides, own, out, _kept())
     except FileNotFoundError as error:
         if error.errno not in (None, errno.ENOENT):
             raise
@@ -72,6 +74,14 @@ def _behind(services: Services, spec: Spec, own: Path) -> Spec:
     env = {name: value for name, value in spec.env.items() if name != _SOCKET}
     env["TMPDIR"] = str(out / "tmp")
     return msgspec.structs.replace(spec, wall=words, env=env)
+
+
+def _kept() -> list[Path]:
+    """Return what decides whether there is a wall, which nobody behind one may change."""
+    configuration = configuration_directory()
+    with suppress(OSError):  # where there is none yet, one would be made from inside
+        make_private_directory(configuration)
+    return [configuration, Path.home() / ".marianne"]
 
 
 def _hidden(services: Services) -> list[Path]:
