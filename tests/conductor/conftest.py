@@ -20,20 +20,20 @@ def configuration(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def loop(configuration):
-    before = os.umask(0o077)  # the daemon's
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(workers.running()):
         yield portal
-    os.umask(before)
 
 
 @pytest.fixture
 def house(loop, configuration):
     """A daemon that has not been started."""
+    before = os.umask(0o077)  # the daemon's; other tests of this process have their own
     made = InProcess(loop, configuration)
     try:
         yield made
     finally:
         made.close()
+        os.umask(before)
 
 
 @pytest.fixture
