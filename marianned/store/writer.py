@@ -104,9 +104,12 @@ class Store:
     @property
     def degraded(self) -> str | None:
         """Why nothing can be written now, or could not be at the last trial; null when it can."""
+        return self.degraded_by(self.displaced)
+
+    def degraded_by(self, displaced: Displaced | None) -> str | None:
+        """Return `degraded` for who has looked at `displaced` already."""
         if self._degraded is not None:
             return self._degraded
-        displaced = self.displaced
         return None if displaced is None else _reason(displaced)
 
     @property

@@ -28,8 +28,9 @@ from kit.daemon import Daemon, Refused, environments, kill_all, score
 
 CLIENTS = 4
 GIVEN_UP = 120.0
-_BREAKPOINTS_MOST = 20
 """Seconds after which a request that no daemon has answered is a fault."""
+_BREAKPOINTS_MOST = 20
+"""So often a job is resumed at its end: it may pause before each of its sheets."""
 REFUSALS = {"E502", "E503", "E504", "E507", "E508", "E511", "E513"}
 """What may be said to a client that asks at random, some of it while a daemon goes away."""
 NO_SUCH_SHEET = {"E505", "E510"}

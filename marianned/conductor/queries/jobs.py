@@ -14,7 +14,7 @@ from anyio import to_thread
 
 from marianned import __version__, formatting, masks, workers
 from marianned.clock import milliseconds, timestamp
-from marianned.conductor.core.hindrances import hinder, hindrances, safe_from
+from marianned.conductor.core.hindrances import hinder, safe_from
 from marianned.conductor.core.idempotency import DAY
 from marianned.conductor.core.job import Job
 from marianned.conductor.core.loading import load_state
@@ -54,7 +54,6 @@ from marianned.protocol import (
     ReadEvents,
     ReadHistory,
     ReadOutput,
-    Reason,
     SafeTo,
     SayHello,
     Slots,
@@ -105,16 +104,19 @@ class JobQueries:
         """Return the JOB keys of a run, `event` included; an older run is addressed by its number."""
         view = job_view(state, now())
         view.event = self.services.store.last_event
-        job = self._conductor.jobs.get(state.run.job_name)
-        if job is not None and job.state is state:
-            hinder(self.services, view, self.hindrances(state))
-            return view  # what is in memory is the newest
-        newest = await self._records.run(state.run.job_name)
-        if newest is not None and newest.run != state.run.run:
-            view.job_id = f"{state.run.job_name}@{state.run.run}"
-            view.hints = []
-        hinder(self.services, view, self.hindrances(state))
+        job = self.in_memory(state)
+        if job is None:  # what is in memory is the newest
+            newest = await self._records.run(state.run.job_name)
+            if newest is not None and newest.run != state.run.run:
+                view.job_id = f"{state.run.job_name}@{state.run.run}"
+                view.hints = []
+        hinder(self.services, view, state, job.waits() if job is not None else [])
         return view
+
+    def in_memory(self, state: JobState) -> Job | None:
+        """Return the job whose state this is, if it is in memory."""
+        job = self._conductor.jobs.get(state.run.job_name)
+        return job if job is not None and job.state is state else None
 
     async def job_status(self, _caller: Caller, params: GetJob) -> JobDetails:
         """Return one job with a page of its sheets; named sheets come with their attempts."""
@@ -160,12 +162,6 @@ class JobQueries:
             ended_at=timestamp(row.ended_at),
             pid=row.pid or (self._live_pid(state, row) if row.outcome is None else None),
         )
-
-    def hindrances(self, state: JobState) -> list[Reason]:
-        """Return what of the daemon's own, or around it, keeps a job back."""
-        job = self._conductor.jobs.get(state.run.job_name)
-        waits = job.waits() if job is not None and job.state is state else []
-        return hindrances(self.services, state, waits)
 
     def _live_pid(self, state: JobState, row: Flight) -> int | None:
         job = self._conductor.jobs.get(state.run.job_name)
@@ -426,7 +422,7 @@ class JobQueries:
             slots=Slots(used=flying - self.services.scheduler.lent, total=self.services.scheduler.total),
             degraded_by=self.services.degraded_by(),
             rate_limits=limits_in_force(self.services.limits.rows.values(), [job.state for job in jobs]),
-            safe_to=safe_from(self.services, safe),
+            safe_to=safe_from(displaced, safe),
             strangers=[*strangers],
             needs_attention=attention,
             damaged=[job.state.run.job_name for job in jobs if job.state.damaged and job.status not in ENDED],

@@ -8,6 +8,7 @@ from anyio import to_thread
 
 from marianned import formatting, masks
 from marianned.clock import timestamp
+from marianned.conductor.core.hindrances import hindrances
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.services import Services, mask_of
 from marianned.errors import BadRequest
@@ -52,9 +53,11 @@ class WhyQueries:
         owners = {hold.owner.uid for hold in holds if hold.owner is not None}
         logins = await to_thread.run_sync(_logins, owners)
         found = reasons(state, now(), self._services.scheduler.closed_for, logins)
-        if self._services.store.displaced is not None:
+        displaced, job = self._services.store.displaced, self._queries.in_memory(state)
+        if displaced is not None:
             found = [msgspec.structs.replace(reason, hints=[]) for reason in found]  # each would be refused
-        found = [*self._queries.hindrances(state), *found]
+        waits = job.waits() if job is not None else []
+        found = [*hindrances(self._services, state, waits, displaced), *found]
         if chosen is not None:
             found = [reason for reason in found if not reason.sheets or chosen & set(reason.sheets)] or found
         rows = await self._services.store.records.attempts(state.run.run_id)

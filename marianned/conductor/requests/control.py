@@ -12,7 +12,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned import formatting, masks
-from marianned.conductor.core.hindrances import hinder, hindrances
+from marianned.conductor.core.hindrances import hinder
 from marianned.conductor.core.idempotency import answered
 from marianned.conductor.core.job import Job
 from marianned.conductor.core.loading import load_version
@@ -202,7 +202,7 @@ class Control:
             handed = msgspec.structs.replace(whole, request=request, reason=params.reason, wait=params.wait)
             answer = await job.ask(handed, params.timeout)
             reply = await completed(request, _taken(answer, job, ask, params.timeout, kind))
-            hinder(job.services, reply, hindrances(job.services, job.state, job.waits()))
+            hinder(job.services, reply, job.state, job.waits())
             return reply
 
         async def join(request: RequestRow) -> R:
