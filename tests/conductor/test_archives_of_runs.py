@@ -1,22 +1,7 @@
 """Workspace life (docs/reference/score-format.md §19): a fresh start moves what lies in the workspace, all of it or nothing."""
 
+from kit.archiving import archived, files, work
 from kit.daemon import gated, plain, score
-
-
-def archived(name, bodies, workspace=None, **lifecycle):
-    top = {"workspace": workspace} if workspace else {}
-    return score(name, bodies, workspace_lifecycle={"archive_on_fresh": True, **lifecycle}, **top)
-
-
-def work(house, name="arch"):
-    return house.home / f"{name}-work"
-
-
-def files(directory):
-    """Return what lies below a directory, and what is in it."""
-    return {
-        str(path.relative_to(directory)): path.read_text() for path in directory.rglob("*") if path.is_file()
-    }
 
 
 def names(directory):

@@ -4,31 +4,7 @@ import json
 
 import yaml
 from kit.daemon import DEADLINE, gated, plain, score
-
-NO_COOLDOWN = {"cooldown_between_jobs_seconds": 0}
-
-
-def hooked(name, hooks, *, bodies=None, concert=None, **top):
-    """Return the text of a score of one sheet with these hooks."""
-    given = {"concert": NO_COOLDOWN | (concert or {}), "on_success": hooks}
-    return score(name, bodies or [plain(f"{name}-sheet")], **given | top)
-
-
-def command(text, **fields):
-    return {"type": "run_command", "command": text, **fields}
-
-
-def chains(file, **fields):
-    return {"type": "run_job", "job_path": file, **fields}
-
-
-def write(daemon, name, text):
-    (daemon.home / name).write_text(text)
-    return name
-
-
-def hooks(daemon, job):
-    return daemon.status(job)["hooks"]
+from kit.hooked_scores import NO_COOLDOWN, chains, command, hooked, hooks, write
 
 
 def test_a_hook_that_fails_or_takes_too_long_fails_the_job_and_is_resumed_alone(daemon):

@@ -3,14 +3,7 @@
 import pytest
 import yaml
 from kit.daemon import gated, plain, score
-
-
-def first(name="trio"):
-    return score(name, [gated(1), plain(2), plain(3)])
-
-
-def second(name="trio"):
-    return score(name, [gated(1), "note start 2; note new 2; note end 2", plain(3), plain(4)])
+from kit.two_versions import first, second
 
 
 def test_a_paused_job_goes_on_under_its_new_score(daemon, ledger):

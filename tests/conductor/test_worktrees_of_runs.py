@@ -4,21 +4,14 @@ import shutil
 import time
 
 import pytest
-from kit.daemon import DEADLINE, plain, score
+from kit.daemon import DEADLINE, plain
+from kit.isolation import COMMIT, HERE, isolated
 from kit.repository import branches, git, make_repository, trees
 
 
 @pytest.fixture
 def repository(house):
     return make_repository(house.home)
-
-
-def isolated(name, bodies, top=(), **isolation):
-    return score(name, bodies, isolation={"enabled": True, **isolation}, **dict(top))
-
-
-HERE = 'note "$(git rev-parse --show-prefix --abbrev-ref HEAD | tr -d "\\n") of $MARIANNE_SHEET"'
-COMMIT = "git -c user.name=A -c user.email=a@example.org commit -q --allow-empty -m done"
 
 
 def test_a_link_in_the_place_of_the_worktrees_is_not_followed_out_of_the_repository(daemon, repository):

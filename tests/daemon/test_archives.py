@@ -2,23 +2,8 @@
 
 from contextlib import suppress
 
-from kit.daemon import DEADLINE, gated, plain, score
-
-
-def archived(name, bodies, workspace=None, **lifecycle):
-    top = {"workspace": workspace} if workspace else {}
-    return score(name, bodies, workspace_lifecycle={"archive_on_fresh": True, **lifecycle}, **top)
-
-
-def work(house, name="arch"):
-    return house.home / f"{name}-work"
-
-
-def files(directory):
-    """Return what lies below a directory, and what is in it."""
-    return {
-        str(path.relative_to(directory)): path.read_text() for path in directory.rglob("*") if path.is_file()
-    }
+from kit.archiving import archived, files, work
+from kit.daemon import DEADLINE, gated, plain
 
 
 def test_a_paused_run_gives_way_to_a_fresh_one_and_a_kill_in_the_middle_moves_back(house, ledger):

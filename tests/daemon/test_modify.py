@@ -1,14 +1,6 @@
 """job.modify: a new score for a job; what is done stays done."""
 
-from kit.daemon import gated, plain, score
-
-
-def first(name="trio"):
-    return score(name, [gated(1), plain(2), plain(3)])
-
-
-def second(name="trio"):
-    return score(name, [gated(1), "note start 2; note new 2; note end 2", plain(3), plain(4)])
+from kit.two_versions import first, second
 
 
 def test_a_running_job_gets_its_new_score_when_the_sheet_in_flight_ends(daemon, ledger):

@@ -3,21 +3,14 @@
 from contextlib import suppress
 
 import pytest
-from kit.daemon import DEADLINE, gated, score
+from kit.daemon import DEADLINE, gated
+from kit.isolation import COMMIT, HERE, isolated
 from kit.repository import branches, git, make_repository, trees
 
 
 @pytest.fixture
 def repository(house):
     return make_repository(house.home)
-
-
-def isolated(name, bodies, top=(), **isolation):
-    return score(name, bodies, isolation={"enabled": True, **isolation}, **dict(top))
-
-
-HERE = 'note "$(git rev-parse --show-prefix --abbrev-ref HEAD | tr -d "\\n") of $MARIANNE_SHEET"'
-COMMIT = "git -c user.name=A -c user.email=a@example.org commit -q --allow-empty -m done"
 
 
 def test_sheets_work_in_one_worktree_through_a_pause_and_a_kill(daemon, ledger, repository):
