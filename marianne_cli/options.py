@@ -191,7 +191,7 @@ def _shared(*, changes: bool, as_json: bool) -> list[click.Parameter]:
         click.Option(
             ["--key"],
             metavar="TEXT",
-            help="Make it repeatable: the same key within a day gets the first answer.",
+            help="Make it repeatable: the same command and key within a day get the first answer.",
         ),
     ]
     output: list[click.Parameter] = [

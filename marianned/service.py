@@ -10,7 +10,6 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +38,7 @@ from marianned.conductor.services import Executors, Services
 from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import ConfigError, Settings, load_settings
 from marianned.errors import Unavailable
+from marianned.executors.base import Spec
 from marianned.executors.local import LocalExecutor
 from marianned.formatting import visible
 from marianned.holder import holder
@@ -174,19 +174,22 @@ class Daemon:
         with suppress(OSError):  # a full disk: nothing is started before there is room
             make_private_directory(attempts / store.incarnation.name)
         scheduler = Scheduler(self._settings.max_attempts)
+
+        async def behind_wall(contain: bool, spec: Spec, own: Path) -> Spec:  # noqa: FBT001  of Wall
+            return await walls.around_git(services, contain, spec, own)  # as the settings are by then
+
         services = Services(
             store=store,
             executors=executors,
             scheduler=scheduler,
             limits=Limits(),
             disk=Disk((self._state, attempts), self._settings.min_free_disk, scheduler),
-            worktrees=Worktrees(store, executors.host, os.environ),
+            worktrees=Worktrees(store, executors.host, os.environ, behind_wall),
             settings=self._settings,
             attempts=attempts,
             socket=self._address,
             environ=dict(os.environ),
         )
-        services.worktrees.wall = partial(walls.around_git, services)
         return services
 
     async def _keep_lock(self) -> None:

@@ -310,14 +310,28 @@ def plan_screen(result: Result) -> list[str]:
     """What a modify would do: the message, a line a sheet, and what runs."""
     plan = result["plan"]
     rows = plan_rows(plan, heads=True)
-    runs = [_numbers(plan, "sheet", runs=True), _numbers(plan, "sheet", "rerun")]
-    removed = _numbers(plan, "old_sheet", "removed")
-    hooks = [
-        (f"hook {line['hook']}", line["status"] or "-", line["action"], line["why"])
-        for line in result.get("hook_plan", [])
-    ]
-    last = f"runs: {runs[0]} · runs again: {runs[1]} · removed: {removed}"
-    return [result["message"], *(render.table(rows) if plan else []), *render.table(hooks), last]
+    hooks = result.get("hook_plan", [])
+    runs = _with_hooks(_numbers(plan, "sheet"), [line for line in hooks if _first_runs(line)])
+    again = [line for line in hooks if line["action"] == "rerun"]
+    last = (
+        f"runs: {runs} · runs again: {_with_hooks(_numbers(plan, 'sheet', 'rerun'), again)}"
+        f" · removed: {_numbers(plan, 'old_sheet', 'removed')}"
+    )
+    told = [(f"hook {line['hook']}", line["status"] or "-", line["action"], line["why"]) for line in hooks]
+    return [result["message"], *(render.table(rows) if plan else []), *render.table(told), last]
+
+
+def _first_runs(line: Result) -> bool:
+    """Tell whether a sheet or hook of a plan runs, and has not been done before."""
+    return line["runs"] is True and line["action"] != "rerun"
+
+
+def _with_hooks(sheets: str, hooks: Sequence[Result]) -> str:
+    """Name hooks behind sheets; they run last."""
+    if not hooks:
+        return sheets
+    named = f"hook{'s' if len(hooks) > 1 else ''} {ranges([line['hook'] for line in hooks])}"
+    return named if sheets == "none" else f"{sheets}, {named}"
 
 
 def plan_rows(plan: Sequence[Result], *, heads: bool = False) -> list[tuple[str, ...]]:
@@ -334,12 +348,9 @@ def plan_rows(plan: Sequence[Result], *, heads: bool = False) -> list[tuple[str,
     return rows if moved else [(row[0], *row[2:]) for row in rows]
 
 
-def _numbers(plan: Sequence[Result], key: str, action: str | None = None, *, runs: bool = False) -> str:
-    chosen = [
-        line[key]
-        for line in plan
-        if (line["action"] == action if action else line["runs"] is runs and line["action"] != "rerun")
-    ]
+def _numbers(plan: Sequence[Result], key: str, action: str | None = None) -> str:
+    """Name the sheets of an action; without one those that run for the first time."""
+    chosen = [line[key] for line in plan if (line["action"] == action if action else _first_runs(line))]
     return ranges(chosen) if chosen else "none"
 
 

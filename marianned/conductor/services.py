@@ -57,8 +57,11 @@ class Services(msgspec.Struct, kw_only=True):
 
     def degraded_by(self) -> list[str]:
         """Return what keeps the daemon from its work, in a line each."""
-        low = "the disk is nearly full" if self.disk.low else None
-        return [why for why in (self.store.degraded, low, workers.trouble(), self.settings_problem) if why]
+        return [
+            why
+            for why in (self.store.degraded, self.disk.trouble, workers.trouble(), self.settings_problem)
+            if why
+        ]
 
     def directory(self, flight: Flight) -> Path:
         """Return the directory of an attempt or hook: spec, identity, outputs and exit record."""

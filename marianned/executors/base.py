@@ -219,3 +219,6 @@ class Executor(Protocol):
 
     async def alive_below(self, directory: Path) -> dict[str, int]:
         """Return the ids of all attempts that run and have their files below a directory, each with a pid."""
+
+    async def outlast(self, directory: Path, attempt: str) -> None:
+        """Wait until an attempt that `alive_below` has named is named no more."""

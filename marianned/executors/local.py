@@ -179,6 +179,13 @@ class LocalExecutor:
         """Look at all supervisors (see Executor)."""
         return await _patiently(traces.keepers_below, directory)
 
+    async def outlast(self, directory: Path, attempt: str) -> None:
+        """Wait for one supervisor after the other (see Executor): who is left may look after it alone."""
+        while (pid := (await self.alive_below(directory)).get(attempt)) is not None:
+            started = await _patiently(traces.start_time, pid)
+            if started is not None and (await self.alive_below(directory)).get(attempt) == pid:
+                await _gone(pid, started)
+
     async def _patiently_of(
         self, function: Callable[[Place, Running | None, Unpack[_Ts]], _T], place: Place, *args: *_Ts
     ) -> _T:

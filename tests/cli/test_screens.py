@@ -259,6 +259,20 @@ def test_a_plan_in_which_numbers_change_shows_the_old_ones_beside_the_new():
     ]
 
 
+def test_a_plan_names_the_hooks_that_run_beside_the_sheets():
+    def hook(number, status, action, *, runs):
+        return {"hook": number, "status": status, "action": action, "runs": runs, "why": action}
+
+    def last(*hooks, plan=()):
+        return screens.plan_screen({"message": "m", "plan": plan, "hook_plan": hooks})[-1]
+
+    done, failed = hook(1, "completed", "kept", runs=False), hook(2, "failed", "kept", runs=True)
+    assert last(done, failed) == "runs: hook 2 · runs again: none · removed: none"
+    again = hook(1, "completed", "rerun", runs=True)
+    assert last(again, failed) == "runs: hook 2 · runs again: hook 1 · removed: none"
+    assert last(failed, hook(3, None, "added", runs=True)).startswith("runs: hooks 2, 3 · ")
+
+
 def test_what_a_cancel_ended_is_folded_like_what_is_done(looked_at):
     looked_at("14:20:00")
     ended = [sheet(n, n, 1, None, "completed" if n < 4 else "cancelled") for n in range(1, 21)]

@@ -31,7 +31,7 @@ def test_the_same_key_with_other_params_is_refused(daemon, ledger):
     daemon.rpc("job.pause", job_id="duo", key="k", reason="one")
     refused = daemon.refusal("job.pause", job_id="duo", key="k", reason="another")
     assert refused.code == "E510"
-    assert "'k'" in refused.message
+    assert refused.message.startswith("the key 'k' was used for another job.pause of 'duo' at 20")
 
 
 def test_a_key_joins_the_request_that_still_waits(daemon, ledger):

@@ -18,9 +18,11 @@ from marianned.conductor.requests.chain import chain
 from marianned.conductor.requests.control import Control
 from marianned.conductor.requests.retention import Retention
 from marianned.conductor.requests.submit import Submissions
+from marianned.conductor.run import walls
 from marianned.conductor.services import Executors, Services
 from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import Settings
+from marianned.executors.base import Spec
 from marianned.protocol import Caller, Submit, Submitted
 from marianned.rows import RunRow
 from marianned.store.writer import Store, open_store
@@ -44,13 +46,17 @@ class House:
         environ = given.get("environ", dict(os.environ))
         self.scheduler = Scheduler(settings.max_attempts)
         executors = Executors(attempts=executor, host=executor)
+
+        async def behind_wall(contain: bool, spec: Spec, own: Path) -> Spec:
+            return await walls.around_git(self.services, contain, spec, own)
+
         self.services = Services(
             store=store,
             executors=executors,
             scheduler=self.scheduler,
             limits=Limits(),
             disk=Disk((path,), 0, self.scheduler),
-            worktrees=Worktrees(store, executors.host, environ),
+            worktrees=Worktrees(store, executors.host, environ, behind_wall),
             attempts=path / "attempts",
             **{"settings": settings, "environ": environ, "socket": path / "s", **given},
         )

@@ -147,3 +147,7 @@ class MemoryExecutor:
             for name, entry in self.entries.items()
             if entry.runs and entry.directory.is_relative_to(directory)
         }
+
+    async def outlast(self, directory: Path, attempt: str) -> None:
+        if attempt in await self.alive_below(directory):
+            await self.entries[attempt].over.wait()

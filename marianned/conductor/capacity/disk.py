@@ -14,12 +14,14 @@ from marianned.conductor.capacity.slots import Scheduler
 from marianned.protocol import Obstacle
 
 _LOOK_SECONDS = 1.0
+MIB = 1024**2
 
 
 class Disk:
     """Looks at some file systems, at most once a second, and only when a slot is asked for.
 
-    `low`: slots are refused for want of room, less than `minimum` bytes.
+    `trouble`: why slots are refused: less than `minimum` bytes of room, or a place that can't be looked at,
+    where nothing could be written either; null: they are not.
     """
 
     def __init__(self, directories: Sequence[Path], minimum: int, scheduler: Scheduler) -> None:
@@ -27,7 +29,7 @@ class Disk:
         self.minimum = minimum
         self._scheduler = scheduler
         self._looked = -_LOOK_SECONDS
-        self.low = False
+        self.trouble: str | None = None
         self._found_low = anyio.Event()
 
     def check(self) -> None:
@@ -36,8 +38,8 @@ class Disk:
         if moment - self._looked < _LOOK_SECONDS:
             return
         self._looked = moment
-        if not self.low and self._free() < self.minimum:
-            self.low = True
+        if self.trouble is None and (trouble := self._look()) is not None:
+            self.trouble = trouble
             self._scheduler.close(Obstacle.DISK)
             self._found_low.set()
 
@@ -45,16 +47,23 @@ class Disk:
         """Open the scheduler again when there is room; sleeps without end while all is well."""
         while True:
             await self._found_low.wait()
-            while self._free() < self.minimum:  # noqa: ASYNC110  no file system tells of room
-                await anyio.sleep(_LOOK_SECONDS)
+            while (trouble := self._look()) is not None:
+                self.trouble = trouble
+                await anyio.sleep(_LOOK_SECONDS)  # no file system tells of room
             self._found_low = anyio.Event()
-            self.low = False
+            self.trouble = None
             self._scheduler.open(Obstacle.DISK)
             reopened()
 
-    def _free(self) -> int:
-        try:
-            found = [os.statvfs(directory) for directory in self._directories]
-        except OSError:
-            return 0
-        return min(each.f_bavail * each.f_frsize for each in found)
+    def _look(self) -> str | None:
+        """Return what keeps slots from being granted, as it is now."""
+        for directory in self._directories:
+            try:
+                found = os.statvfs(directory)
+            except OSError as error:
+                return f"'{directory}' can't be looked at: {error.strerror}; bring it back"
+            free = found.f_bavail * found.f_frsize
+            if free < self.minimum:
+                room = f"{free // MIB} MiB free at '{directory}'"
+                return f"the disk is nearly full: {room}, min_free_disk is {self.minimum // MIB} MiB"
+        return None

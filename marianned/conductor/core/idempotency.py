@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import anyio
 import msgspec
 
+from marianned.clock import timestamp
 from marianned.errors import BY_CODE, BadRequest, InternalError, Unavailable
 from marianned.moment import now
 from marianned.protocol import Caller, Command, Job, Reply
@@ -27,8 +28,8 @@ R = TypeVar("R", bound=Reply)
 
 
 class _Running:
-    def __init__(self, params: str) -> None:
-        self.params = params
+    def __init__(self, row: RequestRow) -> None:
+        self.row = row
         self.done = anyio.Event()
 
 
@@ -59,14 +60,14 @@ class IdempotencyKeys:
         if row.key is None:
             return await act(row)
         while (running := self._running.get(row.request)) is not None:
-            _check_same(row, running.params)
+            _check_same(row, running.row)
             await running.done.wait()
-        self._running[row.request] = running = _Running(row.params)
+        self._running[row.request] = running = _Running(row)
         try:
             known = await self._store.records.request(row.uid, row.method, row.key)
             if known is None or known.asked.until(now()) > DAY:
                 return await act(row)
-            _check_same(row, known.params)
+            _check_same(row, known)
             return answered(known, kind) or await (join or act)(known)
         finally:
             del self._running[row.request]
@@ -128,9 +129,24 @@ def _row(caller: Caller, params: Command[Any]) -> RequestRow:
     )
 
 
-def _check_same(row: RequestRow, params: str) -> None:
-    if row.params != params:
-        raise BadRequest(f"the key '{row.key}' was used for another request; nothing has changed")
+def _check_same(row: RequestRow, known: RequestRow) -> None:
+    """Refuse a key that was used, within its method, for another request; say for which."""
+    if row.params == known.params:
+        return
+    of = f" of '{job}'" if (job := _job_of(known)) is not None else ""
+    raise BadRequest(
+        f"the key '{row.key}' was used for another {row.method}{of} at {timestamp(known.asked)}; "
+        "nothing has changed; use another key"
+    )
+
+
+def _job_of(known: RequestRow) -> str | None:
+    """Return the job that an answered request was about, where its reply names one."""
+    return msgspec.json.decode(known.reply, type=_About).job_id if known.reply is not None else None
+
+
+class _About(msgspec.Struct):
+    job_id: str | None = None
 
 
 def answered(row: RequestRow, kind: type[R]) -> R | None:

@@ -19,8 +19,6 @@ from marianned.executors.base import SPEC
 from marianned.protocol import Stranger
 
 _logger = logging.getLogger(__name__)
-_LOOK_SECONDS = 2.0
-"""How often it is looked whether they still live."""
 
 
 async def tell(services: Services, ours: Collection[str]) -> None:
@@ -47,13 +45,17 @@ async def tell(services: Services, ours: Collection[str]) -> None:
 
 
 async def watch(services: Services) -> None:
-    """Forget strangers that have ended; returns when none is left."""
-    while services.strangers:
-        await anyio.sleep(_LOOK_SECONDS)
-        alive = await _alive(services)
-        for stranger in [one for one in services.strangers if one.attempt not in alive]:
-            services.strangers.remove(stranger)
-            _logger.warning("attempt %s, which the database does not know, has ended", stranger.attempt)
+    """Forget each stranger when it has ended; returns when none is left."""
+    async with anyio.create_task_group() as tasks:
+        for stranger in list(services.strangers):
+            tasks.start_soon(_outlast, services, stranger)
+
+
+async def _outlast(services: Services, stranger: Stranger) -> None:
+    for executor in services.executors:
+        await executor.outlast(services.attempts, stranger.attempt)
+    services.strangers.remove(stranger)
+    _logger.warning("attempt %s, which the database does not know, has ended", stranger.attempt)
 
 
 async def _alive(services: Services) -> dict[str, int]:

@@ -55,17 +55,13 @@ Wall = Callable[[bool, Spec, Path], Awaitable[Spec]]
 """Puts a git behind a wall, where that is wanted or the score asks for one; raises CannotStart."""
 
 
-async def _no_wall(_contain: bool, spec: Spec, _own: Path) -> Spec:  # noqa: FBT001  the signature of Wall
-    return spec
-
-
 class Worktrees:
     """Makes and gives up the worktrees of runs; `tend` must run for the latter.
 
     `wall` puts its gits behind a wall: they run filters, which agents may have written into a repository.
     """
 
-    def __init__(self, store: Store, executor: Executor, environ: Mapping[str, str]) -> None:
+    def __init__(self, store: Store, executor: Executor, environ: Mapping[str, str], wall: Wall) -> None:
         self._store = store
         self._executor = executor
         self._environ = {
@@ -73,7 +69,7 @@ class Worktrees:
             "GIT_TERMINAL_PROMPT": "0",
             "LC_ALL": "C",
         }
-        self.wall: Wall = _no_wall
+        self._wall = wall
         self._locks: defaultdict[int, anyio.Lock] = defaultdict(anyio.Lock)
         self._send, self._ended = anyio.create_memory_object_stream[tuple[int, str]](math.inf)
 
@@ -258,7 +254,7 @@ class Worktrees:
         )
         row = await self._store.records.worktree(run.run_id)
         try:
-            spec = await self.wall(row is not None and _wanted(row).contain, spec, directory)
+            spec = await self._wall(row is not None and _wanted(row).contain, spec, directory)
             await self._executor.start(directory, spec)
         except (CannotStart, AlreadyClaimed) as error:
             raise _Failed(str(error)) from None

@@ -32,7 +32,7 @@ _TYPED = " type: "
 _OBSTACLES = {
     Obstacle.STOPPING: "the daemon stops",
     Obstacle.DRAINING: "the daemon drains",
-    Obstacle.DISK: "the disk is nearly full",
+    Obstacle.DISK: "the disk is nearly full, or can't be looked at",
     Obstacle.STARTING: "the daemon has just been started, and takes up its jobs",
 }
 

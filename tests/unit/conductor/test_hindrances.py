@@ -6,6 +6,7 @@ import pytest
 from kit.conducting import DEADLINE, ME, conducting
 from kit.memory import NOBODY, MemoryExecutor
 
+from marianned.conductor.capacity.disk import Disk
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.queries.why import WhyQueries
 from marianned.conductor.requests.shutdown import Stopper
@@ -181,3 +182,26 @@ async def taken_up_again(path):
 
 def test_what_the_database_knows_is_no_stranger(loop, tmp_path):
     assert loop.call(taken_up_again, tmp_path) == []
+
+
+async def over_a_place_that_goes(path):
+    place = path / "mount"
+    place.mkdir()
+    async with conducting(path, MemoryExecutor()) as house, anyio.create_task_group() as tasks:
+        disk = house.services.disk = Disk((place,), 0, house.scheduler)
+        reopened = anyio.Event()
+        tasks.start_soon(disk.watch, reopened.set)
+        found = [disk.trouble]
+        place.rename(path / "away")
+        disk.check()
+        found += house.services.degraded_by()
+        (path / "away").rename(place)
+        with anyio.fail_after(DEADLINE):
+            await reopened.wait()
+        tasks.cancel_scope.cancel()
+    return [*found, disk.trouble]
+
+
+def test_of_a_place_that_is_gone_it_is_not_said_that_the_disk_is_full(loop, tmp_path):
+    gone = f"'{tmp_path / 'mount'}' can't be looked at: No such file or directory; bring it back"
+    assert loop.call(over_a_place_that_goes, tmp_path) == [None, gone, None]

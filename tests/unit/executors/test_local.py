@@ -107,6 +107,27 @@ async def test_waiting_can_be_given_up_without_harm(attempt: Attempt) -> None:
     assert await attempt.wait()
 
 
+async def test_an_attempt_is_outlasted_when_the_last_of_its_supervisors_has_ended(attempt: Attempt) -> None:
+    below = attempt.directory.parent
+    await attempt.executor.start(attempt.directory, attempt.script("echo ready >&9; sleep 1000"))
+    await attempt.leash.line()
+    over = anyio.Event()
+
+    async def outlast() -> None:
+        await attempt.executor.outlast(below, attempt.place.id)
+        over.set()
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(outlast)
+            await anyio.wait_all_tasks_blocked()
+            assert attempt.place.id in await attempt.executor.alive_below(below)
+            assert not over.is_set()
+            await attempt.executor.end(attempt.place)
+            await over.wait()
+    assert await attempt.executor.alive_below(below) == {}
+
+
 def zombies() -> list[str]:
     children = "".join(path.read_text() for path in Path("/proc/self/task").glob("*/children"))
     return [child for child in children.split() if _start_time(int(child)) is None]
