@@ -9,7 +9,7 @@ from marianned.progress.deciding.decide import could_use_slot
 from marianned.progress.state.job import JobState
 from marianned.progress.state.sharing import Numbers, Vector
 from marianned.progress.views.hooks import hook_view
-from marianned.progress.views.job import job_view, sheet_view
+from marianned.progress.views.job import job_view, sheet_views
 
 if TYPE_CHECKING:
     from kit.scores import Bench
@@ -140,4 +140,4 @@ def same_as_disk(bench: "Bench") -> None:
     assert ours == theirs
     assert [hook_view(memory, row) for row in memory.hooks] == [hook_view(disk, row) for row in disk.hooks]
     if len(memory.sheets) <= 50:
-        assert [sheet_view(memory, n) for n in memory.sheets] == [sheet_view(disk, n) for n in memory.sheets]
+        assert sheet_views(memory, list(memory.sheets)) == sheet_views(disk, list(memory.sheets))

@@ -30,7 +30,7 @@ from marianned.progress.state.job import JobState
 from marianned.progress.state.selection import select
 from marianned.progress.views import messages
 from marianned.progress.views.hooks import hook_view
-from marianned.progress.views.job import extended, job_view, problems_of_sheets, sheet_view
+from marianned.progress.views.job import extended, job_view, problems_of_sheets, sheet_views
 from marianned.protocol import (
     ACTIVE,
     ENDED,
@@ -123,9 +123,7 @@ class JobQueries:
         state = await self.state(params.job_id)
         numbers = list(state.sheets) if params.sheets is None else select(params.sheets, state.score)
         numbers.sort()
-        sheets = [
-            sheet_view(state, number) for number in numbers[params.offset : params.offset + params.limit]
-        ]
+        sheets = sheet_views(state, numbers[params.offset : params.offset + params.limit])
         if params.sheets is not None:
             for sheet in sheets:
                 rows = await self._records.attempts(state.run.run_id, state.sheets[sheet.sheet].uid)

@@ -1,6 +1,6 @@
 """What a revision says of its sheets once and for all: who needs whom, and who is asked for each."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from marianned.instruments import command_line
 from marianned.rows import Account, SheetRow
@@ -12,32 +12,67 @@ class Graph:
     """The sheets of a revision; it never changes, so that copies of a state share it.
 
     `numbers` is by uid; `accounts` has by number whom a sheet asks, and whom on each of its fallbacks.
+
+    Sheets that need the same ones are a group, as those of a stage are whose stages above it fan out: ten
+    stages of 300 sheets have 810,000 needs, and ten groups. What follows needs is followed by groups.
     """
 
     def __init__(self, score: Expanded, rows: Sequence[SheetRow]) -> None:
         self.numbers = {row.uid: row.sheet for row in rows}
         self.accounts = [[Account("")], *(_chain(score, definition) for definition in score.sheets)]
-        self._dependents: list[list[int]] = [[] for _ in range(len(score.sheets) + 1)]
+        of_needs: dict[tuple[int, ...], int] = {}
+        self._group = [0] + [of_needs.setdefault(sheet.needs, len(of_needs)) for sheet in score.sheets]
+        self._needs = list(of_needs)
+        self._members: list[list[int]] = [[] for _ in self._needs]
         for definition in score.sheets:
-            for need in definition.needs:
-                self._dependents[need].append(definition.sheet)
+            self._members[self._group[definition.sheet]].append(definition.sheet)
+        self._needed_by: list[list[int]] = [[] for _ in range(len(score.sheets) + 1)]
+        for group, needs in enumerate(self._needs):
+            for need in needs:
+                self._needed_by[need].append(group)
 
-    def dependents(self, sheet: int) -> list[int]:
-        """Return the sheets that need this one directly."""
-        return self._dependents[sheet]
+    def dependents(self, sheet: int) -> Iterator[int]:
+        """Yield the sheets that need this one directly."""
+        for group in self._needed_by[sheet]:
+            yield from self._members[group]
 
     def below(self, sheet: int) -> list[int]:
         """Return all sheets that need this one, directly or not."""
-        seen = {sheet}
+        groups: set[int] = set()
         found: list[int] = []
         stack = [sheet]
         while stack:
-            for dependent in self._dependents[stack.pop()]:
-                if dependent not in seen:
-                    seen.add(dependent)
-                    stack.append(dependent)
-                    found.append(dependent)
+            for group in self._needed_by[stack.pop()]:
+                if group not in groups:
+                    groups.add(group)
+                    stack += self._members[group]
+                    found += self._members[group]
         return found
+
+    def above(self, sheets: Collection[int], these: Collection[int]) -> dict[int, list[int]]:
+        """Return for each sheet which of `these` it needs, directly or not, ascending.
+
+        Sheets of one group have the same list. A group is answered when those of all its needs are, from a
+        stack instead of by recursion: a score may have as many stages one after the other as sheets.
+        """
+        wanted = frozenset(these)
+        known: dict[int, frozenset[int]] = {}
+        stack = [self._group[sheet] for sheet in sheets]
+        while stack:
+            group = stack[-1]
+            higher = {self._group[need] for need in self._needs[group]} if group not in known else set()
+            if open_ones := [one for one in higher if one not in known]:
+                stack += open_ones
+                continue
+            stack.pop()
+            if group not in known:
+                direct = wanted.intersection(self._needs[group])
+                known[group] = direct.union(*(known[one] for one in higher))
+        lists: dict[frozenset[int], list[int]] = {}
+        for found in known.values():
+            if found not in lists:
+                lists[found] = sorted(found)
+        return {sheet: lists[known[self._group[sheet]]] for sheet in sheets}
 
 
 def _chain(score: Expanded, definition: Definition) -> list[Account]:

@@ -270,6 +270,10 @@ class JobState:
         """Tell whether a failed sheet is above this one."""
         return self._failed_upstream[sheet] > 0
 
+    def failed_above(self, sheets: Collection[int]) -> dict[int, list[int]]:
+        """Return for each sheet the failed ones that it needs, directly or not, ascending."""
+        return self._graph.above(sheets, [row.sheet for row in self.failed_sheets()] if sheets else [])
+
     # --- what changes it ---------------------------------------------------------------------------
 
     def put(self, row: Row) -> None:

@@ -3,7 +3,7 @@
 Read off the state at a moment; nothing is stored. Source: docs/design/cli.md §2.0, §5.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -355,8 +355,13 @@ def _are(state: JobState) -> str:
 # --- sheets ------------------------------------------------------------------------------------------
 
 
-def sheet_view(state: JobState, number: int) -> Sheet:
-    """Return one sheet; its attempts are the caller's to fill in."""
+def sheet_views(state: JobState, numbers: Sequence[int]) -> list[Sheet]:
+    """Return these sheets; their attempts are the caller's to fill in."""
+    blockers = state.failed_above([number for number in numbers if state.blocked(number)])
+    return [_sheet_view(state, number, blockers.get(number, [])) for number in numbers]
+
+
+def _sheet_view(state: JobState, number: int, blocked_by: list[int]) -> Sheet:
     row = state.sheets[number]
     definition = state.definition(number)
     limit_met = state.limit_of(number)
@@ -370,7 +375,7 @@ def sheet_view(state: JobState, number: int) -> Sheet:
         waiting_for=row.waiting_for if limit_met is None else WaitingFor.RATE_LIMIT,
         until_at=timestamp(until),
         needs=list(definition.needs),
-        blocked_by=_blockers(state, number) if state.blocked(number) else [],
+        blocked_by=blocked_by,
         instrument=definition.instrument,
         revision=row.revision,
         attempt_count=row.attempts,
@@ -395,17 +400,3 @@ def problems_of_sheets(state: JobState, numbers: Iterable[int]) -> list[Problem]
         Problem(code="S302", severity="warning", message=text, file=file, sheets=concerned)
         for text, concerned in sheets.items()
     ]
-
-
-def _blockers(state: JobState, number: int) -> list[int]:
-    found: set[int] = set()
-    seen = {number}
-    stack = [number]
-    while stack:
-        for need in state.definition(stack.pop()).needs:
-            if need not in seen:
-                seen.add(need)
-                stack.append(need)
-                if state.sheets[need].status == SheetStatus.FAILED:
-                    found.add(need)
-    return sorted(found)

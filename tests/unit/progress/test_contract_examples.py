@@ -15,7 +15,7 @@ from marianned.clock import timestamp
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.views import messages
-from marianned.progress.views.job import job_view, sheet_view
+from marianned.progress.views.job import job_view, sheet_views
 from marianned.protocol import JobStatus, Outcome
 from marianned.rows import AttemptRow
 from marianned.score.expanded import Expanded
@@ -165,7 +165,7 @@ def test_pause_with_wait() -> None:
 def test_status_as_json() -> None:
     bench = at(paused(), 14, 20)
     shows(job_view(bench.state, bench.now), STATUS)
-    assert plain(sheet_view(bench.state, 4)) == json.loads(SHEET_4) | NOT_SKIPPED
+    assert plain(sheet_views(bench.state, [4])[0]) == json.loads(SHEET_4) | NOT_SKIPPED
     view = job_view(bench.state, bench.now)
     assert (view.status_since_at, view.next, view.then) == ("2026-11-24T14:08:40.000Z", None, None)
     assert plain(view.safe_to) == {"edit_files": True, "stop_daemon": True, "switch_off": True}
@@ -308,12 +308,12 @@ def test_a_failed_job_says_what_failed() -> None:
         "mzt resume release-notes",
         "mzt modify release-notes -c FILE -r",
     ]
-    sheet = sheet_view(bench.state, 3)
+    sheet = sheet_views(bench.state, [3])[0]
     assert (sheet.error_message, sheet.attempt_count) == (
         "content_regex '^DONE$' finds nothing in notes-2.md",
         4,
     )
-    assert sheet_view(bench.state, 4).blocked_by == [3]
+    assert sheet_views(bench.state, [4])[0].blocked_by == [3]
     assert len(bench.disk.of(AttemptRow)) == 6
 
 

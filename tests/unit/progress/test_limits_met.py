@@ -8,7 +8,7 @@ from marianned.instruments.profile import Profile
 from marianned.progress.deciding.decide import decide
 from marianned.progress.deciding.rate_limits import ALONE_SECONDS, LEAST_SECONDS, MOST_SECONDS
 from marianned.progress.state.triggers import Ending
-from marianned.progress.views.job import job_view, sheet_view
+from marianned.progress.views.job import job_view, sheet_views
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import Outcome
 from marianned.rows import Account, LimitRow
@@ -74,7 +74,7 @@ def test_a_ready_sheet_says_what_it_waits_for() -> None:
     wide = Bench(score(stage(count=2), at_once=1))
     row = LimitRow(instrument="claude-code", until=wide.now.plus(60_000), since=wide.now.at)
     wide.state.limits = {CLAUDE: row}
-    view = sheet_view(wide.state, 2)
+    view = sheet_views(wide.state, [2])[0]
     assert (view.status, view.waiting_for, view.until_at) == (
         "pending",
         "rate_limit",

@@ -7,7 +7,7 @@ from kit.scores import PROFILES, Bench, score, stage
 from marianned.instruments.profile import Profile
 from marianned.lifecycle import Action
 from marianned.progress.state.triggers import SkipEvaluated
-from marianned.progress.views.job import sheet_view
+from marianned.progress.views.job import sheet_views
 from marianned.protocol import JobStatus, Outcome
 from marianned.rows import Account, LimitRow
 from marianned.score.expanded import Fallback, Retry, Skip
@@ -58,7 +58,7 @@ def test_what_another_instrument_may_mend_moves_the_sheet_on_at_once(outcome: Ou
     attempt = moving.state.attempts[moving.sheet(1).uid]
     assert (attempt.model, attempt.kind, moving.sheet(1).tries) == ("m2", "first", 0)
     assert attempt.time_limit_at == moving.now.at + 60_000
-    assert sheet_view(moving.state, 1).instrument == "second"
+    assert sheet_views(moving.state, [1])[0].instrument == "second"
     (told,) = [event for event in moving.disk.events if event.type == "sheet.fallback"]
     assert told.text == "sheet 1: goes on with second instead of claude-code: " + (
         "no" if outcome is Outcome.FAILED else "rate limit"

@@ -5,7 +5,7 @@ from kit.scores import Bench, chain, score, stage
 
 from marianned.lifecycle import Action
 from marianned.progress.deciding.decide import could_use_slot
-from marianned.progress.views.job import job_view, sheet_view
+from marianned.progress.views.job import job_view, sheet_views
 from marianned.protocol import JobStatus, Outcome
 from marianned.score.expanded import CostLimits, Parallel
 
@@ -101,7 +101,7 @@ def test_a_failed_sheet_blocks_all_that_need_it_directly_or_not() -> None:
     bench.go()
     bench.fail(1)
     bench.fail(2)
-    blocked = {number: sheet_view(bench.state, number).blocked_by for number in range(1, 6)}
+    blocked = {number: sheet_views(bench.state, [number])[0].blocked_by for number in range(1, 6)}
     assert blocked == {1: [], 2: [], 3: [1, 2], 4: [1, 2], 5: []}
 
 

@@ -1,0 +1,69 @@
+"""A look at a job costs what the score says, not how many ways lead through it."""
+
+import random
+
+import pytest
+from kit.scores import Bench, score, stage
+
+from marianned.progress.state.graph import Graph
+from marianned.progress.views.job import sheet_views
+from marianned.protocol import Outcome
+from marianned.score.expanded import Expanded
+
+
+def ways(graph: Graph) -> int:
+    """Count the ways that are kept from a sheet to those that need it."""
+    return sum(len(groups) for groups in graph._needed_by)
+
+
+def wide(stages: int, width: int) -> Expanded:
+    """Return stages that each need the whole of the one before."""
+    every = [stage() for _ in range(width)]
+    for number in range(1, stages):
+        above = list(range((number - 1) * width + 1, number * width + 1))
+        every += [stage(above) for _ in range(width)]
+    return score(*every, at_once=20, fail_fast=False)
+
+
+def test_the_ways_through_fan_outs_are_as_many_as_their_sheets() -> None:
+    bench = Bench(wide(10, 100), slots=20, checked=False)
+    assert ways(bench.state._graph) == 9 * 100
+
+
+def test_sheets_below_the_same_failures_share_the_list_of_them() -> None:
+    bench = Bench(wide(4, 30), slots=30, checked=False)
+    bench.go()
+    while bench.flying:
+        bench.end(bench.flying[0], Outcome.FAILED, category="config")
+    views = sheet_views(bench.state, list(bench.state.sheets))
+    assert [view.blocked_by for view in views[:30]] == [[]] * 30
+    assert all(view.blocked_by == list(range(1, 31)) for view in views[30:])
+    assert len({id(view.blocked_by) for view in views[30:]}) == 1
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_what_is_above_is_what_a_walk_over_each_need_finds(seed: int) -> None:
+    chance = random.Random(seed)
+    count = chance.randint(1, 40)
+    needs: dict[int, list[int]] = {
+        sheet: sorted(chance.sample(range(1, sheet), chance.randint(0, min(3, sheet - 1))))
+        for sheet in range(1, count + 1)
+    }
+    bench = Bench(score(*(stage(needs[sheet]) for sheet in needs)), checked=False)
+    these = chance.sample(range(1, count + 1), chance.randint(0, count))
+
+    def walked(sheet: int) -> set[int]:
+        return set(needs[sheet]).union(*(walked(need) for need in needs[sheet]))
+
+    found = bench.state._graph.above(list(needs), these)
+    assert found == {sheet: sorted(walked(sheet) & set(these)) for sheet in needs}
+    below = {sheet: {other for other in needs if sheet in walked(other)} for sheet in needs}
+    assert {sheet: set(bench.state._graph.below(sheet)) for sheet in needs} == below
+
+
+def test_a_line_of_a_thousand_stages_is_looked_at_without_recursion() -> None:
+    bench = Bench(score(stage(), *(stage([n]) for n in range(1, 3000))), checked=False)
+    bench.go()
+    bench.end(1, Outcome.FAILED, category="config")
+    views = sheet_views(bench.state, list(bench.state.sheets))
+    assert all(view.blocked_by == [1] for view in views[1:])
