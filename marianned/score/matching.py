@@ -220,7 +220,8 @@ def _in_order(pairs: Mapping[int, int]) -> list[tuple[int, int]]:
 def _common(old: Sequence[_Stage], new: Sequence[_Stage]) -> dict[int, int]:
     """Return a longest common subsequence by definition, and of those one that keeps the most in place.
 
-    In place is, first, what depends on the same and what the same depends on, then what has the same number.
+    In place is, first, what depends on the same, for that is unchanged, then what the same depends on, then
+    what has the same number.
     The table is filled in along its diagonal only, as wide as the number of stages that are in one of the two
     alone: no longest subsequence leaves that band.
     """
@@ -267,9 +268,11 @@ def _along(old: Sequence[_Stage], new: Sequence[_Stage], width: int) -> dict[int
     """Return the best common subsequence whose pairs are at most `width` places apart.
 
     The textbook table, a row at a time: `best[column + 1]` is the weight of the best subsequence of the
-    rows and columns so far, `corner` the one diagonally before it, `left` the one beside it. A pair weighs
-    `base` squared, what keeps it in place less than that, so that no number of good places outweighs a
-    pair. How each cell was come by takes a byte, from which `_traced` reads the pairs backwards.
+    rows and columns so far, `corner` the one diagonally before it, `left` the one beside it. A weight is a
+    number to the `base` of more than there can be pairs: how many pairs, then how many that depend on the
+    same, then that the same depends on, then that keep their number, so that no number of the later ones
+    outweighs one of the earlier. How each cell was come by takes a byte, from which `_traced` reads the pairs
+    backwards.
     """
     base = len(old) + len(new) + 1
     ways: list[tuple[int, bytearray]] = []  # of each row: its first column, and how each cell was come by
@@ -284,8 +287,8 @@ def _along(old: Sequence[_Stage], new: Sequence[_Stage], width: int) -> dict[int
             now = new[column]
             value, step = (above, _UP) if above >= left else (left, _LEFT)
             if now.definition == before.definition:
-                place = (now.below == before.below) + (now.above == before.above)
-                weight = (base + place) * base + (now.number == before.number)
+                place = (base + (now.below == before.below)) * base + (now.above == before.above)
+                weight = place * base + (now.number == before.number)
                 if corner + weight >= value:
                     value, step = corner + weight, _PAIR
             steps[column - low] = step

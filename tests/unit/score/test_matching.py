@@ -179,6 +179,14 @@ def _ways(old: list[str], new: list[str]) -> set[tuple[int, int]]:
     return from_(0, 0)
 
 
+def test_a_stage_that_needs_nothing_stays_the_one_that_needed_nothing() -> None:
+    """Not the one that nothing needed, whose place in the graph is as like, seen from the other side."""
+    old = score(*equal(5), needs={2: [1], 4: [2, 3], 5: [4]})
+    result = planned(old, score(*equal(2)), *["completed"] * 3)
+    assert result.matched == {1: 1, 2: 3}
+    assert [line.status for line in result.lines if line.action == "kept"] == ["completed"] * 2
+
+
 @pytest.mark.parametrize("gone", [1, 5_000, 10_000])
 def test_of_ten_thousand_equal_sheets_one_that_changes_is_found(gone: int) -> None:
     stages = equal(10_000)
