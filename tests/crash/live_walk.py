@@ -375,7 +375,20 @@ class Walk:
             kill_all(found)
             assert all(gone(pid, DEADLINE) for pid in found)
         written = {line.split()[2] for line in self.house.ledger.lines()}
-        self.forgotten |= written - known
+        self.forgotten |= written - known - _attempts_of(self.backup.file)
+
+
+def _attempts_of(file):
+    """Name the attempts that a copy has rows of: one that began right after it is taken up all the same."""
+    found = sqlite3.connect(file)
+    try:
+        rows = found.execute(
+            "SELECT value, incarnation, token, run_id, uid, attempt"
+            " FROM attempts JOIN incarnations USING (incarnation) JOIN meta ON name = 'daemon_id'"
+        )
+        return {"-".join(map(str, row)) for row in rows}
+    finally:
+        found.close()
 
 
 def _marked(daemon_id):
