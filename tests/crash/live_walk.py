@@ -374,6 +374,7 @@ class Walk:
         while found := [pid for pid, mark in _marked(ours) if mark.partition("-check-")[0] not in known]:
             kill_all(found)
             assert all(gone(pid, DEADLINE) for pid in found)
+        self.begun.get()  # what began while it was looked for is not to be taken for what begins anew
         written = {line.split()[2] for line in self.house.ledger.lines()}
         self.forgotten |= written - known - _attempts_of(self.backup.file)
 
