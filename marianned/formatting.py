@@ -123,8 +123,15 @@ def as_utf8(text: str) -> str:
 
 
 def dollars(amount: float, *, known: bool) -> str:
-    """Say what something has cost: `$1.20`; where the price of a part is not known, `at least $1.20`."""
-    return f"{'' if known else 'at least '}${amount:.2f}"
+    """Say what something has cost: `$1.20`; where the price of a part is not known, `at least $1.20`.
+
+    What is less than a cent has as many digits as show it: `$0.0042`.
+    """
+    part = 0 < amount < 0.01  # noqa: PLR2004  a cent
+    digits = next((n for n in range(4, 7) if amount >= 10.0 ** (1 - n)), 6) if part else 2
+    least = 10.0**-digits
+    said = f"${amount:.{digits}f}" if not part or amount >= least else f"<${least:.{digits}f}"
+    return said if known else f"at least {said}"
 
 
 def assignments(values: Mapping[str, object]) -> str:

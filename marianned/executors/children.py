@@ -19,14 +19,21 @@ LEFTOVER_GRACE_SECONDS = 2.0
 
 PARENT_DIED = signal.SIGUSR2
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
+_ENDING_SECONDS = 0.5
+"""How long one that has closed its standard input may take to be gone."""
+_MAY_WRITE = 0o200
+"""Of a mode; the module stat is nothing to carry for this."""
+_GONE = (b"Z", b"X")
+_TERM_BIT = 1 << (signal.SIGTERM - 1)
 
 
 class Children:
     """What is below this process. `main` is the child that matters, `status` its wait status once reaped.
 
     `swept` holds the pids of what else was ended, `left` those among them that had lost their parent: what
-    the command itself has left behind, without what that had started. `walled`: the command is behind a wall
-    (wall.py); the first process of its namespace counts as a supervisor, not as one of the command's.
+    the command itself has left behind, without what that had started. Neither holds one that was told and
+    ended by itself all the same. `walled`: the command is behind a wall (wall.py); the first process of its
+    namespace counts as a supervisor, not as one of the command's.
     """
 
     def __init__(self) -> None:
@@ -35,6 +42,8 @@ class Children:
         self.swept: set[int] = set()
         self.left: set[int] = set()
         self.walled = False
+        self._obeys: set[int] = set()
+        self._heirs = 0
 
     def ended(self) -> bool:
         """Tell whether `main` has been reaped."""
@@ -51,6 +60,10 @@ class Children:
                 return True
             if pid == self.main:
                 self.status = status
+            elif pid in self._obeys and os.WIFEXITED(status):  # TERM would have killed it, and did not
+                self._heirs += pid in self.left  # what it leaves behind in its turn counts in its place
+                self.left.discard(pid)
+                self.swept.discard(pid)
 
     def sweep(self) -> None:
         """Kill and reap until no child is left."""
@@ -64,6 +77,7 @@ class Children:
                     continue  # gone, or a setuid program's: then it is waited for
                 if pid != self.main:
                     self.swept.add(pid)
+                    self._inherit(pid)
             signal.sigtimedwait({signal.SIGCHLD}, pause)
             pause = min(2 * pause, 0.1)
 
@@ -88,16 +102,19 @@ class Children:
             self._group_has(signal.SIGKILL)
 
     def drain(self, until: float, keeper: int, files: list[int], look: "Callable[[], object]") -> None:
-        """Let those that still hold one of these files finish, up to a moment (monotonic).
+        """Let those that finish the command's work do so, up to a moment (monotonic): see `_finish`.
 
         Whatever is to end an attempt ends this: TERM from the keeper, the keeper's death.
         """
-        kept = [(facts.st_dev, facts.st_ino) for facts in map(os.fstat, files)]
-        pause = _SHORTEST_PAUSE
+        kept = {(facts.st_dev, facts.st_ino) for facts in map(os.fstat, files)}
+        pause, gone_by = _SHORTEST_PAUSE, None
         while os.getppid() == keeper and self.reap() and (left := until - time.monotonic()) > 0:
             look()
-            if not any(_may_hold(pid, kept) for pid in self._theirs()):
-                return
+            if not _finish(self._theirs(), kept):
+                gone_by = gone_by or time.monotonic() + _ENDING_SECONDS
+                left = min(left, gone_by - time.monotonic())
+                if left <= 0 or not any(map(_is_ending, self._theirs())):
+                    return
             # One that is no child of ours ends without a word to us, and so does one that only lets go.
             seen = signal.sigtimedwait({signal.SIGCHLD, signal.SIGTERM, PARENT_DIED}, min(left, pause))
             if seen is not None and seen.si_signo != signal.SIGCHLD:
@@ -117,6 +134,8 @@ class Children:
             orphans = self._orphans()
             new = set(self._theirs() if first else orphans) - told - {self.main}
             for pid in new:
+                if _dies_of_term(pid):
+                    self._obeys.add(pid)
                 for number in (signal.SIGTERM, signal.SIGCONT):
                     try:
                         os.kill(pid, number)
@@ -124,11 +143,18 @@ class Children:
                         continue  # gone, or a setuid program's
                 if first and pid in orphans:
                     self.left.add(pid)
+                elif pid in orphans:
+                    self._inherit(pid)
             told |= new
             self.swept |= new
             first = False
             signal.sigtimedwait({signal.SIGCHLD, PARENT_DIED}, min(left, pause))
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _inherit(self, pid: int) -> None:
+        if self._heirs and pid not in self.left:
+            self._heirs -= 1
+            self.left.add(pid)
 
     def _theirs(self) -> list[int]:
         """Return all below, without the first process of a namespace: that ends when the others have."""
@@ -192,26 +218,74 @@ def _is_first(pid: int) -> bool:
     return len(numbers) > 1 and numbers[-1] == b"1"
 
 
-def _may_hold(pid: int, files: list[tuple[int, int]]) -> bool:
-    """Tell whether a process has one of the files open, or has gone while that was looked at."""
+def _finish(pids: list[int], files: set[tuple[int, int]]) -> bool:
+    """Tell whether any of these processes is at something that the command has begun.
+
+    It holds one of the files, as `tee` in `> >(… | tee log)` does; or it reads a pipe into which nobody is
+    left to write, as in `> >(cat > log)`: it has yet to read the end. Or it has gone while that was looked
+    at: its children are ours by now, and are looked at next.
+    """
+    read: set[tuple[int, int]] = set()
+    written: set[tuple[int, int]] = set()
+    for pid in pids:
+        opened = _opened(pid)
+        if opened is None:
+            if _state(pid) not in _GONE:
+                return True
+            continue
+        for name, file, pipe, writes in opened:
+            if file in files:
+                return True
+            if pipe and (writes or name == "0"):
+                (written if writes else read).add(file)
+    return bool(read - written)
+
+
+def _opened(pid: int) -> "list[tuple[str, tuple[int, int], bool, bool]] | None":
+    """Return what a process has open; None: it has gone. Of a setuid program nothing is known.
+
+    Each as its descriptor, the file (device, inode), whether it is a pipe without a name, whether it can be
+    written through this descriptor.
+    """
+    found = []
     try:
         for name in os.listdir(f"/proc/{pid}/fd"):
+            path = f"/proc/{pid}/fd/{name}"
             try:
-                facts = os.stat(f"/proc/{pid}/fd/{name}")
+                facts, pipe = os.stat(path), os.readlink(path).startswith("pipe:")
+                writes = bool(os.lstat(path).st_mode & _MAY_WRITE)
+                found.append((name, (facts.st_dev, facts.st_ino), pipe, writes))
             except FileNotFoundError:
                 continue  # closed meanwhile
-            if (facts.st_dev, facts.st_ino) in files:
-                return True
     except PermissionError:
-        return False  # a setuid program's
+        pass
     except OSError:
-        return not _is_zombie(pid)  # it has gone: its children are ours by now, and are looked at next
-    return False
+        return None
+    return found
 
 
-def _is_zombie(pid: int) -> bool:
+def _is_ending(pid: int) -> bool:
+    """Tell whether a process has closed its standard input: that comes last, before it is gone."""
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            return file.readall().rpartition(b")")[2].split()[0] == b"Z"
+        return _state(pid) not in _GONE and "0" not in os.listdir(f"/proc/{pid}/fd")
     except OSError:
         return False
+
+
+def _dies_of_term(pid: int) -> bool:
+    """Tell whether TERM would end a process: it neither catches nor ignores it."""
+    try:
+        with open(f"/proc/{pid}/status", "rb", buffering=0) as file:
+            lines = file.readall().splitlines()
+    except OSError:
+        return True  # it has gone
+    masks = [int(line[8:], 16) for line in lines if line.startswith((b"SigIgn:\t", b"SigCgt:\t"))]
+    return not any(mask & _TERM_BIT for mask in masks)
+
+
+def _state(pid: int) -> bytes:
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            return file.readall().rpartition(b")")[2].split()[0]
+    except OSError:
+        return b""

@@ -16,19 +16,22 @@ from marianned.score.expanded import CostLimits
 def cost_of(
     output: OutputFormat, reading: Reading, model: Model | None, limits: CostLimits | None
 ) -> float | None:
-    """Return USD: what the tool says, by the model's prices, by the score's; None: unknown."""
+    """Return USD: what the tool says; else each price is the model's, or the score's; None: unknown."""
     if reading.cost_usd is not None:
         return reading.cost_usd
     if reading.input_tokens is None or reading.output_tokens is None:
         return None
-    if model is not None:
-        fresh, spoken = model.cost_per_1k_input, model.cost_per_1k_output
-        cached = fresh if model.cost_per_1k_cached_input is None else model.cost_per_1k_cached_input
-    elif limits is not None:
-        fresh, spoken = limits.cost_per_1k_input_tokens, limits.cost_per_1k_output_tokens
-        cached = fresh
-    else:
+    fresh, cached, spoken = (
+        (model.cost_per_1k_input, model.cost_per_1k_cached_input, model.cost_per_1k_output)
+        if model is not None
+        else (None, None, None)
+    )
+    if limits is not None:
+        fresh = limits.cost_per_1k_input_tokens if fresh is None else fresh
+        spoken = limits.cost_per_1k_output_tokens if spoken is None else spoken
+    if fresh is None or spoken is None:
         return None
+    cached = fresh if cached is None else cached
     of_cache = reading.cached_tokens or 0
     others = max(0, reading.input_tokens - of_cache) if output.cached_in_input else reading.input_tokens
     return (others * fresh + of_cache * cached + reading.output_tokens * spoken) / 1000

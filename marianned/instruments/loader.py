@@ -226,9 +226,12 @@ def _faults(profile: Profile) -> Iterator[tuple[str, str]]:
     if not 0 < profile.default_timeout_seconds < float("inf"):
         yield "default_timeout_seconds", "a time limit is more than 0 seconds"
     for number, model in enumerate(profile.models):
-        prices = (model.cost_per_1k_input, model.cost_per_1k_output, model.cost_per_1k_cached_input or 0.0)
-        if min(prices) < 0 or model.max_concurrent < 1:
-            yield f"models[{number}]", "a price is never below 0, and 'max_concurrent' is 1 or more"
+        prices = (model.cost_per_1k_input, model.cost_per_1k_output, model.cost_per_1k_cached_input)
+        if (
+            not all(price is None or 0 <= price < float("inf") for price in prices)
+            or model.max_concurrent < 1
+        ):
+            yield f"models[{number}]", "a price is 0 or more, and finite, and 'max_concurrent' is 1 or more"
     if profile.cli is not None:
         yield from _cli_faults(profile.cli)
 

@@ -15,10 +15,10 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What the tool calls the model."""
     context_window: int | None = None
     """Tokens it takes; for people, without effect."""
-    cost_per_1k_input: float = 0.0
-    """USD per 1,000 input tokens; 0: free, or not known."""
-    cost_per_1k_output: float = 0.0
-    """USD per 1,000 output tokens; 0: free, or not known."""
+    cost_per_1k_input: float | None = None
+    """USD per 1,000 input tokens; 0: free; null: not known."""
+    cost_per_1k_output: float | None = None
+    """USD per 1,000 output tokens; 0: free; null: not known."""
     cost_per_1k_cached_input: float | None = None
     """USD per 1,000 input tokens read from the service's cache; null: as other input."""
     max_output_tokens: int | None = None

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from marianned.formatting import dollars
 from marianned.instruments import json_path
 from marianned.instruments.output import read_output
 from marianned.instruments.profile import Cli, Command, OutputFormat, Profile, Shown
@@ -229,5 +230,5 @@ def _usage(used: dict[str, float]) -> str:
     tokens = [f"{used[way]:,.0f} {way}" for way in ("in", "out") if used.get(way)]
     said = [f"tokens: {', '.join(tokens)}"] if tokens else []
     if used.get("cost"):
-        said.append(f"cost: ${used['cost']:,.4f}")
+        said.append(f"cost: {dollars(used['cost'], known=True)}")
     return " · ".join(said)

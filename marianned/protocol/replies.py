@@ -43,7 +43,7 @@ class Reply(msgspec.Struct, kw_only=True):
     hints: list[str] = []
     """Commands to type next, as they are."""
     problems: list[Problem] = []
-    """Problems and warnings of a score; also what a sheet had to do without."""
+    """Problems and warnings of a score; also of the newest attempts of its sheets (S601)."""
 
 
 class Job(Reply, kw_only=True):

@@ -53,6 +53,6 @@ def test_a_missing_file_is_told_by_an_event_and_by_status_and_a_required_one_fai
     assert "sheet 1: the file 'gone.md' is not there" in warned
     status = daemon.status("starved")
     told = [(problem["code"], problem["message"], problem["sheets"]) for problem in status["problems"]]
-    assert ("S302", "the file 'gone.md' is not there", [1]) in told
+    assert ("S601", "the file 'gone.md' is not there", [1]) in told
     assert status["sheets"][1]["error_category"] == "config"
     assert "the directory 'nowhere' is not there, and it is required" in status["sheets"][1]["error_message"]

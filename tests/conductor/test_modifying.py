@@ -67,6 +67,7 @@ def test_another_name_is_an_error_at_the_name(daemon, ledger):
         "job.modify", job_id="duo", text=score("other", ["true"]), directory=str(daemon.home), file="/x/n.yaml"
     )  # fmt: skip
     assert refused.code == "E505"
+    assert refused.problems[-1]["code"] == "S603"
     assert [(problem["path"], problem["line"], problem["column"]) for problem in refused.problems][-1] == (
         "name",
         1,
@@ -226,13 +227,13 @@ def test_another_workspace_or_isolation_is_told_to_have_no_effect(daemon, ledger
     daemon.submit(text)
     ledger.wait_for("start 1")
     same = daemon.modify("stays", text.replace("pwd", "pwd "))["problems"]
-    assert "S501" not in [problem["code"] for problem in same]
+    assert "S604" not in [problem["code"] for problem in same]
     moved = yaml.safe_dump(
         yaml.safe_load(text) | {"workspace": "./elsewhere", "isolation": {"enabled": True}}
     )
     for plan in (True, False):
         problems = daemon.modify("stays", moved, plan=plan)["problems"]
-        told = {problem["path"]: problem["message"] for problem in problems if problem["code"] == "S501"}
+        told = {problem["path"]: problem["message"] for problem in problems if problem["code"] == "S604"}
         assert set(told) == {"workspace", "isolation"}
         work = daemon.status("stays")["workspace"]
         assert told["workspace"].endswith(f"it belongs to the run: 'stays' goes on in '{work}'")

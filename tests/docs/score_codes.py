@@ -118,5 +118,21 @@ CODES = {
         "a `{placeholder}` of a command where the shell would not see exactly its value",
         "set a shell variable to it first, and use that",
     ),
+    "S601": (
+        "of a run: what an attempt had to do without, or what is odd about how it ended",
+        "the message says what; `mzt history JOB` has it in its place",
+    ),
+    "S602": (
+        "of a run: it has no worktree of its own, though one was asked for",
+        "`mzt history JOB` says why; start it again once that is mended: `mzt run FILE --fresh`",
+    ),
+    "S603": (
+        "of a modify: the new score names another job",
+        "write the job's own name, or start it as another job: `mzt run FILE`",
+    ),
+    "S604": (
+        "of a modify: what belongs to the run is not changed by a new score",
+        "`mzt run FILE --fresh` starts a run with it",
+    ),
 }
 """What is wrong, and the cure."""

@@ -120,3 +120,9 @@ def test_values_are_said_in_one_line_and_typed_again_where_that_can_be() -> None
 def test_what_something_has_cost_is_said_as_far_as_it_is_known() -> None:
     assert formatting.dollars(1.2, known=True) == "$1.20"
     assert formatting.dollars(1.2, known=False) == "at least $1.20"
+    assert [
+        formatting.dollars(usd, known=True) for usd in (0.0, 0.01, 0.00999, 0.0042, 0.000_05, 1e-6, 1e-9)
+    ] == [
+        *("$0.00", "$0.01", "$0.0100", "$0.0042", "$0.000050", "$0.000001", "<$0.000001"),
+    ]
+    assert formatting.dollars(1e-9, known=False) == "at least <$0.000001"

@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import tokenize
 from collections import Counter
 from pathlib import Path
@@ -73,6 +74,18 @@ def test_a_module_has_a_sign_on_its_door():
 def test_no_room_has_more_files_side_by_side_than_can_be_overlooked():
     rooms = Counter(name(file.parent) for file in OURS if file.name not in {"__init__.py", "__main__.py"})
     assert {room: count for room, count in rooms.items() if count > FILES_MOST and room not in WIDE} == {}
+
+
+def test_what_is_found_while_jobs_run_borrows_no_code_of_a_scores_checks():
+    rooms = ("marianned/progress", "marianned/conductor")
+    written = [
+        (name(file), node.value)
+        for file in OURS
+        if name(file).startswith(rooms)
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and re.fullmatch(r"S\d{3}", str(node.value))
+    ]
+    assert {code[:2] for _, code in written} == {"S6"}, written
 
 
 def test_no_two_test_files_have_one_name():

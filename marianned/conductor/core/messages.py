@@ -54,7 +54,7 @@ def other_name(params: Modify, name: str, wanted: str) -> Problem:
             line, column = number, len(text) - len(value.lstrip()) + 1
             break
     return Problem(
-        code="S015",
+        code="S603",
         severity="error",
         message=f"the score's name is '{name}', the job is '{wanted}'",
         file=params.file or "score",
@@ -76,7 +76,7 @@ def without_effect(state: JobState, version: Version, file: str | None) -> list[
         changed["isolation"] = f"'{run.job_name}' goes on {kept}"
     return [
         Problem(
-            code="S501",
+            code="S604",
             severity="warning",
             message=f"another {key} has no effect, it belongs to the run: {said}",
             file=file or version.row.config_file or "score",

@@ -143,7 +143,7 @@ class JobQueries:
             return []
         return [
             Problem(
-                code="S302",
+                code="S602",
                 severity="warning",
                 message=f"it is not isolated: no worktree could be made; it works in '{state.run.workspace}'",
                 file=state.current.row.config_file or state.run.job_name,

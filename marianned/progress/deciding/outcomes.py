@@ -8,6 +8,7 @@ from typing import Any, assert_never
 import msgspec
 
 from marianned.clock import Instant
+from marianned.formatting import dollars
 from marianned.instruments import command_line
 from marianned.progress.deciding.budget import warn_of_budget
 from marianned.progress.deciding.draft import Draft
@@ -217,7 +218,7 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
         draft.sheet(row, status=SheetStatus.PENDING)
         _hold_once(draft, row, HoldCause.AUTH, _refused(draft, attempt, ending))
     elif _over_sheet_budget(draft, row):
-        _fail_sheet(draft, row, "budget", f"cost ${row.cost_usd:.2f}, more than a sheet may")
+        _fail_sheet(draft, row, "budget", _over(draft, row))
     elif ending.category in _AT_ONCE:
         _fail_sheet(draft, row, ending.category, evidence)
     elif ending.category == "validation" and _may_complete(draft, row, ending):
@@ -250,10 +251,19 @@ def _refused(draft: Draft, attempt: AttemptRow, ending: Ending) -> str:
     return f"{attempt.instrument} refuses its credentials{which}{said}"
 
 
-def _over_sheet_budget(draft: Draft, row: SheetRow) -> bool:
+def _most_for_a_sheet(draft: Draft) -> float | None:
     limits = draft.state.score.cost_limits
-    most = limits.max_cost_per_sheet if limits is not None else None
+    return limits.max_cost_per_sheet if limits is not None else None
+
+
+def _over_sheet_budget(draft: Draft, row: SheetRow) -> bool:
+    most = _most_for_a_sheet(draft)
     return most is not None and (row.cost_usd or 0.0) > most
+
+
+def _over(draft: Draft, row: SheetRow) -> str:
+    spent, most = (dollars(usd or 0.0, known=True) for usd in (row.cost_usd, _most_for_a_sheet(draft)))
+    return f"cost {spent}, more than a sheet may ({most})"
 
 
 def _may_complete(draft: Draft, row: SheetRow, ending: Ending) -> bool:

@@ -390,13 +390,13 @@ def _sheet_view(state: JobState, number: int, blocked_by: list[int]) -> Sheet:
 
 
 def problems_of_sheets(state: JobState, numbers: Iterable[int]) -> list[Problem]:
-    """Return what the newest attempts of sheets had to do without, as warnings."""
+    """Return what people should know of the newest attempts of sheets, as warnings."""
     sheets: dict[str, list[int]] = {}
     for number in numbers:
         for text in state.sheets[number].warnings:
             sheets.setdefault(text, []).append(number)
     file = state.current.row.config_file or state.run.job_name
     return [
-        Problem(code="S302", severity="warning", message=text, file=file, sheets=concerned)
+        Problem(code="S601", severity="warning", message=text, file=file, sheets=concerned)
         for text, concerned in sheets.items()
     ]

@@ -30,6 +30,41 @@ async def test_the_output_of_a_process_substitution_is_whole(attempt: Attempt) -
     assert (record.exit_code, record.swept, record.left_behind) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("pipeline", ["exec cat", "cat | cat"])
+async def test_what_reads_the_output_into_a_file_alone_is_waited_for(attempt: Attempt, pipeline: str) -> None:
+    script = f"exec > >(exec >log 2>&1; sleep 0.3; {pipeline})\necho all; echo of it"
+    record = await attempt.run(bash(attempt, script))
+    assert (attempt.workspace / "log").read_text() == "all\nof it\n"
+    assert (record.exit_code, record.swept, record.left_behind) == (0, 0, 0)
+
+
+async def test_a_reader_whose_writer_lives_is_not_waited_for(attempt: Attempt) -> None:
+    before = time.monotonic()
+    record = await attempt.run(bash(attempt, "(sleep 1000 | cat) >/dev/null 2>&1 &", drain_seconds=25.0))
+    assert time.monotonic() - before < 20
+    assert record.left_behind == 1
+
+
+async def test_one_that_is_ending_when_it_is_looked_at_has_not_been_ended(attempt: Attempt) -> None:
+    script = (
+        "exec > >(cat; exec <&- >&- 2>&-; sleep 0.2) 2> >(cat >&2; exec <&- >&- 2>&-; sleep 0.2)\necho out"
+    )
+    record = await attempt.run(bash(attempt, script))
+    assert (attempt.output(), record.swept, record.left_behind) == ("out\n", 0, 0)
+
+
+async def test_one_that_ends_by_itself_though_told_has_not_been_ended(attempt: Attempt) -> None:
+    ends = "import os, signal, time; signal.pthread_sigmask(0, {15}); os.write(9, b'up\\n'); time.sleep(0.3)"
+    script = f'python3 -c "{ends}" >/dev/null 2>&1 & read -r _ < go'
+    os.mkfifo(attempt.workspace / "go")
+    await attempt.start(bash(attempt, script))
+    assert await attempt.leash.line() == "up"
+    await write(attempt.workspace / "go", "go\n")
+    record = await attempt.wait()
+    assert record is not None
+    assert (record.exit_code, record.swept, record.left_behind) == (0, 0, 0)
+
+
 async def test_who_holds_stderr_alone_is_waited_for(attempt: Attempt) -> None:
     await attempt.run(bash(attempt, "exec 2> >(sleep 0.3; cat >&2)\necho late >&2"))
     assert attempt.output("stderr") == "late\n"
@@ -88,6 +123,13 @@ async def test_what_ignores_term_is_killed_and_what_flees_is_caught(attempt: Att
     await attempt.leash.gone()
     assert record.exit_code == 3
     assert record.left_behind >= 2
+
+
+async def test_one_that_flees_has_been_ended_in_its_children(attempt: Attempt) -> None:
+    flees = "import os, time\nwhile not os.fork(): os.setsid(); time.sleep(0.002)"
+    record = await attempt.run(bash(attempt, f"python3 -c '{flees}' & sleep 0.2", drain_seconds=0.1))
+    await attempt.leash.gone()
+    assert record.left_behind >= 1
 
 
 async def test_a_request_during_a_drain_ends_the_drain_not_the_attempt(attempt: Attempt) -> None:

@@ -32,6 +32,23 @@ def test_what_the_tool_says_goes_first_and_without_a_price_it_is_unknown() -> No
     assert cost_of(OutputFormat(), READ, None, CostLimits()) == pytest.approx(0.003 + 0.0015)
 
 
+@pytest.mark.parametrize(
+    ("model", "limits", "usd"),
+    [
+        (Model(name="m"), None, None),
+        (Model(name="m"), CostLimits(), 0.003 + 0.0015),
+        (Model(name="m", cost_per_1k_input=1.0), None, None),
+        (Model(name="m", cost_per_1k_input=1.0), CostLimits(), 1.0 + 0.0015),
+        (Model(name="m", cost_per_1k_output=10.0), CostLimits(), 0.003 + 1.0),
+        (Model(name="m", cost_per_1k_input=0.0, cost_per_1k_output=0.0), CostLimits(), 0.0),
+    ],
+)
+def test_a_model_without_a_price_is_no_free_model(
+    model: Model, limits: CostLimits | None, usd: float | None
+) -> None:
+    assert cost_of(OutputFormat(), READ, model, limits) == (None if usd is None else pytest.approx(usd))
+
+
 def row(attempt: int, session: str, tokens: int) -> AttemptRow:
     return AttemptRow(
         run_id=1, uid=1, attempt=attempt, sheet=1, stage=1, instance=1, kind="first", revision=1,

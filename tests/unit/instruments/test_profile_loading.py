@@ -110,7 +110,7 @@ def test_merge_keys_are_followed():
         ("default_timeout_seconds: 0\n" + SMALL, [(1, 1, "a time limit is more than 0 seconds")]),
         (
             "models: [{name: m, cost_per_1k_input: -1}]\n" + SMALL,
-            [(1, 10, "a price is never below 0, and 'max_concurrent' is 1 or more")],
+            [(1, 10, "a price is 0 or more, and finite, and 'max_concurrent' is 1 or more")],
         ),
     ],
 )
