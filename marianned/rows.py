@@ -196,26 +196,22 @@ class AttemptExit(Exit, frozen=True, kw_only=True):
 
 
 class AttemptRow(AttemptExit, frozen=True, kw_only=True, gc=False):
-    """One start of a sheet's command; open while `outcome` is null.
-
-    Of the kind `skip`, with the number 0, it is no attempt: the sheet's skip rules are being asked, which is
-    in flight in the same way, and the row goes with the answer.
-    """
+    """One start of a sheet's command, with the checks behind it; open while `outcome` is null."""
 
     run_id: int
     """The run it belongs to."""
     uid: int
     """The sheet it is of."""
     attempt: int
-    """Number of the attempt of that sheet, from 1; 0: no attempt, the skip rules are being asked."""
+    """Number of the attempt of that sheet, from 1."""
     sheet: int
     """The number that the sheet had when it was started."""
     stage: int
     """The stage's number then."""
     instance: int
     """The number of the instance in its stage then."""
-    kind: str
-    """Its `AttemptKind`, or `skip`."""
+    kind: AttemptKind
+    """Its `AttemptKind`."""
     revision: int
     """Revision of the score it runs under."""
     instrument: str
@@ -241,6 +237,56 @@ class AttemptRow(AttemptExit, frozen=True, kw_only=True, gc=False):
     """Results of its checks."""
     incarnation: int = 0
     """Number of the incarnation that started it, which names its directory; 0: the daemon knew of none."""
+
+    @property
+    def name(self) -> str:
+        """What names it within its run."""
+        return f"{self.uid}-{self.attempt}"
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The numbers that its command is told, by the names of their variables."""
+        return {"SHEET": self.sheet, "STAGE": self.stage, "INSTANCE": self.instance, "ATTEMPT": self.attempt}
+
+
+class SkipRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A sheet's skip rules are being asked, before its first attempt; the row goes with the answer.
+
+    It takes a slot, and room at the instrument, as the attempt does that may follow.
+    """
+
+    run_id: int
+    """The run it belongs to."""
+    uid: int
+    """The sheet whose rules they are."""
+    sheet: int
+    """The number that the sheet had when they were asked."""
+    stage: int
+    """The stage's number then."""
+    instance: int
+    """The number of the instance in its stage then."""
+    revision: int
+    """Revision of the score they are of."""
+    instrument: str
+    """The instrument of the attempt that may follow."""
+    model: str | None = None
+    """The model of that; null: not known."""
+    started_at: int
+    """When they were asked."""
+    time_limit_at: int
+    """When the time limit of the skip command ends it."""
+    incarnation: int = 0
+    """Number of the incarnation that asks them, which names its directory; 0: the daemon knew of none."""
+
+    @property
+    def name(self) -> str:
+        """What names it within its run; no attempt has the number 0."""
+        return f"{self.uid}-0"
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The numbers that the skip command is told, by the names of their variables."""
+        return {"SHEET": self.sheet, "STAGE": self.stage, "INSTANCE": self.instance, "ATTEMPT": 0}
 
 
 class HookRow(Exit, frozen=True, kw_only=True):
@@ -308,6 +354,16 @@ class HookRow(Exit, frozen=True, kw_only=True):
     def flight(self) -> int:
         """What names its last attempt among those of all hooks of this run; 0: there was none."""
         return self.flights[-1] if self.flights else 0
+
+    @property
+    def name(self) -> str:
+        """What names its last attempt within its run."""
+        return f"hook-{self.flight}"
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The numbers that its command is told, by the names of their variables."""
+        return {"HOOK": self.hook, "ATTEMPT": self.attempts}
 
 
 class PastHook(msgspec.Struct, frozen=True, kw_only=True):
@@ -568,12 +624,19 @@ def event_of(run: RunRow, type: str, text: str, at: int, **more: Any) -> EventRo
     return EventRow(recorded_at=at, type=type, text=text, **fields | more)
 
 
-Flight = AttemptRow | HookRow
-"""What is in flight from the commit of its row to that of its outcome."""
+SheetFlight = AttemptRow | SkipRow
+"""What is in flight of a sheet: an attempt, whose command or checks run, or its skip rules."""
+Flight = SheetFlight | HookRow
+"""What is in flight from the commit of its row to that of its outcome.
+
+All have `run_id`, `revision`, `incarnation`, `started_at` and `time_limit_at`, a `name` within their run and
+the `numbers` that their command is told; what only some have, as an attempt its number, is asked by kind.
+"""
 Row = (
     RunRow
     | SheetRow
     | AttemptRow
+    | SkipRow
     | HookRow
     | HoldRow
     | BreakpointRow
@@ -592,11 +655,17 @@ class Table(NamedTuple):
     name: str
     key: tuple[str, ...]
 
+    @property
+    def is_deleted_by_run(self) -> bool:
+        """Whether a `Deleted` names a row of it: by its run, and one number where a run has several."""
+        return self.key[:1] == ("run_id",) and self.key[2:] == ()
+
 
 TABLES: dict[type[msgspec.Struct], Table] = {
     RunRow: Table("runs", ("run_id",)),
     SheetRow: Table("sheets", ("run_id", "uid")),
     AttemptRow: Table("attempts", ("run_id", "uid", "attempt")),
+    SkipRow: Table("skips", ("run_id", "uid")),
     HookRow: Table("hooks", ("run_id", "hook")),
     HoldRow: Table("holds", ("run_id", "hold")),
     BreakpointRow: Table("breakpoints", ("run_id", "uid")),
@@ -640,8 +709,8 @@ class Deleted(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key_values(self) -> tuple[int, ...]:
-        """The values of the row's key: its run, then `key`, then 0, as far as the key has columns."""
-        return (self.run_id, self.key, 0)[: len(TABLES[self.kind].key)]
+        """The values of the row's key: its run, then `key` where the key has a second column."""
+        return (self.run_id, self.key)[: len(TABLES[self.kind].key)]
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):

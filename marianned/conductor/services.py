@@ -80,16 +80,16 @@ class Services(msgspec.Struct, kw_only=True):
         incarnation = self.store.incarnations.get(flight.incarnation)
         if incarnation is None:
             return self._place_of_0_1_0(flight)
-        name = _name(flight)
+        name = flight.name
         top = _top(incarnation.name, Path(incarnation.attempts), self.attempts)
         directory = top / str(flight.run_id) / name
         return Place(directory, f"{incarnation.name}-{flight.run_id}-{name}", top)
 
     def _place_of_0_1_0(self, flight: Flight) -> Place:
         """Return where 0.1.0 put it, which named places by run alone, and knew of one directory for them."""
-        name = f"{flight.run_id}-{_name(flight)}"
+        name = f"{flight.run_id}-{flight.name}"
         tops = (self.attempts, self.store.path.with_name("attempts"))
-        directories = [top / str(flight.run_id) / _name(flight) for top in tops]
+        directories = [top / str(flight.run_id) / flight.name for top in tops]
         attempt = f"{self.store.daemon_id}-{name}"
         found = next((one for one in directories if id_in(one) == attempt), directories[0])
         return Place(found, attempt)
@@ -139,9 +139,3 @@ def mask_of(services: Services, run: RunRow) -> Mask:
     given = secrets_given(run.env)
     logs.hide(given)
     return Mask([*given, *secrets_of(services.environ)])
-
-
-def _name(flight: Flight) -> str:
-    if isinstance(flight, HookRow):
-        return f"hook-{flight.flight}"
-    return f"{flight.uid}-{flight.attempt}"

@@ -88,7 +88,6 @@ class AttemptKind(Word):
     COMPLETION = "completion"
 
 
-SKIP = "skip"
 """In the place of a kind: no attempt, the skip rules of a sheet are being asked."""
 
 

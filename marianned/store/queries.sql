@@ -35,6 +35,7 @@ VALUES (:incarnation, :token, :attempts, :began_at)
 DELETE FROM incarnations
 WHERE incarnation > max(
     coalesce((SELECT incarnation FROM attempts ORDER BY rowid DESC LIMIT 1), 0),
+    coalesce((SELECT max(incarnation) FROM skips), 0),
     coalesce((SELECT max(value) FROM hooks, json_each(hooks.incarnations)), 0)
 )
 
@@ -84,11 +85,13 @@ SELECT * FROM sheets WHERE run_id = :run_id ORDER BY sheet
 -- name: open_attempts
 SELECT * FROM attempts WHERE run_id = :run_id AND outcome IS NULL ORDER BY started_at, uid
 
+-- name: skips
+SELECT * FROM skips WHERE run_id = :run_id ORDER BY started_at, uid
+
 -- name: attempts
 SELECT $attempts_but_results
 FROM attempts
 WHERE run_id = :run_id AND uid BETWEEN coalesce(:uid, 0) AND coalesce(:uid, 9223372036854775807)
-    AND attempt > 0
 ORDER BY uid, attempt
 
 -- name: last_result
@@ -104,7 +107,7 @@ SELECT
     coalesce(sum(output_tokens), 0) AS output_tokens,
     count(*) AS attempts
 FROM attempts
-WHERE run_id = :run_id AND attempt > 0
+WHERE run_id = :run_id
 
 -- name: hooks
 SELECT * FROM hooks WHERE run_id = :run_id ORDER BY hook

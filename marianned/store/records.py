@@ -33,6 +33,7 @@ from marianned.rows import (
     RevisionRow,
     RunRow,
     SheetRow,
+    SkipRow,
     WorktreeRow,
 )
 from marianned.store.incarnations import mark_copy
@@ -60,7 +61,8 @@ class Whole(NamedTuple):
     """The rows that make the state of a run, as they were at one moment.
 
     `revisions` has the one in force and the staged one by number, as far as they are there; `holds` come
-    oldest first, `open_attempts` are those without an outcome, `requests` those without an answer.
+    oldest first, `open_attempts` are those without an outcome, `skips` the skip rules that are being
+    asked, `requests` those without an answer.
     """
 
     run: RunRow
@@ -71,6 +73,7 @@ class Whole(NamedTuple):
     holds: list[HoldRow]
     breakpoints: list[BreakpointRow]
     open_attempts: list[AttemptRow]
+    skips: list[SkipRow]
     requests: list[RequestRow]
 
 
@@ -79,6 +82,7 @@ R = TypeVar("R")
 _RUN = Columns(RunRow)
 _SHEET = Columns(SheetRow)
 _ATTEMPT = Columns(AttemptRow)
+_SKIP = Columns(SkipRow)
 _HOOK = Columns(HookRow)
 _HOLD = Columns(HoldRow)
 _BREAKPOINT = Columns(BreakpointRow)
@@ -201,6 +205,7 @@ class Records:
                 holds=rows(_HOLD, "holds"),
                 breakpoints=rows(_BREAKPOINT, "breakpoints"),
                 open_attempts=rows(_ATTEMPT, "open_attempts"),
+                skips=rows(_SKIP, "skips"),
                 requests=rows(_REQUEST, "waiting_requests"),
             )
 

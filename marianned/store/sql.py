@@ -62,7 +62,7 @@ def delete(kind: type[msgspec.Struct]) -> str:
         ValueError: a row of this kind is none of one run, and is not deleted so.
     """
     name, key = TABLES[kind]
-    if key[:1] != ("run_id",):
+    if not TABLES[kind].is_deleted_by_run:
         raise ValueError(f"{kind.__name__} is not told by its run")
     return f"DELETE FROM {name} WHERE {' AND '.join(f'{column} = ?' for column in key)}"  # noqa: S608  likewise
 

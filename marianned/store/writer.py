@@ -37,7 +37,7 @@ _PUT: dict[type[msgspec.Struct], tuple[str, Columns[Any]]] = {
     kind: (put(kind), Columns(kind)) for kind in TABLES
 }
 _DELETE: dict[type[msgspec.Struct], str] = {
-    kind: delete(kind) for kind, table in TABLES.items() if table.key[:1] == ("run_id",)
+    kind: delete(kind) for kind, table in TABLES.items() if table.is_deleted_by_run
 }
 _ITS_OWN_FAULT = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.InterfaceError)
 """The errors of SQLite that tell of what was to be written; the others tell of where."""

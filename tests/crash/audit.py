@@ -313,6 +313,7 @@ def check_ends(found, unended):
         assert run["job_name"] in unended or run["ended"], run
     waiting = found.execute("SELECT * FROM requests WHERE reply IS NULL AND refusal IS NULL").fetchall()
     opened = found.execute("SELECT * FROM attempts WHERE outcome IS NULL AND NOT parked").fetchall()
+    opened += found.execute("SELECT * FROM skips").fetchall()
     held = found.execute("SELECT * FROM holds").fetchall()
     both = found.execute("SELECT * FROM holds JOIN runs USING (run_id) WHERE ended IS NOT NULL").fetchall()
     assert not both, "a held job has not ended"

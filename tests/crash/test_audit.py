@@ -41,6 +41,10 @@ DAMAGES = {
     "a record is of another incarnation": "UPDATE incarnations SET token = 'another'",
     "a success whose exit nobody knows": "UPDATE attempts SET exit_code = NULL WHERE uid = 1",
     "an attempt is open for ever": "UPDATE attempts SET outcome = NULL WHERE uid = 2",
+    "skip rules are asked for ever": (
+        "INSERT INTO skips SELECT run_id, uid, sheet, stage, instance, revision, instrument, model, started_at,"
+        " time_limit_at, incarnation FROM attempts WHERE uid = 2"
+    ),
     "a revision is not in force": "UPDATE revisions SET status = 'past'",
     "an agent saw another prompt": "UPDATE revisions SET text = replace(text, 'note start', 'note  start')",
     "a job never ends": "UPDATE runs SET ended = NULL",

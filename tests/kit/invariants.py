@@ -97,12 +97,13 @@ def invariants(state: JobState) -> None:
     assert state.run.status == status
     assert set(state.breakpoints) <= {row.uid for row in state.sheets.values()}, "a breakpoint before nothing"
     running = {row.uid for row in state.sheets.values() if row.status == "running"}
-    assert running == set(state.attempts), "a sheet runs once exactly when it has an open attempt"
+    assert not set(state.attempts) & set(state.skips), "a sheet runs while its skip rules are asked"
+    assert running == set(state.attempts) | set(state.skips), "a sheet runs once exactly when it is in flight"
     if status in ("paused", "queued", "completed", "failed", "cancelled"):
         assert not state.flights
     hooks = [row for row in state.hooks if row.status == "running"]
     assert len(hooks) <= 1, "two hooks run at once"
-    assert not (hooks and state.attempts), "a hook runs beside a sheet"
+    assert not (hooks and state.sheet_flights), "a hook runs beside a sheet"
     assert set(state.hook_rows) <= set(range(1, len(state.score.hooks) + 1)), "a row of no hook"
     if state.run.ended:
         assert not state.holds
@@ -126,6 +127,7 @@ def same_as_disk(bench: "Bench") -> None:
     assert memory.run == disk.run
     assert memory.sheets == disk.sheets
     assert memory.attempts == disk.attempts
+    assert memory.skips == disk.skips
     assert memory.parked == disk.parked
     assert memory.breakpoints == disk.breakpoints
     assert memory.hook_rows == disk.hook_rows

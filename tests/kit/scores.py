@@ -43,6 +43,7 @@ from marianned.rows import (
     RevisionRow,
     RunRow,
     SheetRow,
+    SkipRow,
 )
 from marianned.score.expanded import CrossSheet, Expanded, Parallel, Prompt, Retry, Sheet
 
@@ -154,7 +155,6 @@ class Disk:
     def commit(self, changes: Changes) -> None:
         for gone in changes.deleted:
             self.rows.pop((gone.kind, gone.key), None)
-            self.rows.pop((gone.kind, gone.key, 0), None)
         for row in changes.rows:
             self.rows[_key(row)] = row
         self.events += changes.events
@@ -183,6 +183,8 @@ class Disk:
         for row in attempts:
             if row.outcome is None:
                 state.put(row)
+        for asked in self.of(SkipRow):
+            state.put(asked)
         for stands in self.of(BreakpointRow):
             state.put(stands)
         for request in self.of(RequestRow):
@@ -210,6 +212,7 @@ def _key(row: Any) -> tuple[object, ...]:
         RunRow: (),
         SheetRow: ("uid",),
         AttemptRow: ("uid", "attempt"),
+        SkipRow: ("uid",),
         HookRow: ("hook",),
         HoldRow: ("hold",),
         BreakpointRow: ("uid",),
@@ -262,7 +265,7 @@ class Bench:
 
     @property
     def flying(self) -> list[int]:
-        return sorted(attempt.sheet for attempt in self.state.attempts.values())
+        return sorted(attempt.sheet for attempt in self.state.sheet_flights)
 
     def sheet(self, number: int) -> SheetRow:
         return self.state.sheets[number]

@@ -33,7 +33,7 @@ class Twin:
 
     @property
     def flying(self) -> list[int]:
-        return sorted(row.sheet for row in self.state.attempts.values())
+        return sorted(row.sheet for row in self.state.sheet_flights)
 
     def step(self, trigger: Trigger, slots: int = PLENTY) -> list[int]:
         """Decide and apply; return the sheets that start."""

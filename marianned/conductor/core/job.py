@@ -43,6 +43,7 @@ from marianned.progress.state.triggers import (
     Parked,
     PauseFile,
     SkipEvaluated,
+    SkipWarned,
     SlotFree,
     Supersede,
     TimeReached,
@@ -353,8 +354,8 @@ class Job:
 
     def _act(self, trigger: Trigger, decision: Decision, event: int) -> None:
         assert self._players is not None
-        for attempt in decision.starts:
-            self._players.start(attempt, None)
+        for started_now in decision.starts:
+            self._players.start(started_now, None)
         for attempt in decision.checks:
             self._players.start(attempt, Presence.ENDED)
         if decision.hook is not None:
@@ -467,6 +468,7 @@ _NAMES: dict[type[Trigger], str] = {
     SkipEvaluated: "judged",
     Parked: "parked",
     PauseFile: "file",
+    SkipWarned: "warned",
     SlotFree: "slot",
     TimeReached: "time",
     Warned: "warned",

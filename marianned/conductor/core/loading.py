@@ -12,7 +12,7 @@ from marianned.errors import Unavailable
 from marianned.executors.base import Presence
 from marianned.progress.state.job import JobState, Version
 from marianned.protocol import Cost, HoldCause, HookStatus, PlanLine, RevisionStatus
-from marianned.rows import Flight, HoldRow, RevisionRow, Row, RunRow, SheetRow
+from marianned.rows import Flight, HoldRow, RevisionRow, Row, RunRow, SheetFlight, SheetRow, SkipRow
 from marianned.score.expanded import Expanded
 from marianned.score.read.reader import ScoreSource
 from marianned.store.records import Whole
@@ -54,7 +54,8 @@ async def _damaged(store: Store, job_name: str, number: int | None, why: str) ->
         return None
     run = msgspec.structs.replace(found.run, staged_revision=None, rewind=[])
     sheets, known = {row.sheet for row in found.sheets}, {row.uid for row in found.sheets}
-    strays = {row.sheet: row.uid for row in found.open_attempts if row.uid not in known}
+    flights: list[SheetFlight] = [*found.open_attempts, *found.skips]
+    strays = {row.sheet: row.uid for row in flights if row.uid not in known}
     count = max([1, *sheets, *strays])
     missing = [number for number in range(1, count + 1) if number not in sheets]
     made = [SheetRow(run_id=run.run_id, uid=strays.get(n, run.next_uid + n), sheet=n) for n in missing]
@@ -74,7 +75,7 @@ async def _damaged(store: Store, job_name: str, number: int | None, why: str) ->
     state = JobState(run, Version(row=row, score=score), sorted(rows, key=lambda one: one.sheet))
     state.damaged = " ".join(why.split())
     uids = {one.uid for one in rows}
-    kept: list[Row] = [*found.requests, *hooks, *(one for one in found.open_attempts if one.uid in uids)]
+    kept: list[Row] = [*found.requests, *hooks, *(one for one in flights if one.uid in uids)]
     if run.ended is None:
         kept += [
             HoldRow(run_id=run.run_id, hold=0, cause=HoldCause.FAILURE, owner=None, reason=None, held_at=0)
@@ -128,6 +129,7 @@ async def _state(found: Whole) -> JobState:
         found.holds,
         found.breakpoints,
         found.open_attempts,
+        found.skips,
         found.requests,
     )
     for row in itertools.chain(*parts):
@@ -187,8 +189,11 @@ async def presences(services: Services, state: JobState) -> dict[str, Presence]:
 async def _presence(services: Services, flight: Flight) -> Presence:
     """Tell where a flight stands; after a reboot, one without a claim may have lost it with the power.
 
-    So has one of which the database knows the process: its files were taken away.
+    So has one of which the database knows the process: its files were taken away. Skip rules are asked again
+    in any case, and what still runs of them is ended first.
     """
+    if isinstance(flight, SkipRow):
+        return Presence.NEVER_STARTED
     place = services.place(flight)
     executor = services.executors.of(flight)
     found = await executor.presence(place)

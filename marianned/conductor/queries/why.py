@@ -31,7 +31,7 @@ from marianned.protocol import (
     Revisions,
     Why,
 )
-from marianned.rows import AttemptRow, Flight, HookRow, RevisionRow, shown
+from marianned.rows import AttemptRow, HookRow, RevisionRow, shown
 
 _ERRORS_MOST = 50
 _TAIL_BYTES = 4_096
@@ -63,7 +63,7 @@ class WhyQueries:
         rows = await self._services.store.records.attempts(state.run.run_id)
         failed = [_as_numbered(state, row) for row in rows if row.outcome in _FAILED]
         failed = [row for row in failed if chosen is None or row.sheet in chosen]
-        failures: list[Flight] = [*failed]
+        failures: list[AttemptRow | HookRow] = [*failed]
         if chosen is None:
             failures += [row for row in state.hooks if row.status == HookStatus.FAILED]
         failures.sort(key=lambda row: row.ended_at or 0, reverse=True)
@@ -79,7 +79,7 @@ class WhyQueries:
             errors=[await self._failure(row, mask) for row in failures[:_ERRORS_MOST]],
         )
 
-    async def _failure(self, row: Flight, mask: Mask) -> Failure:
+    async def _failure(self, row: AttemptRow | HookRow, mask: Mask) -> Failure:
         directory = self._services.directory(row)
         return shown(
             row,

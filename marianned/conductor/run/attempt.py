@@ -42,7 +42,7 @@ from marianned.masks import Mask
 from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import Ending, Parked, Warned
 from marianned.protocol import AttemptKind, CheckReport, CheckResult, Outcome
-from marianned.rows import AttemptExit, AttemptRow, Exit, Flight, HookRow, RevisionRow, RunRow
+from marianned.rows import AttemptExit, AttemptRow, Exit, Flight, RevisionRow, RunRow
 from marianned.score.expanded import Expanded, Sheet
 from marianned.score.render.prompt_inputs import PreviousAttempt, RenderError
 from marianned.score.render.script import script_of
@@ -513,21 +513,11 @@ def environment_of(
 
 
 def variables_of(services: Services, run: RunRow, flight: Flight) -> dict[str, str]:
-    """Return the MARIANNE_* variables of an attempt or a hook (§5)."""
-    own = (
-        {"HOOK": flight.hook, "ATTEMPT": flight.attempts}
-        if isinstance(flight, HookRow)
-        else {
-            "SHEET": flight.sheet,
-            "STAGE": flight.stage,
-            "INSTANCE": flight.instance,
-            "ATTEMPT": flight.attempt,
-        }
-    )
+    """Return the MARIANNE_* variables of what is in flight (§5)."""
     return {
         "MARIANNE_JOB": run.job_name,
         "MARIANNE_RUN": str(run.run),
-        **{f"MARIANNE_{name}": str(number) for name, number in own.items()},
+        **{f"MARIANNE_{name}": str(number) for name, number in flight.numbers.items()},
         "MARIANNE_ATTEMPT_ID": services.attempt_id(flight),
         "MARIANNE_WORKSPACE": run.workspace,
         "MARIANNE_SOCKET": str(services.socket),

@@ -38,7 +38,7 @@ from marianned.masks import Mask
 from marianned.paths import make_private_directory
 from marianned.progress.deciding.outcomes import LOST_MOST, LOST_PAUSE_MILLISECONDS
 from marianned.protocol import CheckReport
-from marianned.rows import AttemptRow, RunRow
+from marianned.rows import RunRow, SheetFlight
 from marianned.score.expanded import Check
 from marianned.validations import CommandResult, Snapshot, run_checks, snapshot
 
@@ -77,13 +77,13 @@ class Losses:
 
 
 class Checking:
-    """Runs the checks of one attempt below its directory; `tell` hears of each that was lost."""
+    """Runs the checks of an attempt or a skip command below its directory; `tell` hears of each lost one."""
 
     def __init__(
         self,
         services: Services,
         run: RunRow,
-        attempt: AttemptRow,
+        flight: SheetFlight,
         directory: Path,
         environ: Mapping[str, str],
         mask: Mask,
@@ -92,7 +92,7 @@ class Checking:
     ) -> None:
         self._services = services
         self._run = run
-        self._attempt = attempt
+        self._uid = flight.uid
         self._directory = directory / _CHECKS
         self._snapshot = directory / _SNAPSHOT
         self._environ = environ
@@ -101,9 +101,9 @@ class Checking:
         self._tell = tell
         self._scope: anyio.CancelScope | None = None
         self._interrupted = False
-        self._picked_up = attempt.incarnation != services.store.incarnation.number
+        self._picked_up = flight.incarnation != services.store.incarnation.number
         self._running: Place | None = None
-        self._ids = f"{services.attempt_id(attempt)}-check-"
+        self._ids = f"{services.attempt_id(flight)}-check-"
 
     async def remember(self, checks: Sequence[Check]) -> None:
         """Note, before the sheet's first attempt of this run, what `file_modified` checks find."""
@@ -116,13 +116,12 @@ class Checking:
         """Return what was noted, in the directory of whichever of the sheet's attempts came first to it."""
         if not _look_at_files(checks):
             return None
-        uid = self._attempt.uid
-        rows = await self._services.store.records.attempts(self._run.run_id, uid)
+        rows = await self._services.store.records.attempts(self._run.run_id, self._uid)
         for row in rows:
             directory = self._services.directory(row)
-            of_0_1_0 = [] if row.incarnation else [directory.parent / f"{uid}-{_SNAPSHOT}"]
+            of_0_1_0 = [] if row.incarnation else [directory.parent / f"{self._uid}-{_SNAPSHOT}"]
             for path in (directory / _SNAPSHOT, *of_0_1_0):
-                if row.attempt <= self._attempt.attempt and path.exists():
+                if path.exists():
                     return path
         return None
 

@@ -15,8 +15,8 @@ from marianned.conductor.services import Services, mask_of
 from marianned.executors.base import Presence
 from marianned.progress.deciding.skipping import seen_sheets
 from marianned.progress.state.job import JobState
-from marianned.progress.state.triggers import SkipEvaluated, Warned
-from marianned.rows import AttemptRow
+from marianned.progress.state.triggers import SkipEvaluated, SkipWarned
+from marianned.rows import SkipRow
 from marianned.score.expanded import Skip
 from marianned.score.language.expressions import BadExpression, JobSeen, names_of
 from marianned.score.render.prompt_inputs import CROSS_SHEET, RenderError, UpstreamOutputs
@@ -27,7 +27,7 @@ class SkipEvaluation:
     """Asks the skip rules of a sheet once; `state` is looked at only here, at the start."""
 
     def __init__(
-        self, services: Services, state: JobState, row: AttemptRow, tell: Callable[[Warned], None]
+        self, services: Services, state: JobState, row: SkipRow, tell: Callable[[SkipWarned], None]
     ) -> None:
         self._services = services
         self._run = state.run
@@ -89,7 +89,7 @@ class SkipEvaluation:
 
     def _hindered(self, text: str) -> None:
         said = f"skip_when_command: {text}"
-        self._tell(Warned(uid=self._row.uid, attempt=self._row.attempt, texts=[self._mask.text(said)]))
+        self._tell(SkipWarned(uid=self._row.uid, texts=[self._mask.text(said)]))
 
     def _answer(
         self, *, skip: bool | None, reason: str | None = None, fault: str | None = None

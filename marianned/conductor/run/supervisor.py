@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import anyio
 from anyio.abc import TaskGroup
@@ -17,8 +17,8 @@ from marianned.errors import Unavailable
 from marianned.executors.base import Presence
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import Ending, HookEnded, Parked, SkipEvaluated, Trigger
-from marianned.protocol import SKIP, Outcome
-from marianned.rows import AttemptRow, Flight
+from marianned.protocol import Outcome
+from marianned.rows import AttemptRow, Flight, HookRow, SkipRow
 
 _PASSING = (OSError, MemoryError, Unavailable, accidents.Accident)
 """What passes, however long it takes; any other failure is a defect of the daemon."""
@@ -89,29 +89,33 @@ class Supervisor:
 
     def _player(self, row: Flight) -> Run:
         state = self._state
-        if state.damaged is not None and isinstance(row, AttemptRow):
-            return Watch(self._services, row)
-        if isinstance(row, AttemptRow) and row.kind == SKIP:
-            return SkipEvaluation(self._services, state, row, self._tell)
-        if isinstance(row, AttemptRow):
-            sheet = state.number_of(row)
-            given = AttemptContext(
-                run=state.run,
-                revision=state.current.row,
-                score=state.score,
-                sheet=sheet,
-                fallback=state.sheets[sheet].fallback,
-                attempt=row,
-            )
-            return Attempt(self._services, given, self._tell)
-        hook = HookContext(
-            run=state.run,
-            row=row,
-            hook=state.hook_definition(row.hook),
-            concert=state.score.concert,
-            score=state.score,
-        )
-        return HookRun(self._services, hook, self._chain, self._tell)
+        match row:
+            case AttemptRow() if state.damaged is not None:
+                return Watch(self._services, row)
+            case AttemptRow():
+                sheet = state.number_of(row)
+                given = AttemptContext(
+                    run=state.run,
+                    revision=state.current.row,
+                    score=state.score,
+                    sheet=sheet,
+                    fallback=state.sheets[sheet].fallback,
+                    attempt=row,
+                )
+                return Attempt(self._services, given, self._tell)
+            case SkipRow():
+                return SkipEvaluation(self._services, state, row, self._tell)
+            case HookRow():
+                hook = HookContext(
+                    run=state.run,
+                    row=row,
+                    hook=state.hook_definition(row.hook),
+                    concert=state.score.concert,
+                    score=state.score,
+                )
+                return HookRun(self._services, hook, self._chain, self._tell)
+            case _:
+                assert_never(row)
 
     def interrupt(self, row: Flight) -> None:
         """End a flight, to run it again later."""
@@ -188,11 +192,15 @@ _MESSAGE = "internal error in marianned; its log has more"
 
 def _failed_over(row: Flight) -> Ending | HookEnded | SkipEvaluated:
     """Return the end of a flight that the daemon has failed over."""
-    if isinstance(row, AttemptRow) and row.kind == SKIP:
-        return SkipEvaluated(uid=row.uid, skip=False, fault=_MESSAGE)
-    if isinstance(row, AttemptRow):
-        return _failed(row.uid, row.attempt)
-    return _failed_hook(row.hook, row.flight)
+    match row:
+        case AttemptRow():
+            return _failed(row.uid, row.attempt)
+        case SkipRow():
+            return SkipEvaluated(uid=row.uid, skip=False, fault=_MESSAGE)
+        case HookRow():
+            return _failed_hook(row.hook, row.flight)
+        case _:
+            assert_never(row)
 
 
 def bare(trigger: Trigger) -> Trigger:

@@ -42,7 +42,12 @@ from marianned.progress.deciding.outcomes import (
 )
 from marianned.progress.deciding.requests import asked
 from marianned.progress.deciding.revisions import apply_rewind, apply_staged
-from marianned.progress.deciding.skipping import needs_skip_evaluation, skip_evaluated, skip_evaluation
+from marianned.progress.deciding.skipping import (
+    needs_skip_evaluation,
+    skip_evaluated,
+    skip_evaluation,
+    skip_warned,
+)
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import (
     Asked,
@@ -54,6 +59,7 @@ from marianned.progress.state.triggers import (
     Parked,
     PauseFile,
     SkipEvaluated,
+    SkipWarned,
     SlotFree,
     Supersede,
     TimeReached,
@@ -96,7 +102,7 @@ def decide(
             _pause_file(draft, trigger)
         case Supersede():
             _supersede(draft, trigger)
-        case Parked() | Warned() | SkipEvaluated():
+        case Parked() | Warned() | SkipWarned() | SkipEvaluated():
             _note_trigger(draft, trigger)
         case HookEnded() | HookWarned() | ChainedEnded() | Chained():
             _hook(draft, trigger)
@@ -150,12 +156,14 @@ def _hook(draft: Draft, trigger: HookEnded | HookWarned | ChainedEnded | Chained
             draft.declines = not chained(draft, trigger)
 
 
-def _note_trigger(draft: Draft, trigger: Parked | Warned | SkipEvaluated) -> None:
+def _note_trigger(draft: Draft, trigger: Parked | Warned | SkipWarned | SkipEvaluated) -> None:
     match trigger:
         case Parked():
             attempt_parked(draft, trigger)
         case Warned():
             attempt_warned(draft, trigger)
+        case SkipWarned():
+            skip_warned(draft, trigger)
         case SkipEvaluated():
             skip_evaluated(draft, trigger)
 
@@ -291,7 +299,7 @@ def _start(draft: Draft) -> None:
     while (
         lifecycle.may_start(draft.facts)
         and len(draft.starts) + len(draft.checks) < draft.slots
-        and len(state.attempts) < parallel.max_concurrent
+        and len(state.sheet_flights) < parallel.max_concurrent
         and not _paced(draft)
     ):
         row = state.next_ready([account for account, room in draft.rooms.items() if room <= 0])
@@ -387,7 +395,7 @@ def could_use_slot(state: JobState, now: Instant, closed: Collection[Account] = 
     if state.hook_queue.startable is not None:
         return True
     return (
-        len(state.attempts) < state.score.parallel.max_concurrent
+        len(state.sheet_flights) < state.score.parallel.max_concurrent
         and (state.run.not_before is None or now.reached(state.run.not_before))
         and state.next_ready(closed) is not None
     )

@@ -38,6 +38,7 @@ from marianned.rows import (
     LimitRow,
     RequestRow,
     Row,
+    SheetFlight,
     SheetRow,
     event_of,
     key_of,
@@ -47,18 +48,18 @@ from marianned.rows import (
 class Decision(msgspec.Struct, kw_only=True):
     """What one trigger leads to: one transaction, the state after it, then actions, then answers.
 
-    `starts` are new attempts to be started after the commit, `checks` those whose process has succeeded and
-    whose checks run again, `interrupts` open ones to be ended; `hook` is one to be started, `hook_interrupt`
-    one to be ended, `hooks_ended` those that have just ended; `declines`: the new runs that hooks of this
-    job submit are not taken over, and may not go into its transaction;
+    `starts` are new attempts, or skip rules to be asked, after the commit; `checks` are attempts whose
+    process has succeeded and whose checks run again; `interrupts` is what is to be ended, `hook` one to be
+    started, `hook_interrupt` one to be ended, `hooks_ended` those that have just ended; `declines`: the new
+    runs that hooks of this job submit are not taken over, and may not go into its transaction;
     `wake` is when time itself is the next trigger; `answers` are by request.
     """
 
     state: JobState
     changes: Changes
-    starts: list[AttemptRow]
+    starts: list[SheetFlight]
     checks: list[AttemptRow]
-    interrupts: list[AttemptRow]
+    interrupts: list[SheetFlight]
     wake: Instant | None
     answers: dict[str, Reply | MarianneError]
     hook: HookRow | None = None
@@ -88,9 +89,9 @@ class Draft:
         self._deleted: dict[tuple[object, ...], Deleted] = {}
         self._changed = False
         self.events: list[EventRow] = []
-        self.starts: list[AttemptRow] = []
+        self.starts: list[SheetFlight] = []
         self.checks: list[AttemptRow] = []
-        self.interrupts: list[AttemptRow] = []
+        self.interrupts: list[SheetFlight] = []
         self.hook_start: HookRow | None = None
         self.hook_interrupt: HookRow | None = None
         self.hooks_ended: list[HookRow] = []
@@ -217,7 +218,7 @@ class Draft:
 
     def interrupt_all(self) -> None:
         """Let everything in flight be ended; what ended by itself first counts as it ended."""
-        self.interrupts = list(self.state.attempts.values())
+        self.interrupts = self.state.sheet_flights
         for row in self.state.hooks:
             if row.status == HookStatus.RUNNING:
                 self.hook_interrupt = row if row.told else self.hook(row, told=True)

@@ -15,7 +15,7 @@ from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.rate_limits import lift, meet
 from marianned.progress.deciding.revisions import FRESH, fingerprint_now
 from marianned.progress.state.triggers import Ending, Parked, Warned
-from marianned.protocol import SKIP, AttemptKind, CheckResult, HoldCause, Outcome, SheetStatus, WaitingFor
+from marianned.protocol import AttemptKind, CheckResult, HoldCause, Outcome, SheetStatus, WaitingFor
 from marianned.rows import AttemptRow, SheetRow
 from marianned.score.expanded import Retry
 
@@ -68,7 +68,7 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
     _bring_on(draft, row, attempt, ending)
     warn_of_budget(draft, cost or 0.0)
     pause = state.score.parallel.pause_between_sheets_seconds
-    if pause and not state.attempts:
+    if pause and not state.sheet_flights:
         waited, staggered = draft.now.plus(round(pause * 1000)), state.run.not_before
         later = staggered is not None and draft.now.until(staggered) > draft.now.until(waited)
         draft.run(not_before=staggered if later else waited)
@@ -88,17 +88,13 @@ def attempt_parked(draft: Draft, parked: Parked) -> None:
 
 
 def attempt_warned(draft: Draft, warned: Warned) -> None:
-    """Note what an attempt does without, once each, however often it is told; of a skip rule its losses."""
+    """Note what an attempt does without, once each, however often it is told."""
     row = draft.state.sheet_of(warned.uid)
     attempt = draft.state.attempts.get(warned.uid)
     if row is None or attempt is None or attempt.attempt != warned.attempt:
         return
     if warned.pid is not None:
         draft.put(msgspec.structs.replace(attempt, pid=warned.pid))
-    if attempt.kind == SKIP:
-        for text in warned.texts:
-            draft.note_sheet("skip.lost", row.sheet, text)
-        return
     new = [text for text in warned.texts if text not in row.warnings]
     if new:
         draft.sheet(row, warnings=[*row.warnings, *new])
@@ -294,7 +290,7 @@ def _wait(
     waiting_for: WaitingFor,
     until: Instant,
     ending: Ending,
-    kind: str,
+    kind: AttemptKind,
     **changed: Any,
 ) -> None:
     draft.sheet(

@@ -82,7 +82,7 @@ def planned(
     standing = {
         number: planner.Standing(
             status=row.status,
-            in_flight=row.uid in state.attempts,
+            in_flight=row.uid in state.attempts or row.uid in state.skips,
             begun=row.attempts > 0 or row.judged,
             parked=row.uid in state.parked,
             moved=row.fallback > 0,

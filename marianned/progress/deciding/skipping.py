@@ -8,9 +8,9 @@ from marianned.clock import Instant
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.revisions import fingerprint_now
 from marianned.progress.state.job import JobState
-from marianned.progress.state.triggers import SkipEvaluated
-from marianned.protocol import SKIP, SheetStatus
-from marianned.rows import AttemptRow, Deleted, SheetRow
+from marianned.progress.state.triggers import SkipEvaluated, SkipWarned
+from marianned.protocol import SheetStatus
+from marianned.rows import AttemptRow, Deleted, SheetRow, SkipRow
 from marianned.score.language.expressions import SheetSeen, sheets_of
 
 
@@ -19,18 +19,16 @@ def needs_skip_evaluation(state: JobState, row: SheetRow) -> bool:
     return not row.judged and state.definition(row.sheet).skip is not None
 
 
-def skip_evaluation(state: JobState, row: SheetRow, attempt: AttemptRow, now: Instant) -> AttemptRow:
+def skip_evaluation(state: JobState, row: SheetRow, attempt: AttemptRow, now: Instant) -> SkipRow:
     """Return the row of the asking, made from that of the attempt which would be the sheet's next."""
     skip = state.definition(row.sheet).skip
     assert skip is not None
-    return AttemptRow(
+    return SkipRow(
         run_id=row.run_id,
         uid=row.uid,
-        attempt=0,
         sheet=row.sheet,
         stage=attempt.stage,
         instance=attempt.instance,
-        kind=SKIP,
         revision=attempt.revision,
         instrument=attempt.instrument,
         model=attempt.model,
@@ -56,14 +54,22 @@ def seen_sheets(state: JobState, expression: str) -> dict[int, SheetSeen]:
     }
 
 
+def skip_warned(draft: Draft, warned: SkipWarned) -> None:
+    """Note what hinders the skip rules of a sheet from being asked."""
+    row = draft.state.sheet_of(warned.uid)
+    if row is None or warned.uid not in draft.state.skips:
+        return
+    for text in warned.texts:
+        draft.note_sheet("skip.lost", row.sheet, text)
+
+
 def skip_evaluated(draft: Draft, judged: SkipEvaluated) -> None:
     """Skip the sheet, or let it have its first attempt; what was interrupted is asked again later."""
     state = draft.state
     row = state.sheet_of(judged.uid)
-    asked = state.attempts.get(judged.uid)
-    if row is None or asked is None or asked.kind != SKIP:
+    if row is None or judged.uid not in state.skips:
         return
-    draft.delete(Deleted(kind=AttemptRow, run_id=row.run_id, key=row.uid))
+    draft.delete(Deleted(kind=SkipRow, run_id=row.run_id, key=row.uid))
     if judged.fault is not None:
         draft.note_sheet("skip.failed", row.sheet, f"a skip rule has no answer, it runs: {judged.fault}")
     if not judged.skip:

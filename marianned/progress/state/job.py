@@ -31,7 +31,9 @@ from marianned.rows import (
     RevisionRow,
     Row,
     RunRow,
+    SheetFlight,
     SheetRow,
+    SkipRow,
 )
 from marianned.score.expanded import Expanded, Hook
 from marianned.score.expanded import Sheet as Definition
@@ -56,8 +58,9 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 class JobState:
     """One run: `run` and the rows below it, and the revision in force.
 
-    `sheets` is by sheet number, `hook_rows` by hook number; by sheet uid `attempts` holds what is in flight,
-    `parked` the attempts whose checks are to run again, `breakpoints` the sheets that may not start.
+    `sheets` is by sheet number, `hook_rows` by hook number; by sheet uid `attempts` holds those in flight,
+    `skips` the skip rules that are being asked, `parked` the attempts whose checks are to run again,
+    `breakpoints` the sheets that may not start.
     `damaged` is why it can't be read: then its score is a stand-in, and it is only watched and cancelled.
     `requests` are those that wait; `cost` is that of all attempts that have ended. `limits` are the rate
     limits that all jobs share, `unusable` the instruments that are not usable here, `incarnation` is the
@@ -77,6 +80,7 @@ class JobState:
         self.holds: dict[int, HoldRow] = {}
         self.hook_rows: dict[int, HookRow] = {}
         self.attempts: dict[int, AttemptRow] = {}
+        self.skips: dict[int, SkipRow] = {}
         self.parked: dict[int, AttemptRow] = {}
         self.breakpoints: dict[int, BreakpointRow] = {}
         self.requests: dict[str, RequestRow] = {}
@@ -139,10 +143,15 @@ class JobState:
         return self.counts[SheetStatus.COMPLETED] + self.counts[SheetStatus.SKIPPED]
 
     @property
+    def sheet_flights(self) -> list[SheetFlight]:
+        """What is in flight of sheets, one of each at most: its attempt, or its skip rules."""
+        return [*self.attempts.values(), *self.skips.values()]
+
+    @property
     def flights(self) -> list[Flight]:
-        """What is in flight: attempts, or a hook."""
+        """What is in flight: of sheets, or a hook."""
         hooks = [row for row in self.hook_rows.values() if row.status == HookStatus.RUNNING]
-        return [*self.attempts.values(), *hooks]
+        return [*self.sheet_flights, *hooks]
 
     @property
     def awaited(self) -> list["JobState"]:
@@ -173,9 +182,9 @@ class JobState:
         number = self._graph.numbers.get(uid)
         return None if number is None else self.sheets[number]
 
-    def number_of(self, attempt: AttemptRow) -> int:
-        """Return the number that an attempt's sheet has now; its row has that of the attempt's revision."""
-        return self._graph.numbers.get(attempt.uid, attempt.sheet)
+    def number_of(self, flight: SheetFlight) -> int:
+        """Return the number that a flight's sheet has now; its row has that of the flight's revision."""
+        return self._graph.numbers.get(flight.uid, flight.sheet)
 
     @property
     def failed_fast(self) -> bool:
@@ -277,7 +286,11 @@ class JobState:
     # --- what changes it ---------------------------------------------------------------------------
 
     def put(self, row: Row) -> None:
-        """Put a row in the place of the one it replaces."""
+        """Put a row in the place of the one it replaces.
+
+        A RevisionRow is passed over, for a version comes by `stage` and `adopt`; so is a LimitRow, of which
+        those of all jobs are kept together.
+        """
         match row:
             case SheetRow():
                 self._move(row.sheet, self.sheets.get(row.sheet), row)
@@ -287,6 +300,8 @@ class JobState:
                 is_open = row.outcome is None
                 _assign(self.attempts, row.uid, row if is_open and not row.parked else None)
                 _assign(self.parked, row.uid, row if is_open and row.parked else None)
+            case SkipRow():
+                self.skips[row.uid] = row
             case HookRow():
                 self.hook_rows[row.hook] = row
             case HoldRow():
@@ -298,17 +313,15 @@ class JobState:
                 _assign(self.requests, row.request, row if waits else None)
             case RunRow():
                 self.run = row
-            case RevisionRow() | LimitRow():
-                pass  # a version comes by `stage` and `adopt`; limits are kept for all jobs together
 
     def remove(self, gone: Deleted) -> None:
-        """Take a hold, a hook or a breakpoint out; sheets that are gone leave by `adopt`."""
+        """Take a hold, a hook, an asking or a breakpoint out; sheets that are gone leave by `adopt`."""
         if gone.kind is HoldRow:
             self.holds.pop(gone.key, None)
         elif gone.kind is HookRow:
             self.hook_rows.pop(gone.key, None)
-        elif gone.kind is AttemptRow:
-            self.attempts.pop(gone.key, None)
+        elif gone.kind is SkipRow:
+            self.skips.pop(gone.key, None)
         elif gone.kind is BreakpointRow:
             self._break(gone.key, None)
 

@@ -98,6 +98,13 @@ class HookWarned(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None = None
 
 
+class SkipWarned(msgspec.Struct, frozen=True, kw_only=True):
+    """What hinders the skip rules of a sheet from being asked, in a line each."""
+
+    uid: int
+    texts: list[str]
+
+
 class SkipEvaluated(msgspec.Struct, frozen=True, kw_only=True):
     """The skip rules of a sheet have been asked: whether it is skipped, and why; None: they were interrupted.
 
@@ -191,6 +198,7 @@ Trigger = (
     | Supersede
     | Parked
     | Warned
+    | SkipWarned
     | SkipEvaluated
     | Ending
     | HookEnded

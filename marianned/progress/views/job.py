@@ -33,7 +33,7 @@ from marianned.protocol import (
     Waiting,
     WaitingFor,
 )
-from marianned.rows import AttemptRow, HoldRow, SheetRow
+from marianned.rows import HoldRow, SheetFlight, SheetRow, SkipRow
 
 HOLDS_MOST = 100
 """How many holds a reply lists, the oldest first: each pause of a pausing job is one."""
@@ -96,9 +96,9 @@ def extended(view: Job, kind: type[R], **fields: Any) -> R:
     return kind(**shared, **fields)
 
 
-def by_number(state: JobState) -> list[AttemptRow]:
-    """Return what is in flight, by the sheets' numbers."""
-    return sorted(state.attempts.values(), key=state.number_of)
+def by_number(state: JobState) -> list[SheetFlight]:
+    """Return what is in flight of sheets, by their numbers."""
+    return sorted(state.sheet_flights, key=state.number_of)
 
 
 def breakpoints(state: JobState) -> list[SheetRow]:
@@ -133,20 +133,20 @@ def _hold(row: HoldRow) -> Hold:
     )
 
 
-def _in_flight(state: JobState, row: AttemptRow) -> InFlight:
+def _in_flight(state: JobState, row: SheetFlight) -> InFlight:
     definition = state.definition(state.number_of(row))
     return InFlight(
         sheet=definition.sheet,
         stage=definition.stage,
         instance=definition.instance,
-        attempt=row.attempt,
+        attempt=0 if isinstance(row, SkipRow) else row.attempt,
         started_at=timestamp(row.started_at),
         time_limit_at=timestamp(row.time_limit_at),
     )
 
 
 def _flights(state: JobState) -> list[InFlight]:
-    return [*(_in_flight(state, attempt) for attempt in by_number(state)), *hook_flights(state)]
+    return [*(_in_flight(state, row) for row in by_number(state)), *hook_flights(state)]
 
 
 def _flights_elsewhere(state: JobState) -> list[InFlight]:
@@ -177,7 +177,7 @@ def _waiting(state: JobState, now: Instant) -> list[Waiting]:
     not_before = state.run.not_before
     if not_before is not None and not now.reached(not_before):
         found.append(_wait(state, ready, WaitingFor.PACING, not_before))
-    elif len(state.attempts) < state.score.parallel.max_concurrent:
+    elif len(state.sheet_flights) < state.score.parallel.max_concurrent:
         found.append(_wait(state, ready, WaitingFor.SLOT, None))
     return found
 
@@ -286,7 +286,7 @@ def _end_waits(state: JobState) -> bool:
 def _progressing(state: JobState, now: Instant) -> Next | None:
     if state.hook_queue.current is not None:
         return next_of_hook(state, now)
-    if state.attempts:
+    if state.sheet_flights:
         return _when_sheets_end(state, now)
     waits_until = state.next_wait(now)
     ready = state.next_ready(state.limited(now))
@@ -308,19 +308,19 @@ def _progressing(state: JobState, now: Instant) -> Next | None:
 
 def _when_sheets_end(state: JobState, now: Instant) -> Next:
     """Return which sheet starts next, and which ends that waits for."""
-    attempts = {state.number_of(attempt): attempt for attempt in state.attempts.values()}
+    flying = {state.number_of(row): row for row in state.sheet_flights}
     sheet = None if state.failed_fast else _first_to_start(state, now)
     if sheet is None:
-        latest = state.limit_of_flights(attempts.values())
+        latest = state.limit_of_flights(flying.values())
         return Next(code="sheet_end", text=f"{_flying(state)} {_end(state)}", latest_at=timestamp(latest))
-    needs = attempts.keys() & set(state.definition(sheet).needs)
+    needs = flying.keys() & set(state.definition(sheet).needs)
     if needs:
         ends = f"{formatting.sheet_list(needs)} {'ends' if len(needs) == 1 else 'end'}"
-    elif len(attempts) < state.score.parallel.max_concurrent:
+    elif len(flying) < state.score.parallel.max_concurrent:
         return Next(code="start", text=f"sheet {sheet} starts when a slot is free")
     else:
-        ends = f"{_flying(state)} ends" if len(attempts) == 1 else f"one of {_flying(state)} ends"
-    latest = state.limit_of_flights(attempts[number] for number in needs or attempts)
+        ends = f"{_flying(state)} ends" if len(flying) == 1 else f"one of {_flying(state)} ends"
+    latest = state.limit_of_flights(flying[number] for number in needs or flying)
     return Next(code="start", text=f"sheet {sheet} starts when {ends}", latest_at=timestamp(latest))
 
 

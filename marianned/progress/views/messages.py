@@ -99,11 +99,11 @@ def given_again(state: JobState) -> str:
 
 def flying(state: JobState) -> str:
     """Name what is in flight: `sheets 2, 3`, or `hook 1`."""
-    if not state.attempts and state.flights:
+    if not state.sheet_flights and state.flights:
         return formatting.listing(
             [hook_name(state, row.hook) for row in state.flights if isinstance(row, HookRow)]
         )
-    return formatting.sheet_list(map(state.number_of, state.attempts.values()))
+    return formatting.sheet_list(map(state.number_of, state.sheet_flights))
 
 
 def hook_name(state: JobState, hook: int) -> str:
@@ -263,7 +263,7 @@ def time_left(state: JobState, now: Instant) -> str:
 def _going_on(state: JobState, action: Action, request: RequestRow) -> str:
     revised = action is Action.MODIFY_RESUME
     prefix = f"revision {request.revision} is in force, " if revised else ""
-    started = [state.number_of(attempt) for attempt in state.attempts.values()]
+    started = list(map(state.number_of, state.sheet_flights))
     if not started and state.flights:
         return f"{prefix}goes on with {flying(state)}"
     if not started:

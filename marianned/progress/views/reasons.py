@@ -12,7 +12,7 @@ from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
 from marianned.progress.views.job import HOLDS_MOST, limit
 from marianned.protocol import HoldCause, JobStatus, Obstacle, Reason, Stranger, WaitingFor
-from marianned.rows import AttemptRow, Flight, HoldRow, SheetRow
+from marianned.rows import Flight, HoldRow, HookRow, SheetRow
 
 _HELD = {
     HoldCause.USER: "paused",
@@ -75,7 +75,7 @@ def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reas
                 "accident",
                 f"{messages.flight_name(state, flight)} waits: {why}",
                 "caller" if typed else "daemon",
-                sheets=[state.number_of(flight)] if isinstance(flight, AttemptRow) else [],
+                sheets=[] if isinstance(flight, HookRow) else [state.number_of(flight)],
                 since=flight.started_at,
                 hints=[typed or "mzt doctor"],
             )
@@ -187,7 +187,7 @@ def _nothing_left(state: JobState) -> Iterator[Reason]:
 def _in_flight(state: JobState) -> Iterator[Reason]:
     if not state.flights:
         return
-    sheets = sorted(map(state.number_of, state.attempts.values()))
+    sheets = sorted(map(state.number_of, state.sheet_flights))
     yield _reason(
         state,
         "in_flight",
@@ -262,7 +262,7 @@ def _slots(state: JobState, now: Instant, obstacle: Obstacle | None) -> Iterator
     ready = state.next_ready(state.limited(now))
     if ready is None or not lifecycle.may_start(state.facts):
         return
-    if len(state.attempts) >= state.score.parallel.max_concurrent:
+    if len(state.sheet_flights) >= state.score.parallel.max_concurrent:
         return
     sheet = messages.sheet_name(state, ready.sheet)
     not_before = state.run.not_before

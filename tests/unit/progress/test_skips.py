@@ -4,9 +4,9 @@ from kit.scores import Bench, chain, score, stage
 
 from marianned.lifecycle import Action
 from marianned.progress.deciding.skipping import seen_sheets
-from marianned.progress.state.triggers import SkipEvaluated
+from marianned.progress.state.triggers import SkipEvaluated, SkipWarned
 from marianned.protocol import JobStatus, Outcome
-from marianned.rows import AttemptRow
+from marianned.rows import AttemptRow, SkipRow
 from marianned.score.expanded import Skip
 
 RULE = Skip(command="true", description="there already")
@@ -26,18 +26,42 @@ def at_the_rule(**fields) -> Bench:
     return bench
 
 
+def asked_now(bench: Bench) -> list[int]:
+    """The sheets whose rules are being asked."""
+    return [asked.sheet for asked in bench.state.skips.values()]
+
+
 def judge(bench: Bench, skip: bool | None, **fields):
-    (asked,) = bench.state.attempts.values()
+    (asked,) = bench.state.skips.values()
     return bench.step(SkipEvaluated(uid=asked.uid, skip=skip, **fields))
 
 
 def test_a_rule_is_in_flight_and_takes_a_slot_but_is_no_attempt():
     bench = at_the_rule()
-    (asked,) = bench.state.attempts.values()
-    assert (asked.kind, asked.attempt) == ("skip", 0)
+    assert not bench.state.attempts
+    assert asked_now(bench) == [2]
     assert bench.sheets == ["completed", "running", "pending"]
     assert bench.sheet(2).attempts == 0
     assert bench.state.facts.in_flight
+
+
+def test_an_asking_has_a_row_of_its_own_which_goes_with_the_answer():
+    bench = at_the_rule()
+    assert [row.sheet for row in bench.disk.of(SkipRow)] == [2]
+    judge(bench, False)
+    assert bench.disk.of(SkipRow) == []
+    assert all(row.attempt > 0 for row in bench.disk.of(AttemptRow))
+
+
+def test_what_hinders_the_question_is_noted():
+    bench = at_the_rule()
+    (asked,) = bench.state.skips.values()
+    decision = bench.step(SkipWarned(uid=asked.uid, texts=["it was killed"]))
+    assert [(event.type, event.sheet, event.attempt) for event in decision.changes.events] == [
+        ("skip.lost", 2, None)
+    ]
+    judge(bench, False)
+    assert bench.step(SkipWarned(uid=asked.uid, texts=["too late"])).changes.events == []
 
 
 def test_a_skipped_sheet_satisfies_those_that_need_it():
@@ -83,11 +107,11 @@ def test_a_pause_waits_for_the_answer_and_keeps_it():
 def test_a_pause_now_interrupts_it_and_it_is_asked_again_after_the_resume():
     bench = at_the_rule()
     bench.ask(Action.PAUSE_NOW)
-    assert [attempt.kind for attempt in bench.last.interrupts] == ["skip"]
+    assert bench.last.interrupts == list(bench.state.skips.values())
     judge(bench, None)
     assert (bench.status, bench.sheets[1]) == (JobStatus.PAUSED, "pending")
     bench.ask(Action.RESUME)
-    assert [a.kind for a in bench.state.attempts.values()] == ["skip"]
+    assert asked_now(bench) == [2]
 
 
 def test_a_cancel_ends_it():
@@ -101,7 +125,7 @@ def test_a_cancel_ends_it():
 def test_a_crash_in_its_middle_leaves_it_in_flight():
     bench = at_the_rule()
     bench.crash()
-    assert [a.kind for a in bench.state.attempts.values()] == ["skip"]
+    assert asked_now(bench) == [2]
     judge(bench, True, reason="r")
     assert bench.sheets == ["completed", "skipped", "running"]
 
@@ -111,7 +135,7 @@ def test_what_runs_again_is_asked_again():
     judge(bench, True, reason="r")
     bench.end(3)
     bench.ask(Action.RESUME_FROM, sheets="2")
-    assert [a.kind for a in bench.state.attempts.values()] == ["skip"]
+    assert asked_now(bench) == [2]
     assert bench.sheet(2).skip_reason is None
 
 
@@ -120,7 +144,7 @@ def test_another_rule_is_asked_anew_and_an_equal_one_is_not():
     bench.ask(Action.PAUSE)
     judge(bench, False)
     bench.ask(Action.MODIFY_RESUME, ruled(digests={"prompt": "same", "validations": "same", "skip": "other"}))
-    assert [a.kind for a in bench.state.attempts.values()] == ["skip"]
+    assert asked_now(bench) == [2]
     bench = at_the_rule()
     bench.ask(Action.PAUSE)
     judge(bench, False)

@@ -1,0 +1,64 @@
+"""A database of an older daemon comes over: each row is what it was, in the words of today."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from store_rows import attempt_row, run_row
+
+from marianned.rows import SkipRow
+from marianned.store import opening
+from marianned.store.opening import connect_writer, migrations
+from marianned.store.sql import Columns
+from marianned.store.writer import open_store
+
+OF_0_1_0 = 1
+"""The last migration that 0.1.0 had."""
+
+
+def older(database: Path, version: int) -> sqlite3.Connection:
+    """Make a database as the daemon of that version made it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(opening, "migrations", lambda: migrations()[:version])
+        return connect_writer(database)
+
+
+def put(connection: sqlite3.Connection, table: str, row: msgspec.Struct, **then: Any) -> None:
+    """Put a row in the columns that the table had then; `then` are those of other names or values."""
+    known = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
+    values = Columns(type(row)).values(row) | then
+    columns = [name for name in known if name in values]
+    marks = ", ".join("?" for _ in columns)
+    connection.execute(
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", [values[name] for name in columns]
+    )
+
+
+@pytest.mark.parametrize("version", [OF_0_1_0, 9])
+@pytest.mark.anyio
+async def test_skip_rules_that_were_attempt_0_are_asked_again(database: Path, version: int) -> None:
+    old = older(database, version)
+    put(old, "runs", run_row())
+    put(old, "attempts", attempt_row(1), outcome="succeeded", ended_at=3)
+    put(old, "attempts", attempt_row(2), attempt=0, kind="skip", model="big", incarnation=7)
+    old.close()
+    async with open_store(database) as store:
+        whole = await store.records.whole("notes")
+        assert whole is not None
+        asked = SkipRow(
+            run_id=1,
+            uid=2,
+            sheet=2,
+            stage=2,
+            instance=1,
+            revision=1,
+            instrument="sh",
+            model="big",
+            started_at=1,
+            time_limit_at=2,
+            incarnation=7 if version > OF_0_1_0 else 0,
+        )
+        assert (whole.skips, whole.open_attempts) == ([asked], [])
+        assert [row.attempt for row in await store.records.attempts(1)] == [1]
