@@ -89,7 +89,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """The uid that the next new sheet gets."""
     next_hold: int = 1
     """The number that the next hold gets."""
-    next_flight: int = 1
+    next_hook_attempt: int = 1
     """The number that the next attempt of a hook gets."""
     depth: int = 0
     """How many hooks led to this run, from one job to the next."""
@@ -302,13 +302,13 @@ class HookRow(Exit, frozen=True, kw_only=True):
     """`cooldown`, `job` (the end of `chained`) or `end` (of its own job); null: it does not wait."""
     until: Instant | None = None
     """When that wait ends at the latest; null: not known."""
-    flights: list[int] = []
+    attempt_ids: list[int] = []
     """Numbers of its attempts, in order; they count the attempts of all hooks of the run."""
-    cooled: bool = False
+    cooldown_done: bool = False
     """Its cool-down is over."""
-    passed: bool = False
+    pause_passed: bool = False
     """The job has paused before it."""
-    told: bool = False
+    term_sent: bool = False
     """It was sent TERM by a decision."""
     outcome: Outcome | None = None
     """How its last attempt ended; null: none has ended."""
@@ -324,23 +324,23 @@ class HookRow(Exit, frozen=True, kw_only=True):
     """When its time limit ends that attempt; null: none was started."""
     ended_at: int | None = None
     """When that attempt ended; null: it has not."""
-    kept: bytes | None = None
+    pending_revision: bytes | None = None
     """The RevisionRow, encoded, of the score that is submitted at the end of the job; null: none."""
     incarnations: list[int] = []
-    """Who started each of `flights`; shorter where an older daemon did."""
+    """Who started each of `attempt_ids`; shorter where an older daemon did."""
 
     @property
     def incarnation(self) -> int:
         """The incarnation that started its last attempt; 0: it was a daemon that knew of none."""
-        known = len(self.incarnations) >= len(self.flights) > 0
-        return self.incarnations[len(self.flights) - 1] if known else 0
+        known = len(self.incarnations) >= len(self.attempt_ids) > 0
+        return self.incarnations[len(self.attempt_ids) - 1] if known else 0
 
-    def flown(self, flight: int, incarnation: int) -> "HookRow":
+    def with_attempt(self, flight: int, incarnation: int) -> "HookRow":
         """Return it with another attempt, as that incarnation starts it; how that ends is not known yet."""
-        unknown = [0] * (len(self.flights) - len(self.incarnations))
+        unknown = [0] * (len(self.attempt_ids) - len(self.incarnations))
         return msgspec.structs.replace(
             self,
-            flights=[*self.flights, flight],
+            attempt_ids=[*self.attempt_ids, flight],
             incarnations=[*self.incarnations, *unknown, incarnation],
             **msgspec.structs.asdict(Exit()),
         )
@@ -348,12 +348,12 @@ class HookRow(Exit, frozen=True, kw_only=True):
     @property
     def attempts(self) -> int:
         """How many attempts were made."""
-        return len(self.flights)
+        return len(self.attempt_ids)
 
     @property
     def flight(self) -> int:
         """What names its last attempt among those of all hooks of this run; 0: there was none."""
-        return self.flights[-1] if self.flights else 0
+        return self.attempt_ids[-1] if self.attempt_ids else 0
 
     @property
     def name(self) -> str:
@@ -459,15 +459,15 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
     """Hash of its params: the same key with others is refused."""
     run_id: int | None
     """The run it acts on; null: none. An answered one outlives its run."""
-    wish: str | None
+    awaits: str | None
     """What it waits for: the name of its action, with ` now` behind it where it does not wait; null: nothing
     of a job."""
-    hold: int | None
-    """The hold it brought, or else the first that came after it; null: it acts on no job."""
+    since_hold: int | None
+    """The hold it added, or else the first that came after it; null: it acts on no job."""
     revision: int | None
     """The revision it is about; null: it acts on no job."""
-    brought: bool = False
-    """It brought that revision."""
+    created_revision: bool = False
+    """It created that revision."""
     caller: Caller
     """Who asked."""
     asked: Instant

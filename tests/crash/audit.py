@@ -254,7 +254,7 @@ def check_hooks(found, asked, lines):
     names = incarnations(found)
     made = {}
     for row in rows(found, "hooks"):
-        flights, numbers = json.loads(row["flights"]), json.loads(row["incarnations"])
+        flights, numbers = json.loads(row["attempt_ids"]), json.loads(row["incarnations"])
         for flight, number in zip(flights, numbers, strict=True):
             made[f"{names[number]}-{row['run_id']}-hook-{flight}"] = row
         assert (row["status"] == "completed") == (row["outcome"] == "succeeded"), row
@@ -265,7 +265,7 @@ def check_hooks(found, asked, lines):
         word, name, attempt = line.split()
         if word in ("hook", "done"):
             _, run_id, _, flight = attempt.rsplit("-", 3)
-            taken_out = runs[run_id]["last_revision"] > 1 and int(flight) < runs[run_id]["next_flight"]
+            taken_out = runs[run_id]["last_revision"] > 1 and int(flight) < runs[run_id]["next_hook_attempt"]
             assert attempt in made or taken_out, line
             assert word == "hook" or name not in done or done[name] <= again, line
             done[name] += word == "done"

@@ -45,8 +45,8 @@ def wander(bench: HookBench, chance: random.Random) -> None:
         definition = bench.state.hook_definition(running[0].hook)
         outcome = chance.choice(ENDS)
         if definition.starts_job and outcome is Outcome.SUCCEEDED:
-            keeps = definition.detached and running[0].kept is None
-            bench.hook_ends(kept=b"x") if keeps else bench.chains()
+            keeps = definition.detached and running[0].pending_revision is None
+            bench.hook_ends(pending_revision=b"x") if keeps else bench.chains()
         else:
             bench.hook_ends(outcome, asked=chance.random() < 0.5)
     elif waiting and die < 0.4:

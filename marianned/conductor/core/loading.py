@@ -60,7 +60,7 @@ async def _damaged(store: Store, job_name: str, number: int | None, why: str) ->
     missing = [number for number in range(1, count + 1) if number not in sheets]
     made = [SheetRow(run_id=run.run_id, uid=strays.get(n, run.next_uid + n), sheet=n) for n in missing]
     rows = [*found.sheets, *made]
-    hooks = [row for row in found.hooks if row.status != HookStatus.RUNNING or row.flights]
+    hooks = [row for row in found.hooks if row.status != HookStatus.RUNNING or row.attempt_ids]
     commands = ", ".join(max((row.hook for row in hooks), default=0) * [_STAND_IN_HOOK])
     source = ScoreSource(
         text=_STAND_IN.format(count=count, hooks=commands).encode(),

@@ -83,7 +83,7 @@ def _of_hook(services: Services, state: JobState, hook: int, attempt: int | None
         hook=hook,
         attempt=number,
         ended=row.status != HookStatus.RUNNING or number < row.attempts,
-        directory=services.directory(msgspec.structs.replace(row, flights=row.flights[:number])),
+        directory=services.directory(msgspec.structs.replace(row, attempt_ids=row.attempt_ids[:number])),
     )
 
 

@@ -55,14 +55,14 @@ class _Chaining:
         self._submissions = Submissions(conductor)
         self._job = job
         self._given = given
-        self._at_end = given.row.kept is not None
+        self._at_end = given.row.pending_revision is not None
 
     async def chain(self) -> HookEnded | None:
         """Check, then submit or keep; at the end submit all that were kept."""
         given, row = self._given, self._given.row
         if self._at_end:
             rows = [row, *(other for other in self._job.state.hooks if is_kept(other))]
-            await self._submit({kept.hook: _decoded(kept.kept or b"") for kept in rows})
+            await self._submit({kept.hook: _decoded(kept.pending_revision or b"") for kept in rows})
             return None
         if row.chained is not None and not given.hook.detached:
             status = await self._status_of(row.chained)
@@ -84,7 +84,7 @@ class _Chaining:
                 hook=row.hook,
                 flight=row.flight,
                 outcome=Outcome.SUCCEEDED,
-                kept=msgspec.msgpack.encode(version.row),
+                pending_revision=msgspec.msgpack.encode(version.row),
             )
         await self._submit({row.hook: version})
         return None

@@ -65,7 +65,7 @@ _WISHES: dict[Action, Callable[[JobState, RequestRow, JobStatus], bool]] = {
 """What makes the wish of a waiting request true."""
 
 
-def remember(draft: Draft, ask: Asked, hold: int | None, revision: int, *, brought: bool) -> None:
+def remember(draft: Draft, ask: Asked, hold: int | None, revision: int, *, created: bool) -> None:
     """Keep a request until it is answered: on disk when it has a key, else in memory.
 
     A request that brings no hold keeps the number of the next one: what comes from there on is later.
@@ -73,10 +73,10 @@ def remember(draft: Draft, ask: Asked, hold: int | None, revision: int, *, broug
     row = msgspec.structs.replace(
         ask.request,
         run_id=draft.state.run.run_id,
-        wish=ask.action if ask.wait else f"{ask.action} now",
-        hold=draft.state.run.next_hold if hold is None else hold,
+        awaits=ask.action if ask.wait else f"{ask.action} now",
+        since_hold=draft.state.run.next_hold if hold is None else hold,
         revision=revision,
-        brought=brought,
+        created_revision=created,
         asked=draft.now,
     )
     if row.key is None:
@@ -119,7 +119,7 @@ def _answer(draft: Draft, request: RequestRow, status: JobStatus) -> Reply | Mar
     that. None of these: it goes on waiting. A rerun that this very decision has dropped counts as taken
     back, although the revision that was to carry it is in force.
     """
-    wish = request.wish or ""
+    wish = request.awaits or ""
     at_once = wish.endswith(" now")
     action = Action(wish.removesuffix(" now"))
     undone = action in _MODIFIES and draft.rewind_dropped and request.revision == draft.state.run.revision
@@ -167,13 +167,15 @@ def _revision_lives(state: JobState, request: RequestRow) -> bool:
 
 def _held_again(state: JobState, request: RequestRow) -> bool:
     """Tell whether a hold without an end came after the request (holds are numbered as they come)."""
-    return any(not ends_by_itself(hold) and hold.hold >= (request.hold or 0) for hold in state.holds.values())
+    return any(
+        not ends_by_itself(hold) and hold.hold >= (request.since_hold or 0) for hold in state.holds.values()
+    )
 
 
 _LOST: tuple[tuple[tuple[Action, ...], Callable[[JobState, RequestRow], bool], str], ...] = (
     (
         (Action.PAUSE, Action.PAUSE_NOW),
-        lambda state, request: request.hold not in state.holds,
+        lambda state, request: request.since_hold not in state.holds,
         "its pause was released",
     ),
     (
@@ -220,14 +222,16 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
     if request.request == draft.asked:
         view.problems, plan = draft.problems, draft.plan
     else:
-        view.problems, plan = ([], []) if not request.brought else (version.row.problems, version.plan)
+        view.problems, plan = (
+            ([], []) if not request.created_revision else (version.row.problems, version.plan)
+        )
     return extended(
         view,
         Modified,
         acknowledged=acknowledged,
         config_validated=action is not Action.DISCARD,
-        changed=request.brought,
-        new_revision=request.revision if request.brought else None,
+        changed=request.created_revision,
+        new_revision=request.revision if request.created_revision else None,
         dry_run=False,
         plan=plan,
         plan_total=len(plan),

@@ -406,5 +406,5 @@ def to_be_terminated(state: JobState) -> list[Flight]:
 
     An overdue deadline is seen by the first decision.
     """
-    told = (row for row in state.flights if isinstance(row, HookRow) and row.told)
+    told = (row for row in state.flights if isinstance(row, HookRow) and row.term_sent)
     return state.flights if state.run.cancelling else list(told)

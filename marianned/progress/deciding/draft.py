@@ -221,7 +221,7 @@ class Draft:
         self.interrupts = self.state.sheet_flights
         for row in self.state.hooks:
             if row.status == HookStatus.RUNNING:
-                self.hook_interrupt = row if row.told else self.hook(row, told=True)
+                self.hook_interrupt = row if row.term_sent else self.hook(row, term_sent=True)
 
     def close_parked(self, uids: Iterable[int]) -> None:
         """Give up attempts whose checks were to run again."""

@@ -81,7 +81,7 @@ def hold_at_breakpoints(draft: Draft) -> None:
     hook = state.hook_queue.current
     if hook is not None:
         before = f"before {messages.hook_name(state, hook.hook)}"
-        draft.hook(hook, passed=True)
+        draft.hook(hook, pause_passed=True)
         draft.hold(HoldCause.BREAKPOINT, None, before)
         draft.note("hold.added", f"to pause {before}", cause=HoldCause.BREAKPOINT, hook=hook.hook)
         return

@@ -49,10 +49,10 @@ def _start(draft: Draft, row: HookRow) -> None:
     definition = draft.state.hook_definition(row.hook)
     limit = _SUBMIT_SECONDS if definition.starts_job else definition.timeout_seconds or _SUBMIT_SECONDS
     started = draft.hook(
-        row.flown(draft.state.run.next_flight, draft.state.incarnation),
+        row.with_attempt(draft.state.run.next_hook_attempt, draft.state.incarnation),
         status=HookStatus.RUNNING,
         waiting_for=None,
-        told=False,
+        term_sent=False,
         outcome=None,
         error_message=None,
         revision=draft.state.run.revision,
@@ -61,8 +61,12 @@ def _start(draft: Draft, row: HookRow) -> None:
         ended_at=None,
     )
     draft.hook_start = started
-    draft.run(begun=True, next_flight=started.flight + 1)
-    said = "submits what was kept for the end" if row.kept is not None else f"starts ({definition.label})"
+    draft.run(begun=True, next_hook_attempt=started.flight + 1)
+    said = (
+        "submits what was kept for the end"
+        if row.pending_revision is not None
+        else f"starts ({definition.label})"
+    )
     draft.note_hook("hook.started", started, said)
 
 
@@ -77,11 +81,16 @@ def hook_ended(draft: Draft, ending: HookEnded) -> None:
         return
     for text in ending.warnings:
         draft.note_hook("hook.warned", row, text)
-    told = ending.outcome is Outcome.LOST and ending.asked and row.told
+    told = ending.outcome is Outcome.LOST and ending.asked and row.term_sent
     if told or ending.outcome is Outcome.INTERRUPTED:
         _interrupted(draft, row)
-    elif ending.kept is not None:
-        draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.END, kept=ending.kept)
+    elif ending.pending_revision is not None:
+        draft.hook(
+            row,
+            status=HookStatus.WAITING,
+            waiting_for=WaitingFor.END,
+            pending_revision=ending.pending_revision,
+        )
         draft.note_hook("hook.waiting", row, "its job is kept, and submitted when this one ends")
     else:
         _close(draft, row.overlaid(ending.exit), ending.outcome, ending.message)
@@ -106,7 +115,7 @@ def _running(draft: Draft, hook: int, flight: int) -> HookRow | None:
 def _interrupted(draft: Draft, row: HookRow) -> None:
     again = (
         {"status": HookStatus.PENDING}
-        if row.kept is None
+        if row.pending_revision is None
         else {"status": HookStatus.WAITING, "waiting_for": WaitingFor.END}
     )
     draft.hook(row, **again, outcome=Outcome.INTERRUPTED, ended_at=draft.now.at)
@@ -115,7 +124,13 @@ def _interrupted(draft: Draft, row: HookRow) -> None:
 
 def _close(draft: Draft, row: HookRow, outcome: Outcome, message: str | None, **changed: Any) -> None:
     status = HookStatus.COMPLETED if outcome is Outcome.SUCCEEDED else HookStatus.FAILED
-    closed = {"status": status, "waiting_for": None, "until": None, "ended_at": draft.now.at, "kept": None}
+    closed = {
+        "status": status,
+        "waiting_for": None,
+        "until": None,
+        "ended_at": draft.now.at,
+        "pending_revision": None,
+    }
     ended = draft.hook(row, **closed, outcome=outcome, error_message=message, **changed)
     draft.hooks_ended.append(ended)
     kind, cause = ("hook.completed", None) if status == HookStatus.COMPLETED else ("hook.failed", outcome)
@@ -130,7 +145,7 @@ def chained(draft: Draft, trigger: Chained) -> bool:
     row = _running(draft, trigger.hook, trigger.flight)
     if row is None:
         return False
-    if row.kept is None:
+    if row.pending_revision is None:
         _await(draft, row, trigger)
         return True
     if draft.facts.staged or draft.facts.cancelling:
@@ -174,7 +189,7 @@ def end_hook_waits(draft: Draft) -> bool:
     over = [row for row in _timed(draft.state) if row.until is not None and draft.now.reached(row.until)]
     for row in over:
         if row.waiting_for == WaitingFor.COOLDOWN:
-            draft.hook(row, status=HookStatus.PENDING, waiting_for=None, until=None, cooled=True)
+            draft.hook(row, status=HookStatus.PENDING, waiting_for=None, until=None, cooldown_done=True)
         else:
             _close(draft, row, Outcome.TIMED_OUT, f"{row.chained} has not ended in time; it goes on")
     return bool(over)
@@ -200,14 +215,18 @@ def _timed(state: JobState) -> list[HookRow]:
 
 
 def _fresh(row: HookRow) -> HookRow:
-    return HookRow(run_id=row.run_id, hook=row.hook, flights=row.flights, incarnations=row.incarnations)
+    return HookRow(
+        run_id=row.run_id, hook=row.hook, attempt_ids=row.attempt_ids, incarnations=row.incarnations
+    )
 
 
 def _again(row: HookRow) -> HookRow:
     """Return a hook that has failed, to be tried again; the run that it has submitted is looked at first."""
     if row.chained is None:
         return _fresh(row)
-    return msgspec.structs.replace(_fresh(row), chained=row.chained, cooled=row.cooled, passed=row.passed)
+    return msgspec.structs.replace(
+        _fresh(row), chained=row.chained, cooldown_done=row.cooldown_done, pause_passed=row.pause_passed
+    )
 
 
 def reset_hooks(draft: Draft) -> None:
@@ -215,7 +234,7 @@ def reset_hooks(draft: Draft) -> None:
     for row in draft.state.hooks:
         if row.status == HookStatus.FAILED:
             draft.put(_again(row))
-        elif row.status == HookStatus.CANCELLED and row.kept is not None:
+        elif row.status == HookStatus.CANCELLED and row.pending_revision is not None:
             draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.END)
         elif row.status == HookStatus.CANCELLED:
             draft.hook(row, status=HookStatus.PENDING)

@@ -87,7 +87,7 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
             _revise(draft, version, rerun)
         else:
             _EFFECTS[effect](draft)
-    remember(draft, ask, hold, draft.state.newest.row.revision, brought=version is not None)
+    remember(draft, ask, hold, draft.state.newest.row.revision, created=version is not None)
 
 
 def _allowed(draft: Draft, ask: Asked, status: JobStatus) -> TransitionRule:

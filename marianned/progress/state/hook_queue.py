@@ -66,12 +66,12 @@ class HookQueue(NamedTuple):
     def needs_cooldown(self, row: HookRow) -> bool:
         """Tell whether its cool-down is still to be waited; what goes too deep fails without."""
         chains = self.hooks[row.hook - 1].starts_job and not self._too_deep
-        return chains and not row.cooled and self.concert.cooldown_seconds > 0
+        return chains and not row.cooldown_done and self.concert.cooldown_seconds > 0
 
     def pauses_before(self, row: HookRow) -> bool:
         """Tell whether the job is to pause before it starts this one."""
         due = row.status == HookStatus.PENDING and not self.needs_cooldown(row) and not self._too_deep
-        return due and self.hooks[row.hook - 1].pause_before_chain and not row.passed
+        return due and self.hooks[row.hook - 1].pause_before_chain and not row.pause_passed
 
     @property
     def _too_deep(self) -> bool:

@@ -42,8 +42,8 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
 class HookEnded(msgspec.Struct, frozen=True, kw_only=True):
     """How a hook ended. `asked`: its shim was asked to end it, by a daemon that may have died meanwhile.
 
-    `kept` is the encoded RevisionRow of a detached job's score, which is valid and waits for the end;
-    `exit` and `warnings` as in Ending.
+    `pending_revision` is the encoded RevisionRow of a detached job's score, which is valid and waits for the
+    end; `exit` and `warnings` as in Ending.
     """
 
     hook: int
@@ -52,7 +52,7 @@ class HookEnded(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None = None
     asked: bool = False
     exit: Exit = Exit()
-    kept: bytes | None = None
+    pending_revision: bytes | None = None
     warnings: list[str] = []
 
 
@@ -131,8 +131,8 @@ NOBODY = RequestRow(
     key=None,
     params="",
     run_id=None,
-    wish=None,
-    hold=None,
+    awaits=None,
+    since_hold=None,
     revision=None,
     caller=Caller(uid=-1),
     asked=Instant(0, "", 0),

@@ -135,7 +135,7 @@ def test_a_pause_in_the_last_hook_is_overtaken_and_one_before_a_kept_job_is_not(
     bench = HookBench(hooked(job("x", detached=True), command("a")))
     bench.go()
     bench.end(1)
-    bench.hook_ends(kept=b"x")
+    bench.hook_ends(pending_revision=b"x")
     bench.ask(Action.PAUSE)
     assert job_view(bench.state, bench.now).next.text == "pauses when hook 2 ends"
     bench.hook_ends()

@@ -65,7 +65,7 @@ def test_a_hook_that_aborts_keeps_the_later_ones_from_running() -> None:
 
 def test_a_concert_that_aborts_submits_nothing_that_was_kept() -> None:
     bench = at_hooks(hooked(job("x", detached=True), command("a"), command("b"), abort_on_hook_failure=True))
-    bench.hook_ends(kept=b"x")
+    bench.hook_ends(pending_revision=b"x")
     bench.hook_ends(Outcome.FAILED)
     assert (bench.hooks, bench.status) == (["end", "failed", "pending"], "failed")
 
@@ -341,20 +341,20 @@ def test_pause_before_chain_is_a_breakpoint_that_a_resume_passes_once() -> None:
 
 def test_a_detached_job_is_kept_and_submitted_by_the_end() -> None:
     bench = at_hooks(hooked(job("x", detached=True), command("a")))
-    bench.hook_ends(kept=b"the score")
+    bench.hook_ends(pending_revision=b"the score")
     assert bench.hooks == ["end", "running"]
     bench.hook_ends()
     assert (bench.hooks, bench.status) == (["running", "completed"], "running")
     bench.chains()
     assert (bench.hooks, bench.status) == (["completed", "completed"], "completed")
     assert bench.state.hooks[0].chained == "next@1"
-    assert bench.state.hooks[0].kept is None
+    assert bench.state.hooks[0].pending_revision is None
 
 
 def test_a_refused_submission_leaves_the_end_as_it_is() -> None:
     bench = at_hooks(hooked(job("x", detached=True), job("y", detached=True)))
-    bench.hook_ends(kept=b"x")
-    bench.hook_ends(kept=b"y")
+    bench.hook_ends(pending_revision=b"x")
+    bench.hook_ends(pending_revision=b"y")
     bench.chains(2)
     assert (bench.hooks, bench.status) == (["completed", "failed"], "completed")
     assert "hook.failed" in [event.type for event in bench.disk.events]
@@ -363,7 +363,7 @@ def test_a_refused_submission_leaves_the_end_as_it_is() -> None:
 def test_a_pause_before_the_end_keeps_a_detached_job_back() -> None:
     bench = at_hooks(hooked(job("x", detached=True)))
     bench.ask(Action.PAUSE)
-    bench.hook_ends(kept=b"x")
+    bench.hook_ends(pending_revision=b"x")
     assert (bench.hooks, bench.status) == (["end"], "paused")
     bench.ask(Action.RESUME)
     bench.chains()
@@ -372,7 +372,7 @@ def test_a_pause_before_the_end_keeps_a_detached_job_back() -> None:
 
 def test_a_pause_while_the_end_is_submitted_is_overtaken() -> None:
     bench = at_hooks(hooked(job("x", detached=True)))
-    bench.hook_ends(kept=b"x")
+    bench.hook_ends(pending_revision=b"x")
     bench.ask(Action.PAUSE)
     bench.chains()
     assert bench.status == "completed"
@@ -380,7 +380,7 @@ def test_a_pause_while_the_end_is_submitted_is_overtaken() -> None:
 
 def test_a_revision_that_comes_while_the_end_is_submitted_keeps_the_job_back() -> None:
     bench = at_hooks(hooked(job("x", detached=True)))
-    bench.hook_ends(kept=b"x")
+    bench.hook_ends(pending_revision=b"x")
     bench.ask(Action.MODIFY_RESUME, hooked(job("x", detached=True), sheets=2))
     bench.chains()
     assert bench.last.declines
@@ -389,7 +389,7 @@ def test_a_revision_that_comes_while_the_end_is_submitted_keeps_the_job_back() -
 
 def test_a_cancel_drops_nothing_that_a_resume_could_not_take_up() -> None:
     bench = at_hooks(hooked(job("x", detached=True)))
-    bench.hook_ends(kept=b"x")
+    bench.hook_ends(pending_revision=b"x")
     bench.ask(Action.CANCEL)
     bench.hook_ends(Outcome.INTERRUPTED)
     assert bench.status == "cancelled"

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from store_rows import attempt_row, run_row
+from store_rows import attempt_row, request_row, run_row
 
-from marianned.rows import SkipRow
+from marianned.protocol import HookStatus
+from marianned.rows import HookRow, PastHook, SkipRow
 from marianned.store import opening
 from marianned.store.opening import connect_writer, migrations
 from marianned.store.sql import Columns
@@ -16,6 +17,18 @@ from marianned.store.writer import open_store
 
 OF_0_1_0 = 1
 """The last migration that 0.1.0 had."""
+RENAMED = {
+    "attempt_ids": "flights",
+    "cooldown_done": "cooled",
+    "pause_passed": "passed",
+    "term_sent": "told",
+    "pending_revision": "kept",
+    "awaits": "wish",
+    "since_hold": "hold",
+    "created_revision": "brought",
+    "next_hook_attempt": "next_flight",
+}
+"""Columns by what they were called before 11."""
 
 
 def older(database: Path, version: int) -> sqlite3.Connection:
@@ -28,7 +41,9 @@ def older(database: Path, version: int) -> sqlite3.Connection:
 def put(connection: sqlite3.Connection, table: str, row: msgspec.Struct, **then: Any) -> None:
     """Put a row in the columns that the table had then; `then` are those of other names or values."""
     known = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
-    values = Columns(type(row)).values(row) | then
+    values = Columns(type(row)).values(row)
+    values |= {old: values[now] for now, old in RENAMED.items() if now in values}
+    values |= then
     columns = [name for name in known if name in values]
     marks = ", ".join("?" for _ in columns)
     connection.execute(
@@ -62,3 +77,52 @@ async def test_skip_rules_that_were_attempt_0_are_asked_again(database: Path, ve
         )
         assert (whole.skips, whole.open_attempts) == ([asked], [])
         assert [row.attempt for row in await store.records.attempts(1)] == [1]
+
+
+HOOK = HookRow(
+    run_id=1,
+    hook=2,
+    status=HookStatus.RUNNING,
+    attempt_ids=[3, 5],
+    cooldown_done=True,
+    term_sent=True,
+    pending_revision=b"a score",
+    error_message='it said "told":true and "flights":[9]',
+)
+
+
+@pytest.mark.parametrize("version", [OF_0_1_0, 10])
+@pytest.mark.anyio
+async def test_hooks_and_requests_are_what_they_were_under_their_new_words(
+    database: Path, version: int
+) -> None:
+    old = older(database, version)
+    asked = request_row("one", awaits="pause", since_hold=4, created_revision=True)
+    put(old, "runs", run_row(next_hook_attempt=6))
+    put(old, "hooks", HOOK)
+    put(old, "requests", asked, **{"asked_at": 7} if version == OF_0_1_0 else {})
+    old.close()
+    async with open_store(database) as store:
+        whole = await store.records.whole("notes")
+        assert whole is not None
+        assert whole.hooks == [HOOK]
+        (request,) = whole.requests
+        assert (request.awaits, request.since_hold, request.created_revision) == ("pause", 4, True)
+        assert whole.run.next_hook_attempt == 6
+
+
+@pytest.mark.anyio
+async def test_hooks_of_the_past_come_over_with_the_run_that_has_them(database: Path) -> None:
+    old = older(database, 10)
+    row = msgspec.to_builtins(HOOK)
+    for now, old_name in RENAMED.items():
+        if now in row:
+            row[old_name] = row.pop(now)
+    past = msgspec.json.encode([{"essence": "of a hook", "row": row}]).decode()
+    put(old, "runs", run_row(), past_hooks=past)
+    put(old, "runs", run_row(2, run=2))
+    old.close()
+    async with open_store(database) as store:
+        first, second = await store.records.runs("notes")
+        assert first.past_hooks == [PastHook(essence="of a hook", row=HOOK)]
+        assert second.past_hooks == []

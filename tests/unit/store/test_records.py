@@ -112,7 +112,7 @@ async def test_a_list_of_revisions_leaves_out_what_is_long(store: Store) -> None
 
 
 async def test_requests_wait_until_they_are_answered_or_refused(store: Store) -> None:
-    rows = [request_row("a", wish="paused", asked=asked(2)), request_row("b", asked=asked(1), key="k")]
+    rows = [request_row("a", awaits="paused", asked=asked(2)), request_row("b", asked=asked(1), key="k")]
     await store.commit(Changes(rows=[run_row(), *rows]))
     assert (await store.records.whole("notes")).requests == rows[::-1]
     assert await store.records.request(1000, "job.pause", "k") == rows[1]
