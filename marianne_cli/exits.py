@@ -10,7 +10,7 @@ import msgspec
 from marianne_cli import terminal
 from marianne_cli.context import Answer, Invocation, dressed
 from marianned.errors import INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, MarianneError, Problem
-from marianned.formatting import as_utf8, sheet_list
+from marianned.formatting import as_utf8, listing, sheet_list
 
 _BASE: dict[str, object] = {
     "success": True,
@@ -138,6 +138,7 @@ def problem_text(problem: Problem | Mapping[str, Any]) -> str:
     told = terminal.reply(msgspec.to_builtins(problem))
     place = ":".join(str(part) for part in (told["file"], told["line"], told["column"]) if part is not None)
     sheets = told["sheets"]
-    concerned = f" ({sheet_list(sheets)})" if sheets else ""
+    names = f": {listing(told['names'])}" if told.get("names") else ""  # a daemon of before tells none
+    concerned = f" ({sheet_list(sheets)}{names})" if sheets else ""
     hint = f"\n    {told['hint']}" if told["hint"] else ""
     return f"{place}: {told['severity']} {told['code']}: {told['message']}{concerned}{hint}"

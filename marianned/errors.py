@@ -48,6 +48,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """Place in the score, as `sheet.fan_out.2`; null: it is about none."""
     sheets: list[int] = []
     """Numbers of the sheets concerned; empty: it is about none in particular."""
+    names: list[str] = []
+    """Names of their stages, each once; empty: they have none."""
     hint: str | None = None
     """What to do; null: nothing is known."""
 

@@ -85,9 +85,10 @@ def did_you_mean(word: str, words: Iterable[str]) -> str | None:
     return f"did you mean '{near[0]}'?" if near else None
 
 
-def sheet_name(sheet: int, stage: int, instance: int, *, fan_out: bool) -> str:
-    """Name one sheet: `sheet 2 (2.1)`, without fan-out `sheet 2`."""
-    return f"sheet {sheet} ({stage}.{instance})" if fan_out else f"sheet {sheet}"
+def sheet_name(sheet: int, stage: int, instance: int, name: str | None, *, fan_out: bool) -> str:
+    """Name one sheet: `sheet 2 (2.1 review)`, without fan-out `sheet 2 (review)`; `name` is its stage's."""
+    place = " ".join(part for part in (f"{stage}.{instance}" if fan_out else None, name) if part)
+    return f"sheet {sheet} ({place})" if place else f"sheet {sheet}"
 
 
 def sheet_list(sheets: Iterable[int]) -> str:

@@ -146,7 +146,7 @@ def _chosen(details: Result, hooks: str, *, named: bool, attempt: int | None) ->
 
 def _output(call: Invocation, job_id: str, sheet: Result, attempt: int, mode: str | None) -> dict[str, Any]:
     """Read the streams of one attempt that are wanted: with --json all of them, else as people read them."""
-    place = {key: sheet.get(key) for key in ("sheet", "stage", "instance", "hook")}
+    place = {key: sheet.get(key) for key in ("sheet", "stage", "instance", "hook", "name")}
     if call.as_json:
         wanted = ["stdout", "stderr", *({mode} & {"prompt", "result"} if mode else ["result"])]
     elif mode is not None:
@@ -196,7 +196,7 @@ def _message(details: Result, chosen: Sequence[tuple[Result, int]]) -> str:
 def _what(item: Result, *, fan_out: bool = False) -> str:
     if item.get("hook"):
         return f"hook {item['hook']}"
-    return sheet_name(item["sheet"], item["stage"], item["instance"], fan_out=fan_out)
+    return sheet_name(item["sheet"], item["stage"], item["instance"], item.get("name"), fan_out=fan_out)
 
 
 def _last(data: bytes, lines: int | None) -> bytes:
@@ -204,7 +204,7 @@ def _last(data: bytes, lines: int | None) -> bytes:
 
 
 def _text(output: Result, mode: str | None, lines: int | None, *, several: bool) -> str:
-    from marianne_cli.screens.render import place, readable
+    from marianne_cli.screens.render import named_place, readable
 
     if mode is None:
         shown = output["lines"] if lines is None else output["lines"][-lines:]
@@ -215,7 +215,7 @@ def _text(output: Result, mode: str | None, lines: int | None, *, several: bool)
             text = readable(text)
     if not several:
         return text
-    return "".join(f"{place(output)}| {line}\n" for line in text.splitlines())
+    return "".join(f"{named_place(output)}| {line}\n" for line in text.splitlines())
 
 
 def _ended_line(data: bytes) -> bytes:

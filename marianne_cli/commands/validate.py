@@ -146,6 +146,7 @@ def _found(
         "total_sheets": compiled.total_sheets,
         "total_stages": compiled.total_stages,
         "parameters": msgspec.to_builtins(compiled.parameters),
+        "stage_names": compiled.expanded.stage_names if compiled.expanded else {},
         "sheets": sheets,
     }
 
@@ -162,7 +163,8 @@ def shown(call: Invocation, result: Mapping[str, Any]) -> Answer:
     if result["sheets"]:
         lines += _parameter_lines(result["parameters"])
     for sheet in result["sheets"]:
-        lines += _sheet_lines(sheet, unfolded=call.verbose)
+        name = result["stage_names"].get(str(sheet["stage"]))
+        lines += _sheet_lines(sheet, name, unfolded=call.verbose)
     finding = None if result["valid"] else "E505"
     return Answer(result, text="\n".join([*lines, result["message"]]), finding=finding)
 
@@ -188,11 +190,11 @@ def _shown(value: object) -> str:
     return "(nothing)" if value is None else assignments({"": value})[1:]
 
 
-def _sheet_lines(sheet: Mapping[str, Any], *, unfolded: bool) -> list[str]:
+def _sheet_lines(sheet: Mapping[str, Any], name: str | None, *, unfolded: bool) -> list[str]:
+    from marianne_cli.screens.render import named_place
+
     needs = ", ".join(map(str, sheet["dependencies"])) or "nothing"
-    head = (
-        f"sheet {sheet['sheet']} ({sheet['stage']}.{sheet['instance']}): {sheet['instrument']}, needs {needs}"
-    )
+    head = f"sheet {sheet['sheet']} ({named_place(sheet, name)}): {sheet['instrument']}, needs {needs}"
     lines = [f"{head}, {plural(len(sheet['validations']), 'validation')}"]
     if unfolded:
         lines += [

@@ -344,7 +344,7 @@ def plan_rows(plan: Sequence[Result], *, heads: bool = False) -> list[tuple[str,
     for line in plan:
         numbers = ["-" if number is None else str(number) for number in (line["sheet"], line["old_sheet"])]
         status = line["status"] or "-"
-        rows.append((*numbers, render.place(line), status, line["action"], line["why"]))
+        rows.append((*numbers, render.named_place(line), status, line["action"], line["why"]))
     return rows if moved else [(row[0], *row[2:]) for row in rows]
 
 

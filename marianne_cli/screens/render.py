@@ -100,6 +100,12 @@ def place(item: Mapping[str, Any]) -> str:
     return f"{item['stage']}.{item['instance']}"
 
 
+def named_place(item: Mapping[str, Any], name: str | None = None) -> str:
+    """Name a sheet's place, with its stage's name: `2.1 review`; a daemon of before tells no name."""
+    name = name or item.get("name")
+    return f"{place(item)} {name}" if name else place(item)
+
+
 def event_line(event: Mapping[str, Any]) -> str:
     """Write an event as a line of progress: `14:05:12  pause asked`."""
     said = event["text"] or event["type"]

@@ -60,7 +60,10 @@ def why_screen(
 
 def _name(item: Result, sheets: Sequence[Result]) -> str:
     fan_out = any(sheet["sheet"] != sheet["stage"] for sheet in sheets)
-    return sheet_name(item["sheet"], item["stage"], item["instance"], fan_out=fan_out)
+    names = {sheet["sheet"]: sheet.get("name") for sheet in sheets}
+    return sheet_name(
+        item["sheet"], item["stage"], item["instance"], names.get(item["sheet"]), fan_out=fan_out
+    )
 
 
 def _reasons(why: Result) -> Iterator[Row]:

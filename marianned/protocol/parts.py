@@ -323,7 +323,9 @@ class Sheet(msgspec.Struct, kw_only=True):
     instance: int
     """Number of the instance in its stage, from 1."""
     label: str | None
-    """What the score calls it; null: nothing."""
+    """What the score calls it: its description, else its stage's name; null: nothing."""
+    name: str | None = None
+    """Its stage's name, which SHEETS take; null: it has none."""
     status: SheetStatus
     """A `SheetStatus`."""
     waiting_for: WaitingFor | None
@@ -431,6 +433,8 @@ class PlanLine(msgspec.Struct, kw_only=True, gc=False):
     """Number of its stage; of a removed sheet in the old revision."""
     instance: int
     """Number of the instance in its stage."""
+    name: str | None = None
+    """Its stage's name; null: it has none."""
     status: SheetStatus | None
     """Its status before the change; null: it is new."""
     action: PlanAction

@@ -386,6 +386,8 @@ class Validated(Reply, kw_only=True):
     """How many stages it has."""
     parameters: list[Parameter] = []
     """What a run of it can be given: its parameters and variables."""
+    stage_names: dict[str, str] = {}
+    """Names of its stages by their number, as far as they have one; empty while it has errors."""
     sheets: list[dict[str, Any]] = []
     """A page of its sheets, with `explain` or `prompts`: each with its place, needs, instrument, settings,
     size of its prompt and validations; with `prompts` also the prompt."""

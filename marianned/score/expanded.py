@@ -320,6 +320,11 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
         """Whether some stage has several sheets, so that a sheet number does not name its stage."""
         return len(self.sheets) != self.total_stages
 
+    @property
+    def stage_names(self) -> dict[str, str]:
+        """The names of the stages that have one, by number as JSON has it."""
+        return {str(sheet.stage): sheet.movement for sheet in self.sheets if sheet.movement}
+
 
 def unpacked(data: bytes) -> Expanded:
     """Decode an Expanded from msgpack, one sheet after the other.

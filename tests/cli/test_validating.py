@@ -12,9 +12,9 @@ from marianned.score.read.reader import DiskReader, ScoreSource
 BASE = {"success", "job_id", "status", "message", "error_code", "hints", "problems"}
 FOUND = {
     *("valid", "job_name", "config_file", "error_count", "warning_count", "total_sheets", "total_stages"),
-    *("parameters", "sheets"),
+    *("parameters", "stage_names", "sheets"),
 }
-PROBLEM = {"code", "severity", "message", "file", "line", "column", "path", "sheets", "hint"}
+PROBLEM = {"code", "severity", "message", "file", "line", "column", "path", "sheets", "names", "hint"}
 SHEET = {
     *("sheet", "stage", "instance", "fan_count", "start_item", "end_item", "dependencies", "instrument"),
     *("instrument_config", "fallbacks", "raw_prompt", "body", "validations"),

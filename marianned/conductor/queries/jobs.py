@@ -368,6 +368,7 @@ class JobQueries:
             total_sheets=compiled.total_sheets,
             total_stages=compiled.total_stages,
             parameters=compiled.parameters,
+            stage_names=compiled.expanded.stage_names if compiled.expanded else {},
             sheets=sheets[params.offset : params.offset + params.limit],
             event=self.services.store.last_event,
         )

@@ -5,7 +5,6 @@ Source: docs/design/control.md §4 and §8.
 
 from marianned.clock import Instant
 from marianned.errors import WrongStatus
-from marianned.formatting import sheet_list
 from marianned.progress.deciding import hooks
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.selection import select
@@ -86,12 +85,11 @@ def hold_at_breakpoints(draft: Draft) -> None:
         draft.note("hold.added", f"to pause {before}", cause=HoldCause.BREAKPOINT, hook=hook.hook)
         return
     rows = state.at_breakpoints()
-    draft.hold(HoldCause.BREAKPOINT, None, f"before {sheet_list(row.sheet for row in rows)}")
+    before = f"before {messages.sheet_names(state, [row.sheet for row in rows])}"
+    draft.hold(HoldCause.BREAKPOINT, None, before)
     for row in rows:
         draft.delete(Deleted(kind=BreakpointRow, run_id=row.run_id, key=row.uid))
-    draft.note(
-        "hold.added", f"breakpoint before {sheet_list(row.sheet for row in rows)}", cause=HoldCause.BREAKPOINT
-    )
+    draft.note("hold.added", f"breakpoint {before}", cause=HoldCause.BREAKPOINT)
 
 
 def set_breakpoints(draft: Draft, sheets: str | None, *, clear: bool) -> None:

@@ -1,30 +1,37 @@
-"""SHEETS: which sheets a caller names, as `2,5-7`, `2.1`, `3.all` (docs/design/cli.md §4)."""
+"""SHEETS: which sheets a caller names, as `2,5-7`, `2.1`, `3.all`, `review.all` (docs/design/cli.md §4)."""
 
 import re
+from collections.abc import Sequence
 
 from marianned.errors import BadRequest
+from marianned.formatting import did_you_mean, listing
 from marianned.score.expanded import Expanded
 
 _NUMBERS = re.compile(r"(\d+)(?:-(\d+))?")
-_INSTANCE = re.compile(r"(\d+)\.(\d+|all)")
+_INSTANCE = re.compile(r"([^.]+)\.(\d+|all)")
+_UNTYPED = re.compile(r"[\s.,]")
+WORDS = frozenset({"all", "changed", "hooks"})
+"""What means something else wherever sheets are named, and is no stage's name there."""
 
 
 def select(text: str, score: Expanded) -> list[int]:
     """Return the sheet numbers that `text` names, ascending, each once.
 
     Raises:
-        BadRequest: it is no such list, or names a sheet that the score does not have.
+        BadRequest: it is no such list, or names a sheet that the score does not have, or not one alone.
     """
     chosen: set[int] = set()
     for part in text.split(","):
         found = _part(part.strip(), score)
         if not found:
-            raise BadRequest(
-                f"there is no sheet '{part.strip()}'; the score has sheets 1-{len(score.sheets)}, "
-                f"stages 1-{score.total_stages}; write 2,5-7 or 2.1,3.all"
-            )
+            raise _none(part.strip(), score)
         chosen |= found
     return sorted(chosen)
+
+
+def selectors(score: Expanded) -> list[str]:
+    """Return the names of stages that can be typed as SHEETS, in the order of the stages."""
+    return [name for name, stages in _named(score).items() if len(stages) == 1 and _can_be_typed(name)]
 
 
 def _part(part: str, score: Expanded) -> set[int]:
@@ -32,10 +39,58 @@ def _part(part: str, score: Expanded) -> set[int]:
     if numbers := _NUMBERS.fullmatch(part):
         first, end = int(numbers[1]), int(numbers[2] or numbers[1])
         return set(range(first, end + 1)) if 1 <= first <= end <= last else set()
-    if instance := _INSTANCE.fullmatch(part):
-        return {
-            sheet.sheet
-            for sheet in score.sheets
-            if sheet.stage == int(instance[1]) and instance[2] in ("all", str(sheet.instance))
-        }
-    return set()
+    instance = _INSTANCE.fullmatch(part)
+    stage, which = (instance[1], instance[2]) if instance else (part, "all")
+    number = int(stage) if stage.isdecimal() else _stage(stage, score)
+    return {
+        sheet.sheet
+        for sheet in score.sheets
+        if sheet.stage == number and which in ("all", str(sheet.instance))
+    }
+
+
+def _stage(name: str, score: Expanded) -> int | None:
+    """Return the number of the stage of that name; null: no stage has it.
+
+    Raises:
+        BadRequest: two have.
+    """
+    stages = _named(score).get(name, []) if _can_be_typed(name) else []
+    if len(stages) > 1:
+        raise BadRequest(f"{_are(name, stages)}; write {' or '.join(f'{stage}.all' for stage in stages)}")
+    return stages[0] if stages else None
+
+
+def _named(score: Expanded) -> dict[str, list[int]]:
+    """Return which stages have a name: that of `movements`, else a description that is all their sheets'."""
+    said: dict[int, set[str | None]] = {}
+    for sheet in score.sheets:
+        said.setdefault(sheet.stage, set()).add(sheet.movement or sheet.label)
+    named: dict[str, list[int]] = {}
+    for stage, names in said.items():
+        name = names.pop() if len(names) == 1 else None
+        if name:
+            named.setdefault(name, []).append(stage)
+    return named
+
+
+def _can_be_typed(name: str) -> bool:
+    return name not in WORDS and not _UNTYPED.search(name) and not _NUMBERS.fullmatch(name)
+
+
+def _are(name: str, stages: Sequence[int]) -> str:
+    listed = listing([str(stage) for stage in stages])
+    return f"'{name}' is the name of stage{'s' if len(stages) > 1 else ''} {listed}"
+
+
+def _none(part: str, score: Expanded) -> BadRequest:
+    """Say why a part names nothing, and what would."""
+    if stages := _named(score).get(part):  # a name, but none that can be told from other selectors
+        return BadRequest(f"{_are(part, stages)} and can't be typed; write {stages[0]}.all")
+    known = selectors(score)
+    near = did_you_mean(part.partition(".")[0], known)
+    names = f", named {listing(known)}" if known else ""
+    return BadRequest(
+        f"there is no sheet '{part}'; the score has sheets 1-{len(score.sheets)}, "
+        f"stages 1-{score.total_stages}{names}; {near or 'write 2,5-7 or 2.1,3.all'}"
+    )

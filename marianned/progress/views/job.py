@@ -371,6 +371,7 @@ def _sheet_view(state: JobState, number: int, blocked_by: list[int]) -> Sheet:
         stage=definition.stage,
         instance=definition.instance,
         label=definition.label or definition.movement,
+        name=definition.movement,
         status=row.status,
         waiting_for=row.waiting_for if limit_met is None else WaitingFor.RATE_LIMIT,
         until_at=timestamp(until),

@@ -4,7 +4,7 @@ A message begins `JOB: STATUS; ` and tells time as durations. Hints are commands
 Source: docs/design/cli.md §2, §4.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from marianned import formatting, lifecycle, masks
 from marianned.clock import Instant, milliseconds
@@ -121,9 +121,14 @@ def flight_name(state: JobState, flight: Flight) -> str:
 
 
 def sheet_name(state: JobState, sheet: int) -> str:
-    """Name a sheet: `sheet 4 (3.1)`; without fan-out `sheet 4`."""
-    definition = state.definition(sheet)
-    return formatting.sheet_name(sheet, definition.stage, definition.instance, fan_out=state.score.fan_out)
+    """Name a sheet: `sheet 4 (3.1 merge)`; without fan-out `sheet 4 (merge)`."""
+    told, fan_out = state.definition(sheet), state.score.fan_out
+    return formatting.sheet_name(sheet, told.stage, told.instance, told.movement, fan_out=fan_out)
+
+
+def sheet_names(state: JobState, sheets: Collection[int]) -> str:
+    """Name sheets: one with its stage, several by number."""
+    return sheet_name(state, *sheets) if len(sheets) == 1 else formatting.sheet_list(sheets)
 
 
 def job_message(state: JobState, status: JobStatus) -> str:
@@ -236,7 +241,7 @@ def reply_message(state: JobState, now: Instant, action: Action, view: Job, requ
 
 def _breakpoints(state: JobState) -> str:
     rows = [row.sheet for uid in state.breakpoints if (row := state.sheet_of(uid)) is not None]
-    return sheet_name(state, rows[0]) if len(rows) == 1 else formatting.sheet_list(rows)
+    return sheet_names(state, rows)
 
 
 def _ends_in(state: JobState, now: Instant) -> str:

@@ -120,6 +120,7 @@ class _Compiler:
         read: Score = Part(Score).read(document.root, (), report)
         self.score, self.parameters = with_values(read, source, report)
         self.layout = number_sheets(self.score, report)
+        report.stage_names = self._stage_names()
         self.found: Found = find_profiles(source.directory, builtin, reader, report, self.files)
         self.instruments = InstrumentResolver(self.score, self.found.profiles, self.layout, report)
         self.given_workspace = resolve(self.score.workspace, source.directory, reader)
@@ -130,6 +131,12 @@ class _Compiler:
         names = scalars({name: with_number_keys(v) for name, v in self.score.prompt.variables.items()})
         sheets = len(self.layout.seats) if self.layout else 0
         self.hooks = Hooks(self.score, names, sheets, source, self.workspace)
+
+    def _stage_names(self) -> dict[int, str]:
+        """Return the stages' names by sheet number, as far as they have one."""
+        named = {stage: movement.name for stage, movement in self.score.movements.items() if movement.name}
+        seats = self.layout.seats if named and self.layout else ()
+        return {seat.sheet: named[seat.stage] for seat in seats if seat.stage in named}
 
     def check_targets(self) -> None:
         """Report scores to chain to that are missing or themselves invalid (S306)."""

@@ -87,7 +87,7 @@ class Alias(msgspec.Struct, frozen=True, kw_only=True):
 class Movement(msgspec.Struct, frozen=True, kw_only=True):
     """`movements.N` (§8.1)."""
 
-    name: OptionalText = None
+    name: OptionalLabel = None
     instrument: Filled = None
     instrument_config: SettingsMap = {}
     voices: Annotated[int | None, Positive] = None

@@ -4,7 +4,9 @@ A problem is reported at a path (`("sheet", "fan_out", 2)`); the document tells 
 Source: docs/reference/score-format.md §25.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+import msgspec
 
 from marianned.errors import Problem
 from marianned.formatting import did_you_mean
@@ -56,6 +58,8 @@ class ProblemReport:
         self.problems: list[Problem] = []
         self._wrong: set[Path] = set()
         self._above: set[Path] = set()
+        self.stage_names: Mapping[int, str] = {}
+        """By sheet number, as far as they have a name; known once the sheets are numbered."""
         self._suggested: dict[tuple[str, tuple[str, ...]], str | None] = {}
 
     def add(
@@ -108,4 +112,11 @@ class ProblemReport:
 
     def sorted(self) -> list[Problem]:
         """Return the problems in the order of the file."""
-        return sorted(self.problems, key=lambda p: (p.file != self.file, p.line or 0, p.column or 0, p.code))
+        ordered = sorted(
+            self.problems, key=lambda p: (p.file != self.file, p.line or 0, p.column or 0, p.code)
+        )
+        return [self._named(problem) for problem in ordered] if self.stage_names else ordered
+
+    def _named(self, problem: Problem) -> Problem:
+        found = (self.stage_names.get(sheet) for sheet in problem.sheets)
+        return msgspec.structs.replace(problem, names=list(dict.fromkeys(name for name in found if name)))

@@ -36,7 +36,7 @@ PAUSED = """
  "cost": {"usd": 0.11, "known": true, "input_tokens": 9120, "output_tokens": 1410}, "event": 41}
 """
 SHEET_4 = """
-{"sheet": 4, "stage": 3, "instance": 1, "label": "merge",
+{"sheet": 4, "stage": 3, "instance": 1, "label": "merge", "name": null,
  "status": "pending", "waiting_for": null, "until_at": null, "needs": [2, 3], "blocked_by": [], "instrument": "claude-code", "revision": null, "attempt_count": 0, "validation_passed": null, "error_category": null,
  "error_message": null, "started_at": null, "ended_at": null, "cost_usd": null, "attempts": []}
 """
@@ -47,8 +47,8 @@ PLANNED = """
 {"status": "running", "message": "release-notes: running; plan for revision 2, nothing is changed", "hints": ["mzt modify release-notes -c new.yaml -r --wait --expect 1"]}
 """
 PLAN = """
-[{"sheet": 4, "old_sheet": 4, "stage": 3, "instance": 1, "status": "pending", "action": "changed", "runs": true, "why": "prompt, validations differ",
- "reasons": ["prompt", "validations"]}, {"sheet": 5, "old_sheet": null, "stage": 4, "instance": 1, "status": null, "action": "added", "runs": true, "why": "stage 4 is new", "reasons": ["new"]}]
+[{"sheet": 4, "old_sheet": 4, "stage": 3, "instance": 1, "name": null, "status": "pending", "action": "changed", "runs": true, "why": "prompt, validations differ",
+ "reasons": ["prompt", "validations"]}, {"sheet": 5, "old_sheet": null, "stage": 4, "instance": 1, "name": null, "status": null, "action": "added", "runs": true, "why": "stage 4 is new", "reasons": ["new"]}]
 """
 PLAN_SCREEN = """
 1      1.1    completed  kept       definition unchanged
@@ -92,11 +92,11 @@ def notes(*, changed: bool = False, **fields: Any) -> Expanded:
     """The score of the examples; `changed`: as new.yaml changes it."""
     words = ["list changes", "notes", "merge"]
     stages = [
-        stage(prompt=words[0], label=words[0], name="list"),
-        stage([1], count=2, prompt=words[1], name="notes"),
-        stage([2], prompt="merged anew" if changed else words[2], label=words[2], name="merge"),
+        stage(prompt=words[0], label=words[0]),
+        stage([1], count=2, prompt=words[1]),
+        stage([2], prompt="merged anew" if changed else words[2], label=words[2]),
     ]
-    more = [stage([3], prompt="announce", name="announce")] if changed else []
+    more = [stage([3], prompt="announce")] if changed else []
     return score(*stages, *more, at_once=2, **fields)
 
 

@@ -126,7 +126,7 @@ def test_a_breakpoint_follows_its_sheet_through_a_modify() -> None:
     bench.ask(Action.MODIFY_RESUME, new)
     assert bench.play() == [1, 2, 3]
     assert (bench.status, causes(bench)) == (JobStatus.PAUSED, ["breakpoint"])
-    assert next(iter(bench.state.holds.values())).reason == "before sheet 4"
+    assert next(iter(bench.state.holds.values())).reason == "before sheet 4 (c)"
 
 
 def test_a_removed_sheet_takes_its_breakpoint_along_and_the_plan_says_so() -> None:
