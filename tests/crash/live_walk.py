@@ -384,8 +384,10 @@ def _attempts_of(file):
     found = sqlite3.connect(file)
     try:
         rows = found.execute(
-            "SELECT value, incarnation, token, run_id, uid, attempt"
-            " FROM attempts JOIN incarnations USING (incarnation) JOIN meta ON name = 'daemon_id'"
+            "SELECT value, incarnation, token, run_id, uid, attempt FROM ("
+            "SELECT incarnation, run_id, uid, attempt FROM attempts"
+            " UNION ALL SELECT incarnation, run_id, uid, 0 FROM skips"
+            ") JOIN incarnations USING (incarnation) JOIN meta ON name = 'daemon_id'"
         )
         return {"-".join(map(str, row)) for row in rows}
     finally:
