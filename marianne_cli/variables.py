@@ -4,8 +4,9 @@ import datetime as dt
 import math
 from typing import Any
 
-from marianned.score.read.document import Mapping, Unreadable, plain, tree
+from marianned import yaml_tree
 from marianned.score.read.variables import BUILT_IN
+from marianned.yaml_tree import Mapping, Unreadable, plain
 
 _MOST_INTEGER = 10**18
 
@@ -42,13 +43,15 @@ def read(data: bytes) -> dict[str, Any]:
         BadValue: it is none, or a name in it is a built-in of templates.
     """
     try:
-        root = tree(data)
+        tree = yaml_tree.read(data)
     except Unreadable as fault:
         raise BadValue(fault.message, fault.place.line) from None
-    if not isinstance(root, Mapping):
+    if not isinstance(tree.root, Mapping):
         raise BadValue("a file of values is one mapping: NAME: VALUE", 1)
     values: dict[str, Any] = {}
-    for key, node in root.entries:
+    for _, key in tree.duplicates:
+        raise BadValue(f"'{key.text}' is given twice", key.place.line)
+    for key, node in tree.root.entries:
         _check_name(key.text, key.place.line)
         if key.text in values:
             raise BadValue(f"'{key.text}' is given twice", key.place.line)
@@ -66,7 +69,7 @@ def of_score(data: bytes) -> dict[str, str | None]:
         BadValue: it can't be read.
     """
     try:
-        root = tree(data)
+        root = yaml_tree.read(data).root
     except Unreadable as fault:
         raise BadValue(fault.message, fault.place.line) from None
     score = plain(root) if isinstance(root, Mapping) else {}

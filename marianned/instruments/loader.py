@@ -8,19 +8,18 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 import msgspec
-import yaml
 
+from marianned import yaml_tree
 from marianned.errors import Problem
 from marianned.formatting import did_you_mean, read_duration
 from marianned.instruments import json_path
 from marianned.instruments.profile import Cli, OutputFormat, Profile
+from marianned.yaml_tree import Items, Mapping, Node, Place, Scalar, Unreadable
 
 ALIASES = {"claude_cli": "claude-code"}
 """Other names of built-in profiles."""
 
 _DIRECTORY = Path(__file__).parent / "profiles"
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_DEPTH_LIMIT = 32
 _WORDS = {
     "kind": ("cli", "http"),
     "contain": ("off", "hide"),
@@ -41,6 +40,7 @@ _PATHS = (
     ),
     "session_path",
 )
+_DURATIONS = ("default_timeout_seconds", "cli.output.final_grace")
 _PLAIN_PATH = re.compile(r"[^.\[\]*\s]+(\.[^.\[\]*\s]+)*")
 _PATTERNS = (
     "auth_error_patterns",
@@ -72,19 +72,15 @@ def load_profile(text: str, file: str) -> tuple[Profile | None, list[Problem]]:
     """
     reading = _Reading(file)
     try:
-        node = yaml.compose(text, Loader=_LOADER)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or "not readable"
-        reading.add("", f"this is not YAML: {what}", mark=mark)
+        tree = yaml_tree.read(text.encode())
+    except Unreadable as why:
+        reading.add("", f"this can't be read: {why.message}", place=why.place)
         return None, reading.problems
-    except RecursionError:
-        reading.add("", "this is nested too deeply")
-        return None, reading.problems
-    if not isinstance(node, yaml.MappingNode):
+    if not isinstance(tree.root, Mapping):
         reading.add("", "a profile is a mapping")
         return None, reading.problems
-    value = reading.value(node, Profile, "")
+    reading.duplicates = tree.duplicates
+    value = reading.value(tree.root, Profile, "")
     profile = reading.converted(value) if not reading.problems else None
     if profile is None:
         return None, sorted(reading.problems, key=_place)
@@ -105,91 +101,81 @@ def _place(problem: Problem) -> tuple[int, int, str]:
 
 
 class _Reading:
-    """One file being read: its problems, and where each of its values stands."""
+    """One file being read: its problems, the keys it has twice, and where each of its values stands."""
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.problems: list[Problem] = []
-        self._marks: dict[str, Any] = {}
+        self.duplicates: list[tuple[Place, Scalar]] = []
+        self._places: dict[str, Place] = {}
 
     def add(
         self,
         path: str,
         message: str,
         *,
-        mark: Any = None,
+        place: Place | None = None,
         hint: str | None = None,
         code: str = "S405",
         severity: str = "error",
     ) -> None:
-        """Note a problem at `mark`, else at `path` or the nearest place above it."""
+        """Note a problem at `place`, else at `path` or the nearest place above it."""
         above = path
-        while mark is None and above and above not in self._marks:
+        while place is None and above and above not in self._places:
             above = re.sub(r"(\.[^.\[]*|\[[^\[]*\]|^[^.\[]+)$", "", above)
-        place = mark or self._marks.get(above)
+        place = place or self._places.get(above)
         self.problems.append(
             Problem(
                 code=code,
                 severity=severity,
                 message=message,
                 file=self.file,
-                line=place.line + 1 if place else None,
-                column=place.column + 1 if place else None,
+                line=place.line if place else None,
+                column=place.column if place else None,
                 path=path or None,
                 hint=hint,
             )
         )
 
-    def value(self, node: yaml.Node, wanted: Any, path: str, depth: int = 0) -> Any:
+    def value(self, node: Node, wanted: Any, path: str) -> Any:
         """Return what a node says, as the wanted type takes it: a text is as written in the file."""
-        self._marks.setdefault(path, node.start_mark)
-        if depth > _DEPTH_LIMIT:
-            self.add(path, "this is nested too deeply", mark=node.start_mark)
-            return None
+        self._places.setdefault(path, node.place)
         kinds = _kinds(wanted)
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, kinds, path, depth)
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, Mapping):
+            return self._mapping(node, kinds, path)
+        if isinstance(node, Items):
             inner = next((get_args(kind)[0] for kind in kinds if get_origin(kind) is list), Any)
-            return [
-                self.value(item, inner, f"{path}[{number}]", depth + 1)
-                for number, item in enumerate(node.value)
-            ]
-        if str in kinds and node.tag != "tag:yaml.org,2002:null":
-            return node.value
+            return [self.value(item, inner, f"{path}[{number}]") for number, item in enumerate(node.items)]
+        if str in kinds and node.value is not None:
+            return node.text
         return self._scalar(node, path)
 
-    def _mapping(
-        self, node: yaml.MappingNode, kinds: tuple[Any, ...], path: str, depth: int
-    ) -> dict[str, Any]:
+    def _mapping(self, node: Mapping, kinds: tuple[Any, ...], path: str) -> dict[str, Any]:
         struct = next((kind for kind in kinds if hasattr(kind, "__struct_fields__")), None)
         fields = {f.encode_name: f.type for f in msgspec.structs.fields(struct)} if struct else {}
         inner = next((get_args(kind)[1] for kind in kinds if get_origin(kind) is dict), Any)
         found: dict[str, Any] = {}
-        yaml.SafeLoader("").flatten_mapping(node)
-        for key_node, value_node in node.value:
-            key = str(key_node.value)
-            where = f"{path}.{key}" if path else key
-            if key in found:
-                self.add(where, f"'{key}' is given twice", mark=key_node.start_mark)
-            elif struct and key not in fields:
-                hint = did_you_mean(key, fields)
-                self.add(where, f"unknown key '{key}'", mark=key_node.start_mark, hint=hint)
+        prefix = f"{path}." if path else ""
+        for mapping, twice in self.duplicates:
+            if mapping == node.place:
+                self.add(f"{prefix}{twice.text}", f"'{twice.text}' is given twice", place=twice.place)
+        for key, value in node.entries:
+            name, where = key.text, f"{prefix}{key.text}"
+            if struct and name not in fields:
+                hint = did_you_mean(name, fields)
+                self.add(where, f"unknown key '{name}'", place=key.place, hint=hint)
             else:
-                self._marks[where] = key_node.start_mark
-                found[key] = self.value(value_node, fields.get(key, inner), where, depth + 1)
+                self._places[where] = key.place
+                found[name] = self.value(value, fields.get(name, inner), where)
         return found
 
-    def _scalar(self, node: yaml.Node, path: str) -> Any:
+    def _scalar(self, node: Scalar, path: str) -> Any:
+        if path not in _DURATIONS or not isinstance(node.value, str):
+            return node.value
         try:
-            value = yaml.SafeLoader("").construct_object(node)
-            return (
-                read_duration(value)
-                if path in {"default_timeout_seconds", "cli.output.final_grace"} and isinstance(value, str)
-                else value
-            )
-        except (yaml.YAMLError, ValueError) as error:
-            self.add(path, str(error), mark=node.start_mark)
+            return read_duration(node.value)
+        except ValueError as error:
+            self.add(path, str(error), place=node.place)
             return None
 
     def converted(self, value: Any) -> Profile | None:

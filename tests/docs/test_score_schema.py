@@ -17,7 +17,8 @@ import score_fields
 import score_schema
 
 from marianned.score.read import model
-from marianned.score.read.document import Items, Node, Scalar, parse
+from marianned.score.read.document import parse
+from marianned.yaml_tree import Items, Node, Scalar
 
 sys.path.insert(0, str(pages.ROOT / "tests" / "unit" / "score"))
 from scores import compiled, marked

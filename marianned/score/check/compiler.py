@@ -42,7 +42,7 @@ from marianned.score.expanded import (
     digests,
 )
 from marianned.score.read import model
-from marianned.score.read.document import Document, Path, Unreadable, parse
+from marianned.score.read.document import Document, parse
 from marianned.score.read.habits import UNREADABLE
 from marianned.score.read.model import Score
 from marianned.score.read.parameters import with_values
@@ -52,6 +52,7 @@ from marianned.score.read.rules import Part
 from marianned.score.read.variables import pack, scalars, with_number_keys
 from marianned.score.render.prompt_inputs import UpstreamOutputs
 from marianned.score.render.template import Renderer
+from marianned.yaml_tree import Path, Unreadable
 
 _LONGEST_DELAY = 3600.0
 _LOOK_SECONDS = 30.0

@@ -6,9 +6,9 @@ Source: docs/reference/score-format.md §6, §7.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from marianned.score.read.document import Path
 from marianned.score.read.model import Score
 from marianned.score.read.report import ProblemReport
+from marianned.yaml_tree import Path
 
 MOST_SHEETS = 10_000
 MOST_NEEDS = 1_000_000

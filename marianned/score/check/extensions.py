@@ -5,11 +5,12 @@ Looked for only when somebody asks. Source: docs/reference/score-format.md §27.
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from marianned import yaml_tree
 from marianned.errors import Problem
 from marianned.score.check.sheets import injections, instrument_settings
-from marianned.score.read.document import Path, find, tree
 from marianned.score.read.model import Score
 from marianned.score.read.report import ProblemReport
+from marianned.yaml_tree import Path, find
 
 OF_SCORES: tuple[Path, ...] = (
     ("on_failure",),
@@ -43,7 +44,7 @@ def profile_extensions(files: Mapping[str, str]) -> list[Problem]:
     """Return what is an extension in the files of profiles (path → text), each at its place there."""
     problems: list[Problem] = []
     for file, text in files.items():
-        report = ProblemReport(file, tree(text.encode()))
+        report = ProblemReport(file, yaml_tree.read(text.encode()).root)
         _report(OF_PROFILES, report)
         problems += report.sorted()
     return problems

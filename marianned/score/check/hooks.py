@@ -18,12 +18,12 @@ from marianned.score.language.placeholders import (
     placeholders,
     unknown_in_command,
 )
-from marianned.score.read.document import Path
 from marianned.score.read.model import Hook as Item
 from marianned.score.read.model import Score
 from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import BUILT_IN
+from marianned.yaml_tree import Path
 
 _COMMAND_SECONDS = 300.0
 _LOG = "concert.log"

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from marianned.instruments.profile import Profile
 from marianned.score.check.expand import SheetPlan, SheetPosition
-from marianned.score.read.document import Path
 from marianned.score.read.habits import INSTRUMENTS
 from marianned.score.read.model import INSTRUMENT_SPECIFIC, Score
 from marianned.score.read.report import ProblemReport
+from marianned.yaml_tree import Path
 
 DEFAULT = "claude-code"
 OLDER_NAMES = {"claude_cli": "claude-code"}

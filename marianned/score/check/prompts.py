@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from marianned.score.expanded import Expanded, Sheet
-from marianned.score.read.document import Document, Path, Place, Scalar, find, place_inside
+from marianned.score.read.document import Document
 from marianned.score.read.model import Score
 from marianned.score.read.reader import FileReader
 from marianned.score.read.report import ProblemReport
@@ -18,6 +18,7 @@ from marianned.score.render.prompt_inputs import InjectedText, RenderError, Upst
 from marianned.score.render.script import dropped_text
 from marianned.score.render.shell_bodies import long_comments
 from marianned.score.render.template import INJECTED, Renderer, is_dynamic, names_used, unquoted_lines
+from marianned.yaml_tree import Path, Place, Scalar, find, place_inside
 
 _DOTTED = re.compile(r"\{\{-?\s*\.([A-Za-z_]\w*)")
 """A name as templates of Go and Helm write it."""

@@ -10,9 +10,9 @@ from marianned.instruments.command_line import ARGUMENT_LIMIT, fits_argument
 from marianned.instruments.profile import Command, Profile
 from marianned.score.check.expand import SheetPlan
 from marianned.score.check.instruments import ResolvedInstrument
-from marianned.score.read.document import Path
 from marianned.score.read.reader import FileReader, resolve
 from marianned.score.read.report import ProblemReport
+from marianned.yaml_tree import Path
 
 _SHORTEST = 10
 _LONGEST = 86_400

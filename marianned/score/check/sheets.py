@@ -10,13 +10,14 @@ from marianned.score.check.expand import SheetPlan
 from marianned.score.check.settings import check_sheets, check_timeouts
 from marianned.score.check.unsupported import check_unsupported
 from marianned.score.language.expressions import expression_fault
-from marianned.score.read.document import Document, Path, Scalar, find, place_inside, scalars
+from marianned.score.read.document import Document
 from marianned.score.read.model import Injection, Score
 from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import BUILT_IN
 from marianned.score.render.assembly import one_row
 from marianned.score.render.template import is_dynamic, template_fault
+from marianned.yaml_tree import Path, Scalar, find, place_inside, scalars
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LEFT_IN = "[CHANGE THIS"

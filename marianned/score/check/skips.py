@@ -10,10 +10,10 @@ from marianned.formatting import did_you_mean
 from marianned.score.expanded import Skip
 from marianned.score.language.expressions import OWN_NAMES, names_of
 from marianned.score.language.placeholders import MisplacedPlaceholder, fill_command, placeholders
-from marianned.score.read.document import Path
 from marianned.score.read.model import Score
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import BUILT_IN
+from marianned.yaml_tree import Path
 
 
 class Skips:

@@ -3,9 +3,10 @@
 Source: docs/reference/score-format.md §22.
 """
 
-from marianned.score.read.document import Document, Path, find
+from marianned.score.read.document import Document
 from marianned.score.read.model import Score
 from marianned.score.read.report import ProblemReport
+from marianned.yaml_tree import Path, find
 
 _ACCEPTED = (
     "learning",

@@ -18,12 +18,12 @@ from marianned.score.language.placeholders import (
     placeholders,
     unknown_in_command,
 )
-from marianned.score.read.document import Path
 from marianned.score.read.model import FILE_CHECKS, Score, Validation
 from marianned.score.read.reader import FileReader, resolve
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.rules import pattern_fault
 from marianned.score.read.variables import BUILT_IN
+from marianned.yaml_tree import Path
 
 _FILE_RETRIES = 3
 _TEXTS = ("path", "command", "working_directory")

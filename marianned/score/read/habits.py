@@ -3,7 +3,7 @@
 A likeness of letters suggests nonsense for these words: `max_retries` at the top is not `ai_review`.
 """
 
-from marianned.score.read.document import Path
+from marianned.yaml_tree import Path
 
 _SHEETS = "a score has no list of them: 'sheet' says how many, the template branches on 'stage'; see mzt init"
 _RETRY = "it belongs into 'retry': {max_retries: N}"

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import msgspec
 
-from marianned.score.read.document import Items, Mapping
 from marianned.score.read.rules import (
     Anything,
     Duration,
@@ -22,6 +21,7 @@ from marianned.score.read.rules import (
     Settings,
     Text,
 )
+from marianned.yaml_tree import Items, Mapping
 
 _MS = 0.001
 _MINUTE = 60.0

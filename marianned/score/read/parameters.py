@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 
 from marianned.protocol import Parameter
-from marianned.score.read.document import Path
 from marianned.score.read.model import ParameterPart, Score
 from marianned.score.read.reader import ScoreSource
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import BUILT_IN, as_json
+from marianned.yaml_tree import Path
 
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _WHOLE = re.compile(r"[-+]?\d{1,18}")

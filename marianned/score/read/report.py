@@ -10,7 +10,7 @@ import msgspec
 
 from marianned.errors import Problem
 from marianned.formatting import did_you_mean
-from marianned.score.read.document import Node, Path, Place, locate, locate_key
+from marianned.yaml_tree import Node, Path, Place, locate, locate_key
 
 ERROR = "error"
 WARNING = "warning"

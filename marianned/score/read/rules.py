@@ -13,9 +13,9 @@ from typing import Any, Protocol, get_type_hints
 import msgspec
 
 from marianned.formatting import CONTROLS, read_duration
-from marianned.score.read.document import Items, Mapping, Node, Path, Scalar, plain
 from marianned.score.read.habits import KEYS, MAPPINGS
 from marianned.score.read.report import ProblemReport
+from marianned.yaml_tree import Items, Mapping, Node, Path, Scalar, plain
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _DIGITS = re.compile(r"[-+]?\d{1,18}")

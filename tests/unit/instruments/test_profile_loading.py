@@ -77,7 +77,7 @@ def test_merge_keys_are_followed():
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("a: [", [(2, 1, "this is not YAML: did not find expected node content")]),
+        ("a: [", [(2, 1, "this can't be read: did not find expected node content")]),
         ("- 1", [(None, None, "a profile is a mapping")]),
         ("", [(None, None, "a profile is a mapping")]),
         ("kind: cli\n", [(1, 1, "'name' is missing")]),
@@ -118,12 +118,24 @@ def test_what_is_wrong_in_a_profile_is_told_at_its_place(text, wanted):
     assert problems(text) == wanted
 
 
+def test_a_profile_that_grows_by_its_aliases_is_refused_before_it_has_grown():
+    lists = "".join(f"  - &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
+    ((line, _, message),) = problems(f"{SMALL}code_mode:\n  - &a0 [x]\n{lists}")
+    assert (line, message) == (11, "this can't be read: more than 100000 values, with aliases expanded")
+
+
+def test_a_key_of_its_own_comes_before_one_that_is_merged():
+    text = SMALL.replace("{executable: x}", "&c {executable: x}") + "code_mode: {<<: *c, executable: y}\n"
+    profile, _ = load_profile(text, "x")
+    assert profile.code_mode == {"executable": "y"}
+
+
 def test_all_unknown_keys_are_told_with_the_nearest_one():
     _, found = load_profile(START + "modls: []\ncli:\n  command: {executabel: x}\n", "x")
     assert [p.hint for p in found] == ["did you mean 'models'?", "did you mean 'executable'?"]
 
 
-@pytest.mark.parametrize("depth", [40, 20_000])
+@pytest.mark.parametrize("depth", [70, 20_000])
 def test_a_profile_nested_without_end_is_refused(depth):
     assert "nest" in problems(SMALL + "code_mode: " + "[" * depth + "]" * depth)[0][2]
 

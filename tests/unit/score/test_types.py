@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scores import compiled, expanded, score
 
 from marianned.score.language.expressions import expression_fault
-from marianned.score.read.document import parse, plain
+from marianned.score.read.document import parse
+from marianned.yaml_tree import plain
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.dates(),

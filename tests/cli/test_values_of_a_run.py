@@ -1,0 +1,24 @@
+"""Files of values for the variables of a score, as `mzt` reads them."""
+
+import pytest
+
+from marianne_cli.variables import BadValue, read
+
+
+def test_a_file_of_values_is_one_mapping():
+    assert read(b"version: 1.2\ntargets: [a, b]\n") == {"version": 1.2, "targets": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (b"a: 1\na: 2\n", 2, "'a' is given twice"),
+        (b"a:\n  b: 1\n  b: 2\n", 3, "'b' is given twice"),
+        (b"- 1\n", 1, "a file of values is one mapping: NAME: VALUE"),
+        (b"a: [\n", 2, "did not find expected node content"),
+    ],
+)
+def test_what_is_wrong_in_one_is_told_with_its_line(text, line, message):
+    with pytest.raises(BadValue) as refused:
+        read(text)
+    assert (refused.value.line, refused.value.message) == (line, message)
