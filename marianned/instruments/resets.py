@@ -1,7 +1,8 @@
 """When a rate limit is over, read from what a tool says of it: in seconds, at an hour, at a date.
 
 The forms are those of the services and tools themselves: `Please try again in 6m0s`, `retry-after: 30`,
-`"retryDelay": "34s"`, `resets 3am (Europe/Berlin)`, `limit reached|1764043200`, `2026-02-10 14:25 +0800`.
+`"retryDelay": "34s"`, `retry_after_ms: 12000`, `resets 3am (Europe/Berlin)`, `resets Mon at 09:00`,
+`limit reached|1764043200`, `2026-02-10 14:25 +0800`, `Retry-After: Wed, 21 Oct 2026 07:28:00 GMT`.
 An hour is found in its zone, and how long it is until then in UTC: a change of clocks may lie between.
 """
 
@@ -17,11 +18,12 @@ _AMOUNTS = re.compile(_AMOUNT.replace("(ms", r"(?P<unit>ms", 1), re.IGNORECASE)
 _CUE = (  # what a tool has waited already is said as "total retry wait time"
     r"(?<!total )(?<!total retry )"
     r"(?:try(?:ing)? again|retry(?:ing)?|reset(?:s|ting)?|wait(?:ing)?|available|retry.?delay|retry.?after|"
-    r"regain(?:s|ed)? access)"
+    r"regain(?:s|ed)? access|\buntil|renew(?:s|ed)?|refresh(?:es|ed)?|restored)"
 )
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
-_EPOCH = re.compile(r"\|(\d{10})\b|\breset\w*\W{1,6}(\d{10})\b", re.IGNORECASE)
+_EPOCH = re.compile(r"\|(\d{10})\b|\breset\w*\W{1,6}(\d{10}|\d{13})\b", re.IGNORECASE)
 _OFFSET = r"(?:UTC|GMT)?[+-]\d\d:?\d\d"
 _ISO = re.compile(
     rf"{_CUE}\D{{0,40}}(?P<day>\d{{4}}-\d\d-\d\d)(?:T|,? (?:at )?)(?P<time>\d\d:\d\d(?::\d\d)?)(?:\.\d+)?"
@@ -29,13 +31,33 @@ _ISO = re.compile(
     re.IGNORECASE,
 )
 _IN = re.compile(rf"{_CUE}[^.\n\d]{{0,40}}?((?:{_AMOUNT}[\s,]*(?:and\s+)?)+)", re.IGNORECASE)
-_HEADER = re.compile(r"retry.?after[\"']?\s*[:=]?\s*[\"']?(\d+(?:\.\d+)?)(?![\d.:]|\s*[a-z])", re.IGNORECASE)
-_CLOCK = r"(?P<hour>\d{1,2})(?::(?P<minute>\d\d))?\s*(?P<half>[ap]\.?m\b\.?)?"
+_HEADER = re.compile(
+    r"(?:retry.?after|(?:retry|resets?|try.?again)[-_ ]?(?:in|after|delay)(?=[-_ ]?[ms]))"
+    r"(?:[-_ ]?(?P<unit>ms|millis(?:econds)?|s|secs?|seconds|m|mins?|minutes))?[\"']?"
+    r"\s*[:=]?\s*[\"']?(?P<number>\d+(?:\.\d+)?)(?![\d.:]|\s*[a-z])",
+    re.IGNORECASE,
+)
+_HTTP_DATE = re.compile(
+    rf"{_CUE}[^\n\d]{{0,40}}?(?:{'|'.join(_WEEKDAYS)})[a-z]*,? (?P<day>\d\d?)[ -](?P<month>[a-z]{{3}})[a-z]*[ -]"
+    r"(?P<year>\d{4}),? (?P<time>\d\d:\d\d:\d\d) (?:GMT|UTC|\+0000)",
+    re.IGNORECASE,
+)
+_CLOCK = (
+    r"(?:(?P<hour>\d{1,2})(?::(?P<minute>\d\d)(?::\d\d)?)?\s*(?P<half>[ap]\.?m\b\.?)?(?![\d/-])"
+    r"|(?P<word>midnight|noon)\b)"
+)
 _SHORT = r"UTC|GMT|[PE][SD]?T\b|CES?T\b|[JK]ST\b"
 _ZONE = rf"(?:\s*\(?(?P<zone>{_OFFSET}|{_SHORT}|[A-Z][A-Za-z_]+/[A-Za-z_/+-]+\d*)\)?)?"
-_DAY = r"(?P<month>[A-Z][a-z]{2})[a-z]*\.?\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?"
-_DATE = rf"(?:{_DAY},?\s*(?:(?P<year>\d{{4}}),?\s*)?(?:at\s+)?)?"
-_AT = re.compile(rf"{_CUE}(?:\s+(?:at|on))*\s*:?\s+{_DATE}{_CLOCK}{_ZONE}", re.IGNORECASE)
+_MONTH = rf"(?:{'|'.join(_MONTHS)})[a-z]*\b\.?"
+_ORDINAL = r"\d{1,2}(?:st|nd|rd|th)?\b(?!:)"
+_WEEKDAY = rf"\b(?:{'|'.join(_WEEKDAYS)})(?:day|s|sday|nesday|rs|rsday|urday)?\b\.?"
+_DAY = (
+    rf"(?:(?P<weekday>{_WEEKDAY}),?\s*)?(?:(?P<near>today|tomorrow)\b|(?P<date>(?:{_MONTH}\s+{_ORDINAL}"
+    rf"|{_ORDINAL}\s+{_MONTH})(?:,?\s*(?P<year>\d{{4}})\b)?))?"
+)
+_JOIN = r"(?:,|\s|\b(?:at|on)\b)*"
+_AT = re.compile(rf"{_CUE}(?:\s+(?:at|on|by|again))*\s*:?\s+{_DAY}{_JOIN}(?:{_CLOCK}{_ZONE})?", re.IGNORECASE)
+_BEHIND = re.compile(rf"{_JOIN}{_DAY}", re.IGNORECASE)
 _ABBREVIATIONS = {
     **dict.fromkeys(("PST", "PDT", "PT"), "America/Los_Angeles"),
     **dict.fromkeys(("EST", "EDT", "ET"), "America/New_York"),
@@ -45,6 +67,8 @@ _ABBREVIATIONS = {
 }
 _NOON = 12
 _MIDNIGHT = 24
+_SECONDS_DIGITS = 10
+_WEEK = 7
 
 
 def resets_in(text: str, now: datetime) -> float | None:
@@ -54,14 +78,19 @@ def resets_in(text: str, now: datetime) -> float | None:
         text: what the tool says.
         now: the moment, with the zone that an hour without one is meant in.
     """
-    ways: tuple[Callable[[str, datetime], float | None], ...] = (_epoch, _iso, _amounts, _header, _clock)
+    ways: tuple[Callable[[str, datetime], float | None], ...] = (
+        *(_epoch, _iso, _http_date, _amounts, _header, _clock),
+    )
     found = (way(text, now) for way in ways)
     return next((seconds for seconds in found if seconds is not None and seconds >= 0), None)
 
 
 def _epoch(text: str, now: datetime) -> float | None:
     found = _EPOCH.search(text)
-    return None if found is None else int(found[1] or found[2]) - now.timestamp()
+    if found is None:
+        return None
+    digits = found[1] or found[2]
+    return int(digits) / (1 if len(digits) == _SECONDS_DIGITS else 1000) - now.timestamp()
 
 
 def _iso(text: str, now: datetime) -> float | None:
@@ -106,30 +135,67 @@ def _amounts(text: str, _now: datetime) -> float | None:
 
 def _header(text: str, _now: datetime) -> float | None:
     found = _HEADER.search(text)
-    return None if found is None else float(found[1])
+    if found is None:
+        return None
+    unit = (found["unit"] or "s").lower()
+    return float(found["number"]) * _UNITS["ms" if unit.startswith(("ms", "mil")) else unit[0]]
+
+
+def _http_date(text: str, now: datetime) -> float | None:
+    found = _HTTP_DATE.search(text)
+    if found is None:
+        return None
+    try:
+        number = _MONTHS.index(found["month"].lower()) + 1
+        moment = datetime.fromisoformat(f"{found['year']}-{number:02}-{int(found['day']):02}T{found['time']}")
+    except ValueError:
+        return None
+    return _seconds(moment.replace(tzinfo=UTC), now)
 
 
 def _clock(text: str, now: datetime) -> float | None:
-    """Read an hour, of today or tomorrow, or of a date."""
+    """Read an hour, of today or tomorrow, of a day of the week, of a date; a day alone is its first moment."""
     for found in _AT.finditer(text):
-        if not (found["half"] or found["minute"]):
+        day = found if _has_day(found) else _BEHIND.match(text, found.end())
+        if not (found["half"] or found["minute"] or found["word"]) and (found["hour"] or not _has_day(found)):
             continue
         there = now.astimezone(_zone(found["zone"]) or now.tzinfo)
-        hour = int(found["hour"])
-        if found["half"]:
-            hour = hour % _NOON + (_NOON if found["half"].lower().startswith("p") else 0)
-        minute = int(found["minute"] or 0)
         try:
-            moment = there.replace(hour=hour % _MIDNIGHT, minute=minute, second=0, microsecond=0, fold=0)
-            if found["month"]:
-                moment = _dated(moment, found["month"], int(found["day"]), found["year"])
+            moment = there.replace(**_time_of(found), second=0, microsecond=0, fold=0)
+            if day is not None and _has_day(day):
+                return _seconds(_on_its_day(moment, there, day), now)
         except ValueError:
             continue
-        seconds = _seconds(moment, now)
-        if seconds <= 0 and not found["month"]:
-            seconds = _seconds(moment + timedelta(days=1), now)
-        return seconds
+        return _seconds(moment if _seconds(moment, now) > 0 else moment + timedelta(days=1), now)
     return None
+
+
+def _has_day(found: re.Match[str]) -> bool:
+    return bool(found["weekday"] or found["near"] or found["date"])
+
+
+def _time_of(found: re.Match[str]) -> dict[str, int]:
+    if found["word"] or not found["hour"]:
+        return {"hour": _NOON if (found["word"] or "").lower() == "noon" else 0, "minute": 0}
+    hour = int(found["hour"])
+    if found["half"]:
+        hour = hour % _NOON + (_NOON if found["half"].lower().startswith("p") else 0)
+    return {"hour": 0 if hour == _MIDNIGHT else hour, "minute": int(found["minute"] or 0)}
+
+
+def _on_its_day(moment: datetime, now: datetime, day: re.Match[str]) -> datetime:
+    """Return a time of today on the day that is said: a date, today or tomorrow, the next day of that name."""
+    if day["date"]:
+        month = re.search("|".join(_MONTHS), day["date"], re.IGNORECASE)
+        number = re.search(r"\d{1,2}", day["date"])
+        if month is None or number is None:
+            raise ValueError(day["date"])
+        return _dated(moment, month[0], int(number[0]), day["year"])
+    if day["near"]:
+        return moment + timedelta(days=day["near"].lower() == "tomorrow")
+    ahead = (_WEEKDAYS.index(day["weekday"][:3].lower()) - moment.weekday()) % _WEEK
+    moment += timedelta(days=ahead)
+    return moment if moment > now else moment + timedelta(days=_WEEK)
 
 
 def _dated(moment: datetime, month: str, day: int, year: str | None) -> datetime:

@@ -12,7 +12,7 @@ from marianned.formatting import dollars
 from marianned.instruments import command_line
 from marianned.progress.deciding.budget import warn_of_budget
 from marianned.progress.deciding.draft import Draft
-from marianned.progress.deciding.rate_limits import lift, meet
+from marianned.progress.deciding.rate_limits import lift, meet, said_of_time
 from marianned.progress.deciding.revisions import FRESH, fingerprint_now
 from marianned.progress.state.triggers import Ending, Parked, Warned
 from marianned.protocol import AttemptKind, CheckResult, HoldCause, Outcome, SheetStatus, WaitingFor
@@ -130,6 +130,7 @@ def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) 
 
 def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
     limits = draft.state.score.rate_limit
+    untimed = said_of_time(draft, attempt, ending)
     until = meet(draft, row.sheet, attempt, ending)
     if fall_back(draft, row, "rate limit"):
         return
@@ -140,7 +141,9 @@ def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Endi
     if row.waits >= (limits.max_quota_waits if ending.quota else limits.max_waits):
         _fail_sheet(draft, row, "rate_limited", f"still limited after {row.waits} waits", waits=row.waits)
         return
-    _wait(draft, row, WaitingFor.RATE_LIMIT, until, ending, row.next_kind, waits=row.waits + 1, lost=0)
+    _wait(
+        draft, row, WaitingFor.RATE_LIMIT, until, ending, row.next_kind, untimed, waits=row.waits + 1, lost=0
+    )
 
 
 def hold_at_limit(draft: Draft, row: SheetRow) -> None:
@@ -291,6 +294,7 @@ def _wait(
     until: Instant,
     ending: Ending,
     kind: AttemptKind,
+    said: str = "",
     **changed: Any,
 ) -> None:
     draft.sheet(
@@ -299,7 +303,7 @@ def _wait(
     draft.note_sheet(
         "sheet.waiting",
         row.sheet,
-        f"waits {round(draft.now.until(until) / 1000):g}s ({waiting_for}), then attempt {row.attempts + 1}",
+        f"waits {round(draft.now.until(until) / 1000):g}s ({waiting_for}), then attempt {row.attempts + 1}{said}",
         cause=ending.category,
     )
 

@@ -31,6 +31,7 @@ def meet(draft: Draft, sheet: int, attempt: AttemptRow, ending: Ending) -> Insta
     if draft.state.score.profiles[attempt.instrument].raw_prompt:
         return until
     account = Account(attempt.instrument, attempt.model or "")
+    untimed = said_of_time(draft, attempt, ending)
     closed = (
         until if _is_heard_twice(draft, account, until) else min(until, _alone(draft), key=draft.now.until)
     )
@@ -39,14 +40,14 @@ def meet(draft: Draft, sheet: int, attempt: AttemptRow, ending: Ending) -> Insta
         model=attempt.model or "",
         until=closed,
         since=draft.now.at,
-        message=ending.message,
+        message=f"{ending.message or ''}{untimed}".strip() or None,
         run_id=draft.state.run.run_id,
         said=until,
     )
     draft.put(row)
     if account in draft.rooms:
         draft.rooms[account] = 0
-    text = f"rate limit of {account}, in all jobs, for {duration(draft.now.until(closed) / 1000)}"
+    text = f"rate limit of {account}, in all jobs, for {duration(draft.now.until(closed) / 1000)}{untimed}"
     if closed != until:
         waits = duration(draft.now.until(until) / 1000)
         text += f"; '{draft.state.run.job_name}' alone has heard of it, and waits {waits}"
@@ -75,6 +76,16 @@ def _seconds(draft: Draft, attempt: AttemptRow, ending: Ending) -> float:
     if known is not None and known.until is not None and not draft.now.reached(known.until):
         return draft.now.until(known.until) / 1000
     return draft.state.score.rate_limit.wait_seconds
+
+
+def said_of_time(draft: Draft, attempt: AttemptRow, ending: Ending) -> str:
+    """Say for people that the tool has given no time, and none is known, so that the score's is taken."""
+    known = draft.state.limits.get(Account(attempt.instrument, attempt.model or ""))
+    if ending.resets_in is not None or (
+        known is not None and known.until is not None and not draft.now.reached(known.until)
+    ):
+        return ""
+    return f" (no time given; looks again in {duration(draft.state.score.rate_limit.wait_seconds)})"
 
 
 def lift(draft: Draft, attempt: AttemptRow) -> None:

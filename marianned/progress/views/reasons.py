@@ -205,7 +205,7 @@ def _waits(state: JobState) -> Iterator[Reason]:
         yield _reason(
             state,
             row.waiting_for or WaitingFor.RETRY,
-            f"{messages.sheet_name(state, row.sheet)} waits, then attempt {row.attempts + 1}{_because(row)}",
+            f"{messages.sheet_name(state, row.sheet)} waits, then attempt {row.attempts + 1}{_because(state, row)}",
             "time",
             sheets=[row.sheet],
             until=row.until.at if row.until is not None else None,
@@ -230,8 +230,10 @@ def _wait_hints(state: JobState, row: SheetRow) -> list[str]:
     return [f"mzt clear-rate-limits {instrument}"] if row.waiting_for == WaitingFor.RATE_LIMIT else []
 
 
-def _because(row: SheetRow) -> str:
-    return f"; {row.error_message}" if row.error_message else ""
+def _because(state: JobState, row: SheetRow) -> str:
+    met = state.limits.get(state.account(row.sheet)) if row.waiting_for == WaitingFor.RATE_LIMIT else None
+    why = met.message if met is not None else row.error_message
+    return f"; {why}" if why else ""
 
 
 def _limits(state: JobState, now: Instant) -> Iterator[Reason]:

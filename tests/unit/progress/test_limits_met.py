@@ -40,6 +40,19 @@ def test_it_lasts_as_the_tool_says_within_bounds_else_as_the_score_says(said: fl
     assert (row.account, row.until.at - row.since) == (CLAUDE, seconds * 1000)
 
 
+def test_what_falls_back_on_the_scores_time_says_so() -> None:
+    said = "no time given; looks again in 30m"
+    silent, told = bench(), bench()
+    assert met(silent).message == f"429 ({said})"
+    assert met(told, resets_in=300).message == "429"
+    assert met(told, 2).message == "429"  # what the other has heard is waited for
+    alone = Bench(score(stage(), rate_limit=RateLimit(wait_seconds=1_800)))
+    alone.go()
+    texts = [event.text for event in alone.end(1, Outcome.RATE_LIMITED).changes.events]
+    assert [said in text for text in texts] == [False, True, True], texts
+    assert any(said in reason.text for reason in reasons(silent.state, silent.now, None, {}))
+
+
 def test_what_a_tool_says_is_stretched_a_little_by_chance() -> None:
     row = met(bench(), resets_in=300, chance=1.0)
     assert row.until is not None
