@@ -38,8 +38,9 @@ _HEADER = re.compile(
     re.IGNORECASE,
 )
 _HTTP_DATE = re.compile(
-    rf"{_CUE}[^\n\d]{{0,40}}?(?:{'|'.join(_WEEKDAYS)})[a-z]*,? (?P<day>\d\d?)[ -](?P<month>[a-z]{{3}})[a-z]*[ -]"
-    r"(?P<year>\d{4}),? (?P<time>\d\d:\d\d:\d\d) (?:GMT|UTC|\+0000)",
+    rf"{_CUE}[^\n\d]{{0,40}}?(?:{'|'.join(_WEEKDAYS)})[a-z]*,? "
+    r"(?P<day>\d\d?)[ -](?P<month>[a-z]{3})[a-z]*[ -](?P<year>\d{4}),? "
+    r"(?P<time>\d\d:\d\d:\d\d) (?:GMT|UTC|\+0000)",
     re.IGNORECASE,
 )
 _CLOCK = (
@@ -154,14 +155,15 @@ def _http_date(text: str, now: datetime) -> float | None:
 
 
 def _clock(text: str, now: datetime) -> float | None:
-    """Read an hour, of today or tomorrow, of a day of the week, of a date; a day alone is its first moment."""
+    """Read an hour, of today or tomorrow, of a weekday, of a date; a day alone is its first moment."""
     for found in _AT.finditer(text):
         day = found if _has_day(found) else _BEHIND.match(text, found.end())
         if not (found["half"] or found["minute"] or found["word"]) and (found["hour"] or not _has_day(found)):
             continue
         there = now.astimezone(_zone(found["zone"]) or now.tzinfo)
+        hour, minute = _time_of(found)
         try:
-            moment = there.replace(**_time_of(found), second=0, microsecond=0, fold=0)
+            moment = there.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
             if day is not None and _has_day(day):
                 return _seconds(_on_its_day(moment, there, day), now)
         except ValueError:
@@ -174,17 +176,17 @@ def _has_day(found: re.Match[str]) -> bool:
     return bool(found["weekday"] or found["near"] or found["date"])
 
 
-def _time_of(found: re.Match[str]) -> dict[str, int]:
+def _time_of(found: re.Match[str]) -> tuple[int, int]:
     if found["word"] or not found["hour"]:
-        return {"hour": _NOON if (found["word"] or "").lower() == "noon" else 0, "minute": 0}
+        return _NOON if (found["word"] or "").lower() == "noon" else 0, 0
     hour = int(found["hour"])
     if found["half"]:
         hour = hour % _NOON + (_NOON if found["half"].lower().startswith("p") else 0)
-    return {"hour": 0 if hour == _MIDNIGHT else hour, "minute": int(found["minute"] or 0)}
+    return 0 if hour == _MIDNIGHT else hour, int(found["minute"] or 0)
 
 
 def _on_its_day(moment: datetime, now: datetime, day: re.Match[str]) -> datetime:
-    """Return a time of today on the day that is said: a date, today or tomorrow, the next day of that name."""
+    """Move a time of today to the day that is said: a date, today or tomorrow, the next of that name."""
     if day["date"]:
         month = re.search("|".join(_MONTHS), day["date"], re.IGNORECASE)
         number = re.search(r"\d{1,2}", day["date"])

@@ -300,10 +300,11 @@ def _wait(
     draft.sheet(
         row, status=SheetStatus.WAITING, waiting_for=waiting_for, until=until, next_kind=kind, **changed
     )
+    seconds = round(draft.now.until(until) / 1000)
     draft.note_sheet(
         "sheet.waiting",
         row.sheet,
-        f"waits {round(draft.now.until(until) / 1000):g}s ({waiting_for}), then attempt {row.attempts + 1}{said}",
+        f"waits {seconds:g}s ({waiting_for}), then attempt {row.attempts + 1}{said}",
         cause=ending.category,
     )
 

@@ -205,7 +205,8 @@ def _waits(state: JobState) -> Iterator[Reason]:
         yield _reason(
             state,
             row.waiting_for or WaitingFor.RETRY,
-            f"{messages.sheet_name(state, row.sheet)} waits, then attempt {row.attempts + 1}{_because(state, row)}",
+            f"{messages.sheet_name(state, row.sheet)} waits, then attempt {row.attempts + 1}"
+            + _because(state, row),
             "time",
             sheets=[row.sheet],
             until=row.until.at if row.until is not None else None,
