@@ -238,6 +238,47 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Loop(msgspec.Struct, frozen=True, kw_only=True):
+    """Stages that are played again until an expression holds (§29).
+
+    `first` and `last` are the span's stages, `sheets` all sheets of it and `ends` those of its last stage,
+    ascending. `until` is an expression of `language/expressions.py` with the language `until(index)`; null:
+    all exit codes of the last stage are 0 and all its checks passed. `rounds` is how many there are at most;
+    `exact`: so many there are, whatever they bring, and `until` is null. `exhausted` is fail or continue:
+    what follows the last round where `until` is still false. `index` is the name of the round's number beside
+    `round`, as in `loop.NAME`.
+    """
+
+    first: int
+    last: int
+    sheets: tuple[int, ...]
+    ends: tuple[int, ...]
+    index: str = "round"
+    until: str | None = None
+    rounds: int = 10
+    exact: bool = False
+    exhausted: str = "fail"
+    cost_limit_usd: float | None = None
+
+    @property
+    def span(self) -> str:
+        """How people write which stages it has: `2-3`, or `2`."""
+        return f"{self.first}-{self.last}" if self.first != self.last else str(self.first)
+
+
+class Trigger(msgspec.Struct, frozen=True, kw_only=True):
+    """Pauses that the score asks for at one stage (§28.9).
+
+    `pause_after`: the job pauses when the stage's last sheet is completed or skipped. `pause_on_fail`: it
+    pauses when a sheet of it fails, without a retry, a completion attempt or a fallback; `reason` is what
+    is said then, if anything.
+    """
+
+    pause_after: bool = False
+    pause_on_fail: bool = False
+    reason: str | None = None
+
+
 class Concert(msgspec.Struct, frozen=True, kw_only=True):
     """How jobs follow each other (§20); `log_path` is absolute, null without a log.
 
@@ -284,6 +325,9 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     `profiles` holds each profile that a sheet or a fallback uses, by name, as it was at submission;
     `directory` is the score's, where injected files are looked for that the workspace has not;
     `given_workspace` is what the score says, where `workspace` may be the run's (None: of an older version).
+    `hooks` run when all is done, `failure_hooks` when the job has ended failed (`on_failure` is fail then).
+    `max_wall_seconds` is how long the run may take while it runs (§28.7), null without a limit. `loops` are
+    in the order of their stages and have no stage in common; `triggers` are by stage.
     """
 
     name: str
@@ -307,6 +351,14 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     isolation: Isolation | None = None
     archive: Archive | None = None
     given_workspace: str | None = None
+    failure_hooks: tuple[Hook, ...] = ()
+    max_wall_seconds: float | None = None
+    loops: tuple[Loop, ...] = ()
+    triggers: dict[int, Trigger] = {}
+
+    def loop_of(self, stage: int) -> Loop | None:
+        """Return the loop that a stage is part of."""
+        return next((loop for loop in self.loops if loop.first <= stage <= loop.last), None)
 
     def on(self, sheet: int, fallback: int) -> "Expanded":
         """Return the score with one sheet (its number) as it runs on the instrument it has come to."""

@@ -370,6 +370,8 @@ def score_kind(rule):  # noqa: PLR0911  a type a line
     match rule:
         case rules.Part() | rules.Settings():
             return "mapping"
+        case rules.Either():
+            return f"{score_kind(rule.short)}, or {score_kind(rule.long)}"
         case rules.ListOf():
             return f"list of {score_kind(rule.item)}"
         case rules.MapOf():

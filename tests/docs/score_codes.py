@@ -35,12 +35,19 @@ CODES = {
         "add `parallel: {enabled: true}`, or remove it",
     ),
     "S111": ("more than 10,000 sheets, or 1,000,000 dependencies", "split the score into several jobs"),
+    "S113": (
+        "a loop whose stages do not all lead to its last one, or that something outside stands between",
+        "let the last stage need the others, and take what is between into the loop",
+    ),
     "S201": ("a template's syntax is wrong", "fix the line named; literal braces: `{% raw %}`"),
     "S202": ("an undefined variable in a template", "add it to `prompt.variables`, or `| default(…)`"),
     "S203": ("a template fails in another way", "fix the line named; 10 s and 16 MiB are the limits"),
     "S204": ("an unknown placeholder in a path", "name a variable; `{workspace}` is one"),
     "S205": ("a bad condition", "write comparisons of names and values, joined by `and`, `or`, `not`"),
-    "S206": ("a bad `skip_when`", "write an expression over `sheets`, `job` and variables, without calls"),
+    "S206": (
+        "a bad `skip_when` or `until`",
+        "write an expression over `sheets`, `job`, variables and, in a loop, `loop`; in `until` `file(…)`, too",
+    ),
     "S207": ("`{{ name }}` where `{name}` is meant", "write single braces in validations"),
     "S208": ("`{name}` where `{{ name }}` is probably meant", "write double braces in templates"),
     "S209": ("a variable has the name of a built-in, which wins", "give it another name"),
@@ -104,6 +111,10 @@ CODES = {
     "S510": (
         "a key that other readers of the format refuse",
         "reported only with `--portable`: remove it for them",
+    ),
+    "S511": (
+        "control flow that is not supported: loops that share stages, an action of `triggers`",
+        "put loops beside each other; `pause`, `escalate` and `continue` are the actions",
     ),
     "S512": (
         "a template comment over several lines in a shell body: those lines are not run",

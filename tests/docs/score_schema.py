@@ -47,7 +47,7 @@ def part(struct):
     properties = {}
     required = []
     for field in msgspec.structs.fields(struct):
-        key = "as" if field.name == "as_" else field.name
+        key = field.name.removesuffix("_")
         about = score_fields.FIELDS[struct][field.name]
         properties[key] = described(of(hints[field.name].__metadata__[0]), about, null=not field.required)
         if field.required:
@@ -61,10 +61,12 @@ def described(schema, about, *, null=True):
     return {"description": about, "anyOf": [schema, *([{"type": "null"}] if null else [])]}
 
 
-def of(rule):  # noqa: PLR0911  a type a branch
+def of(rule):  # noqa: PLR0911, PLR0912  a type a branch
     """Return what a type of the format accepts."""
     match rule:
-        case rules.Part(others=True):
+        case rules.Either():
+            return {"anyOf": [of(rule.short), of(rule.long)]}
+        case rules.Part(others="S501"):
             return part(rule.struct) | {"additionalProperties": {}}
         case rules.Part():
             return {"$ref": f"#/definitions/{rule.struct.__name__}"}

@@ -16,6 +16,7 @@ from marianned.score.check.extensions import check_portable, profile_extensions
 from marianned.score.check.fingerprints import Digests
 from marianned.score.check.hooks import Hooks
 from marianned.score.check.instruments import InstrumentResolver, ResolvedInstrument
+from marianned.score.check.loops import loops, triggers
 from marianned.score.check.profiles import Found, find_profiles
 from marianned.score.check.prompts import Prompts
 from marianned.score.check.settings import UseChecks, read_text
@@ -132,6 +133,7 @@ class _Compiler:
         names = scalars({name: with_number_keys(v) for name, v in self.score.prompt.variables.items()})
         sheets = len(self.layout.seats) if self.layout else 0
         self.hooks = Hooks(self.score, names, sheets, source, self.workspace)
+        self.failure_hooks = Hooks(self.score, names, sheets, source, self.workspace, "on_failure")
 
     def _stage_names(self) -> dict[int, str]:
         """Return the stages' names by sheet number, as far as they have one."""
@@ -141,7 +143,9 @@ class _Compiler:
 
     def check_targets(self) -> None:
         """Report scores to chain to that are missing or themselves invalid (S306)."""
-        for path, file in self.hooks.targets(self.reader, self.report):
+        targets = [*self.hooks.targets(self.reader, self.report)]
+        targets += self.failure_hooks.targets(self.reader, self.report)
+        for path, file in targets:
             directory = os.path.dirname(file)  # noqa: PTH120  a text, no file
             try:
                 text = self.reader.read(file)
@@ -162,10 +166,11 @@ class _Compiler:
         check_files(self.score, self.source, self.workspace, self.reader, self.report)
         prompt = self._prompt()
         hooks = self.hooks.expanded(self.reader, self.report)
+        failed = self.failure_hooks.expanded(self.reader, self.report)
         expanded = self._expanded(self.layout, prompt) if self.layout else None
         if expanded is not None:
             concert = self.hooks.concert(self.reader)
-            expanded = msgspec.structs.replace(expanded, hooks=hooks, concert=concert)
+            expanded = msgspec.structs.replace(expanded, hooks=hooks, failure_hooks=failed, concert=concert)
             if self.score.concert.pinned and not chained:
                 concert = msgspec.structs.replace(concert, pins=self._pins(expanded))
                 expanded = msgspec.structs.replace(expanded, concert=concert)
@@ -374,7 +379,10 @@ class _Compiler:
             ),
             profiles={profile.name: profile for profile in used},
             directory=self.source.directory,
-            on_failure=score.on_failure,
+            on_failure="fail" if isinstance(score.on_failure, list) else score.on_failure,
+            max_wall_seconds=score.max_wall_seconds,
+            loops=loops(score, layout, self.report),
+            triggers=triggers(score, self.report),
             rate_limit=self._rate_limit(),
             cost_limits=self._cost_limits(),
             silence=self._silence(),
@@ -470,7 +478,8 @@ class _Compiler:
 def _chained_to(score: Expanded) -> list[tuple[Hook, str | None]]:
     """Return the hooks of a score that start jobs, each with the workspace that it gives its job."""
     inherited = score.workspace if score.concert.inherit_workspace else None
-    return [(hook, hook.job_workspace or inherited) for hook in score.hooks if hook.starts_job]
+    hooks = (*score.hooks, *score.failure_hooks)
+    return [(hook, hook.job_workspace or inherited) for hook in hooks if hook.starts_job]
 
 
 def _notification(given: model.Notification) -> Notification:

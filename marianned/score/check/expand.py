@@ -129,6 +129,7 @@ def _check_stage_numbers(score: Score, total: int, report: ProblemReport) -> Non
         (("sheet", "dependencies"), part.dependencies),
         (("sheet", "skip_when"), part.skip_when),
         (("sheet", "skip_when_command"), part.skip_when_command),
+        (("sheet", "triggers"), part.triggers),
         (("movements",), score.movements),
     ):
         for stage in numbers:

@@ -31,13 +31,26 @@ _PATHS = ("job_path", "job_workspace", "working_directory")
 _SPLIT = "can't be split into words"
 
 
+STATUS = {"on_success": "completed", "on_failure": "failed"}
+"""How a job has ended that runs the hooks of a list, by the list's key."""
+
+
 class Hooks:
-    """Expands the hooks of one score; what is wrong with them goes into the report."""
+    """Expands one list of hooks, `key`, of a score; what is wrong with them goes into the report."""
 
     def __init__(
-        self, score: Score, variables: dict[str, object], sheets: int, source: ScoreSource, workspace: str
+        self,
+        score: Score,
+        variables: dict[str, object],
+        sheets: int,
+        source: ScoreSource,
+        workspace: str,
+        key: str = "on_success",
     ) -> None:
         self.score = score
+        given = score.on_success if key == "on_success" else score.on_failure
+        self.items = given if isinstance(given, list) else []
+        self.key = key
         self.source = source
         self.workspace = workspace
         self.values: dict[str, object] = {
@@ -46,14 +59,18 @@ class Hooks:
             "job_id": score.name,
             "job_name": score.name,
             "sheet_count": sheets,
+            "job_status": STATUS[key],
+            "score_dir": source.directory,
         }
 
     def expanded(self, reader: FileReader, report: ProblemReport) -> tuple[Hook, ...]:
         """Return the hooks in their order; those that are wrong are left out."""
         found = []
-        for index, item in enumerate(self.score.on_success):
-            path: Path = ("on_success", index)
+        for index, item in enumerate(self.items):
+            path: Path = (self.key, index)
             self._check(item, path, report)
+            if self.key == "on_failure":
+                _check_failed(item, path, report)
             if not report.wrong(*path):
                 found.append(self._hook(item, path, reader, report))
         return tuple(found)
@@ -74,8 +91,8 @@ class Hooks:
     def targets(self, reader: FileReader, report: ProblemReport) -> Iterator[tuple[Path, str]]:
         """Yield the score files that are chained to and known by now; report those that are not there."""
         own = os.path.join(self.source.directory, os.path.basename(self.source.file))  # noqa: PTH118, PTH119  a text, no file
-        for index, item in enumerate(self.score.on_success):
-            path: Path = ("on_success", index, "job_path")
+        for index, item in enumerate(self.items):
+            path: Path = (self.key, index, "job_path")
             if item.type != "run_job" or item.job_path is None or "{" in item.job_path or report.wrong(*path):
                 continue
             found = next((file for file in self._places(item.job_path, reader) if reader.is_file(file)), None)
@@ -152,3 +169,13 @@ class Hooks:
         """Return where a file of the score's may lie: by its directory, else by that of the submission."""
         bases = (self.source.directory, self.source.submit_directory)
         return tuple(dict.fromkeys(resolve(file, base, reader) for base in bases))
+
+
+def _check_failed(item: Item, path: Path, report: ProblemReport) -> None:
+    """Report what a hook can't do in a job that has ended (§28.8)."""
+    if item.type == "run_job" and not item.detached:
+        message = "a job that has failed waits for no other"
+        report.add("S013", (*path, "detached"), message, hint="write detached: true")
+    if item.pause_before_chain:
+        message = "a job that has failed does not pause"
+        report.add("S015", (*path, "pause_before_chain"), message, key=True)

@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from marianned.score.expanded import Expanded, Sheet
 from marianned.score.read.document import Document
 from marianned.score.read.model import Score
@@ -56,6 +58,7 @@ class Prompts:
         self.found: dict[_Fault, list[int]] = defaultdict(list)
         self.above = _Above(expanded) if self._uses("previous_outputs") else None
         self.uses_injected = self._uses(*INJECTED)
+        self.uses_loop = self._uses("loop")
 
     def _uses(self, *names: str) -> bool:
         try:
@@ -74,6 +77,10 @@ class Prompts:
         injected = self._injected(sheet, previous)
         try:
             body = self.renderer.body(sheet, previous, injected)
+            if self.uses_loop and (loop := self.expanded.loop_of(sheet.stage)) is not None:
+                again = dict.fromkeys(loop.sheets, SAMPLE)
+                later = msgspec.structs.replace(previous, round=2, earlier=again)
+                self.renderer.body(sheet, later, injected)
         except RenderError as fault:
             self._note(fault, sheet)
             return ""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from marianned.score.check.expand import SheetPlan
+from marianned.score.check.loops import language_at
 from marianned.score.check.settings import check_sheets, check_timeouts
 from marianned.score.check.unsupported import check_unsupported
 from marianned.score.language.expressions import expression_fault
@@ -97,7 +98,7 @@ def _check_items(score: Score, report: ProblemReport) -> None:
         if keys and not any(getattr(notification.config, key) for key in keys):
             report.add("S011", ("notifications", index, "config"), f"'{keys[0]}' or '{keys[1]}' is missing")
     for stage, text in score.sheet.skip_when.items():
-        fault_text = expression_fault(text)
+        fault_text = expression_fault(text, language_at(score, stage))
         if fault_text and not report.wrong("sheet", "skip_when", stage):
             report.add("S206", ("sheet", "skip_when", stage), f"bad expression: {fault_text}")
 
@@ -122,8 +123,9 @@ def injections(score: Score) -> Iterator[tuple[Path, Injection]]:
 
 
 def _check_prompt(score: Score, document: Document, report: ProblemReport) -> None:
+    built_in = BUILT_IN | {"loop"} if score.sheet.loops else BUILT_IN
     for name in score.prompt.variables:
-        if name in BUILT_IN:
+        if name in built_in:
             message = f"'{name}' is the name of a built-in, which wins"
             report.add("S209", ("prompt", "variables", name), message, key=True)
     node = find(document.root, ("prompt", "template"))

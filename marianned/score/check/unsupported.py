@@ -24,6 +24,7 @@ _ACCEPTED = (
     "state_path",
     "schedule",
 )
+_NOT_YET: tuple[Path, ...] = (("max_wall_seconds",), ("sheet", "loops"), ("sheet", "triggers"))
 _NOT_BY_ITSELF = "not run again by itself: let cron or a timer call 'mzt run FILE --fresh'"
 
 
@@ -31,11 +32,17 @@ def check_unsupported(score: Score, document: Document, report: ProblemReport) -
     """Report what is accepted without effect (§22)."""
     paths: list[Path] = [(key,) for key in _ACCEPTED]
     paths += [("sheet", "spec_tags"), ("backend", "ollama"), ("backend", "recursive_light")]
-    paths += [("on_success", index, "inherit_learning") for index in range(len(score.on_success))]
+    for key in ("on_success", "on_failure"):
+        paths += [(key, index, "inherit_learning") for index in range(len(getattr(score, key)))]
     for path in paths:
         if find(document.root, path):
             hint = _NOT_BY_ITSELF if path == ("schedule",) else None
             report.add("S501", path, f"'{path[-1]}' is accepted, but not supported", key=True, hint=hint)
+    for path in _NOT_YET:
+        if find(document.root, path):
+            report.add("S501", path, f"'{path[-1]}' is read, and has no effect yet", key=True)
+    if isinstance(score.on_failure, list):
+        report.add("S501", ("on_failure",), "a list of 'on_failure' is read, and has no effect yet", key=True)
     for index, notification in enumerate(score.notifications):
         if notification.type == "email":
             report.add("S501", ("notifications", index, "type"), "'email' is accepted, but not supported")

@@ -1,12 +1,12 @@
-"""`skip_when`: a small language of expressions, checked at validation and evaluated here, never by Python.
+"""`skip_when` and `until`: a small language, checked at validation and evaluated here, never by Python.
 
-Source: docs/reference/score-format.md §14.
+Source: docs/reference/score-format.md §14, §29.2.
 """
 
 import ast
 import operator
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -27,6 +27,48 @@ class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     run: int
     workspace: str
+
+
+class FileSeen(Protocol):
+    """What `file("p")` is in an expression: a file as it is now; one that is not there contains nothing."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is a regular file."""
+
+    def contains(self, text: str) -> bool:
+        """Whether its text contains this one."""
+
+    def matches(self, pattern: str) -> bool:
+        """Whether a regular expression is found in its text, as `content_regex` looks for it."""
+
+
+class Language(NamedTuple):
+    """What an expression may look at beside sheets, job and variables.
+
+    `loop`: the attributes of `loop`, empty where there is no such name, null: any; `files`: `file("p")` may
+    be asked.
+    """
+
+    loop: frozenset[str] | None = frozenset()
+    files: bool = False
+
+
+SKIP = Language()
+"""That of `skip_when` outside of loops."""
+
+CHECKED = Language(loop=None, files=True)
+"""That of what validation has looked at: it need not be refused again."""
+
+
+def looped(index: str) -> Language:
+    """Return the language of `skip_when` inside a loop: it knows the round, by the name `index`, too."""
+    return Language(loop=frozenset({"round", index}))
+
+
+def until(index: str) -> Language:
+    """Return the language of a loop's `until`; `loop.passed` tells of the last stage (§29.1)."""
+    return Language(loop=frozenset({"round", "passed", index}), files=True)
 
 
 class BadExpression(Exception):
@@ -60,33 +102,45 @@ _COMPARED: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 
 
-def expression_fault(text: str) -> str | None:
-    """Say why a text is no expression of this language, or nothing."""
+def expression_fault(text: str, language: Language = SKIP) -> str | None:
+    """Say why a text is no expression of a language, or nothing."""
     try:
-        _parsed(text)
+        _parsed(text, language)
     except BadExpression as fault:
         return fault.message
     return None
 
 
-def names_of(text: str) -> set[str]:
+def names_of(text: str, language: Language = CHECKED) -> set[str]:
     """Return the names that an expression takes from outside; none where it is no expression."""
+    own = {*({"loop"} if language.loop != frozenset() else ()), *({"file"} if language.files else ())}
     try:
-        return {node.id for node in ast.walk(_parsed(text)) if isinstance(node, ast.Name)}
+        return {node.id for node in ast.walk(_parsed(text, language)) if isinstance(node, ast.Name)} - own
     except BadExpression:
         return set()
+
+
+def literals_of(text: str, called: str, language: Language) -> list[str]:
+    """Return the texts, written as such, that an expression gives to a function or method, `file` say."""
+    try:
+        tree = _parsed(text, language)
+    except BadExpression:
+        return []
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _called(node) == called]
+    given = [node.args[0] for node in calls]
+    return [one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str)]
 
 
 def sheets_of(text: str) -> set[int] | None:
     """Return the numbers of the sheets that an expression looks at; None: that depends on values."""
     numbers: set[int] = set()
     uses = found = 0
-    for node in ast.walk(_parsed(text)):
+    for node in ast.walk(_parsed(text, CHECKED)):
         uses += isinstance(node, ast.Name) and node.id == "sheets"
         key: ast.expr | None = None
         if isinstance(node, ast.Subscript) and _is_sheets(node.value):
             key = node.slice
-        elif isinstance(node, ast.Call) and node.args:
+        elif isinstance(node, ast.Call) and _called(node) == "get":
             key = node.args[0]
         if isinstance(key, ast.Constant) and isinstance(key.value, int):
             numbers.add(key.value)
@@ -97,10 +151,12 @@ def sheets_of(text: str) -> set[int] | None:
 def evaluate(text: str, values: Mapping[str, Any]) -> bool:
     """Tell whether an expression is true with these values by name, OWN_NAMES among them.
 
+    In a loop `loop` is an object with its attributes, and in `until` `file` makes a FileSeen of a text.
+
     Raises:
         BadExpression: it is none, or has no value: a sheet that does not exist, kinds without an order.
     """
-    tree = _parsed(text)
+    tree = _parsed(text, CHECKED)
     try:
         return bool(_value(tree.body, values))
     except BadExpression:
@@ -111,7 +167,7 @@ def evaluate(text: str, values: Mapping[str, Any]) -> bool:
         raise BadExpression(str(error) or type(error).__name__) from None
 
 
-def _parsed(text: str) -> ast.Expression:
+def _parsed(text: str, language: Language) -> ast.Expression:
     if len(text) > _MOST_CHARACTERS:
         raise BadExpression(f"longer than {_MOST_CHARACTERS} characters")
     try:
@@ -123,24 +179,45 @@ def _parsed(text: str) -> ast.Expression:
         if not isinstance(node, _ALLOWED):
             raise BadExpression(f"'{ast.unparse(node)[:40]}' is not possible here")
         if isinstance(node, ast.Call):
-            _check_call(node)
+            _check_call(node, language)
         elif isinstance(node, ast.Attribute) and node not in called:
-            _check_attribute(node)
+            _check_attribute(node, language)
     return tree
 
 
-def _check_call(node: ast.Call) -> None:
-    if ast.unparse(node.func) != "sheets.get" or len(node.args) != 1 or node.keywords:
+_OF_FILES = ("contains", "matches")
+
+
+def _called(node: ast.Call) -> str | None:
+    """Return what is called, as far as it may be: get (of sheets), file, contains, matches (of a file)."""
+    match node.func:
+        case ast.Name(id="file"):
+            return "file"
+        case ast.Attribute(value=ast.Name(id="sheets"), attr="get"):
+            return "get"
+        case ast.Attribute(value=ast.Call() as of, attr=name) if name in _OF_FILES and _called(of) == "file":
+            return name
+    return None
+
+
+def _check_call(node: ast.Call, language: Language) -> None:
+    known = ("get", "file", *_OF_FILES) if language.files else ("get",)
+    if _called(node) not in known or len(node.args) != 1 or node.keywords:
         raise BadExpression(f"'{ast.unparse(node)[:40]}' cannot be called")
 
 
-def _check_attribute(node: ast.Attribute) -> None:
-    of_job = isinstance(node.value, ast.Name) and node.value.id == "job"
-    of_sheet = isinstance(node.value, ast.Call) or (
-        isinstance(node.value, ast.Subscript) and _is_sheets(node.value.value)
-    )
-    known: Collection[str] = JobSeen.__struct_fields__ if of_job else ()
-    if node.attr not in (SheetSeen.__struct_fields__ if of_sheet else known):
+def _check_attribute(node: ast.Attribute, language: Language) -> None:
+    known: Collection[str] | None = ()
+    match node.value:
+        case ast.Name(id="job"):
+            known = JobSeen.__struct_fields__
+        case ast.Name(id="loop"):
+            known = language.loop
+        case ast.Call() as call:
+            known = ("exists",) if _called(call) == "file" else SheetSeen.__struct_fields__
+        case ast.Subscript(value=ast.Name(id="sheets")):
+            known = SheetSeen.__struct_fields__
+    if known is not None and node.attr not in known:
         raise BadExpression(f"there is no attribute '{node.attr}'")
 
 
@@ -186,9 +263,22 @@ def _comparison(node: Any, values: Mapping[str, Any]) -> bool:
 
 def _attribute(node: Any, values: Mapping[str, Any]) -> Any:
     value = _value(node.value, values)
-    if not isinstance(value, SheetSeen | JobSeen):
+    if value is None:
         raise BadExpression(f"'{ast.unparse(node.value)}' is not a sheet")
     return getattr(value, node.attr)
+
+
+def _call(node: Any, values: Mapping[str, Any]) -> Any:
+    given = _value(node.args[0], values)
+    called = _called(node)
+    if called == "get":
+        return values["sheets"].get(given)
+    if not isinstance(given, str):
+        raise BadExpression(f"'{ast.unparse(node)[:40]}' needs a text")
+    if called == "file":
+        return values["file"](given)
+    file: FileSeen = _value(node.func.value, values)
+    return file.contains(given) if called == "contains" else file.matches(given)
 
 
 _VALUES: dict[type[ast.expr], Callable[[Any, Mapping[str, Any]], Any]] = {
@@ -201,5 +291,5 @@ _VALUES: dict[type[ast.expr], Callable[[Any, Mapping[str, Any]], Any]] = {
     ast.Compare: _comparison,
     ast.Subscript: lambda node, values: _value(node.value, values)[_value(node.slice, values)],
     ast.Attribute: _attribute,
-    ast.Call: lambda node, values: values["sheets"].get(_value(node.args[0], values)),
+    ast.Call: _call,
 }

@@ -11,6 +11,7 @@ import msgspec
 from marianned.score.read.rules import (
     Anything,
     Duration,
+    Either,
     FieldRule,
     Flag,
     ListOf,
@@ -111,6 +112,35 @@ class SkipCommand(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: Annotated[float, Duration(above=0, most=60)] = 10.0
 
 
+class LoopPart(msgspec.Struct, frozen=True, kw_only=True):
+    """`sheet.loops.SPAN` (§29)."""
+
+    index: Annotated[str, Text(pattern="[A-Za-z][A-Za-z0-9_]*")] = "round"
+    until: Filled = None
+    max_iterations: Annotated[int | None, Positive] = None
+    count: Annotated[int | None, Positive] = None
+    cost_limit_usd: Annotated[float | None, Number(above=0)] = None
+    on_exhausted: Annotated[str, Text(choices=("fail", "continue"))] = "fail"
+
+
+class ActionPart(msgspec.Struct, frozen=True, kw_only=True):
+    """An item of `sheet.triggers.N.on_success` and `on_fail` (§28.9): a mapping with one key."""
+
+    pause: Bool = False
+    escalate: Annotated[str | None, Text(label=True)] = None
+    continue_: Bool = False
+
+
+_ACTIONS = ListOf(Part(ActionPart, others="S511"))
+
+
+class TriggersPart(msgspec.Struct, frozen=True, kw_only=True):
+    """`sheet.triggers.N` (§28.9)."""
+
+    on_success: Annotated[list[ActionPart], _ACTIONS] = []
+    on_fail: Annotated[list[ActionPart], _ACTIONS] = []
+
+
 class SheetPart(msgspec.Struct, frozen=True, kw_only=True):
     """`sheet` (§6)."""
 
@@ -132,6 +162,8 @@ class SheetPart(msgspec.Struct, frozen=True, kw_only=True):
         dict[int, dict[str, Any]], MapOf(Settings(SETTINGS), numbered=True)
     ] = {}
     per_sheet_fallbacks: Annotated[dict[int, list[str]], MapOf(ListOf(Name), numbered=True)] = {}
+    loops: Annotated[dict[str, LoopPart], MapOf(Part(LoopPart))] = {}
+    triggers: Annotated[dict[int, TriggersPart], MapOf(Part(TriggersPart), numbered=True)] = {}
     total_sheets: Annotated[Any, Anything()] = None
     fan_out_stage_map: Annotated[Any, Anything()] = None
     spec_tags: AcceptedOnly = None
@@ -265,7 +297,7 @@ class WorkspaceLifecycle(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hook(msgspec.Struct, frozen=True, kw_only=True):
-    """An item of `on_success` (§20)."""
+    """An item of `on_success` (§20), and of `on_failure` where that is a list (§28.8)."""
 
     type: Annotated[str, Text(choices=("run_job", "run_command", "run_script"))]
     job_path: Filled = None
@@ -323,7 +355,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     on_events: Annotated[list[str], ListOf(Text(choices=_EVENTS))] = msgspec.field(
         default_factory=lambda: ["job_complete", "job_failed"]
     )
-    config: Annotated[Target, Part(Target, others=True)] = Target()
+    config: Annotated[Target, Part(Target, others="S501")] = Target()
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -351,7 +383,10 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     isolation: Annotated[Isolation, Part(Isolation)] = Isolation()
     workspace_lifecycle: Annotated[WorkspaceLifecycle, Part(WorkspaceLifecycle)] = WorkspaceLifecycle()
     on_success: Annotated[list[Hook], ListOf(Part(Hook))] = []
-    on_failure: Annotated[str, Text(choices=("fail", "pause"))] = "fail"
+    on_failure: Annotated[
+        str | list[Hook], Either(Text(choices=("fail", "pause")), ListOf(Part(Hook)), Items)
+    ] = "fail"
+    max_wall_seconds: Annotated[float | None, Duration(least=60)] = None
     concert: Annotated[Concert, Part(Concert)] = Concert()
     notifications: Annotated[list[Notification], ListOf(Part(Notification))] = []
     pause_between_sheets_seconds: Annotated[float, Duration()] = 0.0

@@ -4,6 +4,7 @@ A rule never stops at what it finds: a wrong value is reported and replaced by a
 that everything else is still checked. Source: docs/reference/score-format.md §2.
 """
 
+import keyword
 import math
 import re
 from collections.abc import Sequence
@@ -303,13 +304,37 @@ class MapOf:
         return int(value)
 
 
+class Either:
+    """A value in a short form, a text, or in a longer one: a list or a mapping."""
+
+    def __init__(self, short: FieldRule, long: FieldRule, kind: type[Node]) -> None:
+        self.short = short
+        self.long = long
+        self.kind = kind
+
+    @property
+    def blank(self) -> Any:
+        """That of the short form."""
+        return self.short.blank
+
+    def read(self, node: Node, path: Path, report: ProblemReport) -> Any:
+        """Return the value as the form that it has."""
+        return (self.long if isinstance(node, self.kind) else self.short).read(node, path, report)
+
+
+_OTHERS = {
+    "S501": "'{}' is accepted, but not supported",
+    "S511": "'{}' is control flow that is not supported",
+}
+
+
 class Part:
     """A mapping with known keys, described by a Struct whose fields are annotated with rules.
 
-    `others`: further keys are no error, and have no effect (S501).
+    `others`: the code for further keys, where they are no unknown keys: S501 (no effect), S511.
     """
 
-    def __init__(self, struct: type[msgspec.Struct], *, others: bool = False) -> None:
+    def __init__(self, struct: type[msgspec.Struct], *, others: str | None = None) -> None:
         self.struct = struct
         self.others = others
 
@@ -331,7 +356,7 @@ class Part:
             rule = rules.get(_field(key.text))
             here = (*path, key.text)
             if rule is None and self.others:
-                report.add("S501", here, f"'{key.text}' is accepted, but not supported", key=True)
+                report.add(self.others, here, _OTHERS[self.others].format(key.text), key=True)
             elif rule is None:
                 hint = KEYS.get(path, {}).get(key.text) or report.nearest(key.text, _keys(rules))
                 report.add("S010", here, f"unknown key '{key.text}'", key=True, hint=hint)
@@ -348,7 +373,7 @@ class Part:
 
 
 def _field(key: str) -> str:
-    return "as_" if key == "as" else key
+    return f"{key}_" if keyword.iskeyword(key) else key
 
 
 def _key(field: str) -> str:

@@ -16,11 +16,17 @@ CROSS_SHEET = frozenset({"previous_outputs", "previous_files", "skipped_upstream
 
 
 class UpstreamOutputs(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sheet sees of earlier ones: result texts by sheet, captured files by absolute path."""
+    """What a sheet sees of earlier ones: result texts by sheet, captured files by absolute path.
+
+    In a loop (§29) `round` is the present one, from 1, and `earlier` has the result texts of the loop's own
+    sheets in the round before, by sheet.
+    """
 
     outputs: dict[int, str] = {}
     files: dict[str, str] = {}
     skipped: list[int] = []
+    round: int = 1
+    earlier: dict[int, str] = {}
 
 
 class PreviousAttempt(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jinja2
@@ -175,7 +176,15 @@ class Renderer:
             "injected_tools": texts.texts("tool"),
             "stakes": expanded.prompt.stakes,
             "thinking_method": expanded.prompt.thinking_method,
+            **self._loop(sheet, previous.round, dict(sorted(previous.earlier.items()))),
         }
+
+    def _loop(self, sheet: Sheet, number: int, earlier: dict[int, str]) -> dict[str, Any]:
+        """Return the name `loop` of a sheet that is played in rounds; nothing for others."""
+        loop = self.expanded.loop_of(sheet.stage)
+        if loop is None:
+            return {}
+        return {"loop": SimpleNamespace(**{"round": number, loop.index: number, "previous": earlier})}
 
     def body(self, sheet: Sheet, previous: UpstreamOutputs, injected: InjectedText | None = None) -> str:
         """Render the body of a sheet.
@@ -192,15 +201,19 @@ class Renderer:
     def definition(self, sheet: Sheet, body: str, blank: InjectedText | None = None) -> str:
         """Return the body with what comes from earlier sheets left blank; `body` where that cannot be.
 
-        `blank` is an empty text for each that is injected.
+        In a loop it is what the first round is told, and what a later one is. `blank` is an empty text for
+        each that is injected.
         """
         source = self.expanded.prompt.template
-        if not names_used(source) & _GIVEN_LATE:
+        used = names_used(source)
+        rounds = (1, 2) if "loop" in used and self.expanded.loop_of(sheet.stage) else (1,)
+        if not used & _GIVEN_LATE and rounds == (1,):
             return body
         values = self.values(sheet, UpstreamOutputs(), blank)
+        values |= {"previous_outputs": _Blanks(), "previous_files": _Blanks()}
         try:
-            return _render(
-                source or "", values | {"previous_outputs": _Blanks(), "previous_files": _Blanks()}
+            return "".join(
+                _render(source or "", values | self._loop(sheet, number, _Blanks())) for number in rounds
             )
         except RenderError:
             return body

@@ -96,6 +96,8 @@ CASES = [
     ("S110", score(sheet="{size: 1, total_items: 2, «fan_out: {2: 2}}")),
     ("S110", score() + "parallel: {enabled: «true}\n"),
     ("S111", score(sheet="{size: 1, total_items: «10001}")),
+    ("S113", score(sheet="{size: 1, total_items: 4, dependencies: {3: [1]}, loops: {«2-3: {}}}")),
+    ("S511", score(sheet="{size: 1, total_items: 4, loops: {1-2: {}, «2-3: {}}}")),
     ("S111", score(sheet="{size: 1, total_items: 2, fan_out: {1: 2000, 2: 3000}, dependencies: «{2: [1]}}")),
     ("S201", score(prompt="\n  template: |\n    a\n    «{% if %}\n")),
     ("S202", score(prompt="\n  template: |\n    a\n    b {{ «audience }}\n  variables: {audiences: 1}")),

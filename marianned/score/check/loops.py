@@ -1,0 +1,197 @@
+"""Loops and triggers of a score: what is wrong with them, and as they run.
+
+Source: docs/reference/score-format.md §28.9, §29.
+"""
+
+import re
+from collections.abc import Mapping
+
+from marianned.formatting import did_you_mean
+from marianned.score.check.expand import SheetPlan
+from marianned.score.expanded import Loop, Trigger
+from marianned.score.language.expressions import (
+    OWN_NAMES,
+    SKIP,
+    Language,
+    expression_fault,
+    literals_of,
+    looped,
+    names_of,
+    until,
+)
+from marianned.score.language.placeholders import placeholders
+from marianned.score.read.document import Path
+from marianned.score.read.model import ActionPart, LoopPart, Score
+from marianned.score.read.report import ProblemReport
+from marianned.score.read.rules import pattern_fault
+from marianned.score.read.variables import BUILT_IN
+
+DEFAULT_ROUNDS = 10
+_SPAN = re.compile(r"\s*(\d{1,6})\s*(?:-\s*(\d{1,6})\s*)?")
+_TAKEN = ("previous", "passed")
+
+
+def loops(score: Score, layout: SheetPlan, report: ProblemReport) -> tuple[Loop, ...]:
+    """Return the loops in the order of their stages; those that are wrong are left out, and reported."""
+    found: dict[str, Loop] = {}
+    for key, part in score.sheet.loops.items():
+        path: Path = ("sheet", "loops", key)
+        span = _span(key, layout, path, report)
+        _check_part(score, part, path, report)
+        if span is not None and not report.wrong(*path):
+            found[key] = _loop(part, *span, layout)
+    _check_overlaps(found, report)
+    _check_shape(score, found, layout, report)
+    return tuple(sorted(found.values(), key=lambda loop: loop.first))
+
+
+def language_at(score: Score, stage: int) -> Language:
+    """Return what a `skip_when` of a stage may look at: inside a loop the round, too."""
+    for key, part in score.sheet.loops.items():
+        span = _stages(key)
+        if span is not None and span[0] <= stage <= span[1]:
+            return looped(part.index)
+    return SKIP
+
+
+def _stages(key: str) -> tuple[int, int] | None:
+    """Read a span, '2-3' or '2'; nothing where it is none."""
+    written = _SPAN.fullmatch(key)
+    return None if written is None else (int(written[1]), int(written[2] or written[1]))
+
+
+def _span(key: str, layout: SheetPlan, path: Path, report: ProblemReport) -> tuple[int, int] | None:
+    """Return the first and the last stage of a loop; report a key that is no span of stages there are."""
+    span = _stages(key)
+    if span is None:
+        message = f"a span of stages is needed as key, this is '{key[:40]}'"
+        report.add("S012", path, message, key=True, hint="write the first and the last stage, as in '2-3'")
+        return None
+    total = len(layout.stages)
+    for stage in span:
+        if not 1 <= stage <= total:
+            report.add("S105", path, f"there is no stage {stage}, there are {total} stages", key=True)
+            return None
+    if span[0] > span[1]:
+        message = f"the span begins at stage {span[0]} and ends at {span[1]}, before it"
+        report.add("S013", path, message, key=True, hint=f"write '{span[1]}-{span[0]}'")
+        return None
+    return span
+
+
+def _loop(part: LoopPart, first: int, last: int, layout: SheetPlan) -> Loop:
+    exact = part.count is not None and part.until is None
+    return Loop(
+        first=first,
+        last=last,
+        sheets=tuple(sheet for stage in range(first, last + 1) for sheet in layout.stages[stage]),
+        ends=tuple(layout.stages[last]),
+        index=part.index,
+        until=part.until,
+        rounds=part.count or part.max_iterations or DEFAULT_ROUNDS,
+        exact=exact,
+        exhausted=part.on_exhausted,
+        cost_limit_usd=part.cost_limit_usd,
+    )
+
+
+def _check_part(score: Score, part: LoopPart, path: Path, report: ProblemReport) -> None:
+    if part.index in _TAKEN:
+        message = f"'loop.{part.index}' is something else: the round needs another name"
+        report.add("S013", (*path, "index"), message)
+    if part.count is not None and part.max_iterations not in {None, part.count}:
+        message = f"'count' says {part.count} rounds, 'max_iterations' {part.max_iterations} at most"
+        report.add("S015", (*path, "count"), message)
+    if part.until is not None and not report.wrong(*path, "until"):
+        _check_until(score, part.until, part.index, (*path, "until"), report)
+
+
+def _check_until(score: Score, text: str, index: str, path: Path, report: ProblemReport) -> None:
+    language = until(index)
+    fault = expression_fault(text, language)
+    if fault is not None:
+        report.add("S206", path, f"bad expression: {fault}")
+        return
+    known = sorted({*BUILT_IN, *OWN_NAMES, *score.prompt.variables, "loop", "file"})
+    for name in sorted(names_of(text, language) - set(known)):
+        hint = f"write 'loop.{name}'" if name in {"round", index} else did_you_mean(name, known)
+        report.add("S206", path, f"bad expression: unknown name '{name}'", hint=hint)
+    for file in literals_of(text, "file", language):
+        for found in placeholders(file):
+            if found.name not in known:
+                message = f"unknown placeholder '{{{found.name}}}'"
+                report.add("S204", path, message, hint=did_you_mean(found.name, known))
+    for pattern in literals_of(text, "matches", language):
+        if (problem := pattern_fault(pattern)) is not None:
+            report.add("S017", path, problem)
+
+
+def _check_overlaps(found: Mapping[str, Loop], report: ProblemReport) -> None:
+    before: list[tuple[str, Loop]] = []
+    for key, loop in sorted(found.items(), key=lambda entry: entry[1].first):
+        for other, one in before:
+            if loop.first <= one.last:
+                message = f"the loops '{other}' and '{key}' share stages"
+                hint = "a loop stands beside another, never inside it"
+                report.add("S511", ("sheet", "loops", key), message, key=True, hint=hint)
+                break
+        before.append((key, loop))
+
+
+def _check_shape(score: Score, found: Mapping[str, Loop], layout: SheetPlan, report: ProblemReport) -> None:
+    """Report loops that can't go round: each stage leads to the last, and no way leads out and back."""
+    if score.sheet.dependencies:
+        needs = {stage: set(score.sheet.dependencies.get(stage, ())) for stage in layout.stages}
+    else:
+        needs = {stage: {stage - 1} if stage > 1 else set() for stage in layout.stages}
+    for key, loop in found.items():
+        path: Path = ("sheet", "loops", key)
+        span = range(loop.first, loop.last + 1)
+        above = _above(loop.last, needs)
+        for stage in span:
+            if stage != loop.last and stage not in above:
+                message = f"stage {stage} does not lead to stage {loop.last}, where a round ends"
+                hint = f"let a later stage of the loop need it: dependencies: {{{loop.last}: [{stage}]}}"
+                report.add("S113", path, message, key=True, hint=hint)
+        for stage in sorted(above - set(span)):
+            inside = sorted(_above(stage, needs).intersection(span))
+            if inside:
+                message = f"stage {stage} needs stage {inside[0]} of the loop, and the loop needs it"
+                report.add("S113", path, message, key=True, hint=f"take stage {stage} into the loop")
+
+
+def _above(stage: int, needs: Mapping[int, set[int]]) -> set[int]:
+    found: set[int] = set()
+    waiting = [stage]
+    while waiting:
+        for other in needs[waiting.pop()] - found:
+            found.add(other)
+            waiting.append(other)
+    return found
+
+
+def triggers(score: Score, report: ProblemReport) -> dict[int, Trigger]:
+    """Return the pauses that the score asks for, by stage; report what is no action."""
+    found: dict[int, Trigger] = {}
+    for stage, part in score.sheet.triggers.items():
+        path: Path = ("sheet", "triggers", stage)
+        for key, actions in (("on_success", part.on_success), ("on_fail", part.on_fail)):
+            for index, action in enumerate(actions):
+                _check_action(action, key, (*path, key, index), report)
+        failed = [action for action in part.on_fail if action.pause or action.escalate is not None]
+        after = any(action.pause for action in part.on_success)
+        if after or failed:
+            reason = next((action.escalate for action in failed if action.escalate is not None), None)
+            found[stage] = Trigger(pause_after=after, pause_on_fail=bool(failed), reason=reason)
+    return found
+
+
+def _check_action(action: ActionPart, key: str, path: Path, report: ProblemReport) -> None:
+    if report.wrong(*path):
+        return
+    given = [action.pause, action.escalate is not None, action.continue_]
+    if sum(given) > 1:
+        report.add("S013", path, "an action is a mapping with one key: pause, escalate or continue")
+    if key == "on_success" and action.escalate is not None:
+        message = "'escalate' is about a failure; after a success the job can pause"
+        report.add("S511", (*path, "escalate"), message, key=True, hint="write {pause: true}")

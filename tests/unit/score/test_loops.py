@@ -1,0 +1,188 @@
+"""Loops and triggers as they are read: what they expand to, and what is wrong with them."""
+
+from types import SimpleNamespace
+
+import pytest
+from scores import compiled, expanded, score
+
+from marianned.score.expanded import Loop, Trigger
+from marianned.score.language.expressions import SheetSeen, evaluate
+from marianned.score.render.prompt_inputs import UpstreamOutputs
+from marianned.score.render.template import render_body
+
+FOUR = "size: 1, total_items: 4"
+
+
+def looped(loops: str, sheet: str = FOUR, **parts) -> str:
+    return score(sheet=f"{{{sheet}, loops: {loops}}}", **parts)
+
+
+def problems(text: str) -> list[tuple[str, str | None]]:
+    return [
+        (one.code, one.path) for one in compiled(text).problems if one.code not in {"S501", "S504", "S110"}
+    ]
+
+
+def test_a_loop_knows_its_sheets_and_those_that_end_its_round():
+    text = looped(
+        '{"2-3": {index: go, until: "loop.passed", max_iterations: 5, cost_limit_usd: 2, on_exhausted: continue}}',
+        f"{FOUR}, fan_out: {{3: 2}}",
+    )
+    (loop,) = expanded(text).loops
+    assert loop == Loop(
+        first=2, last=3, sheets=(2, 3, 4), ends=(3, 4), index="go", until="loop.passed", rounds=5,
+        exhausted="continue", cost_limit_usd=2,
+    )  # fmt: skip
+    assert (loop.span, Loop(first=2, last=2, sheets=(2,), ends=(2,)).span) == ("2-3", "2")
+    assert [expanded(text).loop_of(stage) for stage in (1, 2, 3, 4)] == [None, loop, loop, None]
+
+
+@pytest.mark.parametrize(
+    ("said", "rounds", "exact"),
+    [
+        ("{}", 10, False),
+        ("{count: 3}", 3, True),
+        ("{count: 3, until: 'loop.passed'}", 3, False),
+        ("{max_iterations: 4}", 4, False),
+        ("{count: 4, max_iterations: 4}", 4, True),
+    ],
+)
+def test_how_many_rounds_there_are(said, rounds, exact):
+    (loop,) = expanded(looped(f"{{2: {said}}}")).loops
+    assert (loop.rounds, loop.exact) == (rounds, exact)
+
+
+def test_loops_stand_in_the_order_of_their_stages():
+    assert [loop.span for loop in expanded(looped('{"3-4": {}, "1-2": {}}')).loops] == ["1-2", "3-4"]
+
+
+@pytest.mark.parametrize(
+    ("loops", "found"),
+    [
+        ("{2-3-4: {}}", [("S012", "sheet.loops.2-3-4")]),
+        ("{2-9: {}}", [("S105", "sheet.loops.2-9")]),
+        ("{3-2: {}}", [("S013", "sheet.loops.3-2")]),
+        ("{2-3: {}, 3-4: {}}", [("S511", "sheet.loops.3-4")]),
+        ("{1-4: {}, 2-3: {}}", [("S511", "sheet.loops.2-3")]),
+        ("{2-3: {index: passed}}", [("S013", "sheet.loops.2-3.index")]),
+        ("{2-3: {index: my round}}", [("S013", "sheet.loops.2-3.index")]),
+        ("{2-3: {count: 2, max_iterations: 3}}", [("S015", "sheet.loops.2-3.count")]),
+        ("{2-3: {until: 'round == 2'}}", [("S206", "sheet.loops.2-3.until")]),
+        ("{2-3: {until: 'loop.previous'}}", [("S206", "sheet.loops.2-3.until")]),
+        ("{2-3: {until: 'open(\"a\")'}}", [("S206", "sheet.loops.2-3.until")]),
+        ('{2-3: {until: \'file("a").matches("(")\'}}', [("S017", "sheet.loops.2-3.until")]),
+        ("{2-3: {until: 'file(\"{nowhere}/a\").exists'}}", [("S204", "sheet.loops.2-3.until")]),
+        ("{2-3: {rounds: 3}}", [("S010", "sheet.loops.2-3.rounds")]),
+    ],
+)
+def test_what_is_wrong_with_a_loop_is_said_at_its_place(loops, found):
+    assert problems(looped(loops)) == found
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "found"),
+    [
+        ("{2: [1], 3: [1], 4: [2, 3]}", ["S113"]),
+        ("{2: [1], 4: [2], 3: [4]}", ["S113"]),
+        ("{2: [1], 3: [2], 4: [2]}", []),
+    ],
+)
+def test_each_stage_of_a_loop_leads_to_its_last_and_nothing_goes_out_and_back(dependencies, found):
+    text = looped("{2-3: {}}", f"{FOUR}, dependencies: {dependencies}")
+    assert [code for code, _ in problems(text)] == found
+
+
+def test_until_asks_of_files_rounds_and_sheets():
+    file = SimpleNamespace(exists=True, contains=lambda text: text == "DONE", matches=lambda _: False)
+    values = {
+        "file": lambda _: file,
+        "loop": SimpleNamespace(round=2, go=2, passed=False),
+        "sheets": {3: SheetSeen(status="completed", validation_passed=False)},
+    }
+    assert evaluate('file("a").exists and file("a").contains("DONE") and not file("a").matches("x")', values)
+    assert evaluate("loop.go == 2 and loop.round < 3 and not loop.passed", values)
+    assert not evaluate("sheets[3].validation_passed", values)
+
+
+def test_a_template_knows_its_round_and_what_the_one_before_said():
+    text = looped(
+        "{2-3: {index: go}}",
+        prompt='{template: "{% if loop is defined %}{{ loop.round }} {{ loop.go }} {{ loop.previous }}{% else %}once{% endif %}"}',
+    )
+    found = expanded(text)
+    assert render_body(found, 1, UpstreamOutputs()) == "once"
+    assert render_body(found, 2, UpstreamOutputs()) == "1 1 {}"
+    assert render_body(found, 2, UpstreamOutputs(round=2, earlier={3: "x"})) == "2 2 {3: 'x'}"
+
+
+def test_what_only_a_later_round_is_told_is_checked_and_part_of_the_definition():
+    body = "{{% if stage == 2 and loop.round > 1 %}}{}{{% else %}}go{{% endif %}}"
+    assert problems(looped("{2-3: {}}", prompt=f'{{template: "{body.format("{{ nothing }}")}"}}')) == [
+        ("S202", "prompt.template")
+    ]
+    one, other = (
+        expanded(looped("{2-3: {}}", prompt=f'{{template: "{body.format(text)}"}}')) for text in ("a", "b")
+    )
+    differ = [a.sheet for a, b in zip(one.sheets, other.sheets, strict=True) if a.digests != b.digests]
+    assert differ == [2]
+
+
+def test_a_skip_rule_inside_a_loop_knows_the_round():
+    text = looped("{2-3: {}}", f"{FOUR}, skip_when: {{2: loop.round > 1}}")
+    assert expanded(text).sheets[1].skip.when == "loop.round > 1"
+    outside = looped("{2-3: {}}", f"{FOUR}, skip_when: {{4: loop.round > 1}}")
+    assert problems(outside) == [("S206", "sheet.skip_when.4")]
+
+
+def test_triggers_say_where_the_job_pauses():
+    text = score(
+        sheet=f"{{{FOUR}, triggers: {{1: {{on_success: [{{pause: true}}]}}, "
+        "2: {on_fail: [{escalate: look at it}], on_success: [{continue: true}]}, 3: {on_fail: [{pause: true}]}}}"
+    )
+    assert expanded(text).triggers == {
+        1: Trigger(pause_after=True),
+        2: Trigger(pause_on_fail=True, reason="look at it"),
+        3: Trigger(pause_on_fail=True),
+    }
+
+
+@pytest.mark.parametrize(
+    ("triggers", "found"),
+    [
+        ("{1: {on_fail: [{goto: 1}]}}", [("S511", "sheet.triggers.1.on_fail.0.goto")]),
+        ("{1: {on_success: [{run: x}]}}", [("S511", "sheet.triggers.1.on_success.0.run")]),
+        ("{1: {on_success: [{escalate: x}]}}", [("S511", "sheet.triggers.1.on_success.0.escalate")]),
+        ("{1: {on_fail: [{pause: true, escalate: x}]}}", [("S013", "sheet.triggers.1.on_fail.0")]),
+        ("{9: {on_fail: [{pause: true}]}}", [("S105", "sheet.triggers.9")]),
+    ],
+)
+def test_an_action_that_is_none_of_ours_is_said_at_its_place(triggers, found):
+    assert problems(score(sheet=f"{{{FOUR}, triggers: {triggers}}}")) == found
+
+
+def test_hooks_of_a_failed_job_know_that_it_failed():
+    text = score(on_failure="[{type: run_command, command: 'tell {job_status} {score_dir}'}]")
+    found = expanded(text)
+    assert found.on_failure == "fail"
+    assert found.failure_hooks[0].argv == ("bash", "-c", "tell failed /s")
+    assert found.hooks == ()
+    done = score(on_success="[{type: run_command, command: 'tell {job_status}'}]")
+    assert expanded(done).hooks[0].argv[-1] == "tell completed"
+
+
+@pytest.mark.parametrize(
+    ("hook", "found"),
+    [
+        (
+            "{type: run_job, job_path: n.yaml}",
+            [("S013", "on_failure.0.detached"), ("S306", "on_failure.0.job_path")],
+        ),
+        (
+            "{type: run_command, command: a, pause_before_chain: true}",
+            [("S015", "on_failure.0.pause_before_chain")],
+        ),
+        ("{type: run_command}", [("S011", "on_failure.0.command")]),
+    ],
+)
+def test_a_hook_of_a_failed_job_neither_waits_nor_pauses(hook, found):
+    assert problems(score(on_failure=f"[{hook}]")) == found
