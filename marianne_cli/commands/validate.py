@@ -190,12 +190,26 @@ def _shown(value: object) -> str:
     return "(nothing)" if value is None else assignments({"": value})[1:]
 
 
+def _rounds(loop: Mapping[str, Any] | None) -> str:
+    """Say how often a sheet is played that is part of a loop."""
+    if loop is None:
+        return ""
+    times = plural(loop["up_to"], "round") if loop["exact"] else f"up to {plural(loop['up_to'], 'round')}"
+    return f", {times} (loop {loop['span']})"
+
+
+def _asked(one: Mapping[str, Any]) -> str:
+    return f"{one['instrument']} ({one['model']})" if one["model"] else str(one["instrument"])
+
+
 def _sheet_lines(sheet: Mapping[str, Any], name: str | None, *, unfolded: bool) -> list[str]:
     from marianne_cli.screens.render import named_place
 
     needs = ", ".join(map(str, sheet["dependencies"])) or "nothing"
     head = f"sheet {sheet['sheet']} ({named_place(sheet, name)}): {sheet['instrument']}, needs {needs}"
-    lines = [f"{head}, {plural(len(sheet['validations']), 'validation')}"]
+    lines = [f"{head}, {plural(len(sheet['validations']), 'validation')}{_rounds(sheet['loop'])}"]
+    if sheet["fallbacks"]:
+        lines.append(f"    goes on with: {', then '.join(map(_asked, sheet['chain'][1:]))}")
     if unfolded:
         lines += [
             f"    {key}: {terminal.line(str(value))}" for key, value in sheet["instrument_config"].items()

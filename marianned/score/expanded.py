@@ -94,6 +94,14 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     injections: tuple[Injection, ...] = ()
     skip: Skip | None = None
 
+    @property
+    def ways(self) -> "list[tuple[str, dict[str, Any]]]":
+        """Return the instruments that it may be played on, in turn, each with its settings."""
+        return [
+            (self.instrument, self.settings),
+            *((one.instrument, one.settings) for one in self.fallbacks),
+        ]
+
     def on(self, fallback: int) -> "Sheet":
         """Return the sheet as it runs on the instrument it has come to; 0 is its own, n its nth fallback."""
         if not fallback:

@@ -17,7 +17,7 @@ FOUND = {
 PROBLEM = {"code", "severity", "message", "file", "line", "column", "path", "sheets", "names", "hint"}
 SHEET = {
     *("sheet", "stage", "instance", "fan_count", "start_item", "end_item", "dependencies", "instrument"),
-    *("instrument_config", "fallbacks", "raw_prompt", "body", "validations"),
+    *("instrument_config", "fallbacks", "raw_prompt", "body", "validations", "chain", "loop"),
 }
 WARNED = """\
 name: warned

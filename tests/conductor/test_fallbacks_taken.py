@@ -1,6 +1,8 @@
 """A sheet goes on with the next instrument of its chain, once, over a pause and a crash."""
 
 import pytest
+import yaml
+from kit.daemon import AGENTS, score
 from kit.falling_back import chained, moves, played, stage_with_fallbacks
 
 
@@ -32,3 +34,33 @@ def test_a_limited_sheet_waits_rather_than_moves_to_a_tool_that_is_not_installed
     assert (sheet["status"], sheet["waiting_for"], sheet["instrument"]) == ("waiting", "rate_limit", "one")
     assert played(stage) == [("one", "rate_limited")]
     assert moves(stage) == []
+
+
+def test_a_shell_gate_that_fails_is_not_handed_to_an_agent(stage):
+    movements = {1: {"name": "gate", "instrument": "cli"}}
+    gate = score("chained", ["exit 1"], movements=movements, instrument_fallbacks=["one"])
+    stage.submit(gate.replace("instrument: cli", "instrument: one", 1))
+    assert stage.wait_for("chained", "ended")["status"] == "failed"
+    assert played(stage) == [("cli", "failed")]
+    assert moves(stage) == []
+
+
+def test_another_model_of_the_same_tool_takes_over(stage, ledger):
+    tool = stage.home / "by-model"
+    tool.write_text(f'#!/bin/sh\nexec {AGENTS / "moody"} "$2"\n')
+    tool.chmod(0o755)
+    command = {"executable": str(tool), "model_flag": "--model"}
+    errors = {"auth_error_patterns": ["invalid api key"]}
+    place = stage.home / "config" / "marianne" / "instruments"
+    profile = {"name": "many", "kind": "cli", "cli": {"command": command, "errors": errors}}
+    (place / "many.yaml").write_text(yaml.safe_dump(profile))
+    (stage.home / "mood-small").write_text("401: invalid API key\n")
+    aliases = "instruments: {big: {profile: many, config: {model: large}}}\n"
+    stage.submit(f"{aliases}instrument_config: {{model: small}}\n{chained('many', 'big')}")
+    assert stage.wait_for("chained", "ended")["status"] == "completed"
+    assert [line for line in ledger.lines() if line.startswith("try ")] == [
+        "try small chained",
+        "try large chained",
+    ]
+    (move,) = moves(stage)
+    assert move.startswith("sheet 1: goes on with many (large) instead of many (small): ")

@@ -81,11 +81,18 @@ CODES = {
         "check the `job_path` of each score in the chain, or remove `concert.pinned`",
     ),
     "S401": ("an unknown instrument", "`mzt instruments` lists those known here"),
-    "S402": ("an unknown fallback", "`mzt instruments` lists those known here"),
+    "S402": (
+        "an unknown fallback, or an unknown profile of an alias that only chains use",
+        "`mzt instruments` lists those known here",
+    ),
     "S403": ("the tool is not installed here", "install it; `mzt instruments check` checks again"),
     "S404": ("a setting that this instrument has no use for", "remove it, or check its spelling"),
     "S405": ("a bad profile", "fix the file named"),
-    "S406": ("a fallback to the same instrument", "remove it"),
+    "S406": ("a fallback to the same instrument, model and `env`", "remove it, or give it another model"),
+    "S407": (
+        "a fallback that is an agent, for a sheet that runs a program",
+        "nothing: it is left out; `instrument_fallbacks: []` at the movement says so",
+    ),
     "S408": (
         "a profile that may be somebody else's is not read",
         "make file and directories yours, and `chmod go-w` them",

@@ -173,10 +173,12 @@ def fall_back(draft: Draft, row: SheetRow, why: str) -> bool:
     number = state.next_fallback(row.sheet, draft.now)
     if number is None:
         return False
-    before = state.definition(row.sheet).instrument
+    before = state.account(row.sheet)
     draft.sheet(row, **FRESH | {"fallback": number, "judged": row.judged})
-    after = state.definition(row.sheet).instrument
-    draft.note_sheet("sheet.fallback", row.sheet, f"goes on with {after} instead of {before}: {why}")
+    after = state.account(row.sheet)
+    one_tool = after.instrument == before.instrument
+    names = [str(who) if one_tool else who.instrument for who in (after, before)]
+    draft.note_sheet("sheet.fallback", row.sheet, f"goes on with {names[0]} instead of {names[1]}: {why}")
     return True
 
 

@@ -262,9 +262,12 @@ def stage_revision(draft: Draft, version: Version, hold: int | None) -> None:
     draft.run(last_revision=version.row.revision, staged_revision=version.row.revision, staged_hold=hold)
 
 
-def _chain(sheet: Definition) -> tuple[str, ...]:
+def _chain(sheet: Definition) -> list[tuple[object, ...]]:
     """Return what a sheet's place in its chain of instruments counts on."""
-    return (sheet.instrument, *(fallback.instrument for fallback in sheet.fallbacks))
+    return [
+        (instrument, settings.get("model") or settings.get("cli_model"), settings.get("env"))
+        for instrument, settings in sheet.ways
+    ]
 
 
 def apply_staged(draft: Draft) -> None:

@@ -77,6 +77,7 @@ class Graph:
 
 def _chain(score: Expanded, definition: Definition) -> list[Account]:
     profiles = score.profiles
-    chain = [(definition.instrument, definition.settings)]
-    chain += [(fallback.instrument, fallback.settings) for fallback in definition.fallbacks]
-    return [Account(name, command_line.model(profiles[name], settings) or "") for name, settings in chain]
+    return [
+        Account(name, command_line.model(profiles[name], settings) or "")
+        for name, settings in definition.ways
+    ]

@@ -124,7 +124,7 @@ class _Compiler:
         self.layout = number_sheets(self.score, report)
         report.stage_names = self._stage_names()
         self.found: Found = find_profiles(source.directory, builtin, reader, report, self.files)
-        self.instruments = InstrumentResolver(self.score, self.found.profiles, self.layout, report)
+        self.instruments = InstrumentResolver(self.score, self.found.profiles, report)
         self.given_workspace = resolve(self.score.workspace, source.directory, reader)
         if source.workspace is None:
             self.workspace = self.given_workspace
@@ -266,6 +266,7 @@ class _Compiler:
     def _expanded(self, layout: SheetPlan, prompt: Prompt) -> Expanded | None:
         """Expand all sheets; nothing when an instrument is unknown, so that no prompt can be made."""
         chosen = {seat.sheet: self.instruments.choose(seat) for seat in layout.seats}
+        self.instruments.finish(self.report)
         uses = UseChecks(self.source.directory, self.reader, self.report, self.files)
         for choice in chosen.values():
             if choice is not None:

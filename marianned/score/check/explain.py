@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from marianned.instruments import command_line
 from marianned.score.check.prompts import SAMPLE
 from marianned.score.expanded import Check, Expanded, Sheet
 from marianned.score.read.model import FILE_CHECKS
@@ -90,10 +91,21 @@ def _described(expanded: Expanded, sheet: Sheet, body: str) -> dict[str, Any]:
         "instrument": sheet.instrument,
         "instrument_config": sheet.settings,
         "fallbacks": [fallback.instrument for fallback in sheet.fallbacks],
+        "chain": [
+            {"instrument": name, "model": command_line.model(expanded.profiles[name], settings)}
+            for name, settings in sheet.ways
+        ],
+        "loop": _loop(expanded, sheet.stage),
         "raw_prompt": expanded.profiles[sheet.instrument].raw_prompt,
         "body": {"chars": len(body), "sha256": hashlib.sha256(body.encode()).hexdigest()},
         "validations": [_check(check) for check in sheet.checks],
     }
+
+
+def _loop(expanded: Expanded, stage: int) -> dict[str, Any] | None:
+    """Return the loop that a stage is part of: its span, how many rounds, and whether exactly so many."""
+    loop = expanded.loop_of(stage)
+    return None if loop is None else {"span": loop.span, "up_to": loop.rounds, "exact": loop.exact}
 
 
 def _check(check: Check) -> dict[str, Any]:

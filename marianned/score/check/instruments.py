@@ -6,8 +6,9 @@ Source: docs/reference/score-format.md §8.
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from marianned.instruments import command_line
 from marianned.instruments.profile import Profile
-from marianned.score.check.expand import SheetPlan, SheetPosition
+from marianned.score.check.expand import SheetPosition
 from marianned.score.read.habits import INSTRUMENTS
 from marianned.score.read.model import INSTRUMENT_SPECIFIC, Score
 from marianned.score.read.report import ProblemReport
@@ -18,6 +19,10 @@ OLDER_NAMES = {"claude_cli": "claude-code"}
 _NOT_SETTINGS = {"type", "sheet_overrides", "ollama", "recursive_light"}
 _SYNONYMS = {"model": "cli_model", "cli_model": "model"}
 _DEFAULT_TIMEOUT = 1800.0
+_LEFT_OUT = {
+    "S406": "the fallback '{}' is the instrument itself",
+    "S407": "the fallback '{}' is an agent, and the sheet runs a program: it will not be used",
+}
 
 
 class NamedInstruments(NamedTuple):
@@ -58,22 +63,24 @@ class ResolvedInstrument(NamedTuple):
 class InstrumentResolver:
     """Answers for each sheet of one score; names that mean nothing are reported once, at the start."""
 
-    def __init__(
-        self, score: Score, profiles: dict[str, Profile], layout: SheetPlan | None, report: ProblemReport
-    ) -> None:
+    def __init__(self, score: Score, profiles: dict[str, Profile], report: ProblemReport) -> None:
         self.score = score
         self.profiles = profiles
         self.backend = {k: v for k, v in (score.backend or {}).items() if k not in _NOT_SETTINGS}
         self.overrides: dict[int, dict[str, Any]] = (score.backend or {}).get("sheet_overrides", {})
         self.mapped = self._mapped(report)
-        for selected in self._names():
+        self.left_out: dict[tuple[str, Path, str], list[int]] = {}
+        named = [*self._names()]
+        for selected in named:
             self._check_name(selected, report, "S401")
         for path, names in self._chains():
             for index, name in enumerate(names):
                 self._check_name(Reference(name, (*path, index), ""), report, "S402")
+        chained = {name for _, names in self._chains() for name in names} - {one.name for one in named}
+        for name, alias in score.instruments.items():
+            reference = Reference(alias.profile, ("instruments", name, "profile"), "alias")
+            self._check_name(reference, report, "S402" if name in chained else "S401")
         self._check_type(report)
-        if layout is not None:
-            self._check_equals(layout, report)
 
     def lookup(self, name: str) -> NamedInstruments | None:
         """Return what a name stands for: an alias first, then a profile."""
@@ -96,7 +103,7 @@ class InstrumentResolver:
             settings,
             origins,
             self._timeout(seat, settings, named.profile),
-            tuple(self._fallbacks(seat, named.profile)),
+            tuple(self._fallbacks(seat, _identity(named.profile, settings), named.profile)),
         )
 
     def select(self, seat: SheetPosition) -> Reference:
@@ -114,12 +121,12 @@ class InstrumentResolver:
         return self._of_score()
 
     def chain(self, seat: SheetPosition) -> tuple[Path, list[str]]:
-        """Return the fallbacks of a sheet as written, and where; chains replace each other (§8.4)."""
+        """Return the fallbacks of a sheet as written, and where: the first list that is given (§8.4)."""
         own = self.score.sheet.per_sheet_fallbacks.get(seat.sheet)
         if own is not None:
             return ("sheet", "per_sheet_fallbacks", seat.sheet), own
         movement = self.score.movements.get(seat.stage)
-        if movement is not None and movement.instrument_fallbacks:
+        if movement is not None and movement.instrument_fallbacks is not None:
             return ("movements", seat.stage, "instrument_fallbacks"), movement.instrument_fallbacks
         return ("instrument_fallbacks",), self.score.instrument_fallbacks
 
@@ -185,14 +192,33 @@ class InstrumentResolver:
                 return float(seconds)
         return _DEFAULT_TIMEOUT
 
-    def _fallbacks(self, seat: SheetPosition, primary: Profile) -> Iterator[tuple[Profile, dict[str, Any]]]:
-        for name in self.chain(seat)[1]:
+    def _fallbacks(
+        self, seat: SheetPosition, identity: tuple[Any, ...], primary: Profile
+    ) -> Iterator[tuple[Profile, dict[str, Any]]]:
+        """Yield what a sheet may go on with; note what is no fallback for it.
+
+        That is the instrument itself, and an agent where the sheet runs a program, unless it is the sheet's
+        own chain: a program's text is no task for an agent.
+        """
+        path, names = self.chain(seat)
+        for index, name in enumerate(names):
             named = self.lookup(name)
-            if named is not None and named.profile.name != primary.name:
-                settings = self._merged(seat, named, "fallback")[0]
+            if named is None:
+                continue
+            settings = self._merged(seat, named, "fallback")[0]
+            if _identity(named.profile, settings) == identity:
+                self.left_out.setdefault(("S406", (*path, index), name), []).append(seat.sheet)
+            elif primary.raw_prompt and not named.profile.raw_prompt and path[0] != "sheet":
+                self.left_out.setdefault(("S407", (*path, index), name), []).append(seat.sheet)
+            else:
                 limit = self._timeout(seat, settings, named.profile)
                 settings.pop("timeout_overrides", None)
                 yield named.profile, settings | {"timeout_seconds": limit}
+
+    def finish(self, report: ProblemReport) -> None:
+        """Report which fallbacks the sheets that were chosen for have no use for."""
+        for (code, place, name), sheets in self.left_out.items():
+            report.add(code, place, _LEFT_OUT[code].format(name), sheets=sheets)
 
     def _mapped(self, report: ProblemReport) -> dict[int, str]:
         mapped: dict[int, str] = {}
@@ -207,8 +233,6 @@ class InstrumentResolver:
     def _names(self) -> Iterator[Reference]:
         """Yield every place where an instrument must be named."""
         yield self._of_score()
-        for name, alias in self.score.instruments.items():
-            yield Reference(alias.profile, ("instruments", name, "profile"), "alias")
         for stage, movement in self.score.movements.items():
             if movement.instrument:
                 yield Reference(movement.instrument, ("movements", stage, "instrument"), "")
@@ -220,7 +244,7 @@ class InstrumentResolver:
     def _chains(self) -> Iterator[tuple[Path, Iterable[str]]]:
         yield ("instrument_fallbacks",), self.score.instrument_fallbacks
         for stage, movement in self.score.movements.items():
-            yield ("movements", stage, "instrument_fallbacks"), movement.instrument_fallbacks
+            yield ("movements", stage, "instrument_fallbacks"), movement.instrument_fallbacks or ()
         for sheet, names in self.score.sheet.per_sheet_fallbacks.items():
             yield ("sheet", "per_sheet_fallbacks", sheet), names
 
@@ -233,7 +257,7 @@ class InstrumentResolver:
         if name in OLDER_NAMES and name not in aliases:
             report.add("S019", path, f"'{name}' is the older name of '{_newer(name)}'", key=key)
         if name not in aliases and _newer(name) not in self.profiles:
-            what = "fallback" if code == "S402" else "profile" if level == "alias" else "instrument"
+            what = "profile" if level == "alias" else "fallback" if code == "S402" else "instrument"
             known = [*aliases, *(profile for profile in self.profiles if profile not in OLDER_NAMES)]
             meant = INSTRUMENTS.get(name.lower())
             hint = f"did you mean '{meant}'?" if meant in known else report.nearest(name, known)
@@ -252,17 +276,10 @@ class InstrumentResolver:
             message = f"'backend.type' is '{named}', 'instrument' is '{self.score.instrument}'"
             report.add("S015", ("backend", "type"), message)
 
-    def _check_equals(self, layout: SheetPlan, report: ProblemReport) -> None:
-        found: dict[Path, tuple[str, list[int]]] = {}
-        for seat in layout.seats:
-            primary = self.lookup(self.select(seat).name)
-            path, names = self.chain(seat)
-            for index, name in enumerate(names):
-                named = self.lookup(name)
-                if primary and named and primary.profile.name == named.profile.name:
-                    found.setdefault((*path, index), (name, []))[1].append(seat.sheet)
-        for place, (name, sheets) in found.items():
-            report.add("S406", place, f"the fallback '{name}' is the instrument itself", sheets=sheets)
+
+def _identity(profile: Profile, settings: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what makes two instruments the same one: whom they ask, for which model, as whom."""
+    return profile.name, command_line.model(profile, settings), settings.get("env", {})
 
 
 def _newer(name: str) -> str:

@@ -20,11 +20,11 @@ from marianned.score.language.expressions import (
     until,
 )
 from marianned.score.language.placeholders import placeholders
-from marianned.score.read.document import Path
 from marianned.score.read.model import ActionPart, LoopPart, Score
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.rules import pattern_fault
 from marianned.score.read.variables import BUILT_IN
+from marianned.yaml_tree import Path
 
 DEFAULT_ROUNDS = 10
 _SPAN = re.compile(r"\s*(\d{1,6})\s*(?:-\s*(\d{1,6})\s*)?")

@@ -92,7 +92,7 @@ class Movement(msgspec.Struct, frozen=True, kw_only=True):
     instrument: Filled = None
     instrument_config: SettingsMap = {}
     voices: Annotated[int | None, Positive] = None
-    instrument_fallbacks: Names = []
+    instrument_fallbacks: Annotated[list[str] | None, ListOf(Name)] = None
 
 
 class Injection(msgspec.Struct, frozen=True, kw_only=True):

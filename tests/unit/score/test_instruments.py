@@ -123,6 +123,49 @@ def test_chains_of_fallbacks_replace_each_other():
     assert [names(s) for s in played] == [["other"], ["cli"], []]
 
 
+def test_the_first_list_that_is_given_is_the_chain_also_an_empty_one():
+    text = "instrument_fallbacks: [other]\nmovements: {1: {instrument_fallbacks: []}, 2: {name: two}}\n"
+    played = sheets(text, ", per_sheet_fallbacks: {3: []}")
+    assert [names(s) for s in played] == [[], ["other"], []]
+
+
+def test_another_model_of_the_same_tool_is_a_fallback_and_so_is_another_account():
+    text = (
+        "instruments: {big: {profile: tool, config: {model: m2}}, me: {profile: tool, config: {env: {KEY: mine}}},"
+        " twin: {profile: tool, config: {timeout_seconds: 60}}}\n"
+        "instrument_config: {model: m1}\n"
+        "instrument_fallbacks: [big, me, twin]\n"
+    )
+    first = sheets(text)[0]
+    assert [one.settings.get("model") for one in first.fallbacks] == ["m2", "m1"]
+    assert first.fallbacks[1].settings["env"] == {"KEY": "mine"}
+    assert [(p.code, p.path) for p in compiled(score() + text).problems] == [
+        ("S406", "instrument_fallbacks.2")
+    ]
+
+
+def test_a_program_is_never_played_by_an_agent_unless_its_sheet_says_so():
+    text = "movements: {1: {instrument: cli}, 2: {instrument: cli}}\ninstrument_fallbacks: [tool, other]\n"
+    played = sheets(text, ", per_sheet_fallbacks: {2: [other]}")
+    assert [names(s) for s in played] == [[], ["other"], ["other"]]
+    found = compiled(score() + text).problems
+    assert [(p.code, p.path, p.sheets) for p in found] == [
+        ("S406", "instrument_fallbacks.0", [3, 4]),
+        ("S407", "instrument_fallbacks.0", [1, 2]),
+        ("S407", "instrument_fallbacks.1", [1, 2]),
+    ]
+
+
+def test_an_alias_that_only_chains_use_may_name_an_unknown_profile():
+    text = "instruments: {spare: {profile: nowhere}}\ninstrument_fallbacks: [spare, other]\n"
+    assert [names(s) for s in sheets(text)] == [["other"]] * 3
+    assert [(p.code, p.path) for p in compiled(score() + text).problems] == [
+        ("S402", "instruments.spare.profile")
+    ]
+    used = text + "movements: {1: {instrument: spare}}\n"
+    assert "S401" in [p.code for p in compiled(score() + used).problems]
+
+
 def test_fallbacks_of_the_same_profile_or_of_none_are_dropped():
     text = "instruments: {same: {profile: tool}}\ninstrument_fallbacks: [same, nobody, claude-code]\n"
     assert names(sheets(text)[0]) == ["claude-code"]

@@ -56,7 +56,10 @@ def compiled(name: str) -> Compiled:
 def with_documented_differences(name: str, sheet: dict) -> dict:
     sheet = dict(sheet)
     sheet.pop("body_with_previous", None)
-    sheet["fallbacks"] = [other for other in sheet["fallbacks"] if other != sheet["instrument"]]
+    if sheet["instrument"] == "cli":  # agents play no program
+        sheet["fallbacks"] = []
+    elif "cli_model" not in sheet["instrument_config"]:  # the same tool for another model is a fallback
+        sheet["fallbacks"] = [other for other in sheet["fallbacks"] if other != sheet["instrument"]]
     if name == "market-open" and sheet["instrument"] != "claude-code":
         sheet["instrument_config"] = {
             k: v for k, v in sheet["instrument_config"].items() if k != "allowed_tools"
@@ -81,6 +84,9 @@ def test_a_real_score_expands_as_expected(name):
     want = expected(name)
     assert (result.total_sheets, result.total_stages) == (want["total_sheets"], want["total_stages"])
     got = json.loads(json.dumps(explain(result.expanded, prompts=False)))
+    for sheet in got:
+        assert [one["instrument"] for one in sheet.pop("chain")] == [sheet["instrument"], *sheet["fallbacks"]]
+        assert sheet.pop("loop") is None
     assert got == [with_documented_differences(name, sheet) for sheet in want["sheets"]]
 
 
