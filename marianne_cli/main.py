@@ -48,7 +48,7 @@ def _invoked(arguments: list[str]) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
-        return exits.misused(*usage_text(error))
+        return exits.misused(*usage_text(error, arguments))
     except click.Abort:
         return exits.interrupted(None)
     except UnicodeEncodeError as error:

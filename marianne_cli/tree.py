@@ -2,7 +2,8 @@
 
 import difflib
 import importlib
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -113,13 +114,30 @@ class Tree(click.Group):
         click.Command.format_options(self, ctx, formatter)
 
 
-def usage_text(error: click.ClickException) -> tuple[str, list[str]]:
+_VALUES = ("--var", "--vars-file")
+
+
+def _modify_instead(arguments: Sequence[str]) -> str:
+    """Return the modify that gives a run the values which were typed behind resume."""
+    given, job, words = [], "JOB", iter(arguments[arguments.index("resume") + 1 :])
+    for word in words:
+        if word.partition("=")[0] in _VALUES:
+            given += [word] if "=" in word else [word, next(words, "NAME=VALUE")]
+        elif not word.startswith("-") and job == "JOB":
+            job = word
+    return shlex.join(["mzt", "modify", job, *given, "-r"])
+
+
+def usage_text(error: click.ClickException, arguments: Sequence[str]) -> tuple[str, list[str]]:
     """Return what is wrong with a command line, in our manner, and what to type to know better."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     command = None if context is None or context.parent is None else context.info_name
     asked = f"mzt {command} -h" if command else "mzt -h"
     if isinstance(error, click.NoSuchOption) and error.option_name == "-f" and command and _follows(context):
         return f"{command} has no '-f'; follow is '-F', '-f' is force everywhere", []
+    if isinstance(error, click.NoSuchOption) and command == "resume" and error.option_name in _VALUES:
+        said = f"resume has no '{error.option_name}': the values of a run change with a revision"
+        return said, [_modify_instead(arguments)]
     message = error.format_message().rstrip(".")
     if "unexpected extra argument" in message and _takes_score(context):
         message += "; a score is given with -c FILE"

@@ -6,7 +6,7 @@ from typing import Any
 
 from marianned import yaml_tree
 from marianned.score.read.variables import BUILT_IN
-from marianned.yaml_tree import Mapping, Unreadable, plain
+from marianned.yaml_tree import Mapping, Scalar, Unreadable, plain
 
 _MOST_INTEGER = 10**18
 
@@ -37,7 +37,7 @@ def typed(items: tuple[str, ...]) -> dict[str, Any]:
 
 
 def read(data: bytes) -> dict[str, Any]:
-    """Read a file of values: one mapping, YAML or JSON.
+    """Read a file of values: one mapping, YAML or JSON; an empty file gives none.
 
     Raises:
         BadValue: it is none, or a name in it is a built-in of templates.
@@ -46,6 +46,8 @@ def read(data: bytes) -> dict[str, Any]:
         tree = yaml_tree.read(data)
     except Unreadable as fault:
         raise BadValue(fault.message, fault.place.line) from None
+    if tree.root is None or (isinstance(tree.root, Scalar) and tree.root.value is None):
+        return {}
     if not isinstance(tree.root, Mapping):
         raise BadValue("a file of values is one mapping: NAME: VALUE", 1)
     values: dict[str, Any] = {}

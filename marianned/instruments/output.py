@@ -318,11 +318,12 @@ def classify(
     if ended_well and not reading.failed and not reading.no_result:
         return Verdict(Outcome.SUCCEEDED, None, "")
     where = _where(reading, stderr)
-    message = _message(reading, errors, where, exit_code, signal, ended_well=ended_well)
+    plain = _plain(ended, timeout_seconds, signal, ended_well=ended_well, reading=reading)
+    by_us = None if ended is None else plain[2]
+    message = _message(reading, errors, where, exit_code, signal, ended_well=ended_well, by_us=by_us)
     if reading.final == "success":
         return _after_the_last_word(ended, message)
     kind = _kind(profile, reading, where, detection_patterns)
-    plain = _plain(ended, timeout_seconds, signal, ended_well=ended_well, reading=reading)
     if ended is not None and kind == "capacity":
         kind = None  # that alone is no reason to hang: the limit is the news
     if ended is not None and kind is None and not reading.failed:
@@ -430,9 +431,15 @@ def _message(
     signal: str | None,
     *,
     ended_well: bool,
+    by_us: str | None,
 ) -> str:
-    """Say how it ended, then what the tool itself says, in one line."""
-    if signal is not None:
+    """Say how it ended, then what the tool itself says, in one line.
+
+    `by_us`: we have ended it, so that how the process ended says nothing of the tool, and why.
+    """
+    if by_us is not None:
+        said = "the output says that it failed" if reading.failed else by_us
+    elif signal is not None:
         said = f"killed by {signal}"
     elif not ended_well:
         said = "no exit code" if exit_code is None else f"exit code {exit_code}"
@@ -447,4 +454,6 @@ def _message(
     if reading.error:
         line = " ".join(reading.error.split())
         said += f": {line if len(line) <= _MESSAGE_LENGTH else line[: _MESSAGE_LENGTH - 1] + '…'}"
+    if by_us is not None and reading.failed:
+        said += "; it did not end after that, and was ended"
     return said

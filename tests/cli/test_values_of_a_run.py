@@ -9,6 +9,11 @@ def test_a_file_of_values_is_one_mapping():
     assert read(b"version: 1.2\ntargets: [a, b]\n") == {"version": 1.2, "targets": ["a", "b"]}
 
 
+@pytest.mark.parametrize("text", [b"", b"# none yet\n", b"---\n", b"{}\n"])
+def test_an_empty_file_gives_no_values(text):
+    assert read(text) == {}
+
+
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [

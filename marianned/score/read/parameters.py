@@ -7,6 +7,7 @@ docs/reference/score-format.md §9.5.
 
 import datetime as dt
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -51,6 +52,8 @@ def of_kind(value: Any, default: Any) -> Any:
         return value
     kind, wanted = next((kind, words) for kind, words in _KINDS if isinstance(default, kind))
     read = _read(value, kind) if isinstance(value, str) else value
+    if isinstance(read, float) and not math.isfinite(read):
+        raise NotOfItsKind(f"a finite number is needed, this is {_shown(value)}")
     if kind is float and type(read) is int:
         return float(read)
     if read is None or not isinstance(read, kind) or isinstance(read, bool) is not (kind is bool):

@@ -229,3 +229,24 @@ def test_a_number_that_is_no_number_of_tokens_is_none() -> None:
         output = f'{{"type":"result","result":"said","usage":{{"input_tokens":{odd},"output_tokens":3}}}}\n'
         reading = read_output(builtin_profiles()["claude-code"], {}, output.encode(), b"")
         assert (reading.result, reading.input_tokens, reading.output_tokens) == ("said", None, 3)
+
+
+@pytest.mark.parametrize(
+    ("ended", "error", "message"),
+    [
+        ("final", "ran out of room", "the output says that it failed: ran out of room; it did not end after that, and was ended"),
+        ("timed_out", "ran out of room", "the output says that it failed: ran out of room; it did not end after that, and was ended"),
+        ("final", None, "the output says that it failed; it did not end after that, and was ended"),
+        (None, "ran out of room", "killed by SIGTERM: ran out of room"),
+    ],
+)  # fmt: skip
+def test_what_hung_behind_a_failure_tells_that_failure_and_not_our_signal(ended, error, message):
+    reading = Reading(result="", failed=True, error=error, final="failure")
+    verdict = judged(reading, exit_code=None, signal="SIGTERM", ended=ended)
+    assert (verdict.category, verdict.message) == ("exit" if ended else "signal", message)
+
+
+def test_a_limit_that_was_met_before_a_timeout_is_told_with_the_timeout():
+    reading = Reading(result="", error="429 Too Many Requests")
+    verdict = judged(reading, CLAUDE, exit_code=None, signal="SIGTERM", timed_out=True, timeout_seconds=4.0)
+    assert (verdict.outcome, verdict.message) == ("rate_limited", "timed out after 4s: 429 Too Many Requests")

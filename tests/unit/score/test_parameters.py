@@ -227,3 +227,9 @@ def test_a_number_of_instances_beside_the_list_is_a_contradiction():
     assert ("S015", "'fan_out' gives stage 1 a number of instances, too") in [
         one[:2] for one in problems(text, given={"files": ["a", "b", "c"]})
     ]
+
+
+@pytest.mark.parametrize("endless", ["1e400", "-1e400", float("inf"), float("nan")])
+def test_a_number_is_finite(endless):
+    with pytest.raises(NotOfItsKind, match="a finite number is needed, this is"):
+        of_kind(endless, 0.5)
