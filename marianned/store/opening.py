@@ -5,12 +5,14 @@ DatabaseRefused
 └── DatabaseBroken   no database, or a damaged one
 """
 
+import logging
 import os
 import secrets
 import sqlite3
 import stat
 from pathlib import Path
 
+from marianned.store.copies import write_copy
 from marianned.store.sql import SQL
 
 _MAGIC = b"SQLite format 3\0"
@@ -19,6 +21,8 @@ _READER_CACHE_KIB = 512
 """Of each reader, a quarter of what SQLite would take: the system keeps the pages for all of them."""
 _BUSY_SECONDS = 5.0
 """How long another program's lock on the file (a shell, a copy) is waited for."""
+
+_logger = logging.getLogger(__name__)
 
 
 class DatabaseRefused(Exception):
@@ -84,6 +88,7 @@ def check(path: Path) -> None:
 def connect_writer(path: Path) -> sqlite3.Connection:
     """Make or open the database, migrate it, and return the connection that writes it.
 
+    One of an older version is copied first: `marianne.db.3.backup` is how it was at version 3.
     Directory and file are for their owner only; SQLite gives -wal and -shm the mode of the file.
 
     Raises:
@@ -99,7 +104,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA secure_delete = ON")  # variables given to runs are in rows that go
         connection.execute("PRAGMA synchronous = FULL")
-        _migrate(connection)
+        _migrate(connection, path)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(SQL["make_meta"], {"name": "daemon_id", "value": secrets.token_hex(4)})
     except sqlite3.Error as error:
@@ -123,13 +128,35 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    for number, text in migrations():
-        if number > version:
-            try:
-                connection.executescript(f"BEGIN;\n{text}\n;PRAGMA user_version = {number};\nCOMMIT;")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+    missing = [(number, text) for number, text in migrations() if number > version]
+    if version and missing:
+        copy = _kept(connection, path, version)
+        _logger.info(
+            "'%s' goes from version %d to %d; as it was it is '%s'", path, version, missing[-1][0], copy
+        )
+    for number, text in missing:
+        try:
+            connection.executescript(f"BEGIN;\n{text}\n;PRAGMA user_version = {number};\nCOMMIT;")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _kept(connection: sqlite3.Connection, path: Path, version: int) -> Path:
+    """Copy the database before it is changed, in place of an earlier copy of that version.
+
+    Raises:
+        DatabaseRefused: there is no room for it.
+    """
+    copy = path.with_name(f"{path.name}.{version}.backup")
+    try:
+        copy.unlink(missing_ok=True)
+        write_copy(connection, copy)
+    except OSError as error:
+        connection.close()
+        said = f"'{path}' can't be copied before it is brought up to date: {error.strerror}"
+        raise DatabaseRefused(said, _SEE_TO_IT) from error
+    return copy

@@ -3,9 +3,6 @@
 Nothing here changes anything, and nothing here sees what is not committed.
 """
 
-import errno
-import fcntl
-import os
 import sqlite3
 import threading
 from collections import deque
@@ -17,7 +14,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from marianned import faults, protocol
+from marianned import protocol
 from marianned.clock import timestamp
 from marianned.errors import Unavailable
 from marianned.rows import (
@@ -36,15 +33,15 @@ from marianned.rows import (
     SkipRow,
     WorktreeRow,
 )
-from marianned.store.incarnations import mark_copy
+from marianned.store.copies import write_copy
 from marianned.store.opening import connect_reader
 from marianned.store.place import Displaced, Place
 from marianned.store.sql import SQL, Columns, Value
 
 _READERS = 4
+"""Connections, and so reads at the same time; more wait."""
 _PATIENCE_SECONDS = 5.0
 """How long a read waits for another one's connection where no more can be opened."""
-"""Connections, and so reads at the same time; more wait."""
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
@@ -315,7 +312,7 @@ class Records:
             FileExistsError: there is something at `path`.
             OSError: the disk refuses; nothing of the copy is left.
         """
-        return await self._read(lambda connection: _copy(connection, path))
+        return await self._read(lambda connection: write_copy(connection, path))
 
     async def _row(self, columns: Columns[T], name: str, **params: Value) -> T | None:
         found = await self._rows(columns, name, **params)
@@ -382,60 +379,6 @@ class Records:
             connection.close()
             raise
         return connection
-
-
-def _copy(connection: sqlite3.Connection, path: Path) -> int:
-    """Write a copy under another name; it has its own only when it is whole and on disk."""
-    if os.path.lexists(path):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    part = path.with_name(f".{path.name}.part")
-    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-    try:
-        if os.fstat(descriptor).st_uid != os.geteuid():  # made by another user, in a directory like /tmp
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(part))
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # two of one name would write into one file
-        os.ftruncate(descriptor, 0)  # what a daemon that was killed over it has left
-        try:
-            _fill(connection, part)
-            faults.point("backup.filled")
-            os.fsync(descriptor)
-            size = os.fstat(descriptor).st_size
-            _name(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    finally:
-        os.close(descriptor)
-    return size
-
-
-def _fill(connection: sqlite3.Connection, path: Path) -> None:
-    try:
-        target = sqlite3.connect(path)
-        try:
-            connection.backup(target)
-            mark_copy(target)
-        finally:
-            target.close()
-    except sqlite3.Error as error:
-        raise OSError(0, str(error)) from error
-
-
-def _name(part: Path, path: Path) -> None:
-    """Give a file its name, if nobody has it meanwhile, and put that on disk as well."""
-    try:
-        path.hardlink_to(part)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links
-        part.rename(path)
-    else:
-        part.unlink()
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def last_number(connection: sqlite3.Connection, table: str) -> int:

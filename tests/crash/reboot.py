@@ -164,7 +164,7 @@ def make_root(place: Path, kernel: Path) -> None:
     )
     for package in ("marianned", "marianne_cli"):
         shutil.copytree(ROOT / package, place / "app" / package)
-    for name in needed("marianne"):
+    for name in needed("marianned"):
         for file in importlib.metadata.files(name) or []:
             if ".." not in file.parts and "__pycache__" not in file.parts:
                 target = place / "app" / file

@@ -245,7 +245,7 @@ def test_the_end_of_the_users_manager_loses_the_attempts_and_they_run_again(serv
 
 
 def test_a_second_installation_takes_over_and_edited_units_stay(service):
-    pipx = service.home / "pipx" / "venvs" / "marianne"
+    pipx = service.home / "pipx" / "venvs" / "marianned"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", pipx], check=True)
     packages = next(pipx.glob("lib/python*/site-packages"))
     (packages / "all.pth").write_text("\n".join(entry for entry in sys.path if "/" in entry) + "\n")
