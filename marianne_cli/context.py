@@ -11,6 +11,9 @@ from marianned import __version__
 if TYPE_CHECKING:
     from marianne_cli.client.blocking import RawClient
 
+GOES_ON = "it goes on"
+"""What an interrupt says of a job that was only watched, if that is so."""
+
 
 class Answer(NamedTuple):
     """What a command found: the keys of its JSON object, and what people read instead.

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from marianne_cli import terminal
-from marianne_cli.context import Answer, Invocation, dressed
+from marianne_cli.context import GOES_ON, Answer, Invocation, dressed
 from marianned.errors import INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, MarianneError, Problem
 from marianned.formatting import as_utf8, listing, sheet_list
 
@@ -59,21 +59,29 @@ def misused(message: str, hints: list[str]) -> int:
 def interrupted(call: Invocation | None) -> int:
     """Tell where the job stands that was waited for; return the exit code."""
     if call is not None and call.waiting_on is not None and not call.as_json:
-        said = f"mzt: stopped waiting; {_standing(call, call.waiting_on)}, {call.stays}"
+        said = f"mzt: stopped waiting; {_standing(call, call.waiting_on)}"
         _err(["", said] if os.isatty(2) else [said], [])  # the terminal stands behind its ^C
     return INTERRUPTED_EXIT
 
 
 def _standing(call: Invocation, job_id: str) -> str:
-    """Ask once more where the job stands; what can't be known is not said."""
+    """Ask once more where the job stands, and say what becomes of it; what can't be known is not said."""
     from marianne_cli.client.blocking import connect_raw
+    from marianne_cli.people import held_by
 
     try:
         with connect_raw(call.socket, timeout=1.0) as client:
-            job = client.request("job.status", {"job_id": job_id, "limit": 1}, once=True)
+            job = terminal.reply(client.request("job.status", {"job_id": job_id, "limit": 1}, once=True))
     except (MarianneError, OSError):
-        return f"'{job_id}' could not be asked"
-    return f"'{job['job_id']}' is {job['status']}"
+        return f"'{job_id}' could not be asked, {call.stays}"
+    said = f"'{job['job_id']}' is {job['status']}"
+    if call.stays != GOES_ON or job["status"] not in {"paused", "completed", "failed", "cancelled"}:
+        return f"{said}, {call.stays}"
+    if job["status"] != "paused":
+        return said
+    by = held_by(job["holds"][0]) if job["holds"] else ""
+    comes = job["next"]["text"] if job["next"] else "it stays so until someone resumes it"
+    return f"{said}{by}; {comes}"
 
 
 def reader_gone() -> int:

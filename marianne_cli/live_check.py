@@ -27,7 +27,7 @@ def answer_of(call: Invocation, instrument: str) -> tuple[str, str | None]:
             result = call.ask("job.wait", job_id=name, words=words, timeout=_SECONDS + 30)
             if result["status"] == "completed":
                 details = call.ask("job.status", job_id=name, sheets="1")["sheets"][0]
-                read = outputs.read(
+                read, _ = outputs.read(
                     call, name, outputs.Source.of(details, details["attempt_count"], "result")
                 )
                 return " ".join(read.decode(errors="replace").split())[:_SHOWN], None

@@ -58,7 +58,7 @@ def holders(call: Invocation, job_id: str) -> Tell:
 
 def tell_hold(call: Invocation, job_id: str, owner: Mapping[str, Any] | None, reason: str | None) -> None:
     """Say on stderr that a job is held, by whom, and what lets it go."""
-    from marianne_cli.screens.render import held_by
+    from marianne_cli.people import held_by
 
     by = held_by({"owner": owner, "reason": reason})
     call.note(f"mzt: '{job_id}' is paused{by}; to let it go on: mzt resume {job_id}")

@@ -175,18 +175,23 @@ class RawClient(Connected):
         return self._items(Journal(job_id, after, lagged=lagged), dict)
 
     def follow_job(
-        self, job_id: str, *, streams: Iterable[str] = ("stdout",), outputs: Iterable[Output] = ()
+        self,
+        job_id: str,
+        *,
+        streams: Iterable[str] = ("stdout",),
+        outputs: Iterable[Output] = (),
+        heard: OnEvent | None = None,
     ) -> Items[Piece]:
         """Yield what all attempts of a job print, until it ends; `NAME@RUN` keeps to one run.
 
         It begins with `outputs`, each from its offset, and with what is in flight, from its beginning.
-        `streams` are `stdout`, `stderr` or both.
+        `streams` are `stdout`, `stderr` or both. `heard` is called with each event of the job meanwhile.
 
         Raises:
             NoSuchJob: there is none.
             NoDaemon: nobody answers any more.
         """
-        return self._items(JobOutput(job_id, streams, outputs), as_it_is)
+        return self._items(JobOutput(job_id, streams, outputs, heard), as_it_is)
 
     def _items(self, wanted: Stream, read: Callable[[Any], T]) -> Items[T]:
         return Items(self._session.stream(wanted), read)

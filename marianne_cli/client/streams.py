@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from marianne_cli.client.session import Flow, Item, Line, Retry, Session, Stream
+from marianne_cli.client.session import Flow, Item, Line, OnEvent, Retry, Session, Stream
 from marianned import wire
 from marianned.errors import NoDaemon
 
@@ -165,11 +165,19 @@ class AttemptOutput(Stream):
 class JobOutput(Stream):
     """What these outputs, and all attempts that are in flight or start meanwhile, print until the job ends.
 
-    Items are `Piece`s. The job's journal and all outputs come on one connection, so that their order stays.
+    Items are `Piece`s. The job's journal and all outputs come on one connection, so that their order stays;
+    `heard` is called with each event, once.
     """
 
-    def __init__(self, job_id: str, streams: Iterable[str], outputs: Iterable[Output] = ()) -> None:
+    def __init__(
+        self,
+        job_id: str,
+        streams: Iterable[str],
+        outputs: Iterable[Output] = (),
+        heard: OnEvent | None = None,
+    ) -> None:
         self._job_id = job_id
+        self._heard = heard
         self._streams = tuple(streams)
         self._outputs = list(outputs)
         self._known = {(one.sheet, one.hook, one.attempt) for one in self._outputs}
@@ -244,8 +252,10 @@ class JobOutput(Stream):
             output.offset = told["item"]["offset"] + len(data)
             yield Item(Piece(output, data, skipped))
 
-    def _event(self, event: Mapping[str, Any]) -> None:
+    def _event(self, event: dict[str, Any]) -> None:
         self._after = max(self._after or 0, event["event"])
+        if self._heard is not None:
+            self._heard(event)
         if event["type"] in {"attempt.started", "hook.started"}:
             self._add(event)
         if event["status"] in _ENDED:

@@ -1,26 +1,20 @@
 """`mzt logs`: what a job's sheets printed."""
 
-import codecs
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
-from marianne_cli import exits, options, waiting
+from marianne_cli import following, options, waiting
 from marianne_cli.commands.status import job_details
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import GOES_ON, Answer, Invocation
 from marianne_cli.screens import outputs
+from marianne_cli.times import moment
 from marianned.errors import BadRequest
 from marianned.formatting import sheet_name
 
-if TYPE_CHECKING:
-    from marianne_cli.screens.transcript import Transcript
-
 Result = Mapping[str, Any]
-_Place = tuple[int | None, int | None]
-"""A sheet's number, or 0 and a hook's."""
-_Stream = tuple[_Place, int, str]
 _HOOK = "hook."
 
 
@@ -62,29 +56,28 @@ def command(
     details = job_details(call, job, named)
     chosen = _chosen(details, hooks, named=named is not None, attempt=attempt)
     if follow:
-        if mode in {"prompt", "result"} or lines is not None:
-            raise click.UsageError("-F goes with none of -n, --prompt, --result")
-        return _follow(call, details, chosen, mode, only_named=sheets is not None)
+        if mode in {"prompt", "result"}:
+            raise click.UsageError("-F goes with none of --prompt, --result")
+        return _follow(call, details, chosen, mode, lines, only_named=sheets is not None)
     if not chosen:
         note = f"no sheet of '{details['job_id']}' has printed anything yet"
         call.note(note)
         return Answer({**_job(details), "message": note, "outputs": []}, text="")
-    read = [_output(call, details["job_id"], sheet, number, mode) for sheet, number in chosen]
     if call.as_json:
         whole = details if named is None else job_details(call, job)
         return Answer(
             {
                 **_job(details),
                 "message": _message(whole, chosen),
-                "outputs": [_told(o, lines) for o in read],
+                "outputs": [_told(call, details["job_id"], *one, mode, lines) for one in chosen],
             }
         )
-    if _as_bytes(mode) and len(read) == 1:
-        sys.stdout.buffer.write(_last(read[0][_stream(mode)], lines))
+    if _as_bytes(mode) and len(chosen) == 1:
+        data, _ = outputs.read(call, details["job_id"], _source(*chosen[0], mode), lines)
+        sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return Answer({}, printed=True)
-    text = "".join(_text(output, mode, lines, several=len(read) > 1) for output in read)
-    return Answer({}, text=text)
+    return Answer({}, text=_text(call, details["job_id"], chosen, mode, lines))
 
 
 def _as_bytes(mode: str | None) -> bool:
@@ -144,47 +137,23 @@ def _chosen(details: Result, hooks: str, *, named: bool, attempt: int | None) ->
     return [(sheet, attempt or sheet["attempt_count"]) for sheet in picked]
 
 
-def _output(call: Invocation, job_id: str, sheet: Result, attempt: int, mode: str | None) -> dict[str, Any]:
-    """Read the streams of one attempt that are wanted: with --json all of them, else as people read them."""
-    place = {key: sheet.get(key) for key in ("sheet", "stage", "instance", "hook", "name")}
-    if call.as_json:
-        wanted = ["stdout", "stderr", *({mode} & {"prompt", "result"} if mode else ["result"])]
-    elif mode is not None:
-        wanted = [_stream(mode)]
-    else:
-        sources = [outputs.Source.of(sheet, attempt, stream) for stream in ("stdout", "stderr")]
-        lines = [line for source in sources for line in _transcript(call, job_id, source)]
-        return {**place, "attempt": attempt, "lines": lines}
-    read: dict[str, Any] = {
-        stream: outputs.read(call, job_id, outputs.Source.of(sheet, attempt, stream)) for stream in wanted
-    }
-    return {**place, "attempt": attempt, **read}
+def _source(sheet: Result, attempt: int, mode: str | None) -> outputs.Source:
+    return outputs.Source.of(sheet, attempt, _stream(mode))
 
 
-def _transcript(call: Invocation, job_id: str, source: outputs.Source) -> Iterator[str]:
-    from marianne_cli.screens.transcript import Transcript
-
-    told: Transcript | None = None
-    for gone, data in outputs.pieces(call, job_id, source):
-        told = told or Transcript(source.reads if source.stream == "stdout" else None)
-        yield from told.feed(gone, data)
-    yield from told.finish() if told else ()
-
-
-def _told(output: Result, lines: int | None) -> dict[str, Any]:
-    """Return an output as JSON has it: streams as text."""
-    text = {
-        stream: _last(output[stream], lines).decode(errors="replace") if stream in output else None
-        for stream in ("stdout", "stderr", "prompt", "result")
-    }
-    sizes = {f"{stream}_bytes": len(output.get(stream, b"")) for stream in ("stdout", "stderr")}
-    place = {key: output[key] for key in ("sheet", "stage", "instance", "hook", "attempt")}
-    return {
-        **place,
-        **text,
-        **sizes,
-        "truncated": lines is not None and text["stdout"] != (output["stdout"].decode(errors="replace")),
-    }
+def _told(
+    call: Invocation, job_id: str, sheet: Result, attempt: int, mode: str | None, lines: int | None
+) -> dict[str, Any]:
+    """Return an output as JSON has it: streams as text, each whole or its last lines."""
+    told: dict[str, Any] = {key: sheet.get(key) for key in ("sheet", "stage", "instance", "hook")}
+    told |= {"attempt": attempt, "stdout": None, "stderr": None, "prompt": None, "result": None}
+    sizes = {}
+    for stream in ("stdout", "stderr", *({mode} & {"prompt", "result"} if mode else ["result"])):
+        data, begin = outputs.read(call, job_id, outputs.Source.of(sheet, attempt, stream), lines)
+        told[stream] = data.decode(errors="replace")
+        sizes[stream] = begin + len(data), begin > 0
+    told |= {f"{stream}_bytes": sizes[stream][0] for stream in ("stdout", "stderr")}
+    return {**told, "truncated": lines is not None and sizes["stdout"][1]}
 
 
 def _message(details: Result, chosen: Sequence[tuple[Result, int]]) -> str:
@@ -199,95 +168,87 @@ def _what(item: Result, *, fan_out: bool = False) -> str:
     return sheet_name(item["sheet"], item["stage"], item["instance"], item.get("name"), fan_out=fan_out)
 
 
-def _last(data: bytes, lines: int | None) -> bytes:
-    return data if lines is None else b"".join(data.splitlines(keepends=True)[-lines:])
+def _text(
+    call: Invocation, job_id: str, chosen: list[tuple[Result, int]], mode: str | None, lines: int | None
+) -> str:
+    """Return what was printed, as people read it, or of all of it the last so many lines."""
+    from marianne_cli.screens.render import named_place
+
+    streams = ("stdout", "stderr") if mode is None else (_stream(mode),)
+    shown: list[str] = []
+    rest = lines
+    for sheet, attempt in reversed(chosen):
+        prefix = f"{named_place(sheet)}| " if len(chosen) > 1 else ""
+        for stream in reversed(streams):
+            source = outputs.Source.of(sheet, attempt, stream)
+            said = _lines(call, job_id, source, rest, raw=_as_bytes(mode), told=mode is None)
+            if rest is not None:
+                rest -= len(said)
+            shown = [f"{prefix}{line}\n" for line in said] + shown
+    return "".join(shown)
 
 
-def _text(output: Result, mode: str | None, lines: int | None, *, several: bool) -> str:
-    from marianne_cli.screens.render import named_place, readable
+def _lines(
+    call: Invocation, job_id: str, source: outputs.Source, lines: int | None, *, raw: bool, told: bool
+) -> list[str]:
+    """Return a stream's last so many lines; `told`: as people read an agent's."""
+    from marianne_cli.screens.render import readable
 
-    if mode is None:
-        shown = output["lines"] if lines is None else output["lines"][-lines:]
-        text = "".join(f"{line}\n" for line in shown)
-    else:
-        text = _last(_ended_line(output[_stream(mode)]), lines).decode(errors="replace")
-        if not _as_bytes(mode):
-            text = readable(text)
-    if not several:
-        return text
-    return "".join(f"{named_place(output)}| {line}\n" for line in text.splitlines())
-
-
-def _ended_line(data: bytes) -> bytes:
-    return data if not data or data.endswith(b"\n") else data + b"\n"
+    if lines is not None and not lines:
+        return []
+    if told:
+        transcript, shown = outputs.last_lines(call, job_id, source, lines)
+        shown += transcript.finish()
+        return shown if lines is None else shown[-lines:]
+    text = outputs.read(call, job_id, source, lines)[0].decode(errors="replace")
+    if not text:
+        return []
+    return (text if raw else readable(text)).removesuffix("\n").split("\n")
 
 
 def _follow(
-    call: Invocation, details: Result, chosen: list[tuple[Result, int]], mode: str | None, *, only_named: bool
+    call: Invocation,
+    details: Result,
+    chosen: list[tuple[Result, int]],
+    mode: str | None,
+    lines: int | None,
+    *,
+    only_named: bool,
 ) -> Answer:
     """Print until the job ends; a job that has ended already shows what it printed."""
     streams = ("stdout", "stderr") if mode is None else (_stream(mode),)
     sources = [outputs.Source.of(sheet, attempt, stream) for sheet, attempt in chosen for stream in streams]
     address = f"{details['job_name']}@{details['run']}"
-    call.waiting_on, call.stays = details["job_id"], "it goes on"
-    named = {(sheet["sheet"], sheet.get("hook")) for sheet, _ in chosen}
+    call.waiting_on, call.stays = details["job_id"], GOES_ON
+    named = {(sheet["sheet"], sheet.get("hook")) for sheet, _ in chosen} if only_named else None
     several = details["progress"]["total"] > 1 or bool(details.get("hooks"))
-    teller = _Teller(call, named if only_named else None, raw=_as_bytes(mode), several=several)
+    facts = None if call.as_json or mode is not None else following.Facts(call, address, named)
+    teller = following.Teller(call, named, facts, streams, raw=_as_bytes(mode), several=several)
+    if lines is not None:
+        _begin(call, address, sources, lines, teller)
+    if facts is not None:
+        facts.begin(details)
     outputs.follow(call.client, address, sources, streams, teller)
     result = waiting.until(call, address, ["ended"], timeout=None)
+    if facts is not None:
+        facts.finish()
+        facts.say(f"{moment(result['timing']['completed_at'], seconds=True)}  {result['message']}")
     kept = {key: value for key, value in result.items() if key not in {"reached", "waited_seconds"}}
     return waiting.ended({**kept, "outputs": []})._replace(text="")
 
 
-class _Teller:
-    """Prints pieces as they come: JSON lines, raw bytes, or whole lines that name their sheet."""
-
-    def __init__(self, call: Invocation, named: set[_Place] | None, *, raw: bool, several: bool) -> None:
-        self.readable = not raw and not call.as_json
-        self._call = call
-        self._named = named
-        self._several = several
-        self._told: dict[_Stream, Transcript] = {}
-        self._decoders: dict[_Stream, codecs.IncrementalDecoder] = {}
-
-    def tell(self, source: outputs.Source, gone: int, data: bytes) -> None:
-        """Print a piece."""
-        if self._named is not None and (source.sheet, source.hook) not in self._named:
-            return
-        if self._call.as_json:
-            self._json(source, data)
-        elif self.readable:
-            self._lines(source, self._transcript(source).feed(gone, data))
-        else:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-
-    def ended(self, source: outputs.Source) -> None:
-        """Print what the end of a stream brings."""
-        told = self._told.pop(_key(source), None)
-        if told is not None:
-            self._lines(source, told.finish())
-
-    def _json(self, source: outputs.Source, data: bytes) -> None:
-        decoder = self._decoders.setdefault(_key(source), codecs.getincrementaldecoder("utf-8")("replace"))
-        at = {"attempt": source.attempt, "stream": source.stream, "offset": source.offset - len(data)}
-        exits.json_line({**source.place(), **at, "text": decoder.decode(data)})
-
-    def _transcript(self, source: outputs.Source) -> "Transcript":
-        from marianne_cli.screens.transcript import Transcript
-
-        key = _key(source)
-        if key not in self._told:
-            self._told[key] = Transcript(source.reads)
-        return self._told[key]
-
-    def _lines(self, source: outputs.Source, lines: Sequence[str]) -> None:
-        from marianne_cli.screens.render import place
-
-        if lines:
-            prefix = f"{place(source.place())}| " if self._several else ""
-            exits.out("".join(f"{prefix}{line}\n" for line in lines))
-
-
-def _key(source: outputs.Source) -> _Stream:
-    return (source.sheet, source.hook), source.attempt, source.stream
+def _begin(
+    call: Invocation, job_id: str, sources: list[outputs.Source], lines: int, teller: following.Teller
+) -> None:
+    """Show the last so many lines of what was printed already, over all streams; they are followed on."""
+    if not teller.readable:
+        for source in sources:
+            next(outputs.pieces(call, job_id, source, lines), None)
+        return
+    told = []
+    for source in reversed(sources):
+        transcript, shown = outputs.last_lines(call, job_id, source, lines)
+        lines -= len(shown)
+        told.append((source, transcript, shown))
+    for source, transcript, shown in reversed(told):
+        teller.begun(source, transcript, shown)

@@ -8,7 +8,7 @@ import click
 
 from marianne_cli import exits, options, waiting
 from marianne_cli.client.dialling import current_umask
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import GOES_ON, Answer, Invocation
 from marianne_cli.service import launch
 
 
@@ -79,7 +79,7 @@ def _ended(
     call: Invocation, job: Mapping[str, Any], *, timeout: float | None, follow: bool, started: bool
 ) -> Answer:
     address = f"{job['job_name']}@{job['run']}"
-    call.stays = "it goes on"
+    call.stays = GOES_ON
     if follow:
         progress = _Progress(call)  # from the first event of the run on, which was before the reply
         result = waiting.until(call, address, ["ended"], timeout=timeout, tell=progress, since=0)

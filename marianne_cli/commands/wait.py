@@ -5,7 +5,7 @@ import time
 import click
 
 from marianne_cli import options, waiting
-from marianne_cli.context import Answer, Invocation
+from marianne_cli.context import GOES_ON, Answer, Invocation
 
 _WORDS = {"queued", "running", "pausing", "paused", "cancelling", "completed", "failed", "cancelled", "ended"}
 
@@ -29,7 +29,7 @@ def command(
     if wrong := [word for word in wanted if word not in _WORDS]:
         raise click.UsageError(f"'{wrong[0]}' is neither a status nor 'ended'")
     ends = None if timeout is None else time.monotonic() + timeout
-    call.stays = "it goes on"
+    call.stays = GOES_ON
 
     def one(job: str) -> Answer:
         rest = timeout if len(jobs) == 1 or ends is None else max(0.0, ends - time.monotonic())

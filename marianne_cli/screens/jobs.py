@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from marianne_cli import people
 from marianne_cli.screens import render
 from marianne_cli.times import age, between, moment, soon
 from marianned.formatting import assignments, dollars, plural, ranges
@@ -75,12 +76,20 @@ def _hook_detail(hook: Result) -> str:
 
 
 def _first_line(job: Result) -> str:
-    said = f"{job['job_name'] if job['job_id'] is None else job['job_id']}  {job['status']}"
-    said += f" since {moment(job['status_since_at'])} ({age(job['status_since_at'])})"
+    name = job["job_name"] if job["job_id"] is None else job["job_id"]
+    since = f"{job['status']} since {moment(job['status_since_at'])} ({age(job['status_since_at'])})"
+    return "; ".join(part for part in (f"{name}  {_standing(job, since)}", _breakpoints(job)) if part)
+
+
+def standing(job: Result) -> str:
+    """Where a job stands and why, and what comes next: what is told of it in a line between others."""
+    return _standing(job, job["status"])
+
+
+def _standing(job: Result, said: str) -> str:
     hold = job["holds"][0] if job["holds"] and job["status"] in {"paused", "pausing"} else None
-    if hold is not None:
-        said += render.held_by(hold)
-    return "; ".join(part for part in (said, _why(job, hold), _what_next(job), _breakpoints(job)) if part)
+    by = "" if hold is None else people.held_by(hold)
+    return "; ".join(part for part in (f"{said}{by}", _why(job, hold), _what_next(job)) if part)
 
 
 def _breakpoints(job: Result) -> str:
@@ -98,7 +107,7 @@ def _why(job: Result, hold: Result | None) -> str:
         return str(job["message"]).partition("; ")[2]
     if hold is None or hold["cause"] == "user":
         return ""
-    reason = hold["reason"] if not render.who(hold["owner"]) else None
+    reason = hold["reason"] if not people.who(hold["owner"]) else None
     return f"{hold['cause'].replace('_', ' ')}: {reason}" if reason else hold["cause"].replace("_", " ")
 
 
@@ -366,7 +375,7 @@ def revisions_screen(revisions: Sequence[Result], *, unfolded: bool = False) -> 
     """The versions of a job's score, oldest first; unfolded with what each brought to the sheets."""
     rows = [("REV", "STATUS", "SHEETS", "WHEN", "WHO", "WHY", "FILE")]
     for told in revisions:
-        who, why, file = render.who(told["caller"]), told["reason"] or "", told["config_file"] or ""
+        who, why, file = people.who(told["caller"]), told["reason"] or "", told["config_file"] or ""
         when = moment(told["applied_at"] or told["created_at"])
         cells = str(told["revision"]), told["status"], str(told["total_sheets"]), when, who, why, file
         rows.append(cells)
@@ -383,7 +392,7 @@ def history_screen(entries: Sequence[Result]) -> list[str]:
     for event in entries:
         when = moment(event["recorded_at"], seconds=True)
         what = event["text"] or event["type"]
-        rows.append((when, what, render.who(event["caller"]), event["reason"] or ""))
+        rows.append((when, what, people.who(event["caller"]), event["reason"] or ""))
     return render.table(rows) if entries else []
 
 

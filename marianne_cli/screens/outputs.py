@@ -1,17 +1,27 @@
-"""What attempts printed: read in pieces and joined, or followed until the job ends."""
+"""What attempts printed: read in pieces and joined, its last lines alone, or followed until the job ends."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from marianne_cli.client.blocking import RawClient
 from marianne_cli.client.streams import Output, piece
 from marianne_cli.context import Invocation
+
+if TYPE_CHECKING:
+    from marianne_cli.screens.transcript import Transcript
+
+_FURTHER = 8
+"""Where the last lines of an agent's stream come to less text than wanted, so many times more are read."""
 
 
 class Listener(Protocol):
     """Who is told what comes; `readable`: and how an agent's lines are read."""
 
     readable: bool
+
+    def heard(self, event: dict[str, Any]) -> None:
+        """Take an event of the job."""
 
     def tell(self, source: "Source", gone: int, data: bytes) -> None:
         """Take the piece that ends at the source's offset; `gone` is how many bytes before it are no more."""
@@ -21,21 +31,28 @@ class Listener(Protocol):
 
 
 class Source(Output):
-    """One stream of one attempt, how far it was read, and how its lines are read."""
+    """One stream of one attempt, how far it was read, how its lines are read, and its stage's name."""
 
     reads: Mapping[str, Any] | None = None
+    name: str | None = None
 
 
-def pieces(call: Invocation, job_id: str, source: Source) -> Iterator[tuple[int, bytes]]:
+def pieces(
+    call: Invocation, job_id: str, source: Source, lines: int | None = None
+) -> Iterator[tuple[int, bytes]]:
     """Yield a stream's pieces to its present end, each with how many bytes before it are gone.
 
-    The first tells the source how its lines are to be read.
+    `lines`: from where the last so many begin, else from the source's offset. The first piece tells the
+    source how its lines are to be read, and its stage's name.
     """
     asked: dict[str, object] = {"reads": True}
+    if lines is not None:
+        asked["tail_lines"] = lines
     while True:
         reply = call.ask("log.read", **source.params(job_id), **asked)
         if asked:
-            source.reads, asked = reply.get("reads"), {}
+            source.reads, source.name, asked = reply.get("reads"), reply.get("name"), {}
+            source.offset = reply["offset"]
         data = piece(reply)
         yield reply["skipped"], data
         source.offset = reply["offset"] + reply["skipped"] + len(data)
@@ -43,9 +60,40 @@ def pieces(call: Invocation, job_id: str, source: Source) -> Iterator[tuple[int,
             return
 
 
-def read(call: Invocation, job_id: str, source: Source) -> bytes:
-    """Read a stream from its offset to its present end."""
-    return b"".join(data for _, data in pieces(call, job_id, source))
+def read(call: Invocation, job_id: str, source: Source, lines: int | None = None) -> tuple[bytes, int]:
+    """Read a stream, or its last so many lines, to its present end; return the bytes, and their offset."""
+    found = []
+    begin = None
+    for gone, data in pieces(call, job_id, source, lines):
+        begin = source.offset + gone if begin is None else begin
+        found.append(data)
+    return b"".join(found), begin or 0
+
+
+def last_lines(
+    call: Invocation, job_id: str, source: Source, lines: int | None
+) -> tuple["Transcript", list[str]]:
+    """Read a stream's last so many lines (null: all) as people read them, to its present end.
+
+    Return them, without one that has no end yet, and the transcript, which goes on at the source's offset.
+    """
+    from marianne_cli.screens.transcript import Transcript
+
+    wanted = lines
+    while True:
+        told: Transcript | None = None
+        begin = source.offset = 0
+        shown: deque[str] = deque(maxlen=lines)
+        for gone, data in pieces(call, job_id, source, wanted):
+            if told is None:
+                begin = source.offset
+                told = Transcript(source.reads if source.stream == "stdout" else None)
+            shown += told.feed(gone, data)
+        assert told is not None, "a stream has a first piece, be it empty"
+        enough = wanted is None or lines is None or len(shown) >= lines
+        if not begin or (enough and not told.is_one_document):
+            return told, list(shown)
+        wanted = None if wanted is None or told.is_one_document else wanted * _FURTHER
 
 
 def follow(
@@ -53,7 +101,10 @@ def follow(
 ) -> None:
     """Tell each piece that the sources, and the attempts that start meanwhile, print until the job ends."""
     told: dict[Output, Source] = {}
-    for output, data, skipped, ended in client.follow_job(job_id, streams=streams, outputs=sources):
+    heard: Callable[[dict[str, Any]], None] = listener.heard
+    for output, data, skipped, ended in client.follow_job(
+        job_id, streams=streams, outputs=sources, heard=heard
+    ):
         if output not in told:
             told[output] = _readable(client, job_id, output, listener)
         source = told[output]
@@ -65,11 +116,12 @@ def follow(
 
 
 def _readable(client: RawClient, job_id: str, output: Output, listener: Listener) -> Source:
-    """Return an output as a source that knows how its lines are read."""
+    """Return an output as a source that knows how its lines are read, and what its stage is called."""
     source = (
         output if isinstance(output, Source) else Source.of(output.place(), output.attempt, output.stream)
     )
-    if listener.readable and source.stream == "stdout":
-        asked = {**source.params(job_id), "offset": 0, "limit": 1, "reads": True}
-        source.reads = client.request("log.read", asked).get("reads")
+    if listener.readable:
+        asked = {**source.params(job_id), "offset": 0, "limit": 1, "reads": source.stream == "stdout"}
+        reply = client.request("log.read", asked)
+        source.reads, source.name = reply.get("reads"), reply.get("name")
     return source

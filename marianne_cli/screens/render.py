@@ -1,6 +1,5 @@
 """Text from results: columns, names of people, the colours of statuses. Pure but for the terminal's width."""
 
-import functools
 import os
 import re
 import sys
@@ -8,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from marianne_cli.context import dressed
-from marianne_cli.times import moment
+from marianne_cli.people import who
+from marianne_cli.times import moment, soon
 from marianned.formatting import CONTROLS
 
 _COLOURS = {
@@ -57,37 +57,10 @@ def readable(text: str) -> str:
     return _ESCAPES.sub("", text.replace("\r\n", "\n"))
 
 
-@functools.cache
-def login(uid: int) -> str:
-    """Return the login name of a user; the number where there is none."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def who(caller: Mapping[str, Any] | None) -> str:
-    """Name a caller: by login, the pause file as `file`; empty for the daemon itself."""
-    if caller is None:
-        return ""
-    if caller.get("inside"):
-        return str(caller["inside"])
-    return "file" if caller["name"] == "file" else login(caller["uid"])
-
-
-def held_by(hold: Mapping[str, Any]) -> str:
-    """Say who holds a job and why: ` by ann "deploy first"`; empty where nobody does."""
-    name = who(hold["owner"])
-    reason = f' "{hold["reason"]}"' if hold["reason"] else ""
-    return f" by {name}{reason}" if name else ""
-
-
 def to_come(step: Mapping[str, Any]) -> str:
     """Say what comes by itself, and when: `pauses when sheets 2, 3 end, by 14:17`."""
     if step["due_at"]:
-        return f"{step['text']}, at {moment(step['due_at'])}"
+        return f"{step['text']}, at {soon(step['due_at'])}"
     if step["latest_at"]:
         return f"{step['text']}, by {moment(step['latest_at'])}"
     return str(step["text"])

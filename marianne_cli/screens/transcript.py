@@ -21,6 +21,8 @@ class Transcript:
     def __init__(self, reads: Mapping[str, Any] | None) -> None:
         self._reader = _reader(reads)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.is_one_document = self._reader is not None and (reads or {}).get("format") == "json"
+        """Whether a part of the stream says nothing."""
         self._begun: list[str] = []
         """The line that has no end yet, in pieces: joined each time, a long one would take quadratic time."""
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from marianned import files
 from marianned.masks import LONGEST, Mask
 
+_BLOCK = 262_144
+
 
 def read_piece(path: Path, offset: int, limit: int) -> tuple[bytes, int]:
     """Read at most `limit` bytes from `offset` on: (data, skipped), both without holes.
@@ -31,6 +33,54 @@ def read_piece(path: Path, offset: int, limit: int) -> tuple[bytes, int]:
                 return data[: end - start], start - offset
     finally:
         os.close(descriptor)
+
+
+def last_lines(path: Path, lines: int) -> int:
+    """Return the offset at which the last so many lines begin; read from the end, whatever the size.
+
+    0 lines begin at its end.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    descriptor = files.opened(path)
+    try:
+        size = os.fstat(descriptor).st_size
+        if not lines:
+            return size
+        for start, end in reversed(_parts(descriptor)):
+            at = end
+            while at > start:
+                first = max(start, at - _BLOCK)
+                block = os.pread(descriptor, at - first, first)
+                ends = block.count(b"\n", 0, len(block) - (at == size))  # the last one ends the last line
+                if ends >= lines:
+                    return first + _begin(block, ends - lines)
+                lines -= ends
+                at = first
+        return 0
+    finally:
+        os.close(descriptor)
+
+
+def _begin(block: bytes, passed: int) -> int:
+    """Return where the line behind newline number `passed` (from 0) begins."""
+    at = -1
+    for _ in range(passed + 1):
+        at = block.index(b"\n", at + 1)
+    return at + 1
+
+
+def _parts(descriptor: int) -> list[tuple[int, int]]:
+    """Return what of a file is no hole, as first and last offset."""
+    parts: list[tuple[int, int]] = []
+    at = 0
+    while (start := _seek(descriptor, at, os.SEEK_DATA)) is not None:
+        at = _seek(descriptor, start, os.SEEK_HOLE) or start
+        if at == start:
+            break
+        parts.append((start, at))
+    return parts
 
 
 def read_tail(path: Path, most: int) -> bytes:

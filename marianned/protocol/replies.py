@@ -346,6 +346,8 @@ class Output(Reply, kw_only=True):
     """Number of its stage; null for a hook."""
     instance: int | None
     """Number of the instance in its stage; null for a hook."""
+    name: str | None = None
+    """Its stage's name; null: it has none."""
     attempt: int
     """Number of the attempt, from 1."""
     stream: str

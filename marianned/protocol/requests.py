@@ -371,6 +371,8 @@ class ReadOutput(JobAsk[Output], frozen=True, kw_only=True, forbid_unknown_field
     """What to read: an output, the prompt the attempt was given, or its result text."""
     offset: Number = 0
     """Where to start, in bytes."""
+    tail_lines: Number | None = None
+    """Start where the last so many lines begin, which the reply's `offset` tells; null: at `offset`."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=READ_LIMIT)] = READ_LIMIT
     """The most bytes to return."""
     reads: bool = False

@@ -22,7 +22,13 @@ from marianned.conductor.core.messages import parse_job_id
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.queries.instruments import limits_in_force
 from marianned.conductor.queries.metrics import Meter
-from marianned.conductor.queries.output import OutputSource, find_output, read_output, stream_format
+from marianned.conductor.queries.output import (
+    OutputSource,
+    find_output,
+    read_output,
+    stream_format,
+    where_lines_begin,
+)
 from marianned.conductor.run.attempt import PROMPT
 from marianned.errors import BadRequest, MarianneError, NoSuchJob, Problem, WaitOverridden, WaitTimeout
 from marianned.moment import now
@@ -293,7 +299,7 @@ class JobQueries:
         """Return a piece of what an attempt printed."""
         state = await self.state(params.job_id)
         printed = await find_output(self.services, state, params)
-        data, skipped, size = await self._piece(state, printed, params)
+        offset, data, skipped, size = await self._piece(state, printed, params)
         return Output(
             job_id=params.job_id,
             status=state.run.status,
@@ -302,9 +308,10 @@ class JobQueries:
             sheet=printed.sheet,
             stage=printed.stage,
             instance=printed.instance,
+            name=printed.stage_name,
             attempt=printed.attempt,
             stream=params.stream,
-            offset=params.offset,
+            offset=offset,
             data=data,
             size=size,
             skipped=skipped,
@@ -313,17 +320,23 @@ class JobQueries:
             event=self.services.store.last_event,
         )
 
-    async def _piece(self, state: JobState, row: OutputSource, params: ReadOutput) -> tuple[bytes, int, int]:
+    async def _piece(
+        self, state: JobState, row: OutputSource, params: ReadOutput
+    ) -> tuple[int, bytes, int, int]:
+        """Return where a piece begins, its bytes, how many before it are gone, and the whole's size."""
+        offset, lines = params.offset, params.tail_lines
         if params.stream == "result":
             uid = row.row.uid if row.row is not None else 0
             result = await self._records.last_result(state.run.run_id, uid)
             data = (result or "").encode()
-            return data[params.offset : params.offset + params.limit], 0, len(data)
-        name = PROMPT if params.stream == "prompt" else params.stream
-        path = row.directory / name
-        return await to_thread.run_sync(
-            read_output, path, params.offset, params.limit, abandon_on_cancel=True
-        )
+            if lines is not None:
+                offset = len(data) - sum(map(len, data.splitlines(keepends=True)[-lines:] if lines else []))
+            return offset, data[offset : offset + params.limit], 0, len(data)
+        path = row.directory / (PROMPT if params.stream == "prompt" else params.stream)
+        if lines is not None:
+            offset = await to_thread.run_sync(where_lines_begin, path, lines, abandon_on_cancel=True)
+        piece = await to_thread.run_sync(read_output, path, offset, params.limit, abandon_on_cancel=True)
+        return offset, *piece
 
     # --- the journal, scores, the daemon -----------------------------------------------------------------
 

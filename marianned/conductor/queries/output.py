@@ -8,7 +8,7 @@ from marianned import files
 from marianned.conductor.core.loading import LostRevision, load_version
 from marianned.conductor.services import Services
 from marianned.errors import BadRequest
-from marianned.executors.output import read_piece
+from marianned.executors.output import last_lines, read_piece
 from marianned.instruments.output import output_of
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
@@ -28,6 +28,7 @@ class OutputSource(msgspec.Struct, frozen=True, kw_only=True):
     sheet: int | None = None
     stage: int | None = None
     instance: int | None = None
+    stage_name: str | None = None
     attempt: int
     ended: bool
     directory: Path
@@ -64,6 +65,7 @@ async def _of_sheet(services: Services, state: JobState, sheet: int, attempt: in
         sheet=sheet,
         stage=definition.stage,
         instance=definition.instance,
+        stage_name=definition.movement,
         attempt=row.attempt,
         ended=row.outcome is not None,
         directory=services.directory(row),
@@ -118,3 +120,11 @@ def read_output(path: Path, offset: int, limit: int) -> tuple[bytes, int, int]:
         return data, skipped, path.stat().st_size
     except (FileNotFoundError, files.Unsuitable):
         return b"", 0, 0
+
+
+def where_lines_begin(path: Path, lines: int) -> int:
+    """Return the offset at which an output's last so many lines begin; 0 where there is none."""
+    try:
+        return last_lines(path, lines)
+    except (FileNotFoundError, files.Unsuitable):
+        return 0
