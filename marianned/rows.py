@@ -375,6 +375,21 @@ class PastHook(msgspec.Struct, frozen=True, kw_only=True):
     """Where it stood."""
 
 
+class PastSheetRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A sheet that was done when a revision took it out: where a later one has it, it is not done again."""
+
+    run_id: int
+    """The run it belongs to."""
+    uid: int
+    """What names it within the run; it has it again when it comes back."""
+    definition: str
+    """Hash of the definition it was done under."""
+    needs: list[int]
+    """Uids of the sheets it needed."""
+    row: SheetRow
+    """Where it stood."""
+
+
 class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
     """A reason why the job is paused; the row is deleted when it is let go, the journal keeps it."""
 
@@ -635,6 +650,7 @@ the `numbers` that their command is told; what only some have, as an attempt its
 Row = (
     RunRow
     | SheetRow
+    | PastSheetRow
     | AttemptRow
     | SkipRow
     | HookRow
@@ -664,6 +680,7 @@ class Table(NamedTuple):
 TABLES: dict[type[msgspec.Struct], Table] = {
     RunRow: Table("runs", ("run_id",)),
     SheetRow: Table("sheets", ("run_id", "uid")),
+    PastSheetRow: Table("past_sheets", ("run_id", "uid")),
     AttemptRow: Table("attempts", ("run_id", "uid", "attempt")),
     SkipRow: Table("skips", ("run_id", "uid")),
     HookRow: Table("hooks", ("run_id", "hook")),

@@ -364,11 +364,15 @@ def _numbers(plan: Sequence[Result], key: str, action: str | None = None) -> str
 
 
 def lost_definitions(result: Result) -> str:
-    """Name the sheets whose new definition does not run, and those that are gone; empty for none."""
-    kept = _numbers(result["plan"], "sheet", "kept-changed")
-    removed = _numbers(result["plan"], "old_sheet", "removed")
-    parts = [] if kept == "none" else [f"changed but completed, they stay: {kept}"]
-    return " · ".join(parts if removed == "none" else [*parts, f"removed: {removed}"])
+    """Name the sheets whose new definition does not run, those that are back and those that are gone."""
+    plan = result["plan"]
+    back = [line for line in plan if line["action"] == "kept" and line["old_sheet"] is None]
+    told = {
+        "changed but completed, they stay": _numbers(plan, "sheet", "kept-changed"),
+        "back as they were": _numbers(back, "sheet", "kept"),
+        "removed": _numbers(plan, "old_sheet", "removed"),
+    }
+    return " · ".join(f"{what}: {numbers}" for what, numbers in told.items() if numbers != "none")
 
 
 def revisions_screen(revisions: Sequence[Result], *, unfolded: bool = False) -> list[str]:

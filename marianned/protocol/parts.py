@@ -428,7 +428,7 @@ class PlanLine(msgspec.Struct, kw_only=True, gc=False):
     sheet: int | None
     """Number of the sheet in the new revision; null: it is removed."""
     old_sheet: int | None
-    """Its number in the old revision; null: it is new."""
+    """Its number in the old revision; null: it is new, or comes back."""
     stage: int
     """Number of its stage; of a removed sheet in the old revision."""
     instance: int

@@ -7,6 +7,7 @@ docs/design/control.md §5.
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -38,6 +39,13 @@ class Standing(msgspec.Struct, frozen=True):
     moved: bool = False
 
 
+class Back(NamedTuple):
+    """How a sheet stood when an earlier revision took it out; `revision` is that of its newest attempt."""
+
+    status: SheetStatus
+    revision: int | None
+
+
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """The lines to show, and what to do: which new sheet number is which old one.
 
@@ -57,9 +65,11 @@ def plan(
     standing: Mapping[int, Standing],
     old_revision: int,
     variables: Sequence[str] = (),
+    back: Mapping[int, Back] | None = None,
 ) -> Planned:
     """Plan the change from `old`, whose sheets stand as `standing` says by number, to `new`.
 
+    `back` are, by new number, sheets that are not in `old` and were done under an earlier revision;
     `variables` are those whose values alone make the difference, where that is so; the lines name them.
     Lines come in ascending new number; a sheet that is removed follows its neighbour of before.
     """
@@ -69,6 +79,9 @@ def plan(
     restarts: list[int] = []
     rechecks: list[int] = []
     for sheet in new.sheets:
+        if back and sheet.sheet in back:
+            lines[sheet.sheet] = _back(sheet, back[sheet.sheet])
+            continue
         if sheet.sheet not in matched:
             lines[sheet.sheet] = _added(sheet, stage_is_new=sheet.stage not in stages)
             continue
@@ -171,6 +184,21 @@ def _added(sheet: Sheet, *, stage_is_new: bool) -> PlanLine:
         runs=True,
         why=f"{_place(sheet, whole_stage=stage_is_new)} is new",
         reasons=["new"],
+    )
+
+
+def _back(sheet: Sheet, stood: Back) -> PlanLine:
+    under = f" under revision {stood.revision}" if stood.revision is not None else ""
+    return PlanLine(
+        sheet=sheet.sheet,
+        old_sheet=None,
+        stage=sheet.stage,
+        instance=sheet.instance,
+        status=stood.status,
+        action=PlanAction.KEPT,
+        runs=False,
+        why=f"is back as it was; {stood.status}{under}, stays",
+        reasons=[],
     )
 
 

@@ -115,6 +115,9 @@ SELECT * FROM hooks WHERE run_id = :run_id ORDER BY hook
 -- name: holds
 SELECT * FROM holds WHERE run_id = :run_id ORDER BY hold
 
+-- name: past_sheets
+SELECT * FROM past_sheets WHERE run_id = :run_id ORDER BY uid
+
 -- name: breakpoints
 SELECT * FROM breakpoints WHERE run_id = :run_id ORDER BY uid
 

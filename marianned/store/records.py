@@ -26,6 +26,7 @@ from marianned.rows import (
     HoldRow,
     HookRow,
     LimitRow,
+    PastSheetRow,
     RequestRow,
     RevisionRow,
     RunRow,
@@ -65,6 +66,7 @@ class Whole(NamedTuple):
     run: RunRow
     revisions: dict[int, RevisionRow]
     sheets: list[SheetRow]
+    past_sheets: list[PastSheetRow]
     costs: Costs
     hooks: list[HookRow]
     holds: list[HoldRow]
@@ -78,6 +80,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 R = TypeVar("R")
 _RUN = Columns(RunRow)
 _SHEET = Columns(SheetRow)
+_PAST_SHEET = Columns(PastSheetRow)
 _ATTEMPT = Columns(AttemptRow)
 _SKIP = Columns(SkipRow)
 _HOOK = Columns(HookRow)
@@ -197,6 +200,7 @@ class Records:
                 run=now,
                 revisions={row.revision: row for row in revisions},
                 sheets=rows(_SHEET, "sheets"),
+                past_sheets=rows(_PAST_SHEET, "past_sheets"),
                 costs=rows(_COSTS, "costs")[0],
                 hooks=rows(_HOOK, "hooks"),
                 holds=rows(_HOLD, "holds"),

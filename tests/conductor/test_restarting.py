@@ -131,3 +131,21 @@ def test_a_signal_right_after_readiness_stops_it_in_order(house):
         house.start()
         house.stop()
         assert not house.socket.exists()
+
+
+def test_a_sheet_that_was_done_taken_out_and_is_back_after_a_kill_is_not_done_again(daemon, ledger):
+    whole, less = [plain(1), plain(2), plain(3)], [plain(1), plain(3)]
+    daemon.submit(score("trio", whole), before="3")
+    daemon.wait_for("trio", "paused")
+    daemon.rpc("job.modify", job_id="trio", text=score("trio", less), directory=str(daemon.home))
+    daemon.kill()
+    daemon.start()
+    told = daemon.rpc("job.modify", job_id="trio", revision=1, resume=True)
+    assert [(line["action"], line["runs"]) for line in told["plan"]] == [
+        ("kept", False),
+        ("kept", False),
+        ("changed", True),
+    ]
+    assert told["plan"][1]["why"] == "is back as it was; completed under revision 1, stays"
+    daemon.wait_for("trio", "completed")
+    ledger.once(1, 2, 3)

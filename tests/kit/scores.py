@@ -39,6 +39,7 @@ from marianned.rows import (
     HoldRow,
     HookRow,
     LimitRow,
+    PastSheetRow,
     RequestRow,
     RevisionRow,
     RunRow,
@@ -187,6 +188,8 @@ class Disk:
             state.put(asked)
         for stands in self.of(BreakpointRow):
             state.put(stands)
+        for past in self.of(PastSheetRow):
+            state.put(past)
         for request in self.of(RequestRow):
             state.put(request)
         return state
@@ -216,6 +219,7 @@ def _key(row: Any) -> tuple[object, ...]:
         HookRow: ("hook",),
         HoldRow: ("hold",),
         BreakpointRow: ("uid",),
+        PastSheetRow: ("uid",),
         RevisionRow: ("revision",),
         RequestRow: ("request",),
         LimitRow: ("account",),

@@ -30,6 +30,10 @@ ALLOWED = {
 """In which statuses a request is accepted; a pause also of a paused job all whose holds end by themselves."""
 
 
+Definition = tuple[str, str, frozenset[int | None]]
+"""What makes a step what it is: prompt, skip rule, and the sheets that it needs by their numbers."""
+
+
 @dataclass
 class Model:
     """One job."""
@@ -52,6 +56,9 @@ class Model:
     last_revision: int = 1
     paused_at: float = 0
     sheets: dict[str, Sheet] = field(default_factory=dict)
+    earlier: list[Score] = field(default_factory=list)
+    """The scores that were in force before this one."""
+    past: dict[int, tuple[str, Definition, Sheet]] = field(default_factory=dict)
     last_sheet: int = 0
     waiters: list[Waiter] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
@@ -276,10 +283,7 @@ class Model:
         if action == "pause --before":
             named = set(wanted.sheets)
             self.breaks = self.breaks - (named or self.breaks) if wanted.clear else self.breaks | named
-        was = who_was_who(self.score, new or self.staged or self.score)
-        again = {was.get(name, name) for name in wanted.sheets} | (
-            self.changed(new) if wanted.changed else set()
-        )
+        again = set(wanted.sheets) | (self.changed(new) if wanted.changed else set())
         if revised and new is not None:
             self.drop_staged()
             self.last_revision += 1
@@ -312,8 +316,8 @@ class Model:
         self.waiters.append(Waiter(name, action, wait, keyed, hold, mark, newest))
         self.just_asked = name
 
-    def definition(self, score: Score, name: str) -> tuple[str, str, frozenset[int | None]]:
-        """Tell what makes a step what it is: prompt, skip rule, and which sheets it needs (None: a new one)."""
+    def definition(self, score: Score, name: str) -> Definition:
+        """Tell what makes a step what it is (None: it needs a new one)."""
         was = who_was_who(self.score, score)
         step = next(step for step in score.steps if step.name == name)
         return (
@@ -374,8 +378,12 @@ class Model:
         reruns = bool(self.rewind)
         if self.staged:
             self.adopt()
+        again = {self.sheets[name].number for name in self.below(self.rewind)}
         for name in self.below(self.rewind):
             self.sheets[name].begin_anew()
+        while hangs := {n for n, (_, made_as, _) in self.past.items() if made_as[2] & again}:
+            self.past = {number: past for number, past in self.past.items() if number not in hangs}
+            again |= hangs
         if reruns:
             self.hooks.rewind()
         self.rewind, self.staged_hold = set(), None
@@ -385,8 +393,16 @@ class Model:
         assert self.staged
         assert not self.busy
         was = who_was_who(self.score, self.staged)
+        back = self.coming_back(self.staged, was)
+        for name, sheet in self.sheets.items():
+            if name not in was.values() and sheet.status in DONE:
+                made_as = sheet.made_as or self.definition(self.score, name)
+                self.past[sheet.number] = (self.score.steps.index(self.step(name)), made_as, sheet)
         sheets: dict[str, Sheet] = {}
         for step in self.staged.steps:
+            if step.name in back:
+                sheets[step.name] = self.past.pop(back[step.name])[2]
+                continue
             if step.name not in was:
                 sheets[step.name] = self.new_sheet()
                 continue
@@ -401,8 +417,37 @@ class Model:
         self.hooks.adopt(self.staged)
         self.breaks = {name for name, before in was.items() if before in self.breaks}
         self.rewind = {name for name, before in was.items() if before in self.rewind}
+        self.earlier.append(self.score)
         self.score, self.sheets, self.revision = self.staged, sheets, self.last_revision
         self.staged = None
+
+    def coming_back(self, new: Score, was: dict[str, str]) -> dict[str, int]:
+        """Tell which steps of a score were done before an earlier one left them out: by name, their numbers.
+
+        As the same sheet, under the same definition; first those that are in their old place.
+        """
+        numbers = {name: self.sheets[before].number for name, before in was.items()}
+        free = dict(self.past)
+        back: dict[str, int] = {}
+        for in_place in (True, False):
+            seen: set[str] = set()
+            while left := [
+                step
+                for step in new.steps
+                if step.name not in was
+                and step.name not in seen | set(back)
+                and not any(need not in was and need not in seen | set(back) for need in step.needs)
+            ]:
+                for step in left:
+                    seen.add(step.name)
+                    definition = step.prompt, step.skips, frozenset(numbers.get(need) for need in step.needs)
+                    for number, (place, made_as, _) in sorted(free.items()):
+                        here = place == new.steps.index(step) or not in_place
+                        if made_as == definition and here:
+                            back[step.name] = numbers[step.name] = number
+                            del free[number]
+                            break
+        return back
 
     def end(self, how: str) -> None:
         for sheet in self.sheets.values():

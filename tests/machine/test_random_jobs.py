@@ -7,7 +7,7 @@ import os
 import random
 
 import hypothesis
-from control_model import ALLOWED, Model, Wanted
+from control_model import ALLOWED, DONE, Model, Wanted
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from plain_scores import Score, first_score, grown, only
@@ -50,6 +50,12 @@ def wanted(model: Model, action: str, choice: int) -> Wanted:
             new = None if choice % 7 == 0 else grown(model.staged or model.score, choice)
             if choice % 11 == 1 and not model.staged and model.begun_with:
                 new = only(model.score, model.begun_with)  # nothing would be left to do
+            done = [name for name in names if model.sheets[name].status in DONE]
+            if choice % 4 == 2 and model.earlier:
+                new = model.earlier[choice // 4 % len(model.earlier)]  # as `--revision N` has it again
+            elif choice % 4 == 3 and done and len(names) > 1:
+                gone = done[choice // 4 % len(done)]
+                new = only(model.score, [name for name in names if name != gone])
             changed = choice % 9 == 0
             named = not changed and (new is None or choice % 5 == 0)
             return Wanted(new=new, sheets=sheet if named else (), changed=changed)

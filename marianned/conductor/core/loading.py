@@ -125,6 +125,7 @@ async def _state(found: Whole) -> JobState:
         staged = found.revisions.get(run.staged_revision)
         state.stage(await _version(run, staged, run.staged_revision))
     parts: tuple[Sequence[Row], ...] = (
+        found.past_sheets,
         found.hooks,
         found.holds,
         found.breakpoints,

@@ -12,8 +12,9 @@ from marianned.formatting import dollars
 from marianned.instruments import command_line
 from marianned.progress.deciding.budget import warn_of_budget
 from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.past_sheets import fingerprint_now
 from marianned.progress.deciding.rate_limits import lift, meet, said_of_time
-from marianned.progress.deciding.revisions import FRESH, fingerprint_now
+from marianned.progress.deciding.revisions import FRESH
 from marianned.progress.state.triggers import Ending, Parked, Warned
 from marianned.protocol import AttemptKind, CheckResult, HoldCause, Outcome, SheetStatus, WaitingFor
 from marianned.rows import AttemptRow, SheetRow

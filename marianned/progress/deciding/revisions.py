@@ -4,8 +4,7 @@
 was shown is what is done. Source: docs/design/control.md §5.
 """
 
-import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,13 +13,15 @@ from marianned import lifecycle
 from marianned.formatting import sheet_list
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.hooks import revise_hooks, rewind_hooks
+from marianned.progress.deciding.past_sheets import fingerprint, forget, remember, returning
 from marianned.progress.state.job import DONE, JobState, Version
 from marianned.progress.state.selection import select
 from marianned.protocol import ENDED, AttemptKind, PlanAction, PlanLine, RevisionStatus, SheetStatus
-from marianned.rows import BreakpointRow, Deleted, RevisionRow, SheetRow
+from marianned.rows import BreakpointRow, Deleted, PastSheetRow, RevisionRow, SheetRow
 from marianned.score import plan as planner
 from marianned.score.expanded import Expanded
 from marianned.score.expanded import Sheet as Definition
+from marianned.score.matching import match
 
 FRESH: dict[str, Any] = {
     "status": SheetStatus.PENDING,
@@ -54,18 +55,6 @@ CHANGED = "changed"
 """Names, in the place of sheets, those that are completed though their definition has changed."""
 
 
-def fingerprint(sheet: Definition, needs: Iterable[int | None]) -> str:
-    """Return the hash of a sheet's definition; `needs` are uids, for numbers change (None: a new sheet)."""
-    parts = (sorted(sheet.digests.items()), sorted(need or 0 for need in needs))
-    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
-
-
-def fingerprint_now(state: JobState, number: int) -> str:
-    """Return the hash of what a sheet is under the revision in force."""
-    definition = state.definition(number)
-    return fingerprint(definition, (state.sheets[need].uid for need in definition.needs))
-
-
 def planned(
     state: JobState, version: Version, rerun: Collection[int] = (), *, anew: bool = True
 ) -> planner.Planned:
@@ -90,7 +79,12 @@ def planned(
         for number, row in state.sheets.items()
     }
     values = _values_that_differ(state.current.row, version.row)
-    result = planner.plan(state.score, version.score, standing, state.run.revision, values)
+    matched = match(state.score, version.score).sheets
+    back = {
+        number: planner.Back(past.row.status, past.row.revision)
+        for number, past in returning(state, version.score, matched).items()
+    }
+    result = planner.plan(state.score, version.score, standing, state.run.revision, values, back)
     lines = _with_breakpoints(state, result.lines)
     new_number = {old: new for new, old in result.matched.items()}
     asked = {new_number[row.sheet] for row in _of(state, rerun) if row.sheet in new_number}
@@ -246,6 +240,7 @@ def apply_rewind(draft: Draft) -> None:
         draft.close_parked([row.uid])
         if row != msgspec.structs.replace(row, **FRESH):
             draft.sheet(row, **FRESH)
+    forget(draft, [state.sheets[number].uid for number in again])
     rewind_hooks(draft)
     draft.note("sheets.rewound", f"{sheet_list(again)} run again")
 
@@ -270,25 +265,22 @@ def _chain(sheet: Definition) -> list[tuple[object, ...]]:
     ]
 
 
-def apply_staged(draft: Draft) -> None:
-    """Make the staged revision the one in force, its plan brought up to date with what has ended.
+def _sheets_of(
+    state: JobState, score: Expanded, result: planner.Planned, back: Mapping[int, PastSheetRow]
+) -> tuple[list[SheetRow], int]:
+    """Return the rows of a score's sheets, and the next uid that is free.
 
-    The plan is made anew, for sheets may have ended since it was shown. Each sheet of the new score gets
-    the row of the old one it is matched with (its uid, attempts and cost), a fresh one where there is none;
-    the rows of those left over are deleted. Only then the rows go in all at once, with the version: `adopt`
-    counts everything anew. Parked attempts of sheets that are gone or begin anew are closed, and hooks are
-    matched before the old score is out of reach.
+    Each sheet gets the row of the old one it is matched with (its uid, attempts and cost), or that of one
+    which comes back; a fresh one where there is neither.
     """
-    staged = draft.state.staged
-    if staged is None:
-        return
-    state = draft.state
-    result = planned(state, staged, state.run.rewind)
     restarts = set(result.restarts)
     sheets: list[SheetRow] = []
     uid = state.run.next_uid
-    for definition in staged.score.sheets:
+    for definition in score.sheets:
         old = result.matched.get(definition.sheet)
+        if definition.sheet in back:
+            sheets.append(msgspec.structs.replace(back[definition.sheet].row, sheet=definition.sheet))
+            continue
         if old is None:
             sheets.append(SheetRow(run_id=state.run.run_id, uid=uid, sheet=definition.sheet))
             uid += 1
@@ -301,9 +293,31 @@ def apply_staged(draft: Draft) -> None:
         if _chain(state.score.sheets[old - 1]) != _chain(definition):
             row = msgspec.structs.replace(row, fallback=0)
         sheets.append(row)
+    return sheets, uid
+
+
+def apply_staged(draft: Draft) -> None:
+    """Make the staged revision the one in force, its plan brought up to date with what has ended.
+
+    The plan is made anew, for sheets may have ended since it was shown. The rows of sheets that are left
+    over are deleted. Only then the rows go in all at once, with the version: `adopt` counts everything
+    anew. Parked attempts of sheets that are gone or begin anew are closed, and hooks are matched before the
+    old score is out of reach.
+    """
+    staged = draft.state.staged
+    if staged is None:
+        return
+    state = draft.state
+    result = planned(state, staged, state.run.rewind)
+    restarts = set(result.restarts)
+    back = returning(state, staged.score, result.matched)
+    sheets, next_uid = _sheets_of(state, staged.score, result, back)
     kept = {row.uid for row in sheets}
     gone = [row.uid for row in state.sheets.values() if row.uid not in kept]
     draft.close_parked([*gone, *(row.uid for row in sheets if row.sheet in restarts)])
+    remember(draft, gone)
+    for one in back.values():
+        draft.delete(Deleted(kind=PastSheetRow, run_id=one.run_id, key=one.uid))
     for number in set(gone).intersection(state.breakpoints):
         draft.delete(Deleted(kind=BreakpointRow, run_id=state.run.run_id, key=number))
     past = state.current.row
@@ -327,6 +341,6 @@ def apply_staged(draft: Draft) -> None:
         config_file=applied.row.config_file,
         staged_revision=None,
         staged_hold=None,
-        next_uid=uid,
+        next_uid=next_uid,
     )
     draft.note("revision.applied", f"revision {applied.row.revision} is in force")

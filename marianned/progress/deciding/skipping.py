@@ -6,7 +6,7 @@ Source: docs/reference/score-format.md §14, docs/design/control.md §2.
 
 from marianned.clock import Instant
 from marianned.progress.deciding.draft import Draft
-from marianned.progress.deciding.revisions import fingerprint_now
+from marianned.progress.deciding.past_sheets import fingerprint_now
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import SkipEvaluated, SkipWarned
 from marianned.protocol import SheetStatus

@@ -27,6 +27,7 @@ from marianned.rows import (
     HoldRow,
     HookRow,
     LimitRow,
+    PastSheetRow,
     RequestRow,
     RevisionRow,
     Row,
@@ -60,7 +61,8 @@ class JobState:
 
     `sheets` is by sheet number, `hook_rows` by hook number; by sheet uid `attempts` holds those in flight,
     `skips` the skip rules that are being asked, `parked` the attempts whose checks are to run again,
-    `breakpoints` the sheets that may not start.
+    `breakpoints` the sheets that may not start, `past_sheets` those that were done and are in no score any
+    more.
     `damaged` is why it can't be read: then its score is a stand-in, and it is only watched and cancelled.
     `requests` are those that wait; `cost` is that of all attempts that have ended. `limits` are the rate
     limits that all jobs share, `unusable` the instruments that are not usable here, `incarnation` is the
@@ -83,6 +85,7 @@ class JobState:
         self.skips: dict[int, SkipRow] = {}
         self.parked: dict[int, AttemptRow] = {}
         self.breakpoints: dict[int, BreakpointRow] = {}
+        self.past_sheets: dict[int, PastSheetRow] = {}
         self.requests: dict[str, RequestRow] = {}
         self.limits: Mapping[Account, LimitRow] = {}
         self.unusable: frozenset[str] = frozenset()
@@ -300,12 +303,8 @@ class JobState:
                 is_open = row.outcome is None
                 _assign(self.attempts, row.uid, row if is_open and not row.parked else None)
                 _assign(self.parked, row.uid, row if is_open and row.parked else None)
-            case SkipRow():
-                self.skips[row.uid] = row
-            case HookRow():
-                self.hook_rows[row.hook] = row
-            case HoldRow():
-                self.holds[row.hold] = row
+            case SkipRow() | HookRow() | HoldRow() | PastSheetRow():
+                self._keep(row)
             case BreakpointRow():
                 self._break(row.uid, row)
             case RequestRow():
@@ -313,6 +312,17 @@ class JobState:
                 _assign(self.requests, row.request, row if waits else None)
             case RunRow():
                 self.run = row
+
+    def _keep(self, row: SkipRow | HookRow | HoldRow | PastSheetRow) -> None:
+        match row:
+            case SkipRow():
+                self.skips[row.uid] = row
+            case HookRow():
+                self.hook_rows[row.hook] = row
+            case HoldRow():
+                self.holds[row.hold] = row
+            case PastSheetRow():
+                self.past_sheets[row.uid] = row
 
     def remove(self, gone: Deleted) -> None:
         """Take a hold, a hook, an asking or a breakpoint out; sheets that are gone leave by `adopt`."""
@@ -324,6 +334,8 @@ class JobState:
             self.skips.pop(gone.key, None)
         elif gone.kind is BreakpointRow:
             self._break(gone.key, None)
+        elif gone.kind is PastSheetRow:
+            self.past_sheets.pop(gone.key, None)
 
     def stage(self, version: Version | None) -> None:
         """Set the revision that waits to be applied, or none."""

@@ -35,7 +35,7 @@ def structs(kind: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
     return st.builds(kind, **fields)
 
 
-for nested in (Caller, Instant, CheckReport, Problem, rows.HookRow, rows.PastHook):
+for nested in (Caller, Instant, CheckReport, Problem, rows.HookRow, rows.PastHook, rows.SheetRow):
     st.register_type_strategy(nested, structs(nested))
 
 
