@@ -32,6 +32,11 @@ REQUEST_SECONDS = 20.0
 _PAUSES = (0.2, 1.0, 3.0, 5.0, 10.0)
 """Seconds between the tries; the last one is repeated."""
 
+_LOST_PAUSES = (1.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+"""Seconds after the losses of one command; the last one is repeated. Mostly the first was all."""
+_TOLD_EACH = 3
+"""How many losses of a command are told one by one; of more every second, fourth, eighth, and so on."""
+
 T = TypeVar("T")
 
 
@@ -45,6 +50,36 @@ class Accident(Exception):
         super().__init__(message)
         self.message = message
         self.pause = pause
+
+
+class Losses:
+    """Counts how often one command was lost: ended, or its supervisor, by somebody who is not its job.
+
+    That says nothing of the work either, however often it happens, so there is no last time. What ends itself
+    so is waited for until somebody changes it, with growing pauses.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self) -> None:
+        """Count one more."""
+        self.count += 1
+
+    @property
+    def pause(self) -> float:
+        """Seconds after which the command runs again."""
+        return _LOST_PAUSES[min(self.count, len(_LOST_PAUSES)) - 1]
+
+    @property
+    def many(self) -> bool:
+        """Whether it may be the command that ends itself."""
+        return self.count >= _TOLD_EACH
+
+    @property
+    def is_told(self) -> bool:
+        """Whether this loss is worth a line in the journal."""
+        return self.count <= _TOLD_EACH or self.count.bit_count() == 1
 
 
 class GivenUp(Exception):

@@ -4,7 +4,7 @@ import base64
 
 from kit.daemon import gated, plain, score
 
-from marianned.conductor.run import checks
+from marianned import accidents
 
 REST = ": <<'END'"
 """What makes bash read the rest of an agent's prompt over."""
@@ -55,17 +55,25 @@ def test_checks_of_a_later_stage_are_not_run_after_a_failure(daemon):
     assert daemon.ledger.lines() == []
 
 
-def test_a_check_that_always_ends_by_a_kill_has_that_as_its_result_and_each_is_told(daemon, monkeypatch):
-    monkeypatch.setattr(checks, "FIRST_LOST_PAUSE", 0.05)
-    monkeypatch.setattr(checks, "LOST_PAUSE", 0.05)
-    kills_itself = [{"type": "command_succeeds", "command": "note check; kill -9 $$"}]
-    daemon.submit(score("solo", [plain(1)], validations=kills_itself))
-    assert daemon.wait_for("solo", "ended")["status"] == "failed"
-    assert daemon.ledger.lines().count("check") == 3
-    (attempt,) = daemon.attempts("solo", 1)
-    assert attempt["validations"][0]["reason"] == "killed by SIGKILL"
+def test_a_check_that_always_ends_by_a_kill_is_waited_for_and_another_is_run_on_the_same_attempt(
+    daemon, monkeypatch
+):
+    monkeypatch.setattr(accidents, "_LOST_PAUSES", (0.05, 0.05, 0.05, 0.05, 3600.0))
+
+    def checked(command):
+        return score("solo", [plain(1)], validations=[{"type": "command_succeeds", "command": command}])
+
+    daemon.submit(checked("note check; kill -9 $$"))
+    next(event for event in daemon.events(job="solo") if event["text"].endswith("(loss 4)"))
+    daemon.ledger.wait_for("check", times=5)
     told = [event["text"] for event in daemon.journal("solo") if event["type"] == "attempt.warned"]
-    assert [text[-len("(loss 1)") :] for text in told] == ["(loss 1)", "(loss 2)"]
+    assert [text[-len("(loss 1)") :] for text in told] == ["(loss 1)", "(loss 2)", "(loss 3)", "(loss 4)"]
+    daemon.rpc("job.pause", job_id="solo", now=True, wait=True, timeout=30)
+    mended = {"text": checked("note mended"), "directory": str(daemon.home)}
+    daemon.rpc("job.modify", job_id="solo", resume=True, **mended)
+    assert daemon.wait_for("solo", "ended")["status"] == "completed"
+    assert daemon.ledger.lines() == ["start 1", "end 1", *["check"] * 5, "mended"]
+    assert len(daemon.attempts("solo", 1)) == 1
 
 
 def test_a_sheet_that_removed_its_own_output_is_judged_by_its_exit_code(daemon, ledger):

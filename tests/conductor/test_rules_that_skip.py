@@ -2,7 +2,7 @@
 
 from kit.daemon import gated, plain, score
 
-from marianned.conductor.run import checks
+from marianned import accidents
 
 ASKED = 'note asked; read _ < "$HOME/gate-rule"'
 CAPTURE = {"auto_capture_stdout": True}
@@ -135,13 +135,36 @@ def test_a_skip_command_takes_the_jobs_slot_and_a_rerun_asks_anew(daemon, ledger
     assert ledger.lines().count("asked") == 2
 
 
-def test_a_skip_command_that_always_ends_by_a_kill_is_told_and_the_sheet_runs(daemon, ledger, monkeypatch):
-    monkeypatch.setattr(checks, "FIRST_LOST_PAUSE", 0.05)
-    monkeypatch.setattr(checks, "LOST_PAUSE", 0.05)
+def test_a_skip_command_that_always_ends_by_a_kill_is_waited_for_and_the_way_out_is_said(
+    daemon, ledger, monkeypatch
+):
+    monkeypatch.setattr(accidents, "_LOST_PAUSES", (0.05, 0.05, 0.05, 3600.0))
     daemon.submit(score("shot", [plain(1)], sheet=commands(s1={"command": "note asked; kill -9 $$"})))
-    assert daemon.wait_for("shot", "ended")["status"] == "completed"
-    assert ledger.lines() == ["asked", "asked", "asked", "start 1", "end 1"]
-    told = [event for event in daemon.journal("shot") if event["type"].startswith("skip.")]
-    assert [event["type"] for event in told] == ["skip.asked", "skip.lost", "skip.lost", "skip.failed"]
-    assert "ended by SIGKILL, which nobody here sent; it runs again (loss 2)" in told[2]["text"]
-    assert told[3]["text"].endswith("it runs: skip_when_command: killed by SIGKILL")
+    next(event for event in daemon.events(job="shot") if event["text"].endswith("(loss 4)"))
+    told = [event["text"] for event in daemon.journal("shot") if event["type"] == "skip.lost"]
+    assert told[1].endswith("ended by SIGKILL, which nobody here sent; it runs again (loss 2)")
+    (hindered,) = daemon.status("shot")["hindered_by"]
+    assert hindered.endswith(
+        "it runs again 1h after that (lost 4 times); where it ends itself: "
+        "mzt pause shot --now, then change it with mzt modify shot -c FILE -r"
+    )
+    daemon.rpc("job.pause", job_id="shot", now=True, wait=True, timeout=30)
+    mended = score("shot", [plain(1)], sheet=commands(s1={"command": "exit 1"}))
+    daemon.rpc("job.modify", job_id="shot", text=mended, directory=str(daemon.home), resume=True)
+    daemon.wait_for("shot", "completed")
+    assert ledger.lines() == ["asked"] * 4 + ["start 1", "end 1"]
+
+
+def test_where_the_workspace_is_gone_a_sheet_does_not_run_unasked_but_fails_and_says_why(daemon, ledger):
+    work, away = daemon.home / "moved-work", daemon.home / "away"
+    bodies = [f"{plain(1)}; mv '{work}' '{away}'", plain(2)]
+    daemon.submit(score("moved", bodies, sheet=commands(s2={"command": "note asked; test -e there"})))
+    assert daemon.wait_for("moved", "ended")["status"] == "failed"
+    gone = f"the directory it works in is gone: '{work}'; bring it back, then resume"
+    assert [sheet["error_message"] for sheet in daemon.status("moved")["sheets"]] == [None, gone]
+    away.rename(work)
+    (work / "there").touch()
+    daemon.rpc("job.resume", job_id="moved")
+    daemon.wait_for("moved", "completed")
+    assert daemon.statuses("moved") == ["completed", "skipped"]
+    assert ledger.lines() == ["start 1", "end 1", "asked"]

@@ -5,7 +5,6 @@ from the first: nothing ever runs twice at once.
 Source: docs/design/control.md §2, docs/reference/score-format.md §13.
 """
 
-import math
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned import faults, files
-from marianned.accidents import Accident, GivenUp, runs_short, until_it_works
+from marianned.accidents import Accident, GivenUp, Losses, runs_short, until_it_works
 from marianned.conductor.run import walls
 from marianned.conductor.run.process import FOREIGN, shell_script
 from marianned.conductor.services import Services
@@ -33,10 +32,10 @@ from marianned.executors.base import (
     id_in,
 )
 from marianned.executors.output import quoted
+from marianned.formatting import duration
 from marianned.instruments.profile import Profile
 from marianned.masks import Mask
 from marianned.paths import make_private_directory
-from marianned.progress.deciding.outcomes import LOST_MOST, LOST_PAUSE_MILLISECONDS
 from marianned.protocol import CheckReport
 from marianned.rows import RunRow, SheetFlight
 from marianned.score.expanded import Check
@@ -46,34 +45,8 @@ _CHECKS = "checks"
 _SNAPSHOT = "snapshot.json"
 _TAIL_BYTES = 4_096
 _GRACE_SECONDS = 5.0
-FIRST_LOST_PAUSE = 1.0
-"""Seconds after the first loss: mostly that was all."""
-LOST_PAUSE = LOST_PAUSE_MILLISECONDS / 1000
-"""Seconds after any other; and a loss sooner than so after one that counts is not counted."""
 T = TypeVar("T")
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
-
-
-class Losses:
-    """Counts how often a command was lost: losses that come close upon one that counts are not counted."""
-
-    def __init__(self) -> None:
-        self.told = 0
-        self._counted = 0
-        self._last = -math.inf
-
-    def add(self, now: float) -> bool:
-        """Note a loss; tell whether it has to be taken for the command's own end."""
-        self.told += 1
-        if now - self._last >= LOST_PAUSE:
-            self._counted += 1
-            self._last = now
-        return self._counted >= LOST_MOST
-
-    @property
-    def pause(self) -> float:
-        """Seconds after which the command runs again."""
-        return FIRST_LOST_PAUSE if self.told == 1 else LOST_PAUSE
 
 
 class Checking:
@@ -177,11 +150,7 @@ class Checking:
         await to_thread.run_sync(files.remove_tree_if_there, self._directory)
 
     async def _patiently(self, name: str, command: str, cwd: str, timeout_seconds: float) -> CommandResult:
-        """Run a command to an end of its own; what is lost, or can't be started, runs again.
-
-        A command that is lost LOST_MOST times, with time between them, has that as its result: it may be
-        what kills itself, while what kills others has had time to pass.
-        """
+        """Run a command to an end of its own; what is lost, or can't be started, runs again."""
         losses = Losses()
 
         async def once() -> CommandResult:
@@ -189,13 +158,23 @@ class Checking:
             found, why = await self._command(name, command, cwd, timeout_seconds)
             if runs_short(found.error):
                 raise Accident(f"'{name}' can't be started: {found.error}")
-            if why is None or losses.add(anyio.current_time()):
+            if why is None:
                 return found
-            said = f"'{name}' was lost: {why}"
-            self._tell(f"{said}; it runs again (loss {losses.told})")
-            raise Accident(said, pause=losses.pause)
+            losses.add()
+            if losses.is_told:
+                self._tell(f"'{name}' was lost: {why}; it runs again (loss {losses.count})")
+            raise Accident(self._lost(name, why, losses), pause=losses.pause)
 
         return await until_it_works(once)
+
+    def _lost(self, name: str, why: str, losses: Losses) -> str:
+        """Say what is waited for, and what to do about a command that may be ending itself."""
+        said = f"'{name}' was lost: {why}; it runs again {duration(losses.pause)} after that"
+        if not losses.many:
+            return said
+        job = self._run.job_name
+        way_out = f"mzt pause {job} --now, then change it with mzt modify {job} -c FILE -r"
+        return f"{said} (lost {losses.count} times); where it ends itself: {way_out}"
 
     async def _command(
         self, name: str, command: str, cwd: str, timeout_seconds: float

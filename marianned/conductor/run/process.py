@@ -203,4 +203,4 @@ def check_directory(cwd: str) -> None:
             raise
         there = False
     if not there:
-        raise Unprepared("config", f"the working directory is gone: '{cwd}'")
+        raise Unprepared("config", f"the directory it works in is gone: '{cwd}'; bring it back, then resume")

@@ -6,11 +6,14 @@ twice at once. Source: docs/reference/score-format.md §14, docs/design/durabili
 
 from collections.abc import Callable
 
+from anyio import to_thread
+
 from marianned import faults, workers
 from marianned.accidents import GivenUp, Patience
 from marianned.conductor.run.attempt import environment_of, variables_of
 from marianned.conductor.run.checks import Checking
 from marianned.conductor.run.context import gather
+from marianned.conductor.run.process import Unprepared, check_directory
 from marianned.conductor.services import Services, mask_of
 from marianned.executors.base import Presence
 from marianned.progress.deciding.skipping import seen_sheets
@@ -67,8 +70,10 @@ class SkipEvaluation:
         faults.point("skip.evaluated")
         if rules.command is None:
             return self._answer(skip=None if self.interrupted else False, fault=fault)
-        cwd = self._run.workspace
-        found = await self._checking.run_one("skip", rules.command, cwd, rules.timeout_seconds)
+        try:
+            found = await self._command(rules.command, rules.timeout_seconds)
+        except Unprepared as gone:
+            return self._answer(skip=False, unasked=gone.message)
         faults.point("skip.ended")
         if found is None:
             return self._answer(skip=None)
@@ -76,6 +81,19 @@ class SkipEvaluation:
         if why is not None:
             fault = "; ".join(filter(None, [fault, f"skip_when_command: {why}"]))
         return self._answer(skip=_is_yes(found), reason=rules.description or _YES, fault=fault)
+
+    async def _command(self, command: str, seconds: float) -> CommandResult | None:
+        """Run the command of the rules in the workspace; None: it was interrupted.
+
+        Raises:
+            Unprepared: the workspace is gone, before or when it was to start.
+        """
+        cwd = self._run.workspace
+        await to_thread.run_sync(check_directory, cwd)
+        found = await self._checking.run_one("skip", command, cwd, seconds)
+        if found is not None and found.error is not None:
+            await to_thread.run_sync(check_directory, cwd)
+        return found
 
     def abandon(self) -> None:
         """Don't ask: its job may not start anything any more."""
@@ -92,10 +110,16 @@ class SkipEvaluation:
         self._tell(SkipWarned(uid=self._row.uid, texts=[self._mask.text(said)]))
 
     def _answer(
-        self, *, skip: bool | None, reason: str | None = None, fault: str | None = None
+        self,
+        *,
+        skip: bool | None,
+        reason: str | None = None,
+        fault: str | None = None,
+        unasked: str | None = None,
     ) -> SkipEvaluated:
         fault = None if fault is None else self._mask.text(fault)
-        return SkipEvaluated(uid=self._row.uid, skip=skip, reason=reason if skip else None, fault=fault)
+        reason = reason if skip else None
+        return SkipEvaluated(uid=self._row.uid, skip=skip, reason=reason, fault=fault, unasked=unasked)
 
     async def _is_true(self, expression: str) -> bool:
         previous = UpstreamOutputs()

@@ -140,7 +140,7 @@ def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Endi
         _hold_once(draft, row, HoldCause.RATE_LIMIT, ending.message or "rate limit")
         return
     if row.waits >= (limits.max_quota_waits if ending.quota else limits.max_waits):
-        _fail_sheet(draft, row, "rate_limited", f"still limited after {row.waits} waits", waits=row.waits)
+        fail_sheet(draft, row, "rate_limited", f"still limited after {row.waits} waits", waits=row.waits)
         return
     _wait(
         draft, row, WaitingFor.RATE_LIMIT, until, ending, row.next_kind, untimed, waits=row.waits + 1, lost=0
@@ -193,7 +193,7 @@ def _lost(draft: Draft, row: SheetRow, ending: Ending) -> None:
         _wait(draft, row, WaitingFor.RETRY, until, ending, row.next_kind, lost=row.lost + 1)
         return
     message = f"lost {LOST_MOST} times in a row"
-    _fail_sheet(draft, row, "lost", message, lost=row.lost + 1)
+    fail_sheet(draft, row, "lost", message, lost=row.lost + 1)
 
 
 def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
@@ -220,9 +220,9 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
         draft.sheet(row, status=SheetStatus.PENDING)
         _hold_once(draft, row, HoldCause.AUTH, _refused(draft, attempt, ending))
     elif _over_sheet_budget(draft, row):
-        _fail_sheet(draft, row, "budget", _over(draft, row))
+        fail_sheet(draft, row, "budget", _over(draft, row))
     elif ending.category in _AT_ONCE:
-        _fail_sheet(draft, row, ending.category, evidence)
+        fail_sheet(draft, row, ending.category, evidence)
     elif ending.category == "validation" and _may_complete(draft, row, ending):
         _wait(
             draft,
@@ -239,7 +239,7 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
             draft, row, WaitingFor.RETRY, until, ending, AttemptKind.RETRY, tries=row.tries + 1, completions=0
         )
     elif not fall_back(draft, row, f"its tries are used up: {evidence or ending.outcome}"):
-        _fail_sheet(draft, row, ending.category, evidence, tries=row.tries + 1)
+        fail_sheet(draft, row, ending.category, evidence, tries=row.tries + 1)
 
 
 def _refused(draft: Draft, attempt: AttemptRow, ending: Ending) -> str:
@@ -312,9 +312,10 @@ def _wait(
     )
 
 
-def _fail_sheet(
+def fail_sheet(
     draft: Draft, row: SheetRow, category: str | None, message: str | None, **changed: Any
 ) -> None:
+    """Fail a sheet for good; `changed` are fields of its row."""
     draft.sheet(
         row,
         status=SheetStatus.FAILED,

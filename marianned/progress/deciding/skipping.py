@@ -6,6 +6,7 @@ Source: docs/reference/score-format.md §14, docs/design/control.md §2.
 
 from marianned.clock import Instant
 from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.outcomes import fail_sheet
 from marianned.progress.deciding.past_sheets import fingerprint_now
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import SkipEvaluated, SkipWarned
@@ -64,7 +65,7 @@ def skip_warned(draft: Draft, warned: SkipWarned) -> None:
 
 
 def skip_evaluated(draft: Draft, judged: SkipEvaluated) -> None:
-    """Skip the sheet, or let it have its first attempt; what was interrupted is asked again later."""
+    """Skip the sheet, fail it, or let it have its first attempt; what was interrupted is asked again."""
     state = draft.state
     row = state.sheet_of(judged.uid)
     if row is None or judged.uid not in state.skips:
@@ -72,6 +73,9 @@ def skip_evaluated(draft: Draft, judged: SkipEvaluated) -> None:
     draft.delete(Deleted(kind=SkipRow, run_id=row.run_id, key=row.uid))
     if judged.fault is not None:
         draft.note_sheet("skip.failed", row.sheet, f"a skip rule has no answer, it runs: {judged.fault}")
+    if judged.unasked is not None:
+        fail_sheet(draft, row, "config", judged.unasked)
+        return
     if not judged.skip:
         draft.sheet(row, status=SheetStatus.PENDING, judged=judged.skip is not None)
         return

@@ -108,13 +108,15 @@ class SkipWarned(msgspec.Struct, frozen=True, kw_only=True):
 class SkipEvaluated(msgspec.Struct, frozen=True, kw_only=True):
     """The skip rules of a sheet have been asked: whether it is skipped, and why; None: they were interrupted.
 
-    `fault` says why a rule had no answer; it counts as a no.
+    `fault` says why a rule had no answer; it counts as a no. `unasked`: why they can't be asked at all, and
+    the sheet can't be done either.
     """
 
     uid: int
     skip: bool | None
     reason: str | None = None
     fault: str | None = None
+    unasked: str | None = None
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):

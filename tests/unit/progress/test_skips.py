@@ -170,3 +170,14 @@ def test_an_expression_sees_how_other_sheets_ended():
     assert (seen[2].status, seen[2].exit_code, seen[2].attempts) == ("failed", 4, 1)
     assert seen[2].error == "no such file"
     assert seen_sheets(bench.state, "sheets[stage]")[1].exit_code == 0
+
+
+def test_a_sheet_whose_rules_can_not_be_asked_at_all_fails():
+    bench = at_the_rule()
+    judge(bench, False, unasked="the workspace is gone")
+    assert bench.sheets == ["completed", "failed", "pending"]
+    assert (bench.sheet(2).error_category, bench.sheet(2).error_message) == (
+        "config",
+        "the workspace is gone",
+    )
+    assert (bench.status, bench.sheet(2).attempts) == (JobStatus.FAILED, 0)
