@@ -122,8 +122,10 @@ def test_help_lists_the_commands_as_the_contract_writes_them(capsys):
         (["resume", "x", "-e", "NO_SUCH_VARIABLE"], "mzt: 'NO_SUCH_VARIABLE' is not set here"),
         (
             ["resume", "x", "--wait", "--var", "who=ann lee", "--vars-file=v.yaml"],
-            ("mzt: resume has no '--var': the values of a run change with a revision\n"
-            "  mzt modify x --var 'who=ann lee' --vars-file=v.yaml -r\n"),
+            (
+                "mzt: resume has no '--var': the values of a run change with a revision\n"
+                "  mzt modify x --var 'who=ann lee' --vars-file=v.yaml -r\n"
+            ),
         ),
         (["wait", "x", "--for", "done"], "mzt: 'done' is neither a status nor 'ended'\n"),
         (["rpc", "job.list", "[]"], "mzt: params are a JSON object"),
