@@ -139,6 +139,15 @@ class Invocation:
             for problem in result["problems"]:
                 self.note(problem_text(problem))
 
+    def tell_version(self) -> None:
+        """Say that the daemon that answered is of another version than this program, if it is."""
+        from marianned.formatting import versions_apart
+
+        server = self._client.server if self._client is not None else None
+        apart = versions_apart(server["version"], __version__) if server else None
+        if apart is not None:
+            self.note(f"{apart[0]}; type: {' · '.join(apart[1])}")
+
     def note(self, text: str) -> None:
         """Say something beside the result, on stderr."""
         if not self.quiet and not self.as_json:

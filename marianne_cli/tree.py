@@ -58,6 +58,7 @@ TABLE: Mapping[str, Mapping[str, Entry]] = {
         "config": Entry("show or check its settings, and where each comes from", "config"),
         "doctor": Entry("check this installation", "doctor"),
         "backup": Entry("copy the database while the daemon runs", "backup"),
+        "bug-report": Entry("write what a report of a fault needs, secrets masked", "bug_report"),
     },
     "Scripts": {
         "events": Entry("print the journal, once or as a stream", "events"),

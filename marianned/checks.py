@@ -14,6 +14,7 @@ from marianned import __version__, files, probe
 from marianned.config import ConfigError, load_configuration, value_of
 from marianned.errors import NotPermitted
 from marianned.executors import wall
+from marianned.formatting import versions_apart
 from marianned.holder import holder
 from marianned.instruments.loader import builtin_profiles
 from marianned.paths import (
@@ -158,6 +159,9 @@ def _daemon() -> Iterator[Finding]:
         degraded = "; ".join(told["degraded_by"])
         said = f"pid {told['pid']}, at '{place}'" + (f": {degraded}" if degraded else "")
         yield Finding(name="daemon", passed=not degraded, message=said)
+        apart = versions_apart(told["version"], __version__)
+        if apart is not None:
+            yield Finding(name="version", passed=False, message=apart[0], hints=apart[1])
         for one in told.get("strangers", []):
             said = f"attempt {one['attempt']} (pid {one['pid']}) runs, and the database does not know it"
             yield Finding(name="stranger", passed=False, message=said, hints=[f"kill {one['pid']}"])

@@ -161,6 +161,29 @@ def given_again(values: Mapping[str, object]) -> str:
     return " --vars-file FILE"
 
 
+def versions_apart(daemon: str, program: str) -> tuple[str, list[str]] | None:
+    """Say which of the two is older, and what to type then; null where their versions are the same."""
+    if daemon == program:
+        return None
+    if _release(daemon) < _release(program):
+        return f"the daemon that runs is older than this program: {daemon}, not {program}", ["mzt restart"]
+    return f"this program is older than the daemon that runs: {program}, not {daemon}", ["type -a mzt"]
+
+
+def _release(version: str) -> tuple[list[int], int, list[int]]:
+    """Return what versions are ordered by: 0.2.0rc1 comes before 0.2.0, and 0.2.0.post1 behind it."""
+    found = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
+    numbers, rest = (found[0], version[found.end() :]) if found else ("0", version)
+    rank = (
+        0
+        if not rest or rest.startswith("+")
+        else 1
+        if rest.startswith(".post")
+        else -1 - rest.startswith(".dev")
+    )
+    return list(map(int, numbers.split("."))), rank, list(map(int, re.findall(r"[0-9]+", rest)))
+
+
 def typed(file: str | None) -> str:
     """Write a file as it is typed into a shell, in the hints; without one, `FILE`."""
     return shlex.quote(file) if file else "FILE"

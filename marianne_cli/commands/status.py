@@ -8,7 +8,9 @@ from marianne_cli import exits, options
 from marianne_cli.context import Answer, Invocation
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
+from marianned import __version__
 from marianned.errors import MarianneError, NoDaemon
+from marianned.formatting import versions_apart
 
 _NO_DAEMON = """\
 Run scores; pause them at a sheet boundary, change them, go on. No daemon runs.
@@ -38,6 +40,7 @@ def command(call: Invocation, *, job: str | None, sheets: str | None, failed: bo
     if failed:
         details["sheets"] = [sheet for sheet in details["sheets"] if sheet["status"] == "failed"]
     call.tell_warnings(details)
+    call.tell_version()
     unfolded = call.verbose or failed
     return Answer(details, text=render.fitted(screens.job_screen(details, unfolded=unfolded), rows="  "))
 
@@ -67,6 +70,10 @@ def daemon_status(call: Invocation) -> Answer:
     status = call.ask("daemon.status")
     jobs = options.job_list(call, statuses=["active", "held", "failed"])["jobs"]
     degraded = [f"degraded: {why}" for why in status["degraded_by"]]
+    apart = versions_apart(status["version"], __version__)
+    if apart is not None:
+        degraded.append(f"{apart[0]}; type: {' · '.join(apart[1])}")
+        status["hints"] = [*status["hints"], *apart[1]]
     lines = [status["message"], *degraded, *screens.strangers(status), *screens.jobs_table(jobs)]
     return Answer({**status, "jobs": jobs}, text=render.fitted(lines))
 
