@@ -129,20 +129,23 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring a database up to date, all of it or nothing: what is refused stays as it was."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     missing = [(number, text) for number, text in migrations() if number > version]
-    if version and missing:
+    if not missing:
+        return
+    if version:
         copy = _kept(connection, path, version)
         _logger.info(
             "'%s' goes from version %d to %d; as it was it is '%s'", path, version, missing[-1][0], copy
         )
-    for number, text in missing:
-        try:
-            connection.executescript(f"BEGIN;\n{text}\n;PRAGMA user_version = {number};\nCOMMIT;")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+    script = "\n;".join(text for _, text in missing)
+    try:
+        connection.executescript(f"BEGIN;\n{script}\n;PRAGMA user_version = {missing[-1][0]};\nCOMMIT;")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _kept(connection: sqlite3.Connection, path: Path, version: int) -> Path:

@@ -6,7 +6,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from kit.in_process import InProcess
 
-from marianned import workers
+from marianned import memory, workers
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +20,7 @@ def configuration(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def loop(configuration):
+    memory.spare_what_is_loaded()  # as a daemon does: here it is pytest besides
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(workers.running()):
         yield portal
 

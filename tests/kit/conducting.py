@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 
 from kit.memory import MemoryExecutor
+from kit.new_database import put_new_database
 from marianned.conductor.capacity.disk import Disk
 from marianned.conductor.capacity.rate_limits import Limits
 from marianned.conductor.capacity.slots import Scheduler
@@ -107,11 +108,13 @@ async def conducting(
     """Open a house, with all that earlier ones left at the path; everything of it ends with the block."""
     attempts = path / "attempts"
     attempts.mkdir(exist_ok=True)
+    put_new_database(path / "marianne.db")
     with anyio.fail_after(deadline):
         async with (
             open_store(path / "marianne.db", "boot", attempts) as store,
             anyio.create_task_group() as tasks,
         ):
+            store._connection.execute("PRAGMA synchronous = OFF")  # no power is cut here
             house = House(path, store, executor, tasks, **given)
             try:
                 await house.conductor.recover()

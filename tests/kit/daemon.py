@@ -159,7 +159,7 @@ def gated(sheet):
 def score(name, bodies, **top):
     """Return the text of a score of shell sheets, one a body, one after the other unless `top` says else."""
     sheet = {"size": 1, "total_items": len(bodies)} | top.pop("sheet", {})
-    return yaml.safe_dump(
+    return yaml.dump(
         {
             "name": name,
             "workspace": f"./{name}-work",
@@ -172,6 +172,7 @@ def score(name, bodies, **top):
             },
             **top,
         },
+        Dumper=yaml.CSafeDumper,
         sort_keys=False,
         width=10_000,
     )
@@ -215,7 +216,7 @@ class Speaking:
 
     def submit(self, text, **params):
         """Start a run of a score that lies in the home."""
-        name = yaml.safe_load(text)["name"]
+        name = yaml.load(text, yaml.CSafeLoader)["name"]
         file = self.home / f"{name}.yaml"
         file.write_text(text)
         asked = {
