@@ -110,6 +110,7 @@ class Action(StrEnum):
     BREAK = "pause --before"
     RESUME = "resume"
     RESUME_FROM = "resume --from"
+    RESUME_MARK = "resume --skip/--accept"
     MODIFY = "modify"
     MODIFY_RESUME = "modify -r"
     DISCARD = "modify --discard"
@@ -122,12 +123,14 @@ class Effect(StrEnum):
     REVISE brings the revision in: at once when nothing is in flight (the table's `apply`), else it is
     staged. RESET makes failed, cancelled and interrupted sheets pending with fresh tries; it comes after
     REVISE, whose plan says of the failed ones that they run again. REWIND does so with the sheets that are
-    named and all that depend on them; SET sets or clears breakpoints.
+    named and all that depend on them; MARK takes a person's word that sheets are done, or not needed; SET
+    sets or clears breakpoints.
     """
 
     UNDO = "undo"
     REVISE = "revise"
     REWIND = "rewind"
+    MARK = "mark"
     RESET = "reset"
     SET = "set"
     HOLD = "hold"
@@ -168,6 +171,8 @@ _RELEASE = TransitionRule((Effect.RELEASE,), Guard.IN_BUDGET)
 _SET = TransitionRule((Effect.SET,))
 _NOW = TransitionRule((Effect.HOLD, Effect.INTERRUPT))
 _REWIND = TransitionRule((Effect.REWIND, Effect.RESET, Effect.RELEASE), Guard.IN_BUDGET)
+_MARK = TransitionRule((Effect.MARK, Effect.RELEASE), Guard.IN_BUDGET)
+_MARK_ENDED = TransitionRule((Effect.MARK, Effect.RESET, Effect.RELEASE), Guard.IN_BUDGET)
 _REVISE_HELD = TransitionRule((Effect.REVISE, Effect.HOLD))
 _REVISE_ON = TransitionRule((Effect.REVISE, Effect.RELEASE), Guard.IN_BUDGET)
 
@@ -214,6 +219,7 @@ _ROWS: dict[Action, tuple[Cell, ...]] = {
         _REWIND,
         _REWIND,
     ),
+    Action.RESUME_MARK: (_NO, _NO, _MARK, _MARK, _NO, _NO, _MARK_ENDED, _MARK_ENDED),
     Action.MODIFY: (
         _REVISE_HELD,
         _REVISE_HELD,

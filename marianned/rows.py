@@ -25,6 +25,7 @@ from marianned.protocol import (
     RevisionStatus,
     SheetStatus,
     WaitingFor,
+    Word,
 )
 
 
@@ -150,6 +151,8 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Why they skipped it; null: they did not."""
     exit_code: int | None = None
     """Exit code of its newest attempt; null: there is none."""
+    word: Word | None = None
+    """Who said that it is done, or skipped, and why; null: nobody did."""
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):

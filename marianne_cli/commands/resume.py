@@ -13,6 +13,7 @@ from marianne_cli.context import Answer, Invocation
     "resume",
     "mzt resume release-notes",
     "mzt resume release-notes --from 3 --plan",
+    "mzt resume release-notes --accept 3 --reason 'checked by hand'",
     "mzt resume release-notes -c new.yaml --wait",
     "mzt resume release-notes -e API_KEY",
     "mzt resume --all",
@@ -21,6 +22,10 @@ from marianne_cli.context import Answer, Invocation
 @options.jobs_argument
 @click.option(
     "--from", "since", metavar="SHEETS", help="Run these sheets again, and all that depend on them."
+)
+@click.option("--skip", metavar="SHEETS", help="Let these sheets, failed or yet to run, count as skipped.")
+@click.option(
+    "--accept", metavar="SHEETS", help="Let these sheets count as completed, their checks as passed."
 )
 @click.option("--config", "-c", metavar="FILE", help="Continue with this score; same as modify -c FILE -r.")
 @options.plan_option
@@ -40,6 +45,8 @@ def command(
     *,
     jobs: tuple[str, ...],
     since: str | None,
+    skip: str | None,
+    accept: str | None,
     config: str | None,
     plan: bool,
     over_budget: float | None,
@@ -51,15 +58,30 @@ def command(
 ) -> Answer:
     """Continue a paused, failed or cancelled job; nothing completed runs again unless --from names it."""
     asked: dict[str, Any]
+    if since is not None:
+        options.exclude("--from", {"--skip": skip, "--accept": accept})
     if config is not None:
-        beside = {"--over-budget": over_budget, "--env": env or None, "--env-file": env_file}
+        beside = {
+            "--skip": skip,
+            "--accept": accept,
+            "--over-budget": over_budget,
+            "--env": env or None,
+            "--env-file": env_file,
+        }
         options.exclude("--config", beside)
         method = "job.modify"
         asked = {**options.score_file(config), "rerun": since, "resume": True, "plan": plan}
     else:
         method = "job.resume"
         variables = options.environment(env, env_file)
-        asked = {"from": since, "plan": plan, "over_budget": over_budget, "env": variables}
+        asked = {
+            "from": since,
+            "skip": skip,
+            "accept": accept,
+            "plan": plan,
+            "over_budget": over_budget,
+            "env": variables,
+        }
 
     def one(job: str, rest: float) -> Answer:
         answer = call.requested(method, job_id=job, wait=wait, timeout=rest, **asked)

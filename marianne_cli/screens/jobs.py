@@ -229,6 +229,14 @@ def _detail(sheet: Result, flights: Mapping[int, Result]) -> str:
         return f"needs {ranges(sheet['needs'])}" if sheet["needs"] else ""
     if sheet["status"] == "failed":
         return sheet["error_message"] or sheet["error_category"] or ""
+    return _said(sheet)
+
+
+def _said(sheet: Result) -> str:
+    if word := sheet.get("accepted"):
+        return f"accepted{people.held_by(word)}"
+    if word := sheet.get("skipped_by"):
+        return f"skipped{people.held_by(word)}"
     return sheet.get("skip_reason") or ""
 
 

@@ -31,6 +31,7 @@ from marianned.protocol.parts import (
     Stranger,
     Timing,
     Waiting,
+    Word,
 )
 from marianned.protocol.replies import (
     BackedUp,
@@ -225,6 +226,7 @@ __all__ = [
     "Waiting",
     "WaitingFor",
     "Why",
+    "Word",
     "WriteBackup",
 ]
 

@@ -32,6 +32,15 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """The job of that sheet or hook; null: none."""
 
 
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's word about a sheet: that its work counts as done, or is not needed."""
+
+    owner: Caller
+    """Who gave it."""
+    reason: str | None = None
+    """Why, in the owner's words; null: nothing was said."""
+
+
 class Hold(msgspec.Struct, kw_only=True):
     """A reason why a job is paused."""
 
@@ -356,6 +365,10 @@ class Sheet(msgspec.Struct, kw_only=True):
     """Cost in USD of all its attempts; null: not known."""
     skip_reason: str | None = None
     """Why it was skipped; null: it was not."""
+    accepted: Word | None = None
+    """Who accepted it as it is, so that it counts as completed, its checks as passed; null: nobody did."""
+    skipped_by: Word | None = None
+    """Who skipped it by a resume; null: nobody did."""
     attempts: list[Attempt] = []
     """Its attempts in order, if sheets were named; else empty."""
 

@@ -95,8 +95,9 @@ WHERE run_id = :run_id AND uid BETWEEN coalesce(:uid, 0) AND coalesce(:uid, 9223
 ORDER BY uid, attempt
 
 -- name: last_result
+-- Or of the last that failed: a sheet may be done all the same.
 SELECT result FROM attempts
-WHERE run_id = :run_id AND uid = :uid AND outcome = 'succeeded'
+WHERE run_id = :run_id AND uid = :uid AND (outcome = 'succeeded' OR :even_failed AND outcome = 'failed')
 ORDER BY attempt DESC LIMIT 1
 
 -- name: costs

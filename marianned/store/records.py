@@ -220,11 +220,12 @@ class Records:
         """Return the attempts of a run, or of one sheet of it, without their result texts."""
         return await self._rows(_ATTEMPT, "attempts", run_id=run_id, uid=uid)
 
-    async def last_result(self, run_id: int, uid: int) -> str | None:
-        """Return the result text of the last attempt of a sheet that succeeded."""
+    async def last_result(self, run_id: int, uid: int, *, even_failed: bool = False) -> str | None:
+        """Return the result text of the last attempt of a sheet that succeeded, or even failed."""
+        given = {"run_id": run_id, "uid": uid, "even_failed": even_failed}
 
         def read(connection: sqlite3.Connection) -> str | None:
-            found = connection.execute(SQL["last_result"], {"run_id": run_id, "uid": uid}).fetchone()
+            found = connection.execute(SQL["last_result"], given).fetchone()
             return found[0] if found else None
 
         return await self._read(read)

@@ -10,7 +10,7 @@ from kit.daemon import score
 from plain_scores import first_score
 
 _HOUR = 3_600
-_RESUMES = ("resume", "resume --from", "modify -r")
+_RESUMES = ("resume", "resume --from", "resume --skip/--accept", "modify -r")
 _NOTHING_IN_FLIGHT = ("queued", "paused", "completed", "failed", "cancelled")
 _SKIPS = {"yes": "true", "no": "exit 1"}
 _PAID = ("succeeded", "exit", "auth", "validation", "rate_limited")
@@ -149,6 +149,8 @@ class LiveJob:
                 params = {"before": sheets, "clear": wanted.clear}
             case "resume" | "resume --from":
                 params = {"from": sheets, "over_budget": wanted.over or None}
+            case "resume --skip/--accept":
+                params = {"skip" if wanted.skip else "accept": sheets, "over_budget": wanted.over or None}
             case "modify" | "modify -r":
                 params = {"resume": action == "modify -r", "rerun": "changed" if wanted.changed else sheets}
                 if wanted.new is not None:
@@ -190,7 +192,7 @@ class LiveJob:
             self._starts_hook(event)
         elif kind in ("attempt.ended", "attempt.parked"):
             self._ends(event)
-        elif kind in ("sheet.skipped", "skip.failed"):
+        elif kind in ("sheet.skipped", "skip.failed") and event["reason"] != "asked":  # else by its request
             assert (kind, self._step(event).skips) == ("sheet.skipped", "yes"), event
             self.model.judge(self._step(event).name, "yes")
         elif kind.startswith("hook.") and kind != "hook.warned":
@@ -371,7 +373,7 @@ class LiveJob:
             self.requests.remove(one)
             if one.said == "E502":
                 assert not one.happened
-            elif one.wait or one.action not in ("resume", "resume --from", "modify -r"):
+            elif one.wait or one.action not in _RESUMES:
                 assert self.model.answers.get(one.key) == one.said, f"{one}; the model: {self.model}"
             else:
                 assert one.key in self.model.answers, one

@@ -151,8 +151,8 @@ class Machine(Walk):
                 return Wanted(sheets=() if clear and chance.random() < 0.7 else some, clear=clear)
             case "resume":
                 return Wanted(over=over)
-            case "resume --from":
-                return Wanted(sheets=some, over=over)
+            case "resume --from" | "resume --skip/--accept":
+                return Wanted(sheets=some, over=over, skip=chance.random() < 0.5)
             case "modify" | "modify -r":
                 return self.modified(job, some if sheets else None)
             case _:

@@ -69,6 +69,14 @@ def rewound(crashing, job):
     crashing.reaches(job, "completed")
 
 
+def accepted(crashing, job):
+    never = f"{job}-never"
+    crashing.submit(job, [plain(f"{job}-1"), fails_until(f"{job}-2", never), plain(f"{job}-3")])
+    crashing.reaches(job, "failed")
+    crashing.ask("job.resume", job_id=job, accept="2")
+    crashing.reaches(job, "completed")
+
+
 def revised(crashing, job):
     crashing.house.gate(f"{job}-1")
     first = gated(f"{job}-1")
@@ -296,6 +304,7 @@ GROUPS = {
     "pause --now": (interrupted, steps("pause --now")),
     "pause --before": (broken, steps("pause --before")),
     "resume --from": (rewound, steps("resume --from")),
+    "resume --accept": (accepted, steps("resume --skip/--accept")),
     "modify": (revised, steps("modify")),
     "modify --discard": (revised, steps("modify --discard")),
     "modify -r": (revised, steps("modify -r")),

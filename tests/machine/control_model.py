@@ -7,6 +7,7 @@ product. Times are seconds. Source: docs/design/control.md §2-§8, docs/referen
 from dataclasses import dataclass, field
 
 from hook_model import Hooks
+from model_answers import taken_back, wish
 from model_parts import Hold, Limits, Sheet, Waiter, Wanted
 from plain_scores import Score, Step, who_was_who
 
@@ -21,6 +22,7 @@ ALLOWED = {
     "pause --now": {"queued", "running", "pausing"},
     "pause --before": {"queued", "running", "pausing", "paused", "failed", "cancelled"},
     "resume --from": {"paused", "completed", "failed", "cancelled"},
+    "resume --skip/--accept": {"pausing", "paused", "failed", "cancelled"},
     "resume": {"pausing", "paused", "failed", "cancelled"},
     "modify": {"queued", "running", "pausing", "paused", "failed"},
     "modify -r": {"queued", "running", "pausing", "paused", "failed"},
@@ -261,17 +263,39 @@ class Model:
             begun = {"running", "waiting", "failed", *DONE}
             if any(self.sheets[name].status in begun or self.sheets[name].parked for name in wanted.sheets):
                 return False
+        if action == "resume --skip/--accept" and any(
+            self.sheets[name].status in ("running", *DONE) for name in wanted.sheets
+        ):
+            return False
         return self.status in ALLOWED[action] and not self.too_dear(action, wanted)
 
     def too_dear(self, action: str, wanted: Wanted) -> bool:
         """Tell whether a cost limit would hold at once what is to go on; the last resume starts nothing."""
         goes_on = action == "modify -r" and self.status in ("pausing", "paused", "failed")
-        if action not in ("resume", "resume --from") and not goes_on:
+        if action not in ("resume", "resume --from", "resume --skip/--accept") and not goes_on:
             return False
         over = self.is_over(wanted.new or self.staged or self.score, wanted.over)
+        if action == "resume --skip/--accept":
+            return over and not self.done_with(wanted.sheets)
         asks = wanted.new is not None or wanted.sheets or wanted.changed
         is_last = self.holds and not self.busy and not self.left() and not self.failed() and not asks
         return over and not is_last
+
+    def done_with(self, names: tuple[str, ...]) -> bool:
+        """Tell whether all is done once these sheets are, hooks too."""
+        rest = [
+            sheet for name, sheet in self.sheets.items() if name not in names and sheet.status not in DONE
+        ]
+        begun = any(sheet.attempts for sheet in self.sheets.values())
+        return not (rest or self.busy or (begun and self.hooks.turn(self.score.on_failure)))
+
+    def mark(self, wanted: Wanted) -> None:
+        """Take a person's word for it that sheets are done."""
+        for name in wanted.sheets:
+            sheet = self.sheets[name]
+            sheet.is_done("skipped" if wanted.skip else "completed")
+            sheet.made_as = self.definition(self.score, name)
+        self.breaks -= set(wanted.sheets)
 
     def ask(self, name: str, action: str, wanted: Wanted, *, wait: bool, keyed: bool) -> None:
         """Carry an accepted request out."""
@@ -301,9 +325,9 @@ class Model:
                 if self.staged_hold is not None:
                     self.holds.pop(self.staged_hold, None)
                 self.staged_hold = hold
-        if action == "resume --from":
-            self.go_on(status)
-        if action in ("resume", "modify -r"):
+        if action == "resume --skip/--accept":
+            self.mark(wanted)
+        if action in ("resume", "resume --from", "resume --skip/--accept", "modify -r"):
             self.go_on(status)
         if action == "modify --discard":
             self.drop_staged()
@@ -555,52 +579,11 @@ class Model:
 
     def answer(self) -> None:
         for waiter in list(self.waiters):
-            said = "done" if self.wish(waiter) else None
+            said = "done" if wish(self, waiter) else None
             if said is None and not waiter.wait:
                 said = "done" if waiter.action == "pause --before" else "accepted"
-            if said is None and self.taken_back(waiter):
+            if said is None and taken_back(self, waiter):
                 said = "E513"
             if said is not None:
                 self.answers[waiter.name] = said
                 self.waiters.remove(waiter)
-
-    def undone(self, waiter: Waiter) -> bool:
-        """Tell whether what a modify wanted to run again was taken back."""
-        mine = waiter.action in ("modify", "modify -r") and self.revision == waiter.revision
-        return mine and self.rerun_dropped
-
-    def wish(self, waiter: Waiter) -> bool:
-        status = self.status
-        in_force = self.revision == waiter.revision and not self.rewind and not self.undone(waiter)
-        match waiter.action:
-            case "pause" | "pause --now" | "pause --before":
-                return status == "paused"
-            case "resume" | "resume --from":
-                held = self.holds or self.staged or self.rewind
-                return status in ("running", "completed", "failed") and not held
-            case "modify":
-                return in_force and (not self.ended or waiter.name == self.just_asked)
-            case "modify -r":
-                return in_force and not self.holds and status != "cancelled"
-            case "modify --discard":
-                return not self.staged and not self.rewind
-            case _:
-                return status == "cancelled"
-
-    def taken_back(self, waiter: Waiter) -> bool:
-        if self.ended or self.cancel:
-            return bool(self.ended) or waiter.action != "cancel"
-        later = [h for number, h in self.holds.items() if number >= waiter.mark and not h.ends_by_itself]
-        living = {self.revision} | ({self.last_revision} if self.staged else set())
-        match waiter.action:
-            case "pause" | "pause --now":
-                return waiter.hold not in self.holds
-            case "pause --before":
-                return not self.breaks
-            case "resume" | "resume --from":
-                return bool(later)
-            case "modify" | "modify -r":
-                gone = self.undone(waiter) or waiter.revision not in living
-                return gone or (waiter.action == "modify -r" and bool(later))
-            case _:
-                return False

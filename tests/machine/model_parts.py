@@ -13,6 +13,7 @@ class Wanted:
     sheets: tuple[str, ...] = ()
     changed: bool = False
     clear: bool = False
+    skip: bool = False
     deadline: float | None = None
     lasts: float | None = None
     over: float = 0
@@ -45,13 +46,20 @@ class Sheet:
     asking: bool = False
     judged: bool | None = False
     parked: bool = False
+    worded: bool = False
 
     def begin_anew(self, *, keeps_attempt: bool = False) -> None:
         """Return to the beginning; attempts stay in history, and one that is still to be checked where said."""
         self.status, self.tries, self.lost, self.waits_for = "pending", 0, 0, ""
+        self.worded = False
         self.made_as = None
         self.parked = self.parked and keeps_attempt
         self.judged = self.judged if self.parked else False
+
+    def is_done(self, status: str) -> None:
+        """A person says that it is done; the tries it has used are known."""
+        self.status, self.lost, self.waits_for = status, 0, ""
+        self.parked, self.judged, self.worded = False, True, True
 
     def wait(self, what: str, until: float) -> None:
         """Wait for something until then."""

@@ -44,8 +44,11 @@ def wanted(model: Model, action: str, choice: int) -> Wanted:
         case "pause --before":
             clear = choice % 4 == 0
             return Wanted(sheets=() if clear and choice % 8 else sheet, clear=clear)
-        case "resume --from":
-            return Wanted(sheets=sheet)
+        case "resume --from" | "resume --skip/--accept":
+            several = action != "resume --from" and choice % 8 == 0
+            return Wanted(
+                sheets=tuple(names[choice // 16 % len(names) :]) if several else sheet, skip=choice % 2 > 0
+            )
         case "modify" | "modify -r":
             new = None if choice % 7 == 0 else grown(model.staged or model.score, choice)
             if choice % 11 == 1 and not model.staged and model.begun_with:

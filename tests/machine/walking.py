@@ -94,7 +94,7 @@ class Walk:
         self.bench.slots = slots
         name = f"key {self.bench.asked}" if keyed else None
         to = made(wanted.new) if wanted.new is not None else None
-        asked = self._params(wanted)
+        asked = self._params(action, wanted)
         if not self.model.accepts(action, wanted):
             with pytest.raises(WrongStatus) as refused:
                 self.bench.ask(Action(action), to, wait=wait, key=name, **asked)
@@ -103,18 +103,19 @@ class Walk:
         given = self.bench.ask(Action(action), to, wait=wait, key=name, **asked)
         assert self.bench.last is not None
         self.asked.add(given)
-        if (wanted.sheets or wanted.changed) and action != "pause --before":
+        if (wanted.sheets or wanted.changed) and action not in ("pause --before", "resume --skip/--accept"):
             self.completed = set()  # what is asked to run again may
         self.model.ask(given, action, wanted, wait=wait, keyed=keyed)
         self._follow(slots, before, [attempt.sheet for attempt in self.bench.last.starts])
 
-    def _params(self, wanted: Wanted) -> dict[str, Any]:
+    def _params(self, action: str, wanted: Wanted) -> dict[str, Any]:
         """The parameters of a request; sheets by their numbers in the score in force."""
         steps = [step.name for step in self.model.score.steps]
+        sheets = ",".join(str(1 + steps.index(name)) for name in wanted.sheets) or None
+        if action == "resume --skip/--accept":
+            return {"skip" if wanted.skip else "accept": sheets}
         return {
-            "sheets": "changed"
-            if wanted.changed
-            else ",".join(str(1 + steps.index(name)) for name in wanted.sheets) or None,
+            "sheets": "changed" if wanted.changed else sheets,
             "clear": wanted.clear,
             "deadline": None if wanted.deadline is None else round(wanted.deadline * 1000),
             "lasts": None if wanted.lasts is None else round(wanted.lasts * 1000),
@@ -170,6 +171,7 @@ class Walk:
         assert [(row.status, row.tries, row.attempts, row.waiting_for or "") for row in rows] == [
             (sheet.status, sheet.tries, sheet.attempts, sheet.waits_for) for sheet in model.sheets.values()
         ]
+        assert [row.word is not None for row in rows] == [sheet.worded for sheet in model.sheets.values()]
         assert [_cause(state, number) for number in state.holds] == model.causes
         assert (state.run.revision, state.run.last_revision) == (model.revision, model.last_revision)
         assert (state.staged is None) == (model.staged is None)

@@ -104,6 +104,7 @@ REQUESTS = """
     pause --before   | set        | set         | set            | set            | E502       | E502      | set            | set
     resume           | E502       | E502        | release2       | release2       | E502       | E502      | reset, release2 | reset, release2
     resume --from    | E502       | E502        | E502           | rewind, release2 | E502     | rewind, reset, release2 | rewind, reset, release2 | rewind, reset, release2
+    resume --skip/--accept | E502 | E502        | mark, release2 | mark, release2 | E502       | E502      | mark, reset, release2 | mark, reset, release2
     modify           | apply, hold| stage, hold | stage, hold    | apply, hold    | E502       | E502      | apply          | E502
     modify -r        | apply      | stage       | stage, release2 | apply, release2 | E502     | E502      | apply, reset2  | E502
     modify --discard | E502       | E502        | undo5          | E502           | E502       | E502      | E502           | E502
@@ -121,6 +122,7 @@ WORDS = {
     "interrupt": Effect.INTERRUPT,
     "set": Effect.SET,
     "rewind": Effect.REWIND,
+    "mark": Effect.MARK,
 }
 NOTES = {"1": Guard.HOLDS_END, "2": Guard.IN_BUDGET, "5": Guard.STAGED}
 

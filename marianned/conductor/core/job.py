@@ -457,7 +457,7 @@ def _decide_in_thread(
         return decide(state, trigger, moment, slots, rooms)
 
 
-_RESUMES = (Action.RESUME, Action.RESUME_FROM, Action.MODIFY_RESUME)
+_RESUMES = (Action.RESUME, Action.RESUME_FROM, Action.RESUME_MARK, Action.MODIFY_RESUME)
 _NAMES: dict[type[Trigger], str] = {
     Chained: "chain",
     ChainedEnded: "chained",

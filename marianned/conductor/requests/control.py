@@ -71,10 +71,16 @@ class Control:
         return await self._hand(caller, params, Cancelled, Asked(action=Action.CANCEL))
 
     async def resume(self, caller: Caller, params: Resume) -> Resumed:
-        """Go on with a paused, failed or cancelled job; with `from`, some of its sheets again."""
+        """Go on with a paused, failed or cancelled job; some sheets again, or by a person's word not."""
+        marks = params.skip is not None or params.accept is not None
+        if marks and params.from_ is not None:
+            raise BadRequest("sheets are skipped or accepted, or run again ('from'): one at a time")
+        action = Action.RESUME if params.from_ is None else Action.RESUME_FROM
         ask = Asked(
-            action=Action.RESUME if params.from_ is None else Action.RESUME_FROM,
+            action=Action.RESUME_MARK if marks else action,
             sheets=params.from_,
+            skip=params.skip,
+            accept=params.accept,
             plan=params.plan,
             over_budget=params.over_budget,
             env=params.env,

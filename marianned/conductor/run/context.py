@@ -20,6 +20,8 @@ from marianned.store.writer import Store
 
 _FILES_MOST = 1_000
 _NAMED_MOST = 5
+ACCEPTED = "[ACCEPTED]"
+"""What is given of a sheet that a person has accepted, where it has no result."""
 _BYTES_MOST = 16 * 1024 * 1024
 
 
@@ -38,8 +40,10 @@ async def gather(store: Store, run: RunRow, score: Expanded, sheet: int) -> tupl
     for number in seen_outputs(score, sheet, above):
         row = rows.get(number)
         if row is not None and row.status == SheetStatus.COMPLETED:
-            result = await store.records.last_result(run.run_id, row.uid)
-            outputs[number] = cut_front(result or "", settings.max_output_chars)
+            accepted = row.word is not None
+            result = await store.records.last_result(run.run_id, row.uid, even_failed=accepted)
+            said = result or (ACCEPTED if accepted else "")
+            outputs[number] = cut_front(said, settings.max_output_chars)
         elif row is not None and row.status == SheetStatus.SKIPPED:
             outputs[number] = "[SKIPPED]"
     skipped = [number for number in above if number in rows and rows[number].status == SheetStatus.SKIPPED]

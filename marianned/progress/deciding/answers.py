@@ -14,6 +14,7 @@ from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.holding import ends_by_itself
 from marianned.progress.deciding.hooks import planned_hooks
 from marianned.progress.deciding.revisions import going_on_anew, is_new, planned, rerun_of, to_run_again
+from marianned.progress.deciding.words import plan_of_word, typed
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import Asked
 from marianned.progress.views import messages
@@ -31,7 +32,7 @@ from marianned.protocol import (
 )
 from marianned.rows import RequestRow
 
-_RESUMES = (Action.RESUME, Action.RESUME_FROM)
+_RESUMES = (Action.RESUME, Action.RESUME_FROM, Action.RESUME_MARK)
 _MODIFIES = (Action.MODIFY, Action.MODIFY_RESUME)
 _PAST = (JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.FAILED)
 
@@ -50,6 +51,9 @@ _WISHES: dict[Action, Callable[[JobState, RequestRow, JobStatus], bool]] = {
     Action.PAUSE_NOW: lambda _state, _request, status: status is JobStatus.PAUSED,
     Action.BREAK: lambda _state, _request, status: status is JobStatus.PAUSED,
     Action.RESUME_FROM: lambda state, _request, status: (
+        status in _PAST and not state.holds and not state.facts.staged
+    ),
+    Action.RESUME_MARK: lambda state, _request, status: (
         status in _PAST and not state.holds and not state.facts.staged
     ),
     Action.MODIFY: lambda state, request, _status: _in_force(state, request),
@@ -189,7 +193,7 @@ _LOST: tuple[tuple[tuple[Action, ...], Callable[[JobState, RequestRow], bool], s
         "revision {revision} was dropped",
     ),
     (
-        (Action.RESUME, Action.RESUME_FROM, Action.MODIFY_RESUME),
+        (*_RESUMES, Action.MODIFY_RESUME),
         _held_again,
         "it was held again",
     ),
@@ -206,7 +210,7 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
         return extended(view, Paused, acknowledged=acknowledged)
     if action is Action.CANCEL:
         return extended(view, Cancelled, acknowledged=acknowledged)
-    if action in (Action.RESUME, Action.RESUME_FROM):
+    if action in _RESUMES:
         mine = request.request == draft.asked
         return extended(
             view,
@@ -253,11 +257,13 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
         rerun = to_run_again(state, target, rerun_of(state, target, ask.sheets))
         lines = planned(state, target, rerun, anew=revision is not None or going_on_anew(state)).lines
         hooks = planned_hooks(state, target.score, again=bool(rerun))
+    if ask.action is Action.RESUME_MARK:
+        lines = plan_of_word(draft, ask)
     name = state.run.job_name
     view.problems = target.row.problems if ask.proposal is not None else []
     if ask.action in _RESUMES:
         view.message = f"{name}: {view.status}; plan of the resume, nothing is changed"
-        view.hints = [f"mzt resume {name}{f' --from {ask.sheets}' if ask.sheets else ''}"]
+        view.hints = [f"mzt resume {name}{f' --from {ask.sheets}' if ask.sheets else ''}{typed(ask)}"]
         return extended(view, Resumed, acknowledged=False, plan=lines, plan_total=len(lines), hook_plan=hooks)
     if revision is None and lines:
         view.message = (

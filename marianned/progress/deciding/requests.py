@@ -30,6 +30,7 @@ from marianned.progress.deciding.revisions import (
     stage_revision,
     to_run_again,
 )
+from marianned.progress.deciding.words import plan_of_word, spoken, starts_nothing, take_word
 from marianned.progress.state.job import Version
 from marianned.progress.state.triggers import Asked
 from marianned.progress.views import messages
@@ -42,6 +43,7 @@ _LINES = {
     Action.BREAK: ("breakpoint.set", "breakpoint asked"),
     Action.RESUME_FROM: ("hold.released", "resume asked"),
     Action.RESUME: ("hold.released", "resume asked"),
+    Action.RESUME_MARK: ("hold.released", "resume asked"),
     Action.MODIFY: ("revision.staged", "modify asked"),
     Action.MODIFY_RESUME: ("revision.staged", "modify and resume asked"),
     Action.DISCARD: ("revision.dropped", "staged revision taken back"),
@@ -70,10 +72,7 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
     rerun = to_run_again(draft.state, target, asked_for)
     version = _new_version(draft, ask, rerun)
     draft.problems = ask.proposal.version.row.problems if ask.proposal is not None else []
-    if version is not None or (ask.sheets is not None and ask.action is not Action.BREAK):
-        anew = version is not None or going_on_anew(draft.state)
-        draft.plan = planned(draft.state, version or target, rerun, anew=anew).lines
-        draft.hook_plan = planned_hooks(draft.state, (version or target).score, again=bool(rerun))
+    _plan(draft, ask, version, rerun)
     _note(draft, ask, version, held=Effect.HOLD in rule.effects)
     if ask.env:
         draft.run(env=draft.state.run.env | ask.env)
@@ -81,13 +80,24 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
     for effect in rule.effects:
         if effect is Effect.HOLD:
             hold = _hold(draft, ask, changes=version is not None or bool(asked_for))
-        elif effect is Effect.SET:
-            set_breakpoints(draft, ask.sheets, clear=ask.clear)
+        elif effect in _EFFECTS_OF_ASK:
+            _EFFECTS_OF_ASK[effect](draft, ask)
         elif effect in (Effect.REVISE, Effect.REWIND):
             _revise(draft, version, rerun)
         else:
             _EFFECTS[effect](draft)
     remember(draft, ask, hold, draft.state.newest.row.revision, created=version is not None)
+
+
+def _plan(draft: Draft, ask: Asked, version: Version | None, rerun: list[int]) -> None:
+    """Note what becomes of sheets and hooks, where the request says anything of them."""
+    if ask.action is Action.RESUME_MARK:
+        draft.plan = plan_of_word(draft, ask)
+    elif version is not None or (ask.sheets is not None and ask.action is not Action.BREAK):
+        anew = version is not None or going_on_anew(draft.state)
+        target = version or _target(draft, ask)
+        draft.plan = planned(draft.state, target, rerun, anew=anew).lines
+        draft.hook_plan = planned_hooks(draft.state, target.score, again=bool(rerun))
 
 
 def _allowed(draft: Draft, ask: Asked, status: JobStatus) -> TransitionRule:
@@ -130,6 +140,7 @@ def _note(draft: Draft, ask: Asked, version: Version | None, *, held: bool) -> N
         text = f"{text}: revision {version.row.revision}{_new_values(draft, version)}"
     if ask.sheets is not None:
         text = f"{text}, {'cleared: ' if ask.clear else ''}sheets {ask.sheets}"
+    text += "".join(f", {how} sheets {named}" for how, named in spoken(ask))
     draft.note_request(kind, text, ask.request.caller, ask.reason, HoldCause.USER if held else None)
 
 
@@ -249,9 +260,17 @@ _EFFECTS: dict[Effect, Callable[[Draft], None]] = {
 }
 
 
+_EFFECTS_OF_ASK: dict[Effect, Callable[[Draft, Asked], None]] = {
+    Effect.SET: lambda draft, ask: set_breakpoints(draft, ask.sheets, clear=ask.clear),
+    Effect.MARK: take_word,
+}
+
+
 def _is_last(draft: Draft, ask: Asked) -> bool:
     """Tell whether the request starts nothing: all is done, and it ends the job."""
     state = draft.state
+    if ask.action is Action.RESUME_MARK:
+        return starts_nothing(state, ask)
     stands = state.nothing_left and not state.outlook.failed
     return stands and ask.proposal is None and ask.sheets is None
 

@@ -41,6 +41,7 @@ FRESH: dict[str, Any] = {
     "judged": False,
     "skip_reason": None,
     "exit_code": None,
+    "word": None,
 }
 """What a sheet has that returns to the beginning; its attempts stay in history."""
 

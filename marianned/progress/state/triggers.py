@@ -146,8 +146,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A caller's request. `wait`: the answer comes when the wish is true; `plan`: nothing is changed.
 
     `sheets` are those that run again, or that get a breakpoint (with `clear`, lose it), as the caller wrote
-    them; `deadline` and `lasts` are those of a pause, in milliseconds; `over_budget` is in USD; `options` are
-    those of a modify, as they are typed, each behind a blank.
+    them; `skip` and `accept` are those that a person's word is about; `deadline` and `lasts` are those of a
+    pause, in milliseconds; `over_budget` is in USD; `options` are those of a modify, as they are typed, each
+    behind a blank.
     """
 
     action: Action
@@ -160,6 +161,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     sheets: str | None = None
     clear: bool = False
+    skip: str | None = None
+    accept: str | None = None
     deadline: int | None = None
     lasts: int | None = None
     over_budget: float | None = None

@@ -387,6 +387,8 @@ def _sheet_view(state: JobState, number: int, blocked_by: list[int]) -> Sheet:
         ended_at=timestamp(row.ended_at),
         cost_usd=row.cost_usd,
         skip_reason=row.skip_reason,
+        accepted=row.word if row.status == SheetStatus.COMPLETED else None,
+        skipped_by=row.word if row.status == SheetStatus.SKIPPED else None,
     )
 
 

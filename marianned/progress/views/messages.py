@@ -29,6 +29,7 @@ OVERTAKEN = {
     Action.BREAK: "there is nothing left to pause",
     Action.RESUME_FROM: "it does not go on",
     Action.RESUME: "it does not go on",
+    Action.RESUME_MARK: "it does not go on",
     Action.MODIFY: "its revision is not in force",
     Action.MODIFY_RESUME: "it does not go on under its revision",
     Action.DISCARD: "nothing is staged",
@@ -42,6 +43,7 @@ IN_FORCE = {
     Action.BREAK: "the breakpoint stays in force",
     Action.RESUME_FROM: "the resume stays in force",
     Action.RESUME: "the resume stays in force",
+    Action.RESUME_MARK: "the resume stays in force",
     Action.MODIFY: "the modify stays in force",
     Action.MODIFY_RESUME: "the modify stays in force",
     Action.DISCARD: "the discard stays in force",
@@ -67,6 +69,7 @@ _NOTHING_TO = {
     Action.BREAK: "there is nothing to pause",
     Action.RESUME_FROM: "there is nothing to go back from yet",
     Action.RESUME: "there is nothing to resume",
+    Action.RESUME_MARK: "sheets are skipped or accepted in a paused, failed or cancelled job",
     Action.MODIFY: "its score can't be changed any more",
     Action.MODIFY_RESUME: "its score can't be changed any more",
     Action.DISCARD: "no revision is staged",
@@ -319,6 +322,8 @@ def _refusal_hints(state: JobState, action: Action, status: JobStatus, file: str
     name = state.run.job_name
     if action in (Action.MODIFY, Action.MODIFY_RESUME) and status is JobStatus.CANCELLED:
         return [f"mzt resume {name}", f"mzt run {formatting.typed(file)} --fresh{given_again(state)}"]
+    if action is Action.RESUME_MARK and status in (JobStatus.QUEUED, JobStatus.RUNNING):
+        return [f"mzt pause {name}"]
     if action is Action.DISCARD and status in (JobStatus.PAUSING, JobStatus.PAUSED, JobStatus.RUNNING):
         return [f"mzt status {name}"]
     return hints(state, status)

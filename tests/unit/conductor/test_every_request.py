@@ -25,6 +25,7 @@ REQUESTS = {
     "pause --before": (Pause, {"before": "3"}),
     "resume": (Resume, {}),
     "resume --from": (Resume, {"from_": "1"}),
+    "resume --skip/--accept": (Resume, {"accept": "3"}),
     "modify": (Modify, {"text": NEW, "directory": "/tmp"}),
     "modify -r": (Modify, {"text": NEW, "directory": "/tmp", "resume": True}),
     "modify --discard": (Modify, {"discard": True}),
@@ -36,6 +37,7 @@ ANSWERS = {
     "pause --before": "queued running pausing paused E502 E502 failed cancelled",
     "resume": "E502 E502 running running E502 E502 running running",
     "resume --from": "E502 E502 E502 running E502 running running running",
+    "resume --skip/--accept": "E502 E502 running running E502 E502 running running",
     "modify": "paused pausing pausing paused E502 E502 failed E502",
     "modify -r": "queued pausing pausing running E502 E502 running E502",
     "modify --discard": "E502 E502 E502 E502 E502 E502 E502 E502",
@@ -158,7 +160,10 @@ def test_after_a_request_and_a_restart_the_job_comes_to_its_end_and_nothing_is_d
     if found.end == "completed":
         again = request_ == "resume --from" and found.answer == "running"
         interrupted = request_ == "pause --now" and status in {"running", "pausing"}
-        if again or interrupted or status in {"failed", "cancelled"}:
+        accepted = request_ == "resume --skip/--accept" and found.answer == "running"
+        if accepted:
+            assert set(found.starts) == {"1", "2"}, "what was accepted is not done by anybody"
+        elif again or interrupted or status in {"failed", "cancelled"}:
             assert set(found.starts) == {"1", "2", "3"}
         else:
             assert found.starts == {"1": 1, "2": 1, "3": 1}

@@ -78,8 +78,8 @@ NOBODY_ELSES = {"job_id": None}
 """A key that came beside those of the examples: what is in flight is the job's own."""
 OUTSIDE = {"inside": None, "job": None}
 """Keys that came beside those of the examples: the caller is no process of an attempt."""
-NOT_SKIPPED = {"skip_reason": None}
-"""A key that came beside those of the examples, which may be."""
+NOT_SKIPPED = {"skip_reason": None, "accepted": None, "skipped_by": None}
+"""Keys that came beside those of the examples, which may be."""
 
 LATER = {
     "mzt modify release-notes -c /home/ann/rel/release-notes.yaml -r": "the conductor adds it: it looks at the file",

@@ -247,6 +247,7 @@ EVENTS = {
     Action.BREAK: {"breakpoint.set", "job.paused"},
     Action.RESUME: {"hold.released", "job.running", "job.queued"},
     Action.RESUME_FROM: {"hold.released", "job.running", "job.queued"},
+    Action.RESUME_MARK: {"hold.released", "job.running", "job.queued"},
     Action.MODIFY: {"revision.staged", "job.paused", "job.pausing"},
     Action.MODIFY_RESUME: {"revision.staged", "job.running", "job.queued", "job.pausing"},
     Action.CANCEL: {"cancel.asked", "job.cancelled", "job.cancelling"},
@@ -267,12 +268,13 @@ def test_each_request_in_each_situation_does_its_cell_and_writes_one_line(name: 
     )
     new = chain(4) if action in (Action.MODIFY, Action.MODIFY_RESUME) else None
     sheets = {Action.BREAK: "3", Action.RESUME_FROM: "1"}.get(action)
+    accept = "3" if action is Action.RESUME_MARK else None
     if refused:
         with pytest.raises(WrongStatus):
-            bench.ask(action, new, sheets=sheets)
+            bench.ask(action, new, sheets=sheets, accept=accept)
         assert len(bench.disk.events) == lines
         return
-    bench.ask(action, new, sheets=sheets)
+    bench.ask(action, new, sheets=sheets, accept=accept)
     asked = [event for event in bench.disk.events[lines:] if event.caller is not None]
     assert len(asked) == 1
     assert asked[0].type in EVENTS[action]
@@ -280,7 +282,7 @@ def test_each_request_in_each_situation_does_its_cell_and_writes_one_line(name: 
         new_holds = [hold for number, hold in bench.state.holds.items() if number not in holds]
         assert [hold.owner.name for hold in new_holds if hold.owner] == ["mzt 1.2.0"]
         assert bench.status is (JobStatus.PAUSING if was_flying else JobStatus.PAUSED)
-    if action in (Action.RESUME, Action.RESUME_FROM):
+    if action in (Action.RESUME, Action.RESUME_FROM, Action.RESUME_MARK):
         assert not holds & set(bench.state.holds)
     if action in (Action.MODIFY, Action.MODIFY_RESUME):
         assert (bench.state.staged is not None) is bool(was_flying)

@@ -19,6 +19,7 @@ AFTER = {
     Action.BREAK: (*["running"] * 3, "pausing", "paused", REFUSED, REFUSED, "failed", "cancelled"),
     Action.RESUME: (*[REFUSED] * 3, "running", "running", REFUSED, REFUSED, "running", "running"),
     Action.RESUME_FROM: (*[REFUSED] * 4, "running", REFUSED, "running", "running", "running"),
+    Action.RESUME_MARK: (REFUSED,) * 9,  # its sheets are all done
     Action.MODIFY: ("pausing", "paused", "paused", "pausing", "paused", REFUSED, REFUSED, "failed", REFUSED),
     Action.MODIFY_RESUME: (
         *("pausing", "running", "running", "pausing", "running"),
@@ -78,6 +79,7 @@ def test_a_request_in_a_hook_does_what_the_table_says(action: Action, situation:
     to = hooked(command("a"), sheets=2) if action in (Action.MODIFY, Action.MODIFY_RESUME) else None
     fields = {"clear": True} if action is Action.BREAK else {}
     fields |= {"sheets": "1"} if action is Action.RESUME_FROM else {}
+    fields |= {"accept": "1"} if action is Action.RESUME_MARK else {}
     before, events = facts(bench.state), len(bench.disk.events)
     if wanted == REFUSED:
         with pytest.raises(WrongStatus):

@@ -1,0 +1,133 @@
+"""A person's word about sheets: that their work counts as done (`accept`), or is not needed (`skip`).
+
+It is kept with the sheet, by whom and why, over modifies too; what sets the sheet back undoes it.
+Source: docs/design/control.md §3 and §6.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from marianned import formatting
+from marianned.errors import BadRequest, WrongStatus
+from marianned.lifecycle import Action
+from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.past_sheets import fingerprint_now
+from marianned.progress.deciding.revisions import going_on_anew, planned
+from marianned.progress.state.hook_queue import hook_queue
+from marianned.progress.state.job import DONE, JobState
+from marianned.progress.state.selection import select
+from marianned.progress.state.triggers import Asked
+from marianned.progress.views import messages
+from marianned.protocol import PlanLine, SheetStatus, Word
+from marianned.rows import BreakpointRow, Deleted, SheetRow
+
+_MARKED: dict[str, Any] = {
+    "waiting_for": None,
+    "until": None,
+    "lost": 0,
+    "error_category": None,
+    "error_message": None,
+    "judged": True,
+}
+"""What a sheet has, beside its status, that a person's word is about."""
+
+
+def spoken(ask: Asked) -> Iterator[tuple[str, str]]:
+    """Yield what a request says of which sheets, as the caller wrote them."""
+    if ask.skip is not None:
+        yield "skipped:", ask.skip
+    if ask.accept is not None:
+        yield "accepted:", ask.accept
+
+
+def typed(ask: Asked) -> str:
+    """Write what a request says of sheets as it is typed behind `mzt resume JOB`."""
+    given = (("--skip", ask.skip), ("--accept", ask.accept))
+    return "".join(f" {option} {formatting.typed(sheets)}" for option, sheets in given if sheets is not None)
+
+
+def take_word(draft: Draft, ask: Asked) -> None:
+    """Let sheets be done as a person says.
+
+    Raises:
+        BadRequest: there is no such sheet, or one is named twice.
+        WrongStatus: one is in flight, or done.
+    """
+    state = draft.state
+    word = Word(owner=ask.request.caller, reason=ask.reason)
+    for number, status in _named(state, ask).items():
+        row = state.sheets[number]
+        if row.status in (*DONE, SheetStatus.RUNNING):
+            raise _refused(state, draft, row)
+        draft.close_parked([row.uid])
+        if row.uid in state.breakpoints:
+            draft.delete(Deleted(kind=BreakpointRow, run_id=row.run_id, key=row.uid))
+        said = {"skip_reason": ask.reason or "asked"} if status is SheetStatus.SKIPPED else {}
+        passed = {"validation_passed": True} if status is SheetStatus.COMPLETED else {}
+        draft.sheet(
+            row,
+            **_MARKED | said | passed,
+            status=status,
+            ended_at=draft.now.at,
+            definition=fingerprint_now(state, number),
+            word=word,
+        )
+        kind = "sheet.accepted" if status is SheetStatus.COMPLETED else "sheet.skipped"
+        what = "accepted as it is" if status is SheetStatus.COMPLETED else "skipped"
+        why = f": {ask.reason}" if ask.reason else ""
+        draft.note_sheet(kind, number, f"{what}, as was asked{why}", reason="asked")
+
+
+def _named(state: JobState, ask: Asked) -> dict[int, SheetStatus]:
+    """Return what the named sheets become, by number."""
+    skipped = [] if ask.skip is None else select(ask.skip, state.score)
+    accepted = [] if ask.accept is None else select(ask.accept, state.score)
+    if both := set(skipped).intersection(accepted):
+        raise BadRequest(f"{formatting.sheet_list(both)}: either skipped or accepted")
+    named = dict.fromkeys(skipped, SheetStatus.SKIPPED) | dict.fromkeys(accepted, SheetStatus.COMPLETED)
+    return dict(sorted(named.items()))
+
+
+def _refused(state: JobState, draft: Draft, row: SheetRow) -> WrongStatus:
+    name = state.run.job_name
+    running = row.status == SheetStatus.RUNNING
+    said = "it ends first" if running else "there is nothing to skip or accept"
+    return WrongStatus(
+        f"{messages.sheet_name(state, row.sheet)} of '{name}' is {row.status}; {said}",
+        job_id=name,
+        status=draft.status,
+        hints=[f"mzt wait {name} --for paused" if running else f"mzt status {name}"],
+    )
+
+
+def plan_of_word(draft: Draft, ask: Asked) -> list[PlanLine]:
+    """Return what would become of each sheet, once the word is taken and the job goes on."""
+    named = _named(draft.state, ask)
+    scratch = Draft(draft.state.copy(), draft.now, slots=0)
+    take_word(scratch, ask)
+    state = scratch.state
+    lines = planned(state, state.newest, state.run.rewind, anew=going_on_anew(state)).lines
+    return [
+        msgspec.structs.replace(line, runs=False, why=_why(named[line.old_sheet]))
+        if line.old_sheet in named and line.status in DONE
+        else line
+        for line in lines
+    ]
+
+
+def _why(status: SheetStatus) -> str:
+    return f"{'skipped' if status is SheetStatus.SKIPPED else 'accepted'}, as was asked"
+
+
+def starts_nothing(state: JobState, ask: Asked) -> bool:
+    """Tell whether all is done once the word is taken, hooks too: the job ends."""
+    if ask.action is not Action.RESUME_MARK:
+        return False
+    named = _named(state, ask)
+    rows = state.sheets.values()
+    if any(row.status not in DONE and row.sheet not in named for row in rows) or state.facts.in_flight:
+        return False
+    done = len(state.score.sheets)
+    return hook_queue(state.score, state.hooks, rows, state.run.depth, done=done).current is None
