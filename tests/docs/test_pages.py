@@ -37,6 +37,13 @@ def test_the_index_leads_to_every_page():
     }
 
 
+def test_the_page_of_examples_leads_to_all():
+    directory = pages.ROOT / "docs" / "examples"
+    linked = {(directory / link).resolve() for link in LINK.findall((directory / "README.md").read_text())}
+    files = {file for pattern in ("*.yaml", "clients/*.*") for file in directory.glob(pattern)}
+    assert files - linked == set()
+
+
 @pytest.mark.parametrize(
     "file", sorted((pages.ROOT / "docs" / "examples").glob("*.yaml")), ids=lambda file: file.name
 )
