@@ -13,6 +13,7 @@ import stat
 from pathlib import Path
 
 from marianned.store.copies import write_copy
+from marianned.store.place import in_words
 from marianned.store.sql import SQL
 
 _MAGIC = b"SQLite format 3\0"
@@ -77,7 +78,7 @@ def check(path: Path) -> None:
         finally:
             connection.close()
     except sqlite3.OperationalError as error:  # of the place, not of what is in it
-        raise DatabaseRefused(f"'{path}' can't be read: {error}", _SEE_TO_IT) from error
+        raise DatabaseRefused(f"'{path}' can't be read: {in_words(error)}", _SEE_TO_IT) from error
     except sqlite3.DatabaseError as error:
         raise DatabaseBroken(f"'{path}' can't be read: {error}", broken) from error
     if verdict != "ok":
@@ -115,7 +116,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 def refusal(path: Path, error: sqlite3.Error) -> DatabaseRefused:
     """Return why a database that is whole can't be opened: its place does not let us."""
-    return DatabaseRefused(f"'{path}' can't be opened: {error}", _SEE_TO_IT)
+    return DatabaseRefused(f"'{path}' can't be opened: {in_words(error)}", _SEE_TO_IT)
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:

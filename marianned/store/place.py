@@ -7,6 +7,7 @@ Source: docs/design/durability.md "Faults and what must hold".
 """
 
 import os
+import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
@@ -51,6 +52,14 @@ class Place:
             if not os.path.samestat(found, opened):
                 raise self._displaced(file, "is another file")
 
+    def cause(self, error: Exception) -> Exception:
+        """Return why SQLite fails: its files are not there any more, or else its own error."""
+        try:
+            self.check()
+        except Displaced as displaced:
+            return displaced
+        return error
+
     def _displaced(self, file: str, what: str) -> Displaced:
         lost = file == str(self._path)
         if lost:
@@ -61,6 +70,26 @@ class Place:
         else:
             way = "stop the daemon, which saves what it holds, and start it again"
         return Displaced(f"'{file}' {what}; move the very same file back, or: {way}", lost=lost)
+
+
+_WORDS = {
+    sqlite3.SQLITE_FULL: "its disk is full",
+    sqlite3.SQLITE_IOERR: "its disk fails",
+    sqlite3.SQLITE_READONLY: "its disk is read-only",
+    sqlite3.SQLITE_CANTOPEN: "its files can't be opened, or too many are open",
+    sqlite3.SQLITE_NOMEM: "memory is short",
+    sqlite3.SQLITE_BUSY: "another program has locked it",
+    sqlite3.SQLITE_CORRUPT: "it is damaged",
+    sqlite3.SQLITE_NOTADB: "it is damaged",
+}
+
+
+def in_words(error: Exception) -> str:
+    """Say plainly what SQLite says, with its own words behind."""
+    code = getattr(error, "sqlite_errorcode", None)
+    said = " ".join(str(error).split()) or type(error).__name__
+    words = _WORDS.get(code & 0xFF) if code is not None else None  # above that it says which of its calls
+    return said if words is None else f"{words} ({said})"
 
 
 def _is_gone(error: OSError) -> bool:

@@ -36,7 +36,7 @@ from marianned.rows import (
 )
 from marianned.store.copies import write_copy
 from marianned.store.opening import connect_reader
-from marianned.store.place import Displaced, Place
+from marianned.store.place import Displaced, Place, in_words
 from marianned.store.sql import SQL, Columns, Value
 
 _READERS = 4
@@ -336,12 +336,11 @@ class Records:
         """
         try:
             return await anyio.to_thread.run_sync(self._snapshot, read, limiter=self._limiter)
-        except sqlite3.OperationalError as error:
-            too_many = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CANTOPEN
-            why = "too many files are open" if too_many else error
-            raise Unavailable(f"the database can't be read: {why}") from error
-        except Displaced as displaced:
-            raise Unavailable(f"the database can't be read: {displaced}") from displaced
+        except (sqlite3.DatabaseError, Displaced) as error:
+            cause = self._place.cause(error)
+            if not isinstance(cause, (sqlite3.OperationalError, Displaced)):
+                raise
+            raise Unavailable(f"the database can't be read: {in_words(cause)}") from error
 
     def _snapshot(self, read: Callable[[sqlite3.Connection], R]) -> R:
         connection = self._take()

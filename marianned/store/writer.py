@@ -24,7 +24,7 @@ from marianned.errors import Unavailable
 from marianned.rows import TABLES, Changes, EventRow, RequestRow, Row, RunRow
 from marianned.store.incarnations import Begun, begin
 from marianned.store.opening import connect_writer, refusal
-from marianned.store.place import Displaced, Place
+from marianned.store.place import Displaced, Place, in_words
 from marianned.store.records import Records, last_number, to_event
 from marianned.store.sql import SQL, Columns, delete, put
 
@@ -271,7 +271,7 @@ class Store:
                 _logger.exception("the failed transaction can't be rolled back")
 
     def _refusal(self, error: Exception) -> Unavailable:
-        reason = _reason(error)
+        reason = _reason(self._place.cause(error))
         self._set_degraded(reason)
         return Unavailable(f"{reason}; nothing has changed")
 
@@ -308,7 +308,7 @@ class Store:
 
 
 def _reason(error: Exception) -> str:
-    return f"the database can't be written: {str(error) or type(error).__name__}"
+    return f"the database can't be written: {in_words(error)}"
 
 
 @asynccontextmanager

@@ -208,6 +208,66 @@ KNOWN = {
         "if True:",
         "daemon/test_helpers_that_die.py::test_a_skip_command_that_is_ended_from_outside_is_asked_again",
     ),
+    "a check that is killed three times fails its sheet": Known(
+        "conductor.run.checks:Checking._patiently",
+        "if why is None:",
+        "if why is None or losses.count == 2:",
+        "conductor/test_how_attempts_end.py::"
+        "test_a_check_that_always_ends_by_a_kill_is_waited_for_and_another_is_run_on_the_same_attempt",
+        "TimeoutError: timed out",
+    ),
+    "what lies in a directory that is away at a start never ran": Known(
+        "executors.local:_conclude",
+        "return Presence.LOST if asked else Presence.UNKNOWN",
+        "pass",
+        "daemon/test_whose_attempts.py::"
+        "test_where_all_attempts_are_away_at_a_start_none_is_taken_for_one_that_never_ran",
+        "TimeoutError: timed out",
+    ),
+    "a copy of a state directory is served beside the original": Known(
+        "service:Daemon._refuse_copy",
+        "if held is not None and held.pid != os.getpid():",
+        "if False:",
+        "daemon/test_displaced.py::test_a_copy_of_a_state_directory_whose_daemon_lives_is_not_served",
+        "subprocess.TimeoutExpired: ",
+    ),
+    "a stop that loses all jobs is called safe": Known(
+        "conductor.core.hindrances:safe_from",
+        "if displaced is None:",
+        "if True:",
+        "unit/conductor/test_hindrances.py::"
+        "test_where_the_database_is_gone_a_stop_is_not_safe_and_is_refused_and_the_way_out_is_said",
+    ),
+    "a stop that loses all jobs is not refused": Known(
+        "conductor.requests.shutdown:Stopper._begin",
+        "if displaced is not None and displaced.lost",
+        "if False",
+        "unit/conductor/test_hindrances.py::"
+        "test_where_the_database_is_gone_a_stop_is_not_safe_and_is_refused_and_the_way_out_is_said",
+        "WrongStatus('the daemon is stopping already')",
+    ),
+    "a time is promised for what waits until it can be known": Known(
+        "progress.state.job:JobState.limit_of_flights",
+        "if limits and not self.endless() else None",
+        "if limits else None",
+        "unit/conductor/test_hindrances.py::"
+        "test_a_job_that_waits_until_it_can_be_known_how_an_attempt_ended_says_so_and_promises_no_time",
+    ),
+    "a sheet starts beside one of its own that a copy put back does not know": Known(
+        "conductor.run.attempt:Attempt._wait_for_stranger",
+        "if (one.job_id, one.run, one.sheet) == (run.job_name, run.run, sheet):",
+        "if False:",
+        "unit/conductor/test_hindrances.py::"
+        "test_an_attempt_that_the_database_does_not_know_is_told_and_its_sheet_is_not_started_beside_it",
+        "TimeoutError",
+    ),
+    "a sheet that was done runs again when it is taken out and put back": Known(
+        "progress.deciding.past_sheets:returning",
+        "if not state.past_sheets:",
+        "if True:",
+        "unit/progress/test_past_sheets.py::"
+        "test_what_was_done_before_it_was_taken_out_is_done_when_it_is_back_and_the_plan_says_so",
+    ),
     "two daemons write one database": Known(
         "lock:_taken",
         "fcntl.LOCK_EX",

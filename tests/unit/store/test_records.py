@@ -1,6 +1,8 @@
 """Readers return rows as they were put, in the order they promise, and only what is committed."""
 
 import asyncio
+import sqlite3
+from pathlib import Path
 
 import pytest
 from store_rows import (
@@ -15,6 +17,7 @@ from store_rows import (
 )
 
 from marianned.clock import Instant
+from marianned.errors import Unavailable
 from marianned.protocol import CheckReport
 from marianned.rows import Changes
 from marianned.store.records import Costs
@@ -182,3 +185,37 @@ async def test_what_makes_a_state_is_of_one_run_and_has_both_its_revisions(store
     assert found.revisions == {1: revision_row(1), 2: revision_row(2, status="staged")}
     assert [request.request for request in found.requests] == ["a"]
     assert await store.records.whole("nobody") is None
+
+
+@pytest.mark.parametrize("kind", [sqlite3.OperationalError, sqlite3.DatabaseError])
+async def test_where_its_log_was_deleted_that_is_said_and_not_how_sqlite_met_it(
+    store: Store, kind: type[sqlite3.DatabaseError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Now and then a connection is being opened just then, and reads a log that is empty and new."""
+    log = store.path.with_name(f"{store.path.name}-wal")
+
+    def opened_too_late(path: Path) -> sqlite3.Connection:
+        log.unlink()
+        raise with_code(kind("disk I/O error"), sqlite3.SQLITE_IOERR_SHORT_READ)
+
+    monkeypatch.setattr("marianned.store.records.connect_reader", opened_too_late)
+    with pytest.raises(Unavailable) as refused:
+        await store.records.unfinished_runs()
+    assert refused.value.message.startswith(f"the database can't be read: '{log}' is gone; ")
+
+
+async def test_what_sqlite_says_is_said_in_plain_words_with_its_own_behind(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: Path) -> sqlite3.Connection:
+        raise with_code(sqlite3.OperationalError("disk I/O error"), sqlite3.SQLITE_IOERR_SHORT_READ)
+
+    monkeypatch.setattr("marianned.store.records.connect_reader", fails)
+    with pytest.raises(Unavailable) as refused:
+        await store.records.unfinished_runs()
+    assert refused.value.message == "the database can't be read: its disk fails (disk I/O error)"
+
+
+def with_code(error: sqlite3.DatabaseError, code: int) -> sqlite3.DatabaseError:
+    error.sqlite_errorcode = code
+    return error

@@ -160,18 +160,18 @@ async def test_a_full_disk_refuses_the_whole_group_and_is_recovered_from(
         for result in results:
             assert isinstance(result, Unavailable)
             assert result.message == (
-                "the database can't be written: database or disk is full; nothing has changed"
+                "the database can't be written: its disk is full (database or disk is full); nothing has changed"
             )
-        assert store.degraded == "the database can't be written: database or disk is full"
+        assert store.degraded == "the database can't be written: its disk is full (database or disk is full)"
         assert await store.records.run("notes") == run_row()
         assert await store.records.last_event() == 1
         assert not well.is_set()
     with anyio.fail_after(DEADLINE):
         await well.wait()
     assert store.degraded is None
-    assert health == ["the database can't be written: database or disk is full", None]
+    assert health == ["the database can't be written: its disk is full (database or disk is full)", None]
     began, ended = [record.getMessage() for record in caplog.records]
-    assert began.startswith("the database can't be written: database or disk is full; ")
+    assert began.startswith("the database can't be written: its disk is full (database or disk is full); ")
     assert ended.startswith("the database can be written again")
     assert (await store.commit(Changes(events=[event_row(BIG)]))).event == 2
 
