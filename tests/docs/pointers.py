@@ -22,7 +22,7 @@ _BETWEEN = re.compile(r"[\s`*#]*(?:,|-|to|and|or)?[\s`*#]*")
 _TITLE = re.compile(r',?[\s#]+"(\w[^"\n]*)"')
 _HEADING = re.compile(r"^#+ (?:(?P<number>\d+(?:\.\d+)*)\.? )?(?P<title>.+)$", re.MULTILINE)
 _BOLD = re.compile(r"^(?:- )?\*\*([^*]+?)[.:]?\*\*", re.MULTILINE)
-_SOURCE = re.compile(r"(?<!class )(?<!> )\bSource:\s+(?P<words>(?:.(?!\n\s*\n))*.)", re.DOTALL)
+_SOURCE = re.compile(r"(?<!class )(?<!> )(?<!\.)\bSource:\s+(?P<words>(?:.(?!\n\s*\n))*.)", re.DOTALL)
 _ELSEWHERE = re.compile(r"\w+\(\d\w*\)|https://|systemd's \"")
 """A source that is none of our pages: a manual page, a web page."""
 
