@@ -145,7 +145,7 @@ class Guard(StrEnum):
 
     HOLDS_END = "every hold ends by itself"
     STAGED = "a revision is staged"
-    IN_BUDGET = "no cost limit would hold it at once"
+    IN_LIMITS = "no limit, of cost or time, would hold it at once"
 
 
 class TransitionRule(msgspec.Struct, frozen=True):
@@ -166,15 +166,15 @@ Cell = TransitionRule | Refusal
 _NO = Refusal()
 _PAUSE = TransitionRule((Effect.HOLD,))
 _CANCEL = TransitionRule((Effect.CANCEL,))
-_RESTART = TransitionRule((Effect.RESET, Effect.RELEASE), Guard.IN_BUDGET)
-_RELEASE = TransitionRule((Effect.RELEASE,), Guard.IN_BUDGET)
+_RESTART = TransitionRule((Effect.RESET, Effect.RELEASE), Guard.IN_LIMITS)
+_RELEASE = TransitionRule((Effect.RELEASE,), Guard.IN_LIMITS)
 _SET = TransitionRule((Effect.SET,))
 _NOW = TransitionRule((Effect.HOLD, Effect.INTERRUPT))
-_REWIND = TransitionRule((Effect.REWIND, Effect.RESET, Effect.RELEASE), Guard.IN_BUDGET)
-_MARK = TransitionRule((Effect.MARK, Effect.RELEASE), Guard.IN_BUDGET)
-_MARK_ENDED = TransitionRule((Effect.MARK, Effect.RESET, Effect.RELEASE), Guard.IN_BUDGET)
+_REWIND = TransitionRule((Effect.REWIND, Effect.RESET, Effect.RELEASE), Guard.IN_LIMITS)
+_MARK = TransitionRule((Effect.MARK, Effect.RELEASE), Guard.IN_LIMITS)
+_MARK_ENDED = TransitionRule((Effect.MARK, Effect.RESET, Effect.RELEASE), Guard.IN_LIMITS)
 _REVISE_HELD = TransitionRule((Effect.REVISE, Effect.HOLD))
-_REVISE_ON = TransitionRule((Effect.REVISE, Effect.RELEASE), Guard.IN_BUDGET)
+_REVISE_ON = TransitionRule((Effect.REVISE, Effect.RELEASE), Guard.IN_LIMITS)
 
 # In the order of JobStatus: queued running pausing paused cancelling completed failed cancelled.
 _ROWS: dict[Action, tuple[Cell, ...]] = {
@@ -213,7 +213,7 @@ _ROWS: dict[Action, tuple[Cell, ...]] = {
         _NO,
         _NO,
         _NO,
-        TransitionRule((Effect.REWIND, Effect.RELEASE), Guard.IN_BUDGET),
+        TransitionRule((Effect.REWIND, Effect.RELEASE), Guard.IN_LIMITS),
         _NO,
         _REWIND,
         _REWIND,
@@ -237,7 +237,7 @@ _ROWS: dict[Action, tuple[Cell, ...]] = {
         _REVISE_ON,
         _NO,
         _NO,
-        TransitionRule((Effect.REVISE, Effect.RESET), Guard.IN_BUDGET),
+        TransitionRule((Effect.REVISE, Effect.RESET), Guard.IN_LIMITS),
         _NO,
     ),
     Action.DISCARD: (_NO, _NO, TransitionRule((Effect.UNDO,), Guard.STAGED), _NO, _NO, _NO, _NO, _NO),

@@ -84,6 +84,10 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """When pacing lets the next attempt start; null: at any time."""
     auto_resume: bool = True
     """A rate limit is waited for; false: it brings a hold."""
+    wall_milliseconds: int = 0
+    """How long it has run until it last stopped to, which its time limit counts."""
+    counting_since: Instant | None = None
+    """Since when it runs, beside that; null: it does not run now."""
     over_budget: float = 0.0
     """USD that were added to the score's cost limit."""
     next_uid: int = 1
@@ -151,6 +155,8 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Why they skipped it; null: they did not."""
     exit_code: int | None = None
     """Exit code of its newest attempt; null: there is none."""
+    paused_after: bool = False
+    """The job has paused after its stage, as the score asks."""
     word: Word | None = None
     """Who said that it is done, or skipped, and why; null: nobody did."""
 

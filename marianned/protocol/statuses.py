@@ -113,6 +113,7 @@ class HoldCause(Word):
     AUTH = "auth"
     RATE_LIMIT = "rate_limit"
     BUDGET = "budget"
+    TIME = "time"
 
 
 class CheckResult(Word):

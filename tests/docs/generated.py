@@ -78,7 +78,7 @@ def commands():
 
 def requests():
     """The table of lifecycle.py: what a request does in each status."""
-    notes = {Guard.HOLDS_END: "¹", Guard.STAGED: "²", Guard.IN_BUDGET: "³"}
+    notes = {Guard.HOLDS_END: "¹", Guard.STAGED: "²", Guard.IN_LIMITS: "³"}
 
     def said(cell):
         if not isinstance(cell, TransitionRule):

@@ -67,6 +67,7 @@ class Model:
     outcome: bool = False
     just_asked: str = ""
     spent: float = 0
+    ran: float = 0
     over_budget: float = 0
     limits: Limits = field(default_factory=Limits)
     hooks: Hooks = field(init=False)
@@ -127,6 +128,16 @@ class Model:
     def is_over(self, score: Score, more: float = 0) -> bool:
         """Tell whether the job has cost more than it may."""
         return score.budget is not None and self.spent > score.budget + self.over_budget + more
+
+    def is_late(self, score: Score) -> bool:
+        """Tell whether the job has run as long as it may."""
+        return score.wall is not None and self.ran >= score.wall
+
+    def passes(self, seconds: float) -> None:
+        """Time passes; it counts while the job runs."""
+        self.now = round(self.now + seconds, 3)
+        if self.status in ("running", "pausing", "cancelling"):
+            self.ran = round(self.ran + seconds, 3)
 
     def blocked(self, name: str) -> bool:
         return any(self.sheets[need].status == "failed" or self.blocked(need) for need in self.needs(name))
@@ -270,11 +281,12 @@ class Model:
         return self.status in ALLOWED[action] and not self.too_dear(action, wanted)
 
     def too_dear(self, action: str, wanted: Wanted) -> bool:
-        """Tell whether a cost limit would hold at once what is to go on; the last resume starts nothing."""
+        """Tell whether a limit would hold at once what is to go on; the last resume starts nothing."""
         goes_on = action == "modify -r" and self.status in ("pausing", "paused", "failed")
         if action not in ("resume", "resume --from", "resume --skip/--accept") and not goes_on:
             return False
-        over = self.is_over(wanted.new or self.staged or self.score, wanted.over)
+        to_come = wanted.new or self.staged or self.score
+        over = self.is_over(to_come, wanted.over) or self.is_late(to_come)
         if action == "resume --skip/--accept":
             return over and not self.done_with(wanted.sheets)
         asks = wanted.new is not None or wanted.sheets or wanted.changed
@@ -550,10 +562,18 @@ class Model:
         elif "budget" not in self.causes and self.left() and not (self.cancel or self.ended):
             self.hold("budget")
 
+    def keep_to_time(self) -> None:
+        """Hold what has run too long, and end what is in flight; let it go where more is allowed by now."""
+        if not self.is_late(self.staged or self.score):
+            self.holds = {number: hold for number, hold in self.holds.items() if hold.cause != "time"}
+        elif "time" not in self.causes and (self.left() or self.busy) and not (self.cancel or self.ended):
+            self.hold("time", 0)
+
     def settle(self) -> None:
         left = self.left()  # before a revision comes in force
         while True:
             self.keep_to_budget()
+            self.keep_to_time()
             if self.ended or self.busy:
                 return
             if self.cancel:

@@ -36,6 +36,7 @@ class Score:
     on_failure: str = "fail"
     hooks: tuple[HookStep, ...] = ()
     budget: float | None = None
+    wall: float | None = None
 
     @property
     def written(self) -> object:
@@ -45,7 +46,7 @@ class Score:
             (s.name if s.named else "", s.prompt, sorted(place[n] for n in s.needs), s.skips)
             for s in self.steps
         ]
-        return steps, self.at_once, self.fail_fast, self.on_failure, self.hooks, self.budget
+        return steps, self.at_once, self.fail_fast, self.on_failure, self.hooks, self.budget, self.wall
 
 
 def who_was_who(old: Score, new: Score) -> dict[str, str]:

@@ -152,6 +152,15 @@ def _is_cancelled(bench: Bench, said: Next) -> None:
     assert twin.status is JobStatus.CANCELLED, said
 
 
+def _is_late(bench: Bench, said: Next) -> None:
+    early, late = Twin(bench), Twin(bench)
+    early.at(_due(said) - 1)
+    assert early.status is not JobStatus.PAUSED, said
+    late.at(_due(said))
+    late.all_end(Outcome.INTERRUPTED)
+    assert late.status is JobStatus.PAUSED, said
+
+
 def _due(said: Next) -> int:
     assert said.due_at is not None
     return milliseconds(said.due_at)
@@ -166,4 +175,5 @@ _TRIED = {
     "retry": _tried_again,
     "rate_limit": _tried_again,
     "cancel": _is_cancelled,
+    "time_limit": _is_late,
 }

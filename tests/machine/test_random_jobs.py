@@ -5,6 +5,7 @@ MARIANNE_WALK_STEPS sets how long the plain walk is, MARIANNE_WALK_SEED where it
 
 import os
 import random
+from dataclasses import replace
 
 import hypothesis
 from control_model import ALLOWED, DONE, Model, Wanted
@@ -61,9 +62,15 @@ def wanted(model: Model, action: str, choice: int) -> Wanted:
                 new = only(model.score, [name for name in names if name != gone])
             changed = choice % 9 == 0
             named = not changed and (new is None or choice % 5 == 0)
+            new = limited(new or model.staged or model.score, choice) if choice % 13 == 2 else new
             return Wanted(new=new, sheets=sheet if named else (), changed=changed)
         case _:
             return Wanted()
+
+
+def limited(score: Score, choice: int) -> Score:
+    """The same score with another time limit, or none."""
+    return replace(score, wall=(None, 60.0, 600.0, 7200.0)[choice % 4])
 
 
 seconds = st.sampled_from([0, 1, 5, 10, 11, 60, 3600])

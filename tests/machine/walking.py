@@ -44,6 +44,7 @@ def made(plan: Score) -> Expanded:
         at_once=plan.at_once,
         fail_fast=plan.fail_fast,
         on_failure=plan.on_failure,
+        max_wall_seconds=plan.wall,
         retry=Retry(jitter=False, max_retries=MAX_RETRIES),
     )
 
@@ -64,7 +65,7 @@ class Walk:
         return self.model.flying
 
     def tick(self, seconds: float) -> None:
-        self.model.now = round(self.model.now + seconds, 3)
+        self.model.passes(seconds)
         self.bench.after(seconds)
 
     def go(self, slots: int) -> None:
@@ -89,7 +90,7 @@ class Walk:
 
     def ask(self, action: str, wanted: Wanted, *, wait: bool, keyed: bool, slots: int) -> None:
         self.bench.after(0.001)  # two requests of one caller never have the same millisecond
-        self.model.now = round(self.model.now + 0.001, 3)
+        self.model.passes(0.001)
         before = self.model.status
         self.bench.slots = slots
         name = f"key {self.bench.asked}" if keyed else None

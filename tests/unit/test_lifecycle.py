@@ -124,7 +124,7 @@ WORDS = {
     "rewind": Effect.REWIND,
     "mark": Effect.MARK,
 }
-NOTES = {"1": Guard.HOLDS_END, "2": Guard.IN_BUDGET, "5": Guard.STAGED}
+NOTES = {"1": Guard.HOLDS_END, "2": Guard.IN_LIMITS, "5": Guard.STAGED}
 
 
 def written() -> list[tuple[str, str, str]]:

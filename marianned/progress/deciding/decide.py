@@ -48,6 +48,7 @@ from marianned.progress.deciding.skipping import (
     skip_evaluation,
     skip_warned,
 )
+from marianned.progress.deciding.time_limit import judge_time, time_is_up
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import (
     Asked,
@@ -233,6 +234,7 @@ def _do_what_is_due(draft: Draft, *, outcome: bool) -> None:
     left = draft.state.outlook.could_start
     while True:
         judge_budget(draft)
+        judge_time(draft)
         commit = {"outcome": outcome, "could_start_before": left}
         step = lifecycle.settle(draft.facts, msgspec.structs.replace(draft.state.outlook, **commit))
         if step is None:
@@ -379,7 +381,7 @@ def _paced(draft: Draft) -> bool:
 def _wake(draft: Draft) -> Instant | None:
     """Return when time itself is the next trigger."""
     state = draft.state
-    moments = moments_of_holds(draft)
+    moments = [*moments_of_holds(draft), time_is_up(draft)]
     if lifecycle.may_start(state.facts):
         moments += [state.next_wait(draft.now), *hook_moments(state)]
         if _paced(draft) and state.next_ready() is not None:

@@ -44,6 +44,9 @@ from marianned.rows import (
     key_of,
 )
 
+COUNTED = (JobStatus.RUNNING, JobStatus.PAUSING, JobStatus.CANCELLING)
+"""Where the time of a run counts; pausing has something in flight."""
+
 
 class Decision(msgspec.Struct, kw_only=True):
     """What one trigger leads to: one transaction, the state after it, then actions, then answers.
@@ -264,6 +267,7 @@ class Draft:
             updated_at=self.now.at,
             **({"status_since": self.now.at} if changed else {}),
             **({"paused_at": self.now} if changed and after is JobStatus.PAUSED else {}),
+            **self._counted(after),
         )
         if changed and self.request_event is not None:
             event = self.events[self.request_event]
@@ -272,6 +276,15 @@ class Draft:
             by_hook = after is JobStatus.FAILED and not self.state.counts[SheetStatus.FAILED]
             self.note(f"job.{after}", after, reason="hook" if by_hook else None)
         self.events = [msgspec.structs.replace(event, status=after) for event in self.events]
+
+    def _counted(self, after: JobStatus) -> dict[str, Any]:
+        """Return what changes where the run begins to run, or stops: its time counts only meanwhile."""
+        runs = after in COUNTED
+        if runs == (self.state.run.counting_since is not None):
+            return {}
+        if runs:
+            return {"counting_since": self.now}
+        return {"wall_milliseconds": self.state.taken(self.now), "counting_since": None}
 
     def changes(self) -> Changes:
         """Return the transaction: each row once, as it is in the end."""

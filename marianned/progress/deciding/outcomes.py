@@ -15,6 +15,7 @@ from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.past_sheets import fingerprint_now
 from marianned.progress.deciding.rate_limits import lift, meet, said_of_time
 from marianned.progress.deciding.revisions import FRESH
+from marianned.progress.deciding.score_pauses import fails_at_once, pause_after_stage, pause_for_failure
 from marianned.progress.state.triggers import Ending, Parked, Warned
 from marianned.protocol import AttemptKind, CheckResult, HoldCause, Outcome, SheetStatus, WaitingFor
 from marianned.rows import AttemptRow, SheetRow
@@ -117,6 +118,7 @@ def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) 
                 definition=fingerprint_now(draft.state, row.sheet),
             )
             draft.note_sheet("sheet.completed", row.sheet, "completed")
+            pause_after_stage(draft, row)
         case Outcome.INTERRUPTED:
             draft.sheet(row, status=SheetStatus.PENDING, lost=0)
         case Outcome.LOST:
@@ -199,7 +201,8 @@ def _lost(draft: Draft, row: SheetRow, ending: Ending) -> None:
 def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
     """Bring a sheet on whose attempt has failed: a retry, another instrument, a hold, or its end.
 
-    The first that applies. Another instrument, where this one can't be used at all. A hold for refused
+    The first that applies. Its end and a pause, where the score asks for it at its stage.
+    Another instrument, where this one can't be used at all. A hold for refused
     credentials: every sheet would meet them. The end, over the sheet's own cost limit or where no retry can
     mend it. The rest of the work, where enough checks have passed: a completion attempt uses no try. A
     retry while there are tries. Then the next instrument of its chain with fresh tries, and at last the
@@ -214,6 +217,9 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
         "validation_passed": False if ending.category == "validation" else row.validation_passed,
     }
     row = msgspec.structs.replace(row, **failed)
+    if ending.category != "auth" and fails_at_once(draft.state, row):
+        fail_sheet(draft, row, ending.category, evidence, tries=row.tries + 1)
+        return
     if ending.category in _MOVES_ON and fall_back(draft, row, ending.message or ending.category):
         return
     if ending.category == "auth":
@@ -325,6 +331,7 @@ def fail_sheet(
         **changed,
     )
     draft.note_sheet("sheet.failed", row.sheet, message or "failed", cause=category)
+    pause_for_failure(draft, row)
 
 
 def _hold_once(draft: Draft, row: SheetRow, cause: HoldCause, why: str) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from marianned import formatting, lifecycle, masks
 from marianned.errors import MarianneError, WrongStatus
 from marianned.lifecycle import Action, Effect, Guard, Refusal, TransitionRule
-from marianned.progress.deciding import budget
+from marianned.progress.deciding import budget, time_limit
 from marianned.progress.deciding.answers import planned_reply, remember
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.holding import ends_by_itself, go_on_waiting, set_breakpoints
@@ -116,10 +116,18 @@ def _allowed(draft: Draft, ask: Asked, status: JobStatus) -> TransitionRule:
 
 def _guarded(draft: Draft, ask: Asked, guard: Guard) -> WrongStatus:
     state = draft.state
-    if guard is not Guard.IN_BUDGET:
+    if guard is not Guard.IN_LIMITS:
         return messages.refused(state, ask.action, draft.status, ask.file)
-    name = state.run.job_name
-    spent = budget.describe_budget(state, _target(draft, ask).score)
+    name, score = state.run.job_name, _target(draft, ask).score
+    if time_limit.is_up(state, score, draft.now):
+        taken = time_limit.describe_time(state, score, draft.now)
+        return WrongStatus(
+            f"'{name}' is {draft.status}, its time is up: {taken}",
+            job_id=name,
+            status=draft.status,
+            hints=[f"mzt modify {name} -c FILE -r"],
+        )
+    spent = budget.describe_budget(state, score)
     return WrongStatus(
         f"'{name}' is {draft.status} at its cost limit: {spent}",
         job_id=name,
@@ -278,8 +286,11 @@ def _is_last(draft: Draft, ask: Asked) -> bool:
 _GUARDS: dict[Guard, Callable[[Draft, Asked], bool]] = {
     Guard.HOLDS_END: lambda draft, _ask: all(ends_by_itself(hold) for hold in draft.state.holds.values()),
     Guard.STAGED: lambda draft, _ask: draft.facts.staged,
-    Guard.IN_BUDGET: lambda draft, ask: (
+    Guard.IN_LIMITS: lambda draft, ask: (
         _is_last(draft, ask)
-        or not budget.is_over(draft.state, _target(draft, ask).score, ask.over_budget or 0.0)
+        or not (
+            budget.is_over(draft.state, _target(draft, ask).score, ask.over_budget or 0.0)
+            or time_limit.is_up(draft.state, _target(draft, ask).score, draft.now)
+        )
     ),
 }

@@ -8,6 +8,7 @@ from marianned.clock import Instant
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.outcomes import fail_sheet
 from marianned.progress.deciding.past_sheets import fingerprint_now
+from marianned.progress.deciding.score_pauses import pause_after_stage
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import SkipEvaluated, SkipWarned
 from marianned.protocol import SheetStatus
@@ -88,3 +89,4 @@ def skip_evaluated(draft: Draft, judged: SkipEvaluated) -> None:
         definition=fingerprint_now(state, row.sheet),
     )
     draft.note_sheet("sheet.skipped", row.sheet, f"skipped: {judged.reason}", reason=judged.reason)
+    pause_after_stage(draft, row)

@@ -140,6 +140,18 @@ class JobState:
         """Whether the job is held and has nothing left to start; a resume ends it, or begins anew."""
         return bool(self.holds) and not self.facts.in_flight and not self.outlook.could_start
 
+    def taken(self, now: Instant) -> int:
+        """Return how long the run has run by now, in milliseconds: what its time limit counts."""
+        since = self.run.counting_since
+        return self.run.wall_milliseconds + (0 if since is None else max(0, since.until(now)))
+
+    def time_left(self, now: Instant) -> int | None:
+        """Return how long the run may still run, in milliseconds; None: it runs not, or without a limit."""
+        limit = self.newest.score.max_wall_seconds
+        if limit is None or self.run.counting_since is None:
+            return None
+        return max(0, round(limit * 1000) - self.taken(now))
+
     @property
     def done(self) -> int:
         """How many sheets are completed or skipped."""

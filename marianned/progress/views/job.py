@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from marianned import formatting, lifecycle
-from marianned.clock import Instant, timestamp
+from marianned.clock import Instant, milliseconds, timestamp
 from marianned.errors import Problem
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
@@ -208,9 +208,22 @@ def next_of(state: JobState, now: Instant, status: JobStatus) -> Next | None:
         case JobStatus.QUEUED if state.next_ready(state.limited(now)) is not None:
             return Next(code="start", text="starts when a slot is free")
         case JobStatus.QUEUED | JobStatus.RUNNING:
-            return _progressing(state, now)
+            return _within_limits(state, now, _progressing(state, now))
         case _:
             return None
+
+
+def _within_limits(state: JobState, now: Instant, coming: Next | None) -> Next | None:
+    """Return what happens next, unless the run's time is up before."""
+    left = state.time_left(now)
+    if coming is None or left is None:
+        return coming
+    up_at = timestamp(now.at + left)
+    if coming.due_at is not None and milliseconds(coming.due_at) > now.at + left:
+        return Next(code="time_limit", text="pauses, for its time is up", due_at=up_at)
+    if coming.latest_at is not None and milliseconds(coming.latest_at) > now.at + left:
+        return msgspec.structs.replace(coming, latest_at=up_at)
+    return coming
 
 
 def _limit_ends(state: JobState, now: Instant) -> Next | None:

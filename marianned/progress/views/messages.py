@@ -77,8 +77,11 @@ _NOTHING_TO = {
 }
 
 
-OVER_BUDGET = " --over-budget 5"
-"""What a resume needs besides, to release a budget hold."""
+RELEASED_BY = {
+    HoldCause.BUDGET: "mzt resume {job} --over-budget 5",
+    HoldCause.TIME: "mzt modify {job} -c FILE -r",
+}
+"""What lets a job go that a limit holds: without it a resume is refused."""
 
 
 def hints(state: JobState, status: JobStatus) -> list[str]:
@@ -89,10 +92,11 @@ def hints(state: JobState, status: JobStatus) -> list[str]:
     name, last = state.run.job_name, len(state.score.sheets)
     file, values = formatting.typed(state.newest.row.config_file), given_again(state)
     found = [hint.format(job=name, file=file, last=last, values=values) for hint in _SHORT_HINTS[status]]
-    if all(hold.cause != HoldCause.BUDGET for hold in state.holds.values()):
+    held_by = {hold.cause for hold in state.holds.values()}
+    released = next((typed for cause, typed in reversed(RELEASED_BY.items()) if cause in held_by), None)
+    if released is None:
         return found
-    released = f"mzt resume {name}{OVER_BUDGET}"  # without it a resume is refused
-    return [released if hint == f"mzt resume {name}" else hint for hint in found]
+    return [released.format(job=name) if hint == f"mzt resume {name}" else hint for hint in found]
 
 
 def given_again(state: JobState) -> str:

@@ -21,9 +21,8 @@ _HELD = {
     HoldCause.AUTH: "paused because an instrument refuses its credentials",
     HoldCause.RATE_LIMIT: "paused at a rate limit",
     HoldCause.BUDGET: "paused at its cost limit",
+    HoldCause.TIME: "paused, its time is up",
 }
-_RELEASED_BY = {HoldCause.BUDGET: messages.OVER_BUDGET}
-"""What a resume needs besides, to release a hold of this cause."""
 _HOOK_WAITS = {
     WaitingFor.COOLDOWN: ("out its cool-down", "time"),
     WaitingFor.JOB: ("for the end of {job}", "job"),
@@ -155,7 +154,7 @@ def _hold(state: JobState, hold: HoldRow, logins: Mapping[int, str]) -> Reason:
         "time" if until is not None else "caller",
         since=hold.held_at,
         until=until,
-        hints=[f"mzt resume {state.run.job_name}{_RELEASED_BY.get(hold.cause, '')}"],
+        hints=[messages.RELEASED_BY.get(hold.cause, "mzt resume {job}").format(job=state.run.job_name)],
     )
 
 

@@ -1,0 +1,99 @@
+"""The time limit of a run: what counts, what its end does, what lets the job go on."""
+
+import pytest
+from kit.scores import Bench, chain
+
+from marianned.errors import WrongStatus
+from marianned.lifecycle import Action
+from marianned.progress.state.triggers import TimeReached
+from marianned.protocol import HoldCause, JobStatus, Outcome
+
+
+def limited(seconds: float = 600.0, **fields) -> Bench:
+    bench = Bench(chain(3, max_wall_seconds=seconds, **fields))
+    bench.go()
+    return bench
+
+
+def causes(bench: Bench) -> list[HoldCause]:
+    return [hold.cause for hold in bench.state.holds.values()]
+
+
+def test_when_the_time_is_up_what_is_in_flight_is_interrupted_and_the_job_pauses():
+    bench = limited()
+    assert bench.last is not None
+    assert bench.last.wake is not None
+    assert bench.now.until(bench.last.wake) == 600_000
+    bench.after(600)
+    decision = bench.step(TimeReached())
+    assert [row.sheet for row in decision.interrupts] == [1]
+    assert (bench.status, causes(bench)) == (JobStatus.PAUSING, [HoldCause.TIME])
+    bench.end(1, Outcome.INTERRUPTED)
+    assert bench.status is JobStatus.PAUSED
+
+
+@pytest.mark.parametrize("action", [Action.RESUME, Action.RESUME_FROM, Action.RESUME_MARK])
+def test_a_resume_is_refused_until_a_revision_allows_more(action):
+    bench = limited()
+    bench.tick(600)
+    bench.end(1, Outcome.INTERRUPTED)
+    fields = {Action.RESUME_FROM: {"sheets": "1"}, Action.RESUME_MARK: {"skip": "1"}}.get(action, {})
+    with pytest.raises(WrongStatus, match="its time is up") as refused:
+        bench.ask(action, **fields)
+    assert refused.value.hints == ["mzt modify release-notes -c FILE -r"]
+    bench.ask(Action.MODIFY_RESUME, chain(3, max_wall_seconds=1200.0))
+    assert (bench.status, causes(bench)) == (JobStatus.RUNNING, [])
+    assert bench.last is not None
+    assert bench.last.wake is not None
+    assert bench.now.until(bench.last.wake) == 600_000
+
+
+def test_time_that_the_run_is_queued_paused_or_ended_does_not_count():
+    bench = Bench(chain(3, max_wall_seconds=600.0), slots=0)
+    bench.go()
+    bench.after(10_000)
+    bench.slots = 16
+    bench.go()
+    bench.after(100).ask(Action.PAUSE)
+    bench.after(100).end(1)
+    bench.after(10_000).ask(Action.RESUME)
+    bench.after(100).fail(2)
+    bench.after(10_000)
+    assert bench.state.taken(bench.now) == 300_000
+    bench.ask(Action.RESUME)
+    assert bench.status is JobStatus.RUNNING
+
+
+def test_an_attempt_that_outlives_the_daemon_counts():
+    bench = limited()
+    bench.crash()
+    bench.after(600)
+    bench.step(TimeReached())
+    assert causes(bench) == [HoldCause.TIME]
+
+
+def test_the_limit_is_that_of_the_newest_revision_staged_or_not():
+    bench = limited()
+    bench.after(500).ask(Action.MODIFY_RESUME, chain(3, max_wall_seconds=1200.0))
+    bench.tick(200)
+    assert causes(bench) == [], "no work is ended by a limit that an acknowledged revision has raised"
+    bench.ask(Action.DISCARD)
+    assert causes(bench) == [HoldCause.TIME], "it is back in the commit that takes the revision back"
+
+
+def test_the_last_sheet_that_ends_as_the_time_is_up_ends_the_job():
+    bench = Bench(chain(1, max_wall_seconds=600.0))
+    bench.go()
+    bench.tick(600)
+    bench.end(1)
+    assert bench.status is JobStatus.COMPLETED
+
+
+def test_it_survives_a_failed_job_and_a_resume_of_it_is_refused_in_every_status():
+    bench = limited()
+    bench.after(599).fail(1)
+    bench.ask(Action.RESUME)
+    bench.after(1).end(1, Outcome.FAILED, category="config")
+    assert bench.status is JobStatus.FAILED
+    with pytest.raises(WrongStatus, match="its time is up"):
+        bench.ask(Action.RESUME)
