@@ -38,6 +38,8 @@ class Invocation:
         self,
         *,
         as_json: bool = False,
+        fields: tuple[str, ...] | None = None,
+        paged: bool = False,
         quiet: bool = False,
         verbose: bool = False,
         socket: str | None = None,
@@ -45,6 +47,10 @@ class Invocation:
         key: str | None = None,
     ) -> None:
         self.as_json = as_json
+        self.fields = fields
+        """Of JSON objects only these keys; null: all."""
+        self.paged = paged
+        """Whether what is too long for the terminal is shown in a pager."""
         self.quiet = quiet
         self.verbose = verbose
         self.socket = socket

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,8 @@ from marianne_cli.context import GOES_ON, Answer, Invocation, dressed
 from marianned.errors import INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, MarianneError, Problem
 from marianned.formatting import as_utf8, listing, sheet_list
 
+_SCHEMA: dict[str, object] = {"schema": 1}
+"""Which shape the objects have that `mzt` prints; those of the wire have none."""
 _BASE: dict[str, object] = {
     "success": True,
     "job_id": None,
@@ -23,25 +25,63 @@ _BASE: dict[str, object] = {
 }
 
 
-def answered(call: Invocation, answer: Answer) -> int:
-    """Print what a command found; return the exit code."""
+def answered(call: Invocation, answer: Answer, *, lenient: bool = True) -> int:
+    """Print what a command found; return the exit code.
+
+    Raises:
+        click.UsageError: not `lenient`, and a field was asked for that there is not.
+    """
     if answer.printed:
         pass
     elif call.as_json:
-        json_line(envelope(answer.result, answer.finding))
+        found = envelope(answer.result, answer.finding)
+        if not lenient:
+            _check_fields(call.fields or (), found)
+        json_object(call, found)
     else:
         text = answer.result["message"] if answer.text is None else answer.text
         if call.quiet and answer.short is not None:
             text = answer.short
         if text:
-            out(text)
+            (_paged if call.paged else out)(text)
     return 0 if answer.finding is None else answer.exit_status
+
+
+def _check_fields(fields: Sequence[str], found: Mapping[str, Any]) -> None:
+    import difflib
+
+    import click
+
+    for field in fields:
+        name = field.partition(".")[0]
+        if name not in found:
+            near = difflib.get_close_matches(name, found, 1)
+            meant = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(found)}"
+            raise click.UsageError(f"no field '{name}'; {meant}")
+
+
+def _paged(text: str) -> None:
+    """Print to stdout; what is longer than the terminal goes through $PAGER, by default less."""
+    import shlex
+    import shutil
+    import subprocess
+
+    pager = os.environ.get("PAGER", "less")
+    rows = os.get_terminal_size(sys.stdout.fileno()).lines if sys.stdout.isatty() else 0
+    wanted = rows <= text.count("\n") and sys.stdin.isatty() and os.environ.get("TERM") != "dumb"
+    words = shlex.split(pager) if rows and wanted else []
+    if not words or shutil.which(words[0]) is None:
+        out(text)
+        return
+    said = terminal.screen(text, coloured=dressed(sys.stdout))
+    environment = {"LESS": "FRX", **os.environ}
+    subprocess.run(words, input=said.encode(errors="backslashreplace"), env=environment, check=False)
 
 
 def refused(call: Invocation, error: MarianneError) -> int:
     """Print a refusal; return the exit code."""
     if call.as_json:
-        json_line(failure(error))
+        json_line({**_SCHEMA, **failure(error)})
     else:
         _err(
             [*map(problem_text, error.problems), f"mzt: {terminal.line(error.message)} ({error.code})"],
@@ -113,6 +153,28 @@ def out(text: str) -> None:
     said = terminal.screen(text, coloured=dressed(sys.stdout))
     sys.stdout.write(said if said.endswith("\n") else f"{said}\n")
     sys.stdout.flush()
+
+
+def json_object(call: Invocation, value: Mapping[str, Any]) -> None:
+    """Print an object of ours as a line: with the number of its schema, and the fields that are wanted."""
+    json_line({**_SCHEMA, **(value if call.fields is None else _kept(value, call.fields))})
+
+
+def _kept(value: Any, fields: Sequence[str]) -> Any:
+    """Return an object with these fields alone; `jobs.status` is one of each object in the list `jobs`."""
+    if isinstance(value, list):
+        return [_kept(one, fields) for one in value]
+    if not isinstance(value, Mapping):
+        return value
+    inner: dict[str, list[str]] = {}
+    for field in fields:
+        name, _, rest = field.partition(".")
+        inner.setdefault(name, []).extend([rest] if rest else [])
+    return {
+        name: _kept(value[name], within) if within else value[name]
+        for name, within in inner.items()
+        if name in value
+    }
 
 
 def json_line(value: object) -> None:

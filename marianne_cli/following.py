@@ -204,7 +204,7 @@ class Teller:
     def _json(self, source: outputs.Source, data: bytes) -> None:
         decoder = self._decoders.setdefault(_key(source), codecs.getincrementaldecoder("utf-8")("replace"))
         at = {"attempt": source.attempt, "stream": source.stream, "offset": source.offset - len(data)}
-        exits.json_line({**source.place(), **at, "text": decoder.decode(data)})
+        exits.json_object(self._call, {**source.place(), **at, "text": decoder.decode(data)})
 
     def _transcript(self, source: outputs.Source) -> "Transcript":
         from marianne_cli.screens.transcript import Transcript

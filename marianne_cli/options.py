@@ -3,7 +3,7 @@
 import functools
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 _COMPLETION_PATIENCE = 0.2
+_FIELDS = "mzt.fields"
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+FILE = click.Path()
+"""A file's name, which the shell completes; what is wrong with it is said where it is read."""
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
@@ -68,9 +73,34 @@ class Since(click.ParamType):  # type: ignore[type-arg]  # generic in newer rele
 
 
 class JobName(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """A job: `name` for its newest run, `name@run` for any; the shell completes names."""
+    """A job: `name` for its newest run, `name@run` for any; the shell completes those that the verb takes."""
 
     name = "job"
+
+    def __init__(self, *statuses: str) -> None:
+        self._statuses = statuses
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,
+        incomplete: str,
+    ) -> list["CompletionItem"]:
+        """Ask the daemon, briefly; say nothing when it does not answer. Runs are told once `@` is typed."""
+        runs = "@" in incomplete
+        asked = {"names": True, "runs": runs, "statuses": list(self._statuses)}
+        names = _asked_briefly(ctx, "job.list", asked).get("names", [])
+        given = ctx.params.get(param.name or "") or ()
+        return _items((name for name in names if name not in given), incomplete)
+
+
+class SheetNames(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """SHEETS; the shell completes the names of the stages of the job, or of the score, on the line."""
+
+    name = "sheets"
+
+    def __init__(self, *words: str) -> None:
+        self._words = words
 
     def shell_complete(
         self,
@@ -78,21 +108,64 @@ class JobName(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
         param: click.Parameter,  # noqa: ARG002  Click's signature
         incomplete: str,
     ) -> list["CompletionItem"]:
-        """Ask the daemon, briefly; say nothing when it does not answer."""
-        from click.shell_completion import CompletionItem
+        """Complete the last of several, behind its comma."""
+        before, comma, last = incomplete.rpartition(",")
+        found = [*self._words, *(_stages(ctx) if "." not in last else (f"{last.partition('.')[0]}.all",))]
+        return _items((f"{before}{comma}{name}" for name in found), incomplete)
 
-        from marianne_cli.client.blocking import connect_raw
 
+def _stages(ctx: click.Context) -> list[str]:
+    """Return the names of the stages of the job that is typed, else of its score."""
+    params = ctx.params  # behind an option whose value is typed, what was typed before is left over
+    if any(param.name == "score" for param in ctx.command.params):
+        from marianne_cli import variables
+
+        typed = [params["score"]] if params.get("score") else ctx.args
         try:
-            with connect_raw(ctx.find_root().params.get("socket"), timeout=_COMPLETION_PATIENCE) as client:
-                jobs = client.request("job.list", {"runs": True}, once=True)["jobs"]
-        except (MarianneError, OSError):
+            return variables.stages_of(file_bytes(str(typed[0])))
+        except (click.UsageError, variables.BadValue, IndexError):
             return []
-        return [
-            CompletionItem(job["job_id"], help=job["status"])
-            for job in jobs
-            if job["job_id"].startswith(incomplete)
-        ]
+    jobs = [params["job"]] if params.get("job") else list(params.get("jobs") or ctx.args)
+    if not jobs:
+        return []
+    asked = {"job_id": jobs[0], "names": True, "limit": 1}
+    return list(_asked_briefly(ctx, "job.status", asked).get("stage_names", []))
+
+
+def _asked_briefly(ctx: click.Context, method: str, params: Mapping[str, object]) -> dict[str, Any]:
+    """Ask the daemon while somebody waits for a key; nothing where it does not answer at once."""
+    from marianne_cli.client.blocking import connect_raw
+
+    try:
+        with connect_raw(ctx.find_root().params.get("socket"), timeout=_COMPLETION_PATIENCE) as client:
+            return client.request(method, params, once=True)
+    except (MarianneError, OSError):
+        return {}
+
+
+def _items(names: Iterable[str], incomplete: str) -> list["CompletionItem"]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+class Words(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """Words with commas between; the shell completes each."""
+
+    name = "words"
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002  Click's signature
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list["CompletionItem"]:
+        """Complete the last one, behind its comma."""
+        before, comma, _ = incomplete.rpartition(",")
+        return _items((f"{before}{comma}{word}" for word in self.words), incomplete)
 
 
 class VariableName(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
@@ -116,7 +189,7 @@ class VariableName(click.ParamType):  # type: ignore[type-arg]  # generic in new
             [named] if named else [*(ctx.params.get("files") or ()), *ctx.args]
         )  # behind `--var` all is left over
         try:
-            known = variables.of_score(_bytes(str(typed[0])))
+            known = variables.of_score(file_bytes(str(typed[0])))
         except (click.UsageError, variables.BadValue, IndexError):
             return []
         return [
@@ -126,45 +199,75 @@ class VariableName(click.ParamType):  # type: ignore[type-arg]  # generic in new
         ]
 
 
+class Command(click.Command):
+    """A command whose `--json=FIELD,...` keeps to fields; a word behind `--json` is none, it may be a JOB."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the fields out of the words before they are read as options."""
+        return super().parse_args(ctx, fields_taken(ctx, args))
+
+
+def fields_taken(ctx: click.Context, args: list[str]) -> list[str]:
+    """Return the words with `--json` for the first `--json=FIELD,...`, whose fields go into the context."""
+    end = args.index("--") if "--" in args else len(args)
+    for place, word in enumerate(args[:end]):
+        option, equals, fields = word.partition("=")
+        if option == "--json" and equals:
+            ctx.meta[_FIELDS] = tuple(field for field in fields.split(",") if field)
+            return [*args[:place], "--json", *args[place + 1 :]]
+    return args
+
+
 def command(
-    name: str, *examples: str, changes: bool = False, as_json: bool = True
+    name: str,
+    *examples: str,
+    changes: bool = False,
+    as_json: bool = True,
+    paged: bool = False,
+    watched: bool = False,
 ) -> Callable[[Callable[..., Answer]], click.Command]:
     """Make a command of a function from (call, its own options) to an Answer.
 
-    `changes`: it is a request, with --reason and --key. `examples` end its help.
+    `changes`: it is a request, with --reason and --key. `paged`: what it prints may be long. `watched`: it
+    can be asked again and again, with --watch. `examples` end its help.
     """
 
     def make(function: Callable[..., Answer]) -> click.Command:
         @functools.wraps(function)
-        def run(
-            *,
-            quiet: bool,
-            verbose: bool,
-            as_json: bool = False,
-            reason: str | None = None,
-            key: str | None = None,
-            **params: Any,
-        ) -> int:
-            socket = click.get_current_context().find_root().params.get("socket")
+        def run(**params: Any) -> int:
+            context = click.get_current_context()
+            root = context.find_root().params
+            given = {key: params.pop(key, None) for key in ("as_json", "quiet", "verbose")}
             call = Invocation(
-                as_json=as_json, quiet=quiet, verbose=verbose, socket=socket, reason=reason, key=key
+                **{key: bool(value or root.get(key)) for key, value in given.items()},
+                fields=context.meta.get(_FIELDS),
+                socket=root.get("socket"),
+                reason=params.pop("reason", None),
+                key=params.pop("key", None),
+                paged=paged and not params.pop("no_pager", False),
             )
-            return _carried_out(call, functools.partial(function, call, **params))
+            watch = params.pop("watch", False)
+            work = functools.partial(function, call, **params)
+            return _carried_out(call, work, watch=watch, changes=changes)
 
         epilog = "\b\nExamples:\n" + "\n".join(f"  {example}" for example in examples)
-        made = click.command(name, epilog=epilog)(run)
-        made.params += _shared(changes=changes, as_json=as_json)
+        made = click.command(name, cls=Command, epilog=epilog)(run)
+        made.params += _shared(changes=changes, as_json=as_json, paged=paged, watched=watched)
         return made
 
     return make
 
 
-def _carried_out(call: Invocation, work: Callable[[], Answer]) -> int:
+def _carried_out(call: Invocation, work: Callable[[], Answer], *, watch: bool, changes: bool) -> int:
     import time
 
     started = time.monotonic()
     try:
-        return exits.answered(call, work())
+        if watch:
+            from marianne_cli.watching import watched
+
+            return watched(call, work)
+        return exits.answered(call, work(), lenient=changes)
     except MarianneError as error:
         return exits.refused(call, error)
     except KeyboardInterrupt:
@@ -185,7 +288,7 @@ def _tell_connection(call: Invocation, seconds: float) -> None:
     call.note(f"{', '.join(said)}; {seconds * 1000:.0f}ms")
 
 
-def _shared(*, changes: bool, as_json: bool) -> list[click.Parameter]:
+def _shared(*, changes: bool, as_json: bool, paged: bool, watched: bool) -> list[click.Parameter]:
     request: list[click.Parameter] = [
         click.Option(["--reason"], metavar="TEXT", help="Why; shown by status and history."),
         click.Option(
@@ -194,30 +297,56 @@ def _shared(*, changes: bool, as_json: bool) -> list[click.Parameter]:
             help="Make it repeatable: the same command and key within a day get the first answer.",
         ),
     ]
-    output: list[click.Parameter] = [
-        click.Option(["--json", "-j", "as_json"], is_flag=True, help="Print one JSON object on stdout.")
-    ]
+    watch = click.Option(["--watch"], is_flag=True, help="Show it again whenever something changes.")
+    pager = click.Option(["--no-pager"], is_flag=True, help="Do not show what is long in $PAGER.")
     return [
         *(request if changes else []),
-        *(output if as_json else []),
+        *([watch] if watched else []),
+        *([pager] if paged else []),
+        *([json_option()] if as_json else []),
+        *manner_options(),
+    ]
+
+
+def json_option() -> click.Option:
+    """Make --json/-j."""
+    said = "Print one JSON object on stdout; --json=FIELD,... keeps to these."
+    return click.Option(["--json", "-j", "as_json"], is_flag=True, help=said)
+
+
+def manner_options() -> list[click.Parameter]:
+    """Make --quiet/-q and --verbose/-v."""
+    return [
         click.Option(["--quiet", "-q"], is_flag=True, help="Print no progress and no notes."),
         click.Option(["--verbose", "-v"], is_flag=True, help="Show every row; also socket and timing."),
     ]
 
 
 job_argument = click.argument("job", metavar="JOB", type=JobName())
-jobs_argument = click.argument("jobs", metavar="JOB...", type=JobName(), nargs=-1)
-sheets_argument = click.argument("sheets", metavar="[SHEETS]", required=False)
+sheets_argument = click.argument("sheets", metavar="[SHEETS]", required=False, type=SheetNames())
+
+
+def jobs_argument(*statuses: str) -> Callable[[F], F]:
+    """Make JOB...; the shell completes those in these statuses."""
+    return click.argument("jobs", metavar="JOB...", type=JobName(*statuses), nargs=-1)
+
+
 all_option = click.option("--all", "-a", "every", is_flag=True, help="Apply to every job it can apply to.")
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 workspace_option = click.option(
-    "--workspace", "-w", metavar="DIR", help="Use this workspace instead of the score's."
+    "--workspace",
+    "-w",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="Use this workspace instead of the score's.",
 )
 every_run_option = click.option("--all", "-a", "every", is_flag=True, help="Show every run of every job.")
 wait_option = click.option("--wait", is_flag=True, help="Wait until done.")
 resume_option = click.option("--resume", "-r", is_flag=True, help="Continue with the new score.")
 plan_option = click.option("--plan", is_flag=True, help="Show what would happen; change nothing.")
-before_option = click.option("--before", metavar="SHEETS", help="Pause before these sheets.")
+before_option = click.option(
+    "--before", metavar="SHEETS", type=SheetNames(), help="Pause before these sheets."
+)
 follow_option = click.option("--follow", "-F", is_flag=True, help="Keep printing until the job ends.")
 env_option = click.option(
     "--env",
@@ -227,7 +356,7 @@ env_option = click.option(
     help="Set a variable; NAME alone takes the value it has here.",
 )
 env_file_option = click.option(
-    "--env-file", metavar="FILE", help="Set variables from a file, one NAME=VALUE a line."
+    "--env-file", metavar="FILE", type=FILE, help="Set variables from a file, one NAME=VALUE a line."
 )
 
 
@@ -239,7 +368,7 @@ var_option = click.option(
     help="Give a parameter or variable of the score a value.",
 )
 vars_file_option = click.option(
-    "--vars-file", metavar="FILE", help="Give values from a file, YAML or JSON; --var wins."
+    "--vars-file", metavar="FILE", type=FILE, help="Give values from a file, YAML or JSON; --var wins."
 )
 
 
@@ -386,26 +515,52 @@ def write_new(file: str | os.PathLike[str], text: str, mode: int = 0o666) -> Non
         raise click.UsageError(f"'{file}' can't be written: {why}") from None
 
 
-def score_file(file: str) -> dict[str, str]:
+STDIN = "-"
+"""What is typed for a FILE that is read from standard input."""
+_STDIN_NAME = "<stdin>"
+
+
+def shown_name(file: str) -> str:
+    """Return what a FILE is called in messages."""
+    return _STDIN_NAME if file == STDIN else file
+
+
+def score_file(file: str) -> dict[str, Any]:
     """Read a score for the wire: its text, its directory (links resolved) and its absolute path.
+
+    One from standard input has no path; what is relative in it counts from the working directory.
 
     Raises:
         click.UsageError: it is missing or unreadable.
         InvalidScore: it is no text.
     """
-    data = _bytes(file)
+    data = file_bytes(file)
     try:
         text = data.decode()
     except UnicodeDecodeError:
+        name = shown_name(file)
         problem = Problem(
-            code="S006", severity="error", message="the file is not UTF-8", file=file, line=1, column=1
+            code="S006", severity="error", message="the file is not UTF-8", file=name, line=1, column=1
         )
-        raise InvalidScore(f"'{file}' has 1 error", problems=[problem]) from None
+        raise InvalidScore(f"'{name}' has 1 error", problems=[problem]) from None
+    if file == STDIN:
+        return {"text": text, "directory": os.path.realpath("."), "file": None}
     directory = os.path.dirname(os.path.realpath(file))  # noqa: PTH120
     return {"text": text, "directory": directory, "file": os.path.abspath(file)}  # noqa: PTH100
 
 
-def _bytes(file: str) -> bytes:
+def file_bytes(file: str) -> bytes:
+    """Read a FILE that was typed; `-` is standard input.
+
+    Raises:
+        click.UsageError: it can't be read, or standard input has been read for another.
+    """
+    if file == STDIN:
+        meta = click.get_current_context().find_root().meta
+        if meta.setdefault(_STDIN_NAME, False):
+            raise click.UsageError("only one file can be '-': standard input is read once")
+        meta[_STDIN_NAME] = True
+        return sys.stdin.buffer.read()
     try:
         with open(file, "rb") as opened:  # noqa: PTH123  pathlib is not wanted for this
             return opened.read()
@@ -447,9 +602,9 @@ def values(given: tuple[str, ...], file: str | None) -> dict[str, Any]:
     from marianne_cli import variables
 
     try:
-        found = {} if file is None else variables.read(_bytes(file))
+        found = {} if file is None else variables.read(file_bytes(file))
     except variables.BadValue as bad:
-        raise click.UsageError(f"{file}:{bad.line}: {bad.message}") from None
+        raise click.UsageError(f"{shown_name(file or '')}:{bad.line}: {bad.message}") from None
     try:
         return found | variables.typed(given)
     except variables.BadValue as bad:
@@ -462,4 +617,4 @@ def _env_file(file: str) -> dict[str, str]:
     try:
         return envfile.read(score_file(file)["text"])
     except envfile.BadLine as bad:
-        raise click.UsageError(f"{file}:{bad.line}: {bad.message}") from None
+        raise click.UsageError(f"{shown_name(file)}:{bad.line}: {bad.message}") from None

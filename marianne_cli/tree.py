@@ -1,6 +1,5 @@
 """The command table: names, one line of help each, and the module that is imported when one is called."""
 
-import difflib
 import importlib
 import shlex
 from collections.abc import Mapping, Sequence
@@ -65,9 +64,16 @@ TABLE: Mapping[str, Mapping[str, Entry]] = {
         "rpc": Entry("call a method of the socket; alone: list them", "rpc"),
         "completion": Entry("print shell completion for bash, zsh or fish", "completion"),
     },
+    "Help": {
+        "help": Entry("show the help of a command, or of a topic", "help_page"),
+        "version": Entry("print the versions of mzt and of the daemon that runs", "version"),
+    },
 }
 _MODULES = {name: entry.module for entries in TABLE.values() for name, entry in entries.items()}
+_ALIASES = {"ls": "list"}
+"""What is typed by habit; no help lists it."""
 _OF_OLD = {
+    "metrics": "mzt status --metrics",
     "clear": "mzt remove",
     "conductor-status": "mzt status",
     "diagnose": "mzt why",
@@ -86,20 +92,37 @@ class Tree(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import a command."""
+        cmd_name = _ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in _MODULES:
             return None
         module = importlib.import_module(f"marianne_cli.commands.{_MODULES[cmd_name]}")
         made: click.Command = module.command
         return made
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take `--json=FIELD,...` before the command, as behind it."""
+        first = next((place for place, word in enumerate(args) if not word.startswith("-")), len(args))
+        if any(word.startswith("--json=") for word in args[:first]):
+            from marianne_cli.options import fields_taken
+
+            args = [*fields_taken(ctx, args[:first]), *args[first:]]
+        return super().parse_args(ctx, args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; name the near ones, and what took the place of one of old."""
         name = args[0]
-        if name not in _MODULES and not name.startswith("-") and not ctx.resilient_parsing:
+        if (
+            name not in _MODULES
+            and name not in _ALIASES
+            and not name.startswith("-")
+            and not ctx.resilient_parsing
+        ):
             if name in _OF_OLD:
                 raise click.UsageError(f"no command '{name}'; {_OF_OLD[name]} does that", ctx)
+            import difflib
+
             near = difflib.get_close_matches(name, _MODULES)
             asked = f". Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
             raise click.UsageError(f"no such command '{name}'{asked}", ctx)
@@ -161,9 +184,12 @@ def _follows(context: click.Context | None) -> bool:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--socket", metavar="PATH", help="Where the daemon listens.  [default: $MARIANNE_SOCKET]")
+@click.option("--json", "-j", "as_json", is_flag=True, help="As behind the command; so are -q and -v.")
+@click.option("--quiet", "-q", is_flag=True, help="Print no progress and no notes.")
+@click.option("--verbose", "-v", is_flag=True, help="Show every row; also socket and timing.")
 @click.version_option(__version__, "--version", "-V", message="mzt %(version)s")
 @click.pass_context
-def mzt(ctx: click.Context, socket: str | None) -> Any:  # noqa: ARG001  commands read it from the context
+def mzt(ctx: click.Context, /, **_: Any) -> Any:  # commands read the options from the context
     """Run scores; pause them at a sheet boundary, change them, go on."""
     if ctx.invoked_subcommand is None:
         from marianne_cli.commands.status import alone

@@ -83,6 +83,22 @@ def of_score(data: bytes) -> dict[str, str | None]:
     return names
 
 
+def stages_of(data: bytes) -> list[str]:
+    """Return the names of a score's stages.
+
+    Raises:
+        BadValue: it can't be read.
+    """
+    try:
+        root = yaml_tree.read(data).root
+    except Unreadable as fault:
+        raise BadValue(fault.message, fault.place.line) from None
+    score = plain(root) if isinstance(root, Mapping) else {}
+    movements = score.get("movements")
+    parts = movements.values() if isinstance(movements, dict) else ()
+    return [str(part["name"]) for part in parts if isinstance(part, dict) and part.get("name")]
+
+
 def _check_name(name: str, line: int | None = None) -> None:
     if name in BUILT_IN:
         raise BadValue(f"'{name}' is the name of a built-in of templates; no value can be given for it", line)

@@ -12,7 +12,7 @@ _PATIENCE_SECONDS = 3_600.0
 
 
 @options.command("backup", "mzt backup marianne-$(date +%F).db")
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=options.FILE)
 def command(call: Invocation, *, file: str) -> Answer:
     """Copy the daemon's database, while it runs, to a FILE that does not exist yet."""
     path = os.path.abspath(file)  # noqa: PTH100  links stay as they were typed

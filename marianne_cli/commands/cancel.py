@@ -8,7 +8,7 @@ from marianned.formatting import plural
 @options.command(
     "cancel", "mzt cancel release-notes --wait", 'mzt cancel --all -y --reason "wrong model"', changes=True
 )
-@options.jobs_argument
+@options.jobs_argument("active", "held")
 @options.wait_option
 @options.timeout_option(60.0)
 @options.all_option

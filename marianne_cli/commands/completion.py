@@ -9,11 +9,13 @@ from marianne_cli.context import Answer, Invocation
 @options.command("completion", 'eval "$(mzt completion bash)"', "mzt completion fish | source", as_json=False)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(call: Invocation, *, shell: str) -> Answer:  # noqa: ARG001  it asks nobody
-    """Print the code that makes a shell complete commands, options and job names."""
+    """Print the code that makes a shell complete commands, options, files, jobs and sheets."""
     from click.shell_completion import get_completion_class
 
     from marianne_cli.tree import COMPLETION_VARIABLE, mzt
 
     kind = get_completion_class(shell)
     assert kind is not None
-    return Answer({}, text=kind(mzt, {}, "mzt", COMPLETION_VARIABLE).source())
+    source = kind(mzt, {}, "mzt", COMPLETION_VARIABLE).source()
+    # fish: what is completed may have commas itself, as SHEETS do
+    return Answer({}, text=source.replace('string split ","', 'string split -m 1 ","'))

@@ -11,12 +11,18 @@ from marianned.formatting import assignments
 
 
 @options.command(
-    "diff", "mzt diff release-notes", "mzt diff release-notes 1 3", "mzt diff release-notes -c new.yaml"
+    "diff",
+    "mzt diff release-notes",
+    "mzt diff release-notes 1 3",
+    "mzt diff release-notes -c new.yaml",
+    paged=True,
 )
 @options.job_argument
 @click.argument("a", metavar="[A]", required=False, type=click.IntRange(1))
 @click.argument("b", metavar="[B]", required=False, type=click.IntRange(1))
-@click.option("--config", "-c", metavar="FILE", help="Compare with this score instead of B.")
+@click.option(
+    "--config", "-c", metavar="FILE", type=options.FILE, help="Compare with this score instead of B."
+)
 def command(call: Invocation, *, job: str, a: int | None, b: int | None, config: str | None) -> Answer:
     """Show what differs from revision A (the one before) to B (the newest), or to FILE."""
     if config is not None and b is not None:

@@ -66,6 +66,6 @@ def _follow(
 
 def _print(call: Invocation, event: dict[str, Any]) -> None:
     if call.as_json:
-        exits.json_line(event)
+        exits.json_object(call, event)
     else:
         exits.out(render.fitted(screens.events_lines([terminal.reply(event)])))

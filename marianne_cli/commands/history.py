@@ -8,7 +8,7 @@ from marianne_cli.context import Answer, Invocation
 _MOST = 1_000
 
 
-@options.command("history", "mzt history release-notes", "mzt history release-notes 2 --since 2h")
+@options.command("history", "mzt history release-notes", "mzt history release-notes 2 --since 2h", paged=True)
 @options.job_argument
 @options.sheets_argument
 @options.lines_option(50, _MOST)

@@ -47,7 +47,7 @@ validations:                     # a sheet is completed when these hold, whateve
 
 
 @options.command("init", "mzt init", "mzt init release-notes.yaml")
-@click.argument("file", metavar="[FILE]", default="score.yaml")
+@click.argument("file", metavar="[FILE]", default="score.yaml", type=options.FILE)
 def command(call: Invocation, *, file: str) -> Answer:  # noqa: ARG001  it asks nobody
     """Write a commented score that runs as it is, without an AI account."""
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in Path(file).stem)

@@ -20,7 +20,7 @@ _WORDS = [
 ]
 
 
-@options.command("list", "mzt list", "mzt list -a -s failed", "mzt list -q -s held")
+@options.command("list", "mzt list", "mzt list -a -s failed", "mzt list -q -s held", watched=True)
 @options.every_run_option
 @click.option(
     "--status",

@@ -24,6 +24,7 @@ _HOOK = "hook."
     "mzt logs release-notes 2,3 -n 20",
     "mzt logs release-notes -F",
     "mzt logs release-notes 2 --raw > out.txt",
+    paged=True,
 )
 @options.job_argument
 @options.sheets_argument

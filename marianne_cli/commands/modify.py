@@ -15,16 +15,20 @@ from marianne_cli.context import Answer, Invocation
     "mzt modify release-notes --var version=1.5 -r",
     "mzt modify release-notes --discard",
     changes=True,
+    paged=True,
 )
 @options.job_argument
-@click.option("--config", "-c", metavar="FILE", help="The new score.")
+@click.option("--config", "-c", metavar="FILE", type=options.FILE, help="The new score; - is standard input.")
 @click.option(
     "--revision", metavar="INT", type=click.IntRange(1), help="Use the text of this revision again."
 )
 @options.var_option
 @options.vars_file_option
 @click.option(
-    "--rerun", metavar="changed|SHEETS", help="Run completed sheets again; alone or with -c, --revision."
+    "--rerun",
+    metavar="changed|SHEETS",
+    type=options.SheetNames("changed"),
+    help="Run completed sheets again; alone or with -c, --revision.",
 )
 @click.option("--discard", is_flag=True, help="Take a staged revision back.")
 @options.resume_option

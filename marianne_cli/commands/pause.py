@@ -16,7 +16,7 @@ from marianned.formatting import plural
     "mzt pause --all --wait -t 10m",
     changes=True,
 )
-@options.jobs_argument
+@options.jobs_argument("queued", "running", "pausing")
 @options.wait_option
 @options.timeout_option(60.0)
 @click.option("--force", "-f", is_flag=True, help="Same as `mzt cancel`.")

@@ -17,7 +17,7 @@ from marianned.formatting import duration, listing, plural
     "mzt remove --older-than 30d -y",
     changes=True,
 )
-@options.jobs_argument
+@options.jobs_argument("ended")
 @click.option(
     "--older-than",
     metavar="DURATION",

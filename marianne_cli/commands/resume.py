@@ -7,6 +7,7 @@ import click
 from marianne_cli import options
 from marianne_cli.commands import modify
 from marianne_cli.context import Answer, Invocation
+from marianned.formatting import typed
 
 
 @options.command(
@@ -18,16 +19,35 @@ from marianne_cli.context import Answer, Invocation
     "mzt resume release-notes -e API_KEY",
     "mzt resume --all",
     changes=True,
+    paged=True,
 )
-@options.jobs_argument
+@options.jobs_argument("paused", "pausing", "failed", "cancelled")
 @click.option(
-    "--from", "since", metavar="SHEETS", help="Run these sheets again, and all that depend on them."
+    "--from",
+    "since",
+    metavar="SHEETS",
+    type=options.SheetNames(),
+    help="Run these sheets again, and all that depend on them.",
 )
-@click.option("--skip", metavar="SHEETS", help="Let these sheets, failed or yet to run, count as skipped.")
 @click.option(
-    "--accept", metavar="SHEETS", help="Let these sheets count as completed, their checks as passed."
+    "--config",
+    "-c",
+    metavar="FILE",
+    type=options.FILE,
+    help="Continue with this score; same as modify -c FILE -r.",
 )
-@click.option("--config", "-c", metavar="FILE", help="Continue with this score; same as modify -c FILE -r.")
+@click.option(
+    "--skip",
+    metavar="SHEETS",
+    type=options.SheetNames(),
+    help="Let these sheets, failed or yet to run, count as skipped.",
+)
+@click.option(
+    "--accept",
+    metavar="SHEETS",
+    type=options.SheetNames(),
+    help="Let these sheets count as completed, their checks as passed.",
+)
 @options.plan_option
 @click.option(
     "--over-budget",
@@ -97,4 +117,4 @@ def command(
 def _tell_change(call: Invocation, answer: Answer) -> None:
     job_id, file = answer.result["job_id"], answer.result["config_file"]
     call.note(f"'{file}' differs from the stored revision, which runs; to take it:")
-    call.note(f"  mzt modify {job_id} -c {file} -r")
+    call.note(f"  mzt modify {job_id} -c {typed(file)} -r")

@@ -20,7 +20,7 @@ from marianne_cli.service import launch
     "mzt run release-notes.yaml --var version=1.4",
     changes=True,
 )
-@click.argument("score", metavar="SCORE")
+@click.argument("score", metavar="SCORE", type=options.FILE)
 @click.option("--wait", is_flag=True, help="Return when the job has ended.")
 @options.follow_option
 @options.timeout_option(None, "Longest time that --wait and -F wait.")
@@ -113,7 +113,7 @@ class _Progress:
 
         self.last = event["event"]
         if self._call.as_json:
-            exits.json_line(event)
+            exits.json_object(self._call, event)
         else:
             self._call.note(event_line(event))
 

@@ -22,7 +22,14 @@ Run scores; pause them at a sheet boundary, change them, go on. No daemon runs.
   mzt --help                   everything else"""
 
 
-@options.command("status", "mzt status", "mzt status release-notes", "mzt status release-notes 2,3 -j")
+@options.command(
+    "status",
+    "mzt status",
+    "mzt status release-notes",
+    "mzt status release-notes 2,3 -j",
+    "mzt status release-notes --watch",
+    watched=True,
+)
 @click.argument("job", metavar="[JOB]", required=False, type=options.JobName())
 @options.sheets_argument
 @click.option("--failed", is_flag=True, help="Show the failed sheets alone, each with its reason.")
@@ -80,15 +87,21 @@ def daemon_status(call: Invocation) -> Answer:
 
 def alone(context: click.Context) -> int:
     """Answer `mzt` without a command: the daemon's screen, or how to begin."""
-    call = Invocation(socket=context.params.get("socket"))
+    given = context.params
+    call = Invocation(
+        socket=given["socket"], as_json=given["as_json"], quiet=given["quiet"], verbose=given["verbose"]
+    )
     try:
         answer = daemon_status(call)
-    except NoDaemon:
+        if not call.as_json:
+            answer = answer._replace(text=f"{answer.text}\nmzt --help lists all commands")
+        return exits.answered(call, answer)
+    except NoDaemon as error:
+        if call.as_json:
+            return exits.refused(call, error)
         exits.out(_NO_DAEMON)
         return 0
     except MarianneError as error:
         return exits.refused(call, error)
     finally:
         call.close()
-    exits.out(f"{answer.text}\nmzt --help lists all commands")
-    return 0

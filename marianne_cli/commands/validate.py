@@ -28,7 +28,7 @@ _MOST_MEMORY = 2 * 1024**3
     "mzt validate *.yaml --strict",
     "mzt validate a.yaml --prompts",
 )
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=options.FILE)
 @options.workspace_option
 @options.var_option
 @options.vars_file_option
@@ -68,13 +68,13 @@ def _compiled(file: str, given: Mapping[str, Any], *, portable: bool) -> "Compil
     from marianned.score.read.reader import DiskReader, ScoreSource
 
     try:
-        text = Path(file).read_bytes()
+        text = options.file_bytes(file) if file == options.STDIN else Path(file).read_bytes()
     except OSError as error:
         return refused(file, "S001", f"it can't be read: {(error.strerror or 'unknown').lower()}")
     source = ScoreSource(
         text=text,
-        file=file,
-        directory=str(Path(file).resolve().parent),
+        file=options.shown_name(file),
+        directory=str(Path.cwd() if file == options.STDIN else Path(file).resolve().parent),
         submit_directory=str(Path.cwd()),
         **given,
     )
@@ -134,13 +134,15 @@ def _found(
     except (MemoryError, RecursionError) as error:
         compiled = refused(file, "S203", f"checking it takes too much: {type(error).__name__}")
     problems = [_strict(problem) for problem in compiled.problems] if strict else compiled.problems
+    name = options.shown_name(file)
     counts = [sum(problem.severity == kind for problem in problems) for kind in ("error", "warning")]
     return {
-        "message": f"{file}: {plural(counts[0], 'error')}, {plural(counts[1], 'warning')}",
+        "message": f"{name}: {plural(counts[0], 'error')}, {plural(counts[1], 'warning')}",
         "problems": problems,
         "valid": counts[0] == 0,
         "job_name": compiled.name,
-        "config_file": os.path.abspath(file),  # noqa: PTH100  links stay as they were typed
+        # links stay as they were typed
+        "config_file": name if file == options.STDIN else os.path.abspath(file),  # noqa: PTH100
         "error_count": counts[0],
         "warning_count": counts[1],
         "total_sheets": compiled.total_sheets,

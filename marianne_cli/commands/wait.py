@@ -7,15 +7,23 @@ import click
 from marianne_cli import options, waiting
 from marianne_cli.context import GOES_ON, Answer, Invocation
 
-_WORDS = {"queued", "running", "pausing", "paused", "cancelling", "completed", "failed", "cancelled", "ended"}
+_WORDS = options.Words(
+    *("queued", "running", "pausing", "paused", "cancelling", "completed", "failed", "cancelled", "ended")
+)
 
 
 @options.command(
     "wait", "mzt wait release-notes", "mzt wait release-notes --for paused,ended -t 1h", "mzt wait a b c"
 )
-@options.jobs_argument
+@options.jobs_argument("active", "held")
 @click.option(
-    "--for", "words", metavar="WORD,...", default="ended", show_default=True, help="A status, or ended."
+    "--for",
+    "words",
+    metavar="WORD,...",
+    type=_WORDS,
+    default="ended",
+    show_default=True,
+    help="A status, or ended.",
 )
 @options.timeout_option(None, "Longest time to wait; by default no limit.")
 @click.option("--after", metavar="EVENT", type=int, help="Count only what came after this event.")
@@ -26,7 +34,7 @@ def command(
     if not jobs:
         raise click.UsageError("name a JOB")
     wanted = [word.strip() for word in words.split(",")]
-    if wrong := [word for word in wanted if word not in _WORDS]:
+    if wrong := [word for word in wanted if word not in _WORDS.words]:
         raise click.UsageError(f"'{wrong[0]}' is neither a status nor 'ended'")
     ends = None if timeout is None else time.monotonic() + timeout
     call.stays = GOES_ON

@@ -4,7 +4,14 @@ from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
 
 
-@options.command("why", "mzt why release-notes", "mzt why release-notes 3 -v", "mzt why release-notes -j")
+@options.command(
+    "why",
+    "mzt why release-notes",
+    "mzt why release-notes 3 -v",
+    "mzt why release-notes -j",
+    paged=True,
+    watched=True,
+)
 @options.job_argument
 @options.sheets_argument
 def command(call: Invocation, *, job: str, sheets: str | None) -> Answer:

@@ -111,6 +111,8 @@ class JobDetails(Job, kw_only=True):
     """Its hooks, in the order they run in."""
     variables: dict[str, Any] = {}
     """The values the run was given, masked where a name says that it is of a secret."""
+    stage_names: list[str] = []
+    """Names of stages that SHEETS take, where they were asked for."""
 
 
 class JobList(Reply, kw_only=True):
@@ -120,6 +122,8 @@ class JobList(Reply, kw_only=True):
     """The journal position at which this was true."""
     jobs: list[Job]
     """A page of the jobs, the newest change last."""
+    names: list[str] = []
+    """The names of all, where they were asked for: `name`, of an older run `name@run`."""
     total: int
     """How many jobs there are, of those that were asked for."""
 

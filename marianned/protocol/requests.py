@@ -166,6 +166,8 @@ class GetJob(JobAsk[JobDetails], frozen=True, kw_only=True, forbid_unknown_field
 
     sheets: str | None = None
     """Return these sheets only, with their attempts: `2,5-7,2.1,3.all`; null: all, without attempts."""
+    names: bool = False
+    """Return the names of stages that `sheets` takes, too, in `stage_names`."""
     offset: Number = 0
     """How many of the sheets to leave out before the page."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
@@ -182,6 +184,8 @@ class ListJobs(Query[JobList], frozen=True, kw_only=True, forbid_unknown_fields=
     day."""
     statuses: list[str] = []
     """Return only those of these statuses; `active`, `held` and `ended` stand for several. Empty: all."""
+    names: bool = False
+    """Return the names of all, in `names`, and no page of jobs; without `runs` also of those long ended."""
     offset: Number = 0
     """How many of the jobs to leave out before the page."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT

@@ -146,6 +146,14 @@ class Records:
         """Return the newest run of each job name, the newest change last; a damaged one as far as it goes."""
         return await self._runs("newest_runs")
 
+    async def run_names(self) -> list[tuple[str, int, str, bool]]:
+        """Return name, number, status of each run, and whether it is the newest; the newest change last."""
+
+        def read(connection: sqlite3.Connection) -> list[tuple[str, int, str, bool]]:
+            return [(str(a), int(b), str(c), bool(d)) for a, b, c, d in connection.execute(SQL["run_names"])]
+
+        return await self._read(read)
+
     async def runs(self, job_name: str) -> list[RunRow]:
         """Return all runs of a job, oldest first."""
         return await self._runs("runs", job_name=job_name)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from marianne_cli import times
+from marianne_cli import people, times
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
 from marianned.formatting import ranges
@@ -90,7 +90,7 @@ def _somewhere(monkeypatch):
     """TZ=UTC, and uid 1000 is ann."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    monkeypatch.setattr(render, "login", {1000: "ann"}.__getitem__)
+    monkeypatch.setattr(people, "login", {1000: "ann"}.__getitem__)
     yield
     monkeypatch.undo()
     time.tzset()

@@ -9,7 +9,7 @@ from marianned.instruments.loader import builtin_profiles
 from marianned.score.check.compiler import compile_score
 from marianned.score.read.reader import DiskReader, ScoreSource
 
-BASE = {"success", "job_id", "status", "message", "error_code", "hints", "problems"}
+BASE = {"schema", "success", "job_id", "status", "message", "error_code", "hints", "problems"}
 FOUND = {
     *("valid", "job_name", "config_file", "error_count", "warning_count", "total_sheets", "total_stages"),
     *("parameters", "stage_names", "sheets"),

@@ -8,6 +8,7 @@ import typing
 from typing import Any
 
 import click
+import manuals
 import msgspec
 import pages
 import score_codes
@@ -16,6 +17,7 @@ import score_schema
 
 from marianne_cli import client
 from marianne_cli.client.calls import Calls
+from marianne_cli.topics import TOPICS
 from marianne_cli.tree import TABLE as COMMANDS
 from marianne_cli.tree import mzt
 from marianned import errors, protocol, rows
@@ -443,7 +445,13 @@ def score_problems():
     )
 
 
+def topics():
+    """What `mzt help TOPIC` says."""
+    return "\n".join(f"## {name}\n\n```text\n{topic.text}\n```\n" for name, topic in TOPICS.items())
+
+
 REGIONS = {
+    "topics": topics,
     "score-parts": score_parts,
     "score-settings": score_settings,
     "score-problems": score_problems,
@@ -466,6 +474,7 @@ def main():
         text = page.read_text()
         page.write_text(pages.with_regions(text, bodies))
     (pages.ROOT / score_schema.FILE).write_text(score_schema.written())
+    manuals.write()
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from marianned.conductor.run.attempt import PROMPT
 from marianned.errors import BadRequest, MarianneError, NoSuchJob, Problem, WaitOverridden, WaitTimeout
 from marianned.moment import now
 from marianned.progress.state.job import JobState
-from marianned.progress.state.selection import select
+from marianned.progress.state.selection import select, selectors
 from marianned.progress.views import messages
 from marianned.progress.views.hooks import hook_view
 from marianned.progress.views.job import extended, job_view, problems_of_sheets, sheet_views
@@ -139,7 +139,13 @@ class JobQueries:
         hooks = [hook_view(state, row, self._live_pid(state, row)) for row in state.hooks]
         variables = masks.told(state.current.row.variables)
         return extended(
-            view, JobDetails, sheets=sheets, total_sheets=len(numbers), hooks=hooks, variables=variables
+            view,
+            JobDetails,
+            sheets=sheets,
+            total_sheets=len(numbers),
+            hooks=hooks,
+            variables=variables,
+            stage_names=selectors(state.score) if params.names else [],
         )
 
     async def _without_worktree(self, state: JobState) -> list[Problem]:
@@ -173,7 +179,17 @@ class JobQueries:
 
     async def job_list(self, _caller: Caller, params: ListJobs) -> JobList:
         """Answer job.list."""
-        return await self.jobs(params)
+        return await self._names(params) if params.names else await self.jobs(params)
+
+    async def _names(self, params: ListJobs) -> JobList:
+        wanted = _wanted(params.statuses)
+        names = [
+            name if newest else f"{name}@{run}"
+            for name, run, status, newest in await self._records.run_names()
+            if (newest or params.runs) and (not wanted or status in wanted)
+        ]
+        message, event = formatting.plural(len(names), "job"), self.services.store.last_event
+        return JobList(message=message, event=event, jobs=[], names=names, total=len(names))
 
     async def jobs(self, params: ListJobs) -> JobList:
         """Return the jobs: active, paused, ended within a day; with `runs` all runs of all."""

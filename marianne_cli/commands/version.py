@@ -1,0 +1,50 @@
+"""`mzt version`: both sides of the socket."""
+
+from typing import Any
+
+from marianne_cli import options
+from marianne_cli.client.session import PROTOCOL
+from marianne_cli.context import Answer, Invocation
+from marianned import __version__
+from marianned.errors import NoDaemon
+
+
+@options.command("version", "mzt version", "mzt version --json=version,daemon")
+def command(call: Invocation) -> Answer:
+    """Print the version of mzt, and of the daemon that runs."""
+    daemon = _daemon(call)
+    lines = [f"mzt {__version__}, protocol {PROTOCOL}"]
+    hints = []
+    if daemon is None:
+        lines.append("no daemon runs")
+    else:
+        lines.append(f"marianned {daemon['version']} (pid {daemon['pid']}), protocol {daemon['protocol']}")
+        if _number(daemon["version"]) < _number(__version__):
+            hints = ["mzt restart"]
+            lines.append("the daemon is older than mzt; attempts in flight go on over: mzt restart")
+    return Answer(
+        {
+            "message": "; ".join(lines[:2]),
+            "hints": hints,
+            "version": __version__,
+            "protocol": PROTOCOL,
+            "daemon": daemon,
+        },
+        text="\n".join(lines),
+        short=__version__,
+    )
+
+
+def _daemon(call: Invocation) -> dict[str, Any] | None:
+    """Return what the daemon says of itself; null: none answers."""
+    try:
+        with call.connect(any_protocol=True) as client:
+            status = client.request("daemon.status", {}, once=True)
+    except NoDaemon:
+        return None
+    return {key: status.get(key) for key in ("version", "pid", "protocol", "started_at")}
+
+
+def _number(version: str) -> tuple[int, ...]:
+    """Read a version into numbers that compare; what is no number counts as 0."""
+    return tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
