@@ -25,7 +25,7 @@ class Subject(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
 @click.argument("subject", metavar="[COMMAND|TOPIC]", required=False, type=Subject())
 def command(call: Invocation, *, subject: str | None) -> Answer:  # noqa: ARG001  it asks nobody
     """Show the help of a command or topic; alone: list both."""
-    from marianne_cli.topics import TOPICS
+    from marianne_cli.screens.topics import TOPICS
 
     root = click.get_current_context().find_root()
     if subject is None:
@@ -48,7 +48,7 @@ def _told(subject: str, text: str) -> Answer:
 
 
 def _subjects(ctx: click.Context) -> list[str]:
-    from marianne_cli.topics import TOPICS
+    from marianne_cli.screens.topics import TOPICS
 
     group = ctx.find_root().command
     assert isinstance(group, click.Group)

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from marianne_cli import following, options, waiting
+from marianne_cli import options, waiting
 from marianne_cli.commands.status import job_details
 from marianne_cli.context import GOES_ON, Answer, Invocation
-from marianne_cli.screens import outputs
+from marianne_cli.screens import following, outputs
 from marianne_cli.times import moment
 from marianned.errors import BadRequest
 from marianned.formatting import sheet_name

@@ -17,7 +17,7 @@ import score_schema
 
 from marianne_cli import client
 from marianne_cli.client.calls import Calls
-from marianne_cli.topics import TOPICS
+from marianne_cli.screens.topics import TOPICS
 from marianne_cli.tree import TABLE as COMMANDS
 from marianne_cli.tree import mzt
 from marianned import errors, protocol, rows

@@ -6,7 +6,7 @@ import textwrap
 import click
 import pages
 
-from marianne_cli.topics import EXIT_CODES, SHEET_VARIABLES, TOPICS, VARIABLES
+from marianne_cli.screens.topics import EXIT_CODES, SHEET_VARIABLES, TOPICS, VARIABLES
 from marianne_cli.tree import TABLE, mzt
 
 DIRECTORY = pages.ROOT / "docs" / "man"
