@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 
@@ -114,6 +116,31 @@ def test_a_copy_that_was_put_back_is_told(daemon):
     daemon.stop()
     daemon.start()
     assert daemon.log.read_text().count("was put back") == told
+
+
+def test_doctor_finds_what_runs_and_the_copy_that_was_put_back_does_not_know(daemon, ledger):
+    daemon.gate(1)
+    by_backup(daemon, daemon.home / "copy.db")
+    daemon.submit(score("job", [gated(1)]))
+    ledger.wait_for("start 1")
+    put_back(daemon, daemon.home / "copy.db")
+    (stranger,) = daemon.rpc("daemon.status")["strangers"]
+    (found,) = checked(daemon)
+    assert (found["name"], found["hints"]) == ("stranger", [f"kill {stranger['pid']}"])
+    said = f"attempt {stranger['attempt']} (pid {stranger['pid']}) runs, and the database does not know it"
+    assert found["message"] == said
+    daemon.gate(1).open()
+    end = time.monotonic() + DEADLINE
+    while daemon.rpc("daemon.status")["strangers"]:
+        assert time.monotonic() < end
+    assert checked(daemon) == []
+
+
+def checked(daemon):
+    """Return what doctor finds."""
+    command = [sys.executable, "-m", "marianned", "--check", "--json"]
+    ran = subprocess.run(command, env=daemon.environment, capture_output=True, check=False)
+    return [check for check in json.loads(ran.stdout)["checks"] if not check["passed"]]
 
 
 # --- another directory -----------------------------------------------------------------------------------
