@@ -81,7 +81,7 @@ def _paged(text: str) -> None:
 def refused(call: Invocation, error: MarianneError) -> int:
     """Print a refusal; return the exit code."""
     if call.as_json:
-        json_line({**_SCHEMA, **failure(error)})
+        json_line({**failure(error), **_SCHEMA})
     else:
         _err(
             [*map(problem_text, error.problems), f"mzt: {terminal.line(error.message)} ({error.code})"],
@@ -157,7 +157,7 @@ def out(text: str) -> None:
 
 def json_object(call: Invocation, value: Mapping[str, Any]) -> None:
     """Print an object of ours as a line: with the number of its schema, and the fields that are wanted."""
-    json_line({**_SCHEMA, **(value if call.fields is None else _kept(value, call.fields))})
+    json_line({**(value if call.fields is None else _kept(value, call.fields)), **_SCHEMA})
 
 
 def _kept(value: Any, fields: Sequence[str]) -> Any:
