@@ -76,7 +76,7 @@ def same(output):
 def told(output, directory):
     """Return an output as the pages tell it: the reader is ann, at home."""
     login = pwd.getpwuid(os.getuid()).pw_name
-    output = output.replace(str(directory), HOME)
+    output = output.replace(str(directory), HOME).replace(str(directory.parent), HOME)
     return re.sub(rf"\b{login}\b(  )?", "ann", output) if login != "ann" else output
 
 

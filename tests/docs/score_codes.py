@@ -49,7 +49,10 @@ CODES = {
         "write an expression over `sheets`, `job`, variables and, in a loop, `loop`; in `until` `file(…)`, too",
     ),
     "S207": ("`{{ name }}` where `{name}` is meant", "write single braces in validations"),
-    "S208": ("`{name}` where `{{ name }}` is probably meant", "write double braces in templates"),
+    "S208": (
+        "`{name}` where `{{ name }}` is probably meant, or `{{` in a prompt extension",
+        "write double braces in templates; extensions are not rendered",
+    ),
     "S209": ("a variable has the name of a built-in, which wins", "give it another name"),
     "S210": ("an empty prompt", "check the conditions in the template"),
     "S212": ("a validation that applies to no sheet", "check its `condition`"),
@@ -57,6 +60,11 @@ CODES = {
         "text around shell blocks is not run",
         "nothing, if it is commentary; otherwise `script: whole`",
     ),
+    "S214": (
+        "a variable that looks like a template and can't be rendered: its text is used",
+        "fix it; literal braces: `{% raw %}`",
+    ),
+    "S215": ("variables that need each other", "let one of them not be a template"),
     "S216": (
         "a value for a name that the score does not know",
         "check its spelling: `mzt validate --explain` lists them",

@@ -40,7 +40,8 @@ FIELDS = {
     model.Score: {
         "name": "The job's name: letters, digits, `.`, `_`, `-`, 100 at most.",
         "description": "For people; `status` and `list` show it.",
-        "workspace": "Where sheets work, relative to the score's directory; created if missing. `--workspace` wins.",
+        "workspace": "Where sheets work, relative to the score's directory; created if missing; by default `~/workspaces/NAME`. "
+        "`--workspace` wins.",
         "instrument": "The tool that plays the sheets: an alias or a profile; by default `claude-code`.",
         "instrument_config": "Its settings.",
         "instrument_fallbacks": "Which instruments take over, in this order, when one can't go on.",
@@ -98,8 +99,9 @@ FIELDS = {
         "descriptions": "Labels by sheet number; with fan-out by stage number, if every stage has one.",
         "prelude": "Files that go into every prompt.",
         "cadenzas": "Files that go into the prompt of one sheet, by sheet number.",
-        "prompt_extensions": "Texts at the end of one sheet's prompt, by sheet number; `*.md` and `*.txt` are files.",
-        "skip_when": "By stage number: an expression; if it is true, the sheet is skipped.",
+        "prompt_extensions": "Texts at the end of one sheet's prompt, by sheet number; `*.md` and `*.txt` without blanks are files.",
+        "skip_when": "By stage number: an expression; if it is true, the sheet is skipped. A mapping: a command, as in "
+        "`skip_when_command`.",
         "skip_when_command": "By stage number: a command; if it exits with 0, the sheet is skipped.",
         "instrument_map": "For each instrument, the sheets it plays.",
         "per_sheet_instruments": "The instrument of one sheet, by sheet number; it wins over all other places.",
@@ -142,10 +144,10 @@ FIELDS = {
     model.PromptPart: {
         "template": "The body, a Jinja2 template. For the shell: the script.",
         "template_file": "The same, in a file beside the score.",
-        "variables": "Names for templates, conditions and placeholders.",
+        "variables": "Names for templates, conditions and placeholders; a text with `{{` is a template itself.",
         "stakes": "Added after the body, unless the template uses it.",
         "thinking_method": "Added after the stakes, unless the template uses it.",
-        "prompt_extensions": "Texts at the end of each prompt; `*.md` and `*.txt` are files.",
+        "prompt_extensions": "Texts at the end of each prompt; `*.md` and `*.txt` without blanks are files. Not rendered.",
     },
     model.ParameterPart: {
         "default": "The value when none is given; one that is given has its type.",

@@ -4,6 +4,7 @@ Source: docs/reference/score-format.md.
 """
 
 import os
+import re
 from typing import Any
 
 import msgspec
@@ -51,8 +52,7 @@ from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ERROR, ProblemReport
 from marianned.score.read.rules import Part
 from marianned.score.read.variables import pack, scalars, with_number_keys
-from marianned.score.render.prompt_inputs import UpstreamOutputs
-from marianned.score.render.template import Renderer
+from marianned.score.render.template import render_text, templates
 from marianned.yaml_tree import Path, Unreadable
 
 _LONGEST_DELAY = 3600.0
@@ -61,6 +61,7 @@ _LOOK_SECONDS = 30.0
 _PINNED: Path = ("concert", "pinned")
 _PINNED_MOST = 100
 _FILE_ENDINGS = (".md", ".txt")
+_BLANK = re.compile(r"\s")
 
 
 def compile_score(
@@ -125,13 +126,14 @@ class _Compiler:
         report.stage_names = self._stage_names()
         self.found: Found = find_profiles(source.directory, builtin, reader, report, self.files)
         self.instruments = InstrumentResolver(self.score, self.found.profiles, report)
-        self.given_workspace = resolve(self.score.workspace, source.directory, reader)
+        own = self.score.workspace or f"~/workspaces/{self.score.name}"
+        self.given_workspace = resolve(own, source.directory, reader)
         if source.workspace is None:
             self.workspace = self.given_workspace
         else:
             self.workspace = resolve(source.workspace, source.submit_directory, reader)
-        names = scalars({name: with_number_keys(v) for name, v in self.score.prompt.variables.items()})
         sheets = len(self.layout.seats) if self.layout else 0
+        names = scalars(self._job_variables(sheets))
         self.hooks = Hooks(self.score, names, sheets, source, self.workspace)
         self.failure_hooks = Hooks(self.score, names, sheets, source, self.workspace, "on_failure")
 
@@ -140,6 +142,26 @@ class _Compiler:
         named = {stage: movement.name for stage, movement in self.score.movements.items() if movement.name}
         seats = self.layout.seats if named and self.layout else ()
         return {seat.sheet: named[seat.stage] for seat in seats if seat.stage in named}
+
+    def _job_variables(self, sheets: int) -> dict[str, Any]:
+        """Return the variables as hooks see them; report those that need each other.
+
+        No sheet's names are among what a template in them may use.
+        """
+        variables = {name: with_number_keys(v) for name, v in self.score.prompt.variables.items()}
+        found = templates(variables)
+        for name, others in found.cyclic.items():
+            message = f"'{name}' needs {', '.join(map(repr, others))}, which needs it in turn"
+            message = f"'{name}' needs itself" if others == [name] else message
+            self.report.add("S215", ("prompt", "variables", name), message, key=True)
+        names = {
+            "workspace": self.workspace,
+            "score_dir": self.source.directory,
+            "total_sheets": sheets,
+            "stakes": self.score.prompt.stakes,
+            "thinking_method": self.score.prompt.thinking_method,
+        }
+        return {**variables, **found.rendered({**variables, **names}, render_text)[0]}
 
     def check_targets(self) -> None:
         """Report scores to chain to that are missing or themselves invalid (S306)."""
@@ -256,12 +278,14 @@ class _Compiler:
         return text
 
     def _extensions(self, entries: list[str], path: Path) -> tuple[str, ...]:
-        return tuple(
-            self._file(entry, (*path, index))
-            if entry.endswith(_FILE_ENDINGS) and "\n" not in entry
-            else entry
-            for index, entry in enumerate(entries)
-        )
+        texts = []
+        for index, entry in enumerate(entries):
+            is_file = entry.endswith(_FILE_ENDINGS) and not _BLANK.search(entry)
+            texts.append(self._file(entry, (*path, index)) if is_file else entry)
+            if "{{" in texts[-1]:
+                message = "'{{' is plain text here: extensions are not rendered"
+                self.report.add("S208", (*path, index), message)
+        return tuple(texts)
 
     def _expanded(self, layout: SheetPlan, prompt: Prompt) -> Expanded | None:
         """Expand all sheets; nothing when an instrument is unknown, so that no prompt can be made."""
@@ -457,15 +481,10 @@ class _Compiler:
         skips = Skips(self.score, variables, self.report)
         prompts = Prompts(expanded, self.document, self.report, self.score, self.reader)
         digests = Digests(self.score, expanded, self.files)
-        renderer = Renderer(msgspec.structs.replace(expanded, prompt=Prompt(template=None, variables={})))
         finished: list[Sheet] = []
         readable = not self.report.wrong("prompt")
         for sheet in expanded.sheets:
-            built_in = {
-                **renderer.values(sheet, UpstreamOutputs()),
-                "stakes": expanded.prompt.stakes,
-                "thinking_method": expanded.prompt.thinking_method,
-            }
+            built_in = prompts.names(sheet)
             checks = validations.checks(sheet.sheet, built_in, expanded.workspace)
             checked = msgspec.structs.replace(sheet, checks=checks, skip=skips.of(sheet.stage, built_in))
             body = prompts.definition(checked) if readable else ""

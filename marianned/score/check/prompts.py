@@ -15,11 +15,13 @@ from marianned.score.read.document import Document
 from marianned.score.read.model import Score
 from marianned.score.read.reader import FileReader
 from marianned.score.read.report import ProblemReport
+from marianned.score.read.variables import scalars
 from marianned.score.render.injecting import inject, stand_ins
 from marianned.score.render.prompt_inputs import InjectedText, RenderError, UpstreamOutputs, seen_outputs
 from marianned.score.render.script import dropped_text
 from marianned.score.render.shell_bodies import long_comments
-from marianned.score.render.template import INJECTED, Renderer, is_dynamic, names_used, unquoted_lines
+from marianned.score.render.template import INJECTED, Renderer, names_used, unquoted_lines
+from marianned.score.render.templated import is_dynamic
 from marianned.yaml_tree import Path, Place, Scalar, find, place_inside
 
 _DOTTED = re.compile(r"\{\{-?\s*\.([A-Za-z_]\w*)")
@@ -65,6 +67,19 @@ class Prompts:
             return not names_used(self.expanded.prompt.template).isdisjoint(names)
         except RenderError:
             return False
+
+    def names(self, sheet: Sheet) -> dict[str, object]:
+        """Return the values that a placeholder or a condition of a sheet may name, but for constants.
+
+        Variables that are templates are among them; one that can't be rendered is noted (S214).
+        """
+        variables, faults = self.renderer.templated(sheet)
+        for name, fault in faults.items():
+            message = f"'{name}' looks like a template and is used as it is: {fault.message}"
+            path: Path = ("prompt", "variables", name)
+            hint = "literal braces are written {% raw %}…{% endraw %}"
+            self.found[_Fault("S214", path, message, None, hint)].append(sheet.sheet)
+        return {**scalars(variables), **self.renderer.built_in(sheet)}
 
     def definition(self, sheet: Sheet) -> str:
         """Render a sheet's body, note what is wrong, return it with cross-sheet values left blank."""

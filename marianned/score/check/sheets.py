@@ -17,7 +17,8 @@ from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import BUILT_IN
 from marianned.score.render.assembly import one_row
-from marianned.score.render.template import is_dynamic, template_fault
+from marianned.score.render.template import template_fault
+from marianned.score.render.templated import is_dynamic
 from marianned.yaml_tree import Path, Scalar, find, place_inside, scalars
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -97,10 +98,13 @@ def _check_items(score: Score, report: ProblemReport) -> None:
         keys = names.get(notification.type)
         if keys and not any(getattr(notification.config, key) for key in keys):
             report.add("S011", ("notifications", index, "config"), f"'{keys[0]}' or '{keys[1]}' is missing")
-    for stage, text in score.sheet.skip_when.items():
-        fault_text = expression_fault(text, language_at(score, stage))
-        if fault_text and not report.wrong("sheet", "skip_when", stage):
-            report.add("S206", ("sheet", "skip_when", stage), f"bad expression: {fault_text}")
+    for stage, rule in score.sheet.skip_when.items():
+        path: Path = ("sheet", "skip_when", stage)
+        if not isinstance(rule, str):
+            if stage in score.sheet.skip_when_command:
+                report.add("S015", path, f"'skip_when_command' gives stage {stage} a command, too", key=True)
+        elif (fault := expression_fault(rule, language_at(score, stage))) and not report.wrong(*path):
+            report.add("S206", path, f"bad expression: {fault}")
 
 
 def _check_injections(score: Score, report: ProblemReport) -> None:

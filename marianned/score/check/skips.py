@@ -10,7 +10,7 @@ from marianned.formatting import did_you_mean
 from marianned.score.expanded import Skip
 from marianned.score.language.expressions import OWN_NAMES, names_of
 from marianned.score.language.placeholders import MisplacedPlaceholder, fill_command, placeholders
-from marianned.score.read.model import Score
+from marianned.score.read.model import Score, SkipCommand
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import BUILT_IN
 from marianned.yaml_tree import Path
@@ -20,17 +20,25 @@ class Skips:
     """Expands the skip rules; what is wrong with their names is reported at the start, once each."""
 
     def __init__(self, score: Score, variables: Mapping[str, object], report: ProblemReport) -> None:
-        self.rules = score.sheet
         self.report = report
+        part = score.sheet
+        self.expressions = {stage: one for stage, one in part.skip_when.items() if isinstance(one, str)}
+        self.commands: dict[int, tuple[SkipCommand, Path]] = {
+            stage: (one, ("sheet", "skip_when", stage, "command"))
+            for stage, one in part.skip_when.items()
+            if not isinstance(one, str)
+        }
+        for stage, rule in part.skip_when_command.items():
+            self.commands[stage] = (rule, ("sheet", "skip_when_command", stage, "command"))
         self.scalars = {key: value for key, value in variables.items() if key not in BUILT_IN}
         known = {*BUILT_IN, *OWN_NAMES, *score.prompt.variables}
-        for stage, text in self.rules.skip_when.items():
+        for stage, text in self.expressions.items():
             path: Path = ("sheet", "skip_when", stage)
             for name in sorted(names_of(text) - known):
                 message = f"bad expression: unknown name '{name}'"
                 report.add("S206", path, message, hint=did_you_mean(name, sorted(known)))
-        for stage, rule in self.rules.skip_when_command.items():
-            self._check_braces(("sheet", "skip_when_command", stage, "command"), rule.command, known, report)
+        for rule, place in self.commands.values():
+            self._check_braces(place, rule.command, known, report)
 
     def _check_braces(self, path: Path, command: str, known: Collection[str], report: ProblemReport) -> None:
         for found in placeholders(command):
@@ -39,23 +47,22 @@ class Skips:
 
     def of(self, stage: int, built_in: Mapping[str, Any]) -> Skip | None:
         """Return the rules of a sheet of this stage; `built_in` are its values of §9.2."""
-        when = self.rules.skip_when.get(stage)
-        asked = self.rules.skip_when_command.get(stage)
+        when = self.expressions.get(stage)
+        asked, place = self.commands.get(stage, (None, ()))
         if when is None and asked is None:
             return None
         names = {key: value for key, value in built_in.items() if isinstance(value, str | int)}
         return Skip(
             when=when,
-            command=None if asked is None else self._command(stage, asked.command, {**self.scalars, **names}),
+            command=None if asked is None else self._command(place, asked.command, {**self.scalars, **names}),
             description=None if asked is None else asked.description,
             timeout_seconds=10.0 if asked is None else asked.timeout_seconds,
         )
 
-    def _command(self, stage: int, text: str, values: Mapping[str, object]) -> str:
+    def _command(self, path: Path, text: str, values: Mapping[str, object]) -> str:
         try:
             return fill_command(text, values)
         except MisplacedPlaceholder as fault:
-            path: Path = ("sheet", "skip_when_command", stage, "command")
             if not self.report.wrong(*path):
                 self.report.add("S515", path, fault.message, hint=fault.hint)
             return text

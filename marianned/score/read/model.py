@@ -105,7 +105,7 @@ class Injection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SkipCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """`sheet.skip_when_command.N` (§14)."""
+    """`sheet.skip_when_command.N` (§14), and `sheet.skip_when.N` where that is a mapping (§28.3)."""
 
     command: Annotated[str, Name]
     description: OptionalLabel = None
@@ -154,7 +154,9 @@ class SheetPart(msgspec.Struct, frozen=True, kw_only=True):
     prelude: Annotated[list[Injection], ListOf(Part(Injection))] = []
     cadenzas: Annotated[dict[int, list[Injection]], MapOf(ListOf(Part(Injection)), numbered=True)] = {}
     prompt_extensions: Annotated[dict[int, list[str]], MapOf(ListOf(Text()), numbered=True)] = {}
-    skip_when: Annotated[dict[int, str], MapOf(Name, numbered=True)] = {}
+    skip_when: Annotated[
+        dict[int, str | SkipCommand], MapOf(Either(Name, Part(SkipCommand), Mapping), numbered=True)
+    ] = {}
     skip_when_command: Annotated[dict[int, SkipCommand], MapOf(Part(SkipCommand), numbered=True)] = {}
     instrument_map: Annotated[dict[str, list[int]], MapOf(Numbers)] = {}
     per_sheet_instruments: Annotated[dict[int, str], MapOf(Name, numbered=True)] = {}
@@ -366,7 +368,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     prompt: Annotated[PromptPart, Part(PromptPart)]
     parameters: Annotated[dict[str, ParameterPart], MapOf(Part(ParameterPart))] = {}
     description: OptionalLabel = None
-    workspace: Annotated[str, Name] = "./workspace"
+    workspace: Filled = None
     instrument: Filled = None
     instrument_config: SettingsMap = {}
     instrument_fallbacks: Names = []

@@ -18,7 +18,22 @@ _MOST_SUGGESTIONS = 100
 _LONGEST_WORD = 100
 
 _WARNINGS = frozenset(
-    {"S018", "S019", "S109", "S110", "S207", "S208", "S209", "S210", "S212", "S213", "S302", "S306", "S402"}
+    {
+        "S018",
+        "S019",
+        "S109",
+        "S110",
+        "S207",
+        "S208",
+        "S209",
+        "S210",
+        "S212",
+        "S213",
+        "S214",
+        "S302",
+        "S306",
+        "S402",
+    }
     | {
         "S403",
         "S404",
@@ -50,6 +65,11 @@ def written(path: Path) -> str | None:
     return ".".join(str(step) for step in path) or None
 
 
+def _texts(path: Path) -> tuple[str, ...]:
+    """Return a path as texts: a number is a key as it was written, or one that was read."""
+    return tuple(map(str, path))
+
+
 class ProblemReport:
     """Collects the problems of one score; knows which values are wrong, so that no check builds on them."""
 
@@ -57,8 +77,8 @@ class ProblemReport:
         self.file = file
         self.root = root
         self.problems: list[Problem] = []
-        self._wrong: set[Path] = set()
-        self._above: set[Path] = set()
+        self._wrong: set[tuple[str, ...]] = set()
+        self._above: set[tuple[str, ...]] = set()
         self.stage_names: Mapping[int, str] = {}
         """By sheet number, as far as they have a name; known once the sheets are numbered."""
         self._suggested: dict[tuple[str, tuple[str, ...]], str | None] = {}
@@ -90,12 +110,14 @@ class ProblemReport:
             )
         )
         if severity(code) == ERROR and path:
-            self._wrong.add(path)
-            self._above.update(path[:length] for length in range(len(path) + 1))
+            texts = _texts(path)
+            self._wrong.add(texts)
+            self._above.update(texts[:length] for length in range(len(texts) + 1))
 
     def wrong(self, *path: str | int) -> bool:
         """Whether an error was reported at this path, above it or below it."""
-        return path in self._above or any(path[:length] in self._wrong for length in range(len(path)))
+        asked = _texts(path)
+        return asked in self._above or any(asked[:length] in self._wrong for length in range(len(asked)))
 
     def nearest(self, word: str, words: Iterable[str]) -> str | None:
         """Suggest the nearest of some words, as a hint; a file that is all wrong soon gets no more."""

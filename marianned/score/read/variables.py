@@ -9,8 +9,15 @@ from typing import Any
 
 BUILT_IN = frozenset(
     {"sheet_num", "total_sheets", "start_item", "end_item", "stage", "movement", "instance", "voice"}
-    | {"fan_count", "voice_count", "total_stages", "total_movements", "workspace", "instrument_name"}
-    | {"previous_outputs", "previous_files", "skipped_upstream", "injected_context", "injected_skills"}
+    | {"fan_count", "voice_count", "total_stages", "total_movements", "workspace", "score_dir"}
+    | {
+        "instrument_name",
+        "previous_outputs",
+        "previous_files",
+        "skipped_upstream",
+        "injected_context",
+        "injected_skills",
+    }
     | {"injected_tools", "stakes", "thinking_method"}
 )
 """Names that every template has (§9.2); they win over variables."""

@@ -3,6 +3,7 @@
 Source: docs/reference/score-format.md §9.1 to §9.3, §11.
 """
 
+import copy
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -15,9 +16,10 @@ import jinja2.meta
 import jinja2.sandbox
 
 from marianned.score.expanded import Expanded, Sheet
-from marianned.score.read.variables import unpack
+from marianned.score.read.variables import BUILT_IN, unpack
 from marianned.score.render.prompt_inputs import CROSS_SHEET, InjectedText, RenderError, UpstreamOutputs
 from marianned.score.render.shell_bodies import quoted, shielded, unquoted
+from marianned.score.render.templated import Templates
 
 MOST_OUTPUT = 16 * 1024 * 1024
 """Characters of a rendered body; more is refused."""
@@ -86,11 +88,6 @@ def template_fault(source: str) -> RenderError | None:
     return None
 
 
-def is_dynamic(source: str) -> bool:
-    """Tell whether a text can render to something else than itself."""
-    return "{{" in source or "{%" in source
-
-
 def names_used(source: str | None) -> frozenset[str]:
     """Return the names a template takes from outside; none when there is no template."""
     return _compiled(source).names if source else frozenset()
@@ -140,20 +137,57 @@ def _line(problem: BaseException) -> int | None:
     return line
 
 
+def templates(variables: dict[str, Any]) -> Templates:
+    """Return those of some variables that are templates."""
+    return Templates(variables, BUILT_IN, names_used)
+
+
+def render_text(source: str, values: dict[str, Any]) -> str:
+    """Render a text with these values alone.
+
+    Raises:
+        RenderError: it cannot be rendered.
+    """
+    return _render(source, values)
+
+
 class Renderer:
     """Renders the bodies of one score; its template is compiled once."""
 
     def __init__(self, expanded: Expanded) -> None:
         self.expanded = expanded
+        self.templates = templates(unpack(expanded.prompt.variables))
+        self._templated: tuple[Sheet | None, dict[str, Any], dict[str, RenderError]] = (None, {}, {})
+
+    def templated(self, sheet: Sheet) -> tuple[dict[str, Any], dict[str, RenderError]]:
+        """Return the variables that are templates as they are for a sheet, and why one can't be rendered."""
+        if self.templates.variables and self._templated[0] is not sheet:
+            known = {**unpack(self.expanded.prompt.variables), **self.built_in(sheet)}
+            self._templated = (sheet, *self.templates.rendered(known, _render))
+        return self._templated[1:]
 
     def values(
         self, sheet: Sheet, previous: UpstreamOutputs, injected: InjectedText | None = None
     ) -> dict[str, Any]:
         """Return all names a template of this sheet has; fresh values, which it may change."""
-        expanded = self.expanded
         texts = injected or InjectedText()
         return {
-            **unpack(expanded.prompt.variables),
+            **unpack(self.expanded.prompt.variables),
+            **copy.deepcopy(self.templated(sheet)[0]),
+            **self.built_in(sheet),
+            "previous_outputs": dict(sorted(previous.outputs.items())),
+            "previous_files": dict(previous.files),
+            "skipped_upstream": list(previous.skipped),
+            "injected_context": texts.texts("context"),
+            "injected_skills": texts.texts("skill"),
+            "injected_tools": texts.texts("tool"),
+            **self._loop(sheet, previous.round, dict(sorted(previous.earlier.items()))),
+        }
+
+    def built_in(self, sheet: Sheet) -> dict[str, Any]:
+        """Return the names of §9.2 whose values are known before the run."""
+        expanded = self.expanded
+        return {
             "sheet_num": sheet.sheet,
             "total_sheets": len(expanded.sheets),
             "start_item": sheet.start_item,
@@ -167,16 +201,10 @@ class Renderer:
             "total_stages": expanded.total_stages,
             "total_movements": expanded.total_stages,
             "workspace": expanded.workspace,
+            "score_dir": expanded.directory,
             "instrument_name": sheet.instrument,
-            "previous_outputs": dict(sorted(previous.outputs.items())),
-            "previous_files": dict(previous.files),
-            "skipped_upstream": list(previous.skipped),
-            "injected_context": texts.texts("context"),
-            "injected_skills": texts.texts("skill"),
-            "injected_tools": texts.texts("tool"),
             "stakes": expanded.prompt.stakes,
             "thinking_method": expanded.prompt.thinking_method,
-            **self._loop(sheet, previous.round, dict(sorted(previous.earlier.items()))),
         }
 
     def _loop(self, sheet: Sheet, number: int, earlier: dict[int, str]) -> dict[str, Any]:

@@ -147,13 +147,13 @@ def test_any_value_reaches_the_shell_in_every_quotes(values):
 
 def test_simple_values_are_inserted_as_they_are():
     (check,) = checks("{type: command_succeeds, command: 'test -d {workspace}/{stage}'}")
-    assert check.target == "test -d /s/workspace/2"
+    assert check.target == "test -d /home/me/workspaces/n/2"
 
 
 def test_a_check_has_the_defaults_of_its_kind():
     (check,) = checks("{type: file_exists, path: a}")
     assert (check.target, check.stage, check.retry_count, check.retry_delay_seconds) == (
-        "/s/workspace/a",
+        "/home/me/workspaces/n/a",
         1,
         3,
         0.2,
@@ -162,7 +162,7 @@ def test_a_check_has_the_defaults_of_its_kind():
         "{type: command_succeeds, command: 'true', working_directory: sub, retry_delay_ms: 500}"
     )
     assert (check.retry_count, check.timeout_seconds, check.retry_delay_seconds) == (0, 3600, 0.5)
-    assert check.working_directory == "/s/workspace/sub"
+    assert check.working_directory == "/home/me/workspaces/n/sub"
 
 
 def test_paths_of_checks_may_be_absolute_or_at_home():
@@ -174,7 +174,7 @@ def test_placeholders_may_name_scalar_variables():
     (check,) = checks(
         "{type: file_exists, path: '{day}-{n}'}", prompt="{template: a, variables: {day: 2024-01-02, n: 3}}"
     )
-    assert check.target == "/s/workspace/2024-01-02-3"
+    assert check.target == "/home/me/workspaces/n/2024-01-02-3"
 
 
 def test_sheet_is_short_for_a_condition_and_yields_to_one():

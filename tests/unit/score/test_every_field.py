@@ -64,7 +64,7 @@ SEEN = {
     "PromptPart.thinking_method": ("prompt: {template: x, thinking_method: t}", "prompt.thinking_method", "t"),
     "PromptPart.prompt_extensions": ("prompt: {template: x, prompt_extensions: [e]}", "prompt.extensions.0", "e"),
     "Validation.type": ("validations: [{type: file_modified, path: a}]", "sheets.0.checks.0.type", "file_modified"),
-    "Validation.path": ("validations: [{type: file_exists, path: b}]", "sheets.0.checks.0.target", "/s/workspace/b"),
+    "Validation.path": ("validations: [{type: file_exists, path: b}]", "sheets.0.checks.0.target", "/home/me/workspaces/n/b"),
     "Validation.pattern": (
         "validations: [{type: content_contains, path: a, pattern: p}]", "sheets.0.checks.0.pattern", "p",
     ),
@@ -73,7 +73,7 @@ SEEN = {
     ),
     "Validation.working_directory": (
         "validations: [{type: command_succeeds, command: 'true', working_directory: d}]",
-        "sheets.0.checks.0.working_directory", "/s/workspace/d",
+        "sheets.0.checks.0.working_directory", "/home/me/workspaces/n/d",
     ),
     "Validation.description": (f"validations: [{{{CHECK}, description: d}}]", "sheets.0.checks.0.description", "d"),
     "Validation.stage": (f"validations: [{{{CHECK}, stage: 5}}]", "sheets.0.checks.0.stage", 5),

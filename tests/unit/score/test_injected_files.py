@@ -42,7 +42,7 @@ def test_a_cadenza_goes_into_its_sheet_only():
 
 def test_the_workspace_goes_before_the_scores_directory():
     text = score(sheet="{size: 1, total_items: 1, prelude: [{file: a.md, as: context}]}")
-    there = {"/s/a.md": "beside the score", "/s/workspace/a.md": "in the workspace"}
+    there = {"/s/a.md": "beside the score", "/home/me/workspaces/n/a.md": "in the workspace"}
     assert injected(text, Disk(there)).texts("context") == ["in the workspace"]
     assert injected(text, Disk({"/s/a.md": "beside the score"})).texts("context") == ["beside the score"]
 
@@ -51,8 +51,8 @@ def test_a_path_is_a_template_and_is_named_as_given():
     text = score(
         sheet="{size: 1, total_items: 1, prelude: [{file: '{{ workspace }}/{{ stage }}.md', as: tool}]}"
     )
-    (piece,) = injected(text, Disk({"/s/workspace/1.md": "one"})).pieces
-    assert (piece.section, piece.name, piece.text) == ("tool", "/s/workspace/1.md", "one")
+    (piece,) = injected(text, Disk({"/home/me/workspaces/n/1.md": "one"})).pieces
+    assert (piece.section, piece.name, piece.text) == ("tool", "/home/me/workspaces/n/1.md", "one")
 
 
 def test_of_a_directory_every_file_counts_by_name_but_hidden_ones():

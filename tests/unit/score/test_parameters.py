@@ -160,7 +160,7 @@ def test_a_value_is_there_wherever_a_variable_is():
     text += "parameters: {color: {default: blue}}\n"
     assert expanded(text).sheets[0].checks == ()
     red = expanded(text, given={"color": "red"})
-    assert red.sheets[0].checks[0].target == "/s/workspace/red.txt"
+    assert red.sheets[0].checks[0].target == "/home/me/workspaces/n/red.txt"
     assert red.sheets[1].skip.command == "test red = red"
 
 

@@ -146,6 +146,9 @@ CASES = [
     ("S015", score() + "parameters: {a: {default: 3, required: «true}}\n"),
     ("S209", score() + "parameters: {«stage: {}}\n"),
     ("S217", score() + "parameters: {«a: {required: true}}\n"),
+    ("S214", score(prompt="{template: a, variables: {b: «'{{ nothing }}'}}")),
+    ("S215", score(prompt="{template: a, variables: {«b: '{{ b }}'}}")),
+    ("S208", score(prompt="{template: a, prompt_extensions: [«'see {{ workspace }}']}")),
     ("S301", score(prompt="{template_file: «gone.md}")),
     ("S302", score(sheet="{size: 1, total_items: 4, prelude: [{file: «gone.md, as: tool}]}")),
     ("S304", score() + "instrument_config: {system_prompt_file: «gone.md}\n"),
@@ -175,7 +178,22 @@ CASES = [
 ]
 
 WARNINGS = {
-    *("S018", "S019", "S109", "S110", "S207", "S208", "S209", "S210", "S212", "S213", "S302", "S306", "S402"),
+    *(
+        "S018",
+        "S019",
+        "S109",
+        "S110",
+        "S207",
+        "S208",
+        "S209",
+        "S210",
+        "S212",
+        "S213",
+        "S214",
+        "S302",
+        "S306",
+        "S402",
+    ),
     *(
         "S403",
         "S404",

@@ -31,7 +31,7 @@ def test_all_names_of_the_contract_are_there():
         " {{ injected_context }}{{ injected_skills }}{{ injected_tools }}[{{ stakes }}{{ thinking_method }}]"
     )
     text = render_body(expanded(score(sheet=FAN, prompt=f"{{template: '{names}'}}")), 3, UpstreamOutputs())
-    assert text == "3 4 3 3 2 2 2 2 2 2 3 3 /s/workspace tool {} {} [] [][][][]"
+    assert text == "3 4 3 3 2 2 2 2 2 2 3 3 /home/me/workspaces/n tool {} {} [] [][][][]"
 
 
 def test_variables_survive_being_stored():
@@ -106,7 +106,10 @@ def test_outputs_may_be_asked_for_that_the_run_will_give():
 
 def test_capture_patterns_are_rendered_and_absolute():
     text = score() + "cross_sheet: {capture_files: ['{{ workspace }}/a-{{ stage }}.md', '**/*.txt']}\n"
-    assert capture_patterns(expanded(text), 2) == ["/s/workspace/a-2.md", "/s/workspace/**/*.txt"]
+    assert capture_patterns(expanded(text), 2) == [
+        "/home/me/workspaces/n/a-2.md",
+        "/home/me/workspaces/n/**/*.txt",
+    ]
 
 
 WHOLE = (
@@ -229,6 +232,6 @@ def test_the_disk_is_read_as_it_is(tmp_path):
 
 
 def test_the_workspace_of_the_command_line_wins():
-    assert expanded(score()).workspace == "/s/workspace"
+    assert expanded(score()).workspace == "/home/me/workspaces/n"
     assert expanded(score() + "workspace: ~/w\n").workspace == "/home/me/w"
     assert expanded(score() + "workspace: ../w\n", workspace="here").workspace == "/sub/here"

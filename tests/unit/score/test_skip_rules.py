@@ -117,7 +117,7 @@ def test_rules_are_of_stages_and_a_command_is_filled_like_that_of_a_check():
     skips = [sheet.skip for sheet in expanded(text + "parallel: {enabled: true}\n").sheets]
     assert skips[0] is None
     assert [skip.command for skip in skips[1:3]] == [
-        f'test -e "/s/workspace/{instance} a b" ${{HOME}} {{other}}' for instance in (1, 2)
+        f'test -e "/home/me/workspaces/n/{instance} a b" ${{HOME}} {{other}}' for instance in (1, 2)
     ]
     assert (skips[1].description, skips[1].timeout_seconds, skips[1].when) == ("there already", 2.0, None)
     assert (skips[3].when, skips[3].command) == ("sheets[1].attempts > 1", None)

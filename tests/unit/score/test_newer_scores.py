@@ -1,0 +1,145 @@
+"""What newer scores use (docs/reference/score-format.md §9.2, §9.6, §14, §28), as it is read."""
+
+import pytest
+from scores import Disk, compiled, expanded, score
+
+from marianned.score.render.prompt_inputs import UpstreamOutputs
+from marianned.score.render.template import render_body
+from marianned.score.render.templated import Templates
+
+TWO = "{size: 1, total_items: 2}"
+
+
+def problems(text: str, disk: Disk | None = None) -> list[tuple[str, str | None]]:
+    return [(one.code, one.path) for one in compiled(text, disk).problems]
+
+
+def bodies(text: str) -> list[str]:
+    found = expanded(text)
+    return [render_body(found, sheet.sheet, UpstreamOutputs()) for sheet in found.sheets]
+
+
+def test_score_dir_is_known_in_templates_checks_skip_commands_hooks_and_injected_paths():
+    text = score(
+        prompt='{template: "see {{ score_dir }}/a"}',
+        sheet='{size: 1, total_items: 2, skip_when: {2: {command: "test -e {score_dir}/done"}},'
+        ' prelude: [{file: "{{ score_dir }}/rules.md", as: skill}]}',
+        validations='[{type: command_succeeds, command: "test -d {score_dir}/patterns"}]',
+        on_success='[{type: run_command, command: "ls {score_dir}"}]',
+        cross_sheet='{capture_files: ["{{ score_dir }}/*.md"]}',
+    )
+    found = expanded(text)
+    assert bodies(text) == ["see /s/a", "see /s/a"]
+    assert found.sheets[0].checks[0].target == "test -d /s/patterns"
+    assert found.sheets[1].skip.command == "test -e /s/done"
+    assert found.hooks[0].argv[-1] == "ls /s"
+    assert found.sheets[0].injections[0].path == "{{ score_dir }}/rules.md"
+    assert problems(text) == []
+    assert ("S209", "prompt.variables.score_dir") in problems(
+        score(prompt="{template: x, variables: {score_dir: a}}")
+    )
+
+
+def test_a_variable_that_is_a_template_is_rendered_for_each_sheet_wherever_it_is_used():
+    text = score(
+        workspace="/w",
+        sheet='{size: 1, total_items: 2, skip_when_command: {2: {command: "test -e {out}"}}}',
+        prompt='{template: "echo > {{ out }}; {{ all.files[0] }} {{ all.deep.a }}", variables: {'
+        'out: "{{ base }}/{{ sheet_num }}.txt", base: "{{ workspace }}/out", fine: 3,'
+        ' all: {files: ["{{ out }}"], deep: {a: "{{ fine + 1 }}"}}}}',
+        validations='[{type: file_exists, path: "{out}"}, {type: file_exists, path: a, condition: "out == \'/w/out/2.txt\'"}]',
+        on_success='[{type: run_command, command: "ls {base} {out}"}]',
+    )
+    found = expanded(text)
+    assert bodies(text) == [f"echo > /w/out/{n}.txt; /w/out/{n}.txt 4" for n in (1, 2)]
+    assert [[check.target for check in sheet.checks] for sheet in found.sheets] == [
+        ["/w/out/1.txt"],
+        ["/w/out/2.txt", "/w/a"],
+    ]
+    assert found.sheets[1].skip.command == "test -e /w/out/2.txt"
+    assert (
+        found.hooks[0].argv[-1] == "ls /w/out '{{ base }}/{{ sheet_num }}.txt'"
+    )  # a hook belongs to no sheet
+    assert problems(text) == []
+
+
+def test_what_cannot_be_rendered_stays_as_it_is_with_a_warning():
+    text = score(
+        prompt='{template: "{{ a }} {{ b }}", variables: {a: "{{ nothing }}!", b: ["{% if %}", "{{ 1 }}"]}}'
+    )
+    assert bodies(text)[0] == "{{ nothing }}! ['{% if %}', '1']"
+    assert problems(text) == [("S214", "prompt.variables.a"), ("S214", "prompt.variables.b")]
+    raw = score(prompt='{template: "{{ a }}", variables: {a: "{% raw %}{{ x }}{% endraw %}"}}')
+    assert bodies(raw)[0] == "{{ x }}"
+    assert problems(raw) == []
+
+
+def test_outputs_of_earlier_sheets_are_no_part_of_a_variable():
+    text = score(prompt='{template: "{{ a }}", variables: {a: "{{ previous_outputs }}"}}')
+    assert problems(text) == [("S214", "prompt.variables.a")]
+
+
+def test_variables_that_need_each_other_are_an_error():
+    text = score(prompt='{template: "{{ a }}", variables: {a: "{{ b }}", b: "{{ a }}", c: "{{ a }}"}}')
+    assert problems(text) == [("S215", "prompt.variables.a"), ("S215", "prompt.variables.b")]
+
+
+def test_templates_are_rendered_in_an_order_that_serves_their_needs():
+    names = {"c": {"b"}, "b": {"a"}, "a": frozenset()}
+    found = Templates({"c": "{{ b }}", "b": "{{ a }}", "a": "{{ 1 }}"}, frozenset(), lambda text: names[
+        {"{{ b }}": "c", "{{ a }}": "b", "{{ 1 }}": "a"}[text]
+    ])  # fmt: skip
+    assert found.order == ["a", "b", "c"]
+
+
+def test_a_modify_compares_what_a_variable_is_rendered_to():
+    text = 'prompt: {template: "{{ a }}", variables: {a: "{{ %s }}"}}\n'
+    same, other = (expanded(score(prompt=None) + text % said) for said in ("1 + 1", "2"))
+    assert [a.digests for a in same.sheets] == [b.digests for b in other.sheets]
+    changed = expanded(score(prompt=None) + text % "3")
+    assert all(
+        a.digests["prompt"] != b.digests["prompt"] for a, b in zip(same.sheets, changed.sheets, strict=True)
+    )
+
+
+def test_skip_when_may_be_a_command():
+    text = score(
+        sheet='{size: 1, total_items: 2, skip_when: {2: {command: "true", description: d, timeout_seconds: 5}}}'
+    )
+    skip = expanded(text).sheets[1].skip
+    assert (skip.when, skip.command, skip.description, skip.timeout_seconds) == (None, "true", "d", 5)
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        (
+            "skip_when: {2: {command: a}}, skip_when_command: {2: {command: b}}",
+            [("S015", "sheet.skip_when.2")],
+        ),
+        ("skip_when: {2: [a]}", [("S012", "sheet.skip_when.2")]),
+        ("skip_when: {2: {description: d}}", [("S011", "sheet.skip_when.2.command")]),
+        ("skip_when: {2: 'stage =='}", [("S206", "sheet.skip_when.2")]),
+    ],
+)
+def test_a_wrong_skip_rule_is_one_problem(rules, found):
+    assert problems(score(sheet=f"{{size: 1, total_items: 2, {rules}}}")) == found
+
+
+def test_a_workspace_that_is_left_out_is_the_jobs_own():
+    assert expanded(score()).workspace == "/home/me/workspaces/n"
+    assert expanded(score(name="m")).workspace == "/home/me/workspaces/m"
+    assert expanded(score(), workspace="x").workspace == "/sub/x"
+
+
+def test_an_extension_is_a_file_only_without_blanks_and_is_never_rendered():
+    text = score(
+        prompt='{template: x, prompt_extensions: ["Write it to summary.md", "under {{ workspace }}", rules.md]}'
+    )
+    disk = Disk({"/s/rules.md": "be kind"})
+    assert expanded(text, disk).prompt.extensions == (
+        "Write it to summary.md",
+        "under {{ workspace }}",
+        "be kind",
+    )
+    assert problems(text, disk) == [("S208", "prompt.prompt_extensions.1")]
