@@ -65,7 +65,7 @@ def test_a_workspace_given_at_submission_wins(daemon, ledger):
     )
     daemon.wait_for("solo", "completed")
     place = f"{daemon.home}/elsewhere/deep"
-    assert ledger.lines() == [f"in {place} {place} {{{{ workspace }}}}"]
+    assert ledger.lines() == [f"in {place} {place} {place}"]
     assert daemon.status("solo")["workspace"] == place
 
 
