@@ -52,7 +52,7 @@ def command(call: Invocation, *, job: str, a: int | None, b: int | None, config:
 
 def _new_values(revisions: Sequence[Mapping[str, Any]], since: int, to: int | None) -> str:
     """Say which values the run was given from one version to another, as far as they are shown."""
-    given = {told["revision"]: told["variables"] for told in revisions}
+    given = {told["revision"]: told.get("variables", {}) for told in revisions}
     old, new = given.get(since, {}), given.get(to, {})
     return assignments({name: value for name, value in new.items() if old.get(name) != value})
 

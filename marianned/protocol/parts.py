@@ -316,7 +316,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     """Bytes it printed on stdout."""
     stderr_bytes: int
     """Bytes it printed on stderr."""
-    max_rss_kib: int | None
+    max_rss_kib: int | None = None
     """The most memory that one of its processes had at a time, in KiB; null: it runs yet, or nobody knows."""
     validations: list[CheckReport]
     """Results of its validations, in the score's order."""
@@ -414,7 +414,7 @@ class Hook(msgspec.Struct, kw_only=True):
     """Bytes its last attempt printed on stdout."""
     stderr_bytes: int
     """Bytes its last attempt printed on stderr."""
-    max_rss_kib: int | None
+    max_rss_kib: int | None = None
     """The most memory that one of its processes had at a time, in KiB; null: it runs yet, or nobody knows."""
 
 

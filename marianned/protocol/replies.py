@@ -538,7 +538,7 @@ class DaemonStatus(Reply, kw_only=True):
     """Attempts that run here and that the database does not know; they are left alone."""
     needs_attention: list[str]
     """Names of the jobs whose newest run is paused or failed."""
-    damaged: list[str]
+    damaged: list[str] = []
     """Names of the jobs that have not ended and can't be read; what they have in flight is watched."""
     metrics: Metrics | None = None
     """Counts and latencies, if they were asked for; else null."""
