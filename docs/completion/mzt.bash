@@ -1,0 +1,2 @@
+# Completion of mzt for bash, loaded when it is wanted: the program knows its own.
+eval "$(mzt completion bash)"
