@@ -1,0 +1,55 @@
+"""What a release is made with agrees: the workflow, the metadata, the lock files, the pages."""
+
+import re
+import tomllib
+
+import pages
+import pytest
+import yaml
+
+PROJECT = tomllib.loads(pages.text_of("pyproject.toml"))
+WORKFLOW = yaml.safe_load(pages.text_of(".github/workflows/release.yml"))
+LOCKED = {
+    "tests": [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["test"]],
+    "build": PROJECT["build-system"]["requires"],
+}
+
+
+def distribution(requirement):
+    return re.match(r"[\w.-]+", requirement)[0].lower().replace("_", "-").replace(".", "-")
+
+
+def test_the_workflow_starts_with_a_tag_and_may_do_nothing_by_itself():
+    assert WORKFLOW[True] == {"push": {"tags": ["v[0-9]*"]}}  # YAML reads the key `on` so
+    assert WORKFLOW["permissions"] == {}
+    assert {name for name, job in WORKFLOW["jobs"].items() if "id-token" in job["permissions"]} == {"publish"}
+
+
+def test_each_action_has_its_exact_version():
+    used = [step["uses"] for job in WORKFLOW["jobs"].values() for step in job["steps"] if "uses" in step]
+    assert len(used) > 5
+    assert [one for one in used if not re.fullmatch(r"[\w./-]+@v\d+\.\d+\.\d+", one)] == []
+
+
+def test_the_versions_of_python_that_are_promised_are_tested():
+    told = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["project"]["classifiers"]))
+    assert WORKFLOW["jobs"]["test"]["strategy"]["matrix"]["python-version"] == told
+    assert PROJECT["project"]["requires-python"] == f">={told[0]}"
+
+
+@pytest.mark.parametrize("name", LOCKED)
+def test_a_lock_file_has_all_that_is_asked_for_with_hashes_and_no_host(name):
+    text = pages.text_of(f"tests/locked/{name}.txt")
+    there = {distribution(line) for line in text.splitlines() if not line.startswith((" ", "#"))}
+    assert {distribution(one) for one in LOCKED[name]} - there == set()
+    pinned = re.findall(r"^[\w.-]+==[^\s;]+.*?(?=^[\w.-]+==|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert len(pinned) == len(there)
+    assert [one.splitlines()[0] for one in pinned if "--hash=sha256:" not in one] == []
+    assert "://" not in text
+    assert "--index" not in text
+
+
+def test_nothing_says_to_install_what_belongs_to_others():
+    wrong = re.compile(r"(install|upgrade|uvx|--from) (marianne|mzt)\b(?!d)")
+    said = [name for name in pages.NAMES if wrong.search(pages.text_of(name))]
+    assert said == []
