@@ -208,7 +208,7 @@ ALLOWED = {
     "instruments/loader.py": "profiles shipped with the program",
     "lock.py": "the state directory, which is closed to others; without following links",
     "store/opening.py": "the state directory, and files shipped with the program",
-    "store/records.py": "a backup, made exclusively",
+    "store/copies.py": "a backup, made exclusively",
     "store/sql.py": "files shipped with the program",
     "workers.py": "a descriptor of files.opened",
 }
