@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -147,6 +148,30 @@ def _items(names: Iterable[str], incomplete: str) -> list["CompletionItem"]:
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+class LabelName(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A label of jobs: a word that needs no quotes; the shell completes those that jobs have."""
+
+    name = "label"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check it."""
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._=/:-]{0,62}", value):
+            self.fail(
+                f"'{value}' is not a label; use letters, digits and . _ = / : - (63 at most)", param, ctx
+            )
+        return str(value)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002  Click's signature
+        incomplete: str,
+    ) -> list["CompletionItem"]:
+        """Ask the daemon for the jobs that are listed."""
+        jobs = _asked_briefly(ctx, "job.list", {}).get("jobs", [])
+        return _items(dict.fromkeys(label for job in jobs for label in job["labels"]), incomplete)
 
 
 class Words(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
@@ -332,6 +357,15 @@ def jobs_argument(*statuses: str) -> Callable[[F], F]:
 
 
 all_option = click.option("--all", "-a", "every", is_flag=True, help="Apply to every job it can apply to.")
+label_option = click.option(
+    "--label",
+    "-l",
+    "labels",
+    metavar="LABEL",
+    multiple=True,
+    type=LabelName(),
+    help="Every such job that has this label; with several -l, all of them.",
+)
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 workspace_option = click.option(
     "--workspace",
@@ -474,15 +508,27 @@ def confirm(what: str, *, yes: bool) -> None:
         raise click.Abort
 
 
-def targets(call: Invocation, jobs: tuple[str, ...], every: bool, statuses: tuple[str, ...]) -> list[str]:
-    """Return the jobs a request is for: those named, or with --all those in these statuses, by name."""
-    if every and jobs:
-        raise click.UsageError("name jobs or say --all, not both")
-    if not every and not jobs:
+def targets(
+    call: Invocation,
+    jobs: tuple[str, ...],
+    every: bool,
+    statuses: tuple[str, ...],
+    labels: tuple[str, ...] = (),
+) -> list[str]:
+    """Return the jobs a request is for: those named, or with --all or labels those in these statuses."""
+    if (every or labels) and jobs:
+        raise click.UsageError(f"name jobs or say {'--all' if every else '--label'}, not both")
+    if not (every or labels or jobs):
         raise click.UsageError("name a JOB, or say --all")
     if jobs:
         return list(jobs)
-    return sorted(job["job_id"] for job in job_list(call, statuses=list(statuses))["jobs"])
+    asked: dict[str, Any] = {"statuses": list(statuses), **({"labels": list(labels)} if labels else {})}
+    return sorted(job["job_id"] for job in job_list(call, **asked)["jobs"])
+
+
+def labelled(labels: tuple[str, ...]) -> str:
+    """Say by which labels jobs were chosen; empty for none."""
+    return f" with label {' and '.join(labels)}" if labels else ""
 
 
 def job_list(call: Invocation, last: int | None = None, **params: object) -> dict[str, Any]:

@@ -40,6 +40,10 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """Number of the run of this job, from 1; never used again."""
     description: str | None
     """What the score in force says of itself; null: nothing."""
+    labels: list[str] = []
+    """What it is found by: those it was given, and those of the score in force."""
+    given_labels: list[str] = []
+    """Labels that were given with the submission."""
     workspace: str
     """Directory it works in; it belongs to the run."""
     submit_directory: str

@@ -12,14 +12,22 @@ from marianned.formatting import plural
 @options.wait_option
 @options.timeout_option(60.0)
 @options.all_option
+@options.label_option
 @options.yes_option
 def command(
-    call: Invocation, *, jobs: tuple[str, ...], wait: bool, timeout: float, every: bool, yes: bool
+    call: Invocation,
+    *,
+    jobs: tuple[str, ...],
+    wait: bool,
+    timeout: float,
+    every: bool,
+    labels: tuple[str, ...],
+    yes: bool,
 ) -> Answer:
     """End a job now, and what is in flight for it; `mzt resume` can still pick it up again."""
-    chosen = options.targets(call, jobs, every, ("active", "held"))
-    if every and chosen:
-        options.confirm(f"cancel {plural(len(chosen), 'job')}", yes=yes)
+    chosen = options.targets(call, jobs, every, ("active", "held"), labels)
+    if not jobs and chosen:
+        options.confirm(f"cancel {plural(len(chosen), 'job')}{options.labelled(labels)}", yes=yes)
     return options.each_until(
         call,
         chosen,

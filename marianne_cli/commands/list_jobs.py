@@ -31,14 +31,18 @@ _WORDS = [
     type=click.Choice(_WORDS),
     help="Only jobs in this status; active, held, ended: several.",
 )
+@options.label_option
 @options.lines_option(None)
-def command(call: Invocation, *, every: bool, statuses: tuple[str, ...], lines: int | None) -> Answer:
+def command(
+    call: Invocation, *, every: bool, statuses: tuple[str, ...], labels: tuple[str, ...], lines: int | None
+) -> Answer:
     """List the jobs: active, paused, ended within a day; the newest change last."""
     from marianne_cli.screens import jobs as screens
     from marianne_cli.screens import render
     from marianned.formatting import plural
 
-    reply = options.job_list(call, lines, runs=every, statuses=list(statuses))
+    asked = {"labels": list(labels)} if labels else {}
+    reply = options.job_list(call, lines, runs=every, statuses=list(statuses), **asked)
     jobs = reply["jobs"][-lines:] if lines else reply["jobs"]
     if not jobs:
         call.note("no jobs; mzt run FILE starts one, mzt init writes a first score")

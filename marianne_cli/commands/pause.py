@@ -33,6 +33,7 @@ from marianned.formatting import plural
     "--for", "lasts", metavar="DURATION", type=options.Duration(), help="Resume by itself after this time."
 )
 @options.all_option
+@options.label_option
 @options.yes_option
 def command(
     call: Invocation,
@@ -47,6 +48,7 @@ def command(
     deadline: float | None,
     lasts: float | None,
     every: bool,
+    labels: tuple[str, ...],
     yes: bool,
 ) -> Answer:
     """Pause a job at its next sheet boundary.
@@ -65,9 +67,9 @@ def command(
         if wait and not options.is_typed("timeout"):
             raise click.UsageError("--before with --wait needs -t: how long the job may take to come there")
     asked = {"force": force, "now": now, "before": before, "clear": clear, "deadline": deadline, "for": lasts}
-    chosen = options.targets(call, jobs, every, ("queued", "running", "pausing"))
-    if force and every and chosen:
-        options.confirm(f"interrupt and pause {plural(len(chosen), 'job')}", yes=yes)
+    chosen = options.targets(call, jobs, every, ("queued", "running", "pausing"), labels)
+    if force and not jobs and chosen:
+        options.confirm(f"cancel {plural(len(chosen), 'job')}{options.labelled(labels)}", yes=yes)
     return options.each_until(
         call,
         chosen,

@@ -25,13 +25,22 @@ from marianned.formatting import duration, listing, plural
     help="Only runs that ended longer ago; without JOB: all such runs.",
 )
 @click.option("--dry-run", is_flag=True, help="Show which runs would be removed; remove nothing.")
+@options.label_option
 @options.yes_option
 def command(
-    call: Invocation, *, jobs: tuple[str, ...], older_than: float | None, dry_run: bool, yes: bool
+    call: Invocation,
+    *,
+    jobs: tuple[str, ...],
+    older_than: float | None,
+    dry_run: bool,
+    labels: tuple[str, ...],
+    yes: bool,
 ) -> Answer:
     """Delete ended runs, with their history and output; workspaces stay. This can't be undone."""
-    if not jobs and older_than is None:
+    if not jobs and older_than is None and not labels:
         raise click.UsageError("name a JOB, or say --older-than")
+    if labels:
+        return _of_labels(call, jobs, labels, older_than, dry_run=dry_run, yes=yes)
     if dry_run:
         return _planned(call, jobs, older_than)
     if older_than is not None and not yes:
@@ -46,6 +55,29 @@ def command(
         return Answer(call.change("job.remove", job_id=job, older_than=older_than), short="")
 
     return options.each(call, list(jobs), one)
+
+
+def _of_labels(
+    call: Invocation,
+    jobs: tuple[str, ...],
+    labels: tuple[str, ...],
+    older_than: float | None,
+    *,
+    dry_run: bool,
+    yes: bool,
+) -> Answer:
+    """Remove all ended runs that have these labels; asked with their number."""
+    options.exclude("--label", {"JOB": jobs or None, "--older-than": older_than})
+    found = options.job_list(call, runs=True, statuses=["ended"], labels=list(labels))["jobs"]
+    runs = tuple(f"{job['job_name']}@{job['run']}" for job in found)
+    if dry_run:
+        return _planned(call, runs, None) if runs else Answer({"message": "0 runs", "would_remove": []})
+    if runs:
+        said = f"{plural(len(runs), 'run')}{options.labelled(labels)}"
+        options.confirm(f"forget {said}, with history and output", yes=yes)
+    return options.each(
+        call, list(runs), lambda run: Answer(call.change("job.remove", job_id=run, older_than=None), short="")
+    )
 
 
 def _planned(call: Invocation, jobs: tuple[str, ...], older_than: float | None) -> Answer:

@@ -60,6 +60,7 @@ from marianned.formatting import typed
 @options.wait_option
 @options.timeout_option(60.0)
 @options.all_option
+@options.label_option
 def command(
     call: Invocation,
     *,
@@ -75,6 +76,7 @@ def command(
     wait: bool,
     timeout: float,
     every: bool,
+    labels: tuple[str, ...],
 ) -> Answer:
     """Continue a paused, failed or cancelled job; nothing completed runs again unless --from names it."""
     asked: dict[str, Any]
@@ -111,7 +113,7 @@ def command(
             _tell_change(call, answer)
         return modify.shown(answer, plan=plan)
 
-    return options.each_until(call, options.targets(call, jobs, every, ("paused",)), timeout, one)
+    return options.each_until(call, options.targets(call, jobs, every, ("paused",), labels), timeout, one)
 
 
 def _tell_change(call: Invocation, answer: Answer) -> None:

@@ -25,6 +25,15 @@ from marianne_cli.service import launch
 @options.follow_option
 @options.timeout_option(None, "Longest time that --wait and -F wait.")
 @click.option("--fresh", is_flag=True, help="Replace a paused or failed run of that name.")
+@click.option(
+    "--label",
+    "-l",
+    "labels",
+    metavar="LABEL",
+    multiple=True,
+    type=options.LabelName(),
+    help="Give the run a label, beside those of its score.",
+)
 @options.workspace_option
 @options.var_option
 @options.vars_file_option
@@ -41,6 +50,7 @@ def command(
     follow: bool,
     timeout: float | None,
     fresh: bool,
+    labels: tuple[str, ...],
     workspace: str | None,
     var: tuple[str, ...],
     vars_file: str | None,
@@ -67,6 +77,8 @@ def command(
 
         result = call.ask("score.validate", **params, explain=True, prompts=True)
         return shown(call, result)
+    if labels:
+        params["labels"] = list(labels)
     params |= {"env": environ, "umask": current_umask(), "fresh": fresh}
     result = call.change("job.submit", **params, before=before, auto_resume=not no_auto_resume)
     call.tell_warnings(result)

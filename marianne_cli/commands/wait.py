@@ -26,13 +26,20 @@ _WORDS = options.Words(
     help="A status, or ended.",
 )
 @options.timeout_option(None, "Longest time to wait; by default no limit.")
+@options.label_option
 @click.option("--after", metavar="EVENT", type=int, help="Count only what came after this event.")
 def command(
-    call: Invocation, *, jobs: tuple[str, ...], words: str, timeout: float | None, after: int | None
+    call: Invocation,
+    *,
+    jobs: tuple[str, ...],
+    words: str,
+    timeout: float | None,
+    labels: tuple[str, ...],
+    after: int | None,
 ) -> Answer:
     """Wait until a job reaches a status, or has ended; returns at once if it has already."""
-    if not jobs:
-        raise click.UsageError("name a JOB")
+    if not jobs and not labels:
+        raise click.UsageError("name a JOB, or say --label")
     wanted = [word.strip() for word in words.split(",")]
     if wrong := [word for word in wanted if word not in _WORDS.words]:
         raise click.UsageError(f"'{wrong[0]}' is neither a status nor 'ended'")
@@ -43,7 +50,7 @@ def command(
         rest = timeout if len(jobs) == 1 or ends is None else max(0.0, ends - time.monotonic())
         return _one(call, job, wanted, rest, after)
 
-    return options.each(call, list(jobs), one)
+    return options.each(call, options.targets(call, jobs, False, ("active", "held"), labels), one)
 
 
 def _one(call: Invocation, job: str, wanted: list[str], timeout: float | None, after: int | None) -> Answer:

@@ -296,6 +296,7 @@ def _last_line(job: Result, sheets: Sequence[Result]) -> str:
         plural(attempts, "attempt") if len(sheets) == progress["total"] else "",
         _took(job["timing"]),
         dollars(cost["usd"], known=cost["known"]),
+        f"labels {', '.join(job['labels'])}" if job.get("labels") else "",
         job["workspace"],
     ]
     return " · ".join(part for part in parts if part)

@@ -61,6 +61,10 @@ SheetNumber = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Answer_co = TypeVar("Answer_co", bound=Reply, covariant=True)
 
 
+Label = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._=/:-]{0,62}$(?!\n)")]
+"""A label of a job: a word that needs no quotes in a shell."""
+
+
 class Query(msgspec.Struct, Generic[Answer_co], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A read-only request. Each request names its `method`, and the type of its reply in its base."""
 
@@ -149,6 +153,8 @@ class Submit(Command[Submitted], frozen=True, kw_only=True, forbid_unknown_field
     shown."""
     variables: Variables = {}
     """Values for parameters and variables of the score, by name; they are kept with the run."""
+    labels: list[Label] = []
+    """Labels for this run, beside those of the score."""
     umask: Annotated[int, msgspec.Meta(ge=0, le=0o777)] = 0o022
     """What new files are masked with."""
     fresh: bool = False
@@ -184,6 +190,8 @@ class ListJobs(Query[JobList], frozen=True, kw_only=True, forbid_unknown_fields=
     day."""
     statuses: list[str] = []
     """Return only those of these statuses; `active`, `held` and `ended` stand for several. Empty: all."""
+    labels: list[Label] = []
+    """Return only those that have all these labels."""
     names: bool = False
     """Return the names of all, in `names`, and no page of jobs; without `runs` also of those long ended."""
     offset: Number = 0

@@ -349,6 +349,7 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     cross_sheet: CrossSheet
     profiles: dict[str, Profile]
     directory: str = "/"
+    labels: tuple[str, ...] = ()
     on_failure: str = "fail"
     rate_limit: RateLimit = RateLimit()
     cost_limits: CostLimits | None = None

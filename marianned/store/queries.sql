@@ -67,7 +67,8 @@ WHERE run = (SELECT max(run) FROM runs WHERE job_name = mine.job_name)
 ORDER BY updated_at, run_id
 
 -- name: run_names
-SELECT job_name, run, status, run = (SELECT max(run) FROM runs WHERE job_name = mine.job_name) FROM runs AS mine
+SELECT job_name, run, status, run = (SELECT max(run) FROM runs WHERE job_name = mine.job_name), labels
+FROM runs AS mine
 ORDER BY updated_at, run_id
 
 -- name: runs

@@ -146,11 +146,17 @@ class Records:
         """Return the newest run of each job name, the newest change last; a damaged one as far as it goes."""
         return await self._runs("newest_runs")
 
-    async def run_names(self) -> list[tuple[str, int, str, bool]]:
-        """Return name, number, status of each run, and whether it is the newest; the newest change last."""
+    async def run_names(self) -> list[tuple[str, int, str, bool, frozenset[str]]]:
+        """Return name, number, status of each run, whether it is the newest, and its labels.
 
-        def read(connection: sqlite3.Connection) -> list[tuple[str, int, str, bool]]:
-            return [(str(a), int(b), str(c), bool(d)) for a, b, c, d in connection.execute(SQL["run_names"])]
+        The newest change comes last.
+        """
+
+        def read(connection: sqlite3.Connection) -> list[tuple[str, int, str, bool, frozenset[str]]]:
+            return [
+                (str(name), int(run), str(status), bool(newest), frozenset(msgspec.json.decode(labels)))
+                for name, run, status, newest, labels in connection.execute(SQL["run_names"])
+            ]
 
         return await self._read(read)
 

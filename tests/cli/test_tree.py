@@ -13,7 +13,7 @@ from marianned.protocol import METHODS
 
 LETTERS = {
     "-a": "--all", "-c": "--config", "-e": "--env", "-f": "--force", "-F": "--follow", "-h": "--help", "-j": "--json",
-    "-n": "--lines", "-q": "--quiet", "-r": "--resume", "-s": "--status", "-t": "--timeout", "-v": "--verbose",
+    "-l": "--label", "-n": "--lines", "-q": "--quiet", "-r": "--resume", "-s": "--status", "-t": "--timeout", "-v": "--verbose",
     "-V": "--version", "-w": "--workspace", "-y": "--yes",
 }  # fmt: skip
 NAMES = [name for entries in TABLE.values() for name in entries]

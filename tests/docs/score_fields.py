@@ -40,6 +40,7 @@ FIELDS = {
     model.Score: {
         "name": "The job's name: letters, digits, `.`, `_`, `-`, 100 at most.",
         "description": "For people; `status` and `list` show it.",
+        "labels": "Words by which `pause`, `resume`, `cancel`, `list`, `wait` and `remove` find several jobs: `-l LABEL`.",
         "workspace": "Where sheets work, relative to the score's directory; created if missing; by default `~/workspaces/NAME`. "
         "`--workspace` wins.",
         "instrument": "The tool that plays the sheets: an alias or a profile; by default `claude-code`.",

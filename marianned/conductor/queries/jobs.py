@@ -185,8 +185,10 @@ class JobQueries:
         wanted = _wanted(params.statuses)
         names = [
             name if newest else f"{name}@{run}"
-            for name, run, status, newest in await self._records.run_names()
-            if (newest or params.runs) and (not wanted or status in wanted)
+            for name, run, status, newest, labels in await self._records.run_names()
+            if (newest or params.runs)
+            and (not wanted or status in wanted)
+            and labels.issuperset(params.labels)
         ]
         message, event = formatting.plural(len(names), "job"), self.services.store.last_event
         return JobList(message=message, event=event, jobs=[], names=names, total=len(names))
@@ -198,7 +200,12 @@ class JobQueries:
         if params.runs:
             rows = [run for row in rows for run in await self._records.runs(row.job_name)]
             rows.sort(key=lambda row: row.updated_at)
-        chosen = [row for row in rows if self._is_listed(row, wanted, everything=params.runs)]
+        chosen = [
+            row
+            for row in rows
+            if self._is_listed(row, wanted, everything=params.runs)
+            and {*row.labels}.issuperset(params.labels)
+        ]
         views, problems, gone = [], [], 0
         for row in chosen[params.offset : params.offset + params.limit]:
             address = f"{row.job_name}@{row.run}"

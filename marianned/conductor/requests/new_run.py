@@ -103,6 +103,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     submit_directory: str
     umask: int
     env: dict[str, str]
+    labels: list[str] = []
     auto_resume: bool = True
     depth: int = 0
     unlike: str | None = None
@@ -129,6 +130,8 @@ def first_rows(
         job_name=expanded.name,
         run=run,
         description=expanded.description,
+        labels=list(dict.fromkeys([*expanded.labels, *origin.labels])),
+        given_labels=origin.labels,
         workspace=expanded.workspace,
         submit_directory=origin.submit_directory,
         umask=origin.umask,

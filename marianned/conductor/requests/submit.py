@@ -78,6 +78,7 @@ class Submissions:
                 submit_directory=params.submit_directory,
                 umask=params.umask,
                 env=params.env,
+                labels=params.labels,
                 auto_resume=params.auto_resume,
             )
             entry = await self.prepare(score.version, newest, origin, fresh=params.fresh, file=params.file)

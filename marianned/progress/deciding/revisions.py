@@ -339,6 +339,7 @@ def apply_staged(draft: Draft) -> None:
     draft.run(
         revision=applied.row.revision,
         description=applied.score.description,
+        labels=list(dict.fromkeys([*applied.score.labels, *state.run.given_labels])),
         config_file=applied.row.config_file,
         staged_revision=None,
         staged_hold=None,

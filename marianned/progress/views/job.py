@@ -56,6 +56,7 @@ def job_view(state: JobState, now: Instant) -> Job:
         job_name=run.job_name,
         run=run.run,
         description=run.description,
+        labels=run.labels,
         revision=run.revision,
         staged_revision=run.staged_revision,
         config_file=state.newest.row.config_file,

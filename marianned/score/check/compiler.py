@@ -388,6 +388,7 @@ class _Compiler:
         return Expanded(
             name=score.name,
             description=score.description,
+            labels=tuple(dict.fromkeys(score.labels)),
             workspace=self.workspace,
             total_stages=len(layout.stages),
             sheets=sheets,

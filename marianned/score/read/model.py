@@ -34,6 +34,9 @@ Filled = Annotated[str | None, Text(filled=True)]
 Name = Text(filled=True)
 Names = Annotated[list[str], ListOf(Name)]
 Numbers = ListOf(Number(whole=True))
+LABEL = r"[A-Za-z0-9_][A-Za-z0-9._=/:-]{0,62}"
+"""What a label of a job looks like: a word that needs no quotes in a shell."""
+Labels = Annotated[list[str], ListOf(Text(filled=True, pattern=LABEL))]
 Bool = Annotated[bool, Flag()]
 AcceptedOnly = Annotated[Any, Anything(Mapping, Items)]
 Positive = Number(whole=True, least=1)
@@ -368,6 +371,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     prompt: Annotated[PromptPart, Part(PromptPart)]
     parameters: Annotated[dict[str, ParameterPart], MapOf(Part(ParameterPart))] = {}
     description: OptionalLabel = None
+    labels: Labels = []
     workspace: Filled = None
     instrument: Filled = None
     instrument_config: SettingsMap = {}

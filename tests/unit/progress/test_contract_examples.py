@@ -26,7 +26,7 @@ CLI = Path(__file__).parents[3] / "docs" / "design" / "cli.md"
 
 PAUSED = """
 {"success": true, "job_id": "release-notes", "status": "pausing", "message": "release-notes: pausing; pauses when sheets 2, 3 end, at most 11m48s from now", "error_code": null,
- "hints": ["mzt wait release-notes --for paused", "mzt pause release-notes --now", "mzt resume release-notes"], "problems": [], "acknowledged": false, "job_name": "release-notes", "run": 1, "description": null,
+ "hints": ["mzt wait release-notes --for paused", "mzt pause release-notes --now", "mzt resume release-notes"], "problems": [], "acknowledged": false, "job_name": "release-notes", "run": 1, "description": null, "labels": [],
  "revision": 1, "staged_revision": null, "config_file": "/home/ann/rel/release-notes.yaml", "workspace": "/home/ann/rel/out", "status_since_at": "2026-11-24T14:05:12.000Z", "then": "pause", "phase": "sheets",
  "progress": {"completed": 1, "total": 4, "percent": 25.0}, "timing": {"created_at": "2026-11-24T14:00:00.000Z", "started_at": "2026-11-24T14:00:00.000Z", "updated_at": "2026-11-24T14:05:12.000Z", "completed_at": null},
  "holds": [{"cause": "user", "owner": {"uid": 1000, "pid": 4211, "name": "mzt 1.2.0"}, "reason": "deploy first", "held_at": "2026-11-24T14:05:12.000Z", "ends_at": null}], "breakpoints": [],
