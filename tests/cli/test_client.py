@@ -196,7 +196,7 @@ def test_json_of_an_error_is_one_object_on_stdout(tmp_path, monkeypatch, capsys)
     assert said.err == ""
     assert json.loads(said.out) == {
         "success": False, "job_id": None, "status": None, "message": f"no daemon answers at {tmp_path}/s, which $MARIANNE_SOCKET names",
-        "error_code": "E511", "hints": ["mzt start"], "problems": [],
+        "error_code": "E511", "hints": ["mzt start"], "problems": [], "schema": 1,
     }  # fmt: skip
     assert said.out.count("\n") == 1
 

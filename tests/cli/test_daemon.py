@@ -144,7 +144,7 @@ def test_the_shell_completes_job_names(home):
     home.mzt("run", home.score("release-notes"), "--wait")
     done = subprocess.run(
         home.command([]),
-        env={**home.environment, "_MZT_COMPLETE": "fish_complete", "COMP_WORDS": "mzt pause rel", "COMP_CWORD": "rel"},
+        env={**home.environment, "_MZT_COMPLETE": "fish_complete", "COMP_WORDS": "mzt history rel", "COMP_CWORD": "rel"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "release-notes" in done.stdout
