@@ -93,8 +93,10 @@ def test_names_are_listed_up_to_five() -> None:
 
 
 def test_sheets_are_named() -> None:
-    assert formatting.sheet_name(2, 2, 1, fan_out=True) == "sheet 2 (2.1)"
-    assert formatting.sheet_name(2, 2, 1, fan_out=False) == "sheet 2"
+    assert formatting.sheet_name(2, 2, 1, None, fan_out=True) == "sheet 2 (2.1)"
+    assert formatting.sheet_name(2, 2, 1, "review", fan_out=True) == "sheet 2 (2.1 review)"
+    assert formatting.sheet_name(2, 2, 1, "review", fan_out=False) == "sheet 2 (review)"
+    assert formatting.sheet_name(2, 2, 1, None, fan_out=False) == "sheet 2"
     assert formatting.sheet_list([3, 2]) == "sheets 2, 3"
     assert formatting.sheet_list([4]) == "sheet 4"
     assert formatting.plural(1, "sheet") == "1 sheet"
