@@ -13,6 +13,8 @@ from marianned.executors import shim
 from marianned.executors.base import Place
 
 pytestmark = pytest.mark.anyio
+GLIBCS_OWN = 0b11 << 31
+"""Signals 32 and 33: who is started by glibc's posix_spawn, as from Python 3.13 on, ignores them; nobody can set them."""
 
 
 @pytest.fixture(params=[False, True], ids=["spawned", "forked"])
@@ -124,7 +126,7 @@ async def test_signals_are_as_a_new_program_expects_them(attempt: Attempt) -> No
         await attempt.run(attempt.spec("sed", "-n", "s/^Sig[BI].*:\\t//p", "/proc/self/status"))
     finally:
         signal.signal(signal.SIGHUP, previous)
-    assert [int(mask, 16) for mask in attempt.output().split()] == [0, 0]
+    assert [int(mask, 16) & ~GLIBCS_OWN for mask in attempt.output().split()] == [0, 0]
 
 
 async def test_an_exit_code_survives_a_parent_that_ignores_its_children(attempt: Attempt) -> None:
