@@ -17,6 +17,7 @@ from anyio import to_thread
 
 from marianned import files, workers
 from marianned.accidents import SHORT
+from marianned.data_checks import data_fault
 from marianned.formatting import duration
 from marianned.protocol import CheckReport, CheckResult
 from marianned.score.expanded import Check
@@ -146,6 +147,11 @@ async def _look(check: Check, run_command: CommandRunner, before: Snapshot, agai
             return _Finding(await workers.call(content_fault, check.type, check.target, check.pattern or ""))
         except workers.WorkerLimit as limit:
             return _Finding(f"{_shown(check.pattern)} could not be looked for: {limit.message}", final=True)
+    if check.data is not None:
+        try:
+            return _Finding(await workers.call(data_fault, check.type, check.target, check.data))
+        except workers.WorkerLimit as limit:
+            return _Finding(f"it could not be looked at: {limit.message}", final=True)
     was = before.get(check.target) if check.type == "file_modified" else None
     return _Finding(await to_thread.run_sync(_file_fault, check.target, was, abandon_on_cancel=True))
 

@@ -201,7 +201,7 @@ def _render(
     injected = inject(renderer, seat, previous, DiskReader())
     body = renderer.body(seat, previous, injected)
     prompt = assemble_prompt(expanded, sheet, body, previous_attempt, injected)
-    return Rendered(body, prompt, injected.missing)
+    return Rendered(body, prompt, [*injected.missing, *injected.passed_over])
 
 
 async def _with_score(

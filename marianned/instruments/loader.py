@@ -28,6 +28,15 @@ _WORDS = {
     "cli.output.result_join": ("last", "concat", "run"),
     "http.schema_family": ("openai", "anthropic", "gemini"),
 }
+_WITHOUT_EFFECT = (
+    "code_mode",
+    "cli.interactive",
+    "cli.command.mcp_config_workspace_path",
+    "cli.command.mcp_config_workspace_merge_key",
+    "cli.command.mcp_config_prefix_args",
+    "cli.command.json_schema_flag",
+    "http.response_format",
+)
 _SHOWN = ("text", "piece", "tool", "result", "note", "error")
 _PATHS = (
     *(
@@ -88,8 +97,10 @@ def load_profile(text: str, file: str) -> tuple[Profile | None, list[Problem]]:
         reading.add(path, message)
     if reading.problems:
         return None, sorted(reading.problems, key=_place)
-    if profile.code_mode is not None:
-        reading.add("code_mode", "'code_mode' is accepted and has no effect", code="S501", severity="warning")
+    for path in _WITHOUT_EFFECT:
+        if _field(profile, path) is not None:
+            said = f"'{path.rpartition('.')[2]}' is accepted and has no effect"
+            reading.add(path, said, code="S501", severity="warning")
     if profile.http is not None and profile.http.schema_family == "gemini":
         said = "the schema family 'gemini' is accepted, but not supported"
         reading.add("http.schema_family", said, code="S501", severity="warning")

@@ -67,6 +67,14 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     standard input then."""
     mcp_config_flag: str | None = None
     """Accepted, without effect."""
+    mcp_config_workspace_path: str | None = None
+    """Accepted, without effect (S501)."""
+    mcp_config_workspace_merge_key: str | None = None
+    """Accepted, without effect (S501)."""
+    mcp_config_prefix_args: Any = None
+    """Accepted, without effect (S501)."""
+    json_schema_flag: str | None = None
+    """Accepted, without effect (S501)."""
     mcp_disable_args: list[str] = []
     """Arguments that switch MCP servers off; `disable_mcp: false` in a score leaves them out."""
     extra_flags: list[str] = []
@@ -232,6 +240,8 @@ class Cli(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """How its output is read."""
     errors: Errors = Errors()
     """How its failures are told apart."""
+    interactive: Any = None
+    """Accepted, without effect (S501)."""
 
 
 class Http(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -245,6 +255,8 @@ class Http(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The form of requests and replies: `openai` or `anthropic`; `gemini` is accepted and not supported."""
     auth_env_var: str | None = None
     """The variable with the key; null: the service wants none."""
+    response_format: Any = None
+    """Accepted, without effect (S501)."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -280,6 +292,17 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What a person types to log in without a key; null: nothing is known."""
     code_mode: Any = None
     """Accepted, without effect (S501)."""
+    execution_status: str | None = None
+    """`unsupported`: it cannot be used here; anything else says nothing."""
+    execution_status_detail: str | None = None
+    """Why it cannot be used, for people."""
     contain: str = "off"
     """`hide`: what its sheets run is behind a wall (docs/security.md), whatever the setting says; `off`:
     as the setting says."""
+
+    @property
+    def unusable(self) -> str | None:
+        """Why it can't be used, whatever is installed; null: it can."""
+        if self.execution_status != "unsupported":
+            return None
+        return self.execution_status_detail or f"'{self.name}' is not supported, its profile says"

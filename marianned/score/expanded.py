@@ -16,6 +16,21 @@ from marianned.instruments.profile import Profile
 from marianned.protocol import Parameter
 
 
+class DataCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """What the checks of §13.1 want to know that look into data.
+
+    `field` is the field that is looked at (of a CSV file: the column), `expected` its value, packed
+    (variables.py), where `source` is null; else `source` is the absolute path of the file whose
+    `source_field` it equals, or of the directory that a path must lie in. `digest` is a SHA-256, lower case.
+    """
+
+    field: str | None = None
+    expected: Any = None
+    source: str | None = None
+    source_field: str | None = None
+    digest: str | None = None
+
+
 class Check(msgspec.Struct, frozen=True, kw_only=True):
     """A validation that applies to a sheet (§13); `target` is the absolute path or the command."""
 
@@ -29,6 +44,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     retry_count: int
     retry_delay_seconds: float
     timeout_seconds: float
+    data: DataCheck | None = None
 
 
 class Fallback(msgspec.Struct, frozen=True, kw_only=True):

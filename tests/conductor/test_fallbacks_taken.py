@@ -64,3 +64,16 @@ def test_another_model_of_the_same_tool_takes_over(stage, ledger):
     ]
     (move,) = moves(stage)
     assert move.startswith("sheet 1: goes on with many (large) instead of many (small): ")
+
+
+def test_an_instrument_whose_profile_says_it_is_not_supported_is_passed_by(stage, ledger):
+    place = stage.home / "config" / "marianne" / "instruments"
+    (place / "one.yaml").write_text(
+        (place / "one.yaml").read_text()
+        + "execution_status: unsupported\nexecution_status_detail: it needs a screen\n"
+    )
+    stage.submit(chained("one", "two"))
+    assert stage.wait_for("chained", "ended")["status"] == "completed"
+    (move,) = moves(stage)
+    assert move == "sheet 1: goes on with two instead of one: it needs a screen"
+    assert [line for line in ledger.lines() if line.startswith("try ")] == ["try two chained"]

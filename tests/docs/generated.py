@@ -380,6 +380,8 @@ def score_kind(rule):  # noqa: PLR0911  a type a line
             return f"{score_kind(rule.value)} by {'number' if rule.numbered else 'name'}"
         case rules.Text(choices=choices) if choices:
             return " or ".join(f"`{choice}`" for choice in choices)
+        case rules.Given():
+            return "any"
         case rules.Anything():
             return "mapping or list" if rule.kinds else "any"
         case rules.Number() | rules.Duration():

@@ -35,6 +35,10 @@ CODES = {
         "add `parallel: {enabled: true}`, or remove it",
     ),
     "S111": ("more than 10,000 sheets, or 1,000,000 dependencies", "split the score into several jobs"),
+    "S112": (
+        "only some sheets of a fan-out stage are given an instrument",
+        "name all of them, or the stage: `movements.N.instrument`",
+    ),
     "S113": (
         "a loop whose stages do not all lead to its last one, or that something outside stands between",
         "let the last stage need the others, and take what is between into the loop",
@@ -83,6 +87,10 @@ CODES = {
     "S306": (
         "the score of a `run_job` is missing or invalid",
         "check `job_path`; it is relative to the score",
+    ),
+    "S307": (
+        "directories below an injected one are left out",
+        "name each as an item of its own, or put the files beside each other",
     ),
     "S308": (
         "a score of a pinned chain is missing or invalid",

@@ -74,6 +74,8 @@ FIELDS = {
         "schedule": "Accepted, without effect: let cron or a timer call `mzt run FILE --fresh`.",
         **dict.fromkeys(
             [
+                "judgment",
+                "code_execution",
                 "learning",
                 "logging",
                 "grounding",
@@ -158,7 +160,14 @@ FIELDS = {
     },
     model.Validation: {
         "type": "What is checked.",
-        "path": "The file, for the four file checks; relative to the workspace.",
+        "path": "The file, for all checks but commands; relative to the workspace.",
+        "path_scope": "`path_in_scope`: the directory it must lie in; by default the workspace.",
+        "field_path": "`field_match`: keys joined by dots, `key[0]` an item of a list.",
+        "expected_value": "`field_match`: what the field must be, of the same kind.",
+        "source_path": "`field_match`: the file whose field it must equal.",
+        "source_field_path": "`field_match`: that field; by default `field_path`.",
+        "sha256": "`file_sha256`: 64 hexadecimal digits.",
+        "key_field": "`csv_unique_key`: the column in which no value may stand twice.",
         "pattern": "What a content check looks for.",
         "command": "Run by `bash -c`; 0 is success.",
         "working_directory": "Where the command runs; by default the workspace.",
@@ -214,6 +223,7 @@ FIELDS = {
         "enabled": "Whether silence ends an attempt.",
         "idle_timeout_seconds": "How long an attempt may go without output, a changed file or CPU time.",
         "check_interval_seconds": "How often this is checked; by default 30 s, or a third of the idle time if that is less.",
+        "max_idle_checks_before_kill": "Accepted, without effect.",
     },
     model.CostLimits: {
         "enabled": "On by default if a limit is given.",

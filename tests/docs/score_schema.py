@@ -92,6 +92,8 @@ def of(rule):  # noqa: PLR0911, PLR0912  a type a branch
         case rules.Duration():
             kind = {"type": "number", "minimum": 0} | limits(rule.range, rule.unit)
             return {"anyOf": [kind, _DURATION]}
+        case rules.Given():
+            return {}
         case rules.Anything():
             return {"type": ["object", "array"]} if rule.kinds else {}
     raise AssertionError(rule)

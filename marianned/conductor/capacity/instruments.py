@@ -43,12 +43,19 @@ class InstrumentAvailability:
         needs: dict[str, _Need] = {}
         for fallback in (fallback for sheet in state.score.sheets for fallback in sheet.fallbacks):
             profile = state.score.profiles[fallback.instrument]
+            if profile.unusable is not None:
+                needs[profile.name] = _NEVER
+                continue
             known = needs.get(profile.name)
             environ = known.environ if known else {**self._environ, **state.run.env}
             own = {**environ, **fallback.settings.get("env", {})}
             if known is None or own != environ:
                 needs[profile.name] = _need(profile, fallback, own)
         return needs
+
+
+_NEVER = _Need(None, "", {})
+"""What nothing here meets: an instrument that its profile says can't be used."""
 
 
 def _need(profile: Profile, fallback: Fallback, environ: dict[str, str]) -> _Need:

@@ -84,7 +84,9 @@ class Instruments:
         path = None
         problem = None
         names = credential_names(profile)
-        if profile.cli is not None:
+        if profile.unusable is not None:
+            problem = profile.unusable
+        elif profile.cli is not None:
             executable = profile.cli.command.executable
             path = shutil.which(os.path.expanduser(executable), path=environ.get("PATH"))  # noqa: PTH111  a text
             problem = None if path else f"'{executable}' is not on the daemon's PATH"

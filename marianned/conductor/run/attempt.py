@@ -173,6 +173,8 @@ class Attempt:
         given = self._given
         definition = given.definition
         profile = given.score.profiles[definition.instrument]
+        if profile.unusable is not None:
+            raise Unprepared("unavailable", profile.unusable)
         self._wait_for_stranger()
         faults.point("attempt.preparing")
         cwd = await self._cwd()

@@ -7,18 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from marianned import yaml_tree
 from marianned.errors import Problem
-from marianned.score.check.sheets import injections, instrument_settings
+from marianned.score.check.sheets import instrument_settings
 from marianned.score.read.model import Score
 from marianned.score.read.report import ProblemReport
 from marianned.yaml_tree import Path, find
 
 OF_SCORES: tuple[Path, ...] = (
-    ("on_failure",),
     ("parameters",),
     ("sheet", "fan_out_from"),
     ("concert", "pinned"),
 )
-OF_INJECTIONS = ("required",)
 OF_SETTINGS = ("env", "script", "errexit")
 OF_PROFILES: tuple[Path, ...] = (
     ("script",),
@@ -52,8 +50,8 @@ def profile_extensions(files: Mapping[str, str]) -> list[Problem]:
 
 def _used(score: Score) -> Iterator[Path]:
     yield from OF_SCORES
-    for path, _ in injections(score):
-        yield from ((*path, key) for key in OF_INJECTIONS)
+    if isinstance(score.on_failure, str):  # other readers have the list
+        yield ("on_failure",)
     for path, _ in instrument_settings(score):
         if path[0] != "backend":
             yield from ((*path, key) for key in OF_SETTINGS)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from marianned.score.check.instruments import ResolvedInstrument
-from marianned.score.expanded import Expanded, Sheet
+from marianned.score.expanded import Check, Expanded, Sheet
 from marianned.score.read.model import Score
 from marianned.score.read.variables import pack
 
@@ -37,7 +37,7 @@ class Digests:
         part = self.score.sheet
         settings = {key: value for key, value in sheet.settings.items() if key not in _TIMES}
         system_prompt = self.files.get(sheet.settings.get("system_prompt_file", ""))
-        checks = [msgspec.structs.replace(check, index=0) for check in sheet.checks]
+        checks = [_defined(check) for check in sheet.checks]
         return {
             "prompt": digest([body, *self.around, *sheet.extensions]),
             "files": digest([part.prelude, part.cadenzas.get(sheet.sheet, []), system_prompt]),
@@ -48,6 +48,14 @@ class Digests:
             "skip": digest(sheet.skip),
             "retry": self.retry,
         }
+
+
+def _defined(check: Check) -> dict[str, Any]:
+    """Return what a check is, without its place, and as it was before there were checks of data."""
+    found = {**msgspec.structs.asdict(check), "index": 0}
+    if check.data is None:
+        del found["data"]
+    return found
 
 
 def digest(value: Any) -> str:

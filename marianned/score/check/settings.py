@@ -61,7 +61,11 @@ class UseChecks:
     def check(self, chosen: ResolvedInstrument) -> None:
         """Check the instrument and the settings of one sheet."""
         profile = chosen.profile
-        if self._once("executable", profile.name) and profile.cli is not None:
+        if profile.unusable is not None:
+            if self._once("executable", profile.name):
+                message = f"'{profile.name}' can't be used: {profile.unusable}"
+                self.report.add("S403", chosen.selected.path, message)
+        elif self._once("executable", profile.name) and profile.cli is not None:
             name = profile.cli.command.executable
             if not self.reader.executable(name):
                 message = f"the executable '{name}' of '{profile.name}' is not found here"

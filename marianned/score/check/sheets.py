@@ -17,6 +17,7 @@ from marianned.score.read.reader import FileReader, ScoreSource, resolve
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.variables import BUILT_IN
 from marianned.score.render.assembly import one_row
+from marianned.score.render.injecting import below, passed_over_text
 from marianned.score.render.template import template_fault
 from marianned.score.render.templated import is_dynamic
 from marianned.yaml_tree import Path, Scalar, find, place_inside, scalars
@@ -52,6 +53,7 @@ def check_score(score: Score, layout: SheetPlan | None, document: Document, repo
         check_timeouts(settings, path, layout, report)
     if layout is not None:
         _check_sheet_numbers(score, layout, report)
+        _check_assigned(score, layout, report)
         _check_parallel(score, layout, report)
 
 
@@ -167,6 +169,24 @@ def _check_sheet_numbers(score: Score, layout: SheetPlan, report: ProblemReport)
                 report.add("S107", path, message)
 
 
+def _check_assigned(score: Score, layout: SheetPlan, report: ProblemReport) -> None:
+    """Report stages of which some sheets are given an instrument of their own and not all (S112)."""
+    part = score.sheet
+    mapped = [sheet for sheets in part.instrument_map.values() for sheet in sheets]
+    for key, given in (
+        ("per_sheet_instruments", {*part.per_sheet_instruments}),
+        ("instrument_map", {*mapped}),
+    ):
+        known = {*part.per_sheet_instruments, *mapped}
+        for stage, sheets in layout.stages.items():
+            left = [sheet for sheet in sheets if sheet not in known]
+            if len(sheets) > 1 and left and given.intersection(sheets):
+                message = (
+                    f"stage {stage} has sheets {sheets[0]} to {sheets[-1]}: not all are given an instrument"
+                )
+                report.add("S112", ("sheet", key), message, key=True, sheets=left)
+
+
 def _check_parallel(score: Score, layout: SheetPlan, report: ProblemReport) -> None:
     if report.wrong("parallel"):
         return
@@ -201,5 +221,9 @@ def check_files(
         there = reader.is_file if item.file else reader.is_directory
         if name is None or is_dynamic(name) or report.wrong(*path):
             continue
-        if not any(there(resolve(name, base, reader)) for base in (workspace, source.directory)):
+        places = [resolve(name, base, reader) for base in (workspace, source.directory)]
+        found = next((place for place in places if there(place)), None)
+        if found is None:
             report.add("S302", (*path, "file" if item.file else "directory"), f"'{name}' is not there")
+        elif item.file is None and (names := below(found, reader)):
+            report.add("S307", (*path, "directory"), passed_over_text(names, name))

@@ -9,6 +9,8 @@ from marianned.score.read.report import ProblemReport
 from marianned.yaml_tree import Path, find
 
 _ACCEPTED = (
+    "judgment",
+    "code_execution",
     "learning",
     "logging",
     "grounding",
@@ -31,6 +33,7 @@ _NOT_BY_ITSELF = "not run again by itself: let cron or a timer call 'mzt run FIL
 def check_unsupported(score: Score, document: Document, report: ProblemReport) -> None:
     """Report what is accepted without effect (§22)."""
     paths: list[Path] = [(key,) for key in _ACCEPTED]
+    paths += [("stale_detection", "max_idle_checks_before_kill")]
     paths += [("sheet", "spec_tags"), ("backend", "ollama"), ("backend", "recursive_light")]
     for key in ("on_success", "on_failure"):
         paths += [(key, index, "inherit_learning") for index in range(len(getattr(score, key)))]

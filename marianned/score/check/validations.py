@@ -4,11 +4,12 @@ Source: docs/reference/score-format.md §13.
 """
 
 import os
+import re
 from collections import defaultdict
 from typing import Any
 
 from marianned.score.check.expand import SheetPlan
-from marianned.score.expanded import Check
+from marianned.score.expanded import Check, DataCheck
 from marianned.score.language.conditions import BadCondition, Condition, parse_condition
 from marianned.score.language.placeholders import (
     MisplacedPlaceholder,
@@ -18,15 +19,24 @@ from marianned.score.language.placeholders import (
     placeholders,
     unknown_in_command,
 )
-from marianned.score.read.model import FILE_CHECKS, Score, Validation
+from marianned.score.read.model import DATA_CHECKS, FILE_CHECKS, Score, Validation
 from marianned.score.read.reader import FileReader, resolve
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.rules import pattern_fault
-from marianned.score.read.variables import BUILT_IN
+from marianned.score.read.variables import BUILT_IN, pack
 from marianned.yaml_tree import Path
 
 _FILE_RETRIES = 3
-_TEXTS = ("path", "command", "working_directory")
+_TEXTS = ("path", "command", "working_directory", "path_scope", "source_path")
+_NEEDED = {
+    "content_contains": ["pattern"],
+    "content_regex": ["pattern"],
+    "field_match": ["field_path"],
+    "file_sha256": ["sha256"],
+    "csv_unique_key": ["key_field"],
+}
+"""What a type of check needs beside its path."""
+_FIELD_PATH = re.compile(r"(\[-?\d{1,9}\]|[^.\[\]]+)(\[-?\d{1,9}\]|\.[^.\[\]]+)*")
 
 
 class Validations:
@@ -76,8 +86,9 @@ class Validations:
         if self.report.wrong(*path, "type"):
             return
         needed = ["path"] if rule.type in FILE_CHECKS else ["command"]
-        if rule.type.startswith("content_"):
-            needed.append("pattern")
+        needed += _NEEDED.get(rule.type, ())
+        if rule.type == "field_match":
+            self._check_fields(rule, path)
         for key in needed:
             if getattr(rule, key) is None and not self.report.wrong(*path, key):
                 self.report.add("S011", (*path, key), f"'{key}' is missing: '{rule.type}' needs it")
@@ -94,6 +105,18 @@ class Validations:
                     self.report.add(
                         "S207", (*path, key), f"write '{{{found.name}}}' for '{{{{ {found.name} }}}}'"
                     )
+
+    def _check_fields(self, rule: Validation, path: Path) -> None:
+        """Report fields of `field_match` that can't be looked for, or compared with."""
+        if (rule.expected_value is None) == (rule.source_path is None) and not self.report.wrong(*path):
+            message = "one of 'expected_value' and 'source_path' is needed, and only one"
+            self.report.add("S015", path, message)
+        for key in ("field_path", "source_field_path"):
+            written = getattr(rule, key)
+            if written and not _FIELD_PATH.fullmatch(written):
+                message = f"'{written[:40]}' is no path of a field"
+                hint = "keys joined by dots, an item of a list as in 'key[0]'"
+                self.report.add("S013", (*path, key), message, hint=hint)
 
     def checks(self, sheet: int, built_in: dict[str, Any], workspace: str) -> tuple[Check, ...]:
         """Return the checks of one sheet, in the order of the file; `built_in` are its values of §9.2."""
@@ -138,6 +161,20 @@ class Validations:
                 self.found["S515", ("validations", index, "command"), fault.message, fault.hint].append(sheet)
                 return text
 
+        def data() -> DataCheck | None:
+            if rule.type not in DATA_CHECKS:
+                return None
+            is_scope = rule.type == "path_in_scope"
+            source = (rule.path_scope or ".") if is_scope else rule.source_path
+            key = "path_scope" if is_scope else "source_path"
+            return DataCheck(
+                field=rule.key_field if rule.type == "csv_unique_key" else rule.field_path,
+                expected=None if rule.expected_value is None else pack(rule.expected_value[0]),
+                source=None if source is None else path_of(key, source),
+                source_field=rule.source_field_path or rule.field_path,
+                digest=rule.sha256.lower() if rule.sha256 else None,
+            )
+
         is_file = rule.type in FILE_CHECKS
         for name in () if is_file else unknown_in_command(rule.command or "", values):
             place: Path = ("validations", index, "command")
@@ -157,6 +194,7 @@ class Validations:
             retry_count=(_FILE_RETRIES if is_file else 0) if retries is None else retries,
             retry_delay_seconds=rule.retry_delay_ms,
             timeout_seconds=rule.timeout_seconds,
+            data=data(),
         )
 
     def finish(self) -> None:

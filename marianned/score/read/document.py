@@ -45,6 +45,10 @@ def _score(root: Node | None) -> Mapping:
         raise Unreadable("S004", "a score is a mapping: keys with values", root.place)
     keys = {key.text: key for key, _ in root.entries}
     if "sheet" not in keys and "prompt" not in keys:
+        if keys.keys() >= {"agents", "defaults"}:
+            raise Unreadable(
+                "S004", "this is the input of a compiler, not a score", keys["agents"].place, ("agents",)
+            )
         for key, kind in _OTHER_KINDS.items():
             if key in keys:
                 raise Unreadable("S004", f"this is {kind}, not a score", keys[key].place, (key,))

@@ -14,6 +14,7 @@ from marianned.score.read.rules import (
     Either,
     FieldRule,
     Flag,
+    Given,
     ListOf,
     MapOf,
     Number,
@@ -194,7 +195,8 @@ class PromptPart(msgspec.Struct, frozen=True, kw_only=True):
     prompt_extensions: Annotated[list[str], ListOf(Text())] = []
 
 
-FILE_CHECKS = ("file_exists", "content_contains", "content_regex", "file_modified")
+DATA_CHECKS = ("path_in_scope", "field_match", "file_sha256", "csv_unique_key")
+FILE_CHECKS = ("file_exists", "content_contains", "content_regex", "file_modified", *DATA_CHECKS)
 CHECKS = (*FILE_CHECKS, "command_succeeds")
 
 
@@ -205,6 +207,13 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
     path: Filled = None
     pattern: OptionalText = None
     command: Filled = None
+    path_scope: Filled = None
+    field_path: Filled = None
+    expected_value: Annotated[tuple[Any] | None, Given()] = None
+    source_path: Filled = None
+    source_field_path: Filled = None
+    sha256: Annotated[str | None, Text(pattern="[0-9A-Fa-f]{64}")] = None
+    key_field: Filled = None
     working_directory: Filled = None
     description: OptionalLabel = None
     stage: Annotated[int, Number(whole=True, least=1, most=10)] = 1
@@ -262,6 +271,7 @@ class StaleDetection(msgspec.Struct, frozen=True, kw_only=True):
     enabled: Bool = False
     idle_timeout_seconds: Annotated[float, Duration(above=0)] = 300.0
     check_interval_seconds: Annotated[float | None, Duration(above=0)] = None
+    max_idle_checks_before_kill: Annotated[Any, Anything()] = None
 
 
 class CostLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -399,6 +409,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     state_backend: Annotated[str | None, Text()] = None
     state_path: Annotated[str | None, Text()] = None
     schedule: Annotated[Any, Anything()] = None
+    judgment: Annotated[Any, Anything()] = None
+    code_execution: Annotated[Any, Anything()] = None
     learning: AcceptedOnly = None
     logging: AcceptedOnly = None
     grounding: AcceptedOnly = None

@@ -244,6 +244,16 @@ class Anything:
         return plain(node)
 
 
+class Given:
+    """Any value, null too, which is not the same as none: a tuple of the plain value."""
+
+    blank = None
+
+    def read(self, node: Node, path: Path, report: ProblemReport) -> tuple[Any]:  # noqa: ARG002  a rule's
+        """Return the plain value in a tuple."""
+        return (plain(node),)
+
+
 class ListOf:
     """A list of values of one type."""
 
@@ -360,7 +370,7 @@ class Part:
             elif rule is None:
                 hint = KEYS.get(path, {}).get(key.text) or report.nearest(key.text, _keys(rules))
                 report.add("S010", here, f"unknown key '{key.text}'", key=True, hint=hint)
-            elif isinstance(value, Scalar) and value.value is None:
+            elif isinstance(value, Scalar) and value.value is None and not isinstance(rule, Given):
                 if _field(key.text) not in defaults:
                     report.add("S020", here, f"'{key.text}' may not be empty")
                     values[_field(key.text)] = rule.blank

@@ -4,13 +4,15 @@ Identical inputs give identical prompts: no times, no random ids.
 Source: docs/reference/score-format.md §9.4, §15.3.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import jinja2
 import jinja2.meta
 
-from marianned.score.expanded import Check, Expanded, Sheet
+from marianned.score.expanded import Check, DataCheck, Expanded, Sheet
+from marianned.score.read.variables import as_json, unpack
 from marianned.score.render.prompt_inputs import InjectedText, PreviousAttempt
 
 _SECTIONS = {"skill": "## Skills", "tool": "## Tools", "context": "## Context"}
@@ -21,6 +23,10 @@ _CHECKED = {
     "file_modified": "the file {target} exists and has changed",
     "content_contains": "the file {target} contains the text {pattern}",
     "content_regex": "the file {target} matches the regular expression {pattern}",
+    "path_in_scope": "the path {target} lies in {data.source}",
+    "field_match": "in the file {target} the field {data.field} is {expected}",
+    "file_sha256": "the file {target} has the SHA-256 {data.digest}",
+    "csv_unique_key": "in the CSV file {target} no value stands twice in the column {data.field}",
     "command_succeeds": "this command exits with 0: {target}",
 }
 
@@ -124,7 +130,13 @@ def _acceptance(checks: Sequence[Check]) -> str:
 
 def described(check: Check) -> str:
     """Say what a check checks: the path or command in full, the pattern, the description."""
-    text = _CHECKED[check.type].format(target=check.target, pattern=check.pattern)
+    data = check.data or DataCheck()
+    expected = json.dumps(as_json(unpack(data.expected)), ensure_ascii=False)
+    if check.type == "field_match" and data.source is not None:
+        expected = f"that of {data.source}, {data.source_field}"
+    text = _CHECKED[check.type].format(
+        target=check.target, pattern=check.pattern, data=data, expected=expected
+    )
     return f"{text} ({check.description})" if check.description else text
 
 

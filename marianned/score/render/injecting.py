@@ -12,6 +12,7 @@ from marianned.score.read.reader import FileReader, is_below, resolve
 from marianned.score.render.prompt_inputs import InjectedPiece, InjectedText, RenderError, UpstreamOutputs
 from marianned.score.render.template import MOST_OUTPUT, Renderer
 
+_NAMED = 5
 FILE_MOST = 1024 * 1024
 """Bytes of one file that are read; the rest is told of."""
 
@@ -30,6 +31,7 @@ def inject(renderer: Renderer, sheet: Sheet, previous: UpstreamOutputs, reader: 
     """
     pieces: list[InjectedPiece] = []
     missing: list[str] = []
+    passed_over: list[str] = []
     profile = renderer.expanded.profiles.get(sheet.instrument)
     if profile is not None and profile.raw_prompt:
         return InjectedText()
@@ -37,7 +39,7 @@ def inject(renderer: Renderer, sheet: Sheet, previous: UpstreamOutputs, reader: 
     for item in sheet.injections:
         shown = renderer.text(item.path, sheet, previous)
         try:
-            for piece in _pieces(renderer, item, shown, reader):
+            for piece in _pieces(renderer, item, shown, reader, passed_over):
                 room -= len(piece.text)
                 _check_room(piece, room)
                 pieces.append(piece)
@@ -45,7 +47,24 @@ def inject(renderer: Renderer, sheet: Sheet, previous: UpstreamOutputs, reader: 
             if item.required:
                 raise RenderError("S302", f"{why}, and it is required") from None
             missing.append(str(why))
-    return InjectedText(pieces=pieces, missing=missing)
+    return InjectedText(pieces=pieces, missing=missing, passed_over=passed_over)
+
+
+def below(path: str, reader: FileReader) -> list[str]:
+    """Return the names of the directories in one that is injected: what lies in them is left out."""
+    found: list[str] = []
+    for name in reader.names(path):
+        inside = os.path.join(path, name)  # noqa: PTH118  a text: the reader knows what a path is
+        if not name.startswith(".") and reader.is_directory(inside) and not reader.is_file(inside):
+            found.append(name)
+    return found
+
+
+def passed_over_text(names: list[str], shown: str) -> str:
+    """Say that directories below an injected one are left out."""
+    named = ", ".join(f"'{name}'" for name in names[:_NAMED])
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"of the directory '{shown}' only its own files are injected, not what lies in {named}{more}"
 
 
 def stand_ins(sheet: Sheet, text: str) -> InjectedText:
@@ -53,7 +72,9 @@ def stand_ins(sheet: Sheet, text: str) -> InjectedText:
     return InjectedText(pieces=[InjectedPiece(item.section, item.path, text) for item in sheet.injections])
 
 
-def _pieces(renderer: Renderer, item: Injection, shown: str, reader: FileReader) -> Iterator[InjectedPiece]:
+def _pieces(
+    renderer: Renderer, item: Injection, shown: str, reader: FileReader, passed_over: list[str]
+) -> Iterator[InjectedPiece]:
     kind = "directory" if item.directory else "file"
     there = reader.is_directory if item.directory else reader.is_file
     try:
@@ -67,11 +88,17 @@ def _pieces(renderer: Renderer, item: Injection, shown: str, reader: FileReader)
         if not item.directory:
             yield InjectedPiece(item.section, shown, _text(renderer, shown, path, reader))
             return
+        if names := below(path, reader):
+            passed_over.append(passed_over_text(names, shown))
+        empty = True
         for name in reader.names(path):
             file = os.path.join(path, name)  # noqa: PTH118  a text: the reader knows what a path is
             if not name.startswith(".") and reader.is_file(file):
+                empty = False
                 printable = name.encode(errors="surrogateescape").decode(errors="replace")
                 yield InjectedPiece(item.section, printable, _text(renderer, printable, file, reader))
+        if empty and item.required:
+            raise _Missing(f"the directory '{shown}' has no file")
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise _Missing(f"the {kind} '{shown}' can't be read: {why}") from None

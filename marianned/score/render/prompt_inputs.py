@@ -48,10 +48,14 @@ class InjectedPiece(msgspec.Struct, frozen=True):
 
 
 class InjectedText(msgspec.Struct, frozen=True, kw_only=True):
-    """What is injected into a prompt (§10), in order; `missing` says in a line each what is left out."""
+    """What is injected into a prompt (§10), in order; `missing` says in a line each what is left out.
+
+    `passed_over` says the same of directories below an injected one, which are no part of it.
+    """
 
     pieces: list[InjectedPiece] = []
     missing: list[str] = []
+    passed_over: list[str] = []
 
     def texts(self, section: str) -> list[str]:
         """Return the texts of a section."""

@@ -83,7 +83,8 @@ class Disk:
         return any(file.startswith(f"{path}/") for file in self.files)
 
     def names(self, path: str) -> list[str]:
-        return sorted(file.rpartition("/")[2] for file in self.files if file.rpartition("/")[0] == path)
+        inside = {file.removeprefix(f"{path}/") for file in self.files if file.startswith(f"{path}/")}
+        return sorted({name.partition("/")[0] for name in inside})
 
     def writable(self, path: str) -> bool:
         return not self.read_only

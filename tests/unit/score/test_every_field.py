@@ -86,6 +86,33 @@ SEEN = {
     "Validation.timeout_seconds": (
         f"validations: [{{{CHECK}, timeout_seconds: 5m}}]", "sheets.0.checks.0.timeout_seconds", 300,
     ),
+    "Validation.path_scope": (
+        "validations: [{type: path_in_scope, path: a, path_scope: b}]", "sheets.0.checks.0.data.source",
+        "/home/me/workspaces/n/b",
+    ),
+    "Validation.field_path": (
+        "validations: [{type: field_match, path: a, field_path: b.c, expected_value: 1}]",
+        "sheets.0.checks.0.data.field", "b.c",
+    ),
+    "Validation.expected_value": (
+        "validations: [{type: field_match, path: a, field_path: b, expected_value: 1}]",
+        "sheets.0.checks.0.data.expected", 1,
+    ),
+    "Validation.source_path": (
+        "validations: [{type: field_match, path: a, field_path: b, source_path: c}]",
+        "sheets.0.checks.0.data.source", "/home/me/workspaces/n/c",
+    ),
+    "Validation.source_field_path": (
+        "validations: [{type: field_match, path: a, field_path: b, source_path: c, source_field_path: d}]",
+        "sheets.0.checks.0.data.source_field", "d",
+    ),
+    "Validation.sha256": (
+        f"validations: [{{type: file_sha256, path: a, sha256: {'AB' * 32}}}]",
+        "sheets.0.checks.0.data.digest", "ab" * 32,
+    ),
+    "Validation.key_field": (
+        "validations: [{type: csv_unique_key, path: a, key_field: id}]", "sheets.0.checks.0.data.field", "id",
+    ),
     "Alias.profile": ("instruments: {tool: {profile: other}}", "sheets.0.instrument", "other"),
     "Alias.config": ("instruments: {tool: {profile: tool, config: {model: m}}}", "sheets.0.settings.model", "m"),
     "Movement.name": ("movements: {2: {name: two}}", "sheets.1.movement", "two"),
@@ -190,6 +217,11 @@ WITHOUT_EFFECT = {
     "Hook.inherit_learning": (
         "on_success: [{type: run_command, command: 'true', inherit_learning: yes}]", "S501",
     ),
+    "StaleDetection.max_idle_checks_before_kill": (
+        "stale_detection: {max_idle_checks_before_kill: 3}", "S501",
+    ),
+    "Score.judgment": ("judgment: {enabled: true}", "S501"),
+    "Score.code_execution": ("code_execution: true", "S501"),
     "Score.state_path": ("state_path: a", "S501"),
     "Score.schedule": ("schedule: 0 3 * * *", "S501"),
     "Score.state_backend": ("state_backend: a", None),

@@ -3,8 +3,10 @@
 import pytest
 from scores import Disk, compiled, expanded, score
 
-from marianned.score.render.prompt_inputs import UpstreamOutputs
-from marianned.score.render.template import render_body
+from marianned.score.render.assembly import described
+from marianned.score.render.injecting import inject
+from marianned.score.render.prompt_inputs import RenderError, UpstreamOutputs
+from marianned.score.render.template import Renderer, render_body
 from marianned.score.render.templated import Templates
 
 TWO = "{size: 1, total_items: 2}"
@@ -143,3 +145,89 @@ def test_an_extension_is_a_file_only_without_blanks_and_is_never_rendered():
         "be kind",
     )
     assert problems(text, disk) == [("S208", "prompt.prompt_extensions.1")]
+
+
+@pytest.mark.parametrize(
+    ("check", "found"),
+    [
+        ("path_in_scope", [("S011", "path")]),
+        ("field_match, path: a, expected_value: 1", [("S011", "field_path")]),
+        ("field_match, path: a, field_path: b", [("S015", None)]),
+        ("field_match, path: a, field_path: b, expected_value: 1, source_path: c", [("S015", None)]),
+        ("field_match, path: a, field_path: b, expected_value: null", []),
+        ("field_match, path: a, field_path: b..c, expected_value: 1", [("S013", "field_path")]),
+        ("file_sha256, path: a", [("S011", "sha256")]),
+        ("file_sha256, path: a, sha256: abc", [("S013", "sha256")]),
+        ("csv_unique_key, path: a", [("S011", "key_field")]),
+        ("field_match, path: a, field_path: b, source_path: '{gone}/c'", [("S204", "source_path")]),
+    ],
+)
+def test_what_a_check_of_data_needs(check, found):
+    said = [(code, (path or "").removeprefix("validations.0").lstrip(".") or None) for code, path in problems(
+        score(validations=f"[{{type: {check}}}]")
+    )]  # fmt: skip
+    assert said == found
+
+
+def test_checks_of_data_are_file_checks_with_placeholders_and_stand_in_the_prompt():
+    text = score(
+        validations="[{type: path_in_scope, path: '{workspace}/a', path_scope: '{score_dir}'},"
+        " {type: field_match, path: 'r{stage}.json', field_path: done, expected_value: true},"
+        " {type: field_match, path: r.json, field_path: n, source_path: '{score_dir}/m.yaml', source_field_path: k}]"
+    )
+    checks = expanded(text).sheets[0].checks
+    assert [(check.retry_count, check.target) for check in checks] == [
+        (3, "/home/me/workspaces/n/a"),
+        (3, "/home/me/workspaces/n/r1.json"),
+        (3, "/home/me/workspaces/n/r.json"),
+    ]
+    assert [described(check) for check in checks] == [
+        "the path /home/me/workspaces/n/a lies in /s",
+        "in the file /home/me/workspaces/n/r1.json the field done is true",
+        "in the file /home/me/workspaces/n/r.json the field n is that of /s/m.yaml, k",
+    ]
+
+
+def test_directories_below_an_injected_one_are_told_of():
+    text = score(sheet="{size: 1, total_items: 1, prelude: [{directory: d, as: context}]}")
+    disk = Disk({"/s/d/a": "1", "/s/d/sub/e": "4", "/s/d/.git/x": ""})
+    assert problems(text, disk) == [("S307", "sheet.prelude.0.directory")]
+    found = inject(Renderer(expanded(text, disk)), expanded(text, disk).sheets[0], UpstreamOutputs(), disk)
+    assert found.passed_over == [
+        "of the directory 'd' only its own files are injected, not what lies in 'sub'"
+    ]
+
+
+def test_a_required_directory_has_a_file():
+    text = score(sheet="{size: 1, total_items: 1, prelude: [{directory: d, as: context, required: true}]}")
+    whole = expanded(text, Disk({"/s/d/sub/e": "4"}))
+    with pytest.raises(RenderError, match="has no file, and it is required"):
+        inject(Renderer(whole), whole.sheets[0], UpstreamOutputs(), Disk({"/s/d/sub/e": "4"}))
+
+
+def test_what_other_readers_have_is_accepted_and_said_to_be_without_effect():
+    text = score(schedule="0 3 * * *", judgment="{enabled: true}", code_execution="true")
+    assert [code for code, _ in problems(text)] == ["S501"] * 3
+    settings = score(
+        instrument_config="{interactive: true, interactive_max_nudges: 3, response_format: json}"
+    )
+    assert [code for code, _ in problems(settings)] == ["S404"] * 3
+
+
+def test_the_input_of_a_compiler_is_no_score():
+    (problem,) = compiled("name: a\nagents: [a]\ndefaults: {}\n").problems
+    assert (problem.code, problem.message) == ("S004", "this is the input of a compiler, not a score")
+
+
+def test_a_profile_that_says_so_is_not_usable():
+    profile = (
+        "name: later\nkind: cli\nexecution_status: unsupported\nexecution_status_detail: waits for a screen\n"
+        "cli: {command: {executable: later, json_schema_flag: --schema}, interactive: {a: b}}\n"
+    )
+    disk = Disk({"/s/.marianne/instruments/later.yaml": profile})
+    found = compiled(score(instrument="later"), disk).problems
+    assert [(p.code, p.message) for p in found] == [
+        ("S403", "'later' can't be used: waits for a screen"),
+        ("S501", "'json_schema_flag' is accepted and has no effect"),
+        ("S501", "'interactive' is accepted and has no effect"),
+    ]

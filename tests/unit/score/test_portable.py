@@ -5,10 +5,6 @@ from scores import Disk, compiled, marked, score
 
 OURS = [
     score() + "«on_failure: pause\n",
-    score(sheet="{size: 1, total_items: 4, prelude: [{file: '{{ workspace }}', as: tool, «required: yes}]}"),
-    score(
-        sheet="{size: 1, total_items: 4, cadenzas: {2: [{directory: '{{ stage }}', as: tool, «required: no}]}}"
-    ),
     score() + "instrument_config: {«env: {A: b}}\n",
     score(instrument="cli") + "instrument_config: {«script: whole}\n",
     score() + "instruments: {mine: {profile: tool, config: {«env: {A: b}}}}\n",
@@ -43,6 +39,9 @@ def test_a_profile_that_the_score_uses_is_looked_into():
 
 def test_a_score_without_extensions_is_portable():
     assert extensions(score() + "backend: {skip_permissions: true}\n") == []
+    injected = "{size: 1, total_items: 4, prelude: [{file: '{{ workspace }}', as: tool, required: yes}]}"
+    assert extensions(score(sheet=injected)) == []
+    assert extensions(score() + "on_failure: [{type: run_command, command: a}]\n") == []
 
 
 def test_what_is_wrong_is_still_looked_through():

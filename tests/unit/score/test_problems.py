@@ -96,6 +96,11 @@ CASES = [
     ("S110", score(sheet="{size: 1, total_items: 2, «fan_out: {2: 2}}")),
     ("S110", score() + "parallel: {enabled: «true}\n"),
     ("S111", score(sheet="{size: 1, total_items: «10001}")),
+    (
+        "S112",
+        score(sheet="{size: 1, total_items: 2, fan_out: {2: 2}, «per_sheet_instruments: {2: tool}}")
+        + "parallel: {enabled: true}\n",
+    ),
     ("S113", score(sheet="{size: 1, total_items: 4, dependencies: {3: [1]}, loops: {«2-3: {}}}")),
     ("S511", score(sheet="{size: 1, total_items: 4, loops: {1-2: {}, «2-3: {}}}")),
     ("S111", score(sheet="{size: 1, total_items: 2, fan_out: {1: 2000, 2: 3000}, dependencies: «{2: [1]}}")),
@@ -150,6 +155,7 @@ CASES = [
     ("S215", score(prompt="{template: a, variables: {«b: '{{ b }}'}}")),
     ("S208", score(prompt="{template: a, prompt_extensions: [«'see {{ workspace }}']}")),
     ("S301", score(prompt="{template_file: «gone.md}")),
+    ("S307", score(sheet="{size: 1, total_items: 4, prelude: [{directory: «deep, as: tool}]}")),
     ("S302", score(sheet="{size: 1, total_items: 4, prelude: [{file: «gone.md, as: tool}]}")),
     ("S304", score() + "instrument_config: {system_prompt_file: «gone.md}\n"),
     ("S305", score() + "instrument_config: {working_directory: «gone}\n"),
@@ -191,6 +197,8 @@ WARNINGS = {
         "S213",
         "S214",
         "S302",
+        "S307",
+        "S112",
         "S306",
         "S402",
     ),
@@ -216,7 +224,7 @@ WARNINGS = {
 
 
 def found(text: str, disk: Disk | None = None) -> list[tuple[str, str, int, int]]:
-    problems = compiled(text, disk or Disk({"/s/n.yaml": ""})).problems
+    problems = compiled(text, disk or Disk({"/s/n.yaml": "", "/s/deep/down/a": ""})).problems
     return [(p.code, p.severity, p.line, p.column) for p in problems]
 
 
