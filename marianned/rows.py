@@ -21,6 +21,7 @@ from marianned.protocol import (
     HoldCause,
     HookStatus,
     JobStatus,
+    LoopState,
     Outcome,
     RevisionStatus,
     SheetStatus,
@@ -159,6 +160,8 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Why they skipped it; null: they did not."""
     exit_code: int | None = None
     """Exit code of its newest attempt; null: there is none."""
+    cost_before: float = 0.0
+    """Cost in USD of its attempts in earlier rounds of its loop."""
     paused_after: bool = False
     """The job has paused after its stage, as the score asks."""
     word: Word | None = None
@@ -225,6 +228,8 @@ class AttemptRow(AttemptExit, frozen=True, kw_only=True, gc=False):
     """The number of the instance in its stage then."""
     kind: AttemptKind
     """Its `AttemptKind`."""
+    round: int | None = None
+    """The round of its loop that it was made in; null: its stage is in none."""
     revision: int
     """Revision of the score it runs under."""
     instrument: str
@@ -433,6 +438,44 @@ class BreakpointRow(msgspec.Struct, frozen=True, kw_only=True):
     """The run it belongs to."""
     uid: int
     """The sheet that may not start."""
+    passed: bool = False
+    """The job has paused before it in this round of its loop, and does so again in the next."""
+
+
+_ASKED_MOST = 60_000
+"""Milliseconds that asking an `until` takes at most."""
+
+
+class LoopRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A loop of stages, told by the first sheet of its last one; without a row it is open, in round 1.
+
+    While its `until` is asked it is in flight; asking takes a slot and leaves nothing behind.
+    """
+
+    run_id: int
+    """The run it belongs to."""
+    uid: int
+    """The first sheet of its last stage."""
+    round: int = 1
+    """Number of the present round."""
+    state: LoopState = LoopState.OPEN
+    """Its `LoopState`."""
+    asking: bool = False
+    """Its `until` is being asked."""
+    revision: int = 0
+    """Revision whose `until` that is; 0: it was never asked."""
+    started_at: int = 0
+    """When it was asked last."""
+
+    @property
+    def name(self) -> str:
+        """What names its asking within the run."""
+        return f"loop-{self.uid}"
+
+    @property
+    def time_limit_at(self) -> int:
+        """When its asking ends at the latest, where no accident of ours comes between."""
+        return self.started_at + _ASKED_MOST
 
 
 class RevisionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -654,11 +697,14 @@ def event_of(run: RunRow, type: str, text: str, at: int, **more: Any) -> EventRo
 
 SheetFlight = AttemptRow | SkipRow
 """What is in flight of a sheet: an attempt, whose command or checks run, or its skip rules."""
-Flight = SheetFlight | HookRow
+Placed = SheetFlight | HookRow
+"""What is in flight with a process, which has a place: a directory and an id."""
+Flight = Placed | LoopRow
 """What is in flight from the commit of its row to that of its outcome.
 
-All have `run_id`, `revision`, `incarnation`, `started_at` and `time_limit_at`, a `name` within their run and
-the `numbers` that their command is told; what only some have, as an attempt its number, is asked by kind.
+All have `run_id`, `revision`, `started_at`, `time_limit_at` and a `name` within their run; those with a
+process, `Placed`, have `incarnation` too, and the `numbers` that their command is told; what only some
+have, as an attempt its number, is asked by kind.
 """
 Row = (
     RunRow
@@ -669,6 +715,7 @@ Row = (
     | HookRow
     | HoldRow
     | BreakpointRow
+    | LoopRow
     | RevisionRow
     | RequestRow
     | LimitRow
@@ -699,6 +746,7 @@ TABLES: dict[type[msgspec.Struct], Table] = {
     HookRow: Table("hooks", ("run_id", "hook")),
     HoldRow: Table("holds", ("run_id", "hold")),
     BreakpointRow: Table("breakpoints", ("run_id", "uid")),
+    LoopRow: Table("loops", ("run_id", "uid")),
     RevisionRow: Table("revisions", ("run_id", "revision")),
     RequestRow: Table("requests", ("request",)),
     LimitRow: Table("limits", ("instrument", "model")),

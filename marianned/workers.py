@@ -6,10 +6,12 @@ workers alone: they would add half to the daemon's start. Source: docs/design/du
 """
 
 import os
+import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
+from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 import anyio
@@ -261,6 +263,78 @@ def _skip_when(
     assert seat.skip is not None
     values = Renderer(expanded).values(seat, previous)
     return evaluate(seat.skip.when or "False", {**values, "sheets": sheets, "job": job})
+
+
+async def until(
+    key: str,
+    expanded: bytes,
+    place: int,
+    round_number: int,
+    sheets: dict[int, SheetSeen],
+    passed: bool,  # noqa: FBT001  a worker is called by position
+    job: JobSeen,
+) -> bool:
+    """Evaluate the `until` of a loop, by its place in the score; `key` and `expanded` as for `render_prompt`.
+
+    Raises:
+        BadExpression: it has no value as things are.
+        RenderError: a path that it names can't be made.
+        WorkerLimit: see `call`.
+    """
+    return await _with_score(_until, key, expanded, place, round_number, sheets, passed, job)
+
+
+def _until(
+    key: str,
+    data: bytes | None,
+    place: int,
+    round_number: int,
+    sheets: dict[int, SheetSeen],
+    passed: bool,  # noqa: FBT001
+    job: JobSeen,
+) -> bool | None:
+    from marianned.score.language.expressions import evaluate
+    from marianned.score.render.template import Renderer
+
+    expanded = _known(key, data)
+    if expanded is None:
+        return None
+    loop = expanded.loops[place]
+    values = Renderer(expanded).values(expanded.sheets[loop.ends[0] - 1], UpstreamOutputs(round=round_number))
+    values["loop"] = SimpleNamespace(**{"round": round_number, loop.index: round_number, "passed": passed})
+    files_of = dict(values)
+    values |= {"sheets": sheets, "job": job, "file": lambda name: _File(name, files_of, job.workspace)}
+    return evaluate(loop.until or "loop.passed", values)
+
+
+class _File:
+    """A file as an expression sees it, now; one that is not there contains nothing."""
+
+    def __init__(self, name: str, values: Mapping[str, object], workspace: str) -> None:
+        from marianned.score.language.placeholders import fill_path
+
+        self._path = os.path.join(workspace, fill_path(name, values))  # noqa: PTH118  texts are wanted
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is a regular file."""
+        return os.path.isfile(self._path)  # noqa: PTH113
+
+    def contains(self, text: str) -> bool:
+        """Whether its text contains this one."""
+        return text in self._text()
+
+    def matches(self, pattern: str) -> bool:
+        """Whether a regular expression is found in its text."""
+        return re.search(pattern, self._text(), re.MULTILINE) is not None
+
+    def _text(self) -> str:
+        try:
+            return files.head(self._path, _OUTPUT_LIMIT)[0].decode(errors="replace")
+        except (OSError, files.Unsuitable) as error:
+            if is_scarcity(error):
+                raise
+            return ""
 
 
 async def explain(expanded: Expanded, *, prompts: bool) -> list[dict[str, Any]]:

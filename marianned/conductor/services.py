@@ -16,7 +16,7 @@ from marianned.config import Settings
 from marianned.executors.base import Executor, Place, id_in
 from marianned.masks import Mask, secrets_given, secrets_of
 from marianned.protocol import Stranger
-from marianned.rows import Flight, HookRow, RevisionRow, RunRow
+from marianned.rows import Flight, HookRow, LoopRow, Placed, RevisionRow, RunRow
 from marianned.store.writer import Store
 
 
@@ -63,19 +63,21 @@ class Services(msgspec.Struct, kw_only=True):
             if why
         ]
 
-    def directory(self, flight: Flight) -> Path:
+    def directory(self, flight: Placed) -> Path:
         """Return the directory of an attempt or hook: spec, identity, outputs and exit record."""
         return self.place(flight).directory
 
     def attempt_id(self, flight: Flight) -> str:
         """Return what names an attempt or hook among all that any daemon ever made."""
+        if isinstance(flight, LoopRow):
+            return f"{self.store.incarnation.name}-{flight.run_id}-{flight.name}"
         return self.place(flight).id
 
     def revision_key(self, revision: RevisionRow) -> str:
         """Return what names a revision to workers, which keep it decoded; they may outlive the store."""
         return f"{self.store.daemon_id}.{revision.run_id}.{revision.revision}"
 
-    def place(self, flight: Flight) -> Place:
+    def place(self, flight: Placed) -> Place:
         """Return where the files of an attempt or hook lie: below the incarnation that started it."""
         incarnation = self.store.incarnations.get(flight.incarnation)
         if incarnation is None:
@@ -85,7 +87,7 @@ class Services(msgspec.Struct, kw_only=True):
         directory = top / str(flight.run_id) / name
         return Place(directory, f"{incarnation.name}-{flight.run_id}-{name}", top)
 
-    def _place_of_0_1_0(self, flight: Flight) -> Place:
+    def _place_of_0_1_0(self, flight: Placed) -> Place:
         """Return where 0.1.0 put it, which named places by run alone, and knew of one directory for them."""
         name = f"{flight.run_id}-{flight.name}"
         tops = (self.attempts, self.store.path.with_name("attempts"))

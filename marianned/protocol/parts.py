@@ -10,6 +10,7 @@ from marianned.protocol.statuses import (
     HoldCause,
     HookStatus,
     JobStatus,
+    LoopState,
     Outcome,
     PlanAction,
     SheetStatus,
@@ -85,6 +86,8 @@ class InFlight(msgspec.Struct, kw_only=True):
     """When its time limit ends it."""
     hook: int | None = None
     """Number of the hook; null for a sheet."""
+    loop: str | None = None
+    """The loop, as `2-3`, of which a round is being judged; null: it is something else."""
     job_id: str | None = None
     """The job, `name@run`, that it runs in: one whose end this job waits for; null: it is this job's own."""
 
@@ -217,6 +220,19 @@ class Stranger(msgspec.Struct, kw_only=True, frozen=True):
     """Number of the sheet; null: a hook's, or not known."""
 
 
+class LoopProgress(msgspec.Struct, kw_only=True):
+    """How far a loop has come."""
+
+    span: str
+    """Its stages, as `2-3`."""
+    round: int
+    """Number of the present round, or of the last, from 1."""
+    up_to: int
+    """How many rounds there are at most."""
+    state: LoopState
+    """A `LoopState`: `open` while rounds may follow."""
+
+
 class Progress(msgspec.Struct, kw_only=True):
     """How many sheets are completed or skipped."""
 
@@ -225,7 +241,9 @@ class Progress(msgspec.Struct, kw_only=True):
     total: int
     """Sheets of the revision in force."""
     percent: float
-    """`completed` in percent of `total`, to one decimal."""
+    """`completed` in percent of `total`, to one decimal; the next round of a loop takes it down."""
+    loops: list[LoopProgress] = []
+    """The loops of the revision in force, in order."""
 
 
 class Timing(msgspec.Struct, kw_only=True):
@@ -284,6 +302,8 @@ class Attempt(msgspec.Struct, kw_only=True):
     """Number of the attempt, from 1."""
     kind: AttemptKind
     """An `AttemptKind`."""
+    round: int | None = None
+    """The round of its loop that it was made in; null: its stage is in none."""
     outcome: Outcome | None
     """An `Outcome`; null while it is in flight."""
     error_category: str | None

@@ -104,6 +104,14 @@ class Outcome(Word):
     """Of a hook alone: the job that it had kept was not accepted when its own ended."""
 
 
+class LoopState(Word):
+    """Where a loop stands: rounds may follow; it is decided; the score in force has it no more."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    REMOVED = "removed"
+
+
 class HoldCause(Word):
     """Why there is a hold (docs/design/control.md §8)."""
 

@@ -381,6 +381,22 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     loops: tuple[Loop, ...] = ()
     triggers: dict[int, Trigger] = {}
 
+    def waits(self) -> list[tuple[int, ...]]:
+        """Return what each sheet waits for: what it needs, and the end of a loop that it needs a sheet of.
+
+        Whoever needs any sheet of a loop from outside waits for its last stage too (§29.2).
+        """
+        needs = [sheet.needs for sheet in self.sheets]
+        for loop in self.loops:
+            span, known = frozenset(loop.sheets), dict[tuple[int, ...], tuple[int, ...]]()
+            for place, own in enumerate(needs):
+                if place + 1 in span:
+                    continue
+                if own not in known:
+                    known[own] = own if span.isdisjoint(own) else tuple(sorted({*own, *loop.ends}))
+                needs[place] = known[own]
+        return needs
+
     def loop_of(self, stage: int) -> Loop | None:
         """Return the loop that a stage is part of."""
         return next((loop for loop in self.loops if loop.first <= stage <= loop.last), None)

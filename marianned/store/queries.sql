@@ -99,6 +99,13 @@ FROM attempts
 WHERE run_id = :run_id AND uid BETWEEN coalesce(:uid, 0) AND coalesce(:uid, 9223372036854775807)
 ORDER BY uid, attempt
 
+-- name: round_results
+SELECT uid, result FROM attempts AS mine
+WHERE run_id = :run_id AND attempt = (
+    SELECT max(attempt) FROM attempts
+    WHERE run_id = mine.run_id AND uid = mine.uid AND round = :number AND outcome IN ('succeeded', 'failed')
+)
+
 -- name: last_result
 -- Or of the last that failed: a sheet may be done all the same.
 SELECT result FROM attempts
@@ -123,6 +130,9 @@ SELECT * FROM holds WHERE run_id = :run_id ORDER BY hold
 
 -- name: past_sheets
 SELECT * FROM past_sheets WHERE run_id = :run_id ORDER BY uid
+
+-- name: loops
+SELECT * FROM loops WHERE run_id = :run_id ORDER BY uid
 
 -- name: breakpoints
 SELECT * FROM breakpoints WHERE run_id = :run_id ORDER BY uid

@@ -26,6 +26,7 @@ from marianned.rows import (
     HoldRow,
     HookRow,
     LimitRow,
+    LoopRow,
     PastSheetRow,
     RequestRow,
     RevisionRow,
@@ -71,6 +72,7 @@ class Whole(NamedTuple):
     hooks: list[HookRow]
     holds: list[HoldRow]
     breakpoints: list[BreakpointRow]
+    loops: list[LoopRow]
     open_attempts: list[AttemptRow]
     skips: list[SkipRow]
     requests: list[RequestRow]
@@ -82,6 +84,7 @@ _RUN = Columns(RunRow)
 _SHEET = Columns(SheetRow)
 _PAST_SHEET = Columns(PastSheetRow)
 _ATTEMPT = Columns(AttemptRow)
+_LOOP = Columns(LoopRow)
 _SKIP = Columns(SkipRow)
 _HOOK = Columns(HookRow)
 _HOLD = Columns(HoldRow)
@@ -219,6 +222,7 @@ class Records:
                 hooks=rows(_HOOK, "hooks"),
                 holds=rows(_HOLD, "holds"),
                 breakpoints=rows(_BREAKPOINT, "breakpoints"),
+                loops=rows(_LOOP, "loops"),
                 open_attempts=rows(_ATTEMPT, "open_attempts"),
                 skips=rows(_SKIP, "skips"),
                 requests=rows(_REQUEST, "waiting_requests"),
@@ -233,6 +237,15 @@ class Records:
     async def attempts(self, run_id: int, uid: int | None = None) -> list[AttemptRow]:
         """Return the attempts of a run, or of one sheet of it, without their result texts."""
         return await self._rows(_ATTEMPT, "attempts", run_id=run_id, uid=uid)
+
+    async def round_results(self, run_id: int, number: int) -> dict[int, str]:
+        """Return, by uid, the result texts of the last attempts of this round that ended by themselves."""
+
+        def read(connection: sqlite3.Connection) -> dict[int, str]:
+            rows = connection.execute(SQL["round_results"], {"run_id": run_id, "number": number})
+            return {uid: result or "" for uid, result in rows}
+
+        return await self._read(read)
 
     async def last_result(self, run_id: int, uid: int, *, even_failed: bool = False) -> str | None:
         """Return the result text of the last attempt of a sheet that succeeded, or even failed."""

@@ -12,7 +12,7 @@ from marianned.protocol import METHODS, JobStatus
 from marianned.score.read.report import severity
 
 EVENT = re.compile(
-    r"(breakpoint|sheets|job|sheet|attempt|hook|revision|hold|worktree|workspace|budget|limit|skip|pausefile)"
+    r"(breakpoint|sheets|job|sheet|attempt|hook|revision|hold|worktree|workspace|budget|limit|loop|skip|pausefile)"
     r"\.[a-z]+$(?!\n)"
 )
 PROBLEM = re.compile(r"S\d{3}$(?!\n)")

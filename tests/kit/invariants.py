@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from marianned import lifecycle
 from marianned.progress.deciding.decide import could_use_slot
 from marianned.progress.state.job import JobState
+from marianned.progress.state.loops import Loops
 from marianned.progress.state.sharing import Numbers, Vector
 from marianned.progress.views.hooks import hook_view
 from marianned.progress.views.job import job_view, sheet_views
@@ -32,12 +33,20 @@ def _copied(value: Any) -> Any:
         return dict(value)
     if isinstance(value, list | Vector):
         return list(value)
+    if isinstance(value, Loops):
+        return value.copy()
     return set(value) if isinstance(value, set | Numbers) else value
 
 
 def recount(state: JobState) -> dict[str, Any]:
     """The counts of a state, worked out from its rows and its score alone."""
-    needs = {sheet.sheet: sheet.needs for sheet in state.score.sheets}
+    needs = {sheet.sheet: set(sheet.needs) for sheet in state.score.sheets}
+    undecided = dict.fromkeys(needs, 0)
+    for loop in state.score.loops:
+        row = state.loops.rows.get(state.sheets[loop.ends[0]].uid)
+        for sheet in [sheet for sheet in needs if sheet not in loop.sheets and needs[sheet] & {*loop.sheets}]:
+            undecided[sheet] += row is None or row.state == "open"
+            needs[sheet] |= {*loop.ends}
     rows = state.sheets
     above: dict[int, set[int]] = {}
 
@@ -62,6 +71,7 @@ def recount(state: JobState) -> dict[str, Any]:
         stands_behind(number)
     unmet = {
         number: sum(rows[need].status not in ("completed", "skipped") for need in needs[number])
+        + undecided[number]
         for number in needs
     }
     return {

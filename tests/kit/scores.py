@@ -28,6 +28,7 @@ from marianned.progress.state.triggers import (
     Supersede,
     TimeReached,
     Trigger,
+    UntilJudged,
 )
 from marianned.protocol import Caller, CheckReport, Cost, JobStatus, Outcome, PlanLine, Reply
 from marianned.rows import (
@@ -39,6 +40,7 @@ from marianned.rows import (
     HoldRow,
     HookRow,
     LimitRow,
+    LoopRow,
     PastSheetRow,
     RequestRow,
     RevisionRow,
@@ -186,6 +188,8 @@ class Disk:
                 state.put(row)
         for asked in self.of(SkipRow):
             state.put(asked)
+        for loop in self.of(LoopRow):
+            state.put(loop)
         for stands in self.of(BreakpointRow):
             state.put(stands)
         for past in self.of(PastSheetRow):
@@ -219,6 +223,7 @@ def _key(row: Any) -> tuple[object, ...]:
         HookRow: ("hook",),
         HoldRow: ("hold",),
         BreakpointRow: ("uid",),
+        LoopRow: ("uid",),
         PastSheetRow: ("uid",),
         RevisionRow: ("revision",),
         RequestRow: ("request",),
@@ -374,6 +379,11 @@ class Bench:
     def file(self, reason: str | None = None) -> Decision:
         """A pause file is found."""
         return self.step(PauseFile(reason))
+
+    def judged(self, holds: bool | None = None, fault: str | None = None) -> Decision:
+        """The `until` of the loop that is asked has its answer."""
+        (row,) = self.state.loops.asking
+        return self.step(UntilJudged(uid=row.uid, round=row.round, holds=holds, fault=fault))
 
     def give_up(self) -> Decision:
         """A fresh run takes this one's place."""

@@ -48,6 +48,7 @@ from marianned.progress.state.triggers import (
     Supersede,
     TimeReached,
     Trigger,
+    UntilJudged,
     Warned,
 )
 from marianned.protocol import ENDED, JobStatus, WaitingFor
@@ -299,7 +300,7 @@ class Job:
         between the steps, one each. With a `part` the commit is that of the transaction it belongs to.
         """
         state = self.state
-        ends = isinstance(trigger, Ending | Parked | HookEnded | Chained | SkipEvaluated)
+        ends = isinstance(trigger, Ending | Parked | HookEnded | Chained | SkipEvaluated | UntilJudged)
         room = state.score.parallel.max_concurrent - len(state.flights) + ends
         self.services.disk.check()
         state.unusable = await self._usable.unavailable(state)
@@ -327,7 +328,8 @@ class Job:
         self.superseded = self.superseded or isinstance(trigger, Supersede)
         await concertlog.append_hooks(state, decision.hooks_ended)
         before = self.status
-        started = len(decision.starts) + len(decision.checks) + (decision.hook is not None)
+        started = len(decision.starts) + len(decision.checks) + len(decision.asks)
+        started += decision.hook is not None
         ended = len(state.flights) + started
         state.become(decision.state)
         ended -= len(state.flights)
@@ -358,6 +360,8 @@ class Job:
             self._players.start(started_now, None)
         for attempt in decision.checks:
             self._players.start(attempt, Presence.ENDED)
+        for asked in decision.asks:
+            self._players.start(asked, None)
         if decision.hook is not None:
             self._players.start(decision.hook, None)
         for flight in (*decision.interrupts, decision.hook_interrupt):
@@ -471,6 +475,7 @@ _NAMES: dict[type[Trigger], str] = {
     SkipWarned: "warned",
     SlotFree: "slot",
     TimeReached: "time",
+    UntilJudged: "round",
     Warned: "warned",
 }
 

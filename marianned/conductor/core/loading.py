@@ -12,7 +12,7 @@ from marianned.errors import Unavailable
 from marianned.executors.base import Presence
 from marianned.progress.state.job import JobState, Version
 from marianned.protocol import Cost, HoldCause, HookStatus, PlanLine, RevisionStatus
-from marianned.rows import Flight, HoldRow, RevisionRow, Row, RunRow, SheetFlight, SheetRow, SkipRow
+from marianned.rows import Flight, HoldRow, LoopRow, RevisionRow, Row, RunRow, SheetFlight, SheetRow, SkipRow
 from marianned.score.expanded import Expanded
 from marianned.score.read.reader import ScoreSource
 from marianned.store.records import Whole
@@ -129,6 +129,7 @@ async def _state(found: Whole) -> JobState:
         found.hooks,
         found.holds,
         found.breakpoints,
+        found.loops,
         found.open_attempts,
         found.skips,
         found.requests,
@@ -193,7 +194,7 @@ async def _presence(services: Services, flight: Flight) -> Presence:
     So has one of which the database knows the process: its files were taken away. Skip rules are asked again
     in any case, and what still runs of them is ended first.
     """
-    if isinstance(flight, SkipRow):
+    if isinstance(flight, SkipRow | LoopRow):
         return Presence.NEVER_STARTED
     place = services.place(flight)
     executor = services.executors.of(flight)

@@ -200,7 +200,8 @@ class Conductor:
 
     def incarnations_in_flight(self) -> set[int]:
         """Return the numbers of the incarnations that have started what is in flight."""
-        return {flight.incarnation for job in self._by_run.values() for flight in job.state.flights}
+        states = [job.state for job in self._by_run.values()]
+        return {flight.incarnation for state in states for flight in state.placed}
 
     def in_flight(self) -> int:
         """Return how many attempts are in flight over all jobs."""

@@ -42,7 +42,7 @@ from marianned.masks import Mask
 from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import Ending, Parked, Warned
 from marianned.protocol import AttemptKind, CheckReport, CheckResult, Outcome
-from marianned.rows import AttemptExit, AttemptRow, Exit, Flight, RevisionRow, RunRow
+from marianned.rows import AttemptExit, AttemptRow, Exit, Placed, RevisionRow, RunRow
 from marianned.score.expanded import Expanded, Sheet
 from marianned.score.render.prompt_inputs import PreviousAttempt, RenderError
 from marianned.score.render.script import script_of
@@ -255,7 +255,9 @@ class Attempt:
     async def _prompt(self) -> str:
         given = self._given
         try:
-            previous, left_out = await gather(self._services.store, given.run, given.score, given.sheet)
+            previous, left_out = await gather(
+                self._services.store, given.run, given.score, given.sheet, given.attempt.round
+            )
             key = self._services.revision_key(given.revision)
             rendered = await workers.render_prompt(
                 key,
@@ -514,7 +516,7 @@ def environment_of(
     return env
 
 
-def variables_of(services: Services, run: RunRow, flight: Flight) -> dict[str, str]:
+def variables_of(services: Services, run: RunRow, flight: Placed) -> dict[str, str]:
     """Return the MARIANNE_* variables of what is in flight (§5)."""
     return {
         "MARIANNE_JOB": run.job_name,

@@ -37,7 +37,7 @@ from marianned.instruments.profile import Profile
 from marianned.masks import Mask
 from marianned.paths import make_private_directory
 from marianned.protocol import CheckReport
-from marianned.rows import RunRow, SheetFlight
+from marianned.rows import AttemptRow, RunRow, SheetFlight
 from marianned.score.expanded import Check
 from marianned.validations import CommandResult, Snapshot, run_checks, snapshot
 
@@ -86,11 +86,11 @@ class Checking:
             await to_thread.run_sync(_write_once, self._snapshot, data)
 
     async def _noted(self, checks: Sequence[Check]) -> Path | None:
-        """Return what was noted, in the directory of whichever of the sheet's attempts came first to it."""
+        """Return what was noted, in the directory of whichever attempt of this round came first to it."""
         if not _look_at_files(checks):
             return None
         rows = await self._services.store.records.attempts(self._run.run_id, self._uid)
-        for row in rows:
+        for row in _of_this_round(rows):
             directory = self._services.directory(row)
             of_0_1_0 = [] if row.incarnation else [directory.parent / f"{self._uid}-{_SNAPSHOT}"]
             for path in (directory / _SNAPSHOT, *of_0_1_0):
@@ -246,6 +246,14 @@ def _lost(record: ExitRecord | None) -> str | None:
     if record.signal in FOREIGN:
         return f"ended by {record.signal_name}, which nobody here sent"
     return None
+
+
+def _of_this_round(rows: Sequence[AttemptRow]) -> list[AttemptRow]:
+    """Return the last of a sheet's attempts, as far back as they are of one round of its loop."""
+    start = len(rows)
+    while start > 0 and rows[start - 1].round == rows[-1].round:
+        start -= 1
+    return list(rows[start:])
 
 
 def _script(directory: Path, command: str) -> list[str]:

@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from marianned import files as opening
 from marianned import workers
 from marianned.accidents import SHORT
@@ -25,15 +27,24 @@ ACCEPTED = "[ACCEPTED]"
 _BYTES_MOST = 16 * 1024 * 1024
 
 
-async def gather(store: Store, run: RunRow, score: Expanded, sheet: int) -> tuple[UpstreamOutputs, list[str]]:
+async def gather(
+    store: Store, run: RunRow, score: Expanded, sheet: int, of_round: int | None
+) -> tuple[UpstreamOutputs, list[str]]:
     """Return what the sheet is given of earlier ones, as things are now, and what files are left out.
+
+    `of_round` is the round of its loop; None: it is in none.
 
     Raises:
         RenderError, WorkerLimit: an entry of capture_files can't be rendered.
     """
     settings = score.cross_sheet
+    in_loop = UpstreamOutputs()
+    if of_round is not None:
+        in_loop = UpstreamOutputs(
+            round=of_round, earlier=await _earlier(store, run, score, sheet, of_round - 1)
+        )
     if not settings.auto_capture_stdout and not settings.capture_files:
-        return UpstreamOutputs(), []
+        return in_loop, []
     above = upstream(score, sheet)
     rows = {row.sheet: row for row in await store.records.sheets(run.run_id)}
     outputs: dict[int, str] = {}
@@ -41,7 +52,8 @@ async def gather(store: Store, run: RunRow, score: Expanded, sheet: int) -> tupl
         row = rows.get(number)
         if row is not None and row.status == SheetStatus.COMPLETED:
             accepted = row.word is not None
-            result = await store.records.last_result(run.run_id, row.uid, even_failed=accepted)
+            as_it_is = accepted or row.validation_passed is False  # the last stage of a loop may have failed
+            result = await store.records.last_result(run.run_id, row.uid, even_failed=as_it_is)
             said = result or (ACCEPTED if accepted else "")
             outputs[number] = cut_front(said, settings.max_output_chars)
         elif row is not None and row.status == SheetStatus.SKIPPED:
@@ -52,7 +64,18 @@ async def gather(store: Store, run: RunRow, score: Expanded, sheet: int) -> tupl
     if settings.capture_files:
         patterns = await workers.capture_patterns(score, sheet)
         files, left_out = await workers.call(_capture, patterns, settings.max_output_chars, run.workspace)
-    return UpstreamOutputs(outputs=outputs, files=files, skipped=skipped), left_out
+    return msgspec.structs.replace(in_loop, outputs=outputs, files=files, skipped=skipped), left_out
+
+
+async def _earlier(store: Store, run: RunRow, score: Expanded, sheet: int, number: int) -> dict[int, str]:
+    """Return the result texts of a loop's own sheets in a round, by sheet; there is no round 0."""
+    loop = score.loop_of(score.sheets[sheet - 1].stage)
+    if loop is None or number == 0:
+        return {}
+    found = await store.records.round_results(run.run_id, number)
+    uids = {row.sheet: row.uid for row in await store.records.sheets(run.run_id) if row.sheet in loop.sheets}
+    most = score.cross_sheet.max_output_chars
+    return {one: cut_front(found[uid], most) for one, uid in uids.items() if uid in found}
 
 
 def cut_front(text: str, most: int) -> str:

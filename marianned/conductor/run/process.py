@@ -25,7 +25,7 @@ from marianned.executors.base import (
     Spec,
     id_in,
 )
-from marianned.rows import Exit, Flight
+from marianned.rows import Exit, Placed
 
 STDOUT = "stdout"
 STDERR = "stderr"
@@ -66,7 +66,7 @@ class Process:
     def __init__(
         self,
         services: Services,
-        row: Flight,
+        row: Placed,
         tell: Callable[[str], None],
         introduced: Callable[[int], None] | None = None,
     ) -> None:

@@ -38,6 +38,7 @@ class SkipEvaluation:
         self._score = state.score
         self._row = row
         self._tell = tell
+        self._round = state.round_of(state.number_of(row))
         self._rules = state.score.sheets[row.sheet - 1].skip or Skip()
         self._sheets = seen_sheets(state, self._rules.when) if self._rules.when is not None else {}
         sheet = state.score.sheets[row.sheet - 1]
@@ -123,8 +124,10 @@ class SkipEvaluation:
 
     async def _is_true(self, expression: str) -> bool:
         previous = UpstreamOutputs()
-        if names_of(expression) & CROSS_SHEET:
-            previous, _ = await gather(self._services.store, self._run, self._score, self._row.sheet)
+        if names_of(expression) & CROSS_SHEET or self._round is not None:
+            previous, _ = await gather(
+                self._services.store, self._run, self._score, self._row.sheet, self._round
+            )
         key = self._services.revision_key(self._revision)
         job = JobSeen(name=self._run.job_name, run=self._run.run, workspace=self._run.workspace)
         return await workers.skip_when(

@@ -11,14 +11,15 @@ from marianned import accidents, lifecycle
 from marianned.conductor.run.attempt import Attempt, AttemptContext
 from marianned.conductor.run.hook import Chain, HookContext, HookRun
 from marianned.conductor.run.skip import SkipEvaluation
+from marianned.conductor.run.until import UntilQuestion
 from marianned.conductor.run.watch import Watch
 from marianned.conductor.services import Services
 from marianned.errors import Unavailable
 from marianned.executors.base import Presence
 from marianned.progress.state.job import JobState
-from marianned.progress.state.triggers import Ending, HookEnded, Parked, SkipEvaluated, Trigger
+from marianned.progress.state.triggers import Ending, HookEnded, Parked, SkipEvaluated, Trigger, UntilJudged
 from marianned.protocol import Outcome
-from marianned.rows import AttemptRow, Flight, HookRow, SkipRow
+from marianned.rows import AttemptRow, Flight, HookRow, LoopRow, SkipRow
 
 _PASSING = (OSError, MemoryError, Unavailable, accidents.Accident)
 """What passes, however long it takes; any other failure is a defect of the daemon."""
@@ -46,7 +47,7 @@ class Run(Protocol):
 
     async def run(
         self, presence: Presence | None = None
-    ) -> Ending | Parked | HookEnded | SkipEvaluated | None:
+    ) -> Ending | Parked | HookEnded | SkipEvaluated | UntilJudged | None:
         """Start it, or pick it up; return how it ended, if that is not known yet."""
 
     def abandon(self) -> None:
@@ -105,6 +106,8 @@ class Supervisor:
                 return Attempt(self._services, given, self._tell)
             case SkipRow():
                 return SkipEvaluation(self._services, state, row, self._tell)
+            case LoopRow():
+                return UntilQuestion(self._services, state, row)
             case HookRow():
                 hook = HookContext(
                     run=state.run,
@@ -153,7 +156,8 @@ class Supervisor:
         """Pick up a flight that the daemon failed over, as after a restart: what has ended is not lost."""
         failed.patience.waits_for = f"the daemon failed over it ({why}) and tries again"
         await anyio.sleep(_FAILED_PAUSE_SECONDS)
-        while True:
+        presence = Presence.NEVER_STARTED
+        while not isinstance(row, LoopRow):
             try:
                 presence = await self._services.executors.of(row).presence(self._services.place(row))
                 break
@@ -175,7 +179,7 @@ class Supervisor:
 
     async def _put_an_end_to(self, row: Flight) -> None:
         """End a flight that the daemon has failed over; until that is so, it counts as in flight."""
-        while True:
+        while not isinstance(row, LoopRow):
             try:
                 executor, place = self._services.executors.of(row), self._services.place(row)
                 await executor.end(place)
@@ -190,13 +194,15 @@ class Supervisor:
 _MESSAGE = "internal error in marianned; its log has more"
 
 
-def _failed_over(row: Flight) -> Ending | HookEnded | SkipEvaluated:
+def _failed_over(row: Flight) -> Ending | HookEnded | SkipEvaluated | UntilJudged:
     """Return the end of a flight that the daemon has failed over."""
     match row:
         case AttemptRow():
             return _failed(row.uid, row.attempt)
         case SkipRow():
             return SkipEvaluated(uid=row.uid, skip=False, fault=_MESSAGE)
+        case LoopRow():
+            return UntilJudged(uid=row.uid, round=row.round, holds=None, fault=_MESSAGE)
         case HookRow():
             return _failed_hook(row.hook, row.flight)
         case _:

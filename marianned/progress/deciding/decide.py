@@ -14,7 +14,6 @@ from marianned.clock import Instant
 from marianned.errors import MarianneError, NameTaken, WrongStatus
 from marianned.lifecycle import Step
 from marianned.progress.deciding.answers import answer_waiting
-from marianned.progress.deciding.budget import judge_budget
 from marianned.progress.deciding.draft import Decision, Draft
 from marianned.progress.deciding.holding import (
     begin_ends,
@@ -33,6 +32,7 @@ from marianned.progress.deciding.hooks import (
     hook_warned,
     start_hook,
 )
+from marianned.progress.deciding.limits import judge_budget, judge_time, time_is_up
 from marianned.progress.deciding.outcomes import (
     attempt_ended,
     attempt_parked,
@@ -42,13 +42,13 @@ from marianned.progress.deciding.outcomes import (
 )
 from marianned.progress.deciding.requests import asked
 from marianned.progress.deciding.revisions import apply_rewind, apply_staged
+from marianned.progress.deciding.rounds import ask_loops, until_judged
 from marianned.progress.deciding.skipping import (
     needs_skip_evaluation,
     skip_evaluated,
     skip_evaluation,
     skip_warned,
 )
-from marianned.progress.deciding.time_limit import judge_time, time_is_up
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import (
     Asked,
@@ -65,6 +65,7 @@ from marianned.progress.state.triggers import (
     Supersede,
     TimeReached,
     Trigger,
+    UntilJudged,
     Warned,
 )
 from marianned.protocol import ENDED, Caller, HoldCause, JobStatus, Reply, SheetStatus, WaitingFor
@@ -103,7 +104,7 @@ def decide(
             _pause_file(draft, trigger)
         case Supersede():
             _supersede(draft, trigger)
-        case Parked() | Warned() | SkipWarned() | SkipEvaluated():
+        case Parked() | Warned() | SkipWarned() | SkipEvaluated() | UntilJudged():
             _note_trigger(draft, trigger)
         case HookEnded() | HookWarned() | ChainedEnded() | Chained():
             _hook(draft, trigger)
@@ -118,6 +119,7 @@ def decide(
         changes=draft.changes(),
         starts=draft.starts,
         checks=draft.checks,
+        asks=draft.asks,
         interrupts=draft.interrupts,
         hook=draft.hook_start,
         hook_interrupt=draft.hook_interrupt,
@@ -128,7 +130,7 @@ def decide(
     )
 
 
-_OUTCOMES = (Ending, SkipEvaluated, HookEnded, Chained)
+_OUTCOMES = (Ending, SkipEvaluated, UntilJudged, HookEnded, Chained)
 """What brings the outcome of something that was in flight; a late record of a closed attempt brings none."""
 
 
@@ -138,6 +140,7 @@ def _follow(draft: Draft, *, outcome: bool) -> None:
     _settle(draft, outcome=outcome)
     _end_waits(draft)
     _move_on(draft)
+    ask_loops(draft)
     _start(draft)
     start_hook(draft)
     begin_ends(draft)
@@ -157,7 +160,7 @@ def _hook(draft: Draft, trigger: HookEnded | HookWarned | ChainedEnded | Chained
             draft.declines = not chained(draft, trigger)
 
 
-def _note_trigger(draft: Draft, trigger: Parked | Warned | SkipWarned | SkipEvaluated) -> None:
+def _note_trigger(draft: Draft, trigger: Parked | Warned | SkipWarned | SkipEvaluated | UntilJudged) -> None:
     match trigger:
         case Parked():
             attempt_parked(draft, trigger)
@@ -167,6 +170,8 @@ def _note_trigger(draft: Draft, trigger: Parked | Warned | SkipWarned | SkipEval
             skip_warned(draft, trigger)
         case SkipEvaluated():
             skip_evaluated(draft, trigger)
+        case UntilJudged():
+            until_judged(draft, trigger)
 
 
 def _supersede(draft: Draft, trigger: Supersede) -> None:
@@ -300,7 +305,7 @@ def _start(draft: Draft) -> None:
     parallel = state.score.parallel
     while (
         lifecycle.may_start(draft.facts)
-        and len(draft.starts) + len(draft.checks) < draft.slots
+        and draft.slots_used < draft.slots
         and len(state.sheet_flights) < parallel.max_concurrent
         and not _paced(draft)
     ):
@@ -364,6 +369,7 @@ def _new_attempt(draft: Draft, row: SheetRow) -> AttemptRow:
         stage=definition.stage,
         instance=definition.instance,
         kind=row.next_kind,
+        round=state.round_of(row.sheet),
         revision=state.run.revision,
         instrument=definition.instrument,
         model=settings.get("model") or settings.get("cli_model") or profile.default_model,
@@ -394,7 +400,7 @@ def could_use_slot(state: JobState, now: Instant, closed: Collection[Account] = 
     """Tell whether a slot would start an attempt or a hook now; those of the accounts in `closed` may not."""
     if not lifecycle.may_start(state.facts):
         return False
-    if state.hook_queue.startable is not None:
+    if state.hook_queue.startable is not None or state.due_loops:
         return True
     return (
         len(state.sheet_flights) < state.score.parallel.max_concurrent

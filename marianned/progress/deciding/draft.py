@@ -36,6 +36,7 @@ from marianned.rows import (
     HoldRow,
     HookRow,
     LimitRow,
+    LoopRow,
     RequestRow,
     Row,
     SheetFlight,
@@ -52,16 +53,17 @@ class Decision(msgspec.Struct, kw_only=True):
     """What one trigger leads to: one transaction, the state after it, then actions, then answers.
 
     `starts` are new attempts, or skip rules to be asked, after the commit; `checks` are attempts whose
-    process has succeeded and whose checks run again; `interrupts` is what is to be ended, `hook` one to be
-    started, `hook_interrupt` one to be ended, `hooks_ended` those that have just ended; `declines`: the new
-    runs that hooks of this job submit are not taken over, and may not go into its transaction;
-    `wake` is when time itself is the next trigger; `answers` are by request.
+    process has succeeded and whose checks run again; `asks` are loops whose `until` is asked; `interrupts` is
+    what is to be ended, `hook` one to be started, `hook_interrupt` one to be ended, `hooks_ended` those that
+    have just ended; `declines`: the new runs that hooks of this job submit are not taken over, and may not go
+    into its transaction; `wake` is when time itself is the next trigger; `answers` are by request.
     """
 
     state: JobState
     changes: Changes
     starts: list[SheetFlight]
     checks: list[AttemptRow]
+    asks: list[LoopRow]
     interrupts: list[SheetFlight]
     wake: Instant | None
     answers: dict[str, Reply | MarianneError]
@@ -94,6 +96,7 @@ class Draft:
         self.events: list[EventRow] = []
         self.starts: list[SheetFlight] = []
         self.checks: list[AttemptRow] = []
+        self.asks: list[LoopRow] = []
         self.interrupts: list[SheetFlight] = []
         self.hook_start: HookRow | None = None
         self.hook_interrupt: HookRow | None = None
@@ -117,6 +120,11 @@ class Draft:
     def status(self) -> JobStatus:
         """The status as it is by now."""
         return lifecycle.status(self.state.facts)
+
+    @property
+    def slots_used(self) -> int:
+        """How many of its slots it has used by now."""
+        return len(self.starts) + len(self.checks) + len(self.asks)
 
     # --- writing down ------------------------------------------------------------------------------
 

@@ -88,7 +88,11 @@ def hold_at_breakpoints(draft: Draft) -> None:
     before = f"before {messages.sheet_names(state, [row.sheet for row in rows])}"
     draft.hold(HoldCause.BREAKPOINT, None, before)
     for row in rows:
-        draft.delete(Deleted(kind=BreakpointRow, run_id=row.run_id, key=row.uid))
+        one = state.loops.of(row.sheet)
+        if one is not None and one.is_open:  # it stops in each round
+            draft.put(BreakpointRow(run_id=row.run_id, uid=row.uid, passed=True))
+        else:
+            draft.delete(Deleted(kind=BreakpointRow, run_id=row.run_id, key=row.uid))
     draft.note("hold.added", f"breakpoint {before}", cause=HoldCause.BREAKPOINT)
 
 
@@ -103,7 +107,7 @@ def set_breakpoints(draft: Draft, sheets: str | None, *, clear: bool) -> None:
     numbers = select(sheets, state.score) if sheets is not None else []
     uids = [state.sheets[number].uid for number in numbers]
     if clear:
-        for uid in uids if sheets is not None else list(state.breakpoints):
+        for uid in uids if sheets is not None else [*state.breakpoints, *state.passed]:
             draft.delete(Deleted(kind=BreakpointRow, run_id=state.run.run_id, key=uid))
         return
     for number, uid in zip(numbers, uids, strict=True):

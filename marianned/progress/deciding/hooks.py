@@ -41,7 +41,7 @@ def start_hook(draft: Draft) -> None:
     if row.status == HookStatus.WAITING and not is_kept(row):
         if not state.run.begun:
             draft.run(begun=True)
-    elif draft.slots > len(draft.starts) + len(draft.checks):
+    elif draft.slots > draft.slots_used:
         _start(draft, row)
 
 

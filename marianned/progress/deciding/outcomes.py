@@ -10,12 +10,13 @@ import msgspec
 from marianned.clock import Instant
 from marianned.formatting import dollars
 from marianned.instruments import command_line
-from marianned.progress.deciding.budget import warn_of_budget
 from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.limits import warn_of_budget
 from marianned.progress.deciding.past_sheets import fingerprint_now
 from marianned.progress.deciding.rate_limits import lift, meet, said_of_time
-from marianned.progress.deciding.revisions import FRESH
 from marianned.progress.deciding.score_pauses import fails_at_once, pause_after_stage, pause_for_failure
+from marianned.progress.state.fresh import FRESH
+from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import Ending, Parked, Warned
 from marianned.protocol import AttemptKind, CheckResult, HoldCause, Outcome, SheetStatus, WaitingFor
 from marianned.rows import AttemptRow, SheetRow
@@ -27,6 +28,8 @@ LOST_PAUSE_MILLISECONDS = 10_000
 """How long the next attempt waits once two in a row were lost."""
 _AT_ONCE = frozenset({"config", "unavailable"})
 """Categories that no retry can mend."""
+_BY_ITSELF = frozenset({"exit", "validation", "no_result"})
+"""Categories of attempts that ended by themselves, and were judged by their exit code and checks."""
 _MOVES_ON = frozenset({"unavailable", "auth"})
 """Categories that another instrument may mend, at once."""
 _JITTER = 0.25
@@ -107,18 +110,7 @@ def attempt_warned(draft: Draft, warned: Warned) -> None:
 def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
     match ending.outcome:
         case Outcome.SUCCEEDED:
-            draft.sheet(
-                row,
-                status=SheetStatus.COMPLETED,
-                validation_passed=True if ending.validations else None,
-                error_category=None,
-                error_message=None,
-                ended_at=draft.now.at,
-                lost=0,
-                definition=fingerprint_now(draft.state, row.sheet),
-            )
-            draft.note_sheet("sheet.completed", row.sheet, "completed")
-            pause_after_stage(draft, row)
+            _complete(draft, row, passed=True if ending.validations else None)
         case Outcome.INTERRUPTED:
             draft.sheet(row, status=SheetStatus.PENDING, lost=0)
         case Outcome.LOST:
@@ -129,6 +121,29 @@ def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) 
             _failed(draft, row, attempt, ending)
         case _:
             assert_never(ending.outcome)
+
+
+def _complete(draft: Draft, row: SheetRow, *, passed: bool | None) -> None:
+    draft.sheet(
+        row,
+        status=SheetStatus.COMPLETED,
+        validation_passed=passed,
+        error_category=None,
+        error_message=None,
+        ended_at=draft.now.at,
+        lost=0,
+        definition=fingerprint_now(draft.state, row.sheet),
+    )
+    draft.note_sheet("sheet.completed", row.sheet, "ends its round" if passed is False else "completed")
+    pause_after_stage(draft, row)
+
+
+def _ends_its_round(state: JobState, row: SheetRow, ending: Ending) -> bool:
+    """Tell whether an attempt that has failed ends the round of its loop: in the last stage, by itself."""
+    one = state.loops.of(row.sheet)
+    if one is None or not one.is_open or row.sheet not in one.loop.ends:
+        return False
+    return ending.outcome is Outcome.FAILED and ending.category in _BY_ITSELF
 
 
 def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
@@ -201,7 +216,8 @@ def _lost(draft: Draft, row: SheetRow, ending: Ending) -> None:
 def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
     """Bring a sheet on whose attempt has failed: a retry, another instrument, a hold, or its end.
 
-    The first that applies. Its end and a pause, where the score asks for it at its stage.
+    The first that applies. The end of the round, in the last stage of a loop, whatever its exit code and
+    checks. Its end and a pause, where the score asks for it at its stage.
     Another instrument, where this one can't be used at all. A hold for refused
     credentials: every sheet would meet them. The end, over the sheet's own cost limit or where no retry can
     mend it. The rest of the work, where enough checks have passed: a completion attempt uses no try. A
@@ -217,6 +233,9 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
         "validation_passed": False if ending.category == "validation" else row.validation_passed,
     }
     row = msgspec.structs.replace(row, **failed)
+    if _ends_its_round(draft.state, row, ending):
+        _complete(draft, row, passed=False)
+        return
     if ending.category != "auth" and fails_at_once(draft.state, row):
         fail_sheet(draft, row, ending.category, evidence, tries=row.tries + 1)
         return
@@ -266,7 +285,7 @@ def _most_for_a_sheet(draft: Draft) -> float | None:
 
 def _over_sheet_budget(draft: Draft, row: SheetRow) -> bool:
     most = _most_for_a_sheet(draft)
-    return most is not None and (row.cost_usd or 0.0) > most
+    return most is not None and (row.cost_usd or 0.0) - row.cost_before > most
 
 
 def _over(draft: Draft, row: SheetRow) -> str:

@@ -11,18 +11,16 @@ import msgspec
 from marianned import formatting, lifecycle, masks
 from marianned.errors import MarianneError, WrongStatus
 from marianned.lifecycle import Action, Effect, Guard, Refusal, TransitionRule
-from marianned.progress.deciding import budget, time_limit
+from marianned.progress.deciding import limits
 from marianned.progress.deciding.answers import planned_reply, remember
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.holding import ends_by_itself, go_on_waiting, set_breakpoints
 from marianned.progress.deciding.hooks import planned_hooks, reset_hooks
 from marianned.progress.deciding.outcomes import wait_for_limits
 from marianned.progress.deciding.revisions import (
-    FRESH,
     apply_rewind,
     apply_staged,
     encode_plan,
-    fresh_beside_attempt,
     going_on_anew,
     is_new,
     planned,
@@ -31,6 +29,7 @@ from marianned.progress.deciding.revisions import (
     to_run_again,
 )
 from marianned.progress.deciding.words import plan_of_word, spoken, starts_nothing, take_word
+from marianned.progress.state.fresh import FRESH, fresh_beside_attempt
 from marianned.progress.state.job import Version
 from marianned.progress.state.triggers import Asked
 from marianned.progress.views import messages
@@ -119,15 +118,15 @@ def _guarded(draft: Draft, ask: Asked, guard: Guard) -> WrongStatus:
     if guard is not Guard.IN_LIMITS:
         return messages.refused(state, ask.action, draft.status, ask.file)
     name, score = state.run.job_name, _target(draft, ask).score
-    if time_limit.is_up(state, score, draft.now):
-        taken = time_limit.describe_time(state, score, draft.now)
+    if limits.is_up(state, score, draft.now):
+        taken = limits.describe_time(state, score, draft.now)
         return WrongStatus(
             f"'{name}' is {draft.status}, its time is up: {taken}",
             job_id=name,
             status=draft.status,
             hints=[f"mzt modify {name} -c FILE -r"],
         )
-    spent = budget.describe_budget(state, score)
+    spent = limits.describe_budget(state, score)
     return WrongStatus(
         f"'{name}' is {draft.status} at its cost limit: {spent}",
         job_id=name,
@@ -283,14 +282,16 @@ def _is_last(draft: Draft, ask: Asked) -> bool:
     return stands and ask.proposal is None and ask.sheets is None
 
 
+def _over_limits(draft: Draft, ask: Asked) -> bool:
+    """Tell whether a limit of the revision that would be in force would hold the job at once."""
+    state, target, added = draft.state, _target(draft, ask), ask.over_budget or 0.0
+    if limits.is_over(state, target.score, added) or limits.is_up(state, target.score, draft.now):
+        return True
+    return target is state.current and limits.loop_over(state, added) is not None
+
+
 _GUARDS: dict[Guard, Callable[[Draft, Asked], bool]] = {
     Guard.HOLDS_END: lambda draft, _ask: all(ends_by_itself(hold) for hold in draft.state.holds.values()),
     Guard.STAGED: lambda draft, _ask: draft.facts.staged,
-    Guard.IN_LIMITS: lambda draft, ask: (
-        _is_last(draft, ask)
-        or not (
-            budget.is_over(draft.state, _target(draft, ask).score, ask.over_budget or 0.0)
-            or time_limit.is_up(draft.state, _target(draft, ask).score, draft.now)
-        )
-    ),
+    Guard.IN_LIMITS: lambda draft, ask: _is_last(draft, ask) or not _over_limits(draft, ask),
 }

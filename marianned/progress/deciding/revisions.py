@@ -4,53 +4,25 @@
 was shown is what is done. Source: docs/design/control.md §5.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
 from marianned import lifecycle
 from marianned.formatting import sheet_list
+from marianned.progress.deciding import rounds
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.hooks import revise_hooks, rewind_hooks
 from marianned.progress.deciding.past_sheets import fingerprint, forget, remember, returning
+from marianned.progress.state.fresh import FRESH, fresh_beside_attempt
 from marianned.progress.state.job import DONE, JobState, Version
 from marianned.progress.state.selection import select
-from marianned.protocol import ENDED, AttemptKind, PlanAction, PlanLine, RevisionStatus, SheetStatus
+from marianned.protocol import ENDED, PlanAction, PlanLine, RevisionStatus, SheetStatus
 from marianned.rows import BreakpointRow, Deleted, PastSheetRow, RevisionRow, SheetRow
 from marianned.score import plan as planner
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import Expanded, Loop
 from marianned.score.expanded import Sheet as Definition
 from marianned.score.matching import match
-
-FRESH: dict[str, Any] = {
-    "status": SheetStatus.PENDING,
-    "waiting_for": None,
-    "until": None,
-    "tries": 0,
-    "completions": 0,
-    "lost": 0,
-    "fallback": 0,
-    "next_kind": AttemptKind.FIRST,
-    "error_category": None,
-    "error_message": None,
-    "ended_at": None,
-    "validation_passed": None,
-    "definition": None,
-    "warnings": [],
-    "judged": False,
-    "skip_reason": None,
-    "exit_code": None,
-    "word": None,
-}
-"""What a sheet has that returns to the beginning; its attempts stay in history."""
-
-
-def fresh_beside_attempt(row: SheetRow) -> SheetRow:
-    """Return a sheet at its beginning, but for its attempt that has succeeded and is to be checked."""
-    kept = {"judged": row.judged, "fallback": row.fallback}
-    return msgspec.structs.replace(row, **FRESH | kept)
-
 
 CHANGED = "changed"
 """Names, in the place of sheets, those that are completed though their definition has changed."""
@@ -185,9 +157,9 @@ def _with_rerun(
 def below(score: Expanded, sheets: Iterable[int]) -> set[int]:
     """Return these sheets and all that depend on them, directly or not."""
     dependents: dict[int, list[int]] = {}
-    for sheet in score.sheets:
-        for need in sheet.needs:
-            dependents.setdefault(need, []).append(sheet.sheet)
+    for sheet, needs in enumerate(score.waits(), 1):
+        for need in needs:
+            dependents.setdefault(need, []).append(sheet)
     found = set(sheets)
     stack = list(found)
     while stack:
@@ -235,13 +207,16 @@ def apply_rewind(draft: Draft) -> None:
     if not state.run.rewind:
         return
     draft.run(rewind=[], staged_hold=None)
-    again = sorted(below(state.score, (row.sheet for row in rows)))
+    named = {row.sheet for row in rows}
+    again = sorted(below(state.score, named))
     for number in again:
         row = state.sheets[number]
         draft.close_parked([row.uid])
         if row != msgspec.structs.replace(row, **FRESH):
-            draft.sheet(row, **FRESH)
+            draft.sheet(row, **FRESH | {"cost_before": row.cost_usd or 0.0})
     forget(draft, [state.sheets[number].uid for number in again])
+    rounds.back_to_round_one(draft, again)
+    rounds.rearm(draft, [state.sheets[number].uid for number in again if number not in named])
     rewind_hooks(draft)
     draft.note("sheets.rewound", f"{sheet_list(again)} run again")
 
@@ -297,6 +272,12 @@ def _sheets_of(
     return sheets, uid
 
 
+def _told(loop: Loop, sheets: Sequence[SheetRow]) -> tuple[Loop, int, bool]:
+    """Return a loop with the uid of the sheet that tells it, and whether all of its sheets are done."""
+    rows = [sheets[number - 1] for number in loop.sheets]
+    return loop, sheets[loop.ends[0] - 1].uid, all(row.status in DONE for row in rows)
+
+
 def apply_staged(draft: Draft) -> None:
     """Make the staged revision the one in force, its plan brought up to date with what has ended.
 
@@ -319,7 +300,8 @@ def apply_staged(draft: Draft) -> None:
     remember(draft, gone)
     for one in back.values():
         draft.delete(Deleted(kind=PastSheetRow, run_id=one.run_id, key=one.uid))
-    for number in set(gone).intersection(state.breakpoints):
+    rounds.revise_loops(draft, [_told(loop, sheets) for loop in staged.score.loops])
+    for number in set(gone).intersection(state.breakpoints.keys() | state.passed.keys()):
         draft.delete(Deleted(kind=BreakpointRow, run_id=state.run.run_id, key=number))
     past = state.current.row
     applied = msgspec.structs.replace(

@@ -15,6 +15,7 @@ from marianned.lifecycle import Action
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.past_sheets import fingerprint_now
 from marianned.progress.deciding.revisions import going_on_anew, planned
+from marianned.progress.deciding.rounds import close_skipped
 from marianned.progress.state.hook_queue import hook_queue
 from marianned.progress.state.job import DONE, JobState
 from marianned.progress.state.selection import select
@@ -62,7 +63,7 @@ def take_word(draft: Draft, ask: Asked) -> None:
         if row.status in (*DONE, SheetStatus.RUNNING):
             raise _refused(state, draft, row)
         draft.close_parked([row.uid])
-        if row.uid in state.breakpoints:
+        if row.uid in state.breakpoints or row.uid in state.passed:
             draft.delete(Deleted(kind=BreakpointRow, run_id=row.run_id, key=row.uid))
         said = {"skip_reason": ask.reason or "asked"} if status is SheetStatus.SKIPPED else {}
         passed = {"validation_passed": True} if status is SheetStatus.COMPLETED else {}
@@ -78,6 +79,7 @@ def take_word(draft: Draft, ask: Asked) -> None:
         what = "accepted as it is" if status is SheetStatus.COMPLETED else "skipped"
         why = f": {ask.reason}" if ask.reason else ""
         draft.note_sheet(kind, number, f"{what}, as was asked{why}", reason="asked")
+    close_skipped(draft)
 
 
 def _named(state: JobState, ask: Asked) -> dict[int, SheetStatus]:

@@ -11,7 +11,8 @@ from marianned.score.expanded import Sheet as Definition
 class Graph:
     """The sheets of a revision; it never changes, so that copies of a state share it.
 
-    `numbers` is by uid; `accounts` has by number whom a sheet asks, and whom on each of its fallbacks.
+    `numbers` is by uid; `unmet` how many sheets each waits for; `accounts` has by
+    number whom a sheet asks, and whom on each of its fallbacks.
 
     Sheets that need the same ones are a group, as those of a stage are whose stages above it fan out: ten
     stages of 300 sheets have 810,000 needs, and ten groups. What follows needs is followed by groups.
@@ -21,11 +22,13 @@ class Graph:
         self.numbers = {row.uid: row.sheet for row in rows}
         self.accounts = [[Account("")], *(_chain(score, definition) for definition in score.sheets)]
         of_needs: dict[tuple[int, ...], int] = {}
-        self._group = [0] + [of_needs.setdefault(sheet.needs, len(of_needs)) for sheet in score.sheets]
+        waits = score.waits()
+        self._group = [0] + [of_needs.setdefault(needs, len(of_needs)) for needs in waits]
         self._needs = list(of_needs)
         self._members: list[list[int]] = [[] for _ in self._needs]
         for definition in score.sheets:
             self._members[self._group[definition.sheet]].append(definition.sheet)
+        self.unmet = [0, *map(len, waits)]
         self._needed_by: list[list[int]] = [[] for _ in range(len(score.sheets) + 1)]
         for group, needs in enumerate(self._needs):
             for need in needs:

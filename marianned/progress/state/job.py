@@ -16,6 +16,7 @@ from marianned.clock import Instant
 from marianned.lifecycle import Facts, Outlook
 from marianned.progress.state.graph import Graph
 from marianned.progress.state.hook_queue import HookQueue, has_failed, hook_queue
+from marianned.progress.state.loops import Loops, Round
 from marianned.progress.state.sharing import Numbered, Numbers, Vector
 from marianned.protocol import Cost, HoldCause, HookStatus, PlanLine, SheetStatus, WaitingFor
 from marianned.rows import (
@@ -27,7 +28,9 @@ from marianned.rows import (
     HoldRow,
     HookRow,
     LimitRow,
+    LoopRow,
     PastSheetRow,
+    Placed,
     RequestRow,
     RevisionRow,
     Row,
@@ -41,7 +44,7 @@ from marianned.score.expanded import Sheet as Definition
 
 DONE = frozenset({SheetStatus.COMPLETED, SheetStatus.SKIPPED})
 OPEN = frozenset({SheetStatus.PENDING, SheetStatus.WAITING})
-_COPIED = (dict, set, list, Numbered, Vector)
+_COPIED = (dict, set, list, Numbered, Vector, Loops)
 """What a copy of a state has of its own: all else in it never changes. The last two are for sheets, of which
 there may be thousands."""
 _KEPT = (HoldCause.FAILURE, HoldCause.BREAKPOINT)
@@ -61,8 +64,8 @@ class JobState:
 
     `sheets` is by sheet number, `hook_rows` by hook number; by sheet uid `attempts` holds those in flight,
     `skips` the skip rules that are being asked, `parked` the attempts whose checks are to run again,
-    `breakpoints` the sheets that may not start, `past_sheets` those that were done and are in no score any
-    more.
+    `breakpoints` the sheets that may not start, `passed` those that may in this round,
+    `past_sheets` those that were done and are in no score any more.
     `damaged` is why it can't be read: then its score is a stand-in, and it is only watched and cancelled.
     `requests` are those that wait; `cost` is that of all attempts that have ended. `limits` are the rate
     limits that all jobs share, `unusable` the instruments that are not usable here, `incarnation` is the
@@ -85,6 +88,8 @@ class JobState:
         self.skips: dict[int, SkipRow] = {}
         self.parked: dict[int, AttemptRow] = {}
         self.breakpoints: dict[int, BreakpointRow] = {}
+        self.passed: dict[int, BreakpointRow] = {}
+        self.loops = Loops()
         self.past_sheets: dict[int, PastSheetRow] = {}
         self.requests: dict[str, RequestRow] = {}
         self.limits: Mapping[Account, LimitRow] = {}
@@ -125,9 +130,10 @@ class JobState:
         """What settling must know beside the facts."""
         turns = self.hook_queue
         hook = turns.current
-        free = hook is not None and not turns.pauses_before(hook)
+        due = bool(self.due_loops)
+        free = due or (hook is not None and not turns.pauses_before(hook))
         return Outlook(
-            could_start=hook is not None or (self._open > 0 and not self.failed_fast),
+            could_start=due or hook is not None or (self._open > 0 and not self.failed_fast),
             could_start_free=free or (self._open_free > 0 and not self.failed_fast),
             failed=self.counts[SheetStatus.FAILED] > 0 or any(map(has_failed, self.hooks)),
             pause_on_failure=self.score.on_failure == "pause",
@@ -164,9 +170,19 @@ class JobState:
 
     @property
     def flights(self) -> list[Flight]:
-        """What is in flight: of sheets, or a hook."""
+        """What is in flight: of sheets, a hook, or the question whether a loop goes on."""
         hooks = [row for row in self.hook_rows.values() if row.status == HookStatus.RUNNING]
-        return [*self.sheet_flights, *hooks]
+        return [*self.sheet_flights, *hooks, *self.loops.asking]
+
+    @property
+    def placed(self) -> list[Placed]:
+        """What is in flight with a process of its own."""
+        return [flight for flight in self.flights if not isinstance(flight, LoopRow)]
+
+    @property
+    def due_loops(self) -> list[Round]:
+        """The loops whose round is to be judged now; none where a failure lets nothing else start."""
+        return [] if self.failed_fast else self.loops.due
 
     @property
     def awaited(self) -> list["JobState"]:
@@ -182,7 +198,13 @@ class JobState:
     @property
     def hook_queue(self) -> HookQueue:
         """Where the hooks stand."""
-        return hook_queue(self.score, self.hooks, self.sheets.values(), self.run.depth, done=self.done)
+        return hook_queue(
+            self.score,
+            self.hooks,
+            self.sheets.values(),
+            self.run.depth,
+            done=-1 if self.loops.undecided else self.done,
+        )
 
     def hook_definition(self, hook: int) -> Hook:
         """Return what the score in force says of a hook."""
@@ -298,6 +320,11 @@ class JobState:
         """Return for each sheet the failed ones that it needs, directly or not, ascending."""
         return self._graph.above(sheets, [row.sheet for row in self.failed_sheets()] if sheets else [])
 
+    def round_of(self, sheet: int) -> int | None:
+        """Return the round that a sheet is played in; None: its stage is in no loop."""
+        one = self.loops.of(sheet)
+        return None if one is None else one.row.round
+
     # --- what changes it ---------------------------------------------------------------------------
 
     def put(self, row: Row) -> None:
@@ -318,7 +345,10 @@ class JobState:
             case SkipRow() | HookRow() | HoldRow() | PastSheetRow():
                 self._keep(row)
             case BreakpointRow():
-                self._break(row.uid, row)
+                self._break(row.uid, None if row.passed else row)
+                _assign(self.passed, row.uid, row if row.passed else None)
+            case LoopRow():
+                self._decide_loop(row)
             case RequestRow():
                 waits = row.reply is None and row.refusal is None
                 _assign(self.requests, row.request, row if waits else None)
@@ -346,6 +376,7 @@ class JobState:
             self.skips.pop(gone.key, None)
         elif gone.kind is BreakpointRow:
             self._break(gone.key, None)
+            self.passed.pop(gone.key, None)
         elif gone.kind is PastSheetRow:
             self.past_sheets.pop(gone.key, None)
 
@@ -360,7 +391,11 @@ class JobState:
         self._graph = Graph(version.score, sheets)
         self.sheets: Numbered[SheetRow] = Numbered(len(definitions))
         self.counts: Counter[SheetStatus] = Counter()
-        self._unmet = Vector([0, *(len(definition.needs) for definition in definitions)])
+        self.loops.adopt(version.score, self.run.run_id, sorted(sheets, key=lambda row: row.sheet))
+        self._unmet = Vector(self._graph.unmet)
+        for one, behind in zip(self.loops, self.loops.behind, strict=True):
+            for sheet in behind if one.is_open else ():
+                self._unmet[sheet] += 1
         self._failed_upstream = Vector([0] * (len(definitions) + 1))
         self._breakpoints_upstream = Vector([0] * (len(definitions) + 1))
         self._open = 0
@@ -440,6 +475,7 @@ class JobState:
             self._open_free += opened if not self._breakpoints_upstream[number] else 0
         self._waiting = (self._waiting.plus if after == SheetStatus.WAITING else self._waiting.minus)(number)
         if (after in DONE) != (before in DONE):
+            self.loops.moved(number, 1 if after in DONE else -1)
             self._meet(number, -1 if after in DONE else 1)
         if (after == SheetStatus.FAILED) != (before == SheetStatus.FAILED):
             self._propagate_failure(number, 1 if after == SheetStatus.FAILED else -1)
@@ -451,6 +487,17 @@ class JobState:
             self._unmet[dependent] += change
             if self._is_ready(dependent):
                 self._push(dependent)
+
+    def _decide_loop(self, row: LoopRow) -> None:
+        """Put a loop's row; what stands behind the loop waits until it is closed."""
+        put = self.loops.put(row)
+        if put is None or not put[1]:
+            return
+        place, more = put
+        for sheet in self.loops.behind[place]:
+            self._unmet[sheet] += more
+            if self._is_ready(sheet):
+                self._push(sheet)
 
     def _propagate_failure(self, number: int, change: int) -> None:
         """Count a failed sheet above all that need it, directly or not; only a failure pays for this.

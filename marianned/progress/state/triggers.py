@@ -119,6 +119,18 @@ class SkipEvaluated(msgspec.Struct, frozen=True, kw_only=True):
     unasked: str | None = None
 
 
+class UntilJudged(msgspec.Struct, frozen=True, kw_only=True):
+    """The `until` of a loop has been asked in this round: whether it holds; None: it has no answer.
+
+    `fault` says why it has none by the score's own fault; without one the asking was given up.
+    """
+
+    uid: int
+    round: int
+    holds: bool | None
+    fault: str | None = None
+
+
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     """A score that passed validation and may become the next revision."""
 
@@ -205,6 +217,7 @@ Trigger = (
     | Warned
     | SkipWarned
     | SkipEvaluated
+    | UntilJudged
     | Ending
     | HookEnded
     | HookWarned

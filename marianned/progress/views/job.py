@@ -23,6 +23,7 @@ from marianned.protocol import (
     InFlight,
     Job,
     JobStatus,
+    LoopProgress,
     Next,
     Outcome,
     Progress,
@@ -121,7 +122,12 @@ def _then(state: JobState, status: JobStatus) -> str | None:
 
 def _progress(state: JobState) -> Progress:
     total = len(state.score.sheets)
-    return Progress(completed=state.done, total=total, percent=round(100 * state.done / total, 1))
+    loops = [
+        LoopProgress(span=one.loop.span, round=one.row.round, up_to=one.loop.rounds, state=one.row.state)
+        for one in state.loops
+    ]
+    percent = round(100 * state.done / total, 1)
+    return Progress(completed=state.done, total=total, percent=percent, loops=loops)
 
 
 def _hold(row: HoldRow) -> Hold:
@@ -147,7 +153,23 @@ def _in_flight(state: JobState, row: SheetFlight) -> InFlight:
 
 
 def _flights(state: JobState) -> list[InFlight]:
-    return [*(_in_flight(state, row) for row in by_number(state)), *hook_flights(state)]
+    return [*(_in_flight(state, row) for row in by_number(state)), *hook_flights(state), *_judged(state)]
+
+
+def _judged(state: JobState) -> list[InFlight]:
+    """Return the loops of which a round is being judged."""
+    return [
+        InFlight(
+            sheet=None,
+            stage=None,
+            instance=None,
+            attempt=0,
+            started_at=timestamp(row.started_at),
+            time_limit_at=timestamp(row.time_limit_at),
+            loop=one.loop.span if (one := state.loops.told_by(row.uid)) is not None else None,
+        )
+        for row in state.loops.asking
+    ]
 
 
 def _flights_elsewhere(state: JobState) -> list[InFlight]:
@@ -297,11 +319,26 @@ def _end_waits(state: JobState) -> bool:
     return outlook.keeps or (outlook.failed and outlook.pause_on_failure)
 
 
+def _when_judged(state: JobState) -> Next:
+    """Return what follows a round that is over."""
+    if asked := state.loops.asking:
+        text = f"{messages.loop_judged(state, asked[0])} says whether another round follows"
+        return Next(code="loop", text=text, latest_at=timestamp(limit(state)))
+    return Next(
+        code="start", text=f"{messages.loop_judged(state, state.due_loops[0].row)} when a slot is free"
+    )
+
+
 def _progressing(state: JobState, now: Instant) -> Next | None:
     if state.hook_queue.current is not None:
         return next_of_hook(state, now)
     if state.sheet_flights:
         return _when_sheets_end(state, now)
+    return _when_judged(state) if state.loops.asking or state.due_loops else _when_ready(state, now)
+
+
+def _when_ready(state: JobState, now: Instant) -> Next | None:
+    """Return what follows where nothing is in flight: what is ready starts, or a wait ends."""
     waits_until = state.next_wait(now)
     ready = state.next_ready(state.limited(now))
     if ready is not None:

@@ -13,7 +13,7 @@ from marianned.lifecycle import Action
 from marianned.progress.state.hook_queue import has_failed, is_kept
 from marianned.progress.state.job import JobState
 from marianned.protocol import HoldCause, Job, JobStatus, WaitingFor
-from marianned.rows import EventRow, Flight, HookRow, RequestRow, SheetRow
+from marianned.rows import EventRow, Flight, HookRow, LoopRow, RequestRow, SheetRow
 
 _REASON_LONGEST = 160
 """Characters of a reason in a message of one line."""
@@ -105,11 +105,9 @@ def given_again(state: JobState) -> str:
 
 
 def flying(state: JobState) -> str:
-    """Name what is in flight: `sheets 2, 3`, or `hook 1`."""
+    """Name what is in flight: `sheets 2, 3`, `hook 1`, or `the judgement of loop 2-3`."""
     if not state.sheet_flights and state.flights:
-        return formatting.listing(
-            [hook_name(state, row.hook) for row in state.flights if isinstance(row, HookRow)]
-        )
+        return formatting.listing([flight_name(state, row) for row in state.flights])
     return formatting.sheet_list(map(state.number_of, state.sheet_flights))
 
 
@@ -121,10 +119,21 @@ def hook_name(state: JobState, hook: int) -> str:
 
 
 def flight_name(state: JobState, flight: Flight) -> str:
-    """Name what is in flight: its sheet, or its hook."""
-    if isinstance(flight, HookRow):
-        return hook_name(state, flight.hook)
-    return sheet_name(state, state.number_of(flight))
+    """Name what is in flight: its sheet, its hook, or the loop that is judged."""
+    match flight:
+        case HookRow():
+            return hook_name(state, flight.hook)
+        case LoopRow():
+            return loop_judged(state, flight)
+        case _:
+            return sheet_name(state, state.number_of(flight))
+
+
+def loop_judged(state: JobState, row: LoopRow) -> str:
+    """Name the question whether a loop goes on: `the judgement of loop 2-3, round 2`."""
+    one = state.loops.told_by(row.uid)
+    span = f" of loop {one.loop.span}" if one is not None else ""
+    return f"the judgement{span}, round {row.round}"
 
 
 def sheet_name(state: JobState, sheet: int) -> str:

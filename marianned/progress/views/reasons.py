@@ -12,7 +12,7 @@ from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
 from marianned.progress.views.job import HOLDS_MOST, limit
 from marianned.protocol import HoldCause, JobStatus, Obstacle, Reason, Stranger, WaitingFor
-from marianned.rows import Flight, HoldRow, HookRow, SheetRow
+from marianned.rows import Flight, HoldRow, HookRow, LoopRow, SheetRow
 
 _HELD = {
     HoldCause.USER: "paused",
@@ -74,7 +74,7 @@ def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reas
                 "accident",
                 f"{messages.flight_name(state, flight)} waits: {why}",
                 "caller" if typed else "daemon",
-                sheets=[] if isinstance(flight, HookRow) else [state.number_of(flight)],
+                sheets=[] if isinstance(flight, HookRow | LoopRow) else [state.number_of(flight)],
                 since=flight.started_at,
                 hints=[typed or "mzt doctor"],
             )
@@ -260,6 +260,10 @@ def _slots(state: JobState, now: Instant, obstacle: Obstacle | None) -> Iterator
     hook = state.hook_queue.startable
     if hook is not None and lifecycle.may_start(state.facts):
         yield _slot(state, messages.hook_name(state, hook.hook), [], obstacle)
+        return
+    due = state.due_loops
+    if due and lifecycle.may_start(state.facts):
+        yield _slot(state, messages.loop_judged(state, due[0].row), [], obstacle)
         return
     ready = state.next_ready(state.limited(now))
     if ready is None or not lifecycle.may_start(state.facts):

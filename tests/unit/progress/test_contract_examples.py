@@ -74,7 +74,7 @@ LITERALS = (PAUSED, SHEET_4, RESUMED, PLANNED, PLAN, PLAN_SCREEN, REVISED, CANCE
 
 NO_HOOK = {"hook": None}
 """A key that came beside those of the examples, which may be: what belongs to a sheet is no hook's."""
-NOBODY_ELSES = {"job_id": None}
+NOBODY_ELSES = {"job_id": None, "loop": None}
 """A key that came beside those of the examples: what is in flight is the job's own."""
 OUTSIDE = {"inside": None, "job": None}
 """Keys that came beside those of the examples: the caller is no process of an attempt."""
@@ -139,7 +139,12 @@ def expected(text: str) -> Any:
 
 def shows(answer: Any, text: str) -> None:
     found, wanted = plain(answer), expected(text)
-    assert {key: found[key] for key in wanted} == wanted
+    assert {key: found[key] for key in wanted} == with_loops(wanted)
+
+
+def with_loops(wanted: dict[str, Any]) -> dict[str, Any]:
+    """What came beside the keys of the examples: none has a loop."""
+    return wanted | ({"progress": wanted["progress"] | {"loops": []}} if "progress" in wanted else {})
 
 
 def test_the_examples_here_are_those_of_the_contract() -> None:
@@ -155,7 +160,7 @@ def test_pause_as_json() -> None:
     wanted["in_flight"] = [flight | NO_HOOK | NOBODY_ELSES for flight in wanted["in_flight"]]
     for hold in wanted["holds"]:
         hold["owner"] |= OUTSIDE
-    assert found | {"event": 0} == wanted | {"event": 0}
+    assert found | {"event": 0} == with_loops(wanted) | {"event": 0}
 
 
 def test_pause_with_wait() -> None:

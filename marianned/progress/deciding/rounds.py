@@ -1,0 +1,150 @@
+"""The rounds of a loop: asking its `until`, and what the answer leads to, in one commit.
+
+The question is due by the facts: all sheets of the span are done and the round is not judged. It is in
+flight like skip rules, and may be asked again.
+Source: docs/reference/score-format.md §29, docs/design/control.md §3.
+"""
+
+from collections.abc import Collection
+
+import msgspec
+
+from marianned import lifecycle
+from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.outcomes import fail_sheet
+from marianned.progress.state.fresh import FRESH
+from marianned.progress.state.job import JobState
+from marianned.progress.state.loops import Round
+from marianned.progress.state.triggers import UntilJudged
+from marianned.protocol import LoopState, SheetStatus
+from marianned.rows import BreakpointRow, Deleted, LoopRow
+from marianned.score.expanded import Loop
+
+
+def ask_loops(draft: Draft) -> None:
+    """Ask whether rounds that are over were the last, as far as slots reach."""
+    for one in draft.state.due_loops:
+        if not lifecycle.may_start(draft.facts) or draft.slots <= draft.slots_used:
+            return
+        asked = msgspec.structs.replace(
+            one.row, asking=True, revision=draft.state.run.revision, started_at=draft.now.at
+        )
+        draft.put(asked)
+        draft.asks.append(asked)
+        draft.run(begun=True)
+        draft.note("loop.asked", f"loop {one.loop.span}: round {asked.round} is judged")
+
+
+def until_judged(draft: Draft, said: UntilJudged) -> None:
+    """Begin the next round, or close the loop; an answer that comes too late is dropped, and asked again."""
+    state = draft.state
+    row = state.loops.rows.get(said.uid)
+    if row is None or not row.asking:
+        return
+    row = msgspec.structs.replace(row, asking=False)
+    draft.put(row)
+    one = state.loops.told_by(said.uid)
+    stale = draft.facts.staged or draft.facts.cancelling or one is None or said.round != row.round
+    if stale or one is None or (said.holds is None and said.fault is None):
+        return
+    if said.fault is not None:
+        _fail(draft, one, "config", f"until has no answer: {said.fault}")
+    elif _holds(state, one, said):
+        _close(draft, one, f"is closed after round {row.round}")
+    elif row.round < one.loop.rounds:
+        _next_round(draft, one)
+    elif one.loop.exhausted == "continue":
+        _close(draft, one, f"goes on without its until, after {one.loop.rounds} rounds")
+    else:
+        _fail(draft, one, "rounds", f"its until does not hold after round {row.round}")
+
+
+def _holds(state: JobState, one: Round, said: UntilJudged) -> bool:
+    """Tell whether this was the last round, by the score in force."""
+    if one.loop.exact:
+        return one.row.round >= one.loop.rounds
+    return bool(said.holds) if one.loop.until is not None else ends_well(state, one.loop)
+
+
+def ends_well(state: JobState, loop: Loop) -> bool:
+    """Tell whether the last stage of a loop went well: all exit codes 0, all checks passed."""
+    rows = [state.sheets[number] for number in loop.ends]
+    return all(
+        row.status == SheetStatus.SKIPPED
+        or row.word is not None
+        or (row.exit_code in (0, None) and row.validation_passed is not False)
+        for row in rows
+    )
+
+
+def _next_round(draft: Draft, one: Round) -> None:
+    state, number = draft.state, one.row.round + 1
+    draft.put(msgspec.structs.replace(one.row, round=number))
+    for sheet in one.loop.sheets:
+        row = state.sheets[sheet]
+        draft.sheet(row, **FRESH | {"fallback": row.fallback, "cost_before": row.cost_usd or 0.0})
+    rearm(draft, [state.sheets[sheet].uid for sheet in one.loop.sheets])
+    up_to = "" if one.loop.exact else "up to "
+    said = f"loop {one.loop.span}: round {number} of {up_to}{one.loop.rounds} begins"
+    draft.note("loop.round", said)
+
+
+def rearm(draft: Draft, uids: Collection[int]) -> None:
+    """Let breakpoints stop anew that were passed in a round."""
+    for uid in uids:
+        if uid in draft.state.passed:
+            draft.put(BreakpointRow(run_id=draft.state.run.run_id, uid=uid))
+
+
+def _close(draft: Draft, one: Round, why: str) -> None:
+    draft.put(msgspec.structs.replace(one.row, state=LoopState.CLOSED))
+    drop_passed(draft, [draft.state.sheets[sheet].uid for sheet in one.loop.sheets])
+    draft.note("loop.closed", f"loop {one.loop.span}: {why}")
+
+
+def drop_passed(draft: Draft, uids: Collection[int]) -> None:
+    """Forget breakpoints that were passed: no round follows."""
+    for uid in uids:
+        if uid in draft.state.passed:
+            draft.delete(Deleted(kind=BreakpointRow, run_id=draft.state.run.run_id, key=uid))
+
+
+def _fail(draft: Draft, one: Round, category: str, message: str) -> None:
+    for sheet in one.loop.ends:
+        fail_sheet(draft, draft.state.sheets[sheet], category, message)
+
+
+def close_skipped(draft: Draft) -> None:
+    """Close loops all of whose last stage a person has skipped: nothing is left that could judge a round."""
+    for one in draft.state.loops:
+        ends = [draft.state.sheets[sheet] for sheet in one.loop.ends]
+        if one.is_open and all(row.status == SheetStatus.SKIPPED and row.word is not None for row in ends):
+            _close(draft, one, "is closed, its last stage was skipped")
+
+
+def back_to_round_one(draft: Draft, again: Collection[int]) -> None:
+    """Count from round 1 in loops of which sheets (by number) run again."""
+    state = draft.state
+    for one in state.loops:
+        if not set(again).isdisjoint(one.loop.sheets):
+            draft.put(LoopRow(run_id=one.row.run_id, uid=one.row.uid))
+
+
+def revise_loops(draft: Draft, loops: Collection[tuple[Loop, int, bool]]) -> None:
+    """Bring the loops of a new score in.
+
+    `loops` are they, each with the sheet (uid) that tells it and whether all its sheets are done. Each is the
+    one of before that has the same last stage, and its rounds stay. One that goes is closed; one that is put
+    around finished sheets too.
+    """
+    state = draft.state
+    before = {one.row.uid: one.row for one in state.loops}
+    coming = {uid for _, uid, _ in loops}
+    for uid in before.keys() - coming:
+        draft.put(msgspec.structs.replace(before[uid], state=LoopState.REMOVED))
+    for _, uid, finished in loops:
+        if uid in before:
+            continue
+        known = state.loops.rows.get(uid) or LoopRow(run_id=state.run.run_id, uid=uid)
+        put_in = LoopState.CLOSED if finished else LoopState.OPEN
+        draft.put(msgspec.structs.replace(known, state=put_in))

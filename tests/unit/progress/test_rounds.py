@@ -1,0 +1,348 @@
+"""Rounds of a loop on the bench: asked when due, counted once, judged by the newest word, over every crash."""
+
+import pytest
+from kit.hooks import command
+from kit.scores import Bench, chain, report, score, stage
+
+from marianned.errors import WrongStatus
+from marianned.lifecycle import Action
+from marianned.progress.views.job import job_view
+from marianned.progress.views.reasons import reasons
+from marianned.protocol import HoldCause, JobStatus, LoopState, Outcome
+from marianned.rows import AttemptRow
+from marianned.score.expanded import Loop, Trigger
+
+
+def looped(stages: int = 3, first: int = 1, last: int = 2, **fields) -> Bench:
+    """A chain of stages of which some are a loop, its first sheet in flight."""
+    more = {
+        name: fields.pop(name)
+        for name in ("hooks", "triggers", "cost_limits", "on_failure")
+        if name in fields
+    }
+    given = {"until": "file('ok').exists", "rounds": 3} | fields
+    loop = Loop(first=first, last=last, sheets=tuple(range(first, last + 1)), ends=(last,), **given)
+    bench = Bench(chain(stages, loops=(loop,), **more))
+    bench.go()
+    return bench
+
+
+def to_the_question(bench: Bench) -> Bench:
+    """Play the round to its end."""
+    while not bench.state.loops.asking:
+        bench.end(bench.flying[0])
+    return bench
+
+
+def standing(bench: Bench) -> tuple[int, LoopState]:
+    (one,) = bench.state.loops
+    return one.row.round, one.row.state
+
+
+def test_the_question_is_asked_when_all_sheets_are_done_and_nothing_behind_starts_before_its_answer():
+    bench = to_the_question(looped())
+    assert bench.flying == []
+    assert bench.status is JobStatus.RUNNING
+    assert bench.sheets == ["completed", "completed", "pending"]
+    decision = bench.judged(True)
+    assert [row.sheet for row in decision.starts] == [3]
+    assert standing(bench) == (1, LoopState.CLOSED)
+
+
+def test_a_no_begins_the_next_round_in_the_same_commit_with_fresh_tries():
+    bench = looped()
+    bench.end(1, Outcome.FAILED, category="exit")
+    bench.tick(7200)
+    assert bench.sheet(1).tries == 1
+    to_the_question(bench)
+    decision = bench.judged(False)
+    assert [row.sheet for row in decision.starts] == [1]
+    assert standing(bench) == (2, LoopState.OPEN)
+    assert [(row.tries, row.attempts) for row in (bench.sheet(1), bench.sheet(2))] == [(0, 3), (0, 1)]
+    assert [row.round for row in bench.disk.of(AttemptRow)] == [1, 1, 1, 2]
+    (event,) = [event for event in bench.disk.events if event.type == "loop.round"]
+    assert event.text == "loop 1-2: round 2 of up to 3 begins"
+
+
+def test_at_the_end_of_the_last_round_the_last_stage_has_failed_and_a_resume_plays_it_once_more():
+    bench = looped(rounds=2)
+    for _ in range(2):
+        to_the_question(bench).judged(False)
+    assert bench.status is JobStatus.FAILED
+    assert bench.sheets == ["completed", "failed", "pending"]
+    assert (bench.sheet(2).error_category, bench.sheet(2).error_message) == (
+        "rounds",
+        "its until does not hold after round 2",
+    )
+    bench.ask(Action.RESUME)
+    assert bench.flying == [2]
+    to_the_question(bench).judged(True)
+    assert bench.flying == [3]
+    assert standing(bench) == (2, LoopState.CLOSED)
+
+
+def test_on_exhausted_continue_goes_on():
+    bench = looped(rounds=1, exhausted="continue")
+    to_the_question(bench).judged(False)
+    assert bench.flying == [3]
+    assert standing(bench) == (1, LoopState.CLOSED)
+
+
+def test_count_plays_exactly_so_many_rounds_whatever_they_bring():
+    bench = looped(stages=2, until=None, rounds=3, exact=True)
+    for number in (1, 2, 3):
+        assert standing(bench)[0] == number
+        to_the_question(bench).judged(True)
+    assert bench.status is JobStatus.COMPLETED
+    assert bench.sheet(1).attempts == 3
+
+
+@pytest.mark.parametrize("category", ["exit", "validation", "no_result"])
+def test_an_attempt_of_the_last_stage_that_ends_by_itself_ends_the_round(category):
+    bench = looped(until=None)
+    bench.end(1)
+    checks = [report("failed")] if category == "validation" else []
+    bench.end(2, Outcome.FAILED, category=category, exit_code=1, validations=checks)
+    row = bench.sheet(2)
+    assert (row.status, row.validation_passed, row.tries) == ("completed", False, 0)
+    bench.judged()
+    assert bench.status is JobStatus.RUNNING
+    assert standing(bench)[0] == 1, "no answer: it is asked again"
+    bench.judged(False)
+    assert standing(bench)[0] == 2, "the default looks at exit codes and checks"
+
+
+@pytest.mark.parametrize("outcome", [Outcome.LOST, Outcome.TIMED_OUT, Outcome.INTERRUPTED])
+def test_what_does_not_end_by_itself_ends_no_round(outcome):
+    bench = looped()
+    bench.end(1)
+    bench.end(2, outcome, category=None if outcome is Outcome.INTERRUPTED else str(outcome))
+    assert not bench.state.loops.asking
+    assert bench.sheet(2).status != "completed"
+
+
+def test_a_fault_of_the_question_is_never_another_round():
+    bench = to_the_question(looped())
+    bench.judged(fault="there is no 7")
+    assert bench.status is JobStatus.FAILED
+    assert (bench.sheet(2).error_category, bench.sheet(2).error_message) == (
+        "config",
+        "until has no answer: there is no 7",
+    )
+
+
+def test_a_crash_while_it_is_asked_asks_again_and_counts_once():
+    bench = to_the_question(looped())
+    bench.crash()
+    bench.judged(False)
+    bench.crash()
+    assert standing(bench)[0] == 2
+    to_the_question(bench)
+    assert [row.round for row in bench.disk.of(AttemptRow) if row.uid == 2] == [1, 2]
+
+
+def test_a_pause_stands_between_rounds_and_what_a_person_mends_in_it_counts():
+    bench = looped()
+    bench.end(1)
+    bench.ask(Action.PAUSE)
+    bench.end(2)
+    assert bench.status is JobStatus.PAUSED
+    assert not bench.state.loops.asking
+    bench.ask(Action.RESUME)
+    assert bench.state.loops.asking
+    assert bench.status is JobStatus.RUNNING
+
+
+def test_a_pause_while_it_is_asked_is_pausing_and_its_answer_counts():
+    bench = to_the_question(looped())
+    bench.ask(Action.PAUSE)
+    assert bench.status is JobStatus.PAUSING
+    bench.judged(False)
+    assert bench.status is JobStatus.PAUSED
+    assert standing(bench)[0] == 2
+    assert bench.sheets == ["pending", "pending", "pending"]
+
+
+def test_an_answer_that_finds_a_new_revision_is_dropped_and_asked_again():
+    bench = to_the_question(looped())
+    loop = Loop(first=1, last=2, sheets=(1, 2), ends=(2,), until="loop.round > 1", rounds=3)
+    bench.ask(Action.MODIFY_RESUME, chain(3, loops=(loop,)))
+    bench.judged(True)
+    assert standing(bench) == (1, LoopState.OPEN)
+    assert bench.state.loops.asking
+    bench.judged(False)
+    assert standing(bench)[0] == 2
+
+
+def test_rounds_stay_over_modifies_and_a_loop_that_is_taken_out_is_closed():
+    bench = looped()
+    with_loop = bench.state.score
+    to_the_question(bench).judged(False)
+    bench.ask(Action.PAUSE)
+    bench.end(1)
+    bench.ask(Action.MODIFY, chain(3))
+    bench.ask(Action.MODIFY, with_loop)
+    assert standing(bench) == (2, LoopState.OPEN)
+    bench.ask(Action.MODIFY_RESUME, chain(3))
+    bench.end(2)
+    assert bench.flying == [3]
+
+
+def test_a_loop_put_around_finished_sheets_is_closed_unless_a_rerun_names_one():
+    bench = Bench(chain(3))
+    bench.go()
+    bench.end(1)
+    bench.end(2)
+    bench.ask(Action.PAUSE)
+    loop = Loop(first=1, last=2, sheets=(1, 2), ends=(2,), until="x", rounds=3)
+    bench.end(3, Outcome.INTERRUPTED)
+    bench.ask(Action.MODIFY_RESUME, chain(3, loops=(loop,)))
+    assert bench.flying == [3]
+    assert standing(bench) == (1, LoopState.CLOSED)
+    bench.end(3)
+    bench.ask(Action.RESUME_FROM, sheets="2")
+    assert standing(bench) == (1, LoopState.OPEN)
+    assert bench.flying == [2]
+
+
+def test_from_counts_from_round_one():
+    bench = looped()
+    to_the_question(bench).judged(False)
+    bench.fail(1)
+    bench.ask(Action.RESUME_FROM, sheets="1")
+    assert standing(bench) == (1, LoopState.OPEN)
+    to_the_question(bench).judged(False)
+    assert standing(bench)[0] == 2
+
+
+def test_a_breakpoint_in_the_span_stops_each_round_once():
+    bench = looped()
+    bench.ask(Action.BREAK, sheets="2")
+    for number in (1, 2):
+        assert standing(bench)[0] == number
+        bench.end(1)
+        assert bench.status is JobStatus.PAUSED
+        bench.ask(Action.RESUME)
+        assert bench.flying == [2]
+        to_the_question(bench).judged(False)
+    bench.end(1)
+    bench.ask(Action.BREAK, clear=True)
+    bench.ask(Action.RESUME)
+    bench.end(2)
+    bench.judged(True)
+    assert not bench.state.passed
+
+
+def test_a_sheet_outside_waits_for_the_end_of_the_loop_whichever_sheet_of_it_it_needs():
+    loop = Loop(first=1, last=2, sheets=(1, 2), ends=(2,), until="x", rounds=2)
+    bench = Bench(score(stage(), stage([1]), stage([1]), at_once=3, loops=(loop,)))
+    bench.go()
+    bench.end(1)
+    assert bench.flying == [2]
+    bench.end(2)
+    bench.judged(False)
+    bench.end(1)
+    assert bench.flying == [2]
+    bench.end(2)
+    bench.judged(True)
+    assert bench.flying == [3]
+
+
+def test_a_failed_sheet_of_the_span_is_no_round_and_a_resume_goes_on_in_it():
+    bench = looped()
+    to_the_question(bench).judged(False)
+    bench.fail(1)
+    assert bench.status is JobStatus.FAILED
+    bench.ask(Action.RESUME)
+    assert (bench.flying, standing(bench)[0]) == ([1], 2)
+
+
+def test_skip_of_all_of_the_last_stage_closes_the_loop():
+    bench = looped(rounds=1)
+    to_the_question(bench).judged(False)
+    bench.ask(Action.RESUME_MARK, skip="2")
+    assert standing(bench) == (1, LoopState.CLOSED)
+    assert bench.flying == [3]
+
+
+def test_an_accepted_last_stage_is_judged_its_checks_as_passed():
+    bench = looped(until=None, rounds=1)
+    bench.end(1)
+    bench.end(2, Outcome.FAILED, category="exit", exit_code=3)
+    bench.judged(False)
+    assert bench.status is JobStatus.FAILED
+    bench.ask(Action.RESUME_MARK, accept="2")
+    bench.judged(True)
+    assert bench.flying == [3]
+
+
+def test_the_cost_of_a_loop_holds_the_job_when_a_round_is_due_and_over_budget_adds_to_it():
+    bench = looped(cost_limit_usd=1.0)
+    bench.end(1, cost_usd=0.6)
+    bench.end(2, cost_usd=0.6)
+    assert [(hold.cause, hold.reason) for hold in bench.state.holds.values()] == [
+        (HoldCause.BUDGET, "loop 1-2 has cost $1.20 of $1.00")
+    ]
+    with pytest.raises(WrongStatus, match="loop 1-2 has cost"):
+        bench.ask(Action.RESUME)
+    bench.ask(Action.RESUME, over_budget=1.0)
+    bench.judged(True)
+    bench.end(3, cost_usd=5.0)
+    assert bench.status is JobStatus.COMPLETED, "a closed loop has no limit"
+
+
+def test_hooks_and_the_end_wait_for_the_answer():
+    bench = looped(stages=2, hooks=(command("a"),))
+    to_the_question(bench)
+    assert bench.last is not None
+    assert bench.last.hook is None
+    assert bench.status is JobStatus.RUNNING
+    decision = bench.judged(True)
+    assert decision.hook is not None
+
+
+def test_a_pause_after_a_stage_comes_once_in_the_run_and_is_before_the_question():
+    bench = looped(triggers={2: Trigger(pause_after=True)})
+    bench.end(1)
+    bench.end(2)
+    assert bench.status is JobStatus.PAUSED
+    bench.ask(Action.RESUME)
+    bench.judged(False)
+    bench.end(1)
+    bench.end(2)
+    assert bench.state.loops.asking
+
+
+def test_the_answer_may_come_over_a_cancel_and_changes_nothing():
+    bench = to_the_question(looped())
+    bench.ask(Action.CANCEL)
+    assert bench.status is JobStatus.CANCELLING
+    bench.judged(False)
+    assert bench.status is JobStatus.CANCELLED
+    assert standing(bench)[0] == 1
+    bench.ask(Action.RESUME)
+    assert bench.state.loops.asking
+
+
+def test_a_late_answer_is_ignored():
+    bench = to_the_question(looped())
+    (row,) = bench.state.loops.asking
+    bench.judged(False)
+    from marianned.progress.state.triggers import UntilJudged
+
+    before = standing(bench)
+    bench.step(UntilJudged(uid=row.uid, round=1, holds=False))
+    assert standing(bench) == before
+
+
+def test_what_is_said_of_it():
+    bench = to_the_question(looped())
+    view = job_view(bench.state, bench.now)
+    (known,) = view.progress.loops
+    assert (known.span, known.round, known.up_to, known.state) == ("1-2", 1, 3, "open")
+    assert view.next is not None
+    assert view.next.text == "the judgement of loop 1-2, round 1 says whether another round follows"
+    assert [flight.loop for flight in view.in_flight] == ["1-2"]
+    assert not view.safe_to.switch_off
+    codes = [reason.code for reason in reasons(bench.state, bench.now, None, {})]
+    assert codes == ["in_flight"]
