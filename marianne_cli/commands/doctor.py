@@ -1,18 +1,21 @@
 """`mzt doctor`: check this installation."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
 
 
 @options.command("doctor", "mzt doctor", "mzt doctor -j")
-def command(call: Invocation) -> Answer:  # noqa: ARG001  the daemon's program checks, whether one runs or not
+def command(call: Invocation) -> Answer:
     """Check this installation: directories, database, instruments, socket, and what the service sees."""
     from marianne_cli.screens import jobs as screens
     from marianne_cli.screens import render
     from marianne_cli.service.installation import examined
     from marianne_cli.service.unit_checks import service_checks
 
-    checks = [*examined()["checks"], *service_checks()]
+    checks = [*examined()["checks"], *service_checks(), *_shell(call)]
     wanting = [check for check in checks if not check["passed"]]
     message = (
         f"{len(wanting)} of {len(checks)} checks need you" if wanting else f"all {len(checks)} checks pass"
@@ -23,3 +26,11 @@ def command(call: Invocation) -> Answer:  # noqa: ARG001  the daemon's program c
         text=render.fitted([*screens.checks_table(checks), message]),
         finding="E516" if wanting else None,
     )
+
+
+def _shell(call: Invocation) -> Iterator[dict[str, Any]]:
+    """Yield what the daemon that runs lacks of what this shell has; of a service its own checks say it."""
+    from marianne_cli.service import units, worlds
+
+    for lack in [] if units.USER.installed else worlds.lacks(call, None):
+        yield {"name": "daemon's shell", "passed": False, "message": lack.said, "hints": lack.hints}

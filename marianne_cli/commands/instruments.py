@@ -39,6 +39,10 @@ def command(call: Invocation, *, action: str, name: str | None, live: bool) -> A
     asked = {"name": name, "directory": os.getcwd()}  # noqa: PTH109  pathlib is not wanted here
     result = call.ask("instrument.list", **asked)
     _tell(call, result)
+    if not (call.as_json or call.quiet):
+        from marianne_cli.service import worlds
+
+        worlds.tell(call, {one["name"] for one in result["instruments"]})
     if action == "show":
         return Answer(result, text=_shown(result["instruments"][0]))
     return Answer(result, text=_listed(result["instruments"]), short=_names(result["instruments"]))

@@ -82,6 +82,7 @@ def command(
     params |= {"env": environ, "umask": current_umask(), "fresh": fresh}
     result = call.change("job.submit", **params, before=before, auto_resume=not no_auto_resume)
     call.tell_warnings(result)
+    _tell_lacks(call, result)
     if not (wait or follow):
         return Answer({**result, "daemon_started": started}, short=result["job_id"])
     return _ended(call, result, timeout=timeout, follow=follow, started=started)
@@ -111,6 +112,16 @@ def _ended(
         result = waiting.until(call, address, ["ended"], timeout=timeout, tell=tell, since=job["event"])
     kept = {key: value for key, value in result.items() if key not in {"reached", "waited_seconds"}}
     return waiting.ended({**kept, "daemon_started": started})
+
+
+def _tell_lacks(call: Invocation, job: Mapping[str, Any]) -> None:
+    """Say what the daemon lacks of what this shell has, for the instruments of the first sheets."""
+    first = call.ask("job.status", job_id=f"{job['job_name']}@{job['run']}", limit=50)["sheets"]
+    used = {sheet["instrument"] for sheet in first} - {"cli"}
+    if used and not call.quiet and not call.as_json:
+        from marianne_cli.service import worlds
+
+        worlds.tell(call, used, job["job_name"])
 
 
 class _Progress:

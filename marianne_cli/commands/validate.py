@@ -21,6 +21,9 @@ _SLOWEST = 6
 """How many times as long it may take by the clock: a loaded machine is no fault of the score."""
 _MOST_MEMORY = 2 * 1024**3
 
+_SHELL = frozenset({"cli"})
+"""Instruments that need nothing of the daemon's but what every machine has."""
+
 
 @options.command(
     "validate",
@@ -55,7 +58,13 @@ def command(
         found = _found(
             file, source, strict=strict, portable=portable, explain=explain or prompts, prompts=prompts
         )
-        return shown(call, found)
+        played = found.pop("played")
+        answer = shown(call, found)
+        if played:
+            from marianne_cli.service import worlds
+
+            found["hints"] = worlds.tell(call, played)
+        return answer
 
     return options.each(call, list(files), one)
 
@@ -150,6 +159,9 @@ def _found(
         "parameters": msgspec.to_builtins(compiled.parameters),
         "stage_names": compiled.expanded.stage_names if compiled.expanded else {},
         "sheets": sheets,
+        "played": [name for name in compiled.expanded.profiles if name not in _SHELL]
+        if compiled.expanded
+        else [],
     }
 
 

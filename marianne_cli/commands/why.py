@@ -1,5 +1,8 @@
 """`mzt why`: why a job does not move, or why it failed."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
 
@@ -24,6 +27,7 @@ def command(call: Invocation, *, job: str, sheets: str | None) -> Answer:
     from marianne_cli.screens import render, why
 
     every = job_details(call, job)["sheets"] if result["errors"] else []
+    _tell_lacks(call, result)
     shown = why.failures(result, every, named=sheets is not None)
     if shown:
         numbers = ",".join(str(error["sheet"]) for error in shown)
@@ -33,3 +37,16 @@ def command(call: Invocation, *, job: str, sheets: str | None) -> Answer:
         result,
         text=render.fitted(why.why_screen(result, every, shown, unfolded=call.verbose), rows="  "),
     )
+
+
+def _tell_lacks(call: Invocation, why: Mapping[str, Any]) -> None:
+    """Say what the daemon lacks of what this shell has, where that is why an instrument does not play."""
+    used = {
+        error["instrument"]
+        for error in why["errors"]
+        if error["error_category"] in {"auth", "unavailable", "config"}
+    }
+    if used and any(reason["unblocked_by"] == "caller" for reason in why["reasons"]):
+        from marianne_cli.service import worlds
+
+        worlds.tell(call, used, why["job_name"])

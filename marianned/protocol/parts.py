@@ -157,6 +157,8 @@ class Instrument(msgspec.Struct, kw_only=True):
     """Whether it can be used, as far as that is known without a prompt."""
     problem: str | None = None
     """What keeps it from being ready; null: it is ready."""
+    executable: str | None = None
+    """The program that it runs, as its profile names it; null: it is asked over HTTP."""
     binary_path: str | None = None
     """The executable, as the daemon finds it; null: none was found, or it is asked over HTTP."""
     version: str | None = None

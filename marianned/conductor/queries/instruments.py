@@ -100,6 +100,7 @@ class Instruments:
             kind=profile.kind,
             ready=problem is None,
             problem=problem,
+            executable=profile.cli.command.executable if profile.cli is not None else None,
             binary_path=path,
             default_model=profile.default_model,
             limited_until_at=timestamp(until),

@@ -95,8 +95,20 @@ def hints(state: JobState, status: JobStatus) -> list[str]:
     held_by = {hold.cause for hold in state.holds.values()}
     released = next((typed for cause, typed in reversed(RELEASED_BY.items()) if cause in held_by), None)
     if released is None:
-        return found
+        return [given for hint in found for given in (hint, *_with_credentials(state, hint))]
     return [released.format(job=name) if hint == f"mzt resume {name}" else hint for hint in found]
+
+
+def _with_credentials(state: JobState, hint: str) -> list[str]:
+    """Write a resume of a job whose credentials are refused a second time: with the caller's own."""
+    if hint != f"mzt resume {state.run.job_name}":
+        return []
+    refused = {
+        (hold.reason or "").partition(" ")[0] for hold in state.holds.values() if hold.cause is HoldCause.AUTH
+    }
+    profiles = [state.score.profiles[name] for name in sorted(refused) if name in state.score.profiles]
+    keys = [profile.credentials[0] for profile in profiles if profile.credentials]
+    return [f"{hint} {' '.join(f'-e {key}' for key in dict.fromkeys(keys))}"] if keys else []
 
 
 def given_again(state: JobState) -> str:

@@ -1,0 +1,79 @@
+"""What this shell has of instruments' programs and keys and the daemon lacks: by name, with the cure."""
+
+import os
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from marianne_cli.context import Invocation
+from marianne_cli.service import units
+from marianned import paths
+from marianned.errors import MarianneError
+from marianned.formatting import listing
+
+_PATIENCE = 1.0
+
+
+class Lack(NamedTuple):
+    """Something that the daemon lacks: what, and what to type here so that it has it."""
+
+    said: str
+    hints: list[str]
+
+
+def lacks(call: Invocation, instruments: Collection[str] | None, job: str | None = None) -> list[Lack]:
+    """Compare what these instruments (null: all) need in the daemon with what this shell has.
+
+    `job` is one that waits for it. Empty where no daemon answers at once.
+    """
+    try:
+        with call.connect(timeout=_PATIENCE) as client:
+            found = client.request("instrument.list", {}, once=True)["instruments"]
+            pid = int((client.server or {}).get("pid") or 0)
+    except (MarianneError, OSError):
+        return []
+    return list(_lacks([one for one in found if instruments is None or one["name"] in instruments], pid, job))
+
+
+def tell(call: Invocation, instruments: Collection[str] | None, job: str | None = None) -> list[str]:
+    """Say on stderr what the daemon lacks; return what to type."""
+    hints: list[str] = []
+    for lack in lacks(call, instruments, job):
+        call.note(f"{lack.said}:")
+        for hint in lack.hints:
+            call.note(f"  {hint}")
+        hints += [hint for hint in lack.hints if hint not in hints]
+    return hints
+
+
+def _lacks(instruments: list[Mapping[str, Any]], pid: int, job: str | None) -> Iterator[Lack]:
+    unit = units.unit_of(pid)
+    programs: dict[str, str] = {}
+    keys: set[str] = set()
+    for one in instruments:
+        executable = one.get("executable")  # a daemon of before tells none
+        here = shutil.which(Path(executable).expanduser()) if executable else None
+        if executable and here and one["binary_path"] is None:
+            programs[executable] = here
+        usable = one["kind"] == "http" or here or one["binary_path"]
+        given = [name for name in one["credentials_of"] if os.environ.get(name)]
+        if usable and given and not one["credentials"]:
+            keys.add(given[0])
+    if programs:
+        named = listing([f"'{program}' ({here})" for program, here in programs.items()])
+        again = [f"mzt resume {job}"] if job else []
+        cure = "mzt restart" if unit is None else "mzt service install --now"
+        yield Lack(f"this shell's PATH has {named}, the daemon's has not", [cure, *again])
+    if keys:
+        named = listing(sorted(keys))
+        verb = "is" if len(keys) == 1 else "are"
+        once = [f"mzt resume {job} {' '.join(f'-e {key}' for key in sorted(keys))}"] if job else []
+        yield Lack(f"{named} {verb} set in this shell, not in the daemon", [*once, *_cure(unit, keys)])
+
+
+def _cure(unit: units.Unit | None, keys: Collection[str]) -> list[str]:
+    if unit is None:
+        return ["mzt restart"]
+    file = paths.configuration_directory() / "environment"
+    return [f"(umask 77; env | grep -E '^({'|'.join(sorted(keys))})=' >> {file})", "mzt restart"]

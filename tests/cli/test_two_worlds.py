@@ -1,0 +1,78 @@
+"""What this shell has and the daemon lacks is said, with what to type; by name, never by value."""
+
+import pytest
+
+TOOL = """\
+name: oracle
+kind: cli
+description: answers
+credentials: [ORACLE_API_KEY]
+login: oracle login
+cli:
+  command: {executable: oracle, prompt_via_stdin: true}
+  errors: {auth_error_patterns: [not logged in]}
+"""
+SCORE = """\
+name: asking
+workspace: ./out
+instrument: oracle
+sheet: {size: 1, total_items: 1}
+retry: {max_retries: 0}
+prompt: {template: "what now"}
+validations:
+  - {type: command_succeeds, command: "true"}
+"""
+
+
+@pytest.fixture
+def worlds(home):
+    """A daemon that was started before its shell had a tool and a key."""
+    instruments = home.path / "config" / "instruments"
+    instruments.mkdir(parents=True)
+    (instruments / "oracle.yaml").write_text(TOOL)
+    (home.path / "asking.yaml").write_text(SCORE)
+    home.environment.pop("ORACLE_API_KEY", None)
+    home.mzt("start")
+    return home
+
+
+def with_tool(home, body="cat; echo 42"):
+    (home.path / "bin").mkdir(exist_ok=True)
+    (home.path / "bin" / "oracle").write_text(f"#!/bin/sh\n{body}\n")
+    (home.path / "bin" / "oracle").chmod(0o755)
+    home.environment["PATH"] = f"{home.path / 'bin'}:{home.environment['PATH']}"
+
+
+def test_a_tool_that_only_this_shell_finds_is_named_with_the_restart(worlds):
+    assert "PATH" not in worlds.mzt("instruments").stderr
+    with_tool(worlds)
+    said = f"this shell's PATH has 'oracle' ({worlds.path / 'bin' / 'oracle'}), the daemon's has not:\n  mzt restart\n"
+    assert said in worlds.mzt("instruments").stderr
+    assert said in worlds.mzt("validate", "asking.yaml").stderr
+    assert worlds.json("validate", "asking.yaml")["hints"] == ["mzt restart"]
+    assert said in worlds.mzt("run", "asking.yaml").stderr
+    worlds.mzt("wait", "asking", code=1)
+    why = worlds.mzt("why", "asking").stderr
+    assert "  mzt restart\n  mzt resume asking\n" in why
+    check = next(one for one in worlds.json("doctor", code=1)["checks"] if one["name"] == "daemon's shell")
+    assert (check["passed"], check["hints"]) == (False, ["mzt restart"])
+    worlds.mzt("restart")
+    assert worlds.mzt("validate", "asking.yaml").stderr == ""
+    worlds.mzt("resume", "asking", "--wait")
+    worlds.mzt("wait", "asking", "-t", "20")
+
+
+def test_a_key_that_only_this_shell_has_is_named_with_the_resume_that_takes_it(worlds):
+    with_tool(worlds, 'test -n "$ORACLE_API_KEY" || { echo not logged in >&2; exit 1; }; cat')
+    worlds.mzt("restart")
+    worlds.mzt("run", "asking.yaml")
+    worlds.mzt("wait", "asking", "--for", "paused", "-t", "20")
+    assert worlds.json("status", "asking")["hints"] == [
+        "mzt resume asking", "mzt resume asking -e ORACLE_API_KEY",
+    ]  # fmt: skip
+    worlds.environment["ORACLE_API_KEY"] = "s3cret-value"
+    why = worlds.mzt("why", "asking")
+    assert "ORACLE_API_KEY is set in this shell, not in the daemon:\n  mzt resume asking -e ORACLE_API_KEY" in why.stderr
+    assert "s3cret" not in why.stdout + why.stderr
+    worlds.mzt("resume", "asking", "-e", "ORACLE_API_KEY")
+    worlds.mzt("wait", "asking", "-t", "20")
