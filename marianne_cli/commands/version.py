@@ -7,6 +7,7 @@ from marianne_cli.client.session import PROTOCOL
 from marianne_cli.context import Answer, Invocation
 from marianned import __version__
 from marianned.errors import NoDaemon
+from marianned.formatting import versions_apart
 
 
 @options.command("version", "mzt version", "mzt version --json=version,daemon")
@@ -14,14 +15,15 @@ def command(call: Invocation) -> Answer:
     """Print the version of mzt, and of the daemon that runs."""
     daemon = _daemon(call)
     lines = [f"mzt {__version__}, protocol {PROTOCOL}"]
-    hints = []
+    hints: list[str] = []
     if daemon is None:
         lines.append("no daemon runs")
     else:
         lines.append(f"marianned {daemon['version']} (pid {daemon['pid']}), protocol {daemon['protocol']}")
-        if _number(daemon["version"]) < _number(__version__):
-            hints = ["mzt restart"]
-            lines.append("the daemon is older than mzt; attempts in flight go on over: mzt restart")
+        apart = versions_apart(daemon["version"], __version__)
+        if apart is not None:
+            hints = apart[1]
+            lines.append(f"{apart[0]}; type: {' · '.join(hints)}")
     return Answer(
         {
             "message": "; ".join(lines[:2]),
@@ -43,8 +45,3 @@ def _daemon(call: Invocation) -> dict[str, Any] | None:
     except NoDaemon:
         return None
     return {key: status.get(key) for key in ("version", "pid", "protocol", "started_at")}
-
-
-def _number(version: str) -> tuple[int, ...]:
-    """Read a version into numbers that compare; what is no number counts as 0."""
-    return tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))

@@ -1,5 +1,8 @@
 """A client that is newer than the daemon says so where it shows how that does."""
 
+import subprocess
+import sys
+
 from kit.daemon import plain, score
 
 from marianne_cli.commands import status
@@ -22,6 +25,18 @@ def test_status_says_that_the_daemon_is_older(daemon, monkeypatch, capsys):
         assert capsys.readouterr().err.startswith(OLDER)
     finally:
         call.close()
+
+
+def test_version_says_so_too(daemon, monkeypatch):
+    monkeypatch.setattr(jobs, "__version__", "0.0.9")
+    done = subprocess.run(
+        [sys.executable, "-m", "marianne_cli", "--socket", str(daemon.socket), "version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[2].startswith(OLDER)
+    assert done.stdout.endswith("type: mzt restart\n")
 
 
 def test_of_the_same_version_nothing_is_said(daemon, capsys):
