@@ -94,7 +94,7 @@ def test_every_marker_of_a_rule_that_is_not_built_names_a_known_issue():
     known = set(re.findall(r"^\| ([a-z]+) \| ", pages.text_of("docs/design/not-yet.md"), re.MULTILINE)) - {
         "issue"
     }
-    assert len(known) > 5
+    assert known
     for name in pages.NAMES:
         if name == "docs/design/not-yet.md":
             continue
