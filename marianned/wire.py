@@ -157,7 +157,9 @@ def _member(
         return None
     try:
         return decoder.decode(members[name])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UnicodeDecodeError as error:
+        raise ProtocolFault(PARSE_ERROR, f"not valid JSON: {error}") from None
+    except msgspec.DecodeError:
         raise ProtocolFault(INVALID_REQUEST, f"'{name}' has the wrong type", identity) from None
 
 

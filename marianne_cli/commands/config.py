@@ -1,9 +1,15 @@
 """`mzt config`: the daemon's settings, and where each comes from."""
 
+import re
+from typing import Any
+
 import click
 
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
+from marianned.errors import CheckFailed
+
+_PLACE = re.compile(r"(?P<file>.+?):(?P<line>\d+):(?P<column>\d+): (?P<said>.*)", re.DOTALL)
 
 
 @options.command("config", "mzt config", "mzt config check")
@@ -25,10 +31,33 @@ def command(call: Invocation, *, action: str) -> Answer:  # noqa: ARG001  the da
         rows = [(one["name"], _written(one["value"]), one["source"]) for one in settings]
         lines += render.table([("SETTING", "VALUE", "FROM"), *rows])
     return Answer(
-        {"message": message, "settings": settings, "hints": []},
+        {
+            "message": message,
+            "settings": settings,
+            "hints": [],
+            "problems": [_problem(said) for said in wrong],
+        },
         text=render.fitted([*lines, message]),
         finding="E516" if wrong else None,
     )
+
+
+def _problem(said: str) -> dict[str, Any]:
+    """Return what is wrong with a setting as a PROBLEM; its place is what its text begins with."""
+    placed = _PLACE.match(said)
+    message, _, hint = (placed["said"] if placed else said).partition("\n")
+    return {
+        "code": CheckFailed.code,
+        "severity": "error",
+        "message": message,
+        "file": placed["file"] if placed else "",
+        "line": int(placed["line"]) if placed else None,
+        "column": int(placed["column"]) if placed else None,
+        "path": None,
+        "sheets": [],
+        "names": [],
+        "hint": hint.strip() or None,
+    }
 
 
 def _written(value: object) -> str:

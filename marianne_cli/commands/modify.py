@@ -8,6 +8,9 @@ from marianne_cli.context import Answer, Invocation
 
 @options.command(
     "modify",
+    "mzt modify my-job --config updated.yaml",
+    "mzt modify my-job -c new-config.yaml --resume",
+    "mzt modify my-job -c updated.yaml -r --wait",
     "mzt modify release-notes -c new.yaml --plan",
     "mzt modify release-notes -c new.yaml -r --wait",
     "mzt modify release-notes --revision 1 -r",
@@ -54,7 +57,9 @@ def command(
 ) -> Answer:
     """Give a job a new score; finished sheets stay finished.
 
-    Without -r the job stays paused afterwards, so that you can check it first.
+    JOB is the name of the job to modify. The score is checked first; with an error in it the job goes on as
+    it was. A running job is paused at its next sheet boundary, then the new score takes effect. Without -r
+    it stays paused, so that you can look first, and `mzt resume` continues it.
     """
     given = options.values(var, vars_file)
     if discard:

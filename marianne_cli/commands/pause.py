@@ -9,7 +9,10 @@ from marianned.formatting import plural
 
 @options.command(
     "pause",
-    "mzt pause release-notes",
+    "mzt pause my-job",
+    "mzt pause my-job --wait --timeout 30",
+    "mzt pause my-job --json",
+    "mzt pause my-job --force",
     'mzt pause release-notes --wait --reason "deploy first"',
     "mzt pause release-notes --deadline 10m --for 2h",
     "mzt pause release-notes --before 3.all",
@@ -19,7 +22,7 @@ from marianned.formatting import plural
 @options.jobs_argument("queued", "running", "pausing")
 @options.wait_option
 @options.timeout_option(60.0)
-@click.option("--force", "-f", is_flag=True, help="Same as `mzt cancel`.")
+@click.option("--force", "-f", is_flag=True, help="End the job now instead; the same as `mzt cancel`.")
 @click.option("--now", is_flag=True, help="Interrupt what is in flight; it runs again after the resume.")
 @options.before_option
 @click.option("--clear", is_flag=True, help="Clear all breakpoints, or those named by --before.")
@@ -51,9 +54,10 @@ def command(
     labels: tuple[str, ...],
     yes: bool,
 ) -> Answer:
-    """Pause a job at its next sheet boundary.
+    """Pause a job at its next sheet boundary; `mzt resume` continues it.
 
-    What is in flight finishes as usual; nothing new starts until somebody resumes the job.
+    JOB is the name of the job to pause, its score's name. What is in flight finishes as usual; nothing new
+    starts until somebody resumes the job. Its state is on disk before the command returns.
     """
     timed = {"--deadline": deadline, "--for": lasts}
     if force:

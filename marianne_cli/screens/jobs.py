@@ -88,8 +88,22 @@ def standing(job: Result) -> str:
 
 def _standing(job: Result, said: str) -> str:
     hold = job["holds"][0] if job["holds"] and job["status"] in {"paused", "pausing"} else None
-    by = "" if hold is None else people.held_by(hold)
+    by = _asked(job) if hold is None else people.held_by(hold)
     return "; ".join(part for part in (f"{said}{by}", _why(job, hold), _what_next(job)) if part)
+
+
+def _asked(job: Result) -> str:
+    """Say who cancelled a job, and why; of one that goes on, who resumed it, where the reason is known."""
+    asked = job.get("last_request")
+    if not asked:
+        return ""
+    told = people.held_by({"owner": asked["caller"], "reason": asked["reason"]})
+    if job["status"] in {"cancelled", "cancelling"} and asked["type"].startswith("job.cancel"):
+        return told
+    resumed = asked["type"] == "hold.released" or asked["text"].startswith("resume")
+    return (
+        f", resumed{told}" if resumed and asked["reason"] and job["status"] in {"running", "queued"} else ""
+    )
 
 
 def _breakpoints(job: Result) -> str:

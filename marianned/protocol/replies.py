@@ -115,6 +115,8 @@ class JobDetails(Job, kw_only=True):
     """The values the run was given, masked where a name says that it is of a secret."""
     stage_names: list[str] = []
     """Names of stages that SHEETS take, where they were asked for."""
+    last_request: Event | None = None
+    """The event by which somebody last paused, resumed or ended it: who, and why; null: there is none."""
 
 
 class JobList(Reply, kw_only=True):

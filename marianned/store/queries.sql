@@ -177,6 +177,11 @@ SELECT min(event) FROM events
 -- name: events_of_run
 SELECT * FROM events WHERE run_id = :run_id AND event > :after ORDER BY event LIMIT :limit
 
+-- name: last_request
+SELECT * FROM events
+WHERE run_id = :run_id AND caller IS NOT NULL AND (type LIKE 'job.%' OR type IN ('hold.added', 'hold.released'))
+ORDER BY event DESC LIMIT 1
+
 -- name: history
 SELECT * FROM events WHERE run_id = :run_id AND recorded_at >= :since ORDER BY event DESC LIMIT :limit OFFSET :offset
 

@@ -289,6 +289,11 @@ class Records:
         """Return the rate limits that are known, those in force and those that are lifted."""
         return await self._rows(_LIMIT, "limits")
 
+    async def last_request(self, run_id: int) -> protocol.Event | None:
+        """Return the newest event by which somebody paused, resumed or ended a run; null: there is none."""
+        found = await self._read(lambda connection: _events(connection, "last_request", {"run_id": run_id}))
+        return found[0] if found else None
+
     async def events(self, after: int, run_id: int | None, limit: int) -> list[protocol.Event]:
         """Return the journal from the event after `after` on, of one run or of all."""
         name = "events" if run_id is None else "events_of_run"

@@ -396,3 +396,38 @@ def test_a_plan_of_many_lines_is_shown_whole(home):
     assert len(home.json("modify", "long", "-c", "long.yaml", "--plan")["plan"]) == 1005
     home.mzt("modify", "long", "-c", "long.yaml")
     assert len(home.json("revisions", "long")["revisions"][-1]["plan"]) == 1005
+
+
+def test_who_cancelled_and_why_is_told_by_status_and_why(home):
+    home.mzt("run", home.score("a", GATED))
+    home.mzt("cancel", "a", "--wait", "--reason", "wrong model")
+    by = f'by {pwd.getpwuid(os.getuid()).pw_name} "wrong model"'
+    assert by in home.mzt("status", "a").stdout.splitlines()[0]
+    assert f"it was cancelled {by}" in home.mzt("why", "a").stdout
+    home.mzt("resume", "a", "--reason", "the right one now")
+    assert "resumed by" in home.mzt("status", "a").stdout.splitlines()[0]
+
+
+def test_config_check_as_json_has_the_errors(home):
+    (home.path / "config").mkdir()
+    (home.path / "config" / "config.toml").write_text('no_such_setting = "x"\n')
+    (problem,) = home.json("config", "check", code=1)["problems"]
+    assert (problem["line"], problem["column"], problem["message"]) == (1, 1, "no setting 'no_such_setting'")
+    assert problem["file"].endswith("config.toml")
+
+
+def test_one_who_waits_is_told_who_overtook_it_and_why(home):
+    home.mzt("run", home.score("a", GATED))
+    waiting = home.popen("pause", "a", "--wait", "-t", "1h")
+    home.mzt("wait", "a", "--for", "pausing", "-t", "20")
+    home.mzt("resume", "a", "--reason", "no need")
+    _, err = waiting.communicate(timeout=20)
+    assert waiting.returncode == 5
+    assert '"no need"' in err
+
+
+@pytest.mark.parametrize("command", ["pause", "modify"])
+def test_help_shows_the_examples_of_the_reference_page_and_names_resume(home, command):
+    said = home.mzt(command, "--help").stdout
+    assert "mzt resume" in said
+    assert f"mzt {command} my-job" in said

@@ -72,7 +72,10 @@ def test_a_key_that_only_this_shell_has_is_named_with_the_resume_that_takes_it(w
     ]  # fmt: skip
     worlds.environment["ORACLE_API_KEY"] = "s3cret-value"
     why = worlds.mzt("why", "asking")
-    assert "ORACLE_API_KEY is set in this shell, not in the daemon:\n  mzt resume asking -e ORACLE_API_KEY" in why.stderr
+    assert (
+        "ORACLE_API_KEY is set in this shell, not in the daemon:\n  mzt resume asking -e ORACLE_API_KEY"
+        in why.stderr
+    )
     assert "s3cret" not in why.stdout + why.stderr
     worlds.mzt("resume", "asking", "-e", "ORACLE_API_KEY")
     worlds.mzt("wait", "asking", "-t", "20")

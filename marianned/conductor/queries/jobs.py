@@ -145,6 +145,7 @@ class JobQueries:
             total_sheets=len(numbers),
             hooks=hooks,
             variables=variables,
+            last_request=await self._records.last_request(state.run.run_id),
             stage_names=selectors(state.score) if params.names else [],
         )
 

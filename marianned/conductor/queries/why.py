@@ -24,6 +24,7 @@ from marianned.protocol import (
     ExplainJob,
     Failure,
     HookStatus,
+    JobStatus,
     Outcome,
     PlanLine,
     ReadRevisions,
@@ -53,6 +54,11 @@ class WhyQueries:
         owners = {hold.owner.uid for hold in holds if hold.owner is not None}
         logins = await to_thread.run_sync(_logins, owners)
         found = reasons(state, now(), self._services.scheduler.closed_for, logins)
+        if view_of_end := await self._who_cancelled(state):
+            found = [
+                msgspec.structs.replace(reason, text=view_of_end) if reason.code == "ended" else reason
+                for reason in found
+            ]
         displaced, job = self._services.store.displaced, self._queries.in_memory(state)
         if displaced is not None:
             found = [msgspec.structs.replace(reason, hints=[]) for reason in found]  # each would be refused
@@ -78,6 +84,17 @@ class WhyQueries:
             total_errors=len(failures),
             errors=[await self._failure(row, mask) for row in failures[:_ERRORS_MOST]],
         )
+
+    async def _who_cancelled(self, state: JobState) -> str | None:
+        """Say who cancelled a job, and why; null: nobody has."""
+        if state.run.status != JobStatus.CANCELLED:
+            return None
+        event = await self._services.store.records.last_request(state.run.run_id)
+        if event is None or event.caller is None:
+            return None
+        names = await to_thread.run_sync(_logins, {event.caller.uid})
+        by = event.caller.inside or names.get(event.caller.uid, event.caller.name)
+        return f"it was cancelled by {by}" + (f' "{event.reason}"' if event.reason else "")
 
     async def _failure(self, row: AttemptRow | HookRow, mask: Mask) -> Failure:
         directory = self._services.directory(row)

@@ -234,10 +234,11 @@ def _hook_failure(state: JobState) -> str | None:
 
 
 def by_whom(events: Sequence[EventRow]) -> str:
-    """Name the caller of this decision, where there is one: ` by mzt 1.2.0 (uid 1000)`."""
+    """Name the caller of this decision and its reason, where there are: ` by mzt 1.2.0 (uid 1000) "why"`."""
     for event in events:
         if event.caller is not None:
-            return f" by {event.caller.name or 'a client'} (uid {event.caller.uid})"
+            why = f' "{event.reason}"' if event.reason else ""
+            return f" by {event.caller.name or 'a client'} (uid {event.caller.uid}){why}"
     return ""
 
 
