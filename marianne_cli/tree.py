@@ -34,6 +34,7 @@ TABLE: Mapping[str, Mapping[str, Entry]] = {
         "resume": Entry("continue a paused, failed or cancelled job", "resume"),
         "modify": Entry("give a job a new score; finished sheets stay finished", "modify"),
         "edit": Entry("modify it in your editor", "edit"),
+        "retry": Entry("try now what waits for its next attempt", "retry"),
         "cancel": Entry("end a job now", "cancel"),
     },
     "Look": {

@@ -115,6 +115,7 @@ class Action(StrEnum):
     MODIFY_RESUME = "modify -r"
     DISCARD = "modify --discard"
     CANCEL = "cancel"
+    RETRY = "retry"
 
 
 class Effect(StrEnum):
@@ -124,7 +125,7 @@ class Effect(StrEnum):
     staged. RESET makes failed, cancelled and interrupted sheets pending with fresh tries; it comes after
     REVISE, whose plan says of the failed ones that they run again. REWIND does so with the sheets that are
     named and all that depend on them; MARK takes a person's word that sheets are done, or not needed; SET
-    sets or clears breakpoints.
+    sets or clears breakpoints. END_WAITS lets sheets that wait between two attempts wait no more.
     """
 
     UNDO = "undo"
@@ -138,6 +139,7 @@ class Effect(StrEnum):
     INTERRUPT = "interrupt"
     CANCEL = "cancel"
     JOIN = "join"
+    END_WAITS = "end waits"
 
 
 class Guard(StrEnum):
@@ -146,13 +148,15 @@ class Guard(StrEnum):
     HOLDS_END = "every hold ends by itself"
     STAGED = "a revision is staged"
     IN_LIMITS = "no limit, of cost or time, would hold it at once"
+    WOULD_RUN = "something would run"
+    WAITS = "what is named waits for its next attempt"
 
 
 class TransitionRule(msgspec.Struct, frozen=True):
-    """The request is accepted: its effects, and the guard it may stand under."""
+    """The request is accepted: its effects, and the guards it stands under, looked at in this order."""
 
     effects: tuple[Effect, ...]
-    guard: Guard | None = None
+    guards: tuple[Guard, ...] = ()
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -166,15 +170,20 @@ Cell = TransitionRule | Refusal
 _NO = Refusal()
 _PAUSE = TransitionRule((Effect.HOLD,))
 _CANCEL = TransitionRule((Effect.CANCEL,))
-_RESTART = TransitionRule((Effect.RESET, Effect.RELEASE), Guard.IN_LIMITS)
-_RELEASE = TransitionRule((Effect.RELEASE,), Guard.IN_LIMITS)
+_LIMITED = (Guard.IN_LIMITS,)
+_REOPENED = (Guard.WOULD_RUN, Guard.IN_LIMITS)
+_RESTART = TransitionRule((Effect.RESET, Effect.RELEASE), _LIMITED)
+_RELEASE = TransitionRule((Effect.RELEASE,), _LIMITED)
+_TRY = TransitionRule((Effect.END_WAITS,), (Guard.WAITS,))
 _SET = TransitionRule((Effect.SET,))
 _NOW = TransitionRule((Effect.HOLD, Effect.INTERRUPT))
-_REWIND = TransitionRule((Effect.REWIND, Effect.RESET, Effect.RELEASE), Guard.IN_LIMITS)
-_MARK = TransitionRule((Effect.MARK, Effect.RELEASE), Guard.IN_LIMITS)
-_MARK_ENDED = TransitionRule((Effect.MARK, Effect.RESET, Effect.RELEASE), Guard.IN_LIMITS)
+_REWIND = TransitionRule((Effect.REWIND, Effect.RESET, Effect.RELEASE), _LIMITED)
+_MARK = TransitionRule((Effect.MARK, Effect.RELEASE), _LIMITED)
+_MARK_ENDED = TransitionRule((Effect.MARK, Effect.RESET, Effect.RELEASE), _LIMITED)
+_REVISE = TransitionRule((Effect.REVISE,))
 _REVISE_HELD = TransitionRule((Effect.REVISE, Effect.HOLD))
-_REVISE_ON = TransitionRule((Effect.REVISE, Effect.RELEASE), Guard.IN_LIMITS)
+_REVISE_ON = TransitionRule((Effect.REVISE, Effect.RELEASE), _LIMITED)
+_REVISE_ANEW = TransitionRule((Effect.REVISE, Effect.RESET), _LIMITED)
 
 # In the order of JobStatus: queued running pausing paused cancelling completed failed cancelled.
 _ROWS: dict[Action, tuple[Cell, ...]] = {
@@ -182,7 +191,7 @@ _ROWS: dict[Action, tuple[Cell, ...]] = {
         _PAUSE,
         _PAUSE,
         _PAUSE,
-        TransitionRule((Effect.HOLD,), Guard.HOLDS_END),
+        TransitionRule((Effect.HOLD,), (Guard.HOLDS_END,)),
         _NO,
         _NO,
         _NO,
@@ -192,20 +201,29 @@ _ROWS: dict[Action, tuple[Cell, ...]] = {
         _PAUSE,
         _NOW,
         _NOW,
-        TransitionRule((Effect.HOLD,), Guard.HOLDS_END),
+        TransitionRule((Effect.HOLD,), (Guard.HOLDS_END,)),
         _NO,
         _NO,
         _NO,
         _NO,
     ),
-    Action.BREAK: (_SET, _SET, _SET, _SET, _NO, _NO, _SET, _SET),
+    Action.BREAK: (
+        _SET,
+        _SET,
+        _SET,
+        _SET,
+        _NO,
+        TransitionRule((Effect.SET,), (Guard.WOULD_RUN,)),
+        _SET,
+        _SET,
+    ),
     Action.RESUME: (
         _NO,
         _NO,
         _RELEASE,
         _RELEASE,
         _NO,
-        _NO,
+        TransitionRule((Effect.RELEASE,), _REOPENED),
         _RESTART,
         _RESTART,
     ),
@@ -213,7 +231,7 @@ _ROWS: dict[Action, tuple[Cell, ...]] = {
         _NO,
         _NO,
         _NO,
-        TransitionRule((Effect.REWIND, Effect.RELEASE), Guard.IN_LIMITS),
+        TransitionRule((Effect.REWIND, Effect.RELEASE), _LIMITED),
         _NO,
         _REWIND,
         _REWIND,
@@ -226,22 +244,23 @@ _ROWS: dict[Action, tuple[Cell, ...]] = {
         _REVISE_HELD,
         _REVISE_HELD,
         _NO,
-        _NO,
-        TransitionRule((Effect.REVISE,)),
-        _NO,
+        TransitionRule((Effect.REVISE,), (Guard.WOULD_RUN,)),
+        _REVISE,
+        _REVISE,
     ),
     Action.MODIFY_RESUME: (
-        TransitionRule((Effect.REVISE,)),
-        TransitionRule((Effect.REVISE,)),
+        _REVISE,
+        _REVISE,
         _REVISE_ON,
         _REVISE_ON,
         _NO,
-        _NO,
-        TransitionRule((Effect.REVISE, Effect.RESET), Guard.IN_LIMITS),
-        _NO,
+        TransitionRule((Effect.REVISE, Effect.RELEASE), _REOPENED),
+        _REVISE_ANEW,
+        _REVISE_ANEW,
     ),
-    Action.DISCARD: (_NO, _NO, TransitionRule((Effect.UNDO,), Guard.STAGED), _NO, _NO, _NO, _NO, _NO),
+    Action.DISCARD: (_NO, _NO, TransitionRule((Effect.UNDO,), (Guard.STAGED,)), _NO, _NO, _NO, _NO, _NO),
     Action.CANCEL: (_CANCEL, _CANCEL, _CANCEL, _CANCEL, TransitionRule((Effect.JOIN,)), _NO, _NO, _NO),
+    Action.RETRY: (_TRY, _TRY, _TRY, _TRY, _NO, _NO, _NO, _NO),
 }
 
 TABLE: dict[tuple[Action, JobStatus], Cell] = {

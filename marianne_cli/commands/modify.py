@@ -29,9 +29,9 @@ from marianne_cli.context import Answer, Invocation
 @options.vars_file_option
 @click.option(
     "--rerun",
-    metavar="changed|SHEETS",
-    type=options.SheetNames("changed"),
-    help="Run completed sheets again; alone or with -c, --revision.",
+    metavar="changed|hooks|SHEETS",
+    type=options.SheetNames("changed", "hooks"),
+    help="Run completed sheets again, or hooks; alone or with -c, --revision.",
 )
 @click.option("--discard", is_flag=True, help="Take a staged revision back.")
 @options.resume_option

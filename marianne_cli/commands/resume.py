@@ -1,4 +1,4 @@
-"""`mzt resume`: go on with a paused, failed or cancelled job."""
+"""`mzt resume`: go on with a paused or ended job."""
 
 from typing import Any
 
@@ -78,7 +78,10 @@ def command(
     every: bool,
     labels: tuple[str, ...],
 ) -> Answer:
-    """Continue a paused, failed or cancelled job; nothing completed runs again unless --from names it."""
+    """Continue a paused, failed or cancelled job; nothing completed runs again unless --from names it.
+
+    A completed job goes on where --from or a new score gives it something to run.
+    """
     asked: dict[str, Any]
     if since is not None:
         options.exclude("--from", {"--skip": skip, "--accept": accept})

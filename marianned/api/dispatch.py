@@ -52,6 +52,7 @@ def handlers(
         "job.resume": control.resume,
         "job.modify": control.modify,
         "job.cancel": control.cancel,
+        "job.retry": control.retry,
         "job.history": queries.job_history,
         "job.why": evidence.job_why,
         "job.revisions": evidence.job_revisions,

@@ -168,6 +168,15 @@ class Cancelled(Job, kw_only=True):
     """The job has ended, and nothing of it runs."""
 
 
+class Retried(Job, kw_only=True):
+    """Sheets wait no more for their next attempt."""
+
+    acknowledged: bool
+    """The request has taken effect; always so."""
+    retried: list[int]
+    """The sheets whose wait has ended, by number."""
+
+
 class Resumed(Job, kw_only=True):
     """The job goes on, or would."""
 

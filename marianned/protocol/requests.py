@@ -23,6 +23,7 @@ from marianned.protocol.replies import (
     Removed,
     Reply,
     Resumed,
+    Retried,
     Revisions,
     Stopping,
     StreamCancelled,
@@ -283,7 +284,8 @@ class Modify(JobChange[Modified], frozen=True, forbid_unknown_fields=True):
     variables: Variables = {}
     """Values that replace those the run was given; it keeps the others."""
     rerun: str | None = None
-    """Completed sheets that run again, as `2,5-7`, or `changed`; null: none."""
+    """Sheets that run again, as `2,5-7` (numbers of the new score, where one comes), `changed` or `hooks`;
+    null: none."""
     resume: bool = False
     """Let the job go on under the new revision; false: it pauses."""
     wait: bool = False
@@ -311,6 +313,17 @@ class Cancel(JobChange[Cancelled], frozen=True, kw_only=True, forbid_unknown_fie
     """Answer when the job is cancelled; false: when the request is on disk."""
     timeout: Seconds = 60.0
     """How many seconds to wait at the most; the request then stays in force."""
+
+
+class Retry(JobChange[Retried], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Try now: waits between two attempts end at once. No try is used, no hold is touched."""
+
+    method: ClassVar[str] = "job.retry"
+    wait: ClassVar[bool] = False
+    timeout: ClassVar[float] = 0.0
+
+    sheets: str | None = None
+    """End the waits of these sheets, as `2,5-7`; null: of all that wait for their next attempt."""
 
 
 class ReadHistory(JobAsk[History], frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -149,6 +149,10 @@ SELECT * FROM revisions WHERE run_id = :run_id AND revision = :revision
 -- name: worktree
 SELECT * FROM worktrees WHERE run_id = :run_id
 
+-- name: has_left
+SELECT EXISTS (SELECT 1 FROM sheets WHERE run_id = :run_id AND status IN ('pending', 'waiting'))
+    OR EXISTS (SELECT 1 FROM hooks WHERE run_id = :run_id AND status IN ('pending', 'waiting'))
+
 -- name: runs_with_worktrees
 SELECT runs.* FROM runs JOIN worktrees USING (run_id)
 WHERE ended IS NOT NULL AND worktrees.status = 'made' ORDER BY run_id

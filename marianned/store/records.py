@@ -273,6 +273,14 @@ class Records:
         """Return the worktree of a run, if it is isolated."""
         return await self._row(_WORKTREE, "worktree", run_id=run_id)
 
+    async def has_left(self, run_id: int) -> bool:
+        """Tell whether sheets or hooks of a run have still to run."""
+
+        def read(connection: sqlite3.Connection) -> bool:
+            return bool(connection.execute(SQL["has_left"], {"run_id": run_id}).fetchone()[0])
+
+        return await self._read(read)
+
     async def runs_with_worktrees(self) -> list[RunRow]:
         """Return the ended runs whose worktree has not been given up yet."""
         return await self._rows(_RUN, "runs_with_worktrees")

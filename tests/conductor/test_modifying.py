@@ -1,6 +1,5 @@
 """job.modify: a new score for a job; what is done stays done."""
 
-import pytest
 import yaml
 from kit.daemon import gated, plain, score
 from kit.two_versions import first, second
@@ -185,17 +184,13 @@ def test_the_same_score_again_is_no_revision_and_no_hold(daemon, ledger):
     )
 
 
-@pytest.mark.parametrize("ended", ["completed", "cancelled"])
-def test_an_ended_job_is_not_modified(daemon, ended):
-    daemon.gate(1)
-    daemon.submit(score("solo", [gated(1)]))
-    if ended == "cancelled":
-        daemon.rpc("job.cancel", job_id="solo", wait=True)
-    daemon.gate(1).open()
-    daemon.wait_for("solo", ended)
-    refused = daemon.refusal("job.modify", job_id="solo", text=second("solo"), directory=str(daemon.home))
-    assert (refused.code, refused.status) == ("E502", ended)
-    assert refused.hints
+def test_a_completed_job_takes_no_score_under_which_nothing_would_run(daemon):
+    daemon.submit(score("solo", [plain(1)]))
+    daemon.wait_for("solo", "completed")
+    text, place = score("solo", [plain(2)]), str(daemon.home)
+    refused = daemon.refusal("job.modify", job_id="solo", text=text, directory=place, file="/x/new.yaml")
+    assert (refused.code, refused.status) == ("E502", "completed")
+    assert refused.hints == ["mzt modify solo -c /x/new.yaml --rerun changed -r"]
 
 
 def test_a_modify_says_what_it_is_given_or_nothing_is_done(daemon, ledger):

@@ -132,7 +132,7 @@ class LiveJob:
         """Make a request of this job, not yet sent."""
         made = Request(key, action, wanted, wait, *self._asked(action, wanted))
         made.params |= {"job_id": self.name, "key": key, "reason": key}
-        if action != "modify --discard" or wait:
+        if action != "retry" and (action != "modify --discard" or wait):
             made.params |= {"wait": wait, "timeout": _HOUR}
         made.could_refuse = not self.model.accepts(action, wanted)
         self.requests.append(made)
@@ -140,7 +140,8 @@ class LiveJob:
         return made
 
     def _asked(self, action, wanted: Wanted):
-        numbers = {step.name: number for number, step in enumerate(self.model.score.steps, 1)}
+        steps = (wanted.new or self.model.score).steps
+        numbers = {step.name: number for number, step in enumerate(steps, 1)}
         sheets = ",".join(str(numbers[name]) for name in wanted.sheets) or None
         match action:
             case "pause" | "pause --now":
@@ -157,6 +158,8 @@ class LiveJob:
                     params |= {"text": self.text(wanted.new), "directory": str(self.house.home)}
             case "modify --discard":
                 params = {"discard": True}
+            case "retry":
+                params = {"sheets": sheets}
             case _:
                 params = {}
         return f"job.{action.split()[0]}", {

@@ -12,11 +12,12 @@ from dataclasses import replace
 
 import pytest
 from audit import Outside, audit
-from control_model import ALLOWED, Wanted
 from flying import CHECK, PROFILES, WORDS, Request
 from kit.daemon import DEADLINE, gone, kill_all
 from live_walk import Walk
 from living import LiveJob, committed
+from model_accepts import ALLOWED
+from model_parts import Wanted
 from plain_scores import HookStep, first_score, grown, only
 
 STEPS = int(os.environ.get("MARIANNE_LIVE_STEPS", "80"))
@@ -151,7 +152,8 @@ class Machine(Walk):
                 return Wanted(sheets=() if clear and chance.random() < 0.7 else some, clear=clear)
             case "resume":
                 return Wanted(over=over)
-            case "resume --from" | "resume --skip/--accept":
+            case "resume --from" | "resume --skip/--accept" | "retry":
+                some = chance.choice([(), some]) if action == "retry" else some
                 return Wanted(sheets=some, over=over, skip=chance.random() < 0.5)
             case "modify" | "modify -r":
                 return self.modified(job, some if sheets else None)
@@ -163,6 +165,8 @@ class Machine(Walk):
         rerun = some is not None and chance.random() < 0.3
         new = None if rerun and chance.random() < 0.5 else self.grown(job)
         changed = rerun and chance.random() < 0.4
+        if new is not None and some is not None:
+            some = (chance.choice(new.steps).name,)
         return Wanted(new=new, sheets=some if rerun and not changed else (), changed=changed)
 
     def grown(self, job):

@@ -80,12 +80,20 @@ def commands():
 
 def requests():
     """The table of lifecycle.py: what a request does in each status."""
-    notes = {Guard.HOLDS_END: "¹", Guard.STAGED: "²", Guard.IN_LIMITS: "³"}
+    notes = {
+        Guard.HOLDS_END: "¹",
+        Guard.STAGED: "²",
+        Guard.IN_LIMITS: "³",
+        Guard.WOULD_RUN: "⁴",
+        Guard.WAITS: "⁵",
+    }
 
     def said(cell):
         if not isinstance(cell, TransitionRule):
             return cell.code
-        return ", ".join(cell.effects) + (notes[cell.guard] if cell.guard else "")
+        return ", ".join(cell.effects) + "".join(
+            mark for guard, mark in notes.items() if guard in cell.guards
+        )
 
     rows = [(f"`{action}`", *(said(TABLE[action, status]) for status in JobStatus)) for action in Action]
     guards = "\n\n".join(f"{mark} only if {guard}; else E502." for guard, mark in notes.items())

@@ -7,30 +7,15 @@ product. Times are seconds. Source: docs/design/control.md §2-§8, docs/referen
 from dataclasses import dataclass, field
 
 from hook_model import Hooks
+from model_accepts import is_accepted, try_now
 from model_answers import taken_back, wish
-from model_parts import Hold, Limits, Sheet, Waiter, Wanted
+from model_parts import DONE, Hold, Limits, Sheet, Waiter, Wanted
 from plain_scores import Score, Step, who_was_who
 
 MAX_RETRIES = 1
 RETRY_SECONDS = 10
 LOST_SECONDS = 10
 RATE_LIMIT_SECONDS = 3600
-DONE = ("completed", "skipped")
-
-ALLOWED = {
-    "pause": {"queued", "running", "pausing"},
-    "pause --now": {"queued", "running", "pausing"},
-    "pause --before": {"queued", "running", "pausing", "paused", "failed", "cancelled"},
-    "resume --from": {"paused", "completed", "failed", "cancelled"},
-    "resume --skip/--accept": {"pausing", "paused", "failed", "cancelled"},
-    "resume": {"pausing", "paused", "failed", "cancelled"},
-    "modify": {"queued", "running", "pausing", "paused", "failed"},
-    "modify -r": {"queued", "running", "pausing", "paused", "failed"},
-    "modify --discard": {"pausing"},
-    "cancel": {"queued", "running", "pausing", "paused", "cancelling"},
-}
-"""In which statuses a request is accepted; a pause also of a paused job all whose holds end by themselves."""
-
 
 Definition = tuple[str, str, frozenset[int | None]]
 """What makes a step what it is: prompt, skip rule, and the sheets that it needs by their numbers."""
@@ -50,7 +35,8 @@ class Model:
     last_hold: int = 0
     staged: Score | None = None
     staged_hold: int | None = None
-    rewind: set[str] = field(default_factory=set)
+    rewind: set[int] = field(default_factory=set)
+    """The sheets that are to run again, by their own numbers."""
     breaks: set[str] = field(default_factory=set)
     told_to_end: set[str] = field(default_factory=set)
     rerun_dropped: bool = False
@@ -166,10 +152,10 @@ class Model:
         """Tell whether a breakpoint stands before a sheet, or before one that it needs."""
         return name in self.breaks or any(self.behind(need) for need in self.needs(name))
 
-    def below(self, names: set[str]) -> set[str]:
+    def below(self, names: set[str], score: Score | None = None) -> set[str]:
         """Name these sheets and all that depend on them."""
         found = set(names)
-        while more := {s.name for s in self.score.steps if s.needs & found} - found:
+        while more := {s.name for s in (score or self.score).steps if s.needs & found} - found:
             found |= more
         return found
 
@@ -266,40 +252,7 @@ class Model:
 
     def accepts(self, action: str, wanted: Wanted) -> bool:
         """Tell whether a request is accepted as things stand."""
-        if action in ("pause", "pause --now") and self.status == "paused":
-            return all(hold.ends_by_itself for hold in self.holds.values())
-        if action == "modify --discard" and not self.staged and not self.rewind:
-            return False
-        if action == "pause --before" and not wanted.clear:
-            begun = {"running", "waiting", "failed", *DONE}
-            if any(self.sheets[name].status in begun or self.sheets[name].parked for name in wanted.sheets):
-                return False
-        if action == "resume --skip/--accept" and any(
-            self.sheets[name].status in ("running", *DONE) for name in wanted.sheets
-        ):
-            return False
-        return self.status in ALLOWED[action] and not self.too_dear(action, wanted)
-
-    def too_dear(self, action: str, wanted: Wanted) -> bool:
-        """Tell whether a limit would hold at once what is to go on; the last resume starts nothing."""
-        goes_on = action == "modify -r" and self.status in ("pausing", "paused", "failed")
-        if action not in ("resume", "resume --from", "resume --skip/--accept") and not goes_on:
-            return False
-        to_come = wanted.new or self.staged or self.score
-        over = self.is_over(to_come, wanted.over) or self.is_late(to_come)
-        if action == "resume --skip/--accept":
-            return over and not self.done_with(wanted.sheets)
-        asks = wanted.new is not None or wanted.sheets or wanted.changed
-        is_last = self.holds and not self.busy and not self.left() and not self.failed() and not asks
-        return over and not is_last
-
-    def done_with(self, names: tuple[str, ...]) -> bool:
-        """Tell whether all is done once these sheets are, hooks too."""
-        rest = [
-            sheet for name, sheet in self.sheets.items() if name not in names and sheet.status not in DONE
-        ]
-        begun = any(sheet.attempts for sheet in self.sheets.values())
-        return not (rest or self.busy or (begun and self.hooks.turn(self.score.on_failure)))
+        return is_accepted(self, action, wanted)
 
     def mark(self, wanted: Wanted) -> None:
         """Take a person's word for it that sheets are done."""
@@ -312,26 +265,15 @@ class Model:
     def ask(self, name: str, action: str, wanted: Wanted, *, wait: bool, keyed: bool) -> None:
         """Carry an accepted request out."""
         hold: int | None = None
-        status, new = self.status, wanted.new
+        status = self.status
         self.over_budget += wanted.over
-        revised = action in ("modify", "modify -r") and new is not None
-        revised = revised and new.written != (self.staged or self.score).written
         if action == "pause --before":
             named = set(wanted.sheets)
             self.breaks = self.breaks - (named or self.breaks) if wanted.clear else self.breaks | named
-        again = set(wanted.sheets) | (self.changed(new) if wanted.changed else set())
-        if revised and new is not None:
-            self.drop_staged()
-            self.last_revision += 1
-            self.staged = new
-        reruns = action in ("modify", "modify -r", "resume --from") and bool(again)
-        if reruns:
-            self.rewind |= again
-        if not self.busy and (revised or reruns):
-            self.apply()
+        brought = self.bring(action, wanted)
         if action in ("pause", "pause --now"):
             hold = self.hold("user", 0 if action == "pause --now" else wanted.deadline, wanted.lasts)
-        if action == "modify" and (revised or reruns) and status != "failed":
+        if action == "modify" and brought and not self.ended:
             hold = self.hold("user")
             if self.staged or self.rewind:
                 if self.staged_hold is not None:
@@ -340,9 +282,12 @@ class Model:
         if action == "resume --skip/--accept":
             self.mark(wanted)
         if action in ("resume", "resume --from", "resume --skip/--accept", "modify -r"):
-            self.go_on(status)
+            self.go_on(status, rewound=action == "resume --from")
         if action == "modify --discard":
             self.drop_staged()
+        if action == "retry":
+            for sheet in try_now(self, wanted):
+                sheet.status, sheet.waits_for = "pending", ""
         if action == "cancel" and status != "cancelling":
             self.cancel = True
             self.drop_staged()
@@ -351,6 +296,35 @@ class Model:
         mark = self.last_hold + 1 if hold is None else hold
         self.waiters.append(Waiter(name, action, wait, keyed, hold, mark, newest))
         self.just_asked = name
+
+    def bring(self, action: str, wanted: Wanted) -> bool:
+        """Stage a new score and what is to run again, at once in force where nothing is in flight."""
+        if action not in ("modify", "modify -r", "resume --from"):
+            return False
+        new = wanted.new
+        revised = new is not None and new.written != (self.staged or self.score).written
+        again = self.named(new, wanted.sheets)
+        if wanted.changed:
+            again |= {self.sheets[name].number for name in self.changed(new)}
+        if revised and new is not None:
+            self.drop_staged()
+            self.last_revision += 1
+            self.staged = new
+        self.rewind |= again
+        if not self.busy and (revised or again):
+            self.apply()
+        return revised or bool(again)
+
+    def named(self, new: Score | None, names: tuple[str, ...]) -> set[int]:
+        """Number the sheets that are meant: beside a new score it is that one's sheets that are named."""
+        if new is None:
+            return {self.sheets[name].number for name in names}
+        was = who_was_who(self.score, new)
+        back = self.coming_back(new, was)
+        meant = set(names) | self.below({name for name in names if name not in (*was, *back)}, new)
+        return {
+            self.sheets[was[name]].number if name in was else back[name] for name in meant & {*was, *back}
+        }
 
     def definition(self, score: Score, name: str) -> Definition:
         """Tell what makes a step what it is (None: it needs a new one)."""
@@ -376,10 +350,11 @@ class Model:
     def last_staged_or_current(self) -> int:
         return self.last_revision if self.staged else self.revision
 
-    def go_on(self, status: str) -> None:
+    def go_on(self, status: str, *, rewound: bool) -> None:
         """Resume: of an ended job, of a paused or pausing one; of the others it is nothing."""
         if status in ("failed", "cancelled", "completed"):
-            self.reset()
+            if status != "completed" or rewound:
+                self.reset()
             self.ended, self.begun = None, False
         elif status in ("paused", "pausing"):
             if "failure" in self.causes or not (self.busy or self.left()):
@@ -414,9 +389,10 @@ class Model:
         reruns = bool(self.rewind)
         if self.staged:
             self.adopt()
-        again = {self.sheets[name].number for name in self.below(self.rewind)}
-        for name in self.below(self.rewind):
-            self.sheets[name].begin_anew()
+        names = self.below({name for name, sheet in self.sheets.items() if sheet.number in self.rewind})
+        again = {self.sheets[name].number for name in names}
+        for name in names:
+            self.sheets[name].begin_anew(shown=self.ended)
         while hangs := {n for n, (_, made_as, _) in self.past.items() if made_as[2] & again}:
             self.past = {number: past for number, past in self.past.items() if number not in hangs}
             again |= hangs
@@ -449,10 +425,9 @@ class Model:
             if sheet.status in ("failed", "cancelled") or (
                 now != then and sheet.status not in DONE and begun
             ):
-                sheet.begin_anew(keeps_attempt=now[:2] == then[:2])
+                sheet.begin_anew(keeps_attempt=now[:2] == then[:2], shown=self.ended)
         self.hooks.adopt(self.staged)
         self.breaks = {name for name, before in was.items() if before in self.breaks}
-        self.rewind = {name for name, before in was.items() if before in self.rewind}
         self.earlier.append(self.score)
         self.score, self.sheets, self.revision = self.staged, sheets, self.last_revision
         self.staged = None

@@ -33,7 +33,7 @@ def wish(model: "Model", waiter: Waiter) -> bool:
         case "modify --discard":
             return not model.staged and not model.rewind
         case _:
-            return status == "cancelled"
+            return waiter.action == "retry" or status == "cancelled"
 
 
 def taken_back(model: "Model", waiter: Waiter) -> bool:

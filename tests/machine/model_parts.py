@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from plain_scores import Score
 
+DONE = ("completed", "skipped")
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -48,10 +50,15 @@ class Sheet:
     parked: bool = False
     worded: bool = False
 
-    def begin_anew(self, *, keeps_attempt: bool = False) -> None:
-        """Return to the beginning; attempts stay in history, and one that is still to be checked where said."""
+    def begin_anew(self, *, keeps_attempt: bool = False, shown: str | None = None) -> None:
+        """Return to the beginning; attempts stay in history, and one that is still to be checked where said.
+
+        `shown` is how its job has ended: what a cancel has met stays shown so, until somebody resumes it.
+        """
+        stays = shown == "cancelled" and self.status == "cancelled"
         self.status, self.tries, self.lost, self.waits_for = "pending", 0, 0, ""
         self.worded = False
+        self.status = "cancelled" if stays else self.status
         self.made_as = None
         self.parked = self.parked and keeps_attempt
         self.judged = self.judged if self.parked else False

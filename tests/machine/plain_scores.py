@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Score:
         return steps, self.at_once, self.fail_fast, self.on_failure, self.hooks, self.budget, self.wall
 
 
+@lru_cache(maxsize=10_000)
 def who_was_who(old: Score, new: Score) -> dict[str, str]:
     """Name the step of an old score that each of a new one is.
 
@@ -96,11 +98,13 @@ def _worth(old: Score, new: Score, pairs: dict[str, str]) -> tuple[int, int, int
     return len(pairs), hang, carry, sum(before[was] == now[name] for name, was in pairs.items())
 
 
+@lru_cache(maxsize=10_000)
 def _hangs(score: Score, name: str) -> object:
     step = next(step for step in score.steps if step.name == name)
     return step.prompt, sorted([_hangs(score, need) for need in step.needs], key=repr)
 
 
+@lru_cache(maxsize=10_000)
 def _carries(score: Score, name: str) -> object:
     step = next(step for step in score.steps if step.name == name)
     return step.prompt, sorted([_carries(score, s.name) for s in score.steps if name in s.needs], key=repr)

@@ -8,9 +8,11 @@ import random
 from dataclasses import replace
 
 import hypothesis
-from control_model import ALLOWED, DONE, Model, Wanted
+from control_model import Model
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from model_accepts import ALLOWED
+from model_parts import DONE, Wanted
 from plain_scores import Score, first_score, grown, only
 from walking import ENDS, Walk
 
@@ -45,8 +47,10 @@ def wanted(model: Model, action: str, choice: int) -> Wanted:
         case "pause --before":
             clear = choice % 4 == 0
             return Wanted(sheets=() if clear and choice % 8 else sheet, clear=clear)
-        case "resume --from" | "resume --skip/--accept":
-            several = action != "resume --from" and choice % 8 == 0
+        case "resume --from" | "resume --skip/--accept" | "retry":
+            several = action == "resume --skip/--accept" and choice % 8 == 0
+            if action == "retry" and choice % 3:
+                sheet = ()
             return Wanted(
                 sheets=tuple(names[choice // 16 % len(names) :]) if several else sheet, skip=choice % 2 > 0
             )
@@ -63,6 +67,8 @@ def wanted(model: Model, action: str, choice: int) -> Wanted:
             changed = choice % 9 == 0
             named = not changed and (new is None or choice % 5 == 0)
             new = limited(new or model.staged or model.score, choice) if choice % 13 == 2 else new
+            if new is not None:
+                sheet = (new.steps[choice // 4 % len(new.steps)].name,)
             return Wanted(new=new, sheets=sheet if named else (), changed=changed)
         case _:
             return Wanted()

@@ -104,14 +104,14 @@ class Walk:
         given = self.bench.ask(Action(action), to, wait=wait, key=name, **asked)
         assert self.bench.last is not None
         self.asked.add(given)
-        if (wanted.sheets or wanted.changed) and action not in ("pause --before", "resume --skip/--accept"):
+        if (wanted.sheets or wanted.changed) and action.startswith(("modify", "resume --from")):
             self.completed = set()  # what is asked to run again may
         self.model.ask(given, action, wanted, wait=wait, keyed=keyed)
         self._follow(slots, before, [attempt.sheet for attempt in self.bench.last.starts])
 
     def _params(self, action: str, wanted: Wanted) -> dict[str, Any]:
-        """The parameters of a request; sheets by their numbers in the score in force."""
-        steps = [step.name for step in self.model.score.steps]
+        """The parameters of a request; sheets by their numbers in the new score, or in the one in force."""
+        steps = [step.name for step in (wanted.new or self.model.score).steps]
         sheets = ",".join(str(1 + steps.index(name)) for name in wanted.sheets) or None
         if action == "resume --skip/--accept":
             return {"skip" if wanted.skip else "accept": sheets}

@@ -101,14 +101,15 @@ REQUESTS = """
     request          | queued     | running     | pausing        | paused         | cancelling | completed | failed         | cancelled
     pause            | hold       | hold        | hold           | hold1          | E502       | E502      | E502           | E502
     pause --now      | hold       | hold, interrupt | hold, interrupt | hold1     | E502       | E502      | E502           | E502
-    pause --before   | set        | set         | set            | set            | E502       | E502      | set            | set
-    resume           | E502       | E502        | release2       | release2       | E502       | E502      | reset, release2 | reset, release2
+    pause --before   | set        | set         | set            | set            | E502       | set6      | set            | set
+    resume           | E502       | E502        | release2       | release2       | E502       | release62 | reset, release2 | reset, release2
     resume --from    | E502       | E502        | E502           | rewind, release2 | E502     | rewind, reset, release2 | rewind, reset, release2 | rewind, reset, release2
     resume --skip/--accept | E502 | E502        | mark, release2 | mark, release2 | E502       | E502      | mark, reset, release2 | mark, reset, release2
-    modify           | apply, hold| stage, hold | stage, hold    | apply, hold    | E502       | E502      | apply          | E502
-    modify -r        | apply      | stage       | stage, release2 | apply, release2 | E502     | E502      | apply, reset2  | E502
+    modify           | apply, hold| stage, hold | stage, hold    | apply, hold    | E502       | apply6    | apply          | apply
+    modify -r        | apply      | stage       | stage, release2 | apply, release2 | E502     | apply, release62 | apply, reset2 | apply, reset2
     modify --discard | E502       | E502        | undo5          | E502           | E502       | E502      | E502           | E502
     cancel           | cancel     | cancel      | cancel         | cancel         | joins      | E502      | E502           | E502
+    retry            | ends waits7 | ends waits7 | ends waits7   | ends waits7    | E502       | E502      | E502           | E502
 """
 WORDS = {
     "hold": Effect.HOLD,
@@ -119,12 +120,19 @@ WORDS = {
     "undo": Effect.UNDO,
     "cancel": Effect.CANCEL,
     "joins": Effect.JOIN,
+    "ends waits": Effect.END_WAITS,
     "interrupt": Effect.INTERRUPT,
     "set": Effect.SET,
     "rewind": Effect.REWIND,
     "mark": Effect.MARK,
 }
-NOTES = {"1": Guard.HOLDS_END, "2": Guard.IN_LIMITS, "5": Guard.STAGED}
+NOTES = {
+    "1": Guard.HOLDS_END,
+    "2": Guard.IN_LIMITS,
+    "5": Guard.STAGED,
+    "6": Guard.WOULD_RUN,
+    "7": Guard.WAITS,
+}
 
 
 def written() -> list[tuple[str, str, str]]:
@@ -138,9 +146,9 @@ def test_each_cell_of_the_table_is_that_of_the_contract(request_: str, name: str
     if cell == "E502":
         assert found == Refusal("E502")
         return
-    note = cell[-1] if cell[-1].isdigit() else ""
-    effects = tuple(WORDS[word.strip(" 125")] for word in cell.split(","))
-    assert found == TransitionRule(effects, NOTES.get(note))
+    notes = [char for char in cell if char.isdigit()]
+    effects = tuple(WORDS[word.strip(" 12567")] for word in cell.split(","))
+    assert found == TransitionRule(effects, tuple(NOTES[note] for note in notes))
 
 
 def test_the_table_is_total() -> None:

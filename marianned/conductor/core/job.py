@@ -181,7 +181,7 @@ class Job:
         return self.state.requests[request].key is None
 
     def watch(self, watcher: Callable[[JobStatus, int], None]) -> Callable[[], None]:
-        """Call with the status and the event number of each commit; returns what ends that."""
+        """Call with the status and the event of each commit that changes it; returns what ends that."""
         self._watchers.append(watcher)
 
         def leave() -> None:
@@ -334,10 +334,13 @@ class Job:
         state.become(decision.state)
         ended -= len(state.flights)
         self._share.release(taken, decision.changes, started, ended, moment)
-        if self.status != before:
+        changed = self.status != before
+        if changed:
             self.status_event = event
         faults.point(f"{name}.applied")
         self._act(trigger, decision, event)
+        for watcher in list(self._watchers) if changed else ():
+            watcher(self.status, event)
         faults.point(f"{name}.acted")
         await self._after_commit()
 
@@ -372,8 +375,6 @@ class Job:
             self._waiters.accept(trigger.request.request)
         for request, answer in decision.answers.items():
             self._waiters.answer(request, _with_event(answer, event))
-        for watcher in list(self._watchers):
-            watcher(self.status, event)
         due = [when for when in (decision.wake, self._share.enqueue()) if when is not None]
         self._set_timer(min(due, key=now().until, default=None))
 

@@ -16,7 +16,7 @@ from marianned.progress.state.triggers import Asked, Chained, Supersede, Trigger
 
 _READ_BYTES = 200
 UNREADABLE = "unreadable"
-_LET_GO_ON = (Action.BREAK, Action.DISCARD, Action.MODIFY)
+_LET_GO_ON = (Action.BREAK, Action.DISCARD, Action.MODIFY, Action.RETRY)
 """Requests that remove no pause file and may bring no hold: a sheet may start with them."""
 
 

@@ -34,12 +34,14 @@ from marianned.protocol import (
     Paused,
     Resume,
     Resumed,
+    Retried,
+    Retry,
 )
 from marianned.protocol import Job as JobView
 from marianned.rows import RequestRow
 from marianned.score.read.reader import ScoreSource
 
-Controlling = Pause | Cancel | Resume | Modify
+Controlling = Pause | Cancel | Resume | Modify | Retry
 R = TypeVar("R", bound=JobView)
 Planned = TypeVar("Planned", Resumed, Modified)
 
@@ -69,6 +71,10 @@ class Control:
     async def cancel(self, caller: Caller, params: Cancel) -> Cancelled:
         """End a job now."""
         return await self._hand(caller, params, Cancelled, Asked(action=Action.CANCEL))
+
+    async def retry(self, caller: Caller, params: Retry) -> Retried:
+        """End waits between attempts."""
+        return await self._hand(caller, params, Retried, Asked(action=Action.RETRY, sheets=params.sheets))
 
     async def resume(self, caller: Caller, params: Resume) -> Resumed:
         """Go on with a paused, failed or cancelled job; some sheets again, or by a person's word not."""
@@ -116,7 +122,6 @@ class Control:
             sheets=params.rerun,
             plan=params.plan,
             expect=params.expect,
-            file=params.file,
             options=_typed(params),
         )
 
@@ -231,8 +236,6 @@ def _typed(params: Modify) -> str:
     options = f" -c {formatting.typed(params.file)}" if params.text is not None else ""
     if params.revision is not None:
         options = f" --revision {params.revision}"
-    if params.rerun is not None:
-        options += f" --rerun {formatting.typed(params.rerun)}"
     return options + formatting.given_again(masks.told(params.variables))
 
 

@@ -21,6 +21,7 @@ from marianned.errors import BadRequest, Unavailable, WrongStatus
 from marianned.moment import now
 from marianned.protocol import BackedUp, Caller, JobStatus, Remove, Removed, WriteBackup
 from marianned.rows import Changes, Deleted, EventRow, RequestRow, Row, RunRow
+from marianned.store.records import Records
 
 _DAY_SECONDS = 86_400.0
 _HOUR = 3_600_000
@@ -146,7 +147,7 @@ class Retention:
         for newest in await records.newest_runs():
             for run in (await records.runs(newest.job_name))[: -settings.keep_runs]:
                 old = run.ended_at is not None and run.ended_at < now().at - settings.keep_days * DAY
-                if old and run.ended != JobStatus.FAILED:
+                if old and run.ended != JobStatus.FAILED and not await _has_left(records, run):
                     with suppress(WrongStatus):  # let go on in this very moment
                         await self._forget(run, None, "retention")
 
@@ -175,6 +176,10 @@ class Retention:
         return BackedUp(
             message=f"{path}: {size} bytes", file=str(path), bytes=size, event=self._services.store.last_event
         )
+
+
+async def _has_left(records: Records, run: RunRow) -> bool:
+    return run.ended == JobStatus.COMPLETED and await records.has_left(run.run_id)
 
 
 class _Removal(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,6 +72,7 @@ class Submissions:
         faults.point("submit.compiled")
         async with self._conductor.registry:
             newest = await self._conductor.services.store.records.run(expanded.name)
+            left = await self._left_behind(newest)
             origin = new_run.Submission(
                 caller=caller,
                 reason=params.reason,
@@ -92,6 +93,7 @@ class Submissions:
         await job.begun()
         faults.point("submit.begun")
         reply = self._submitted(job.state, score.compiled.problems)
+        reply.message += left
         await self._conductor.keys.amend(request, reply)
         return reply
 
@@ -214,6 +216,20 @@ class Submissions:
             status=status,
             hints=ways.get(JobStatus(status), [f"mzt status {name}", f"{modify} -r{given}"]),
         )
+
+    async def _left_behind(self, newest: RunRow | None) -> str:
+        """Say that an ended run which was given something to do since then stays behind."""
+        records = self._conductor.services.store.records
+        if newest is None or newest.ended is None:
+            return ""
+        if newest.ended == JobStatus.CANCELLED:
+            row = await records.revision(newest.run_id, newest.revision)
+            waits = row is not None and (row.applied_at or 0) > (newest.ended_at or 0)
+        else:
+            waits = newest.ended == JobStatus.COMPLETED and await records.has_left(newest.run_id)
+        address = f"{newest.job_name}@{newest.run}"
+        said = f"; revision {newest.revision} of {address} waits for a resume and stays behind"
+        return said if waits else ""
 
     def _check_room(self) -> None:
         awaited = {

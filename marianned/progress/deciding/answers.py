@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from marianned import formatting
 from marianned.errors import MarianneError, WaitOverridden
 from marianned.lifecycle import Action
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.holding import ends_by_itself
 from marianned.progress.deciding.hooks import planned_hooks
-from marianned.progress.deciding.revisions import going_on_anew, is_new, planned, rerun_of, to_run_again
+from marianned.progress.deciding.revisions import asked_for, going_on_anew, is_new, planned, to_run_again
 from marianned.progress.deciding.words import plan_of_word, typed
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import Asked
@@ -29,6 +30,7 @@ from marianned.protocol import (
     PlanLine,
     Reply,
     Resumed,
+    Retried,
 )
 from marianned.rows import RequestRow
 
@@ -65,6 +67,7 @@ _WISHES: dict[Action, Callable[[JobState, RequestRow, JobStatus], bool]] = {
     ),
     Action.DISCARD: lambda state, _request, _status: not state.facts.staged,
     Action.CANCEL: lambda _state, _request, status: status is JobStatus.CANCELLED,
+    Action.RETRY: lambda _state, _request, _status: True,
 }
 """What makes the wish of a waiting request true."""
 
@@ -208,6 +211,9 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
     view.hints = messages.reply_hints(state, action, view.status, acknowledged=acknowledged)
     if action in (Action.PAUSE, Action.PAUSE_NOW, Action.BREAK):
         return extended(view, Paused, acknowledged=acknowledged)
+    if action is Action.RETRY:
+        view.message = messages.retried(state, view.status, draft.retried)
+        return extended(view, Retried, acknowledged=acknowledged, retried=draft.retried)
     if action is Action.CANCEL:
         return extended(view, Cancelled, acknowledged=acknowledged)
     if action in _RESUMES:
@@ -243,6 +249,10 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
     )
 
 
+def _again(ask: Asked) -> str:
+    return f" --rerun {formatting.typed(ask.sheets)}" if ask.sheets is not None else ""
+
+
 def planned_reply(draft: Draft, ask: Asked) -> Reply:
     """Answer a request with `plan`: the job as it is, and what would become of its sheets."""
     state = draft.state
@@ -254,7 +264,7 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
     if is_new(state, target):
         revision = state.run.last_revision + 1
     if revision is not None or ask.sheets is not None or ask.action in _RESUMES:
-        rerun = to_run_again(state, target, rerun_of(state, target, ask.sheets))
+        rerun = to_run_again(state, target, asked_for(state, target, ask))
         lines = planned(state, target, rerun, anew=revision is not None or going_on_anew(state)).lines
         hooks = planned_hooks(state, target.score, again=bool(rerun))
     if ask.action is Action.RESUME_MARK:
@@ -276,7 +286,7 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
     else:
         view.message = f"{name}: {view.status}; plan for revision {revision}, nothing is changed"
         newest = state.newest.row.revision
-        view.hints = [f"mzt modify {name}{ask.options} -r --wait --expect {newest}"]
+        view.hints = [f"mzt modify {name}{ask.options}{_again(ask)} -r --wait --expect {newest}"]
     return extended(
         view,
         Modified,

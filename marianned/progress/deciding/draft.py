@@ -80,7 +80,8 @@ class Draft:
 
     `asked` is the request that it carries out, `plan` what that does to sheets, `hook_plan` to hooks,
     `problems` the warnings of the score it came with, all for its reply; `declines`: as in Decision;
-    `rewind_dropped`: sheets that were to run again no longer are, which whoever waits for that is told.
+    `rewind_dropped`: sheets that were to run again no longer are, which whoever waits for that is told;
+    `retried`: those whose wait it has ended.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Draft:
         self.problems: list[Problem] = []
         self.request_event: int | None = None
         self.rewind_dropped = False
+        self.retried: list[int] = []
         self.unpersisted: set[str] = set()
         self._before = lifecycle.status(state.facts)
 

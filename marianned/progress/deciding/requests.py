@@ -20,20 +20,28 @@ from marianned.progress.deciding.outcomes import wait_for_limits
 from marianned.progress.deciding.revisions import (
     apply_rewind,
     apply_staged,
+    asked_for,
     encode_plan,
     going_on_anew,
     is_new,
     planned,
-    rerun_of,
     stage_revision,
     to_run_again,
 )
-from marianned.progress.deciding.words import plan_of_word, spoken, starts_nothing, take_word
+from marianned.progress.deciding.words import (
+    end_retry_waits,
+    not_waiting,
+    plan_of_word,
+    spoken,
+    starts_nothing,
+    take_word,
+    waiting_for_retry,
+)
 from marianned.progress.state.fresh import FRESH, fresh_beside_attempt
 from marianned.progress.state.job import Version
 from marianned.progress.state.triggers import Asked
 from marianned.progress.views import messages
-from marianned.protocol import HoldCause, JobStatus, Reply, RevisionStatus, SheetStatus
+from marianned.protocol import HoldCause, JobStatus, PlanAction, Reply, RevisionStatus, SheetStatus
 from marianned.rows import SheetRow
 
 _LINES = {
@@ -47,6 +55,7 @@ _LINES = {
     Action.MODIFY_RESUME: ("revision.staged", "modify and resume asked"),
     Action.DISCARD: ("revision.dropped", "staged revision taken back"),
     Action.CANCEL: ("cancel.asked", "cancel asked"),
+    Action.RETRY: ("sheets.tried", "retry asked"),
 }
 """Of each request: the type of its line where the status stays as it was, and its text."""
 
@@ -67,8 +76,8 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
     if ask.over_budget:
         draft.run(over_budget=draft.state.run.over_budget + ask.over_budget)
     target = _target(draft, ask)
-    asked_for = [] if ask.action is Action.BREAK else rerun_of(draft.state, target, ask.sheets)
-    rerun = to_run_again(draft.state, target, asked_for)
+    named = asked_for(draft.state, target, ask)
+    rerun = to_run_again(draft.state, target, named)
     version = _new_version(draft, ask, rerun)
     draft.problems = ask.proposal.version.row.problems if ask.proposal is not None else []
     _plan(draft, ask, version, rerun)
@@ -78,7 +87,7 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
     hold: int | None = None
     for effect in rule.effects:
         if effect is Effect.HOLD:
-            hold = _hold(draft, ask, changes=version is not None or bool(asked_for))
+            hold = _hold(draft, ask, changes=version is not None or bool(named))
         elif effect in _EFFECTS_OF_ASK:
             _EFFECTS_OF_ASK[effect](draft, ask)
         elif effect in (Effect.REVISE, Effect.REWIND):
@@ -107,16 +116,23 @@ def _allowed(draft: Draft, ask: Asked, status: JobStatus) -> TransitionRule:
     """
     cell = lifecycle.TABLE[ask.action, status]
     if isinstance(cell, Refusal):
-        raise messages.refused(draft.state, ask.action, status, ask.file)
-    if cell.guard is not None and not _GUARDS[cell.guard](draft, ask):
-        raise _guarded(draft, ask, cell.guard)
+        raise messages.refused(draft.state, ask.action, status)
+    for guard in cell.guards:
+        if not _GUARDS[guard](draft, ask):
+            raise _guarded(draft, ask, guard)
     return cell
 
 
 def _guarded(draft: Draft, ask: Asked, guard: Guard) -> WrongStatus:
     state = draft.state
+    if guard is Guard.WOULD_RUN:
+        return messages.nothing_would_run(
+            state, ask.action, draft.status, ask.options, _differing(draft, ask)
+        )
+    if guard is Guard.WAITS:
+        return messages.nothing_waits(state, draft.status, not_waiting(state, ask.sheets))
     if guard is not Guard.IN_LIMITS:
-        return messages.refused(state, ask.action, draft.status, ask.file)
+        return messages.refused(state, ask.action, draft.status)
     name, score = state.run.job_name, _target(draft, ask).score
     if limits.is_up(state, score, draft.now):
         taken = limits.describe_time(state, score, draft.now)
@@ -133,6 +149,21 @@ def _guarded(draft: Draft, ask: Asked, guard: Guard) -> WrongStatus:
         status=draft.status,
         hints=[f"mzt resume {name} --over-budget 5", f"mzt modify {name} -c FILE -r"],
     )
+
+
+def _would_run(draft: Draft, ask: Asked) -> bool:
+    """Tell whether a job that has completed would have something to do: it is tried on a copy."""
+    trial = Draft(draft.state.copy(), draft.now, 0)
+    target = _target(trial, ask)
+    rerun = to_run_again(trial.state, target, asked_for(trial.state, target, ask))
+    _revise(trial, _new_version(trial, ask, rerun), rerun)
+    return trial.state.outlook.could_start
+
+
+def _differing(draft: Draft, ask: Asked) -> list[int]:
+    """Return the sheets that are done and differ under what is asked for, by their new numbers."""
+    lines = planned(draft.state, _target(draft, ask)).lines if ask.proposal is not None else []
+    return [line.sheet for line in lines if line.sheet and line.action == PlanAction.KEPT_CHANGED]
 
 
 def _target(draft: Draft, ask: Asked) -> Version:
@@ -227,7 +258,7 @@ def _release(draft: Draft) -> None:
     draft.let_go(list(draft.state.holds))
     if limited:
         wait_for_limits(draft)
-    draft.run(begun=draft.facts.in_flight, staged_hold=None)
+    draft.run(begun=draft.facts.in_flight, staged_hold=None, ended=None, ended_at=None)
 
 
 def _reset(draft: Draft) -> None:
@@ -270,6 +301,7 @@ _EFFECTS: dict[Effect, Callable[[Draft], None]] = {
 _EFFECTS_OF_ASK: dict[Effect, Callable[[Draft, Asked], None]] = {
     Effect.SET: lambda draft, ask: set_breakpoints(draft, ask.sheets, clear=ask.clear),
     Effect.MARK: take_word,
+    Effect.END_WAITS: end_retry_waits,
 }
 
 
@@ -294,4 +326,8 @@ _GUARDS: dict[Guard, Callable[[Draft, Asked], bool]] = {
     Guard.HOLDS_END: lambda draft, _ask: all(ends_by_itself(hold) for hold in draft.state.holds.values()),
     Guard.STAGED: lambda draft, _ask: draft.facts.staged,
     Guard.IN_LIMITS: lambda draft, ask: _is_last(draft, ask) or not _over_limits(draft, ask),
+    Guard.WOULD_RUN: _would_run,
+    Guard.WAITS: lambda draft, ask: (
+        waiting_for_retry(draft.state, ask.sheets) != [] and not not_waiting(draft.state, ask.sheets)
+    ),
 }

@@ -10,14 +10,16 @@ import msgspec
 
 from marianned import lifecycle
 from marianned.formatting import sheet_list
+from marianned.lifecycle import Action
 from marianned.progress.deciding import rounds
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.hooks import revise_hooks, rewind_hooks
 from marianned.progress.deciding.past_sheets import fingerprint, forget, remember, returning
 from marianned.progress.state.fresh import FRESH, fresh_beside_attempt
-from marianned.progress.state.job import DONE, JobState, Version
+from marianned.progress.state.job import ALL_HOOKS, DONE, JobState, Version
 from marianned.progress.state.selection import select
-from marianned.protocol import ENDED, PlanAction, PlanLine, RevisionStatus, SheetStatus
+from marianned.progress.state.triggers import Asked
+from marianned.protocol import ENDED, JobStatus, PlanAction, PlanLine, RevisionStatus, SheetStatus
 from marianned.rows import BreakpointRow, Deleted, PastSheetRow, RevisionRow, SheetRow
 from marianned.score import plan as planner
 from marianned.score.expanded import Expanded, Loop
@@ -26,6 +28,8 @@ from marianned.score.matching import match
 
 CHANGED = "changed"
 """Names, in the place of sheets, those that are completed though their definition has changed."""
+HOOKS = "hooks"
+"""Names, in the place of sheets, the hooks alone."""
 
 
 def planned(
@@ -53,14 +57,13 @@ def planned(
     }
     values = _values_that_differ(state.current.row, version.row)
     matched = match(state.score, version.score).sheets
-    back = {
-        number: planner.Back(past.row.status, past.row.revision)
-        for number, past in returning(state, version.score, matched).items()
-    }
+    returned = returning(state, version.score, matched)
+    back = {number: planner.Back(past.row.status, past.row.revision) for number, past in returned.items()}
     result = planner.plan(state.score, version.score, standing, state.run.revision, values, back)
     lines = _with_breakpoints(state, result.lines)
     new_number = {old: new for new, old in result.matched.items()}
     asked = {new_number[row.sheet] for row in _of(state, rerun) if row.sheet in new_number}
+    asked |= {number for number, past in returned.items() if past.uid in rerun}
     again = below(version.score, asked)
     parked = {new_number[row.sheet] for row in _of(state, state.parked) if row.sheet in new_number}
     lines = _with_rerun(lines, asked, again, parked)
@@ -169,20 +172,36 @@ def below(score: Expanded, sheets: Iterable[int]) -> set[int]:
     return found
 
 
-def rerun_of(state: JobState, version: Version, sheets: str | None) -> list[int]:
-    """Return the uids that `sheets` names: numbers of the revision in force, or `changed`.
+def asked_for(state: JobState, version: Version, ask: Asked) -> list[int]:
+    """Return the uids of what a request wants to run again; `version` is the revision that would count.
 
     `changed` are those that are completed and have another definition under this version than in the revision
-    in force, or than they completed under, however many revisions ago.
+    in force, or than they completed under, however many revisions ago. Beside a new score numbers are those
+    of its sheets, else those of the revision in force.
 
     Raises:
         BadRequest: there is no such sheet.
     """
-    if sheets is None:
+    sheets = ask.sheets
+    if sheets is None or ask.action is Action.BREAK:
         return []
     if sheets == CHANGED:
         return _changed(state, version)
-    return [state.sheets[number].uid for number in select(sheets, state.score)]
+    if sheets == HOOKS:
+        return [ALL_HOOKS]
+    if ask.proposal is None:
+        return [state.sheets[number].uid for number in select(sheets, state.score)]
+    return _named_in(state, version.score, select(sheets, version.score))
+
+
+def _named_in(state: JobState, new: Expanded, numbers: Collection[int]) -> list[int]:
+    """Return the uids of sheets of a new score; of one that is new, of those that depend on it."""
+    matched = match(state.score, new).sheets
+    uids = {number: state.sheets[old].uid for number, old in matched.items()}
+    uids |= {number: past.uid for number, past in returning(state, new, matched).items()}
+    added = [number for number in numbers if number not in uids]
+    wanted = {*numbers, *(below(new, added) if added else ())}
+    return sorted(uids[number] for number in wanted if number in uids)
 
 
 def _changed(state: JobState, version: Version) -> list[int]:
@@ -212,13 +231,21 @@ def apply_rewind(draft: Draft) -> None:
     for number in again:
         row = state.sheets[number]
         draft.close_parked([row.uid])
-        if row != msgspec.structs.replace(row, **FRESH):
-            draft.sheet(row, **FRESH | {"cost_before": row.cost_usd or 0.0})
+        if row != _begun_anew(state, row):
+            draft.put(msgspec.structs.replace(_begun_anew(state, row), cost_before=row.cost_usd or 0.0))
     forget(draft, [state.sheets[number].uid for number in again])
     rounds.back_to_round_one(draft, again)
     rounds.rearm(draft, [state.sheets[number].uid for number in again if number not in named])
     rewind_hooks(draft)
-    draft.note("sheets.rewound", f"{sheet_list(again)} run again")
+    draft.note("sheets.rewound", f"{sheet_list(again) if again else 'hooks'} run again")
+
+
+def _begun_anew(state: JobState, row: SheetRow, *, beside_attempt: bool = False) -> SheetRow:
+    """Return a sheet at its beginning; in a cancelled job it is shown as cancelled until a resume."""
+    fresh = fresh_beside_attempt(row) if beside_attempt else msgspec.structs.replace(row, **FRESH)
+    if state.run.ended != JobStatus.CANCELLED or row.status != SheetStatus.CANCELLED:
+        return fresh
+    return msgspec.structs.replace(fresh, status=row.status, ended_at=row.ended_at)
 
 
 def encode_plan(lines: list[PlanLine]) -> bytes:
@@ -262,10 +289,8 @@ def _sheets_of(
             uid += 1
             continue
         row = msgspec.structs.replace(state.sheets[old], sheet=definition.sheet)
-        if definition.sheet in restarts:
-            row = msgspec.structs.replace(row, **FRESH)
-        elif definition.sheet in result.rechecks:
-            row = fresh_beside_attempt(row)
+        if definition.sheet in restarts or definition.sheet in result.rechecks:
+            row = _begun_anew(state, row, beside_attempt=definition.sheet not in restarts)
         if _chain(state.score.sheets[old - 1]) != _chain(definition):
             row = msgspec.structs.replace(row, fallback=0)
         sheets.append(row)

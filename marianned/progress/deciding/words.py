@@ -1,6 +1,6 @@
-"""A person's word about sheets: that their work counts as done (`accept`), or is not needed (`skip`).
+"""A person's word about sheets: their work counts as done (`accept`), or is not needed (`skip`); try now.
 
-It is kept with the sheet, by whom and why, over modifies too; what sets the sheet back undoes it.
+The first two are kept with the sheet, by whom and why, over modifies too; what sets the sheet back undoes it.
 Source: docs/design/control.md §3 and §6.
 """
 
@@ -21,7 +21,7 @@ from marianned.progress.state.job import DONE, JobState
 from marianned.progress.state.selection import select
 from marianned.progress.state.triggers import Asked
 from marianned.progress.views import messages
-from marianned.protocol import PlanLine, SheetStatus, Word
+from marianned.protocol import PlanLine, SheetStatus, WaitingFor, Word
 from marianned.rows import BreakpointRow, Deleted, SheetRow
 
 _MARKED: dict[str, Any] = {
@@ -133,3 +133,33 @@ def starts_nothing(state: JobState, ask: Asked) -> bool:
         return False
     done = len(state.score.sheets)
     return hook_queue(state.score, state.hooks, rows, state.run.depth, done=done).current is None
+
+
+# --- try now ---------------------------------------------------------------------------------------------
+
+
+def waiting_for_retry(state: JobState, sheets: str | None) -> list[SheetRow]:
+    """Return the sheets that wait for their next attempt, ascending; only the named ones, if some are.
+
+    Raises:
+        BadRequest: there is no such sheet.
+    """
+    named = None if sheets is None else set(select(sheets, state.score))
+    waits = [row for row in state.waits() if row.waiting_for == WaitingFor.RETRY]
+    return [row for row in waits if named is None or row.sheet in named]
+
+
+def not_waiting(state: JobState, sheets: str | None) -> list[SheetRow]:
+    """Return the named sheets that do not wait for their next attempt, ascending."""
+    if sheets is None:
+        return []
+    waits = {row.sheet for row in waiting_for_retry(state, sheets)}
+    return [state.sheets[number] for number in select(sheets, state.score) if number not in waits]
+
+
+def end_retry_waits(draft: Draft, ask: Asked) -> None:
+    """Let sheets wait no more for their next attempt."""
+    rows = waiting_for_retry(draft.state, ask.sheets)
+    for row in rows:
+        draft.sheet(row, status=SheetStatus.PENDING, waiting_for=None, until=None)
+    draft.retried = [row.sheet for row in rows]

@@ -44,6 +44,8 @@ from marianned.score.expanded import Sheet as Definition
 
 DONE = frozenset({SheetStatus.COMPLETED, SheetStatus.SKIPPED})
 OPEN = frozenset({SheetStatus.PENDING, SheetStatus.WAITING})
+ALL_HOOKS = 0
+"""Among the uids that are to run again: the hooks, where they are named alone; no sheet has this one."""
 _COPIED = (dict, set, list, Numbered, Vector, Loops)
 """What a copy of a state has of its own: all else in it never changes. The last two are for sheets, of which
 there may be thousands."""

@@ -159,8 +159,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     `sheets` are those that run again, or that get a breakpoint (with `clear`, lose it), as the caller wrote
     them; `skip` and `accept` are those that a person's word is about; `deadline` and `lasts` are those of a
-    pause, in milliseconds; `over_budget` is in USD; `options` are those of a modify, as they are typed, each
-    behind a blank.
+    pause, in milliseconds; `over_budget` is in USD; `options` are those of a modify but for its sheets, as
+    they are typed, each behind a blank.
     """
 
     action: Action
@@ -178,7 +178,6 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     deadline: int | None = None
     lasts: int | None = None
     over_budget: float | None = None
-    file: str | None = None
     options: str = ""
 
 

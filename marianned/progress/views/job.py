@@ -291,6 +291,8 @@ def _boundary(state: JobState, now: Instant) -> Next:
         latest = min(latest, *(deadline.at for deadline in deadlines))
     changes = [f"revision {state.staged.row.revision} applies"] if state.staged is not None else []
     again = [row.sheet for uid in state.run.rewind if (row := state.sheet_of(uid)) is not None]
+    if not again and state.run.rewind:
+        changes.append("hooks run again")
     if again:
         changes.append(f"{formatting.sheet_list(again)} {'runs' if len(again) == 1 else 'run'} again")
     if not changes:

@@ -12,7 +12,7 @@ from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.state.hook_queue import has_failed, is_kept
 from marianned.progress.state.job import JobState
-from marianned.protocol import HoldCause, Job, JobStatus, WaitingFor
+from marianned.protocol import HoldCause, Job, JobStatus, SheetStatus, WaitingFor
 from marianned.rows import EventRow, Flight, HookRow, LoopRow, RequestRow, SheetRow
 
 _REASON_LONGEST = 160
@@ -34,6 +34,7 @@ OVERTAKEN = {
     Action.MODIFY_RESUME: "it does not go on under its revision",
     Action.DISCARD: "nothing is staged",
     Action.CANCEL: "there is nothing left to cancel",
+    Action.RETRY: "there is nothing left to try",
 }
 """What an end means for whoever waited for something else."""
 
@@ -48,6 +49,7 @@ IN_FORCE = {
     Action.MODIFY_RESUME: "the modify stays in force",
     Action.DISCARD: "the discard stays in force",
     Action.CANCEL: "the cancel stays in force",
+    Action.RETRY: "the retry stays in force",
 }
 """What is so when the time of whoever waits for it is up."""
 
@@ -59,7 +61,11 @@ _SHORT_HINTS: dict[JobStatus, tuple[str, ...]] = {
     JobStatus.CANCELLING: ("mzt wait {job} --for cancelled",),
     JobStatus.COMPLETED: ("mzt resume {job} --from {last}", "mzt run {file} --fresh{values}"),
     JobStatus.FAILED: ("mzt why {job}", "mzt resume {job}", "mzt modify {job} -c FILE -r"),
-    JobStatus.CANCELLED: ("mzt resume {job}", "mzt run {file} --fresh{values}"),
+    JobStatus.CANCELLED: (
+        "mzt resume {job}",
+        "mzt modify {job} -c {file} -r",
+        "mzt run {file} --fresh{values}",
+    ),
 }
 """What a person types next, by status."""
 
@@ -74,6 +80,7 @@ _NOTHING_TO = {
     Action.MODIFY_RESUME: "its score can't be changed any more",
     Action.DISCARD: "no revision is staged",
     Action.CANCEL: "there is nothing to cancel",
+    Action.RETRY: "nothing waits for its next attempt",
 }
 
 
@@ -82,6 +89,9 @@ RELEASED_BY = {
     HoldCause.TIME: "mzt modify {job} -c FILE -r",
 }
 """What lets a job go that a limit holds: without it a resume is refused."""
+_TOLD_MOST = 3
+"""How many sheets a refusal tells of."""
+_CAN_WAIT = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSING, JobStatus.PAUSED)
 
 
 def hints(state: JobState, status: JobStatus) -> list[str]:
@@ -92,6 +102,11 @@ def hints(state: JobState, status: JobStatus) -> list[str]:
     name, last = state.run.job_name, len(state.score.sheets)
     file, values = formatting.typed(state.newest.row.config_file), given_again(state)
     found = [hint.format(job=name, file=file, last=last, values=values) for hint in _SHORT_HINTS[status]]
+    if status is JobStatus.COMPLETED and left_to_resume(state):
+        found = [f"mzt resume {name}"]
+    if status in _CAN_WAIT:
+        limited = {state.account(row.sheet).instrument for row in _limited(state)}
+        found = [*(f"mzt clear-rate-limits {instrument}" for instrument in sorted(limited)), *found]
     held_by = {hold.cause for hold in state.holds.values()}
     released = next((typed for cause, typed in reversed(RELEASED_BY.items()) if cause in held_by), None)
     if released is None:
@@ -168,7 +183,18 @@ def job_message(state: JobState, status: JobStatus) -> str:
         return f"{name}: failed; {why}"
     if status is JobStatus.PAUSED and (rest := at_rest(state)):
         return f"{name}: paused; {rest}"
+    if status is JobStatus.COMPLETED and (left := left_to_resume(state)):
+        return f"{name}: completed; {done(state)}, resume runs {left}"
     return f"{name}: {status}; {done(state)}"
+
+
+def left_to_resume(state: JobState) -> str | None:
+    """Name what a completed run has been given to do since it ended, `sheets 5, 6`; None: nothing."""
+    if state.run.ended != JobStatus.COMPLETED or not state.outlook.could_start:
+        return None
+    sheets = [row.sheet for row in state.sheets.values() if row.status == SheetStatus.PENDING]
+    turn = state.hook_queue.current
+    return formatting.sheet_list(sheets) if sheets or turn is None else hook_name(state, turn.hook)
 
 
 def at_rest(state: JobState) -> str | None:
@@ -260,9 +286,11 @@ def reply_message(state: JobState, now: Instant, action: Action, view: Job, requ
             said = "goes on when a slot is free"
         case JobStatus.RUNNING:
             said = _going_on(state, action, request)
-        case JobStatus.PAUSED | JobStatus.FAILED if action is Action.MODIFY:
+        case JobStatus.PAUSED | JobStatus.FAILED | JobStatus.CANCELLED if action is Action.MODIFY:
             rest = at_rest(state) if status is JobStatus.PAUSED else None
             said = f"revision {request.revision} is in force{f'; {rest}' if rest else ''}"
+        case JobStatus.COMPLETED if action is Action.MODIFY and (left := left_to_resume(state)):
+            said = f"revision {request.revision} is in force, resume runs {left}"
         case _:
             pass
     return job_message(state, status) if said is None else f"{state.run.job_name}: {status}; {said}"
@@ -317,15 +345,73 @@ def reply_hints(state: JobState, action: Action, status: JobStatus, *, acknowled
     return hints(state, status)
 
 
-def refused(state: JobState, action: Action, status: JobStatus, file: str | None) -> WrongStatus:
+def refused(state: JobState, action: Action, status: JobStatus) -> WrongStatus:
     """Return the refusal of a request in this status: the status, the reason and the next command."""
     name = state.run.job_name
     return WrongStatus(
         f"'{name}' {_standing(status, action)}; {_reason(action, status)}",
         job_id=name,
         status=status,
-        hints=_refusal_hints(state, action, status, file),
+        hints=_refusal_hints(state, action, status),
     )
+
+
+def nothing_would_run(
+    state: JobState, action: Action, status: JobStatus, options: str, differing: Sequence[int]
+) -> WrongStatus:
+    """Return the refusal of a request after which a completed job would have nothing to do.
+
+    `options` are those of a modify as they are typed, `differing` the sheets that are done and differ
+    under it.
+    """
+    name, last = state.run.job_name, len(state.score.sheets)
+    if action in (Action.MODIFY, Action.MODIFY_RESUME):
+        differ = f"{formatting.sheet_list(differing)} {'differs' if len(differing) == 1 else 'differ'}; "
+        said = f"nothing would run: {differ if differing else ''}--rerun changed, or --rerun SHEETS"
+        typed = [f"mzt modify {name}{options} --rerun {'changed' if differing else last} -r"]
+    else:
+        said, typed = f"nothing would run: {done(state)}", hints(state, status)
+    return WrongStatus(
+        f"'{name}' {_standing(status, action)}; {said}", job_id=name, status=status, hints=typed
+    )
+
+
+def retried(state: JobState, status: JobStatus, sheets: Sequence[int]) -> str:
+    """Say whose wait a retry has ended, and what follows."""
+    no_more = f"{formatting.sheet_list(sheets)} {'waits' if len(sheets) == 1 else 'wait'} no more"
+    follows = ", nothing starts before a resume" if state.holds else ""
+    return f"{state.run.job_name}: {status}; {no_more}{follows}"
+
+
+def nothing_waits(state: JobState, status: JobStatus, named: Sequence[SheetRow]) -> WrongStatus:
+    """Return the refusal of a retry where nothing waits for its next attempt, or not what was named."""
+    name = state.run.job_name
+    limited = [] if named else _limited(state)
+    told = [_what_it_does(state, row) for row in (named or limited)[:_TOLD_MOST]]
+    more = len(named or limited) - len(told)
+    told += [f"{formatting.plural(more, 'sheet')} more"] if more else []
+    said = "nothing is changed" if named else _NOTHING_TO[Action.RETRY]
+    return WrongStatus(
+        f"'{name}' {_standing(status, Action.RETRY)}; {'; '.join([said, *told])}",
+        job_id=name,
+        status=status,
+        hints=hints(state, status),
+    )
+
+
+def _limited(state: JobState) -> list[SheetRow]:
+    """Return the sheets that a rate limit keeps from starting; of an account's ready ones the first."""
+    limits = state.limits
+    waits = [row for row in state.waits() if row.waiting_for == WaitingFor.RATE_LIMIT]
+    firsts = state.ready_accounts().items()
+    return waits + [row for who, row in firsts if who in limits and limits[who].until is not None]
+
+
+def _what_it_does(state: JobState, row: SheetRow) -> str:
+    """Say of a sheet that waits for no attempt of its own what it does."""
+    if row.waiting_for == WaitingFor.RATE_LIMIT or row in _limited(state):
+        return f"{sheet_name(state, row.sheet)} waits for the rate limit of {state.account(row.sheet)}"
+    return f"{sheet_name(state, row.sheet)} is {row.status}"
 
 
 def _standing(status: JobStatus, action: Action) -> str:
@@ -344,10 +430,8 @@ def _reason(action: Action, status: JobStatus) -> str:
     return _NOTHING_TO[action]
 
 
-def _refusal_hints(state: JobState, action: Action, status: JobStatus, file: str | None) -> list[str]:
+def _refusal_hints(state: JobState, action: Action, status: JobStatus) -> list[str]:
     name = state.run.job_name
-    if action in (Action.MODIFY, Action.MODIFY_RESUME) and status is JobStatus.CANCELLED:
-        return [f"mzt resume {name}", f"mzt run {formatting.typed(file)} --fresh{given_again(state)}"]
     if action is Action.RESUME_MARK and status in (JobStatus.QUEUED, JobStatus.RUNNING):
         return [f"mzt pause {name}"]
     if action is Action.DISCARD and status in (JobStatus.PAUSING, JobStatus.PAUSED, JobStatus.RUNNING):

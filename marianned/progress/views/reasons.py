@@ -226,8 +226,9 @@ def _hook_waits(state: JobState) -> Iterator[Reason]:
 
 
 def _wait_hints(state: JobState, row: SheetRow) -> list[str]:
-    instrument = state.account(row.sheet).instrument
-    return [f"mzt clear-rate-limits {instrument}"] if row.waiting_for == WaitingFor.RATE_LIMIT else []
+    if row.waiting_for == WaitingFor.RATE_LIMIT:
+        return [f"mzt clear-rate-limits {state.account(row.sheet).instrument}"]
+    return [f"mzt retry {state.run.job_name} {row.sheet}"]
 
 
 def _because(state: JobState, row: SheetRow) -> str:

@@ -7,7 +7,7 @@ from kit.conducting import ENDED, ME, conducting
 from kit.memory import MemoryExecutor
 
 from marianned.errors import MarianneError
-from marianned.protocol import Cancel, Modify, Obstacle, Pause, Resume
+from marianned.protocol import Cancel, Modify, Obstacle, Pause, Resume, Retry
 
 SCORE = """\
 name: a
@@ -30,6 +30,7 @@ REQUESTS = {
     "modify -r": (Modify, {"text": NEW, "directory": "/tmp", "resume": True}),
     "modify --discard": (Modify, {"discard": True}),
     "cancel": (Cancel, {}),
+    "retry": (Retry, {}),
 }
 ANSWERS = {
     "pause": "paused pausing pausing E502 E502 E502 E502 E502",
@@ -38,10 +39,11 @@ ANSWERS = {
     "resume": "E502 E502 running running E502 E502 running running",
     "resume --from": "E502 E502 E502 running E502 running running running",
     "resume --skip/--accept": "E502 E502 running running E502 E502 running running",
-    "modify": "paused pausing pausing paused E502 E502 failed E502",
-    "modify -r": "queued pausing pausing running E502 E502 running E502",
+    "modify": "paused pausing pausing paused E502 E502 failed cancelled",
+    "modify -r": "queued pausing pausing running E502 E502 running running",
     "modify --discard": "E502 E502 E502 E502 E502 E502 E502 E502",
     "cancel": "cancelled cancelling cancelling cancelled cancelling E502 E502 E502",
+    "retry": "E502 E502 E502 E502 E502 E502 E502 E502",
 }
 """The status or error that a request is answered with, in the order of the statuses."""
 

@@ -353,9 +353,9 @@ REFUSALS = {
         "is being cancelled; there is nothing to pause",
         ["mzt wait release-notes --for cancelled"],
     ),
-    (Action.MODIFY, JobStatus.CANCELLED): (
-        "has been cancelled; its score can't be changed any more",
-        ["mzt resume release-notes", "mzt run new.yaml --fresh"],
+    (Action.MODIFY, JobStatus.CANCELLING): (
+        "is being cancelled; its score can't be changed any more",
+        ["mzt wait release-notes --for cancelled"],
     ),
 }
 
@@ -364,7 +364,7 @@ REFUSALS = {
 def test_refusals_of_all_kinds(action: Action, status: JobStatus) -> None:
     state = begun().state
     said, hints = REFUSALS[action, status]
-    error = messages.refused(state, action, status, "new.yaml")
+    error = messages.refused(state, action, status)
     assert error.message == f"'release-notes' {said}"
     assert error.hints[: len(hints)] == hints
 

@@ -227,8 +227,7 @@ def test_what_was_shown_is_what_is_done_and_what_was_done_is_what_runs(
     at_rest(bench)
     if bench.status is JobStatus.COMPLETED:
         return
-    done = [row.sheet for row in bench.state.sheets.values() if row.status == "completed"]
-    chosen = data.draw(st.sampled_from([None, "changed", *map(str, done)]))
+    chosen = data.draw(st.sampled_from([None, "changed", *map(str, range(1, len(new.sheets) + 1))]))
     bench.slots = 0
     shown = bench.answer(bench.ask(Action.MODIFY_RESUME, new, sheets=chosen, plan=True))
     before = completed(bench)

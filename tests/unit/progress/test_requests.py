@@ -49,7 +49,14 @@ def test_a_request_is_accepted_or_refused_as_the_table_says(action: Action, stat
     assert bench.status is status
     before, rows = snapshot(bench.state), len(bench.disk.events)
     cell = TABLE[action, status]
-    guarded = not isinstance(cell, Refusal) and cell.guard in (Guard.HOLDS_END, Guard.STAGED)
+    guards = () if isinstance(cell, Refusal) else cell.guards
+    would_run = action in (Action.MODIFY, Action.MODIFY_RESUME)  # the new score has another sheet
+    guarded = (
+        Guard.HOLDS_END in guards
+        or Guard.STAGED in guards
+        or Guard.WAITS in guards
+        or (Guard.WOULD_RUN in guards and not would_run)
+    )
     new = chain(4) if action in (Action.MODIFY, Action.MODIFY_RESUME) else None
     if isinstance(cell, Refusal) or guarded:
         with pytest.raises(WrongStatus) as refused:

@@ -20,10 +20,20 @@ AFTER = {
     Action.RESUME: (*[REFUSED] * 3, "running", "running", REFUSED, REFUSED, "running", "running"),
     Action.RESUME_FROM: (*[REFUSED] * 4, "running", REFUSED, "running", "running", "running"),
     Action.RESUME_MARK: (REFUSED,) * 9,  # its sheets are all done
-    Action.MODIFY: ("pausing", "paused", "paused", "pausing", "paused", REFUSED, REFUSED, "failed", REFUSED),
+    Action.MODIFY: (
+        "pausing",
+        "paused",
+        "paused",
+        "pausing",
+        "paused",
+        REFUSED,
+        "completed",
+        "failed",
+        "cancelled",
+    ),
     Action.MODIFY_RESUME: (
         *("pausing", "running", "running", "pausing", "running"),
-        *(REFUSED, REFUSED, "running", REFUSED),
+        *(REFUSED, "running", "running", "running"),
     ),
     Action.DISCARD: (REFUSED,) * 9,
     Action.CANCEL: (
@@ -35,6 +45,7 @@ AFTER = {
         "cancelling",
         *[REFUSED] * 3,
     ),
+    Action.RETRY: (REFUSED,) * 9,
 }
 """The status after a request, in the order of SITUATIONS."""
 

@@ -184,7 +184,7 @@ def test_a_plan_of_the_same_text_says_that_nothing_would_change() -> None:
 def test_a_modify_of_a_failed_job_leaves_it_failed_with_its_sheets_ready_to_run() -> None:
     bench = running()
     bench.fail(1)
-    answer = bench.answer(bench.ask(Action.MODIFY, chain(4), file="new.yaml"))
+    answer = bench.answer(bench.ask(Action.MODIFY, chain(4)))
     assert (answer.status, answer.message) == ("failed", "release-notes: failed; revision 2 is in force")
     assert (bench.sheets, bench.state.holds) == (["pending"] * 4, {})
     bench.ask(Action.RESUME)

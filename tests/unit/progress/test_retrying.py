@@ -1,0 +1,80 @@
+"""Try now: a retry ends waits between attempts, keeps tries and holds, and starts nothing that may not."""
+
+import pytest
+from kit.scores import Bench, score, stage
+
+from marianned.errors import BadRequest, WrongStatus
+from marianned.lifecycle import Action
+from marianned.progress.views.reasons import reasons
+from marianned.protocol import JobStatus, Outcome
+
+
+def waiting() -> Bench:
+    """Sheets 1 and 2 have failed once and wait, 3 waits for a rate limit, 4 runs."""
+    bench = Bench(score(*(stage() for _ in range(4)), at_once=4, fail_fast=False))
+    bench.go()
+    bench.end(1, Outcome.FAILED, category="exit")
+    bench.end(2, Outcome.FAILED, category="exit")
+    bench.end(3, Outcome.RATE_LIMITED, category="rate_limit")
+    return bench
+
+
+def test_waits_between_attempts_end_at_once_and_the_tries_are_kept() -> None:
+    bench = waiting()
+    answer = bench.answer(bench.ask(Action.RETRY))
+    assert (answer.acknowledged, answer.retried) == (True, [1, 2])
+    assert answer.message == "release-notes: running; sheets 1, 2 wait no more"
+    assert bench.flying == [1, 2, 4]
+    assert (bench.sheet(1).tries, bench.sheet(1).attempts, bench.sheet(3).waiting_for) == (1, 2, "rate_limit")
+
+
+def test_only_those_that_are_named_are_tried() -> None:
+    bench = waiting()
+    bench.ask(Action.RETRY, sheets="2")
+    assert bench.flying == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("sheets", "said"),
+    [
+        ("4", "nothing is changed; sheet 4 is running"),
+        ("1,3", "nothing is changed; sheet 3 waits for the rate limit of claude-code"),
+    ],
+)
+def test_what_does_not_wait_for_an_attempt_is_refused_with_what_it_does(sheets: str, said: str) -> None:
+    bench = waiting()
+    with pytest.raises(WrongStatus) as refused:
+        bench.ask(Action.RETRY, sheets=sheets)
+    assert refused.value.message == f"'release-notes' is running; {said}"
+    assert refused.value.hints[0] == "mzt clear-rate-limits claude-code"
+    with pytest.raises(BadRequest):
+        bench.ask(Action.RETRY, sheets="9")
+
+
+def test_where_nothing_waits_a_retry_is_refused_and_a_rate_limit_is_told() -> None:
+    bench = waiting()
+    bench.ask(Action.RETRY)
+    with pytest.raises(WrongStatus) as refused:
+        bench.ask(Action.RETRY)
+    said = "nothing waits for its next attempt; sheet 3 waits for the rate limit of claude-code"
+    assert refused.value.message == f"'release-notes' is running; {said}"
+
+
+def test_nothing_starts_under_a_hold_and_nothing_waits_after_it() -> None:
+    bench = waiting()
+    bench.ask(Action.PAUSE)
+    bench.end(4)
+    assert bench.status is JobStatus.PAUSED
+    answer = bench.answer(bench.ask(Action.RETRY))
+    assert answer.message == "release-notes: paused; sheets 1, 2 wait no more, nothing starts before a resume"
+    assert (bench.flying, len(bench.state.holds)) == ([], 1)
+    bench.crash()
+    bench.ask(Action.RESUME)
+    assert bench.flying == [1, 2]
+
+
+def test_why_names_it_where_something_waits() -> None:
+    bench = waiting()
+    found = {tuple(reason.sheets): reason.hints for reason in reasons(bench.state, bench.now, None, {})}
+    assert found[1,] == ["mzt retry release-notes 1"]
+    assert found[3,] == ["mzt clear-rate-limits claude-code"]
