@@ -418,7 +418,7 @@ def _read_end(
     unread: list[str] = []
     errors = _output(stderr, unread)
     reading = read_output(profile, settings, _output(stdout, unread), errors)
-    reading = msgspec.structs.replace(reading, unread=unread)
+    reading = msgspec.structs.replace(reading, unread=[*unread, *reading.unread])
     here = datetime.now(_Here())
     return reading, classify(profile, reading, **end.asdict(), stderr=errors, now=here)
 

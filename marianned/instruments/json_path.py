@@ -5,6 +5,7 @@ list: `stats.models.*.tokens.prompt`, `messages[-1].content.*.text`.
 Source: docs/reference/score-format.md §23.3.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -15,6 +16,8 @@ import msgspec
 _PART = re.compile(r"(?P<key>[^.\[\]\s]*)(?P<indexes>(?:\[-?\d+\])*)")
 _INDEX = re.compile(r"-?\d+")
 _EVERY = "*"
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_PLAIN_DIGITS = re.compile(r"\d{1,18}", re.ASCII)
 
 
 @lru_cache(maxsize=1024)
@@ -57,12 +60,17 @@ def _inside(value: Any, step: str | int) -> Iterator[Any]:
 
 
 def numbers(value: Any, path: str) -> list[float]:
-    """Return the matches that are numbers; true and false are none."""
-    return [
-        item
-        for item in matches(value, path)
-        if isinstance(item, int | float) and item is not True and item is not False
-    ]
+    """Return the matches that are numbers, also those in quotes; true and false are none."""
+    return [number for item in matches(value, path) if (number := number_of(item)) is not None]
+
+
+def number_of(item: Any) -> float | None:
+    """Return the number that a value is, or that stands in its quotes; None: it is none, or not finite."""
+    if isinstance(item, str) and _NUMBER.fullmatch(item):
+        item = float(item) if _PLAIN_DIGITS.fullmatch(item) is None else int(item)
+    if isinstance(item, bool) or not isinstance(item, int | float):
+        return None
+    return item if isinstance(item, int) or math.isfinite(item) else None
 
 
 def decoded(data: bytes) -> Any:

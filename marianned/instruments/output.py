@@ -42,6 +42,12 @@ _HTTP_ERRORS = Errors(service_messages=True)
 
 _LINES = re.IGNORECASE | re.MULTILINE
 _MILLISECONDS_FROM = 10**11
+_SHOWN_LENGTH = 40
+_AMOUNTS = {"tokens": "number of tokens", "cost": "amount in USD"}
+_WITHOUT_IT = {
+    "tokens": "they are unknown, and what the run has cost may be told as 'at least'",
+    "cost": "it is reckoned by tokens and prices, and where these are unknown told as 'at least'",
+}
 _AMOUNT_MOST = 2**53
 """More than this is no number of tokens or dollars, and could not be stored."""
 
@@ -62,7 +68,9 @@ def read_output(profile: Profile, settings: Mapping[str, Any], stdout: bytes, st
         return _read_text(profile, output, stdout, keep)
     events = _events(stdout) if form == "jsonl" else _document(stdout, output)
     if events is None:
-        return Reading(result=_text(stdout, keep), parsed=False, searched=_text(stdout, _SEARCHED_STDOUT))
+        return msgspec.structs.replace(
+            _read_text(profile, output, stdout, keep), parsed=False, no_result=False
+        )
     return _read_events(profile, output, events, stdout, stderr, keep)
 
 
@@ -96,6 +104,16 @@ def _read_events(
         _count(_amount(events, path, added=output.aggregate_tokens))
         for path in (output.input_tokens_path, output.output_tokens_path, output.cached_tokens_path)
     )
+    unread = [
+        line
+        for what, path in (
+            ("tokens", output.input_tokens_path),
+            ("tokens", output.output_tokens_path),
+            ("tokens", output.cached_tokens_path),
+            ("cost", output.cost_path),
+        )
+        if (line := _no_amount(events, path, what, added=output.aggregate_tokens))
+    ]
     no_result = require and not result.strip()
     limit = _limit_event(errors, events)
     return Reading(
@@ -112,6 +130,7 @@ def _read_events(
         cost_usd=_amount(events, output.cost_path, added=output.aggregate_tokens),
         session_id=_last_text(events, output.session_path),
         model=_last_text(events, output.model_path),
+        unread=unread,
     )
 
 
@@ -276,6 +295,19 @@ def _amount(events: list[Any], path: str | None, *, added: bool) -> float | None
         return None
     amount = sum(found) if added else found[-1]
     return amount if 0 <= amount <= _AMOUNT_MOST else None
+
+
+def _no_amount(events: list[Any], path: str | None, what: str, *, added: bool) -> str | None:
+    """Say that something stands where an amount is due, and is none."""
+    if path is None or _amount(events, path, added=added) is not None:
+        return None
+    for one in path.split():
+        found = [value for event in events for value in json_path.matches(event, one) if value is not None]
+        if found:
+            shown = _words(found[-1])
+            shown = shown if len(shown) <= _SHOWN_LENGTH else f"{shown[: _SHOWN_LENGTH - 1]}…"
+            return f"'{one}' of its output is no {_AMOUNTS[what]}: '{shown}'; {_WITHOUT_IT[what]}"
+    return None
 
 
 def _last_text(events: list[Any], path: str | None) -> str | None:

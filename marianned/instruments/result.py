@@ -23,7 +23,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     `final`: the tool has had its last word, and it says so; null: it has none, or has not come to it.
     `resets_at` (seconds since 1970) is when the limit of the profile's event is over. `cached_tokens` were
     read from a cache; some tools count them among `input_tokens`, others beside. `unread` says, in a line
-    each, which outputs could not be read: they count as empty.
+    each, which outputs could not be read: they count as empty; and which amounts: they count as unknown.
     """
 
     result: str

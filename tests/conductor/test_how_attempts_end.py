@@ -223,3 +223,36 @@ def test_pacing_is_waited_between_sheets_and_a_pause_ends_it(daemon, ledger):
     status = daemon.status("duo")
     assert (status["status"], status["waiting"][0]["waiting_for"]) == ("running", "pacing")
     assert daemon.rpc("job.pause", job_id="duo")["status"] == "paused"
+
+
+def test_an_agent_that_prints_none_of_its_events_is_completed_with_a_warning(daemon):
+    directory = daemon.home / "config" / "marianne" / "instruments"
+    directory.mkdir(parents=True)
+    (directory / "player.yaml").write_text(
+        "name: player\nkind: cli\nraw_prompt: false\n"
+        "cli:\n  command: {executable: bash, extra_flags: []}\n"
+        "  output: {format: jsonl, completion_event_type: result, result_path: result, cost_path: cost}\n"
+    )
+    daemon.submit(score("prose", [f"echo I could not log in; {REST}"], instrument="player"))
+    assert daemon.wait_for("prose", "ended")["status"] == "completed"
+    [told] = [event["text"] for event in daemon.journal("prose") if event["type"] == "attempt.warned"]
+    assert "not in the form that its profile names" in told
+    problems = daemon.status("prose")["problems"]
+    assert [(one["code"], "not in the form" in one["message"]) for one in problems] == [("S601", True)]
+
+
+def test_a_cost_that_is_no_number_is_told(daemon):
+    directory = daemon.home / "config" / "marianne" / "instruments"
+    directory.mkdir(parents=True)
+    (directory / "player.yaml").write_text(
+        "name: player\nkind: cli\nraw_prompt: false\n"
+        "cli:\n  command: {executable: bash, extra_flags: []}\n"
+        "  output: {format: json, result_path: result, cost_path: cost}\n"
+    )
+    said = """echo '{"result": "ok", "cost": "%s"}'; """
+    daemon.submit(score("paid", [said % "0.25" + REST, said % "free" + REST], instrument="player"))
+    assert daemon.wait_for("paid", "ended")["status"] == "completed"
+    cost = daemon.status("paid")["cost"]
+    assert (cost["usd"], cost["known"]) == (0.25, False)
+    [told] = [event["text"] for event in daemon.journal("paid") if event["type"] == "attempt.warned"]
+    assert "'cost' of its output is no amount in USD: 'free'" in told

@@ -55,6 +55,10 @@ _ASKING = (Path(__file__).parents[2] / _ASKING_NAME).read_text(encoding="utf-8")
 """Asks a model over HTTP. Attempts get a copy: the package may be another one by then, or gone."""
 _WARNINGS = "warnings.json"
 _STDERR_TAIL_BYTES = 2_000
+_NOT_ITS_FORM = (
+    "its output is not in the form that its profile names: all of it counts as its answer, "
+    "and no tokens or cost are known; look at it, it may be an error"
+)
 _NO_PROCESS = AttemptExit()
 """What is known where none has run."""
 
@@ -389,6 +393,8 @@ class Attempt:
                 resets_in=verdict.resets_in,
                 quota=verdict.quota,
             )
+        if not reading.parsed:
+            warnings.append(_NOT_ITS_FORM)
         faults.point("attempt.read")
         reports = await self._checking.run(self._given.definition.checks)
         faults.point("attempt.checked")

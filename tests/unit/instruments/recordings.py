@@ -327,6 +327,59 @@ RECORDINGS = [
         ),
         {"result": "a b"},
     ),
+    *(
+        Recording(
+            f"goose is refused and ends with 0, {name}",
+            "goose",
+            out,
+            {"failed": True},
+            outcome=outcome,
+            category=category,
+        )
+        for said, outcome, category in (
+            (
+                "Ran into this error: Authentication error: 401 Unauthorized.\n\nPlease retry if you think so.",
+                "failed",
+                "auth",
+            ),
+            ("Ran into this error: Rate limit exceeded: 429", "rate_limited", "rate_limit"),
+            ("Ran into this error: Server error: 500 Internal", "failed", "exit"),
+        )
+        for name, out in (
+            ("as JSON", one({"messages": [{"content": [{"type": "text", "text": said}]}]})),
+            ("as text", f"starting session\n{said}\n".encode()),
+        )
+    ),
+    *(
+        Recording(f"goose tells of an error, {name}", "goose", out, {"failed": False})
+        for name, out in (
+            (
+                "which it found in a log",
+                one({"messages": [{"content": [{"text": "Ran into this error: 429, fixed."}]}]}),
+            ),
+            (
+                "which it got over",
+                one(
+                    {
+                        "messages": [
+                            {"content": [{"text": "Ran into this error: Server error: 500"}]},
+                            {"content": [{"text": "All done."}]},
+                        ]
+                    }
+                ),
+            ),
+            ("as text", b"Ran into this error: Server error: 500\nI fixed it.\n"),
+        )
+    ),
+    *(
+        Recording(
+            f"aider goes on behind a quoted error: {end}",
+            "aider",
+            f"The log says:\n\nlitellm.RateLimitError: 429\n\nso it waits now.\n{end}\n".encode(),
+            {"failed": False},
+        )
+        for end in ("Applied edit to src/app.py", "Commit 1a2b3c4 fix: wait", "Tokens: 2k sent, 1 received.")
+    ),
     Recording(
         "goose says nothing at the end", "goose", one({"messages": []}), {"result": '{\n  "messages": []\n}'}
     ),

@@ -250,3 +250,36 @@ def test_a_limit_that_was_met_before_a_timeout_is_told_with_the_timeout():
     reading = Reading(result="", error="429 Too Many Requests")
     verdict = judged(reading, CLAUDE, exit_code=None, signal="SIGTERM", timed_out=True, timeout_seconds=4.0)
     assert (verdict.outcome, verdict.message) == ("rate_limited", "timed out after 4s: 429 Too Many Requests")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("0.25", 0.25), (".5", 0.5), ("1e-2", 0.01), ("12", 12), (0.25, 0.25)],
+)
+def test_a_cost_in_quotes_is_a_cost(written, read):
+    reading = read_output(CLAUDE, {}, lines(CLAUDE_INIT, {**CLAUDE_RESULT, "total_cost_usd": written}), b"")
+    assert (reading.cost_usd, reading.unread) == (read, [])
+
+
+def test_tokens_in_quotes_are_tokens():
+    usage = {"input_tokens": "1200", "output_tokens": "34"}
+    reading = read_output(CLAUDE, {}, lines(CLAUDE_INIT, {**CLAUDE_RESULT, "usage": usage}), b"")
+    assert (reading.input_tokens, reading.output_tokens) == (1200, 34)
+
+
+@pytest.mark.parametrize(
+    "written", ["free", "", "nan", "Infinity", "1e999", "-1", -1, "$0.25", "0,25", True, "\u0663"]
+)
+def test_what_is_no_cost_is_said_with_its_place(written):
+    reading = read_output(CLAUDE, {}, lines(CLAUDE_INIT, {**CLAUDE_RESULT, "total_cost_usd": written}), b"")
+    assert reading.cost_usd is None
+    [told] = reading.unread
+    assert "'total_cost_usd' of its output is no amount in USD" in told
+    assert "at least" in told
+
+
+def test_output_that_is_not_of_its_form_is_judged_by_the_profile_s_signs_of_failure():
+    refused = read_output(
+        builtin_profiles()["goose"], {}, b"Ran into this error: Rate limit exceeded: 429\n", b""
+    )
+    assert (refused.parsed, refused.failed) == (False, True)
