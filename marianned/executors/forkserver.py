@@ -53,13 +53,13 @@ def main() -> None:
 
 def _settle() -> None:
     """Load what the children will need, and let nothing move afterwards: they share what is not written."""
-    import _ctypes  # noqa: PLC0415  here and below: the daemon imports this file for its names
-    import gc  # noqa: PLC0415
+    import gc  # noqa: PLC0415  here and below: the daemon imports this file for its names
     import resource  # noqa: PLC0415
 
     for watch in ("lastword", "silence"):  # what limits need: nothing of the package is read any more
         __import__(watch)
-    del _ctypes, resource
+    shim.prepare("prctl", "fallocate")
+    del resource
     gc.disable()
     gc.freeze()
 

@@ -131,11 +131,10 @@ class LocalExecutor:
     async def wait(self, place: Place, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
         """Wait until keeper and runner are gone, then read the record (see Executor).
 
-        A loop around `presence`: as long as one of the pair lives, it waits for the last of them to end,
-        looking up now and then to wake a stopped one and to say that the files are gone. Whatever ends that
-        wait, presence is asked anew: the record may not be there yet, or a keeper may have come in the
-        runner's place. Where nothing can be known it asks again for ever: to call it lost could run the
-        work twice.
+        As long as one of the pair lives, it waits for that one's end, the keeper's first, which is the last,
+        looking up now and then to wake a stopped one and to say that the files are gone. Then the record
+        tells. Only where there is none `presence` is asked: a shim may not have said yet who it is. Where
+        nothing can be known it asks again for ever: to call it lost could run the work twice.
         """
         told = set[str]()
 
@@ -145,21 +144,23 @@ class LocalExecutor:
                 tell(text)
 
         while True:
-            seen = await self.presence(place)
-            while pair := await self._patiently_of(_pair, place):
+            found = await self._patiently_of(_next, place)
+            if isinstance(found, int):
                 with anyio.move_on_after(_LOOK_SECONDS):
-                    await _gone(*pair[-1])
+                    await _ended(found)
                     continue
                 await self._patiently_of(_send, place, signal.SIGCONT)
                 if trouble := await self._patiently_of(_bereft, place):
                     say(trouble)
+                continue
+            seen = Presence.ENDED if found else await self.presence(place)
             if seen is Presence.UNKNOWN:
                 say(_unknown(place))
                 await anyio.sleep(_AGAIN_SECONDS)
             elif seen is not Presence.RUNNING:
                 self._known.pop(place.id, None)
                 self._asked_to_end.discard(place.id)
-                return await _patiently(_record, place)
+                return found or await _patiently(_record, place)
 
     async def end(self, place: Place) -> None:
         """Send TERM, and wake them; it is for the keeper, but a runner without one is ending anyway."""
@@ -207,8 +208,12 @@ async def _patiently(function: Callable[[Unpack[_Ts]], _T], *args: *_Ts) -> _T:
 async def _gone(pid: int, start_time: int) -> None:
     """Wait until that process has ended; a zombie has."""
     watch = await _patiently(traces.open_process, pid, start_time)
-    if watch is None:
-        return
+    if watch is not None:
+        await _ended(watch)
+
+
+async def _ended(watch: int) -> None:
+    """Wait until the process of a pidfd has ended, and close that."""
     try:
         await anyio.wait_readable(watch)
     finally:
@@ -348,6 +353,15 @@ def _record(place: Place) -> ExitRecord | None:
 def _owner(place: Place, record: ExitRecord | None) -> str | None:
     """Return whose a record is: it says so itself, else the spec beside it does."""
     return record.id if record is not None and record.id is not None else id_in(place.directory)
+
+
+def _next(place: Place, known: Running | None) -> int | ExitRecord | None:
+    """Return a pidfd of whoever of the pair lives, the keeper before the runner; else the record, if any."""
+    for process in _pair(place, known):
+        watch = traces.open_process(*process)
+        if watch is not None:
+            return watch
+    return _record(place)
 
 
 def _pair(place: Place, known: Running | None) -> list[tuple[int, int]]:

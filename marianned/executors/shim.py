@@ -77,6 +77,7 @@ _LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 8.0
 _STATUS_DIGITS, _STATUS_BITS = 5, 0xFFFF
 _UNSUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM}
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PUNCH_HOLE_KEEP_SIZE = 1, 36, 3
+_CATCHABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 GO = b"!"
 
 
@@ -320,10 +321,19 @@ def _watches(spec: "Facts", output: Output) -> "dict[str, LastWord | Silence]":
 
 
 def _start(spec: "Facts", output: Output) -> "tuple[int, str | None, int]":
-    """Start the command: its pid, why it could not be started, where its end is told (0: it has no wall)."""
+    """Start the command: its pid, why it could not be started, where its end is told (0: it has no wall).
+
+    It is spawned, which copies no memory, where the interpreter can do that with a session of its own; one
+    behind a wall is forked.
+    """
     told, status = 0, -1
     try:
         output.open()
+        if not spec.get("wall"):
+            try:
+                return *_spawn(spec, output.files), 0
+            except NotImplementedError:
+                pass  # built for a C library without POSIX_SPAWN_SETSID
         failed, report = os.pipe()
         if spec.get("wall"):
             told, status = os.pipe()
@@ -359,6 +369,36 @@ def _behind_the_wall(told: int, status: int | None) -> "tuple[int | None, str | 
     return (status if status is not None and os.WIFSIGNALED(status) else None), None
 
 
+def _spawn(spec: "Facts", output: list[int]) -> "tuple[int, str | None]":
+    """Start the command without a copy of this process; return its pid, or why it could not be started.
+
+    It inherits directory and umask: for that moment they are this process's, which holds its own by a
+    descriptor.
+    """
+    own, umask = os.open(".", os.O_RDONLY | os.O_DIRECTORY), os.umask(spec["umask"])
+    subject = f"standard input '{spec['stdin']}'"
+    try:
+        files = [os.open(spec["stdin"] or os.devnull, os.O_RDONLY), *output]
+        ends = [(os.POSIX_SPAWN_DUP2, file, number) for number, file in enumerate(files)]
+        subject = f"working directory '{spec['cwd']}'"
+        os.chdir(spec["cwd"])
+        subject = f"'{spec['argv'][0]}'"
+
+        def start(file: str, argv: list[str], env: dict[str, str]) -> int:
+            return os.posix_spawn(
+                file, argv, env, file_actions=ends, setsid=True, setsigmask=(), setsigdef=_CATCHABLE
+            )
+
+        return _execute(start, spec["argv"], _environment(spec)), None
+    except NotImplementedError:
+        raise
+    except Exception as error:  # noqa: BLE001  an environment that can't be encoded is one, too
+        return 0, _why(subject, error)
+    finally:
+        os.fchdir(own)
+        os.umask(umask)
+
+
 def _become(spec: "Facts", output: list[int], report: int, status: int) -> None:
     """Become the command, or report what prevented it."""
     subject = f"standard input '{spec['stdin']}'"
@@ -370,7 +410,7 @@ def _become(spec: "Facts", output: list[int], report: int, status: int) -> None:
         subject = f"working directory '{spec['cwd']}'"
         os.chdir(spec["cwd"])
         os.umask(spec["umask"])
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        for number in _CATCHABLE:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         argv = spec["argv"]
@@ -379,20 +419,29 @@ def _become(spec: "Facts", output: list[int], report: int, status: int) -> None:
                 os.set_inheritable(end, True)  # noqa: FBT003  the one parameter it has
             argv = [*spec["wall"], str(report), str(status), *argv]
         subject = f"'{argv[0]}'"
-        _execute(argv, {**spec["env"], MARK: spec["id"]})
-    except Exception as error:  # noqa: BLE001  an environment that can't be encoded is one, too
-        reason = getattr(error, "strerror", None) or error
-        os.write(report, f"{subject}: {reason}".encode(errors="replace")[:_ERROR_LIMIT])
+        _execute(os.execve, argv, _environment(spec))
+    except Exception as error:  # noqa: BLE001  see _spawn
+        os.write(report, _why(subject, error).encode(errors="replace"))
 
 
-def _execute(argv: list[str], env: dict[str, str]) -> None:
-    """Execute argv, looked for in the PATH of `env` (os.execvpe would import warnings for that)."""
+def _environment(spec: "Facts") -> dict[str, str]:
+    return {**spec["env"], MARK: spec["id"]}
+
+
+def _why(subject: str, error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or error
+    return f"{subject}: {reason}".encode(errors="replace")[:_ERROR_LIMIT].decode(errors="replace")
+
+
+def _execute(start: "Callable[..., int]", argv: list[str], env: dict[str, str]) -> int:
+    """Start argv, looked for in the PATH of `env` (os.execvpe would import warnings for that)."""
     name = argv[0]
     folders = [""] if "/" in name else [f"{one or '.'}/" for one in env.get("PATH", os.defpath).split(":")]
     reason: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     for folder in folders:
         try:
-            os.execve(folder + name, argv, env)  # noqa: S606  no shell is wanted
+            os.stat(folder + name)  # a try that fails is dearer
+            return start(folder + name, argv, env)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except PermissionError as error:
@@ -502,6 +551,20 @@ def _start_time(pid: int) -> int:  # clock ticks since boot
 def _libc(name: str, *args: int) -> None:  # one whose arguments are longs, or fit into them
     import _ctypes  # noqa: PLC0415  the daemon imports this file for its names, and needs none of this
 
+    if name not in _calls:
+        prepare(name)
+    function, long = _calls[name]
+    if function(*map(long, args)):
+        raise OSError(_ctypes.get_errno(), f"{name}: {os.strerror(_ctypes.get_errno())}")
+
+
+_calls: "dict[str, tuple[Any, Any]]" = {}
+
+
+def prepare(*names: str) -> None:
+    """Make the calls of the C library ready: the fork server does it once, for a type costs 0.1 ms."""
+    import _ctypes  # noqa: PLC0415  see _libc
+
     number: Any = _ctypes._SimpleCData  # noqa: SLF001  what ctypes.c_int and c_long are made of
     kind = {
         "_flags_": _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO,
@@ -509,9 +572,9 @@ def _libc(name: str, *args: int) -> None:  # one whose arguments are longs, or f
     }
     function: Any = type("Function", (_ctypes.CFuncPtr,), kind)
     long = type("Long", (number,), {"_type_": "l"})
-    call = function(_ctypes.dlsym(_ctypes.dlopen(None, 0), name))  # type: ignore[arg-type]
-    if call(*map(long, args)):
-        raise OSError(_ctypes.get_errno(), f"{name}: {os.strerror(_ctypes.get_errno())}")
+    library = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]  # this program itself
+    for name in names:
+        _calls[name] = function(_ctypes.dlsym(library, name)), long
 
 
 def _now() -> int:  # UTC, milliseconds

@@ -273,7 +273,8 @@ class Attempt:
             )
         except (RenderError, workers.WorkerLimit) as error:
             raise Unprepared("config", f"the prompt can't be built: {error.message}") from None
-        await to_thread.run_sync(self._write_previous, previous.outputs)
+        if given.score.cross_sheet.auto_capture_stdout:
+            await to_thread.run_sync(self._write_previous, previous.outputs)
         self._warnings = [self._mask.text(text) for text in (*left_out, *rendered.missing)]
         raw = given.score.profiles[given.definition.instrument].raw_prompt
         return rendered.body if raw else rendered.prompt
@@ -305,8 +306,6 @@ class Attempt:
 
     def _write_previous(self, outputs: Mapping[int, str]) -> None:
         """Write what earlier sheets printed into files, by their numbers, where a script can read it."""
-        if not self._given.score.cross_sheet.auto_capture_stdout:
-            return
         place = self._directory / PREVIOUS
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         for number, text in outputs.items():

@@ -138,7 +138,9 @@ class Checking:
         What it has left is there by its process: of that the files may be gone.
         """
         executor = self._services.executors.host
-        left = await to_thread.run_sync(_below, self._directory)
+        left = await to_thread.run_sync(_clear, self._directory, self._picked_up)
+        if left is None:
+            return
         if self._picked_up:
             found = await executor.leftovers(self._ids)
             left += [Place(self._directory / name, name) for name in found - {place.id for place in left}]
@@ -259,6 +261,15 @@ def _of_this_round(rows: Sequence[AttemptRow]) -> list[AttemptRow]:
 def _script(directory: Path, command: str) -> list[str]:
     make_private_directory(directory)
     return shell_script(directory, command)
+
+
+def _clear(directory: Path, anew: bool) -> list[Place] | None:  # noqa: FBT001  a thread takes no names
+    """Return what may run there; where nothing can, and it is not looked at `anew`, clear it away: None."""
+    left = _below(directory)
+    if left or anew:
+        return left
+    files.remove_tree_if_there(directory)
+    return None
 
 
 def _below(directory: Path) -> list[Place]:

@@ -156,12 +156,13 @@ class Process:
 
     async def exit_of(self, record: ExitRecord) -> Exit:
         """Return what is kept of every end."""
+        printed = await to_thread.run_sync(_sizes, self.directory)
         return Exit(
             exit_code=record.exit_code,
             signal=record.signal_name,
             pid=self.pid,
-            stdout_bytes=await to_thread.run_sync(_size, self.directory / STDOUT),
-            stderr_bytes=await to_thread.run_sync(_size, self.directory / STDERR),
+            stdout_bytes=printed[0],
+            stderr_bytes=printed[1],
             max_rss_kib=record.max_rss_kib,
         )
 
@@ -181,6 +182,10 @@ def _loss(place: Place) -> str:
     if id_in(place.directory) not in (None, place.id):
         return f"lost: what lies in '{place.directory}' is of another attempt, and is left alone"
     return "lost: no process of it is found, and no record"
+
+
+def _sizes(directory: Path) -> tuple[int, int]:
+    return _size(directory / STDOUT), _size(directory / STDERR)
 
 
 def _size(path: Path) -> int:
