@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _UNIT = r"(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)"
-_AMOUNT = rf"\d+(?:\.\d+)?\s*{_UNIT}(?![a-z])"
+_AMOUNT = rf"(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?\s*{_UNIT}(?![a-z])"
 _AMOUNTS = re.compile(_AMOUNT.replace("(ms", r"(?P<unit>ms", 1), re.IGNORECASE)
 _CUE = (  # what a tool has waited already is said as "total retry wait time"
     r"(?<!total )(?<!total retry )"
@@ -24,13 +24,32 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _EPOCH = re.compile(r"\|(\d{10})\b|\breset\w*\W{1,6}(\d{10}|\d{13})\b", re.IGNORECASE)
-_OFFSET = r"(?:UTC|GMT)?[+-]\d\d:?\d\d"
+_OFFSET = r"(?:(?:UTC|GMT)?[+-]\d\d:?\d\d(?!\d)|(?:UTC|GMT)[+-]\d{1,2}(?::?\d\d)?(?!\d))"
+_ZONE_NAME = (  # what looks like a zone is taken up: where it is not known, the time is not
+    rf"{_OFFSET}|z\b|(?-i:[A-Z][A-Za-z_]+/[A-Za-z_/+-]+\d*|(?:[A-Z][a-z]+ ){{1,3}}Time\b"
+    r"|(?:[A-Z]{1,3}T|MSK|WIB)(?![\w:]))|utc\b|gmt\b"
+)
 _ISO = re.compile(
     rf"{_CUE}\D{{0,40}}(?P<day>\d{{4}}-\d\d-\d\d)(?:T|,? (?:at )?)(?P<time>\d\d:\d\d(?::\d\d)?)(?:\.\d+)?"
-    rf"\s*\(?(?P<zone>Z\b|{_OFFSET}|UTC\b|GMT\b|[A-Z][A-Za-z]+/[A-Za-z_/+-]+\d*|[A-Z]{{3,4}}\b)?",
+    rf"\s*\(?(?P<zone>{_ZONE_NAME})?",
     re.IGNORECASE,
 )
-_IN = re.compile(rf"{_CUE}[^.\n\d]{{0,40}}?((?:{_AMOUNT}[\s,]*(?:and\s+)?)+)", re.IGNORECASE)
+_ISO_DAY = re.compile(
+    rf"{_CUE}(?:[\s:=\"'(]|\b(?:at|on|by|again|date|time)\b){{0,8}}(\d{{4}}-\d\d-\d\d)(?![\w:-]| ?\d)",
+    re.IGNORECASE,
+)
+_IN = re.compile(
+    rf"{_CUE}(?:(?!\b(?:every|each|per)\b)[^.\n\d]){{0,40}}?((?:{_AMOUNT}[\s,]*(?:and\s+)?)+)", re.IGNORECASE
+)
+_IN_WORDS = re.compile(
+    r"\b(in|after|for|wait|and)\s+(?:about |around |approximately |roughly |another )?"
+    r"(half an|an?|one|two|three|four|five|six|seven|eight|nine|ten)\s+(?=(?:second|minute|hour|day|week)s?\b)",
+    re.IGNORECASE,
+)
+_NUMBERS = {
+    **{"half an": "0.5", "a": "1", "an": "1", "one": "1", "two": "2", "three": "3", "four": "4"},
+    **{"five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9", "ten": "10"},
+}
 _HEADER = re.compile(
     r"(?:retry.?after|(?:retry|resets?|try.?again)[-_ ]?(?:in|after|delay)(?=[-_ ]?[ms]))"
     r"(?:[-_ ]?(?P<unit>ms|millis(?:econds)?|s|secs?|seconds|m|mins?|minutes))?[\"']?"
@@ -39,16 +58,15 @@ _HEADER = re.compile(
 )
 _HTTP_DATE = re.compile(
     rf"{_CUE}[^\n\d]{{0,40}}?(?:{'|'.join(_WEEKDAYS)})[a-z]*,? "
-    r"(?P<day>\d\d?)[ -](?P<month>[a-z]{3})[a-z]*[ -](?P<year>\d{4}),? "
-    r"(?P<time>\d\d:\d\d:\d\d) (?:GMT|UTC|\+0000)",
+    r"(?P<day>\d\d?)[ -](?P<month>[a-z]{3})[a-z]*[ -](?P<year>\d{4}|\d\d),? "
+    rf"(?P<time>\d\d:\d\d:\d\d) (?P<zone>{_OFFSET}|GMT|UTC)",
     re.IGNORECASE,
 )
 _CLOCK = (
-    r"(?:(?P<hour>\d{1,2})(?::(?P<minute>\d\d)(?::\d\d)?)?\s*(?P<half>[ap]\.?m\b\.?)?(?![\d/-])"
+    r"(?:(?P<hour>\d{1,2})(?::(?P<minute>\d\d)(?::\d\d)?)?\s*(?P<half>[ap]\.?m\b\.?)?(?!\d|/|-(?!\d\d:?\d\d)|\.\d)"
     r"|(?P<word>midnight|noon)\b)"
 )
-_SHORT = r"UTC|GMT|[PE][SD]?T\b|CES?T\b|[JK]ST\b"
-_ZONE = rf"(?:\s*\(?(?P<zone>{_OFFSET}|{_SHORT}|[A-Z][A-Za-z_]+/[A-Za-z_/+-]+\d*)\)?)?"
+_ZONE = rf"(?:\s*\(?(?P<zone>{_ZONE_NAME})\)?)?"
 _MONTH = rf"(?:{'|'.join(_MONTHS)})[a-z]*\b\.?"
 _ORDINAL = r"\d{1,2}(?:st|nd|rd|th)?\b(?!:)"
 _WEEKDAY = rf"\b(?:{'|'.join(_WEEKDAYS)})(?:day|s|sday|nesday|rs|rsday|urday)?\b\.?"
@@ -58,18 +76,31 @@ _DAY = (
 )
 _JOIN = r"(?:,|\s|\b(?:at|on)\b)*"
 _AT = re.compile(rf"{_CUE}(?:\s+(?:at|on|by|again))*\s*:?\s+{_DAY}{_JOIN}(?:{_CLOCK}{_ZONE})?", re.IGNORECASE)
+_UNREAD = re.compile(r"[\s,(]*(?:at |on )*\d")
 _BEHIND = re.compile(rf"{_JOIN}{_DAY}", re.IGNORECASE)
-_ABBREVIATIONS = {
-    **dict.fromkeys(("PST", "PDT", "PT"), "America/Los_Angeles"),
-    **dict.fromkeys(("EST", "EDT", "ET"), "America/New_York"),
-    **dict.fromkeys(("CET", "CEST"), "Europe/Berlin"),
-    "JST": "Asia/Tokyo",
-    "KST": "Asia/Seoul",
+_PLACES = {
+    **dict.fromkeys(("PT", "PACIFIC TIME"), "America/Los_Angeles"),
+    **dict.fromkeys(("MT", "MOUNTAIN TIME"), "America/Denver"),
+    **dict.fromkeys(("CT", "CENTRAL TIME"), "America/Chicago"),
+    **dict.fromkeys(("ET", "EASTERN TIME"), "America/New_York"),
+    **dict.fromkeys(("SINGAPORE TIME", "SINGAPORE STANDARD TIME"), "Asia/Singapore"),
 }
+_HOURS_AHEAD = {  # what is the name of several zones, like CST and IST, is none
+    **{"Z": 0.0, "UTC": 0.0, "GMT": 0.0, "WET": 0.0, "WEST": 1.0, "BST": 1.0, "CET": 1.0, "CEST": 2.0},
+    **{"EET": 2.0, "EEST": 3.0, "MSK": 3.0, "PKT": 5.0, "WIB": 7.0, "SGT": 8.0, "HKT": 8.0, "AWST": 8.0},
+    **{"JST": 9.0, "KST": 9.0, "ACST": 9.5, "AEST": 10.0, "ACDT": 10.5, "AEDT": 11.0, "NZST": 12.0},
+    **{"NZDT": 13.0, "BRT": -3.0, "SAST": 2.0, "EDT": -4.0, "EST": -5.0, "CDT": -5.0, "MDT": -6.0},
+    **{"MST": -7.0, "PDT": -7.0, "PST": -8.0, "AKDT": -8.0, "AKST": -9.0, "HST": -10.0},
+    **{"PACIFIC STANDARD TIME": -8.0, "PACIFIC DAYLIGHT TIME": -7.0, "MOUNTAIN STANDARD TIME": -7.0},
+    **{"MOUNTAIN DAYLIGHT TIME": -6.0, "CENTRAL STANDARD TIME": -6.0, "CENTRAL DAYLIGHT TIME": -5.0},
+    **{"EASTERN STANDARD TIME": -5.0, "EASTERN DAYLIGHT TIME": -4.0, "INDIA STANDARD TIME": 5.5},
+}
+_LOCAL = ("LOCAL TIME", "YOUR LOCAL TIME")
 _NOON = 12
 _MIDNIGHT = 24
 _SECONDS_DIGITS = 10
 _WEEK = 7
+_WHOLE_YEAR = 4
 
 
 def resets_in(text: str, now: datetime) -> float | None:
@@ -96,13 +127,16 @@ def _epoch(text: str, now: datetime) -> float | None:
 
 def _iso(text: str, now: datetime) -> float | None:
     found = _ISO.search(text)
-    if found is None:
+    day = _ISO_DAY.search(text) if found is None else None
+    if found is None and day is None:
         return None
     try:
-        moment = datetime.fromisoformat(f"{found['day']}T{found['time']}")
+        written = f"{found['day']}T{found['time']}" if found is not None else f"{day[1]}T00:00"  # type: ignore[index]  # one is there
+        zone = _zone(found["zone"]) if found is not None else None
+        moment = datetime.fromisoformat(written)
     except ValueError:
         return None
-    return _seconds(moment.replace(tzinfo=_zone(found["zone"]) or _home_of(text)), now)
+    return _seconds(moment.replace(tzinfo=zone or _home_of(text)), now)
 
 
 def _home_of(text: str) -> tzinfo:
@@ -124,10 +158,13 @@ def _seconds(moment: datetime, now: datetime) -> float:
 
 
 def _amounts(text: str, _now: datetime) -> float | None:
-    found = _IN.search(text)
+    found = _IN.search(_IN_WORDS.sub(lambda word: f"{word[1]} {_NUMBERS[word[2].lower()]} ", text))
     if found is None:
         return None
-    amounts = [(float(re.match(r"[\d.]+", one[0])[0]), one["unit"]) for one in _AMOUNTS.finditer(found[1])]  # type: ignore[index]  # it begins with digits
+    amounts = [
+        (float(re.match(r"[\d.,]+", one[0])[0].replace(",", "")), one["unit"])
+        for one in _AMOUNTS.finditer(found[1])
+    ]  # type: ignore[index]  # it begins with digits
     return sum(
         number * _UNITS["ms" if unit.lower().startswith(("ms", "mil")) else unit[0].lower()]
         for number, unit in amounts
@@ -148,10 +185,11 @@ def _http_date(text: str, now: datetime) -> float | None:
         return None
     try:
         number = _MONTHS.index(found["month"].lower()) + 1
-        moment = datetime.fromisoformat(f"{found['year']}-{number:02}-{int(found['day']):02}T{found['time']}")
+        year = found["year"] if len(found["year"]) == _WHOLE_YEAR else f"20{found['year']}"
+        moment = datetime.fromisoformat(f"{year}-{number:02}-{int(found['day']):02}T{found['time']}")
     except ValueError:
         return None
-    return _seconds(moment.replace(tzinfo=UTC), now)
+    return _seconds(moment.replace(tzinfo=_zone(found["zone"])), now)
 
 
 def _clock(text: str, now: datetime) -> float | None:
@@ -160,9 +198,11 @@ def _clock(text: str, now: datetime) -> float | None:
         day = found if _has_day(found) else _BEHIND.match(text, found.end())
         if not (found["half"] or found["minute"] or found["word"]) and (found["hour"] or not _has_day(found)):
             continue
-        there = now.astimezone(_zone(found["zone"]) or now.tzinfo)
         hour, minute = _time_of(found)
+        if not (found["hour"] or found["word"]) and _UNREAD.match(text, found.end()):
+            return None  # a date or an hour in a form that is not read: its weekday alone says too little
         try:
+            there = now.astimezone(_zone(found["zone"]) or now.tzinfo)
             moment = there.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
             if day is not None and _has_day(day):
                 return _seconds(_on_its_day(moment, there, day), now)
@@ -208,17 +248,23 @@ def _dated(moment: datetime, month: str, day: int, year: str | None) -> datetime
 
 
 def _zone(name: str | None) -> tzinfo | None:
+    """Return the zone of a name; None: the place where the text is read.
+
+    Raises:
+        ValueError: it is not known, or is the name of several.
+    """
     if name is None:
         return None
-    offset = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d\d):?(\d\d)", name, re.IGNORECASE)
+    offset = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d{1,2}):?(\d\d)?", name, re.IGNORECASE)
     if offset:
-        ahead = timedelta(hours=int(offset[2]), minutes=int(offset[3]))
+        ahead = timedelta(hours=int(offset[2]), minutes=int(offset[3] or 0))
         return timezone(ahead if offset[1] == "+" else -ahead)
-    if name.upper() in ("Z", "UTC", "GMT"):
-        return UTC
-    if name.upper() in _ABBREVIATIONS:
-        return ZoneInfo(_ABBREVIATIONS[name.upper()])
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    known = name.upper()
+    if known in _LOCAL:
         return None
+    if known in _HOURS_AHEAD:
+        return timezone(timedelta(hours=_HOURS_AHEAD[known])) if _HOURS_AHEAD[known] else UTC
+    try:
+        return ZoneInfo(_PLACES.get(known, name))
+    except (ZoneInfoNotFoundError, OSError):
+        raise ValueError(name) from None
