@@ -43,12 +43,24 @@ _IN = re.compile(
 )
 _IN_WORDS = re.compile(
     r"\b(in|after|for|wait|and)\s+(?:about |around |approximately |roughly |another )?"
-    r"(half an|an?|one|two|three|four|five|six|seven|eight|nine|ten)\s+(?=(?:second|minute|hour|day|week)s?\b)",
+    r"(half an|an?|one|two|three|four|five|six|seven|eight|nine|ten)\s+"
+    r"(?=(?:second|minute|hour|day|week)s?\b)",
     re.IGNORECASE,
 )
 _NUMBERS = {
-    **{"half an": "0.5", "a": "1", "an": "1", "one": "1", "two": "2", "three": "3", "four": "4"},
-    **{"five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9", "ten": "10"},
+    "half an": "0.5",
+    "a": "1",
+    "an": "1",
+    "one": "1",
+    "two": "2",
+    "three": "3",
+    "four": "4",
+    "five": "5",
+    "six": "6",
+    "seven": "7",
+    "eight": "8",
+    "nine": "9",
+    "ten": "10",
 }
 _HEADER = re.compile(
     r"(?:retry.?after|(?:retry|resets?|try.?again)[-_ ]?(?:in|after|delay)(?=[-_ ]?[ms]))"
@@ -86,14 +98,51 @@ _PLACES = {
     **dict.fromkeys(("SINGAPORE TIME", "SINGAPORE STANDARD TIME"), "Asia/Singapore"),
 }
 _HOURS_AHEAD = {  # what is the name of several zones, like CST and IST, is none
-    **{"Z": 0.0, "UTC": 0.0, "GMT": 0.0, "WET": 0.0, "WEST": 1.0, "BST": 1.0, "CET": 1.0, "CEST": 2.0},
-    **{"EET": 2.0, "EEST": 3.0, "MSK": 3.0, "PKT": 5.0, "WIB": 7.0, "SGT": 8.0, "HKT": 8.0, "AWST": 8.0},
-    **{"JST": 9.0, "KST": 9.0, "ACST": 9.5, "AEST": 10.0, "ACDT": 10.5, "AEDT": 11.0, "NZST": 12.0},
-    **{"NZDT": 13.0, "BRT": -3.0, "SAST": 2.0, "EDT": -4.0, "EST": -5.0, "CDT": -5.0, "MDT": -6.0},
-    **{"MST": -7.0, "PDT": -7.0, "PST": -8.0, "AKDT": -8.0, "AKST": -9.0, "HST": -10.0},
-    **{"PACIFIC STANDARD TIME": -8.0, "PACIFIC DAYLIGHT TIME": -7.0, "MOUNTAIN STANDARD TIME": -7.0},
-    **{"MOUNTAIN DAYLIGHT TIME": -6.0, "CENTRAL STANDARD TIME": -6.0, "CENTRAL DAYLIGHT TIME": -5.0},
-    **{"EASTERN STANDARD TIME": -5.0, "EASTERN DAYLIGHT TIME": -4.0, "INDIA STANDARD TIME": 5.5},
+    "Z": 0.0,
+    "UTC": 0.0,
+    "GMT": 0.0,
+    "WET": 0.0,
+    "WEST": 1.0,
+    "BST": 1.0,
+    "CET": 1.0,
+    "CEST": 2.0,
+    "EET": 2.0,
+    "EEST": 3.0,
+    "MSK": 3.0,
+    "PKT": 5.0,
+    "WIB": 7.0,
+    "SGT": 8.0,
+    "HKT": 8.0,
+    "AWST": 8.0,
+    "JST": 9.0,
+    "KST": 9.0,
+    "ACST": 9.5,
+    "AEST": 10.0,
+    "ACDT": 10.5,
+    "AEDT": 11.0,
+    "NZST": 12.0,
+    "NZDT": 13.0,
+    "BRT": -3.0,
+    "SAST": 2.0,
+    "EDT": -4.0,
+    "EST": -5.0,
+    "CDT": -5.0,
+    "MDT": -6.0,
+    "MST": -7.0,
+    "PDT": -7.0,
+    "PST": -8.0,
+    "AKDT": -8.0,
+    "AKST": -9.0,
+    "HST": -10.0,
+    "PACIFIC STANDARD TIME": -8.0,
+    "PACIFIC DAYLIGHT TIME": -7.0,
+    "MOUNTAIN STANDARD TIME": -7.0,
+    "MOUNTAIN DAYLIGHT TIME": -6.0,
+    "CENTRAL STANDARD TIME": -6.0,
+    "CENTRAL DAYLIGHT TIME": -5.0,
+    "EASTERN STANDARD TIME": -5.0,
+    "EASTERN DAYLIGHT TIME": -4.0,
+    "INDIA STANDARD TIME": 5.5,
 }
 _LOCAL = ("LOCAL TIME", "YOUR LOCAL TIME")
 _NOON = 12
@@ -187,9 +236,9 @@ def _http_date(text: str, now: datetime) -> float | None:
         number = _MONTHS.index(found["month"].lower()) + 1
         year = found["year"] if len(found["year"]) == _WHOLE_YEAR else f"20{found['year']}"
         moment = datetime.fromisoformat(f"{year}-{number:02}-{int(found['day']):02}T{found['time']}")
+        return _seconds(moment.replace(tzinfo=_zone(found["zone"])), now)
     except ValueError:
         return None
-    return _seconds(moment.replace(tzinfo=_zone(found["zone"])), now)
 
 
 def _clock(text: str, now: datetime) -> float | None:

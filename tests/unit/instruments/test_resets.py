@@ -129,6 +129,8 @@ def test_a_reset_is_read(text, seconds):
         "resets at 9pm (Foo/Bar)",
         "resets at 9pm Ruritanian Standard Time",
         "resets at 2026-11-25 09:00 IST",
+        "resets Mon, 30 Nov 2026 11:05:12 +9900",
+        "resets at 11pm GMT+99",
         "your limit resets every 5 hours",
         "requests are renewed each 5 hours",
         "try again with model x-2099-01-01",
