@@ -35,7 +35,9 @@ def command(call: Invocation, *, job: str, sheets: str | None) -> Answer:
         every = [told.get(sheet["sheet"], sheet) for sheet in every]
     return Answer(
         result,
-        text=render.fitted(why.why_screen(result, every, shown, unfolded=call.verbose), rows="  "),
+        text=render.fitted(
+            why.why_screen(result, every, shown, unfolded=call.verbose), rows=None, hang=why.HANG
+        ),
     )
 
 

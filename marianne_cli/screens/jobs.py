@@ -229,7 +229,10 @@ def _folded(members: Sequence[Result]) -> Row:
     numbers = str(first["sheet"]) if first is last else f"{first['sheet']}-{last['sheet']}"
     if len(members) <= last["sheet"] - first["sheet"]:  # others lie between them
         detail = "; ".join(part for part in (f"{len(members)} of them", detail) if part)
-    return numbers, first["status"], _places(members), detail
+    labels = {member["label"] for member in members}
+    label = labels.pop() if len(labels) == 1 else None
+    places = f"{_places(members)} {label}" if label else _places(members)
+    return numbers, first["status"], places, detail
 
 
 def _detail(sheet: Result, flights: Mapping[int, Result]) -> str:

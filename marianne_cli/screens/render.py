@@ -41,15 +41,36 @@ def coloured(line: str) -> str:
     return _WORD.sub(lambda found: f"\x1b[{_COLOURS[found[0]]}m{found[0]}\x1b[0m", line, count=1)
 
 
-def fitted(lines: Iterable[str], rows: str = "") -> str:
-    """Join lines; on a terminal colour their statuses, and cut those that begin with `rows` to its width."""
+def fitted(lines: Iterable[str], rows: str | None = "", hang: int = 2) -> str:
+    """Join lines; on a terminal colour their statuses, and fit them to its width.
+
+    Those that begin with `rows` are cut (null: none is); the others are wrapped between words, what goes on
+    indented by `hang`.
+    """
     if not dressed(sys.stdout):
         return "\n".join(lines)
     width = os.get_terminal_size(sys.stdout.fileno()).columns
-    return "\n".join(
-        coloured(f"{line[: width - 1]}…" if 0 < width < len(line) and line.startswith(rows) else line)
-        for line in lines
+    return "\n".join(coloured(_to_width(line, width, rows, hang)) for line in lines)
+
+
+def _to_width(line: str, width: int, rows: str | None, hang: int) -> str:
+    if not 0 < width < len(line):
+        return line
+    if rows is not None and line.startswith(rows):
+        return f"{line[: width - 1]}…"
+    import textwrap
+
+    indent = " " * min(hang, width // 2)
+    wrapped = textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+        drop_whitespace=True,
+        expand_tabs=False,
     )
+    return "\n".join(wrapped)
 
 
 def readable(text: str) -> str:

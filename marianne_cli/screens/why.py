@@ -14,6 +14,8 @@ Result = Mapping[str, Any]
 Row = tuple[str, str]
 
 _LABEL_WIDTH = 7
+HANG = 2 + _LABEL_WIDTH + 2
+"""Where the text of a row begins, and goes on where it is longer than the terminal is wide."""
 _SHEETS_MOST = 3
 _LINES_MOST = {False: 10, True: 100}
 """How many lines of a stream are shown, and how many unfolded."""

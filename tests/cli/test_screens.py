@@ -52,25 +52,25 @@ runs: 4, 5 · runs again: none · removed: none"""
 MANY = """\
 release-notes  running since 14:00 (20m); stays running until someone resumes it; pauses before sheet 1001 (2.1)
 safe to: edit files NO · stop the daemon yes · power off NO
-  900      running    1.900 work   attempt 1 since 14:02, limit 14:17, claude-code
-  7        waiting    1.7 work     attempt 2 at 14:21:05
-  10       failed     1.10 work    exit code 3
-  60       failed     1.60 work    exit code 3
-  110      failed     1.110 work   exit code 3
-  160      failed     1.160 work   exit code 3
-  210      failed     1.210 work   exit code 3
-  260      failed     1.260 work   exit code 3
-  310      failed     1.310 work   exit code 3
-  360      failed     1.360 work   exit code 3
-  410      failed     1.410 work   exit code 3
-  460      failed     1.460 work   exit code 3
-  510      failed     1.510 work   exit code 3
-  560      failed     1.560 work   exit code 3
-           failed     1.610-1.960  and 8 more: mzt status release-notes --failed
-  1001     pending    2.1 report   pauses before it; needs 1
-  1-1000   completed  1.1-1.1000   684 of them
-  100-997  pending    1.100-1.997  294 of them
-  1002     pending    3.1          needs 1001
+  900      running    1.900 work        attempt 1 since 14:02, limit 14:17, claude-code
+  7        waiting    1.7 work          attempt 2 at 14:21:05
+  10       failed     1.10 work         exit code 3
+  60       failed     1.60 work         exit code 3
+  110      failed     1.110 work        exit code 3
+  160      failed     1.160 work        exit code 3
+  210      failed     1.210 work        exit code 3
+  260      failed     1.260 work        exit code 3
+  310      failed     1.310 work        exit code 3
+  360      failed     1.360 work        exit code 3
+  410      failed     1.410 work        exit code 3
+  460      failed     1.460 work        exit code 3
+  510      failed     1.510 work        exit code 3
+  560      failed     1.560 work        exit code 3
+           failed     1.610-1.960       and 8 more: mzt status release-notes --failed
+  1001     pending    2.1 report        pauses before it; needs 1
+  1-1000   completed  1.1-1.1000 work   684 of them
+  100-997  pending    1.100-1.997 work  294 of them
+  1002     pending    3.1 send          needs 1001
 679 of 1002 sheets · run 1 · revision 1 · 1000 attempts · $0.00 · /home/ann/rel/out"""
 LIST = """\
 JOB            STATUS   SHEETS  REV  SINCE  NEXT
