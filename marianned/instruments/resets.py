@@ -211,9 +211,9 @@ def _amounts(text: str, _now: datetime) -> float | None:
     if found is None:
         return None
     amounts = [
-        (float(re.match(r"[\d.,]+", one[0])[0].replace(",", "")), one["unit"])
+        (float(one[0][: -len(one["unit"])].replace(",", "")), one["unit"])
         for one in _AMOUNTS.finditer(found[1])
-    ]  # type: ignore[index]  # it begins with digits
+    ]
     return sum(
         number * _UNITS["ms" if unit.lower().startswith(("ms", "mil")) else unit[0].lower()]
         for number, unit in amounts
