@@ -44,6 +44,7 @@ def _invoked(arguments: list[str]) -> int:
         mzt.main(arguments, prog_name="mzt", complete_var=COMPLETION_VARIABLE)
     try:
         with mzt.make_context("mzt", arguments) as context:
+            context.meta["mzt.arguments"] = tuple(arguments)
             return int(mzt.invoke(context) or 0)
     except click.exceptions.Exit as done:
         return done.exit_code

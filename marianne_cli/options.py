@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _COMPLETION_PATIENCE = 0.2
 _FIELDS = "mzt.fields"
+ARGUMENTS = "mzt.arguments"
+"""Where the root context keeps the words that were typed."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -294,6 +297,7 @@ def _carried_out(call: Invocation, work: Callable[[], Answer], *, watch: bool, c
             return watched(call, work)
         return exits.answered(call, work(), lenient=changes)
     except MarianneError as error:
+        error.hints = _typed_again(error)
         return exits.refused(call, error)
     except KeyboardInterrupt:
         return exits.interrupted(call)
@@ -301,6 +305,20 @@ def _carried_out(call: Invocation, work: Callable[[], Answer], *, watch: bool, c
         if call.verbose:
             _tell_connection(call, time.monotonic() - started)
         call.close()
+
+
+def _typed_again(error: MarianneError) -> list[str]:
+    """Return the hints; of a job's name that was mistyped, the command as it was typed with the near ones.
+
+    A command with a value in it is not repeated: it may be a secret.
+    """
+    typed = click.get_current_context().find_root().meta.get(ARGUMENTS, ())
+    wrong = re.match(r"no job '([^']+)'; (the nearest|near:)", error.message)
+    if error.code != "E501" or not wrong or typed.count(wrong[1]) != 1 or any("=" in word for word in typed):
+        return error.hints
+    place = typed.index(wrong[1])
+    near = [hint.removeprefix("mzt status ") for hint in error.hints if hint.startswith("mzt status ")]
+    return [shlex.join(["mzt", *typed[:place], name, *typed[place + 1 :]]) for name in near] or error.hints
 
 
 def _tell_connection(call: Invocation, seconds: float) -> None:
@@ -379,7 +397,12 @@ wait_option = click.option("--wait", is_flag=True, help="Wait until done.")
 resume_option = click.option("--resume", "-r", is_flag=True, help="Continue with the new score.")
 plan_option = click.option("--plan", is_flag=True, help="Show what would happen; change nothing.")
 before_option = click.option(
-    "--before", metavar="SHEETS", type=SheetNames(), help="Pause before these sheets."
+    "--before",
+    metavar="SHEETS",
+    type=SheetNames(),
+    multiple=True,
+    callback=lambda _ctx, _param, value: ",".join(value) or None,
+    help="Pause before these sheets.",
 )
 follow_option = click.option("--follow", "-F", is_flag=True, help="Keep printing until the job ends.")
 env_option = click.option(

@@ -1,6 +1,7 @@
 """What `mzt doctor` finds about the service: unit, socket, and what it sees of PATH and credentials."""
 
 import fnmatch
+import getpass
 import os
 import re
 import shutil
@@ -8,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from marianne_cli.service.units import USER, Unit
+from marianne_cli.service.units import USER, Unit, of_host
 from marianned import paths
 from marianned.instruments.loader import builtin_profiles
 
@@ -21,7 +22,11 @@ def service_checks() -> Iterator[Check]:
     """Yield what there is to say; of no service, that there is none."""
     unit = USER
     if not unit.installed:
-        yield _check("service", "not installed; `mzt start` runs the daemon without systemd")
+        host = of_host(getpass.getuser())
+        if host.pid is not None:
+            yield _check("service", f"{host.name}, the host's, serves you (pid {host.pid})")
+        else:
+            yield _check("service", "not installed; `mzt start` runs the daemon without systemd")
         return
     told = unit.show(
         "LoadState", "ActiveState", "Result", "NeedDaemonReload", "ExecStart", "Environment", "MainPID"
@@ -87,11 +92,10 @@ def _socket(unit: Unit) -> Check:
 
 
 def _lingering() -> Check:
-    import getpass
-
     if (_LINGER / getpass.getuser()).exists():
         return _check("lingering", "the service outlives your login")
-    return _check("lingering", "off: the service ends with your last login", ["loginctl enable-linger"])
+    said = "off: the service, and what runs under it, ends with your last login"
+    return _check("lingering", said, ["loginctl enable-linger"], passed=False)
 
 
 def _environment(unit: Unit, told: Mapping[str, str]) -> dict[str, str]:

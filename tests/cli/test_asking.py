@@ -431,3 +431,16 @@ def test_help_shows_the_examples_of_the_reference_page_and_names_resume(home, co
     said = home.mzt(command, "--help").stdout
     assert "mzt resume" in said
     assert f"mzt {command} my-job" in said
+
+
+def test_a_mistyped_name_is_answered_with_the_command_as_it_was_typed(home):
+    home.mzt("run", home.score("release-notes"), "--wait")
+    refused = home.json("pause", "release-note", "--wait", "--reason", "deploy first", code=4)
+    assert refused["hints"] == ["mzt pause release-notes --wait --reason 'deploy first' --json"]
+    kept = home.json("resume", "release-note", "-e", "KEY=secret", code=4)["hints"]
+    assert kept == ["mzt status release-notes"]
+
+
+def test_several_breakpoints_count_together(home):
+    run = home.json("run", home.score("a", GATED), "--before", "2", "--before", "3")
+    assert [stop["sheet"] for stop in run["breakpoints"]] == [2, 3]
