@@ -351,7 +351,8 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     `given_workspace` is what the score says, where `workspace` may be the run's (None: of an older version).
     `hooks` run when all is done, `failure_hooks` when the job has ended failed (`on_failure` is fail then).
     `max_wall_seconds` is how long the run may take while it runs (§28.7), null without a limit. `loops` are
-    in the order of their stages and have no stage in common; `triggers` are by stage.
+    in the order of their stages and have no stage in common; `triggers` are by stage,
+    and so are `retries`, of stages that differ from `retry`.
     """
 
     name: str
@@ -380,6 +381,11 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     max_wall_seconds: float | None = None
     loops: tuple[Loop, ...] = ()
     triggers: dict[int, Trigger] = {}
+    retries: dict[int, Retry] = {}
+
+    def retry_of(self, sheet: int) -> Retry:
+        """Return how a sheet (its number) is tried again: as its stage says, else as the score does."""
+        return self.retries.get(self.sheets[sheet - 1].stage, self.retry) if self.retries else self.retry
 
     def waits(self) -> list[tuple[int, ...]]:
         """Return what each sheet waits for: what it needs, and the end of a loop that it needs a sheet of.

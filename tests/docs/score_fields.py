@@ -23,7 +23,7 @@ SECTIONS = {
     model.Movement: ("movements.N", "`movements.N`: a stage"),
     model.CrossSheetPart: ("cross_sheet", "`cross_sheet`: results of earlier sheets"),
     model.ParallelPart: ("parallel", "`parallel`: side by side"),
-    model.RetryPart: ("retry", "`retry`: trying again"),
+    model.RetryPart: ("retry, movements.N.retry", "`retry`, `movements.N.retry`: trying again"),
     model.RateLimit: ("rate_limit", "`rate_limit`: when a tool says to wait"),
     model.StaleDetection: ("stale_detection", "`stale_detection`: attempts that hang"),
     model.CostLimits: ("cost_limits", "`cost_limits`: money"),
@@ -188,7 +188,8 @@ FIELDS = {
         "instrument": "The instrument of this stage.",
         "instrument_config": "Its settings for this stage; they win over the score's.",
         "voices": "The same as `sheet.fan_out: {N: …}`.",
-        "instrument_fallbacks": "The fallbacks of this stage, in place of the score's.",
+        "instrument_fallbacks": "The fallbacks of this stage, in place of the score's; an empty list means none.",
+        "retry": "How its sheets are tried again; what is left out is the score's.",
     },
     model.CrossSheetPart: {
         "auto_capture_stdout": "Whether `previous_outputs` has the results of the sheets it depends on.",

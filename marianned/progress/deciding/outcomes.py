@@ -224,7 +224,7 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
     retry while there are tries. Then the next instrument of its chain with fresh tries, and at last the
     end.
     """
-    retry = draft.state.score.retry
+    retry = draft.state.score.retry_of(row.sheet)
     evidence = ending.evidence or ending.message
     failed: dict[str, Any] = {
         "lost": 0,
@@ -295,7 +295,7 @@ def _over(draft: Draft, row: SheetRow) -> str:
 
 def _may_complete(draft: Draft, row: SheetRow, ending: Ending) -> bool:
     definition = draft.state.definition(row.sheet)
-    retry = draft.state.score.retry
+    retry = draft.state.score.retry_of(row.sheet)
     if draft.state.score.profiles[definition.instrument].raw_prompt or not ending.validations:
         return False
     passed = sum(report.result == CheckResult.PASSED for report in ending.validations)

@@ -17,12 +17,12 @@ from marianned.score.check.extensions import check_portable, profile_extensions
 from marianned.score.check.fingerprints import Digests
 from marianned.score.check.hooks import Hooks
 from marianned.score.check.instruments import InstrumentResolver, ResolvedInstrument
-from marianned.score.check.loops import loops, triggers
 from marianned.score.check.profiles import Found, find_profiles
 from marianned.score.check.prompts import Prompts
 from marianned.score.check.settings import UseChecks, read_text
 from marianned.score.check.sheets import check_files, check_score, check_silence
 from marianned.score.check.skips import Skips
+from marianned.score.check.stages import loops, retries_of, retry_of, triggers
 from marianned.score.check.validations import Validations
 from marianned.score.expanded import (
     Archive,
@@ -38,7 +38,6 @@ from marianned.score.expanded import (
     Parallel,
     Prompt,
     RateLimit,
-    Retry,
     Sheet,
     Silence,
     digests,
@@ -55,7 +54,6 @@ from marianned.score.read.variables import pack, scalars, with_number_keys
 from marianned.score.render.template import render_text, templates
 from marianned.yaml_tree import Path, Unreadable
 
-_LONGEST_DELAY = 3600.0
 _LOOK_SECONDS = 30.0
 """How often a sign of life is looked for, unless the score says."""
 _PINNED: Path = ("concert", "pinned")
@@ -379,9 +377,6 @@ class _Compiler:
         chosen: dict[int, ResolvedInstrument],
     ) -> Expanded:
         score = self.score
-        retry = {**msgspec.structs.asdict(score.retry)}
-        if score.retry.max_delay_seconds is None:
-            retry["max_delay_seconds"] = max(_LONGEST_DELAY, score.retry.base_delay_seconds)
         used = [choice.profile for choice in chosen.values()]
         used += [profile for choice in chosen.values() for profile, _ in choice.fallbacks]
         cross_sheet = msgspec.structs.asdict(score.cross_sheet)
@@ -393,7 +388,8 @@ class _Compiler:
             total_stages=len(layout.stages),
             sheets=sheets,
             prompt=prompt,
-            retry=Retry(**retry),
+            retry=retry_of(score),
+            retries=retries_of(score, self.document),
             parallel=Parallel(
                 max_concurrent=score.parallel.max_concurrent if score.parallel.enabled else 1,
                 fail_fast=score.parallel.fail_fast,

@@ -28,6 +28,7 @@ class Digests:
         prompt = expanded.prompt
         self.around = [prompt.stakes, prompt.thinking_method, *prompt.extensions]
         self.retry = digest(expanded.retry)
+        self.retries = {stage: digest(retry) for stage, retry in expanded.retries.items()}
 
     def of(self, sheet: Sheet, chosen: ResolvedInstrument, body: str) -> dict[str, str]:
         """Return a hash by aspect; `body` is rendered with what comes from earlier sheets left blank.
@@ -46,7 +47,7 @@ class Digests:
             "fallbacks": digest([[profile.name, pack(fallback)] for profile, fallback in chosen.fallbacks]),
             "validations": digest(checks),
             "skip": digest(sheet.skip),
-            "retry": self.retry,
+            "retry": self.retries.get(sheet.stage, self.retry),
         }
 
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 from marianned.score.check.expand import SheetPlan
-from marianned.score.check.loops import language_at
 from marianned.score.check.settings import check_sheets, check_timeouts
+from marianned.score.check.stages import check_retries, language_at
 from marianned.score.check.unsupported import check_unsupported
 from marianned.score.language.expressions import expression_fault
 from marianned.score.read.document import Document
@@ -78,10 +78,7 @@ def _check_pairs(score: Score, report: ProblemReport) -> None:
         report.add(
             "S015", ("prompt", "template_file"), "'template' and 'template_file' exclude each other", key=True
         )
-    longest = score.retry.max_delay_seconds
-    if longest is not None and longest < score.retry.base_delay_seconds and not report.wrong("retry"):
-        message = f"{longest:g}s is out of range: 'base_delay_seconds' is {score.retry.base_delay_seconds:g}s"
-        report.add("S013", ("retry", "max_delay_seconds"), message)
+    check_retries(score, report)
     stale = score.stale_detection
     if (stale.check_interval_seconds or 0) >= stale.idle_timeout_seconds and not report.wrong(
         "stale_detection"

@@ -89,6 +89,19 @@ class Alias(msgspec.Struct, frozen=True, kw_only=True):
     config: SettingsMap = {}
 
 
+class RetryPart(msgspec.Struct, frozen=True, kw_only=True):
+    """`retry`, and `movements.N.retry`, where what is left out is the score's (§15.3)."""
+
+    max_retries: Annotated[int, Count] = 3
+    base_delay_seconds: Annotated[float, Duration(above=0)] = 10.0
+    max_delay_seconds: Annotated[float | None, Duration(above=0)] = None
+    exponential_base: Annotated[float, Number(above=1)] = 2.0
+    jitter: Bool = True
+    max_completion_attempts: Annotated[int, Count] = 5
+    completion_delay_seconds: Annotated[float, Duration()] = 5.0
+    completion_threshold_percent: Annotated[float, Number(above=0, most=100)] = 50.0
+
+
 class Movement(msgspec.Struct, frozen=True, kw_only=True):
     """`movements.N` (§8.1)."""
 
@@ -97,6 +110,7 @@ class Movement(msgspec.Struct, frozen=True, kw_only=True):
     instrument_config: SettingsMap = {}
     voices: Annotated[int | None, Positive] = None
     instrument_fallbacks: Annotated[list[str] | None, ListOf(Name)] = None
+    retry: Annotated[RetryPart | None, Part(RetryPart)] = None
 
 
 class Injection(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,19 +245,6 @@ class CrossSheetPart(msgspec.Struct, frozen=True, kw_only=True):
     lookback_sheets: Annotated[int, Count] = 3
     max_output_chars: Annotated[int, Positive] = 2000
     capture_files: Annotated[list[str], ListOf(Name)] = []
-
-
-class RetryPart(msgspec.Struct, frozen=True, kw_only=True):
-    """`retry` (§15.3)."""
-
-    max_retries: Annotated[int, Count] = 3
-    base_delay_seconds: Annotated[float, Duration(above=0)] = 10.0
-    max_delay_seconds: Annotated[float | None, Duration(above=0)] = None
-    exponential_base: Annotated[float, Number(above=1)] = 2.0
-    jitter: Bool = True
-    max_completion_attempts: Annotated[int, Count] = 5
-    completion_delay_seconds: Annotated[float, Duration()] = 5.0
-    completion_threshold_percent: Annotated[float, Number(above=0, most=100)] = 50.0
 
 
 class ParallelPart(msgspec.Struct, frozen=True, kw_only=True):

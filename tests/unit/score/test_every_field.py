@@ -250,6 +250,7 @@ ELSEWHERE = {
     "WorkspaceLifecycle": None,
     "SheetPart.fan_out_from": "unit/score/test_parameters.py",
     "ParameterPart": "unit/score/test_parameters.py",
+    "Movement.retry": "unit/score/test_newer_scores.py",
     "SheetPart.loops": "unit/score/test_loops.py",
     "LoopPart": "unit/score/test_loops.py",
     "SheetPart.triggers": "unit/score/test_loops.py",

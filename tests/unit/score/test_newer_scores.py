@@ -231,3 +231,24 @@ def test_a_profile_that_says_so_is_not_usable():
         ("S501", "'json_schema_flag' is accepted and has no effect"),
         ("S501", "'interactive' is accepted and has no effect"),
     ]
+
+
+def test_a_stage_may_be_tried_again_in_its_own_way():
+    text = score(
+        retry="{max_retries: 5, base_delay_seconds: 7}",
+        movements="{2: {retry: {max_retries: 0}}, 3: {retry: {base_delay_seconds: 2h}}}",
+    )
+    found = expanded(text)
+    ways = [found.retry_of(sheet) for sheet in (1, 2, 3)]
+    assert [(way.max_retries, way.base_delay_seconds, way.max_delay_seconds) for way in ways] == [
+        (5, 7, 3600),
+        (0, 7, 3600),
+        (5, 7200, 7200),
+    ]
+    plain = expanded(score(retry="{max_retries: 5, base_delay_seconds: 7}"))
+    differ = [
+        a.digests["retry"] != b.digests["retry"] for a, b in zip(found.sheets, plain.sheets, strict=True)
+    ]
+    assert differ == [False, True, True, False]
+    wrong = score(movements="{2: {retry: {max_delay_seconds: 1}}}")
+    assert problems(wrong) == [("S013", "movements.2.retry.max_delay_seconds")]

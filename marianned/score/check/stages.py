@@ -1,14 +1,18 @@
-"""Loops and triggers of a score: what is wrong with them, and as they run.
+"""What stages have of their own: loops, triggers, tries; what is wrong with them, and as they run.
 
-Source: docs/reference/score-format.md §28.9, §29.
+Source: docs/reference/score-format.md §15.3, §28.9, §29.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+import msgspec
+
+from marianned import yaml_tree
 from marianned.formatting import did_you_mean
 from marianned.score.check.expand import SheetPlan
-from marianned.score.expanded import Loop, Trigger
+from marianned.score.expanded import Loop, Retry, Trigger
 from marianned.score.language.expressions import (
     OWN_NAMES,
     SKIP,
@@ -20,13 +24,15 @@ from marianned.score.language.expressions import (
     until,
 )
 from marianned.score.language.placeholders import placeholders
-from marianned.score.read.model import ActionPart, LoopPart, Score
+from marianned.score.read.document import Document
+from marianned.score.read.model import ActionPart, LoopPart, RetryPart, Score
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.rules import pattern_fault
 from marianned.score.read.variables import BUILT_IN
-from marianned.yaml_tree import Path
+from marianned.yaml_tree import Path, find
 
 DEFAULT_ROUNDS = 10
+_LONGEST_DELAY = 3600.0
 _SPAN = re.compile(r"\s*(\d{1,6})\s*(?:-\s*(\d{1,6})\s*)?")
 _TAKEN = ("previous", "passed")
 
@@ -195,3 +201,43 @@ def _check_action(action: ActionPart, key: str, path: Path, report: ProblemRepor
     if key == "on_success" and action.escalate is not None:
         message = "'escalate' is about a failure; after a success the job can pause"
         report.add("S511", (*path, "escalate"), message, key=True, hint="write {pause: true}")
+
+
+def retry_of(score: Score) -> Retry:
+    """Return how sheets are tried again whose stage says nothing else."""
+    return _retry(msgspec.structs.asdict(score.retry))
+
+
+def retries_of(score: Score, document: Document) -> dict[int, Retry]:
+    """Return the same of each stage that says something: key by key, what it leaves out is the score's."""
+    found: dict[int, Retry] = {}
+    for stage, movement in score.movements.items():
+        node = find(document.root, ("movements", stage, "retry"))
+        if movement.retry is not None and isinstance(node, yaml_tree.Mapping):
+            own = msgspec.structs.asdict(movement.retry)
+            given = {key: own[key] for key in node.named if key in own}
+            found[stage] = _retry({**msgspec.structs.asdict(score.retry), **given})
+    return found
+
+
+def _retry(values: dict[str, Any]) -> Retry:
+    if values["max_delay_seconds"] is None:
+        values = values | {"max_delay_seconds": max(_LONGEST_DELAY, values["base_delay_seconds"])}
+    return Retry(**values)
+
+
+def check_retries(score: Score, report: ProblemReport) -> None:
+    """Report a longest delay that is shorter than the first (S013)."""
+    for path, part in _parts(score):
+        base = part.base_delay_seconds
+        longest = part.max_delay_seconds
+        if longest is not None and longest < base and not report.wrong(*path):
+            message = f"{longest:g}s is out of range: 'base_delay_seconds' is {base:g}s"
+            report.add("S013", (*path, "max_delay_seconds"), message)
+
+
+def _parts(score: Score) -> Iterator[tuple[Path, RetryPart]]:
+    yield ("retry",), score.retry
+    for stage, movement in score.movements.items():
+        if movement.retry is not None:
+            yield ("movements", stage, "retry"), movement.retry
