@@ -40,6 +40,7 @@ SEEN = {
     "Score.pause_between_sheets_seconds": (
         "pause_between_sheets_seconds: 1m", "parallel.pause_between_sheets_seconds", 60,
     ),
+    "Score.labels": ("labels: [nightly]", "labels.0", "nightly"),
     "Score.max_wall_seconds": ("max_wall_seconds: 2h", "max_wall_seconds", 7200),
     "SheetPart.size": ("sheet: {size: 3, total_items: 4}", "sheets.0.end_item", 3),
     "SheetPart.total_items": ("sheet: {size: 1, total_items: 9}", "sheets.8.sheet", 9),
