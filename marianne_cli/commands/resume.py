@@ -30,6 +30,12 @@ from marianned.formatting import typed
     help="Run these sheets again, and all that depend on them.",
 )
 @click.option(
+    "--only",
+    metavar="SHEETS",
+    type=options.SheetNames(),
+    help="Run these sheets again; what depends on them stays as it is.",
+)
+@click.option(
     "--config",
     "-c",
     metavar="FILE",
@@ -66,6 +72,7 @@ def command(
     *,
     jobs: tuple[str, ...],
     since: str | None,
+    only: str | None,
     skip: str | None,
     accept: str | None,
     config: str | None,
@@ -84,9 +91,12 @@ def command(
     """
     asked: dict[str, Any]
     if since is not None:
-        options.exclude("--from", {"--skip": skip, "--accept": accept})
+        options.exclude("--from", {"--only": only, "--skip": skip, "--accept": accept})
+    if only is not None:
+        options.exclude("--only", {"--skip": skip, "--accept": accept})
     if config is not None:
         beside = {
+            "--only": only,
             "--skip": skip,
             "--accept": accept,
             "--over-budget": over_budget,
@@ -101,6 +111,7 @@ def command(
         variables = options.environment(env, env_file)
         asked = {
             "from": since,
+            "only": only,
             "skip": skip,
             "accept": accept,
             "plan": plan,

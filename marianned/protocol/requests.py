@@ -248,6 +248,8 @@ class Resume(JobChange[Resumed], frozen=True, kw_only=True, forbid_unknown_field
     """How many seconds to wait at the most; the request then stays in force."""
     from_: str | None = msgspec.field(default=None, name="from")
     """Completed sheets that run again, as `2,5-7`, with all that depend on them; null: none."""
+    only: str | None = None
+    """Sheets that run again, as `2,5-7`, without what depends on them; null: none."""
     skip: str | None = None
     """Sheets that count as skipped from now on, as `2,5-7`: a person's word; null: none."""
     accept: str | None = None

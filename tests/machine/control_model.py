@@ -302,6 +302,10 @@ class Model:
         if action not in ("modify", "modify -r", "resume --from"):
             return False
         new = wanted.new
+        if wanted.alone:
+            for name in wanted.sheets:
+                self.sheets[name].begin_anew(shown=self.ended)
+            return True
         revised = new is not None and new.written != (self.staged or self.score).written
         again = self.named(new, wanted.sheets)
         if wanted.changed:

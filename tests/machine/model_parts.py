@@ -14,6 +14,7 @@ class Wanted:
     new: Score | None = None
     sheets: tuple[str, ...] = ()
     changed: bool = False
+    alone: bool = False
     clear: bool = False
     skip: bool = False
     deadline: float | None = None

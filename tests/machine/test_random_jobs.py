@@ -51,8 +51,9 @@ def wanted(model: Model, action: str, choice: int) -> Wanted:
             several = action == "resume --skip/--accept" and choice % 8 == 0
             if action == "retry" and choice % 3:
                 sheet = ()
+            some = tuple(names[choice // 16 % len(names) :]) if several else sheet
             return Wanted(
-                sheets=tuple(names[choice // 16 % len(names) :]) if several else sheet, skip=choice % 2 > 0
+                sheets=some, alone=action == "resume --from" and choice % 5 == 1, skip=choice % 2 > 0
             )
         case "modify" | "modify -r":
             new = None if choice % 7 == 0 else grown(model.staged or model.score, choice)

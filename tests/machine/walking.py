@@ -118,6 +118,7 @@ class Walk:
         return {
             "sheets": "changed" if wanted.changed else sheets,
             "clear": wanted.clear,
+            "alone": wanted.alone,
             "deadline": None if wanted.deadline is None else round(wanted.deadline * 1000),
             "lasts": None if wanted.lasts is None else round(wanted.lasts * 1000),
         }

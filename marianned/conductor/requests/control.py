@@ -79,12 +79,14 @@ class Control:
     async def resume(self, caller: Caller, params: Resume) -> Resumed:
         """Go on with a paused, failed or cancelled job; some sheets again, or by a person's word not."""
         marks = params.skip is not None or params.accept is not None
-        if marks and params.from_ is not None:
-            raise BadRequest("sheets are skipped or accepted, or run again ('from'): one at a time")
-        action = Action.RESUME if params.from_ is None else Action.RESUME_FROM
+        again = params.from_ if params.only is None else params.only
+        if marks + (params.from_ is not None) + (params.only is not None) > 1:
+            raise BadRequest("sheets are skipped or accepted, or run again ('from', 'only'): one at a time")
+        action = Action.RESUME if again is None else Action.RESUME_FROM
         ask = Asked(
             action=Action.RESUME_MARK if marks else action,
-            sheets=params.from_,
+            sheets=again,
+            alone=params.only is not None,
             skip=params.skip,
             accept=params.accept,
             plan=params.plan,

@@ -265,15 +265,18 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
         revision = state.run.last_revision + 1
     if revision is not None or ask.sheets is not None or ask.action in _RESUMES:
         rerun = to_run_again(state, target, asked_for(state, target, ask))
-        lines = planned(state, target, rerun, anew=revision is not None or going_on_anew(state)).lines
-        hooks = planned_hooks(state, target.score, again=bool(rerun))
+        anew = revision is not None or going_on_anew(state)
+        lines = planned(state, target, rerun, anew=anew, alone=ask.alone).lines
+        hooks = planned_hooks(state, target.score, again=bool(rerun) and not ask.alone)
     if ask.action is Action.RESUME_MARK:
         lines = plan_of_word(draft, ask)
     name = state.run.job_name
     view.problems = target.row.problems if ask.proposal is not None else []
     if ask.action in _RESUMES:
         view.message = f"{name}: {view.status}; plan of the resume, nothing is changed"
-        view.hints = [f"mzt resume {name}{f' --from {ask.sheets}' if ask.sheets else ''}{typed(ask)}"]
+        option = "--only" if ask.alone else "--from"
+        again = f" {option} {formatting.typed(ask.sheets)}" if ask.sheets else ""
+        view.hints = [f"mzt resume {name}{again}{typed(ask)}"]
         return extended(view, Resumed, acknowledged=False, plan=lines, plan_total=len(lines), hook_plan=hooks)
     if revision is None and lines:
         view.message = (

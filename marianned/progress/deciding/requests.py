@@ -25,6 +25,7 @@ from marianned.progress.deciding.revisions import (
     going_on_anew,
     is_new,
     planned,
+    rewind_alone,
     stage_revision,
     to_run_again,
 )
@@ -90,6 +91,8 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
             hold = _hold(draft, ask, changes=version is not None or bool(named))
         elif effect in _EFFECTS_OF_ASK:
             _EFFECTS_OF_ASK[effect](draft, ask)
+        elif ask.alone and effect is Effect.REWIND:
+            rewind_alone(draft, named)
         elif effect in (Effect.REVISE, Effect.REWIND):
             _revise(draft, version, rerun)
         else:
@@ -104,8 +107,8 @@ def _plan(draft: Draft, ask: Asked, version: Version | None, rerun: list[int]) -
     elif version is not None or (ask.sheets is not None and ask.action is not Action.BREAK):
         anew = version is not None or going_on_anew(draft.state)
         target = version or _target(draft, ask)
-        draft.plan = planned(draft.state, target, rerun, anew=anew).lines
-        draft.hook_plan = planned_hooks(draft.state, target.score, again=bool(rerun))
+        draft.plan = planned(draft.state, target, rerun, anew=anew, alone=ask.alone).lines
+        draft.hook_plan = planned_hooks(draft.state, target.score, again=bool(rerun) and not ask.alone)
 
 
 def _allowed(draft: Draft, ask: Asked, status: JobStatus) -> TransitionRule:

@@ -33,12 +33,17 @@ HOOKS = "hooks"
 
 
 def planned(
-    state: JobState, version: Version, rerun: Collection[int] = (), *, anew: bool = True
+    state: JobState,
+    version: Version,
+    rerun: Collection[int] = (),
+    *,
+    anew: bool = True,
+    alone: bool = False,
 ) -> planner.Planned:
     """Return what would become of each sheet under this version, once the job goes on.
 
-    `rerun` are uids that run again; `anew`: what has failed begins anew, which it does under each new
-    revision and after a resume of what failed.
+    `rerun` are uids that run again, with what depends on them or `alone`; `anew`: what has failed begins
+    anew, which it does under each new revision and after a resume of what failed.
 
     The planner compares the two scores and knows nothing of this run but how each old sheet stands. What
     only the run knows is laid over its lines, in this order: breakpoints that move or go, sheets that run
@@ -64,9 +69,12 @@ def planned(
     new_number = {old: new for new, old in result.matched.items()}
     asked = {new_number[row.sheet] for row in _of(state, rerun) if row.sheet in new_number}
     asked |= {number for number, past in returned.items() if past.uid in rerun}
-    again = below(version.score, asked)
+    below_asked = below(version.score, asked)
+    again = asked if alone else below_asked
     parked = {new_number[row.sheet] for row in _of(state, state.parked) if row.sheet in new_number}
     lines = _with_rerun(lines, asked, again, parked)
+    if alone:
+        lines = _with_kept(lines, asked, below_asked - asked)
     if not anew:
         lines = _with_failed(version.score, lines, again)
     return msgspec.structs.replace(result, lines=lines)
@@ -157,6 +165,15 @@ def _with_rerun(
     return marked
 
 
+def _with_kept(lines: list[PlanLine], asked: Collection[int], dependents: Collection[int]) -> list[PlanLine]:
+    """Say of what depends on sheets that run again alone, and is done, that it stays as it is."""
+    kept = {"action": PlanAction.KEPT, "runs": False, "why": f"though {sheet_list(asked)} ran again"}
+    return [
+        msgspec.structs.replace(line, **kept) if line.sheet in dependents and line.status in DONE else line
+        for line in lines
+    ]
+
+
 def below(score: Expanded, sheets: Iterable[int]) -> set[int]:
     """Return these sheets and all that depend on them, directly or not."""
     dependents: dict[int, list[int]] = {}
@@ -238,6 +255,16 @@ def apply_rewind(draft: Draft) -> None:
     rounds.rearm(draft, [state.sheets[number].uid for number in again if number not in named])
     rewind_hooks(draft)
     draft.note("sheets.rewound", f"{sheet_list(again) if again else 'hooks'} run again")
+
+
+def rewind_alone(draft: Draft, uids: Collection[int]) -> None:
+    """Bring these sheets alone back to the beginning: what depends on them stays, hooks and rounds too."""
+    state = draft.state
+    rows = _of(state, uids)
+    draft.close_parked([row.uid for row in rows])
+    for row in rows:
+        draft.put(msgspec.structs.replace(_begun_anew(state, row), cost_before=row.cost_usd or 0.0))
+    draft.note("sheets.rewound", f"{sheet_list(row.sheet for row in rows)} alone run again")
 
 
 def _begun_anew(state: JobState, row: SheetRow, *, beside_attempt: bool = False) -> SheetRow:

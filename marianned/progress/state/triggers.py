@@ -157,10 +157,10 @@ NOBODY = RequestRow(
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A caller's request. `wait`: the answer comes when the wish is true; `plan`: nothing is changed.
 
-    `sheets` are those that run again, or that get a breakpoint (with `clear`, lose it), as the caller wrote
-    them; `skip` and `accept` are those that a person's word is about; `deadline` and `lasts` are those of a
-    pause, in milliseconds; `over_budget` is in USD; `options` are those of a modify but for its sheets, as
-    they are typed, each behind a blank.
+    `sheets` are those that run again (with `alone`, without what depends on them), or that get a breakpoint
+    (with `clear`, lose it), as the caller wrote them; `skip` and `accept` are those that a person's word is
+    about; `deadline` and `lasts` are those of a pause, in milliseconds; `over_budget` is in USD; `options`
+    are those of a modify but for its sheets, as they are typed, each behind a blank.
     """
 
     action: Action
@@ -172,6 +172,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     expect: int | None = None
     env: dict[str, str] = {}
     sheets: str | None = None
+    alone: bool = False
     clear: bool = False
     skip: str | None = None
     accept: str | None = None

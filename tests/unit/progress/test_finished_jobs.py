@@ -172,3 +172,43 @@ def test_what_is_in_force_in_a_completed_job_can_not_be_taken_back() -> None:
     bench.ask(Action.MODIFY, chain(2))
     with pytest.raises(WrongStatus):
         bench.ask(Action.DISCARD)
+
+
+# --- one sheet alone -----------------------------------------------------------------------------------------
+
+
+def test_a_sheet_alone_runs_again_and_what_depends_on_it_stays() -> None:
+    bench = HookBench(hooked(command("push"), sheets=3))
+    bench.go()
+    for sheet in (1, 2, 3):
+        bench.end(sheet)
+    bench.hook_ends()
+    shown = bench.answer(bench.ask(Action.RESUME_FROM, sheets="2", alone=True, plan=True))
+    assert [(line.sheet, line.action, line.runs, line.why) for line in shown.plan] == [
+        (1, "kept", False, "definition unchanged"),
+        (2, "rerun", True, "asked for"),
+        (3, "kept", False, "though sheet 2 ran again"),
+    ]
+    assert [line.runs for line in shown.hook_plan] == [False]
+    assert shown.hints == ["mzt resume release-notes --only 2"]
+    bench.crash()
+    assert bench.answer(bench.ask(Action.RESUME_FROM, sheets="2", alone=True)).plan == shown.plan
+    assert (bench.sheets, bench.flying) == (["completed", "running", "completed"], [2])
+    bench.end(2)
+    assert bench.status is JobStatus.COMPLETED
+    assert bench.state.hooks[0].attempts == 1
+
+
+@pytest.mark.parametrize("status", ["paused", "failed"])
+def test_a_sheet_alone_runs_again_in_a_job_that_is_held_or_has_failed(status: str) -> None:
+    bench = Bench(prompts("a", "b", "c"))
+    bench.go()
+    bench.end(1)
+    if status == "paused":
+        bench.ask(Action.PAUSE)
+        bench.end(2)
+    else:
+        bench.fail(2)
+    bench.ask(Action.RESUME_FROM, sheets="1", alone=True)
+    assert bench.play() == ([1, 3] if status == "paused" else [1, 2, 3])
+    assert bench.status is JobStatus.COMPLETED
