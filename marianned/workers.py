@@ -376,6 +376,7 @@ async def read_end(
     timeout_seconds: float,
     detection_patterns: Sequence[str] = (),
     ended: Ended | None = None,
+    ended_at: int | None = None,
 ) -> tuple[Reading, Verdict]:
     """Read the outputs of an attempt whose process has ended, and judge it.
 
@@ -383,11 +384,12 @@ async def read_end(
 
     `stdout` and `stderr` are paths; of each file the last 32 MiB are looked at. One that is gone counts as
     empty, `unread` of the reading says so: how the process ended is known without it. Outputs that can't be
-    read within the limits make a failed attempt: an unknown end is never a success.
+    read within the limits make a failed attempt: an unknown end is never a success. `ended_at` (UTC
+    milliseconds; null: now) is the moment that reset times are told from.
     """
     end = _End(exit_code, signal_name, timed_out, timeout_seconds, tuple(detection_patterns), ended)
     try:
-        return await call(_read_end, profile, dict(settings), stdout, stderr, end)
+        return await call(_read_end, profile, dict(settings), stdout, stderr, end, ended_at)
     except WorkerLimit as limit:
         from marianned.instruments.output import classify
 
@@ -411,7 +413,12 @@ class _End(msgspec.Struct, frozen=True):
 
 
 def _read_end(
-    profile: Profile, settings: dict[str, Any], stdout: str, stderr: str, end: _End
+    profile: Profile,
+    settings: dict[str, Any],
+    stdout: str,
+    stderr: str,
+    end: _End,
+    ended_at: int | None,
 ) -> tuple[Reading, Verdict]:
     from marianned.instruments.output import classify, read_output
 
@@ -419,7 +426,7 @@ def _read_end(
     errors = _output(stderr, unread)
     reading = read_output(profile, settings, _output(stdout, unread), errors)
     reading = msgspec.structs.replace(reading, unread=[*unread, *reading.unread])
-    here = datetime.now(_Here())
+    here = datetime.now(_Here()) if ended_at is None else datetime.fromtimestamp(ended_at / 1000, _Here())
     return reading, classify(profile, reading, **end.asdict(), stderr=errors, now=here)
 
 

@@ -176,16 +176,22 @@ def _epoch(text: str, now: datetime) -> float | None:
 
 def _iso(text: str, now: datetime) -> float | None:
     found = _ISO.search(text)
-    day = _ISO_DAY.search(text) if found is None else None
-    if found is None and day is None:
-        return None
+    if found is None:
+        day = _ISO_DAY.search(text)
+        return None if day is None else _first_moment(day[1], _home_of(text), now)
     try:
-        written = f"{found['day']}T{found['time']}" if found is not None else f"{day[1]}T00:00"  # type: ignore[index]  # one is there
-        zone = _zone(found["zone"]) if found is not None else None
-        moment = datetime.fromisoformat(written)
+        zone = _zone(found["zone"])
+        moment = datetime.fromisoformat(f"{found['day']}T{found['time']}")
     except ValueError:
         return None
     return _seconds(moment.replace(tzinfo=zone or _home_of(text)), now)
+
+
+def _first_moment(day: str, zone: tzinfo, now: datetime) -> float | None:
+    try:
+        return _seconds(datetime.fromisoformat(day).replace(tzinfo=zone), now)
+    except ValueError:
+        return None
 
 
 def _home_of(text: str) -> tzinfo:

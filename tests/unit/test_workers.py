@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
@@ -317,3 +318,16 @@ async def test_a_score_is_explained_in_a_worker(source):
     compiled = await workers.compile_score(source)
     explained = await workers.explain(compiled.expanded, prompts=True)
     assert [sheet["sheet"] for sheet in explained] == [1, 2]
+
+
+@pytest.fixture
+def limited(outputs, tmp_path):
+    (tmp_path / "stderr").write_text("API Error: 429 rate limit exceeded, resets at 3pm UTC\n")
+    return outputs | {"stdout": str(tmp_path / "empty")}
+
+
+async def test_a_reset_is_told_from_the_end_of_the_process(limited):
+    ended = datetime(2026, 11, 24, 14, 0, tzinfo=UTC)
+    end = END | {"exit_code": 1, "ended_at": int(ended.timestamp() * 1000)}
+    _, verdict = await read_end(CLAUDE, {}, **limited, **end)
+    assert (verdict.category, verdict.resets_in) == ("rate_limit", 3600)

@@ -39,6 +39,7 @@ from marianned.instruments.output import output_of
 from marianned.instruments.profile import Profile
 from marianned.instruments.result import Ended, Reading, Verdict
 from marianned.masks import Mask
+from marianned.moment import now
 from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import Ending, Parked, Warned
 from marianned.protocol import AttemptKind, CheckReport, CheckResult, Outcome
@@ -93,6 +94,7 @@ class Attempt:
         self._making = anyio.CancelScope()
         self._warnings: list[str] = []
         self._dropped = False
+        self._ended_at: int | None = None
         self._process = Process(services, given.attempt, self._hindered, self._introduced)
         self._directory = self._process.directory
         definition = given.definition
@@ -370,6 +372,7 @@ class Attempt:
     # --- after the process ---------------------------------------------------------------------------
 
     async def _judge(self, record: ExitRecord) -> Ending | Parked:
+        self._ended_at = _believed(record.ended_at, self._given.attempt)
         ended = await self._process.exit_of(record)
         warnings = left_behind(record)
         early = self._before_reading(record)
@@ -416,6 +419,7 @@ class Attempt:
             timeout_seconds=silence.idle_timeout_seconds if stale and silence else definition.timeout_seconds,
             detection_patterns=self._given.score.rate_limit.detection_patterns,
             ended=_ended_by_us(record),
+            ended_at=self._ended_at,
         )
 
     def _before_reading(self, record: ExitRecord) -> tuple[Outcome, str | None, str | None] | None:
@@ -501,6 +505,7 @@ class Attempt:
             category=category,
             message=None if message is None else self._mask.text(message),
             chance=chance,
+            ended_at=self._ended_at,
             evidence=evidence,
             exit=seen,
             validations=[*validations],
@@ -583,6 +588,11 @@ def _measured(ended: Exit, reading: Reading, cost: float | None) -> AttemptExit:
         session_id=reading.session_id,
         cost_usd=cost,
     ).overlaid(ended)
+
+
+def _believed(ended_at: int, attempt: AttemptRow) -> int | None:
+    """Return when its process ended, by its record; None: a clock was set, which makes it impossible."""
+    return ended_at if attempt.started_at <= ended_at <= now().at else None
 
 
 def _read_warnings(directory: Path) -> list[str]:

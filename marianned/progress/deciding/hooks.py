@@ -12,6 +12,7 @@ import msgspec
 
 from marianned import lifecycle
 from marianned.clock import Instant
+from marianned.formatting import duration
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.hook_queue import is_kept
 from marianned.progress.state.job import JobState
@@ -37,7 +38,7 @@ def start_hook(draft: Draft) -> None:
         seconds = state.score.concert.cooldown_seconds
         until = draft.now.plus(round(seconds * 1000))
         row = draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.COOLDOWN, until=until)
-        draft.note_hook("hook.waiting", row, f"waits {seconds:g}s (cool-down)")
+        draft.note_hook("hook.waiting", row, f"waits {duration(seconds)} (cool-down)")
     if row.status == HookStatus.WAITING and not is_kept(row):
         if not state.run.begun:
             draft.run(begun=True)

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 import msgspec
 
 from marianned.clock import Instant
-from marianned.formatting import dollars
+from marianned.formatting import dollars, duration
 from marianned.instruments import command_line
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.limits import warn_of_budget
@@ -46,7 +46,7 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
     draft.put(
         msgspec.structs.replace(
             attempt.overlaid(ending.exit),
-            ended_at=draft.now.at,
+            ended_at=draft.now.at if ending.ended_at is None else ending.ended_at,
             outcome=ending.outcome,
             error_category=ending.category,
             error_message=ending.message,
@@ -328,11 +328,11 @@ def _wait(
     draft.sheet(
         row, status=SheetStatus.WAITING, waiting_for=waiting_for, until=until, next_kind=kind, **changed
     )
-    seconds = round(draft.now.until(until) / 1000)
+    waited = duration(max(0, round(draft.now.until(until) / 1000)))
     draft.note_sheet(
         "sheet.waiting",
         row.sheet,
-        f"waits {seconds:g}s ({waiting_for}), then attempt {row.attempts + 1}{said}",
+        f"waits {waited} ({waiting_for}), then attempt {row.attempts + 1}{said}",
         cause=ending.category,
     )
 

@@ -72,7 +72,9 @@ def _seconds(draft: Draft, attempt: AttemptRow, ending: Ending) -> float:
     known = draft.state.limits.get(Account(attempt.instrument, attempt.model or ""))
     if ending.resets_in is not None:
         seconds = min(max(ending.resets_in, LEAST_SECONDS), MOST_SECONDS)
-        return seconds + ending.chance * min(seconds * _JITTER, _JITTER_MOST_SECONDS)
+        seconds += ending.chance * min(seconds * _JITTER, _JITTER_MOST_SECONDS)
+        gone = 0 if ending.ended_at is None else draft.now.at - ending.ended_at
+        return max(0.0, seconds - gone / 1000)
     if known is not None and known.until is not None and not draft.now.reached(known.until):
         return draft.now.until(known.until) / 1000
     return draft.state.score.rate_limit.wait_seconds

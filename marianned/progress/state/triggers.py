@@ -14,8 +14,10 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
     `message` is one line about the attempt, `evidence` one about the sheet (the first failed check);
     `chance` (0 to 1) moves the retry delay; `resets_in` is in how many seconds the tool says that its rate
-    limit is over, `quota` whether it calls it a quota. `warnings` tell what people should know of it, however
-    it ended. `exit` is what is known of its process and by its tool, nothing where that did not run.
+    limit is over, counted from `ended_at`; `quota` whether it calls it a quota. `warnings` tell what people
+    should know of it, however it ended. `exit` is what is known of its process and by its tool, nothing
+    where that did not run. `ended_at` is when its process ended (UTC milliseconds), which may be long ago: the daemon was down;
+    null: now.
     """
 
     uid: int
@@ -27,6 +29,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     exit: AttemptExit = AttemptExit()
     validations: list[CheckReport] = []
     chance: float = 0.5
+    ended_at: int | None = None
     resets_in: float | None = None
     quota: bool = False
     warnings: list[str] = []

@@ -11,7 +11,7 @@ from marianned.progress.state.triggers import Ending
 from marianned.progress.views.job import job_view, sheet_views
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import Outcome
-from marianned.rows import Account, LimitRow
+from marianned.rows import Account, AttemptRow, LimitRow
 from marianned.score.expanded import RateLimit
 
 CLAUDE = Account("claude-code")
@@ -38,6 +38,27 @@ def test_it_lasts_as_the_tool_says_within_bounds_else_as_the_score_says(said: fl
     row = met(bench(), resets_in=said)
     assert row.until is not None
     assert (row.account, row.until.at - row.since) == (CLAUDE, seconds * 1000)
+
+
+@pytest.mark.parametrize(("said", "ago", "left"), [(3_000, 600, 2_400), (3_000, 9_000, 0), (2, 30, 30)])
+def test_what_a_tool_says_counts_from_the_end_of_its_process(said: float, ago: int, left: float) -> None:
+    late = bench()
+    late.after(ago)
+    ended = late.now.at - ago * 1000
+    decision = late.end(1, Outcome.RATE_LIMITED, resets_in=said, chance=0.0, ended_at=ended)
+    (row,) = (row for row in decision.changes.rows if isinstance(row, LimitRow))
+    assert row.until is not None
+    assert late.now.until(row.until) == left * 1000
+    attempts = [row for row in decision.changes.rows if isinstance(row, AttemptRow) and row.outcome]
+    assert [attempt.ended_at for attempt in attempts] == [ended]
+
+
+def test_a_long_wait_is_told_in_hours() -> None:
+    texts = [
+        event.text
+        for event in bench().end(1, Outcome.RATE_LIMITED, resets_in=75_974, chance=0.0).changes.events
+    ]
+    assert any("waits 21h6m (rate_limit)" in text for text in texts), texts
 
 
 def test_what_falls_back_on_the_scores_time_says_so() -> None:
