@@ -16,8 +16,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     `chance` (0 to 1) moves the retry delay; `resets_in` is in how many seconds the tool says that its rate
     limit is over, counted from `ended_at`; `quota` whether it calls it a quota. `warnings` tell what people
     should know of it, however it ended. `exit` is what is known of its process and by its tool, nothing
-    where that did not run. `ended_at` is when its process ended (UTC milliseconds), which may be long ago: the daemon was down;
-    null: now.
+    where that did not run. `ended_at` is when its process ended (UTC milliseconds), which may be long ago,
+    for the daemon was down; null: now.
     """
 
     uid: int
