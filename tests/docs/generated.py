@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import manuals
+import modify_table
 import msgspec
 import pages
 import score_codes
@@ -467,6 +468,7 @@ REGIONS = {
     "score-problems": score_problems,
     "commands": commands,
     "requests": requests,
+    "modify": modify_table.modify,
     "codes": codes,
     "settings": settings,
     "methods": methods,
