@@ -7,10 +7,11 @@ product. Times are seconds. Source: docs/design/control.md §2-§8, docs/referen
 from dataclasses import dataclass, field
 
 from hook_model import Hooks
+from loop_model import Rounds
 from model_accepts import is_accepted, try_now
 from model_answers import taken_back, wish
 from model_parts import DONE, Hold, Limits, Sheet, Waiter, Wanted
-from plain_scores import Score, Step, who_was_who
+from plain_scores import Score, Step, waits_in, who_was_who
 
 MAX_RETRIES = 1
 RETRY_SECONDS = 10
@@ -38,6 +39,8 @@ class Model:
     rewind: set[int] = field(default_factory=set)
     """The sheets that are to run again, by their own numbers."""
     breaks: set[str] = field(default_factory=set)
+    passed: set[str] = field(default_factory=set)
+    rounds: Rounds = field(default_factory=Rounds)
     told_to_end: set[str] = field(default_factory=set)
     rerun_dropped: bool = False
     revision: int = 1
@@ -77,8 +80,8 @@ class Model:
 
     @property
     def busy(self) -> list[str]:
-        """What is in flight: sheets, or a hook."""
-        return self.flying + self.hooks.flying
+        """What is in flight: sheets, a hook, or the question whether a loop goes on."""
+        return self.flying + self.hooks.flying + ["loop"] * self.rounds.asking
 
     @property
     def status(self) -> str:
@@ -103,12 +106,14 @@ class Model:
         return next(step for step in self.score.steps if step.name == name)
 
     def needs(self, name: str) -> frozenset[str]:
-        return self.step(name).needs
+        """Tell what a step waits for: what it needs, and the end of a loop that it needs a step of."""
+        return waits_in(self.score, self.step(name))
 
     def turn(self) -> str | None:
         """Name the hook whose turn it is, once all sheets are done."""
         sheets = self.sheets.values()
         due = all(sheet.status in DONE for sheet in sheets) and any(sheet.attempts for sheet in sheets)
+        due = due and self.rounds.open(self) is None
         return self.hooks.turn(self.score.on_failure) if due else None
 
     def is_over(self, score: Score, more: float = 0) -> bool:
@@ -136,7 +141,7 @@ class Model:
 
     def left(self) -> bool:
         """Tell whether anything could still start, breakpoints or not."""
-        return bool(self.could_start()) or self.turn() is not None
+        return bool(self.could_start()) or self.turn() is not None or self.rounds.due(self)
 
     def could_start(self) -> list[str]:
         """Name the sheets that could still start, breakpoints or not."""
@@ -155,9 +160,14 @@ class Model:
     def below(self, names: set[str], score: Score | None = None) -> set[str]:
         """Name these sheets and all that depend on them."""
         found = set(names)
-        while more := {s.name for s in (score or self.score).steps if s.needs & found} - found:
+        known = score or self.score
+        while more := {s.name for s in known.steps if waits_in(known, s) & found} - found:
             found |= more
         return found
+
+    def may_begin(self, name: str, done: set[str]) -> bool:
+        """Tell whether nothing but a breakpoint keeps a step from starting."""
+        return self.needs(name) <= done and not self.rounds.waits_for_it(self, name)
 
     def ready(self) -> list[str]:
         if self.sheet_failed() and self.score.fail_fast:
@@ -167,7 +177,8 @@ class Model:
             for step in self.score.steps
             if self.sheets[step.name].status == "pending"
             and step.name not in self.breaks
-            and all(self.sheets[need].status in DONE for need in step.needs)
+            and all(self.sheets[need].status in DONE for need in self.needs(step.name))
+            and not self.rounds.waits_for_it(self, step.name)
         ]
 
     @property
@@ -190,6 +201,9 @@ class Model:
         self.told_to_end.discard(name)
         match how:
             case "succeeded":
+                sheet.status = "completed"
+                sheet.made_as = self.definition(self.score, name)
+            case _ if self.rounds.ends_round(self, name, how):
                 sheet.status = "completed"
                 sheet.made_as = self.definition(self.score, name)
             case "exit" | "validation" if sheet.tries < self.max_retries:
@@ -227,6 +241,10 @@ class Model:
         sheet.status = "skipped" if said == "yes" else "pending"
         sheet.judged = {"yes": True, "no": True}.get(said)
 
+    def round_judged(self, said: str) -> None:
+        """The `until` of the loop has its answer."""
+        self.rounds.judged(self, said)
+
     def begin_hook(self, name: str) -> None:
         """A hook starts, or the job is looked for that it started before."""
         self.hooks.rows[name].become("running")
@@ -261,6 +279,8 @@ class Model:
             sheet.is_done("skipped" if wanted.skip else "completed")
             sheet.made_as = self.definition(self.score, name)
         self.breaks -= set(wanted.sheets)
+        self.passed -= set(wanted.sheets)
+        self.rounds.marked(self)
 
     def ask(self, name: str, action: str, wanted: Wanted, *, wait: bool, keyed: bool) -> None:
         """Carry an accepted request out."""
@@ -269,6 +289,7 @@ class Model:
         self.over_budget += wanted.over
         if action == "pause --before":
             named = set(wanted.sheets)
+            self.passed -= (named or self.passed) if wanted.clear else named
             self.breaks = self.breaks - (named or self.breaks) if wanted.clear else self.breaks | named
         brought = self.bring(action, wanted)
         if action in ("pause", "pause --now"):
@@ -291,7 +312,7 @@ class Model:
         if action == "cancel" and status != "cancelling":
             self.cancel = True
             self.drop_staged()
-            self.told_to_end |= set(self.busy)
+            self.told_to_end |= set(self.busy) - {"loop"}
         newest = self.last_staged_or_current()
         mark = self.last_hold + 1 if hold is None else hold
         self.waiters.append(Waiter(name, action, wait, keyed, hold, mark, newest))
@@ -393,10 +414,12 @@ class Model:
         reruns = bool(self.rewind)
         if self.staged:
             self.adopt()
-        names = self.below({name for name, sheet in self.sheets.items() if sheet.number in self.rewind})
+        named = {name for name, sheet in self.sheets.items() if sheet.number in self.rewind}
+        names = self.below(named)
         again = {self.sheets[name].number for name in names}
         for name in names:
             self.sheets[name].begin_anew(shown=self.ended)
+        self.rounds.rewound(self, names, named)
         while hangs := {n for n, (_, made_as, _) in self.past.items() if made_as[2] & again}:
             self.past = {number: past for number, past in self.past.items() if number not in hangs}
             again |= hangs
@@ -431,10 +454,13 @@ class Model:
             ):
                 sheet.begin_anew(keeps_attempt=now[:2] == then[:2], shown=self.ended)
         self.hooks.adopt(self.staged)
+        old, told_by = self.score, self.score.loop and self.sheets[self.score.loop.last].number
         self.breaks = {name for name, before in was.items() if before in self.breaks}
+        self.passed = {name for name, before in was.items() if before in self.passed}
         self.earlier.append(self.score)
         self.score, self.sheets, self.revision = self.staged, sheets, self.last_revision
         self.staged = None
+        self.rounds.adopted(self, old, told_by)
 
     def coming_back(self, new: Score, was: dict[str, str]) -> dict[str, int]:
         """Tell which steps of a score were done before an earlier one left them out: by name, their numbers.
@@ -487,10 +513,13 @@ class Model:
                 lifted = sheet.waits_for == "rate_limit" and self.limits.cleared
                 if sheet.status == "waiting" and (lifted or sheet.until <= self.now):
                     sheet.status, sheet.waits_for = "pending", ""
+        asks = self.may_start() and slots > 0 and self.rounds.due(self)
+        if asks:
+            self.rounds.asking = self.begun = True
         started: list[str] = []
         while (
             self.may_start()
-            and len(started) < slots
+            and len(started) + asks < slots
             and len(self.flying) < self.score.at_once
             and self.ready()
         ):
@@ -511,7 +540,7 @@ class Model:
                 if hold.lasts is not None and hold.ends is None:
                     hold.ends = round(self.now + hold.lasts, 3)
         if any(hold.deadline is not None and hold.deadline <= self.now for hold in self.holds.values()):
-            self.told_to_end |= set(self.busy)
+            self.told_to_end |= set(self.busy) - {"loop"}
         self.answer()
         self.rerun_dropped, self.outcome, self.just_asked = False, False, ""
         return started
@@ -559,14 +588,17 @@ class Model:
                 self.end("cancelled")
             elif self.staged or self.rewind:
                 self.apply()
-            elif self.turn() is not None:
+            elif self.turn() is not None or self.rounds.due(self):
                 return
             elif could := self.could_start():
                 if not all(self.behind(name) for name in could):
                     return
                 done = {name for name, sheet in self.sheets.items() if sheet.status in DONE}
                 self.hold("breakpoint")
-                self.breaks -= {name for name in could if self.needs(name) <= done}
+                stops = self.breaks & {name for name in could if self.may_begin(name, done)}
+                self.breaks -= stops
+                loop = self.rounds.open(self)
+                self.passed |= stops & loop.span if loop else set()
             elif self.failed() and self.score.on_failure == "pause":
                 if "failure" in self.causes:
                     return

@@ -28,6 +28,20 @@ class HookStep:
 
 
 @dataclass(frozen=True)
+class LoopPlan:
+    """A loop: the stages that are played again, the last of them, and how often at most.
+
+    `exact`: so often, whatever comes of it; `goes_on`: after the last round, whatever its question says.
+    """
+
+    span: frozenset[str]
+    last: str
+    rounds: int
+    exact: bool = False
+    goes_on: bool = False
+
+
+@dataclass(frozen=True)
 class Score:
     """A score as the model knows it."""
 
@@ -38,6 +52,7 @@ class Score:
     hooks: tuple[HookStep, ...] = ()
     budget: float | None = None
     wall: float | None = None
+    loop: LoopPlan | None = None
 
     @property
     def written(self) -> object:
@@ -47,7 +62,13 @@ class Score:
             (s.name if s.named else "", s.prompt, sorted(place[n] for n in s.needs), s.skips)
             for s in self.steps
         ]
-        return steps, self.at_once, self.fail_fast, self.on_failure, self.hooks, self.budget, self.wall
+        loop = self.loop and (
+            sorted(place[name] for name in self.loop.span),
+            place[self.loop.last],
+            (self.loop.rounds, self.loop.exact, self.loop.goes_on),
+        )
+        limits = self.budget, self.wall
+        return steps, self.at_once, self.fail_fast, self.on_failure, self.hooks, limits, loop
 
 
 @lru_cache(maxsize=10_000)
@@ -110,6 +131,46 @@ def _carries(score: Score, name: str) -> object:
     return step.prompt, sorted([_carries(score, s.name) for s in score.steps if name in s.needs], key=repr)
 
 
+def waits_in(score: Score, step: Step) -> frozenset[str]:
+    """Tell what a step waits for: what it needs, and the end of a loop that it needs a step of."""
+    loop = score.loop
+    outside = loop is not None and step.name not in loop.span and step.needs & loop.span
+    return step.needs | {loop.last} if loop is not None and outside else step.needs
+
+
+def with_loop(score: Score, choice: int) -> Score:
+    """The same score with a loop, where there can be one: all that leads from one step to another."""
+    steps = score.steps
+    last = steps[choice % len(steps)]
+    above = _above(score, last.name)
+    first = steps[choice // 7 % len(steps)].name
+    span = {name for name in above if first == name or first in _above(score, name)} | {last.name}
+    loop = LoopPlan(frozenset(span), last.name, choice // 3 % 3 + 1, choice % 5 == 0, choice % 4 == 0)
+    return sound(replace(score, loop=loop))
+
+
+def sound(score: Score) -> Score:
+    """The same score, without a loop that could not go round any more."""
+    loop = score.loop
+    if loop is None:
+        return score
+    known = {step.name for step in score.steps}
+    fits = loop.span <= known and loop.span - {loop.last} <= _above(score, loop.last)
+    outside = [name for name in known - loop.span if fits and _above(score, name) & loop.span]
+    if fits and not any(name in _above(score, loop.last) for name in outside):
+        return score
+    return replace(score, loop=None)
+
+
+def _above(score: Score, name: str) -> set[str]:
+    found: set[str] = set()
+    more = {name}
+    while more:
+        more = {need for step in score.steps if step.name in more for need in step.needs} - found
+        found |= more
+    return found
+
+
 def first_score(
     count: int, choice: int, at_once: int, *, fail_fast: bool, on_failure: str, told_apart: bool = False
 ) -> Score:
@@ -125,7 +186,7 @@ def first_score(
 def only(old: Score, names: Collection[str]) -> Score:
     """A score without its other stages."""
     kept = [replace(s, needs=s.needs.intersection(names)) for s in old.steps if s.name in names]
-    return replace(old, steps=tuple(kept))
+    return sound(replace(old, steps=tuple(kept)))
 
 
 def grown(old: Score, choice: int) -> Score:
@@ -162,4 +223,4 @@ def grown(old: Score, choice: int) -> Score:
             steps.insert(0, steps.pop(which))
         case _:
             pass
-    return replace(old, steps=tuple(steps))
+    return sound(replace(old, steps=tuple(steps)))

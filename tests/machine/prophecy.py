@@ -11,7 +11,7 @@ from kit.scores import Bench
 from marianned import lifecycle
 from marianned.clock import milliseconds
 from marianned.progress.deciding.decide import decide
-from marianned.progress.state.triggers import Ending, SlotFree, TimeReached, Trigger
+from marianned.progress.state.triggers import Ending, SlotFree, TimeReached, Trigger, UntilJudged
 from marianned.progress.views.job import job_view
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import ENDED, Job, JobStatus, Next, Outcome
@@ -50,6 +50,8 @@ class Twin:
         """Let all that is in flight end; then slots are had: return the sheets that start."""
         for row in list(self.state.attempts.values()):
             self.step(Ending(uid=row.uid, attempt=row.attempt, outcome=outcome), 0)
+        for asked in self.state.loops.asking:
+            self.step(UntilJudged(uid=asked.uid, round=asked.round, holds=True), 0)
         return self.step(SlotFree())
 
 
@@ -65,7 +67,7 @@ def comes_true(bench: Bench) -> None:
 
 
 def _safe(bench: Bench, view: Job) -> None:
-    assert view.safe_to.switch_off == (not bench.flying)
+    assert view.safe_to.switch_off == (not bench.state.flights)
     assert view.safe_to.stop_daemon
     at_rest = bench.status is JobStatus.PAUSED or bench.status in ENDED
     assert view.safe_to.edit_files == at_rest
@@ -112,6 +114,11 @@ def _starts(bench: Bench, said: Next) -> None:
         started = Twin(bench).at(_due(said))
     else:
         started = Twin(bench).step(SlotFree())
+    if said.text.startswith("the judgement"):
+        twin = Twin(bench)
+        twin.step(SlotFree())
+        assert twin.state.loops.asking, said
+        return
     assert started if wanted is None else wanted in started, said
 
 
@@ -161,6 +168,13 @@ def _is_late(bench: Bench, said: Next) -> None:
     assert late.status is JobStatus.PAUSED, said
 
 
+def _is_judged(bench: Bench, said: Next) -> None:
+    (before,) = bench.state.loops.asking
+    twin = Twin(bench)
+    twin.all_end()
+    assert twin.state.loops.rows[before.uid] != before, said
+
+
 def _due(said: Next) -> int:
     assert said.due_at is not None
     return milliseconds(said.due_at)
@@ -176,4 +190,5 @@ _TRIED = {
     "rate_limit": _tried_again,
     "cancel": _is_cancelled,
     "time_limit": _is_late,
+    "loop": _is_judged,
 }

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from model_accepts import ALLOWED
 from model_parts import DONE, Wanted
-from plain_scores import Score, first_score, grown, only
+from plain_scores import Score, first_score, grown, only, with_loop
 from walking import ENDS, Walk
 
 STEPS = int(os.environ.get("MARIANNE_WALK_STEPS", "3000"))
 SEED = int(os.environ.get("MARIANNE_WALK_SEED", "1"))
+LOOPED = 0.6
 ONE_JOB = 60
 """Steps after which the plain walk takes up another job."""
 
@@ -67,6 +68,7 @@ def wanted(model: Model, action: str, choice: int) -> Wanted:
                 new = only(model.score, [name for name in names if name != gone])
             changed = choice % 9 == 0
             named = not changed and (new is None or choice % 5 == 0)
+            new = with_loop(new or model.staged or model.score, choice) if choice % 10 == 3 else new
             new = limited(new or model.staged or model.score, choice) if choice % 13 == 2 else new
             if new is not None:
                 sheet = (new.steps[choice // 4 % len(new.steps)].name,)
@@ -113,6 +115,11 @@ class RandomJob(RuleBasedStateMachine):
     def asked(self, action: str, choice: int, wait: bool, keyed: bool, slots: int) -> None:
         self.walk.ask(action, wanted(self.walk.model, action, choice), wait=wait, keyed=keyed, slots=slots)
 
+    @precondition(lambda self: self.walk.model.rounds.asking)
+    @rule(said=st.sampled_from(["no", "no", "holds", "fault", "unknown"]), slots=slots)
+    def loop_is_judged(self, said: str, slots: int) -> None:
+        self.walk.judges(said, slots)
+
     @rule(slots=slots)
     def pause_file(self, slots: int) -> None:
         self.walk.file(slots)
@@ -142,6 +149,8 @@ def test_a_long_walk_meets_nothing_that_the_contract_does_not_say() -> None:
             fail_fast=chance.random() < 0.5,
             on_failure=chance.choice(["fail", "pause"]),
         )
+        if chance.random() < LOOPED:
+            plan = with_loop(plan, chance.randrange(1000))
         walk = Walk(plan)
         told: list[object] = [f"seed {SEED}, job {jobs}", plan]
         try:
@@ -160,6 +169,11 @@ def _wander(walk: Walk, chance: random.Random, told: list[object]) -> None:
     slots = chance.choice([0, 1, 1, 2, 3])
     flying = walk.flying
     die = chance.random()
+    if walk.model.rounds.asking and die < 0.5:
+        said = chance.choice(["no", "no", "holds", "fault", "unknown"])
+        told.append(("judged", said, slots))
+        walk.judges(said, slots)
+        return
     if flying and die < 0.45:
         name, how = chance.choice(flying), chance.choice([*["succeeded"] * 4, *ENDS])
         told.append(("ends", name, how, slots))

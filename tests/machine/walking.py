@@ -6,14 +6,14 @@ import msgspec
 import pytest
 from control_model import MAX_RETRIES, Model, Wanted
 from kit.scores import Bench, score, stage
-from plain_scores import Score
+from plain_scores import LoopPlan, Score
 from prophecy import comes_true
 
 from marianned.errors import MarianneError, NameTaken, WaitOverridden, WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.state.job import JobState
 from marianned.protocol import Outcome
-from marianned.score.expanded import Expanded, Retry
+from marianned.score.expanded import Expanded, Loop, Retry
 
 PROPHECY_EVERY = 4
 """At each so many comparisons what the job says of the future is tried: it takes as long as the rest."""
@@ -39,13 +39,31 @@ def made(plan: Score) -> Expanded:
         )
         for step in plan.steps
     ]
+    loops = () if plan.loop is None else (looped(plan.loop, numbers),)
     return score(
         *stages,
+        loops=loops,
         at_once=plan.at_once,
         fail_fast=plan.fail_fast,
         on_failure=plan.on_failure,
         max_wall_seconds=plan.wall,
         retry=Retry(jitter=False, max_retries=MAX_RETRIES),
+    )
+
+
+def looped(loop: LoopPlan, numbers: dict[str, int]) -> Loop:
+    """The real loop of a model's; its stages have one sheet each."""
+    span = sorted(numbers[name] for name in loop.span)
+    last = numbers[loop.last]
+    return Loop(
+        first=span[0],
+        last=last,
+        sheets=tuple(span),
+        ends=(last,),
+        until=None if loop.exact else "it is so",
+        rounds=loop.rounds,
+        exact=loop.exact,
+        exhausted="continue" if loop.goes_on else "fail",
     )
 
 
@@ -79,6 +97,16 @@ class Walk:
         self.bench.slots = slots
         outcome, category = ENDS[how]
         decision = self.bench.end(number, outcome, category=category)
+        self._follow(slots, before, [attempt.sheet for attempt in decision.starts])
+
+    def judges(self, said: str, slots: int) -> None:
+        before = self.model.status
+        self.model.round_judged(said)
+        self.bench.slots = slots
+        if said != "unknown":  # each sheet of the loop may be played once more
+            self.completed = set()
+        fault = "no answer" if said == "fault" else None
+        decision = self.bench.judged({"holds": True, "no": False}.get(said), fault)
         self._follow(slots, before, [attempt.sheet for attempt in decision.starts])
 
     def file(self, slots: int) -> None:
@@ -180,6 +208,12 @@ class Walk:
         assert bool(state.run.rewind) == bool(model.rewind)
         steps = [step.name for step in model.score.steps]
         assert {steps[row.sheet - 1] for row in rows if row.uid in state.breakpoints} == model.breaks
+        assert {steps[row.sheet - 1] for row in rows if row.uid in state.passed} == model.passed
+        assert bool(state.loops.asking) == model.rounds.asking
+        standing = model.rounds.of(model)
+        assert [(one.row.round, str(one.row.state)) for one in state.loops] == [
+            (one.round, one.state) for one in [standing] if one is not None
+        ]
         answers = {name: _said(answer) for name, answer in self.bench.answers.items() if name in self.asked}
         assert answers == {name: said for name, said in model.answers.items() if name in self.asked}
         waiting = {waiter.name for waiter in model.waiters}

@@ -1,0 +1,114 @@
+"""The loop of a job as the second writing of the contract has it: its rounds, and the question that ends them.
+
+Source: docs/reference/score-format.md §29, docs/design/control.md §3.
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from plain_scores import LoopPlan, Score
+
+if TYPE_CHECKING:
+    from control_model import Model
+
+DONE = ("completed", "skipped")
+
+
+@dataclass
+class Standing:
+    """Where a loop stands, told by the sheet of its last stage."""
+
+    round: int = 1
+    state: str = "open"
+
+
+@dataclass
+class Rounds:
+    """The loops that a job has had, by the number of the sheet that tells them; one is in its score at most."""
+
+    known: dict[int, Standing] = field(default_factory=dict)
+    asking: bool = False
+
+    def of(self, model: "Model") -> Standing | None:
+        """Return where the loop of the score in force stands."""
+        plan = model.score.loop
+        return None if plan is None else self.known.setdefault(model.sheets[plan.last].number, Standing())
+
+    def open(self, model: "Model") -> LoopPlan | None:
+        """Return the loop of the score in force, while rounds may follow."""
+        standing = self.of(model)
+        return model.score.loop if standing is not None and standing.state == "open" else None
+
+    def due(self, model: "Model") -> bool:
+        """Tell whether its question is to be asked: all its sheets are done, and nobody asks it."""
+        plan = self.open(model)
+        if plan is None or self.asking or (model.sheet_failed() and model.score.fail_fast):
+            return False
+        return all(model.sheets[name].status in DONE for name in plan.span)
+
+    def waits_for_it(self, model: "Model", name: str) -> bool:
+        """Tell whether a step outside needs one inside, and rounds may follow."""
+        plan = self.open(model)
+        return plan is not None and name not in plan.span and bool(model.step(name).needs & plan.span)
+
+    def ends_round(self, model: "Model", name: str, how: str) -> bool:
+        plan = self.open(model)
+        return plan is not None and name == plan.last and how in ("exit", "validation")
+
+    def judged(self, model: "Model", said: str) -> None:
+        """The question has its answer: `holds`, `no`, `fault`, or it was given up (`unknown`)."""
+        plan, standing = self.open(model), self.of(model)
+        self.asking = False
+        model.outcome = True
+        if said == "unknown" or model.staged or model.rewind or model.cancel or plan is None or not standing:
+            return
+        over = standing.round >= plan.rounds
+        if said == "fault":
+            model.sheets[plan.last].status = "failed"
+        elif over if plan.exact else said == "holds":
+            self.close(model)
+        elif not over:
+            standing.round += 1
+            for name in plan.span:
+                model.sheets[name].begin_anew()
+            model.breaks |= model.passed & plan.span
+            model.passed -= plan.span
+        elif plan.goes_on:
+            self.close(model)
+        else:
+            model.sheets[plan.last].status = "failed"
+
+    def close(self, model: "Model") -> None:
+        standing = self.of(model)
+        assert standing
+        assert model.score.loop
+        standing.state = "closed"
+        model.passed -= model.score.loop.span
+
+    def marked(self, model: "Model") -> None:
+        """Where a person has skipped the last stage nothing is left that could judge a round."""
+        plan = self.open(model)
+        if plan is not None:
+            last = model.sheets[plan.last]
+            if last.status == "skipped" and last.worded:
+                self.close(model)
+
+    def rewound(self, model: "Model", again: set[str], named: set[str]) -> None:
+        """Steps run again: those of the loop from round 1."""
+        plan = model.score.loop
+        if plan is not None and plan.span & again:
+            self.known[model.sheets[plan.last].number] = Standing()
+        stop = model.passed & (again - named)
+        model.breaks |= stop
+        model.passed -= stop
+
+    def adopted(self, model: "Model", old: Score, before: int | None) -> None:
+        """Another score is in force; `before` is the sheet that told the loop of the old one."""
+        plan = model.score.loop
+        now = None if plan is None else model.sheets[plan.last].number
+        if old.loop is not None and before is not None and before != now:
+            self.known.setdefault(before, Standing()).state = "removed"
+        if plan is not None and now is not None and before != now:
+            standing = self.known.setdefault(now, Standing())
+            finished = all(model.sheets[name].status in DONE for name in plan.span)
+            standing.state = "closed" if finished else "open"
