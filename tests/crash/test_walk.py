@@ -242,6 +242,17 @@ def skipping(crashing, job):
     assert [event["reason"] for event in skipped] == ["not needed"]
 
 
+def in_rounds(crashing, job):
+    """Two sheets are played three times, each once in each round, before the one behind them."""
+    loops = {"loops": {"1-2": {"until": "loop.round == 3", "max_iterations": 5}}}
+    crashing.submit(job, [plain(f"{job}-{number}") for number in (1, 2, 3)], sheet=loops)
+    crashing.reaches(job, "completed")
+    started = [line.split()[1] for line in crashing.house.ledger.lines() if line.startswith(f"start {job}-")]
+    assert started == [f"{job}-1", f"{job}-2"] * 3 + [f"{job}-3"]
+    (loop,) = crashing.house.status(job)["progress"]["loops"]
+    assert (loop["round"], loop["state"]) == (3, "closed")
+
+
 def steps(*triggers):
     return [f"{trigger}.{step}" for trigger in triggers for step in STEPS]
 
@@ -296,6 +307,7 @@ GROUPS = {
         ],
     ),
     "skip": (skipping, ["skip.asking", "skip.evaluated", "skip.ended", *steps("judged")]),
+    "round": (in_rounds, ["until.asking", "until.asked", *steps("round"), "round.committed:2"]),
     "warned": (without, steps("warned")),
     "slot": (paused, steps("slot")),
     "ended": (paused, steps("ended")),

@@ -26,7 +26,6 @@ _ACCEPTED = (
     "state_path",
     "schedule",
 )
-_NOT_YET: tuple[Path, ...] = (("max_wall_seconds",), ("sheet", "loops"), ("sheet", "triggers"))
 _NOT_BY_ITSELF = "not run again by itself: let cron or a timer call 'mzt run FILE --fresh'"
 
 
@@ -41,9 +40,6 @@ def check_unsupported(score: Score, document: Document, report: ProblemReport) -
         if find(document.root, path):
             hint = _NOT_BY_ITSELF if path == ("schedule",) else None
             report.add("S501", path, f"'{path[-1]}' is accepted, but not supported", key=True, hint=hint)
-    for path in _NOT_YET:
-        if find(document.root, path):
-            report.add("S501", path, f"'{path[-1]}' is read, and has no effect yet", key=True)
     if isinstance(score.on_failure, list):
         report.add("S501", ("on_failure",), "a list of 'on_failure' is read, and has no effect yet", key=True)
     for index, notification in enumerate(score.notifications):
