@@ -149,6 +149,30 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
             return f"signal {self.signal}"  # most of the real-time ones
 
 
+FOREIGN = frozenset(
+    {signals.Signals.SIGTERM, signals.Signals.SIGKILL, signals.Signals.SIGINT, signals.Signals.SIGHUP}
+)
+"""Signals that, unasked for, tell of somebody else, or of a host going down: that is lost, not failed."""
+
+
+def lost(record: ExitRecord | None) -> str | None:
+    """Say how the end of a command is not its own, nor one that the daemon brought about; None: it is.
+
+    `record` is what is known of its end, None where its supervisor left none.
+    """
+    if record is None:
+        return "its supervisor was killed"
+    if record.error is not None or record.timed_out:
+        return None
+    if record.asked:
+        return "it was asked to end, and nobody here knows by whom"
+    if record.exit_code is None and record.signal is None:
+        return "its supervisor was killed"
+    if record.signal in FOREIGN:
+        return f"ended by {record.signal_name}, which nobody here sent"
+    return None
+
+
 class Running(msgspec.Struct, frozen=True, kw_only=True):
     """Who looks after it: identity.json. `pid` is the keeper's; start times are in clock ticks since boot."""
 

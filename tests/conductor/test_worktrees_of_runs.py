@@ -27,6 +27,40 @@ def test_a_link_in_the_place_of_the_worktrees_is_not_followed_out_of_the_reposit
         shutil.rmtree(elsewhere)
 
 
+KILLED_ONCE = """#!/bin/bash
+case " $* " in *" {words} "*) mkdir "{there}" 2>/dev/null && {first}kill -9 $$ ;; esac
+exec {git} "$@"
+"""
+"""A git that somebody kills, the first time that it is asked for something."""
+
+
+@pytest.mark.parametrize(
+    ("words", "half_done"),
+    [
+        ("rev-parse --show-toplevel", ""),
+        ("worktree add", ""),
+        ("worktree add", '{git} "$@" && '),
+        ("worktree lock", ""),
+        ("worktree remove", ""),
+    ],
+)
+def test_a_git_that_is_killed_is_asked_again_and_decides_nothing(house, ledger, repository, words, half_done):
+    real, programs = shutil.which("git"), house.home / "programs"
+    programs.mkdir()
+    fake = programs / "git"
+    first = half_done.format(git=real)
+    fake.write_text(KILLED_ONCE.format(words=words, there=house.home / "killed", first=first, git=real))
+    fake.chmod(0o755)
+    house.environment["PATH"] = f"{programs}:{house.environment['PATH']}"
+    daemon = house.start()
+    daemon.submit(isolated("iso", [HERE], fallback_on_error=False))
+    daemon.wait_for("iso", "completed")
+    assert daemon.event("iso", "worktree.removed")
+    assert (house.home / "killed").is_dir()
+    assert ledger.lines() == ["marianne/iso-1 of 1"]
+    assert branches(repository) == ["marianne/iso-1"]
+
+
 def test_uncommitted_changes_keep_it(daemon, repository):
     daemon.submit(isolated("iso", ["echo more >> README"]))
     assert "modified or untracked files" in daemon.event("iso", "worktree.kept")["text"]

@@ -21,7 +21,6 @@ from marianned.conductor.run import walls
 from marianned.conductor.run.checks import Checking
 from marianned.conductor.run.context import gather
 from marianned.conductor.run.process import (
-    FOREIGN,
     STDERR,
     STDOUT,
     Process,
@@ -31,7 +30,7 @@ from marianned.conductor.run.process import (
 )
 from marianned.conductor.services import Services, mask_of
 from marianned.conductor.workspace.worktrees import NoWorktree
-from marianned.executors.base import ExitRecord, Final, Presence, Silence, Spec
+from marianned.executors.base import FOREIGN, ExitRecord, Final, Presence, Silence, Spec
 from marianned.executors.output import quoted
 from marianned.executors.programs import interpreter
 from marianned.instruments import command_line, costs

@@ -19,17 +19,17 @@ from anyio import to_thread
 from marianned import faults, files
 from marianned.accidents import Accident, GivenUp, Losses, runs_short, until_it_works
 from marianned.conductor.run import walls
-from marianned.conductor.run.process import FOREIGN, shell_script
+from marianned.conductor.run.process import shell_script
 from marianned.conductor.services import Services
 from marianned.executors.base import (
     AlreadyClaimed,
     CannotStart,
-    ExitRecord,
     NotStarted,
     Place,
     Presence,
     Spec,
     id_in,
+    lost,
 )
 from marianned.executors.output import quoted
 from marianned.formatting import duration
@@ -222,9 +222,11 @@ class Checking:
         faults.point("check.ended")
         self._running = None
         tail = await to_thread.run_sync(_tail, directory, self._mask)
-        lost = None if self._interrupted else _lost(record)
+        foreign = None if self._interrupted else lost(record)
         if record is None or record.asked or (record.exit_code is None and record.signal is None):
-            return CommandResult(error=(record and record.error) or f"lost: {lost}", output_tail=tail), lost
+            return CommandResult(
+                error=(record and record.error) or f"lost: {foreign}", output_tail=tail
+            ), foreign
         found = CommandResult(
             exit_code=record.exit_code,
             signal=record.signal_name,
@@ -232,22 +234,7 @@ class Checking:
             output_tail=tail,
             error=record.error,
         )
-        return found, lost
-
-
-def _lost(record: ExitRecord | None) -> str | None:
-    """Say how the end of a command is not its own, nor one that we brought about; None: it is."""
-    if record is None:
-        return "its supervisor was killed"
-    if record.error is not None or record.timed_out:
-        return None
-    if record.asked:
-        return "it was asked to end, and nobody here knows by whom"
-    if record.exit_code is None and record.signal is None:
-        return "its supervisor was killed"
-    if record.signal in FOREIGN:
-        return f"ended by {record.signal_name}, which nobody here sent"
-    return None
+        return found, foreign
 
 
 def _of_this_round(rows: Sequence[AttemptRow]) -> list[AttemptRow]:

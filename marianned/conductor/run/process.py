@@ -3,7 +3,6 @@
 Its claim in the flight's directory is the fence. Source: docs/design/durability.md, docs/design/executors.md.
 """
 
-import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -29,8 +28,6 @@ from marianned.rows import Exit, Placed
 
 STDOUT = "stdout"
 STDERR = "stderr"
-FOREIGN = frozenset({signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP})
-"""Signals that, unasked for, tell of a host going down: what ended by them is lost, not failed."""
 _A_WHILE_SECONDS = 1.0
 """How long a process must have run for the database to know of it: a commit more for each would cost."""
 AGAIN_SECONDS = 1.0

@@ -18,10 +18,20 @@ import msgspec
 from anyio import to_thread
 
 from marianned import faults, files
-from marianned.accidents import runs_short
+from marianned.accidents import Accident, Losses, runs_short, until_it_works
 from marianned.errors import Unavailable
-from marianned.executors.base import AlreadyClaimed, CannotStart, Executor, Place, Presence, Spec, id_in
+from marianned.executors.base import (
+    AlreadyClaimed,
+    CannotStart,
+    Executor,
+    Place,
+    Presence,
+    Spec,
+    id_in,
+    lost,
+)
 from marianned.executors.output import read_tail
+from marianned.formatting import duration
 from marianned.moment import now
 from marianned.protocol import JobStatus
 from marianned.rows import Changes, RunRow, WorktreeRow, WorktreeStatus, event_of
@@ -49,6 +59,10 @@ class NoWorktree(Exception):
 
 class _Failed(Exception):
     """Git, or what it needs, says no."""
+
+
+class _Lost(Accident):
+    """Git was killed: that is no answer."""
 
 
 Wall = Callable[[bool, Spec, Path], Awaitable[Spec]]
@@ -86,13 +100,34 @@ class Worktrees:
             if row.status == WorktreeStatus.MADE:
                 return row.path
             try:
-                row = await self._made(run, row)
+                return (await self._made_at_last(run)).path
             except _Failed as why:
-                if runs_short(str(why)):
-                    raise NoWorktree(f"its worktree can't be made yet: {why}") from None
                 await self._refused(run, row, str(why))
                 return None
-            return row.path
+
+    async def _made_at_last(self, run: RunRow) -> WorktreeRow:
+        """Make it, and again after what says nothing of the repository: a git that was killed, or not forked.
+
+        Raises:
+            _Failed: git, or what it needs, says no.
+        """
+        losses = Losses()
+
+        async def once() -> WorktreeRow:
+            row = await self._store.records.worktree(run.run_id)
+            assert row is not None
+            try:
+                return await self._made(run, row)
+            except _Lost as why:
+                losses.add()
+                again = f"{why.message}; it is asked again {duration(losses.pause)} after that"
+                raise Accident(again, pause=losses.pause) from None
+            except _Failed as why:
+                if runs_short(str(why)):
+                    raise Accident(f"its worktree can't be made yet: {why}") from None
+                raise
+
+        return await until_it_works(once)
 
     async def _refused(self, run: RunRow, row: WorktreeRow, why: str) -> None:
         """Go on without it, where the score lets us."""
@@ -175,7 +210,7 @@ class Worktrees:
         async for run_id, job_name in self._ended:
             try:
                 await self._give_up(run_id, job_name)
-            except Unavailable:
+            except (Unavailable, Accident):
                 await anyio.sleep(_AGAIN_SECONDS)
                 self._send.send_nowait((run_id, job_name))
             except (_Failed, OSError) as error:
@@ -239,6 +274,7 @@ class Worktrees:
 
         Raises:
             _Failed: it can't be run, says no, or takes too long.
+            _Lost: somebody killed it, or its supervisor.
         """
         directory = await self.settled(run, name)
         await to_thread.run_sync(files.remove_tree_if_there, directory)
@@ -261,10 +297,12 @@ class Worktrees:
         record = await self._executor.wait(Place(directory, spec.id))
         printed = await to_thread.run_sync(read_tail, directory / "stdout", _TAIL_BYTES)
         said = await to_thread.run_sync(read_tail, directory / "stderr", _TAIL_BYTES)
-        if record is None or record.exit_code != 0:
+        if (why := lost(record)) is not None or record is None:
+            raise _Lost(f"git {words[0]}: {why}")
+        if record.exit_code != 0:
             lines = said.decode(errors="replace").strip().splitlines()
-            late = f"took longer than {_GIT_SECONDS:g}s" if record and record.timed_out else "has failed"
-            reason = (record and record.error) or (lines[-1] if lines else late)
+            late = f"took longer than {_GIT_SECONDS:g}s" if record.timed_out else "has failed"
+            reason = record.error or (lines[-1] if lines else late)
             raise _Failed(f"git {words[0]}: {reason}")
         return printed.decode(errors="surrogateescape")
 
