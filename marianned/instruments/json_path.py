@@ -5,6 +5,7 @@ list: `stats.models.*.tokens.prompt`, `messages[-1].content.*.text`.
 Source: docs/reference/score-format.md §23.3.
 """
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ import msgspec
 
 _PART = re.compile(r"(?P<key>[^.\[\]\s]*)(?P<indexes>(?:\[-?\d+\])*)")
 _INDEX = re.compile(r"-?\d+")
+_LOOSE = re.compile(rb"\b(?:NaN|Infinity)\b|[0-9][eE]\+?[0-9]{3}")
+"""What is no JSON, or a number that is too large."""
 _EVERY = "*"
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _PLAIN_DIGITS = re.compile(r"\d{1,18}", re.ASCII)
@@ -74,8 +77,17 @@ def number_of(item: Any) -> float | None:
 
 
 def decoded(data: bytes) -> Any:
-    """Return the value that a JSON text is; None where it is none, or nested too deeply."""
+    """Return the value that a JSON text is; None where it is none, or nested too deeply.
+
+    Python and JavaScript write what is no JSON, `NaN`, or too large a number: the rest around it counts.
+    """
     try:
         return msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    if not _LOOSE.search(data):
+        return None
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
         return None

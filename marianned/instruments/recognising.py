@@ -67,6 +67,7 @@ _RULES = (
             r"not your (?:usage|plan|account|rate)\w* limit",
             r"(?:model|server|service|engine) is (?:currently |temporarily )?(?:at capacity|overloaded|busy)",
             r"(?<!disk )\b(?:currently |is )at capacity",
+            r"访问量过大|(?:服务器?|系统|模型)(?:当前)?(?:繁忙|过载)",
         ),
     ),
     _Rule(
@@ -75,6 +76,7 @@ _RULES = (
             # what is used up, even where it comes as a 401
             r"\binsufficient\W+(?:\w+\W+){0,2}?(?:balance|credits?|funds|quota)\b",
             r"\bcredit limit reached\b",
+            r"余额不足|无可用资源包|已欠费|已达到?[^。\n]{0,20}(?:上限|限额|速率限制)|请求(?:次数)?过[于多][^。\n]{0,6}",
             r"\b(?:quota|usage limit)\W+(?:was |is |has been )?(?:exceeded|reached|exhausted)\b",
             r"\b(?:hit|reached)\W+your\W+(?:[\w()'-]+\W+){0,4}?limit\b",
         ),
@@ -84,6 +86,7 @@ _RULES = (
         _any_of(
             r"\bunauthori[sz]ed\b",
             r"\bunauthenticated\b",
+            r"身份验证失败|(?:令牌|密钥|API ?Key)[^。\n]{0,6}(?:无效|过期|不正确|错误)",
             r"\bnot (?:logged|signed) in\b",
             r"\bnot authenticated\b",
             r"(?:invalid|incorrect|missing|expired|revoked|wrong|unknown|malformed|disabled|no valid|bad)\W+"

@@ -62,6 +62,12 @@ _NUMBERS = {
     "nine": "9",
     "ten": "10",
 }
+_CHINESE_DATE = re.compile(
+    r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d(?::\d\d)?)\s*(?:之?后|时)?\s*(?:重置|恢复|解除|刷新)"
+)
+_CHINESE_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(毫秒|秒|分钟?|个?小时|天)\s*(?:之|以)?[后後]")
+_CHINESE_UNITS = {"毫": "ms", "秒": "s", "分": "m", "个": "h", "小": "h", "天": "d"}
+_CHINA = timezone(timedelta(hours=8))
 _HEADER = re.compile(
     r"(?:retry.?after|(?:retry|resets?|try.?again)[-_ ]?(?:in|after|delay)(?=[-_ ]?[ms]))"
     r"(?:[-_ ]?(?P<unit>ms|millis(?:econds)?|s|secs?|seconds|m|mins?|minutes))?[\"']?"
@@ -160,7 +166,7 @@ def resets_in(text: str, now: datetime) -> float | None:
         now: the moment, with the zone that an hour without one is meant in.
     """
     ways: tuple[Callable[[str, datetime], float | None], ...] = (
-        *(_epoch, _iso, _http_date, _amounts, _header, _clock),
+        *(_epoch, _iso, _http_date, _amounts, _header, _clock, _chinese),
     )
     found = (way(text, now) for way in ways)
     return next((seconds for seconds in found if seconds is not None and seconds >= 0), None)
@@ -194,6 +200,17 @@ def _first_moment(day: str, zone: tzinfo, now: datetime) -> float | None:
         return None
 
 
+def _chinese(text: str, now: datetime) -> float | None:
+    """Read what services in China say, in their own words and on their own clocks."""
+    if found := _CHINESE_DATE.search(text):
+        try:
+            return _seconds(datetime.fromisoformat(f"{found[1]}T{found[2]}").replace(tzinfo=_CHINA), now)
+        except ValueError:
+            return None
+    amount = _CHINESE_AMOUNT.search(text)
+    return None if amount is None else float(amount[1]) * _UNITS[_CHINESE_UNITS[amount[2][0]]]
+
+
 def _home_of(text: str) -> tzinfo:
     """Return the zone that a service means where it names none; most mean UTC."""
     return next((zone for named, zone in _HOMES if named.search(text)), UTC)
@@ -202,7 +219,7 @@ def _home_of(text: str) -> tzinfo:
 _HOMES = (
     (
         re.compile(r"\b(?:z\.ai|bigmodel|zhipu\w*|glm(?:-[\w.]+)?|1308|1310)\b", re.IGNORECASE),
-        timezone(timedelta(hours=8)),
+        _CHINA,
     ),
 )
 

@@ -283,3 +283,10 @@ def test_output_that_is_not_of_its_form_is_judged_by_the_profile_s_signs_of_fail
         builtin_profiles()["goose"], {}, b"Ran into this error: Rate limit exceeded: 429\n", b""
     )
     assert (refused.parsed, refused.failed) == (False, True)
+
+
+@pytest.mark.parametrize("odd", ["NaN", "-Infinity", "1e400", '[1, {"a": NaN}]'])
+def test_a_value_that_is_no_json_costs_no_event(odd):
+    printed = lines(CLAUDE_INIT, CLAUDE_RESULT).rstrip(b"}\n") + b'}, "odd": %s}\n' % odd.encode()
+    reading = read_output(CLAUDE, {}, printed, b"")
+    assert (reading.result, reading.final) == ("All done.", "success")
