@@ -81,7 +81,29 @@ _OF_OLD = {
     "limits": "mzt instruments",
     "errors": "mzt why",
     "recover": "mzt resume",
+    "resolve": "mzt resume JOB --accept SHEETS, or --skip SHEETS,",
+    "watch": "mzt status JOB --watch",
 }
+_DESTROYING = ("remove", "cancel", "stop", "clear-rate-limits")
+_SURELY = 0.8
+"""How alike a word must be to a command that destroys something for that to be suggested."""
+_OPTIONS_OF_OLD = {
+    "--no-reload": (
+        "no job reads its file again by itself: a new text comes with modify -c FILE",
+        "mzt modify -h",
+    ),
+    "--reload": (
+        "no job reads its file again by itself: a new text comes with modify -c FILE",
+        "mzt modify -h",
+    ),
+    "--from-sheet": ("a job goes on where it stopped, without a number", "mzt help resume"),
+    "--start-sheet": ("a job goes on where it stopped, without a number", "mzt help resume"),
+    "--escalation": (
+        "where a person is asked is for the score to say: sheet.triggers.N.on_fail, or on_failure: pause",
+        "mzt validate FILE",
+    ),
+}
+"""By an option of other programs for this format: what is so here, and what shows more."""
 
 
 class Tree(click.Group):
@@ -124,7 +146,9 @@ class Tree(click.Group):
                 raise click.UsageError(f"no command '{name}'; {_OF_OLD[name]} does that", ctx)
             import difflib
 
-            near = difflib.get_close_matches(name, _MODULES)
+            sure = difflib.get_close_matches(name, _MODULES, cutoff=_SURELY)
+            likely = difflib.get_close_matches(name, _MODULES)
+            near = [one for one in likely if one in sure or one not in _DESTROYING]
             asked = f". Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
             raise click.UsageError(f"no such command '{name}'{asked}", ctx)
         return super().resolve_command(ctx, args)
@@ -163,6 +187,9 @@ def usage_text(error: click.ClickException, arguments: Sequence[str]) -> tuple[s
     if isinstance(error, click.NoSuchOption) and command == "resume" and error.option_name in _VALUES:
         said = f"resume has no '{error.option_name}': the values of a run change with a revision"
         return said, [_modify_instead(arguments)]
+    if isinstance(error, click.NoSuchOption) and command and error.option_name in _OPTIONS_OF_OLD:
+        said, hint = _OPTIONS_OF_OLD[error.option_name]
+        return f"{command} has no '{error.option_name}': {said}", [hint]
     message = error.format_message().rstrip(".")
     if "unexpected extra argument" in message and _takes_score(context):
         message += "; a score is given with -c FILE"

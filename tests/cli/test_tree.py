@@ -127,6 +127,18 @@ def test_help_lists_the_commands_as_the_contract_writes_them(capsys):
                 "  mzt modify x --var 'who=ann lee' --vars-file=v.yaml -r\n"
             ),
         ),
+        (
+            ["resolve", "x"],
+            "mzt: no command 'resolve'; mzt resume JOB --accept SHEETS, or --skip SHEETS, does that",
+        ),
+        (["watch"], "mzt: no command 'watch'; mzt status JOB --watch does that"),
+        (["remov"], "mzt: no such command 'remov'. Did you mean 'remove'"),
+        (["resume", "x", "--no-reload"], "mzt: resume has no '--no-reload': no job reads its file again"),
+        (
+            ["resume", "x", "--from-sheet", "3"],
+            "mzt: resume has no '--from-sheet': a job goes on where it stopped",
+        ),
+        (["run", "x", "--escalation"], "mzt: run has no '--escalation': where a person is asked"),
         (["wait", "x", "--for", "done"], "mzt: 'done' is neither a status nor 'ended'\n"),
         (["rpc", "job.list", "[]"], "mzt: params are a JSON object"),
     ],

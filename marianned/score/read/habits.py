@@ -65,6 +65,8 @@ INSTRUMENTS: dict[str, str] = {
     "anthropic": "claude-code",
     "codex": "codex-cli",
     "openai": "codex-cli",
+    "agy": "antigravity",
+    "antigravity-cli": "antigravity",
     "gemini": "gemini-cli",
     "google": "gemini-cli",
     "shell": "cli",

@@ -408,6 +408,15 @@ RECORDINGS = [
         category="rate_limit",
     ),
     Recording("crush succeeds", "crush", b"Ok\n", {"result": "Ok"}),
+    Recording("antigravity succeeds", "antigravity", b"Ok\n", {"result": "Ok"}),
+    Recording(
+        "antigravity has nowhere to print",
+        "antigravity",
+        b"",
+        {"result": ""},
+        outcome="failed",
+        category="no_result",
+    ),
     Recording(
         "opencode succeeds",
         "opencode",

@@ -76,6 +76,11 @@ def tool(**fields):
             ],
             None,
         ),
+        (
+            "antigravity",
+            ["agy", "--dangerously-skip-permissions", "--print=do it", "--print-timeout", "24h"],
+            None,
+        ),
         ("crush", ["crush", "run", "--yolo", "--cwd", "/srv/work", "--quiet"], b"do it"),
         (
             "opencode",
@@ -356,3 +361,10 @@ def test_a_private_temporary_directory_lies_in_the_attempt():
     found = built("gemini-cli", environ={"TMPDIR": "/elsewhere"})
     assert (found.make_tmp, found.env["TMPDIR"]) == (True, "/srv/attempt/tmp")
     assert not built("claude-code").make_tmp
+
+
+def test_codex_goes_without_its_sandbox_where_a_score_says_so():
+    flag = "--dangerously-bypass-approvals-and-sandbox"
+    found = built("codex-cli", {"skip_permissions": False, "cli_extra_args": [flag]})
+    assert "--sandbox" not in found.argv
+    assert found.argv[-1] == flag

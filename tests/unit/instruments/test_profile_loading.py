@@ -9,7 +9,7 @@ from marianned.instruments.loader import builtin_profiles, load_profile
 
 NAMES = {
     *("claude-code", "gemini-cli", "codex-cli", "aider", "goose", "cline-cli", "crush", "opencode", "qwen"),
-    *("pi", "copilot", "cli", "anthropic_api", "ollama", "claude_cli"),
+    *("pi", "copilot", "antigravity", "cli", "anthropic_api", "ollama", "claude_cli"),
 }
 START = "name: x\nkind: cli\n"
 SMALL = START + "cli:\n  command: {executable: x}\n"

@@ -56,7 +56,8 @@ def test_a_stand_in_gets_the_whole_prompt(name, size, tmp_path):
     seen = json.loads(ended.stdout)
     assert seen["argv"] == found.argv[1:]
     in_file = (tmp_path / "prompt.txt").read_text("utf-8") if "prompt.txt" in found.files else None
-    assert prompt in (seen["stdin"], in_file, *seen["argv"])
+    joined = [word.partition("=")[2] for word in seen["argv"] if word.startswith("--")]
+    assert prompt in (seen["stdin"], in_file, *seen["argv"], *joined)
     assert seen["env"]["GIVEN"] == "at submission"
     assert seen["env"]["MARIANNE_SHEET"] == "1"
 

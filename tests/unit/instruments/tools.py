@@ -45,6 +45,10 @@ def failed(tool, text, status=None):  # noqa: PLR0911  a shape a tool
         case "qwen":
             text = text if text.startswith("[") else f"[API Error: {text}]"
             return one([{"type": "system"}, {**CLAUDE_FAILED, "is_error": False, "result": text}]), b"", 0
+        case "antigravity":
+            own = ("Individual", "Error: ", "error getting", "Agent execution")
+            said = text if text.startswith(own) else f"agent executor error: {text}"
+            return f"{said}\n".encode(), b"", 0
         case "pi":
             return pi(pi_message("assistant", [], "error", errorMessage=text)), b"", 0
         case _:
