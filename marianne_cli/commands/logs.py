@@ -33,6 +33,13 @@ _HOOK = "hook."
 @click.option(
     "--attempt", metavar="INT", type=click.IntRange(1), help="Show this attempt instead of the newest."
 )
+@click.option(
+    "--round",
+    "number",
+    metavar="INT",
+    type=click.IntRange(1),
+    help="Show the newest attempts of this round of their loop.",
+)
 @click.option("--raw", "mode", flag_value="raw", help="Print the bytes of standard output, nothing added.")
 @click.option(
     "--stderr",
@@ -50,12 +57,18 @@ def command(
     follow: bool,
     lines: int | None,
     attempt: int | None,
+    number: int | None,
     mode: str | None,
 ) -> Answer:
     """Show what sheets printed: those named, else those in flight or to be tried again, else the last."""
     named, hooks = _split(sheets)
     details = job_details(call, job, named)
-    chosen = _chosen(details, hooks, named=named is not None, attempt=attempt)
+    if number is not None:
+        options.exclude("--round", {"--attempt": attempt})
+        whole = details if named is not None else job_details(call, job, f"1-{details['progress']['total']}")
+        chosen = _of_round(whole, number)
+    else:
+        chosen = _chosen(details, hooks, named=named is not None, attempt=attempt)
     if follow:
         if mode in {"prompt", "result"}:
             raise click.UsageError("-F goes with none of --prompt, --result")
@@ -136,6 +149,26 @@ def _chosen(details: Result, hooks: str, *, named: bool, attempt: int | None) ->
                 status=details["status"],
             )
     return [(sheet, attempt or sheet["attempt_count"]) for sheet in picked]
+
+
+def _of_round(details: Result, number: int) -> list[tuple[Result, int]]:
+    """Return the sheets that were played in a round of their loop, each with its last attempt of it.
+
+    Raises:
+        BadRequest: none was.
+    """
+    chosen = [
+        (sheet, max(found))
+        for sheet in details["sheets"]
+        if (found := [one["attempt"] for one in sheet["attempts"] if one.get("round") == number])
+    ]
+    if not chosen:
+        raise BadRequest(
+            f"no sheet of '{details['job_id']}' has an attempt of a round {number}",
+            job_id=details["job_id"],
+            status=details["status"],
+        )
+    return chosen
 
 
 def _source(sheet: Result, attempt: int, mode: str | None) -> outputs.Source:

@@ -182,7 +182,7 @@ class _Rows:
             return sheet["sheet"]
         if sheet["sheet"] in self._breakpoints:
             return sheet["sheet"]
-        return sheet["status"], tuple(sheet["blocked_by"]), sheet.get("skip_reason")
+        return sheet["status"], tuple(sheet["blocked_by"]), _said(sheet)
 
     def summed_up(self, sheets: Sequence[Result]) -> list[Row]:
         """First what runs, waits, has failed, or has a breakpoint; the rest counted, by stage and status."""
@@ -308,6 +308,7 @@ def _last_line(job: Result, sheets: Sequence[Result]) -> str:
     attempts = sum(sheet["attempt_count"] for sheet in sheets)
     parts = [
         f"{progress['completed']} of {plural(progress['total'], 'sheet')}",
+        *(_round(loop) for loop in progress.get("loops", ())),
         f"run {job['run']}",
         f"revision {job['revision']}{staged}",
         plural(attempts, "attempt") if len(sheets) == progress["total"] else "",
@@ -317,6 +318,12 @@ def _last_line(job: Result, sheets: Sequence[Result]) -> str:
         job["workspace"],
     ]
     return " · ".join(part for part in parts if part)
+
+
+def _round(loop: Result) -> str:
+    """Say how far a loop has come: `loop 2-3: round 2 of up to 5`."""
+    up_to = f" of up to {loop['up_to']}" if loop["state"] == "open" else ", closed"
+    return f"loop {loop['span']}: round {loop['round']}{up_to}"
 
 
 def _took(timing: Result) -> str:
