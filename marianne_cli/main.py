@@ -20,6 +20,7 @@ def run(arguments: list[str]) -> int:
     """Run one command line; return its exit code."""
     from marianne_cli import exits
 
+    _buffer()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a path need not be text
     try:
         code = _invoked(arguments)
@@ -29,6 +30,15 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return exits.interrupted(None)
     return code
+
+
+def _buffer() -> None:
+    """Write through a buffer, with PYTHONUNBUFFERED too: a bare write does not say what it left out."""
+    import io
+
+    if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):
+        whole = open(1, "wb", closefd=False)  # noqa: SIM115  it lives as long as the program
+        sys.stdout = io.TextIOWrapper(whole, encoding=sys.stdout.encoding, newline="\n")
 
 
 def _invoked(arguments: list[str]) -> int:

@@ -444,3 +444,33 @@ def test_a_mistyped_name_is_answered_with_the_command_as_it_was_typed(home):
 def test_several_breakpoints_count_together(home):
     run = home.json("run", home.score("a", GATED), "--before", "2", "--before", "3")
     assert [stop["sheet"] for stop in run["breakpoints"]] == [2, 3]
+
+
+def test_after_an_edit_nobody_is_told_to_take_it_back(home, editor):
+    paused(home)
+    text = (home.path / "a.yaml").read_text()
+    (editor / "save-1").write_text(text.replace("sheet {{", "page {{"))
+    home.mzt("edit", "a")
+    told = home.mzt("resume", "a", "--json")
+    assert '"source_changed": null' in told.stdout
+    home.mzt("pause", "a")
+    (home.path / "a.yaml").write_text(text.replace("sheet {{", "leaf {{"))
+    assert home.json("resume", "a")["source_changed"] is True
+
+
+def test_a_reader_that_leaves_is_141_without_a_buffer_too(home):
+    score = home.score("big", "seq 1 200000").replace(".yaml", "")
+    home.mzt("run", f"{score}.yaml", "--wait")
+    home.environment["PYTHONUNBUFFERED"] = "1"
+    whole = subprocess.run(
+        home.command(["logs", "big", "1"]), env=home.environment, capture_output=True, check=True
+    )
+    assert whole.stdout.endswith(b"\n200000\n")
+    reading, writing = os.pipe()
+    with subprocess.Popen(
+        home.command(["logs", "big", "1"]), env=home.environment, stdout=writing
+    ) as running:
+        os.close(writing)
+        os.read(reading, 10)
+        os.close(reading)
+    assert running.returncode == 141

@@ -38,12 +38,15 @@ from marianned.protocol import (
     Retry,
 )
 from marianned.protocol import Job as JobView
-from marianned.rows import RequestRow
+from marianned.rows import RequestRow, RevisionRow
 from marianned.score.read.reader import ScoreSource
 
 Controlling = Pause | Cancel | Resume | Modify | Retry
 R = TypeVar("R", bound=JobView)
 Planned = TypeVar("Planned", Resumed, Modified)
+
+_EDITS_MOST = 20
+"""So many revisions back it is looked whether a score file is as it was."""
 
 
 class Control:
@@ -98,7 +101,7 @@ class Control:
             """Say whether the score file differs by now; a repeated key is told what the first was."""
             state = (await self._conductor.job(params.job_id)).state
             newest = state.newest.row
-            changed = await to_thread.run_sync(source_changed, newest.config_file, newest.text)
+            changed = await _source_changed(self._conductor, newest)
             hint = f"mzt modify {state.run.job_name} -c {formatting.typed(newest.config_file)} -r"
             hints = [*reply.hints, hint] if changed else reply.hints
             whole = msgspec.structs.replace(reply, hints=hints, source_changed=changed)
@@ -268,3 +271,19 @@ def _paged(reply: Planned, params: Resume | Modify) -> Planned:
     """Return the reply with those lines of its plan that are asked for; what is kept with a key has all."""
     lines = reply.plan[params.offset : params.offset + params.limit]
     return msgspec.structs.replace(reply, plan=lines)
+
+
+async def _source_changed(conductor: Conductor, newest: RevisionRow) -> bool | None:
+    """Tell whether the score file differs; null: there is none, or it is as it was before an edit.
+
+    Who edited a revision, or took an older one again, has left the file as it was: it says nothing new.
+    """
+    changed = await to_thread.run_sync(source_changed, newest.config_file, newest.text)
+    oldest = max(1, newest.revision - _EDITS_MOST)
+    for number in range(newest.revision - 1, oldest - 1, -1) if changed else ():
+        earlier = await conductor.services.store.records.revision(newest.run_id, number)
+        if earlier is None:
+            break
+        if await to_thread.run_sync(source_changed, newest.config_file, earlier.text) is False:
+            return None
+    return changed
