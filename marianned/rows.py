@@ -241,7 +241,7 @@ class AttemptRow(AttemptExit, frozen=True, kw_only=True, gc=False):
     time_limit_at: int
     """When its time limit ends it."""
     ended_at: int | None = None
-    """When it had ended and was checked; null: it is in flight."""
+    """When its process had ended; null: it is in flight."""
     outcome: Outcome | None = None
     """Its `Outcome`; null: it is in flight, or parked."""
     parked: bool = False

@@ -313,7 +313,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     started_at: str
     """When it was started."""
     ended_at: str | None
-    """When it had ended and was checked; null while it is in flight."""
+    """When its process had ended; null while it is in flight."""
     pid: int | None
     """Process of its supervisor; null: not known, or it ended at once."""
     exit_code: int | None

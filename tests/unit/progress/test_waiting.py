@@ -149,7 +149,7 @@ def test_a_resume_is_held_again_by_a_pause_file() -> None:
     bench.ask(Action.PAUSE)
     resume = bench.ask(Action.RESUME, wait=True)
     bench.file("stop")
-    cannot_come(bench, resume, "is paused: it was held again by file (uid -1)")
+    cannot_come(bench, resume, 'is paused: it was held again by file (uid -1) "stop"')
 
 
 def test_a_resume_is_cancelled() -> None:
