@@ -57,7 +57,7 @@ class Job(Reply, kw_only=True):
     """Number of the run, from 1."""
     description: str | None
     """What the score says of itself; null: nothing."""
-    labels: list[str]
+    labels: list[str] = []
     """What it is found by with `-l`: labels of its score, and those that the run was given."""
     revision: int
     """Revision of the score in force."""
