@@ -161,7 +161,7 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     exit_code: int | None = None
     """Exit code of its newest attempt; null: there is none."""
     cost_before: float = 0.0
-    """Cost in USD of its attempts in earlier rounds of its loop."""
+    """Cost in USD of its attempts before it last began anew: by a resume, a rewind, a round of its loop."""
     paused_after: bool = False
     """The job has paused after its stage, as the score asks."""
     word: Word | None = None

@@ -14,12 +14,6 @@ from marianned.protocol import HoldCause
 from marianned.score.expanded import Expanded
 
 
-def is_over(state: JobState, score: Expanded, added: float = 0.0) -> bool:
-    """Tell whether the run has cost more than this score, and what was added to it, lets it."""
-    limit = _limit(state, score)
-    return limit is not None and state.cost.usd > limit + added
-
-
 def loop_over(state: JobState, added: float = 0.0) -> Round | None:
     """Return the loop in force that has cost more than it may, with what was added to limits.
 
@@ -43,7 +37,7 @@ def _limit(state: JobState, score: Expanded) -> float | None:
 
 def describe_budget(state: JobState, score: Expanded) -> str:
     """Say how far over its limit the run is, or a loop of it: `it has cost $1.20 of $1.00`."""
-    one = None if is_over(state, score) else loop_over(state)
+    one = None if state.over_cost(score) else loop_over(state)
     if one is not None:
         most = (one.loop.cost_limit_usd or 0.0) + state.run.over_budget
         cost = dollars(_cost_of(state, one), known=True)
@@ -75,7 +69,7 @@ def judge_budget(draft: Draft) -> None:
     state = draft.state
     score = state.newest.score
     held = [hold.hold for hold in state.holds.values() if hold.cause == HoldCause.BUDGET]
-    if not is_over(state, score) and (state.staged is not None or loop_over(state) is None):
+    if not state.over_cost(score) and (state.staged is not None or loop_over(state) is None):
         draft.let_go(held)
     elif not held and state.outlook.could_start and not (draft.facts.cancelling or draft.facts.ended):
         draft.hold(HoldCause.BUDGET, None, describe_budget(state, score))

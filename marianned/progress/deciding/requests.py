@@ -38,12 +38,11 @@ from marianned.progress.deciding.words import (
     take_word,
     waiting_for_retry,
 )
-from marianned.progress.state.fresh import FRESH, fresh_beside_attempt
+from marianned.progress.state.fresh import fresh, fresh_beside_attempt
 from marianned.progress.state.job import Version
 from marianned.progress.state.triggers import Asked
 from marianned.progress.views import messages
 from marianned.protocol import HoldCause, JobStatus, PlanAction, Reply, RevisionStatus, SheetStatus
-from marianned.rows import SheetRow
 
 _LINES = {
     Action.PAUSE: ("hold.added", "pause asked"),
@@ -273,12 +272,8 @@ def _reset_sheets(draft: Draft) -> None:
     for row in list(draft.state.sheets.values()):
         if row.status in (SheetStatus.FAILED, SheetStatus.CANCELLED):
             parked = row.uid in draft.state.parked
-            draft.put(fresh_beside_attempt(row) if parked else _fresh(row))
+            draft.put(fresh_beside_attempt(row) if parked else fresh(row))
     reset_hooks(draft)
-
-
-def _fresh(row: SheetRow) -> SheetRow:
-    return msgspec.structs.replace(row, **FRESH)
 
 
 def _cancel(draft: Draft) -> None:
@@ -320,7 +315,7 @@ def _is_last(draft: Draft, ask: Asked) -> bool:
 def _over_limits(draft: Draft, ask: Asked) -> bool:
     """Tell whether a limit of the revision that would be in force would hold the job at once."""
     state, target, added = draft.state, _target(draft, ask), ask.over_budget or 0.0
-    if limits.is_over(state, target.score, added) or limits.is_up(state, target.score, draft.now):
+    if state.over_cost(target.score, added) or limits.is_up(state, target.score, draft.now):
         return True
     return target is state.current and limits.loop_over(state, added) is not None
 

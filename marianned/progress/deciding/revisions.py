@@ -15,7 +15,7 @@ from marianned.progress.deciding import rounds
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.hooks import revise_hooks, rewind_hooks
 from marianned.progress.deciding.past_sheets import fingerprint, forget, remember, returning
-from marianned.progress.state.fresh import FRESH, fresh_beside_attempt
+from marianned.progress.state.fresh import fresh, fresh_beside_attempt
 from marianned.progress.state.job import ALL_HOOKS, DONE, JobState, Version
 from marianned.progress.state.selection import select
 from marianned.progress.state.triggers import Asked
@@ -249,7 +249,7 @@ def apply_rewind(draft: Draft) -> None:
         row = state.sheets[number]
         draft.close_parked([row.uid])
         if row != _begun_anew(state, row):
-            draft.put(msgspec.structs.replace(_begun_anew(state, row), cost_before=row.cost_usd or 0.0))
+            draft.put(_begun_anew(state, row))
     forget(draft, [state.sheets[number].uid for number in again])
     rounds.back_to_round_one(draft, again)
     rounds.rearm(draft, [state.sheets[number].uid for number in again if number not in named])
@@ -263,16 +263,16 @@ def rewind_alone(draft: Draft, uids: Collection[int]) -> None:
     rows = _of(state, uids)
     draft.close_parked([row.uid for row in rows])
     for row in rows:
-        draft.put(msgspec.structs.replace(_begun_anew(state, row), cost_before=row.cost_usd or 0.0))
+        draft.put(_begun_anew(state, row))
     draft.note("sheets.rewound", f"{sheet_list(row.sheet for row in rows)} alone run again")
 
 
 def _begun_anew(state: JobState, row: SheetRow, *, beside_attempt: bool = False) -> SheetRow:
     """Return a sheet at its beginning; in a cancelled job it is shown as cancelled until a resume."""
-    fresh = fresh_beside_attempt(row) if beside_attempt else msgspec.structs.replace(row, **FRESH)
+    begun = fresh_beside_attempt(row) if beside_attempt else fresh(row)
     if state.run.ended != JobStatus.CANCELLED or row.status != SheetStatus.CANCELLED:
-        return fresh
-    return msgspec.structs.replace(fresh, status=row.status, ended_at=row.ended_at)
+        return begun
+    return msgspec.structs.replace(begun, status=row.status, ended_at=row.ended_at)
 
 
 def encode_plan(lines: list[PlanLine]) -> bytes:

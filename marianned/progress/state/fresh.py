@@ -30,6 +30,11 @@ FRESH: dict[str, Any] = {
 """What a sheet has that returns to the beginning; its attempts stay in history."""
 
 
+def fresh(row: SheetRow) -> SheetRow:
+    """Return a sheet at its beginning; what it may cost is counted anew, as its tries are."""
+    return msgspec.structs.replace(row, **FRESH | {"cost_before": row.cost_usd or 0.0})
+
+
 def fresh_beside_attempt(row: SheetRow) -> SheetRow:
     """Return a sheet at its beginning, but for its attempt that has succeeded and is to be checked."""
     kept = {"judged": row.judged, "fallback": row.fallback}

@@ -153,6 +153,11 @@ class JobState:
         since = self.run.counting_since
         return self.run.wall_milliseconds + (0 if since is None else max(0, since.until(now)))
 
+    def over_cost(self, score: Expanded, added: float = 0.0) -> bool:
+        """Tell whether the run has cost more than this score, and what was added to it, lets it."""
+        most = score.cost_limits.max_cost_per_job if score.cost_limits is not None else None
+        return most is not None and self.cost.usd > most + self.run.over_budget + added
+
     def time_left(self, now: Instant) -> int | None:
         """Return how long the run may still run, in milliseconds; None: it runs not, or without a limit."""
         limit = self.newest.score.max_wall_seconds

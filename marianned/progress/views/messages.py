@@ -108,6 +108,8 @@ def hints(state: JobState, status: JobStatus) -> list[str]:
         limited = {state.account(row.sheet).instrument for row in _limited(state)}
         found = [*(f"mzt clear-rate-limits {instrument}" for instrument in sorted(limited)), *found]
     held_by = {hold.cause for hold in state.holds.values()}
+    if state.run.ended is not None and state.over_cost(state.newest.score):
+        held_by.add(HoldCause.BUDGET)  # it would be held at once, so that a resume alone is refused
     released = next((typed for cause, typed in reversed(RELEASED_BY.items()) if cause in held_by), None)
     if released is None:
         return [given for hint in found for given in (hint, *_with_credentials(state, hint))]

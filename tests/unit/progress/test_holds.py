@@ -444,3 +444,29 @@ def test_without_auto_resume_a_rate_limit_that_others_have_met_is_a_hold_too() -
     assert (bench.status, causes(bench)) == (JobStatus.PAUSED, ["rate_limit"])
     bench.ask(Action.RESUME)
     assert (bench.status, bench.sheet(1).waiting_for) == (JobStatus.QUEUED, "rate_limit")
+
+
+def test_a_resume_lets_a_sheet_cost_as_much_again_as_it_may() -> None:
+    bench = Bench(chain(1, cost_limits=CostLimits(max_cost_per_sheet=1.0), retry=Retry(max_retries=9)))
+    bench.go()
+    bench.end(1, Outcome.FAILED, category="exit", cost_usd=1.5)
+    assert bench.status is JobStatus.FAILED
+    bench.ask(Action.RESUME)
+    bench.end(1, Outcome.FAILED, category="exit", cost_usd=0.5)
+    assert bench.sheets == ["waiting"], "it has cost 0.50 since the resume"
+    bench.tick(3600)
+    bench.end(1, Outcome.FAILED, category="exit", cost_usd=0.6)
+    assert bench.status is JobStatus.FAILED
+
+
+def test_a_failed_job_over_its_limit_is_hinted_at_what_is_accepted() -> None:
+    bench = Bench(chain(2, cost_limits=CostLimits(max_cost_per_job=1.0)))
+    bench.go()
+    bench.end(1, Outcome.FAILED, category="config", cost_usd=1.5)
+    assert bench.status is JobStatus.FAILED
+    given = messages.hints(bench.state, bench.status)
+    assert f"mzt resume {bench.state.run.job_name}" not in given
+    assert f"mzt resume {bench.state.run.job_name} --over-budget 5" in given
+    with pytest.raises(WrongStatus):
+        bench.ask(Action.RESUME)
+    bench.ask(Action.RESUME, over_budget=5.0)
