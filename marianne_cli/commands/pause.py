@@ -73,7 +73,9 @@ def command(
     asked = {"force": force, "now": now, "before": before, "clear": clear, "deadline": deadline, "for": lasts}
     chosen = options.targets(call, jobs, every, ("queued", "running", "pausing"), labels)
     if force and not jobs and chosen:
-        options.confirm(f"cancel {plural(len(chosen), 'job')}{options.labelled(labels)}", yes=yes)
+        options.confirm(
+            f"interrupt and pause {plural(len(chosen), 'job')}{options.labelled(labels)}", yes=yes
+        )
     return options.each_until(
         call,
         chosen,

@@ -214,6 +214,7 @@ CHANGES = {
     "job.pause": {},
     "job.resume": {},
     "job.modify": {"revision": 1},
+    "job.retry": {},
     "job.cancel": {},
     "job.remove": {},
     "job.submit": {},
@@ -227,11 +228,15 @@ CHANGES = {
 def test_over_a_restart_and_the_run_s_removal_every_change_is_repeated_by_its_key(daemon, method):
     """The table names every method that changes something: the next one must come here, too."""
     assert set(CHANGES) == {name for name, known in METHODS.items() if known.writes}
-    text = score("solo", ["exit 1"])
+    waits = {"retry": {"max_retries": 1, "base_delay_seconds": 3600}} if method == "job.retry" else {}
+    text = score("solo", ["exit 1"], **waits)
     asked = {"job_id": "solo"} if method.startswith("job.") and method != "job.submit" else {}
     if method != "job.submit":
         daemon.submit(text, **({"before": "1"} if method in {"job.pause", "job.cancel"} else {}))
-        daemon.wait_for("solo", "paused" if method in {"job.pause", "job.cancel"} else "failed")
+        if waits:
+            daemon.event("solo", "sheet.waiting")
+        else:
+            daemon.wait_for("solo", "paused" if method in {"job.pause", "job.cancel"} else "failed")
     if method == "job.pause":
         asked["before"] = None
         asked["clear"] = True

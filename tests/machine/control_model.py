@@ -596,8 +596,7 @@ class Model:
                 done = {name for name, sheet in self.sheets.items() if sheet.status in DONE}
                 self.hold("breakpoint")
                 stops = self.breaks & {name for name in could if self.may_begin(name, done)}
-                self.breaks -= stops
-                loop = self.rounds.open(self)
+                self.breaks, loop = self.breaks - stops, self.rounds.open(self)
                 self.passed |= stops & loop.span if loop else set()
             elif self.failed() and self.score.on_failure == "pause":
                 if "failure" in self.causes:
@@ -613,8 +612,7 @@ class Model:
             said = "done" if wish(self, waiter) else None
             if said is None and not waiter.wait:
                 said = "done" if waiter.action == "pause --before" else "accepted"
-            if said is None and taken_back(self, waiter):
-                said = "E513"
+            said = said or ("E513" if taken_back(self, waiter) else None)
             if said is not None:
                 self.answers[waiter.name] = said
                 self.waiters.remove(waiter)
