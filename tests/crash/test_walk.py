@@ -122,6 +122,15 @@ def retried(crashing, job):
     crashing.reaches(job, "completed")
 
 
+def tried_at_once(crashing, job):
+    retry = {"max_retries": 1, "base_delay_seconds": 3600, "max_delay_seconds": 3600}
+    crashing.submit(job, [fails_until(f"{job}-1", f"{job}-mended")], retry=retry)
+    crashing.tells(job, "sheet.waiting")
+    (crashing.house.home / f"{job}-mended").touch()
+    crashing.ask("job.retry", job_id=job)
+    crashing.reaches(job, "completed")
+
+
 def given_up(crashing, job):
     crashing.submit(job, [fails_until(f"{job}-1", f"{job}-mended")])
     crashing.reaches(job, "failed")
@@ -323,6 +332,7 @@ GROUPS = {
     "cancel": (cancelled, steps("cancel")),
     "pause file": (pause_file, steps("file")),
     "time": (retried, steps("time")),
+    "retry": (tried_at_once, steps("retry")),
     "fresh": (given_up, steps("fresh")),
     "archive": (archived, ["archive.planned", "archive.entry", "archive.entry:2", "archive.moved"]),
     "archive, not made": (refused, ["archive.back"]),
