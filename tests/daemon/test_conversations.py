@@ -66,6 +66,7 @@ ASKED = [
     ("job.pause", {"job": "talk"}),
     ("job.explode", {}),
     ("job.resume", JOB | {"from": "3", "plan": True}),
+    ("job.retry", JOB),
     ("job.cancel", JOB | {"wait": True}),
     ("job.remove", JOB | {"key": "four"}),
     ("backup.write", {"file": "HOME/copy.db"}),

@@ -67,5 +67,5 @@ def test_a_subscriber_that_is_killed_and_comes_back_has_each_event_once(daemon, 
         changing.done.set()
         changing.join()
     assert [event["event"] for event in seen] == list(range(1, len(seen) + 1))
-    assert seen == daemon.journal()[: len(seen)]
+    assert seen == [event | {"schema": 1} for event in daemon.journal()[: len(seen)]]
     print(f"{len(seen)} events, {round_} kills of the subscriber, {RESTARTS} of the daemon")
