@@ -1,6 +1,9 @@
 """Loops in a run: stages are played again until an expression holds, each once in each round."""
 
-from kit.daemon import gated, plain, score
+import anyio
+from kit.daemon import DEADLINE, gated, plain, score
+
+from marianned import workers
 
 UNTIL = {"until": 'file("done").exists', "max_iterations": 3}
 
@@ -114,3 +117,18 @@ def test_a_pause_stands_between_rounds_and_a_restart_in_it_counts_none_twice(dae
     daemon.gate(2).open()
     assert daemon.wait_for("held", "ended")["status"] == "completed"
     assert [rounds(daemon, "held", sheet) for sheet in (1, 2)] == [[1, 2], [1, 2]]
+
+
+def test_a_pause_now_gives_up_the_question_whether_another_round_follows(daemon, monkeypatch):
+    async def never(*_):
+        await anyio.sleep_forever()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "until", never)
+        daemon.submit(looped("asks", [plain(1), f"touch done; {plain(2)}"], span="1-2"))
+        daemon.event("asks", "loop.asked")
+        told = daemon.rpc("job.pause", job_id="asks", now=True, wait=True, timeout=DEADLINE)
+        assert told["status"] == "paused", told["message"]
+    daemon.rpc("job.resume", job_id="asks")
+    assert daemon.wait_for("asks", "ended")["status"] == "completed"
+    assert rounds(daemon, "asks", 2) == [1]

@@ -312,7 +312,7 @@ class Model:
         if action == "cancel" and status != "cancelling":
             self.cancel = True
             self.drop_staged()
-            self.told_to_end |= set(self.busy) - {"loop"}
+            self.told_to_end |= set(self.busy)
         newest = self.last_staged_or_current()
         mark = self.last_hold + 1 if hold is None else hold
         self.waiters.append(Waiter(name, action, wait, keyed, hold, mark, newest))
@@ -540,7 +540,7 @@ class Model:
                 if hold.lasts is not None and hold.ends is None:
                     hold.ends = round(self.now + hold.lasts, 3)
         if any(hold.deadline is not None and hold.deadline <= self.now for hold in self.holds.values()):
-            self.told_to_end |= set(self.busy) - {"loop"}
+            self.told_to_end |= set(self.busy)
         self.answer()
         self.rerun_dropped, self.outcome, self.just_asked = False, False, ""
         return started

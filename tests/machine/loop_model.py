@@ -59,6 +59,7 @@ class Rounds:
         """The question has its answer: `holds`, `no`, `fault`, or it was given up (`unknown`)."""
         plan, standing = self.open(model), self.of(model)
         self.asking = False
+        model.told_to_end.discard("loop")
         model.outcome = True
         if said == "unknown" or model.staged or model.rewind or model.cancel or plan is None or not standing:
             return

@@ -51,7 +51,8 @@ class Twin:
         for row in list(self.state.attempts.values()):
             self.step(Ending(uid=row.uid, attempt=row.attempt, outcome=outcome), 0)
         for asked in self.state.loops.asking:
-            self.step(UntilJudged(uid=asked.uid, round=asked.round, holds=True), 0)
+            holds = None if outcome is Outcome.INTERRUPTED else True
+            self.step(UntilJudged(uid=asked.uid, round=asked.round, holds=holds), 0)
         return self.step(SlotFree())
 
 

@@ -13,6 +13,7 @@ from marianned.errors import MarianneError, NameTaken, WaitOverridden, WrongStat
 from marianned.lifecycle import Action
 from marianned.progress.state.job import JobState
 from marianned.protocol import Outcome
+from marianned.rows import LoopRow
 from marianned.score.expanded import Expanded, Loop, Retry
 
 PROPHECY_EVERY = 4
@@ -186,8 +187,10 @@ class Walk:
         uids = {self.bench.sheet(number).uid for number in starts}
         assert not uids & self.completed, "a completed sheet runs again"
         assert self.bench.last is not None
-        told = {steps[row.sheet - 1] for row in self.bench.last.interrupts}
-        self.told_to_end = (self.told_to_end | told) & set(self.model.flying)
+        told = {
+            "loop" if isinstance(row, LoopRow) else steps[row.sheet - 1] for row in self.bench.last.interrupts
+        }
+        self.told_to_end = (self.told_to_end | told) & set(self.model.busy)
         assert self.told_to_end == self.model.told_to_end
         done = {row.uid for row in self.bench.state.sheets.values() if row.status == "completed"}
         self.completed = set() if self.bench.state.run.rewind else self.completed | done

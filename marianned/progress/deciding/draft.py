@@ -64,7 +64,7 @@ class Decision(msgspec.Struct, kw_only=True):
     starts: list[SheetFlight]
     checks: list[AttemptRow]
     asks: list[LoopRow]
-    interrupts: list[SheetFlight]
+    interrupts: list[SheetFlight | LoopRow]
     wake: Instant | None
     answers: dict[str, Reply | MarianneError]
     hook: HookRow | None = None
@@ -98,7 +98,7 @@ class Draft:
         self.starts: list[SheetFlight] = []
         self.checks: list[AttemptRow] = []
         self.asks: list[LoopRow] = []
-        self.interrupts: list[SheetFlight] = []
+        self.interrupts: list[SheetFlight | LoopRow] = []
         self.hook_start: HookRow | None = None
         self.hook_interrupt: HookRow | None = None
         self.hooks_ended: list[HookRow] = []
@@ -231,7 +231,7 @@ class Draft:
 
     def interrupt_all(self) -> None:
         """Let everything in flight be ended; what ended by itself first counts as it ended."""
-        self.interrupts = self.state.sheet_flights
+        self.interrupts = [*self.state.sheet_flights, *self.state.loops.asking]
         for row in self.state.hooks:
             if row.status == HookStatus.RUNNING:
                 self.hook_interrupt = row if row.term_sent else self.hook(row, term_sent=True)

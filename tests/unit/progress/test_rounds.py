@@ -335,6 +335,26 @@ def test_a_late_answer_is_ignored():
     assert standing(bench) == before
 
 
+@pytest.mark.parametrize("action", [Action.PAUSE_NOW, Action.CANCEL])
+def test_the_question_is_interrupted_like_all_that_is_in_flight_and_asked_again(action):
+    bench = to_the_question(looped(stages=2, rounds=1))
+    (asked,) = bench.state.loops.asking
+    bench.ask(action)
+    assert bench.last.interrupts == [asked]
+    bench.judged()
+    assert bench.status is {Action.PAUSE_NOW: JobStatus.PAUSED, Action.CANCEL: JobStatus.CANCELLED}[action]
+    bench.ask(Action.RESUME)
+    assert bench.state.loops.asking, "it is asked again"
+
+
+def test_what_is_said_of_a_question_that_is_interrupted():
+    bench = to_the_question(looped(stages=2))
+    bench.ask(Action.PAUSE_NOW)
+    view = job_view(bench.state, bench.now)
+    assert view.next is not None
+    assert view.next.text == "pauses when the judgement of loop 1-2, round 1 is interrupted"
+
+
 def test_what_is_said_of_it():
     bench = to_the_question(looped())
     view = job_view(bench.state, bench.now)
