@@ -64,6 +64,8 @@ class Children:
                 self._heirs += pid in self.left  # what it leaves behind in its turn counts in its place
                 self.left.discard(pid)
                 self.swept.discard(pid)
+            elif pid in self._obeys:  # told beside its parent, which may have ended by itself
+                self._inherit(pid)
 
     def sweep(self) -> None:
         """Kill and reap until no child is left."""
@@ -147,7 +149,7 @@ class Children:
                     self._inherit(pid)
             told |= new
             self.swept |= new
-            first = False
+            first = first and not new  # one that flees may stand between two places when it is looked for
             signal.sigtimedwait({signal.SIGCHLD, PARENT_DIED}, min(left, pause))
             pause = min(2 * pause, _LONGEST_PAUSE)
 

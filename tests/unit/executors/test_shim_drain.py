@@ -71,16 +71,14 @@ async def test_who_holds_stderr_alone_is_waited_for(attempt: Attempt) -> None:
 
 
 async def test_a_grandchild_that_holds_the_output_is_waited_for(attempt: Attempt) -> None:
-    await attempt.run(
-        bash(attempt, "(exec >/dev/null 2>&1; (sleep 0.3; echo late >&9; echo late >out) & wait) &")
-    )
+    await attempt.run(bash(attempt, "(exec >/dev/null 2>&1; (sleep 1000 && echo late >out) & wait) &"))
     assert not (attempt.workspace / "out").exists()  # none of them holds it
     other = "(sh -c 'sleep 0.3; echo late' & exec >/dev/null 2>&1; wait; sleep 1000) &"
     second = attempt.directory.with_name("2")
     attempt.directory = second
     record = await attempt.run(bash(attempt, other, id=f"{attempt.id}"))
     assert attempt.output() == "late\n"
-    assert record.left_behind >= 1
+    assert record.left_behind == 1
 
 
 async def test_without_a_drain_it_is_not_waited(attempt: Attempt) -> None:
@@ -128,10 +126,8 @@ async def test_what_ignores_term_is_killed_and_what_flees_is_caught(attempt: Att
 async def test_one_that_flees_has_been_ended_in_its_children(attempt: Attempt) -> None:
     flees = "import os, time\nwhile not os.fork(): os.setsid(); time.sleep(0.002)"
     record = await attempt.run(bash(attempt, f"python3 -c '{flees}' & sleep 0.2", drain_seconds=0.1))
-    await (
-        attempt.leash.gone()
-    )  # how many are counted hangs on who ends between two looks: each of them ends by itself
-    assert record.exit_code == 0
+    await attempt.leash.gone()
+    assert record.left_behind >= 1
 
 
 async def test_a_request_during_a_drain_ends_the_drain_not_the_attempt(attempt: Attempt) -> None:
