@@ -262,6 +262,11 @@ class AttemptRow(AttemptExit, frozen=True, kw_only=True, gc=False):
         return f"{self.uid}-{self.attempt}"
 
     @property
+    def limit_seconds(self) -> float:
+        """Its time limit; a later revision may have raised it."""
+        return (self.time_limit_at - self.started_at) / 1000
+
+    @property
     def numbers(self) -> dict[str, int]:
         """The numbers that its command is told, by the names of their variables."""
         return {"SHEET": self.sheet, "STAGE": self.stage, "INSTANCE": self.instance, "ATTEMPT": self.attempt}

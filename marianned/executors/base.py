@@ -116,7 +116,8 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     `left_behind`: it ended by itself and left so many processes that had to be ended (not counting theirs).
     `output_exceeded`: it was ended because it printed more than its cap where no holes can be punched.
     `stale`: it was ended because it showed no sign of life for too long; `final`: because it had had its
-    last word. `id` is the attempt's; null in what 0.1.0 started.
+    last word. `id` is the attempt's; null in what 0.1.0 started. `limit_seconds`: the time limit that it has
+    reached, where it did.
     """
 
     exit_code: int | None
@@ -137,6 +138,7 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     final: bool = False
     left_behind: int = 0
     id: str | None = None
+    limit_seconds: float | None = None
 
     @property
     def signal_name(self) -> str | None:
@@ -237,6 +239,15 @@ class Executor(Protocol):
 
     async def claim(self, place: Place) -> bool:
         """Take the claim ourselves, so that a start that comes late is refused. False: it is taken."""
+
+    async def raise_limit(self, place: Place, seconds: float) -> None:
+        """Let its time limit be so many seconds from its start, durably; a limit that is larger stays.
+
+        It counts from the moment when the limit it had is over. Nothing happens if it has ended.
+
+        Raises:
+            OSError: that can't be written.
+        """
 
     async def leftovers(self, prefix: str) -> set[str]:
         """Return the ids, of those that begin so, that processes here carry."""

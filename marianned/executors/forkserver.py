@@ -56,7 +56,11 @@ def _settle() -> None:
     import gc  # noqa: PLC0415  here and below: the daemon imports this file for its names
     import resource  # noqa: PLC0415
 
-    for watch in ("lastword", "silence"):  # what limits need: nothing of the package is read any more
+    for watch in (
+        "lastword",
+        "limit",
+        "silence",
+    ):  # what limits need: nothing of the package is read any more
         __import__(watch)
     shim.prepare("prctl", "fallocate")
     del resource

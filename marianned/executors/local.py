@@ -29,7 +29,7 @@ import msgspec
 from anyio.to_thread import run_sync
 
 from marianned import files
-from marianned.executors import programs, shim, traces
+from marianned.executors import limit, programs, shim, traces
 from marianned.executors.base import (
     AlreadyClaimed,
     CannotStart,
@@ -172,6 +172,10 @@ class LocalExecutor:
         """Make the claim file, and the directory where there is none yet (see Executor)."""
         return await _patiently(_claim, place.directory)
 
+    async def raise_limit(self, place: Place, seconds: float) -> None:
+        """Write the file that its shim reads when its limit is over (see Executor)."""
+        await _patiently(_raise_limit, place, seconds)
+
     async def leftovers(self, prefix: str) -> set[str]:
         """Look at the marks of all processes (see Executor)."""
         return set(await _patiently(traces.attempts_alive, prefix))
@@ -296,6 +300,16 @@ def _claim(directory: Path) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def _raise_limit(place: Place, seconds: float) -> None:
+    make_private_directory(place.directory)
+    path, text = place.directory / limit.NAME, limit.text(place.id, seconds)
+    try:
+        _write(path, text)
+    except IsADirectoryError:  # of the command: it can write here, too
+        files.remove_tree(path)
+        _write(path, text)
 
 
 def _read(path: Path, kind: type[_S]) -> _S | None:

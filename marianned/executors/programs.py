@@ -14,7 +14,7 @@ from importlib.abc import InspectLoader
 from pathlib import Path
 from types import CodeType
 
-_NAMES = ("shim", "children", "silence", "lastword", "forkserver")
+_NAMES = ("shim", "children", "silence", "lastword", "limit", "forkserver")
 _PACKAGE = "marianned.executors"
 _BOOT = """
 import marshal, posix, sys

@@ -13,9 +13,10 @@ child subreapers: whatever loses its parent below them becomes their child, so "
 nothing is left. Without subreapers (Linux before 3.4) the shim refuses before its claim.
 
 The runner starts the command and keeps its limits (silence.py that of silence; lastword.py ends a command
-that hangs behind its last word). Once the command has ended by itself, those that still hold its output have
-`drain_seconds` to finish; then all it left behind gets TERM, and KILL two seconds later (children.py). The
-runner writes exit.json and exits. The keeper waits for the runner and passes TERM on to it, with the pid it
+that hangs behind its last word; limit.py reads what a time limit was raised to meanwhile). Once the command
+has ended by itself, those that still hold its output have `drain_seconds` to finish; then all it left behind
+gets TERM, and KILL two seconds later (children.py). The runner
+writes exit.json and exits. The keeper waits for the runner and passes TERM on to it, with the pid it
 came from. TERM, or a limit, means: TERM to the command's process group, up to `grace_seconds` until that
 group is empty, then TERM and KILL for the rest, without a drain. During a drain it ends the drain alone.
 
@@ -279,8 +280,8 @@ def _supervise(children: "Children", output: Output, spec: "Facts", keeper: int,
     that applies: TERM, the time limit, an output that can't be kept within its cap, the last word, silence.
     The reason that is returned goes into the record as it is.
     """
-    limit = spec["timeout_seconds"]
-    deadline = float("inf") if limit is None else time.monotonic() + limit
+    limit, began = spec["timeout_seconds"], time.monotonic()
+    deadline = float("inf") if limit is None else began + limit
     watches = _watches(spec, output)
     waking = {signal.SIGTERM, signal.SIGCHLD, PARENT_DIED}
     while True:
@@ -296,7 +297,11 @@ def _supervise(children: "Children", output: Output, spec: "Facts", keeper: int,
         if seen is not None and seen.si_signo == signal.SIGTERM:
             why = {"asked_by": int(os.read(ordered, 20)) if seen.si_pid == keeper else seen.si_pid}
         elif time.monotonic() >= deadline:
-            why = {"timed_out": True}
+            raised = _raised(spec)
+            if raised > limit:
+                limit, deadline = raised, began + raised
+                continue
+            why = {"timed_out": True, "limit_seconds": limit}
         elif not output.poll():
             why = {"output_exceeded": True}
         elif ending := next((why for why, watch in watches.items() if not watch.poll()), None):
@@ -305,6 +310,13 @@ def _supervise(children: "Children", output: Output, spec: "Facts", keeper: int,
             continue
         children.end(spec["grace_seconds"], keeper, output.poll)
         return why
+
+
+def _raised(spec: "Facts") -> float:
+    """Return what the time limit was raised to meanwhile, in seconds; 0: it was not."""
+    module: Any = __import__("limit")
+    limit: float = module.read(spec["id"])
+    return limit
 
 
 def _watches(spec: "Facts", output: Output) -> "dict[str, LastWord | Silence]":

@@ -6,6 +6,7 @@ daemon that is started after one crash carries the next. Set MARIANNE_CRASH_ROUN
 
 import ast
 import os
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,24 @@ def revised(crashing, job):
     crashing.reaches(job, "completed")
     names = {line.split()[1] for line in crashing.house.ledger.lines() if f" {job}-" in line}
     assert names == {f"{job}-1", f"{job}-two", f"{job}-three"}
+
+
+def lengthened(crashing, job):
+    """A time limit is raised while its sheet runs: its supervisor is told first, the journal once."""
+    crashing.house.gate(f"{job}-1")
+    bodies = [gated(f"{job}-1"), plain(f"{job}-2")]
+    crashing.submit(job, bodies, instrument_config={"timeout_seconds": "10m"})
+    crashing.says(f"start {job}-1")
+    text = score(job, bodies, instrument_config={"timeout_seconds": "2h"})
+    home = str(crashing.house.home)
+    crashing.ask("job.modify", job_id=job, text=text, directory=home, resume=True)
+    (flight,) = crashing.house.status(job)["in_flight"]
+    lasts = datetime.fromisoformat(flight["time_limit_at"]) - datetime.fromisoformat(flight["started_at"])
+    assert lasts == timedelta(hours=2)
+    (said,) = [event for event in crashing.house.journal(job) if event["type"] == "attempt.extended"]
+    assert said["text"] == "sheet 1: attempt 1: limit 2h, was 10m"
+    crashing.house.gate(f"{job}-1").open()
+    crashing.reaches(job, "completed")
 
 
 def cancelled(crashing, job):
@@ -329,6 +348,7 @@ GROUPS = {
     "modify": (revised, steps("modify")),
     "modify --discard": (revised, steps("modify --discard")),
     "modify -r": (revised, steps("modify -r")),
+    "modify -r, a longer limit": (lengthened, steps("modify -r")),
     "cancel": (cancelled, steps("cancel")),
     "pause file": (pause_file, steps("file")),
     "time": (retried, steps("time")),

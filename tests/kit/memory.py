@@ -44,7 +44,7 @@ class MemoryExecutor:
 
     `outcome` tells with which code a command ends as soon as it has started; None: when the test says so.
     While `stubborn`, what is asked to end goes on. `starts` counts by sheet, `at_once` has the most that ran of it.
-    `hinders` is told to who waits for an end.
+    `hinders` is told to who waits for an end; `limits` are time limits that were raised, by id.
     """
 
     def __init__(self, outcome: Callable[[Spec], int | None] = lambda _spec: None) -> None:
@@ -53,6 +53,7 @@ class MemoryExecutor:
         self.hinders: str | None = None
         self.refuses = 0
         self.entries: dict[str, Entry] = {}
+        self.limits: dict[str, float] = {}
         self.starts: Counter[str] = Counter()
         self.at_once: Counter[str] = Counter()
         self._claimed: set[str] = set()
@@ -137,6 +138,9 @@ class MemoryExecutor:
             return False
         self._claimed.add(place.id)
         return True
+
+    async def raise_limit(self, place: Place, seconds: float) -> None:
+        self.limits[place.id] = seconds
 
     async def leftovers(self, prefix: str) -> set[str]:
         return {name for name, entry in self.entries.items() if entry.runs and name.startswith(prefix)}

@@ -26,7 +26,7 @@ from marianned.conductor.core.waiters import Answer, Waiter, Waiters
 from marianned.conductor.run.hook import HookContext
 from marianned.conductor.run.supervisor import Supervisor, bare
 from marianned.conductor.services import Services
-from marianned.errors import MarianneError, WrongStatus
+from marianned.errors import MarianneError, Unavailable, WrongStatus
 from marianned.executors.base import Presence
 from marianned.lifecycle import Action
 from marianned.moment import now
@@ -52,7 +52,7 @@ from marianned.progress.state.triggers import (
     Warned,
 )
 from marianned.protocol import ENDED, JobStatus, WaitingFor
-from marianned.rows import Account, Flight
+from marianned.rows import Account, AttemptRow, Flight
 from marianned.store.writer import BrokenChanges
 
 _AGAIN_SECONDS = 1.0
@@ -440,11 +440,30 @@ class Job:
             await self._decide(PauseFile(reason or None))
 
     async def _before_commit(self, trigger: Trigger, decision: Decision) -> None:
-        """Remove the pause file before a resume is in force; if that fails the resume is refused."""
+        """Do what must be done once a request is in force; if that fails the request is refused.
+
+        The pause file is removed before a resume; supervisors are told limits before they are on record.
+        """
+        await self._raise_limits(decision.extended)
         resumes = isinstance(trigger, Asked) and trigger.action in _RESUMES
         if not resumes or not decision.changes:
             return
         await to_thread.run_sync(pausefile.clear, self._pause_file, self.state.run.job_name, self.status)
+
+    async def _raise_limits(self, attempts: list[AttemptRow]) -> None:
+        for row in attempts:
+            try:
+                executor = self.services.executors.of(row)
+                await executor.raise_limit(self.services.place(row), row.limit_seconds)
+            except OSError as error:
+                name = self.state.run.job_name
+                raise Unavailable(
+                    f"the time limit of sheet {row.sheet} of '{name}' can't be raised while it runs: {error};"
+                    " nothing has changed",
+                    job_id=name,
+                    status=self.status,
+                    hints=[f"mzt pause {name} --now"],
+                ) from None
 
     async def _after_commit(self) -> None:
         if self.status in ENDED:

@@ -406,7 +406,7 @@ class Attempt:
     async def _read(self, record: ExitRecord) -> tuple[Reading, Verdict]:
         """Read what it has printed; say how it has ended by that."""
         definition, silence = self._given.definition, self._given.score.silence
-        stale = record.stale and silence is not None
+        limit = definition.timeout_seconds if record.limit_seconds is None else record.limit_seconds
         return await workers.read_end(
             self._given.score.profiles[definition.instrument],
             definition.settings,
@@ -415,7 +415,7 @@ class Attempt:
             exit_code=record.exit_code,
             signal_name=record.signal_name,
             timed_out=record.timed_out,
-            timeout_seconds=silence.idle_timeout_seconds if stale and silence else definition.timeout_seconds,
+            timeout_seconds=silence.idle_timeout_seconds if record.stale and silence else limit,
             detection_patterns=self._given.score.rate_limit.detection_patterns,
             ended=_ended_by_us(record),
             ended_at=self._ended_at,

@@ -124,6 +124,7 @@ def decide(
         hook=draft.hook_start,
         hook_interrupt=draft.hook_interrupt,
         hooks_ended=draft.hooks_ended,
+        extended=draft.extended,
         declines=draft.declines,
         wake=_wake(draft),
         answers=answers,

@@ -52,6 +52,7 @@ COUNTED = (JobStatus.RUNNING, JobStatus.PAUSING, JobStatus.CANCELLING)
 class Decision(msgspec.Struct, kw_only=True):
     """What one trigger leads to: one transaction, the state after it, then actions, then answers.
 
+    `extended` are attempts in flight whose time limit it raises, told to their supervisors before the commit;
     `starts` are new attempts, or skip rules to be asked, after the commit; `checks` are attempts whose
     process has succeeded and whose checks run again; `asks` are loops whose `until` is asked; `interrupts` is
     what is to be ended, `hook` one to be started, `hook_interrupt` one to be ended, `hooks_ended` those that
@@ -70,6 +71,7 @@ class Decision(msgspec.Struct, kw_only=True):
     hook: HookRow | None = None
     hook_interrupt: HookRow | None = None
     hooks_ended: list[HookRow] = []
+    extended: list[AttemptRow] = []
     declines: bool = False
 
 
@@ -102,6 +104,7 @@ class Draft:
         self.hook_start: HookRow | None = None
         self.hook_interrupt: HookRow | None = None
         self.hooks_ended: list[HookRow] = []
+        self.extended: list[AttemptRow] = []
         self.declines = False
         self.asked: str | None = None
         self.plan: list[PlanLine] = []

@@ -1,16 +1,20 @@
 """The limits of a run. Over the one of cost no new attempt starts, the job pauses, cause `budget`.
 
 When its time is up nothing more starts, what is in flight is interrupted, it pauses, cause `time`; the time
-is counted while the run is running, pausing or cancelling.
+is counted while the run is running, pausing or cancelling. A revision that gives an attempt in flight more
+time does so at once; one that gives it less never does.
 Source: docs/reference/score-format.md §16.4, §28.7, §29.3, docs/design/control.md §8.
 """
+
+import msgspec
 
 from marianned.clock import Instant
 from marianned.formatting import dollars, duration
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.job import JobState
 from marianned.progress.state.loops import Round
-from marianned.protocol import HoldCause
+from marianned.protocol import HoldCause, PlanAction, PlanLine
+from marianned.rows import AttemptRow
 from marianned.score.expanded import Expanded
 
 
@@ -115,3 +119,65 @@ def time_is_up(draft: Draft) -> Instant | None:
     left = draft.state.time_left(draft.now)
     held = any(hold.cause == HoldCause.TIME for hold in draft.state.holds.values())
     return None if left is None or held or draft.facts.cancelling else draft.now.plus(left)
+
+
+# --- of what is in flight, under a new revision (docs/design/control.md §5 "Live limits") -----------------
+
+
+def with_live_limits(state: JobState, new: Expanded, lines: list[PlanLine]) -> list[PlanLine]:
+    """Say of sheets that are in flight which limit they have from now on, where the new score has another."""
+    said: list[PlanLine] = []
+    for line in lines:
+        attempt = _in_flight(state, line)
+        limit = None if attempt is None else _limit_under(new, line, state, attempt)
+        if attempt is None or limit is None or limit == attempt.limit_seconds:
+            said.append(line)
+        elif limit < attempt.limit_seconds:
+            stays = f"{line.why}; its limit stays {duration(attempt.limit_seconds)}"
+            said.append(msgspec.structs.replace(line, why=stays))
+        else:
+            why = f"{line.why}; limit {duration(limit)}{_told(state, attempt)}"
+            said.append(msgspec.structs.replace(line, why=why))
+    return said
+
+
+def extend_live(draft: Draft, new: Expanded, lines: list[PlanLine]) -> None:
+    """Raise the limits that the new score has raised; `lines` are its plan."""
+    for line in lines:
+        attempt = _in_flight(draft.state, line)
+        limit = None if attempt is None else _limit_under(new, line, draft.state, attempt)
+        if attempt is None or limit is None or limit <= attempt.limit_seconds or line.old_sheet is None:
+            continue
+        said = f"attempt {attempt.attempt}: limit {duration(limit)}, was {duration(attempt.limit_seconds)}"
+        ends = attempt.started_at + round(limit * 1000)
+        raised = msgspec.structs.replace(attempt, time_limit_at=ends)
+        draft.put(raised)
+        draft.extended.append(raised)
+        draft.note_sheet("attempt.extended", line.old_sheet, said, attempt=attempt.attempt)
+
+
+def _in_flight(state: JobState, line: PlanLine) -> AttemptRow | None:
+    if line.action != PlanAction.IN_FLIGHT or line.old_sheet is None:
+        return None
+    return state.attempts.get(state.sheets[line.old_sheet].uid)
+
+
+def _limit_under(new: Expanded, line: PlanLine, state: JobState, attempt: AttemptRow) -> float | None:
+    """Return the limit, in seconds, that a new score has for the instrument that the attempt plays on.
+
+    None: it has none, for the sheet is played on another one there.
+    """
+    assert line.sheet is not None
+    assert line.old_sheet is not None
+    definition, fallback = new.sheets[line.sheet - 1], state.sheets[line.old_sheet].fallback
+    if fallback > len(definition.fallbacks):
+        return None
+    there = definition.on(fallback)
+    return there.timeout_seconds if there.instrument == attempt.instrument else None
+
+
+def _told(state: JobState, attempt: AttemptRow) -> str:
+    """Say that the tool was told a limit when it started, where its profile does that: it may keep it."""
+    profile = state.score.profiles[attempt.instrument]
+    tells = profile.http is not None or (profile.cli is not None and profile.cli.command.timeout_flag)
+    return f" ({attempt.instrument} was told {duration(attempt.limit_seconds)})" if tells else ""

@@ -82,6 +82,8 @@ def asked(draft: Draft, ask: Asked, answers: dict[str, Reply | MarianneError]) -
     draft.problems = ask.proposal.version.row.problems if ask.proposal is not None else []
     _plan(draft, ask, version, rerun)
     _note(draft, ask, version, held=Effect.HOLD in rule.effects)
+    if version is not None:
+        limits.extend_live(draft, version.score, draft.plan)
     if ask.env:
         draft.run(env=draft.state.run.env | ask.env)
     hold: int | None = None

@@ -14,6 +14,7 @@ from marianned.lifecycle import Action
 from marianned.progress.deciding import rounds
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.hooks import revise_hooks, rewind_hooks
+from marianned.progress.deciding.limits import with_live_limits
 from marianned.progress.deciding.past_sheets import fingerprint, forget, remember, returning
 from marianned.progress.state.fresh import fresh, fresh_beside_attempt
 from marianned.progress.state.job import ALL_HOOKS, DONE, JobState, Version
@@ -46,9 +47,10 @@ def planned(
     anew, which it does under each new revision and after a resume of what failed.
 
     The planner compares the two scores and knows nothing of this run but how each old sheet stands. What
-    only the run knows is laid over its lines, in this order: breakpoints that move or go, sheets that run
-    again with all that depends on them (in the new score's needs), failed sheets that stay as they are.
-    Numbers of sheets differ between the revisions: uids and old numbers come in, new numbers go through.
+    only the run knows is laid over its lines, in this order: breakpoints that move or go, limits of what is
+    in flight, sheets that run again with all that depends on them (in the new score's needs), failed sheets
+    that stay as they are. Numbers of sheets differ between the revisions: uids and old numbers come in, new
+    numbers go through.
     """
     standing = {
         number: planner.Standing(
@@ -66,6 +68,7 @@ def planned(
     back = {number: planner.Back(past.row.status, past.row.revision) for number, past in returned.items()}
     result = planner.plan(state.score, version.score, standing, state.run.revision, values, back)
     lines = _with_breakpoints(state, result.lines)
+    lines = with_live_limits(state, version.score, lines)
     new_number = {old: new for new, old in result.matched.items()}
     asked = {new_number[row.sheet] for row in _of(state, rerun) if row.sheet in new_number}
     asked |= {number for number, past in returned.items() if past.uid in rerun}

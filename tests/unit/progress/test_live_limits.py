@@ -1,0 +1,145 @@
+"""A modify that raises a time limit: what is in flight gets it at once, and keeps it."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from kit.scores import Bench, chain, score, stage
+
+from marianned.instruments.profile import Cli, Command, Profile
+from marianned.lifecycle import Action
+from marianned.progress.deciding.revisions import planned
+from marianned.progress.state.job import Version
+from marianned.protocol import JobStatus, PlanLine
+from marianned.rows import AttemptRow
+from marianned.score.expanded import Expanded, Fallback
+
+WITH = {"digests": {"prompt": "same", "validations": "same", "settings": "other"}}
+
+
+def limited(seconds: float, length: int = 2, **given: Any) -> Expanded:
+    """A chain each of whose sheets has this limit."""
+    stages = [stage([n] if n else [], timeout_seconds=seconds, **WITH, **given) for n in range(length)]
+    return score(*stages)
+
+
+def running(expanded: Expanded | None = None) -> Bench:
+    bench = Bench(expanded or chain(2))
+    bench.go()
+    return bench
+
+
+def attempt(bench: Bench) -> AttemptRow:
+    return next(iter(bench.state.attempts.values()))
+
+
+def line(bench: Bench) -> PlanLine:
+    """The first line of the plan of the newest revision."""
+    return bench.state.newest.plan[0]
+
+
+def told(bench: Bench) -> list[tuple[int, float]]:
+    assert bench.last is not None
+    return [(row.sheet, row.limit_seconds) for row in bench.last.extended]
+
+
+@pytest.mark.parametrize("action", [Action.MODIFY, Action.MODIFY_RESUME])
+def test_a_longer_limit_counts_for_what_is_in_flight_before_the_revision_does(action: Action) -> None:
+    bench = running()
+    bench.after(60).ask(action, limited(3600))
+    assert told(bench) == [(1, 3600)]
+    assert (attempt(bench).limit_seconds, attempt(bench).revision) == (3600, 1)
+    assert (bench.status, bench.state.run.revision) == (JobStatus.PAUSING, 1)
+    assert line(bench).why == "finishes under revision 1; limit 1h"
+    event = next(event for event in bench.disk.events if event.type == "attempt.extended")
+    assert (event.sheet, event.attempt) == (1, 1)
+    assert event.text == "sheet 1: attempt 1: limit 1h, was 15m"
+    bench.crash()
+    assert attempt(bench).limit_seconds == 3600
+
+
+def test_a_shorter_limit_shortens_nothing_that_runs_and_the_plan_says_so() -> None:
+    bench = running()
+    bench.ask(Action.MODIFY, limited(60))
+    assert (told(bench), attempt(bench).limit_seconds) == ([], 900)
+    assert line(bench).why == "finishes under revision 1; its limit stays 15m"
+
+
+def test_a_limit_that_was_raised_stays_raised() -> None:
+    bench = running()
+    bench.ask(Action.MODIFY, limited(3600))
+    bench.ask(Action.MODIFY, limited(900))
+    assert (told(bench), attempt(bench).limit_seconds) == ([], 3600)
+    assert line(bench).why == "finishes under revision 1; its limit stays 1h"
+    bench.ask(Action.DISCARD)
+    assert (told(bench), attempt(bench).limit_seconds) == ([], 3600)
+    bench.ask(Action.MODIFY, limited(7200))
+    assert told(bench) == [(1, 7200)]
+
+
+def test_the_same_limit_is_no_news() -> None:
+    bench = running()
+    bench.ask(Action.MODIFY, chain(3))
+    assert (told(bench), line(bench).why) == ([], "finishes under revision 1")
+    assert not [event for event in bench.disk.events if event.type == "attempt.extended"]
+
+
+def test_what_else_the_modify_changes_makes_no_difference() -> None:
+    bench = running()
+    bench.ask(Action.MODIFY, limited(3600, 4, prompt="another"))
+    assert told(bench) == [(1, 3600)]
+
+
+def test_a_plan_that_is_only_looked_at_raises_nothing() -> None:
+    bench = running()
+    bench.ask(Action.MODIFY, limited(3600), plan=True)
+    assert (told(bench), attempt(bench).limit_seconds) == ([], 900)
+
+
+def test_only_the_sheets_that_are_in_flight_are_told() -> None:
+    bench = Bench(score(stage(), stage(), stage([1, 2]), at_once=2))
+    assert bench.go() == [1, 2]
+    given = {"timeout_seconds": 3600.0, **WITH}
+    bench.ask(Action.MODIFY, score(stage(), stage(**given), stage([1, 2], **given), at_once=2))
+    assert told(bench) == [(2, 3600)]
+
+
+def test_a_sheet_that_another_instrument_plays_from_now_on_keeps_its_limit() -> None:
+    bench = running()
+    bench.ask(Action.MODIFY, limited(3600, instrument="shell"))
+    assert (told(bench), line(bench).why) == ([], "finishes under revision 1")
+
+
+def test_on_a_fallback_the_limit_of_that_instrument_counts() -> None:
+    def with_fallback(seconds: float) -> Expanded:
+        other = Fallback(
+            instrument="shell", settings={}, timeout_seconds=seconds, working_directory="/home/ann"
+        )
+        made = chain(1)
+        sheet = msgspec.structs.replace(made.sheets[0], fallbacks=(other,))
+        return msgspec.structs.replace(made, sheets=(sheet,))
+
+    bench = running(with_fallback(60))
+    bench.end(1, "failed", category="unavailable", message="no such program")
+    while not bench.flying:
+        bench.tick(3600)
+    assert attempt(bench).instrument == "shell"
+    bench.ask(Action.MODIFY, with_fallback(7200))
+    assert told(bench) == [(1, 7200)]
+
+
+def test_where_the_tool_itself_was_told_the_limit_the_plan_says_so() -> None:
+    cli = Cli(command=Command(executable="x", timeout_flag="--timeout"))
+    tools = {"claude-code": Profile(name="claude-code", kind="cli", cli=cli)}
+    bench = running(msgspec.structs.replace(limited(900), profiles=tools))
+    bench.ask(Action.MODIFY, msgspec.structs.replace(limited(3600), profiles=tools))
+    assert line(bench).why == "finishes under revision 1; limit 1h (claude-code was told 15m)"
+
+
+def test_the_plan_of_what_is_applied_later_says_nothing_of_limits() -> None:
+    bench = running()
+    bench.ask(Action.MODIFY, limited(3600))
+    bench.end(1)
+    assert "limit" not in line(bench).why
+    version: Version = bench.state.current
+    assert all("limit" not in one.why for one in planned(bench.state, version).lines)
