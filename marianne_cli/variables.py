@@ -70,11 +70,7 @@ def of_score(data: bytes) -> dict[str, str | None]:
     Raises:
         BadValue: it can't be read.
     """
-    try:
-        root = yaml_tree.read(data).root
-    except Unreadable as fault:
-        raise BadValue(fault.message, fault.place.line) from None
-    score = plain(root) if isinstance(root, Mapping) else {}
+    score = _score(data)
     parameters, prompt = score.get("parameters"), score.get("prompt")
     variables = prompt.get("variables") if isinstance(prompt, dict) else None
     names: dict[str, str | None] = dict.fromkeys(variables) if isinstance(variables, dict) else {}
@@ -83,17 +79,22 @@ def of_score(data: bytes) -> dict[str, str | None]:
     return names
 
 
+def _score(data: bytes) -> dict[str, Any]:
+    try:
+        root = yaml_tree.read(data).root
+    except Unreadable as fault:
+        raise BadValue(fault.message, fault.place.line) from None
+    found: dict[str, Any] = plain(root) if isinstance(root, Mapping) else {}
+    return found
+
+
 def stages_of(data: bytes) -> list[str]:
     """Return the names of a score's stages.
 
     Raises:
         BadValue: it can't be read.
     """
-    try:
-        root = yaml_tree.read(data).root
-    except Unreadable as fault:
-        raise BadValue(fault.message, fault.place.line) from None
-    score = plain(root) if isinstance(root, Mapping) else {}
+    score = _score(data)
     movements = score.get("movements")
     parts = movements.values() if isinstance(movements, dict) else ()
     return [str(part["name"]) for part in parts if isinstance(part, dict) and part.get("name")]

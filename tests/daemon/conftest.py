@@ -1,7 +1,7 @@
 """Each test has a daemon of its own, and ends with none of its processes left."""
 
 import pytest
-from kit.daemon import Daemon
+from kit.daemon import AGENTS, Daemon
 from kit.service import serving
 
 
@@ -29,3 +29,17 @@ def ledger(house):
 def service():
     with serving() as service:
         yield service
+
+
+@pytest.fixture
+def agents(house, service):
+    """A daemon whose `claude` asks the service."""
+    tools = house.home / "tools"
+    tools.mkdir()
+    (tools / "claude").symlink_to(AGENTS / "scripted")
+    house.environment |= {
+        "PATH": f"{tools}:{house.environment['PATH']}",
+        "ANTHROPIC_BASE_URL": service.url,
+        "ANTHROPIC_API_KEY": "dummy",
+    }
+    return house.start()

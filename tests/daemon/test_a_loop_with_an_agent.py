@@ -5,16 +5,11 @@ The agent is a small one in claude's clothes, the model a service of the test's 
 
 import re
 
-import pytest
 import yaml
-from kit.daemon import AGENTS, gated
+from kit.daemon import gated
+from kit.service import says
 
-TOKENS = {"input_tokens": 1000, "output_tokens": 10}
 UNTIL = 'file("good").exists'
-
-
-def says(text):
-    return 200, {}, {"content": [{"type": "text", "text": text}], "usage": TOKENS}
 
 
 def score(check):
@@ -40,20 +35,6 @@ def score(check):
             "prompt": {"template": template + "{% if sheet_num == 4 %}note done{% endif %}"},
         }
     )
-
-
-@pytest.fixture
-def agents(house, service):
-    """A daemon whose `claude` asks the service."""
-    tools = house.home / "tools"
-    tools.mkdir()
-    (tools / "claude").symlink_to(AGENTS / "scripted")
-    house.environment |= {
-        "PATH": f"{tools}:{house.environment['PATH']}",
-        "ANTHROPIC_BASE_URL": service.url,
-        "ANTHROPIC_API_KEY": "dummy",
-    }
-    return house.start()
 
 
 def prompts(service):

@@ -6,9 +6,7 @@ the agents themselves.
 
 import pytest
 import yaml
-from kit.daemon import AGENTS
-
-TOKENS = {"input_tokens": 1000, "output_tokens": 10}
+from kit.service import TOKENS, says
 
 
 def writes(path, content):
@@ -19,10 +17,6 @@ def writes(path, content):
         "input": {"file_path": str(path), "content": content},
     }
     return 200, {}, {"content": [call], "usage": TOKENS}
-
-
-def says(text):
-    return 200, {}, {"content": [{"type": "text", "text": text}], "usage": TOKENS}
 
 
 LIMITED = 429, {}, {"type": "error", "error": {"type": "rate_limit_error", "message": "slow down"}}
@@ -41,20 +35,6 @@ def score(second):
             "validations": [{"type": "file_exists", "path": "{workspace}/{sheet_num}.txt"}],
         }
     )
-
-
-@pytest.fixture
-def agents(house, service):
-    """A daemon whose `claude` asks the service."""
-    tools = house.home / "tools"
-    tools.mkdir()
-    (tools / "claude").symlink_to(AGENTS / "scripted")
-    house.environment |= {
-        "PATH": f"{tools}:{house.environment['PATH']}",
-        "ANTHROPIC_BASE_URL": service.url,
-        "ANTHROPIC_API_KEY": "dummy",
-    }
-    return house.start()
 
 
 def prompts(service):

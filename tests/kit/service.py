@@ -5,6 +5,8 @@ import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+TOKENS = {"input_tokens": 1000, "output_tokens": 10}
+
 
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
@@ -35,3 +37,8 @@ def serving():
         yield server
         server.shutdown()
         thread.join()
+
+
+def says(text):
+    """Return the answer of a model, in Anthropic's words, that says a text and ends its turn."""
+    return 200, {}, {"content": [{"type": "text", "text": text}], "usage": TOKENS}
