@@ -434,6 +434,8 @@ class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
     """How many milliseconds after the job was paused it ends; null: it does not."""
     deadline: Instant | None = None
     """When what is in flight is interrupted; null: it is waited for."""
+    stands_before: list[int] = []
+    """Of a breakpoint: the sheets (uids) it has paused before."""
 
 
 class BreakpointRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from hook_model import Hooks
 from loop_model import Rounds
 from model_accepts import is_accepted, try_now
 from model_answers import taken_back, wish
+from model_limits import keep_to_limits
 from model_parts import DONE, Hold, Limits, Sheet, Waiter, Wanted
 from plain_scores import Score, Step, waits_in, who_was_who
 
@@ -115,14 +116,6 @@ class Model:
         due = all(sheet.status in DONE for sheet in sheets) and any(sheet.attempts for sheet in sheets)
         due = due and self.rounds.open(self) is None
         return self.hooks.turn(self.score.on_failure) if due else None
-
-    def is_over(self, score: Score, more: float = 0) -> bool:
-        """Tell whether the job has cost more than it may."""
-        return score.budget is not None and self.spent > score.budget + self.over_budget + more
-
-    def is_late(self, score: Score) -> bool:
-        """Tell whether the job has run as long as it may."""
-        return score.wall is not None and self.ran >= score.wall
 
     def passes(self, seconds: float) -> None:
         """Time passes; it counts while the job runs."""
@@ -563,25 +556,10 @@ class Model:
         about_it = {"failure", "breakpoint"} & set(self.causes)
         return not self.holds or (self.outcome and not left and not about_it)
 
-    def keep_to_budget(self) -> None:
-        """Hold what has cost too much and would go on; let it go where more is allowed by now."""
-        if not self.is_over(self.staged or self.score):
-            self.holds = {number: hold for number, hold in self.holds.items() if hold.cause != "budget"}
-        elif "budget" not in self.causes and self.left() and not (self.cancel or self.ended):
-            self.hold("budget")
-
-    def keep_to_time(self) -> None:
-        """Hold what has run too long, and end what is in flight; let it go where more is allowed by now."""
-        if not self.is_late(self.staged or self.score):
-            self.holds = {number: hold for number, hold in self.holds.items() if hold.cause != "time"}
-        elif "time" not in self.causes and (self.left() or self.busy) and not (self.cancel or self.ended):
-            self.hold("time", 0)
-
     def settle(self) -> None:
         left = self.left()  # before a revision comes in force
         while True:
-            self.keep_to_budget()
-            self.keep_to_time()
+            keep_to_limits(self)
             if self.ended or self.busy:
                 return
             if self.cancel:
@@ -594,8 +572,9 @@ class Model:
                 if not all(self.behind(name) for name in could):
                     return
                 done = {name for name, sheet in self.sheets.items() if sheet.status in DONE}
-                self.hold("breakpoint")
                 stops = self.breaks & {name for name in could if self.may_begin(name, done)}
+                at = frozenset(self.sheets[name].number for name in stops)
+                self.holds[self.hold("breakpoint")].before = at
                 self.breaks, loop = self.breaks - stops, self.rounds.open(self)
                 self.passed |= stops & loop.span if loop else set()
             elif self.failed() and self.score.on_failure == "pause":

@@ -6,6 +6,7 @@ Source: docs/design/control.md §3.
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
+from model_limits import is_late, is_over
 from model_parts import DONE, Sheet, Wanted
 
 if TYPE_CHECKING:
@@ -51,8 +52,17 @@ def _fits(model: "Model", action: str, wanted: Wanted) -> bool:
         begun = {"running", "waiting", "failed", *DONE}
         if any(model.sheets[name].status in begun or model.sheets[name].parked for name in wanted.sheets):
             return False
+        if any(_stands_before(model, name) for name in wanted.sheets):
+            return False
     marks = action == "resume --skip/--accept"
     return not marks or all(model.sheets[name].status not in ("running", *DONE) for name in wanted.sheets)
+
+
+def _stands_before(model: "Model", name: str) -> bool:
+    """Tell whether a breakpoint holds the job before a sheet, which would start else."""
+    done = {other for other, sheet in model.sheets.items() if sheet.status in DONE}
+    at = {number for hold in model.holds.values() for number in hold.before}
+    return model.sheets[name].number in at and model.may_begin(name, done)
 
 
 def _would_run(model: "Model", action: str, wanted: Wanted) -> bool:
@@ -70,7 +80,7 @@ def _too_dear(model: "Model", action: str, wanted: Wanted) -> bool:
     if not goes_on:
         return False
     to_come = wanted.new or model.staged or model.score
-    over = model.is_over(to_come, wanted.over) or model.is_late(to_come)
+    over = is_over(model, to_come, wanted.over) or is_late(model, to_come)
     if action == "resume --skip/--accept":
         return over and not _done_with(model, wanted.sheets)
     asks = wanted.new is not None or wanted.sheets or wanted.changed

@@ -76,12 +76,16 @@ class Sheet:
 
 @dataclass
 class Hold:
-    """Why it is paused; `lasts` counts from the moment of paused, then `ends` is known."""
+    """Why it is paused; `lasts` counts from the moment of paused, then `ends` is known.
+
+    A breakpoint's is `before` sheets, by their numbers.
+    """
 
     cause: str
     deadline: float | None = None
     lasts: float | None = None
     ends: float | None = None
+    before: frozenset[int] = frozenset()
 
     @property
     def ends_by_itself(self) -> bool:

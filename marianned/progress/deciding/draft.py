@@ -214,8 +214,9 @@ class Draft:
         reason: str | None,
         lasts: int | None = None,
         deadline: Instant | None = None,
+        stands_before: Sequence[int] = (),
     ) -> int:
-        """Put a hold; return its number. `lasts` is in milliseconds."""
+        """Put a hold; return its number. `lasts` is in milliseconds, `stands_before` are uids of sheets."""
         number = self.state.run.next_hold
         self.run(next_hold=number + 1)
         self.put(
@@ -228,6 +229,7 @@ class Draft:
                 held_at=self.now.at,
                 lasts=lasts,
                 deadline=deadline,
+                stands_before=list(stands_before),
             )
         )
         return number

@@ -86,7 +86,7 @@ def hold_at_breakpoints(draft: Draft) -> None:
         return
     rows = state.at_breakpoints()
     before = f"before {messages.sheet_names(state, [row.sheet for row in rows])}"
-    draft.hold(HoldCause.BREAKPOINT, None, before)
+    draft.hold(HoldCause.BREAKPOINT, None, before, stands_before=[row.uid for row in rows])
     for row in rows:
         one = state.loops.of(row.sheet)
         if one is not None and one.is_open:  # it stops in each round
@@ -101,7 +101,7 @@ def set_breakpoints(draft: Draft, sheets: str | None, *, clear: bool) -> None:
 
     Raises:
         BadRequest: there is no such sheet.
-        WrongStatus: a sheet has started or is done.
+        WrongStatus: a sheet has started or is done, or the job is paused before it by a breakpoint.
     """
     state = draft.state
     numbers = select(sheets, state.score) if sheets is not None else []
@@ -119,5 +119,13 @@ def set_breakpoints(draft: Draft, sheets: str | None, *, clear: bool) -> None:
                 job_id=state.run.job_name,
                 status=draft.status,
                 hints=[f"mzt status {state.run.job_name}"],
+            )
+        if state.stands_before(row):
+            raise WrongStatus(
+                f"'{state.run.job_name}' is paused before {messages.sheet_name(state, number)} already; "
+                "a resume starts it",
+                job_id=state.run.job_name,
+                status=draft.status,
+                hints=[f"mzt resume {state.run.job_name}"],
             )
         draft.put(BreakpointRow(run_id=state.run.run_id, uid=uid))

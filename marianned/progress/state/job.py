@@ -319,6 +319,11 @@ class JobState:
         found = [row for row in rows if row.status in OPEN and self._is_free(row.sheet)]
         return sorted(found, key=lambda row: row.sheet)
 
+    def stands_before(self, row: SheetRow) -> bool:
+        """Tell whether a breakpoint has paused the job before a sheet, which would start else."""
+        held = any(row.uid in hold.stands_before for hold in self.holds.values())
+        return held and row.status in OPEN and self._is_free(row.sheet)
+
     def blocked(self, sheet: int) -> bool:
         """Tell whether a failed sheet is above this one."""
         return self._failed_upstream[sheet] > 0

@@ -97,6 +97,40 @@ def test_there_is_no_breakpoint_before_what_has_started(given: str) -> None:
     assert bench.state.breakpoints == {}
 
 
+def test_there_is_no_breakpoint_where_its_own_hold_stands() -> None:
+    bench = graph()
+    bench.ask(Action.BREAK, sheets="2,3")
+    bench.play()
+    before = bench.disk.rows.copy()
+    for named in ("3", "3,5"):
+        with pytest.raises(
+            WrongStatus, match="is paused before sheet 3 already; a resume starts it"
+        ) as refused:
+            bench.ask(Action.BREAK, sheets=named)
+        assert refused.value.hints == ["mzt resume release-notes"]
+    assert bench.disk.rows == before, "the resume would void what it was told that it is set"
+    bench.crash()
+    with pytest.raises(WrongStatus):
+        bench.ask(Action.BREAK, sheets="2")
+    bench.ask(Action.BREAK, sheets="5")
+    bench.ask(Action.RESUME)
+    assert bench.flying == [2, 3]
+    bench.play()
+    assert bench.sheets == ["completed"] * 4 + ["pending"] * 2
+
+
+def test_a_breakpoint_stands_once_more_where_what_leads_to_its_hold_runs_again() -> None:
+    bench = Bench(chain(2))
+    bench.ask(Action.BREAK, sheets="2")
+    bench.play()
+    bench.ask(Action.MODIFY, sheets="1")
+    assert bench.sheets == ["pending", "pending"]
+    bench.ask(Action.BREAK, sheets="2")
+    bench.ask(Action.RESUME)
+    assert bench.play() == [1]
+    assert (bench.status, causes(bench)) == (JobStatus.PAUSED, ["breakpoint"])
+
+
 def test_a_cancelled_job_takes_a_breakpoint_before_what_never_started() -> None:
     bench = Bench(chain(3))
     bench.go()
