@@ -16,8 +16,12 @@ from marianned.score.expanded import CostLimits
 def cost_of(
     output: OutputFormat, reading: Reading, model: Model | None, limits: CostLimits | None
 ) -> float | None:
-    """Return USD: what the tool says; else each price is the model's, or the score's; None: unknown."""
-    if reading.cost_usd is not None:
+    """Return USD: what the tool says; else each price is the model's, or the score's; None: unknown.
+
+    A cost of 0 beside tokens says that the tool knows no price; that they are free, the model's prices say.
+    """
+    used = (reading.input_tokens or 0) + (reading.output_tokens or 0) + (reading.cached_tokens or 0)
+    if reading.cost_usd is not None and (reading.cost_usd > 0 or not used):
         return reading.cost_usd
     if reading.input_tokens is None or reading.output_tokens is None:
         return None

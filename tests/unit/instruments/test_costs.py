@@ -1,5 +1,6 @@
 """What an attempt has cost: cached tokens at their price, a session's tokens once."""
 
+import msgspec
 import pytest
 
 from marianned.instruments.costs import cost_of, without
@@ -47,6 +48,26 @@ def test_a_model_without_a_price_is_no_free_model(
     model: Model, limits: CostLimits | None, usd: float | None
 ) -> None:
     assert cost_of(OutputFormat(), READ, model, limits) == (None if usd is None else pytest.approx(usd))
+
+
+@pytest.mark.parametrize(
+    ("model", "usd"),
+    [
+        (None, None),
+        (Model(name="m"), None),
+        (PRICED, 0.1 + 0.09 + 1.0),
+        (Model(name="m", cost_per_1k_input=0.0, cost_per_1k_output=0.0), 0.0),
+    ],
+)
+def test_a_cost_of_nothing_beside_tokens_is_no_cost(model: Model | None, usd: float | None) -> None:
+    told = msgspec.structs.replace(READ, cost_usd=0.0)
+    assert cost_of(OutputFormat(), told, model, None) == (None if usd is None else pytest.approx(usd))
+
+
+def test_a_cost_of_nothing_for_nothing_is_one() -> None:
+    for tokens in (None, 0):
+        told = Reading(result="", input_tokens=tokens, output_tokens=tokens, cost_usd=0.0)
+        assert cost_of(OutputFormat(), told, None, None) == 0.0
 
 
 def row(attempt: int, session: str, tokens: int) -> AttemptRow:
