@@ -7,11 +7,14 @@ counts once nothing more has come for a while. Like shim.py it imports nothing o
 
 import json
 import os
+import re
 import time
 from typing import Any
 
-_MOST_BYTES = 16 * 1024 * 1024
+_MOST_BYTES = 32 * 1024 * 1024
 """How much of what has come since the last look is read: its end."""
+_BEFORE_A_LINE = re.compile(rb"(?:\xef\xbb\xbf|\x1b\[[0-9;?]*[a-zA-Z]|\x1b\][^\x07\n]*\x07|[ \t])+(?=\{)")
+"""What may stand in front of an event: a byte order mark, colours; marianned/instruments/printed_json.py."""
 
 _LOOKS = 10
 """How often it is looked within the time of silence; so exact is its end."""
@@ -50,7 +53,7 @@ class LastWord:
         start = max(self.read, self.size - _MOST_BYTES)
         data = os.pread(self.file, self.size - start, start)
         self.read = start + data.rfind(b"\n") + 1  # a line without an end is read again with it
-        for line in reversed(data.split(b"\n")):
+        for line in reversed(data.replace(b"\r", b"\n").split(b"\n")):
             said = self._said(line)
             if said is not None:
                 self.spoken = said
@@ -58,10 +61,12 @@ class LastWord:
 
     def _said(self, line: bytes) -> bool | None:
         """Tell whether a line is the last word (True), or says that the work goes on (False)."""
-        if not line.lstrip().startswith(b"{"):
+        line = line.replace(b"\0", b"")
+        line = line[found.end() :] if (found := _BEFORE_A_LINE.match(line)) else line
+        if not line.startswith(b"{"):
             return None
         try:
-            event = json.loads(line)
+            event = json.loads(line.decode(errors="replace"), strict=False)
         except (ValueError, RecursionError):
             return None
         if event.get("type") == self.event and all(

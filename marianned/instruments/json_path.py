@@ -16,8 +16,6 @@ import msgspec
 
 _PART = re.compile(r"(?P<key>[^.\[\]\s]*)(?P<indexes>(?:\[-?\d+\])*)")
 _INDEX = re.compile(r"-?\d+")
-_LOOSE = re.compile(rb"\b(?:NaN|Infinity)\b|[0-9][eE]\+?[0-9]{3}")
-"""What is no JSON, or a number that is too large."""
 _EVERY = "*"
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _PLAIN_DIGITS = re.compile(r"\d{1,18}", re.ASCII)
@@ -79,15 +77,25 @@ def number_of(item: Any) -> float | None:
 def decoded(data: bytes) -> Any:
     """Return the value that a JSON text is; None where it is none, or nested too deeply.
 
-    Python and JavaScript write what is no JSON, `NaN`, or too large a number: the rest around it counts.
+    Programs write what is no JSON: `NaN`, too large a number, bytes that are no UTF-8, a tab in a string.
+    What stands around it counts.
     """
     try:
         return msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
-    if not _LOOSE.search(data):
+    if data[-1:] not in b"}] \t\n":  # cut off, or another text: not read a second time
         return None
     try:
-        return json.loads(data)
+        return cleaned(json.loads(data.decode(errors="replace"), strict=False))
     except (ValueError, RecursionError):
         return None
+
+
+def cleaned(value: Any) -> Any:
+    """Return a value whose texts are valid ones: half of a character becomes a question mark."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {cleaned(key): cleaned(inner) for key, inner in value.items()}
+    return [cleaned(inner) for inner in value] if isinstance(value, list) else value

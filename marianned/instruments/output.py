@@ -12,10 +12,11 @@ from typing import Any, Literal
 import msgspec
 
 from marianned.formatting import duration
-from marianned.instruments import json_path
+from marianned.instruments import json_path, printed_json
 from marianned.instruments.command_line import FORMATS
 from marianned.instruments.profile import Errors, FailureRule, OutputFormat, Profile
-from marianned.instruments.recognising import Kind, error_lines, recognise, recognise_talk
+from marianned.instruments.recognising import Kind, Recognised, error_lines, recognise, recognise_talk
+from marianned.instruments.refusals import is_refusal
 from marianned.instruments.resets import resets_in
 from marianned.instruments.result import Ended, Reading, Verdict
 from marianned.protocol import Outcome
@@ -66,7 +67,8 @@ def read_output(profile: Profile, settings: Mapping[str, Any], stdout: bytes, st
     keep = settings.get("max_output_capture_bytes") or CAPTURE_BYTES
     if form == "text":
         return _read_text(profile, output, stdout, keep)
-    events = _events(stdout) if form == "jsonl" else _document(stdout, output)
+    plain = printed_json.without_noise(stdout)
+    events = printed_json.events(plain) if form == "jsonl" else _document(plain, output)
     if events is None:
         return msgspec.structs.replace(
             _read_text(profile, output, stdout, keep), parsed=False, no_result=False
@@ -79,10 +81,11 @@ def _read_text(profile: Profile, output: OutputFormat, stdout: bytes, keep: int)
     patterns = profile.cli.errors.failure_patterns if profile.cli else []
     searched = "" if profile.raw_prompt else _text(stdout, _SEARCHED_STDOUT)
     found = next((hit for pattern in patterns if (hit := re.search(pattern, searched, _LINES))), None)
+    refused = _refuses(profile, searched)
     return Reading(
         result=_text(stdout, keep),
-        error=None if found is None else searched[found.start() :].strip(),
-        failed=found is not None,
+        error=searched.strip() if refused else None if found is None else searched[found.start() :].strip(),
+        failed=refused or found is not None,
         no_result=bool(output.require_result) and not stdout.strip(),
         searched=searched,
     )
@@ -98,8 +101,14 @@ def _read_events(
     failed = any(_holds(rule, events, final) for rule in output.failure_when)
     error = None
     if failed or not output.failure_when or not final:
-        error = _error(output, final[-1:]) or _error(output, events) or _error(output, _tail(stderr))
-    errors = profile.cli.errors if profile.cli else _HTTP_ERRORS
+        error = (
+            _error(output, final[-1:])
+            or _error(output, events)
+            or _error(output, printed_json.last_object(stderr))
+        )
+    if not failed and _refuses(profile, result):
+        failed, error = True, result.strip()
+    errors = _errors(profile)
     tokens_in, tokens_out, cached = (
         _count(_amount(events, path, added=output.aggregate_tokens))
         for path in (output.input_tokens_path, output.output_tokens_path, output.cached_tokens_path)
@@ -132,6 +141,15 @@ def _read_events(
         model=_last_text(events, output.model_path),
         unread=unread,
     )
+
+
+def _errors(profile: Profile) -> Errors:
+    return profile.cli.errors if profile.cli else _HTTP_ERRORS
+
+
+def _refuses(profile: Profile, answer: str) -> bool:
+    """Tell whether an agent's whole answer is a service's refusal, whatever the tool says of its end."""
+    return _errors(profile).service_messages and is_refusal(answer)
 
 
 def _final_records(output: OutputFormat, events: list[Any]) -> list[Any]:
@@ -201,38 +219,14 @@ def _text(data: bytes, keep: int) -> str:
     return data[-keep:].decode(errors="ignore" if len(data) > keep else "replace")
 
 
-def _events(stdout: bytes) -> list[Any] | None:
-    """Return the objects of JSON lines, or of one document; other lines are passed over, None: only such."""
-    events = []
-    for line in stdout.splitlines():
-        if line.lstrip().startswith(b"{"):
-            found = json_path.decoded(line)
-            if isinstance(found, dict):
-                events.append(found)
-    if not events and (document := re.search(rb"^[\[{]", stdout, re.MULTILINE)):
-        found = json_path.decoded(stdout[document.start() :])
-        return found if isinstance(found, list) else [found] if isinstance(found, dict) else None
-    return events if events or not stdout.strip() else None
-
-
 def _document(stdout: bytes, output: OutputFormat) -> list[Any] | None:
-    """Return the one JSON document, or the events of an array; lines in front of it are passed over."""
+    """Return the one JSON document, or the events of an array; None: there is none."""
     if not stdout.strip():
         return []
-    found = json_path.decoded(stdout)
-    start = re.search(rb"^[\[{]", stdout, re.MULTILINE)
-    if found is None and start:
-        found = json_path.decoded(stdout[start.start() :])
+    found = printed_json.document(stdout)
     if found is None:
         return None
     return found if isinstance(found, list) and output.completion_event_type else [found]
-
-
-def _tail(stderr: bytes) -> list[Any]:
-    """Return the JSON object that ends stderr, if one does: some tools say their error there."""
-    start = stderr.rfind(b"\n{") + 1 if b"\n{" in stderr else 0
-    found = json_path.decoded(stderr[start:]) if stderr[start : start + 1] == b"{" else None
-    return [found] if isinstance(found, dict) else []
 
 
 def _is_event(event: Any, kind: str | None, filters: Mapping[str, Any]) -> bool:
@@ -344,7 +338,7 @@ def classify(
         ended: why else we have ended it, if we have.
         now: the moment, in the local zone, for reset times; without it none are read.
     """
-    errors = profile.cli.errors if profile.cli else _HTTP_ERRORS
+    errors = _errors(profile)
     ended = "timed_out" if timed_out else ended
     ended_well = ended is None and signal is None and exit_code in errors.success_exit_codes
     if ended_well and not reading.failed and not reading.no_result:
@@ -355,9 +349,12 @@ def classify(
     message = _message(reading, errors, where, exit_code, signal, ended_well=ended_well, by_us=by_us)
     if reading.final == "success":
         return _after_the_last_word(ended, message)
-    kind = _kind(profile, reading, where, detection_patterns)
-    if ended is not None and kind == "capacity":
-        kind = None  # that alone is no reason to hang: the limit is the news
+    found = _kind(profile, reading, where, detection_patterns)
+    if ended is not None and found is not None and found.kind == "capacity":
+        found = None  # that alone is no reason to hang: the limit is the news
+    kind = None if found is None else found.kind
+    if found is not None and not reading.error:
+        message = _told(message, found.line)
     if ended is not None and kind is None and not reading.failed:
         return Verdict(*plain)
     outcome, category = _KINDS[kind] if kind is not None else (Outcome.FAILED, plain[1])
@@ -413,8 +410,10 @@ def _where(reading: Reading, stderr: bytes) -> list[str]:
     return [stderr[-_SEARCHED_STDERR:].decode(errors="replace"), reading.searched]
 
 
-def _kind(profile: Profile, reading: Reading, where: list[str], detection: Sequence[str]) -> Kind | None:
-    """Say which of the refusals it is, by the profile's patterns and by what services say.
+def _kind(
+    profile: Profile, reading: Reading, where: list[str], detection: Sequence[str]
+) -> Recognised | None:
+    """Say which of the refusals it is, by the profile's patterns and by what services say; and in which line.
 
     Two sources. `known`: what the table of messages recognises, in the tool's own error as a message, in
     stderr and text outputs only in lines that look like errors. `own`: the profile's patterns, over the
@@ -422,24 +421,47 @@ def _kind(profile: Profile, reading: Reading, where: list[str], detection: Seque
     limits are looked for everywhere. Of several kinds the first of the rows counts: refused credentials
     before limits before capacity, for a retry mends the later ones.
     """
-    errors = profile.cli.errors if profile.cli else _HTTP_ERRORS
-    known: Kind | None = None
+    errors = _errors(profile)
+    known: Recognised | None = None
     if errors.service_messages:
-        recognised = map(recognise if reading.error else recognise_talk, where)
-        known = next((kind for kind in recognised if kind is not None), None)
+        known = next((found for text in where if (found := _recognised(text, reading)) is not None), None)
     own = where
     if errors.service_messages and not reading.error:
         own = ["\n".join(error_lines(text)) for text in where]
     limits = errors.rate_limit_patterns or (
         () if detection or errors.service_messages else RATE_LIMIT_PATTERNS
     )
-    limited = _any(limits, own) or _any(detection, where)
-    rows: tuple[tuple[bool, Kind], ...] = (
-        (known == "auth" or _any(errors.auth_error_patterns, own), "auth"),
-        (limited or known == "rate_limit" or (reading.rate_limited and known is None), "rate_limit"),
-        (known == "capacity" or _any(errors.capacity_patterns, own), "capacity"),
+    of_event = "" if reading.rate_limited and known is None else None
+    rows: tuple[tuple[Kind, Sequence[str | None]], ...] = (
+        ("auth", [_line(errors.auth_error_patterns, own)]),
+        ("rate_limit", [_line(limits, own), _line(detection, where), of_event]),
+        ("capacity", [_line(errors.capacity_patterns, own)]),
     )
-    return next((kind for holds, kind in rows if holds), None)
+    for kind, lines in rows:
+        if known is not None and known.kind == kind:
+            return known
+        line = next((line for line in lines if line is not None), None)
+        if line is not None:
+            return Recognised(kind, line)
+    return None
+
+
+def _recognised(text: str, reading: Reading) -> Recognised | None:
+    if not reading.error:
+        return recognise_talk(text)
+    kind = recognise(text)
+    return None if kind is None else Recognised(kind, text)
+
+
+def _line(patterns: Iterable[str], where: Iterable[str]) -> str | None:
+    """Return the line in which one of the patterns is found first; None: nowhere."""
+    for pattern in patterns:
+        for text in where:
+            if text and (found := re.search(pattern, text, re.IGNORECASE)):
+                start = text.rfind("\n", 0, found.start()) + 1
+                start = max(start, found.start() - _MESSAGE_LENGTH // 2)
+                return text[start:].split("\n", 1)[0]
+    return None
 
 
 def _over_in(reading: Reading, where: list[str], now: datetime | None) -> float | None:
@@ -453,6 +475,14 @@ def _over_in(reading: Reading, where: list[str], now: datetime | None) -> float 
 
 def _any(patterns: Iterable[str], where: Iterable[str]) -> bool:
     return any(re.search(pattern, text, re.IGNORECASE) for pattern in patterns for text in where if text)
+
+
+def _told(how: str, line: str) -> str:
+    """Say how it ended, and what the tool itself says of it, in one line of bounded length."""
+    line = " ".join(line.split())
+    if not line:
+        return how
+    return f"{how}: {line if len(line) <= _MESSAGE_LENGTH else line[: _MESSAGE_LENGTH - 1] + '…'}"
 
 
 def _message(
@@ -484,8 +514,7 @@ def _message(
     }
     said += "".join(f", {why}" for why, patterns in refinements.items() if _any(patterns, where))
     if reading.error:
-        line = " ".join(reading.error.split())
-        said += f": {line if len(line) <= _MESSAGE_LENGTH else line[: _MESSAGE_LENGTH - 1] + '…'}"
+        said = _told(said, reading.error)
     if by_us is not None and reading.failed:
         said += "; it did not end after that, and was ended"
     return said

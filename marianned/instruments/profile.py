@@ -219,7 +219,7 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The tool hung; only the message says so."""
     service_messages: bool = False
     """Recognise what services and tools say of credentials, rate limits and capacity, beside these
-    patterns."""
+    patterns; an answer that is nothing but such a sentence is a failure."""
     failure_patterns: list[str] = []
     """The attempt failed, whatever its exit code; looked for in stdout of the format `text`."""
     rate_limit_event_type: str | None = None

@@ -23,23 +23,31 @@ _MOST_LINES = 100
 """How many lines that look like errors are read, the last first."""
 
 
+class Recognised(NamedTuple):
+    """What a line means, and the line."""
+
+    kind: Kind
+    line: str
+
+
 class _Rule(NamedTuple):
     kind: Kind | None
     pattern: re.Pattern[str]
 
 
-def _any_of(*parts: str) -> re.Pattern[str]:
+def any_of(*parts: str) -> re.Pattern[str]:
+    """Return the pattern that finds any of these, whatever their case."""
     return re.compile("|".join(f"(?:{part})" for part in parts), re.IGNORECASE)
 
 
-_SPAN = r"(?:session|usage|hourly|daily|weekly|monthly|yearly|\d+.?h(?:ou)?rs?|\d+.?hour|\d+.?day|opus|sonnet|haiku|"
-_SPAN += (
+SPAN = r"(?:session|usage|hourly|daily|weekly|monthly|yearly|\d+.?h(?:ou)?rs?|\d+.?hour|\d+.?day|opus|sonnet|haiku|"
+SPAN += (
     r"fable|request|requests|message|messages|spend|spending|billing|plan|account|free|premium|credit|cost|"
 )
-_SPAN += r"token|api|quota|budget|global|model|copilot|tier|rpm|tpm|rpd|concurrency)"
+SPAN += r"token|api|quota|budget|global|model|copilot|tier|rpm|tpm|rpd|concurrency)"
 _OVER = r"(?:hit|reached|exceeded?|exceeds|exhausted|used up|depleted|gone over|over)"
 
-_OTHER = _any_of(
+_OTHER = any_of(
     # limits of something else than the account: they are cut out before anything is looked for
     r"(?:disk|inode|storage|file.?system) quota (?:has been |was |is )?exceeded",
     r"\bEDQUOT\b[^\n]*",
@@ -63,7 +71,7 @@ _OTHER = _any_of(
 _RULES = (
     _Rule(
         "capacity",
-        _any_of(
+        any_of(
             r"not your (?:usage|plan|account|rate)\w* limit",
             r"(?:model|server|service|engine) is (?:currently |temporarily )?(?:at capacity|overloaded|busy)",
             r"(?<!disk )\b(?:currently |is )at capacity",
@@ -72,7 +80,7 @@ _RULES = (
     ),
     _Rule(
         "rate_limit",
-        _any_of(
+        any_of(
             # what is used up, even where it comes as a 401
             r"\binsufficient\W+(?:\w+\W+){0,2}?(?:balance|credits?|funds|quota)\b",
             r"\bcredit limit reached\b",
@@ -83,11 +91,11 @@ _RULES = (
     ),
     _Rule(
         "auth",
-        _any_of(
+        any_of(
             r"\bunauthori[sz]ed\b",
             r"\bunauthenticated\b",
             r"身份验证失败|(?:令牌|密钥|API ?Key)[^。\n]{0,6}(?:无效|过期|不正确|错误)",
-            r"\bnot (?:logged|signed) in\b",
+            r"\bnot (?:logged|signed) in(?:to)?\b",
             r"\bnot authenticated\b",
             r"(?:invalid|incorrect|missing|expired|revoked|wrong|unknown|malformed|disabled|no valid|bad)\W+"
             r"(?:\w+\W+){0,3}?(?:x.?)?api.?keys?\b",
@@ -122,7 +130,7 @@ _RULES = (
     ),
     _Rule(
         "rate_limit",
-        _any_of(
+        any_of(
             r"\brate.?limit(?:s|ed|ing|_\w+|error|exceeded)?\b",
             r"\btoo.?many.?(?:\w+ )?(?:requests|tokens)\b",
             r"(?:error|status|code|http\S*|failed|response)\W*:?\W*429\b",
@@ -130,7 +138,7 @@ _RULES = (
             r"this|\{|\[|no |limit|request|allocated|none|provider|throttl|exceeded|\Z|$)",
             r"\busage.?limits?\b",
             rf"{_OVER}\W+(?:your|the|our|its|a|an|all|my)?\W*(?:[\w()'-]+\W+){{0,4}}?(?:limits?|cap|quota|allowance)\b",
-            rf"\b{_SPAN}\W+(?:\w+\W+){{0,2}}?(?:limits?|cap|quota)\W+(?:has been |have been |was |is |are )?{_OVER}\b",
+            rf"\b{SPAN}\W+(?:\w+\W+){{0,2}}?(?:limits?|cap|quota)\W+(?:has been |have been |was |is |are )?{_OVER}\b",
             rf"\blimits?\W+(?:has been |have been |was |is )?(?:{_OVER})\b.{{0,80}}\b(?:resets?|try again|upgrade|wait)",
             r"\blimits? (?:will )?resets?\b",
             r"limit[^.\n]{0,60}[·∙•|-]\s*resets?\b",
@@ -157,7 +165,7 @@ _RULES = (
     ),
     _Rule(
         "capacity",
-        _any_of(
+        any_of(
             r"\boverloaded(?:_error)?\b",
             r"\b(?:no|insufficient|limited|out of|not enough|lack of) capacity\b",
             r"\bcapacity (?:is )?(?:exceeded|reached|unavailable|constraints?|limits?)\b",
@@ -173,7 +181,7 @@ _RULES = (
     ),
 )
 
-_START = _any_of(
+_START = any_of(
     # how a line begins that says an error
     r"[\w.]*(?:error|exception|failure)\b\s*[:(\[—-]",
     r"(?:api |http |server |client |request |provider |auth\w* )?error\b(?![-.\w])",
@@ -195,7 +203,7 @@ _START = _any_of(
     r"please (?:run|log|sign|set|try|wait|check|upgrade)\b",
     r"(?:claude|codex|gemini|copilot|cursor|qwen|openai|anthropic|google|github|openrouter)\b[^.]{0,60}"
     r"(?:limit|quota|error|refus|unavailable|overload|expired|credential|login|log in)",
-    rf"{_SPAN}\b[^.]{{0,40}}\b(?:limit|quota|usage|cap)\b",
+    rf"{SPAN}\b[^.]{{0,40}}\b(?:limit|quota|usage|cap)\b",
     r"(?:rate|usage|request|token|too many|quota|resource|insufficient|overloaded|service|server|model|selected model|"
     r"capacity)\b[^.]{0,60}(?:limit|requests|tokens|exceeded|exhausted|quota|credits|balance|funds|overloaded|unavailable|"
     r"capacity|busy)",
@@ -211,11 +219,13 @@ _START = _any_of(
     r"ran into (?:this|an) error\b",
     r"(?:execution|model call|request|call|run|agent|completion|prompt)\W+(?:\w+\W+)?failed\b",
     r"(?:all|max|maximum) (?:retries|attempts)\b",
+    r"(?:individual|model) quota (?:was |is )?(?:reached|exceeded|exhausted)\b",
+    r"inference is (?:temporarily|currently)\b",
     r"retry(?:ing)?\b.{0,40}\b(?:429|rate|quota|limit|overloaded)",
     r"(?:botocore|boto|grpc|openai|anthropic|google|litellm|httpx|aiohttp|requests)[\w.]*\b",
     r"(?:throttl|billing|payment|free|premium|monthly|weekly|daily|session|resource)\w*\b",
 )
-_TALK = _any_of(
+_TALK = any_of(
     # and how one that only quotes or tells of one looks
     r"^\s*(?:[>#|*+-]|```|\d+[.)]\s|@@|diff |index )",
     r"^\S*?[\w./-]+\.\w{1,5}:\d+",
@@ -236,7 +246,7 @@ _TALK = _any_of(
     r"docstring|readme|changelog|screenshot|translation|endpoint (?:returns|answers)|retries with|with (?:exponential )?backoff|"
     r"implement\w*|refactor\w*|renamed|documented|assert\w*|tests?\b[^.]{0,30}\bpass\w*|pass(?:ed|es)?\b)",
 )
-_OTHERS = _any_of(
+_OTHERS = any_of(
     r"\b(?:mcp|rmcp|otel|opentelemetry|telemetry|exec_command|grep)\b",
     r"\btool.?(?:result|output|use)\b",
     r"\b(?:aggregated_output|diff|patch)\b",
@@ -245,7 +255,7 @@ _OTHERS = _any_of(
     r"\bpip\._vendor\b|\bclient error: \w+ for url\W*$",
 )
 _CODE = re.compile(r"[=!]==?|\b(?:assert|raise|throw|if|return)\b", re.IGNORECASE)
-_PROSE = _any_of(
+_PROSE = any_of(
     r"\b(?:is|are|was|were) (?!exceeded|exhausted|reached|disabled|overloaded|depleted|limited|suspended|deactivated|expired|"
     r"revoked|required|unauthori[sz]ed|blocked|denied|throttled|rate.limited|unauthenticated|used up|a server)"
     r"(?:\w+ed|an?|the|per|in|on|what|how|now|grpc|caught|shown|sent)\b",
@@ -253,7 +263,7 @@ _PROSE = _any_of(
     r" — | → |, so |\bon purpose\b",
     r"\b(?:fixed|quoted|handled)\b",
 )
-_DECORATION = " \t\r│┃|⎿✖✗✘×✕❌⚠️🚫⛔●•■▲!─━═"
+DECORATION = " \t\r│┃|⎿✖✗✘×✕❌⚠️🚫⛔●•■▲!─━═"
 _SERVICE_LINE = re.compile(
     r"\b(?:status_?code|last status|api_?error_?status|retry.?after)\b\W{0,5}\d{3}", re.IGNORECASE
 )
@@ -266,17 +276,17 @@ def recognise(error: str) -> Kind | None:
     return next((rule.kind for rule in _RULES if rule.pattern.search(text)), None)
 
 
-def recognise_talk(output: str) -> Kind | None:
+def recognise_talk(output: str) -> Recognised | None:
     """Say what the lines of stderr, or of an output in text form, mean; the last that means something counts."""
     return _recognised_talk(output)
 
 
 @lru_cache(maxsize=4)
-def _recognised_talk(output: str) -> Kind | None:
+def _recognised_talk(output: str) -> Recognised | None:
     for line in reversed(list(error_lines(output))[-_MOST_LINES:]):
         kind = recognise(line)
         if kind is not None:
-            return kind
+            return Recognised(kind, line)
     return None
 
 
@@ -284,7 +294,7 @@ def error_lines(output: str) -> Iterator[str]:
     """Yield the lines that begin as errors do, without code, quotations and what tells of other things."""
     fenced = False
     for raw in _ANSI.sub("", output).splitlines():
-        line = _shortened(raw.strip(_DECORATION), _LONGEST_LINE)
+        line = _shortened(raw.strip(DECORATION), _LONGEST_LINE)
         if line.startswith("```"):
             fenced = not fenced
         elif line and not fenced and _is_error(raw, line):

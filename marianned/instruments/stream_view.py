@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from marianned.formatting import dollars
-from marianned.instruments import json_path
+from marianned.instruments import json_path, printed_json
 from marianned.instruments.output import read_output
 from marianned.instruments.profile import Cli, Command, OutputFormat, Profile, Shown
 
@@ -96,12 +96,18 @@ class StreamReader:
         elif length > LINE_BYTES:
             yield ShownLine("note", f"{_MARKS['note']}a line of {length:,} bytes is left out")
         elif data:
-            event = json_path.decoded(data) if data.lstrip().startswith(b"{") else None
-            if isinstance(event, dict):
-                yield from self._event(event)
+            parts = printed_json.without_noise(data).split(b"\n") if b"{" in data else []
+            found = [json_path.decoded(part) if part.startswith(b"{") else None for part in parts]
+            if any(isinstance(event, dict) for event in found):
+                for part, event in zip(parts, found, strict=True):
+                    yield from self._event(event) if isinstance(event, dict) else self._plain(part)
             else:
-                yield from self._pieces()
-                yield ShownLine("plain", data.decode(errors="replace"))
+                yield from self._plain(data)
+
+    def _plain(self, data: bytes) -> Iterator[ShownLine]:
+        if data:
+            yield from self._pieces()
+            yield ShownLine("plain", data.decode(errors="replace"))
 
     def _document(self) -> Iterator[ShownLine]:
         data, length = self._taken()

@@ -65,7 +65,9 @@ def test_refused_credentials_hold_the_job_once_and_name_them(stage, ledger):
     held = stage.wait_for("a", "paused")
     (hold,) = held["holds"]
     assert hold["cause"] == "auth"
-    assert hold["reason"].startswith("one refuses its credentials (ONE_API_KEY or 'one login'): ")
+    said = "exit code 1: 401: invalid API key"
+    assert hold["reason"] == f"one refuses its credentials (ONE_API_KEY or 'one login'): {said}"
+    assert said in stage.rpc("job.why", job_id="a")["reasons"][0]["text"]
     assert stage.statuses("a") == ["pending", "pending"]
     mood.unlink()
     stage.rpc("job.resume", job_id="a", env={"ONE_API_KEY": "mended"})

@@ -159,13 +159,19 @@ ALL = {"auth_error_patterns": ["denied"], "rate_limit_patterns": ["slow"], "capa
         ({"exit_code": 3}, ("failed", "exit", "exit code 3")),
         ({"exit_code": None}, ("failed", "exit", "no exit code")),
         ({"exit_code": None, "signal": "SIGSEGV"}, ("failed", "signal", "killed by SIGSEGV")),
-        ({"exit_code": 1, "stderr": b"DENIED, slow, full"}, ("failed", "auth", "exit code 1")),
-        ({"exit_code": 1, "stderr": b"Slow, full"}, ("rate_limited", "rate_limit", "exit code 1")),
-        ({"exit_code": 1, "stderr": b"full"}, ("failed", "capacity", "exit code 1")),
+        (
+            {"exit_code": 1, "stderr": b"DENIED, slow, full"},
+            ("failed", "auth", "exit code 1: DENIED, slow, full"),
+        ),
+        (
+            {"exit_code": 1, "stderr": b"Slow, full"},
+            ("rate_limited", "rate_limit", "exit code 1: Slow, full"),
+        ),
+        ({"exit_code": 1, "stderr": b"full"}, ("failed", "capacity", "exit code 1: full")),
         ({"exit_code": 0, "stderr": b"denied slow full"}, ("succeeded", None, "")),
         (
             {"exit_code": None, "signal": "SIGABRT", "stderr": b"full"},
-            ("failed", "capacity", "killed by SIGABRT"),
+            ("failed", "capacity", "killed by SIGABRT: full"),
         ),
     ],
 )
