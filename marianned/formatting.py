@@ -15,6 +15,7 @@ _CONTROL = re.compile(f"[{CONTROLS}]")
 _SHORT = {"\n": "\\n", "\r": "\\r"}
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 _NAMED_MOST = 5
+_FILES_SAID = 5
 _VALUE_MOST = 80
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _DURATION_PARTS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
@@ -187,3 +188,13 @@ def _release(version: str) -> tuple[list[int], int, list[int]]:
 def typed(file: str | None) -> str:
     """Write a file as it is typed into a shell, in the hints; without one, `FILE`."""
     return shlex.quote(file) if file else "FILE"
+
+
+_FILE_WORDS = {"changed": "", "added": " (new)", "removed": " (gone)"}
+
+
+def file_list(changes: Iterable[tuple[str, str]], total: int) -> str:
+    """Say which files were changed, and how: `a.py, b.txt (new) (+3 more)`; `total` is how many there are."""
+    named = [f"{path}{_FILE_WORDS.get(how, f' ({how})')}" for path, how in changes][:_FILES_SAID]
+    more = f" (+{total - len(named)} more)" if total > len(named) else ""
+    return ", ".join(named) + more

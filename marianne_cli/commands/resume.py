@@ -54,6 +54,12 @@ from marianned.formatting import typed
     type=options.SheetNames(),
     help="Let these sheets count as completed, their checks as passed.",
 )
+@click.option(
+    "--expect-clean",
+    "clean",
+    is_flag=True,
+    help="Refuse it if files of the workspace were changed since the job paused.",
+)
 @options.plan_option
 @click.option(
     "--over-budget",
@@ -76,6 +82,7 @@ def command(
     skip: str | None,
     accept: str | None,
     config: str | None,
+    clean: bool,
     plan: bool,
     over_budget: float | None,
     env: tuple[str, ...],
@@ -89,21 +96,17 @@ def command(
 
     A completed job goes on where --from or a new score gives it something to run.
     """
+    from marianne_cli.screens import jobs as screens
+
     asked: dict[str, Any]
     if since is not None:
         options.exclude("--from", {"--only": only, "--skip": skip, "--accept": accept})
     if only is not None:
         options.exclude("--only", {"--skip": skip, "--accept": accept})
     if config is not None:
-        beside = {
-            "--only": only,
-            "--skip": skip,
-            "--accept": accept,
-            "--over-budget": over_budget,
-            "--env": env or None,
-            "--env-file": env_file,
-        }
-        options.exclude("--config", beside)
+        marks = {"--only": only, "--skip": skip, "--accept": accept, "--expect-clean": clean or None}
+        given = {"--over-budget": over_budget, "--env": env or None, "--env-file": env_file}
+        options.exclude("--config", {**marks, **given})
         method = "job.modify"
         asked = {**options.score_file(config), "rerun": since, "resume": True, "plan": plan}
     else:
@@ -117,6 +120,7 @@ def command(
             "plan": plan,
             "over_budget": over_budget,
             "env": variables,
+            **({"expect_clean": True} if clean else {}),
         }
 
     def one(job: str, rest: float) -> Answer:
@@ -125,6 +129,8 @@ def command(
             answer = answer._replace(result={**answer.result, "source_changed": False})
         elif answer.result["source_changed"]:
             _tell_change(call, answer)
+        for line in screens.drift(answer.result, "changed meanwhile"):
+            call.note(line)
         return modify.shown(answer, plan=plan)
 
     return options.each_until(call, options.targets(call, jobs, every, ("paused",), labels), timeout, one)

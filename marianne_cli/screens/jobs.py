@@ -12,7 +12,7 @@ from typing import Any
 from marianne_cli import people
 from marianne_cli.screens import render
 from marianne_cli.times import age, between, moment, soon
-from marianned.formatting import assignments, dollars, plural, ranges
+from marianned.formatting import assignments, dollars, file_list, plural, ranges
 
 Result = Mapping[str, Any]
 
@@ -37,6 +37,7 @@ def job_screen(job: Result, *, unfolded: bool = False) -> list[str]:
     lines = [
         _first_line(job),
         *job.get("hindered_by", []),
+        *drift(job, "changed since it failed" if job["status"] == "failed" else "changed since the pause"),
         _safe_line(job),
         *_sheet_rows(job, sheets, unfolded=unfolded),
     ]
@@ -55,6 +56,19 @@ def strangers(daemon: Result) -> list[str]:
         what = f"not in the database: {one['attempt']} ({of}pid {one['pid']}) runs and is left alone"
         lines.append(f"{what}; to end it, type: kill {one['pid']}")
     return lines
+
+
+def drift(job: Result, said: str) -> list[str]:
+    """Say which files of the workspace were changed while a job stood still; older daemons don't tell."""
+    seen = job.get("drift")
+    if not seen:
+        return []
+    if seen["unwatched"]:
+        return [f"its files are not watched: {seen['unwatched']}"]
+    if not seen["total"]:
+        return []
+    files = file_list(((one["path"], one["how"]) for one in seen["changes"]), seen["total"])
+    return [f"{said}: {files}"]
 
 
 def _hook_rows(hooks: Sequence[Result]) -> list[str]:

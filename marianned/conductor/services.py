@@ -101,6 +101,10 @@ class Services(msgspec.Struct, kw_only=True):
         tops = [_top(one.name, Path(one.attempts), self.attempts) for one in self.store.incarnations.values()]
         return [top / str(run_id) for top in tops]
 
+    def workspace_record(self, run_id: int) -> Path:
+        """Return the file that has what was in a run's workspace when it came to rest."""
+        return self.store.path.with_name("workspaces") / f"{self.store.daemon_id}-{run_id}"
+
     def tidy(self, needed: Collection[int]) -> None:
         """Remove the empty directories of earlier incarnations, but those `needed` by what is in flight.
 
@@ -118,6 +122,7 @@ class Services(msgspec.Struct, kw_only=True):
 
     def delete_files(self, run_id: int, directories: Sequence[Path]) -> None:
         """Delete what the attempts of a run have left in its `directories`, and nothing beside it."""
+        self.workspace_record(run_id).unlink(missing_ok=True)
         for directory in directories:  # not the one above it, which others may need: the next start tidies up
             files.remove_tree_if_there(directory)
         for of_0_1_0 in {self.attempts / str(run_id), self.store.path.with_name("attempts") / str(run_id)}:

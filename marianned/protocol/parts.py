@@ -7,6 +7,7 @@ import msgspec
 from marianned.protocol.statuses import (
     AttemptKind,
     CheckResult,
+    FileChange,
     HoldCause,
     HookStatus,
     JobStatus,
@@ -455,6 +456,28 @@ class HookLine(msgspec.Struct, kw_only=True):
     """Whether it runs, or runs again, after the change."""
     why: str
     """The reason, for people."""
+
+
+class FileDifference(msgspec.Struct, kw_only=True):
+    """A file of the workspace that is not as it was when the job came to rest."""
+
+    path: str
+    """Its name, from the directory that is watched; bytes that are no text as `\\xNN`."""
+    how: FileChange
+    """What became of it."""
+
+
+class Drift(msgspec.Struct, kw_only=True):
+    """What somebody else changed in the workspace since the job came to rest: it paused, or failed."""
+
+    since_at: str
+    """When that was."""
+    changes: list[FileDifference]
+    """The first of the files, by name."""
+    total: int
+    """How many there are."""
+    unwatched: str | None
+    """Why it isn't known; null: it is."""
 
 
 class PlanLine(msgspec.Struct, kw_only=True, gc=False):

@@ -10,6 +10,7 @@ from marianned.protocol.parts import (
     Caller,
     CheckReport,
     Cost,
+    Drift,
     Event,
     Hold,
     Hook,
@@ -115,6 +116,8 @@ class JobDetails(Job, kw_only=True):
     """The values the run was given, masked where a name says that it is of a secret."""
     stage_names: list[str] = []
     """Names of stages that SHEETS take, where they were asked for."""
+    drift: Drift | None = None
+    """What was changed in the workspace since it paused or failed; null: it has not, or nothing is known."""
     last_request: Event | None = None
     """The event by which somebody last paused, resumed or ended it: who, and why; null: there is none."""
 
@@ -184,6 +187,8 @@ class Resumed(Job, kw_only=True):
     """The request has taken effect, not only been accepted."""
     source_changed: bool | None = None
     """The score file on disk differs from the stored revision; null: no such file is there."""
+    drift: Drift | None = None
+    """What was changed in the workspace while it was paused, or had failed; null: nothing is known."""
     plan: list[PlanLine] = []
     """A page of what becomes of each sheet, where that was asked for or sheets were named."""
     plan_total: int = 0

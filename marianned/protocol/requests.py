@@ -260,6 +260,8 @@ class Resume(JobChange[Resumed], frozen=True, kw_only=True, forbid_unknown_field
     """USD to be added to the score's cost limit; null: none."""
     env: Env = {}
     """Variables that replace those of the submission."""
+    expect_clean: bool = False
+    """Refuse it if files of the workspace were changed since the job came to rest, or this is not known."""
     offset: Number = 0
     """How many lines of the plan to leave out before the page."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT

@@ -145,6 +145,14 @@ class PlanAction(Word):
     RERUN = "rerun"
 
 
+class FileChange(Word):
+    """What became of a file of the workspace (docs/design/control.md §6 "Drift")."""
+
+    CHANGED = "changed"
+    ADDED = "added"
+    REMOVED = "removed"
+
+
 class DaemonHealth(Word):
     """The daemon's status."""
 

@@ -19,7 +19,7 @@ from anyio.abc import TaskGroup
 from marianned import faults, lifecycle, memory
 from marianned.clock import Instant
 from marianned.conductor.capacity.instruments import InstrumentAvailability
-from marianned.conductor.core import concertlog, pausefile
+from marianned.conductor.core import concertlog, drift, pausefile
 from marianned.conductor.core.reservation import Reservation
 from marianned.conductor.core.transaction import Part, Released
 from marianned.conductor.core.waiters import Answer, Waiter, Waiters
@@ -343,6 +343,8 @@ class Job:
             watcher(self.status, event)
         faults.point(f"{name}.acted")
         await self._after_commit()
+        if before in drift.AT_REST and self.status not in drift.AT_REST:
+            await drift.forget(self.services, self.run_id)
 
     def _is_long(self, trigger: Trigger) -> bool:
         """Tell whether a decision may touch each sheet of a large job, not only what has just happened.
@@ -442,9 +444,13 @@ class Job:
     async def _before_commit(self, trigger: Trigger, decision: Decision) -> None:
         """Do what must be done once a request is in force; if that fails the request is refused.
 
-        The pause file is removed before a resume; supervisors are told limits before they are on record.
+        The pause file is removed before a resume; supervisors are told limits before they are on record; the
+        workspace is looked at before anybody is told that the job stands still.
         """
         await self._raise_limits(decision.extended)
+        after = lifecycle.status(decision.state.facts)
+        if after in drift.AT_REST and (after is not self.status or isinstance(trigger, ChainedEnded)):
+            await drift.remember(self.services, decision.state)
         resumes = isinstance(trigger, Asked) and trigger.action in _RESUMES
         if not resumes or not decision.changes:
             return

@@ -14,6 +14,7 @@ from anyio import to_thread
 
 from marianned import __version__, formatting, masks, workers
 from marianned.clock import milliseconds, timestamp
+from marianned.conductor.core import drift
 from marianned.conductor.core.hindrances import hinder, safe_from
 from marianned.conductor.core.idempotency import DAY
 from marianned.conductor.core.job import Job
@@ -145,6 +146,7 @@ class JobQueries:
             total_sheets=len(numbers),
             hooks=hooks,
             variables=variables,
+            drift=await drift.found(self._conductor.services, state),
             last_request=await self._records.last_request(state.run.run_id),
             stage_names=selectors(state.score) if params.names else [],
         )

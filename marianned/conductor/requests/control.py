@@ -11,7 +11,8 @@ from typing import TypeVar, cast
 import msgspec
 from anyio import to_thread
 
-from marianned import formatting, masks
+from marianned import formatting, lifecycle, masks
+from marianned.conductor.core import drift
 from marianned.conductor.core.hindrances import hinder
 from marianned.conductor.core.idempotency import answered
 from marianned.conductor.core.job import Job
@@ -20,14 +21,15 @@ from marianned.conductor.core.messages import other_name, source_changed, wait_t
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.core.waiters import Answer
 from marianned.conductor.requests import new_run
-from marianned.errors import BadRequest, InvalidScore, MarianneError
+from marianned.errors import BadRequest, InvalidScore, MarianneError, WrongStatus
 from marianned.lifecycle import Action
-from marianned.progress.state.job import Version
+from marianned.progress.state.job import JobState, Version
 from marianned.progress.state.triggers import Asked, Proposal
 from marianned.protocol import (
     Caller,
     Cancel,
     Cancelled,
+    Drift,
     Modified,
     Modify,
     Pause,
@@ -97,18 +99,30 @@ class Control:
             env=params.env,
         )
 
+        seen: list[Drift | None] = []
+
+        async def look() -> Asked:
+            """Look at the workspace before anything runs there again."""
+            state = (await self._conductor.job(params.job_id)).state
+            seen.append(await drift.found(self._conductor.services, state))
+            if params.expect_clean:
+                _check_clean(state, seen[-1])
+            return ask
+
         async def complete(request: RequestRow, reply: Resumed) -> Resumed:
-            """Say whether the score file differs by now; a repeated key is told what the first was."""
+            """Say whether score file and workspace differ; a repeated key is told what the first was."""
             state = (await self._conductor.job(params.job_id)).state
             newest = state.newest.row
             changed = await _source_changed(self._conductor, newest)
             hint = f"mzt modify {state.run.job_name} -c {formatting.typed(newest.config_file)} -r"
             hints = [*reply.hints, hint] if changed else reply.hints
-            whole = msgspec.structs.replace(reply, hints=hints, source_changed=changed)
+            whole = msgspec.structs.replace(
+                reply, hints=hints, source_changed=changed, drift=seen[-1] if seen else None
+            )
             await self._conductor.keys.amend(request, whole)
             return whole
 
-        return _paged(await self._hand(caller, params, Resumed, ask, complete=complete), params)
+        return _paged(await self._hand(caller, params, Resumed, ask, look, complete), params)
 
     async def modify(self, caller: Caller, params: Modify) -> Modified:
         """Give a job a new score, show what that would do, or take a staged one back."""
@@ -234,6 +248,29 @@ class Control:
             return await completed(request, _taken(answer, job, ask, params.timeout, kind))
 
         return await self._conductor.keys.run(caller, params, kind, act, join)
+
+
+def _check_clean(state: JobState, seen: Drift | None) -> None:
+    """Refuse what was to go on only where nobody has touched the workspace.
+
+    Raises:
+        WrongStatus: somebody has, or it isn't known.
+    """
+    if seen is not None and seen.unwatched is None and not seen.total:
+        return
+    name, status = state.run.job_name, lifecycle.status(state.facts)
+    if seen is not None and seen.unwatched is None:
+        named = formatting.file_list([(one.path, one.how) for one in seen.changes], seen.total)
+        why = f"its workspace was changed since then: {named}"
+    else:
+        unwatched = seen.unwatched if seen is not None else "nothing was remembered"
+        why = f"whether its workspace was changed since then is not known: {unwatched}"
+    raise WrongStatus(
+        f"'{name}' is {status}; {why}",
+        job_id=name,
+        status=status,
+        hints=[f"mzt status {name}", f"mzt resume {name}"],
+    )
 
 
 def _typed(params: Modify) -> str:

@@ -44,6 +44,7 @@ _UNTROUBLED = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 _GIT_SECONDS = 120.0
 _GRACE_SECONDS = 5.0
 _TAIL_BYTES = 65_536
+_LIST_BYTES = 4 * 1024**2
 _AGAIN_SECONDS = 1.0
 """How long after the store has refused it is tried again."""
 _NAMES_MOST = 1000
@@ -55,6 +56,10 @@ _logger = logging.getLogger(__name__)
 
 class NoWorktree(Exception):
     """There is none, and the score wants no other directory; the message says why."""
+
+
+class Unlisted(Exception):
+    """Git does not say which files there are."""
 
 
 class _Failed(Exception):
@@ -269,8 +274,27 @@ class Worktrees:
                 await self._executor.end(begun)
                 await self._executor.wait(begun)
 
-    async def git(self, run: RunRow, name: str, place: str, *words: str) -> str:
+    async def listed(self, run: RunRow, place: str) -> bytes:
+        """Return the names of the files below a directory, each with a zero behind it: all but ignored ones.
+
+        Raises:
+            Unlisted: git can't tell, or there are too many.
+        """
+        words = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".")
+        async with self._locks[run.run_id]:
+            try:
+                printed = await self.git(run, "files", place, *words, most=_LIST_BYTES)
+            except (_Failed, _Lost) as why:
+                raise Unlisted(str(why)) from None
+        listed = printed.encode(errors="surrogateescape")
+        if len(listed) >= _LIST_BYTES:
+            raise Unlisted("too many")
+        return listed
+
+    async def git(self, run: RunRow, name: str, place: str, *words: str, most: int = _TAIL_BYTES) -> str:
         """Run git at a place, once nothing of an earlier daemon's runs there; return what it prints.
+
+        Of that the last `most` bytes.
 
         Raises:
             _Failed: it can't be run, says no, or takes too long.
@@ -295,7 +319,7 @@ class Worktrees:
         except (CannotStart, AlreadyClaimed) as error:
             raise _Failed(str(error)) from None
         record = await self._executor.wait(Place(directory, spec.id))
-        printed = await to_thread.run_sync(read_tail, directory / "stdout", _TAIL_BYTES)
+        printed = await to_thread.run_sync(read_tail, directory / "stdout", most)
         said = await to_thread.run_sync(read_tail, directory / "stderr", _TAIL_BYTES)
         if (why := lost(record)) is not None or record is None:
             raise _Lost(f"git {words[0]}: {why}")
