@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from marianned.instruments.languages import in_english
+
 Kind = Literal["auth", "rate_limit", "capacity"]
 
 _LONGEST_ERROR = 4_000
@@ -272,7 +274,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 def recognise(error: str) -> Kind | None:
     """Say what a tool's own error message means; None: it is a failure like any other."""
-    text = _OTHER.sub(" ", _shortened(error, _LONGEST_ERROR))
+    text = _OTHER.sub(" ", in_english(_shortened(error, _LONGEST_ERROR)))
     return next((rule.kind for rule in _RULES if rule.pattern.search(text)), None)
 
 
@@ -297,7 +299,7 @@ def error_lines(output: str) -> Iterator[str]:
         line = _shortened(raw.strip(DECORATION), _LONGEST_LINE)
         if line.startswith("```"):
             fenced = not fenced
-        elif line and not fenced and _is_error(raw, line):
+        elif line and not fenced and _is_error(raw, in_english(line)):
             yield line
 
 

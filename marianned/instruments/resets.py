@@ -11,6 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from marianned.instruments.languages import in_english
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _UNIT = r"(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)"
 _AMOUNT = rf"(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?\s*{_UNIT}(?![a-z])"
@@ -39,7 +41,8 @@ _ISO_DAY = re.compile(
     re.IGNORECASE,
 )
 _IN = re.compile(
-    rf"{_CUE}(?:(?!\b(?:every|each|per)\b)[^.\n\d]){{0,40}}?((?:{_AMOUNT}[\s,]*(?:and\s+)?)+)", re.IGNORECASE
+    rf"{_CUE}(?:(?!\b(?:every|each|per|at)\b)[^.\n\d]){{0,40}}?((?:{_AMOUNT}[\s,]*(?:and\s+)?)+)",
+    re.IGNORECASE,
 )
 _IN_WORDS = re.compile(
     r"\b(in|after|for|wait|and)\s+(?:about |around |approximately |roughly |another )?"
@@ -81,7 +84,7 @@ _HTTP_DATE = re.compile(
     re.IGNORECASE,
 )
 _CLOCK = (
-    r"(?:(?P<hour>\d{1,2})(?::(?P<minute>\d\d)(?::\d\d)?)?\s*(?P<half>[ap]\.?m\b\.?)?(?!\d|/|-(?!\d\d:?\d\d)|\.\d)"
+    r"(?:(?P<hour>\d{1,2})(?:[:h](?P<minute>\d\d)(?::\d\d)?)?\s*(?P<half>[ap]\.?\s?m\b\.?)?(?!\d|/|-(?!\d\d:?\d\d)|\.\d)"
     r"|(?P<word>midnight|noon)\b)"
 )
 _ZONE = rf"(?:\s*\(?(?P<zone>{_ZONE_NAME})\)?)?"
@@ -165,6 +168,7 @@ def resets_in(text: str, now: datetime) -> float | None:
         text: what the tool says.
         now: the moment, with the zone that an hour without one is meant in.
     """
+    text = in_english(text)
     ways: tuple[Callable[[str, datetime], float | None], ...] = (
         *(_epoch, _iso, _http_date, _amounts, _header, _clock, _chinese),
     )
