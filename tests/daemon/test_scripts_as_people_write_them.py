@@ -47,6 +47,36 @@ SCRIPTS = {
     "tee of tee": "exec > >(tee >(wc -l >lines) | sed 's/^/o: /') 2> >(tee errors >&2)\nseq 300\necho oops >&2\n",
     "process ids": "[ $$ = $BASHPID ] && echo same\n(sleep 0.1; exit 9) & wait $!; echo $?\njobs; echo ${PIPESTATUS[@]}\n",
     "globs": "touch 'a b.txt' c.txt .hidden\nshopt -s nullglob dotglob\nprintf '<%s>' *.txt .h*; echo\nfor f in *.none; do echo no; done\n[[ abc =~ ^(a)(.*)$ ]] && echo \"${BASH_REMATCH[2]}\"\n",
+    "a trap with children behind it": "trap 'echo bye; kill $child 2>/dev/null; wait $child 2>/dev/null; echo rc $?' EXIT\nsleep 100 & child=$!\nuntil [ \"$(cat /proc/$child/comm)\" = sleep ]; do :; done\necho up\nexit 4\n",
+    "a trap of each signal": 'for s in INT TERM HUP USR1; do trap "echo got $s" $s; kill -$s $$; done\ntrap - TERM; echo end\n',
+    "strict with substitution": 'set -euo pipefail\nwhile read -r l; do echo "<$l>"; done < <(printf \'a\\nb\\n\'; exit 3)\nmapfile -t lines < <(seq 3)\necho "${#lines[@]} ${lines[*]}"\ncat <(echo x) <(false) | wc -l\n',
+    "wait for the next": "set -u\nfor n in 3 1 2; do (sleep 0.$n; exit $n) & done\nwhile wait -n; do :; done; echo first bad $?\nwait; echo all $?\n",
+    "wait for which": '(exit 7) & a=$!\nwait -n -p which; echo $? $([ "$which" = "$a" ] && echo same)\n',
+    "mapfile": "mapfile -t -d '' a < <(printf 'one\\0two words\\0')\ndeclare -p a\nreadarray -n 2 -s 1 b < <(seq 5); printf '%s' \"${b[@]}\"\n",
+    "a string with NULs": "x=$(printf 'a\\0b'); echo \"${#x}\" \"$x\"\ncat <<< $'c\\0d'\nprintf 'e\\0f\\n' | od -c\n",
+    "an exit in a subshell": "(echo in; exit 5; echo never); echo after $?\n{ echo group; exit 6; }\necho never\n",
+    "stdout closed": "echo first\nexec >&-\necho lost || echo failed >&2\nls / || true\nexit 3\n",
+    "stderr closed": "exec 2>&-\nls /none\necho rc $?\n",
+    "all closed": "exec <&- >&- 2>&-\necho x\nexit 9\n",
+    "a writer that outlives it": "(sleep 0.4; echo late; sleep 0.2; echo later >&2) &\necho early\n",
+    "a writer of a writer": "( ( sleep 0.3; echo grandchild ) & )\nsetsid sh -c 'sleep 0.2; echo session' &\necho parent\n",
+    "a large line": "head -c 10000000 /dev/zero | tr '\\0' x; echo; echo end\n",
+    "many lines on both": "for i in $(seq 2000); do echo out $i; echo err $i >&2; done\n",
+    "a broken pipe": "yes | head -2\necho ${PIPESTATUS[@]}\nseq 100000 | grep -m1 5\n",
+    "another interpreter": "#!/usr/bin/env python3\necho this is $BASH_VERSION | cut -c1-10\n",
+    "options in its first line": "#!/bin/bash -eu\nfalse\necho on\n",
+    "exec of another": "echo one\nexec env -i /bin/sh -c 'echo two; exit 8'\necho never\n",
+    "select and read": "select x in a b; do echo $x; done; echo rc $?\nread -t 1 -n 1 c; echo rc $?\n",
+    "getopts": 'f() { local OPTIND o; while getopts ab:c o; do echo "$o ${OPTARG-}"; done; shift $((OPTIND-1)); echo "$*"; }\nf -a -b x -c rest \'of it\'\n',
+    "a syntax error": "echo one\nif true; then\necho two\n",
+    "history and bang": "echo 'wow!' \"a!b\"\nset -H; echo !! 2>&1 | head -1\n",
+    "locale and sort": "printf 'b\\nA\\na\\nB\\n' | LC_ALL=C sort; printf '%s\\n' ä z | sort; echo ${#LANG} >/dev/null\n",
+    "umask and modes": "umask 077; touch f; stat -c %a f; mkdir d; stat -c %a d\n",
+    "times out inside": "timeout 0.2 sleep 10; echo $?\n( ulimit -t 100; ulimit -t )\n",
+    "nested quotes of YAML": "x='key: \"value # no comment\"'\necho \"$x\" | sed 's/^/- /'\necho 'a: |' \\\n  'b'\n",
+    "unicode names": "ä=1 2>/dev/null; echo $?\ntouch $'caf\\u00e9 \\U1F600'; ls | od -c | head -3\n",
+    "empty": ":\n",
+    "only a comment": "# nothing to do\n",
 }
 RAW = {
     "docker formats": "echo '{{.Names}} {{ json . }}'\ncat <<'X'\n{% if x %}\n{# note #}\n${{ secrets.TOKEN }}\nX\n",
@@ -72,8 +102,12 @@ def submitted(daemon, job, template):
     (attempt,) = daemon.attempts(job, 1)
     printed = {}
     for stream in ("stdout", "stderr"):
-        reply = daemon.rpc("log.read", job_id=job, sheet=1, stream=stream, limit=200_000)
-        printed[stream] = base64.b64decode(reply["data"])
+        pieces, at = [], 0
+        while not pieces or pieces[-1]:
+            reply = daemon.rpc("log.read", job_id=job, sheet=1, stream=stream, offset=at, limit=262_144)
+            pieces.append(base64.b64decode(reply["data"]))
+            at += len(pieces[-1])
+        printed[stream] = b"".join(pieces)
     return attempt["exit_code"], printed["stdout"], named(printed["stderr"])
 
 
@@ -113,6 +147,23 @@ def test_a_script_runs_as_bash_alone_would(daemon, tmp_path, name):
 def test_what_looks_like_a_template_runs_between_raw_and_endraw(daemon, tmp_path, name):
     template = block("{% raw %}\n" + RAW[name] + "{% endraw %}\n")
     assert submitted(daemon, name_of(name), template) == alone(daemon, tmp_path, RAW[name].encode())
+
+
+ODD_FILES = {
+    "a mark at its beginning": b"\xef\xbb\xbfecho one\necho two\n",
+    "no newline at its end": b"echo one\nprintf two",
+    "blank lines around": b"\n\n\necho one\n\n\n\n",
+}
+"""Scripts as files have them that editors wrote: by `template_file`."""
+
+
+@pytest.mark.parametrize("name", ODD_FILES)
+def test_a_file_runs_as_bash_alone_would(daemon, tmp_path, name):
+    file = daemon.home / f"{name_of(name)}.sh"
+    file.write_bytes(ODD_FILES[name])
+    assert submitted(daemon, name_of(name), f"template_file: {file}\n") == alone(
+        daemon, tmp_path, ODD_FILES[name]
+    )
 
 
 def test_line_ends_of_windows_are_those_of_bash(daemon, tmp_path):
