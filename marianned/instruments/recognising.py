@@ -69,6 +69,7 @@ _OTHER = any_of(
     r"(?:limit|maximum) of \d+ (?:turns|steps|iterations|tool calls)[^.\n]*",
     r"(?:token|thinking|rollout|time) budget (?:was |is )?(?:exhausted|exceeded|used up)",
     r"credit balance is too low[^.\n]*",
+    r"model \S+ has hit a token limit",
 )
 _RULES = (
     _Rule(
@@ -107,7 +108,9 @@ _RULES = (
             r"(?:\w+\W+){0,4}?(?:found|set|configured|provided|available|given|stored|header)",
             r"(?:error|status|code|http|failed|response)\W*:?\W*401\b",
             r"\b401\W{1,4}(?:unauthori|invalid|incorrect|authentication|missing|\{|no )",
-            r"authenti\w*.?error",
+            r"(?:authenti\w*|\bauth).?error",
+            r"\b401 status code\b",
+            r"\bno (?:\w+ )?providers? (?:is |are |has been |have been )?(?:configured|set up)\b",
             r"(?:fail(?:ed|ure)? to|(?:not|un) ?able to) authenticate",
             r"authentication (?:has )?(?:failed|failure|required|expired)",
             r"(?:requires?|needs?) (?:re-?)?authentication",
@@ -157,6 +160,9 @@ _RULES = (
             r"(?:credits?|funds|balance|allowance|requests)\b\W+(?:\w+\W+){0,2}?(?:depleted|exhausted|used up|"
             r"run out|ran out|too low|expired|insufficient)",
             r"(?:requires?|need) more credits",
+            r"\b100 ?% of\W+(?:your|the|its)\W+(?:[\w-]+\W+){0,4}?(?:limit|quota|usage|allowance|credits?)\b",
+            r"\barrear(?:s|age)\b",
+            r"\b429 status code\b",
             r"\b(?:free|included|premium|monthly|daily|weekly|trial|extra|token|copilot)\W+(?:\w+\W+){0,2}?"
             r"(?:usage|requests?|tier|allowance|allocation|messages)\W+(?:\w+\W+){0,2}?(?:exceeded|exhausted|used up|reached)",
             r"\bthrottl(?:ed|ing)(?:exception)?\b",
@@ -174,6 +180,7 @@ _RULES = (
             r"high (?:demand|load|traffic|volume)\b",
             r"(?:error|status|code|http\S*|response)\W*:?\W*(?:503|529)\b",
             r"(?:\A|^|[\s\[(])(?:503|529)\W{1,4}(?:service|server|the|overloaded|unavailable|model|upstream|\{|\[|no )",
+            r"\b(?:503|529) status code\b",
             r"\bUNAVAILABLE\b",
             r"(?:service|model|server|api|engine|provider)\W+(?:\w+\W+){0,3}?(?:temporarily |currently )?unavailable",
             r"(?:server|service|model|engine)s? (?:is|are) (?:currently |temporarily |too )?(?:busy|overloaded|full)",
@@ -266,6 +273,10 @@ _PROSE = any_of(
     r"\b(?:fixed|quoted|handled)\b",
 )
 DECORATION = " \t\r│┃|⎿✖✗✘×✕❌⚠️🚫⛔●•■▲!─━═"
+_JOINED = re.compile(r"(?<=[A-Za-z])_(?=[A-Za-z])|(?<=[a-z])(?=[A-Z][a-z])")
+"""Where words are joined to a name, `usage_limit_reached` and `RateLimitError`."""
+_COMMAND = re.compile(r"`([\w-]+ (?:[\w-]+ )?(?:login|logout|auth|configure|setup-token))`")
+"""What a tool says is to be typed, in quotes that else mark what an agent quotes."""
 _SERVICE_LINE = re.compile(
     r"\b(?:status_?code|last status|api_?error_?status|retry.?after)\b\W{0,5}\d{3}", re.IGNORECASE
 )
@@ -275,6 +286,8 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 def recognise(error: str) -> Kind | None:
     """Say what a tool's own error message means; None: it is a failure like any other."""
     text = _OTHER.sub(" ", in_english(_shortened(error, _LONGEST_ERROR)))
+    words = _JOINED.sub(" ", text)
+    text = text if words == text else f"{text}\n{words}"
     return next((rule.kind for rule in _RULES if rule.pattern.search(text)), None)
 
 
@@ -299,7 +312,7 @@ def error_lines(output: str) -> Iterator[str]:
         line = _shortened(raw.strip(DECORATION), _LONGEST_LINE)
         if line.startswith("```"):
             fenced = not fenced
-        elif line and not fenced and _is_error(raw, in_english(line)):
+        elif line and not fenced and _is_error(raw, in_english(_COMMAND.sub(r"\1", line))):
             yield line
 
 

@@ -44,6 +44,7 @@ _IN = re.compile(
     rf"{_CUE}(?:(?!\b(?:every|each|per|at)\b)[^.\n\d]){{0,40}}?((?:{_AMOUNT}[\s,]*(?:and\s+)?)+)",
     re.IGNORECASE,
 )
+_IN_DIGITS = re.compile(rf"{_CUE}\s+(?:in|after)\s+(\d{{1,3}}):(\d\d):(\d\d)\b", re.IGNORECASE)
 _IN_WORDS = re.compile(
     r"\b(in|after|for|wait|and)\s+(?:about |around |approximately |roughly |another )?"
     r"(half an|an?|one|two|three|four|five|six|seven|eight|nine|ten)\s+"
@@ -72,9 +73,10 @@ _CHINESE_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(毫秒|秒|分钟?|个?小时|
 _CHINESE_UNITS = {"毫": "ms", "秒": "s", "分": "m", "个": "h", "小": "h", "天": "d"}
 _CHINA = timezone(timedelta(hours=8))
 _HEADER = re.compile(
-    r"(?:retry.?after|(?:retry|resets?|try.?again)[-_ ]?(?:in|after|delay)(?=[-_ ]?[ms]))"
+    r"(?:retry.?after|ratelimit-reset(?:-after|-requests|-tokens)?|"
+    r"(?:retry|resets?|try.?again)[-_ ]?(?:in|after|delay)(?=[-_ ]?[ms]))"
     r"(?:[-_ ]?(?P<unit>ms|millis(?:econds)?|s|secs?|seconds|m|mins?|minutes))?[\"']?"
-    r"\s*[:=]?\s*[\"']?(?P<number>\d+(?:\.\d+)?)(?![\d.:]|\s*[a-z])",
+    r"\s*[:=]?\s*[\"']?(?P<number>\d{1,9}(?:\.\d+)?)(?![\d.:]|\s*[a-z])",
     re.IGNORECASE,
 )
 _HTTP_DATE = re.compile(
@@ -96,7 +98,8 @@ _DAY = (
     rf"|{_ORDINAL}\s+{_MONTH})(?:,?\s*(?P<year>\d{{4}})\b)?))?"
 )
 _JOIN = r"(?:,|\s|\b(?:at|on)\b)*"
-_AT = re.compile(rf"{_CUE}(?:\s+(?:at|on|by|again))*\s*:?\s+{_DAY}{_JOIN}(?:{_CLOCK}{_ZONE})?", re.IGNORECASE)
+_AGAIN = r"(?:\s+(?:at|on|by|again|daily|e(?:ach|very) day))*"
+_AT = re.compile(rf"{_CUE}{_AGAIN}\s*:?\s+{_DAY}{_JOIN}(?:{_CLOCK}{_ZONE})?", re.IGNORECASE)
 _UNREAD = re.compile(r"[\s,(]*(?:at |on )*\d")
 _BEHIND = re.compile(rf"{_JOIN}{_DAY}", re.IGNORECASE)
 _PLACES = {
@@ -157,6 +160,8 @@ _LOCAL = ("LOCAL TIME", "YOUR LOCAL TIME")
 _NOON = 12
 _MIDNIGHT = 24
 _SECONDS_DIGITS = 10
+_JUST_PAST = 60.0
+"""Of an hour without a day: so little ago it was this one that was meant, not tomorrow's."""
 _WEEK = 7
 _WHOLE_YEAR = 4
 
@@ -234,6 +239,9 @@ def _seconds(moment: datetime, now: datetime) -> float:
 
 
 def _amounts(text: str, _now: datetime) -> float | None:
+    if digits := _IN_DIGITS.search(text):
+        hours, minutes, seconds = map(int, digits.groups())
+        return hours * _UNITS["h"] + minutes * _UNITS["m"] + seconds
     found = _IN.search(_IN_WORDS.sub(lambda word: f"{word[1]} {_NUMBERS[word[2].lower()]} ", text))
     if found is None:
         return None
@@ -284,7 +292,10 @@ def _clock(text: str, now: datetime) -> float | None:
                 return _seconds(_on_its_day(moment, there, day), now)
         except ValueError:
             continue
-        return _seconds(moment if _seconds(moment, now) > 0 else moment + timedelta(days=1), now)
+        ahead = _seconds(moment, now)
+        if -_JUST_PAST < ahead <= 0:
+            return 0.0
+        return ahead if ahead > 0 else _seconds(moment + timedelta(days=1), now)
     return None
 
 
