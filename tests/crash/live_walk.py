@@ -3,10 +3,12 @@
 import copy
 import json
 import os
+import random
 import select
 import shutil
 import signal
 import sqlite3
+import subprocess
 from collections import Counter
 
 from audit import SAID_ANEW, Told
@@ -16,7 +18,7 @@ from kit.daemon import DEADLINE, Refused, environments, gone, kill_all
 from living import child_of, committed
 from test_walk import GROUPS
 
-NOT_REACHED = {"warned", "time", "archive", "archive, not made", "worktree"}
+NOT_REACHED = {"warned", "archive", "archive, not made", "worktree"}
 POINTS = sorted(
     {point.partition(":")[0] for name in GROUPS.keys() - NOT_REACHED for point in GROUPS[name][1]}
 )
@@ -68,9 +70,11 @@ class Backup:
 class Walk:
     """A daemon, its jobs, and what is met on the way."""
 
-    def __init__(self, house, chance):
+    def __init__(self, house, seed):
         self.house = house
-        self.chance = chance
+        self.seed = seed
+        self.chance = random.Random(seed)
+        self.looked_at = None
         self.world = World()
         self.removed = {}
         self.forgotten = set()
@@ -91,6 +95,7 @@ class Walk:
         self.names = 0
         self.looks = 0
         house.may_fall = True
+        house.environment["PYTHONFAULTHANDLER"] = "1"
 
     @property
     def event(self):
@@ -118,6 +123,7 @@ class Walk:
             )
             if self.chance.random() < 0.3:
                 self.move_attempts()
+            self.steps.append(("starts", armed or ""))
             self.house.start(**({"MARIANNE_FAULT": armed} if armed else {}))
             if self.house.serves and self.connects():
                 return
@@ -157,7 +163,12 @@ class Walk:
     def mourn(self):
         """The daemon is gone: by its fault, by a kill, or because it was asked to."""
         self.leave()
-        status = self.house.process.wait(DEADLINE)
+        try:
+            status = self.house.process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.house.process.send_signal(signal.SIGABRT)  # it says where it stands
+            self.house.process.wait(DEADLINE)
+            raise AssertionError(f"it does not end: {self.house.log.read_text()[-6000:]}") from None
         if self.stopping or self.draining:
             assert status in (0, -signal.SIGKILL), self.house.log.read_text()
         else:
@@ -180,6 +191,7 @@ class Walk:
         while left := self.unrest():
             self.pump(left)
         for job in self.all_jobs:
+            self.looked_at = job
             for request in job.settle_requests():
                 self.count(request)
         for jobs in (self.world.children, self.world.retired):
@@ -203,6 +215,7 @@ class Walk:
             try:
                 for job in self.all_jobs:
                     if job.touched and (different := job.differences()):
+                        self.looked_at = job
                         return [f"{job.address}: {different}"]
                     self.compared[job.model.status] += job.touched
                     job.touched = False
@@ -241,7 +254,7 @@ class Walk:
                     if source in asked:
                         asked[source].read(Refused)
                 for job in unseen if not ready else ():
-                    job.look()
+                    job.look(lambda: self.event == self.last_event())
             except OSError:
                 self.fell()
                 return
@@ -270,7 +283,8 @@ class Walk:
         elif event["type"] == "job.submitted" and address not in self.world.others:
             self.child_begins(event, address)
         elif event["job_id"] is not None and event["type"] != "job.removed":
-            self.world.others[address].happens(event)
+            self.looked_at = self.world.others[address]
+            self.looked_at.happens(event)
 
     def cleared(self):
         """A hand has ended the rate limit: what waits for it goes on."""
@@ -363,6 +377,7 @@ class Walk:
                 job.put_pause_file()
             else:
                 job.pause_file.unlink(missing_ok=True)
+            job.loop.put(enough=job.loop.enough)
         self.done["backup put back"] += 1
 
     def end_lost(self):

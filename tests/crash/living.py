@@ -6,6 +6,7 @@ import sqlite3
 
 from control_model import Limits, Model, Wanted
 from flying import COST, HOOK, SHEET, Flight, Request
+from going_round import LiveLoop
 from kit.daemon import score
 from plain_scores import first_score
 
@@ -43,8 +44,10 @@ class LiveJob:
         self.parked = {}
         self.hook_flights = 0
         self.steps = 0
+        self.history = []
         self.touched = True
         self.lies = False
+        self.loop = LiveLoop(self)
         self._run_id = None
 
     @property
@@ -74,7 +77,7 @@ class LiveJob:
     @property
     def has_unseen(self):
         """Tell whether something may go on that no line of the journal tells of."""
-        return bool(self.asking) or any(map(_is_short, self.model.sheets.values()))
+        return bool(self.asking) or self.loop.asking or any(map(_is_short, self.model.sheets.values()))
 
     @property
     def asking(self):
@@ -96,6 +99,7 @@ class LiveJob:
                     numbers[step.name]: sorted(numbers[need] for need in step.needs) for step in plan.steps
                 },
                 "skip_when_command": skips,
+                **self.loop.text(plan, numbers),
             },
             movements={numbers[step.name]: {"name": step.name} for step in plan.steps if step.named},
             parallel={"enabled": True, "max_concurrent": plan.at_once, "fail_fast": plan.fail_fast},
@@ -111,6 +115,7 @@ class LiveJob:
             on_success=[self._hook(hook) for hook in plan.hooks],
             concert={"cooldown_between_jobs_seconds": 0},
             **({} if plan.budget is None else {"cost_limits": {"max_cost_per_job": plan.budget}}),
+            **({} if plan.wall is None else {"max_wall_seconds": plan.wall}),
         )
 
     def says(self, step):
@@ -149,7 +154,7 @@ class LiveJob:
             case "pause --before":
                 params = {"before": sheets, "clear": wanted.clear}
             case "resume" | "resume --from":
-                params = {"from": sheets, "over_budget": wanted.over or None}
+                params = {"only" if wanted.alone else "from": sheets, "over_budget": wanted.over or None}
             case "resume --skip/--accept":
                 params = {"skip" if wanted.skip else "accept": sheets, "over_budget": wanted.over or None}
             case "modify" | "modify -r":
@@ -167,39 +172,70 @@ class LiveJob:
         }
 
     @property
+    def workspace(self):
+        return self.house.home / f"{self.name}-work"
+
+    @property
     def pause_file(self):
-        return self.house.home / f"{self.name}-work" / f".marianne-pause-{self.name}"
+        return self.workspace / f".marianne-pause-{self.name}"
 
     def put_pause_file(self):
         self.pause_file.write_text("stop")
         self.lies = True
+
+    def an_hour_passes(self):
+        """Count an hour more of the time that it has run, in the database of a dead daemon, and in the model."""
+        found = sqlite3.connect(self.house.state / "marianne.db", timeout=30)
+        with found:
+            statement = "UPDATE runs SET wall_milliseconds = wall_milliseconds + ? WHERE run_id = ?"
+            found.execute(statement, (_HOUR * 1000, self.run_id))
+        found.close()
+        self.model.ran += _HOUR
+        self.follow()
 
     # --- what the journal tells ----------------------------------------------------------------------
 
     def happens(self, event):
         """Do to the model what an event tells."""
         self.touched = True
-        if self.asking:
+        self.history.append(
+            f"{event['event']} {event['type']} {event['text']} ({event['reason']}) {event['status']}"
+        )
+        if self.asking or self.loop.asking:
             self._answered_meanwhile(event)
         asked = next((one for one in self.requests if one.key == event["reason"]), None)
         before = self.model.status
-        kind = event["type"]
-        if kind == "job.submitted":
-            if asked is not None:
-                self.submitted = asked.happened = True
-                self.model.answers[asked.key] = "done"
-        elif kind in ("attempt.started", "skip.asked"):
+        if event["type"] in ("attempt.started", "skip.asked"):
             self._starts(event, before)
-            return
-        elif kind == "hook.started":
-            self._starts_hook(event)
-        elif kind in ("attempt.ended", "attempt.parked"):
+        elif event["type"] == "loop.asked":
+            self._is_asked(event, before)
+        elif self._in_flight(event) or self._from_outside(event, asked):
+            self._follow(0, before)
+
+    def _in_flight(self, event):
+        """Do what has come of something in flight, or of a hook; tell whether it was that."""
+        kind = event["type"]
+        if kind in ("attempt.ended", "attempt.parked"):
             self._ends(event)
         elif kind in ("sheet.skipped", "skip.failed") and event["reason"] != "asked":  # else by its request
             assert (kind, self._step(event).skips) == ("sheet.skipped", "yes"), event
             self.model.judge(self._step(event).name, "yes")
+        elif self.loop.is_answer(event):
+            self.loop.judged(event)
+        elif kind == "hook.started":
+            self._starts_hook(event)
         elif kind.startswith("hook.") and kind != "hook.warned":
             self._hook_ends(event)
+        else:
+            return False
+        return True
+
+    def _from_outside(self, event, asked):
+        """Do what somebody has asked for, by a request or a file; tell whether it was that."""
+        if event["type"] == "job.submitted":
+            if asked is not None:
+                self.submitted = asked.happened = True
+                self.model.answers[asked.key] = "done"
         elif asked is not None:
             self._asks(asked, event)
         elif event["caller"] and event["caller"]["name"] == "file":
@@ -208,8 +244,8 @@ class LiveJob:
         elif event["caller"] is not None and event["reason"] and self.model.ended != "cancelled":
             self.model.end("cancelled")  # a fresh run takes its place
         else:
-            return
-        self._follow(0, before)
+            return False
+        return True
 
     def _step(self, event):
         return self.model.score.steps[event["sheet"] - 1]
@@ -239,12 +275,29 @@ class LiveJob:
             full = starts and len(self.model.flying) >= self.model.score.at_once
             if event["type"] != "sheet.skipped" and (at_rest or name == own or full):
                 self.was_judged(name)
+        asked_anew = event["type"] == "loop.asked"
+        if self.loop.asking and not self.loop.is_answer(event) and (at_rest or asked_anew):
+            self.round_was_judged()
 
     def was_judged(self, name):
         """Skip rules were asked, or not to the end."""
         before = self.model.status
         self.model.judge(name, "unknown")
         self._follow(0, before)
+
+    def round_was_judged(self):
+        """A round was asked about, and the answer dropped or not waited for."""
+        before = self.model.status
+        self.model.round_judged("unknown")
+        self._follow(0, before)
+
+    def _is_asked(self, event, before):
+        """The question of the loop is asked."""
+        assert not self.lies, f"it asks over a pause file: {event}"
+        assert self.model.may_start(), event
+        assert self.model.rounds.due(self.model), event
+        assert self._follow(1, before) == [], event
+        assert self.loop.asking, event
 
     def _starts(self, event, before):
         assert not self.lies, f"it starts over a pause file: {event}"
@@ -289,6 +342,7 @@ class LiveJob:
         how = {"failed": event["cause"]}.get(outcome, outcome)
         assert how in allowed, f"{event}; it could only end as {allowed}"
         flight.interrupted = flight.interrupted or how == "interrupted"
+        self.loop.ended(self.model.sheets[name].number, well=how == "succeeded")
         self.model.ends(name, how, COST if self.is_agent and how in _PAID else 0)
 
     def _starts_hook(self, event):
@@ -357,6 +411,8 @@ class LiveJob:
             room = len(model.flying) < model.score.at_once
             ready = [] if self.is_agent and model.limits.met else model.ready()
             yield from (f"{name} starts" for name in ready[: int(room)])
+            if model.rounds.due(model):
+                yield "its round is judged"
             if model.hooks.may_start(model.turn()):
                 yield f"{model.turn()} starts"
         for name, hook in model.hooks.rows.items():
@@ -382,9 +438,17 @@ class LiveJob:
                 assert one.key in self.model.answers, one
         return over
 
-    def look(self):
-        """Look at the daemon for what no line of the journal tells: rules that were asked, a wait that is over."""
-        told = self.house.status(self.address)["sheets"]
+    def look(self, all_is_heard):
+        """Look at the daemon for what no line of the journal tells: what was asked, a wait that is over.
+
+        `all_is_heard` tells whether no line has been written meanwhile, that says it after all.
+        """
+        looked = self.house.status(self.address)
+        if not all_is_heard():
+            return
+        told = looked["sheets"]
+        if self.loop.asking and not any(flight.get("loop") for flight in looked["in_flight"]):
+            self.round_was_judged()
         for (name, sheet), seen in zip(list(self.model.sheets.items()), told, strict=False):
             if sheet.asking and seen["status"] == "pending":
                 self.was_judged(name)
@@ -419,6 +483,7 @@ class LiveJob:
                 [(h["status"], h["status"] == "waiting" and h["waiting_for"]) for h in told["hooks"]],
                 [(h.status, h.status == "waiting" and h.waits_for) for h in model.hooks.rows.values()],
             ),
+            "loops": self.loop.difference(told),
             "cost": (told["cost"]["usd"], model.spent),
             "holds": ([_cause(hold) for hold in told["holds"]], model.causes),
             "revision": (told["revision"], model.revision),

@@ -5,7 +5,6 @@ at the end comes the audit. MARIANNE_LIVE_STEPS says how long, MARIANNE_LIVE_SEE
 """
 
 import os
-import random
 import shutil
 import threading
 from dataclasses import replace
@@ -13,12 +12,14 @@ from dataclasses import replace
 import pytest
 from audit import Outside, audit
 from flying import CHECK, PROFILES, WORDS, Request
+from going_round import UNTIL
 from kit.daemon import DEADLINE, gone, kill_all
 from live_walk import Walk
 from living import LiveJob, committed
 from model_accepts import ALLOWED
 from model_parts import Wanted
-from plain_scores import HookStep, first_score, grown, only
+from plain_scores import HookStep, first_score, grown, only, with_loop, writable
+from telling import story
 
 STEPS = int(os.environ.get("MARIANNE_LIVE_STEPS", "80"))
 SEED = int(os.environ.get("MARIANNE_LIVE_SEED", "1"))
@@ -27,6 +28,10 @@ CHILDREN = 3
 """How many jobs that hooks have started go on at most; the oldest are cancelled."""
 ONE_JOB = 40
 """Steps after which another job takes a job's place."""
+LOOPED = 0.5
+HOUR = 3600
+WALLS = (HOUR / 2, 1.5 * HOUR)
+"""How long a job may run: half an hour, which the walk itself is far from, or one and a half."""
 OF_ALL = sorted(WORDS.keys() - {"succeeded", "validation", "check killed"})
 OF_CHECKED = ["validation", "check killed", "check killed"]
 OF_HOOKS = ["succeeded"] * 3 + ["exit", "lost"]
@@ -82,7 +87,18 @@ class Machine(Walk):
             skips = [replace(step, skips=chance.choice(["", "", "yes", "no"])) for step in plan.steps]
             plan = replace(plan, steps=tuple(skips))
         hooks = [hook for hook in HOOKS if chance.random() < 0.25]
-        return replace(plan, hooks=tuple(hooks), budget=chance.choice([None, None, None, 1.5, 3.5]))
+        budget, wall = chance.choice([None, None, None, 1.5, 3.5]), chance.choice([None, None, *WALLS])
+        plan = replace(plan, hooks=tuple(hooks), budget=budget, wall=wall)
+        return self.looped(plan) if chance.random() < LOOPED else plan
+
+    def looped(self, plan):
+        """The same score with a loop, where one is found that can be written."""
+        for _ in range(5):
+            found = writable(with_loop(plan, self.chance.randrange(1000)))
+            if found.loop is not None:
+                until = self.chance.choice(sorted(UNTIL))
+                return replace(found, loop=replace(found.loop, until=until))
+        return plan
 
     def submit(self, place=None, fresh=None):
         """Submit a job; `fresh`: one that takes the place of this one's run."""
@@ -154,7 +170,8 @@ class Machine(Walk):
                 return Wanted(over=over)
             case "resume --from" | "resume --skip/--accept" | "retry":
                 some = chance.choice([(), some]) if action == "retry" else some
-                return Wanted(sheets=some, over=over, skip=chance.random() < 0.5)
+                alone = action == "resume --from" and chance.random() < 0.3
+                return Wanted(sheets=some, over=over, skip=chance.random() < 0.5, alone=alone)
             case "modify" | "modify -r":
                 return self.modified(job, some if sheets else None)
             case _:
@@ -175,7 +192,7 @@ class Machine(Walk):
         hooks = HOOKS[:2] if job.is_child else HOOKS
         die = self.chance.random()
         if die < 0.1 and not job.model.staged and job.model.begun_with:
-            return only(old, job.model.begun_with)  # nothing would be left to do
+            return writable(only(old, job.model.begun_with))  # nothing would be left to do
         if die < 0.2:
             known = {hook.name for hook in old.hooks}
             changed = self.chance.choice(hooks).name
@@ -183,7 +200,11 @@ class Machine(Walk):
             return replace(old, hooks=tuple(new))
         if die < 0.3:
             return replace(old, budget=self.chance.choice([None, 1.5, 3.5, 5.5]))
-        return grown(old, self.chance.randrange(200))
+        if die < 0.38:
+            return replace(old, wall=self.chance.choice([None, *WALLS, WALLS[-1] + 2 * HOUR]))
+        if die < 0.5 and not job.is_child:
+            return self.looped(old)
+        return writable(grown(old, self.chance.randrange(200)))
 
     # --- deeds -----------------------------------------------------------------------------------------------
 
@@ -222,6 +243,28 @@ class Machine(Walk):
         if job.model.ended is None:
             self.steps.append((job.address, "pause file"))
             job.put_pause_file()
+
+    def enough(self, place, job):
+        """Put the file that an `until` asks for there, or take it away."""
+        loop = job.model.score.loop
+        if loop is None or loop.until != "file" or self.chance.random() < 0.3:
+            self.end(place, job)
+            return
+        self.steps.append((job.address, "enough", not job.loop.enough))
+        self.done["files of until"] += 1
+        job.loop.put(enough=not job.loop.enough)
+
+    def hour(self, place, job):
+        """Let an hour go by for a job that runs: the daemon finds it when it is started again."""
+        if job.model.status not in ("running", "pausing") or self.draining or self.stopping:
+            self.end(place, job)
+            return
+        self.steps.append((job.address, "an hour passes"))
+        self.done["hours"] += 1
+        self.kill()
+        self.mourn()
+        job.an_hour_passes()
+        self.start()
 
     def fresh(self, place, job):
         if place is not None and job.model.status in ("paused", "failed", "completed", "cancelled"):
@@ -373,6 +416,8 @@ class Machine(Walk):
         ("ask", 36),
         ("end_and_ask", 10),
         ("file", 2),
+        ("enough", 4),
+        ("hour", 2),
         ("fresh", 2),
         ("clear_limits", 4),
         ("remove", 2),
@@ -396,7 +441,7 @@ def test_whatever_is_asked_whenever_it_is_killed_each_job_is_as_the_contract_say
     for name, profile in PROFILES.items():
         (place / f"{name}.yaml").write_text(profile)
     (house.home / "check.sh").write_text(CHECK)
-    walk = Machine(house, random.Random(SEED))
+    walk = Machine(house, SEED)
     taken = 0
     try:
         walk.start()
@@ -414,10 +459,7 @@ def test_whatever_is_asked_whenever_it_is_killed_each_job_is_as_the_contract_say
             outside=Outside(walk.world.heard, walk.removed, frozenset(walk.forgotten)),
         )
     except BaseException as error:
-        error.add_note(
-            f"MARIANNE_LIVE_SEED={SEED} MARIANNE_LIVE_STEPS={STEPS}, step {taken}; the last steps:"
-        )
-        error.add_note("\n".join(map(str, walk.steps[-60:])))
+        error.add_note("\n".join(story(walk, taken)))
         raise
     finally:
         walk.leave()

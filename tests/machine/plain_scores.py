@@ -31,7 +31,8 @@ class HookStep:
 class LoopPlan:
     """A loop: the stages that are played again, the last of them, and how often at most.
 
-    `exact`: so often, whatever comes of it; `goes_on`: after the last round, whatever its question says.
+    `exact`: so often, whatever comes of it; `goes_on`: after the last round, whatever its question says;
+    `until`: what its question is about, where a walk cares.
     """
 
     span: frozenset[str]
@@ -39,6 +40,7 @@ class LoopPlan:
     rounds: int
     exact: bool = False
     goes_on: bool = False
+    until: str = "passed"
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Score:
         loop = self.loop and (
             sorted(place[name] for name in self.loop.span),
             place[self.loop.last],
-            (self.loop.rounds, self.loop.exact, self.loop.goes_on),
+            (self.loop.rounds, self.loop.exact, self.loop.goes_on, not self.loop.exact and self.loop.until),
         )
         limits = self.budget, self.wall
         return steps, self.at_once, self.fail_fast, self.on_failure, self.hooks, limits, loop
@@ -160,6 +162,16 @@ def sound(score: Score) -> Score:
     if fits and not any(name in _above(score, loop.last) for name in outside):
         return score
     return replace(score, loop=None)
+
+
+def writable(score: Score) -> Score:
+    """The same score, without a loop that a real one has no words for: its stages follow each other."""
+    if score.loop is None:
+        return score
+    numbers = {step.name: number for number, step in enumerate(score.steps)}
+    span = sorted(numbers[name] for name in score.loop.span)
+    fits = span == list(range(span[0], span[-1] + 1)) and span[-1] == numbers[score.loop.last]
+    return score if fits else replace(score, loop=None)
 
 
 def _above(score: Score, name: str) -> set[str]:
