@@ -1,6 +1,7 @@
 """Who is who: callers by their login names."""
 
 import functools
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,3 +31,14 @@ def held_by(hold: Mapping[str, Any]) -> str:
     name = who(hold["owner"])
     reason = f' "{hold["reason"]}"' if hold["reason"] else ""
     return f" by {name}{reason}" if name else ""
+
+
+def is_own(caller: Mapping[str, Any]) -> bool:
+    """Tell whether a caller is this user at a terminal, not another client or a sheet."""
+    return caller["uid"] == os.getuid() and not caller.get("inside") and not client(caller)
+
+
+def client(caller: Mapping[str, Any]) -> str:
+    """Name the client that a caller used, where it is none of `mzt`: ` (robot 9)`."""
+    name = str(caller["name"])
+    return "" if not name or name == "file" or name.startswith("mzt ") else f" ({name})"

@@ -2,7 +2,7 @@
 
 import click
 
-from marianne_cli import options
+from marianne_cli import options, people
 from marianne_cli.context import Answer, Invocation
 
 
@@ -84,7 +84,15 @@ def command(
         plan=plan,
         expect=expect,
     )
+    tell_released(call, answer)
     return shown(answer, plan=plan)
+
+
+def tell_released(call: Invocation, answer: Answer) -> None:
+    """Say whose holds were released beside one's own; daemons of before don't tell."""
+    for hold in answer.result.get("released", []) if not answer.result.get("dry_run") else []:
+        if hold["owner"] is not None and not people.is_own(hold["owner"]):
+            call.note(f"released: the pause{people.held_by(hold)}{people.client(hold['owner'])}")
 
 
 def shown(answer: Answer, *, plan: bool) -> Answer:

@@ -129,6 +129,8 @@ def command(
             answer = answer._replace(result={**answer.result, "source_changed": False})
         elif answer.result["source_changed"]:
             _tell_change(call, answer)
+        if not plan:
+            modify.tell_released(call, answer)
         for line in screens.drift(answer.result, "changed meanwhile"):
             call.note(line)
         return modify.shown(answer, plan=plan)

@@ -28,6 +28,8 @@ _HOOK_WAITS = {
     "job": "waits for {job}",
     "end": "submitted when this job ends",
     "slot": "waits for a slot",
+    "drain": "waits for the end of the drain",
+    "disk": "waits for room on the disk",
 }
 
 

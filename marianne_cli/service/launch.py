@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from marianne_cli.context import Invocation
 from marianned import paths
-from marianned.errors import NoDaemon, NotPermitted, Unavailable, WaitTimeout, WrongStatus
+from marianned.errors import BadRequest, NoDaemon, NotPermitted, Unavailable, WaitTimeout, WrongStatus
 from marianned.formatting import duration
 from marianned.probe import called, way_out
 
@@ -270,6 +270,7 @@ def stopped(
             result = client.request("daemon.stop", asked, once=True, changes=True)
         except (NoDaemon, WrongStatus):
             result = {"attempts_in_flight": 0}  # gone before it could answer, or stopping already
+        _see_it_through(client, mode, ends)
     if handle is not None:
         try:
             if not select.select([handle], [], [], max(0.0, ends - time.monotonic()))[0]:
@@ -283,6 +284,19 @@ def stopped(
     if unit is not None:
         _by_unit(call, unit, "stop", max(1.0, ends - time.monotonic()))
     return pid, int(result["attempts_in_flight"])
+
+
+def _see_it_through(client: "RawClient", mode: str, ends: float) -> None:
+    """Wait until a daemon that drains has gone, or is to stay; one of 0.1.0 tells of its end alone.
+
+    Raises:
+        WaitOverridden: somebody has called the drain off.
+    """
+    if mode != "drain":
+        return
+    left = max(0.0, ends - time.monotonic())
+    with suppress(NoDaemon, WrongStatus, WaitTimeout, BadRequest):
+        client.request("daemon.stop", {"mode": "drain", "wait": True, "timeout": left}, once=True)
 
 
 def _check_safe(status: Mapping[str, Any]) -> None:

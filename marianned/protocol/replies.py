@@ -189,6 +189,8 @@ class Resumed(Job, kw_only=True):
     """The score file on disk differs from the stored revision; null: no such file is there."""
     drift: Drift | None = None
     """What was changed in the workspace while it was paused, or had failed; null: nothing is known."""
+    released: list[Hold] = []
+    """The holds that it has released, or would."""
     plan: list[PlanLine] = []
     """A page of what becomes of each sheet, where that was asked for or sheets were named."""
     plan_total: int = 0
@@ -210,6 +212,8 @@ class Modified(Job, kw_only=True):
     """Number that the revision has or would get; null: there is no new one."""
     dry_run: bool
     """Only the plan was asked for; nothing was done."""
+    released: list[Hold] = []
+    """The holds that it has released, or would, where it resumes."""
     plan: list[PlanLine]
     """A page of what becomes of each sheet."""
     plan_total: int = 0

@@ -124,6 +124,11 @@ class Stop(Command[Stopping], frozen=True, kw_only=True, forbid_unknown_fields=T
     mode: Literal["detach", "drain", "kill", "stay"] = "detach"
     """`detach` leaves what is in flight running without the daemon; `drain` starts nothing more and waits
     until nothing is in flight; `kill` interrupts what is in flight first; `stay` calls a drain off."""
+    wait: bool = False
+    """With `drain`: begin none, answer when it has been called off (E513, by whom) or after `timeout` (E504);
+    the daemon's end ends the connection."""
+    timeout: Seconds = 60.0
+    """How many seconds to wait at the most."""
     lose_jobs: bool = False
     """Stop also where the database is gone, and what the daemon holds would be lost: else E508."""
 

@@ -1,9 +1,11 @@
 """The daemon stops: what is in flight goes on, is waited for, or is interrupted first."""
 
+import subprocess
 import time
 from contextlib import ExitStack
 
-from kit.daemon import DEADLINE, gated, plain, score
+import pytest
+from kit.daemon import DEADLINE, Refused, gated, plain, score
 
 
 def test_a_fan_out_of_eight_goes_on_over_a_restart(daemon, ledger):
@@ -90,3 +92,26 @@ def seconds(call):
     began = time.monotonic()
     call()
     return time.monotonic() - began
+
+
+def test_who_waits_for_a_drain_is_told_at_once_when_it_is_called_off(daemon, ledger):
+    daemon.gate(1)
+    daemon.submit(score("duo", [gated(1), plain(2)]))
+    ledger.wait_for("start 1")
+    mzt = subprocess.Popen(
+        ["mzt", "stop", "--drain", "-t", str(int(DEADLINE))],
+        env=daemon.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while daemon.rpc("daemon.hello")["status"] != "draining":
+        assert mzt.poll() is None
+    with pytest.raises(Refused, match="still drains") as late:
+        daemon.rpc("daemon.stop", mode="drain", wait=True, timeout=0.01)
+    assert late.value.code == "E504"
+    daemon.rpc("daemon.stop", mode="stay")
+    _, said = mzt.communicate(timeout=DEADLINE)
+    assert (mzt.returncode, "its drain was called off by" in said, "(E513)" in said) == (5, True, True)
+    daemon.gate(1).open()
+    assert daemon.wait_for("duo", "ended")["status"] == "completed"
+    refused = daemon.refusal("daemon.stop", mode="drain", wait=True)
+    assert refused.code == "E513"
+    assert daemon.rpc("daemon.hello")["status"] == "ready"

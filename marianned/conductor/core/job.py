@@ -95,6 +95,7 @@ class Job:
         state.incarnation = services.store.incarnation.number
         state.find = jobs.state_of
         state.endless = lambda: bool(self.waits())
+        state.closed_for = lambda: services.scheduler.closed_for
         self.status_event = 0
         self.superseded = False
         self._jobs = jobs

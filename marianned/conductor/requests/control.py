@@ -25,11 +25,13 @@ from marianned.errors import BadRequest, InvalidScore, MarianneError, WrongStatu
 from marianned.lifecycle import Action
 from marianned.progress.state.job import JobState, Version
 from marianned.progress.state.triggers import Asked, Proposal
+from marianned.progress.views.job import hold_views
 from marianned.protocol import (
     Caller,
     Cancel,
     Cancelled,
     Drift,
+    Hold,
     Modified,
     Modify,
     Pause,
@@ -100,10 +102,12 @@ class Control:
         )
 
         seen: list[Drift | None] = []
+        holds: list[Hold] = []
 
         async def look() -> Asked:
             """Look at the workspace before anything runs there again."""
             state = (await self._conductor.job(params.job_id)).state
+            holds.extend(hold_views(state))
             seen.append(await drift.found(self._conductor.services, state))
             if params.expect_clean:
                 _check_clean(state, seen[-1])
@@ -116,9 +120,8 @@ class Control:
             changed = await _source_changed(self._conductor, newest)
             hint = f"mzt modify {state.run.job_name} -c {formatting.typed(newest.config_file)} -r"
             hints = [*reply.hints, hint] if changed else reply.hints
-            whole = msgspec.structs.replace(
-                reply, hints=hints, source_changed=changed, drift=seen[-1] if seen else None
-            )
+            told = {"drift": seen[-1] if seen else None, "released": holds}
+            whole = msgspec.structs.replace(reply, hints=hints, source_changed=changed, **told)
             await self._conductor.keys.amend(request, whole)
             return whole
 
@@ -144,9 +147,20 @@ class Control:
             options=_typed(params),
         )
 
+        holds: list[Hold] = []
+
+        async def complete(request: RequestRow, reply: Modified) -> Modified:
+            if not holds:
+                return reply
+            whole = msgspec.structs.replace(reply, released=holds)
+            await self._conductor.keys.amend(request, whole)
+            return whole
+
         async def propose() -> Asked:
             """Validate only what is asked for the first time: a repeated key gets the first answer."""
             version = await self._proposed(params)
+            if params.resume:
+                holds.extend(hold_views((await self._conductor.job(params.job_id)).state))
             if version is not None:
                 state = (await self._conductor.job(params.job_id)).state
                 unheard = without_effect(state, version, params.file)
@@ -155,7 +169,7 @@ class Control:
             proposal = Proposal(version=version) if version is not None else None
             return msgspec.structs.replace(ask, proposal=proposal)
 
-        return _paged(await self._hand(caller, params, Modified, ask, propose), params)
+        return _paged(await self._hand(caller, params, Modified, ask, propose, complete), params)
 
     async def _proposed(self, params: Modify) -> Version | None:
         state = (await self._conductor.job(params.job_id)).state

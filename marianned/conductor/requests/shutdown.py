@@ -5,12 +5,13 @@ Source: docs/design/control.md §7.
 
 import os
 from contextlib import suppress
+from typing import NoReturn
 
 import anyio
 from anyio.abc import TaskGroup
 
 from marianned.conductor.core.registry import Conductor
-from marianned.errors import Unavailable, WrongStatus
+from marianned.errors import Unavailable, WaitOverridden, WaitTimeout, WrongStatus
 from marianned.protocol import Caller, DaemonHealth, Obstacle, Stop, Stopping
 from marianned.rows import RequestRow
 from marianned.systemd.watchdog import Watchdog
@@ -26,6 +27,8 @@ class Stopper:
         self._tasks = tasks
         self._watchdog = watchdog
         self._draining: anyio.CancelScope | None = None
+        self._stays = anyio.Event()
+        self._called_off_by = ""
         self._detaching = False
 
     async def stop(self, caller: Caller, params: Stop) -> Stopping:
@@ -36,14 +39,33 @@ class Stopper:
         keys = self._conductor.keys
 
         async def act(request: RequestRow) -> Stopping:
-            reply = self._begin(params)
+            reply = self._begin(caller, params)
             with suppress(Unavailable):  # a daemon that can't write any more can still be stopped
                 await keys.keep(request, reply)
             return reply
 
+        if params.wait and params.mode == "drain":
+            await self._called_off(params.timeout)
         return await keys.run(caller, params, Stopping, act)
 
-    def _begin(self, params: Stop) -> Stopping:
+    async def _called_off(self, seconds: float) -> NoReturn:
+        """Wait for what ends a drain without ending the daemon; its end ends the connection.
+
+        Raises:
+            WaitOverridden: somebody has called it off, or there is none.
+            WaitTimeout: the time is up.
+        """
+        with anyio.move_on_after(seconds):
+            if self._draining is not None:
+                await self._stays.wait()
+            raise WaitOverridden(
+                f"the daemon stays: its drain was called off{self._called_off_by}",
+                hints=["mzt status", "mzt stop --drain"],
+            )
+        flying = self._conductor.in_flight()
+        raise WaitTimeout(f"the daemon still drains{_attempts(flying, 'waited for')}")
+
+    def _begin(self, caller: Caller, params: Stop) -> Stopping:
         if self._scheduler.closed_for == Obstacle.STOPPING:
             raise WrongStatus("the daemon is stopping already", status=DaemonHealth.STOPPING)
         displaced = self._conductor.services.store.displaced
@@ -53,7 +75,7 @@ class Stopper:
             )
         flying = self._conductor.in_flight()
         if params.mode == "stay":
-            self._stay()
+            self._stay(caller)
             return self._reply(DaemonHealth.READY, "is ready", flying)
         if params.mode == "drain":
             self._scheduler.close(Obstacle.DRAINING)
@@ -77,10 +99,13 @@ class Stopper:
         if self._detaching:
             self.ready.set()
 
-    def _stay(self) -> None:
+    def _stay(self, caller: Caller) -> None:
         if self._draining is not None:
             self._draining.cancel()
             self._draining = None
+        self._called_off_by = f" by {caller.name or 'a client'} (uid {caller.uid})"
+        self._stays.set()
+        self._stays = anyio.Event()
         self._scheduler.open(Obstacle.DRAINING)
         self._watchdog.busy(busy=False)
         self._watchdog.changed()

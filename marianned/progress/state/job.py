@@ -18,7 +18,7 @@ from marianned.progress.state.graph import Graph
 from marianned.progress.state.hook_queue import HookQueue, has_failed, hook_queue
 from marianned.progress.state.loops import Loops, Round
 from marianned.progress.state.sharing import Numbered, Numbers, Vector
-from marianned.protocol import Cost, HoldCause, HookStatus, PlanLine, SheetStatus, WaitingFor
+from marianned.protocol import Cost, HoldCause, HookStatus, Obstacle, PlanLine, SheetStatus, WaitingFor
 from marianned.rows import (
     Account,
     AttemptRow,
@@ -73,7 +73,7 @@ class JobState:
     limits that all jobs share, `unusable` the instruments that are not usable here, `incarnation` is the
     daemon's, and `find` returns the state of a run that has not ended by its address (name@run): they are
     not this state's, it only looks at them. `endless` tells whether something in flight waits for what has no
-    time limit. `overtime`: how long an attempt may take from
+    time limit, `closed_for` why the daemon grants no slots. `overtime`: how long an attempt may take from
     its time limit to its end (milliseconds), for its output to come and what it has left behind to go.
     """
 
@@ -101,6 +101,7 @@ class JobState:
         self.damaged: str | None = None
         self.find: Callable[[str], JobState | None] = _found_nowhere
         self.endless: Callable[[], bool] = bool
+        self.closed_for: Callable[[], Obstacle | None] = _open
         self.adopt(current, sheets)
 
     # --- what it says ------------------------------------------------------------------------------
@@ -557,6 +558,10 @@ class JobState:
         if row is None or row.status != SheetStatus.PENDING or row.uid in self.breakpoints:
             return False
         return self._is_free(number)
+
+
+def _open() -> Obstacle | None:
+    return None
 
 
 def _found_nowhere(_address: str) -> None:

@@ -72,7 +72,7 @@ def job_view(state: JobState, now: Instant) -> Job:
             updated_at=timestamp(run.updated_at),
             completed_at=timestamp(run.ended_at),
         ),
-        holds=[_hold(hold) for hold in islice(state.holds.values(), HOLDS_MOST)],
+        holds=hold_views(state),
         breakpoints=[_breakpoint(state, row) for row in breakpoints(state)],
         in_flight=[*_flights(state), *_flights_elsewhere(state)],
         waiting=_waiting(state, now),
@@ -128,6 +128,11 @@ def _progress(state: JobState) -> Progress:
     ]
     percent = round(100 * state.done / total, 1)
     return Progress(completed=state.done, total=total, percent=percent, loops=loops)
+
+
+def hold_views(state: JobState) -> list[Hold]:
+    """Return its holds, the oldest first."""
+    return [_hold(hold) for hold in islice(state.holds.values(), HOLDS_MOST)]
 
 
 def _hold(row: HoldRow) -> Hold:
@@ -201,7 +206,7 @@ def _waiting(state: JobState, now: Instant) -> list[Waiting]:
     if not_before is not None and not now.reached(not_before):
         found.append(_wait(state, ready, WaitingFor.PACING, not_before))
     elif len(state.sheet_flights) < state.score.parallel.max_concurrent:
-        found.append(_wait(state, ready, WaitingFor.SLOT, None))
+        found.append(_wait(state, ready, messages.slot(state)[0], None))
     return found
 
 
@@ -229,7 +234,7 @@ def next_of(state: JobState, now: Instant, status: JobStatus) -> Next | None:
         case JobStatus.CANCELLING:
             return Next(code="cancel", text=f"ends when {_flying(state)} {_are(state)} gone")
         case JobStatus.QUEUED if state.next_ready(state.limited(now)) is not None:
-            return Next(code="start", text="starts when a slot is free")
+            return Next(code="start", text=f"starts {messages.slot(state)[1]}")
         case JobStatus.QUEUED | JobStatus.RUNNING:
             return _within_limits(state, now, _progressing(state, now))
         case _:
@@ -327,7 +332,8 @@ def _when_judged(state: JobState) -> Next:
         text = f"{messages.loop_judged(state, asked[0])} says whether another round follows"
         return Next(code="loop", text=text, latest_at=timestamp(limit(state)))
     return Next(
-        code="start", text=f"{messages.loop_judged(state, state.due_loops[0].row)} when a slot is free"
+        code="start",
+        text=f"{messages.loop_judged(state, state.due_loops[0].row)} {messages.slot(state)[1]}",
     )
 
 
@@ -347,7 +353,7 @@ def _when_ready(state: JobState, now: Instant) -> Next | None:
         not_before = state.run.not_before
         paced = not_before is not None and not now.reached(not_before)
         due = timestamp(not_before) if paced else None
-        when = "" if paced else " when a slot is free"
+        when = "" if paced else f" {messages.slot(state)[1]}"
         return Next(code="start", text=f"sheet {ready.sheet} starts{when}", due_at=due)
     limited = _limit_ends(state, now)
     if waits_until is None:
@@ -370,7 +376,7 @@ def _when_sheets_end(state: JobState, now: Instant) -> Next:
     if needs:
         ends = f"{formatting.sheet_list(needs)} {'ends' if len(needs) == 1 else 'end'}"
     elif len(flying) < state.score.parallel.max_concurrent:
-        return Next(code="start", text=f"sheet {sheet} starts when a slot is free")
+        return Next(code="start", text=f"sheet {sheet} starts {messages.slot(state)[1]}")
     else:
         ends = f"{_flying(state)} ends" if len(flying) == 1 else f"one of {_flying(state)} ends"
     latest = state.limit_of_flights(flying[number] for number in needs or flying)

@@ -12,7 +12,7 @@ from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.state.hook_queue import has_failed, is_kept
 from marianned.progress.state.job import JobState
-from marianned.protocol import HoldCause, Job, JobStatus, SheetStatus, WaitingFor
+from marianned.protocol import HoldCause, Job, JobStatus, Obstacle, SheetStatus, WaitingFor
 from marianned.rows import EventRow, Flight, HookRow, LoopRow, RequestRow, SheetRow
 
 _REASON_LONGEST = 160
@@ -270,6 +270,22 @@ def by_whom(events: Sequence[EventRow]) -> str:
     return ""
 
 
+_A_SLOT = (WaitingFor.SLOT, "when a slot is free")
+_GRANTS = {
+    Obstacle.STOPPING: _A_SLOT,
+    Obstacle.STARTING: _A_SLOT,
+    Obstacle.DRAINING: (WaitingFor.DRAIN, "when the drain is over"),
+    Obstacle.DISK: (WaitingFor.DISK, "when the disk has room"),
+}
+"""What is waited for where the daemon grants no slots for this reason, and until when."""
+
+
+def slot(state: JobState) -> tuple[WaitingFor, str]:
+    """Return what a job waits for that could start something if it were granted a slot, and until when."""
+    closed_for = state.closed_for()
+    return _A_SLOT if closed_for is None else _GRANTS[closed_for]
+
+
 def reply_message(state: JobState, now: Instant, action: Action, view: Job, request: RequestRow) -> str:
     """Say what a request has led to, by the status it left."""
     status = view.status
@@ -285,7 +301,7 @@ def reply_message(state: JobState, now: Instant, action: Action, view: Job, requ
         case JobStatus.CANCELLING:
             said = f"{flying(state)} {'is' if len(state.flights) == 1 else 'are'} being ended"
         case JobStatus.QUEUED:
-            said = "goes on when a slot is free"
+            said = f"goes on {slot(state)[1]}"
         case JobStatus.RUNNING:
             said = _going_on(state, action, request)
         case JobStatus.PAUSED | JobStatus.FAILED | JobStatus.CANCELLED if action is Action.MODIFY:

@@ -73,7 +73,7 @@ def test_all_that_a_copy_shares_with_its_original_never_changes() -> None:
         if not isinstance(value, unchanging)
         and not (isinstance(value, msgspec.Struct) and value.__struct_config__.frozen)
     }
-    assert set(others) == {"limits", "find", "endless", "cost"}, (
+    assert set(others) == {"limits", "find", "endless", "closed_for", "cost"}, (
         "all but the last are not its own, that is replaced"
     )
 
