@@ -138,9 +138,8 @@ def _chosen(details: Result, hooks: str, *, named: bool, attempt: int | None) ->
         flying = {(flight["sheet"], flight.get("hook")) for flight in own}
         picked = [sheet for sheet in tried if (sheet["sheet"], sheet.get("hook")) in flying]
         picked = picked or [sheet for sheet in tried if sheet["waiting_for"]]
-        ended = [sheet for sheet in tried if sheet["ended_at"]]
-        if not picked and ended:
-            picked = [max(ended, key=lambda sheet: str(sheet["ended_at"]))]
+        if not picked and tried:
+            picked = [max(tried, key=_newest)]
     for sheet in picked:
         if attempt is not None and attempt > sheet["attempt_count"]:
             raise BadRequest(
@@ -149,6 +148,11 @@ def _chosen(details: Result, hooks: str, *, named: bool, attempt: int | None) ->
                 status=details["status"],
             )
     return [(sheet, attempt or sheet["attempt_count"]) for sheet in picked]
+
+
+def _newest(sheet: Result) -> tuple[str, bool]:
+    """Order sheets by when they last did something; one that a hold or a pause cut short has no end."""
+    return str(sheet["ended_at"] or sheet["started_at"] or ""), not sheet["ended_at"]
 
 
 def _of_round(details: Result, number: int) -> list[tuple[Result, int]]:

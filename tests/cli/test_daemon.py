@@ -99,6 +99,18 @@ def test_logs_follow_prints_what_comes_until_the_job_ends(home):
     assert [line.rstrip() for line in lines] == ["1.1| sheet 1", "2.1| sheet 2", "3.1| sheet 3"]
 
 
+def test_logs_show_what_a_sheet_printed_that_was_cut_short(home):
+    home.mzt("run", home.score("a", f"echo begun {{{{ sheet_num }}}}; {GATED}"))
+    home.let_go(1)
+    following = home.popen("logs", "a", "-F")
+    told = iter(following.stdout.readline, "")
+    assert "2.1| begun 2\n" in told
+    home.mzt("pause", "a", "--now", "--wait", "-t", "20")
+    following.terminate()
+    following.communicate()
+    assert home.mzt("logs", "a").stdout == "sheet 2\nbegun 2\n"
+
+
 def test_a_reader_that_is_gone_is_141_without_a_word(home):
     home.mzt("run", home.score("a"), "--wait")
     reading, writing = os.pipe()

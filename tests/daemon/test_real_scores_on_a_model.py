@@ -29,6 +29,9 @@ TEN = [
 USAGE = {"in": 1000, "out": 10}
 """Tokens that the server tells of each turn."""
 
+PATIENCE = 240.0
+"""Seconds; ten jobs of an agent that needs a second of a processor to start, on a machine that others use."""
+
 SHARED, THERE = MARKS
 pytestmark = [
     THERE,
@@ -118,7 +121,7 @@ def test_ten_scores_run_to_their_ends_and_each_prompt_is_asked_once(stage):
         house.rpc("job.submit", **scores[name])
     for name in TEN:
         job = found[name]["job_name"]
-        assert house.wait_for(job, "ended")["status"] == "completed", name
+        assert house.wait_for(job, "ended", deadline=PATIENCE)["status"] == "completed", name
         sheets = [sheet["sheet"] for sheet in found[name]["sheets"]]
         assert stage.seen(job) == stage.sent(job, sheets)
         assert [number for number, _ in stage.seen(job)] == sheets
@@ -164,7 +167,7 @@ def test_a_score_paused_and_changed_asks_the_prompts_of_both_revisions_once(stag
         directory=params["directory"],
         resume=True,
     )
-    assert house.wait_for(job, "ended")["status"] == "completed"
+    assert house.wait_for(job, "ended", deadline=PATIENCE)["status"] == "completed"
     sheets = [sheet["sheet"] for sheet in found["sheets"]]
     assert stage.seen(job) == stage.sent(job, sheets)
     assert [number for number, _ in stage.seen(job)] == sheets
@@ -190,6 +193,6 @@ def test_a_limit_in_the_middle_costs_no_try_and_a_kill_of_the_daemon_no_prompt(s
     (limited,) = house.attempts(job, 2)
     assert limited["outcome"] == "rate_limited"
     house.rpc("instrument.clear_limits")
-    assert house.wait_for(job, "ended")["status"] == "completed"
+    assert house.wait_for(job, "ended", deadline=PATIENCE)["status"] == "completed"
     assert [attempt["outcome"] for attempt in house.attempts(job, 2)] == ["rate_limited", "succeeded"]
     assert stage.seen(job) == stage.sent(job, [sheet["sheet"] for sheet in found["sheets"]])

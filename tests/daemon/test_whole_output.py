@@ -33,9 +33,7 @@ def test_what_a_process_substitution_prints_is_all_there(daemon, kind):
     busy = {"enabled": True, "max_concurrent": 4}
     daemon.submit(score("load", [LOAD] * 4, parallel=busy))
     daemon.submit(score("tee", [f"rm -f build.log\n{SCRIPTS[kind]}{STEPS}"] * RUNS))
-    with daemon.connect() as connection:
-        connection.socket.settimeout(100.0 + 5 * RUNS)
-        completed = connection.rpc("job.wait", job_id="tee", words=["ended"], timeout=90.0 + 5 * RUNS)
+    completed = daemon.wait_for("tee", "ended", deadline=90.0 + 5 * RUNS)
     assert (completed["status"], daemon.status("load")["status"]) == ("completed", "running")
     cut = {sheet: lines for sheet in range(1, RUNS + 1) if (lines := printed(daemon, "tee", sheet)) != WHOLE}
     assert cut == {}

@@ -238,9 +238,11 @@ class Speaking:
         """Return the statuses of a job's sheets, in order."""
         return [sheet["status"] for sheet in self.status(job)["sheets"]]
 
-    def wait_for(self, job, *words):
+    def wait_for(self, job, *words, deadline=DEADLINE):
         """Wait until the job is one of these; return the reply."""
-        return self.rpc("job.wait", job_id=job, words=list(words), timeout=DEADLINE)
+        with self.connect() as connection:
+            connection.socket.settimeout(deadline + 5)
+            return connection.rpc("job.wait", job_id=job, words=list(words), timeout=deadline)
 
     def events(self, after=0, job=None):
         """Yield the journal's events as they come; give up after the deadline."""
