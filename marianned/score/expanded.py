@@ -306,10 +306,12 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
 class Concert(msgspec.Struct, frozen=True, kw_only=True):
     """How jobs follow each other (§20); `log_path` is absolute, null without a log.
 
+    `ends_at_depth`: the score itself says how deep, so that one which chains to itself ends there.
     `pins` says, of a pinned chain, of each score in it by its file what it was made of: see `digests`.
     """
 
     max_chain_depth: int = 5
+    ends_at_depth: bool = False
     cooldown_seconds: float = 5.0
     inherit_workspace: bool = False
     log_path: str | None = None

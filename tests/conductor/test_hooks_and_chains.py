@@ -79,15 +79,38 @@ def test_a_missing_an_invalid_and_a_failing_job_are_failed_hooks(daemon):
     assert messages[2] == "sad@1 ended failed"
 
 
-def test_a_chain_of_three_ends_at_its_depth(daemon):
+def runs_of(daemon, name):
+    rows = daemon.rpc("job.list", runs=True)["jobs"]
+    return sorted((row["run"], row["status"]) for row in rows if row["job_name"] == name)
+
+
+def test_a_score_that_chains_to_itself_ends_at_the_depth_that_it_says(daemon):
     text = hooked("again", [chains("again.yaml", detached=True, fresh=True)], concert={"max_chain_depth": 2})
     daemon.submit(text)
-    next(event for event in daemon.events() if (event["type"], event["run"]) == ("job.failed", 3))
-    rows = daemon.rpc("job.list", runs=True)["jobs"]
-    runs = [(row["run"], row["status"]) for row in rows if row["job_name"] == "again"]
-    assert sorted(runs) == [(1, "completed"), (2, "completed"), (3, "failed")]
-    assert hooks(daemon, "again")[0]["error_message"] == "the chain is 2 deep; max_chain_depth is 2"
+    ended = ("job.completed", "job.failed")
+    next(event for event in daemon.events() if event["type"] in ended and event["run"] == 3)
+    assert runs_of(daemon, "again") == [(1, "completed"), (2, "completed"), (3, "completed")]
+    (hook,) = hooks(daemon, "again")
+    assert (hook["status"], hook["chained"]) == ("completed", None)
+    said = daemon.event("again", "hook.completed")["text"]
+    assert said.endswith("the chain ends here: max_chain_depth is 2")
     assert daemon.ledger.lines().count("start again-sheet") == 3
+
+
+def test_where_a_score_does_not_say_how_deep_it_goes_a_chain_to_itself_fails_at_five(daemon):
+    concert = {"enabled": True, "cooldown_between_jobs_seconds": "10ms"}
+    daemon.submit(hooked("again", [chains("again.yaml", detached=True, fresh=True)], concert=concert))
+    next(event for event in daemon.events() if (event["type"], event["run"]) == ("job.failed", 6))
+    assert hooks(daemon, "again")[0]["error_message"] == "the chain is 5 deep; max_chain_depth is 5"
+
+
+def test_a_chain_to_another_score_fails_at_its_depth(daemon):
+    deep = {"max_chain_depth": 1}
+    (daemon.home / "there.yaml").write_text(hooked("there", [chains("back.yaml")], concert=deep))
+    (daemon.home / "back.yaml").write_text(hooked("back", []))
+    daemon.submit(hooked("here", [chains("there.yaml", detached=True)], concert=deep))
+    next(event for event in daemon.events() if (event["type"], event["job_id"]) == ("job.failed", "there"))
+    assert hooks(daemon, "there")[0]["error_message"] == "the chain is 1 deep; max_chain_depth is 1"
 
 
 def test_a_detached_job_whose_name_is_taken_changes_nothing_of_the_end(daemon):

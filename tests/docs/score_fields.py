@@ -268,7 +268,7 @@ FIELDS = {
     },
     model.Concert: {
         "enabled": "Whether a chain shares a workspace and writes a log.",
-        "max_chain_depth": "How many jobs may follow each other in a chain.",
+        "max_chain_depth": "How many jobs may follow each other in a chain, by default 5; a score that chains to itself and says it ends there.",
         "cooldown_between_jobs_seconds": "Delay before each chained job.",
         "inherit_workspace": "Whether a chained job works in this one's workspace.",
         "concert_log_path": "The log, one line per hook; by default `concert.log` in the workspace.",

@@ -76,6 +76,9 @@ class _Chaining:
                 return None
         depth = given.run.depth
         if depth >= given.concert.max_chain_depth:
+            if given.concert.ends_at_depth and await self._goes_round():
+                said = f"the chain ends here: max_chain_depth is {given.concert.max_chain_depth}"
+                return HookEnded(hook=row.hook, flight=row.flight, outcome=Outcome.SUCCEEDED, message=said)
             raise BadRequest(f"the chain is {depth} deep; max_chain_depth is {given.concert.max_chain_depth}")
         version = await self._checked()
         faults.point("chain.checked")
@@ -94,6 +97,13 @@ class _Chaining:
         name, number = parse_job_id(address)
         row = await self._conductor.services.store.records.run(name, number)
         return None if row is None else row.ended or row.status
+
+    async def _goes_round(self) -> bool:
+        """Tell whether the hook would start its own job once more."""
+        try:
+            return (await self._checked()).score.name == self._given.run.job_name
+        except MarianneError:
+            return False
 
     def _chained(self, started: dict[int, str], refused: dict[int, str] | None = None) -> Chained:
         row = self._given.row

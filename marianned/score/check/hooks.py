@@ -26,6 +26,8 @@ from marianned.score.read.variables import BUILT_IN
 from marianned.yaml_tree import Path
 
 _COMMAND_SECONDS = 300.0
+_DEPTH = 5
+"""How deep a chain may be where the score does not say."""
 _LOG = "concert.log"
 _PATHS = ("job_path", "job_workspace", "working_directory")
 _SPLIT = "can't be split into words"
@@ -79,7 +81,8 @@ class Hooks:
         """Return how jobs follow each other; what needs `enabled` is off without it."""
         given = self.score.concert
         return Concert(
-            max_chain_depth=given.max_chain_depth,
+            max_chain_depth=_DEPTH if given.max_chain_depth is None else given.max_chain_depth,
+            ends_at_depth=given.max_chain_depth is not None,
             cooldown_seconds=given.cooldown_between_jobs_seconds,
             inherit_workspace=given.enabled and given.inherit_workspace,
             log_path=resolve(given.concert_log_path or _LOG, self.workspace, reader)

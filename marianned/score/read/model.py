@@ -333,7 +333,7 @@ class Concert(msgspec.Struct, frozen=True, kw_only=True):
     """`concert` (§20)."""
 
     enabled: Bool = False
-    max_chain_depth: Annotated[int, Number(whole=True, least=1, most=100)] = 5
+    max_chain_depth: Annotated[int | None, Number(whole=True, least=1, most=100)] = None
     cooldown_between_jobs_seconds: Annotated[float, Duration()] = 5.0
     inherit_workspace: Bool = True
     concert_log_path: Filled = None
