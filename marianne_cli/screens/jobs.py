@@ -439,13 +439,14 @@ def revisions_screen(revisions: Sequence[Result], *, unfolded: bool = False) -> 
     return [shown for line, plan in zip(lines, plans, strict=True) for shown in (line, *plan)]
 
 
-def history_screen(entries: Sequence[Result]) -> list[str]:
-    """Who asked what, when and why, and what followed; oldest first."""
-    rows = [("WHEN", "WHAT", "WHO", "WHY")]
+def history_screen(entries: Sequence[Result], *, runs: bool = False) -> list[str]:
+    """Who asked what, when and why, and what followed; oldest first. `runs`: of which run it is, too."""
+    rows = [(*(("RUN",) if runs else ()), "WHEN", "WHAT", "WHO", "WHY")]
     for event in entries:
         when = moment(event["recorded_at"], seconds=True)
         what = event["text"] or event["type"]
-        rows.append((when, what, people.who(event["caller"]), event["reason"] or ""))
+        run = (str(event["run"] or ""),) if runs else ()
+        rows.append((*run, when, what, people.who(event["caller"]), event["reason"] or ""))
     return render.table(rows) if entries else []
 
 

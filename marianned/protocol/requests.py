@@ -482,6 +482,8 @@ class ReadEvents(Query[Events], frozen=True, kw_only=True, forbid_unknown_fields
 
     job_id: JobId | None = None
     """Return only events of this job: `name` for its newest run, `name@run` for any; null: of all."""
+    job_name: JobId | None = None
+    """Return only events of runs of this name, also of those that were removed; null: of all."""
     after: Number = 0
     """The event behind which to start."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT

@@ -181,6 +181,9 @@ SELECT min(event) FROM events
 -- name: events_of_run
 SELECT * FROM events WHERE run_id = :run_id AND event > :after ORDER BY event LIMIT :limit
 
+-- name: events_of_name
+SELECT * FROM events WHERE job_name = :name AND event > :after ORDER BY event LIMIT :limit
+
 -- name: last_request
 SELECT * FROM events
 WHERE run_id = :run_id AND caller IS NOT NULL AND (type LIKE 'job.%' OR type IN ('hold.added', 'hold.released'))

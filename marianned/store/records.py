@@ -302,12 +302,16 @@ class Records:
         found = await self._read(lambda connection: _events(connection, "last_request", {"run_id": run_id}))
         return found[0] if found else None
 
-    async def events(self, after: int, run_id: int | None, limit: int) -> list[protocol.Event]:
-        """Return the journal from the event after `after` on, of one run or of all."""
-        name = "events" if run_id is None else "events_of_run"
+    async def events(
+        self, after: int, run_id: int | None, limit: int, job_name: str | None = None
+    ) -> list[protocol.Event]:
+        """Return the journal from the event after `after` on, of one run, of all of a name, or of all."""
+        query = "events" if run_id is None else "events_of_run"
+        query = query if job_name is None else "events_of_name"
+        params: dict[str, Value] = {"run_id": run_id, "after": after, "limit": limit, "name": job_name}
 
         def read(connection: sqlite3.Connection) -> list[protocol.Event]:
-            return _events(connection, name, {"run_id": run_id, "after": after, "limit": limit})
+            return _events(connection, query, params)
 
         return await self._read(read)
 

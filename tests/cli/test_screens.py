@@ -346,3 +346,16 @@ def test_since_is_a_duration_ago_the_last_clock_time_or_rfc_3339(looked_at, type
 
 def test_what_programs_print_is_shown_without_escapes():
     assert render.readable("\x1b[31mred\x1b[0m\r\n\x07ok\tgo\n") == "red\nok\tgo\n"
+
+
+def test_a_history_of_all_runs_says_of_which_each_line_is():
+    entry = {"recorded_at": "2026-11-24T12:00:00.000Z", "type": "job.removed", "caller": None}
+    lines = screens.history_screen(
+        [
+            {**entry, "run": 1, "text": "duo@1 removed", "reason": "old"},
+            {**entry, "run": 2, "text": "running", "reason": None},
+        ],
+        runs=True,
+    )
+    assert [line.split()[0] for line in lines] == ["RUN", "1", "2"]
+    assert lines[1].endswith("old")

@@ -91,3 +91,20 @@ def doubted(database):
         "SELECT json_extract(value, '$.doubted') FROM meta WHERE name = 'clock'"
     ).fetchone()
     return found is not None and found[0] is not None
+
+
+def test_the_journal_of_a_name_has_what_was_removed_and_why(daemon):
+    for _ in range(2):
+        daemon.submit(score("duo", [plain(1)]))
+        daemon.wait_for("duo", "completed")
+    daemon.submit(score("other", [plain(1)]))
+    daemon.rpc("job.remove", job_id="duo@1", reason="old and wrong")
+    told = daemon.rpc("events.read", job_name="duo")["events"]
+    assert {event["job_id"].partition("@")[0] for event in told} == {"duo"}
+    assert (told[-1]["type"], told[-1]["run"], told[-1]["reason"]) == ("job.removed", 1, "old and wrong")
+    assert {event["run"] for event in told} == {1, 2}
+    assert daemon.rpc("events.read", job_name="duo", after=told[-1]["event"])["events"] == []
+    daemon.rpc("job.remove", job_id="duo", reason="all")
+    left = daemon.rpc("events.read", job_name="duo")["events"]
+    assert [event["reason"] for event in left] == ["old and wrong", "all"]
+    assert daemon.rpc("events.read", job_name="never")["events"] == []

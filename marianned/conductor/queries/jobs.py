@@ -369,7 +369,7 @@ class JobQueries:
     async def events_read(self, _caller: Caller, params: ReadEvents) -> Events:
         """Return a page of the journal."""
         run_id = None if params.job_id is None else (await self.state(params.job_id)).run.run_id
-        events = await self._records.events(params.after, run_id, params.limit)
+        events = await self._records.events(params.after, run_id, params.limit, params.job_name)
         return Events(
             message=formatting.plural(len(events), "event"),
             events=events,

@@ -141,17 +141,13 @@ def _check_stage_numbers(score: Score, total: int, report: ProblemReport) -> Non
 def _needs(
     score: Score, stages: dict[int, range], report: ProblemReport
 ) -> dict[int, tuple[int, ...]] | None:
-    if report.wrong("sheet", "dependencies"):
-        return None
-    total = len(stages)
-    if score.sheet.dependencies:
-        wanted = {stage: score.sheet.dependencies.get(stage, []) for stage in stages}
-        _check_dependencies(wanted, total, report)
-        if report.wrong("sheet", "dependencies"):
-            return None
-    else:
-        wanted = {stage: [stage - 1] if stage > 1 else [] for stage in stages}
-    chain = not score.sheet.dependencies
+    in_turn = {stage: [stage - 1] if stage > 1 else [] for stage in stages}
+    wanted = {stage: score.sheet.dependencies.get(stage, []) for stage in stages}
+    if score.sheet.dependencies and not report.wrong("sheet", "dependencies"):
+        _check_dependencies(wanted, len(stages), report)
+    chain = not score.sheet.dependencies or report.wrong("sheet", "dependencies")
+    if chain:  # also where they are wrong: so that what else is wrong is found as well
+        wanted = in_turn
     edges = 0
     needs: dict[int, tuple[int, ...]] = {}
     for stage, sheets in stages.items():

@@ -63,6 +63,8 @@ class Validations:
             self._check(index, rule)
         numbers = range(len(score.validations))
         self.wrong = {index for index in numbers if report.wrong("validations", index)}
+        for index, rule in enumerate(score.validations):
+            self._check_pattern(index, rule)  # a bad one hides nothing of what else is wrong with its check
         self.undecided = {index for index in numbers if report.wrong("validations", index, "condition")}
 
     def _condition(self, index: int, rule: Validation, layout: SheetPlan) -> Condition | None:
@@ -92,11 +94,6 @@ class Validations:
         for key in needed:
             if getattr(rule, key) is None and not self.report.wrong(*path, key):
                 self.report.add("S011", (*path, key), f"'{key}' is missing: '{rule.type}' needs it")
-        if rule.pattern == "" and "pattern" in needed:
-            self.report.add("S020", (*path, "pattern"), "the pattern may not be empty")
-        fault = pattern_fault(rule.pattern) if rule.type == "content_regex" and rule.pattern else None
-        if fault:
-            self.report.add("S017", (*path, "pattern"), fault)
         for key in _TEXTS:
             for found in placeholders(getattr(rule, key) or ""):
                 if found.doubled and (
@@ -105,6 +102,16 @@ class Validations:
                     self.report.add(
                         "S207", (*path, key), f"write '{{{found.name}}}' for '{{{{ {found.name} }}}}'"
                     )
+
+    def _check_pattern(self, index: int, rule: Validation) -> None:
+        path: Path = ("validations", index)
+        if self.report.wrong(*path, "type"):
+            return
+        if rule.pattern == "" and "pattern" in _NEEDED.get(rule.type, ()):
+            self.report.add("S020", (*path, "pattern"), "the pattern may not be empty")
+        fault = pattern_fault(rule.pattern) if rule.type == "content_regex" and rule.pattern else None
+        if fault:
+            self.report.add("S017", (*path, "pattern"), fault)
 
     def _check_fields(self, rule: Validation, path: Path) -> None:
         """Report fields of `field_match` that can't be looked for, or compared with."""

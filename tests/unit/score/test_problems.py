@@ -384,3 +384,29 @@ def test_words_of_other_tools_are_answered_with_what_does_that_here(text, code, 
     found = [problem.hint for problem in compiled(text).problems if problem.code == code]
     assert len(found) == 1
     assert hint in found[0]
+
+
+@pytest.mark.parametrize(
+    ("parts", "codes"),
+    [
+        (
+            {
+                "sheet": "{size: 1, total_items: 4, dependencies: {2: [9]}}",
+                "prompt": '{template: "do {{ nope }}"}',
+            },
+            {"S101", "S202"},
+        ),
+        (
+            {
+                "sheet": "{size: 1, total_items: 4, dependencies: {2: [3], 3: [2]}}",
+                "validations": '[{type: file_exists, path: "{nope}"}]',
+            },
+            {"S102", "S204"},
+        ),
+        ({"validations": '[{type: content_regex, path: "{nope}", pattern: "("}]'}, {"S017", "S204"}),
+    ],
+)
+def test_one_problem_hides_no_other(parts, codes):
+    found = compiled(score(**parts))
+    assert found.expanded is None
+    assert codes <= {problem.code for problem in found.problems}
