@@ -75,6 +75,8 @@ class Walk:
         self.seed = seed
         self.chance = random.Random(seed)
         self.looked_at = None
+        self.strike = None
+        """What is to be killed as soon as a line of a certain type is heard, and which."""
         self.world = World()
         self.removed = {}
         self.forgotten = set()
@@ -277,6 +279,7 @@ class Walk:
         assert event["event"] == self.event + 1, f"after {self.event} comes {event}"
         self.world.heard.append({name: event[name] for name in ("event", "type", "job_id", "run")})
         self.met[event["type"]] += 1
+        self.strike_at(event["type"])
         address = f"{event['job_id']}@{event['run']}"
         if event["type"] == "limit.cleared":
             self.cleared()
@@ -285,6 +288,18 @@ class Walk:
         elif event["job_id"] is not None and event["type"] != "job.removed":
             self.looked_at = self.world.others[address]
             self.looked_at.happens(event)
+
+    def strike_at(self, kind):
+        """Kill what is to be killed as soon as this is heard."""
+        if self.strike is None or self.strike[0] != kind:
+            return
+        _, what = self.strike
+        self.strike = None
+        self.done[f"{what} killed at {kind}"] += 1
+        if what == "daemon":
+            self.kill()
+        else:
+            kill_all(self.house.workers())
 
     def cleared(self):
         """A hand has ended the rate limit: what waits for it goes on."""

@@ -13,7 +13,7 @@ import pytest
 from audit import Outside, audit
 from flying import CHECK, PROFILES, WORDS, Request
 from going_round import UNTIL
-from kit.daemon import DEADLINE, gone, kill_all
+from kit.daemon import DEADLINE, environments, gone, kill_all
 from live_walk import Walk
 from living import LiveJob, committed
 from model_accepts import ALLOWED
@@ -356,6 +356,31 @@ class Machine(Walk):
         self.chance.choice([self.ask, self.end, self.end_and_ask])(place, job)
         killer.join()
 
+    def kill_at(self, place, job):
+        """Kill the daemon or its workers in the midst of something: as soon as it is heard that it has begun."""
+        kinds = ("loop.asked", "loop.asked", "skip.asked", "attempt.started", "attempt.ended", "hold.added")
+        self.strike = self.chance.choice(kinds), self.chance.choice(["daemon", "workers"])
+        self.steps.append(("to be killed", *reversed(self.strike)))
+        for one in [job, *self.world.jobs]:
+            self.end(place, one)
+
+    def kill_supervisors(self, place, job):
+        """Kill one or both supervisors of an attempt in flight: the other, or the daemon, ends what is left."""
+        for name in job.flying:
+            flight = job.flights[name]
+            if name in job.model.hooks.rows or flight.deleted or flight.identity is None:
+                continue
+            mark = os.fsencode(f"MARIANNE_ATTEMPT_ID={flight.identity}")
+            home = os.fsencode(f"HOME={self.house.home}")
+            found = sorted(pid for pid, given in environments() if mark in given and home not in given)
+            if len(found) == 2:
+                victims = found[: self.chance.choice([1, 2])] if self.chance.random() < 0.7 else found[1:]
+                self.steps.append((job.address, f"{len(victims)} of 2 supervisors killed", name))
+                self.done[f"{len(victims)} of 2 supervisors killed"] += 1
+                flight.word = "lost"
+                kill_all(victims)
+                return
+
     def kill_workers(self, place, job):
         """Kill the workers of the pool while they are needed: it is an accident of ours, and changes nothing."""
         self.steps.append("workers killed")
@@ -424,6 +449,8 @@ class Machine(Walk):
         ("again", 3),
         ("delete", 3),
         ("crash", 1),
+        ("kill_at", 3),
+        ("kill_supervisors", 2),
         ("kill_workers", 2),
         ("crash_soon", 1),
         ("copy", 2),

@@ -287,6 +287,37 @@ KNOWN = {
         "pass",
         "daemon/test_displaced.py::test_nothing_is_acknowledged_any_more_and_status_and_doctor_say_why",
     ),
+    "a round is judged by the word that a modify has replaced": Known(
+        "progress.deciding.rounds:until_judged",
+        "draft.facts.staged or ",
+        "",
+        "unit/progress/test_rounds.py::test_an_answer_that_finds_a_new_revision_is_dropped_and_asked_again",
+    ),
+    "hooks begin before a round is judged": Known(
+        "progress.state.loops:Loops.undecided",
+        "any(one.is_open for one in self)",
+        "False",
+        "unit/progress/test_rounds.py::test_hooks_and_the_end_wait_for_the_answer",
+    ),
+    "a breakpoint stops the first round alone": Known(
+        "progress.deciding.rounds:_next_round",
+        "rearm(draft, [state.sheets[sheet].uid for sheet in one.loop.sheets])",
+        "pass",
+        "unit/progress/test_rounds.py::test_a_breakpoint_in_the_span_stops_each_round_once",
+    ),
+    "a pause now waits for the judgement of a round": Known(
+        "progress.deciding.draft:Draft.interrupt_all",
+        "[*self.state.sheet_flights, *self.state.loops.asking]",
+        "self.state.sheet_flights",
+        "conductor/test_rounds_of_loops.py::test_a_pause_now_gives_up_the_question_whether_another_round_follows",
+        says="kit.daemon.Refused: 'asks' is still pausing",
+    ),
+    "a breakpoint is acknowledged that the next resume voids": Known(
+        "progress.deciding.holding:set_breakpoints",
+        "if state.stands_before(row):",
+        "if False:",
+        "unit/progress/test_holds.py::test_there_is_no_breakpoint_where_its_own_hold_stands",
+    ),
 }
 
 
