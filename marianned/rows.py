@@ -690,6 +690,17 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     """The same for people."""
 
 
+class SummaryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that has ended, as it is told: a list shows it without the run's rows, however many there are."""
+
+    run_id: int
+    """The run."""
+    shape: str
+    """Which form of the JOB keys it has: another version of this program may have written it."""
+    job: bytes
+    """The JOB keys, as JSON; `event` is 0."""
+
+
 def event_of(run: RunRow, type: str, text: str, at: int, **more: Any) -> EventRow:  # noqa: A002  the field
     """Return a line of the journal about a run, as it is now; `more` are fields as they are, or others."""
     fields: dict[str, Any] = {
@@ -729,6 +740,7 @@ Row = (
     | WorktreeRow
     | ArchiveRow
     | ArchivedRow
+    | SummaryRow
 )
 
 
@@ -760,6 +772,7 @@ TABLES: dict[type[msgspec.Struct], Table] = {
     WorktreeRow: Table("worktrees", ("run_id",)),
     ArchiveRow: Table("archives", ("run_id",)),
     ArchivedRow: Table("archived", ("run_id",)),
+    SummaryRow: Table("summaries", ("run_id",)),
     EventRow: Table("events", ()),
 }
 """Every kind of row: the SQL that puts and deletes it, and its identity in a decision, are made from this."""

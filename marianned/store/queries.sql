@@ -61,10 +61,55 @@ DELETE FROM meta WHERE name = 'room'
 -- name: last_number
 SELECT seq FROM sqlite_sequence WHERE name = :name
 
--- name: newest_runs
-SELECT * FROM runs AS mine
+-- name: listed
+-- A page of the runs, and in each row how many there are; what is chosen is looked for once.
+WITH chosen AS MATERIALIZED (
+    SELECT run_id, updated_at FROM runs AS mine
+    WHERE (:runs OR run = (SELECT max(run) FROM runs WHERE job_name = mine.job_name))
+    AND CASE
+        WHEN :statuses <> '[]' THEN status IN (SELECT value FROM json_each(:statuses))
+        ELSE :runs OR ended_at IS NULL OR ended_at > :since
+    END
+    AND (:labels = '[]' OR NOT EXISTS (
+        SELECT value FROM json_each(:labels)
+        EXCEPT SELECT value FROM json_each(iif(json_valid(mine.labels), mine.labels, '[]'))
+    ))
+),
+page AS (SELECT run_id FROM chosen ORDER BY updated_at, run_id LIMIT :limit OFFSET :offset)
+SELECT
+    (SELECT count(*) FROM chosen) AS total,
+    job_name,
+    run,
+    run = (SELECT max(run) FROM runs WHERE job_name = mine.job_name) AS newest,
+    job
+FROM (SELECT NULL) LEFT JOIN (
+    page CROSS JOIN runs AS mine ON mine.run_id = page.run_id
+    LEFT JOIN summaries ON summaries.run_id = mine.run_id AND shape = :shape
+)
+ORDER BY mine.updated_at, mine.run_id
+
+-- name: run_counts
+SELECT status, count(*) FROM runs AS mine
 WHERE run = (SELECT max(run) FROM runs WHERE job_name = mine.job_name)
+GROUP BY status
+
+-- name: newest_names
+SELECT job_name, config_file FROM runs AS mine
+WHERE run = (SELECT max(run) FROM runs WHERE job_name = mine.job_name)
+AND (:statuses = '[]' OR status IN (SELECT value FROM json_each(:statuses)))
 ORDER BY updated_at, run_id
+
+-- name: runs_in
+SELECT * FROM runs AS mine
+WHERE workspace = :workspace AND run = (SELECT max(run) FROM runs WHERE job_name = mine.job_name)
+ORDER BY updated_at, run_id
+
+-- name: old_runs
+-- Those that had ended at a moment, but the newest so many of each job.
+SELECT * FROM runs AS mine
+WHERE ended_at <= :before
+AND :keep <= (SELECT count(*) FROM runs WHERE job_name = mine.job_name AND run > mine.run)
+ORDER BY ended_at, run_id
 
 -- name: run_names
 SELECT job_name, run, status, run = (SELECT max(run) FROM runs WHERE job_name = mine.job_name), labels

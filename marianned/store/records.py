@@ -78,6 +78,15 @@ class Whole(NamedTuple):
     requests: list[RequestRow]
 
 
+class ListedRun(NamedTuple):
+    """A run in a list: `newest` of its job, or an earlier one; `job`: its JOB keys, JSON, if it has ended."""
+
+    job_name: str
+    run: int
+    newest: bool
+    job: bytes | None
+
+
 T = TypeVar("T", bound=msgspec.Struct)
 R = TypeVar("R")
 _RUN = Columns(RunRow)
@@ -121,6 +130,10 @@ def to_event(event: int, row: EventRow) -> protocol.Event:
     )
 
 
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
 def _as_far_as_it_goes(columns: Columns[T], found: Mapping[str, Any]) -> T:
     """Return a row, of a damaged one what can be read of it."""
     try:
@@ -145,9 +158,59 @@ class Records:
         while self._idle:
             self._idle.pop().close()
 
-    async def newest_runs(self) -> list[RunRow]:
-        """Return the newest run of each job name, the newest change last; a damaged one as far as it goes."""
-        return await self._runs("newest_runs")
+    async def listed(
+        self,
+        *,
+        runs: bool,
+        statuses: Collection[str],
+        labels: Collection[str],
+        since: int,
+        page: slice,
+        shape: str,
+    ) -> tuple[list[ListedRun], int]:
+        """Return a page of the runs, the newest change last, and how many there are in all.
+
+        Args:
+            runs: every run of each job; false: the newest of each.
+            statuses: those of these alone; empty: all, but see `since`.
+            labels: those that have all of these.
+            since: without `runs` and `statuses`, none that had ended at this moment (UTC, milliseconds).
+            page: from which to before which.
+            shape: the form in which their JOB keys are wanted.
+        """
+        asked: dict[str, Value] = {
+            "runs": runs,
+            "statuses": _json([*statuses]),
+            "labels": _json([*labels]),
+            "since": since,
+            "offset": page.start,
+            "limit": page.stop - page.start,
+            "shape": shape,
+        }
+
+        def read(connection: sqlite3.Connection) -> tuple[list[ListedRun], int]:
+            found = connection.execute(SQL["listed"], asked).fetchall()
+            rows = [ListedRun(name, run, bool(newest), job) for _, name, run, newest, job in found if name]
+            return rows, found[0][0]
+
+        return await self._read(read)
+
+    async def run_counts(self) -> dict[str, int]:
+        """Return how many jobs there are of each status, by their newest runs."""
+        return await self._read(lambda connection: dict(connection.execute(SQL["run_counts"])))
+
+    async def newest_names(self, *statuses: str) -> list[tuple[str, str | None]]:
+        """Return each job's name and its score's file, the newest change last: of these statuses, or all."""
+        asked = {"statuses": _json([*statuses])}
+        return await self._read(lambda connection: connection.execute(SQL["newest_names"], asked).fetchall())
+
+    async def runs_in(self, workspace: str) -> list[RunRow]:
+        """Return the newest runs of the jobs that work in a directory."""
+        return await self._runs("runs_in", workspace=workspace)
+
+    async def old_runs(self, before: int, keep: int = 0) -> list[RunRow]:
+        """Return the runs that had ended at a moment (UTC, ms), but for the newest `keep` of each job."""
+        return await self._runs("old_runs", before=before, keep=keep)
 
     async def run_names(self) -> list[tuple[str, int, str, bool, frozenset[str]]]:
         """Return name, number, status of each run, whether it is the newest, and its labels.

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from marianned import lifecycle
 from marianned.progress.deciding.decide import could_use_slot
 from marianned.progress.state.job import JobState
@@ -11,6 +13,8 @@ from marianned.progress.state.loops import Loops
 from marianned.progress.state.sharing import Numbers, Vector
 from marianned.progress.views.hooks import hook_view
 from marianned.progress.views.job import job_view, sheet_views
+from marianned.protocol import ENDED, Job
+from marianned.rows import SummaryRow
 
 if TYPE_CHECKING:
     from kit.scores import Bench
@@ -151,6 +155,10 @@ def same_as_disk(bench: "Bench") -> None:
     ours, theirs = job_view(memory, bench.now), job_view(disk, bench.now)
     ours.cost.usd, theirs.cost.usd = round(ours.cost.usd, 6), round(theirs.cost.usd, 6)
     assert ours == theirs
+    if ours.status in ENDED:
+        summary = msgspec.json.decode(bench.disk.rows[SummaryRow,].job, type=Job)
+        summary.cost.usd = round(summary.cost.usd, 6)
+        assert summary == ours, "a list would tell of it as it is no longer"
     assert [hook_view(memory, row) for row in memory.hooks] == [hook_view(disk, row) for row in disk.hooks]
     if len(memory.sheets) <= 50:
         assert sheet_views(memory, list(memory.sheets)) == sheet_views(disk, list(memory.sheets))

@@ -47,6 +47,7 @@ from marianned.rows import (
     RunRow,
     SheetRow,
     SkipRow,
+    SummaryRow,
 )
 from marianned.score.expanded import CrossSheet, Expanded, Parallel, Prompt, Retry, Sheet
 
@@ -225,6 +226,7 @@ def _key(row: Any) -> tuple[object, ...]:
         BreakpointRow: ("uid",),
         LoopRow: ("uid",),
         PastSheetRow: ("uid",),
+        SummaryRow: (),
         RevisionRow: ("revision",),
         RequestRow: ("request",),
         LimitRow: ("account",),

@@ -274,9 +274,9 @@ class Conductor:
 
     async def no_such_job(self, job_id: str) -> NoSuchJob:
         """Return the refusal of a name that no job has, with the nearest names."""
-        rows = await self.services.store.records.newest_runs()
+        known = await self.services.store.records.newest_names()
         # In a thread: it compares letters, and a thousand long names would hold the loop up.
-        return await to_thread.run_sync(_no_such_job, job_id, rows)
+        return await to_thread.run_sync(_no_such_job, job_id, known)
 
     # --- what one job asks of the others ---------------------------------------------------------------
 
@@ -380,17 +380,16 @@ class Conductor:
         return event
 
 
-def _no_such_job(job_id: str, rows: Sequence[RunRow]) -> NoSuchJob:
+def _no_such_job(job_id: str, known: Sequence[tuple[str, str | None]]) -> NoSuchJob:
     name = parse_job_id(job_id)[0]
     stem = Path(name).stem
-    for row in rows:
-        file = row.config_file and Path(row.config_file)
-        if file and name != row.job_name and (file.name == Path(name).name or file.stem == stem):
+    for job_name, config_file in known:
+        file = config_file and Path(config_file)
+        if file and name != job_name and (file.name == Path(name).name or file.stem == stem):
             return NoSuchJob(
-                f"no job '{job_id}'; {file.name} runs as '{row.job_name}'",
-                hints=[f"mzt status {row.job_name}"],
+                f"no job '{job_id}'; {file.name} runs as '{job_name}'", hints=[f"mzt status {job_name}"]
             )
-    names = [row.job_name for row in rows]
+    names = [job_name for job_name, _ in known]
     near = [candidate for candidate in names if candidate.startswith(name)]
     alike = difflib.get_close_matches(name[:_COMPARED_LETTERS], names[-_COMPARED_MOST:], _NEAR_MOST)
     near += [n for n in alike if n not in near]

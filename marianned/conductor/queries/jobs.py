@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anyio
+import msgspec
 from anyio import to_thread
 
 from marianned import __version__, formatting, masks, workers
@@ -37,7 +38,7 @@ from marianned.progress.state.job import JobState
 from marianned.progress.state.selection import select, selectors
 from marianned.progress.views import messages
 from marianned.progress.views.hooks import hook_view
-from marianned.progress.views.job import extended, job_view, problems_of_sheets, sheet_views
+from marianned.progress.views.job import earlier, extended, job_view, problems_of_sheets, shape, sheet_views
 from marianned.protocol import (
     ACTIVE,
     ENDED,
@@ -70,8 +71,9 @@ from marianned.protocol import (
     WaitFor,
 )
 from marianned.protocol import Job as JobView
-from marianned.rows import AttemptRow, Flight, RunRow, WorktreeStatus, shown
+from marianned.rows import AttemptRow, Flight, WorktreeStatus, shown
 from marianned.score.read.reader import ScoreSource
+from marianned.store.records import ListedRun
 
 _GROUPS: dict[str, tuple[JobStatus, ...]] = {"active": ACTIVE, "held": HELD, "ended": ENDED}
 """Words that stand for several statuses."""
@@ -115,8 +117,7 @@ class JobQueries:
         if job is None:  # what is in memory is the newest
             newest = await self._records.run(state.run.job_name)
             if newest is not None and newest.run != state.run.run:
-                view.job_id = f"{state.run.job_name}@{state.run.run}"
-                view.hints = []
+                view = earlier(view)
         hinder(self.services, view, state, job.waits() if job is not None else [])
         return view
 
@@ -199,21 +200,21 @@ class JobQueries:
     async def jobs(self, params: ListJobs) -> JobList:
         """Return the jobs: active, paused, ended within a day; with `runs` all runs of all."""
         wanted = _wanted(params.statuses)
-        rows = await self._records.newest_runs()
-        if params.runs:
-            rows = [run for row in rows for run in await self._records.runs(row.job_name)]
-            rows.sort(key=lambda row: row.updated_at)
-        chosen = [
-            row
-            for row in rows
-            if self._is_listed(row, wanted, everything=params.runs)
-            and {*row.labels}.issuperset(params.labels)
-        ]
+        chosen, total = await self._records.listed(
+            runs=params.runs,
+            statuses=wanted,
+            labels=params.labels,
+            since=now().at - DAY,
+            shape=shape(),
+            page=slice(params.offset, params.offset + params.limit),
+        )
+        hindered = bool(self.services.strangers or self.services.store.degraded)
         views, problems, gone = [], [], 0
-        for row in chosen[params.offset : params.offset + params.limit]:
+        for row in chosen:
             address = f"{row.job_name}@{row.run}"
             try:
-                views.append(await self.view(await self.state(address)))
+                view = None if hindered else self._summary(row)
+                views.append(view or await self.view(await self.state(address)))
             except NoSuchJob:
                 gone += 1  # removed since its row was read
             except MarianneError:
@@ -223,18 +224,25 @@ class JobQueries:
                 message = f"'{address}' can't be read: {error}"
                 problems.append(Problem(code="E514", severity="error", message=message, file=""))
         return JobList(
-            message=formatting.plural(len(chosen) - gone, "job"),
-            hints=[] if chosen else ["mzt run FILE", "mzt demo"],
+            message=formatting.plural(total - gone, "job"),
+            hints=[] if total > gone else ["mzt run FILE", "mzt demo"],
             event=self.services.store.last_event,
             jobs=views,
             problems=problems,
-            total=len(chosen) - gone,
+            total=total - gone,
         )
 
-    def _is_listed(self, row: RunRow, wanted: set[str], *, everything: bool) -> bool:
-        if wanted:
-            return row.status in wanted
-        return everything or row.ended_at is None or row.ended_at > now().at - DAY
+    def _summary(self, row: ListedRun) -> JobView | None:
+        """Return a run as it was told at its end; None: it has to be read, with what is about it now."""
+        job = self._conductor.jobs.get(row.job_name)
+        if row.job is None or (job is not None and job.state.run.run == row.run):
+            return None
+        try:
+            view = msgspec.json.decode(row.job, type=JobView)
+        except msgspec.DecodeError:
+            return None
+        view.event = self.services.store.last_event
+        return view if row.newest else earlier(view)
 
     async def job_wait(self, _caller: Caller, params: WaitFor) -> Waited:
         """Wait until the job reaches one of the words; what is so already counts."""
@@ -412,8 +420,9 @@ class JobQueries:
             event=self.services.store.last_event,
         )
 
-    def _metrics(self, newest: list[RunRow]) -> Metrics:
-        jobs = {str(status): sum(row.status == status for row in newest) for status in JobStatus}
+    async def _metrics(self) -> Metrics:
+        counts = await self._records.run_counts()
+        jobs = {str(status): counts.get(status, 0) for status in JobStatus}
         return Metrics(jobs=jobs, connections=self.meter.connections, requests=self.meter.report())
 
     async def daemon_hello(self, _caller: Caller, _params: SayHello) -> Hello:
@@ -435,8 +444,7 @@ class JobQueries:
         jobs = list(self._conductor.jobs.values())
         active = [job for job in jobs if job.status in ACTIVE]
         flying = sum(len(job.state.flights) for job in jobs)
-        rows = await self._records.newest_runs()
-        attention = [row.job_name for row in rows if row.status in (JobStatus.PAUSED, JobStatus.FAILED)]
+        attention = await self._records.newest_names(JobStatus.PAUSED, JobStatus.FAILED)
         displaced, strangers = self.services.store.displaced, self.services.strangers
         safe = SafeTo(
             edit_files=not active and not strangers,
@@ -462,9 +470,9 @@ class JobQueries:
             rate_limits=limits_in_force(self.services.limits.rows.values(), [job.state for job in jobs]),
             safe_to=safe_from(displaced, safe),
             strangers=[*strangers],
-            needs_attention=attention,
+            needs_attention=[name for name, _ in attention],
             damaged=[job.state.run.job_name for job in jobs if job.state.damaged and job.status not in ENDED],
-            metrics=self._metrics(rows) if params.metrics else None,
+            metrics=await self._metrics() if params.metrics else None,
             event=self.services.store.last_event,
         )
 

@@ -85,8 +85,7 @@ class Retention:
             raise BadRequest("name a job, or with 'older_than' how long ago a run must have ended")
         records = self._services.store.records
         if params.job_id is None:
-            runs = [run for row in await records.newest_runs() for run in await records.runs(row.job_name)]
-            return [run for run in runs if run.ended is not None and _is_older(run, params.older_than)]
+            return await records.old_runs(_before(params.older_than or 0))
         row = await records.run(*parse_job_id(params.job_id))
         if row is None:
             raise await self._conductor.no_such_job(params.job_id)
@@ -97,7 +96,8 @@ class Retention:
                 status=row.status,
                 hints=[f"mzt cancel {row.job_name} --wait"],
             )
-        return [row] if _is_older(row, params.older_than) else []
+        old = params.older_than is None or (row.ended_at or 0) <= _before(params.older_than)
+        return [row] if old else []
 
     async def _forget(
         self, row: RunRow, caller: Caller | None, reason: str | None, also: Sequence[Row] = ()
@@ -144,12 +144,10 @@ class Retention:
         records = self._services.store.records
         if not await self._trusts_clock():
             return
-        for newest in await records.newest_runs():
-            for run in (await records.runs(newest.job_name))[: -settings.keep_runs]:
-                old = run.ended_at is not None and run.ended_at < now().at - settings.keep_days * DAY
-                if old and run.ended != JobStatus.FAILED and not await _has_left(records, run):
-                    with suppress(WrongStatus):  # let go on in this very moment
-                        await self._forget(run, None, "retention")
+        for run in await records.old_runs(now().at - settings.keep_days * DAY, settings.keep_runs):
+            if run.ended != JobStatus.FAILED and not await _has_left(records, run):
+                with suppress(WrongStatus):  # let go on in this very moment
+                    await self._forget(run, None, "retention")
 
     async def _trusts_clock(self) -> bool:
         """Look at the clock, keep what was seen, and tell whether ages can be told by it."""
@@ -222,5 +220,6 @@ def looked(before: ClockLook | None, moment: Instant) -> ClockLook:
     return ClockLook(seen=moment, doubted=doubted)
 
 
-def _is_older(row: RunRow, seconds: float | None) -> bool:
-    return seconds is None or (row.ended_at or 0) <= now().at - seconds * 1000
+def _before(seconds: float) -> int:
+    """Return the moment so many seconds ago (UTC, milliseconds)."""
+    return int(now().at - seconds * 1000)

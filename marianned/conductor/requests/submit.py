@@ -143,13 +143,8 @@ class Submissions:
         """Move away what lies in a new run's workspace, unless another job may still need it."""
         run, archive = state.run, state.score.archive
         assert archive is not None
-        for other in await self._conductor.services.store.records.newest_runs():
-            if (
-                other.workspace == run.workspace
-                and other.job_name != run.job_name
-                and other.status not in _FREE
-                and other.run_id != ending
-            ):
+        for other in await self._conductor.services.store.records.runs_in(run.workspace):
+            if other.job_name != run.job_name and other.status not in _FREE and other.run_id != ending:
                 raise WrongStatus(
                     f"'{other.job_name}' is {other.status} and uses the workspace '{run.workspace}', "
                     "which a fresh start would archive; nothing has changed",

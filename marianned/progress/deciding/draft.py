@@ -15,7 +15,9 @@ from marianned.errors import MarianneError, Problem
 from marianned.lifecycle import Facts
 from marianned.progress.state.job import JobState, Version
 from marianned.progress.views import messages
+from marianned.progress.views.job import job_view, shape
 from marianned.protocol import (
+    ENDED,
     Caller,
     HoldCause,
     HookLine,
@@ -41,6 +43,7 @@ from marianned.rows import (
     Row,
     SheetFlight,
     SheetRow,
+    SummaryRow,
     event_of,
     key_of,
 )
@@ -291,6 +294,10 @@ class Draft:
             by_hook = after is JobStatus.FAILED and not self.state.counts[SheetStatus.FAILED]
             self.note(f"job.{after}", after, reason="hook" if by_hook else None)
         self.events = [msgspec.structs.replace(event, status=after) for event in self.events]
+        if after in ENDED:
+            job = msgspec.json.encode(job_view(self.state, self.now))
+            summary = SummaryRow(run_id=self.state.run.run_id, shape=shape(), job=job)
+            self._rows[key_of(summary)] = summary
 
     def _counted(self, after: JobStatus) -> dict[str, Any]:
         """Return what changes where the run begins to run, or stops: its time counts only meanwhile."""

@@ -4,8 +4,10 @@ Read off the state at a moment; nothing is stored. Source: docs/design/cli.md §
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
+from zlib import crc32
 
 import msgspec
 
@@ -85,6 +87,17 @@ def job_view(state: JobState, now: Instant) -> Job:
         cost=state.cost,
         event=0,
     )
+
+
+def earlier(view: Job) -> Job:
+    """Return the view of a run that is not its job's newest: it is addressed by its number, and done with."""
+    return msgspec.structs.replace(view, job_id=f"{view.job_name}@{view.run}", hints=[])
+
+
+@cache
+def shape() -> str:
+    """Return what tells the form of the JOB keys from that of another version of this program."""
+    return f"{crc32(msgspec.json.encode(msgspec.json.schema(Job))):08x}"
 
 
 R = TypeVar("R", bound=Job)

@@ -32,7 +32,8 @@ async def test_runs_are_found_by_name_and_number(store: Store) -> None:
     other = run_row(3, job_name="nightly", updated_at=5, not_before=Instant(1, "boot", 2))
     await store.commit(Changes(rows=[old, new, other]))
     records = store.records
-    assert await records.newest_runs() == [other, new]
+    assert await records.newest_names() == [("nightly", None), ("notes", None)]
+    assert await records.runs_in(new.workspace) == [other, new]
     assert await records.runs("notes") == [old, new]
     assert await records.run("notes") == new
     assert await records.run("notes", 1) == old

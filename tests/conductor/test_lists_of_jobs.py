@@ -1,0 +1,116 @@
+"""A list tells of each job what its status tells, by pages, and reads of an ended run only how it ended."""
+
+import sqlite3
+
+import pytest
+from kit.daemon import gated, plain, score
+
+
+def listed(daemon, **params):
+    return {job["job_id"]: job for job in daemon.rpc("job.list", **params)["jobs"]}
+
+
+def told(daemon, job):
+    """Return what the status says of a job that the list says, too."""
+    view = daemon.status(job)
+    return {key: view[key] for key in listed(daemon, runs=True)[job] if key != "event"}
+
+
+@pytest.fixture
+def jobs(daemon, ledger):
+    """Runs that ended in each way, one that was let go on and ended anew, and one that waits at a gate."""
+    daemon.submit(score("done", [plain(1)], labels=["night"]))
+    daemon.wait_for("done", "completed")
+    daemon.submit(score("done", [plain(1), plain(2)], labels=["night", "long"]), fresh=True)
+    daemon.wait_for("done", "completed")
+    daemon.submit(score("broken", ["exit 3", plain(2)]))
+    daemon.wait_for("broken", "failed")
+    daemon.rpc("job.resume", job_id="broken")
+    daemon.wait_for("broken", "failed")
+    daemon.gate(1)
+    daemon.submit(score("given-up", [gated(1)]))
+    ledger.wait_for("start 1")
+    daemon.rpc("job.cancel", job_id="given-up", wait=True)
+    daemon.submit(score("at-work", [gated(1)]))
+    ledger.wait_for("start 1", times=2)
+    return daemon
+
+
+ENDED = ["done@1", "done", "broken", "given-up"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_each_job_is_told_as_its_status_tells_it(jobs, restarted):
+    if restarted:
+        jobs.stop()
+        jobs.start()
+    found = listed(jobs, runs=True)
+    assert set(found) == {*ENDED, "at-work"}
+    for job in ENDED:
+        assert {key: value for key, value in found[job].items() if key != "event"} == told(jobs, job)
+    assert found["done@1"]["hints"] == []
+    assert found["at-work"]["in_flight"][0]["sheet"] == 1
+    assert {job["event"] for job in found.values()} == {jobs.rpc("daemon.hello")["event"]}
+
+
+def test_what_it_chooses_comes_by_pages_with_how_many_there_are(jobs):
+    everything = list(listed(jobs, runs=True))
+    pages = [jobs.rpc("job.list", runs=True, offset=at, limit=2) for at in (0, 2, 4, 6)]
+    assert [job["job_id"] for page in pages for job in page["jobs"]] == everything
+    assert [page["total"] for page in pages] == [5] * 4
+    assert set(listed(jobs)) == {"done", "broken", "given-up", "at-work"}
+    assert set(listed(jobs, labels=["night"])) == {"done"}
+    assert set(listed(jobs, labels=["night", "long"], runs=True)) == {"done"}
+    assert set(listed(jobs, labels=["night"], runs=True)) == {"done", "done@1"}
+    assert set(listed(jobs, statuses=["failed", "active"])) == {"broken", "at-work"}
+    assert listed(jobs, statuses=["paused"]) == {}
+
+
+def test_what_ended_long_ago_is_listed_only_where_it_is_asked_for(jobs):
+    jobs.stop()
+    change(jobs, "UPDATE runs SET ended_at = ended_at - 90000000 WHERE job_name = 'done'")
+    jobs.start()
+    assert set(listed(jobs)) == {"broken", "given-up", "at-work"}
+    assert set(listed(jobs, statuses=["completed"])) == {"done"}
+    assert set(listed(jobs, runs=True)) == {*ENDED, "at-work"}
+
+
+def test_of_an_ended_run_only_its_end_is_read(jobs):
+    before = listed(jobs, runs=True)
+    jobs.stop()
+    change(jobs, "DELETE FROM revisions WHERE run_id IN (SELECT run_id FROM runs WHERE ended IS NOT NULL)")
+    jobs.start()
+    after = jobs.rpc("job.list", runs=True)
+    assert after["problems"] == []
+    for job in after["jobs"]:
+        if job["job_id"] in ENDED:
+            assert job | {"event": 0} == before[job["job_id"]] | {"event": 0}
+
+
+def test_an_end_that_another_version_wrote_down_is_told_from_what_is_stored(jobs):
+    before = listed(jobs, runs=True)
+    jobs.stop()
+    change(jobs, "UPDATE summaries SET shape = 'another', job = x'7b7d'")
+    jobs.start()
+    after = listed(jobs, runs=True)
+    for job in ENDED:
+        assert after[job] | {"event": 0} == before[job] | {"event": 0}
+
+
+def test_needs_attention_and_counts_are_of_the_newest_runs(jobs):
+    status = jobs.rpc("daemon.status", metrics=True)
+    assert status["needs_attention"] == ["broken"]
+    counts = status["metrics"]["jobs"]
+    assert {word: count for word, count in counts.items() if count} == {
+        "completed": 1,
+        "failed": 1,
+        "cancelled": 1,
+        "running": 1,
+    }
+
+
+def change(daemon, statement):
+    database = sqlite3.connect(daemon.state / "marianne.db")
+    with database:
+        database.execute(statement)
+    database.close()
