@@ -12,7 +12,7 @@ from marianne_cli.context import GOES_ON, Answer, Invocation
 from marianne_cli.screens import following, outputs
 from marianne_cli.times import moment
 from marianned.errors import BadRequest
-from marianned.formatting import sheet_name
+from marianned.formatting import plural, sheet_name
 
 Result = Mapping[str, Any]
 _HOOK = "hook."
@@ -143,7 +143,7 @@ def _chosen(details: Result, hooks: str, *, named: bool, attempt: int | None) ->
     for sheet in picked:
         if attempt is not None and attempt > sheet["attempt_count"]:
             raise BadRequest(
-                f"{_what(sheet)} of '{details['job_id']}' has {sheet['attempt_count']} attempts",
+                f"{_what(sheet)} of '{details['job_id']}' has {plural(sheet['attempt_count'], 'attempt')}",
                 job_id=details["job_id"],
                 status=details["status"],
             )

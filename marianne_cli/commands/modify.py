@@ -1,9 +1,15 @@
 """`mzt modify`: give a job a new score; finished sheets stay finished."""
 
+import os
+from collections.abc import Iterable
+from typing import Any
+
 import click
 
 from marianne_cli import options, people
 from marianne_cli.context import Answer, Invocation
+from marianned.errors import MarianneError
+from marianned.formatting import typed
 
 
 @options.command(
@@ -70,8 +76,9 @@ def command(
     if config is None and revision is None and rerun is None and not given and not discard:
         known = "--config FILE, --revision INT, --rerun SHEETS, --var NAME=VALUE, --discard"
         raise click.UsageError(f"say one of {known}")
-    answer = call.requested(
-        "job.modify",
+    answer = asked(
+        call,
+        config,
         job_id=job,
         **({} if config is None else options.score_file(config)),
         revision=revision,
@@ -86,6 +93,21 @@ def command(
     )
     tell_released(call, answer)
     return shown(answer, plan=plan)
+
+
+def asked(call: Invocation, config: str | None, **params: Any) -> Answer:
+    """Ask for a modify; hints name the score's file as it was typed, not by its whole path."""
+    whole = None if config in (None, options.STDIN) else typed(os.path.abspath(config or ""))  # noqa: PTH100
+
+    def as_typed(hints: Iterable[str]) -> list[str]:
+        return [hint if whole is None else hint.replace(whole, typed(config or "")) for hint in hints]
+
+    try:
+        answer = call.requested("job.modify", **params)
+    except MarianneError as error:
+        error.hints = as_typed(error.hints)
+        raise
+    return answer._replace(result={**answer.result, "hints": as_typed(answer.result["hints"])})
 
 
 def tell_released(call: Invocation, answer: Answer) -> None:

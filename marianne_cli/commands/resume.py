@@ -107,10 +107,8 @@ def command(
         marks = {"--only": only, "--skip": skip, "--accept": accept, "--expect-clean": clean or None}
         given = {"--over-budget": over_budget, "--env": env or None, "--env-file": env_file}
         options.exclude("--config", {**marks, **given})
-        method = "job.modify"
         asked = {**options.score_file(config), "rerun": since, "resume": True, "plan": plan}
     else:
-        method = "job.resume"
         variables = options.environment(env, env_file)
         asked = {
             "from": since,
@@ -124,7 +122,10 @@ def command(
         }
 
     def one(job: str, rest: float) -> Answer:
-        answer = call.requested(method, job_id=job, wait=wait, timeout=rest, **asked)
+        params = {"job_id": job, "wait": wait, "timeout": rest, **asked}
+        answer = (
+            call.requested("job.resume", **params) if config is None else modify.asked(call, config, **params)
+        )
         if config is not None:
             answer = answer._replace(result={**answer.result, "source_changed": False})
         elif answer.result["source_changed"]:

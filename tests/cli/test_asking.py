@@ -475,3 +475,13 @@ def test_a_reader_that_leaves_is_141_without_a_buffer_too(home):
         os.read(reading, 10)
         os.close(reading)
     assert running.returncode == 141
+
+
+def test_hints_name_the_score_as_it_was_typed(home):
+    home.score("a", QUICK)
+    home.mzt("run", "a.yaml", "--wait")
+    (home.path / "b c.yaml").write_text((home.path / "a.yaml").read_text().replace("sheet {{", "Sheet {{"))
+    planned = home.json("modify", "a", "-c", "b c.yaml", "--rerun", "changed", "--plan")
+    assert planned["hints"] == ["mzt modify a -c 'b c.yaml' --rerun changed -r --wait --expect 1"]
+    resumed = home.json("resume", "a", "-c", "b c.yaml", "--from", "1", "--plan")
+    assert all("'b c.yaml'" in hint for hint in resumed["hints"])

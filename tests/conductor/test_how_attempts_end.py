@@ -256,3 +256,15 @@ def test_a_cost_that_is_no_number_is_told(daemon):
     assert (cost["usd"], cost["known"]) == (0.25, False)
     [told] = [event["text"] for event in daemon.journal("paid") if event["type"] == "attempt.warned"]
     assert "'cost' of its output is no amount in USD: 'free'" in told
+
+
+def test_checks_that_were_not_run_are_not_counted_as_failed(daemon):
+    checks = [
+        {"type": "file_exists", "path": "{workspace}/notes.md", "retry_count": 0},
+        {"type": "command_succeeds", "command": "true", "stage": 2},
+        {"type": "command_succeeds", "command": "true", "stage": 2},
+    ]
+    daemon.submit(score("solo", ["true"], validations=checks))
+    failed = daemon.wait_for("solo", "failed")
+    assert failed["message"].endswith("validation: file_exists: no such file: notes.md")
+    assert "1 of 3 validations failed, 2 not run" in daemon.event("solo", "attempt.ended")["text"]

@@ -18,7 +18,7 @@ from anyio import to_thread
 from marianned import faults, files, workers
 from marianned.accidents import Accident, GivenUp, Patience, runs_short
 from marianned.conductor.run import walls
-from marianned.conductor.run.checks import Checking
+from marianned.conductor.run.checks import Checking, counted, evidence_of
 from marianned.conductor.run.context import gather
 from marianned.conductor.run.process import (
     STDERR,
@@ -454,10 +454,10 @@ class Attempt:
         return self._ending(
             Outcome.FAILED,
             "validation",
-            f"{len(failed)} of {len(reports)} validations failed",
+            counted(reports),
             seen,
             warnings=warnings,
-            evidence=_evidence(failed[0]),
+            evidence=evidence_of(failed[0]),
             validations=reports,
         )
 
@@ -542,12 +542,6 @@ _COUNTED = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.SUCCEEDED})
 
 def _describe_check(report: CheckReport) -> str:
     return f"{report.target} ({report.description})" if report.description else report.target
-
-
-def _evidence(report: CheckReport) -> str:
-    if report.type == "command_succeeds":
-        return f"{report.description or report.target}: {report.reason}"
-    return f"{report.type} {report.reason} in {Path(report.target).name}"
 
 
 def _script(body: str, settings: Mapping[str, Any]) -> str:

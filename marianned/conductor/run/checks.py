@@ -32,11 +32,11 @@ from marianned.executors.base import (
     lost,
 )
 from marianned.executors.output import quoted
-from marianned.formatting import duration
+from marianned.formatting import duration, plural
 from marianned.instruments.profile import Profile
 from marianned.masks import Mask
 from marianned.paths import make_private_directory
-from marianned.protocol import CheckReport
+from marianned.protocol import CheckReport, CheckResult
 from marianned.rows import AttemptRow, RunRow, SheetFlight
 from marianned.score.expanded import Check
 from marianned.validations import CommandResult, Snapshot, run_checks, snapshot
@@ -287,3 +287,20 @@ def _snapshot_of(path: Path) -> Snapshot:
         return msgspec.json.decode(files.read(path, files.RECORD_MOST), type=Snapshot)
     except (OSError, msgspec.MsgspecError):
         return {}
+
+
+def evidence_of(report: CheckReport) -> str:
+    """Say in a line what a check has found wrong."""
+    if report.type == "command_succeeds":
+        return f"{report.description or report.target}: {report.reason}"
+    reason, name = report.reason or "failed", Path(report.target).name
+    quoting = reason.startswith("'")  # of what was looked for: `content_regex '^DONE$' finds nothing in a.md`
+    return f"{report.type} {reason} in {name}" if quoting else f"{report.type}: {reason}: {name}"
+
+
+def counted(reports: Sequence[CheckReport]) -> str:
+    """Say how many of the checks have failed, and how many were not run behind one that did."""
+    not_run = sum(report.result == CheckResult.NOT_RUN for report in reports)
+    failed = sum(report.result not in (CheckResult.PASSED, CheckResult.NOT_RUN) for report in reports)
+    said = f"{failed} of {plural(len(reports), 'validation')} failed"
+    return f"{said}, {not_run} not run" if not_run else said
