@@ -107,6 +107,17 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """Hooks that did something and are in no score any more."""
 
 
+class SheetPlace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Where a sheet stands in a score, beside its definition: by its stage's name, else by its number."""
+
+    sheet: int
+    """Its number."""
+    instance: int
+    """Which of its stage it is."""
+    name: str | None = None
+    """Its stage's name; null: it has none."""
+
+
 class SheetRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One sheet of the revision in force."""
 
@@ -166,6 +177,10 @@ class SheetRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The job has paused after its stage, as the score asks."""
     word: Word | None = None
     """Who said that it is done, or skipped, and why; null: nobody did."""
+    place: SheetPlace | None = None
+    """Where it stood when it completed; null: it has not."""
+    needed: list[int] | None = None
+    """Uids of the sheets it needed when it completed; null: it has not, or those that it needs now."""
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):
@@ -408,9 +423,24 @@ class PastSheetRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     definition: str
     """Hash of the definition it was done under."""
     needs: list[int]
-    """Uids of the sheets it needed."""
+    """Uids of the sheets it needed, when it was done and when it was taken out."""
     row: SheetRow
-    """Where it stood."""
+    """Its row."""
+    stood_as: str | None = None
+    """Hash of the definition it had when it was taken out; null: an older daemon did that."""
+    place: SheetPlace | None = None
+    """Where it stood then; null: an older daemon took it out."""
+
+
+class LeftScoreRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A score that was in force, and which of its sheets were done when another took its place."""
+
+    run_id: int
+    """The run it belongs to."""
+    shape: str
+    """Hash of all its sheets: names, stages, definitions, needs."""
+    done: list[int]
+    """Uids of its sheets in ascending number; 0: that one was not done."""
 
 
 class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -728,6 +758,7 @@ Row = (
     RunRow
     | SheetRow
     | PastSheetRow
+    | LeftScoreRow
     | AttemptRow
     | SkipRow
     | HookRow
@@ -760,6 +791,7 @@ TABLES: dict[type[msgspec.Struct], Table] = {
     RunRow: Table("runs", ("run_id",)),
     SheetRow: Table("sheets", ("run_id", "uid")),
     PastSheetRow: Table("past_sheets", ("run_id", "uid")),
+    LeftScoreRow: Table("left_scores", ("run_id", "shape")),
     AttemptRow: Table("attempts", ("run_id", "uid", "attempt")),
     SkipRow: Table("skips", ("run_id", "uid")),
     HookRow: Table("hooks", ("run_id", "hook")),

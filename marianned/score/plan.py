@@ -14,7 +14,6 @@ import msgspec
 from marianned import formatting
 from marianned.protocol import PlanAction, PlanLine, SheetStatus
 from marianned.score.expanded import Expanded, Sheet
-from marianned.score.matching import match
 
 _ASPECTS = ("prompt", "files", "instrument", "settings", "fallbacks", "validations", "needs", "skip", "retry")
 _PLURAL = frozenset({"files", "settings", "fallbacks", "validations", "needs"})
@@ -62,6 +61,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 def plan(
     old: Expanded,
     new: Expanded,
+    matched: dict[int, int],
     standing: Mapping[int, Standing],
     old_revision: int,
     variables: Sequence[str] = (),
@@ -69,12 +69,15 @@ def plan(
 ) -> Planned:
     """Plan the change from `old`, whose sheets stand as `standing` says by number, to `new`.
 
-    `back` are, by new number, sheets that are not in `old` and were done under an earlier revision;
+    `matched` are, by new number, the old ones of those that are one of `old`; `back` sheets that are not in
+    `old` and were done under an earlier revision;
     `variables` are those whose values alone make the difference, where that is so; the lines name them.
     Lines come in ascending new number; a sheet that is removed follows its neighbour of before.
     """
-    stages, matched = match(old, new)
     old_sheets = {sheet.sheet: sheet for sheet in old.sheets}
+    new_stages = {
+        sheet.stage for sheet in new.sheets if sheet.sheet in matched or sheet.sheet in (back or ())
+    }
     lines: dict[int, PlanLine] = {}
     restarts: list[int] = []
     rechecks: list[int] = []
@@ -83,7 +86,7 @@ def plan(
             lines[sheet.sheet] = _back(sheet, back[sheet.sheet])
             continue
         if sheet.sheet not in matched:
-            lines[sheet.sheet] = _added(sheet, stage_is_new=sheet.stage not in stages)
+            lines[sheet.sheet] = _added(sheet, stage_is_new=sheet.stage not in new_stages)
             continue
         before = old_sheets[matched[sheet.sheet]]
         stands = standing[before.sheet]
@@ -94,7 +97,8 @@ def plan(
             rechecks.append(sheet.sheet)
         elif _restarts(line, stands):
             restarts.append(sheet.sheet)
-    removed = _removed_lines(old, set(stages.values()), matched, standing, old_revision)
+    stages = {old_sheets[before].stage for before in matched.values()}
+    removed = _removed_lines(old, stages, matched, standing, old_revision)
     ordered = list(removed[0])
     for number in sorted(lines):
         ordered.append(lines[number])

@@ -176,6 +176,9 @@ SELECT * FROM holds WHERE run_id = :run_id ORDER BY hold
 -- name: past_sheets
 SELECT * FROM past_sheets WHERE run_id = :run_id ORDER BY uid
 
+-- name: left_scores
+SELECT * FROM left_scores WHERE run_id = :run_id ORDER BY shape
+
 -- name: loops
 SELECT * FROM loops WHERE run_id = :run_id ORDER BY uid
 

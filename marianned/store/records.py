@@ -25,6 +25,7 @@ from marianned.rows import (
     EventRow,
     HoldRow,
     HookRow,
+    LeftScoreRow,
     LimitRow,
     LoopRow,
     PastSheetRow,
@@ -68,6 +69,7 @@ class Whole(NamedTuple):
     revisions: dict[int, RevisionRow]
     sheets: list[SheetRow]
     past_sheets: list[PastSheetRow]
+    left_scores: list[LeftScoreRow]
     costs: Costs
     hooks: list[HookRow]
     holds: list[HoldRow]
@@ -92,6 +94,7 @@ R = TypeVar("R")
 _RUN = Columns(RunRow)
 _SHEET = Columns(SheetRow)
 _PAST_SHEET = Columns(PastSheetRow)
+_LEFT_SCORE = Columns(LeftScoreRow)
 _ATTEMPT = Columns(AttemptRow)
 _LOOP = Columns(LoopRow)
 _SKIP = Columns(SkipRow)
@@ -281,6 +284,7 @@ class Records:
                 revisions={row.revision: row for row in revisions},
                 sheets=rows(_SHEET, "sheets"),
                 past_sheets=rows(_PAST_SHEET, "past_sheets"),
+                left_scores=rows(_LEFT_SCORE, "left_scores"),
                 costs=rows(_COSTS, "costs")[0],
                 hooks=rows(_HOOK, "hooks"),
                 holds=rows(_HOLD, "holds"),

@@ -145,6 +145,7 @@ def same_as_disk(bench: "Bench") -> None:
     assert memory.parked == disk.parked
     assert memory.breakpoints == disk.breakpoints
     assert memory.past_sheets == disk.past_sheets
+    assert memory.left_scores == disk.left_scores
     assert memory.hook_rows == disk.hook_rows
     assert list(memory.holds.items()) == list(disk.holds.items())
     assert memory.current == disk.current

@@ -39,6 +39,7 @@ from marianned.rows import (
     EventRow,
     HoldRow,
     HookRow,
+    LeftScoreRow,
     LimitRow,
     LoopRow,
     PastSheetRow,
@@ -193,7 +194,7 @@ class Disk:
             state.put(loop)
         for stands in self.of(BreakpointRow):
             state.put(stands)
-        for past in self.of(PastSheetRow):
+        for past in (*self.of(PastSheetRow), *self.of(LeftScoreRow)):
             state.put(past)
         for request in self.of(RequestRow):
             state.put(request)
@@ -227,6 +228,7 @@ def _key(row: Any) -> tuple[object, ...]:
         LoopRow: ("uid",),
         PastSheetRow: ("uid",),
         SummaryRow: (),
+        LeftScoreRow: ("shape",),
         RevisionRow: ("revision",),
         RequestRow: ("request",),
         LimitRow: ("account",),

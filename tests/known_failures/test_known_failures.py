@@ -262,11 +262,24 @@ KNOWN = {
         "TimeoutError",
     ),
     "a sheet that was done runs again when it is taken out and put back": Known(
-        "progress.deciding.past_sheets:returning",
-        "if not state.past_sheets:",
+        "progress.deciding.past_sheets:origins",
+        "if not (state.left_scores or state.past_sheets):",
         "if True:",
         "unit/progress/test_past_sheets.py::"
         "test_what_was_done_before_it_was_taken_out_is_done_when_it_is_back_and_the_plan_says_so",
+    ),
+    "a sheet that was changed and taken out runs again when the score is back": Known(
+        "progress.deciding.past_sheets:_as_it_was",
+        "if left is None:",
+        "if True:",
+        "unit/progress/test_past_sheets.py::"
+        "test_a_sheet_that_an_insertion_changed_and_that_was_removed_is_done_when_it_is_back",
+    ),
+    "a sheet that stands as another one is not found where its own definition is back": Known(
+        "progress.deciding.past_sheets:_Search._collect",
+        "if row.uid in taken or row.sheet in unchanged:",
+        "if True:",
+        "unit/progress/test_past_sheets.py::test_a_sheet_that_stands_as_another_one_is_itself_beside_it",
     ),
     "two daemons write one database": Known(
         "lock:_taken",

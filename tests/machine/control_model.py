@@ -11,16 +11,14 @@ from loop_model import Rounds
 from model_accepts import is_accepted, try_now
 from model_answers import taken_back, wish
 from model_limits import keep_to_limits
-from model_parts import DONE, Hold, Limits, Sheet, Waiter, Wanted
-from plain_scores import Score, Step, waits_in, who_was_who
+from model_parts import DONE, Definition, Hold, Limits, Sheet, Waiter, Wanted
+from plain_scores import Score, Step, waits_in
+from return_model import Past, origins, place_of, shape
 
 MAX_RETRIES = 1
 RETRY_SECONDS = 10
 LOST_SECONDS = 10
 RATE_LIMIT_SECONDS = 3600
-
-Definition = tuple[str, str, frozenset[int | None]]
-"""What makes a step what it is: prompt, skip rule, and the sheets that it needs by their numbers."""
 
 
 @dataclass
@@ -50,7 +48,9 @@ class Model:
     sheets: dict[str, Sheet] = field(default_factory=dict)
     earlier: list[Score] = field(default_factory=list)
     """The scores that were in force before this one."""
-    past: dict[int, tuple[str, Definition, Sheet]] = field(default_factory=dict)
+    past: dict[int, Past] = field(default_factory=dict)
+    left_scores: dict[str, list[int]] = field(default_factory=dict)
+    """Of each score that was in force the sheets that were done when it was left, by their numbers."""
     last_sheet: int = 0
     waiters: list[Waiter] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
@@ -194,11 +194,9 @@ class Model:
         self.told_to_end.discard(name)
         match how:
             case "succeeded":
-                sheet.status = "completed"
-                sheet.made_as = self.definition(self.score, name)
+                self.is_done(name, "completed")
             case _ if self.rounds.ends_round(self, name, how):
-                sheet.status = "completed"
-                sheet.made_as = self.definition(self.score, name)
+                self.is_done(name, "completed")
             case "exit" | "validation" if sheet.tries < self.max_retries:
                 sheet.tries += 1
                 sheet.wait("retry", self.now + RETRY_SECONDS)
@@ -220,6 +218,12 @@ class Model:
                 if "auth" not in self.causes:
                     self.hold("auth")
 
+    def is_done(self, name: str, status: str) -> None:
+        """A sheet is done as what it is, where it is."""
+        sheet = self.sheets[name]
+        sheet.status = status
+        sheet.made_as, sheet.made_at = self.stands_as(name), place_of(self.score, self.step(name))
+
     def park(self, name: str) -> None:
         """The checks of an attempt that has succeeded were ended: they run again."""
         self.sheets[name].status, self.sheets[name].parked = "pending", True
@@ -231,7 +235,9 @@ class Model:
         self.outcome = True
         self.told_to_end.discard(name)
         sheet.asking = False
-        sheet.status = "skipped" if said == "yes" else "pending"
+        sheet.status = "pending"
+        if said == "yes":
+            self.is_done(name, "skipped")
         sheet.judged = {"yes": True, "no": True}.get(said)
 
     def round_judged(self, said: str) -> None:
@@ -268,9 +274,8 @@ class Model:
     def mark(self, wanted: Wanted) -> None:
         """Take a person's word for it that sheets are done."""
         for name in wanted.sheets:
-            sheet = self.sheets[name]
-            sheet.is_done("skipped" if wanted.skip else "completed")
-            sheet.made_as = self.definition(self.score, name)
+            self.sheets[name].is_done("skipped" if wanted.skip else "completed")
+            self.is_done(name, "skipped" if wanted.skip else "completed")
         self.breaks -= set(wanted.sheets)
         self.passed -= set(wanted.sheets)
         self.rounds.marked(self)
@@ -323,7 +328,7 @@ class Model:
         revised = new is not None and new.written != (self.staged or self.score).written
         again = self.named(new, wanted.sheets)
         if wanted.changed:
-            again |= {self.sheets[name].number for name in self.changed(new)}
+            again |= self.changed(new)
         if revised and new is not None:
             self.drop_staged()
             self.last_revision += 1
@@ -337,31 +342,37 @@ class Model:
         """Number the sheets that are meant: beside a new score it is that one's sheets that are named."""
         if new is None:
             return {self.sheets[name].number for name in names}
-        was = who_was_who(self.score, new)
-        back = self.coming_back(new, was)
-        meant = set(names) | self.below({name for name in names if name not in (*was, *back)}, new)
-        return {
-            self.sheets[was[name]].number if name in was else back[name] for name in meant & {*was, *back}
-        }
+        numbers = self.numbers(new)
+        meant = set(names) | self.below({name for name in names if name not in numbers}, new)
+        return {numbers[name] for name in meant if name in numbers}
+
+    def numbers(self, score: Score) -> dict[str, int]:
+        """Number the sheets that steps of a score are, by their names; those that are new have none yet."""
+        found = origins(self, score)
+        return {name: self.sheets[before].number for name, before in found.was.items()} | found.back
+
+    def stands_as(self, name: str) -> Definition:
+        """Tell what a step of the score in force is."""
+        step = self.step(name)
+        return step.prompt, step.skips, frozenset(self.sheets[need].number for need in step.needs)
 
     def definition(self, score: Score, name: str) -> Definition:
-        """Tell what makes a step what it is (None: it needs a new one)."""
-        was = who_was_who(self.score, score)
+        """Tell what makes a step of a score to come what it is (None: it needs a new one)."""
+        numbers = self.numbers(score)
         step = next(step for step in score.steps if step.name == name)
-        return (
-            step.prompt,
-            step.skips,
-            frozenset(self.sheets[was[need]].number if need in was else None for need in step.needs),
-        )
+        return step.prompt, step.skips, frozenset(numbers.get(need) for need in step.needs)
 
-    def changed(self, new: Score | None) -> set[str]:
-        """Name what is completed and is, or was made as, another step than in the score that is to come."""
+    def changed(self, new: Score | None) -> set[int]:
+        """Number what is completed and is, or was made as, another step than in the score that is to come."""
         to_come = new or self.staged or self.score
+        found = origins(self, to_come)
+        sheets = {name: self.sheets[before] for name, before in found.was.items()}
+        sheets |= {name: self.past[number].sheet for name, number in found.back.items()}
         return {
-            before
-            for name, before in who_was_who(self.score, to_come).items()
-            if self.sheets[before].status == "completed"
-            and {self.sheets[before].made_as, self.definition(self.score, before)}
+            sheet.number
+            for name, sheet in sheets.items()
+            if sheet.status == "completed"
+            and {sheet.made_as, *([self.stands_as(found.was[name])] if name in found.was else [])}
             != {self.definition(to_come, name)}
         }
 
@@ -413,7 +424,7 @@ class Model:
         for name in names:
             self.sheets[name].begin_anew(shown=self.ended)
         self.rounds.rewound(self, names, named)
-        while hangs := {n for n, (_, made_as, _) in self.past.items() if made_as[2] & again}:
+        while hangs := {number for number, past in self.past.items() if past.needs & again}:
             self.past = {number: past for number, past in self.past.items() if number not in hangs}
             again |= hangs
         if reruns:
@@ -424,23 +435,26 @@ class Model:
         """The staged revision is in force: each sheet is who it was, whatever its stage is called now."""
         assert self.staged
         assert not self.busy
-        was = who_was_who(self.score, self.staged)
-        back = self.coming_back(self.staged, was)
+        found = origins(self, self.staged)
+        was, back = found.was, found.back
+        is_now = {name: self.definition(self.staged, name) for name in was}
+        was_then = {name: self.stands_as(name) for name in self.sheets}
+        done = [sheet.number if sheet.status in DONE else 0 for sheet in self.sheets.values()]
+        self.left_scores[shape(self.score)] = done
         for name, sheet in self.sheets.items():
             if name not in was.values() and sheet.status in DONE:
-                made_as = sheet.made_as or self.definition(self.score, name)
-                self.past[sheet.number] = (self.score.steps.index(self.step(name)), made_as, sheet)
+                self.past[sheet.number] = Past(was_then[name], place_of(self.score, self.step(name)), sheet)
         sheets: dict[str, Sheet] = {}
         for step in self.staged.steps:
             if step.name in back:
-                sheets[step.name] = self.past.pop(back[step.name])[2]
+                sheets[step.name] = self.past.pop(back[step.name]).sheet
                 continue
             if step.name not in was:
                 sheets[step.name] = self.new_sheet()
                 continue
             before = was[step.name]
             sheet = sheets[step.name] = self.sheets[before]
-            now, then = self.definition(self.staged, step.name), self.definition(self.score, before)
+            now, then = is_now[step.name], was_then[before]
             begun = sheet.attempts or sheet.judged is not False
             if sheet.status in ("failed", "cancelled") or (
                 now != then and sheet.status not in DONE and begun
@@ -454,34 +468,6 @@ class Model:
         self.score, self.sheets, self.revision = self.staged, sheets, self.last_revision
         self.staged = None
         self.rounds.adopted(self, old, told_by)
-
-    def coming_back(self, new: Score, was: dict[str, str]) -> dict[str, int]:
-        """Tell which steps of a score were done before an earlier one left them out: by name, their numbers.
-
-        As the same sheet, under the same definition; first those that are in their old place.
-        """
-        numbers = {name: self.sheets[before].number for name, before in was.items()}
-        free = dict(self.past)
-        back: dict[str, int] = {}
-        for in_place in (True, False):
-            seen: set[str] = set()
-            while left := [
-                step
-                for step in new.steps
-                if step.name not in was
-                and step.name not in seen | set(back)
-                and not any(need not in was and need not in seen | set(back) for need in step.needs)
-            ]:
-                for step in left:
-                    seen.add(step.name)
-                    definition = step.prompt, step.skips, frozenset(numbers.get(need) for need in step.needs)
-                    for number, (place, made_as, _) in sorted(free.items()):
-                        here = place == new.steps.index(step) or not in_place
-                        if made_as == definition and here:
-                            back[step.name] = numbers[step.name] = number
-                            del free[number]
-                            break
-        return back
 
     def end(self, how: str) -> None:
         for sheet in self.sheets.values():

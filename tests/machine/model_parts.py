@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from plain_scores import Score
 
 DONE = ("completed", "skipped")
+Definition = tuple[str, str, frozenset[int | None]]
+"""What makes a step what it is: prompt, skip rule, and the sheets that it needs by their numbers."""
+Place = tuple[str | None, int]
+"""Where a step stands: its name, where the real score has it, and its place among the others."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ class Sheet:
     until: float = 0
     waits_for: str = ""
     number: int = 0
-    made_as: tuple[str, str, frozenset[int | None]] | None = None
+    made_as: Definition | None = None
+    made_at: Place | None = None
     asking: bool = False
     judged: bool | None = False
     parked: bool = False
@@ -60,7 +65,7 @@ class Sheet:
         self.status, self.tries, self.lost, self.waits_for = "pending", 0, 0, ""
         self.worded = False
         self.status = "cancelled" if stays else self.status
-        self.made_as = None
+        self.made_as = self.made_at = None
         self.parked = self.parked and keeps_attempt
         self.judged = self.judged if self.parked else False
 

@@ -126,6 +126,7 @@ async def _state(found: Whole) -> JobState:
         state.stage(await _version(run, staged, run.staged_revision))
     parts: tuple[Sequence[Row], ...] = (
         found.past_sheets,
+        found.left_scores,
         found.hooks,
         found.holds,
         found.breakpoints,

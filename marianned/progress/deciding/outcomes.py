@@ -12,7 +12,7 @@ from marianned.formatting import dollars, duration
 from marianned.instruments import command_line
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.limits import warn_of_budget
-from marianned.progress.deciding.past_sheets import fingerprint_now
+from marianned.progress.deciding.past_sheets import done_as
 from marianned.progress.deciding.rate_limits import lift, meet, said_of_time
 from marianned.progress.deciding.score_pauses import fails_at_once, pause_after_stage, pause_for_failure
 from marianned.progress.state.fresh import FRESH
@@ -132,7 +132,7 @@ def _complete(draft: Draft, row: SheetRow, *, passed: bool | None) -> None:
         error_message=None,
         ended_at=draft.now.at,
         lost=0,
-        definition=fingerprint_now(draft.state, row.sheet),
+        **done_as(draft.state, row.sheet),
     )
     draft.note_sheet("sheet.completed", row.sheet, "ends its round" if passed is False else "completed")
     pause_after_stage(draft, row)

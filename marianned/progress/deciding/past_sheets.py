@@ -1,20 +1,47 @@
-"""Sheets that a revision takes out and a later one has again: what they have done is not done twice.
+"""Sheets of a score that are those of earlier ones: what they have done is not done twice.
 
+Which sheet of the score in force each of the next one is, `matching` says by the two scores alone. Here the
+run's own past comes in: scores that were in force, sheets that were taken out, and what stands as another
+one than it was done as.
 Source: docs/reference/score-format.md §7.3.
 """
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
+from typing import Any, NamedTuple
 
 import msgspec
 
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.job import DONE, JobState
-from marianned.rows import Deleted, PastSheetRow
+from marianned.rows import Deleted, LeftScoreRow, PastSheetRow, SheetPlace, SheetRow
 from marianned.score.expanded import Expanded
 from marianned.score.expanded import Sheet as Definition
+from marianned.score.matching import match
+
+
+class Origins(NamedTuple):
+    """Where the sheets of a score come from, by their numbers there; one that is in neither is new.
+
+    `matched` has the number, in the score in force, of the sheet that each is; `back` has those that are none
+    of that score, and come back.
+    """
+
+    matched: dict[int, int]
+    back: dict[int, PastSheetRow]
+
+
+class _Doing(NamedTuple):
+    """Something that was done: by which sheet, where, and whether it was done so or only stood so since."""
+
+    uid: int
+    place: SheetPlace | None
+    was_done: bool
+
+
+# --- what a sheet is, and what it was done as ---------------------------------------------------------------
 
 
 def fingerprint(sheet: Definition, needs: Iterable[int | None]) -> str:
@@ -23,46 +50,62 @@ def fingerprint(sheet: Definition, needs: Iterable[int | None]) -> str:
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 
-def fingerprint_now(state: JobState, number: int) -> str:
-    """Return the hash of what a sheet is under the revision in force."""
+def done_as(state: JobState, number: int) -> dict[str, Any]:
+    """Return what is kept of a sheet that is done by now: as what, and where."""
+    return {"definition": _fingerprint_now(state, number), "place": _place(state.definition(number))}
+
+
+def _fingerprint_now(state: JobState, number: int) -> str:
     definition = state.definition(number)
-    return fingerprint(definition, (state.sheets[need].uid for need in definition.needs))
+    return fingerprint(definition, _needs_now(state, number))
 
 
-def remember(draft: Draft, uids: Collection[int]) -> None:
-    """Note, of sheets that the next revision takes out, those that are done; they are still in force."""
+def _needs_now(state: JobState, number: int) -> list[int]:
+    return [state.sheets[need].uid for need in state.definition(number).needs]
+
+
+def _place(sheet: Definition) -> SheetPlace:
+    return SheetPlace(sheet=sheet.sheet, instance=sheet.instance, name=sheet.movement)
+
+
+def _shape(score: Expanded) -> str:
+    """Return the hash of all that tells the sheets of a score: two that have the same are the same score."""
+    parts = [
+        (sheet.movement, sheet.stage, sheet.instance, sorted(sheet.digests.items()), sorted(sheet.needs))
+        for sheet in score.sheets
+    ]
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+# --- what is remembered -------------------------------------------------------------------------------------
+
+
+def remember(draft: Draft, leaving: Collection[int]) -> None:
+    """Note what is done of the score in force, which another one follows; `leaving` are uids it has not."""
     state = draft.state
-    for row in [row for uid in uids if (row := state.sheet_of(uid)) is not None and row.status in DONE]:
-        needs = [state.sheets[need].uid for need in state.definition(row.sheet).needs]
-        done_as = row.definition or fingerprint_now(state, row.sheet)
-        draft.put(PastSheetRow(run_id=row.run_id, uid=row.uid, definition=done_as, needs=needs, row=row))
+    rows = [state.sheets[sheet.sheet] for sheet in state.score.sheets]
+    done = [row.uid if row.status in DONE else 0 for row in rows]
+    draft.put(LeftScoreRow(run_id=state.run.run_id, shape=_shape(state.score), done=done))
+    for row in [row for row in rows if row.uid in leaving and row.status in DONE]:
+        stood_as = _fingerprint_now(state, row.sheet)
+        past = PastSheetRow(
+            run_id=row.run_id,
+            uid=row.uid,
+            definition=row.definition or stood_as,
+            needs=sorted({*_needs_now(state, row.sheet), *(row.needed or ())}),
+            row=row,
+            stood_as=stood_as,
+            place=_place(state.definition(row.sheet)),
+        )
+        draft.put(past)
 
 
-def returning(state: JobState, new: Expanded, matched: Mapping[int, int]) -> dict[int, PastSheetRow]:
-    """Return, by new number, what sheets of a score did that are none of the score in force, and come back.
-
-    One comes back where its definition is the one that it was done under: the same text, and it needs the
-    same sheets, which have come back before it. Of several those with the same number first, as where
-    sheets are matched.
-    """
-    if not state.past_sheets:
-        return {}
-    known: defaultdict[str, list[PastSheetRow]] = defaultdict(list)
-    for past in sorted(state.past_sheets.values(), key=lambda past: past.uid):
-        known[past.definition].append(past)
-    uids = {number: state.sheets[old].uid for number, old in matched.items()}
-    free = {sheet.sheet: sheet for sheet in new.sheets if sheet.sheet not in matched}
-    order = list(TopologicalSorter({n: [s for s in free[n].needs if s in free] for n in free}).static_order())
-    found: dict[int, PastSheetRow] = {}
-    for same_number in (True, False):
-        for number in [number for number in order if number not in found]:
-            definition = fingerprint(free[number], (uids.get(need) for need in free[number].needs))
-            fit = [one for one in known[definition] if one.row.sheet == number or not same_number]
-            if fit:
-                known[definition].remove(fit[0])
-                found[number] = fit[0]
-                uids[number] = fit[0].uid
-    return found
+def with_needs(state: JobState, row: SheetRow, needs: Collection[int]) -> SheetRow:
+    """Return the row of a sheet in force as it will need these (uids), what it needed when done kept."""
+    before = _needs_now(state, row.sheet)
+    if row.status not in DONE or row.needed is not None or set(before) == set(needs):
+        return row
+    return msgspec.structs.replace(row, needed=before)
 
 
 def forget(draft: Draft, again: Collection[int]) -> None:
@@ -72,3 +115,144 @@ def forget(draft: Draft, again: Collection[int]) -> None:
         gone |= {past.uid for past in more}
         for past in more:
             draft.delete(Deleted(kind=PastSheetRow, run_id=past.run_id, key=past.uid))
+
+
+# --- where the sheets of a score come from ------------------------------------------------------------------
+
+
+def origins(state: JobState, new: Expanded) -> Origins:
+    """Return which sheets of this run those of a score are.
+
+    A score that was in force has what was done of it, as it was. Of another one, a sheet that is as it was
+    in the score in force is that sheet; what was done as one of the others, at its place, is that one.
+    What is in flight counts as done as what it is: a plan stays true when it ends well.
+    """
+    plain = match(state.score, new).sheets
+    if not (state.left_scores or state.past_sheets):
+        return Origins(plain, {})
+    known = _as_it_was(state, new)
+    uids = {number: state.sheets[old].uid for number, old in plain.items()}
+    uids = {number: uid for number, uid in uids.items() if uid not in known.values()} | known
+    if len(known) < len(new.sheets):
+        uids = _Search(state, new, plain, known).uids(uids)
+    in_force = {row.uid: row.sheet for row in state.sheets.values()}
+    return Origins(
+        matched={number: in_force[uid] for number, uid in uids.items() if uid in in_force},
+        back={number: state.past_sheets[uid] for number, uid in uids.items() if uid not in in_force},
+    )
+
+
+def _as_it_was(state: JobState, new: Expanded) -> dict[int, int]:
+    """Return what was done of a score that was in force, by number, if this is one: as far as it still is."""
+    left = state.left_scores.get(_shape(new))
+    if left is None:
+        return {}
+    here = state.past_sheets.keys() | {row.uid for row in state.sheets.values()}
+    return {number: uid for number, uid in enumerate(left.done, 1) if uid in here}
+
+
+def _each_after_its_needs(needs: Mapping[int, Collection[int]]) -> Iterator[int]:
+    """Yield sheets (by number) after all that they need, ascending where nothing tells."""
+    sorter = TopologicalSorter(needs)
+    sorter.prepare()
+    while ready := sorted(sorter.get_ready()):
+        yield from ready
+        sorter.done(*ready)
+
+
+class _Search:
+    """Looks for what was done as the sheets of a score; `known` are those of which it is known already."""
+
+    def __init__(
+        self, state: JobState, new: Expanded, plain: Mapping[int, int], known: Mapping[int, int]
+    ) -> None:
+        self._state = state
+        self._new = {sheet.sheet: sheet for sheet in new.sheets}
+        self._plain = plain
+        self._known = dict(known)
+        names = Counter({(sheet.stage, sheet.movement) for sheet in new.sheets})
+        self._stages_of = Counter(name for _, name in names)
+        needs = {number: sheet.needs for number, sheet in self._new.items()}
+        self._order = list(_each_after_its_needs(needs))
+        self._done: defaultdict[str, list[_Doing]] = defaultdict(list)
+        self._collect()
+
+    def _collect(self) -> None:
+        state, taken = self._state, set(self._known.values())
+        unchanged = {old for number, old in self._plain.items() if self._is_unchanged(number, old)}
+        for past in sorted(state.past_sheets.values(), key=lambda past: past.uid):
+            if past.uid not in taken:
+                place = past.row.place or past.place
+                self._done[past.definition].append(_Doing(past.uid, place, was_done=True))
+                if past.stood_as not in (None, past.definition):
+                    self._done[past.stood_as or ""].append(_Doing(past.uid, past.place, was_done=False))
+        for row in state.sheets.values():
+            if row.uid in taken or row.sheet in unchanged:
+                continue
+            if row.status in DONE and row.definition is not None and row.place is not None:
+                self._done[row.definition].append(_Doing(row.uid, row.place, was_done=True))
+            elif row.uid in state.attempts or row.uid in state.skips:
+                place = _place(state.definition(row.sheet))
+                self._done[_fingerprint_now(state, row.sheet)].append(_Doing(row.uid, place, was_done=True))
+        for doings in self._done.values():
+            doings.sort(key=lambda doing: not doing.was_done)
+
+    def _is_unchanged(self, number: int, old: int) -> bool:
+        new, before = self._new[number], self._state.definition(old)
+        return new.digests == before.digests and {self._plain.get(n) for n in new.needs} == {*before.needs}
+
+    def uids(self, uids: dict[int, int]) -> dict[int, int]:
+        """Return which sheet each is; `uids` says so by the two scores alone.
+
+        What is found stays found. It may take a sheet from one that stands before it, so it is looked again
+        until nothing more is found; only then also at other places, of what is none of the score in force.
+        """
+        for anywhere in (False, True):
+            found = -1
+            while found < len(self._known):
+                found = len(self._known)
+                self._look(uids, anywhere=anywhere)
+        return uids
+
+    def _look(self, uids: dict[int, int], *, anywhere: bool) -> None:
+        taken = set(self._known.values())
+        plain = {n: self._state.sheets[old].uid for n, old in self._plain.items()}
+        plain = {number: uid for number, uid in plain.items() if uid not in taken}
+        for number in self._order:
+            if number in self._known:
+                continue
+            before = plain.get(number)
+            needs = [uids.get(need) for need in self._new[number].needs]
+            if before is None or not self._is_now(number, needs):
+                widely = anywhere and before is None
+                fits = self._find(number, needs, taken, widely=widely)
+                if fits is not None:
+                    self._known[number] = uids[number] = fits
+                    taken.add(fits)
+                    continue
+            if before is None or before in taken:
+                uids.pop(number, None)
+            else:
+                uids[number] = before
+
+    def _is_now(self, number: int, needs: list[int | None]) -> bool:
+        """Tell whether a sheet of the score in force is this one, unchanged."""
+        old = self._plain[number]
+        same = self._new[number].digests == self._state.definition(old).digests
+        return same and {*needs} == {*_needs_now(self._state, old)}
+
+    def _find(self, number: int, needs: list[int | None], taken: set[int], *, widely: bool) -> int | None:
+        sheet = self._new[number]
+        for doing in self._done.get(fingerprint(sheet, needs), ()):
+            if doing.uid not in taken and self._fits(doing.place, sheet, widely=widely):
+                return doing.uid
+        return None
+
+    def _fits(self, place: SheetPlace | None, sheet: Definition, *, widely: bool) -> bool:
+        """Tell whether something was done at the place of a sheet; of an older daemon that is not known."""
+        if place is None:
+            return True
+        if (place.name, place.instance) != (sheet.movement, sheet.instance):
+            return False
+        told_by_name = sheet.movement is not None and self._stages_of[sheet.movement] == 1
+        return widely or told_by_name or place.sheet == sheet.sheet

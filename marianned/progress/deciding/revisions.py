@@ -15,7 +15,14 @@ from marianned.progress.deciding import rounds
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.hooks import revise_hooks, rewind_hooks
 from marianned.progress.deciding.limits import with_live_limits
-from marianned.progress.deciding.past_sheets import fingerprint, forget, remember, returning
+from marianned.progress.deciding.past_sheets import (
+    Origins,
+    fingerprint,
+    forget,
+    origins,
+    remember,
+    with_needs,
+)
 from marianned.progress.state.fresh import fresh, fresh_beside_attempt
 from marianned.progress.state.job import ALL_HOOKS, DONE, JobState, Version
 from marianned.progress.state.selection import select
@@ -25,7 +32,6 @@ from marianned.rows import BreakpointRow, Deleted, PastSheetRow, RevisionRow, Sh
 from marianned.score import plan as planner
 from marianned.score.expanded import Expanded, Loop
 from marianned.score.expanded import Sheet as Definition
-from marianned.score.matching import match
 
 CHANGED = "changed"
 """Names, in the place of sheets, those that are completed though their definition has changed."""
@@ -63,10 +69,9 @@ def planned(
         for number, row in state.sheets.items()
     }
     values = _values_that_differ(state.current.row, version.row)
-    matched = match(state.score, version.score).sheets
-    returned = returning(state, version.score, matched)
+    matched, returned = origins(state, version.score)
     back = {number: planner.Back(past.row.status, past.row.revision) for number, past in returned.items()}
-    result = planner.plan(state.score, version.score, standing, state.run.revision, values, back)
+    result = planner.plan(state.score, version.score, matched, standing, state.run.revision, values, back)
     lines = _with_breakpoints(state, result.lines)
     lines = with_live_limits(state, version.score, lines)
     new_number = {old: new for new, old in result.matched.items()}
@@ -216,21 +221,26 @@ def asked_for(state: JobState, version: Version, ask: Asked) -> list[int]:
 
 def _named_in(state: JobState, new: Expanded, numbers: Collection[int]) -> list[int]:
     """Return the uids of sheets of a new score; of one that is new, of those that depend on it."""
-    matched = match(state.score, new).sheets
-    uids = {number: state.sheets[old].uid for number, old in matched.items()}
-    uids |= {number: past.uid for number, past in returning(state, new, matched).items()}
+    uids = _uids(state, origins(state, new))
     added = [number for number in numbers if number not in uids]
     wanted = {*numbers, *(below(new, added) if added else ())}
     return sorted(uids[number] for number in wanted if number in uids)
 
 
+def _uids(state: JobState, where: Origins) -> dict[int, int]:
+    uids = {number: state.sheets[old].uid for number, old in where.matched.items()}
+    return uids | {number: past.uid for number, past in where.back.items()}
+
+
 def _changed(state: JobState, version: Version) -> list[int]:
     plan = planned(state, version)
     kept_changed = {line.sheet for line in plan.lines if line.action == PlanAction.KEPT_CHANGED}
-    uids = {new: state.sheets[old].uid for new, old in plan.matched.items()}
+    where = origins(state, version.score)
+    uids = _uids(state, where)
     found: list[int] = []
     for sheet in version.score.sheets:
-        row = state.sheet_of(uids[sheet.sheet]) if sheet.sheet in uids else None
+        back = where.back.get(sheet.sheet)
+        row = back.row if back else state.sheet_of(uids.get(sheet.sheet, 0))
         if row is None or row.status != SheetStatus.COMPLETED:
             continue
         definition = fingerprint(sheet, (uids.get(need) for need in sheet.needs))
@@ -307,6 +317,7 @@ def _sheets_of(
     which comes back; a fresh one where there is neither.
     """
     restarts = set(result.restarts)
+    uids = _uids(state, Origins(result.matched, dict(back)))
     sheets: list[SheetRow] = []
     uid = state.run.next_uid
     for definition in score.sheets:
@@ -318,7 +329,9 @@ def _sheets_of(
             sheets.append(SheetRow(run_id=state.run.run_id, uid=uid, sheet=definition.sheet))
             uid += 1
             continue
-        row = msgspec.structs.replace(state.sheets[old], sheet=definition.sheet)
+        needs = [uids.get(need, 0) for need in definition.needs]
+        row = with_needs(state, state.sheets[old], needs)
+        row = msgspec.structs.replace(row, sheet=definition.sheet)
         if definition.sheet in restarts or definition.sheet in result.rechecks:
             row = _begun_anew(state, row, beside_attempt=definition.sheet not in restarts)
         if _chain(state.score.sheets[old - 1]) != _chain(definition):
@@ -347,7 +360,7 @@ def apply_staged(draft: Draft) -> None:
     state = draft.state
     result = planned(state, staged, state.run.rewind)
     restarts = set(result.restarts)
-    back = returning(state, staged.score, result.matched)
+    back = origins(state, staged.score).back
     sheets, next_uid = _sheets_of(state, staged.score, result, back)
     kept = {row.uid for row in sheets}
     gone = [row.uid for row in state.sheets.values() if row.uid not in kept]

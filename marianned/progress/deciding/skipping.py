@@ -7,7 +7,7 @@ Source: docs/reference/score-format.md §14, docs/design/control.md §2.
 from marianned.clock import Instant
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.outcomes import fail_sheet
-from marianned.progress.deciding.past_sheets import fingerprint_now
+from marianned.progress.deciding.past_sheets import done_as
 from marianned.progress.deciding.score_pauses import pause_after_stage
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import SkipEvaluated, SkipWarned
@@ -86,7 +86,7 @@ def skip_evaluated(draft: Draft, judged: SkipEvaluated) -> None:
         judged=True,
         skip_reason=judged.reason,
         ended_at=draft.now.at,
-        definition=fingerprint_now(state, row.sheet),
+        **done_as(state, row.sheet),
     )
     draft.note_sheet("sheet.skipped", row.sheet, f"skipped: {judged.reason}", reason=judged.reason)
     pause_after_stage(draft, row)

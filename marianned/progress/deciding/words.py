@@ -13,7 +13,7 @@ from marianned import formatting
 from marianned.errors import BadRequest, WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.deciding.draft import Draft
-from marianned.progress.deciding.past_sheets import fingerprint_now
+from marianned.progress.deciding.past_sheets import done_as
 from marianned.progress.deciding.revisions import going_on_anew, planned
 from marianned.progress.deciding.rounds import close_skipped
 from marianned.progress.state.hook_queue import hook_queue
@@ -69,10 +69,9 @@ def take_word(draft: Draft, ask: Asked) -> None:
         passed = {"validation_passed": True} if status is SheetStatus.COMPLETED else {}
         draft.sheet(
             row,
-            **_MARKED | said | passed,
+            **_MARKED | said | passed | done_as(state, number),
             status=status,
             ended_at=draft.now.at,
-            definition=fingerprint_now(state, number),
             word=word,
         )
         kind = "sheet.accepted" if status is SheetStatus.COMPLETED else "sheet.skipped"

@@ -21,6 +21,8 @@ FRESH: dict[str, Any] = {
     "ended_at": None,
     "validation_passed": None,
     "definition": None,
+    "place": None,
+    "needed": None,
     "warnings": [],
     "judged": False,
     "skip_reason": None,

@@ -27,6 +27,7 @@ from marianned.rows import (
     Flight,
     HoldRow,
     HookRow,
+    LeftScoreRow,
     LimitRow,
     LoopRow,
     PastSheetRow,
@@ -67,7 +68,8 @@ class JobState:
     `sheets` is by sheet number, `hook_rows` by hook number; by sheet uid `attempts` holds those in flight,
     `skips` the skip rules that are being asked, `parked` the attempts whose checks are to run again,
     `breakpoints` the sheets that may not start, `passed` those that may in this round,
-    `past_sheets` those that were done and are in no score any more.
+    `past_sheets` those that were done and are in no score any more, `left_scores` the scores
+    that were in force, by their shape.
     `damaged` is why it can't be read: then its score is a stand-in, and it is only watched and cancelled.
     `requests` are those that wait; `cost` is that of all attempts that have ended. `limits` are the rate
     limits that all jobs share, `unusable` the instruments that are not usable here, `incarnation` is the
@@ -93,6 +95,7 @@ class JobState:
         self.passed: dict[int, BreakpointRow] = {}
         self.loops = Loops()
         self.past_sheets: dict[int, PastSheetRow] = {}
+        self.left_scores: dict[str, LeftScoreRow] = {}
         self.requests: dict[str, RequestRow] = {}
         self.limits: Mapping[Account, LimitRow] = {}
         self.unusable: frozenset[str] = frozenset()
@@ -355,7 +358,7 @@ class JobState:
                 is_open = row.outcome is None
                 _assign(self.attempts, row.uid, row if is_open and not row.parked else None)
                 _assign(self.parked, row.uid, row if is_open and row.parked else None)
-            case SkipRow() | HookRow() | HoldRow() | PastSheetRow():
+            case SkipRow() | HookRow() | HoldRow() | PastSheetRow() | LeftScoreRow():
                 self._keep(row)
             case BreakpointRow():
                 self._break(row.uid, None if row.passed else row)
@@ -368,7 +371,7 @@ class JobState:
             case RunRow():
                 self.run = row
 
-    def _keep(self, row: SkipRow | HookRow | HoldRow | PastSheetRow) -> None:
+    def _keep(self, row: SkipRow | HookRow | HoldRow | PastSheetRow | LeftScoreRow) -> None:
         match row:
             case SkipRow():
                 self.skips[row.uid] = row
@@ -378,6 +381,8 @@ class JobState:
                 self.holds[row.hold] = row
             case PastSheetRow():
                 self.past_sheets[row.uid] = row
+            case LeftScoreRow():
+                self.left_scores[row.shape] = row
 
     def remove(self, gone: Deleted) -> None:
         """Take a hold, a hook, an asking or a breakpoint out; sheets that are gone leave by `adopt`."""

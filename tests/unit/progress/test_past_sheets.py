@@ -97,3 +97,96 @@ def test_what_was_not_done_is_new_when_it_is_back() -> None:
     bench = paused_before_the_last(whole)
     bench.ask(Action.MODIFY, named("a", "b"))
     assert plan_of(bench, whole)[2] == (3, "added", True, "stage 3 is new")
+
+
+# --- whatever happened in between --------------------------------------------------------------------------
+
+
+def walk(bench: Bench, *scores: Expanded) -> list[int]:
+    """Modify to each of these in turn; return what the last plan says will run."""
+    for to in scores:
+        bench.ask(Action.MODIFY, to)
+        bench.crash()
+    return [line.sheet for line in bench.state.current.plan if line.runs and line.sheet is not None]
+
+
+def only_these_run(bench: Bench, *sheets: int) -> None:
+    """What is planned is what is done."""
+    bench.ask(Action.RESUME)
+    assert bench.play() == list(sheets)
+    assert bench.status == "completed"
+
+
+def test_a_sheet_that_an_insertion_changed_and_that_was_removed_is_done_when_it_is_back() -> None:
+    bench = paused_before_the_last(named("x", "y", "l"))
+    inserted = named("w", "x", "y", "l")
+    assert walk(bench, inserted, named("w", "y", "l"), inserted) == [1, 4]
+    only_these_run(bench, 1, 4)
+
+
+def test_a_sheet_that_stood_in_for_another_one_is_itself_again() -> None:
+    whole = named("x", "y", "z", "l")
+    bench = paused_before_the_last(whole)
+    assert walk(bench, named("y", "l"), named("x", "l"), whole) == [4]
+    only_these_run(bench, 4)
+
+
+def test_a_sheet_that_was_edited_and_removed_is_done_when_either_is_back() -> None:
+    bench = paused_before_the_last(named("x", "l"))
+    assert walk(bench, named("x2", "l"), named("l"), named("x2", "l")) == [2]
+    assert walk(bench, named("x", "l")) == [2]
+    only_these_run(bench, 2)
+
+
+def test_a_sheet_that_was_moved_and_removed_is_done_when_either_is_back() -> None:
+    bench = paused_before_the_last(named("x", "y"))
+    assert walk(bench, named("y", "x"), named("y"), named("y", "x")) == [1]
+    assert walk(bench, named("x", "y")) == [2]
+    only_these_run(bench, 2)
+
+
+def test_a_sheet_that_stands_as_another_one_is_itself_beside_it() -> None:
+    bench = paused_before_the_last(named("x", "y", "l"))
+    done = [bench.sheet(number).uid for number in (1, 2)]
+    assert walk(bench, named("y2", "l"), named("y", "l"), named("x", "y", "z", "l")) == [3, 4]
+    assert [bench.sheet(number).uid for number in (1, 2)] == done
+    only_these_run(bench, 3, 4)
+
+
+def test_the_name_of_a_stage_is_its_place_so_nothing_is_done_by_another_one() -> None:
+    def only(*names: str) -> Expanded:
+        return score(*(stage(name=name, prompt="same") for name in names))
+
+    bench = Bench(only("a", "b", "c"))
+    bench.go()
+    bench.end(1)
+    bench.ask(Action.PAUSE)
+    bench.end(2)
+    assert walk(bench, only("c"), only("c", "d")) == [1, 2]
+    assert walk(bench, only("b", "c", "d")) == [2, 3]
+    only_these_run(bench, 2, 3)
+
+
+def test_what_a_plan_finds_while_it_is_in_flight_is_found_when_it_has_ended() -> None:
+    bench = Bench(named("x", "y", "l"))
+    bench.go()
+    bench.end(1)
+    shown = bench.answer(bench.ask(Action.MODIFY, named("y", "l"))).plan
+    bench.end(2)
+    assert [line.runs for line in shown] == [line.runs for line in bench.state.current.plan]
+    bench.ask(Action.RESUME)
+    assert bench.flying == [2]
+    shown = bench.answer(bench.ask(Action.MODIFY, named("x", "y", "l"))).plan
+    assert [line.runs for line in shown] == [False, False, False]
+    bench.end(3 - 1)
+    assert [line.runs for line in bench.state.current.plan] == [False, False, False]
+
+
+def test_what_comes_back_is_forgotten_with_what_it_needed_when_it_was_done() -> None:
+    whole = named("x", "y", "l")
+    bench = paused_before_the_last(whole)
+    assert walk(bench, named("y", "l")) == [2]  # y needs nothing now
+    assert walk(bench, whole) == [3]
+    bench.ask(Action.MODIFY, named("x", "l"))  # y is gone
+    bench.ask(Action.MODIFY, sheets="1")
+    assert walk(bench, whole) == [1, 2, 3]

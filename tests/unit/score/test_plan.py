@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marianned.score.expanded import CrossSheet, Expanded, Parallel, Prompt, Retry, Sheet
+from marianned.score.matching import match
 from marianned.score.plan import Planned, Standing, plan
 
 
@@ -68,7 +69,7 @@ def standing(old: Expanded, *statuses: str) -> dict[int, Standing]:
 
 
 def planned(old: Expanded, new: Expanded, *statuses: str) -> Planned:
-    return plan(old, new, standing(old, *statuses), 1)
+    return plan(old, new, match(old, new).sheets, standing(old, *statuses), 1)
 
 
 def shown(result: Planned) -> list[tuple[int | None, int | None, str, bool]]:
@@ -139,7 +140,7 @@ def test_a_changed_definition_gives_fresh_tries_to_what_was_tried() -> None:
         2: Standing("pending", False, True),
         3: Standing("pending", False, False),
     }
-    result = plan(old, new, stands, 1)
+    result = plan(old, new, match(old, new).sheets, stands, 1)
     assert {line.action for line in result.lines} == {"changed"}
     assert result.restarts == [1, 2]
 

@@ -1,0 +1,144 @@
+"""Walks over several scores that end at one of the earlier ones: nothing done is done twice, nothing is skipped."""
+
+from collections import Counter
+from itertools import pairwise
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kit.scores import Bench, score, stage
+
+from marianned.lifecycle import Action
+from marianned.protocol import JobStatus, Outcome, PlanLine
+from marianned.rows import AttemptRow
+from marianned.score.expanded import Expanded, Retry
+
+WALKS = settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+NAMES = "vwxyz"
+
+Text = tuple[tuple[str, str | None], ...]
+"""The stages of a score, each by what it does and its name."""
+
+
+def made(text: Text, *, chained: bool) -> Expanded:
+    return score(
+        *(
+            stage([place] if place and chained else [], prompt=prompt, name=name)
+            for place, (prompt, name) in enumerate(text)
+        ),
+        at_once=2,
+        retry=Retry(jitter=False, max_retries=5),
+        fail_fast=False,
+    )
+
+
+@st.composite
+def walks(draw: st.DrawFn) -> tuple[list[Text], bool]:
+    """Three to five modifications, the last to an earlier score; in some stages have names, or hang together."""
+    named = draw(st.booleans())
+    chained = draw(st.sampled_from([True, True, False]))
+    prompts = draw(st.sampled_from(["abcd", "ab", "a"]))  # the fewer, the more equal ones
+
+    def a_stage(taken: Text) -> tuple[str, str | None]:
+        free = [name for name in NAMES if name not in [one[1] for one in taken]]
+        return draw(st.sampled_from(prompts)), draw(st.sampled_from(free)) if named else None
+
+    text: Text = ()
+    for _ in range(draw(st.integers(2, 4))):
+        text = (*text, a_stage(text))
+    texts = [text]
+    for _ in range(draw(st.integers(2, 4))):
+        for _ in range(draw(st.integers(1, 2))):
+            place = draw(st.integers(0, len(text) - 1))
+            match draw(st.sampled_from(["insert", "edit", "remove", "remove", "move", "earlier"])):
+                case "insert" if len(text) < 5:
+                    text = (*text[:place], a_stage(text), *text[place:])
+                case "edit":
+                    text = (
+                        *text[:place],
+                        (draw(st.sampled_from(prompts)), text[place][1]),
+                        *text[place + 1 :],
+                    )
+                case "remove" if len(text) > 1:
+                    text = (*text[:place], *text[place + 1 :])
+                case "move":
+                    rest = (*text[:place], *text[place + 1 :])
+                    to = draw(st.integers(0, len(rest)))
+                    text = (*rest[:to], text[place], *rest[to:])
+                case "earlier":
+                    text = draw(st.sampled_from(texts))
+                case _:
+                    pass
+        texts.append(text)
+    return [*texts, draw(st.sampled_from(texts))], chained
+
+
+def runs(lines: list[PlanLine]) -> Counter[int | None]:
+    return Counter(line.sheet for line in lines if line.runs)
+
+
+def done(bench: Bench) -> set[int]:
+    return {number for number, row in bench.state.sheets.items() if row.status == "completed"}
+
+
+def goes_on(bench: Bench, data: st.DataObject) -> None:
+    """The job is resumed, and some of it ends: well, or to be tried again; some stays in flight."""
+    if bench.status is JobStatus.PAUSED:
+        bench.slots = data.draw(st.integers(0, 2))
+        bench.ask(Action.RESUME)
+    for _ in range(data.draw(st.integers(0, 3))):
+        if not bench.flying or len(done(bench)) + len(bench.flying) == len(bench.sheets):
+            return
+        which = bench.flying[0]
+        if data.draw(st.integers(0, 3)):
+            bench.end(which)
+        else:
+            bench.end(which, Outcome.FAILED, category="exit", message="once more")
+
+
+def each_has_an_attempt_of_its_own(bench: Bench) -> None:
+    attempts: list[AttemptRow] = bench.disk.of(AttemptRow)
+    succeeded = {row.uid for row in attempts if row.outcome is Outcome.SUCCEEDED}
+    rows = [bench.sheet(number) for number in done(bench)]
+    assert len({row.uid for row in rows}) == len(rows)
+    assert {row.uid for row in rows} <= succeeded
+
+
+@WALKS
+@given(walks(), st.data())
+def test_whatever_comes_in_between_what_was_done_of_a_score_is_done_when_it_is_back(
+    walk: tuple[list[Text], bool], data: st.DataObject
+) -> None:
+    texts, chained = walk
+    bench = Bench(made(texts[0], chained=chained), slots=2, checked=False)
+    bench.go()
+    known: dict[Text, set[int]] = {}
+    for here, to in pairwise(texts):
+        goes_on(bench, data)
+        if bench.state.run.ended:
+            return
+        known[here] = done(bench) | set(bench.flying)
+        shown = bench.answer(bench.ask(Action.MODIFY, made(to, chained=chained))).plan
+        while bench.flying:
+            bench.end(bench.flying[0])
+        if here == to:
+            continue
+        if bench.state.staged is None and bench.state.run.ended:
+            return
+        each_has_an_attempt_of_its_own(bench)
+        assert runs(bench.state.current.plan) == runs(shown)
+        if data.draw(st.booleans()):
+            bench.crash()
+    assert known.get(texts[-1], set()) <= done(bench)
+    to_run = runs(bench.state.current.plan) if texts[-2] != texts[-1] else None
+    if bench.status is JobStatus.PAUSED:
+        bench.slots = 0
+        bench.ask(Action.RESUME)
+    before = {row.uid: row.attempts for row in bench.state.sheets.values()}
+    bench.slots = 16
+    bench.tick(100_000)  # what waits to be tried again is tried
+    bench.play()
+    assert to_run in (
+        None,
+        Counter(n for n, row in bench.state.sheets.items() if row.attempts > before[row.uid]),
+    )
+    each_has_an_attempt_of_its_own(bench)
