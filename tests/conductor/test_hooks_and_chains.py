@@ -320,3 +320,20 @@ def test_an_awaited_job_takes_no_place_in_the_queue(house, ledger):
     house.gate("a").open()
     assert house.wait_for("parent", "ended")["status"] == "completed", hooks(house, "parent")
     house.wait_for("other", "completed")
+
+
+def test_a_hook_that_is_killed_from_outside_pauses_its_job_and_a_resume_runs_it_again(daemon):
+    daemon.submit(hooked("shot", [command("note start h; test -e mended || kill -9 $$; note end h")]))
+    job = daemon.wait_for("shot", "paused")
+    (hold,) = job["holds"]
+    assert hold["cause"] == "failure"
+    assert (
+        hold["reason"] == "hook 1 was lost, it is not known whether it did its work; a resume runs it again"
+    )
+    (hook,) = hooks(daemon, "shot")
+    assert hook["outcome"] == "lost"
+    assert hook["error_message"].endswith("is not known: ended by SIGKILL, which nobody here sent")
+    (daemon.home / "shot-work" / "mended").touch()
+    daemon.rpc("job.resume", job_id="shot")
+    daemon.wait_for("shot", "completed")
+    assert [line for line in daemon.ledger.lines() if line.endswith(" h")] == ["start h", "start h", "end h"]

@@ -380,7 +380,7 @@ class LiveJob:
         elif how == "failed":
             how = "refused" if event["cause"] == "refused" else how
             assert how == "refused" or self._may_fail(hook, row), event
-        self.model.hook_ends(hook.name, how, chained)
+        self.model.hook_ends(hook.name, "lost" if event["cause"] == "lost" else how, chained)
 
     def _may_fail(self, hook, row):
         """Tell whether the job of a hook may not have done its work: it ended badly, or its name is taken."""

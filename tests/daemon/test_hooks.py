@@ -1,6 +1,7 @@
 """Hooks and chains in a real daemon: each key of `on_success` and `concert`, restarts, exactly once."""
 
 import base64
+import json
 import os
 import signal
 from contextlib import suppress
@@ -80,13 +81,30 @@ def test_a_hook_that_was_killed_with_its_supervisors_is_not_repeated_by_itself(d
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     daemon.start()
-    job = daemon.wait_for("lost", "failed")
-    said = ("hook 1 failed: lost", "hook 1 failed: ended by SIGKILL")  # whichever of them dies first
-    assert job["message"].partition("; ")[2].startswith(said)
+    job = daemon.wait_for("lost", "paused")
+    (hold,) = job["holds"]
+    assert hold["cause"] == "failure"
+    assert "was lost, it is not known whether it did its work" in hold["reason"]
     assert daemon.ledger.lines().count("start h") == 1
     daemon.gate("h").open()
     daemon.rpc("job.resume", job_id="lost")
     daemon.wait_for("lost", "completed")
+    assert daemon.ledger.lines().count("end h") == 1
+
+
+def test_a_hook_whose_supervisor_is_killed_pauses_its_job_and_is_told_in_plain_words(daemon):
+    daemon.gate("h")
+    daemon.submit(hooked("orphan", [gated_hook("h")]))
+    daemon.ledger.wait_for("start h")
+    identity = json.loads((daemon.attempt_directory(name="hook-1") / "identity.json").read_text())
+    os.kill(identity["pid"], signal.SIGKILL)
+    job = daemon.wait_for("orphan", "paused")
+    assert "was lost, it is not known" in job["holds"][0]["reason"]
+    told = [event["text"] for event in daemon.journal("orphan")]
+    assert not [text for text in told if "unknown signal" in text or "lost, lost" in text]
+    daemon.gate("h").open()
+    daemon.rpc("job.resume", job_id="orphan")
+    daemon.wait_for("orphan", "completed")
     assert daemon.ledger.lines().count("end h") == 1
 
 

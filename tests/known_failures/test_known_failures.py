@@ -273,7 +273,7 @@ KNOWN = {
         "if left is None:",
         "if True:",
         "unit/progress/test_past_sheets.py::"
-        "test_a_sheet_that_an_insertion_changed_and_that_was_removed_is_done_when_it_is_back",
+        "test_what_stood_behind_a_sheet_that_never_ran_is_done_when_both_are_back",
     ),
     "a sheet that stands as another one is not found where its own definition is back": Known(
         "progress.deciding.past_sheets:_Search._collect",

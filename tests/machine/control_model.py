@@ -563,7 +563,7 @@ class Model:
                 self.holds[self.hold("breakpoint")].before = at
                 self.breaks, loop = self.breaks - stops, self.rounds.open(self)
                 self.passed |= stops & loop.span if loop else set()
-            elif self.failed() and self.score.on_failure == "pause":
+            elif self.failed() and self.hooks.pauses(self.score.on_failure):
                 if "failure" in self.causes:
                     return
                 self.hold("failure")

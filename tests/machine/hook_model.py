@@ -11,13 +11,17 @@ from plain_scores import Score
 
 @dataclass
 class Hook:
-    """Where one hook stands; `chained` is the run that it submitted last, `kept` one it submits at the end."""
+    """Where one hook stands; `chained` is the run that it submitted last, `kept` one it submits at the end.
+
+    `lost`: it is not known whether it did its work.
+    """
 
     status: str = "pending"
     waits_for: str = ""
     chained: str | None = None
     kept: bool = False
     refused: bool = False
+    lost: bool = False
 
     @property
     def failed(self) -> bool:
@@ -47,12 +51,16 @@ class Hooks:
     def failed(self) -> bool:
         return any(hook.failed for hook in self.rows.values())
 
+    def pauses(self, on_failure: str) -> bool:
+        """Tell whether the job pauses where it would end failed: as its score says, or over a lost hook."""
+        return on_failure == "pause" or any(hook.lost for hook in self.rows.values())
+
     def turn(self, on_failure: str) -> str | None:
         """Name the hook that runs, waits or is next: at the end those whose jobs were kept."""
         for name, hook in self.rows.items():
             if hook.status in ("pending", "running", "cancelled") or hook.waits_for == "job":
                 return name
-        if self.failed and on_failure == "pause":
+        if self.failed and self.pauses(on_failure):
             return None
         return next((name for name, hook in self.rows.items() if hook.waits_for == "end"), None)
 
@@ -78,6 +86,9 @@ class Hooks:
             case "refused":
                 hook.become("failed")
                 hook.refused, hook.kept = True, False
+            case "lost":
+                hook.become("failed")
+                hook.lost, hook.kept = True, False
             case _:
                 hook.become(how)
                 hook.kept = False

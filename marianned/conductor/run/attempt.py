@@ -30,7 +30,7 @@ from marianned.conductor.run.process import (
 )
 from marianned.conductor.services import Services, mask_of
 from marianned.conductor.workspace.worktrees import NoWorktree
-from marianned.executors.base import FOREIGN, ExitRecord, Final, Presence, Silence, Spec
+from marianned.executors.base import ExitRecord, Final, Presence, Silence, Spec, lost
 from marianned.executors.output import quoted
 from marianned.executors.programs import interpreter
 from marianned.instruments import command_line, costs
@@ -432,12 +432,8 @@ class Attempt:
             return None
         if self._process.interrupted and record.asked:
             return Outcome.INTERRUPTED, None, None
-        if _is_lost(record):
-            return (
-                Outcome.LOST,
-                "lost",
-                f"ended by {record.signal_name or 'an unknown signal'}, which marianned did not send",
-            )
+        if (why := lost(record)) is not None:
+            return Outcome.LOST, "lost", why
         return None
 
     def _checked(
@@ -562,14 +558,6 @@ def _ended_by_us(record: ExitRecord) -> Ended | None:
     if record.final:
         return "final"
     return "asked" if record.asked else None
-
-
-def _is_lost(record: ExitRecord) -> bool:
-    if record.timed_out:
-        return False
-    if record.asked:
-        return True  # by somebody else: the host goes down, or a daemon of before had a reason that is gone
-    return record.exit_code is None and (record.signal is None or record.signal in FOREIGN)
 
 
 def _measured(ended: Exit, reading: Reading, cost: float | None) -> AttemptExit:

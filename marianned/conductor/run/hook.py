@@ -19,7 +19,7 @@ from marianned.conductor.run.attempt import environment_of, variables_of
 from marianned.conductor.run.process import Process, Unprepared, check_directory, left_behind, shell_script
 from marianned.conductor.services import Services, mask_of
 from marianned.errors import MarianneError
-from marianned.executors.base import ExitRecord, Presence, Spec
+from marianned.executors.base import ExitRecord, Presence, Spec, lost
 from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import HookEnded, HookWarned
 from marianned.protocol import Outcome
@@ -118,7 +118,7 @@ class HookRun:
         self.patience.tell(None)
         faults.point("hook.exited")
         if record is None:
-            return self._ending(Outcome.LOST, await self._process.loss())
+            return self._ending(Outcome.LOST, _lost(await self._process.loss()))
         return await self._judge(record)
 
     async def _prepare(self) -> Spec:
@@ -174,13 +174,12 @@ class HookRun:
             row = self._given.row  # a damaged job knows no more of its hook
             seconds = ((row.time_limit_at or 0) - (row.started_at or 0)) / 1000
             return Outcome.TIMED_OUT, f"timed out after {seconds:g}s"
-        if record.asked:
-            outcome = Outcome.INTERRUPTED if self._process.interrupted else Outcome.LOST
-            return outcome, "it was asked to end, but not by marianned"
-        if record.exit_code == 0:
-            return Outcome.SUCCEEDED, None
-        by_signal = f"ended by {record.signal_name or 'an unknown signal'}"
-        return Outcome.FAILED, by_signal if record.exit_code is None else f"exit {record.exit_code}"
+        if record.asked and self._process.interrupted:
+            return Outcome.INTERRUPTED, None
+        if (why := lost(record)) is not None:
+            return Outcome.LOST, _lost(why)
+        ended = f"exit {record.exit_code}" if record.signal is None else f"ended by {record.signal_name}"
+        return (Outcome.SUCCEEDED, None) if record.exit_code == 0 else (Outcome.FAILED, ended)
 
     def _ending(
         self,
@@ -201,3 +200,7 @@ class HookRun:
             exit=ended,
             warnings=[*warnings],
         )
+
+
+def _lost(why: str) -> str:
+    return f"lost, so whether it did its work is not known: {why}"

@@ -175,10 +175,10 @@ def left_behind(record: ExitRecord) -> list[str]:
 
 def _loss(place: Place) -> str:
     if not place.directory.exists():
-        return "lost: its directory was deleted, and with it how it ended"
+        return "its directory was deleted, and with it how it ended"
     if id_in(place.directory) not in (None, place.id):
-        return f"lost: what lies in '{place.directory}' is of another attempt, and is left alone"
-    return "lost: no process of it is found, and no record"
+        return f"what lies in '{place.directory}' is of another attempt, and is left alone"
+    return "no process of it is found, and no record"
 
 
 def _sizes(directory: Path) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from marianned.progress.deciding.holding import (
     begin_ends,
     end_holds,
     hold_at_breakpoints,
+    hold_for_failure,
     interrupt_overdue,
     moments_of_holds,
 )
@@ -256,10 +257,7 @@ def _do_what_is_due(draft: Draft, *, outcome: bool) -> None:
             case Step.FAIL:
                 _end(draft, JobStatus.FAILED)
             case Step.HOLD_FAILURE:
-                draft.hold(HoldCause.FAILURE, None, None)
-                what = "sheet" if draft.state.counts[SheetStatus.FAILED] else "hook"
-                said = f"a {what} failed; the score says to pause"
-                draft.note("hold.added", said, cause=HoldCause.FAILURE)
+                hold_for_failure(draft)
             case Step.HOLD_BREAKPOINT:
                 hold_at_breakpoints(draft)
 

@@ -7,6 +7,7 @@ from marianned.clock import Instant
 from marianned.errors import WrongStatus
 from marianned.progress.deciding import hooks
 from marianned.progress.deciding.draft import Draft
+from marianned.progress.state.hook_queue import is_lost
 from marianned.progress.state.selection import select
 from marianned.progress.views import messages
 from marianned.protocol import HoldCause, JobStatus, SheetStatus, WaitingFor
@@ -50,6 +51,21 @@ def begin_ends(draft: Draft) -> None:
     for hold in list(draft.state.holds.values()):
         if hold.lasts is not None and hold.ends is None:
             draft.replace(hold, ends=draft.now.plus(hold.lasts))
+
+
+def hold_for_failure(draft: Draft) -> None:
+    """Pause the job that would end failed: its score says so, or what a hook has done is not known."""
+    state = draft.state
+    lost = next((row.hook for row in state.hooks if is_lost(row)), None)
+    if lost is not None and not state.counts[SheetStatus.FAILED]:
+        name = messages.hook_name(state, lost)
+        why = f"{name} was lost, it is not known whether it did its work; a resume runs it again"
+        draft.hold(HoldCause.FAILURE, None, why)
+        draft.note("hold.added", f"to pause: {why}", cause=HoldCause.FAILURE)
+        return
+    draft.hold(HoldCause.FAILURE, None, None)
+    what = "sheet" if state.counts[SheetStatus.FAILED] else "hook"
+    draft.note("hold.added", f"a {what} failed; the score says to pause", cause=HoldCause.FAILURE)
 
 
 def interrupt_overdue(draft: Draft) -> None:

@@ -21,6 +21,11 @@ def has_failed(row: HookRow) -> bool:
     return row.status == HookStatus.FAILED and row.outcome != Outcome.REFUSED
 
 
+def is_lost(row: HookRow) -> bool:
+    """Tell whether it is not known if it did its work: the run does not fail by it, it pauses."""
+    return row.status == HookStatus.FAILED and row.outcome == Outcome.LOST
+
+
 class HookQueue(NamedTuple):
     """The hooks of a run, and where they stand: what the score says of each, its row, and what they share.
 
@@ -83,5 +88,5 @@ def hook_queue(
 ) -> HookQueue:
     """Return where hooks stand; they are due when all sheets are done and an attempt was made for it."""
     due = bool(score.hooks) and done == len(score.sheets) and any(row.attempts for row in sheets)
-    pauses = score.on_failure == "pause"
+    pauses = score.on_failure == "pause" or any(map(is_lost, rows))
     return HookQueue(score.hooks, rows, score.concert, depth, due, pauses)

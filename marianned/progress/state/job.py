@@ -15,7 +15,7 @@ import msgspec
 from marianned.clock import Instant
 from marianned.lifecycle import Facts, Outlook
 from marianned.progress.state.graph import Graph
-from marianned.progress.state.hook_queue import HookQueue, has_failed, hook_queue
+from marianned.progress.state.hook_queue import HookQueue, has_failed, hook_queue, is_lost
 from marianned.progress.state.loops import Loops, Round
 from marianned.progress.state.sharing import Numbered, Numbers, Vector
 from marianned.protocol import Cost, HoldCause, HookStatus, Obstacle, PlanLine, SheetStatus, WaitingFor
@@ -142,7 +142,7 @@ class JobState:
             could_start=due or hook is not None or (self._open > 0 and not self.failed_fast),
             could_start_free=free or (self._open_free > 0 and not self.failed_fast),
             failed=self.counts[SheetStatus.FAILED] > 0 or any(map(has_failed, self.hooks)),
-            pause_on_failure=self.score.on_failure == "pause",
+            pause_on_failure=self.score.on_failure == "pause" or any(map(is_lost, self.hooks)),
             held_for_failure=any(hold.cause == HoldCause.FAILURE for hold in self.holds.values()),
             keeps=any(hold.cause in _KEPT for hold in self.holds.values()),
         )

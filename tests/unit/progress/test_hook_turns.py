@@ -1,6 +1,5 @@
 """Hooks, decided step by step: when they run, what follows from each end, and what each request does to them."""
 
-import pytest
 from kit.hooks import HookBench, command, hooked, job
 from kit.scores import chain
 
@@ -81,11 +80,36 @@ def test_a_resume_runs_only_hooks_that_have_not_succeeded() -> None:
     assert bench.status == "completed"
 
 
-@pytest.mark.parametrize("outcome", [Outcome.LOST, Outcome.TIMED_OUT])
-def test_a_lost_hook_has_failed_and_is_not_repeated_by_itself(outcome: Outcome) -> None:
+def test_a_hook_that_took_too_long_has_failed_and_is_not_repeated_by_itself() -> None:
     bench = at_hooks(hooked(command("a")))
-    bench.hook_ends(outcome)
+    bench.hook_ends(Outcome.TIMED_OUT)
     assert (bench.hooks, bench.status) == (["failed"], "failed")
+
+
+def test_a_lost_hook_is_no_outcome_of_its_job_and_is_not_repeated_by_itself() -> None:
+    bench = at_hooks(hooked(command("a"), command("b"), job("x", detached=True)))
+    bench.hook_ends(Outcome.LOST)
+    bench.hook_ends()
+    bench.hook_ends(pending_revision=b"x")
+    assert (bench.hooks, bench.status) == (["failed", "completed", "end"], "paused")
+    (hold,) = bench.state.holds.values()
+    assert hold.cause == "failure"
+    assert hold.reason is not None
+    assert "was lost, it is not known whether it did its work; a resume runs it again" in hold.reason
+    bench.crash()
+    assert bench.go() == []
+    bench.ask(Action.RESUME)
+    assert bench.hooks == ["running", "completed", "end"]
+    bench.hook_ends()
+    assert bench.hooks == ["completed", "completed", "running"]
+
+
+def test_a_job_whose_hook_was_lost_goes_on_without_it_where_a_modify_takes_it_out() -> None:
+    bench = at_hooks(hooked(command("a"), command("b")))
+    bench.hook_ends(Outcome.LOST)
+    bench.hook_ends()
+    bench.ask(Action.MODIFY_RESUME, hooked(command("b")))
+    assert (bench.hooks, bench.status) == (["completed"], "completed")
 
 
 def test_a_failed_hook_pauses_the_job_where_the_score_says_so() -> None:
@@ -137,10 +161,10 @@ def test_a_hook_that_was_told_to_end_by_a_daemon_that_died_is_interrupted_too() 
     assert (bench.hooks, bench.status) == (["pending"], "paused")
 
 
-def test_a_hook_that_somebody_else_ended_has_failed() -> None:
+def test_a_hook_that_somebody_else_ended_is_lost() -> None:
     bench = at_hooks(hooked(command("a")))
     bench.hook_ends(Outcome.LOST, asked=True)
-    assert bench.hooks == ["failed"]
+    assert (bench.hooks, bench.status) == (["failed"], "paused")
 
 
 def test_a_cancel_ends_the_hook_and_a_resume_runs_it_again() -> None:

@@ -190,3 +190,10 @@ def test_what_comes_back_is_forgotten_with_what_it_needed_when_it_was_done() -> 
     bench.ask(Action.MODIFY, named("x", "l"))  # y is gone
     bench.ask(Action.MODIFY, sheets="1")
     assert walk(bench, whole) == [1, 2, 3]
+
+
+def test_what_stood_behind_a_sheet_that_never_ran_is_done_when_both_are_back() -> None:
+    bench = paused_before_the_last(named("x", "y", "l"))
+    inserted = named("w", "x", "y", "l")
+    assert walk(bench, inserted, named("l"), inserted) == [1, 4]
+    only_these_run(bench, 1, 4)
