@@ -152,6 +152,10 @@ CODES = {
         "a `{placeholder}` of a command where the shell would not see exactly its value",
         "set a shell variable to it first, and use that",
     ),
+    "S516": (
+        "a check reads what a sheet printed from `logs/sheet-…` in the workspace, where nothing is written",
+        "let the sheet write a file; `mzt logs JOB SHEET` shows what it printed",
+    ),
     "S601": (
         "of a run: what an attempt had to do without, or what is odd about how it ended",
         "the message says what; `mzt history JOB` has it in its place",

@@ -36,6 +36,8 @@ _NEEDED = {
     "csv_unique_key": ["key_field"],
 }
 """What a type of check needs beside its path."""
+_OUTPUT = re.compile(r"logs/sheet-[^\s'\"/]{1,40}\.(?:stdout|stderr)\.log")
+"""Where other programs for such scores put what a sheet prints."""
 _FIELD_PATH = re.compile(r"(\[-?\d{1,9}\]|[^.\[\]]+)(\[-?\d{1,9}\]|\.[^.\[\]]+)*")
 
 
@@ -94,6 +96,7 @@ class Validations:
         for key in needed:
             if getattr(rule, key) is None and not self.report.wrong(*path, key):
                 self.report.add("S011", (*path, key), f"'{key}' is missing: '{rule.type}' needs it")
+        self._check_outputs(rule, path)
         for key in _TEXTS:
             for found in placeholders(getattr(rule, key) or ""):
                 if found.doubled and (
@@ -102,6 +105,17 @@ class Validations:
                     self.report.add(
                         "S207", (*path, key), f"write '{{{found.name}}}' for '{{{{ {found.name} }}}}'"
                     )
+
+    def _check_outputs(self, rule: Validation, path: Path) -> None:
+        """Warn of a check that reads what a sheet printed from a file that is not written here."""
+        for key in ("path", "command"):
+            found = _OUTPUT.search(getattr(rule, key) or "")
+            if found and "logs/sheet-" not in (self.score.prompt.template or ""):
+                message = (
+                    f"'{found[0]}' is not written here: what a sheet prints is not kept in its workspace"
+                )
+                hint = "mzt logs JOB SHEET shows it; let the sheet write what is to be checked into a file"
+                self.report.add("S516", (*path, key), message, hint=hint)
 
     def _check_pattern(self, index: int, rule: Validation) -> None:
         path: Path = ("validations", index)

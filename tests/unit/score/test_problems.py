@@ -141,6 +141,18 @@ CASES = [
     ),
     ("S514", score(validations="[{type: command_succeeds, command: «'test -f {workspce}/x'}]")),
     (
+        "S516",
+        score(
+            validations='[{type: file_exists, path: «"{workspace}/logs/sheet-{sheet_num:02d}.stdout.log"}]'
+        ),
+    ),
+    (
+        "S516",
+        score(
+            validations="[{type: command_succeeds, command: «'grep -q OK {workspace}/logs/sheet-01.stdout.log'}]"
+        ),
+    ),
+    (
         "S515",
         score(validations="[{type: command_succeeds, command: «'echo `cat {who}`'}]").replace(
             "prompt: {", "prompt: {variables: {who: a b}, "
@@ -219,7 +231,7 @@ WARNINGS = {
         "S509",
         "S510",
     ),
-    *("S219", "S512", "S513", "S514", "S601", "S602", "S604"),
+    *("S219", "S512", "S513", "S514", "S516", "S601", "S602", "S604"),
 }
 
 
@@ -410,3 +422,12 @@ def test_one_problem_hides_no_other(parts, codes):
     found = compiled(score(**parts))
     assert found.expanded is None
     assert codes <= {problem.code for problem in found.problems}
+
+
+def test_a_check_of_a_log_that_the_sheet_itself_writes_is_none_of_a_log():
+    text = score(
+        instrument="cli",
+        prompt='{template: "make > {{ workspace }}/logs/sheet-01.stdout.log"}',
+        validations='[{type: file_exists, path: "{workspace}/logs/sheet-01.stdout.log"}]',
+    )
+    assert "S516" not in {problem.code for problem in compiled(text).problems}
