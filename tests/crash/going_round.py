@@ -4,7 +4,12 @@ What the journal tells of a judged round is done to the model, if the facts allo
 has ended, the number of the round, or a file in the workspace that the walk puts there and takes away.
 """
 
-UNTIL = {"passed": None, "round": "loop.round == 2", "file": 'file("{file}").exists'}
+UNTIL = {
+    "passed": None,
+    "round": "loop.round == 2",
+    "file": 'file("{file}").exists',
+    "fault": "sheets.get(99).exit_code == 0",
+}
 """What a loop's `until` asks for, by the word of its plan; the first is what it asks for by itself."""
 _NO_MORE = "its last stage was skipped"
 
@@ -62,8 +67,11 @@ class LiveLoop:
     def is_answer(self, event):
         """Tell whether a line says what has come of a question."""
         closed = event["type"] == "loop.closed" and _NO_MORE not in event["text"]
-        failed = event["type"] == "sheet.failed" and event["cause"] == "rounds"
-        return closed or failed or event["type"] == "loop.round"
+        return closed or event["type"] == "loop.round" or self._fails(event)
+
+    def _fails(self, event):
+        has_none = event["cause"] == "config" and "until has no answer" in event["text"]
+        return event["type"] == "sheet.failed" and (event["cause"] == "rounds" or has_none)
 
     def judged(self, event):
         """Do to the model what was answered."""
@@ -71,13 +79,16 @@ class LiveLoop:
         plan, standing = model.score.loop, model.rounds.of(model)
         assert self.asking, event
         assert plan is not None, event
-        said = "holds" if event["type"] == "loop.closed" and "goes on without" not in event["text"] else "no"
+        closes = event["type"] == "loop.closed" and "goes on without" not in event["text"]
+        said = "holds" if closes else "fault" if event["cause"] == "config" else "no"
         assert plan.exact or said in self._may_be(plan, standing.round), f"{event}; {self._job.model}"
         self._seen = {self.enough}
         model.round_judged(said)
 
     def _may_be(self, plan, number):
         match plan.until:
+            case "fault":
+                return {"fault"}
             case "round":
                 true = {number == 2}
             case "file":

@@ -28,7 +28,7 @@ CHILDREN = 3
 """How many jobs that hooks have started go on at most; the oldest are cancelled."""
 ONE_JOB = 40
 """Steps after which another job takes a job's place."""
-LOOPED = 0.5
+LOOPED = 0.7
 HOUR = 3600
 WALLS = (HOUR / 2, 1.5 * HOUR)
 """How long a job may run: half an hour, which the walk itself is far from, or one and a half."""
@@ -96,8 +96,8 @@ class Machine(Walk):
         for _ in range(5):
             found = writable(with_loop(plan, self.chance.randrange(1000)))
             if found.loop is not None:
-                until = self.chance.choice(sorted(UNTIL))
-                return replace(found, loop=replace(found.loop, until=until))
+                until = self.chance.choice([*UNTIL, "passed", "file"])
+                return replace(found, loop=replace(found.loop, until=until, rounds=self.chance.randint(1, 4)))
         return plan
 
     def submit(self, place=None, fresh=None):
