@@ -86,8 +86,9 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `needs` are sheet numbers. `settings` are the effective ones (§8.3), `timeout_seconds` the attempt's
     (§16.1), `working_directory` the absolute cwd. `digests` names the aspects of the definition (§7.3)
     and a hash of each: prompt, files, instrument, settings, fallbacks, validations, skip, retry.
-    `extensions` are the texts that only this sheet's prompt is extended by (§9.4), `injections` all that
-    goes into it, the prelude's first.
+    `words` is the hash of the prompt where white space that says nothing is left out (§7.3); empty: of an
+    older daemon. `extensions` are the texts that only this sheet's prompt is extended by (§9.4), `injections`
+    all that goes into it, the prelude's first.
     """
 
     sheet: int
@@ -106,6 +107,7 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     working_directory: str
     checks: tuple[Check, ...]
     digests: dict[str, str]
+    words: str = ""
     extensions: tuple[str, ...] = ()
     injections: tuple[Injection, ...] = ()
     skip: Skip | None = None

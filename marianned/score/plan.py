@@ -49,13 +49,15 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """The lines to show, and what to do: which new sheet number is which old one.
 
     `restarts` are the new numbers of the sheets that return to pending with fresh tries; `rechecks` those
-    whose attempt that has succeeded stays, and is checked by the new definition.
+    whose attempt that has succeeded stays, and is checked by the new definition. `spaced` are done, and
+    differ in white space only.
     """
 
     lines: list[PlanLine]
     matched: dict[int, int]
     restarts: list[int]
     rechecks: list[int] = []
+    spaced: list[int] = []
 
 
 def plan(
@@ -81,6 +83,7 @@ def plan(
     lines: dict[int, PlanLine] = {}
     restarts: list[int] = []
     rechecks: list[int] = []
+    spaced: list[int] = []
     for sheet in new.sheets:
         if back and sheet.sheet in back:
             lines[sheet.sheet] = _back(sheet, back[sheet.sheet])
@@ -93,6 +96,8 @@ def plan(
         differences = _differences(before, sheet, matched)
         line = _matched(before, sheet, stands, differences, old_revision, _differ(differences, variables))
         lines[sheet.sheet] = line
+        if line.action == PlanAction.KEPT and differences:
+            spaced.append(sheet.sheet)
         if _is_rechecked(line, stands):
             rechecks.append(sheet.sheet)
         elif _restarts(line, stands):
@@ -103,7 +108,7 @@ def plan(
     for number in sorted(lines):
         ordered.append(lines[number])
         ordered += removed[number]
-    return Planned(lines=ordered, matched=matched, restarts=restarts, rechecks=rechecks)
+    return Planned(lines=ordered, matched=matched, restarts=restarts, rechecks=rechecks, spaced=spaced)
 
 
 def _differences(old: Sheet, new: Sheet, matched: Mapping[int, int]) -> list[str]:
@@ -124,6 +129,8 @@ def _matched(
         action, why, runs = PlanAction.IN_FLIGHT, f"finishes under revision {revision}", False
     elif differences and runs:
         action, why = PlanAction.CHANGED, f"{words}{_of_parked(stands, differences)}"
+    elif differences == ["prompt"] and old.words and old.words == new.words:
+        action, why = PlanAction.KEPT, f"prompt differs in white space only; {stands.status}, stays"
     elif differences:
         action, why = PlanAction.KEPT_CHANGED, f"{words}; {stands.status}, stays"
     elif stands.status == SheetStatus.FAILED:

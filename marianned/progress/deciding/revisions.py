@@ -17,6 +17,7 @@ from marianned.progress.deciding.hooks import revise_hooks, rewind_hooks
 from marianned.progress.deciding.limits import with_live_limits
 from marianned.progress.deciding.past_sheets import (
     Origins,
+    done_as,
     fingerprint,
     forget,
     origins,
@@ -243,6 +244,8 @@ def _changed(state: JobState, version: Version) -> list[int]:
         row = back.row if back else state.sheet_of(uids.get(sheet.sheet, 0))
         if row is None or row.status != SheetStatus.COMPLETED:
             continue
+        if sheet.sheet in plan.spaced and row.definition == done_as(state, row.sheet)["definition"]:
+            continue
         definition = fingerprint(sheet, (uids.get(need) for need in sheet.needs))
         if sheet.sheet in kept_changed or row.definition != definition:
             found.append(row.uid)
@@ -330,8 +333,12 @@ def _sheets_of(
             uid += 1
             continue
         needs = [uids.get(need, 0) for need in definition.needs]
+        spaced = definition.sheet in result.spaced
+        spaced = spaced and state.sheets[old].definition == done_as(state, old)["definition"]
         row = with_needs(state, state.sheets[old], needs)
         row = msgspec.structs.replace(row, sheet=definition.sheet)
+        if spaced:  # what it was done as says the same: later it is not taken for something else
+            row = msgspec.structs.replace(row, definition=fingerprint(definition, needs))
         if definition.sheet in restarts or definition.sheet in result.rechecks:
             row = _begun_anew(state, row, beside_attempt=definition.sheet not in restarts)
         if _chain(state.score.sheets[old - 1]) != _chain(definition):

@@ -486,7 +486,8 @@ class _Compiler:
             checked = msgspec.structs.replace(sheet, checks=checks, skip=skips.of(sheet.stage, built_in))
             body = prompts.definition(checked) if readable else ""
             aspects = digests.of(checked, chosen[sheet.sheet], body)
-            finished.append(msgspec.structs.replace(checked, digests=aspects))
+            words = digests.words(checked, chosen[sheet.sheet], body)
+            finished.append(msgspec.structs.replace(checked, digests=aspects, words=words))
         validations.finish()
         prompts.finish()
         return msgspec.structs.replace(expanded, sheets=tuple(finished))

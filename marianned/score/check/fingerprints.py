@@ -30,6 +30,14 @@ class Digests:
         self.retry = digest(expanded.retry)
         self.retries = {stage: digest(retry) for stage, retry in expanded.retries.items()}
 
+    def words(self, sheet: Sheet, chosen: ResolvedInstrument, body: str) -> str:
+        """Return the hash of a prompt without white space that says nothing; in scripts most of it does."""
+        if chosen.profile.raw_prompt:
+            said = body.rstrip("\n")
+        else:
+            said = "\n".join(line.rstrip() for line in body.split("\n")).strip("\n")
+        return digest([said, *self.around, *sheet.extensions])
+
     def of(self, sheet: Sheet, chosen: ResolvedInstrument, body: str) -> dict[str, str]:
         """Return a hash by aspect; `body` is rendered with what comes from earlier sheets left blank.
 

@@ -81,3 +81,23 @@ def test_an_expanded_score_is_the_same_after_being_stored():
 def test_a_thousand_sheets_are_all_there():
     result = compiled(score(sheet="{size: 1, total_items: 1000}"))
     assert (result.total_sheets, result.total_stages, len(result.expanded.sheets)) == (1000, 1000, 1000)
+
+
+@pytest.mark.parametrize(
+    ("instrument", "one", "other", "same"),
+    [
+        ("tool", "a\nb", "\n\na\nb\n\n", True),
+        ("tool", "a\nb", "a  \nb\t", True),
+        ("tool", "a\nb", "a\n\nb", False),
+        ("tool", "a\nb", "  a\nb", False),
+        ("cli", "a\nb", "a\nb\n\n\n", True),
+        ("cli", "a\nb", "\na\nb", False),
+        ("cli", "a\nb", "a \nb", False),
+    ],
+)
+def test_white_space_that_says_nothing_is_told_from_what_does(instrument, one, other, same):
+    def words(text):
+        prompt = msgspec.json.encode({"template": text}).decode()
+        return expanded(score(instrument=instrument, prompt=prompt)).sheets[1].words
+
+    assert (words(one) == words(other)) is same
