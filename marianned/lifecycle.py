@@ -12,7 +12,10 @@ from marianned.protocol import JobStatus
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """The six facts that a job's status follows from."""
+    """The six facts that a job's status follows from, and one more that tells what it may start.
+
+    `failing`: hooks of its failure run, or are still to; nothing else starts before they have ended.
+    """
 
     ended: JobStatus | None = None
     cancelling: bool = False
@@ -20,6 +23,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     staged: bool = False
     in_flight: bool = False
     begun: bool = False
+    failing: bool = False
 
 
 def status(facts: Facts) -> JobStatus:
@@ -38,8 +42,17 @@ def status(facts: Facts) -> JobStatus:
 
 
 def may_start(facts: Facts) -> bool:
-    """Tell whether the job may start something, given a slot."""
-    return not (facts.ended or facts.cancelling or facts.held or facts.staged)
+    """Tell whether the job may start something of its sheets, given a slot."""
+    return not (facts.ended or facts.failing) and _is_free(facts)
+
+
+def may_start_hook(facts: Facts) -> bool:
+    """Tell whether the job may start a hook, given a slot; of one that has ended those of its failure may."""
+    return (facts.failing or facts.ended is None) and _is_free(facts)
+
+
+def _is_free(facts: Facts) -> bool:
+    return not (facts.cancelling or facts.held or facts.staged)
 
 
 class Step(StrEnum):
@@ -78,8 +91,10 @@ def settle(facts: Facts, outlook: Outlook) -> Step | None:
 
     It is asked in the transaction of every event after which nothing is in flight, until it says None.
     """
-    if facts.in_flight or facts.ended is not None:
+    if facts.in_flight:
         return None
+    if facts.ended is not None:
+        return Step.APPLY if facts.staged else None
     if facts.cancelling:
         return Step.CANCEL
     if facts.staged:
@@ -125,7 +140,8 @@ class Effect(StrEnum):
     staged. RESET makes failed, cancelled and interrupted sheets pending with fresh tries; it comes after
     REVISE, whose plan says of the failed ones that they run again. REWIND does so with the sheets that are
     named and all that depend on them; MARK takes a person's word that sheets are done, or not needed; SET
-    sets or clears breakpoints. END_WAITS lets sheets that wait between two attempts wait no more.
+    sets or clears breakpoints. END_WAITS lets sheets that wait between two attempts wait no more; END_HOOKS
+    ends the hooks of a failure.
     """
 
     UNDO = "undo"
@@ -138,6 +154,7 @@ class Effect(StrEnum):
     RELEASE = "release"
     INTERRUPT = "interrupt"
     CANCEL = "cancel"
+    END_HOOKS = "end hooks"
     JOIN = "join"
     END_WAITS = "end waits"
 
@@ -150,6 +167,7 @@ class Guard(StrEnum):
     IN_LIMITS = "no limit, of cost or time, would hold it at once"
     WOULD_RUN = "something would run"
     WAITS = "what is named waits for its next attempt"
+    FAILING = "a hook of its failure runs, or is still to"
 
 
 class TransitionRule(msgspec.Struct, frozen=True):
@@ -175,6 +193,7 @@ _REOPENED = (Guard.WOULD_RUN, Guard.IN_LIMITS)
 _RESTART = TransitionRule((Effect.RESET, Effect.RELEASE), _LIMITED)
 _RELEASE = TransitionRule((Effect.RELEASE,), _LIMITED)
 _TRY = TransitionRule((Effect.END_WAITS,), (Guard.WAITS,))
+_END_HOOKS = TransitionRule((Effect.END_HOOKS,), (Guard.FAILING,))
 _SET = TransitionRule((Effect.SET,))
 _NOW = TransitionRule((Effect.HOLD, Effect.INTERRUPT))
 _REWIND = TransitionRule((Effect.REWIND, Effect.RESET, Effect.RELEASE), _LIMITED)
@@ -259,7 +278,16 @@ _ROWS: dict[Action, tuple[Cell, ...]] = {
         _REVISE_ANEW,
     ),
     Action.DISCARD: (_NO, _NO, TransitionRule((Effect.UNDO,), (Guard.STAGED,)), _NO, _NO, _NO, _NO, _NO),
-    Action.CANCEL: (_CANCEL, _CANCEL, _CANCEL, _CANCEL, TransitionRule((Effect.JOIN,)), _NO, _NO, _NO),
+    Action.CANCEL: (
+        _CANCEL,
+        _CANCEL,
+        _CANCEL,
+        _CANCEL,
+        TransitionRule((Effect.JOIN,)),
+        _NO,
+        _END_HOOKS,
+        _NO,
+    ),
     Action.RETRY: (_TRY, _TRY, _TRY, _TRY, _NO, _NO, _NO, _NO),
 }
 

@@ -73,6 +73,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """How it ended: `completed`, `failed` or `cancelled`; null: it has not."""
     cancelling: bool = False
     """A cancel is in force."""
+    failing: bool = False
+    """It has ended failed, and hooks of that failure are still to run."""
     begun: bool = False
     """A slot was granted since it was accepted or let go on."""
     revision: int
@@ -334,6 +336,8 @@ class HookRow(Exit, frozen=True, kw_only=True):
     """The run it belongs to."""
     hook: int
     """Number of the hook in the score in force."""
+    after_failure: bool = False
+    """It is one of `on_failure`, and runs in a job that has failed."""
     status: HookStatus = HookStatus.PENDING
     """Its `HookStatus`."""
     waiting_for: WaitingFor | None = None

@@ -74,9 +74,17 @@ def drift(job: Result, said: str) -> list[str]:
 
 
 def _hook_rows(hooks: Sequence[Result]) -> list[str]:
-    """A row for each hook; before their phase has come one for all."""
-    if len(hooks) > 1 and all(hook["status"] == "pending" and not hook["attempt_count"] for hook in hooks):
-        return [f"  hooks 1-{len(hooks)}  pending"]
+    """A row for each hook; before their phase has come one for all of a success, and one for a failure's."""
+    of_failure = [bool(hook.get("after_failure")) for hook in hooks]
+    count = of_failure.index(True) if True in of_failure else len(hooks)
+    return [*_rows_of(hooks[:count], ""), *_rows_of(hooks[count:], "runs if the job fails")]
+
+
+def _rows_of(hooks: Sequence[Result], when: str) -> list[str]:
+    untouched = all(hook["status"] == "pending" and not hook["attempt_count"] for hook in hooks)
+    if hooks and untouched and (len(hooks) > 1 or when):
+        name = f"hook{'s' if len(hooks) > 1 else ''} {ranges([hook['hook'] for hook in hooks])}"
+        return [f"  {name}  pending{f'  {when}' if when else ''}"]
     rows = [(f"hook {hook['hook']}", hook["status"], hook["label"], _hook_detail(hook)) for hook in hooks]
     return render.table(rows, indent="  ")
 

@@ -397,10 +397,10 @@ class Sheet(msgspec.Struct, kw_only=True):
 
 
 class Hook(msgspec.Struct, kw_only=True):
-    """A hook of a job: what runs once all its sheets are done."""
+    """A hook of a job: what runs once all its sheets are done, or when it has failed."""
 
     hook: int
-    """Number of the hook in the score, from 1."""
+    """Number of the hook in the score, from 1; those of `on_failure` come after those of `on_success`."""
     type: str
     """Type of the hook, as the score names it."""
     label: str
@@ -439,6 +439,8 @@ class Hook(msgspec.Struct, kw_only=True):
     """Bytes its last attempt printed on stderr."""
     max_rss_kib: int | None = None
     """The most memory that one of its processes had at a time, in KiB; null: it runs yet, or nobody knows."""
+    after_failure: bool = False
+    """It is one of `on_failure`, and runs when the job has failed."""
 
 
 class HookLine(msgspec.Struct, kw_only=True):
@@ -456,6 +458,8 @@ class HookLine(msgspec.Struct, kw_only=True):
     """Whether it runs, or runs again, after the change."""
     why: str
     """The reason, for people."""
+    after_failure: bool = False
+    """It is one of `on_failure`, and runs when the job has failed."""
 
 
 class FileDifference(msgspec.Struct, kw_only=True):

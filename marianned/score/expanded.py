@@ -216,12 +216,12 @@ _LABEL_MOST = 80
 
 
 class Hook(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs once all sheets are done (§20), its placeholders filled in.
+    """What runs once all sheets are done (§20), or the job has failed (§28.8), its placeholders filled in.
 
     `files` are the places where the score of a run_job, or the script of a run_script, may lie, the first
     that is there counts; `argv` is the command's, of a run_script with its first word as written.
     `timeout_seconds` is null where a job is waited for without a limit; `abort_on_failure`: the hooks after
-    it are not run when it fails.
+    it are not run when it fails; `after_failure`: it is one of `on_failure`.
     """
 
     type: str
@@ -235,6 +235,7 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
     working_directory: str
     timeout_seconds: float | None
     abort_on_failure: bool = False
+    after_failure: bool = False
 
     @property
     def starts_job(self) -> bool:
@@ -261,6 +262,7 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
             self.fresh,
             self.argv,
             self.working_directory,
+            *(("on_failure",) if self.after_failure else ()),
         )
 
 
@@ -417,6 +419,11 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
             return self
         moved = self.sheets[sheet - 1].on(fallback)
         return msgspec.structs.replace(self, sheets=(*self.sheets[: sheet - 1], moved, *self.sheets[sheet:]))
+
+    @property
+    def every_hook(self) -> tuple[Hook, ...]:
+        """All hooks by their numbers: those of a success, then those of a failure."""
+        return (*self.hooks, *self.failure_hooks)
 
     @property
     def fan_out(self) -> bool:

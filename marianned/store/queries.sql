@@ -105,9 +105,9 @@ WHERE workspace = :workspace AND run = (SELECT max(run) FROM runs WHERE job_name
 ORDER BY updated_at, run_id
 
 -- name: old_runs
--- Those that had ended at a moment, but the newest so many of each job.
+-- Those that had ended at a moment, hooks of their failure too, but the newest so many of each job.
 SELECT * FROM runs AS mine
-WHERE ended_at <= :before
+WHERE ended_at <= :before AND NOT failing
 AND :keep <= (SELECT count(*) FROM runs WHERE job_name = mine.job_name AND run > mine.run)
 ORDER BY ended_at, run_id
 
@@ -127,7 +127,9 @@ WHERE job_name = :job_name AND run = coalesce(:run, (SELECT max(run) FROM runs W
 SELECT run FROM numbers WHERE job_name = :job_name
 
 -- name: unfinished_runs
-SELECT * FROM runs WHERE ended IS NULL ORDER BY run_id
+SELECT * FROM runs
+WHERE ended IS NULL OR failing OR run_id IN (SELECT run_id FROM hooks WHERE status = 'running')
+ORDER BY run_id
 
 -- name: sheets
 SELECT * FROM sheets WHERE run_id = :run_id ORDER BY sheet
@@ -199,11 +201,14 @@ SELECT * FROM worktrees WHERE run_id = :run_id
 
 -- name: has_left
 SELECT EXISTS (SELECT 1 FROM sheets WHERE run_id = :run_id AND status IN ('pending', 'waiting'))
-    OR EXISTS (SELECT 1 FROM hooks WHERE run_id = :run_id AND status IN ('pending', 'waiting'))
+    OR EXISTS (
+        SELECT 1 FROM hooks
+        WHERE run_id = :run_id AND status IN ('pending', 'waiting') AND NOT after_failure
+    )
 
 -- name: runs_with_worktrees
 SELECT runs.* FROM runs JOIN worktrees USING (run_id)
-WHERE ended IS NOT NULL AND worktrees.status = 'made' ORDER BY run_id
+WHERE ended IS NOT NULL AND NOT failing AND worktrees.status = 'made' ORDER BY run_id
 
 -- name: archived
 SELECT * FROM archived WHERE job_name = :job_name ORDER BY run_id

@@ -248,7 +248,7 @@ class Records:
         return await self._read(read)
 
     async def unfinished_runs(self) -> list[RunRow]:
-        """Return the runs that have not ended, oldest first."""
+        """Return the runs that have not ended, or whose failure still has hooks to run, oldest first."""
         return await self._runs("unfinished_runs")
 
     async def _runs(self, name: str, **params: Value) -> list[RunRow]:

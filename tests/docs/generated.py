@@ -87,6 +87,7 @@ def requests():
         Guard.IN_LIMITS: "³",
         Guard.WOULD_RUN: "⁴",
         Guard.WAITS: "⁵",
+        Guard.FAILING: "⁶",
     }
 
     def said(cell):

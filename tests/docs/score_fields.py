@@ -64,8 +64,8 @@ FIELDS = {
         "workspace_lifecycle": "What a fresh start does with the workspace.",
         "on_success": "What runs when every sheet is done.",
         "on_failure": "`pause`: the job pauses where it would end failed; an extension. A list: what runs when "
-        "the job has failed (not built yet).",
-        "max_wall_seconds": "How long the run may take; after that the job pauses (not built yet).",
+        "the job has failed.",
+        "max_wall_seconds": "How long the run may take; after that the job pauses.",
         "concert": "How hooks chain jobs.",
         "notifications": "Who is told of which events.",
         "pause_between_sheets_seconds": "Pause after a sheet ends, when no other sheet of the job is in flight.",

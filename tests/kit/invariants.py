@@ -113,17 +113,18 @@ def invariants(state: JobState) -> None:
     running = {row.uid for row in state.sheets.values() if row.status == "running"}
     assert not set(state.attempts) & set(state.skips), "a sheet runs while its skip rules are asked"
     assert running == set(state.attempts) | set(state.skips), "a sheet runs once exactly when it is in flight"
+    after = [row for row in state.hooks if row.after_failure and row.status == "running"]
     if status in ("paused", "queued", "completed", "failed", "cancelled"):
-        assert not state.flights
+        assert state.flights == (after if state.run.ended in ("failed", "cancelled") else [])
     hooks = [row for row in state.hooks if row.status == "running"]
     assert len(hooks) <= 1, "two hooks run at once"
     assert not (hooks and state.sheet_flights), "a hook runs beside a sheet"
-    assert set(state.hook_rows) <= set(range(1, len(state.score.hooks) + 1)), "a row of no hook"
+    assert set(state.hook_rows) <= set(range(1, len(state.score.every_hook) + 1)), "a row of no hook"
     if state.run.ended:
         assert not state.holds
-        assert state.staged is None
+        assert state.staged is None or after
         assert not state.run.cancelling
-        assert not state.requests, "somebody still waits for a job that has ended"
+        assert after or not state.requests, "somebody still waits for a job that has ended"
     staged = state.staged.row.revision if state.staged else None
     assert state.run.staged_revision == staged
     assert state.run.staged_hold is None or state.run.staged_hold in state.holds

@@ -6,7 +6,7 @@ product. Times are seconds. Source: docs/design/control.md §2-§8, docs/referen
 
 from dataclasses import dataclass, field
 
-from hook_model import Hooks
+from hook_model import After, Hook, Hooks
 from loop_model import Rounds
 from model_accepts import is_accepted, try_now
 from model_answers import taken_back, wish
@@ -61,13 +61,17 @@ class Model:
     over_budget: float = 0
     limits: Limits = field(default_factory=Limits)
     hooks: Hooks = field(init=False)
+    after: After = field(init=False)
+    had_ended: bool = False
+    """It had ended before this step."""
     ended_as: set[str] = field(default_factory=set)
     """All the ways it has ended, of which a resume has taken back all but the last."""
 
     def __post_init__(self) -> None:
         """Every sheet begins as pending, and every hook."""
         self.sheets = {step.name: self.new_sheet() for step in self.score.steps}
-        self.hooks = Hooks(self.score)
+        self.hooks = Hooks(self.score.hooks)
+        self.after = After(self.score.after)
 
     def new_sheet(self) -> Sheet:
         self.last_sheet += 1
@@ -82,7 +86,7 @@ class Model:
     @property
     def busy(self) -> list[str]:
         """What is in flight: sheets, a hook, or the question whether a loop goes on."""
-        return self.flying + self.hooks.flying + ["loop"] * self.rounds.asking
+        return self.flying + self.hooks.flying + self.after.flying + ["loop"] * self.rounds.asking
 
     @property
     def status(self) -> str:
@@ -97,7 +101,17 @@ class Model:
         return "running" if self.busy or self.begun else "queued"
 
     def may_start(self) -> bool:
-        return not (self.ended or self.cancel or self.holds or self.staged or self.rewind)
+        return not (self.ended or self.after.going) and self.is_free()
+
+    def may_start_hook(self) -> bool:
+        """A hook may start as anything else; those of a failure in a job that has ended, too."""
+        return (self.after.going or not self.ended) and self.is_free()
+
+    def is_free(self) -> bool:
+        return not (self.cancel or self.holds or self.staged or self.rewind)
+
+    def hook(self, name: str) -> Hook:
+        return (self.hooks.rows | self.after.rows)[name]
 
     @property
     def causes(self) -> list[str]:
@@ -111,7 +125,10 @@ class Model:
         return waits_in(self.score, self.step(name))
 
     def turn(self) -> str | None:
-        """Name the hook whose turn it is, once all sheets are done."""
+        """Name the hook whose turn it is, once all sheets are done; before it those of a failure."""
+        return self.after.turn() if self.after.going else self.success_turn()
+
+    def success_turn(self) -> str | None:
         sheets = self.sheets.values()
         due = all(sheet.status in DONE for sheet in sheets) and any(sheet.attempts for sheet in sheets)
         due = due and self.rounds.open(self) is None
@@ -246,15 +263,15 @@ class Model:
 
     def begin_hook(self, name: str) -> None:
         """A hook starts, or the job is looked for that it started before."""
-        self.hooks.rows[name].become("running")
-        self.hooks.rows[name].refused = False
+        self.hook(name).become("running")
+        self.hook(name).refused = False
         self.begun = True
 
     def hook_ends(self, name: str, how: str, chained: str | None = None) -> None:
         """What is in flight of a hook ends; the end of a job that it waits for is no outcome."""
-        self.outcome = self.hooks.rows[name].waits_for != "job"
+        self.outcome = self.hook(name).waits_for != "job"
         self.told_to_end.discard(name)
-        self.hooks.ends(name, how, chained)
+        (self.after if name in self.after.rows else self.hooks).ends(name, how, chained)
 
     def hold(self, cause: str, deadline: float | None = None, lasts: float | None = None) -> int:
         self.last_hold += 1
@@ -307,7 +324,9 @@ class Model:
         if action == "retry":
             for sheet in try_now(self, wanted):
                 sheet.status, sheet.waits_for = "pending", ""
-        if action == "cancel" and status != "cancelling":
+        if action == "cancel" and status == "failed":
+            self.told_to_end |= self.after.give_up()
+        elif action == "cancel" and status != "cancelling":
             self.cancel = True
             self.drop_staged()
             self.told_to_end |= set(self.busy)
@@ -384,7 +403,7 @@ class Model:
         if status in ("failed", "cancelled", "completed"):
             if status != "completed" or rewound:
                 self.reset()
-            self.ended, self.begun = None, False
+            self.ended, self.begun = None, bool(self.busy)
         elif status in ("paused", "pausing"):
             if "failure" in self.causes or not (self.busy or self.left()):
                 self.reset()
@@ -460,7 +479,8 @@ class Model:
                 now != then and sheet.status not in DONE and begun
             ):
                 sheet.begin_anew(keeps_attempt=now[:2] == then[:2], shown=self.ended)
-        self.hooks.adopt(self.staged)
+        self.hooks.adopt(self.staged.hooks)
+        self.after.adopt(self.staged.after)
         old, told_by = self.score, self.score.loop and self.sheets[self.score.loop.last].number
         self.breaks = {name for name, before in was.items() if before in self.breaks}
         self.passed = {name for name, before in was.items() if before in self.passed}
@@ -476,15 +496,20 @@ class Model:
                 sheet.waits_for = ""
         if how == "cancelled":
             self.hooks.cancel()
+        if self.after.going and not self.ended:
+            self.after.give_up()
         self.drop_staged()
         self.holds.clear()
         self.ended, self.cancel = how, False
         self.ended_as.add(how)
+        if how == "failed":
+            self.after.begin()
 
     # --- what follows ----------------------------------------------------------------------------------
 
     def follow(self, slots: int, before: str) -> list[str]:
         """Ends of holds and waits, settling, starting, deadlines, answering; return the sheets that start."""
+        self.had_ended = before in ("completed", "failed", "cancelled")
         self.end_holds()
         self.settle()
         if self.may_start():
@@ -512,6 +537,7 @@ class Model:
         turn = self.turn()
         if self.may_start() and turn is not None and self.hooks.rows[turn].waits_for == "job":
             self.begun = True
+        self.begin_after(slots)
         if self.status == "paused" and before != "paused":
             self.paused_at = self.now
         if self.status == "paused":
@@ -523,6 +549,14 @@ class Model:
         self.answer()
         self.rerun_dropped, self.outcome, self.just_asked = False, False, ""
         return started
+
+    def begin_after(self, slots: int) -> None:
+        """The next hook of a failure starts, in a later step than the job has failed in."""
+        turn, has_just_failed = self.turn(), self.ended and not self.had_ended
+        if not self.after.going or has_just_failed or not slots or not self.may_start_hook():
+            return
+        if turn is not None and self.hook(turn).status == "pending":
+            self.begin_hook(turn)
 
     def end_holds(self) -> None:
         """Let go what has come to its own end."""
@@ -545,10 +579,13 @@ class Model:
     def settle(self) -> None:
         left = self.left()  # before a revision comes in force
         while True:
+            self.after.look(ended=bool(self.ended))
             keep_to_limits(self)
-            if self.ended or self.busy:
+            if self.busy or (self.ended and not (self.staged or self.rewind)):
                 return
-            if self.cancel:
+            if self.ended:
+                self.apply()
+            elif self.cancel:
                 self.end("cancelled")
             elif self.staged or self.rewind:
                 self.apply()

@@ -1,12 +1,13 @@
 """The hooks of a job as the second writing of the contract has them: whose turn it is, what becomes of each.
 
-There is no cool-down and no pause before a chain in the scores it knows. Source:
-docs/reference/score-format.md §20, docs/design/control.md §5 and §6.
+Those of a success (`Hooks`), and those of a failure (`After`), which run in a job that has failed. There is no cool-down and no pause before a chain in the scores it knows. Source:
+docs/reference/score-format.md §20 and §28.8, docs/design/control.md §5 and §6.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from plain_scores import Score
+from plain_scores import HookStep
 
 
 @dataclass
@@ -39,8 +40,8 @@ class Hook:
 class Hooks:
     """The hooks of a score by name, and what those that are in it no more had done."""
 
-    def __init__(self, score: Score) -> None:
-        self.rows = {step.name: Hook() for step in score.hooks}
+    def __init__(self, steps: Sequence[HookStep]) -> None:
+        self.rows = {step.name: Hook() for step in steps}
         self.past: dict[str, Hook] = {}
 
     @property
@@ -106,17 +107,70 @@ class Hooks:
             elif hook.status == "cancelled":
                 hook.become(*(("waiting", "end") if hook.kept else ("pending",)))
 
+    def anew(self, hook: Hook) -> Hook:
+        """Return one that has failed, as it stands under another score."""
+        return hook.again()
+
     def rewind(self) -> None:
         self.rows = {name: Hook() for name in self.rows}
         self.past = {}
 
-    def adopt(self, new: Score) -> None:
+    def adopt(self, new: Sequence[HookStep]) -> None:
         """Hooks that stay are where they were, failed ones at the beginning; one that comes back is known."""
         known = self.rows
-        gone = {name: hook for name, hook in known.items() if name not in {step.name for step in new.hooks}}
-        back = {step.name: self.past.pop(step.name) for step in new.hooks if step.name in self.past}
-        self.rows = {step.name: (known | back).get(step.name, Hook()) for step in new.hooks}
+        gone = {name: hook for name, hook in known.items() if name not in {step.name for step in new}}
+        back = {step.name: self.past.pop(step.name) for step in new if step.name in self.past}
+        self.rows = {step.name: (known | back).get(step.name, Hook()) for step in new}
         for name, hook in self.rows.items():
             if hook.status == "failed":
-                self.rows[name] = hook.again()
+                self.rows[name] = self.anew(hook)
         self.past |= {name: hook for name, hook in gone.items() if hook.status == "completed" or hook.chained}
+
+
+class After(Hooks):
+    """The hooks of a failure: once for each end `failed`, one after the other, whatever comes of each.
+
+    `due`: the job has failed, and they have not all had their turn.
+    """
+
+    due = False
+
+    @property
+    def going(self) -> bool:
+        """Whether nothing else may start: one runs, or is still to."""
+        return self.due or bool(self.flying)
+
+    def begin(self) -> None:
+        """The job has failed."""
+        self.due = bool(self.rows)
+
+    def turn(self, on_failure: str = "") -> str | None:
+        """Name the one that runs or is next."""
+        return next((n for n, hook in self.rows.items() if hook.status in ("pending", "running")), None)
+
+    def look(self, *, ended: bool) -> None:
+        """All have had their turn; in a job that goes on they are set back."""
+        self.due = self.due and self.turn() is not None
+        if not ended and not self.going:
+            self.rows = {name: Hook() for name in self.rows}
+
+    def give_up(self) -> set[str]:
+        """Those that have not run don't; return what is to be ended."""
+        for hook in self.rows.values():
+            if hook.status == "pending":
+                hook.become("cancelled")
+        self.due = False
+        return set(self.flying)
+
+    def ends(self, name: str, how: str, chained: str | None = None) -> None:
+        """What is in flight of one ends; what is interrupted runs again, but where they were given up."""
+        hook = self.rows[name]
+        if how == "interrupted":
+            hook.become("pending" if self.due else "cancelled")
+            return
+        hook.become(how)
+        hook.chained = chained or hook.chained
+
+    def anew(self, hook: Hook) -> Hook:
+        """It has run for this failure."""
+        return hook

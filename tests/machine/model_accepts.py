@@ -37,6 +37,8 @@ def is_accepted(model: "Model", action: str, wanted: Wanted) -> bool:
         return all(hold.ends_by_itself for hold in model.holds.values())
     if not _fits(model, action, wanted):
         return False
+    if action == "cancel" and model.status == "failed":
+        return model.after.due
     if model.status not in ALLOWED[action] or _too_dear(model, action, wanted):
         return False
     return model.status != "completed" or _would_run(model, action, wanted)

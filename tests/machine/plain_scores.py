@@ -55,6 +55,8 @@ class Score:
     budget: float | None = None
     wall: float | None = None
     loop: LoopPlan | None = None
+    after: tuple[HookStep, ...] = ()
+    """The hooks of a failure."""
 
     @property
     def written(self) -> object:
@@ -70,7 +72,7 @@ class Score:
             (self.loop.rounds, self.loop.exact, self.loop.goes_on, not self.loop.exact and self.loop.until),
         )
         limits = self.budget, self.wall
-        return steps, self.at_once, self.fail_fast, self.on_failure, self.hooks, limits, loop
+        return steps, self.at_once, self.fail_fast, self.on_failure, self.hooks, limits, loop, self.after
 
 
 @lru_cache(maxsize=10_000)

@@ -11,10 +11,17 @@ from kit.scores import Bench
 from marianned import lifecycle
 from marianned.clock import milliseconds
 from marianned.progress.deciding.decide import decide
-from marianned.progress.state.triggers import Ending, SlotFree, TimeReached, Trigger, UntilJudged
+from marianned.progress.state.triggers import (
+    Ending,
+    HookEnded,
+    SlotFree,
+    TimeReached,
+    Trigger,
+    UntilJudged,
+)
 from marianned.progress.views.job import job_view
 from marianned.progress.views.reasons import reasons
-from marianned.protocol import ENDED, Job, JobStatus, Next, Outcome
+from marianned.protocol import ENDED, HookStatus, Job, JobStatus, Next, Outcome
 
 PLENTY = 16
 LONG = 10 * 86_400_000
@@ -53,7 +60,13 @@ class Twin:
         for asked in self.state.loops.asking:
             holds = None if outcome is Outcome.INTERRUPTED else True
             self.step(UntilJudged(uid=asked.uid, round=asked.round, holds=holds), 0)
+        self.hook_ends(outcome)
         return self.step(SlotFree())
+
+    def hook_ends(self, outcome: Outcome = Outcome.SUCCEEDED) -> None:
+        """Let the hook in flight end."""
+        for row in [row for row in self.state.hooks if row.status == HookStatus.RUNNING]:
+            self.step(HookEnded(hook=row.hook, flight=row.flight, outcome=outcome), 0)
 
 
 def comes_true(bench: Bench) -> None:
@@ -71,7 +84,7 @@ def _safe(bench: Bench, view: Job) -> None:
     assert view.safe_to.switch_off == (not bench.state.flights)
     assert view.safe_to.stop_daemon
     at_rest = bench.status is JobStatus.PAUSED or bench.status in ENDED
-    assert view.safe_to.edit_files == at_rest
+    assert view.safe_to.edit_files == (at_rest and not bench.state.failing)
     if at_rest and view.next is None:
         assert not Twin(bench).step(SlotFree())
 
@@ -115,6 +128,11 @@ def _starts(bench: Bench, said: Next) -> None:
         started = Twin(bench).at(_due(said))
     else:
         started = Twin(bench).step(SlotFree())
+    if said.text.startswith("hook"):
+        twin = Twin(bench)
+        twin.step(SlotFree())
+        assert any(row.status == HookStatus.RUNNING for row in twin.state.hooks), said
+        return
     if said.text.startswith("the judgement"):
         twin = Twin(bench)
         twin.step(SlotFree())
@@ -176,6 +194,12 @@ def _is_judged(bench: Bench, said: Next) -> None:
     assert twin.state.loops.rows[before.uid] != before, said
 
 
+def _hook_has_ended(bench: Bench, said: Next) -> None:
+    twin = Twin(bench)
+    twin.hook_ends()
+    assert not any(row.status == HookStatus.RUNNING for row in twin.state.hooks), said
+
+
 def _due(said: Next) -> int:
     assert said.due_at is not None
     return milliseconds(said.due_at)
@@ -192,4 +216,5 @@ _TRIED = {
     "cancel": _is_cancelled,
     "time_limit": _is_late,
     "loop": _is_judged,
+    "hook_end": _hook_has_ended,
 }

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from model_accepts import ALLOWED
 from model_parts import DONE, Wanted
-from plain_scores import Score, first_score, grown, only, with_loop
+from plain_scores import HookStep, Score, first_score, grown, only, with_loop
 from walking import ENDS, Walk
 
 STEPS = int(os.environ.get("MARIANNE_WALK_STEPS", "3000"))
@@ -32,6 +32,7 @@ scores = st.builds(
     on_failure=st.sampled_from(["fail", "pause"]),
 )
 slots = st.integers(0, 3)
+HOW_HOOKS_END = ["succeeded", "exit", "lost", "interrupted"]
 
 
 def wanted(model: Model, action: str, choice: int) -> Wanted:
@@ -70,6 +71,7 @@ def wanted(model: Model, action: str, choice: int) -> Wanted:
             named = not changed and (new is None or choice % 5 == 0)
             new = with_loop(new or model.staged or model.score, choice) if choice % 10 == 3 else new
             new = limited(new or model.staged or model.score, choice) if choice % 13 == 2 else new
+            new = followed(new or model.staged or model.score, choice) if choice % 8 == 5 else new
             if new is not None:
                 sheet = (new.steps[choice // 4 % len(new.steps)].name,)
             return Wanted(new=new, sheets=sheet if named else (), changed=changed)
@@ -82,6 +84,12 @@ def limited(score: Score, choice: int) -> Score:
     return replace(score, wall=(None, 60.0, 600.0, 7200.0)[choice % 4])
 
 
+def followed(score: Score, choice: int) -> Score:
+    """The same score with other hooks after its failure, or none."""
+    names = (("f1",), ("f1", "f2"), ("f2", "f1"), ("f3",), ())[choice % 5]
+    return replace(score, after=tuple(map(HookStep, names)))
+
+
 seconds = st.sampled_from([0, 1, 5, 10, 11, 60, 3600])
 
 
@@ -90,9 +98,9 @@ class RandomJob(RuleBasedStateMachine):
 
     walk: Walk
 
-    @initialize(plan=scores)
-    def submit(self, plan: Score) -> None:
-        self.walk = Walk(plan)
+    @initialize(plan=scores, choice=st.integers(0, 9))
+    def submit(self, plan: Score, choice: int) -> None:
+        self.walk = Walk(followed(plan, choice))
 
     @rule(slots=slots, seconds=seconds)
     def time_passes(self, slots: int, seconds: float) -> None:
@@ -114,6 +122,11 @@ class RandomJob(RuleBasedStateMachine):
     )
     def asked(self, action: str, choice: int, wait: bool, keyed: bool, slots: int) -> None:
         self.walk.ask(action, wanted(self.walk.model, action, choice), wait=wait, keyed=keyed, slots=slots)
+
+    @precondition(lambda self: self.walk.model.after.flying)
+    @rule(how=st.sampled_from(HOW_HOOKS_END), slots=slots)
+    def hook_ends(self, how: str, slots: int) -> None:
+        self.walk.hook_ends(how, slots)
 
     @precondition(lambda self: self.walk.model.rounds.asking)
     @rule(said=st.sampled_from(["no", "no", "holds", "fault", "unknown"]), slots=slots)
@@ -151,6 +164,7 @@ def test_a_long_walk_meets_nothing_that_the_contract_does_not_say() -> None:
         )
         if chance.random() < LOOPED:
             plan = with_loop(plan, chance.randrange(1000))
+        plan = followed(plan, chance.randrange(10))
         walk = Walk(plan)
         told: list[object] = [f"seed {SEED}, job {jobs}", plan]
         try:
@@ -173,6 +187,11 @@ def _wander(walk: Walk, chance: random.Random, told: list[object]) -> None:
         said = chance.choice(["no", "no", "holds", "fault", "unknown"])
         told.append(("judged", said, slots))
         walk.judges(said, slots)
+        return
+    if walk.model.after.flying and die < 0.4:
+        how = chance.choice(HOW_HOOKS_END)
+        told.append(("hook ends", how, slots))
+        walk.hook_ends(how, slots)
         return
     if flying and die < 0.45:
         name, how = chance.choice(flying), chance.choice([*["succeeded"] * 4, *ENDS])

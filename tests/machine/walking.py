@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 from control_model import MAX_RETRIES, Model, Wanted
-from kit.scores import Bench, score, stage
+from kit.hooks import HookBench, command
+from kit.scores import score, stage
 from plain_scores import LoopPlan, Score
 from prophecy import comes_true
 
@@ -44,6 +45,7 @@ def made(plan: Score) -> Expanded:
     return score(
         *stages,
         loops=loops,
+        failure_hooks=tuple(command(hook.name, after_failure=True) for hook in plan.after),
         at_once=plan.at_once,
         fail_fast=plan.fail_fast,
         on_failure=plan.on_failure,
@@ -73,7 +75,7 @@ class Walk:
 
     def __init__(self, plan: Score) -> None:
         self.model = Model(plan)
-        self.bench = Bench(made(plan))
+        self.bench = HookBench(made(plan))
         self.completed: set[int] = set()
         self.asked: set[str] = set()
         self.told_to_end: set[str] = set()
@@ -98,6 +100,17 @@ class Walk:
         self.bench.slots = slots
         outcome, category = ENDS[how]
         decision = self.bench.end(number, outcome, category=category)
+        self._follow(slots, before, [attempt.sheet for attempt in decision.starts])
+
+    def hook_ends(self, how: str, slots: int) -> None:
+        """The hook in flight ends."""
+        before = self.model.status
+        (name,) = self.model.after.flying
+        told = {"succeeded": "completed", "interrupted": "interrupted"}.get(how, "failed")
+        self.model.hook_ends(name, told)
+        self.told_to_end.discard(name)
+        self.bench.slots = slots
+        decision = self.bench.hook_ends(ENDS[how][0])
         self._follow(slots, before, [attempt.sheet for attempt in decision.starts])
 
     def judges(self, said: str, slots: int) -> None:
@@ -154,6 +167,7 @@ class Walk:
 
     def give_up(self) -> None:
         before = self.model.status
+        self.bench.slots = 0
         if before in ("paused", "failed"):
             self.bench.give_up()
             self.model.end("cancelled")
@@ -190,6 +204,8 @@ class Walk:
         told = {
             "loop" if isinstance(row, LoopRow) else steps[row.sheet - 1] for row in self.bench.last.interrupts
         }
+        ended = self.bench.last.hook_interrupt
+        told |= {self.model.score.after[ended.hook - 1].name} if ended is not None else set()
         self.told_to_end = (self.told_to_end | told) & set(self.model.busy)
         assert self.told_to_end == self.model.told_to_end
         done = {row.uid for row in self.bench.state.sheets.values() if row.status == "completed"}
@@ -213,6 +229,8 @@ class Walk:
         assert {steps[row.sheet - 1] for row in rows if row.uid in state.breakpoints} == model.breaks
         assert {steps[row.sheet - 1] for row in rows if row.uid in state.passed} == model.passed
         assert bool(state.loops.asking) == model.rounds.asking
+        assert [row.status for row in state.hooks] == [hook.status for hook in model.after.rows.values()]
+        assert state.run.failing == model.after.due
         standing = model.rounds.of(model)
         assert [(one.row.round, str(one.row.state)) for one in state.loops] == [
             (one.round, one.state) for one in [standing] if one is not None

@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import msgspec
 import pytest
 
 from marianned.lifecycle import (
@@ -15,6 +16,7 @@ from marianned.lifecycle import (
     Step,
     TransitionRule,
     may_start,
+    may_start_hook,
     settle,
     status,
 )
@@ -64,6 +66,15 @@ def test_the_status_is_the_first_line_of_the_contract_that_applies(facts: Facts)
 def test_a_job_starts_something_only_when_nothing_forbids_it(facts: Facts) -> None:
     forbidden = [facts.ended is not None, facts.cancelling, facts.held, facts.staged]
     assert may_start(facts) is (not any(forbidden))
+    assert may_start_hook(facts) is may_start(facts)
+
+
+@pytest.mark.parametrize("facts", ALL_FACTS, ids=repr)
+def test_hooks_of_a_failure_start_in_an_ended_job_too_and_nothing_else_does_before(facts: Facts) -> None:
+    failing = msgspec.structs.replace(facts, failing=True)
+    assert not may_start(failing)
+    assert may_start_hook(failing) is (not any([facts.cancelling, facts.held, facts.staged]))
+    assert status(failing) == status(facts)
 
 
 @pytest.mark.parametrize("facts", ALL_FACTS, ids=repr)
@@ -74,8 +85,10 @@ def test_settling_takes_the_steps_in_the_order_of_the_contract(facts: Facts) -> 
             could_start=could_start, could_start_free=free, failed=failed, pause_on_failure=pause, **last
         )
         step = settle(facts, outlook)
-        if facts.ended or facts.in_flight:
+        if facts.in_flight:
             assert step is None
+        elif facts.ended:
+            assert step is (Step.APPLY if facts.staged else None), "it came while a hook of the failure ran"
         elif facts.cancelling:
             assert step is Step.CANCEL
         elif facts.staged:
@@ -108,7 +121,7 @@ REQUESTS = """
     modify           | apply, hold| stage, hold | stage, hold    | apply, hold    | E502       | apply6    | apply          | apply
     modify -r        | apply      | stage       | stage, release2 | apply, release2 | E502     | apply, release62 | apply, reset2 | apply, reset2
     modify --discard | E502       | E502        | undo5          | E502           | E502       | E502      | E502           | E502
-    cancel           | cancel     | cancel      | cancel         | cancel         | joins      | E502      | E502           | E502
+    cancel           | cancel     | cancel      | cancel         | cancel         | joins      | E502      | ends hooks8    | E502
     retry            | ends waits7 | ends waits7 | ends waits7   | ends waits7    | E502       | E502      | E502           | E502
 """
 WORDS = {
@@ -121,6 +134,7 @@ WORDS = {
     "cancel": Effect.CANCEL,
     "joins": Effect.JOIN,
     "ends waits": Effect.END_WAITS,
+    "ends hooks": Effect.END_HOOKS,
     "interrupt": Effect.INTERRUPT,
     "set": Effect.SET,
     "rewind": Effect.REWIND,
@@ -132,6 +146,7 @@ NOTES = {
     "5": Guard.STAGED,
     "6": Guard.WOULD_RUN,
     "7": Guard.WAITS,
+    "8": Guard.FAILING,
 }
 
 
@@ -147,7 +162,7 @@ def test_each_cell_of_the_table_is_that_of_the_contract(request_: str, name: str
         assert found == Refusal("E502")
         return
     notes = [char for char in cell if char.isdigit()]
-    effects = tuple(WORDS[word.strip(" 12567")] for word in cell.split(","))
+    effects = tuple(WORDS[word.strip(" 125678")] for word in cell.split(","))
     assert found == TransitionRule(effects, tuple(NOTES[note] for note in notes))
 
 

@@ -95,7 +95,7 @@ async def remember(services: Services, state: JobState) -> None:
 
 async def found(services: Services, state: JobState) -> Drift | None:
     """Tell what differs now from when the job came to rest; None: it is not at rest, or nothing is known."""
-    if lifecycle.status(state.facts) not in AT_REST:
+    if lifecycle.status(state.facts) not in AT_REST or state.failing:
         return None
     kept = await to_thread.run_sync(_kept, services.workspace_record(state.run.run_id))
     if kept is None or kept.since != state.run.status_since:

@@ -1,6 +1,7 @@
 """What of the daemon's own, or around it, keeps a job back or makes it unsafe, told with the job."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,25 +14,31 @@ from marianned.rows import Flight
 from marianned.store.place import Displaced
 
 
-def hindrances(
-    services: Services, state: JobState, waits: Iterable[tuple[Flight, str]], displaced: Displaced | None
-) -> list[Reason]:
-    """Return why a job is kept back by what is none of its own; `waits` are those of its flights."""
+class Kept(NamedTuple):
+    """What keeps a job in memory back: the waits of its flights, and the run before it that has failed."""
+
+    waits: Sequence[tuple[Flight, str]] = ()
+    by: str | None = None
+
+
+def hindrances(services: Services, state: JobState, kept: Kept, displaced: Displaced | None) -> list[Reason]:
+    """Return why a job is kept back by what is none of its own."""
     hints = None if displaced is None else displaced.hints
     return [
         *reasons.degraded(state, services.store.degraded_by(displaced), hints),
         *reasons.strangers(state, services.strangers),
-        *reasons.accidents(state, waits),
+        *reasons.accidents(state, kept.waits),
+        *reasons.kept_by(state, kept.by),
     ]
 
 
-def hinder(services: Services, view: JobView, state: JobState, waits: Iterable[tuple[Flight, str]]) -> None:
+def hinder(services: Services, view: JobView, state: JobState, kept: Kept) -> None:
     """Put into a view what keeps its job back: the words, what is not safe because of it, and the way out.
 
     Where the database is gone no command about the job helps, for each is refused.
     """
     displaced = services.store.displaced
-    found = hindrances(services, state, waits, displaced)
+    found = hindrances(services, state, kept, displaced)
     view.hindered_by = [reason.text for reason in found]
     view.message = "; ".join([view.message, *view.hindered_by])
     ways = [hint for reason in found if reason.code == "stranger" for hint in reason.hints]

@@ -20,6 +20,7 @@ from marianned import faults, lifecycle, memory
 from marianned.clock import Instant
 from marianned.conductor.capacity.instruments import InstrumentAvailability
 from marianned.conductor.core import concertlog, drift, pausefile
+from marianned.conductor.core.hindrances import Kept
 from marianned.conductor.core.reservation import Reservation
 from marianned.conductor.core.transaction import Part, Released
 from marianned.conductor.core.waiters import Answer, Waiter, Waiters
@@ -85,6 +86,12 @@ class Jobs(Protocol):
     def state_of(self, address: str) -> JobState | None:
         """Return the state of a run that has not ended; None: it has, or is not known."""
 
+    def failing_before(self, job: "Job") -> str | None:
+        """Name the run before a job's of which hooks of its failure are still to end; None: there is none."""
+
+    def failed_over(self, job: "Job") -> None:
+        """Tell whoever waits for it that the hooks of a job's failure have ended."""
+
 
 class Job:
     """A run that is in memory: its state, and the one task that owns it."""
@@ -99,7 +106,7 @@ class Job:
         self.status_event = 0
         self.superseded = False
         self._jobs = jobs
-        self._share = Reservation(services, state, jobs.grant)
+        self._share = Reservation(services, state, jobs.grant, lambda: self.kept_by is not None)
         self._send, self._receive = anyio.create_memory_object_stream[Trigger | Part](math.inf)
         self._waiters = Waiters()
         self._watchers: list[Callable[[JobStatus, int], None]] = []
@@ -121,9 +128,18 @@ class Job:
         """The status, of what is committed."""
         return lifecycle.status(self.state.facts)
 
+    @property
+    def kept_by(self) -> str | None:
+        """The run before this one that keeps it from starting, for hooks of its failure; None: none does."""
+        return self._jobs.failing_before(self)
+
     def pid(self, row: Flight) -> int | None:
         """Return the keeper's pid of a flight."""
         return None if self._players is None else self._players.pid(row)
+
+    def kept(self) -> Kept:
+        """Return what keeps it back that is none of its own."""
+        return Kept(self.waits(), self.kept_by)
 
     def waits(self) -> list[tuple[Flight, str]]:
         """Return which flights wait because something of ours fails, and for what."""
@@ -224,7 +240,8 @@ class Job:
 
     def _may_be_evicted(self) -> bool:
         idle = not self._waiters and not self._watchers and not self._receive.statistics().current_buffer_used
-        return self.state.run.ended is not None and not self.state.flights and idle
+        over = self.state.run.ended is not None and not self.state.flights and not self.state.failing
+        return over and idle
 
     async def _step(self, trigger: Trigger) -> None:
         try:
@@ -328,7 +345,7 @@ class Job:
         faults.point(f"{name}.committed")
         self.superseded = self.superseded or isinstance(trigger, Supersede)
         await concertlog.append_hooks(state, decision.hooks_ended)
-        before = self.status
+        before, failing = self.status, self.state.failing
         started = len(decision.starts) + len(decision.checks) + len(decision.asks)
         started += decision.hook is not None
         ended = len(state.flights) + started
@@ -343,6 +360,8 @@ class Job:
         for watcher in list(self._watchers) if changed else ():
             watcher(self.status, event)
         faults.point(f"{name}.acted")
+        if failing and not self.state.failing:
+            self._jobs.failed_over(self)
         await self._after_commit()
         if before in drift.AT_REST and self.status not in drift.AT_REST:
             await drift.forget(self.services, self.run_id)
@@ -450,7 +469,8 @@ class Job:
         """
         await self._raise_limits(decision.extended)
         after = lifecycle.status(decision.state.facts)
-        if after in drift.AT_REST and (after is not self.status or isinstance(trigger, ChainedEnded)):
+        comes = after is not self.status or self.state.failing or isinstance(trigger, ChainedEnded)
+        if after in drift.AT_REST and comes and not decision.state.failing:
             await drift.remember(self.services, decision.state)
         resumes = isinstance(trigger, Asked) and trigger.action in _RESUMES
         if not resumes or not decision.changes:
@@ -473,7 +493,7 @@ class Job:
                 ) from None
 
     async def _after_commit(self) -> None:
-        if self.status in ENDED:
+        if self.status in ENDED and not self.state.failing:
             self.services.worktrees.ended(self.state.run)
             try:
                 await to_thread.run_sync(pausefile.remove_pause_file, self._pause_file)

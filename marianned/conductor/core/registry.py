@@ -79,6 +79,7 @@ class Conductor:
         self.keys = IdempotencyKeys(services.store)
         self.registry = anyio.Lock()
         self._by_run: dict[int, Job] = {}
+        self._older: dict[str, list[Job]] = {}
         self._chain = chain
         self._idle = anyio.Event()
 
@@ -101,7 +102,10 @@ class Conductor:
     # --- jobs in memory --------------------------------------------------------------------------------
 
     async def recover(self) -> int:
-        """Take up every run that has not ended, as its facts say; return how many there are."""
+        """Take up every run that has something to do, as its facts say; return how many have not ended.
+
+        That is one more than those: a run whose failure has hooks to run, also under a newer run of its name.
+        """
         runs = await self.services.store.records.unfinished_runs()
         for limit in await self.services.store.records.limits():
             self.services.limits.put(limit, now())
@@ -115,12 +119,13 @@ class Conductor:
             except Exception:
                 _logger.exception("'%s' can't be taken up; it stays as it is on disk", run.job_name)
         # All at once: one that is served asks for others, which would be taken up a second time.
+        newest = {run.job_name: run.run for run in await self.services.store.records.newest_runs()}
         for state, found in read:
-            self.load(state, found)
+            self.load(state, found, newest=state.run.run == newest.get(state.run.job_name))
         self.services.scheduler.open(Obstacle.STARTING)
         self.tasks.start_soon(self.services.worktrees.tend)
         self.grant()
-        return len(runs)
+        return sum(run.ended is None for run in runs)
 
     async def _read(self, run: RunRow) -> tuple[JobState, dict[str, Presence]]:
         """Read a run from the disk, and where its flights stand."""
@@ -136,16 +141,20 @@ class Conductor:
         """Take up a run that is not in memory; the registry is held, so that nobody else does."""
         return self.load(*await self._read(run))
 
-    def load(self, state: JobState, found: dict[str, Presence]) -> Job:
+    def load(self, state: JobState, found: dict[str, Presence], *, newest: bool = True) -> Job:
         """Let a run that is on disk serve itself; `found` is where its flights stand.
 
-        An older run of its name that is still in memory has had its time.
+        An older run of its name that is still in memory has had its time; so has one that is not `newest`.
         """
         assert state.run.run_id not in self._by_run, "a run that is served twice does everything twice"
-        older = self.jobs.get(state.run.job_name)
+        job = Job(self.services, state, self)
+        name = state.run.job_name
+        older = self.jobs.get(name) if newest else job
         if older is not None:
             older.superseded = True
-        job = self.jobs[state.run.job_name] = Job(self.services, state, self)
+            self._older.setdefault(name, []).append(older)
+        if newest:
+            self.jobs[name] = job
         self._by_run[job.run_id] = job
         self.tasks.start_soon(self._serve, job, found)
         return job
@@ -170,8 +179,14 @@ class Conductor:
 
     def evict(self, job: Job) -> None:
         """Take a job out of memory."""
-        if self._by_run.pop(job.run_id, None) is job and self.jobs.get(job.state.run.job_name) is job:
-            del self.jobs[job.state.run.job_name]
+        if self._by_run.pop(job.run_id, None) is not job:
+            return
+        name = job.state.run.job_name
+        if self.jobs.get(name) is job:
+            del self.jobs[name]
+        older = [other for other in self._older.pop(name, ()) if other is not job]
+        if older:
+            self._older[name] = older
 
     async def forget(self, run: RunRow, changes: Changes) -> int:
         """Commit the removal of a run that has ended, so that nothing is asked of it any more.
@@ -290,6 +305,24 @@ class Conductor:
         job = self.jobs.get(name)
         here = job is not None and job.state.run.run == number and job.state.run.ended is None
         return job.state if job is not None and here else None
+
+    def failing_before(self, job: Job) -> str | None:
+        """Name the run before a job's of which hooks of its failure are still to end; None: there is none."""
+        return self.failing(job.state.run.job_name, job.run_id)
+
+    def failing(self, name: str, before: int) -> str | None:
+        """Name a run of a job, older than the one of that number, whose failure has hooks still to end."""
+        known = [*self._older.get(name, ()), *([self.jobs[name]] if name in self.jobs else [])]
+        for other in known:
+            if other.run_id < before and other.state.failing:
+                return f"{name}@{other.state.run.run}"
+        return None
+
+    def failed_over(self, job: Job) -> None:
+        """Let the newest run of a job start, which has waited for the hooks of this one's failure."""
+        newest = self.jobs.get(job.state.run.job_name)
+        if newest is not None and newest is not job:
+            newest.wake()
 
     async def end_of(self, address: str) -> JobStatus | None:
         """Wait for the end of a run; None: it is not known any more."""

@@ -22,14 +22,24 @@ class Taken(NamedTuple):
 
 
 class Reservation:
-    """Takes before a decision and settles after it; `granted` tells that others may take now."""
+    """Takes before a decision and settles after it; `granted` tells that others may take now.
 
-    def __init__(self, services: Services, state: JobState, granted: Callable[[], None]) -> None:
+    While the job is `kept` it takes nothing, and stands for nothing.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        state: JobState,
+        granted: Callable[[], None],
+        kept: Callable[[], bool] = bool,
+    ) -> None:
         self._services = services
         self._scheduler = services.scheduler
         self._limits = services.limits
         self._state = state
         self._granted = granted
+        self._kept = kept
         self._run_id = state.run.run_id
         state.limits = services.limits.rows
         state.overtime = round((services.settings.attempts.drain + LEFTOVER_GRACE_SECONDS) * 1000)
@@ -41,7 +51,7 @@ class Reservation:
 
     def take(self, room: int, moment: Instant) -> Taken:
         """Take slots for as many attempts as the job itself has room for."""
-        slots = self._scheduler.take(self._run_id, max(0, room))
+        slots = self._scheduler.take(self._run_id, 0 if self._kept() else max(0, room))
         return Taken(slots, self._limits.take(self._run_id, self._most(), slots, moment))
 
     def give_back(self, taken: Taken) -> None:
@@ -65,10 +75,11 @@ class Reservation:
         """Stand for a slot, or for room at an account; return when time itself makes some."""
         state, moment, most = self._state, now(), self._most()
         closed = self._limits.closed(most, moment)
-        wants = could_use_slot(state, moment, closed)
+        kept = self._kept()
+        wants = not kept and could_use_slot(state, moment, closed)
         self._scheduler.want(self._run_id, wants=wants)
         blocked: dict[Account, int | None] = {}
-        if not wants and could_use_slot(state, moment):
+        if not (wants or kept) and could_use_slot(state, moment):
             blocked = {account: most[account] for account in state.ready_accounts()}
         waiting = state.waiting_accounts() if lifecycle.may_start(state.facts) else set()
         opens = self._limits.enqueue(self._run_id, blocked, waiting, moment)

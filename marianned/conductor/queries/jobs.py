@@ -16,7 +16,7 @@ from anyio import to_thread
 from marianned import __version__, formatting, masks, workers
 from marianned.clock import milliseconds, timestamp
 from marianned.conductor.core import drift
-from marianned.conductor.core.hindrances import hinder, safe_from
+from marianned.conductor.core.hindrances import Kept, hinder, safe_from
 from marianned.conductor.core.idempotency import DAY
 from marianned.conductor.core.job import Job
 from marianned.conductor.core.loading import load_state
@@ -118,7 +118,7 @@ class JobQueries:
             newest = await self._records.run(state.run.job_name)
             if newest is not None and newest.run != state.run.run:
                 view = earlier(view)
-        hinder(self.services, view, state, job.waits() if job is not None else [])
+        hinder(self.services, view, state, job.kept() if job is not None else Kept())
         return view
 
     def in_memory(self, state: JobState) -> Job | None:

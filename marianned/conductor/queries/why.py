@@ -8,7 +8,7 @@ from anyio import to_thread
 
 from marianned import formatting, masks
 from marianned.clock import timestamp
-from marianned.conductor.core.hindrances import hindrances
+from marianned.conductor.core.hindrances import Kept, hindrances
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.services import Services, mask_of
 from marianned.errors import BadRequest
@@ -62,8 +62,8 @@ class WhyQueries:
         displaced, job = self._services.store.displaced, self._queries.in_memory(state)
         if displaced is not None:
             found = [msgspec.structs.replace(reason, hints=[]) for reason in found]  # each would be refused
-        waits = job.waits() if job is not None else []
-        found = [*hindrances(self._services, state, waits, displaced), *found]
+        kept = job.kept() if job is not None else Kept()
+        found = [*hindrances(self._services, state, kept, displaced), *found]
         if chosen is not None:
             found = [reason for reason in found if not reason.sheets or chosen & set(reason.sheets)] or found
         rows = await self._services.store.records.attempts(state.run.run_id)

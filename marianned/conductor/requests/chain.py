@@ -1,7 +1,8 @@
 """The jobs that hooks start: checked when the hook runs, submitted with its outcome in one transaction.
 
 A detached one is kept with its parent and submitted by the transaction that ends it, so that a score can
-chain to itself. The registry is held from the look at a name until the commit.
+chain to itself; that of a failure is submitted at once, for its parent has ended. The registry is held from
+the look at a name until the commit.
 Source: docs/reference/score-format.md §20.
 """
 
@@ -82,7 +83,7 @@ class _Chaining:
             raise BadRequest(f"the chain is {depth} deep; max_chain_depth is {given.concert.max_chain_depth}")
         version = await self._checked()
         faults.point("chain.checked")
-        if given.hook.detached:
+        if given.hook.detached and not row.after_failure:
             return HookEnded(
                 hook=row.hook,
                 flight=row.flight,
@@ -195,9 +196,10 @@ class _Chaining:
             ending = JobStatus.FAILED if state.outlook.failed else JobStatus.COMPLETED
             newest = msgspec.structs.replace(newest, status=ending)
         try:
-            leaves = run.run_id if self._at_end else None
+            detached = self._at_end or self._given.row.after_failure
+            leaves = run.run_id if detached else None
             return await self._submissions.prepare(
-                version, newest, origin, fresh=fresh, ending=leaves, awaited=not self._at_end
+                version, newest, origin, fresh=fresh, ending=leaves, awaited=not detached
             )
         except MarianneError as error:
             return error

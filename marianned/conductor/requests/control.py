@@ -246,7 +246,7 @@ class Control:
             handed = msgspec.structs.replace(whole, request=request, reason=params.reason, wait=params.wait)
             answer = await job.ask(handed, params.timeout)
             reply = await completed(request, _taken(answer, job, ask, params.timeout, kind))
-            hinder(job.services, reply, job.state, job.waits())
+            hinder(job.services, reply, job.state, job.kept())
             return reply
 
         async def join(request: RequestRow) -> R:

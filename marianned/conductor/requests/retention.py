@@ -19,6 +19,7 @@ from marianned.conductor.core.messages import parse_job_id
 from marianned.conductor.core.registry import Conductor
 from marianned.errors import BadRequest, Unavailable, WrongStatus
 from marianned.moment import now
+from marianned.progress.views.messages import not_removable
 from marianned.protocol import BackedUp, Caller, JobStatus, Remove, Removed, WriteBackup
 from marianned.rows import Changes, Deleted, EventRow, RequestRow, Row, RunRow
 from marianned.store.records import Records
@@ -89,13 +90,8 @@ class Retention:
         row = await records.run(*parse_job_id(params.job_id))
         if row is None:
             raise await self._conductor.no_such_job(params.job_id)
-        if row.ended is None:
-            raise WrongStatus(
-                f"'{params.job_id}' is {row.status}; only an ended run can be removed",
-                job_id=params.job_id,
-                status=row.status,
-                hints=[f"mzt cancel {row.job_name} --wait"],
-            )
+        if row.ended is None or row.failing:
+            raise not_removable(params.job_id, row.status, failing=row.failing)
         old = params.older_than is None or (row.ended_at or 0) <= _before(params.older_than)
         return [row] if old else []
 

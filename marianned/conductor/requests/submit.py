@@ -143,6 +143,15 @@ class Submissions:
         """Move away what lies in a new run's workspace, unless another job may still need it."""
         run, archive = state.run, state.score.archive
         assert archive is not None
+        failing = self._conductor.failing(run.job_name, run.run_id)
+        if failing is not None:
+            raise WrongStatus(
+                f"the on_failure hooks of '{failing}' have not ended, and use the workspace "
+                f"'{run.workspace}', which a fresh start would archive; nothing has changed",
+                job_id=failing,
+                status=JobStatus.FAILED,
+                hints=[f"mzt status {failing}", f"mzt cancel {run.job_name} --wait"],
+            )
         for other in await self._conductor.services.store.records.runs_in(run.workspace):
             if other.job_name != run.job_name and other.status not in _FREE and other.run_id != ending:
                 raise WrongStatus(

@@ -84,7 +84,8 @@ class Supervisor:
         """Play a flight, or pick it up where `presence` says it stands."""
         player = self._player(row)
         self._playing[self._services.attempt_id(row)] = player
-        if presence is Presence.NEVER_STARTED and not lifecycle.may_start(self._state.facts):
+        may_start = lifecycle.may_start_hook if isinstance(row, HookRow) else lifecycle.may_start
+        if presence is Presence.NEVER_STARTED and not may_start(self._state.facts):
             player.abandon()
         self._tasks.start_soon(self._run_to_end, row, player, presence)
 

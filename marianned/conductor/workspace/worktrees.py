@@ -226,7 +226,9 @@ class Worktrees:
         async with self._locks[run_id]:
             run = next((r for r in await self._store.records.runs(job_name) if r.run_id == run_id), None)
             row = await self._store.records.worktree(run_id)
-            if run is None or run.ended is None or row is None or row.status != WorktreeStatus.MADE:
+            if run is None or run.ended is None or run.failing:
+                return
+            if row is None or row.status != WorktreeStatus.MADE:
                 return
             git = _Git(self, run, row)
             await git.unlock()

@@ -45,7 +45,8 @@ def _in_force(state: JobState, request: RequestRow) -> bool:
 
 def _stands(draft: Draft, request: RequestRow, status: JobStatus) -> bool:
     """Tell whether the revision is in force in a job that did not end by this very commit."""
-    return _in_force(draft.state, request) and (status not in ENDED or request.request == draft.asked)
+    own = status not in ENDED or draft.had_ended or request.request == draft.asked
+    return _in_force(draft.state, request) and own
 
 
 _WISHES: dict[Action, Callable[[JobState, RequestRow, JobStatus], bool]] = {
@@ -66,7 +67,9 @@ _WISHES: dict[Action, Callable[[JobState, RequestRow, JobStatus], bool]] = {
         status in _PAST and not state.holds and not state.facts.staged
     ),
     Action.DISCARD: lambda state, _request, _status: not state.facts.staged,
-    Action.CANCEL: lambda _state, _request, status: status is JobStatus.CANCELLED,
+    Action.CANCEL: lambda state, _request, status: (
+        status is JobStatus.CANCELLED or (status is JobStatus.FAILED and not state.failing)
+    ),
     Action.RETRY: lambda _state, _request, _status: True,
 }
 """What makes the wish of a waiting request true."""
@@ -152,7 +155,9 @@ def _taken_back(draft: Draft, request: RequestRow, action: Action, status: JobSt
     """Say why what the request waits for can no longer come; None: it still can."""
     state = draft.state
     who = messages.by_whom(draft.events)
-    if status in ENDED or state.run.cancelling:
+    staged = action is Action.MODIFY and state.facts.staged
+    waits = draft.had_ended and (staged or action is Action.CANCEL)
+    if (status in ENDED and not waits) or state.run.cancelling:
         if action is Action.MODIFY and status in ENDED and _in_force(state, request):
             return f"has {messages.ENDED_WORDS[status]}{who}: {_OVERTOOK.format(request.revision, status)}"
         if action is Action.CANCEL and status not in ENDED:
@@ -199,6 +204,11 @@ _LOST: tuple[tuple[tuple[Action, ...], Callable[[JobState, RequestRow], bool], s
         (*_RESUMES, Action.MODIFY_RESUME),
         _held_again,
         "it was held again",
+    ),
+    (
+        (Action.CANCEL,),  # of the hooks of a failure, in a job that had ended
+        lambda state, _request: state.run.ended is None,
+        "it goes on again",
     ),
 )
 """What takes the effect of a waiting request back, and how that is said."""

@@ -11,7 +11,7 @@ import msgspec
 
 from marianned import lifecycle
 from marianned.clock import Instant
-from marianned.errors import MarianneError, NameTaken, WrongStatus
+from marianned.errors import MarianneError, NameTaken
 from marianned.lifecycle import Step
 from marianned.progress.deciding.answers import answer_waiting
 from marianned.progress.deciding.draft import Decision, Draft
@@ -24,13 +24,17 @@ from marianned.progress.deciding.holding import (
     moments_of_holds,
 )
 from marianned.progress.deciding.hooks import (
+    begin_failure_hooks,
     cancel_hooks,
     chained,
     chained_ended,
+    end_failure_hooks,
     end_hook_waits,
+    has_just_failed,
     hook_ended,
     hook_moments,
     hook_warned,
+    look_after_failure,
     start_hook,
 )
 from marianned.progress.deciding.limits import judge_budget, judge_time, time_is_up
@@ -69,6 +73,7 @@ from marianned.progress.state.triggers import (
     UntilJudged,
     Warned,
 )
+from marianned.progress.views.messages import not_removable
 from marianned.protocol import ENDED, Caller, HoldCause, JobStatus, Reply, SheetStatus, WaitingFor
 from marianned.rows import Account, AttemptRow, Flight, HookRow, SheetRow
 
@@ -180,13 +185,8 @@ def _supersede(draft: Draft, trigger: Supersede) -> None:
     """End a run that a fresh one takes the place of; one that has ended for good is left as it is."""
     status, name = draft.status, draft.state.run.job_name
     if trigger.forget:
-        if status not in ENDED:
-            raise WrongStatus(
-                f"'{name}' is {status}; only an ended run can be removed",
-                job_id=name,
-                status=status,
-                hints=[f"mzt cancel {name} --wait"],
-            )
+        if status not in ENDED or draft.state.failing:
+            raise not_removable(name, status, failing=draft.state.failing)
     elif trigger.fresh and status in (JobStatus.PAUSED, JobStatus.FAILED):
         text = "a fresh run takes its place"
         draft.note_request("job.superseded", text, trigger.caller, trigger.reason, None)
@@ -226,7 +226,7 @@ def _is_lifted(draft: Draft, row: SheetRow) -> bool:
 def _settle(draft: Draft, *, outcome: bool) -> None:
     """Do what is due when nothing is in flight; a hook whose wait is over may end the job."""
     _do_what_is_due(draft, outcome=outcome)
-    while lifecycle.may_start(draft.facts) and end_hook_waits(draft):
+    while lifecycle.may_start_hook(draft.facts) and end_hook_waits(draft):
         _do_what_is_due(draft, outcome=False)
 
 
@@ -240,6 +240,7 @@ def _do_what_is_due(draft: Draft, *, outcome: bool) -> None:
     """
     left = draft.state.outlook.could_start
     while True:
+        look_after_failure(draft)
         judge_budget(draft)
         judge_time(draft)
         commit = {"outcome": outcome, "could_start_before": left}
@@ -273,9 +274,13 @@ def _end(draft: Draft, ended: JobStatus) -> None:
             draft.sheet(row, status=SheetStatus.PENDING, waiting_for=None, until=None)
     if ended is JobStatus.CANCELLED:
         cancel_hooks(draft)
+    if draft.state.failing and draft.state.run.ended is None:
+        end_failure_hooks(draft)
     draft.drop_staged()
     draft.let_go(list(draft.state.holds))
     draft.run(ended=ended, ended_at=draft.now.at, cancelling=False, not_before=None)
+    if ended is JobStatus.FAILED:
+        begin_failure_hooks(draft)
 
 
 def _move_on(draft: Draft) -> None:
@@ -387,8 +392,10 @@ def _wake(draft: Draft) -> Instant | None:
     """Return when time itself is the next trigger."""
     state = draft.state
     moments = [*moments_of_holds(draft), time_is_up(draft)]
+    if lifecycle.may_start_hook(state.facts):
+        moments += [*hook_moments(state), *([draft.now] if has_just_failed(draft) else [])]
     if lifecycle.may_start(state.facts):
-        moments += [state.next_wait(draft.now), *hook_moments(state)]
+        moments.append(state.next_wait(draft.now))
         if _paced(draft) and state.next_ready() is not None:
             moments.append(state.run.not_before)
     due = [moment for moment in moments if moment is not None]
@@ -397,9 +404,11 @@ def _wake(draft: Draft) -> Instant | None:
 
 def could_use_slot(state: JobState, now: Instant, closed: Collection[Account] = ()) -> bool:
     """Tell whether a slot would start an attempt or a hook now; those of the accounts in `closed` may not."""
+    if lifecycle.may_start_hook(state.facts) and state.hook_queue.startable is not None:
+        return True
     if not lifecycle.may_start(state.facts):
         return False
-    if state.hook_queue.startable is not None or state.due_loops:
+    if state.due_loops:
         return True
     return (
         len(state.sheet_flights) < state.score.parallel.max_concurrent

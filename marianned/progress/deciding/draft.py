@@ -130,6 +130,11 @@ class Draft:
         return lifecycle.status(self.state.facts)
 
     @property
+    def had_ended(self) -> bool:
+        """Whether the job had ended before this decision."""
+        return self._before in ENDED
+
+    @property
     def slots_used(self) -> int:
         """How many of its slots it has used by now."""
         return len(self.starts) + len(self.checks) + len(self.asks)

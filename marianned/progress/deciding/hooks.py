@@ -1,7 +1,8 @@
 """What happens to the hooks of a run: they wait, start, end, chain, are set back, and follow a new revision.
 
 A hook is like an attempt, its row first; but one that is lost has failed, and is never repeated by itself.
-Source: docs/reference/score-format.md §20, docs/design/durability.md.
+Those of a failure run once for each end `failed`, in a job that has ended.
+Source: docs/reference/score-format.md §20 and §28.8, docs/design/control.md §6, docs/design/durability.md.
 """
 
 import hashlib
@@ -32,7 +33,9 @@ def start_hook(draft: Draft) -> None:
     """Start the hook whose turn it is, or let it wait for its cool-down; what waits has begun."""
     state = draft.state
     row = state.hook_queue.current
-    if row is None or row.status == HookStatus.RUNNING or not lifecycle.may_start(draft.facts):
+    if row is None or row.status == HookStatus.RUNNING or not lifecycle.may_start_hook(draft.facts):
+        return
+    if has_just_failed(draft):
         return
     if row.status == HookStatus.PENDING and state.hook_queue.needs_cooldown(row):
         seconds = state.score.concert.cooldown_seconds
@@ -114,6 +117,10 @@ def _running(draft: Draft, hook: int, flight: int) -> HookRow | None:
 
 
 def _interrupted(draft: Draft, row: HookRow) -> None:
+    if row.after_failure and not draft.state.run.failing:
+        draft.hook(row, status=HookStatus.CANCELLED, outcome=Outcome.INTERRUPTED, ended_at=draft.now.at)
+        draft.note_hook("hook.interrupted", row, "interrupted, it was cancelled")
+        return
     again = (
         {"status": HookStatus.PENDING}
         if row.pending_revision is None
@@ -146,6 +153,8 @@ def chained(draft: Draft, trigger: Chained) -> bool:
     row = _running(draft, trigger.hook, trigger.flight)
     if row is None:
         return False
+    if row.after_failure:
+        return _submitted(draft, row, trigger)
     if row.pending_revision is None:
         _await(draft, row, trigger)
         return True
@@ -159,6 +168,16 @@ def chained(draft: Draft, trigger: Chained) -> bool:
             _close(draft, kept, Outcome.SUCCEEDED, f"submitted {address}", chained=address)
         else:
             _close(draft, kept, Outcome.REFUSED, trigger.refused[kept.hook])
+    return True
+
+
+def _submitted(draft: Draft, row: HookRow, trigger: Chained) -> bool:
+    """Close a hook of a failure, whose job nobody waits for; a run that goes on again is not replaced."""
+    address, own = trigger.started[row.hook], draft.state.run.job_name
+    if draft.facts.ended is None and address.rpartition("@")[0] == own:
+        _close(draft, row, Outcome.FAILED, f"'{own}' goes on again; no other run of it is submitted")
+        return False
+    _close(draft, row, Outcome.SUCCEEDED, f"submitted {address}", chained=address)
     return True
 
 
@@ -217,7 +236,11 @@ def _timed(state: JobState) -> list[HookRow]:
 
 def _fresh(row: HookRow) -> HookRow:
     return HookRow(
-        run_id=row.run_id, hook=row.hook, attempt_ids=row.attempt_ids, incarnations=row.incarnations
+        run_id=row.run_id,
+        hook=row.hook,
+        after_failure=row.after_failure,
+        attempt_ids=row.attempt_ids,
+        incarnations=row.incarnations,
     )
 
 
@@ -232,7 +255,7 @@ def _again(row: HookRow) -> HookRow:
 
 def reset_hooks(draft: Draft) -> None:
     """Let what has failed run again, and what was cancelled go on where it stood."""
-    for row in draft.state.hooks:
+    for row in draft.state.success_hooks:
         if row.status == HookStatus.FAILED:
             draft.put(_again(row))
         elif row.status == HookStatus.CANCELLED and row.pending_revision is not None:
@@ -243,15 +266,56 @@ def reset_hooks(draft: Draft) -> None:
 
 def cancel_hooks(draft: Draft) -> None:
     """Mark what the run had still to do; a job that was started is not touched."""
-    for row in draft.state.hooks:
+    for row in draft.state.success_hooks:
         if row.status in (HookStatus.PENDING, HookStatus.WAITING):
             draft.hook(row, status=HookStatus.CANCELLED, waiting_for=None, until=None)
+
+
+# --- of a failure --------------------------------------------------------------------------------------
+
+
+def has_just_failed(draft: Draft) -> bool:
+    """Tell whether the job fails in this very commit: hooks of that failure run after it."""
+    return draft.facts.ended is not None and not draft.had_ended
+
+
+def begin_failure_hooks(draft: Draft) -> None:
+    """Let the hooks of a failure run: the job has ended failed in this very commit."""
+    if draft.state.failure_hooks:
+        draft.run(failing=True)
+
+
+def end_failure_hooks(draft: Draft) -> None:
+    """Give up those that have not ended: what is in flight of them is to be ended, the others don't start."""
+    for row in draft.state.failure_hooks:
+        if row.status == HookStatus.RUNNING:
+            draft.hook_interrupt = row if row.term_sent else draft.hook(row, term_sent=True)
+        elif row.status in (HookStatus.PENDING, HookStatus.WAITING):
+            draft.hook(row, status=HookStatus.CANCELLED, waiting_for=None, until=None)
+    draft.run(failing=False)
+
+
+def look_after_failure(draft: Draft) -> None:
+    """Note that all hooks of the failure have had their turn; in a job that goes on they are set back."""
+    state = draft.state
+    if state.damaged is not None:
+        return
+    if state.run.failing and state.hook_queue.current is None:
+        draft.run(failing=False)
+    if not state.score.failure_hooks or state.run.ended is not None or state.failing:
+        return
+    for row in state.failure_hooks:
+        if row != _fresh(row):
+            draft.put(_fresh(row))
+
+
+# --- under another score, or where sheets run again ----------------------------------------------------
 
 
 def rewind_hooks(draft: Draft) -> None:
     """Set all hooks back, also those that are out of the score by now: their sheets run again."""
     draft.run(past_hooks=[])
-    for row in draft.state.hooks:
+    for row in draft.state.success_hooks:
         if row != _fresh(row):
             draft.put(_fresh(row))
 
@@ -267,7 +331,7 @@ def revise_hooks(draft: Draft, new: Expanded) -> None:
     does not push twice, while a hook that stands twice in a score runs twice.
     """
     state = draft.state
-    matched = _matched(state.score.hooks, new.hooks)
+    matched = _matched(state.score.every_hook, new.every_hook)
     rows = {number: row for number, old in matched.items() if (row := state.hook_rows.get(old)) is not None}
     past = list(state.run.past_hooks)
     for number, known in _returning(state, new, matched).items():
@@ -279,7 +343,8 @@ def revise_hooks(draft: Draft, new: Expanded) -> None:
     for number in [number for number in state.hook_rows if number not in rows]:
         draft.delete(Deleted(kind=HookRow, run_id=state.run.run_id, key=number))
     for number, row in rows.items():
-        draft.hook(_again(row) if row.status == HookStatus.FAILED else row, hook=number)
+        anew = row.status == HookStatus.FAILED and not row.after_failure
+        draft.hook(_again(row) if anew else row, hook=number)
     draft.run(past_hooks=past)
 
 
@@ -287,7 +352,7 @@ def _returning(state: JobState, new: Expanded, matched: Mapping[int, int]) -> di
     """Return, by new number, what hooks did before that come back."""
     free = list(state.run.past_hooks)
     found: dict[int, PastHook] = {}
-    for number, hook in enumerate(new.hooks, 1):
+    for number, hook in enumerate(new.every_hook, 1):
         known = next((past for past in free if past.essence == _essence(hook)), None)
         if number not in matched and known is not None:
             free.remove(known)
@@ -313,12 +378,12 @@ def _matched(old: tuple[Hook, ...], new: tuple[Hook, ...]) -> dict[int, int]:
 
 def planned_hooks(state: JobState, new: Expanded, *, again: bool) -> list[HookLine]:
     """Tell what would become of each hook under a score; `again`: sheets run again, and so do all hooks."""
-    matched = _matched(state.score.hooks, new.hooks)
+    matched = _matched(state.score.every_hook, new.every_hook)
     rows = {row.hook: row for row in state.hooks}
     past = {number: known.row for number, known in _returning(state, new, matched).items()}
     lines = [
         _line(number, hook, rows.get(matched.get(number, 0), past.get(number)), again=again)
-        for number, hook in enumerate(new.hooks, 1)
+        for number, hook in enumerate(new.every_hook, 1)
     ]
     gone = [row for row in rows.values() if row.hook not in matched.values()]
     return lines + [
@@ -329,6 +394,7 @@ def planned_hooks(state: JobState, new: Expanded, *, again: bool) -> list[HookLi
             action=PlanAction.REMOVED,
             runs=False,
             why="it is gone",
+            after_failure=row.after_failure,
         )
         for row in gone
     ]
@@ -341,10 +407,19 @@ def _line(number: int, hook: Hook, row: HookRow | None, *, again: bool) -> HookL
         not done,
         "has succeeded, it is not repeated" if done else "as before",
     )
-    if row is None:
+    if hook.after_failure:
+        action = PlanAction.KEPT if row is not None else PlanAction.ADDED
+        runs, why = False, "runs if the job fails"
+    elif row is None:
         action, why = PlanAction.ADDED, "it is new"
     elif again and done:
         action, runs, why = PlanAction.RERUN, True, "sheets run again, all hooks do"
     return HookLine(
-        hook=number, label=hook.label, status=row.status if row else None, action=action, runs=runs, why=why
+        hook=number,
+        label=hook.label,
+        status=row.status if row else None,
+        action=action,
+        runs=runs,
+        why=why,
+        after_failure=hook.after_failure,
     )

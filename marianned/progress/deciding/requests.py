@@ -15,7 +15,7 @@ from marianned.progress.deciding import limits
 from marianned.progress.deciding.answers import planned_reply, remember
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.holding import ends_by_itself, go_on_waiting, set_breakpoints
-from marianned.progress.deciding.hooks import planned_hooks, reset_hooks
+from marianned.progress.deciding.hooks import end_failure_hooks, planned_hooks, reset_hooks
 from marianned.progress.deciding.outcomes import wait_for_limits
 from marianned.progress.deciding.revisions import (
     apply_rewind,
@@ -267,7 +267,7 @@ def _release(draft: Draft) -> None:
 
 def _reset(draft: Draft) -> None:
     _reset_sheets(draft)
-    draft.run(ended=None, ended_at=None, begun=False)
+    draft.run(ended=None, ended_at=None, begun=draft.facts.in_flight)
 
 
 def _reset_sheets(draft: Draft) -> None:
@@ -294,6 +294,7 @@ _EFFECTS: dict[Effect, Callable[[Draft], None]] = {
     Effect.RELEASE: _release,
     Effect.INTERRUPT: Draft.interrupt_all,
     Effect.CANCEL: _cancel,
+    Effect.END_HOOKS: end_failure_hooks,
     Effect.JOIN: _join,
 }
 
@@ -327,6 +328,7 @@ _GUARDS: dict[Guard, Callable[[Draft, Asked], bool]] = {
     Guard.STAGED: lambda draft, _ask: draft.facts.staged,
     Guard.IN_LIMITS: lambda draft, ask: _is_last(draft, ask) or not _over_limits(draft, ask),
     Guard.WOULD_RUN: _would_run,
+    Guard.FAILING: lambda draft, _ask: draft.state.run.failing,
     Guard.WAITS: lambda draft, ask: (
         waiting_for_retry(draft.state, ask.sheets) != [] and not not_waiting(draft.state, ask.sheets)
     ),

@@ -1,6 +1,6 @@
-"""Whose turn it is among the hooks of a run whose sheets are all done.
+"""Whose turn it is among the hooks of a run whose sheets are all done, or among those of its failure.
 
-Source: docs/reference/score-format.md §20.
+Source: docs/reference/score-format.md §20, §28.8.
 """
 
 from collections.abc import Collection, Sequence
@@ -29,7 +29,8 @@ def is_lost(row: HookRow) -> bool:
 class HookQueue(NamedTuple):
     """The hooks of a run, and where they stand: what the score says of each, its row, and what they share.
 
-    `due`: all sheets are done; `pauses`: a job that has failed pauses instead of ending.
+    `hooks` are all by their numbers, `rows` those that are asked about: of the success, or of a failure.
+    `due`: it is their time; `pauses`: a job that has failed pauses instead of ending.
     """
 
     hooks: Sequence[Hook]
@@ -44,11 +45,11 @@ class HookQueue(NamedTuple):
         """The hook that runs, waits or is next; last a kept one: all of them are submitted by the end."""
         if not self.due:
             return None
-        for definition, row in zip(self.hooks, self.rows, strict=True):
+        for row in self.rows:
             if has_failed(row):
                 if self.concert.abort_on_hook_failure:
                     return None
-                if definition.abort_on_failure:
+                if self.hooks[row.hook - 1].abort_on_failure:
                     break
             elif row.status != HookStatus.COMPLETED and row.outcome != Outcome.REFUSED and not is_kept(row):
                 return row
@@ -86,7 +87,17 @@ class HookQueue(NamedTuple):
 def hook_queue(
     score: Expanded, rows: Sequence[HookRow], sheets: Collection[SheetRow], depth: int, *, done: int
 ) -> HookQueue:
-    """Return where hooks stand; they are due when all sheets are done and an attempt was made for it."""
-    due = bool(score.hooks) and done == len(score.sheets) and any(row.attempts for row in sheets)
-    pauses = score.on_failure == "pause" or any(map(is_lost, rows))
-    return HookQueue(score.hooks, rows, score.concert, depth, due, pauses)
+    """Return where hooks stand; they are due when all sheets are done and an attempt was made for it.
+
+    `rows` are those of all hooks, by their numbers.
+    """
+    own = rows[: len(score.hooks)]
+    due = bool(own) and done == len(score.sheets) and any(row.attempts for row in sheets)
+    pauses = score.on_failure == "pause" or any(map(is_lost, own))
+    return HookQueue(score.every_hook, own, score.concert, depth, due, pauses)
+
+
+def failure_queue(score: Expanded, rows: Sequence[HookRow], depth: int) -> HookQueue:
+    """Return where the hooks of a failure stand, in a run that has failed; a cancel takes those that wait."""
+    own = [row for row in rows[len(score.hooks) :] if row.status != HookStatus.CANCELLED]
+    return HookQueue(score.every_hook, own, score.concert, depth, due=True, pauses=False)

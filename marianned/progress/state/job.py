@@ -15,7 +15,7 @@ import msgspec
 from marianned.clock import Instant
 from marianned.lifecycle import Facts, Outlook
 from marianned.progress.state.graph import Graph
-from marianned.progress.state.hook_queue import HookQueue, has_failed, hook_queue, is_lost
+from marianned.progress.state.hook_queue import HookQueue, failure_queue, has_failed, hook_queue, is_lost
 from marianned.progress.state.loops import Loops, Round
 from marianned.progress.state.sharing import Numbered, Numbers, Vector
 from marianned.protocol import Cost, HoldCause, HookStatus, Obstacle, PlanLine, SheetStatus, WaitingFor
@@ -129,6 +129,7 @@ class JobState:
             staged=self.staged is not None or bool(self.run.rewind),
             in_flight=bool(self.flights),
             begun=self.run.begun,
+            failing=self.failing,
         )
 
     @property
@@ -139,13 +140,18 @@ class JobState:
         due = bool(self.due_loops)
         free = due or (hook is not None and not turns.pauses_before(hook))
         return Outlook(
-            could_start=due or hook is not None or (self._open > 0 and not self.failed_fast),
+            could_start=due or hook is not None or self.has_open_sheets,
             could_start_free=free or (self._open_free > 0 and not self.failed_fast),
-            failed=self.counts[SheetStatus.FAILED] > 0 or any(map(has_failed, self.hooks)),
-            pause_on_failure=self.score.on_failure == "pause" or any(map(is_lost, self.hooks)),
+            failed=self.counts[SheetStatus.FAILED] > 0 or any(map(has_failed, self.success_hooks)),
+            pause_on_failure=self.score.on_failure == "pause" or any(map(is_lost, self.success_hooks)),
             held_for_failure=any(hold.cause == HoldCause.FAILURE for hold in self.holds.values()),
             keeps=any(hold.cause in _KEPT for hold in self.holds.values()),
         )
+
+    @property
+    def has_open_sheets(self) -> bool:
+        """Whether a sheet could still start, now or after its wait, even without holds and breakpoints."""
+        return self._open > 0 and not self.failed_fast
 
     @property
     def nothing_left(self) -> bool:
@@ -202,13 +208,37 @@ class JobState:
 
     @property
     def hooks(self) -> list[HookRow]:
-        """The hooks of the score in force, in their order."""
-        count = len(self.score.hooks)
-        return [self.hook_rows.get(n) or HookRow(run_id=self.run.run_id, hook=n) for n in range(1, count + 1)]
+        """The hooks of the score in force, by their numbers: those of a success, then those of a failure."""
+        return [
+            self.hook_rows.get(number)
+            or HookRow(run_id=self.run.run_id, hook=number, after_failure=hook.after_failure)
+            for number, hook in enumerate(self.score.every_hook, 1)
+        ]
+
+    @property
+    def success_hooks(self) -> list[HookRow]:
+        """Those of `on_success`."""
+        return self.hooks[: len(self.score.hooks)]
+
+    @property
+    def failure_hooks(self) -> list[HookRow]:
+        """Those of `on_failure`."""
+        return self.hooks[len(self.score.hooks) :]
+
+    @property
+    def failing(self) -> bool:
+        """Whether hooks of a failure are still to run, or one runs: nothing else starts before."""
+        rows = self.hook_rows.values()
+        return self.run.failing or any(row.after_failure and row.status == HookStatus.RUNNING for row in rows)
 
     @property
     def hook_queue(self) -> HookQueue:
-        """Where the hooks stand."""
+        """Where the hooks stand whose time it is: those of the failure, as long as there are some to run."""
+        return failure_queue(self.score, self.hooks, self.run.depth) if self.failing else self.success_queue
+
+    @property
+    def success_queue(self) -> HookQueue:
+        """Where the hooks of a success stand."""
         return hook_queue(
             self.score,
             self.hooks,
@@ -219,7 +249,7 @@ class JobState:
 
     def hook_definition(self, hook: int) -> Hook:
         """Return what the score in force says of a hook."""
-        return self.score.hooks[hook - 1]
+        return self.score.every_hook[hook - 1]
 
     def definition(self, sheet: int) -> Definition:
         """Return what the score in force says of a sheet, on the instrument it has come to."""

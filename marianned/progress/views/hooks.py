@@ -14,7 +14,7 @@ from marianned.rows import HookRow, shown
 def hook_view(state: JobState, row: HookRow, pid: int | None = None) -> Hook:
     """Return one hook; `pid` is that of one that is in flight."""
     definition = state.hook_definition(row.hook)
-    waits_for_slot = lifecycle.may_start(state.facts) and state.hook_queue.startable == row
+    waits_for_slot = lifecycle.may_start_hook(state.facts) and state.hook_queue.startable == row
     return shown(
         row,
         Hook,
@@ -55,7 +55,7 @@ def hook_waits(state: JobState) -> list[Waiting]:
         return []
     waiting_for = row.waiting_for
     if state.hook_queue.startable is not None:
-        waiting_for = messages.slot(state)[0] if lifecycle.may_start(state.facts) else None
+        waiting_for = messages.slot(state)[0] if lifecycle.may_start_hook(state.facts) else None
     if waiting_for is None:
         return []
     until = timestamp(row.until)

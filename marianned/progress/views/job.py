@@ -80,7 +80,7 @@ def job_view(state: JobState, now: Instant) -> Job:
         waiting=_waiting(state, now),
         next=next_of(state, now, status),
         safe_to=SafeTo(
-            edit_files=status in _AT_REST and all(_status(child) in _AT_REST for child in state.awaited),
+            edit_files=all(_at_rest(one) for one in (state, *state.awaited)),
             stop_daemon=True,
             switch_off=not any(one.flights for one in (state, *state.awaited)),
         ),
@@ -199,8 +199,8 @@ def _flights_elsewhere(state: JobState) -> list[InFlight]:
     return found
 
 
-def _status(state: JobState) -> JobStatus:
-    return lifecycle.status(state.facts)
+def _at_rest(state: JobState) -> bool:
+    return lifecycle.status(state.facts) in _AT_REST and not state.failing
 
 
 def _waiting(state: JobState, now: Instant) -> list[Waiting]:
@@ -246,12 +246,12 @@ def next_of(state: JobState, now: Instant, status: JobStatus) -> Next | None:
             return _end_of_holds(state)
         case JobStatus.CANCELLING:
             return Next(code="cancel", text=f"ends when {_flying(state)} {_are(state)} gone")
-        case JobStatus.QUEUED if state.next_ready(state.limited(now)) is not None:
+        case JobStatus.QUEUED if state.next_ready(state.limited(now)) is not None and not state.failing:
             return Next(code="start", text=f"starts {messages.slot(state)[1]}")
         case JobStatus.QUEUED | JobStatus.RUNNING:
             return _within_limits(state, now, _progressing(state, now))
         case _:
-            return None
+            return next_of_hook(state, now) if state.failing else None
 
 
 def _within_limits(state: JobState, now: Instant, coming: Next | None) -> Next | None:
@@ -326,6 +326,8 @@ def _boundary(state: JobState, now: Instant) -> Next:
 def _something_behind(state: JobState) -> bool:
     """Tell whether something is left to start when what is in flight ends well."""
     turns = state.hook_queue
+    if state.failing and (state.success_queue.current or state.due_loops or state.has_open_sheets):
+        return True
     if turns.current is None or turns.current.status != HookStatus.RUNNING:
         return state.outlook.could_start
     ended = {"status": HookStatus.COMPLETED, "outcome": Outcome.SUCCEEDED}
@@ -381,7 +383,8 @@ def _when_ready(state: JobState, now: Instant) -> Next | None:
 def _when_sheets_end(state: JobState, now: Instant) -> Next:
     """Return which sheet starts next, and which ends that waits for."""
     flying = {state.number_of(row): row for row in state.sheet_flights}
-    sheet = None if state.failed_fast else _first_to_start(state, now)
+    judged = bool(state.loops.asking)  # another round may come first
+    sheet = None if state.failed_fast or judged else _first_to_start(state, now)
     if sheet is None:
         latest = state.limit_of_flights(flying.values())
         return Next(code="sheet_end", text=f"{_flying(state)} {_end(state)}", latest_at=timestamp(latest))

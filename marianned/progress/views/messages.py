@@ -142,7 +142,7 @@ def flying(state: JobState) -> str:
 
 def hook_name(state: JobState, hook: int) -> str:
     """Name a hook: `hook 1 (publish)`; without a description `hook 1`."""
-    known = hook <= len(state.score.hooks)
+    known = hook <= len(state.score.every_hook)
     description = state.hook_definition(hook).description if known else None
     return f"hook {hook} ({description})" if description else f"hook {hook}"
 
@@ -254,7 +254,7 @@ def _why_failed(row: SheetRow) -> str:
 
 
 def _hook_failure(state: JobState) -> str | None:
-    failed = [row for row in state.hooks if has_failed(row)]
+    failed = [row for row in state.success_hooks if has_failed(row)]
     if not failed:
         return None
     more = f", and {formatting.plural(len(failed) - 1, 'hook')} more" if len(failed) > 1 else ""
@@ -304,14 +304,24 @@ def reply_message(state: JobState, now: Instant, action: Action, view: Job, requ
             said = f"goes on {slot(state)[1]}"
         case JobStatus.RUNNING:
             said = _going_on(state, action, request)
+        case JobStatus.FAILED if state.failing:
+            said = _failing(state, action, request)
         case JobStatus.PAUSED | JobStatus.FAILED | JobStatus.CANCELLED if action is Action.MODIFY:
             rest = at_rest(state) if status is JobStatus.PAUSED else None
             said = f"revision {request.revision} is in force{f'; {rest}' if rest else ''}"
         case JobStatus.COMPLETED if action is Action.MODIFY and (left := left_to_resume(state)):
             said = f"revision {request.revision} is in force, resume runs {left}"
-        case _:
-            pass
     return job_message(state, status) if said is None else f"{state.run.job_name}: {status}; {said}"
+
+
+def _failing(state: JobState, action: Action, request: RequestRow) -> str | None:
+    """Say what a request has led to in a job of whose failure a hook is in flight, or is still to run."""
+    if action is Action.CANCEL:
+        return f"{flying(state)} is being ended"
+    if action is not Action.MODIFY:
+        return None
+    applies = "is in force" if state.staged is None else f"applies when {flying(state)} ends"
+    return f"revision {request.revision} {applies}"
 
 
 def _breakpoints(state: JobState) -> str:
@@ -371,6 +381,17 @@ def refused(state: JobState, action: Action, status: JobStatus) -> WrongStatus:
         job_id=name,
         status=status,
         hints=_refusal_hints(state, action, status),
+    )
+
+
+def not_removable(name: str, status: JobStatus, *, failing: bool) -> WrongStatus:
+    """Return the refusal to remove a run that has not ended, or of which hooks of its failure still run."""
+    said = "its on_failure hooks have not ended" if failing else "only an ended run can be removed"
+    return WrongStatus(
+        f"'{name}' {'has failed' if failing else f'is {status}'}; {said}",
+        job_id=name,
+        status=status,
+        hints=[f"mzt cancel {name} --wait"],
     )
 
 

@@ -82,6 +82,14 @@ def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reas
     return found
 
 
+def kept_by(state: JobState, before: str | None) -> list[Reason]:
+    """Return that a run waits for the hooks of the failure of the run before it, `before`."""
+    if before is None:
+        return []
+    text = f"waits for the on_failure hooks of {before}"
+    return [_reason(state, "hooks_before", text, "hook", hints=[f"mzt status {before}"])]
+
+
 def degraded(state: JobState, why: str | None, hints: list[str] | None) -> list[Reason]:
     """Return what keeps the daemon from writing, and so each job that has not ended from going on.
 
@@ -259,7 +267,7 @@ def _limits(state: JobState, now: Instant) -> Iterator[Reason]:
 
 def _slots(state: JobState, now: Instant, obstacle: Obstacle | None) -> Iterator[Reason]:
     hook = state.hook_queue.startable
-    if hook is not None and lifecycle.may_start(state.facts):
+    if hook is not None and lifecycle.may_start_hook(state.facts):
         yield _slot(state, messages.hook_name(state, hook.hook), [], obstacle)
         return
     due = state.due_loops

@@ -160,6 +160,7 @@ class Hooks:
             working_directory=resolve(filled("working_directory") or ".", self.workspace, reader),
             timeout_seconds=item.timeout_seconds or (None if is_job else _COMMAND_SECONDS),
             abort_on_failure=item.on_failure == "abort",
+            after_failure=self.key == "on_failure",
         )
 
     def _argv(self, item: Item) -> tuple[str, ...]:

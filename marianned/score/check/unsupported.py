@@ -40,8 +40,6 @@ def check_unsupported(score: Score, document: Document, report: ProblemReport) -
         if find(document.root, path):
             hint = _NOT_BY_ITSELF if path == ("schedule",) else None
             report.add("S501", path, f"'{path[-1]}' is accepted, but not supported", key=True, hint=hint)
-    if isinstance(score.on_failure, list):
-        report.add("S501", ("on_failure",), "a list of 'on_failure' is read, and has no effect yet", key=True)
     for index, notification in enumerate(score.notifications):
         if notification.type == "email":
             report.add("S501", ("notifications", index, "type"), "'email' is accepted, but not supported")

@@ -55,6 +55,7 @@ def test_a_request_is_accepted_or_refused_as_the_table_says(action: Action, stat
         Guard.HOLDS_END in guards
         or Guard.STAGED in guards
         or Guard.WAITS in guards
+        or Guard.FAILING in guards
         or (Guard.WOULD_RUN in guards and not would_run)
     )
     new = chain(4) if action in (Action.MODIFY, Action.MODIFY_RESUME) else None
