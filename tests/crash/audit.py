@@ -258,7 +258,7 @@ def check_ledger(found, lines):
 def check_hooks(found, asked, lines):
     """I2, I10: an attempt of a hook began at most once, for its row; what succeeded never runs again.
 
-    Those of a completed run have been done, or were asked for afterwards.
+    Those of a completed run have been done, or were asked for afterwards; those of a failure ran once for each end.
     Of a hook that a revision has taken out there is no row, if it had not succeeded: the run has given its number.
     """
     names = incarnations(found)
@@ -269,6 +269,7 @@ def check_hooks(found, asked, lines):
             made[f"{names[number]}-{row['run_id']}-hook-{flight}"] = row
         assert (row["status"] == "completed") == (row["outcome"] == "succeeded"), row
     again = sum(bool(params.get("from") or params.get("rerun")) for params in asked)
+    failed = Counter(event["run_id"] for event in rows(found, "events") if event["type"] == "job.failed")
     runs = {str(run["run_id"]): run for run in rows(found, "runs")}
     done = Counter()
     for line in lines:
@@ -277,11 +278,15 @@ def check_hooks(found, asked, lines):
             _, run_id, _, flight = attempt.rsplit("-", 3)
             taken_out = runs[run_id]["last_revision"] > 1 and int(flight) < runs[run_id]["next_hook_attempt"]
             assert attempt in made or taken_out, line
-            assert word == "hook" or name not in done or done[name] <= again, line
+            of_failure = attempt in made and made[attempt]["after_failure"]
+            most = failed[int(run_id)] - 1 if of_failure else again
+            assert word == "hook" or name not in done or done[name] <= most, line
             done[name] += word == "done"
     attempted = {run_id for (run_id,) in found.execute("SELECT run_id FROM sheets WHERE attempts")}
     for run in runs.values():
-        mine = [row for row in made.values() if row["run_id"] == run["run_id"]]
+        of_run = [row for row in made.values() if row["run_id"] == run["run_id"]]
+        mine = [row for row in of_run if not row["after_failure"]]
+        assert not (run["ended"] == "failed" and run["failing"]), ("its hooks have not all run", run)
         fine = [row["status"] == "completed" or row["outcome"] == "refused" for row in mine]
         due = run["ended"] == "completed" and run["run_id"] in attempted and not revised_since(found, run)
         assert all(fine) or not due, mine
@@ -333,6 +338,7 @@ def check_ends(found, unended):
     waiting = found.execute("SELECT * FROM requests WHERE reply IS NULL AND refusal IS NULL").fetchall()
     opened = found.execute("SELECT * FROM attempts WHERE outcome IS NULL AND NOT parked").fetchall()
     opened += found.execute("SELECT * FROM skips").fetchall()
+    opened += found.execute("SELECT * FROM hooks WHERE status = 'running'").fetchall()
     held = found.execute("SELECT * FROM holds").fetchall()
     both = found.execute("SELECT * FROM holds JOIN runs USING (run_id) WHERE ended IS NOT NULL").fetchall()
     assert not both, "a held job has not ended"

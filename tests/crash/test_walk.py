@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from audit import audit
 from crashing import Crashing, fails_until, gated, hook, plain
-from kit.daemon import Refused, score
+from kit.daemon import DEADLINE, Refused, score
 from kit.repository import branches, make_repository, trees
 
 ROUNDS = int(os.environ.get("MARIANNE_CRASH_ROUNDS", "1"))
@@ -186,6 +186,33 @@ def hooked(crashing, job):
     assert ran == [[word, f"{job}-{name}"] for name in "ab" for word in ("hook", "done")]
 
 
+def failing(crashing, job):
+    """Submit a job that fails until it is mended, and wait for the first of its hooks, which stops at a gate."""
+    crashing.house.gate(f"{job}-hook")
+    hooks = [hook(f"{job}-a", f'read _ < "$HOME/gate-{job}-hook"; '), hook(f"{job}-b")]
+    crashing.submit(job, [fails_until(f"{job}-1", f"{job}-mended")], on_failure=hooks)
+    crashing.says(f"hook {job}-a")
+
+
+def resumed_meanwhile(crashing, job):
+    failing(crashing, job)
+    (crashing.house.home / f"{job}-mended").touch()
+    crashing.ask("job.resume", job_id=job)
+    crashing.house.gate(f"{job}-hook").open()
+    crashing.reaches(job, "completed")
+    ran = [line.split()[:2] for line in crashing.house.ledger.lines() if f" {job}-" in line]
+    hooks = [[word, f"{job}-{name}"] for name in "ab" for word in ("hook", "done")]
+    assert ran == [["start", f"{job}-1"], *hooks, ["start", f"{job}-1"], ["end", f"{job}-1"]]
+
+
+def given_up_hooks(crashing, job):
+    failing(crashing, job)
+    crashing.ask("job.cancel", job_id=job, wait=True, timeout=DEADLINE)
+    crashing.reaches(job, "failed")
+    ran = [line.split()[:2] for line in crashing.house.ledger.lines() if f" {job}-" in line]
+    assert ran == [["start", f"{job}-1"], ["hook", f"{job}-a"]]
+
+
 def chained(crashing, job):
     for name, hooks in ((f"{job}w", []), (f"{job}d", [hook(f"{job}d-a")])):
         text = score(name, [plain(f"{name}-1")], on_success=hooks)
@@ -324,6 +351,11 @@ GROUPS = {
     ),
     "check": (checked, ["check.starting", "check.started", "check.ended", *steps("parked")]),
     "hook": (hooked, ["hook.starting", "hook.started", "hook.exited", *steps("hook")]),
+    "hook of a failure": (
+        resumed_meanwhile,
+        ["hook.starting", "hook.started", "hook.exited", *steps("hook"), *steps("time"), *steps("resume")],
+    ),
+    "cancel of hooks": (given_up_hooks, steps("cancel")),
     "chain": (
         chained,
         [

@@ -118,14 +118,19 @@ class Conductor:
                 read.append(await self._read(run))
             except Exception:
                 _logger.exception("'%s' can't be taken up; it stays as it is on disk", run.job_name)
+        ended = [state.run for state, _ in read if state.run.ended is not None]
+        older = {run.run_id for run in ended if not await self._is_newest(run)}
         # All at once: one that is served asks for others, which would be taken up a second time.
-        newest = {run.job_name: run.run for run in await self.services.store.records.newest_runs()}
         for state, found in read:
-            self.load(state, found, newest=state.run.run == newest.get(state.run.job_name))
+            self.load(state, found, newest=state.run.run_id not in older)
         self.services.scheduler.open(Obstacle.STARTING)
         self.tasks.start_soon(self.services.worktrees.tend)
         self.grant()
         return sum(run.ended is None for run in runs)
+
+    async def _is_newest(self, run: RunRow) -> bool:
+        newest = await self.services.store.records.run(run.job_name)
+        return newest is not None and newest.run_id == run.run_id
 
     async def _read(self, run: RunRow) -> tuple[JobState, dict[str, Presence]]:
         """Read a run from the disk, and where its flights stand."""
