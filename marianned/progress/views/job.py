@@ -405,7 +405,7 @@ def _first_to_start(state: JobState, now: Instant) -> int | None:
     for row in state.sheets.values():
         if row.status != SheetStatus.PENDING or row.uid in state.breakpoints:
             continue
-        if state.loops.keeps_back(row.sheet):
+        if state.loops.keeps_back(row.sheet) or state.blocked(row.sheet):
             continue
         met = all(_met(state, need) for need in state.definition(row.sheet).needs)
         if met and state.account(row.sheet) not in limited:
