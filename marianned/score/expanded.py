@@ -5,6 +5,7 @@ needs, instruments, settings, checks with their placeholders filled in.
 Source: docs/reference/score-format.md.
 """
 
+import bisect
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -411,7 +412,9 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
 
     def loop_of(self, stage: int) -> Loop | None:
         """Return the loop that a stage is part of."""
-        return next((loop for loop in self.loops if loop.first <= stage <= loop.last), None)
+        place = bisect.bisect_right(self.loops, stage, key=_first_stage)
+        loop = self.loops[place - 1] if place else None
+        return loop if loop is not None and stage <= loop.last else None
 
     def on(self, sheet: int, fallback: int) -> "Expanded":
         """Return the score with one sheet (its number) as it runs on the instrument it has come to."""
@@ -434,6 +437,10 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     def stage_names(self) -> dict[str, str]:
         """The names of the stages that have one, by number as JSON has it."""
         return {str(sheet.stage): sheet.movement for sheet in self.sheets if sheet.movement}
+
+
+def _first_stage(loop: Loop) -> int:
+    return loop.first
 
 
 def unpacked(data: bytes) -> Expanded:

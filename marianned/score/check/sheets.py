@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from marianned.score.check.expand import SheetPlan
 from marianned.score.check.settings import check_sheets, check_timeouts
-from marianned.score.check.stages import check_retries, language_at
+from marianned.score.check.stages import Languages, check_retries
 from marianned.score.check.unsupported import check_unsupported
 from marianned.score.language.expressions import expression_fault
 from marianned.score.read.document import Document
@@ -97,12 +97,13 @@ def _check_items(score: Score, report: ProblemReport) -> None:
         keys = names.get(notification.type)
         if keys and not any(getattr(notification.config, key) for key in keys):
             report.add("S011", ("notifications", index, "config"), f"'{keys[0]}' or '{keys[1]}' is missing")
+    languages = Languages(score)
     for stage, rule in score.sheet.skip_when.items():
         path: Path = ("sheet", "skip_when", stage)
         if not isinstance(rule, str):
             if stage in score.sheet.skip_when_command:
                 report.add("S015", path, f"'skip_when_command' gives stage {stage} a command, too", key=True)
-        elif (fault := expression_fault(rule, language_at(score, stage))) and not report.wrong(*path):
+        elif (fault := expression_fault(rule, languages.at(stage))) and not report.wrong(*path):
             report.add("S206", path, f"bad expression: {fault}")
 
 

@@ -3,8 +3,12 @@
 Source: docs/reference/score-format.md §15.3, §28.9, §29.
 """
 
+import bisect
+import operator
 import re
 from collections.abc import Iterator, Mapping
+from functools import reduce
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -51,13 +55,18 @@ def loops(score: Score, layout: SheetPlan, report: ProblemReport) -> tuple[Loop,
     return tuple(sorted(found.values(), key=lambda loop: loop.first))
 
 
-def language_at(score: Score, stage: int) -> Language:
-    """Return what a `skip_when` of a stage may look at: inside a loop the round, too."""
-    for key, part in score.sheet.loops.items():
-        span = _stages(key)
-        if span is not None and span[0] <= stage <= span[1]:
-            return looped(part.index)
-    return SKIP
+class Languages:
+    """What a `skip_when` may look at, by its stage: inside a loop the round, too."""
+
+    def __init__(self, score: Score) -> None:
+        known = [(_stages(key), part.index) for key, part in score.sheet.loops.items()]
+        self._spans = sorted((*span, index) for span, index in known if span is not None)
+
+    def at(self, stage: int) -> Language:
+        """Return that of a stage."""
+        place = bisect.bisect_right(self._spans, stage, key=itemgetter(0))
+        inside = place > 0 and stage <= self._spans[place - 1][1]
+        return looped(self._spans[place - 1][2]) if inside else SKIP
 
 
 def _stages(key: str) -> tuple[int, int] | None:
@@ -133,15 +142,14 @@ def _check_until(score: Score, text: str, index: str, path: Path, report: Proble
 
 
 def _check_overlaps(found: Mapping[str, Loop], report: ProblemReport) -> None:
-    before: list[tuple[str, Loop]] = []
+    other, last = "", 0
     for key, loop in sorted(found.items(), key=lambda entry: entry[1].first):
-        for other, one in before:
-            if loop.first <= one.last:
-                message = f"the loops '{other}' and '{key}' share stages"
-                hint = "a loop stands beside another, never inside it"
-                report.add("S511", ("sheet", "loops", key), message, key=True, hint=hint)
-                break
-        before.append((key, loop))
+        if loop.first <= last:
+            message = f"the loops '{other}' and '{key}' share stages"
+            hint = "a loop stands beside another, never inside it"
+            report.add("S511", ("sheet", "loops", key), message, key=True, hint=hint)
+        if loop.last > last:
+            other, last = key, loop.last
 
 
 def _check_shape(score: Score, found: Mapping[str, Loop], layout: SheetPlan, report: ProblemReport) -> None:
@@ -150,30 +158,59 @@ def _check_shape(score: Score, found: Mapping[str, Loop], layout: SheetPlan, rep
         needs = {stage: set(score.sheet.dependencies.get(stage, ())) for stage in layout.stages}
     else:
         needs = {stage: {stage - 1} if stage > 1 else set() for stage in layout.stages}
+    if not found:
+        return
+    above = _above(needs)
+    below = _above(_turned(needs))
     for key, loop in found.items():
         path: Path = ("sheet", "loops", key)
         span = range(loop.first, loop.last + 1)
-        above = _above(loop.last, needs)
+        whole = (1 << loop.last + 1) - (1 << loop.first)
         for stage in span:
-            if stage != loop.last and stage not in above:
+            if stage != loop.last and not above[loop.last] >> stage & 1:
                 message = f"stage {stage} does not lead to stage {loop.last}, where a round ends"
                 hint = f"let a later stage of the loop need it: dependencies: {{{loop.last}: [{stage}]}}"
                 report.add("S113", path, message, key=True, hint=hint)
-        for stage in sorted(above - set(span)):
-            inside = sorted(_above(stage, needs).intersection(span))
-            if inside:
-                message = f"stage {stage} needs stage {inside[0]} of the loop, and the loop needs it"
-                report.add("S113", path, message, key=True, hint=f"take stage {stage} into the loop")
+        behind = reduce(operator.or_, (below[stage] for stage in span))
+        for stage in _stages_in(above[loop.last] & behind & ~whole):
+            first = next(_stages_in(above[stage] & whole))
+            message = f"stage {stage} needs stage {first} of the loop, and the loop needs it"
+            report.add("S113", path, message, key=True, hint=f"take stage {stage} into the loop")
 
 
-def _above(stage: int, needs: Mapping[int, set[int]]) -> set[int]:
-    found: set[int] = set()
-    waiting = [stage]
-    while waiting:
-        for other in needs[waiting.pop()] - found:
-            found.add(other)
-            waiting.append(other)
+def _turned(needs: Mapping[int, set[int]]) -> dict[int, set[int]]:
+    """Return for each stage those that need it, the last first: what is below it is known before it."""
+    found: dict[int, set[int]] = {number: set() for number in reversed([*needs])}
+    for stage, own in needs.items():
+        for other in own.intersection(found):
+            found[other].add(stage)
     return found
+
+
+def _above(needs: Mapping[int, set[int]]) -> dict[int, int]:
+    """Return for each stage those that it needs, directly or not, as bits of a number: 1 << stage.
+
+    One pass is enough where each stage needs earlier ones alone; the last pass changes nothing.
+    """
+    above = dict.fromkeys(needs, 0)
+    changed = True
+    while changed:
+        changed = False
+        for stage, own in needs.items():
+            found = above[stage]
+            for other in own:
+                found |= above.get(other, 0) | 1 << other
+            changed = changed or found != above[stage]
+            above[stage] = found
+    return above
+
+
+def _stages_in(bits: int) -> Iterator[int]:
+    """Yield the stages of a number of bits, ascending."""
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest
 
 
 def triggers(score: Score, report: ProblemReport) -> dict[int, Trigger]:

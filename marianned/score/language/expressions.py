@@ -6,6 +6,7 @@ Source: docs/reference/score-format.md §14, §29.2.
 import ast
 import operator
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -115,7 +116,7 @@ def names_of(text: str, language: Language = CHECKED) -> set[str]:
     """Return the names that an expression takes from outside; none where it is no expression."""
     own = {*({"loop"} if language.loop != frozenset() else ()), *({"file"} if language.files else ())}
     try:
-        return {node.id for node in ast.walk(_parsed(text, language)) if isinstance(node, ast.Name)} - own
+        return {node.id for node in _parsed(text, language).nodes if isinstance(node, ast.Name)} - own
     except BadExpression:
         return set()
 
@@ -123,10 +124,10 @@ def names_of(text: str, language: Language = CHECKED) -> set[str]:
 def literals_of(text: str, called: str, language: Language) -> list[str]:
     """Return the texts, written as such, that an expression gives to a function or method, `file` say."""
     try:
-        tree = _parsed(text, language)
+        nodes = _parsed(text, language).nodes
     except BadExpression:
         return []
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _called(node) == called]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and _called(node) == called]
     given = [node.args[0] for node in calls]
     return [one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str)]
 
@@ -135,7 +136,7 @@ def sheets_of(text: str) -> set[int] | None:
     """Return the numbers of the sheets that an expression looks at; None: that depends on values."""
     numbers: set[int] = set()
     uses = found = 0
-    for node in ast.walk(_parsed(text, CHECKED)):
+    for node in _parsed(text, CHECKED).nodes:
         uses += isinstance(node, ast.Name) and node.id == "sheets"
         key: ast.expr | None = None
         if isinstance(node, ast.Subscript) and _is_sheets(node.value):
@@ -156,9 +157,9 @@ def evaluate(text: str, values: Mapping[str, Any]) -> bool:
     Raises:
         BadExpression: it is none, or has no value: a sheet that does not exist, kinds without an order.
     """
-    tree = _parsed(text, CHECKED)
+    body = _parsed(text, CHECKED).body
     try:
-        return bool(_value(tree.body, values))
+        return bool(_value(body, values))
     except BadExpression:
         raise
     except KeyError as error:
@@ -167,22 +168,32 @@ def evaluate(text: str, values: Mapping[str, Any]) -> bool:
         raise BadExpression(str(error) or type(error).__name__) from None
 
 
-def _parsed(text: str, language: Language) -> ast.Expression:
+class _Parsed(NamedTuple):
+    """An expression, and all that it is made of."""
+
+    body: ast.expr
+    nodes: list[ast.AST]
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str, language: Language) -> _Parsed:
+    """Parse an expression; whoever asks of it for one thing asks for others right after."""
     if len(text) > _MOST_CHARACTERS:
         raise BadExpression(f"longer than {_MOST_CHARACTERS} characters")
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise BadExpression("cannot be parsed") from None
-    called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    called = [node.func for node in nodes if isinstance(node, ast.Call)]
+    for node in nodes:
         if not isinstance(node, _ALLOWED):
             raise BadExpression(f"'{ast.unparse(node)[:40]}' is not possible here")
         if isinstance(node, ast.Call):
             _check_call(node, language)
         elif isinstance(node, ast.Attribute) and node not in called:
             _check_attribute(node, language)
-    return tree
+    return _Parsed(tree.body, nodes)
 
 
 _OF_FILES = ("contains", "matches")
