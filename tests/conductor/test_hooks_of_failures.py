@@ -169,9 +169,11 @@ def test_a_failed_job_submits_another_and_itself_until_the_chain_is_too_deep(dae
     text = score("deep", ["exit 1"], on_failure=after, concert=NO_COOLDOWN | {"max_chain_depth": 2})
     write(daemon, "deep.yaml", text)
     daemon.submit(text)
-    last = ("hook.failed", 3, 2)
+    last = ("hook.completed", 3, 2)
     next(event for event in daemon.events() if (event["type"], event["run"], event["hook"]) == last)
-    assert hooks(daemon, "deep")[1]["error_message"] == "the chain is 2 deep; max_chain_depth is 2"
+    first, second = hooks(daemon, "deep")
+    assert first["error_message"] == "the chain is 2 deep; max_chain_depth is 2"
+    assert (second["chained"], second["error_message"]) == (None, None)
     assert [daemon.status(f"deep@{run}")["status"] for run in (1, 2, 3)] == ["failed"] * 3
 
 
