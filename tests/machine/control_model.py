@@ -552,10 +552,8 @@ class Model:
 
     def begin_after(self, slots: int) -> None:
         """The next hook of a failure starts, in a later step than the job has failed in."""
-        turn, has_just_failed = self.turn(), self.ended and not self.had_ended
-        if not self.after.going or has_just_failed or not slots or not self.may_start_hook():
-            return
-        if turn is not None and self.hook(turn).status == "pending":
+        turn = self.after.turn() if self.after.going and not (self.ended and not self.had_ended) else None
+        if turn is not None and slots and self.may_start_hook() and self.hook(turn).status == "pending":
             self.begin_hook(turn)
 
     def end_holds(self) -> None:

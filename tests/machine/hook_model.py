@@ -1,6 +1,7 @@
 """The hooks of a job as the second writing of the contract has them: whose turn it is, what becomes of each.
 
-Those of a success (`Hooks`), and those of a failure (`After`), which run in a job that has failed. There is no cool-down and no pause before a chain in the scores it knows. Source:
+Those of a success (`Hooks`), and those of a failure (`After`), which run in a job that has failed. There is
+no cool-down and no pause before a chain in the scores it knows. Source:
 docs/reference/score-format.md §20 and §28.8, docs/design/control.md §5 and §6.
 """
 
