@@ -154,6 +154,8 @@ def _what_next(job: Result) -> str:
         return render.to_come(job["next"])
     if job["status"] == "completed":
         return "nothing is left to do"
+    if job.get("nothing_left") is not None:  # a daemon of before does not tell
+        return str(job["nothing_left"])
     return f"stays {job['status']} until someone resumes it"
 
 

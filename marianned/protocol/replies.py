@@ -90,6 +90,8 @@ class Job(Reply, kw_only=True):
     """What happens next by itself; null: nothing does."""
     safe_to: SafeTo
     """What can be done now without losing work."""
+    nothing_left: str | None = None
+    """What a resume does of a paused job with nothing left to start; null: it is none."""
     hindered_by: list[str] = []
     """What of the daemon's own, or around it, keeps the job back or makes it unsafe, in words for people;
     empty: nothing."""

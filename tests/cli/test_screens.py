@@ -164,6 +164,18 @@ def test_a_paused_job_tells_who_paused_it_and_why(looked_at):
     assert "\n".join(screens.job_screen(shown)) == PAUSED
 
 
+def test_a_held_job_with_nothing_left_tells_what_a_resume_does(looked_at):
+    looked_at("14:20:00")
+    shown = job(
+        "paused", "14:08:40", usd=0.41, hints=["mzt resume release-notes"], completed=4, revision=2,
+        holds=[HOLD], sheets=sheets(DONE, DONE, DONE, DONE),
+        nothing_left="nothing is left to do; resume ends it",
+    )  # fmt: skip
+    assert screens.job_screen(shown)[0] == (
+        'release-notes  paused since 14:08 (12m) by ann "deploy first"; nothing is left to do; resume ends it'
+    )
+
+
 def test_a_pausing_job_tells_what_it_waits_for_and_until_when(looked_at):
     looked_at("14:05:52")
     shown = job(

@@ -165,6 +165,8 @@ def _taken_back(draft: Draft, request: RequestRow, action: Action, status: JobSt
         said = "is being cancelled" if status not in ENDED else f"has {messages.ENDED_WORDS[status]}"
         return f"{said}{who}; {messages.OVERTAKEN[action]}"
     lost = next((said for about, is_so, said in _LOST if action in about and is_so(state, request)), None)
+    if lost is _AGAIN and (hold := list(state.holds.values())[-1]).owner is None:
+        return f"is {status}: it is {messages.held_again(hold)}"
     return None if lost is None else f"is {status}: {lost.format(revision=request.revision)}{who}"
 
 
@@ -184,6 +186,7 @@ def _held_again(state: JobState, request: RequestRow) -> bool:
     )
 
 
+_AGAIN = "it was held again"
 _LOST: tuple[tuple[tuple[Action, ...], Callable[[JobState, RequestRow], bool], str], ...] = (
     (
         (Action.PAUSE, Action.PAUSE_NOW),
@@ -201,9 +204,9 @@ _LOST: tuple[tuple[tuple[Action, ...], Callable[[JobState, RequestRow], bool], s
         "revision {revision} was dropped",
     ),
     (
-        (*_RESUMES, Action.MODIFY_RESUME),
+        messages.GOES_ON,
         _held_again,
-        "it was held again",
+        _AGAIN,
     ),
     (
         (Action.CANCEL,),  # of the hooks of a failure, in a job that had ended

@@ -79,6 +79,7 @@ def job_view(state: JobState, now: Instant) -> Job:
         in_flight=[*_flights(state), *_flights_elsewhere(state)],
         waiting=_waiting(state, now),
         next=next_of(state, now, status),
+        nothing_left=messages.nothing_left(state) if status is JobStatus.PAUSED else None,
         safe_to=SafeTo(
             edit_files=all(_at_rest(one) for one in (state, *state.awaited)),
             stop_daemon=True,

@@ -13,7 +13,7 @@ from marianned.lifecycle import Action
 from marianned.progress.state.hook_queue import has_failed, is_kept
 from marianned.progress.state.job import JobState
 from marianned.protocol import HoldCause, Job, JobStatus, Obstacle, SheetStatus, WaitingFor
-from marianned.rows import EventRow, Flight, HookRow, LoopRow, RequestRow, SheetRow
+from marianned.rows import EventRow, Flight, HoldRow, HookRow, LoopRow, RequestRow, SheetRow
 
 _REASON_LONGEST = 160
 """Characters of a reason in a message of one line."""
@@ -199,13 +199,36 @@ def left_to_resume(state: JobState) -> str | None:
     return formatting.sheet_list(sheets) if sheets or turn is None else hook_name(state, turn.hook)
 
 
+HELD = {
+    HoldCause.USER: "",
+    HoldCause.BREAKPOINT: " at a breakpoint",
+    HoldCause.FAILURE: " because a sheet or hook failed",
+    HoldCause.AUTH: " because an instrument refuses its credentials",
+    HoldCause.RATE_LIMIT: " at a rate limit",
+    HoldCause.BUDGET: " at its cost limit",
+    HoldCause.TIME: ", its time is up",
+}
+"""What a job is held at, behind `paused`."""
+
+
+def held_again(hold: HoldRow) -> str:
+    """Say what holds a job that was to go on: `held at a breakpoint: before sheet 3`."""
+    return f"held{HELD[hold.cause]}{f': {hold.reason}' if hold.reason else ''}"
+
+
 def at_rest(state: JobState) -> str | None:
     """Say of a paused job that nothing is left that it could start, or who goes on without it."""
     turn = state.hook_queue.current
-    if turn is not None and is_kept(turn):
-        return f"nothing is left to do; resume ends it and submits {state.hook_definition(turn.hook).label}"
     if turn is not None and turn.waiting_for == WaitingFor.JOB:
         return _children(state) or f"{turn.chained} goes on; mzt pause {turn.chained}"
+    return nothing_left(state)
+
+
+def nothing_left(state: JobState) -> str | None:
+    """Say of a paused job that nothing is left that it could start, and what a resume does then."""
+    turn = state.hook_queue.current
+    if turn is not None and is_kept(turn):
+        return f"nothing is left to do; resume ends it and submits {state.hook_definition(turn.hook).label}"
     if not state.nothing_left:
         return None
     if state.outlook.failed:
@@ -286,6 +309,10 @@ def slot(state: JobState) -> tuple[WaitingFor, str]:
     return _A_SLOT if closed_for is None else _GRANTS[closed_for]
 
 
+GOES_ON = (Action.RESUME, Action.RESUME_FROM, Action.RESUME_MARK, Action.MODIFY_RESUME)
+"""Requests after which a job goes on, unless something holds it again."""
+
+
 def reply_message(state: JobState, now: Instant, action: Action, view: Job, request: RequestRow) -> str:
     """Say what a request has led to, by the status it left."""
     status = view.status
@@ -296,6 +323,8 @@ def reply_message(state: JobState, now: Instant, action: Action, view: Job, requ
         case JobStatus.PAUSED if view.next is not None and view.next.code == "hold_end":
             children = _children(state)
             said = f"goes on by itself in {_ends_in(state, now)}{f'; {children}' if children else ''}"
+        case JobStatus.PAUSED if action in GOES_ON and state.outlook.could_start:
+            said = held_again(list(state.holds.values())[-1])
         case JobStatus.PAUSING:
             said = _boundary(state, now, action, view)
         case JobStatus.CANCELLING:

@@ -11,18 +11,9 @@ from marianned.clock import Instant, timestamp
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
 from marianned.progress.views.job import HOLDS_MOST, limit
-from marianned.protocol import HoldCause, JobStatus, Obstacle, Reason, Stranger, WaitingFor
+from marianned.protocol import JobStatus, Obstacle, Reason, Stranger, WaitingFor
 from marianned.rows import Flight, HoldRow, HookRow, LoopRow, SheetRow
 
-_HELD = {
-    HoldCause.USER: "paused",
-    HoldCause.BREAKPOINT: "paused at a breakpoint",
-    HoldCause.FAILURE: "paused because a sheet or hook failed",
-    HoldCause.AUTH: "paused because an instrument refuses its credentials",
-    HoldCause.RATE_LIMIT: "paused at a rate limit",
-    HoldCause.BUDGET: "paused at its cost limit",
-    HoldCause.TIME: "paused, its time is up",
-}
 _HOOK_WAITS = {
     WaitingFor.COOLDOWN: ("out its cool-down", "time"),
     WaitingFor.JOB: ("for the end of {job}", "job"),
@@ -158,7 +149,7 @@ def _hold(state: JobState, hold: HoldRow, logins: Mapping[int, str]) -> Reason:
     return _reason(
         state,
         f"hold:{hold.cause}",
-        f"{_HELD[hold.cause]}{owner}{why}",
+        f"paused{messages.HELD[hold.cause]}{owner}{why}",
         "time" if until is not None else "caller",
         since=hold.held_at,
         until=until,

@@ -35,7 +35,7 @@ def test_a_modify_to_what_is_done_leaves_a_paused_job_paused_and_a_resume_ends_i
         f"release-notes: paused; revision 2 is in force; {NOTHING}",
     )
     view = job_view(bench.state, bench.now)
-    assert (view.next, view.progress.percent) == (None, 100.0)
+    assert (view.next, view.progress.percent, view.nothing_left) == (None, 100.0, NOTHING)
     assert NOTHING in [reason.text for reason in reasons(bench.state, bench.now, None, {})]
     bench.crash()
     bench.go()

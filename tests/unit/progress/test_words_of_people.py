@@ -137,3 +137,17 @@ def test_its_checks_count_as_passed_though_they_have_failed():
     assert bench.sheet(1).validation_passed is False
     bench.ask(Action.RESUME_MARK, accept="1")
     assert bench.sheet(1).validation_passed is True
+
+
+@pytest.mark.parametrize("said", ["accept", "skip"])
+def test_a_resume_that_comes_to_a_breakpoint_names_it_also_to_who_waits(said: str) -> None:
+    for wait in (False, True):
+        bench = failed()
+        bench.ask(Action.BREAK, sheets="3")
+        answer = bench.answer(bench.ask(Action.RESUME_MARK, wait=wait, **{said: "2"}))
+        assert bench.status is JobStatus.PAUSED
+        assert answer.message == (
+            "'release-notes' is paused: it is held at a breakpoint: before sheet 3"
+            if wait
+            else "release-notes: paused; held at a breakpoint: before sheet 3"
+        )
