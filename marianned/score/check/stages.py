@@ -4,6 +4,7 @@ Source: docs/reference/score-format.md §15.3, §28.9, §29.
 """
 
 import bisect
+import keyword
 import operator
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 
 from marianned import yaml_tree
-from marianned.formatting import did_you_mean
+from marianned.formatting import did_you_mean, plural
 from marianned.score.check.expand import SheetPlan
 from marianned.score.expanded import Loop, Retry, Trigger
 from marianned.score.language.expressions import (
@@ -25,6 +26,7 @@ from marianned.score.language.expressions import (
     literals_of,
     looped,
     names_of,
+    subscripted,
     until,
 )
 from marianned.score.language.placeholders import placeholders
@@ -47,7 +49,7 @@ def loops(score: Score, layout: SheetPlan, report: ProblemReport) -> tuple[Loop,
     for key, part in score.sheet.loops.items():
         path: Path = ("sheet", "loops", key)
         span = _span(key, layout, path, report)
-        _check_part(score, part, path, report)
+        _check_part(score, part, layout, path, report)
         if span is not None and not report.wrong(*path):
             found[key] = _loop(part, *span, layout)
     _check_overlaps(found, report)
@@ -110,15 +112,24 @@ def _loop(part: LoopPart, first: int, last: int, layout: SheetPlan) -> Loop:
     )
 
 
-def _check_part(score: Score, part: LoopPart, path: Path, report: ProblemReport) -> None:
+def _check_part(score: Score, part: LoopPart, layout: SheetPlan, path: Path, report: ProblemReport) -> None:
     if part.index in _TAKEN:
         message = f"'loop.{part.index}' is something else: the round needs another name"
         report.add("S013", (*path, "index"), message)
+    if keyword.iskeyword(part.index):
+        message = f"'loop.{part.index}' can't be written in an expression: the round needs another name"
+        report.add("S013", (*path, "index"), message)
+        return
     if part.count is not None and part.max_iterations not in {None, part.count}:
         message = f"'count' says {part.count} rounds, 'max_iterations' {part.max_iterations} at most"
         report.add("S015", (*path, "count"), message)
     if part.until is not None and not report.wrong(*path, "until"):
         _check_until(score, part.until, part.index, (*path, "until"), report)
+        total = sum(map(len, layout.stages.values()))
+        for number in sorted(subscripted(part.until, until(part.index))):
+            if not 1 <= number <= total:
+                message = f"bad expression: there is no sheet {number}, there are {plural(total, 'sheet')}"
+                report.add("S206", (*path, "until"), message)
 
 
 def _check_until(score: Score, text: str, index: str, path: Path, report: ProblemReport) -> None:

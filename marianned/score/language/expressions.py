@@ -149,6 +149,16 @@ def sheets_of(text: str) -> set[int] | None:
     return numbers if uses == found else None
 
 
+def subscripted(text: str, language: Language) -> set[int]:
+    """Return the numbers of the sheets that must be there for an expression to have a value: `sheets[2]`."""
+    try:
+        nodes = _parsed(text, language).nodes
+    except BadExpression:
+        return set()
+    keys = [node.slice for node in nodes if isinstance(node, ast.Subscript) and _is_sheets(node.value)]
+    return {key.value for key in keys if isinstance(key, ast.Constant) and type(key.value) is int}
+
+
 def evaluate(text: str, values: Mapping[str, Any]) -> bool:
     """Tell whether an expression is true with these values by name, OWN_NAMES among them.
 
