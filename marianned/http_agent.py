@@ -2,9 +2,9 @@
 
     python -I -S http_agent.py ASK.json < PROMPT
 
-Prints one JSON object, `{"result", "error", "usage": {"input_tokens", "output_tokens"}, "model"}`, and exits
-with 0 when there is a result. Text in, text out, no tools; it tries once: waiting and trying again are the
-daemon's business. It imports nothing of ours, so that it starts in a moment.
+Prints one JSON object, `{"result", "error", "usage": {"input_tokens", "output_tokens", "cached_tokens"},
+"model"}`, and exits with 0 when there is a result. Text in, text out, no tools; it tries once: waiting and
+trying again are the daemon's business. It imports nothing of ours, so that it starts in a moment.
 Source: docs/reference/score-format.md §23.6.
 """
 
@@ -63,23 +63,31 @@ def openai(ask: dict[str, Any], prompt: str) -> tuple[dict[str, str], dict[str, 
     return headers, body
 
 
-def read_anthropic(answer: dict[str, Any]) -> tuple[str, str | None, Any, Any]:
-    """Return the text of an answer, why it is cut, and the tokens in and out."""
+def read_anthropic(answer: dict[str, Any]) -> tuple[str, str | None, dict[str, Any]]:
+    """Return the text of an answer, why it is cut, and the tokens that it took."""
     text = "".join(part.get("text", "") for part in answer["content"] if part.get("type") == "text")
     usage = answer.get("usage") or {}
     parts = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
     read = sum(usage.get(part) or 0 for part in parts) if "input_tokens" in usage else None
     cut = "max_tokens" if answer.get("stop_reason") == "max_tokens" else None
-    return text, cut, read, usage.get("output_tokens")
+    return text, cut, _used(read, usage.get("output_tokens"), usage.get("cache_read_input_tokens"))
 
 
-def read_openai(answer: dict[str, Any]) -> tuple[str, str | None, Any, Any]:
-    """Return the text of an answer, why it is cut, and the tokens in and out."""
+def read_openai(answer: dict[str, Any]) -> tuple[str, str | None, dict[str, Any]]:
+    """Return the text of an answer, why it is cut, and the tokens that it took."""
     choice = answer["choices"][0]
     usage = answer.get("usage") or {}
     cut = "max_tokens" if choice.get("finish_reason") == "length" else None
     text = choice["message"].get("content") or ""
-    return text, cut, usage.get("prompt_tokens"), usage.get("completion_tokens")
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return text, cut, _used(usage.get("prompt_tokens"), usage.get("completion_tokens"), cached)
+
+
+def _used(tokens_in: Any, tokens_out: Any, cached: Any) -> dict[str, Any]:
+    """Return the tokens as they are printed; `cached_tokens` are among `input_tokens`."""
+    used = {"input_tokens": tokens_in, "output_tokens": tokens_out}
+    return used if cached is None else {**used, "cached_tokens": cached}
 
 
 _FAMILIES = {"anthropic": (anthropic, read_anthropic), "openai": (openai, read_openai)}
@@ -104,12 +112,12 @@ def asked(ask: dict[str, Any], prompt: str) -> dict[str, Any]:
         body["temperature"] = ask["temperature"]
     answer = _answer(ask["url"], headers, body, ask["timeout_seconds"])
     try:
-        text, cut, tokens_in, tokens_out = read(answer)
+        text, cut, usage = read(answer)
     except (KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise RequestRefused(f"not an answer of the family {ask['family']}: {_error_text(answer)}") from None
     if cut:
-        raise RequestRefused(f"the answer was cut off after {tokens_out} tokens; {cut} allows no more")
-    usage = {"input_tokens": tokens_in, "output_tokens": tokens_out}
+        taken = usage["output_tokens"]
+        raise RequestRefused(f"the answer was cut off after {taken} tokens; {cut} allows no more")
     return {"result": text, "error": None, "usage": usage, "model": answer.get("model")}
 
 

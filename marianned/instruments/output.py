@@ -36,6 +36,7 @@ _HTTP_OUTPUT = OutputFormat(
     failure_when=[FailureRule(path="error", exists=True)],
     input_tokens_path="usage.input_tokens",
     output_tokens_path="usage.output_tokens",
+    cached_tokens_path="usage.cached_tokens",
     model_path="model",
 )
 _HTTP_ERRORS = Errors(service_messages=True)

@@ -26,7 +26,7 @@ ANTHROPIC = {
 OPENAI = {
     "model": "m-2",
     "choices": [{"message": {"role": "assistant", "content": "All done"}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 15, "completion_tokens": 3},
+    "usage": {"prompt_tokens": 15, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 5}},
 }
 
 
@@ -65,7 +65,7 @@ def test_an_answer_is_taken_with_its_tokens(family, answer, header, service, tmp
     service.answers = [(200, {}, answer)]
     prompt = "é — " + "x" * 1_048_576
     found = ask(tmp_path, service.url, family, prompt=prompt, system="Be brief.", temperature=0.5)
-    usage = {"input_tokens": 15, "output_tokens": 3}
+    usage = {"input_tokens": 15, "output_tokens": 3, "cached_tokens": 5}
     assert found == (0, {"result": "All done", "error": None, "usage": usage, "model": answer["model"]})
     ((_, headers, body),) = service.asked
     assert {name.lower(): value for name, value in headers.items()}[header[0]] == header[1]
@@ -146,10 +146,10 @@ def test_the_shared_model_server_is_understood(family, endpoint, tmp_path):
     with subprocess.Popen([sys.executable, SERVER], stdout=subprocess.PIPE, text=True) as playing:
         try:
             url = json.loads(playing.stdout.readline())["url"]
-            prompt = "FAKE: text all done\nFAKE: usage in=1200 out=34"
+            prompt = "FAKE: text all done\nFAKE: usage in=1200 out=34 cached=100"
             code, found = ask(tmp_path, url + endpoint, family, prompt=prompt)
             assert (code, found["result"]) == (0, "all done")
-            assert found["usage"] == {"input_tokens": 1200, "output_tokens": 34}
+            assert found["usage"] == {"input_tokens": 1300, "output_tokens": 34, "cached_tokens": 100}
             code, found = ask(tmp_path, url + endpoint, family, prompt="FAKE: fail 429 retry-after=7")
             assert (code, "status 429" in found["error"], "retry-after: 7" in found["error"]) == (
                 1,

@@ -32,7 +32,8 @@ def failed(tool, text, status=None):  # noqa: PLR0911  a shape a tool
         case "gemini-cli":
             return gemini_failure(text), gemini_stderr(status or 1, text), 1
         case "cline-cli":
-            return lines({"type": "run_result", "text": "", "finishReason": "error"}), f"{text}\n".encode(), 1
+            said = {"type": "run_result", "text": text, "finishReason": "error"}
+            return lines(said), lines({"type": "error", "message": text}), 1
         case "copilot":
             events = [{"type": "session.error", "data": {"message": text}}]
             if status is not None:
