@@ -54,6 +54,7 @@ def handlers(
         "job.cancel": control.cancel,
         "job.retry": control.retry,
         "job.history": queries.job_history,
+        "job.attempts": evidence.job_attempts,
         "job.why": evidence.job_why,
         "job.revisions": evidence.job_revisions,
         "job.remove": keeper.remove,

@@ -345,6 +345,21 @@ class Attempt(msgspec.Struct, kw_only=True):
     """Results of its validations, in the score's order."""
 
 
+class RunAttempt(Attempt, kw_only=True):
+    """An attempt among those of whole runs: with the job and the sheet that it is of."""
+
+    job_id: str
+    """The job's name."""
+    run: int
+    """Number of the run."""
+    sheet: int
+    """Number of the sheet, when it was started."""
+    stage: int
+    """Number of its stage then."""
+    instance: int
+    """Number of the instance in its stage then."""
+
+
 class Sheet(msgspec.Struct, kw_only=True):
     """One sheet of a job."""
 

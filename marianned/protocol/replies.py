@@ -22,6 +22,7 @@ from marianned.protocol.parts import (
     PlanLine,
     Progress,
     RateLimit,
+    RunAttempt,
     SafeTo,
     Sheet,
     Stranger,
@@ -512,6 +513,17 @@ class RequestCounts(msgspec.Struct, kw_only=True):
     last."""
     buckets: list[Bucket]
     """Their latencies, cumulated."""
+
+
+class Attempts(Reply, kw_only=True):
+    """A page of the attempts of a run, or of all runs."""
+
+    attempts: list[RunAttempt]
+    """The attempts in the order of their starts, without what their checks found: `validations` is empty."""
+    total: int
+    """How many there are in all."""
+    event: int
+    """The newest position of the journal."""
 
 
 class Metrics(msgspec.Struct, kw_only=True):

@@ -6,6 +6,7 @@ import msgspec
 
 from marianned.formatting import CONTROLS
 from marianned.protocol.replies import (
+    Attempts,
     BackedUp,
     Cancelled,
     Cleared,
@@ -348,6 +349,21 @@ class ReadHistory(JobAsk[History], frozen=True, kw_only=True, forbid_unknown_fie
     """How many of the newest entries to leave out, for the page before."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = 50
     """The most entries of the page."""
+
+
+class ReadAttempts(Query[Attempts], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Return the attempts of a run, or of all runs, in the order of their starts."""
+
+    method: ClassVar[str] = "job.attempts"
+
+    job_id: str | None = None
+    """The job, `name` or `name@run`; null: all runs of all jobs."""
+    since: str | None = None
+    """Return only what was in flight at this time or later, in RFC 3339; null: all."""
+    offset: Number = 0
+    """How many to leave out before the page."""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
+    """The most attempts of the page."""
 
 
 class ExplainJob(JobAsk[Why], frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -146,6 +146,21 @@ FROM attempts
 WHERE run_id = :run_id AND uid BETWEEN coalesce(:uid, 0) AND coalesce(:uid, 9223372036854775807)
 ORDER BY uid, attempt
 
+-- name: attempts_since
+-- Of one run, or of all; what is in flight counts as later than any time.
+SELECT job_name, runs.run AS run, mine.*
+FROM (
+    SELECT $attempts_but_texts
+    FROM attempts
+    WHERE (:run_id IS NULL OR run_id = :run_id) AND (ended_at IS NULL OR ended_at >= :since)
+    ORDER BY started_at, run_id, uid, attempt LIMIT :limit OFFSET :offset
+) AS mine JOIN runs USING (run_id)
+ORDER BY started_at, run_id, uid, attempt
+
+-- name: attempts_counted
+SELECT count(*) FROM attempts
+WHERE (:run_id IS NULL OR run_id = :run_id) AND (ended_at IS NULL OR ended_at >= :since)
+
 -- name: round_results
 SELECT uid, result FROM attempts AS mine
 WHERE run_id = :run_id AND attempt = (

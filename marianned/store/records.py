@@ -305,6 +305,24 @@ class Records:
         """Return the attempts of a run, or of one sheet of it, without their result texts."""
         return await self._rows(_ATTEMPT, "attempts", run_id=run_id, uid=uid)
 
+    async def attempts_since(
+        self, run_id: int | None, since: int, page: slice
+    ) -> tuple[list[tuple[str, int, AttemptRow]], int]:
+        """Return a page of the attempts by their starts, each with job name and run, and how many there are.
+
+        Of one run, or of all; those that were in flight at a moment (UTC, ms) or later. Results and reports
+        of checks are left out.
+        """
+        asked: dict[str, Value] = {"run_id": run_id, "since": since}
+        paged = {**asked, "offset": page.start, "limit": page.stop - page.start}
+
+        def read(connection: sqlite3.Connection) -> tuple[list[tuple[str, int, AttemptRow]], int]:
+            found = _select(connection, "attempts_since", paged)
+            rows = [(one["job_name"], one["run"], _ATTEMPT.struct(one)) for one in found]
+            return rows, connection.execute(SQL["attempts_counted"], asked).fetchone()[0]
+
+        return await self._read(read)
+
     async def round_results(self, run_id: int, number: int) -> dict[int, str]:
         """Return, by uid, the result texts of the last attempts of this round that ended by themselves."""
 

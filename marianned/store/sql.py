@@ -76,6 +76,7 @@ def _columns(kind: type[msgspec.Struct], **left_out: str) -> str:
 SQL = blocks(
     Template(Path(__file__).with_name("queries.sql").read_text(encoding="utf-8")).substitute(
         attempts_but_results=_columns(AttemptRow, result="NULL"),
+        attempts_but_texts=_columns(AttemptRow, result="NULL", validations="'[]'"),
         revisions_but_contents=_columns(
             RevisionRow, problems="'[]'", text="''", files="'{}'", expanded="x''"
         ),

@@ -58,6 +58,7 @@ ASKED = [
     ("job.resume", JOB | {"wait": True, "timeout": DEADLINE}),
     ("job.wait", JOB | {"words": ["ended"], "after": 1, "timeout": DEADLINE}),
     ("job.history", JOB | {"limit": 3}),
+    ("job.attempts", JOB | {"limit": 3}),
     ("events.read", {"after": 0, "limit": 2}),
     ("events.subscribe", {"after": 0, "job_id": "talk"}),
     ("stream.cancel", {"stream": 2}),

@@ -138,7 +138,7 @@ class JobQueries:
                 sheet.attempts = [self._attempt(state, row) for row in rows]
         view = await self.view(state)
         view.problems = [*await self._without_worktree(state), *problems_of_sheets(state, numbers)]
-        hooks = [hook_view(state, row, self._live_pid(state, row)) for row in state.hooks]
+        hooks = [hook_view(state, row, self.live_pid(state.run.job_name, row)) for row in state.hooks]
         variables = masks.told(state.current.row.variables)
         return extended(
             view,
@@ -174,11 +174,12 @@ class JobQueries:
             Attempt,
             started_at=timestamp(row.started_at),
             ended_at=timestamp(row.ended_at),
-            pid=row.pid or (self._live_pid(state, row) if row.outcome is None else None),
+            pid=row.pid or (self.live_pid(state.run.job_name, row) if row.outcome is None else None),
         )
 
-    def _live_pid(self, state: JobState, row: Flight) -> int | None:
-        job = self._conductor.jobs.get(state.run.job_name)
+    def live_pid(self, job_name: str, row: Flight) -> int | None:
+        """Return the process of what is in flight, where it is known."""
+        job = self._conductor.jobs.get(job_name)
         return None if job is None or job.run_id != row.run_id else job.pid(row)
 
     async def job_list(self, _caller: Caller, params: ListJobs) -> JobList:

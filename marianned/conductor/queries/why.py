@@ -7,7 +7,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned import formatting, masks
-from marianned.clock import timestamp
+from marianned.clock import milliseconds, timestamp
 from marianned.conductor.core.hindrances import Kept, hindrances
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.services import Services, mask_of
@@ -20,6 +20,7 @@ from marianned.progress.state.selection import select
 from marianned.progress.views.job import extended, problems_of_sheets
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import (
+    Attempts,
     Caller,
     ExplainJob,
     Failure,
@@ -27,9 +28,11 @@ from marianned.protocol import (
     JobStatus,
     Outcome,
     PlanLine,
+    ReadAttempts,
     ReadRevisions,
     Revision,
     Revisions,
+    RunAttempt,
     Why,
 )
 from marianned.rows import AttemptRow, HookRow, RevisionRow, shown
@@ -45,6 +48,36 @@ class WhyQueries:
     def __init__(self, services: Services, queries: JobQueries) -> None:
         self._services = services
         self._queries = queries
+
+    async def job_attempts(self, _caller: Caller, params: ReadAttempts) -> Attempts:
+        """Return a page of the attempts of a run, or of all."""
+        state = None if params.job_id is None else await self._queries.state(params.job_id)
+        try:
+            since = 0 if params.since is None else milliseconds(params.since)
+        except ValueError as error:
+            raise BadRequest(f"since: {error}") from None
+        page = slice(params.offset, params.offset + params.limit)
+        run_id = None if state is None else state.run.run_id
+        rows, total = await self._services.store.records.attempts_since(run_id, since, page)
+        attempts = [
+            shown(
+                row,
+                RunAttempt,
+                job_id=name,
+                run=run,
+                started_at=timestamp(row.started_at),
+                ended_at=timestamp(row.ended_at),
+                pid=row.pid or (self._queries.live_pid(name, row) if row.outcome is None else None),
+            )
+            for name, run, row in rows
+        ]
+        of = "" if state is None else f"{params.job_id}: "
+        return Attempts(
+            message=f"{of}{len(attempts)} of {formatting.plural(total, 'attempt')}",
+            attempts=attempts,
+            total=total,
+            event=self._services.store.last_event,
+        )
 
     async def job_why(self, _caller: Caller, params: ExplainJob) -> Why:
         """Return what a job waits for, and this run's failed attempts, newest first."""
