@@ -73,7 +73,7 @@ def planned(
     matched, returned = origins(state, version.score)
     back = {number: planner.Back(past.row.status, past.row.revision) for number, past in returned.items()}
     result = planner.plan(state.score, version.score, matched, standing, state.run.revision, values, back)
-    lines = _with_breakpoints(state, result.lines)
+    lines = _with_rounds(state, version.score, _with_breakpoints(state, result.lines))
     lines = with_live_limits(state, version.score, lines)
     new_number = {old: new for new, old in result.matched.items()}
     asked = {new_number[row.sheet] for row in _of(state, rerun) if row.sheet in new_number}
@@ -128,6 +128,21 @@ def _with_breakpoints(state: JobState, lines: list[PlanLine]) -> list[PlanLine]:
         elif line.old_sheet in standing and line.old_sheet != line.sheet:
             moves = f"{line.why}; its breakpoint moves from sheet {line.old_sheet}"
             said.append(msgspec.structs.replace(line, why=moves))
+        else:
+            said.append(line)
+    return said
+
+
+def _with_rounds(state: JobState, score: Expanded, lines: list[PlanLine]) -> list[PlanLine]:
+    """Say of sheets of an open loop that are done, and differ, in which round they would run so."""
+    said: list[PlanLine] = []
+    for line in lines:
+        one = state.loops.of(line.old_sheet) if line.old_sheet is not None else None
+        loop = score.loop_of(line.stage)
+        follows = one is not None and one.is_open and loop is not None and one.row.round < loop.rounds
+        if one is not None and follows and line.action == PlanAction.KEPT_CHANGED:
+            why = f"{line.why}; runs in round {one.row.round + 1} if there is one"
+            said.append(msgspec.structs.replace(line, why=why))
         else:
             said.append(line)
     return said

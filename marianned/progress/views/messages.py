@@ -333,24 +333,23 @@ def reply_message(state: JobState, now: Instant, action: Action, view: Job, requ
             said = f"goes on {slot(state)[1]}"
         case JobStatus.RUNNING:
             said = _going_on(state, action, request)
-        case JobStatus.FAILED if state.failing:
-            said = _failing(state, action, request)
-        case JobStatus.PAUSED | JobStatus.FAILED | JobStatus.CANCELLED if action is Action.MODIFY:
-            rest = at_rest(state) if status is JobStatus.PAUSED else None
-            said = f"revision {request.revision} is in force{f'; {rest}' if rest else ''}"
+        case JobStatus.PAUSED | JobStatus.FAILED | JobStatus.CANCELLED:
+            said = _standing_still(state, action, status, request)
         case JobStatus.COMPLETED if action is Action.MODIFY and (left := left_to_resume(state)):
             said = f"revision {request.revision} is in force, resume runs {left}"
     return job_message(state, status) if said is None else f"{state.run.job_name}: {status}; {said}"
 
 
-def _failing(state: JobState, action: Action, request: RequestRow) -> str | None:
-    """Say what a request has led to in a job of whose failure a hook is in flight, or is still to run."""
-    if action is Action.CANCEL:
+def _standing_still(state: JobState, action: Action, status: JobStatus, request: RequestRow) -> str | None:
+    """Say what a request has led to in a job that is paused or has ended; a hook of its failure may run."""
+    if action is Action.CANCEL and state.failing:
         return f"{flying(state)} is being ended"
     if action is not Action.MODIFY:
         return None
-    applies = "is in force" if state.staged is None else f"applies when {flying(state)} ends"
-    return f"revision {request.revision} {applies}"
+    if state.staged is not None:
+        return f"revision {request.revision} applies when {flying(state)} ends"
+    rest = at_rest(state) if status is JobStatus.PAUSED else None
+    return f"revision {request.revision} is in force{f'; {rest}' if rest else ''}"
 
 
 def _breakpoints(state: JobState) -> str:

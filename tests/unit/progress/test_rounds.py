@@ -1,5 +1,6 @@
 """Rounds of a loop on the bench: asked when due, counted once, judged by the newest word, over every crash."""
 
+import msgspec
 import pytest
 from kit.hooks import command
 from kit.scores import Bench, chain, report, score, stage
@@ -366,3 +367,33 @@ def test_what_is_said_of_it():
     assert not view.safe_to.switch_off
     codes = [reason.code for reason in reasons(bench.state, bench.now, None, {})]
     assert codes == ["in_flight"]
+
+
+def test_the_plan_says_in_which_round_a_changed_sheet_that_is_done_would_run():
+    bench = looped()
+    bench.end(1)
+    other = [stage([number] if number else [], prompt="other") for number in range(3)]
+    new = score(*other, loops=bench.state.score.loops)
+    plan = bench.answer(bench.ask(Action.MODIFY, new, plan=True)).plan
+    assert plan[0].why.endswith("completed, stays; runs in round 2 if there is one")
+    last = score(*other, loops=(msgspec.structs.replace(bench.state.score.loops[0], rounds=1),))
+    plan = bench.answer(bench.ask(Action.MODIFY, last, plan=True)).plan
+    assert plan[0].why.endswith("completed, stays")
+
+
+def test_a_sheet_alone_plays_in_the_present_round_and_does_not_open_the_loop_again():
+    bench = to_the_question(looped())
+    bench.judged(False)
+    bench.end(1)
+    bench.ask(Action.PAUSE)
+    bench.end(2)
+    bench.ask(Action.RESUME_FROM, sheets="1", alone=True)
+    assert (bench.flying, standing(bench)) == ([1], (2, LoopState.OPEN))
+    to_the_question(bench)
+    bench.judged(True)
+    bench.end(3)
+    assert bench.status is JobStatus.COMPLETED
+    bench.ask(Action.RESUME_FROM, sheets="1", alone=True)
+    assert (bench.flying, standing(bench)) == ([1], (2, LoopState.CLOSED))
+    bench.end(1)
+    assert (bench.status, bench.sheets) == (JobStatus.COMPLETED, ["completed"] * 3)
