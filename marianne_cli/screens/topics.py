@@ -48,6 +48,10 @@ SHEET_VARIABLES = (
     ("MARIANNE_ATTEMPT_ID", "a mark that no other attempt has"),
     ("MARIANNE_WORKSPACE", "the job's workspace"),
     ("MARIANNE_PREVIOUS", "a directory with outputs of earlier sheets, where the score captures them"),
+    (
+        "MARIANNE_HANDOFF",
+        "a file: what an agent leaves there goes into its next prompt, if it was ended or failed",
+    ),
     ("MARIANNE_SOCKET", "where the daemon listens; unset behind a wall (contain: hide)"),
 )
 

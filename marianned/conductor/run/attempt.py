@@ -17,7 +17,7 @@ from anyio import to_thread
 
 from marianned import faults, files, workers
 from marianned.accidents import Accident, GivenUp, Patience, runs_short
-from marianned.conductor.run import walls
+from marianned.conductor.run import handoff, walls
 from marianned.conductor.run.checks import Checking, counted, evidence_of
 from marianned.conductor.run.context import gather
 from marianned.conductor.run.process import (
@@ -277,8 +277,20 @@ class Attempt:
         if given.score.cross_sheet.auto_capture_stdout:
             await to_thread.run_sync(self._write_previous, previous.outputs)
         self._warnings = [self._mask.text(text) for text in (*left_out, *rendered.missing)]
-        raw = given.score.profiles[given.definition.instrument].raw_prompt
-        return rendered.body if raw else rendered.prompt
+        if given.score.profiles[given.definition.instrument].raw_prompt:
+            return rendered.body
+        return rendered.prompt + await self._handed_over()
+
+    async def _handed_over(self) -> str:
+        """Make the place for a note to the next attempt; return what the one before has left."""
+        attempt = self._given.attempt
+        note = await to_thread.run_sync(handoff.place, self._directory)
+        self._variables[handoff.VARIABLE] = str(note)
+        rows = await self._services.store.records.attempts(attempt.run_id, attempt.uid)
+        before = handoff.left_by(rows, attempt.attempt)
+        if before is None:
+            return ""
+        return await to_thread.run_sync(handoff.section, self._services.directory(before), self._mask)
 
     def _wait_for_stranger(self) -> None:
         """Let no process of this sheet run beside one that the database does not know.
