@@ -4,9 +4,10 @@ import inspect
 import re
 
 import msgspec
+import pages
 import pytest
 
-from marianned import errors, rows
+from marianned import errors, protocol, rows
 from marianned.instruments import profile
 from marianned.protocol import parts, replies, requests
 from marianned.protocol.schema import _documented, field_docs, schema_of
@@ -78,3 +79,17 @@ def test_without_the_source_a_schema_has_no_descriptions(monkeypatch):
         assert "description" not in struct["properties"]["usd"]
     finally:
         _documented.cache_clear()
+
+
+TOLD = (
+    "Job", "JobDetails", "Paused", "Resumed", "Modified", "Cancelled", "Retried", "History", "Sheet", "Attempt", "Hook",
+    "HookLine", "PlanLine", "Hold", "Caller", "InFlight", "Waiting", "Next", "Drift", "FileDifference", "Event", "Progress", "LoopProgress",
+)  # fmt: skip
+"""What the JSON of commands about jobs is made of."""
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_the_contract_of_the_command_line_knows_every_key_of_its_json(name):
+    text = pages.text_of("docs/design/cli.md")
+    fields = msgspec.structs.fields(getattr(protocol, name))
+    assert [field.encode_name for field in fields if field.encode_name not in text] == []
