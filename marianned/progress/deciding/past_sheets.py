@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
 from typing import Any, NamedTuple
+from weakref import ref
 
 import msgspec
 
@@ -69,7 +70,21 @@ def _place(sheet: Definition) -> SheetPlace:
 
 
 def _shape(score: Expanded) -> str:
-    """Return the hash of all that tells the sheets of a score: two that have the same are the same score."""
+    """Return the hash of all that tells the sheets of a score: two that have the same are the same score.
+
+    The last ones are remembered, as matches are.
+    """
+    known = next((shape for made, shape in _shapes if made() is score), None)
+    if known is None:
+        known = _hash_of(score)
+        _shapes[:] = [(ref(score), known), *_shapes[:2]]
+    return known
+
+
+_shapes: list[tuple["ref[Expanded]", str]] = []
+
+
+def _hash_of(score: Expanded) -> str:
     parts = [
         (sheet.movement, sheet.stage, sheet.instance, sorted(sheet.digests.items()), sorted(sheet.needs))
         for sheet in score.sheets
@@ -132,7 +147,8 @@ def origins(state: JobState, new: Expanded) -> Origins:
         return Origins(plain, {})
     known = _as_it_was(state, new)
     uids = {number: state.sheets[old].uid for number, old in plain.items()}
-    uids = {number: uid for number, uid in uids.items() if uid not in known.values()} | known
+    taken = set(known.values())
+    uids = {number: uid for number, uid in uids.items() if uid not in taken} | known
     if len(known) < len(new.sheets):
         uids = _Search(state, new, plain, known).uids(uids)
     in_force = {row.uid: row.sheet for row in state.sheets.values()}
@@ -170,10 +186,9 @@ class _Search:
         self._new = {sheet.sheet: sheet for sheet in new.sheets}
         self._plain = plain
         self._known = dict(known)
+        self._order: list[int] = []
         names = Counter({(sheet.stage, sheet.movement) for sheet in new.sheets})
         self._stages_of = Counter(name for _, name in names)
-        needs = {number: sheet.needs for number, sheet in self._new.items()}
-        self._order = list(_each_after_its_needs(needs))
         self._done: defaultdict[str, list[_Doing]] = defaultdict(list)
         self._collect()
 
@@ -207,6 +222,9 @@ class _Search:
         What is found stays found. It may take a sheet from one that stands before it, so it is looked again
         until nothing more is found; only then also at other places, of what is none of the score in force.
         """
+        if not self._done:
+            return uids
+        self._order = list(_each_after_its_needs({n: sheet.needs for n, sheet in self._new.items()}))
         for anywhere in (False, True):
             found = -1
             while found < len(self._known):

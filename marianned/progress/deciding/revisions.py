@@ -47,11 +47,13 @@ def planned(
     *,
     anew: bool = True,
     alone: bool = False,
+    where: Origins | None = None,
 ) -> planner.Planned:
     """Return what would become of each sheet under this version, once the job goes on.
 
     `rerun` are uids that run again, with what depends on them or `alone`; `anew`: what has failed begins
-    anew, which it does under each new revision and after a resume of what failed.
+    anew, which it does under each new revision and after a resume of what failed; `where` its sheets come
+    from, if that is known already.
 
     The planner compares the two scores and knows nothing of this run but how each old sheet stands. What
     only the run knows is laid over its lines, in this order: breakpoints that move or go, limits of what is
@@ -70,7 +72,7 @@ def planned(
         for number, row in state.sheets.items()
     }
     values = _values_that_differ(state.current.row, version.row)
-    matched, returned = origins(state, version.score)
+    matched, returned = where or origins(state, version.score)
     back = {number: planner.Back(past.row.status, past.row.revision) for number, past in returned.items()}
     result = planner.plan(state.score, version.score, matched, standing, state.run.revision, values, back)
     lines = _with_rounds(state, version.score, _with_breakpoints(state, result.lines))
@@ -249,9 +251,9 @@ def _uids(state: JobState, where: Origins) -> dict[int, int]:
 
 
 def _changed(state: JobState, version: Version) -> list[int]:
-    plan = planned(state, version)
-    kept_changed = {line.sheet for line in plan.lines if line.action == PlanAction.KEPT_CHANGED}
     where = origins(state, version.score)
+    plan = planned(state, version, where=where)
+    kept_changed = {line.sheet for line in plan.lines if line.action == PlanAction.KEPT_CHANGED}
     uids = _uids(state, where)
     found: list[int] = []
     for sheet in version.score.sheets:
@@ -380,9 +382,10 @@ def apply_staged(draft: Draft) -> None:
     if staged is None:
         return
     state = draft.state
-    result = planned(state, staged, state.run.rewind)
+    where = origins(state, staged.score)
+    result = planned(state, staged, state.run.rewind, where=where)
     restarts = set(result.restarts)
-    back = origins(state, staged.score).back
+    back = where.back
     sheets, next_uid = _sheets_of(state, staged.score, result, back)
     kept = {row.uid for row in sheets}
     gone = [row.uid for row in state.sheets.values() if row.uid not in kept]
