@@ -56,7 +56,7 @@ def begin_ends(draft: Draft) -> None:
 def hold_for_failure(draft: Draft) -> None:
     """Pause the job that would end failed: its score says so, or what a hook has done is not known."""
     state = draft.state
-    lost = next((row.hook for row in state.hooks if is_lost(row)), None)
+    lost = next((row.hook for row in state.success_hooks if is_lost(row)), None)
     if lost is not None and not state.counts[SheetStatus.FAILED]:
         name = messages.hook_name(state, lost)
         why = f"{name} was lost, it is not known whether it did its work; a resume runs it again"
