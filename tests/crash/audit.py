@@ -22,11 +22,12 @@ NEXT = {
     "paused": {"queued", "running", "completed", "failed", "cancelled"},
     "cancelling": {"cancelled"},
     "completed": {"queued", "running", "paused"},
-    "failed": {"queued", "running", "paused", "cancelled", "completed"},
+    "failed": {"queued", "running", "pausing", "paused", "cancelled", "completed"},
     "cancelled": {"queued", "running", "paused", "completed"},
 }
 """Which status may follow which from one commit to the next (docs/design/control.md §3).
 
+Pausing follows failed where its hooks run, and a modify that lets it go on waits for them.
 Completed follows at once where nothing is left to run: the failed sheet is removed by a revision that the job
 goes on under, or the last attempt of a cancelled job had succeeded before it was ended.
 """

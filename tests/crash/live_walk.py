@@ -197,7 +197,7 @@ class Walk:
             for request in job.settle_requests():
                 self.count(request)
         for jobs in (self.world.children, self.world.retired):
-            for job in [job for job in jobs if job.model.ended and not job.requests]:
+            for job in [job for job in jobs if job.is_over and not job.requests]:
                 jobs.remove(job)
                 self.world.past.append(job)
 

@@ -71,6 +71,11 @@ class LiveJob:
         ]
 
     @property
+    def is_over(self):
+        """Whether it has ended, and its hooks of a failure have run."""
+        return self.model.ended is not None and not self.model.after.going
+
+    @property
     def all_flights(self):
         return [*self.flights.values(), *self.parked.values()]
 
@@ -110,7 +115,7 @@ class LiveJob:
                 "jitter": False,
                 "max_completion_attempts": 0,
             },
-            on_failure=plan.on_failure,
+            on_failure=[self._hook(hook) for hook in plan.after] or plan.on_failure,
             validations=[check] if self.checked else [],
             on_success=[self._hook(hook) for hook in plan.hooks],
             concert={"cooldown_between_jobs_seconds": 0},
@@ -347,18 +352,32 @@ class LiveJob:
 
     def _starts_hook(self, event):
         assert not self.lies, f"it starts over a pause file: {event}"
-        assert self.model.may_start(), event
-        hook = self.model.score.hooks[event["hook"] - 1]
-        assert self.model.turn() == hook.name, event
-        assert self.model.hooks.may_start(hook.name), event
+        hook = self._hook_step(event)
+        assert self.next_hook == hook.name, event
         self.hook_flights += 1
         self.model.begin_hook(hook.name)
         if hook.kind == "command":
             self.flights[hook.name] = self._flight(f"{self.voice}.{hook.name}", "hook", self.hook_flights)
 
+    def _hook_step(self, event):
+        score = self.model.score
+        return [*score.hooks, *score.after][event["hook"] - 1]
+
+    def is_hook(self, name):
+        return name in self.model.hooks.rows or name in self.model.after.rows
+
+    @property
+    def next_hook(self):
+        """The hook that may start now; None: none may."""
+        turn = self.model.turn()
+        if turn is None or not self.model.may_start_hook():
+            return None
+        hook = self.model.hook(turn)
+        return turn if hook.status == "pending" or hook.waits_for == "end" else None
+
     def _hook_ends(self, event):
-        hook = self.model.score.hooks[event["hook"] - 1]
-        row = self.model.hooks.rows[hook.name]
+        hook = self._hook_step(event)
+        row = self.model.hook(hook.name)
         how, chained = event["type"].removeprefix("hook."), row.chained
         told = hook.name in self.model.told_to_end
         if how == "waiting":
@@ -380,7 +399,9 @@ class LiveJob:
         elif how == "failed":
             how = "refused" if event["cause"] == "refused" else how
             assert how == "refused" or self._may_fail(hook, row), event
-        self.model.hook_ends(hook.name, "lost" if event["cause"] == "lost" else how, chained)
+        if event["cause"] == "lost" and hook.name in self.model.hooks.rows:
+            how = "lost"  # the end of a job that has failed already stays as it is
+        self.model.hook_ends(hook.name, how, chained)
 
     def _may_fail(self, hook, row):
         """Tell whether the job of a hook may not have done its work: it ended badly, or its name is taken."""
@@ -407,14 +428,8 @@ class LiveJob:
         yield from (f"{self.address}: {name} ends, {self.flights.get(name)}" for name in busy)
         if not self.submitted:
             yield "it is submitted"
-        elif not draining and not self.lies and model.may_start():
-            room = len(model.flying) < model.score.at_once
-            ready = [] if self.is_agent and model.limits.met else model.ready()
-            yield from (f"{name} starts" for name in ready[: int(room)])
-            if model.rounds.due(model):
-                yield "its round is judged"
-            if model.hooks.may_start(model.turn()):
-                yield f"{model.turn()} starts"
+        elif not draining and not self.lies:
+            yield from (f"{name} starts" for name in self._starts_next())
         for name, hook in model.hooks.rows.items():
             child = self.others.get(hook.chained) if hook.waits_for == "job" else None
             if child is not None and child.model.ended:
@@ -424,6 +439,18 @@ class LiveJob:
                 yield f"an answer to {one}"
             if one.said is not None and not (one.could_refuse if one.said == "E502" else one.happened):
                 yield f"what explains {one}"
+
+    def _starts_next(self):
+        """Name what has a slot as soon as it is looked at."""
+        model = self.model
+        if model.may_start():
+            room = len(model.flying) < model.score.at_once
+            ready = [] if self.is_agent and model.limits.met else model.ready()
+            yield from ready[: int(room)]
+            if model.rounds.due(model):
+                yield "the question of the loop"
+        if self.next_hook is not None:
+            yield self.next_hook
 
     def settle_requests(self):
         """Compare each answer with the model's; return those that are answered."""
@@ -459,6 +486,7 @@ class LiveJob:
         """Say what the daemon tells and the model does not."""
         told, model = self.house.status(self.address), self.model
         names = list(model.sheets)
+        hooks = [*model.hooks.rows.values(), *model.after.rows.values()]
         pairs = {
             "status": (told["status"], model.status),
             "sheets": (
@@ -481,7 +509,7 @@ class LiveJob:
             ),
             "hooks": (
                 [(h["status"], h["status"] == "waiting" and h["waiting_for"]) for h in told["hooks"]],
-                [(h.status, h.status == "waiting" and h.waits_for) for h in model.hooks.rows.values()],
+                [(h.status, h.status == "waiting" and h.waits_for) for h in hooks],
             ),
             "loops": self.loop.difference(told),
             "cost": (told["cost"]["usd"], model.spent),

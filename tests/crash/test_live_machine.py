@@ -28,6 +28,8 @@ CHILDREN = 3
 """How many jobs that hooks have started go on at most; the oldest are cancelled."""
 ONE_JOB = 40
 """Steps after which another job takes a job's place."""
+AFTER = (HookStep("f1"), HookStep("f2"))
+"""Hooks of a failure."""
 LOOPED = 0.7
 HOUR = 3600
 WALLS = (HOUR / 2, 1.5 * HOUR)
@@ -67,7 +69,7 @@ class Machine(Walk):
         self.submit(place)
 
     def cancel(self, job):
-        if job.model.ended is None and job.model.accepts("cancel", Wanted()):
+        if job.model.accepts("cancel", Wanted()):
             self.send(job, "cancel", Wanted())
             self.rest()
 
@@ -88,8 +90,12 @@ class Machine(Walk):
             plan = replace(plan, steps=tuple(skips))
         hooks = [hook for hook in HOOKS if chance.random() < 0.25]
         budget, wall = chance.choice([None, None, None, 1.5, 3.5]), chance.choice([None, None, *WALLS])
-        plan = replace(plan, hooks=tuple(hooks), budget=budget, wall=wall)
+        plan = replace(plan, hooks=tuple(hooks), budget=budget, wall=wall, after=self.after(plan))
         return self.looped(plan) if chance.random() < LOOPED else plan
+
+    def after(self, plan):
+        """Return hooks of a failure, where the score lets its job fail."""
+        return AFTER[self.chance.randrange(3) :] if plan.on_failure == "fail" else ()
 
     def looped(self, plan):
         """The same score with a loop, where one is found that can be written."""
@@ -187,24 +193,36 @@ class Machine(Walk):
         return Wanted(new=new, sheets=some if rerun and not changed else (), changed=changed)
 
     def grown(self, job):
-        """Another score near to a job's: other sheets, or hooks (a child starts no jobs), or what it may cost."""
-        old = job.model.staged or job.model.score
+        """Another score near to a job's: other sheets, or hooks (a child starts no jobs), a loop, other limits."""
+        old, chance = job.model.staged or job.model.score, self.chance
         hooks = HOOKS[:2] if job.is_child else HOOKS
-        die = self.chance.random()
-        if die < 0.1 and not job.model.staged and job.model.begun_with:
-            return writable(only(old, job.model.begun_with))  # nothing would be left to do
-        if die < 0.2:
-            known = {hook.name for hook in old.hooks}
-            changed = self.chance.choice(hooks).name
-            new = [hook for hook in hooks if (hook.name in known) != (hook.name == changed)]
-            return replace(old, hooks=tuple(new))
-        if die < 0.3:
-            return replace(old, budget=self.chance.choice([None, 1.5, 3.5, 5.5]))
-        if die < 0.38:
-            return replace(old, wall=self.chance.choice([None, *WALLS, WALLS[-1] + 2 * HOUR]))
-        if die < 0.5 and not job.is_child:
-            return self.looped(old)
-        return writable(grown(old, self.chance.randrange(200)))
+        kinds = {
+            "less": 10,
+            "hooks": 10,
+            "cost": 10,
+            "time": 8,
+            "after": 6,
+            "loop": 0 if job.is_child else 11,
+        }
+        (kind,) = chance.choices([*kinds, "sheets"], [*kinds.values(), 45])
+        new = grown(old, chance.randrange(200))
+        match kind:
+            case "less" if not job.model.staged and job.model.begun_with:
+                new = only(old, job.model.begun_with)  # nothing would be left to do
+            case "hooks":
+                known = {hook.name for hook in old.hooks}
+                changed = chance.choice(hooks).name
+                kept = [hook for hook in hooks if (hook.name in known) != (hook.name == changed)]
+                new = replace(old, hooks=tuple(kept))
+            case "cost":
+                new = replace(old, budget=chance.choice([None, 1.5, 3.5, 5.5]))
+            case "time":
+                new = replace(old, wall=chance.choice([None, *WALLS, WALLS[-1] + 2 * HOUR]))
+            case "after":
+                new = replace(old, after=self.after(old))
+            case "loop":
+                new = self.looped(old)
+        return writable(new)
 
     # --- deeds -----------------------------------------------------------------------------------------------
 
@@ -214,9 +232,7 @@ class Machine(Walk):
             self.send(job, "resume", Wanted())
         for name in self.chance.sample(job.flying, min(len(job.flying), self.chance.choice([1, 1, 2]))):
             ends = OF_ALL + (OF_CHECKED if job.checked else [])
-            how = self.chance.choice(
-                OF_HOOKS if name in job.model.hooks.rows else ["succeeded"] * len(ends) + ends
-            )
+            how = self.chance.choice(OF_HOOKS if job.is_hook(name) else ["succeeded"] * len(ends) + ends)
             self.steps.append((job.address, "ends", name, how))
             job.flights[name].word = how
             job.touched = True
@@ -267,7 +283,11 @@ class Machine(Walk):
         self.start()
 
     def fresh(self, place, job):
-        if place is not None and job.model.status in ("paused", "failed", "completed", "cancelled"):
+        if (
+            place is not None
+            and not job.model.after.going
+            and job.model.status in ("paused", "failed", "completed", "cancelled")
+        ):
             self.submit(place, fresh=job)
 
     def clear_limits(self, place, job):
@@ -305,7 +325,7 @@ class Machine(Walk):
         """Delete the directory of an attempt in flight, whose process the database knows."""
         for name in job.flying:
             flight = job.flights[name]
-            if name in job.model.hooks.rows or flight.deleted or flight.identity is None:
+            if job.is_hook(name) or flight.deleted or flight.identity is None:
                 continue
             top, *numbers = flight.identity.rsplit("-", 3)
             statement = (
@@ -368,7 +388,7 @@ class Machine(Walk):
         """Kill one or both supervisors of an attempt in flight: the other, or the daemon, ends what is left."""
         for name in job.flying:
             flight = job.flights[name]
-            if name in job.model.hooks.rows or flight.deleted or flight.identity is None:
+            if flight.deleted or flight.identity is None:
                 continue
             mark = os.fsencode(f"MARIANNE_ATTEMPT_ID={flight.identity}")
             home = os.fsencode(f"HOME={self.house.home}")
@@ -449,7 +469,7 @@ class Machine(Walk):
         ("again", 3),
         ("delete", 3),
         ("crash", 1),
-        ("kill_at", 3),
+        ("kill_at", 5),
         ("kill_supervisors", 2),
         ("kill_workers", 2),
         ("crash_soon", 1),
