@@ -132,11 +132,13 @@ def _found(
     from marianned.score.check.explain import explain as explained
 
     sheets: list[dict[str, Any]] = []
+    hooks: list[dict[str, Any]] = []
     try:
         with _bounded():
             compiled = _compiled(file, given, portable=portable)
             if explain and compiled.expanded is not None:
                 sheets = explained(compiled.expanded, prompts)
+                hooks = msgspec.to_builtins(compiled.expanded.hooks_found)
     except _TooLong:
         message = f"checking it takes over {_MOST_SECONDS:g} s: a template that does not end, most likely"
         compiled = refused(file, "S203", message)
@@ -159,6 +161,7 @@ def _found(
         "parameters": msgspec.to_builtins(compiled.parameters),
         "stage_names": compiled.expanded.stage_names if compiled.expanded else {},
         "sheets": sheets,
+        "hooks": hooks,
         "played": [name for name in compiled.expanded.profiles if name not in _SHELL]
         if compiled.expanded
         else [],
@@ -179,8 +182,14 @@ def shown(call: Invocation, result: Mapping[str, Any]) -> Answer:
     for sheet in result["sheets"]:
         name = result["stage_names"].get(str(sheet["stage"]))
         lines += _sheet_lines(sheet, name, unfolded=call.verbose)
+    lines += [_hook_line(hook) for hook in result["hooks"]]
     finding = None if result["valid"] else "E505"
     return Answer(result, text="\n".join([*lines, result["message"]]), finding=finding)
+
+
+def _hook_line(hook: Mapping[str, Any]) -> str:
+    when = "if the job fails" if hook["after_failure"] else "when all sheets are done"
+    return f"hook {hook['hook']} ({hook['type']}): {terminal.line(hook['label'])}, {when}"
 
 
 def _parameter_lines(parameters: Sequence[Mapping[str, Any]]) -> list[str]:

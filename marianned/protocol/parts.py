@@ -458,6 +458,19 @@ class Hook(msgspec.Struct, kw_only=True):
     """It is one of `on_failure`, and runs when the job has failed."""
 
 
+class HookFound(msgspec.Struct, kw_only=True):
+    """A hook of a score that is looked at: what follows its sheets, or its failure."""
+
+    hook: int
+    """Number of the hook in the score, from 1; those of `on_failure` come after those of `on_success`."""
+    type: str
+    """Type of the hook, as the score names it."""
+    label: str
+    """What the score calls it, or else what it runs."""
+    after_failure: bool
+    """It is one of `on_failure`, and runs when the job has failed."""
+
+
 class HookLine(msgspec.Struct, kw_only=True):
     """What becomes of one hook under a new score, or when sheets run again."""
 

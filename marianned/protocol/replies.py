@@ -14,6 +14,7 @@ from marianned.protocol.parts import (
     Event,
     Hold,
     Hook,
+    HookFound,
     HookLine,
     InFlight,
     Instrument,
@@ -422,6 +423,8 @@ class Validated(Reply, kw_only=True):
     sheets: list[dict[str, Any]] = []
     """A page of its sheets, with `explain` or `prompts`: each with its place, needs, instrument, settings,
     size of its prompt and validations; with `prompts` also the prompt."""
+    hooks: list[HookFound] = []
+    """Its hooks, with `explain` or `prompts`."""
     event: int
     """The journal position at which this was true."""
 

@@ -14,7 +14,7 @@ import msgspec
 
 from marianned.errors import Problem
 from marianned.instruments.profile import Profile
-from marianned.protocol import Parameter
+from marianned.protocol import HookFound, Parameter
 
 
 class DataCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -427,6 +427,14 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     def every_hook(self) -> tuple[Hook, ...]:
         """All hooks by their numbers: those of a success, then those of a failure."""
         return (*self.hooks, *self.failure_hooks)
+
+    @property
+    def hooks_found(self) -> list[HookFound]:
+        """All hooks, as whoever looks at the score is told."""
+        return [
+            HookFound(hook=number, type=hook.type, label=hook.label, after_failure=hook.after_failure)
+            for number, hook in enumerate(self.every_hook, 1)
+        ]
 
     @property
     def fan_out(self) -> bool:

@@ -12,7 +12,7 @@ from marianned.score.read.reader import DiskReader, ScoreSource
 BASE = {"schema", "success", "job_id", "status", "message", "error_code", "hints", "problems"}
 FOUND = {
     *("valid", "job_name", "config_file", "error_count", "warning_count", "total_sheets", "total_stages"),
-    *("parameters", "stage_names", "sheets"),
+    *("parameters", "stage_names", "sheets", "hooks"),
 }
 PROBLEM = {"code", "severity", "message", "file", "line", "column", "path", "sheets", "names", "hint"}
 SHEET = {
@@ -75,6 +75,19 @@ def test_explain_shows_sheets_and_prompts_their_prompts(warned):
         assert sheet["prompt"] == f"echo {sheet['stage']}"
     said = warned.mzt("validate", "warned.yaml", "--prompts").stdout
     assert "sheet 2 (2.1): cli, needs 1, 0 validations\n  | echo 2\n" in said
+
+
+def test_explain_shows_the_hooks_of_both_lists(warned):
+    hook = "[{type: run_command, command: tell, description: NAME}]"
+    lists = f"on_success: {hook.replace('NAME', 'push')}\non_failure: {hook.replace('NAME', 'call')}\n"
+    (warned.path / "hooked.yaml").write_text(WARNED.replace("on_failure: pause\n", lists))
+    assert [
+        (hook["hook"], hook["label"], hook["after_failure"])
+        for hook in warned.json("validate", "hooked.yaml", "--explain")["hooks"]
+    ] == [(1, "push", False), (2, "call", True)]
+    said = warned.mzt("validate", "hooked.yaml", "--explain").stdout
+    assert "hook 1 (run_command): push, when all sheets are done\n" in said
+    assert "hook 2 (run_command): call, if the job fails\n" in said
 
 
 def test_several_files_are_all_checked_a_missing_one_too(warned):

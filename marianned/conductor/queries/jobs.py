@@ -397,8 +397,9 @@ class JobQueries:
         )
         try:
             compiled = await workers.compile_score(source)
-            sheets = []
+            sheets, hooks = [], []
             if compiled.expanded is not None and (params.explain or params.prompts):
+                hooks = compiled.expanded.hooks_found
                 sheets = await workers.explain(compiled.expanded, prompts=params.prompts)
         except workers.WorkerLimit as limit:
             raise BadRequest(f"'{source.file}' can't be checked: {limit.message}") from None
@@ -418,6 +419,7 @@ class JobQueries:
             parameters=compiled.parameters,
             stage_names=compiled.expanded.stage_names if compiled.expanded else {},
             sheets=sheets[params.offset : params.offset + params.limit],
+            hooks=hooks,
             event=self.services.store.last_event,
         )
 
