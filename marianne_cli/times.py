@@ -55,11 +55,11 @@ def since(text: str) -> str:
         ValueError: it is none of them.
     """
     try:
-        return _utc(now() - timedelta(seconds=formatting.read_duration(text)))
+        return utc(now() - timedelta(seconds=formatting.read_duration(text)))
     except ValueError:
         pass
     try:
-        return _utc(_last_clock(text) or _zoned(text))
+        return utc(_last_clock(text) or _zoned(text))
     except ValueError:
         raise ValueError(f"'{text}' is not a time; write 2h, 07:30 or 2026-11-24T07:30:00Z") from None
 
@@ -81,5 +81,6 @@ def _zoned(text: str) -> datetime:
     return at
 
 
-def _utc(at: datetime) -> str:
+def utc(at: datetime) -> str:
+    """Write a time as RFC 3339, in UTC."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,162 @@
+"""`mzt report`: what ran since a time, what stopped and why, what it cost, and what needs a person."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from marianne_cli import options, times
+from marianne_cli.context import Answer, Invocation
+from marianned.clock import milliseconds
+from marianned.errors import NoSuchJob
+from marianned.formatting import dollars, plural
+
+_PAGE = 200
+_STOPS = {"hold.added", "sheet.failed", "hook.failed", "job.superseded"}
+"""Events that say why a job stopped."""
+_ASKED = {"job.pausing", "job.paused", "job.cancelling", "job.cancelled"}
+"""Events that do where somebody has asked for it."""
+_NEEDY = ("paused", "failed")
+
+Found = dict[str, Any]
+
+
+@options.command(
+    "report", "mzt report", "mzt report --since 22:00", "mzt report --since 7d --format md", paged=True
+)
+@click.option(
+    "--since",
+    metavar="TIME",
+    type=options.Since(),
+    default="24h",
+    show_default=True,
+    help="From when on: 2h (ago), 07:30, RFC 3339.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "md", "json"]),
+    default="text",
+    show_default=True,
+    help="For a terminal, as Markdown, or as --json.",
+)
+def command(call: Invocation, *, since: str, form: str) -> Answer:
+    """Tell what ran, what stopped and why, what it cost, what needs you, and what comes next by itself."""
+    from marianne_cli.screens import render
+    from marianne_cli.screens import report as screens
+
+    call.as_json = call.as_json or form == "json"
+    found = _gathered(call, since)
+    if form == "md":
+        return Answer(found, text="\n".join(screens.markdown(found)))
+    return Answer(found, text=render.fitted(screens.text(found)))
+
+
+def _gathered(call: Invocation, since: str) -> Found:
+    """Return what happened from a time (RFC 3339) until now. Source: docs/design/cli.md §2."""
+    jobs = _changed(call, since)
+    by_run: dict[object, Found] = {}
+    by_instrument: dict[object, Found] = {}
+    for attempt in _attempts(call, since):
+        used = {"instrument": attempt["instrument"], "model": attempt["model"]}
+        _add(by_instrument.setdefault((*used.values(),), used | _nothing()), attempt)
+        _add(by_run.setdefault((attempt["job_id"], attempt["run"]), _nothing()), attempt)
+    instruments = sorted(by_instrument.values(), key=lambda one: (-one["cost_usd"], str(one["instrument"])))
+    total = sum(one["cost_usd"] for one in instruments)
+    cost = {"usd": round(total, 6), "known": all(one["cost_known"] for one in instruments)}
+    attempts = sum(one["attempts"] for one in instruments)
+    counted = f"{plural(len(jobs), 'run')}, {plural(attempts, 'attempt')}"
+    needy = [job for job in jobs if job["status"] in _NEEDY and job["next"] is None]
+    return {
+        "message": f"{counted}, {dollars(total, known=cost['known'])} since {times.moment(since)}",
+        "since_at": since,
+        "until_at": times.utc(times.now()),
+        "needs_person": [_needy(call, job) for job in needy],
+        "next": [{"job_id": job["job_id"], **job["next"]} for job in jobs if job["next"] is not None],
+        "runs": [_short(job) | by_run.get((job["job_name"], job["run"]), _nothing()) for job in jobs],
+        "stopped": sorted(_stops(call, jobs, since), key=lambda entry: entry["event"]),
+        "instruments": instruments,
+        "cost": cost,
+    }
+
+
+def _changed(call: Invocation, since: str) -> list[Found]:
+    """Return the runs that have changed since a time, or have not ended; the newest change last."""
+    found: dict[tuple[str, int], Found] = {}
+    first = int(call.ask("job.list", runs=True, limit=1)["total"])
+    while first > 0:
+        first, last = max(0, first - _PAGE), first
+        page = call.ask("job.list", runs=True, offset=first, limit=last - first)["jobs"]
+        found = {(job["job_name"], job["run"]): job for job in page} | found
+        if page and milliseconds(page[0]["timing"]["updated_at"]) < milliseconds(since):
+            break
+    for job in call.ask("job.list", statuses=["active", "held", "failed"])["jobs"]:
+        found.setdefault((job["job_name"], job["run"]), job)
+    return [job for job in found.values() if _is_told(job, since)]
+
+
+def _is_told(job: Found, since: str) -> bool:
+    late = milliseconds(job["timing"]["updated_at"]) >= milliseconds(since)
+    return late or job["status"] in _NEEDY or not job["timing"]["completed_at"]
+
+
+def _attempts(call: Invocation, since: str) -> Iterator[Found]:
+    seen = 0
+    while page := call.ask("job.attempts", since=since, offset=seen)["attempts"]:
+        yield from page
+        seen += len(page)
+
+
+def _nothing() -> Found:
+    return {
+        "attempts": 0,
+        "failed_attempts": 0,
+        "cost_usd": 0.0,
+        "cost_known": True,
+        "input_tokens": 0,
+        "output_tokens": 0,
+    }
+
+
+def _add(sums: Found, attempt: Found) -> None:
+    sums["attempts"] += 1
+    sums["failed_attempts"] += attempt["outcome"] not in (None, "succeeded")
+    sums["cost_known"] &= attempt["cost_usd"] is not None or attempt["outcome"] is None
+    for name in ("cost_usd", "input_tokens", "output_tokens"):
+        sums[name] += attempt[name] or 0
+
+
+def _needy(call: Invocation, job: Found) -> Found:
+    """Say why a job stands still, and what to type."""
+    short: Found = {"job_id": job["job_id"], "status": job["status"], "hints": job["hints"][:1]}
+    try:
+        why = call.ask("job.why", job_id=job["job_id"])
+    except NoSuchJob:
+        return short | {"why": []}  # removed meanwhile
+    return short | {"why": [reason["text"] for reason in why["reasons"]]}
+
+
+def _short(job: Found) -> Found:
+    names = ("job_id", "run", "status", "message", "labels", "workspace")
+    timing, progress = job["timing"], job["progress"]
+    return {name: job[name] for name in names} | {
+        "started_at": timing["started_at"],
+        "completed_at": timing["completed_at"],
+        "completed": progress["completed"],
+        "total": progress["total"],
+    }
+
+
+def _stops(call: Invocation, jobs: list[Found], since: str) -> Iterator[Found]:
+    """Yield the events by which jobs stopped."""
+    for job in jobs:
+        try:
+            address = f"{job['job_name']}@{job['run']}"
+            entries = call.ask("job.history", job_id=address, since=since, limit=1_000)
+        except NoSuchJob:
+            continue
+        yield from (
+            entry
+            for entry in entries["entries"]
+            if entry["type"] in _STOPS or (entry["type"] in _ASKED and entry["caller"])
+        )

@@ -1,0 +1,90 @@
+"""What happened since a time, for a terminal and as Markdown; both say the same, in the same parts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from marianne_cli import people
+from marianne_cli.screens import render
+from marianne_cli.times import between, moment
+from marianned.formatting import dollars
+
+Found = Mapping[str, Any]
+_BARS = str.maketrans({"|": "\\|", "\n": " ", "<": "&lt;", "`": "'"})
+
+
+class _Part(NamedTuple):
+    """One part: its heading, the names of its columns, its rows; without rows it is not shown."""
+
+    heading: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def text(found: Found) -> list[str]:
+    """Return the lines for a terminal."""
+    lines = [found["message"]]
+    for part in _parts(found):
+        lines += ["", part.heading, *render.table([part.columns, *part.rows], indent="  ")]
+    return lines
+
+
+def markdown(found: Found) -> list[str]:
+    """Return the lines of a Markdown page."""
+    lines = [f"# {_cell(found['message'])}"]
+    for part in _parts(found):
+        rows = [part.columns, ["---"] * len(part.columns), *part.rows]
+        lines += ["", f"## {part.heading}", "", *(f"| {' | '.join(map(_cell, row))} |" for row in rows)]
+    return lines
+
+
+def _cell(text: str) -> str:
+    return text.translate(_BARS)
+
+
+def _parts(found: Found) -> Iterator[_Part]:
+    parts = (
+        _Part("Needs you", ("JOB", "STATUS", "TYPE", "WHY"), [*map(_needy, found["needs_person"])]),
+        _Part("Next, by itself", ("JOB", "WHAT"), [*map(_coming, found["next"])]),
+        _Part(
+            "Runs",
+            ("JOB", "STATUS", "SHEETS", "ATTEMPTS", "FAILED", "COST", "TOOK"),
+            [*map(_run, found["runs"])],
+        ),
+        _Part("What stopped", ("WHEN", "JOB", "WHO", "WHAT"), [*map(_stop, found["stopped"])]),
+        _Part(
+            "Instruments",
+            ("INSTRUMENT", "MODEL", "ATTEMPTS", "FAILED", "COST", "TOKENS IN", "OUT"),
+            [*map(_instrument, found["instruments"])],
+        ),
+    )
+    return (part for part in parts if part.rows)
+
+
+def _needy(one: Found) -> tuple[str, ...]:
+    return one["job_id"], one["status"], (one["hints"] or [""])[0], "; ".join(one["why"])
+
+
+def _coming(one: Found) -> tuple[str, ...]:
+    return one["job_id"], render.to_come(one)
+
+
+def _run(one: Found) -> tuple[str, ...]:
+    began, ended = one["started_at"], one["completed_at"]
+    took = between(began, ended) if began and ended else ""
+    return one["job_id"], one["status"], f"{one['completed']}/{one['total']}", *_counts(one), took
+
+
+def _counts(one: Found) -> tuple[str, str, str]:
+    cost = dollars(one["cost_usd"], known=one["cost_known"])
+    return str(one["attempts"]), str(one["failed_attempts"] or ""), cost
+
+
+def _stop(one: Found) -> tuple[str, ...]:
+    reason = f' "{one["reason"]}"' if one["reason"] else ""
+    job, who = f"{one['job_id']}@{one['run']}", people.who(one["caller"])
+    return moment(one["recorded_at"]), job, who, f"{one['text']}{reason}"
+
+
+def _instrument(one: Found) -> tuple[str, ...]:
+    tokens = (f"{one[name]:,}" if one[name] else "" for name in ("input_tokens", "output_tokens"))
+    return (one["instrument"], one["model"] or "", *_counts(one), *tokens)
