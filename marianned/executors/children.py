@@ -103,10 +103,11 @@ class Children:
             self.swept.update(pid for pid in group if pid != self.main)
             self._group_has(signal.SIGKILL)
 
-    def drain(self, until: float, keeper: int, files: list[int], look: "Callable[[], object]") -> None:
+    def drain(self, until: float, keeper: int, files: list[int], look: "Callable[[], object]") -> bool:
         """Let those that finish the command's work do so, up to a moment (monotonic): see `_finish`.
 
-        Whatever is to end an attempt ends this: TERM from the keeper, the keeper's death.
+        Whatever is to end an attempt ends this: TERM from the keeper, the keeper's death. Returns whether
+        what they had yet to write is cut off: see `_is_cut`.
         """
         kept = {(facts.st_dev, facts.st_ino) for facts in map(os.fstat, files)}
         pause, gone_by = _SHORTEST_PAUSE, None
@@ -116,12 +117,13 @@ class Children:
                 gone_by = gone_by or time.monotonic() + _ENDING_SECONDS
                 left = min(left, gone_by - time.monotonic())
                 if left <= 0 or not any(map(_is_ending, self._theirs())):
-                    return
+                    return False
             # One that is no child of ours ends without a word to us, and so does one that only lets go.
             seen = signal.sigtimedwait({signal.SIGCHLD, signal.SIGTERM, PARENT_DIED}, min(left, pause))
             if seen is not None and seen.si_signo != signal.SIGCHLD:
-                return
+                break
             pause = min(2 * pause, _LONGEST_PAUSE)
+        return _is_cut(self._theirs(), kept)
 
     def dismiss(self, keeper: int) -> None:
         """Send TERM to all that is left, and wait until it has gone, LEFTOVER_GRACE_SECONDS at most.
@@ -241,6 +243,21 @@ def _finish(pids: list[int], files: set[tuple[int, int]]) -> bool:
             if pipe and (writes or name == "0"):
                 (written if writes else read).add(file)
     return bool(read - written)
+
+
+def _is_cut(pids: list[int], files: set[tuple[int, int]]) -> bool:
+    """Tell whether any of these processes has yet to read what it would write into one of the files.
+
+    As `exec > >(slow filter)` does, it holds the file, and its input is a pipe that nobody writes any more. A
+    server in the background holds the file, too, and reads nothing: of that nothing is known to be missing.
+    """
+    opened = [one for one in map(_opened, pids) if one]
+    written = {file for one in opened for _, file, pipe, writes in one if pipe and writes}
+    return any(
+        any(file in files for _, file, _, _ in one)
+        and any(name == "0" and pipe and file not in written for name, file, pipe, _ in one)
+        for one in opened
+    )
 
 
 def _opened(pid: int) -> "list[tuple[str, tuple[int, int], bool, bool]] | None":

@@ -231,7 +231,10 @@ def _run(spec: "Facts", claim: int, keeper: int, ordered: int, others: tuple[int
     status = None if error else children.status
     if told and not error:
         status, error = _behind_the_wall(told, status)
-    ended = {"swept": len(children.swept), "left_behind": 0 if seen else len(children.left)}
+    ended = {
+        "swept": len(children.swept),
+        "left_behind": len(children.left) if seen.keys() <= {"output_cut"} else 0,
+    }
     _write_record(claim, "runner", started, status, id=spec["id"], error=error, **ended, **seen)
 
 
@@ -292,7 +295,8 @@ def _supervise(children: "Children", output: Output, spec: "Facts", keeper: int,
             drain = spec.get("drain_seconds", 0.0)
             if drain and some_are_left and (seen is None or seen.si_signo == signal.SIGCHLD):
                 until = min(deadline, time.monotonic() + drain)
-                children.drain(until, keeper, output.files, output.poll)
+                if children.drain(until, keeper, output.files, output.poll):
+                    return {"output_cut": True}
             return {}
         if seen is not None and seen.si_signo == signal.SIGTERM:
             why = {"asked_by": int(os.read(ordered, 20)) if seen.si_pid == keeper else seen.si_pid}

@@ -55,6 +55,15 @@ def test_a_server_left_behind_is_told_to_end_and_people_are_told(house):
     assert [problem["message"] for problem in daemon.rpc("job.why", job_id="left")["problems"]] == [said]
 
 
+def test_people_are_told_of_an_output_whose_end_is_missing(house):
+    house.configure("[attempts]\ndrain = 0.5\n")
+    daemon = house.start()
+    daemon.submit(score("slow", ["exec > >(while read -r l; do sleep 0.2; echo $l; done)\nseq 100"]))
+    daemon.wait_for("slow", "completed")
+    (problem,) = daemon.status("slow", sheets="1")["problems"]
+    assert problem["message"].endswith("ended before all output had passed through: its end is missing")
+
+
 def test_a_pause_now_during_a_drain_lets_the_attempt_count(daemon):
     daemon.submit(score("drained", ["echo $$ > script; sleep 1000 &\nnote end 1", "note start 2"]))
     daemon.ledger.wait_for("end 1")

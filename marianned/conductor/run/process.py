@@ -165,12 +165,13 @@ class Process:
 
 
 def left_behind(record: ExitRecord) -> list[str]:
-    """Say that a command has left processes behind, which were ended; nothing where it has not."""
+    """Say that a command has left processes behind, which were ended, and what is lost by that."""
     if not record.left_behind:
         return []
-    if record.left_behind == 1:
-        return ["a process it left behind was ended"]
-    return [f"{record.left_behind} processes it left behind were ended"]
+    one = record.left_behind == 1
+    ended = "a process it left behind was" if one else f"{record.left_behind} processes it left behind were"
+    cut = " before all output had passed through: its end is missing" if record.output_cut else ""
+    return [f"{ended} ended{cut}"]
 
 
 def _loss(place: Place) -> str:

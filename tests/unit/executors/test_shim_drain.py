@@ -87,6 +87,21 @@ async def test_without_a_drain_it_is_not_waited(attempt: Attempt) -> None:
     assert record.left_behind == 1
 
 
+async def test_of_an_output_that_has_not_passed_through_in_time_it_is_known_that_it_is_cut(
+    attempt: Attempt,
+) -> None:
+    slow = "exec > >(while read -r l; do sleep 0.3; echo $l; done)\nseq 100"
+    record = await attempt.run(bash(attempt, slow, drain_seconds=1.0))
+    assert 0 < len(attempt.output().splitlines()) < 100
+    assert (record.exit_code, record.output_cut, record.left_behind >= 1) == (0, True, True)
+
+
+@pytest.mark.parametrize("left", ["sleep 1000 &", "(exec sleep 1000 </dev/null) &", "sleep 1000 | cat &"])
+async def test_of_what_only_stays_it_is_not_said_that_output_is_missing(attempt: Attempt, left: str) -> None:
+    record = await attempt.run(bash(attempt, f"{left} echo all", drain_seconds=0.2))
+    assert (attempt.output(), record.output_cut, record.left_behind >= 1) == ("all\n", False, True)
+
+
 async def test_what_does_not_finish_is_told_to_end_and_may_clean_up(attempt: Attempt) -> None:
     script = "( trap 'echo cleaned > cleaned; exit' TERM; echo up >&9; while :; do sleep 0.02; done ) & read -r _ < go"
     os.mkfifo(attempt.workspace / "go")
