@@ -13,7 +13,7 @@ from model_answers import taken_back, wish
 from model_limits import keep_to_limits
 from model_parts import DONE, Definition, Hold, Limits, Sheet, Waiter, Wanted
 from plain_scores import Score, Step, waits_in
-from return_model import Past, origins, place_of, shape
+from return_model import Past, forget, origins, place_of, shape
 
 MAX_RETRIES = 1
 RETRY_SECONDS = 10
@@ -443,9 +443,7 @@ class Model:
         for name in names:
             self.sheets[name].begin_anew(shown=self.ended)
         self.rounds.rewound(self, names, named)
-        while hangs := {number for number, past in self.past.items() if past.needs & again}:
-            self.past = {number: past for number, past in self.past.items() if number not in hangs}
-            again |= hangs
+        forget(self, again)
         if reruns:
             self.hooks.rewind()
         self.rewind, self.staged_hold = set(), None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from plain_scores import LoopPlan, Score
+from return_model import forget
 
 if TYPE_CHECKING:
     from control_model import Model
@@ -72,6 +73,7 @@ class Rounds:
             standing.round += 1
             for name in plan.span:
                 model.sheets[name].begin_anew()
+            forget(model, {model.sheets[name].number for name in plan.span})
             model.breaks |= model.passed & plan.span
             model.passed -= plan.span
         elif plan.goes_on:

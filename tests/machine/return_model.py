@@ -58,6 +58,13 @@ def shape(score: Score) -> str:
     )
 
 
+def forget(model: "Model", again: set[int]) -> None:
+    """Forget, of what was taken out, all that hangs on sheets that run again."""
+    while hangs := {number for number, past in model.past.items() if past.needs & again}:
+        model.past = {number: past for number, past in model.past.items() if number not in hangs}
+        again = again | hangs
+
+
 def origins(model: "Model", new: Score) -> Origins:
     """Tell where the steps of a score come from."""
     was = who_was_who(model.score, new)

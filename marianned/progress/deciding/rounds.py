@@ -12,6 +12,7 @@ import msgspec
 from marianned import lifecycle
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.outcomes import fail_sheet
+from marianned.progress.deciding.past_sheets import forget
 from marianned.progress.state.fresh import FRESH
 from marianned.progress.state.job import JobState
 from marianned.progress.state.loops import Round
@@ -83,7 +84,9 @@ def _next_round(draft: Draft, one: Round) -> None:
     for sheet in one.loop.sheets:
         row = state.sheets[sheet]
         draft.sheet(row, **FRESH | {"fallback": row.fallback, "cost_before": row.cost_usd or 0.0})
-    rearm(draft, [state.sheets[sheet].uid for sheet in one.loop.sheets])
+    uids = [state.sheets[sheet].uid for sheet in one.loop.sheets]
+    forget(draft, uids)
+    rearm(draft, uids)
     up_to = "" if one.loop.exact else "up to "
     said = f"loop {one.loop.span}: round {number} of {up_to}{one.loop.rounds} begins"
     draft.note("loop.round", said)

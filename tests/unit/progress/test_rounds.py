@@ -397,3 +397,23 @@ def test_a_sheet_alone_plays_in_the_present_round_and_does_not_open_the_loop_aga
     assert (bench.flying, standing(bench)) == ([1], (2, LoopState.CLOSED))
     bench.end(1)
     assert (bench.status, bench.sheets) == (JobStatus.COMPLETED, ["completed"] * 3)
+
+
+def test_what_was_taken_out_of_a_round_is_played_in_the_next_one_when_it_is_back():
+    def played(*prompts: str):
+        span = range(1, len(prompts))
+        loop = Loop(first=1, last=span[-1], sheets=tuple(span), ends=(span[-1],), until="it is so", rounds=3)
+        stages = (stage([place] if place else [], prompt=prompt) for place, prompt in enumerate(prompts))
+        return score(*stages, loops=(loop,))
+
+    whole = played("a", "b", "c", "l")
+    bench = Bench(whole)
+    bench.ask(Action.BREAK, sheets="3")
+    bench.play()
+    bench.ask(Action.MODIFY_RESUME, played("a", "c", "l"))
+    bench.end(2)
+    bench.judged(False)
+    bench.ask(Action.PAUSE)
+    bench.end(1)
+    bench.ask(Action.MODIFY_RESUME, whole)
+    assert bench.sheets == ["completed", "running", "pending", "pending"]
