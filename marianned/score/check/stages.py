@@ -116,7 +116,7 @@ def _check_part(score: Score, part: LoopPart, layout: SheetPlan, path: Path, rep
     if part.index in _TAKEN:
         message = f"'loop.{part.index}' is something else: the round needs another name"
         report.add("S013", (*path, "index"), message)
-    if keyword.iskeyword(part.index):
+    if keyword.iskeyword(part.index) and part.until is not None:
         message = f"'loop.{part.index}' can't be written in an expression: the round needs another name"
         report.add("S013", (*path, "index"), message)
         return
