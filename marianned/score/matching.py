@@ -66,7 +66,8 @@ _last: list[tuple["ref[Expanded]", "ref[Expanded]", Matched] | None] = [None]
 
 def _match(old: Expanded, new: Expanded) -> Matched:
     old_stages, new_stages = _stages(old), _stages(new)
-    stages = _match_stages(old_stages, new_stages, _Keys())
+    worded = all(sheet.words for sheet in (*old.sheets, *new.sheets))
+    stages = _match_stages(old_stages, new_stages, _Keys(worded=worded))
     sheets: dict[int, int] = {}
     for stage, before in stages.items():
         instances = {sheet.instance: sheet.sheet for sheet in old_stages[before]}
@@ -109,15 +110,20 @@ def _match_stages(old: Stages, new: Stages, keys: "_Keys") -> dict[int, int]:
 
 
 class _Keys:
-    """Gives what is equal the same number, over both scores."""
+    """Gives what is equal the same number, over both scores.
 
-    def __init__(self) -> None:
+    `worded`: prompts are compared without white space that says nothing. A template that chooses by
+    sheet_num leaves other blank lines at each place; a sheet that has moved is the same all the same.
+    """
+
+    def __init__(self, *, worded: bool) -> None:
+        self._worded = worded
         self._known: dict[object, int] = {}
 
     def of(self, stages: Stages) -> list[_Stage]:
         """Return what tells each stage apart."""
         sheets = {sheet.sheet: sheet for group in stages.values() for sheet in group}
-        own = {number: self._number(frozenset(s.digests.items())) for number, s in sheets.items()}
+        own = {number: self._number(frozenset(self._aspects(s).items())) for number, s in sheets.items()}
         dependents: dict[int, list[int]] = {number: [] for number in sheets}
         for number, sheet in sheets.items():
             for need in sheet.needs:
@@ -130,6 +136,9 @@ class _Keys:
             )
             for stage, group in stages.items()
         ]
+
+    def _aspects(self, sheet: Sheet) -> dict[str, str]:
+        return sheet.digests | {"prompt": sheet.words} if self._worded else sheet.digests
 
     def _whole(self, group: list[Sheet], keys: Mapping[int, int]) -> int:
         """Number a stage by its sheets; most have but one."""

@@ -237,3 +237,38 @@ def test_another_workspace_or_isolation_is_told_to_have_no_effect(daemon, ledger
     daemon.rpc("job.resume", job_id="stays")
     daemon.wait_for("stays", "completed")
     assert (daemon.home / "stays-work" / "here").exists()
+
+
+def chosen_by_number(*names):
+    """A score in the manner of many: one template, in which blocks with lines of their own choose by the number."""
+    blocks = "".join(
+        f"{{% if sheet_num == {n} %}}\nnote start {name}\nnote end {name}\n{{% endif %}}\n"
+        for n, name in enumerate(names, 1)
+    )
+    sheet = {"size": 1, "total_items": len(names)}
+    return yaml.safe_dump(
+        {
+            "name": "by",
+            "workspace": "./w",
+            "instrument": "cli",
+            "sheet": sheet,
+            "prompt": {"template": blocks},
+        }
+    )
+
+
+def test_a_sheet_that_moves_in_a_template_that_chooses_by_number_is_itself(daemon, ledger):
+    """Taking others out leaves other blank lines around it: what has not run runs, and nothing twice."""
+    daemon.submit(chosen_by_number("x", "y", "z", "last"), before="4")
+    daemon.wait_for("by", "paused")
+    reply = daemon.modify("by", chosen_by_number("y", "last"), resume=True)
+    assert {(line["sheet"], line["old_sheet"], line["action"]) for line in reply["plan"]} == {
+        (1, 2, "kept-changed"),  # it needed x
+        (2, 4, "changed"),
+        (None, 1, "removed"),
+        (None, 3, "removed"),
+    }
+    daemon.wait_for("by", "completed")
+    assert ledger.lines() == [
+        f"{what} {name}" for name in ("x", "y", "z", "last") for what in ("start", "end")
+    ]

@@ -33,7 +33,10 @@ class Digests:
     def words(self, sheet: Sheet, chosen: ResolvedInstrument, body: str) -> str:
         """Return the hash of a prompt without white space that says nothing; in scripts most of it does."""
         if chosen.profile.raw_prompt:
-            said = body.rstrip("\n")
+            bare = body.strip("\n")
+            said = (
+                body.rstrip("\n") if bare.startswith("#!") else bare
+            )  # only a first line names an interpreter
         else:
             said = "\n".join(line.rstrip() for line in body.split("\n")).strip("\n")
         return digest([said, *self.around, *sheet.extensions])

@@ -91,7 +91,8 @@ def test_a_thousand_sheets_are_all_there():
         ("tool", "a\nb", "a\n\nb", False),
         ("tool", "a\nb", "  a\nb", False),
         ("cli", "a\nb", "a\nb\n\n\n", True),
-        ("cli", "a\nb", "\na\nb", False),
+        ("cli", "a\nb", "\n\na\nb", True),
+        ("cli", "#!/bin/sh\nb", "\n#!/bin/sh\nb", False),
         ("cli", "a\nb", "a \nb", False),
     ],
 )
