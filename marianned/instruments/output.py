@@ -15,7 +15,14 @@ from marianned.formatting import duration
 from marianned.instruments import json_path, printed_json
 from marianned.instruments.command_line import FORMATS
 from marianned.instruments.profile import Errors, FailureRule, OutputFormat, Profile
-from marianned.instruments.recognising import Kind, Recognised, error_lines, recognise, recognise_talk
+from marianned.instruments.recognising import (
+    Kind,
+    Recognised,
+    error_lines,
+    recognise,
+    recognise_talk,
+    refusal_of_a_service,
+)
 from marianned.instruments.refusals import is_refusal
 from marianned.instruments.resets import resets_in
 from marianned.instruments.result import Ended, Reading, Verdict
@@ -24,7 +31,7 @@ from marianned.protocol import Outcome
 CAPTURE_BYTES = 1024 * 1024
 """How much of a result is kept where `max_output_capture_bytes` says nothing: its end."""
 RATE_LIMIT_PATTERNS = ("rate.?limit", "usage.?limit", "too many requests", r"\b429\b", "try again later")
-"""What means a rate limit where neither profile nor score says it."""
+"""What means a rate limit, in a tool's own error, where neither profile nor score says it."""
 
 _SEARCHED_STDERR = 256 * 1024
 _SEARCHED_STDOUT = 4 * 1024
@@ -429,13 +436,16 @@ def _kind(
     own = where
     if errors.service_messages and not reading.error:
         own = ["\n".join(error_lines(text)) for text in where]
-    limits = errors.rate_limit_patterns or (
-        () if detection or errors.service_messages else RATE_LIMIT_PATTERNS
-    )
+    limits: Sequence[str] = errors.rate_limit_patterns
+    refusal = None
+    if not (limits or detection or errors.service_messages):  # of talk, only the voice of a service counts
+        limits = RATE_LIMIT_PATTERNS if reading.error else ()
+        talk = () if reading.error else where
+        refusal = next((line for text in talk if (line := refusal_of_a_service(text)) is not None), None)
     of_event = "" if reading.rate_limited and known is None else None
     rows: tuple[tuple[Kind, Sequence[str | None]], ...] = (
         ("auth", [_line(errors.auth_error_patterns, own)]),
-        ("rate_limit", [_line(limits, own), _line(detection, where), of_event]),
+        ("rate_limit", [_line(limits, own), _line(detection, where), refusal, of_event]),
         ("capacity", [_line(errors.capacity_patterns, own)]),
     )
     for kind, lines in rows:

@@ -58,8 +58,19 @@ _OTHER = any_of(
     r"(?:exceeds?|over|above) the (?:limit|maximum) of \d+[^.\n]*",
     r"(?:prompt|input|request|conversation|message) (?:is |was )?(?:too long|too large)[^.\n]*",
     r"(?:turns?|step|iteration|recursion|nesting|depth|tool.?calls?|tool.?use|output.?tokens?|max.?tokens|length|"
-    r"size|memory|time|line|character|stack|loop|retry|file|buffer|redirect)s? (?:limit|maximum)\b"
+    r"size|line|character|loop|retry|buffer|redirect)s? (?:limit|maximum)\b"
     r"(?: of \d+)?(?: (?:was|is|has been))?(?: exceeded| reached| hit)?",
+    # what the machine has no more of, whoever says it
+    r"(?:(?:reached|exceed(?:s|ed|ing)?|hit|over) (?:the |its |a |your )?)?\b(?:heap|memory|mem|ram|rss|cgroup|oom|stack|"
+    r"time|wall.?clock|cpu|gpu|file|fd|descriptor|core|disk|inode|storage|space|process|pid|thread|task|overhead|watch(?:er)?|"
+    r"inotify|open.?files?|connection|socket|system|kernel|resource|locked.?memory|swap|job|test)(?:es|s)?"
+    r"(?:[ -](?:size|usage|space|time|count|overhead|allocation|resource|descriptor|handle))*s? (?:limit|quota|maximum)s?\b"
+    r"(?: (?:of|for) [^,;:.\n]{1,60}?)?(?: (?:was|is|has been|have been))?(?: (?:exceeded|reached|hit)\b)?",
+    r"\b[ru]limits?\b[^.\n]*",
+    r"\bresource (?:temporarily )?unavailable\b",
+    r"\bout of memory\b[^.\n]*|\bout.?of.?memory.?error\b|\b(?:cannot|failed to|could not|unable to) allocate\b[^.\n]*",
+    r"\bresource.?exhausted\b\W{0,4}(?:oom\b|out of memory|failed to allocate)[^.\n]*",
+    r"\btoo many open files\b[^.\n]*|\bno space left on device\b[^.\n]*",
     r"exceeded retry limit,?",
     r"\b(?:process|pid|port|line|issue|test|chunk|page|step|item|request)s? #?\d+\b",
     r"\bexit(?:ed|s)?(?: with)?(?: status| code)* \d+",
@@ -190,6 +201,36 @@ _RULES = (
     ),
 )
 
+_REFUSES = any_of(
+    # what, in a line of a script, says that a service refuses: not a number or a name alone
+    r"\b(?:http(?:/\d(?:\.\d)?)?|status(?:.?code)?|code|error)\W{0,3}429"
+    r"(?:\W*$|\W*[:;,.(){}\[\]\"'|<-]|\s+(?:too|client|server|from|for|while|response|rate|resource|received|on|at|by)\b)",
+    r"(?<![:.#\d/-])\b429[\s:,(-]{1,3}too many requests\b",
+    r"\b429 (?:client|server) error\b|\b429 (?:error|status)\b",
+    r"\b(?:rate|usage).?limit(?:s|ed)?\W+(?:has been |have been |was |were |is |are )?(?:exceeded|reached|hit)\b",
+    r"\b(?:exceeded|reached|hit|over)\W+(?:your |the |our |its |a |an |api |secondary ){0,3}(?:[\w-]+ ){0,2}?(?:rate|usage).?limits?\b",
+    r"\brate.?limit.?(?:error|exceeded)\b",
+    r"\b(?:been|being|are|is|you) (?:currently )?rate.?limited\b",
+    r"\btoo.?many.?requests\b",
+    r"^\W*(?:error\W+)?(?:rate.?limit(?:ed)?|usage.?limit|(?:please )?try again later)\W*$",
+)
+_OF_SCRIPTS = any_of(
+    # and what a script says of something else: of its source, its tests, its documents, its own course
+    r"^\S*?[\w./-]+\.\w{1,5}[:(]\d+",
+    r"^\s*(?:[>|*#]|\++ |- |[-+]\S|@@|diff |index |\d+[.)]\s)",
+    r"^\s*(?:\[?(?:trace|debug|info|notice|warn(?:ing)?|note)\]?\b|\S*\d{4}-\d\d-\d\d[T ]\S*\s+\[?(?:trace|debug|info|warn))",
+    r"^(?:(?:warning|hint|see|documentation|docs?)\b|usage:)",
+    r"\b(?:grep|rg|sed|awk|ls|cat|find|diff|cp|mv|rm): ",
+    r"\b(?:docs?|readme|changelog|documented|documentation)\b",
+    r"\b(?:unit|integration)?.?tests?\b[^:]{0,40}\b(?:fail\w*|pass\w*|error\w*|of|for|case|suite|\d+)\b|\btest_\w+|\w+_test\b"
+    r"|\b(?:assert\w*|expected|fixture|mock\w*|stub\w*|spec)\b",
+    r"^\s*(?:FAIL|PASS|ok|not ok|✓|✗|---)\b",
+    r"(?:^|[\s;{(])(?:raise|throw|return|def|class|function|const|let|var|import|assert|print|elif|if|while|except|"
+    r"catch|await|new)\b[\s(].*[({=;:\])]|\b(?:self|console|log(?:ger)?)\.\w",
+    r"[!=]==?|=>|\(\)|::\w+\(|;\s*$|\{\s*$",
+    r"\b(?:handles?|handled|handler|handling|retries|retried|fixed|added|renamed|cannot find|no such file|not found|undefined)\b",
+)
+
 _START = any_of(
     # how a line begins that says an error
     r"[\w.]*(?:error|exception|failure)\b\s*[:(\[—-]",
@@ -286,7 +327,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 def recognise(error: str) -> Kind | None:
     """Say what a tool's own error message means; None: it is a failure like any other."""
     text = _OTHER.sub(" ", in_english(_shortened(error, _LONGEST_ERROR)))
-    words = _JOINED.sub(" ", text)
+    words = _OTHER.sub(" ", _JOINED.sub(" ", text))
     text = text if words == text else f"{text}\n{words}"
     return next((rule.kind for rule in _RULES if rule.pattern.search(text)), None)
 
@@ -294,6 +335,23 @@ def recognise(error: str) -> Kind | None:
 def recognise_talk(output: str) -> Recognised | None:
     """Say what the lines of stderr, or of an output in text form, mean; the last that means something counts."""
     return _recognised_talk(output)
+
+
+def refusal_of_a_service(output: str) -> str | None:
+    """Return the last line of a script's stderr by which a service refuses for its rate; None: there is none.
+
+    A script calls whom it likes, so `curl: … error: 429` counts; numbers of lines, names of files and tests, and
+    what is said of documents do not. Source: docs/reference/score-format.md §16.3.
+    """
+    lines = _ANSI.sub("", output).splitlines()
+    return next((line for line in reversed(lines) if _is_refusal(line)), None)
+
+
+def _is_refusal(raw: str) -> bool:
+    line = _shortened(raw.strip(DECORATION), _LONGEST_LINE)
+    if _OF_SCRIPTS.search(line):
+        return False
+    return _REFUSES.search(_OTHER.sub(" ", line)) is not None
 
 
 @lru_cache(maxsize=4)

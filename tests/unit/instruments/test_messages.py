@@ -105,6 +105,29 @@ def test_what_a_failing_script_prints_of_limits_is_none():
     assert [told for told in found if told[1] != "exit"] == []
 
 
+def test_what_a_failing_script_says_on_stderr_is_a_limit_only_in_the_voice_of_a_service():
+    plain = [
+        text
+        for text in NEAR["script"]
+        if what(judged("cli", b"", f"{text}\nmake failed\n".encode(), 2)) != "exit"
+    ]
+    limits = [
+        (text, judged("cli", b"", f"fetching\n{text}\n".encode(), 1)) for text in NEAR["script_refused"]
+    ]
+    assert plain == []
+    assert [
+        text for text, verdict in limits if what(verdict) != "rate_limit" or text not in verdict.message
+    ] == []
+
+
+def test_the_patterns_of_a_score_are_taken_as_they_are():
+    profile = builtin_profiles()["cli"]
+    stderr = b"ERROR: rate limiter unit test failed\n"
+    reading = read_output(profile, {}, b"", stderr)
+    end = {"exit_code": 1, "signal": None, "timed_out": False, "stderr": stderr}
+    assert classify(profile, reading, **end, detection_patterns=["rate.?limit"]).category == "rate_limit"
+
+
 def test_the_table_is_as_large_as_it_says():
     real = [entry["say"] for entries in MESSAGES.values() for entry in entries]
     real += [f"{told['tool']} {told['met']}" for told in RECORDED]
