@@ -52,6 +52,7 @@ _HTTP_ERRORS = Errors(service_messages=True)
 _LINES = re.IGNORECASE | re.MULTILINE
 _MILLISECONDS_FROM = 10**11
 _SHOWN_LENGTH = 40
+_TOKENS_OF_A_SENTENCE = 200
 _AMOUNTS = {"tokens": "number of tokens", "cost": "amount in USD"}
 _WITHOUT_IT = {
     "tokens": "they are unknown, and what the run has cost may be told as 'at least'",
@@ -114,8 +115,6 @@ def _read_events(
             or _error(output, events)
             or _error(output, printed_json.last_object(stderr))
         )
-    if not failed and _refuses(profile, result):
-        failed, error = True, result.strip()
     errors = _errors(profile)
     tokens_in, tokens_out, cached = (
         _count(_amount(events, path, added=output.aggregate_tokens))
@@ -131,6 +130,8 @@ def _read_events(
         )
         if (line := _no_amount(events, path, what, added=output.aggregate_tokens))
     ]
+    if not failed and _refuses(profile, result, worked=_worked(output, events, tokens_out)):
+        failed, error = True, result.strip()
     no_result = require and not result.strip()
     limit = _limit_event(errors, events)
     return Reading(
@@ -155,9 +156,28 @@ def _errors(profile: Profile) -> Errors:
     return profile.cli.errors if profile.cli else _HTTP_ERRORS
 
 
-def _refuses(profile: Profile, answer: str) -> bool:
+def _refuses(profile: Profile, answer: str, *, worked: bool = False) -> bool:
     """Tell whether an agent's whole answer is a service's refusal, whatever the tool says of its end."""
-    return _errors(profile).service_messages and is_refusal(answer)
+    return _errors(profile).service_messages and is_refusal(answer, worked=worked)
+
+
+def _worked(output: OutputFormat, events: list[Any], tokens_out: int | None) -> bool:
+    """Tell whether a tool says that more was done than a sentence takes: in tokens, turns, calls of tools."""
+    tokens = 0 if output.tokens_of_session or tokens_out is None else tokens_out
+    turns = _amount(events, output.turns_path, added=False) or 0
+    return tokens > _TOKENS_OF_A_SENTENCE or turns > 1 or _tool_calls(output, events) > 1
+
+
+def _tool_calls(output: OutputFormat, events: list[Any]) -> int:
+    """Count the calls of tools that the profile shows to people."""
+    return sum(
+        all(json_path.matches(part, path)[:1] == [value] for path, value in rule.where.items())
+        for rule in output.live
+        if rule.show == "tool"
+        for event in events
+        if rule.event is None or _is_event(event, rule.event, {})
+        for part in (json_path.matches(event, rule.each) if rule.each else [event])
+    )
 
 
 def _final_records(output: OutputFormat, events: list[Any]) -> list[Any]:

@@ -182,6 +182,9 @@ class OutputFormat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The numbers are those of the whole session so far, earlier attempts included."""
     aggregate_tokens: bool = False
     """All numbers found at a path are added up; false: the last one counts."""
+    turns_path: str | None = None
+    """Where the number of an agent's turns is: after more than one, what a tool calls a success is an answer,
+    whatever its words; null: nowhere."""
     cost_path: str | None = None
     """Where the cost in USD is; null: the prices of the model give it."""
     session_path: str | None = None

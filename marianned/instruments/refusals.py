@@ -72,6 +72,22 @@ _ADVICE = re.compile(
     r"your limit\b|see\b|contact\b|run\b|request.id\b|\(request id)",
     re.IGNORECASE,
 )
+_FURTHER = re.compile(
+    _ADVICE.pattern.removesuffix(")")
+    + r"|retry\b|wait\b|check\b|add\b|go to\b|use\b|switch\b|subscribe\b|purchase\b|sign\b|log\b|or\b|for more\b|make sure\b|"
+    r"fix\b|if (?:it|this|you|the)\b|you can\b|you (?:may|must|need)\b|it (?:will )?resets?\b|resets?\b|note:|"
+    r"this (?:is (?:a (?:server|temporary)|usually)|may\b|account|organi[sz]ation)|"
+    r"(?:your|the|its) (?:\w+ ){0,2}?(?:limits?|quota|usage|capacity)\W+(?:will|resets?|is)\b|(?:limit|used|requested|current)\b\W+\d)",
+    re.IGNORECASE,
+)
+"""What a refusal goes on with, in its own line."""
+_UNMISTAKABLE = re.compile(
+    r"(?:claude (?:ai )?)?usage limit reached\|\d{10}"
+    r"|you(?:['’]ve| have) (?:hit|reached) your (?:[\w'’-]+ ){0,3}limit\W{1,3}resets .{1,60}",
+    re.IGNORECASE,
+)
+"""Which form no answer about anything has, however long the agent worked before it."""
+_PARTS = re.compile(r"[.!;?]\s+|\s[–—]\s")
 _SENTENCE_END = re.compile(r"\W*[.·∙•|]\s")
 _OF_TOOLS = re.compile(
     r"\W*(?:api error\W*[(:]|litellm\.|(?:error code:|error:|api error)?\W*[45]\d\d\W{1,4}(?:- )?\{|the api provider|(?:your )?credit balance|this (?:account|organi[sz]ation) |\w*[访余该您])",
@@ -80,17 +96,30 @@ _OF_TOOLS = re.compile(
 """What is a refusal whatever it is about."""
 
 
-def is_refusal(answer: str) -> bool:
-    """Tell whether an answer is nothing but the words by which a service refuses."""
+def is_refusal(answer: str, *, worked: bool = False) -> bool:
+    """Tell whether an answer is nothing but the words by which a service refuses.
+
+    Args:
+        answer: the whole of it.
+        worked: the tool calls it a success, and tells of more work than a sentence takes.
+    """
     if len(answer) > _LONGEST:
         return False
     lines = [line for raw in answer.splitlines() if (line := raw.strip(DECORATION))]
     if not 1 <= len(lines) <= _MOST_LINES or not all(_ADVICE.match(line) for line in lines[1:]):
         return False
     said = lines[0]
-    if _SENTENCES.fullmatch(said) is None or "`" in said:
+    if worked:
+        return _UNMISTAKABLE.fullmatch(said) is not None
+    if _SENTENCES.fullmatch(said) is None or "`" in said or not _only_advice_behind(said):
         return False
     if _OF_TOOLS.match(said) is not None:
         return True
     first = _SENTENCE_END.split(said, maxsplit=1)[0]
     return any(error_lines(f"{first}\n{said}")) and recognise(said) is not None
+
+
+def _only_advice_behind(said: str) -> bool:
+    """Tell whether all that follows the first sentence is what a service advises."""
+    further = _PARTS.split(said.partition("{")[0])[1:]
+    return all(_FURTHER.match(part) for part in further if part.strip(" .\"')]"))

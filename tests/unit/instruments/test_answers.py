@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from recordings import CLAUDE_INIT, CLAUDE_RESULT, lines
 from tools import answered
 
 from marianned.instruments.loader import builtin_profiles
@@ -47,6 +48,42 @@ def test_an_honest_answer_is_a_result_of_every_tool(tool):
         text for text in ANSWERS["honest"] if judged(tool, answered(tool, text)[0]).outcome != "succeeded"
     ]
     assert wrong == []
+
+
+WORK = {
+    "tokens": {"usage": {"input_tokens": 90_000, "output_tokens": 4_100}},
+    "turns": {"num_turns": 14, "usage": {"input_tokens": 9, "output_tokens": 20}},
+}
+
+
+@pytest.mark.parametrize("work", WORK)
+@pytest.mark.parametrize("tool", ["claude-code", "qwen"])
+def test_an_answer_behind_work_that_the_tool_tells_of_is_a_result(tool, work):
+    ended = {**CLAUDE_RESULT, **WORK[work]}
+    stdouts = [
+        lines(CLAUDE_INIT, {**ended, "result": text}) for text in ANSWERS["worked"] + ANSWERS["honest"]
+    ]
+    if tool == "qwen":  # whose prefix is a sign of failure of its own
+        stdouts = [out for out in stdouts if b"API Error" not in out]
+    assert [out for out in stdouts if judged(tool, out).outcome != "succeeded"] == []
+
+
+@pytest.mark.parametrize("text", ANSWERS["worked"])
+def test_calls_of_tools_are_work(text):
+    call = {"type": "assistant", "message": {"content": [{"type": "tool_use", "name": "Bash", "input": {}}]}}
+    once = lines(CLAUDE_INIT, call, {**CLAUDE_RESULT, "result": text})
+    twice = lines(CLAUDE_INIT, call, call, {**CLAUDE_RESULT, "result": text})
+    assert judged("claude-code", twice).outcome == "succeeded"
+    assert judged("claude-code", once).outcome != "succeeded" or "is what" in text
+
+
+def test_the_form_of_a_limit_itself_is_a_refusal_after_any_work():
+    ended = {**CLAUDE_RESULT, **WORK["tokens"]}
+    for text in (
+        "You've hit your session limit · resets 9pm (Europe/Berlin)",
+        "Claude AI usage limit reached|1764043200",
+    ):
+        assert judged("claude-code", lines(CLAUDE_INIT, {**ended, "result": text})).category == "rate_limit"
 
 
 def test_a_script_may_print_what_it_likes():
