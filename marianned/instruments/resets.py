@@ -9,7 +9,8 @@ An hour is found in its zone, and how long it is until then in UTC: a change of 
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from functools import cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from marianned.instruments.languages import in_english
 
@@ -45,6 +46,11 @@ _IN = re.compile(
     re.IGNORECASE,
 )
 _IN_DIGITS = re.compile(rf"{_CUE}\s+(?:in|after)\s+(\d{{1,3}}):(\d\d):(\d\d)\b", re.IGNORECASE)
+_AND_A_HALF = re.compile(
+    r"\b(an?|one|two|three|four|five|six|\d+) (minute|hour|day|week)s? and a half\b"
+    r"|\b(one|two|three|four|five|six|\d+) and a half (minute|hour|day|week)s\b",
+    re.IGNORECASE,
+)
 _IN_WORDS = re.compile(
     r"\b(in|after|for|wait|and)\s+(?:about |around |approximately |roughly |another )?"
     r"(half an|an?|one|two|three|four|five|six|seven|eight|nine|ten)\s+"
@@ -85,11 +91,27 @@ _HTTP_DATE = re.compile(
     rf"(?P<time>\d\d:\d\d:\d\d) (?P<zone>{_OFFSET}|GMT|UTC)",
     re.IGNORECASE,
 )
+_JS_DATE = re.compile(
+    rf"{_CUE}[^\n\d]{{0,40}}?(?:{'|'.join(_WEEKDAYS)}) (?P<month>[a-z]{{3}}) (?P<day>\d\d?) "
+    rf"(?P<year>\d{{4}}) (?P<time>\d\d:\d\d:\d\d) (?P<zone>{_OFFSET}|GMT|UTC)",
+    re.IGNORECASE,
+)
 _CLOCK = (
     r"(?:(?P<hour>\d{1,2})(?:[:h](?P<minute>\d\d)(?::\d\d)?)?\s*(?P<half>[ap]\.?\s?m\b\.?)?(?!\d|/|-(?!\d\d:?\d\d)|\.\d)"
     r"|(?P<word>midnight|noon)\b)"
 )
 _ZONE = rf"(?:\s*\(?(?P<zone>{_ZONE_NAME})\)?)?"
+_OFFSET_BEHIND = re.compile(
+    rf"(?:[\s(,]|\b(?:your|local|time|in)\b){{0,9}}(?P<offset>{_OFFSET})\s*\)", re.IGNORECASE
+)
+_WORD = r"[a-z][\w'-]*"
+_PLACE_BEHIND = re.compile(
+    rf"\s*[(,]?\s*(?:(?:your )?local time in (?P<city>{_WORD}(?:[ _][A-Z][\w'-]*){{0,2}})"
+    rf"|(?P<home>(?:in )?(?:your )?local time)\b"
+    rf"|(?:in )?(?P<place>{_WORD}(?:[ _]{_WORD}){{0,2}}) time\b"
+    r"|(?P<coast>pacific|mountain|central|eastern)\b|(?P<known>(?-i:[A-Z][\w'-]*(?:[ _][A-Z][\w'-]*){0,2})))",
+    re.IGNORECASE,
+)
 _MONTH = rf"(?:{'|'.join(_MONTHS)})[a-z]*\b\.?"
 _ORDINAL = r"\d{1,2}(?:st|nd|rd|th)?\b(?!:)"
 _WEEKDAY = rf"\b(?:{'|'.join(_WEEKDAYS)})(?:day|s|sday|nesday|rs|rsday|urday)?\b\.?"
@@ -157,11 +179,20 @@ _HOURS_AHEAD = {  # what is the name of several zones, like CST and IST, is none
     "INDIA STANDARD TIME": 5.5,
 }
 _LOCAL = ("LOCAL TIME", "YOUR LOCAL TIME")
+_CITIES = {  # beside those that zones have their names of
+    **dict.fromkeys(("beijing", "china", "shenzhen", "hangzhou"), "Asia/Shanghai"),
+    **dict.fromkeys(("san francisco", "seattle", "california"), "America/Los_Angeles"),
+    **dict.fromkeys(("boston", "washington", "miami", "atlanta"), "America/New_York"),
+    **dict.fromkeys(("mumbai", "delhi", "new delhi", "bangalore", "india"), "Asia/Kolkata"),
+    **dict.fromkeys(("munich", "frankfurt", "hamburg", "germany"), "Europe/Berlin"),
+    **dict.fromkeys(("uk", "britain"), "Europe/London"),
+}
+_NO_PLACES = ("Etc", "US", "Canada", "Mexico", "Brazil", "Chile", "posix", "right", "SystemV")
 _NOON = 12
 _MIDNIGHT = 24
 _SECONDS_DIGITS = 10
-_JUST_PAST = 60.0
-"""Of an hour without a day: so little ago it was this one that was meant, not tomorrow's."""
+_JUST_PAST = 1800.0
+"""Of an hour without a day: so little ago it was this one that was meant, not tomorrow's; it is over now."""
 _WEEK = 7
 _WHOLE_YEAR = 4
 
@@ -195,7 +226,7 @@ def _iso(text: str, now: datetime) -> float | None:
         day = _ISO_DAY.search(text)
         return None if day is None else _first_moment(day[1], _home_of(text), now)
     try:
-        zone = _zone(found["zone"])
+        zone, _end = _zone_behind(found, text)
         moment = datetime.fromisoformat(f"{found['day']}T{found['time']}")
     except ValueError:
         return None
@@ -242,17 +273,25 @@ def _amounts(text: str, _now: datetime) -> float | None:
     if digits := _IN_DIGITS.search(text):
         hours, minutes, seconds = map(int, digits.groups())
         return hours * _UNITS["h"] + minutes * _UNITS["m"] + seconds
-    found = _IN.search(_IN_WORDS.sub(lambda word: f"{word[1]} {_NUMBERS[word[2].lower()]} ", text))
-    if found is None:
-        return None
-    amounts = [
-        (float(one[0][: -len(one["unit"])].replace(",", "")), one["unit"])
-        for one in _AMOUNTS.finditer(found[1])
-    ]
-    return sum(
-        number * _UNITS["ms" if unit.lower().startswith(("ms", "mil")) else unit[0].lower()]
-        for number, unit in amounts
-    )
+    text = _AND_A_HALF.sub(_with_a_half, text)
+    text = _IN_WORDS.sub(lambda word: f"{word[1]} {_NUMBERS[word[2].lower()]} ", text)
+    for found in _IN.finditer(text):
+        amounts = [
+            (float(one[0][: -len(one["unit"])].replace(",", "")), one["unit"])
+            for one in _AMOUNTS.finditer(found[1])
+        ]
+        total = sum(
+            number * _UNITS["ms" if unit.lower().startswith(("ms", "mil")) else unit[0].lower()]
+            for number, unit in amounts
+        )
+        if total >= _UNITS["m"] or not found[0].lower().startswith("retrying"):
+            return total  # so soon as in seconds, a tool tries again by itself: no service has said so
+    return None
+
+
+def _with_a_half(found: re.Match[str]) -> str:
+    number, unit = (found[1], found[2]) if found[1] else (found[3], found[4])
+    return f"{_NUMBERS.get(number.lower(), number)}.5 {unit}s"
 
 
 def _header(text: str, _now: datetime) -> float | None:
@@ -264,7 +303,7 @@ def _header(text: str, _now: datetime) -> float | None:
 
 
 def _http_date(text: str, now: datetime) -> float | None:
-    found = _HTTP_DATE.search(text)
+    found = _HTTP_DATE.search(text) or _JS_DATE.search(text)
     if found is None:
         return None
     try:
@@ -279,17 +318,19 @@ def _http_date(text: str, now: datetime) -> float | None:
 def _clock(text: str, now: datetime) -> float | None:
     """Read an hour, of today or tomorrow, of a weekday, of a date; a day alone is its first moment."""
     for found in _AT.finditer(text):
-        day = found if _has_day(found) else _BEHIND.match(text, found.end())
         if not (found["half"] or found["minute"] or found["word"]) and (found["hour"] or not _has_day(found)):
             continue
         hour, minute = _time_of(found)
         if not (found["hour"] or found["word"]) and _UNREAD.match(text, found.end()):
             return None  # a date or an hour in a form that is not read: its weekday alone says too little
         try:
-            there = now.astimezone(_zone(found["zone"]) or now.tzinfo)
+            zone, end = _zone_behind(found, text)
+            day = found if _has_day(found) else _BEHIND.match(text, end)
+            there = now.astimezone(zone or now.tzinfo)
             moment = there.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
             if day is not None and _has_day(day):
-                return _seconds(_on_its_day(moment, there, day), now)
+                ahead = _seconds(_on_its_day(moment, there, day), now)
+                return 0.0 if -_JUST_PAST < ahead <= 0 else ahead
         except ValueError:
             continue
         ahead = _seconds(moment, now)
@@ -324,7 +365,8 @@ def _on_its_day(moment: datetime, now: datetime, day: re.Match[str]) -> datetime
         return moment + timedelta(days=day["near"].lower() == "tomorrow")
     ahead = (_WEEKDAYS.index(day["weekday"][:3].lower()) - moment.weekday()) % _WEEK
     moment += timedelta(days=ahead)
-    return moment if moment > now else moment + timedelta(days=_WEEK)
+    just_past = now - timedelta(seconds=_JUST_PAST)
+    return moment if moment > just_past else moment + timedelta(days=_WEEK)
 
 
 def _dated(moment: datetime, month: str, day: int, year: str | None) -> datetime:
@@ -332,6 +374,34 @@ def _dated(moment: datetime, month: str, day: int, year: str | None) -> datetime
     dated = moment.replace(year=int(year) if year else moment.year, month=number, day=day)
     half_a_year = timedelta(days=183)
     return dated.replace(year=dated.year + 1) if not year and moment - dated > half_a_year else dated
+
+
+def _zone_behind(found: re.Match[str], text: str) -> tuple[tzinfo | None, int]:
+    """Return the zone of an hour, from its name or what stands behind it, and where that ends.
+
+    A difference to UTC in brackets says more than a name. None: the place where the text is read.
+
+    Raises:
+        ValueError: it is not known, or is the name of several.
+    """
+    if exact := _OFFSET_BEHIND.match(text, found.end()):
+        return _zone(exact["offset"]), exact.end()
+    half = found.groupdict().get("half") or ""
+    ended = half.endswith(".") and half.count(".") == 1  # the sentence, not the hour
+    behind = None if found["zone"] or ended else _PLACE_BEHIND.match(text, found.end())
+    if behind is None or (behind["known"] and behind["known"].lower() not in _places()):
+        return _zone(found["zone"]), found.end()
+    if behind["home"]:
+        return None, behind.end()
+    name = behind["city"] or behind["known"] or f"{behind['place'] or behind['coast']} time"
+    return _zone(name), behind.end()
+
+
+@cache
+def _places() -> dict[str, str]:
+    """Return the zones by the places that they have their names of, in small letters."""
+    named = (name for name in sorted(available_timezones()) if name.split("/")[0] not in _NO_PLACES)
+    return {name.rsplit("/", 1)[-1].replace("_", " ").lower(): name for name in named} | _CITIES
 
 
 def _zone(name: str | None) -> tzinfo | None:
@@ -351,7 +421,8 @@ def _zone(name: str | None) -> tzinfo | None:
         return None
     if known in _HOURS_AHEAD:
         return timezone(timedelta(hours=_HOURS_AHEAD[known])) if _HOURS_AHEAD[known] else UTC
+    place = known.lower().removesuffix(" time").removesuffix(" local").replace("_", " ")
     try:
-        return ZoneInfo(_PLACES.get(known, name))
+        return ZoneInfo(_PLACES.get(known) or (name if "/" in name else _places().get(place, name)))
     except (ZoneInfoNotFoundError, OSError):
         raise ValueError(name) from None

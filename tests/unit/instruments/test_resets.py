@@ -151,3 +151,67 @@ def test_an_hour_that_has_passed_is_tomorrow_s():
 def test_a_date_beyond_new_year_is_next_year_s():
     now = datetime(2026, 12, 31, 12, 0, tzinfo=UTC)
     assert resets_in("resets Jan 1, 12:00", now) == 86_400
+
+
+EVENING = datetime(2026, 11, 29, 20, 11, tzinfo=ZoneInfo("Asia/Kolkata"))
+
+
+@pytest.mark.parametrize(
+    ("said", "until"),
+    [
+        ("at midnight Pacific time", "2026-11-30T08:00+00:00"),
+        ("at 5pm Pacific time", "2026-11-30T01:00+00:00"),
+        ("at 5pm pacific standard time", "2026-11-30T01:00+00:00"),
+        ("at 2 a.m. Pacific", "2026-11-30T10:00+00:00"),
+        ("Dec 2 at 9pm Pacific", "2026-12-03T05:00+00:00"),
+        ("at 9pm Pacific on Tuesday", "2026-12-02T05:00+00:00"),
+        ("at 5pm EASTERN", "2026-11-29T22:00+00:00"),
+        ("at 5pm New York time", "2026-11-29T22:00+00:00"),
+        ("at 00:00 Beijing time", "2026-11-29T16:00+00:00"),
+        ("at 9am local time in Tokyo", "2026-11-30T00:00+00:00"),
+        ("at 9am Tokyo", "2026-11-30T00:00+00:00"),
+        ("at 03:45 (your local time, UTC+05:30)", "2026-11-29T22:15+00:00"),
+        ("at 5pm IST (UTC+02:00)", "2026-11-29T15:00+00:00"),
+        ("at 2026-12-01 09:00 Pacific", "2026-12-01T17:00+00:00"),
+        ("at 9pm (local time)", "2026-11-29T15:30+00:00"),
+        ("in an hour and a half", "2026-11-29T16:11+00:00"),
+        ("in 2 and a half hours", "2026-11-29T17:11+00:00"),
+    ],
+)
+def test_a_time_of_a_place_is_that_of_the_place(said, until):
+    expected = (datetime.fromisoformat(until) - EVENING).total_seconds()
+    assert resets_in(f"Limit reached. Resets {said}.", EVENING) == expected
+
+
+@pytest.mark.parametrize(
+    "said", ["5pm server time", "5pm Gotham time", "9am local time in Gotham", "5pm IST"]
+)
+def test_a_place_that_is_not_known_gives_no_time(said):
+    assert resets_in(f"Limit reached. Resets at {said}", EVENING) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("8:10pm", 0),
+        ("7:42pm", 0),
+        ("7:40pm", 84_540),
+        ("8:12pm", 60),
+        ("2:40pm (UTC)", 0),
+        ("Sunday 8pm", 0),
+        ("Nov 29 at 8pm", 0),
+    ],
+)
+def test_an_hour_that_is_just_past_is_over_now(said, seconds):
+    assert resets_in(f"You've hit your limit · resets {said}", EVENING) == seconds
+
+
+def test_when_a_tool_tries_again_by_itself_is_no_reset():
+    assert resets_in("litellm.RateLimitError: quota exceeded\nRetrying in 0.2 seconds...", NOW) is None
+    assert resets_in("Retrying in 4 seconds... The limit resets in 3 hours.", NOW) == 10_800
+    assert resets_in("Free usage exceeded [retrying in 32m 50s attempt #1]", NOW) == 1_970
+
+
+def test_a_date_as_javascript_writes_it_is_read():
+    text = "retry after Sun Nov 29 2026 22:45:00 GMT+0000 (Coordinated Universal Time)"
+    assert resets_in(text, datetime(2026, 11, 29, 20, 11, tzinfo=UTC)) == 9_240
