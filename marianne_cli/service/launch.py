@@ -202,7 +202,7 @@ def _start(call: Invocation, timeout: float) -> None:
     if ready is None:
         daemon.returncode = 0  # it is nobody's child to wait for
         raise WaitTimeout(
-            f"marianned does not answer after {duration(timeout)}; it may still", hints=["mzt status"]
+            f"marianned does not answer after {duration(timeout)}; it may still come", hints=["mzt status"]
         )
     if not ready:
         daemon.wait()

@@ -333,10 +333,12 @@ def _look(place: Place, known: Running | None) -> Presence | None:
     if claimed and not introduced:
         alive = any(traces.marked(traces.trace_of(place.id).mark))
     if (directory / shim.RECORD).exists():
-        return Presence.ENDED if _is_ours(place) else Presence.LOST
+        return Presence.LOST if _record(place) is None else Presence.ENDED
     if alive:
         return Presence.RUNNING if introduced else None
-    return Presence.LOST if claimed else Presence.NEVER_STARTED
+    if claimed:
+        return Presence.LOST if _record(place) is None else Presence.ENDED
+    return Presence.NEVER_STARTED
 
 
 def _conclude(place: Place, seen: Presence | None, swept: bool, asked: bool) -> Presence:  # noqa: FBT001
@@ -345,7 +347,7 @@ def _conclude(place: Place, seen: Presence | None, swept: bool, asked: bool) -> 
     `seen` is what the files said before, `swept` whether processes of it were killed, `asked` whether it was
     told to end: then nobody needs to know how it would have ended.
     """
-    if (place.directory / shim.RECORD).exists() and _is_ours(place):
+    if _record(place) is not None:
         return Presence.ENDED
     if seen is not Presence.NEVER_STARTED or swept:
         return Presence.LOST
@@ -354,14 +356,13 @@ def _conclude(place: Place, seen: Presence | None, swept: bool, asked: bool) -> 
     return Presence.NEVER_STARTED
 
 
-def _is_ours(place: Place) -> bool:
-    """Tell whether the record in a directory is of this attempt."""
-    return _owner(place, _read(place.directory / shim.RECORD, ExitRecord)) == place.id
-
-
 def _record(place: Place) -> ExitRecord | None:
+    """Return the record of this attempt; where it was taken away, what the claim says: that became it."""
     record = _read(place.directory / shim.RECORD, ExitRecord)
-    return record if _owner(place, record) == place.id else None
+    if _owner(place, record) == place.id and record is not None:
+        return record
+    record = _read(place.directory / shim.CLAIM, ExitRecord)
+    return record if record is not None and record.id == place.id else None
 
 
 def _owner(place: Place, record: ExitRecord | None) -> str | None:

@@ -55,7 +55,10 @@ def check(path: Path) -> None:
     Raises:
         DatabaseRefused: it is newer than this program, damaged, or no database at all.
     """
-    broken = f"move it away and start afresh, or put a copy back: 'mv {path} {path}.broken'"
+    # what stands beside it is of it alone: left there, it would be played into the copy that is put back
+    parts = [end for end in ("", "-wal", "-shm") if not end or os.path.lexists(f"{path}{end}")]
+    away = "; ".join(f"mv {path}{end} {path}.broken{end}" for end in parts)
+    broken = f"move it away and start afresh, or put a copy back: '{away}'"
     if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for ever
         raise DatabaseBroken(f"'{path}' is not a file", broken)
     with path.open("rb") as file:

@@ -119,6 +119,36 @@ def test_a_check_that_is_ended_from_outside_is_repeated(daemon, number, which):
     assert gone(pids[0])
 
 
+KILLED_INSIDE = """note check
+if [ ! -e "$HOME/second" ]; then
+    touch "$HOME/second"
+    sh -c 'echo $$ > "$HOME/pid"; exec sleep 60'
+fi"""
+
+
+@pytest.mark.parametrize("kind", ["check", "skip"])
+def test_a_command_of_which_a_program_is_killed_from_outside_runs_once_more(daemon, kind):
+    if kind == "check":
+        daemon.submit(
+            score("j", [plain(1)], validations=[{"type": "command_succeeds", "command": KILLED_INSIDE}])
+        )
+    else:
+        daemon.submit(score("j", [plain(1)], sheet={"skip_when_command": {1: {"command": KILLED_INSIDE}}}))
+    daemon.ledger.wait_for("check")
+    kill(supervised(daemon, "check")[:1])
+    assert daemon.wait_for("j", "ended")["status"] == "completed"
+    assert daemon.statuses("j") == ["completed" if kind == "check" else "skipped"]
+    assert daemon.ledger.lines()[-2:] == ["check", "check"]
+
+
+def test_a_check_that_says_so_each_time_has_failed(daemon):
+    daemon.submit(
+        score("j", [plain(1)], validations=[{"type": "command_succeeds", "command": "note check; exit 137"}])
+    )
+    assert daemon.wait_for("j", "ended")["status"] == "failed"
+    assert daemon.ledger.lines() == ["start 1", "end 1", "check", "check"]
+
+
 def test_a_skip_command_that_is_ended_from_outside_is_asked_again(daemon):
     daemon.submit(score("j", [plain(1)], sheet={"skip_when_command": {1: {"command": ONCE}}}))
     kill(supervised(daemon, "check"))

@@ -7,6 +7,7 @@ Source: docs/design/control.md §2, docs/reference/score-format.md §13.
 
 import os
 import re
+import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -47,6 +48,10 @@ _TAIL_BYTES = 4_096
 _GRACE_SECONDS = 5.0
 T = TypeVar("T")
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
+
+
+_KILLED = 128 + signal.SIGKILL
+"""What bash exits with where the program that ran last was killed."""
 
 
 class Checking:
@@ -152,12 +157,20 @@ class Checking:
         await to_thread.run_sync(files.remove_tree_if_there, self._directory)
 
     async def _patiently(self, name: str, command: str, cwd: str, timeout_seconds: float) -> CommandResult:
-        """Run a command to an end of its own; what is lost, or can't be started, runs again."""
+        """Run a command to an end of its own; what is lost, or can't be started, runs again.
+
+        Where bash says that a program in it was killed, it runs once more: a kernel short of memory takes the
+        program, not bash. Said twice, that is the command's own end.
+        """
         losses = Losses()
+        doubted = False
 
         async def once() -> CommandResult:
+            nonlocal doubted
             await self.end_leftovers()
             found, why = await self._command(name, command, cwd, timeout_seconds)
+            if found.exit_code == _KILLED and not (doubted or found.timed_out or self._interrupted):
+                doubted, why = True, "a program in it was ended by SIGKILL, which nobody here sent"
             if runs_short(found.error):
                 raise Accident(f"'{name}' can't be started: {found.error}")
             if why is None:

@@ -208,3 +208,33 @@ async def test_the_record_uses_the_room_that_came_with_the_claim(attempt: Attemp
     await attempt.executor.end(attempt.place)
     await attempt.wait()
     assert (attempt.directory / shim.RECORD).stat().st_ino == reserved.st_ino
+
+
+@pytest.mark.parametrize("instead", ["nothing", "an empty file", "another's", "a directory", "a pipe"])
+async def test_where_the_record_is_gone_the_claim_that_became_it_tells_how_it_ended(
+    attempt: Attempt, instead: str
+) -> None:
+    ended = await attempt.run(attempt.spec("sh", "-c", "exit 7"))
+    record = attempt.directory / shim.RECORD
+    text = record.read_text()
+    record.unlink()
+    match instead:
+        case "an empty file":
+            record.touch()
+        case "another's":
+            record.write_text(text.replace(attempt.id, f"{attempt.id}-another"))
+        case "a directory":
+            record.mkdir()
+        case "a pipe":
+            os.mkfifo(record)
+    assert await attempt.executor.presence(attempt.place) is Presence.ENDED
+    assert await soon(attempt.executor.wait(attempt.place)) == ended
+
+
+async def test_a_claim_of_another_attempt_tells_nothing_of_this_one(attempt: Attempt) -> None:
+    await attempt.run(attempt.spec("sh", "-c", "exit 7"))
+    record, claim = attempt.directory / shim.RECORD, attempt.directory / shim.CLAIM
+    text = record.read_text()
+    record.unlink()
+    claim.write_text(text.replace(attempt.id, f"{attempt.id}-another"))
+    assert await attempt.executor.presence(attempt.place) is Presence.LOST

@@ -72,6 +72,18 @@ def test_a_damaged_database_is_refused_untouched(database: Path, damage: str) ->
     assert database.read_bytes() == damaged
 
 
+def test_what_belongs_to_a_database_alone_is_moved_away_with_it(database: Path) -> None:
+    """A log that is left there would be played into the copy that is put back."""
+    database.parent.mkdir()
+    database.write_text("notes")
+    log = database.with_name(f"{database.name}-wal")
+    log.write_text("left")
+    with pytest.raises(DatabaseBroken) as refused:
+        connect_writer(database)
+    away = f"'mv {database} {database}.broken; mv {log} {database}.broken-wal'"
+    assert str(refused.value).endswith(f"or put a copy back: {away}")
+
+
 def test_one_that_can_not_be_read_now_is_not_called_damaged(database: Path) -> None:
     connect_writer(database).close()
     database.with_name("marianne.db-shm").mkdir()
