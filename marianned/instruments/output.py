@@ -107,13 +107,15 @@ def _read_events(
     given = _result(output, final)
     require = output.require_result is not False
     result = given if given is not None and (given or require) else ("" if require else _text(stdout, keep))
-    failed = any(_holds(rule, events, final) for rule in output.failure_when)
+    signs = [rule for rule in output.failure_when if _holds(rule, events, final)]
+    failed = bool(signs)
     error = None
     if failed or not output.failure_when or not final:
         error = (
             _error(output, final[-1:])
             or _error(output, events)
             or _error(output, printed_json.last_object(stderr))
+            or next((said for rule in signs if rule.matches and (said := _last_text(final, rule.path))), None)
         )
     errors = _errors(profile)
     tokens_in, tokens_out, cached = (
@@ -378,6 +380,8 @@ def classify(
     if reading.final == "success":
         return _after_the_last_word(ended, message)
     found = _kind(profile, reading, where, detection_patterns)
+    if found is None and ended is None and exit_code in errors.auth_exit_codes:
+        found = Recognised("auth", _last_line(stderr))
     if ended is not None and found is not None and found.kind == "capacity":
         found = None  # that alone is no reason to hang: the limit is the news
     kind = None if found is None else found.kind
@@ -504,6 +508,12 @@ def _over_in(reading: Reading, where: list[str], now: datetime | None) -> float 
     return next((found for text in where if (found := resets_in(text, now)) is not None), None)
 
 
+def _last_line(output: bytes) -> str:
+    """Return the last line that says anything; empty: none does."""
+    lines = output[-_SEARCHED_STDOUT:].decode(errors="replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
 def _any(patterns: Iterable[str], where: Iterable[str]) -> bool:
     return any(re.search(pattern, text, re.IGNORECASE) for pattern in patterns for text in where if text)
 
@@ -536,6 +546,10 @@ def _message(
         said = f"killed by {signal}"
     elif not ended_well:
         said = "no exit code" if exit_code is None else f"exit code {exit_code}"
+        if exit_code in errors.exit_codes:
+            said += f", {errors.exit_codes[exit_code]}"
+            last = "" if reading.error else _last_line(where[0].encode())
+            said = _told(said, last)
     else:
         said = "the output says that it failed" if reading.failed else "the output has no result"
     refinements = {

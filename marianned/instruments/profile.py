@@ -208,6 +208,10 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     success_exit_codes: list[int] = msgspec.field(default_factory=lambda: [0])
     """Exit codes of success."""
+    auth_exit_codes: list[int] = []
+    """Exit codes by which the tool says that it has no credentials, or wrong ones."""
+    exit_codes: dict[int, str] = {}
+    """What further exit codes of the tool mean, for people."""
     auth_error_patterns: list[str] = []
     """The credentials are refused."""
     rate_limit_patterns: list[str] = []

@@ -79,7 +79,6 @@ _OTHER = any_of(
     r"[^.\n]{0,40}(?:exceeded|reached)",
     r"(?:limit|maximum) of \d+ (?:turns|steps|iterations|tool calls)[^.\n]*",
     r"(?:token|thinking|rollout|time) budget (?:was |is )?(?:exhausted|exceeded|used up)",
-    r"credit balance is too low[^.\n]*",
     r"model \S+ has hit a token limit",
 )
 _RULES = (
@@ -138,6 +137,8 @@ _RULES = (
             r"re-?authenticate|setup-token)",
             r"(?:must|need to|have to) (?:be )?(?:log|sign|logged|signed) ?in\b",
             r"set an auth method",
+            r"\bcredit balance (?:is )?too low\b",  # that only a person can mend
+            r"\benforced authentication type is\b",
             r"(?:set|export|provide|configure|specify)(?: the| an?| your)?[ `'\"]+(?:\w+_)?(?:API_KEY|AUTH_TOKEN|"
             r"ACCESS_TOKEN|api key)\b",
             r"(?:organi[sz]ation|account) (?:has been |is |was )?(?:disabled|suspended|deactivated|banned)",
@@ -233,6 +234,8 @@ _OF_SCRIPTS = any_of(
 
 _START = any_of(
     # how a line begins that says an error
+    r"when using \w+ api, you must\b",
+    r"the enforced authentication type\b",
     r"[\w.]*(?:error|exception|failure)\b\s*[:(\[—-]",
     r"(?:api |http |server |client |request |provider |auth\w* )?error\b(?![-.\w])",
     r"(?:fatal|failed|failure|panic|aborted)\b",

@@ -28,7 +28,7 @@ def test_a_refusal_in_the_place_of_the_result_is_none_of_any_tool(tool):
     assert kinds["You've hit your session limit · resets 9pm (Europe/Berlin)"] == "rate_limit"
     assert kinds["Not logged in · Please run /login"] == "auth"
     assert kinds["Selected model is at capacity. Please try a different model."] == "capacity"
-    assert kinds["Credit balance is too low"] == "exit"
+    assert kinds["Credit balance is too low"] == "auth"
 
 
 @pytest.mark.parametrize("tool", AGENTS)
