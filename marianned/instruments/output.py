@@ -300,7 +300,7 @@ def _error(output: OutputFormat, records: list[Any]) -> str | None:
         found = next((f for record in reversed(records) if (f := _some(record, path))), None)
         if found is not None:
             name = path.rsplit(".", 1)[-1]
-            said.append(f"{name} {found[0]}" if isinstance(found[0], int | float) else _words(found[0]))
+            said.append(f"{name} {found[0]}" if re.fullmatch(r"[\d.]+", str(found[0])) else _words(found[0]))
     return "; ".join(dict.fromkeys(said)) or None
 
 

@@ -551,3 +551,13 @@ def test_what_claude_says_of_its_end_is_shown_where_it_says_no_more():
         reading = read_output(profile, {}, stdout, b"")
         verdict = classify(profile, reading, exit_code=code, signal=None, timed_out=False, stderr=b"")
         assert (verdict.category, verdict.message.endswith(": error_max_turns")) == ("exit", True)
+
+
+def test_when_opencode_may_try_again_is_read_from_the_headers_it_prints():
+    data = {"message": "Too Many Requests", "statusCode": 429, "responseHeaders": {"retry-after": "7620"}}
+    stdout = lines({"type": "error", "sessionID": "ses_1", "error": {"name": "APIError", "data": data}})
+    profile = builtin_profiles()["opencode"]
+    reading = read_output(profile, {}, stdout, b"")
+    end = {"exit_code": 1, "signal": None, "timed_out": False, "stderr": b"", "now": NOW}
+    assert classify(profile, reading, **end)[:2] == ("rate_limited", "rate_limit")
+    assert classify(profile, reading, **end).resets_in == 7_620
