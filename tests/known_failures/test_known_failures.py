@@ -122,9 +122,9 @@ KNOWN = {
         "unit/progress/test_outcomes.py::test_an_attempt_that_is_lost_runs_again_at_once_and_is_not_counted",
     ),
     "an exit that nobody knows counts as done": Known(
-        "conductor.run.attempt:_is_lost",
-        "return record.exit_code is None and (record.signal is None or record.signal in FOREIGN)",
-        "return False",
+        "executors.base:lost",
+        "if record.signal in FOREIGN:",
+        "if False:",
         "daemon/test_restart.py::test_an_attempt_whose_processes_were_all_killed_is_lost_and_runs_again",
     ),
     "a late record of a closed attempt changes its sheet": Known(
@@ -314,7 +314,7 @@ KNOWN = {
     ),
     "a breakpoint stops the first round alone": Known(
         "progress.deciding.rounds:_next_round",
-        "rearm(draft, [state.sheets[sheet].uid for sheet in one.loop.sheets])",
+        "rearm(draft, uids)",
         "pass",
         "unit/progress/test_rounds.py::test_a_breakpoint_in_the_span_stops_each_round_once",
     ),
