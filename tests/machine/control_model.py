@@ -447,6 +447,7 @@ class Model:
         if reruns:
             self.hooks.rewind()
         self.rewind, self.staged_hold = set(), None
+        self.rounds.marked(self)
 
     def adopt(self) -> None:
         """The staged revision is in force: each sheet is who it was, whatever its stage is called now."""

@@ -89,11 +89,11 @@ class Rounds:
         model.passed -= model.score.loop.span
 
     def marked(self, model: "Model") -> None:
-        """Where a person has skipped the last stage nothing is left that could judge a round."""
+        """Where a person has skipped or accepted the last stage its round is the last; nothing is asked."""
         plan = self.open(model)
         if plan is not None:
             last = model.sheets[plan.last]
-            if last.status == "skipped" and last.worded:
+            if last.status in DONE and last.worded:
                 self.close(model)
 
     def rewound(self, model: "Model", again: set[str], named: set[str]) -> None:

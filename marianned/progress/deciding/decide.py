@@ -47,7 +47,7 @@ from marianned.progress.deciding.outcomes import (
 )
 from marianned.progress.deciding.requests import asked
 from marianned.progress.deciding.revisions import apply_rewind, apply_staged
-from marianned.progress.deciding.rounds import ask_loops, until_judged
+from marianned.progress.deciding.rounds import ask_loops, close_by_word, until_judged
 from marianned.progress.deciding.skipping import (
     needs_skip_evaluation,
     skip_evaluated,
@@ -241,6 +241,7 @@ def _do_what_is_due(draft: Draft, *, outcome: bool) -> None:
     left = draft.state.outlook.could_start
     while True:
         look_after_failure(draft)
+        close_by_word(draft)
         judge_budget(draft)
         judge_time(draft)
         commit = {"outcome": outcome, "could_start_before": left}

@@ -14,7 +14,7 @@ from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.outcomes import fail_sheet
 from marianned.progress.deciding.past_sheets import forget
 from marianned.progress.state.fresh import FRESH
-from marianned.progress.state.job import JobState
+from marianned.progress.state.job import DONE, JobState
 from marianned.progress.state.loops import Round
 from marianned.progress.state.triggers import UntilJudged
 from marianned.protocol import LoopState, SheetStatus
@@ -117,12 +117,26 @@ def _fail(draft: Draft, one: Round, category: str, message: str) -> None:
         fail_sheet(draft, draft.state.sheets[sheet], category, message)
 
 
-def close_skipped(draft: Draft) -> None:
-    """Close loops all of whose last stage a person has skipped: nothing is left that could judge a round."""
+def close_by_word(draft: Draft) -> None:
+    """Close loops whose last stage is done by a person's word: its round is good, nothing is asked.
+
+    It is so where one of its sheets was accepted, or all were skipped, and the others are done. It follows
+    from the facts, not from an event: what the others do may come after the word.
+    """
     for one in draft.state.loops:
-        ends = [draft.state.sheets[sheet] for sheet in one.loop.ends]
-        if one.is_open and all(row.status == SheetStatus.SKIPPED and row.word is not None for row in ends):
-            _close(draft, one, "is closed, its last stage was skipped")
+        if one.is_open and not one.row.asking and (how := _said_by_people(draft.state, one.loop)):
+            _close(draft, one, f"is closed, its last stage was {how}")
+
+
+def _said_by_people(state: JobState, loop: Loop) -> str | None:
+    """Say what people have said of a loop's last stage; None: not enough of it to end the rounds."""
+    rows = [state.sheets[number] for number in loop.ends]
+    words = [row.status for row in rows if row.word is not None]
+    if any(row.status not in DONE for row in rows):
+        return None
+    if SheetStatus.COMPLETED in words:
+        return "accepted"
+    return "skipped" if len(words) == len(rows) else None
 
 
 def back_to_round_one(draft: Draft, again: Collection[int]) -> None:

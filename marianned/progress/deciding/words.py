@@ -15,7 +15,7 @@ from marianned.lifecycle import Action
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.past_sheets import done_as
 from marianned.progress.deciding.revisions import going_on_anew, planned
-from marianned.progress.deciding.rounds import close_skipped
+from marianned.progress.deciding.rounds import close_by_word
 from marianned.progress.state.hook_queue import hook_queue
 from marianned.progress.state.job import DONE, JobState
 from marianned.progress.state.selection import select
@@ -78,7 +78,7 @@ def take_word(draft: Draft, ask: Asked) -> None:
         what = "accepted as it is" if status is SheetStatus.COMPLETED else "skipped"
         why = f": {ask.reason}" if ask.reason else ""
         draft.note_sheet(kind, number, f"{what}, as was asked{why}", reason="asked")
-    close_skipped(draft)
+    close_by_word(draft)
 
 
 def _named(state: JobState, ask: Asked) -> dict[int, SheetStatus]:

@@ -266,15 +266,67 @@ def test_skip_of_all_of_the_last_stage_closes_the_loop():
     assert bench.flying == [3]
 
 
-def test_an_accepted_last_stage_is_judged_its_checks_as_passed():
-    bench = looped(until=None, rounds=1)
+@pytest.mark.parametrize("fields", [{"until": None}, {"until": "it is so"}, {"until": None, "exact": True}])
+def test_an_accepted_last_stage_closes_the_loop_and_no_until_is_asked(fields):
+    bench = looped(**fields)
+    bench.ask(Action.BREAK, sheets="2")
     bench.end(1)
-    bench.end(2, Outcome.FAILED, category="exit", exit_code=3)
-    bench.judged(False)
+    bench.ask(Action.RESUME_MARK, accept="2")
+    assert standing(bench) == (1, LoopState.CLOSED)
+    assert (bench.state.loops.asking, bench.flying) == ([], [3])
+    bench.end(3)
+    bench.ask(Action.RESUME_FROM, sheets="1")
+    assert (bench.flying, standing(bench)) == ([1], (1, LoopState.OPEN)), "--from undoes it"
+    to_the_question(bench)
+
+
+def test_an_accepted_last_stage_closes_a_loop_whose_rounds_are_used_up():
+    bench = looped(rounds=1)
+    to_the_question(bench).judged(False)
     assert bench.status is JobStatus.FAILED
     bench.ask(Action.RESUME_MARK, accept="2")
-    bench.judged(True)
-    assert bench.flying == [3]
+    assert (bench.flying, standing(bench)) == ([3], (1, LoopState.CLOSED))
+
+
+def fanned_out(stop: str) -> Bench:
+    """Sheet 1, sheets 2 and 3 that are the last stage of its loop, and sheet 4; held before one of them."""
+    loop = Loop(first=1, last=2, sheets=(1, 2, 3), ends=(2, 3), until="it is so", rounds=3)
+    stages = stage([]), stage([1], count=2), stage([2])
+    bench = Bench(score(*stages, loops=(loop,)))
+    bench.ask(Action.BREAK, sheets=stop)
+    bench.go()
+    bench.end(1)
+    return bench
+
+
+@pytest.mark.parametrize("word_first", [True, False])
+def test_one_accepted_sheet_of_the_last_stage_closes_the_loop_when_the_others_are_done(word_first):
+    bench = fanned_out("2-3" if word_first else "3")
+    if word_first:
+        bench.ask(Action.RESUME_MARK, accept="3")
+        assert standing(bench) == (1, LoopState.OPEN)
+    bench.end(2, Outcome.FAILED, category="exit", exit_code=1)
+    if not word_first:
+        bench.ask(Action.RESUME_MARK, accept="3")
+    assert standing(bench) == (1, LoopState.CLOSED)
+    assert bench.flying == [4]
+
+
+def test_one_skipped_sheet_of_the_last_stage_leaves_the_question_to_the_others():
+    bench = fanned_out("3")
+    bench.end(2)
+    bench.ask(Action.RESUME_MARK, skip="3")
+    assert bench.state.loops.asking
+
+
+def test_a_loop_with_nothing_behind_it_that_a_word_closes_late_ends_its_job():
+    loop = Loop(first=1, last=1, sheets=(1, 2), ends=(1, 2), until="it is so", rounds=3)
+    bench = Bench(score(stage([], count=2), loops=(loop,)))
+    bench.ask(Action.BREAK, sheets="1-2")
+    bench.go()
+    bench.ask(Action.RESUME_MARK, accept="2")
+    bench.end(1)
+    assert bench.status is JobStatus.COMPLETED
 
 
 def test_the_cost_of_a_loop_holds_the_job_when_a_round_is_due_and_over_budget_adds_to_it():
