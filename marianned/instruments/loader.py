@@ -45,6 +45,7 @@ _PATHS = (
         "input_tokens_path",
         "output_tokens_path",
         "cached_tokens_path",
+        "total_tokens_path",
         "cost_path",
     ),
     "session_path",

@@ -118,10 +118,17 @@ def _read_events(
             or next((said for rule in signs if rule.matches and (said := _last_text(final, rule.path))), None)
         )
     errors = _errors(profile)
-    tokens_in, tokens_out, cached = (
+    tokens_in, tokens_out, cached, total = (
         _count(_amount(events, path, added=output.aggregate_tokens))
-        for path in (output.input_tokens_path, output.output_tokens_path, output.cached_tokens_path)
+        for path in (
+            output.input_tokens_path,
+            output.output_tokens_path,
+            output.cached_tokens_path,
+            output.total_tokens_path,
+        )
     )
+    if None not in (tokens_in, tokens_out, total):
+        tokens_out = max(tokens_out or 0, (total or 0) - (tokens_in or 0))
     unread = [
         line
         for what, path in (

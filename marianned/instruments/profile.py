@@ -176,6 +176,8 @@ class OutputFormat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Where the number of output tokens is; null: nowhere."""
     cached_tokens_path: str | None = None
     """Where the number of input tokens read from the service's cache is; null: nowhere."""
+    total_tokens_path: str | None = None
+    """Where the number of all tokens is; what it exceeds input and output by, as thoughts do, is output."""
     cached_in_input: bool = True
     """The number of input tokens includes the cached ones."""
     tokens_of_session: bool = False

@@ -296,3 +296,21 @@ def test_a_value_that_is_no_json_costs_no_event(odd):
     printed = lines(CLAUDE_INIT, CLAUDE_RESULT).rstrip(b"}\n") + b'}, "odd": %s}\n' % odd.encode()
     reading = read_output(CLAUDE, {}, printed, b"")
     assert (reading.result, reading.final) == ("All done.", "success")
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        {
+            "stats": {
+                "models": {"g": {"tokens": {"prompt": 100, "candidates": 2, "thoughts": 18, "total": 120}}}
+            }
+        },
+        {"stats": {"total_tokens": 120, "input_tokens": 100, "output_tokens": 2}},
+    ],
+)
+def test_thoughts_that_are_only_in_the_number_of_all_tokens_are_output(printed):
+    gemini = builtin_profiles()["gemini-cli"]
+    said = msgspec.json.encode({"type": "result", "status": "success", "response": "done", **printed})
+    reading = read_output(gemini, {}, said, b"")
+    assert (reading.input_tokens, reading.output_tokens) == (100, 20)
