@@ -6,7 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
@@ -26,6 +26,8 @@ ARGUMENTS = "mzt.arguments"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+_FILE_MOST = 8 * 1024**2
+"""Bytes of a request (docs/design/protocol.md), and so the most of a file that one brings."""
 FILE = click.Path()
 """A file's name, which the shell completes; what is wrong with it is said where it is read."""
 
@@ -622,19 +624,27 @@ def file_bytes(file: str) -> bytes:
     """Read a FILE that was typed; `-` is standard input.
 
     Raises:
-        click.UsageError: it can't be read, or standard input has been read for another.
+        click.UsageError: it can't be read, is too large, or standard input has been read for another.
     """
     if file == STDIN:
         meta = click.get_current_context().find_root().meta
         if meta.setdefault(_STDIN_NAME, False):
             raise click.UsageError("only one file can be '-': standard input is read once")
         meta[_STDIN_NAME] = True
-        return sys.stdin.buffer.read()
+        return _within_bounds(sys.stdin.buffer, "standard input")
     try:
         with open(file, "rb") as opened:  # noqa: PTH123  pathlib is not wanted for this
-            return opened.read()
+            return _within_bounds(opened, f"'{file}'")
     except OSError as error:
         raise click.UsageError(f"'{file}' can't be read: {(error.strerror or 'unknown').lower()}") from None
+
+
+def _within_bounds(opened: BinaryIO, name: str) -> bytes:
+    """Read to the end; what no request has room for is not read on: it may have no end, as /dev/zero."""
+    data = opened.read(_FILE_MOST + 1)
+    if len(data) > _FILE_MOST:
+        raise click.UsageError(f"{name} is larger than 8 MiB, which is more than a request takes")
+    return data
 
 
 def environment(given: tuple[str, ...], file: str | None) -> Mapping[str, str]:

@@ -77,9 +77,9 @@ def _compiled(file: str, given: Mapping[str, Any], *, portable: bool) -> "Compil
     from marianned.score.read.reader import DiskReader, ScoreSource
 
     try:
-        text = options.file_bytes(file) if file == options.STDIN else Path(file).read_bytes()
-    except OSError as error:
-        return refused(file, "S001", f"it can't be read: {(error.strerror or 'unknown').lower()}")
+        text = options.file_bytes(file)
+    except click.UsageError as error:
+        return refused(file, "S001", error.message.replace(f"'{file}'", "it", 1))
     source = ScoreSource(
         text=text,
         file=options.shown_name(file),

@@ -116,3 +116,9 @@ def test_a_thousand_sheets_are_checked_in_less_than_a_second():
     assert time.process_time() - before < 1
     assert compiled.total_sheets == 1000
     assert compiled.expanded is not None
+
+
+def test_a_file_without_an_end_is_refused_before_the_memory_is_full(home):
+    refused = "larger than 8 MiB, which is more than a request takes"
+    assert f"/dev/zero: error S001: it is {refused}\n" in home.mzt("validate", "/dev/zero", code=1).stdout
+    assert f"'/dev/zero' is {refused}\n" in home.mzt("run", "/dev/zero", code=2).stderr
