@@ -381,12 +381,24 @@ def plan_screen(result: Result) -> list[str]:
     hooks = result.get("hook_plan", [])
     runs = _with_hooks(_numbers(plan, "sheet"), [line for line in hooks if _first_runs(line)])
     again = [line for line in hooks if line["action"] == "rerun"]
-    last = (
-        f"runs: {runs} · runs again: {_with_hooks(_numbers(plan, 'sheet', 'rerun'), again)}"
-        f" · removed: {_numbers(plan, 'old_sheet', 'removed')}"
-    )
+    at_once = _with_hooks(_numbers(plan, "sheet", "rerun"), again)
+    later = _in_rounds(plan)
+    run_again = ", ".join(later if later and at_once == "none" else [at_once, *later])
+    last = f"runs: {runs} · runs again: {run_again} · removed: {_numbers(plan, 'old_sheet', 'removed')}"
     told = [(f"hook {line['hook']}", line["status"] or "-", line["action"], line["why"]) for line in hooks]
     return [result["message"], *(render.table(rows) if plan else []), *render.table(told), last]
+
+
+def _in_rounds(plan: Sequence[Result]) -> list[str]:
+    """Say which sheets run again in rounds to come: `1, 2 in rounds 3-4`, `1, 2 if the loop goes on`."""
+    sheets: dict[str, list[int]] = {}
+    for line in plan:
+        if rounds := line.get("rounds"):
+            first, last = rounds
+            sure = f"in round {first}" if first == last else f"in rounds {first}-{last}"
+            when = sure if line["rounds_sure"] else "if the loop goes on"
+            sheets.setdefault(when, []).append(line["sheet"])
+    return [f"{ranges(numbers)} {when}" for when, numbers in sheets.items()]
 
 
 def _first_runs(line: Result) -> bool:
@@ -426,8 +438,11 @@ def lost_definitions(result: Result) -> str:
     """Name the sheets whose new definition does not run, those that are back and those that are gone."""
     plan = result["plan"]
     back = [line for line in plan if line["action"] == "kept" and line["old_sheet"] is None]
+    changed = [line for line in plan if line["action"] == "kept-changed"]
+    stay = [line for line in changed if not line.get("rounds")]
     told = {
-        "changed but completed, they stay": _numbers(plan, "sheet", "kept-changed"),
+        "changed but completed, they stay": _numbers(stay, "sheet", "kept-changed"),
+        "changed but completed, they run again": ", ".join(_in_rounds(changed)) or "none",
         "back as they were": _numbers(back, "sheet", "kept"),
         "removed": _numbers(plan, "old_sheet", "removed"),
     }

@@ -537,6 +537,10 @@ class PlanLine(msgspec.Struct, kw_only=True, gc=False):
     """What differs in its definition (`prompt`, `files`, `instrument`, `settings`, `fallbacks`,
     `validations`, `needs`, `skip`, `retry`), or else one of `new`, `gone`, `failed`, `asked` and `upstream`;
     empty: nothing."""
+    rounds: list[int] = []
+    """The first and the last of the rounds to come in which it runs again, though it is done; empty: none."""
+    rounds_sure: bool = False
+    """Whether these rounds come whatever this one brings: the loop has a `count`; else they may come."""
 
 
 class Event(msgspec.Struct, kw_only=True):

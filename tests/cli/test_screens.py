@@ -271,6 +271,24 @@ def test_a_plan_in_which_numbers_change_shows_the_old_ones_beside_the_new():
     ]
 
 
+def test_a_plan_and_its_reply_name_what_runs_again_in_rounds_to_come():
+    def told(*, sure, last=4):
+        line = {"old_sheet": 1, "stage": 1, "instance": 1, "status": "completed", "runs": False, "why": "w"}
+        line |= {"rounds": [3, last], "rounds_sure": sure}
+        plan = [line | {"sheet": 1, "action": "kept-changed"}, line | {"sheet": 2, "action": "kept"}]
+        result = {"message": "m", "plan": plan}
+        return screens.plan_screen(result)[-1], screens.lost_definitions(result)
+
+    said = "changed but completed, they run again: 1"
+    goes_on = "if the loop goes on"
+    assert told(sure=False) == (
+        f"runs: none · runs again: 1, 2 {goes_on} · removed: none",
+        f"{said} {goes_on}",
+    )
+    assert told(sure=True)[0] == "runs: none · runs again: 1, 2 in rounds 3-4 · removed: none"
+    assert told(sure=True, last=3)[1] == f"{said} in round 3"
+
+
 def test_a_plan_names_the_hooks_that_run_beside_the_sheets():
     def hook(number, status, action, *, runs):
         return {"hook": number, "status": status, "action": action, "runs": runs, "why": action}

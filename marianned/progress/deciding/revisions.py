@@ -28,7 +28,7 @@ from marianned.progress.state.fresh import fresh, fresh_beside_attempt
 from marianned.progress.state.job import ALL_HOOKS, DONE, JobState, Version
 from marianned.progress.state.selection import select
 from marianned.progress.state.triggers import Asked
-from marianned.protocol import ENDED, JobStatus, PlanAction, PlanLine, RevisionStatus, SheetStatus
+from marianned.protocol import ENDED, JobStatus, LoopState, PlanAction, PlanLine, RevisionStatus, SheetStatus
 from marianned.rows import BreakpointRow, Deleted, PastSheetRow, RevisionRow, SheetRow
 from marianned.score import plan as planner
 from marianned.score.expanded import Expanded, Loop
@@ -58,8 +58,8 @@ def planned(
     The planner compares the two scores and knows nothing of this run but how each old sheet stands. What
     only the run knows is laid over its lines, in this order: breakpoints that move or go, limits of what is
     in flight, sheets that run again with all that depends on them (in the new score's needs), failed sheets
-    that stay as they are. Numbers of sheets differ between the revisions: uids and old numbers come in, new
-    numbers go through.
+    that stay as they are, rounds to come. Numbers of sheets differ between the revisions: uids and old
+    numbers come in, new numbers go through.
     """
     standing = {
         number: planner.Standing(
@@ -72,11 +72,11 @@ def planned(
         for number, row in state.sheets.items()
     }
     values = _values_that_differ(state.current.row, version.row)
-    matched, returned = where or origins(state, version.score)
+    where = where or origins(state, version.score)
+    matched, returned = where
     back = {number: planner.Back(past.row.status, past.row.revision) for number, past in returned.items()}
     result = planner.plan(state.score, version.score, matched, standing, state.run.revision, values, back)
-    lines = _with_rounds(state, version.score, _with_breakpoints(state, result.lines))
-    lines = with_live_limits(state, version.score, lines)
+    lines = with_live_limits(state, version.score, _with_breakpoints(state, result.lines))
     new_number = {old: new for new, old in result.matched.items()}
     asked = {new_number[row.sheet] for row in _of(state, rerun) if row.sheet in new_number}
     asked |= {number for number, past in returned.items() if past.uid in rerun}
@@ -88,6 +88,7 @@ def planned(
         lines = _with_kept(lines, asked, below_asked - asked)
     if not anew:
         lines = _with_failed(version.score, lines, again)
+    lines = _with_rounds(state, version.score, lines, where, () if alone else again)
     return msgspec.structs.replace(result, lines=lines)
 
 
@@ -135,19 +136,41 @@ def _with_breakpoints(state: JobState, lines: list[PlanLine]) -> list[PlanLine]:
     return said
 
 
-def _with_rounds(state: JobState, score: Expanded, lines: list[PlanLine]) -> list[PlanLine]:
-    """Say of sheets of an open loop that are done, and differ, in which round they would run so."""
-    said: list[PlanLine] = []
-    for line in lines:
-        one = state.loops.of(line.old_sheet) if line.old_sheet is not None else None
-        loop = score.loop_of(line.stage)
-        follows = one is not None and one.is_open and loop is not None and one.row.round < loop.rounds
-        if one is not None and follows and line.action == PlanAction.KEPT_CHANGED:
-            why = f"{line.why}; runs in round {one.row.round + 1} if there is one"
-            said.append(msgspec.structs.replace(line, why=why))
-        else:
-            said.append(line)
-    return said
+def _with_rounds(
+    state: JobState, score: Expanded, lines: list[PlanLine], where: Origins, again: Collection[int]
+) -> list[PlanLine]:
+    """Say of sheets that are done in which rounds to come they run again, where their loop may go on.
+
+    A loop of which a sheet is in `again` begins with round 1.
+    """
+    uids = _uids(state, where)
+    done = {line.sheet for line in lines if line.sheet and line.status in DONE}
+    follow: dict[int, tuple[int, Loop]] = {}
+    for loop in score.loops:
+        row = rounds.as_revised(state, uids.get(loop.ends[0], 0), finished=done.issuperset(loop.sheets))
+        anew = not set(again).isdisjoint(loop.sheets)
+        present = 1 if anew else row.round
+        if (anew or row.state == LoopState.OPEN) and present < loop.rounds:
+            follow |= dict.fromkeys(loop.sheets, (present + 1, loop))
+    return [
+        _runs_again(line, *follow[line.sheet])
+        if line.sheet in follow and line.status in DONE and not line.runs
+        else line
+        for line in lines
+    ]
+
+
+def _runs_again(line: PlanLine, first: int, loop: Loop) -> PlanLine:
+    if not loop.exact:
+        said = f"round {first} if there is one"
+    else:
+        said = f"round {first}" if first == loop.rounds else f"rounds {first}-{loop.rounds}"
+    return msgspec.structs.replace(
+        line,
+        why=f"{line.why}; runs again in {said}",
+        rounds=[first, loop.rounds],
+        rounds_sure=loop.exact,
+    )
 
 
 def _with_failed(score: Expanded, lines: list[PlanLine], again: Collection[int]) -> list[PlanLine]:

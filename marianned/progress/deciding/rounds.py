@@ -160,8 +160,14 @@ def revise_loops(draft: Draft, loops: Collection[tuple[Loop, int, bool]]) -> Non
     for uid in before.keys() - coming:
         draft.put(msgspec.structs.replace(before[uid], state=LoopState.REMOVED))
     for _, uid, finished in loops:
-        if uid in before:
-            continue
-        known = state.loops.rows.get(uid) or LoopRow(run_id=state.run.run_id, uid=uid)
-        put_in = LoopState.CLOSED if finished else LoopState.OPEN
-        draft.put(msgspec.structs.replace(known, state=put_in))
+        if uid not in before:
+            draft.put(as_revised(state, uid, finished=finished))
+
+
+def as_revised(state: JobState, uid: int, *, finished: bool) -> LoopRow:
+    """Return where a loop of a new score stands, told by this uid (0: that of a new sheet)."""
+    before = next((one.row for one in state.loops if one.row.uid == uid), None)
+    if before is not None:
+        return before
+    known = state.loops.rows.get(uid) or LoopRow(run_id=state.run.run_id, uid=uid)
+    return msgspec.structs.replace(known, state=LoopState.CLOSED if finished else LoopState.OPEN)

@@ -427,10 +427,63 @@ def test_the_plan_says_in_which_round_a_changed_sheet_that_is_done_would_run():
     other = [stage([number] if number else [], prompt="other") for number in range(3)]
     new = score(*other, loops=bench.state.score.loops)
     plan = bench.answer(bench.ask(Action.MODIFY, new, plan=True)).plan
-    assert plan[0].why.endswith("completed, stays; runs in round 2 if there is one")
+    assert plan[0].why.endswith("completed, stays; runs again in round 2 if there is one")
     last = score(*other, loops=(msgspec.structs.replace(bench.state.score.loops[0], rounds=1),))
     plan = bench.answer(bench.ask(Action.MODIFY, last, plan=True)).plan
     assert plan[0].why.endswith("completed, stays")
+
+
+def to_come(bench: Bench, action: Action, new=None, **fields) -> list[tuple[list[int], bool, str]]:
+    """What a plan says of each sheet's rounds to come."""
+    plan = bench.answer(bench.ask(action, new, plan=True, **fields)).plan
+    return [(line.rounds, line.rounds_sure, line.why) for line in plan]
+
+
+UNCHANGED = "definition unchanged"
+
+
+@pytest.mark.parametrize("over", [False, True], ids=["mid-round", "undecided"])
+def test_the_plan_of_a_resume_says_what_runs_again_in_rounds_to_come(over):
+    bench = looped()
+    bench.ask(Action.PAUSE)
+    bench.end(1)
+    if over:
+        bench.ask(Action.RESUME)
+        bench.ask(Action.PAUSE)
+        bench.end(2)
+    again = ([2, 3], False, f"{UNCHANGED}; runs again in round 2 if there is one")
+    rest = ([], False, UNCHANGED)
+    assert to_come(bench, Action.RESUME) == [again, again if over else rest, rest]
+
+
+def test_the_plan_says_which_rounds_a_raised_count_brings_surely():
+    bench = looped(until=None, exact=True, rounds=2)
+    to_the_question(bench).judged(True)
+    bench.end(1)
+    bench.ask(Action.PAUSE)
+    bench.end(2)
+    assert to_come(bench, Action.RESUME)[0] == ([], False, UNCHANGED)
+    more = chain(3, loops=(msgspec.structs.replace(bench.state.score.loops[0], rounds=4),))
+    assert (
+        to_come(bench, Action.MODIFY, more)[:2]
+        == [([3, 4], True, f"{UNCHANGED}; runs again in rounds 3-4")] * 2
+    )
+
+
+def test_the_plan_knows_the_sheets_of_a_wider_span_and_that_a_closed_loop_goes_on_no_more():
+    bench = looped(first=2, last=3, stages=4)
+    bench.end(1)
+    to_the_question(bench)
+    bench.judged(False)
+    bench.ask(Action.PAUSE)
+    bench.end(2)
+    wide = msgspec.structs.replace(bench.state.score.loops[0], first=1, sheets=(1, 2, 3))
+    again = ([3, 3], False, f"{UNCHANGED}; runs again in round 3 if there is one")
+    assert to_come(bench, Action.MODIFY, chain(4, loops=(wide,)))[:2] == [again, again]
+    assert [line[0] for line in to_come(bench, Action.RESUME_MARK, accept="3")] == [[]] * 4
+    bench.ask(Action.RESUME_MARK, accept="3")
+    bench.end(4)
+    assert [line[0] for line in to_come(bench, Action.RESUME_FROM, sheets="3")] == [[], [2, 3], [], []]
 
 
 def test_a_sheet_alone_plays_in_the_present_round_and_does_not_open_the_loop_again():
