@@ -47,7 +47,12 @@ def job_screen(job: Result, *, unfolded: bool = False) -> list[str]:
         lines += _attempt_lines(sheet)
     given = assignments(job.get("variables", {})) if unfolded else ""
     values = [f"with {given}"] if given else []
-    return [*lines, *_hook_rows(job.get("hooks", [])), *values, _last_line(job, sheets)]
+    return [
+        *lines,
+        *_hook_rows(job.get("hooks", []), completed=job["status"] == "completed"),
+        *values,
+        _last_line(job, sheets),
+    ]
 
 
 def strangers(daemon: Result) -> list[str]:
@@ -73,8 +78,16 @@ def drift(job: Result, said: str) -> list[str]:
     return [f"{said}: {files}"]
 
 
-def _hook_rows(hooks: Sequence[Result]) -> list[str]:
-    """A row for each hook; before their phase has come one for all of a success, and one for a failure's."""
+def _hook_rows(hooks: Sequence[Result], *, completed: bool) -> list[str]:
+    """A row for each hook; before their phase has come one for all of a success, and one for a failure's.
+
+    Of a job that has completed no hook of a failure is still to run: those that are set back are left out.
+    """
+    hooks = [
+        hook
+        for hook in hooks
+        if not (completed and hook.get("after_failure") and hook["status"] == "pending")
+    ]
     of_failure = [bool(hook.get("after_failure")) for hook in hooks]
     count = of_failure.index(True) if True in of_failure else len(hooks)
     return [*_rows_of(hooks[:count], ""), *_rows_of(hooks[count:], "runs if the job fails")]
@@ -379,7 +392,11 @@ def plan_screen(result: Result) -> list[str]:
     plan = result["plan"]
     rows = plan_rows(plan, heads=True)
     hooks = result.get("hook_plan", [])
-    runs = _with_hooks(_numbers(plan, "sheet"), [line for line in hooks if _first_runs(line)])
+    run_hooks = [line for line in hooks if _first_runs(line)]
+    after = [line for line in run_hooks if not line.get("after_failure")]
+    runs = _with_hooks(_numbers(plan, "sheet"), after)
+    if first := [line for line in run_hooks if line.get("after_failure")]:
+        runs = f"{_with_hooks('none', first)} of the failure{'' if runs == 'none' else f', then {runs}'}"
     again = [line for line in hooks if line["action"] == "rerun"]
     at_once = _with_hooks(_numbers(plan, "sheet", "rerun"), again)
     later = _in_rounds(plan)

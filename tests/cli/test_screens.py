@@ -301,6 +301,25 @@ def test_a_plan_names_the_hooks_that_run_beside_the_sheets():
     again = hook(1, "completed", "rerun", runs=True)
     assert last(again, failed) == "runs: hook 2 · runs again: hook 1 · removed: none"
     assert last(failed, hook(3, None, "added", runs=True)).startswith("runs: hooks 2, 3 · ")
+    of_failure = [hook(number, "pending", "kept", runs=True) | {"after_failure": True} for number in (1, 2)]
+    sheet = {"sheet": 2, "old_sheet": 2, "stage": 2, "instance": 1, "status": "failed", "action": "kept"}
+    runs = last(*of_failure, failed | {"hook": 3}, plan=[sheet | {"runs": True, "why": "w"}])
+    assert runs.startswith("runs: hooks 1, 2 of the failure, then 2, hook 3 · ")
+    assert last(*of_failure).startswith("runs: hooks 1, 2 of the failure · ")
+
+
+def test_a_completed_job_shows_no_hook_of_a_failure_as_pending(looked_at):
+    looked_at("14:20:00")
+
+    def lines(status):
+        hook = {"hook": 1, "status": "pending", "attempt_count": 1, "after_failure": True, "label": "tell"}
+        hook |= {"waiting_for": None, "error_message": None, "chained": None}
+        shown = job(status, "14:19:00", usd=0.0, completed=0, hints=[], sheets=[], hooks=[hook])
+        shown["timing"] |= {"completed_at": f"{DAY}14:12:05.000Z"}
+        return "\n".join(screens.job_screen(shown))
+
+    assert "hook 1" not in lines("completed")
+    assert "hook 1" in lines("failed")
 
 
 def test_what_a_cancel_ended_is_folded_like_what_is_done(looked_at):

@@ -382,7 +382,13 @@ def planned_hooks(state: JobState, new: Expanded, *, again: bool) -> list[HookLi
     rows = {row.hook: row for row in state.hooks}
     past = {number: known.row for number, known in _returning(state, new, matched).items()}
     lines = [
-        _line(number, hook, rows.get(matched.get(number, 0), past.get(number)), again=again)
+        _line(
+            number,
+            hook,
+            rows.get(matched.get(number, 0), past.get(number)),
+            again=again,
+            failing=state.failing,
+        )
         for number, hook in enumerate(new.every_hook, 1)
     ]
     gone = [row for row in rows.values() if row.hook not in matched.values()]
@@ -400,7 +406,10 @@ def planned_hooks(state: JobState, new: Expanded, *, again: bool) -> list[HookLi
     ]
 
 
-def _line(number: int, hook: Hook, row: HookRow | None, *, again: bool) -> HookLine:
+_HAD_THEIR_TURN = (HookStatus.COMPLETED, HookStatus.FAILED, HookStatus.CANCELLED)
+
+
+def _line(number: int, hook: Hook, row: HookRow | None, *, again: bool, failing: bool) -> HookLine:
     done = row is not None and row.status == HookStatus.COMPLETED
     action, runs, why = (
         PlanAction.KEPT,
@@ -409,7 +418,8 @@ def _line(number: int, hook: Hook, row: HookRow | None, *, again: bool) -> HookL
     )
     if hook.after_failure:
         action = PlanAction.KEPT if row is not None else PlanAction.ADDED
-        runs, why = False, "runs if the job fails"
+        runs = failing and (row is None or row.status not in _HAD_THEIR_TURN)
+        why = "is one of the failure, and runs first" if runs else "runs if the job fails"
     elif row is None:
         action, why = PlanAction.ADDED, "it is new"
     elif again and done:

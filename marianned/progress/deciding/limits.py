@@ -9,7 +9,7 @@ Source: docs/reference/score-format.md §16.4, §28.7, §29.3, docs/design/contr
 import msgspec
 
 from marianned.clock import Instant
-from marianned.formatting import dollars, duration
+from marianned.formatting import duration, of_limit
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.job import JobState
 from marianned.progress.state.loops import Round
@@ -44,10 +44,8 @@ def describe_budget(state: JobState, score: Expanded) -> str:
     one = None if state.over_cost(score) else loop_over(state)
     if one is not None:
         most = (one.loop.cost_limit_usd or 0.0) + state.run.over_budget
-        cost = dollars(_cost_of(state, one), known=True)
-        return f"loop {one.loop.span} has cost {cost} of {dollars(most, known=True)}"
-    spent = dollars(state.cost.usd, known=state.cost.known)
-    return f"it has cost {spent} of {dollars(_limit(state, score) or 0.0, known=True)}"
+        return f"loop {one.loop.span} has cost {of_limit(_cost_of(state, one), most, known=True)}"
+    return f"it has cost {of_limit(state.cost.usd, _limit(state, score) or 0.0, known=state.cost.known)}"
 
 
 def warn_of_budget(draft: Draft, spent: float) -> None:

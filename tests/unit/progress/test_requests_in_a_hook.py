@@ -2,11 +2,12 @@
 
 import pytest
 from kit.hooks import HookBench, command, hooked, job
+from kit.scores import chain
 
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.state.job import JobState
-from marianned.protocol import Outcome
+from marianned.protocol import JobStatus, Outcome
 
 SITUATIONS = (
     *("runs", "cools down", "waits for its job", "pausing", "paused", "cancelling"),
@@ -104,3 +105,30 @@ def test_a_request_in_a_hook_does_what_the_table_says(action: Action, situation:
     assert bench.last is not None
     interrupts = action in (Action.PAUSE_NOW, Action.CANCEL) and situation in ("runs", "pausing")
     assert interrupts <= (bench.last.hook_interrupt is not None), "what runs is told to end"
+
+
+def test_a_plan_says_that_hooks_of_a_failure_which_were_interrupted_run_first():
+    bench = HookBench(
+        chain(1, failure_hooks=(command("a", after_failure=True), command("b", after_failure=True)))
+    )
+    bench.go()
+    bench.fail(1)
+    assert bench.status is JobStatus.FAILED
+
+    def told() -> list[tuple[bool, str]]:
+        plan = bench.answer(bench.ask(Action.RESUME, plan=True)).hook_plan
+        return [(line.runs, line.why) for line in plan]
+
+    first, later = (True, "is one of the failure, and runs first"), (False, "runs if the job fails")
+    assert told() == [first, first]
+    bench.ask(Action.RESUME)
+    bench.ask(Action.PAUSE_NOW)
+    bench.hook_ends(Outcome.INTERRUPTED)
+    assert (bench.status, told()) == (JobStatus.PAUSED, [first, first])
+    bench.ask(Action.RESUME)
+    assert (bench.hooks, bench.flying) == (["running", "pending"], [])
+    bench.hook_ends()
+    bench.ask(Action.PAUSE_NOW)
+    assert told() == [later, first]
+    bench.hook_ends()
+    assert told() == [later, later]
