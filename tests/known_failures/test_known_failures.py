@@ -279,7 +279,7 @@ KNOWN = {
         "progress.deciding.past_sheets:_Search._collect",
         "if row.uid in taken or row.sheet in unchanged:",
         "if True:",
-        "unit/progress/test_past_sheets.py::test_a_sheet_that_stands_as_another_one_is_itself_beside_it",
+        "unit/progress/test_past_sheets.py::test_a_sheet_that_was_edited_is_itself_again_where_both_are_wanted",
     ),
     "two daemons write one database": Known(
         "lock:_taken",

@@ -48,7 +48,7 @@ PLANNED = """
 """
 PLAN = """
 [{"sheet": 4, "old_sheet": 4, "stage": 3, "instance": 1, "name": null, "status": "pending", "action": "changed", "runs": true, "why": "prompt, validations differ",
- "reasons": ["prompt", "validations"]}, {"sheet": 5, "old_sheet": null, "stage": 4, "instance": 1, "name": null, "status": null, "action": "added", "runs": true, "why": "stage 4 is new", "reasons": ["new"]}]
+ "reasons": ["prompt", "validations"], "rounds": [], "rounds_sure": false}, {"sheet": 5, "old_sheet": null, "stage": 4, "instance": 1, "name": null, "status": null, "action": "added", "runs": true, "why": "stage 4 is new", "reasons": ["new"], "rounds": [], "rounds_sure": false}]
 """
 PLAN_SCREEN = """
 1      1.1    completed  kept       definition unchanged

@@ -153,6 +153,17 @@ def test_a_sheet_that_stands_as_another_one_is_itself_beside_it() -> None:
     only_these_run(bench, 3, 4)
 
 
+def test_a_sheet_that_was_edited_is_itself_again_where_both_are_wanted() -> None:
+    def unnamed(*prompts: str) -> Expanded:
+        return score(*(stage([n] if n else [], prompt=p) for n, p in enumerate(prompts)))
+
+    bench = paused_before_the_last(unnamed("x", "l"))
+    done = bench.sheet(1).uid
+    assert walk(bench, unnamed("x2", "l"), unnamed("x", "x2", "l")) == [2, 3]
+    assert bench.sheet(1).uid == done
+    only_these_run(bench, 2, 3)
+
+
 def test_the_name_of_a_stage_is_its_place_so_nothing_is_done_by_another_one() -> None:
     def only(*names: str) -> Expanded:
         return score(*(stage(name=name, prompt="same") for name in names))
