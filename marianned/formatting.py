@@ -137,10 +137,10 @@ def dollars(amount: float, *, known: bool) -> str:
 
 
 def of_limit(spent: float, most: float, *, known: bool) -> str:
-    """Say how much of a limit (both USD) was spent, in digits that show it is over: `$1.20 of $1.00`."""
+    """Say how much of a limit (both USD) was spent, in digits that show it where it is over: `$0.020 of $0.015`."""
     near = 1e-9
     digits = next((n for n in range(2, 6) if abs(round(most, n) - most) < near < round(spent, n) - most), 6)
-    if digits == 2 or spent < 0.01:  # noqa: PLR2004  as amounts are said elsewhere
+    if digits == 2 or spent < 0.01 or spent <= most:  # noqa: PLR2004  as amounts are said elsewhere
         return f"{dollars(spent, known=known)} of {dollars(most, known=True)}"
     return f"{'' if known else 'at least '}${spent:.{digits}f} of ${most:.{digits}f}"
 
