@@ -141,7 +141,8 @@ def _find_more(
         in_force = {sheet.number: old for old, sheet in model.sheets.items()}
         if name not in free or definition != model.stands_as(in_force[free[name]]):
             for what, where, number in doings:
-                fits = _fits(where, place_of(new, step), widely=widely and name not in free)
+                anywhere = widely and (name not in free or _would_run(model, in_force[free[name]]))
+                fits = _fits(where, place_of(new, step), widely=anywhere)
                 if what == definition and fits and number not in known.values():
                     known[name] = chosen[name] = number
                     break
@@ -150,6 +151,11 @@ def _find_more(
             if name in free and free[name] not in known.values():
                 chosen[name] = free[name]
     return len(known) > before
+
+
+def _would_run(model: "Model", name: str) -> bool:
+    """Tell whether nothing is done of a step, nor about to be."""
+    return model.sheets[name].status not in ("running", *DONE)
 
 
 def _fits(there: Place, here: Place, *, widely: bool) -> bool:

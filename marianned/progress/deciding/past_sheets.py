@@ -242,7 +242,7 @@ class _Search:
             before = plain.get(number)
             needs = [uids.get(need) for need in self._new[number].needs]
             if before is None or not self._is_now(number, needs):
-                widely = anywhere and before is None
+                widely = anywhere and (before is None or self._gives_nothing(number))
                 fits = self._find(number, needs, taken, widely=widely)
                 if fits is not None:
                     self._known[number] = uids[number] = fits
@@ -258,6 +258,12 @@ class _Search:
         old = self._plain[number]
         same = self._new[number].digests == self._state.definition(old).digests
         return same and {*needs} == {*_needs_now(self._state, old)}
+
+    def _gives_nothing(self, number: int) -> bool:
+        """Tell whether the sheet it is by the two scores alone would run as it: nothing of it is done."""
+        row = self._state.sheets[self._plain[number]]
+        in_flight = row.uid in self._state.attempts or row.uid in self._state.skips
+        return row.status not in DONE and not in_flight
 
     def _find(self, number: int, needs: list[int | None], taken: set[int], *, widely: bool) -> int | None:
         sheet = self._new[number]

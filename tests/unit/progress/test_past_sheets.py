@@ -208,3 +208,64 @@ def test_what_stood_behind_a_sheet_that_never_ran_is_done_when_both_are_back() -
     inserted = named("w", "x", "y", "l")
     assert walk(bench, inserted, named("l"), inserted) == [1, 4]
     only_these_run(bench, 1, 4)
+
+
+# --- wherever it stood -------------------------------------------------------------------------------------
+
+
+def apart(*prompts: str) -> Expanded:
+    """Stages without names, none of which needs another."""
+    return score(*(stage(prompt=prompt) for prompt in prompts))
+
+
+def test_a_sheet_that_never_ran_gives_way_to_what_was_done_at_another_number() -> None:
+    bench = Bench(apart("a", "e", "h", "k"))
+    bench.ask(Action.BREAK, sheets="3-4")
+    bench.play()
+    e = bench.sheet(2).uid
+    assert walk(bench, apart("a", "h", "k")) == [2, 3]
+    assert walk(bench, apart("a", "h", "e")) == [2]
+    assert bench.sheet(3).uid == e
+    why = [(line.action, line.why) for line in bench.state.current.plan][2:]
+    back = "is back as it was; completed under revision 1, stays"
+    assert why == [("removed", "stage 3 is gone"), ("kept", back)]
+    only_these_run(bench, 2)
+
+
+def test_a_sheet_that_has_failed_gives_way_too_for_it_would_begin_anew() -> None:
+    bench = Bench(apart("a", "e", "k"))
+    bench.go()
+    bench.end(1)
+    bench.end(2)
+    e = bench.sheet(2).uid
+    bench.fail(3)
+    assert walk(bench, apart("a", "k")) == [2]
+    assert walk(bench, apart("x", "k", "e")) == [2]
+    assert bench.sheet(3).uid == e
+
+
+def test_what_stands_as_another_one_is_itself_where_a_sheet_that_never_ran_stood() -> None:
+    bench = Bench(apart("a", "e", "h", "k"))
+    bench.ask(Action.BREAK, sheets="3-4")
+    bench.play()
+    e = bench.sheet(2).uid
+    assert walk(bench, apart("a", "x", "h", "k")) == [3, 4]  # e stands as x
+    assert walk(bench, apart("a", "h", "e")) == [2]
+    assert bench.sheet(3).uid == e
+    only_these_run(bench, 2)
+
+
+def test_what_is_in_flight_or_done_does_not_give_way() -> None:
+    bench = Bench(apart("a", "e", "h", "k", "l"))
+    bench.ask(Action.BREAK, sheets="4-5")
+    bench.play()
+    walk(bench, apart("a", "h", "k", "l"))  # e is gone
+    bench.ask(Action.RESUME)
+    assert bench.flying == [3]
+    k = bench.sheet(3).uid
+    shown = bench.answer(bench.ask(Action.MODIFY, apart("a", "h", "e", "l"))).plan
+    assert [line.runs for line in shown] == [False, False, False, True]
+    bench.end(3)
+    assert [line.runs for line in bench.state.current.plan] == [False, False, False, True]
+    assert bench.sheet(3).uid == k
+    only_these_run(bench, 4)

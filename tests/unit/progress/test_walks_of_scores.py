@@ -1,4 +1,4 @@
-"""Walks over several scores that end at one of the earlier ones: nothing done is done twice, nothing is skipped."""
+"""Walks over several scores, to an earlier one or to any: nothing done is done twice, nothing is skipped."""
 
 from collections import Counter
 from itertools import pairwise
@@ -142,3 +142,67 @@ def test_whatever_comes_in_between_what_was_done_of_a_score_is_done_when_it_is_b
         Counter(n for n, row in bench.state.sheets.items() if row.attempts > before[row.uid]),
     )
     each_has_an_attempt_of_its_own(bench)
+
+
+# --- to any score ------------------------------------------------------------------------------------------
+
+Deed = tuple[str, tuple[int, ...]]
+"""What a sheet does, and the sheets (uids) that it needs: as what it was done, or stands."""
+
+
+@st.composite
+def walks_of_unique_bodies(draw: st.DrawFn) -> tuple[list[Text], bool]:
+    """Three to six scores without names, each with every body once at most: nothing tells sheets but that."""
+    bodies = st.lists(st.sampled_from("aehklx"), min_size=2, max_size=5, unique=True)
+    texts = draw(st.lists(bodies, min_size=3, max_size=6))
+    return [tuple((body, None) for body in text) for text in texts], draw(st.booleans())
+
+
+def standing(bench: Bench) -> dict[int, Deed]:
+    """What each sheet (by uid) stands as."""
+    state = bench.state
+    return {
+        row.uid: (
+            state.definition(number).digests["prompt"],
+            tuple(sorted(state.sheets[need].uid for need in state.definition(number).needs)),
+        )
+        for number, row in state.sheets.items()
+    }
+
+
+@WALKS
+@given(walks_of_unique_bodies(), st.data())
+def test_nothing_that_was_done_so_runs_again_whichever_scores_came_in_between(
+    walk: tuple[list[Text], bool], data: st.DataObject
+) -> None:
+    """Once done, a sheet is missed only where it stands as another one that stays, or a plan said it runs."""
+    texts, chained = walk
+    bench = Bench(made(texts[0], chained=chained), slots=2, checked=False)
+    bench.go()
+    done_as: dict[int, Deed] = {}
+    for here, to in pairwise(texts):
+        goes_on(bench, data)
+        if bench.state.run.ended:
+            return
+        shown = bench.answer(bench.ask(Action.MODIFY, made(to, chained=chained))).plan
+        before = standing(bench)
+        waiting = {deed for uid, deed in before.items() if not _is_done_or_flies(bench, uid)}
+        done_as = {uid: deed for uid, deed in before.items() if deed not in waiting} | done_as
+        while bench.flying:
+            bench.end(bench.flying[0])
+        if here == to:
+            continue
+        each_has_an_attempt_of_its_own(bench)
+        assert runs(bench.state.current.plan) == runs(shown)
+        now = standing(bench)
+        stay = {uid for uid, deed in now.items() if before.get(uid, ("",))[0] == deed[0]}
+        missed = {deed for uid, deed in done_as.items() if uid not in stay} - waiting
+        again = {bench.sheet(line.sheet).uid for line in bench.state.current.plan if line.runs and line.sheet}
+        assert not missed.intersection(now[uid] for uid in again)
+        if data.draw(st.booleans()):
+            bench.crash()
+
+
+def _is_done_or_flies(bench: Bench, uid: int) -> bool:
+    row = bench.state.sheet_of(uid)
+    return row is not None and (row.status == "completed" or row.uid in bench.state.attempts)
