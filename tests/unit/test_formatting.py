@@ -132,7 +132,7 @@ def test_what_something_has_cost_is_said_as_far_as_it_is_known() -> None:
 
 @pytest.mark.parametrize(("spent", "most", "said"), [
     (1.2, 1.0, "$1.20 of $1.00"), (0.02, 0.015, "$0.020 of $0.015"), (0.0152, 0.015, "$0.0152 of $0.0150"),
-    (1.004, 1.0, "$1.004 of $1.000"), (0.31, 0.1 + 0.2, "$0.31 of $0.30"), (0.0042, 0.0, "$0.0042 of $0.00"),
+    (1.004, 1.0, "$1.004 of $1.000"), (0.31, 0.1 + 0.2, "$0.31 of $0.30"), (0.0042, 0.0, "$0.0042 of $0.00"), (6.0, 10.0, "$6.00 of $10.00"),
 ])  # fmt: skip
 def test_what_was_spent_of_a_limit_shows_that_it_is_over(spent, most, said):
     assert formatting.of_limit(spent, most, known=True) == said
