@@ -137,7 +137,7 @@ def dollars(amount: float, *, known: bool) -> str:
 
 
 def of_limit(spent: float, most: float, *, known: bool) -> str:
-    """Say how much of a limit (both USD) was spent, in digits that show where it is over: `$0.020 of $0.015`."""
+    """Say how much of a limit (USD) was spent, in digits that show where it is over: `$0.020 of $0.015`."""
     near = 1e-9
     digits = next((n for n in range(2, 6) if abs(round(most, n) - most) < near < round(spent, n) - most), 6)
     if digits == 2 or spent < 0.01 or spent <= most:  # noqa: PLR2004  as amounts are said elsewhere
