@@ -55,6 +55,17 @@ def _is_free(facts: Facts) -> bool:
     return not (facts.cancelling or facts.held or facts.staged)
 
 
+_COUNTED = (JobStatus.RUNNING, JobStatus.PAUSING, JobStatus.CANCELLING)
+
+
+def takes_time(facts: Facts) -> bool:
+    """Tell whether time counts for the run's limit: pausing has something in flight; a failure's hooks don't.
+
+    Source: docs/reference/score-format.md §28.7.
+    """
+    return status(facts) in _COUNTED and not facts.failing
+
+
 class Step(StrEnum):
     """What settling does next; after it, settling looks again."""
 

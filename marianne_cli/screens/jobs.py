@@ -19,6 +19,7 @@ Result = Mapping[str, Any]
 _ROWS = 9
 """So many rows of sheets are shown in their order; more are summed up."""
 _ENDED = {"completed", "failed", "cancelled"}
+_STILL = {"paused", *_ENDED}
 _EYED = ("running", "waiting", "failed")
 """Sheets that are shown, each, before all others where not all can be."""
 _EYED_MOST = 12
@@ -176,8 +177,20 @@ def _safe_line(job: Result) -> str:
     safe = job["safe_to"]
     words = ("edit files", "edit_files"), ("stop the daemon", "stop_daemon"), ("power off", "switch_off")
     said = " · ".join(f"{word} {'yes' if safe[key] else 'NO'}" for word, key in words)
+    if not safe["edit_files"] and job["status"] in _STILL and not job.get("hindered_by"):
+        said = said.replace("edit files NO", f"edit files NO ({_moves(job)})")
     hints = " · ".join(job["hints"][:2])
     return f"safe to: {said}" + (f" | type: {hints}" if hints else "")
+
+
+def _moves(job: Result) -> str:
+    """Say what still writes, or soon will, though the job stands still."""
+    flight = next(iter(job["in_flight"]), None)
+    if flight is None:
+        return "a hook is still to run" if job["status"] == "failed" else "a job that it waits for goes on"
+    if flight.get("job_id"):
+        return f"{flight['job_id']} goes on"
+    return f"hook {flight['hook']} runs"
 
 
 def _sheet_rows(job: Result, sheets: Sequence[Result], *, unfolded: bool) -> list[str]:
@@ -221,7 +234,7 @@ class _Rows:
             return sheet["sheet"]
         if sheet["sheet"] in self._breakpoints:
             return sheet["sheet"]
-        return sheet["status"], tuple(sheet["blocked_by"]), _said(sheet)
+        return sheet["status"], tuple(sheet["blocked_by"]), sheet.get("kept_back_by"), _said(sheet)
 
     def summed_up(self, sheets: Sequence[Result]) -> list[Row]:
         """First what runs, waits, has failed, or has a breakpoint; the rest counted, by stage and status."""
@@ -280,12 +293,18 @@ def _detail(sheet: Result, flights: Mapping[int, Result]) -> str:
     if sheet["waiting_for"]:
         return _waiting(sheet)
     if sheet["status"] == "pending":
-        if sheet["blocked_by"]:
-            return f"blocked by {ranges(sheet['blocked_by'])}"
-        return f"needs {ranges(sheet['needs'])}" if sheet["needs"] else ""
+        return _pending(sheet)
     if sheet["status"] == "failed":
         return sheet["error_message"] or sheet["error_category"] or ""
     return _said(sheet)
+
+
+def _pending(sheet: Result) -> str:
+    if sheet["blocked_by"]:
+        return f"blocked by {ranges(sheet['blocked_by'])}"
+    if kept := sheet.get("kept_back_by"):  # a daemon of before does not tell
+        return f"waits for {kept}"
+    return f"needs {ranges(sheet['needs'])}" if sheet["needs"] else ""
 
 
 def _said(sheet: Result) -> str:

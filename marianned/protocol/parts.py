@@ -383,6 +383,8 @@ class Sheet(msgspec.Struct, kw_only=True):
     """Numbers of the sheets that must be completed or skipped before it."""
     blocked_by: list[int]
     """Numbers of the failed sheets that keep it from starting."""
+    kept_back_by: str | None = None
+    """What it waits for though what it needs is done: `the end of loop 2-3, round 2`; null: nothing."""
     instrument: str
     """The instrument it starts with, as the score says."""
     revision: int | None

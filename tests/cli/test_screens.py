@@ -176,6 +176,38 @@ def test_a_held_job_with_nothing_left_tells_what_a_resume_does(looked_at):
     )
 
 
+@pytest.mark.parametrize(
+    ("status", "flying", "said"),
+    [
+        ("failed", [{"hook": 1, "sheet": None}], "edit files NO (hook 1 runs)"),
+        ("failed", [], "edit files NO (a hook is still to run)"),
+        ("paused", [{"job_id": "next@1", "sheet": 1}], "edit files NO (next@1 goes on)"),
+        ("paused", [], "edit files NO (a job that it waits for goes on)"),
+    ],
+)
+def test_a_job_that_stands_still_says_why_its_files_are_not_safe_to_edit(looked_at, status, flying, said):
+    looked_at("14:20:00")
+    shown = job(
+        status,
+        "14:08:40",
+        usd=0.41,
+        hints=[],
+        completed=3,
+        in_flight=flying,
+        sheets=sheets(DONE, DONE, DONE, PENDING),
+    )
+    shown["safe_to"]["edit_files"] = False
+    assert any(f"{said} · stop the daemon" in line for line in screens.job_screen(shown))
+
+
+def test_a_sheet_whose_needs_are_done_says_what_it_waits_for(looked_at):
+    looked_at("14:20:00")
+    kept = ("pending", {"needs": [2, 3], "kept_back_by": "the end of loop 2-3, round 2"})
+    shown = job("running", "14:08:40", usd=0.41, hints=[], completed=3, sheets=sheets(DONE, DONE, DONE, kept))
+    (row,) = [line for line in screens.job_screen(shown) if line.startswith("  4")]
+    assert row.endswith("waits for the end of loop 2-3, round 2")
+
+
 def test_a_pausing_job_tells_what_it_waits_for_and_until_when(looked_at):
     looked_at("14:05:52")
     shown = job(

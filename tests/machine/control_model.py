@@ -135,9 +135,9 @@ class Model:
         return self.hooks.turn(self.score.on_failure) if due else None
 
     def passes(self, seconds: float) -> None:
-        """Time passes; it counts while the job runs."""
+        """Time passes; it counts while the job runs, not while hooks of its failure are to end."""
         self.now = round(self.now + seconds, 3)
-        if self.status in ("running", "pausing", "cancelling"):
+        if self.status in ("running", "pausing", "cancelling") and not self.after.going:
             self.ran = round(self.ran + seconds, 3)
 
     def blocked(self, name: str) -> bool:

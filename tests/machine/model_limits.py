@@ -34,5 +34,5 @@ def keep_to_limits(model: "Model") -> None:
         return
     if over and "budget" not in model.causes and model.left():
         model.hold("budget")
-    if late and "time" not in model.causes and (model.left() or model.busy):
+    if late and "time" not in model.causes and not model.after.going and (model.left() or model.busy):
         model.hold("time", 0)

@@ -84,7 +84,8 @@ def _safe(bench: Bench, view: Job) -> None:
     assert view.safe_to.switch_off == (not bench.state.flights)
     assert view.safe_to.stop_daemon
     at_rest = bench.status is JobStatus.PAUSED or bench.status in ENDED
-    assert view.safe_to.edit_files == (at_rest and not bench.state.failing)
+    hook_starts = bench.state.failing and not bench.state.holds
+    assert view.safe_to.edit_files == (at_rest and not bench.state.flights and not hook_starts)
     if at_rest and view.next is None:
         assert not Twin(bench).step(SlotFree())
 

@@ -48,9 +48,6 @@ from marianned.rows import (
     key_of,
 )
 
-COUNTED = (JobStatus.RUNNING, JobStatus.PAUSING, JobStatus.CANCELLING)
-"""Where the time of a run counts; pausing has something in flight."""
-
 
 class Decision(msgspec.Struct, kw_only=True):
     """What one trigger leads to: one transaction, the state after it, then actions, then answers.
@@ -290,7 +287,7 @@ class Draft:
             updated_at=self.now.at,
             **({"status_since": self.now.at} if changed else {}),
             **({"paused_at": self.now} if changed and after is JobStatus.PAUSED else {}),
-            **self._counted(after),
+            **self._counted(),
         )
         if changed and self.request_event is not None:
             event = self.events[self.request_event]
@@ -304,9 +301,9 @@ class Draft:
             summary = SummaryRow(run_id=self.state.run.run_id, shape=shape(), job=job)
             self._rows[key_of(summary)] = summary
 
-    def _counted(self, after: JobStatus) -> dict[str, Any]:
+    def _counted(self) -> dict[str, Any]:
         """Return what changes where the run begins to run, or stops: its time counts only meanwhile."""
-        runs = after in COUNTED
+        runs = lifecycle.takes_time(self.facts)
         if runs == (self.state.run.counting_since is not None):
             return {}
         if runs:

@@ -1,8 +1,8 @@
 """The limits of a run. Over the one of cost no new attempt starts, the job pauses, cause `budget`.
 
 When its time is up nothing more starts, what is in flight is interrupted, it pauses, cause `time`; the time
-is counted while the run is running, pausing or cancelling. A revision that gives an attempt in flight more
-time does so at once; one that gives it less never does.
+is counted while the run is running, pausing or cancelling, but not while hooks of its failure are to end. A
+revision that gives an attempt in flight more time does so at once; one that gives it less never does.
 Source: docs/reference/score-format.md §16.4, §28.7, §29.3, docs/design/control.md §8.
 """
 
@@ -97,7 +97,7 @@ def judge_time(draft: Draft) -> None:
     """Hold the job whose time is up, and let go what a later limit has made needless.
 
     The limit is that of the newest revision, staged or not. The hold has a deadline that has come: what is in
-    flight is interrupted.
+    flight is interrupted; so it comes only after the hooks of a failure, which run once each.
     """
     state = draft.state
     score = state.newest.score
@@ -105,7 +105,7 @@ def judge_time(draft: Draft) -> None:
     if not is_up(state, score, draft.now):
         draft.let_go(held)
         return
-    over = draft.facts.cancelling or draft.facts.ended
+    over = draft.facts.cancelling or draft.facts.ended or draft.facts.failing
     if not held and not over and (state.outlook.could_start or draft.facts.in_flight):
         said = describe_time(state, score, draft.now)
         draft.hold(HoldCause.TIME, None, said, deadline=draft.now)

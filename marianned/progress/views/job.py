@@ -17,6 +17,7 @@ from marianned.errors import Problem
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
 from marianned.progress.views.hooks import hook_flights, hook_waits, next_of_hook
+from marianned.progress.views.keeping import kept_back
 from marianned.protocol import (
     ENDED,
     Breakpoint,
@@ -201,7 +202,9 @@ def _flights_elsewhere(state: JobState) -> list[InFlight]:
 
 
 def _at_rest(state: JobState) -> bool:
-    return lifecycle.status(state.facts) in _AT_REST and not state.failing
+    """Tell whether nothing is in flight or starts by itself: hooks of a failure do, unless they are held."""
+    starts_hook = state.failing and lifecycle.may_start_hook(state.facts)
+    return lifecycle.status(state.facts) in _AT_REST and not (state.flights or starts_hook)
 
 
 def _waiting(state: JobState, now: Instant) -> list[Waiting]:
@@ -436,10 +439,11 @@ def _are(state: JobState) -> str:
 def sheet_views(state: JobState, numbers: Sequence[int]) -> list[Sheet]:
     """Return these sheets; their attempts are the caller's to fill in."""
     blockers = state.failed_above([number for number in numbers if state.blocked(number)])
-    return [_sheet_view(state, number, blockers.get(number, [])) for number in numbers]
+    kept = kept_back(state, numbers)
+    return [_sheet_view(state, number, blockers.get(number, []), kept.get(number)) for number in numbers]
 
 
-def _sheet_view(state: JobState, number: int, blocked_by: list[int]) -> Sheet:
+def _sheet_view(state: JobState, number: int, blocked_by: list[int], kept: str | None) -> Sheet:
     row = state.sheets[number]
     definition = state.definition(number)
     limit_met = state.limit_of(number)
@@ -455,6 +459,7 @@ def _sheet_view(state: JobState, number: int, blocked_by: list[int]) -> Sheet:
         until_at=timestamp(until),
         needs=list(definition.needs),
         blocked_by=blocked_by,
+        kept_back_by=kept,
         instrument=definition.instrument,
         revision=row.revision,
         attempt_count=row.attempts,

@@ -232,8 +232,20 @@ def nothing_left(state: JobState) -> str | None:
     if not state.nothing_left:
         return None
     if state.outlook.failed:
-        return "nothing is left but what has failed; resume starts it afresh"
+        return _failed_and_behind(state)
     return "nothing is left to do; resume ends it"
+
+
+def _failed_and_behind(state: JobState) -> str:
+    """Say what has failed, and how many sheets wait for it: `sheet 2 has failed; resume runs it again`."""
+    sheets = [row.sheet for row in state.failed_sheets()]
+    hooks = [row.hook for row in state.success_hooks if has_failed(row)]
+    names = ([formatting.sheet_list(sheets)] if sheets else []) + [hook_name(state, hook) for hook in hooks]
+    has, it = ("has", "it") if len(sheets) + len(hooks) == 1 else ("have", "them")
+    behind = state.counts[SheetStatus.PENDING]
+    wait = f"; {formatting.plural(behind, 'sheet')} {'waits' if behind == 1 else 'wait'} for {it}"
+    said = f"{formatting.listing(names)} {has} failed; resume runs {it} again"
+    return said + (wait if behind else "")
 
 
 def _children(state: JobState) -> str | None:

@@ -11,6 +11,7 @@ from marianned.clock import Instant, timestamp
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
 from marianned.progress.views.job import HOLDS_MOST, limit
+from marianned.progress.views.keeping import HOOKS, kept_back
 from marianned.protocol import JobStatus, Obstacle, Reason, Stranger, WaitingFor
 from marianned.rows import Flight, HoldRow, HookRow, LoopRow, SheetRow
 
@@ -44,6 +45,7 @@ def reasons(
         *_nothing_left(state),
         *_in_flight(state),
         *_waits(state),
+        *_kept_back(state),
         *_held_children(state, logins),
         *_limits(state, now),
         *_slots(state, now, obstacle),
@@ -211,6 +213,16 @@ def _waits(state: JobState) -> Iterator[Reason]:
             hints=_wait_hints(state, row),
         )
     yield from _hook_waits(state)
+
+
+def _kept_back(state: JobState) -> Iterator[Reason]:
+    """Say what sheets wait for though all they need is done: the end of a loop, hooks of a failure."""
+    found: dict[str, list[int]] = {}
+    for sheet, kept in kept_back(state, state.sheets).items():
+        found.setdefault(kept, []).append(sheet)
+    for kept, sheets in found.items():
+        text = f"{messages.sheet_names(state, sheets)} {'waits' if len(sheets) == 1 else 'wait'} for {kept}"
+        yield _reason(state, "kept_back", text, "hook" if kept == HOOKS else "sheet", sheets=sheets)
 
 
 def _hook_waits(state: JobState) -> Iterator[Reason]:

@@ -1,5 +1,6 @@
 """A held job does not end by itself: who ends it, what is said of it, and what an end may overtake."""
 
+import msgspec
 import pytest
 from kit.hooks import HookBench, command, hooked, job
 from kit.scores import Bench, chain, score, stage
@@ -7,10 +8,10 @@ from kit.scores import Bench, chain, score, stage
 from marianned.errors import WaitOverridden
 from marianned.lifecycle import Action
 from marianned.progress.state.triggers import Ending
-from marianned.progress.views.job import job_view
+from marianned.progress.views.job import job_view, sheet_views
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import JobStatus, Outcome
-from marianned.score.expanded import CostLimits
+from marianned.score.expanded import CostLimits, Parallel
 
 NOTHING = "nothing is left to do; resume ends it"
 
@@ -165,3 +166,62 @@ def test_a_limit_is_looked_at_when_what_raised_it_is_taken_back() -> None:
     bench.ask(Action.DISCARD)
     assert [hold.cause for hold in bench.state.holds.values()] == ["budget"]
     assert bench.flying == [2]
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (chain(3), "sheet 1 has failed; resume runs it again; 2 sheets wait for it"),
+        (chain(2), "sheet 1 has failed; resume runs it again; 1 sheet waits for it"),
+        (chain(1), "sheet 1 has failed; resume runs it again"),
+        (
+            score(stage(count=2), stage([1])),
+            "sheets 1, 2 have failed; resume runs them again; 1 sheet waits for them",
+        ),
+    ],
+)
+def test_of_a_failure_that_pauses_it_is_said_what_failed_and_how_many_wait_for_it(made, said) -> None:
+    bench = Bench(msgspec.structs.replace(made, on_failure="pause", parallel=Parallel(max_concurrent=2)))
+    for sheet in bench.go():
+        bench.fail(sheet)
+    view = job_view(bench.state, bench.now)
+    assert (view.nothing_left, view.message) == (said, f"release-notes: paused; {said}")
+    bench.ask(Action.RESUME)
+    assert bench.sheets[0] == "running"
+
+
+def test_of_a_failed_hook_that_pauses_it_is_said_that_a_resume_runs_it_again() -> None:
+    bench = HookBench(chain(1, hooks=(command("a"),), on_failure="pause"))
+    bench.go()
+    bench.end(1)
+    bench.hook_ends(Outcome.FAILED)
+    assert job_view(bench.state, bench.now).nothing_left == "hook 1 has failed; resume runs it again"
+
+
+def resumed_over_its_hooks() -> HookBench:
+    hooks = tuple(command(name, after_failure=True) for name in "ab")
+    bench = HookBench(chain(2, failure_hooks=hooks))
+    bench.go()
+    bench.fail(1)
+    bench.go()
+    bench.ask(Action.RESUME)
+    return bench
+
+
+def test_a_paused_job_may_be_edited_though_hooks_of_its_failure_are_still_to_run() -> None:
+    bench = resumed_over_its_hooks()
+    bench.ask(Action.PAUSE)
+    assert not job_view(bench.state, bench.now).safe_to.edit_files, "a hook runs"
+    bench.hook_ends()
+    view = job_view(bench.state, bench.now)
+    assert (view.status, bench.hooks) == (JobStatus.PAUSED, ["completed", "pending"])
+    assert (view.safe_to.edit_files, view.safe_to.switch_off) == (True, True)
+    bench.ask(Action.RESUME)
+    assert not job_view(bench.state, bench.now).safe_to.edit_files
+
+
+def test_what_the_hooks_of_a_failure_keep_back_says_so() -> None:
+    bench = resumed_over_its_hooks()
+    assert [one.kept_back_by for one in sheet_views(bench.state, [1, 2])] == ["the on_failure hooks", None]
+    said = {reason.code: reason.text for reason in reasons(bench.state, bench.now, None, {})}
+    assert said["kept_back"] == "sheet 1 waits for the on_failure hooks"

@@ -7,7 +7,7 @@ from kit.scores import Bench, chain, report, score, stage
 
 from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
-from marianned.progress.views.job import job_view
+from marianned.progress.views.job import job_view, sheet_views
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import HoldCause, JobStatus, LoopState, Outcome
 from marianned.rows import AttemptRow
@@ -417,8 +417,15 @@ def test_what_is_said_of_it():
     assert view.next.text == "the judgement of loop 1-2, round 1 says whether another round follows"
     assert [flight.loop for flight in view.in_flight] == ["1-2"]
     assert not view.safe_to.switch_off
-    codes = [reason.code for reason in reasons(bench.state, bench.now, None, {})]
-    assert codes == ["in_flight"]
+    said = [(reason.code, reason.text) for reason in reasons(bench.state, bench.now, None, {})]
+    assert said == [
+        ("in_flight", "the judgement of loop 1-2, round 1 is in flight"),
+        ("kept_back", "sheet 3 waits for the end of loop 1-2, round 1"),
+    ]
+    kept = [one.kept_back_by for one in sheet_views(bench.state, [1, 2, 3])]
+    assert kept == [None, None, "the end of loop 1-2, round 1"]
+    bench.judged(True)
+    assert sheet_views(bench.state, [3])[0].kept_back_by is None
 
 
 def test_the_plan_says_in_which_round_a_changed_sheet_that_is_done_would_run():

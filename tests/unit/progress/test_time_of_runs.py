@@ -1,6 +1,7 @@
 """The time limit of a run: what counts, what its end does, what lets the job go on."""
 
 import pytest
+from kit.hooks import HookBench, command
 from kit.scores import Bench, chain
 
 from marianned.errors import WrongStatus
@@ -97,3 +98,41 @@ def test_it_survives_a_failed_job_and_a_resume_of_it_is_refused_in_every_status(
     assert bench.status is JobStatus.FAILED
     with pytest.raises(WrongStatus, match="its time is up"):
         bench.ask(Action.RESUME)
+
+
+def resumed_over_its_hook(most: float = 60.0) -> HookBench:
+    """A failed job that was resumed while a hook of its failure runs."""
+    bench = HookBench(chain(2, failure_hooks=(command("tell", after_failure=True),), max_wall_seconds=most))
+    bench.go()
+    bench.after(10).fail(1)
+    bench.go()
+    bench.ask(Action.RESUME)
+    assert (bench.status, bench.hooks) == (JobStatus.RUNNING, ["running"])
+    return bench
+
+
+def test_hooks_of_a_failure_are_not_the_runs_time_and_no_limit_ends_them():
+    bench = resumed_over_its_hook()
+    assert bench.last is not None
+    assert bench.last.wake is None
+    bench.after(70)
+    decision = bench.step(TimeReached())
+    assert (decision.hook_interrupt, causes(bench)) == (None, [])
+    bench.hook_ends()
+    assert (bench.status, bench.flying) == (JobStatus.RUNNING, [1])
+    assert bench.last.wake is not None
+    assert bench.now.until(bench.last.wake) == 50_000, "its sheets have what was left of it"
+    bench.tick(50)
+    assert causes(bench) == [HoldCause.TIME]
+
+
+def test_a_limit_that_a_revision_lowers_waits_for_the_hooks_of_the_failure_to_end():
+    bench = resumed_over_its_hook(600.0)
+    bench.ask(Action.PAUSE)
+    bench.after(70)
+    bench.ask(Action.MODIFY, chain(2, failure_hooks=bench.state.score.failure_hooks, max_wall_seconds=5.0))
+    decision = bench.step(TimeReached())
+    assert (decision.hook_interrupt, HoldCause.TIME in causes(bench)) == (None, False)
+    bench.hook_ends()
+    assert (bench.status, HoldCause.TIME in causes(bench)) == (JobStatus.PAUSED, True)
+    assert bench.sheets == ["pending", "pending"]

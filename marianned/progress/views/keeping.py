@@ -1,0 +1,40 @@
+"""What keeps a sheet from starting whose needs are done: a loop that is open, hooks of a failure.
+
+Source: docs/reference/score-format.md §28.3, §28.8, docs/design/cli.md §5.
+"""
+
+from collections.abc import Iterable
+
+from marianned.progress.state.job import JobState
+from marianned.progress.state.loops import Round
+from marianned.protocol import SheetStatus
+
+HOOKS = "the on_failure hooks"
+_DONE = (SheetStatus.COMPLETED, SheetStatus.SKIPPED)
+
+
+def kept_back(state: JobState, numbers: Iterable[int]) -> dict[int, str]:
+    """Return by sheet what it waits for beside what it needs: `the end of loop 2-3, round 2`.
+
+    Of a loop only where all is done that the sheet needs outside of it, of hooks only where all it needs is.
+    """
+    if state.run.ended is not None or not (state.failing or state.loops.undecided):
+        return {}
+    behind: dict[int, list[Round]] = {}
+    for one, sheets in zip(state.loops, state.loops.behind, strict=True):
+        for sheet in sheets if one.is_open else ():
+            behind.setdefault(sheet, []).append(one)
+    found: dict[int, str] = {}
+    for number in numbers:
+        if state.sheets[number].status != SheetStatus.PENDING or state.blocked(number):
+            continue
+        loops = behind.get(number, [])
+        inside = {sheet for one in loops for sheet in one.loop.sheets}
+        needs = set(state.definition(number).needs) - inside
+        if (loops or state.failing) and all(state.sheets[need].status in _DONE for need in needs):
+            found[number] = _end_of(loops[0]) if loops else HOOKS
+    return found
+
+
+def _end_of(one: Round) -> str:
+    return f"the end of loop {one.loop.span}, round {one.row.round}"
