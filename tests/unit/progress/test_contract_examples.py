@@ -37,7 +37,7 @@ PAUSED = """
 """
 SHEET_4 = """
 {"sheet": 4, "stage": 3, "instance": 1, "label": "merge", "name": null,
- "status": "pending", "waiting_for": null, "until_at": null, "needs": [2, 3], "blocked_by": [], "instrument": "claude-code", "revision": null, "attempt_count": 0, "validation_passed": null, "error_category": null,
+ "status": "pending", "waiting_for": null, "until_at": null, "needs": [2, 3], "blocked_by": [], "kept_back_by": null, "instrument": "claude-code", "revision": null, "attempt_count": 0, "validation_passed": null, "error_category": null,
  "error_message": null, "started_at": null, "ended_at": null, "cost_usd": null, "attempts": []}
 """
 RESUMED = """
