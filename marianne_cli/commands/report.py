@@ -90,7 +90,7 @@ def _changed(call: Invocation, since: str) -> list[Found]:
         found = {(job["job_name"], job["run"]): job for job in page} | found
         if page and milliseconds(page[0]["timing"]["updated_at"]) < milliseconds(since):
             break
-    for job in call.ask("job.list", statuses=["active", "held", "failed"])["jobs"]:
+    for job in options.job_list(call, statuses=["active", "held", "failed"])["jobs"]:
         found.setdefault((job["job_name"], job["run"]), job)
     return [job for job in found.values() if _is_told(job, since)]
 
