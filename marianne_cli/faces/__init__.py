@@ -1,0 +1,1 @@
+"""What the faces share: the live terminal and the web page, which are clients like `mzt` itself."""
