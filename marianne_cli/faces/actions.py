@@ -13,7 +13,7 @@ _ENDED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
 
 
 class Offer(NamedTuple):
-    """A request about one job: `line` is what does the same in a terminal, `method` and `params` the wire's."""
+    """A request about one job: `line` does the same in a terminal, `method` and `params` are the wire's."""
 
     name: str
     """Its word: unique among the offers of a job."""
