@@ -593,14 +593,25 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Account(NamedTuple):
-    """Who is asked for an attempt: an instrument, and the model (empty: the tool's own choice)."""
+    """Who is asked for an attempt: an instrument, the model (empty: the tool's own choice), and its `env`.
+
+    `env` stands for the setting of that name (docs/reference/score-format.md §8.3), whose variables choose
+    whose account of the service it is: their names and a mark of their values. Empty: the setting has none.
+    """
 
     instrument: str
     model: str = ""
+    env: str = ""
 
     def __str__(self) -> str:
-        """Name it for people: `claude-code`, `claude-code (sonnet)`."""
-        return f"{self.instrument} ({self.model})" if self.model else self.instrument
+        """Name it for people: `claude-code`, `claude-code (sonnet)`, `claude-code (CODEX_HOME 3fa9c1d2)`."""
+        more = ", ".join(filter(None, (self.model, self.env)))
+        return f"{self.instrument} ({more})" if more else self.instrument
+
+    @property
+    def of_model(self) -> "Account":
+        """The instrument and the model alone: what `max_concurrent` of a model counts."""
+        return Account(self.instrument, self.model)
 
 
 class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -610,6 +621,8 @@ class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
     """The instrument whose limit it is."""
     model: str = ""
     """The model; empty: the tool's own choice."""
+    env: str = ""
+    """What stands for the setting `env` that it was asked with; empty: it has none."""
     until: Instant | None
     """When it is over; null: it was lifted, and the row stays for those who still wait for it."""
     since: int
@@ -624,7 +637,7 @@ class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def account(self) -> Account:
         """Whose limit it is."""
-        return Account(self.instrument, self.model)
+        return Account(self.instrument, self.model, self.env)
 
 
 class WorktreeStatus(StrEnum):
@@ -804,7 +817,7 @@ TABLES: dict[type[msgspec.Struct], Table] = {
     LoopRow: Table("loops", ("run_id", "uid")),
     RevisionRow: Table("revisions", ("run_id", "revision")),
     RequestRow: Table("requests", ("request",)),
-    LimitRow: Table("limits", ("instrument", "model")),
+    LimitRow: Table("limits", ("instrument", "model", "env")),
     WorktreeRow: Table("worktrees", ("run_id",)),
     ArchiveRow: Table("archives", ("run_id",)),
     ArchivedRow: Table("archived", ("run_id",)),

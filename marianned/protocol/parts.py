@@ -124,6 +124,9 @@ class RateLimit(msgspec.Struct, kw_only=True):
     """How many sheets of all jobs wait for it."""
     message: str | None
     """What the tool said; null: nothing."""
+    env: str | None = None
+    """Which account it is of, where the setting `env` chooses one: its variables, and a mark of their values;
+    null: the setting has none."""
 
 
 class Parameter(msgspec.Struct, kw_only=True):

@@ -232,7 +232,7 @@ SELECT * FROM archived WHERE job_name = :job_name ORDER BY run_id
 SELECT * FROM archives ORDER BY run_id
 
 -- name: limits
-SELECT * FROM limits ORDER BY instrument, model
+SELECT * FROM limits ORDER BY instrument, model, env
 
 -- name: waiting_requests
 SELECT * FROM requests WHERE run_id = :run_id AND reply IS NULL AND refusal IS NULL ORDER BY asked_at, request

@@ -77,3 +77,36 @@ def test_an_instrument_whose_profile_says_it_is_not_supported_is_passed_by(stage
     (move,) = moves(stage)
     assert move == "sheet 1: goes on with two instead of one: it needs a screen"
     assert [line for line in ledger.lines() if line.startswith("try ")] == ["try two chained"]
+
+
+def test_another_account_of_the_same_tool_takes_over_at_its_limit_and_meets_its_own(stage, ledger):
+    tool = stage.home / "by-account"
+    tool.write_text(f'#!/bin/sh\nexec {AGENTS / "moody"} "${{ACCOUNT:-first}}"\n')
+    tool.chmod(0o755)
+    errors = {"rate_limit_patterns": ["usage limit"]}
+    place = stage.home / "config" / "marianne" / "instruments"
+    profile = {"name": "many", "kind": "cli", "cli": {"command": {"executable": str(tool)}, "errors": errors}}
+    (place / "many.yaml").write_text(yaml.safe_dump(profile))
+    (stage.home / "mood-first").write_text("usage limit reached\n")
+    aliases = "instruments: {mine: {profile: many, config: {env: {ACCOUNT: second}}}}\n"
+    stage.submit(aliases + chained("many", "mine"))
+    assert stage.wait_for("chained", "ended")["status"] == "completed"
+    assert played(stage) == [("many", "rate_limited"), ("many", "succeeded")]
+    (moved,) = moves(stage)
+    assert "goes on with many (ACCOUNT " in moved
+    assert moved.endswith(") instead of many: rate limit")
+    (limit,) = stage.rpc("daemon.status")["rate_limits"]
+    assert (limit["instrument"], limit["model"], limit["env"]) == ("many", None, None)
+
+    (stage.home / "mood-second").write_text("usage limit reached\n")
+    for job in ("b", "c"):
+        text = aliases + score(job, ["who?"]).replace("instrument: cli", "instrument: mine")
+        stage.submit(text)
+        if job == "b":
+            stage.event("b", "limit.met")
+    (reason,) = stage.rpc("job.why", job_id="c")["reasons"]
+    assert "waits for the rate limit of many (ACCOUNT " in reason["text"]
+    assert reason["hints"] == ["mzt clear-rate-limits many"]
+    assert len(stage.rpc("daemon.status")["rate_limits"]) == 2
+    assert stage.rpc("instrument.clear_limits", instrument="many")["cleared"] == 2
+    assert [line for line in ledger.lines() if line.startswith("try ")].count("try second c") == 0

@@ -1,6 +1,7 @@
 """What the instruments' accounts let all jobs together start: rate limits, one probe first, and numbers.
 
-An account is an instrument and a model. While its limit lasts nobody starts; then one sheet tries whether
+An account is an instrument, a model and the variables that choose whose it is; a model's number counts for
+all accounts of the model. While its limit lasts nobody starts; then one sheet tries whether
 it is over, and the others follow a few seconds apart. Pure, like the scheduler: it knows jobs by number and
 is given `now`. Source: docs/reference/score-format.md §16.3 and §17.
 """
@@ -118,8 +119,8 @@ class Limits:
         Once that attempt was not refused, the limit is lifted and starts stay apart for a minute: one each
         time the pace has come, and none while another job has a reservation that it may still use.
         """
-        used = sum(counts[account] for known in (self._flying, self._reserved) for counts in known.values())
-        free = _MANY if most is None else max(0, most - used)
+        used = self._used(account)
+        free = _MANY if most is None else max(0, most - self._used_of_model(account))
         row = self.rows.get(account)
         if row is None or (row.until is None and account not in self._paces):
             return free
@@ -130,6 +131,24 @@ class Limits:
             return free if pace is None else min(free, 1)
         reserved = any(counts[account] for counts in self._reserved.values())
         return min(free, 1) if now.reached(pace.next) and not reserved else 0
+
+    def _used(self, account: Account) -> int:
+        """Count what is in flight of an account, and what is reserved."""
+        return sum(counts[account] for known in (self._flying, self._reserved) for counts in known.values())
+
+    def _used_of_model(self, account: Account) -> int:
+        """Count what is in flight of all accounts of a model; of what a job has reserved of them the most."""
+        same = account.of_model
+        flying = sum(
+            number
+            for counts in self._flying.values()
+            for one, number in counts.items()
+            if one.of_model == same
+        )
+        return flying + sum(
+            max((number for one, number in counts.items() if one.of_model == same), default=0)
+            for counts in self._reserved.values()
+        )
 
     def _pace(self, account: Account, now: Instant) -> _Pace | None:
         """Return how an account is paced; what is over is forgotten."""

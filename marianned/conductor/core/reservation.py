@@ -87,7 +87,8 @@ class Reservation:
         return opens
 
     def _settle(self, moment: Instant) -> None:
-        flying = Counter(Account(row.instrument, row.model or "") for row in self._state.sheet_flights)
+        state = self._state
+        flying = Counter(state.account(state.number_of(row)) for row in state.sheet_flights)
         self._limits.settle(self._run_id, flying, moment)
 
     def _most(self) -> dict[Account, int | None]:

@@ -167,9 +167,7 @@ class Instruments:
     ) -> int:
         """End these limits; return the number of the event that this is true at."""
         moment = now()
-        lifted = [
-            LimitRow(instrument=row.instrument, model=row.model, until=None, since=moment.at) for row in rows
-        ]
+        lifted = [LimitRow(**row.account._asdict(), until=None, since=moment.at) for row in rows]
         events = [
             EventRow(
                 recorded_at=moment.at,
@@ -204,6 +202,7 @@ def limits_in_force(rows: Iterable[LimitRow], states: Iterable[JobState]) -> lis
         RateLimit(
             instrument=row.instrument,
             model=row.model or None,
+            env=row.env or None,
             until_at=timestamp(row.until.at),
             waiting=sum(state.waiting_for(row.account) for state in states if state.run.ended is None),
             message=row.message,

@@ -317,9 +317,9 @@ def _start(draft: Draft) -> None:
         row = state.next_ready([account for account, room in draft.rooms.items() if room <= 0])
         if row is None:
             return
-        account = state.account(row.sheet)
-        if account in draft.rooms:
-            draft.rooms[account] -= 1
+        asked = state.account(row.sheet).of_model
+        for account in draft.rooms:
+            draft.rooms[account] -= account.of_model == asked
         if needs_skip_evaluation(state, row):
             _judge(draft, row)
             continue

@@ -62,7 +62,7 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
         revision=attempt.revision,
     )
     if ending.outcome is Outcome.SUCCEEDED or ending.category == "validation":
-        lift(draft, attempt)
+        lift(draft, row.sheet, attempt)
     for text in ending.warnings:
         draft.note_sheet("attempt.warned", row.sheet, text, attempt=ending.attempt)
     warnings = list(dict.fromkeys([*row.warnings, *ending.warnings]))
@@ -148,7 +148,7 @@ def _ends_its_round(state: JobState, row: SheetRow, ending: Ending) -> bool:
 
 def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
     limits = draft.state.score.rate_limit
-    untimed = said_of_time(draft, attempt, ending)
+    untimed = said_of_time(draft, draft.state.account(row.sheet), ending)
     until = meet(draft, row.sheet, attempt, ending)
     if fall_back(draft, row, "rate limit"):
         return

@@ -27,17 +27,16 @@ def meet(draft: Draft, sheet: int, attempt: AttemptRow, ending: Ending) -> Insta
 
     A shell script is nobody's account: what it meets is its own sheet's affair.
     """
-    until = draft.now.plus(round(_seconds(draft, attempt, ending) * 1000))
+    until = draft.now.plus(round(_seconds(draft, draft.state.account(sheet), ending) * 1000))
     if draft.state.score.profiles[attempt.instrument].raw_prompt:
         return until
-    account = Account(attempt.instrument, attempt.model or "")
-    untimed = said_of_time(draft, attempt, ending)
+    account = draft.state.account(sheet)
+    untimed = said_of_time(draft, account, ending)
     closed = (
         until if _is_heard_twice(draft, account, until) else min(until, _alone(draft), key=draft.now.until)
     )
     row = LimitRow(
-        instrument=attempt.instrument,
-        model=attempt.model or "",
+        **account._asdict(),
         until=closed,
         since=draft.now.at,
         message=f"{ending.message or ''}{untimed}".strip() or None,
@@ -67,9 +66,9 @@ def _is_heard_twice(draft: Draft, account: Account, until: Instant) -> bool:
     return abs(known.said.until(until)) <= _SAME_SECONDS * 1000
 
 
-def _seconds(draft: Draft, attempt: AttemptRow, ending: Ending) -> float:
+def _seconds(draft: Draft, account: Account, ending: Ending) -> float:
     """Return how long it is waited: what the tool says, else what is known already, else the score's."""
-    known = draft.state.limits.get(Account(attempt.instrument, attempt.model or ""))
+    known = draft.state.limits.get(account)
     if ending.resets_in is not None:
         seconds = min(max(ending.resets_in, LEAST_SECONDS), MOST_SECONDS)
         seconds += ending.chance * min(seconds * _JITTER, _JITTER_MOST_SECONDS)
@@ -80,9 +79,9 @@ def _seconds(draft: Draft, attempt: AttemptRow, ending: Ending) -> float:
     return draft.state.score.rate_limit.wait_seconds
 
 
-def said_of_time(draft: Draft, attempt: AttemptRow, ending: Ending) -> str:
+def said_of_time(draft: Draft, account: Account, ending: Ending) -> str:
     """Say for people that the tool has given no time, and none is known, so that the score's is taken."""
-    known = draft.state.limits.get(Account(attempt.instrument, attempt.model or ""))
+    known = draft.state.limits.get(account)
     if ending.resets_in is not None or (
         known is not None and known.until is not None and not draft.now.reached(known.until)
     ):
@@ -90,12 +89,12 @@ def said_of_time(draft: Draft, attempt: AttemptRow, ending: Ending) -> str:
     return f" (no time given; looks again in {duration(draft.state.score.rate_limit.wait_seconds)})"
 
 
-def lift(draft: Draft, attempt: AttemptRow) -> None:
+def lift(draft: Draft, sheet: int, attempt: AttemptRow) -> None:
     """Note that a limit is over: an attempt that started behind it was not refused."""
-    row = draft.state.limits.get(Account(attempt.instrument, attempt.model or ""))
+    row = draft.state.limits.get(draft.state.account(sheet))
     if row is None or row.until is None or not draft.now.reached(row.until):
         return
     if attempt.started_at < row.since:
         return
-    draft.put(LimitRow(instrument=row.instrument, model=row.model, until=None, since=draft.now.at))
+    draft.put(LimitRow(**row.account._asdict(), until=None, since=draft.now.at))
     draft.note("limit.lifted", f"the rate limit of {row.account} is over", cause=HoldCause.RATE_LIMIT)

@@ -1,11 +1,17 @@
 """What a revision says of its sheets once and for all: who needs whom, and who is asked for each."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from hashlib import sha256
+
+import msgspec
 
 from marianned.instruments import command_line
 from marianned.rows import Account, SheetRow
 from marianned.score.expanded import Expanded
 from marianned.score.expanded import Sheet as Definition
+
+_MARK = 8
+"""Hexadecimal digits by which people tell accounts with the same variables from each other."""
 
 
 class Graph:
@@ -78,9 +84,18 @@ class Graph:
         return {sheet: lists[known[self._group[sheet]]] for sheet in sheets}
 
 
+def _mark(env: Mapping[str, str]) -> str:
+    """Return what stands for the variables of a setting `env`: their names, and a mark of their values."""
+    if not env:
+        return ""
+    pairs = sorted((str(name), str(value)) for name, value in env.items())
+    mark = sha256(msgspec.json.encode(pairs)).hexdigest()[:_MARK]
+    return f"{' '.join(name for name, _ in pairs)} {mark}"
+
+
 def _chain(score: Expanded, definition: Definition) -> list[Account]:
     profiles = score.profiles
     return [
-        Account(name, command_line.model(profiles[name], settings) or "")
+        Account(name, command_line.model(profiles[name], settings) or "", _mark(settings.get("env") or {}))
         for name, settings in definition.ways
     ]

@@ -107,6 +107,19 @@ def test_only_so_many_of_a_model_over_all_jobs() -> None:
     assert limits.freed(NOW) == [3]
 
 
+def test_a_models_number_counts_for_all_its_accounts_and_a_limit_for_one() -> None:
+    limits, other = Limits(), Account("one", env="HOME_OF_ONE 0a1b2c3d")
+    most = {ONE: 3, other: 3}
+    assert limits.take(1, most, 2, NOW) == {ONE: 2, other: 2}
+    assert limits.take(2, most, 2, NOW) == {ONE: 1, other: 1}, "what is reserved is not counted twice"
+    limits.settle(1, Counter({ONE: 1, other: 1}), NOW)
+    limits.settle(2, Counter({other: 1}), NOW)
+    assert limits.closed(most, NOW) == {ONE, other}
+    limits.forget(1)
+    limits.put(limit(NOW.plus(MINUTE)), NOW)
+    assert limits.closed(most, NOW) == {ONE}
+
+
 def test_who_stands_while_another_decides_is_told_when_that_one_has_started() -> None:
     limits, end = limited(), NOW.plus(MINUTE)
     limits.freed(end)

@@ -1,5 +1,7 @@
 """A sheet moves along its chain of instruments: why, with what, and how far."""
 
+import re
+
 import msgspec
 import pytest
 from kit.scores import PROFILES, Bench, score, stage
@@ -105,6 +107,28 @@ def test_one_whose_own_account_is_limited_is_skipped() -> None:
     limit(moving, "second", 600, "m2")
     moving.fail(1, "auth")
     assert instrument(moving) == "third"
+
+
+def test_a_fallback_that_differs_by_env_alone_is_an_account_of_its_own() -> None:
+    retry = Retry(max_retries=1, jitter=False)
+    made = score(stage(count=2), profiles=THREE, retry=retry)
+    chain = (
+        on("claude-code", env={"CLAUDE_CONFIG_DIR": "/second"}),
+        on("claude-code", env={"B": "1", "A": "2"}),
+    )
+    sheets = [msgspec.structs.replace(sheet, fallbacks=chain) for sheet in made.sheets]
+    moving = Bench(msgspec.structs.replace(made, sheets=tuple(sheets)))
+    moving.go()
+    moving.end(1, Outcome.RATE_LIMITED, category="rate_limit", message="429")
+    assert (moving.flying, moving.sheet(1).fallback) == ([1], 1), "it goes on at once with the other account"
+    first, second = (str(moving.state.account(sheet)) for sheet in (2, 1))
+    assert first == "claude-code"
+    assert re.fullmatch(r"claude-code \(CLAUDE_CONFIG_DIR [0-9a-f]{8}\)", second)
+    (told,) = [event for event in moving.disk.events if event.type == "sheet.fallback"]
+    assert told.text == f"sheet 1 (1.1): goes on with {second} instead of {first}: rate limit"
+    moving.end(1, Outcome.RATE_LIMITED, category="rate_limit", message="429")
+    assert moving.sheet(1).fallback == 2
+    assert re.fullmatch(r"claude-code \(A B [0-9a-f]{8}\)", str(moving.state.account(1)))
 
 
 def test_a_sheet_that_finds_its_account_limited_moves_on_before_its_first_attempt() -> None:
