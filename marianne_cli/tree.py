@@ -180,6 +180,8 @@ def _modify_instead(arguments: Sequence[str]) -> str:
 
 def usage_text(error: click.ClickException, arguments: Sequence[str]) -> tuple[str, list[str]]:
     """Return what is wrong with a command line, in our manner, and what to type to know better."""
+    from marianne_cli.faces.extras import MissingExtra
+
     context = error.ctx if isinstance(error, click.UsageError) else None
     command = None if context is None or context.parent is None else context.info_name
     asked = f"mzt {command} -h" if command else "mzt -h"
@@ -191,6 +193,8 @@ def usage_text(error: click.ClickException, arguments: Sequence[str]) -> tuple[s
     if isinstance(error, click.NoSuchOption) and command and error.option_name in _OPTIONS_OF_OLD:
         said, hint = _OPTIONS_OF_OLD[error.option_name]
         return f"{command} has no '{error.option_name}': {said}", [hint]
+    if isinstance(error, MissingExtra):
+        return error.message, [error.hint]
     message = error.format_message().rstrip(".")
     if "unexpected extra argument" in message and _takes_score(context):
         message += "; a score is given with -c FILE"

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from marianned.protocol.statuses import JobStatus
+from marianned.protocol.statuses import JobStatus, SheetStatus
 
 _STARTED = frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSING})
 _ALIVE = _STARTED | {JobStatus.PAUSED}
@@ -22,6 +22,8 @@ class Offer(NamedTuple):
     params: dict[str, Any]
     asks: str | None
     """What a person is asked first, because it ends or discards something; null: nothing."""
+    planned: bool = False
+    """Whether it has a plan (`plan` of its params), which is shown first."""
 
 
 class _Known(NamedTuple):
@@ -30,6 +32,16 @@ class _Known(NamedTuple):
     method: str
     params: Mapping[str, Any] = {}
     asks: str | None = None
+
+
+class _OfSheet(NamedTuple):
+    statuses: frozenset[JobStatus]
+    sheets: frozenset[SheetStatus]
+    words: str
+    method: str
+    param: str
+    params: Mapping[str, Any] = {}
+    planned: bool = False
 
 
 _KNOWN = {
@@ -78,6 +90,50 @@ def offers(job: Mapping[str, Any]) -> list[Offer]:
         )
         for word, known in _KNOWN.items()
         if job["status"] in known.statuses and (word not in _ONLY_WITH or job[_ONLY_WITH[word]])
+    ]
+
+
+_DONE = frozenset({SheetStatus.COMPLETED, SheetStatus.SKIPPED, SheetStatus.FAILED})
+_OPEN = frozenset({SheetStatus.PENDING, SheetStatus.WAITING, SheetStatus.FAILED, SheetStatus.CANCELLED})
+_TO_COME = frozenset({SheetStatus.PENDING, SheetStatus.WAITING})
+_BROKEN = _STARTED | _RESTING
+_KNOWN_OF_SHEETS = {
+    "run from here": _OfSheet(
+        _RESTING | _ENDED, _DONE, "resume {job} --from {sheet}", "job.resume", "from", planned=True
+    ),
+    "run it alone": _OfSheet(
+        _RESTING | _ENDED, _DONE, "resume {job} --only {sheet}", "job.resume", "only", planned=True
+    ),
+    "accept": _OfSheet(
+        _RESTING, _OPEN, "resume {job} --accept {sheet}", "job.resume", "accept", planned=True
+    ),
+    "skip": _OfSheet(_RESTING, _OPEN, "resume {job} --skip {sheet}", "job.resume", "skip", planned=True),
+    "pause before it": _OfSheet(_BROKEN, _TO_COME, "pause {job} --before {sheet}", "job.pause", "before"),
+    "clear the breakpoint": _OfSheet(
+        _BROKEN, _TO_COME, "pause {job} --before {sheet} --clear", "job.pause", "before", {"clear": True}
+    ),
+}
+_BREAKPOINTS = {"pause before it": False, "clear the breakpoint": True}
+
+
+def sheet_offers(job: Mapping[str, Any], sheet: Mapping[str, Any]) -> list[Offer]:
+    """Return what can be asked of a job about one of its sheets (SHEET there), in a fixed order."""
+    number = str(sheet["sheet"])
+    name = shlex.quote(job["job_id"])
+    marked = any(one["sheet"] == sheet["sheet"] for one in job["breakpoints"])
+    return [
+        Offer(
+            word,
+            f"mzt {known.words.format(job=name, sheet=number)}",
+            known.method,
+            {"job_id": job["job_id"], known.param: number, **known.params},
+            None,
+            known.planned,
+        )
+        for word, known in _KNOWN_OF_SHEETS.items()
+        if job["status"] in known.statuses
+        and sheet["status"] in known.sheets
+        and _BREAKPOINTS.get(word, marked) is marked
     ]
 
 

@@ -4,12 +4,12 @@ import shlex
 
 import pytest
 
-from marianne_cli.faces.actions import offers, takes_score
+from marianne_cli.faces.actions import offers, sheet_offers, takes_score
 from marianne_cli.tree import TABLE
 from marianned import protocol
 from marianned.lifecycle import TABLE as TAKEN
 from marianned.lifecycle import Action, Refusal
-from marianned.protocol import JobStatus
+from marianned.protocol import JobStatus, SheetStatus
 
 ACTIONS = {
     "pause": Action.PAUSE,
@@ -18,6 +18,12 @@ ACTIONS = {
     "retry": Action.RETRY,
     "discard": Action.DISCARD,
     "cancel": Action.CANCEL,
+    "run from here": Action.RESUME_FROM,
+    "run it alone": Action.RESUME_FROM,
+    "accept": Action.RESUME_MARK,
+    "skip": Action.RESUME_MARK,
+    "pause before it": Action.BREAK,
+    "clear the breakpoint": Action.BREAK,
 }
 
 
@@ -59,3 +65,33 @@ def test_what_ends_or_discards_something_asks_first():
 def test_retry_and_discard_are_offered_only_where_there_is_something():
     names = {o.name for o in offers(job("pausing", waiting=[], staged_revision=None))}
     assert names == {"pause now", "resume", "cancel"}
+
+
+def sheets_of(status, **fields):
+    """All that is offered of sheets, in whatever status and with a breakpoint or without."""
+    for sheet in SheetStatus:
+        for marked in ([], [{"sheet": 3}]):
+            yield from sheet_offers(job(status, breakpoints=marked), {"sheet": 3, "status": sheet})
+
+
+@pytest.mark.parametrize("status", JobStatus)
+def test_nothing_is_offered_of_a_sheet_that_would_be_refused(status):
+    for offer in sheets_of(status):
+        assert not isinstance(TAKEN[ACTIONS[offer.name], status], Refusal), offer.name
+        kind = protocol.METHODS[offer.method].params
+        assert set(offer.params) <= set(kind.__struct_encode_fields__)
+        assert shlex.split(offer.line)[2] == "it's"
+        assert "3" in offer.line.split()
+
+
+def test_what_changes_which_sheets_run_has_a_plan():
+    planned = {o.name for status in JobStatus for o in sheets_of(status) if o.planned}
+    assert planned == {"run from here", "run it alone", "accept", "skip"}
+
+
+def test_a_breakpoint_is_set_or_cleared():
+    pending = {"sheet": 3, "status": "pending"}
+    names = [o.name for o in sheet_offers(job("running", breakpoints=[]), pending)]
+    assert names == ["pause before it"]
+    names = [o.name for o in sheet_offers(job("running", breakpoints=[{"sheet": 3}]), pending)]
+    assert names == ["clear the breakpoint"]

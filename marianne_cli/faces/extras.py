@@ -1,0 +1,46 @@
+"""What the faces need beyond the program itself, its extras, and how each is installed."""
+
+import importlib.util
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+DISTRIBUTION = "marianned"
+
+
+class MissingExtra(click.UsageError):
+    """A command needs an extra that is not installed; `hint` is the command that installs it."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def need(command: str, extra: str, *modules: str) -> None:
+    """See that what a command needs is installed.
+
+    Raises:
+        MissingExtra: it is not; exit code 2.
+    """
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        named = " and ".join(missing)
+        raise MissingExtra(
+            f"{command} needs {named}, which the extra '{extra}' brings; to install it:", install(extra)
+        )
+
+
+def install(extra: str) -> str:
+    """Return the command that adds an extra to the environment that this program runs in."""
+    wanted = shlex.quote(f"{DISTRIBUTION}[{extra}]")
+    prefix = Path(sys.prefix)
+    if (prefix / "pipx_metadata.json").exists():
+        return f"pipx install --force {wanted}"
+    if (prefix / "uv-receipt.toml").exists():
+        return f"uv tool install --force {wanted}"
+    python = shlex.quote(sys.executable)
+    if importlib.util.find_spec("pip") is None:
+        return f"uv pip install --python {python} {wanted}"
+    return f"{python} -m pip install {wanted}"
