@@ -221,6 +221,13 @@ def _rounds(loop: Mapping[str, Any] | None) -> str:
     return f", {times} (loop {loop['span']})"
 
 
+def _listed(spans: Sequence[str]) -> str:
+    """Name loops: `loop 1-2 has`, `loops 1-2 and 4-5 have`."""
+    return (
+        f"loop {spans[0]} has" if len(spans) == 1 else f"loops {', '.join(spans[:-1])} and {spans[-1]} have"
+    )
+
+
 def _asked(one: Mapping[str, Any]) -> str:
     return f"{one['instrument']} ({one['model']})" if one["model"] else str(one["instrument"])
 
@@ -229,6 +236,8 @@ def _sheet_lines(sheet: Mapping[str, Any], name: str | None, *, unfolded: bool) 
     from marianne_cli.screens.render import named_place
 
     needs = ", ".join(map(str, sheet["dependencies"])) or "nothing"
+    if after := sheet.get("after_loops"):
+        needs += f", when {_listed(after)} ended"
     head = f"sheet {sheet['sheet']} ({named_place(sheet, name)}): {sheet['instrument']}, needs {needs}"
     lines = [f"{head}, {plural(len(sheet['validations']), 'validation')}{_rounds(sheet['loop'])}"]
     if sheet["fallbacks"]:

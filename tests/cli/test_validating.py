@@ -77,6 +77,21 @@ def test_explain_shows_sheets_and_prompts_their_prompts(warned):
     assert "sheet 2 (2.1): cli, needs 1, 0 validations\n  | echo 2\n" in said
 
 
+def test_explain_names_the_loops_that_a_sheet_waits_for(home):
+    (home.path / "loops.yaml").write_text(
+        "name: loops\ninstrument: cli\nsheet:\n  size: 1\n  total_items: 6\n"
+        "  dependencies: {2: [1], 4: [3], 5: [1], 6: [2, 4, 5]}\n"
+        "  loops: {1-2: {max_iterations: 3}, 3-4: {count: 2}}\nprompt: {template: 'true'}\n"
+    )
+    sheets = home.json("validate", "loops.yaml", "--explain")["sheets"]
+    assert [sheet.get("after_loops") for sheet in sheets] == [*[None] * 4, ["1-2"], ["1-2", "3-4"]]
+    assert [sheet.keys() - SHEET for sheet in sheets] == [*[set()] * 4, {"after_loops"}, {"after_loops"}]
+    said = home.mzt("validate", "loops.yaml", "--explain").stdout
+    assert "sheet 5 (5.1): cli, needs 1, when loop 1-2 has ended, 0 validations\n" in said
+    assert "sheet 6 (6.1): cli, needs 2, 4, 5, when loops 1-2 and 3-4 have ended, 0 validations\n" in said
+    assert "sheet 2 (2.1): cli, needs 1, 0 validations, up to 3 rounds (loop 1-2)\n" in said
+
+
 def test_explain_shows_the_hooks_of_both_lists(warned):
     hook = "[{type: run_command, command: tell, description: NAME}]"
     lists = f"on_success: {hook.replace('NAME', 'push')}\non_failure: {hook.replace('NAME', 'call')}\n"

@@ -79,6 +79,10 @@ CODES = {
         "a value is kept whose name the score does not know any more",
         "nothing, or give the parameter its name back",
     ),
+    "S220": (
+        "a check has both `sheet` and `condition`; the condition alone counts",
+        "say both in the condition, or leave one of them out",
+    ),
     "S301": ("`template_file` is missing", "put it beside the score"),
     "S302": ("an injected file is missing", "it is looked for in the workspace, then beside the score"),
     "S303": ("the workspace can't be created or written", "choose another, or fix its permissions"),

@@ -36,6 +36,7 @@ from marianned.progress.deciding.words import (
     spoken,
     starts_nothing,
     take_word,
+    told_of_refused,
     waiting_for_retry,
 )
 from marianned.progress.state.fresh import fresh, fresh_beside_attempt
@@ -120,7 +121,7 @@ def _allowed(draft: Draft, ask: Asked, status: JobStatus) -> TransitionRule:
     """
     cell = lifecycle.TABLE[ask.action, status]
     if isinstance(cell, Refusal):
-        raise messages.refused(draft.state, ask.action, status)
+        raise messages.refused(draft.state, ask.action, status, told_of_refused(draft.state, ask))
     for guard in cell.guards:
         if not _GUARDS[guard](draft, ask):
             raise _guarded(draft, ask, guard)

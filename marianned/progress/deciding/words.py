@@ -4,13 +4,13 @@ The first two are kept with the sheet, by whom and why, over modifies too; what 
 Source: docs/design/control.md §3 and §6.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
 
 from marianned import formatting
-from marianned.errors import BadRequest, WrongStatus
+from marianned.errors import BadRequest, MarianneError, WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.deciding.past_sheets import done_as
@@ -95,12 +95,44 @@ def _refused(state: JobState, draft: Draft, row: SheetRow) -> WrongStatus:
     name = state.run.job_name
     running = row.status == SheetStatus.RUNNING
     said = "it ends first" if running else "there is nothing to skip or accept"
+    typed_next = [f"mzt wait {name} --for paused" if running else f"mzt status {name}"]
+    one = state.loops.of(row.sheet)
+    if one is not None and one.is_open and not running:
+        ends = [end for end in one.loop.ends if state.sheets[end].status not in (*DONE, SheetStatus.RUNNING)]
+        accept = formatting.ranges(ends)
+        typed_next = [f"mzt resume {name} --accept {accept}" if ends else f"mzt modify {name} -c FILE -r"]
     return WrongStatus(
-        f"{messages.sheet_name(state, row.sheet)} of '{name}' is {row.status}; {said}",
+        f"{messages.sheet_name(state, row.sheet)} of '{name}' is {row.status}; {said}"
+        f"{told_loops(state, [row.sheet])}",
         job_id=name,
         status=draft.status,
-        hints=[f"mzt wait {name} --for paused" if running else f"mzt status {name}"],
+        hints=typed_next,
     )
+
+
+def told_loops(state: JobState, sheets: Collection[int]) -> str:
+    """Name the loops that play sheets: `; loop 2-3 (stages 2 mend, 3 check) is in round 2 of up to 4`."""
+    told = ""
+    for one in state.loops:
+        if set(sheets).isdisjoint(one.loop.sheets):
+            continue
+        stages = range(one.loop.first, one.loop.last + 1)
+        names = [f"{stage} {state.score.stage_names.get(str(stage), '')}".strip() for stage in stages]
+        up_to = f"is in round {one.row.round} of {'' if one.loop.exact else 'up to '}{one.loop.rounds}"
+        where = up_to if one.is_open else f"is closed after round {one.row.round}"
+        told += f"; loop {one.loop.span} (stage{'s' if len(names) > 1 else ''} {', '.join(names)}) {where}"
+    return told
+
+
+def told_of_refused(state: JobState, ask: Asked) -> str:
+    """Name the loops of the sheets that a refused `--from`, `--skip` or `--accept` names."""
+    if ask.action not in (Action.RESUME_FROM, Action.RESUME_MARK):
+        return ""
+    try:
+        named = select(ask.sheets, state.score) if ask.sheets is not None else list(_named(state, ask))
+    except MarianneError:
+        return ""  # the status is what stands in the way
+    return told_loops(state, named)
 
 
 def plan_of_word(draft: Draft, ask: Asked) -> list[PlanLine]:

@@ -413,11 +413,11 @@ def reply_hints(state: JobState, action: Action, status: JobStatus, *, acknowled
     return hints(state, status)
 
 
-def refused(state: JobState, action: Action, status: JobStatus) -> WrongStatus:
-    """Return the refusal of a request in this status: the status, the reason and the next command."""
+def refused(state: JobState, action: Action, status: JobStatus, more: str = "") -> WrongStatus:
+    """Return the refusal of a request in this status: the status, the reason, `more`, the next command."""
     name = state.run.job_name
     return WrongStatus(
-        f"'{name}' {_standing(status, action)}; {_reason(action, status)}",
+        f"'{name}' {_standing(status, action)}; {_reason(action, status)}{more}",
         job_id=name,
         status=status,
         hints=_refusal_hints(state, action, status),

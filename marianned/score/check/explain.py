@@ -10,7 +10,7 @@ import msgspec
 
 from marianned.instruments import command_line
 from marianned.score.check.prompts import SAMPLE
-from marianned.score.expanded import Check, Expanded, Sheet
+from marianned.score.expanded import Check, Expanded, Loop, Sheet
 from marianned.score.read.model import FILE_CHECKS
 from marianned.score.read.reader import DiskReader, FileReader
 from marianned.score.render.assembly import assemble_prompt
@@ -80,6 +80,7 @@ def _body(renderer: Renderer, sheet: Sheet, injected: InjectedText) -> str:
 
 
 def _described(expanded: Expanded, sheet: Sheet, body: str) -> dict[str, Any]:
+    after = [loop.span for loop in expanded.loops if _waits_for(sheet, loop)]
     return {
         "sheet": sheet.sheet,
         "stage": sheet.stage,
@@ -88,6 +89,7 @@ def _described(expanded: Expanded, sheet: Sheet, body: str) -> dict[str, Any]:
         "start_item": sheet.start_item,
         "end_item": sheet.end_item,
         "dependencies": list(sheet.needs),
+        **({"after_loops": after} if after else {}),
         "instrument": sheet.instrument,
         "instrument_config": sheet.settings,
         "fallbacks": [fallback.instrument for fallback in sheet.fallbacks],
@@ -100,6 +102,11 @@ def _described(expanded: Expanded, sheet: Sheet, body: str) -> dict[str, Any]:
         "body": {"chars": len(body), "sha256": hashlib.sha256(body.encode()).hexdigest()},
         "validations": [_check(check) for check in sheet.checks],
     }
+
+
+def _waits_for(sheet: Sheet, loop: Loop) -> bool:
+    """Tell whether a sheet outside of a loop starts when the loop has ended: it needs a sheet of it."""
+    return not loop.first <= sheet.stage <= loop.last and not set(loop.sheets).isdisjoint(sheet.needs)
 
 
 def _loop(expanded: Expanded, stage: int) -> dict[str, Any] | None:

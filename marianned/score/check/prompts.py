@@ -55,7 +55,7 @@ class Prompts:
         self.parameters = score.parameters
         self.preludes = len(score.sheet.prelude)
         self.reader = reader
-        self.renderer = Renderer(expanded)
+        self.renderer = Renderer(expanded, any_loop=report.wrong("sheet", "loops"))
         self.path: Path = ("prompt", "template_file" if self.template_file else "template")
         self.found: dict[_Fault, list[int]] = defaultdict(list)
         self.above = _Above(expanded) if self._uses("previous_outputs") else None

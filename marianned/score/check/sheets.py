@@ -97,7 +97,7 @@ def _check_items(score: Score, report: ProblemReport) -> None:
         keys = names.get(notification.type)
         if keys and not any(getattr(notification.config, key) for key in keys):
             report.add("S011", ("notifications", index, "config"), f"'{keys[0]}' or '{keys[1]}' is missing")
-    languages = Languages(score)
+    languages = Languages(score, report)
     for stage, rule in score.sheet.skip_when.items():
         path: Path = ("sheet", "skip_when", stage)
         if not isinstance(rule, str):

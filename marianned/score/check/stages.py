@@ -58,14 +58,24 @@ def loops(score: Score, layout: SheetPlan, report: ProblemReport) -> tuple[Loop,
 
 
 class Languages:
-    """What a `skip_when` may look at, by its stage: inside a loop the round, too."""
+    """What a `skip_when` may look at, by its stage: inside a loop the round, too.
 
-    def __init__(self, score: Score) -> None:
+    Where a loop is wrong, any stage may be part of it, and its round have any name.
+    """
+
+    def __init__(self, score: Score, report: ProblemReport) -> None:
         known = [(_stages(key), part.index) for key, part in score.sheet.loops.items()]
         self._spans = sorted((*span, index) for span, index in known if span is not None)
+        self._wrong = (
+            report.wrong("sheet", "loops")
+            or len(self._spans) < len(known)
+            or any(first > last or index in _TAKEN for first, last, index in self._spans)
+        )
 
     def at(self, stage: int) -> Language:
         """Return that of a stage."""
+        if self._wrong:
+            return Language(loop=None)
         place = bisect.bisect_right(self._spans, stage, key=itemgetter(0))
         inside = place > 0 and stage <= self._spans[place - 1][1]
         return looped(self._spans[place - 1][2]) if inside else SKIP

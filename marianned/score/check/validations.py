@@ -97,6 +97,10 @@ class Validations:
             if getattr(rule, key) is None and not self.report.wrong(*path, key):
                 self.report.add("S011", (*path, key), f"'{key}' is missing: '{rule.type}' needs it")
         self._check_outputs(rule, path)
+        if rule.sheet is not None and rule.condition is not None:
+            message = "'sheet' has no effect beside 'condition', which alone says where the check applies"
+            hint = f"write 'sheet_num == {rule.sheet} and …' in the condition, or leave one of the two out"
+            self.report.add("S220", (*path, "sheet"), message, key=True, hint=hint)
         for key in _TEXTS:
             for found in placeholders(getattr(rule, key) or ""):
                 if found.doubled and (

@@ -6,7 +6,7 @@ Source: docs/reference/score-format.md §9.1 to §9.3, §11.
 import copy
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -39,6 +39,17 @@ class _Blanks(dict[Any, str]):
 
     def __missing__(self, key: object) -> str:
         return ""
+
+
+class _AnyLoop:
+    """A round of a loop that is not known: each name that it may be called by is a number."""
+
+    previous: Mapping[Any, str] = _Blanks()
+
+    def __getattr__(self, name: str) -> int:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return 1
 
 
 class _Sandbox(jinja2.sandbox.SandboxedEnvironment):
@@ -152,10 +163,14 @@ def render_text(source: str, values: dict[str, Any]) -> str:
 
 
 class Renderer:
-    """Renders the bodies of one score; its template is compiled once."""
+    """Renders the bodies of one score; its template is compiled once.
 
-    def __init__(self, expanded: Expanded) -> None:
+    With `any_loop` a loop of the score is wrong, so that each sheet may be part of it.
+    """
+
+    def __init__(self, expanded: Expanded, *, any_loop: bool = False) -> None:
         self.expanded = expanded
+        self.any_loop = any_loop
         self.templates = templates(unpack(expanded.prompt.variables))
         self._templated: tuple[Sheet | None, dict[str, Any], dict[str, RenderError]] = (None, {}, {})
 
@@ -209,6 +224,8 @@ class Renderer:
 
     def _loop(self, sheet: Sheet, number: int, earlier: dict[int, str]) -> dict[str, Any]:
         """Return the name `loop` of a sheet that is played in rounds; nothing for others."""
+        if self.any_loop:
+            return {"loop": _AnyLoop()}
         loop = self.expanded.loop_of(sheet.stage)
         if loop is None:
             return {}

@@ -288,6 +288,30 @@ def test_an_accepted_last_stage_closes_a_loop_whose_rounds_are_used_up():
     assert (bench.flying, standing(bench)) == ([3], (1, LoopState.CLOSED))
 
 
+def test_a_word_or_a_way_back_that_is_refused_in_a_loop_names_its_stages():
+    bench = looped(4, 2, 3)
+    bench.end(1)
+    with pytest.raises(WrongStatus, match=r"loop 2-3 \(stages 2, 3\) is in round 1 of up to 3$"):
+        bench.ask(Action.RESUME_FROM, sheets="2")
+    with pytest.raises(WrongStatus) as outside:
+        bench.ask(Action.RESUME_FROM, sheets="1")
+    assert "loop" not in outside.value.message
+    bench.ask(Action.PAUSE)
+    bench.end(2)
+    assert bench.status is JobStatus.PAUSED
+    with pytest.raises(
+        WrongStatus, match=r"is completed; .*; loop 2-3 \(stages 2, 3\) is in round 1"
+    ) as done:
+        bench.ask(Action.RESUME_MARK, accept="2")
+    assert done.value.hints == ["mzt resume release-notes --accept 3"]
+    bench.ask(Action.RESUME)
+    bench.ask(Action.PAUSE)
+    bench.end(3)
+    with pytest.raises(WrongStatus, match="is completed") as judged:
+        bench.ask(Action.RESUME_MARK, accept="3")
+    assert judged.value.hints == ["mzt modify release-notes -c FILE -r"]
+
+
 def fanned_out(stop: str) -> Bench:
     """Sheet 1, sheets 2 and 3 that are the last stage of its loop, and sheet 4; held before one of them."""
     loop = Loop(first=1, last=2, sheets=(1, 2, 3), ends=(2, 3), until="it is so", rounds=3)

@@ -83,6 +83,32 @@ def test_what_is_wrong_with_a_loop_is_said_at_its_place(loops, found):
 
 
 @pytest.mark.parametrize(
+    "loops",
+    [
+        *("{2-3-4: {index: go}}", "{2-9: {index: go}}", "{3-2: {index: go}}", "{two: {index: go}}", "[2-3]"),
+        *("{0-3: {index: go}}", "{2-3: go}", "{2-3: {index: go}, 3-4: {index: go}}"),
+        *("{1-4: {index: go}, 2-3: {index: go}}", "{2-3: {index: go}, 2: {index: go}}"),
+        *("{2-3: {index: passed}}", "{2-3: {index: my round}}", "{2-3: {index: 5}}"),
+        *("{2-3: {index: go, until: 'sheets[9].exit_code == 0'}}", "{2-3: {index: go, until: 'round == 2'}}"),
+        *("{2-3: {index: go, until: ''}}", "{2-3: {index: go, until: 'loop.passed and'}}"),
+        *("{2-3: {index: go, until: '{{ loop.passed }}'}}", "{2-3: {index: go, until: 'true'}}"),
+        *("{2-3: {index: go, count: 2, max_iterations: 3}}", "{2-3: {index: go, rounds: 3}}"),
+        *("{2-3: {index: go, max_iterations: 0}}", "{2-3: {index: go, max_iterations: many}}"),
+        *("{2-3: {index: go, on_exhausted: stop}}", "{2-3: {index: go, cost_limit_usd: 0}}"),
+    ],
+)
+def test_one_mistake_in_a_loop_gives_one_problem_whatever_uses_its_round(loops):
+    body = "{% if stage in (2, 3) %}{{ loop.round }} {{ loop.go }} {{ loop.previous[3] }}{% endif %} x"
+    text = looped(loops, f"{FOUR}, skip_when: {{2: 'loop.go > 1'}}", prompt=f'{{template: "{body}"}}')
+    assert len(problems(text)) == 1
+
+
+def test_beside_a_wrong_loop_other_mistakes_of_a_template_are_found():
+    text = looped("{2-9: {}}", prompt='{template: "{{ loop.round }} {{ nothing }}"}')
+    assert problems(text) == [("S105", "sheet.loops.2-9"), ("S202", "prompt.template")]
+
+
+@pytest.mark.parametrize(
     ("dependencies", "found"),
     [
         ("{2: [1], 3: [1], 4: [2, 3]}", ["S113"]),

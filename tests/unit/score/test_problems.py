@@ -127,6 +127,7 @@ CASES = [
     ("S209", score(prompt="{template: a, variables: {«stage: 1}}")),
     ("S210", score(prompt="{template: «' '}")),
     ("S212", score(validations="[{type: file_exists, path: a, condition: «'stage == 9'}]")),
+    ("S220", score(validations="[{type: file_exists, path: a, «sheet: 2, condition: 'stage == 2'}]")),
     (
         "S213",
         score(instrument="cli", prompt="\n  template: «|\n    # Do\n\n    ```bash\n    true\n    ```\n"),
@@ -231,7 +232,7 @@ WARNINGS = {
         "S509",
         "S510",
     ),
-    *("S219", "S512", "S513", "S514", "S516", "S601", "S602", "S604"),
+    *("S219", "S220", "S512", "S513", "S514", "S516", "S601", "S602", "S604"),
 }
 
 
