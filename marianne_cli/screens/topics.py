@@ -52,6 +52,7 @@ SHEET_VARIABLES = (
         "MARIANNE_HANDOFF",
         "a file: what an agent leaves there goes into its next prompt, if it was ended or failed",
     ),
+    ("MARIANNE_STOP", "a file: once it is there the tool is to stop, where its profile says so"),
     ("MARIANNE_SOCKET", "where the daemon listens; unset behind a wall (contain: hide)"),
 )
 

@@ -64,6 +64,18 @@ class Final(msgspec.Struct, frozen=True, kw_only=True):
     goes_on: list[str] = []
 
 
+class Stop(msgspec.Struct, frozen=True, kw_only=True):
+    """How a command is asked to stop before it is ended, where `end` asks for that.
+
+    `number` is a signal to its process group, `file` a name: an empty file in `out/` of its directory. It has
+    `seconds` to go, then it is ended as ever.
+    """
+
+    number: int | None = None
+    file: str | None = None
+    seconds: float
+
+
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be run: spec.json. `stdin` names a file in the attempt's directory; null is /dev/null.
 
@@ -88,6 +100,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     silence: Silence | None = None
     drain_seconds: float = 0.0
     final: Final | None = None
+    stop: Stop | None = None
     brand: int | None = None
     wall: list[str] | None = None
 
@@ -236,8 +249,11 @@ class Executor(Protocol):
     async def wait(self, place: Place, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
         """Wait for its end. None: it is lost, or was never started. `tell` hears of what hinders that."""
 
-    async def end(self, place: Place) -> None:
-        """Ask for its end (TERM, grace, KILL) without waiting for it; nothing happens if it has ended."""
+    async def end(self, place: Place, *, drop: bool = False) -> None:
+        """Ask for its end (TERM, grace, KILL) without waiting for it; nothing happens if it has ended.
+
+        Where its spec has a `stop`, it is asked like that first, unless what it does is to be dropped.
+        """
 
     async def claim(self, place: Place) -> bool:
         """Take the claim ourselves, so that a start that comes late is refused. False: it is taken."""

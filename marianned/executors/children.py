@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 else:
     import _signal as signal
 
+OUT = "out"
+"""The directory in an attempt's own where its command may write; wall.py has the same."""
 LEFTOVER_GRACE_SECONDS = 2.0
 """From TERM to KILL, for what a command has left behind."""
 
 PARENT_DIED = signal.SIGUSR2
+HURRY = signal.SIGINT
+"""Sent to a supervisor: whoever is to end is not asked first, or no longer."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 _ENDING_SECONDS = 0.5
 """How long one that has closed its standard input may take to be gone."""
@@ -88,20 +92,63 @@ class Children:
 
         What is still there of the group is killed.
         """
-        deadline = time.monotonic() + grace
         for number in (signal.SIGTERM, signal.SIGCONT):
             self._group_has(number)
-        while os.getppid() == keeper and (left := deadline - time.monotonic()) > 0:
-            self.reap()
-            if self.ended() and not self._group_lives():
-                return
-            look()
-            # A member whose parent is outside the group ends without a word to us.
-            signal.sigtimedwait({signal.SIGCHLD, PARENT_DIED}, min(left, _LONGEST_PAUSE))
-        if os.getppid() == keeper:
+        waking = {signal.SIGCHLD, PARENT_DIED}
+        if not self._wait(lambda: self.ended() and not self._group_lives(), grace, keeper, look, waking):
             group = [pid for pid in _below(os.getpid()) if _group_of(pid) == self.main]
             self.swept.update(pid for pid in group if pid != self.main)
             self._group_has(signal.SIGKILL)
+
+    def ask(
+        self, number: int | None, file: str | None, seconds: float, keeper: int, look: "Callable[[], object]"
+    ) -> None:
+        """Ask the command to stop by a signal to its group, a file in out/, or both; wait until it has ended.
+
+        That long at most, and no longer once HURRY has come. What it leaves in its group is told to end then.
+        """
+        try:
+            if file is not None:
+                place = os.open(OUT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                os.close(os.open(file, how, 0o600, dir_fd=place))
+                os.close(place)
+        except FileExistsError:
+            pass
+        except OSError:  # the command can write here, too
+            if number is None:
+                return
+        if number is not None:
+            for one in (number, signal.SIGCONT):
+                self._group_has(one)
+        self._wait(self.ended, seconds, keeper, look, {signal.SIGCHLD, PARENT_DIED, HURRY})
+
+    def _wait(
+        self,
+        until: "Callable[[], bool]",
+        seconds: float,
+        keeper: int,
+        look: "Callable[[], object]",
+        waking: "set[signal.Signals]",
+    ) -> bool:
+        """Wait until that is so; tell whether it is, or is not ours to see to any more.
+
+        False: the time is over, or HURRY has come, where that is one of the signals in `waking`.
+        """
+        deadline = time.monotonic() + seconds
+        while os.getppid() == keeper:
+            self.reap()
+            if until():
+                return True
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            look()
+            # A member whose parent is outside the group ends without a word to us.
+            seen = signal.sigtimedwait(waking, min(left, _LONGEST_PAUSE))
+            if seen is not None and seen.si_signo == HURRY:
+                return False
+        return True
 
     def drain(self, until: float, keeper: int, files: list[int], look: "Callable[[], object]") -> bool:
         """Let those that finish the command's work do so, up to a moment (monotonic): see `_finish`.

@@ -42,6 +42,7 @@ from marianned.executors.base import (
     brand_of,
     id_in,
 )
+from marianned.executors.children import HURRY
 from marianned.executors.forking import ForkServer, shim_environment
 from marianned.moment import boot_id
 from marianned.paths import make_private_directory
@@ -162,9 +163,14 @@ class LocalExecutor:
                 self._asked_to_end.discard(place.id)
                 return found or await _patiently(_record, place)
 
-    async def end(self, place: Place) -> None:
-        """Send TERM, and wake them; it is for the keeper, but a runner without one is ending anyway."""
+    async def end(self, place: Place, *, drop: bool = False) -> None:
+        """Send TERM, and wake them; it is for the keeper, but a runner without one is ending anyway.
+
+        One that is older than that signal lets HURRY be: it blocks all it does not know.
+        """
         self._asked_to_end.add(place.id)
+        if drop:
+            await self._patiently_of(_send, place, HURRY)
         await self._patiently_of(_send, place, signal.SIGTERM)
         await self._patiently_of(_send, place, signal.SIGCONT)
 

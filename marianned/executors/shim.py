@@ -8,9 +8,9 @@ Run as `python -I -S shim.py DIR`; DIR holds spec.json (base.Spec) and is this o
               └─ runner    PDEATHSIG from the keeper
                  └─ command and all it starts, in a session of its own
 
-All but the command block every signal and take TERM, CHLD and PDEATHSIG one at a time. Keeper and runner are
-child subreapers: whatever loses its parent below them becomes their child, so "no child is left" proves that
-nothing is left. Without subreapers (Linux before 3.4) the shim refuses before its claim.
+All but the command block every signal and take TERM, INT, CHLD and PDEATHSIG one at a time. Keeper and
+runner are child subreapers: whatever loses its parent below them becomes their child, so "no child is left"
+proves that nothing is left. Without subreapers (Linux before 3.4) the shim refuses before its claim.
 
 The runner starts the command and keeps its limits (silence.py that of silence; lastword.py ends a command
 that hangs behind its last word; limit.py reads what a time limit was raised to meanwhile). Once the command
@@ -19,6 +19,8 @@ gets TERM, and KILL two seconds later (children.py). The runner
 writes exit.json and exits. The keeper waits for the runner and passes TERM on to it, with the pid it
 came from. TERM, or a limit, means: TERM to the command's process group, up to `grace_seconds` until that
 group is empty, then TERM and KILL for the rest, without a drain. During a drain it ends the drain alone.
+Where the spec has a `stop`, TERM to the keeper lets the command first be asked as that says; INT, before or
+behind it, that it is not, or no longer.
 
 When somebody is killed:
     front            nobody misses it: identity.json or exit.json appears all the same
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-    from marianned.executors.children import PARENT_DIED, Children
+    from marianned.executors.children import HURRY, PARENT_DIED, Children
     from marianned.executors.lastword import LastWord
     from marianned.executors.silence import Silence
 
@@ -62,7 +64,7 @@ else:
 
     if not __package__:  # it runs as a program, or in the fork server; the daemon imports it for its names
         sys.path.append(os.path.dirname(os.path.abspath(__file__)))
-        from children import PARENT_DIED, Children
+        from children import HURRY, PARENT_DIED, Children
 
 SPEC, CLAIM, IDENTITY, RECORD = "spec.json", "claim", "identity.json", "exit.json"
 STDOUT, STDERR = "stdout", "stderr"
@@ -191,9 +193,11 @@ def keep(spec: "Facts", claim: int, introduced: int) -> None:
             os.kill(children.main, signal.SIGKILL)
     os.close(introduced)
     while children.main and not children.ended():
-        seen = signal.sigwaitinfo({signal.SIGTERM, signal.SIGCHLD})
+        seen = signal.sigwaitinfo({signal.SIGTERM, signal.SIGCHLD, HURRY})
         children.reap()
-        if seen.si_signo == signal.SIGCHLD and not children.ended():
+        if seen.si_signo == HURRY and not children.ended():
+            os.kill(children.main, HURRY)
+        elif seen.si_signo == signal.SIGCHLD and not children.ended():
             os.kill(children.main, signal.SIGCONT)  # the only child has not ended: it was stopped
         elif not children.ended() and not asked:
             asked = True
@@ -285,20 +289,22 @@ def _supervise(children: "Children", output: Output, spec: "Facts", keeper: int,
     """
     limit, began = spec["timeout_seconds"], time.monotonic()
     deadline = float("inf") if limit is None else began + limit
-    watches = _watches(spec, output)
-    waking = {signal.SIGTERM, signal.SIGCHLD, PARENT_DIED}
+    watches, hurry = _watches(spec, output), False
+    waking = {signal.SIGTERM, signal.SIGCHLD, PARENT_DIED, HURRY}
     while True:
         left = min(deadline, output.due, *(watch.due for watch in watches.values())) - time.monotonic()
         seen = signal.sigtimedwait(waking, max(0.0, min(left, 3600.0)))
+        told = 0 if seen is None else seen.si_signo
         some_are_left = children.reap()
         if children.ended() or os.getppid() != keeper:
             drain = spec.get("drain_seconds", 0.0)
-            if drain and some_are_left and (seen is None or seen.si_signo == signal.SIGCHLD):
+            if drain and some_are_left and told in {0, signal.SIGCHLD}:
                 until = min(deadline, time.monotonic() + drain)
                 if children.drain(until, keeper, output.files, output.poll):
                     return {"output_cut": True}
             return {}
-        if seen is not None and seen.si_signo == signal.SIGTERM:
+        hurry |= told == HURRY
+        if seen is not None and told == signal.SIGTERM:
             why = {"asked_by": int(os.read(ordered, 20)) if seen.si_pid == keeper else seen.si_pid}
         elif time.monotonic() >= deadline:
             raised = _raised(spec)
@@ -312,8 +318,15 @@ def _supervise(children: "Children", output: Output, spec: "Facts", keeper: int,
             why = {ending: True}
         else:
             continue
-        children.end(spec["grace_seconds"], keeper, output.poll)
+        _end(children, output, spec, keeper, ask="asked_by" in why and not hurry)
         return why
+
+
+def _end(children: "Children", output: Output, spec: "Facts", keeper: int, *, ask: bool) -> None:
+    """End the command; ask it to stop before, where that is wanted and the spec says how."""
+    if ask and spec.get("stop"):
+        children.ask(**spec["stop"], keeper=keeper, look=output.poll)
+    children.end(spec["grace_seconds"], keeper, output.poll)
 
 
 def _raised(spec: "Facts") -> float:

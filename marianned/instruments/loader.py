@@ -13,7 +13,7 @@ from marianned import yaml_tree
 from marianned.errors import Problem
 from marianned.formatting import did_you_mean, read_duration
 from marianned.instruments import json_path
-from marianned.instruments.profile import Cli, OutputFormat, Profile
+from marianned.instruments.profile import HANDOFF_NAME, SIGNALS, Cli, OutputFormat, Profile, StopRequest
 from marianned.yaml_tree import Items, Mapping, Node, Place, Scalar, Unreadable
 
 ALIASES = {"claude_cli": "claude-code"}
@@ -50,7 +50,8 @@ _PATHS = (
     ),
     "session_path",
 )
-_DURATIONS = ("default_timeout_seconds", "cli.output.final_grace")
+_DURATIONS = ("default_timeout_seconds", "cli.output.final_grace", "cli.stop.wait")
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _PLAIN_PATH = re.compile(r"[^.\[\]*\s]+(\.[^.\[\]*\s]+)*")
 _PATTERNS = (
     "auth_error_patterns",
@@ -250,6 +251,17 @@ def _final_faults(output: OutputFormat) -> Iterator[tuple[str, str]]:
             yield "cli.output.final_event.where", f"'{path}' is more than keys joined by dots"
 
 
+def _stop_faults(stop: StopRequest) -> Iterator[tuple[str, str]]:
+    if not 0 < stop.wait < float("inf"):
+        yield "cli.stop.wait", "a wait is more than 0 seconds"
+    if stop.signal is not None and stop.number is None:
+        yield "cli.stop.signal", f"'{stop.signal}' is not one of {', '.join(SIGNALS)}"
+    if stop.file is not None and (not _FILE_NAME.fullmatch(stop.file) or stop.file == HANDOFF_NAME):
+        yield "cli.stop.file", f"'{stop.file}' is not the name of a file of its own, without a directory"
+    if stop.signal is None and stop.file is None:
+        yield "cli.stop", "'stop' needs 'signal' or 'file'"
+
+
 def _cli_faults(cli: Cli) -> Iterator[tuple[str, str]]:
     if not cli.command.executable.strip():
         yield "cli.command.executable", "'executable' is empty"
@@ -263,6 +275,8 @@ def _cli_faults(cli: Cli) -> Iterator[tuple[str, str]]:
     written += [("completion_event_filter", path) for path in cli.output.completion_event_filter]
     written += [("rate_limit_reset_path", cli.errors.rate_limit_reset_path or "")]
     yield from _final_faults(cli.output)
+    if cli.stop is not None:
+        yield from _stop_faults(cli.stop)
     for name, paths in written:
         for path in paths.split():
             try:

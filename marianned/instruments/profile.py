@@ -3,9 +3,15 @@
 Source: docs/reference/score-format.md §23.
 """
 
+import signal
 from typing import Any
 
 import msgspec
+
+SIGNALS = ("INT", "QUIT", "HUP", "USR1", "USR2", "TERM")
+"""Names of the signals that a tool may be asked to stop by."""
+HANDOFF_NAME = "handoff.md"
+"""Name of the file in the same place that an agent's note goes into."""
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -240,6 +246,26 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Where in it the end of the limit is: seconds or milliseconds since 1970, or ISO 8601. Null: nowhere."""
 
 
+class StopRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the tool is asked to stop before `--now` or a deadline ends it, so that it can put its work down.
+
+    Of `signal` and `file` one is given, or both. A cancel and a time limit end it without asking.
+    """
+
+    signal: str | None = None
+    """Name of a signal to the tool's process group, as `INT`; null: none."""
+    file: str | None = None
+    """Name of an empty file that is made in `{directory}/out` then; MARIANNE_STOP names it. Null: none."""
+    wait: float = 30.0
+    """Seconds that it has to go, before it is ended as every other: TERM, `kill_grace`, KILL."""
+
+    @property
+    def number(self) -> int | None:
+        """The signal's number; None: none is given, or none that may be."""
+        name = (self.signal or "").removeprefix("SIG")
+        return signal.Signals[f"SIG{name}"].value if name in SIGNALS else None
+
+
 class Cli(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A tool that is run as a command."""
 
@@ -249,6 +275,8 @@ class Cli(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """How its output is read."""
     errors: Errors = Errors()
     """How its failures are told apart."""
+    stop: StopRequest | None = None
+    """How it is asked to stop; null: it is not asked."""
     interactive: Any = None
     """Accepted, without effect (S501)."""
 

@@ -90,6 +90,7 @@ class AttemptKind(Word):
     FIRST = "first"
     RETRY = "retry"
     COMPLETION = "completion"
+    RESUMED = "resumed"
 
 
 """In the place of a kind: no attempt, the skip rules of a sheet are being asked."""

@@ -39,6 +39,7 @@ PROFILE = {
     profile.OutputFormat: "`cli.output`",
     profile.FailureRule: "`cli.output.failure_when`",
     profile.FinalEvent: "`cli.output.final_event`",
+    profile.StopRequest: "`cli.stop`",
     profile.Shown: "`cli.output.live`",
     profile.Errors: "`cli.errors`",
     profile.Http: "`http`",

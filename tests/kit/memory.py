@@ -128,7 +128,7 @@ class MemoryExecutor:
         await entry.over.wait()
         return entry.record
 
-    async def end(self, place: Place) -> None:
+    async def end(self, place: Place, *, drop: bool = False) -> None:
         entry = self.entries.get(place.id)
         if entry is not None and entry.runs and not self.stubborn:
             self.finish(entry, None, signal=15, asked=True)

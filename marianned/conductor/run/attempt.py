@@ -30,7 +30,7 @@ from marianned.conductor.run.process import (
 )
 from marianned.conductor.services import Services, mask_of
 from marianned.conductor.workspace.worktrees import NoWorktree
-from marianned.executors.base import ExitRecord, Final, Presence, Silence, Spec, lost
+from marianned.executors.base import ExitRecord, Final, Presence, Silence, Spec, Stop, lost
 from marianned.executors.output import quoted
 from marianned.executors.programs import interpreter
 from marianned.instruments import command_line, costs
@@ -169,7 +169,7 @@ class Attempt:
         self._checking.interrupt()
         self._making.cancel()
         self.patience.leave()
-        await self._process.interrupt()
+        await self._process.interrupt(drop=self._dropped)
 
     # --- before the process --------------------------------------------------------------------------
 
@@ -183,7 +183,9 @@ class Attempt:
         self._wait_for_stranger()
         faults.point("attempt.preparing")
         cwd = await self._cwd()
-        prompt = await self._prompt()
+        session = await self._session(profile)
+        prompt = await self._prompt(in_session=session is not None)
+        await self._place_for_stop(profile)
         faults.point("attempt.rendered")
         system_file = definition.settings.get("system_prompt_file")
         invocation = command_line.invocation(
@@ -198,7 +200,7 @@ class Attempt:
             marianne=self._variables,
             system_prompt=given.revision.files.get(str(system_file)) if system_file else None,
             helper=(interpreter(), "-I", "-S", str(self._directory / _ASKING_NAME)),
-            session=await self._session(profile),
+            session=session,
         )
         await to_thread.run_sync(self._write, invocation, prompt, cwd)
         await self._checking.remember(definition.checks)
@@ -215,6 +217,7 @@ class Attempt:
             output_cap=self._services.settings.output_cap,
             silence=self._silence(cwd),
             final=self._final(),
+            stop=self._stop(),
             drain_seconds=self._services.settings.attempts.drain,
         )
         try:
@@ -246,6 +249,20 @@ class Attempt:
         last = output.final_event
         return Final(grace=output.final_grace, event=last.event, where=last.where, goes_on=last.goes_on)
 
+    async def _place_for_stop(self, profile: Profile) -> None:
+        """Make the place of the file that asks a tool to stop, and tell the tool of it."""
+        told = profile.cli.stop if profile.cli else None
+        if told is not None and told.file is not None:
+            note = await to_thread.run_sync(handoff.place, self._directory)
+            self._variables["MARIANNE_STOP"] = str(note.with_name(told.file))
+
+    def _stop(self) -> Stop | None:
+        profile = self._given.score.profiles[self._given.definition.instrument]
+        told = profile.cli.stop if profile.cli else None
+        if told is None:
+            return None
+        return Stop(number=told.number, file=told.file, seconds=told.wait)
+
     def _silence(self, cwd: str) -> Silence | None:
         limit = self._given.score.silence
         if limit is None:
@@ -257,7 +274,7 @@ class Attempt:
             directories=list(dict.fromkeys(places)),
         )
 
-    async def _prompt(self) -> str:
+    async def _prompt(self, *, in_session: bool) -> str:
         given = self._given
         try:
             previous, left_out = await gather(
@@ -269,7 +286,7 @@ class Attempt:
                 given.revision.expanded,
                 given.sheet,
                 previous,
-                await self._previous_attempt(),
+                await self._previous_attempt(in_session=in_session),
                 given.fallback,
             )
         except (RenderError, workers.WorkerLimit) as error:
@@ -331,21 +348,29 @@ class Attempt:
             self._tell(Warned(uid=attempt.uid, attempt=attempt.attempt, texts=self._warnings))
 
     async def _session(self, profile: Profile) -> str | None:
-        """Return the tool's own session that a completion goes on with: that of the attempt it completes."""
+        """Return the tool's own session that an attempt goes on with.
+
+        A completion's is that of the attempt it completes, a resumed one's the newest that is known.
+        """
         attempt = self._given.attempt
-        resumes = profile.cli is not None and profile.cli.command.resume_args
-        if attempt.kind != AttemptKind.COMPLETION or not resumes:
+        if attempt.kind not in (AttemptKind.COMPLETION, AttemptKind.RESUMED) or not _resumes(profile):
             return None
         rows = await self._services.store.records.attempts(attempt.run_id, attempt.uid)
-        before = [row for row in rows if row.attempt < attempt.attempt and row.outcome in _COUNTED]
+        before = [row for row in rows if row.attempt < attempt.attempt]
+        if attempt.kind == AttemptKind.COMPLETION:
+            before = [row for row in before if row.outcome in _COUNTED]
+        else:
+            before = [row for row in before if row.session_id is not None]
         last = before[-1] if before else None
         same = last is not None and (last.instrument, last.model) == (attempt.instrument, attempt.model)
         return last.session_id if last is not None and same else None
 
-    async def _previous_attempt(self) -> PreviousAttempt | None:
+    async def _previous_attempt(self, *, in_session: bool) -> PreviousAttempt | None:
         attempt = self._given.attempt
         if attempt.kind == AttemptKind.FIRST:
             return None
+        if attempt.kind == AttemptKind.RESUMED and in_session:  # it knows what came before
+            return PreviousAttempt(kind="resumed", ending="interrupted")
         rows = await self._services.store.records.attempts(attempt.run_id, attempt.uid)
         before = [row for row in rows if row.attempt < attempt.attempt and row.outcome in _COUNTED]
         if not before:
@@ -388,11 +413,12 @@ class Attempt:
         warnings = left_behind(record)
         early = self._before_reading(record)
         profile = self._given.score.profiles[self._given.definition.instrument]
-        if early is not None and not _may_have_said_all(profile, early):
+        if early is not None and not _may_have_said_more(profile, early):
             return self._ending(*early, AttemptExit().overlaid(ended), warnings=warnings)
         reading, verdict = await self._read(record)
         if early is not None and (reading.final != "success" or self._dropped):
-            return self._ending(*early, AttemptExit().overlaid(ended), warnings=warnings)
+            seen = AttemptExit(session_id=reading.session_id).overlaid(ended)
+            return self._ending(*early, seen, warnings=warnings)
         warnings = [*warnings, *reading.unread]
         reading = await self._own_tokens(profile, reading)
         seen = _measured(ended, reading, self._cost(profile, reading))
@@ -413,6 +439,8 @@ class Attempt:
         faults.point("attempt.checked")
         if reports is None:
             return Parked(uid=self._given.attempt.uid, attempt=self._given.attempt.attempt)
+        if early is not None and self._stop() is not None and not _all_hold(reports):
+            return self._ending(*early, seen, warnings=warnings)  # it has stopped as it was asked to
         return self._checked(reports, verdict, seen, warnings)
 
     async def _read(self, record: ExitRecord) -> tuple[Reading, Verdict]:
@@ -558,10 +586,23 @@ def _script(body: str, settings: Mapping[str, Any]) -> str:
     return f"set -euo pipefail; {script}" if settings.get("errexit") else script
 
 
-def _may_have_said_all(profile: Profile, early: tuple[Outcome, str | None, str | None]) -> bool:
-    """Tell whether an interrupted or lost attempt may have had its last word: its output is asked."""
+def _all_hold(reports: Sequence[CheckReport]) -> bool:
+    return bool(reports) and all(report.result == CheckResult.PASSED for report in reports)
+
+
+def _resumes(profile: Profile) -> bool:
+    """Tell whether its tool can go on in a session of its own."""
+    return profile.cli is not None and bool(profile.cli.command.resume_args)
+
+
+def _may_have_said_more(profile: Profile, early: tuple[Outcome, str | None, str | None]) -> bool:
+    """Tell whether the output of an interrupted or lost attempt is asked: its last word, its session."""
     told = profile.cli is not None and profile.cli.output.final_event is not None
-    return told and early[0] in (Outcome.INTERRUPTED, Outcome.LOST) and early[1] in (None, "lost")
+    return (
+        (told or _resumes(profile))
+        and early[0] in (Outcome.INTERRUPTED, Outcome.LOST)
+        and early[1] in (None, "lost")
+    )
 
 
 def _ended_by_us(record: ExitRecord) -> Ended | None:

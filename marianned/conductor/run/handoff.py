@@ -10,13 +10,13 @@ from pathlib import Path
 
 from marianned import files
 from marianned.executors.wall import OUT
+from marianned.instruments.profile import HANDOFF_NAME
 from marianned.masks import Mask
 from marianned.paths import make_private_directory
 from marianned.protocol import Outcome
 from marianned.rows import AttemptRow
 
 VARIABLE = "MARIANNE_HANDOFF"
-_NAME = "handoff.md"
 _MOST_BYTES = 16_384
 _TITLE = """## Note of the attempt before
 
@@ -29,7 +29,7 @@ def place(directory: Path) -> Path:
     """Make the place for an attempt's note; return its path."""
     out = directory / OUT
     make_private_directory(out)
-    return out / _NAME
+    return out / HANDOFF_NAME
 
 
 def left_by(rows: Sequence[AttemptRow], attempt: int) -> AttemptRow | None:
@@ -40,7 +40,7 @@ def left_by(rows: Sequence[AttemptRow], attempt: int) -> AttemptRow | None:
 
 def section(directory: Path, mask: Mask) -> str:
     """Return what goes behind a prompt of the note that lies in an attempt's directory; empty: none."""
-    path = directory / OUT / _NAME
+    path = directory / OUT / HANDOFF_NAME
     try:
         data, size = files.head(path, _MOST_BYTES, below=directory / OUT)
     except OSError:

@@ -73,16 +73,18 @@ class Process:
         self.place = services.place(row)
         self.directory = self.place.directory
         self.interrupted = False
+        self._dropped = False
         self.pid: int | None = None
 
     def abandon(self) -> None:
         """Don't start it: its job may not start anything any more. What has started is ended."""
         self.interrupted = True
 
-    async def interrupt(self) -> None:
-        """End it: TERM, grace, KILL by its shim."""
+    async def interrupt(self, *, drop: bool = False) -> None:
+        """End it: TERM, grace, KILL by its shim; asked to stop before, where it is and isn't to `drop`."""
         self.interrupted = True
-        await self._executor.end(self.place)
+        self._dropped = self._dropped or drop
+        await self._executor.end(self.place, drop=self._dropped)
 
     async def start(self, prepare: Callable[[], Awaitable[Spec]], presence: Presence | None) -> bool:
         """Start what `prepare` makes, unless `presence` says that it was; False: it never will be.
@@ -133,7 +135,7 @@ class Process:
         running = await self._executor.running(self.place)
         self.pid = running.pid if running else None
         if self.interrupted:
-            await self._executor.end(self.place)
+            await self._executor.end(self.place, drop=self._dropped)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._introduce)
             record = await self._executor.wait(self.place, self._tell)

@@ -32,6 +32,8 @@ _BY_ITSELF = frozenset({"exit", "validation", "no_result"})
 """Categories of attempts that ended by themselves, and were judged by their exit code and checks."""
 _MOVES_ON = frozenset({"unavailable", "auth"})
 """Categories that another instrument may mend, at once."""
+_NO_SESSION = frozenset({"exit", "no_result"})
+"""Categories of attempts that may have failed because their tool's session is gone."""
 _JITTER = 0.25
 
 
@@ -112,15 +114,33 @@ def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) 
         case Outcome.SUCCEEDED:
             _complete(draft, row, passed=True if ending.validations else None)
         case Outcome.INTERRUPTED:
-            draft.sheet(row, status=SheetStatus.PENDING, lost=0)
+            draft.sheet(row, status=SheetStatus.PENDING, lost=0, **_goes_on(draft, attempt, ending))
         case Outcome.LOST:
             _lost(draft, row, ending)
         case Outcome.RATE_LIMITED:
             _rate_limited(draft, row, attempt, ending)
+        case Outcome.FAILED if _session_is_gone(attempt, ending):
+            kind = AttemptKind.RETRY if row.tries else AttemptKind.FIRST
+            draft.sheet(row, status=SheetStatus.PENDING, next_kind=kind, lost=0)
         case Outcome.FAILED | Outcome.TIMED_OUT | Outcome.REFUSED:  # the last is of hooks, and never met here
             _failed(draft, row, attempt, ending)
         case _:
             assert_never(ending.outcome)
+
+
+def _goes_on(draft: Draft, attempt: AttemptRow, ending: Ending) -> dict[str, Any]:
+    """Return what lets a sheet go on in its tool's own session, where the interrupted attempt told of one.
+
+    A sheet that begins anew meanwhile, as under another definition, forgets it.
+    """
+    profile = draft.state.score.profiles.get(attempt.instrument)
+    resumes = profile is not None and profile.cli is not None and profile.cli.command.resume_args
+    return {"next_kind": AttemptKind.RESUMED} if resumes and ending.exit.session_id else {}
+
+
+def _session_is_gone(attempt: AttemptRow, ending: Ending) -> bool:
+    """Tell whether a tool may not have known its session any more: it begins anew, for no try."""
+    return attempt.kind == AttemptKind.RESUMED and ending.category in _NO_SESSION
 
 
 def _complete(draft: Draft, row: SheetRow, *, passed: bool | None) -> None:

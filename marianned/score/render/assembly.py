@@ -16,6 +16,10 @@ from marianned.score.read.variables import as_json, unpack
 from marianned.score.render.prompt_inputs import InjectedText, PreviousAttempt
 
 _SECTIONS = {"skill": "## Skills", "tool": "## Tools", "context": "## Context"}
+_INTERRUPTED = """## Interrupted
+
+Your work on this was interrupted, and goes on in this session. What is above is the task as it was, repeated
+in case it did not reach you. Look at what is there already, leave what is done as it is, and do the rest."""
 _TAIL_LINES = 20
 _TAIL_CHARACTERS = 2000
 _CHECKED = {
@@ -141,6 +145,8 @@ def described(check: Check) -> str:
 
 
 def _previous(attempt: PreviousAttempt) -> str:
+    if attempt.kind == "resumed":
+        return _INTERRUPTED
     lines = ["## Previous attempt", "", f"The attempt before this one ended so: {attempt.ending}"]
     if attempt.kind == "completion" and attempt.passed:
         lines += ["", "These checks pass already. Leave what they check as it is:"]

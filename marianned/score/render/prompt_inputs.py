@@ -30,9 +30,12 @@ class UpstreamOutputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreviousAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """How the attempt before went: `ending` in one line, checks as targets, failed ones with a reason."""
+    """How the attempt before went: `ending` in one line, checks as targets, failed ones with a reason.
 
-    kind: Literal["retry", "completion"]
+    `resumed`: it was interrupted, and its tool goes on in the same session; nothing else is told then.
+    """
+
+    kind: Literal["retry", "completion", "resumed"]
     ending: str
     passed: list[str] = []
     failed: list[tuple[str, str]] = []

@@ -143,3 +143,23 @@ def test_a_profile_nested_without_end_is_refused(depth):
 def test_every_built_in_profile_is_without_problems():
     for file in (Path(loader.__file__).parent / "profiles").iterdir():
         assert load_profile(file.read_text("utf-8"), str(file))[1] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("{}", "'stop' needs 'signal' or 'file'"),
+        ("{signal: KILL}", "'KILL' is not one of INT, QUIT, HUP, USR1, USR2, TERM"),
+        ("{signal: INT, wait: 0}", "a wait is more than 0 seconds"),
+        ("{file: ../stop}", "'../stop' is not the name of a file of its own, without a directory"),
+        ("{file: handoff.md}", "'handoff.md' is not the name of a file of its own, without a directory"),
+    ],
+)
+def test_what_is_wrong_with_how_a_tool_is_asked_to_stop_is_told(given, message):
+    assert [text for _, _, text in problems(SMALL + f"  stop: {given}\n")] == [message]
+
+
+def test_how_a_tool_is_asked_to_stop():
+    profile, found = load_profile(SMALL + "  stop: {signal: SIGINT, wait: 2m}\n", "x.yaml")
+    assert not found
+    assert (profile.cli.stop.number, profile.cli.stop.wait) == (2, 120.0)

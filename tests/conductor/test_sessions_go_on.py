@@ -1,0 +1,77 @@
+"""An agent that was interrupted goes on in its tool's own session, so that nothing is paid twice."""
+
+import pytest
+from kit.sessions import ONE, installed, interrupted, kinds, prompt
+
+
+@pytest.fixture
+def agent(house):
+    return installed(house)
+
+
+def test_an_interrupted_attempt_goes_on_in_its_session_and_uses_no_try(agent):
+    interrupted(agent)
+    agent.rpc("job.resume", job_id="solo")
+    agent.ledger.wait_for("start 2 s-1")
+    agent.rpc("job.pause", job_id="solo", now=True, wait=True)
+    agent.rpc("job.resume", job_id="solo")
+    agent.ledger.wait_for("start 3 s-1")
+    agent.gate(1).open()
+    agent.wait_for("solo", "completed")
+    assert kinds(agent) == [
+        ("first", "interrupted", "s-1"),
+        ("resumed", "interrupted", "s-1"),
+        ("resumed", "succeeded", "s-1"),
+    ]
+    first, resumed = prompt(agent, 1), prompt(agent, 3)
+    assert resumed.startswith(first)
+    assert "goes on in this session" in resumed.removeprefix(first)
+
+
+def test_an_attempt_that_told_of_no_session_begins_anew(agent):
+    (agent.home / "mute").touch()
+    interrupted(agent)
+    agent.rpc("job.resume", job_id="solo")
+    agent.ledger.wait_for("start 2 s-2")
+    agent.gate(1).open()
+    agent.wait_for("solo", "completed")
+    assert [kind for kind, *_ in kinds(agent)] == ["first", "first"]
+    assert prompt(agent, 2) == prompt(agent, 1)
+
+
+def test_under_another_definition_it_begins_anew(agent):
+    interrupted(agent)
+    text = ONE.replace("a poem", "a novel")
+    agent.rpc("job.modify", job_id="solo", text=text, directory=str(agent.home), resume=True)
+    agent.ledger.wait_for("start 2 s-2")
+    agent.gate(1).open()
+    agent.wait_for("solo", "completed")
+    assert [kind for kind, *_ in kinds(agent)] == ["first", "first"]
+    assert "novel" in prompt(agent, 2)
+
+
+def test_a_session_that_the_tool_does_not_know_any_more_costs_no_try(agent):
+    interrupted(agent)
+    (agent.home / "broken").touch()
+    agent.rpc("job.resume", job_id="solo")
+    agent.ledger.wait_for("start 3 s-3")
+    agent.gate(1).open()
+    agent.wait_for("solo", "completed")
+    assert [row[:2] for row in kinds(agent)] == [
+        ("first", "interrupted"),
+        ("resumed", "failed"),
+        ("first", "succeeded"),
+    ]
+    assert agent.ledger.lines().count("lost s-1") == 1
+    assert prompt(agent, 3) == prompt(agent, 1)
+
+
+def test_a_daemon_that_was_stopped_meanwhile_goes_on_in_it_too(agent):
+    interrupted(agent)
+    agent.stop()
+    agent.start()
+    agent.rpc("job.resume", job_id="solo")
+    agent.ledger.wait_for("start 2 s-1")
+    agent.gate(1).open()
+    agent.wait_for("solo", "completed")
+    assert [kind for kind, *_ in kinds(agent)] == ["first", "resumed"]

@@ -1,0 +1,67 @@
+"""An agent with sessions of its own, `teller`: it can go on in one, and be asked to stop."""
+
+import base64
+
+import yaml
+
+from kit.daemon import score
+
+AGENT = """#!/bin/sh
+# Says its session, tells the ledger which one it was asked to go on in, and waits; `broken`: it knows none.
+prompt=$(cat)
+if [ "$1" = --session ]; then session=$2; else session=s-$MARIANNE_ATTEMPT; fi
+if [ "$1" = --session ] && [ -e "$HOME/broken" ]; then
+  note lost $2; echo "no such session" >&2; exit 1
+fi
+[ -e "$HOME/mute" ] || echo "{\\"type\\": \\"start\\", \\"session\\": \\"$session\\"}"
+note start $MARIANNE_ATTEMPT $session
+trap 'note asked; echo "verse 1" > "$MARIANNE_HANDOFF"; exit 0' INT
+trap 'note hurried; exit 1' TERM
+if [ -n "$MARIANNE_STOP" ]; then
+  until [ -e "$MARIANNE_STOP" ] || [ -e "$HOME/over" ]; do sleep 0.05; done
+  if [ -e "$MARIANNE_STOP" ]; then note saw; echo "{\\"type\\": \\"end\\", \\"text\\": \\"stopped\\"}"; exit 0; fi
+else
+  read _ < "$HOME/gate-1" & wait
+fi
+echo "{\\"type\\": \\"end\\", \\"text\\": \\"OK\\"}"
+"""
+PROFILE = {
+    "name": "teller",
+    "kind": "cli",
+    "cli": {
+        "command": {"executable": "teller", "resume_args": ["--session", "{session}"]},
+        "output": {
+            "format": "jsonl",
+            "completion_event_type": "end",
+            "result_path": "text",
+            "session_path": "session",
+        },
+    },
+}
+ONE = score("solo", ["write a poem"], instrument="teller", retry={"max_retries": 0})
+
+
+def installed(house, **more):
+    """Give a daemon the agent, start it; `more` is of its profile."""
+    house.install("teller", AGENT)
+    place = house.home / "config" / "marianne" / "instruments"
+    place.mkdir(parents=True)
+    (place / "teller.yaml").write_text(yaml.safe_dump(PROFILE | {"cli": PROFILE["cli"] | more}))
+    house.gate(1)
+    house.start()
+    return house
+
+
+def interrupted(house):
+    house.submit(ONE)
+    house.ledger.wait_for("start 1 s-1")
+    house.rpc("job.pause", job_id="solo", now=True, wait=True)
+
+
+def kinds(house):
+    return [(one["kind"], one["outcome"], one["session_id"]) for one in house.attempts("solo", 1)]
+
+
+def prompt(house, attempt):
+    read = house.rpc("log.read", job_id="solo", sheet=1, attempt=attempt, stream="prompt")
+    return base64.b64decode(read["data"]).decode()
