@@ -27,27 +27,16 @@ class BareExecutor(MemoryExecutor):
         self._asked: set[str] = set()
 
     async def start(self, directory: Path, spec: Spec) -> None:
-        await super().start(directory, spec)
-        entry = self.entries[spec.id]
-        with ExitStack() as files:
-            stdin = files.enter_context((directory / spec.stdin).open("rb")) if spec.stdin else None
+        with anyio.CancelScope(shield=True):  # a conductor that ends leaves no half of a start behind
+            await super().start(directory, spec)
+            entry = self.entries[spec.id]
             try:
-                process = await anyio.open_process(
-                    spec.argv,
-                    cwd=spec.cwd,
-                    env={**spec.env, "MARIANNE_ATTEMPT_ID": spec.id},
-                    stdin=stdin or -3,
-                    stdout=files.enter_context((directory / "stdout").open("wb")),
-                    stderr=files.enter_context((directory / "stderr").open("wb")),
-                    start_new_session=True,
-                    umask=spec.umask,
-                )
+                process = self._processes[spec.id] = await _spawned(directory, spec)
             except OSError as error:
                 self._claimed.discard(spec.id)
                 del self.entries[spec.id]
                 raise CannotStart(str(error)) from None
-        self._processes[spec.id] = process
-        self._tasks.start_soon(self._watch, entry, process)
+            self._tasks.start_soon(self._watch, entry, process)
 
     async def _watch(self, entry: Entry, process: Process) -> None:
         timed_out = True
@@ -82,6 +71,21 @@ class BareExecutor(MemoryExecutor):
         for name, process in self._processes.items():
             if self.entries[name].runs:
                 _kill(process.pid)
+
+
+async def _spawned(directory: Path, spec: Spec) -> Process:
+    with ExitStack() as files:
+        stdin = files.enter_context((directory / spec.stdin).open("rb")) if spec.stdin else None
+        return await anyio.open_process(
+            spec.argv,
+            cwd=spec.cwd,
+            env={**spec.env, "MARIANNE_ATTEMPT_ID": spec.id},
+            stdin=stdin or -3,
+            stdout=files.enter_context((directory / "stdout").open("wb")),
+            stderr=files.enter_context((directory / "stderr").open("wb")),
+            start_new_session=True,
+            umask=spec.umask,
+        )
 
 
 def _kill(session: int) -> None:
