@@ -136,7 +136,8 @@ def _matched(
     elif stands.status == SheetStatus.FAILED:
         action, why, reasons = PlanAction.CHANGED, "failed, runs again", ["failed"]
     else:
-        action, why = PlanAction.KEPT, "definition unchanged"
+        again = "; its attempt has succeeded, its checks run again" if stands.parked else ""
+        action, why = PlanAction.KEPT, f"definition unchanged{again}"
     return PlanLine(
         sheet=new.sheet,
         old_sheet=old.sheet,
@@ -166,7 +167,9 @@ def _of_parked(stands: Standing, differences: Collection[str]) -> str:
 
 
 def _is_rechecked(line: PlanLine, stands: Standing) -> bool:
-    return line.runs and line.action == PlanAction.CHANGED and _keeps_attempt(stands, line.reasons)
+    """Tell whether a sheet begins anew beside its attempt, on which only the checks run."""
+    anew = line.action == PlanAction.CHANGED or stands.status in _STARTS_AGAIN
+    return line.runs and anew and _keeps_attempt(stands, line.reasons)
 
 
 def _differ(differences: list[str], variables: Sequence[str]) -> str:

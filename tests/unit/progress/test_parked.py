@@ -61,6 +61,20 @@ def test_it_outlasts_a_cancel_and_a_resume() -> None:
     assert (bench.status, bench.sheet(1).attempts) == (JobStatus.COMPLETED, 1)
 
 
+def test_it_outlasts_a_cancel_and_a_modify_that_leaves_its_sheet_as_it_is() -> None:
+    """Of a cancelled sheet it was thrown away by any revision, and its work done twice."""
+    bench = parked()
+    bench.ask(Action.CANCEL)
+    to = score(made(), stage(digests={"prompt": "q"}))
+    (kept, _) = bench.answer(bench.ask(Action.MODIFY, to, plan=True)).plan
+    assert kept.why == "definition unchanged; its attempt has succeeded, its checks run again"
+    bench.ask(Action.MODIFY_RESUME, to)
+    assert bench.last is not None
+    assert [row.attempt for row in bench.last.checks] == [1]
+    bench.end(1)
+    assert bench.sheet(1).attempts == 1
+
+
 def test_it_is_closed_where_a_fresh_run_takes_the_place_of_its_own() -> None:
     bench = parked()
     bench.give_up()
