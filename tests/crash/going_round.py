@@ -11,7 +11,8 @@ UNTIL = {
     "fault": "sheets.get(99).exit_code == 0",
 }
 """What a loop's `until` asks for, by the word of its plan; the first is what it asks for by itself."""
-_NO_MORE = "its last stage was skipped"
+_BY_WORD = "its last stage was "
+"""So a loop ends by the word of a person who has skipped or accepted that stage: nothing was asked."""
 
 
 class LiveLoop:
@@ -66,7 +67,7 @@ class LiveLoop:
 
     def is_answer(self, event):
         """Tell whether a line says what has come of a question."""
-        closed = event["type"] == "loop.closed" and _NO_MORE not in event["text"]
+        closed = event["type"] == "loop.closed" and _BY_WORD not in event["text"]
         return closed or event["type"] == "loop.round" or self._fails(event)
 
     def _fails(self, event):
