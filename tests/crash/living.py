@@ -43,6 +43,7 @@ class LiveJob:
         self.flights = {}
         self.parked = {}
         self.hook_flights = 0
+        self._was_taken = False
         self.steps = 0
         self.history = []
         self.touched = True
@@ -358,6 +359,7 @@ class LiveJob:
         self.model.begin_hook(hook.name)
         if hook.kind == "command":
             self.flights[hook.name] = self._flight(f"{self.voice}.{hook.name}", "hook", self.hook_flights)
+        self._was_taken = self._is_taken(hook)
 
     def _hook_step(self, event):
         score = self.model.score
@@ -407,6 +409,12 @@ class LiveJob:
         """Tell whether the job of a hook may not have done its work: it ended badly, or its name is taken."""
         if row.waits_for == "job":
             return row.chained not in self.others or self.others[row.chained].model.ended_as - {"completed"}
+        return self._was_taken or self._is_taken(
+            hook
+        )  # it is asked after the start, and answered before the end
+
+    def _is_taken(self, hook):
+        """Tell whether the name of a hook's job belongs to a run that has not ended."""
         name = f"{self.name}-{hook.name}"
         runs = [job for job in self.others.values() if job.name == name]
         return bool(runs) and runs[-1].model.ended not in ("completed", "cancelled")

@@ -177,6 +177,7 @@ class Machine(Walk):
             case "resume --from" | "resume --skip/--accept" | "retry":
                 some = chance.choice([(), some]) if action == "retry" else some
                 alone = action == "resume --from" and chance.random() < 0.3
+                over = 0 if action == "retry" else over
                 return Wanted(sheets=some, over=over, skip=chance.random() < 0.5, alone=alone)
             case "modify" | "modify -r":
                 return self.modified(job, some if sheets else None)
