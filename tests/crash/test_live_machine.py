@@ -257,9 +257,10 @@ class Machine(Walk):
         self.send(job, action, wanted)
 
     def file(self, place, job):
+        self.catch_up()
         if job.model.ended is None:
             self.steps.append((job.address, "pause file"))
-            job.put_pause_file()
+            job.put_pause_file(runs=True)
 
     def enough(self, place, job):
         """Put the file that an `until` asks for there, or take it away."""
