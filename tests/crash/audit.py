@@ -220,10 +220,13 @@ def check_revisions(found, told):
 def check_attempts(found, asked):
     """I2, I10: attempts of a sheet follow each other; what completed runs again only when asked to."""
     again = Counter(params["job_id"] for params in asked if any(map(params.get, AGAIN)))
-    in_vain = Counter(  # after the last round a resume plays the last stage once more
-        event["run_id"]
-        for event in rows(found, "events")
-        if (event["type"], event["cause"]) == ("sheet.failed", "rounds")
+    in_vain = (
+        Counter(  # where a round has no answer, or was the last, a resume plays its last stage once more
+            event["run_id"]
+            for event in rows(found, "events")
+            if event["type"] == "sheet.failed"
+            and (event["cause"] == "rounds" or "until has no answer" in event["text"])
+        )
     )
     names = {run["run_id"]: run["job_name"] for run in rows(found, "runs")}
     sheets = {}
