@@ -38,9 +38,10 @@ def keep_to_ourselves() -> None:
 
 
 def spare_what_is_loaded() -> None:
-    """Let the garbage collector leave out all that there is now, for it stays."""
+    """Let the garbage collector leave out all that there is now, for it stays; it runs from now on."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @contextmanager

@@ -59,6 +59,7 @@ def main(modules: Sequence[str], loader: str) -> None:
         daemon.send(f"{type(error).__name__}: {error}".encode(errors="replace")[:_ANSWER_LIMIT])
         return
     gc.freeze()
+    gc.enable()  # while all was loaded it rested
     news, woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(woken)
     signal.signal(signal.SIGCHLD, lambda *_: None)

@@ -1,5 +1,6 @@
 """What all tests share: this directory is on the import path, and Hypothesis has no clock of its own."""
 
+import os
 import signal
 
 import pytest
@@ -10,6 +11,9 @@ from marianne_cli.client.dialling import current_umask
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Background jobs of a shell ignore it, and so would all that tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Each of the hundreds of daemons and clients that tests start would compile its modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 settings.register_profile("marianne", deadline=None, print_blob=True)
 settings.load_profile("marianne")

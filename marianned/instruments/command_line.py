@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from marianned.instruments.profile import Command, Profile
+from marianned.instruments.profile import Command, FailureRule, OutputFormat, Profile
 
 ARGUMENT_LIMIT = 100_000
 """The most bytes of a prompt that go into an argument; the kernel takes 128 KiB."""
@@ -27,6 +27,16 @@ FORMATS = {
     "jsonl": ("jsonl", "jsonl"),
 }
 """What the setting `output_format` puts in the place of a profile's value and of its parser."""
+_HTTP_OUTPUT = OutputFormat(
+    format="json",
+    result_path="result",
+    error_path="error",
+    failure_when=[FailureRule(path="error", exists=True)],
+    input_tokens_path="usage.input_tokens",
+    output_tokens_path="usage.output_tokens",
+    cached_tokens_path="usage.cached_tokens",
+    model_path="model",
+)
 
 _PASSED_ON = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "LC_*", "TZ", "TMPDIR", "TMP", "TEMP"),
@@ -264,3 +274,10 @@ def _is(name: str, pattern: str) -> bool:
 def filled(value: str, environ: Mapping[str, str]) -> str:
     """Return a text with each `${NAME}` replaced by its variable; by nothing where it is unset."""
     return _VARIABLE.sub(lambda found: environ.get(found[1], ""), value)
+
+
+def output_of(profile: Profile, settings: Mapping[str, Any]) -> OutputFormat:
+    """Return how the output of a sheet with these settings is read: its own `output_format` goes first."""
+    output = profile.cli.output if profile.cli else _HTTP_OUTPUT
+    wanted = settings.get("output_format")
+    return msgspec.structs.replace(output, format=FORMATS[wanted][1]) if wanted in FORMATS else output

@@ -13,7 +13,7 @@ import msgspec
 
 from marianned.formatting import duration
 from marianned.instruments import json_path, printed_json
-from marianned.instruments.command_line import FORMATS
+from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import Errors, FailureRule, OutputFormat, Profile
 from marianned.instruments.recognising import (
     Kind,
@@ -36,16 +36,6 @@ RATE_LIMIT_PATTERNS = ("rate.?limit", "usage.?limit", "too many requests", r"\b4
 _SEARCHED_STDERR = 256 * 1024
 _SEARCHED_STDOUT = 4 * 1024
 _MESSAGE_LENGTH = 200
-_HTTP_OUTPUT = OutputFormat(
-    format="json",
-    result_path="result",
-    error_path="error",
-    failure_when=[FailureRule(path="error", exists=True)],
-    input_tokens_path="usage.input_tokens",
-    output_tokens_path="usage.output_tokens",
-    cached_tokens_path="usage.cached_tokens",
-    model_path="model",
-)
 _HTTP_ERRORS = Errors(service_messages=True)
 
 
@@ -60,13 +50,6 @@ _WITHOUT_IT = {
 }
 _AMOUNT_MOST = 2**53
 """More than this is no number of tokens or dollars, and could not be stored."""
-
-
-def output_of(profile: Profile, settings: Mapping[str, Any]) -> OutputFormat:
-    """Return how the output of a sheet with these settings is read: its own `output_format` goes first."""
-    output = profile.cli.output if profile.cli else _HTTP_OUTPUT
-    wanted = settings.get("output_format")
-    return msgspec.structs.replace(output, format=FORMATS[wanted][1]) if wanted in FORMATS else output
 
 
 def read_output(profile: Profile, settings: Mapping[str, Any], stdout: bytes, stderr: bytes) -> Reading:

@@ -34,7 +34,7 @@ async def commits(callers):
 
 def recovery():
     """Kill a daemon over its running jobs and start it; time until it has taken all of them up."""
-    daemon = Daemon()
+    daemon = Daemon(executed=True)
     try:
         daemon.configure(f"max_attempts = {JOBS}\nmin_free_disk = 0\n")
         daemon.start()

@@ -64,7 +64,7 @@ def took(connection, look):
 
 def main():
     figures = {name: {} for name in LOOKS}
-    daemon = Daemon().start()
+    daemon = Daemon(executed=True).start()
     try:
         daemon.submit(score("bench", [plain(1)]))
         daemon.wait_for("bench", "completed")

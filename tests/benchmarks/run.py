@@ -173,7 +173,7 @@ def pss(pid):
 
 def main():
     short = "--short" in sys.argv
-    daemon = Daemon()
+    daemon = Daemon(executed=True)
     try:
         began = time.perf_counter()
         daemon.start()

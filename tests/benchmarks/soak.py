@@ -262,7 +262,7 @@ class Soak:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.house = Daemon()
+        self.house = Daemon(executed=True)
         self.house.may_fall = True
         self.house.may_log = ["Traceback"]  # printed, not judged: what is killed may be told of
         self.clients = [Client(self, number) for number in range(1, CLIENTS + 1)]

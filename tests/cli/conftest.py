@@ -1,9 +1,8 @@
 """Each test that asks for it has a home, and ends with none of its jobs and no daemon left."""
 
-import subprocess
-
 import pytest
 from home_for_tests import Home
+from kit import zygote
 
 
 @pytest.fixture
@@ -13,10 +12,8 @@ def home(tmp_path):
     if made.started is not None:
         with made.started as process:
             process.kill()
-    subprocess.run(
+    zygote.run(
         made.command(["cancel", "--all", "-y", "--wait", "-t", "20"]), env=made.environment, cwd=tmp_path, check=False,
         capture_output=True,
     )  # fmt: skip
-    subprocess.run(
-        made.command(["stop"]), env=made.environment, cwd=tmp_path, check=True, capture_output=True
-    )
+    zygote.run(made.command(["stop"]), env=made.environment, cwd=tmp_path, check=True, capture_output=True)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+from kit import zygote
 from kit.left_behind import ends_with_us
 
 SCORE = """\
@@ -49,7 +50,7 @@ class Home:
         return [sys.executable, "-m", "marianne_cli", *arguments]
 
     def mzt(self, *arguments, code=0):
-        done = subprocess.run(
+        done = zygote.run(
             self.command(arguments), cwd=self.path, env=self.environment, capture_output=True, text=True,
             timeout=60, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
@@ -57,7 +58,7 @@ class Home:
         return done
 
     def popen(self, *arguments):
-        self.started = subprocess.Popen(
+        self.started = zygote.Popen(
             self.command(arguments), cwd=self.path, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True,
         )  # fmt: skip

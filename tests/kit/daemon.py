@@ -18,6 +18,7 @@ from pathlib import Path
 
 import yaml
 
+from kit import zygote
 from kit.left_behind import ends_with_us
 from kit.secrets import MARK, leaks
 
@@ -306,9 +307,13 @@ class Speaking:
 
 
 class Daemon(Speaking):
-    """One daemon over its lives: the home, its environment, the process that serves now."""
+    """One daemon over its lives: the home, its environment, the process that serves now.
 
-    def __init__(self):
+    It is forked off a process that has loaded it (kit/zygote.py), unless it is to be `executed`.
+    """
+
+    def __init__(self, *, executed=False):
+        self._popen = subprocess.Popen if executed else zygote.Popen
         self.home = Path(tempfile.mkdtemp(prefix="mar"))
         ends_with_us(f"HOME={self.home}")
         self.socket = self.home / "run" / "s"
@@ -334,7 +339,7 @@ class Daemon(Speaking):
         self.serves = False
         ours, its = os.pipe()
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = self._popen(
                 [*before, sys.executable, "-m", "marianned", "--ready-fd", str(its)],
                 env=self.environment | environment,
                 cwd=self.home,

@@ -3,7 +3,15 @@
 import subprocess
 import sys
 
-FOR_WORKERS = ["jinja2", "yaml", "urllib.request", "http.client", "marianned.score.check.compiler"]
+FOR_WORKERS = [
+    "jinja2",
+    "yaml",
+    "urllib.request",
+    "http.client",
+    "marianned.score.check.compiler",
+    "marianned.instruments.output",
+    "marianned.instruments.recognising",
+]
 
 
 def test_what_only_workers_need_is_not_loaded():

@@ -9,7 +9,7 @@ from marianned.conductor.core.loading import LostRevision, load_version
 from marianned.conductor.services import Services
 from marianned.errors import BadRequest
 from marianned.executors.output import last_lines, read_piece
-from marianned.instruments.output import output_of
+from marianned.instruments.command_line import output_of
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
 from marianned.protocol import FollowOutput, HookStatus, ReadOutput

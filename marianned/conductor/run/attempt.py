@@ -34,7 +34,7 @@ from marianned.executors.base import ExitRecord, Final, Presence, Silence, Spec,
 from marianned.executors.output import quoted
 from marianned.executors.programs import interpreter
 from marianned.instruments import command_line, costs
-from marianned.instruments.output import output_of
+from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import Profile
 from marianned.instruments.result import Ended, Reading, Verdict
 from marianned.masks import Mask

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from marianned.instruments import stream_view
+from marianned.instruments.command_line import output_of
 from marianned.instruments.loader import builtin_profiles, load_profile
-from marianned.instruments.output import output_of, read_output
+from marianned.instruments.output import read_output
 from marianned.instruments.profile import OutputFormat, Shown
 from marianned.instruments.stream_view import StreamReader
 

@@ -1,0 +1,254 @@
+"""`Popen` for programs of ours, which forks them off a process that has loaded them: no start pays for imports.
+
+Such a process, a zygote, is kept for each program by each test process, and ends with it. What it forks is a
+child of the test process as if it had been executed: arguments, environment (in /proc, too), descriptors,
+directory, session. What can't be had in this way is executed: another interpreter, options of it, a wrapper.
+
+A zygote's standard input is a socket to the test process. A request is one datagram of JSON with the
+descriptors; the answer is the child's pid.
+"""
+
+import atexit
+import ctypes
+import fcntl
+import gc
+import importlib
+import inspect
+import itertools
+import json
+import os
+import platform
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from marianne_cli.client.dialling import current_umask
+from marianne_cli.own_arguments import shown_as
+
+_LOADED = {
+    "marianned": (
+        "marianned.service",
+        # what its nursery loads; which of these a daemon loads itself, tests/unit/test_loaded_by_the_daemon.py knows
+        "http.client",
+        "jinja2",
+        "ssl",
+        "urllib.request",
+        "yaml",
+        "marianned.score.check.compiler",
+        "marianned.score.check.explain",
+        "marianned.score.check.profiles",
+        "marianned.score.render.assembly",
+        "marianned.score.render.injecting",
+        "marianned.score.render.template",
+    ),
+    "marianne_cli": ("marianne_cli.main", "marianne_cli.client", "marianne_cli.options"),
+}
+"""The programs, and what their zygotes have loaded."""
+_CLONE = {"x86_64": 56, "aarch64": 220}.get(platform.machine())
+_CLONE_PARENT = 0x8000
+_MOST_DESCRIPTORS = 8
+_REQUEST_BYTES = 100_000
+_ARGUMENTS_ROOM, _ENVIRONMENT_ROOM = 2_000, 20_000
+"""Bytes of a child's arguments and environment that /proc can show."""
+_OF_THE_INTERPRETER = ("PYTHON", "LC_", "LANG", "LD_", "GLIBC_", "MALLOC_")
+"""How the names of variables begin that an interpreter and its libraries read when they start."""
+
+_START = "import sys; sys.path[0] = sys.argv[1]; from kit import zygote; zygote.serve(sys.argv[2])"
+
+_zygotes = {}
+
+
+class Popen(subprocess.Popen):
+    """`subprocess.Popen`; `python -m PROGRAM` is forked where it comes to the same."""
+
+    def _execute_child(self, *given):
+        how = inspect.signature(super()._execute_child).bind(*given).arguments
+        program = _program(how)
+        self.pid = _zygote(program).fork(how) if program else None
+        if self.pid is None:
+            super()._execute_child(*given)
+            return
+        self._child_created = True
+        ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+        self._close_pipe_fds(*(how[end] for end in ends))
+
+
+def run(args, *, timeout=None, check=False, capture_output=False, **how):
+    """Do what `subprocess.run` does, without input."""
+    if capture_output:
+        how |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with Popen(args, **how) as process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    done = subprocess.CompletedProcess(args, process.returncode, out, err)
+    if check:
+        done.check_returncode()
+    return done
+
+
+def _program(how):
+    """Return which program of ours is to be started; None: it has to be executed."""
+    words, env = how["args"], how["env"]
+    wanted = isinstance(words, list) and words[:2] == [sys.executable, "-m"] and words[2] in _LOADED
+    plain = {"restore_signals": True, "close_fds": True, "umask": -1, "process_group": -1}
+    special = ("executable", "preexec_fn", "startupinfo", "shell", "gid", "gids", "uid")
+    if not wanted or any(how[name] for name in special) or any(how[n] != value for n, value in plain.items()):
+        return None
+    hidden = any(shown_as(before, word) != word for before, word in itertools.pairwise(words))
+    if hidden or _CLONE is None or _of_the_interpreter(env) != _of_the_interpreter(None):
+        return None
+    return words[2]
+
+
+def _of_the_interpreter(env):
+    given = os.environ if env is None else env
+    return {name: value for name, value in given.items() if name.startswith(_OF_THE_INTERPRETER)}
+
+
+def _zygote(program):
+    """Return this process's zygote of a program, started at the first call; a fork of us has its own."""
+    key = program, os.getpid()
+    if key not in _zygotes:
+        _zygotes[key] = Zygote(program)
+    return _zygotes[key]
+
+
+class Zygote:
+    """The near end of one."""
+
+    def __init__(self, program):
+        self._near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._lock = threading.Lock()
+        with far:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-c",
+                    _START,
+                    str(Path(__file__).parents[1]),
+                    program,
+                    " " * _ARGUMENTS_ROOM,
+                ],
+                env={"ROOM": " " * _ENVIRONMENT_ROOM, **os.environ},
+                cwd="/",
+                stdin=far.fileno(),
+            )
+        atexit.register(self._close)
+
+    def fork(self, how):
+        """Have a child of this process forked; return its pid, None if it can't be."""
+        passed = [*how["pass_fds"]]
+        asked = {
+            "argv": how["args"],
+            "env": dict(os.environ if how["env"] is None else how["env"]),
+            "cwd": os.fspath(how["cwd"] or Path.cwd()),
+            "new_session": how["start_new_session"],
+            "umask": current_umask(),
+            "passed": passed,
+        }
+        data = json.dumps(asked).encode()
+        ends = (how["p2cread"], how["c2pwrite"], how["errwrite"])
+        given = [number if end == -1 else end for number, end in enumerate(ends)] + passed
+        if len(data) > _REQUEST_BYTES or len(given) > _MOST_DESCRIPTORS:
+            return None
+        with self._lock:
+            socket.send_fds(self._near, [data], given)
+            answer = self._near.recv(100)
+        assert answer, f"the zygote has ended: {self._process.wait()}"
+        return int(answer) or None
+
+    def _close(self):
+        self._near.close()
+        self._process.wait()
+
+
+# --- the far end ---------------------------------------------------------------------------------------------
+
+
+def serve(program):
+    """Fork for as long as somebody asks; then, or in a child as soon as it has done its work, end."""
+    _become(*_asked(program))
+    runpy.run_module(program, run_name="__main__", alter_sys=True)
+
+
+def _asked(program):
+    """Fork whenever somebody asks; return in a child, with what it was asked to be."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the tests
+    sys.path[0] = ""
+    for name in _LOADED[program]:
+        importlib.import_module(name)
+    if program == "marianned":
+        sys.modules["marianned.instruments.loader"].builtin_profiles()  # kept, and the same for all
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=os.dup(0)) as asking:
+        while True:
+            data, given, _, _ = socket.recv_fds(asking, _REQUEST_BYTES, _MOST_DESCRIPTORS)
+            if not data:
+                sys.exit()
+            pid = _fork_sibling()
+            if not pid:
+                return json.loads(data), given
+            asking.send(str(max(pid, 0)).encode())
+            for descriptor in given:
+                os.close(descriptor)
+
+
+def _fork_sibling():
+    """Fork a child of this process's parent; -1: there is none."""
+    python = ctypes.PyDLL(None)
+    python.PyOS_BeforeFork()
+    pid = python.syscall(_CLONE, _CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
+    (python.PyOS_AfterFork_Parent if pid else python.PyOS_AfterFork_Child)()
+    return pid
+
+
+def _become(asked, given):
+    """Be as a program is that was executed with all this."""
+    if asked["new_session"]:
+        os.setsid()
+    numbers = [0, 1, 2, *asked["passed"]]
+    above = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, max(numbers) + 1) for one in given]
+    for descriptor in given:
+        os.close(descriptor)
+    for descriptor, number in zip(above, numbers, strict=True):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.chdir(asked["cwd"])
+    os.umask(asked["umask"])
+    os.environ.clear()  # libc, too, has what comes now in a place of its own
+    os.environ.update(asked["env"])
+    _show(asked["argv"], asked["env"])
+    time.tzset()
+    for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        old = getattr(sys, name)
+        made = open(number, old.mode, encoding=old.encoding, errors=old.errors, closefd=False)  # noqa: SIM115  it stays
+        setattr(sys, name, made)
+        setattr(sys, f"__{name}__", made)
+    sys.path[0] = str(Path.cwd())
+    sys.orig_argv = asked["argv"]
+    sys.argv = asked["argv"][2:]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if "MARIANNE_FAULT" in asked["env"]:
+        importlib.reload(sys.modules["marianned.faults"])
+
+
+def _show(argv, env):
+    """Put arguments and environment where /proc shows them, as far as there is room."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    words = (argv, [f"{name}={value}" for name, value in env.items()])
+    with Path("/proc/self/mem").open("r+b", buffering=0) as memory:
+        for shown, first, last in zip(
+            words, map(int, fields[45:49:2]), map(int, fields[46:50:2]), strict=True
+        ):
+            data = "\0".join(shown).encode(errors="surrogateescape") + b"\0"
+            memory.seek(first)
+            memory.write(data[: last - first].ljust(last - first, b"\0"))
