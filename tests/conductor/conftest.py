@@ -33,8 +33,10 @@ def house(loop, configuration):
     try:
         yield made
     finally:
-        made.close()
-        os.umask(before)
+        try:
+            made.close()
+        finally:
+            os.umask(before)
 
 
 @pytest.fixture

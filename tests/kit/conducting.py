@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,15 +110,16 @@ async def conducting(
     attempts.mkdir(exist_ok=True)
     put_new_database(path / "marianne.db")
     with anyio.fail_after(deadline):
-        async with (
-            open_store(path / "marianne.db", "boot", attempts) as store,
-            anyio.create_task_group() as tasks,
-        ):
+        async with open_store(path / "marianne.db", "boot", attempts) as store:
             store._connection.execute("PRAGMA synchronous = OFF")  # no power is cut here
-            house = House(path, store, executor, tasks, **given)
-            try:
-                await house.conductor.recover()
-                yield house
-            finally:
-                tasks.cancel_scope.cancel()
-                house.close()
+            with ExitStack() as ended:
+                async with anyio.create_task_group() as tasks:
+                    house = House(path, store, executor, tasks, **given)
+                    ended.callback(
+                        house.close
+                    )  # behind the last step of each job: it may still be told of an end
+                    try:
+                        await house.conductor.recover()
+                        yield house
+                    finally:
+                        tasks.cancel_scope.cancel()
