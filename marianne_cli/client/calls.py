@@ -5,7 +5,7 @@ A method's arguments are the fields of its request; what they mean is told there
 
 import inspect
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from marianne_cli.client.dialling import current_umask
@@ -48,6 +48,7 @@ def submission(
     workspace: str | None = None,
     env: Mapping[str, str] | None = None,
     variables: Mapping[str, Any] | None = None,
+    labels: Sequence[str] = (),
     fresh: bool = False,
     before: str | None = None,
     auto_resume: bool = True,
@@ -66,6 +67,7 @@ def submission(
         workspace=workspace,
         env=dict(env or {}),
         variables=dict(variables or {}),
+        labels=list(labels),
         umask=current_umask(),
         fresh=fresh,
         before=before,

@@ -7,9 +7,11 @@ import os
 import socket
 import threading
 
+import msgspec
 import pytest
 
 from marianne_cli.client import connect
+from marianne_cli.client.calls import submission
 from marianne_cli.client.dialling import current_umask
 from marianne_cli.main import run
 from marianned import protocol as p
@@ -294,6 +296,14 @@ def test_both_clients_have_the_same_names_and_one_for_each_method():
         ]
         method(**dict.fromkeys(needs, "x"))
     assert sorted(asked) == sorted(set(p.METHODS) - streams)
+
+
+def test_what_a_submission_can_say_the_client_can_say_too():
+    said = inspect.signature(submission).parameters
+    assert {field.name for field in msgspec.structs.fields(p.Submit)} - {*said} == {
+        "submit_directory",
+        "umask",
+    }
 
 
 def test_to_ask_for_the_umask_does_not_set_it(monkeypatch):
