@@ -6,8 +6,8 @@ MarianneError
 ├── WaitTimeout       E504  time ran out while waiting; the request stays in force
 ├── InvalidScore      E505  the score has errors
 ├── NameTaken         E507  the name's newest run is neither completed nor cancelled
-├── Unavailable       E508  queue full, disk full, the database can't be written
-├── NotPermitted      E509  another user's daemon
+├── Unavailable       E508  queue full, disk full, the database can't be written, no wall
+├── NotPermitted      E509  another user's daemon; more than a sheet may ask
 ├── BadRequest        E510  unknown method or sheet, wrong parameters, too large
 ├── NoDaemon          E511  nobody answers (said by the client)
 ├── ProtocolMismatch  E512  the two sides speak different protocols
@@ -118,13 +118,13 @@ class NameTaken(MarianneError):
 
 
 class Unavailable(MarianneError):
-    """The queue or the disk is full, or the database can't be written; nothing has changed."""
+    """What it takes can't be had: a place in the queue, disk, the database, a wall; nothing has changed."""
 
     code = "E508"
 
 
 class NotPermitted(MarianneError):
-    """The caller is neither the daemon's own user nor root."""
+    """The caller is neither the daemon's own user nor root, or is a sheet that asks for more than it may."""
 
     code = "E509"
 

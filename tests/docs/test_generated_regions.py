@@ -60,10 +60,9 @@ def test_every_type_of_event_is_told():
     assert told == written - set(METHODS) | {f"job.{status}" for status in JobStatus}
 
 
-def test_every_problem_code_is_told_with_its_severity():
-    told = dict(
-        re.findall(r"^\| (S\d{3}) \| (\w+) \|", pages.text_of("docs/reference/score.md"), re.MULTILINE)
-    )
+@pytest.mark.parametrize("page", ["docs/reference/score.md", "docs/reference/score-format.md"])
+def test_every_problem_code_is_told_with_its_severity(page):
+    told = dict(re.findall(r"^\| (S\d{3}) \| (\w+) \|", pages.text_of(page), re.MULTILINE))
     reported = set(
         filter(
             PROBLEM.match,

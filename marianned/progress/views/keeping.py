@@ -1,6 +1,6 @@
 """What keeps a sheet from starting whose needs are done: a loop that is open, hooks of a failure.
 
-Source: docs/reference/score-format.md §28.3, §28.8, docs/design/cli.md §5.
+Source: docs/reference/score-format.md §28.8, docs/design/cli.md §5.
 """
 
 from collections.abc import Iterable

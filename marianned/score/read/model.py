@@ -123,7 +123,7 @@ class Injection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SkipCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """`sheet.skip_when_command.N` (§14), and `sheet.skip_when.N` where that is a mapping (§28.3)."""
+    """`sheet.skip_when_command.N` (§14), and `sheet.skip_when.N` where that is a mapping."""
 
     command: Annotated[str, Name]
     description: OptionalLabel = None
