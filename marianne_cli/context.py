@@ -167,4 +167,9 @@ class Invocation:
 
 def dressed(stream: TextIO) -> bool:
     """Tell whether a terminal is there that wants colours and live lines."""
-    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return has_width(stream) and "NO_COLOR" not in os.environ
+
+
+def has_width(stream: TextIO) -> bool:
+    """Tell whether a terminal is there to whose width lines are fitted."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"

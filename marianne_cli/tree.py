@@ -197,7 +197,11 @@ def usage_text(error: click.ClickException, arguments: Sequence[str]) -> tuple[s
         return error.message, [error.hint]
     message = error.format_message().rstrip(".")
     if "unexpected extra argument" in message and _takes_score(context):
+        extra = message.rpartition("(")[2].partition(")")[0]
         message += "; a score is given with -c FILE"
+        if arguments.count(extra) == 1:
+            at = list(arguments).index(extra)
+            asked = shlex.join(["mzt", *arguments[:at], "-c", *arguments[at:]])
     return message[:1].lower() + message[1:], [asked]
 
 

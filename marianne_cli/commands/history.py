@@ -39,10 +39,13 @@ def command(
         result = _of_all_runs(call, name, lines, since)
         if not result["entries"]:
             call.note(f"the journal has nothing of '{name}'")
-        return Answer(result, text=render.fitted(screens.history_screen(result["entries"], runs=True)))
+        return Answer(
+            result,
+            text=render.fitted(screens.history_screen(result["entries"], runs=True), rows=None, hang=10),
+        )
     result = call.ask("job.history", job_id=job, sheets=sheets, since=since, limit=lines)
     result.pop("total", None)
-    return Answer(result, text=render.fitted(screens.history_screen(result["entries"])))
+    return Answer(result, text=render.fitted(screens.history_screen(result["entries"]), rows=None, hang=10))
 
 
 def _of_all_runs(call: Invocation, name: str, lines: int, since: str | None) -> dict[str, Any]:

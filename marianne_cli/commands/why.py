@@ -24,15 +24,18 @@ def command(call: Invocation, *, job: str, sheets: str | None) -> Answer:
         return Answer(result)
     call.tell_warnings(result)
     from marianne_cli.commands.status import job_details
-    from marianne_cli.screens import render, why
+    from marianne_cli.screens import outputs, render, why
 
     every = job_details(call, job)["sheets"] if result["errors"] else []
     _tell_lacks(call, result)
     shown = why.failures(result, every, named=sheets is not None)
+    evident = len(shown) if call.verbose else why.SHEETS_MOST
+    told = [{**error, "stdout_tail": outputs.as_read(call, job, error)} for error in shown[:evident]]
+    shown = [*told, *shown[evident:]]
     if shown:
         numbers = ",".join(str(error["sheet"]) for error in shown)
-        told = {sheet["sheet"]: sheet for sheet in job_details(call, job, numbers)["sheets"]}
-        every = [told.get(sheet["sheet"], sheet) for sheet in every]
+        detailed = {sheet["sheet"]: sheet for sheet in job_details(call, job, numbers)["sheets"]}
+        every = [detailed.get(sheet["sheet"], sheet) for sheet in every]
     return Answer(
         result,
         text=render.fitted(

@@ -5,7 +5,7 @@ times.now().
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -150,7 +150,9 @@ def _breakpoints(job: Result) -> str:
     if not marked or job["status"] in _ENDED:
         return ""
     if len(marked) == 1:
-        return f"pauses before sheet {marked[0]['sheet']} ({render.place(marked[0])})"
+        names = {sheet["sheet"]: sheet.get("name") for sheet in job.get("sheets", ())}
+        place = render.named_place(marked[0], names.get(marked[0]["sheet"]))
+        return f"pauses before sheet {marked[0]['sheet']} ({place})"
     return f"pauses before sheets {ranges(item['sheet'] for item in marked)}"
 
 
@@ -213,6 +215,7 @@ class _Rows:
 
     def __init__(self, job: Result) -> None:
         self._job = job["job_name"] if job["job_id"] is None else job["job_id"]
+        self._paused = job["status"] == "paused"
         self._flights = {item["sheet"]: item for item in job["in_flight"] if not item.get("job_id")}
         marked = () if job["status"] in _ENDED else job.get("breakpoints", ())
         self._breakpoints = {item["sheet"] for item in marked}
@@ -220,6 +223,8 @@ class _Rows:
     def row(self, sheet: Result) -> Row:
         """One sheet."""
         detail = _detail(sheet, self._flights)
+        if self._paused and sheet["waiting_for"] == "retry":
+            detail = f"attempt {sheet['attempt_count'] + 1} when the job goes on"
         if sheet["sheet"] in self._breakpoints:
             detail = "; ".join(part for part in ("pauses before it", detail) if part)
         return str(sheet["sheet"]), sheet["status"], _name(sheet), detail
@@ -508,7 +513,21 @@ def history_screen(entries: Sequence[Result], *, runs: bool = False) -> list[str
         what = event["text"] or event["type"]
         run = (str(event["run"] or ""),) if runs else ()
         rows.append((*run, when, what, people.who(event["caller"]), event["reason"] or ""))
-    return render.table(rows) if entries else []
+    if not entries:
+        return []
+    lines = render.table(rows)
+    if max(map(len, lines)) <= render.width():
+        return lines
+    return [line for row in rows[1:] for line in _narrow(row)]
+
+
+def _narrow(row: Sequence[str]) -> Iterator[str]:
+    """An entry of the history where columns have no room: who and why are on a line of their own."""
+    *before, who, why = row
+    yield "  ".join(before)
+    if who or why:
+        asked = f'"{why}"' if why else ""
+        yield f"    {' '.join(part for part in ('by' if who else '', who, asked) if part)}"
 
 
 def events_lines(events: Sequence[Result]) -> list[str]:

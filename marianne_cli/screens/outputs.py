@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from marianne_cli.client.blocking import RawClient
 from marianne_cli.client.streams import Output, piece
 from marianne_cli.context import Invocation
+from marianned.errors import MarianneError
 
 if TYPE_CHECKING:
     from marianne_cli.screens.transcript import Transcript
@@ -94,6 +95,29 @@ def last_lines(
         if not begin or (enough and not told.is_one_document):
             return told, list(shown)
         wanted = None if wanted is None or told.is_one_document else wanted * _FURTHER
+
+
+def as_read(call: Invocation, job_id: str, error: Mapping[str, Any]) -> str:
+    """Return the end of what a failed attempt of a sheet printed as people read it, if that tells anything.
+
+    What the daemon quotes is masked, and may begin within a line.
+    """
+    from marianne_cli.screens.transcript import Transcript
+
+    tail = str(error["stdout_tail"])
+    if '{"' not in tail or not error["sheet"]:
+        return tail
+    place = {"sheet": error["sheet"], "attempt": error["attempt"], "stream": "stdout"}
+    try:
+        reads = call.ask("log.read", job_id=job_id, **place, offset=0, limit=1, reads=True).get("reads")
+    except MarianneError:
+        return tail
+    if reads is None or reads.get("format") != "jsonl":
+        return tail
+    whole = tail if tail.startswith("{") else tail.partition("\n")[2]
+    told = Transcript(reads)
+    shown = [*told.feed(0, whole.encode(errors="surrogateescape")), *told.finish()]
+    return "\n".join(shown) if any(line.strip() for line in shown) else tail
 
 
 def follow(

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from marianne_cli.context import dressed
+from marianne_cli.context import dressed, has_width
 from marianne_cli.people import who
 from marianne_cli.times import moment, soon
 from marianned.formatting import CONTROLS
@@ -42,15 +42,20 @@ def coloured(line: str) -> str:
 
 
 def fitted(lines: Iterable[str], rows: str | None = "", hang: int = 2) -> str:
-    """Join lines; on a terminal colour their statuses, and fit them to its width.
+    """Join lines; on a terminal colour their statuses, unless it wants none, and fit them to its width.
 
     Those that begin with `rows` are cut (null: none is); the others are wrapped between words, what goes on
     indented by `hang`.
     """
-    if not dressed(sys.stdout):
-        return "\n".join(lines)
-    width = os.get_terminal_size(sys.stdout.fileno()).columns
-    return "\n".join(coloured(_to_width(line, width, rows, hang)) for line in lines)
+    if has_width(sys.stdout):
+        columns = int(width())
+        lines = [_to_width(line, columns, rows, hang) for line in lines]
+    return "\n".join(map(coloured, lines) if dressed(sys.stdout) else lines)
+
+
+def width() -> float:
+    """Return how many columns there are; where stdout is no terminal, as many as one likes."""
+    return os.get_terminal_size(sys.stdout.fileno()).columns if has_width(sys.stdout) else float("inf")
 
 
 def _to_width(line: str, width: int, rows: str | None, hang: int) -> str:

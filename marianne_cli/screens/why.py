@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from marianne_cli.screens import render
-from marianne_cli.times import age, moment
+from marianne_cli.times import age, moment, soon
 from marianned.formatting import plural, sheet_list, sheet_name
 
 Result = Mapping[str, Any]
@@ -16,7 +16,7 @@ Row = tuple[str, str]
 _LABEL_WIDTH = 7
 HANG = 2 + _LABEL_WIDTH + 2
 """Where the text of a row begins, and goes on where it is longer than the terminal is wide."""
-_SHEETS_MOST = 3
+SHEETS_MOST = 3
 _LINES_MOST = {False: 10, True: 100}
 """How many lines of a stream are shown, and how many unfolded."""
 _OVER = {"completed", "skipped", "running"}
@@ -45,13 +45,11 @@ def why_screen(
     known = {sheet["sheet"]: sheet for sheet in sheets}
     told = why["status"] == "failed" and len(shown) == 1
     rows = [*_reasons(why)]
-    for error in shown if unfolded else shown[:_SHEETS_MOST]:
+    for error in shown if unfolded else shown[:SHEETS_MOST]:
         name = "" if told else f"{_name(error, sheets)}: "
         rows += _evidence(name, error, known[error["sheet"]], _LINES_MOST[unfolded])
-    if len(shown) > _SHEETS_MOST and not unfolded:
-        rows.append(
-            ("", f"and {plural(len(shown) - _SHEETS_MOST, 'sheet')} more: mzt why {why['job_id']} -v")
-        )
+    if len(shown) > SHEETS_MOST and not unfolded:
+        rows.append(("", f"and {plural(len(shown) - SHEETS_MOST, 'sheet')} more: mzt why {why['job_id']} -v"))
     for error in sorted(
         (error for error in why["errors"] if error.get("hook")), key=lambda error: error["hook"]
     ):
@@ -76,7 +74,7 @@ def _reasons(why: Result) -> Iterator[Row]:
         until = ""
         if reason["until_at"]:
             by = "by" if reason["code"] == "in_flight" else "until"
-            until = f", {by} {moment(reason['until_at'])}"
+            until = f", {by} {soon(reason['until_at'])}"
         since = f"since {moment(reason['since_at'])} ({age(reason['since_at'])})"
         yield reason["code"].partition(":")[0].replace("_", " "), f"{reason['text']}; {since}{until}"
 
@@ -146,5 +144,6 @@ def _way_out(why: Result) -> Iterator[Row]:
         yield "unblock", " · ".join(dict.fromkeys([*hints, *others]))
     elif any(reason["unblocked_by"] != "nobody" for reason in reasons):
         times = [reason["until_at"] for reason in reasons if reason["unblocked_by"] == "time"]
-        at = f", at {moment(min(times))}" if times and all(times) else ""
-        yield "unblock", f"by itself{at}"
+        at = f", at {soon(min(times))}" if times and all(times) else ""
+        sooner = [hint for reason in reasons if reason["unblocked_by"] == "time" for hint in reason["hints"]]
+        yield "unblock", " · ".join([f"by itself{at}", *dict.fromkeys(sooner)])

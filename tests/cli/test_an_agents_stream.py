@@ -114,3 +114,19 @@ def test_on_a_terminal_it_has_colours_and_an_agent_never_drives_it(agent):
         shown = shown.replace(sent, "")
     assert "\x1b" not in shown
     assert "\r" not in shown
+
+
+def test_why_shows_what_it_said_as_logs_does(home):
+    tools = home.path / "tools"
+    tools.mkdir()
+    failed = THREE | {"is_error": True, "result": "I lost the thread."}
+    (home.path / "said").write_text("".join(f"{json.dumps(event)}\n" for event in [*ONE, failed]))
+    (tools / "claude").write_text(f'#!/bin/sh\ncat > /dev/null\ncat "{home.path}/said"\nexit 1\n')
+    (tools / "claude").chmod(0o755)
+    home.environment["PATH"] = f"{tools}:{os.environ['PATH']}"
+    (home.path / "a.yaml").write_text(SCORE + "retry: {max_retries: 0}\n")
+    home.mzt("run", "a.yaml", "--wait", code=1)
+    shown = home.mzt("why", "a").stdout
+    assert "  stdout   | I look at it.red\n           | → Bash: npm test red\n" in shown
+    assert '{"type"' not in shown
+    assert '{\\"type\\"' in home.mzt("why", "a", "--json").stdout

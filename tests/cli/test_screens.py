@@ -440,3 +440,52 @@ def test_a_history_of_all_runs_says_of_which_each_line_is():
     )
     assert [line.split()[0] for line in lines] == ["RUN", "1", "2"]
     assert lines[1].endswith("old")
+
+
+def test_before_which_sheet_it_pauses_is_told_with_the_name_of_its_stage(looked_at):
+    looked_at("14:20:00")
+    merge = sheet(4, 3, 1, "merge", "pending", needs=[2, 3], name="merge")
+    mark = {"sheet": 4, "stage": 3, "instance": 1}
+    made = job(
+        "paused",
+        "14:08:40",
+        usd=0.41,
+        hints=[],
+        completed=3,
+        sheets=[merge],
+        holds=[HOLD],
+        breakpoints=[mark],
+    )
+    assert screens.job_screen(made)[0].endswith("; pauses before sheet 4 (3.1 merge)")
+
+
+def test_a_sheet_between_two_tries_of_a_paused_job_waits_for_the_job(looked_at):
+    looked_at("14:20:00")
+    waits = {"attempt_count": 2, "waiting_for": "retry", "until_at": f"{DAY}14:21:05.000Z"}
+    made = job(
+        "paused", "14:08:40", usd=0.41, hints=[], completed=3, holds=[HOLD],
+        sheets=[sheet(4, 3, 1, "merge", "waiting", **waits)],
+    )  # fmt: skip
+    assert screens.job_screen(made)[2] == "  4    waiting  3.1 merge  attempt 3 when the job goes on"
+
+
+def test_a_history_on_a_narrow_terminal_keeps_who_and_why(monkeypatch):
+    entries = [
+        {
+            "event": 9, "recorded_at": f"{DAY}14:05:12.000Z", "type": "job.pausing", "run": 1, "text": "pause asked",
+            "caller": {"uid": 1000, "pid": 1, "name": "mzt"}, "reason": "deploy first",
+        },
+        {
+            "event": 10, "recorded_at": f"{DAY}14:08:40.000Z", "type": "job.paused", "run": 1, "text": "paused",
+            "caller": None, "reason": None,
+        },
+    ]  # fmt: skip
+    monkeypatch.setattr(times, "now", lambda: datetime.fromisoformat(f"{DAY}14:20:00Z"))
+    monkeypatch.setattr(render, "width", lambda: 30)
+    assert screens.history_screen(entries) == [
+        "14:05:12  pause asked",
+        '    by ann "deploy first"',
+        "14:08:40  paused",
+    ]
+    monkeypatch.setattr(render, "width", lambda: 80)
+    assert screens.history_screen(entries)[0].split() == ["WHEN", "WHAT", "WHO", "WHY"]

@@ -237,7 +237,9 @@ def test_the_schema_says_what_each_field_means(capsys):
 
 def test_a_score_without_its_letter_is_told_the_letter(capsys):
     assert run(["modify", "job", "new.yaml"]) == 2
-    assert "(new.yaml); a score is given with -c FILE" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "(new.yaml); a score is given with -c FILE" in told
+    assert "  mzt modify job -c new.yaml\n" in told
     assert run(["pause", "job", "--now", "--wat"]) == 2
     assert "-c" not in capsys.readouterr().err
 

@@ -159,7 +159,17 @@ def test_of_many_failed_sheets_three_are_shown_and_unfolded_all():
         ),
         (
             [reason("hold:user", "paused", "time", "16:08:40", ["mzt resume a"])],
-            ["  hold     paused; since 14:08 (12m), until 16:08", "  unblock  by itself, at 16:08"],
+            [
+                "  hold     paused; since 14:08 (12m), until 16:08",
+                "  unblock  by itself, at 16:08 · mzt resume a",
+            ],
+        ),
+        (
+            [reason("retry", "sheet 4 waits, then attempt 3", "time", "14:21:05", ["mzt retry a 4"])],
+            [
+                "  retry    sheet 4 waits, then attempt 3; since 14:08 (12m), until 14:21:05",
+                "  unblock  by itself, at 14:21:05 · mzt retry a 4",
+            ],
         ),
         (
             [reason("in_flight", "sheets 2, 3 are in flight", "sheet", "14:17:00")],

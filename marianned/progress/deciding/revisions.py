@@ -310,7 +310,8 @@ def apply_rewind(draft: Draft) -> None:
     rounds.back_to_round_one(draft, again)
     rounds.rearm(draft, [state.sheets[number].uid for number in again if number not in named])
     rewind_hooks(draft)
-    draft.note("sheets.rewound", f"{sheet_list(again) if again else 'hooks'} run again")
+    verb = "runs" if len(again) == 1 else "run"
+    draft.note("sheets.rewound", f"{sheet_list(again) if again else 'hooks'} {verb} again")
 
 
 def rewind_alone(draft: Draft, uids: Collection[int]) -> None:
@@ -320,7 +321,8 @@ def rewind_alone(draft: Draft, uids: Collection[int]) -> None:
     draft.close_parked([row.uid for row in rows])
     for row in rows:
         draft.put(_begun_anew(state, row))
-    draft.note("sheets.rewound", f"{sheet_list(row.sheet for row in rows)} alone run again")
+    verb = "runs" if len(rows) == 1 else "run"
+    draft.note("sheets.rewound", f"{sheet_list(row.sheet for row in rows)} alone {verb} again")
 
 
 def _begun_anew(state: JobState, row: SheetRow, *, beside_attempt: bool = False) -> SheetRow:

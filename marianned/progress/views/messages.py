@@ -107,6 +107,8 @@ def hints(state: JobState, status: JobStatus) -> list[str]:
     if status in _CAN_WAIT:
         limited = {state.account(row.sheet).instrument for row in _limited(state)}
         found = [*(f"mzt clear-rate-limits {instrument}" for instrument in sorted(limited)), *found]
+    if status is JobStatus.RUNNING and not state.flights and _retries(state):
+        found = [f"mzt retry {name}", *found]
     held_by = {hold.cause for hold in state.holds.values()}
     if state.run.ended is not None and state.over_cost(state.newest.score):
         held_by.add(HoldCause.BUDGET)  # it would be held at once, so that a resume alone is refused
@@ -114,6 +116,11 @@ def hints(state: JobState, status: JobStatus) -> list[str]:
     if released is None:
         return [given for hint in found for given in (hint, *_with_credentials(state, hint))]
     return [released.format(job=name) if hint == f"mzt resume {name}" else hint for hint in found]
+
+
+def _retries(state: JobState) -> bool:
+    """Tell whether a sheet waits for its next try."""
+    return any(row.waiting_for is WaitingFor.RETRY for row in state.waits())
 
 
 def _with_credentials(state: JobState, hint: str) -> list[str]:
