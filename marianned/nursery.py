@@ -51,6 +51,7 @@ def main(modules: Sequence[str], loader: str) -> None:
     daemon = socket.socket(fileno=0)
     _prctl(_PR_SET_NAME, b"mzt-nursery")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()  # what is loaded stays
     try:
         for name in modules:
             importlib.import_module(name)
@@ -59,7 +60,7 @@ def main(modules: Sequence[str], loader: str) -> None:
         daemon.send(f"{type(error).__name__}: {error}".encode(errors="replace")[:_ANSWER_LIMIT])
         return
     gc.freeze()
-    gc.enable()  # while all was loaded it rested
+    gc.enable()
     news, woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(woken)
     signal.signal(signal.SIGCHLD, lambda *_: None)

@@ -34,6 +34,8 @@ FATAL_DEATHS = 3
 """So many fresh workers in a row must die over a call before it is the call's fault."""
 STUCK_SECONDS = 60.0
 """After so long without any processor time a worker is replaced."""
+IDLE_SECONDS = 15.0
+"""After so long without work a worker is let go of; another is forked in milliseconds."""
 
 _HELLO_SECONDS = 60.0
 _FORK_SECONDS = 20.0
@@ -233,7 +235,8 @@ class Pool:
     def __init__(self) -> None:
         self.turns = anyio.CapacityLimiter(WORKERS)
         self.trouble: str | None = None
-        self._idle: list[_Worker] = []
+        self._idle: list[_Worker] = []  # the last is the one that was at work last
+        self._rests = anyio.Event()
         self._nursery: list[_Nursery] = []  # one at most
         self._starting = anyio.Lock()
         weakref.finalize(self, _let_go, self._idle, self._nursery)  # where nobody closes it
@@ -266,7 +269,21 @@ class Pool:
 
     def give_back(self, worker: "_Worker") -> None:
         """Keep a worker for the next call."""
+        worker.idle_since = anyio.current_time()
         self._idle.append(worker)
+        self._rests.set()
+
+    async def let_idle_go(self) -> None:
+        """Let go of each worker that has had nothing to do for a while; sleeps without end when all have."""
+        while True:
+            await self._rests.wait()
+            self._rests = anyio.Event()
+            while self._idle:
+                left = self._idle[0].idle_since + IDLE_SECONDS - anyio.current_time()
+                if left > 0:
+                    await anyio.sleep(left)
+                else:
+                    self._idle.pop(0).close()
 
     async def _fork(self) -> "_Worker":
         async with self._starting:
@@ -393,12 +410,13 @@ def _launch() -> Born:
 
 
 class _Worker:
-    """One worker process; `fresh`: it has not done anything yet."""
+    """One worker process; `fresh`: it has not done anything yet; `idle_since` is on the loop's clock."""
 
     def __init__(self, workers: Pool, channel: socket.socket, leash: socket.socket) -> None:
         channel.setblocking(False)  # noqa: FBT003  socket passes no keywords
         leash.setblocking(False)  # noqa: FBT003
         self.fresh = True
+        self.idle_since = 0.0
         self._pool = weakref.ref(workers)
         self._channel, self._leash = channel, leash
         self._pid = 0

@@ -65,14 +65,17 @@ async def warm() -> None:
 
 @asynccontextmanager
 async def running(born: Born | None = None) -> AsyncIterator[None]:
-    """End the workers at the end of the block; a nursery that was forked before is the first."""
+    """End workers that have nothing to do, and all at the end of the block; `born` is the first nursery."""
     if born is not None:
         pool().adopt(born)
-    try:
-        yield
-    finally:
-        with anyio.CancelScope(shield=True):
-            await pool().close()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pool().let_idle_go)
+        try:
+            yield
+        finally:
+            tasks.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await pool().close()
 
 
 def load() -> None:

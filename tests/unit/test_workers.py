@@ -15,7 +15,7 @@ import msgspec
 import pytest
 import worker_calls as calls
 
-from marianned import workers
+from marianned import worker_pool, workers
 from marianned.instruments.loader import builtin_profiles
 from marianned.score.read.reader import ScoreSource
 from marianned.score.render.prompt_inputs import RenderError, UpstreamOutputs
@@ -54,6 +54,14 @@ async def test_a_call_runs_in_another_process():
 
 async def test_a_worker_is_used_again():
     assert await call(calls.pid) == await call(calls.pid)
+
+
+async def test_a_worker_without_work_is_let_go_of_and_the_next_call_has_another(monkeypatch):
+    monkeypatch.setattr(worker_pool, "IDLE_SECONDS", 0.05)
+    async with workers.running():
+        first = await call(calls.pid)
+        await until(lambda: gone(first))
+        assert await call(calls.pid) != first
 
 
 async def test_a_warm_worker_knows_the_rooms_already():
@@ -143,7 +151,7 @@ async def test_a_worker_holds_nothing_of_the_daemon_open(tmp_path):
 DAEMON = textwrap.dedent("""
     import sys, anyio
     sys.path[:0] = [{here!r}]
-    from marianned import workers
+    from marianned import worker_pool, workers
     import worker_calls as calls
 
     async def main():
