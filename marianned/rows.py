@@ -18,6 +18,7 @@ from marianned.protocol import (
     AttemptKind,
     Caller,
     CheckReport,
+    Hold,
     HoldCause,
     HookStatus,
     JobStatus,
@@ -700,6 +701,41 @@ class ArchivedRow(msgspec.Struct, frozen=True, kw_only=True):
     """The archive."""
 
 
+class EventFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an event tells to programs beside its text, by its type; what is null is not stored."""
+
+    kind: AttemptKind | None = None
+    """Kind of an attempt that starts."""
+    instrument: str | None = None
+    """The instrument of an attempt."""
+    model: str | None = None
+    """The model of an attempt; null: not known."""
+    time_limit_at: int | None = None
+    """When the time limit ends what starts."""
+    outcome: Outcome | None = None
+    """How an attempt or hook has ended."""
+    exit_code: int | None = None
+    """Exit code of its process; null: a signal ended it, or it was not started."""
+    signal: str | None = None
+    """The signal that ended its process, as `SIGKILL`; null: none."""
+    error_category: str | None = None
+    """What kind of failure it was; null: none."""
+    cost_usd: float | None = None
+    """Cost in USD of an attempt; null: not known."""
+    input_tokens: int | None = None
+    """Tokens sent to the model; null: not known."""
+    output_tokens: int | None = None
+    """Tokens received from the model; null: not known."""
+    duration_seconds: float | None = None
+    """How long the process ran."""
+    waiting_for: WaitingFor | None = None
+    """What a sheet or hook waits for."""
+    until_at: int | None = None
+    """When that wait ends at the latest; null: not known."""
+    hold: Hold | None = None
+    """The hold that was added, or has come to its end."""
+
+
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the journal, before it has its number."""
 
@@ -735,6 +771,8 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     """The cause of a hold, or the category of a failure; null: neither."""
     text: str = ""
     """The same for people."""
+    facts: EventFacts | None = None
+    """What it tells to programs beside that; null: nothing."""
 
 
 class SummaryRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -748,8 +786,22 @@ class SummaryRow(msgspec.Struct, frozen=True, kw_only=True):
     """The JOB keys, as JSON; `event` is 0."""
 
 
+def facts_of_end(row: AttemptRow | HookRow) -> dict[str, Any]:
+    """Return what the line of the journal tells of the end of an attempt or hook, by `EventFacts`."""
+    began, ended = row.started_at, row.ended_at
+    return {
+        "outcome": row.outcome,
+        "exit_code": row.exit_code,
+        "signal": row.signal,
+        "duration_seconds": None if began is None or ended is None else max(0, ended - began) / 1000,
+    }
+
+
 def event_of(run: RunRow, type: str, text: str, at: int, **more: Any) -> EventRow:  # noqa: A002  the field
-    """Return a line of the journal about a run, as it is now; `more` are fields as they are, or others."""
+    """Return a line of the journal about a run, as it is now; `more` are its fields, or its facts."""
+    facts = {name: more.pop(name) for name in EventFacts.__struct_fields__ if name in more}
+    if facts:
+        more["facts"] = EventFacts(**facts)
     fields: dict[str, Any] = {
         "run_id": run.run_id,
         "job_name": run.job_name,

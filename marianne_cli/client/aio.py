@@ -9,7 +9,7 @@ async with aconnect() as c:
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -33,8 +33,17 @@ from marianne_cli.client.session import (
     Stream,
     as_it_is,
 )
-from marianne_cli.client.streams import JobOutput, Journal, Output, Piece
-from marianne_cli.client.typed import answered, asked, attempt_output, checked, read_event, read_state
+from marianne_cli.client.streams import JobOutput, Journal, Output, Piece, States
+from marianne_cli.client.typed import (
+    State,
+    answered,
+    asked,
+    attempt_output,
+    checked,
+    read_event,
+    read_snapshot,
+    read_state,
+)
 from marianned import __version__
 from marianned.protocol import Event, Query, Reply, Snapshot
 
@@ -181,14 +190,28 @@ class AsyncClient(Connected, AsyncCalls):
         *,
         after: int | None = None,
         job_id: str | None = None,
+        jobs: Sequence[str] | None = None,
+        types: Sequence[str] | None = None,
         lagged: Callable[[int], None] | None = None,
     ) -> AsyncItems[Event]:
         """Yield the journal's events after a number, without an end, as `Client.events` does."""
-        return self._items(Journal(job_id, after, lagged=lagged), read_event)
+        wanted = Journal(job_id, after, lagged=lagged, jobs=jobs, types=types)
+        return self._items(wanted, read_event)
 
     def subscribe(self, *, job_id: str | None = None) -> AsyncItems[Snapshot | Event]:
         """Yield the present state, then the events after its number, as `Client.subscribe` does."""
-        return self._items(Journal(job_id, None, snapshot=True), read_state)
+        return self._items(Journal(job_id, None, snapshot=True), read_snapshot)
+
+    def states(
+        self,
+        *,
+        jobs: Sequence[str] | None = None,
+        sheets: bool = False,
+        output: bool = False,
+        types: Sequence[str] | None = None,
+    ) -> AsyncItems[State]:
+        """Yield the present state until `Ready`, then what changes, as `Client.states` does."""
+        return self._items(States(jobs=jobs, sheets=sheets, output=output, types=types), read_state)
 
     def follow(
         self,
@@ -199,9 +222,11 @@ class AsyncClient(Connected, AsyncCalls):
         attempt: int | None = None,
         stream: str = "stdout",
         offset: int = 0,
+        tail_lines: int | None = None,
     ) -> AsyncItems[bytes]:
         """Yield what one attempt of a sheet or hook prints until it ends, as `Client.follow` does."""
-        return self._items(attempt_output(job_id, sheet, hook, attempt, stream, offset), bytes)
+        wanted = attempt_output(job_id, sheet, hook, attempt, stream, offset, tail_lines)
+        return self._items(wanted, bytes)
 
     def follow_job(
         self, job_id: str, *, streams: Iterable[str] = ("stdout",), outputs: Iterable[Output] = ()
@@ -220,6 +245,7 @@ async def aconnect(
     name: str = f"marianne_cli {__version__}",
     timeout: float | None = None,  # noqa: ASYNC109  not this call's: the patience with replies
     any_protocol: bool = False,
+    read_only: bool = False,
 ) -> AsyncIterator[AsyncClient]:
     """Connect to the daemon as `connect` does; the client is closed at the end of `async with`.
 
@@ -228,7 +254,7 @@ async def aconnect(
         NotPermitted: the socket is another user's.
     """
     named = None if socket is None else os.fspath(socket)
-    session = Session(named, name=name, timeout=timeout, any_protocol=any_protocol)
+    session = Session(named, name=name, timeout=timeout, any_protocol=any_protocol, read_only=read_only)
     await driven(session.open())
     try:
         yield AsyncClient(session)

@@ -116,9 +116,12 @@ class RawClient(Connected):
         name: str,
         timeout: float | None,
         any_protocol: bool = False,
+        read_only: bool = False,
     ) -> None:
         named = None if socket is None else os.fspath(socket)
-        self._session = Session(named, name=name, timeout=timeout, any_protocol=any_protocol)
+        self._session = Session(
+            named, name=name, timeout=timeout, any_protocol=any_protocol, read_only=read_only
+        )
         driven(self._session.open())
 
     @property

@@ -235,12 +235,19 @@ class Session:
     """What a client knows: where the daemon is, its greeting, and the connections that are open."""
 
     def __init__(
-        self, named: str | None, *, name: str, timeout: float | None, any_protocol: bool = False
+        self,
+        named: str | None,
+        *,
+        name: str,
+        timeout: float | None,
+        any_protocol: bool = False,
+        read_only: bool = False,
     ) -> None:
         self._named = named
         self._name = name
         self._patience = PATIENCE_SECONDS if timeout is None else timeout
         self._any_protocol = any_protocol
+        self._read_only = read_only
         self._idle: list[Line] = []
         self._busy: set[Line] = set()
         self._closed = False
@@ -323,7 +330,9 @@ class Session:
         if line.greeted:
             return (yield from line.send(*requests))
         line.greeted = line.hello_due = True
-        hello = {"name": self._name, "protocol": PROTOCOL}
+        hello: dict[str, object] = {"name": self._name, "protocol": PROTOCOL}
+        if self._read_only:
+            hello["read_only"] = True
         return (yield from line.send(("daemon.hello", hello), *requests))[1:]
 
     def _reply(

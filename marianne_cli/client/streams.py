@@ -17,11 +17,16 @@ from marianned.errors import NoDaemon
 _ENDED = {"completed", "failed", "cancelled"}
 
 
+def _given(params: Mapping[str, object]) -> dict[str, object]:
+    """Return the params that say something: an older daemon need not know of the others."""
+    return {name: value for name, value in params.items() if value is not None and value is not False}
+
+
 class Journal(Stream):
     """The journal after a number (null: from now), of one job or all; `snapshot`: the state first.
 
     Items are events, and before them snapshots, as they come. `lagged` is told the last number of a stream
-    that the daemon ended because its reader was too slow.
+    that the daemon ended because its reader was too slow; `wanted` are other params of `events.subscribe`.
     """
 
     def __init__(
@@ -31,16 +36,23 @@ class Journal(Stream):
         *,
         snapshot: bool = False,
         lagged: Callable[[int], None] | None = None,
+        **wanted: object,
     ) -> None:
         self._job_id = job_id
         self._after = after
         self._snapshot = snapshot
         self._lagged = lagged
+        self._wanted = _given(wanted)
 
     def run(self, session: Session, line: Line, retry: Retry) -> Flow[None]:
         """Bring what comes; a stream never ends by itself."""
         while True:
-            params = {"job_id": self._job_id, "after": self._after, "snapshot": self._snapshot}
+            params = {
+                "job_id": self._job_id,
+                "after": self._after,
+                "snapshot": self._snapshot,
+                **self._wanted,
+            }
             started = yield from session.opened(line, "events.subscribe", params)
             retry.works()
             if self._snapshot:
@@ -79,6 +91,44 @@ class Journal(Stream):
                 return told
             self._after = told["item"]["event"]
             yield Item(told["item"])
+
+
+class States(Stream):
+    """States as they change, with the journal beside them: `wanted` are the params of `events.subscribe`.
+
+    Each connection begins with a snapshot, until `Ready`; events go on where they ended.
+    """
+
+    def __init__(self, **wanted: object) -> None:
+        self._wanted = _given(wanted)
+        self._after: int | None = None
+
+    def run(self, session: Session, line: Line, retry: Retry) -> Flow[None]:
+        """Bring what comes; a stream never ends by itself."""
+        while True:
+            params = {**self._wanted, "states": True}
+            params |= {} if self._after is None else {"after": self._after}
+            started = yield from session.opened(line, "events.subscribe", params)
+            retry.works()
+            if self._after is None:
+                self._after = started["event"]
+            reason = yield from self._items(line)
+            if reason != "lagged":
+                raise ConnectionResetError(f"the daemon ended the stream: {reason}")
+
+    def _items(self, line: Line) -> Flow[str]:
+        while True:
+            message = yield from line.receive()
+            if message.method is None:
+                continue
+            told = msgspec.json.decode(message.params)
+            if message.method == "stream.end":
+                self._after = max(self._after or 0, told["event"])
+                return str(told["reason"])
+            item = told["item"]
+            if "." in item["type"]:
+                self._after = max(self._after or 0, item["event"])
+            yield Item(item)
 
 
 class Output(msgspec.Struct, eq=False, kw_only=True):
@@ -130,11 +180,16 @@ class Piece(NamedTuple):
 
 
 class AttemptOutput(Stream):
-    """What one attempt prints, from an offset until it ends. Items are bytes."""
+    """What one attempt prints, from an offset until it ends. Items are bytes.
 
-    def __init__(self, params: Mapping[str, object], offset: int) -> None:
+    `tail_lines`, or an offset below 0, says where it begins the first time; then it goes on where it was.
+    """
+
+    def __init__(self, params: Mapping[str, object], offset: int, tail_lines: int | None = None) -> None:
         self._params = dict(params)
         self._offset = offset
+        if tail_lines is not None:
+            self._params["tail_lines"] = tail_lines
 
     def run(self, session: Session, line: Line, retry: Retry) -> Flow[None]:
         """Bring the pieces until the attempt has ended."""
@@ -158,6 +213,7 @@ class AttemptOutput(Stream):
             item = told["item"]
             data = piece(item)
             self._params["attempt"] = item["attempt"]  # the newest one stays the one that it was
+            self._params.pop("tail_lines", None)
             self._offset = item["offset"] + len(data)
             yield Item(data)
 

@@ -7,18 +7,34 @@ with connect() as c:
 """
 
 import os
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 import msgspec
 
 from marianne_cli.client.blocking import Items, RawClient, driven
 from marianne_cli.client.calls import Calls
 from marianne_cli.client.session import Flow
-from marianne_cli.client.streams import AttemptOutput, Journal
+from marianne_cli.client.streams import AttemptOutput, Journal, States
 from marianned import __version__
 from marianned.errors import BadRequest
-from marianned.protocol import METHODS, Event, FollowOutput, Query, Reply, Snapshot, StreamStarted
+from marianned.protocol import (
+    METHODS,
+    DaemonState,
+    Event,
+    FollowOutput,
+    GetJob,
+    JobState,
+    OutputStates,
+    Query,
+    Ready,
+    Reply,
+    RunRemoved,
+    Sheet,
+    SheetStates,
+    Snapshot,
+    StreamStarted,
+)
 
 A = TypeVar("A", bound=Reply)
 
@@ -26,20 +42,57 @@ A = TypeVar("A", bound=Reply)
 def asked(session: Any, request: Query[A]) -> Flow[bytes]:
     """Return the flow that asks a request.
 
+    What of its params is as without them is not sent: an older daemon need not know of it.
+
     Raises:
         BadRequest: it opens a stream.
     """
     method = METHODS[request.method]
     if method.result is StreamStarted:
         raise BadRequest(f"{request.method} opens a stream: events, subscribe and follow read one")
-    flow: Flow[bytes] = session.exchange(request.method, msgspec.to_builtins(request), changes=method.writes)
+    flow: Flow[bytes] = session.exchange(request.method, _params(request), changes=method.writes)
     return flow
 
 
+def _params(request: Query[Any]) -> dict[str, Any]:
+    """Return the params of a request without those that have their default."""
+    given: dict[str, Any] = msgspec.to_builtins(request)
+    fields = msgspec.structs.fields(request)
+    return {
+        one.encode_name: given[one.encode_name]
+        for one in fields
+        if one.required or given[one.encode_name] != msgspec.to_builtins(_default(one))
+    }
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+
+
+_WHOLE: tuple[None, list[str], None] = (None, [], None)
+"""What a status is asked by that leaves nothing out."""
+
+
 def answered(request: Query[A], raw: bytes) -> A:
-    """Read the reply to a request."""
-    result: Any = msgspec.json.decode(raw, type=METHODS[request.method].result)
+    """Read the reply to a request; of `status`, keys that were left out are `msgspec.UNSET`."""
+    kind = METHODS[request.method].result
+    if isinstance(request, GetJob) and (request.fields, request.without, request.newer_than) != _WHOLE:
+        return cast("A", _partial(kind, msgspec.json.decode(raw)))
+    result: Any = msgspec.json.decode(raw, type=kind)
     return cast("A", result)
+
+
+def _partial(kind: type[msgspec.Struct], told: dict[str, Any]) -> msgspec.Struct:
+    """Read an object of which only some keys were told."""
+    fields = msgspec.structs.fields(kind)
+    values = {one.name: _part(one.type, told[one.encode_name]) for one in fields if one.encode_name in told}
+    return kind(**{one.name: values.get(one.name, msgspec.UNSET) for one in fields})
+
+
+def _part(kind: Any, value: Any) -> Any:
+    if kind == list[Sheet]:
+        return [_partial(Sheet, one) for one in value]
+    return msgspec.convert(value, kind)
 
 
 def checked(method: str, request: Query[A]) -> Query[A]:
@@ -58,17 +111,39 @@ def read_event(item: dict[str, Any]) -> Event:
     return msgspec.convert(item, Event)
 
 
-def read_state(item: dict[str, Any]) -> Snapshot | Event:
+def read_snapshot(item: dict[str, Any]) -> Snapshot | Event:
     """Read an item of a subscription."""
     return msgspec.convert(item, Snapshot) if item["type"] == "snapshot" else read_event(item)
 
 
+State = Snapshot | JobState | SheetStates | OutputStates | DaemonState | RunRemoved | Ready | Event
+"""What a stream of states brings."""
+_STATES: dict[str, Any] = {
+    str(get_args(get_type_hints(kind)["type"])[0]): kind
+    for kind in (Snapshot, JobState, SheetStates, OutputStates, DaemonState, RunRemoved, Ready)
+}
+
+
+def read_state(item: dict[str, Any]) -> State:
+    """Read an item of a stream of states."""
+    state: State = msgspec.convert(item, _STATES.get(item["type"], Event))
+    return state
+
+
 def attempt_output(
-    job_id: str, sheet: int | None, hook: int | None, attempt: int | None, stream: str, offset: int
+    job_id: str,
+    sheet: int | None,
+    hook: int | None,
+    attempt: int | None,
+    stream: str,
+    offset: int,
+    tail_lines: int | None,
 ) -> AttemptOutput:
     """Return the stream of one attempt's output."""
+    if sheet is None and hook is None:
+        raise BadRequest("an output is that of one 'sheet' or of one 'hook'; follow_job brings all of a job")
     params = FollowOutput(job_id, sheet=sheet, hook=hook, attempt=attempt, stream=stream)  # type: ignore[arg-type]
-    return AttemptOutput(msgspec.to_builtins(params), offset)
+    return AttemptOutput(_params(params), offset, tail_lines)
 
 
 class Client(RawClient, Calls):
@@ -98,20 +173,26 @@ class Client(RawClient, Calls):
         *,
         after: int | None = None,
         job_id: str | None = None,
+        jobs: Sequence[str] | None = None,
+        types: Sequence[str] | None = None,
         lagged: Callable[[int], None] | None = None,
     ) -> Items[Event]:
         """Yield the journal's events after a number (null: from now; 0: all that is kept), without an end.
 
-        `job_id` keeps to one job. It goes on over broken connections and restarts of the daemon, without a
-        gap, and no event comes twice. So it does where the daemon ended the stream because its reader was
-        too slow; `lagged` is told the number of the last event then.
+        `job_id` keeps to one run, that which is the newest now; `jobs` follows names to their newest runs;
+        `types` are those of the events, as `job.paused`, or `job.` for all that begin so.
+
+        It goes on over broken connections and restarts of the daemon, without a gap, and no event comes
+        twice. So it does where the daemon ended the stream because its reader was too slow; `lagged` is told
+        the number of the last event then.
 
         Raises:
             BadRequest: the journal does not reach back so far, or not yet so far.
             NoSuchJob: there is none.
             NoDaemon: nobody has answered for a minute.
         """
-        return self._items(Journal(job_id, after, lagged=lagged), read_event)
+        wanted = Journal(job_id, after, lagged=lagged, jobs=jobs, types=types)
+        return self._items(wanted, read_event)
 
     def subscribe(self, *, job_id: str | None = None) -> Items[Snapshot | Event]:
         """Yield the present state as a Snapshot (over 1,000 jobs: several), then the events after its number.
@@ -122,7 +203,28 @@ class Client(RawClient, Calls):
             NoSuchJob: there is none.
             NoDaemon: nobody has answered for a minute.
         """
-        return self._items(Journal(job_id, None, snapshot=True), read_state)
+        return self._items(Journal(job_id, None, snapshot=True), read_snapshot)
+
+    def states(
+        self,
+        *,
+        jobs: Sequence[str] | None = None,
+        sheets: bool = False,
+        output: bool = False,
+        types: Sequence[str] | None = None,
+    ) -> Items[State]:
+        """Yield the present state until `Ready`, then each state that changes, and the events beside them.
+
+        `jobs`: of these alone, a name for its newest run, whichever that is then; null: of all. `sheets` and
+        `output` bring `SheetStates` and `OutputStates`, too; `types` are those of the events (empty: none).
+        Over a broken connection, or where the reader was too slow, a snapshot comes again, and takes the
+        place of all states before; no event is missed, and none comes twice.
+
+        Raises:
+            NoSuchJob: there is none.
+            NoDaemon: nobody has answered for a minute.
+        """
+        return self._items(States(jobs=jobs, sheets=sheets, output=output, types=types), read_state)
 
     def follow(
         self,
@@ -133,18 +235,22 @@ class Client(RawClient, Calls):
         attempt: int | None = None,
         stream: str = "stdout",
         offset: int = 0,
+        tail_lines: int | None = None,
     ) -> Items[bytes]:
         """Yield what one attempt of a sheet or hook prints, in bytes from an offset until the attempt ends.
 
-        `attempt` null is the newest; `stream` is `stdout` or `stderr`. It goes on over broken connections and
-        restarts, no byte is missed, none comes twice; `follow_job` yields what all of a job's attempts print.
+        `attempt` null is the newest; `stream` is `stdout` or `stderr`. It begins with the last `tail_lines`,
+        or at an offset; below 0: with the first line of the last so many bytes. It goes on over broken
+        connections and restarts, no byte is missed, none comes twice; `follow_job` yields what all of a job's
+        attempts print.
 
         Raises:
             BadRequest: there is no such sheet, hook or attempt.
             NoSuchJob: there is none.
             NoDaemon: nobody has answered for a minute.
         """
-        return self._items(attempt_output(job_id, sheet, hook, attempt, stream, offset), bytes)
+        wanted = attempt_output(job_id, sheet, hook, attempt, stream, offset, tail_lines)
+        return self._items(wanted, bytes)
 
 
 def connect(
@@ -153,14 +259,16 @@ def connect(
     name: str = f"marianne_cli {__version__}",
     timeout: float | None = None,
     any_protocol: bool = False,
+    read_only: bool = False,
 ) -> Client:
     """Connect to the daemon: at `socket`, else where it listens by the environment and the lock file.
 
     `name` goes into the journal with each request; `timeout` is the patience with a reply, in seconds
-    beyond what the request itself waits; `any_protocol` also talks to a daemon of another protocol.
+    beyond what the request itself waits; `any_protocol` also talks to a daemon of another protocol;
+    `read_only` lets the daemon refuse whatever would change something (`NotPermitted`).
 
     Raises:
         NoDaemon: nobody answers there.
         NotPermitted: the socket is another user's.
     """
-    return Client(socket, name=name, timeout=timeout, any_protocol=any_protocol)
+    return Client(socket, name=name, timeout=timeout, any_protocol=any_protocol, read_only=read_only)

@@ -19,8 +19,10 @@ from anyio.abc import SocketAttribute, SocketStream, TaskGroup
 from marianned import faults, wire
 from marianned.api import inside
 from marianned.api.dispatch import Handler, answer, too_many
+from marianned.api.outputs import JobOutputStream, OutputStream
 from marianned.api.params import read_params
-from marianned.api.streams import EventStream, Journal, OutputStream, Send, send_stream
+from marianned.api.states import States
+from marianned.api.streams import EventStream, Journal, Send, Source, send_stream
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.errors import MarianneError, Unavailable
 from marianned.protocol import (
@@ -69,6 +71,7 @@ class Parts(Protocol):
 
     handlers: Mapping[str, Handler]
     journal: Journal
+    states: States
     queries: JobQueries
     store: Store
     closing: bool
@@ -84,6 +87,7 @@ class Connection:
         self._stream = stream
         self._socket: socket.socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610  not Django's
         self._caller, self._peer = peer.caller, peer
+        self._read_only = False
         self._writing = anyio.Lock()
         self._in_flight = 0
         self._answered = anyio.Event()
@@ -186,6 +190,7 @@ class Connection:
             raise _TooMuch(too_many(request, f"a connection has at most {REQUESTS_MOST} requests in flight"))
         if isinstance(params, SayHello):
             self._caller = msgspec.structs.replace(self._caller, name=params.name[:100])
+            self._read_only = self._read_only or params.read_only  # a second hello never lifts it
         self._in_flight += 1
         tasks.start_soon(self._do, request, params)
 
@@ -203,12 +208,11 @@ class Connection:
     async def _done(self, request: wire.Request, params: Query[Any]) -> None:
         match params:
             case SubscribeEvents():
-                source: EventStream | OutputStream = EventStream(
-                    self._server.journal, self._server.queries, self._server.store, params
-                )
+                source: Source = EventStream(self._server, self._server.store, params)
                 await self._open(request, source)
             case FollowOutput():
-                await self._open(request, OutputStream(self._server.queries, self._server.store, params))
+                kind = JobOutputStream if params.sheet is None and params.hook is None else OutputStream
+                await self._open(request, kind(self._server.queries, self._server.store, params))
             case CancelStream():
                 await self._cancel(request, params)
             case _:
@@ -225,10 +229,14 @@ class Connection:
         """Return a handler that refuses what a sheet may not ask for."""
 
         async def checked(caller: Caller, params: Query[Any]) -> Reply:
+            if self._read_only:
+                inside.check_only_looks(method, params)
             await inside.check(self._server.queries.conductor, caller, method, params)
-            return await handler(caller, params)
+            reply = await handler(caller, params)
+            return msgspec.structs.replace(reply, read_only=True) if read_only_hello else reply
 
-        return handler if self._caller.inside is None else checked
+        read_only_hello = self._read_only and method == "daemon.hello"
+        return checked if self._read_only or self._caller.inside is not None else handler
 
     def _slot_lent(self) -> AbstractContextManager[None]:
         """Return that in which others may have the slot of the attempt that the client is inside of."""
@@ -253,7 +261,7 @@ class Connection:
             if isinstance(params, Stop) and params.mode == "detach":
                 self._server.stop_answered()
 
-    async def _open(self, request: wire.Request, source: EventStream | OutputStream) -> None:
+    async def _open(self, request: wire.Request, source: Source) -> None:
         try:
             event = await source.prepare()
         except MarianneError as error:

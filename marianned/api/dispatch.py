@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 from marianned import wire
 from marianned.conductor.core.registry import Conductor
+from marianned.conductor.queries.graphs import GraphQueries
 from marianned.conductor.queries.instruments import Instruments
 from marianned.conductor.queries.jobs import JobQueries
+from marianned.conductor.queries.search import SearchQueries
 from marianned.conductor.queries.why import WhyQueries
 from marianned.conductor.requests.control import Control
 from marianned.conductor.requests.retention import Retention
@@ -46,6 +48,7 @@ def handlers(
         "daemon.reload": reload,
         "job.submit": submissions.submit,
         "job.status": queries.job_status,
+        "job.graph": GraphQueries(queries).job_graph,
         "job.list": queries.job_list,
         "job.wait": queries.job_wait,
         "job.pause": control.pause,
@@ -60,6 +63,7 @@ def handlers(
         "job.remove": keeper.remove,
         "backup.write": keeper.backup,
         "log.read": queries.log_read,
+        "log.search": SearchQueries(queries).log_search,
         "instrument.list": instruments.list,
         "instrument.check": instruments.check,
         "instrument.clear_limits": instruments.clear_limits,

@@ -68,6 +68,16 @@ async def check(conductor: Conductor, caller: Caller, method: str, params: Query
     )
 
 
+def check_only_looks(method: str, params: Query[Any]) -> None:
+    """See that a request changes nothing: its connection was to take questions only.
+
+    Raises:
+        NotPermitted: it changes something.
+    """
+    if not _only_looks(method, params):
+        raise NotPermitted(f"{method} changes something; this connection takes questions only (read_only)")
+
+
 def _only_looks(method: str, params: Query[Any]) -> bool:
     if isinstance(params, Modify | Resume | Remove) and params.plan:
         return True

@@ -20,6 +20,7 @@ from marianned import files, wire
 from marianned.api import inside
 from marianned.api.connection import Connection, farewell
 from marianned.api.dispatch import Handler
+from marianned.api.states import States
 from marianned.api.streams import Journal
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.errors import MarianneError, NotPermitted, Unavailable
@@ -54,6 +55,7 @@ class Server:
         self.handlers = handlers
         self.journal = journal
         self.queries = queries
+        self.states = States(queries)
         self.store = store
         self._connected: set[Connection] = set()
         self.closing = False

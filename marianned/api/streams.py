@@ -5,24 +5,20 @@ A stream is a request that is answered once with its id; then `stream.item` noti
 buffer. Source: docs/design/protocol.md.
 """
 
+from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import anyio
 import msgspec
-from anyio import to_thread
 
 from marianned import wire
+from marianned.api.states import Item, States, Wanted, Watch
 from marianned.conductor.queries.jobs import JobQueries
-from marianned.conductor.queries.output import find_output, read_output
 from marianned.errors import BadRequest
 from marianned.protocol import (
     PAGE_LIMIT,
-    READ_LIMIT,
     Event,
-    FollowOutput,
     ListJobs,
     Snapshot,
     SubscribeEvents,
@@ -31,10 +27,15 @@ from marianned.store.writer import Store
 
 ITEMS_MOST = 1_000
 BYTES_MOST = 4 * 1024 * 1024
-_LOOK_SECONDS = 0.2
-"""How often a growing output is looked at: nothing tells of a file's growth on every file system."""
 Send = Callable[[bytes], Awaitable[None]]
-Item = Callable[[object], Awaitable[None]]
+
+
+class Shared(Protocol):
+    """What streams need of the server that they belong to."""
+
+    journal: "Journal"
+    states: States
+    queries: JobQueries
 
 
 class _Item(NamedTuple):
@@ -67,80 +68,78 @@ class Journal:
 
 
 class _Backlog:
-    """Events that wait for a reader. Once there are too many they are dropped, and it ends: `lagged`."""
+    """Events that wait for a reader. Once there are too many all but the first are dropped: it has `lagged`.
 
-    def __init__(self, wanted: Callable[[Event], bool]) -> None:
+    `came` is called when there is something for the reader to look at.
+    """
+
+    def __init__(self, wanted: Callable[[Event], bool], came: Callable[[], None]) -> None:
         self._wanted = wanted
-        self._send, self._receive = anyio.create_memory_object_stream[_Item](ITEMS_MOST)
+        self._came = came
+        self._waiting: deque[_Item] = deque()
         self._bytes = 0
         self.lagged = False
 
     def put(self, events: list[_Item]) -> None:
         """Take events in."""
         for told in events:
-            if not self._wanted(told.event):
+            if self.lagged or not self._wanted(told.event):
                 continue
             self._bytes += len(bytes(told.json))
-            waiting = self._send.statistics().current_buffer_used
-            if waiting >= ITEMS_MOST or self._bytes > BYTES_MOST:
-                self._drop()
-            if self.lagged:
-                return
-            self._send.send_nowait(told)
+            self._waiting.append(told)
+            if len(self._waiting) > ITEMS_MOST or self._bytes > BYTES_MOST:
+                self.lagged = True
+                first = self._waiting.popleft()  # it is sent all the same: each stream gets somewhere
+                self._waiting.clear()
+                self._waiting.append(first)
+            self._came()
 
-    def _drop(self) -> None:
-        self.lagged = True
-        self._send.close()
-        with suppress(anyio.EndOfStream):
-            while True:
-                self._receive.receive_nowait()
-
-    async def take(self) -> _Item | None:
-        """Return the next event when it has come; None: the reader has lagged."""
-        try:
-            told = await self._receive.receive()
-        except anyio.EndOfStream:
+    def take(self) -> _Item | None:
+        """Return the next event; None: none has come."""
+        if not self._waiting:
             return None
+        told = self._waiting.popleft()
         self._bytes -= len(bytes(told.json))
         return told
 
-    def close(self) -> None:
-        """Let go of what is left."""
-        self._send.close()
-        self._receive.close()
-
 
 class EventStream:
-    """The journal from a number on: first what is on disk, then what is committed, none missed or twice."""
+    """The journal from a number on, and states beside it: what is on disk, then what is committed.
 
-    def __init__(self, journal: Journal, queries: JobQueries, store: Store, ask: SubscribeEvents) -> None:
-        self._journal = journal
-        self._queries = queries
+    No event is missed, none comes twice.
+    """
+
+    def __init__(self, shared: "Shared", store: Store, ask: SubscribeEvents) -> None:
+        self._journal = shared.journal
+        self._states = shared.states
+        self._queries = shared.queries
         self._store = store
         self._ask = ask
-        self._name: str | None = None
-        self._run: int | None = None
+        self._wanted = Wanted(ask.jobs if ask.job_id is None else [ask.job_id])
         self._run_id: int | None = None
+        self._came = anyio.Event()
         self.last = 0
         """The number of the last event sent, or of where the stream began."""
 
     async def prepare(self) -> int:
-        """Find the job that is asked for and where the stream begins; return the journal's number.
+        """Find the jobs that are asked for and where the stream begins; return the journal's number.
 
         Raises:
-            NoSuchJob: there is none.
-            BadRequest: the journal does not reach back so far, or not yet so far.
+            NoSuchJob: there is none of them.
+            BadRequest: the journal does not reach back so far, or not yet so far; or the params contradict.
         """
+        self._check()
         if self._ask.job_id is not None:
             run = (await self._queries.state(self._ask.job_id)).run
-            self._name, self._run, self._run_id = run.job_name, run.run, run.run_id
+            self._wanted, self._run_id = Wanted([f"{run.job_name}@{run.run}"]), run.run_id
+        for job_id in dict.fromkeys(self._ask.jobs or ()):
+            run = (await self._queries.state(job_id)).run
+            self._wanted.begin(run.job_name, run.run)
         after = self._ask.after
         oldest = await self._store.records.oldest_event() if after else 0
         newest = self.last = self._store.last_event
         if after is None:
             return newest
-        if self._ask.snapshot:
-            raise BadRequest("'after' or 'snapshot': a snapshot says the number it is true at")
         if after > newest:
             raise BadRequest(f"the journal's newest event is {newest}, which {after} is not before")
         if 0 < after < oldest - 1:
@@ -150,8 +149,27 @@ class EventStream:
         self.last = after
         return newest
 
-    def _wanted(self, event: Event) -> bool:
-        return self._name is None or (event.job_id == self._name and event.run == self._run)
+    def _check(self) -> None:
+        ask = self._ask
+        if ask.snapshot and ask.after is not None:
+            raise BadRequest("'after' or 'snapshot': a snapshot says the number it is true at")
+        if ask.snapshot and ask.states:
+            raise BadRequest("'snapshot' or 'states': states begin with a snapshot of their own")
+        if ask.job_id is not None and ask.jobs is not None:
+            raise BadRequest("'job_id' or 'jobs': the one keeps to a run, the other follows the newest")
+        if (ask.sheets or ask.output) and not ask.states:
+            raise BadRequest(f"'{'sheets' if ask.sheets else 'output'}' goes with 'states'")
+
+    def _is_wanted(self, event: Event) -> bool:
+        if not self._wanted.has_event(event.job_id, event.run):
+            return False
+        types = self._ask.types
+        return types is None or any(
+            event.type == one or (one.endswith(".") and event.type.startswith(one)) for one in types
+        )
+
+    def _look(self) -> None:
+        self._came.set()
 
     async def run(self, item: Item) -> str:
         """Send items until the reader lags; return the reason of the end.
@@ -159,29 +177,48 @@ class EventStream:
         Nothing is missed and nothing comes twice because of where the listener is added: the journal is
         read from disk until there is no newer event, and the listener is added without an await in between,
         so that no commit can come between the two. What is committed while the disk is read is in both:
-        events that are not newer than the last one sent are passed over.
+        events that are not newer than the last one sent are passed over. States that change while the
+        snapshot is sent are marked from before it, and follow.
         """
-        if self._ask.snapshot:
-            await self._show(item)
-        await self._catch_up(item)
-        backlog = _Backlog(self._wanted)
-        self._journal.add(backlog.put)  # nothing was awaited since the journal was read to its end
+        backlog = _Backlog(self._is_wanted, self._look)
+        watch = Watch(self._states, self._ask, self._wanted, self._look) if self._ask.states else None
         try:
-            while (told := await backlog.take()) is not None:
+            if watch is not None:
+                self._states.add(watch)
+                await watch.snapshot(item)
+            elif self._ask.snapshot:
+                await self._show(item)
+            await self._catch_up(item)
+            self._journal.add(backlog.put)  # nothing was awaited since the journal was read to its end
+            await self._follow(item, backlog, watch)
+        finally:
+            self._journal.discard(backlog.put)
+            if watch is not None:
+                self._states.discard(watch)
+        return "lagged"
+
+    async def _follow(self, item: Item, backlog: _Backlog, watch: Watch | None) -> None:
+        """Send what comes, events before states, until the reader has lagged."""
+        while True:
+            self._came = anyio.Event()
+            while (told := backlog.take()) is not None:
                 if told.event.event > self.last:  # else it was read from disk before it was told
                     await item(told.json)
                     self.last = told.event.event
-        finally:
-            self._journal.discard(backlog.put)
-            backlog.close()
-        return "lagged"
+            if backlog.lagged:
+                return
+            if watch is not None:
+                await watch.tell(item)
+            with anyio.move_on_after(None if watch is None else watch.due_in()):
+                await self._came.wait()
 
     async def _show(self, item: Item) -> None:
         """Send the present state: what is committed from here on follows as events."""
         number = self.last
-        if self._ask.job_id is not None:
-            job = await self._queries.view(await self._queries.state(self._ask.job_id))
-            await item(Snapshot(event=number, jobs=[job], total=1))
+        if self._ask.job_id is not None or self._ask.jobs is not None:
+            asked = [self._ask.job_id] if self._ask.job_id is not None else self._ask.jobs or []
+            jobs = [await self._queries.view(await self._queries.state(one)) for one in asked]
+            await item(Snapshot(event=number, jobs=jobs, total=len(jobs)))
             return
         sent = 0
         while True:
@@ -195,67 +232,28 @@ class EventStream:
         while (newest := self._store.last_event) > self.last:
             events = await self._store.records.events(self.last, self._run_id, PAGE_LIMIT)
             for event in events:
-                await item(event)
+                if self._is_wanted(event):
+                    await item(event)
                 self.last = event.event
             if len(events) < PAGE_LIMIT:
                 self.last = max(self.last, newest)
 
 
-class OutputStream:
-    """What one attempt prints, as it grows; it ends with the attempt."""
-
-    def __init__(self, queries: JobQueries, store: Store, ask: FollowOutput) -> None:
-        self._queries = queries
-        self._store = store
-        self._services = queries.services
-        self._ask = ask
-        self._path = Path()
-        self._attempt = 0
+class Source(Protocol):
+    """What a stream sends: `run` returns the reason of its end, `last` is the number that goes with it."""
 
     @property
     def last(self) -> int:
-        """The journal's number."""
-        return self._store.last_event
+        """The journal's number that the stream has come to."""
 
     async def prepare(self) -> int:
-        """Find the attempt that is asked for; return the journal's number.
-
-        Raises:
-            NoSuchJob, BadRequest: there is none.
-        """
-        state = await self._queries.state(self._ask.job_id)
-        printed = await find_output(self._services, state, self._ask)
-        self._ask = msgspec.structs.replace(self._ask, attempt=printed.attempt)
-        self._attempt = printed.attempt
-        self._path = printed.directory / self._ask.stream
-        return self.last
+        """Find what is asked for, or refuse it; return the journal's number."""
 
     async def run(self, item: Item) -> str:
-        """Send pieces until the attempt has ended and all is sent; return the reason of the end."""
-        offset = self._ask.offset
-        while True:
-            ended = await self._ended()
-            while True:
-                data, skipped, _ = await to_thread.run_sync(
-                    read_output, self._path, offset, READ_LIMIT, abandon_on_cancel=True
-                )
-                if not data and not skipped:
-                    break
-                offset += skipped
-                await item({"offset": offset, "data": data, "skipped": skipped, "attempt": self._attempt})
-                offset += len(data)
-            if ended:
-                return "ended"
-            await anyio.sleep(_LOOK_SECONDS)
-
-    async def _ended(self) -> bool:
-        state = await self._queries.state(self._ask.job_id)
-        return (await find_output(self._services, state, self._ask)).ended
+        """Send items; return why no more come."""
 
 
-async def send_stream(
-    stream: int, source: EventStream | OutputStream, send: Send, cut: Callable[[], str]
-) -> None:
+async def send_stream(stream: int, source: Source, send: Send, cut: Callable[[], str]) -> None:
     """Run a stream to its end: its items, then `stream.end` with the reason.
 
     `cut` tells why a stream that was cancelled ends: `cancelled`, or `stopping` where the daemon stops.

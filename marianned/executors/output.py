@@ -63,6 +63,32 @@ def last_lines(path: Path, lines: int) -> int:
         os.close(descriptor)
 
 
+def line_behind(path: Path, most: int) -> int:
+    """Return where the first whole line begins of the last `most` bytes; their beginning, if none does.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    descriptor = files.opened(path)
+    try:
+        size = os.fstat(descriptor).st_size
+        start = size - most
+        if start <= 0:
+            return 0
+        at = start - 1  # a line that begins right at the start is whole
+        while at < size:
+            block = os.pread(descriptor, _BLOCK, at)
+            found = block.find(b"\n")
+            if found >= 0 and at + found + 1 < size:
+                return at + found + 1
+            if not block or found >= 0:
+                break
+            at += len(block)
+        return start
+    finally:
+        os.close(descriptor)
+
+
 def _begin(block: bytes, passed: int) -> int:
     """Return where the line behind newline number `passed` (from 0) begins."""
     at = -1

@@ -91,6 +91,19 @@ class InFlight(msgspec.Struct, kw_only=True):
     """The loop, as `2-3`, of which a round is being judged; null: it is something else."""
     job_id: str | None = None
     """The job, `name@run`, that it runs in: one whose end this job waits for; null: it is this job's own."""
+    label: str | None = None
+    """What the score calls it: the sheet's description, else its stage's name, or the hook; null: nothing."""
+    instrument: str | None = None
+    """The instrument it uses; null for a hook."""
+    model: str | None = None
+    """The model it uses; null: not known."""
+    stdout_bytes: int | None = None
+    """Bytes it has printed on stdout so far; null: it has no output, or the reply to a change tells of it."""
+    last_output_at: str | None = None
+    """When it printed last, on stdout or stderr; null: it has printed nothing."""
+    last_line: str | None = None
+    """The last line that it printed on stdout, at most 200 characters, without control characters and with
+    secrets masked; null: none."""
 
 
 class Waiting(msgspec.Struct, kw_only=True):
@@ -382,8 +395,9 @@ class Sheet(msgspec.Struct, kw_only=True):
     """What it waits for between two attempts, `retry` or `rate_limit`; null: it does not wait."""
     until_at: str | None
     """When that wait ends; null: it does not wait."""
-    needs: list[int]
-    """Numbers of the sheets that must be completed or skipped before it."""
+    needs: list[int] | None = None
+    """Numbers of the sheets that must be completed or skipped before it; null: not told here, see
+    `job.graph`."""
     blocked_by: list[int]
     """Numbers of the failed sheets that keep it from starting."""
     kept_back_by: str | None = None
@@ -583,3 +597,33 @@ class Event(msgspec.Struct, kw_only=True):
     """The cause of a hold, or the category of a failure; null: neither."""
     text: str = ""
     """The same for people."""
+    kind: AttemptKind | None = None
+    """Of `attempt.started`: an `AttemptKind`; else null."""
+    instrument: str | None = None
+    """Of `attempt.started` and `attempt.ended`: the instrument it uses; else null."""
+    model: str | None = None
+    """Of the same: the model it uses; null: not known."""
+    time_limit_at: str | None = None
+    """Of `attempt.started` and `hook.started`: when its time limit ends it; else null."""
+    outcome: Outcome | None = None
+    """How an attempt or hook has ended, an `Outcome`; null: this tells of no end."""
+    exit_code: int | None = None
+    """Exit code of its process; null: a signal ended it, or this tells of no end."""
+    signal: str | None = None
+    """The signal that ended its process, as `SIGKILL`; null: none."""
+    error_category: str | None = None
+    """What kind of failure it was, such as `validation`, `auth`, `timeout`; null: none."""
+    cost_usd: float | None = None
+    """Cost in USD of the attempt that has ended; null: not known."""
+    input_tokens: int | None = None
+    """Tokens it sent to the model; null: not known."""
+    output_tokens: int | None = None
+    """Tokens it received from the model; null: not known."""
+    duration_seconds: float | None = None
+    """How long its process ran; null: this tells of no end."""
+    waiting_for: WaitingFor | None = None
+    """Of `sheet.waiting` and `hook.waiting`: what for; else null."""
+    until_at: str | None = None
+    """Of the same: when the wait ends at the latest; null: not known."""
+    hold: Hold | None = None
+    """The hold that was added, or has come to its end, as it was then; null: this tells of none."""

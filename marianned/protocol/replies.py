@@ -1,6 +1,6 @@
 """What is answered: one Struct for each method's result, on the keys that every reply has."""
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -18,6 +18,7 @@ from marianned.protocol.parts import (
     HookLine,
     InFlight,
     Instrument,
+    LoopProgress,
     Next,
     Parameter,
     PlanLine,
@@ -124,6 +125,90 @@ class JobDetails(Job, kw_only=True):
     """What was changed in the workspace since it paused or failed; null: it has not, or nothing is known."""
     last_request: Event | None = None
     """The event by which somebody last paused, resumed or ended it: who, and why; null: there is none."""
+    unchanged: bool = False
+    """Nothing has changed since the event `newer_than`: only `job_id`, `event` and this are told."""
+
+
+class StageNode(msgspec.Struct, kw_only=True):
+    """A stage as a node of a job's graph."""
+
+    stage: int
+    """Number of the stage, from 1."""
+    name: str | None
+    """Its name, which SHEETS take; null: it has none."""
+    label: str | None
+    """What the score calls all its sheets; null: nothing, or not all the same."""
+    first: int
+    """Number of its first sheet; the others follow."""
+    count: int
+    """How many sheets it has."""
+    instrument: str | None
+    """The instrument that its sheets start with; null: not all with the same."""
+    needs: list[int]
+    """The stages all of whose sheets each of its sheets needs."""
+    needs_own: list[int]
+    """The stages of as many sheets, of which each of its sheets needs the one with its own instance."""
+
+
+class SheetNeeds(msgspec.Struct, kw_only=True):
+    """What a sheet needs that does not follow from its stage."""
+
+    sheet: int
+    """Number of the sheet."""
+    needs: list[int]
+    """Numbers of the sheets that must be completed or skipped before it: all of them."""
+
+
+class Graph(Reply, kw_only=True):
+    """What needs what in a job, by stages."""
+
+    job_name: str
+    """Name of the job."""
+    run: int
+    """Number of the run."""
+    revision: int
+    """Revision of the score in force, whose graph it is."""
+    stages: list[StageNode]
+    """The stages, by number."""
+    sheets: list[SheetNeeds]
+    """A page of the sheets whose needs are others than their stage's, by number."""
+    total: int
+    """How many such sheets there are."""
+    loops: list[LoopProgress]
+    """The loops of its stages, in order."""
+    event: int
+    """The journal position at which this was true."""
+
+
+class BriefRun(msgspec.Struct, kw_only=True):
+    """A run as its own row has it: what a list of thousands needs."""
+
+    job_id: str
+    """What addresses it: the job's name, or `name@run` for a run that is not the newest."""
+    job_name: str
+    """Name of the job."""
+    run: int
+    """Number of the run, from 1."""
+    status: JobStatus
+    """Its `JobStatus`."""
+    labels: list[str]
+    """What it is found by with `-l`."""
+    revision: int
+    """Revision of the score in force."""
+    description: str | None
+    """What the score says of itself; null: nothing."""
+    config_file: str | None
+    """Path of the score file of that revision; null: it came without one."""
+    status_since_at: str
+    """When it came to this status."""
+    created_at: str
+    """When it was accepted."""
+    started_at: str | None
+    """When its first slot was granted; null: not yet."""
+    updated_at: str
+    """When it last changed."""
+    ended_at: str | None
+    """When it ended, in any way; null: it has not ended."""
 
 
 class JobList(Reply, kw_only=True):
@@ -135,21 +220,12 @@ class JobList(Reply, kw_only=True):
     """A page of the jobs, the newest change last."""
     names: list[str] = []
     """The names of all, where they were asked for: `name`, of an older run `name@run`."""
+    brief: list[BriefRun] = []
+    """The page in short, where that was asked for; then `jobs` is empty."""
+    counts: dict[str, int] = {}
+    """How many there are of each status, where that was asked for, whatever `statuses` leaves."""
     total: int
     """How many jobs there are, of those that were asked for."""
-
-
-class Snapshot(msgspec.Struct, kw_only=True):
-    """The present state of the jobs, as the first item of a stream."""
-
-    type: Literal["snapshot"] = "snapshot"
-    """What tells it from an event."""
-    event: int
-    """The events after this number follow in the stream."""
-    jobs: list[Job]
-    """A page of the jobs; apply to each the events after its own `event`."""
-    total: int
-    """How many jobs there are."""
 
 
 class Waited(Job, kw_only=True):
@@ -400,6 +476,44 @@ class Output(Reply, kw_only=True):
     """The journal position at which this was true."""
 
 
+class Match(msgspec.Struct, kw_only=True):
+    """A line of an output that has what was searched for."""
+
+    offset: int
+    """Where the line begins, in bytes."""
+    line: int
+    """Number of the line in its output, from 1, counting what is kept."""
+    text: str
+    """The line, at most 1,000 characters of it around the first match."""
+
+
+class Matches(Reply, kw_only=True):
+    """The lines of an output that have what was searched for."""
+
+    hook: int | None = None
+    """Number of the hook; null for a sheet."""
+    sheet: int | None
+    """Number of the sheet; null for a hook."""
+    attempt: int
+    """Number of the attempt, from 1."""
+    stream: str
+    """`stdout` or `stderr`."""
+    matches: list[Match]
+    """The lines, in their order."""
+    more: bool
+    """Whether the search was ended before the end of the output: by `limit`, or because it is long."""
+    offset: int
+    """Where to search on, in bytes: behind the last line that was looked at."""
+    lines: int
+    """How many lines lie before that place, of those that are kept."""
+    size: int
+    """Bytes of the output so far."""
+    ended: bool
+    """Whether the attempt has ended, so that no more comes."""
+    event: int
+    """The journal position at which this was true."""
+
+
 class Validated(Reply, kw_only=True):
     """What a validation found."""
 
@@ -474,6 +588,8 @@ class Hello(Reply, kw_only=True):
     """Names of what it can do beyond its protocol."""
     ready: bool
     """Whether it serves all requests; false while it drains or stops."""
+    read_only: bool = False
+    """Whether this connection takes questions only, as was asked."""
     event: int
     """The newest position of the journal."""
 

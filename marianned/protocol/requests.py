@@ -12,11 +12,13 @@ from marianned.protocol.replies import (
     Cleared,
     DaemonStatus,
     Events,
+    Graph,
     Hello,
     History,
     Instruments,
     JobDetails,
     JobList,
+    Matches,
     Modified,
     Output,
     Paused,
@@ -48,6 +50,8 @@ Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """A number that counts something; JSON readers everywhere, SQLite and files can hold it."""
+Offset = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+"""A place in a file, in bytes; below 0: from its end."""
 Place = Annotated[str, msgspec.Meta(max_length=4_096, pattern=r"^[^\u0000]*$")]
 """A path: no call of the system takes a zero byte."""
 _WORDS = f"^[^{CONTROLS}]*$"
@@ -63,6 +67,9 @@ SheetNumber = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Answer_co = TypeVar("Answer_co", bound=Reply, covariant=True)
 
 
+Names = list[Annotated[str, msgspec.Meta(min_length=1, max_length=120)]]
+"""Names of keys, types or jobs."""
+Fields = Names | None
 Label = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._=/:-]{0,62}$(?!\n)")]
 """A label of a job: a word that needs no quotes in a shell."""
 
@@ -106,6 +113,8 @@ class SayHello(Query[Hello], frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What the client calls itself, with its version; it is kept in the journal with each request."""
     protocol: int = PROTOCOL
     """Version of the protocol that the client speaks."""
+    read_only: bool = False
+    """Take questions only on this connection, from now until its end: a change is refused (E509)."""
 
 
 class GetDaemon(Query[DaemonStatus], frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -181,10 +190,28 @@ class GetJob(JobAsk[JobDetails], frozen=True, kw_only=True, forbid_unknown_field
     """Return these sheets only, with their attempts: `2,5-7,2.1,3.all`; null: all, without attempts."""
     names: bool = False
     """Return the names of stages that `sheets` takes, too, in `stage_names`."""
+    fields: Fields = None
+    """Return these keys only, as `status`, or of its sheets as `sheets.status`; `job_id` and `event` come
+    always. Null: all. What is not told is not looked up."""
+    without: Names = []
+    """Return all but these keys, named likewise: `drift`, which asks about the workspace, `sheets.needs`."""
+    newer_than: Number | None = None
+    """An event: if nothing of the job has changed since, return `unchanged` alone. Null: return all."""
     offset: Number = 0
     """How many of the sheets to leave out before the page."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
     """The most sheets of the page."""
+
+
+class ReadGraph(JobAsk[Graph], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Return what needs what in a job, by stages: the needs of all sheets would be thousands of numbers."""
+
+    method: ClassVar[str] = "job.graph"
+
+    offset: Number = 0
+    """How many of the sheets with needs of their own to leave out before the page."""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT
+    """The most such sheets of the page."""
 
 
 class ListJobs(Query[JobList], frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -199,6 +226,16 @@ class ListJobs(Query[JobList], frozen=True, kw_only=True, forbid_unknown_fields=
     """Return only those of these statuses; `active`, `held` and `ended` stand for several. Empty: all."""
     labels: list[Label] = []
     """Return only those that have all these labels."""
+    prefix: Annotated[str, msgspec.Meta(max_length=120)] | None = None
+    """Return only those whose names begin so; null: all."""
+    since: str | None = None
+    """Return only those that have changed at this time or later, in RFC 3339; null: all."""
+    newest_first: bool = False
+    """Return the newest change first; false: last."""
+    brief: bool = False
+    """Return the page in short, in `brief`, and none in `jobs`."""
+    counts: bool = False
+    """Return how many there are of each status, too."""
     names: bool = False
     """Return the names of all, in `names`, and no page of jobs; without `runs` also of those long ended."""
     offset: Number = 0
@@ -423,14 +460,38 @@ class ReadOutput(JobAsk[Output], frozen=True, kw_only=True, forbid_unknown_field
     """Number of the attempt; null: the newest."""
     stream: Literal["stdout", "stderr", "prompt", "result"] = "stdout"
     """What to read: an output, the prompt the attempt was given, or its result text."""
-    offset: Number = 0
-    """Where to start, in bytes."""
+    offset: Offset = 0
+    """Where to start, in bytes; below 0: where the first line begins of the last so many bytes, which the
+    reply's `offset` tells."""
     tail_lines: Number | None = None
     """Start where the last so many lines begin, which the reply's `offset` tells; null: at `offset`."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=READ_LIMIT)] = READ_LIMIT
     """The most bytes to return."""
     reads: bool = False
     """Return how the lines of an agent's output are to be read, too."""
+
+
+class SearchOutput(JobAsk[Matches], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Search what an attempt of a sheet or hook printed, line by line."""
+
+    method: ClassVar[str] = "log.search"
+
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=1_000, pattern=r"^[^\n\u0000]*$")]
+    """What the lines have that are searched for, as it is: no pattern."""
+    ignore_case: bool = False
+    """Take upper and lower case letters for the same."""
+    sheet: SheetNumber | None = None
+    """Number of the sheet; null: it is the output of a hook."""
+    hook: SheetNumber | None = None
+    """Number of the hook; null: it is the output of a sheet."""
+    attempt: Number | None = None
+    """Number of the attempt; null: the newest."""
+    stream: Literal["stdout", "stderr"] = "stdout"
+    """Which output to search."""
+    offset: Number = 0
+    """Where to start, in bytes: at the beginning, or where the search before has ended."""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)] = 100
+    """The most lines to return."""
 
 
 class Validate(Query[Validated], frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -512,29 +573,45 @@ class SubscribeEvents(Query[StreamStarted], frozen=True, kw_only=True, forbid_un
     method: ClassVar[str] = "events.subscribe"
 
     job_id: JobId | None = None
-    """Send only events of this job: `name` for its newest run, `name@run` for any; null: of all."""
+    """Send only what is of this run: `name@run`, or `name` for that which is the newest now; null: of all."""
+    jobs: Annotated[list[JobId], msgspec.Meta(max_length=PAGE_LIMIT)] | None = None
+    """Send only what is of these jobs: `name` for the newest run, also one that begins later, `name@run` for
+    that run; null: of all."""
     after: Number | None = None
     """The event behind which to start; 0: send all that are kept; null: from now on."""
     snapshot: bool = False
     """Send the present state first, as one `Snapshot` or, over 1,000 jobs, several; then the events after its
     number."""
+    types: Names | None = None
+    """Send only events of these types, as `job.paused`, or `job.` for all that begin so; null: all types."""
+    states: bool = False
+    """Send the present state first, until `Ready`, then beside the events each job that has changed, as it is
+    (`JobState`), at most five times a second, and the daemon (`DaemonState`)."""
+    sheets: bool = False
+    """With `states`: send sheets, too (`SheetStates`): all of the jobs that are named, or else of those that
+    have not ended, then those that have changed."""
+    output: bool = False
+    """With `states`: send what is in flight, too, when it has printed something (`OutputStates`)."""
 
 
 class FollowOutput(JobAsk[StreamStarted], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Open a live stream of what one attempt prints; it ends with the attempt."""
+    """Open a live stream of what an attempt prints, or all of a job; it ends with the attempt, or the job."""
 
     method: ClassVar[str] = "log.follow"
 
     sheet: SheetNumber | None = None
-    """Number of the sheet; null: it is the output of a hook."""
+    """Number of the sheet; null: it is the output of a hook, or of all."""
     hook: SheetNumber | None = None
-    """Number of the hook; null: it is the output of a sheet."""
+    """Number of the hook; null: it is the output of a sheet. Neither sheet nor hook: of all of the job that
+    is in flight now or later."""
     attempt: Number | None = None
     """Number of the attempt; null: the newest."""
-    stream: Literal["stdout", "stderr"] = "stdout"
+    stream: Literal["stdout", "stderr", "both"] = "stdout"
     """Which output to follow."""
-    offset: Number = 0
-    """Where to start, in bytes."""
+    offset: Offset = 0
+    """Where to start, in bytes; below 0: where the first line begins of the last so many bytes."""
+    tail_lines: Number | None = None
+    """Start where the last so many lines begin; null: at `offset`."""
 
 
 class CancelStream(Query[StreamCancelled], frozen=True, kw_only=True, forbid_unknown_fields=True):

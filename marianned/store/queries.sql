@@ -243,6 +243,11 @@ SELECT * FROM requests WHERE uid = :uid AND method = :method AND key = :key
 -- name: events
 SELECT * FROM events WHERE event > :after ORDER BY event LIMIT :limit
 
+-- name: has_changed
+SELECT EXISTS (
+    SELECT 1 FROM events WHERE run_id IN (SELECT value FROM json_each(:run_ids)) AND event > :event
+) OR EXISTS (SELECT 1 FROM events WHERE event > :event AND type LIKE 'limit.%')
+
 -- name: oldest_event
 SELECT min(event) FROM events
 

@@ -22,6 +22,7 @@ from marianned.rows import (
     ArchiveRow,
     AttemptRow,
     BreakpointRow,
+    EventFacts,
     EventRow,
     HoldRow,
     HookRow,
@@ -108,11 +109,13 @@ _ARCHIVE = Columns(ArchiveRow)
 _ARCHIVED = Columns(ArchivedRow)
 _WORKTREE = Columns(WorktreeRow)
 _EVENT = Columns(EventRow)
+_NO_FACTS = EventFacts()
 _COSTS = Columns(Costs)
 
 
 def to_event(event: int, row: EventRow) -> protocol.Event:
     """Return a line of the journal, with its number, as it is told on the socket."""
+    facts = row.facts or _NO_FACTS
     return protocol.Event(
         event=event,
         recorded_at=timestamp(row.recorded_at),
@@ -130,6 +133,21 @@ def to_event(event: int, row: EventRow) -> protocol.Event:
         reason=row.reason,
         cause=row.cause,
         text=row.text,
+        kind=facts.kind,
+        instrument=facts.instrument,
+        model=facts.model,
+        time_limit_at=timestamp(facts.time_limit_at),
+        outcome=facts.outcome,
+        exit_code=facts.exit_code,
+        signal=facts.signal,
+        error_category=facts.error_category,
+        cost_usd=facts.cost_usd,
+        input_tokens=facts.input_tokens,
+        output_tokens=facts.output_tokens,
+        duration_seconds=facts.duration_seconds,
+        waiting_for=facts.waiting_for,
+        until_at=timestamp(facts.until_at),
+        hold=facts.hold,
     )
 
 
@@ -386,6 +404,15 @@ class Records:
         """Return the newest event by which somebody paused, resumed or ended a run; null: there is none."""
         found = await self._read(lambda connection: _events(connection, "last_request", {"run_id": run_id}))
         return found[0] if found else None
+
+    async def has_changed(self, run_ids: Collection[int], event: int) -> bool:
+        """Tell whether the journal has something of these runs, or of rate limits, after an event."""
+        asked: dict[str, Value] = {"run_ids": _json([*run_ids]), "event": event}
+
+        def read(connection: sqlite3.Connection) -> bool:
+            return bool(connection.execute(SQL["has_changed"], asked).fetchone()[0])
+
+        return await self._read(read)
 
     async def events(
         self, after: int, run_id: int | None, limit: int, job_name: str | None = None

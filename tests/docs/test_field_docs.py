@@ -9,10 +9,10 @@ import pytest
 
 from marianned import errors, protocol, rows
 from marianned.instruments import profile
-from marianned.protocol import parts, replies, requests
+from marianned.protocol import items, parts, replies, requests
 from marianned.protocol.schema import _documented, field_docs, schema_of
 
-MODULES = (errors, parts, replies, requests, profile, rows)
+MODULES = (errors, items, parts, replies, requests, profile, rows)
 STRUCTS = [
     kind
     for module in MODULES

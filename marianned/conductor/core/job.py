@@ -53,7 +53,7 @@ from marianned.progress.state.triggers import (
     Warned,
 )
 from marianned.protocol import ENDED, JobStatus, WaitingFor
-from marianned.rows import Account, AttemptRow, Flight
+from marianned.rows import Account, AttemptRow, Changes, Flight
 from marianned.store.writer import BrokenChanges
 
 _AGAIN_SECONDS = 1.0
@@ -91,6 +91,9 @@ class Jobs(Protocol):
 
     def failed_over(self, job: "Job") -> None:
         """Tell whoever waits for it that the hooks of a job's failure have ended."""
+
+    def changed(self, job: "Job", changes: Changes) -> None:
+        """Tell whoever shows it what was committed of a job."""
 
 
 class Job:
@@ -355,6 +358,8 @@ class Job:
         changed = self.status != before
         if changed:
             self.status_event = event
+        if decision.changes:
+            self._jobs.changed(self, decision.changes)
         faults.point(f"{name}.applied")
         self._act(trigger, decision, event)
         for watcher in list(self._watchers) if changed else ():

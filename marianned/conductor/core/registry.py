@@ -58,6 +58,8 @@ _COMPARED_MOST, _COMPARED_LETTERS = 1_000, 100
 Control = Pause | Cancel | Resume | Modify
 R = TypeVar("R", bound=Reply)
 NOBODY = Caller(uid=-1)
+OnChange = Callable[[Job, Changes], None]
+"""Hears what was committed of a job in memory, once that shows it; without changes: it was taken up."""
 Chain = Callable[["Conductor", Job, HookContext], Awaitable[HookEnded | None]]
 """Checks and submits a hook's job; None: the job of the hook was told how that ended."""
 
@@ -81,6 +83,7 @@ class Conductor:
         self._by_run: dict[int, Job] = {}
         self._older: dict[str, list[Job]] = {}
         self._chain = chain
+        self._listeners: set[OnChange] = set()
         self._idle = anyio.Event()
 
     def health(self) -> DaemonHealth:
@@ -161,6 +164,7 @@ class Conductor:
         if newest:
             self.jobs[name] = job
         self._by_run[job.run_id] = job
+        self.changed(job, Changes())
         self.tasks.start_soon(self._serve, job, found)
         return job
 
@@ -181,6 +185,16 @@ class Conductor:
                     f"internal error in the daemon with '{job.state.run.job_name}'; its log has more"
                 )
             )
+
+    def on_change(self, listener: OnChange) -> Callable[[], None]:
+        """Tell `listener` of each change from now on; call what is returned to stop that."""
+        self._listeners.add(listener)
+        return lambda: self._listeners.discard(listener)
+
+    def changed(self, job: Job, changes: Changes) -> None:
+        """Tell whoever shows it what was committed of a job."""
+        for listener in list(self._listeners):
+            listener(job, changes)
 
     def evict(self, job: Job) -> None:
         """Take a job out of memory."""

@@ -22,14 +22,16 @@ from marianned.conductor.core.job import Job
 from marianned.conductor.core.loading import load_state
 from marianned.conductor.core.messages import parse_job_id
 from marianned.conductor.core.registry import Conductor
+from marianned.conductor.queries.chosen import Chosen, unchanged
 from marianned.conductor.queries.instruments import limits_in_force
+from marianned.conductor.queries.live import Liveness
 from marianned.conductor.queries.metrics import Meter
 from marianned.conductor.queries.output import (
     OutputSource,
     find_output,
     read_output,
     stream_format,
-    where_lines_begin,
+    where_to_begin,
 )
 from marianned.conductor.run.attempt import PROMPT
 from marianned.errors import BadRequest, MarianneError, NoSuchJob, Problem, WaitOverridden, WaitTimeout
@@ -47,7 +49,9 @@ from marianned.protocol import (
     Attempt,
     Caller,
     DaemonHealth,
+    DaemonState,
     DaemonStatus,
+    Event,
     Events,
     GetDaemon,
     GetJob,
@@ -64,6 +68,7 @@ from marianned.protocol import (
     ReadOutput,
     SafeTo,
     SayHello,
+    Sheet,
     Slots,
     Validate,
     Validated,
@@ -78,6 +83,7 @@ from marianned.store.records import ListedRun
 _GROUPS: dict[str, tuple[JobStatus, ...]] = {"active": ACTIVE, "held": HELD, "ended": ENDED}
 """Words that stand for several statuses."""
 _NO_FILE = "score"
+_NOBODY = Caller(uid=-1)
 _logger = logging.getLogger(__name__)
 
 
@@ -89,6 +95,7 @@ class JobQueries:
         self.services = conductor.services
         self._records = conductor.services.store.records
         self.meter = Meter()
+        self.live = Liveness(self.services)
         self._started_at = started_at
         self._started = time.monotonic()
 
@@ -113,6 +120,7 @@ class JobQueries:
         """Return the JOB keys of a run, `event` included; an older run is addressed by its number."""
         view = job_view(state, now())
         view.event = self.services.store.last_event
+        view.in_flight = await self.live.told(state, view.in_flight)
         job = self.in_memory(state)
         if job is None:  # what is in memory is the newest
             newest = await self._records.run(state.run.job_name)
@@ -128,29 +136,51 @@ class JobQueries:
 
     async def job_status(self, _caller: Caller, params: GetJob) -> JobDetails:
         """Return one job with a page of its sheets; named sheets come with their attempts."""
+        chosen = Chosen(params.fields, params.without)
         state = await self.state(params.job_id)
         numbers = list(state.sheets) if params.sheets is None else select(params.sheets, state.score)
         numbers.sort()
-        sheets = sheet_views(state, numbers[params.offset : params.offset + params.limit])
-        if params.sheets is not None:
-            for sheet in sheets:
-                rows = await self._records.attempts(state.run.run_id, state.sheets[sheet.sheet].uid)
-                sheet.attempts = [self._attempt(state, row) for row in rows]
-        view = await self.view(state)
-        view.problems = [*await self._without_worktree(state), *problems_of_sheets(state, numbers)]
-        hooks = [hook_view(state, row, self.live_pid(state.run.job_name, row)) for row in state.hooks]
-        variables = masks.told(state.current.row.variables)
-        return extended(
+        if params.newer_than is not None and await self._is_unchanged(state, params.newer_than):
+            return unchanged(params.job_id, self.services.store.last_event)
+        view = await self.view(state)  # before all others: what is told is at least as new as its event
+        sheets = []
+        if "sheets" in chosen:
+            page = numbers[params.offset : params.offset + params.limit]
+            sheets = await self._sheets(state, page, params, needs=chosen.of_sheets("needs"))
+        if "problems" in chosen:
+            view.problems = [*await self._without_worktree(state), *problems_of_sheets(state, numbers)]
+        told = extended(
             view,
             JobDetails,
             sheets=sheets,
             total_sheets=len(numbers),
-            hooks=hooks,
-            variables=variables,
-            drift=await drift.found(self._conductor.services, state),
-            last_request=await self._records.last_request(state.run.run_id),
+            hooks=[hook_view(state, row, self.live_pid(state.run.job_name, row)) for row in state.hooks],
+            variables=masks.told(state.current.row.variables),
+            drift=await drift.found(self._conductor.services, state) if "drift" in chosen else None,
+            last_request=await self._last_request(state) if "last_request" in chosen else None,
             stage_names=selectors(state.score) if params.names else [],
         )
+        return chosen.leave_out(told)
+
+    async def _is_unchanged(self, state: JobState, event: int) -> bool:
+        """Tell whether nothing of a run, nor of those it waits for, has been committed since an event."""
+        if event > self.services.store.last_event:
+            return False  # of another journal
+        runs = [state.run.run_id, *(child.run.run_id for child in state.awaited)]
+        return not await self._records.has_changed(runs, event)
+
+    async def _last_request(self, state: JobState) -> Event | None:
+        return await self._records.last_request(state.run.run_id)
+
+    async def _sheets(
+        self, state: JobState, numbers: list[int], params: GetJob, *, needs: bool
+    ) -> list[Sheet]:
+        """Return a page of the sheets, with their attempts where they were named."""
+        sheets = sheet_views(state, numbers, needs=needs)
+        for sheet in sheets if params.sheets is not None else ():
+            rows = await self._records.attempts(state.run.run_id, state.sheets[sheet.sheet].uid)
+            sheet.attempts = [self._attempt(state, row) for row in rows]
+        return sheets
 
     async def _without_worktree(self, state: JobState) -> list[Problem]:
         """Return the warning of a run that was to have a worktree of its own and has none."""
@@ -366,10 +396,14 @@ class JobQueries:
             data = (result or "").encode()
             if lines is not None:
                 offset = len(data) - sum(map(len, data.splitlines(keepends=True)[-lines:] if lines else []))
+            elif offset < 0:
+                begin = max(0, len(data) + offset)
+                offset = data.find(b"\n", begin - 1) + 1 if begin else 0
+                offset = offset if begin <= offset < len(data) else begin
             return offset, data[offset : offset + params.limit], 0, len(data)
         path = row.directory / (PROMPT if params.stream == "prompt" else params.stream)
-        if lines is not None:
-            offset = await to_thread.run_sync(where_lines_begin, path, lines, abandon_on_cancel=True)
+        if lines is not None or offset < 0:
+            offset = await to_thread.run_sync(where_to_begin, path, offset, lines, abandon_on_cancel=True)
         piece = await to_thread.run_sync(read_output, path, offset, params.limit, abandon_on_cancel=True)
         return offset, *piece
 
@@ -478,6 +512,12 @@ class JobQueries:
             metrics=await self._metrics() if params.metrics else None,
             event=self.services.store.last_event,
         )
+
+    async def daemon_state(self) -> DaemonState:
+        """Return of the daemon's load and condition what streams of states tell."""
+        whole = await self.daemon_status(_NOBODY, GetDaemon())
+        told = {name: getattr(whole, name) for name in DaemonState.__struct_fields__ if name != "type"}
+        return DaemonState(**told | {"message": self._conductor.summary()})
 
 
 def _cannot_come(

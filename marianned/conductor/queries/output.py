@@ -8,12 +8,15 @@ from marianned import files
 from marianned.conductor.core.loading import LostRevision, load_version
 from marianned.conductor.services import Services
 from marianned.errors import BadRequest
-from marianned.executors.output import last_lines, read_piece
+from marianned.executors.output import last_lines, line_behind, read_piece
 from marianned.instruments.command_line import output_of
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
-from marianned.protocol import FollowOutput, HookStatus, ReadOutput
+from marianned.protocol import FollowOutput, HookStatus, ReadOutput, SearchOutput
 from marianned.rows import AttemptRow
+
+OutputAsk = ReadOutput | FollowOutput | SearchOutput
+"""What names an output."""
 
 
 class OutputSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +38,9 @@ class OutputSource(msgspec.Struct, frozen=True, kw_only=True):
     row: AttemptRow | None = None
 
 
-async def find_output(services: Services, state: JobState, ask: ReadOutput | FollowOutput) -> OutputSource:
+async def find_output(
+    services: Services, state: JobState, ask: ReadOutput | FollowOutput | SearchOutput
+) -> OutputSource:
     """Return the attempt whose output is asked for, the newest where no number is given.
 
     Raises:
@@ -122,9 +127,14 @@ def read_output(path: Path, offset: int, limit: int) -> tuple[bytes, int, int]:
         return b"", 0, 0
 
 
-def where_lines_begin(path: Path, lines: int) -> int:
-    """Return the offset at which an output's last so many lines begin; 0 where there is none."""
+def where_to_begin(path: Path, offset: int, tail_lines: int | None) -> int:
+    """Return where a piece begins: where the last so many lines do, or else at `offset`.
+
+    Below 0 that is where the first line begins of the last so many bytes. 0 where there is no output.
+    """
     try:
-        return last_lines(path, lines)
+        if tail_lines is not None:
+            return last_lines(path, tail_lines)
+        return offset if offset >= 0 else line_behind(path, -offset)
     except (FileNotFoundError, files.Unsuitable):
-        return 0
+        return max(0, offset)

@@ -200,8 +200,9 @@ def _pause_file(draft: Draft, found: PauseFile) -> None:
     if draft.facts.ended or draft.facts.cancelling or _held_by_file(draft):
         return
     owner = Caller(uid=-1, name=FILE_OWNER)
-    draft.hold(HoldCause.USER, owner, found.reason)
+    held = draft.hold(HoldCause.USER, owner, found.reason)
     draft.note_request("hold.added", "pause file found", owner, found.reason, HoldCause.USER)
+    draft.tell_hold(held)
 
 
 def _held_by_file(draft: Draft) -> bool:
@@ -348,7 +349,16 @@ def _start(draft: Draft) -> None:
             started_at=state.run.started_at or draft.now.at,
             not_before=draft.now.plus(round(stagger * 1000)) if stagger else None,
         )
-        draft.note_sheet("attempt.started", row.sheet, said, attempt=attempt.attempt)
+        draft.note_sheet(
+            "attempt.started",
+            row.sheet,
+            said,
+            attempt=attempt.attempt,
+            kind=attempt.kind,
+            instrument=attempt.instrument,
+            model=attempt.model,
+            time_limit_at=attempt.time_limit_at,
+        )
 
 
 def _judge(draft: Draft, row: SheetRow) -> None:

@@ -15,7 +15,7 @@ from marianned.errors import MarianneError, Problem
 from marianned.lifecycle import Facts
 from marianned.progress.state.job import JobState, Version
 from marianned.progress.views import messages
-from marianned.progress.views.job import job_view, shape
+from marianned.progress.views.job import hold_view, job_view, shape
 from marianned.protocol import (
     ENDED,
     Caller,
@@ -34,6 +34,7 @@ from marianned.rows import (
     AttemptRow,
     Changes,
     Deleted,
+    EventFacts,
     EventRow,
     HoldRow,
     HookRow,
@@ -188,11 +189,11 @@ class Draft:
         self.state.stage(version)
         self._changed = True
 
-    def note(self, kind: str, text: str, **fields: Any) -> None:
+    def note(self, kind: str, text: str, /, **fields: Any) -> None:
         """Write a line of the journal."""
         self.events.append(event_of(self.state.run, kind, text, self.now.at, **fields))
 
-    def note_sheet(self, kind: str, sheet: int, text: str, **fields: Any) -> None:
+    def note_sheet(self, kind: str, sheet: int, text: str, /, **fields: Any) -> None:
         """Write a line of the journal about a sheet of the score in force."""
         definition = self.state.definition(sheet)
         said = f"{messages.sheet_name(self.state, sheet)}: {text}"
@@ -203,12 +204,28 @@ class Draft:
         said = f"{messages.hook_name(self.state, row.hook)}: {text}"
         self.note(kind, said, hook=row.hook, attempt=row.attempts or None, **fields)
 
+    def note_wait(self, row: HookRow, text: str) -> None:
+        """Write the line of a hook that waits."""
+        until_at = row.until.at if row.until is not None else None
+        self.note_hook("hook.waiting", row, text, waiting_for=row.waiting_for, until_at=until_at)
+
+    def note_hold(self, text: str, row: HoldRow, **fields: Any) -> None:
+        """Write the line of a hold that was added."""
+        self.note("hold.added", text, cause=row.cause, hold=hold_view(row), **fields)
+
     def note_request(
         self, kind: str, text: str, caller: Caller, reason: str | None, cause: str | None
     ) -> None:
         """Write the line of the request; when it changes the status, its type becomes `job.STATUS`."""
         self.request_event = len(self.events)
         self.note(kind, text, caller=caller, reason=reason, cause=cause)
+
+    def tell_hold(self, row: HoldRow) -> None:
+        """Tell the hold that the request has brought in the request's own line."""
+        assert self.request_event is not None
+        event = self.events[self.request_event]
+        facts = msgspec.structs.replace(event.facts or EventFacts(), hold=hold_view(row))
+        self.events[self.request_event] = msgspec.structs.replace(event, facts=facts)
 
     # --- parts that several triggers share -----------------------------------------------------------
 
@@ -220,24 +237,23 @@ class Draft:
         lasts: int | None = None,
         deadline: Instant | None = None,
         stands_before: Sequence[int] = (),
-    ) -> int:
-        """Put a hold; return its number. `lasts` is in milliseconds, `stands_before` are uids of sheets."""
+    ) -> HoldRow:
+        """Put a hold; return it. `lasts` is in milliseconds, `stands_before` are uids of sheets."""
         number = self.state.run.next_hold
         self.run(next_hold=number + 1)
-        self.put(
-            HoldRow(
-                run_id=self.state.run.run_id,
-                hold=number,
-                cause=cause,
-                owner=owner,
-                reason=reason,
-                held_at=self.now.at,
-                lasts=lasts,
-                deadline=deadline,
-                stands_before=list(stands_before),
-            )
+        row = HoldRow(
+            run_id=self.state.run.run_id,
+            hold=number,
+            cause=cause,
+            owner=owner,
+            reason=reason,
+            held_at=self.now.at,
+            lasts=lasts,
+            deadline=deadline,
+            stands_before=list(stands_before),
         )
-        return number
+        self.put(row)
+        return row
 
     def interrupt_all(self) -> None:
         """Let everything in flight be ended; what ended by itself first counts as it ended."""

@@ -10,6 +10,7 @@ from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.hook_queue import is_lost
 from marianned.progress.state.selection import select
 from marianned.progress.views import messages
+from marianned.progress.views.job import hold_view
 from marianned.protocol import HoldCause, JobStatus, SheetStatus, WaitingFor
 from marianned.rows import BreakpointRow, Deleted, HoldRow
 
@@ -25,7 +26,8 @@ def end_holds(draft: Draft) -> None:
     paused = draft.status is JobStatus.PAUSED
     for hold in over:
         draft.let_go([hold.hold])
-        draft.note("hold.ended", "the pause has come to its end", cause=hold.cause, reason=hold.reason)
+        said = "the pause has come to its end"
+        draft.note("hold.ended", said, cause=hold.cause, reason=hold.reason, hold=hold_view(hold))
     if over and not draft.state.holds:
         if paused:
             go_on_waiting(draft)
@@ -60,12 +62,11 @@ def hold_for_failure(draft: Draft) -> None:
     if lost is not None and not state.counts[SheetStatus.FAILED]:
         name = messages.hook_name(state, lost)
         why = f"{name} was lost, it is not known whether it did its work; a resume runs it again"
-        draft.hold(HoldCause.FAILURE, None, why)
-        draft.note("hold.added", f"to pause: {why}", cause=HoldCause.FAILURE)
+        draft.note_hold(f"to pause: {why}", draft.hold(HoldCause.FAILURE, None, why))
         return
-    draft.hold(HoldCause.FAILURE, None, None)
     what = "sheet" if state.counts[SheetStatus.FAILED] else "hook"
-    draft.note("hold.added", f"a {what} failed; the score says to pause", cause=HoldCause.FAILURE)
+    held = draft.hold(HoldCause.FAILURE, None, None)
+    draft.note_hold(f"a {what} failed; the score says to pause", held)
 
 
 def interrupt_overdue(draft: Draft) -> None:
@@ -97,19 +98,19 @@ def hold_at_breakpoints(draft: Draft) -> None:
     if hook is not None:
         before = f"before {messages.hook_name(state, hook.hook)}"
         draft.hook(hook, pause_passed=True)
-        draft.hold(HoldCause.BREAKPOINT, None, before)
-        draft.note("hold.added", f"to pause {before}", cause=HoldCause.BREAKPOINT, hook=hook.hook)
+        held = draft.hold(HoldCause.BREAKPOINT, None, before)
+        draft.note_hold(f"to pause {before}", held, hook=hook.hook)
         return
     rows = state.at_breakpoints()
     before = f"before {messages.sheet_names(state, [row.sheet for row in rows])}"
-    draft.hold(HoldCause.BREAKPOINT, None, before, stands_before=[row.uid for row in rows])
+    held = draft.hold(HoldCause.BREAKPOINT, None, before, stands_before=[row.uid for row in rows])
     for row in rows:
         one = state.loops.of(row.sheet)
         if one is not None and one.is_open:  # it stops in each round
             draft.put(BreakpointRow(run_id=row.run_id, uid=row.uid, passed=True))
         else:
             draft.delete(Deleted(kind=BreakpointRow, run_id=row.run_id, key=row.uid))
-    draft.note("hold.added", f"breakpoint {before}", cause=HoldCause.BREAKPOINT)
+    draft.note_hold(f"breakpoint {before}", held)
 
 
 def set_breakpoints(draft: Draft, sheets: str | None, *, clear: bool) -> None:

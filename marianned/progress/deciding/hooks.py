@@ -19,7 +19,7 @@ from marianned.progress.state.hook_queue import is_kept
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import Chained, ChainedEnded, HookEnded, HookWarned
 from marianned.protocol import HookLine, HookStatus, JobStatus, Outcome, PlanAction, WaitingFor
-from marianned.rows import Deleted, HookRow, PastHook
+from marianned.rows import Deleted, HookRow, PastHook, facts_of_end
 from marianned.score.expanded import Expanded, Hook
 
 _SUBMIT_SECONDS = 60.0
@@ -41,7 +41,7 @@ def start_hook(draft: Draft) -> None:
         seconds = state.score.concert.cooldown_seconds
         until = draft.now.plus(round(seconds * 1000))
         row = draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.COOLDOWN, until=until)
-        draft.note_hook("hook.waiting", row, f"waits {duration(seconds)} (cool-down)")
+        draft.note_wait(row, f"waits {duration(seconds)} (cool-down)")
     if row.status == HookStatus.WAITING and not is_kept(row):
         if not state.run.begun:
             draft.run(begun=True)
@@ -71,7 +71,7 @@ def _start(draft: Draft, row: HookRow) -> None:
         if row.pending_revision is not None
         else f"starts ({definition.label})"
     )
-    draft.note_hook("hook.started", started, said)
+    draft.note_hook("hook.started", started, said, time_limit_at=started.time_limit_at)
 
 
 # --- ending --------------------------------------------------------------------------------------------
@@ -89,13 +89,13 @@ def hook_ended(draft: Draft, ending: HookEnded) -> None:
     if told or ending.outcome is Outcome.INTERRUPTED:
         _interrupted(draft, row)
     elif ending.pending_revision is not None:
-        draft.hook(
+        row = draft.hook(
             row,
             status=HookStatus.WAITING,
             waiting_for=WaitingFor.END,
             pending_revision=ending.pending_revision,
         )
-        draft.note_hook("hook.waiting", row, "its job is kept, and submitted when this one ends")
+        draft.note_wait(row, "its job is kept, and submitted when this one ends")
     else:
         _close(draft, row.overlaid(ending.exit), ending.outcome, ending.message)
 
@@ -118,16 +118,17 @@ def _running(draft: Draft, hook: int, flight: int) -> HookRow | None:
 
 def _interrupted(draft: Draft, row: HookRow) -> None:
     if row.after_failure and not draft.state.run.failing:
-        draft.hook(row, status=HookStatus.CANCELLED, outcome=Outcome.INTERRUPTED, ended_at=draft.now.at)
-        draft.note_hook("hook.interrupted", row, "interrupted, it was cancelled")
+        cut = {"outcome": Outcome.INTERRUPTED, "ended_at": draft.now.at}
+        row = draft.hook(row, status=HookStatus.CANCELLED, **cut)
+        draft.note_hook("hook.interrupted", row, "interrupted, it was cancelled", **facts_of_end(row))
         return
     again = (
         {"status": HookStatus.PENDING}
         if row.pending_revision is None
         else {"status": HookStatus.WAITING, "waiting_for": WaitingFor.END}
     )
-    draft.hook(row, **again, outcome=Outcome.INTERRUPTED, ended_at=draft.now.at)
-    draft.note_hook("hook.interrupted", row, "interrupted, it runs again")
+    row = draft.hook(row, **again, outcome=Outcome.INTERRUPTED, ended_at=draft.now.at)
+    draft.note_hook("hook.interrupted", row, "interrupted, it runs again", **facts_of_end(row))
 
 
 def _close(draft: Draft, row: HookRow, outcome: Outcome, message: str | None, **changed: Any) -> None:
@@ -142,7 +143,7 @@ def _close(draft: Draft, row: HookRow, outcome: Outcome, message: str | None, **
     ended = draft.hook(row, **closed, outcome=outcome, error_message=message, **changed)
     draft.hooks_ended.append(ended)
     kind, cause = ("hook.completed", None) if status == HookStatus.COMPLETED else ("hook.failed", outcome)
-    draft.note_hook(kind, ended, message or status, cause=cause)
+    draft.note_hook(kind, ended, message or status, cause=cause, **facts_of_end(ended))
 
 
 def chained(draft: Draft, trigger: Chained) -> bool:
@@ -159,8 +160,8 @@ def chained(draft: Draft, trigger: Chained) -> bool:
         _await(draft, row, trigger)
         return True
     if draft.facts.staged or draft.facts.cancelling:
-        draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.END)
-        draft.note_hook("hook.waiting", row, "its job is kept on, this one does not end yet")
+        row = draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.END)
+        draft.note_wait(row, "its job is kept on, this one does not end yet")
         return False
     for kept in [row, *(other for other in draft.state.hooks if is_kept(other))]:
         if kept.hook in trigger.started:
@@ -185,8 +186,8 @@ def _await(draft: Draft, row: HookRow, trigger: Chained) -> None:
     address = trigger.started[row.hook]
     seconds = draft.state.hook_definition(row.hook).timeout_seconds
     until = None if seconds is None else draft.now.plus(round(seconds * 1000))
-    draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.JOB, until=until, chained=address)
-    draft.note_hook("hook.waiting", row, f"submitted {address}, and waits for its end")
+    row = draft.hook(row, status=HookStatus.WAITING, waiting_for=WaitingFor.JOB, until=until, chained=address)
+    draft.note_wait(row, f"submitted {address}, and waits for its end")
 
 
 def chained_ended(draft: Draft, trigger: ChainedEnded) -> None:

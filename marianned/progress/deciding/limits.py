@@ -74,8 +74,8 @@ def judge_budget(draft: Draft) -> None:
     if not state.over_cost(score) and (state.staged is not None or loop_over(state) is None):
         draft.let_go(held)
     elif not held and state.outlook.could_start and not (draft.facts.cancelling or draft.facts.ended):
-        draft.hold(HoldCause.BUDGET, None, describe_budget(state, score))
-        draft.note("hold.added", describe_budget(state, score), cause=HoldCause.BUDGET)
+        said = describe_budget(state, score)
+        draft.note_hold(said, draft.hold(HoldCause.BUDGET, None, said))
 
 
 # --- time ----------------------------------------------------------------------------------------------
@@ -108,8 +108,7 @@ def judge_time(draft: Draft) -> None:
     over = draft.facts.cancelling or draft.facts.ended or draft.facts.failing
     if not held and not over and (state.outlook.could_start or draft.facts.in_flight):
         said = describe_time(state, score, draft.now)
-        draft.hold(HoldCause.TIME, None, said, deadline=draft.now)
-        draft.note("hold.added", said, cause=HoldCause.TIME)
+        draft.note_hold(said, draft.hold(HoldCause.TIME, None, said, deadline=draft.now))
 
 
 def time_is_up(draft: Draft) -> Instant | None:

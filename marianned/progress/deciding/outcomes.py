@@ -18,8 +18,9 @@ from marianned.progress.deciding.score_pauses import fails_at_once, pause_after_
 from marianned.progress.state.fresh import FRESH
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import Ending, Parked, Warned
+from marianned.progress.views.job import hold_view
 from marianned.protocol import AttemptKind, CheckResult, HoldCause, Outcome, SheetStatus, WaitingFor
-from marianned.rows import AttemptRow, SheetRow
+from marianned.rows import AttemptRow, SheetRow, facts_of_end
 from marianned.score.expanded import Retry
 
 LOST_MOST = 3
@@ -45,16 +46,15 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
     if row is None or attempt is None or attempt.attempt != ending.attempt:
         draft.note("attempt.ignored", f"a record of attempt {ending.attempt} came late; it is closed already")
         return
-    draft.put(
-        msgspec.structs.replace(
-            attempt.overlaid(ending.exit),
-            ended_at=draft.now.at if ending.ended_at is None else ending.ended_at,
-            outcome=ending.outcome,
-            error_category=ending.category,
-            error_message=ending.message,
-            validations=ending.validations,
-        )
+    ended = msgspec.structs.replace(
+        attempt.overlaid(ending.exit),
+        ended_at=draft.now.at if ending.ended_at is None else ending.ended_at,
+        outcome=ending.outcome,
+        error_category=ending.category,
+        error_message=ending.message,
+        validations=ending.validations,
     )
+    draft.put(ended)
     draft.note_sheet(
         "attempt.ended",
         row.sheet,
@@ -62,6 +62,13 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
         attempt=ending.attempt,
         cause=ending.category,
         revision=attempt.revision,
+        instrument=ended.instrument,
+        model=ended.model,
+        cost_usd=ended.cost_usd,
+        input_tokens=ended.input_tokens,
+        output_tokens=ended.output_tokens,
+        error_category=ended.error_category,
+        **facts_of_end(ended),
     )
     if ending.outcome is Outcome.SUCCEEDED or ending.category == "validation":
         lift(draft, row.sheet, attempt)
@@ -354,6 +361,8 @@ def _wait(
         row.sheet,
         f"waits {waited} ({waiting_for}), then attempt {row.attempts + 1}{said}",
         cause=ending.category,
+        waiting_for=waiting_for,
+        until_at=until.at,
     )
 
 
@@ -376,5 +385,5 @@ def fail_sheet(
 def _hold_once(draft: Draft, row: SheetRow, cause: HoldCause, why: str) -> None:
     """Pause the job once, however many sheets find the same cause (docs/design/control.md §8)."""
     if all(hold.cause != cause for hold in draft.state.holds.values()):
-        draft.hold(cause, None, why)
-        draft.note_sheet("hold.added", row.sheet, why, cause=cause)
+        held = draft.hold(cause, None, why)
+        draft.note_sheet("hold.added", row.sheet, why, cause=cause, hold=hold_view(held))

@@ -245,7 +245,9 @@ def _hold(draft: Draft, ask: Asked, *, changes: bool) -> int | None:
     deadline = draft.now.plus(ask.deadline) if ask.deadline is not None else None
     if ask.action is Action.PAUSE_NOW:
         deadline = draft.now
-    number = draft.hold(HoldCause.USER, ask.request.caller, ask.reason, ask.lasts, deadline)
+    held = draft.hold(HoldCause.USER, ask.request.caller, ask.reason, ask.lasts, deadline)
+    draft.tell_hold(held)
+    number = held.hold
     if ask.action is Action.MODIFY and draft.facts.staged:
         before = draft.state.run.staged_hold  # that of a modify whose reruns this one joins
         draft.let_go([before] if before is not None else [])

@@ -5,6 +5,7 @@ Source: docs/reference/score-format.md §28.9.
 
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.job import DONE, JobState
+from marianned.progress.views.job import hold_view
 from marianned.protocol import HoldCause
 from marianned.rows import SheetRow
 from marianned.score.expanded import Trigger
@@ -28,8 +29,10 @@ def pause_for_failure(draft: Draft, row: SheetRow) -> None:
         return
     stage = draft.state.score.sheets[row.sheet - 1].stage
     why = trigger.reason or f"a sheet of stage {stage} has failed"
-    draft.hold(HoldCause.FAILURE, None, why)
-    draft.note_sheet("hold.added", row.sheet, f"to pause: {why}", cause=HoldCause.FAILURE)
+    held = draft.hold(HoldCause.FAILURE, None, why)
+    draft.note_sheet(
+        "hold.added", row.sheet, f"to pause: {why}", cause=HoldCause.FAILURE, hold=hold_view(held)
+    )
 
 
 def pause_after_stage(draft: Draft, row: SheetRow) -> None:
@@ -45,5 +48,4 @@ def pause_after_stage(draft: Draft, row: SheetRow) -> None:
     for one in rows:
         draft.sheet(one, paused_after=True)
     why = f"after stage {stage}"
-    draft.hold(HoldCause.BREAKPOINT, None, why)
-    draft.note("hold.added", f"to pause {why}", cause=HoldCause.BREAKPOINT)
+    draft.note_hold(f"to pause {why}", draft.hold(HoldCause.BREAKPOINT, None, why))

@@ -42,6 +42,7 @@ def hook_flights(state: JobState) -> list[InFlight]:
             attempt=row.attempts,
             started_at=timestamp(row.started_at or 0),
             time_limit_at=timestamp(row.time_limit_at or 0),
+            label=state.hook_definition(row.hook).label,
         )
         for row in state.hooks
         if row.status == HookStatus.RUNNING

@@ -137,20 +137,25 @@ def _then(state: JobState, status: JobStatus) -> str | None:
 
 def _progress(state: JobState) -> Progress:
     total = len(state.score.sheets)
-    loops = [
+    percent = round(100 * state.done / total, 1)
+    return Progress(completed=state.done, total=total, percent=percent, loops=loop_views(state))
+
+
+def loop_views(state: JobState) -> list[LoopProgress]:
+    """Return how far each loop has come, in order."""
+    return [
         LoopProgress(span=one.loop.span, round=one.row.round, up_to=one.loop.rounds, state=one.row.state)
         for one in state.loops
     ]
-    percent = round(100 * state.done / total, 1)
-    return Progress(completed=state.done, total=total, percent=percent, loops=loops)
 
 
 def hold_views(state: JobState) -> list[Hold]:
     """Return its holds, the oldest first."""
-    return [_hold(hold) for hold in islice(state.holds.values(), HOLDS_MOST)]
+    return [hold_view(hold) for hold in islice(state.holds.values(), HOLDS_MOST)]
 
 
-def _hold(row: HoldRow) -> Hold:
+def hold_view(row: HoldRow) -> Hold:
+    """Return a hold as it is told."""
     return Hold(
         cause=row.cause,
         owner=row.owner,
@@ -169,6 +174,9 @@ def _in_flight(state: JobState, row: SheetFlight) -> InFlight:
         attempt=0 if isinstance(row, SkipRow) else row.attempt,
         started_at=timestamp(row.started_at),
         time_limit_at=timestamp(row.time_limit_at),
+        label=definition.label or definition.movement,
+        instrument=row.instrument,
+        model=row.model,
     )
 
 
@@ -436,11 +444,21 @@ def _are(state: JobState) -> str:
 # --- sheets ------------------------------------------------------------------------------------------
 
 
-def sheet_views(state: JobState, numbers: Sequence[int]) -> list[Sheet]:
-    """Return these sheets; their attempts are the caller's to fill in."""
+def sheet_views(
+    state: JobState, numbers: Sequence[int], *, needs: bool = True, blockers_most: int | None = None
+) -> list[Sheet]:
+    """Return these sheets; their attempts are the caller's to fill in.
+
+    `needs`: tell what each needs; `blockers_most`: how many of the sheets that keep one back are named (all).
+    """
     blockers = state.failed_above([number for number in numbers if state.blocked(number)])
+    if blockers_most is not None:
+        blockers = {number: found[:blockers_most] for number, found in blockers.items()}
     kept = kept_back(state, numbers)
-    return [_sheet_view(state, number, blockers.get(number, []), kept.get(number)) for number in numbers]
+    views = [_sheet_view(state, number, blockers.get(number, []), kept.get(number)) for number in numbers]
+    for view in views if needs else ():
+        view.needs = list(state.definition(view.sheet).needs)
+    return views
 
 
 def _sheet_view(state: JobState, number: int, blocked_by: list[int], kept: str | None) -> Sheet:
@@ -457,7 +475,6 @@ def _sheet_view(state: JobState, number: int, blocked_by: list[int], kept: str |
         status=row.status,
         waiting_for=row.waiting_for if limit_met is None else WaitingFor.RATE_LIMIT,
         until_at=timestamp(until),
-        needs=list(definition.needs),
         blocked_by=blocked_by,
         kept_back_by=kept,
         instrument=definition.instrument,

@@ -12,6 +12,7 @@ from anyio.abc import SocketAttribute, UNIXSocketStream
 
 from marianned.api import inside
 from marianned.api.connection import Connection
+from marianned.api.states import States
 from marianned.api.streams import Journal
 from marianned.conductor.queries.metrics import Meter
 from marianned.protocol import Caller
@@ -49,11 +50,13 @@ class Services:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.journal = Journal(store)
+        queries: Any = SimpleNamespace(meter=Meter())
         self.server: Any = SimpleNamespace(
             store=store,
             journal=self.journal,
+            states=States(queries),
             handlers={},
-            queries=SimpleNamespace(meter=Meter()),
+            queries=queries,
             stop_answered=anyio.Event().set,
             closing=False,
             unread=0,

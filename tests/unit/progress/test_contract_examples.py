@@ -76,6 +76,8 @@ NO_HOOK = {"hook": None}
 """A key that came beside those of the examples, which may be: what belongs to a sheet is no hook's."""
 NOBODY_ELSES = {"job_id": None, "loop": None}
 """A key that came beside those of the examples: what is in flight is the job's own."""
+ALIVE = {"label", "instrument", "model", "stdout_bytes", "last_output_at", "last_line"}
+"""Keys that came beside those of the examples: what it is, and what it has printed."""
 OUTSIDE = {"inside": None, "job": None}
 """Keys that came beside those of the examples: the caller is no process of an attempt."""
 NOT_SKIPPED = {"skip_reason": None, "accepted": None, "skipped_by": None}
@@ -158,6 +160,8 @@ def test_pause_as_json() -> None:
     answer = bench.answer(at(bench, 14, 5, 12).ask(Action.PAUSE, reason="deploy first"))
     found, wanted = plain(answer), expected(PAUSED)
     wanted["in_flight"] = [flight | NO_HOOK | NOBODY_ELSES for flight in wanted["in_flight"]]
+    alive = [{key: flight.pop(key) for key in ALIVE} for flight in found["in_flight"]]
+    assert [(one["instrument"], one["last_line"]) for one in alive] == [("claude-code", None)] * 2
     for hold in wanted["holds"]:
         hold["owner"] |= OUTSIDE
     assert found | {"event": 0} == with_loops(wanted) | {"event": 0}
@@ -248,6 +252,7 @@ def test_an_entry_of_the_history() -> None:
     assert found.pop("job_name") == wanted.pop("job_id")
     assert timestamp(found.pop("recorded_at")) == wanted.pop("recorded_at")
     assert found.pop("run_id") == 1
+    assert found.pop("facts")["hold"]["reason"] == "deploy first"
     wanted["caller"] |= OUTSIDE
     assert found == wanted | NO_HOOK
 

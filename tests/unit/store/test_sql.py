@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from marianned import rows, store
 from marianned.clock import Instant
 from marianned.errors import Problem
-from marianned.protocol import Caller, CheckReport, WaitingFor
+from marianned.protocol import Caller, CheckReport, Hold, WaitingFor
 from marianned.store.opening import migrations
 from marianned.store.sql import SQL, Columns, blocks, delete, put
 
@@ -35,7 +35,17 @@ def structs(kind: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
     return st.builds(kind, **fields)
 
 
-for nested in (Caller, Instant, CheckReport, Problem, rows.HookRow, rows.PastHook, rows.SheetRow):
+for nested in (
+    Caller,
+    Instant,
+    CheckReport,
+    Hold,
+    Problem,
+    rows.EventFacts,
+    rows.HookRow,
+    rows.PastHook,
+    rows.SheetRow,
+):
     st.register_type_strategy(nested, structs(nested))
 
 

@@ -1,0 +1,143 @@
+"""What is in flight, alive: how much it has printed, when last, and its last line.
+
+Read off the files, in a thread: nothing tells of their growth. The line is quoted by the daemon, so that
+secrets are masked in it (docs/security.md) and control characters are taken out.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from anyio import to_thread
+
+from marianned import files
+from marianned.clock import timestamp
+from marianned.conductor.services import Services, mask_of
+from marianned.formatting import CONTROLS
+from marianned.instruments.command_line import output_of
+from marianned.instruments.profile import OutputFormat
+from marianned.instruments.stream_view import StreamReader
+from marianned.masks import LONGEST, Mask
+from marianned.progress.state.job import JobState
+from marianned.progress.views import messages
+from marianned.protocol import InFlight
+from marianned.rows import AttemptRow, HookRow, RunRow
+
+LINE_MOST = 200
+"""Characters of a last line that are told."""
+_MASKS_MOST = 256
+_CONTROL = re.compile(f"[{CONTROLS}\\t]+")
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+"""What a terminal takes for colours, moves and titles."""
+_TAIL_BYTES = 4_096 + LONGEST
+_STREAM_BYTES = 64 * 1024
+"""Of an agent's stream, whose lines are JSON and long."""
+
+
+class Printing(NamedTuple):
+    """Something in flight that prints: where, how it is read (None: as text), what masks its secrets."""
+
+    directory: Path
+    stream: OutputFormat | None
+    mask: Mask
+
+
+class Printed(NamedTuple):
+    """What an output tells."""
+
+    stdout_bytes: int
+    last_output_at: str | None
+    last_line: str | None
+
+
+Key = tuple[str | None, int | None, int | None, int]
+"""Job (None: the one that is looked at), sheet, hook and attempt."""
+
+
+def key_of(flight: InFlight) -> Key:
+    """Return what tells one that is in flight from another."""
+    return (flight.job_id, flight.sheet, flight.hook, flight.attempt)
+
+
+class Liveness:
+    """Looks at the outputs of what is in flight."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._masks: dict[int, tuple[RunRow, Mask]] = {}
+
+    async def told(self, state: JobState, found: Sequence[InFlight]) -> list[InFlight]:
+        """Return what is in flight of a job with what its outputs tell; what prints nothing as it is."""
+        printing = dict(self._printing(state))
+        if not printing:
+            return list(found)
+        told = await to_thread.run_sync(_look, printing)
+        return [
+            msgspec.structs.replace(one, **told[key]._asdict()) if (key := key_of(one)) in told else one
+            for one in found
+        ]
+
+    def _printing(self, state: JobState) -> Iterator[tuple[Key, Printing]]:
+        for one in (state, *state.awaited):
+            job_id = None if one is state else messages.address(one)
+            for row in one.placed:
+                if isinstance(row, HookRow):
+                    yield (job_id, None, row.hook, row.attempts), self._place(one, row)
+                elif isinstance(row, AttemptRow):
+                    yield (job_id, one.number_of(row), None, row.attempt), self._place(one, row)
+
+    def _place(self, state: JobState, row: AttemptRow | HookRow) -> Printing:
+        stream = None
+        if isinstance(row, AttemptRow) and row.instrument in state.score.profiles:
+            settings = state.definition(state.number_of(row)).settings
+            output = output_of(state.score.profiles[row.instrument], settings)
+            stream = None if output.format == "text" else output
+        return Printing(self._services.directory(row), stream, self._mask(state.run))
+
+    def _mask(self, run: RunRow) -> Mask:
+        known = self._masks.get(run.run_id)
+        if known is None or known[0].env is not run.env:
+            if len(self._masks) >= _MASKS_MOST:
+                self._masks.clear()
+            known = self._masks[run.run_id] = (run, mask_of(self._services, run))
+        return known[1]
+
+
+def _look(printing: dict[Key, Printing]) -> dict[Key, Printed]:
+    return {key: _printed(one) for key, one in printing.items()}
+
+
+def _printed(one: Printing) -> Printed:
+    stdout, stderr = (_stat(one.directory / name) for name in ("stdout", "stderr"))
+    size = 0 if stdout is None else stdout.st_size
+    changed = max((stat.st_mtime_ns for stat in (stdout, stderr) if stat and stat.st_size), default=None)
+    at = None if changed is None else timestamp(changed // 1_000_000)
+    return Printed(size, at, last_line(one) if size else None)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except OSError:
+        return None
+
+
+def last_line(one: Printing) -> str | None:
+    """Return the last line of an output that says something; of an agent's stream, what it said last."""
+    path = one.directory / "stdout"
+    if one.stream is None:
+        text = files.tail(path, _TAIL_BYTES).decode(errors="replace")
+        lines: Iterator[str] = iter(reversed(re.split(r"[\n\r]", one.mask.text(text))))
+    else:
+        _, _, whole = files.tail(path, _STREAM_BYTES).partition(b"\n")
+        shown = list(StreamReader(one.stream).feed(whole))
+        lines = (line for said in reversed(shown) for line in reversed(one.mask.text(said.text).splitlines()))
+    return next((clean for line in lines if (clean := _clean(line))), None)
+
+
+def _clean(line: str) -> str:
+    plain = _CONTROL.sub(" ", _ESCAPES.sub("", line)).strip()
+    return plain if len(plain) <= LINE_MOST else f"{plain[: LINE_MOST - 1]}…"
