@@ -19,7 +19,6 @@ from marianned.conductor.services import Services, mask_of
 from marianned.formatting import CONTROLS
 from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import OutputFormat
-from marianned.instruments.stream_view import StreamReader
 from marianned.masks import LONGEST, Mask
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
@@ -132,6 +131,8 @@ def last_line(one: Printing) -> str | None:
         text = files.tail(path, _TAIL_BYTES).decode(errors="replace")
         lines: Iterator[str] = iter(reversed(re.split(r"[\n\r]", one.mask.text(text))))
     else:
+        from marianned.instruments.stream_view import StreamReader  # noqa: PLC0415  only where agents run
+
         _, _, whole = files.tail(path, _STREAM_BYTES).partition(b"\n")
         shown = list(StreamReader(one.stream).feed(whole))
         lines = (line for said in reversed(shown) for line in reversed(one.mask.text(said.text).splitlines()))
