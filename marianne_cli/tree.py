@@ -40,6 +40,7 @@ TABLE: Mapping[str, Mapping[str, Entry]] = {
     "Look": {
         "why": Entry("say why a job does not move, or why it failed", "why"),
         "history": Entry("show who asked what, when and why, and what followed", "history"),
+        "dashboard": Entry("show the jobs in the browser", "dashboard"),
         "report": Entry("tell what ran, stopped and cost since a time", "report"),
         "revisions": Entry("list the versions of a job's score, and their plans", "revisions"),
         "diff": Entry("show what differs between two of them", "diff"),

@@ -28,6 +28,14 @@ class Transcript:
 
     def feed(self, gone: int, data: bytes) -> list[str]:
         """Return the lines that a piece ends; `gone` is how many bytes before it are no more."""
+        return _coloured(self.told(gone, data))
+
+    def finish(self) -> list[str]:
+        """Return what the end of the stream brings."""
+        return _coloured(self.rest())
+
+    def told(self, gone: int, data: bytes) -> list[tuple[str, str]]:
+        """Return what `feed` does, each line with its kind (`ShownLine`); of a text it is `plain`."""
         if self._reader is not None:
             return _lines([*(self._reader.gap(gone) if gone else ()), *self._reader.feed(data)])
         first, *others = self._decoder.decode(data).split("\n")
@@ -36,15 +44,15 @@ class Transcript:
             return []
         *ended, rest = ["".join(self._begun), *others]
         self._begun = [rest]
-        return [readable(f"{line}\n")[:-1] for line in ended]
+        return [("plain", readable(f"{line}\n")[:-1]) for line in ended]
 
-    def finish(self) -> list[str]:
-        """Return what the end of the stream brings."""
+    def rest(self) -> list[tuple[str, str]]:
+        """Return what `finish` does, each line with its kind."""
         if self._reader is not None:
             return _lines(self._reader.finish())
         rest = "".join([*self._begun, self._decoder.decode(b"", final=True)])
         self._begun = []
-        return [readable(rest)] if rest else []
+        return [("plain", readable(rest))] if rest else []
 
 
 def _reader(reads: Mapping[str, Any] | None) -> StreamReader | None:
@@ -58,9 +66,13 @@ def _reader(reads: Mapping[str, Any] | None) -> StreamReader | None:
     return StreamReader(output) if output.live or output.format == "json" else None
 
 
-def _lines(said: Iterable[ShownLine]) -> list[str]:
-    """Return lines that nothing of an agent's is left in but text, coloured on a terminal."""
-    shown = [(line.kind, text) for line in said for text in readable(line.text).split("\n")]
+def _lines(said: Iterable[ShownLine]) -> list[tuple[str, str]]:
+    """Return lines that nothing of an agent's is left in but text, each with its kind."""
+    return [(line.kind, text) for line in said for text in readable(line.text).split("\n")]
+
+
+def _coloured(told: list[tuple[str, str]]) -> list[str]:
+    """Return the lines, coloured by their kind on a terminal."""
     if not dressed(sys.stdout):
-        return [text for _, text in shown]
-    return [f"\x1b[{_COLOURS[kind]}m{text}\x1b[0m" if kind in _COLOURS else text for kind, text in shown]
+        return [text for _, text in told]
+    return [f"\x1b[{_COLOURS[kind]}m{text}\x1b[0m" if kind in _COLOURS else text for kind, text in told]

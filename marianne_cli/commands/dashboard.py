@@ -1,0 +1,89 @@
+"""`mzt dashboard`: the jobs in the browser, as long as this terminal lets it run."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from marianne_cli import exits, options
+from marianne_cli.context import Answer, Invocation
+from marianne_cli.faces import extras
+from marianned.formatting import typed
+
+if TYPE_CHECKING:
+    from marianne_cli.web.server import Dashboard
+
+_PORT_MOST = 65_535
+
+
+@options.command(
+    "dashboard",
+    "mzt dashboard",
+    "mzt dashboard release-notes",
+    "mzt dashboard --no-open --port 8137",
+    "mzt dashboard --read-only",
+    as_json=False,
+)
+@click.argument("job", metavar="[JOB]", required=False, type=options.JobName())
+@click.option("--port", metavar="INT", type=click.IntRange(1, _PORT_MOST), help="Listen at this port.")
+@click.option(
+    "--uds",
+    metavar="PATH",
+    type=click.Path(),
+    help="Listen at this Unix socket; --port is the forwarded one.",
+)
+@click.option("--no-open", is_flag=True, help="Print the address; open no browser.")
+@click.option("--read-only", is_flag=True, help="Show everything, change nothing.")
+@click.option("--url", is_flag=True, help="Print a new address of the dashboard that runs already.")
+def command(
+    call: Invocation,
+    *,
+    job: str | None,
+    port: int | None,
+    uds: str | None,
+    no_open: bool,
+    read_only: bool,
+    url: bool,
+) -> Answer:
+    """Show the jobs in the browser: watch, pause, change, resume. It ends with this terminal."""
+    extras.need("mzt dashboard", "web", "starlette", "uvicorn")
+    from marianne_cli.web import server
+
+    if uds is not None and port is None:
+        raise click.UsageError(
+            "'--uds' needs '--port': the one that ssh -L forwards, which the browser names"
+        )
+    if job is not None:
+        job = str(call.ask("job.status", job_id=job, limit=1)["job_id"])
+    directory = server.directory_of(call.client.path)
+    if url:
+        return Answer({}, text=server.running_address(directory))
+    listener = server.listen(port or 0) if uds is None else server.listen_at(uds)
+    made = server.Dashboard(
+        listener,
+        listener.getsockname()[1] if port is None else port,
+        directory=directory,
+        read_only=read_only,
+        daemon=call.socket,
+    )
+
+    def ready() -> None:
+        exits.out("\n".join(_told(made, job, uds)))
+        if not no_open and uds is None:
+            made.open_browser(job)
+
+    try:
+        made.serve(ready)
+    finally:
+        if uds is not None:
+            Path(uds).unlink(missing_ok=True)
+    return Answer({}, text="")
+
+
+def _told(made: "Dashboard", job: str | None, uds: str | None) -> list[str]:
+    lines = [f"dashboard at {made.place}; Ctrl-C ends it"]
+    if uds is not None:
+        place = typed(os.path.abspath(uds))  # noqa: PTH100  as text, as it was typed
+        lines.append(f"from elsewhere: ssh -L {made.port}:{place} HOST")
+    return [*lines, f"open within a minute: {made.url(job)}", "another address: mzt dashboard --url"]

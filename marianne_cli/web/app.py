@@ -1,0 +1,244 @@
+"""What is behind the gate: six paths, each for one method."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import anyio
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
+
+from marianne_cli.client import AsyncClient
+from marianne_cli.web import shapes, statics
+from marianne_cli.web.gate import BODY_MOST, ENTRY, Rules
+from marianne_cli.web.live import Live
+from marianne_cli.web.outputs import problem
+from marianne_cli.web.sessions import SESSION_SECONDS, Sessions
+from marianne_cli.web.tabs import Tab, Watch
+from marianned.errors import MarianneError, NoDaemon
+from marianned.protocol import METHODS
+
+T = TypeVar("T", bound=msgspec.Struct)
+log = logging.getLogger(__name__)
+
+TABS_MOST = 8
+BODY_SECONDS = 30.0
+"""How long a body may take to come."""
+LOOKS = frozenset(
+    {
+        "daemon.status",
+        "instrument.list",
+        "job.attempts",
+        "job.history",
+        "job.list",
+        "job.revisions",
+        "job.status",
+        "job.why",
+        "log.read",
+        "score.validate",
+    }
+)
+"""What the page may ask. Nothing else of the socket is reached from a browser."""
+CHANGES = frozenset({"job.cancel", "job.modify", "job.pause", "job.remove", "job.resume", "job.retry"})
+"""What the page may ask that changes something; with `plan` it changes nothing."""
+_RAW = {"job.revisions": "text", "log.read": "data"}
+"""By method, the key of what is shown as it is stored: the text of a score is edited."""
+
+
+class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request for the daemon."""
+
+    method: str
+    params: dict[str, Any] = {}
+
+
+class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The secret of the address that was opened."""
+
+    token: str
+
+
+class Page:
+    """The server's side of the page: its sessions, its tabs, and the one client of the daemon."""
+
+    def __init__(self, client: AsyncClient, sessions: Sessions, rules: Rules, *, read_only: bool) -> None:
+        self._client = client
+        self._sessions = sessions
+        self._rules = rules
+        self._read_only = read_only
+        self._files = statics.load()
+        self._tabs: dict[str, Tab] = {}
+        self.live = Live(client, self._changed)
+        self.used = anyio.current_time()
+
+    def used_at(self) -> float:
+        """Return when somebody last asked something, by anyio's clock; an open tab does so all the time."""
+        return anyio.current_time() if self._tabs else self.used
+
+    def end(self) -> None:
+        """End all streams: uvicorn waits for them."""
+        for tab in self._tabs.values():
+            tab.end()
+
+    def _changed(self) -> None:
+        for tab in self._tabs.values():
+            tab.changed()
+
+    def app(self) -> Starlette:
+        """Return the application behind the gate."""
+        return Starlette(
+            routes=[
+                Route("/", self._shell, methods=["GET"]),
+                Route("/static/{name:path}", self._static, methods=["GET"]),
+                Route(ENTRY, self._enter, methods=["POST"]),
+                Route("/stream", self._stream, methods=["GET"]),
+                Route("/watch", self._watch, methods=["POST"]),
+                Route("/ask", self._ask, methods=["POST"]),
+            ]
+        )
+
+    # --- what holds no data --------------------------------------------------------------------------------
+
+    async def _shell(self, _request: Request) -> Response:
+        return _served(self._files[statics.SHELL])
+
+    async def _static(self, request: Request) -> Response:
+        found = self._files.get(request.path_params["name"])
+        return Response(status_code=404) if found is None else _served(found)
+
+    async def _enter(self, request: Request) -> Response:
+        """Exchange a token for a session."""
+        given = await _read(request, Token)
+        if isinstance(given, Response):
+            return given
+        session = self._sessions.exchange(given.token)
+        if session is None:
+            log.warning("refused a token: it is none of ours, or used, or older than a minute")
+            return Response(status_code=403)
+        answer = Response(status_code=204)
+        answer.set_cookie(
+            self._rules.cookie, session, max_age=int(SESSION_SECONDS), httponly=True, samesite="strict"
+        )
+        return answer
+
+    # --- what needs a session ------------------------------------------------------------------------------
+
+    async def _stream(self, _request: Request) -> Response:
+        self.used = anyio.current_time()
+        if len(self._tabs) >= TABS_MOST:
+            return Response(status_code=503)
+        return _Stream(self, Tab(self.live, self._client, read_only=self._read_only))
+
+    async def serve(self, tab: Tab, send: Send) -> None:
+        """Carry a tab's stream until it ends."""
+
+        async def told(data: bytes) -> None:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+
+        self._tabs[tab.name] = tab
+        try:
+            await tab.run(told)
+        finally:
+            del self._tabs[tab.name]
+            self.used = anyio.current_time()
+
+    async def _watch(self, request: Request) -> Response:
+        self.used = anyio.current_time()
+        watch = await _read(request, Watch)
+        if isinstance(watch, Response):
+            return watch
+        tab = self._tabs.get(watch.stream)
+        if tab is None:
+            return Response(status_code=404)
+        tab.watch(watch)
+        return Response(status_code=204)
+
+    async def _ask(self, request: Request) -> Response:
+        """Pass a request on to the daemon; a refusal is answered as what it is."""
+        self.used = anyio.current_time()
+        asked = await _read(request, Ask)
+        if isinstance(asked, Response):
+            return asked
+        looks = asked.method in LOOKS or (asked.method in CHANGES and asked.params.get("plan") is True)
+        if not looks and (self._read_only or asked.method not in CHANGES):
+            why = "the page is read-only" if asked.method in CHANGES else "the page never asks that"
+            return _refused(403, why, code="E509")
+        try:
+            params = msgspec.convert(asked.params, METHODS[asked.method].params)
+        except msgspec.ValidationError as error:
+            return _refused(400, str(error), code="E510")
+        try:
+            reply = msgspec.to_builtins(await self._client.ask(params))
+        except MarianneError as error:
+            return _json({"error": shapes.shown(problem(error))}, 503 if isinstance(error, NoDaemon) else 409)
+        told = _shown(asked.method, reply)
+        if asked.method == "job.status" and asked.params.get("sheets"):
+            told["sheets"] = [{**one, "offers": shapes.sheet_offers(told, one)} for one in told["sheets"]]
+        return _json({"result": told})
+
+
+class _Stream(Response):
+    """The answer that does not end: server-sent events, until the browser leaves or the server stops."""
+
+    def __init__(self, page: Page, tab: Tab) -> None:
+        super().__init__(media_type="text/event-stream")
+        self._page = page
+        self._tab = tab
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve it; nothing of it is left once the browser has gone."""
+        headers = [(name, value) for name, value in self.raw_headers if name != b"content-length"]
+        start: Message = {"type": "http.response.start", "status": 200, "headers": headers}
+        await send(start)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_until_gone, receive, tasks.cancel_scope)
+            await self._page.serve(self._tab, send)
+            tasks.cancel_scope.cancel()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+async def _read(request: Request, kind: type[T]) -> T | Response:
+    """Read a body of this kind, whatever length it said it has; else return the answer."""
+    taken = bytearray()
+    try:
+        with anyio.fail_after(BODY_SECONDS):
+            async for chunk in request.stream():
+                taken += chunk
+                if len(taken) > BODY_MOST:
+                    return Response(status_code=413)
+    except (TimeoutError, ClientDisconnect):
+        return Response(status_code=408)
+    try:
+        return msgspec.json.decode(bytes(taken), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Response(status_code=400)
+
+
+def _shown(method: str, reply: dict[str, Any]) -> dict[str, Any]:
+    raw = _RAW.get(method)
+    told: dict[str, Any] = shapes.shown(reply)
+    if raw in reply:
+        told[raw] = reply[raw]
+    return told
+
+
+def _served(file: statics.File) -> Response:
+    return Response(file.content, media_type=file.media_type)
+
+
+def _refused(status: int, message: str, *, code: str) -> Response:
+    return _json({"error": {"code": code, "message": message, "hints": [], "problems": []}}, status)
+
+
+def _json(value: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, media_type="application/json")

@@ -1,0 +1,226 @@
+"""The one door of the page's server: what does not meet every rule is refused here, before any routing.
+
+Whoever reaches the port is a stranger until shown otherwise: another page in the browser, a name that was
+rebound to this address, another user of the machine. So each rule is checked for each method and path, and
+the first that fails answers with an empty body and a line in the log. docs/security.md "The page" lists them.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from marianne_cli.web.sessions import Sessions
+
+log = logging.getLogger(__name__)
+
+BODY_MOST = 8 * 1024 * 1024
+"""Bytes of a request's body."""
+CHANGES = frozenset({"POST"})
+LOOKS = frozenset({"GET", "HEAD"})
+SHELL = "/"
+ENTRY = "/session"
+"""Where the token is exchanged for the cookie."""
+STATIC = "/static/"
+_FORBIDDEN = 403
+_MISDIRECTED = 421
+_TOO_LARGE = 413
+_HEAD_TOO_LARGE = 431
+HEAD_MOST = 16 * 1024
+"""Bytes of a request's headers."""
+
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+"""On every answer, a refusal too."""
+_SET = tuple((name.encode(), value.encode()) for name, value in HEADERS.items())
+
+
+class Refused(NamedTuple):
+    """Why a request is not let in; `status` is all that its sender hears."""
+
+    status: int
+    why: str
+
+
+class Asked(NamedTuple):
+    """A request as the rules see it: its headers are bytes, each with all values that were sent."""
+
+    method: str
+    path: str
+    headers: dict[bytes, list[bytes]]
+
+    @classmethod
+    def of(cls, scope: Scope) -> "Asked":
+        """Read one off ASGI's scope."""
+        headers: dict[bytes, list[bytes]] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name.lower(), []).append(value)
+        return cls(scope["method"], scope["path"], headers)
+
+    def only(self, name: bytes) -> bytes | None:
+        """Return the value of a header that was sent exactly once, else null."""
+        values = self.headers.get(name, [])
+        return values[0] if len(values) == 1 else None
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it is for what holds no data: the shell and the static files."""
+        return self.method in LOOKS and (self.path == SHELL or self.path.startswith(STATIC))
+
+    @property
+    def is_navigation(self) -> bool:
+        """Whether the browser says that somebody opens the page itself, in a tab of its own."""
+        return (
+            self.method == "GET"
+            and self.path == SHELL
+            and self.only(b"sec-fetch-mode") == b"navigate"
+            and self.only(b"sec-fetch-dest") == b"document"
+        )
+
+
+class Rules:
+    """The rules for one port, which the server is bound to, or a forwarded one that it was told."""
+
+    def __init__(self, port: int, sessions: Sessions) -> None:
+        self._hosts = frozenset(f"{host}:{port}".encode() for host in ("127.0.0.1", "localhost", "[::1]"))
+        self.cookie = f"mzt-{port}"
+        """Name of the cookie: cookies do not know ports."""
+        self._sessions = sessions
+
+    def refusal(self, asked: Asked) -> Refused | None:
+        """Return the first rule that a request breaks; null: it may come in."""
+        for rule in (
+            self._head,
+            self._host,
+            self._method,
+            self._origin,
+            self._fetch_site,
+            self._change,
+            self._session,
+        ):
+            if (refused := rule(asked)) is not None:
+                return refused
+        return None
+
+    def session_of(self, asked: Asked) -> str | None:
+        """Return the session that a request carries, if it is a live one."""
+        found = [
+            value
+            for header in asked.headers.get(b"cookie", [])
+            for name, _, value in (part.strip().partition("=") for part in _text(header).split(";"))
+            if name == self.cookie
+        ]
+        return found[0] if len(found) == 1 and self._sessions.is_live(found[0]) else None
+
+    @staticmethod
+    def _head(asked: Asked) -> Refused | None:
+        size = sum(len(name) + len(value) for name, values in asked.headers.items() for value in values)
+        return None if size <= HEAD_MOST else Refused(_HEAD_TOO_LARGE, "its headers are too large")
+
+    def _host(self, asked: Asked) -> Refused | None:
+        """The name must be ours, port included: a rebound name is another."""
+        if asked.only(b"host") in self._hosts:
+            return None
+        return Refused(_MISDIRECTED, "its Host is not ours")
+
+    @staticmethod
+    def _method(asked: Asked) -> Refused | None:
+        """Only these; OPTIONS asks for another origin, and there is none to be let in."""
+        return (
+            None if asked.method in LOOKS | CHANGES else Refused(_FORBIDDEN, "such a method is never taken")
+        )
+
+    @staticmethod
+    def _origin(asked: Asked) -> Refused | None:
+        """Where a page says whose it is, it must be ours; whatever is no look has to say it."""
+        if b"origin" not in asked.headers:
+            return None if asked.method in LOOKS else Refused(_FORBIDDEN, "it has no Origin")
+        host = asked.only(b"host") or b""
+        return None if asked.only(b"origin") == b"http://" + host else Refused(_FORBIDDEN, "another Origin")
+
+    @staticmethod
+    def _fetch_site(asked: Asked) -> Refused | None:
+        """The browser must say that our page asks; the shell, which holds no data, may be opened by all."""
+        if b"sec-fetch-site" not in asked.headers or asked.is_navigation:
+            return None
+        if asked.only(b"sec-fetch-site") == b"same-origin":
+            return None
+        return Refused(_FORBIDDEN, "the browser says that another site asks")
+
+    @staticmethod
+    def _change(asked: Asked) -> Refused | None:
+        """What is posted is JSON with a header of ours: no form sends it, no other site without asking."""
+        if asked.method in LOOKS:
+            return None
+        if asked.only(b"content-type") != b"application/json":
+            return Refused(_FORBIDDEN, "it is not sent as JSON")
+        if asked.only(b"x-mzt") != b"1":
+            return Refused(_FORBIDDEN, "it has no X-Mzt")
+        return None
+
+    def _session(self, asked: Asked) -> Refused | None:
+        """Outputs are secrets: looks need the cookie as well."""
+        if asked.is_public or (asked.method in CHANGES and asked.path == ENTRY):
+            return None
+        return None if self.session_of(asked) is not None else Refused(_FORBIDDEN, "it has no session")
+
+
+class Gate:
+    """The outermost layer: lets in what meets the rules, bounds its body, and dresses every answer."""
+
+    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+        self._app = app
+        self._rules = rules
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            log.warning("refused a connection of type %s", scope["type"])
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        asked = Asked.of(scope)
+        refused = self._rules.refusal(asked)
+        if refused is None and _declared(asked) > BODY_MOST:
+            refused = Refused(_TOO_LARGE, "its body is too large")
+        if refused is not None:
+            log.warning("refused %s %.80r: %s", asked.method, asked.path, refused.why)
+            await _answer(send, refused.status)
+            return
+
+        async def dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*_others(message.get("headers", ())), *_SET]
+            await send(message)
+
+        await self._app(scope, receive, dressed)
+
+
+def _declared(asked: Asked) -> int:
+    """Return the length that a body is said to have; what is no number is too much."""
+    said = asked.headers.get(b"content-length", [b"0"])
+    return int(said[0]) if len(said) == 1 and said[0].isdigit() else BODY_MOST + 1
+
+
+def _others(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, value in headers if name.lower().decode("latin-1") not in HEADERS]
+
+
+def _text(header: bytes) -> str:
+    return header.decode("latin-1")
+
+
+async def _answer(send: Send, status: int) -> None:
+    start = {"type": "http.response.start", "status": status}
+    await send({**start, "headers": [(b"content-length", b"0"), (b"connection", b"close"), *_SET]})
+    await send({"type": "http.response.body", "body": b""})

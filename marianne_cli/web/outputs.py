@@ -1,0 +1,132 @@
+"""What an attempt prints, for a tab: its last lines at once, then what comes, in order, as people read it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import msgspec
+
+from marianne_cli.client import AsyncClient
+from marianne_cli.screens.transcript import Transcript
+from marianned.errors import MarianneError
+from marianned.formatting import visible
+from marianned.protocol import ReadOutput
+
+LINES_FIRST = 1_000
+"""Lines that are shown at once; what is before them is a look of its own."""
+LINE_MOST = 4_000
+"""Characters of a line: what a screen can show, and what is kept of it."""
+_FURTHER = 8
+"""Where the last lines of an agent's stream come to less text than wanted, so many times more are read."""
+_STREAMS = ("stdout", "stderr")
+
+Tell = Callable[[list[list[str]]], Awaitable[None]]
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose output a tab wants: of a sheet or of a hook."""
+
+    job_id: str
+    sheet: int | None = None
+    hook: int | None = None
+    attempt: int | None = None
+    """Number of the attempt; null: the newest."""
+    lines: int = LINES_FIRST
+
+    def asked(self, stream: str, **others: Any) -> ReadOutput:
+        """Ask for a piece of one of its streams."""
+        return ReadOutput(
+            self.job_id,
+            sheet=self.sheet,
+            hook=self.hook,
+            attempt=self.attempt,
+            stream=stream,  # type: ignore[arg-type]  # of _STREAMS
+            **others,
+        )
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What is known of an output before its lines."""
+
+    attempt: int
+    whole: bool
+    """Whether nothing is before the first line."""
+    size: int
+    """Bytes of its stdout so far."""
+
+
+async def follow(
+    client: AsyncClient, wanted: Wanted, begun: Callable[[Head], Awaitable[None]], tell: Tell
+) -> None:
+    """Tell an attempt's output until it ends; each line is [kind, text], on stderr its kind is `stderr`.
+
+    Raises:
+        MarianneError: the daemon refuses it, or is gone.
+    """
+    first = await client.ask(wanted.asked("stdout", reads=True, limit=1, tail_lines=1))
+    fixed = msgspec.structs.replace(wanted, attempt=first.attempt)
+    told, lines, offset, whole = await _tail(client, fixed, "stdout", first.reads)
+    errors, error_lines, error_offset, errors_whole = await _tail(client, fixed, "stderr", None)
+    await begun(Head(first.attempt, whole and errors_whole, offset))
+    await tell([*lines, *(["stderr", text] for _, text in error_lines)])
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_rest, client, fixed, "stdout", told, offset, tell)
+        tasks.start_soon(_rest, client, fixed, "stderr", errors, error_offset, tell)
+
+
+async def _rest(
+    client: AsyncClient, wanted: Wanted, stream: str, told: Transcript, offset: int, tell: Tell
+) -> None:
+    place = {"sheet": wanted.sheet, "hook": wanted.hook, "attempt": wanted.attempt}
+    async with client.follow(wanted.job_id, **place, stream=stream, offset=offset) as pieces:
+        async for piece in pieces:
+            if lines := told.told(0, piece):
+                await tell(_cut(lines, stream))
+    if lines := told.rest():
+        await tell(_cut(lines, stream))
+
+
+async def _tail(
+    client: AsyncClient, wanted: Wanted, stream: str, reads: dict[str, Any] | None
+) -> tuple[Transcript, list[list[str]], int, bool]:
+    """Return the last lines to the present end; the transcript goes on at the offset behind them."""
+    far = wanted.lines
+    while True:
+        told = Transcript(reads)
+        shown: list[tuple[str, str]] = []
+        reply = await client.ask(wanted.asked(stream, tail_lines=far))
+        begin = reply.offset
+        while True:
+            shown += told.told(reply.skipped, reply.data)
+            del shown[: -wanted.lines]
+            offset = reply.offset + reply.skipped + len(reply.data)
+            if offset >= reply.size or not (reply.data or reply.skipped):
+                break
+            reply = await client.ask(wanted.asked(stream, offset=offset))
+        if not begin or (len(shown) >= wanted.lines and not told.is_one_document):
+            return told, _cut(shown, stream), offset, not begin
+        if reads is None:  # the lines of a text are lines of the screen: there are no more
+            return told, _cut(shown, stream), offset, False
+        far = far * _FURTHER
+
+
+def _cut(lines: list[tuple[str, str]], stream: str) -> list[list[str]]:
+    kept = []
+    for kind, text in lines:
+        said = visible(text)
+        if len(said) > LINE_MOST:
+            said = f"{said[:LINE_MOST]} … ({len(said) - LINE_MOST} more characters)"
+        kept.append([kind if stream == "stdout" else stream, said])
+    return kept
+
+
+def problem(error: MarianneError) -> dict[str, Any]:
+    """Return a refusal as the page is told it."""
+    return {
+        "code": error.code,
+        "message": error.message,
+        "hints": error.hints,
+        "job_id": error.job_id,
+        "status": error.status,
+        "problems": msgspec.to_builtins(error.problems),
+    }

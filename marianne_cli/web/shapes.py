@@ -1,0 +1,102 @@
+"""What the page is told of jobs and sheets: the values of the protocol, cut down to what a screen shows.
+
+A tab hears of a change within a second, for hours: so what changes seldom is told apart from what changes
+often, and what a list does not show is not told to it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from marianne_cli import terminal
+from marianne_cli.faces import actions
+
+_ROW = (
+    "job_id",
+    "job_name",
+    "run",
+    "status",
+    "message",
+    "description",
+    "labels",
+    "status_since_at",
+    "progress",
+    "next",
+    "cost",
+    "timing",
+    "revision",
+    "hindered_by",
+)
+_OFTEN = ("in_flight", "waiting", "sheets", "total_sheets", "problems", "stage_names")
+"""Parts of a job that are told apart from it, or not at all."""
+_STATIC = ("sheet", "stage", "instance", "label", "name", "instrument")
+_MOVING = (
+    "sheet",
+    "status",
+    "attempt_count",
+    "revision",
+    "waiting_for",
+    "until_at",
+    "started_at",
+    "ended_at",
+    "error_message",
+    "kept_back_by",
+    "skip_reason",
+    "cost_usd",
+)
+
+
+def row(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job as the list of jobs shows it."""
+    told = {key: job[key] for key in _ROW}
+    hold = job["holds"][0] if job["holds"] else None
+    return {**shown(told), "hold": shown(hold), "offers": _offers(job)}
+
+
+def whole(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job as its own page shows it, without what changes with each sheet."""
+    told = shown({key: value for key, value in job.items() if key not in _OFTEN})
+    return {**told, "offers": _offers(job), "takes_score": actions.takes_score(job["status"])}
+
+
+def static(sheets: Iterable[Mapping[str, Any]], revision: int) -> dict[str, Any]:
+    """Return what stays of a job's sheets while a revision is in force: the rows, and the needs by stage."""
+    listed = list(sheets)
+    stage_of = {sheet["sheet"]: sheet["stage"] for sheet in listed}
+    needs: dict[int, set[int]] = {}
+    for sheet in listed:
+        stages = needs.setdefault(sheet["stage"], set())
+        stages.update(stage_of[need] for need in sheet["needs"] if need in stage_of)
+    return {
+        "revision": revision,
+        "keys": _STATIC,
+        "sheets": [shown([sheet[key] for key in _STATIC]) for sheet in listed],
+        "needs": {stage: sorted(stages - {stage}) for stage, stages in needs.items()},
+    }
+
+
+def moving(sheet: Mapping[str, Any]) -> list[Any]:
+    """Return what changes of a sheet, in the order of `MOVING_KEYS`."""
+    told: list[Any] = shown([sheet[key] for key in _MOVING])
+    return told
+
+
+MOVING_KEYS = _MOVING
+
+
+def flight(item: Mapping[str, Any]) -> str:
+    """Return what tells one thing in flight, or waiting, from the others of its job."""
+    return f"{item.get('job_id') or ''}/{item['sheet'] or 0}/{item.get('hook') or 0}/{item.get('loop') or ''}"
+
+
+def shown(value: Any) -> Any:
+    """Return a value with each text as a screen may have it: control and direction characters as escapes."""
+    return terminal.reply(value)
+
+
+def sheet_offers(job: Mapping[str, Any], sheet: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what can be asked about a sheet."""
+    return [offer._asdict() for offer in actions.sheet_offers(job, sheet)]
+
+
+def _offers(job: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [offer._asdict() for offer in actions.offers(job)]

@@ -1,0 +1,111 @@
+// Requests: buttons that show the mzt line they are, ask before they end something, and tell when it is so.
+import { html, signal, useEffect, useRef, useState } from "./lib.js";
+import { Glyph } from "./glyphs.js";
+import { change } from "./net.js";
+import { job, now, readOnly, tell } from "./store.js";
+
+const WORDS = {
+  pause: "Pause",
+  "pause now": "Pause now",
+  resume: "Resume",
+  retry: "Try now",
+  discard: "Discard staged",
+  cancel: "Cancel",
+  remove: "Remove",
+  "run from here": "Run from here",
+  "run it alone": "Run it alone",
+  accept: "Accept",
+  skip: "Skip",
+  "pause before it": "Pause before it",
+  "clear the breakpoint": "Clear the breakpoint",
+};
+const STRONG = new Set(["resume"]);
+
+export const asked = signal(null); // the request that a dialog asks about
+const spoken = signal(""); // the line of the button that is pointed at
+
+export const reason = signal("");
+
+export async function request(offer, extra = {}) {
+  const params = { ...offer.params, ...extra };
+  if (reason.value.trim() && offer.method !== "job.retry") params.reason = reason.value.trim();
+  try {
+    const told = await change(offer.method, params);
+    reason.value = "";
+    tell({ text: told.message, lines: [offer.line], done: told.acknowledged !== false });
+    return told;
+  } catch (refusal) {
+    tell({ bad: true, text: refusal.message, code: refusal.code, lines: refusal.hints, problems: refusal.problems });
+    return null;
+  }
+}
+
+export function offered(offer, then) {
+  if (offer.asks) asked.value = { offer, then };
+  else request(offer).then(then);
+}
+
+export function copy(text) {
+  navigator.clipboard?.writeText(text).then(
+    () => tell({ text: `Copied: ${text}` }),
+    () => tell({ bad: true, text: "The browser does not let this page copy." }),
+  );
+}
+
+export const Line = ({ text }) =>
+  html`<span class="line"><code>${text}</code><button class="quiet" title="Copy" aria-label=${`Copy: ${text}`}
+    onClick=${() => copy(text)}><${Glyph} of="copy" /></button></span>`;
+
+export const Offer = ({ offer, act, small }) => html`<button
+  class=${`${STRONG.has(offer.name) ? "strong" : ""} ${offer.asks ? "ends" : ""} ${small ? "small" : ""}`}
+  disabled=${readOnly.value}
+  title=${readOnly.value ? "This page is read-only." : offer.line}
+  data-offer=${offer.name}
+  onMouseEnter=${() => (spoken.value = offer.line)}
+  onFocus=${() => (spoken.value = offer.line)}
+  onClick=${() => (act ? act(offer) : offered(offer))}
+>${WORDS[offer.name] ?? offer.name}</button>`;
+
+export function Offers() {
+  const state = job.value;
+  const line = spoken.value && state.offers.some((offer) => offer.line === spoken.value) ? spoken.value : state.offers[0]?.line;
+  return html`<div class="offers" onMouseLeave=${() => (spoken.value = "")}>
+    ${state.offers.map((offer) => html`<${Offer} key=${offer.name} offer=${offer} />`)}
+    <input class="reason" placeholder="Reason (optional)" aria-label="Reason for the next request" maxlength="1000"
+      value=${reason.value} onInput=${(event) => (reason.value = event.target.value)} disabled=${readOnly.value} />
+    ${line && html`<${Line} text=${line} />`}
+  </div>`;
+}
+
+// What ends or discards something is asked first, with the line that it is.
+export function Dialog() {
+  const box = useRef(null);
+  const wanted = asked.value;
+  useEffect(() => {
+    if (wanted) box.current?.showModal();
+  }, [wanted]);
+  if (!wanted) return null;
+  const close = () => (asked.value = null);
+  return html`<dialog ref=${box} onClose=${close} aria-labelledby="asked">
+    <h2 id="asked">${WORDS[wanted.offer.name] ?? wanted.offer.name}</h2>
+    <p>${wanted.offer.asks}</p>
+    <${Line} text=${wanted.offer.line} />
+    <div class="row">
+      <button onClick=${close}>Leave it</button>
+      <button class="ends strong" autofocus onClick=${() => {
+        close();
+        request(wanted.offer).then(wanted.then);
+      }}>${WORDS[wanted.offer.name] ?? wanted.offer.name}</button>
+    </div>
+  </dialog>`;
+}
+
+export function useNow(active) {
+  const [, again] = useState(0);
+  useEffect(() => {
+    if (!active) return undefined;
+    const timer = setInterval(() => again((count) => count + 1), 1000);
+    return () => clearInterval(timer);
+  }, [active]);
+  return now.peek();
+}

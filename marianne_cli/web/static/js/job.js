@@ -1,0 +1,121 @@
+// One job: where it stands and why, what is safe, what can be asked; under it graph, timeline, journal, score.
+import { html, signal, useEffect } from "./lib.js";
+import { Glyph } from "./glyphs.js";
+import { Line, Offers } from "./acting.js";
+import { Graph } from "./graph.js";
+import { Journal } from "./journal.js";
+import { ask } from "./net.js";
+import { PlanBar, PlanLines, Score } from "./score.js";
+import { Panel } from "./sheet.js";
+import { Timeline } from "./timeline.js";
+import { daemon, go, href, job, now, plan, problem, route } from "./store.js";
+import { age, between, cost, moment, next, plural, visible, who } from "./text.js";
+
+export const TABS = { graph: "Graph", timeline: "Timeline", journal: "Journal", score: "Score", why: "Why" };
+
+function Safe({ told }) {
+  const words = { edit_files: "edit files", stop_daemon: "stop the daemon", switch_off: "power off" };
+  return html`<ul class="safe" aria-label="Safe to">
+    <li class="label">safe to</li>
+    ${Object.entries(words).map(([key, word]) => html`<li class=${told[key] ? "yes" : "no"}><i aria-hidden="true"></i>${word} <b>${told[key] ? "yes" : "no"}</b></li>`)}
+  </ul>`;
+}
+
+const CAUSES = {
+  user: "Paused",
+  breakpoint: "Breakpoint",
+  failure: "A failure pauses it",
+  auth: "A tool is not logged in",
+  rate_limit: "Rate limit",
+  budget: "The budget is used up",
+  time: "The time is used up",
+};
+
+function Holds({ state }) {
+  if (!state.holds.length) return null;
+  const lift = state.hints.find((hint) => hint.startsWith("mzt resume")) ?? `mzt resume ${state.job_id}`;
+  return html`<ul class="holds" aria-label="Holds">${state.holds.map((hold) => html`<li>
+    <${Glyph} of="paused" /><div><b>${CAUSES[hold.cause] ?? hold.cause}</b>${hold.owner ? ` by ${visible(who(hold.owner))}` : ""}, since ${moment(hold.held_at)}
+      ${hold.reason && html` <q>${visible(hold.reason)}</q>`}
+      <small>${hold.ends_at ? `ends by itself at ${moment(hold.ends_at)}; or ` : ""}whoever may use this daemon lifts it:</small> <${Line} text=${lift} /></div></li>`)}</ul>`;
+}
+
+function sentence(state) {
+  const since = `${state.status} since ${moment(state.status_since_at)} (${age(state.status_since_at)})`;
+  const coming = next(state.next);
+  if (coming) return `${since}; ${coming}`;
+  if (state.nothing_left) return `${since}; ${state.nothing_left}`;
+  if (state.status === "completed") return `${since}; took ${between(state.timing.created_at, state.timing.completed_at)}`;
+  if (["paused", "failed", "cancelled"].includes(state.status)) return `${since}; stays so until someone resumes it`;
+  return since;
+}
+
+function Head() {
+  const state = job.value;
+  void now.value;
+  const done = state.progress;
+  const facts = [`${done.completed} of ${plural(done.total, "sheet")}`, `run ${state.run}`, `revision ${state.revision}${state.staged_revision ? `, ${state.staged_revision} staged` : ""}`, cost(state.cost), ...done.loops.map((loop) => `loop ${loop.span}: round ${loop.round} of ${loop.up_to}`)];
+  return html`<header class="job-head">
+    <div class="title"><h1><${Glyph} of=${state.status} /> ${visible(state.job_name)}</h1><span class=${`pill s-${state.status}`}>${state.status}</span>
+      <span class="stretch"></span><${Safe} told=${state.safe_to} /></div>
+    ${state.description && html`<p class="about">${visible(state.description)}</p>`}
+    <p class="sentence">${visible(sentence(state))}</p>
+    ${state.hindered_by.map((why) => html`<p class="error">${visible(why)}</p>`)}
+    <svg class="progress" viewBox="0 0 100 1" preserveAspectRatio="none" role="img" aria-label=${`${done.percent} % done`}><rect width=${done.percent} height="1" /></svg>
+    <p class="facts-line">${facts.filter(Boolean).map((fact) => html`<span>${fact}</span>`)}<span title=${state.workspace} class="place">${visible(state.workspace)}</span></p>
+    <${Holds} state=${state} />
+    <${Offers} />
+  </header>`;
+}
+
+const told = signal(null);
+
+function Why() {
+  const { job: named } = route.value;
+  const stamp = `${job.value?.status}/${job.value?.event}`;
+  useEffect(() => {
+    let left = false;
+    ask("job.why", { job_id: named }).then((reply) => !left && (told.value = reply), () => {});
+    return () => (left = true);
+  }, [named, stamp]);
+  const reply = told.value;
+  if (!reply || reply.job_id !== named) return html`<p class="empty">Asking …</p>`;
+  return html`<section class="why" aria-label="Why">
+    <ul>${reply.reasons.map((one) => html`<li><p><b>${visible(one.text)}</b></p>
+      <p class="note">${one.code}, since ${moment(one.since_at)}${one.until_at ? `, until ${moment(one.until_at)} at the latest` : ""}; ${one.unblocked_by === "caller" ? "you end it" : `ended by: ${one.unblocked_by}`}</p>
+      ${one.hints.map((hint) => html`<${Line} text=${hint} />`)}
+      ${one.sheets.slice(0, 12).map((sheet) => html`<button class="small" onClick=${() => go({ tab: "graph", sheet })}>sheet ${sheet}</button>`)}</li>`)}</ul>
+    ${reply.errors.map((one) => html`<article class="evidence"><h3><${Glyph} of="failed" /> ${one.sheet ? `Sheet ${one.sheet}` : `Hook ${one.hook}`}, attempt ${one.attempt}: ${visible(one.error_message ?? one.outcome)}</h3>
+      <p class="note">${[one.instrument, `revision ${one.revision}`, one.exit_code !== null && `exit code ${one.exit_code}`, one.signal, moment(one.ended_at)].filter(Boolean).join(", ")}</p>
+      ${one.validations.filter((check) => check.result !== "passed").map((check) => html`<p class="error">${check.description ?? check.type}: ${check.reason}</p>`)}
+      ${one.stdout_tail && html`<pre>${visible(one.stdout_tail)}</pre>`}
+      ${one.stderr_tail && html`<pre class="stderr">${visible(one.stderr_tail)}</pre>`}
+      ${one.sheet && html`<button class="small" onClick=${() => go({ tab: "graph", sheet: one.sheet, attempt: one.attempt })}>Open the sheet</button>`}</article>`)}
+  </section>`;
+}
+
+function Hooks() {
+  const hooks = job.value.hooks ?? [];
+  if (!hooks.length) return null;
+  return html`<section class="hooks" aria-label="Hooks"><h2>${hooks.some((hook) => !hook.after_failure) ? "Then" : "If it fails"}</h2>
+    ${hooks.map((hook) => html`<button class=${`row-cell s-${hook.status}`} key=${hook.hook} aria-pressed=${route.value.hook === hook.hook} onClick=${() => go({ hook: hook.hook, sheet: null, attempt: null })}>
+      <${Glyph} of=${hook.status} /><span class="name">${visible(hook.label)}</span><span class="word">${hook.after_failure ? "on failure" : hook.waiting_for ?? hook.status}</span></button>`)}</section>`;
+}
+
+const BODY = { graph: () => html`<${PlanBar} /><${Graph} /><${PlanLines} />${!plan.value && html`<${Hooks} />`}`, timeline: Timeline, journal: Journal, score: Score, why: Why };
+
+export function Job() {
+  const { job: named, tab, sheet, hook } = route.value;
+  if (problem.value) return html`<main class="main"><p class="empty bad">${problem.value.message}</p></main>`;
+  if (!job.value) return html`<main class="main" aria-busy="true"><p class="empty">${daemon.value.up ? `Reading ${named} …` : "The daemon is away."}</p></main>`;
+  const Body = BODY[tab] ?? BODY.graph;
+  const failed = job.value.status === "failed" || job.value.holds.some((hold) => hold.cause === "failure");
+  return html`<main class="main"><${Head} />
+    <nav class="tabs" aria-label="Views">${Object.entries(TABS).map(([key, word], place) => html`<a class="tab" href=${href({ tab: key, find: "" })} aria-current=${tab === key ? "page" : null} data-tab=${key}
+      title=${`${word} (${place + 1})`} onClick=${(event) => {
+        event.preventDefault();
+        go({ tab: key, find: "" });
+      }}>${word}${key === "why" && failed ? " !" : ""}</a>`)}</nav>
+    <div class=${`split ${sheet || hook ? "with-panel" : ""}`}><div class="body"><${Body} /></div><${Panel} /></div>
+  </main>`;
+}

@@ -1,0 +1,60 @@
+// The jobs: those that need a person first, then what is active, then what has ended.
+import { html, signal } from "./lib.js";
+import { Glyph } from "./glyphs.js";
+import { go, href, now, route, rows } from "./store.js";
+import { age, cost, next, visible } from "./text.js";
+
+export const find = signal("");
+const frozen = signal(null);
+
+const GROUPS = [
+  ["Needs a person", (row) => row.status === "paused" || row.status === "failed"],
+  ["Active", (row) => ["queued", "running", "pausing", "cancelling"].includes(row.status)],
+  ["Ended", (row) => row.status === "completed" || row.status === "cancelled"],
+];
+
+const since = (row) => row.status_since_at;
+
+function Row({ row }) {
+  void now.value;
+  const here = route.value.job === row.job_id;
+  return html`<li><a class=${`job-row s-${row.status}`} href=${href({ job: row.job_id, sheet: null, hook: null, attempt: null, find: "", tab: "graph", view: "output", filter: "" })}
+    aria-current=${here ? "page" : null} data-job=${row.job_id}>
+    <${Glyph} of=${row.status} title=${row.status} />
+    <span class="name">${visible(row.job_name)}</span>
+    <span class="amount">${row.progress.completed}/${row.progress.total}</span>
+    <svg class="progress" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true"><rect width=${row.progress.percent} height="1" /></svg>
+    <span class="word">${visible(word(row))}</span>
+    <span class="since">${cost(row.cost) || age(row.status_since_at)}</span>
+  </a></li>`;
+}
+
+function word(row) {
+  if (row.hold) return `${row.hold.cause === "user" ? "paused" : row.hold.cause.replace("_", " ")}${row.hold.reason ? `: ${row.hold.reason}` : ""}`;
+  if (row.status === "failed") return row.message.replace(/^[^;]*; /, "");
+  return next(row.next) || row.status;
+}
+
+export function Jobs() {
+  const wanted = find.value.toLowerCase();
+  const all = [...(frozen.value ?? rows.value).values()].map((row) => (frozen.value ? rows.value.get(row.job_name) ?? row : row));
+  const kept = all.filter((row) => !wanted || `${row.job_name} ${row.status} ${row.labels.join(" ")}`.toLowerCase().includes(wanted));
+  return html`<nav class="jobs" aria-label="Jobs">
+    <div class="log-bar"><input type="search" class="find jobs-find" placeholder="Filter the jobs" aria-label="Filter the jobs" value=${find.value} onInput=${(event) => (find.value = event.target.value)} />
+      <button class="small" aria-pressed=${frozen.value !== null} title="Keep the order as it is" onClick=${() => (frozen.value = frozen.value ? null : new Map(rows.value))}>Freeze</button></div>
+    ${GROUPS.map(([title, belongs]) => {
+      const found = kept.filter(belongs);
+      if (!frozen.value) found.sort((a, b) => (since(a) < since(b) ? 1 : -1));
+      return found.length > 0 && html`<section><h2>${title} <small>${found.length}</small></h2><ul>${found.slice(0, 300).map((row) => html`<${Row} key=${row.job_name} row=${row} />`)}</ul></section>`;
+    })}
+    ${rows.value.size === 0 && html`<p class="empty">No jobs yet. Start one: <code>mzt run FILE</code></p>`}
+    ${rows.value.size > 0 && kept.length === 0 && html`<p class="empty">None of ${rows.value.size} jobs matches.</p>`}
+  </nav>`;
+}
+
+export function Nobody() {
+  const waiting = [...rows.value.values()].filter(GROUPS[0][1]);
+  return html`<main class="main home"><h1>${waiting.length ? `${waiting.length === 1 ? "One job needs" : `${waiting.length} jobs need`} a person` : "Nothing needs you"}</h1>
+    <p class="note">Choose a job at the left, or with <kbd>j</kbd> <kbd>k</kbd> and <kbd>Enter</kbd>. <kbd>?</kbd> shows all keys.</p>
+    ${waiting.slice(0, 8).map((row) => html`<button class=${`row-cell s-${row.status}`} onClick=${() => go({ job: row.job_id })}><${Glyph} of=${row.status} /><span class="name">${visible(row.job_name)}</span><span class="word">${visible(word(row))}</span></button>`)}</main>`;
+}
