@@ -1,4 +1,4 @@
-"""The rules of docs/security.md "The page", each by bytes against the real server, for each method and path."""
+"""The rules of docs/security.md "The page in the browser", each by bytes against the real server, for each method and path."""
 
 import json
 import re
@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import runtime
 from kit.daemon import DEADLINE, plain, score
+from served_page import runtime
 
 from marianne_cli.web.app import CHANGES, LOOKS
 from marianne_cli.web.gate import HEADERS
