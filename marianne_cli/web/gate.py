@@ -2,7 +2,8 @@
 
 Whoever reaches the port is a stranger until shown otherwise: another page in the browser, a name that was
 rebound to this address, another user of the machine. So each rule is checked for each method and path, and
-the first that fails answers with an empty body and a line in the log. docs/security.md "The page in the browser" lists them.
+the first that fails answers with an empty body and a line in the log. Source: docs/security.md "The page in
+the browser".
 """
 
 import logging
