@@ -6,7 +6,7 @@ Nothing here changes anything, and nothing here sees what is not committed.
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -46,6 +46,8 @@ _READERS = 4
 """Connections, and so reads at the same time; more wait."""
 _PATIENCE_SECONDS = 5.0
 """How long a read waits for another one's connection where no more can be opened."""
+_REQUESTS_KEPT = 1_000
+"""Of so many runs the last request is kept at most."""
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,6 +175,14 @@ class Records:
         self._given_back = threading.Condition()
         self._opened = False
         self._limiter = anyio.CapacityLimiter(_READERS)
+        self._last_requests: dict[int, protocol.Event | None] = {}
+        self._commits = 0
+
+    def committed(self, events: Sequence[protocol.Event]) -> None:
+        """Forget what these events, just committed, make outdated; on the event loop."""
+        self._commits += 1
+        if any(event.caller is not None for event in events):
+            self._last_requests.clear()
 
     def close(self) -> None:
         """Close the connections."""
@@ -401,9 +411,20 @@ class Records:
         return await self._rows(_LIMIT, "limits")
 
     async def last_request(self, run_id: int) -> protocol.Event | None:
-        """Return the newest event by which somebody paused, resumed or ended a run; null: there is none."""
+        """Return the newest event by which somebody paused, resumed or ended a run; null: there is none.
+
+        Each look at a job tells it, so it is kept until somebody asks for something again.
+        """
+        if run_id in self._last_requests:
+            return self._last_requests[run_id]
+        commits = self._commits
         found = await self._read(lambda connection: _events(connection, "last_request", {"run_id": run_id}))
-        return found[0] if found else None
+        request = found[0] if found else None
+        if commits == self._commits:
+            if len(self._last_requests) >= _REQUESTS_KEPT:
+                self._last_requests.clear()
+            self._last_requests[run_id] = request
+        return request
 
     async def has_changed(self, run_ids: Collection[int], event: int) -> bool:
         """Tell whether the journal has something of these runs, or of rate limits, after an event."""

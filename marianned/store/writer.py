@@ -95,7 +95,7 @@ class Store:
         self._newest_run_id = last_number(connection, "runs")
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
-        self._commit_listeners: list[Callable[[list[protocol.Event]], None]] = []
+        self._commit_listeners: list[Callable[[list[protocol.Event]], None]] = [records.committed]
         self._health_listeners: list[Callable[[str | None], None]] = []
         self._open = True
         self._thread = threading.Thread(target=self._run, name="store-writer")

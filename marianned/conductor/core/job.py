@@ -147,6 +147,8 @@ class Job:
     def waits(self) -> list[tuple[Flight, str]]:
         """Return which flights wait because something of ours fails, and for what."""
         waits = {} if self._players is None else self._players.waits()
+        if not waits:
+            return []
         named = ((flight, waits.get(self.services.attempt_id(flight))) for flight in self.state.flights)
         return [(flight, why) for flight, why in named if why is not None]
 

@@ -18,7 +18,7 @@ from store_rows import (
 
 from marianned.clock import Instant
 from marianned.errors import Unavailable
-from marianned.protocol import CheckReport
+from marianned.protocol import Caller, CheckReport
 from marianned.rows import Changes
 from marianned.store.records import Costs
 from marianned.store.writer import Store
@@ -40,6 +40,21 @@ async def test_runs_are_found_by_name_and_number(store: Store) -> None:
     assert await records.run("notes", 3) is None
     assert await records.run("nobody") is None
     assert await records.unfinished_runs() == [new, other]
+
+
+async def test_the_last_request_of_a_run_is_the_newest_whatever_was_looked_at_before(store: Store) -> None:
+    await store.commit(Changes(rows=[run_row(), run_row(2, run=2)]))
+    assert await store.records.last_request(1) is None
+    caller = Caller(uid=1)
+    for reason in ("first", "second"):
+        await store.commit(Changes(events=[event_row(type="job.paused", caller=caller, reason=reason)]))
+        for _ in range(2):
+            found = await store.records.last_request(1)
+            assert found is not None
+            assert found.reason == reason
+        await store.commit(Changes(events=[event_row(type="attempt.started", caller=None)]))
+        assert await store.records.last_request(1) == found
+        assert await store.records.last_request(2) is None
 
 
 async def test_sheets_come_in_ascending_number(store: Store) -> None:
