@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from marianne_cli import terminal
+from marianne_cli import people, terminal
 from marianne_cli.context import GOES_ON, Answer, Invocation, dressed
 from marianned.errors import INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, MarianneError, Problem
 from marianned.formatting import as_utf8, listing, sheet_list
@@ -84,7 +84,10 @@ def refused(call: Invocation, error: MarianneError) -> int:
         json_line({**failure(error), **_SCHEMA})
     else:
         _err(
-            [*map(problem_text, error.problems), f"mzt: {terminal.line(error.message)} ({error.code})"],
+            [
+                *map(problem_text, error.problems),
+                f"mzt: {terminal.line(people.by_login(error.message))} ({error.code})",
+            ],
             error.hints,
         )
     return error.exit_status

@@ -2,8 +2,11 @@
 
 import functools
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
+
+_SOMEBODY = re.compile(r"\bmzt \d\S* \(uid (\d+)\)")
 
 
 @functools.cache
@@ -24,6 +27,11 @@ def who(caller: Mapping[str, Any] | None) -> str:
     if caller.get("inside"):
         return str(caller["inside"])
     return "file" if caller["name"] == "file" else login(caller["uid"])
+
+
+def by_login(message: str) -> str:
+    """Name people in a refusal by their login: `mzt 1.2.0 (uid 1000)`; other clients keep their names."""
+    return _SOMEBODY.sub(lambda found: login(int(found[1])), message)
 
 
 def held_by(hold: Mapping[str, Any]) -> str:

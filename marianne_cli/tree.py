@@ -197,6 +197,8 @@ def usage_text(error: click.ClickException, arguments: Sequence[str]) -> tuple[s
     if isinstance(error, MissingExtra):
         return error.message, [error.hint]
     message = error.format_message().rstrip(".")
+    if message.endswith(", add -y"):
+        return message, [shlex.join(["mzt", *arguments, "-y"])]
     if "unexpected extra argument" in message and _takes_score(context):
         extra = message.rpartition("(")[2].partition(")")[0]
         message += "; a score is given with -c FILE"

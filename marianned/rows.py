@@ -258,6 +258,8 @@ class AttemptRow(AttemptExit, frozen=True, kw_only=True, gc=False):
     """When it was started."""
     time_limit_at: int
     """When its time limit ends it."""
+    silence_seconds: float | None = None
+    """After how long without a sign of life it is ended; null: never."""
     ended_at: int | None = None
     """When its process had ended; null: it is in flight."""
     outcome: Outcome | None = None
@@ -535,6 +537,8 @@ class RevisionRow(msgspec.Struct, frozen=True, kw_only=True):
     """Directory that its relative paths start at."""
     config_file: str | None
     """Path of the score file; null: it came without one."""
+    edited: bool = False
+    """It was not what that file said: it came from an editor."""
     files: dict[str, str]
     """The files that were read with it: absolute path, text."""
     sha256: str

@@ -129,6 +129,8 @@ def read_request(line: bytes) -> Request:
         ProtocolFault: it is no JSON, or no request of ours.
     """
     try:
+        if not line.isascii():
+            line.decode()
         members = _raw_object.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if isinstance(error, msgspec.ValidationError):

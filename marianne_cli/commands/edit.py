@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from marianne_cli import options
 from marianne_cli.commands import diff, modify
@@ -46,6 +47,8 @@ def command(call: Invocation, *, job: str, resume: bool, wait: bool, timeout: fl
         draft.remove()  # it was accepted
         raise
     except MarianneError as error:
+        if isinstance(error, InvalidScore):
+            _of_draft(error, told["config_file"], draft.file)
         error.hints.append(f"mzt modify {job} -c {typed(str(draft.file))}")
         raise
     except (click.UsageError, KeyboardInterrupt):
@@ -53,6 +56,16 @@ def command(call: Invocation, *, job: str, resume: bool, wait: bool, timeout: fl
         raise
     draft.remove()
     return _unchanged(known) if answer is None else modify.shown(answer, plan=False)
+
+
+def _of_draft(error: InvalidScore, source: str | None, draft: Path) -> None:
+    """Let a refusal name the file that was saved: the score's own has none of these problems."""
+    if source is not None:
+        error.message = error.message.replace(f"'{Path(source).name}'", "what you saved", 1)
+    error.problems = [
+        msgspec.structs.replace(one, file=str(draft)) if one.file == source else one for one in error.problems
+    ]
+    error.hints = []
 
 
 def _edited(call: Invocation, job: str, draft: "_Draft", asked: Mapping[str, Any]) -> Answer | None:
@@ -148,8 +161,6 @@ class _Draft:
 
 def _told(name: str, problems: list[Problem], shift: int) -> list[str]:
     """Return the problems as lines; those they name are `shift` further down."""
-    import msgspec
-
     from marianne_cli.exits import problem_text
 
     lines: list[str] = []

@@ -76,6 +76,10 @@ def _names(found: Sequence[Result]) -> str:
     return "\n".join(one["name"] for one in found if one["ready"])
 
 
+_VERSION_MOST = 24
+"""How much of what a tool says of its version is shown: some say where they were built, too."""
+
+
 def _listed(found: Sequence[Result]) -> str:
     from marianne_cli.screens import render
 
@@ -83,7 +87,9 @@ def _listed(found: Sequence[Result]) -> str:
     for one in found:
         ready = "yes" if one["ready"] else "no"
         model = one["default_model"] or "-"
-        rows.append((one["name"], ready, one["version"] or "-", model, _standing(one)))
+        version = one["version"] or "-"
+        version = version if len(version) <= _VERSION_MOST else f"{version[: _VERSION_MOST - 1]}…"
+        rows.append((one["name"], ready, version, model, _standing(one)))
     return render.fitted(render.table(rows))
 
 

@@ -45,7 +45,10 @@ def command(
     reply = options.job_list(call, lines, runs=every, statuses=list(statuses), **asked)
     jobs = reply["jobs"][-lines:] if lines else reply["jobs"]
     if not jobs:
-        call.note("no jobs; mzt run FILE starts one, mzt init writes a first score")
+        narrowed = statuses or labels
+        call.note(
+            "no such job" if narrowed else "no jobs; mzt run FILE starts one, mzt init writes a first score"
+        )
     return Answer(
         {**reply, "message": plural(len(jobs), "job"), "jobs": jobs},
         text=render.fitted(screens.jobs_table(jobs)),

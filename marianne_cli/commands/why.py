@@ -36,12 +36,8 @@ def command(call: Invocation, *, job: str, sheets: str | None) -> Answer:
         numbers = ",".join(str(error["sheet"]) for error in shown)
         detailed = {sheet["sheet"]: sheet for sheet in job_details(call, job, numbers)["sheets"]}
         every = [detailed.get(sheet["sheet"], sheet) for sheet in every]
-    return Answer(
-        result,
-        text=render.fitted(
-            why.why_screen(result, every, shown, unfolded=call.verbose), rows=None, hang=why.HANG
-        ),
-    )
+    lines = why.why_screen(result, every, shown, unfolded=call.verbose)
+    return Answer(result, text=render.fitted(lines, rows=None, hang=why.hang(lines)))
 
 
 def _tell_lacks(call: Invocation, why: Mapping[str, Any]) -> None:

@@ -495,6 +495,7 @@ def revisions_screen(revisions: Sequence[Result], *, unfolded: bool = False) -> 
     rows = [("REV", "STATUS", "SHEETS", "WHEN", "WHO", "WHY", "FILE")]
     for told in revisions:
         who, why, file = people.who(told["caller"]), told["reason"] or "", told["config_file"] or ""
+        file += " (edited)" if told.get("edited") else ""  # a daemon of before does not tell
         when = moment(told["applied_at"] or told["created_at"])
         cells = str(told["revision"]), told["status"], str(told["total_sheets"]), when, who, why, file
         rows.append(cells)

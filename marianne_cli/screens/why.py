@@ -3,6 +3,7 @@
 Its shape is fixed by docs/design/cli.md §2.3.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,6 @@ Result = Mapping[str, Any]
 Row = tuple[str, str]
 
 _LABEL_WIDTH = 7
-HANG = 2 + _LABEL_WIDTH + 2
-"""Where the text of a row begins, and goes on where it is longer than the terminal is wide."""
 SHEETS_MOST = 3
 _LINES_MOST = {False: 10, True: 100}
 """How many lines of a stream are shown, and how many unfolded."""
@@ -56,6 +55,12 @@ def why_screen(
         rows += _hook_evidence(error, _LINES_MOST[unfolded])
     rows += [*_blocked(sheets), *_way_out(why)]
     return [why["message"], *render.table(rows, indent="  ", widths=(_LABEL_WIDTH,))]
+
+
+def hang(lines: Sequence[str]) -> int:
+    """Return where the texts of a screen's rows begin, and go on where they are longer than the terminal."""
+    found = re.match(r"  \S.*? {2,}", lines[1]) if len(lines) > 1 else None
+    return found.end() if found else 2 + _LABEL_WIDTH + 2
 
 
 def _name(item: Result, sheets: Sequence[Result]) -> str:

@@ -130,8 +130,8 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     `output_exceeded`: it was ended because it printed more than its cap where no holes can be punched.
     `stale`: it was ended because it showed no sign of life for too long; `final`: because it had had its
     last word. `output_cut`: something that it had left behind had yet to read what it would have printed.
-    `id` is the attempt's; null in what 0.1.0 started. `limit_seconds`: the time limit that it has
-    reached, where it did.
+    `id` is the attempt's; null in what 0.1.0 started. `limit_seconds`: the limit, of time or of
+    silence, that it has reached, where it did.
     """
 
     exit_code: int | None
@@ -258,10 +258,11 @@ class Executor(Protocol):
     async def claim(self, place: Place) -> bool:
         """Take the claim ourselves, so that a start that comes late is refused. False: it is taken."""
 
-    async def raise_limit(self, place: Place, seconds: float) -> None:
+    async def raise_limit(self, place: Place, seconds: float, *, silence: bool = False) -> None:
         """Let its time limit be so many seconds from its start, durably; a limit that is larger stays.
 
-        It counts from the moment when the limit it had is over. Nothing happens if it has ended.
+        `silence`: its limit of silence instead, from its last sign of life. It counts once the
+        limit it had is over. Nothing happens if it has ended.
 
         Raises:
             OSError: that can't be written.

@@ -1,4 +1,4 @@
-"""What a time limit was raised to while its command runs; loaded by the runner when the limit is over.
+"""What a limit of time or silence was raised to while its command runs; loaded by the runner once it is over.
 
 The daemon writes it into the attempt's directory (local.py), where the command can write as well: so it is a
 claim, which is believed only where it is a small regular file of this user that names this very attempt, and
@@ -10,6 +10,7 @@ import os
 import stat
 
 NAME = "limit"
+SILENCE = "silence"
 _MOST_BYTES = 300
 _MOST_DIGITS = 15
 """Milliseconds: thirty thousand years."""
@@ -20,10 +21,10 @@ def text(attempt: str, seconds: float) -> bytes:
     return f"{attempt} {round(seconds * 1000)}\n".encode()
 
 
-def read(attempt: str) -> float:
+def read(attempt: str, name: str = NAME) -> float:
     """Return the limit in seconds that the file in the working directory names; 0: none that counts."""
     try:
-        file = os.open(NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return 0.0
     try:

@@ -178,9 +178,9 @@ class LocalExecutor:
         """Make the claim file, and the directory where there is none yet (see Executor)."""
         return await _patiently(_claim, place.directory)
 
-    async def raise_limit(self, place: Place, seconds: float) -> None:
+    async def raise_limit(self, place: Place, seconds: float, *, silence: bool = False) -> None:
         """Write the file that its shim reads when its limit is over (see Executor)."""
-        await _patiently(_raise_limit, place, seconds)
+        await _patiently(_raise_limit, place, seconds, limit.SILENCE if silence else limit.NAME)
 
     async def leftovers(self, prefix: str) -> set[str]:
         """Look at the marks of all processes (see Executor)."""
@@ -308,9 +308,9 @@ def _claim(directory: Path) -> bool:
     return True
 
 
-def _raise_limit(place: Place, seconds: float) -> None:
+def _raise_limit(place: Place, seconds: float, name: str) -> None:
     make_private_directory(place.directory)
-    path, text = place.directory / limit.NAME, limit.text(place.id, seconds)
+    path, text = place.directory / name, limit.text(place.id, seconds)
     try:
         _write(path, text)
     except IsADirectoryError:  # of the command: it can write here, too

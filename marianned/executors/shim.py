@@ -291,6 +291,7 @@ def _supervise(children: "Children", output: Output, spec: "Facts", keeper: int,
     deadline = float("inf") if limit is None else began + limit
     watches, hurry = _watches(spec, output), False
     waking = {signal.SIGTERM, signal.SIGCHLD, PARENT_DIED, HURRY}
+    why: Facts
     while True:
         left = min(deadline, output.due, *(watch.due for watch in watches.values())) - time.monotonic()
         seen = signal.sigtimedwait(waking, max(0.0, min(left, 3600.0)))
@@ -307,15 +308,15 @@ def _supervise(children: "Children", output: Output, spec: "Facts", keeper: int,
         if seen is not None and told == signal.SIGTERM:
             why = {"asked_by": int(os.read(ordered, 20)) if seen.si_pid == keeper else seen.si_pid}
         elif time.monotonic() >= deadline:
-            raised = _raised(spec)
+            raised = _raised(spec, "limit")
             if raised > limit:
                 limit, deadline = raised, began + raised
                 continue
             why = {"timed_out": True, "limit_seconds": limit}
         elif not output.poll():
             why = {"output_exceeded": True}
-        elif ending := next((why for why, watch in watches.items() if not watch.poll()), None):
-            why = {ending: True}
+        elif ending := next((why for why in watches if _is_over(why, watches[why], spec)), None):
+            why = {ending: True, "limit_seconds": getattr(watches[ending], "idle", None)}
         else:
             continue
         _end(children, output, spec, keeper, ask="asked_by" in why and not hurry)
@@ -329,10 +330,15 @@ def _end(children: "Children", output: Output, spec: "Facts", keeper: int, *, as
     children.end(spec["grace_seconds"], keeper, output.poll)
 
 
-def _raised(spec: "Facts") -> float:
-    """Return what the time limit was raised to meanwhile, in seconds; 0: it was not."""
+def _is_over(why: str, watch: "Any", spec: "Facts") -> bool:
+    """Tell whether a watch wants an end now: a limit of silence may have been raised meanwhile."""
+    return not watch.poll() and not (why == "stale" and watch.extended(_raised(spec, "silence")))
+
+
+def _raised(spec: "Facts", name: str) -> float:
+    """Return what a limit was raised to meanwhile, in seconds; 0: it was not."""
     module: Any = __import__("limit")
-    limit: float = module.read(spec["id"])
+    limit: float = module.read(spec["id"], name)
     return limit
 
 

@@ -39,6 +39,13 @@ class Silence:
         self.due = min(now + self.interval, self.alive + self.idle)
         return now < self.alive + self.idle
 
+    def extended(self, idle: float) -> bool:
+        """Take a limit that is longer, in seconds from the last sign of life; tell whether it lasts still."""
+        self.idle = max(self.idle, idle)
+        now = time.monotonic()
+        self.due = min(now + self.interval, self.alive + self.idle)
+        return now < self.alive + self.idle
+
     def _seen(self) -> tuple[list[int], int]:
         return [os.fstat(file).st_size for file in self.output], _files(self.directories)
 

@@ -409,6 +409,8 @@ class Revision(msgspec.Struct, kw_only=True):
     """How many lines the plan has."""
     variables: dict[str, Any] = {}
     """The values the run was given until then, masked like those of a job."""
+    edited: bool = False
+    """It is not what that file said when it came: it was edited."""
 
 
 class Revisions(Job, kw_only=True):

@@ -170,3 +170,29 @@ def test_help_knows_commands_and_topics(topic, capsys):
 def test_help_of_what_is_neither_names_the_nearest(capsys):
     assert run(["help", "exit-code"]) == 2
     assert "did you mean 'exit-codes'" in capsys.readouterr().err
+
+
+def test_an_edit_with_an_error_names_the_text_that_has_it_and_a_good_one_is_told_as_edited(home):
+    home.mzt("run", home.score("a"), "--before", "1")
+    home.mzt("wait", "a", "--for", "paused", "-t", "30")
+    home.environment["EDITOR"] = "sed -i s/sheet_num/sheet_nmu/"
+    told = home.mzt("edit", "a", code=4).stderr
+    draft = re.search(r"mzt modify a -c (\S+)", told)[1]
+    assert f"{draft}:" in told
+    assert "mzt: what you saved has " in told
+    assert "a.yaml" not in told.replace(draft, "")
+    home.environment["EDITOR"] = "sed -i s/echo/printf/"
+    home.mzt("edit", "a")
+    lines = home.mzt("revisions", "a").stdout.splitlines()[1:]
+    assert [line.endswith("a.yaml (edited)") for line in lines] == [False, True]
+
+
+def test_what_needs_a_yes_says_the_whole_command(home):
+    home.mzt("run", home.score("a"), "--wait")
+    told = home.mzt("remove", "--older-than", "0s", code=2).stderr
+    assert told.endswith("\n  mzt remove --older-than 0s -y\n")
+
+
+def test_a_list_that_was_narrowed_to_nothing_says_so(home):
+    home.mzt("run", home.score("a"), "--wait")
+    assert home.mzt("list", "-s", "failed").stderr == "no such job\n"

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from marianne_cli import times
+from marianne_cli import people, times
 from marianne_cli.screens import why as screen
 
 DAY = "2026-11-24T"
@@ -183,3 +183,15 @@ def test_of_many_failed_sheets_three_are_shown_and_unfolded_all():
 )
 def test_what_waits_tells_since_when_and_who_unblocks_it(given, told):
     assert shown(waiting(*given), []) == ["a: running; 1 of 4 sheets done", *told]
+
+
+def test_a_refusal_names_people_by_login_and_other_clients_as_they_are(monkeypatch):
+    monkeypatch.setattr(people, "login", {1000: "ann"}.__getitem__)
+    said = 'its pause was released by mzt 1.2.0 (uid 1000) "no", asked by robot 9 (uid 1000)'
+    assert people.by_login(said) == 'its pause was released by ann "no", asked by robot 9 (uid 1000)'
+
+
+def test_a_long_label_moves_where_lines_go_on():
+    lines = shown(waiting(reason("rate_limit", "sheet 1 waits", "time", "14:21:05")), [])
+    assert lines[1].startswith("  rate limit  sheet 1")
+    assert screen.hang(lines) == len("  rate limit  ")

@@ -54,6 +54,7 @@ class MemoryExecutor:
         self.refuses = 0
         self.entries: dict[str, Entry] = {}
         self.limits: dict[str, float] = {}
+        self.silences: dict[str, float] = {}
         self.starts: Counter[str] = Counter()
         self.at_once: Counter[str] = Counter()
         self._claimed: set[str] = set()
@@ -139,8 +140,8 @@ class MemoryExecutor:
         self._claimed.add(place.id)
         return True
 
-    async def raise_limit(self, place: Place, seconds: float) -> None:
-        self.limits[place.id] = seconds
+    async def raise_limit(self, place: Place, seconds: float, *, silence: bool = False) -> None:
+        (self.silences if silence else self.limits)[place.id] = seconds
 
     async def leftovers(self, prefix: str) -> set[str]:
         return {name for name, entry in self.entries.items() if entry.runs and name.startswith(prefix)}

@@ -222,3 +222,10 @@ def test_a_line_of_the_limit_passes_and_one_byte_more_does_not() -> None:
     assert read(4, [b"abcd", b"\n"]) == ([b"abcd"], b"")
     assert read(4, [b"abcde"]) == ([], "a message has over 4 bytes")
     assert read(4, [b"ok\nabcde\n"]) == ([b"ok"], "a message has over 4 bytes")
+
+
+@pytest.mark.parametrize("where", [b'"method": "\xff"', b'"method": "a", "params": {"b": "\xff"}'])
+def test_bytes_that_are_no_text_are_no_json(where):
+    with pytest.raises(ProtocolFault) as raised:
+        wire.read_request(b'{"jsonrpc": "2.0", "id": 1, ' + where + b"}")
+    assert raised.value.code == wire.PARSE_ERROR

@@ -488,11 +488,14 @@ class Job:
         for row in attempts:
             try:
                 executor = self.services.executors.of(row)
-                await executor.raise_limit(self.services.place(row), row.limit_seconds)
+                place = self.services.place(row)
+                await executor.raise_limit(place, row.limit_seconds)
+                if row.silence_seconds is not None:
+                    await executor.raise_limit(place, row.silence_seconds, silence=True)
             except OSError as error:
                 name = self.state.run.job_name
                 raise Unavailable(
-                    f"the time limit of sheet {row.sheet} of '{name}' can't be raised while it runs: {error};"
+                    f"the limit of sheet {row.sheet} of '{name}' can't be raised while it runs: {error};"
                     " nothing has changed",
                     job_id=name,
                     status=self.status,

@@ -442,7 +442,8 @@ def _no_such_job(job_id: str, known: Sequence[tuple[str, str | None]]) -> NoSuch
                 f"no job '{job_id}'; {file.name} runs as '{job_name}'", hints=[f"mzt status {job_name}"]
             )
     names = [job_name for job_name, _ in known]
-    near = [candidate for candidate in names if candidate.startswith(name)]
+    folded = name.casefold()
+    near = [candidate for candidate in names if candidate.casefold().startswith(folded)]
     alike = difflib.get_close_matches(name[:_COMPARED_LETTERS], names[-_COMPARED_MOST:], _NEAR_MOST)
     near += [n for n in alike if n not in near]
     near = near[:_NEAR_MOST]

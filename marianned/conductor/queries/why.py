@@ -171,6 +171,7 @@ class WhyQueries:
             plan=plan[params.offset : params.offset + params.limit],
             plan_total=len(plan),
             variables=masks.told(row.variables),
+            edited=row.edited,
         )
 
     async def _whole(self, state: JobState, number: int) -> RevisionRow:

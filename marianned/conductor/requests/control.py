@@ -164,7 +164,10 @@ class Control:
             if version is not None:
                 state = (await self._conductor.job(params.job_id)).state
                 unheard = without_effect(state, version, params.file)
-                row = msgspec.structs.replace(version.row, problems=[*version.row.problems, *unheard])
+                row = version.row
+                edited = await to_thread.run_sync(source_changed, params.file, row.text)
+                problems = [*row.problems, *unheard]
+                row = msgspec.structs.replace(row, problems=problems, edited=edited is True)
                 version = msgspec.structs.replace(version, row=row)
             proposal = Proposal(version=version) if version is not None else None
             return msgspec.structs.replace(ask, proposal=proposal)

@@ -446,7 +446,8 @@ class Attempt:
     async def _read(self, record: ExitRecord) -> tuple[Reading, Verdict]:
         """Read what it has printed; say how it has ended by that."""
         definition, silence = self._given.definition, self._given.score.silence
-        limit = definition.timeout_seconds if record.limit_seconds is None else record.limit_seconds
+        limit = silence.idle_timeout_seconds if record.stale and silence else definition.timeout_seconds
+        limit = limit if record.limit_seconds is None else record.limit_seconds
         return await workers.read_end(
             self._given.score.profiles[definition.instrument],
             definition.settings,
@@ -455,7 +456,7 @@ class Attempt:
             exit_code=record.exit_code,
             signal_name=record.signal_name,
             timed_out=record.timed_out,
-            timeout_seconds=silence.idle_timeout_seconds if record.stale and silence else limit,
+            timeout_seconds=limit,
             detection_patterns=self._given.score.rate_limit.detection_patterns,
             ended=_ended_by_us(record),
             ended_at=self._ended_at,

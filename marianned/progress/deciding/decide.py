@@ -390,6 +390,7 @@ def _new_attempt(draft: Draft, row: SheetRow) -> AttemptRow:
         model=settings.get("model") or settings.get("cli_model") or profile.default_model,
         started_at=draft.now.at,
         time_limit_at=draft.now.at + round(definition.timeout_seconds * 1000),
+        silence_seconds=None if state.score.silence is None else state.score.silence.idle_timeout_seconds,
         incarnation=state.incarnation,
     )
 

@@ -6,6 +6,8 @@ revision that gives an attempt in flight more time does so at once; one that giv
 Source: docs/reference/score-format.md §16.4, §28.7, §29.3, docs/design/control.md §8.
 """
 
+from collections.abc import Iterator
+
 import msgspec
 
 from marianned.clock import Instant
@@ -16,6 +18,9 @@ from marianned.progress.state.loops import Round
 from marianned.protocol import HoldCause, PlanAction, PlanLine
 from marianned.rows import AttemptRow
 from marianned.score.expanded import Expanded
+
+_ENDLESS = 10.0 * 365 * 86_400
+"""Seconds; a limit of silence that was taken away while one counts."""
 
 
 def loop_over(state: JobState, added: float = 0.0) -> Round | None:
@@ -126,31 +131,55 @@ def with_live_limits(state: JobState, new: Expanded, lines: list[PlanLine]) -> l
     said: list[PlanLine] = []
     for line in lines:
         attempt = _in_flight(state, line)
-        limit = None if attempt is None else _limit_under(new, line, state, attempt)
-        if attempt is None or limit is None or limit == attempt.limit_seconds:
-            said.append(line)
-        elif limit < attempt.limit_seconds:
-            stays = f"{line.why}; its limit stays {duration(attempt.limit_seconds)}"
-            said.append(msgspec.structs.replace(line, why=stays))
-        else:
-            why = f"{line.why}; limit {duration(limit)}{_told(state, attempt)}"
-            said.append(msgspec.structs.replace(line, why=why))
+        told = [] if attempt is None else [*_of_time(state, new, line, attempt), *_of_silence(new, attempt)]
+        said.append(msgspec.structs.replace(line, why="; ".join([line.why, *told])) if told else line)
     return said
+
+
+def _of_time(state: JobState, new: Expanded, line: PlanLine, attempt: AttemptRow) -> Iterator[str]:
+    limit = _limit_under(new, line, state, attempt)
+    if limit is None or limit == attempt.limit_seconds:
+        return
+    if limit < attempt.limit_seconds:
+        yield f"its limit stays {duration(attempt.limit_seconds)}"
+    else:
+        yield f"limit {duration(limit)}{_told(state, attempt)}"
+
+
+def _of_silence(new: Expanded, attempt: AttemptRow) -> Iterator[str]:
+    limit = _silence_under(new)
+    if attempt.silence_seconds is None or limit == attempt.silence_seconds:
+        return
+    if limit < attempt.silence_seconds:
+        yield f"its limit of silence stays {duration(attempt.silence_seconds)}"
+    else:
+        yield "no limit of silence" if limit == _ENDLESS else f"limit of silence {duration(limit)}"
+
+
+def _silence_under(new: Expanded) -> float:
+    return _ENDLESS if new.silence is None else new.silence.idle_timeout_seconds
 
 
 def extend_live(draft: Draft, new: Expanded, lines: list[PlanLine]) -> None:
     """Raise the limits that the new score has raised; `lines` are its plan."""
     for line in lines:
         attempt = _in_flight(draft.state, line)
-        limit = None if attempt is None else _limit_under(new, line, draft.state, attempt)
-        if attempt is None or limit is None or limit <= attempt.limit_seconds or line.old_sheet is None:
+        if attempt is None or line.old_sheet is None:
             continue
-        said = f"attempt {attempt.attempt}: limit {duration(limit)}, was {duration(attempt.limit_seconds)}"
-        ends = attempt.started_at + round(limit * 1000)
-        raised = msgspec.structs.replace(attempt, time_limit_at=ends)
+        limit, silence, said = _limit_under(new, line, draft.state, attempt), _silence_under(new), []
+        raised = attempt
+        if limit is not None and limit > attempt.limit_seconds:
+            raised = msgspec.structs.replace(raised, time_limit_at=attempt.started_at + round(limit * 1000))
+            said.append(f"limit {duration(limit)}, was {duration(attempt.limit_seconds)}")
+        if attempt.silence_seconds is not None and silence > attempt.silence_seconds:
+            raised = msgspec.structs.replace(raised, silence_seconds=silence)
+            said += [f"{one}, was {duration(attempt.silence_seconds)}" for one in _of_silence(new, attempt)]
+        if not said:
+            continue
         draft.put(raised)
         draft.extended.append(raised)
-        draft.note_sheet("attempt.extended", line.old_sheet, said, attempt=attempt.attempt)
+        told = f"attempt {attempt.attempt}: {'; '.join(said)}"
+        draft.note_sheet("attempt.extended", line.old_sheet, told, attempt=attempt.attempt)
 
 
 def _in_flight(state: JobState, line: PlanLine) -> AttemptRow | None:

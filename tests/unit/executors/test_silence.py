@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from attempts import Attempt
+from attempts import Attempt, soon
 
 from marianned.executors.base import Silence
 from marianned.executors.silence import Silence as Watch
@@ -80,3 +80,22 @@ def test_entries_beyond_the_most_are_not_looked_at(tmp_path: Path, monkeypatch: 
     for name in ("0", "1", "2", "3"):
         (tmp_path / "deep" / name).touch()
     assert not alive_after(lambda number: (tmp_path / "deep" / str(number)).write_text("x"), [tmp_path], [])
+
+
+async def test_a_raised_limit_lets_a_silent_command_end_by_itself(attempt: Attempt) -> None:
+    await attempt.start(attempt.script("echo begun >&9; sleep 1.2; echo done", silence=limit(attempt, 0.6)))
+    await attempt.leash.line()
+    await soon(attempt.executor.raise_limit(attempt.place, 600, silence=True))
+    record = await attempt.wait()
+    assert record is not None
+    assert (record.stale, record.exit_code, attempt.output()) == (False, 0, "done\n")
+
+
+async def test_a_limit_of_silence_says_which_it_was_in_the_end(attempt: Attempt) -> None:
+    await attempt.start(attempt.script("echo begun >&9; sleep 1000", silence=limit(attempt, 0.4)))
+    await attempt.leash.line()
+    await soon(attempt.executor.raise_limit(attempt.place, 0.9, silence=True))
+    record = await attempt.wait()
+    assert record is not None
+    assert (record.stale, record.limit_seconds) == (True, pytest.approx(0.9))
+    assert record.ended_at - record.started_at >= 900

@@ -12,7 +12,7 @@ from marianned.progress.deciding.revisions import planned
 from marianned.progress.state.job import Version
 from marianned.protocol import JobStatus, PlanLine
 from marianned.rows import AttemptRow
-from marianned.score.expanded import Expanded, Fallback
+from marianned.score.expanded import Expanded, Fallback, Silence
 
 WITH = {"digests": {"prompt": "same", "validations": "same", "settings": "other"}}
 
@@ -143,3 +143,41 @@ def test_the_plan_of_what_is_applied_later_says_nothing_of_limits() -> None:
     assert "limit" not in line(bench).why
     version: Version = bench.state.current
     assert all("limit" not in one.why for one in planned(bench.state, version).lines)
+
+
+def silent(seconds: float | None) -> Expanded:
+    limit = None if seconds is None else Silence(idle_timeout_seconds=seconds, check_interval_seconds=10)
+    return msgspec.structs.replace(chain(2), silence=limit)
+
+
+def silences(bench: Bench) -> list[float | None]:
+    assert bench.last is not None
+    return [row.silence_seconds for row in bench.last.extended]
+
+
+def test_a_longer_limit_of_silence_counts_for_what_is_in_flight_too() -> None:
+    bench = running(silent(600))
+    bench.ask(Action.MODIFY, silent(1800))
+    assert (silences(bench), attempt(bench).silence_seconds) == ([1800], 1800)
+    assert line(bench).why == "finishes under revision 1; limit of silence 30m"
+    event = next(event for event in bench.disk.events if event.type == "attempt.extended")
+    assert event.text == "sheet 1: attempt 1: limit of silence 30m, was 10m"
+    bench.ask(Action.MODIFY, silent(900))
+    assert (silences(bench), attempt(bench).silence_seconds) == ([], 1800)
+    assert line(bench).why == "finishes under revision 1; its limit of silence stays 30m"
+    bench.crash()
+    assert attempt(bench).silence_seconds == 1800
+
+
+def test_a_limit_of_silence_that_is_taken_away_is_so_for_what_is_in_flight() -> None:
+    bench = running(silent(600))
+    bench.ask(Action.MODIFY, silent(None))
+    assert line(bench).why == "finishes under revision 1; no limit of silence"
+    assert (attempt(bench).silence_seconds or 0) > 1e8
+
+
+def test_what_has_none_gets_no_limit_of_silence() -> None:
+    bench = running(silent(None))
+    bench.ask(Action.MODIFY, silent(60))
+    assert (silences(bench), attempt(bench).silence_seconds) == ([], None)
+    assert line(bench).why == "finishes under revision 1"
