@@ -14,7 +14,7 @@ DAMAGES = {
     "an event is missing": "DELETE FROM events WHERE event = 3",
     "an attempt ends twice": (
         "INSERT INTO events SELECT (SELECT max(event) + 1 FROM events), recorded_at, type, run_id, job_name, run,"
-        " sheet, stage, instance, hook, attempt, (SELECT status FROM runs), revision, caller, reason, cause, text"
+        " sheet, stage, instance, hook, attempt, (SELECT status FROM runs), revision, caller, reason, cause, text, facts"
         " FROM events WHERE type = 'attempt.ended' LIMIT 1"
     ),
     "a request is in the journal twice": (
