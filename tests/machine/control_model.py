@@ -188,6 +188,7 @@ class Model:
             if self.sheets[step.name].status == "pending"
             and step.name not in self.breaks
             and all(self.sheets[need].status in DONE for need in self.needs(step.name))
+            and not self.blocked(step.name)
             and not self.rounds.waits_for_it(self, step.name)
         ]
 
