@@ -116,6 +116,7 @@ class Walk:
     def judges(self, said: str, slots: int) -> None:
         before = self.model.status
         self.model.round_judged(said)
+        self.told_to_end.discard("loop")
         self.bench.slots = slots
         if said != "unknown":  # each sheet of the loop may be played once more
             self.completed = set()
