@@ -28,6 +28,11 @@ _SHEETS_MAY = (
     "requests allowed from inside an attempt: `look`, `ask` (also pause its own job, submit) or `all`"
 )
 _CONTAIN = "`hide`: what jobs run sees neither the daemon's directories nor its processes; needs bubblewrap"
+_EXECUTOR = "where sheets run of which neither run nor score says so: `local` (this host) or `slurm`"
+_ON_SLURM = (
+    "attempts that Slurm may have at once, over all jobs; what goes beyond counts for `max_attempts`, too"
+)
+_LOST_AFTER = "how long what runs may be unknown to Slurm before it is ended, if it can be, and lost"
 _ATTEMPTS = "where the files of attempts are kept; by default `attempts` in the state directory"
 
 
@@ -36,6 +41,15 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True):
 
     drain: Annotated[float, Meta(ge=0, le=3600, description=_DRAIN)] = 10.0
     contain: Annotated[Literal["off", "hide"], Meta(description=_CONTAIN)] = "off"
+
+
+class Slurm(msgspec.Struct, frozen=True, kw_only=True):
+    """The section `[slurm]`."""
+
+    max_attempts: Annotated[int, Meta(ge=1, le=10_000, description=_ON_SLURM)] = 2_000
+    python: Annotated[str, Meta(min_length=1, description="the nodes' Python, 3.9 or newer")] = "python3"
+    arguments: Annotated[list[str], Meta(description="further arguments of every sbatch")] = []
+    lost_after: Annotated[float, Meta(ge=1, le=3600, description=_LOST_AFTER)] = 30.0
 
 
 class Security(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,15 +73,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float, Meta(ge=0, le=3600, description="time between TERM and KILL when an attempt is ended")
     ] = 10.0
     attempts_dir: Annotated[str | None, Meta(description=_ATTEMPTS)] = None
+    executor: Annotated[Literal["local", "slurm"], Meta(description=_EXECUTOR)] = "local"
     attempts: Attempts = Attempts()
+    slurm: Slurm = Slurm()
     security: Security = Security()
 
 
-SECTIONS: dict[str, type[msgspec.Struct]] = {"attempts": Attempts, "security": Security}
+SECTIONS: dict[str, type[msgspec.Struct]] = {"attempts": Attempts, "slurm": Slurm, "security": Security}
 """What stands below a header of its own, `[attempts]`; such a setting is called `attempts.drain`."""
-DURATIONS = frozenset({"kill_grace", "attempts.drain"})
-ONLY_AT_START = frozenset({"attempts_dir"})
-"""Settings that a reload leaves as they are: attempts in flight write there."""
+DURATIONS = frozenset({"kill_grace", "attempts.drain", "slurm.lost_after"})
+ONLY_AT_START = frozenset({"attempts_dir", "slurm.python", "slurm.arguments", "slurm.lost_after"})
+"""Settings that a reload leaves as they are: attempts in flight were started by them."""
 FIELDS = {field.name: field for field in msgspec.structs.fields(Settings) if field.name not in SECTIONS} | {
     f"{section}.{field.name}": field
     for section, kind in SECTIONS.items()

@@ -92,6 +92,9 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """When pacing lets the next attempt start; null: at any time."""
     auto_resume: bool = True
     """A rate limit is waited for; false: it brings a hold."""
+    executor: str | None = None
+    """Where its sheets run, unless their stage or instrument says so: as it was given with the submission;
+    null: as the score says, or the setting `executor`."""
     wall_milliseconds: int = 0
     """How long it has run until it last stopped to, which its time limit counts."""
     counting_since: Instant | None = None
@@ -275,6 +278,12 @@ class AttemptRow(AttemptExit, frozen=True, kw_only=True, gc=False):
     """Results of its checks."""
     incarnation: int = 0
     """Number of the incarnation that started it, which names its directory; 0: the daemon knew of none."""
+    executor: str = "local"
+    """Where it runs: `local`, on the daemon's host, or `slurm`."""
+    node: str | None = None
+    """The node of the cluster that it runs on; null: none, or not known."""
+    cluster_job: str | None = None
+    """Its number in the cluster's queue, as people look for it; null: none, or not known."""
 
     @property
     def name(self) -> str:

@@ -39,7 +39,9 @@ from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import ConfigError, Settings, load_settings
 from marianned.errors import Unavailable
 from marianned.executors.base import Spec
+from marianned.executors.cluster import ClusterExecutor, Tuning
 from marianned.executors.local import LocalExecutor
+from marianned.executors.slurm import Slurm
 from marianned.formatting import visible
 from marianned.holder import holder
 from marianned.lock import Lock, LockHeld, locked
@@ -106,7 +108,9 @@ class Daemon:
             anyio.create_task_group() as tasks,
         ):
             self._refuse_copy(store)
-            services = self._services(store, Executors(attempts=local, host=local))
+            cluster = self._cluster(store)
+            services = self._services(store, Executors(host=local, cluster=cluster))
+            tasks.start_soon(cluster.serve)
             conductor = Conductor(services, tasks, chain)
             submissions = Submissions(conductor)
             queries = JobQueries(conductor, now().at)
@@ -167,6 +171,12 @@ class Daemon:
                     f"'{self._state}' is a copy of '{state}', whose daemon runs (pid {held.pid})",
                     f"stop that one first: mzt --socket {shlex.quote(held.socket)} stop",
                 )
+
+    def _cluster(self, store: Store) -> ClusterExecutor:
+        """Return what runs attempts on a cluster; it does nothing before one is started there, or waits."""
+        slurm = self._settings.slurm
+        tuning = Tuning(slurm.python, tuple(slurm.arguments), slurm.lost_after)
+        return ClusterExecutor(Slurm(), Path(store.incarnation.attempts), tuning)
 
     def _services(self, store: Store, executors: Executors) -> Services:
         attempts = Path(store.incarnation.attempts)

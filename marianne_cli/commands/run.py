@@ -18,6 +18,7 @@ from marianne_cli.service import launch
     "mzt run release-notes.yaml --wait -t 2h",
     "mzt run release-notes.yaml --fresh -F",
     "mzt run release-notes.yaml --var version=1.4",
+    "mzt run sweep.yaml --executor slurm",
     changes=True,
 )
 @click.argument("score", metavar="SCORE", type=options.FILE)
@@ -40,6 +41,11 @@ from marianne_cli.service import launch
 @options.env_option
 @options.env_file_option
 @options.before_option
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "slurm"]),
+    help="Where its sheets run, unless their stage or instrument says so.",
+)
 @click.option("--no-auto-resume", is_flag=True, help="Pause at a rate limit instead of waiting for it.")
 @click.option("--dry-run", is_flag=True, help="Show what would run; start nothing.")
 def command(
@@ -57,6 +63,7 @@ def command(
     env: tuple[str, ...],
     env_file: str | None,
     before: str | None,
+    executor: str | None,
     no_auto_resume: bool,
     dry_run: bool,
 ) -> Answer:
@@ -79,6 +86,8 @@ def command(
         return shown(call, result)
     if labels:
         params["labels"] = list(labels)
+    if executor is not None:
+        params["executor"] = executor
     params |= {"env": environ, "umask": current_umask(), "fresh": fresh}
     result = call.change("job.submit", **params, before=before, auto_resume=not no_auto_resume)
     call.tell_warnings(result)

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import anyio
 import msgspec
 
 from marianned import files, logs, workers
@@ -16,30 +17,42 @@ from marianned.config import Settings
 from marianned.executors.base import Executor, Place, id_in
 from marianned.masks import Mask, secrets_given, secrets_of
 from marianned.protocol import Stranger
-from marianned.rows import Flight, HookRow, LoopRow, Placed, RevisionRow, RunRow
+from marianned.rows import AttemptRow, Flight, LoopRow, Placed, RevisionRow, RunRow
 from marianned.store.writer import Store
+
+_JUDGED_MOST = 16
 
 
 class Executors(NamedTuple):
-    """Where things run, by their purpose: `attempts` may be a cluster's, `host` is this machine's.
+    """Where things run: on this `host`, or, of attempts, on the `cluster` where they were started there.
 
     Git, checks, skip commands and hooks need the daemon's own host: its files, its network, an answer soon.
     Source: docs/design/executors.md.
     """
 
-    attempts: Executor
     host: Executor
+    cluster: Executor
 
     def of(self, flight: Flight) -> Executor:
         """Return where a flight runs, or has run."""
-        return self.host if isinstance(flight, HookRow) else self.attempts
+        return self.cluster if is_away(flight) else self.host
+
+
+def is_away(flight: Flight) -> bool:
+    """Tell whether a flight runs on a cluster, and not on this host."""
+    return isinstance(flight, AttemptRow) and flight.executor != "local"
+
+
+def _judges() -> anyio.CapacityLimiter:
+    return anyio.CapacityLimiter(_JUDGED_MOST)
 
 
 class Services(msgspec.Struct, kw_only=True):
     """The parts of one daemon. `environ` is its environment, `attempts` the directory of all attempts.
 
     What may be replaced: by a reload `settings`, or `settings_problem`, why those on disk can't be used; and
-    `socket`, when the door has to move. `strangers` run here and are not known to the database.
+    `socket`, when the door has to move. `strangers` run here and are not known to the database. `judging`: so
+    many attempts that ran on a cluster are judged here at a time; those of this host are bound by slots.
     """
 
     store: Store
@@ -54,6 +67,7 @@ class Services(msgspec.Struct, kw_only=True):
     environ: Mapping[str, str]
     settings_problem: str | None = None
     strangers: list[Stranger] = []
+    judging: anyio.CapacityLimiter = msgspec.field(default_factory=_judges)
 
     def degraded_by(self) -> list[str]:
         """Return what keeps the daemon from its work, in a line each."""

@@ -17,6 +17,7 @@ import msgspec
 
 from marianned import files
 from marianned.accidents import Accident
+from marianned.score.expanded import Resources
 
 
 class Place(NamedTuple):
@@ -84,7 +85,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     Of stdout and stderr each, `output_cap` bytes are kept (null: all), the first and the last half.
     Once it has ended by itself, what still holds its stdout or stderr has `drain_seconds` to finish.
     All of its processes get `brand` (null: none), see brand_of. `wall`: the words before argv that put it
-    behind a wall (wall.py); two descriptors stand between them and argv.
+    behind a wall (wall.py); two descriptors stand between them and argv. `resources` is what a cluster gives
+    it; there it gets those variables of its job, too, whose names begin like one of `inherits`.
     """
 
     version: int = 1
@@ -103,6 +105,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     stop: Stop | None = None
     brand: int | None = None
     wall: list[str] | None = None
+    resources: Resources | None = None
+    inherits: list[str] = []
 
 
 SPEC = "spec.json"
@@ -200,6 +204,13 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     boot_id: str
 
 
+class Whereabouts(NamedTuple):
+    """Where an attempt runs that does not run on this host: a node, and the cluster's number of its job."""
+
+    node: str | None
+    job: str
+
+
 class Presence(StrEnum):
     """What is so of an attempt. `lost`: it was claimed, nothing of it lives, and there is no record.
 
@@ -211,6 +222,10 @@ class Presence(StrEnum):
     LOST = "lost"
     NEVER_STARTED = "never_started"
     UNKNOWN = "unknown"
+
+
+class Withdrawn(Exception):
+    """It was taken back before it began, and never will: nothing of it has run."""
 
 
 class AlreadyClaimed(Exception):
@@ -229,7 +244,7 @@ class Executor(Protocol):
     """Where attempts run. A place belongs to one attempt for ever."""
 
     async def start(self, directory: Path, spec: Spec) -> None:
-        """Start it; on return it runs (or has ended) and does so without us.
+        """Start it; on return it runs (or has ended, or will begin) and does so without us.
 
         Raises:
             AlreadyClaimed: it was started before, or its directory is another's.
@@ -247,7 +262,20 @@ class Executor(Protocol):
         """Tell who looks after it, or did; None before it has been started."""
 
     async def wait(self, place: Place, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
-        """Wait for its end. None: it is lost, or was never started. `tell` hears of what hinders that."""
+        """Wait for its end. None: it is lost, or was never started. `tell` hears of what hinders that.
+
+        Raises:
+            Withdrawn: it never began, and won't.
+        """
+
+    async def whereabouts(self, place: Place) -> Whereabouts | None:
+        """Wait until it has begun, and tell where; None: on this host."""
+
+    def waits(self, attempt: str) -> str | None:
+        """Say what keeps an attempt from beginning, or from being known, by its id; None: nothing does."""
+
+    async def withdraw(self, place: Place) -> None:
+        """Take it back if it has not begun, so that it never will; whoever waits for it is told so."""
 
     async def end(self, place: Place, *, drop: bool = False) -> None:
         """Ask for its end (TERM, grace, KILL) without waiting for it; nothing happens if it has ended.

@@ -19,7 +19,6 @@ import resource
 import shlex
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self, TypeVar, TypeVarTuple, Unpack
@@ -28,8 +27,7 @@ import anyio
 import msgspec
 from anyio.to_thread import run_sync
 
-from marianned import files
-from marianned.executors import limit, programs, shim, traces
+from marianned.executors import attempt_files, limit, programs, shim, traces
 from marianned.executors.base import (
     AlreadyClaimed,
     CannotStart,
@@ -40,7 +38,6 @@ from marianned.executors.base import (
     Running,
     Spec,
     brand_of,
-    id_in,
 )
 from marianned.executors.children import HURRY
 from marianned.executors.forking import ForkServer, shim_environment
@@ -58,7 +55,6 @@ _SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _AGAIN_SECONDS = 1.0
 """How long after a look that told nothing the next one comes."""
 
-_S = TypeVar("_S", bound=msgspec.Struct)
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
@@ -124,7 +120,7 @@ class LocalExecutor:
 
     async def running(self, place: Place) -> Running | None:
         """Read identity.json, and remember it (see Executor)."""
-        running = await _patiently(_read, place.directory / shim.IDENTITY, Running)
+        running = await _patiently(attempt_files.read, place.directory / shim.IDENTITY, Running)
         if running is not None:
             self._known[place.id] = running
         return running or self._known.get(place.id)
@@ -161,7 +157,16 @@ class LocalExecutor:
             elif seen is not Presence.RUNNING:
                 self._known.pop(place.id, None)
                 self._asked_to_end.discard(place.id)
-                return found or await _patiently(_record, place)
+                return found or await _patiently(attempt_files.record_of, place)
+
+    async def whereabouts(self, place: Place) -> None:
+        """Tell nothing: it runs here (see Executor)."""
+
+    def waits(self, attempt: str) -> None:
+        """Tell nothing: what was started has begun (see Executor)."""
+
+    async def withdraw(self, place: Place) -> None:
+        """Do nothing: what was started has begun (see Executor)."""
 
     async def end(self, place: Place, *, drop: bool = False) -> None:
         """Send TERM, and wake them; it is for the keeper, but a runner without one is ending anyway.
@@ -176,11 +181,12 @@ class LocalExecutor:
 
     async def claim(self, place: Place) -> bool:
         """Make the claim file, and the directory where there is none yet (see Executor)."""
-        return await _patiently(_claim, place.directory)
+        return await _patiently(attempt_files.claim, place.directory)
 
     async def raise_limit(self, place: Place, seconds: float, *, silence: bool = False) -> None:
         """Write the file that its shim reads when its limit is over (see Executor)."""
-        await _patiently(_raise_limit, place, seconds, limit.SILENCE if silence else limit.NAME)
+        name = limit.SILENCE if silence else limit.NAME
+        await _patiently(attempt_files.raise_limit, place, seconds, name)
 
     async def leftovers(self, prefix: str) -> set[str]:
         """Look at the marks of all processes (see Executor)."""
@@ -252,7 +258,7 @@ def _begin(directory: Path, spec: Spec, forks: ForkServer | None) -> tuple[int, 
         if (directory / shim.CLAIM).exists():
             return shim.CLAIMED_STATUS, "the attempt is claimed already"
         branded = msgspec.structs.replace(spec, brand=_brand(spec.id))
-        _write(directory / shim.SPEC, msgspec.json.encode(branded))
+        attempt_files.write(directory / shim.SPEC, msgspec.json.encode(branded))
         answer = forks.start(directory, spec.id) if forks else None
         if answer:
             return answer
@@ -286,46 +292,6 @@ def _spawn(directory: Path, attempt: str) -> tuple[int, str]:
     return front.returncode, said.decode(errors="replace").strip()
 
 
-def _write(path: Path, content: bytes) -> None:
-    handle, new = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(new).replace(path)
-    except OSError:
-        Path(new).unlink()
-        raise
-
-
-def _claim(directory: Path) -> bool:
-    make_private_directory(directory)
-    try:
-        (directory / shim.CLAIM).touch(mode=0o600, exist_ok=False)
-    except FileExistsError:
-        return False
-    return True
-
-
-def _raise_limit(place: Place, seconds: float, name: str) -> None:
-    make_private_directory(place.directory)
-    path, text = place.directory / name, limit.text(place.id, seconds)
-    try:
-        _write(path, text)
-    except IsADirectoryError:  # of the command: it can write here, too
-        files.remove_tree(path)
-        _write(path, text)
-
-
-def _read(path: Path, kind: type[_S]) -> _S | None:
-    """Read a file of the shim; None where there is none, or only what a failing disk has left of it."""
-    try:
-        return msgspec.json.decode(files.read(path, files.RECORD_MOST), type=kind)
-    except (FileNotFoundError, NotADirectoryError, files.Unsuitable, msgspec.MsgspecError):
-        return None
-
-
 def _look(place: Place, known: Running | None) -> Presence | None:
     """Look once. None: somebody has claimed it, lives, and has not yet said who it is.
 
@@ -339,11 +305,11 @@ def _look(place: Place, known: Running | None) -> Presence | None:
     if claimed and not introduced:
         alive = any(traces.marked(traces.trace_of(place.id).mark))
     if (directory / shim.RECORD).exists():
-        return Presence.LOST if _record(place) is None else Presence.ENDED
+        return Presence.LOST if attempt_files.record_of(place) is None else Presence.ENDED
     if alive:
         return Presence.RUNNING if introduced else None
     if claimed:
-        return Presence.LOST if _record(place) is None else Presence.ENDED
+        return Presence.LOST if attempt_files.record_of(place) is None else Presence.ENDED
     return Presence.NEVER_STARTED
 
 
@@ -353,7 +319,7 @@ def _conclude(place: Place, seen: Presence | None, swept: bool, asked: bool) -> 
     `seen` is what the files said before, `swept` whether processes of it were killed, `asked` whether it was
     told to end: then nobody needs to know how it would have ended.
     """
-    if _record(place) is not None:
+    if attempt_files.record_of(place) is not None:
         return Presence.ENDED
     if seen is not Presence.NEVER_STARTED or swept:
         return Presence.LOST
@@ -362,27 +328,13 @@ def _conclude(place: Place, seen: Presence | None, swept: bool, asked: bool) -> 
     return Presence.NEVER_STARTED
 
 
-def _record(place: Place) -> ExitRecord | None:
-    """Return the record of this attempt; where it was taken away, what the claim says: that became it."""
-    record = _read(place.directory / shim.RECORD, ExitRecord)
-    if _owner(place, record) == place.id and record is not None:
-        return record
-    record = _read(place.directory / shim.CLAIM, ExitRecord)
-    return record if record is not None and record.id == place.id else None
-
-
-def _owner(place: Place, record: ExitRecord | None) -> str | None:
-    """Return whose a record is: it says so itself, else the spec beside it does."""
-    return record.id if record is not None and record.id is not None else id_in(place.directory)
-
-
 def _next(place: Place, known: Running | None) -> int | ExitRecord | None:
     """Return a pidfd of whoever of the pair lives, the keeper before the runner; else the record, if any."""
     for process in _pair(place, known):
         watch = traces.open_process(*process)
         if watch is not None:
             return watch
-    return _record(place)
+    return attempt_files.record_of(place)
 
 
 def _pair(place: Place, known: Running | None) -> list[tuple[int, int]]:
@@ -391,7 +343,7 @@ def _pair(place: Place, known: Running | None) -> list[tuple[int, int]]:
     They are who the directory says, or who it has said before, if they carry the attempt's mark.
     """
     mark = traces.trace_of(place.id).mark
-    said = _read(place.directory / shim.IDENTITY, Running)
+    said = attempt_files.read(place.directory / shim.IDENTITY, Running)
     for running in [said] if said == known else [said, known]:
         if running is None or running.boot_id != boot_id():
             continue

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import CodeType
 
 _NAMES = ("shim", "children", "silence", "lastword", "limit", "forkserver")
+_SHIPPED = ("shim", "children", "silence", "lastword", "limit", "order")
+"""What a cluster's nodes run, whose interpreter may be another one: it gets their sources."""
 _PACKAGE = "marianned.executors"
 _BOOT = """
 import marshal, posix, sys
@@ -62,6 +64,14 @@ def held() -> int:
 def command(name: str, *arguments: str | Path) -> list[str | Path]:
     """Return the words that run one of the programs; `held()` has to be passed on to it."""
     return [interpreter(), "-I", "-S", f"/proc/self/fd/{held()}", name, *arguments]
+
+
+@cache
+def sources() -> dict[str, bytes]:
+    """Return the sources of what a node runs, by the names of their files; read once, as `held` is."""
+    found = [importlib.util.find_spec(f"{_PACKAGE}.{name}") for name in _SHIPPED]
+    places = [Path(spec.origin) for spec in found if spec is not None and spec.origin is not None]
+    return {place.name: place.read_bytes() for place in places}
 
 
 def _code(name: str) -> CodeType:

@@ -1,7 +1,8 @@
 """The shim: two processes that supervise one command, and outlive the daemon that started it.
 
 Run as `python -I -S shim.py DIR`; DIR holds spec.json (base.Spec) and is this one attempt's. The fork server
-(forkserver.py) forks keepers that need no front.
+(forkserver.py) forks keepers that need no front. With the further word `stay` the front becomes the keeper,
+which on a cluster must live as long as its job (cluster.py).
 
     daemon ── front        reads the spec, takes the claim, forks, waits for identity.json, exits
               keeper       a session of its own; after the front it belongs to init
@@ -13,9 +14,9 @@ runner are child subreapers: whatever loses its parent below them becomes their 
 proves that nothing is left. Without subreapers (Linux before 3.4) the shim refuses before its claim.
 
 The runner starts the command and keeps its limits (silence.py that of silence; lastword.py ends a command
-that hangs behind its last word; limit.py reads what a time limit was raised to meanwhile). Once the command
-has ended by itself, those that still hold its output have `drain_seconds` to finish; then all it left behind
-gets TERM, and KILL two seconds later (children.py). The runner
+that hangs behind its last word; limit.py reads what a time limit was raised to meanwhile; order.py looks on a
+cluster whether it is to end). Once the command has ended by itself, those that still hold its output have
+`drain_seconds` to finish; then all it left behind gets TERM, and KILL two seconds later (children.py). The runner
 writes exit.json and exits. The keeper waits for the runner and passes TERM on to it, with the pid it
 came from. TERM, or a limit, means: TERM to the command's process group, up to `grace_seconds` until that
 group is empty, then TERM and KILL for the rest, without a drain. During a drain it ends the drain alone.
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
     from marianned.executors.children import HURRY, PARENT_DIED, Children
     from marianned.executors.lastword import LastWord
+    from marianned.executors.order import Order
     from marianned.executors.silence import Silence
 
     Facts = dict[str, Any]
@@ -69,9 +71,12 @@ else:
 SPEC, CLAIM, IDENTITY, RECORD = "spec.json", "claim", "identity.json", "exit.json"
 STDOUT, STDERR = "stdout", "stderr"
 MARK = "MARIANNE_ATTEMPT_ID"
+STAY = "stay"
 VERSION = 1
 NO_CLAIM_STATUS, CLAIMED_STATUS, BAD_SPEC_STATUS = 1, 125, 126
 
+_BY_FILE: "Facts" = {"asked_by": None}
+"""Why a command was ended that order.py has found to be asked to; by whom, no file tells."""
 _REASONS = ("timed_out", "output_exceeded", "stale", "final")
 _WANTED = ("id", "cwd", "env", "umask", "stdin", "timeout_seconds", "grace_seconds", "output_cap", "silence")
 _RESERVED, _ERROR_LIMIT, _APPEND = 4096, 500, os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -102,6 +107,8 @@ def main() -> "NoReturn":
     except Refused as refused:
         os.write(2, f"{refused.args[1]}\n".encode(errors="replace"))
         os._exit(refused.args[0])
+    if sys.argv[2:] == [STAY]:
+        _stay(spec, claim)
     ready, introduced = os.pipe()
     try:
         fork(keep, spec, claim, introduced)
@@ -110,6 +117,17 @@ def main() -> "NoReturn":
         os._exit(0)
     os.close(introduced)
     os._exit(0 if os.read(ready, 1) == GO else NO_CLAIM_STATUS)
+
+
+def _stay(spec: "Facts", claim: int) -> "NoReturn":
+    """Be the keeper without a front; the command gets what the job was granted, by its own variables."""
+    begins = tuple(spec.get("inherits", ()))
+    granted = {name: value for name, value in os.environ.items() if begins and name.startswith(begins)}
+    spec["env"] = {**granted, **spec["env"]}
+    try:
+        keep(spec, claim, os.open(os.devnull, os.O_WRONLY))
+    finally:
+        os._exit(0)
 
 
 def read_spec(directory: str | bytes) -> "Facts":
@@ -169,7 +187,8 @@ def keep(spec: "Facts", claim: int, introduced: int) -> None:
     is woken. When the runner has ended, the keeper ends what is left of the attempt; only where the runner
     did not end well does it write the record: the runner's own is better.
     """
-    os.setsid()
+    if os.getpgid(0) != os.getpid():  # a job's first process leads a group already
+        os.setsid()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the daemon reads the front's messages up to the end
     _libc("prctl", _PR_SET_CHILD_SUBREAPER, 1)
     if spec.get("brand"):
@@ -316,7 +335,7 @@ def _supervise(children: "Children", output: Output, spec: "Facts", keeper: int,
         elif not output.poll():
             why = {"output_exceeded": True}
         elif ending := next((why for why in watches if _is_over(why, watches[why], spec)), None):
-            why = {ending: True, "limit_seconds": getattr(watches[ending], "idle", None)}
+            why = _BY_FILE if ending == "asked_by" else {ending: True, "limit_seconds": getattr(watches[ending], "idle", None)}
         else:
             continue
         _end(children, output, spec, keeper, ask="asked_by" in why and not hurry)
@@ -342,9 +361,11 @@ def _raised(spec: "Facts", name: str) -> float:
     return limit
 
 
-def _watches(spec: "Facts", output: Output) -> "dict[str, LastWord | Silence]":
+def _watches(spec: "Facts", output: Output) -> "dict[str, LastWord | Order | Silence]":
     """Return what else may end the command, each by the name that the record has for it."""
-    watches: dict[str, LastWord | Silence] = {}
+    watches: dict[str, LastWord | Order | Silence] = {}
+    if sys.argv[2:] == [STAY]:
+        watches["asked_by"] = __import__("order").Order()
     if spec.get("final"):
         module: Any = __import__("lastword")
         # not by its name: the command runs by now, and may have put a pipe there

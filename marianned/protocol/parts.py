@@ -357,6 +357,12 @@ class Attempt(msgspec.Struct, kw_only=True):
     """Bytes it printed on stderr."""
     max_rss_kib: int | None = None
     """The most memory that one of its processes had at a time, in KiB; null: it runs yet, or nobody knows."""
+    executor: str = "local"
+    """Where it runs: `local`, on the daemon's host, or `slurm`."""
+    node: str | None = None
+    """The node of the cluster that it runs on, where `pid` is; null: none, or not known."""
+    cluster_job: str | None = None
+    """Its number in the cluster's queue; null: none, or not known."""
     validations: list[CheckReport]
     """Results of its validations, in the score's order."""
 

@@ -179,6 +179,8 @@ class Submit(Command[Submitted], frozen=True, kw_only=True, forbid_unknown_field
     """Sheets to pause before, as `4` or `3.all`; null: none."""
     auto_resume: bool = True
     """Wait for rate limits; false: a rate limit pauses the job."""
+    executor: Literal["local", "slurm"] | None = None
+    """Where sheets run whose stage and instrument do not say so; null: as the score says, or the setting."""
 
 
 class GetJob(JobAsk[JobDetails], frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -73,6 +73,8 @@ class WaitingFor(Word):
     """Of a hook: the end of the job that it has submitted."""
     END = "end"
     """Of a hook: the end of its own job, which then submits what it keeps."""
+    SLURM = "slurm"
+    """Of an attempt: its turn in Slurm's queue, or an answer of Slurm's."""
 
 
 class RevisionStatus(Word):

@@ -48,6 +48,25 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     data: DataCheck | None = None
 
 
+class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where an attempt runs, and what it gets there (§30); null: as the cluster has it, or as the run says.
+
+    `executor` is local or slurm, `memory` as Slurm takes it (`4G`), `time_limit` in seconds, `arguments` are
+    further ones of sbatch.
+    """
+
+    executor: str | None = None
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    cpus: int | None = None
+    memory: str | None = None
+    gpus: str | None = None
+    time_limit: float | None = None
+    constraint: str | None = None
+    arguments: tuple[str, ...] = ()
+
+
 class Fallback(msgspec.Struct, frozen=True, kw_only=True):
     """An instrument that a sheet moves to (§8.4), with what holds there: settings, seconds, absolute cwd."""
 
@@ -112,6 +131,7 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     extensions: tuple[str, ...] = ()
     injections: tuple[Injection, ...] = ()
     skip: Skip | None = None
+    resources: Resources = Resources()
 
     @property
     def ways(self) -> "list[tuple[str, dict[str, Any]]]":
@@ -359,7 +379,8 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     `hooks` run when all is done, `failure_hooks` when the job has ended failed (`on_failure` is fail then).
     `max_wall_seconds` is how long the run may take while it runs (§28.7), null without a limit. `loops` are
     in the order of their stages and have no stage in common; `triggers` are by stage,
-    and so are `retries`, of stages that differ from `retry`.
+    and so are `retries`, of stages that differ from `retry`. `executor` is where its sheets run (§30), unless
+    their own resources say so; null: it does not say.
     """
 
     name: str
@@ -389,6 +410,7 @@ class Expanded(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     loops: tuple[Loop, ...] = ()
     triggers: dict[int, Trigger] = {}
     retries: dict[int, Retry] = {}
+    executor: str | None = None
 
     def retry_of(self, sheet: int) -> Retry:
         """Return how a sheet (its number) is tried again: as its stage says, else as the score does."""

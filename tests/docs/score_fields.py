@@ -21,6 +21,10 @@ SECTIONS = {
     model.Validation: ("validations[]", "An item of `validations`: when it is done"),
     model.Alias: ("instruments.NAME", "`instruments.NAME`: a name of your own"),
     model.Movement: ("movements.N", "`movements.N`: a stage"),
+    model.ExecutorPart: (
+        "executor, movements.N.executor, instruments.NAME.executor",
+        "`executor`, `movements.N.executor`, `instruments.NAME.executor`: where sheets run",
+    ),
     model.CrossSheetPart: ("cross_sheet", "`cross_sheet`: results of earlier sheets"),
     model.ParallelPart: ("parallel", "`parallel`: side by side"),
     model.RetryPart: ("retry, movements.N.retry", "`retry`, `movements.N.retry`: trying again"),
@@ -57,6 +61,7 @@ FIELDS = {
         "cross_sheet": "What templates see of earlier sheets.",
         "parallel": "Whether sheets run side by side.",
         "retry": "How often and when a sheet is tried again.",
+        "executor": "Where sheets run (`local`, `slurm`), and what they get there. An extension.",
         "rate_limit": "What to do when a tool refuses for a while.",
         "stale_detection": "Whether an attempt that shows no sign of life is ended.",
         "cost_limits": "How much the job may spend.",
@@ -182,6 +187,19 @@ FIELDS = {
     model.Alias: {
         "profile": "The profile it stands for.",
         "config": "Its settings; those of the place that names the alias win.",
+        "executor": "Where sheets on it run, and what they get there; it wins over the score's.",
+    },
+    model.ExecutorPart: {
+        "type": "`local`: the daemon's host; `slurm`: a Slurm cluster. Left out: as the next wider place says.",
+        "partition": "The partition (`--partition`).",
+        "account": "The account that is charged (`--account`).",
+        "qos": "The quality of service (`--qos`).",
+        "cpus": "Processors of a sheet (`--cpus-per-task`).",
+        "memory": "Memory of a sheet, in MiB or with K, M, G, T (`--mem`).",
+        "gpus": "Its GPUs: a number, or type and number, `a100:2` (`--gpus`).",
+        "time_limit": "When Slurm ends it, in whole minutes; left out: well behind the sheet's own time limit.",
+        "constraint": "Which nodes will do (`--constraint`).",
+        "arguments": "Further arguments of sbatch, a word each; those of wider places come first.",
     },
     model.Movement: {
         "name": "Shown wherever the stage is; `modify` recognises the stage by it.",
@@ -190,6 +208,7 @@ FIELDS = {
         "voices": "The same as `sheet.fan_out: {N: …}`.",
         "instrument_fallbacks": "The fallbacks of this stage, in place of the score's; an empty list means none.",
         "retry": "How its sheets are tried again; what is left out is the score's.",
+        "executor": "Where its sheets run, and what they get there; it wins over instrument and score.",
     },
     model.CrossSheetPart: {
         "auto_capture_stdout": "Whether `previous_outputs` has the results of the sheets it depends on.",

@@ -46,7 +46,7 @@ class House:
         settings = given.get("settings", Settings())
         environ = given.get("environ", dict(os.environ))
         self.scheduler = Scheduler(settings.max_attempts)
-        executors = Executors(attempts=executor, host=executor)
+        executors = Executors(host=executor, cluster=executor)
 
         async def behind_wall(contain: bool, spec: Spec, own: Path) -> Spec:
             return await walls.around_git(self.services, contain, spec, own)

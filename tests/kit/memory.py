@@ -129,6 +129,15 @@ class MemoryExecutor:
         await entry.over.wait()
         return entry.record
 
+    async def whereabouts(self, place: Place) -> None:
+        """It runs here."""
+
+    def waits(self, attempt: str) -> None:
+        """What was started has begun."""
+
+    async def withdraw(self, place: Place) -> None:
+        """What was started has begun."""
+
     async def end(self, place: Place, *, drop: bool = False) -> None:
         entry = self.entries.get(place.id)
         if entry is not None and entry.runs and not self.stubborn:

@@ -9,16 +9,20 @@ from marianned.conductor.services import Services
 from marianned.progress.state.job import JobState
 from marianned.progress.views import reasons
 from marianned.protocol import Job as JobView
-from marianned.protocol import Reason, SafeTo
-from marianned.rows import Flight
+from marianned.protocol import Reason, SafeTo, Waiting, WaitingFor
+from marianned.rows import AttemptRow, Flight
 from marianned.store.place import Displaced
 
 
 class Kept(NamedTuple):
-    """What keeps a job in memory back: the waits of its flights, and the run before it that has failed."""
+    """What keeps a job in memory back: the waits of its flights, and the run before it that has failed.
+
+    `queued` are the attempts that wait at a cluster, and what each waits for.
+    """
 
     waits: Sequence[tuple[Flight, str]] = ()
     by: str | None = None
+    queued: Sequence[tuple[Flight, str]] = ()
 
 
 def hindrances(services: Services, state: JobState, kept: Kept, displaced: Displaced | None) -> list[Reason]:
@@ -29,6 +33,7 @@ def hindrances(services: Services, state: JobState, kept: Kept, displaced: Displ
         *reasons.strangers(state, services.strangers),
         *reasons.accidents(state, kept.waits),
         *reasons.kept_by(state, kept.by),
+        *reasons.queued(state, kept.queued),
     ]
 
 
@@ -41,6 +46,7 @@ def hinder(services: Services, view: JobView, state: JobState, kept: Kept) -> No
     found = hindrances(services, state, kept, displaced)
     view.hindered_by = [reason.text for reason in found]
     view.message = "; ".join([view.message, *view.hindered_by])
+    view.waiting += [_queued(flight) for flight, _ in kept.queued if isinstance(flight, AttemptRow)]
     ways = [hint for reason in found if reason.code == "stranger" for hint in reason.hints]
     if ways:
         view.safe_to = SafeTo(edit_files=False, stop_daemon=False, switch_off=False)
@@ -48,6 +54,12 @@ def hinder(services: Services, view: JobView, state: JobState, kept: Kept) -> No
     view.safe_to = safe_from(displaced, view.safe_to)
     if displaced is not None:
         view.hints = displaced.hints
+
+
+def _queued(row: AttemptRow) -> Waiting:
+    return Waiting(
+        sheet=row.sheet, stage=row.stage, instance=row.instance, waiting_for=WaitingFor.SLURM, until_at=None
+    )
 
 
 def safe_from(displaced: Displaced | None, safe: SafeTo) -> SafeTo:

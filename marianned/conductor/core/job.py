@@ -105,6 +105,7 @@ class Job:
         state.incarnation = services.store.incarnation.number
         state.find = jobs.state_of
         state.endless = lambda: bool(self.waits())
+        state.executor = services.settings.executor
         state.closed_for = lambda: services.scheduler.closed_for
         self.status_event = 0
         self.superseded = False
@@ -142,13 +143,19 @@ class Job:
 
     def kept(self) -> Kept:
         """Return what keeps it back that is none of its own."""
-        return Kept(self.waits(), self.kept_by)
+        return Kept(self.waits(), self.kept_by, self.queued())
 
     def waits(self) -> list[tuple[Flight, str]]:
         """Return which flights wait because something of ours fails, and for what."""
         waits = {} if self._players is None else self._players.waits()
         if not waits:
             return []
+        named = ((flight, waits.get(self.services.attempt_id(flight))) for flight in self.state.flights)
+        return [(flight, why) for flight, why in named if why is not None]
+
+    def queued(self) -> list[tuple[Flight, str]]:
+        """Return which attempts wait at a cluster, and for what."""
+        waits = {} if self._players is None else self._players.queued()
         named = ((flight, waits.get(self.services.attempt_id(flight))) for flight in self.state.flights)
         return [(flight, why) for flight, why in named if why is not None]
 
@@ -230,6 +237,8 @@ class Job:
                 self._players.start(flight, presences[self.services.attempt_id(flight)])
             for flight in to_be_terminated(self.state):
                 self._players.interrupt(flight)
+            if not lifecycle.may_start(self.state.facts):
+                self._players.withdraw()
             self._await_chained()
             self._share.enqueue()
             self.wake()
@@ -399,6 +408,8 @@ class Job:
         for flight in (*decision.interrupts, decision.hook_interrupt):
             if flight is not None:
                 self._players.interrupt(flight)
+        if not lifecycle.may_start(self.state.facts):
+            self._players.withdraw()
         self._await_chained()
         if isinstance(trigger, Asked):
             self._waiters.accept(trigger.request.request)

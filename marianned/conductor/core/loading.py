@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from marianned import workers
-from marianned.conductor.services import Services
+from marianned.conductor.services import Services, is_away
 from marianned.errors import Unavailable
 from marianned.executors.base import Presence
 from marianned.progress.state.job import JobState, Version
@@ -202,7 +202,7 @@ async def _presence(services: Services, flight: Flight) -> Presence:
     found = await executor.presence(place)
     if found is not Presence.NEVER_STARTED:
         return found
-    if flight.pid is not None or services.store.rebooted:
+    if not is_away(flight) and (flight.pid is not None or services.store.rebooted):
         await executor.claim(place)
         return Presence.LOST
     return found

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from marianned import lifecycle
 from marianned.clock import Instant
-from marianned.conductor.services import Services
+from marianned.conductor.services import Services, is_away
 from marianned.executors.children import LEFTOVER_GRACE_SECONDS
 from marianned.moment import now
 from marianned.progress.deciding.decide import could_use_slot
 from marianned.progress.state.job import JobState
-from marianned.rows import Account, Changes, LimitRow
+from marianned.rows import Account, AttemptRow, Changes, LimitRow
 
 
 class Taken(NamedTuple):
@@ -41,12 +41,17 @@ class Reservation:
         self._granted = granted
         self._kept = kept
         self._run_id = state.run.run_id
+        self._away: set[str] = set()
+        """Attempts on a cluster, by their ids, whose slots others have."""
         state.limits = services.limits.rows
         state.overtime = round((services.settings.attempts.drain + LEFTOVER_GRACE_SECONDS) * 1000)
 
     def restore(self) -> None:
         """Count what was in flight when the state was read from disk."""
         self._scheduler.restore(self._run_id, len(self._state.flights))
+        for row in self._state.attempts.values():
+            if is_away(row):
+                self._lend(row)
         self._settle(now())
 
     def take(self, room: int, moment: Instant) -> Taken:
@@ -63,12 +68,16 @@ class Reservation:
     def release(self, taken: Taken, changes: Changes, started: int, ended: int, moment: Instant) -> None:
         """Keep as many slots as have `started`, give back as many as have `ended`; note changed limits."""
         self._scheduler.give_back(self._run_id, taken.slots - started + ended)
-        if self._scheduler.lenders(self._run_id):
-            flying = [self._services.attempt_id(flight) for flight in self._state.flights]
-            self._scheduler.landed(self._run_id, flying)
         for row in changes.rows:
             if isinstance(row, LimitRow):
                 self._limits.put(row, moment)
+            elif isinstance(row, AttemptRow) and is_away(row):
+                self._lend(row)
+        if self._away.issuperset(self._scheduler.lenders(self._run_id)):
+            self._settle(moment)
+            return
+        flying = [self._services.attempt_id(flight) for flight in self._state.flights]
+        self._scheduler.landed(self._run_id, flying)
         self._settle(moment)
 
     def enqueue(self) -> Instant | None:
@@ -85,6 +94,16 @@ class Reservation:
         opens = self._limits.enqueue(self._run_id, blocked, waiting, moment)
         self._granted()
         return opens
+
+    def _lend(self, row: AttemptRow) -> None:
+        """Let others have the slot of what runs on a cluster, as long as that may have more."""
+        name, most = self._services.attempt_id(row), self._services.settings.slurm.max_attempts
+        if row.outcome is not None or row.parked:
+            self._away.discard(name)
+            self._scheduler.landed(self._run_id, {*self._scheduler.lenders(self._run_id)} - {name})
+        elif name not in self._away and self._scheduler.lent < most:
+            self._away.add(name)
+            self._scheduler.lend(self._run_id, name)
 
     def _settle(self, moment: Instant) -> None:
         state = self._state

@@ -188,6 +188,7 @@ class _Chaining:
             umask=run.umask,
             env=run.env,
             auto_resume=run.auto_resume,
+            executor=run.executor,
             depth=run.depth + 1,
             unlike=await self._unlike(version),
         )

@@ -105,6 +105,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str]
     labels: list[str] = []
     auto_resume: bool = True
+    executor: str | None = None
     depth: int = 0
     unlike: str | None = None
     """What of its score differs from the run before; it is said of chained runs."""
@@ -138,6 +139,7 @@ def first_rows(
         env=origin.env,
         config_file=revision.config_file,
         auto_resume=origin.auto_resume,
+        executor=origin.executor,
         created_at=moment.at,
         updated_at=moment.at,
         status=JobStatus.QUEUED,

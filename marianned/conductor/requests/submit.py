@@ -81,6 +81,7 @@ class Submissions:
                 env=params.env,
                 labels=params.labels,
                 auto_resume=params.auto_resume,
+                executor=params.executor,
             )
             entry = await self.prepare(score.version, newest, origin, fresh=params.fresh, file=params.file)
             state, changes = entry.state, entry.changes

@@ -8,6 +8,7 @@ docs/design/durability.md.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,19 @@ from marianned.conductor.run.process import (
     check_directory,
     left_behind,
 )
-from marianned.conductor.services import Services, mask_of
+from marianned.conductor.services import Services, is_away, mask_of
 from marianned.conductor.workspace.worktrees import NoWorktree
-from marianned.executors.base import ExitRecord, Final, Presence, Silence, Spec, Stop, lost
+from marianned.executors.base import (
+    ExitRecord,
+    Final,
+    Presence,
+    Silence,
+    Spec,
+    Stop,
+    Whereabouts,
+    Withdrawn,
+    lost,
+)
 from marianned.executors.output import quoted
 from marianned.executors.programs import interpreter
 from marianned.instruments import command_line, costs
@@ -55,6 +66,7 @@ _ASKING = (Path(__file__).parents[2] / _ASKING_NAME).read_text(encoding="utf-8")
 """Asks a model over HTTP. Attempts get a copy: the package may be another one by then, or gone."""
 _WARNINGS = "warnings.json"
 _STDERR_TAIL_BYTES = 2_000
+_SOCKET = "MARIANNE_SOCKET"
 _NOT_ITS_FORM = (
     "its output is not in the form that its profile names: all of it counts as its answer, "
     "and no tokens or cost are known; look at it, it may be an error"
@@ -94,7 +106,8 @@ class Attempt:
         self._warnings: list[str] = []
         self._dropped = False
         self._ended_at: int | None = None
-        self._process = Process(services, given.attempt, self._hindered, self._introduced)
+        self.away = is_away(given.attempt)
+        self._process = Process(services, given.attempt, self._hindered, self._introduced, self._placed)
         self._directory = self._process.directory
         definition = given.definition
         seat = {"sheet": definition.sheet, "stage": definition.stage, "instance": definition.instance}
@@ -139,15 +152,27 @@ class Attempt:
             return self._ending(Outcome.FAILED, why.category, why.message)
         self._warn()
         faults.point("attempt.started")
-        record = await self._process.ended()
+        try:
+            record = await self._process.ended()
+        except Withdrawn as why:
+            return self._ending(Outcome.INTERRUPTED, None, str(why))
         self.patience.tell(None)
         faults.point("attempt.exited")
         if record is None:
             return self._ending(Outcome.LOST, "lost", await self._process.loss())
         try:
-            return await self._judge(record)
+            async with self._services.judging if self.away else nullcontext():
+                return await self._judge(record)
         except GivenUp:
             return Parked(uid=self._given.attempt.uid, attempt=self._given.attempt.attempt)
+
+    async def withdraw(self) -> None:
+        """Take it back if it waits in a cluster's queue: it has not begun."""
+        await self._process.withdraw()
+
+    def queued(self) -> str | None:
+        """Say what it waits for at a cluster; null: nothing."""
+        return self._process.waits()
 
     @property
     def interrupted(self) -> bool:
@@ -219,7 +244,10 @@ class Attempt:
             final=self._final(),
             stop=self._stop(),
             drain_seconds=self._services.settings.attempts.drain,
+            resources=definition.resources,
         )
+        if self.away:
+            return _for_a_node(self._services, profile, spec)
         try:
             return await walls.walled(self._services, profile, spec, self._directory)
         except walls.NoWall as why:
@@ -341,6 +369,12 @@ class Attempt:
         for number, text in outputs.items():
             files.write_private(place / str(number), text.encode(errors="surrogateescape"))
         self._variables["MARIANNE_PREVIOUS"] = str(place)
+
+    def _placed(self, where: Whereabouts, pid: int | None) -> None:
+        attempt = self._given.attempt
+        self._tell(
+            Warned(uid=attempt.uid, attempt=attempt.attempt, pid=pid, node=where.node, cluster_job=where.job)
+        )
 
     def _warn(self) -> None:
         if self._warnings:
@@ -551,6 +585,22 @@ class Attempt:
         )
 
 
+def _for_a_node(services: Services, profile: Profile, spec: Spec) -> Spec:
+    """Return the spec of an attempt that runs on a cluster's node, where the daemon's socket is not.
+
+    Raises:
+        Unprepared: it is to be behind a wall, which stands on the daemon's host only.
+    """
+    if walls.wanted(services, profile):
+        raise Unprepared(
+            "unavailable",
+            "contain: hide holds on the daemon's host only, and this sheet runs on a cluster; "
+            "give its stage `executor: local`, or its instrument `contain: off`",
+        )
+    env = {name: value for name, value in spec.env.items() if name != _SOCKET}
+    return msgspec.structs.replace(spec, env=env)
+
+
 def environment_of(
     services: Services, profile: Profile, settings: Mapping[str, Any], run: RunRow, directory: Path
 ) -> dict[str, str]:
@@ -570,7 +620,7 @@ def variables_of(services: Services, run: RunRow, flight: Placed) -> dict[str, s
         **{f"MARIANNE_{name}": str(number) for name, number in flight.numbers.items()},
         "MARIANNE_ATTEMPT_ID": services.attempt_id(flight),
         "MARIANNE_WORKSPACE": run.workspace,
-        "MARIANNE_SOCKET": str(services.socket),
+        _SOCKET: str(services.socket),
     }
 
 

@@ -22,6 +22,8 @@ from marianned.executors.base import (
     Place,
     Presence,
     Spec,
+    Whereabouts,
+    Withdrawn,
     id_in,
 )
 from marianned.rows import Exit, Placed
@@ -57,7 +59,8 @@ class Process:
     """One flight's process. `interrupt` may come at any time; what ended by itself before it counts.
 
     `pid` is its keeper's, once it is known. `tell` hears of what keeps its end from being known, `introduced`
-    of the pid, once it has run for a while: what ends sooner needs no memory of it.
+    of the pid, once it has run for a while: what ends sooner needs no memory of it; `placed` of where it has
+    begun, and its pid there, if that is not this host.
     """
 
     def __init__(
@@ -66,9 +69,11 @@ class Process:
         row: Placed,
         tell: Callable[[str], None],
         introduced: Callable[[int], None] | None = None,
+        placed: Callable[[Whereabouts, int | None], None] | None = None,
     ) -> None:
         self._tell = tell
         self._introduced = introduced
+        self._placed = placed
         self._executor = services.executors.of(row)
         self.place = services.place(row)
         self.directory = self.place.directory
@@ -85,6 +90,14 @@ class Process:
         self.interrupted = True
         self._dropped = self._dropped or drop
         await self._executor.end(self.place, drop=self._dropped)
+
+    async def withdraw(self) -> None:
+        """Take it back if it has not begun and waits for that elsewhere; `ended` says so."""
+        await self._executor.withdraw(self.place)
+
+    def waits(self) -> str | None:
+        """Say what keeps it from beginning, or from being known; null: nothing does."""
+        return self._executor.waits(self.place.id)
 
     async def start(self, prepare: Callable[[], Awaitable[Spec]], presence: Presence | None) -> bool:
         """Start what `prepare` makes, unless `presence` says that it was; False: it never will be.
@@ -131,20 +144,35 @@ class Process:
         """Wait for its end; None: it is lost, nothing of it is found, and no record; `loss` says more.
 
         One whose command could not be started for a shortage ends a moment later: it is to be tried again.
+
+        Raises:
+            Withdrawn: it never began, and won't.
         """
         running = await self._executor.running(self.place)
         self.pid = running.pid if running else None
         if self.interrupted:
             await self._executor.end(self.place, drop=self._dropped)
+        withdrawn = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._introduce)
-            record = await self._executor.wait(self.place, self._tell)
+            try:
+                record = await self._executor.wait(self.place, self._tell)
+            except Withdrawn as why:
+                record, withdrawn = None, why
             tasks.cancel_scope.cancel()
+        if withdrawn is not None:
+            raise withdrawn
         if record is not None and runs_short(record.error):
             await anyio.sleep(AGAIN_SECONDS)
         return record
 
     async def _introduce(self) -> None:
+        if (where := await self._executor.whereabouts(self.place)) is not None:
+            running = await self._executor.running(self.place)
+            self.pid = running.pid if running else None
+            if self._placed is not None:
+                self._placed(where, self.pid)
+            return
         if self._introduced is not None and self.pid is not None:
             await anyio.sleep(_A_WHILE_SECONDS)
             self._introduced(self.pid)

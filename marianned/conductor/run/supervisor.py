@@ -127,6 +127,23 @@ class Supervisor:
         if player is not None:
             self._tasks.start_soon(self._interrupt, player)
 
+    def withdraw(self) -> None:
+        """Take back what waits in a cluster's queue: the job starts nothing now."""
+        for player in list(self._playing.values()):
+            if isinstance(player, Attempt) and player.away:
+                self._tasks.start_soon(self._withdraw, player)
+
+    async def _withdraw(self, player: Attempt) -> None:
+        try:
+            await player.withdraw()
+        except OSError:
+            _logger.exception("an attempt of '%s' can't be withdrawn", self._state.run.job_name)
+
+    def queued(self) -> dict[str, str]:
+        """Return what attempts, by their ids, wait for at a cluster."""
+        players = ((name, player) for name, player in self._playing.items() if isinstance(player, Attempt))
+        return {name: why for name, player in players if (why := player.queued()) is not None}
+
     async def _interrupt(self, player: Run) -> None:
         try:
             await player.interrupt(drop=self._state.run.cancelling)

@@ -392,6 +392,7 @@ def _new_attempt(draft: Draft, row: SheetRow) -> AttemptRow:
         time_limit_at=draft.now.at + round(definition.timeout_seconds * 1000),
         silence_seconds=None if state.score.silence is None else state.score.silence.idle_timeout_seconds,
         incarnation=state.incarnation,
+        executor=state.executor_of(definition),
     )
 
 

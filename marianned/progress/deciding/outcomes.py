@@ -109,11 +109,25 @@ def attempt_warned(draft: Draft, warned: Warned) -> None:
         return
     if warned.pid is not None:
         draft.put(msgspec.structs.replace(attempt, pid=warned.pid))
+    if warned.cluster_job is not None:
+        _place(draft, row, attempt, warned)
     new = [text for text in warned.texts if text not in row.warnings]
     if new:
         draft.sheet(row, warnings=[*row.warnings, *new])
     for text in new:
         draft.note_sheet("attempt.warned", row.sheet, text, attempt=attempt.attempt)
+
+
+def _place(draft: Draft, row: SheetRow, attempt: AttemptRow, warned: Warned) -> None:
+    """Note where an attempt has begun, and that its time counts from now on: it had waited in a queue."""
+    moved = draft.now.at - attempt.started_at
+    placed = {"node": warned.node, "cluster_job": warned.cluster_job, "pid": warned.pid or attempt.pid}
+    if attempt.cluster_job is None:
+        placed |= {"started_at": draft.now.at, "time_limit_at": attempt.time_limit_at + moved}
+        where = f" on {warned.node}" if warned.node else ""
+        said = f"attempt {attempt.attempt} has begun{where}, as job {warned.cluster_job}"
+        draft.note_sheet("attempt.placed", row.sheet, said, attempt=attempt.attempt)
+    draft.put(msgspec.structs.replace(attempt, **placed))
 
 
 def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:

@@ -77,6 +77,7 @@ class JobState:
     not this state's, it only looks at them. `endless` tells whether something in flight waits for what has no
     time limit, `closed_for` why the daemon grants no slots. `overtime`: how long an attempt may take from
     its time limit to its end (milliseconds), for its output to come and what it has left behind to go.
+    `executor` is where sheets run of which nobody has said so.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class JobState:
         self.limits: Mapping[Account, LimitRow] = {}
         self.unusable: frozenset[str] = frozenset()
         self.overtime = 0
+        self.executor = "local"
         self.incarnation = 0
         self.damaged: str | None = None
         self.find: Callable[[str], JobState | None] = _found_nowhere
@@ -254,6 +256,11 @@ class JobState:
     def definition(self, sheet: int) -> Definition:
         """Return what the score in force says of a sheet, on the instrument it has come to."""
         return self.score.sheets[sheet - 1].on(self.sheets[sheet].fallback)
+
+    def executor_of(self, definition: Definition) -> str:
+        """Return where a sheet runs: as its stage or instrument says, or run, score, setting."""
+        own = definition.resources.executor
+        return own or self.run.executor or self.score.executor or self.executor
 
     def sheet_of(self, uid: int) -> SheetRow | None:
         """Return the sheet with this uid, if the score in force still has it."""

@@ -84,12 +84,15 @@ class Warned(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of an attempt while it runs: `pid` is its keeper's, where that is to be remembered.
 
     `texts` says what it goes on without that the score asks for, or what hinders it, in a line each.
+    `cluster_job`: it has begun, on that `node` of a cluster, where it had waited in the queue until now.
     """
 
     uid: int
     attempt: int
     texts: list[str] = []
     pid: int | None = None
+    node: str | None = None
+    cluster_job: str | None = None
 
 
 class HookWarned(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,6 +75,20 @@ def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reas
     return found
 
 
+def queued(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reason]:
+    """Return what attempts wait for at a cluster: those that wait for the same together."""
+    found: dict[str, list[Flight]] = {}
+    for flight, why in waits:
+        found.setdefault(why, []).append(flight)
+    reasons_found = []
+    for why, flights in found.items():
+        sheets = sorted(state.number_of(one) for one in flights if not isinstance(one, HookRow | LoopRow))
+        text = f"{messages.sheet_names(state, sheets)}: {why}"
+        since = min(flight.started_at or 0 for flight in flights)
+        reasons_found.append(_reason(state, WaitingFor.SLURM, text, "cluster", sheets=sheets, since=since))
+    return reasons_found
+
+
 def kept_by(state: JobState, before: str | None) -> list[Reason]:
     """Return that a run waits for the hooks of the failure of the run before it, `before`."""
     if before is None:

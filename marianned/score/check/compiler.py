@@ -17,6 +17,7 @@ from marianned.score.check.extensions import check_portable, profile_extensions
 from marianned.score.check.fingerprints import Digests
 from marianned.score.check.hooks import Hooks
 from marianned.score.check.instruments import InstrumentResolver, ResolvedInstrument
+from marianned.score.check.placing import executor_of, resources_of
 from marianned.score.check.profiles import Found, find_profiles
 from marianned.score.check.prompts import Prompts
 from marianned.score.check.settings import UseChecks, read_text
@@ -329,6 +330,7 @@ class _Compiler:
             checks=(),
             digests={},
             extensions=self._extensions(extensions, ("sheet", "prompt_extensions", seat.sheet)),
+            resources=resources_of(score=self.score, seat=seat, instrument=chosen.selected.name),
             injections=tuple(
                 Injection(
                     path=item.file or item.directory or "",
@@ -412,6 +414,7 @@ class _Compiler:
             isolation=self._isolation(sheets, contain=any(profile.contain == "hide" for profile in used)),
             given_workspace=self.given_workspace,
             archive=self._archive(),
+            executor=executor_of(score),
         )
 
     def _rate_limit(self) -> RateLimit:

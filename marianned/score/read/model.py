@@ -82,11 +82,34 @@ BACKEND_UNUSED = ("ollama", "recursive_light")
 SettingsMap = Annotated[dict[str, Any], Settings(SETTINGS)]
 
 
+EXECUTORS = ("local", "slurm")
+_OneOf = Text(choices=EXECUTORS)
+
+
+class ExecutorPart(msgspec.Struct, frozen=True, kw_only=True):
+    """`executor`, `movements.N.executor` and `instruments.NAME.executor`, where it is a mapping (§30)."""
+
+    type: Annotated[str | None, _OneOf] = None
+    partition: Filled = None
+    account: Filled = None
+    qos: Filled = None
+    cpus: Annotated[int | None, Positive] = None
+    memory: Annotated[str | None, Text(pattern="[0-9]+[KMGTkmgt]?")] = None
+    gpus: Filled = None
+    time_limit: Annotated[float | None, Duration(least=60)] = None
+    constraint: Filled = None
+    arguments: Annotated[list[str], ListOf(Text(filled=True, pattern="-.*"))] = []
+
+
+Executor = Annotated[str | ExecutorPart | None, Either(_OneOf, Part(ExecutorPart), Mapping)]
+
+
 class Alias(msgspec.Struct, frozen=True, kw_only=True):
     """`instruments.NAME` (§8.1)."""
 
     profile: Annotated[str, Name]
     config: SettingsMap = {}
+    executor: Executor = None
 
 
 class RetryPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +134,7 @@ class Movement(msgspec.Struct, frozen=True, kw_only=True):
     voices: Annotated[int | None, Positive] = None
     instrument_fallbacks: Annotated[list[str] | None, ListOf(Name)] = None
     retry: Annotated[RetryPart | None, Part(RetryPart)] = None
+    executor: Executor = None
 
 
 class Injection(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,7 +275,7 @@ class ParallelPart(msgspec.Struct, frozen=True, kw_only=True):
     """`parallel` (§17)."""
 
     enabled: Bool = False
-    max_concurrent: Annotated[int, Number(whole=True, least=1, most=20)] = 3
+    max_concurrent: Annotated[int, Number(whole=True, least=1, most=1000)] = 3
     fail_fast: Bool = True
     stagger_delay_ms: Annotated[float, Duration(unit=_MS, most=5)] = 0.0
     budget_partition: Annotated[bool, Flag(only=True)] = True
@@ -407,6 +431,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     concert: Annotated[Concert, Part(Concert)] = Concert()
     notifications: Annotated[list[Notification], ListOf(Part(Notification))] = []
     pause_between_sheets_seconds: Annotated[float, Duration()] = 0.0
+    executor: Executor = None
     state_backend: Annotated[str | None, Text()] = None
     state_path: Annotated[str | None, Text()] = None
     schedule: Annotated[Any, Anything()] = None

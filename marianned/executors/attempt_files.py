@@ -1,0 +1,94 @@
+"""An attempt's files, as every executor reads and writes them: claims, which count where they are its own.
+
+Everything here blocks. Source: docs/design/executors.md.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from marianned import files
+from marianned.executors import limit, shim
+from marianned.executors.base import ExitRecord, Place, id_in
+from marianned.paths import make_private_directory
+
+_S = TypeVar("_S", bound=msgspec.Struct)
+_GIVEN_UP = b'{"given_up":true}\n'
+"""What a claim says that is the daemon's own: nothing was started, and nothing will be."""
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file durably, whole or not at all.
+
+    Raises:
+        OSError: that can't be done.
+    """
+    handle, new = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(new).replace(path)
+    except OSError:
+        Path(new).unlink()
+        raise
+
+
+def claim(directory: Path) -> bool:
+    """Take the claim ourselves, in a directory that is made where it is missing; False: it is taken."""
+    make_private_directory(directory)
+    handle, new = tempfile.mkstemp(dir=directory, prefix=f"{shim.CLAIM}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(_GIVEN_UP)
+        os.link(new, directory / shim.CLAIM)
+    except FileExistsError:
+        return False
+    finally:
+        Path(new).unlink()
+    return True
+
+
+def given_up(directory: Path) -> bool:
+    """Tell whether a claim is the daemon's own."""
+    try:
+        return files.read(directory / shim.CLAIM, files.RECORD_MOST) == _GIVEN_UP
+    except (OSError, files.Unsuitable):
+        return False
+
+
+def raise_limit(place: Place, seconds: float, name: str = limit.NAME) -> None:
+    """Write the file of this name that a shim reads when its limit is over."""
+    make_private_directory(place.directory)
+    path, text = place.directory / name, limit.text(place.id, seconds)
+    try:
+        write(path, text)
+    except IsADirectoryError:  # of the command: it can write here, too
+        files.remove_tree(path)
+        write(path, text)
+
+
+def read(path: Path, kind: type[_S]) -> _S | None:
+    """Read a file of the shim; None where there is none, or only what a failing disk has left of it."""
+    try:
+        return msgspec.json.decode(files.read(path, files.RECORD_MOST), type=kind)
+    except (FileNotFoundError, NotADirectoryError, files.Unsuitable, msgspec.MsgspecError):
+        return None
+
+
+def record_of(place: Place) -> ExitRecord | None:
+    """Return the record of this attempt; where it was taken away, what the claim says: that became it."""
+    record = read(place.directory / shim.RECORD, ExitRecord)
+    if owner(place, record) == place.id and record is not None:
+        return record
+    record = read(place.directory / shim.CLAIM, ExitRecord)
+    return record if record is not None and record.id == place.id else None
+
+
+def owner(place: Place, record: ExitRecord | None) -> str | None:
+    """Return whose a record is: it says so itself, else the spec beside it does."""
+    return record.id if record is not None and record.id is not None else id_in(place.directory)

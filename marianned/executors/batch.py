@@ -1,0 +1,121 @@
+"""What an engine of a cluster must do, so that attempts can run there: submit, look, signal, cancel.
+
+An engine is a table of commands and their words (slurm.py); what follows from them is the same for all
+(cluster.py). Source: docs/design/executors.md, docs/how-to/add-a-cluster-engine.md.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple, Protocol
+
+import anyio
+
+from marianned.score.expanded import Resources
+
+Key = tuple[str, int | None]
+"""What finds a job again: the name it was submitted under, and its number in an array, if it is in one."""
+
+_COMMAND_SECONDS = 30.0
+"""How long a command of the engine may take; without its controller squeue takes nine seconds."""
+_SAID_MOST = 300
+
+
+class Job(NamedTuple):
+    """A job as the engine's list has it. `waits`: it is queued; `reason` is why, in the engine's own word."""
+
+    id: str
+    waits: bool
+    reason: str | None
+    node: str | None
+
+
+class Away(Exception):
+    """The engine does not answer: nobody knows whether it has done what it was asked."""
+
+
+class Busy(Exception):
+    """The engine takes no more jobs at the moment; the message has its words."""
+
+
+class TooWide(Exception):
+    """So many jobs can't be one array here."""
+
+
+class Refused(Exception):
+    """The engine will never take a job like this; the message has its words."""
+
+
+class Engine(Protocol):
+    """A batch system. Everything here may raise Away."""
+
+    name: ClassVar[str]
+    """What people call it."""
+    index: ClassVar[str | None]
+    """The variable with a job's number in its array; null: it knows no arrays."""
+    grants: ClassVar[Sequence[str]]
+    """How the names of the variables begin by which a job learns what it was granted."""
+
+    async def submit(
+        self, name: str, script: str, count: int | None, resources: Resources, seconds: float | None
+    ) -> str:
+        """Submit a script, `count` times as an array with the numbers from 0; return the id.
+
+        `seconds` is how long it may take at most, as a backstop; null: without a limit of ours.
+
+        Raises:
+            Busy: not now.
+            TooWide: not as one array.
+            Refused: never.
+        """
+
+    async def look(self) -> Mapping[Key, Job]:
+        """Return all jobs of this user that wait or run."""
+
+    async def signal(self, jobs: Sequence[str], number: int) -> None:
+        """Send a signal to the first process of each of these jobs, and to nothing else of it."""
+
+    async def cancel(self, jobs: Sequence[str]) -> None:
+        """Take these jobs out of the queue, or end all of them that runs."""
+
+    def words(self, reason: str) -> str:
+        """Say what a reason means."""
+
+
+class Said(NamedTuple):
+    """How a command ended, and what it said."""
+
+    status: int
+    out: str
+    error: str
+
+
+_ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME", "LD_LIBRARY_PATH")
+
+
+async def command(argv: Sequence[str], given: str = "", begins: tuple[str, ...] = ()) -> Said:
+    """Run a command of an engine; what it says is in English.
+
+    Of the daemon's environment it gets what any program needs, and the variables whose names begin like one
+    of `begins`: an engine passes on to jobs what it gets, and secrets have no business there.
+
+    Raises:
+        Away: it is not there, can't be run, or did not end in time.
+    """
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    own = {name: value for name, value in os.environ.items() if begins and name.startswith(begins)}
+    environ = {**kept, **own, "LC_ALL": "C"}
+    try:
+        with anyio.fail_after(_COMMAND_SECONDS):
+            done = await anyio.run_process(argv, input=given.encode(), check=False, env=environ, cwd="/")
+    except TimeoutError:
+        raise Away(f"{argv[0]} did not answer for {_COMMAND_SECONDS:.0f} s") from None
+    except OSError as error:
+        raise Away(f"{argv[0]} can't be run: {error.strerror}") from None
+    return Said(done.returncode, done.stdout.decode(errors="replace"), said(done.stderr))
+
+
+def said(data: bytes) -> str:
+    """Return what a command has said, in one line without its own name."""
+    lines = (line.strip() for line in data.decode(errors="replace").splitlines())
+    told = "; ".join(dict.fromkeys(line for line in lines if line))
+    return told.replace("sbatch: error: ", "")[-_SAID_MOST:]

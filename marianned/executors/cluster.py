@@ -1,0 +1,636 @@
+"""Attempts on a cluster: submitted as jobs of its engine, found again by name, judged by their own files.
+
+The files of an attempt lie on a file system that all nodes share, and outrank whatever the engine says: the
+claim decides whether it has begun, exit.json how it ended. The engine's list only tells what waits, what
+runs, and what is gone. One look at it serves all attempts, and nothing of a cluster's is a process, a thread
+or a timer for each of them: thousands that wait cost the look.
+
+    not listed, no claim     it never began: submitted again, once; the claim lets only one of them begin
+    not listed, a claim      it may run all the same (the controller forgets; a node's daemon dies): after
+                             `lost_after` its runner is told to end by a file (order.py); lost when nothing
+                             has come of that either
+    the engine is away       nothing is known, so nothing is concluded
+
+Attempts that start together and want the same become one array. Source: docs/design/executors.md.
+"""
+
+import hashlib
+import logging
+import shlex
+import signal
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio
+import msgspec
+from anyio.to_thread import run_sync
+
+from marianned import accidents, files
+from marianned.executors import attempt_files, limit, order, programs, shim
+from marianned.executors.base import (
+    AlreadyClaimed,
+    CannotStart,
+    ExitRecord,
+    Place,
+    Presence,
+    Running,
+    Spec,
+    Whereabouts,
+    Withdrawn,
+)
+from marianned.executors.batch import Away, Busy, Engine, Job, Key, Refused, TooWide
+from marianned.executors.children import HURRY
+from marianned.moment import now
+from marianned.paths import make_private_directory
+from marianned.score.expanded import Resources
+
+SUBMISSION = "submission.json"
+LOG = "job.log"
+"""What the job's script and the interpreter say, should they fail before the shim takes over."""
+ARRAYS = "arrays"
+"""Where, beside the attempts of a run, lie the lists of what was submitted together."""
+
+_BACKSTOP, _BACKSTOP_SECONDS = 1.25, 600.0
+"""What the engine lets an attempt take beyond its time limit, which can be raised; the engine's can't."""
+_TICK_SECONDS = 0.5
+"""How often the records of what runs are looked for."""
+_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 5.0
+_LOOK_SHARE = 20
+"""A look comes at the earliest after so many times what the last one took."""
+_TRIES = 2
+_WIDEST = 500
+_PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""How long nothing is submitted after the engine has taken no more, or was away, again and again."""
+_INSIST_SECONDS = 30.0
+"""How long after its grace an attempt that was told to end is left before the engine ends its whole job."""
+_UNCLAIMED_SECONDS = 5.0
+"""How long what has not begun may be missing in the list before it is submitted again."""
+_FORGOTTEN_SECONDS = 60.0
+"""How long what is not wanted is still looked for: it may have been submitted without our knowing."""
+_TAIL = 2000
+
+_logger = logging.getLogger(__name__)
+
+
+class Tuning(NamedTuple):
+    """What a site sets: the nodes' interpreter; arguments of each submission; patience in seconds."""
+
+    python: str = "python3"
+    arguments: tuple[str, ...] = ()
+    lost_after: float = 30.0
+
+
+class _Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """submission.json: under which names an attempt was, or was to be, submitted, the last one last."""
+
+    id: str
+    keys: list[Key]
+
+    def job(self, listed: Mapping[Key, Job]) -> Job | None:
+        """Return its job, rather one that runs: it can have been submitted twice, and begins once."""
+        jobs = [listed[key] for key in self.keys if key in listed]
+        return next((job for job in jobs if not job.waits), jobs[-1] if jobs else None)
+
+
+class _Entry:
+    """An attempt that somebody starts or waits for.
+
+    `doubtful`: it was submitted, and nobody knows whether the engine has taken it. Times are the loop's.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.resources = Resources()
+        self.seconds: float | None = None
+        self.grace = 0.0
+        self.submission = _Submission(id=place.id, keys=[])
+        self.submitting = self.unwanted = self.doubtful = False
+        self.accepted = anyio.Event()
+        self.accepted_at = 0.0
+        self.refused: str | None = None
+        self.patience = accidents.current.get()
+        self.job: Job | None = None
+        self.runs = anyio.Event()
+        self.missing: float | None = None
+        self.ending: float | None = None
+        self.told = self.hurried = self.insisted = self.ordered = False
+        self.over = anyio.Event()
+        self.record: ExitRecord | None = None
+        self.withdrawn = False
+
+    def know(self, spec: Spec) -> None:
+        """Note what of the spec matters here."""
+        self.resources = spec.resources or Resources()
+        self.grace = spec.grace_seconds + (spec.stop.seconds if spec.stop is not None else 0.0)
+        if (limit := spec.timeout_seconds) is not None:
+            self.seconds = _BACKSTOP * limit + spec.grace_seconds + spec.drain_seconds + _BACKSTOP_SECONDS
+
+    def accept(self, job: Job) -> None:
+        """Note that the engine has it."""
+        self.job = job
+        self.submitting = self.doubtful = False
+        self.accepted_at = anyio.current_time()
+        self.accepted.set()
+
+    def settle(self, record: ExitRecord | None, *, withdrawn: bool = False) -> None:
+        """Note that it is over."""
+        self.record, self.withdrawn = record, withdrawn
+        self.accepted.set()
+        self.over.set()
+
+    def goes_with(self, other: "_Entry") -> bool:
+        """Tell whether both can be of one array: the same wants, of the same run."""
+        mine, yours = self.place.directory.parent, other.place.directory.parent
+        return (self.resources, self.seconds, mine) == (other.resources, other.seconds, yours)
+
+
+class _Found(NamedTuple):
+    """What an attempt's files say. `away`: they can't be looked at."""
+
+    record: ExitRecord | None = None
+    claimed: bool = False
+    given_up: bool = False
+    away: bool = False
+    log: str = ""
+
+
+class ClusterExecutor:
+    """Runs attempts as jobs of an engine; `serve` has to run meanwhile."""
+
+    def __init__(self, engine: Engine, shared: Path, tuning: Tuning) -> None:
+        self._engine = engine
+        self._tuning = tuning
+        self._programs = programs.sources()
+        digest = hashlib.sha256(b"".join(self._programs.values())).hexdigest()
+        self._shipped = shared / f".programs-{digest[:16]}"
+        self._shipped_now = False
+        self._entries: dict[str, _Entry] = {}
+        self._queue: list[_Entry] = []
+        self._unwanted: dict[Key, float] = {}
+        self._away: str | None = None
+        self._widest = _WIDEST
+        self._due = float("-inf")
+        self._to_submit = anyio.Event()
+        self._nudge = anyio.Event()
+
+    # --- what the conductor asks -------------------------------------------------------------------------
+
+    async def start(self, directory: Path, spec: Spec) -> None:
+        """Write the spec and submit it (see Executor); it may not have begun then, but needs us no more.
+
+        As long as the engine takes no more, or does not answer, it waits.
+        """
+        spec = msgspec.structs.replace(spec, inherits=[*self._engine.grants])
+        await run_sync(_prepare, directory, spec)
+        entry = self._entry(Place(directory, spec.id))
+        entry.patience = accidents.current.get()
+        entry.know(spec)
+        self._submit(entry)
+        try:
+            await entry.accepted.wait()
+        except BaseException:
+            self._leave(entry)
+            self._entries.pop(spec.id, None)
+            raise
+        if entry.refused is not None:
+            self._entries.pop(spec.id, None)
+            raise CannotStart(entry.refused)
+
+    async def presence(self, place: Place) -> Presence:
+        """Tell what its files say (see Executor); what may wait or run is `running`, and `wait` finds out."""
+        found = await run_sync(_look, place)
+        if found.record is not None:
+            return Presence.ENDED
+        if found.away:
+            return Presence.RUNNING
+        submission = await run_sync(_submission, place)
+        return Presence.RUNNING if found.claimed or submission else Presence.NEVER_STARTED
+
+    async def running(self, place: Place) -> Running | None:
+        """Read identity.json: pids, start times and boot id are those of its node."""
+        return await run_sync(attempt_files.read, place.directory / shim.IDENTITY, Running)
+
+    async def wait(self, place: Place, tell: Callable[[str], None] | None = None) -> ExitRecord | None:
+        """Wait until its files or the engine say that it is over (see Executor)."""
+        del tell  # what keeps it from being known is the same for all of them: see `waits`
+        entry = self._entry(place)
+        if not (entry.submission.keys or entry.submitting):
+            await self._remember(entry)
+        self._nudge.set()
+        await entry.over.wait()
+        self._entries.pop(place.id, None)
+        if entry.withdrawn:
+            raise Withdrawn(f"it was taken out of {self._engine.name}'s queue before it began")
+        return entry.record
+
+    async def whereabouts(self, place: Place) -> Whereabouts | None:
+        """Wait until it runs, as far as the engine's list says; tell where (see Executor)."""
+        entry = self._entry(place)
+        await entry.runs.wait()
+        return None if entry.job is None else Whereabouts(entry.job.node, entry.job.id)
+
+    def waits(self, attempt: str) -> str | None:
+        """Say what an attempt waits for in the engine's queue, or that the engine does not answer."""
+        entry = self._entries.get(attempt)
+        if entry is None:
+            return None
+        if self._away is not None:
+            return self._away
+        if entry.job is None or not entry.job.waits:
+            return f"{self._engine.name} is to take it" if entry.submitting else None
+        why = self._engine.words(entry.job.reason or "None")
+        return f"it waits in {self._engine.name}'s queue ({why})"
+
+    async def withdraw(self, place: Place) -> None:
+        """Take its claim if its node has not, and its job out of the queue (see Executor)."""
+        if await run_sync(attempt_files.claim, place.directory):
+            self._give_up(self._entry(place))
+
+    async def end(self, place: Place, *, drop: bool = False) -> None:
+        """Withdraw what has not begun; tell the rest by a file and by the engine, whichever is first.
+
+        The file says nothing of `drop`: where only it arrives, what is asked to stop has its time.
+        """
+        entry = self._entry(place)
+        found = await run_sync(_look, place)
+        if found.record is None and not (found.claimed or found.away):
+            await self.withdraw(place)
+        if found.record is not None or entry.over.is_set():
+            return
+        entry.ending = entry.ending or anyio.current_time()
+        entry.hurried = entry.hurried or drop
+        self._nudge.set()
+        await run_sync(_order, place)
+        entry.ordered = True
+
+    async def claim(self, place: Place) -> bool:
+        """Take the claim ourselves (see Executor); a job that waits for it is taken out of the queue."""
+        if not await run_sync(attempt_files.claim, place.directory):
+            return False
+        if (submission := await run_sync(_submission, place)) is not None:
+            self._drop(submission)
+        return True
+
+    async def raise_limit(self, place: Place, seconds: float, *, silence: bool = False) -> None:
+        """Write the file that its shim reads when its limit is over; the engine's backstop stays as it is."""
+        name = limit.SILENCE if silence else limit.NAME
+        await run_sync(attempt_files.raise_limit, place, seconds, name)
+
+    async def leftovers(self, prefix: str) -> set[str]:
+        """Return none: what runs on nodes is known by its database only."""
+        del prefix
+        return set()
+
+    async def alive_below(self, directory: Path) -> dict[str, int]:
+        """Return none (see `leftovers`)."""
+        del directory
+        return {}
+
+    async def outlast(self, directory: Path, attempt: str) -> None:
+        """Return at once: `alive_below` names none."""
+
+    # --- entries -----------------------------------------------------------------------------------------
+
+    def _entry(self, place: Place) -> _Entry:
+        return self._entries.setdefault(place.id, _Entry(place))
+
+    async def _remember(self, entry: _Entry) -> None:
+        """Read what an earlier daemon has done with it."""
+        submission = await run_sync(_submission, entry.place)
+        spec = await run_sync(attempt_files.read, entry.place.directory / shim.SPEC, Spec)
+        if entry.submitting or entry.submission.keys:
+            return
+        if spec is not None and spec.id == entry.place.id:
+            entry.know(spec)
+        if submission is not None:
+            entry.submission = submission
+        entry.accepted_at = anyio.current_time()
+        entry.accepted.set()
+
+    def _give_up(self, entry: _Entry) -> None:
+        self._leave(entry)
+        entry.settle(None, withdrawn=True)
+
+    def _leave(self, entry: _Entry) -> None:
+        """Submit it no more; take out of the engine's queue what was."""
+        entry.unwanted = True
+        if entry in self._queue:
+            self._queue.remove(entry)
+        self._drop(entry.submission)
+
+    def _drop(self, submission: _Submission) -> None:
+        self._unwanted |= dict.fromkeys(submission.keys, anyio.current_time())
+        self._due = float("-inf")
+        self._nudge.set()
+
+    # --- submitting --------------------------------------------------------------------------------------
+
+    async def serve(self) -> None:
+        """Submit what is to start, and watch what has."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._submit_all)
+            tasks.start_soon(self._watch_all)
+
+    def _submit(self, entry: _Entry) -> None:
+        entry.submitting, entry.unwanted = True, False
+        self._queue.append(entry)
+        self._to_submit.set()
+
+    async def _submit_all(self) -> None:
+        """Submit what has gathered, one command after the other; what comes meanwhile goes together."""
+        failures = 0
+        while True:
+            if not self._queue:
+                self._to_submit = anyio.Event()
+                await self._to_submit.wait()
+            group = self._together()
+            try:
+                await self._submit_group(group)
+                failures = 0
+                continue
+            except TooWide:
+                self._widest = max(1, len(group) // 2)
+                text = None
+            except Busy as why:
+                text = f"{self._engine.name} takes no more jobs at the moment: {why}"
+            except Away as why:
+                text = f"{self._engine.name} does not answer: {why}"
+            except OSError as error:
+                text = f"its files can't be written: {error.strerror}"
+            self._queue[:0] = [one for one in group if not (one.unwanted or one.accepted.is_set())]
+            if text is None:
+                continue
+            for one in self._queue:
+                if one.patience is not None:
+                    one.patience.tell(text)
+            await anyio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
+            failures += 1
+
+    def _together(self) -> list[_Entry]:
+        """Take from the queue what can be one array."""
+        first = self._queue[0]
+        group = [one for one in self._queue if one.goes_with(first)][: self._widest]
+        if self._engine.index is None or "\n" in str(first.place.directory):
+            group = [first]
+        chosen = set(map(id, group))
+        self._queue = [one for one in self._queue if id(one) not in chosen]
+        return group
+
+    async def _submit_group(self, group: Sequence[_Entry]) -> None:
+        """Have one command take them all; what was withdrawn meanwhile is left out.
+
+        What may have been taken before, by an engine that could not say so, is looked for first.
+        """
+        if any(one.doubtful for one in group):
+            self._find(group, await self._engine.look())
+        group = [one for one in group if not (one.unwanted or one.accepted.is_set())]
+        if not group:
+            return
+        wide = len(group) > 1
+        name = f"m-{group[0].place.id}{f'+{len(group) - 1}' if wide else ''}"
+        for task, one in enumerate(group):
+            key = name, task if wide else None
+            one.submission = _Submission(id=one.place.id, keys=[*one.submission.keys, key])
+            one.doubtful = True
+        script = await run_sync(self._files, group, name)
+        resources = group[0].resources
+        arguments = (*self._tuning.arguments, *resources.arguments)
+        resources = msgspec.structs.replace(resources, arguments=arguments)
+        try:
+            number = await self._engine.submit(
+                name, script, len(group) if wide else None, resources, group[0].seconds
+            )
+        except (TooWide, Busy):
+            for one in group:  # it was said that nothing was done
+                one.submission = _Submission(id=one.place.id, keys=one.submission.keys[:-1])
+                one.doubtful = False
+            raise
+        except Refused as why:
+            for one in group:
+                one.refused = f"{self._engine.name} does not take it: {why}"
+                one.submitting = False
+                one.settle(None)
+            return
+        for task, one in enumerate(group):
+            one.accept(Job(f"{number}_{task}" if wide else number, waits=True, reason=None, node=None))
+            if one.unwanted:
+                self._drop(one.submission)
+
+    def _find(self, group: Collection[_Entry], listed: Mapping[Key, Job]) -> None:
+        for one in group:
+            if (job := one.submission.job(listed)) is not None:
+                one.accept(job)
+
+    def _files(self, group: Sequence[_Entry], name: str) -> str:
+        """Write what the job needs; return its script."""
+        if not (self._shipped_now and self._shipped.is_dir()):
+            self._ship()
+        for one in group:
+            attempt_files.write(one.place.directory / SUBMISSION, msgspec.json.encode(one.submission))
+        where = shlex.quote(str(group[0].place.directory))
+        if len(group) > 1:
+            above = group[0].place.directory.parent / ARRAYS
+            make_private_directory(above)
+            listed = above / hashlib.sha256(name.encode()).hexdigest()[:32]
+            attempt_files.write(listed, "".join(f"{one.place.directory}\n" for one in group).encode())
+            where = f'"$(sed -n "$(({self._engine.index} + 1))p" {shlex.quote(str(listed))})"'
+        python, program = shlex.quote(self._tuning.python), shlex.quote(str(self._shipped / "shim.py"))
+        return (
+            f'#!/bin/sh\numask 077\nd={where}\ncd "$d" || exit 72\nexec 2>>{LOG}\n'
+            f'exec {python} -I -S {program} "$d" {shim.STAY}\n'
+        )
+
+    def _ship(self) -> None:
+        """Lay the shim where the nodes find it, whatever lies there."""
+        make_private_directory(self._shipped)
+        for name, source in sorted(self._programs.items()):
+            attempt_files.write(self._shipped / name, source)
+        self._shipped_now = True
+
+    # --- watching ----------------------------------------------------------------------------------------
+
+    async def _watch_all(self) -> None:
+        """Look for records often, at the engine's list now and then; sleep while there is nothing to see."""
+        while True:
+            if not self._entries and not self._unwanted:
+                await self._nudge.wait()
+            self._nudge = anyio.Event()
+            try:
+                if anyio.current_time() >= self._due:
+                    await self._look_at_the_list()
+                else:
+                    await self._collect([one for one in self._watched() if one.job and not one.job.waits])
+                await self._carry_out()
+            except OSError as error:
+                _logger.warning("attempts on %s can't be looked at: %s", self._engine.name, error)
+            except Away as why:
+                self._told_away(str(why))
+            with anyio.move_on_after(_TICK_SECONDS):
+                await self._nudge.wait()
+
+    def _watched(self) -> list[_Entry]:
+        return [one for one in self._entries.values() if one.accepted.is_set() and not one.over.is_set()]
+
+    async def _look_at_the_list(self) -> None:
+        """Have the engine list all, and draw the conclusions; say when that is due again."""
+        began = anyio.current_time()
+        self._due = began + _LONGEST_LOOK_SECONDS
+        watched = self._watched()
+        try:
+            listed = await self._engine.look() if watched or self._unwanted else {}
+        except Away as why:
+            self._told_away(str(why))
+            await self._collect(watched)
+            return
+        self._away = None
+        took = anyio.current_time() - began
+        found = await self._collect(watched)
+        for one in watched:
+            job = one.submission.job(listed)
+            if job is not None:
+                one.job, one.missing = job, None
+                if not job.waits:
+                    one.runs.set()
+            elif not one.over.is_set() and one.accepted_at < began:
+                await self._miss(one, found[one.place.id], began)
+        await self._clear(listed, began)
+        young = any(one.job is None or one.job.waits for one in watched)
+        usual = _LOOK_SECONDS if young else _LONGEST_LOOK_SECONDS
+        self._due = min(self._due, began + took + max(usual, _LOOK_SHARE * took))
+
+    async def _clear(self, listed: Mapping[Key, Job], began: float) -> None:
+        """Take out of the queue what nobody wants any more: its claim is taken, it would only refuse."""
+        if jobs := [listed[key].id for key in self._unwanted if key in listed]:
+            await self._engine.cancel(jobs)
+        since = began - _FORGOTTEN_SECONDS
+        self._unwanted = {key: at for key, at in self._unwanted.items() if key in listed or at > since}
+
+    def _told_away(self, why: str) -> None:
+        """Note, and log once, that nothing is known of any attempt for now."""
+        if self._away is None:
+            _logger.warning("%s does not answer: %s", self._engine.name, why)
+        self._away = f"{self._engine.name} does not answer, so nothing is known of it ({why})"
+
+    async def _collect(self, entries: Sequence[_Entry]) -> dict[str, _Found]:
+        """Look at the files of these, and settle those that have ended."""
+        found = await run_sync(_look_all, [one.place for one in entries])
+        for one in entries:
+            seen = found[one.place.id]
+            if seen.record is not None:
+                one.settle(seen.record)
+            elif seen.given_up:
+                self._give_up(one)
+        return found
+
+    async def _miss(self, one: _Entry, found: _Found, began: float) -> None:
+        """Conclude what can be, of an attempt that is not over and not in the list."""
+        one.missing = began if one.missing is None and not found.away else one.missing
+        if found.away or one.missing is None:
+            one.missing = None
+        elif found.claimed:
+            await self._miss_running(one, began - one.missing)
+        elif found.log:
+            if await run_sync(attempt_files.claim, one.place.directory):
+                one.settle(_unstarted(one, found.log, self._engine.name))
+        elif began - one.missing < min(_UNCLAIMED_SECONDS, self._tuning.lost_after):
+            return
+        elif len(one.submission.keys) < _TRIES and one.ending is None:
+            _logger.warning("%s has forgotten %s; it is submitted again", self._engine.name, one.place.id)
+            one.missing, one.job, one.accepted = None, None, anyio.Event()
+            self._submit(one)
+        elif await run_sync(attempt_files.claim, one.place.directory):
+            one.settle(None)
+
+    async def _miss_running(self, one: _Entry, missing: float) -> None:
+        """Have what was claimed and is gone end, if it runs all the same; then it is lost."""
+        patience = self._tuning.lost_after
+        if missing >= patience and not one.ordered:
+            await run_sync(_order, one.place)
+            one.ordered = True
+        elif missing >= patience + one.grace + 4 * order.POLL_SECONDS:
+            one.settle(None)
+
+    async def _carry_out(self) -> None:
+        """Send the signals that are due."""
+        moment = anyio.current_time()
+        ends = [(one, one.job) for one in self._watched() if one.ending is not None and one.job is not None]
+        told = [(one, job) for one, job in ends if not one.told and not job.waits]
+        if hurried := [job.id for one, job in told if one.hurried]:
+            await self._engine.signal(hurried, HURRY)
+        if told:
+            await self._engine.signal([job.id for _, job in told], signal.SIGTERM)
+        for one, _ in told:
+            one.told = True
+        late = [(one, job) for one, job in ends if one.told and not one.insisted and _is_late(one, moment)]
+        if late:
+            await self._engine.cancel([job.id for _, job in late])
+        for one, _ in late:
+            one.insisted = True
+
+
+def _is_late(one: _Entry, moment: float) -> bool:
+    return one.ending is not None and moment > one.ending + one.grace + _INSIST_SECONDS
+
+
+def _prepare(directory: Path, spec: Spec) -> None:
+    make_private_directory(directory)
+    if (directory / shim.CLAIM).exists():
+        raise AlreadyClaimed("the attempt is claimed already")
+    try:
+        attempt_files.write(directory / shim.SPEC, msgspec.json.encode(spec))
+    except UnicodeError as error:
+        raise CannotStart(str(error)) from None
+
+
+def _submission(place: Place) -> _Submission | None:
+    found = attempt_files.read(place.directory / SUBMISSION, _Submission)
+    return found if found is not None and found.id == place.id else None
+
+
+def _order(place: Place) -> None:
+    """Tell its runner to end, if its directory is there."""
+    if place.directory.is_dir():
+        attempt_files.write(place.directory / order.NAME, f"{place.id}\n".encode())
+
+
+def _look_all(places: Sequence[Place]) -> dict[str, _Found]:
+    return {place.id: _look(place) for place in places}
+
+
+def _look(place: Place) -> _Found:
+    """Look at the files of one attempt."""
+    try:
+        record = attempt_files.record_of(place)
+        if record is not None:
+            return _Found(record)
+        if place.root is not None and not place.root.is_dir():
+            return _Found(away=True)
+        claimed = (place.directory / shim.CLAIM).exists()
+    except OSError:
+        return _Found(away=True)
+    if claimed:
+        return _Found(claimed=True, given_up=attempt_files.given_up(place.directory))
+    return _Found(log=files.tail(place.directory / LOG, _TAIL).decode(errors="replace").strip())
+
+
+def _unstarted(entry: _Entry, log: str, engine: str) -> ExitRecord:
+    """Return the end of an attempt whose job has failed before the shim: its log says why."""
+    said, moment = " ".join(log.split()), now().at
+    where = f" on {entry.job.node}" if entry.job is not None and entry.job.node else ""
+    return ExitRecord(
+        exit_code=None,
+        signal=None,
+        error=f"its job of {engine} could not start it{where}: {said}"[:500],
+        asked=False,
+        asked_by=None,
+        timed_out=False,
+        started_at=moment,
+        ended_at=moment,
+        user_seconds=0.0,
+        system_seconds=0.0,
+        max_rss_kib=0,
+        swept=0,
+        writer="daemon",
+        id=entry.place.id,
+    )

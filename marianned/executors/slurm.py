@@ -1,0 +1,185 @@
+"""Slurm as a table of commands and of what they say; what follows from that is in cluster.py.
+
+Jobs are known by their names: an id may be given twice by a controller that was killed and has forgotten.
+`--json` is not read, since its shape changes between versions. Measured with Slurm 22.05; see
+docs/design/executors.md.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from marianned.executors.batch import Away, Busy, Job, Key, Refused, TooWide, command
+from marianned.score.expanded import Resources
+
+_MOST_AT_ONCE = 200
+"""Jobs that one scancel is told."""
+
+_BEGINS = ("SLURM", "SBATCH", "SQUEUE", "MUNGE")
+"""How the names of the variables begin that sbatch and the others are set by."""
+
+_OPTIONS = (
+    ("partition", "--partition={}"),
+    ("account", "--account={}"),
+    ("qos", "--qos={}"),
+    ("cpus", "--cpus-per-task={}"),
+    ("memory", "--mem={}"),
+    ("gpus", "--gpus={}"),
+    ("constraint", "--constraint={}"),
+)
+
+_AWAY = (
+    "unable to contact slurm controller",
+    "connection refused",
+    "socket timed out",
+    "zero bytes were transmitted",
+    "communication connection failure",
+    "connection timed out",
+    "slurm backup controller in standby",
+    "controller is in standby",
+    "could not establish a configuration source",
+    "protocol authentication error",
+    "connection reset",
+)
+"""What is said where nobody knows whether anything was done; in small letters, as all below."""
+
+_BUSY = (
+    "temporarily unable to accept job",
+    "job submit limit",
+    "job violates accounting/qos policy",
+    "too many jobs",
+    "resource temporarily unavailable",
+    "memory allocation failure",
+    "job dependency problem",
+)
+"""MaxJobCount, AssocMaxSubmitJobLimit, QOSMaxSubmitJobPerUserLimit and the like: they pass."""
+
+_TOO_WIDE = ("invalid job array specification",)
+"""MaxArraySize, 1001 where nothing else is set."""
+
+_WORDS = {
+    "None": "its turn has not come yet",
+    "Priority": "others have a higher priority",
+    "Resources": "waits for nodes, processors or memory to become free",
+    "Dependency": "waits for another job",
+    "BeginTime": "its time to begin has not come",
+    "JobHeldUser": "held by its user; scontrol release lets it go",
+    "JobHeldAdmin": "held by an administrator",
+    "JobArrayTaskLimit": "as many of its array run as may",
+    "Licenses": "waits for a licence",
+    "Reservation": "waits for its reservation",
+    "ReqNodeNotAvail": "a node that it needs is not available",
+    "PartitionDown": "its partition is down",
+    "PartitionInactive": "its partition is inactive",
+    "PartitionNodeLimit": "its partition has no such nodes",
+    "PartitionTimeLimit": "its time limit is longer than its partition allows; it will not start as it is",
+    "NodeDown": "a node that it needs is down",
+    "BadConstraints": "its constraints can't be met; it will not start as it is",
+    "AssociationJobLimit": "its account runs as many jobs as it may",
+    "AssocMaxJobsLimit": "its account runs as many jobs as it may",
+    "AssocGrpCpuLimit": "its account uses as many processors as it may",
+    "AssocGrpMemLimit": "its account uses as much memory as it may",
+    "QOSMaxJobsPerUserLimit": "as many jobs of yours run as its QOS allows",
+    "QOSMaxCpuPerUserLimit": "you use as many processors as its QOS allows",
+    "QOSGrpCpuLimit": "its QOS uses as many processors as it may",
+    "launch_failed_requeued_held": "its start has failed, and it is held",
+}
+"""What Slurm's reasons mean, in a few words each; one that is not here is told as it is."""
+
+_WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "REQUEUE_FED", "RESV_DEL_HOLD"})
+_FIELDS = 5
+
+
+class Slurm:
+    """Slurm by sbatch, squeue and scancel, as they are found in the daemon's PATH."""
+
+    name: ClassVar[str] = "Slurm"
+    index: ClassVar[str | None] = "SLURM_ARRAY_TASK_ID"
+    grants: ClassVar[Sequence[str]] = (
+        "SLURM_",
+        "CUDA_VISIBLE_DEVICES",
+        "ROCR_VISIBLE_DEVICES",
+        "ZE_AFFINITY_MASK",
+        "GPU_DEVICE_ORDINAL",
+    )
+
+    async def submit(
+        self, name: str, script: str, count: int | None, resources: Resources, seconds: float | None
+    ) -> str:
+        """Have sbatch take the script from its stdin (see Engine). It is never requeued: retries are ours.
+
+        `--export=NIL` and `NONE` have each start wait for a login shell, which takes a second and more; so
+        it exports all, and is given next to nothing.
+        """
+        words = ["sbatch", "--parsable", "--no-requeue", "--export=ALL", f"--job-name={name}", "--chdir=/"]
+        words += ["--output=/dev/null", "--error=/dev/null"]
+        if count is not None:
+            words.append(f"--array=0-{count - 1}")
+        words += options(resources, seconds)
+        done = await command(words, script, _BEGINS)
+        if done.status == 0:
+            return done.out.strip().partition(";")[0]
+        raise _failure(done.error)(done.error or f"sbatch ended with status {done.status}")
+
+    async def look(self) -> Mapping[Key, Job]:
+        """Have one squeue list all (see Engine)."""
+        done = await command(
+            ["squeue", "--me", "--noheader", "--array", "--format=%j|%i|%T|%r|%N"], begins=_BEGINS
+        )
+        if done.status != 0:
+            raise Away(done.error or f"squeue ended with status {done.status}")
+        return read(done.out)
+
+    async def signal(self, jobs: Sequence[str], number: int) -> None:
+        """Signal the batch step, which is our supervisor (see Engine)."""
+        await _cancel(["scancel", "--batch", f"--signal={number}"], jobs)
+
+    async def cancel(self, jobs: Sequence[str]) -> None:
+        """Cancel (see Engine)."""
+        await _cancel(["scancel"], jobs)
+
+    def words(self, reason: str) -> str:
+        """Say what one of Slurm's reasons means."""
+        known = _WORDS.get(reason.partition(",")[0])
+        return f"{reason}: {known}" if known and reason != "None" else known or reason
+
+
+async def _cancel(words: list[str], jobs: Sequence[str]) -> None:
+    """Run scancel; that one of them has ended meanwhile is no failure."""
+    for first in range(0, len(jobs), _MOST_AT_ONCE):
+        done = await command([*words, "--quiet", *jobs[first : first + _MOST_AT_ONCE]], begins=_BEGINS)
+        if done.status != 0 and _failure(done.error) is Away:
+            raise Away(done.error)
+
+
+def options(resources: Resources, seconds: float | None) -> list[str]:
+    """Return what sbatch is told of a sheet's wants; the score's own words come last, and count."""
+    words = [text.format(value) for key, text in _OPTIONS if (value := getattr(resources, key)) is not None]
+    limit = seconds if resources.time_limit is None else resources.time_limit
+    if limit is not None:
+        words.append(f"--time={max(1, math.ceil(limit / 60))}")
+    return [*words, *resources.arguments]
+
+
+def read(text: str) -> dict[Key, Job]:
+    """Read what squeue lists; of several under one name the one that runs counts."""
+    found: dict[Key, Job] = {}
+    for line in text.splitlines():
+        parts = line.rsplit("|", _FIELDS - 1)
+        if len(parts) != _FIELDS:
+            continue
+        name, number, state, reason, node = parts
+        _, _, task = number.partition("_")
+        key = name, int(task) if task.isdigit() else None
+        job = Job(number, state in _WAITING, reason or None, node or None)
+        if key not in found or found[key].waits:
+            found[key] = job
+    return found
+
+
+def _failure(text: str) -> type[Exception]:
+    small = text.lower()
+    for kind, known in ((TooWide, _TOO_WIDE), (Away, _AWAY), (Busy, _BUSY)):
+        if any(one in small for one in known):
+            return kind
+    return Refused
