@@ -1,11 +1,13 @@
 """A real one-line prompt to an instrument: a job of one sheet, forgotten afterwards."""
 
 import os
+import shlex
 import tempfile
+import time
 
 from marianne_cli.context import Invocation
 from marianne_cli.screens import outputs
-from marianned.errors import MarianneError
+from marianned.errors import MarianneError, WaitTimeout
 
 _SECONDS = 120.0
 _SHOWN = 200
@@ -57,4 +59,64 @@ sheet: {{size: 1, total_items: 1}}
 retry: {{max_retries: 0}}
 prompt:
   template: "Answer with the one word OK; use no tools."
+"""
+
+
+_CLOCK_SECONDS = 5
+"""How far the clock of a node may be off, as far as that can be told: records are compared with ours."""
+_MARK = "found:"
+
+
+def on_a_node(call: Invocation, executable: str | None) -> tuple[str, str | None]:
+    """Have a job of the cluster look for an instrument; return what it found, and what is wrong.
+
+    That the job runs at all says that the node sees the directory of attempts and has the interpreter.
+    """
+    name = f"check-slurm-{os.getpid()}"
+    with tempfile.TemporaryDirectory(prefix=".mzt-check-", dir=os.getcwd()) as directory:  # noqa: PTH109  as above
+        text = _NODE_SCORE.format(name=name, tool=shlex.quote(executable or "sh"), seconds=_SECONDS)
+        places = {"directory": directory, "submit_directory": directory, "workspace": directory}
+        began = time.time()
+        call.change("job.submit", text=text, **places, executor="slurm", auto_resume=False)
+        try:
+            result = call.ask("job.wait", job_id=name, words=["ended", "paused"], timeout=_SECONDS)
+            if result["status"] != "completed":
+                errors = call.ask("job.why", job_id=name)["errors"]
+                return "", str(errors[0]["error_message"] if errors else result["message"])
+            details = call.ask("job.status", job_id=name, sheets="1")["sheets"][0]
+            source = outputs.Source.of(details, details["attempt_count"], "stdout")
+            here = os.path.exists(os.path.join(directory, "seen"))  # noqa: PTH110, PTH118  no pathlib here
+            return _on_a_node(outputs.read(call, name, source)[0], executable, began, here=here)
+        except WaitTimeout as late:
+            return "", late.message
+        finally:
+            _forget(call, name)
+
+
+def _on_a_node(said: bytes, executable: str | None, began: float, *, here: bool) -> tuple[str, str | None]:
+    line = next(
+        (one for one in said.decode(errors="replace").splitlines() if one.startswith(_MARK)), f"{_MARK}||0"
+    )
+    node, place, clock = line.removeprefix(_MARK).split("|", 2)
+    off = max(began - float(clock), float(clock) - time.time())
+    if executable is not None and not place:
+        return node, f"'{executable}' is not on the PATH on {node}"
+    if not here:
+        return node, f"what {node} writes to '{os.getcwd()}' is not seen here"  # noqa: PTH109  as above
+    if off > _CLOCK_SECONDS:
+        return node, f"the clock of {node} is {off:.0f} s off"
+    return f"{node}: {place}", None
+
+
+_NODE_SCORE = """\
+name: {name}
+workspace: .
+instrument: cli
+instrument_config: {{timeout_seconds: {seconds}}}
+sheet: {{size: 1, total_items: 1}}
+retry: {{max_retries: 0}}
+prompt:
+  template: |
+    touch seen
+    echo "found:${{SLURMD_NODENAME:-$(hostname)}}|$(command -v {tool})|$(date +%s)"
 """

@@ -14,6 +14,7 @@ from marianned import __version__, files, probe
 from marianned.config import ConfigError, load_configuration, value_of
 from marianned.errors import NotPermitted
 from marianned.executors import wall
+from marianned.executors.clusters import slurm
 from marianned.formatting import versions_apart
 from marianned.holder import holder
 from marianned.instruments.loader import builtin_profiles
@@ -88,6 +89,31 @@ def _wall() -> Iterator[Finding]:
             why = wall.missing(os.environ)
             said = "bubblewrap works" if why is None else f"contain: hide, so nothing starts: {why}"
             yield Finding(name="wall", passed=why is None, message=said)
+
+
+def _cluster() -> Iterator[Finding]:
+    """Tell whether Slurm is there and answers, where the settings say that sheets run on it."""
+    with suppress(ConfigError):
+        settings = load_configuration(configuration_directory()).settings
+        if settings.executor != "slurm":
+            return
+        why = slurm.trouble()
+        yield Finding(
+            name="slurm",
+            passed=why is None,
+            message=why or "sbatch, squeue and scancel are there, and the controller answers",
+            hints=[] if why is None else ["scontrol ping"],
+        )
+        place = settings.attempts_dir
+        said = f"attempts lie in '{place or state_directory()}', which all nodes have to see"
+        if place is None:
+            said += ": set attempts_dir to a place on a shared file system"
+        yield Finding(
+            name="shared directory",
+            passed=place is not None,
+            message=said,
+            hints=["mzt instruments check cli --executor slurm"],
+        )
 
 
 def _configuration() -> Iterator[Finding]:
@@ -245,6 +271,7 @@ _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _tools,
     _configuration,
     _wall,
+    _cluster,
     _state,
     _private,
     _daemon,

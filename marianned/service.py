@@ -39,9 +39,9 @@ from marianned.conductor.workspace.worktrees import Worktrees
 from marianned.config import ConfigError, Settings, load_settings
 from marianned.errors import Unavailable
 from marianned.executors.base import Spec
-from marianned.executors.cluster import ClusterExecutor, Tuning
+from marianned.executors.clusters.executor import ClusterExecutor, Tuning
+from marianned.executors.clusters.slurm import Slurm
 from marianned.executors.local import LocalExecutor
-from marianned.executors.slurm import Slurm
 from marianned.formatting import visible
 from marianned.holder import holder
 from marianned.lock import Lock, LockHeld, locked

@@ -19,15 +19,23 @@ _ACTIONS = ("list", "show", "check", "init")
     "mzt instruments",
     "mzt instruments show claude-code",
     "mzt instruments check claude-code --live",
+    "mzt instruments check claude-code --executor slurm",
     "mzt instruments init summariser",
 )
 @click.argument("action", metavar="[list|show|check|init]", default="list", type=click.Choice(_ACTIONS))
 @click.argument("name", metavar="[NAME]", required=False)
+@click.option(
+    "--executor",
+    type=click.Choice(["slurm"]),
+    help="check: look on a node of the cluster, by a job, whether the instrument can be played there.",
+)
 @click.option("--live", is_flag=True, help="check: send a one-line prompt to the model, as a job.")
-def command(call: Invocation, *, action: str, name: str | None, live: bool) -> Answer:
+def command(call: Invocation, *, action: str, name: str | None, live: bool, executor: str | None) -> Answer:
     """List the instruments, show the profile of one, check whether it works, or write a new profile."""
     if live and action != "check":
         raise click.UsageError("--live goes with check")
+    if executor is not None and (action != "check" or name is None or live):
+        raise click.UsageError("--executor goes with check NAME, without --live")
     if name is None and (action in ("show", "init") or live):
         raise click.UsageError(f"{'--live' if live else action} needs the NAME of an instrument")
     if name is not None and action == "list":
@@ -35,7 +43,7 @@ def command(call: Invocation, *, action: str, name: str | None, live: bool) -> A
     if action == "init":
         return _init(name or "")
     if action == "check":
-        return _check(call, name, live=live)
+        return _check(call, name, live=live, executor=executor)
     asked = {"name": name, "directory": os.getcwd()}  # noqa: PTH109  pathlib is not wanted here
     result = call.ask("instrument.list", **asked)
     _tell(call, result)
@@ -48,7 +56,7 @@ def command(call: Invocation, *, action: str, name: str | None, live: bool) -> A
     return Answer(result, text=_listed(result["instruments"]), short=_names(result["instruments"]))
 
 
-def _check(call: Invocation, name: str | None, *, live: bool) -> Answer:
+def _check(call: Invocation, name: str | None, *, live: bool, executor: str | None) -> Answer:
     result = call.ask("instrument.check", name=name, directory=os.getcwd())  # noqa: PTH109  as above
     found = result["instruments"]
     bad = [one for one in found if not one["ready"]] if name is not None else []
@@ -60,6 +68,14 @@ def _check(call: Invocation, name: str | None, *, live: bool) -> Answer:
         one["ready"], one["problem"] = problem is None, problem
         bad = [one] if problem else []
         call.note(f"{one['name']} answers: {said}" if problem is None else f"{one['name']}: {problem}")
+    if executor is not None:
+        from marianne_cli.live_check import on_a_node
+
+        one = found[0]
+        said, problem = on_a_node(call, one["executable"])
+        one["ready"], one["problem"] = problem is None, problem
+        bad = [one] if problem else []
+        call.note(f"{one['name']} on {said}" if problem is None else f"{one['name']} on Slurm: {problem}")
     _tell(call, result)
     failed = bool(bad or result["problems"])
     return Answer(

@@ -2,7 +2,7 @@
 
 Run as `python -I -S shim.py DIR`; DIR holds spec.json (base.Spec) and is this one attempt's. The fork server
 (forkserver.py) forks keepers that need no front. With the further word `stay` the front becomes the keeper,
-which on a cluster must live as long as its job (cluster.py).
+which on a cluster must live as long as its job (clusters/executor.py).
 
     daemon ── front        reads the spec, takes the claim, forks, waits for identity.json, exits
               keeper       a session of its own; after the front it belongs to init
@@ -16,8 +16,8 @@ proves that nothing is left. Without subreapers (Linux before 3.4) the shim refu
 The runner starts the command and keeps its limits (silence.py that of silence; lastword.py ends a command
 that hangs behind its last word; limit.py reads what a time limit was raised to meanwhile; order.py looks on a
 cluster whether it is to end). Once the command has ended by itself, those that still hold its output have
-`drain_seconds` to finish; then all it left behind gets TERM, and KILL two seconds later (children.py). The runner
-writes exit.json and exits. The keeper waits for the runner and passes TERM on to it, with the pid it
+`drain_seconds` to finish; then all it left behind gets TERM, and KILL two seconds later (children.py). The
+runner writes exit.json and exits. The keeper waits for the runner and passes TERM on to it, with the pid it
 came from. TERM, or a limit, means: TERM to the command's process group, up to `grace_seconds` until that
 group is empty, then TERM and KILL for the rest, without a drain. During a drain it ends the drain alone.
 Where the spec has a `stop`, TERM to the keeper lets the command first be asked as that says; INT, before or
@@ -187,8 +187,7 @@ def keep(spec: "Facts", claim: int, introduced: int) -> None:
     is woken. When the runner has ended, the keeper ends what is left of the attempt; only where the runner
     did not end well does it write the record: the runner's own is better.
     """
-    if os.getpgid(0) != os.getpid():  # a job's first process leads a group already
-        os.setsid()
+    _lead()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the daemon reads the front's messages up to the end
     _libc("prctl", _PR_SET_CHILD_SUBREAPER, 1)
     if spec.get("brand"):
@@ -224,6 +223,11 @@ def keep(spec: "Facts", claim: int, introduced: int) -> None:
     children.sweep()
     if children.status != 0:
         _write_record(claim, "keeper", started, id=spec["id"], swept=len(children.swept), error=error)
+
+
+def _lead() -> None:
+    if os.getpgid(0) != os.getpid():  # a cluster job's first process leads a group already
+        os.setsid()
 
 
 def _pass_on(runner: int, orders: int, asked_by: int) -> None:

@@ -327,7 +327,7 @@ class Reason(msgspec.Struct, kw_only=True):
     until_at: str | None
     """Until when, at the latest; null: not known."""
     unblocked_by: str
-    """Who or what ends it: `caller`, `time`, `sheet`, `hook`, `job`, `daemon` or `nobody`."""
+    """Who or what ends it: `caller`, `time`, `sheet`, `hook`, `job`, `daemon`, `cluster` or `nobody`."""
     hints: list[str]
     """Commands that end it or say more, as they are."""
 

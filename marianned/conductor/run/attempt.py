@@ -29,15 +29,20 @@ from marianned.conductor.run.process import (
     check_directory,
     left_behind,
 )
+from marianned.conductor.run.surroundings import (
+    environment_of,
+    final_of,
+    for_a_node,
+    silence_of,
+    stop_of,
+    variables_of,
+)
 from marianned.conductor.services import Services, is_away, mask_of
 from marianned.conductor.workspace.worktrees import NoWorktree
 from marianned.executors.base import (
     ExitRecord,
-    Final,
     Presence,
-    Silence,
     Spec,
-    Stop,
     Whereabouts,
     Withdrawn,
     lost,
@@ -53,7 +58,7 @@ from marianned.moment import now
 from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import Ending, Parked, Warned
 from marianned.protocol import AttemptKind, CheckReport, CheckResult, Outcome
-from marianned.rows import AttemptExit, AttemptRow, Exit, Placed, RevisionRow, RunRow
+from marianned.rows import AttemptExit, AttemptRow, Exit, RevisionRow, RunRow
 from marianned.score.expanded import Expanded, Sheet
 from marianned.score.render.prompt_inputs import PreviousAttempt, RenderError
 from marianned.score.render.script import script_of
@@ -66,7 +71,6 @@ _ASKING = (Path(__file__).parents[2] / _ASKING_NAME).read_text(encoding="utf-8")
 """Asks a model over HTTP. Attempts get a copy: the package may be another one by then, or gone."""
 _WARNINGS = "warnings.json"
 _STDERR_TAIL_BYTES = 2_000
-_SOCKET = "MARIANNE_SOCKET"
 _NOT_ITS_FORM = (
     "its output is not in the form that its profile names: all of it counts as its answer, "
     "and no tokens or cost are known; look at it, it may be an error"
@@ -240,14 +244,14 @@ class Attempt:
             timeout_seconds=definition.timeout_seconds,
             grace_seconds=self._services.settings.kill_grace,
             output_cap=self._services.settings.output_cap,
-            silence=self._silence(cwd),
-            final=self._final(),
-            stop=self._stop(),
+            silence=silence_of(given.score, given.run, cwd),
+            final=final_of(profile, definition.settings),
+            stop=stop_of(profile),
             drain_seconds=self._services.settings.attempts.drain,
             resources=definition.resources,
         )
         if self.away:
-            return _for_a_node(self._services, profile, spec)
+            return for_a_node(self._services, profile, spec)
         try:
             return await walls.walled(self._services, profile, spec, self._directory)
         except walls.NoWall as why:
@@ -269,38 +273,12 @@ class Attempt:
             return definition.working_directory
         return worktree
 
-    def _final(self) -> Final | None:
-        profile = self._given.score.profiles[self._given.definition.instrument]
-        output = output_of(profile, self._given.definition.settings)
-        if output.format == "text" or output.final_event is None:
-            return None
-        last = output.final_event
-        return Final(grace=output.final_grace, event=last.event, where=last.where, goes_on=last.goes_on)
-
     async def _place_for_stop(self, profile: Profile) -> None:
         """Make the place of the file that asks a tool to stop, and tell the tool of it."""
         told = profile.cli.stop if profile.cli else None
         if told is not None and told.file is not None:
             note = await to_thread.run_sync(handoff.place, self._directory)
             self._variables["MARIANNE_STOP"] = str(note.with_name(told.file))
-
-    def _stop(self) -> Stop | None:
-        profile = self._given.score.profiles[self._given.definition.instrument]
-        told = profile.cli.stop if profile.cli else None
-        if told is None:
-            return None
-        return Stop(number=told.number, file=told.file, seconds=told.wait)
-
-    def _silence(self, cwd: str) -> Silence | None:
-        limit = self._given.score.silence
-        if limit is None:
-            return None
-        places = [self._given.run.workspace, cwd]
-        return Silence(
-            idle=limit.idle_timeout_seconds,
-            interval=limit.check_interval_seconds,
-            directories=list(dict.fromkeys(places)),
-        )
 
     async def _prompt(self, *, in_session: bool) -> str:
         given = self._given
@@ -473,7 +451,7 @@ class Attempt:
         faults.point("attempt.checked")
         if reports is None:
             return Parked(uid=self._given.attempt.uid, attempt=self._given.attempt.attempt)
-        if early is not None and self._stop() is not None and not _all_hold(reports):
+        if early is not None and stop_of(profile) is not None and not _all_hold(reports):
             return self._ending(*early, seen, warnings=warnings)  # it has stopped as it was asked to
         return self._checked(reports, verdict, seen, warnings)
 
@@ -583,45 +561,6 @@ class Attempt:
             quota=quota,
             warnings=[*warnings],
         )
-
-
-def _for_a_node(services: Services, profile: Profile, spec: Spec) -> Spec:
-    """Return the spec of an attempt that runs on a cluster's node, where the daemon's socket is not.
-
-    Raises:
-        Unprepared: it is to be behind a wall, which stands on the daemon's host only.
-    """
-    if walls.wanted(services, profile):
-        raise Unprepared(
-            "unavailable",
-            "contain: hide holds on the daemon's host only, and this sheet runs on a cluster; "
-            "give its stage `executor: local`, or its instrument `contain: off`",
-        )
-    env = {name: value for name, value in spec.env.items() if name != _SOCKET}
-    return msgspec.structs.replace(spec, env=env)
-
-
-def environment_of(
-    services: Services, profile: Profile, settings: Mapping[str, Any], run: RunRow, directory: Path
-) -> dict[str, str]:
-    """Return the environment of the checks and hooks of a sheet on this instrument; PWD is theirs to add."""
-    env = command_line.environment(
-        profile, settings, run.workspace, str(directory), services.environ, run.env
-    )
-    del env["PWD"]
-    return env
-
-
-def variables_of(services: Services, run: RunRow, flight: Placed) -> dict[str, str]:
-    """Return the MARIANNE_* variables of what is in flight (§5)."""
-    return {
-        "MARIANNE_JOB": run.job_name,
-        "MARIANNE_RUN": str(run.run),
-        **{f"MARIANNE_{name}": str(number) for name, number in flight.numbers.items()},
-        "MARIANNE_ATTEMPT_ID": services.attempt_id(flight),
-        "MARIANNE_WORKSPACE": run.workspace,
-        _SOCKET: str(services.socket),
-    }
 
 
 _COUNTED = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.SUCCEEDED})

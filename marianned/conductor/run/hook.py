@@ -15,8 +15,8 @@ from anyio import to_thread
 from marianned import faults
 from marianned.accidents import Patience, runs_short
 from marianned.conductor.run import walls
-from marianned.conductor.run.attempt import environment_of, variables_of
 from marianned.conductor.run.process import Process, Unprepared, check_directory, left_behind, shell_script
+from marianned.conductor.run.surroundings import environment_of, variables_of
 from marianned.conductor.services import Services, mask_of
 from marianned.errors import MarianneError
 from marianned.executors.base import ExitRecord, Presence, Spec, lost

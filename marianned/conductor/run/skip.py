@@ -10,10 +10,10 @@ from anyio import to_thread
 
 from marianned import faults, workers
 from marianned.accidents import GivenUp, Patience
-from marianned.conductor.run.attempt import environment_of, variables_of
 from marianned.conductor.run.checks import Checking
 from marianned.conductor.run.context import gather
 from marianned.conductor.run.process import Unprepared, check_directory
+from marianned.conductor.run.surroundings import environment_of, variables_of
 from marianned.conductor.services import Services, mask_of
 from marianned.executors.base import Presence
 from marianned.progress.deciding.skipping import seen_sheets

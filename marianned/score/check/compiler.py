@@ -17,13 +17,12 @@ from marianned.score.check.extensions import check_portable, profile_extensions
 from marianned.score.check.fingerprints import Digests
 from marianned.score.check.hooks import Hooks
 from marianned.score.check.instruments import InstrumentResolver, ResolvedInstrument
-from marianned.score.check.placing import executor_of, resources_of
 from marianned.score.check.profiles import Found, find_profiles
 from marianned.score.check.prompts import Prompts
 from marianned.score.check.settings import UseChecks, read_text
 from marianned.score.check.sheets import check_files, check_score, check_silence
 from marianned.score.check.skips import Skips
-from marianned.score.check.stages import loops, retries_of, retry_of, triggers
+from marianned.score.check.stages import executor_of, loops, resources_of, retries_of, retry_of, triggers
 from marianned.score.check.validations import Validations
 from marianned.score.expanded import (
     Archive,

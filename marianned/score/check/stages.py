@@ -1,13 +1,13 @@
-"""What stages have of their own: loops, triggers, tries; what is wrong with them, and as they run.
+"""What stages have of their own: loops, triggers, tries, places; what is wrong with them, and as they run.
 
-Source: docs/reference/score-format.md §15.3, §28.9, §29.
+Source: docs/reference/score-format.md §15.3, §28.9, §29, §30.
 """
 
 import bisect
 import keyword
 import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
 from operator import itemgetter
 from typing import Any
@@ -16,8 +16,8 @@ import msgspec
 
 from marianned import yaml_tree
 from marianned.formatting import did_you_mean, plural
-from marianned.score.check.expand import SheetPlan
-from marianned.score.expanded import Loop, Retry, Trigger
+from marianned.score.check.expand import SheetPlan, SheetPosition
+from marianned.score.expanded import Loop, Resources, Retry, Trigger
 from marianned.score.language.expressions import (
     OWN_NAMES,
     SKIP,
@@ -31,7 +31,7 @@ from marianned.score.language.expressions import (
 )
 from marianned.score.language.placeholders import placeholders
 from marianned.score.read.document import Document
-from marianned.score.read.model import ActionPart, LoopPart, RetryPart, Score
+from marianned.score.read.model import ActionPart, ExecutorPart, LoopPart, RetryPart, Score
 from marianned.score.read.report import ProblemReport
 from marianned.score.read.rules import pattern_fault
 from marianned.score.read.variables import BUILT_IN
@@ -299,3 +299,33 @@ def _parts(score: Score) -> Iterator[tuple[Path, RetryPart]]:
     for stage, movement in score.movements.items():
         if movement.retry is not None:
             yield ("movements", stage, "retry"), movement.retry
+
+
+def executor_of(score: Score) -> str | None:
+    """Return where the score says that its sheets run, which a run can be given otherwise."""
+    return score.executor.type if isinstance(score.executor, ExecutorPart) else score.executor
+
+
+def resources_of(score: Score, seat: SheetPosition, instrument: str) -> Resources:
+    """Return what one sheet gets; `instrument` is what the score calls the one that it is played on.
+
+    `executor` is null unless its stage or its instrument names one.
+    """
+    alias, movement = score.instruments.get(instrument), score.movements.get(seat.stage)
+    own = [given.executor for given in (alias, movement) if given is not None]
+    merged = _merged([score.executor, *own])
+    named = [one.type if isinstance(one, ExecutorPart) else one for one in own]
+    return msgspec.structs.replace(merged, executor=next((one for one in reversed(named) if one), None))
+
+
+def _merged(parts: Iterable[str | ExecutorPart | None]) -> Resources:
+    """Lay what is given over each other, the last on top; arguments follow each other."""
+    found: dict[str, object] = {}
+    arguments: list[str] = []
+    for part in parts:
+        if isinstance(part, ExecutorPart):
+            given = msgspec.structs.asdict(part)
+            del given["type"]
+            arguments += given.pop("arguments")
+            found |= {key: value for key, value in given.items() if value is not None}
+    return msgspec.convert({**found, "arguments": arguments}, Resources)

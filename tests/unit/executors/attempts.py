@@ -1,4 +1,4 @@
-"""Attempts in tmp_path, and leashes: pipes that tell without waiting blindly whether a process tree lives."""
+"""Attempts in tmp_path, each with a leash (kit/leash.py)."""
 
 import os
 import platform
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import anyio
 import msgspec
 import pytest
+from kit.leash import DEADLINE, Leash
 from kit.left_behind import ends_with_us
 from refusing import NUMBERS
 
@@ -22,40 +23,6 @@ from marianned.executors.local import LocalExecutor
 from marianned.executors.traces import marked, trace_of
 
 T = TypeVar("T")
-DEADLINE = 30.0
-
-
-class Leash:
-    """A named pipe that a tree of processes holds open for writing: its end is the end of all of them."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        os.mkfifo(path)
-        self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-
-    async def line(self) -> str:
-        text = b""
-        while not text.endswith(b"\n"):
-            byte = await self._read(1)
-            assert byte, f"all have ended after {text!r}"
-            text += byte
-        return text.decode().strip()
-
-    async def gone(self) -> None:
-        while await self._read(4096):
-            pass
-
-    async def _read(self, most: int) -> bytes:
-        with anyio.fail_after(DEADLINE):
-            while True:
-                await anyio.wait_readable(self._fd)
-                try:
-                    return os.read(self._fd, most)
-                except BlockingIOError:
-                    continue
-
-    def close(self) -> None:
-        os.close(self._fd)
 
 
 class Attempt:

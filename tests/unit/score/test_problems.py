@@ -57,7 +57,7 @@ CASES = [
     ("S013", score(sheet="{size: 1, total_items: 4, start_item: «5}")),
     ("S013", score(sheet="{size: 1, total_items: 4, fan_out: {«0: 2}}")),
     ("S013", score(validations="[{type: «file_missing, path: a}]")),
-    ("S013", score() + "parallel: {max_concurrent: «21}\n"),
+    ("S013", score() + "parallel: {max_concurrent: «1001}\n"),
     ("S013", score() + "parallel: {budget_partition: «false}\n"),
     ("S013", score() + "retry: {base_delay_seconds: 60, max_delay_seconds: «30}\n"),
     ("S013", score() + "isolation: {branch_prefix: «9a}\n"),

@@ -39,8 +39,8 @@ from marianned.executors.base import (
     Whereabouts,
     Withdrawn,
 )
-from marianned.executors.batch import Away, Busy, Engine, Job, Key, Refused, TooWide
 from marianned.executors.children import HURRY
+from marianned.executors.clusters.engine import Away, Busy, Engine, Job, Key, Refused, TooWide
 from marianned.moment import now
 from marianned.paths import make_private_directory
 from marianned.score.expanded import Resources

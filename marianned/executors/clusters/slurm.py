@@ -1,4 +1,4 @@
-"""Slurm as a table of commands and of what they say; what follows from that is in cluster.py.
+"""Slurm as a table of commands and of what they say; what follows from that is in executor.py.
 
 Jobs are known by their names: an id may be given twice by a controller that was killed and has forgotten.
 `--json` is not read, since its shape changes between versions. Measured with Slurm 22.05; see
@@ -6,10 +6,12 @@ docs/design/executors.md.
 """
 
 import math
+import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from marianned.executors.batch import Away, Busy, Job, Key, Refused, TooWide, command
+from marianned.executors.clusters.engine import Away, Busy, Job, Key, Refused, TooWide, command, said
 from marianned.score.expanded import Resources
 
 _MOST_AT_ONCE = 200
@@ -88,6 +90,8 @@ _WORDS = {
 
 _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "REQUEUE_FED", "RESV_DEL_HOLD"})
 _FIELDS = 5
+_COMMANDS = ("sbatch", "squeue", "scancel")
+_TRIAL_SECONDS = 20.0
 
 
 class Slurm:
@@ -142,6 +146,24 @@ class Slurm:
         """Say what one of Slurm's reasons means."""
         known = _WORDS.get(reason.partition(",")[0])
         return f"{reason}: {known}" if known and reason != "None" else known or reason
+
+
+def trouble() -> str | None:
+    """Say why Slurm can't be used from here; None: it can. It is asked, for some seconds at most."""
+    missing = [name for name in _COMMANDS if shutil.which(name) is None]
+    if missing:
+        return f"{', '.join(missing)} is not on the daemon's PATH"
+    try:
+        done = subprocess.run(
+            ["squeue", "--me", "--noheader"],
+            capture_output=True,
+            timeout=_TRIAL_SECONDS,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"Slurm does not answer: squeue took more than {_TRIAL_SECONDS:.0f} s"
+    return None if done.returncode == 0 else f"Slurm does not answer: {said(done.stderr)}"
 
 
 async def _cancel(words: list[str], jobs: Sequence[str]) -> None:

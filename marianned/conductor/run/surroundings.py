@@ -1,0 +1,85 @@
+"""What surrounds an attempt: its environment, and what ends it besides its time limit."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from marianned.conductor.run import walls
+from marianned.conductor.run.process import Unprepared
+from marianned.conductor.services import Services
+from marianned.executors.base import Final, Silence, Spec, Stop
+from marianned.instruments import command_line
+from marianned.instruments.output import output_of
+from marianned.instruments.profile import Profile
+from marianned.rows import Placed, RunRow
+from marianned.score.expanded import Expanded
+
+_SOCKET = "MARIANNE_SOCKET"
+
+
+def environment_of(
+    services: Services, profile: Profile, settings: Mapping[str, Any], run: RunRow, directory: Path
+) -> dict[str, str]:
+    """Return the environment of the checks and hooks of a sheet on this instrument; PWD is theirs to add."""
+    env = command_line.environment(
+        profile, settings, run.workspace, str(directory), services.environ, run.env
+    )
+    del env["PWD"]
+    return env
+
+
+def variables_of(services: Services, run: RunRow, flight: Placed) -> dict[str, str]:
+    """Return the MARIANNE_* variables of what is in flight (§5)."""
+    return {
+        "MARIANNE_JOB": run.job_name,
+        "MARIANNE_RUN": str(run.run),
+        **{f"MARIANNE_{name}": str(number) for name, number in flight.numbers.items()},
+        "MARIANNE_ATTEMPT_ID": services.attempt_id(flight),
+        "MARIANNE_WORKSPACE": run.workspace,
+        _SOCKET: str(services.socket),
+    }
+
+
+def final_of(profile: Profile, settings: Mapping[str, Any]) -> Final | None:
+    """Return what its last word looks like, where its output tells."""
+    output = output_of(profile, settings)
+    if output.format == "text" or output.final_event is None:
+        return None
+    last = output.final_event
+    return Final(grace=output.final_grace, event=last.event, where=last.where, goes_on=last.goes_on)
+
+
+def stop_of(profile: Profile) -> Stop | None:
+    """Return how its tool is asked to stop, if it can be."""
+    told = profile.cli.stop if profile.cli else None
+    return None if told is None else Stop(number=told.number, file=told.file, seconds=told.wait)
+
+
+def silence_of(score: Expanded, run: RunRow, cwd: str) -> Silence | None:
+    """Return how long it may show no sign of life, and where those are looked for."""
+    limit = score.silence
+    if limit is None:
+        return None
+    return Silence(
+        idle=limit.idle_timeout_seconds,
+        interval=limit.check_interval_seconds,
+        directories=list(dict.fromkeys([run.workspace, cwd])),
+    )
+
+
+def for_a_node(services: Services, profile: Profile, spec: Spec) -> Spec:
+    """Return the spec of an attempt that runs on a cluster's node, where the daemon's socket is not.
+
+    Raises:
+        Unprepared: it is to be behind a wall, which stands on the daemon's host only.
+    """
+    if walls.wanted(services, profile):
+        raise Unprepared(
+            "unavailable",
+            "contain: hide holds on the daemon's host only, and this sheet runs on a cluster; "
+            "give its stage `executor: local`, or its instrument `contain: off`",
+        )
+    env = {name: value for name, value in spec.env.items() if name != _SOCKET}
+    return msgspec.structs.replace(spec, env=env)

@@ -1,0 +1,88 @@
+"""One cluster for all tests of a process, and what tries executors on it."""
+
+import os
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+from kit.daemon import Daemon
+from loopback import Cluster, why_not
+from trying import Trial
+
+from marianned.executors.clusters.executor import ClusterExecutor, Tuning
+from marianned.executors.clusters.slurm import Slurm
+from marianned.executors.local import LocalExecutor
+
+
+@pytest.fixture(scope="session")
+def _one_cluster():
+    if why := why_not():
+        pytest.skip(why)
+    made = Cluster()
+    before = os.environ.get("SLURM_CONF")
+    os.environ["SLURM_CONF"] = str(made.configuration)
+    yield made
+    made.close()
+    if before is None:
+        del os.environ["SLURM_CONF"]
+    else:
+        os.environ["SLURM_CONF"] = before
+
+
+@pytest.fixture
+def cluster(_one_cluster):
+    """The cluster, with nothing in its queue, as it also has to be behind the test."""
+    yield _one_cluster
+    left = _one_cluster.queue()
+    _one_cluster.command("scancel", "--user", str(os.getuid()))
+    assert not [line for line in left if not line.endswith("COMPLETING")]
+
+
+@pytest.fixture
+def house(cluster):
+    """A daemon that has not been started, whose sheets run on the cluster."""
+    made = Daemon()
+    made.configure('executor = "slurm"\n[slurm]\nlost_after = 2\n')
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def daemon(house):
+    return house.start()
+
+
+@pytest.fixture
+def ledger(house):
+    return house.ledger
+
+
+@pytest.fixture(params=["local", pytest.param("slurm", marks=pytest.mark.slurm)])
+def kind(request):
+    """The executor's name; with slurm, a cluster is there."""
+    if request.param == "slurm":
+        request.getfixturevalue("cluster")
+    return request.param
+
+
+@pytest.fixture
+def trial(kind, tmp_path):
+    """An attempt, and executors for it, each as a daemon's that has just been started."""
+
+    @asynccontextmanager
+    async def executor():
+        if kind == "local":
+            async with LocalExecutor() as local:
+                yield local
+            return
+        async with anyio.create_task_group() as tasks:
+            made = ClusterExecutor(Slurm(), tmp_path / "attempts", Tuning(lost_after=2.0))
+            tasks.start_soon(made.serve)
+            yield made
+            tasks.cancel_scope.cancel()
+
+    made = Trial(tmp_path, executor)
+    yield made
+    made.close()
