@@ -6,7 +6,7 @@ A method's arguments are the fields of its request; what they mean is told there
 import inspect
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from marianne_cli.client.dialling import current_umask
 from marianned import protocol as p
@@ -52,6 +52,7 @@ def submission(
     fresh: bool = False,
     before: str | None = None,
     auto_resume: bool = True,
+    executor: Literal["local", "slurm"] | None = None,
     reason: str | None = None,
     key: str | None = None,
 ) -> p.Submit:
@@ -72,6 +73,7 @@ def submission(
         fresh=fresh,
         before=before,
         auto_resume=auto_resume,
+        executor=executor,
         reason=reason,
         key=key,
     )

@@ -12,6 +12,13 @@ from marianned.executors import shim
 from marianned.executors.base import Place, Spec
 
 
+async def until(so):
+    """Wait until something is so of which no event tells."""
+    with anyio.fail_after(2 * DEADLINE):
+        while not so():  # noqa: ASYNC110  see above
+            await anyio.sleep(0.1)
+
+
 class Trial:
     """One attempt: its place, its spec, its leash; `executor()` is one that knows nothing of it yet."""
 

@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import anyio
 import msgspec
@@ -33,6 +32,9 @@ from marianned.conductor.run.surroundings import (
     environment_of,
     final_of,
     for_a_node,
+    may_have_said_more,
+    resumes,
+    shell_text,
     silence_of,
     stop_of,
     variables_of,
@@ -61,7 +63,6 @@ from marianned.protocol import AttemptKind, CheckReport, CheckResult, Outcome
 from marianned.rows import AttemptExit, AttemptRow, Exit, RevisionRow, RunRow
 from marianned.score.expanded import Expanded, Sheet
 from marianned.score.render.prompt_inputs import PreviousAttempt, RenderError
-from marianned.score.render.script import script_of
 
 PROMPT = "prompt"
 _ASKING_NAME = "http_agent.py"
@@ -220,7 +221,7 @@ class Attempt:
         invocation = command_line.invocation(
             profile,
             definition.settings,
-            _script(prompt, definition.settings) if profile.script == "shell" else prompt,
+            shell_text(prompt, definition.settings) if profile.script == "shell" else prompt,
             timeout_seconds=definition.timeout_seconds,
             cwd=cwd,
             directory=str(self._directory),
@@ -349,10 +350,8 @@ class Attempt:
         self._variables["MARIANNE_PREVIOUS"] = str(place)
 
     def _placed(self, where: Whereabouts, pid: int | None) -> None:
-        attempt = self._given.attempt
-        self._tell(
-            Warned(uid=attempt.uid, attempt=attempt.attempt, pid=pid, node=where.node, cluster_job=where.job)
-        )
+        uid, attempt = self._given.attempt.uid, self._given.attempt.attempt
+        self._tell(Warned(uid=uid, attempt=attempt, pid=pid, node=where.node, cluster_job=where.job))
 
     def _warn(self) -> None:
         if self._warnings:
@@ -365,7 +364,7 @@ class Attempt:
         A completion's is that of the attempt it completes, a resumed one's the newest that is known.
         """
         attempt = self._given.attempt
-        if attempt.kind not in (AttemptKind.COMPLETION, AttemptKind.RESUMED) or not _resumes(profile):
+        if attempt.kind not in (AttemptKind.COMPLETION, AttemptKind.RESUMED) or not resumes(profile):
             return None
         rows = await self._services.store.records.attempts(attempt.run_id, attempt.uid)
         before = [row for row in rows if row.attempt < attempt.attempt]
@@ -425,7 +424,7 @@ class Attempt:
         warnings = left_behind(record)
         early = self._before_reading(record)
         profile = self._given.score.profiles[self._given.definition.instrument]
-        if early is not None and not _may_have_said_more(profile, early):
+        if early is not None and not may_have_said_more(profile, early):
             return self._ending(*early, AttemptExit().overlaid(ended), warnings=warnings)
         reading, verdict = await self._read(record)
         if early is not None and (reading.final != "success" or self._dropped):
@@ -570,29 +569,8 @@ def _describe_check(report: CheckReport) -> str:
     return f"{report.target} ({report.description})" if report.description else report.target
 
 
-def _script(body: str, settings: Mapping[str, Any]) -> str:
-    """Return what bash runs; on the same lines as in the body, for bash tells of lines."""
-    script = script_of(body, str(settings.get("script", "auto")))
-    return f"set -euo pipefail; {script}" if settings.get("errexit") else script
-
-
 def _all_hold(reports: Sequence[CheckReport]) -> bool:
     return bool(reports) and all(report.result == CheckResult.PASSED for report in reports)
-
-
-def _resumes(profile: Profile) -> bool:
-    """Tell whether its tool can go on in a session of its own."""
-    return profile.cli is not None and bool(profile.cli.command.resume_args)
-
-
-def _may_have_said_more(profile: Profile, early: tuple[Outcome, str | None, str | None]) -> bool:
-    """Tell whether the output of an interrupted or lost attempt is asked: its last word, its session."""
-    told = profile.cli is not None and profile.cli.output.final_event is not None
-    return (
-        (told or _resumes(profile))
-        and early[0] in (Outcome.INTERRUPTED, Outcome.LOST)
-        and early[1] in (None, "lost")
-    )
 
 
 def _ended_by_us(record: ExitRecord) -> Ended | None:

@@ -1,4 +1,7 @@
-"""What surrounds an attempt: its environment, and what ends it besides its time limit."""
+"""What surrounds an attempt: its environment, what else ends it, what its profile makes of that.
+
+Source: docs/reference/score-format.md §5, §30.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +14,12 @@ from marianned.conductor.run.process import Unprepared
 from marianned.conductor.services import Services
 from marianned.executors.base import Final, Silence, Spec, Stop
 from marianned.instruments import command_line
-from marianned.instruments.output import output_of
+from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import Profile
+from marianned.protocol import Outcome
 from marianned.rows import Placed, RunRow
 from marianned.score.expanded import Expanded
+from marianned.score.render.script import script_of
 
 _SOCKET = "MARIANNE_SOCKET"
 
@@ -83,3 +88,24 @@ def for_a_node(services: Services, profile: Profile, spec: Spec) -> Spec:
         )
     env = {name: value for name, value in spec.env.items() if name != _SOCKET}
     return msgspec.structs.replace(spec, env=env)
+
+
+def shell_text(body: str, settings: Mapping[str, Any]) -> str:
+    """Return what bash runs; on the same lines as in the body, for bash tells of lines."""
+    script = script_of(body, str(settings.get("script", "auto")))
+    return f"set -euo pipefail; {script}" if settings.get("errexit") else script
+
+
+def resumes(profile: Profile) -> bool:
+    """Tell whether its tool can go on in a session of its own."""
+    return profile.cli is not None and bool(profile.cli.command.resume_args)
+
+
+def may_have_said_more(profile: Profile, early: tuple[Outcome, str | None, str | None]) -> bool:
+    """Tell whether the output of an interrupted or lost attempt is asked: its last word, its session."""
+    told = profile.cli is not None and profile.cli.output.final_event is not None
+    return (
+        (told or resumes(profile))
+        and early[0] in (Outcome.INTERRUPTED, Outcome.LOST)
+        and early[1] in (None, "lost")
+    )

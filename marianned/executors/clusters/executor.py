@@ -336,6 +336,7 @@ class ClusterExecutor:
         entry.submitting, entry.unwanted = True, False
         self._queue.append(entry)
         self._to_submit.set()
+        self._nudge.set()
 
     async def _submit_all(self) -> None:
         """Submit what has gathered, one command after the other; what comes meanwhile goes together."""

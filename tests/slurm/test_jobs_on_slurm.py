@@ -1,0 +1,164 @@
+"""Whole jobs on a cluster: pause, modify, resume, crashes of the daemon; each attempt once, by what sheets note."""
+
+import time
+
+import pytest
+import yaml
+from kit.daemon import DEADLINE
+from loopback import LONG
+
+pytestmark = pytest.mark.slurm
+WIDE = 200 if LONG else 24
+SECONDS = 4 * DEADLINE
+
+
+def fan(name, count, body, **top):
+    """Return the text of a score: one sheet here, then so many on the cluster, which note start and end."""
+    return yaml.dump(
+        {
+            "name": name,
+            "workspace": f"./{name}-work",
+            "instrument": "cli",
+            "sheet": {
+                "size": 1,
+                "total_items": 2,
+                "fan_out": {2: count},
+                "dependencies": {2: [1]},
+            },
+            "movements": {1: {"executor": "local"}},
+            "parallel": {"enabled": True, "max_concurrent": 1000},
+            "retry": {"max_retries": 0},
+            "prompt": {"template": "note start {{ sheet_num }}; " + body + "; note end {{ sheet_num }}"},
+            **top,
+        }
+    )
+
+
+def placed(daemon, job, count):
+    """Wait until so many attempts have begun on nodes."""
+    seen = 0
+    for event in daemon.events(job=job):
+        seen += event["type"] == "attempt.placed"
+        if seen == count:
+            return
+
+
+def started(ledger):
+    """Return how often each sheet has started."""
+    lines = [line for line in ledger.lines() if line.startswith("start")]
+    return {line: lines.count(line) for line in lines}
+
+
+def test_a_fan_out_is_paused_changed_and_resumed(daemon, ledger):
+    gate = '[ "{{ stage }}" = 1 ] || read _ < "$HOME/gate-all"'
+    daemon.gate("all")
+    daemon.submit(fan("wide", WIDE, gate, executor={"cpus": 128 * 3 // (WIDE // 2) // 2 * 2}))
+    placed(daemon, "wide", 3)
+    daemon.rpc("job.pause", job_id="wide")
+    status = daemon.status("wide")
+    assert status["status"] == "pausing"
+    flying = len(status["in_flight"])
+    daemon.gate("all").open(WIDE)
+    paused = daemon.wait_for("wide", "paused", deadline=SECONDS)
+    assert paused["status"] == "paused"
+    begun = started(ledger)
+    done = daemon.status("wide")["progress"]["completed"]
+    assert len(begun) == done  # what had begun has ended, nothing else has begun
+    assert done < WIDE + 1
+    assert flying <= WIDE
+    daemon.modify("wide", fan("wide", WIDE, "note new", executor={"cpus": 2}), resume=True)
+    assert daemon.wait_for("wide", "ended", deadline=SECONDS)["status"] == "completed"
+    assert set(started(ledger).values()) == {1}
+    assert len(started(ledger)) == WIDE + 1
+    assert ledger.lines().count("new") == WIDE + 1 - done
+
+
+def test_what_waits_is_told_with_slurms_reason_and_a_pause_takes_it_back(daemon, ledger):
+    daemon.gate("all")
+    gate = '[ "{{ stage }}" = 1 ] || read _ < "$HOME/gate-all"'
+    daemon.submit(fan("queued", 5, gate, executor={"cpus": 128}))
+    placed(daemon, "queued", 3)
+    deadline = time.monotonic() + SECONDS
+    while "Resources: waits for nodes" not in (message := daemon.status("queued")["message"]):
+        assert time.monotonic() < deadline, message
+    status = daemon.status("queued")
+    waiting = [one["sheet"] for one in status["waiting"] if one["waiting_for"] == "slurm"]
+    assert len(waiting) == 2
+    why = daemon.rpc("job.why", job_id="queued")
+    assert any(one["code"] == "slurm" and one["unblocked_by"] == "cluster" for one in why["reasons"])
+    daemon.rpc("job.pause", job_id="queued")
+    daemon.gate("all").open(3)
+    daemon.wait_for("queued", "paused", deadline=SECONDS)
+    assert daemon.status("queued")["progress"]["completed"] == 4
+    (withdrawn,) = daemon.attempts("queued", waiting[0])
+    assert withdrawn["outcome"] == "interrupted"
+    daemon.gate("all").open(2)
+    daemon.rpc("job.resume", job_id="queued")
+    assert daemon.wait_for("queued", "ended", deadline=SECONDS)["status"] == "completed"
+    assert set(started(ledger).values()) == {1}
+    attempt = daemon.attempts("queued", waiting[0])[-1]
+    assert attempt["executor"] == "slurm"
+    assert attempt["node"] in {"n1", "n2", "n3", None}
+
+
+def test_a_killed_daemon_takes_all_up_again(daemon, ledger):
+    count = 50 if LONG else 12
+    daemon.gate("all")
+    daemon.submit(fan("kept", count, '[ "{{ stage }}" = 1 ] || read _ < "$HOME/gate-all"'))
+    placed(daemon, "kept", count // 2)
+    daemon.kill()
+    daemon.gate("all").open(count)
+    daemon.start()
+    assert daemon.wait_for("kept", "ended", deadline=SECONDS)["status"] == "completed"
+    assert set(started(ledger).values()) == {1}
+    assert len(started(ledger)) == count + 1
+    for sheet in (2, count + 1):
+        assert [one["outcome"] for one in daemon.attempts("kept", sheet)] == ["succeeded"]
+
+
+def test_cancel_leaves_nothing_of_it(daemon, ledger):
+    body = '[ "{{ stage }}" = 1 ] || { setsid sleep 1000 & trap "" TERM; note ready; sleep 1000; }'
+    daemon.submit(fan("gone", 3, body))
+    ledger.wait_for("ready", times=3)
+    daemon.rpc("job.cancel", job_id="gone", wait=True, timeout=SECONDS)
+    assert not daemon.processes("MARIANNE_JOB=gone")
+
+
+def test_one_run_may_be_given_another_place_than_the_settings_say(daemon, ledger):
+    daemon.submit(fan("here", 2, "note -$SLURM_JOB_ID-"), executor="local")
+    assert daemon.wait_for("here", "ended")["status"] == "completed"
+    assert ledger.lines().count("--") == 3
+    assert daemon.attempts("here", 2)[0]["executor"] == "local"
+
+
+def test_output_is_followed_while_it_comes(daemon, ledger):
+    size, count = (5_000_000, 20) if LONG else (200_000, 4)
+    body = f'[ "{{{{ stage }}}}" = 1 ] || head -c {size} /dev/zero | tr "\\\\0" x'
+    daemon.submit(fan("loud", count, body))
+    assert daemon.wait_for("loud", "ended", deadline=SECONDS)["status"] == "completed"
+    for sheet in range(2, count + 2):
+        assert daemon.attempts("loud", sheet)[0]["stdout_bytes"] == size
+
+
+@pytest.mark.skipif(not LONG, reason="takes a minute: MARIANNE_SLURM_LONG=1")
+def test_what_a_dead_node_ran_runs_again_elsewhere_and_is_not_counted(cluster, daemon, ledger):
+    body = '[ "{{ stage }}" = 1 ] || { note on-$SLURMD_NODENAME; [ -e "$HOME/go" ] || sleep 1000; }'
+    daemon.submit(fan("moved", 1, body))
+    node = next(line for line in iter_lines(ledger) if line.startswith("on-")).removeprefix("on-")
+    (daemon.home / "go").touch()
+    cluster.fault("node-kill", node)
+    try:
+        assert daemon.wait_for("moved", "ended", deadline=300)["status"] == "completed"
+        assert [one["outcome"] for one in daemon.attempts("moved", 2)] == ["lost", "succeeded"]
+    finally:
+        cluster.fault("node-start", node)
+
+
+def iter_lines(ledger):
+    """Yield what is noted, as it comes."""
+    seen = 0
+    while True:
+        lines = ledger.lines()
+        yield from lines[seen:]
+        seen = len(lines)
+        ledger.news()
