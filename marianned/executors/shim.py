@@ -339,7 +339,8 @@ def _supervise(children: "Children", output: Output, spec: "Facts", keeper: int,
         elif not output.poll():
             why = {"output_exceeded": True}
         elif ending := next((why for why in watches if _is_over(why, watches[why], spec)), None):
-            why = _BY_FILE if ending == "asked_by" else {ending: True, "limit_seconds": getattr(watches[ending], "idle", None)}
+            idle = getattr(watches[ending], "idle", None)
+            why = _BY_FILE if ending == "asked_by" else {ending: True, "limit_seconds": idle}
         else:
             continue
         _end(children, output, spec, keeper, ask="asked_by" in why and not hurry)
