@@ -40,6 +40,10 @@ class Graph:
             for need in needs:
                 self._needed_by[need].append(group)
 
+    def waits_for(self, sheet: int) -> tuple[int, ...]:
+        """Return the sheets that this one waits for."""
+        return self._needs[self._group[sheet]]
+
     def dependents(self, sheet: int) -> Iterator[int]:
         """Yield the sheets that need this one directly."""
         for group in self._needed_by[sheet]:

@@ -369,6 +369,10 @@ class JobState:
         """Tell whether a failed sheet is above this one."""
         return self._failed_upstream[sheet] > 0
 
+    def waits_for(self, sheet: int) -> tuple[int, ...]:
+        """Return the sheets that one waits for: those it needs, and the end of a loop it needs a part of."""
+        return self._graph.waits_for(sheet)
+
     def failed_above(self, sheets: Collection[int]) -> dict[int, list[int]]:
         """Return for each sheet the failed ones that it needs, directly or not, ascending."""
         return self._graph.above(sheets, [row.sheet for row in self.failed_sheets()] if sheets else [])

@@ -400,7 +400,7 @@ def _when_sheets_end(state: JobState, now: Instant) -> Next:
     if sheet is None:
         latest = state.limit_of_flights(flying.values())
         return Next(code="sheet_end", text=f"{_flying(state)} {_end(state)}", latest_at=timestamp(latest))
-    needs = flying.keys() & set(state.definition(sheet).needs)
+    needs = flying.keys() & set(state.waits_for(sheet))
     if needs:
         ends = f"{formatting.sheet_list(needs)} {'ends' if len(needs) == 1 else 'end'}"
     elif len(flying) < state.score.parallel.max_concurrent:
@@ -419,7 +419,7 @@ def _first_to_start(state: JobState, now: Instant) -> int | None:
             continue
         if state.loops.keeps_back(row.sheet) or state.blocked(row.sheet):
             continue
-        met = all(_met(state, need) for need in state.definition(row.sheet).needs)
+        met = all(_met(state, need) for need in state.waits_for(row.sheet))
         if met and state.account(row.sheet) not in limited:
             return row.sheet
     return None

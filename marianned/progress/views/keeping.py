@@ -18,11 +18,12 @@ def kept_back(state: JobState, numbers: Iterable[int]) -> dict[int, str]:
 
     Of a loop only where all is done that the sheet needs outside of it, of hooks only where all it needs is.
     """
-    if state.run.ended is not None or not (state.failing or state.loops.undecided):
+    if state.run.ended is not None or not (state.failing or state.score.loops):
         return {}
     behind: dict[int, list[Round]] = {}
     for one, sheets in zip(state.loops, state.loops.behind, strict=True):
-        for sheet in sheets if one.is_open else ():
+        over = not one.is_open and all(state.sheets[end].status in _DONE for end in one.loop.ends)
+        for sheet in () if over else sheets:
             behind.setdefault(sheet, []).append(one)
     found: dict[int, str] = {}
     for number in numbers:
