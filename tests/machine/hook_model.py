@@ -153,7 +153,7 @@ class After(Hooks):
         """All have had their turn; in a job that goes on they are set back."""
         self.due = self.due and self.turn() is not None
         if not ended and not self.going:
-            self.rows = {name: Hook() for name in self.rows}
+            self.rewind()
 
     def give_up(self) -> set[str]:
         """Those that have not run don't; return what is to be ended."""
