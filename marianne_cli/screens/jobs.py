@@ -339,6 +339,14 @@ def _running(sheet: Result, flight: Result | None) -> str:
     return f"attempt {sheet['attempt_count']}{times}, {sheet['instrument']}"
 
 
+_SAID_BESIDE = (None, "exit", "validation")
+"""Categories of failures of which exit code and checks, which stand beside them, say more."""
+
+
+def _check_name(check: Result) -> str:
+    return f"{check['type']} {check['target']}"
+
+
 def _attempt_lines(sheet: Result) -> list[str]:
     lines = []
     for attempt in sheet["attempts"]:
@@ -352,13 +360,13 @@ def _attempt_lines(sheet: Result) -> list[str]:
             moment(attempt["started_at"], seconds=True) + ended,
             None if attempt["exit_code"] is None else f"exit code {attempt['exit_code']}",
             attempt["signal"],
-            attempt["error_category"] if attempt["error_category"] != "exit" else None,
+            None if attempt["error_category"] in _SAID_BESIDE else attempt["error_category"],
             attempt["instrument"],
             f"revision {attempt['revision']}",
         ]
         lines.append(", ".join(part for part in parts if part))
         lines += [
-            f"      {check['type']} {check['target']}: {check['result'].replace('_', ' ')}"
+            f"      {check['description'] or _check_name(check)}: {check['result'].replace('_', ' ')}"
             + (f", {check['reason']}" if check["reason"] else "")
             for check in attempt["validations"]
         ]

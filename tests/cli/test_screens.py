@@ -489,3 +489,28 @@ def test_a_history_on_a_narrow_terminal_keeps_who_and_why(monkeypatch):
     ]
     monkeypatch.setattr(render, "width", lambda: 80)
     assert screens.history_screen(entries)[0].split() == ["WHEN", "WHAT", "WHO", "WHY"]
+
+
+def test_an_attempt_names_its_checks_as_people_do(looked_at):
+    looked_at("14:20:00")
+    check = {
+        "index": 1,
+        "type": "command_succeeds",
+        "target": "make test",
+        "result": "failed",
+        "reason": "exit code 2",
+    }
+    attempt = {
+        "attempt": 1, "kind": "first", "outcome": "failed", "started_at": f"{DAY}14:10:00.000Z",
+        "ended_at": f"{DAY}14:12:00.000Z", "exit_code": 0, "signal": None, "error_category": "validation",
+        "instrument": "cli", "revision": 1,
+        "validations": [{**check, "description": "the tests pass"}, {**check, "description": None}],
+    }  # fmt: skip
+    made = job(
+        "failed", "14:12:03", usd=0, hints=[], completed=3,
+        sheets=[sheet(4, 3, 1, "merge", "failed", attempts=[attempt], error_message="the tests pass: exit code 2")],
+    )  # fmt: skip
+    shown = screens.job_screen(made)
+    assert "  4: attempt 1 first, failed, 14:10:00-14:12:00 (2m), exit code 0, cli, revision 1" in shown
+    assert "      the tests pass: failed, exit code 2" in shown
+    assert "      command_succeeds make test: failed, exit code 2" in shown

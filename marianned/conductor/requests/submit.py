@@ -255,7 +255,9 @@ class Submissions:
         view = job_view(state, now())
         view.problems = problems
         sheets = formatting.plural(len(state.score.sheets), "sheet")
-        view.message = f"{state.run.job_name}: {view.status}; {sheets}, workspace {state.run.workspace}"
+        again = f", run {state.run.run}" if state.run.run > 1 else ""
+        place = f"workspace {state.run.workspace}"
+        view.message = f"{state.run.job_name}: {view.status}; {sheets}{again}, {place}"
         shared = {
             other.state.run.job_name
             for other in self._conductor.jobs.values()
