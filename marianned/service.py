@@ -51,6 +51,7 @@ from marianned.paths import (
     SocketPathTooLongError,
     configuration_directory,
     database_path,
+    lock_path,
     make_private_directory,
     socket_path,
     state_directory,
@@ -62,11 +63,10 @@ from marianned.systemd import journal
 from marianned.systemd.activation import WrongSocket, handed_over, path_of
 from marianned.systemd.notify import Notifier, notifier
 from marianned.systemd.watchdog import Watchdog
+from marianned.touch import Watch
 
 MISCONFIGURED_EXIT = 78
 """A person has to change something first: starting again helps nobody (sysexits.h calls it EX_CONFIG)."""
-_LOCK_SECONDS = 5.0
-"""How often it is looked whether the lock's file is still there."""
 _logger = logging.getLogger("marianned")
 
 
@@ -141,7 +141,7 @@ class Daemon:
                 lambda place: self._moved(services, place),
             )
             tasks.start_soon(door.serve, server)
-            tasks.start_soon(self._keep_lock)
+            tasks.start_soon(self._keep_files, store)
             tasks.start_soon(strangers.watch, services)
             tasks.start_soon(self._warm)
             _logger.info(
@@ -202,15 +202,21 @@ class Daemon:
         )
         return services
 
-    async def _keep_lock(self) -> None:
-        """Make the lock's file again when it is deleted: clients find us by it."""
+    async def _keep_files(self, store: Store) -> None:
+        """See to the files of the state directory when they are touched; clients find us by the lock's."""
         while True:
-            await anyio.sleep(_LOCK_SECONDS)
-            try:
-                if self._lock.renew():
-                    _logger.warning("the lock's file had been deleted; it is made again")
-            except OSError as error:
-                _logger.warning("the lock's file can't be made again: %s", error)
+            with Watch([lock_path(self._state), *store.files]) as watch:
+                self._renew_lock()
+                store.look()
+                await watch.touched()
+
+    def _renew_lock(self) -> None:
+        """Make the lock's file again when it is deleted."""
+        try:
+            if self._lock.renew():
+                _logger.warning("the lock's file had been deleted; it is made again")
+        except OSError as error:
+            _logger.warning("the lock's file can't be made again: %s", error)
 
     async def _warm(self) -> None:
         try:

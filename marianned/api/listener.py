@@ -9,9 +9,10 @@ import anyio
 
 from marianned import faults
 from marianned.api.server import Server, let_go, listen
+from marianned.touch import Watch
 
-_LOOK_SECONDS = 5.0
-"""How often it is looked whether the socket's file is still there."""
+_AGAIN_SECONDS = 5.0
+"""How long until it is tried again to make the socket."""
 _logger = logging.getLogger(__name__)
 
 
@@ -67,7 +68,7 @@ class ListenerGuard:
                     raise
                 _logger.warning("the socket can't be made again: %s", error)
                 if self._address == self._spare:
-                    await anyio.sleep(_LOOK_SECONDS)
+                    await anyio.sleep(_AGAIN_SECONDS)
                 else:
                     self._moved(self._spare)
                     self._address = self._spare
@@ -77,8 +78,11 @@ class ListenerGuard:
             return listener
 
     async def _while_there(self, ours: int | None) -> None:
-        while ours is not None and self._inode() == ours:  # noqa: ASYNC110  the file system tells nobody
-            await anyio.sleep(_LOOK_SECONDS)
+        while True:
+            with Watch([self._address]) as watch:
+                if ours is None or self._inode() != ours:
+                    return
+                await watch.touched()
 
     def _inode(self) -> int | None:
         try:

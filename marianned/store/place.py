@@ -38,6 +38,11 @@ class Place:
             with suppress(FileNotFoundError):
                 self._files[f"{path}{suffix}"] = Path(f"{path}{suffix}").stat()
 
+    @property
+    def files(self) -> list[Path]:
+        """The paths of those that were there."""
+        return [Path(file) for file in self._files]
+
     def check(self) -> None:
         """See that each file is the one that was opened.
 

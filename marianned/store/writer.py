@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,8 +31,6 @@ from marianned.store.sql import SQL, Columns, delete, put
 
 _TRIAL_SECONDS = 1.0
 """How often a degraded store looks whether it can write again."""
-_LOOK_SECONDS = 5.0
-"""How often a store that has nothing to write looks whether its files are where they were."""
 
 _PUT: dict[type[msgspec.Struct], tuple[str, Columns[Any]]] = {
     kind: (put(kind), Columns(kind)) for kind in TABLES
@@ -57,6 +56,13 @@ class Committed(NamedTuple):
 
 class BrokenChanges(Exception):
     """These changes can't be stored, whatever the disk: a broken constraint. Nothing of them is."""
+
+
+class _Wish(Enum):
+    """What the writer is asked for beside changes."""
+
+    LOOK = "see whether it can be written"
+    STOP = "end"
 
 
 class _Work(NamedTuple):
@@ -93,7 +99,7 @@ class Store:
         self._connection = connection
         self._newest_event = self.last_event
         self._newest_run_id = last_number(connection, "runs")
-        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Work | _Wish] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._commit_listeners: list[Callable[[list[protocol.Event]], None]] = [records.committed]
         self._health_listeners: list[Callable[[str | None], None]] = []
@@ -137,6 +143,15 @@ class Store:
         self._newest_run_id += 1
         return self._newest_run_id
 
+    @property
+    def files(self) -> list[Path]:
+        """The database's files, as they were when it was opened."""
+        return self._place.files
+
+    def look(self) -> None:
+        """See whether the files are where they were, now: the writer itself looks only when it writes."""
+        self._queue.put(_Wish.LOOK)
+
     async def commit(self, changes: Changes) -> Committed:
         """Write the changes, all or nothing; return when they are on disk.
 
@@ -156,7 +171,7 @@ class Store:
         """Write what is queued, end the thread, close all connections."""
         self._open = False
         with anyio.CancelScope(shield=True):
-            self._queue.put(None)
+            self._queue.put(_Wish.STOP)
             await anyio.to_thread.run_sync(self._thread.join)
             self.records.close()
             await anyio.to_thread.run_sync(self._connection.close)
@@ -167,16 +182,17 @@ class Store:
         going_on = True
         while going_on:
             try:
-                group = [self._queue.get(timeout=_TRIAL_SECONDS if self._degraded else _LOOK_SECONDS)]
+                group = [self._queue.get(timeout=_TRIAL_SECONDS if self._degraded else None)]
             except queue.Empty:
-                self._look()
-                continue
+                group = [_Wish.LOOK]
             while not self._queue.empty():
                 group.append(self._queue.get())
-            going_on = None not in group
-            works = [work for work in group if work is not None]
+            going_on = _Wish.STOP not in group
+            works = [work for work in group if isinstance(work, _Work)]
             if works:
                 self._post(works, self._write_group(works))
+            elif going_on:
+                self._look()
 
     def _write_group(self, works: list[_Work]) -> list[_Result]:
         """Write what waits in one transaction; return what becomes of each.
