@@ -1,5 +1,6 @@
 """`mzt` against a real daemon, started by itself in a directory of the test's own."""
 
+import inspect
 import json
 import os
 import signal
@@ -10,6 +11,8 @@ from urllib.request import url2pathname
 
 import pytest
 from home_for_tests import GATED, QUICK, SCORE
+
+from marianne_cli.service import launch
 
 
 def test_run_starts_the_daemon_and_says_so_on_stderr(home):
@@ -29,6 +32,13 @@ def test_start_leaves_no_pipe_of_the_caller_open(home):
         target = str(Path(f"/proc/{pid}/fd/{descriptor}").readlink())
         assert target == "/dev/null" or target.endswith("daemon-start.log")
     assert (home.path / "state" / "daemon-start.log").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_start_that_is_late_says_that_nothing_was_asked_and_a_run_waits_a_minute_for_one(home):
+    late = home.mzt("start", "-t", "0", code=124)
+    assert "it may still come, and was asked nothing (E504)\n  mzt status\n" in late.stderr
+    assert inspect.signature(launch.running).parameters["timeout"].default == 60
+    assert home.mzt("start", "-t", "60").returncode == 0, "the late one comes while a second is being started"
 
 
 def test_pause_modify_and_resume_as_a_person_types_them(home):
