@@ -49,6 +49,13 @@ def test_a_lock_file_has_all_that_is_asked_for_with_hashes_and_no_host(name):
     assert "--index" not in text
 
 
+def test_the_extra_all_has_every_extra_of_people_and_the_tests_have_what_they_bring():
+    extras = PROJECT["project"]["optional-dependencies"]
+    for_people = sorted(set(extras) - {"all", "test"})
+    assert extras["all"] == [f"marianned[{','.join(for_people)}]"]
+    assert {one for name in for_people for one in extras[name]} <= set(extras["test"])
+
+
 def test_nothing_says_to_install_what_belongs_to_others():
     wrong = re.compile(r"(install|upgrade|uvx|--from) (marianne|mzt)\b(?!d)")
     said = [name for name in pages.NAMES if wrong.search(pages.text_of(name))]
