@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from marianne_cli import people, terminal
+from marianne_cli import terminal
 from marianne_cli.context import GOES_ON, Answer, Invocation, dressed
 from marianned.errors import INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, MarianneError, Problem
 from marianned.formatting import as_utf8, listing, sheet_list
@@ -86,11 +86,19 @@ def refused(call: Invocation, error: MarianneError) -> int:
         _err(
             [
                 *map(problem_text, error.problems),
-                f"mzt: {terminal.line(people.by_login(error.message))} ({error.code})",
+                f"mzt: {terminal.line(_by_login(error.message))} ({error.code})",
             ],
             error.hints,
         )
     return error.exit_status
+
+
+def _by_login(message: str) -> str:
+    if "(uid " not in message:
+        return message
+    from marianne_cli import people
+
+    return people.by_login(message)
 
 
 def misused(message: str, hints: list[str]) -> int:
