@@ -433,7 +433,7 @@ def plan_screen(result: Result) -> list[str]:
     at_once = _with_hooks(_numbers(plan, "sheet", "rerun"), again)
     later = _in_rounds(plan)
     run_again = ", ".join(later if later and at_once == "none" else [at_once, *later])
-    last = f"runs: {runs} · runs again: {run_again} · removed: {_numbers(plan, 'old_sheet', 'removed')}"
+    last = f"runs: {runs} · runs again: {run_again} · removed: {_removed(plan)}"
     told = [(f"hook {line['hook']}", line["status"] or "-", line["action"], line["why"]) for line in hooks]
     return [result["message"], *(render.table(rows) if plan else []), *render.table(told), last]
 
@@ -483,6 +483,13 @@ def _numbers(plan: Sequence[Result], key: str, action: str | None = None) -> str
     return ranges(chosen) if chosen else "none"
 
 
+def _removed(plan: Sequence[Result]) -> str:
+    """Name the sheets that are gone, and say that these are old numbers where others have them now."""
+    numbers = _numbers(plan, "old_sheet", "removed")
+    moved = any(line["sheet"] and line["old_sheet"] not in (None, line["sheet"]) for line in plan)
+    return f"{numbers} (as numbered before)" if moved and numbers != "none" else numbers
+
+
 def lost_definitions(result: Result) -> str:
     """Name the sheets whose new definition does not run, those that are back and those that are gone."""
     plan = result["plan"]
@@ -493,7 +500,7 @@ def lost_definitions(result: Result) -> str:
         "changed but completed, they stay": _numbers(stay, "sheet", "kept-changed"),
         "changed but completed, they run again": ", ".join(_in_rounds(changed)) or "none",
         "back as they were": _numbers(back, "sheet", "kept"),
-        "removed": _numbers(plan, "old_sheet", "removed"),
+        "removed": _removed(plan),
     }
     return " · ".join(f"{what}: {numbers}" for what, numbers in told.items() if numbers != "none")
 

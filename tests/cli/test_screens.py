@@ -299,7 +299,7 @@ def test_a_plan_in_which_numbers_change_shows_the_old_ones_beside_the_new():
         "1      1    1.1    pending  kept     kept",
         "-      2    1.2    pending  removed  removed",
         "2      3    1.2    pending  kept     kept",
-        "runs: 1, 2 · runs again: none · removed: 2",
+        "runs: 1, 2 · runs again: none · removed: 2 (as numbered before)",
     ]
 
 
