@@ -127,8 +127,10 @@ def as_utf8(text: str) -> str:
 def dollars(amount: float, *, known: bool) -> str:
     """Say what something has cost: `$1.20`; where the price of a part is not known, `at least $1.20`.
 
-    What is less than a cent has as many digits as show it: `$0.0042`.
+    What is less than a cent has as many digits as show it: `$0.0042`; `cost unknown` where nothing is known.
     """
+    if not known and not amount:
+        return "cost unknown"
     part = 0 < amount < 0.01  # noqa: PLR2004  a cent
     digits = next((n for n in range(4, 7) if amount >= 10.0 ** (1 - n)), 6) if part else 2
     least = 10.0**-digits

@@ -48,6 +48,28 @@ def test_a_simple_command_loads_these_modules_of_ours_and_no_others(tmp_path, ar
     assert not {name for name in modules if name in NEVER}
 
 
+def test_a_completion_of_jobs_loads_what_a_pause_does(tmp_path):
+    look = """
+import sys
+from marianne_cli.main import run
+try:
+    run([])
+except SystemExit:
+    print("LOADED", *sorted(sys.modules))
+"""
+    environment = {
+        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "MARIANNE_SOCKET": str(tmp_path / "s"),
+        "_MZT_COMPLETE": "bash_complete", "COMP_WORDS": "mzt remove ", "COMP_CWORD": "2",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", look], capture_output=True, text=True, env=environment, check=True
+    )
+    modules = set(done.stdout.partition("LOADED ")[2].split())
+    ours = {name for name in modules if name.startswith("mariann")}
+    assert ours == PAUSE - {"marianne_cli.commands.pause"} | {"marianne_cli.commands.remove"}
+    assert not modules & NEVER
+
+
 def test_the_protocol_number_of_the_client_is_that_of_the_wire():
     from marianne_cli.client.session import PROTOCOL
     from marianned import protocol

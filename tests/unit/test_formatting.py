@@ -137,3 +137,9 @@ def test_what_something_has_cost_is_said_as_far_as_it_is_known() -> None:
 def test_what_was_spent_of_a_limit_shows_that_it_is_over(spent, most, said):
     assert formatting.of_limit(spent, most, known=True) == said
     assert formatting.of_limit(spent, most, known=False) == f"at least {said}"
+
+
+def test_a_cost_of_which_nothing_is_known_is_no_sum():
+    assert formatting.dollars(0.0, known=False) == "cost unknown"
+    assert formatting.dollars(0.5, known=False) == "at least $0.50"
+    assert formatting.dollars(0.0, known=True) == "$0.00"
