@@ -38,6 +38,7 @@ TABLE: Mapping[str, Mapping[str, Entry]] = {
         "cancel": Entry("end a job now", "cancel"),
     },
     "Look": {
+        "top": Entry("watch all jobs live, and act, in the terminal", "top"),
         "why": Entry("say why a job does not move, or why it failed", "why"),
         "history": Entry("show who asked what, when and why, and what followed", "history"),
         "dashboard": Entry("show the jobs in the browser", "dashboard"),

@@ -222,7 +222,7 @@ class _Rows:
 
     def row(self, sheet: Result) -> Row:
         """One sheet."""
-        detail = _detail(sheet, self._flights)
+        detail = sheet_detail(sheet, self._flights)
         if self._paused and sheet["waiting_for"] == "retry":
             detail = f"attempt {sheet['attempt_count'] + 1} when the job goes on"
         if sheet["sheet"] in self._breakpoints:
@@ -281,7 +281,7 @@ def _places(members: Sequence[Result]) -> str:
 
 def _folded(members: Sequence[Result]) -> Row:
     first, last = members[0], members[-1]
-    needs = {_detail(member, {}) for member in members}
+    needs = {sheet_detail(member, {}) for member in members}
     detail = needs.pop() if len(needs) == 1 else ""
     numbers = str(first["sheet"]) if first is last else f"{first['sheet']}-{last['sheet']}"
     if len(members) <= last["sheet"] - first["sheet"]:  # others lie between them
@@ -292,7 +292,8 @@ def _folded(members: Sequence[Result]) -> Row:
     return numbers, first["status"], places, detail
 
 
-def _detail(sheet: Result, flights: Mapping[int, Result]) -> str:
+def sheet_detail(sheet: Result, flights: Mapping[int, Result]) -> str:
+    """Say what else there is to say of a sheet; `flights` are the attempts in flight, by sheet."""
     if sheet["status"] == "running":
         return _running(sheet, flights.get(sheet["sheet"]))
     if sheet["waiting_for"]:

@@ -26,6 +26,11 @@ class Transcript:
         self._begun: list[str] = []
         """The line that has no end yet, in pieces: joined each time, a long one would take quadratic time."""
 
+    @property
+    def begun(self) -> str:
+        """The line of a text that has no end yet, as it is so far; of an agent's stream nothing."""
+        return readable("".join(self._begun))
+
     def feed(self, gone: int, data: bytes) -> list[str]:
         """Return the lines that a piece ends; `gone` is how many bytes before it are no more."""
         return _coloured(self.told(gone, data))

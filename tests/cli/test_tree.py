@@ -58,7 +58,7 @@ def test_every_command_has_quiet_verbose_help_and_json():
     for name, command in tree().items():
         have = {opt for option in options(command) for opt in option.opts}
         assert {"--quiet", "--verbose", "--help"} <= have
-        assert ("--json" in have) is (name not in {"completion", "dashboard"})
+        assert ("--json" in have) is (name not in {"completion", "dashboard", "top"})
 
 
 def test_requests_take_a_reason_and_a_key():

@@ -1,0 +1,33 @@
+"""`mzt top`: all jobs live in the terminal; its screens are `marianne_cli.top`, which is loaded only here."""
+
+import os
+
+import click
+
+from marianne_cli import options
+from marianne_cli.context import Answer, Invocation
+from marianne_cli.faces import extras
+from marianned.errors import InternalError
+
+
+@options.command("top", "mzt top", "mzt top release-notes", "mzt top --read-only", as_json=False)
+@click.argument("job", metavar="[JOB]", required=False, type=options.JobName())
+@click.option("--read-only", is_flag=True, help="Look only: nothing that changes something is sent.")
+def command(call: Invocation, *, job: str | None, read_only: bool) -> Answer:
+    """Watch all jobs live in the terminal, and act on them; with JOB, open that one.
+
+    Jobs that need a person come first. A job shows its sheets, and beside them what the sheet at the cursor
+    prints. Each action shows the `mzt` line that it is; `?` shows the keys.
+    """
+    extras.need("top", "top", "textual")
+    if not all(os.isatty(number) for number in range(3)):
+        raise click.UsageError("top draws on the terminal: its input, output and errors must be one")
+    from marianne_cli.top.app import Top
+
+    app = Top(call.socket, job, read_only=read_only)
+    why = app.run()
+    if why is not None:
+        raise click.UsageError(str(why))
+    if app.return_code:
+        raise InternalError("mzt top has ended by a fault of its own, which is shown above")
+    return Answer({"message": ""}, printed=True)

@@ -1,0 +1,337 @@
+"""The app: one task group for all that runs beside the screens, and one place where things are told."""
+
+import functools
+import os
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import anyio
+from anyio import to_thread
+from anyio.abc import TaskGroup
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+from textual.widget import Widget
+
+from marianne_cli import terminal
+from marianne_cli.client import AsyncClient, aconnect
+from marianne_cli.faces.actions import offers, sheet_offers
+from marianne_cli.top.base import View
+from marianne_cli.top.doing import Doer
+from marianne_cli.top.drawn.dialogs import Answer, Dialog, Reading
+from marianne_cli.top.drawn.look import DARK, Looks
+from marianne_cli.top.feed import Feed
+from marianne_cli.top.job_screen import JobScreen
+from marianne_cli.top.jobs_screen import JobsScreen
+from marianne_cli.top.known.cells import Cell, Line
+from marianne_cli.top.known.deeds import Deeds
+from marianne_cli.top.known.keys import KEYS
+from marianne_cli.top.known.store import Store, Value
+from marianne_cli.top.output import Source
+from marianned import __version__
+from marianned.errors import MarianneError, NoDaemon
+
+if TYPE_CHECKING:
+    from marianne_cli.drafts import Draft
+
+_RENEW_SECONDS = 0.1
+"""The screen is renewed so often at most, and so long after a change."""
+_CLOCK_SECONDS = 1.0
+"""So often the ages on the screen are told anew; nothing is asked for it."""
+_AGAIN_SECONDS = 1.0
+
+
+class Known(Provider):
+    """The palette: what can be asked of the job that is looked at, and the keys of the screen."""
+
+    def _all(self) -> Iterable[tuple[str, str, Callable[[], Any]]]:
+        screen = self.screen
+        if not isinstance(screen, View):
+            return
+        top = screen.top
+        job, sheet = screen.job(), screen.sheet()
+        if job is not None:
+            known = [*offers(job), *([] if sheet is None else sheet_offers(job, sheet))]
+            for one in known:
+                yield one.name, one.line, functools.partial(top.offer, one.name, job, sheet)
+            yield "edit the score", f"mzt edit {job['job_id']}", functools.partial(top.edit, job)
+        for bindings in (screen.active_bindings,):
+            for _, binding, enabled, _ in bindings.values():
+                if enabled and binding.description and not binding.action.startswith("offer"):
+                    key = binding.key_display or binding.key
+                    yield (
+                        binding.description,
+                        f"key {key}",
+                        functools.partial(top.run_action, binding.action, screen),
+                    )
+
+    async def discover(self) -> Hits:
+        """Show all."""
+        for name, said, do in self._all():
+            yield DiscoveryHit(Content(name), do, text=name, help=said)
+
+    async def search(self, query: str) -> Hits:
+        """Show what matches."""
+        matcher = self.matcher(query)
+        for name, said, do in self._all():
+            if (score := matcher.match(f"{name} {said}")) > 0:
+                yield Hit(score, Content(name), do, text=name, help=said)
+
+
+class Top(App[str]):
+    """`mzt top`. It returns why it ended, null: the person left."""
+
+    TITLE = "mzt top"
+    COMMANDS: ClassVar[set[Any]] = {Known}
+    COMMAND_PALETTE_BINDING = "colon"
+    CSS = """
+    Screen { layout: vertical; }
+    #daemon { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    #deeds { max-height: 4; }
+    Toast { display: none; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "quit", "quit"),
+        Binding("ctrl+c", "quit", "quit", show=False, priority=True),
+        Binding("space", "freeze", "freeze"),
+        Binding("ctrl+p", "command_palette", "palette", show=False),
+        Binding("question_mark", "keys", "keys", key_display="?"),
+    ]
+
+    def __init__(
+        self, socket: str | None = None, job_id: str | None = None, *, read_only: bool = False
+    ) -> None:
+        super().__init__()
+        self.register_theme(DARK)
+        if self.no_color:
+            self.theme = "ansi-dark"
+        elif "TEXTUAL_THEME" not in os.environ:
+            self.theme = DARK.name
+        self.read_only = read_only
+        self.store = Store()
+        self.shown = self.store
+        self.is_fed = False
+        self.looks = Looks(self.theme_variables)
+        self._socket, self._first = socket, job_id
+        self._client: AsyncClient | None = None
+        self._feed: Feed | None = None
+        self._tasks: TaskGroup | None = None
+        self._doer = Doer(self)
+        self.deeds = Deeds()
+        self._due: dict[object, Callable[[], None]] = {}
+
+    # --- its life ----------------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        """Begin."""
+        self.theme_changed_signal.subscribe(self, lambda _theme: self._dress())
+        self.push_screen(JobsScreen())
+        if self._first is not None:
+            self.push_screen(JobScreen(self._first))
+        self.set_interval(_CLOCK_SECONDS, self._tick)
+        self.run_worker(self._live(), exit_on_error=True)
+
+    def _dress(self) -> None:
+        self.looks = Looks(self.theme_variables)
+        self._renew()
+
+    async def _live(self) -> None:
+        """Connect, and run all that runs beside the screens; nobody there is waited for."""
+        while True:
+            try:
+                async with (
+                    aconnect(self._socket, name=f"mzt {__version__} top") as client,
+                    anyio.create_task_group() as tasks,
+                ):
+                    self._client, self._tasks = client, tasks
+                    self._feed = Feed(client, self.store, self._changed)
+                    if self._first is not None:
+                        self._feed.watch(self._first)
+                    await self._feed.run()
+            except NoDaemon as error:
+                self.store.put_broken(terminal.line(error.message))
+                self._changed()
+            except MarianneError as error:
+                self.exit(terminal.line(error.message))
+                return
+            await anyio.sleep(_AGAIN_SECONDS)
+
+    @property
+    def client(self) -> AsyncClient:
+        """The connection.
+
+        Raises:
+            NoDaemon: there was none yet.
+        """
+        if self._client is None:
+            raise NoDaemon("no daemon answers yet")
+        return self._client
+
+    def start(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run something beside the screens, until the app ends; what is refused is told."""
+        if self._tasks is not None:
+            self._tasks.start_soon(self._guarded, work)
+
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except MarianneError as error:
+            self.refuse("", error.message, error.hints)
+
+    # --- what is shown -----------------------------------------------------------------------------------
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the screen stands still."""
+        return self.shown is not self.store
+
+    def _changed(self) -> None:
+        self.is_fed = self.is_fed or self.store.broken is None
+        self.soon("renew", self._renew)
+
+    def soon(self, what: object, do: Callable[[], None]) -> None:
+        """Do something once, a little later, however often it is asked for meanwhile."""
+        if what not in self._due:
+            self.set_timer(_RENEW_SECONDS, functools.partial(self._do_due, what))
+        self._due[what] = do
+
+    def _do_due(self, what: object) -> None:
+        do = self._due.pop(what)
+        if not (self.is_frozen and isinstance(what, Widget)):
+            do()
+
+    def _renew(self) -> None:
+        screen = self._view
+        if screen is None or not screen.is_mounted:
+            return
+        if self.is_frozen:
+            screen.tell_daemon()
+        else:
+            screen.renew()
+
+    def _tick(self) -> None:
+        if not self.is_frozen and isinstance(self.screen, View):
+            self.screen.renew()
+
+    @property
+    def _view(self) -> View | None:
+        """The screen that is looked at, below whatever is asked."""
+        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, View)), None)
+
+    def action_freeze(self) -> None:
+        """Let nothing move, or all again."""
+        self.shown = self.store if self.is_frozen else self.store.frozen()
+        screen = self._view
+        if screen is not None:
+            if isinstance(screen, JobScreen) and not self.is_frozen:
+                screen.output.changed()
+            screen.renew()
+
+    def action_keys(self) -> None:
+        """Show the keys."""
+        lines: list[Line] = []
+        for title, keys in KEYS:
+            lines += [
+                [Cell(title, "run bold")],
+                *([Cell(f"  {key:<8}", "bold"), Cell(said)] for key, said in keys),
+                [],
+            ]
+        self.push_screen(Reading("The keys of mzt top", lines[:-1]))
+
+    def open_job(self, job_id: str) -> None:
+        """Show one job."""
+        if self._feed is not None:
+            self._feed.watch(job_id)
+        self.push_screen(JobScreen(job_id))
+
+    def close_job(self, screen: JobScreen) -> None:
+        """Go back to all jobs."""
+        if self._feed is not None:
+            self._feed.leave(screen.job_id)
+        self.pop_screen()
+
+    # --- what is done ------------------------------------------------------------------------------------
+
+    def offer(self, word: str, job: Value | None, sheet: Value | None) -> None:
+        """Do what a word stands for."""
+        self._doer.offer(word, job, sheet)
+
+    def menu(self, job: Value | None, sheet: Value | None) -> None:
+        """Show what can be asked."""
+        self._doer.menu(job, sheet)
+
+    def several(self, word: str, jobs: Sequence[Value]) -> None:
+        """Do something with several jobs."""
+        self._doer.several(word, jobs)
+
+    def edit(self, job: Value | None) -> None:
+        """Edit the score of a job."""
+        if job is not None:
+            self.start(functools.partial(self._doer.edit, job))
+
+    async def asked(self, dialog: Dialog) -> Answer:
+        """Show a dialog; return the answer."""
+        answered = anyio.Event()
+        answers: list[Answer | None] = []
+
+        def take(answer: Answer | None) -> None:
+            answers.append(answer)
+            answered.set()
+
+        await self.push_screen(dialog, take)
+        await answered.wait()
+        return answers[0] or Answer("")
+
+    def sent(self, line: str) -> int:
+        """Say that a line was sent; return its number."""
+        number = self.deeds.asked(line)
+        self._tell_deeds()
+        return number
+
+    def done(self, number: int, said: str) -> None:
+        """Say that it was carried out."""
+        self.deeds.done(number, said)
+        self._tell_deeds()
+
+    def refuse(self, line: str, said: str, hints: Iterable[str], number: int = 0) -> None:
+        """Say that something was refused, and what to type."""
+        self.deeds.refused(line, terminal.line(said), [terminal.line(hint) for hint in hints], number)
+        self._tell_deeds()
+
+    def note(self, said: str) -> None:
+        """Say something."""
+        self.deeds.note(terminal.line(said))
+        self._tell_deeds()
+
+    def _tell_deeds(self) -> None:
+        screen = self._view
+        if screen is not None and screen.is_mounted:
+            screen.tell_deeds()
+
+    # --- other programs ----------------------------------------------------------------------------------
+
+    async def in_editor(self, draft: "Draft", problems: Sequence[Any]) -> str | None:
+        """Let somebody edit a draft in their editor; return what went wrong, null: nothing."""
+        return await self._outside(functools.partial(draft.edit, list(problems)))
+
+    async def _outside(self, run: Callable[[], str | None]) -> str | None:
+        """Run a program that has the terminal, while all else goes on and nothing is drawn."""
+        with self.batch_update(), self.suspend():
+            said = await to_thread.run_sync(run)
+        self.refresh(layout=True)
+        return said
+
+    def page(self, source: Source) -> None:
+        """Show a whole output in the pager."""
+        self.start(functools.partial(self._page, source))
+
+    async def _page(self, source: Source) -> None:
+        from marianne_cli.top.paging import paged
+
+        line = source.line()
+        said = await self._outside(functools.partial(paged, line, self._socket, source.arguments()))
+        if said is None:
+            self.note(f"$ {line}")
+        else:
+            self.refuse(line, said, [])

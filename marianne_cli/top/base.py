@@ -1,0 +1,113 @@
+"""What both screens of `mzt top` have: the lines around them, the filter, and the keys that mean the same."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widget import Widget
+
+from marianne_cli.top.drawn.widgets import Find, Told, daemon_line
+from marianne_cli.top.known.store import Store, Value
+
+if TYPE_CHECKING:
+    from marianne_cli.top.app import Top
+
+
+class View(Screen[None]):
+    """A screen over the store."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "find", "filter", key_display="/"),
+        Binding("exclamation_mark", "failed", "failed only", key_display="!", show=False),
+        Binding("a", "menu", "actions"),
+        Binding("p", "offer('pause')", "pause", show=False),
+        Binding("r", "offer('resume')", "resume", show=False),
+        Binding("R", "offer('retry')", "retry", show=False),
+        Binding("x", "offer('cancel')", "cancel", show=False),
+        Binding("e", "edit", "edit", show=False),
+        Binding("y", "copy", "copy", show=False),
+    ]
+
+    @property
+    def top(self) -> "Top":
+        """The app."""
+        return cast("Top", self.app)
+
+    @property
+    def store(self) -> Store:
+        """What is shown: the present state, or the one in which it was frozen."""
+        return self.top.shown
+
+    # --- what each screen has of its own -----------------------------------------------------------------
+
+    def job(self) -> Value | None:
+        """Return the job that actions are for."""
+        raise NotImplementedError
+
+    def sheet(self) -> Value | None:
+        """Return the sheet that actions are for; null: none is chosen."""
+        return None
+
+    def renew(self) -> None:
+        """Show what the store has now."""
+        raise NotImplementedError
+
+    # --- what they share ---------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        """Show what is known."""
+        self.renew()
+
+    def on_screen_resume(self) -> None:
+        """Show what has come meanwhile."""
+        self.renew()
+
+    def on_resize(self) -> None:
+        """Fit to the terminal."""
+        self.set_class(self.size.width < _WIDE, "-narrow")
+        self.set_class(self.size.height < _HIGH, "-low")
+        self.call_after_refresh(self.renew)
+
+    def tell_daemon(self) -> None:
+        """Show the line at the top."""
+        top = self.top
+        behind = top.store.changes - top.shown.changes if top.is_frozen else None
+        self.query_one("#daemon", Told).tell(daemon_line(top.store, read_only=top.read_only, behind=behind))
+        self.tell_deeds()
+
+    def tell_deeds(self) -> None:
+        """Show what was asked, and what became of it."""
+        self.query_one("#deeds", Told).tell(*self.top.deeds.lines())
+
+    def type_into(self, typed: Callable[[str], None], back: Widget | None, text: str) -> None:
+        """Let somebody type what is looked for."""
+        self.query_one(Find).begin(typed, back, text)
+
+    def action_offer(self, word: str) -> None:
+        """Ask for an action by its word."""
+        self.top.offer(word, self.job(), self.sheet())
+
+    def action_menu(self) -> None:
+        """Show all that can be asked."""
+        self.top.menu(self.job(), self.sheet())
+
+    def action_edit(self) -> None:
+        """Edit the score of the job."""
+        self.top.edit(self.job())
+
+    def copied(self, text: str) -> None:
+        """Copy a text, or what is selected with the mouse, and say so."""
+        chosen = self.get_selected_text()
+        said = chosen or text
+        if not said:
+            return
+        self.app.copy_to_clipboard(said)
+        first, _, more = said.strip("\n").partition("\n")
+        lines = "" if not more else f" and {len(more.splitlines()):,} more lines"
+        self.top.note(f"copied: {first[:60]}{lines}")
+
+
+_WIDE = 110
+"""From so many columns on, sheets and output stand side by side."""
+_HIGH = 30

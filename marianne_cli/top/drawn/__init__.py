@@ -1,0 +1,1 @@
+"""What `mzt top` is drawn with: lines, rows, an output, dialogs; their colours."""

@@ -1,0 +1,58 @@
+"""How things look: the colours by what they mean, in those of a theme."""
+
+from collections.abc import Mapping
+from typing import Protocol, cast
+
+from rich.style import Style
+from textual.color import Color
+from textual.theme import Theme
+
+DARK = Theme(
+    name="marianne",
+    primary="#7aa2f7",
+    secondary="#8fa1c7",
+    accent="#bb9af7",
+    success="#9ece6a",
+    warning="#e0af68",
+    error="#f7768e",
+    foreground="#c8cfe4",
+    background="#16181f",
+    surface="#1b1e27",
+    panel="#252a37",
+    dark=True,
+)
+_COLOURS = {"good": "success", "run": "primary", "warn": "warning", "bad": "error", "accent": "accent"}
+_MANNERS = {
+    "dim": Style(dim=True),
+    "bold": Style(bold=True),
+    "reverse": Style(reverse=True),
+    "under": Style(underline=True),
+}
+
+
+class Looks:
+    """Styles by their names, in the colours of a theme: words like `warn bold`, empty for plain text."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self._known: dict[str, Style] = {"": Style.null()}
+
+    def style(self, name: str) -> Style:
+        """Return a style by its name."""
+        if name not in self._known:
+            self._known[name] = Style.combine(self._part(word) for word in name.split())
+        return self._known[name]
+
+    def _part(self, word: str) -> Style:
+        if word in _COLOURS:
+            return Style(color=Color.parse(self._variables[_COLOURS[word]]).rich_color)
+        return _MANNERS[word]
+
+
+class _Dressed(Protocol):
+    looks: Looks
+
+
+def looks_of(app: object) -> Looks:
+    """Return the styles of the app that a widget is in: the one app of this package has them."""
+    return cast("_Dressed", app).looks

@@ -1,0 +1,189 @@
+"""The lines around what is looked at: the daemon, what is being done, what is typed, and the tabs."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from rich.text import Text
+from textual.app import RenderResult
+from textual.events import Click, Key
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input
+
+from marianne_cli.top.drawn.look import Looks, looks_of
+from marianne_cli.top.known.cells import Cell, Line, plain
+from marianne_cli.top.known.jobs import cost_text
+from marianne_cli.top.known.store import Group, Store, Value
+from marianned.formatting import plural
+
+
+def text_of(line: Line, looks: Looks) -> Text:
+    """Return a line as Textual draws it; nothing in it is markup."""
+    said = Text(no_wrap=False)
+    for cell in line:
+        said.append(cell.text, looks.style(cell.style))
+    return said
+
+
+class Told(Widget):
+    """One or several lines that are told, wrapped as far as there is room."""
+
+    DEFAULT_CSS = "Told { height: auto; }"
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes=classes)
+        self._lines: Sequence[Line] = ()
+
+    def tell(self, *lines: Line) -> None:
+        """Show these lines instead."""
+        if list(lines) != list(self._lines):
+            taller = len(lines) != len(self._lines) or any(
+                len(plain(line)) > self.size.width for line in (*lines, *self._lines)
+            )
+            self._lines = lines
+            self.refresh(layout=taller)
+
+    def text(self) -> str:
+        """Return what is told."""
+        return "\n".join(map(plain, self._lines))
+
+    def render(self) -> RenderResult:
+        """Draw the lines."""
+        looks = looks_of(self.app)
+        return Text("\n").join(text_of(line, looks) for line in self._lines)
+
+
+def daemon_line(store: Store, *, read_only: bool, behind: int | None) -> Line:
+    """Say how the daemon is, how many jobs need a person, run, and wait, and what they cost.
+
+    `behind`: how many changes the frozen screen is behind; null: it is live.
+    """
+    cells = [Cell(" mzt top ", "accent reverse bold"), Cell(" ")]
+    if store.broken is not None:
+        return [
+            *cells,
+            Cell(" no daemon ", "bad reverse bold"),
+            Cell(f" {store.broken}; waiting for it", "bad"),
+        ]
+    if behind is not None:
+        changes = f" {plural(behind, 'change')} behind" if behind else ""
+        cells += [Cell(f" FROZEN{changes} ", "warn reverse bold"), Cell(" ")]
+    if read_only:
+        cells += [Cell(" read-only ", "reverse"), Cell(" ")]
+    daemon = store.daemon
+    if daemon is not None:
+        status = str(daemon["status"])
+        slots = daemon["slots"]
+        cells += [
+            Cell(status, "good" if status == "ready" else "warn bold"),
+            Cell(f" · slots {slots['used']}/{slots['total']} · ", "dim"),
+        ]
+    counts = {group: len(jobs) for group, jobs in store.ordered()}
+    for group, style in ((Group.NEEDS_YOU, "warn bold"), (Group.RUNNING, "run"), (Group.WAITING, "")):
+        if counts.get(group):
+            word = "need you" if group is Group.NEEDS_YOU and counts[group] > 1 else str(group)
+            cells += [Cell(f"{counts[group]} {word}", style), Cell(" · ", "dim")]
+    cells.append(Cell(plural(len(store.jobs), "job"), "dim"))
+    usd, known = store.cost()
+    if cost := cost_text({"usd": usd, "known": known}):
+        cells.append(Cell(f" · {cost}", "dim"))
+    return [*cells, *_troubles(daemon or {})]
+
+
+def _troubles(daemon: Value) -> Iterator[Cell]:
+    """Say what the daemon has to complain of."""
+    for one in daemon.get("degraded_by", ()):
+        yield Cell(f" · {one}", "warn")
+    for limit in daemon.get("rate_limits", ()):
+        model = f" {limit['model']}" if limit["model"] else ""
+        yield Cell(f" · {limit['instrument']}{model} limited", "warn")
+    if strangers := daemon.get("strangers"):
+        yield Cell(f" · {plural(len(strangers), 'attempt')} not in the database", "warn")
+
+
+class Tabs(Widget):
+    """The names of what can be shown, each with its key; a click chooses one."""
+
+    DEFAULT_CSS = "Tabs { height: 1; }"
+
+    class Chosen(Message):
+        """One was clicked."""
+
+        def __init__(self, place: int) -> None:
+            super().__init__()
+            self.place = place
+
+    def __init__(self, names: Sequence[str], *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._names = names
+        self._chosen = 0
+
+    def choose(self, place: int) -> None:
+        """Show which is chosen."""
+        self._chosen = place
+        self.refresh()
+
+    def render(self) -> RenderResult:
+        """Draw them."""
+        looks = looks_of(self.app)
+        said = Text(no_wrap=True)
+        for place, name in enumerate(self._names):
+            said.append(
+                f" {place + 1} {name} ", looks.style("reverse bold" if place == self._chosen else "dim")
+            )
+        return said
+
+    def on_click(self, event: Click) -> None:
+        """Choose what was clicked."""
+        left = 0
+        for place, name in enumerate(self._names):
+            left += len(name) + 4
+            if event.x < left:
+                self.post_message(self.Chosen(place))
+                return
+
+
+class Find(Input):
+    """The line behind `/`: what is typed works at once; Enter keeps it, Escape takes it away."""
+
+    DEFAULT_CSS = (
+        "Find { height: 1; border: none; padding: 0 1; display: none; } Find.-on { display: block; }"
+    )
+
+    def __init__(self) -> None:
+        super().__init__(
+            id="find", placeholder="text; Enter keeps it, Escape takes it away", select_on_focus=False
+        )
+        self._typed: Callable[[str], None] = lambda _text: None
+        self._back: Widget | None = None
+
+    def begin(self, typed: Callable[[str], None], back: Widget | None, text: str) -> None:
+        """Let somebody type; `typed` is told each text, `back` is where the keys go afterwards."""
+        self._typed, self._back = typed, back
+        self.value = text
+        self.cursor_position = len(text)
+        self.add_class("-on")
+        self.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Hand on what is typed."""
+        event.stop()
+        if self.has_class("-on"):
+            self._typed(event.value)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keep it."""
+        event.stop()
+        self._end()
+
+    def on_key(self, event: Key) -> None:
+        """Take it away."""
+        if event.key == "escape":
+            event.stop()
+            event.prevent_default()
+            self._typed("")
+            self._end()
+
+    def _end(self) -> None:
+        self.remove_class("-on")
+        if self._back is not None:
+            self._back.focus()

@@ -1,0 +1,336 @@
+"""One job: its sheets as a list or a graph by stages, and beside them what the one chosen prints, and why."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Vertical
+from textual.widgets import ContentSwitcher, Footer
+
+from marianne_cli.top.base import View
+from marianne_cli.top.drawn.listing import Lines, Rows
+from marianne_cli.top.drawn.log_view import LogView
+from marianne_cli.top.drawn.widgets import Find, Tabs, Told
+from marianne_cli.top.known.attempts import ATTEMPT_COLUMNS
+from marianne_cli.top.known.cells import Cell
+from marianne_cli.top.known.jobs import head_lines
+from marianne_cli.top.known.sheets import (
+    GRAPH_COLUMNS,
+    SHEET_COLUMNS,
+    graph_rows,
+    hook_rows,
+    is_unfolded,
+    sheet_rows,
+)
+from marianne_cli.top.known.stages import stages_of
+from marianne_cli.top.known.store import Value
+from marianne_cli.top.output import STREAMS, TAIL_LINES, Source
+from marianne_cli.top.panels import Panels
+
+PANELS = ("output", "attempts", "why", "journal", "revisions")
+_EYED = ("failed", "running", "waiting")
+
+
+class JobScreen(View):
+    """Shows one job."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "back", "back", key_display="esc"),
+        Binding("tab", "other", "other side", show=False),
+        Binding("enter", "zoom", "zoom", show=False),
+        Binding("z", "zoom", "zoom"),
+        Binding("v", "graph", "graph"),
+        Binding("h,left", "fold(False)", "fold", show=False),
+        Binding("l,right", "fold(True)", "unfold", show=False),
+        Binding("left_square_bracket", "attempt(-1)", "attempt before", show=False),
+        Binding("right_square_bracket", "attempt(1)", "next attempt", show=False),
+        Binding("s", "stream", "stdout, stderr, …", show=False),
+        Binding("b", "breakpoint", "breakpoint", show=False),
+        Binding("L", "pager", "pager", show=False),
+        Binding("F", "follow", "follow", show=False),
+        *(Binding(str(place + 1), f"panel({place})", name, show=False) for place, name in enumerate(PANELS)),
+    ]
+    CSS = """
+    JobScreen #head { max-height: 5; padding: 0 1; background: $surface; }
+    JobScreen #body { height: 1fr; layout: horizontal; }
+    JobScreen #sheets { width: 44%; height: 100%; border-right: solid $panel; }
+    JobScreen #side { width: 1fr; height: 100%; }
+    JobScreen.-narrow #body { layout: vertical; }
+    JobScreen.-narrow #sheets { width: 100%; height: 45%; border-right: none; border-bottom: solid $panel; }
+    JobScreen.-narrow #side { width: 100%; height: 1fr; }
+    JobScreen.-zoom #sheets { display: none; }
+    JobScreen #panels { height: 1fr; }
+    JobScreen #panels > * { height: 100%; padding: 0; }
+    JobScreen #about { max-height: 4; }
+    """
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__()
+        self.job_id = job_id
+        self._graph = False
+        self._unfolded: dict[int, bool] = {}
+        self._words = ""
+        self._failed_only = False
+        self._placed = False
+        self._source: Source | None = None
+        self._attempt: int | None = None
+        self._stream = 0
+        self._panel = 0
+        self._lines = TAIL_LINES
+        self._panels = Panels(self)
+
+    def compose(self) -> ComposeResult:
+        """Lay it out."""
+        yield Told(id="daemon")
+        yield Told(id="head")
+        with Container(id="body"):
+            yield Rows(SHEET_COLUMNS, id="sheets")
+            with Vertical(id="side"):
+                yield Tabs(PANELS, id="tabs")
+                yield Told(id="about")
+                with ContentSwitcher(initial="output", id="panels"):
+                    yield LogView(id="output")
+                    yield Rows(ATTEMPT_COLUMNS, id="attempts")
+                    yield Lines(id="why")
+                    yield Lines(id="journal")
+                    yield Lines(id="revisions")
+        yield Find()
+        yield Told(id="deeds")
+        yield Footer(show_command_palette=False, compact=True)
+
+    # --- what is shown -----------------------------------------------------------------------------------
+
+    def job(self) -> Value | None:
+        """Return the job."""
+        return self.store.jobs.get(self.job_id)
+
+    def sheet(self) -> Value | None:
+        """Return the sheet at the cursor, or the only one of a stage there."""
+        key = self.query_one("#sheets", Rows).key
+        if not isinstance(key, tuple) or key[0] != "sheet":
+            return None
+        return self.store.sheet(self.job_id, key[1])
+
+    @property
+    def output(self) -> LogView:
+        """The widget with the output."""
+        return self.query_one("#output", LogView)
+
+    def renew(self) -> None:
+        """Show the job as it is."""
+        self.tell_daemon()
+        job = self.job()
+        head = self.query_one("#head", Told)
+        if job is None:
+            gone = "is not listed: removed, or ended more than a day ago" if self.top.is_fed else "…"
+            head.tell([Cell(f"{self.job_id} ", "bold"), Cell(gone, "dim")])
+            return
+        head.tell(*head_lines(job))
+        sheets = self.store.sheets.get(self.job_id, ())
+        rows = self.query_one("#sheets", Rows)
+        if self._graph and not self._words and not self._failed_only:
+            rows.set_columns(GRAPH_COLUMNS)
+            needs = self.store.needs.get(self.job_id, {})
+            found = graph_rows(job, sheets, needs, self._unfolded)
+        else:
+            rows.set_columns(SHEET_COLUMNS)
+            found = sheet_rows(job, sheets, self._unfolded, self._words, failed_only=self._failed_only)
+        rows.show_rows([*found, *hook_rows(self.store.hooks.get(self.job_id, ()))])
+        if sheets and not self._placed:
+            self._placed = True
+            self._place()
+        self._panels.renew()
+
+    def _place(self) -> None:
+        """Begin at what needs eyes: the first that failed, runs or waits, else the last that ran."""
+        sheets = self.store.sheets[self.job_id]
+        chosen = next((one for status in _EYED for one in sheets if one["status"] == status), None)
+        begun = [one for one in sheets if one["started_at"]]
+        chosen = chosen or max(begun, key=lambda one: one["started_at"], default=sheets[0])
+        stage = next(one for one in stages_of(sheets) if chosen in one.sheets)
+        if not self._graph:
+            self._unfolded[stage.number] = True
+            self.call_after_refresh(self.renew)
+        self.call_after_refresh(self.query_one("#sheets", Rows).put_cursor, ("sheet", chosen["sheet"]))
+
+    def on_rows_moved(self, event: Rows.Moved) -> None:
+        """Show what the sheet at the cursor prints."""
+        if event.rows.id == "sheets":
+            self._attempt = None
+            self._lines = TAIL_LINES
+            self._panels.chosen()
+
+    def on_rows_chosen(self, event: Rows.Chosen) -> None:
+        """Fold a stage; look at a sheet's output alone; choose an attempt."""
+        if event.rows.id == "attempts" and isinstance(event.key, tuple):
+            self.action_panel(0)
+            self.put_attempt(event.key[1])
+        elif isinstance(event.key, tuple) and event.key[0] == "stage":
+            self._unfold(event.key[1], None)
+        else:
+            self.action_zoom()
+
+    def on_unmount(self) -> None:
+        """Ask for nothing more."""
+        self._panels.close()
+
+    # --- keys --------------------------------------------------------------------------------------------
+
+    def action_back(self) -> None:
+        """Leave the zoom, the filter, then the job."""
+        if self.has_class("-zoom"):
+            self.action_zoom()
+        elif self._words or self._failed_only:
+            self._words, self._failed_only = "", False
+            self.renew()
+        else:
+            self.top.close_job(self)
+
+    def action_other(self) -> None:
+        """Go to the other side."""
+        sheets = self.query_one("#sheets", Rows)
+        (self.panel if self.focused is sheets else sheets).focus()
+
+    @property
+    def panel(self) -> Lines:
+        """What is shown beside the sheets."""
+        return self.query_one(f"#{PANELS[self._panel]}", Lines)
+
+    def action_zoom(self) -> None:
+        """Show the output alone, or beside the sheets again."""
+        self.toggle_class("-zoom")
+        (self.panel if self.has_class("-zoom") else self.query_one("#sheets", Rows)).focus()
+
+    def action_graph(self) -> None:
+        """Show the sheets as a graph by stages, or as a list."""
+        self._graph = not self._graph
+        self.renew()
+
+    def action_fold(self, open_: bool) -> None:
+        """Unfold the stage at the cursor, or fold it."""
+        if self.focused is not self.query_one("#sheets", Rows):
+            return
+        key = self.query_one("#sheets", Rows).key
+        sheet = self.sheet()
+        if isinstance(key, tuple) and key[0] == "stage":
+            self._unfold(key[1], open_)
+        elif sheet is not None and not open_:
+            self._unfold(sheet["stage"], False)
+            self.query_one("#sheets", Rows).put_cursor(("stage", sheet["stage"]))
+        elif open_:
+            self.action_other()
+
+    def _unfold(self, number: int, open_: bool | None) -> None:
+        stage = next(one for one in stages_of(self.store.sheets[self.job_id]) if one.number == number)
+        now = self._unfolded.get(number, False) if self._graph else is_unfolded(stage, self._unfolded)
+        self._unfolded[number] = (not now) if open_ is None else open_
+        self.renew()
+
+    def action_panel(self, place: int) -> None:
+        """Show another panel."""
+        self._panel = place
+        self.query_one("#tabs", Tabs).choose(place)
+        held = self.focused is not None and self.focused.id in PANELS
+        self.query_one("#panels", ContentSwitcher).current = PANELS[place]
+        if held or self.has_class("-zoom"):
+            self.panel.focus()
+        self._panels.show()
+
+    def on_tabs_chosen(self, event: Tabs.Chosen) -> None:
+        """Show the panel whose name was clicked."""
+        self.action_panel(event.place)
+
+    @property
+    def shown_panel(self) -> str:
+        """Name of the panel that is shown."""
+        return PANELS[self._panel]
+
+    def action_attempt(self, by: int) -> None:
+        """Show the attempt before, or the next one."""
+        self._panels.step(by)
+
+    def put_attempt(self, attempt: int | None) -> None:
+        """Show an attempt; null: the newest, also when the next begins."""
+        self._attempt = attempt
+        self._lines = TAIL_LINES
+        self._panels.read()
+
+    def action_stream(self) -> None:
+        """Show the next of stdout, stderr, the prompt and the result."""
+        self._stream = (self._stream + 1) % len(STREAMS)
+        self._panels.read()
+
+    def source(self) -> Source | None:
+        """Return what is to be read for what the cursor is at; null: nothing."""
+        key = self.query_one("#sheets", Rows).key
+        if not isinstance(key, tuple):
+            return None
+        if key[0] == "hook":
+            stream = STREAMS[self._stream] if self._stream < 2 else "stdout"  # noqa: PLR2004  hooks have no prompt
+            return Source(self.job_id, None, key[1], self._attempt, stream)
+        if key[0] != "sheet":
+            return None
+        return Source(self.job_id, key[1], None, self._attempt, STREAMS[self._stream])
+
+    @property
+    def tail_lines(self) -> int:
+        """How many lines of the end are read."""
+        return self._lines
+
+    @property
+    def attempt(self) -> int | None:
+        """The attempt that was chosen; null: the newest."""
+        return self._attempt
+
+    def on_log_view_earlier(self) -> None:
+        """Read further back."""
+        self._lines *= 8
+        self._panels.read(keep=True)
+
+    def on_log_view_said(self) -> None:
+        """Say where in the output one is."""
+        self._panels.tell()
+
+    def action_follow(self) -> None:
+        """Go to the end, and follow."""
+        self.output.action_end(1)
+
+    def action_find(self) -> None:
+        """Search the output, or filter the sheets: what has the keys."""
+        if self.focused is self.output or self.has_class("-zoom"):
+            self.action_panel(0)
+            self.type_into(self.output.find, self.output, self.output.pattern.text)
+        else:
+            self.type_into(self._filter, self.query_one("#sheets", Rows), self._words)
+
+    def _filter(self, words: str) -> None:
+        self._words = words
+        self.renew()
+
+    def action_failed(self) -> None:
+        """Show the failed sheets alone, or all again."""
+        self._failed_only = not self._failed_only
+        self.renew()
+
+    def action_breakpoint(self) -> None:
+        """Set a breakpoint before the sheet, or clear it."""
+        job, sheet = self.job(), self.sheet()
+        marked = job is not None and sheet is not None
+        marked = marked and any(one["sheet"] == sheet["sheet"] for one in job["breakpoints"])  # type: ignore[index]
+        self.top.offer("clear the breakpoint" if marked else "pause before it", job, sheet)
+
+    def action_pager(self) -> None:
+        """Hand the whole output to the pager."""
+        source = self.source()
+        if source is not None:
+            self.top.page(source)
+
+    def action_copy(self) -> None:
+        """Copy the lines that are shown, of the list the `mzt` line of the sheet."""
+        if self.focused is self.query_one("#sheets", Rows):
+            source = self.source()
+            self.copied(f"mzt status {self.job_id}" if source is None else source.line())
+        elif self.focused is self.output:
+            self.copied(self.output.shown_text())
+        else:
+            self.copied("\n".join(self.panel.text_lines()) + "\n")

@@ -1,0 +1,139 @@
+"""The first screen: all jobs, those that need a person first, and what there is to say of the one chosen."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Footer
+
+from marianne_cli.top.base import View
+from marianne_cli.top.drawn.listing import Lines, Rows
+from marianne_cli.top.drawn.widgets import Find, Told
+from marianne_cli.top.known.cells import Cell
+from marianne_cli.top.known.jobs import JOB_COLUMNS, detail_lines, job_rows
+from marianne_cli.top.known.store import Value
+
+
+class JobsScreen(View):
+    """Shows all jobs."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "open", show=True),
+        Binding("l,right", "open", "open", show=False),
+        Binding("i", "details", "details", show=False),
+        Binding("P", "several('pause')", "pause all shown", show=False),
+        Binding("C", "several('resume')", "resume all shown", show=False),
+        Binding("X", "several('cancel')", "cancel all shown", show=False),
+    ]
+    CSS = """
+    JobsScreen #jobs { height: 1fr; }
+    JobsScreen #details {
+        height: auto; max-height: 40%; background: $surface; padding: 0 1; border-top: solid $panel;
+    }
+    JobsScreen.-low #details { max-height: 8; }
+    JobsScreen #details.-off { display: none; }
+    JobsScreen #none { padding: 1 2; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._words = ""
+        self._failed_only = False
+        self._shown: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        """Lay it out."""
+        yield Told(id="daemon")
+        yield Told(id="filter")
+        yield Rows(JOB_COLUMNS, id="jobs")
+        yield Told(id="none")
+        yield Lines(id="details")
+        yield Find()
+        yield Told(id="deeds")
+        yield Footer(show_command_palette=False, compact=True)
+
+    def job(self) -> Value | None:
+        """Return the job at the cursor."""
+        key = self.query_one("#jobs", Rows).key
+        return None if key is None else self.store.jobs.get(str(key))
+
+    def renew(self) -> None:
+        """Show the jobs as they are."""
+        self.tell_daemon()
+        rows, self._shown = job_rows(self.store, self._words, failed_only=self._failed_only)
+        self.query_one("#jobs", Rows).show_rows(rows)
+        self._tell_filter()
+        nothing = self.query_one("#none", Told)
+        nothing.display = not rows
+        nothing.tell(*_nothing(self.store.jobs, known=self.top.is_fed))
+        self._tell_details()
+
+    def _tell_filter(self) -> None:
+        line = self.query_one("#filter", Told)
+        parts = [f"/{self._words}"] if self._words else []
+        parts += ["failed only"] if self._failed_only else []
+        line.display = bool(parts)
+        said = f" {' · '.join(parts)}: {len(self._shown)} of {len(self.store.jobs)} jobs"
+        line.tell([Cell(said, "accent bold")])
+
+    def _tell_details(self) -> None:
+        job = self.job()
+        details = self.query_one("#details", Lines)
+        details.show([] if job is None else detail_lines(job))
+        details.set_class(job is None, "-off")
+
+    def on_rows_moved(self) -> None:
+        """Say more of the job that the cursor is at."""
+        self._tell_details()
+
+    def on_rows_chosen(self) -> None:
+        """Open a job."""
+        self.action_open()
+
+    def action_open(self) -> None:
+        """Open the job at the cursor."""
+        job = self.job()
+        if job is not None:
+            self.top.open_job(str(job["job_id"]))
+
+    def action_details(self) -> None:
+        """Show or hide what is said of the job at the cursor."""
+        self.query_one("#details").toggle_class("-off")
+
+    def action_find(self) -> None:
+        """Filter by words."""
+        self.type_into(self._filter, self.query_one("#jobs"), self._words)
+
+    def _filter(self, words: str) -> None:
+        self._words = words
+        self.renew()
+
+    def action_failed(self) -> None:
+        """Show the failed jobs alone, or all again."""
+        self._failed_only = not self._failed_only
+        self.renew()
+
+    def action_several(self, word: str) -> None:
+        """Do something with all jobs that are shown."""
+        self.top.several(word, [self.store.jobs[job_id] for job_id in self._shown])
+
+    def action_copy(self) -> None:
+        """Copy the name of the job."""
+        job = self.job()
+        self.copied("" if job is None else str(job["job_id"]))
+
+
+def _nothing(jobs: object, *, known: bool) -> list[list[Cell]]:
+    if not known:
+        return [[Cell("asking the daemon …", "dim")]]
+    if jobs:
+        return [[Cell("no job has these words; / changes them", "dim")]]
+    return [
+        [Cell("No job runs, waits, or ended within a day.")],
+        [],
+        [Cell("mzt run FILE", "accent"), Cell("    runs a score; it appears here by itself", "dim")],
+        [
+            Cell("mzt demo", "accent"),
+            Cell("        shows pause, change and resume at work, in 15 seconds", "dim"),
+        ],
+    ]

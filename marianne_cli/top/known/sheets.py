@@ -1,0 +1,230 @@
+"""The rows of sheets: by stage, folded with counts, and as a graph; the hooks below them."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from marianne_cli.screens import jobs as screens
+from marianne_cli.screens import render
+from marianne_cli.times import age, between
+from marianne_cli.top.known import signs
+from marianne_cli.top.known.cells import Cell, Column, Row
+from marianne_cli.top.known.stages import Stage, drawn, stages_of
+from marianne_cli.top.known.store import Value
+from marianned.formatting import dollars
+
+SHEET_COLUMNS = (Column("SHEET", 60), Column("STATUS", 11), Column("AGE", 7, right=True), Column("WHAT"))
+GRAPH_COLUMNS = (Column("STAGES", 60), Column("SHEETS", 12, right=True), Column("", 12), Column("WHAT"))
+StageKey = tuple[str, int]
+"""`("stage", number)`; a sheet's key is `("sheet", number)`, a hook's `("hook", number)`."""
+FOLDED_FROM = 2
+_UNFOLDED_MOST = 12
+"""A fan-out of more is folded at first."""
+
+
+def sheet_rows(
+    job: Value,
+    sheets: Sequence[Value],
+    unfolded: Mapping[int, bool],
+    words: str = "",
+    *,
+    failed_only: bool = False,
+) -> list[Row]:
+    """Return the sheets, those of a fan-out below their stage, folded with counts where there are many."""
+    rows = _Sheets(job, sheets, words, failed_only=failed_only)
+    return [row for stage in stages_of(sheets) for row in rows.of_stage(stage, unfolded, "", "")]
+
+
+def graph_rows(
+    job: Value,
+    sheets: Sequence[Value],
+    needs: Mapping[int, Sequence[int]],
+    unfolded: Mapping[int, bool],
+) -> list[Row]:
+    """Return the stages with the lines between them, each with the counts of its sheets."""
+    rows = _Sheets(job, sheets)
+    stages = {stage.number: stage for stage in stages_of(sheets)}
+    found: list[Row] = []
+    for one in drawn(list(stages), needs):
+        stage = stages[one.stage]
+        needed = needs.get(one.stage, ())
+        found.append(rows.graph_row(stage, one.gutter, needed))
+        if unfolded.get(stage.number, False) and len(stage.sheets) >= FOLDED_FROM:
+            found += [
+                _spread(rows.sheet(sheet, one.below + "  "), len(GRAPH_COLUMNS)) for sheet in stage.sheets
+            ]
+    return found
+
+
+def _spread(row: Row, columns: int) -> Row:
+    """Fit a sheet's cells to the columns of the graph."""
+    name, status, since, said = row.cells
+    return Row(row.key, [name, Cell(since.text, "dim"), status, said][:columns])
+
+
+def is_unfolded(stage: Stage, unfolded: Mapping[int, bool]) -> bool:
+    """Tell whether a stage's sheets are shown, each."""
+    return unfolded.get(stage.number, len(stage.sheets) <= _UNFOLDED_MOST)
+
+
+class _Sheets:
+    """How sheets become rows."""
+
+    def __init__(
+        self, job: Value, sheets: Sequence[Value], words: str = "", *, failed_only: bool = False
+    ) -> None:
+        ended = job["status"] in {"completed", "failed", "cancelled"}
+        self._flights = {one["sheet"]: one for one in job["in_flight"] if not one.get("job_id")}
+        self._marked: Collection[int] = () if ended else {one["sheet"] for one in job["breakpoints"]}
+        self._last = {
+            one["sheet"]: one["last_line"]
+            for one in job["in_flight"]
+            if one.get("last_line") and one["sheet"]
+        }
+        self._words = words.lower().split()
+        self._failed_only = failed_only
+        self._many = len(sheets) > 1
+
+    def of_stage(self, stage: Stage, unfolded: Mapping[int, bool], gutter: str, below: str) -> Iterator[Row]:
+        """Yield the rows of a stage."""
+        shown = [sheet for sheet in stage.sheets if self._matches(sheet)]
+        if not shown:
+            return
+        filtered = bool(self._words) or self._failed_only
+        if len(stage.sheets) < FOLDED_FROM:
+            yield from (self.sheet(sheet, gutter) for sheet in shown)
+            return
+        open_ = filtered or is_unfolded(stage, unfolded)
+        yield self._stage(stage, open_, gutter, len(shown))
+        if open_:
+            yield from (self.sheet(sheet, f"{below}  ") for sheet in shown)
+
+    def _matches(self, sheet: Value) -> bool:
+        if self._failed_only and sheet["status"] != "failed":
+            return False
+        parts = [str(sheet["sheet"]), render.place(sheet), sheet["label"], sheet.get("name"), sheet["status"]]
+        text = " ".join(
+            [*(part for part in parts if part), sheet["error_message"] or "", sheet["instrument"]]
+        ).lower()
+        return all(word in text for word in self._words)
+
+    def _stage(self, stage: Stage, open_: bool, gutter: str, shown: int) -> Row:
+        style = signs.SHEETS.get(standing_of(stage), signs.UNKNOWN).style
+        label = f" {stage.label}" if stage.label else ""
+        of = f"{shown} of " if shown != len(stage.sheets) else ""
+        return Row(
+            ("stage", stage.number),
+            [
+                Cell(
+                    f"{gutter}{'▾' if open_ else '▸'} {stage.number}{label} x{of}{len(stage.sheets)}", "bold"
+                ),
+                Cell(standing_of(stage), style),
+                Cell(""),
+                Cell(counts_text(stage)),
+            ],
+        )
+
+    def sheet(self, sheet: Value, gutter: str) -> Row:
+        """Return a sheet's row."""
+        sign, style = signs.SHEETS.get(sheet["status"], signs.UNKNOWN)
+        mark = "•" if sheet["sheet"] in self._marked else " "
+        name = sheet["label"] or sheet.get("name") or ""
+        since = ""
+        if sheet["started_at"]:
+            since = (
+                between(sheet["started_at"], sheet["ended_at"])
+                if sheet["ended_at"]
+                else age(sheet["started_at"])
+            )
+        said = screens.sheet_detail(sheet, self._flights)
+        if sheet["sheet"] in self._marked:
+            said = "; ".join(part for part in ("the job pauses before it", said) if part)
+        if last := self._last.get(sheet["sheet"]):
+            said = f"{last}"
+        if sheet["cost_usd"] and sheet["status"] in {"completed", "failed"}:
+            said = f"{dollars(sheet['cost_usd'], known=True)} {said}".rstrip()
+        attempts = (
+            f"attempt {sheet['attempt_count']}; "
+            if sheet["attempt_count"] > 1 and "attempt" not in said
+            else ""
+        )
+        return Row(
+            ("sheet", sheet["sheet"]),
+            [
+                Cell(
+                    f"{gutter}{sign}{mark}{sheet['sheet']} {render.place(sheet)} {name}".rstrip(),
+                    style if style != "dim" else "",
+                ),
+                Cell(sheet["status"], style),
+                Cell(since, "dim"),
+                Cell(f"{attempts}{said}"),
+            ],
+        )
+
+    def graph_row(self, stage: Stage, gutter: str, needs: Sequence[int]) -> Row:
+        """Return a stage's row in the graph."""
+        standing = standing_of(stage)
+        sign, style = signs.SHEETS.get(standing, signs.UNKNOWN)
+        label = f" {stage.label}" if stage.label else ""
+        total = len(stage.sheets)
+        done = stage.counts["completed"] + stage.counts["skipped"]
+        only = stage.sheets[0]
+        said = counts_text(stage) if total > 1 else self.sheet(only, "").cells[-1].text
+        mark = "•" if any(sheet["sheet"] in self._marked for sheet in stage.sheets) else ""
+        needed = (
+            f"needs {', '.join(map(str, needs))}" if needs and standing == "pending" and total > 1 else ""
+        )
+        return Row(
+            ("stage", stage.number) if total > 1 else ("sheet", only["sheet"]),
+            [
+                Cell(
+                    f"{gutter.replace('*', sign)} {stage.number}{mark}{label}",
+                    style if style != "dim" else "",
+                ),
+                Cell(f"{done}/{total}" if total > 1 else standing, style),
+                Cell(signs.bar(done, total, 12) if total > 1 else "", style),
+                Cell(" · ".join(part for part in (said, needed) if part)),
+            ],
+        )
+
+
+def standing_of(stage: Stage) -> str:
+    """Return the status that a stage is shown in: what needs eyes first, done when all are."""
+    counts = stage.counts
+    for status in ("failed", "running", "waiting"):
+        if counts[status]:
+            return status
+    if counts["pending"]:
+        return "pending"
+    return max(counts, key=lambda status: counts[status])
+
+
+def counts_text(stage: Stage) -> str:
+    """Say how many sheets of a stage are in each status: `✗ 1 failed  ► 4 running  ✓ 32 completed`."""
+    counts = stage.counts
+    known = [status for status in signs.ORDER if counts[status]]
+    others = [status for status in counts if status not in signs.ORDER]
+    told = ((signs.SHEETS.get(status, signs.UNKNOWN).sign, status) for status in [*known, *others])
+    return "  ".join(f"{sign} {counts[status]} {status}" for sign, status in told)
+
+
+def hook_rows(hooks: Iterable[Value]) -> list[Row]:
+    """Return a row for each hook."""
+    found = []
+    for hook in hooks:
+        sign, style = signs.HOOKS.get(hook["status"], signs.UNKNOWN)
+        said = hook["error_message"] or hook["chained"] or (hook["waiting_for"] or "").replace("_", " ")
+        when = "if the job fails" if hook.get("after_failure") and hook["status"] == "pending" else ""
+        found.append(
+            Row(
+                ("hook", hook["hook"]),
+                [
+                    Cell(f"{sign} hook {hook['hook']} {hook['label']}"),
+                    Cell(hook["status"], style),
+                    Cell(
+                        age(hook["started_at"]) if hook["status"] == "running" and hook["started_at"] else "",
+                        "dim",
+                    ),
+                    Cell(said or when),
+                ],
+            )
+        )
+    return found

@@ -1,0 +1,167 @@
+"""What the terminal knows: jobs, the sheets of those that are looked at, the daemon; fed by the stream, pure.
+
+Values are replaced and never changed, so that a copy of the maps is the state as it was: that is what a
+frozen screen shows. All texts are made harmless where they come in (`marianne_cli.terminal`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from marianne_cli import terminal
+
+Value = Mapping[str, Any]
+"""A JOB, SHEET or other object of docs/design/cli.md §2.0."""
+
+
+class Group(StrEnum):
+    """What a job is to the person who looks, in the order in which they are shown."""
+
+    NEEDS_YOU = "needs you"
+    RUNNING = "running"
+    WAITING = "waiting"
+    ENDED = "ended"
+
+
+def group_of(job: Value) -> Group:
+    """Tell whether a job needs a person, runs, waits for a time or another thing, or has ended.
+
+    It needs a person where it has failed, or is paused and nothing goes on by itself.
+    """
+    status = job["status"]
+    if status == "failed" or (status == "paused" and job["next"] is None):
+        return Group.NEEDS_YOU
+    if status in {"completed", "cancelled"}:
+        return Group.ENDED
+    if job["in_flight"]:
+        return Group.RUNNING
+    if status in {"paused", "queued"} or job["waiting"]:
+        return Group.WAITING
+    return Group.RUNNING
+
+
+def cleaned(value: Any) -> Any:
+    """Return a struct or object of the wire as maps and lists whose texts a terminal may have."""
+    return terminal.reply(msgspec.to_builtins(value))
+
+
+class Store:
+    """The present state, as far as it was told. `changes` counts what came."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Value] = {}
+        """The newest run of each job, by its job_id."""
+        self.sheets: dict[str, tuple[Value, ...]] = {}
+        """The sheets of jobs that are looked at, by number; those of another run are not kept."""
+        self.hooks: dict[str, tuple[Value, ...]] = {}
+        self.needs: dict[str, dict[int, tuple[int, ...]]] = {}
+        """Of those jobs: which stages each stage needs."""
+        self.daemon: Value | None = None
+        self.broken: str | None = None
+        """Why what is known may be old: nobody answers; null: it is live."""
+        self.changes = 0
+
+    def frozen(self) -> "Store":
+        """Return the state as it is now, which stays so."""
+        kept = Store()
+        kept.jobs, kept.sheets, kept.hooks = dict(self.jobs), dict(self.sheets), dict(self.hooks)
+        kept.needs, kept.daemon, kept.broken = dict(self.needs), self.daemon, self.broken
+        kept.changes = self.changes
+        return kept
+
+    # --- what comes -------------------------------------------------------------------------------
+
+    def begin(self, jobs: Iterable[Any]) -> None:
+        """Take a snapshot: what is not in it is no more."""
+        self.jobs = {}
+        for job in jobs:
+            self.put_job(job)
+        for known in (self.sheets, self.hooks, self.needs):
+            for gone in known.keys() - self.jobs.keys():
+                del known[gone]
+        self.changes += 1
+
+    def put_job(self, job: Any) -> None:
+        """Take the newer of what is known of a job and what came."""
+        told = {key: value for key, value in cleaned(job).items() if key not in {"sheets", "hooks"}}
+        known = self.jobs.get(told["job_id"])
+        if known is not None and (known["run"], known["event"]) > (told["run"], told["event"]):
+            return
+        if known is not None and known["run"] != told["run"]:
+            for kept in (self.sheets, self.hooks, self.needs):
+                kept.pop(told["job_id"], None)
+        self.jobs[told["job_id"]] = told
+        self.changes += 1
+
+    def remove_job(self, job_id: str) -> None:
+        """Forget a job."""
+        for known in (self.jobs, self.sheets, self.hooks, self.needs):
+            known.pop(job_id, None)
+        self.changes += 1
+
+    def begin_sheets(self, job_id: str, sheets: Iterable[Any], hooks: Iterable[Any] = ()) -> None:
+        """Take all sheets of a job."""
+        told = [cleaned(sheet) for sheet in sheets]
+        self.sheets[job_id] = tuple(sorted(told, key=lambda sheet: int(sheet["sheet"])))
+        self.hooks[job_id] = tuple(cleaned(hook) for hook in hooks)
+        self.changes += 1
+
+    def put_sheets(self, job_id: str, sheets: Iterable[Any]) -> None:
+        """Take the sheets that have changed."""
+        known = {sheet["sheet"]: sheet for sheet in self.sheets.get(job_id, ())}
+        known.update({sheet["sheet"]: sheet for sheet in map(cleaned, sheets)})
+        self.sheets[job_id] = tuple(known[number] for number in sorted(known))
+        self.changes += 1
+
+    def put_needs(self, job_id: str, needs: Mapping[int, Sequence[int]]) -> None:
+        """Take which stages each stage of a job needs."""
+        self.needs[job_id] = {stage: tuple(others) for stage, others in needs.items()}
+        self.changes += 1
+
+    def put_daemon(self, told: Any) -> None:
+        """Take the daemon's facts: those that came replace those that were known."""
+        self.daemon = {**(self.daemon or {}), **cleaned(told)}
+        self.changes += 1
+
+    def put_broken(self, why: str | None) -> None:
+        """Hear that nobody answers any more (null: somebody does)."""
+        if why != self.broken:
+            self.broken = why
+            self.changes += 1
+
+    # --- what is read -----------------------------------------------------------------------------
+
+    def ordered(self) -> list[tuple[Group, list[Value]]]:
+        """Return the jobs by group, those that need a person first; in a group the oldest run first."""
+        groups: dict[Group, list[Value]] = {group: [] for group in Group}
+        for job in self.jobs.values():
+            groups[group_of(job)].append(job)
+        for jobs in groups.values():
+            jobs.sort(key=lambda job: (job["timing"]["created_at"], job["job_id"]))
+        groups[Group.ENDED].reverse()
+        return [(group, jobs) for group, jobs in groups.items() if jobs]
+
+    def sheet(self, job_id: str, number: int | None) -> Value | None:
+        """Return a sheet, null: it is not known."""
+        return next((sheet for sheet in self.sheets.get(job_id, ()) if sheet["sheet"] == number), None)
+
+    def cost(self) -> tuple[float, bool]:
+        """Return what all jobs that are shown have cost in USD, and whether all of it is known."""
+        costs = [job["cost"] for job in self.jobs.values()]
+        return sum(cost["usd"] for cost in costs), all(cost["known"] for cost in costs)
+
+
+def needs_of(sheets: Iterable[Value]) -> dict[int, tuple[int, ...]]:
+    """Read which stages each stage needs off what its sheets need."""
+    known = list(sheets)
+    stage = {sheet["sheet"]: sheet["stage"] for sheet in known}
+    found: dict[int, set[int]] = {}
+    for sheet in known:
+        found.setdefault(sheet["stage"], set()).update(
+            stage[need]
+            for need in sheet.get("needs") or ()
+            if need in stage and stage[need] != sheet["stage"]
+        )
+    return {number: tuple(sorted(others)) for number, others in found.items()}

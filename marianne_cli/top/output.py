@@ -1,0 +1,181 @@
+"""What one attempt prints, as lines: its end first, then what comes; searched and filtered."""
+
+import shlex
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+
+from marianne_cli import terminal
+from marianne_cli.client import AsyncClient
+from marianne_cli.screens.transcript import Told, Transcript
+from marianned.protocol import Output as Piece
+from marianned.protocol import ReadOutput
+
+TAIL_LINES = 1_000
+"""So many lines of the end are read first."""
+KEPT_LINES = 20_000
+"""So many lines are kept of what is followed; `mzt logs` has all."""
+_SLACK = 2_000
+StreamName = Literal["stdout", "stderr", "prompt", "result"]
+STREAMS: tuple[StreamName, ...] = ("stdout", "stderr", "prompt", "result")
+_FOLLOWED = ("stdout", "stderr")
+_OPTIONS = {"stdout": [], "stderr": ["--stderr"], "prompt": ["--prompt"], "result": ["--result"]}
+
+
+class Source(NamedTuple):
+    """One stream of one attempt of a sheet or hook; attempt null: the newest."""
+
+    job_id: str
+    sheet: int | None
+    hook: int | None = None
+    attempt: int | None = None
+    stream: StreamName = "stdout"
+
+    def arguments(self) -> list[str]:
+        """Return the arguments of `mzt` that print all of it."""
+        of = [] if self.sheet is None else [str(self.sheet)]
+        attempt = [] if self.attempt is None else ["--attempt", str(self.attempt)]
+        return ["logs", self.job_id, *of, *attempt, *_OPTIONS[self.stream]]
+
+    def line(self) -> str:
+        """Return the `mzt` line that prints all of it."""
+        return shlex.join(["mzt", *self.arguments()])
+
+
+class Output:
+    """The lines that are known, and what is told of them."""
+
+    def __init__(self) -> None:
+        self.lines: list[Told] = []
+        self.begun: str = ""
+        """A last line that has no end yet."""
+        self.before = 0
+        """How many bytes before the first line were not read."""
+        self.dropped = 0
+        """How many lines were read and are no longer kept."""
+        self.attempt: int | None = None
+        self.size = 0
+        self.ended = False
+        self.failed: str | None = None
+        """Why nothing can be shown; null: nothing is wrong."""
+
+    def add(self, told: list[Told]) -> None:
+        """Take further lines, each made harmless; drop the first where there are too many."""
+        self.lines += [Told(line.kind, terminal.line(line.text.expandtabs(8))) for line in told]
+        if len(self.lines) > KEPT_LINES + _SLACK:
+            gone = len(self.lines) - KEPT_LINES
+            del self.lines[:gone]
+            self.dropped += gone
+
+    @property
+    def earlier(self) -> str:
+        """Say what lies before the first line; empty: nothing."""
+        if self.dropped:
+            return f"{self.dropped:,} earlier lines are no longer kept here; L: all of it in the pager"
+        if self.before:
+            return f"{amount(self.before)} before this; <: read further back, L: all of it in the pager"
+        return ""
+
+
+def amount(count: int) -> str:
+    """Say how many bytes: `812 B`, `1.2 KB`, `3.4 MB`."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"
+
+
+async def read(
+    client: AsyncClient, source: Source, output: Output, changed: Callable[[], None], lines: int = TAIL_LINES
+) -> None:
+    """Read the last lines, then follow until the attempt has ended; `changed` is called when lines came.
+
+    Raises:
+        MarianneError: it is refused, or nobody answers any more.
+    """
+    transcript, offset, first = await _begin(client, source, output, lines)
+    changed()
+    output.attempt, output.size, output.ended = first.attempt, first.size, first.ended
+    if source.stream in _FOLLOWED and not first.ended:
+        follow = client.follow(
+            source.job_id,
+            source.sheet,
+            hook=source.hook,
+            attempt=first.attempt,
+            stream=source.stream,
+            offset=offset,
+        )
+        async with follow as pieces:
+            async for data in pieces:
+                offset += len(data)
+                _take(output, transcript, 0, data)
+                output.size = offset
+                changed()
+    output.add(transcript.read_rest())
+    output.begun, output.ended = "", True
+    changed()
+
+
+async def _begin(
+    client: AsyncClient, source: Source, output: Output, lines: int
+) -> tuple[Transcript, int, Piece]:
+    """Read the last lines to the present end; what is one document is read from its beginning."""
+    ask = ReadOutput(
+        job_id=source.job_id,
+        sheet=source.sheet,
+        hook=source.hook,
+        attempt=source.attempt,
+        stream=source.stream,
+        tail_lines=lines,
+        reads=True,
+    )
+    piece = first = await client.ask(ask)
+    transcript = Transcript(piece.reads if source.stream == "stdout" else None)
+    if transcript.is_one_document and piece.offset:
+        piece = first = await client.ask(_asked(ask, piece.attempt, 0))
+        transcript = Transcript(piece.reads)
+    output.before = piece.offset
+    output.attempt = piece.attempt
+    while True:
+        offset = piece.offset + piece.skipped + len(piece.data)
+        _take(output, transcript, piece.skipped, piece.data)
+        if offset >= piece.size or not (piece.data or piece.skipped):
+            return transcript, offset, first
+        piece = await client.ask(_asked(ask, piece.attempt, offset))
+
+
+def _asked(ask: ReadOutput, attempt: int, offset: int) -> ReadOutput:
+    return ReadOutput(
+        job_id=ask.job_id,
+        sheet=ask.sheet,
+        hook=ask.hook,
+        attempt=attempt,
+        stream=ask.stream,
+        offset=offset,
+        reads=not offset,
+    )
+
+
+def _take(output: Output, transcript: Transcript, gone: int, data: bytes) -> None:
+    output.add(transcript.read(gone, data))
+    output.begun = terminal.line(transcript.begun.expandtabs(8))
+
+
+class Pattern(NamedTuple):
+    """What is looked for: a text, whatever its case unless it has capitals itself."""
+
+    text: str
+
+    def spans(self, line: str) -> Iterator[tuple[int, int]]:
+        """Yield where it stands in a line."""
+        if not self.text:
+            return
+        if self.text == self.text.lower():
+            line = line.lower()
+        at = line.find(self.text)
+        while at >= 0:
+            yield at, at + len(self.text)
+            at = line.find(self.text, at + len(self.text))
+
+    def is_in(self, line: str) -> bool:
+        """Tell whether it stands in a line."""
+        return next(self.spans(line), None) is not None

@@ -1,0 +1,315 @@
+"""What stands beside the sheets of a job: an output as it comes, attempts, why, journal, revisions."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import anyio
+
+from marianne_cli.screens import jobs as screens
+from marianne_cli.screens.why import failures, why_screen
+from marianne_cli.top import output as outputs
+from marianne_cli.top.drawn.listing import Lines, Rows
+from marianne_cli.top.drawn.widgets import Told
+from marianne_cli.top.known import signs
+from marianne_cli.top.known.attempts import attempt_rows, failed_checks
+from marianne_cli.top.known.cells import Cell, Line
+from marianne_cli.top.known.sheets import counts_text
+from marianne_cli.top.known.stages import stages_of
+from marianne_cli.top.known.store import Value, cleaned
+from marianne_cli.top.output import Output, Source
+from marianned.errors import MarianneError
+from marianned.formatting import plural
+from marianned.protocol import ExplainJob, GetJob, ReadHistory, ReadRevisions
+
+if TYPE_CHECKING:
+    from marianne_cli.top.job_screen import JobScreen
+
+_SETTLE_SECONDS = 0.08
+"""A cursor that runs past a sheet has nothing read for it."""
+_JOURNAL_MOST = 500
+_CHECKS_MOST = 2
+
+
+class Panels:
+    """Fills the panels of a screen; what one asks for that another request has overtaken is given up."""
+
+    def __init__(self, screen: "JobScreen") -> None:
+        self._screen = screen
+        self._reading: anyio.CancelScope | None = None
+        self._asking: dict[str, anyio.CancelScope] = {}
+        self._source: Source | None = None
+        self._facts: dict[tuple[str, int], tuple[Value, ...]] = {}
+        """The attempts of sheets, as far as they were asked for."""
+        self._seen: tuple[int, int, str] | None = None
+        self._asked_of: dict[str, object] = {}
+        self._closed = False
+
+    def close(self) -> None:
+        """Ask for nothing more: the screen is left."""
+        self._closed = True
+        for scope in (self._reading, *self._asking.values()):
+            if scope is not None:
+                scope.cancel()
+
+    # --- what happens ------------------------------------------------------------------------------------
+
+    def chosen(self) -> None:
+        """Show what belongs to a row of the sheets."""
+        self.read()
+        self._asked_of.clear()
+        self.show()
+
+    def renew(self) -> None:
+        """Take notice of what the store has now: the sheet may have another attempt."""
+        if self._screen.top.is_frozen or self._closed:
+            return
+        sheet = self._screen.sheet()
+        seen = None if sheet is None else (sheet["sheet"], sheet["attempt_count"], sheet["status"])
+        if seen != self._seen:
+            before, self._seen = self._seen, seen
+            self._attempts()
+            if before is not None and seen is not None and before[0] == seen[0] and before[1] < seen[1]:
+                self._begun(first=not before[1])
+        self.show()
+
+    def _begun(self, *, first: bool) -> None:
+        """Go on with the attempt that has begun, unless somebody reads in another."""
+        if first or (self._screen.output.following and self._screen.attempt is None):
+            self.read()
+
+    def show(self) -> None:
+        """Fill the panel that is shown, where something has happened since it was filled."""
+        if self._closed:
+            return
+        screen, job = self._screen, self._screen.job()
+        name = screen.shown_panel
+        if name in {"output", "attempts"} or job is None:
+            self.tell()
+            return
+        sheet = screen.sheet()
+        of = (job["event"], job["run"], None if sheet is None else sheet["sheet"])
+        if self._asked_of.get(name) == of:
+            return
+        self._asked_of[name] = of
+        ask = {"why": self._why, "journal": self._journal, "revisions": self._revisions}[name]
+        self._start(name, ask)
+        self.tell()
+
+    def _start(self, name: str, ask: Callable[[], Awaitable[None]]) -> None:
+        """Ask beside all else; what was asked before under this name is given up."""
+        if name in self._asking:
+            self._asking[name].cancel()
+        scope = self._asking[name] = anyio.CancelScope()
+
+        async def run() -> None:
+            with scope:
+                try:
+                    await ask()
+                except MarianneError as error:
+                    self._failed(name, error)
+
+        self._screen.top.start(run)
+
+    def _failed(self, name: str, error: MarianneError) -> None:
+        if name in {"why", "journal", "revisions"}:
+            self._screen.query_one(f"#{name}", Lines).show([[Cell(str(error), "bad")]])
+        self._asked_of.pop(name, None)
+
+    # --- output ------------------------------------------------------------------------------------------
+
+    def read(self, *, keep: bool = False) -> None:
+        """Read what is chosen, from its end; `keep`: only further back, from where one is."""
+        if self._reading is not None:
+            self._reading.cancel()
+        scope = self._reading = anyio.CancelScope()
+        source = self._source = self._screen.source()
+        view, top = self._screen.output, self._screen.top
+
+        async def run() -> None:
+            with scope:
+                if not keep:
+                    await anyio.sleep(_SETTLE_SECONDS)
+                output = Output()
+                shown = keep
+
+                def changed() -> None:
+                    nonlocal shown
+                    if not shown:
+                        shown = True
+                        view.put(output)
+                    top.soon(view, lambda: view.changed() if view.output is output else None)
+
+                if source is None:
+                    view.put(output)
+                    self.tell()
+                    return
+                try:
+                    if keep:
+                        changed = _once(lambda: view.put_earlier(output), changed)
+                    await outputs.read(top.client, source, output, changed, self._screen.tail_lines)
+                except MarianneError as error:
+                    output.failed = str(error)
+                    view.put(output)
+                self.tell()
+
+        self._screen.top.start(run)
+        self._attempts()
+        self.tell()
+
+    def _attempts(self) -> None:
+        """Ask for the attempts of the sheet, of which the checks and the costs are told."""
+        sheet = self._screen.sheet()
+        if sheet is None:
+            return
+        job_id, number = self._screen.job_id, int(sheet["sheet"])
+
+        async def ask() -> None:
+            answer = await self._screen.top.client.ask(GetJob(job_id, sheets=str(number)))
+            if answer.sheets:
+                self._facts[job_id, number] = tuple(cleaned(answer.sheets[0].attempts))
+            self.tell()
+
+        self._start("attempts", ask)
+
+    @property
+    def attempts(self) -> tuple[Value, ...]:
+        """The attempts of the sheet that is chosen, as far as they are known."""
+        sheet = self._screen.sheet()
+        return () if sheet is None else self._facts.get((self._screen.job_id, sheet["sheet"]), ())
+
+    def step(self, by: int) -> None:
+        """Show the attempt before, or the next."""
+        known = [one["attempt"] for one in self.attempts]
+        now = self._screen.attempt or self._screen.output.output.attempt
+        if now in known:
+            place = known.index(now) + by
+            if 0 <= place < len(known):
+                self._screen.put_attempt(None if place == len(known) - 1 else known[place])
+
+    def tell(self) -> None:
+        """Say above the panel what it shows."""
+        if self._closed or not self._screen.is_mounted:
+            return
+        if self._screen.shown_panel == "attempts":
+            self._screen.query_one("#attempts", Rows).show_rows(attempt_rows(self.attempts))
+        lines = {"output": self._about_output, "attempts": self._about_attempts}.get(
+            self._screen.shown_panel, list
+        )()
+        about = self._screen.query_one("#about", Told)
+        about.display = bool(lines)
+        about.tell(*lines)
+
+    def _about_attempts(self) -> list[Line]:
+        sheet = self._screen.sheet()
+        if sheet is None:
+            return [[Cell("no sheet is chosen", "dim")]]
+        said = (
+            f"sheet {sheet['sheet']}: {plural(len(self.attempts), 'attempt')}; Enter shows what one printed"
+        )
+        return [[Cell(said, "dim")]]
+
+    def _about_output(self) -> list[Line]:
+        source, view = self._source, self._screen.output
+        if source is None:
+            return self._about_stage()
+        output = view.output
+        newest = max((one["attempt"] for one in self.attempts), default=output.attempt)
+        shown = next((one for one in self.attempts if one["attempt"] == output.attempt), None)
+        name = f"hook {source.hook}" if source.sheet is None else f"sheet {source.sheet}"
+        cells = [Cell(name, "bold")]
+        if output.attempt:
+            style = "warn bold" if newest and output.attempt < newest else ""
+            cells += [Cell(" · "), Cell(f"attempt {output.attempt} of {newest}", style)]
+        if source.stream != "stdout":
+            cells += [Cell(" · "), Cell(source.stream, "accent bold")]
+        elif shown is not None and shown["stderr_bytes"]:
+            cells.append(Cell(f" · {outputs.amount(shown['stderr_bytes'])} on stderr (s)", "dim"))
+        if shown is not None and shown["outcome"]:
+            sign, colour = signs.OUTCOMES.get(shown["outcome"], signs.UNKNOWN)
+            cells.append(Cell(f" · {sign} {shown['outcome'].replace('_', ' ')}", colour))
+        cells.append(Cell(" · " + self._whereabouts(output), "dim"))
+        lines: list[Line] = [cells]
+        if view.pattern.text:
+            lines.append(
+                [Cell(view.told(), "accent bold"), Cell("  n next · N before · f only these", "dim")]
+            )
+        if shown is not None:
+            lines += [[Cell(f"✗ {check}", "bad")] for check in failed_checks(shown)[:_CHECKS_MOST]]
+        return lines
+
+    def _whereabouts(self, output: Output) -> str:
+        if output.failed:
+            return output.failed
+        if output.attempt is None:
+            return "…"
+        if not output.lines and not output.begun:
+            return "nothing printed" if output.ended else "nothing printed so far"
+        if output.ended:
+            end = "ended"
+        else:
+            end = "following" if self._screen.output.following else "not following: G or F goes to the end"
+        return f"{outputs.amount(output.size)} · {end}"
+
+    def _about_stage(self) -> list[Line]:
+        key = self._screen.query_one("#sheets", Rows).key
+        sheets = self._screen.store.sheets.get(self._screen.job_id, ())
+        if not isinstance(key, tuple) or key[0] != "stage":
+            return [[Cell("nothing to show yet", "dim")]]
+        stage = next((one for one in stages_of(sheets) if one.number == key[1]), None)
+        if stage is None:
+            return []
+        label = f" {stage.label}" if stage.label else ""
+        first: Line = [Cell(f"stage {stage.number}{label}", "bold"), Cell(f"  {counts_text(stage)}")]
+        return [first, [Cell("Enter unfolds it; ", "dim"), Cell("the output is that of a sheet", "dim")]]
+
+    # --- the others --------------------------------------------------------------------------------------
+
+    async def _why(self) -> None:
+        screen, client = self._screen, self._screen.top.client
+        sheet = screen.sheet()
+        only = str(sheet["sheet"]) if sheet is not None and sheet["status"] == "failed" else None
+        why = cleaned(await client.ask(ExplainJob(screen.job_id, sheets=only)))
+        sheets = [*screen.store.sheets.get(screen.job_id, ())]
+        failed = failures(why, sheets, named=only is not None)
+        wanted = ",".join(str(error["sheet"]) for error in failed)
+        if wanted:
+            full = cleaned(await client.ask(GetJob(screen.job_id, sheets=wanted)))["sheets"]
+            known = {one["sheet"]: one for one in full}
+            sheets = [known.get(one["sheet"], one) for one in sheets]
+        self._fill("why", why_screen(why, sheets, failed, unfolded=True))
+
+    async def _journal(self) -> None:
+        asked = ReadHistory(job_id=self._screen.job_id, limit=_JOURNAL_MOST)
+        history = cleaned(await self._screen.top.client.ask(asked))
+        lines = screens.history_screen(history["entries"])
+        self._fill("journal", [*lines[:1], *reversed(lines[1:])])
+
+    async def _revisions(self) -> None:
+        answer = cleaned(await self._screen.top.client.ask(ReadRevisions(self._screen.job_id)))
+        self._fill("revisions", screens.revisions_screen(answer["revisions"], unfolded=True))
+
+    def _fill(self, name: str, lines: list[str]) -> None:
+        panel = self._screen.query_one(f"#{name}", Lines)
+        panel.show([[Cell(text)] for line in lines for text in _wrapped(line, panel.size.width)])
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """Wrap a line between words; what goes on is indented."""
+    import textwrap
+
+    if not 0 < width < len(line):
+        return [line]
+    indent = " " * min(len(line) - len(line.lstrip()) + 2, width // 3)
+    return textwrap.wrap(
+        line, width, subsequent_indent=indent, break_on_hyphens=False, replace_whitespace=False
+    ) or [""]
+
+
+def _once(first: Callable[[], None], then: Callable[[], None]) -> Callable[[], None]:
+    """Call one thing the first time, another afterwards."""
+    calls = iter([first])
+
+    def call() -> None:
+        next(calls, then)()
+
+    return call

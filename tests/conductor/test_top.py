@@ -1,0 +1,183 @@
+"""`mzt top` by its keys, against a daemon in this process."""
+
+import pytest
+from anyio import to_thread
+from kit.daemon import gated, plain, score
+from kit.looking import looking
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def two(daemon):
+    """A job that has failed, and one that stands in its second sheet."""
+    daemon.submit(score("broken", ["echo so far; echo wrong >&2; exit 3", plain("never")]))
+    daemon.event("broken", "job.failed")
+    daemon.gate(2)
+    daemon.submit(score("works", [plain(1), f"echo begun; {gated(2)}", plain(3)]))
+    daemon.ledger.wait_for("start 2")
+    return daemon
+
+
+async def test_the_job_that_needs_a_person_comes_first_and_all_is_live(two):
+    async with looking(two.socket) as top:
+        lines = await top.sees("NEEDS YOU", "broken", "RUNNING", "works", "1/3")
+        order = [
+            next(at for at, line in enumerate(lines) if word in line) for word in ("NEEDS YOU", "RUNNING")
+        ]
+        assert order == sorted(order)
+        await to_thread.run_sync(two.gates[2].open)
+        await top.sees("ENDED", "3/3", absent=("RUNNING",))
+
+
+async def test_a_failed_job_opens_at_its_failed_sheet_with_what_it_printed(two):
+    async with looking(two.socket, "broken") as top:
+        await top.sees("attempt 1 of 1", "so far", "✗ failed", "exit code 3", "on stderr (s)")
+        await top.press("s")
+        await top.sees("stderr", "wrong", absent=("so far",))
+
+
+async def test_a_pause_by_its_key_shows_its_line_and_tells_when_it_is_so(two):
+    async with looking(two.socket, "works") as top:
+        await top.sees("begun", "following")
+        await top.press("p")
+        await top.sees("$ mzt pause works --wait", "sent; waiting", "pausing")
+        await to_thread.run_sync(two.gates[2].open)
+        await top.sees("✓ $ mzt pause works --wait  works: paused; 2 of 3 sheets done")
+        await top.press("r")
+        await top.sees("✓ $ mzt resume works --wait")
+        await to_thread.run_sync(two.event, "works", "job.completed")
+
+
+async def test_what_ends_something_is_asked_first_and_no_is_no(two):
+    async with looking(two.socket, "works") as top:
+        await top.sees("begun")
+        await top.press("x")
+        await top.sees("End this job now?", "$ mzt cancel works --wait")
+        await top.press("n")
+        await top.sees("following", absent=("End this job now?",))
+        assert two.status("works")["status"] == "running"
+        await top.press("x")
+        await top.sees("End this job now?")
+        await top.press("y")
+        await top.sees("✓ $ mzt cancel works --wait", "cancelled")
+
+
+async def test_what_is_refused_is_told_and_ends_nothing(two):
+    async with looking(two.socket, "broken") as top:
+        await top.sees("so far")
+        await top.press("p")
+        await top.sees("not now: broken is failed")
+        await to_thread.run_sync(lambda: two.rpc("job.remove", job_id="broken"))
+        await top.sees("is not listed")
+        await top.press("escape")
+        await top.sees("works", absent=("broken",))
+
+
+async def test_read_only_sends_nothing(two):
+    async with looking(two.socket, "works", read_only=True) as top:
+        await top.sees("begun", "read-only")
+        for key in ("p", "x", "e"):
+            await top.press(key)
+            await top.sees("read-only: nothing is sent")
+        assert [event["type"] for event in two.journal("works")].count("job.pausing") == 0
+
+
+async def test_a_score_is_edited_its_plan_is_shown_and_then_it_is_applied(two, tmp_path, monkeypatch):
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i 's/note start 3/echo changed; note start 3/' \"$1\"\n")
+    editor.chmod(0o755)
+    monkeypatch.setenv("EDITOR", str(editor))
+    monkeypatch.delenv("VISUAL", raising=False)
+    async with looking(two.socket, "works", size=(120, 40)) as top:
+        await top.sees("begun")
+        monkeypatch.setattr(type(top.app), "suspend", unsuspended)
+        await top.press("e")
+        await top.sees("changed", "kept", "$ mzt modify works -c", "apply and go on")
+        assert two.status("works")["revision"] == 1
+        await top.press("r")
+        await top.sees("sent; waiting")
+        await to_thread.run_sync(two.gates[2].open)
+        await top.sees("✓ $ mzt modify works", "revision 2")
+        await to_thread.run_sync(two.event, "works", "job.completed")
+        assert two.status("works")["revision"] == 2
+
+
+def unsuspended(_app):
+    """Nothing to hand over: no terminal is drawn on here."""
+    from contextlib import nullcontext
+
+    return nullcontext()
+
+
+async def test_a_sheet_runs_again_after_its_plan_was_shown(two):
+    async with looking(two.socket, "broken", size=(120, 40)) as top:
+        await top.sees("so far")
+        await top.press("a")
+        await top.sees("run from here", "$ mzt resume broken --from 1", "$ mzt edit broken")
+        await top.press("escape")
+        top.app.offer("run from here", top.app.screen.job(), top.app.screen.sheet())
+        await top.sees("what would run", "$ mzt resume broken --from 1 --wait")
+        await top.press("y")
+        await top.sees("attempt 2 of 2")
+        await top.press("left_square_bracket")
+        await top.sees("attempt 1 of 2")
+        await top.press("right_square_bracket")
+        await top.sees("attempt 2 of 2")
+
+
+async def test_frozen_nothing_moves_and_it_says_how_far_it_is_behind(two):
+    async with looking(two.socket) as top:
+        await top.sees("1/3")
+        await top.press("space")
+        await top.sees("FROZEN")
+        await to_thread.run_sync(two.gates[2].open)
+        await top.sees("behind", "1/3", "RUNNING")
+        await top.press("space")
+        await top.sees("3/3", absent=("FROZEN",))
+
+
+async def test_words_filter_the_jobs_and_are_taken_away_again(two):
+    async with looking(two.socket) as top:
+        await top.sees("works", "broken")
+        await top.press("slash")
+        await top.type("wor")
+        await top.sees("/wor: 1 of 2 jobs", absent=("NEEDS YOU",))
+        await top.press("escape")
+        await top.sees("broken", "works")
+        await top.press("exclamation_mark")
+        await top.sees("failed only: 1 of 2 jobs", absent=("RUNNING",))
+
+
+async def test_a_restart_of_the_daemon_is_said_and_survived(two):
+    async with looking(two.socket, "works") as top:
+        await top.sees("begun", "following")
+        await to_thread.run_sync(two.stop)
+        await top.sees("no daemon", "waiting for it")
+        await to_thread.run_sync(two.start)
+        await top.sees("ready", absent=("no daemon",))
+        await to_thread.run_sync(two.gates[2].open)
+        await top.sees("completed", "3 of 3")
+
+
+async def test_foreign_text_is_no_markup_and_controls_nothing(daemon):
+    nasty = "printf '[bold]no[/bold] \\033]52;c;aGk=\\007 \\033[2Jend [link=x]\\n'"
+    daemon.submit(score("nasty", [f"{nasty}; exit 1"], description="[red]not red[/red]"))
+    daemon.event("nasty", "job.failed")
+    async with looking(daemon.socket, "nasty") as top:
+        lines = await top.sees("[bold]no[/bold]", "end [link=x]")
+        assert not any("\x1b" in line or "\x07" in line for line in lines)
+
+
+async def test_it_fits_where_it_is_made_smaller_and_larger(two):
+    async with looking(two.socket, "broken", size=(140, 40)) as top:
+        wide = await top.sees("so far")
+        assert any("1 1.1" in line and "│" in line for line in wide)
+        await top.pilot.resize_terminal(80, 24)
+        narrow = await top.sees("so far", "1 1.1")
+        assert len(narrow) <= 24
+        assert max(map(len, narrow)) <= 80
+        await top.pilot.resize_terminal(40, 10)
+        await top.sees("broken")
+        await top.pilot.resize_terminal(140, 40)
+        await top.sees("so far")

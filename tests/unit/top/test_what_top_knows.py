@@ -1,0 +1,196 @@
+"""The store of `mzt top`, its groups, its stages and the lines between them: no daemon, no terminal."""
+
+import pytest
+
+from marianne_cli.top.known import signs
+from marianne_cli.top.known.sheets import counts_text, graph_rows, sheet_rows
+from marianne_cli.top.known.stages import drawn, in_order, stages_of
+from marianne_cli.top.known.store import Group, Store, group_of, needs_of
+from marianned.protocol import HookStatus, JobStatus, Outcome, PlanAction, SheetStatus
+
+
+def job(name="a", status="running", event=1, run=1, **fields):
+    return {
+        "job_id": name, "status": status, "event": event, "run": run, "next": None, "in_flight": [], "waiting": [], "holds": [],
+        "breakpoints": [], "staged_revision": None, "labels": [], "message": "", "workspace": "/w",
+        "timing": {"created_at": f"2026-01-01T00:00:0{event % 10}.000Z"}, "cost": {"usd": 0.5, "known": True}, **fields,
+    }  # fmt: skip
+
+
+def sheet(number, stage, instance=1, status="pending", **fields):
+    return {
+        "sheet": number, "stage": stage, "instance": instance, "status": status, "label": None, "name": None, "needs": [],
+        "blocked_by": [], "waiting_for": None, "until_at": None, "instrument": "cli", "attempt_count": 0, "error_message": None,
+        "error_category": None, "started_at": None, "ended_at": None, "cost_usd": None, "attempts": [], **fields,
+    }  # fmt: skip
+
+
+def fan(count=50):
+    first, last = sheet(1, 1, name="draft", status="completed"), sheet(count + 2, 3, name="merge")
+    middle = [sheet(number + 1, 2, number, name="review", needs=[1]) for number in range(1, count + 1)]
+    middle[3]["status"] = "failed"
+    last["needs"] = [one["sheet"] for one in middle]
+    return [first, *middle, last]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (signs.JOBS, JobStatus), (signs.SHEETS, SheetStatus), (signs.HOOKS, HookStatus),
+        (signs.OUTCOMES, Outcome), (signs.PLANS, PlanAction), (signs.ORDER, SheetStatus),
+    ],
+)  # fmt: skip
+def test_each_word_has_a_sign(table, words):
+    assert set(table) == set(words)
+
+
+@pytest.mark.parametrize("table", [signs.JOBS, signs.SHEETS])
+def test_statuses_are_told_apart_without_colours(table):
+    assert len({one.sign for one in table.values()}) == len(table)
+
+
+@pytest.mark.parametrize(
+    ("told", "group"),
+    [
+        (job(status="failed"), Group.NEEDS_YOU),
+        (job(status="paused"), Group.NEEDS_YOU),
+        (job(status="paused", next={"code": "hold_end"}), Group.WAITING),
+        (job(status="running", in_flight=[{}]), Group.RUNNING),
+        (job(status="running", in_flight=[{}], waiting=[{}]), Group.RUNNING),
+        (job(status="running", waiting=[{}]), Group.WAITING),
+        (job(status="queued"), Group.WAITING),
+        (job(status="pausing", in_flight=[{}]), Group.RUNNING),
+        (job(status="cancelling"), Group.RUNNING),
+        (job(status="completed"), Group.ENDED),
+        (job(status="cancelled"), Group.ENDED),
+        (job(status="of a newer daemon"), Group.RUNNING),
+    ],
+)
+def test_what_needs_a_person_is_told_from_what_waits_for_a_time(told, group):
+    assert group_of(told) is group
+
+
+def test_jobs_are_shown_by_group_and_keep_their_order_when_they_change():
+    store = Store()
+    store.begin(
+        [job("b", event=2, in_flight=[{}]), job("a", event=1, in_flight=[{}]), job("z", "failed", event=3)]
+    )
+    order = [(group, [one["job_id"] for one in jobs]) for group, jobs in store.ordered()]
+    assert order == [(Group.NEEDS_YOU, ["z"]), (Group.RUNNING, ["a", "b"])]
+    store.put_job({**job("a", event=9, in_flight=[{}]), "timing": {"created_at": "2026-01-01T00:00:01.000Z"}})
+    assert [(group, [one["job_id"] for one in jobs]) for group, jobs in store.ordered()] == order
+
+
+def test_what_is_older_than_what_is_known_is_not_taken():
+    store = Store()
+    store.put_job(job(event=5, status="paused"))
+    store.put_job(job(event=4))
+    assert store.jobs["a"]["status"] == "paused"
+    store.put_job(job(event=6, status="running"))
+    assert store.jobs["a"]["status"] == "running"
+
+
+def test_a_fresh_run_has_none_of_the_sheets_of_the_one_before():
+    store = Store()
+    store.put_job(job(event=5))
+    store.begin_sheets("a", fan())
+    store.put_job(job(event=6, run=2))
+    assert store.sheets == {}
+
+
+def test_a_snapshot_forgets_what_is_no_more():
+    store = Store()
+    store.begin([job("a"), job("b")])
+    store.begin_sheets("a", fan())
+    store.begin([job("b")])
+    assert list(store.jobs) == ["b"]
+    assert store.sheets == {}
+
+
+def test_a_frozen_state_stays_as_it_is():
+    store = Store()
+    store.begin([job("a")])
+    store.begin_sheets("a", fan())
+    frozen = store.frozen()
+    store.put_job(job("a", event=7, status="paused"))
+    store.put_sheets("a", [sheet(1, 1, status="failed")])
+    store.remove_job("a")
+    assert frozen.jobs["a"]["status"] == "running"
+    assert frozen.sheets["a"][0]["status"] == "completed"
+    assert store.changes > frozen.changes
+
+
+def test_texts_are_made_harmless_where_they_come_in():
+    store = Store()
+    store.put_job(job(message="\x1b]52;c;evil\x07\nsecond \u202e line"))
+    assert store.jobs["a"]["message"] == "\\x1b]52;c;evil\\x07\\nsecond \\u202e line"
+
+
+def test_sheets_that_changed_are_put_among_the_others():
+    store = Store()
+    store.begin_sheets("a", fan(4))
+    store.put_sheets("a", [sheet(2, 2, status="running")])
+    assert [one["status"] for one in store.sheets["a"]][:2] == ["completed", "running"]
+    assert [one["sheet"] for one in store.sheets["a"]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_stages_need_what_their_sheets_need():
+    assert needs_of(fan()) == {1: (), 2: (1,), 3: (2,)}
+
+
+def test_a_stage_tells_how_many_of_its_sheets_are_in_each_status():
+    middle = stages_of(fan())[1]
+    assert (middle.number, middle.label, len(middle.sheets)) == (2, "review", 50)
+    assert counts_text(middle) == "✗ 1 failed  ○ 49 pending"
+
+
+def test_a_wide_fan_out_is_folded_and_unfolds():
+    told = job()
+    assert [row.key for row in sheet_rows(told, fan(), {})] == [("sheet", 1), ("stage", 2), ("sheet", 52)]
+    assert len(sheet_rows(told, fan(), {2: True})) == 53
+    assert len(sheet_rows(told, fan(5), {})) == 8
+
+
+def test_failed_sheets_and_words_unfold_what_they_find():
+    keys = [row.key for row in sheet_rows(job(), fan(), {}, failed_only=True)]
+    assert keys == [("stage", 2), ("sheet", 5)]
+    assert [row.key for row in sheet_rows(job(), fan(), {}, "MERGE")] == [("sheet", 52)]
+    assert sheet_rows(job(), fan(), {}, "nothing like it") == []
+
+
+def picture(needs):
+    stages = sorted({*needs, *(other for others in needs.values() for other in others)})
+    return [f"{one.gutter.rstrip()} {one.stage}" for one in drawn(stages, needs)]
+
+
+@pytest.mark.parametrize(
+    ("needs", "lines"),
+    [
+        ({2: [1], 3: [2]}, ["* 1", "* 2", "* 3"]),
+        ({2: [1], 3: [1], 4: [2, 3]}, ["* 1", "├─* 2", "* │ 3", "*─╯ 4"]),
+        ({3: [1, 2], 4: [3], 5: [3]}, ["* 1", "│ * 2", "*─╯ 3", "├─* 4", "* 5"]),
+        ({1: [2]}, ["* 2", "* 1"]),
+        ({}, []),
+    ],
+)
+def test_a_line_runs_from_each_stage_to_all_that_need_it(needs, lines):
+    assert picture(needs) == lines
+
+
+def test_each_stage_comes_after_those_it_needs_and_a_circle_hangs_nothing():
+    assert in_order([1, 2, 3, 4], {1: [4], 4: [3], 2: []}) == [2, 3, 4, 1]
+    assert in_order([1, 2], {1: [2], 2: [1]}) == [1, 2]
+
+
+def test_the_graph_has_a_row_a_stage_with_how_much_is_done():
+    rows = graph_rows(job(), fan(), needs_of(fan()), {})
+    assert [row.key for row in rows] == [("sheet", 1), ("stage", 2), ("sheet", 52)]
+    assert [row.cells[1].text for row in rows] == ["completed", "0/50", "pending"]
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "drawn_as"),
+    [(0, 4, "····"), (2, 4, "██··"), (4, 4, "████"), (1, 8, "▌···"), (0, 0, "····")],
+)
+def test_a_bar_is_as_wide_as_it_is_wanted(done, total, drawn_as):
+    assert signs.bar(done, total, 4) == drawn_as
