@@ -209,9 +209,11 @@ class AsyncClient(Connected, AsyncCalls):
         sheets: bool = False,
         output: bool = False,
         types: Sequence[str] | None = None,
+        connected: Callable[[bool], None] | None = None,
     ) -> AsyncItems[State]:
         """Yield the present state until `Ready`, then what changes, as `Client.states` does."""
-        return self._items(States(jobs=jobs, sheets=sheets, output=output, types=types), read_state)
+        wanted = States(connected, jobs=jobs, sheets=sheets, output=output, types=types)
+        return self._items(wanted, read_state)
 
     def follow(
         self,

@@ -488,7 +488,7 @@ class Session:
             try:
                 yield from wanted.run(self, line, retry)
             except OSError:
-                pass
+                wanted.broke()
             else:
                 return
             finally:
@@ -509,6 +509,9 @@ class Stream:
     def run(self, session: Session, line: Line, retry: Retry) -> Flow[None]:
         """Yield an Item for each; raise OSError where it is to be opened again on another connection."""
         raise NotImplementedError
+
+    def broke(self) -> None:
+        """Hear that the connection broke; it is tried again."""
 
 
 class Watcher:

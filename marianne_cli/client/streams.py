@@ -96,10 +96,12 @@ class Journal(Stream):
 class States(Stream):
     """States as they change, with the journal beside them: `wanted` are the params of `events.subscribe`.
 
-    Each connection begins with a snapshot, until `Ready`; events go on where they ended.
+    Each connection begins with a snapshot, until `Ready`; events go on where they ended. `connected` is told
+    whether the daemon answers, each time that changes.
     """
 
-    def __init__(self, **wanted: object) -> None:
+    def __init__(self, connected: Callable[[bool], None] | None = None, **wanted: object) -> None:
+        self._connected = connected
         self._wanted = _given(wanted)
         self._after: int | None = None
 
@@ -110,11 +112,18 @@ class States(Stream):
             params |= {} if self._after is None else {"after": self._after}
             started = yield from session.opened(line, "events.subscribe", params)
             retry.works()
+            if self._connected is not None:
+                self._connected(True)
             if self._after is None:
                 self._after = started["event"]
             reason = yield from self._items(line)
             if reason != "lagged":
                 raise ConnectionResetError(f"the daemon ended the stream: {reason}")
+
+    def broke(self) -> None:
+        """Tell that the daemon does not answer."""
+        if self._connected is not None:
+            self._connected(False)
 
     def _items(self, line: Line) -> Flow[str]:
         while True:

@@ -212,19 +212,22 @@ class Client(RawClient, Calls):
         sheets: bool = False,
         output: bool = False,
         types: Sequence[str] | None = None,
+        connected: Callable[[bool], None] | None = None,
     ) -> Items[State]:
         """Yield the present state until `Ready`, then each state that changes, and the events beside them.
 
         `jobs`: of these alone, a name for its newest run, whichever that is then; null: of all. `sheets` and
         `output` bring `SheetStates` and `OutputStates`, too; `types` are those of the events (empty: none).
         Over a broken connection, or where the reader was too slow, a snapshot comes again, and takes the
-        place of all states before; no event is missed, and none comes twice.
+        place of all states before; no event is missed, and none comes twice. `connected` is told whether the
+        daemon answers, each time that changes.
 
         Raises:
             NoSuchJob: there is none.
             NoDaemon: nobody has answered for a minute.
         """
-        return self._items(States(jobs=jobs, sheets=sheets, output=output, types=types), read_state)
+        wanted = States(connected, jobs=jobs, sheets=sheets, output=output, types=types)
+        return self._items(wanted, read_state)
 
     def follow(
         self,

@@ -187,7 +187,7 @@ class Top(App[str]):
         return self.shown is not self.store
 
     def _changed(self) -> None:
-        self.is_fed = self.is_fed or self.store.broken is None
+        self.is_fed = self.is_fed or bool(self._feed and self._feed.begun)
         self.soon("renew", self._renew)
 
     def soon(self, what: object, do: Callable[[], None]) -> None:
@@ -211,7 +211,7 @@ class Top(App[str]):
             screen.renew()
 
     def _tick(self) -> None:
-        if not self.is_frozen and isinstance(self.screen, View):
+        if not self.is_frozen and isinstance(self.screen, View) and self.screen.is_mounted:
             self.screen.renew()
 
     @property
@@ -241,12 +241,14 @@ class Top(App[str]):
 
     def open_job(self, job_id: str) -> None:
         """Show one job."""
+        self.deeds.forget()
         if self._feed is not None:
             self._feed.watch(job_id)
         self.push_screen(JobScreen(job_id))
 
     def close_job(self, screen: JobScreen) -> None:
         """Go back to all jobs."""
+        self.deeds.forget()
         if self._feed is not None:
             self._feed.leave(screen.job_id)
         self.pop_screen()

@@ -23,6 +23,8 @@ class Feed:
         self._watched: set[str] = set()
         self._due: dict[str, None] = {}
         self._news = anyio.Event()
+        self.begun = False
+        """Whether the present state has come."""
 
     def watch(self, job_id: str) -> None:
         """Keep the sheets of a job, too."""
@@ -56,17 +58,27 @@ class Feed:
 
     async def _stream(self) -> None:
         jobs: list[Any] = []
-        async for item in self._client.subscribe():
-            if isinstance(item, Snapshot):
-                jobs += item.jobs
-                if len(jobs) >= item.total:
-                    self._store.begin(jobs)
-                    self._broken(None)
-                    for job_id in self._watched:
-                        self._want(job_id)
-                    self._want("")
-            elif isinstance(item, Event):
-                self._event(item)
+        async with self._client.subscribe(connected=self._answers) as items:
+            async for item in items:
+                if isinstance(item, Snapshot):
+                    jobs += item.jobs
+                    if len(jobs) >= item.total:
+                        self._begin(jobs)
+                elif isinstance(item, Event):
+                    self._event(item)
+
+    def _answers(self, it_does: bool) -> None:
+        """Hear that the daemon answers, or no longer does: the stream goes on once it does again."""
+        self._broken(None if it_does else f"no daemon answers at {self._client.path}")
+        if it_does:
+            self._want("")
+
+    def _begin(self, jobs: list[Any]) -> None:
+        self._store.begin(jobs)
+        self.begun = True
+        self._changed()
+        for job_id in ("", *self._watched):
+            self._want(job_id)
 
     def _event(self, event: Event) -> None:
         if event.job_id is None:

@@ -24,7 +24,7 @@ ModalScreen { align: center middle; background: $background 60%; }
 }
 .box Told { margin: 0 0 1 0; }
 .box Rows, .box Lines { height: auto; max-height: 60vh; background: $surface; }
-.box Input { height: 1; border: none; background: $panel; margin: 0 0 1 0; }
+.box Input { height: 1; background: $panel; margin: 0 0 1 0; }
 .danger { border: round $error; }
 .tall { height: 90%; }
 .tall Rows, .tall Lines { height: 1fr; max-height: 100%; }
@@ -95,7 +95,9 @@ class Question(Dialog):
         with Vertical(classes="box danger"):
             yield Told(id="question")
             yield Told(id="line")
-            yield Input(id="reason", placeholder="a reason, for the journal (Tab; may stay empty)")
+            yield Input(
+                id="reason", compact=True, placeholder="a reason, for the journal (Tab; may stay empty)"
+            )
             yield Told(id="keys")
 
     def on_mount(self) -> None:
@@ -129,7 +131,9 @@ class Menu(Dialog):
         with Vertical(classes="box"):
             yield Told(id="title")
             yield Rows((Column("", 24), Column("")), id="menu")
-            yield Input(id="reason", placeholder="a reason, for the journal (Tab; may stay empty)")
+            yield Input(
+                id="reason", compact=True, placeholder="a reason, for the journal (Tab; may stay empty)"
+            )
             yield Told(id="keys")
 
     def on_mount(self) -> None:
@@ -177,7 +181,9 @@ class Plan(Dialog):
             yield Rows(PLAN_COLUMNS, id="plan")
             yield Told(id="said")
             yield Told(id="line")
-            yield Input(id="reason", placeholder="a reason, for the journal (Tab; may stay empty)")
+            yield Input(
+                id="reason", compact=True, placeholder="a reason, for the journal (Tab; may stay empty)"
+            )
             yield Told(id="keys")
 
     def on_mount(self) -> None:

@@ -145,13 +145,14 @@ class Tabs(Widget):
 class Find(Input):
     """The line behind `/`: what is typed works at once; Enter keeps it, Escape takes it away."""
 
-    DEFAULT_CSS = (
-        "Find { height: 1; border: none; padding: 0 1; display: none; } Find.-on { display: block; }"
-    )
+    DEFAULT_CSS = "Find { height: 1; padding: 0 1; display: none; } Find.-on { display: block; }"
 
     def __init__(self) -> None:
         super().__init__(
-            id="find", placeholder="text; Enter keeps it, Escape takes it away", select_on_focus=False
+            id="find",
+            compact=True,
+            placeholder="text; Enter keeps it, Escape takes it away",
+            select_on_focus=False,
         )
         self._typed: Callable[[str], None] = lambda _text: None
         self._back: Widget | None = None

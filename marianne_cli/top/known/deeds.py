@@ -45,6 +45,10 @@ class Deeds:
         """Take something else that was done."""
         self._last = [Cell("· ", "dim"), Cell(said)]
 
+    def forget(self) -> None:
+        """Leave out what came last."""
+        self._last = ()
+
     def lines(self) -> list[Line]:
         """Return what is shown: what is not carried out, then what came last."""
         pending = list(self._pending.values())
