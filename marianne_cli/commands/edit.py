@@ -10,7 +10,7 @@ import msgspec
 from marianne_cli import options
 from marianne_cli.commands import diff, modify
 from marianne_cli.context import Answer, Invocation
-from marianne_cli.drafts import Draft
+from marianne_cli.screens.drafts import Draft
 from marianned.errors import InvalidScore, MarianneError, WaitOverridden, WaitTimeout
 from marianned.formatting import typed
 

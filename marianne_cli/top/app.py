@@ -33,7 +33,7 @@ from marianned import __version__
 from marianned.errors import MarianneError, NoDaemon
 
 if TYPE_CHECKING:
-    from marianne_cli.drafts import Draft
+    from marianne_cli.screens.drafts import Draft
 
 _RENEW_SECONDS = 0.1
 """The screen is renewed so often at most, and so long after a change."""
@@ -203,7 +203,7 @@ class Top(App[str]):
 
     def _renew(self) -> None:
         screen = self._view
-        if screen is None or not screen.is_mounted:
+        if screen is None or not screen.stands:
             return
         if self.is_frozen:
             screen.tell_daemon()
@@ -211,7 +211,7 @@ class Top(App[str]):
             screen.renew()
 
     def _tick(self) -> None:
-        if not self.is_frozen and isinstance(self.screen, View) and self.screen.is_mounted:
+        if not self.is_frozen and isinstance(self.screen, View) and self.screen.stands:
             self.screen.renew()
 
     @property
@@ -308,7 +308,7 @@ class Top(App[str]):
 
     def _tell_deeds(self) -> None:
         screen = self._view
-        if screen is not None and screen.is_mounted:
+        if screen is not None and screen.stands:
             screen.tell_deeds()
 
     # --- other programs ----------------------------------------------------------------------------------

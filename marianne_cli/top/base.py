@@ -39,6 +39,11 @@ class View(Screen[None]):
         """What is shown: the present state, or the one in which it was frozen."""
         return self.top.shown
 
+    @property
+    def stands(self) -> bool:
+        """Whether all of it is there: it is neither being made nor taken away."""
+        return self.is_mounted and self.is_running and bool(self.query("#deeds"))
+
     # --- what each screen has of its own -----------------------------------------------------------------
 
     def job(self) -> Value | None:

@@ -175,7 +175,7 @@ class Doer:
 
     async def edit(self, job: Value) -> None:
         """Edit a job's newest score, show the plan, and apply it."""
-        from marianne_cli.drafts import Draft
+        from marianne_cli.screens.drafts import Draft
 
         job_id = str(job["job_id"])
         line = f"mzt edit {typed(job_id)}"

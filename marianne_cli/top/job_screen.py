@@ -1,5 +1,6 @@
 """One job: its sheets as a list or a graph by stages, and beside them what the one chosen prints, and why."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -69,6 +70,8 @@ class JobScreen(View):
         self.job_id = job_id
         self._graph = False
         self._unfolded: dict[int, bool] = {}
+        self._spread: dict[int, bool] = {}
+        """The stages that are unfolded in the graph."""
         self._words = ""
         self._failed_only = False
         self._placed = False
@@ -111,6 +114,14 @@ class JobScreen(View):
             return None
         return self.store.sheet(self.job_id, key[1])
 
+    def looked_at(self) -> Value | None:
+        """Return the sheet whose output is shown: that at the cursor; of a stage the one that needs eyes."""
+        key = self.query_one("#sheets", Rows).key
+        if isinstance(key, tuple) and key[0] == "stage":
+            members = [one for one in self.store.sheets.get(self.job_id, ()) if one["stage"] == key[1]]
+            return eyed(members) if members else None
+        return self.sheet()
+
     @property
     def output(self) -> LogView:
         """The widget with the output."""
@@ -131,7 +142,7 @@ class JobScreen(View):
         if self._graph and not self._words and not self._failed_only:
             rows.set_columns(GRAPH_COLUMNS)
             needs = self.store.needs.get(self.job_id, {})
-            found = graph_rows(job, sheets, needs, self._unfolded)
+            found = graph_rows(job, sheets, needs, self._spread)
         else:
             rows.set_columns(SHEET_COLUMNS)
             found = sheet_rows(job, sheets, self._unfolded, self._words, failed_only=self._failed_only)
@@ -144,13 +155,10 @@ class JobScreen(View):
     def _place(self) -> None:
         """Begin at what needs eyes: the first that failed, runs or waits, else the last that ran."""
         sheets = self.store.sheets[self.job_id]
-        chosen = next((one for status in _EYED for one in sheets if one["status"] == status), None)
-        begun = [one for one in sheets if one["started_at"]]
-        chosen = chosen or max(begun, key=lambda one: one["started_at"], default=sheets[0])
+        chosen = eyed(sheets)
         stage = next(one for one in stages_of(sheets) if chosen in one.sheets)
-        if not self._graph:
-            self._unfolded[stage.number] = True
-            self.call_after_refresh(self.renew)
+        self._unfolded[stage.number] = True
+        self.call_after_refresh(self.renew)
         self.call_after_refresh(self.query_one("#sheets", Rows).put_cursor, ("sheet", chosen["sheet"]))
 
     def on_rows_moved(self, event: Rows.Moved) -> None:
@@ -203,8 +211,13 @@ class JobScreen(View):
 
     def action_graph(self) -> None:
         """Show the sheets as a graph by stages, or as a list."""
+        sheet = self.looked_at()
         self._graph = not self._graph
         self.renew()
+        if sheet is not None:
+            rows = self.query_one("#sheets", Rows)
+            rows.put_cursor(("stage", sheet["stage"]))
+            rows.put_cursor(("sheet", sheet["sheet"]))
 
     def action_fold(self, open_: bool) -> None:
         """Unfold the stage at the cursor, or fold it."""
@@ -222,8 +235,9 @@ class JobScreen(View):
 
     def _unfold(self, number: int, open_: bool | None) -> None:
         stage = next(one for one in stages_of(self.store.sheets[self.job_id]) if one.number == number)
-        now = self._unfolded.get(number, False) if self._graph else is_unfolded(stage, self._unfolded)
-        self._unfolded[number] = (not now) if open_ is None else open_
+        now = self._spread.get(number, False) if self._graph else is_unfolded(stage, self._unfolded)
+        kept = self._spread if self._graph else self._unfolded
+        kept[number] = (not now) if open_ is None else open_
         self.renew()
 
     def action_panel(self, place: int) -> None:
@@ -268,9 +282,10 @@ class JobScreen(View):
         if key[0] == "hook":
             stream = STREAMS[self._stream] if self._stream < 2 else "stdout"  # noqa: PLR2004  hooks have no prompt
             return Source(self.job_id, None, key[1], self._attempt, stream)
-        if key[0] != "sheet":
+        sheet = self.looked_at()
+        if sheet is None:
             return None
-        return Source(self.job_id, key[1], None, self._attempt, STREAMS[self._stream])
+        return Source(self.job_id, sheet["sheet"], None, self._attempt, STREAMS[self._stream])
 
     @property
     def tail_lines(self) -> int:
@@ -334,3 +349,10 @@ class JobScreen(View):
             self.copied(self.output.shown_text())
         else:
             self.copied("\n".join(self.panel.text_lines()) + "\n")
+
+
+def eyed(sheets: Sequence[Value]) -> Value:
+    """Return the sheet that needs eyes: the first that failed, runs or waits, else the last that ran."""
+    chosen = next((one for status in _EYED for one in sheets if one["status"] == status), None)
+    begun = [one for one in sheets if one["started_at"]]
+    return chosen or max(begun, key=lambda one: str(one["started_at"]), default=sheets[0])

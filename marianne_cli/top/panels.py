@@ -13,8 +13,6 @@ from marianne_cli.top.drawn.widgets import Told
 from marianne_cli.top.known import signs
 from marianne_cli.top.known.attempts import attempt_rows, failed_checks
 from marianne_cli.top.known.cells import Cell, Line
-from marianne_cli.top.known.sheets import counts_text
-from marianne_cli.top.known.stages import stages_of
 from marianne_cli.top.known.store import Value, cleaned
 from marianne_cli.top.output import Output, Source
 from marianned.errors import MarianneError
@@ -43,6 +41,8 @@ class Panels:
         self._seen: tuple[int, int, str] | None = None
         self._asked_of: dict[str, object] = {}
         self._closed = False
+        self._of: int | None = None
+        """The sheet whose output is shown."""
 
     def close(self) -> None:
         """Ask for nothing more: the screen is left."""
@@ -63,8 +63,10 @@ class Panels:
         """Take notice of what the store has now: the sheet may have another attempt."""
         if self._screen.top.is_frozen or self._closed:
             return
-        sheet = self._screen.sheet()
+        sheet = self._screen.looked_at()
         seen = None if sheet is None else (sheet["sheet"], sheet["attempt_count"], sheet["status"])
+        if seen is not None and seen[0] != self._of and self._screen.output.following:
+            self.read()
         if seen != self._seen:
             before, self._seen = self._seen, seen
             self._attempts()
@@ -86,7 +88,7 @@ class Panels:
         if name in {"output", "attempts"} or job is None:
             self.tell()
             return
-        sheet = screen.sheet()
+        sheet = screen.looked_at()
         of = (job["event"], job["run"], None if sheet is None else sheet["sheet"])
         if self._asked_of.get(name) == of:
             return
@@ -124,6 +126,7 @@ class Panels:
         scope = self._reading = anyio.CancelScope()
         source = self._source = self._screen.source()
         view, top = self._screen.output, self._screen.top
+        self._of = None if source is None else source.sheet
 
         async def run() -> None:
             with scope:
@@ -158,7 +161,7 @@ class Panels:
 
     def _attempts(self) -> None:
         """Ask for the attempts of the sheet, of which the checks and the costs are told."""
-        sheet = self._screen.sheet()
+        sheet = self._screen.looked_at()
         if sheet is None:
             return
         job_id, number = self._screen.job_id, int(sheet["sheet"])
@@ -174,7 +177,7 @@ class Panels:
     @property
     def attempts(self) -> tuple[Value, ...]:
         """The attempts of the sheet that is chosen, as far as they are known."""
-        sheet = self._screen.sheet()
+        sheet = self._screen.looked_at()
         return () if sheet is None else self._facts.get((self._screen.job_id, sheet["sheet"]), ())
 
     def step(self, by: int) -> None:
@@ -188,7 +191,7 @@ class Panels:
 
     def tell(self) -> None:
         """Say above the panel what it shows."""
-        if self._closed or not self._screen.is_mounted:
+        if self._closed or not self._screen.stands:
             return
         if self._screen.shown_panel == "attempts":
             self._screen.query_one("#attempts", Rows).show_rows(attempt_rows(self.attempts))
@@ -200,7 +203,7 @@ class Panels:
         about.tell(*lines)
 
     def _about_attempts(self) -> list[Line]:
-        sheet = self._screen.sheet()
+        sheet = self._screen.looked_at()
         if sheet is None:
             return [[Cell("no sheet is chosen", "dim")]]
         said = (
@@ -211,7 +214,7 @@ class Panels:
     def _about_output(self) -> list[Line]:
         source, view = self._source, self._screen.output
         if source is None:
-            return self._about_stage()
+            return [[Cell("nothing to show yet", "dim")]]
         output = view.output
         newest = max((one["attempt"] for one in self.attempts), default=output.attempt)
         shown = next((one for one in self.attempts if one["attempt"] == output.attempt), None)
@@ -228,7 +231,7 @@ class Panels:
             sign, colour = signs.OUTCOMES.get(shown["outcome"], signs.UNKNOWN)
             cells.append(Cell(f" · {sign} {shown['outcome'].replace('_', ' ')}", colour))
         cells.append(Cell(" · " + self._whereabouts(output), "dim"))
-        lines: list[Line] = [cells]
+        lines: list[Line] = [*self._about_stage(), cells]
         if view.pattern.text:
             lines.append(
                 [Cell(view.told(), "accent bold"), Cell("  n next · N before · f only these", "dim")]
@@ -251,22 +254,19 @@ class Panels:
         return f"{outputs.amount(output.size)} · {end}"
 
     def _about_stage(self) -> list[Line]:
+        """Where the cursor is at a stage: of which of its sheets the output is."""
         key = self._screen.query_one("#sheets", Rows).key
-        sheets = self._screen.store.sheets.get(self._screen.job_id, ())
-        if not isinstance(key, tuple) or key[0] != "stage":
-            return [[Cell("nothing to show yet", "dim")]]
-        stage = next((one for one in stages_of(sheets) if one.number == key[1]), None)
-        if stage is None:
+        sheet = self._screen.looked_at()
+        if sheet is None or not isinstance(key, tuple) or key[0] != "stage":
             return []
-        label = f" {stage.label}" if stage.label else ""
-        first: Line = [Cell(f"stage {stage.number}{label}", "bold"), Cell(f"  {counts_text(stage)}")]
-        return [first, [Cell("Enter unfolds it; ", "dim"), Cell("the output is that of a sheet", "dim")]]
+        said = f"of stage {key[1]} the sheet that is {sheet['status']}; Enter unfolds all"
+        return [[Cell(said, "dim")]]
 
     # --- the others --------------------------------------------------------------------------------------
 
     async def _why(self) -> None:
         screen, client = self._screen, self._screen.top.client
-        sheet = screen.sheet()
+        sheet = screen.looked_at()
         only = str(sheet["sheet"]) if sheet is not None and sheet["status"] == "failed" else None
         why = cleaned(await client.ask(ExplainJob(screen.job_id, sheets=only)))
         sheets = [*screen.store.sheets.get(screen.job_id, ())]
