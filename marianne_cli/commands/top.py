@@ -19,7 +19,7 @@ def command(call: Invocation, *, job: str | None, read_only: bool) -> Answer:
     Jobs that need a person come first. A job shows its sheets, and beside them what the sheet at the cursor
     prints. Each action shows the `mzt` line that it is; `?` shows the keys.
     """
-    extras.need("top", "top", "textual")
+    extras.need("mzt top", "top", "textual")
     if not all(os.isatty(number) for number in range(3)):
         raise click.UsageError("top draws on the terminal: its input, output and errors must be one")
     from marianne_cli.top.app import Top

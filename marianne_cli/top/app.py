@@ -35,6 +35,7 @@ from marianned.errors import MarianneError, NoDaemon
 if TYPE_CHECKING:
     from marianne_cli.screens.drafts import Draft
 
+_NAME = f"mzt {__version__} top"
 _RENEW_SECONDS = 0.1
 """The screen is renewed so often at most, and so long after a change."""
 _CLOCK_SECONDS = 1.0
@@ -141,13 +142,14 @@ class Top(App[str]):
         while True:
             try:
                 async with (
-                    aconnect(self._socket, name=f"mzt {__version__} top") as client,
+                    aconnect(self._socket, name=_NAME, read_only=self.read_only) as client,
                     anyio.create_task_group() as tasks,
                 ):
                     self._client, self._tasks = client, tasks
                     self._feed = Feed(client, self.store, self._changed)
-                    if self._first is not None:
-                        self._feed.watch(self._first)
+                    for screen in self.screen_stack:
+                        if isinstance(screen, JobScreen):
+                            tasks.start_soon(self._feed.watch, screen.job_id)
                     await self._feed.run()
             except NoDaemon as error:
                 self.store.put_broken(terminal.line(error.message))
@@ -243,7 +245,7 @@ class Top(App[str]):
         """Show one job."""
         self.deeds.forget()
         if self._feed is not None:
-            self._feed.watch(job_id)
+            self.start(functools.partial(self._feed.watch, job_id))
         self.push_screen(JobScreen(job_id))
 
     def close_job(self, screen: JobScreen) -> None:

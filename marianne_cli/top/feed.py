@@ -1,4 +1,4 @@
-"""What keeps the store true: the daemon's stream, over breaks and restarts."""
+"""What keeps the store true: the daemon's streams of states, over breaks and restarts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,115 +6,123 @@ from typing import Any
 import anyio
 
 from marianne_cli.client import AsyncClient
-from marianne_cli.top.known.store import Store, needs_of
-from marianned.errors import MarianneError, NoDaemon, NoSuchJob
-from marianned.protocol import Event, GetDaemon, GetJob, Snapshot
+from marianne_cli.top.known.store import Store
+from marianned.errors import MarianneError
+from marianned.protocol import (
+    DaemonState,
+    Event,
+    GetJob,
+    JobState,
+    OutputStates,
+    ReadGraph,
+    Ready,
+    RunRemoved,
+    SheetStates,
+    Snapshot,
+)
 
 _AGAIN_SECONDS = 1.0
 
 
 class Feed:
-    """Feeds a store; `changed` is called when something came."""
+    """Feeds a store; `changed` is called when something came.
+
+    One stream brings all jobs and the daemon, another the sheets of a job that is looked at.
+    """
 
     def __init__(self, client: AsyncClient, store: Store, changed: Callable[[], None]) -> None:
         self._client = client
         self._store = store
         self._changed = changed
-        self._watched: set[str] = set()
-        self._due: dict[str, None] = {}
-        self._news = anyio.Event()
+        self._watched: dict[str, anyio.CancelScope] = {}
+        self._shown: list[Any] | None = []
+        """The jobs of a snapshot that is not complete; null: it is."""
         self.begun = False
         """Whether the present state has come."""
 
-    def watch(self, job_id: str) -> None:
-        """Keep the sheets of a job, too."""
-        self._watched.add(job_id)
-        self._want(job_id)
-
-    def leave(self, job_id: str) -> None:
-        """Keep the sheets of a job no longer."""
-        self._watched.discard(job_id)
-
-    def _want(self, job_id: str) -> None:
-        self._due[job_id] = None
-        self._news.set()
-
     async def run(self) -> None:
-        """Feed the store, without an end; what is refused ends nothing."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._ask)
-            while True:
-                try:
-                    await self._stream()
-                except NoDaemon as error:
-                    self._broken(error.message)
-                except MarianneError as error:
-                    self._broken(str(error))
-                await anyio.sleep(_AGAIN_SECONDS)
-
-    def _broken(self, why: str | None) -> None:
-        self._store.put_broken(why)
-        self._changed()
-
-    async def _stream(self) -> None:
-        jobs: list[Any] = []
-        async with self._client.subscribe(connected=self._answers) as items:
-            async for item in items:
-                if isinstance(item, Snapshot):
-                    jobs += item.jobs
-                    if len(jobs) >= item.total:
-                        self._begin(jobs)
-                elif isinstance(item, Event):
-                    self._event(item)
+        """Bring all jobs and the daemon, without an end; what is refused ends nothing."""
+        while True:
+            try:
+                stream = self._client.states(output=True, types=["job.removed"], connected=self._answers)
+                async with stream as items:
+                    async for item in items:
+                        self._take(item)
+            except MarianneError as error:
+                self._store.put_broken(error.message)
+                self._changed()
+            await anyio.sleep(_AGAIN_SECONDS)
 
     def _answers(self, it_does: bool) -> None:
         """Hear that the daemon answers, or no longer does: the stream goes on once it does again."""
-        self._broken(None if it_does else f"no daemon answers at {self._client.path}")
-        if it_does:
-            self._want("")
-
-    def _begin(self, jobs: list[Any]) -> None:
-        self._store.begin(jobs)
-        self.begun = True
+        self._shown = []
+        self._store.put_broken(None if it_does else f"no daemon answers at {self._client.path}")
         self._changed()
-        for job_id in ("", *self._watched):
-            self._want(job_id)
 
-    def _event(self, event: Event) -> None:
-        if event.job_id is None:
-            self._want("")
-        elif event.type == "job.removed":
-            self._store.remove_job(event.job_id)
+    def _take(self, item: object) -> None:
+        if isinstance(item, Snapshot) and self._shown is not None:
+            self._shown += item.jobs
+        elif isinstance(item, JobState):
+            self._store.put_job(item.job)
+        elif isinstance(item, Ready) and self._shown is not None:
+            self._store.begin(self._shown, keep=self._watched)
+            self._shown, self.begun = None, True
+        elif isinstance(item, DaemonState):
+            self._store.put_daemon(item)
+        elif isinstance(item, OutputStates):
+            self._store.put_output(item.job_id, item.run, item.in_flight)
+        elif isinstance(item, RunRemoved):
+            self._store.remove_run(item.job_name, item.run)
+        elif isinstance(item, Event) and item.job_id is not None and item.run is not None:
+            self._store.remove_run(item.job_id, item.run)
+        if self._shown is None:
             self._changed()
-        else:
-            self._want(event.job_id)
 
-    async def _ask(self) -> None:
-        while True:
-            await self._news.wait()
-            self._news = anyio.Event()
-            due, self._due = self._due, {}
-            for job_id in due:
+    # --- one job -------------------------------------------------------------------------------------
+
+    def leave(self, job_id: str) -> None:
+        """Bring the sheets of a job no longer."""
+        if (scope := self._watched.pop(job_id, None)) is not None:
+            scope.cancel()
+
+    async def watch(self, job_id: str) -> None:
+        """Bring a job, its sheets, its hooks and what its stages need, until it is left."""
+        self.leave(job_id)
+        with anyio.CancelScope() as scope:
+            self._watched[job_id] = scope
+            while True:
                 try:
-                    await self._look(job_id)
-                except NoSuchJob:
-                    self._store.remove_job(job_id)
-                except MarianneError:
-                    continue  # the stream tells that nobody answers
-                self._changed()
+                    await self._job(job_id)
+                except MarianneError as error:
+                    self._store.put_gone(job_id, error.message)
+                    self._changed()
+                await anyio.sleep(_AGAIN_SECONDS)
 
-    async def _look(self, job_id: str) -> None:
-        if not job_id:
-            self._store.put_daemon(await self._client.ask(GetDaemon()))
-            return
-        if job_id not in self._watched:
-            self._store.put_job(await self._client.ask(GetJob(job_id, limit=1)))
-            return
-        first = page = await self._client.ask(GetJob(job_id))
-        sheets = list(page.sheets)
-        while page.sheets and len(sheets) < page.total_sheets:
-            page = await self._client.ask(GetJob(job_id, offset=len(sheets)))
-            sheets += page.sheets
-        self._store.put_job(first)
-        self._store.begin_sheets(job_id, sheets, first.hooks)
-        self._store.put_needs(job_id, needs_of(self._store.sheets[job_id]))
+    async def _job(self, job_id: str) -> None:
+        of: tuple[int, int] | None = None
+        states = self._client.states(jobs=[job_id], sheets=True, types=["hook."])
+        async with states as items:
+            async for item in items:
+                if isinstance(item, JobState):
+                    self._store.put_job(item.job)
+                elif isinstance(item, Snapshot):
+                    for job in item.jobs:
+                        self._store.put_job(job)
+                elif isinstance(item, SheetStates):
+                    self._store.put_sheets(item.job_id, item.run, item.sheets, item.total_sheets)
+                    if (item.run, item.revision) != of:
+                        of = item.run, item.revision
+                        await self._graph(job_id)
+                        await self._hooks(job_id)
+                elif isinstance(item, Event):
+                    await self._hooks(job_id)
+                if not isinstance(item, DaemonState):
+                    self._changed()
+
+    async def _graph(self, job_id: str) -> None:
+        graph = await self._client.ask(ReadGraph(job_id, limit=1))
+        self._store.put_needs(job_id, {one.stage: [*one.needs, *one.needs_own] for one in graph.stages})
+
+    async def _hooks(self, job_id: str) -> None:
+        told = await self._client.ask(GetJob(job_id, fields=["hooks"], limit=1))
+        self._store.put_hooks(job_id, told.hooks)

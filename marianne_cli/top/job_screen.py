@@ -133,19 +133,19 @@ class JobScreen(View):
         job = self.job()
         head = self.query_one("#head", Told)
         if job is None:
-            gone = "is not listed: removed, or ended more than a day ago" if self.top.is_fed else "…"
+            gone = self.store.gone.get(self.job_id, "was removed" if self.top.is_fed else "…")
             head.tell([Cell(f"{self.job_id} ", "bold"), Cell(gone, "dim")])
             return
         head.tell(*head_lines(job))
         sheets = self.store.sheets.get(self.job_id, ())
+        needs = self.store.needs.get(self.job_id, {})
         rows = self.query_one("#sheets", Rows)
         if self._graph and not self._words and not self._failed_only:
             rows.set_columns(GRAPH_COLUMNS)
-            needs = self.store.needs.get(self.job_id, {})
             found = graph_rows(job, sheets, needs, self._spread)
         else:
             rows.set_columns(SHEET_COLUMNS)
-            found = sheet_rows(job, sheets, self._unfolded, self._words, failed_only=self._failed_only)
+            found = sheet_rows(job, sheets, needs, self._unfolded, self._words, failed_only=self._failed_only)
         rows.show_rows([*found, *hook_rows(self.store.hooks.get(self.job_id, ()))])
         if sheets and not self._placed:
             self._placed = True

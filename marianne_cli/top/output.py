@@ -1,12 +1,12 @@
 """What one attempt prints, as lines: its end first, then what comes; searched and filtered."""
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from marianne_cli import terminal
 from marianne_cli.client import AsyncClient
-from marianne_cli.screens.transcript import Told, Transcript
+from marianne_cli.screens.transcript import Transcript
 from marianned.protocol import Output as Piece
 from marianned.protocol import ReadOutput
 
@@ -41,6 +41,13 @@ class Source(NamedTuple):
         return shlex.join(["mzt", *self.arguments()])
 
 
+class Told(NamedTuple):
+    """A line as it is shown; `kind` is that of a `ShownLine`: text, tool, result, note, error or plain."""
+
+    kind: str
+    text: str
+
+
 class Output:
     """The lines that are known, and what is told of them."""
 
@@ -58,9 +65,9 @@ class Output:
         self.failed: str | None = None
         """Why nothing can be shown; null: nothing is wrong."""
 
-    def add(self, told: list[Told]) -> None:
+    def add(self, told: Iterable[tuple[str, str]]) -> None:
         """Take further lines, each made harmless; drop the first where there are too many."""
-        self.lines += [Told(line.kind, terminal.line(line.text.expandtabs(8))) for line in told]
+        self.lines += [Told(kind, terminal.line(text.expandtabs(8))) for kind, text in told]
         if len(self.lines) > KEPT_LINES + _SLACK:
             gone = len(self.lines) - KEPT_LINES
             del self.lines[:gone]
@@ -110,7 +117,7 @@ async def read(
                 _take(output, transcript, 0, data)
                 output.size = offset
                 changed()
-    output.add(transcript.read_rest())
+    output.add(transcript.rest())
     output.begun, output.ended = "", True
     changed()
 
@@ -156,7 +163,7 @@ def _asked(ask: ReadOutput, attempt: int, offset: int) -> ReadOutput:
 
 
 def _take(output: Output, transcript: Transcript, gone: int, data: bytes) -> None:
-    output.add(transcript.read(gone, data))
+    output.add(transcript.told(gone, data))
     output.begun = terminal.line(transcript.begun.expandtabs(8))
 
 

@@ -5,13 +5,13 @@ import pytest
 from marianne_cli.top.known import signs
 from marianne_cli.top.known.sheets import counts_text, graph_rows, sheet_rows
 from marianne_cli.top.known.stages import drawn, in_order, stages_of
-from marianne_cli.top.known.store import Group, Store, group_of, needs_of
+from marianne_cli.top.known.store import Group, Store, group_of
 from marianned.protocol import HookStatus, JobStatus, Outcome, PlanAction, SheetStatus
 
 
 def job(name="a", status="running", event=1, run=1, **fields):
     return {
-        "job_id": name, "status": status, "event": event, "run": run, "next": None, "in_flight": [], "waiting": [], "holds": [],
+        "job_id": name, "job_name": name, "status": status, "event": event, "run": run, "next": None, "in_flight": [], "waiting": [], "holds": [],
         "breakpoints": [], "staged_revision": None, "labels": [], "message": "", "workspace": "/w",
         "timing": {"created_at": f"2026-01-01T00:00:0{event % 10}.000Z"}, "cost": {"usd": 0.5, "known": True}, **fields,
     }  # fmt: skip
@@ -23,6 +23,9 @@ def sheet(number, stage, instance=1, status="pending", **fields):
         "blocked_by": [], "waiting_for": None, "until_at": None, "instrument": "cli", "attempt_count": 0, "error_message": None,
         "error_category": None, "started_at": None, "ended_at": None, "cost_usd": None, "attempts": [], **fields,
     }  # fmt: skip
+
+
+NEEDS = {1: (), 2: (1,), 3: (2,)}
 
 
 def fan(count=50):
@@ -93,7 +96,7 @@ def test_what_is_older_than_what_is_known_is_not_taken():
 def test_a_fresh_run_has_none_of_the_sheets_of_the_one_before():
     store = Store()
     store.put_job(job(event=5))
-    store.begin_sheets("a", fan())
+    store.put_sheets("a", 1, fan(), 52)
     store.put_job(job(event=6, run=2))
     assert store.sheets == {}
 
@@ -101,7 +104,7 @@ def test_a_fresh_run_has_none_of_the_sheets_of_the_one_before():
 def test_a_snapshot_forgets_what_is_no_more():
     store = Store()
     store.begin([job("a"), job("b")])
-    store.begin_sheets("a", fan())
+    store.put_sheets("a", 1, fan(), 52)
     store.begin([job("b")])
     assert list(store.jobs) == ["b"]
     assert store.sheets == {}
@@ -110,14 +113,34 @@ def test_a_snapshot_forgets_what_is_no_more():
 def test_a_frozen_state_stays_as_it_is():
     store = Store()
     store.begin([job("a")])
-    store.begin_sheets("a", fan())
+    store.put_sheets("a", 1, fan(), 52)
     frozen = store.frozen()
     store.put_job(job("a", event=7, status="paused"))
-    store.put_sheets("a", [sheet(1, 1, status="failed")])
-    store.remove_job("a")
+    store.put_sheets("a", 1, [sheet(1, 1, status="failed")], 52)
+    store.remove_run("a", 1)
     assert frozen.jobs["a"]["status"] == "running"
     assert frozen.sheets["a"][0]["status"] == "completed"
     assert store.changes > frozen.changes
+
+
+def test_what_was_printed_last_is_put_at_its_attempt():
+    store = Store()
+    flights = [
+        {"sheet": number, "hook": None, "attempt": 1, "job_id": None, "last_line": None} for number in (1, 2)
+    ]
+    store.put_job(job(in_flight=flights))
+    store.put_output("a", 1, [{**flights[1], "last_line": "at\x07 it"}])
+    store.put_output("a", 2, [{**flights[0], "last_line": "of another run"}])
+    assert [one["last_line"] for one in store.jobs["a"]["in_flight"]] == [None, "at\\x07 it"]
+
+
+def test_a_job_that_is_looked_at_stays_though_a_snapshot_of_all_has_it_not():
+    store = Store()
+    store.put_job(job("old", "completed"))
+    store.begin([job("new")], keep={"old"})
+    assert sorted(store.jobs) == ["new", "old"]
+    store.begin([job("new")])
+    assert sorted(store.jobs) == ["new"]
 
 
 def test_texts_are_made_harmless_where_they_come_in():
@@ -128,14 +151,10 @@ def test_texts_are_made_harmless_where_they_come_in():
 
 def test_sheets_that_changed_are_put_among_the_others():
     store = Store()
-    store.begin_sheets("a", fan(4))
-    store.put_sheets("a", [sheet(2, 2, status="running")])
+    store.put_sheets("a", 1, fan(4), 6)
+    store.put_sheets("a", 1, [sheet(2, 2, status="running")], 5)
     assert [one["status"] for one in store.sheets["a"]][:2] == ["completed", "running"]
-    assert [one["sheet"] for one in store.sheets["a"]] == [1, 2, 3, 4, 5, 6]
-
-
-def test_stages_need_what_their_sheets_need():
-    assert needs_of(fan()) == {1: (), 2: (1,), 3: (2,)}
+    assert [one["sheet"] for one in store.sheets["a"]] == [1, 2, 3, 4, 5]
 
 
 def test_a_stage_tells_how_many_of_its_sheets_are_in_each_status():
@@ -146,16 +165,20 @@ def test_a_stage_tells_how_many_of_its_sheets_are_in_each_status():
 
 def test_a_wide_fan_out_is_folded_and_unfolds():
     told = job()
-    assert [row.key for row in sheet_rows(told, fan(), {})] == [("sheet", 1), ("stage", 2), ("sheet", 52)]
-    assert len(sheet_rows(told, fan(), {2: True})) == 53
-    assert len(sheet_rows(told, fan(5), {})) == 8
+    assert [row.key for row in sheet_rows(told, fan(), NEEDS, {})] == [
+        ("sheet", 1),
+        ("stage", 2),
+        ("sheet", 52),
+    ]
+    assert len(sheet_rows(told, fan(), NEEDS, {2: True})) == 53
+    assert len(sheet_rows(told, fan(5), NEEDS, {})) == 8
 
 
 def test_failed_sheets_and_words_unfold_what_they_find():
-    keys = [row.key for row in sheet_rows(job(), fan(), {}, failed_only=True)]
+    keys = [row.key for row in sheet_rows(job(), fan(), NEEDS, {}, failed_only=True)]
     assert keys == [("stage", 2), ("sheet", 5)]
-    assert [row.key for row in sheet_rows(job(), fan(), {}, "MERGE")] == [("sheet", 52)]
-    assert sheet_rows(job(), fan(), {}, "nothing like it") == []
+    assert [row.key for row in sheet_rows(job(), fan(), NEEDS, {}, "MERGE")] == [("sheet", 52)]
+    assert sheet_rows(job(), fan(), NEEDS, {}, "nothing like it") == []
 
 
 def picture(needs):
@@ -183,7 +206,7 @@ def test_each_stage_comes_after_those_it_needs_and_a_circle_hangs_nothing():
 
 
 def test_the_graph_has_a_row_a_stage_with_how_much_is_done():
-    rows = graph_rows(job(), fan(), needs_of(fan()), {})
+    rows = graph_rows(job(), fan(), NEEDS, {})
     assert [row.key for row in rows] == [("sheet", 1), ("stage", 2), ("sheet", 52)]
     assert [row.cells[1].text for row in rows] == ["completed", "0/50", "pending"]
 

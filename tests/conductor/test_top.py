@@ -69,7 +69,7 @@ async def test_what_is_refused_is_told_and_ends_nothing(two):
         await top.press("p")
         await top.sees("not now: broken is failed")
         await to_thread.run_sync(lambda: two.rpc("job.remove", job_id="broken"))
-        await top.sees("is not listed")
+        await top.sees("broken was removed")
         await top.press("escape")
         await top.sees("works", absent=("broken",))
 

@@ -8,10 +8,9 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 
-from marianne_cli.screens.transcript import Told
 from marianne_cli.top.drawn.listing import Lines
 from marianne_cli.top.known.cells import Cell, Line
-from marianne_cli.top.output import Output, Pattern
+from marianne_cli.top.output import Output, Pattern, Told
 
 _STYLES = {"tool": "run", "result": "dim", "note": "dim", "error": "bad"}
 _EARLIER = -1

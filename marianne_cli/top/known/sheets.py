@@ -9,7 +9,7 @@ from marianne_cli.top.known import signs
 from marianne_cli.top.known.cells import Cell, Column, Row
 from marianne_cli.top.known.stages import Stage, drawn, stages_of
 from marianne_cli.top.known.store import Value
-from marianned.formatting import dollars
+from marianned.formatting import dollars, ranges
 
 SHEET_COLUMNS = (Column("SHEET", 60), Column("STATUS", 11), Column("AGE", 7, right=True), Column("WHAT"))
 GRAPH_COLUMNS = (Column("STAGES", 60), Column("SHEETS", 12, right=True), Column("", 12), Column("WHAT"))
@@ -23,13 +23,14 @@ _UNFOLDED_MOST = 12
 def sheet_rows(
     job: Value,
     sheets: Sequence[Value],
+    needs: Mapping[int, Sequence[int]],
     unfolded: Mapping[int, bool],
     words: str = "",
     *,
     failed_only: bool = False,
 ) -> list[Row]:
     """Return the sheets, those of a fan-out below their stage, folded with counts where there are many."""
-    rows = _Sheets(job, sheets, words, failed_only=failed_only)
+    rows = _Sheets(job, needs, words, failed_only=failed_only)
     return [row for stage in stages_of(sheets) for row in rows.of_stage(stage, unfolded, "", "")]
 
 
@@ -40,13 +41,12 @@ def graph_rows(
     unfolded: Mapping[int, bool],
 ) -> list[Row]:
     """Return the stages with the lines between them, each with the counts of its sheets."""
-    rows = _Sheets(job, sheets)
+    rows = _Sheets(job, needs)
     stages = {stage.number: stage for stage in stages_of(sheets)}
     found: list[Row] = []
     for one in drawn(list(stages), needs):
         stage = stages[one.stage]
-        needed = needs.get(one.stage, ())
-        found.append(rows.graph_row(stage, one.gutter, needed))
+        found.append(rows.graph_row(stage, one.gutter))
         if unfolded.get(stage.number, False) and len(stage.sheets) >= FOLDED_FROM:
             found += [
                 _spread(rows.sheet(sheet, one.below + "  "), len(GRAPH_COLUMNS)) for sheet in stage.sheets
@@ -69,8 +69,14 @@ class _Sheets:
     """How sheets become rows."""
 
     def __init__(
-        self, job: Value, sheets: Sequence[Value], words: str = "", *, failed_only: bool = False
+        self,
+        job: Value,
+        needs: Mapping[int, Sequence[int]],
+        words: str = "",
+        *,
+        failed_only: bool = False,
     ) -> None:
+        self._needs = needs
         ended = job["status"] in {"completed", "failed", "cancelled"}
         self._flights = {one["sheet"]: one for one in job["in_flight"] if not one.get("job_id")}
         self._marked: Collection[int] = () if ended else {one["sheet"] for one in job["breakpoints"]}
@@ -81,7 +87,6 @@ class _Sheets:
         }
         self._words = words.lower().split()
         self._failed_only = failed_only
-        self._many = len(sheets) > 1
 
     def of_stage(self, stage: Stage, unfolded: Mapping[int, bool], gutter: str, below: str) -> Iterator[Row]:
         """Yield the rows of a stage."""
@@ -134,7 +139,7 @@ class _Sheets:
                 if sheet["ended_at"]
                 else age(sheet["started_at"])
             )
-        said = screens.sheet_detail(sheet, self._flights)
+        said = screens.sheet_detail(sheet, self._flights) or self._needed(sheet)
         if sheet["sheet"] in self._marked:
             said = "; ".join(part for part in ("the job pauses before it", said) if part)
         if last := self._last.get(sheet["sheet"]):
@@ -159,7 +164,14 @@ class _Sheets:
             ],
         )
 
-    def graph_row(self, stage: Stage, gutter: str, needs: Sequence[int]) -> Row:
+    def _needed(self, sheet: Value) -> str:
+        """Say which stages a sheet needs that is still to run."""
+        needs = self._needs.get(sheet["stage"], ())
+        if sheet["status"] != "pending" or not needs:
+            return ""
+        return f"needs stage{'s' if len(needs) > 1 else ''} {ranges(needs)}"
+
+    def graph_row(self, stage: Stage, gutter: str) -> Row:
         """Return a stage's row in the graph."""
         standing = standing_of(stage)
         sign, style = signs.SHEETS.get(standing, signs.UNKNOWN)
@@ -169,9 +181,7 @@ class _Sheets:
         only = stage.sheets[0]
         said = counts_text(stage) if total > 1 else self.sheet(only, "").cells[-1].text
         mark = "•" if any(sheet["sheet"] in self._marked for sheet in stage.sheets) else ""
-        needed = (
-            f"needs {', '.join(map(str, needs))}" if needs and standing == "pending" and total > 1 else ""
-        )
+        needed = self._needed(only) if standing == "pending" and total > 1 else ""
         return Row(
             ("stage", stage.number) if total > 1 else ("sheet", only["sheet"]),
             [

@@ -4,7 +4,7 @@ Values are replaced and never changed, so that a copy of the maps is the state a
 frozen screen shows. All texts are made harmless where they come in (`marianne_cli.terminal`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -58,6 +58,9 @@ class Store:
         self.hooks: dict[str, tuple[Value, ...]] = {}
         self.needs: dict[str, dict[int, tuple[int, ...]]] = {}
         """Of those jobs: which stages each stage needs."""
+        self.gone: dict[str, str] = {}
+        """Why a job that is looked at can't be."""
+        self._runs: dict[str, int] = {}
         self.daemon: Value | None = None
         self.broken: str | None = None
         """Why what is known may be old: nobody answers; null: it is live."""
@@ -68,14 +71,14 @@ class Store:
         kept = Store()
         kept.jobs, kept.sheets, kept.hooks = dict(self.jobs), dict(self.sheets), dict(self.hooks)
         kept.needs, kept.daemon, kept.broken = dict(self.needs), self.daemon, self.broken
-        kept.changes = self.changes
+        kept.gone, kept.changes = dict(self.gone), self.changes
         return kept
 
     # --- what comes -------------------------------------------------------------------------------
 
-    def begin(self, jobs: Iterable[Any]) -> None:
-        """Take a snapshot: what is not in it is no more."""
-        self.jobs = {}
+    def begin(self, jobs: Iterable[Any], keep: Collection[str] = ()) -> None:
+        """Take a snapshot: what is not in it is no more, but for what is to be kept."""
+        self.jobs = {name: job for name, job in self.jobs.items() if name in keep}
         for job in jobs:
             self.put_job(job)
         for known in (self.sheets, self.hooks, self.needs):
@@ -85,34 +88,58 @@ class Store:
 
     def put_job(self, job: Any) -> None:
         """Take the newer of what is known of a job and what came."""
-        told = {key: value for key, value in cleaned(job).items() if key not in {"sheets", "hooks"}}
-        known = self.jobs.get(told["job_id"])
+        told: dict[str, Any] = cleaned(job)
+        name = told["job_id"]
+        known = self.jobs.get(name)
         if known is not None and (known["run"], known["event"]) > (told["run"], told["event"]):
             return
+        self.gone.pop(name, None)
         if known is not None and known["run"] != told["run"]:
-            for kept in (self.sheets, self.hooks, self.needs):
-                kept.pop(told["job_id"], None)
-        self.jobs[told["job_id"]] = told
+            self._forget_sheets(name)
+        self.jobs[name] = told
         self.changes += 1
 
-    def remove_job(self, job_id: str) -> None:
-        """Forget a job."""
-        for known in (self.jobs, self.sheets, self.hooks, self.needs):
+    def remove_run(self, job_name: str, run: int) -> None:
+        """Forget a run that was removed."""
+        for name, job in list(self.jobs.items()):
+            if (job["job_name"], job["run"]) == (job_name, run):
+                del self.jobs[name]
+                self._forget_sheets(name)
+        self.changes += 1
+
+    def put_gone(self, job_id: str, why: str) -> None:
+        """Hear why a job can't be looked at."""
+        self.gone[job_id] = terminal.line(why)
+        self.changes += 1
+
+    def _forget_sheets(self, job_id: str) -> None:
+        for known in (self.sheets, self.hooks, self.needs):
             known.pop(job_id, None)
-        self.changes += 1
+        self._runs.pop(job_id, None)
 
-    def begin_sheets(self, job_id: str, sheets: Iterable[Any], hooks: Iterable[Any] = ()) -> None:
-        """Take all sheets of a job."""
-        told = [cleaned(sheet) for sheet in sheets]
-        self.sheets[job_id] = tuple(sorted(told, key=lambda sheet: int(sheet["sheet"])))
-        self.hooks[job_id] = tuple(cleaned(hook) for hook in hooks)
-        self.changes += 1
-
-    def put_sheets(self, job_id: str, sheets: Iterable[Any]) -> None:
-        """Take the sheets that have changed."""
+    def put_sheets(self, job_id: str, run: int, sheets: Iterable[Any], total: int) -> None:
+        """Take the sheets that have changed; there are so many in all."""
+        if self._runs.get(job_id) != run:
+            self._forget_sheets(job_id)
+            self._runs[job_id] = run
         known = {sheet["sheet"]: sheet for sheet in self.sheets.get(job_id, ())}
         known.update({sheet["sheet"]: sheet for sheet in map(cleaned, sheets)})
-        self.sheets[job_id] = tuple(known[number] for number in sorted(known))
+        self.sheets[job_id] = tuple(known[number] for number in sorted(known) if number <= total)
+        self.changes += 1
+
+    def put_hooks(self, job_id: str, hooks: Iterable[Any]) -> None:
+        """Take the hooks of a job."""
+        self.hooks[job_id] = tuple(map(cleaned, hooks))
+        self.changes += 1
+
+    def put_output(self, job_id: str, run: int, in_flight: Iterable[Any]) -> None:
+        """Take what is in flight and has printed something: the rest is as it was."""
+        job = self.jobs.get(job_id)
+        if job is None or job["run"] != run:
+            return
+        told = {_flight(one): one for one in map(cleaned, in_flight)}
+        flights = [told.get(_flight(one), one) for one in job["in_flight"]]
+        self.jobs[job_id] = {**job, "in_flight": flights}
         self.changes += 1
 
     def put_needs(self, job_id: str, needs: Mapping[int, Sequence[int]]) -> None:
@@ -121,8 +148,8 @@ class Store:
         self.changes += 1
 
     def put_daemon(self, told: Any) -> None:
-        """Take the daemon's facts: those that came replace those that were known."""
-        self.daemon = {**(self.daemon or {}), **cleaned(told)}
+        """Take the daemon's facts: they replace those that were known."""
+        self.daemon = cleaned(told)
         self.changes += 1
 
     def put_broken(self, why: str | None) -> None:
@@ -153,15 +180,6 @@ class Store:
         return sum(cost["usd"] for cost in costs), all(cost["known"] for cost in costs)
 
 
-def needs_of(sheets: Iterable[Value]) -> dict[int, tuple[int, ...]]:
-    """Read which stages each stage needs off what its sheets need."""
-    known = list(sheets)
-    stage = {sheet["sheet"]: sheet["stage"] for sheet in known}
-    found: dict[int, set[int]] = {}
-    for sheet in known:
-        found.setdefault(sheet["stage"], set()).update(
-            stage[need]
-            for need in sheet.get("needs") or ()
-            if need in stage and stage[need] != sheet["stage"]
-        )
-    return {number: tuple(sorted(others)) for number, others in found.items()}
+def _flight(one: Value) -> tuple[Any, ...]:
+    """Return what tells something in flight from the rest of its job."""
+    return one["sheet"], one["hook"], one["attempt"], one["job_id"]
