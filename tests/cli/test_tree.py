@@ -197,7 +197,7 @@ def test_a_breakpoint_is_waited_for_only_with_a_timeout_of_ones_own(capsys):
 
 def test_the_commands_are_those_of_the_contract_in_its_order(capsys):
     wanted = (
-        "run list status logs wait remove pause resume modify edit retry cancel top why history report revisions diff demo init "
+        "run list status logs wait remove pause resume modify edit retry cancel top why history dashboard report revisions diff demo init "
         "validate instruments clear-rate-limits start stop restart service config doctor backup bug-report events rpc completion "
         "help version"
     )
