@@ -227,7 +227,7 @@ def _answers_after_all(call: Invocation, log: Path) -> None:
         _ = call.client
     except NoDaemon as error:
         elsewhere = [hint for hint in error.hints if hint != "mzt start"]
-        said = log.read_text(errors="replace").strip().rpartition(_SAYS)[2].replace("\n", " ")
+        said = log.read_text(errors="replace").strip().rpartition(_SAYS)[2].replace("\n", "; ")
         raise NoDaemon(
             f"the daemon does not start: {said or 'it says nothing'}", hints=elsewhere or ["mzt doctor"]
         ) from None

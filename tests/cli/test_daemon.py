@@ -41,6 +41,14 @@ def test_a_start_that_is_late_says_that_nothing_was_asked_and_a_run_waits_a_minu
     assert home.mzt("start", "-t", "60").returncode == 0, "the late one comes while a second is being started"
 
 
+def test_a_start_tells_each_mistake_in_the_settings_apart(home):
+    file = home.path / "config" / "config.toml"
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    file.write_text('max_attempts = "x"\nnope = 1\n')
+    said = home.mzt("start", code=3).stderr
+    assert f"{file}:1:16: 'max_attempts': expected int, got str; {file}:2:1: no setting 'nope' (E511)" in said
+
+
 def test_pause_modify_and_resume_as_a_person_types_them(home):
     home.mzt("run", home.score("a", GATED))
     pausing = home.json("pause", "a", "--reason", "deploy first")
