@@ -121,7 +121,8 @@ class Children:
         if number is not None:
             for one in (number, signal.SIGCONT):
                 self._group_has(one)
-        self._wait(self.ended, seconds, keeper, look, {signal.SIGCHLD, PARENT_DIED, HURRY})
+        waking = {signal.SIGCHLD, PARENT_DIED, HURRY}
+        self._wait(lambda: self.ended() and not self._lives_walled(), seconds, keeper, look, waking)
 
     def _wait(
         self,
@@ -223,6 +224,10 @@ class Children:
         if not self.walled:
             return self._group_has(0)
         return any(_group_of(pid) == self.main for pid in self._theirs())
+
+    def _lives_walled(self) -> bool:
+        """Tell whether the command may live behind its wall, which dies of signals that are meant for it."""
+        return self.walled and self._group_lives()
 
     def _group_has(self, number: int) -> bool:
         try:

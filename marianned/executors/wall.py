@@ -40,7 +40,7 @@ words = sys.argv[3:]
 os.set_inheritable(report, False)
 os.set_inheritable(status, False)
 os.write(status, b".")
-for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
     signal.signal(number, signal.SIG_IGN)
 command = os.fork()
 if not command:

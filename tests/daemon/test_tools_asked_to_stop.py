@@ -2,6 +2,7 @@
 
 import pytest
 from kit.sessions import ONE, PROFILE, installed, interrupted, kinds, prompt
+from test_wall import needs_bwrap
 
 LONG = {"signal": "INT", "wait": "10m"}
 FINAL = {"output": PROFILE["cli"]["output"] | {"final_event": {"event": "end"}}}
@@ -39,3 +40,13 @@ def test_what_says_its_last_word_because_it_was_asked_to_stop_is_not_done(agent)
     agent.rpc("job.resume", job_id="solo")
     agent.wait_for("solo", "completed")
     assert [row[:2] for row in kinds(agent)] == [("first", "interrupted"), ("resumed", "succeeded")]
+
+
+WALLED = [{"stop": {"signal": name, "wait": "10m"}, "contain": "hide"} for name in ("INT", "USR1")]
+
+
+@needs_bwrap
+@pytest.mark.parametrize("agent", WALLED, indirect=True, ids=["INT", "USR1"])
+def test_a_tool_behind_a_wall_is_asked_and_waited_for_too(agent):
+    interrupted(agent)
+    assert agent.ledger.lines() == ["start 1 s-1", "asked"]

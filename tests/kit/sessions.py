@@ -15,7 +15,7 @@ if [ "$1" = --session ] && [ -e "$HOME/broken" ]; then
 fi
 [ -e "$HOME/mute" ] || echo "{\\"type\\": \\"start\\", \\"session\\": \\"$session\\"}"
 note start $MARIANNE_ATTEMPT $session
-trap 'note asked; echo "verse 1" > "$MARIANNE_HANDOFF"; exit 0' INT
+trap 'note asked; echo "verse 1" > "$MARIANNE_HANDOFF"; kill $!; exit 0' INT USR1
 trap 'note hurried; exit 1' TERM
 if [ -n "$MARIANNE_STOP" ]; then
   until [ -e "$MARIANNE_STOP" ] || [ -e "$HOME/over" ]; do sleep 0.05; done
@@ -41,12 +41,13 @@ PROFILE = {
 ONE = score("solo", ["write a poem"], instrument="teller", retry={"max_retries": 0})
 
 
-def installed(house, **more):
-    """Give a daemon the agent, start it; `more` is of its profile."""
+def installed(house, *, contain=None, **more):
+    """Give a daemon the agent, start it; `contain` and `more`, below `cli`, are of its profile."""
     house.install("teller", AGENT)
     place = house.home / "config" / "marianne" / "instruments"
     place.mkdir(parents=True)
-    (place / "teller.yaml").write_text(yaml.safe_dump(PROFILE | {"cli": PROFILE["cli"] | more}))
+    made = PROFILE | {"cli": PROFILE["cli"] | more} | ({"contain": contain} if contain else {})
+    (place / "teller.yaml").write_text(yaml.safe_dump(made))
     house.gate(1)
     house.start()
     return house
