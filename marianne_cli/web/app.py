@@ -39,6 +39,7 @@ LOOKS = frozenset(
         "job.status",
         "job.why",
         "log.read",
+        "log.search",
         "score.validate",
     }
 )

@@ -1,7 +1,8 @@
 """What all tabs know of the daemon, kept once for them: the jobs, and the sheets of those that are watched.
 
-One subscription feeds it, however many tabs there are. A tab that is slow keeps nothing here waiting and
-nothing in memory: it looks for what differs from what it has told, when it has room.
+One stream of states feeds the list, and one each job that is watched, however many tabs there are. A tab
+that is slow keeps nothing here waiting and nothing in memory: it looks for what differs from what it has
+told, when it has room.
 """
 
 import time
@@ -15,15 +16,23 @@ import msgspec
 
 from marianne_cli.client import AsyncClient
 from marianne_cli.web import shapes
-from marianned.errors import MarianneError, NoSuchJob
-from marianned.protocol import PAGE_LIMIT, Event, JobDetails, Snapshot
+from marianned.errors import MarianneError, NoDaemon
+from marianned.protocol import (
+    PAGE_LIMIT,
+    DaemonState,
+    Event,
+    InFlight,
+    Job,
+    JobState,
+    OutputStates,
+    Ready,
+    RunRemoved,
+    SheetStates,
+    Snapshot,
+)
 
 AGAIN_SECONDS = 0.5
 """How long to wait before a daemon that is away is tried again: nothing tells of its coming."""
-APART_SECONDS = 0.25
-"""The least time between two looks at what has changed."""
-_SHARE = 8
-"""A look that took long is followed by a pause so many times longer."""
 EVENTS_MOST = 500
 """Events of a watched job that are kept for tabs that have not taken them yet."""
 
@@ -31,18 +40,95 @@ EVENTS_MOST = 500
 class Watched:
     """A job that tabs look at: its newest state, its sheets, its last events."""
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, job_id: str, client: AsyncClient, changed: Callable[[], None]) -> None:
         self.job_id = job_id
         self.tabs = 0
+        self.scope = anyio.CancelScope()
         self.job: dict[str, Any] | None = None
         """As `shapes.whole`; null: not known yet."""
         self.problem: dict[str, Any] | None = None
         """Why it is not known: `message` and `hints`; null: it is, or will be."""
         self.static: dict[str, Any] = {}
+        """As `shapes.static`; empty: not known yet."""
         self.sheets: dict[int, list[Any]] = {}
         self.flight: dict[str, dict[str, Any]] = {}
         """What is in flight and what waits, by `shapes.flight`."""
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_MOST)
+        self._client = client
+        self._changed = changed
+        self._known: dict[int, dict[str, Any]] = {}
+        self._at: tuple[int, int] = (0, 0)
+        self._hooks: list[dict[str, Any]] = []
+
+    async def run(self) -> None:
+        """Keep it until cancelled."""
+        with self.scope:
+            while True:
+                try:
+                    await self._follow()
+                except NoDaemon:
+                    pass  # what is known stays; the page says that the daemon is away
+                except MarianneError as error:
+                    self.job, self.problem = None, {"message": error.message, "hints": error.hints}
+                    self._changed()
+                await anyio.sleep(AGAIN_SECONDS)
+
+    async def _follow(self) -> None:
+        async with self._client.states(jobs=[self.job_id], sheets=True, output=True) as items:
+            async for item in items:
+                match item:
+                    case Snapshot(jobs=[job]) | JobState(job=job):
+                        await self._take_job(job)
+                    case SheetStates():
+                        await self._take_sheets(item)
+                    case OutputStates():
+                        self.flight |= _flight(item.in_flight)
+                    case Event():
+                        self.events.append(shapes.shown(msgspec.to_builtins(item)))
+                        if item.hook is not None:
+                            await self._look_at_hooks()
+                    case RunRemoved():
+                        self.job, self.problem = (
+                            None,
+                            {"message": f"'{self.job_id}' was removed", "hints": []},
+                        )
+                    case _:
+                        pass
+                self._changed()
+
+    async def _take_job(self, told: Job) -> None:
+        if self.job is None or told.run != self.job["run"]:
+            await self._look_at_hooks()
+        job = msgspec.to_builtins(told)
+        self.problem = None
+        self.job = {**shapes.whole(job), "hooks": self._hooks}
+        self.flight = _flight(told.in_flight) | {
+            shapes.flight(waiting): shapes.shown(waiting) for waiting in job["waiting"]
+        }
+
+    async def _take_sheets(self, item: SheetStates) -> None:
+        if (item.run, item.revision) != self._at:
+            self._at = (item.run, item.revision)
+            self._known, self.sheets, self.static = {}, {}, {}
+        for sheet in msgspec.to_builtins(item.sheets):
+            self._known[sheet["sheet"]] = sheet
+            self.sheets[sheet["sheet"]] = shapes.moving(sheet)
+        if not self.static and len(self._known) >= item.total_sheets:
+            graph = await self._client.graph(self.job_id)
+            while len(graph.sheets) < graph.total:
+                page = await self._client.graph(self.job_id, offset=len(graph.sheets), limit=PAGE_LIMIT)
+                if not page.sheets:
+                    break
+                graph.sheets += page.sheets
+            if graph.revision == item.revision:
+                known = [self._known[number] for number in sorted(self._known)]
+                self.static = shapes.static(known, msgspec.to_builtins(graph))
+
+    async def _look_at_hooks(self) -> None:
+        found = await self._client.status(self.job_id, limit=1)
+        self._hooks = shapes.shown(msgspec.to_builtins(found.hooks))
+        if self.job is not None:
+            self.job = {**self.job, "hooks": self._hooks}
 
 
 class Live:
@@ -52,8 +138,7 @@ class Live:
         self._client = client
         self._changed = changed
         self._watched: dict[str, Watched] = {}
-        self._stale: set[str] = set()
-        self._wake = anyio.Event()
+        self._tasks: anyio.abc.TaskGroup | None = None
         self.rows: dict[str, dict[str, Any]] = {}
         """The jobs of the list, by name: as `shapes.row`."""
         self.up = False
@@ -61,25 +146,29 @@ class Live:
         self.since = time.time()
         """When `up` last changed, in seconds of the epoch."""
         self.daemon: dict[str, Any] = {}
+        """As `DaemonState`; empty: nothing was heard yet."""
 
     @asynccontextmanager
     async def watched(self, job_id: str) -> AsyncIterator[Watched]:
         """Keep a job's sheets as long as one tab looks at them."""
-        kept = self._watched.setdefault(job_id, Watched(job_id))
+        kept = self._watched.get(job_id)
+        if kept is None:
+            kept = self._watched[job_id] = Watched(job_id, self._client, self._changed)
+            if self._tasks is not None:
+                self._tasks.start_soon(kept.run)
         kept.tabs += 1
-        self._look_at(job_id)
         try:
             yield kept
         finally:
             kept.tabs -= 1
             if not kept.tabs:
+                kept.scope.cancel()
                 del self._watched[job_id]
 
     async def run(self) -> None:
         """Keep the state until cancelled, over restarts of the daemon."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._hear_of_its_end)
-            tasks.start_soon(self._look)
+        async with anyio.create_task_group() as self._tasks:
+            self._tasks.start_soon(self._hear_of_its_end)
             while True:
                 try:
                     await self._follow()
@@ -101,78 +190,32 @@ class Live:
     def _is_up(self, *, up: bool) -> None:
         if up != self.up:
             self.up, self.since = up, time.time()
-            self._look_at(*self._watched)
             self._changed()
 
     async def _follow(self) -> None:
-        async with self._client.subscribe() as items:
-            rows: dict[str, dict[str, Any]] = {}
+        found: dict[str, dict[str, Any]] | None = {}
+        async with self._client.states(types=["job."]) as items:
             async for item in items:
-                if isinstance(item, Snapshot):
-                    rows |= {job.job_name: shapes.row(msgspec.to_builtins(job)) for job in item.jobs}
-                    if len(rows) >= item.total or not item.jobs:
-                        self.rows = rows
-                        self._look_at(*self._watched)
-                else:
-                    self._hear(item)
-
-    def _hear(self, event: Event) -> None:
-        if event.job_id is None:
-            self._look_at()
-            return
-        told = None
-        for name in (event.job_id, f"{event.job_id}@{event.run}"):
-            if (kept := self._watched.get(name)) is not None:
-                told = told or shapes.shown(msgspec.to_builtins(event))
-                kept.events.append(told)
-        self._look_at(event.job_id, *(name for name in self._watched if name.startswith(f"{event.job_id}@")))
-
-    def _look_at(self, *jobs: str) -> None:
-        self._stale.update(jobs)
-        self._wake.set()
-        self._changed()
-
-    async def _look(self) -> None:
-        """Look again at what has changed: not at each event, but soon."""
-        while True:
-            await self._wake.wait()
-            self._wake = anyio.Event()
-            stale, self._stale = self._stale, set()
-            started = time.monotonic()
-            try:
-                self.daemon = shapes.shown(msgspec.to_builtins(await self._client.daemon_status()))
-                for job_id in stale:
-                    await self._refresh(job_id)
-            except MarianneError:
-                self._stale |= stale  # it is looked at again once the daemon is back
-            self._changed()
-            await anyio.sleep(max(APART_SECONDS, _SHARE * (time.monotonic() - started)))
-
-    async def _refresh(self, job_id: str) -> None:
-        kept = self._watched.get(job_id)
-        try:
-            found = await self._client.status(job_id, limit=1 if kept is None else PAGE_LIMIT)
-            while kept is not None and len(found.sheets) < found.total_sheets:
-                page = await self._client.status(job_id, offset=len(found.sheets))
-                if not page.sheets:
-                    break
-                found.sheets += page.sheets
-        except NoSuchJob as error:
-            self.rows.pop(job_id, None)
-            if kept is not None:
-                kept.job, kept.problem = None, {"message": error.message, "hints": error.hints}
-            return
-        job = msgspec.to_builtins(found)
-        if "@" not in job_id:
-            self.rows[job_id] = shapes.row(job)
-        if kept is not None:
-            _keep(kept, found, job)
+                match item:
+                    case Snapshot():
+                        rows = {job.job_name: shapes.row(msgspec.to_builtins(job)) for job in item.jobs}
+                        found = {**(found or {}), **rows}
+                    case JobState():
+                        row = shapes.row(msgspec.to_builtins(item.job))
+                        self.rows[row["job_name"]] = row
+                        if found is not None:
+                            found[row["job_name"]] = row
+                    case DaemonState():
+                        self.daemon = shapes.shown(msgspec.to_builtins(item))
+                    case RunRemoved() if self.rows.get(item.job_name, {}).get("run") == item.run:
+                        del self.rows[item.job_name]
+                    case Ready() if found is not None:
+                        self.rows, found = found, None  # what was removed while nothing was heard is gone
+                    case _:
+                        continue
+                self._changed()
 
 
-def _keep(kept: Watched, found: JobDetails, job: dict[str, Any]) -> None:
-    kept.problem = None
-    kept.job = shapes.whole(job)
-    if kept.static.get("revision") != found.revision or len(kept.static["sheets"]) != found.total_sheets:
-        kept.static = shapes.static(job["sheets"], found.revision)
-    kept.sheets = {sheet["sheet"]: shapes.moving(sheet) for sheet in job["sheets"]}
-    kept.flight = {shapes.flight(item): shapes.shown(item) for item in (*job["in_flight"], *job["waiting"])}
+def _flight(items: list[InFlight]) -> dict[str, dict[str, Any]]:
+    told = [shapes.shown(item) for item in msgspec.to_builtins(items)]
+    return {shapes.flight(item): item for item in told}

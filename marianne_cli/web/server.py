@@ -154,7 +154,9 @@ class Dashboard:
             NoDaemon: nobody answers to begin with.
         """
         rules = Rules(self.port, self._sessions)
-        async with aconnect(self._daemon, name=f"dashboard {__version__}") as client:
+        async with aconnect(
+            self._daemon, name=f"dashboard {__version__}", read_only=self._read_only
+        ) as client:
             page = Page(client, self._sessions, rules, read_only=self._read_only)
             server = _Server(_configured(Gate(page.app(), rules)))
             async with anyio.create_task_group() as tasks:

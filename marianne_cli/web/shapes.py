@@ -26,7 +26,7 @@ _ROW = (
     "revision",
     "hindered_by",
 )
-_OFTEN = ("in_flight", "waiting", "sheets", "total_sheets", "problems", "stage_names")
+_OFTEN = ("in_flight", "waiting", "problems", "event")
 """Parts of a job that are told apart from it, or not at all."""
 _STATIC = ("sheet", "stage", "instance", "label", "name", "instrument")
 _MOVING = (
@@ -58,16 +58,16 @@ def whole(job: Mapping[str, Any]) -> dict[str, Any]:
     return {**told, "offers": _offers(job), "takes_score": actions.takes_score(job["status"])}
 
 
-def static(sheets: Iterable[Mapping[str, Any]], revision: int) -> dict[str, Any]:
+def static(sheets: Iterable[Mapping[str, Any]], graph: Mapping[str, Any]) -> dict[str, Any]:
     """Return what stays of a job's sheets while a revision is in force: the rows, and the needs by stage."""
     listed = list(sheets)
     stage_of = {sheet["sheet"]: sheet["stage"] for sheet in listed}
-    needs: dict[int, set[int]] = {}
-    for sheet in listed:
-        stages = needs.setdefault(sheet["stage"], set())
-        stages.update(stage_of[need] for need in sheet["needs"] if need in stage_of)
+    needs = {node["stage"]: {*node["needs"], *node["needs_own"]} for node in graph["stages"]}
+    for sheet in graph["sheets"]:
+        stage = stage_of.get(sheet["sheet"])
+        needs.setdefault(stage, set()).update(stage_of[need] for need in sheet["needs"] if need in stage_of)
     return {
-        "revision": revision,
+        "revision": graph["revision"],
         "keys": _STATIC,
         "sheets": [shown([sheet[key] for key in _STATIC]) for sheet in listed],
         "needs": {stage: sorted(stages - {stage}) for stage, stages in needs.items()},

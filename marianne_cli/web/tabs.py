@@ -5,6 +5,7 @@ and the newest. Only output has an order that must stay: its reader waits until 
 daemon keeps the rest.
 """
 
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -61,7 +62,7 @@ class Tab:
         self.name = secrets.token_urlsafe(12)
         self._live = live
         self._client = client
-        self._greeting = {"stream": self.name, "read_only": read_only}
+        self._greeting = {"stream": self.name, "read_only": read_only, "uid": os.getuid()}
         self._wake = anyio.Event()
         self._room = anyio.Event()
         self._ends = False
@@ -189,11 +190,11 @@ class Tab:
 
     def _of_all(self) -> list[bytes]:
         live = self._live
-        link, _ = self._link.differing({"up": live.up, "daemon": _daemon(live.daemon)})
+        state = {key: value for key, value in live.daemon.items() if key != "event"}
+        link, _ = self._link.differing({"up": live.up, "daemon": state})
         said = []
         if link:
-            value = {"up": live.up, "since": live.since, "daemon": _daemon(live.daemon)}
-            said.append(_message("daemon", value))
+            said.append(_message("daemon", {"up": live.up, "since": live.since, "daemon": state}))
         rows, gone = self._rows.differing(live.rows)
         if rows or gone:
             said.append(_message("jobs", {"jobs": rows, "gone": gone}))
@@ -227,23 +228,6 @@ class Tab:
 
 def _keyed(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**item, "key": shapes.flight(item)} for item in items]
-
-
-_DAEMON = (
-    "status",
-    "version",
-    "pid",
-    "slots",
-    "degraded_by",
-    "rate_limits",
-    "needs_attention",
-    "safe_to",
-    "strangers",
-)
-
-
-def _daemon(status: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: status[key] for key in _DAEMON} if status else {}
 
 
 def _message(kind: str, value: Any) -> bytes:

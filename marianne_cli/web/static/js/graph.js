@@ -61,11 +61,14 @@ function word(state) {
   return "";
 }
 
+const foretold = (line) => [line.action === "kept" ? "" : planned(line.action), line.runs ? "runs" : ""].filter(Boolean).join(", ");
+
 function Cell({ sheet, small, line }) {
   const state = cell(sheet.sheet).value;
   const status = line ? line.action : state?.status ?? "pending";
   const selected = route.value.sheet === sheet.sheet && !line?.removed;
   const name = said(sheet, state, line);
+  const sign = line?.action === "kept" ? line.status ?? "pending" : status;
   const classes = [
     small ? "cell" : "row-cell",
     `s-${status}`,
@@ -74,11 +77,11 @@ function Cell({ sheet, small, line }) {
     line ? `planned ${line.runs ? "runs" : ""}` : "",
   ];
   const choose = () => line?.action !== "removed" && go({ sheet: sheet.sheet, hook: null, attempt: null });
-  return html`<button class=${classes.join(" ")} aria-label=${name} title=${name} aria-pressed=${selected}
+  return html`<button class=${classes.join(" ")} aria-label=${small ? name : null} title=${name} aria-pressed=${selected}
     data-sheet=${sheet.sheet} data-status=${status} onClick=${choose}>
-    <${Glyph} of=${status} />
+    <${Glyph} of=${sign} title=${small ? null : status} />
     ${!small && html`<span class="name">${visible(sheetName(sheet))}</span>
-      <span class="word">${line ? (line.runs ? "runs" : "") : word(state)}</span>`}
+      <span class="word">${line ? foretold(line) : word(state)}</span>`}
   </button>`;
 }
 
@@ -234,7 +237,7 @@ export function stagesOf(told, explained) {
     });
     if (!gone) {
       const stages = needs.get(line.stage) ?? new Set();
-      for (const need of known?.needs ?? []) if (at.has(need) && at.get(need).stage !== line.stage) stages.add(at.get(need).stage);
+      for (const need of known?.needs ?? known?.dependencies ?? []) if (at.has(need) && at.get(need).stage !== line.stage) stages.add(at.get(need).stage);
       needs.set(line.stage, stages);
     }
   }

@@ -8,7 +8,7 @@ import { ask } from "./net.js";
 import { PlanBar, PlanLines, Score } from "./score.js";
 import { Panel } from "./sheet.js";
 import { Timeline } from "./timeline.js";
-import { daemon, go, href, job, now, plan, problem, route } from "./store.js";
+import { counted, daemon, go, href, job, now, plan, problem, route } from "./store.js";
 import { age, between, cost, moment, next, plural, visible, who } from "./text.js";
 
 export const TABS = { graph: "Graph", timeline: "Timeline", journal: "Journal", score: "Score", why: "Why" };
@@ -37,7 +37,7 @@ function Holds({ state }) {
   return html`<ul class="holds" aria-label="Holds">${state.holds.map((hold) => html`<li>
     <${Glyph} of="paused" /><div><b>${CAUSES[hold.cause] ?? hold.cause}</b>${hold.owner ? ` by ${visible(who(hold.owner))}` : ""}, since ${moment(hold.held_at)}
       ${hold.reason && html` <q>${visible(hold.reason)}</q>`}
-      <small>${hold.ends_at ? `ends by itself at ${moment(hold.ends_at)}; or ` : ""}whoever may use this daemon lifts it:</small> <${Line} text=${lift} /></div></li>`)}</ul>`;
+      <p class="lift"><small>${hold.ends_at ? `ends by itself at ${moment(hold.ends_at)}, or by` : "lifted by whoever may use this daemon:"}</small> <${Line} text=${lift} /></p></div></li>`)}</ul>`;
 }
 
 function sentence(state) {
@@ -72,7 +72,7 @@ const told = signal(null);
 
 function Why() {
   const { job: named } = route.value;
-  const stamp = `${job.value?.status}/${job.value?.event}`;
+  const stamp = `${job.value?.status}/${job.value?.progress.completed}/${job.value?.holds.length}/${counted.value}`;
   useEffect(() => {
     let left = false;
     ask("job.why", { job_id: named }).then((reply) => !left && (told.value = reply), () => {});

@@ -4,7 +4,7 @@ import { Line } from "./acting.js";
 import { planned } from "./graph.js";
 import { ask, change, pages } from "./net.js";
 import { hue } from "./sheet.js";
-import { go, job, plan, readOnly, route, tell } from "./store.js";
+import { go, hushAll, job, plan, readOnly, route, tell } from "./store.js";
 import { moment, ranges, visible, who } from "./text.js";
 
 export const editing = signal(false); // the editor is to take the keys
@@ -43,6 +43,7 @@ async function look() {
     const explained = await pages("score.validate", { text, directory: base.directory, file: base.config_file, submit_directory: base.directory, explain: true }, "sheets", "total_sheets").catch(() => ({ sheets: [] }));
     set({ problems: reply.problems, busy: false });
     plan.value = { reply, explained: explained.sheets, score: true };
+    hushAll((note) => note.bad);
     go({ tab: "graph", sheet: null });
   } catch (refusal) {
     set({ problems: refusal.problems, busy: false, mode: "edit" });

@@ -62,9 +62,9 @@ function Facts({ attempt }) {
     ["revision", attempt.revision],
     ["instrument", [attempt.instrument, attempt.model].filter(Boolean).join(", ")],
     ["ended", attempt.outcome && [attempt.outcome.replace("_", " "), attempt.exit_code !== null && `exit code ${attempt.exit_code}`, attempt.signal].filter(Boolean).join(", ")],
-    ["cost", attempt.cost_usd !== null && `$${attempt.cost_usd.toFixed(4)}`],
+    ["cost", attempt.cost_usd > 0 && `$${attempt.cost_usd.toFixed(4)}`],
     ["tokens", attempt.input_tokens !== null && `${attempt.input_tokens.toLocaleString("en")} in, ${attempt.output_tokens?.toLocaleString("en")} out`],
-    ["printed", `${bytes(attempt.stdout_bytes)}, ${bytes(attempt.stderr_bytes)} on stderr`],
+    ["printed", attempt.ended_at && `${bytes(attempt.stdout_bytes)}, ${bytes(attempt.stderr_bytes)} on stderr`],
   ].filter(([, value]) => value);
   return html`<dl class="facts">${rows.map(([key, value]) => html`<div><dt>${key}</dt><dd>${value}</dd></div>`)}</dl>`;
 }

@@ -1,6 +1,7 @@
 // What the page knows: told by the stream, kept in signals, and the address, which says what is looked at.
 import { batch, computed, effect, signal } from "./lib.js";
 import { Stream, ask, enter } from "./net.js";
+import { isMe } from "./text.js";
 
 export const link = signal({ state: "opening" });
 export const daemon = signal({ up: true, daemon: {} });
@@ -102,6 +103,7 @@ function printed(lines) {
 const HEARD = {
   hello(told) {
     readOnly.value = told.read_only;
+    isMe(told.uid);
     link.value = { state: "open" };
     rows.value = new Map();
     flight.value = new Map();
@@ -118,7 +120,12 @@ const HEARD = {
   },
   job(told) {
     if (told.job !== route.value.job) return;
+    const before = job.value?.status;
     job.value = told.state;
+    if (before && before !== told.state?.status && !["pausing", "cancelling"].includes(told.state?.status) && notes.value.some((note) => note.done === false)) {
+      hushAll((note) => note.done === false);
+      tell({ text: `${told.state.job_name}: ${told.state.status}` });
+    }
     problem.value = told.problem;
   },
   graph(told) {
@@ -178,7 +185,7 @@ function refresh() {
   stream.watch(JSON.parse(wanted));
 }
 
-async function history(named) {
+async function readHistory(named) {
   try {
     const told = await ask("job.history", { job_id: named, limit: 300 });
     if (route.value.job !== named) return;
@@ -214,7 +221,7 @@ export async function begin() {
   });
   effect(() => {
     const named = route.value.job;
-    if (link.value.state === "open" && named) history(named);
+    if (link.value.state === "open" && named) readHistory(named);
   });
 }
 
@@ -224,6 +231,7 @@ let noted = 0;
 export function tell(note) {
   const identity = (noted += 1);
   notes.value = [...notes.value, { ...note, identity }].slice(-4);
-  if (!note.bad) setTimeout(() => hush(identity), note.until ? 20_000 : 6_000);
+  if (!note.bad) setTimeout(() => hush(identity), note.done === false ? 20_000 : 6_000);
 }
+export const hushAll = (which) => (notes.value = notes.value.filter((note) => !which(note)));
 export const hush = (identity) => (notes.value = notes.value.filter((note) => note.identity !== identity));

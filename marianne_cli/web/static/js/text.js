@@ -50,8 +50,16 @@ export function next(told) {
   return told.latest_at ? `${told.text}, by ${moment(told.latest_at)}` : told.text;
 }
 
-export const who = (caller) =>
-  !caller ? "" : caller.inside || (caller.uid < 0 ? caller.name || "the daemon" : caller.name || `user ${caller.uid}`);
+let me = null;
+export const isMe = (uid) => (me = uid);
+
+// Who asked: you, and by what program; another user by number; a sheet; or the daemon itself.
+export function who(caller) {
+  if (!caller) return "";
+  if (caller.inside) return caller.inside;
+  if (caller.uid < 0) return caller.name || "the daemon";
+  return `${caller.uid === me ? "you" : `user ${caller.uid}`}${caller.name ? `, ${caller.name}` : ""}`;
+}
 
 // Numbers as ranges: 1-3, 5.
 export function ranges(numbers) {

@@ -1,0 +1,338 @@
+"""The page in a real Chromium, where one is there: by mouse, by keyboard alone, read by axe, and attacked.
+
+With MARIANNE_PICTURES=1 the pictures of docs/how-to/watch-in-the-browser.md are taken anew.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from kit.daemon import DEADLINE, gated, plain, score
+
+sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="there is no chromium: apt-get install --no-install-recommends chromium"
+    ),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:playwright"),
+    pytest.mark.timeout(300),
+]
+AXE = "axe-core@4.14.1"
+PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
+TAKING = bool(os.environ.get("MARIANNE_PICTURES"))
+WAIT = DEADLINE * 1000
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with sync.sync_playwright() as driver:
+        rules = "MAP evil.example 127.0.0.1"
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage", f"--host-resolver-rules={rules}"]
+        made = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield made
+        made.close()
+
+
+@contextmanager
+def page_of(browser, dashboard, **settings):
+    """Open the page as a person does; nothing may go wrong on it."""
+    context = browser.new_context(
+        **{"viewport": {"width": 1240, "height": 780}, "color_scheme": "light", **settings}
+    )
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: said.type == "error" and wrong.append(said.text))
+    page.goto(dashboard.new_address())
+    page.wait_for_selector("[data-job]")
+    page.wrong = wrong
+    yield page
+    context.close()
+    assert [one for one in wrong if "Failed to load resource" not in one] == []
+
+
+def picture(page, name):
+    if TAKING:
+        PICTURES.mkdir(exist_ok=True)
+        page.screenshot(path=PICTURES / f"{name}.png", animations="disabled")
+
+
+def status(page, word):
+    page.wait_for_selector(f".job-head .pill.s-{word}")
+
+
+def settled(page):
+    """Wait until nothing says that it is being read."""
+    page.locator(".empty", has_text=re.compile("Reading|Asking")).first.wait_for(state="detached")
+
+
+def changed(text):
+    return text.replace("note start 4", "note start four")
+
+
+def test_pause_edit_plan_modify_resume_by_mouse(browser, daemon, dashboard):
+    gate = daemon.gate("mouse")
+    daemon.submit(score("by-mouse", [plain(1), gated("mouse"), plain(3), plain(4)]))
+    daemon.ledger.wait_for("start mouse")
+    with page_of(browser, dashboard) as page:
+        page.click('[data-job="by-mouse"]')
+        page.fill(".reason", "better words")
+        page.click('.job-head [data-offer="pause"]')
+        status(page, "pausing")
+        gate.open()
+        status(page, "paused")
+        assert "better words" in page.inner_text(".holds")
+        picture(page, "paused")
+        page.click('[data-tab="score"]')
+        page.wait_for_selector("textarea")
+        text = page.input_value("textarea")
+        page.fill("textarea", text.replace("note start 4", "note ["))
+        page.fill("textarea", "name: [\n" + text)
+        page.click("text=Plan this change")
+        page.wait_for_selector(".gutter .error")
+        page.fill("textarea", changed(text))
+        page.click("text=Plan this change")
+        page.wait_for_selector('[data-sheet="4"][data-status="changed"]')
+        assert page.get_attribute('[data-sheet="1"]', "data-status") == "kept"
+        assert daemon.status("by-mouse")["revision"] == 1, "nothing is changed yet"
+        picture(page, "plan")
+        page.click("text=Apply and resume")
+        status(page, "completed")
+        assert daemon.status("by-mouse")["revision"] == 2
+        assert "start four" in daemon.ledger.lines()
+        page.click('[data-tab="score"]')
+        page.click("text=Compare")
+        page.wait_for_selector(".diff .differs")
+        page.click('[data-tab="timeline"]')
+        page.wait_for_selector("g.bar.r-2")
+
+
+def test_pause_edit_plan_modify_resume_by_keyboard_alone(browser, daemon, dashboard):
+    gate = daemon.gate("keys")
+    daemon.submit(score("by-keys", [plain(1), gated("keys"), plain(3), plain(4)]))
+    daemon.ledger.wait_for("start keys")
+    with page_of(browser, dashboard) as page:
+        keys = page.keyboard
+        page.wait_for_selector('[data-job="by-keys"]')
+        keys.press("j")
+        for _ in range(40):
+            if page.evaluate("document.activeElement.dataset.job") == "by-keys":
+                break
+            keys.press("j")
+        keys.press("Enter")
+        page.wait_for_selector(".job-head")
+        keys.press("p")
+        status(page, "pausing")
+        gate.open()
+        status(page, "paused")
+        keys.press("e")
+        page.wait_for_selector("textarea:focus")
+        keys.press("Control+Home")
+        keys.type("description: by keys\n")
+        keys.press("Control+Enter")
+        page.wait_for_selector(".plan-bar button.strong:focus")
+        keys.press("Enter")
+        status(page, "completed")
+        assert daemon.status("by-keys")["description"] == "by keys"
+        keys.press("?")
+        page.wait_for_selector("dialog[open]")
+        keys.press("Escape")
+        page.wait_for_selector("dialog", state="detached")
+
+
+FAN = r"""
+name: fan
+description: Fifty reviews, then one summary
+workspace: ./fan-work
+instrument: cli
+sheet: {size: 1, total_items: 3, fan_out: {2: 50}}
+parallel: {enabled: true, max_concurrent: 12, fail_fast: false}
+retry: {max_retries: 0}
+prompt:
+  template: |
+    {% if stage == 2 %}echo "reading change {{ instance }}"; printf "\033[31mno colour\033[0m <b>bold</b>\n"; note start fan-{{ instance }}
+    {% if instance <= 16 %}{% if instance == 7 %}echo "change 7 has no test" >&2; exit 3{% endif %}
+    {% else %}read _ < "$HOME/gate-fan"{% endif %}{% endif %}
+    true
+"""
+
+
+def test_a_running_fan_out_a_failure_with_its_evidence_and_a_breakpoint(browser, daemon, dashboard):
+    gate = daemon.gate("fan")
+    daemon.submit(FAN)
+    for instance in range(17, 29):
+        daemon.ledger.wait_for(f"start fan-{instance}")
+    with page_of(browser, dashboard) as page:
+        page.click('[data-job="fan"]')
+        page.wait_for_selector('[data-stage="2"] .cells')
+        page.locator(".cell[data-status=running]").nth(10).wait_for()
+        assert page.locator('[data-stage="2"] .cell').count() == 50
+        page.click('[aria-label="Pause before stage 3"]')
+        page.wait_for_selector('[data-stage="3"] .break.on')
+        assert [one["sheet"] for one in daemon.status("fan")["breakpoints"]] == [52]
+        picture(page, "fan-out")
+        page.click('[data-sheet="8"]')
+        page.wait_for_selector(".panel .error")
+        page.wait_for_selector(".lines .k-stderr")
+        assert "change 7 has no test" in page.inner_text(".lines")
+        assert "<b>bold</b>" in page.inner_text(".lines")
+        picture(page, "failed")
+        address = page.url
+        page.goto("about:blank")
+        page.goto(address)
+        page.wait_for_selector(".panel .error")
+        page.fill(".panel .find", "no test")
+        assert page.inner_text(".panel .hits") == "1 line"
+    gate.open(40)
+    daemon.wait_for("fan", "ended", "held")
+
+
+VIEWS = [
+    "",
+    "?tab=timeline",
+    "?tab=journal",
+    "?tab=score",
+    "?tab=why",
+    "?sheet=2",
+    "?sheet=2&view=checks",
+    "?sheet=2&view=prompt",
+]
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    place = tmp_path_factory.mktemp("axe")
+    npm = shutil.which("npm")
+    told = npm and subprocess.run([npm, "pack", "--silent", AXE], cwd=place, capture_output=True, timeout=120, check=False)  # fmt: skip
+    if not told or told.returncode:
+        pytest.skip("axe-core can't be had by npm pack")
+    (packed,) = place.glob("*.tgz")
+    with tarfile.open(packed) as archive:
+        return archive.extractfile("package/axe.min.js").read().decode()
+
+
+def problems(page, axe):
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    return [(one["id"], one["nodes"][0]["html"][:150], one["nodes"][0]["failureSummary"][:300]) for one in found if one["impact"] in {"serious", "critical"}]  # fmt: skip
+
+
+def test_axe_finds_nothing_serious_on_any_view(browser, daemon, dashboard, axe):
+    daemon.submit(score("read-aloud", ["echo told; echo more >&2", "exit 3", "true"]))
+    daemon.wait_for("read-aloud", "ended")
+    for scheme in ("light", "dark"):
+        with page_of(browser, dashboard, color_scheme=scheme) as page:
+            assert problems(page, axe) == []
+            for view in VIEWS:
+                page.evaluate("hash => { location.hash = hash; }", f"#/job/read-aloud{view}")
+                page.wait_for_selector(".job-head")
+                settled(page)
+                assert (view, problems(page, axe)) == (view, [])
+            page.click('[data-offer="remove"]')
+            page.wait_for_selector("dialog[open]")
+            assert problems(page, axe) == []
+
+
+def test_a_phone_needs_no_scrolling_sideways(browser, daemon, dashboard):
+    daemon.submit(score("on-a-phone", ["true", "exit 3"]))
+    daemon.wait_for("on-a-phone", "ended")
+    with page_of(browser, dashboard, viewport={"width": 375, "height": 720}, color_scheme="dark") as page:
+        page.click('[data-job="on-a-phone"]')
+        page.wait_for_selector("[data-sheet]")
+        for view in VIEWS:
+            page.evaluate("hash => { location.hash = hash; }", f"#/job/on-a-phone{view}")
+            settled(page)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 375, view
+        picture(page, "phone")
+
+
+def test_a_rebound_name_and_another_page_get_nothing(browser, daemon, dashboard):
+    token = re.search(r"#t=([\w-]+)", dashboard.new_address())[1]
+    context = browser.new_context()
+    page = context.new_page()
+    statuses = []
+    page.on("response", lambda answer: statuses.append(answer.status))
+    with pytest.raises(sync.Error, match="ERR_HTTP_RESPONSE_CODE_FAILURE"):
+        page.goto(f"http://evil.example:{dashboard.port}/#t={token}")
+    assert statuses == [421]
+    page = context.new_page()
+    page.goto(f"http://127.0.0.1:{dashboard.port}/")
+    page.wait_for_selector(".banner")
+    assert "no session" in page.inner_text(".banner")
+    other = context.new_page()
+    other.route(
+        "http://attacker.test/", lambda route: route.fulfill(body="<p>hello", content_type="text/html")
+    )
+    other.goto("http://attacker.test/")
+    tried = other.evaluate(
+        """async (origin) => {
+            const tries = [fetch(origin + '/ask', {method: 'POST', credentials: 'include', body: '{}'}),
+                fetch(origin + '/stream', {credentials: 'include'}),
+                fetch(origin + '/ask', {method: 'POST', headers: {'Content-Type': 'application/json', 'X-Mzt': '1'}, body: '{}'})];
+            return (await Promise.allSettled(tries)).map(one => one.status);
+        }""",
+        dashboard.origin,
+    )
+    assert tried == ["rejected"] * 3
+    context.close()
+
+
+HOSTILE = "<img src=x onerror=window.hurt=1><script>window.hurt=1</script>"
+
+
+def test_html_scripts_escapes_and_turned_text_stay_text(browser, daemon, dashboard):
+    turned = "\u202egnp.exe"
+    body = f"printf '%s\\n' '{HOSTILE}'; printf '\\033]0;owned\\007\\033[31mred\\033[0m {turned}\\n'; exit 3"
+    daemon.submit(score("hostile", [body, plain(2)], description=HOSTILE))
+    daemon.wait_for("hostile", "ended")
+    with page_of(browser, dashboard) as page:
+        page.evaluate("location.hash = '#/job/hostile?sheet=1'")
+        page.wait_for_selector(".lines > div")
+        told = page.inner_text(".lines")
+        assert HOSTILE in told
+        assert "red" in told
+        assert not re.search("[\x1b\x07\u202e]", told)
+        assert turned not in page.inner_text("body")
+        for view in VIEWS:
+            page.evaluate("hash => { location.hash = hash; }", f"#/job/hostile{view}")
+            settled(page)
+        page.click('[data-tab="score"]')
+        page.wait_for_selector("textarea")
+        page.click("text=Plan this change")
+        page.wait_for_selector(".note-box.bad, .plan-bar")
+        assert page.evaluate("window.hurt") is None
+        assert page.evaluate("document.querySelectorAll('#page img, #page script').length") == 0
+        blocked = page.evaluate(
+            "try { document.body.innerHTML = '<p>'; 'done' } catch (error) { error.name }"
+        )
+        assert blocked == "TypeError", "trusted types"
+        page.wrong[:] = [said for said in page.wrong if "TrustedHTML" not in said]
+
+
+def test_a_restart_of_the_daemon_is_survived_without_reload_gap_or_lie(browser, daemon, dashboard):
+    gate = daemon.gate("restart")
+    daemon.submit(score("over-restarts", [plain("before"), gated("restart"), plain("after")]))
+    daemon.ledger.wait_for("start restart")
+    with page_of(browser, dashboard) as page:
+        page.click('[data-job="over-restarts"]')
+        page.wait_for_selector('[data-sheet="2"][data-status="running"]')
+        page.evaluate("window.same = true")
+        daemon.stop()
+        page.wait_for_selector(".banner")
+        assert "has not answered" in page.inner_text(".banner")
+        gate.open()
+        daemon.ledger.wait_for("end restart")
+        daemon.start()
+        page.wait_for_selector(".banner", state="detached")
+        status(page, "completed")
+        page.wait_for_selector('[data-sheet="3"][data-status="completed"]')
+        page.click('[data-tab="journal"]')
+        page.wait_for_selector(".entries >> text=sheet 3")
+        assert page.evaluate("window.same") is True
