@@ -62,8 +62,9 @@ class Cluster:
         """Run one of Slurm's commands; return what it says."""
         environment = self.environment | {"SLURM_CONF": str(self.configuration)}
         done = subprocess.run(
-            argv, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=True
+            argv, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
         )
+        assert done.returncode == 0, f"{argv}: {done.stderr}"
         return done.stdout
 
     def queue(self):

@@ -25,6 +25,10 @@ def job_of(trial):
     return f"m-{trial.id}"
 
 
+def number(cluster, trial):
+    return cluster.command("squeue", "--noheader", "--name", job_of(trial), "--format=%i").strip()
+
+
 async def until_listed(cluster, trial, word):
     """Wait until Slurm lists the attempt like that; no event tells of it."""
     await until(lambda: f"{job_of(trial)} {word}" in cluster.queue())
@@ -37,7 +41,7 @@ async def test_a_submission_that_slurm_forgets_is_made_again_once(cluster, trial
         cluster.command("scancel", "--name", job_of(trial))
         await until(lambda: (trial.directory / SUBMISSION).read_bytes().count(b"m-") > 1)
         await until_listed(cluster, trial, "PENDING")
-        cluster.command("scontrol", "release", f"jobname={job_of(trial)}")
+        cluster.command("scontrol", "release", number(cluster, trial))
         with anyio.fail_after(DEADLINE):
             record = await executor.wait(trial.place)
     assert record.exit_code == 0
@@ -65,12 +69,16 @@ async def test_what_slurm_forgets_twice_is_lost_and_can_never_begin(cluster, tri
 async def test_a_crash_between_the_submission_and_its_answer_leaves_one_job(cluster, trial):
     await trial.start(trial.script("echo begun >&9", resources=_HELD))
     async with trial.executor() as executor, anyio.create_task_group() as tasks:
+
+        async def wait():
+            with pytest.raises(Withdrawn):
+                await executor.wait(trial.place)
+
         await until_listed(cluster, trial, "PENDING")
-        tasks.start_soon(executor.wait, trial.place)
+        tasks.start_soon(wait)
         await until(lambda: "JobHeldUser: held by its user" in (executor.waits(trial.id) or ""))
         assert cluster.queue().count(f"{job_of(trial)} PENDING") == 1
         await executor.withdraw(trial.place)
-        tasks.cancel_scope.cancel()
 
 
 async def test_what_waits_is_withdrawn_and_what_has_begun_is_not(cluster, trial):
@@ -111,9 +119,9 @@ async def test_a_node_without_the_interpreter_is_told(cluster, trial, tmp_path):
 
 
 async def test_beyond_what_slurm_takes_a_start_waits(cluster, trial):
+    cluster.command("sbatch", "--hold", "--wrap", "true")
     cluster.set(MaxJobCount=1)
     try:
-        cluster.command("sbatch", "--hold", "--wrap", "true")
         async with trial.executor() as executor, anyio.create_task_group() as tasks:
             tasks.start_soon(executor.start, trial.directory, trial.script("echo begun >&9"))
             with anyio.move_on_after(3):

@@ -6,9 +6,11 @@ An engine is a table of commands and their words (slurm.py); what follows from t
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import ClassVar, NamedTuple, Protocol
 
 import anyio
+from anyio.abc import ByteReceiveStream, Process
 
 from marianned.score.expanded import Resources
 
@@ -92,11 +94,14 @@ class Said(NamedTuple):
 _ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME", "LD_LIBRARY_PATH")
 
 
-async def command(argv: Sequence[str], given: str = "", begins: tuple[str, ...] = ()) -> Said:
+async def command(
+    argv: Sequence[str], given: str = "", begins: tuple[str, ...] = (), until: str | None = None
+) -> Said:
     """Run a command of an engine; what it says is in English.
 
     Of the daemon's environment it gets what any program needs, and the variables whose names begin like one
-    of `begins`: an engine passes on to jobs what it gets, and secrets have no business there.
+    of `begins`: an engine passes on to jobs what it gets, and secrets have no business there. It is ended as
+    soon as it says `until` on stderr, which is what it would then say for minutes.
 
     Raises:
         Away: it is not there, can't be run, or did not end in time.
@@ -104,17 +109,41 @@ async def command(argv: Sequence[str], given: str = "", begins: tuple[str, ...] 
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     own = {name: value for name, value in os.environ.items() if begins and name.startswith(begins)}
     environ = {**kept, **own, "LC_ALL": "C"}
+    out, error = bytearray(), bytearray()
     try:
         with anyio.fail_after(_COMMAND_SECONDS):
-            done = await anyio.run_process(argv, input=given.encode(), check=False, env=environ, cwd="/")
+            async with await anyio.open_process(argv, env=environ, cwd="/") as process:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(_give, process, given)
+                    tasks.start_soon(_take, process, process.stdout, out, None)
+                    tasks.start_soon(_take, process, process.stderr, error, until)
+                status = await process.wait()
     except TimeoutError:
-        raise Away(f"{argv[0]} did not answer for {_COMMAND_SECONDS:.0f} s") from None
-    except OSError as error:
-        raise Away(f"{argv[0]} can't be run: {error.strerror}") from None
-    return Said(done.returncode, done.stdout.decode(errors="replace"), said(done.stderr))
+        why = f" ({said(error)})" if error else ""
+        raise Away(f"{argv[0]} did not answer for {_COMMAND_SECONDS:.0f} s{why}") from None
+    except OSError as failed:
+        raise Away(f"{argv[0]} can't be run: {failed.strerror}") from None
+    return Said(status, out.decode(errors="replace"), said(error))
 
 
-def said(data: bytes) -> str:
+async def _give(process: Process, given: str) -> None:
+    if process.stdin is not None:
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # it has ended: it says why
+            await process.stdin.send(given.encode())
+        await process.stdin.aclose()
+
+
+async def _take(
+    process: Process, stream: ByteReceiveStream | None, data: bytearray, until: str | None
+) -> None:
+    if stream is not None:
+        async for piece in stream:
+            data += piece
+            if until is not None and until.encode() in data:
+                process.kill()
+
+
+def said(data: bytes | bytearray) -> str:
     """Return what a command has said, in one line without its own name."""
     lines = (line.strip() for line in data.decode(errors="replace").splitlines())
     told = "; ".join(dict.fromkeys(line for line in lines if line))

@@ -45,7 +45,10 @@ _AWAY = (
 )
 """What is said where nobody knows whether anything was done; in small letters, as all below."""
 
+_RETRIES = "sleeping and retrying"
+"""What sbatch says before it tries again by itself, for two minutes."""
 _BUSY = (
+    "sleeping and retrying",
     "temporarily unable to accept job",
     "job submit limit",
     "job violates accounting/qos policy",
@@ -120,7 +123,7 @@ class Slurm:
         if count is not None:
             words.append(f"--array=0-{count - 1}")
         words += options(resources, seconds)
-        done = await command(words, script, _BEGINS)
+        done = await command(words, script, _BEGINS, until=_RETRIES)
         if done.status == 0:
             return done.out.strip().partition(";")[0]
         raise _failure(done.error)(done.error or f"sbatch ended with status {done.status}")

@@ -1,0 +1,98 @@
+"""PBS and Torque as a second engine: that the interface is no more than a table of commands.
+
+It is tried against Slurm's wrappers of these commands, so it is no proof of a site, and no part of the product.
+Arrays are left out: each attempt is a job of its own. The wrappers have no qsig: what is to end is told by its
+file (marianned/executors/order.py).
+"""
+
+import math
+import shutil
+
+from marianned.executors.clusters.engine import Away, Busy, Job, Refused, command
+
+COMMANDS = ("qsub", "qstat", "qdel")
+WAITING = frozenset("QHWST")
+GONE = frozenset("CEF")
+BEGINS = ("PBS", "SLURM", "MUNGE", "PERL")
+RESOURCES = (("cpus", "ncpus={}"), ("memory", "mem={}"))
+REASONS = {
+    "H": "it is held",
+    "Q": "its turn has not come yet",
+    "S": "it is suspended",
+    "W": "its time has not come",
+}
+
+
+def missing():
+    """Say which of its commands are not there."""
+    return [name for name in COMMANDS if shutil.which(name) is None]
+
+
+class Torque:
+    name = "Torque"
+    index = None
+    grants = ("PBS_", "SLURM_")
+
+    async def submit(self, name, script, count, resources, seconds):
+        assert count is None, "it has no arrays"
+        words = [
+            "qsub",
+            "-N",
+            name,
+            "-r",
+            "n",
+            "-o",
+            "/dev/null",
+            "-e",
+            "/dev/null",
+            *wanted(resources, seconds),
+        ]
+        done = await command(words, script, BEGINS)
+        if done.status == 0:
+            return done.out.split()[-1].partition(".")[0]
+        for kind, word in ((Away, "unable to contact"), (Busy, "temporarily unable"), (Busy, "limit")):
+            if word in done.error.lower():
+                raise kind(done.error)
+        raise Refused(done.error)
+
+    async def look(self):
+        done = await command(["qstat", "-f"], begins=BEGINS)
+        if done.status != 0:
+            raise Away(done.error)
+        return read(done.out)
+
+    async def signal(self, jobs, number):
+        """Leave it to the file: the wrappers have no qsig."""
+
+    async def cancel(self, jobs):
+        await command(["qdel", *jobs], begins=BEGINS)
+
+    def words(self, reason):
+        return REASONS.get(reason, reason)
+
+
+def wanted(resources, seconds):
+    """Return what qsub is told of a sheet's wants."""
+    told = [text.format(value) for key, text in RESOURCES if (value := getattr(resources, key)) is not None]
+    if seconds is not None:
+        minutes = math.ceil(seconds / 60)
+        told.append(f"walltime={minutes // 60:02}:{minutes % 60:02}:00")
+    words = ["-l", ",".join(told)] if told else []
+    if resources.partition is not None:
+        words += ["-q", resources.partition]
+    return [*words, *resources.arguments]
+
+
+def read(text):
+    """Read what `qstat -f` lists: a job a paragraph."""
+    found = {}
+    for paragraph in text.split("Job Id:")[1:]:
+        number, _, rest = paragraph.partition("\n")
+        pairs = (line.partition(" = ") for line in rest.splitlines())
+        facts = {key.strip(): value.strip() for key, _, value in pairs}
+        state = facts.get("job_state", "Q")
+        if state not in GONE:
+            node = facts.get("exec_host", "").partition("/")[0] or None
+            job = Job(number.strip().partition(".")[0], state in WAITING, state, node)
+            found[facts.get("Job_Name", ""), None] = job
+    return found
