@@ -112,7 +112,7 @@ def _cluster() -> Iterator[Finding]:
             name="shared directory",
             passed=place is not None,
             message=said,
-            hints=["mzt instruments check cli --executor slurm"],
+            hints=[] if place is not None else ["mzt config check"],
         )
 
 

@@ -79,6 +79,7 @@ async def test_a_crash_between_the_submission_and_its_answer_leaves_one_job(clus
         await until(lambda: "JobHeldUser: held by its user" in (executor.waits(trial.id) or ""))
         assert cluster.queue().count(f"{job_of(trial)} PENDING") == 1
         await executor.withdraw(trial.place)
+        await until(lambda: not cluster.queue())
 
 
 async def test_what_waits_is_withdrawn_and_what_has_begun_is_not(cluster, trial):

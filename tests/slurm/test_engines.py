@@ -1,5 +1,7 @@
 """Each engine by the same tests: submitted, found, told why it waits, ended, withdrawn."""
 
+import os
+
 import anyio
 import pytest
 import torque
@@ -35,10 +37,13 @@ async def executor(request, kind, tmp_path):
 
 @on_the_cluster
 async def test_it_runs_and_its_node_is_told(executor, trial):
-    await executor.start(trial.directory, trial.script("echo begun >&9; sleep 3; exit 7"))
+    go = trial.workspace / "go"
+    os.mkfifo(go)
+    await executor.start(trial.directory, trial.script("echo begun >&9; read _ <go; exit 7"))
     await trial.leash.line()
     with anyio.fail_after(DEADLINE):
         where = await executor.whereabouts(trial.place)
+        await anyio.to_thread.run_sync(go.write_text, "go\n", abandon_on_cancel=True)
         record = await executor.wait(trial.place)
     assert where.node in {"n1", "n2", "n3"}
     assert record.exit_code == 7
@@ -55,13 +60,14 @@ async def test_it_is_ended(executor, trial):
 
 
 @on_the_cluster
-async def test_what_waits_says_so_and_is_withdrawn(executor, trial):
+async def test_what_waits_says_so_and_is_withdrawn(cluster, executor, trial):
     held = Resources(arguments=("-h",) if executor._engine.name == "Torque" else ("--hold",))
     await executor.start(trial.directory, trial.script("true", resources=held))
-    await until(lambda: "held" in (executor.waits(trial.id) or ""))
+    await until(lambda: "queue (" in (executor.waits(trial.id) or ""))
     await executor.withdraw(trial.place)
     with anyio.fail_after(DEADLINE), pytest.raises(Withdrawn):
         await executor.wait(trial.place)
+    await until(lambda: not cluster.queue())
 
 
 @on_the_cluster

@@ -112,7 +112,9 @@ async def command(
     out, error = bytearray(), bytearray()
     try:
         with anyio.fail_after(_COMMAND_SECONDS):
-            async with await anyio.open_process(argv, env=environ, cwd="/") as process:
+            with anyio.CancelScope(shield=True):  # a start that is given up half-way would leave it behind
+                opened = await anyio.open_process(argv, env=environ, cwd="/")
+            async with opened as process:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(_give, process, given)
                     tasks.start_soon(_take, process, process.stdout, out, None)

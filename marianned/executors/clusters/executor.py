@@ -137,6 +137,7 @@ class _Entry:
         """Note that it is over."""
         self.record, self.withdrawn = record, withdrawn
         self.accepted.set()
+        self.runs.set()
         self.over.set()
 
     def goes_with(self, other: "_Entry") -> bool:
@@ -172,7 +173,7 @@ class ClusterExecutor:
         self._widest = _WIDEST
         self._due = float("-inf")
         self._to_submit = anyio.Event()
-        self._nudge = anyio.Event()
+        self._nudge, self._some = anyio.Event(), anyio.Event()
 
     # --- what the conductor asks -------------------------------------------------------------------------
 
@@ -217,7 +218,7 @@ class ClusterExecutor:
         entry = self._entry(place)
         if not (entry.submission.keys or entry.submitting):
             await self._remember(entry)
-        self._nudge.set()
+        self._some.set()
         await entry.over.wait()
         self._entries.pop(place.id, None)
         if entry.withdrawn:
@@ -322,6 +323,7 @@ class ClusterExecutor:
     def _drop(self, submission: _Submission) -> None:
         self._unwanted |= dict.fromkeys(submission.keys, anyio.current_time())
         self._due = float("-inf")
+        self._some.set()
         self._nudge.set()
 
     # --- submitting --------------------------------------------------------------------------------------
@@ -336,7 +338,7 @@ class ClusterExecutor:
         entry.submitting, entry.unwanted = True, False
         self._queue.append(entry)
         self._to_submit.set()
-        self._nudge.set()
+        self._some.set()
 
     async def _submit_all(self) -> None:
         """Submit what has gathered, one command after the other; what comes meanwhile goes together."""
@@ -455,18 +457,20 @@ class ClusterExecutor:
         """Look for records often, at the engine's list now and then; sleep while there is nothing to see."""
         while True:
             if not self._entries and not self._unwanted:
-                await self._nudge.wait()
-            self._nudge = anyio.Event()
+                await self._some.wait()
+            self._some, self._nudge = anyio.Event(), anyio.Event()
             try:
                 if anyio.current_time() >= self._due:
                     await self._look_at_the_list()
                 else:
                     await self._collect([one for one in self._watched() if one.job and not one.job.waits])
                 await self._carry_out()
-            except OSError as error:
-                _logger.warning("attempts on %s can't be looked at: %s", self._engine.name, error)
-            except Away as why:
-                self._told_away(str(why))
+            except (OSError, Away) as why:
+                if isinstance(why, Away):
+                    self._told_away(str(why))
+                else:
+                    _logger.warning("attempts on %s can't be looked at: %s", self._engine.name, why)
+                self._due = min(self._due, anyio.current_time() + _LONGEST_LOOK_SECONDS)
             with anyio.move_on_after(_TICK_SECONDS):
                 await self._nudge.wait()
 
@@ -476,13 +480,14 @@ class ClusterExecutor:
     async def _look_at_the_list(self) -> None:
         """Have the engine list all, and draw the conclusions; say when that is due again."""
         began = anyio.current_time()
-        self._due = began + _LONGEST_LOOK_SECONDS
+        self._due = float("inf")
         watched = self._watched()
         try:
             listed = await self._engine.look() if watched or self._unwanted else {}
         except Away as why:
             self._told_away(str(why))
             await self._collect(watched)
+            self._due = min(self._due, anyio.current_time() + _LONGEST_LOOK_SECONDS)
             return
         self._away = None
         took = anyio.current_time() - began

@@ -103,7 +103,7 @@ class Slurm:
     name: ClassVar[str] = "Slurm"
     index: ClassVar[str | None] = "SLURM_ARRAY_TASK_ID"
     grants: ClassVar[Sequence[str]] = (
-        "SLURM_",
+        "SLURM",
         "CUDA_VISIBLE_DEVICES",
         "ROCR_VISIBLE_DEVICES",
         "ZE_AFFINITY_MASK",
