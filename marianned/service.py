@@ -259,7 +259,8 @@ class Daemon:
             self._ready_fd = None
 
 
-def _arguments(arguments: list[str] | None) -> argparse.Namespace:
+def arguments_parser() -> argparse.ArgumentParser:
+    """Return what reads the program's arguments; its manual page is made from that."""
     parser = argparse.ArgumentParser(
         prog="marianned", description="The daemon of Marianne; `mzt start` starts it, `mzt --help` uses it."
     )
@@ -271,12 +272,12 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
         "--check", action="store_true", help="check this installation and exit (1: something needs you)"
     )
     parser.add_argument("--json", action="store_true", help="with --check: print the findings as JSON")
-    return parser.parse_args(arguments)
+    return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the daemon in the foreground; return its exit status."""
-    given = _arguments(arguments)
+    given = arguments_parser().parse_args(arguments)
     if given.check:
         return _check(as_json=given.json)
     faulthandler.enable()  # systemd ends a daemon that is silent by ABRT: the log tells where it hung

@@ -1,4 +1,4 @@
-"""The manual pages, made from the commands' own help and from `mzt help`'s topics: docs/man/*.1 (mdoc)."""
+"""The manual pages, made from the programs' own help and from `mzt help`'s topics: docs/man/*.1 (mdoc)."""
 
 import re
 import textwrap
@@ -8,11 +8,38 @@ import pages
 
 from marianne_cli.screens.topics import EXIT_CODES, SHEET_VARIABLES, TOPICS, VARIABLES
 from marianne_cli.tree import TABLE, mzt
+from marianned.service import MISCONFIGURED_EXIT, arguments_parser
 
 DIRECTORY = pages.ROOT / "docs" / "man"
 DATE = "November 29, 2026"
 _CONTROL = re.compile(r"^([.'])", re.MULTILINE)
 _MACRO = re.compile(r"[A-Z][a-z]")
+_OF_DAEMON = """\
+The daemon owns all jobs of a user and serves them on a Unix socket; mzt(1) is its client.
+It stays in the foreground. There is one for each state directory; a second one says who holds it, and exits.
+`mzt start` starts it in the background, `mzt service install` under systemd.
+It logs to standard error or systemd's journal, and to marianned.log in the state directory.
+What is in flight goes on while it is stopped, and is picked up by the next one."""
+_SIGNALS = (
+    ("TERM , INT", "stop; what is in flight goes on"),
+    ("HUP", "read config.toml again"),
+)
+_DAEMON_VARIABLES = (
+    ("STATE_DIRECTORY", "the state directory, as systemd names it; it wins over XDG_STATE_HOME"),
+    ("CONFIGURATION_DIRECTORY", "the configuration directory, as systemd names it"),
+)
+_DAEMON_EXITS = (
+    ("0", "it was stopped"),
+    (
+        "1",
+        "another daemon holds the state directory, or something of the system can't be had; --check found something",
+    ),
+    ("2", "usage: an unknown option"),
+    (
+        str(MISCONFIGURED_EXIT),
+        "config.toml, the database, a directory or the socket's name must be changed first",
+    ),
+)
 _WIDE = 72
 """Columns of running text; roff escapes add to them."""
 
@@ -77,8 +104,8 @@ def _environment(rows):
     return f".Bl -tag -width Ds\n{items}.El\n"
 
 
-def _exits():
-    items = "".join(f".It {code}\n{_prose(said)}.\n" for code, said in EXIT_CODES)
+def _exits(codes=EXIT_CODES):
+    items = "".join(f".It {code}\n{_prose(said)}.\n" for code, said in codes)
     return f".Sh EXIT STATUS\n.Bl -tag -width Ds\n{items}.El\n"
 
 
@@ -111,10 +138,26 @@ def _of_mzt(root):
     return text + _exits()
 
 
+def _of_daemon():
+    actions = [one for one in arguments_parser()._actions if one.option_strings]
+    shown = [", ".join(one.option_strings) + (f" {one.metavar}" if one.metavar else "") for one in actions]
+    text = _head("marianned", "conductor of long-running work by agents and commands")
+    text += ".Sh SYNOPSIS\n.Nm marianned\n.Op Ar options\n"
+    text += f".Sh DESCRIPTION\n{_prose(_OF_DAEMON)}\n.Bl -tag -width Ds\n"
+    text += "".join(
+        f".It {_item(name)}\n{_prose(one.help)}.\n" for name, one in zip(shown, actions, strict=True)
+    )
+    text += ".El\n.Ss Signals\n.Bl -tag -width Ds\n"
+    text += "".join(f".It Dv {name}\n{_prose(said)}.\n" for name, said in _SIGNALS) + ".El\n"
+    known = [row for row in VARIABLES if row[0].startswith(("MARIANNE_", "XDG_"))]
+    text += f".Sh ENVIRONMENT\n{_environment([*known, *_DAEMON_VARIABLES])}"
+    return text + f".Sh FILES\n{_literal(TOPICS['files'].text)}" + _exits(_DAEMON_EXITS)
+
+
 def manuals():
     """Return the text of each page by its file's name."""
     root = click.Context(mzt, info_name="mzt", help_option_names=["-h", "--help"], terminal_width=100)
-    made = {"mzt.1": _of_mzt(root)}
+    made = {"mzt.1": _of_mzt(root), "marianned.1": _of_daemon()}
     for entries in TABLE.values():
         for name, entry in entries.items():
             made[f"mzt-{name}.1"] = _of_command(name, entry.help, mzt.get_command(root, name), root)
