@@ -64,20 +64,28 @@ def one_by_one(house, times):
     return found
 
 
+def memory(pid):
+    """Return the MiB that a process has for itself."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+
+
 def queued(house, count):
-    """Return what of a core the daemon takes, its helpers included, while so many wait in the queue."""
+    """Return what the daemon takes while so many wait in the queue: of a core, helpers included; MiB more."""
+    bare = memory(house.process.pid)
     given = {"executor": {"type": "slurm", "arguments": ["--hold"]}, "prompt": {"template": "true"}}
     for half in ("a", "b"):
-        house.submit(fan(f"held-{half}", count // 2, "true", **given))
-    while sum("held by its user" in house.status(f"held-{half}")["message"] for half in "ab") < 2:
+        house.submit(fan(f"held-{count}-{half}", count // 2, "true", **given))
+    while sum("held by its user" in house.status(f"held-{count}-{half}")["message"] for half in "ab") < 2:
         time.sleep(1)
     time.sleep(15)  # what submitting has cost is over
     before, began = cpu(house.process.pid), time.monotonic()
     time.sleep(30)
     share = (cpu(house.process.pid) - before) / (time.monotonic() - began)
+    more = memory(house.process.pid) - bare
     for half in ("a", "b"):
-        house.rpc("job.cancel", job_id=f"held-{half}", wait=True, timeout=LONGEST)
-    return share
+        house.rpc("job.cancel", job_id=f"held-{count}-{half}", wait=True, timeout=LONGEST)
+    return share, more
 
 
 def main():
@@ -100,7 +108,9 @@ def main():
                 f"{count} sheets: {took:.1f} s, {count / took:.0f} a second, "
                 f"daemon {1000 * worked / count:.1f} ms of CPU a sheet"
             )
-            print(f"{waiting} queued: daemon {100 * queued(house, waiting):.1f} % of a core")
+            for some in (waiting // 4, waiting):
+                share, more = queued(house, some)
+                print(f"{some} queued: daemon {100 * share:.1f} % of a core, {more:.0f} MiB more")
         finally:
             house.close()
     finally:

@@ -82,6 +82,14 @@ async def test_a_crash_between_the_submission_and_its_answer_leaves_one_job(clus
         await until(lambda: not cluster.queue())
 
 
+async def test_what_was_named_and_then_not_submitted_is_submitted(cluster, trial):
+    await trial.start(trial.script("echo begun >&9; exit 4", resources=_HELD))
+    cluster.command("scancel", "--name", job_of(trial))  # as if the daemon had died before the sbatch
+    spec = trial.directory / "spec.json"
+    spec.write_bytes(spec.read_bytes().replace(b'"--hold"', b'"--comment=x"'))
+    assert (await trial.wait()).exit_code == 4
+
+
 async def test_what_waits_is_withdrawn_and_what_has_begun_is_not(cluster, trial):
     async with trial.executor() as executor:
         await executor.start(trial.directory, trial.script("echo begun >&9", resources=_HELD))

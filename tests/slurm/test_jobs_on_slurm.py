@@ -1,6 +1,8 @@
 """Whole jobs on a cluster: pause, modify, resume, crashes of the daemon; each attempt once, by what sheets note."""
 
+import signal
 import time
+from contextlib import suppress
 
 import pytest
 import yaml
@@ -162,3 +164,24 @@ def iter_lines(ledger):
         yield from lines[seen:]
         seen = len(lines)
         ledger.news()
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "slot.committed",
+        "attempt.written",
+        "attempt.started",
+        "attempt.exited",
+        "attempt.checked",
+        "ended.committed",
+    ],
+)
+def test_killed_at_a_fault_point_it_loses_nothing_and_repeats_nothing(house, ledger, point):
+    house.start(MARIANNE_FAULT=f"{point}:2")
+    with suppress(ConnectionError):
+        house.submit(fan("walked", 2, "true"))
+    assert house.process.wait(SECONDS) == -signal.SIGKILL
+    house.start()
+    assert house.wait_for("walked", "ended", deadline=SECONDS)["status"] == "completed"
+    assert started(ledger) == {"start 1": 1, "start 2": 1, "start 3": 1}

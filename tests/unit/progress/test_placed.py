@@ -1,0 +1,47 @@
+"""Where an attempt runs: chosen when it starts, noted when it has begun on its node."""
+
+import msgspec
+import pytest
+from kit.scores import Bench, chain, score, stage
+
+from marianned.progress.state.triggers import Warned
+from marianned.rows import AttemptRow
+from marianned.score.expanded import Resources
+
+
+def attempt(bench: Bench) -> AttemptRow:
+    return next(iter(bench.state.attempts.values()))
+
+
+@pytest.mark.parametrize(
+    ("own", "run", "whole", "setting", "runs"),
+    [
+        ("local", "slurm", "slurm", "slurm", "local"),
+        (None, "local", "slurm", "slurm", "local"),
+        (None, None, "slurm", "local", "slurm"),
+        (None, None, None, "slurm", "slurm"),
+    ],
+)
+def test_the_sheet_says_where_it_runs_else_the_run_the_score_the_setting(
+    own: str | None, run: str | None, whole: str | None, setting: str, runs: str
+) -> None:
+    bench = Bench(score(stage([], resources=Resources(executor=own)), executor=whole), checked=False)
+    bench.state.run = msgspec.structs.replace(bench.state.run, executor=run)
+    bench.state.executor = setting
+    bench.go()
+    assert attempt(bench).executor == runs
+
+
+def test_its_time_counts_from_its_beginning_on_the_node_once() -> None:
+    bench = Bench(chain(1))
+    bench.go()
+    before = attempt(bench)
+    placed = Warned(uid=before.uid, attempt=1, pid=7, node="n1", cluster_job="12")
+    decision = bench.after(60).step(placed)
+    begun = attempt(bench)
+    assert [event.type for event in decision.changes.events] == ["attempt.placed"]
+    assert (begun.node, begun.cluster_job, begun.pid) == ("n1", "12", 7)
+    assert begun.limit_seconds == before.limit_seconds
+    assert begun.started_at == before.started_at + 60_000
+    assert bench.after(60).step(placed).changes.events == []
+    assert attempt(bench).started_at == begun.started_at
