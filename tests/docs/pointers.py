@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pages
 
-_PAGE = r"(?:\.{0,2}[\w-]*/)*[\w-]+\.md"
+_PAGE = r"(?<![\w-])(?:\.{0,2}[\w-]*/)*[\w-]+\.md"
 _POINTER = re.compile(
     rf"(?P<link>\[[^\]]*\]\((?P<target>[^)\s#]+\.md)[^)\s]*\))|(?P<page>{_PAGE})|§(?P<section>\d+(?:\.\d+)*)"
 )
