@@ -251,7 +251,7 @@ class Conductor:
         for run_id in {*self.services.scheduler.grant(), *self.services.limits.freed(now())}:
             if run_id in self._by_run:
                 self._by_run[run_id].wake()
-        if not self.in_flight():
+        if self._idle.statistics().tasks_waiting and not self.in_flight():  # to count takes all jobs
             self._idle.set()
             self._idle = anyio.Event()
 
