@@ -7,7 +7,7 @@ MarianneError
 ├── InvalidScore      E505  the score has errors
 ├── NameTaken         E507  the name's newest run is neither completed nor cancelled
 ├── Unavailable       E508  queue full, disk full, the database can't be written, no wall
-├── NotPermitted      E509  another user's daemon; more than a sheet may ask
+├── NotPermitted      E509  another user's daemon; more than a sheet, or a read-only connection, may ask
 ├── BadRequest        E510  unknown method or sheet, wrong parameters, too large
 ├── NoDaemon          E511  nobody answers (said by the client)
 ├── ProtocolMismatch  E512  the two sides speak different protocols
@@ -124,7 +124,7 @@ class Unavailable(MarianneError):
 
 
 class NotPermitted(MarianneError):
-    """The caller is neither the daemon's own user nor root, or is a sheet that asks for more than it may."""
+    """The caller may not: another user, a sheet that asks for more than it may, a read-only connection."""
 
     code = "E509"
 
