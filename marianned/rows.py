@@ -113,6 +113,35 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """Hooks that did something and are in no score any more."""
 
 
+class BriefRunRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a run what a list of thousands needs; the fields are those of RunRow."""
+
+    job_name: str
+    """Name of the job."""
+    run: int
+    """Number of the run of this job."""
+    status: JobStatus
+    """Its status."""
+    labels: list[str]
+    """What it is found by."""
+    revision: int
+    """Revision in force."""
+    description: str | None
+    """What the score in force says of itself; null: nothing."""
+    config_file: str | None
+    """Path of the score file of that revision; null: it came without one."""
+    status_since: int
+    """When it came to this status."""
+    created_at: int
+    """When it was accepted."""
+    started_at: int | None
+    """When its first slot was granted; null: not yet."""
+    updated_at: int
+    """When it last changed."""
+    ended_at: int | None
+    """When it ended; null: it has not."""
+
+
 class SheetPlace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where a sheet stands in a score, beside its definition: by its stage's name, else by its number."""
 

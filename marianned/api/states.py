@@ -16,7 +16,6 @@ import msgspec
 from marianned.conductor.core.job import Job
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.conductor.queries.live import Key, key_of
-from marianned.errors import NoSuchJob
 from marianned.progress.state.job import JobState
 from marianned.progress.views.job import sheet_views
 from marianned.protocol import (
@@ -32,6 +31,7 @@ from marianned.protocol import (
     Snapshot,
     SubscribeEvents,
 )
+from marianned.protocol import Job as JobView
 from marianned.rows import Changes, LimitRow, LoopRow, RevisionRow, SheetRow
 
 JOB_SECONDS = 0.2
@@ -144,10 +144,8 @@ class States:
         known = self._jobs.get(run_id)
         if known is None or known.version != version:
             view = await self.queries.view(state)
-            event = view.event
-            item = msgspec.Raw(msgspec.json.encode({"type": "job", "event": event, "job": view}))
-            view.event = 0
-            known = Shown(version, item, hash(msgspec.json.encode(view)))
+            item = msgspec.Raw(msgspec.json.encode({"type": "job", "event": view.event, "job": view}))
+            known = Shown(version, item, _digest(view))
             self._jobs[run_id] = known
         return known
 
@@ -164,6 +162,11 @@ class States:
             view = await self.queries.view(state)
             known = self._outputs[run_id] = (at, view.in_flight)
         return known[1]
+
+
+def _digest(view: JobView) -> int:
+    """Return what tells whether a job is as it was, whatever the moment."""
+    return hash(msgspec.json.encode(msgspec.structs.replace(view, event=0)))
 
 
 def _nothing() -> None:
@@ -186,6 +189,13 @@ class _Due:
         self.sheets: set[int] = set()
         self.all_sheets = False
         self.derived = False
+
+    def add(self, later: "_Due") -> None:
+        """Take in what has changed later."""
+        self.state = later.state
+        self.sheets |= later.sheets
+        self.all_sheets = self.all_sheets or later.all_sheets
+        self.derived = self.derived or later.derived
 
 
 class _Told:
@@ -264,6 +274,7 @@ class Watch:
                 state = await self._queries.state(name)
                 self._wanted.begin(state.run.job_name, state.run.run)
                 views.append(await self._queries.view(state))
+                self._told.setdefault(state.run.run_id, _Told()).digest = _digest(views[-1])
                 sheets.append(state)
             await item(Snapshot(event=event, jobs=views, total=len(views)))
         for state in sheets if self._ask.sheets else ():
@@ -295,11 +306,10 @@ class Watch:
     async def _tell_job(self, item: Item, run_id: int, due: _Due) -> None:
         told = self._told.setdefault(run_id, _Told())
         told.at = anyio.current_time()
+        shown = await self._states.job(due.state)
+        if (meanwhile := self._due.pop(run_id, None)) is not None:  # the job may show it already
+            due.add(meanwhile)
         state = due.state
-        try:
-            shown = await self._states.job(state)
-        except NoSuchJob:
-            return
         if self._ask.sheets:  # before the job: whoever waits for its end has them all by then
             await self._tell_sheets(item, told, due)
         if shown.digest != told.digest:
@@ -316,7 +326,7 @@ class Watch:
         if due.all_sheets or told.revision != state.run.revision:
             numbers = set(range(1, len(state.score.sheets) + 1))
         if due.derived or told.failed != failed:
-            if told.at - told.derived_at >= LOOK_SECONDS:
+            if told.at - told.derived_at >= LOOK_SECONDS or not state.flights:
                 told.derived_at = told.at
                 numbers |= {row.sheet for row in state.sheets.values() if row.status in _OPEN}
             else:

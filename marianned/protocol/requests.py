@@ -67,7 +67,9 @@ SheetNumber = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Answer_co = TypeVar("Answer_co", bound=Reply, covariant=True)
 
 
-Names = list[Annotated[str, msgspec.Meta(min_length=1, max_length=120)]]
+Names = Annotated[
+    list[Annotated[str, msgspec.Meta(min_length=1, max_length=120)]], msgspec.Meta(max_length=PAGE_LIMIT)
+]
 """Names of keys, types or jobs."""
 Fields = Names | None
 Label = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._=/:-]{0,62}$(?!\n)")]

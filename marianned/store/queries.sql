@@ -70,23 +70,39 @@ WITH chosen AS MATERIALIZED (
         WHEN :statuses <> '[]' THEN status IN (SELECT value FROM json_each(:statuses))
         ELSE :runs OR ended_at IS NULL OR ended_at > :since
     END
+    AND updated_at >= :changed AND substr(job_name, 1, length(:prefix)) = :prefix
     AND (:labels = '[]' OR NOT EXISTS (
         SELECT value FROM json_each(:labels)
         EXCEPT SELECT value FROM json_each(iif(json_valid(mine.labels), mine.labels, '[]'))
     ))
 ),
-page AS (SELECT run_id FROM chosen ORDER BY updated_at, run_id LIMIT :limit OFFSET :offset)
+page AS (
+    SELECT run_id FROM chosen
+    ORDER BY iif(:newest_first, -updated_at, updated_at), iif(:newest_first, -run_id, run_id)
+    LIMIT :limit OFFSET :offset
+)
 SELECT
     (SELECT count(*) FROM chosen) AS total,
-    job_name,
-    run,
     run = (SELECT max(run) FROM runs WHERE job_name = mine.job_name) AS newest,
-    job
+    job,
+    $brief_runs
 FROM (SELECT NULL) LEFT JOIN (
     page CROSS JOIN runs AS mine ON mine.run_id = page.run_id
     LEFT JOIN summaries ON summaries.run_id = mine.run_id AND shape = :shape
 )
-ORDER BY mine.updated_at, mine.run_id
+ORDER BY
+    iif(:newest_first, -mine.updated_at, mine.updated_at), iif(:newest_first, -mine.run_id, mine.run_id)
+
+-- name: listed_counts
+-- Of what `listed` may choose from, whatever its statuses.
+SELECT status, count(*) FROM runs AS mine
+WHERE (:runs OR run = (SELECT max(run) FROM runs WHERE job_name = mine.job_name))
+AND updated_at >= :changed AND substr(job_name, 1, length(:prefix)) = :prefix
+AND (:labels = '[]' OR NOT EXISTS (
+    SELECT value FROM json_each(:labels)
+    EXCEPT SELECT value FROM json_each(iif(json_valid(mine.labels), mine.labels, '[]'))
+))
+GROUP BY status
 
 -- name: run_counts
 SELECT status, count(*) FROM runs AS mine

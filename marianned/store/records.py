@@ -22,6 +22,7 @@ from marianned.rows import (
     ArchiveRow,
     AttemptRow,
     BreakpointRow,
+    BriefRunRow,
     EventFacts,
     EventRow,
     HoldRow,
@@ -86,15 +87,25 @@ class Whole(NamedTuple):
 class ListedRun(NamedTuple):
     """A run in a list: `newest` of its job, or an earlier one; `job`: its JOB keys, JSON, if it has ended."""
 
-    job_name: str
-    run: int
+    brief: BriefRunRow
     newest: bool
     job: bytes | None
+
+    @property
+    def job_name(self) -> str:
+        """Name of the job."""
+        return self.brief.job_name
+
+    @property
+    def run(self) -> int:
+        """Number of the run."""
+        return self.brief.run
 
 
 T = TypeVar("T", bound=msgspec.Struct)
 R = TypeVar("R")
 _RUN = Columns(RunRow)
+_BRIEF_RUN = Columns(BriefRunRow)
 _SHEET = Columns(SheetRow)
 _PAST_SHEET = Columns(PastSheetRow)
 _LEFT_SCORE = Columns(LeftScoreRow)
@@ -196,35 +207,55 @@ class Records:
         statuses: Collection[str],
         labels: Collection[str],
         since: int,
+        changed: int,
+        prefix: str,
+        newest_first: bool,
         page: slice,
         shape: str,
     ) -> tuple[list[ListedRun], int]:
-        """Return a page of the runs, the newest change last, and how many there are in all.
+        """Return a page of the runs, in the order of their changes, and how many there are in all.
 
         Args:
             runs: every run of each job; false: the newest of each.
             statuses: those of these alone; empty: all, but see `since`.
             labels: those that have all of these.
             since: without `runs` and `statuses`, none that had ended at this moment (UTC, milliseconds).
+            changed: those that have changed at this moment, or later.
+            prefix: those whose names begin so.
+            newest_first: the newest change first; false: last.
             page: from which to before which.
-            shape: the form in which their JOB keys are wanted.
+            shape: the form in which their JOB keys are wanted; empty: they are not.
         """
         asked: dict[str, Value] = {
             "runs": runs,
             "statuses": _json([*statuses]),
             "labels": _json([*labels]),
             "since": since,
+            "changed": changed,
+            "prefix": prefix,
+            "newest_first": newest_first,
             "offset": page.start,
             "limit": page.stop - page.start,
             "shape": shape,
         }
 
         def read(connection: sqlite3.Connection) -> tuple[list[ListedRun], int]:
-            found = connection.execute(SQL["listed"], asked).fetchall()
-            rows = [ListedRun(name, run, bool(newest), job) for _, name, run, newest, job in found if name]
-            return rows, found[0][0]
+            found = _select(connection, "listed", asked)
+            rows = [
+                ListedRun(_as_far_as_it_goes(_BRIEF_RUN, one), bool(one["newest"]), one["job"])
+                for one in found
+                if one["job_name"]
+            ]
+            return rows, found[0]["total"]
 
         return await self._read(read)
+
+    async def listed_counts(
+        self, *, runs: bool, labels: Collection[str], changed: int, prefix: str
+    ) -> dict[str, int]:
+        """Return how many runs there are of each status, of those that `listed` may choose from."""
+        asked = {"runs": runs, "labels": _json([*labels]), "changed": changed, "prefix": prefix}
+        return await self._read(lambda connection: dict(connection.execute(SQL["listed_counts"], asked)))
 
     async def run_counts(self) -> dict[str, int]:
         """Return how many jobs there are of each status, by their newest runs."""

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_
 
 import msgspec
 
-from marianned.rows import TABLES, AttemptRow, RevisionRow
+from marianned.rows import TABLES, AttemptRow, BriefRunRow, RevisionRow
 
 Value = int | float | str | bytes | None
 """What a column holds."""
@@ -77,6 +77,7 @@ SQL = blocks(
     Template(Path(__file__).with_name("queries.sql").read_text(encoding="utf-8")).substitute(
         attempts_but_results=_columns(AttemptRow, result="NULL"),
         attempts_but_texts=_columns(AttemptRow, result="NULL", validations="'[]'"),
+        brief_runs=_columns(BriefRunRow),
         revisions_but_contents=_columns(
             RevisionRow, problems="'[]'", text="''", files="'{}'", expanded="x''"
         ),

@@ -2,6 +2,7 @@
 
 import base64
 
+import pytest
 from kit.daemon import gated, plain, score
 
 
@@ -132,3 +133,154 @@ def test_output_of_a_sheet_that_has_another_number_since_is_read_by_the_present_
     assert (data(told), told["sheet"], told["stage"]) == (b"third\n", 1, 1)
     assert told["message"] == "moved: output of sheet 1, attempt 1"
     assert read(daemon, "moved", 1, stream="result")["sheet"] == 1
+
+
+def followed(daemon, job, **params):
+    """Return what a stream of output brings until it ends, by output and stream, and how it ended."""
+    pieces, ended = {}, []
+    with daemon.connect() as reading:
+        reading.rpc("log.follow", job_id=job, **params)
+        while (message := reading.message())["method"] == "stream.item":
+            item = message["params"]["item"]
+            key = (item["hook"], item["sheet"], item["attempt"], item["stream"])
+            pieces[key] = pieces.get(key, b"") + data(item)
+            ended += [key] if item["ended"] else []
+    return pieces, ended, message["params"]["reason"]
+
+
+def test_a_part_from_the_end_begins_where_a_line_does(daemon):
+    daemon.submit(score("solo", ["printf 'first\\nsecond\\n\\nlast without end'"]))
+    daemon.wait_for("solo", "completed")
+    whole = b"first\nsecond\n\nlast without end"
+    for back, said in (
+        (10**12, whole),
+        (len(whole), whole),
+        (len(whole) - 1, b"second\n\nlast without end"),
+        (24, b"second\n\nlast without end"),
+        (18, b"\nlast without end"),
+        (16, b"last without end"),
+        (5, b"t end"),
+    ):
+        reply = read(daemon, "solo", 1, offset=-back)
+        assert (data(reply), reply["offset"]) == (said, len(whole) - len(said))
+        assert data(read(daemon, "solo", 1, stream="result", offset=-back)) == said
+        assert followed(daemon, "solo", sheet=1, offset=-back)[0] == {(None, 1, 1, "stdout"): said}
+    assert followed(daemon, "solo", sheet=1, tail_lines=2)[0] == {
+        (None, 1, 1, "stdout"): b"\nlast without end"
+    }
+
+
+def test_both_streams_of_an_attempt_come_on_one(daemon):
+    daemon.submit(score("solo", ["echo out; echo err >&2"]))
+    daemon.wait_for("solo", "completed")
+    pieces, _, reason = followed(daemon, "solo", sheet=1, stream="both")
+    assert pieces == {(None, 1, 1, "stdout"): b"out\n", (None, 1, 1, "stderr"): b"err\n"}
+    assert reason == "ended"
+
+
+def test_a_whole_job_is_followed_hooks_included_until_it_ends(daemon, ledger):
+    retry = {"max_retries": 1, "base_delay_seconds": 0.01, "jitter": False}
+    bodies = [f"echo before; {gated(1)}; echo after", "echo two; test -e x || { touch x; exit 1; }"]
+    daemon.gate(1)
+    hooks = [{"type": "run_command", "command": "echo hook"}]
+    daemon.submit(score("all", bodies, retry=retry, on_success=hooks))
+    ledger.wait_for("start 1")
+    with daemon.connect() as reading:
+        reading.rpc("log.follow", job_id="all", stream="both", tail_lines=0)
+        daemon.gate(1).open()
+        items = []
+        while (message := reading.message())["method"] == "stream.item":
+            items.append(message["params"]["item"])
+    printed, over = {}, set()
+    for item in items:
+        key = (item["hook"], item["sheet"], item["attempt"], item["stream"])
+        assert key not in over
+        printed[key] = printed.get(key, b"") + data(item)
+        over |= {key} if item["ended"] else set()
+    assert message["params"]["reason"] == "ended"
+    assert over == set(printed)
+    assert {key: said for key, said in printed.items() if key[3] == "stdout"} == {
+        (None, 1, 1, "stdout"): b"after\n",
+        (None, 2, 1, "stdout"): b"two\n",
+        (None, 2, 2, "stdout"): b"two\n",
+        (1, None, 1, "stdout"): b"hook\n",
+    }
+    assert followed(daemon, "all") == ({}, [], "ended"), "nothing of it is in flight any more"
+    refused = daemon.refusal("log.follow", job_id="all", offset=5)
+    assert (refused.code, "'offset'" in refused.message) == ("E510", True)
+
+
+def search(daemon, **params):
+    found = daemon.rpc("log.search", job_id="solo", sheet=1, **params)
+    return found, [(one["line"], one["text"]) for one in found["matches"]]
+
+
+def test_an_output_is_searched_for_a_text_line_by_line(daemon):
+    daemon.submit(score("solo", [r"seq 1 30; printf 'Straße a.b \377\nSTRASSE\nx\r\nend'; seq 1 3 >&2"]))
+    daemon.wait_for("solo", "completed")
+    whole = data(read(daemon, "solo", 1))
+    found, lines = search(daemon, text="3")
+    assert lines == [(3, "3"), (13, "13"), (23, "23"), (30, "30")]
+    assert [whole[one["offset"] :].split(b"\n")[0].decode() for one in found["matches"]] == [
+        t for _, t in lines
+    ]
+    assert (found["more"], found["offset"], found["lines"]) == (False, len(whole), 33)
+    first, lines = search(daemon, text="3", limit=3)
+    assert (lines[-1], first["more"]) == ((23, "23"), True)
+    assert search(daemon, text="3", offset=first["offset"])[1] == [(30, "30")]
+    assert search(daemon, text="a.b")[1] == [(31, "Straße a.b �")], "no pattern"
+    assert search(daemon, text="a?b")[1] == []
+    assert search(daemon, text="stra", ignore_case=True)[1] == [(31, "Straße a.b �"), (32, "STRASSE")]
+    assert search(daemon, text="x")[1] == [(33, "x")]
+    assert search(daemon, text="end")[1] == [(34, "end")]
+    assert search(daemon, text="2", stream="stderr")[1] == [(2, "2")]
+    assert search(daemon, text="(a+)+$")[1] == []
+    assert search(daemon, text="3", offset=10**15)[1] == []
+
+
+def test_a_long_line_is_shown_around_what_was_found(daemon):
+    daemon.submit(score("solo", ["head -c 3000000 /dev/zero | tr '\\0' 'a'; echo needle; echo needle"]))
+    daemon.wait_for("solo", "completed")
+    found, lines = search(daemon, text="needle")
+    assert [text[-6:] for _, text in lines] == ["needle", "needle"]
+    assert max(len(text) for _, text in lines) <= 1_000
+    assert found["offset"] == found["size"]
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("log.search", {"text": ""}),
+        ("log.search", {"text": "x" * 1001}),
+        ("log.search", {"text": "a\nb"}),
+        ("log.search", {"text": "\x00"}),
+        ("log.search", {"text": 3}),
+        ("log.search", {"text": "x", "limit": 0}),
+        ("log.search", {"text": "x", "limit": 1001}),
+        ("log.search", {"text": "x", "offset": -1}),
+        ("log.search", {"text": "x", "offset": 2**70}),
+        ("log.search", {"text": "x", "stream": "both"}),
+        ("log.search", {"text": "x", "pattern": "(a+)+$"}),
+        ("log.read", {"offset": -(2**60)}),
+        ("log.read", {"offset": 1.5}),
+        ("log.follow", {"tail_lines": -1}),
+        ("log.follow", {"stream": "prompt"}),
+    ],
+    ids=str,
+)
+def test_what_can_not_be_read_so_is_refused(daemon, method, params):
+    daemon.submit(score("solo", ["true"]))
+    daemon.wait_for("solo", "completed")
+    assert daemon.refusal(method, job_id="solo", sheet=1, **params).code == "E510"
+
+
+def test_a_surrogate_in_a_search_is_refused_as_no_text(daemon):
+    daemon.submit(score("solo", ["true"]))
+    daemon.wait_for("solo", "completed")
+    with daemon.connect() as reading:
+        line = (
+            rb'{"jsonrpc":"2.0","id":1,"method":"log.search",'
+            rb'"params":{"job_id":"solo","sheet":1,"text":"\ud800"}}'
+        )
+        reading.raw(line + b"\n")
+        assert reading.message()["error"]["data"]["error_code"] == "E510"

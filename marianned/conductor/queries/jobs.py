@@ -14,7 +14,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned import __version__, formatting, masks, workers
-from marianned.clock import milliseconds, timestamp
+from marianned.clock import timestamp
 from marianned.conductor.core import drift
 from marianned.conductor.core.hindrances import Kept, hinder, safe_from
 from marianned.conductor.core.idempotency import DAY
@@ -24,6 +24,7 @@ from marianned.conductor.core.messages import parse_job_id
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.queries.chosen import Chosen, unchanged
 from marianned.conductor.queries.instruments import limits_in_force
+from marianned.conductor.queries.lists import brief_run, moment_of, statuses_named
 from marianned.conductor.queries.live import Liveness
 from marianned.conductor.queries.metrics import Meter
 from marianned.conductor.queries.output import (
@@ -44,7 +45,6 @@ from marianned.progress.views.job import earlier, extended, job_view, problems_o
 from marianned.protocol import (
     ACTIVE,
     ENDED,
-    HELD,
     PROTOCOL,
     Attempt,
     Caller,
@@ -80,8 +80,6 @@ from marianned.rows import AttemptRow, Flight, WorktreeStatus, shown
 from marianned.score.read.reader import ScoreSource
 from marianned.store.records import ListedRun
 
-_GROUPS: dict[str, tuple[JobStatus, ...]] = {"active": ACTIVE, "held": HELD, "ended": ENDED}
-"""Words that stand for several statuses."""
 _NO_FILE = "score"
 _NOBODY = Caller(uid=-1)
 _logger = logging.getLogger(__name__)
@@ -217,7 +215,7 @@ class JobQueries:
         return await self._names(params) if params.names else await self.jobs(params)
 
     async def _names(self, params: ListJobs) -> JobList:
-        wanted = _wanted(params.statuses)
+        wanted = statuses_named(params.statuses)
         names = [
             name if newest else f"{name}@{run}"
             for name, run, status, newest, labels in await self._records.run_names()
@@ -230,15 +228,36 @@ class JobQueries:
 
     async def jobs(self, params: ListJobs) -> JobList:
         """Return the jobs: active, paused, ended within a day; with `runs` all runs of all."""
-        wanted = _wanted(params.statuses)
+        wanted = statuses_named(params.statuses)
+        changed, prefix = moment_of(params.since), params.prefix or ""
         chosen, total = await self._records.listed(
             runs=params.runs,
             statuses=wanted,
             labels=params.labels,
             since=now().at - DAY,
-            shape=shape(),
+            changed=changed,
+            prefix=prefix,
+            newest_first=params.newest_first,
+            shape="" if params.brief else shape(),
             page=slice(params.offset, params.offset + params.limit),
         )
+        counts = {}
+        if params.counts:
+            counts = await self._records.listed_counts(
+                runs=params.runs, labels=params.labels, changed=changed, prefix=prefix
+            )
+        listed = JobList(
+            message=formatting.plural(total, "job"),
+            event=self.services.store.last_event,
+            jobs=[],
+            brief=[brief_run(row) for row in chosen] if params.brief else [],
+            counts={str(status): counts.get(status, 0) for status in JobStatus} if params.counts else {},
+            total=total,
+        )
+        return listed if params.brief else await self._told_whole(listed, chosen)
+
+    async def _told_whole(self, listed: JobList, chosen: list[ListedRun]) -> JobList:
+        """Return a list with these runs, each as it is told."""
         hindered = bool(self.services.strangers or self.services.store.degraded)
         views, problems, gone = [], [], 0
         for row in chosen:
@@ -254,13 +273,14 @@ class JobQueries:
                 _logger.exception("'%s' can't be told", address)
                 message = f"'{address}' can't be read: {error}"
                 problems.append(Problem(code="E514", severity="error", message=message, file=""))
-        return JobList(
-            message=formatting.plural(total - gone, "job"),
-            hints=[] if total > gone else ["mzt run FILE", "mzt demo"],
-            event=self.services.store.last_event,
+        total = listed.total - gone
+        return msgspec.structs.replace(
+            listed,
+            message=formatting.plural(total, "job"),
+            hints=[] if total else ["mzt run FILE", "mzt demo"],
             jobs=views,
             problems=problems,
-            total=total - gone,
+            total=total,
         )
 
     def _summary(self, row: ListedRun) -> JobView | None:
@@ -277,7 +297,7 @@ class JobQueries:
 
     async def job_wait(self, _caller: Caller, params: WaitFor) -> Waited:
         """Wait until the job reaches one of the words; what is so already counts."""
-        wanted = _wanted(params.words)
+        wanted = statuses_named(params.words)
         began = anyio.current_time()
         if (older := await self._older(params.job_id)) is not None:
             status = older.run.status
@@ -345,10 +365,7 @@ class JobQueries:
         """Return the newest part of a job's journal."""
         state = await self.state(params.job_id)
         sheets = None if params.sheets is None else select(params.sheets, state.score)
-        try:
-            since = None if params.since is None else milliseconds(params.since)
-        except ValueError as error:
-            raise BadRequest(f"since: {error}") from None
+        since = None if params.since is None else moment_of(params.since)
         entries, total = await self._records.history(
             state.run.run_id, sheets, since, params.limit, params.offset
         )
@@ -530,21 +547,6 @@ def _cannot_come(
         status=status,
         hints=[] if older else messages.hints(state, status),
     )
-
-
-def _wanted(names: list[str]) -> set[str]:
-    """Return the statuses that words name.
-
-    Raises:
-        BadRequest: a word is neither a status nor a group of them.
-    """
-    wanted: set[str] = set()
-    for name in names:
-        group = _GROUPS.get(name) or tuple(status for status in JobStatus if status == name)
-        if not group:
-            raise BadRequest(f"'{name}' is not a status; there are {', '.join([*JobStatus, *_GROUPS])}")
-        wanted.update(group)
-    return wanted
 
 
 def _memory_bytes() -> int:

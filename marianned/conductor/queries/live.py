@@ -28,7 +28,7 @@ from marianned.rows import AttemptRow, HookRow, RunRow
 LINE_MOST = 200
 """Characters of a last line that are told."""
 _MASKS_MOST = 256
-_CONTROL = re.compile(f"[{CONTROLS}\\t]+")
+_CONTROL = re.compile(f"[{CONTROLS}]+")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 """What a terminal takes for colours, moves and titles."""
 _TAIL_BYTES = 4_096 + LONGEST
@@ -140,5 +140,5 @@ def last_line(one: Printing) -> str | None:
 
 
 def _clean(line: str) -> str:
-    plain = _CONTROL.sub(" ", _ESCAPES.sub("", line)).strip()
+    plain = _CONTROL.sub("", _ESCAPES.sub("", line)).replace("\t", " ").strip()
     return plain if len(plain) <= LINE_MOST else f"{plain[: LINE_MOST - 1]}…"
