@@ -21,7 +21,6 @@ from marianned.protocol import (
     PAGE_LIMIT,
     DaemonState,
     Event,
-    InFlight,
     Job,
     JobState,
     OutputStates,
@@ -52,7 +51,7 @@ class Watched:
         """As `shapes.static`; empty: not known yet."""
         self.sheets: dict[int, list[Any]] = {}
         self.flight: dict[str, dict[str, Any]] = {}
-        """What is in flight and what waits, by `shapes.flight`."""
+        """What is in flight and says something, as `shapes.flight`."""
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_MOST)
         self._client = client
         self._changed = changed
@@ -82,9 +81,9 @@ class Watched:
                     case SheetStates():
                         await self._take_sheets(item)
                     case OutputStates():
-                        self.flight |= _flight(item.in_flight)
+                        self.flight |= shapes.flight(msgspec.to_builtins(item.in_flight))
                     case Event():
-                        self.events.append(shapes.shown(msgspec.to_builtins(item)))
+                        self.events.append(shapes.event(msgspec.to_builtins(item)))
                         if item.hook is not None:
                             await self._look_at_hooks()
                     case RunRemoved():
@@ -102,9 +101,7 @@ class Watched:
         job = msgspec.to_builtins(told)
         self.problem = None
         self.job = {**shapes.whole(job), "hooks": self._hooks}
-        self.flight = _flight(told.in_flight) | {
-            shapes.flight(waiting): shapes.shown(waiting) for waiting in job["waiting"]
-        }
+        self.flight = shapes.flight(job["in_flight"])
 
     async def _take_sheets(self, item: SheetStates) -> None:
         if (item.run, item.revision) != self._at:
@@ -214,8 +211,3 @@ class Live:
                     case _:
                         continue
                 self._changed()
-
-
-def _flight(items: list[InFlight]) -> dict[str, dict[str, Any]]:
-    told = [shapes.shown(item) for item in msgspec.to_builtins(items)]
-    return {shapes.flight(item): item for item in told}

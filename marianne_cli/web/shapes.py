@@ -83,9 +83,16 @@ def moving(sheet: Mapping[str, Any]) -> list[Any]:
 MOVING_KEYS = _MOVING
 
 
-def flight(item: Mapping[str, Any]) -> str:
-    """Return what tells one thing in flight, or waiting, from the others of its job."""
-    return f"{item.get('job_id') or ''}/{item['sheet'] or 0}/{item.get('hook') or 0}/{item.get('loop') or ''}"
+def flight(items: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return what is in flight and says something, each by what tells it from the others of its job."""
+    told = [{key: item[key] for key in ("sheet", "hook", "attempt", "last_line")} for item in items]
+    return {f"{one['sheet'] or 0}/{one['hook'] or 0}": shown(one) for one in told if one["last_line"]}
+
+
+def event(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an event without what it does not say."""
+    said: dict[str, Any] = shown({key: value for key, value in told.items() if value is not None})
+    return said
 
 
 def shown(value: Any) -> Any:

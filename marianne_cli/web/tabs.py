@@ -25,6 +25,9 @@ HEARTBEAT_SECONDS = 15.0
 _AT_ONCE_SECONDS = 0.1
 _ROWS_SECONDS = 1.0
 _JOB_SECONDS = 0.5
+_JOB_AGAIN_SECONDS = 2.0
+_AT_ONCE = ("status", "holds", "breakpoints", "revision", "staged_revision", "safe_to", "hooks")
+"""What of a job is told without waiting."""
 _LINES_MOST = 2_000
 """Lines of output that wait for a tab before their reader waits, too."""
 
@@ -32,10 +35,11 @@ Wanted = outputs.Wanted
 
 
 class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a tab looks at: a job, or none; and an output of it, or none."""
+    """What a tab looks at: a job, or none, with its journal or without; and an output of it, or none."""
 
     stream: str
     job: str | None = None
+    journal: bool = False
     log: Wanted | None = None
 
 
@@ -74,6 +78,8 @@ class Tab:
         self._said: list[tuple[str, Any]] = []
         self._rows, self._sheets, self._flight = Told(), Told(), Told()
         self._job = Told()
+        self._job_state: tuple[Any, ...] = ()
+        self._job_at = 0.0
         self._link = Told()
         self._static: dict[str, Any] | None = None
         self._event = 0
@@ -95,6 +101,7 @@ class Tab:
         if watch.job != before.job:
             self._kept, self._static, self._event = None, None, 0
             self._sheets, self._flight, self._job = Told(), Told(), Told()
+            self._job_state = ()
             self._at_job = self._instead(
                 self._at_job, None if watch.job is None else self._look_at, watch.job
             )
@@ -210,24 +217,30 @@ class Tab:
             self._static = kept.static
             self._sheets = Told()
             said.append(_message("graph", {"job": job_id, "moving": shapes.MOVING_KEYS, **kept.static}))
-        (jobs, _) = self._job.differing({"job": kept.job, "problem": kept.problem})
-        if jobs:
+        if self._is_job_due(kept):
             said.append(_message("job", {"job": job_id, "state": kept.job, "problem": kept.problem}))
         sheets, _ = self._sheets.differing(kept.sheets)
         if sheets:
             said.append(_message("sheets", {"job": job_id, "sheets": sheets}))
         flight, landed = self._flight.differing(kept.flight)
         if flight or landed:
-            said.append(_message("flight", {"job": job_id, "in": _keyed(flight), "out": landed}))
+            said.append(_message("flight", {"job": job_id, "in": flight, "out": landed}))
         events = [event for event in kept.events if event["event"] > self._event]
         if events:
             self._event = events[-1]["event"]
-            said.append(_message("events", {"job": job_id, "events": events}))
+            if self._watch.journal:
+                said.append(_message("events", {"job": job_id, "events": events}))
         return said
 
-
-def _keyed(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**item, "key": shapes.flight(item)} for item in items]
+    def _is_job_due(self, kept: Watched) -> bool:
+        """Tell whether a job is told anew: at once where it stands otherwise, else now and then."""
+        state = (kept.problem, *(kept.job[key] for key in _AT_ONCE)) if kept.job else (kept.problem,)
+        now = time.monotonic()
+        if state == self._job_state and now < self._job_at:
+            self._job_due = True
+            return False
+        self._job_state, self._job_at = state, now + _JOB_AGAIN_SECONDS
+        return bool(self._job.differing({"job": kept.job, "problem": kept.problem})[0])
 
 
 def _message(kind: str, value: Any) -> bytes:

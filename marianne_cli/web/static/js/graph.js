@@ -207,10 +207,10 @@ export function Graph() {
 }
 
 function InFlight() {
-  const running = [...flight.value.values()].filter((item) => item.started_at && item.last_line);
+  const running = [...flight.value.values()].filter((item) => item.last_line);
   if (!running.length) return null;
   return html`<section class="alive" aria-label="What runs says">
-    ${running.slice(0, 20).map((item) => html`<button class="alive-line" key=${item.key}
+    ${running.slice(0, 20).map((item) => html`<button class="alive-line" key=${`${item.sheet}/${item.hook}`}
       onClick=${() => go({ sheet: item.sheet, hook: item.hook, attempt: null })}>
       <b>${item.hook ? `hook ${item.hook}` : `sheet ${item.sheet}`}</b> <span>${visible(item.last_line)}</span></button>`)}
   </section>`;

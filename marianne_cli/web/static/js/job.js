@@ -55,7 +55,7 @@ function Head() {
   void now.value;
   const done = state.progress;
   const facts = [`${done.completed} of ${plural(done.total, "sheet")}`, `run ${state.run}`, `revision ${state.revision}${state.staged_revision ? `, ${state.staged_revision} staged` : ""}`, cost(state.cost), ...done.loops.map((loop) => `loop ${loop.span}: round ${loop.round} of ${loop.up_to}`)];
-  return html`<header class="job-head">
+  return html`<header class=${`job-head s-${state.status}`}>
     <div class="title"><h1><${Glyph} of=${state.status} /> ${visible(state.job_name)}</h1><span class=${`pill s-${state.status}`}>${state.status}</span>
       <span class="stretch"></span><${Safe} told=${state.safe_to} /></div>
     ${state.description && html`<p class="about">${visible(state.description)}</p>`}
@@ -82,7 +82,7 @@ function Why() {
   if (!reply || reply.job_id !== named) return html`<p class="empty">Asking …</p>`;
   return html`<section class="why" aria-label="Why">
     <ul>${reply.reasons.map((one) => html`<li><p><b>${visible(one.text)}</b></p>
-      <p class="note">${one.code}, since ${moment(one.since_at)}${one.until_at ? `, until ${moment(one.until_at)} at the latest` : ""}; ${one.unblocked_by === "caller" ? "you end it" : `ended by: ${one.unblocked_by}`}</p>
+      <p class="note">${one.code}, since ${moment(one.since_at)}${one.until_at ? `, until ${moment(one.until_at)} at the latest` : ""}${one.unblocked_by === "nobody" ? "" : one.unblocked_by === "caller" ? "; you end it" : `; ended by: ${one.unblocked_by}`}</p>
       ${one.hints.map((hint) => html`<${Line} text=${hint} />`)}
       ${one.sheets.slice(0, 12).map((sheet) => html`<button class="small" onClick=${() => go({ tab: "graph", sheet })}>sheet ${sheet}</button>`)}</li>`)}</ul>
     ${reply.errors.map((one) => html`<article class="evidence"><h3><${Glyph} of="failed" /> ${one.sheet ? `Sheet ${one.sheet}` : `Hook ${one.hook}`}, attempt ${one.attempt}: ${visible(one.error_message ?? one.outcome)}</h3>

@@ -1,7 +1,8 @@
 // Live output: opens at its end and follows; scrolled up it stands still. Search and filter count honestly.
 import { html, signal, useEffect, useLayoutEffect, useMemo, useRef } from "./lib.js";
-import { go, log, route } from "./store.js";
-import { bytes, plural } from "./text.js";
+import { ask } from "./net.js";
+import { go, log, route, tell } from "./store.js";
+import { bytes, plural, visible } from "./text.js";
 
 const following = signal(true);
 const at = signal(0);
@@ -30,11 +31,32 @@ function Chunk({ chunk, find, only }) {
   );
 }
 
+const found = signal(null);
+
+// The whole output is searched where it lies: only its last lines are here.
+async function searchAll(of, text) {
+  const asked = { job_id: of.job_id, sheet: of.sheet, hook: of.hook, attempt: of.attempt, text, ignore_case: true, limit: 200 };
+  try {
+    const told = await ask("log.search", asked);
+    found.value = { of, text, matches: told.matches, more: told.more };
+  } catch (refusal) {
+    tell({ bad: true, text: refusal.message });
+  }
+}
+
+function Found({ of, find }) {
+  const told = found.value;
+  if (!told || told.of !== of || told.text.toLowerCase() !== find) return null;
+  return html`<section class="found" aria-label="Found in the whole output"><p class="note" role="status">${told.more ? "the first " : ""}${plural(told.matches.length, "line")} of the whole stdout</p>
+    <ol>${told.matches.map((one) => html`<li key=${one.offset}><span>${one.line}</span> <code><${Text} text=${visible(one.text)} find=${find} /></code></li>`)}</ol></section>`;
+}
+
 export function Log() {
   const told = log.value;
   const box = useRef(null);
   const find = route.value.find.toLowerCase();
   const only = route.value.filter === "log";
+  const partial = told.dropped > 0 || (told.head && !told.head.whole);
   const hits = useMemo(() => {
     if (!find) return 0;
     return told.chunks.reduce((sum, chunk) => sum + chunk.lines.filter(([, text]) => text.toLowerCase().includes(find)).length, 0);
@@ -75,11 +97,13 @@ export function Log() {
         <button class="small" onClick=${() => step(-1)} aria-label="Previous">↑</button>
         <button class="small" onClick=${() => step(1)} aria-label="Next">↓</button>
         <label><input type="checkbox" checked=${only} onChange=${(event) => go({ filter: event.target.checked ? "log" : "" }, { replace: true })} /> only these</label>`}
+      ${find && partial && html`<button class="small" onClick=${() => searchAll(told.of, route.value.find)}>Search all of it</button>`}
       <span class="stretch"></span>
       <button class=${`small ${following.value ? "on" : ""}`} aria-pressed=${following.value} onClick=${end} title="Jump to the end and follow (G)" data-key="G">
         ${told.ended ? "End" : following.value ? "Following" : "Follow"}</button>
     </div>
-    ${(told.dropped > 0 || !told.head.whole) && html`<p class="before">${told.dropped ? `${plural(told.dropped, "line")} before these are not kept here` : `the last lines of ${bytes(told.head.size)}`}</p>`}
+    ${partial && html`<p class="before">${told.dropped ? `${plural(told.dropped, "line")} before these are not kept here` : `the last lines of ${bytes(told.head.size)}`}</p>`}
+    <${Found} of=${told.of} find=${find} />
     <div class="lines" ref=${box} tabindex="0" role="log" aria-live="off" aria-label="Output" onScroll=${scrolled}>
       ${told.count === 0 && html`<p class="empty">${told.ended ? "It printed nothing." : "Nothing printed yet."}</p>`}
       ${told.chunks.map((chunk) => html`<${Chunk} key=${chunk.first} chunk=${chunk} find=${find} only=${only} />`)}

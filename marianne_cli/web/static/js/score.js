@@ -209,7 +209,7 @@ function Diff() {
   const rows = useMemo(() => paired(a, b), [texts]);
   const side = (at, lines, kind) => html`<td class="number">${at === null ? "" : at + 1}</td><td class=${kind === "same" || at === null ? "" : "differs"}><code>${at === null ? "" : visible(lines[at])}</code></td>`;
   const choose = (value, then) => html`<select aria-label="Revision" value=${value} onChange=${(event) => then(Number(event.target.value))}>${revisions.map((one) => html`<option value=${one.revision}>revision ${one.revision}</option>`)}</select>`;
-  return html`<div class="diff"><table><thead><tr><th colspan="2">${choose(left, (value) => compare(value, right))}</th><th colspan="2">${choose(right, (value) => compare(left, value))}</th></tr></thead>
+  return html`<div class="diff"><table><colgroup><col class="number" /><col /><col class="number" /><col /></colgroup><thead><tr><th colspan="2">${choose(left, (value) => compare(value, right))}</th><th colspan="2">${choose(right, (value) => compare(left, value))}</th></tr></thead>
     <tbody>${rows.map(([kind, i, j]) => html`<tr class=${kind}>${side(i, a, kind)}${side(j, b, kind)}</tr>`)}</tbody></table></div>`;
 }
 

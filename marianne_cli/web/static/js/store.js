@@ -151,7 +151,7 @@ const HEARD = {
     if (told.job !== route.value.job) return;
     const known = new Map(flight.value);
     for (const key of told.out) known.delete(key);
-    for (const item of told.in) known.set(item.key, item);
+    for (const item of told.in) known.set(`${item.sheet ?? 0}/${item.hook ?? 0}`, item);
     flight.value = known;
   },
   events(told) {
@@ -167,6 +167,8 @@ const HEARD = {
   },
 };
 
+const shownJob = computed(() => route.value.job);
+const journal = computed(() => ["journal", "timeline"].includes(route.value.tab));
 let stream = null;
 let watched = "";
 
@@ -178,7 +180,7 @@ const outputs = computed(() => {
 });
 
 function refresh() {
-  const wanted = JSON.stringify({ job: route.value.job, log: outputs.value });
+  const wanted = JSON.stringify({ job: route.value.job, journal: journal.value, log: outputs.value });
   if (wanted === watched || !stream?.name) return;
   watched = wanted;
   log.value = nothing();
@@ -216,12 +218,13 @@ export async function begin() {
   });
   effect(() => {
     void outputs.value;
+    void journal.value;
     void route.value;
     refresh();
   });
   effect(() => {
-    const named = route.value.job;
-    if (link.value.state === "open" && named) readHistory(named);
+    const named = shownJob.value;
+    if (link.value.state === "open" && named && journal.value) readHistory(named);
   });
 }
 

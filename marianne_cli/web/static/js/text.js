@@ -21,7 +21,7 @@ export function moment(iso, { seconds = false } = {}) {
 }
 
 export function duration(seconds) {
-  if (seconds < 1) return `${Math.round(seconds * 1000)}ms`;
+  if (seconds > 0 && seconds < 1) return `${Math.round(seconds * 1000)}ms`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole}s`;
   if (whole < 3600) return `${Math.floor(whole / 60)}m${whole % 60 ? `${whole % 60}s` : ""}`;
@@ -31,7 +31,7 @@ export function duration(seconds) {
 }
 
 export const between = (from, to) => duration(Math.max(0, (to ? new Date(to) : Date.now()) - new Date(from)) / 1000);
-export const age = (iso) => between(iso, null);
+export const age = (iso) => duration(Math.max(0, Math.floor((Date.now() - new Date(iso)) / 1000)) || 0);
 export const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 
 export function cost(told) {
