@@ -103,7 +103,8 @@ class Top(App[str]):
     def __init__(
         self, socket: str | None = None, job_id: str | None = None, *, read_only: bool = False
     ) -> None:
-        super().__init__()
+        plain = "NO_COLOR" in os.environ
+        super().__init__(ansi_color=True if plain else None)  # of its own colours it would make greys
         self.register_theme(DARK)
         if self.no_color:
             self.theme = "ansi-dark"

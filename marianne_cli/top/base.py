@@ -21,11 +21,11 @@ class View(Screen[None]):
         Binding("slash", "find", "filter", key_display="/"),
         Binding("exclamation_mark", "failed", "failed only", key_display="!", show=False),
         Binding("a", "menu", "actions"),
-        Binding("p", "offer('pause')", "pause", show=False),
-        Binding("r", "offer('resume')", "resume", show=False),
+        Binding("p", "offer('pause')", "pause"),
+        Binding("r", "offer('resume')", "resume"),
         Binding("R", "offer('retry')", "retry", show=False),
         Binding("x", "offer('cancel')", "cancel", show=False),
-        Binding("e", "edit", "edit", show=False),
+        Binding("e", "edit", "edit"),
         Binding("y", "copy", "copy", show=False),
     ]
 

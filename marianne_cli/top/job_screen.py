@@ -39,7 +39,7 @@ class JobScreen(View):
         Binding("escape,q", "back", "back", key_display="esc"),
         Binding("tab", "other", "other side", show=False),
         Binding("enter", "zoom", "zoom", show=False),
-        Binding("z", "zoom", "zoom"),
+        Binding("z", "zoom", "zoom", show=False),
         Binding("v", "graph", "graph"),
         Binding("h,left", "fold(False)", "fold", show=False),
         Binding("l,right", "fold(True)", "unfold", show=False),
@@ -301,6 +301,10 @@ class JobScreen(View):
         """Read further back."""
         self._lines *= 8
         self._panels.read(keep=True)
+
+    def on_log_view_sought(self) -> None:
+        """Count in the whole output."""
+        self._panels.count()
 
     def on_log_view_said(self) -> None:
         """Say where in the output one is."""

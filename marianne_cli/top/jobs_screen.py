@@ -7,7 +7,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Footer
 
 from marianne_cli.top.base import View
-from marianne_cli.top.drawn.listing import Lines, Rows
+from marianne_cli.top.drawn.listing import Rows
 from marianne_cli.top.drawn.widgets import Find, Told
 from marianne_cli.top.known.cells import Cell
 from marianne_cli.top.known.jobs import JOB_COLUMNS, detail_lines, job_rows
@@ -47,7 +47,7 @@ class JobsScreen(View):
         yield Told(id="filter")
         yield Rows(JOB_COLUMNS, id="jobs")
         yield Told(id="none")
-        yield Lines(id="details")
+        yield Told(id="details")
         yield Find()
         yield Told(id="deeds")
         yield Footer(show_command_palette=False, compact=True)
@@ -78,8 +78,8 @@ class JobsScreen(View):
 
     def _tell_details(self) -> None:
         job = self.job()
-        details = self.query_one("#details", Lines)
-        details.show([] if job is None else detail_lines(job))
+        details = self.query_one("#details", Told)
+        details.tell(*([] if job is None else detail_lines(job)))
         details.set_class(job is None, "-off")
 
     def on_rows_moved(self) -> None:

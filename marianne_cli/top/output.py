@@ -7,14 +7,15 @@ from typing import Literal, NamedTuple
 from marianne_cli import terminal
 from marianne_cli.client import AsyncClient
 from marianne_cli.screens.transcript import Transcript
+from marianned.protocol import PAGE_LIMIT, ReadOutput, SearchOutput
 from marianned.protocol import Output as Piece
-from marianned.protocol import ReadOutput
 
 TAIL_LINES = 1_000
 """So many lines of the end are read first."""
 KEPT_LINES = 20_000
 """So many lines are kept of what is followed; `mzt logs` has all."""
 _SLACK = 2_000
+_COUNTED_MOST = 10_000
 StreamName = Literal["stdout", "stderr", "prompt", "result"]
 STREAMS: tuple[StreamName, ...] = ("stdout", "stderr", "prompt", "result")
 _FOLLOWED = ("stdout", "stderr")
@@ -176,7 +177,7 @@ class Pattern(NamedTuple):
         """Yield where it stands in a line."""
         if not self.text:
             return
-        if self.text == self.text.lower():
+        if self.ignores_case:
             line = line.lower()
         at = line.find(self.text)
         while at >= 0:
@@ -186,3 +187,37 @@ class Pattern(NamedTuple):
     def is_in(self, line: str) -> bool:
         """Tell whether it stands in a line."""
         return next(self.spans(line), None) is not None
+
+    @property
+    def ignores_case(self) -> bool:
+        """Whether upper and lower case are the same."""
+        return self.text == self.text.lower()
+
+
+async def count(client: AsyncClient, source: Source, attempt: int | None, pattern: Pattern) -> str:
+    """Count the lines of a whole output that match: `214`, or `1,000 or more`.
+
+    Raises:
+        MarianneError: it is refused, or nobody answers.
+    """
+    found = offset = 0
+    while True:
+        page = await client.ask(
+            SearchOutput(
+                source.job_id,
+                text=pattern.text,
+                ignore_case=pattern.ignores_case,
+                sheet=source.sheet,
+                hook=source.hook,
+                attempt=attempt,
+                stream="stderr" if source.stream == "stderr" else "stdout",
+                offset=offset,
+                limit=PAGE_LIMIT,
+            )
+        )
+        found += len(page.matches)
+        if not page.more:
+            return f"{found:,}"
+        if found >= _COUNTED_MOST or page.offset <= offset:
+            return f"{found:,} or more"
+        offset = page.offset

@@ -12,7 +12,7 @@ from marianne_cli.top.drawn.listing import Lines, Rows
 from marianne_cli.top.drawn.widgets import Told
 from marianne_cli.top.known import signs
 from marianne_cli.top.known.attempts import attempt_rows, failed_checks
-from marianne_cli.top.known.cells import Cell, Line
+from marianne_cli.top.known.cells import Cell, Line, wrapped
 from marianne_cli.top.known.store import Value, cleaned
 from marianne_cli.top.output import Output, Source
 from marianned.errors import MarianneError
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _SETTLE_SECONDS = 0.08
 """A cursor that runs past a sheet has nothing read for it."""
+_TYPED_SECONDS = 0.3
+"""Somebody who types has the output searched when they pause."""
+_SEARCHED = ("stdout", "stderr")
 _JOURNAL_MOST = 500
 _CHECKS_MOST = 2
 
@@ -159,6 +162,20 @@ class Panels:
         self._attempts()
         self.tell()
 
+    def count(self) -> None:
+        """Count the lines that match in the whole output, where only its end is here."""
+        view, source = self._screen.output, self._source
+        pattern, attempt = view.pattern, view.output.attempt
+        if source is None or not pattern.text or not view.output.earlier or source.stream not in _SEARCHED:
+            return
+
+        async def ask() -> None:
+            await anyio.sleep(_TYPED_SECONDS)
+            view.in_all = await outputs.count(self._screen.top.client, source, attempt, pattern)
+            self.tell()
+
+        self._start("count", ask)
+
     def _attempts(self) -> None:
         """Ask for the attempts of the sheet, of which the checks and the costs are told."""
         sheet = self._screen.looked_at()
@@ -290,19 +307,7 @@ class Panels:
 
     def _fill(self, name: str, lines: list[str]) -> None:
         panel = self._screen.query_one(f"#{name}", Lines)
-        panel.show([[Cell(text)] for line in lines for text in _wrapped(line, panel.size.width)])
-
-
-def _wrapped(line: str, width: int) -> list[str]:
-    """Wrap a line between words; what goes on is indented."""
-    import textwrap
-
-    if not 0 < width < len(line):
-        return [line]
-    indent = " " * min(len(line) - len(line.lstrip()) + 2, width // 3)
-    return textwrap.wrap(
-        line, width, subsequent_indent=indent, break_on_hyphens=False, replace_whitespace=False
-    ) or [""]
+        panel.show([part for line in lines for part in wrapped([Cell(line)], panel.size.width)])
 
 
 def _once(first: Callable[[], None], then: Callable[[], None]) -> Callable[[], None]:

@@ -11,7 +11,7 @@ from kit.daemon import Daemon
 from kit.looking import looking
 
 PICTURE = Path(__file__).parents[2] / "docs" / "top.svg"
-SIZE = (128, 26)
+SIZE = (128, 18)
 LINE_PX, CHARACTER_PX, MARGIN_PX = 18, 7.85, 12
 SCORE = """\
 name: release-notes

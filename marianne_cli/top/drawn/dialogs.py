@@ -13,7 +13,7 @@ from textual.widgets import Input
 from marianne_cli.top.drawn.listing import Lines, Rows
 from marianne_cli.top.drawn.widgets import Told
 from marianne_cli.top.known.attempts import PLAN_COLUMNS, plan_rows
-from marianne_cli.top.known.cells import Cell, Column, Line, Row
+from marianne_cli.top.known.cells import Cell, Column, Line, Row, wrapped
 from marianne_cli.top.known.store import Value
 
 _CSS = """
@@ -229,3 +229,9 @@ class Reading(Dialog):
         text = self.query_one("#text", Lines)
         text.show(self._text)
         text.focus()
+        self.call_after_refresh(self.on_resize)
+
+    def on_resize(self) -> None:
+        """Wrap to the width there is."""
+        text = self.query_one("#text", Lines)
+        text.show([part for line in self._text for part in wrapped(line, text.size.width)])

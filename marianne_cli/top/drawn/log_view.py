@@ -40,6 +40,9 @@ class LogView(Lines):
     class Earlier(Message):
         """More of what lies before the first line is wanted."""
 
+    class Sought(Message):
+        """Another text is looked for."""
+
     class Said(Message):
         """What is told of the output beside it has changed."""
 
@@ -50,6 +53,8 @@ class LogView(Lines):
         self.wraps = True
         self.only = False
         self.pattern = Pattern("")
+        self.in_all: str | None = None
+        """How many lines of the whole output match, where not all of it is here; null: not known."""
         self._pieces: list[Piece] = []
         self._seen = 0
         self._dropped = 0
@@ -62,7 +67,7 @@ class LogView(Lines):
         """Show another output, from its end on."""
         self.output = output
         self.following = True
-        self._hit = None
+        self._hit = self.in_all = None
         self._rebuild()
 
     def changed(self) -> None:
@@ -76,7 +81,9 @@ class LogView(Lines):
         """Mark a text; from the end, or from what is seen, to the nearest line before."""
         self.pattern = Pattern(text)
         self._hit = None
+        self.in_all = None
         self._rebuild()
+        self.post_message(self.Sought())
         if text and self._hits:
             self.action_hit(-1)
 
@@ -88,7 +95,8 @@ class LogView(Lines):
         before = "" if not self.output.earlier else " shown"
         which = "" if self._hit is None else f"{self._hits.index(self._hit) + 1} of "
         only = ", the others hidden" if self.only else ""
-        return f"/{self.pattern.text}: {which}{len(self._hits):,} matching in the {of}{before}{only}"
+        in_all = f", {self.in_all} in all of it" if self.in_all and before else ""
+        return f"/{self.pattern.text}: {which}{len(self._hits):,} matching in the {of}{before}{in_all}{only}"
 
     def text_lines(self) -> list[str]:
         """Return the rows that are shown as text."""

@@ -1,5 +1,6 @@
 """Lines and rows: texts with the names of their styles."""
 
+import textwrap
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
@@ -33,3 +34,22 @@ class Column(NamedTuple):
 def plain(line: Line) -> str:
     """Return a line's text."""
     return "".join(cell.text for cell in line)
+
+
+def wrapped(line: Line, width: int) -> list[Line]:
+    """Wrap a line between words in its last cell; what goes on stands below the beginning of that."""
+    if not line or not 0 < width < len(plain(line)):
+        return [line]
+    *head, last = line
+    begin = len(plain(head)) or len(last.text) - len(last.text.lstrip())
+    begin = min(begin, width // 3)
+    parts = textwrap.wrap(
+        last.text.lstrip() if not head else last.text,
+        max(1, width - begin),
+        break_on_hyphens=False,
+        replace_whitespace=False,
+    )
+    if not parts:
+        return [line]
+    first = [*head, Cell(parts[0], last.style)] if head else [Cell(" " * begin + parts[0], last.style)]
+    return [first, *([Cell(" " * begin + part, last.style)] for part in parts[1:])]

@@ -108,17 +108,8 @@ def head_lines(job: Value) -> list[list[Cell]]:
     ]
     safe = job["safe_to"]
     second = [Cell("safe to ", "dim")]
-    for word, key in (
-        ("edit files", "edit_files"),
-        ("stop daemon", "stop_daemon"),
-        ("power off", "switch_off"),
-    ):
-        second += [
-            Cell("● " if safe[key] else "○ ", "good" if safe[key] else "bad"),
-            Cell(f"{word} "),
-            _yes(safe[key]),
-        ]
-        second.append(Cell("  "))
+    for word, key in _SAFE:
+        second += [Cell(f"{word} "), _yes(safe[key]), Cell(" · ", "dim")]
     progress, cost = job["progress"], job["cost"]
     staged = f" ({job['staged_revision']} staged)" if job["staged_revision"] is not None else ""
     tokens = cost["input_tokens"] + cost["output_tokens"]
@@ -129,8 +120,11 @@ def head_lines(job: Value) -> list[list[Cell]]:
         dollars(cost["usd"], known=cost["known"]) if cost["usd"] or not cost["known"] else "",
         f"{count_text(cost['input_tokens'])}+{count_text(cost['output_tokens'])} tokens" if tokens else "",
     ]
-    second.append(Cell("· ".join(f"{part} " for part in parts if part), "dim"))
+    second.append(Cell(" · ".join(part for part in parts if part), "dim"))
     return [first, second, *([Cell(f"! {one}", "warn")] for one in job.get("hindered_by", ()))]
+
+
+_SAFE = (("edit files", "edit_files"), ("stop daemon", "stop_daemon"), ("power off", "switch_off"))
 
 
 def _yes(is_so: bool) -> Cell:

@@ -11,7 +11,7 @@ from marianne_cli.top.known.stages import Stage, drawn, stages_of
 from marianne_cli.top.known.store import Value
 from marianned.formatting import dollars, ranges
 
-SHEET_COLUMNS = (Column("SHEET", 60), Column("STATUS", 11), Column("AGE", 7, right=True), Column("WHAT"))
+SHEET_COLUMNS = (Column("SHEET", 60), Column("STATUS", 11), Column("TIME", 7, right=True), Column("WHAT"))
 GRAPH_COLUMNS = (Column("STAGES", 60), Column("SHEETS", 12, right=True), Column("", 12), Column("WHAT"))
 StageKey = tuple[str, int]
 """`("stage", number)`; a sheet's key is `("sheet", number)`, a hook's `("hook", number)`."""

@@ -1,0 +1,103 @@
+"""`mzt top` in a real terminal, and what it says where it can't run."""
+
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+from home_for_tests import GATED
+from kit.tmux import MISSING, Tmux
+
+from marianne_cli.faces import extras
+from marianne_cli.main import run
+
+in_tmux = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+
+
+@contextmanager
+def terminal(home, *arguments, **size):
+    """A terminal in which `mzt top` has been started."""
+    made = Tmux(home.path, home.command(["top", *arguments]), home.environment, **size)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@in_tmux
+def test_a_job_is_paused_changed_and_resumed_by_keys(home, tmp_path):
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i 's/words of old/new words/' \"$1\"\n")
+    editor.chmod(0o755)
+    home.environment |= {"EDITOR": str(editor), "VISUAL": ""}
+    home.mzt("run", home.score("a", GATED, words=" words of old"))
+    with terminal(home, "a", columns=120, rows=40) as top:
+        top.sees("sheet 1 words of old", "following")
+        top.press("p")
+        top.sees("$ mzt pause a --wait", "pausing")
+        home.let_go(1)
+        top.sees("✓ $ mzt pause a --wait", "a: paused; 1 of 3 sheets done")
+        top.press("e")
+        top.sees("prompt differs", "$ mzt modify a -c", "apply and go on")
+        top.press("r")
+        top.sees("✓ $ mzt modify a", "revision 2", "sheet 2 new words")
+        home.let_go(2, 3)
+        top.sees("3 of 3", "completed")
+        top.press("Escape")
+        top.sees("ENDED")
+        top.press("q")
+        top.sees("ended with 0", absent=("ENDED",))
+
+
+@in_tmux
+def test_it_fits_80_columns_and_whatever_it_is_resized_to(home):
+    home.mzt("run", home.score("a", GATED))
+    with terminal(home) as top:
+        assert len(top.sees("RUNNING", "? keys")) == 24
+        top.press("Enter")
+        top.sees("1 output", "sheet 1", "? keys")
+        top.resize(132, 43)
+        top.sees("│ 1 output", "sheet 1", "? keys")
+        top.resize(60, 12)
+        top.sees("running since")
+        top.press("q")
+        top.press("q")
+        top.sees("ended with 0")
+    home.let_go(1, 2, 3)
+
+
+@in_tmux
+def test_no_colour_is_sent_where_none_is_wanted(home):
+    home.environment["NO_COLOR"] = "1"
+    home.mzt("run", home.score("a", GATED))
+    with terminal(home) as top:
+        top.sees("RUNNING", "a ")
+        coloured = top._tmux("capture-pane", "-e", "-p", "-t", "top")
+        assert "\x1b[3" not in coloured.replace("\x1b[39m", "")
+        assert "38;" not in coloured
+        assert "48;" not in coloured
+        top.press("q")
+        top.sees("ended with 0")
+    home.let_go(1, 2, 3)
+
+
+def test_what_is_no_terminal_is_told(home):
+    done = home.mzt("top", code=2)
+    assert done.stderr.startswith("mzt: top draws on the terminal: ")
+
+
+def test_without_the_extra_the_command_that_installs_it_is_told(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "textual" else object())
+    assert run(["top"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "mzt: mzt top needs textual, which the extra 'top' brings; to install it:",
+        f"  {extras.install('top')}",
+    ]
+    assert "'marianned[top]'" in said[1]
+
+
+def test_nothing_but_top_loads_textual():
+    look = "import sys; from marianne_cli.main import run; run(['help']); run(['top', '-h']); print('textual' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
