@@ -39,7 +39,7 @@ async def test_a_submission_that_slurm_forgets_is_made_again_once(cluster, trial
     async with trial.executor() as executor:
         await executor.start(trial.directory, held)
         cluster.command("scancel", "--name", job_of(trial))
-        await until(lambda: (trial.directory / SUBMISSION).read_bytes().count(b"m-") > 1)
+        await until(lambda: b'"forgotten":1' in (trial.directory / SUBMISSION).read_bytes())
         await until_listed(cluster, trial, "PENDING")
         cluster.command("scontrol", "release", number(cluster, trial))
         with anyio.fail_after(DEADLINE):

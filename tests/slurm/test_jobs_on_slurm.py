@@ -185,3 +185,12 @@ def test_killed_at_a_fault_point_it_loses_nothing_and_repeats_nothing(house, led
     house.start()
     assert house.wait_for("walked", "ended", deadline=SECONDS)["status"] == "completed"
     assert started(ledger) == {"start 1": 1, "start 2": 1, "start 3": 1}
+
+
+def test_where_a_failure_lets_nothing_else_start_what_waits_is_taken_back(daemon, ledger):
+    body = '[ "{{ stage }}" = 1 ] || { [ "{{ sheet_num }}" != 2 ] || exit 3; sleep 2; }'
+    daemon.submit(fan("failing", 8, body, executor={"cpus": 128}))
+    ended = daemon.wait_for("failing", "ended", deadline=SECONDS)
+    assert ended["status"] == "failed"
+    assert len(started(ledger)) < 9
+    assert set(daemon.statuses("failing")) == {"completed", "failed", "pending"}

@@ -237,8 +237,7 @@ class Job:
                 self._players.start(flight, presences[self.services.attempt_id(flight)])
             for flight in to_be_terminated(self.state):
                 self._players.interrupt(flight)
-            if not lifecycle.may_start(self.state.facts):
-                self._players.withdraw()
+            self._withdraw()
             self._await_chained()
             self._share.enqueue()
             self.wake()
@@ -408,8 +407,7 @@ class Job:
         for flight in (*decision.interrupts, decision.hook_interrupt):
             if flight is not None:
                 self._players.interrupt(flight)
-        if not lifecycle.may_start(self.state.facts):
-            self._players.withdraw()
+        self._withdraw()
         self._await_chained()
         if isinstance(trigger, Asked):
             self._waiters.accept(trigger.request.request)
@@ -419,6 +417,12 @@ class Job:
         self._set_timer(min(due, key=now().until, default=None))
 
     # --- what is in flight, and jobs that hooks have started -------------------------------------------
+
+    def _withdraw(self) -> None:
+        """Take back what waits at a cluster, where nothing of the job may begin now."""
+        may_begin = lifecycle.may_start(self.state.facts) and not self.state.failed_fast
+        if self._players is not None and not may_begin:
+            self._players.withdraw()
 
     def interrupt_all(self) -> None:
         """End what is in flight, to run it again later."""

@@ -18,7 +18,7 @@ import hashlib
 import logging
 import shlex
 import signal
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,10 +55,13 @@ _BACKSTOP, _BACKSTOP_SECONDS = 1.25, 600.0
 """What the engine lets an attempt take beyond its time limit, which can be raised; the engine's can't."""
 _TICK_SECONDS = 0.5
 """How often the records of what runs are looked for."""
+_RECORDS_A_SECOND = 1000
+"""How many of them at most: each is a question to a network file system."""
 _LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 5.0
 _LOOK_SHARE = 20
 """A look comes at the earliest after so many times what the last one took."""
-_TRIES = 2
+_FORGOTTEN_MOST = 1
+"""How often what the engine has forgotten is submitted again as the same attempt."""
 _WIDEST = 500
 _PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
 """How long nothing is submitted after the engine has taken no more, or was away, again and again."""
@@ -82,10 +85,14 @@ class Tuning(NamedTuple):
 
 
 class _Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """submission.json: under which names an attempt was, or was to be, submitted, the last one last."""
+    """submission.json: under which names an attempt was, or was to be, submitted, the last one last.
+
+    `forgotten` is how often the engine has forgotten it before it began.
+    """
 
     id: str
-    keys: list[Key]
+    keys: list[Key] = []
+    forgotten: int = 0
 
     def job(self, listed: Mapping[Key, Job]) -> Job | None:
         """Return its job, rather one that runs: it can have been submitted twice, and begins once."""
@@ -104,7 +111,7 @@ class _Entry:
         self.resources = Resources()
         self.seconds: float | None = None
         self.grace = 0.0
-        self.submission = _Submission(id=place.id, keys=[])
+        self.submission = _Submission(id=place.id)
         self.submitting = self.unwanted = self.doubtful = False
         self.accepted = anyio.Event()
         self.accepted_at = 0.0
@@ -253,11 +260,13 @@ class ClusterExecutor:
 
         The file says nothing of `drop`: where only it arrives, what is asked to stop has its time.
         """
-        entry = self._entry(place)
         found = await run_sync(_look, place)
-        if found.record is None and not (found.claimed or found.away):
+        if found.record is not None:
+            return
+        if not (found.claimed or found.away):
             await self.withdraw(place)
-        if found.record is not None or entry.over.is_set():
+        entry = self._entry(place)
+        if entry.over.is_set():
             return
         entry.ending = entry.ending or anyio.current_time()
         entry.hurried = entry.hurried or drop
@@ -331,8 +340,19 @@ class ClusterExecutor:
     async def serve(self) -> None:
         """Submit what is to start, and watch what has."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._submit_all)
-            tasks.start_soon(self._watch_all)
+            tasks.start_soon(self._always, self._submit_all)
+            tasks.start_soon(self._always, self._watch_all)
+
+    async def _always(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do it without an end: a fault of ours must not take the daemon, and all other jobs, along."""
+        while True:
+            try:
+                await work()
+            except Exception:
+                _logger.exception(
+                    "attempts on %s can't be looked after; it is tried again", self._engine.name
+                )
+            await anyio.sleep(_PAUSES[0])
 
     def _submit(self, entry: _Entry) -> None:
         entry.submitting, entry.unwanted = True, False
@@ -344,7 +364,7 @@ class ClusterExecutor:
         """Submit what has gathered, one command after the other; what comes meanwhile goes together."""
         failures = 0
         while True:
-            if not self._queue:
+            while not self._queue:
                 self._to_submit = anyio.Event()
                 await self._to_submit.wait()
             group = self._together()
@@ -361,7 +381,8 @@ class ClusterExecutor:
                 text = f"{self._engine.name} does not answer: {why}"
             except OSError as error:
                 text = f"its files can't be written: {error.strerror}"
-            self._queue[:0] = [one for one in group if not (one.unwanted or one.accepted.is_set())]
+            finally:
+                self._queue[:0] = [one for one in group if not (one.unwanted or one.accepted.is_set())]
             if text is None:
                 continue
             for one in self._queue:
@@ -394,7 +415,8 @@ class ClusterExecutor:
         name = f"m-{group[0].place.id}{f'+{len(group) - 1}' if wide else ''}"
         for task, one in enumerate(group):
             key = name, task if wide else None
-            one.submission = _Submission(id=one.place.id, keys=[*one.submission.keys, key])
+            others = [known for known in one.submission.keys if known != key]
+            one.submission = msgspec.structs.replace(one.submission, keys=[*others, key])
             one.doubtful = True
         script = await run_sync(self._files, group, name)
         resources = group[0].resources
@@ -406,7 +428,6 @@ class ClusterExecutor:
             )
         except (TooWide, Busy):
             for one in group:  # it was said that nothing was done
-                one.submission = _Submission(id=one.place.id, keys=one.submission.keys[:-1])
                 one.doubtful = False
             raise
         except Refused as why:
@@ -471,7 +492,8 @@ class ClusterExecutor:
                 else:
                     _logger.warning("attempts on %s can't be looked at: %s", self._engine.name, why)
                 self._due = min(self._due, anyio.current_time() + _LONGEST_LOOK_SECONDS)
-            with anyio.move_on_after(_TICK_SECONDS):
+            running = sum(one.job is not None and not one.job.waits for one in self._entries.values())
+            with anyio.move_on_after(max(_TICK_SECONDS, running / _RECORDS_A_SECOND)):
                 await self._nudge.wait()
 
     def _watched(self) -> list[_Entry]:
@@ -541,8 +563,10 @@ class ClusterExecutor:
                 one.settle(_unstarted(one, found.log, self._engine.name))
         elif began - one.missing < min(_UNCLAIMED_SECONDS, self._tuning.lost_after):
             return
-        elif len(one.submission.keys) < _TRIES and one.ending is None:
+        elif one.submission.forgotten < _FORGOTTEN_MOST and one.ending is None:
             _logger.warning("%s has forgotten %s; it is submitted again", self._engine.name, one.place.id)
+            forgotten = one.submission.forgotten + 1
+            one.submission = msgspec.structs.replace(one.submission, forgotten=forgotten)
             one.missing, one.job, one.accepted = None, None, anyio.Event()
             self._submit(one)
         elif await run_sync(attempt_files.claim, one.place.directory):
