@@ -8,7 +8,7 @@ import sys
 import pytest
 from kit.daemon import score
 
-ASKED = "mzt: to write this to 'solo-bug-report.txt' without being asked, add -y\n  mzt bug-report -h\n"
+ASKED = "mzt: to write this to 'solo-bug-report.txt' without being asked, add -y\n  mzt bug-report solo -y\n"
 GIVEN = "very-secret-9f81"
 OF_THE_SHELL = "also-secret-77aa"
 OTHERS = [
