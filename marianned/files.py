@@ -35,6 +35,9 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+_NOTHING_THERE = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.ENXIO}
+)
 _PIECE = 64 * 1024
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
@@ -99,6 +102,29 @@ def opened(path: Name, *, below: Name | None = None) -> int:
         if below is not None:
             _check_below(handle, path, below)
         return _content(handle, _READ)
+    finally:
+        os.close(handle)
+
+
+def is_regular(path: Name, *, below: Name | None = None) -> bool:
+    """Tell whether a regular file is there, whether it may be read or not.
+
+    Raises:
+        OSError: it can't be known.
+        Unsuitable: a link leads out of `below`.
+    """
+    try:
+        handle = _handle(path)
+    except OSError as error:
+        if error.errno in _NOTHING_THERE:
+            return False
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return False
+        if below is not None:
+            _check_below(handle, path, below)
+        return True
     finally:
         os.close(handle)
 

@@ -311,17 +311,24 @@ def _until(
 
 
 class _File:
-    """A file as an expression sees it, now; one that is not there contains nothing."""
+    """A file as an expression sees it, now; what is not there, or is no regular file, contains nothing.
+
+    What is there and can't be looked at has no answer: a round would be paid for nothing. A link that leads
+    out of the workspace is such (docs/security.md).
+    """
 
     def __init__(self, name: str, values: Mapping[str, object], workspace: str) -> None:
         from marianned.score.language.placeholders import fill_path
+        from marianned.score.read.reader import is_below
 
-        self._path = os.path.join(workspace, fill_path(name, values))  # noqa: PTH118  texts are wanted
+        self._name = name
+        self._path = os.path.join(workspace, os.path.expanduser(fill_path(name, values)))  # noqa: PTH111, PTH118  texts are wanted
+        self._below = workspace if is_below(self._path, workspace) else None
 
     @property
     def exists(self) -> bool:
         """Whether it is a regular file."""
-        return os.path.isfile(self._path)  # noqa: PTH113
+        return self._looked_at(lambda: files.is_regular(self._path, below=self._below), otherwise=False)
 
     def contains(self, text: str) -> bool:
         """Whether its text contains this one."""
@@ -332,12 +339,24 @@ class _File:
         return re.search(pattern, self._text(), re.MULTILINE) is not None
 
     def _text(self) -> str:
+        def read() -> str:
+            if not files.is_regular(self._path, below=self._below):
+                return ""
+            return files.read(self._path, files.RECORD_MOST, below=self._below).decode(errors="replace")
+
+        return self._looked_at(read, otherwise="")
+
+    def _looked_at(self, look: Callable[[], T], *, otherwise: T) -> T:
+        from marianned.score.language.expressions import BadExpression
+
         try:
-            return files.head(self._path, _OUTPUT_LIMIT)[0].decode(errors="replace")
-        except (OSError, files.Unsuitable) as error:
+            return look()
+        except FileNotFoundError:
+            return otherwise  # it went meanwhile
+        except OSError as error:
             if is_scarcity(error):
                 raise
-            return ""
+            raise BadExpression(f"file('{self._name}'): {error.strerror or 'it cannot be read'}") from None
 
 
 async def explain(expanded: Expanded, *, prompts: bool) -> list[dict[str, Any]]:

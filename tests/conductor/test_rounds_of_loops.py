@@ -88,6 +88,22 @@ def test_until_sees_sheets_the_round_files_and_variables(daemon):
     assert rounds(daemon, "sees", 2) == [1, 2]
 
 
+def test_until_asks_of_whatever_lies_there_and_a_link_out_of_the_workspace_ends_the_rounds(daemon):
+    makes = (
+        "echo x >> n; case $(wc -l < n) in "
+        "1) mkfifo x;; 2) rm x; mkdir x;; 3) rmdir x; ln -s /etc/passwd x;; esac"
+    )
+    loop = {"until": 'file("x").exists or file("x").contains("o")', "max_iterations": 9}
+    daemon.submit(looped("kinds", [plain(1), makes], span="1-2", loop=loop))
+    ended = daemon.wait_for("kinds", "ended")
+    assert ended["status"] == "failed"
+    assert rounds(daemon, "kinds", 2) == [1, 2, 3], "no further round is paid"
+    sheet = daemon.status("kinds", sheets="2")["sheets"][0]
+    assert sheet["error_category"] == "config"
+    workspace = daemon.status("kinds")["workspace"]
+    assert sheet["error_message"] == f"until has no answer: file('x'): a link leads out of '{workspace}'"
+
+
 def test_file_modified_looks_at_what_the_round_has_done(daemon):
     check = {"type": "file_modified", "path": "x", "condition": "stage == 2"}
     body = "test -e x || echo 1 > x"  # round 2 changes nothing

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 
 from marianned.score.check.expand import SheetPlan
 from marianned.score.check.settings import check_sheets, check_timeouts
-from marianned.score.check.stages import Languages, check_retries
+from marianned.score.check.stages import Languages, check_expression, check_retries
 from marianned.score.check.unsupported import check_unsupported
-from marianned.score.language.expressions import expression_fault
 from marianned.score.read.document import Document
 from marianned.score.read.model import Injection, Score
 from marianned.score.read.reader import FileReader, ScoreSource, resolve
@@ -103,8 +102,8 @@ def _check_items(score: Score, report: ProblemReport) -> None:
         if not isinstance(rule, str):
             if stage in score.sheet.skip_when_command:
                 report.add("S015", path, f"'skip_when_command' gives stage {stage} a command, too", key=True)
-        elif (fault := expression_fault(rule, languages.at(stage))) and not report.wrong(*path):
-            report.add("S206", path, f"bad expression: {fault}")
+        elif not report.wrong(*path):
+            check_expression(rule, languages.at(stage), path, score.prompt.variables, report)
 
 
 def _check_injections(score: Score, report: ProblemReport) -> None:

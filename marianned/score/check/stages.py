@@ -18,6 +18,7 @@ from marianned import yaml_tree
 from marianned.formatting import did_you_mean, plural
 from marianned.score.check.expand import SheetPlan, SheetPosition
 from marianned.score.expanded import Loop, Resources, Retry, Trigger
+from marianned.score.language.advice import advice, advice_for_name, objection
 from marianned.score.language.expressions import (
     OWN_NAMES,
     SKIP,
@@ -134,29 +135,48 @@ def _check_part(score: Score, part: LoopPart, layout: SheetPlan, path: Path, rep
         message = f"'count' says {part.count} rounds, 'max_iterations' {part.max_iterations} at most"
         report.add("S015", (*path, "count"), message)
     if part.until is not None and not report.wrong(*path, "until"):
-        _check_until(score, part.until, part.index, (*path, "until"), report)
+        span = _stages(str(path[-1]))
+        ends = layout.stages.get(span[1]) if span is not None else None
+        _check_until(
+            score, part.until, until(part.index), (*path, "until"), report, ends[0] if ends else None
+        )
         total = sum(map(len, layout.stages.values()))
         for number in sorted(subscripted(part.until, until(part.index))):
             if not 1 <= number <= total:
                 message = f"bad expression: there is no sheet {number}, there are {plural(total, 'sheet')}"
-                report.add("S206", (*path, "until"), message)
+                report.add("S206", (*path, "until"), message, hint=f"sheets are numbered from 1 to {total}")
 
 
-def _check_until(score: Score, text: str, index: str, path: Path, report: ProblemReport) -> None:
-    language = until(index)
+def check_expression(
+    text: str, language: Language, path: Path, variables: Mapping[str, Any], report: ProblemReport
+) -> bool:
+    """Report a text that is no expression of a language, or can't be meant so; tell whether it is fine."""
     fault = expression_fault(text, language)
     if fault is not None:
-        report.add("S206", path, f"bad expression: {fault}")
+        report.add("S206", path, f"bad expression: {fault}", hint=advice(text, language))
+    elif (against := objection(text, language, variables)) is not None:
+        report.add("S206", path, f"bad expression: {against.message}", hint=against.hint)
+    else:
+        return True
+    return False
+
+
+def _check_until(
+    score: Score, text: str, language: Language, path: Path, report: ProblemReport, end: int | None
+) -> None:
+    """Report what is wrong with an `until`; `end` is the first sheet of the loop's last stage."""
+    if not check_expression(text, language, path, score.prompt.variables, report):
         return
     known = sorted({*BUILT_IN, *OWN_NAMES, *score.prompt.variables, "loop", "file"})
     for name in sorted(names_of(text, language) - set(known)):
-        hint = f"write 'loop.{name}'" if name in {"round", index} else did_you_mean(name, known)
+        hint = advice_for_name(name, known, language, end)
         report.add("S206", path, f"bad expression: unknown name '{name}'", hint=hint)
     for file in literals_of(text, "file", language):
         for found in placeholders(file):
             if found.name not in known:
                 message = f"unknown placeholder '{{{found.name}}}'"
-                report.add("S204", path, message, hint=did_you_mean(found.name, known))
+                hint = did_you_mean(found.name, known) or "a variable, or a name of templates, is meant"
+                report.add("S204", path, message, hint=hint)
     for pattern in literals_of(text, "matches", language):
         if (problem := pattern_fault(pattern)) is not None:
             report.add("S017", path, problem)

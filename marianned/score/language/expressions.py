@@ -166,11 +166,12 @@ def evaluate(text: str, values: Mapping[str, Any]) -> bool:
 
     Raises:
         BadExpression: it is none, or has no value: a sheet that does not exist, kinds without an order.
+        OSError: a file can't be looked at just now.
     """
     body = _parsed(text, CHECKED).body
     try:
         return bool(_value(body, values))
-    except BadExpression:
+    except (BadExpression, OSError):  # the second: the machine is short of something, and it is asked again
         raise
     except KeyError as error:
         raise BadExpression(f"there is no {error}") from None
@@ -191,8 +192,10 @@ def _parsed(text: str, language: Language) -> _Parsed:
     if len(text) > _MOST_CHARACTERS:
         raise BadExpression(f"longer than {_MOST_CHARACTERS} characters")
     try:
-        tree = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = ast.parse(_one_line(text), mode="eval")
+    except SyntaxError as error:
+        raise BadExpression(_unparsed(_one_line(text), error)) from None
+    except (ValueError, RecursionError, MemoryError):
         raise BadExpression("cannot be parsed") from None
     nodes = list(ast.walk(tree))
     called = [node.func for node in nodes if isinstance(node, ast.Call)]
@@ -206,7 +209,43 @@ def _parsed(text: str, language: Language) -> _Parsed:
     return _Parsed(tree.body, nodes)
 
 
-_OF_FILES = ("contains", "matches")
+OF_FILES = ("contains", "matches")
+"""What may be asked of a file, beside `exists`."""
+
+
+def _one_line(text: str) -> str:
+    """Join the lines of an expression: YAML keeps those of a block, and Python would want brackets."""
+    return " ".join(text.split("\n")).strip()
+
+
+def _unparsed(text: str, error: SyntaxError) -> str:
+    """Say where an expression stops being one; Python counts columns from 1, 0 is its end."""
+    if error.offset == 0:
+        return "cannot be parsed: it ends too early"
+    rest = text[(error.offset or 1) - 1 :].strip()
+    return f"cannot be parsed at '{rest[:20]}'" if rest else "cannot be parsed"
+
+
+def parsed_loosely(text: str) -> ast.expr | None:
+    """Return an expression as Python reads it, whatever it uses; None: it reads none."""
+    try:
+        return ast.parse(_one_line(text), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def comparisons(text: str) -> list[ast.Compare]:
+    """Return what an expression of this language compares."""
+    return [node for node in _parsed(text, CHECKED).nodes if isinstance(node, ast.Compare)]
+
+
+def value_of(node: ast.expr, values: Mapping[str, Any]) -> Any:
+    """Return what a part of an expression is with these values.
+
+    Raises:
+        Exception: whatever the values raise.
+    """
+    return _value(node, values)
 
 
 def _called(node: ast.Call) -> str | None:
@@ -216,13 +255,13 @@ def _called(node: ast.Call) -> str | None:
             return "file"
         case ast.Attribute(value=ast.Name(id="sheets"), attr="get"):
             return "get"
-        case ast.Attribute(value=ast.Call() as of, attr=name) if name in _OF_FILES and _called(of) == "file":
+        case ast.Attribute(value=ast.Call() as of, attr=name) if name in OF_FILES and _called(of) == "file":
             return name
     return None
 
 
 def _check_call(node: ast.Call, language: Language) -> None:
-    known = ("get", "file", *_OF_FILES) if language.files else ("get",)
+    known = ("get", "file", *OF_FILES) if language.files else ("get",)
     if _called(node) not in known or len(node.args) != 1 or node.keywords:
         raise BadExpression(f"'{ast.unparse(node)[:40]}' cannot be called")
 

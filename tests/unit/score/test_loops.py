@@ -13,6 +13,11 @@ from marianned.score.render.template import render_body
 FOUR = "size: 1, total_items: 4"
 
 
+CALLED = (
+    'what can be asked: file("p").exists, file("p").contains("t"), file("p").matches("re"), sheets.get(3)'
+)
+
+
 def looped(loops: str, sheet: str = FOUR, **parts) -> str:
     return score(sheet=f"{{{sheet}, loops: {loops}}}", **parts)
 
@@ -119,6 +124,67 @@ def test_beside_a_wrong_loop_other_mistakes_of_a_template_are_found():
 def test_each_stage_of_a_loop_leads_to_its_last_and_nothing_goes_out_and_back(dependencies, found):
     text = looped("{2-3: {}}", f"{FOUR}, dependencies: {dependencies}")
     assert [code for code, _ in problems(text)] == found
+
+
+@pytest.mark.parametrize(
+    ("until", "hint"),
+    [
+        ("true", "write 'True'"),
+        ("loop.passed == false", "write 'False'"),
+        ("passed", "write 'loop.passed'"),
+        ("go > 2", "write 'loop.go'"),
+        ("iteration > 2", "write 'loop.round'"),
+        ("exit_code == 0", "write 'sheets[3].exit_code'"),
+        ("DONE", "a variable is meant, or a text, which stands in quotes"),
+        ("loop.pass", "did you mean 'passed'?"),
+        ("loop.rounds > 2", "did you mean 'round'?"),
+        ("loop.attempt > 2", "there are: go, passed, round"),
+        ("sheet[3].exit_code == 0", "write 'sheets[3]'"),
+        ("sheets.3.exit_code == 0", "write 'sheets[3]' for sheet 3"),
+        ("sheets[3].passed", "there are: status, validation_passed, exit_code, attempts, error"),
+        ("sheets[9].exit_code == 0", "sheets are numbered from 1 to 4"),
+        ("sheets[-1].exit_code == 0", "sheets are counted from 1"),
+        ("sheets['check'].exit_code == 0", "sheets go by number: sheets[3]"),
+        ("sheets.get(3, None).exit_code == 0", "sheets.get(N) takes one number"),
+        ("sheets[3].status == 'complete'", "did you mean 'completed'?"),
+        ("job.status == 'x'", "there are: name, run, workspace"),
+        ("file('x').exist", "did you mean 'exists'?"),
+        ("file('x').exists()", "write 'file('x').exists', without brackets"),
+        ("file('x').contain('a')", "did you mean 'contains'?"),
+        ("file('x').contains()", "'contains' takes one text"),
+        ("file('x').lines > 3", "there are: exists, contains, matches"),
+        ("file().exists", 'file("p") takes one path'),
+        ("loop.passed and file('x')", """write 'file('x').exists', '.contains("t")' or '.matches("re")'"""),
+        ("file('{nope}').exists", "a variable, or a name of templates, is meant"),
+        ("os.path.exists('x')", CALLED),
+        ("sheets[3]", "write 'sheets[3].exit_code == 0', '.status' or '.validation_passed'"),
+        ("not loop", "write 'loop.passed' or 'loop.round == 3'"),
+        ("'loop.passed'", "an expression stands without quotes of its own"),
+        ("'DONE' in previous_outputs[3]", 'let the sheet write it into a file: file("p").contains("t")'),
+        ("loop.previous[3]", 'let the sheet write it into a file: file("p").contains("t")'),
+        ("loop.passed && loop.round > 2", "write 'and', 'or', 'not'"),
+        ("!loop.passed", "write 'and', 'or', 'not'"),
+        ("loop.round = 3", "write '==' to compare"),
+        ("loop.round => 3", "write '>=' or '<='"),
+        ("loop.round > '3'", "a number is written without quotes"),
+        ("{{ loop.passed }}", "an expression stands without '{{' and '}}'"),
+        ("loop.passed; 1", "it is one expression: 'and' and 'or' join several"),
+        ("loop.passed and", "as in: loop.passed or file('p').exists"),
+        ("1 if loop.passed else 0", "as in: loop.passed or file('p').exists"),
+    ],
+)  # fmt: skip
+def test_an_until_that_can_t_be_meant_so_is_said_at_its_place_with_what_to_write(until, hint):
+    text = looped(f"{{2-3: {{index: go, until: {until!r}}}}}")
+    (found,) = [one for one in compiled(text).problems if one.severity == "error"]
+    assert (found.code[:2], found.path, found.hint) == ("S2", "sheet.loops.2-3.until", hint)
+    line = text.splitlines()[found.line - 1]
+    assert line[found.column - 1 :].startswith(repr(until)[0])
+
+
+def test_an_until_may_stand_in_a_block_of_lines():
+    text = looped('{2-3: {until: "\\n  loop.passed\\n  and loop.round > 1\\n"}}')
+    assert problems(text) == []
+    assert evaluate("\n loop.passed\n  and loop.round > 1\n", {"loop": SimpleNamespace(round=2, passed=True)})
 
 
 def test_until_asks_of_files_rounds_and_sheets():
