@@ -560,8 +560,8 @@ class PlanLine(msgspec.Struct, kw_only=True, gc=False):
     """The reason, for people."""
     reasons: list[str]
     """What differs in its definition (`prompt`, `files`, `instrument`, `settings`, `fallbacks`,
-    `validations`, `needs`, `skip`, `retry`), or else one of `new`, `gone`, `failed`, `asked` and `upstream`;
-    empty: nothing."""
+    `validations`, `needs`, `skip`, `retry`), or else one of `new`, `gone`, `failed`, `judged` (only its
+    loop's judgement had failed it: that is made again), `asked` and `upstream`; empty: nothing."""
     rounds: list[int] = []
     """The first and the last of the rounds to come in which it runs again, though it is done; empty: none."""
     rounds_sure: bool = False

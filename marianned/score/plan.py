@@ -22,13 +22,16 @@ _COMMAND = frozenset({"prompt", "files", "instrument", "settings", "skip"})
 """Aspects of what was run, or whether it was to run at all; the others are about what follows."""
 THROWN_AWAY = "; its attempt that has succeeded is thrown away"
 """What a plan says of a sheet whose parked attempt it gives up, whatever the reason is."""
+JUDGED = ["judged"]
+"""The reasons of a sheet that has failed by the judgement of its loop alone, where it is judged again."""
 _STARTS_AGAIN = (SheetStatus.FAILED, SheetStatus.CANCELLED)
 
 
 class Standing(msgspec.Struct, frozen=True):
     """How a sheet of the old revision stands; `begun`: it was attempted, or its skip rules were asked.
 
-    `parked`: it has an attempt that has succeeded and whose checks are still to run; `moved`: on a fallback.
+    `parked`: it has an attempt that has succeeded and whose checks are still to run; `moved`: on a fallback;
+    `judged_again`: only the judgement of its loop has failed it, and under the new score it may be another.
     """
 
     status: SheetStatus
@@ -36,6 +39,7 @@ class Standing(msgspec.Struct, frozen=True):
     begun: bool
     parked: bool = False
     moved: bool = False
+    judged_again: bool = False
 
 
 class Back(NamedTuple):
@@ -50,7 +54,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
     `restarts` are the new numbers of the sheets that return to pending with fresh tries; `rechecks` those
     whose attempt that has succeeded stays, and is checked by the new definition. `spaced` are done, and
-    differ in white space only.
+    differ in white space only; `judged` have played their round, which is judged again.
     """
 
     lines: list[PlanLine]
@@ -58,6 +62,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     restarts: list[int]
     rechecks: list[int] = []
     spaced: list[int] = []
+    judged: list[int] = []
 
 
 def plan(
@@ -84,6 +89,7 @@ def plan(
     restarts: list[int] = []
     rechecks: list[int] = []
     spaced: list[int] = []
+    judged: list[int] = []
     for sheet in new.sheets:
         if back and sheet.sheet in back:
             lines[sheet.sheet] = _back(sheet, back[sheet.sheet])
@@ -98,6 +104,8 @@ def plan(
         lines[sheet.sheet] = line
         if line.action == PlanAction.KEPT and differences:
             spaced.append(sheet.sheet)
+        if line.reasons == JUDGED:
+            judged.append(sheet.sheet)
         if _is_rechecked(line, stands):
             rechecks.append(sheet.sheet)
         elif _restarts(line, stands):
@@ -108,7 +116,9 @@ def plan(
     for number in sorted(lines):
         ordered.append(lines[number])
         ordered += removed[number]
-    return Planned(lines=ordered, matched=matched, restarts=restarts, rechecks=rechecks, spaced=spaced)
+    return Planned(
+        lines=ordered, matched=matched, restarts=restarts, rechecks=rechecks, spaced=spaced, judged=judged
+    )
 
 
 def _differences(old: Sheet, new: Sheet, matched: Mapping[int, int]) -> list[str]:
@@ -133,6 +143,8 @@ def _matched(
         action, why = PlanAction.KEPT, f"prompt differs in white space only; {stands.status}, stays"
     elif differences:
         action, why = PlanAction.KEPT_CHANGED, f"{words}; {stands.status}, stays"
+    elif stands.judged_again:
+        action, why, reasons, runs = PlanAction.KEPT, "its round is judged again", JUDGED, False
     elif stands.status == SheetStatus.FAILED:
         action, why, reasons = PlanAction.CHANGED, "failed, runs again", ["failed"]
     else:

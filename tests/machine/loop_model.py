@@ -66,7 +66,7 @@ class Rounds:
             return
         over = standing.round >= plan.rounds
         if said == "fault":
-            model.sheets[plan.last].status = "failed"
+            self.fail(model, plan.last)
         elif over if plan.exact else said == "holds":
             self.close(model)
         elif not over:
@@ -79,7 +79,17 @@ class Rounds:
         elif plan.goes_on:
             self.close(model)
         else:
-            model.sheets[plan.last].status = "failed"
+            self.fail(model, plan.last)
+
+    def fail(self, model: "Model", last: str) -> None:
+        model.sheets[last].status, model.sheets[last].failed_by_judgement = "failed", True
+
+    def judged_again(self, model: "Model", new: Score, name: str, before: str) -> bool:
+        """Tell whether a sheet has only failed by a judgement, which another loop makes again."""
+        old = model.score.loop
+        if old is None or new.loop is None or (old.last, new.loop.last) != (before, name):
+            return False
+        return model.sheets[before].failed_by_judgement and old.judges_as != new.loop.judges_as
 
     def close(self, model: "Model") -> None:
         standing = self.of(model)

@@ -55,6 +55,7 @@ class Sheet:
     judged: bool | None = False
     parked: bool = False
     worded: bool = False
+    failed_by_judgement: bool = False
 
     def begin_anew(self, *, keeps_attempt: bool = False, shown: str | None = None) -> None:
         """Return to the beginning; attempts stay in history, and one that is still to be checked where said.
@@ -63,7 +64,7 @@ class Sheet:
         """
         stays = shown == "cancelled" and self.status == "cancelled"
         self.status, self.tries, self.lost, self.waits_for = "pending", 0, 0, ""
-        self.worded = False
+        self.worded = self.failed_by_judgement = False
         self.status = "cancelled" if stays else self.status
         self.made_as = self.made_at = None
         self.parked = self.parked and keeps_attempt
@@ -73,6 +74,7 @@ class Sheet:
         """A person says that it is done; the tries it has used are known."""
         self.status, self.lost, self.waits_for = status, 0, ""
         self.parked, self.judged, self.worded = False, True, True
+        self.failed_by_judgement = False
 
     def wait(self, what: str, until: float) -> None:
         """Wait for something until then."""

@@ -42,6 +42,11 @@ class LoopPlan:
     goes_on: bool = False
     until: str = "passed"
 
+    @property
+    def judges_as(self) -> object:
+        """All that a judgement depends on."""
+        return self.rounds, self.exact, self.goes_on, not self.exact and self.until
+
 
 @dataclass(frozen=True)
 class Score:
@@ -69,7 +74,7 @@ class Score:
         loop = self.loop and (
             sorted(place[name] for name in self.loop.span),
             place[self.loop.last],
-            (self.loop.rounds, self.loop.exact, self.loop.goes_on, not self.loop.exact and self.loop.until),
+            self.loop.judges_as,
         )
         limits = self.budget, self.wall
         return steps, self.at_once, self.fail_fast, self.on_failure, self.hooks, limits, loop, self.after

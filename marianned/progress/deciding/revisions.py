@@ -61,6 +61,9 @@ def planned(
     that stay as they are, rounds to come. Numbers of sheets differ between the revisions: uids and old
     numbers come in, new numbers go through.
     """
+    values = _values_that_differ(state.current.row, version.row)
+    where = where or origins(state, version.score)
+    judged_again = _judged_again(state, version.score, where)
     standing = {
         number: planner.Standing(
             status=row.status,
@@ -68,11 +71,10 @@ def planned(
             begun=row.attempts > 0 or row.judged,
             parked=row.uid in state.parked,
             moved=row.fallback > 0,
+            judged_again=number in judged_again,
         )
         for number, row in state.sheets.items()
     }
-    values = _values_that_differ(state.current.row, version.row)
-    where = where or origins(state, version.score)
     matched, returned = where
     back = {number: planner.Back(past.row.status, past.row.revision) for number, past in returned.items()}
     result = planner.plan(state.score, version.score, matched, standing, state.run.revision, values, back)
@@ -90,6 +92,24 @@ def planned(
         lines = _with_failed(version.score, lines, again)
     lines = _with_rounds(state, version.score, lines, where, () if alone else again)
     return msgspec.structs.replace(result, lines=lines)
+
+
+def _judged_again(state: JobState, score: Expanded, where: Origins) -> set[int]:
+    """Return the sheets that only the judgement of their loop has failed, where another loop is to judge it.
+
+    It is another where it asks for something else, or may go round more often. Source:
+    docs/reference/score-format.md §29.4.
+    """
+    failed = [one for one in state.loops if any(rounds.failed_it(state.sheets[end]) for end in one.loop.ends)]
+    uids = _uids(state, where) if failed else {}
+    new = {uids.get(loop.ends[0]): loop for loop in score.loops}
+    return {
+        end
+        for one in failed
+        if one.row.uid in new and rounds.judges_as(new[one.row.uid]) != rounds.judges_as(one.loop)
+        for end in one.loop.ends
+        if rounds.failed_it(state.sheets[end])
+    }
 
 
 def _values_that_differ(old: RevisionRow, new: RevisionRow) -> list[str]:
@@ -144,20 +164,25 @@ def _with_rounds(
     A loop of which a sheet is in `again` begins with round 1.
     """
     uids = _uids(state, where)
-    done = {line.sheet for line in lines if line.sheet and line.status in DONE}
+    played = {line.sheet for line in lines if line.sheet and _is_played(line)}
     follow: dict[int, tuple[int, Loop]] = {}
     for loop in score.loops:
-        row = rounds.as_revised(state, uids.get(loop.ends[0], 0), finished=done.issuperset(loop.sheets))
+        row = rounds.as_revised(state, uids.get(loop.ends[0], 0), finished=played.issuperset(loop.sheets))
         anew = not set(again).isdisjoint(loop.sheets)
         present = 1 if anew else row.round
         if (anew or row.state == LoopState.OPEN) and present < loop.rounds:
             follow |= dict.fromkeys(loop.sheets, (present + 1, loop))
     return [
         _runs_again(line, *follow[line.sheet])
-        if line.sheet in follow and line.status in DONE and not line.runs
+        if line.sheet in follow and _is_played(line) and not line.runs
         else line
         for line in lines
     ]
+
+
+def _is_played(line: PlanLine) -> bool:
+    """Tell whether a sheet has played its round, whatever has been made of it."""
+    return line.status in DONE or line.reasons == planner.JUDGED
 
 
 def _runs_again(line: PlanLine, first: int, loop: Loop) -> PlanLine:
@@ -201,7 +226,7 @@ def _with_rerun(
     """
     marked: list[PlanLine] = []
     for line in lines:
-        if line.sheet in again and (line.status in DONE or line.sheet in parked):
+        if line.sheet in again and (_is_played(line) or line.sheet in parked):
             why = "asked for" if line.sheet in asked else f"depends on {sheet_list(asked)}"
             why += planner.THROWN_AWAY if line.sheet in parked else ""
             reasons = ["asked" if line.sheet in asked else "upstream"]
@@ -381,6 +406,8 @@ def _sheets_of(
         row = msgspec.structs.replace(row, sheet=definition.sheet)
         if spaced:  # what it was done as says the same: later it is not taken for something else
             row = msgspec.structs.replace(row, definition=fingerprint(definition, needs))
+        if definition.sheet in result.judged:
+            row = rounds.played(row)
         if definition.sheet in restarts or definition.sheet in result.rechecks:
             row = _begun_anew(state, row, beside_attempt=definition.sheet not in restarts)
         if _chain(state.score.sheets[old - 1]) != _chain(definition):

@@ -18,8 +18,27 @@ from marianned.progress.state.job import DONE, JobState
 from marianned.progress.state.loops import Round
 from marianned.progress.state.triggers import UntilJudged
 from marianned.protocol import LoopState, SheetStatus
-from marianned.rows import BreakpointRow, Deleted, LoopRow
+from marianned.rows import BreakpointRow, Deleted, LoopRow, SheetRow
 from marianned.score.expanded import Loop
+
+_UNANSWERED = "until has no answer: "
+_USED_UP = "rounds"
+
+
+def failed_it(row: SheetRow) -> bool:
+    """Tell whether only the judgement of its loop has failed a sheet: it has played its round."""
+    has_none = row.error_category == "config" and (row.error_message or "").startswith(_UNANSWERED)
+    return row.status == SheetStatus.FAILED and (row.error_category == _USED_UP or has_none)
+
+
+def played(row: SheetRow) -> SheetRow:
+    """Return a sheet as it was before the judgement failed it."""
+    return msgspec.structs.replace(row, status=SheetStatus.COMPLETED, error_category=None, error_message=None)
+
+
+def judges_as(loop: Loop) -> tuple[object, ...]:
+    """Return what the judgement of a loop's rounds depends on."""
+    return loop.until, loop.rounds, loop.exact, loop.exhausted
 
 
 def ask_loops(draft: Draft) -> None:
@@ -49,7 +68,7 @@ def until_judged(draft: Draft, said: UntilJudged) -> None:
     if stale or one is None or (said.holds is None and said.fault is None):
         return
     if said.fault is not None:
-        _fail(draft, one, "config", f"until has no answer: {said.fault}")
+        _fail(draft, one, "config", f"{_UNANSWERED}{said.fault}")
     elif _holds(state, one, said):
         _close(draft, one, f"is closed after round {row.round}")
     elif row.round < one.loop.rounds:
@@ -57,7 +76,7 @@ def until_judged(draft: Draft, said: UntilJudged) -> None:
     elif one.loop.exhausted == "continue":
         _close(draft, one, f"goes on without its until, after {one.loop.rounds} rounds")
     else:
-        _fail(draft, one, "rounds", f"its until does not hold after round {row.round}")
+        _fail(draft, one, _USED_UP, f"its until does not hold after round {row.round}")
 
 
 def _holds(state: JobState, one: Round, said: UntilJudged) -> bool:
