@@ -72,11 +72,22 @@ def wanted(model: Model, action: str, choice: int) -> Wanted:
             new = with_loop(new or model.staged or model.score, choice) if choice % 10 == 3 else new
             new = limited(new or model.staged or model.score, choice) if choice % 13 == 2 else new
             new = followed(new or model.staged or model.score, choice) if choice % 8 == 5 else new
+            if choice % 3 == 1 and any(sheet.failed_by_judgement for sheet in model.sheets.values()):
+                new = judged_otherwise(new if choice % 2 and new else model.score, choice)
             if new is not None:
                 sheet = (new.steps[choice // 4 % len(new.steps)].name,)
             return Wanted(new=new, sheets=sheet if named else (), changed=changed)
         case _:
             return Wanted()
+
+
+def judged_otherwise(score: Score, choice: int) -> Score:
+    """The same score, whose loop may go round more often or less, and goes on after its last round or not."""
+    loop = score.loop
+    if loop is None:
+        return score
+    more = replace(loop, rounds=max(1, loop.rounds + choice // 3 % 3 - 1), goes_on=choice // 9 % 2 == 0)
+    return replace(score, loop=more)
 
 
 def limited(score: Score, choice: int) -> Score:
