@@ -56,13 +56,15 @@ class Final(msgspec.Struct, frozen=True, kw_only=True):
     """It is ended when its stdout has had its last word, and nothing more has come for `grace` seconds.
 
     The last word is a line of JSON: an object whose `type` is `event` and that has `where` (keys joined by
-    dots → values). One whose type is in `goes_on`, behind it, says that the work goes on.
+    dots → values). One whose type is in `goes_on`, behind it, says that the work goes on; one in `idle` is no
+    output.
     """
 
     grace: float
     event: str
     where: dict[str, Any] = {}
     goes_on: list[str] = []
+    idle: list[str] = []
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Whether a command has had its last word and only hangs; loaded by the runner where an attempt has one.
 
 An agent may print its result and never exit. Its last word is an event on its stdout, a line of JSON; it
-counts once nothing more has come for a while. Like shim.py it imports nothing of ours, and runs with
+counts once no more output has come for a while. Like shim.py it imports nothing of ours, and runs with
 `-I -S`. Nothing here depends on the time of day. Source: docs/reference/score-format.md §23.3.
 """
 
@@ -24,9 +24,15 @@ class LastWord:
     """Looks when it is `due` (monotonic clock) whether the last word stands there, and nothing behind it."""
 
     def __init__(
-        self, grace: float, event: str, where: dict[str, Any], goes_on: list[str], path: str
+        self,
+        grace: float,
+        event: str,
+        where: dict[str, Any],
+        goes_on: list[str],
+        path: str,
+        idle: tuple[str, ...] | list[str] = (),
     ) -> None:
-        self.grace, self.event, self.where, self.goes_on = grace, event, where, goes_on
+        self.grace, self.event, self.where, self.goes_on, self.idle = grace, event, where, goes_on, idle
         self.file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self.size = self.read = 0
         self.spoken = False
@@ -41,39 +47,45 @@ class LastWord:
         self.due = now + self.grace / _LOOKS
         size = os.fstat(self.file).st_size
         if size != self.size:
-            self.size, self.changed = size, now
+            self.size = size
+            if not self.idle or self._read():  # idle events come for ever: they must not hide the last word
+                self.changed = now
         elif now >= self.changed + self.grace:
             self._read()
         return not (self.spoken and now >= self.changed + self.grace)
 
-    def _read(self) -> None:
-        """Read what has come since the last time; what of it was said last counts."""
+    def _read(self) -> bool:
+        """Read what has come since the last time, of which the last counts; tell whether it is output."""
         if self.read == self.size:
-            return
+            return False
         start = max(self.read, self.size - _MOST_BYTES)
         data = os.pread(self.file, self.size - start, start)
         self.read = start + data.rfind(b"\n") + 1  # a line without an end is read again with it
+        is_output = False
         for line in reversed(data.replace(b"\r", b"\n").split(b"\n")):
-            said = self._said(line)
+            kind, said = self._said(line)
+            is_output = is_output or (bool(line.strip()) and kind not in self.idle)
             if said is not None:
                 self.spoken = said
-                return
+                break
+        return is_output
 
-    def _said(self, line: bytes) -> bool | None:
-        """Tell whether a line is the last word (True), or says that the work goes on (False)."""
+    def _said(self, line: bytes) -> tuple[str | None, bool | None]:
+        """Return the type of a line's event, and whether it is the last word (False: it takes that back)."""
         line = line.replace(b"\0", b"")
         line = line[found.end() :] if (found := _BEFORE_A_LINE.match(line)) else line
         if not line.startswith(b"{"):
-            return None
+            return None, None
         try:
             event = json.loads(line.decode(errors="replace"), strict=False)
         except (ValueError, RecursionError):
-            return None
-        if event.get("type") == self.event and all(
-            _at(event, path) == self.where[path] for path in self.where
-        ):
-            return True
-        return False if event.get("type") in self.goes_on else None
+            return None, None
+        kind = event.get("type")
+        if not isinstance(kind, str):
+            return None, None
+        if kind == self.event and all(_at(event, path) == self.where[path] for path in self.where):
+            return kind, True
+        return kind, False if kind in self.goes_on else None
 
 
 def _at(value: Any, path: str) -> Any:

@@ -45,6 +45,7 @@ _PATHS = (
         "input_tokens_path",
         "output_tokens_path",
         "cached_tokens_path",
+        "written_tokens_path",
         "total_tokens_path",
         "cost_path",
     ),
@@ -225,7 +226,8 @@ def _faults(profile: Profile) -> Iterator[tuple[str, str]]:
     if not 0 < profile.default_timeout_seconds < float("inf"):
         yield "default_timeout_seconds", "a time limit is more than 0 seconds"
     for number, model in enumerate(profile.models):
-        prices = (model.cost_per_1k_input, model.cost_per_1k_output, model.cost_per_1k_cached_input)
+        read, written = model.cost_per_1k_cached_input, model.cost_per_1k_cache_write
+        prices = (model.cost_per_1k_input, model.cost_per_1k_output, read, written)
         if (
             not all(price is None or 0 <= price < float("inf") for price in prices)
             or model.max_concurrent < 1
@@ -283,6 +285,10 @@ def _cli_faults(cli: Cli) -> Iterator[tuple[str, str]]:
                 json_path.parse(path)
             except ValueError as error:
                 yield f"cli.output.{name}", str(error)
+    yield from _pattern_faults(cli)
+
+
+def _pattern_faults(cli: Cli) -> Iterator[tuple[str, str]]:
     patterns = [
         (f"cli.errors.{name}[{n}]", pattern)
         for name in _PATTERNS
@@ -292,8 +298,17 @@ def _cli_faults(cli: Cli) -> Iterator[tuple[str, str]]:
         (f"cli.output.failure_when[{n}].matches", rule.matches or "")
         for n, rule in enumerate(cli.output.failure_when)
     ]
-    for where, pattern in patterns:
+    amounts = cli.output.text_amounts
+    groups = [
+        (f"cli.output.text_amounts.{name}", pattern)
+        for name in (amounts.__struct_fields__ if amounts is not None else ())
+        if (pattern := getattr(amounts, name)) is not None
+    ]
+    for where, pattern in (*patterns, *groups):
         try:
-            re.compile(pattern, re.IGNORECASE)
+            found = re.compile(pattern, re.IGNORECASE)
         except (re.error, RecursionError, OverflowError) as error:
             yield where, f"'{pattern}' is not a regular expression: {error}"
+        else:
+            if (where, pattern) in groups and not found.groups:
+                yield where, f"'{pattern}' has no group: the amount is its first"

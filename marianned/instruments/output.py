@@ -14,7 +14,7 @@ import msgspec
 from marianned.formatting import duration
 from marianned.instruments import json_path, printed_json
 from marianned.instruments.command_line import output_of
-from marianned.instruments.profile import Errors, FailureRule, OutputFormat, Profile
+from marianned.instruments.profile import Errors, FailureRule, OutputFormat, Profile, TextAmounts
 from marianned.instruments.recognising import (
     Kind,
     Recognised,
@@ -48,6 +48,8 @@ _WITHOUT_IT = {
     "tokens": "they are unknown, and what the run has cost may be told as 'at least'",
     "cost": "it is reckoned by tokens and prices, and where these are unknown told as 'at least'",
 }
+_AMOUNT = re.compile(r"(\d{1,15}(?:,\d{3})*(?:\.\d{1,15})?)([kKmM]?)")
+_THOUSANDS = {"": 1, "k": 1_000, "m": 1_000_000}
 _AMOUNT_MOST = 2**53
 """More than this is no number of tokens or dollars, and could not be stored."""
 
@@ -74,13 +76,32 @@ def _read_text(profile: Profile, output: OutputFormat, stdout: bytes, keep: int)
     searched = "" if profile.raw_prompt else _text(stdout, _SEARCHED_STDOUT)
     found = next((hit for pattern in patterns if (hit := re.search(pattern, searched, _LINES))), None)
     refused = _refuses(profile, searched)
+    amounts = output.text_amounts or TextAmounts()
+    printed = stdout.decode(errors="replace") if output.text_amounts else ""
     return Reading(
         result=_text(stdout, keep),
         error=searched.strip() if refused else None if found is None else searched[found.start() :].strip(),
         failed=refused or found is not None,
         no_result=bool(output.require_result) and not stdout.strip(),
         searched=searched,
+        input_tokens=_count(_added(_written(printed, amounts.input_tokens))),
+        output_tokens=_count(_added(_written(printed, amounts.output_tokens))),
+        cost_usd=next(iter(_written(printed, amounts.cost)[-1:]), None),
     )
+
+
+def _written(text: str, pattern: str | None) -> list[float]:
+    """Return the amounts that are written in a text: `4.6k`, `1,234`, `0.05`."""
+    found: list[float] = []
+    for hit in re.finditer(pattern, text, re.MULTILINE) if pattern else ():
+        if (said := _AMOUNT.fullmatch(hit[1] or "")) is not None:
+            amount = float(said[1].replace(",", "")) * _THOUSANDS[said[2].lower()]
+            found += [amount] if amount <= _AMOUNT_MOST else []
+    return found
+
+
+def _added(amounts: list[float]) -> float | None:
+    return round(sum(amounts)) if amounts else None
 
 
 def _read_events(
@@ -101,12 +122,13 @@ def _read_events(
             or next((said for rule in signs if rule.matches and (said := _last_text(final, rule.path))), None)
         )
     errors = _errors(profile)
-    tokens_in, tokens_out, cached, total = (
+    tokens_in, tokens_out, cached, written, total = (
         _count(_amount(events, path, added=output.aggregate_tokens))
         for path in (
             output.input_tokens_path,
             output.output_tokens_path,
             output.cached_tokens_path,
+            output.written_tokens_path,
             output.total_tokens_path,
         )
     )
@@ -118,6 +140,7 @@ def _read_events(
             ("tokens", output.input_tokens_path),
             ("tokens", output.output_tokens_path),
             ("tokens", output.cached_tokens_path),
+            ("tokens", output.written_tokens_path),
             ("cost", output.cost_path),
         )
         if (line := _no_amount(events, path, what, added=output.aggregate_tokens))
@@ -137,6 +160,7 @@ def _read_events(
         input_tokens=tokens_in,
         output_tokens=tokens_out,
         cached_tokens=cached,
+        written_tokens=written,
         cost_usd=_amount(events, output.cost_path, added=output.aggregate_tokens),
         session_id=_last_text(events, output.session_path),
         model=_last_text(events, output.model_path),

@@ -27,6 +27,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """USD per 1,000 output tokens; 0: free; null: not known."""
     cost_per_1k_cached_input: float | None = None
     """USD per 1,000 input tokens read from the service's cache; null: as other input."""
+    cost_per_1k_cache_write: float | None = None
+    """USD per 1,000 input tokens written to the service's cache; null: as other input."""
     max_output_tokens: int | None = None
     """Tokens it returns at the most; for people, without effect."""
     max_concurrent: int = 4
@@ -131,6 +133,8 @@ class FinalEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Values it has: path, value."""
     goes_on: list[str] = []
     """Types of events that come behind it and say that the work goes on."""
+    idle: list[str] = []
+    """Types of events that come behind it and are no output: the silence lasts."""
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -149,6 +153,21 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Values that the event or part has: path, value."""
     name: str | None = None
     """Where a tool's name is; null: it has none."""
+
+
+class TextAmounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Amounts in an output of the format `text`.
+
+    Each is a regular expression whose first group is the amount; `4.6k` is 4,600, `1.2M` 1,200,000. `^` and
+    `$` are the ends of a line.
+    """
+
+    input_tokens: str | None = None
+    """Input tokens: all that are found are added up. Null: none are told."""
+    output_tokens: str | None = None
+    """Output tokens: all that are found are added up. Null: none are told."""
+    cost: str | None = None
+    """Cost in USD, of all that went before: the last one counts. Null: none is told."""
 
 
 class OutputFormat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -182,10 +201,12 @@ class OutputFormat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Where the number of output tokens is; null: nowhere."""
     cached_tokens_path: str | None = None
     """Where the number of input tokens read from the service's cache is; null: nowhere."""
+    written_tokens_path: str | None = None
+    """Where the number of input tokens written to the service's cache is; null: nowhere."""
     total_tokens_path: str | None = None
     """Where the number of all tokens is; what it exceeds input and output by, as thoughts do, is output."""
     cached_in_input: bool = True
-    """The number of input tokens includes the cached ones."""
+    """The number of input tokens includes those read from the cache, and those written to it."""
     tokens_of_session: bool = False
     """The numbers are those of the whole session so far, earlier attempts included."""
     aggregate_tokens: bool = False
@@ -195,6 +216,8 @@ class OutputFormat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     whatever its words; null: nowhere."""
     cost_path: str | None = None
     """Where the cost in USD is; null: the prices of the model give it."""
+    text_amounts: TextAmounts | None = None
+    """How tokens and cost stand in stdout of the format `text`; null: they do not."""
     session_path: str | None = None
     """Where the id of the tool's own session is; null: nowhere."""
     model_path: str | None = None
@@ -202,7 +225,7 @@ class OutputFormat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     final_event: FinalEvent | None = None
     """The agent's last word, after which the tool may be ended; null: it is waited for."""
     final_grace: float = 30.0
-    """Seconds without output after the last word, until the tool is ended."""
+    """Seconds without output after the last word, until the tool is ended; idle events are none."""
     live: list[Shown] = []
     """How events are shown to people. Empty: lines are shown as they are."""
 

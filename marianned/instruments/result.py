@@ -22,8 +22,9 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     is the part of stdout in which failures are looked for: the end of what did not parse, or is text.
     `final`: the tool has had its last word, and it says so; null: it has none, or has not come to it.
     `resets_at` (seconds since 1970) is when the limit of the profile's event is over. `cached_tokens` were
-    read from a cache; some tools count them among `input_tokens`, others beside. `unread` says, in a line
-    each, which outputs could not be read: they count as empty; and which amounts: they count as unknown.
+    read from a cache, `written_tokens` written to it; some tools count them among `input_tokens`, others
+    beside. `unread` says, in a line each, which outputs could not be read: they count as empty; and which
+    amounts: they count as unknown.
     """
 
     result: str
@@ -38,6 +39,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_tokens: int | None = None
+    written_tokens: int | None = None
     cost_usd: float | None = None
     session_id: str | None = None
     model: str | None = None

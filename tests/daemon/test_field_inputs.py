@@ -95,6 +95,28 @@ def test_a_pause_now_behind_the_last_word_loses_nothing(house):
     assert daemon.ledger.lines() == ["start 1"]
 
 
+@pytest.mark.parametrize(
+    ("how", "word"), [("cancel", "success"), ("cancel", "failure"), ("pause", "failure")]
+)
+def test_what_an_attempt_has_told_of_its_cost_counts_though_it_is_ended_behind_its_last_word(
+    house, how, word
+):
+    last = SUCCESS if word == "success" else SUCCESS.replace('"is_error":false', '"is_error":true')
+    agent(house, f"{said(SAYS + last)}note start 1\nexec sleep 1000")
+    daemon = house.start()
+    daemon.submit(score())
+    daemon.ledger.wait_for("start 1")
+    if how == "cancel":
+        daemon.rpc("job.cancel", job_id="tried", wait=True, timeout=30.0)
+    else:
+        daemon.rpc("job.pause", job_id="tried", now=True, wait=True, timeout=30.0)
+    (attempt,) = daemon.attempts("tried", 1)
+    assert attempt["outcome"] == "interrupted"
+    assert (attempt["cost_usd"], attempt["input_tokens"], attempt["output_tokens"]) == (5.57, 100, 200)
+    cost = daemon.status("tried")["cost"]
+    assert (cost["usd"], cost["known"]) == (5.57, True)
+
+
 def test_the_tools_own_error_outranks_its_stderr(house):
     talk = "WARN mcp: server `tracker` failed to start: (401 Unauthorized)\\nERROR: usage limit reached, try again in 3 hours\\n"
     failed = '{"type":"turn.failed","error":{"message":"ran out of room in the context window"}}\n'

@@ -427,12 +427,14 @@ class Attempt:
         if early is not None and not may_have_said_more(profile, early):
             return self._ending(*early, AttemptExit().overlaid(ended), warnings=warnings)
         reading, verdict = await self._read(record)
-        if early is not None and (reading.final != "success" or self._dropped):
+        if early is not None and reading.final is None:
             seen = AttemptExit(session_id=reading.session_id).overlaid(ended)
             return self._ending(*early, seen, warnings=warnings)
-        warnings = [*warnings, *reading.unread]
         reading = await self._own_tokens(profile, reading)
         seen = _measured(ended, reading, self._cost(profile, reading))
+        if early is not None and (reading.final != "success" or self._dropped):
+            return self._ending(*early, seen, warnings=warnings)  # its last word said what it cost
+        warnings = [*warnings, *reading.unread]
         if verdict.outcome is not Outcome.SUCCEEDED and not verdict.doubt:
             return self._ending(
                 verdict.outcome,

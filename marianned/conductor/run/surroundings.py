@@ -53,7 +53,9 @@ def final_of(profile: Profile, settings: Mapping[str, Any]) -> Final | None:
     if output.format == "text" or output.final_event is None:
         return None
     last = output.final_event
-    return Final(grace=output.final_grace, event=last.event, where=last.where, goes_on=last.goes_on)
+    return Final(
+        grace=output.final_grace, event=last.event, where=last.where, goes_on=last.goes_on, idle=last.idle
+    )
 
 
 def stop_of(profile: Profile) -> Stop | None:

@@ -312,7 +312,7 @@ RECORDINGS = [
         "aider says something",
         "aider",
         b"Aider v1\nTokens: 1.3k sent, 34 received.\n\n",
-        {"result": "Aider v1\nTokens: 1.3k sent, 34 received.", "input_tokens": None},
+        {"result": "Aider v1\nTokens: 1.3k sent, 34 received.", "input_tokens": 1300},
     ),
     Recording(
         "goose succeeds",

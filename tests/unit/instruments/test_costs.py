@@ -5,6 +5,7 @@ import pytest
 
 from marianned.instruments.costs import cost_of, without
 from marianned.instruments.loader import builtin_profiles
+from marianned.instruments.output import read_output
 from marianned.instruments.profile import Model, OutputFormat
 from marianned.instruments.result import Reading
 from marianned.rows import AttemptRow
@@ -24,6 +25,40 @@ READ = Reading(result="", input_tokens=1000, output_tokens=100, cached_tokens=90
 )
 def test_cached_tokens_have_their_own_price(output: OutputFormat, model: Model, usd: float) -> None:
     assert cost_of(output, READ, model, None) == pytest.approx(usd)
+
+
+@pytest.mark.parametrize(
+    ("output", "price", "usd"),
+    [
+        (OutputFormat(), 1.25, 0.1 + 0.05 + 1.0 + 0.625),
+        (OutputFormat(cached_in_input=False), 1.25, 1.0 + 0.05 + 1.0 + 0.625),
+        (OutputFormat(), None, 0.1 + 0.05 + 1.0 + 0.5),
+    ],
+)
+def test_tokens_written_to_a_cache_have_their_own_price(output, price, usd) -> None:
+    model = msgspec.structs.replace(PRICED, cost_per_1k_cache_write=price)
+    reading = Reading(
+        result="", input_tokens=1100 - 500, output_tokens=100, cached_tokens=500, written_tokens=500
+    )
+    if output.cached_in_input:
+        reading = msgspec.structs.replace(reading, input_tokens=1100)
+    else:
+        reading = msgspec.structs.replace(reading, input_tokens=1000)
+    assert cost_of(output, reading, model, None) == pytest.approx(usd)
+
+
+def test_what_claude_writes_to_the_cache_is_paid_where_it_prints_no_cost() -> None:
+    profile = builtin_profiles()["claude-code"]
+    usage = (
+        '"usage": {"input_tokens": 10, "output_tokens": 100, "cache_read_input_tokens": 20000, '
+        '"cache_creation_input_tokens": 40000}'
+    )
+    line = f'{{"type": "result", "subtype": "success", "is_error": false, "result": "ok", {usage}}}\n'
+    reading = read_output(profile, {}, line.encode(), b"")
+    assert profile.cli is not None
+    (model,) = [model for model in profile.models if model.name == "claude-sonnet-4-5"]
+    expected = (10 * 3 + 100 * 15 + 20_000 * 0.3 + 40_000 * 3.75) / 1e6
+    assert cost_of(profile.cli.output, reading, model, None) == pytest.approx(expected)
 
 
 def test_what_the_tool_says_goes_first_and_without_a_price_it_is_unknown() -> None:

@@ -6,7 +6,14 @@ from recordings import CLAUDE_INIT, CLAUDE_RESULT, RECORDINGS, lines, one
 
 from marianned.instruments.loader import builtin_profiles
 from marianned.instruments.output import classify, read_output
-from marianned.instruments.profile import Cli, Command, Errors, FailureRule, OutputFormat, Profile
+from marianned.instruments.profile import (
+    Cli,
+    Command,
+    Errors,
+    FailureRule,
+    OutputFormat,
+    Profile,
+)
 from marianned.instruments.result import Reading, Verdict
 
 CLAUDE = builtin_profiles()["claude-code"]
@@ -34,6 +41,40 @@ def test_a_tool_s_output_is_read_and_judged(recording):
     assert {name: getattr(reading, name) for name in recording.wanted} == recording.wanted
     verdict = judged(reading, tool, exit_code=recording.exit_code, stderr=recording.stderr)
     assert (verdict.outcome, verdict.category) == (recording.outcome, recording.category)
+
+
+AIDER = builtin_profiles()["aider"]
+FIRST = "Tokens: 4.6k sent, 100 received. Cost: $0.01 message, $0.01 session."
+ANSWERED = "Aider v0.86.1\nModel: sonnet\n\nI changed it.\n\n{}\nApplied edit to a.py\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "amounts"),
+    [
+        ("Tokens: 4.6k sent, 1.2k received. Cost: $0.01 message, $0.05 session.", (4600, 1200, 0.05)),
+        ("Tokens: 804 sent, 92 received. Cost: $0.00085 message, $0.00085 session.", (804, 92, 0.00085)),
+        ("Tokens: 12k sent, 892 received.", (12_000, 892, None)),
+        (
+            "Tokens: 23k sent, 8.1k cache write, 1,234 received.\nCost: $0.12 message, $1.30 session.",
+            (23_000, 1234, 1.30),
+        ),
+        (
+            f"{FIRST}\n\nMore.\nTokens: 1.2M sent, 1.1k received. Cost: $4.60 message, $4.61 session.",
+            (1_204_600, 1200, 4.61),
+        ),
+        ("It prints `Tokens: 4k sent` and Cost: $3.", (None, None, None)),
+        ("", (None, None, None)),
+    ],
+)
+def test_what_aider_prints_of_tokens_and_cost_is_read(told, amounts):
+    reading = read_output(AIDER, {}, ANSWERED.format(told).encode(), b"")
+    assert (reading.input_tokens, reading.output_tokens, reading.cost_usd) == amounts
+    assert not reading.failed
+
+
+def test_an_amount_that_cannot_be_is_none():
+    huge = ANSWERED.format("Tokens: 999999999999999M sent, 1 received.")
+    assert read_output(AIDER, {}, huge.encode(), b"").input_tokens is None
 
 
 def test_every_built_in_tool_has_a_recording():

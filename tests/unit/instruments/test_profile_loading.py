@@ -104,6 +104,14 @@ def test_merge_keys_are_followed():
             [(5, 37, "'*' is not a regular expression: nothing to repeat at position 0")],
         ),
         (
+            SMALL + "  output: {text_amounts: {cost: 'USD \\S+'}}\n",
+            [(5, 27, "'USD \\S+' has no group: the amount is its first")],
+        ),
+        (
+            SMALL + "  output: {text_amounts: {input_tokens: '('}}\n",
+            [(5, 27, "'(' is not a regular expression: missing ), unterminated subpattern at position 0")],
+        ),
+        (
             "default_timeout_seconds: soon\n" + SMALL,
             [(1, 26, "'soon' is not a duration; write 90, 90s, 5m, 1h30m or 2d")],
         ),
