@@ -74,6 +74,11 @@ def number_of(item: Any) -> float | None:
     return item if isinstance(item, int) or math.isfinite(item) else None
 
 
+def words(value: Any) -> str:
+    """Return a text as it is, another value as JSON."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
 def decoded(data: bytes) -> Any:
     """Return the value that a JSON text is; None where it is none, or nested too deeply.
 

@@ -12,9 +12,9 @@ from typing import Any, Literal
 import msgspec
 
 from marianned.formatting import duration
-from marianned.instruments import json_path, printed_json
+from marianned.instruments import amounts, json_path, printed_json
 from marianned.instruments.command_line import output_of
-from marianned.instruments.profile import Errors, FailureRule, OutputFormat, Profile, TextAmounts
+from marianned.instruments.profile import Errors, FailureRule, OutputFormat, Profile
 from marianned.instruments.recognising import (
     Kind,
     Recognised,
@@ -41,17 +41,7 @@ _HTTP_ERRORS = Errors(service_messages=True)
 
 _LINES = re.IGNORECASE | re.MULTILINE
 _MILLISECONDS_FROM = 10**11
-_SHOWN_LENGTH = 40
 _TOKENS_OF_A_SENTENCE = 200
-_AMOUNTS = {"tokens": "number of tokens", "cost": "amount in USD"}
-_WITHOUT_IT = {
-    "tokens": "they are unknown, and what the run has cost may be told as 'at least'",
-    "cost": "it is reckoned by tokens and prices, and where these are unknown told as 'at least'",
-}
-_AMOUNT = re.compile(r"(\d{1,15}(?:,\d{3})*(?:\.\d{1,15})?)([kKmM]?)")
-_THOUSANDS = {"": 1, "k": 1_000, "m": 1_000_000}
-_AMOUNT_MOST = 2**53
-"""More than this is no number of tokens or dollars, and could not be stored."""
 
 
 def read_output(profile: Profile, settings: Mapping[str, Any], stdout: bytes, stderr: bytes) -> Reading:
@@ -76,32 +66,14 @@ def _read_text(profile: Profile, output: OutputFormat, stdout: bytes, keep: int)
     searched = "" if profile.raw_prompt else _text(stdout, _SEARCHED_STDOUT)
     found = next((hit for pattern in patterns if (hit := re.search(pattern, searched, _LINES))), None)
     refused = _refuses(profile, searched)
-    amounts = output.text_amounts or TextAmounts()
-    printed = stdout.decode(errors="replace") if output.text_amounts else ""
     return Reading(
         result=_text(stdout, keep),
         error=searched.strip() if refused else None if found is None else searched[found.start() :].strip(),
         failed=refused or found is not None,
         no_result=bool(output.require_result) and not stdout.strip(),
         searched=searched,
-        input_tokens=_count(_added(_written(printed, amounts.input_tokens))),
-        output_tokens=_count(_added(_written(printed, amounts.output_tokens))),
-        cost_usd=next(iter(_written(printed, amounts.cost)[-1:]), None),
+        **msgspec.structs.asdict(amounts.of_text(output, stdout)),
     )
-
-
-def _written(text: str, pattern: str | None) -> list[float]:
-    """Return the amounts that are written in a text: `4.6k`, `1,234`, `0.05`."""
-    found: list[float] = []
-    for hit in re.finditer(pattern, text, re.MULTILINE) if pattern else ():
-        if (said := _AMOUNT.fullmatch(hit[1] or "")) is not None:
-            amount = float(said[1].replace(",", "")) * _THOUSANDS[said[2].lower()]
-            found += [amount] if amount <= _AMOUNT_MOST else []
-    return found
-
-
-def _added(amounts: list[float]) -> float | None:
-    return round(sum(amounts)) if amounts else None
 
 
 def _read_events(
@@ -122,30 +94,8 @@ def _read_events(
             or next((said for rule in signs if rule.matches and (said := _last_text(final, rule.path))), None)
         )
     errors = _errors(profile)
-    tokens_in, tokens_out, cached, written, total = (
-        _count(_amount(events, path, added=output.aggregate_tokens))
-        for path in (
-            output.input_tokens_path,
-            output.output_tokens_path,
-            output.cached_tokens_path,
-            output.written_tokens_path,
-            output.total_tokens_path,
-        )
-    )
-    if None not in (tokens_in, tokens_out, total):
-        tokens_out = max(tokens_out or 0, (total or 0) - (tokens_in or 0))
-    unread = [
-        line
-        for what, path in (
-            ("tokens", output.input_tokens_path),
-            ("tokens", output.output_tokens_path),
-            ("tokens", output.cached_tokens_path),
-            ("tokens", output.written_tokens_path),
-            ("cost", output.cost_path),
-        )
-        if (line := _no_amount(events, path, what, added=output.aggregate_tokens))
-    ]
-    if not failed and _refuses(profile, result, worked=_worked(output, events, tokens_out)):
+    told = amounts.of_events(output, events)
+    if not failed and _refuses(profile, result, worked=_worked(output, events, told.output_tokens)):
         failed, error = True, result.strip()
     no_result = require and not result.strip()
     limit = _limit_event(errors, events)
@@ -157,14 +107,9 @@ def _read_events(
         rate_limited=limit is not None,
         resets_at=_moment(limit, errors.rate_limit_reset_path),
         final=_final(output, events, failed=failed or no_result),
-        input_tokens=tokens_in,
-        output_tokens=tokens_out,
-        cached_tokens=cached,
-        written_tokens=written,
-        cost_usd=_amount(events, output.cost_path, added=output.aggregate_tokens),
         session_id=_last_text(events, output.session_path),
         model=_last_text(events, output.model_path),
-        unread=unread,
+        **msgspec.structs.asdict(told),
     )
 
 
@@ -180,7 +125,7 @@ def _refuses(profile: Profile, answer: str, *, worked: bool = False) -> bool:
 def _worked(output: OutputFormat, events: list[Any], tokens_out: int | None) -> bool:
     """Tell whether a tool says that more was done than a sentence takes: in tokens, turns, calls of tools."""
     tokens = 0 if output.tokens_of_session or tokens_out is None else tokens_out
-    turns = _amount(events, output.turns_path, added=False) or 0
+    turns = amounts.amount(events, output.turns_path, added=False) or 0
     return tokens > _TOKENS_OF_A_SENTENCE or turns > 1 or _tool_calls(output, events) > 1
 
 
@@ -253,10 +198,6 @@ def _moment(event: Any, path: str | None) -> float | None:
     return found[0] / 1000 if found[0] > _MILLISECONDS_FROM else float(found[0])
 
 
-def _count(amount: float | None) -> int | None:
-    return None if amount is None else int(amount)
-
-
 def _text(data: bytes, keep: int) -> str:
     """Decode the end of an output without the blanks behind it; a cut never leaves half a character."""
     data = data.rstrip()
@@ -287,12 +228,8 @@ def _result(output: OutputFormat, final: list[Any]) -> str | None:
     for path in output.result_path.split():
         found = [value for record in records for value in json_path.matches(record, path)]
         if found:
-            return "".join(_words(value) for value in found if value is not None)
+            return "".join(json_path.words(value) for value in found if value is not None)
     return None
-
-
-def _words(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _holds(rule: FailureRule, events: list[Any], final: list[Any]) -> bool:
@@ -314,38 +251,14 @@ def _error(output: OutputFormat, records: list[Any]) -> str | None:
         found = next((f for record in reversed(records) if (f := _some(record, path))), None)
         if found is not None:
             name = path.rsplit(".", 1)[-1]
-            said.append(f"{name} {found[0]}" if re.fullmatch(r"[\d.]+", str(found[0])) else _words(found[0]))
+            said.append(
+                f"{name} {found[0]}" if re.fullmatch(r"[\d.]+", str(found[0])) else json_path.words(found[0])
+            )
     return "; ".join(dict.fromkeys(said)) or None
 
 
 def _some(record: Any, path: str) -> list[Any]:
     return [value for value in json_path.matches(record, path) if value is not None and value != ""]
-
-
-def _amount(events: list[Any], path: str | None, *, added: bool) -> float | None:
-    """Return the last number found over all events, or the sum of all; None: none was found.
-
-    Of several paths in `path`, the first counts that finds any.
-    """
-    each = ([n for event in events for n in json_path.numbers(event, one)] for one in (path or "").split())
-    found = next((numbers for numbers in each if numbers), [])
-    if not found:
-        return None
-    amount = sum(found) if added else found[-1]
-    return amount if 0 <= amount <= _AMOUNT_MOST else None
-
-
-def _no_amount(events: list[Any], path: str | None, what: str, *, added: bool) -> str | None:
-    """Say that something stands where an amount is due, and is none."""
-    if path is None or _amount(events, path, added=added) is not None:
-        return None
-    for one in path.split():
-        found = [value for event in events for value in json_path.matches(event, one) if value is not None]
-        if found:
-            shown = _words(found[-1])
-            shown = shown if len(shown) <= _SHOWN_LENGTH else f"{shown[: _SHOWN_LENGTH - 1]}…"
-            return f"'{one}' of its output is no {_AMOUNTS[what]}: '{shown}'; {_WITHOUT_IT[what]}"
-    return None
 
 
 def _last_text(events: list[Any], path: str | None) -> str | None:

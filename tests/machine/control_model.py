@@ -475,8 +475,7 @@ class Model:
             sheet = sheets[step.name] = self.sheets[before]
             now, then = is_now[step.name], was_then[before]
             begun = sheet.attempts or sheet.judged is not False
-            if now == then and self.rounds.judged_again(self, self.staged, step.name, before):
-                sheet.status, sheet.failed_by_judgement = "completed", False
+            self.rounds.judge_again(self, step.name, before, same=now == then)
             if sheet.status in ("failed", "cancelled") or (
                 now != then and sheet.status not in DONE and begun
             ):

@@ -84,12 +84,14 @@ class Rounds:
     def fail(self, model: "Model", last: str) -> None:
         model.sheets[last].status, model.sheets[last].failed_by_judgement = "failed", True
 
-    def judged_again(self, model: "Model", new: Score, name: str, before: str) -> bool:
-        """Tell whether a sheet has only failed by a judgement, which another loop makes again."""
-        old = model.score.loop
-        if old is None or new.loop is None or (old.last, new.loop.last) != (before, name):
-            return False
-        return model.sheets[before].failed_by_judgement and old.judges_as != new.loop.judges_as
+    def judge_again(self, model: "Model", name: str, before: str, *, same: bool) -> None:
+        """A sheet that has only failed by a judgement, which the staged score's loop makes again, is played."""
+        old, new = model.score.loop, model.staged and model.staged.loop
+        if not old or not new or (old.last, new.last) != (before, name) or old.judges_as == new.judges_as:
+            return
+        sheet = model.sheets[before]
+        if same and sheet.failed_by_judgement:
+            sheet.status, sheet.failed_by_judgement = "completed", False
 
     def close(self, model: "Model") -> None:
         standing = self.of(model)

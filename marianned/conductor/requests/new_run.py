@@ -46,9 +46,10 @@ async def compile_valid(
         raise InvalidScore(f"'{shown}' can't be checked: {limit.message}{undisturbed}") from None
     if compiled.expanded is None:
         count = sum(problem.severity == "error" for problem in compiled.problems)
+        given = formatting.given_again(masks.told({**source.kept, **source.given}))
         raise InvalidScore(
             f"'{shown}' has {count} error{'' if count == 1 else 's'}{undisturbed}",
-            hints=[f"mzt validate {shown}"],
+            hints=[f"mzt validate {formatting.typed(shown)}{given}"],
             problems=compiled.problems,
         )
     digest = hashlib.sha256(source.text)

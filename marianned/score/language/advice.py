@@ -229,7 +229,8 @@ class _Sheets(dict[int, SheetSeen]):
     """Sheets that have all ended well."""
 
     def __missing__(self, number: int) -> SheetSeen:
-        return SheetSeen(status="completed", validation_passed=True, exit_code=0, attempts=1, error="")
+        well = SheetStatus.COMPLETED
+        return SheetSeen(status=well, validation_passed=True, exit_code=0, attempts=1, error="")
 
     def get(self, number: int, default: Any = None) -> SheetSeen:  # noqa: ARG002  as of a mapping
         return self[number]

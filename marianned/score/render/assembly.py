@@ -6,14 +6,11 @@ Source: docs/reference/score-format.md §9.4, §15.3.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
-
-import jinja2
-import jinja2.meta
 
 from marianned.score.expanded import Check, DataCheck, Expanded, Sheet
 from marianned.score.read.variables import as_json, unpack
 from marianned.score.render.prompt_inputs import InjectedText, PreviousAttempt
+from marianned.score.render.template import names_used
 
 _SECTIONS = {"skill": "## Skills", "tool": "## Tools", "context": "## Context"}
 _INTERRUPTED = """## Interrupted
@@ -48,7 +45,7 @@ def assemble_prompt(
     if profile is not None and profile.raw_prompt:
         return body
     prompt = expanded.prompt
-    used = _names(prompt.template or "")
+    used = names_used(prompt.template)
     parts = [
         _preamble(expanded, seat),
         *_sections(injected or InjectedText()),
@@ -61,13 +58,6 @@ def assemble_prompt(
         _previous(previous_attempt) if previous_attempt else "",
     ]
     return _joined(part for part in parts if part)
-
-
-@lru_cache(maxsize=64)
-def _names(template: str) -> frozenset[str]:
-    return frozenset(
-        jinja2.meta.find_undeclared_variables(jinja2.Environment(autoescape=True).parse(template))
-    )
 
 
 def _joined(parts: Iterable[str]) -> str:

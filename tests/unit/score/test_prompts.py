@@ -165,6 +165,15 @@ def test_a_plain_prompt_has_only_what_it_needs():
     assert prompt.endswith("finish.\n\ngo")
 
 
+def test_a_prompt_for_an_agent_may_quote_for_the_shell_and_use_its_braces():
+    text = score(prompt="{template: 'run {{ stakes | sh }} ${#a[@]}', stakes: it is}")
+    (first, *_) = expanded(text).sheets
+    prompt = assemble_prompt(
+        expanded(text), first.sheet, render_body(expanded(text), 1, UpstreamOutputs()), None
+    )
+    assert "run 'it is' ${#a[@]}" in prompt
+
+
 def test_stakes_that_the_template_uses_are_not_repeated():
     text = score(prompt="{template: 'mind: {{ stakes }}', stakes: Much., thinking_method: Slowly.}")
     plain = expanded(text)
