@@ -429,9 +429,9 @@ class Attempt:
         reading, verdict = await self._read(record)
         if early is not None and reading.final is None:
             seen = AttemptExit(session_id=reading.session_id).overlaid(ended)
-            return self._ending(*early, seen, warnings=warnings)
-        reading = await self._own_tokens(profile, reading)
-        seen = _measured(ended, reading, self._cost(profile, reading))
+        else:
+            reading = await self._own_tokens(profile, reading)
+            seen = _measured(ended, reading, self._cost(profile, reading))
         if early is not None and (reading.final != "success" or self._dropped):
             return self._ending(*early, seen, warnings=warnings)  # its last word said what it cost
         warnings = [*warnings, *reading.unread]
