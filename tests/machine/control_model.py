@@ -486,8 +486,7 @@ class Model:
         self.breaks = {name for name, before in was.items() if before in self.breaks}
         self.passed = {name for name, before in was.items() if before in self.passed}
         self.earlier.append(self.score)
-        self.score, self.sheets, self.revision = self.staged, sheets, self.last_revision
-        self.staged = None
+        self.score, self.staged, self.sheets, self.revision = self.staged, None, sheets, self.last_revision
         self.rounds.adopted(self, old, told_by)
 
     def end(self, how: str) -> None:

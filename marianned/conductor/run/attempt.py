@@ -584,14 +584,9 @@ def _ended_by_us(record: ExitRecord) -> Ended | None:
 
 
 def _measured(ended: Exit, reading: Reading, cost: float | None) -> AttemptExit:
-    return AttemptExit(
-        result=reading.result,
-        input_tokens=reading.input_tokens,
-        output_tokens=reading.output_tokens,
-        cached_tokens=reading.cached_tokens,
-        session_id=reading.session_id,
-        cost_usd=cost,
-    ).overlaid(ended)
+    names = ("result", "input_tokens", "output_tokens", "cached_tokens", "session_id")
+    told: dict[str, Any] = {name: getattr(reading, name) for name in names}
+    return AttemptExit(**told, cost_usd=cost).overlaid(ended)
 
 
 def _believed(ended_at: int, attempt: AttemptRow) -> int | None:
