@@ -585,7 +585,7 @@ def _ended_by_us(record: ExitRecord) -> Ended | None:
 
 def _measured(ended: Exit, reading: Reading, cost: float | None) -> AttemptExit:
     names = ("result", "input_tokens", "output_tokens", "cached_tokens", "session_id")
-    told: dict[str, Any] = {name: getattr(reading, name) for name in names}
+    told = {name: getattr(reading, name) for name in names}
     return AttemptExit(**told, cost_usd=cost).overlaid(ended)
 
 
