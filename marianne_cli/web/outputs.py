@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from marianne_cli.client import AsyncClient
+from marianne_cli.client import AsyncClient, Output
 from marianne_cli.screens.transcript import Transcript
 from marianned.errors import MarianneError
 from marianned.formatting import visible
@@ -14,6 +14,8 @@ from marianned.protocol import ReadOutput
 
 LINES_FIRST = 1_000
 """Lines that are shown at once; what is before them is a look of its own."""
+LINES_EACH = 100
+"""Of each attempt in flight, where all of a job are followed."""
 LINE_MOST = 4_000
 """Characters of a line: what a screen can show, and what is kept of it."""
 _FURTHER = 8
@@ -24,7 +26,7 @@ Tell = Callable[[list[list[str]]], Awaitable[None]]
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose output a tab wants: of a sheet or of a hook."""
+    """Whose output a tab wants: of a sheet or of a hook; of neither: all that is, and comes, in flight."""
 
     job_id: str
     sheet: int | None = None
@@ -72,6 +74,43 @@ async def follow(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_rest, client, fixed, "stdout", told, offset, tell)
         tasks.start_soon(_rest, client, fixed, "stderr", errors, error_offset, tell)
+
+
+async def follow_job(
+    client: AsyncClient, job_id: str, begun: Callable[[Head], Awaitable[None]], tell: Tell
+) -> None:
+    """Tell what all attempts of a job print until it ends, each line with its sheet before it.
+
+    Raises:
+        MarianneError: the daemon refuses it, or is gone.
+    """
+    job = await client.status(job_id, limit=1)
+    outputs = []
+    for item in msgspec.to_builtins(job.in_flight):
+        if not item["job_id"] and item["attempt"]:  # its own, and no skip rules
+            outputs += [Output.of(item, item["attempt"], stream) for stream in _STREAMS]
+    for output in outputs:
+        output.offset = (await client.ask(_asked(job_id, output, tail_lines=LINES_EACH, limit=1))).offset
+    await begun(Head(0, whole=False, size=0))
+    told: dict[Output, Transcript] = {}
+    async with client.follow_job(job_id, streams=_STREAMS, outputs=outputs) as pieces:
+        async for piece in pieces:
+            output = piece.output
+            if output not in told:
+                reads = (await client.ask(_asked(job_id, output, reads=True, limit=1))).reads
+                told[output] = Transcript(reads if output.stream == "stdout" else None)
+            transcript = told[output]
+            lines = transcript.rest() if piece.ended else transcript.told(piece.skipped, piece.data)
+            if piece.ended:
+                del told[output]
+            if lines:
+                place = f"hook {output.hook}" if output.hook else f"{output.sheet}"
+                await tell([[kind, f"{place}| {text}"] for kind, text in _cut(lines, output.stream)])
+
+
+def _asked(job_id: str, output: Output, **others: Any) -> ReadOutput:
+    given = {key: value for key, value in output.params(job_id).items() if key != "offset"}
+    return msgspec.convert({**given, **others}, ReadOutput)
 
 
 async def _rest(

@@ -146,7 +146,10 @@ class Tab:
                 await self._room.wait()
 
         try:
-            await outputs.follow(self._client, wanted, begun, tell)
+            if wanted.sheet is None and wanted.hook is None:
+                await outputs.follow_job(self._client, wanted.job_id, begun, tell)
+            else:
+                await outputs.follow(self._client, wanted, begun, tell)
         except* MarianneError as refused:
             (error, *_) = _flat(refused)
             self._say("log", {"problem": outputs.problem(error), "of": msgspec.to_builtins(wanted)})

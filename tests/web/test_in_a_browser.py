@@ -178,6 +178,9 @@ def test_a_running_fan_out_a_failure_with_its_evidence_and_a_breakpoint(browser,
         page.wait_for_selector('[data-stage="3"] .break.on')
         assert [one["sheet"] for one in daemon.status("fan")["breakpoints"]] == [52]
         picture(page, "fan-out")
+        page.click('[data-tab="output"]')
+        page.wait_for_selector(".lines >> text=/^28\\| reading change 27/")
+        page.click('[data-tab="graph"]')
         page.click('[data-sheet="8"]')
         page.wait_for_selector(".panel .error")
         page.wait_for_selector(".lines .k-stderr")
@@ -196,6 +199,7 @@ def test_a_running_fan_out_a_failure_with_its_evidence_and_a_breakpoint(browser,
 
 VIEWS = [
     "",
+    "?tab=output",
     "?tab=timeline",
     "?tab=journal",
     "?tab=score",

@@ -4,6 +4,7 @@ import { Glyph } from "./glyphs.js";
 import { Line, Offers } from "./acting.js";
 import { Graph } from "./graph.js";
 import { Journal } from "./journal.js";
+import { Log } from "./log.js";
 import { ask } from "./net.js";
 import { PlanBar, PlanLines, Score } from "./score.js";
 import { Panel } from "./sheet.js";
@@ -11,7 +12,7 @@ import { Timeline } from "./timeline.js";
 import { counted, daemon, go, href, job, now, plan, problem, route } from "./store.js";
 import { age, between, cost, moment, next, plural, visible, who } from "./text.js";
 
-export const TABS = { graph: "Graph", timeline: "Timeline", journal: "Journal", score: "Score", why: "Why" };
+export const TABS = { graph: "Graph", output: "Output", timeline: "Timeline", journal: "Journal", score: "Score", why: "Why" };
 
 function Safe({ told }) {
   const words = { edit_files: "edit files", stop_daemon: "stop the daemon", switch_off: "power off" };
@@ -102,7 +103,13 @@ function Hooks() {
       <${Glyph} of=${hook.status} /><span class="name">${visible(hook.label)}</span><span class="word">${hook.after_failure ? "on failure" : hook.waiting_for ?? hook.status}</span></button>`)}</section>`;
 }
 
-const BODY = { graph: () => html`<${PlanBar} /><${Graph} /><${PlanLines} />${!plan.value && html`<${Hooks} />`}`, timeline: Timeline, journal: Journal, score: Score, why: Why };
+// Everything that is in flight, and what starts meanwhile: the window for the night.
+function Output() {
+  if (route.value.sheet || route.value.hook) return html`<p class="empty">The output of one ${route.value.hook ? "hook" : "sheet"} is shown beside this. <button class="small" onClick=${() => go({ sheet: null, hook: null, attempt: null })}>Show that of all</button></p>`;
+  return html`<section class="output" aria-label="Output of all that runs"><${Log} /></section>`;
+}
+
+const BODY = { graph: () => html`<${PlanBar} /><${Graph} /><${PlanLines} />${!plan.value && html`<${Hooks} />`}`, output: Output, timeline: Timeline, journal: Journal, score: Score, why: Why };
 
 export function Job() {
   const { job: named, tab, sheet, hook } = route.value;

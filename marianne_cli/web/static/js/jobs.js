@@ -6,6 +6,7 @@ import { age, cost, next, visible } from "./text.js";
 
 export const find = signal("");
 const frozen = signal(null);
+const SHOWN = 300;
 
 const GROUPS = [
   ["Needs a person", (row) => row.status === "paused" || row.status === "failed"],
@@ -45,7 +46,8 @@ export function Jobs() {
     ${GROUPS.map(([title, belongs]) => {
       const found = kept.filter(belongs);
       if (!frozen.value) found.sort((a, b) => (since(a) < since(b) ? 1 : -1));
-      return found.length > 0 && html`<section><h2>${title} <small>${found.length}</small></h2><ul>${found.slice(0, 300).map((row) => html`<${Row} key=${row.job_name} row=${row} />`)}</ul></section>`;
+      return found.length > 0 && html`<section><h2>${title} <small>${found.length}</small></h2><ul>${found.slice(0, SHOWN).map((row) => html`<${Row} key=${row.job_name} row=${row} />`)}</ul>
+        ${found.length > SHOWN && html`<p class="note">and ${found.length - SHOWN} more: filter to see them</p>`}</section>`;
     })}
     ${rows.value.size === 0 && html`<p class="empty">No jobs yet. Start one: <code>mzt run FILE</code></p>`}
     ${rows.value.size > 0 && kept.length === 0 && html`<p class="empty">None of ${rows.value.size} jobs matches.</p>`}

@@ -56,7 +56,8 @@ export function Log() {
   const box = useRef(null);
   const find = route.value.find.toLowerCase();
   const only = route.value.filter === "log";
-  const partial = told.dropped > 0 || (told.head && !told.head.whole);
+  const all = told.of && !told.of.sheet && !told.of.hook;
+  const partial = !all && (told.dropped > 0 || (told.head && !told.head.whole));
   const hits = useMemo(() => {
     if (!find) return 0;
     return told.chunks.reduce((sum, chunk) => sum + chunk.lines.filter(([, text]) => text.toLowerCase().includes(find)).length, 0);
@@ -105,7 +106,7 @@ export function Log() {
     ${partial && html`<p class="before">${told.dropped ? `${plural(told.dropped, "line")} before these are not kept here` : `the last lines of ${bytes(told.head.size)}`}</p>`}
     <${Found} of=${told.of} find=${find} />
     <div class="lines" ref=${box} tabindex="0" role="log" aria-live="off" aria-label="Output" onScroll=${scrolled}>
-      ${told.count === 0 && html`<p class="empty">${told.ended ? "It printed nothing." : "Nothing printed yet."}</p>`}
+      ${told.count === 0 && html`<p class="empty">${told.ended ? all ? "Nothing runs." : "It printed nothing." : "Nothing printed yet."}</p>`}
       ${told.chunks.map((chunk) => html`<${Chunk} key=${chunk.first} chunk=${chunk} find=${find} only=${only} />`)}
     </div>
   </div>`;

@@ -62,7 +62,7 @@ const KEYS = [
   ["?", "these keys"],
   ["/", "search or filter what is shown"],
   ["j k", "next, previous job or sheet"],
-  ["1 … 5", Object.values(TABS).join(", ")],
+  ["1 … 6", Object.values(TABS).join(", ")],
   ["p", "pause"],
   ["r", "resume"],
   ["t", "try now"],

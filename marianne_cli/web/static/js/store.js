@@ -174,6 +174,7 @@ let watched = "";
 
 const outputs = computed(() => {
   const { job: named, sheet, hook, attempt, view } = route.value;
+  if (named && route.value.tab === "output" && !sheet && !hook) return { job_id: named };
   if (!named || view !== "output" || (!sheet && !hook)) return null;
   const newest = sheet ? cell(sheet).value?.attempt_count : job.value?.hooks?.find((one) => one.hook === hook)?.attempt_count;
   return newest ? { job_id: named, sheet, hook, attempt: attempt ?? newest } : null;
