@@ -251,6 +251,7 @@ def listen(port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
+        listener.listen()  # who opens the address at once waits until it is served
     except OSError as error:
         listener.close()
         raise BadRequest(f"port {port} can't be had: {os.strerror(error.errno or 0)}") from None
@@ -267,6 +268,7 @@ def listen_at(path: str) -> socket.socket:
     before = os.umask(0o177)
     try:
         listener.bind(path)
+        listener.listen()
     except OSError as error:
         listener.close()
         raise BadRequest(f"'{path}' can't be had: {os.strerror(error.errno or 0) or error}") from None
