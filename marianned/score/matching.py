@@ -230,7 +230,7 @@ def _common(old: Sequence[_Stage], new: Sequence[_Stage]) -> dict[int, int]:
     """Return a longest common subsequence by definition, and of those one that keeps the most in place.
 
     In place is, first, what depends on the same, for that is unchanged, then what the same depends on, then
-    what has the same number.
+    what has the same number; of what is as good then, the earlier stages are taken.
     The table is filled in along its diagonal only, as wide as the number of stages that are in one of the two
     alone: no longest subsequence leaves that band.
     """
@@ -279,9 +279,9 @@ def _along(old: Sequence[_Stage], new: Sequence[_Stage], width: int) -> dict[int
     The textbook table, a row at a time: `best[column + 1]` is the weight of the best subsequence of the
     rows and columns so far, `corner` the one diagonally before it, `left` the one beside it. A weight is a
     number to the `base` of more than there can be pairs: how many pairs, then how many that depend on the
-    same, then that the same depends on, then that keep their number, so that no number of the later ones
-    outweighs one of the earlier. How each cell was come by takes a byte, from which `_traced` reads the pairs
-    backwards.
+    same, then that the same depends on, then that keep their number, and last how early they are, so that no
+    number of the later ones outweighs one of the earlier. How each cell was come by takes a byte, from which
+    `_traced` reads the pairs backwards.
     """
     base = len(old) + len(new) + 1
     ways: list[tuple[int, bytearray]] = []  # of each row: its first column, and how each cell was come by
@@ -297,7 +297,8 @@ def _along(old: Sequence[_Stage], new: Sequence[_Stage], width: int) -> dict[int
             value, step = (above, _UP) if above >= left else (left, _LEFT)
             if now.definition == before.definition:
                 place = (base + (now.below == before.below)) * base + (now.above == before.above)
-                weight = place * base + (now.number == before.number)
+                place = place * base + (now.number == before.number)
+                weight = place * base * base + len(old) + len(new) - row - column
                 if corner + weight >= value:
                     value, step = corner + weight, _PAIR
             steps[column - low] = step

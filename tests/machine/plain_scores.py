@@ -120,13 +120,14 @@ def _in_order(old: Score, new: Score, here: int, there: int) -> Iterator[dict[st
 
 
 def _worth(old: Score, new: Score, pairs: dict[str, str]) -> tuple[int, int, int, int, int]:
-    """How good a way it is: the most pairs, then that hang on the same, carry the same, stay in place, come late."""
+    """How good a way it is: the most pairs, then that hang on the same, carry the same, stay in place, come early."""
     before = {step.name: place for place, step in enumerate(old.steps)}
     now = {step.name: place for place, step in enumerate(new.steps)}
     hang = sum((_hangs(old, was) == _hangs(new, name)) for name, was in pairs.items())
     carry = sum((_carries(old, was) == _carries(new, name)) for name, was in pairs.items())
     stay = sum(before[was] == now[name] for name, was in pairs.items())
-    return len(pairs), hang, carry, stay, sum(before[was] + now[name] for name, was in pairs.items())
+    late = sum(before[was] + now[name] for name, was in pairs.items())
+    return len(pairs), hang, carry, stay, -late
 
 
 @lru_cache(maxsize=10_000)

@@ -369,6 +369,10 @@ class JobState:
         """Tell whether a failed sheet is above this one."""
         return self._failed_upstream[sheet] > 0
 
+    def behind_breakpoint(self, sheet: int) -> bool:
+        """Tell whether a breakpoint stands before this sheet, or before one above it."""
+        return self._breakpoints_upstream[sheet] > 0
+
     def waits_for(self, sheet: int) -> tuple[int, ...]:
         """Return the sheets that one waits for: those it needs, and the end of a loop it needs a part of."""
         return self._graph.waits_for(sheet)

@@ -267,12 +267,12 @@ def next_of(state: JobState, now: Instant, status: JobStatus) -> Next | None:
 
 
 def _within_limits(state: JobState, now: Instant, coming: Next | None) -> Next | None:
-    """Return what happens next, unless the run's time is up before."""
+    """Return what happens next, unless the run's time is up before, or in that very millisecond."""
     left = state.time_left(now)
     if coming is None or left is None:
         return coming
     up_at = timestamp(now.at + left)
-    if coming.due_at is not None and milliseconds(coming.due_at) > now.at + left:
+    if coming.due_at is not None and milliseconds(coming.due_at) >= now.at + left:
         return Next(code="time_limit", text="pauses, for its time is up", due_at=up_at)
     if coming.latest_at is not None and milliseconds(coming.latest_at) > now.at + left:
         return msgspec.structs.replace(coming, latest_at=up_at)
@@ -415,9 +415,13 @@ def _first_to_start(state: JobState, now: Instant) -> int | None:
     """Return the first pending sheet that nothing but ends in flight, and slots, keeps from starting."""
     limited = state.limited(now)
     for row in state.sheets.values():
-        if row.status != SheetStatus.PENDING or row.uid in state.breakpoints:
+        if row.status != SheetStatus.PENDING:
             continue
-        if state.loops.keeps_back(row.sheet) or state.blocked(row.sheet):
+        if (
+            state.loops.keeps_back(row.sheet)
+            or state.blocked(row.sheet)
+            or state.behind_breakpoint(row.sheet)
+        ):
             continue
         met = all(_met(state, need) for need in state.waits_for(row.sheet))
         if met and state.account(row.sheet) not in limited:

@@ -6,7 +6,7 @@ from kit.scores import ANN, Bench, chain, report, score, stage
 from marianned.errors import BadRequest, WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.deciding.skipping import seen_sheets
-from marianned.progress.views.job import sheet_views
+from marianned.progress.views.job import job_view, sheet_views
 from marianned.protocol import JobStatus, Outcome, PlanAction
 from marianned.score.expanded import CostLimits
 
@@ -151,3 +151,15 @@ def test_a_resume_that_comes_to_a_breakpoint_names_it_also_to_who_waits(said: st
             if wait
             else "release-notes: paused; held at a breakpoint: before sheet 3"
         )
+
+
+def test_what_stands_behind_a_breakpoint_is_not_said_to_start_next_though_what_it_needs_was_skipped():
+    bench = Bench(score(stage(), stage([1]), stage([2]), stage([1, 3])))
+    bench.go()
+    bench.ask(Action.BREAK, sheets="2")
+    bench.ask(Action.RESUME_MARK, skip="3")
+    view = job_view(bench.state, bench.now)
+    assert view.next is not None
+    assert view.next.text == "sheet 1 ends"
+    bench.end(1)
+    assert (bench.status, bench.sheets[3]) == (JobStatus.PAUSED, "pending")

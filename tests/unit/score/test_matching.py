@@ -57,6 +57,15 @@ def test_equal_stages_between_two_names_stay_between_them() -> None:
     assert planned(score(*fewer), score(*named)).matched == {1: 1, 2: 2, 4: 3, 5: 4, 6: 5}
 
 
+@pytest.mark.parametrize("tail", [[], [stage("a tail")]])
+def test_of_what_is_as_good_the_earlier_ones_are_the_same_whatever_follows(tail: Stages) -> None:
+    """With a tail that is in one score alone it was the first of the two, else the last."""
+    one = stage("echo step")
+    old, new = score(one, stage("gone"), *tail), score(stage("new"), stage("next"), one, one)
+    assert match(old, new).sheets.get(3) == 1
+    assert match(new, old).sheets.get(1) == 3
+
+
 def test_what_stands_on_the_same_is_the_same_where_definitions_say_nothing() -> None:
     """A chain that begins anew in the middle; another beginning comes before it."""
     before = score(*equal(4), needs={2: [1], 4: [3]})
