@@ -1,10 +1,11 @@
 """Try now: a retry ends waits between attempts, keeps tries and holds, and starts nothing that may not."""
 
 import pytest
-from kit.scores import Bench, score, stage
+from kit.scores import Bench, chain, score, stage
 
 from marianned.errors import BadRequest, WrongStatus
 from marianned.lifecycle import Action
+from marianned.progress.views import messages
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import JobStatus, Outcome
 
@@ -78,3 +79,21 @@ def test_why_names_it_where_something_waits() -> None:
     found = {tuple(reason.sheets): reason.hints for reason in reasons(bench.state, bench.now, None, {})}
     assert found[1,] == ["mzt retry release-notes 1"]
     assert found[3,] == ["mzt clear-rate-limits claude-code"]
+
+
+def test_a_job_that_only_waits_for_a_try_names_what_ends_the_wait() -> None:
+    bench = Bench(chain(2))
+    bench.go()
+    assert "mzt retry" not in str(messages.hints(bench.state, bench.status))
+    bench.end(1, Outcome.FAILED, category="exit")
+    assert messages.hints(bench.state, bench.status)[0] == f"mzt retry {bench.state.run.job_name}"
+
+
+def test_what_runs_again_is_said_in_the_number_of_its_sheets() -> None:
+    bench = Bench(chain(2))
+    bench.go()
+    bench.end(1)
+    bench.end(2)
+    bench.ask(Action.RESUME_FROM, sheets="2")
+    told = [event.text for event in bench.disk.events if event.type == "sheets.rewound"]
+    assert told == ["sheet 2 runs again"]
