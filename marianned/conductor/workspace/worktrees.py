@@ -90,6 +90,7 @@ class Worktrees:
         }
         self._wall = wall
         self._locks: defaultdict[int, anyio.Lock] = defaultdict(anyio.Lock)
+        self._plain: set[int] = set()  # runs known to have none: its row comes with the run, or never
         self._send, self._ended = anyio.create_memory_object_stream[tuple[int, str]](math.inf)
 
     async def directory(self, run: RunRow) -> str | None:
@@ -98,8 +99,12 @@ class Worktrees:
         Raises:
             NoWorktree: it can't be made, and the score says not to go on without.
         """
+        if run.run_id in self._plain:
+            return None
         async with self._locks[run.run_id]:
             row = await self._store.records.worktree(run.run_id)
+            if row is None:
+                self._plain.add(run.run_id)
             if row is None or row.status == WorktreeStatus.REFUSED:
                 return None
             if row.status == WorktreeStatus.MADE:
@@ -221,6 +226,7 @@ class Worktrees:
             except (_Failed, OSError) as error:
                 _logger.warning("the worktree of '%s' stays as it is: %s", job_name, error)
             self._locks.pop(run_id, None)
+            self._plain.discard(run_id)
 
     async def _give_up(self, run_id: int, job_name: str) -> None:
         async with self._locks[run_id]:
