@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 import jinja2.meta
+import jinja2.nodes
 import jinja2.sandbox
 
 from marianned.score.expanded import Expanded, Sheet
@@ -75,6 +76,8 @@ class _Compiled(NamedTuple):
     template: jinja2.Template
     names: frozenset[str]
     unquoted: tuple[int, ...]
+    changes: bool
+    """Whether it may change the values that it is given."""
 
 
 @lru_cache(maxsize=256)
@@ -83,11 +86,20 @@ def _compiled(source: str) -> _Compiled:
         source = shielded(source)
         tree = _ENVIRONMENT.parse(source)
         names = jinja2.meta.find_undeclared_variables(tree)
-        return _Compiled(_ENVIRONMENT.from_string(source), frozenset(names), tuple(unquoted(tree)))
+        template = _ENVIRONMENT.from_string(source)
+        return _Compiled(template, frozenset(names), tuple(unquoted(tree)), _may_change(tree))
     except jinja2.TemplateSyntaxError as problem:
         raise RenderError("S201", problem.message or "bad syntax", problem.lineno) from None
     except (RecursionError, OverflowError, SyntaxError, ValueError, MemoryError) as problem:
         raise RenderError("S203", f"cannot be compiled: {type(problem).__name__}") from None
+
+
+def _may_change(tree: jinja2.nodes.Template) -> bool:
+    """Tell whether a template calls anything but Jinja's own functions: nothing else changes a value."""
+    given = {name.name for name in tree.find_all(jinja2.nodes.Name) if name.ctx != "load"}
+    own = _ENVIRONMENT.globals.keys() - given
+    called = [call.node for call in tree.find_all(jinja2.nodes.Call)]
+    return not all(isinstance(node, jinja2.nodes.Name) and node.name in own for node in called)
 
 
 def template_fault(source: str) -> RenderError | None:
@@ -171,7 +183,8 @@ class Renderer:
     def __init__(self, expanded: Expanded, *, any_loop: bool = False) -> None:
         self.expanded = expanded
         self.any_loop = any_loop
-        self.templates = templates(unpack(expanded.prompt.variables))
+        self._variables: dict[str, Any] = unpack(expanded.prompt.variables)
+        self.templates = templates(self._variables)
         self._templated: tuple[Sheet | None, dict[str, Any], dict[str, RenderError]] = (None, {}, {})
 
     def templated(self, sheet: Sheet) -> tuple[dict[str, Any], dict[str, RenderError]]:
@@ -182,12 +195,22 @@ class Renderer:
         return self._templated[1:]
 
     def values(
-        self, sheet: Sheet, previous: UpstreamOutputs, injected: InjectedText | None = None
+        self,
+        sheet: Sheet,
+        previous: UpstreamOutputs,
+        injected: InjectedText | None = None,
+        *,
+        source: str | None = None,
     ) -> dict[str, Any]:
-        """Return all names a template of this sheet has; fresh values, which it may change."""
+        """Return all names a template of this sheet has; fresh values, which it may change.
+
+        Where its `source` is known to change none, the variables are the same each time: there may be as
+        many of them as sheets.
+        """
         texts = injected or InjectedText()
+        shared = source is not None and not _compiled(source).changes
         return {
-            **unpack(self.expanded.prompt.variables),
+            **(self._variables if shared else unpack(self.expanded.prompt.variables)),
             **copy.deepcopy(self.templated(sheet)[0]),
             **self.built_in(sheet),
             "previous_outputs": dict(sorted(previous.outputs.items())),
@@ -241,7 +264,7 @@ class Renderer:
         if source is None:
             total = len(self.expanded.sheets)
             return f"Process items {sheet.start_item} to {sheet.end_item} (sheet {sheet.sheet} of {total})."
-        return _render(source, self.values(sheet, previous, injected))
+        return _render(source, self.values(sheet, previous, injected, source=source))
 
     def definition(self, sheet: Sheet, body: str, blank: InjectedText | None = None) -> str:
         """Return the body with what comes from earlier sheets left blank; `body` where that cannot be.
@@ -254,7 +277,7 @@ class Renderer:
         rounds = (1, 2) if "loop" in used and self.expanded.loop_of(sheet.stage) else (1,)
         if not used & _GIVEN_LATE and rounds == (1,):
             return body
-        values = self.values(sheet, UpstreamOutputs(), blank)
+        values = self.values(sheet, UpstreamOutputs(), blank, source=source)
         values |= {"previous_outputs": _Blanks(), "previous_files": _Blanks()}
         try:
             return "".join(
@@ -269,7 +292,7 @@ class Renderer:
         Raises:
             RenderError: it cannot be rendered.
         """
-        return _render(source, self.values(sheet, previous or UpstreamOutputs()))
+        return _render(source, self.values(sheet, previous or UpstreamOutputs(), source=source))
 
 
 def render_body(

@@ -7,9 +7,11 @@ from scores import Disk, compiled, expanded, score
 from marianned.score.check.explain import explain
 from marianned.score.expanded import Expanded
 from marianned.score.read.reader import DiskReader, StoredReader
+from marianned.score.read.variables import unpack
+from marianned.score.render import template as rendering
 from marianned.score.render.assembly import assemble_prompt
 from marianned.score.render.prompt_inputs import PreviousAttempt, RenderError, UpstreamOutputs, upstream
-from marianned.score.render.template import capture_patterns, render_body
+from marianned.score.render.template import Renderer, capture_patterns, render_body
 
 
 def body(
@@ -45,6 +47,41 @@ def test_variables_survive_being_stored():
 def test_a_template_may_change_its_variables_for_itself_only():
     template = "{% set _ = found.append(sheet_num) %}{{ found }}"
     assert body(template, "{found: []}", sheet=2) == "[2]"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% set _ = found.append(sheet_num) %}{{ found }}",
+        "{% set range = found.append %}{% set _ = range(sheet_num) %}{{ found }}",
+        "{% macro add(range) %}{{ range(sheet_num) }}{% endmacro %}{{ add(found.append) }}{{ found }}",
+        "{% set _ = (found|attr('append'))(sheet_num) %}{{ found }}",
+        "{% set _ = deep.found.insert(0, sheet_num) %}{{ deep.found }}",
+        "{% for n in range(2) %}{% if n %}{% set _ = found.extend([n]) %}{% endif %}{% endfor %}{{ found }}",
+        "{{ found }}{{ range(3)|list }}",
+    ],
+)
+def test_what_one_sheet_changes_no_other_sheet_sees(template):
+    variables = {"found": [], "deep": {"found": []}}
+    whole = expanded(
+        score(prompt=msgspec.json.encode({"template": template, "variables": variables}).decode())
+    )
+    together = Renderer(whole)
+    for sheet in whole.sheets * 2:
+        alone = render_body(whole, sheet.sheet, UpstreamOutputs())
+        assert together.body(sheet, UpstreamOutputs()) == alone
+
+
+def test_variables_are_made_once_for_all_sheets_where_the_template_changes_none(monkeypatch):
+    made = []
+    monkeypatch.setattr(rendering, "unpack", lambda value: made.append(1) or unpack(value))
+    for count in (2, 20):
+        made.clear()
+        sheet = f"{{size: 1, total_items: {count}}}"
+        expanded(
+            score(sheet=sheet, prompt="{template: '{{ texts[0] }}{{ sheet_num }}', variables: {texts: [a]}}")
+        )
+        assert len(made) < 5
 
 
 def test_built_ins_win_over_variables():
