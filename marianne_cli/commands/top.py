@@ -27,7 +27,7 @@ def command(call: Invocation, *, job: str | None, read_only: bool) -> Answer:
     app = Top(call.socket, job, read_only=read_only)
     why = app.run()
     if why is not None:
-        raise click.UsageError(str(why))
+        raise why
     if app.return_code:
         raise InternalError("mzt top has ended by a fault of its own, which is shown above")
     return Answer({"message": ""}, printed=True)

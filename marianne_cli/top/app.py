@@ -80,12 +80,11 @@ class Known(Provider):
                 yield Hit(score, Content(name), do, text=name, help=said)
 
 
-class Top(App[str]):
-    """`mzt top`. It returns why it ended, null: the person left."""
+class Top(App[MarianneError]):
+    """`mzt top`. It returns what ended it, null: the person left."""
 
     TITLE = "mzt top"
     COMMANDS: ClassVar[set[Any]] = {Known}
-    COMMAND_PALETTE_BINDING = "colon"
     CSS = """
     Screen { layout: vertical; }
     #daemon { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -96,7 +95,7 @@ class Top(App[str]):
         Binding("q", "quit", "quit"),
         Binding("ctrl+c", "quit", "quit", show=False, priority=True),
         Binding("space", "freeze", "freeze"),
-        Binding("ctrl+p", "command_palette", "palette", show=False),
+        Binding("colon,ctrl+p", "command_palette", "palette", show=False),
         Binding("question_mark", "keys", "keys", key_display="?"),
     ]
 
@@ -156,7 +155,7 @@ class Top(App[str]):
                 self.store.put_broken(terminal.line(error.message))
                 self._changed()
             except MarianneError as error:
-                self.exit(terminal.line(error.message))
+                self.exit(error)
                 return
             await anyio.sleep(_AGAIN_SECONDS)
 
@@ -181,6 +180,8 @@ class Top(App[str]):
             await work()
         except MarianneError as error:
             self.refuse("", error.message, error.hints)
+        except OSError as error:
+            self.refuse("", f"it can't be done: {error}", [])
 
     # --- what is shown -----------------------------------------------------------------------------------
 

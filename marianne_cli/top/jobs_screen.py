@@ -11,7 +11,7 @@ from marianne_cli.top.drawn.listing import Rows
 from marianne_cli.top.drawn.widgets import Find, Told
 from marianne_cli.top.known.cells import Cell
 from marianne_cli.top.known.jobs import JOB_COLUMNS, detail_lines, job_rows
-from marianne_cli.top.known.store import Value
+from marianne_cli.top.known.store import Store, Value
 
 
 class JobsScreen(View):
@@ -65,7 +65,7 @@ class JobsScreen(View):
         self._tell_filter()
         nothing = self.query_one("#none", Told)
         nothing.display = not rows
-        nothing.tell(*_nothing(self.store.jobs, known=self.top.is_fed))
+        nothing.tell(*_nothing(self.store, known=self.top.is_fed))
         self._tell_details()
 
     def _tell_filter(self) -> None:
@@ -123,10 +123,12 @@ class JobsScreen(View):
         self.copied("" if job is None else str(job["job_id"]))
 
 
-def _nothing(jobs: object, *, known: bool) -> list[list[Cell]]:
+def _nothing(store: Store, *, known: bool) -> list[list[Cell]]:
+    if not known and store.broken is not None:
+        return [[Cell("mzt start", "accent"), Cell("    in another terminal starts the daemon", "dim")]]
     if not known:
         return [[Cell("asking the daemon …", "dim")]]
-    if jobs:
+    if store.jobs:
         return [[Cell("no job has these words; / changes them", "dim")]]
     return [
         [Cell("No job runs, waits, or ended within a day.")],

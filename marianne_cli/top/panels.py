@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from marianne_cli.screens import jobs as screens
+from marianne_cli.screens import render
 from marianne_cli.screens.why import failures, why_screen
 from marianne_cli.top import output as outputs
 from marianne_cli.top.drawn.listing import Lines, Rows
@@ -298,8 +299,10 @@ class Panels:
     async def _journal(self) -> None:
         asked = ReadHistory(job_id=self._screen.job_id, limit=_JOURNAL_MOST)
         history = cleaned(await self._screen.top.client.ask(asked))
-        lines = screens.history_screen(history["entries"])
-        self._fill("journal", [*lines[:1], *reversed(lines[1:])])
+        entries = [render.event_line(event).partition("  ") for event in reversed(history["entries"])]
+        panel = self._screen.query_one("#journal", Lines)
+        told = [[Cell(f"{when}  ", "dim"), Cell(what)] for when, _, what in entries]
+        panel.show([part for line in told for part in wrapped(line, panel.size.width)])
 
     async def _revisions(self) -> None:
         answer = cleaned(await self._screen.top.client.ask(ReadRevisions(self._screen.job_id)))

@@ -42,7 +42,7 @@ def test_a_job_is_paused_changed_and_resumed_by_keys(home, tmp_path):
         top.press("r")
         top.sees("✓ $ mzt modify a", "revision 2", "sheet 2 new words")
         home.let_go(2, 3)
-        top.sees("3 of 3", "completed")
+        top.sees("3/3 sheets", "completed")
         top.press("Escape")
         top.sees("ENDED")
         top.press("q")

@@ -1,11 +1,16 @@
 """`mzt top` by its keys, against a daemon in this process."""
 
+import os
+import re
+from pathlib import Path
+
 import pytest
 from anyio import to_thread
 from kit.daemon import gated, plain, score
 from kit.looking import looking
 
 pytestmark = pytest.mark.anyio
+KEPT = Path(__file__).parent / "screens_of_top"
 
 
 @pytest.fixture
@@ -149,6 +154,104 @@ async def test_words_filter_the_jobs_and_are_taken_away_again(two):
         await top.sees("failed only: 1 of 2 jobs", absent=("RUNNING",))
 
 
+async def test_the_output_is_searched_with_honest_counts_and_filtered(daemon):
+    daemon.submit(score("long", ["seq 1 3000; echo the needle; seq 1 20; exit 1"]))
+    daemon.event("long", "job.failed")
+    async with looking(daemon.socket, "long") as top:
+        await top.sees("20", "14.0 KB", "ended")
+        await top.press("enter", "slash")
+        await top.type("99")
+        await top.sees("/99: ", "19 of 19 matching in the 1,000 lines shown", "57 in all of it")
+        await top.press("enter", "n")
+        await top.sees("1 of 19 matching")
+        await top.press("N", "f")
+        await top.sees("the others hidden", "2999", absent=("3000",))
+        await top.press("slash", "escape", "G")
+        await top.sees("20", "the needle", absent=("matching",))
+
+
+async def test_who_scrolls_up_is_left_where_they_are_until_they_want_the_end(two):
+    async with looking(two.socket, "works") as top:
+        await top.sees("begun")
+        await to_thread.run_sync(two.gates[2].open)
+        await top.sees("completed")
+    two.submit(score("talks", ['seq 1 500; read _ < "$HOME/gate-talk"; seq 501 900']))
+    two.gate("talk")
+    async with looking(two.socket, "talks") as top:
+        await top.sees("500", "following")
+        await top.press("enter", "g")
+        await top.sees("not following")
+        before = top.lines()[8:20]
+        await to_thread.run_sync(two.gates["talk"].open)
+        await to_thread.run_sync(two.event, "talks", "job.completed")
+        await top.sees("ended")
+        assert top.lines()[8:20] == before
+        await top.press("G")
+        await top.sees("900")
+
+
+async def test_the_mouse_chooses_rows_and_panels(two):
+    async with looking(two.socket) as top:
+        lines = await top.sees("broken", "works")
+        at = next(place for place, line in enumerate(lines) if "works" in line)
+        await top.pilot.click(offset=(10, at))
+        await top.sees("type   mzt logs works -F")
+        await top.pilot.click(offset=(10, at), times=2)
+        lines = await top.sees("begun", "3 why")
+        at = next(place for place, line in enumerate(lines) if "3 why" in line)
+        await top.pilot.click(offset=(lines[at].index("3 why") + 1, at))
+        await top.sees("since", "by itself")
+
+
+async def test_what_is_copied_is_what_is_meant(two):
+    async with looking(two.socket, "broken") as top:
+        await top.sees("so far", "exit code 3")
+        await top.press("y")
+        await top.sees("copied: mzt logs broken 1")
+        assert top.app.clipboard == "mzt logs broken 1"
+        await top.press("tab", "y")
+        await top.sees("copied: so far")
+        assert top.app.clipboard == "so far\n"
+
+
+async def test_the_palette_finds_what_can_be_done(two):
+    async with looking(two.socket, "works") as top:
+        await top.sees("begun")
+        await top.press("colon")
+        await top.sees("Search for commands", "mzt pause works --now")
+        await top.type("pause now")
+        await top.sees("mzt pause works --now", absent=("mzt cancel",))
+        await top.press("enter")
+        await top.sees("Interrupt what is in flight?")
+        await top.press("escape")
+        await top.sees("following", absent=("Interrupt",))
+
+
+async def test_all_that_are_shown_are_paused_after_a_question(two):
+    two.gate("x")
+    two.submit(score("second", ['read _ < "$HOME/gate-x"', plain("y")]))
+    async with looking(two.socket) as top:
+        await top.sees("works", "second")
+        await top.press("P")
+        await top.sees("pause 2 jobs", "$ mzt pause works second")
+        await top.press("y")
+        await top.sees("2 jobs asked", "pausing")
+        assert {two.status(name)["status"] for name in ("works", "second")} == {"pausing"}
+
+
+async def test_why_journal_and_revisions_stand_beside_the_sheets(two):
+    async with looking(two.socket, "broken", size=(120, 30)) as top:
+        await top.sees("so far")
+        await top.press("3")
+        await top.sees("attempt  1 of 1", "exit 3", "unblock")
+        await top.press("4")
+        await top.sees("submitted: 2 sheets", "attempt 1 failed, exit code 3")
+        await top.press("5")
+        await top.sees("REV", "current")
+        await top.press("2")
+        await top.sees("OUTCOME", "exit 3 · cli")
+
+
 async def test_a_restart_of_the_daemon_is_said_and_survived(two):
     async with looking(two.socket, "works") as top:
         await top.sees("begun", "following")
@@ -157,7 +260,7 @@ async def test_a_restart_of_the_daemon_is_said_and_survived(two):
         await to_thread.run_sync(two.start)
         await top.sees("ready", absent=("no daemon",))
         await to_thread.run_sync(two.gates[2].open)
-        await top.sees("completed", "3 of 3")
+        await top.sees("completed", "3/3 sheets")
 
 
 async def test_foreign_text_is_no_markup_and_controls_nothing(daemon):
@@ -167,6 +270,40 @@ async def test_foreign_text_is_no_markup_and_controls_nothing(daemon):
     async with looking(daemon.socket, "nasty") as top:
         lines = await top.sees("[bold]no[/bold]", "end [link=x]")
         assert not any("\x1b" in line or "\x07" in line for line in lines)
+
+
+def settled(lines):
+    """Return a screen's lines without what differs from run to run: times, ages, directories."""
+    text = "\n".join(lines)
+    for pattern, instead in (
+        (r"/tmp/mar\w+", "/home/ann"),
+        (r"(Nov|Dec|Jan) \d+ \d\d:\d\d(:\d\d)?", "14:00"),
+        (r"\b\d\d:\d\d(:\d\d)?\b", "14:00"),
+        (r" +\b(\d+[smh]){1,2}\b", "  9s"),
+        (r" +(AGE|TIME)\b", r"  \1"),
+        (r"\((\d+[smh]){1,2}\)", "(9s)"),
+    ):
+        text = re.sub(pattern, instead, text)
+    return re.sub(r" +$", "", text, flags=re.MULTILINE) + "\n"
+
+
+async def test_the_screens_look_as_they_are_kept(two):
+    """`MARIANNE_KEEP_SCREENS=1` keeps them as they are now."""
+    shown = {}
+    async with looking(two.socket, size=(100, 20)) as top:
+        shown["jobs"] = settled(await top.sees("NEEDS YOU", "│ begun", "1/3", "ready", "slots 1"))
+        await top.press("enter")
+        await top.sees("so far", "exit code 3", "on stderr (s)", "✗ failed")
+        shown["job"] = settled(await top.sees("ended"))
+        await top.press("v")
+        shown["graph"] = settled(await top.sees("STAGES"))
+        await top.press("a")
+        shown["actions"] = settled(await top.sees("$ mzt resume broken --accept 1"))
+    for name, text in shown.items():
+        kept = KEPT / f"{name}.txt"
+        if "MARIANNE_KEEP_SCREENS" in os.environ:
+            kept.write_text(text)
+        assert text == kept.read_text(), name
 
 
 async def test_it_fits_where_it_is_made_smaller_and_larger(two):

@@ -114,7 +114,7 @@ def head_lines(job: Value) -> list[list[Cell]]:
     staged = f" ({job['staged_revision']} staged)" if job["staged_revision"] is not None else ""
     tokens = cost["input_tokens"] + cost["output_tokens"]
     parts = [
-        f"{progress['completed']} of {plural(progress['total'], 'sheet')}",
+        f"{progress['completed']}/{plural(progress['total'], 'sheet')}",
         *(f"loop {one['span']} round {one['round']}/{one['up_to']}" for one in progress.get("loops", ())),
         f"rev {job['revision']}{staged}",
         dollars(cost["usd"], known=cost["known"]) if cost["usd"] or not cost["known"] else "",
