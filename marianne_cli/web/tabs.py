@@ -28,8 +28,10 @@ _JOB_SECONDS = 0.5
 _JOB_AGAIN_SECONDS = 2.0
 _AT_ONCE = ("status", "holds", "breakpoints", "revision", "staged_revision", "safe_to", "hooks")
 """What of a job is told without waiting."""
+_TEXT_MOST = 512 * 1024
+"""Characters of output that wait for a tab, and of how many lines,"""
 _LINES_MOST = 2_000
-"""Lines of output that wait for a tab before their reader waits, too."""
+"""before their reader waits, too; the daemon keeps the rest."""
 
 Wanted = outputs.Wanted
 
@@ -141,7 +143,7 @@ class Tab:
         async def tell(lines: list[list[str]]) -> None:
             self._lines += lines
             self._wake.set()
-            while len(self._lines) > _LINES_MOST:
+            while len(self._lines) > _LINES_MOST or sum(len(text) for _, text in self._lines) > _TEXT_MOST:
                 self._room = anyio.Event()
                 await self._room.wait()
 

@@ -239,9 +239,26 @@ def test_axe_finds_nothing_serious_on_any_view(browser, daemon, dashboard, axe):
                 page.wait_for_selector(".job-head")
                 settled(page)
                 assert (view, problems(page, axe)) == (view, [])
+            page.evaluate("location.hash = '#/job/read-aloud?tab=score'")
+            page.click("text=Plan this change")
+            page.wait_for_selector(".plan-bar")
+            assert problems(page, axe) == []
+            page.keyboard.press("Escape")
             page.click('[data-offer="remove"]')
             page.wait_for_selector("dialog[open]")
             assert problems(page, axe) == []
+
+
+def test_a_read_only_page_shows_everything_and_offers_nothing(browser, daemon, start):
+    daemon.submit(score("only-looked-at", ["exit 3", "true"]))
+    daemon.wait_for("only-looked-at", "ended")
+    with page_of(browser, start("--read-only")) as page:
+        page.evaluate("location.hash = '#/job/only-looked-at?sheet=1'")
+        page.wait_for_selector(".panel [data-offer]")
+        assert page.locator("[data-offer]:not(:disabled), .break:not(:disabled)").count() == 0
+        page.keyboard.press("r")
+        assert "read-only" in page.inner_text(".top")
+    assert daemon.status("only-looked-at")["status"] == "failed"
 
 
 def test_a_phone_needs_no_scrolling_sideways(browser, daemon, dashboard):

@@ -9,7 +9,7 @@ import { ask } from "./net.js";
 import { PlanBar, PlanLines, Score } from "./score.js";
 import { Panel } from "./sheet.js";
 import { Timeline } from "./timeline.js";
-import { counted, daemon, go, href, job, now, plan, problem, route } from "./store.js";
+import { daemon, go, href, job, now, plan, problem, route } from "./store.js";
 import { age, between, cost, moment, next, plural, visible, who } from "./text.js";
 
 export const TABS = { graph: "Graph", output: "Output", timeline: "Timeline", journal: "Journal", score: "Score", why: "Why" };
@@ -55,7 +55,7 @@ function Head() {
   const state = job.value;
   void now.value;
   const done = state.progress;
-  const facts = [`${done.completed} of ${plural(done.total, "sheet")}`, `run ${state.run}`, `revision ${state.revision}${state.staged_revision ? `, ${state.staged_revision} staged` : ""}`, cost(state.cost), ...done.loops.map((loop) => `loop ${loop.span}: round ${loop.round} of ${loop.up_to}`)];
+  const facts = [`${done.completed.toLocaleString("en")} of ${plural(done.total, "sheet")}`, `run ${state.run}`, `revision ${state.revision}${state.staged_revision ? `, ${state.staged_revision} staged` : ""}`, cost(state.cost), ...done.loops.map((loop) => `loop ${loop.span}: round ${loop.round} of ${loop.up_to}`)];
   return html`<header class=${`job-head s-${state.status}`}>
     <div class="title"><h1><${Glyph} of=${state.status} /> ${visible(state.job_name)}</h1><span class=${`pill s-${state.status}`}>${state.status}</span>
       <span class="stretch"></span><${Safe} told=${state.safe_to} /></div>
@@ -73,7 +73,7 @@ const told = signal(null);
 
 function Why() {
   const { job: named } = route.value;
-  const stamp = `${job.value?.status}/${job.value?.progress.completed}/${job.value?.holds.length}/${counted.value}`;
+  const stamp = `${job.value?.status}/${job.value?.holds.length}/${job.value?.timing.completed_at ?? Math.floor(now.value / 4000)}`;
   useEffect(() => {
     let left = false;
     ask("job.why", { job_id: named }).then((reply) => !left && (told.value = reply), () => {});

@@ -1,28 +1,46 @@
 // Attempts in time: a lane for each sheet, a bar for each attempt, in the colour of the revision it ran under.
-import { html, signal, useEffect, useMemo } from "./lib.js";
+import { computed, html, signal, useEffect, useMemo } from "./lib.js";
 import { pages } from "./net.js";
 import { hue } from "./sheet.js";
 import { events, go, job, now, route, tell } from "./store.js";
 import { between, duration, moment } from "./text.js";
 
 const LANES_MOST = 60;
+const APART_MS = 1000;
 const WIDTH = 1000;
-const attempts = signal([]);
+const known = signal({ job: null, of: new Map() });
+const attempts = computed(() => [...known.value.of.values()]);
 const shownAll = signal(false);
-let asking = null;
+let asking = false;
+let again = false; // something has happened meanwhile
 
-function read(named) {
-  if (asking) return;
-  asking = setTimeout(async () => {
-    try {
-      const told = await pages("job.attempts", { job_id: named }, "attempts", "total");
-      if (route.value.job === named) attempts.value = told.attempts;
-    } catch (refusal) {
-      tell({ bad: true, text: refusal.message });
-    } finally {
-      asking = null;
-    }
-  }, 250);
+// All of them once, then those that were in flight since: a job of thousands is not read again and again.
+async function read(named) {
+  if (asking) {
+    again = true;
+    return;
+  }
+  asking = true;
+  const before = known.value.job === named ? known.value.of : new Map();
+  const times = [...before.values()].map((one) => one.ended_at ?? one.started_at);
+  const since = times.length ? times.reduce((last, time) => (time > last ? time : last)) : null;
+  try {
+    const told = await pages("job.attempts", { job_id: named, since }, "attempts", "total");
+    if (route.value.job !== named) return;
+    const of = new Map(before);
+    for (const one of told.attempts) of.set(`${one.run}/${one.sheet}/${one.attempt}/${one.started_at}`, one);
+    known.value = { job: named, of };
+  } catch (refusal) {
+    tell({ bad: true, text: refusal.message });
+  } finally {
+    setTimeout(() => {
+      asking = false;
+      if (again) {
+        again = false;
+        read(route.value.job);
+      }
+    }, APART_MS);
+  }
 }
 
 const ticksOf = (span) => [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400, 604800].find((step) => span / step <= 8) ?? 2592000;
@@ -42,7 +60,7 @@ function Bar({ one, from, span, lane }) {
 export function Timeline() {
   const named = route.value.job;
   const started = events.value.reduce((last, event) => (/^(attempt|hook)\.(started|ended)$/.test(event.type) ? event.event : last), 0);
-  useEffect(() => read(named), [named, started]);
+  useEffect(() => void read(named), [named, started]);
   const lanes = useMemo(() => {
     const made = new Map();
     for (const one of attempts.value) {
@@ -51,6 +69,7 @@ export function Timeline() {
     }
     return [...made.entries()];
   }, [attempts.value]);
+  if (known.value.job !== named) return html`<p class="empty">Reading the attempts …</p>`;
   if (!lanes.length) return html`<p class="empty">No attempt has started.</p>`;
   const shown = shownAll.value ? lanes : lanes.slice(-LANES_MOST);
   const running = attempts.value.some((one) => !one.ended_at);
