@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from control_model import Model
 
 
+Doing = tuple[Definition, Place, int]
+
+
 @dataclass(frozen=True)
 class Past:
     """A sheet that was done and was taken out: as what and where it stood then."""
@@ -78,19 +81,20 @@ def origins(model: "Model", new: Score) -> Origins:
         for step, number in zip(new.steps, left, strict=True)
         if number in in_force or number in model.past
     }
-    doings = _doings(model, new, was)
+    done, stood = _doings(model, new, was)
     chosen = {name: n for name, n in numbers.items() if n not in known.values()} | known
-    for widely in (False, True):
-        while _find_more(model, new, numbers, known, chosen, doings, widely=widely):
-            pass
+    for known_as in (done, [*done, *stood]):
+        for widely in (False, True):
+            while _find_more(model, new, numbers, known, chosen, known_as, widely=widely):
+                pass
     return Origins(
         {name: in_force[number] for name, number in chosen.items() if number in in_force},
         {name: number for name, number in chosen.items() if number not in in_force},
     )
 
 
-def _doings(model: "Model", new: Score, was: dict[str, str]) -> list[tuple[Definition, Place, int]]:
-    """What was done, where, and by which sheet: first what was done so, then what only stood so."""
+def _doings(model: "Model", new: Score, was: dict[str, str]) -> tuple[list[Doing], list[Doing]]:
+    """What was done, where, and by which sheet; beside it what only stood so."""
     done = [(past.sheet.made_as, past.sheet.made_at, number) for number, past in sorted(model.past.items())]
     stood = [(past.stood_as, past.stood_at, number) for number, past in sorted(model.past.items())]
     stays = {before for name, before in was.items() if _is_unchanged(model.score, new, name, was)}
@@ -102,7 +106,10 @@ def _doings(model: "Model", new: Score, was: dict[str, str]) -> list[tuple[Defin
             done.append((sheet.made_as, sheet.made_at, sheet.number))
         elif sheet.status == "running":
             done.append((model.stands_as(step.name), place_of(model.score, step), sheet.number))
-    return [(what, where, number) for what, where, number in [*done, *stood] if what and where]
+    told = [
+        [(what, where, number) for what, where, number in found if what and where] for found in (done, stood)
+    ]
+    return told[0], told[1]
 
 
 def _is_unchanged(old: Score, new: Score, name: str, was: dict[str, str]) -> bool:
@@ -125,7 +132,7 @@ def _find_more(
     numbers: dict[str, int],
     known: dict[str, int],
     chosen: dict[str, int],
-    doings: list[tuple[Definition, Place, int]],
+    doings: list[Doing],
     *,
     widely: bool,
 ) -> bool:

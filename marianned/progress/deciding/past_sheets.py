@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
+from itertools import product
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -221,18 +222,19 @@ class _Search:
 
         What is found stays found. It may take a sheet from one that stands before it, so it is looked again
         until nothing more is found; only then also at other places, of what is none of the score in force.
+        What a sheet was done as goes before what it only stood as since.
         """
         if not self._done:
             return uids
         self._order = list(_each_after_its_needs({n: sheet.needs for n, sheet in self._new.items()}))
-        for anywhere in (False, True):
+        for stood, anywhere in product((False, True), repeat=2):
             found = -1
             while found < len(self._known):
                 found = len(self._known)
-                self._look(uids, anywhere=anywhere)
+                self._look(uids, stood=stood, anywhere=anywhere)
         return uids
 
-    def _look(self, uids: dict[int, int], *, anywhere: bool) -> None:
+    def _look(self, uids: dict[int, int], *, stood: bool, anywhere: bool) -> None:
         taken = set(self._known.values())
         plain = {n: self._state.sheets[old].uid for n, old in self._plain.items()}
         plain = {number: uid for number, uid in plain.items() if uid not in taken}
@@ -243,7 +245,7 @@ class _Search:
             needs = [uids.get(need) for need in self._new[number].needs]
             if before is None or not self._is_now(number, needs):
                 widely = anywhere and (before is None or self._gives_nothing(number))
-                fits = self._find(number, needs, taken, widely=widely)
+                fits = self._find(number, needs, taken, stood=stood, widely=widely)
                 if fits is not None:
                     self._known[number] = uids[number] = fits
                     taken.add(fits)
@@ -265,10 +267,14 @@ class _Search:
         in_flight = row.uid in self._state.attempts or row.uid in self._state.skips
         return row.status not in DONE and not in_flight
 
-    def _find(self, number: int, needs: list[int | None], taken: set[int], *, widely: bool) -> int | None:
+    def _find(
+        self, number: int, needs: list[int | None], taken: set[int], *, stood: bool, widely: bool
+    ) -> int | None:
+        """Return the sheet that was done as this one; with `stood` also one that only stood as it since."""
         sheet = self._new[number]
         for doing in self._done.get(fingerprint(sheet, needs), ()):
-            if doing.uid not in taken and self._fits(doing.place, sheet, widely=widely):
+            known = doing.uid not in taken and (doing.was_done or stood)
+            if known and self._fits(doing.place, sheet, widely=widely):
                 return doing.uid
         return None
 

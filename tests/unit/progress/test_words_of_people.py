@@ -157,7 +157,10 @@ def test_what_stands_behind_a_breakpoint_is_not_said_to_start_next_though_what_i
     bench = Bench(score(stage(), stage([1]), stage([2]), stage([1, 3])))
     bench.go()
     bench.ask(Action.BREAK, sheets="2")
+    bench.ask(Action.PAUSE_NOW)
+    bench.end(1, Outcome.INTERRUPTED)
     bench.ask(Action.RESUME_MARK, skip="3")
+    assert bench.flying == [1]
     view = job_view(bench.state, bench.now)
     assert view.next is not None
     assert view.next.text == "sheet 1 ends"
