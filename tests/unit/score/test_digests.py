@@ -34,7 +34,7 @@ SHEET = "{size: 1, total_items: 4%s}"
         (score(validations="[{type: file_exists, path: b}]"), {"validations"}),
         (score(validations="[{type: file_exists, path: z, sheet: 1}, {type: file_exists, path: a}]"), set()),
         (score(sheet=SHEET % ", skip_when_command: {2: {command: 'true'}}"), {"skip"}),
-        (score(sheet=SHEET % ", skip_when: {3: 'sheets'}"), set()),
+        (score(sheet=SHEET % ", skip_when: {3: 'sheets.get(1).exit_code == 0'}"), set()),
         (score(sheet=SHEET % ", cadenzas: {2: [{file: x, as: tool}]}"), {"files"}),
         (score(sheet=SHEET % ", dependencies: {2: [1]}"), set()),
         (score() + "retry: {max_retries: 9}\n", {"retry"}),
