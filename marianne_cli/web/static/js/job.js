@@ -56,14 +56,18 @@ function Head() {
   void now.value;
   const done = state.progress;
   const facts = [`${done.completed.toLocaleString("en")} of ${plural(done.total, "sheet")}`, `run ${state.run}`, `revision ${state.revision}${state.staged_revision ? `, ${state.staged_revision} staged` : ""}`, cost(state.cost), ...done.loops.map((loop) => `loop ${loop.span}: round ${loop.round} of ${loop.up_to}`)];
+  const other = (name, word) => html`<a class="link" href=${href({ job: name, sheet: null, hook: null, attempt: null })}>${word}</a>`;
   return html`<header class=${`job-head s-${state.status}`}>
+    <a class="back link" href="#/">‹ Jobs</a>
     <div class="title"><h1><${Glyph} of=${state.status} /> ${visible(state.job_name)}</h1><span class=${`pill s-${state.status}`}>${state.status}</span>
       <span class="stretch"></span><${Safe} told=${state.safe_to} /></div>
     ${state.description && html`<p class="about">${visible(state.description)}</p>`}
     <p class="sentence">${visible(sentence(state))}</p>
     ${state.hindered_by.map((why) => html`<p class="error">${visible(why)}</p>`)}
     <svg class="progress" viewBox="0 0 100 1" preserveAspectRatio="none" role="img" aria-label=${`${done.percent} % done`}><rect width=${done.percent} height="1" /></svg>
-    <p class="facts-line">${facts.filter(Boolean).map((fact) => html`<span>${fact}</span>`)}<span title=${state.workspace} class="place">${visible(state.workspace)}</span></p>
+    <p class="facts-line">${facts.filter(Boolean).map((fact) => html`<span>${fact}</span>`)}
+      ${state.run > 1 && other(`${state.job_name}@${state.run - 1}`, "the run before")}${state.job_id !== state.job_name && other(state.job_name, "the newest run")}
+      <span title=${state.workspace} class="place">${visible(state.workspace)}</span></p>
     <${Holds} state=${state} />
     <${Offers} />
   </header>`;

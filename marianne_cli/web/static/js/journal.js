@@ -1,10 +1,10 @@
 // Who asked what, when and why, and what followed: the job's journal, live.
 import { html, signal } from "./lib.js";
-import { events, go, route } from "./store.js";
-import { moment, plural, visible, who } from "./text.js";
+import { earlier, events, go, readEarlier, route } from "./store.js";
+import { moment, visible, who } from "./text.js";
 
 const asked = signal(false);
-const SHOWN = 400;
+const SHOWN = 1000;
 
 export function Journal() {
   const find = route.value.find.toLowerCase();
@@ -14,7 +14,7 @@ export function Journal() {
     <div class="log-bar">
       <input type="search" class="find" placeholder="Filter the journal  /" aria-label="Filter the journal" value=${route.value.find} onInput=${(event) => go({ find: event.target.value }, { replace: true })} />
       <label><input type="checkbox" checked=${asked.value} onChange=${(event) => (asked.value = event.target.checked)} /> only what somebody asked</label>
-      <span class="hits" role="status">${plural(kept.length, "entry").replace("entrys", "entries")}</span>
+      <span class="hits" role="status">${`${kept.length.toLocaleString("en")} ${kept.length === 1 ? "entry" : "entries"}`}</span>
     </div>
     <ol class="entries" reversed>
       ${kept.slice(-SHOWN).reverse().map((event) => html`<li key=${event.event} class=${event.caller ? "asked" : ""}>
@@ -24,5 +24,7 @@ export function Journal() {
         <span class="who">${visible(who(event.caller))}</span>
       </li>`)}
     </ol>
+    ${kept.length > SHOWN && html`<p class="note">the newest ${SHOWN} of them: a filter finds the others</p>`}
+    ${earlier.value > 0 && html`<p class="note"><button class="small" onClick=${readEarlier}>Read earlier entries</button> ${earlier.value.toLocaleString("en")} more before these</p>`}
   </section>`;
 }

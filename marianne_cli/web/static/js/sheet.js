@@ -78,13 +78,19 @@ function Checks({ attempt }) {
       ${check.output && html`<pre>${visible(check.output)}</pre>`}</div></li>`)}</ul>`;
 }
 
+function decoded(told) {
+  const data = Uint8Array.from(atob(told.data), (char) => char.charCodeAt(0));
+  const left = told.size - data.length;
+  return `${new TextDecoder().decode(data)}${left > 0 ? `\n… ${bytes(left)} more: mzt logs --prompt, or --result, shows all` : ""}`;
+}
+
 function Stored({ of, view }) {
   const [text, set] = useState(null);
   useEffect(() => {
     let left = false;
     set(null);
     ask("log.read", { ...of, stream: view }).then(
-      (told) => !left && set(new TextDecoder().decode(Uint8Array.from(atob(told.data), (char) => char.charCodeAt(0)))),
+      (told) => !left && set(decoded(told)),
       (refusal) => !left && set(refusal.message),
     );
     return () => (left = true);

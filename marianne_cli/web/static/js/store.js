@@ -75,6 +75,7 @@ export const sheets = () => [...cells.values()].map((one) => one.value).filter(B
 
 // --- output -----------------------------------------------------------------------------------------------
 
+const EVENTS_MOST = 5000;
 const CHUNK = 200;
 const CHUNKS_MOST = 60;
 export const log = signal(nothing());
@@ -157,7 +158,11 @@ const HEARD = {
   events(told) {
     if (told.job !== route.value.job) return;
     const last = events.value.at(-1)?.event ?? 0;
-    events.value = [...events.value, ...told.events.filter((event) => event.event > last)].slice(-2000);
+    events.value = [...events.value, ...told.events.filter((event) => event.event > last)];
+    if (events.value.length > EVENTS_MOST) {
+      earlier.value += events.value.length - EVENTS_MOST;
+      events.value = events.value.slice(-EVENTS_MOST);
+    }
   },
   log(told) {
     if (told.begin) log.value = { ...nothing(), of: told.of, head: told.begin };
@@ -188,10 +193,27 @@ function refresh() {
   stream.watch(JSON.parse(wanted));
 }
 
+export const earlier = signal(0); // entries of the journal before those that are known here
+
+export async function readEarlier() {
+  const named = route.value.job;
+  try {
+    const first = events.value[0]?.event ?? 0;
+    const told = await ask("job.history", { job_id: named, limit: 1000, offset: events.value.length });
+    if (route.value.job !== named) return;
+    const before = told.entries.filter((event) => event.event < first);
+    earlier.value = before.length ? Math.max(0, earlier.value - before.length) : 0;
+    events.value = [...before, ...events.value];
+  } catch (refusal) {
+    tell({ bad: true, text: refusal.message, lines: refusal.hints });
+  }
+}
+
 async function readHistory(named) {
   try {
     const told = await ask("job.history", { job_id: named, limit: 300 });
     if (route.value.job !== named) return;
+    earlier.value = told.total - told.entries.length;
     const newest = told.entries.at(-1)?.event ?? 0;
     events.value = [...told.entries, ...events.value.filter((event) => event.event > newest)];
   } catch (refusal) {
