@@ -54,8 +54,8 @@ CODES = {
     ),
     "S207": ("`{{ name }}` where `{name}` is meant", "write single braces in validations"),
     "S208": (
-        "`{name}` where `{{ name }}` is probably meant, or `{{` in a prompt extension",
-        "write double braces in templates; extensions are not rendered",
+        "`{name}` where `{{ name }}` is probably meant, or `{{` in a prompt extension, `stakes` or `thinking_method`",
+        "write double braces in templates; the others are not rendered",
     ),
     "S209": ("a variable has the name of a built-in, which wins", "give it another name"),
     "S210": ("an empty prompt", "check the conditions in the template"),

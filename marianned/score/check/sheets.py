@@ -131,6 +131,10 @@ def _check_prompt(score: Score, document: Document, report: ProblemReport) -> No
         if name in built_in:
             message = f"'{name}' is the name of a built-in, which wins"
             report.add("S209", ("prompt", "variables", name), message, key=True)
+    for key, text in (("stakes", score.prompt.stakes), ("thinking_method", score.prompt.thinking_method)):
+        if "{{" in text:
+            message = f"'{{{{' is plain text here: '{key}' is not rendered"
+            report.add("S208", ("prompt", key), message, hint="a variable may be a template")
     node = find(document.root, ("prompt", "template"))
     if score.prompt.template is None or not isinstance(node, Scalar):
         return

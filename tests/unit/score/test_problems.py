@@ -166,6 +166,8 @@ CASES = [
     ("S217", score() + "parameters: {«a: {required: true}}\n"),
     ("S214", score(prompt="{template: a, variables: {b: «'{{ nothing }}'}}")),
     ("S215", score(prompt="{template: a, variables: {«b: '{{ b }}'}}")),
+    ("S208", score(prompt="{template: a, stakes: «'sheet {{ sheet_num }}'}")),
+    ("S208", score(prompt="{template: a, thinking_method: «'{{ x }}'}")),
     ("S208", score(prompt="{template: a, prompt_extensions: [«'see {{ workspace }}']}")),
     ("S301", score(prompt="{template_file: «gone.md}")),
     ("S307", score(sheet="{size: 1, total_items: 4, prelude: [{directory: «deep, as: tool}]}")),
