@@ -32,7 +32,8 @@ class LastWord:
         path: str,
         idle: tuple[str, ...] | list[str] = (),
     ) -> None:
-        self.grace, self.event, self.where, self.goes_on, self.idle = grace, event, where, goes_on, idle
+        self.grace, self.event, self.where, self.goes_on = grace, event, where, goes_on
+        self.passed_over = idle
         self.file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self.size = self.read = 0
         self.spoken = False
@@ -48,7 +49,7 @@ class LastWord:
         size = os.fstat(self.file).st_size
         if size != self.size:
             self.size = size
-            if not self.idle or self._read():  # idle events come for ever: they must not hide the last word
+            if not self.passed_over or self._read():  # idle events may come for ever
                 self.changed = now
         elif now >= self.changed + self.grace:
             self._read()
@@ -64,7 +65,7 @@ class LastWord:
         is_output = False
         for line in reversed(data.replace(b"\r", b"\n").split(b"\n")):
             kind, said = self._said(line)
-            is_output = is_output or (bool(line.strip()) and kind not in self.idle)
+            is_output = is_output or (bool(line.strip()) and kind not in self.passed_over)
             if said is not None:
                 self.spoken = said
                 break

@@ -195,6 +195,13 @@ async def test_a_command_that_hangs_behind_its_last_word_is_ended(attempt: Attem
     assert (record.final, record.timed_out, record.asked) == (True, False, False)
 
 
+async def test_idle_events_behind_the_last_word_do_not_keep_it_alive(attempt: Attempt) -> None:
+    said, status = '{"type":"result","kind":"end"}', '{"type":"system","subtype":"status"}'
+    script = f"printf '%s\\n' '{said}'; while :; do sleep 0.05; printf '%s\\n' '{status}'; done"
+    record = await attempt.run(bash(attempt, script, final={**FINAL, "grace": 0.5, "idle": ["system"]}))
+    assert (record.final, record.timed_out, record.limit_seconds) == (True, False, None)
+
+
 @pytest.mark.parametrize(
     "said",
     [
