@@ -150,7 +150,9 @@ class Top(App[MarianneError]):
                     for screen in self.screen_stack:
                         if isinstance(screen, JobScreen):
                             tasks.start_soon(self._feed.watch, screen.job_id)
-                    await self._feed.run()
+                    if (refused := await self._feed.run()) is not None:
+                        self.exit(refused)
+                        await anyio.sleep_forever()  # the end of the app ends it
             except NoDaemon as error:
                 self.store.put_broken(terminal.line(error.message))
                 self._changed()

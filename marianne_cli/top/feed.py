@@ -7,7 +7,7 @@ import anyio
 
 from marianne_cli.client import AsyncClient
 from marianne_cli.top.known.store import Store
-from marianned.errors import MarianneError
+from marianned.errors import BadRequest, MarianneError, NoDaemon
 from marianned.protocol import (
     DaemonState,
     Event,
@@ -40,17 +40,22 @@ class Feed:
         self.begun = False
         """Whether the present state has come."""
 
-    async def run(self) -> None:
-        """Bring all jobs and the daemon, without an end; what is refused ends nothing."""
+    async def run(self) -> MarianneError | None:
+        """Bring all jobs and the daemon, as long as that is not refused; return how it was refused."""
         while True:
             try:
                 stream = self._client.states(output=True, types=["job.removed"], connected=self._answers)
                 async with stream as items:
                     async for item in items:
                         self._take(item)
-            except MarianneError as error:
+            except NoDaemon as error:
                 self._store.put_broken(error.message)
                 self._changed()
+            except BadRequest as error:
+                error.hints = ["mzt restart"]  # a daemon of before knows no states
+                return error
+            except MarianneError as error:
+                return error
             await anyio.sleep(_AGAIN_SECONDS)
 
     def _answers(self, it_does: bool) -> None:

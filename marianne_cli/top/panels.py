@@ -130,6 +130,8 @@ class Panels:
         scope = self._reading = anyio.CancelScope()
         source = self._source = self._screen.source()
         view, top = self._screen.output, self._screen.top
+        sheet = self._screen.looked_at()
+        begun = sheet is None or bool(sheet["attempt_count"])
         self._of = None if source is None else source.sheet
 
         async def run() -> None:
@@ -146,7 +148,8 @@ class Panels:
                         view.put(output)
                     top.soon(view, lambda: view.changed() if view.output is output else None)
 
-                if source is None:
+                if source is None or not begun:
+                    output.failed = None if source is None else "no attempt yet"
                     view.put(output)
                     self.tell()
                     return

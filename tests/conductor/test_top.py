@@ -212,6 +212,13 @@ async def test_what_is_copied_is_what_is_meant(two):
         await top.press("tab", "y")
         await top.sees("copied: so far")
         assert top.app.clipboard == "so far\n"
+        lines = top.lines()
+        at = next(place for place, line in enumerate(lines) if line.startswith("so far"))
+        await top.pilot.mouse_down(offset=(3, at))
+        await top.pilot.hover(offset=(6, at))
+        await top.pilot.mouse_up(offset=(6, at))
+        await top.press("y")
+        await top.until(lambda: top.app.clipboard == "far")
 
 
 async def test_the_palette_finds_what_can_be_done(two):
@@ -318,3 +325,26 @@ async def test_it_fits_where_it_is_made_smaller_and_larger(two):
         await top.sees("broken")
         await top.pilot.resize_terminal(140, 40)
         await top.sees("so far")
+
+
+async def test_a_job_that_is_not_there_is_told_with_the_nearest(two):
+    async with looking(two.socket, "workz") as top:
+        await top.sees("no job 'workz'; the nearest is 'works'")
+        await top.press("escape")
+        await top.sees("NEEDS YOU", "works")
+
+
+async def test_it_waits_for_a_daemon_that_is_not_there_yet(house):
+    async with looking(house.socket) as top:
+        await top.sees("no daemon answers", "mzt start")
+        await to_thread.run_sync(house.start)
+        await top.sees("ready", "No job runs", absent=("no daemon",))
+
+
+async def test_a_sheet_is_marked_and_the_job_pauses_before_it(two):
+    async with looking(two.socket, "works") as top:
+        await top.sees("begun")
+        await top.press("j", "b")
+        await top.sees("✓ $ mzt pause works --before 3", "the job pauses before it", "no attempt yet")
+        await top.press("b")
+        await top.sees("✓ $ mzt pause works --before 3 --clear", absent=("the job pauses before it",))

@@ -38,7 +38,7 @@ def _attempt_cells(one: Value) -> list[Cell]:
         Cell(moment(one["started_at"], seconds=True)),
         Cell(took, "dim"),
         Cell(str(one["revision"])),
-        Cell(dollars(one["cost_usd"], known=True) if one["cost_usd"] is not None else ""),
+        Cell(dollars(one["cost_usd"], known=True) if one["cost_usd"] else ""),
         Cell(attempt_facts(one)),
     ]
 
@@ -57,7 +57,7 @@ def attempt_facts(one: Value) -> str:
         else None,
         None if one["kind"] == "first" else one["kind"],
     ]
-    return " · ".join([*(part for part in parts if part), *failed_checks(one)])
+    return " · ".join([*failed_checks(one), *(part for part in parts if part)])
 
 
 def failed_checks(attempt: Mapping[str, Any]) -> list[str]:
