@@ -5,7 +5,9 @@ They play against a model server on loopback, in a network of their own that lea
 
 import base64
 import hashlib
+import os
 import re
+import select
 from pathlib import Path
 
 import pytest
@@ -207,3 +209,26 @@ def test_a_completion_goes_on_in_the_tool_s_own_session(stage, model, tool):
     assert (first["kind"], completion["kind"]) == ("first", "completion")
     assert first["session_id"] == completion["session_id"] is not None
     assert len(first_steps(model)) == 2
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_an_agent_that_was_interrupted_goes_on_in_its_own_session(stage, model, tool):
+    daemon = stage(tool)
+    news = daemon.home / "work" / "news"  # in the workspace: codex's sandbox lets it write nowhere else
+    news.parent.mkdir()
+    os.mkfifo(news)
+    heard = os.open(news, os.O_RDWR | os.O_NONBLOCK)
+    once = "FAKE: run if test -e begun; then touch two; else touch begun; echo begun > news; sleep 300; fi"
+    daemon.submit(score(tool, f"Make it.\n{once}\nFAKE: text done\n"))
+    assert select.select([heard], [], [], 150)[0]
+    os.close(heard)
+    daemon.rpc("job.pause", job_id="a", now=True, wait=True, timeout=120)
+    daemon.rpc("job.resume", job_id="a")
+    assert daemon.wait_for("a", "ended")["status"] == "completed"
+    first, second = daemon.attempts("a", 1)
+    assert [(one["kind"], one["outcome"]) for one in (first, second)] == [
+        ("first", "interrupted"),
+        ("resumed", "succeeded"),
+    ]
+    assert first["session_id"] == second["session_id"] is not None
+    assert (daemon.home / "work" / "two").exists()
