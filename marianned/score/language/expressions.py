@@ -192,9 +192,9 @@ def _parsed(text: str, language: Language) -> _Parsed:
     if len(text) > _MOST_CHARACTERS:
         raise BadExpression(f"longer than {_MOST_CHARACTERS} characters")
     try:
-        tree = ast.parse(_one_line(text), mode="eval")
+        tree = ast.parse(_in_brackets(text), mode="eval")
     except SyntaxError as error:
-        raise BadExpression(_unparsed(_one_line(text), error)) from None
+        raise BadExpression(_unparsed(text.strip(), error)) from None
     except (ValueError, RecursionError, MemoryError):
         raise BadExpression("cannot be parsed") from None
     nodes = list(ast.walk(tree))
@@ -213,23 +213,27 @@ OF_FILES = ("contains", "matches")
 """What may be asked of a file, beside `exists`."""
 
 
-def _one_line(text: str) -> str:
-    """Join the lines of an expression: YAML keeps those of a block, and Python would want brackets."""
-    return " ".join(text.split("\n")).strip()
+def _in_brackets(text: str) -> str:
+    """Return an expression as Python reads it: over several lines, as of a block in YAML, in brackets."""
+    text = text.strip()
+    return f"({text}\n)" if "\n" in text else text
 
 
 def _unparsed(text: str, error: SyntaxError) -> str:
-    """Say where an expression stops being one; Python counts columns from 1, 0 is its end."""
-    if error.offset == 0:
+    """Say where an expression stops being one; Python counts lines and columns from 1, 0 is its end."""
+    lines = text.split("\n")
+    number = error.lineno or 1
+    if error.offset == 0 or number > len(lines):
         return "cannot be parsed: it ends too early"
-    rest = text[(error.offset or 1) - 1 :].strip()
+    bracket = len(lines) > 1 and number == 1
+    rest = lines[number - 1][max(0, (error.offset or 1) - 1 - bracket) :].strip()
     return f"cannot be parsed at '{rest[:20]}'" if rest else "cannot be parsed"
 
 
 def parsed_loosely(text: str) -> ast.expr | None:
     """Return an expression as Python reads it, whatever it uses; None: it reads none."""
     try:
-        return ast.parse(_one_line(text), mode="eval").body
+        return ast.parse(_in_brackets(text), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

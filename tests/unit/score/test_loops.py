@@ -184,7 +184,11 @@ def test_an_until_that_can_t_be_meant_so_is_said_at_its_place_with_what_to_write
 def test_an_until_may_stand_in_a_block_of_lines():
     text = looped('{2-3: {until: "\\n  loop.passed\\n  and loop.round > 1\\n"}}')
     assert problems(text) == []
-    assert evaluate("\n loop.passed\n  and loop.round > 1\n", {"loop": SimpleNamespace(round=2, passed=True)})
+    values = {"loop": SimpleNamespace(round=2, passed=True)}
+    assert evaluate("\n loop.passed\n  and loop.round > 1\n", values)
+    assert not evaluate("loop.passed  # a remark\n  and loop.round > 2  # another", values)
+    wrong = looped('{2-3: {until: "loop.passed\\n  and loop.round >\\n"}}')
+    assert [code for code, _ in problems(wrong)] == ["S206"]
 
 
 def test_until_asks_of_files_rounds_and_sheets():
