@@ -57,7 +57,7 @@ class Watched:
         self._changed = changed
         self._known: dict[int, dict[str, Any]] = {}
         self._at: tuple[int, int] = (0, 0)
-        self._hooks: list[dict[str, Any]] = []
+        self._closer: dict[str, Any] = {"hooks": [], "drift": None}
 
     async def run(self) -> None:
         """Keep it until cancelled."""
@@ -85,7 +85,7 @@ class Watched:
                     case Event():
                         self.events.append(shapes.event(msgspec.to_builtins(item)))
                         if item.hook is not None:
-                            await self._look_at_hooks()
+                            await self._look_closer()
                     case RunRemoved():
                         self.job, self.problem = (
                             None,
@@ -96,11 +96,11 @@ class Watched:
                 self._changed()
 
     async def _take_job(self, told: Job) -> None:
-        if self.job is None or told.run != self.job["run"]:
-            await self._look_at_hooks()
+        if self.job is None or (told.run, told.status) != (self.job["run"], self.job["status"]):
+            await self._look_closer()
         job = msgspec.to_builtins(told)
         self.problem = None
-        self.job = {**shapes.whole(job), "hooks": self._hooks}
+        self.job = {**shapes.whole(job), **self._closer}
         self.flight = shapes.flight(job["in_flight"])
 
     async def _take_sheets(self, item: SheetStates) -> None:
@@ -121,11 +121,12 @@ class Watched:
                 known = [self._known[number] for number in sorted(self._known)]
                 self.static = shapes.static(known, msgspec.to_builtins(graph))
 
-    async def _look_at_hooks(self) -> None:
-        found = await self._client.status(self.job_id, limit=1)
-        self._hooks = shapes.shown(msgspec.to_builtins(found.hooks))
+    async def _look_closer(self) -> None:
+        """Ask for what no stream tells of a job: its hooks, and what others changed in its workspace."""
+        found = msgspec.to_builtins(await self._client.status(self.job_id, limit=1))
+        self._closer = shapes.shown({key: found[key] for key in ("hooks", "drift")})
         if self.job is not None:
-            self.job = {**self.job, "hooks": self._hooks}
+            self.job = {**self.job, **self._closer}
 
 
 class Live:
@@ -142,6 +143,8 @@ class Live:
         """Whether the daemon answers; else all that is known here was so when it was last heard."""
         self.since = time.time()
         """When `up` last changed, in seconds of the epoch."""
+        self.refusal: str | None = None
+        """Why a daemon that answers tells nothing: it is an older one; null: it tells all."""
         self.daemon: dict[str, Any] = {}
         """As `DaemonState`; empty: nothing was heard yet."""
 
@@ -169,8 +172,11 @@ class Live:
             while True:
                 try:
                     await self._follow()
-                except MarianneError:
+                except NoDaemon:
                     self._is_up(up=False)
+                except MarianneError as error:
+                    self.refusal = error.message
+                    self._changed()
                 await anyio.sleep(AGAIN_SECONDS)
 
     async def _hear_of_its_end(self) -> None:
@@ -207,6 +213,7 @@ class Live:
                     case RunRemoved() if self.rows.get(item.job_name, {}).get("run") == item.run:
                         del self.rows[item.job_name]
                     case Ready() if found is not None:
+                        self.refusal = None
                         self.rows, found = found, None  # what was removed while nothing was heard is gone
                     case _:
                         continue

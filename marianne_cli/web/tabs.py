@@ -203,10 +203,11 @@ class Tab:
     def _of_all(self) -> list[bytes]:
         live = self._live
         state = {key: value for key, value in live.daemon.items() if key != "event"}
-        link, _ = self._link.differing({"up": live.up, "daemon": state})
+        link, _ = self._link.differing({"up": live.up, "refusal": live.refusal, "daemon": state})
         said = []
         if link:
-            said.append(_message("daemon", {"up": live.up, "since": live.since, "daemon": state}))
+            told = {"up": live.up, "since": live.since, "refusal": live.refusal, "daemon": state}
+            said.append(_message("daemon", told))
         rows, gone = self._rows.differing(live.rows)
         if rows or gone:
             said.append(_message("jobs", {"jobs": rows, "gone": gone}))

@@ -9,7 +9,7 @@ import { ask } from "./net.js";
 import { PlanBar, PlanLines, Score } from "./score.js";
 import { Panel } from "./sheet.js";
 import { Timeline } from "./timeline.js";
-import { daemon, go, href, job, now, plan, problem, route } from "./store.js";
+import { counted, daemon, go, href, job, now, plan, problem, route, sheets } from "./store.js";
 import { age, between, cost, moment, next, plural, visible, who } from "./text.js";
 
 export const TABS = { graph: "Graph", output: "Output", timeline: "Timeline", journal: "Journal", score: "Score", why: "Why" };
@@ -51,6 +51,23 @@ function sentence(state) {
   return since;
 }
 
+const failure = (state) => (state.status === "failed" ? state.message.replace(/^[^;]*; /, "") : "");
+
+function Drift({ told }) {
+  if (!told?.total) return null;
+  const files = told.changes.map((one) => `${one.path}${one.how === "changed" ? "" : ` (${one.how})`}`);
+  return html`<p class="note">Changed in the workspace since then, by somebody else: ${visible(files.slice(0, 6).join(", "))}${told.total > 6 ? ` and ${told.total - 6} more` : ""}</p>`;
+}
+
+// It opens on what failed: one click from the job to the sheet.
+function Failed() {
+  void counted.value;
+  const found = sheets().filter((one) => one.status === "failed");
+  if (!found.length || route.value.sheet) return null;
+  return html`<p class="row">${found.slice(0, 6).map((one) => html`<button class="small ends" onClick=${() => go({ tab: "graph", sheet: one.sheet, hook: null, attempt: null, view: "output" })}>Open sheet ${one.sheet}</button>`)}
+    ${found.length > 6 && html`<span class="note">and ${found.length - 6} more failed</span>`}</p>`;
+}
+
 function Head() {
   const state = job.value;
   void now.value;
@@ -63,6 +80,9 @@ function Head() {
       <span class="stretch"></span><${Safe} told=${state.safe_to} /></div>
     ${state.description && html`<p class="about">${visible(state.description)}</p>`}
     <p class="sentence">${visible(sentence(state))}</p>
+    ${failure(state) && html`<p class="error">${visible(failure(state))}</p>`}
+    <${Drift} told=${state.drift} />
+    <${Failed} />
     ${state.hindered_by.map((why) => html`<p class="error">${visible(why)}</p>`)}
     <svg class="progress" viewBox="0 0 100 1" preserveAspectRatio="none" role="img" aria-label=${`${done.percent} % done`}><rect width=${done.percent} height="1" /></svg>
     <p class="facts-line">${facts.filter(Boolean).map((fact) => html`<span>${fact}</span>`)}

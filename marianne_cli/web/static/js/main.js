@@ -30,6 +30,7 @@ const CURE = { away: "mzt dashboard", ended: "mzt dashboard", session: "mzt dash
 function Banner() {
   const state = link.value.state;
   if (state !== "open") return html`<div class="banner" role="status">${LOST[state]} ${CURE[state] && html`<${Line} text=${CURE[state]} />`}</div>`;
+  if (daemon.value.refusal) return html`<div class="banner" role="status">The daemon does not tell what this page needs (${visible(daemon.value.refusal)}); it may be an older one: <${Line} text="mzt restart" /></div>`;
   if (daemon.value.up) return null;
   void now.value;
   return html`<div class="banner" role="status">The daemon has not answered for ${duration(now.value / 1000 - daemon.value.since)}: what you see was so before. Attempts in flight go on without it. <${Line} text="mzt start" /></div>`;
