@@ -76,7 +76,8 @@ def until_judged(draft: Draft, said: UntilJudged) -> None:
     elif one.loop.exhausted == "continue":
         _close(draft, one, f"goes on without its until, after {one.loop.rounds} rounds")
     else:
-        _fail(draft, one, _USED_UP, f"its until does not hold after round {row.round}")
+        short = "its last stage does not go well" if one.loop.until is None else "its until does not hold"
+        _fail(draft, one, _USED_UP, f"{short} after round {row.round}")
 
 
 def _holds(state: JobState, one: Round, said: UntilJudged) -> bool:

@@ -6,7 +6,7 @@ from kit.scores import Bench, chain, score, stage
 from looping import looped, standing, to_the_question
 
 from marianned.lifecycle import Action
-from marianned.protocol import JobStatus, LoopState
+from marianned.protocol import JobStatus, LoopState, Outcome
 
 
 def judged_by(bench: Bench, *, check: str | None = None, **fields):
@@ -53,6 +53,21 @@ def test_a_judgement_that_is_made_again_and_holds_closes_the_loop():
     bench.ask(Action.MODIFY_RESUME, judged_by(bench, exhausted="continue"))
     bench.judged(False)
     assert (bench.flying, standing(bench)) == ([3], (1, LoopState.CLOSED))
+
+
+@pytest.mark.parametrize(
+    ("until", "said"),
+    [
+        (None, "its last stage does not go well after round 1"),
+        ("loop.passed", "its until does not hold after round 1"),
+    ],
+)
+def test_what_is_said_of_rounds_that_are_used_up(until, said):
+    bench = looped(rounds=1, until=until)
+    bench.end(1)
+    bench.end(2, Outcome.FAILED, category="exit", exit_code=1)
+    bench.judged(False)
+    assert (bench.sheet(2).error_category, bench.sheet(2).error_message) == ("rounds", said)
 
 
 def test_a_resume_alone_or_a_changed_last_stage_plays_it_once_more():
