@@ -2,6 +2,7 @@
 
 import signal
 import time
+from base64 import b64decode
 from contextlib import suppress
 
 import pytest
@@ -134,12 +135,29 @@ def test_one_run_may_be_given_another_place_than_the_settings_say(daemon, ledger
 
 
 def test_output_is_followed_while_it_comes(daemon, ledger):
-    size, count = (5_000_000, 20) if LONG else (200_000, 4)
-    body = f'[ "{{{{ stage }}}}" = 1 ] || head -c {size} /dev/zero | tr "\\\\0" x'
+    half, count = (2_500_000, 20) if LONG else (100_000, 4)
+    printed = f'head -c {half} /dev/zero | tr "\\\\0" x'
+    body = f'[ "{{{{ stage }}}}" = 1 ] || {{ {printed}; read _ < "$HOME/gate-all"; {printed}; }}'
+    daemon.gate("all")
     daemon.submit(fan("loud", count, body))
+    placed(daemon, "loud", count)
+    read = dict.fromkeys(range(2, count + 2), 0)
+    follow(daemon, read, half)
+    assert daemon.status("loud")["status"] == "running"
+    daemon.gate("all").open(count)
+    follow(daemon, read, 2 * half)
     assert daemon.wait_for("loud", "ended", deadline=SECONDS)["status"] == "completed"
-    for sheet in range(2, count + 2):
-        assert daemon.attempts("loud", sheet)[0]["stdout_bytes"] == size
+
+
+def follow(daemon, read, size):
+    """Read on, sheet by sheet, until so much has been printed by each."""
+    deadline = time.monotonic() + SECONDS
+    while left := [sheet for sheet, offset in read.items() if offset < size]:
+        assert time.monotonic() < deadline, read
+        for sheet in left:
+            piece = b64decode(daemon.rpc("log.read", job_id="loud", sheet=sheet, offset=read[sheet])["data"])
+            assert set(piece) <= {ord("x")}
+            read[sheet] += len(piece)
 
 
 @pytest.mark.skipif(not LONG, reason="takes a minute: MARIANNE_SLURM_LONG=1")
@@ -194,3 +212,13 @@ def test_where_a_failure_lets_nothing_else_start_what_waits_is_taken_back(daemon
     assert ended["status"] == "failed"
     assert len(started(ledger)) < 9
     assert set(daemon.statuses("failing")) == {"completed", "failed", "pending"}
+
+
+def test_a_drain_waits_for_nothing_that_waits_in_the_queue(daemon, ledger):
+    held = {"type": "slurm", "arguments": ["--hold"]}
+    daemon.submit(fan("held", 2, "true", executor=held))
+    ledger.wait_for("end 1")
+    daemon.event("held", "attempt.started", sheet=3)
+    daemon.rpc("daemon.stop", mode="drain")
+    daemon.until_stopped()
+    assert ledger.lines() == ["start 1", "end 1"]

@@ -420,8 +420,12 @@ class Job:
 
     def _withdraw(self) -> None:
         """Take back what waits at a cluster, where nothing of the job may begin now."""
-        may_begin = lifecycle.may_start(self.state.facts) and not self.state.failed_fast
-        if self._players is not None and not may_begin:
+        if not lifecycle.may_start(self.state.facts) or self.state.failed_fast:
+            self.withdraw()
+
+    def withdraw(self) -> None:
+        """Take back what waits at a cluster: it has not begun."""
+        if self._players is not None:
             self._players.withdraw()
 
     def interrupt_all(self) -> None:

@@ -246,6 +246,11 @@ class Conductor:
         for job in self._by_run.values():
             job.wake()
 
+    def withdraw_all(self) -> None:
+        """Take back what waits at a cluster, of all jobs: a drain waits for what has begun."""
+        for job in self._by_run.values():
+            job.withdraw()
+
     def grant(self) -> None:
         """Tell those whose turn it is that a slot is kept for them; called after every step of a job."""
         for run_id in {*self.services.scheduler.grant(), *self.services.limits.freed(now())}:

@@ -79,6 +79,7 @@ class Stopper:
             return self._reply(DaemonHealth.READY, "is ready", flying)
         if params.mode == "drain":
             self._scheduler.close(Obstacle.DRAINING)
+            self._conductor.withdraw_all()
             if self._draining is None:
                 self._draining = anyio.CancelScope()
                 self._tasks.start_soon(self._drain, self._draining)

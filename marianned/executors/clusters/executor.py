@@ -57,9 +57,10 @@ _TICK_SECONDS = 0.5
 """How often the records of what runs are looked for."""
 _RECORDS_A_SECOND = 1000
 """How many of them at most: each is a question to a network file system."""
-_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 5.0
-_LOOK_SHARE = 20
-"""A look comes at the earliest after so many times what the last one took."""
+_LOOK_SECONDS, _USUAL_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 1.0, 5.0, 15.0
+"""Between two looks at the list: while something waits, else, and where a look takes its time."""
+_LOOK_SHARE = 10
+"""A look comes at the earliest after so many times what the last one took, as far as that is not too long."""
 _FORGOTTEN_MOST = 1
 """How often what the engine has forgotten is submitted again as the same attempt."""
 _WIDEST = 500
@@ -178,7 +179,7 @@ class ClusterExecutor:
         self._unwanted: dict[Key, float] = {}
         self._away: str | None = None
         self._widest = _WIDEST
-        self._due = float("-inf")
+        self._due = self._earliest = float("-inf")
         self._to_submit = anyio.Event()
         self._nudge, self._some = anyio.Event(), anyio.Event()
 
@@ -440,6 +441,7 @@ class ClusterExecutor:
             one.accept(Job(f"{number}_{task}" if wide else number, waits=True, reason=None, node=None))
             if one.unwanted:
                 self._drop(one.submission)
+        self._due = min(self._due, max(anyio.current_time() + _LOOK_SECONDS, self._earliest))
 
     def _find(self, group: Collection[_Entry], listed: Mapping[Key, Job]) -> None:
         for one in group:
@@ -491,7 +493,7 @@ class ClusterExecutor:
                     self._told_away(str(why))
                 else:
                     _logger.warning("attempts on %s can't be looked at: %s", self._engine.name, why)
-                self._due = min(self._due, anyio.current_time() + _LONGEST_LOOK_SECONDS)
+                self._due = min(self._due, anyio.current_time() + _USUAL_LOOK_SECONDS)
             running = sum(one.job is not None and not one.job.waits for one in self._entries.values())
             with anyio.move_on_after(max(_TICK_SECONDS, running / _RECORDS_A_SECOND)):
                 await self._nudge.wait()
@@ -509,7 +511,7 @@ class ClusterExecutor:
         except Away as why:
             self._told_away(str(why))
             await self._collect(watched)
-            self._due = min(self._due, anyio.current_time() + _LONGEST_LOOK_SECONDS)
+            self._due = min(self._due, anyio.current_time() + _USUAL_LOOK_SECONDS)
             return
         self._away = None
         took = anyio.current_time() - began
@@ -524,8 +526,10 @@ class ClusterExecutor:
                 await self._miss(one, found[one.place.id], began)
         await self._clear(listed, began)
         young = any(one.job is None or one.job.waits for one in watched)
-        usual = _LOOK_SECONDS if young else _LONGEST_LOOK_SECONDS
-        self._due = min(self._due, began + took + max(usual, _LOOK_SHARE * took))
+        usual = _LOOK_SECONDS if young else _USUAL_LOOK_SECONDS
+        pause = min(_LONGEST_LOOK_SECONDS, max(usual, _LOOK_SHARE * took))
+        self._earliest = began + took + min(_LONGEST_LOOK_SECONDS, _LOOK_SHARE * took)
+        self._due = min(self._due, began + took + pause)
 
     async def _clear(self, listed: Mapping[Key, Job], began: float) -> None:
         """Take out of the queue what nobody wants any more: its claim is taken, it would only refuse."""

@@ -155,7 +155,7 @@ def trouble() -> str | None:
     """Say why Slurm can't be used from here; None: it can. It is asked, for some seconds at most."""
     missing = [name for name in _COMMANDS if shutil.which(name) is None]
     if missing:
-        return f"{', '.join(missing)} is not on the daemon's PATH"
+        return f"not on the daemon's PATH: {', '.join(missing)}"
     try:
         done = subprocess.run(
             ["squeue", "--me", "--noheader"],
