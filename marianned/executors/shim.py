@@ -339,7 +339,7 @@ def _supervise(children: "Children", output: Output, spec: "Facts", keeper: int,
         elif not output.poll():
             why = {"output_exceeded": True}
         elif ending := next((why for why in watches if _is_over(why, watches[why], spec)), None):
-            idle = getattr(watches[ending], "idle", None)
+            idle: Any = getattr(watches[ending], "idle", None) if ending == "stale" else None
             why = _BY_FILE if ending == "asked_by" else {ending: True, "limit_seconds": idle}
         else:
             continue

@@ -7,7 +7,8 @@ from loopback import LONG
 from trying import Trial, until
 
 from marianned.executors.base import CannotStart, Place, Withdrawn, lost
-from marianned.executors.clusters.executor import SUBMISSION, ClusterExecutor, Tuning
+from marianned.executors.clusters.evidence import SUBMISSION
+from marianned.executors.clusters.executor import ClusterExecutor, Tuning
 from marianned.executors.clusters.slurm import Slurm
 from marianned.score.expanded import Resources
 

@@ -26,10 +26,9 @@ import anyio
 import msgspec
 from anyio.to_thread import run_sync
 
-from marianned import accidents, files
+from marianned import accidents
 from marianned.executors import attempt_files, limit, order, programs, shim
 from marianned.executors.base import (
-    AlreadyClaimed,
     CannotStart,
     ExitRecord,
     Place,
@@ -41,13 +40,21 @@ from marianned.executors.base import (
 )
 from marianned.executors.children import HURRY
 from marianned.executors.clusters.engine import Away, Busy, Engine, Job, Key, Refused, TooWide
-from marianned.moment import now
+from marianned.executors.clusters.evidence import (
+    LOG,
+    SUBMISSION,
+    Found,
+    Submission,
+    look,
+    look_all,
+    order_end,
+    prepare,
+    submission_of,
+    unstarted,
+)
 from marianned.paths import make_private_directory
 from marianned.score.expanded import Resources
 
-SUBMISSION = "submission.json"
-LOG = "job.log"
-"""What the job's script and the interpreter say, should they fail before the shim takes over."""
 ARRAYS = "arrays"
 """Where, beside the attempts of a run, lie the lists of what was submitted together."""
 
@@ -72,7 +79,6 @@ _UNCLAIMED_SECONDS = 5.0
 """How long what has not begun may be missing in the list before it is submitted again."""
 _FORGOTTEN_SECONDS = 60.0
 """How long what is not wanted is still looked for: it may have been submitted without our knowing."""
-_TAIL = 2000
 
 _logger = logging.getLogger(__name__)
 
@@ -83,22 +89,6 @@ class Tuning(NamedTuple):
     python: str = "python3"
     arguments: tuple[str, ...] = ()
     lost_after: float = 30.0
-
-
-class _Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """submission.json: under which names an attempt was, or was to be, submitted, the last one last.
-
-    `forgotten` is how often the engine has forgotten it before it began.
-    """
-
-    id: str
-    keys: list[Key] = []
-    forgotten: int = 0
-
-    def job(self, listed: Mapping[Key, Job]) -> Job | None:
-        """Return its job, rather one that runs: it can have been submitted twice, and begins once."""
-        jobs = [listed[key] for key in self.keys if key in listed]
-        return next((job for job in jobs if not job.waits), jobs[-1] if jobs else None)
 
 
 class _Entry:
@@ -112,7 +102,7 @@ class _Entry:
         self.resources = Resources()
         self.seconds: float | None = None
         self.grace = 0.0
-        self.submission = _Submission(id=place.id)
+        self.submission = Submission(id=place.id)
         self.submitting = self.unwanted = self.doubtful = False
         self.accepted = anyio.Event()
         self.accepted_at = 0.0
@@ -154,16 +144,6 @@ class _Entry:
         return (self.resources, self.seconds, mine) == (other.resources, other.seconds, yours)
 
 
-class _Found(NamedTuple):
-    """What an attempt's files say. `away`: they can't be looked at."""
-
-    record: ExitRecord | None = None
-    claimed: bool = False
-    given_up: bool = False
-    away: bool = False
-    log: str = ""
-
-
 class ClusterExecutor:
     """Runs attempts as jobs of an engine; `serve` has to run meanwhile."""
 
@@ -191,7 +171,7 @@ class ClusterExecutor:
         As long as the engine takes no more, or does not answer, it waits.
         """
         spec = msgspec.structs.replace(spec, inherits=[*self._engine.grants])
-        await run_sync(_prepare, directory, spec)
+        await run_sync(prepare, directory, spec)
         entry = self._entry(Place(directory, spec.id))
         entry.patience = accidents.current.get()
         entry.know(spec)
@@ -208,12 +188,12 @@ class ClusterExecutor:
 
     async def presence(self, place: Place) -> Presence:
         """Tell what its files say (see Executor); what may wait or run is `running`, and `wait` finds out."""
-        found = await run_sync(_look, place)
+        found = await run_sync(look, place)
         if found.record is not None:
             return Presence.ENDED
         if found.away:
             return Presence.RUNNING
-        submission = await run_sync(_submission, place)
+        submission = await run_sync(submission_of, place)
         return Presence.RUNNING if found.claimed or submission else Presence.NEVER_STARTED
 
     async def running(self, place: Place) -> Running | None:
@@ -261,7 +241,7 @@ class ClusterExecutor:
 
         The file says nothing of `drop`: where only it arrives, what is asked to stop has its time.
         """
-        found = await run_sync(_look, place)
+        found = await run_sync(look, place)
         if found.record is not None:
             return
         if not (found.claimed or found.away):
@@ -272,14 +252,14 @@ class ClusterExecutor:
         entry.ending = entry.ending or anyio.current_time()
         entry.hurried = entry.hurried or drop
         self._nudge.set()
-        await run_sync(_order, place)
+        await run_sync(order_end, place)
         entry.ordered = True
 
     async def claim(self, place: Place) -> bool:
         """Take the claim ourselves (see Executor); a job that waits for it is taken out of the queue."""
         if not await run_sync(attempt_files.claim, place.directory):
             return False
-        if (submission := await run_sync(_submission, place)) is not None:
+        if (submission := await run_sync(submission_of, place)) is not None:
             self._drop(submission)
         return True
 
@@ -308,7 +288,7 @@ class ClusterExecutor:
 
     async def _remember(self, entry: _Entry) -> None:
         """Read what an earlier daemon has done with it."""
-        submission = await run_sync(_submission, entry.place)
+        submission = await run_sync(submission_of, entry.place)
         spec = await run_sync(attempt_files.read, entry.place.directory / shim.SPEC, Spec)
         if entry.submitting or entry.submission.keys:
             return
@@ -330,7 +310,7 @@ class ClusterExecutor:
             self._queue.remove(entry)
         self._drop(entry.submission)
 
-    def _drop(self, submission: _Submission) -> None:
+    def _drop(self, submission: Submission) -> None:
         self._unwanted |= dict.fromkeys(submission.keys, anyio.current_time())
         self._due = float("-inf")
         self._some.set()
@@ -544,9 +524,9 @@ class ClusterExecutor:
             _logger.warning("%s does not answer: %s", self._engine.name, why)
         self._away = f"{self._engine.name} does not answer, so nothing is known of it ({why})"
 
-    async def _collect(self, entries: Sequence[_Entry]) -> dict[str, _Found]:
+    async def _collect(self, entries: Sequence[_Entry]) -> dict[str, Found]:
         """Look at the files of these, and settle those that have ended."""
-        found = await run_sync(_look_all, [one.place for one in entries])
+        found = await run_sync(look_all, [one.place for one in entries])
         for one in entries:
             seen = found[one.place.id]
             if seen.record is not None:
@@ -555,7 +535,7 @@ class ClusterExecutor:
                 self._give_up(one)
         return found
 
-    async def _miss(self, one: _Entry, found: _Found, began: float) -> None:
+    async def _miss(self, one: _Entry, found: Found, began: float) -> None:
         """Conclude what can be, of an attempt that is not over and not in the list."""
         one.missing = began if one.missing is None and not found.away else one.missing
         if found.away or one.missing is None:
@@ -564,7 +544,7 @@ class ClusterExecutor:
             await self._miss_running(one, began - one.missing)
         elif found.log:
             if await run_sync(attempt_files.claim, one.place.directory):
-                one.settle(_unstarted(one, found.log, self._engine.name))
+                one.settle(unstarted(one.place, one.job, found.log, self._engine.name))
         elif began - one.missing < min(_UNCLAIMED_SECONDS, self._tuning.lost_after):
             return
         elif one.submission.forgotten < _FORGOTTEN_MOST and one.ending is None:
@@ -580,7 +560,7 @@ class ClusterExecutor:
         """Have what was claimed and is gone end, if it runs all the same; then it is lost."""
         patience = self._tuning.lost_after
         if missing >= patience and not one.ordered:
-            await run_sync(_order, one.place)
+            await run_sync(order_end, one.place)
             one.ordered = True
         elif missing >= patience + one.grace + 4 * order.POLL_SECONDS:
             one.settle(None)
@@ -605,66 +585,3 @@ class ClusterExecutor:
 
 def _is_late(one: _Entry, moment: float) -> bool:
     return one.ending is not None and moment > one.ending + one.grace + _INSIST_SECONDS
-
-
-def _prepare(directory: Path, spec: Spec) -> None:
-    make_private_directory(directory)
-    if (directory / shim.CLAIM).exists():
-        raise AlreadyClaimed("the attempt is claimed already")
-    try:
-        attempt_files.write(directory / shim.SPEC, msgspec.json.encode(spec))
-    except UnicodeError as error:
-        raise CannotStart(str(error)) from None
-
-
-def _submission(place: Place) -> _Submission | None:
-    found = attempt_files.read(place.directory / SUBMISSION, _Submission)
-    return found if found is not None and found.id == place.id else None
-
-
-def _order(place: Place) -> None:
-    """Tell its runner to end, if its directory is there."""
-    if place.directory.is_dir():
-        attempt_files.write(place.directory / order.NAME, f"{place.id}\n".encode())
-
-
-def _look_all(places: Sequence[Place]) -> dict[str, _Found]:
-    return {place.id: _look(place) for place in places}
-
-
-def _look(place: Place) -> _Found:
-    """Look at the files of one attempt."""
-    try:
-        record = attempt_files.record_of(place)
-        if record is not None:
-            return _Found(record)
-        if place.root is not None and not place.root.is_dir():
-            return _Found(away=True)
-        claimed = (place.directory / shim.CLAIM).exists()
-    except OSError:
-        return _Found(away=True)
-    if claimed:
-        return _Found(claimed=True, given_up=attempt_files.given_up(place.directory))
-    return _Found(log=files.tail(place.directory / LOG, _TAIL).decode(errors="replace").strip())
-
-
-def _unstarted(entry: _Entry, log: str, engine: str) -> ExitRecord:
-    """Return the end of an attempt whose job has failed before the shim: its log says why."""
-    said, moment = " ".join(log.split()), now().at
-    where = f" on {entry.job.node}" if entry.job is not None and entry.job.node else ""
-    return ExitRecord(
-        exit_code=None,
-        signal=None,
-        error=f"its job of {engine} could not start it{where}: {said}"[:500],
-        asked=False,
-        asked_by=None,
-        timed_out=False,
-        started_at=moment,
-        ended_at=moment,
-        user_seconds=0.0,
-        system_seconds=0.0,
-        max_rss_kib=0,
-        swept=0,
-        writer="daemon",
-        id=entry.place.id,
-    )

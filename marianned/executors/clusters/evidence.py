@@ -1,0 +1,118 @@
+"""What an attempt's files say on a cluster, and what is written beside them: its submission, its end to come.
+
+Everything here blocks. Source: docs/design/executors.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from marianned import files
+from marianned.executors import attempt_files, order, shim
+from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Place, Spec
+from marianned.executors.clusters.engine import Job, Key
+from marianned.moment import now
+from marianned.paths import make_private_directory
+
+SUBMISSION = "submission.json"
+LOG = "job.log"
+"""What the job's script and the interpreter say, should they fail before the shim takes over."""
+_TAIL = 2000
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """submission.json: under which names an attempt was, or was to be, submitted, the last one last.
+
+    `forgotten` is how often the engine has forgotten it before it began.
+    """
+
+    id: str
+    keys: list[Key] = []
+    forgotten: int = 0
+
+    def job(self, listed: Mapping[Key, Job]) -> Job | None:
+        """Return its job, rather one that runs: it can have been submitted twice, and begins once."""
+        jobs = [listed[key] for key in self.keys if key in listed]
+        return next((job for job in jobs if not job.waits), jobs[-1] if jobs else None)
+
+
+class Found(NamedTuple):
+    """What an attempt's files say. `away`: they can't be looked at."""
+
+    record: ExitRecord | None = None
+    claimed: bool = False
+    given_up: bool = False
+    away: bool = False
+    log: str = ""
+
+
+def prepare(directory: Path, spec: Spec) -> None:
+    """Write what is to run.
+
+    Raises:
+        AlreadyClaimed, CannotStart: it was started before, or can't be written down.
+    """
+    make_private_directory(directory)
+    if (directory / shim.CLAIM).exists():
+        raise AlreadyClaimed("the attempt is claimed already")
+    try:
+        attempt_files.write(directory / shim.SPEC, msgspec.json.encode(spec))
+    except UnicodeError as error:
+        raise CannotStart(str(error)) from None
+
+
+def submission_of(place: Place) -> Submission | None:
+    """Read what an attempt's own submission says."""
+    found = attempt_files.read(place.directory / SUBMISSION, Submission)
+    return found if found is not None and found.id == place.id else None
+
+
+def order_end(place: Place) -> None:
+    """Tell its runner to end, if its directory is there."""
+    if place.directory.is_dir():
+        attempt_files.write(place.directory / order.NAME, f"{place.id}\n".encode())
+
+
+def look_all(places: Sequence[Place]) -> dict[str, Found]:
+    """Look at the files of many, by their ids."""
+    return {place.id: look(place) for place in places}
+
+
+def look(place: Place) -> Found:
+    """Look at the files of one attempt."""
+    try:
+        record = attempt_files.record_of(place)
+        if record is not None:
+            return Found(record)
+        if place.root is not None and not place.root.is_dir():
+            return Found(away=True)
+        claimed = (place.directory / shim.CLAIM).exists()
+    except OSError:
+        return Found(away=True)
+    if claimed:
+        return Found(claimed=True, given_up=attempt_files.given_up(place.directory))
+    return Found(log=files.tail(place.directory / LOG, _TAIL).decode(errors="replace").strip())
+
+
+def unstarted(place: Place, job: Job | None, log: str, engine: str) -> ExitRecord:
+    """Return the end of an attempt whose job has failed before the shim: its log says why."""
+    said, moment = " ".join(log.split()), now().at
+    where = f" on {job.node}" if job is not None and job.node else ""
+    return ExitRecord(
+        exit_code=None,
+        signal=None,
+        error=f"its job of {engine} could not start it{where}: {said}"[:500],
+        asked=False,
+        asked_by=None,
+        timed_out=False,
+        started_at=moment,
+        ended_at=moment,
+        user_seconds=0.0,
+        system_seconds=0.0,
+        max_rss_kib=0,
+        swept=0,
+        writer="daemon",
+        id=place.id,
+    )
