@@ -38,6 +38,7 @@ PROFILE = {
     profile.Command: "`cli.command`",
     profile.OutputFormat: "`cli.output`",
     profile.FailureRule: "`cli.output.failure_when`",
+    profile.TextAmounts: "`cli.output.text_amounts`",
     profile.FinalEvent: "`cli.output.final_event`",
     profile.StopRequest: "`cli.stop`",
     profile.Shown: "`cli.output.live`",
