@@ -113,7 +113,7 @@ class Top(App[MarianneError]):
         self.store = Store()
         self.shown = self.store
         self.is_fed = False
-        self.looks = Looks(self.theme_variables)
+        self.looks = Looks(self.get_css_variables())
         self._socket, self._first = socket, job_id
         self._client: AsyncClient | None = None
         self._feed: Feed | None = None
@@ -134,7 +134,7 @@ class Top(App[MarianneError]):
         self.run_worker(self._live(), exit_on_error=True)
 
     def _dress(self) -> None:
-        self.looks = Looks(self.theme_variables)
+        self.looks = Looks(self.get_css_variables())
         self._renew()
 
     async def _live(self) -> None:

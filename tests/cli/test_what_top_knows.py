@@ -3,7 +3,7 @@
 import pytest
 
 from marianne_cli.top.known import signs
-from marianne_cli.top.known.sheets import counts_text, graph_rows, sheet_rows
+from marianne_cli.top.known.sheets import counts_text, graph_rows, sheet_rows, signs_text
 from marianne_cli.top.known.stages import drawn, in_order, stages_of
 from marianne_cli.top.known.store import Group, Store, group_of
 from marianned.protocol import HookStatus, JobStatus, Outcome, PlanAction, SheetStatus
@@ -161,6 +161,7 @@ def test_a_stage_tells_how_many_of_its_sheets_are_in_each_status():
     middle = stages_of(fan())[1]
     assert (middle.number, middle.label, len(middle.sheets)) == (2, "review", 50)
     assert counts_text(middle) == "✗ 1 failed  ○ 49 pending"
+    assert signs_text(middle) == "✗1 ○49"
 
 
 def test_a_wide_fan_out_is_folded_and_unfolds():

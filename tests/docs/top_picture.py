@@ -85,7 +85,7 @@ async def photographed(daemon):
         await top.sees("the change has no description", "exit code 3")
         await top.press("v")
         await top.sees(
-            "STAGES", "✗ 1 failed", "of stage 2 the sheet that is failed", "the change has no description"
+            "STAGES", "✗1 ○", "of stage 2 the sheet that is failed", "the change has no description"
         )
         strips = top.app.screen._compositor.render_strips()
         PICTURE.write_text(drawn(strips).replace(str(daemon.home), "/home/ann"))
