@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from marianned.formatting import did_you_mean
 from marianned.score.expanded import Expanded, Sheet
 from marianned.score.read.document import Document
 from marianned.score.read.model import Score
@@ -26,6 +27,7 @@ from marianned.yaml_tree import Path, Place, Scalar, find, place_inside
 
 _DOTTED = re.compile(r"\{\{-?\s*\.([A-Za-z_]\w*)")
 """A name as templates of Go and Helm write it."""
+_OF_LOOP = re.compile(r"'loop' has no attribute '([^']+)'")
 SAMPLE = "(what an earlier sheet printed)"
 
 
@@ -158,6 +160,9 @@ class Prompts:
     def _hint(self, fault: RenderError, sheet: Sheet) -> str | None:
         if fault.code == "S201" and (dotted := _DOTTED.search(self.expanded.prompt.template or "")):
             return f"write '{{{{ {dotted[1]} }}}}': a name stands without a dot in front"
+        loop = self.expanded.loop_of(sheet.stage)
+        if loop is not None and (word := _OF_LOOP.match(fault.message)):
+            return did_you_mean(word[1], ("round", "previous", loop.index)) or "it has 'round' and 'previous'"
         if fault.name is None:
             return None
         if fault.name in self.parameters:

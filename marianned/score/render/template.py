@@ -133,7 +133,7 @@ def _render(source: str, values: dict[str, Any]) -> str:
         what = f"it renders U+{ord(problem.object[problem.start]):04X}, half of a character"
         raise RenderError("S203", what) from None
     except jinja2.UndefinedError as problem:
-        message = str(problem.message)
+        message = str(problem.message).replace("'types.SimpleNamespace object'", "'loop'")
         name = _UNDEFINED.search(message)
         raise RenderError("S202", message, _line(problem), name[1] if name else None) from None
     except Exception as problem:  # noqa: BLE001  a template can raise whatever Python can

@@ -108,6 +108,17 @@ def test_one_mistake_in_a_loop_gives_one_problem_whatever_uses_its_round(loops):
     assert len(problems(text)) == 1
 
 
+@pytest.mark.parametrize(
+    ("word", "hint"), [("rond", "did you mean 'round'?"), ("xyz", "it has 'round' and 'previous'")]
+)
+def test_what_a_template_asks_of_a_loop_and_it_has_not_is_told(word, hint):
+    text = looped(
+        "{2-3: {}}", prompt=f'{{template: "{{% if stage == 2 %}}{{{{ loop.{word} }}}}{{% endif %}} x"}}'
+    )
+    (found,) = [one for one in compiled(text).problems if one.severity == "error"]
+    assert (found.code, found.message, found.hint) == ("S202", f"'loop' has no attribute '{word}'", hint)
+
+
 def test_beside_a_wrong_loop_other_mistakes_of_a_template_are_found():
     text = looped("{2-9: {}}", prompt='{template: "{{ loop.round }} {{ nothing }}"}')
     assert problems(text) == [("S105", "sheet.loops.2-9"), ("S202", "prompt.template")]
