@@ -63,7 +63,7 @@ function word(state) {
 
 const foretold = (line) => [line.action === "kept" ? "" : planned(line.action), line.runs ? "runs" : ""].filter(Boolean).join(", ");
 
-function Cell({ sheet, small, line }) {
+function Cell({ sheet, small, many, line }) {
   const state = cell(sheet.sheet).value;
   const status = line ? line.action : state?.status ?? "pending";
   const selected = route.value.sheet === sheet.sheet && !line?.removed;
@@ -80,7 +80,7 @@ function Cell({ sheet, small, line }) {
   return html`<button class=${classes.join(" ")} aria-label=${small ? name : null} title=${name} aria-pressed=${selected}
     data-sheet=${sheet.sheet} data-status=${status} onClick=${choose}>
     <${Glyph} of=${sign} title=${small ? null : status} />
-    ${!small && html`<span class="name">${visible(sheetName(sheet))}</span>
+    ${!small && html`<span class="name">${many ? html`<small>${sheet.stage}.${sheet.instance}</small> ` : ""}${visible(sheetName(sheet))}</span>
       <span class="word">${line ? foretold(line) : word(state)}</span>`}
   </button>`;
 }
@@ -138,7 +138,7 @@ function Stage({ stage, lines }) {
     ${many > LIST_MOST && html`<${Counts} stage=${stage} lines=${lines} />`}
     ${(many <= LIST_MOST || open) &&
     html`<div class=${many <= LIST_MOST ? "cells-list" : "cells"}>
-      ${stage.sheets.map((sheet) => html`<${Cell} key=${sheet.key ?? sheet.sheet} sheet=${sheet} small=${many > LIST_MOST} line=${lines?.get(sheet.key ?? sheet.sheet)} />`)}
+      ${stage.sheets.map((sheet) => html`<${Cell} key=${sheet.key ?? sheet.sheet} sheet=${sheet} small=${many > LIST_MOST} many=${many > 1} line=${lines?.get(sheet.key ?? sheet.sheet)} />`)}
     </div>`}
     ${many > LIST_MOST && html`<button class="quiet fold" aria-expanded=${open} onClick=${flip}>${open ? "Fold" : `Show ${plural(many, "sheet")}`}</button>`}
   </section>`;
@@ -231,6 +231,7 @@ export function stagesOf(told, explained) {
     made.get(key).sheets.push({
       sheet: gone ? line.old_sheet : line.sheet,
       key: gone ? `gone-${line.old_sheet}` : line.sheet,
+      instance: line.instance,
       name: line.name,
       label: known?.label ?? known?.description ?? line.name,
       stage: line.stage,

@@ -146,7 +146,7 @@ export function Job() {
       title=${`${word} (${place + 1})`} onClick=${(event) => {
         event.preventDefault();
         go({ tab: key, find: "" });
-      }}>${word}${key === "why" && failed ? " !" : ""}</a>`)}</nav>
+      }}>${word}${key === "why" && failed ? " •" : ""}</a>`)}</nav>
     <div class=${`split ${sheet || hook ? "with-panel" : ""}`}><div class="body"><${Body} /></div><${Panel} /></div>
   </main>`;
 }
