@@ -13,6 +13,14 @@ from loopback import LONG
 pytestmark = pytest.mark.slurm
 WIDE = 200 if LONG else 24
 SECONDS = 4 * DEADLINE
+POINTS = (
+    "slot.committed",
+    "attempt.written",
+    "attempt.started",
+    "attempt.exited",
+    "attempt.checked",
+    "ended.committed",
+)
 
 
 def fan(name, count, body, **top):
@@ -184,17 +192,7 @@ def iter_lines(ledger):
         ledger.news()
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        "slot.committed",
-        "attempt.written",
-        "attempt.started",
-        "attempt.exited",
-        "attempt.checked",
-        "ended.committed",
-    ],
-)
+@pytest.mark.parametrize("point", POINTS if LONG else POINTS[1::3])
 def test_killed_at_a_fault_point_it_loses_nothing_and_repeats_nothing(house, ledger, point):
     house.start(MARIANNE_FAULT=f"{point}:2")
     with suppress(ConnectionError):
