@@ -405,7 +405,7 @@ class Sheet(msgspec.Struct, kw_only=True):
     """Numbers of the sheets that must be completed or skipped before it; null: not told here, see
     `job.graph`."""
     blocked_by: list[int]
-    """Numbers of the failed sheets that keep it from starting."""
+    """Numbers of the failed sheets that keep it from starting, the first 100 of them."""
     kept_back_by: str | None = None
     """What it waits for though what it needs is done: `the end of loop 2-3, round 2`; null: nothing."""
     instrument: str

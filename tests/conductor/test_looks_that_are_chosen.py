@@ -4,6 +4,8 @@ import pytest
 import yaml
 from kit.daemon import gated, plain, score
 
+from marianned.conductor.queries import ended
+
 
 @pytest.fixture
 def job(daemon):
@@ -129,3 +131,22 @@ def test_a_connection_that_is_read_only_changes_nothing_and_stays_so(daemon):
         assert looking.rpc("events.subscribe", states=True)["stream"]
     assert not daemon.rpc("daemon.hello")["read_only"]
     assert daemon.rpc("job.remove", job_id="one")["removed"]
+
+
+def test_a_run_that_has_ended_is_read_once_and_anew_when_it_has_changed(job, monkeypatch):
+    read = []
+    load = ended.load_state
+
+    async def counted(store, name, number):
+        read.append(name)
+        return await load(store, name, number)
+
+    monkeypatch.setattr(ended, "load_state", counted)
+    first = job.status("trio")
+    assert {**job.status("trio"), "event": 0} == {**first, "event": 0}
+    assert read == ["trio"]
+    job.rpc("job.resume", job_id="trio", reason="again")
+    job.wait_for("trio", "failed")
+    assert job.status("trio")["sheets"][1]["attempt_count"] == 2 * first["sheets"][1]["attempt_count"]
+    job.rpc("job.remove", job_id="trio")
+    assert job.refusal("job.status", job_id="trio").code == "E501"

@@ -5,8 +5,9 @@ import logging
 from collections.abc import Sequence
 
 import msgspec
+from anyio import to_thread
 
-from marianned import workers
+from marianned import memory, workers
 from marianned.conductor.services import Services, is_away
 from marianned.errors import Unavailable
 from marianned.executors.base import Presence
@@ -114,13 +115,15 @@ def _lost_revision(run: RunRow) -> RevisionRow:
     )
 
 
+_MANY_SHEETS = 500
+"""From so many on, a state is made in a thread: it takes over ten milliseconds."""
+
+
 async def _state(found: Whole) -> JobState:
-    run, spent = found.run, found.costs
+    run = found.run
     current = await _version(run, found.revisions.get(run.revision), run.revision)
-    cost = Cost(
-        usd=spent.usd, known=spent.known, input_tokens=spent.input_tokens, output_tokens=spent.output_tokens
-    )
-    state = JobState(run, current, found.sheets, cost)
+    many = len(found.sheets) >= _MANY_SHEETS
+    state = await to_thread.run_sync(_made, found, current) if many else _made(found, current)
     if run.staged_revision is not None:
         staged = found.revisions.get(run.staged_revision)
         state.stage(await _version(run, staged, run.staged_revision))
@@ -138,6 +141,15 @@ async def _state(found: Whole) -> JobState:
     for row in itertools.chain(*parts):
         state.put(row)
     return state
+
+
+def _made(found: Whole, current: Version) -> JobState:
+    spent = found.costs
+    cost = Cost(
+        usd=spent.usd, known=spent.known, input_tokens=spent.input_tokens, output_tokens=spent.output_tokens
+    )
+    with memory.without_collecting():
+        return JobState(found.run, current, found.sheets, cost)
 
 
 async def load_version(store: Store, run: RunRow, number: int) -> Version:

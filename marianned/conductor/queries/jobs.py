@@ -19,10 +19,10 @@ from marianned.conductor.core import drift
 from marianned.conductor.core.hindrances import Kept, hinder, safe_from
 from marianned.conductor.core.idempotency import DAY
 from marianned.conductor.core.job import Job
-from marianned.conductor.core.loading import load_state
 from marianned.conductor.core.messages import parse_job_id
 from marianned.conductor.core.registry import Conductor
 from marianned.conductor.queries.chosen import Chosen, unchanged
+from marianned.conductor.queries.ended import EndedRuns
 from marianned.conductor.queries.instruments import limits_in_force
 from marianned.conductor.queries.lists import brief_run, moment_of, statuses_named
 from marianned.conductor.queries.live import Liveness
@@ -81,6 +81,8 @@ from marianned.score.read.reader import ScoreSource
 from marianned.store.records import ListedRun
 
 _NO_FILE = "score"
+_SLICE = 250
+"""So many sheets are worked out before others have their turn."""
 _NOBODY = Caller(uid=-1)
 _logger = logging.getLogger(__name__)
 
@@ -94,6 +96,7 @@ class JobQueries:
         self._records = conductor.services.store.records
         self.meter = Meter()
         self.live = Liveness(self.services)
+        self._ended = EndedRuns(self.services.store, conductor.tasks)
         self._started_at = started_at
         self._started = time.monotonic()
 
@@ -109,7 +112,7 @@ class JobQueries:
         job = self._conductor.jobs.get(name)
         if job is not None and number in (None, job.state.run.run):
             return job.state
-        state = await load_state(self.services.store, name, number)
+        state = await self._ended.state(name, number)
         if state is None:
             raise await self._conductor.no_such_job(job_id)
         return state
@@ -174,7 +177,11 @@ class JobQueries:
         self, state: JobState, numbers: list[int], params: GetJob, *, needs: bool
     ) -> list[Sheet]:
         """Return a page of the sheets, with their attempts where they were named."""
-        sheets = sheet_views(state, numbers, needs=needs)
+        one = state.copy()  # it stays as it is while others have their turn
+        sheets: list[Sheet] = []
+        for start in range(0, len(numbers), _SLICE):
+            sheets += sheet_views(one, numbers[start : start + _SLICE], needs=needs)
+            await anyio.lowlevel.checkpoint()
         for sheet in sheets if params.sheets is not None else ():
             rows = await self._records.attempts(state.run.run_id, state.sheets[sheet.sheet].uid)
             sheet.attempts = [self._attempt(state, row) for row in rows]

@@ -62,6 +62,38 @@ class Graph:
                     found += self._members[group]
         return found
 
+    def met(self, done: Collection[int]) -> list[int]:
+        """Return by number how many of the sheets that each waits for are in `done`."""
+        known = frozenset(done)
+        counts = [len(known.intersection(needs)) for needs in self._needs]
+        return [0, *(counts[group] for group in self._group[1:])]
+
+    def counted_above(self, these: Collection[int]) -> list[int]:
+        """Return by number how many of `these` each sheet needs, directly or not.
+
+        What is above a group is one number with a bit for each sheet, and so joined in one step.
+        """
+        wanted = frozenset(these)
+        if not wanted:
+            return [0] * len(self._group)
+        known: dict[int, int] = {}
+        for first in range(len(self._needs)):
+            stack = [first]
+            while stack:
+                group = stack[-1]
+                higher = {self._group[need] for need in self._needs[group]} if group not in known else set()
+                if open_ones := [one for one in higher if one not in known]:
+                    stack += open_ones
+                    continue
+                stack.pop()
+                if group not in known:
+                    bits = _bits(wanted.intersection(self._needs[group]), len(self._group))
+                    for one in higher:
+                        bits |= known[one]
+                    known[group] = bits
+        counts = [known[group].bit_count() for group in range(len(self._needs))]
+        return [0, *(counts[group] for group in self._group[1:])]
+
     def above(self, sheets: Collection[int], these: Collection[int]) -> dict[int, list[int]]:
         """Return for each sheet which of `these` it needs, directly or not, ascending.
 
@@ -95,6 +127,16 @@ def _mark(env: Mapping[str, str]) -> str:
     pairs = sorted((str(name), str(value)) for name, value in env.items())
     mark = sha256(msgspec.json.encode(pairs)).hexdigest()[:_MARK]
     return f"{' '.join(name for name, _ in pairs)} {mark}"
+
+
+def _bits(numbers: Collection[int], most: int) -> int:
+    """Return a number that has a bit for each of these."""
+    if not numbers:
+        return 0
+    octets = bytearray(most // 8 + 1)
+    for number in numbers:
+        octets[number >> 3] |= 1 << (number & 7)
+    return int.from_bytes(octets, "little")
 
 
 def _chain(score: Expanded, definition: Definition) -> list[Account]:

@@ -455,21 +455,38 @@ class JobState:
         self.sheets: Numbered[SheetRow] = Numbered(len(definitions))
         self.counts: Counter[SheetStatus] = Counter()
         self.loops.adopt(version.score, self.run.run_id, sorted(sheets, key=lambda row: row.sheet))
-        self._unmet = Vector(self._graph.unmet)
-        for one, behind in zip(self.loops, self.loops.behind, strict=True):
-            for sheet in behind if one.is_open else ():
-                self._unmet[sheet] += 1
-        self._failed_upstream = Vector([0] * (len(definitions) + 1))
-        self._breakpoints_upstream = Vector([0] * (len(definitions) + 1))
-        self._open = 0
-        self._open_free = 0
+        rows = sorted(sheets, key=lambda row: row.sheet)
+        for row in rows:
+            self.sheets[row.sheet] = row
+            self.counts[row.status] += 1
+        done = [row.sheet for row in rows if row.status in DONE]
+        for sheet in done:
+            self.loops.moved(sheet, 1)
+        self._count_upstream(rows, done)
         self._waiting = Numbers()
         self._ready = {account: Numbers() for chain in self._graph.accounts[1:] for account in chain}
-        for row in sorted(sheets, key=lambda row: row.sheet):
-            self._move(row.sheet, None, row)
-        for uid in self.breakpoints:
-            if uid in self._graph.numbers:
-                self._propagate_count(self._graph.numbers[uid], 1)
+        for row in rows:
+            if row.status == SheetStatus.WAITING:
+                self._waiting = self._waiting.plus(row.sheet)
+            elif self._is_ready(row.sheet):
+                self._push(row.sheet)
+
+    def _count_upstream(self, rows: Sequence[SheetRow], done: Sequence[int]) -> None:
+        """Count for each sheet what lies above it, all at once: what `_move` brings along one by one."""
+        unmet = [all_ - met for all_, met in zip(self._graph.unmet, self._graph.met(done), strict=True)]
+        for one, behind in zip(self.loops, self.loops.behind, strict=True):
+            for sheet in behind if one.is_open else ():
+                unmet[sheet] += 1
+        failed = self._graph.counted_above([r.sheet for r in rows if r.status == SheetStatus.FAILED])
+        stops = [self._graph.numbers[uid] for uid in self.breakpoints if uid in self._graph.numbers]
+        stopped = self._graph.counted_above(stops)
+        for sheet in stops:
+            stopped[sheet] += 1
+        free = [row.sheet for row in rows if row.status in OPEN and not failed[row.sheet]]
+        self._open = len(free)
+        self._open_free = sum(not stopped[sheet] for sheet in free)
+        self._unmet, self._failed_upstream = Vector(unmet), Vector(failed)
+        self._breakpoints_upstream = Vector(stopped)
 
     def limit_of_flights(self, flights: Iterable[Flight]) -> int | None:
         """Return when the last of these ends at the latest (UTC milliseconds); None: nothing limits it."""

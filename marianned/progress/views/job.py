@@ -39,6 +39,8 @@ from marianned.protocol import (
 )
 from marianned.rows import HoldRow, SheetFlight, SheetRow, SkipRow
 
+BLOCKERS_MOST = 100
+"""How many of the failed sheets that keep one back a reply names: there may be thousands, for each."""
 HOLDS_MOST = 100
 """How many holds a reply lists, the oldest first: each pause of a pausing job is one."""
 
@@ -449,15 +451,15 @@ def _are(state: JobState) -> str:
 
 
 def sheet_views(
-    state: JobState, numbers: Sequence[int], *, needs: bool = True, blockers_most: int | None = None
+    state: JobState, numbers: Sequence[int], *, needs: bool = True, blockers_most: int = BLOCKERS_MOST
 ) -> list[Sheet]:
     """Return these sheets; their attempts are the caller's to fill in.
 
-    `needs`: tell what each needs; `blockers_most`: how many of the sheets that keep one back are named (all).
+    `needs`: tell what each needs; `blockers_most`: how many of the sheets that keep one back are named.
     """
     blockers = state.failed_above([number for number in numbers if state.blocked(number)])
-    if blockers_most is not None:
-        blockers = {number: found[:blockers_most] for number, found in blockers.items()}
+    for found in {id(found): found for found in blockers.values()}.values():  # most sheets share theirs
+        del found[blockers_most:]
     kept = kept_back(state, numbers)
     views = [_sheet_view(state, number, blockers.get(number, []), kept.get(number)) for number in numbers]
     for view in views if needs else ():

@@ -6,6 +6,7 @@ import pytest
 from kit.scores import Bench, score, stage
 
 from marianned.progress.state.graph import Graph
+from marianned.progress.state.job import JobState
 from marianned.progress.views.job import sheet_views
 from marianned.protocol import Outcome
 from marianned.score.expanded import Expanded
@@ -67,3 +68,32 @@ def test_a_line_of_a_thousand_stages_is_looked_at_without_recursion() -> None:
     bench.end(1, Outcome.FAILED, category="config")
     views = sheet_views(bench.state, list(bench.state.sheets))
     assert all(view.blocked_by == [1] for view in views[1:])
+
+
+def test_a_state_is_made_without_a_walk_for_each_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(wide(4, 30), slots=30, checked=False)
+    bench.go()
+    while bench.flying:
+        fails = bench.flying[0] % 2
+        outcome = Outcome.FAILED if fails else Outcome.SUCCEEDED
+        bench.end(bench.flying[0], outcome, category="config" if fails else None)
+
+    def walked(_graph: Graph, sheet: int) -> list[int]:
+        raise AssertionError(f"a walk for sheet {sheet}: thousands of them took seconds")
+
+    monkeypatch.setattr(Graph, "below", walked)
+    made = JobState(bench.state.run, bench.state.current, list(bench.state.sheets.values()))
+    for count in ("_unmet", "_failed_upstream", "_breakpoints_upstream"):
+        assert list(getattr(made, count)) == list(getattr(bench.state, count))
+    assert (made._open, made._open_free) == (bench.state._open, bench.state._open_free)
+
+
+def test_of_the_sheets_that_keep_one_back_the_first_hundred_are_named() -> None:
+    bench = Bench(wide(2, 130), slots=130, checked=False)
+    bench.go()
+    while bench.flying:
+        bench.end(bench.flying[0], Outcome.FAILED, category="config")
+    views = sheet_views(bench.state, [131, 132])
+    assert [view.blocked_by for view in views] == [list(range(1, 101))] * 2
+    (view,) = sheet_views(bench.state, [131], needs=False, blockers_most=10)
+    assert (view.blocked_by, view.needs) == (list(range(1, 11)), None)
