@@ -1,11 +1,15 @@
-"""The store of `mzt top`, its groups, its stages and the lines between them: no daemon, no terminal."""
+"""What `mzt top` knows and makes of it: jobs by group, stages with their lines, outputs; no daemon, no terminal."""
 
 import pytest
 
+from marianne_cli.top.drawn.widgets import daemon_line
 from marianne_cli.top.known import signs
+from marianne_cli.top.known.cells import Cell, plain, wrapped
+from marianne_cli.top.known.deeds import Deeds
 from marianne_cli.top.known.sheets import counts_text, graph_rows, sheet_rows, signs_text
 from marianne_cli.top.known.stages import drawn, in_order, stages_of
 from marianne_cli.top.known.store import Group, Store, group_of
+from marianne_cli.top.output import KEPT_LINES, Output, Pattern
 from marianned.protocol import HookStatus, JobStatus, Outcome, PlanAction, SheetStatus
 
 
@@ -218,3 +222,61 @@ def test_the_graph_has_a_row_a_stage_with_how_much_is_done():
 )
 def test_a_bar_is_as_wide_as_it_is_wanted(done, total, drawn_as):
     assert signs.bar(done, total, 4) == drawn_as
+
+
+def daemon(**fields):
+    return {
+        "status": "ready", "slots": {"used": 1, "total": 16}, "degraded_by": [], "rate_limits": [], "damaged": [], **fields,
+    }  # fmt: skip
+
+
+def test_the_first_line_says_what_is_wrong_with_the_daemon_and_whether_the_screen_is_live():
+    store = Store()
+    store.begin([job("a", "failed")])
+    limit = {"instrument": "claude-code", "model": None, "until_at": "2026-01-01T00:00:00.000Z"}
+    store.put_daemon(daemon(degraded_by=["the disk is nearly full"], rate_limits=[limit], damaged=["b"]))
+    said = plain(daemon_line(store, read_only=True, behind=3))
+    assert "FROZEN 3 changes behind" in said
+    assert "read-only" in said
+    assert "1 needs you · 1 job · $0.50 · the disk is nearly full · claude-code limited until" in said
+    assert said.endswith("1 job can't be read")
+    store.put_broken("no daemon answers at /s")
+    assert "no daemon" in plain(daemon_line(store, read_only=False, behind=None))
+
+
+def test_what_was_asked_is_shown_until_it_is_carried_out_and_then_what_became_of_it():
+    deeds = Deeds()
+    first, second = deeds.asked("mzt pause a --wait"), deeds.asked("mzt pause b --wait")
+    assert [plain(line) for line in deeds.lines()] == [
+        f"… $ mzt pause {name} --wait  sent; waiting until it is so" for name in ("a", "b")
+    ]
+    deeds.done(first, "a: paused")
+    assert plain(deeds.lines()[-1]) == "✓ $ mzt pause a --wait  a: paused"
+    deeds.refused("mzt pause b --wait", "no", ["mzt list"], second)
+    assert [plain(line) for line in deeds.lines()] == ["✗ $ mzt pause b --wait  no  (mzt list)"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "spans"),
+    [
+        ("ab", "xAbab", [(1, 3), (3, 5)]), ("Ab", "xAbab", [(1, 3)]), ("[a", "x[a]", [(1, 3)]),
+        ("", "x", []), ("aa", "aaa", [(0, 2)]),
+    ],
+)  # fmt: skip
+def test_what_is_looked_for_is_taken_as_it_is_typed(text, line, spans):
+    assert list(Pattern(text).spans(line)) == spans
+
+
+def test_lines_that_are_too_many_are_dropped_from_the_beginning_and_said():
+    output = Output()
+    output.add(("plain", f"{number}\tx") for number in range(KEPT_LINES + 2_001))
+    assert len(output.lines) == KEPT_LINES
+    assert output.lines[-1].text == f"{KEPT_LINES + 2_000}".ljust(8) + "x"
+    assert output.earlier.startswith("2,001 earlier lines are no longer kept here")
+
+
+def test_a_long_line_is_wrapped_below_the_beginning_of_its_text():
+    line = [Cell("14:00  ", "dim"), Cell("sheet 1: attempt 1 failed", "")]
+    assert all(len(plain(part)) <= 24 for part in wrapped(line, 24))
+    assert [plain(part) for part in wrapped(line, 24)] == ["14:00  sheet 1: attempt", "       1 failed"]
+    assert wrapped(line, 80) == [line]

@@ -9,6 +9,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
+from marianne_cli.times import moment
 from marianne_cli.top.drawn.look import Looks, looks_of
 from marianne_cli.top.known.cells import Cell, Line, plain
 from marianne_cli.top.known.jobs import cost_text
@@ -86,18 +87,18 @@ def daemon_line(store: Store, *, read_only: bool, behind: int | None) -> Line:
     usd, known = store.cost()
     if cost := cost_text({"usd": usd, "known": known}):
         cells.append(Cell(f" · {cost}", "dim"))
-    return [*cells, *_troubles(daemon or {})]
+    return [*cells, *(_troubles(daemon) if daemon is not None else ())]
 
 
 def _troubles(daemon: Value) -> Iterator[Cell]:
     """Say what the daemon has to complain of."""
-    for one in daemon.get("degraded_by", ()):
+    for one in daemon["degraded_by"]:
         yield Cell(f" · {one}", "warn")
-    for limit in daemon.get("rate_limits", ()):
+    for limit in daemon["rate_limits"]:
         model = f" {limit['model']}" if limit["model"] else ""
-        yield Cell(f" · {limit['instrument']}{model} limited", "warn")
-    if strangers := daemon.get("strangers"):
-        yield Cell(f" · {plural(len(strangers), 'attempt')} not in the database", "warn")
+        yield Cell(f" · {limit['instrument']}{model} limited until {moment(limit['until_at'])}", "warn")
+    if daemon["damaged"]:
+        yield Cell(f" · {plural(len(daemon['damaged']), 'job')} can't be read", "bad")
 
 
 class Tabs(Widget):
