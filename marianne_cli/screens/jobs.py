@@ -363,6 +363,7 @@ def _attempt_lines(sheet: Result) -> list[str]:
             attempt["signal"],
             None if attempt["error_category"] in _SAID_BESIDE else attempt["error_category"],
             attempt["instrument"],
+            render.node(attempt),
             f"revision {attempt['revision']}",
         ]
         lines.append(", ".join(part for part in parts if part))

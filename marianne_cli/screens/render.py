@@ -105,6 +105,14 @@ def named_place(item: Mapping[str, Any], name: str | None = None) -> str:
     return f"{place(item)} {name}" if name else place(item)
 
 
+def node(attempt: Mapping[str, Any]) -> str:
+    """Say where an attempt runs, or ran: `on n2, job 17`; empty: on the daemon's host."""
+    number, name = attempt.get("cluster_job"), attempt.get("node")
+    if number is None:
+        return "" if attempt.get("executor", "local") == "local" else f"on {attempt['executor']}"
+    return f"on {name}, job {number}" if name else f"job {number}"
+
+
 def event_line(event: Mapping[str, Any]) -> str:
     """Write an event as a line of progress: `14:05:12  pause asked`."""
     said = event["text"] or event["type"]

@@ -111,6 +111,8 @@ def _attempt(error: Result, sheet: Result) -> Iterator[str]:
     if ran is not None and error["ended_at"]:
         yield f"{moment(ran['started_at'])}-{moment(error['ended_at'])}"
     yield error["instrument"]
+    if ran is not None and (where := render.node(ran)):
+        yield where
     yield f"revision {error['revision']}"
     if error["outcome"] != "failed":
         yield error["outcome"].replace("_", " ")

@@ -1,6 +1,8 @@
 """Whole jobs on a cluster: pause, modify, resume, crashes of the daemon; each attempt once, by what sheets note."""
 
 import signal
+import subprocess
+import sys
 import time
 from base64 import b64decode
 from contextlib import suppress
@@ -110,6 +112,15 @@ def test_what_waits_is_told_with_slurms_reason_and_a_pause_takes_it_back(daemon,
     attempt = daemon.attempts("queued", waiting[0])[-1]
     assert attempt["executor"] == "slurm"
     assert attempt["node"] in {"n1", "n2", "n3", None}
+    told = subprocess.run(
+        [sys.executable, "-m", "marianne_cli", "status", "queued", str(waiting[0])],
+        env=daemon.environment,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=True,
+    )
+    assert ", on " in told.stdout
 
 
 def test_a_killed_daemon_takes_all_up_again(daemon, ledger):
