@@ -1,22 +1,30 @@
-"""What looks cost as jobs are stored: python tests/benchmarks/growth.py [--json]. Medians in one run.
+"""What requests cost as things grow: python tests/benchmarks/growth.py [--json] [--svg FILE]. Medians in one run.
 
-One job runs in a daemon; while that is stopped, its rows are copied under other names, until as many are
-stored as a column says. Beside each look stands `daemon.hello`, the least that a request can cost.
+Jobs stored: one job runs in a daemon; while that is stopped, its rows are copied under other names, until as
+many are stored as a column says. Sheets of a job: requests about one with so many. Subscribers: a pause or
+resume until each of so many has its event. Beside them stands `daemon.hello`, the least that a request can cost.
+The slope is the power of the count by which a figure grows from the first column to the last: 1 is linear.
+docs/slopes.svg is the picture of it.
 """
 
+import argparse
 import json
+import math
 import sqlite3
 import statistics
 import sys
 import time
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
+from html import escape
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from kit.daemon import Connection, Daemon, Refused, plain, score
+from kit.daemon import DEADLINE, Connection, Daemon, Refused, gated, plain, score
 
 STORED = (1, 100, 10_000)
+SUBSCRIBERS = (1, 10, 100)
 ROUNDS = 21
+ROUNDS_OF_LARGE = 5
 TABLES = ("runs", "revisions", "sheets", "attempts", "summaries", "events")
 LOOKS = {
     "daemon.hello": ("daemon.hello", {}),
@@ -62,7 +70,8 @@ def took(connection, look):
     return (time.perf_counter() - before) * 1000
 
 
-def main():
+def jobs_stored():
+    """Time looks with so many jobs stored."""
     figures = {name: {} for name in LOOKS}
     daemon = Daemon(executed=True).start()
     try:
@@ -76,15 +85,146 @@ def main():
                     for name, look in LOOKS.items():
                         times[name].append(took(connection, look))
             for name, taken in times.items():
-                figures[name][count] = round(statistics.median(taken), 2)
+                figures[name][count] = statistics.median(taken)
     finally:
         daemon.close()
-    if sys.argv[1:] == ["--json"]:
+    return figures
+
+
+def sheets_of_a_job():
+    """Time requests about a job of so many sheets, of which the first waits at a gate."""
+    figures = {"daemon.hello": {}, "job.submit": {}, "job.status": {}, "job.modify, its plan": {}}
+    daemon = Daemon(executed=True).start()
+    try:
+        daemon.gate(1)
+        for count in STORED:
+            texts = [score(f"of-{count}", [gated(1), *[f"true {word}"] * (count - 1)]) for word in "ab"]
+            place = {"directory": str(daemon.home)}
+            modify = {"job_id": f"of-{count}", "text": texts[1], "plan": True, **place}
+            looks = {
+                "daemon.hello": ("daemon.hello", {}),
+                "job.status": ("job.status", {"job_id": f"of-{count}", "limit": 100}),
+                "job.modify, its plan": ("job.modify", modify),
+            }
+            with Connection(daemon.socket) as connection:
+                connection.socket.settimeout(10 * DEADLINE)
+                submit = ("job.submit", {"text": texts[0], "submit_directory": str(daemon.home), **place})
+                figures["job.submit"][count] = took(connection, submit)
+                daemon.event(f"of-{count}", "attempt.started")
+                for name, look in looks.items():
+                    times = [took(connection, look) for _ in range(ROUNDS_OF_LARGE)]
+                    figures[name][count] = statistics.median(times)
+            daemon.rpc("job.cancel", job_id=f"of-{count}", wait=True, timeout=DEADLINE)
+    finally:
+        daemon.close()
+    return figures
+
+
+TURNS = (("job.pause", "hold.added"), ("job.resume", "hold.released"))
+
+
+def subscribers():
+    """Time a change until each of so many subscribers has its event."""
+    figures = {"a change, until all have its event": {}}
+    daemon = Daemon(executed=True).start()
+    try:
+        daemon.gate(1)
+        daemon.submit(score("bench", [gated(1)]))
+        daemon.event("bench", "attempt.started")
+        for count in SUBSCRIBERS:
+            with ExitStack() as stack, Connection(daemon.socket) as asking:
+                lines = [stack.enter_context(Connection(daemon.socket)) for _ in range(count)]
+                after = daemon.status("bench")["event"]
+                for line in lines:
+                    line.rpc("events.subscribe", after=after)
+                times = []
+                for turn in range(ROUNDS):
+                    method, kind = TURNS[turn % 2]
+                    before = time.perf_counter()
+                    asking.rpc(method, job_id="bench")
+                    for line in lines:
+                        while line.message()["params"]["item"]["type"] != kind:
+                            pass
+                    times.append((time.perf_counter() - before) * 1000)
+            figures["a change, until all have its event"][count] = statistics.median(times)
+    finally:
+        daemon.close()
+    return figures
+
+
+PARTS = {"jobs stored": jobs_stored, "sheets of a job": sheets_of_a_job, "subscribers": subscribers}
+
+
+def slope(found):
+    """Return the power of the count by which it grows."""
+    (first, least), *_, (last, most) = found.items()
+    return math.log(most / least) / math.log(last / first)
+
+
+WIDTH, HEIGHT, LEFT, TOP = 250, 230, 46, 34
+COLOURS = ("#4269d0", "#d1701f", "#2f8f6b", "#b0413e", "#8c6bb1", "#7f6f52", "#3aa0b8", "#b5549b")
+DECADES = (-2, 4)
+"""Of the upright axis: from 10^-2 to 10^4 ms."""
+
+
+def drawn(figures):
+    """Return the picture: a chart for each part, both axes logarithmic."""
+    rows = max(map(len, figures.values()))
+    width, height = len(figures) * (WIDTH + LEFT + 24), HEIGHT + TOP + 40 + 16 * rows
+    parts = [
+        f'<g transform="translate({LEFT + at * (WIDTH + LEFT + 24)},{TOP})">{chart(title, found)}</g>'
+        for at, (title, found) in enumerate(figures.items())
+    ]
+    style = "text{font:11px ui-sans-serif,system-ui,sans-serif;fill:#555}.title{font-weight:600}"
+    style += ".grid{stroke:#8884;fill:none}polyline{fill:none;stroke-width:2}"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img" '
+        f'aria-label="Milliseconds of requests as things grow"><style>{style}</style>{"".join(parts)}</svg>\n'
+    )
+
+
+def chart(title, found):
+    low, high = DECADES
+    widest = math.log10(max(max(line) for line in found.values()))
+
+    def at(count, value):
+        x = math.log10(count) / widest * WIDTH
+        y = HEIGHT - (math.log10(value) - low) / (high - low) * HEIGHT
+        return f"{x:.1f},{y:.1f}"
+
+    made = f'<text class="title" y="-12">ms by {escape(title)}</text>'
+    for decade in range(low, high + 1):
+        y = at(1, 10**decade).partition(",")[2]
+        made += f'<path class="grid" d="M0,{y}H{WIDTH}"/><text x="-6" y="{y}" dy="4" text-anchor="end">{10**decade:g}</text>'
+    for decade in range(round(widest) + 1):
+        x = decade / widest * WIDTH
+        made += f'<text x="{x:.0f}" y="{HEIGHT + 16}" text-anchor="middle">{10**decade:,}</text>'
+    for row, (name, line) in enumerate(found.items()):
+        colour = COLOURS[row % len(COLOURS)]
+        points = " ".join(at(count, value) for count, value in line.items())
+        made += f'<polyline points="{points}" stroke="{colour}"/>'
+        y = HEIGHT + 40 + 16 * row
+        made += f'<path d="M0,{y}h14" stroke="{colour}" stroke-width="2"/>'
+        made += f'<text x="20" y="{y + 4}">{escape(name)}, slope {slope(line):.2f}</text>'
+    return made
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the figures")
+    given = parser.parse_args()
+    figures = {title: part() for title, part in PARTS.items()}
+    if given.svg:
+        given.svg.write_text(drawn(figures))
+    if given.json:
         print(json.dumps(figures, indent=2))
         return
-    print("ms, medians".ljust(30), *(f"{count:>10,} stored" for count in STORED))
-    for name, found in figures.items():
-        print(name.ljust(30), *(f"{found[count]:>17.2f}" for count in STORED))
+    for title, found in figures.items():
+        counts = list(next(iter(found.values())))
+        print(f"ms by {title}".ljust(34), *(f"{count:>10,}" for count in counts), "  slope")
+        for name, line in found.items():
+            print(name.ljust(34), *(f"{value:>10.2f}" for value in line.values()), f"{slope(line):>7.2f}")
 
 
 if __name__ == "__main__":
