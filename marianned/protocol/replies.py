@@ -88,7 +88,8 @@ class Job(Reply, kw_only=True):
     in_flight: list[InFlight]
     """What is in flight, in this job and in those whose end it waits for."""
     waiting: list[Waiting]
-    """What waits, and for what."""
+    """What waits, and for what; of the sheets that wait for their next attempt the 100 whose wait ends first,
+    `sheets` has all."""
     next: Next | None
     """What happens next by itself; null: nothing does."""
     safe_to: SafeTo

@@ -5,6 +5,7 @@ Read off the state at a moment; nothing is stored. Source: docs/design/cli.md §
 
 from collections.abc import Iterable, Sequence
 from functools import cache
+from heapq import nsmallest
 from itertools import islice
 from typing import Any, TypeVar
 from zlib import crc32
@@ -41,6 +42,8 @@ from marianned.rows import HoldRow, SheetFlight, SheetRow, SkipRow
 
 BLOCKERS_MOST = 100
 """How many of the failed sheets that keep one back a reply names: there may be thousands, for each."""
+WAITS_MOST = 100
+"""How many sheets that wait for their next attempt a reply lists, those whose wait ends first."""
 HOLDS_MOST = 100
 """How many holds a reply lists, the oldest first: each pause of a pausing job is one."""
 
@@ -218,7 +221,11 @@ def _at_rest(state: JobState) -> bool:
 
 
 def _waiting(state: JobState, now: Instant) -> list[Waiting]:
-    found = [_wait(state, row, row.waiting_for or WaitingFor.RETRY, row.until) for row in state.waits()]
+    waits = state.waits()
+    if len(waits) > WAITS_MOST:
+        first = nsmallest(WAITS_MOST, waits, key=lambda row: row.until.at if row.until is not None else 0)
+        waits = sorted(first, key=lambda row: row.sheet)
+    found = [_wait(state, row, row.waiting_for or WaitingFor.RETRY, row.until) for row in waits]
     found += hook_waits(state)
     if not lifecycle.may_start(state.facts):
         return found

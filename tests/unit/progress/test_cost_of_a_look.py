@@ -7,7 +7,7 @@ from kit.scores import Bench, score, stage
 
 from marianned.progress.state.graph import Graph
 from marianned.progress.state.job import JobState
-from marianned.progress.views.job import sheet_views
+from marianned.progress.views.job import WAITS_MOST, job_view, sheet_views
 from marianned.protocol import Outcome
 from marianned.score.expanded import Expanded
 
@@ -97,3 +97,18 @@ def test_of_the_sheets_that_keep_one_back_the_first_hundred_are_named() -> None:
     assert [view.blocked_by for view in views] == [list(range(1, 101))] * 2
     (view,) = sheet_views(bench.state, [131], needs=False, blockers_most=10)
     assert (view.blocked_by, view.needs) == (list(range(1, 11)), None)
+
+
+def test_of_the_sheets_that_wait_the_hundred_whose_wait_ends_first_are_told() -> None:
+    bench = Bench(wide(1, 120), slots=120, checked=False)
+    bench.go()
+    while bench.flying:
+        bench.end(bench.flying[0], Outcome.FAILED, category="exit")
+    waits = {row.sheet: row.until.at for row in bench.state.waits() if row.until is not None}
+    assert len(waits) == 120
+    told = [one.sheet for one in job_view(bench.state, bench.now).waiting]
+    assert told == sorted(told)
+    assert len(told) == WAITS_MOST
+    assert max(waits[sheet] for sheet in told if sheet) <= min(
+        at for sheet, at in waits.items() if sheet not in told
+    )
