@@ -42,6 +42,7 @@ TABLE: Mapping[str, Mapping[str, Entry]] = {
         "why": Entry("say why a job does not move, or why it failed", "why"),
         "history": Entry("show who asked what, when and why, and what followed", "history"),
         "dashboard": Entry("show the jobs in the browser", "dashboard"),
+        "mcp": Entry("let an agent look after jobs, by the Model Context Protocol", "mcp"),
         "report": Entry("tell what ran, stopped and cost since a time", "report"),
         "revisions": Entry("list the versions of a job's score, and their plans", "revisions"),
         "diff": Entry("show what differs between two of them", "diff"),

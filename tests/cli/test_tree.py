@@ -58,7 +58,7 @@ def test_every_command_has_quiet_verbose_help_and_json():
     for name, command in tree().items():
         have = {opt for option in options(command) for opt in option.opts}
         assert {"--quiet", "--verbose", "--help"} <= have
-        assert ("--json" in have) is (name not in {"completion", "dashboard", "top"})
+        assert ("--json" in have) is (name not in {"completion", "dashboard", "mcp", "top"})
 
 
 def test_requests_take_a_reason_and_a_key():
@@ -197,7 +197,7 @@ def test_a_breakpoint_is_waited_for_only_with_a_timeout_of_ones_own(capsys):
 
 def test_the_commands_are_those_of_the_contract_in_its_order(capsys):
     wanted = (
-        "run list status logs wait remove pause resume modify edit retry cancel top why history dashboard report revisions diff demo init "
+        "run list status logs wait remove pause resume modify edit retry cancel top why history dashboard mcp report revisions diff demo init "
         "validate instruments clear-rate-limits start stop restart service config doctor backup bug-report events rpc completion "
         "help version"
     )

@@ -1,0 +1,29 @@
+"""`mzt mcp`: an agents' door on standard input and output, which is `marianne_cli.mcp`, loaded only here."""
+
+import os
+
+import anyio
+import click
+
+from marianne_cli import options
+from marianne_cli.context import Answer, Invocation
+
+
+@options.command("mcp", "mzt mcp", "mzt mcp --read-only", "claude mcp add marianne -- mzt mcp", as_json=False)
+@click.option(
+    "--read-only", is_flag=True, help="Offer no tool that changes something; the daemon sees to it, too."
+)
+def command(call: Invocation, *, read_only: bool) -> Answer:
+    """Serve the Model Context Protocol on standard input and output, for an agent that looks after jobs.
+
+    Its tools are look, output, plan and change. A program starts it; it ends with its input. There is no
+    other transport: nothing listens.
+    """
+    if os.isatty(0):
+        raise click.UsageError("mcp is for programs: an agent starts it, and speaks to it on its input")
+    from marianne_cli.mcp.stdio import Server
+    from marianne_cli.mcp.tools import INSTRUCTIONS, Door
+
+    door = Door(call.socket, read_only=read_only)
+    anyio.run(Server(door.calls, INSTRUCTIONS).serve)
+    return Answer({"message": ""}, printed=True)

@@ -1,0 +1,181 @@
+"""The Model Context Protocol on standard input and output: a message a line, in both of its generations.
+
+Clients up to protocol 2025-11-25 shake hands (`initialize`); from 2026-07-28 on each request stands alone,
+and `server/discover` tells what there is. Both are answered alike. Format: modelcontextprotocol.io.
+"""
+
+import os
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+import msgspec
+
+from marianned import __version__
+
+HANDSHAKES = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+"""Protocols that begin with a handshake, the newest last."""
+MODERN = ("2026-07-28",)
+"""Protocols without one."""
+LINE_MOST = 16 * 1024 * 1024
+"""Bytes of a message: a score of the most that a daemon takes, escaped."""
+AT_ONCE = 16
+"""Requests that are worked on side by side; the next ones are read when one of them is done."""
+LEAVE_SECONDS = 2.0
+"""How long requests may still be answered after the input has ended."""
+_META = "io.modelcontextprotocol/"
+_PARSE, _INVALID, _NO_METHOD, _BAD_PARAMS, _NO_VERSION = -32700, -32600, -32601, -32602, -32022
+_SAME = {"ttlMs": 0, "cacheScope": "private"}
+"""What a modern client may keep of an answer: nothing, for jobs move."""
+
+Params = Mapping[str, Any]
+Call = Callable[[Params], Awaitable[dict[str, Any]]]
+
+
+class Refused(Exception):
+    """A request that is not one: its code and what is wrong."""
+
+    def __init__(self, code: int, message: str, data: object = None) -> None:
+        super().__init__(message)
+        self.error = {"code": code, "message": message} | ({} if data is None else {"data": data})
+
+
+def bad_params(message: str) -> Refused:
+    """Return the refusal of params."""
+    return Refused(_BAD_PARAMS, message)
+
+
+class Server:
+    """Answers one client: `calls` has what is done by method, `instructions` tell it how to use that."""
+
+    def __init__(self, calls: Mapping[str, Call], instructions: str) -> None:
+        self._calls = calls
+        self._about = {
+            "capabilities": {"tools": {}, "resources": {}},
+            "instructions": instructions,
+        }
+        self._me = {"name": "marianne", "version": __version__}
+        self._running: dict[str | int, anyio.CancelScope] = {}
+        self._free = anyio.Semaphore(AT_ONCE)
+        self._turn = anyio.Lock()
+        self._reader, self._writer = 0, 1
+
+    async def serve(self) -> None:
+        """Answer until the input ends; what is still being done then has `LEAVE_SECONDS`, and is given up."""
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                try:
+                    async for line in _lines(self._reader):
+                        if line.strip():
+                            await self._take(line, tasks)
+                except Refused as refused:
+                    await self._refuse(None, refused)
+                scope.deadline = anyio.current_time() + LEAVE_SECONDS
+
+    async def _take(self, line: bytes, tasks: anyio.abc.TaskGroup) -> None:
+        try:
+            message = msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            await self._refuse(None, Refused(_PARSE, "a message is one line of JSON"))
+            return
+        match message:
+            case {"method": "notifications/cancelled", "params": {"requestId": int() | str() as given}}:
+                if given in self._running:
+                    self._running[given].cancel()
+            case {"method": str(method), "id": int() | str() as given}:
+                params = message.get("params", {})
+                await self._free.acquire()
+                tasks.start_soon(self._answer, given, method, params)
+            case {"method": _, "id": _}:
+                await self._refuse(None, Refused(_INVALID, "method is text, id text or a whole number"))
+            case {"method": str()} | {"result": _} | {"error": _}:
+                pass  # a notification, or an answer to what was never asked
+            case _:
+                await self._refuse(None, Refused(_INVALID, "a request has a method and an id"))
+
+    async def _answer(self, given: str | int, method: str, params: object) -> None:
+        try:
+            with anyio.CancelScope() as scope:
+                self._running[given] = scope
+                try:
+                    result = await self._done(method, params)
+                except Refused as refused:
+                    await self._refuse(given, refused)
+                else:
+                    await self._send({"jsonrpc": "2.0", "id": given, "result": result})
+        finally:
+            self._running.pop(given, None)
+            self._free.release()
+
+    async def _done(self, method: str, params: object) -> dict[str, Any]:
+        if not isinstance(params, dict):
+            raise bad_params("params are an object")
+        asked = params.get("_meta", {})
+        version = asked.get(f"{_META}protocolVersion") if isinstance(asked, dict) else None
+        if version is not None and version not in MODERN:
+            raise Refused(
+                _NO_VERSION,
+                "Unsupported protocol version",
+                {"supported": list(MODERN), "requested": str(version)},
+            )
+        match method:
+            case "initialize":
+                wanted = params.get("protocolVersion")
+                spoken = wanted if wanted in HANDSHAKES else HANDSHAKES[-1]
+                return {"protocolVersion": spoken, "serverInfo": self._me, **self._about}
+            case "server/discover":
+                found = {"supportedVersions": list(MODERN), **self._about}
+            case "ping":
+                found = {}
+            case _ if method in self._calls:
+                found = await self._calls[method](params)
+            case _:
+                raise Refused(_NO_METHOD, f"there is no method {method[:80]!r}")
+        if version is None:
+            return found
+        kept = {} if method == "tools/call" else _SAME
+        return {**found, **kept, "resultType": "complete", "_meta": {f"{_META}serverInfo": self._me}}
+
+    async def _refuse(self, given: str | int | None, refused: Refused) -> None:
+        await self._send({"jsonrpc": "2.0", "id": given, "error": refused.error})
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        with anyio.CancelScope(shield=True):  # half a line would end the conversation
+            async with self._turn:
+                await anyio.to_thread.run_sync(
+                    _write, self._writer, msgspec.json.encode(message) + b"\n", abandon_on_cancel=False
+                )
+
+
+def _write(writer: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(writer, view) :]
+
+
+async def _lines(reader: int) -> AsyncIterator[bytes]:
+    """Yield the lines of a file descriptor until its end.
+
+    Raises:
+        Refused: one is longer than any message may be; where the next begins is not known then.
+    """
+    waits = stat.S_ISFIFO(os.fstat(reader).st_mode) or stat.S_ISSOCK(os.fstat(reader).st_mode)
+    kept = bytearray()
+    while True:
+        if waits:
+            await anyio.wait_readable(reader)
+        data = os.read(reader, 65536)
+        if not data:
+            if kept:
+                yield bytes(kept)
+            return
+        kept += data
+        *lines, rest = kept.split(b"\n")
+        kept = rest
+        for line in lines:
+            yield bytes(line)
+        if len(kept) > LINE_MOST:
+            raise Refused(_INVALID, f"a message has at most {LINE_MOST} bytes")

@@ -1,0 +1,412 @@
+"""What an agent is offered: look, output, plan, change; each a question or a request of the public protocol.
+
+Few and short: what is told of a job is what `mzt status` and `mzt why` show, at most `TEXT_MOST` characters
+at a time. A tool's arguments are Structs, from which its schema is made and by which they are checked.
+"""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import anyio.to_thread
+import msgspec
+
+from marianne_cli.client import AsyncClient, aconnect
+from marianne_cli.mcp.stdio import Call, Params, Refused, bad_params
+from marianne_cli.screens import jobs as screens
+from marianne_cli.screens.transcript import Transcript
+from marianne_cli.screens.why import failures, why_screen
+from marianned import files
+from marianned.errors import BadRequest, MarianneError
+from marianned.formatting import visible
+from marianned.protocol import (
+    Cancel,
+    ExplainJob,
+    GetJob,
+    ListJobs,
+    Modify,
+    Pause,
+    Query,
+    ReadOutput,
+    ReadRevisions,
+    Resume,
+    Retry,
+)
+
+TEXT_MOST = 2_000
+"""Characters of one answer of `look` and `plan`."""
+LINES_MOST = 200
+"""Lines of one answer of `output`."""
+WAIT_MOST = 300
+"""Seconds that one call may wait."""
+_JOBS_MOST = 50
+_LINE_MOST = 1_000
+"""Characters of a line of output."""
+_FURTHER = 8
+"""Where the last lines of an agent's stream say less than that many, so many times more are read."""
+_RESOURCE = "marianne://job/"
+INSTRUCTIONS = (
+    "Marianne runs jobs: scores of sheets, each a piece of work by an agent or a script. `look` first. "
+    "A job is paused at the next boundary between sheets, its score changed, and resumed; what is finished "
+    "does not run again. Before a change of the score or a resume from a sheet, ask for its `plan`. "
+    "`change` wants a reason, which people read in the job's history."
+)
+
+JobName = Annotated[str, msgspec.Meta(min_length=1, max_length=120, description="A job's name, or NAME@RUN.")]
+Sheets = Annotated[
+    str, msgspec.Meta(max_length=1_000, description="Sheets, as `3`, `2-5,7` or a stage's name.")
+]
+More = Annotated[
+    int, msgspec.Meta(ge=0, description="Where to go on: what `more` of the answer before said.")
+]
+
+
+class _Arguments(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    pass
+
+
+class Look(_Arguments, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """See all jobs, those that need a person first; with `job` one: its sheets, and why it does not move."""
+
+    job: JobName | None = None
+    more: More = 0
+
+
+class Output(_Arguments, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """Read the last lines that a sheet (or the sheet in flight) has printed."""
+
+    job: JobName
+    sheet: Annotated[int, msgspec.Meta(ge=1, description="Number of the sheet.")] | None = None
+    attempt: Annotated[int, msgspec.Meta(ge=1, description="Its attempt; the newest by itself.")] | None = (
+        None
+    )
+    stream: Literal["stdout", "stderr", "prompt", "result"] = "stdout"
+    lines: Annotated[int, msgspec.Meta(ge=1, le=LINES_MOST)] = 40
+
+
+class _Score(_Arguments, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    score: Annotated[str, msgspec.Meta(description="modify: the whole new score, as YAML.")] | None = None
+    score_file: (
+        Annotated[str, msgspec.Meta(description="modify: a file with the new score, instead of `score`.")]
+        | None
+    ) = None
+    rerun: (
+        Annotated[str, msgspec.Meta(description="modify: finished sheets that run again, or `changed`.")]
+        | None
+    ) = None
+    from_: Annotated[
+        str, msgspec.Meta(description="resume: run these sheets again, and what depends on them.")
+    ] | (None) = msgspec.field(default=None, name="from")
+    only: Annotated[str, msgspec.Meta(description="resume: run these sheets alone again.")] | None = None
+
+
+class Plan(_Score, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """See what a modify or a resume would run, keep and throw away; nothing is changed."""
+
+    job: JobName
+    action: Literal["modify", "resume"]
+    more: More = 0
+
+
+class Change(_Score, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """Pause, resume, modify, retry or cancel a job."""
+
+    job: JobName
+    action: Literal["pause", "resume", "modify", "retry", "cancel"]
+    reason: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=1_000, description="Why; it stays in the history.")
+    ]
+    now: Annotated[bool, msgspec.Meta(description="pause: interrupt what is in flight.")] = False
+    before: Annotated[str, msgspec.Meta(description="pause: only before these sheets.")] | None = None
+    skip: Annotated[str, msgspec.Meta(description="resume: take these sheets for skipped.")] | None = None
+    accept: Annotated[str, msgspec.Meta(description="resume: take these failed sheets for done.")] | None = (
+        None
+    )
+    resume: Annotated[bool, msgspec.Meta(description="modify: let the job go on with the new score.")] = False
+    wait_seconds: Annotated[
+        int, msgspec.Meta(ge=0, le=WAIT_MOST, description="Wait so long until it is carried out.")
+    ] = 0
+
+
+class _Tool(NamedTuple):
+    arguments: type[_Arguments]
+    hints: Mapping[str, bool]
+
+
+_TOOLS = {
+    "look": _Tool(Look, {"readOnlyHint": True}),
+    "output": _Tool(Output, {"readOnlyHint": True}),
+    "plan": _Tool(Plan, {"readOnlyHint": True}),
+    "change": _Tool(Change, {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False}),
+}
+_ALONE = {
+    "modify": {"score", "score_file", "rerun", "resume"},
+    "resume": {"from_", "only", "skip", "accept"},
+    "pause": {"now", "before"},
+}
+"""By action, the arguments that are its alone."""
+
+
+class Door:
+    """The tools and resources over one daemon's socket (None: as `mzt` finds it)."""
+
+    def __init__(self, socket: str | None, *, read_only: bool) -> None:
+        self._socket = socket
+        self._read_only = read_only
+        self._done: dict[str, Callable[[AsyncClient, Any], Awaitable[str]]] = {
+            "look": _look,
+            "output": _output,
+            "plan": _plan,
+            "change": _change,
+        }
+
+    @property
+    def calls(self) -> dict[str, Call]:
+        """What the server does by the protocol's methods."""
+        return {
+            "tools/list": self._tools,
+            "tools/call": self._call,
+            "resources/list": self._resources,
+            "resources/templates/list": self._templates,
+            "resources/read": self._resource,
+        }
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncClient]:
+        """Connect for one call: a daemon that was started anew is found, and calls share no line."""
+        async with aconnect(self._socket, name="mcp", read_only=self._read_only) as client:
+            yield client
+
+    # --- tools -------------------------------------------------------------------------------------------
+
+    async def _tools(self, _params: Params) -> dict[str, Any]:
+        return {"tools": [_described(name, tool) for name, tool in _TOOLS.items() if self._offers(name)]}
+
+    def _offers(self, name: str) -> bool:
+        return not (self._read_only and name == "change")
+
+    async def _call(self, params: Params) -> dict[str, Any]:
+        name = params.get("name")
+        if not isinstance(name, str) or name not in _TOOLS or not self._offers(name):
+            raise bad_params(f"there is no tool {str(name)[:80]!r}; there are {', '.join(_TOOLS)}")
+        try:
+            arguments = msgspec.convert(params.get("arguments") or {}, _TOOLS[name].arguments)
+            async with self._connected() as client:
+                return _said(await self._done[name](client, arguments))
+        except msgspec.ValidationError as error:
+            return _said(f"{name}: {error}", failed=True)
+        except MarianneError as error:
+            hints = [f"type: {' · '.join(error.hints)}"] if error.hints else []
+            return _said("\n".join([f"{error.code}: {error.message}", *hints]), failed=True)
+
+    # --- resources ---------------------------------------------------------------------------------------
+
+    async def _resources(self, _params: Params) -> dict[str, Any]:
+        async with self._connected() as client:
+            jobs = (await client.ask(ListJobs(newest_first=True, brief=True, limit=_JOBS_MOST))).jobs
+        return {
+            "resources": [
+                {"uri": f"{_RESOURCE}{job.job_name}/score", "name": f"the score of {job.job_name}"}
+                for job in jobs
+            ]
+        }
+
+    async def _templates(self, _params: Params) -> dict[str, Any]:
+        return {
+            "resourceTemplates": [
+                {"uriTemplate": f"{_RESOURCE}{{job}}/score", "name": "the score of a job, as it is in force"},
+                {"uriTemplate": f"{_RESOURCE}{{job}}/log/{{sheet}}", "name": "the end of a sheet's output"},
+            ]
+        }
+
+    async def _resource(self, params: Params) -> dict[str, Any]:
+        uri = params.get("uri")
+        parts = (
+            uri.removeprefix(_RESOURCE).split("/")
+            if isinstance(uri, str) and uri.startswith(_RESOURCE)
+            else []
+        )
+        try:
+            async with self._connected() as client:
+                match parts:
+                    case [job, "score"]:
+                        job_now = await client.ask(GetJob(job, fields=["revision"]))
+                        found = await client.ask(ReadRevisions(job, revision=job_now.revision))
+                        text = found.text or ""
+                    case [job, "log", sheet] if sheet.isascii() and sheet.isdigit():
+                        text = await _output(client, Output(job=job, sheet=int(sheet), lines=LINES_MOST))
+                    case _:
+                        raise bad_params(f"there is no resource {str(uri)[:200]!r}")
+        except MarianneError as error:
+            raise Refused(-32002, error.message, {"uri": uri}) from None
+        return {"contents": [{"uri": uri, "mimeType": "text/plain", "text": text}]}
+
+
+def _described(name: str, tool: _Tool) -> dict[str, Any]:
+    """Return what a client is told of a tool; its schema has no references, which not all clients follow."""
+    (_, known) = msgspec.json.schema_components([tool.arguments])
+    schema = known[tool.arguments.__name__]
+    kept = {key: value for key, value in schema.items() if key not in {"title", "description"}}
+    return {
+        "name": name,
+        "description": (tool.arguments.__doc__ or "").strip(),
+        "inputSchema": kept,
+        "annotations": {**tool.hints, "openWorldHint": False},
+    }
+
+
+def _said(text: str, *, failed: bool = False) -> dict[str, Any]:
+    """Return a tool's answer; what a terminal would obey is shown as escapes here, too."""
+    return {"content": [{"type": "text", "text": visible(text)}], "isError": failed}
+
+
+def _page(lines: list[str], begin: int) -> str:
+    """Return what is told of lines from a character on, up to the end of the last line that has room."""
+    text = "\n".join(lines)
+    piece = text[begin : begin + TEXT_MOST]
+    if begin + TEXT_MOST >= len(text):
+        return piece
+    end = piece.rfind("\n")
+    piece = piece[:end] if end > 0 else piece
+    return f"{piece}\n… more: {begin + len(piece) + (end > 0)} of {len(text)} characters"
+
+
+# --- looking -----------------------------------------------------------------------------------------------
+
+
+async def _look(client: AsyncClient, asked: Look) -> str:
+    if asked.job is None:
+        found = await client.ask(ListJobs(statuses=["active", "held", "failed"], limit=_JOBS_MOST))
+        jobs = msgspec.to_builtins(found.jobs)
+        needy = [job for job in jobs if job["status"] in ("paused", "failed") and job["next"] is None]
+        rest = [job for job in jobs if job not in needy]
+        if not jobs:
+            return "nothing runs, waits, is held or has failed"
+        heads = [f"{len(jobs)} of {found.total} jobs" if found.total > len(jobs) else f"jobs: {len(jobs)}"]
+        heads += [f"needs a person: {', '.join(job['job_name'] for job in needy)}"] if needy else []
+        return _page([*heads, *screens.jobs_table([*needy, *rest])], asked.more)
+    job = await _details(client, asked.job)
+    lines = screens.job_screen(job)
+    if job["status"] not in ("completed", "cancelled"):
+        why = msgspec.to_builtins(await client.ask(ExplainJob(asked.job)))
+        shown = failures(why, job["sheets"])
+        if shown or why["reasons"]:
+            numbers = ",".join(str(error["sheet"]) for error in shown)
+            tried = (await _details(client, asked.job, numbers))["sheets"] if numbers else []
+            known = {sheet["sheet"]: sheet for sheet in [*job["sheets"], *tried]}
+            lines += ["", *why_screen(why, list(known.values()), shown)]
+    return _page(lines, asked.more)
+
+
+async def _details(client: AsyncClient, job: str, sheets: str | None = None) -> dict[str, Any]:
+    """Return a job with all its sheets, page by page."""
+    details: dict[str, Any] = msgspec.to_builtins(await client.ask(GetJob(job, sheets=sheets)))
+    while len(details["sheets"]) < details["total_sheets"]:
+        page = await client.ask(GetJob(job, sheets=sheets, offset=len(details["sheets"])))
+        if not page.sheets:
+            break
+        details["sheets"] += msgspec.to_builtins(page.sheets)
+    return details
+
+
+async def _output(client: AsyncClient, asked: Output) -> str:
+    sheet = asked.sheet
+    if sheet is None:
+        flights = (await client.ask(GetJob(asked.job, fields=["in_flight"]))).in_flight
+        sheet = next((flight.sheet for flight in flights if flight.sheet is not None), None)
+        if sheet is None:
+            raise BadRequest(f"no sheet of '{asked.job}' is in flight: name one")
+    for lines in (asked.lines, asked.lines * _FURTHER):
+        wanted = ReadOutput(
+            asked.job,
+            sheet=sheet,
+            attempt=asked.attempt,
+            stream=asked.stream,
+            tail_lines=lines,
+            reads=True,
+        )
+        found = await client.ask(wanted)
+        told = Transcript(msgspec.to_builtins(found.reads) if found.reads else None)
+        said = [*told.feed(0, found.data), *told.finish()]
+        if len(said) >= asked.lines or not found.reads:
+            break
+    shown = [line[:_LINE_MOST] for line in said[-asked.lines :]]
+    head = f"sheet {sheet}, attempt {found.attempt}, {asked.stream}, {found.size} bytes so far"
+    return "\n".join([head, *shown])
+
+
+# --- changing ----------------------------------------------------------------------------------------------
+
+
+async def _plan(client: AsyncClient, asked: Plan) -> str:
+    _alone(asked, asked.action)
+    request = await _modify(asked, plan=True) if asked.action == "modify" else _resume(asked, plan=True)
+    reply: dict[str, Any] = msgspec.to_builtins(await client.ask(request))
+    while len(reply["plan"]) < reply["plan_total"]:
+        further = msgspec.structs.replace(request, offset=len(reply["plan"]))
+        page = msgspec.to_builtins(await client.ask(further))["plan"]
+        if not page:
+            break
+        reply["plan"] += page
+    return _page(screens.plan_screen(reply), asked.more)
+
+
+async def _change(client: AsyncClient, asked: Change) -> str:
+    _alone(asked, asked.action)
+    waits: dict[str, Any] = {"wait": True, "timeout": float(asked.wait_seconds)} if asked.wait_seconds else {}
+    given: dict[str, Any] = {"reason": asked.reason}
+    request: Query[Any]
+    match asked.action:
+        case "pause":
+            request = Pause(asked.job, now=asked.now, before=asked.before, **given, **waits)
+        case "resume":
+            request = _resume(asked, skip=asked.skip, accept=asked.accept, **given, **waits)
+        case "modify":
+            request = await _modify(asked, resume=asked.resume, **given, **waits)
+        case "retry":
+            request = Retry(asked.job, **given)
+        case "cancel":
+            request = Cancel(asked.job, **given, **waits)
+    reply = await client.ask(request)
+    problems = [f"{one.severity} {one.code}: {one.message}" for one in reply.problems]
+    return "\n".join([reply.message, *problems])
+
+
+def _alone(asked: Plan | Change, action: str) -> None:
+    """See that nothing is given that belongs to another action.
+
+    Raises:
+        BadRequest: something is.
+    """
+    for other, names in _ALONE.items():
+        wrong = sorted(name for name in names if other != action and getattr(asked, name, None))
+        if wrong:
+            raise BadRequest(f"{wrong[0].rstrip('_')} belongs to {other}, not to {action}")
+
+
+def _resume(asked: Plan | Change, **others: Any) -> Resume:
+    return Resume(asked.job, from_=asked.from_, only=asked.only, **others)
+
+
+async def _modify(asked: Plan | Change, **others: Any) -> Modify:
+    """Return the request for a new score, whose paths count from its file's directory, or from here."""
+    if asked.score is not None and asked.score_file is not None:
+        raise BadRequest("score or score_file: one of them")
+    if asked.score is None and asked.score_file is None:
+        if asked.rerun is None:
+            raise BadRequest("modify wants a score, a score_file or rerun")
+        return Modify(asked.job, rerun=asked.rerun, **others)
+    if asked.score_file is None:
+        return Modify(asked.job, text=asked.score, directory=os.getcwd(), rerun=asked.rerun, **others)  # noqa: PTH109
+    file = Path(os.getcwd(), asked.score_file)  # noqa: PTH109  as it was typed: links are the user's business
+    try:
+        text = (await anyio.to_thread.run_sync(files.read, file, files.TEXT_MOST)).decode()
+    except OSError as error:
+        raise BadRequest(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"{file}: not UTF-8 at byte {error.start}") from None
+    return Modify(
+        asked.job, text=text, directory=str(file.parent), file=str(file), rerun=asked.rerun, **others
+    )

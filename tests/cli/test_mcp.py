@@ -1,0 +1,196 @@
+"""`mzt mcp` as the protocol's own client sees it, in both generations; and what it says to messages that are none."""
+
+import json
+import subprocess
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+from home_for_tests import GATED
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+from marianne_cli.mcp.stdio import HANDSHAKES, MODERN
+from marianne_cli.mcp.tools import TEXT_MOST
+
+MODES = pytest.mark.parametrize("mode", ["legacy", MODERN[0]])
+
+
+@asynccontextmanager
+async def agent(home, *options, mode="auto"):
+    command, *arguments = home.command(["mcp", *options])
+    server = StdioServerParameters(command=command, args=arguments, env=home.environment, cwd=home.path)
+    with anyio.fail_after(100):
+        async with Client(stdio_client(server), mode=mode) as client:
+            yield client
+
+
+async def said(client, tool, **arguments):
+    """Return the text of an answer that is no error."""
+    answer = await client.call_tool(tool, arguments)
+    assert not answer.is_error, answer
+    return answer.content[0].text
+
+
+async def refused(client, tool, **arguments):
+    answer = await client.call_tool(tool, arguments)
+    assert answer.is_error, answer
+    return answer.content[0].text
+
+
+@MODES
+def test_a_job_is_looked_at_paused_changed_and_resumed(home, mode):
+    home.mzt("run", home.score("a", GATED, words=" words of old"))
+
+    async def look_after():
+        async with agent(home, mode=mode) as client:
+            tools = (await client.list_tools()).tools
+            assert [tool.name for tool in tools] == ["look", "output", "plan", "change"]
+            assert [tool.annotations.read_only_hint for tool in tools] == [True, True, True, False]
+            assert all("$ref" not in json.dumps(tool.input_schema) for tool in tools)
+            assert "a  " in await said(client, "look")
+            assert "sheet 1 is in flight" in await said(client, "look", job="a")
+            assert "pausing" in await said(client, "change", job="a", action="pause", reason="better words")
+            home.let_go(1)
+            text = (home.path / "a.yaml").read_text().replace("words of old", "new words")
+            waited = {"reason": "better words", "wait_seconds": 60}
+            assert "a: paused; 1 of 3" in await said(client, "change", job="a", action="pause", **waited)
+            plan = await said(client, "plan", job="a", action="modify", score=text)
+            assert "prompt differs" in plan
+            assert (await said(client, "change", job="a", action="modify", score=text, **waited)).startswith(
+                "a: paused"
+            )
+            assert "running" in await said(client, "change", job="a", action="resume", reason="go on")
+            home.let_go(2, 3)
+            home.mzt("wait", "a")
+            assert "sheet 2 new words" in await said(client, "output", job="a", sheet=2)
+            assert "sheet 1 words of old" in await said(client, "output", job="a", sheet=1)
+            score = await client.read_resource("marianne://job/a/score")
+            assert score.contents[0].text == text
+            log = await client.read_resource("marianne://job/a/log/3")
+            assert "sheet 3 new words" in log.contents[0].text
+
+    anyio.run(look_after)
+    asked = {entry["reason"] for entry in home.json("history", "a", "-n", "100")["entries"]}
+    assert "better words" in asked
+
+
+@MODES
+def test_what_can_not_be_done_is_said_with_what_can(home, mode):
+    home.mzt("run", home.score("a"), "--wait")
+
+    async def try_it():
+        async with agent(home, mode=mode) as client:
+            assert "E501" in await refused(client, "look", job="b")
+            assert "mzt" in await refused(client, "change", job="a", action="pause", reason="why not")
+            assert "reason" in await refused(client, "change", job="a", action="pause")
+            assert "wait_seconds" in await refused(
+                client, "change", job="a", action="pause", reason="x", wait_seconds=301
+            )
+            assert "belongs to pause" in await refused(
+                client, "change", job="a", action="cancel", reason="x", now=True
+            )
+            assert (
+                "no such file"
+                in (await refused(client, "plan", job="a", action="modify", score_file="none.yaml")).lower()
+            )
+            (home.path / "odd.yaml").write_bytes(b"name: \xff")
+            assert "UTF-8" in await refused(client, "plan", job="a", action="modify", score_file="odd.yaml")
+            with pytest.raises(Exception, match="no tool"):
+                await client.call_tool("remove", {})
+            with pytest.raises(Exception, match="no resource"):
+                await client.read_resource("marianne://job/a/../x")
+
+    anyio.run(try_it)
+
+
+def test_read_only_offers_no_change_and_the_daemon_would_take_none(home):
+    home.mzt("run", home.score("a"), "--wait")
+
+    async def look_only():
+        async with agent(home, "--read-only") as client:
+            assert [tool.name for tool in (await client.list_tools()).tools] == ["look", "output", "plan"]
+            assert "completed" in await said(client, "look", job="a")
+            with pytest.raises(Exception, match="no tool"):
+                await client.call_tool("change", {"job": "a", "action": "cancel", "reason": "x"})
+
+    anyio.run(look_only)
+
+
+def test_a_wide_job_is_told_piece_by_piece(home):
+    score = home.path / "wide.yaml"
+    score.write_text(
+        "name: wide\nworkspace: ./out\ninstrument: cli\nsheet: {size: 1, total_items: 150}\nparallel: {fail_fast: false}\n"
+        "prompt: {template: exit 3}\nretry: {max_retries: 0}\n"
+    )
+    home.mzt("run", "wide.yaml", "--before", "2", "--wait", code=None)
+
+    async def read_on():
+        async with agent(home) as client:
+            whole, more = [], 0
+            while True:
+                text = await said(client, "look", job="wide", more=more)
+                assert len(text) < TEXT_MOST + 80
+                lines = text.split("\n")
+                if "… more: " not in lines[-1]:
+                    return [*whole, *lines]
+                whole += lines[:-1]
+                more = int(lines[-1].split()[2])
+
+    lines = anyio.run(read_on)
+    assert lines[0].startswith("wide  ") or "wide" in lines[0]
+
+
+def test_without_a_daemon_it_says_how_to_start_one(home):
+    home.mzt("stop", code=None)
+
+    async def look():
+        async with agent(home) as client:
+            return await refused(client, "look")
+
+    assert "mzt start" in anyio.run(look)
+
+
+def exchange(home, *lines):
+    """Return what is answered to these lines, until the input ends."""
+    done = subprocess.run(
+        home.command(["mcp"]), input=b"".join(line + b"\n" for line in lines), env=home.environment, cwd=home.path,
+        capture_output=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stderr == b""
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_messages_that_are_none_are_refused_and_the_next_is_answered(home):
+    odd = [b"", b"no json", b"[]", b'{"id": 1}', b"\xff\xfe", b"[" * 100_000, b'{"method": "x", "id": 1.5}']
+    ping = b'{"jsonrpc": "2.0", "id": "last", "method": "ping"}'
+    answers = exchange(
+        home, *odd, b'{"method": "nothing", "id": 2}', b'{"method": "ping", "id": 3, "params": 5}', ping
+    )
+    codes = {
+        answer["id"]: answer.get("error", {}).get("code") for answer in answers if answer["id"] is not None
+    }
+    assert codes == {2: -32601, 3: -32602, "last": None}
+    assert [answer["error"]["code"] for answer in answers if answer["id"] is None] == [
+        -32700, -32600, -32600, -32700, -32700, -32600,
+    ]  # fmt: skip
+
+
+def test_a_handshake_of_each_age_is_answered_and_a_protocol_to_come_is_refused(home):
+    for version in (*HANDSHAKES, "2199-01-01"):
+        hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": version}}
+        (answer,) = exchange(home, json.dumps(hello).encode())
+        assert answer["result"]["protocolVersion"] == (version if version in HANDSHAKES else HANDSHAKES[-1])
+    meta = {"io.modelcontextprotocol/protocolVersion": "2199-01-01"}
+    new = {"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": {"_meta": meta}}
+    (answer,) = exchange(home, json.dumps(new).encode())
+    assert answer["error"] == {
+        "code": -32022,
+        "message": "Unsupported protocol version",
+        "data": {"supported": list(MODERN), "requested": "2199-01-01"},
+    }
+
+
+def test_by_hand_it_says_what_it_is_for(home):
+    done = home.mzt("mcp", "--help")
+    assert "Model Context Protocol" in done.stdout
