@@ -181,7 +181,7 @@ def follow(daemon, read, size):
 
 @pytest.mark.skipif(not LONG, reason="takes a minute: MARIANNE_SLURM_LONG=1")
 def test_what_a_dead_node_ran_runs_again_elsewhere_and_is_not_counted(cluster, daemon, ledger):
-    body = '[ "{{ stage }}" = 1 ] || { note on-$SLURMD_NODENAME; [ -e "$HOME/go" ] || sleep 1000; }'
+    body = '[ "{{ stage }}" = 1 ] || [ -e "$HOME/go" ] || { note on-$SLURMD_NODENAME; sleep 1000; }'
     daemon.submit(fan("moved", 1, body))
     node = next(line for line in iter_lines(ledger) if line.startswith("on-")).removeprefix("on-")
     (daemon.home / "go").touch()
