@@ -98,7 +98,7 @@ def test_a_limit_that_can_not_be_written_down_is_refused_and_nothing_changes(dae
         "job.modify", job_id="solo", text=limited(gated(1), 900), directory=str(daemon.home), resume=True
     )
     assert refused.code == "E508"
-    assert "the time limit of sheet 1 of 'solo' can't be raised" in refused.message
+    assert "the limit of sheet 1 of 'solo' can't be raised while it runs" in refused.message
     assert daemon.status("solo") == before
     directory.chmod(0o700)
     daemon.modify("solo", limited(gated(1), 900), resume=True)
