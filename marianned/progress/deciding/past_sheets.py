@@ -200,8 +200,8 @@ class _Search:
             if past.uid not in taken:
                 place = past.row.place or past.place
                 self._done[past.definition].append(_Doing(past.uid, place, was_done=True))
-                if past.stood_as not in (None, past.definition):
-                    self._done[past.stood_as or ""].append(_Doing(past.uid, past.place, was_done=False))
+                if past.stood_as is not None and (past.stood_as, past.place) != (past.definition, place):
+                    self._done[past.stood_as].append(_Doing(past.uid, past.place, was_done=False))
         for row in state.sheets.values():
             if row.uid in taken or row.sheet in unchanged:
                 continue
