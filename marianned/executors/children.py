@@ -161,7 +161,10 @@ class Children:
         pause, gone_by = _SHORTEST_PAUSE, None
         while os.getppid() == keeper and self.reap() and (left := until - time.monotonic()) > 0:
             look()
-            if not _finish(self._theirs(), kept):
+            theirs = self._theirs()
+            if (
+                not _finish(theirs, kept) and theirs == self._theirs()
+            ):  # else one was forked meanwhile, or is gone
                 gone_by = gone_by or time.monotonic() + _ENDING_SECONDS
                 left = min(left, gone_by - time.monotonic())
                 if left <= 0 or not any(map(_is_ending, self._theirs())):

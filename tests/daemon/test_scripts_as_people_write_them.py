@@ -122,8 +122,9 @@ def alone(daemon, tmp_path, script):
     file.write_bytes(script)
     env = {**daemon.environment, "PWD": str(tmp_path)}
     ended = subprocess.run(
-        ["bash", str(file)], cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
+        ["env", "--default-signal", "bash", str(file)],  # nohup and a shell's background leave some ignored
+        cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False,
+    )  # fmt: skip
     return ended.returncode, ended.stdout, named(ended.stderr)
 
 

@@ -129,7 +129,7 @@ def altered(**changes):
 
 HOSTILE = {
     "garbage": (b"\x00\xff\xfe garbage", -32700),
-    "not utf-8": (b'{"jsonrpc":"2.0","id":7,"method":"\xff\xfe","params":{}}', -32600),
+    "not utf-8": (b'{"jsonrpc":"2.0","id":7,"method":"\xff\xfe","params":{}}', -32700),
     "half a message": (b'{"jsonrpc":"2.0","id":7,', -32700),
     "a string": (b'"pause"', -32600),
     "a batch": (b"[" + json.dumps(HELLO).encode() + b"]", -32600),

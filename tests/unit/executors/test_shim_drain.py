@@ -7,6 +7,8 @@ import anyio
 import pytest
 from attempts import Attempt, soon, write
 
+from marianned.executors import children
+
 pytestmark = pytest.mark.anyio
 
 LINES = [f"line {number}" for number in range(1, 41)]
@@ -225,3 +227,16 @@ async def test_a_command_that_goes_on_printing_is_not_ended(attempt: Attempt) ->
     )
     record = await attempt.run(bash(attempt, script, final={**FINAL, "grace": 1.0}))
     assert (record.exit_code, record.final) == (0, False)
+
+
+def test_what_is_forked_while_it_is_looked_around_is_looked_at_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parent had let go of the output when its turn came: nobody seemed to hold it, and the end was cut."""
+    scans = iter([[10], [10, 11], [10, 11], *[[10]] * 9])
+    looked_at: list[list[int]] = []
+    family = children.Children()
+    monkeypatch.setattr(family, "_theirs", lambda: next(scans))
+    monkeypatch.setattr(family, "reap", lambda: True)
+    monkeypatch.setattr(children, "_is_ending", lambda _pid: False)
+    monkeypatch.setattr(children, "_finish", lambda pids, _files: looked_at.append(pids) or 11 in pids)
+    assert not family.drain(time.monotonic() + 30, os.getppid(), [], lambda: None)
+    assert looked_at == [[10], [10, 11], [10]]
