@@ -468,7 +468,8 @@ class PastSheetRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     definition: str
     """Hash of the definition it was done under."""
     needs: list[int]
-    """Uids of the sheets it needed, when it was done and when it was taken out."""
+    """Uids of the sheets it needed, when it was done and when it was taken out; and, each with a minus, of
+    all sheets of the loop it stood in: their next round would have played it, too."""
     row: SheetRow
     """Its row."""
     stood_as: str | None = None

@@ -462,7 +462,12 @@ class Model:
         self.left_scores[shape(self.score)] = done
         for name, sheet in self.sheets.items():
             if name not in was.values() and sheet.status in DONE:
-                self.past[sheet.number] = Past(was_then[name], place_of(self.score, self.step(name)), sheet)
+                span = self.score.loop.span if self.score.loop else frozenset()
+                played_with = (
+                    frozenset(self.sheets[one].number for one in span) if name in span else frozenset()
+                )
+                place = place_of(self.score, self.step(name))
+                self.past[sheet.number] = Past(was_then[name], place, sheet, played_with)
         sheets: dict[str, Sheet] = {}
         for step in self.staged.steps:
             if step.name in back:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from plain_scores import LoopPlan, Score
-from return_model import forget
+from return_model import forget_played
 
 if TYPE_CHECKING:
     from control_model import Model
@@ -73,7 +73,7 @@ class Rounds:
             standing.round += 1
             for name in plan.span:
                 model.sheets[name].begin_anew()
-            forget(model, {model.sheets[name].number for name in plan.span})
+            forget_played(model, {model.sheets[name].number for name in plan.span})
             model.breaks |= model.passed & plan.span
             model.passed -= plan.span
         elif plan.goes_on:

@@ -24,6 +24,8 @@ class Past:
     stood_as: Definition
     stood_at: Place
     sheet: Sheet
+    played_with: frozenset[int] = frozenset()
+    """The numbers of the sheets of the loop it stood in."""
 
     @property
     def needs(self) -> frozenset[int | None]:
@@ -66,6 +68,12 @@ def forget(model: "Model", again: set[int]) -> None:
     while hangs := {number for number, past in model.past.items() if past.needs & again}:
         model.past = {number: past for number, past in model.past.items() if number not in hangs}
         again = again | hangs
+
+
+def forget_played(model: "Model", again: set[int]) -> None:
+    """Forget what was taken out of a loop as well, where its sheets are played in the next round."""
+    forget(model, again | {number for number, past in model.past.items() if past.played_with & again})
+    model.past = {number: past for number, past in model.past.items() if not past.played_with & again}
 
 
 def origins(model: "Model", new: Score) -> Origins:

@@ -104,11 +104,16 @@ def remember(draft: Draft, leaving: Collection[int]) -> None:
     draft.put(LeftScoreRow(run_id=state.run.run_id, shape=_shape(state.score), done=done))
     for row in [row for row in rows if row.uid in leaving and row.status in DONE]:
         stood_as = _fingerprint_now(state, row.sheet)
+        one = state.loops.of(row.sheet)
+        span = () if one is None else one.loop.sheets
         past = PastSheetRow(
             run_id=row.run_id,
             uid=row.uid,
             definition=row.definition or stood_as,
-            needs=sorted({*_needs_now(state, row.sheet), *(row.needed or ())}),
+            needs=sorted(
+                {*_needs_now(state, row.sheet), *(row.needed or ())}
+                | {-state.sheets[number].uid for number in span}
+            ),
             row=row,
             stood_as=stood_as,
             place=_place(state.definition(row.sheet)),
@@ -124,9 +129,12 @@ def with_needs(state: JobState, row: SheetRow, needs: Collection[int]) -> SheetR
     return msgspec.structs.replace(row, needed=before)
 
 
-def forget(draft: Draft, again: Collection[int]) -> None:
-    """Forget what depended on sheets (by uid) that run again: it would have run again with them."""
-    state, gone = draft.state, set(again)
+def forget(draft: Draft, again: Collection[int], *, in_round: bool = False) -> None:
+    """Forget what depended on sheets (by uid) that run again: it would have run again with them.
+
+    With `in_round` they do so in the next round of their loop: what stood in its span would have, too.
+    """
+    state, gone = draft.state, set(again) | {-uid for uid in again if in_round}
     while more := [past for past in state.past_sheets.values() if gone.intersection(past.needs)]:
         gone |= {past.uid for past in more}
         for past in more:

@@ -105,7 +105,7 @@ def _next_round(draft: Draft, one: Round) -> None:
         row = state.sheets[sheet]
         draft.sheet(row, **FRESH | {"fallback": row.fallback, "cost_before": row.cost_usd or 0.0})
     uids = [state.sheets[sheet].uid for sheet in one.loop.sheets]
-    forget(draft, uids)
+    forget(draft, uids, in_round=True)
     rearm(draft, uids)
     up_to = "" if one.loop.exact else "up to "
     said = f"loop {one.loop.span}: round {number} of {up_to}{one.loop.rounds} begins"

@@ -556,3 +556,40 @@ def test_what_was_taken_out_of_a_round_is_played_in_the_next_one_when_it_is_back
     bench.end(1)
     bench.ask(Action.MODIFY_RESUME, whole)
     assert bench.sheets == ["completed", "running", "pending", "pending"]
+
+
+def of_instances(count: int):
+    """A stage, a loop of its instances and a last stage, and one behind it."""
+    span = tuple(range(2, count + 3))
+    loop = Loop(first=2, last=3, sheets=span, ends=(span[-1],), until="it is so", rounds=3)
+    stages = (stage(), stage([1], count=count, prompt="b"), stage([2], prompt="l"), stage([3], prompt="z"))
+    return score(*stages, loops=(loop,))
+
+
+def test_what_was_taken_out_of_the_beginning_of_a_round_is_played_in_the_next_one_too():
+    whole = of_instances(2)
+    bench = Bench(whole)
+    bench.ask(Action.BREAK, sheets="4")
+    assert bench.play() == [1, 2, 3]
+    bench.ask(Action.MODIFY_RESUME, of_instances(1))
+    bench.end(3)
+    bench.judged(False)
+    bench.ask(Action.PAUSE)
+    bench.end(2)
+    bench.crash()
+    bench.ask(Action.MODIFY, whole)
+    assert standing(bench) == (2, LoopState.OPEN)
+    assert bench.sheets == ["completed", "completed", "pending", "pending", "pending"]
+
+
+def test_what_was_taken_out_of_a_round_is_done_in_it_when_it_is_back():
+    whole = of_instances(2)
+    bench = Bench(whole)
+    bench.ask(Action.BREAK, sheets="4")
+    bench.play()
+    bench.ask(Action.MODIFY, of_instances(1))
+    bench.ask(Action.RESUME_FROM, sheets="2")
+    bench.ask(Action.PAUSE)
+    bench.end(2)
+    bench.ask(Action.MODIFY, whole)
+    assert bench.sheets == ["completed", "completed", "completed", "pending", "pending"]
