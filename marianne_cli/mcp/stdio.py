@@ -62,10 +62,14 @@ class Server:
         self._free = anyio.Semaphore(AT_ONCE)
         self._turn = anyio.Lock()
         self._reader, self._writer = 0, 1
+        self._left: anyio.CancelScope | None = None
 
     async def serve(self) -> None:
-        """Answer until the input ends; what is still being done then has `LEAVE_SECONDS`, and is given up."""
-        with anyio.CancelScope() as scope:
+        """Answer until the input ends; what is still being done then has `LEAVE_SECONDS`, and is given up.
+
+        A client that reads no more ends it at once.
+        """
+        with anyio.CancelScope() as self._left:
             async with anyio.create_task_group() as tasks:
                 try:
                     async for line in _lines(self._reader):
@@ -73,7 +77,7 @@ class Server:
                             await self._take(line, tasks)
                 except Refused as refused:
                     await self._refuse(None, refused)
-                scope.deadline = anyio.current_time() + LEAVE_SECONDS
+                self._left.deadline = anyio.current_time() + LEAVE_SECONDS
 
     async def _take(self, line: bytes, tasks: anyio.abc.TaskGroup) -> None:
         try:
@@ -145,9 +149,12 @@ class Server:
     async def _send(self, message: dict[str, Any]) -> None:
         with anyio.CancelScope(shield=True):  # half a line would end the conversation
             async with self._turn:
-                await anyio.to_thread.run_sync(
-                    _write, self._writer, msgspec.json.encode(message) + b"\n", abandon_on_cancel=False
-                )
+                data = msgspec.json.encode(message) + b"\n"
+                try:
+                    await anyio.to_thread.run_sync(_write, self._writer, data, abandon_on_cancel=False)
+                except BrokenPipeError:
+                    if self._left is not None:
+                        self._left.cancel()
 
 
 def _write(writer: int, data: bytes) -> None:
@@ -172,10 +179,10 @@ async def _lines(reader: int) -> AsyncIterator[bytes]:
             if kept:
                 yield bytes(kept)
             return
-        kept += data
-        *lines, rest = kept.split(b"\n")
-        kept = rest
-        for line in lines:
-            yield bytes(line)
+        begun, *others = data.split(b"\n")
+        kept += begun
+        for other in others:
+            yield bytes(kept)
+            kept = bytearray(other)
         if len(kept) > LINE_MOST:
             raise Refused(_INVALID, f"a message has at most {LINE_MOST} bytes")

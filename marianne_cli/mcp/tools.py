@@ -5,7 +5,7 @@ at a time. A tool's arguments are Structs, from which its schema is made and by 
 """
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -14,12 +14,13 @@ import anyio.to_thread
 import msgspec
 
 from marianne_cli.client import AsyncClient, aconnect
+from marianne_cli.exits import problem_text
 from marianne_cli.mcp.stdio import Call, Params, Refused, bad_params
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens.transcript import Transcript
 from marianne_cli.screens.why import failures, why_screen
 from marianned import files
-from marianned.errors import BadRequest, MarianneError
+from marianned.errors import BadRequest, MarianneError, Problem
 from marianned.formatting import visible
 from marianned.protocol import (
     Cancel,
@@ -46,7 +47,9 @@ _LINE_MOST = 1_000
 """Characters of a line of output."""
 _FURTHER = 8
 """Where the last lines of an agent's stream say less than that many, so many times more are read."""
+_PROBLEMS_MOST = 20
 _RESOURCE = "marianne://job/"
+_NO_RESOURCE, _INTERNAL = -32002, -32603
 INSTRUCTIONS = (
     "Marianne runs jobs: scores of sheets, each a piece of work by an agent or a script. `look` first. "
     "A job is paused at the next boundary between sheets, its score changed, and resumed; what is finished "
@@ -168,9 +171,9 @@ class Door:
         return {
             "tools/list": self._tools,
             "tools/call": self._call,
-            "resources/list": self._resources,
+            "resources/list": _refusing(self._resources),
             "resources/templates/list": self._templates,
-            "resources/read": self._resource,
+            "resources/read": _refusing(self._resource),
         }
 
     @asynccontextmanager
@@ -190,7 +193,8 @@ class Door:
     async def _call(self, params: Params) -> dict[str, Any]:
         name = params.get("name")
         if not isinstance(name, str) or name not in _TOOLS or not self._offers(name):
-            raise bad_params(f"there is no tool {str(name)[:80]!r}; there are {', '.join(_TOOLS)}")
+            offered = ", ".join(filter(self._offers, _TOOLS))
+            raise bad_params(f"there is no tool {str(name)[:80]!r}; there are {offered}")
         try:
             arguments = msgspec.convert(params.get("arguments") or {}, _TOOLS[name].arguments)
             async with self._connected() as client:
@@ -199,13 +203,14 @@ class Door:
             return _said(f"{name}: {error}", failed=True)
         except MarianneError as error:
             hints = [f"type: {' · '.join(error.hints)}"] if error.hints else []
-            return _said("\n".join([f"{error.code}: {error.message}", *hints]), failed=True)
+            said = [f"{error.code}: {error.message}", *hints, *_problems(error.problems)]
+            return _said("\n".join(said), failed=True)
 
     # --- resources ---------------------------------------------------------------------------------------
 
     async def _resources(self, _params: Params) -> dict[str, Any]:
         async with self._connected() as client:
-            jobs = (await client.ask(ListJobs(newest_first=True, brief=True, limit=_JOBS_MOST))).jobs
+            jobs = (await client.ask(ListJobs(newest_first=True, brief=True, limit=_JOBS_MOST))).brief
         return {
             "resources": [
                 {"uri": f"{_RESOURCE}{job.job_name}/score", "name": f"the score of {job.job_name}"}
@@ -228,20 +233,31 @@ class Door:
             if isinstance(uri, str) and uri.startswith(_RESOURCE)
             else []
         )
-        try:
-            async with self._connected() as client:
-                match parts:
-                    case [job, "score"]:
-                        job_now = await client.ask(GetJob(job, fields=["revision"]))
-                        found = await client.ask(ReadRevisions(job, revision=job_now.revision))
-                        text = found.text or ""
-                    case [job, "log", sheet] if sheet.isascii() and sheet.isdigit():
-                        text = await _output(client, Output(job=job, sheet=int(sheet), lines=LINES_MOST))
-                    case _:
-                        raise bad_params(f"there is no resource {str(uri)[:200]!r}")
-        except MarianneError as error:
-            raise Refused(-32002, error.message, {"uri": uri}) from None
+        async with self._connected() as client:
+            match parts:
+                case [job, "score"]:
+                    job_now = await client.ask(GetJob(job, fields=["revision"]))
+                    found = await client.ask(ReadRevisions(job, revision=job_now.revision))
+                    text = found.text or ""
+                case [job, "log", sheet] if sheet.isascii() and sheet.isdigit():
+                    text = await _output(client, Output(job=job, sheet=int(sheet), lines=LINES_MOST))
+                case _:
+                    raise bad_params(f"there is no resource {str(uri)[:200]!r}")
         return {"contents": [{"uri": uri, "mimeType": "text/plain", "text": text}]}
+
+
+def _refusing(call: Call) -> Call:
+    """Return a method that answers what the daemon refuses, or that none answers, as the protocol's error."""
+
+    async def answer(params: Params) -> dict[str, Any]:
+        try:
+            return await call(params)
+        except MarianneError as error:
+            data = {"uri": params["uri"]} if "uri" in params else None
+            code = _INTERNAL if data is None else _NO_RESOURCE
+            raise Refused(code, f"{error.code}: {error.message}", data) from None
+
+    return answer
 
 
 def _described(name: str, tool: _Tool) -> dict[str, Any]:
@@ -333,7 +349,8 @@ async def _output(client: AsyncClient, asked: Output) -> str:
         if len(said) >= asked.lines or not found.reads:
             break
     shown = [line[:_LINE_MOST] for line in said[-asked.lines :]]
-    head = f"sheet {sheet}, attempt {found.attempt}, {asked.stream}, {found.size} bytes so far"
+    head = f"sheet {sheet}, attempt {found.attempt}, {asked.stream}, {found.size} bytes"
+    head += "" if found.ended else " so far"
     return "\n".join([head, *shown])
 
 
@@ -370,8 +387,14 @@ async def _change(client: AsyncClient, asked: Change) -> str:
         case "cancel":
             request = Cancel(asked.job, **given, **waits)
     reply = await client.ask(request)
-    problems = [f"{one.severity} {one.code}: {one.message}" for one in reply.problems]
-    return "\n".join([reply.message, *problems])
+    return "\n".join([reply.message, *_problems(reply.problems)])
+
+
+def _problems(problems: Sequence[Problem]) -> list[str]:
+    """Write the problems of a score with their places, its errors first."""
+    told = sorted(problems, key=lambda one: one.severity != "error")
+    rest = len(told) - _PROBLEMS_MOST
+    return [*map(problem_text, told[:_PROBLEMS_MOST]), *([f"… and {rest} more"] if rest > 0 else [])]
 
 
 def _alone(asked: Plan | Change, action: str) -> None:

@@ -63,8 +63,13 @@ def test_a_job_is_looked_at_paused_changed_and_resumed(home, mode):
             assert "running" in await said(client, "change", job="a", action="resume", reason="go on")
             home.let_go(2, 3)
             home.mzt("wait", "a")
-            assert "sheet 2 new words" in await said(client, "output", job="a", sheet=2)
+            printed = await said(client, "output", job="a", sheet=2)
+            assert "sheet 2 new words" in printed
+            assert "so far" not in printed
             assert "sheet 1 words of old" in await said(client, "output", job="a", sheet=1)
+            assert [str(one.uri) for one in (await client.list_resources()).resources] == [
+                "marianne://job/a/score"
+            ]
             score = await client.read_resource("marianne://job/a/score")
             assert score.contents[0].text == text
             log = await client.read_resource("marianne://job/a/log/3")
@@ -96,6 +101,15 @@ def test_what_can_not_be_done_is_said_with_what_can(home, mode):
             )
             (home.path / "odd.yaml").write_bytes(b"name: \xff")
             assert "UTF-8" in await refused(client, "plan", job="a", action="modify", score_file="odd.yaml")
+            for tool, more in (("plan", {}), ("change", {"reason": "x"})):
+                wrong = await refused(client, tool, job="a", action="modify", score="name: [\n", **more)
+                assert "score:2:1: error S002" in wrong
+                assert "mzt validate" not in wrong
+            many = "name: a\n" + "".join(f"zz{number}: 1\n" for number in range(40))
+            assert (
+                "more"
+                in (await refused(client, "plan", job="a", action="modify", score=many)).split("\n")[-1]
+            )
             with pytest.raises(Exception, match="no tool"):
                 await client.call_tool("remove", {})
             with pytest.raises(Exception, match="no resource"):
@@ -111,7 +125,7 @@ def test_read_only_offers_no_change_and_the_daemon_would_take_none(home):
         async with agent(home, "--read-only") as client:
             assert [tool.name for tool in (await client.list_tools()).tools] == ["look", "output", "plan"]
             assert "completed" in await said(client, "look", job="a")
-            with pytest.raises(Exception, match="no tool"):
+            with pytest.raises(Exception, match=r"there are look, output, plan$"):
                 await client.call_tool("change", {"job": "a", "action": "cancel", "reason": "x"})
 
     anyio.run(look_only)
@@ -146,6 +160,9 @@ def test_without_a_daemon_it_says_how_to_start_one(home):
 
     async def look():
         async with agent(home) as client:
+            for asked in (client.list_resources(), client.read_resource("marianne://job/a/score")):
+                with pytest.raises(Exception, match="E511: no daemon"):
+                    await asked
             return await refused(client, "look")
 
     assert "mzt start" in anyio.run(look)
@@ -174,6 +191,18 @@ def test_messages_that_are_none_are_refused_and_the_next_is_answered(home):
     assert [answer["error"]["code"] for answer in answers if answer["id"] is None] == [
         -32700, -32600, -32600, -32700, -32700, -32600,
     ]  # fmt: skip
+
+
+def test_a_client_that_reads_no_more_ends_it_quietly(home):
+    with subprocess.Popen(
+        home.command(["mcp"]), env=home.environment, cwd=home.path,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as door:  # fmt: skip
+        door.stdout.close()
+        door.stdin.write(b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n')
+        door.stdin.flush()
+        assert door.stderr.read() == b""
+        assert door.wait() == 0
 
 
 def test_a_handshake_of_each_age_is_answered_and_a_protocol_to_come_is_refused(home):

@@ -214,7 +214,7 @@ class Control:
             given=params.variables,
             kept=state.newest.row.variables,
         )
-        shown = Path(file).name if file else "the score"
+        shown = Path(file).name if file else new_run.UNNAMED
         undisturbed = f"; '{run.job_name}' goes on undisturbed"
         try:
             score = await new_run.compile_valid(source, shown, undisturbed, files)

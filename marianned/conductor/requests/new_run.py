@@ -24,6 +24,10 @@ class ValidScore(msgspec.Struct, frozen=True, kw_only=True):
     compiled: Compiled
 
 
+UNNAMED = "the score"
+"""How a score without a file is called in messages."""
+
+
 async def compile_valid(
     source: ScoreSource, shown: str, undisturbed: str, files: Mapping[str, str] | None = None
 ) -> ValidScore:
@@ -49,7 +53,7 @@ async def compile_valid(
         given = formatting.given_again(masks.told({**source.kept, **source.given}))
         raise InvalidScore(
             f"'{shown}' has {count} error{'' if count == 1 else 's'}{undisturbed}",
-            hints=[f"mzt validate {formatting.typed(shown)}{given}"],
+            hints=[] if shown == UNNAMED else [f"mzt validate {formatting.typed(shown)}{given}"],
             problems=compiled.problems,
         )
     digest = hashlib.sha256(source.text)

@@ -66,7 +66,7 @@ class Submissions:
             workspace=params.workspace,
             given=params.variables,
         )
-        shown = Path(params.file).name if params.file else "the score"
+        shown = Path(params.file).name if params.file else new_run.UNNAMED
         score = await new_run.compile_valid(source, shown, "")
         expanded = score.version.score
         faults.point("submit.compiled")
