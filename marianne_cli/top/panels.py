@@ -305,7 +305,7 @@ class Panels:
         entries = [render.event_line(event).partition("  ") for event in reversed(history["entries"])]
         panel = self._screen.query_one("#journal", Lines)
         told = [[Cell(f"{when}  ", "dim"), Cell(what)] for when, _, what in entries]
-        panel.show([part for line in told for part in wrapped(line, panel.size.width)])
+        panel.show([part for line in told for part in wrapped(line, panel.width)])
 
     async def _revisions(self) -> None:
         answer = cleaned(await self._screen.top.client.ask(ReadRevisions(self._screen.job_id)))
@@ -313,7 +313,7 @@ class Panels:
 
     def _fill(self, name: str, lines: list[str]) -> None:
         panel = self._screen.query_one(f"#{name}", Lines)
-        panel.show([part for line in lines for part in wrapped([Cell(line)], panel.size.width)])
+        panel.show([part for line in lines for part in wrapped([Cell(line)], panel.width)])
 
 
 def _once(first: Callable[[], None], then: Callable[[], None]) -> Callable[[], None]:

@@ -170,6 +170,16 @@ async def test_the_output_is_searched_with_honest_counts_and_filtered(daemon):
         await top.sees("20", "the needle", absent=("matching",))
 
 
+async def test_no_character_of_a_long_line_is_hidden_by_the_scrollbar(daemon):
+    daemon.submit(score("long", ["seq 1 50; seq -s. 1000 1060; exit 1"]))
+    daemon.event("long", "job.failed")
+    async with looking(daemon.socket, "long", size=(50, 30)) as top:
+        lines = await top.sees("1060", "ended")
+        whole = ".".join(map(str, range(1000, 1061)))
+        shown = "".join(line[:49] for line in lines)
+        assert whole in shown
+
+
 async def test_who_scrolls_up_is_left_where_they_are_until_they_want_the_end(two):
     async with looking(two.socket, "works") as top:
         await top.sees("begun")

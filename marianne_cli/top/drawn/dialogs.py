@@ -234,4 +234,4 @@ class Reading(Dialog):
     def on_resize(self) -> None:
         """Wrap to the width there is."""
         text = self.query_one("#text", Lines)
-        text.show([part for line in self._text for part in wrapped(line, text.size.width)])
+        text.show([part for line in self._text for part in wrapped(line, text.width)])

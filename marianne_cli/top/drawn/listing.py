@@ -41,7 +41,7 @@ class Lines(ScrollView, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = _MOVES
     DEFAULT_CSS = """
-    Lines { scrollbar-size: 1 1; overflow-x: hidden; scrollbar-gutter: auto; }
+    Lines { scrollbar-size: 1 1; overflow-x: hidden; scrollbar-gutter: stable; }
     """
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  Textual's name
@@ -53,10 +53,15 @@ class Lines(ScrollView, can_focus=True):
         """The styles of the theme."""
         return looks_of(self.app)
 
+    @property
+    def width(self) -> int:
+        """Columns that a line has: those of the widget without its scrollbar's."""
+        return self.scrollable_size.width
+
     def show(self, lines: Sequence[Line]) -> None:
         """Show these lines, from where one has scrolled to."""
         self._lines = lines
-        self.virtual_size = Size(self.size.width, len(lines))
+        self.virtual_size = Size(self.width, len(lines))
         self.refresh()
 
     def text_lines(self) -> list[str]:
@@ -88,13 +93,13 @@ class Lines(ScrollView, can_focus=True):
         index = self.scroll_offset.y + y
         base = self.rich_style
         if index >= self.virtual_size.height:
-            return Strip.blank(self.size.width, base)
+            return Strip.blank(self.width, base)
         return self.drawn(self.line_at(index), index, base).apply_offsets(0, index)
 
     def drawn(self, line: Line, index: int, base: Style) -> Strip:
         """Draw a line, with what is selected of it."""
         segments = [Segment(cell.text, base + self.looks.style(cell.style)) for cell in line]
-        strip = Strip(segments).crop_extend(0, self.size.width, base)
+        strip = Strip(segments).crop_extend(0, self.width, base)
         selection = self.text_selection
         span = None if selection is None else selection.get_span(index)
         if span is None:
@@ -249,10 +254,10 @@ class Rows(Lines):
         base = self.rich_style
         if not y:
             heads = [Cell(column.head, "dim") for column in self._columns]
-            return Strip(self._segments(heads, base)).crop_extend(0, self.size.width, base)
+            return Strip(self._segments(heads, base)).crop_extend(0, self.width, base)
         index = self.scroll_offset.y + y - 1
         if index >= len(self._rows):
-            return Strip.blank(self.size.width, base)
+            return Strip.blank(self.width, base)
         row = self._rows[index]
         at_cursor = index == self.cursor and row.key is not None
         if at_cursor:
@@ -263,7 +268,7 @@ class Rows(Lines):
             if one
             else self._segments(row.cells, base)
         )
-        return Strip(segments).crop_extend(0, self.size.width, base)
+        return Strip(segments).crop_extend(0, self.width, base)
 
     def _cursor_style(self, base: Style) -> Style:
         if self.app.no_color:
@@ -273,7 +278,7 @@ class Rows(Lines):
 
     def _segments(self, cells: Sequence[Cell], base: Style) -> list[Segment]:
         segments: list[Segment] = []
-        left = self.size.width
+        left = self.width
         last = max((place for place, width in enumerate(self._widths) if width), default=-1)
         for place, cell in enumerate(cells):
             width = self._widths[place]
@@ -292,6 +297,7 @@ class Rows(Lines):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"rows--cursor", "rows--shadow"}
     DEFAULT_CSS = """
+    Rows { scrollbar-gutter: auto; }
     Rows .rows--cursor { background: $primary 30%; text-style: bold; }
     Rows .rows--shadow { background: $panel; }
     """

@@ -72,7 +72,7 @@ class LogView(Lines):
 
     def changed(self) -> None:
         """Show what has come."""
-        if self.output.dropped != self._dropped or self.size.width != self._width:
+        if self.output.dropped != self._dropped or self.width != self._width:
             self._rebuild()
         else:
             self._extend()
@@ -111,7 +111,7 @@ class LogView(Lines):
 
     def on_resize(self) -> None:
         """Wrap anew."""
-        if self.size.width != self._width:
+        if self.width != self._width:
             self._rebuild()
         elif self.following:
             self.action_end(1)
@@ -120,7 +120,7 @@ class LogView(Lines):
         """Set all rows anew; the line at the top stays there."""
         at = self._pieces[self.scroll_offset.y].line if self.scroll_offset.y < len(self._pieces) else 0
         shift = self.output.dropped - self._dropped
-        self._dropped, self._width = self.output.dropped, self.size.width
+        self._dropped, self._width = self.output.dropped, self.width
         self._pieces, self._hits, self._seen, self._tail = [], [], 0, 0
         if self.output.earlier:
             self._pieces.append(Piece(_EARLIER, 0, 0))
@@ -144,14 +144,14 @@ class LogView(Lines):
         last = list(self._cut(_BEGUN, self.output.begun)) if self.output.begun else []
         self._pieces += last
         self._tail = len(last)
-        self.virtual_size = Size(self.size.width, len(self._pieces))
+        self.virtual_size = Size(self.width, len(self._pieces))
         if self.following:
             self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
         self.refresh()
         self.post_message(self.Said())
 
     def _cut(self, number: int, text: str) -> Iterator[Piece]:
-        width = self.size.width
+        width = self.width
         if not self.wraps or width <= 0 or (len(text) * 2 <= width) or cell_len(text) <= width:
             yield Piece(number, 0, len(text))
             return
