@@ -22,6 +22,8 @@ def command(call: Invocation, *, job: str | None, read_only: bool) -> Answer:
     extras.need("mzt top", "top", "textual")
     if not all(os.isatty(number) for number in range(3)):
         raise click.UsageError("top draws on the terminal: its input, output and errors must be one")
+    for name in ("COLUMNS", "LINES"):  # what an environment says of the size would outlast each change of it
+        os.environ.pop(name, None)
     from marianne_cli.top.app import Top
 
     app = Top(call.socket, job, read_only=read_only)
