@@ -261,6 +261,15 @@ def test_a_read_only_page_shows_everything_and_offers_nothing(browser, daemon, s
     assert daemon.status("only-looked-at")["status"] == "failed"
 
 
+def test_why_is_told_of_a_run_that_is_named(browser, daemon, dashboard):
+    daemon.submit(score("named", ["exit 3"]))
+    daemon.wait_for("named", "ended")
+    with page_of(browser, dashboard) as page:
+        for address in ("named@1", "named"):
+            page.evaluate("hash => { location.hash = hash; }", f"#/job/{address}?tab=why")
+            page.wait_for_selector(".why .evidence")
+
+
 def test_a_phone_needs_no_scrolling_sideways(browser, daemon, dashboard):
     daemon.submit(score("on-a-phone", ["true", "exit 3"]))
     daemon.wait_for("on-a-phone", "ended")
@@ -272,6 +281,10 @@ def test_a_phone_needs_no_scrolling_sideways(browser, daemon, dashboard):
             settled(page)
             assert page.evaluate("document.documentElement.scrollWidth") <= 375, view
         picture(page, "phone")
+        page.evaluate("location.hash = '#/job/never-there'")
+        page.wait_for_selector("text=no job 'never-there'")
+        page.click(".back")
+        page.wait_for_selector('[data-job="on-a-phone"]')
 
 
 def test_a_rebound_name_and_another_page_get_nothing(browser, daemon, dashboard):

@@ -68,6 +68,11 @@ function Failed() {
     ${found.length > 6 && html`<span class="note">and ${found.length - 6} more failed</span>`}</p>`;
 }
 
+// On a phone the list is a page of its own, and this the way to it.
+function Back() {
+  return html`<a class="back link" href="#/">‹ Jobs</a>`;
+}
+
 function Head() {
   const state = job.value;
   void now.value;
@@ -75,7 +80,7 @@ function Head() {
   const facts = [`${done.completed.toLocaleString("en")} of ${plural(done.total, "sheet")}`, `run ${state.run}`, `revision ${state.revision}${state.staged_revision ? `, ${state.staged_revision} staged` : ""}`, cost(state.cost), ...done.loops.map((loop) => `loop ${loop.span}: round ${loop.round} of ${loop.up_to}`)];
   const other = (name, word) => html`<a class="link" href=${href({ job: name, sheet: null, hook: null, attempt: null })}>${word}</a>`;
   return html`<header class=${`job-head s-${state.status}`}>
-    <a class="back link" href="#/">‹ Jobs</a>
+    <${Back} />
     <div class="title"><h1><${Glyph} of=${state.status} /> ${visible(state.job_name)}</h1><span class=${`pill s-${state.status}`}>${state.status}</span>
       <span class="stretch"></span><${Safe} told=${state.safe_to} /></div>
     ${state.description && html`<p class="about">${visible(state.description)}</p>`}
@@ -93,18 +98,20 @@ function Head() {
   </header>`;
 }
 
-const told = signal(null);
+// What was answered last, and of which address; `wrong` where it was refused.
+const told = signal({ of: null });
 
 function Why() {
   const { job: named } = route.value;
   const stamp = `${job.value?.status}/${job.value?.holds.length}/${job.value?.timing.completed_at ?? Math.floor(now.value / 4000)}`;
   useEffect(() => {
     let left = false;
-    ask("job.why", { job_id: named }).then((reply) => !left && (told.value = reply), () => {});
+    ask("job.why", { job_id: named }).then((reply) => !left && (told.value = { of: named, reply }), (wrong) => !left && (told.value = { of: named, wrong }));
     return () => (left = true);
-  }, [named, stamp]);
-  const reply = told.value;
-  if (!reply || reply.job_id !== named) return html`<p class="empty">Asking …</p>`;
+  }, [named, stamp, daemon.value.up]);
+  const { of, reply, wrong } = told.value;
+  if (of !== named) return html`<p class="empty">Asking …</p>`;
+  if (wrong) return html`<p class="empty bad">${visible(wrong.message)}</p>`;
   return html`<section class="why" aria-label="Why">
     <ul>${reply.reasons.map((one) => html`<li><p><b>${visible(one.text)}</b></p>
       <p class="note">${one.code}, since ${moment(one.since_at)}${one.until_at ? `, until ${moment(one.until_at)} at the latest` : ""}${one.unblocked_by === "nobody" ? "" : one.unblocked_by === "caller" ? "; you end it" : `; ended by: ${one.unblocked_by}`}</p>
@@ -137,8 +144,8 @@ const BODY = { graph: () => html`<${PlanBar} /><${Graph} /><${PlanLines} />${!pl
 
 export function Job() {
   const { job: named, tab, sheet, hook } = route.value;
-  if (problem.value) return html`<main class="main"><p class="empty bad">${problem.value.message}</p></main>`;
-  if (!job.value) return html`<main class="main" aria-busy="true"><p class="empty">${daemon.value.up ? `Reading ${named} …` : "The daemon is away."}</p></main>`;
+  if (problem.value) return html`<main class="main"><${Back} /><p class="empty bad">${problem.value.message}</p></main>`;
+  if (!job.value) return html`<main class="main" aria-busy="true"><${Back} /><p class="empty">${daemon.value.up ? `Reading ${named} …` : "The daemon is away."}</p></main>`;
   const Body = BODY[tab] ?? BODY.graph;
   const failed = job.value.status === "failed" || job.value.holds.some((hold) => hold.cause === "failure");
   return html`<main class="main"><${Head} />
