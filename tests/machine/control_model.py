@@ -10,7 +10,7 @@ from hook_model import After, Hook, Hooks
 from loop_model import Rounds
 from model_accepts import is_accepted, try_now
 from model_answers import taken_back, wish
-from model_limits import keep_to_limits
+from model_limits import end_holds, keep_to_limits
 from model_parts import DONE, Definition, Hold, Limits, Sheet, Waiter, Wanted
 from plain_scores import Score, Step, waits_in
 from return_model import Past, forget, origins, place_of, shape
@@ -515,7 +515,7 @@ class Model:
     def follow(self, slots: int, before: str) -> list[str]:
         """Ends of holds and waits, settling, starting, deadlines, answering; return the sheets that start."""
         self.had_ended = before in ("completed", "failed", "cancelled")
-        self.end_holds()
+        end_holds(self)
         self.settle()
         if self.may_start():
             for sheet in self.sheets.values():
@@ -560,19 +560,6 @@ class Model:
         turn = self.after.turn() if self.after.going and not (self.ended and not self.had_ended) else None
         if turn is not None and slots and self.may_start_hook() and self.hook(turn).status == "pending":
             self.begin_hook(turn)
-
-    def end_holds(self) -> None:
-        """Let go what has come to its own end."""
-        paused = self.status == "paused"
-        over = [
-            number for number, hold in self.holds.items() if hold.ends is not None and hold.ends <= self.now
-        ]
-        for number in over:
-            del self.holds[number]
-        if over and not self.holds:
-            if paused:
-                self.go_on_waiting()
-            self.begun = bool(self.busy)
 
     def may_end(self, left: bool) -> bool:
         """A held job ends only as the last thing in flight does, and where the hold is not about that end."""

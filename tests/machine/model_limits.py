@@ -1,4 +1,4 @@
-"""The limits of a job, of cost and of time, in the second writing of the contract.
+"""The limits of a job, of cost and of time, and of its holds, in the second writing of the contract.
 
 Source: docs/design/control.md §3 and §8, docs/reference/score-format.md §28.7.
 """
@@ -36,3 +36,17 @@ def keep_to_limits(model: "Model") -> None:
         model.hold("budget")
     if late and "time" not in model.causes and not model.after.going and (model.left() or model.busy):
         model.hold("time", 0)
+
+
+def end_holds(model: "Model") -> None:
+    """Let go what has come to its own end."""
+    paused = model.status == "paused"
+    over = [
+        number for number, hold in model.holds.items() if hold.ends is not None and hold.ends <= model.now
+    ]
+    for number in over:
+        del model.holds[number]
+    if over and not model.holds:
+        if paused:
+            model.go_on_waiting()
+        model.begun = bool(model.busy)
