@@ -109,10 +109,14 @@ class Rounds:
                 self.close(model)
 
     def rewound(self, model: "Model", again: set[str], named: set[str]) -> None:
-        """Steps run again: those of the loop from round 1."""
+        """Steps run again: those of the loop from round 1, also where it is not there now."""
         plan = model.score.loop
         if plan is not None and plan.span & again:
             self.known[model.sheets[plan.last].number] = Standing()
+        numbers = {model.sheets[name].number for name in again}
+        for number, standing in self.known.items():
+            if standing.state == "removed" and number in numbers:
+                standing.round = 1
         stop = model.passed & (again - named)
         model.breaks |= stop
         model.passed -= stop

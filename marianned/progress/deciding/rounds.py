@@ -160,8 +160,16 @@ def _said_by_people(state: JobState, loop: Loop) -> str | None:
 
 
 def back_to_round_one(draft: Draft, again: Collection[int]) -> None:
-    """Count from round 1 in loops of which sheets (by number) run again."""
+    """Count from round 1 in loops of which sheets (by number) run again.
+
+    Also in those that the score in force has no more, for they may come back: what runs again of their spans,
+    or before them, is followed by the sheet that tells them.
+    """
     state = draft.state
+    uids = {state.sheets[number].uid for number in again}
+    for row in [row for row in state.loops.rows.values() if row.state == LoopState.REMOVED]:
+        if row.uid in uids:
+            draft.put(msgspec.structs.replace(row, round=1))
     for one in state.loops:
         if not set(again).isdisjoint(one.loop.sheets):
             draft.put(LoopRow(run_id=one.row.run_id, uid=one.row.uid))

@@ -164,6 +164,20 @@ def test_rounds_stay_over_modifies_and_a_loop_that_is_taken_out_is_closed():
     assert bench.flying == [3]
 
 
+@pytest.mark.parametrize("sheets", ["1", "2"])
+def test_rounds_of_a_loop_that_is_taken_out_count_from_one_when_its_sheets_run_again_meanwhile(sheets):
+    bench = looped()
+    with_loop = bench.state.score
+    to_the_question(bench).judged(False)
+    bench.ask(Action.PAUSE)
+    bench.end(1)
+    bench.ask(Action.MODIFY, chain(3), sheets=sheets)
+    assert bench.sheets[1] == "pending"
+    bench.crash()
+    bench.ask(Action.MODIFY_RESUME, with_loop)
+    assert standing(bench) == (1, LoopState.OPEN)
+
+
 def test_a_loop_put_around_finished_sheets_is_closed_unless_a_rerun_names_one():
     bench = Bench(chain(3))
     bench.go()
