@@ -89,7 +89,7 @@ def origins(model: "Model", new: Score) -> Origins:
         for step, number in zip(new.steps, left, strict=True)
         if number in in_force or number in model.past
     }
-    done, stood = _doings(model, new, was)
+    done, stood = _doings(model, new, was, known)
     chosen = {name: n for name, n in numbers.items() if n not in known.values()} | known
     for known_as in (done, [*done, *stood]):
         for widely in (False, True):
@@ -101,11 +101,17 @@ def origins(model: "Model", new: Score) -> Origins:
     )
 
 
-def _doings(model: "Model", new: Score, was: dict[str, str]) -> tuple[list[Doing], list[Doing]]:
+def _doings(
+    model: "Model", new: Score, was: dict[str, str], known: dict[str, int]
+) -> tuple[list[Doing], list[Doing]]:
     """What was done, where, and by which sheet; beside it what only stood so."""
     done = [(past.sheet.made_as, past.sheet.made_at, number) for number, past in sorted(model.past.items())]
     stood = [(past.stood_as, past.stood_at, number) for number, past in sorted(model.past.items())]
-    stays = {before for name, before in was.items() if _is_unchanged(model.score, new, name, was)}
+    stays = {
+        before
+        for name, before in was.items()
+        if name not in known and _is_unchanged(model.score, new, name, was)
+    }
     for step in model.score.steps:
         sheet = model.sheets[step.name]
         if step.name in stays:

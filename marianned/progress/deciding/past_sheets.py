@@ -203,7 +203,8 @@ class _Search:
 
     def _collect(self) -> None:
         state, taken = self._state, set(self._known.values())
-        unchanged = {old for number, old in self._plain.items() if self._is_unchanged(number, old)}
+        free = [pair for pair in self._plain.items() if pair[0] not in self._known]
+        unchanged = {old for number, old in free if self._is_unchanged(number, old)}
         for past in sorted(state.past_sheets.values(), key=lambda past: past.uid):
             if past.uid not in taken:
                 place = past.row.place or past.place

@@ -269,3 +269,21 @@ def test_what_is_in_flight_or_done_does_not_give_way() -> None:
     assert [line.runs for line in bench.state.current.plan] == [False, False, False, True]
     assert bench.sheet(3).uid == k
     only_these_run(bench, 4)
+
+
+def test_what_stands_as_one_that_another_sheet_is_again_is_itself_where_it_was_done() -> None:
+    def unnamed(*prompts: str) -> Expanded:
+        return score(*(stage(prompt=prompt) for prompt in prompts))
+
+    bench = Bench(unnamed("a", "e"))
+    bench.ask(Action.BREAK, sheets="1")
+    assert bench.play() == [2]
+    bench.ask(Action.MODIFY, unnamed("h", "e", "l"))
+    bench.ask(Action.MODIFY, unnamed("h", "a"))
+    bench.ask(Action.RESUME)
+    assert bench.flying == [1]
+    bench.ask(Action.MODIFY, unnamed("e", "k", "a"))
+    bench.end(1)
+    assert bench.status == "paused"
+    plan = plan_of(bench, unnamed("h", "e", "l"))
+    assert [line[2] for line in plan if line[0]] == [False, False, True]
