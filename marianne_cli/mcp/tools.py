@@ -21,7 +21,7 @@ from marianne_cli.screens.transcript import Transcript
 from marianne_cli.screens.why import failures, why_screen
 from marianned import files
 from marianned.errors import BadRequest, MarianneError, Problem
-from marianned.formatting import visible
+from marianned.formatting import plural, visible
 from marianned.protocol import (
     Cancel,
     ExplainJob,
@@ -294,15 +294,15 @@ def _page(lines: list[str], begin: int) -> str:
 
 async def _look(client: AsyncClient, asked: Look) -> str:
     if asked.job is None:
-        found = await client.ask(ListJobs(statuses=["active", "held", "failed"], limit=_JOBS_MOST))
-        jobs = msgspec.to_builtins(found.jobs)
+        jobs = await _jobs(client)
         needy = [job for job in jobs if job["status"] in ("paused", "failed") and job["next"] is None]
         rest = [job for job in jobs if job not in needy]
         if not jobs:
             return "nothing runs, waits, is held or has failed"
-        heads = [f"{len(jobs)} of {found.total} jobs" if found.total > len(jobs) else f"jobs: {len(jobs)}"]
-        heads += [f"needs a person: {', '.join(job['job_name'] for job in needy)}"] if needy else []
-        return _page([*heads, *screens.jobs_table([*needy, *rest])], asked.more)
+        need = "needs" if len(needy) == 1 else "need"
+        of_them = f", {len(needy)} of them {need} a person" if needy else ""
+        head = f"{plural(len(jobs), 'job')}{of_them}"
+        return _page([head, *screens.jobs_table([*needy, *rest])], asked.more)
     job = await _details(client, asked.job)
     lines = screens.job_screen(job)
     if job["status"] not in ("completed", "cancelled"):
@@ -314,6 +314,16 @@ async def _look(client: AsyncClient, asked: Look) -> str:
             known = {sheet["sheet"]: sheet for sheet in [*job["sheets"], *tried]}
             lines += ["", *why_screen(why, list(known.values()), shown)]
     return _page(lines, asked.more)
+
+
+async def _jobs(client: AsyncClient) -> list[dict[str, Any]]:
+    """Return all jobs that move, are held or have failed, page by page."""
+    found: list[dict[str, Any]] = []
+    while True:
+        page = await client.ask(ListJobs(statuses=["active", "held", "failed"], offset=len(found)))
+        found += msgspec.to_builtins(page.jobs)
+        if not page.jobs or len(found) >= page.total:
+            return found
 
 
 async def _details(client: AsyncClient, job: str, sheets: str | None = None) -> dict[str, Any]:

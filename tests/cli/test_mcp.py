@@ -223,3 +223,18 @@ def test_a_handshake_of_each_age_is_answered_and_a_protocol_to_come_is_refused(h
 def test_by_hand_it_says_what_it_is_for(home):
     done = home.mzt("mcp", "--help")
     assert "Model Context Protocol" in done.stdout
+
+
+def test_who_needs_a_person_comes_first(home):
+    home.mzt("run", home.score("moves", GATED))
+    home.mzt("run", home.score("waits"), "--before", "1")
+    home.mzt("wait", "waits", "--for", "paused")
+
+    async def look():
+        async with agent(home) as client:
+            return await said(client, "look")
+
+    head, first, second = anyio.run(look).splitlines()
+    assert head == "2 jobs, 1 of them needs a person"
+    assert [first.split()[0], second.split()[0]] == ["waits", "moves"]
+    home.let_go(1, 2, 3)
