@@ -29,8 +29,9 @@ TAKING = bool(os.environ.get("MARIANNE_PICTURES"))
 WAIT = DEADLINE * 1000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    """One for these tests, and not a moment longer: as long as it lives its loop runs in this very thread."""
     with sync.sync_playwright() as driver:
         rules = "MAP evil.example 127.0.0.1"
         arguments = ["--no-sandbox", "--disable-dev-shm-usage", f"--host-resolver-rules={rules}"]
