@@ -337,7 +337,11 @@ async def test_who_has_shed_the_mark_is_killed_with_the_rest(attempt: Attempt) -
     writer = int(await attempt.leash.line())
     running = await attempt.running()
     assert writer not in attempt.living()
-    for pid in (running.pid, running.runner_pid):
-        os.kill(pid, signal.SIGKILL)
+    for number in (
+        signal.SIGSTOP,
+        signal.SIGKILL,
+    ):  # held first: the other one would tell of the death of the first
+        for pid in (running.pid, running.runner_pid):
+            os.kill(pid, number)
     assert await attempt.wait() is None
     await attempt.leash.gone()
