@@ -317,24 +317,27 @@ async def _look(client: AsyncClient, asked: Look) -> str:
 
 
 async def _jobs(client: AsyncClient) -> list[dict[str, Any]]:
-    """Return all jobs that move, are held or have failed, page by page."""
-    found: list[dict[str, Any]] = []
-    while True:
-        page = await client.ask(ListJobs(statuses=["active", "held", "failed"], offset=len(found)))
-        found += msgspec.to_builtins(page.jobs)
-        if not page.jobs or len(found) >= page.total:
-            return found
+    """Return all jobs that move, are held or have failed."""
+    found = await _whole(client, ListJobs(statuses=["active", "held", "failed"]), "jobs", "total")
+    jobs: list[dict[str, Any]] = found["jobs"]
+    return jobs
 
 
 async def _details(client: AsyncClient, job: str, sheets: str | None = None) -> dict[str, Any]:
-    """Return a job with all its sheets, page by page."""
-    details: dict[str, Any] = msgspec.to_builtins(await client.ask(GetJob(job, sheets=sheets)))
-    while len(details["sheets"]) < details["total_sheets"]:
-        page = await client.ask(GetJob(job, sheets=sheets, offset=len(details["sheets"])))
-        if not page.sheets:
+    """Return a job with all its sheets."""
+    return await _whole(client, GetJob(job, sheets=sheets), "sheets", "total_sheets")
+
+
+async def _whole(client: AsyncClient, request: Query[Any], listed: str, total: str) -> dict[str, Any]:
+    """Return a reply with all pages of what it lists; `total` is its key for how many there are."""
+    reply: dict[str, Any] = msgspec.to_builtins(await client.ask(request))
+    while len(reply[listed]) < reply[total]:
+        further = msgspec.structs.replace(request, offset=len(reply[listed]))
+        page = msgspec.to_builtins(await client.ask(further))[listed]
+        if not page:
             break
-        details["sheets"] += msgspec.to_builtins(page.sheets)
-    return details
+        reply[listed] += page
+    return reply
 
 
 async def _output(client: AsyncClient, asked: Output) -> str:
@@ -370,13 +373,7 @@ async def _output(client: AsyncClient, asked: Output) -> str:
 async def _plan(client: AsyncClient, asked: Plan) -> str:
     _alone(asked, asked.action)
     request = await _modify(asked, plan=True) if asked.action == "modify" else _resume(asked, plan=True)
-    reply: dict[str, Any] = msgspec.to_builtins(await client.ask(request))
-    while len(reply["plan"]) < reply["plan_total"]:
-        further = msgspec.structs.replace(request, offset=len(reply["plan"]))
-        page = msgspec.to_builtins(await client.ask(further))["plan"]
-        if not page:
-            break
-        reply["plan"] += page
+    reply = await _whole(client, request, "plan", "plan_total")
     return _page(screens.plan_screen(reply), asked.more)
 
 
