@@ -16,16 +16,15 @@ from marianned.executors.local import LocalExecutor
 
 
 @pytest.fixture(scope="session")
-def _one_cluster():
-    if why := why_not():
-        pytest.skip(why)
-    made = Cluster()
+def _clusters():
+    """The one cluster of a process, as a list; empty until a test needs it, and behind a test that spoilt it."""
+    made = []
     before = os.environ.get("SLURM_CONF")
-    os.environ["SLURM_CONF"] = str(made.configuration)
     yield made
-    made.close()
+    for one in made:
+        one.close()
     if before is None:
-        del os.environ["SLURM_CONF"]
+        os.environ.pop("SLURM_CONF", None)
     else:
         os.environ["SLURM_CONF"] = before
 
@@ -36,13 +35,24 @@ def ours(cluster):
 
 
 @pytest.fixture
-def cluster(_one_cluster):
-    """The cluster, with nothing in its queue, as it also has to be behind the test."""
-    yield _one_cluster
+def cluster(_clusters):
+    """The cluster, with nothing in its queue, as it also has to be behind the test that did not spoil it."""
+    if why := why_not():
+        pytest.skip(why)
+    if not _clusters:
+        _clusters.append(Cluster())
+    (one,) = _clusters
+    os.environ["SLURM_CONF"] = str(one.configuration)
+    yield one
+    print(one.log())
+    if one.spoilt:
+        _clusters.remove(one)
+        one.close()
+        return
     end = time.monotonic() + DEADLINE  # Slurm hears of an end a moment after us
-    while (left := ours(_one_cluster)) and time.monotonic() < end:
+    while (left := ours(one)) and time.monotonic() < end:
         time.sleep(0.1)
-    _one_cluster.command("scancel", "--me")
+    one.command("scancel", "--me")
     assert not left
 
 

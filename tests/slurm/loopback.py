@@ -27,7 +27,11 @@ def why_not():
 
 
 class Cluster:
-    """The cluster; `faults` names what can be done to it: ctld-kill, ctld-start, node-kill NAME and so on."""
+    """The cluster; `faults` names what can be done to it: ctld-kill, ctld-start, node-kill NAME and so on.
+
+    `spoilt`: its controller or a node was killed. Such a controller gives numbers of jobs again that nodes still
+    know ("Duplicate jobid"), drains them and fails the new job; and it lists jobs as running that have long ended.
+    """
 
     def __init__(self, **settings):
         self.directory = Path(tempfile.mkdtemp(prefix="slurm"))
@@ -40,11 +44,13 @@ class Cluster:
             **settings,
         }
         self.configuration = self.directory / "slurm.conf"
+        self.spoilt = False
         ends_with_us(f"SLURM_LOCAL_DIR={self.directory}")
         self.fault("start")
 
     def fault(self, *words):
         """Have the script do it, and wait until that is done."""
+        self.spoilt = self.spoilt or words[0].endswith("-kill")
         with tempfile.TemporaryFile() as said:  # no pipe: daemons that it starts would keep that open
             done = subprocess.run(
                 [str(SCRIPT), *words],
@@ -70,6 +76,11 @@ class Cluster:
     def queue(self):
         """Return the jobs that wait or run, by their names."""
         return self.command("squeue", "--noheader", "--array", "--format=%j %T").split("\n")[:-1]
+
+    def log(self):
+        """Return the end of what the controller has logged; pytest shows it where a test fails."""
+        log = self.directory / "log" / "slurmctld.log"
+        return "\n".join(log.read_text(errors="replace").splitlines()[-40:])
 
     def set(self, **settings):
         """Change settings of the running controller, which takes them over at once."""

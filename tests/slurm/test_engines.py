@@ -9,6 +9,7 @@ from kit.daemon import DEADLINE
 from trying import until
 
 from marianned.executors.base import Withdrawn
+from marianned.executors.clusters.engine import Away
 from marianned.executors.clusters.executor import ClusterExecutor, Tuning
 from marianned.executors.clusters.slurm import Slurm, options, read
 from marianned.score.expanded import Resources
@@ -102,6 +103,22 @@ def test_every_want_is_a_word_of_sbatch():
     assert options(Resources(time_limit=3600.0), 61.0) == ["--time=60"]
     told = set(Resources.__struct_fields__) - {"executor", "arguments", "time_limit"}
     assert all(options(Resources(**{name: "1"}), None) for name in told)
+
+
+@pytest.mark.parametrize("name", ["sbatch", "squeue", "scancel"])
+async def test_a_command_that_was_killed_says_nothing_of_jobs(tmp_path, monkeypatch, name):
+    program = tmp_path / name
+    program.write_text("#!/bin/sh\nkill -9 $$\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    slurm = Slurm()
+    asked = {
+        "sbatch": lambda: slurm.submit("m-x", "#!/bin/sh\n", None, Resources(), None),
+        "squeue": slurm.look,
+        "scancel": lambda: slurm.cancel(["1"]),
+    }
+    with pytest.raises(Away, match=f"{name} was ended by signal 9"):
+        await asked[name]()
 
 
 def test_of_two_jobs_of_a_name_the_one_that_runs_counts():

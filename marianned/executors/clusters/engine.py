@@ -104,7 +104,7 @@ async def command(
     soon as it says `until` on stderr, which is what it would then say for minutes.
 
     Raises:
-        Away: it is not there, can't be run, or did not end in time.
+        Away: it is not there, can't be run, did not end in time, or somebody has killed it.
     """
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     own = {name: value for name, value in os.environ.items() if begins and name.startswith(begins)}
@@ -125,6 +125,8 @@ async def command(
         raise Away(f"{argv[0]} did not answer for {_COMMAND_SECONDS:.0f} s{why}") from None
     except OSError as failed:
         raise Away(f"{argv[0]} can't be run: {failed.strerror}") from None
+    if status < 0 and (until is None or until.encode() not in error):
+        raise Away(f"{argv[0]} was ended by signal {-status}")
     return Said(status, out.decode(errors="replace"), said(error))
 
 
