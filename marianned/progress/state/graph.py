@@ -40,6 +40,10 @@ class Graph:
             for need in needs:
                 self._needed_by[need].append(group)
 
+    def group_of(self, sheet: int) -> int:
+        """Return the number of the group that a sheet is in."""
+        return self._group[sheet]
+
     def waits_for(self, sheet: int) -> tuple[int, ...]:
         """Return the sheets that this one waits for."""
         return self._needs[self._group[sheet]]

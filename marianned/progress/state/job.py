@@ -255,7 +255,11 @@ class JobState:
 
     def definition(self, sheet: int) -> Definition:
         """Return what the score in force says of a sheet, on the instrument it has come to."""
-        return self.score.sheets[sheet - 1].on(self.sheets[sheet].fallback)
+        return self.definition_of(self.sheets[sheet])
+
+    def definition_of(self, row: SheetRow) -> Definition:
+        """Return the same by the sheet's row."""
+        return self.score.sheets[row.sheet - 1].on(row.fallback)
 
     def executor_of(self, definition: Definition) -> str:
         """Return where a sheet runs: as its stage or instrument says, or run, score, setting."""
@@ -290,12 +294,12 @@ class JobState:
 
     def waiting_accounts(self) -> set[Account]:
         """Return the accounts whose rate limit a sheet has met and waits for."""
-        rows = (self.sheets[number] for number in self._waiting)
+        rows = self.waits()
         return {self.account(row.sheet) for row in rows if row.waiting_for == WaitingFor.RATE_LIMIT}
 
     def waiting_for(self, account: Account) -> int:
         """Count the sheets that the rate limit of an account keeps from starting."""
-        rows = (self.sheets[number] for number in self._waiting)
+        rows = self.waits()
         waits = sum(r.waiting_for == WaitingFor.RATE_LIMIT and self.account(r.sheet) == account for r in rows)
         return waits + len(self.ready_of(account))
 
@@ -342,7 +346,7 @@ class JobState:
 
     def waits(self) -> list[SheetRow]:
         """Return the sheets that wait between two attempts, ascending."""
-        return [self.sheets[number] for number in self._waiting]
+        return self.sheets.at(self._waiting)
 
     def next_wait(self, now: Instant) -> Instant | None:
         """Return when the first of the waits ends."""
@@ -351,7 +355,11 @@ class JobState:
 
     def failed_sheets(self) -> list[SheetRow]:
         """Return the failed sheets, ascending."""
-        return [row for row in self.sheets.values() if row.status == SheetStatus.FAILED]
+        return self.sheets.at(self._failed)
+
+    def warned_sheets(self) -> list[SheetRow]:
+        """Return the sheets of whose newest attempt people should know something, ascending."""
+        return self.sheets.at(self._warned)
 
     def at_breakpoints(self) -> list[SheetRow]:
         """Return the sheets that only their breakpoint keeps from starting, ascending."""
@@ -372,6 +380,24 @@ class JobState:
     def behind_breakpoint(self, sheet: int) -> bool:
         """Tell whether a breakpoint stands before this sheet, or before one above it."""
         return self._breakpoints_upstream[sheet] > 0
+
+    def next_in_line(self) -> Iterator[SheetRow]:
+        """Yield the pending sheets that wait for nothing but ends of what is in flight, ascending."""
+        running = self.counts[SheetStatus.RUNNING]
+        of_group: dict[int, int] = {}  # how many of what the sheets of each group need runs
+        for row in self.sheets.values():
+            if row.status != SheetStatus.PENDING or (unmet := self._unmet[row.sheet]) > running:
+                continue
+            group = self._graph.group_of(row.sheet)
+            if unmet and group not in of_group:
+                needs = (self.sheets[need] for need in self._graph.waits_for(row.sheet))
+                of_group[group] = sum(need.status == SheetStatus.RUNNING for need in needs)
+            if unmet == of_group.get(group, 0):
+                yield row
+
+    def group_of(self, sheet: int) -> int:
+        """Return what sheets have in common that need the same ones."""
+        return self._graph.group_of(sheet)
 
     def waits_for(self, sheet: int) -> tuple[int, ...]:
         """Return the sheets that one waits for: those it needs, and the end of a loop it needs a part of."""
@@ -463,12 +489,11 @@ class JobState:
         for sheet in done:
             self.loops.moved(sheet, 1)
         self._count_upstream(rows, done)
-        self._waiting = Numbers()
+        self._waiting = self._failed = self._warned = Numbers()
         self._ready = {account: Numbers() for chain in self._graph.accounts[1:] for account in chain}
         for row in rows:
-            if row.status == SheetStatus.WAITING:
-                self._waiting = self._waiting.plus(row.sheet)
-            elif self._is_ready(row.sheet):
+            self._class(row)
+            if self._is_ready(row.sheet):
                 self._push(row.sheet)
 
     def _count_upstream(self, rows: Sequence[SheetRow], done: Sequence[int]) -> None:
@@ -553,7 +578,7 @@ class JobState:
             opened = (after in OPEN) - (before in OPEN)
             self._open += opened
             self._open_free += opened if not self._breakpoints_upstream[number] else 0
-        self._waiting = (self._waiting.plus if after == SheetStatus.WAITING else self._waiting.minus)(number)
+        self._class(new)
         if (after in DONE) != (before in DONE):
             self.loops.moved(number, 1 if after in DONE else -1)
             self._meet(number, -1 if after in DONE else 1)
@@ -561,6 +586,12 @@ class JobState:
             self._propagate_failure(number, 1 if after == SheetStatus.FAILED else -1)
         if self._is_ready(number):
             self._push(number)
+
+    def _class(self, row: SheetRow) -> None:
+        """Put a sheet among those that are told together, or take it out: no look scans all sheets."""
+        self._waiting = self._waiting.having(row.sheet, present=row.status == SheetStatus.WAITING)
+        self._failed = self._failed.having(row.sheet, present=row.status == SheetStatus.FAILED)
+        self._warned = self._warned.having(row.sheet, present=bool(row.warnings))
 
     def _meet(self, number: int, change: int) -> None:
         for dependent in self._graph.dependents(number):

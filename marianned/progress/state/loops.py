@@ -93,10 +93,6 @@ class Loops:
         """Return the loop of the score in force that this sheet tells."""
         return next((one for one in self if one.row.uid == uid), None)
 
-    def keeps_back(self, sheet: int) -> bool:
-        """Tell whether a sheet outside waits for the end of a loop."""
-        return any(one.is_open and sheet in behind for one, behind in zip(self, self.behind, strict=True))
-
     @property
     def undecided(self) -> bool:
         """Whether a loop is open: no hook is due before it is closed."""

@@ -1,12 +1,17 @@
 """Containers whose copies share what neither has changed: a copy of a large one costs little."""
 
 from collections.abc import Iterable, Iterator, Mapping, ValuesView
-from typing import Generic, TypeVar
+from itertools import chain, compress, count
+from typing import Generic, TypeVar, overload
 
 T = TypeVar("T")
+D = TypeVar("D")
 _BITS = 7
 _BLOCK = 1 << _BITS
 """So many items the first change in a block copies; a copy of the whole takes a step for each block."""
+
+_TRUTH = bytes.maketrans(b"01", b"\0\1")
+"""From digits to what they say."""
 
 
 class Numbers:
@@ -25,6 +30,15 @@ class Numbers:
         """Return it without a number."""
         return Numbers(self._bits & ~(1 << number)) if number in self else self
 
+    def having(self, number: int, *, present: bool) -> "Numbers":
+        """Return it with or without a number."""
+        return self if (number in self) == present else Numbers(self._bits ^ 1 << number)
+
+    @property
+    def digits(self) -> bytes:
+        """For each number from 0 up to the highest of them 1, if it is one of them, else 0."""
+        return f"{self._bits:b}"[::-1].encode().translate(_TRUTH)
+
     @property
     def first(self) -> int:
         """The lowest of them; -1: there is none."""
@@ -34,7 +48,7 @@ class Numbers:
         return bool(self._bits >> number & 1)
 
     def __iter__(self) -> Iterator[int]:
-        return (number for number, bit in enumerate(reversed(f"{self._bits:b}")) if bit == "1")
+        return compress(count(), self.digits)
 
     def __len__(self) -> int:
         return self._bits.bit_count()
@@ -68,6 +82,10 @@ class Vector(Generic[T]):
     def __getitem__(self, index: int) -> T:
         return self._blocks[index >> _BITS][index & _BLOCK - 1]
 
+    def get(self, index: int) -> T | None:
+        """Return the item at a place, or null where there is none."""
+        return self._blocks[index >> _BITS][index & _BLOCK - 1] if 0 <= index < self._length else None
+
     def __setitem__(self, index: int, item: T) -> None:
         block = index >> _BITS
         if block not in self._own:
@@ -76,7 +94,7 @@ class Vector(Generic[T]):
         self._blocks[block][index & _BLOCK - 1] = item
 
     def __iter__(self) -> Iterator[T]:
-        return (item for block in self._blocks for item in block)
+        return chain.from_iterable(self._blocks)
 
     def __len__(self) -> int:
         return self._length
@@ -99,20 +117,35 @@ class Numbered(Mapping[int, T]):
         return other
 
     def __getitem__(self, number: int) -> T:
-        item = self._items[number] if 0 < number < len(self._items) else None
+        item = self._items.get(number)  # nothing is at 0
         if item is None:
             raise KeyError(number)
         return item
+
+    @overload
+    def get(self, number: int, /) -> T | None: ...
+    @overload
+    def get(self, number: int, /, default: T | D) -> T | D: ...
+    def get(self, number: int, /, default: T | D | None = None) -> T | D | None:
+        """Return the value of a number, or else `default`."""
+        item = self._items.get(number)
+        return default if item is None else item
 
     def __setitem__(self, number: int, item: T) -> None:
         self._count += self._items[number] is None
         self._items[number] = item
 
     def __iter__(self) -> Iterator[int]:
+        if self._count == len(self._items) - 1:
+            return iter(range(1, len(self._items)))
         return (number for number, item in enumerate(self._items) if item is not None)
 
     def __len__(self) -> int:
         return self._count
+
+    def at(self, numbers: Numbers) -> list[T]:
+        """Return the values at these numbers, ascending."""
+        return [item for item in compress(self._items, numbers.digits) if item is not None]
 
     def values(self) -> ValuesView[T]:
         """Return the values, ascending by their numbers."""

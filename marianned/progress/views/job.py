@@ -39,6 +39,7 @@ from marianned.protocol import (
     WaitingFor,
 )
 from marianned.rows import HoldRow, SheetFlight, SheetRow, SkipRow
+from marianned.score.expanded import Sheet as Definition
 
 BLOCKERS_MOST = 100
 """How many of the failed sheets that keep one back a reply names: there may be thousands, for each."""
@@ -423,23 +424,11 @@ def _when_sheets_end(state: JobState, now: Instant) -> Next:
 def _first_to_start(state: JobState, now: Instant) -> int | None:
     """Return the first pending sheet that nothing but ends in flight, and slots, keeps from starting."""
     limited = state.limited(now)
-    for row in state.sheets.values():
-        if row.status != SheetStatus.PENDING:
-            continue
-        if (
-            state.loops.keeps_back(row.sheet)
-            or state.blocked(row.sheet)
-            or state.behind_breakpoint(row.sheet)
-        ):
-            continue
-        met = all(_met(state, need) for need in state.waits_for(row.sheet))
-        if met and state.account(row.sheet) not in limited:
+    for row in state.next_in_line():
+        kept = state.blocked(row.sheet) or state.behind_breakpoint(row.sheet)
+        if not kept and state.account(row.sheet) not in limited:
             return row.sheet
     return None
-
-
-def _met(state: JobState, sheet: int) -> bool:
-    return state.sheets[sheet].status in (SheetStatus.COMPLETED, SheetStatus.SKIPPED, SheetStatus.RUNNING)
 
 
 def _flying(state: JobState) -> str:
@@ -468,16 +457,22 @@ def sheet_views(
     for found in {id(found): found for found in blockers.values()}.values():  # most sheets share theirs
         del found[blockers_most:]
     kept = kept_back(state, numbers)
-    views = [_sheet_view(state, number, blockers.get(number, []), kept.get(number)) for number in numbers]
-    for view in views if needs else ():
-        view.needs = list(state.definition(view.sheet).needs)
+    views = []
+    for number in numbers:
+        row = state.sheets[number]
+        definition = state.definition_of(row)
+        view = _sheet_view(state, row, definition, blockers.get(number, []), kept.get(number))
+        if needs:
+            view.needs = list(definition.needs)
+        views.append(view)
     return views
 
 
-def _sheet_view(state: JobState, number: int, blocked_by: list[int], kept: str | None) -> Sheet:
-    row = state.sheets[number]
-    definition = state.definition(number)
-    limit_met = state.limit_of(number)
+def _sheet_view(
+    state: JobState, row: SheetRow, definition: Definition, blocked_by: list[int], kept: str | None
+) -> Sheet:
+    number = row.sheet
+    limit_met = state.limit_of(number) if state.limits else None
     until = limit_met.until if limit_met is not None else row.until
     return Sheet(
         sheet=number,
@@ -507,10 +502,11 @@ def _sheet_view(state: JobState, number: int, blocked_by: list[int], kept: str |
 
 def problems_of_sheets(state: JobState, numbers: Iterable[int]) -> list[Problem]:
     """Return what people should know of the newest attempts of sheets, as warnings."""
-    sheets: dict[str, list[int]] = {}
-    for number in numbers:
-        for text in state.sheets[number].warnings:
-            sheets.setdefault(text, []).append(number)
+    warned, sheets = state.warned_sheets(), dict[str, list[int]]()
+    wanted = frozenset(numbers) if warned else ()
+    for row in warned:
+        for text in row.warnings if row.sheet in wanted else ():
+            sheets.setdefault(text, []).append(row.sheet)
     file = state.current.row.config_file or state.run.job_name
     return [
         Problem(code="S601", severity="warning", message=text, file=file, sheets=concerned)

@@ -26,13 +26,19 @@ def kept_back(state: JobState, numbers: Iterable[int]) -> dict[int, str]:
         for sheet in () if over else sheets:
             behind.setdefault(sheet, []).append(one)
     found: dict[int, str] = {}
+    free: dict[int, bool] = {}  # by what sheets have in common that wait for the same ones
     for number in numbers:
+        loops = behind.get(number, [])
+        if not (loops or state.failing):
+            continue
         if state.sheets[number].status != SheetStatus.PENDING or state.blocked(number):
             continue
-        loops = behind.get(number, [])
-        inside = {sheet for one in loops for sheet in one.loop.sheets}
-        needs = set(state.definition(number).needs) - inside
-        if (loops or state.failing) and all(state.sheets[need].status in _DONE for need in needs):
+        group = state.group_of(number)
+        if group not in free:
+            inside = {sheet for one in loops for sheet in one.loop.sheets}
+            waits = set(state.waits_for(number)) - inside
+            free[group] = all(state.sheets[sheet].status in _DONE for sheet in waits)
+        if free[group]:
             found[number] = _end_of(loops[0]) if loops else HOOKS
     return found
 

@@ -1,15 +1,18 @@
 """A look at a job costs what the score says, not how many ways lead through it."""
 
 import random
+import sys
+from collections.abc import Callable
+from types import FrameType
 
 import pytest
 from kit.scores import Bench, score, stage
 
 from marianned.progress.state.graph import Graph
 from marianned.progress.state.job import JobState
-from marianned.progress.views.job import WAITS_MOST, job_view, sheet_views
+from marianned.progress.views.job import WAITS_MOST, job_view, problems_of_sheets, sheet_views
 from marianned.protocol import Outcome
-from marianned.score.expanded import Expanded
+from marianned.score.expanded import Expanded, Loop
 
 
 def ways(graph: Graph) -> int:
@@ -112,3 +115,72 @@ def test_of_the_sheets_that_wait_the_hundred_whose_wait_ends_first_are_told() ->
     assert max(waits[sheet] for sheet in told if sheet) <= min(
         at for sheet, at in waits.items() if sheet not in told
     )
+
+
+def calls(look: Callable[[], object]) -> int:
+    """Count the calls, of Python's and of C's, that a look takes."""
+    count = 0
+
+    def called(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(called)
+    try:
+        look()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def one_to_be_tried_again(width: int) -> Bench:
+    """A stage below one all of whose sheets are done but two: one runs, one waits to be tried again."""
+    above = list(range(1, width + 1))
+    every = [stage() for _ in above] + [stage(above) for _ in above]
+    bench = Bench(score(*every, at_once=20, fail_fast=False), slots=20, checked=False)
+    bench.go()
+    while len(bench.flying) > 2:
+        bench.end(bench.flying[0])
+    bench.end(bench.flying[0], Outcome.FAILED, category="exit")
+    assert len(bench.flying) == len(bench.state.waits()) == 1
+    return bench
+
+
+def test_what_starts_next_is_found_without_a_walk_over_the_needs_of_each_sheet() -> None:
+    """With 5,000 sheets that need 5,000 it held up the whole daemon for seven seconds, at each look."""
+    few, many = (one_to_be_tried_again(width) for width in (100, 400))
+    took = [calls(lambda bench=bench: job_view(bench.state, bench.now)) for bench in (few, many)]  # type: ignore[misc]
+    assert took[1] <= 5 * took[0], took
+
+
+def test_what_is_kept_back_by_a_loop_is_found_without_a_walk_over_the_needs_of_each_sheet() -> None:
+    took = []
+    for width in (100, 400):
+        loop = Loop(first=1, last=1, sheets=(1,), ends=(1,), until="file('ok').exists", rounds=3)
+        every = [stage() for _ in range(width)] + [stage(range(1, width + 1)) for _ in range(width)]
+        bench = Bench(score(*every, at_once=20, loops=(loop,)), slots=20, checked=False)
+        bench.go()
+        while len(bench.flying) > 1:
+            bench.end(bench.flying[1])
+        page = range(width + 1, 2 * width + 1)
+        assert {one.kept_back_by for one in sheet_views(bench.state, page)} == {"the end of loop 1, round 1"}
+        took.append(calls(lambda bench=bench, page=page: sheet_views(bench.state, page)))  # type: ignore[misc]
+    assert took[1] <= 5 * took[0], took
+
+
+@pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.FAILED])
+def test_a_page_of_a_large_job_costs_what_a_page_of_a_small_one_does(outcome: Outcome) -> None:
+    took = []
+    for width in (100, 1_000):
+        bench = Bench(wide(1, width), slots=20, checked=False)
+        bench.go()
+        bench.end(bench.flying[0], outcome, category="config")
+        page = range(1, 51)
+
+        def look(bench: Bench = bench, page: range = page) -> None:
+            sheet_views(bench.state, page)
+            problems_of_sheets(bench.state, list(bench.state.sheets))
+
+        took.append(calls(look))
+    assert took[1] <= 1.1 * took[0], took

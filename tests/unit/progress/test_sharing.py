@@ -40,9 +40,20 @@ def test_values_by_number_are_as_in_a_dict(changes: list[tuple[int, int, int]]) 
         assert list(ours) == sorted(theirs)
         assert list(ours.values()) == [theirs[number] for number in sorted(theirs)]
         assert len(ours) == len(theirs)
+        odd = Numbers()
+        for number in range(1, MOST + 2, 2):
+            odd = odd.plus(number)
+        assert ours.at(odd) == [theirs[number] for number in odd if number in theirs]
         assert {number: ours.get(number) for number in range(-1, MOST + 2)} == {
             number: theirs.get(number) for number in range(-1, MOST + 2)
         }
+
+
+def test_numbers_that_all_have_a_value_are_told_in_their_order() -> None:
+    numbered: Numbered[str] = Numbered(MOST)
+    for number in range(MOST, 0, -1):
+        numbered[number] = str(number)
+    assert list(numbered) == list(range(1, MOST + 1))
 
 
 def test_a_number_that_has_no_value_is_none() -> None:
@@ -55,7 +66,9 @@ def test_numbers_are_as_a_sorted_set(changes: list[tuple[bool, int]]) -> None:
     numbers, known = Numbers(), set()
     for adds, number in changes:
         before, was = numbers, list(numbers)
+        by_difference = numbers.having(number, present=adds)
         numbers = numbers.plus(number) if adds else numbers.minus(number)
+        assert list(by_difference) == list(numbers)
         (known.add if adds else known.discard)(number)
         assert list(before) == was
         assert list(numbers) == sorted(known)
