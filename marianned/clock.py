@@ -5,10 +5,14 @@ it was taken in and that boot's own clock, which runs on through suspends and is
 On the same boot the boot clock decides, after a reboot the UTC time. Source: docs/design/control.md §4.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import overload
 
 import msgspec
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  in UTC
+_YEARS = (-62_135_596_800_000, 253_402_300_799_999)
+"""The first and the last millisecond of the years 1 to 9999, which are all that can be written."""
 
 
 class Instant(msgspec.Struct, frozen=True):
@@ -42,8 +46,13 @@ def timestamp(moment: int | Instant | None) -> str | None:
     if moment is None:
         return None
     milliseconds = moment.at if isinstance(moment, Instant) else moment
-    utc = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+    return f"{(_EPOCH + timedelta(milliseconds=milliseconds)).isoformat('T', 'milliseconds')}Z"
+
+
+def nearest(milliseconds: int) -> int:
+    """Return the moment that can be written next to this one: files may say that they are of any year."""
+    first, last = _YEARS
+    return min(max(milliseconds, first), last)
 
 
 def milliseconds(text: str) -> int:

@@ -85,21 +85,16 @@ class Whole(NamedTuple):
 
 
 class ListedRun(NamedTuple):
-    """A run in a list: `newest` of its job, or an earlier one; `job`: its JOB keys, JSON, if it has ended."""
+    """A run in a list: `newest` of its job, or an earlier one; `job`: its JOB keys, JSON, if it has ended.
 
-    brief: BriefRunRow
+    `brief`: where those are not wanted.
+    """
+
+    job_name: str
+    run: int
     newest: bool
     job: bytes | None
-
-    @property
-    def job_name(self) -> str:
-        """Name of the job."""
-        return self.brief.job_name
-
-    @property
-    def run(self) -> int:
-        """Number of the run."""
-        return self.brief.run
+    brief: BriefRunRow | None
 
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -242,7 +237,13 @@ class Records:
         def read(connection: sqlite3.Connection) -> tuple[list[ListedRun], int]:
             found = _select(connection, "listed", asked)
             rows = [
-                ListedRun(_as_far_as_it_goes(_BRIEF_RUN, one), bool(one["newest"]), one["job"])
+                ListedRun(
+                    job_name=one["job_name"],
+                    run=one["run"],
+                    newest=bool(one["newest"]),
+                    job=one["job"],
+                    brief=None if shape else _as_far_as_it_goes(_BRIEF_RUN, one),
+                )
                 for one in found
                 if one["job_name"]
             ]

@@ -2,8 +2,12 @@
 
 import sqlite3
 
+import anyio
 import pytest
 from kit.daemon import gated, plain, score
+
+from marianned.conductor.queries.jobs import JobQueries
+from marianned.protocol import ListJobs
 
 
 def listed(daemon, **params):
@@ -107,6 +111,47 @@ def test_needs_attention_and_counts_are_of_the_newest_runs(jobs):
         "cancelled": 1,
         "running": 1,
     }
+
+
+def test_others_have_their_turn_while_a_list_of_thousands_is_made(daemon, monkeypatch):
+    """A page of 1,000 held every connection up for ten milliseconds and more."""
+    daemon.submit(score("one", [plain(1)]))
+    daemon.wait_for("one", "completed")
+    daemon.stop()
+    for table in ("runs", "summaries"):
+        copied = sqlite3.connect(daemon.state / "marianne.db")
+        columns = [row[1] for row in copied.execute(f"PRAGMA table_info({table})")]
+        copied.close()
+        taken = [{"run_id": "value", "job_name": "'one-' || value"}.get(name, name) for name in columns]
+        change(
+            daemon,
+            f"WITH RECURSIVE many (value) AS (SELECT 1001 UNION ALL SELECT value + 1 FROM many WHERE value < 2000)"
+            f" INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(taken)} FROM {table}, many"
+            f" WHERE run_id = (SELECT min(run_id) FROM {table})",
+        )
+    daemon.start()
+    turns, seen = [0], []
+    summary = JobQueries._summary
+
+    def told(queries, row):
+        seen.append(turns[0])
+        return summary(queries, row)
+
+    async def read():
+        async with anyio.create_task_group() as others:
+            others.start_soon(taking_turns)
+            listed = await JobQueries(daemon.house.conductor, 0).jobs(ListJobs(limit=1000))
+            others.cancel_scope.cancel()
+            return listed
+
+    async def taking_turns():
+        while True:
+            turns[0] += 1
+            await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(JobQueries, "_summary", told)
+    assert len(daemon.loop.call(read).jobs) == len(seen) == 1000
+    assert seen[-1] - seen[0] >= 3
 
 
 def change(daemon, statement):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marianned.clock import Instant, milliseconds, timestamp
+from marianned.clock import Instant, milliseconds, nearest, timestamp
 
 instants = st.builds(Instant, st.integers(0, 2**42), st.sampled_from(["a", "b"]), st.integers(0, 2**40))
 
@@ -14,7 +14,14 @@ def test_a_time_is_written_in_utc_with_milliseconds() -> None:
     assert timestamp(1_795_529_112_007) == "2026-11-24T14:05:12.007Z"
 
 
-@given(st.integers(0, 250_000_000_000_000))
+def test_a_time_that_no_calendar_has_is_written_as_the_one_next_to_it() -> None:
+    """A command may date its own output so (`touch -d @253402300800`): nobody could look at its job any more."""
+    assert timestamp(nearest(2**63)) == "9999-12-31T23:59:59.999Z"
+    assert timestamp(nearest(-(2**63))) == "0001-01-01T00:00:00.000Z"
+    assert nearest(1_795_529_112_007) == 1_795_529_112_007
+
+
+@given(st.integers(-62_135_596_800_000, 253_402_300_799_999))
 def test_a_time_is_read_back_as_it_was_written(moment: int) -> None:
     assert milliseconds(timestamp(moment)) == moment
 

@@ -82,7 +82,7 @@ from marianned.store.records import ListedRun
 
 _NO_FILE = "score"
 _SLICE = 250
-"""So many sheets are worked out before others have their turn."""
+"""So many sheets, or jobs of a list, are worked out before others have their turn."""
 _NOBODY = Caller(uid=-1)
 _logger = logging.getLogger(__name__)
 
@@ -257,7 +257,7 @@ class JobQueries:
             message=formatting.plural(total, "job"),
             event=self.services.store.last_event,
             jobs=[],
-            brief=[brief_run(row) for row in chosen] if params.brief else [],
+            brief=[brief_run(row.brief, newest=row.newest) for row in chosen if row.brief is not None],
             counts={str(status): counts.get(status, 0) for status in JobStatus} if params.counts else {},
             total=total,
         )
@@ -267,8 +267,10 @@ class JobQueries:
         """Return a list with these runs, each as it is told."""
         hindered = bool(self.services.strangers or self.services.store.degraded)
         views, problems, gone = [], [], 0
-        for row in chosen:
+        for told, row in enumerate(chosen, 1):
             address = f"{row.job_name}@{row.run}"
+            if told % _SLICE == 0:
+                await anyio.lowlevel.checkpoint()
             try:
                 view = None if hindered else self._summary(row)
                 views.append(view or await self.view(await self.state(address)))

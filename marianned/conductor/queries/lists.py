@@ -3,8 +3,7 @@
 from marianned.clock import milliseconds, timestamp
 from marianned.errors import BadRequest
 from marianned.protocol import ACTIVE, ENDED, HELD, BriefRun, JobStatus
-from marianned.rows import shown
-from marianned.store.records import ListedRun
+from marianned.rows import BriefRunRow, shown
 
 _GROUPS: dict[str, tuple[JobStatus, ...]] = {"active": ACTIVE, "held": HELD, "ended": ENDED}
 """Words that stand for several statuses."""
@@ -37,13 +36,12 @@ def moment_of(text: str | None) -> int:
         raise BadRequest(f"since: {error}") from None
 
 
-def brief_run(listed: ListedRun) -> BriefRun:
+def brief_run(row: BriefRunRow, *, newest: bool) -> BriefRun:
     """Return a run in short."""
-    row = listed.brief
     return shown(
         row,
         BriefRun,
-        job_id=row.job_name if listed.newest else f"{row.job_name}@{row.run}",
+        job_id=row.job_name if newest else f"{row.job_name}@{row.run}",
         status_since_at=timestamp(row.status_since),
         created_at=timestamp(row.created_at),
         started_at=timestamp(row.started_at),

@@ -14,7 +14,7 @@ import msgspec
 from anyio import to_thread
 
 from marianned import files
-from marianned.clock import timestamp
+from marianned.clock import nearest, timestamp
 from marianned.conductor.services import Services, mask_of
 from marianned.formatting import CONTROLS
 from marianned.instruments.command_line import output_of
@@ -113,7 +113,7 @@ def _printed(one: Printing) -> Printed:
     stdout, stderr = (_stat(one.directory / name) for name in ("stdout", "stderr"))
     size = 0 if stdout is None else stdout.st_size
     changed = max((stat.st_mtime_ns for stat in (stdout, stderr) if stat and stat.st_size), default=None)
-    at = None if changed is None else timestamp(changed // 1_000_000)
+    at = None if changed is None else timestamp(nearest(changed // 1_000_000))
     return Printed(size, at, last_line(one) if size else None)
 
 
