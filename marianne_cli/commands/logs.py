@@ -75,6 +75,8 @@ def command(
         return _follow(call, details, chosen, mode, lines, only_named=sheets is not None)
     if not chosen:
         note = f"no sheet of '{details['job_id']}' has printed anything yet"
+        if sheets is not None:
+            note = f"nothing has been printed yet by {sheets} of '{details['job_id']}'"
         call.note(note)
         return Answer({**_job(details), "message": note, "outputs": []}, text="")
     if call.as_json:

@@ -24,6 +24,8 @@ from kit.daemon import DEADLINE, Connection, Daemon, Refused, gated, plain, scor
 STORED = (1, 100, 10_000)
 SUBSCRIBERS = (1, 10, 100)
 ROUNDS = 21
+ROUNDS_OF_TURNS = 20
+"""Even: a pause is followed by its resume, and the next count of subscribers begins with a job that runs."""
 ROUNDS_OF_LARGE = 5
 TABLES = ("runs", "revisions", "sheets", "attempts", "summaries", "events")
 LOOKS = {
@@ -138,7 +140,7 @@ def subscribers():
                 for line in lines:
                     line.rpc("events.subscribe", after=after)
                 times = []
-                for turn in range(ROUNDS):
+                for turn in range(ROUNDS_OF_TURNS):
                     method, kind = TURNS[turn % 2]
                     before = time.perf_counter()
                     asking.rpc(method, job_id="bench")

@@ -56,3 +56,7 @@ def test_stages_are_typed_by_name_wherever_sheets_are(feature):
     (feature.path / "second.yaml").write_text(NAMED.replace("name: feature", "name: second"))
     run = feature.json("run", "second.yaml", "--before", "report")
     assert [stop["sheet"] for stop in run["breakpoints"]] == [4]
+    feature.mzt("wait", "second", "--for", "paused")
+    assert (
+        "nothing has been printed yet by report of 'second'" in feature.mzt("logs", "second", "report").stderr
+    )
