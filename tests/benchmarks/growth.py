@@ -122,7 +122,7 @@ def sheets_of_a_job():
     return figures
 
 
-TURNS = (("job.pause", "hold.added"), ("job.resume", "hold.released"))
+TURNS = (("job.pause", "job.pausing"), ("job.resume", "job.running"))
 
 
 def subscribers():
