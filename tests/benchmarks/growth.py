@@ -1,4 +1,6 @@
-"""What requests cost as things grow: python tests/benchmarks/growth.py [--json] [--svg FILE]. Medians in one run.
+"""What requests cost as things grow: python tests/benchmarks/growth.py [--short] [--json] [--svg FILE].
+
+Medians in one run.
 
 Jobs stored: one job runs in a daemon; while that is stopped, its rows are copied under other names, until as
 many are stored as a column says. Sheets of a job: requests about one with so many. Subscribers: a pause or
@@ -21,12 +23,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from kit.daemon import DEADLINE, Connection, Daemon, Refused, gated, plain, score
 
-STORED = (1, 100, 10_000)
-SUBSCRIBERS = (1, 10, 100)
-ROUNDS = 21
-ROUNDS_OF_TURNS = 20
+SHORT = "--short" in sys.argv
+STORED = (1, 3) if SHORT else (1, 100, 10_000)
+SUBSCRIBERS = (1, 2) if SHORT else (1, 10, 100)
+ROUNDS = 1 if SHORT else 21
+ROUNDS_OF_TURNS = 2 if SHORT else 20
 """Even: a pause is followed by its resume, and the next count of subscribers begins with a job that runs."""
-ROUNDS_OF_LARGE = 5
+ROUNDS_OF_LARGE = 1 if SHORT else 5
 TABLES = ("runs", "revisions", "sheets", "attempts", "summaries", "events")
 LOOKS = {
     "daemon.hello": ("daemon.hello", {}),
@@ -213,6 +216,9 @@ def chart(title, found):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--short", action="store_true", help="measure next to nothing: for a test of this program"
+    )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the figures")
     given = parser.parse_args()

@@ -7,7 +7,8 @@ import sys
 
 import pages
 
-SCRIPT = pages.ROOT / "tests" / "benchmarks" / "run.py"
+BENCHMARKS = pages.ROOT / "tests" / "benchmarks"
+SCRIPT = BENCHMARKS / "run.py"
 LABEL = re.compile(r"^([^:|]+?):", re.MULTILINE)
 
 
@@ -32,3 +33,17 @@ def test_the_benchmark_runs_and_prints_what_the_page_shows_and_warns_of_what_is_
     warned = [line.partition(": ")[2].partition(":")[0] for line in done.stderr.splitlines()]
     assert sorted(warned) == ["echo, 1 at once", "mzt pause"]
     assert list(json.loads(now.read_text())["rows"]) == LABEL.findall(shown)
+
+
+def test_the_picture_of_slopes_has_a_line_for_each_row(tmp_path):
+    picture = tmp_path / "slopes.svg"
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "growth.py"), "--short", "--json", "--svg", str(picture)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = sum(map(len, json.loads(done.stdout).values()))
+    assert picture.read_text().count("<polyline ") == rows >= 13
