@@ -4,13 +4,11 @@ import os
 import time
 from contextlib import asynccontextmanager
 
-import anyio
 import pytest
 from kit.daemon import DEADLINE, Daemon
 from loopback import Cluster, why_not
-from trying import Trial
+from trying import Trial, watched
 
-from marianned.executors.clusters.executor import ClusterExecutor, Tuning
 from marianned.executors.clusters.slurm import Slurm
 from marianned.executors.local import LocalExecutor
 
@@ -95,11 +93,8 @@ def trial(kind, tmp_path):
             async with LocalExecutor() as local:
                 yield local
             return
-        async with anyio.create_task_group() as tasks:
-            made = ClusterExecutor(Slurm(), tmp_path / "attempts", Tuning(lost_after=2.0))
-            tasks.start_soon(made.serve)
-            yield made
-            tasks.cancel_scope.cancel()
+        async with watched(Slurm(), tmp_path / "attempts", lost_after=2.0) as away:
+            yield away
 
     made = Trial(tmp_path, executor)
     yield made

@@ -4,11 +4,10 @@ import anyio
 import pytest
 from kit.daemon import DEADLINE
 from loopback import LONG
-from trying import Trial, until
+from trying import Trial, until, watched
 
 from marianned.executors.base import CannotStart, Place, Withdrawn, lost
 from marianned.executors.clusters.evidence import SUBMISSION
-from marianned.executors.clusters.executor import ClusterExecutor, Tuning
 from marianned.executors.clusters.slurm import Slurm
 from marianned.score.expanded import Resources
 
@@ -118,13 +117,11 @@ async def test_what_slurm_will_never_take_is_refused_with_its_words(cluster, tri
 
 
 async def test_a_node_without_the_interpreter_is_told(cluster, trial, tmp_path):
-    async with anyio.create_task_group() as tasks:
-        executor = ClusterExecutor(Slurm(), tmp_path / "attempts", Tuning(python="python99", lost_after=2.0))
-        tasks.start_soon(executor.serve)
+    shared = tmp_path / "attempts"
+    async with watched(Slurm(), shared, python="python99", lost_after=2.0) as executor:
         with anyio.fail_after(DEADLINE):
             await executor.start(trial.directory, trial.spec("true"))
             record = await executor.wait(trial.place)
-        tasks.cancel_scope.cancel()
     assert "python99: not found" in record.error
 
 

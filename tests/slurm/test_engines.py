@@ -6,11 +6,10 @@ import anyio
 import pytest
 import torque
 from kit.daemon import DEADLINE
-from trying import until
+from trying import until, watched
 
 from marianned.executors.base import Withdrawn
 from marianned.executors.clusters.engine import Away
-from marianned.executors.clusters.executor import ClusterExecutor, Tuning
 from marianned.executors.clusters.slurm import Slurm, options, read
 from marianned.score.expanded import Resources
 
@@ -29,11 +28,8 @@ def kind(cluster):
 async def executor(request, kind, tmp_path):
     if request.param == "torque" and torque.missing():
         pytest.skip(f"not installed: {', '.join(torque.missing())}")
-    async with anyio.create_task_group() as tasks:
-        made = ClusterExecutor(ENGINES[request.param](), tmp_path / "attempts", Tuning(lost_after=2.0))
-        tasks.start_soon(made.serve)
+    async with watched(ENGINES[request.param](), tmp_path / "attempts", lost_after=2.0) as made:
         yield made
-        tasks.cancel_scope.cancel()
 
 
 @on_the_cluster

@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from contextlib import asynccontextmanager
 
 import anyio
 from kit.daemon import DEADLINE
@@ -10,6 +11,7 @@ from kit.left_behind import ends_with_us
 
 from marianned.executors import shim
 from marianned.executors.base import Place, Spec
+from marianned.executors.clusters.executor import ClusterExecutor, Tuning
 
 
 async def until(so):
@@ -17,6 +19,20 @@ async def until(so):
     with anyio.fail_after(2 * DEADLINE):
         while not so():  # noqa: ASYNC110  see above
             await anyio.sleep(0.1)
+
+
+def watched(engine, shared, **tuning):
+    """Return an executor over an engine, which looks after its attempts as long as it is entered."""
+
+    @asynccontextmanager
+    async def served():
+        async with anyio.create_task_group() as tasks:
+            made = ClusterExecutor(engine, shared, Tuning(**tuning))
+            tasks.start_soon(made.serve)
+            yield made
+            tasks.cancel_scope.cancel()
+
+    return served()
 
 
 class Trial:

@@ -3,6 +3,7 @@
 Everything here blocks. Source: docs/design/executors.md.
 """
 
+import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -39,12 +40,13 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(NamedTuple):
-    """What an attempt's files say. `away`: they can't be looked at."""
+    """What an attempt's files say. `away`: they can't be looked at; `gone`: they were taken away."""
 
     record: ExitRecord | None = None
     claimed: bool = False
     given_up: bool = False
     away: bool = False
+    gone: bool = False
     log: str = ""
 
 
@@ -69,10 +71,29 @@ def submission_of(place: Place) -> Submission | None:
     return found if found is not None and found.id == place.id else None
 
 
-def order_end(place: Place) -> None:
-    """Tell its runner to end, if its directory is there."""
-    if place.directory.is_dir():
-        attempt_files.write(place.directory / order.NAME, f"{place.id}\n".encode())
+def order_end(place: Place) -> bool:
+    """Tell its runner to end; False: its directory is not there, so nothing is said."""
+    if not place.directory.is_dir():
+        return False
+    attempt_files.write(place.directory / order.NAME, f"{place.id}\n".encode())
+    return True
+
+
+def take(place: Place) -> bool:
+    """Take the claim ourselves; False: it is taken.
+
+    Raises:
+        OSError: the directory of all attempts is not there. What is made in its place now would be hidden
+            when it comes back, and fence nothing.
+    """
+    if is_away(place):
+        raise FileNotFoundError(errno.ENOENT, "the directory of all attempts is not there", str(place.root))
+    return attempt_files.claim(place.directory)
+
+
+def is_away(place: Place) -> bool:
+    """Tell whether all attempts may lie elsewhere at the moment."""
+    return place.root is not None and not place.root.is_dir()
 
 
 def look_all(places: Sequence[Place]) -> dict[str, Found]:
@@ -86,14 +107,16 @@ def look(place: Place) -> Found:
         record = attempt_files.record_of(place)
         if record is not None:
             return Found(record)
-        if place.root is not None and not place.root.is_dir():
-            return Found(away=True)
         claimed = (place.directory / shim.CLAIM).exists()
+        gone = not place.directory.is_dir()
+        if is_away(place):  # asked last: what was not found before may have gone with all of it
+            return Found(away=True)
     except OSError:
         return Found(away=True)
     if claimed:
         return Found(claimed=True, given_up=attempt_files.given_up(place.directory))
-    return Found(log=files.tail(place.directory / LOG, _TAIL).decode(errors="replace").strip())
+    log = files.tail(place.directory / LOG, _TAIL).decode(errors="replace").strip()
+    return Found(gone=gone, log=log)
 
 
 def unstarted(place: Place, job: Job | None, log: str, engine: str) -> ExitRecord:

@@ -5,11 +5,12 @@ claim decides whether it has begun, exit.json how it ended. The engine's list on
 runs, and what is gone. One look at it serves all attempts, and nothing of a cluster's is a process, a thread
 or a timer for each of them: thousands that wait cost the look.
 
-    not listed, no claim     it never began: submitted again, once; the claim lets only one of them begin
+    not listed, no claim     for some seconds: it never began, and is submitted again, once; the claim lets
+                             only one of them begin
     not listed, a claim      it may run all the same (the controller forgets; a node's daemon dies): after
                              `lost_after` its runner is told to end by a file (order.py); lost when nothing
-                             has come of that either
-    the engine is away       nothing is known, so nothing is concluded
+                             has come of that either, in the time that it has from then on
+    the engine is away       nothing is known, so nothing is concluded, and what was missing counts anew
 
 Attempts that start together and want the same become one array. Source: docs/design/executors.md.
 """
@@ -50,6 +51,7 @@ from marianned.executors.clusters.evidence import (
     order_end,
     prepare,
     submission_of,
+    take,
     unstarted,
 )
 from marianned.paths import make_private_directory
@@ -94,7 +96,9 @@ class Tuning(NamedTuple):
 class _Entry:
     """An attempt that somebody starts or waits for.
 
-    `doubtful`: it was submitted, and nobody knows whether the engine has taken it. Times are the loop's.
+    `doubtful`: it was submitted, and nobody knows whether the engine has taken it. `recalled`: it is to be
+    taken back as soon as its claim can be. `ordered`: since when its runner has a file that says to end.
+    Times are the loop's.
     """
 
     def __init__(self, place: Place) -> None:
@@ -112,7 +116,8 @@ class _Entry:
         self.runs = anyio.Event()
         self.missing: float | None = None
         self.ending: float | None = None
-        self.told = self.hurried = self.insisted = self.ordered = False
+        self.ordered: float | None = None
+        self.told = self.hurried = self.insisted = self.recalled = False
         self.over = anyio.Event()
         self.record: ExitRecord | None = None
         self.withdrawn = False
@@ -158,7 +163,7 @@ class ClusterExecutor:
         self._queue: list[_Entry] = []
         self._unwanted: dict[Key, float] = {}
         self._away: str | None = None
-        self._widest = _WIDEST
+        self._widest = self._wide = _WIDEST
         self._due = self._earliest = float("-inf")
         self._to_submit = anyio.Event()
         self._nudge, self._some = anyio.Event(), anyio.Event()
@@ -188,12 +193,15 @@ class ClusterExecutor:
 
     async def presence(self, place: Place) -> Presence:
         """Tell what its files say (see Executor); what may wait or run is `running`, and `wait` finds out."""
+        try:
+            submission = await run_sync(submission_of, place)
+        except OSError:
+            return Presence.RUNNING
         found = await run_sync(look, place)
         if found.record is not None:
             return Presence.ENDED
         if found.away:
             return Presence.RUNNING
-        submission = await run_sync(submission_of, place)
         return Presence.RUNNING if found.claimed or submission else Presence.NEVER_STARTED
 
     async def running(self, place: Place) -> Running | None:
@@ -232,8 +240,16 @@ class ClusterExecutor:
         return f"it waits in {self._engine.name}'s queue ({why})"
 
     async def withdraw(self, place: Place) -> None:
-        """Take its claim if its node has not, and its job out of the queue (see Executor)."""
-        if await run_sync(attempt_files.claim, place.directory):
+        """Take its claim if its node has not, and its job out of the queue (see Executor).
+
+        Where the claim can't be had, because its files are away, that is done as soon as they are back.
+        """
+        try:
+            taken = await run_sync(take, place)
+        except OSError:
+            self._entry(place).recalled = True
+            return
+        if taken:
             self._give_up(self._entry(place))
 
     async def end(self, place: Place, *, drop: bool = False) -> None:
@@ -252,12 +268,15 @@ class ClusterExecutor:
         entry.ending = entry.ending or anyio.current_time()
         entry.hurried = entry.hurried or drop
         self._nudge.set()
-        await run_sync(order_end, place)
-        entry.ordered = True
+        await self._order(entry)
+
+    async def _order(self, entry: _Entry) -> None:
+        if await run_sync(order_end, entry.place):
+            entry.ordered = anyio.current_time()
 
     async def claim(self, place: Place) -> bool:
         """Take the claim ourselves (see Executor); a job that waits for it is taken out of the queue."""
-        if not await run_sync(attempt_files.claim, place.directory):
+        if not await run_sync(take, place):
             return False
         if (submission := await run_sync(submission_of, place)) is not None:
             self._drop(submission)
@@ -349,22 +368,26 @@ class ClusterExecutor:
                 self._to_submit = anyio.Event()
                 await self._to_submit.wait()
             group = self._together()
+            narrower = False
             try:
                 await self._submit_group(group)
                 failures = 0
+                self._wide = min(2 * self._wide, self._widest)
                 continue
             except TooWide:
-                self._widest = max(1, len(group) // 2)
-                text = None
+                self._widest = self._wide = max(1, len(group) // 2)
+                narrower = True
             except Busy as why:
                 text = f"{self._engine.name} takes no more jobs at the moment: {why}"
+                narrower = len(group) > 1  # a part of it may still go in
+                self._wide = max(1, len(group) // 2)
             except Away as why:
                 text = f"{self._engine.name} does not answer: {why}"
             except OSError as error:
                 text = f"its files can't be written: {error.strerror}"
             finally:
-                self._queue[:0] = [one for one in group if not (one.unwanted or one.accepted.is_set())]
-            if text is None:
+                self._put_back(group, first=narrower)
+            if narrower:
                 continue
             for one in self._queue:
                 if one.patience is not None:
@@ -372,10 +395,22 @@ class ClusterExecutor:
             await anyio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
             failures += 1
 
+    def _put_back(self, group: Sequence[_Entry], *, first: bool) -> None:
+        """Put back into the queue what was not taken, and behind all others unless `first`.
+
+        What one account may have no more of must not keep others waiting.
+        """
+        left = [one for one in group if not (one.unwanted or one.accepted.is_set())]
+        if first:
+            self._queue[:0] = left
+            return
+        same = [one for one in self._queue if one.goes_with(group[0])]
+        self._queue = [one for one in self._queue if not one.goes_with(group[0])] + left + same
+
     def _together(self) -> list[_Entry]:
         """Take from the queue what can be one array."""
         first = self._queue[0]
-        group = [one for one in self._queue if one.goes_with(first)][: self._widest]
+        group = [one for one in self._queue if one.goes_with(first)][: self._wide]
         if self._engine.index is None or "\n" in str(first.place.directory):
             group = [first]
         chosen = set(map(id, group))
@@ -430,7 +465,7 @@ class ClusterExecutor:
 
     def _files(self, group: Sequence[_Entry], name: str) -> str:
         """Write what the job needs; return its script."""
-        if not (self._shipped_now and self._shipped.is_dir()):
+        if not (self._shipped_now and self._is_shipped()):
             self._ship()
         for one in group:
             attempt_files.write(one.place.directory / SUBMISSION, msgspec.json.encode(one.submission))
@@ -446,6 +481,10 @@ class ClusterExecutor:
             f'#!/bin/sh\numask 077\nd={where}\ncd "$d" || exit 72\nexec 2>>{LOG}\n'
             f'exec {python} -I -S {program} "$d" {shim.STAY}\n'
         )
+
+    def _is_shipped(self) -> bool:
+        """Tell whether all is still there: scratch file systems are cleared of what is old, file by file."""
+        return all((self._shipped / name).is_file() for name in self._programs)
 
     def _ship(self) -> None:
         """Lay the shim where the nodes find it, whatever lies there."""
@@ -490,6 +529,8 @@ class ClusterExecutor:
             listed = await self._engine.look() if watched or self._unwanted else {}
         except Away as why:
             self._told_away(str(why))
+            for one in watched:
+                one.missing = None
             await self._collect(watched)
             self._due = min(self._due, anyio.current_time() + _USUAL_LOOK_SECONDS)
             return
@@ -503,7 +544,11 @@ class ClusterExecutor:
                 if not job.waits:
                     one.runs.set()
             elif not one.over.is_set() and one.accepted_at < began:
-                await self._miss(one, found[one.place.id], began)
+                try:
+                    await self._miss(one, found[one.place.id], began)
+                except OSError as why:  # of this one: the others are looked after all the same
+                    one.missing = None
+                    _logger.warning("%s can't be looked after: %s", one.place.id, why)
         await self._clear(listed, began)
         young = any(one.job is None or one.job.waits for one in watched)
         usual = _LOOK_SECONDS if young else _USUAL_LOOK_SECONDS
@@ -536,37 +581,48 @@ class ClusterExecutor:
         return found
 
     async def _miss(self, one: _Entry, found: Found, began: float) -> None:
-        """Conclude what can be, of an attempt that is not over and not in the list."""
-        one.missing = began if one.missing is None and not found.away else one.missing
-        if found.away or one.missing is None:
+        """Conclude what can be, of an attempt that is not over and not in the list.
+
+        Raises:
+            OSError: its files can't be read or written.
+        """
+        if found.away:
             one.missing = None
-        elif found.claimed:
-            await self._miss_running(one, began - one.missing)
-        elif found.log:
-            if await run_sync(attempt_files.claim, one.place.directory):
-                one.settle(unstarted(one.place, one.job, found.log, self._engine.name))
-        elif began - one.missing < min(_UNCLAIMED_SECONDS, self._tuning.lost_after):
             return
-        elif one.submission.forgotten < _FORGOTTEN_MOST and one.ending is None:
+        if not (one.submission.keys or one.submitting):  # its files were away when it was taken up
+            await self._remember(one)
+        one.missing = began if one.missing is None else one.missing
+        missing = began - one.missing
+        if found.claimed:
+            await self._miss_running(one, missing)
+        elif missing < min(_UNCLAIMED_SECONDS, self._tuning.lost_after):
+            return
+        elif found.log:
+            if await run_sync(take, one.place):
+                one.settle(unstarted(one.place, one.job, found.log, self._engine.name))
+        elif one.submission.forgotten < _FORGOTTEN_MOST and one.ending is None and not found.gone:
             _logger.warning("%s has forgotten %s; it is submitted again", self._engine.name, one.place.id)
             forgotten = one.submission.forgotten + 1
             one.submission = msgspec.structs.replace(one.submission, forgotten=forgotten)
             one.missing, one.job, one.accepted = None, None, anyio.Event()
             self._submit(one)
-        elif await run_sync(attempt_files.claim, one.place.directory):
+        elif await run_sync(take, one.place):
             one.settle(None)
 
     async def _miss_running(self, one: _Entry, missing: float) -> None:
         """Have what was claimed and is gone end, if it runs all the same; then it is lost."""
-        patience = self._tuning.lost_after
-        if missing >= patience and not one.ordered:
-            await run_sync(order_end, one.place)
-            one.ordered = True
-        elif missing >= patience + one.grace + 4 * order.POLL_SECONDS:
+        if missing < self._tuning.lost_after:
+            return
+        if one.ordered is None:
+            await self._order(one)
+        elif anyio.current_time() - one.ordered >= one.grace + 4 * order.POLL_SECONDS:
             one.settle(None)
 
     async def _carry_out(self) -> None:
         """Send the signals that are due."""
+        for one in [one for one in self._entries.values() if one.recalled and not one.over.is_set()]:
+            one.recalled = False
+            await self.withdraw(one.place)
         moment = anyio.current_time()
         ends = [(one, one.job) for one in self._watched() if one.ending is not None and one.job is not None]
         told = [(one, job) for one, job in ends if not one.told and not job.waits]

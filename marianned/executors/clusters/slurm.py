@@ -42,6 +42,9 @@ _AWAY = (
     "could not establish a configuration source",
     "protocol authentication error",
     "connection reset",
+    "transport endpoint is not connected",
+    "unable to resolve",
+    "unspecified error",
 )
 """What is said where nobody knows whether anything was done; in small letters, as all below."""
 
@@ -56,8 +59,11 @@ _BUSY = (
     "resource temporarily unavailable",
     "memory allocation failure",
     "job dependency problem",
+    "i/o error writing script/environment",
+    "partition not available",
+    "partition configuration not available now",
 )
-"""MaxJobCount, AssocMaxSubmitJobLimit, QOSMaxSubmitJobPerUserLimit and the like: they pass."""
+"""MaxJobCount, AssocMaxSubmitJobLimit and the like, a partition that is down: that passes."""
 
 _TOO_WIDE = ("invalid job array specification",)
 """MaxArraySize, 1001 where nothing else is set."""

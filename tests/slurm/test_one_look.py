@@ -1,0 +1,158 @@
+"""From one look nothing follows: a list with a gap, an answer that is none, files that are away for a moment."""
+
+import anyio
+import pytest
+from kit.daemon import DEADLINE
+from trying import until, watched
+
+from marianned.executors.base import Place
+from marianned.executors.clusters.engine import Away, Busy
+from marianned.executors.clusters.slurm import Slurm
+from marianned.score.expanded import Resources
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slurm]
+
+
+@pytest.fixture
+def kind(cluster):
+    """Slurm alone."""
+    return "slurm"
+
+
+@pytest.fixture
+def shared(trial):
+    return trial.root.parent
+
+
+class Doubtful(Slurm):
+    """A cluster whose answers to looks are, in turn, those that are given; then its own."""
+
+    def __init__(self, *answers):
+        self.answers = [*answers]
+
+    async def look(self):
+        if not self.answers:
+            return await super().look()
+        if (answer := self.answers.pop(0)) is Away:
+            raise Away("it has just been started again")
+        return answer
+
+
+class Limited(Slurm):
+    """A cluster that takes at most so many in one submission, and nothing of the account `full`."""
+
+    def __init__(self, most=1000):
+        self.most = most
+        self.open = False
+
+    async def submit(self, name, script, count, resources, seconds):
+        full = resources.account == "full" and not self.open
+        if full or (count or 1) > self.most:
+            raise Busy("Batch job submission failed: Job violates accounting/QOS policy (job submit limit)")
+        resources = Resources()
+        return await super().submit(name, script, count, resources, seconds)
+
+
+def places(trial, count):
+    named = [f"{trial.id}-{number}" for number in range(count)]
+    return [Place(trial.root / "1" / f"{number}-1", one, trial.root) for number, one in enumerate(named)]
+
+
+async def test_what_a_node_prints_before_it_begins_does_not_fail_what_the_list_leaves_out(trial, shared):
+    slow = trial.workspace / "python"
+    slow.write_text('#!/bin/sh\necho "warning: setlocale" >&2; sleep 3; exec python3 "$@"\n')
+    slow.chmod(0o700)
+    async with watched(Doubtful({}, {}), shared, python=str(slow)) as executor:
+        with anyio.fail_after(DEADLINE):
+            await executor.start(trial.directory, trial.script("exit 7"))
+            record = await executor.wait(trial.place)
+    assert (record.exit_code, record.error) == (7, None)
+
+
+async def test_what_was_missing_before_the_engine_was_away_counts_anew(trial, shared):
+    async with watched(Doubtful({}, Away, {}, Away, {}), shared, lost_after=2.0) as executor:
+        with anyio.fail_after(DEADLINE):
+            await executor.start(trial.directory, trial.script("sleep 11; exit 7"))
+            record = await executor.wait(trial.place)
+    assert (record.asked, record.exit_code) == (False, 7)
+
+
+async def test_what_is_taken_up_while_its_files_are_away_is_known_once_they_are_back(trial):
+    await trial.start(trial.script("echo begun >&9; sleep 8; exit 7"))
+    await trial.leash.line()
+    aside = trial.root.with_name("aside")
+    trial.root.rename(aside)
+    async with trial.executor() as executor, anyio.create_task_group() as tasks:
+        records = []
+
+        async def wait():
+            records.append(await executor.wait(trial.place))
+
+        tasks.start_soon(wait)
+        await until(lambda: executor._earliest > float("-inf"))
+        aside.rename(trial.root)
+        await until(lambda: records)
+    assert (records[0].asked, records[0].exit_code) == (False, 7)
+
+
+async def test_what_runs_is_not_taken_back_while_its_files_are_away(trial):
+    aside = trial.root.with_name("aside")
+    async with trial.executor() as executor:
+        await executor.start(trial.directory, trial.script("echo begun >&9; sleep 2; exit 7"))
+        await trial.leash.line()
+        trial.root.rename(aside)
+        await executor.withdraw(trial.place)
+        assert not trial.root.exists()
+        aside.rename(trial.root)
+        with anyio.fail_after(DEADLINE):
+            record = await executor.wait(trial.place)
+    assert record.exit_code == 7
+
+
+async def test_what_waits_is_taken_back_once_its_files_are_there_again(cluster, trial):
+    aside = trial.root.with_name("aside")
+    async with trial.executor() as executor:
+        held = Resources(arguments=("--hold",))
+        await executor.start(trial.directory, trial.script("echo begun >&9", resources=held))
+        trial.root.rename(aside)
+        await executor.withdraw(trial.place)
+        aside.rename(trial.root)
+        await until(lambda: not cluster.queue())
+
+
+async def test_of_what_is_too_much_at_once_goes_as_much_as_is_taken(trial, shared):
+    every = places(trial, 10)
+    async with watched(Limited(3), shared) as executor:
+        with anyio.fail_after(DEADLINE):
+            async with anyio.create_task_group() as tasks:
+                for place in every:
+                    tasks.start_soon(executor.start, place.directory, trial.spec("true", id=place.id))
+            ends = [(await executor.wait(place)).exit_code for place in every]
+    assert ends == [0] * 10
+
+
+async def test_what_one_account_may_have_no_more_of_does_not_hold_up_others(trial, shared):
+    full, *free = places(trial, 3)
+    engine = Limited()
+    async with watched(engine, shared) as executor, anyio.create_task_group() as tasks:
+        spec = trial.spec("true", id=full.id, resources=Resources(account="full"))
+        tasks.start_soon(executor.start, full.directory, spec)
+        await until(lambda: executor.waits(full.id))
+        with anyio.fail_after(DEADLINE):
+            for place in free:
+                await executor.start(place.directory, trial.spec("true", id=place.id))
+                assert (await executor.wait(place)).exit_code == 0
+            engine.open = True
+            assert (await executor.wait(full)).exit_code == 0
+
+
+async def test_what_was_deleted_before_it_began_is_not_made_again(cluster, trial):
+    held = Resources(arguments=("--hold",))
+    async with trial.executor() as executor:
+        await executor.start(trial.directory, trial.script("echo begun >&9", resources=held))
+        for file in trial.directory.iterdir():
+            file.unlink()
+        trial.directory.rmdir()
+        cluster.command("scancel", "--me")
+        with anyio.fail_after(DEADLINE):
+            assert await executor.wait(trial.place) is None
