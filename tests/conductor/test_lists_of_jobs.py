@@ -6,6 +6,7 @@ import anyio
 import pytest
 from kit.daemon import gated, plain, score
 
+from marianned.conductor.queries import jobs as jobs_of
 from marianned.conductor.queries.jobs import JobQueries
 from marianned.protocol import ListJobs
 
@@ -113,7 +114,8 @@ def test_needs_attention_and_counts_are_of_the_newest_runs(jobs):
     }
 
 
-def test_others_have_their_turn_while_a_list_of_thousands_is_made(daemon, monkeypatch):
+@pytest.mark.parametrize("brief", [False, True])
+def test_others_have_their_turn_while_a_list_of_thousands_is_made(daemon, monkeypatch, brief):
     """A page of 1,000 held every connection up for ten milliseconds and more."""
     daemon.submit(score("one", [plain(1)]))
     daemon.wait_for("one", "completed")
@@ -131,16 +133,20 @@ def test_others_have_their_turn_while_a_list_of_thousands_is_made(daemon, monkey
         )
     daemon.start()
     turns, seen = [0], []
-    summary = JobQueries._summary
+    summary, in_short = JobQueries._summary, jobs_of.brief_run
 
     def told(queries, row):
         seen.append(turns[0])
         return summary(queries, row)
 
+    def told_briefly(row, **how):
+        seen.append(turns[0])
+        return in_short(row, **how)
+
     async def read():
         async with anyio.create_task_group() as others:
             others.start_soon(taking_turns)
-            listed = await JobQueries(daemon.house.conductor, 0).jobs(ListJobs(limit=1000))
+            listed = await JobQueries(daemon.house.conductor, 0).jobs(ListJobs(limit=1000, brief=brief))
             others.cancel_scope.cancel()
             return listed
 
@@ -150,7 +156,9 @@ def test_others_have_their_turn_while_a_list_of_thousands_is_made(daemon, monkey
             await anyio.lowlevel.checkpoint()
 
     monkeypatch.setattr(JobQueries, "_summary", told)
-    assert len(daemon.loop.call(read).jobs) == len(seen) == 1000
+    monkeypatch.setattr(jobs_of, "brief_run", told_briefly)
+    listed = daemon.loop.call(read)
+    assert len(listed.brief if brief else listed.jobs) == len(seen) == 1000
     assert seen[-1] - seen[0] >= 3
 
 

@@ -47,6 +47,7 @@ from marianned.protocol import (
     ENDED,
     PROTOCOL,
     Attempt,
+    BriefRun,
     Caller,
     DaemonHealth,
     DaemonState,
@@ -257,11 +258,20 @@ class JobQueries:
             message=formatting.plural(total, "job"),
             event=self.services.store.last_event,
             jobs=[],
-            brief=[brief_run(row.brief, newest=row.newest) for row in chosen if row.brief is not None],
+            brief=await self._told_briefly(chosen),
             counts={str(status): counts.get(status, 0) for status in JobStatus} if params.counts else {},
             total=total,
         )
         return listed if params.brief else await self._told_whole(listed, chosen)
+
+    async def _told_briefly(self, chosen: list[ListedRun]) -> list[BriefRun]:
+        """Return these runs in short, as far as they are wanted so."""
+        brief: list[BriefRun] = []
+        for start in range(0, len(chosen), _SLICE):
+            slice_ = chosen[start : start + _SLICE]
+            brief += [brief_run(row.brief, newest=row.newest) for row in slice_ if row.brief is not None]
+            await anyio.lowlevel.checkpoint()
+        return brief
 
     async def _told_whole(self, listed: JobList, chosen: list[ListedRun]) -> JobList:
         """Return a list with these runs, each as it is told."""
