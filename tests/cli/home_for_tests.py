@@ -29,11 +29,17 @@ GATED = "read line < gate-{{ sheet_num }}"
 
 
 class Home:
-    """A daemon's directories, a workspace with a gate, and `mzt` over them."""
+    """A daemon's directories, a workspace with a gate, and `mzt` over them.
 
-    def __init__(self, path):
+    What needs a daemon finds one that was forked off a process that has loaded it: a start by `mzt` itself would
+    cost more than most tests. With `cold`, `mzt` starts it.
+    """
+
+    def __init__(self, path, *, cold=False):
         self.path = path
         self.started = None
+        self._cold = cold
+        self._daemon = None
         ends_with_us(f"MARIANNE_SOCKET={path / 's'}")
         self.environment = {
             **{k: v for k, v in os.environ.items() if k not in {"MARIANNE_ATTEMPT_ID", "NO_COLOR"}},
@@ -49,7 +55,24 @@ class Home:
     def command(self, arguments):
         return [sys.executable, "-m", "marianne_cli", *arguments]
 
+    def _serve(self):
+        """Have the first daemon here started, as `mzt` starts it."""
+        if self._cold or (self.path / "state" / "lock").exists():
+            return
+        ours, its = os.pipe()
+        self._daemon = zygote.Popen(
+            [sys.executable, "-m", "marianned", "--ready-fd", str(its)],
+            cwd="/", env=self.environment, pass_fds=[its], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        os.close(its)
+        told = os.read(ours, 1)
+        os.close(ours)
+        assert told, "it does not start"
+
     def mzt(self, *arguments, code=0):
+        if arguments[0] in {"run", "start"}:
+            self._serve()
         done = zygote.run(
             self.command(arguments), cwd=self.path, env=self.environment, capture_output=True, text=True,
             timeout=60, check=False, stdin=subprocess.DEVNULL,
@@ -58,6 +81,8 @@ class Home:
         return done
 
     def popen(self, *arguments):
+        if arguments[0] in {"run", "start"}:
+            self._serve()
         self.started = zygote.Popen(
             self.command(arguments), cwd=self.path, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True,
@@ -79,3 +104,13 @@ class Home:
         for sheet in sheets:
             with (self.path / "out" / f"gate-{sheet}").open("w") as gate:
                 gate.write("\n")
+
+    def close(self):
+        """End the daemon that serves now, with all that is in flight."""
+        if self.started is not None:
+            with self.started as process:
+                process.kill()
+        if (self.path / "state").exists():
+            self.mzt("stop", "--kill", "-y", "-t", "20")
+        if self._daemon is not None:
+            self._daemon.wait(20)

@@ -66,7 +66,7 @@ def shared(tmp_path_factory):
     (home.path / f"{RAW}.yaml").write_text((home.path / "solo.yaml").read_text())
     home.mzt("start")
     yield home
-    home.mzt("stop")
+    home.close()
 
 
 def test_a_directory_that_is_no_text_is_named(home):

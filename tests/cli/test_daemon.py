@@ -15,37 +15,39 @@ from home_for_tests import GATED, QUICK, SCORE
 from marianne_cli.service import launch
 
 
-def test_run_starts_the_daemon_and_says_so_on_stderr(home):
-    started = home.mzt("run", home.score("a"))
-    assert started.stdout == f"a: running; 3 sheets, workspace {home.path}/out\n"
+def test_run_starts_the_daemon_and_says_so_on_stderr(cold_home):
+    started = cold_home.mzt("run", cold_home.score("a"))
+    assert started.stdout == f"a: running; 3 sheets, workspace {cold_home.path}/out\n"
     assert started.stderr == "no daemon runs; starting one\n"
-    assert home.mzt("wait", "a").stdout == "a: completed; 3 of 3 sheets done\n"
-    assert home.mzt("start").stdout.startswith("marianned ")
-    assert "nothing is left to do" in home.mzt("status", "a").stdout
-    assert home.mzt("list", "-q").stdout == "a\n"
+    assert cold_home.mzt("wait", "a").stdout == "a: completed; 3 of 3 sheets done\n"
+    assert cold_home.mzt("start").stdout.startswith("marianned ")
+    assert "nothing is left to do" in cold_home.mzt("status", "a").stdout
+    assert cold_home.mzt("list", "-q").stdout == "a\n"
 
 
-def test_start_leaves_no_pipe_of_the_caller_open(home):
-    assert home.mzt("start").returncode == 0  # capture_output waits for the end of both pipes
-    pid = home.json("status")["pid"]
+def test_start_leaves_no_pipe_of_the_caller_open(cold_home):
+    assert cold_home.mzt("start").returncode == 0  # capture_output waits for the end of both pipes
+    pid = cold_home.json("status")["pid"]
     for descriptor in (0, 1, 2):
         target = str(Path(f"/proc/{pid}/fd/{descriptor}").readlink())
         assert target == "/dev/null" or target.endswith("daemon-start.log")
-    assert (home.path / "state" / "daemon-start.log").stat().st_mode & 0o777 == 0o600
+    assert (cold_home.path / "state" / "daemon-start.log").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_start_that_is_late_says_that_nothing_was_asked_and_a_run_waits_a_minute_for_one(home):
-    late = home.mzt("start", "-t", "0", code=124)
+def test_a_start_that_is_late_says_that_nothing_was_asked_and_a_run_waits_a_minute_for_one(cold_home):
+    late = cold_home.mzt("start", "-t", "0", code=124)
     assert "it may still come, and was asked nothing (E504)\n  mzt status\n" in late.stderr
     assert inspect.signature(launch.running).parameters["timeout"].default == 60
-    assert home.mzt("start", "-t", "60").returncode == 0, "the late one comes while a second is being started"
+    assert cold_home.mzt("start", "-t", "60").returncode == 0, (
+        "the late one comes while a second is being started"
+    )
 
 
-def test_a_start_tells_each_mistake_in_the_settings_apart(home):
-    file = home.path / "config" / "config.toml"
+def test_a_start_tells_each_mistake_in_the_settings_apart(cold_home):
+    file = cold_home.path / "config" / "config.toml"
     file.parent.mkdir(mode=0o700, exist_ok=True)
     file.write_text('max_attempts = "x"\nnope = 1\n')
-    said = home.mzt("start", code=3).stderr
+    said = cold_home.mzt("start", code=3).stderr
     assert f"{file}:1:16: 'max_attempts': expected int, got str; {file}:2:1: no setting 'nope' (E511)" in said
 
 

@@ -6,8 +6,7 @@ import pty
 import select
 import subprocess
 
-import pytest
-from home_for_tests import SCORE, Home
+from home_for_tests import SCORE
 
 from marianne_cli import terminal
 
@@ -43,14 +42,6 @@ def test_json_stays_json():
     shown = terminal.json(text)
     assert json.loads(shown) == {"a": BAD}
     assert not any(char in shown for char in ("\x9b", "\u202e", "\x7f"))
-
-
-@pytest.fixture
-def home(tmp_path):
-    made = Home(tmp_path)
-    yield made
-    made.mzt("cancel", "--all", "--wait", "-y", code=None)
-    made.mzt("stop", code=None)
 
 
 def on_a_terminal(home, *arguments):

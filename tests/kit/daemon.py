@@ -20,6 +20,7 @@ import yaml
 
 from kit import zygote
 from kit.left_behind import ends_with_us
+from kit.new_database import put_new_database
 from kit.secrets import MARK, leaks
 
 AGENTS = Path(__file__).parents[1] / "fake_agents"
@@ -337,6 +338,9 @@ class Daemon(Speaking):
     def start(self, *before, **environment):
         """Start it (by the command `before`); returns when it serves, or has met a fault that it was given."""
         self.serves = False
+        if not self.state.exists():
+            self.state.mkdir(mode=0o700, parents=True)
+            put_new_database(self.state / "marianne.db")
         ours, its = os.pipe()
         with self.log.open("ab") as log:
             self.process = self._popen(

@@ -33,20 +33,23 @@ from marianne_cli.own_arguments import shown_as
 _LOADED = {
     "marianned": (
         "marianned.service",
-        # what its nursery loads; which of these a daemon loads itself, tests/unit/test_loaded_by_the_daemon.py knows
-        "http.client",
-        "jinja2",
-        "ssl",
-        "urllib.request",
-        "yaml",
-        "marianned.score.check.compiler",
-        "marianned.score.check.explain",
-        "marianned.score.check.profiles",
-        "marianned.score.render.assembly",
-        "marianned.score.render.injecting",
-        "marianned.score.render.template",
+        "marianned.workers",
+        "anyio._backends._asyncio",  # what a daemon loads as soon as it serves
+        "platformdirs.unix",
     ),
-    "marianne_cli": ("marianne_cli.main", "marianne_cli.client", "marianne_cli.options"),
+    "marianne_cli": (
+        "marianne_cli.main",
+        "marianne_cli.client",
+        "marianne_cli.options",
+        "marianne_cli.service.launch",
+        "marianne_cli.service.units",
+        "marianned.holder",
+        "marianned.score.check.compiler",
+        *(
+            f"marianne_cli.commands.{one}"
+            for one in ("pause", "run", "status", "stop", "validate", "wait", "why")
+        ),
+    ),
 }
 """The programs, and what their zygotes have loaded."""
 _CLONE = {"x86_64": 56, "aarch64": 220}.get(platform.machine())
@@ -186,7 +189,9 @@ def _asked(program):
     for name in _LOADED[program]:
         importlib.import_module(name)
     if program == "marianned":
-        sys.modules["marianned.instruments.loader"].builtin_profiles()  # kept, and the same for all
+        # What its nursery loads: which of it a daemon loads itself, tests/unit/test_loaded_by_the_daemon.py knows.
+        sys.modules["marianned.workers"].load()
+        sys.modules["marianned.progress.views.job"].shape()
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=os.dup(0)) as asking:
