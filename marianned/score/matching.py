@@ -2,12 +2,13 @@
 
 Names come first and are fixed points. Between them equal definitions are paired as a longest common
 subsequence, so that a stage that changes, comes or goes moves no other one; what is left is paired by an
-equal definition elsewhere, then by number. Source: docs/reference/score-format.md §7.3.
+equal definition elsewhere, then so by what it runs and by its prompt, and last by number. Source:
+docs/reference/score-format.md §7.3.
 """
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 from weakref import ref
@@ -20,6 +21,10 @@ _CELLS_MOST = 200_000
 
 Only scores that have little in common come so far; they are paired by definition and number alone.
 """
+
+_RUN = ("prompt", "files", "instrument", "settings")
+"""The aspects of a definition that say what runs; the others say what is made of it."""
+_PROMPT = ("prompt",)
 
 Stages = dict[int, list[Sheet]]
 
@@ -34,8 +39,8 @@ class Matched(NamedTuple):
 class _Stage(NamedTuple):
     """What tells stages apart, in small numbers that are equal where it is equal.
 
-    `definition` is what a stage does, `below` that and all it depends on, `above` that and all that depends
-    on it; `sheets` are those of the stage.
+    `definition` is what a stage does, as far as it is looked at, `below` that and all it depends on, `above`
+    that and all that depends on it; `sheets` are those of the stage.
     """
 
     number: int
@@ -67,7 +72,7 @@ _last: list[tuple["ref[Expanded]", "ref[Expanded]", Matched] | None] = [None]
 def _match(old: Expanded, new: Expanded) -> Matched:
     old_stages, new_stages = _stages(old), _stages(new)
     worded = all(sheet.words for sheet in (*old.sheets, *new.sheets))
-    stages = _match_stages(old_stages, new_stages, _Keys(worded=worded))
+    stages = _match_stages(old_stages, new_stages, worded=worded)
     sheets: dict[int, int] = {}
     for stage, before in stages.items():
         instances = {sheet.instance: sheet.sheet for sheet in old_stages[before]}
@@ -86,44 +91,63 @@ def _stages(score: Expanded) -> Stages:
     return {stage: stages[stage] for stage in sorted(stages)}
 
 
-def _match_stages(old: Stages, new: Stages, keys: "_Keys") -> dict[int, int]:
+def _match_stages(old: Stages, new: Stages, *, worded: bool) -> dict[int, int]:
     """Return which old stage each new one is.
 
-    Four rounds, each over what the one before has left: a name that only one stage has in both scores;
-    equal definitions in their order, between the names that kept theirs; equal definitions anywhere; the
-    same number, where no match crosses it. The earlier a round, the surer the match, so a later one never
-    takes a stage away from an earlier one.
+    Each round is over what the ones before have left: a name that only one stage has in both scores; equal
+    definitions, in their order between what is matched and then anywhere; so too what runs alike, and what
+    has the same name, or none, and the same prompt; the same number, where no match crosses it. The earlier
+    a round, the surer the match, so a later one never takes a stage away from an earlier one.
     """
     matched = _same_unique_name(old, new)
-    taken = set(matched.values())
-    olds = [stage for stage in keys.of(old) if stage.number not in taken]
-    news = [stage for stage in keys.of(new) if stage.number not in matched]
-    matched |= _same_place(olds, news, matched)
-    taken = set(matched.values())
-    matched |= _same_definition(
-        [stage for stage in olds if stage.number not in taken],
-        [stage for stage in news if stage.number not in matched],
-    )
-    taken = set(matched.values())
-    free = {stage.number for stage in olds if stage.number not in taken}
-    return matched | _same_number(free, [s.number for s in news if s.number not in matched], matched)
+    for keys in (_Keys(worded=worded), _Keys(_RUN, worded=worded), _Keys(_PROMPT, worded=worded, first=True)):
+        if keys.share(_left(old, matched.values()), _left(new, matched)):
+            olds, news = keys.of(old), keys.of(new)
+            matched |= _same_place(_free(olds, matched.values()), _free(news, matched), matched)
+            matched |= _same_definition(_free(olds, matched.values()), _free(news, matched))
+    return matched | _same_number(_left(old, matched.values()), _left(new, matched), matched)
+
+
+def _left(stages: Stages, matched: Iterable[int]) -> Stages:
+    taken = set(matched)
+    return {number: sheets for number, sheets in stages.items() if number not in taken}
+
+
+def _free(stages: Sequence[_Stage], matched: Iterable[int]) -> list[_Stage]:
+    taken = set(matched)
+    return [stage for stage in stages if stage.number not in taken]
 
 
 class _Keys:
     """Gives what is equal the same number, over both scores.
 
+    `aspects` are those of a definition that are looked at, all of them if there are none; `first`: of the
+    first instance alone, for a fan-out may grow, and beside the name, for what has another one is another.
     `worded`: prompts are compared without white space that says nothing. A template that chooses by
     sheet_num leaves other blank lines at each place; a sheet that has moved is the same all the same.
     """
 
-    def __init__(self, *, worded: bool) -> None:
+    def __init__(self, aspects: Collection[str] = (), *, worded: bool, first: bool = False) -> None:
+        self._seen = aspects
         self._worded = worded
+        self._first = first
         self._known: dict[object, int] = {}
+
+    def share(self, old: Stages, new: Stages) -> bool:
+        """Tell whether any of these stages are equal: only then it is worth while to look at all of them."""
+        known = {self._alone(group) for group in old.values()} if new else set()
+        return any(self._alone(group) in known for group in new.values()) if known else False
+
+    def _alone(self, group: list[Sheet]) -> int:
+        return self._whole(group, {sheet.sheet: self._own(sheet) for sheet in group})
+
+    def _own(self, sheet: Sheet) -> int:
+        return self._number(frozenset(self._aspects(sheet).items()))
 
     def of(self, stages: Stages) -> list[_Stage]:
         """Return what tells each stage apart."""
         sheets = {sheet.sheet: sheet for group in stages.values() for sheet in group}
-        own = {number: self._number(frozenset(self._aspects(s).items())) for number, s in sheets.items()}
+        own = {number: self._own(sheet) for number, sheet in sheets.items()}
         dependents: dict[int, list[int]] = {number: [] for number in sheets}
         for number, sheet in sheets.items():
             for need in sheet.needs:
@@ -137,12 +161,16 @@ class _Keys:
             for stage, group in stages.items()
         ]
 
-    def _aspects(self, sheet: Sheet) -> dict[str, str]:
-        return sheet.digests | {"prompt": sheet.words} if self._worded else sheet.digests
+    def _aspects(self, sheet: Sheet) -> Mapping[str, str | None]:
+        digests = sheet.digests | {"prompt": sheet.words} if self._worded else sheet.digests
+        if not self._seen:
+            return digests
+        name = {"name": sheet.movement} if self._first else {}
+        return {aspect: digests.get(aspect) for aspect in self._seen} | name
 
     def _whole(self, group: list[Sheet], keys: Mapping[int, int]) -> int:
         """Number a stage by its sheets; most have but one."""
-        if len(group) == 1 and group[0].instance == 1:
+        if self._first or (len(group) == 1 and group[0].instance == 1):
             return keys[group[0].sheet]
         return self._number(tuple((sheet.instance, keys[sheet.sheet]) for sheet in group))
 
@@ -185,11 +213,14 @@ def _unique_names(stages: Stages) -> dict[str, int]:
 # --- by definition and place ---------------------------------------------------------------------------
 
 
-def _same_place(old: Sequence[_Stage], new: Sequence[_Stage], named: Mapping[int, int]) -> dict[int, int]:
-    """Match equal definitions in their order, between those names that have kept theirs."""
+def _same_place(old: Sequence[_Stage], new: Sequence[_Stage], known: Mapping[int, int]) -> dict[int, int]:
+    """Match equal definitions in their order, between those that are matched and have kept theirs."""
+    fixed = _in_order(known)
+    if len(fixed) < len(known) and _text(old) > _text(new):  # of as many the same are chosen there and back
+        fixed = [(number, before) for before, number in _in_order(_turned(known))]
     found: dict[int, int] = {}
     old_from = new_from = 0
-    for new_to, old_to in [*_in_order(named), (_NO_STAGE_ABOVE, _NO_STAGE_ABOVE)]:
+    for new_to, old_to in [*fixed, (_NO_STAGE_ABOVE, _NO_STAGE_ABOVE)]:
         old_end, new_end = _end(old, old_from, old_to), _end(new, new_from, new_to)
         found |= _common(old[old_from:old_end], new[new_from:new_end])
         old_from, new_from = old_end, new_end
@@ -353,16 +384,20 @@ def _same_definition(old: Sequence[_Stage], new: Sequence[_Stage]) -> dict[int, 
     return found
 
 
-def _same_number(free: set[int], new: Sequence[int], matched: Mapping[int, int]) -> dict[int, int]:
-    """Match stages of the same number, between whose neighbours on both sides no match crosses it."""
+def _same_number(old: Stages, new: Stages, matched: Mapping[int, int]) -> dict[int, int]:
+    """Match stages of the same number, between whose neighbours on both sides no match crosses it.
+
+    Where both have a name and these differ, they are two stages: that they have the same number says nothing.
+    """
     pairs = sorted(matched.items())
     highest = list(accumulate((before for _, before in pairs), max, initial=_NO_STAGE_BELOW))
     lowest = list(accumulate((before for _, before in reversed(pairs)), min, initial=_NO_STAGE_ABOVE))[::-1]
     found = {}
     index = 0
-    for stage in new:
+    for stage, sheets in new.items():
         while index < len(pairs) and pairs[index][0] < stage:
             index += 1
-        if stage in free and highest[index] < stage < lowest[index]:
+        fits = stage in old and highest[index] < stage < lowest[index]
+        if fits and (sheets[0].movement is None or old[stage][0].movement in (None, sheets[0].movement)):
             found[stage] = stage
     return found

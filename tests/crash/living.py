@@ -11,6 +11,7 @@ from kit.daemon import score
 from plain_scores import first_score
 
 _HOUR = 3_600
+_CAPTURED = 100_000
 _RESUMES = ("resume", "resume --from", "resume --skip/--accept", "modify -r")
 _NOTHING_IN_FLIGHT = ("queued", "paused", "completed", "failed", "cancelled")
 _SKIPS = {"yes": "true", "no": "exit 1"}
@@ -114,10 +115,11 @@ class LiveJob:
             retry={
                 "max_retries": self.retries,
                 "base_delay_seconds": _HOUR,
-                "max_delay_seconds": _HOUR,
+                "max_delay_seconds": _HOUR + int(plan.checks or 0),
                 "jitter": False,
                 "max_completion_attempts": 0,
             },
+            instrument_config={"max_output_capture_bytes": _CAPTURED + int(plan.tool or 0)},
             on_failure=[self._hook(hook) for hook in plan.after] or plan.on_failure,
             validations=[check] if self.checked else [],
             on_success=[self._hook(hook) for hook in plan.hooks],

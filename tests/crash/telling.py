@@ -35,6 +35,8 @@ def _score(score):
         "" if score.on_failure == "fail" else f"on_failure {score.on_failure}",
         f"hooks {','.join(hook.name for hook in score.hooks)}" if score.hooks else "",
         f"after a failure {','.join(hook.name for hook in score.after)}" if score.after else "",
+        f"tool {score.tool}" if score.tool else "",
+        f"checks {score.checks}" if score.checks else "",
         "" if score.budget is None else f"${score.budget}",
         "" if score.wall is None else f"{score.wall:.0f} s",
         loop

@@ -18,7 +18,7 @@ from live_walk import Walk
 from living import LiveJob, committed
 from model_accepts import ALLOWED
 from model_parts import Wanted
-from plain_scores import HookStep, first_score, grown, only, with_loop, writable
+from plain_scores import HookStep, first_score, grown, only, reworked, with_loop, writable
 from telling import story
 
 STEPS = int(os.environ.get("MARIANNE_LIVE_STEPS", "80"))
@@ -203,6 +203,7 @@ class Machine(Walk):
             "cost": 10,
             "time": 8,
             "after": 6,
+            "several": 10,
             "loop": 0 if job.is_child else 11,
         }
         (kind,) = chance.choices([*kinds, "sheets"], [*kinds.values(), 45])
@@ -221,6 +222,8 @@ class Machine(Walk):
                 new = replace(old, wall=chance.choice([None, *WALLS, WALLS[-1] + 2 * HOUR]))
             case "after":
                 new = replace(old, after=self.after(old))
+            case "several":
+                new = reworked(old, chance.randrange(200))
             case "loop":
                 new = self.looped(old)
         return writable(new)

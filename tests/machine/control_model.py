@@ -374,13 +374,13 @@ class Model:
     def stands_as(self, name: str) -> Definition:
         """Tell what a step of the score in force is."""
         step = self.step(name)
-        return step.prompt, step.skips, frozenset(self.sheets[need].number for need in step.needs)
+        return Definition.of(self.score, step, (self.sheets[need].number for need in step.needs))
 
     def definition(self, score: Score, name: str) -> Definition:
         """Tell what makes a step of a score to come what it is (None: it needs a new one)."""
         numbers = self.numbers(score)
         step = next(step for step in score.steps if step.name == name)
-        return step.prompt, step.skips, frozenset(numbers.get(need) for need in step.needs)
+        return Definition.of(score, step, (numbers.get(need) for need in step.needs))
 
     def changed(self, new: Score | None) -> set[int]:
         """Number what is completed and is, or was made as, another step than in the score that is to come."""
@@ -484,7 +484,7 @@ class Model:
             if sheet.status in ("failed", "cancelled") or (
                 now != then and sheet.status not in DONE and begun
             ):
-                sheet.begin_anew(keeps_attempt=now[:2] == then[:2], shown=self.ended)
+                sheet.begin_anew(keeps_attempt=now.runs == then.runs, shown=self.ended)
         self.hooks.adopt(self.staged.hooks)
         self.after.adopt(self.staged.after)
         old, told_by = self.score, self.score.loop and self.sheets[self.score.loop.last].number

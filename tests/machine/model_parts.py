@@ -1,14 +1,29 @@
 """What the second writing of the contract keeps of one job: its sheets, holds, and who waits for an answer."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from plain_scores import Score
+from plain_scores import Score, Step
 
 DONE = ("completed", "skipped")
-Definition = tuple[str, str, frozenset[int | None]]
-"""What makes a step what it is: prompt, skip rule, and the sheets that it needs by their numbers."""
 Place = tuple[str | None, int]
 """Where a step stands: its name, where the real score has it, and its place among the others."""
+
+
+class Definition(NamedTuple):
+    """What makes a step what it is: what it runs, with which skip rule, what is made of that, what it needs.
+
+    `needs` are the sheets by their numbers (None: a new one).
+    """
+
+    runs: tuple[str, str, str]
+    checks: str
+    needs: frozenset[int | None]
+
+    @classmethod
+    def of(cls, score: Score, step: Step, needs: Iterable[int | None]) -> "Definition":
+        return cls((step.prompt, score.tool, step.skips), score.checks, frozenset(needs))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Scores as the second writing of the contract knows them: their first form, what they grow to, who was who."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -62,6 +62,10 @@ class Score:
     loop: LoopPlan | None = None
     after: tuple[HookStep, ...] = ()
     """The hooks of a failure."""
+    tool: str = ""
+    """What all steps are played with."""
+    checks: str = ""
+    """What is made of all of them: their checks, or how often they are tried."""
 
     @property
     def written(self) -> object:
@@ -76,70 +80,96 @@ class Score:
             place[self.loop.last],
             self.loop.judges_as,
         )
-        limits = self.budget, self.wall
-        return steps, self.at_once, self.fail_fast, self.on_failure, self.hooks, limits, loop, self.after
+        of_all = self.budget, self.wall, self.tool, self.checks
+        return steps, self.at_once, self.fail_fast, self.on_failure, self.hooks, of_all, loop, self.after
+
+
+Alike = Callable[[Score, Step], object]
+"""What of a step is compared."""
+
+
+def _defined(score: Score, step: Step) -> object:
+    return step.prompt, step.skips, score.tool, score.checks
+
+
+def _run(score: Score, step: Step) -> object:
+    return step.prompt, score.tool
+
+
+def _called(_score: Score, step: Step) -> object:
+    return step.name if step.named else None, step.prompt
 
 
 @lru_cache(maxsize=10_000)
 def who_was_who(old: Score, new: Score) -> dict[str, str]:
     """Name the step of an old score that each of a new one is.
 
-    By name, then by prompt in the old order, then by prompt wherever it is, then by its place.
+    By name, then by what it is in the old order and wherever it is, so too by what it runs and by what it is
+    called and told, and last by its place, unless both have a name.
     """
-    known = [step.name for step in old.steps]
     names = {step.name for step in old.steps if step.named}
     was = {step.name: step.name for step in new.steps if step.named and step.name in names}
-    if not any(step.named for step in (*old.steps, *new.steps)):  # else prompts tell steps apart as well
-        was = max(_in_order(old, new, 0, 0), key=lambda pairs: _worth(old, new, pairs))
-    for place, step in enumerate(new.steps):
-        there = old.steps[place] if place < len(old.steps) else None
-        if step.name not in was and there and there.prompt == step.prompt and there.name not in was.values():
-            was[step.name] = there.name
-    for step in new.steps:
-        same = [s.name for s in old.steps if s.prompt == step.prompt and s.name not in was.values()]
-        if step.name not in was and same:
-            was[step.name] = same[0]
+    for alike in (_defined, _run, _called):
+        _match_alike(old, new, was, alike)
+    known = [step.name for step in old.steps]
     pairs = [(place, known.index(was[step.name])) for place, step in enumerate(new.steps) if step.name in was]
     for place, (step, before) in enumerate(zip(new.steps, old.steps, strict=False)):
-        free = step.name not in was and before.name not in was.values()
+        free = step.name not in was and before.name not in was.values() and not (step.named and before.named)
         if free and all((here < place) == (there < place) for here, there in pairs):
             was[step.name] = before.name
     return was
 
 
-def _in_order(old: Score, new: Score, here: int, there: int) -> Iterator[dict[str, str]]:
-    """Every way to pair steps of one prompt without crossing, from these places on."""
+def _match_alike(old: Score, new: Score, was: dict[str, str], alike: Alike) -> None:
+    if not was and not any(step.named for step in (*old.steps, *new.steps)):  # else all are told apart
+        was |= max(_in_order(old, new, 0, 0, alike), key=lambda pairs: _worth(old, new, pairs, alike))
+    for place, step in enumerate(new.steps):
+        there = old.steps[place] if place < len(old.steps) else None
+        same = there is not None and alike(new, step) == alike(old, there)
+        if step.name not in was and there and same and there.name not in was.values():
+            was[step.name] = there.name
+    for step in new.steps:
+        same_ones = [
+            s.name for s in old.steps if alike(old, s) == alike(new, step) and s.name not in was.values()
+        ]
+        if step.name not in was and same_ones:
+            was[step.name] = same_ones[0]
+
+
+def _in_order(old: Score, new: Score, here: int, there: int, alike: Alike) -> Iterator[dict[str, str]]:
+    """Every way to pair steps that are alike without crossing, from these places on."""
     if here == len(new.steps):
         yield {}
         return
-    yield from _in_order(old, new, here + 1, there)
+    yield from _in_order(old, new, here + 1, there, alike)
     for place in range(there, len(old.steps)):
-        if old.steps[place].prompt == new.steps[here].prompt:
-            for rest in _in_order(old, new, here + 1, place + 1):
+        if alike(old, old.steps[place]) == alike(new, new.steps[here]):
+            for rest in _in_order(old, new, here + 1, place + 1, alike):
                 yield {new.steps[here].name: old.steps[place].name, **rest}
 
 
-def _worth(old: Score, new: Score, pairs: dict[str, str]) -> tuple[int, int, int, int, int]:
+def _worth(old: Score, new: Score, pairs: dict[str, str], alike: Alike) -> tuple[int, int, int, int, int]:
     """How good a way it is: the most pairs, then that hang on the same, carry the same, stay in place, come early."""
     before = {step.name: place for place, step in enumerate(old.steps)}
     now = {step.name: place for place, step in enumerate(new.steps)}
-    hang = sum((_hangs(old, was) == _hangs(new, name)) for name, was in pairs.items())
-    carry = sum((_carries(old, was) == _carries(new, name)) for name, was in pairs.items())
+    hang = sum((_hangs(old, was, alike) == _hangs(new, name, alike)) for name, was in pairs.items())
+    carry = sum((_carries(old, was, alike) == _carries(new, name, alike)) for name, was in pairs.items())
     stay = sum(before[was] == now[name] for name, was in pairs.items())
     late = sum(before[was] + now[name] for name, was in pairs.items())
     return len(pairs), hang, carry, stay, -late
 
 
 @lru_cache(maxsize=10_000)
-def _hangs(score: Score, name: str) -> object:
+def _hangs(score: Score, name: str, alike: Alike) -> object:
     step = next(step for step in score.steps if step.name == name)
-    return step.prompt, sorted([_hangs(score, need) for need in step.needs], key=repr)
+    return alike(score, step), sorted([_hangs(score, need, alike) for need in step.needs], key=repr)
 
 
 @lru_cache(maxsize=10_000)
-def _carries(score: Score, name: str) -> object:
+def _carries(score: Score, name: str, alike: Alike) -> object:
     step = next(step for step in score.steps if step.name == name)
-    return step.prompt, sorted([_carries(score, s.name) for s in score.steps if name in s.needs], key=repr)
+    dependents = [_carries(score, s.name, alike) for s in score.steps if name in s.needs]
+    return alike(score, step), sorted(dependents, key=repr)
 
 
 def waits_in(score: Score, step: Step) -> frozenset[str]:
@@ -231,17 +261,41 @@ def grown(old: Score, choice: int) -> Score:
         case 6:
             return replace(old, fail_fast=not old.fail_fast)
         case 7 if choice // 8 % 2 and steps[0].named:  # else a name is nobody's but the model's
-            renamed = {steps[which].name: f"s{max(used) + 1}"}
-            steps = [
-                replace(
-                    step,
-                    name=renamed.get(step.name, step.name),
-                    needs=frozenset(renamed.get(need, need) for need in step.needs),
-                )
-                for step in steps
-            ]
+            return renamed(old, which)
         case 7:
             steps.insert(0, steps.pop(which))
         case _:
             pass
     return sound(replace(old, steps=tuple(steps)))
+
+
+def renamed(old: Score, which: int) -> Score:
+    """The same score, one of whose steps has another name."""
+    before = old.steps[which].name
+    names = {step.name: step.name for step in old.steps} | {before: _next_name(old)}
+    steps = [
+        replace(step, name=names[step.name], needs=frozenset(names[need] for need in step.needs))
+        for step in old.steps
+    ]
+    loop = old.loop and replace(
+        old.loop, span=frozenset(names[one] for one in old.loop.span), last=names[old.loop.last]
+    )
+    return replace(old, steps=tuple(steps), loop=loop)
+
+
+def reworked(old: Score, choice: int) -> Score:
+    """Another score by several changes at once: one for all steps, a new step first, others under other names."""
+    of_all = {("tool", "checks")[choice % 2]: ("", "1", "2")[choice // 2 % 3]}
+    new = replace(old, **of_all)
+    named = old.steps[0].named
+    if choice // 8 % 2 and len(old.steps) < 7:
+        name = _next_name(old)
+        prompt = name.replace("s", "p") if named or choice % 5 == 0 else "p"
+        new = replace(new, steps=(Step(name, prompt, frozenset(), named), *new.steps))
+    for more in range(choice // 16 % 3 if named else 0):
+        new = renamed(new, (choice + more) % len(new.steps))
+    return new
+
+
+def _next_name(score: Score) -> str:
+    return f"s{max(int(step.name[1:]) for step in score.steps) + 1}"

@@ -31,7 +31,7 @@ class Past:
     def needs(self) -> frozenset[int | None]:
         """What it needed when it was done, and when it was taken out."""
         assert self.sheet.made_as
-        return self.sheet.made_as[2] | self.stood_as[2]
+        return self.sheet.made_as.needs | self.stood_as.needs
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ def shape(score: Score) -> str:
                 step.prompt,
                 step.skips,
                 sorted(places[n] for n in step.needs),
+                score.tool,
+                score.checks,
             )
             for step in score.steps
         ]
@@ -128,7 +130,7 @@ def _doings(
 
 def _is_unchanged(old: Score, new: Score, name: str, was: dict[str, str]) -> bool:
     now, then = _step(new, name), _step(old, was[name])
-    same = (now.prompt, now.skips) == (then.prompt, then.skips)
+    same = Definition.of(new, now, ()) == Definition.of(old, then, ())
     return same and {was.get(need) for need in now.needs} == set(then.needs)
 
 
@@ -157,8 +159,7 @@ def _find_more(
         name = step.name
         if name in known:
             continue
-        needs = frozenset(chosen.get(need) for need in step.needs)
-        definition = step.prompt, step.skips, needs
+        definition = Definition.of(new, step, (chosen.get(need) for need in step.needs))
         in_force = {sheet.number: old for old, sheet in model.sheets.items()}
         if name not in free or definition != model.stands_as(in_force[free[name]]):
             for what, where, number in doings:

@@ -38,6 +38,7 @@ def made(plan: Score) -> Expanded:
             sorted(numbers[need] for need in step.needs),
             name=step.name if step.named else None,
             prompt=step.prompt,
+            digests={"prompt": step.prompt, "validations": plan.checks, "settings": plan.tool},
         )
         for step in plan.steps
     ]

@@ -202,3 +202,63 @@ def test_of_ten_thousand_equal_sheets_one_that_changes_is_found(gone: int) -> No
     needs = {number: [number - 1] for number in range(2, 10_001)}
     result = match(score(*stages, needs=needs), score(*other(stages, gone), needs=needs))
     assert result.sheets == {number: number for number in range(1, 10_001)}
+
+
+# --- edits that change every definition at once -----------------------------------------------------------
+
+
+def checked(stages: Stages, check: str) -> Stages:
+    """The stages under a check that all have."""
+    return [s | {"digests": s["digests"] | {"validations": check}} for s in stages]
+
+
+def modelled(stages: Stages, model: str) -> Stages:
+    """The stages, played by another model."""
+    return [s | {"digests": s["digests"] | {"settings": model}} for s in stages]
+
+
+def places(old: Stages, new: Stages) -> dict[int, int]:
+    return match(score(*old), score(*new)).sheets
+
+
+def test_a_stage_inserted_where_others_are_renamed_and_all_checks_change_has_not_run() -> None:
+    old = [stage(what, name=what) for what in "abc"]
+    new = [stage("x", name="x"), stage("a", name="a2"), stage("b", name="b2"), stage("c", name="c")]
+    result = planned(score(*checked(old, "1")), score(*checked(new, "2")), *["completed"] * 3)
+    assert [(line.sheet, line.old_sheet, line.action) for line in result.lines] == [
+        (1, None, "added"),
+        (2, 1, "kept-changed"),
+        (3, 2, "kept-changed"),
+        (4, 3, "kept-changed"),
+    ]
+
+
+def test_of_two_names_that_differ_each_is_another_stage_unless_both_run_the_same() -> None:
+    """Its number says nothing then: the one may have been put in the place of the other."""
+    assert places([stage("a", name="a")], [stage("x", name="x")]) == {}
+    assert places([stage("a", name="a")], [stage("x")]) == {1: 1}
+    assert places([stage("a", name="a", skip="1")], [stage("a", name="x", skip="2")]) == {1: 1}
+    other_tool = stage("a", name="x", instrument="codex")
+    assert places([stage("a", name="a", instrument="claude")], [other_tool]) == {}
+
+
+@pytest.mark.parametrize("all_of_them", [checked, modelled])
+def test_a_stage_without_a_name_inserted_first_has_not_run_whatever_changes_for_all(all_of_them: Any) -> None:
+    old = [stage(what) for what in "abc"]
+    moved = [stage(what) for what in "xabc"]
+    assert places(all_of_them(old, "1"), all_of_them(moved, "2")) == {2: 1, 3: 2, 4: 3}
+    assert places(all_of_them(moved, "1"), all_of_them(old, "2")) == {1: 2, 2: 3, 3: 4}
+    last_is_first = [stage(what) for what in "cab"]
+    assert places(all_of_them(old, "1"), all_of_them(last_is_first, "2")) == {1: 3, 2: 1, 3: 2}
+
+
+def test_a_fan_out_that_grows_behind_a_new_stage_is_still_the_same() -> None:
+    old, new = [stage("a"), stage("b", 3)], [stage("a"), stage("x"), stage("b", 4)]
+    assert places(old, new) == {1: 1, 3: 2, 4: 3, 5: 4}
+    assert places(new, old) == {1: 1, 2: 3, 3: 4, 4: 5}
+
+
+def test_an_equal_prompt_alone_makes_no_stage_of_one_name_that_of_another() -> None:
+    old = checked([stage("p", name="a", files="1"), stage("p", name="b", files="2")], "1")
+    new = checked([stage("p", name="x", files="3"), stage("p", name="b", files="2")], "2")
+    assert places(old, new) == {2: 2}
