@@ -49,7 +49,9 @@ def command(call: Invocation, *, job: str | None, sheets: str | None, failed: bo
     call.tell_warnings(details)
     call.tell_version()
     unfolded = call.verbose or failed
-    return Answer(details, text=render.fitted(screens.job_screen(details, unfolded=unfolded), rows="  "))
+    rows = "  " if sheets is None else None  # sheets that are asked for are told in full
+    lines = screens.job_screen(details, unfolded=unfolded)
+    return Answer(details, text=render.fitted(lines, rows=rows, hang=2 if sheets is None else 6))
 
 
 def _metrics(call: Invocation, job: str | None) -> Answer:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from marianne_cli.screens import render
-from marianne_cli.times import age, moment, soon
+from marianne_cli.times import age, between, moment, soon
 from marianned.formatting import plural, sheet_list, sheet_name
 
 Result = Mapping[str, Any]
@@ -20,6 +20,8 @@ _LINES_MOST = {False: 10, True: 100}
 """How many lines of a stream are shown, and how many unfolded."""
 _OVER = {"completed", "skipped", "running"}
 """Sheets in these statuses have left their failed attempts behind."""
+_NO_MORE = {"completed", "skipped", "failed", "cancelled"}
+"""Sheets in these statuses have no further attempt by themselves: how many there were is known."""
 
 
 def failures(why: Result, sheets: Sequence[Result], *, named: bool = False) -> list[Result]:
@@ -106,10 +108,12 @@ def _hook_evidence(error: Result, most: int) -> Iterator[Row]:
 
 
 def _attempt(error: Result, sheet: Result) -> Iterator[str]:
-    yield f"{error['attempt']} of {sheet['attempt_count']}"
+    last = error["attempt"] == sheet["attempt_count"] and sheet["status"] not in _NO_MORE
+    yield str(error["attempt"]) if last else f"{error['attempt']} of {sheet['attempt_count']}"
     ran = next((one for one in sheet["attempts"] if one["attempt"] == error["attempt"]), None)
     if ran is not None and error["ended_at"]:
-        yield f"{moment(ran['started_at'])}-{moment(error['ended_at'])}"
+        began, ended = ran["started_at"], error["ended_at"]
+        yield f"{moment(began, seconds=True)}-{moment(ended, seconds=True)} ({between(began, ended)})"
     yield error["instrument"]
     if ran is not None and (where := render.node(ran)):
         yield where

@@ -114,16 +114,13 @@ def test_the_status_of_a_thousand_sheets_is_that_of_the_golden_file(terminal, na
     assert ("\x1b" in shown) is coloured
 
 
-@pytest.mark.parametrize("columns", COLUMNS)
-@pytest.mark.parametrize("no_color", [False, True])
-def test_a_real_terminal_shows_what_fits_in_colours_unless_told_not_to(home, columns, no_color):
-    home.mzt("run", home.score("a", GATED), "--before", "3")
-    home.mzt("wait", "a", "--for", "running", "-t", "20")
+def on_a_terminal(home, columns, *command, **variables):
+    """What a command prints on a terminal of so many columns."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    environment = {**home.environment, "TERM": "xterm", **({"NO_COLOR": "1"} if no_color else {})}
+    environment = {**home.environment, "TERM": "xterm", **variables}
     with subprocess.Popen(
-        home.command(["status", "a"]), cwd=home.path, env=environment, stdin=its, stdout=its, stderr=its
+        home.command(command), cwd=home.path, env=environment, stdin=its, stdout=its, stderr=its
     ) as running:
         os.close(its)
         sent = b""
@@ -134,7 +131,33 @@ def test_a_real_terminal_shows_what_fits_in_colours_unless_told_not_to(home, col
                 break
         assert running.wait(30) == 0
     os.close(ours)
-    text = sent.decode()
+    return sent.decode()
+
+
+@pytest.mark.parametrize("columns", COLUMNS)
+@pytest.mark.parametrize("no_color", [False, True])
+def test_a_real_terminal_shows_what_fits_in_colours_unless_told_not_to(home, columns, no_color):
+    home.mzt("run", home.score("a", GATED), "--before", "3")
+    home.mzt("wait", "a", "--for", "running", "-t", "20")
+    text = on_a_terminal(home, columns, "status", "a", **({"NO_COLOR": "1"} if no_color else {}))
     assert ("\x1b[32mrunning" in text) is not no_color
     assert "pauses before sheet 3" in " ".join(text.split())
     assert all(len(re.sub(r"\x1b\[\d+m", "", line)) <= columns for line in text.split("\r\n"))
+
+
+FAILS = """\
+name: b
+workspace: ./out
+instrument: cli
+sheet: {size: 1, total_items: 1}
+retry: {max_retries: 0}
+prompt: {template: "exit 7"}
+"""
+
+
+def test_the_attempts_of_a_sheet_that_is_asked_for_are_told_in_full_on_a_narrow_terminal(home):
+    (home.path / "b.yaml").write_text(FAILS)
+    home.mzt("run", "b.yaml", "--wait", code=1)
+    text = " ".join(on_a_terminal(home, 50, "status", "b", "1", NO_COLOR="1").split())
+    assert "exit code 7, cli, revision 1 0 of 1 sheet" in text
+    assert "…" not in text

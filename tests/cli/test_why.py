@@ -11,7 +11,7 @@ from marianne_cli.screens import why as screen
 DAY = "2026-11-24T"
 TEXT = """\
 release-notes: failed; sheet 3 (2.2) failed after 4 attempts: validation: content_regex '^DONE$' finds nothing in notes-2.md
-  attempt  4 of 4, 14:10-14:12, claude-code, revision 1, exit 0
+  attempt  4 of 4, 14:10:00-14:12:03 (2m3s), claude-code, revision 1, exit 0
   failed   content_regex '^DONE$' finds nothing in /home/ann/rel/out/notes-2.md
   stdout   | Wrote notes-2.md with 14 entries.
   blocks   sheet 4 (3.1)
@@ -102,7 +102,17 @@ def test_a_sheet_that_got_past_its_failures_shows_none_unless_it_is_named():
     }
     assert not screen.failures(why, sheets("completed"))
     lines = shown(why, sheets("completed"), named=True)
-    assert lines[2] == "  attempt  sheet 3 (2.2): 4 of 4, 14:10-14:12, claude-code, revision 1, exit 0"
+    assert (
+        lines[2]
+        == "  attempt  sheet 3 (2.2): 4 of 4, 14:10:00-14:12:03 (2m3s), claude-code, revision 1, exit 0"
+    )
+
+
+def test_where_another_attempt_is_to_come_it_is_not_said_how_many_there_are():
+    lines = shown({**FAILED, "status": "running"}, sheets("waiting"))
+    assert (
+        lines[1] == "  attempt  sheet 3 (2.2): 4, 14:10:00-14:12:03 (2m3s), claude-code, revision 1, exit 0"
+    )
 
 
 def test_an_attempt_of_a_sheet_that_is_gone_shows_nothing():

@@ -1,7 +1,7 @@
-"""An agent that was interrupted goes on in its tool's own session, so that nothing is paid twice."""
+"""An agent that was ended for no try of its sheet goes on in its tool's own session: nothing is paid twice."""
 
 import pytest
-from kit.sessions import ONE, installed, interrupted, kinds, prompt
+from kit.sessions import ONE, installed, interrupted, kinds, moody, prompt
 
 
 @pytest.fixture
@@ -75,3 +75,39 @@ def test_a_daemon_that_was_stopped_meanwhile_goes_on_in_it_too(agent):
     agent.gate(1).open()
     agent.wait_for("solo", "completed")
     assert [kind for kind, *_ in kinds(agent)] == ["first", "resumed"]
+
+
+def test_an_attempt_that_met_a_rate_limit_goes_on_in_its_session_when_it_is_over(agent):
+    mood = moody(agent, "limited")
+    agent.event("solo", "limit.met")
+    mood.unlink()
+    agent.rpc("instrument.clear_limits", instrument="teller")
+    agent.ledger.wait_for("start 2 s-1")
+    agent.gate(1).open()
+    agent.wait_for("solo", "completed")
+    assert kinds(agent) == [("first", "rate_limited", "s-1"), ("resumed", "succeeded", "s-1")]
+    assert prompt(agent, 2).startswith(prompt(agent, 1))
+    assert "goes on in this session" in prompt(agent, 2)
+
+
+def test_an_attempt_whose_credentials_were_refused_goes_on_in_its_session_after_the_resume(agent):
+    mood = moody(agent, "refused")
+    agent.wait_for("solo", "paused")
+    mood.unlink()
+    agent.rpc("job.resume", job_id="solo")
+    agent.ledger.wait_for("start 2 s-1")
+    agent.gate(1).open()
+    agent.wait_for("solo", "completed")
+    assert kinds(agent) == [("first", "failed", "s-1"), ("resumed", "succeeded", "s-1")]
+
+
+def test_a_session_that_is_gone_after_a_limit_costs_no_try_either(agent):
+    mood = moody(agent, "limited")
+    agent.event("solo", "limit.met")
+    mood.unlink()
+    (agent.home / "broken").touch()
+    agent.rpc("instrument.clear_limits", instrument="teller")
+    agent.ledger.wait_for("start 3 s-3")
+    agent.gate(1).open()
+    agent.wait_for("solo", "completed")
+    assert [kind for kind, *_ in kinds(agent)] == ["first", "resumed", "first"]

@@ -184,10 +184,11 @@ def test_a_refused_key_holds_the_job_and_a_mended_one_completes_it(stage, model,
 @pytest.mark.parametrize("tool", ["claude-code", "codex-cli", "gemini-cli"])
 def test_a_rate_limit_is_waited_for_by_the_daemon(stage, model, tool):
     daemon = stage(tool)
-    times = {"claude-code": 2}.get(tool, 1)
-    daemon.submit(score(tool, writes(1, "first", f"FAKE: fail 429 retry-after=2 times={times}")))
+    model.play({"match": "file 1 of first", "fail": {"kind": "429", "retry_after": 2}})
+    daemon.submit(score(tool, writes(1, "first")))
     daemon.event("a", "limit.met")
     assert daemon.statuses("a") == ["waiting"]
+    model.play()
     daemon.rpc("instrument.clear_limits")
     assert daemon.wait_for("a", "ended")["status"] == "completed"
     assert [attempt["outcome"] for attempt in daemon.attempts("a", 1)] == ["rate_limited", "succeeded"]
@@ -232,3 +233,27 @@ def test_an_agent_that_was_interrupted_goes_on_in_its_own_session(stage, model, 
     ]
     assert first["session_id"] == second["session_id"] is not None
     assert (daemon.home / "work" / "two").exists()
+    if tool == "claude-code":  # it is asked to stop, and says what it has cost
+        assert first["cost_usd"]
+    if tool == "codex-cli":  # it is, and notes in its session that it was
+        kept = (daemon.home / "sessions").rglob(f"*{first['session_id']}*")
+        assert any('"turn_aborted"' in file.read_text() for file in kept)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_an_agent_that_met_a_rate_limit_in_its_work_goes_on_in_its_own_session(stage, model, tool):
+    daemon = stage(tool)
+    limited = {"match": "Make it", "fail": {"kind": "429", "retry_after": 2, "after": 1}}
+    model.play(limited | {"steps": [{"run": "touch one"}], "text": "done"})
+    daemon.submit(score(tool, "Make it.\n"))
+    daemon.event("a", "limit.met")
+    model.play({"match": "Make it", "steps": [{"run": "touch two"}], "text": "done"})
+    daemon.rpc("instrument.clear_limits", instrument=tool)
+    assert daemon.wait_for("a", "ended")["status"] == "completed"
+    first, *_, last = daemon.attempts("a", 1)
+    assert [(one["kind"], one["outcome"]) for one in (first, last)] == [
+        ("first", "rate_limited"),
+        ("resumed", "succeeded"),
+    ]
+    assert first["session_id"] == last["session_id"] is not None
+    assert {name for name in ("one", "two") if (daemon.home / "work" / name).exists()} == {"one", "two"}

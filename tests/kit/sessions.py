@@ -8,6 +8,8 @@ from kit.daemon import score
 
 AGENT = """#!/bin/sh
 # Says its session, tells the ledger which one it was asked to go on in, and waits; `broken`: it knows none.
+# `limited`, `refused`: its service sends it away; `doomed`: its runner is killed; `orphaned`: both
+# its supervisors; `bereft`: they are, and its files are gone.
 prompt=$(cat)
 if [ "$1" = --session ]; then session=$2; else session=s-$MARIANNE_ATTEMPT; fi
 if [ "$1" = --session ] && [ -e "$HOME/broken" ]; then
@@ -15,6 +17,13 @@ if [ "$1" = --session ] && [ -e "$HOME/broken" ]; then
 fi
 [ -e "$HOME/mute" ] || echo "{\\"type\\": \\"start\\", \\"session\\": \\"$session\\"}"
 note start $MARIANNE_ATTEMPT $session
+if [ -e "$HOME/limited" ]; then echo "slow down" >&2; exit 1; fi
+if [ -e "$HOME/refused" ]; then echo "bad token" >&2; exit 1; fi
+if [ -e "$HOME/bereft" ]; then
+  rm -r "$HOME/bereft" "${MARIANNE_HANDOFF%/out/*}"; kill -9 $(ps -o ppid= -p $PPID) $PPID
+fi
+if [ -e "$HOME/orphaned" ]; then rm "$HOME/orphaned"; kill -9 $(ps -o ppid= -p $PPID) $PPID; fi
+if [ -e "$HOME/doomed" ]; then rm "$HOME/doomed"; kill -9 $PPID; fi
 trap 'note asked; echo "verse 1" > "$MARIANNE_HANDOFF"; kill $!; exit 0' INT USR1
 trap 'note hurried; exit 1' TERM
 if [ -n "$MARIANNE_STOP" ]; then
@@ -36,6 +45,7 @@ PROFILE = {
             "result_path": "text",
             "session_path": "session",
         },
+        "errors": {"auth_error_patterns": ["bad token"], "rate_limit_patterns": ["slow down"]},
     },
 }
 ONE = score("solo", ["write a poem"], instrument="teller", retry={"max_retries": 0})
@@ -61,6 +71,14 @@ def interrupted(house):
 
 def kinds(house):
     return [(one["kind"], one["outcome"], one["session_id"]) for one in house.attempts("solo", 1)]
+
+
+def moody(house, mood):
+    """Submit the job with an agent in a mood; return the file that says so."""
+    said = house.home / mood
+    said.touch()
+    house.submit(ONE)
+    return said
 
 
 def prompt(house, attempt):

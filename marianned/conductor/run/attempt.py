@@ -17,7 +17,7 @@ from anyio import to_thread
 
 from marianned import faults, files, workers
 from marianned.accidents import Accident, GivenUp, Patience, runs_short
-from marianned.conductor.run import handoff, walls
+from marianned.conductor.run import handoff, sessions, walls
 from marianned.conductor.run.checks import Checking, counted, evidence_of
 from marianned.conductor.run.context import gather
 from marianned.conductor.run.process import (
@@ -33,7 +33,6 @@ from marianned.conductor.run.surroundings import (
     final_of,
     for_a_node,
     may_have_said_more,
-    resumes,
     shell_text,
     silence_of,
     stop_of,
@@ -164,7 +163,11 @@ class Attempt:
         self.patience.tell(None)
         faults.point("attempt.exited")
         if record is None:
-            return self._ending(Outcome.LOST, "lost", await self._process.loss())
+            seat = self._given.definition
+            told = await sessions.told_of(self._process, self._given.score.profiles[seat.instrument], seat)
+            return self._ending(
+                Outcome.LOST, "lost", await self._process.loss(), AttemptExit(session_id=told)
+            )
         try:
             async with self._services.judging if self.away else nullcontext():
                 return await self._judge(record)
@@ -213,7 +216,7 @@ class Attempt:
         self._wait_for_stranger()
         faults.point("attempt.preparing")
         cwd = await self._cwd()
-        session = await self._session(profile)
+        session = await sessions.gone_on_with(self._services.store, profile, given.attempt)
         prompt = await self._prompt(in_session=session is not None)
         await self._place_for_stop(profile)
         faults.point("attempt.rendered")
@@ -358,24 +361,6 @@ class Attempt:
             attempt = self._given.attempt
             self._tell(Warned(uid=attempt.uid, attempt=attempt.attempt, texts=self._warnings))
 
-    async def _session(self, profile: Profile) -> str | None:
-        """Return the tool's own session that an attempt goes on with.
-
-        A completion's is that of the attempt it completes, a resumed one's the newest that is known.
-        """
-        attempt = self._given.attempt
-        if attempt.kind not in (AttemptKind.COMPLETION, AttemptKind.RESUMED) or not resumes(profile):
-            return None
-        rows = await self._services.store.records.attempts(attempt.run_id, attempt.uid)
-        before = [row for row in rows if row.attempt < attempt.attempt]
-        if attempt.kind == AttemptKind.COMPLETION:
-            before = [row for row in before if row.outcome in _COUNTED]
-        else:
-            before = [row for row in before if row.session_id is not None]
-        last = before[-1] if before else None
-        same = last is not None and (last.instrument, last.model) == (attempt.instrument, attempt.model)
-        return last.session_id if last is not None and same else None
-
     async def _previous_attempt(self, *, in_session: bool) -> PreviousAttempt | None:
         attempt = self._given.attempt
         if attempt.kind == AttemptKind.FIRST:
@@ -383,7 +368,7 @@ class Attempt:
         if attempt.kind == AttemptKind.RESUMED and in_session:  # it knows what came before
             return PreviousAttempt(kind="resumed", ending="interrupted")
         rows = await self._services.store.records.attempts(attempt.run_id, attempt.uid)
-        before = [row for row in rows if row.attempt < attempt.attempt and row.outcome in _COUNTED]
+        before = [row for row in rows if row.attempt < attempt.attempt and row.outcome in sessions.COUNTED]
         if not before:
             return None
         last = before[-1]
@@ -562,9 +547,6 @@ class Attempt:
             quota=quota,
             warnings=[*warnings],
         )
-
-
-_COUNTED = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.SUCCEEDED})
 
 
 def _describe_check(report: CheckReport) -> str:

@@ -181,6 +181,10 @@ class Process:
         """Say how it was lost, as far as that is known."""
         return await to_thread.run_sync(_loss, self.place)
 
+    async def has_files(self) -> bool:
+        """Tell whether what lies in its directory is its own."""
+        return await to_thread.run_sync(id_in, self.place.directory) == self.place.id
+
     async def exit_of(self, record: ExitRecord) -> Exit:
         """Return what is kept of every end."""
         printed = await to_thread.run_sync(_sizes, self.directory)

@@ -135,28 +135,31 @@ def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) 
         case Outcome.SUCCEEDED:
             _complete(draft, row, passed=True if ending.validations else None)
         case Outcome.INTERRUPTED:
-            draft.sheet(row, status=SheetStatus.PENDING, lost=0, **_goes_on(draft, attempt, ending))
+            draft.sheet(
+                row, status=SheetStatus.PENDING, lost=0, next_kind=_goes_on(draft, row, attempt, ending)
+            )
         case Outcome.LOST:
-            _lost(draft, row, ending)
+            _lost(draft, row, attempt, ending)
         case Outcome.RATE_LIMITED:
             _rate_limited(draft, row, attempt, ending)
         case Outcome.FAILED if _session_is_gone(attempt, ending):
             kind = AttemptKind.RETRY if row.tries else AttemptKind.FIRST
-            draft.sheet(row, status=SheetStatus.PENDING, next_kind=kind, lost=0)
+            draft.sheet(row, status=SheetStatus.PENDING, next_kind=kind)  # losses count on, or it has no end
         case Outcome.FAILED | Outcome.TIMED_OUT | Outcome.REFUSED:  # the last is of hooks, and never met here
             _failed(draft, row, attempt, ending)
         case _:
             assert_never(ending.outcome)
 
 
-def _goes_on(draft: Draft, attempt: AttemptRow, ending: Ending) -> dict[str, Any]:
-    """Return what lets a sheet go on in its tool's own session, where the interrupted attempt told of one.
+def _goes_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> AttemptKind:
+    """Return what follows an attempt that ended for no try: its tool's own session, where it told of one.
 
-    A sheet that begins anew meanwhile, as under another definition, forgets it.
+    What it has done there is paid for. A sheet that begins anew meanwhile, as under another definition or on
+    another instrument, forgets it.
     """
     profile = draft.state.score.profiles.get(attempt.instrument)
     resumes = profile is not None and profile.cli is not None and profile.cli.command.resume_args
-    return {"next_kind": AttemptKind.RESUMED} if resumes and ending.exit.session_id else {}
+    return AttemptKind.RESUMED if resumes and ending.exit.session_id else row.next_kind
 
 
 def _session_is_gone(attempt: AttemptRow, ending: Ending) -> bool:
@@ -193,16 +196,15 @@ def _rate_limited(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Endi
     until = meet(draft, row.sheet, attempt, ending)
     if fall_back(draft, row, "rate limit"):
         return
+    kind = _goes_on(draft, row, attempt, ending)
     if not draft.state.run.auto_resume:
-        draft.sheet(row, status=SheetStatus.PENDING)
+        draft.sheet(row, status=SheetStatus.PENDING, next_kind=kind)
         _hold_once(draft, row, HoldCause.RATE_LIMIT, ending.message or "rate limit")
         return
     if row.waits >= (limits.max_quota_waits if ending.quota else limits.max_waits):
         fail_sheet(draft, row, "rate_limited", f"still limited after {row.waits} waits", waits=row.waits)
         return
-    _wait(
-        draft, row, WaitingFor.RATE_LIMIT, until, ending, row.next_kind, untimed, waits=row.waits + 1, lost=0
-    )
+    _wait(draft, row, WaitingFor.RATE_LIMIT, until, ending, kind, untimed, waits=row.waits + 1, lost=0)
 
 
 def hold_at_limit(draft: Draft, row: SheetRow) -> None:
@@ -241,14 +243,15 @@ def fall_back(draft: Draft, row: SheetRow, why: str) -> bool:
     return True
 
 
-def _lost(draft: Draft, row: SheetRow, ending: Ending) -> None:
+def _lost(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:
     """Run it again, at once the first time, then after a pause: what takes attempts away has to pass."""
+    kind = _goes_on(draft, row, attempt, ending)
     if row.lost == 0:
-        draft.sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1)
+        draft.sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1, next_kind=kind)
         return
     if row.lost + 1 < LOST_MOST:
         until = draft.now.plus(LOST_PAUSE_MILLISECONDS)
-        _wait(draft, row, WaitingFor.RETRY, until, ending, row.next_kind, lost=row.lost + 1)
+        _wait(draft, row, WaitingFor.RETRY, until, ending, kind, lost=row.lost + 1)
         return
     message = f"lost {LOST_MOST} times in a row"
     fail_sheet(draft, row, "lost", message, lost=row.lost + 1)
@@ -283,7 +286,7 @@ def _failed(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) ->
     if ending.category in _MOVES_ON and fall_back(draft, row, ending.message or ending.category):
         return
     if ending.category == "auth":
-        draft.sheet(row, status=SheetStatus.PENDING)
+        draft.sheet(row, status=SheetStatus.PENDING, next_kind=_goes_on(draft, row, attempt, ending))
         _hold_once(draft, row, HoldCause.AUTH, _refused(draft, attempt, ending))
     elif _over_sheet_budget(draft, row):
         fail_sheet(draft, row, "budget", _over(draft, row))

@@ -1,4 +1,4 @@
-"""A sheet that was interrupted goes on in its tool's session: when, and when it begins anew."""
+"""A sheet whose attempt ended for no try goes on in its tool's session: when, and when it begins anew."""
 
 import msgspec
 import pytest
@@ -67,3 +67,30 @@ def test_checks_that_fail_in_a_resumed_attempt_use_a_try_as_ever() -> None:
     bench.ask(Action.RESUME)
     bench.end(1, Outcome.FAILED, category="validation")
     assert (bench.sheet(1).tries, bench.sheet(1).next_kind) == (1, "retry")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "category"),
+    [(Outcome.RATE_LIMITED, "rate_limit"), (Outcome.LOST, "lost"), (Outcome.FAILED, "auth")],
+)
+def test_what_else_ends_for_no_try_goes_on_in_its_session(outcome: Outcome, category: str) -> None:
+    bench = Bench(resumable())
+    bench.go()
+    bench.end(1, outcome, category=category, session_id="s-1")
+    assert (bench.sheet(1).next_kind, bench.sheet(1).tries) == ("resumed", 0)
+
+
+def test_a_failure_begins_anew() -> None:
+    bench = Bench(resumable())
+    bench.go()
+    bench.end(1, Outcome.FAILED, category="exit", session_id="s-1")
+    assert bench.sheet(1).next_kind == "retry"
+
+
+def test_losses_are_counted_over_sessions_that_are_gone() -> None:
+    """Else what takes each attempt away, and its session, would go round for ever."""
+    bench = Bench(resumable())
+    bench.go()
+    bench.end(1, Outcome.LOST, category="lost", session_id="s-1")
+    bench.end(1, Outcome.FAILED, category="exit")
+    assert (kind(bench), bench.sheet(1).lost) == ("first", 1)
