@@ -4,6 +4,7 @@ Clients up to protocol 2025-11-25 shake hands (`initialize`); from 2026-07-28 on
 and `server/discover` tells what there is. Both are answered alike. Format: modelcontextprotocol.io.
 """
 
+import json
 import os
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -15,6 +16,7 @@ import anyio.to_thread
 import msgspec
 
 from marianned import __version__
+from marianned.formatting import as_utf8
 
 HANDSHAKES = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """Protocols that begin with a handshake, the newest last."""
@@ -26,6 +28,8 @@ AT_ONCE = 16
 """Requests that are worked on side by side; the next ones are read when one of them is done."""
 LEAVE_SECONDS = 2.0
 """How long requests may still be answered after the input has ended."""
+_DIGITS_MOST = 19
+"""Digits of an id that is a number."""
 _META = "io.modelcontextprotocol/"
 _PARSE, _INVALID, _NO_METHOD, _BAD_PARAMS, _NO_VERSION = -32700, -32600, -32601, -32602, -32022
 _SAME = {"ttlMs": 0, "cacheScope": "private"}
@@ -83,13 +87,17 @@ class Server:
         try:
             message = msgspec.json.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            await self._refuse(None, Refused(_PARSE, "a message is one line of JSON"))
+            asked = _id_of(line)
+            said = "a message is one line of JSON"
+            if asked is not None:
+                said += ", its numbers in the range of a double, its texts without halves of characters"
+            await self._refuse(asked, Refused(_PARSE if asked is None else _INVALID, said))
             return
         match message:
             case {"method": "notifications/cancelled", "params": {"requestId": int() | str() as given}}:
                 if given in self._running:
                     self._running[given].cancel()
-            case {"method": str(method), "id": int() | str() as given}:
+            case {"method": str(method), "id": int() | str() as given} if not isinstance(given, bool):
                 params = message.get("params", {})
                 await self._free.acquire()
                 tasks.start_soon(self._answer, given, method, params)
@@ -155,6 +163,26 @@ class Server:
                 except BrokenPipeError:
                     if self._left is not None:
                         self._left.cancel()
+
+
+def _id_of(line: bytes) -> str | int | None:
+    """Return the id of a request that is JSON, but holds what no value here can be; null: it has none.
+
+    A number such as 1e999 and half of a surrogate pair are JSON all the same: who sent them waits.
+    """
+    try:
+        message = json.loads(line, parse_int=_whole, parse_float=float)
+    except (ValueError, RecursionError):
+        return None
+    given = message.get("id") if isinstance(message, dict) else None
+    if isinstance(given, str):
+        return given if as_utf8(given) == given else None
+    return given if isinstance(given, int) and not isinstance(given, bool) else None
+
+
+def _whole(text: str) -> int | None:
+    """Return a whole number, as far as it is one that can be sent back."""
+    return int(text) if len(text) < _DIGITS_MOST else None
 
 
 def _write(writer: int, data: bytes) -> None:

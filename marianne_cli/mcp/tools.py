@@ -4,12 +4,14 @@ Few and short: what is told of a job is what `mzt status` and `mzt why` show, at
 at a time. A tool's arguments are Structs, from which its schema is made and by which they are checked.
 """
 
+import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+import anyio
 import anyio.to_thread
 import msgspec
 
@@ -20,7 +22,7 @@ from marianne_cli.screens import jobs as screens
 from marianne_cli.screens.transcript import Transcript
 from marianne_cli.screens.why import failures, why_screen
 from marianned import files
-from marianned.errors import BadRequest, MarianneError, Problem
+from marianned.errors import BadRequest, MarianneError, NoDaemon, Problem
 from marianned.formatting import plural, visible
 from marianned.protocol import (
     Cancel,
@@ -42,6 +44,9 @@ LINES_MOST = 200
 """Lines of one answer of `output`."""
 WAIT_MOST = 300
 """Seconds that one call may wait."""
+AWAY_SECONDS = 10.0
+"""How long a call waits for a daemon that has gone: it may be started anew."""
+_AGAIN_SECONDS = 0.2
 _JOBS_MOST = 50
 _LINE_MOST = 1_000
 """Characters of a line of output."""
@@ -198,7 +203,9 @@ class Door:
         try:
             arguments = msgspec.convert(params.get("arguments") or {}, _TOOLS[name].arguments)
             async with self._connected() as client:
-                return _said(await self._done[name](client, arguments))
+                answer = self._done[name](client, arguments)
+                waits = isinstance(arguments, Change) and arguments.wait_seconds
+                return _said(await (_while_it_lives(client, answer) if waits else answer))
         except msgspec.ValidationError as error:
             return _said(f"{name}: {error}", failed=True)
         except MarianneError as error:
@@ -287,6 +294,43 @@ def _page(lines: list[str], begin: int) -> str:
     end = piece.rfind("\n")
     piece = piece[:end] if end > 0 else piece
     return f"{piece}\n… more: {begin + len(piece) + (end > 0)} of {len(text)} characters"
+
+
+async def _while_it_lives(client: AsyncClient, answer: Awaitable[str]) -> str:
+    """Return an answer, as long as its daemon is there, or is back soon: an agent would wait for nothing.
+
+    Raises:
+        NoDaemon: the daemon has gone, and stays away.
+    """
+    found: str | MarianneError | None = None
+    with anyio.CancelScope() as over:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_until_it_stays_away, client.path, over)
+            try:
+                found = await answer
+            except MarianneError as refused:  # out of the group it would come wrapped
+                found = refused
+            tasks.cancel_scope.cancel()
+    if found is None:
+        said = f"the daemon at {client.path} has gone while it was waited for; what was asked may be in force"
+        raise NoDaemon(said, hints=["mzt start"])
+    if isinstance(found, MarianneError):
+        raise found
+    return found
+
+
+async def _until_it_stays_away(path: str, over: anyio.CancelScope) -> None:
+    """Hold a connection, which tells at once that the daemon has gone; end it all when it is not back."""
+    ends = math.inf
+    while anyio.current_time() < ends:
+        try:
+            async with await anyio.connect_unix(path) as line:
+                ends = math.inf
+                await line.receive()
+        except (OSError, anyio.EndOfStream, anyio.BrokenResourceError):
+            ends = min(ends, anyio.current_time() + AWAY_SECONDS)
+        await anyio.sleep(_AGAIN_SECONDS)
+    over.cancel()
 
 
 # --- looking -----------------------------------------------------------------------------------------------

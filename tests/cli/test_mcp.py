@@ -6,10 +6,13 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
+from anyio import to_thread
 from home_for_tests import GATED
+from kit.daemon import DEADLINE, Daemon, gated, score
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
+from marianne_cli.mcp import tools
 from marianne_cli.mcp.stdio import HANDSHAKES, MODERN
 from marianne_cli.mcp.tools import TEXT_MOST
 
@@ -191,6 +194,58 @@ def test_messages_that_are_none_are_refused_and_the_next_is_answered(home):
     assert [answer["error"]["code"] for answer in answers if answer["id"] is None] == [
         -32700, -32600, -32600, -32700, -32700, -32600,
     ]  # fmt: skip
+
+
+def test_a_request_that_holds_what_no_value_can_be_is_answered_by_its_id(home):
+    """A client waits for the answer with its id: one without an id is none."""
+    call = '{"jsonrpc": "2.0", "id": %s, "method": "tools/call", "params": {"name": "look", "arguments": %s}}'
+    asked = {
+        1: '{"more": 1e999}',
+        2: '{"job": "\\ud800"}',
+        "three": '{"more": %s}' % ("9" * 5_000),
+        4: '{"\\udc00": NaN}',
+    }
+    answers = exchange(
+        home, *(call.encode() % (json.dumps(k).encode(), v.encode()) for k, v in asked.items())
+    )
+    assert {answer["id"]: answer["error"]["code"] for answer in answers} == dict.fromkeys(asked, -32600)
+    odd = [b'"\\ud800"', b"9" * 5_000, b"true", b"[]", b"1e999"]
+    answers = exchange(home, *(b'{"id": %s, "method": "ping", "params": {"a": 1e999}}' % one for one in odd))
+    assert [answer["id"] for answer in answers] == [None] * len(odd)
+    (answer,) = exchange(home, b'{"id": true, "method": "ping"}')
+    assert (answer["id"], answer["error"]["code"]) == (None, -32600)
+
+
+@pytest.fixture
+def house():
+    made = Daemon()
+    try:
+        yield made.start()
+    finally:
+        made.close()
+
+
+def test_a_call_is_answered_when_its_daemon_has_gone_and_stays_away(house, monkeypatch):
+    monkeypatch.setattr(tools, "AWAY_SECONDS", 0.3)
+    house.gate(1)
+    house.submit(score("a", [gated(1)]))
+    house.ledger.wait_for("start 1")
+    arguments = {"job": "a", "action": "pause", "reason": "to see", "wait_seconds": 300}
+
+    async def waits():
+        with anyio.fail_after(DEADLINE):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(to_thread.run_sync, kills)
+                door = tools.Door(str(house.socket), read_only=False)
+                return await door.calls["tools/call"]({"name": "change", "arguments": arguments})
+
+    def kills():
+        house.event("a", "job.pausing")
+        house.kill()
+
+    answer = anyio.run(waits)
+    assert answer["isError"]
+    assert "may be in force" in answer["content"][0]["text"]
 
 
 def test_a_client_that_reads_no_more_ends_it_quietly(home):
