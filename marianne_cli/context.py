@@ -45,6 +45,7 @@ class Invocation:
         socket: str | None = None,
         reason: str | None = None,
         key: str | None = None,
+        typed: frozenset[str] = frozenset(),
     ) -> None:
         self.as_json = as_json
         self.fields = fields
@@ -54,6 +55,8 @@ class Invocation:
         self.quiet = quiet
         self.verbose = verbose
         self.socket = socket
+        self.typed = typed
+        """The parameters that were typed: the others have their defaults."""
         self._reason = reason
         self._key = key
         self._client: RawClient | None = None

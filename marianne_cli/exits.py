@@ -1,17 +1,22 @@
 """How a command ends: its text or JSON on stdout, errors on stderr, and the exit code. The one place."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from marianne_cli import terminal
 from marianne_cli.context import GOES_ON, Answer, Invocation, dressed
-from marianned.errors import INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, MarianneError, Problem
+from marianne_cli.lines.misuse import Misuse
+from marianned.errors import INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, MarianneError
 from marianned.formatting import as_utf8, listing, sheet_list
 
+if TYPE_CHECKING:
+    from marianned.problem import Problem
+
+_EXPONENT = re.compile("[0-9]e[-+][0-9]")
+"""What may be a number that Python writes as `1e-05`, which is `0.00001` here."""
 _SCHEMA: dict[str, object] = {"schema": 1}
 """Which shape the objects have that `mzt` prints; those of the wire have none."""
 _BASE: dict[str, object] = {
@@ -29,7 +34,7 @@ def answered(call: Invocation, answer: Answer, *, lenient: bool = True) -> int:
     """Print what a command found; return the exit code.
 
     Raises:
-        click.UsageError: not `lenient`, and a field was asked for that there is not.
+        Misuse: not `lenient`, and a field was asked for that there is not.
     """
     if answer.printed:
         pass
@@ -50,14 +55,12 @@ def answered(call: Invocation, answer: Answer, *, lenient: bool = True) -> int:
 def _check_fields(fields: Sequence[str], found: Mapping[str, Any]) -> None:
     import difflib
 
-    import click
-
     for field in fields:
         name = field.partition(".")[0]
         if name not in found:
             near = difflib.get_close_matches(name, found, 1)
             meant = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(found)}"
-            raise click.UsageError(f"no field '{name}'; {meant}")
+            raise Misuse(f"no field '{name}'; {meant}")
 
 
 def _paged(text: str) -> None:
@@ -99,6 +102,23 @@ def _by_login(message: str) -> str:
     from marianne_cli import people
 
     return people.by_login(message)
+
+
+def misuse_of(misuse: Misuse, arguments: Sequence[str]) -> int:
+    """Print why a line can't be carried out, and what to type to know better; return the exit code."""
+    if misuse.hint is not None:
+        return misused(misuse.message, [misuse.hint])
+    return misused(*in_our_manner(misuse.message, misuse.command, arguments))
+
+
+def in_our_manner(message: str, command: str | None, arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """Return a message as all of ours are, and what to type then."""
+    message = message.rstrip(".")
+    if message.endswith(", add -y"):
+        import shlex
+
+        return message, [shlex.join(["mzt", *arguments, "-y"])]
+    return message[:1].lower() + message[1:], [f"mzt {command} -h" if command else "mzt -h"]
 
 
 def misused(message: str, hints: list[str]) -> int:
@@ -190,13 +210,31 @@ def _kept(value: Any, fields: Sequence[str]) -> Any:
 
 def json_line(value: object) -> None:
     """Print one JSON value as a line."""
+    said = _plainly(value)
+    sys.stdout.write(f"{terminal.json(_encoded(value) if said is None else said)}\n")
+    sys.stdout.flush()
+
+
+def _plainly(value: object) -> str | None:
+    """Write JSON without msgspec, which takes long to load; null: of this it makes something else, or all."""
+    import json
+
+    try:
+        said = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        said.encode()
+    except (TypeError, ValueError):  # a type of ours, an infinity, or a path that is no text
+        return None
+    return None if _EXPONENT.search(said) else said
+
+
+def _encoded(value: object) -> str:
+    import msgspec
+
     try:
         encoded = msgspec.json.encode(value)
     except UnicodeEncodeError:  # a path that is no text
         encoded = msgspec.json.encode(_as_utf8(msgspec.to_builtins(value)))
-    said = msgspec.json.format(encoded, indent=0).decode()
-    sys.stdout.write(f"{terminal.json(said)}\n")
-    sys.stdout.flush()
+    return msgspec.json.format(encoded, indent=0).decode()
 
 
 def _as_utf8(value: Any) -> Any:
@@ -214,9 +252,13 @@ def _err(lines: list[str], hints: list[str]) -> None:
     sys.stderr.write(terminal.text("\n".join(said)) + "\n")
 
 
-def problem_text(problem: Problem | Mapping[str, Any]) -> str:
+def problem_text(problem: "Problem | Mapping[str, Any]") -> str:
     """Write a problem: place, severity, code, message, and the hint (docs/reference/score-format.md §25)."""
-    told = terminal.reply(msgspec.to_builtins(problem))
+    if not isinstance(problem, Mapping):
+        import msgspec
+
+        problem = msgspec.to_builtins(problem)
+    told = terminal.reply(problem)
     place = ":".join(str(part) for part in (told["file"], told["line"], told["column"]) if part is not None)
     sheets = told["sheets"]
     names = f": {listing(told['names'])}" if told.get("names") else ""  # a daemon of before tells none

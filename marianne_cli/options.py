@@ -5,102 +5,26 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
-
-import click
 
 from marianne_cli import exits, terminal
 from marianne_cli.context import Answer, Invocation
-from marianned.errors import InvalidScore, MarianneError, Problem
-from marianned.formatting import read_duration
+from marianne_cli.lines import kinds
+from marianne_cli.lines.forms import TEXT, Form, Kind, Line, Param
+from marianne_cli.lines.kinds import Completions, asked_briefly, begun_so
+from marianne_cli.lines.misuse import Declined, Misuse
+from marianned.errors import InvalidScore, MarianneError
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
-_COMPLETION_PATIENCE = 0.2
-_FIELDS = "mzt.fields"
-ARGUMENTS = "mzt.arguments"
-"""Where the root context keeps the words that were typed."""
-
-F = TypeVar("F", bound=Callable[..., Any])
-
+    import click
 
 _FILE_MOST = 8 * 1024**2
 """Bytes of a request (docs/design/protocol.md), and so the most of a file that one brings."""
-FILE = click.Path()
-"""A file's name, which the shell completes; what is wrong with it is said where it is read."""
+FILE = kinds.Path()
 
 
-class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """A duration in seconds: `90`, `500ms`, `90s`, `5m`, `1h30m`, `2d`."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read it; a default is a number already."""
-        if isinstance(value, float):
-            return value
-        try:
-            return read_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Dollars(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """An amount of USD, more than nothing."""
-
-    name = "amount"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read it."""
-        try:
-            amount = float(value)
-        except ValueError:
-            amount = 0.0
-        if not 0 < amount < float("inf"):
-            self.fail(f"'{value}' is not an amount; write 5 or 0.50", param, ctx)
-        return amount
-
-
-class Since(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """A time that has been: `07:30`, RFC 3339, or a duration ago."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Read it into RFC 3339."""
-        from marianne_cli.times import since
-
-        try:
-            return since(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class JobName(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """A job: `name` for its newest run, `name@run` for any; the shell completes those that the verb takes."""
-
-    name = "job"
-
-    def __init__(self, *statuses: str) -> None:
-        self._statuses = statuses
-
-    def shell_complete(
-        self,
-        ctx: click.Context,
-        param: click.Parameter,
-        incomplete: str,
-    ) -> list["CompletionItem"]:
-        """Ask the daemon, briefly; say nothing when it does not answer. Runs are told once `@` is typed."""
-        runs = "@" in incomplete
-        asked = {"names": True, "runs": runs, "statuses": list(self._statuses)}
-        names = _asked_briefly(ctx, "job.list", asked).get("names", [])
-        given = ctx.params.get(param.name or "") or ()
-        return _items((name for name in names if name not in given), incomplete)
-
-
-class SheetNames(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+class SheetNames(Kind):
     """SHEETS; the shell completes the names of the stages of the job, or of the score, on the line."""
 
     name = "sheets"
@@ -108,144 +32,106 @@ class SheetNames(click.ParamType):  # type: ignore[type-arg]  # generic in newer
     def __init__(self, *words: str) -> None:
         self._words = words
 
-    def shell_complete(
-        self,
-        ctx: click.Context,
-        param: click.Parameter,  # noqa: ARG002  Click's signature
-        incomplete: str,
-    ) -> list["CompletionItem"]:
+    def complete(self, asked: "click.Context", param: str, begun: str) -> Completions:  # noqa: ARG002
         """Complete the last of several, behind its comma."""
-        before, comma, last = incomplete.rpartition(",")
-        found = [*self._words, *(_stages(ctx) if "." not in last else (f"{last.partition('.')[0]}.all",))]
-        return _items((f"{before}{comma}{name}" for name in found), incomplete)
+        before, comma, last = begun.rpartition(",")
+        found = [*self._words, *(_stages(asked) if "." not in last else (f"{last.partition('.')[0]}.all",))]
+        return begun_so((f"{before}{comma}{name}" for name in found), begun)
 
 
-def _stages(ctx: click.Context) -> list[str]:
+def _stages(asked: "click.Context") -> list[str]:
     """Return the names of the stages of the job that is typed, else of its score."""
-    params = ctx.params  # behind an option whose value is typed, what was typed before is left over
-    if any(param.name == "score" for param in ctx.command.params):
+    params = asked.params  # behind an option whose value is typed, what was typed before is left over
+    if any(param.name == "score" for param in asked.command.params):
         from marianne_cli import variables
 
-        typed = [params["score"]] if params.get("score") else ctx.args
+        typed = [params["score"]] if params.get("score") else asked.args
         try:
             return variables.stages_of(file_bytes(str(typed[0])))
-        except (click.UsageError, variables.BadValue, IndexError):
+        except (Misuse, variables.BadValue, IndexError):
             return []
-    jobs = [params["job"]] if params.get("job") else list(params.get("jobs") or ctx.args)
+    jobs = [params["job"]] if params.get("job") else list(params.get("jobs") or asked.args)
     if not jobs:
         return []
-    asked = {"job_id": jobs[0], "names": True, "limit": 1}
-    return list(_asked_briefly(ctx, "job.status", asked).get("stage_names", []))
+    wanted = {"job_id": jobs[0], "names": True, "limit": 1}
+    return list(asked_briefly(asked, "job.status", wanted).get("stage_names", []))
 
 
-def _asked_briefly(ctx: click.Context, method: str, params: Mapping[str, object]) -> dict[str, Any]:
-    """Ask the daemon while somebody waits for a key; nothing where it does not answer at once."""
-    from marianne_cli.client.blocking import connect_raw
-
-    try:
-        with connect_raw(ctx.find_root().params.get("socket"), timeout=_COMPLETION_PATIENCE) as client:
-            return client.request(method, params, once=True)
-    except (MarianneError, OSError):
-        return {}
-
-
-def _items(names: Iterable[str], incomplete: str) -> list["CompletionItem"]:
-    from click.shell_completion import CompletionItem
-
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-
-
-class LabelName(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """A label of jobs: a word that needs no quotes; the shell completes those that jobs have."""
-
-    name = "label"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check it."""
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._=/:-]{0,62}", value):
-            self.fail(
-                f"'{value}' is not a label; use letters, digits and . _ = / : - (63 at most)", param, ctx
-            )
-        return str(value)
-
-    def shell_complete(
-        self,
-        ctx: click.Context,
-        param: click.Parameter,  # noqa: ARG002  Click's signature
-        incomplete: str,
-    ) -> list["CompletionItem"]:
-        """Ask the daemon for the jobs that are listed."""
-        jobs = _asked_briefly(ctx, "job.list", {}).get("jobs", [])
-        return _items(dict.fromkeys(label for job in jobs for label in job["labels"]), incomplete)
-
-
-class Words(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """Words with commas between; the shell completes each."""
-
-    name = "words"
-
-    def __init__(self, *words: str) -> None:
-        self.words = words
-
-    def shell_complete(
-        self,
-        ctx: click.Context,  # noqa: ARG002  Click's signature
-        param: click.Parameter,  # noqa: ARG002
-        incomplete: str,
-    ) -> list["CompletionItem"]:
-        """Complete the last one, behind its comma."""
-        before, comma, _ = incomplete.rpartition(",")
-        return _items((f"{before}{comma}{word}" for word in self.words), incomplete)
-
-
-class VariableName(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+class VariableName(Kind):
     """NAME=VALUE for a score; the shell completes the names that the score on the line has."""
 
     name = "value"
 
-    def shell_complete(
-        self,
-        ctx: click.Context,
-        param: click.Parameter,  # noqa: ARG002  Click's signature
-        incomplete: str,
-    ) -> list["CompletionItem"]:
+    def complete(self, asked: "click.Context", param: str, begun: str) -> Completions:  # noqa: ARG002
         """Read the score; say nothing where there is none."""
-        from click.shell_completion import CompletionItem
-
         from marianne_cli import variables
 
-        named = ctx.params.get("score") or ctx.params.get("config")
-        typed = (
-            [named] if named else [*(ctx.params.get("files") or ()), *ctx.args]
-        )  # behind `--var` all is left over
+        params = asked.params  # behind `--var` all is left over
+        named = params.get("score") or params.get("config")
+        typed = [named] if named else [*(params.get("files") or ()), *asked.args]
         try:
             known = variables.of_score(file_bytes(str(typed[0])))
-        except (click.UsageError, variables.BadValue, IndexError):
+        except (Misuse, variables.BadValue, IndexError):
             return []
-        return [
-            CompletionItem(f"{name}=", help=said)
-            for name, said in known.items()
-            if f"{name}=".startswith(incomplete)
-        ]
+        return [(f"{name}=", said) for name, said in known.items() if f"{name}=".startswith(begun)]
 
 
-class Command(click.Command):
-    """A command whose `--json=FIELD,...` keeps to fields; a word behind `--json` is none, it may be a JOB."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take the fields out of the words before they are read as options."""
-        return super().parse_args(ctx, fields_taken(ctx, args))
+F = TypeVar("F", bound=Callable[..., Any])
+_PARAMS = "declared"
+"""Where a command's function keeps its parameters until it is made a command."""
 
 
-def fields_taken(ctx: click.Context, args: list[str]) -> list[str]:
-    """Return the words with `--json` for the first `--json=FIELD,...`, whose fields go into the context."""
-    end = args.index("--") if "--" in args else len(args)
-    for place, word in enumerate(args[:end]):
-        option, equals, fields = word.partition("=")
-        if option == "--json" and equals:
-            ctx.meta[_FIELDS] = tuple(field for field in fields.split(",") if field)
-            return [*args[:place], "--json", *args[place + 1 :]]
-    return args
+def _declared(param: Param) -> Callable[[F], F]:
+    def declare(function: F) -> F:
+        vars(function).setdefault(_PARAMS, []).insert(0, param)
+        return function
+
+    return declare
+
+
+def option(
+    *words: str,
+    help: str,  # noqa: A002  as in every other such library
+    kind: Kind = TEXT,
+    metavar: str | None = None,
+    multiple: bool = False,
+    required: bool = False,
+    default: object = None,
+    show_default: bool = False,
+    combined: Callable[[tuple[str, ...]], Any] | None = None,
+) -> Callable[[F], F]:
+    """Declare an option with a value."""
+    made = Param(words, True, kind, metavar, help)
+    return _declared(
+        made._replace(
+            multiple=multiple,
+            required=required,
+            default=default,
+            show_default=show_default,
+            combined=combined,
+        )
+    )
+
+
+def flag(*words: str, help: str, value: str | None = None) -> Callable[[F], F]:  # noqa: A002
+    """Declare an option without one; `value` is what it stands for, null: it is so."""
+    return _declared(Param(words, True, metavar=None, help=help, is_flag=True, value=value))
+
+
+def argument(
+    word: str,
+    *,
+    kind: Kind = TEXT,
+    metavar: str | None = None,
+    many: bool = False,
+    required: bool | None = None,
+    default: str | None = None,
+) -> Callable[[F], F]:
+    """Declare a word behind the command; `required` null: it is, unless it has a default, or may be many."""
+    needed = default is None and not many if required is None else required
+    return _declared(
+        Param((word,), kind=kind, metavar=metavar, multiple=many, required=needed, default=default)
+    )
 
 
 def command(
@@ -255,51 +141,66 @@ def command(
     as_json: bool = True,
     paged: bool = False,
     watched: bool = False,
-) -> Callable[[Callable[..., Answer]], click.Command]:
+) -> Callable[[Callable[..., Answer]], Form]:
     """Make a command of a function from (call, its own options) to an Answer.
 
     `changes`: it is a request, with --reason and --key. `paged`: what it prints may be long. `watched`: it
     can be asked again and again, with --watch. `examples` end its help.
     """
 
-    def make(function: Callable[..., Answer]) -> click.Command:
-        @functools.wraps(function)
-        def run(**params: Any) -> int:
-            context = click.get_current_context()
-            root = context.find_root().params
-            given = {key: params.pop(key, None) for key in ("as_json", "quiet", "verbose")}
-            call = Invocation(
-                **{key: bool(value or root.get(key)) for key, value in given.items()},
-                fields=context.meta.get(_FIELDS),
-                socket=root.get("socket"),
-                reason=params.pop("reason", None),
-                key=params.pop("key", None),
-                paged=paged and not params.pop("no_pager", False),
-            )
-            watch = params.pop("watch", False)
-            work = functools.partial(function, call, **params)
-            return _carried_out(call, work, watch=watch, changes=changes)
-
-        epilog = "\b\nExamples:\n" + "\n".join(f"  {example}" for example in examples)
-        made = click.command(name, cls=Command, epilog=epilog)(run)
-        made.params += _shared(changes=changes, as_json=as_json, paged=paged, watched=watched)
-        return made
+    def make(function: Callable[..., Answer]) -> Form:
+        own = vars(function).pop(_PARAMS, [])
+        shared = _shared(changes=changes, as_json=as_json, paged=paged, watched=watched)
+        return Form(name, function, (*own, *shared), examples, changes, paged)
 
     return make
 
 
-def _carried_out(call: Invocation, work: Callable[[], Answer], *, watch: bool, changes: bool) -> int:
+def carried_out(
+    form: Form,
+    line: Line,
+    root: Mapping[str, Any],
+    *,
+    fields: tuple[str, ...] | None = None,
+    arguments: Sequence[str],
+) -> int:
+    """Carry a command out as it was read; return its exit code.
+
+    Args:
+        form: the command.
+        line: its own parameters.
+        root: those of `mzt` itself.
+        fields: of JSON objects only these keys; null: all.
+        arguments: the words that were typed.
+
+    Raises:
+        Misuse: the line can't be carried out.
+        Declined: who was asked said no.
+    """
     import time
 
     started = time.monotonic()
+    values = dict(line.values)
+    given = {key: values.pop(key, None) for key in ("as_json", "quiet", "verbose")}
+    call = Invocation(
+        **{key: bool(value or root.get(key)) for key, value in given.items()},
+        fields=fields,
+        socket=root.get("socket"),
+        reason=values.pop("reason", None),
+        key=values.pop("key", None),
+        paged=form.paged and not values.pop("no_pager", False),
+        typed=line.typed,
+    )
+    watch = values.pop("watch", False)
+    work = functools.partial(form.function, call, **values)
     try:
         if watch:
             from marianne_cli.watching import watched
 
             return watched(call, work)
-        return exits.answered(call, work(), lenient=changes)
+        return exits.answered(call, work(), lenient=form.changes)
     except MarianneError as error:
-        error.hints = _typed_again(error)
+        error.hints = _typed_again(error, arguments)
         return exits.refused(call, error)
     except KeyboardInterrupt:
         return exits.interrupted(call)
@@ -309,12 +210,11 @@ def _carried_out(call: Invocation, work: Callable[[], Answer], *, watch: bool, c
         call.close()
 
 
-def _typed_again(error: MarianneError) -> list[str]:
+def _typed_again(error: MarianneError, typed: Sequence[str]) -> list[str]:
     """Return the hints; of a job's name that was mistyped, the command as it was typed with the near ones.
 
     A command with a value in it is not repeated: it may be a secret.
     """
-    typed = click.get_current_context().find_root().meta.get(ARGUMENTS, ())
     wrong = re.match(r"no job '([^']+)'; (the nearest|near:)", error.message)
     if error.code != "E501" or not wrong or typed.count(wrong[1]) != 1 or any("=" in word for word in typed):
         return error.hints
@@ -333,120 +233,119 @@ def _tell_connection(call: Invocation, seconds: float) -> None:
     call.note(f"{', '.join(said)}; {seconds * 1000:.0f}ms")
 
 
-def _shared(*, changes: bool, as_json: bool, paged: bool, watched: bool) -> list[click.Parameter]:
-    request: list[click.Parameter] = [
-        click.Option(["--reason"], metavar="TEXT", help="Why; shown by status and history."),
-        click.Option(
-            ["--key"],
-            metavar="TEXT",
-            help="Make it repeatable: the same command and key within a day get the first answer.",
-        ),
-    ]
-    watch = click.Option(["--watch"], is_flag=True, help="Show it again whenever something changes.")
-    pager = click.Option(["--no-pager"], is_flag=True, help="Do not show what is long in $PAGER.")
+_REQUEST = (
+    Param(("--reason",), True, metavar="TEXT", help="Why; shown by status and history."),
+    Param(
+        ("--key",),
+        True,
+        metavar="TEXT",
+        help="Make it repeatable: the same command and key within a day get the first answer.",
+    ),
+)
+_WATCH = Param(("--watch",), True, help="Show it again whenever something changes.", is_flag=True)
+_NO_PAGER = Param(("--no-pager",), True, help="Do not show what is long in $PAGER.", is_flag=True)
+_AS_JSON = Param(
+    ("--json", "-j", "as_json"),
+    True,
+    help="Print one JSON object on stdout; --json=FIELD,... keeps to these.",
+    is_flag=True,
+)
+_MANNER = (
+    Param(("--quiet", "-q"), True, help="Print no progress and no notes.", is_flag=True),
+    Param(("--verbose", "-v"), True, help="Show every row; also socket and timing.", is_flag=True),
+)
+
+
+def _shared(*, changes: bool, as_json: bool, paged: bool, watched: bool) -> list[Param]:
     return [
-        *(request if changes else []),
-        *([watch] if watched else []),
-        *([pager] if paged else []),
-        *([json_option()] if as_json else []),
-        *manner_options(),
+        *(_REQUEST if changes else ()),
+        *([_WATCH] if watched else ()),
+        *([_NO_PAGER] if paged else ()),
+        *([_AS_JSON] if as_json else ()),
+        *_MANNER,
     ]
 
 
-def json_option() -> click.Option:
-    """Make --json/-j."""
-    said = "Print one JSON object on stdout; --json=FIELD,... keeps to these."
-    return click.Option(["--json", "-j", "as_json"], is_flag=True, help=said)
-
-
-def manner_options() -> list[click.Parameter]:
-    """Make --quiet/-q and --verbose/-v."""
-    return [
-        click.Option(["--quiet", "-q"], is_flag=True, help="Print no progress and no notes."),
-        click.Option(["--verbose", "-v"], is_flag=True, help="Show every row; also socket and timing."),
-    ]
-
-
-job_argument = click.argument("job", metavar="JOB", type=JobName())
-sheets_argument = click.argument("sheets", metavar="[SHEETS]", required=False, type=SheetNames())
+job_argument = argument("job", metavar="JOB", kind=kinds.JobName())
+sheets_argument = argument("sheets", metavar="[SHEETS]", required=False, kind=SheetNames())
 
 
 def jobs_argument(*statuses: str) -> Callable[[F], F]:
     """Make JOB...; the shell completes those in these statuses."""
-    return click.argument("jobs", metavar="JOB...", type=JobName(*statuses), nargs=-1)
+    return argument("jobs", metavar="JOB...", kind=kinds.JobName(*statuses), many=True)
 
 
-all_option = click.option("--all", "-a", "every", is_flag=True, help="Apply to every job it can apply to.")
-label_option = click.option(
+all_option = flag("--all", "-a", "every", help="Apply to every job it can apply to.")
+label_option = option(
     "--label",
     "-l",
     "labels",
     metavar="LABEL",
     multiple=True,
-    type=LabelName(),
+    kind=kinds.LabelName(),
     help="Every such job that has this label; with several -l, all of them.",
 )
-yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-workspace_option = click.option(
+yes_option = flag("--yes", "-y", help="Do not ask.")
+workspace_option = option(
     "--workspace",
     "-w",
     metavar="DIR",
-    type=click.Path(file_okay=False),
+    kind=kinds.Path(may_be_file=False),
     help="Use this workspace instead of the score's.",
 )
-every_run_option = click.option("--all", "-a", "every", is_flag=True, help="Show every run of every job.")
-wait_option = click.option("--wait", is_flag=True, help="Wait until done.")
-resume_option = click.option("--resume", "-r", is_flag=True, help="Continue with the new score.")
-plan_option = click.option("--plan", is_flag=True, help="Show what would happen; change nothing.")
-before_option = click.option(
+every_run_option = flag("--all", "-a", "every", help="Show every run of every job.")
+wait_option = flag("--wait", help="Wait until done.")
+resume_option = flag("--resume", "-r", help="Continue with the new score.")
+plan_option = flag("--plan", help="Show what would happen; change nothing.")
+before_option = option(
     "--before",
     metavar="SHEETS",
-    type=SheetNames(),
+    kind=SheetNames(),
     multiple=True,
-    callback=lambda _ctx, _param, value: ",".join(value) or None,
+    combined=lambda given: ",".join(given) or None,
     help="Pause before these sheets.",
 )
-follow_option = click.option("--follow", "-F", is_flag=True, help="Keep printing until the job ends.")
-env_option = click.option(
+follow_option = flag("--follow", "-F", help="Keep printing until the job ends.")
+env_option = option(
     "--env",
     "-e",
     metavar="NAME[=VALUE]",
     multiple=True,
     help="Set a variable; NAME alone takes the value it has here.",
 )
-env_file_option = click.option(
-    "--env-file", metavar="FILE", type=FILE, help="Set variables from a file, one NAME=VALUE a line."
+env_file_option = option(
+    "--env-file", metavar="FILE", kind=FILE, help="Set variables from a file, one NAME=VALUE a line."
 )
 
 
-var_option = click.option(
+var_option = option(
     "--var",
     metavar="NAME=VALUE",
     multiple=True,
-    type=VariableName(),
+    kind=VariableName(),
     help="Give a parameter or variable of the score a value.",
 )
-vars_file_option = click.option(
-    "--vars-file", metavar="FILE", type=FILE, help="Give values from a file, YAML or JSON; --var wins."
+vars_file_option = option(
+    "--vars-file", metavar="FILE", kind=FILE, help="Give values from a file, YAML or JSON; --var wins."
 )
 
 
 def timeout_option(default: float | None, text: str = "How long --wait waits.") -> Callable[[F], F]:
     """Make --timeout/-t; seconds, null for no limit."""
     shown = "" if default is None else f"  [default: {default:g}s]"
-    return click.option(
-        "--timeout", "-t", metavar="DURATION", type=Duration(), default=default, help=f"{text}{shown}"
+    return option(
+        "--timeout", "-t", metavar="DURATION", kind=kinds.Duration(), default=default, help=f"{text}{shown}"
     )
 
 
 def lines_option(default: int | None, most: int | None = None) -> Callable[[F], F]:
     """Make --lines/-n."""
-    kind = click.IntRange(1, most)
-    return click.option(
+    kind = kinds.Whole(1, most)
+    return option(
         "--lines",
         "-n",
         metavar="INT",
-        type=kind,
+        kind=kind,
         default=default,
         show_default=default is not None,
         help="Show only the last INT.",
@@ -457,17 +356,11 @@ def exclude(option: str, others: Mapping[str, object]) -> None:
     """Refuse an option beside others.
 
     Raises:
-        click.UsageError: one of them is given (neither null nor false).
+        Misuse: one of them is given (neither null nor false).
     """
     given = [name for name, value in others.items() if value is not None and value is not False]
     if given:
-        raise click.UsageError(f"{option} does not go with {', '.join(given)}")
-
-
-def is_typed(param: str) -> bool:
-    """Tell whether a parameter of this command line is given by the caller, not by its default."""
-    source = click.get_current_context().get_parameter_source(param)
-    return source is not click.core.ParameterSource.DEFAULT
+        raise Misuse(f"{option} does not go with {', '.join(given)}")
 
 
 def each(call: Invocation, jobs: list[str], one: Callable[[str], Answer]) -> Answer:
@@ -520,17 +413,17 @@ def confirm(what: str, *, yes: bool) -> None:
     """Ask on the terminal before much is deleted or ended; elsewhere `-y` has to say so.
 
     Raises:
-        click.UsageError: there is nobody to ask.
-        click.Abort: the answer is not yes.
+        Misuse: there is nobody to ask.
+        Declined: the answer is not yes.
     """
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError(f"to {what} without being asked, add -y")
+        raise Misuse(f"to {what} without being asked, add -y")
     sys.stderr.write(terminal.line(f"mzt: {what}? [y/N] "))
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise click.Abort
+        raise Declined
 
 
 def targets(
@@ -542,9 +435,9 @@ def targets(
 ) -> list[str]:
     """Return the jobs a request is for: those named, or with --all or labels those in these statuses."""
     if (every or labels) and jobs:
-        raise click.UsageError(f"name jobs or say {'--all' if every else '--label'}, not both")
+        raise Misuse(f"name jobs or say {'--all' if every else '--label'}, not both")
     if not (every or labels or jobs):
-        raise click.UsageError("name a JOB, or say --all")
+        raise Misuse("name a JOB, or say --all")
     if jobs:
         return list(jobs)
     asked: dict[str, Any] = {"statuses": list(statuses), **({"labels": list(labels)} if labels else {})}
@@ -573,17 +466,17 @@ def write_new(file: str | os.PathLike[str], text: str, mode: int = 0o666) -> Non
     """Write a file that is not there yet.
 
     Raises:
-        click.UsageError: it is there, or can't be written.
+        Misuse: it is there, or can't be written.
     """
     try:
         opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with os.fdopen(opened, "w") as written:
             written.write(text)
     except FileExistsError:
-        raise click.UsageError(f"'{file}' exists already") from None
+        raise Misuse(f"'{file}' exists already") from None
     except OSError as error:
         why = (error.strerror or "unknown").lower()
-        raise click.UsageError(f"'{file}' can't be written: {why}") from None
+        raise Misuse(f"'{file}' can't be written: {why}") from None
 
 
 STDIN = "-"
@@ -602,13 +495,15 @@ def score_file(file: str) -> dict[str, Any]:
     One from standard input has no path; what is relative in it counts from the working directory.
 
     Raises:
-        click.UsageError: it is missing or unreadable.
+        Misuse: it is missing or unreadable.
         InvalidScore: it is no text.
     """
     data = file_bytes(file)
     try:
         text = data.decode()
     except UnicodeDecodeError:
+        from marianned.problem import Problem
+
         name = shown_name(file)
         problem = Problem(
             code="S006", severity="error", message="the file is not UTF-8", file=name, line=1, column=1
@@ -624,26 +519,28 @@ def file_bytes(file: str) -> bytes:
     """Read a FILE that was typed; `-` is standard input.
 
     Raises:
-        click.UsageError: it can't be read, is too large, or standard input has been read for another.
+        Misuse: it can't be read, is too large, or standard input has been read for another.
     """
     if file == STDIN:
+        import click
+
         meta = click.get_current_context().find_root().meta
         if meta.setdefault(_STDIN_NAME, False):
-            raise click.UsageError("only one file can be '-': standard input is read once")
+            raise Misuse("only one file can be '-': standard input is read once")
         meta[_STDIN_NAME] = True
         return _within_bounds(sys.stdin.buffer, "standard input")
     try:
         with open(file, "rb") as opened:  # noqa: PTH123  pathlib is not wanted for this
             return _within_bounds(opened, f"'{file}'")
     except OSError as error:
-        raise click.UsageError(f"'{file}' can't be read: {(error.strerror or 'unknown').lower()}") from None
+        raise Misuse(f"'{file}' can't be read: {(error.strerror or 'unknown').lower()}") from None
 
 
 def _within_bounds(opened: BinaryIO, name: str) -> bytes:
     """Read to the end; what no request has room for is not read on: it may have no end, as /dev/zero."""
     data = opened.read(_FILE_MOST + 1)
     if len(data) > _FILE_MOST:
-        raise click.UsageError(f"{name} is larger than 8 MiB, which is more than a request takes")
+        raise Misuse(f"{name} is larger than 8 MiB, which is more than a request takes")
     return data
 
 
@@ -651,7 +548,7 @@ def environment(given: tuple[str, ...], file: str | None) -> Mapping[str, str]:
     """Return the variables of --env and --env-file; --env wins.
 
     Raises:
-        click.UsageError: a variable the caller does not have, or a line that is none.
+        Misuse: a variable the caller does not have, or a line that is none.
     """
     from marianne_cli import envfile
 
@@ -659,13 +556,13 @@ def environment(given: tuple[str, ...], file: str | None) -> Mapping[str, str]:
     for item in given:
         name, equals, value = item.partition("=")
         if not name:
-            raise click.UsageError(f"'{item}' is not NAME=VALUE")
+            raise Misuse(f"'{item}' is not NAME=VALUE")
         if not equals:
             if name not in os.environ:
-                raise click.UsageError(f"'{name}' is not set here; write {name}=VALUE")
+                raise Misuse(f"'{name}' is not set here; write {name}=VALUE")
             value = os.environ[name]
         if fault := envfile.fault_of(name, value):
-            raise click.UsageError(fault)
+            raise Misuse(fault)
         variables[name] = value
     return variables
 
@@ -674,7 +571,7 @@ def values(given: tuple[str, ...], file: str | None) -> dict[str, Any]:
     """Return the values of --var and --vars-file for variables of the score; --var wins.
 
     Raises:
-        click.UsageError: one is none.
+        Misuse: one is none.
     """
     if not given and file is None:
         return {}
@@ -683,11 +580,11 @@ def values(given: tuple[str, ...], file: str | None) -> dict[str, Any]:
     try:
         found = {} if file is None else variables.read(file_bytes(file))
     except variables.BadValue as bad:
-        raise click.UsageError(f"{shown_name(file or '')}:{bad.line}: {bad.message}") from None
+        raise Misuse(f"{shown_name(file or '')}:{bad.line}: {bad.message}") from None
     try:
         return found | variables.typed(given)
     except variables.BadValue as bad:
-        raise click.UsageError(bad.message) from None
+        raise Misuse(bad.message) from None
 
 
 def _env_file(file: str) -> dict[str, str]:
@@ -696,4 +593,4 @@ def _env_file(file: str) -> dict[str, str]:
     try:
         return envfile.read(score_file(file)["text"])
     except envfile.BadLine as bad:
-        raise click.UsageError(f"{shown_name(file)}:{bad.line}: {bad.message}") from None
+        raise Misuse(f"{shown_name(file)}:{bad.line}: {bad.message}") from None

@@ -20,38 +20,23 @@ Source: docs/design/control.md §10.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import msgspec
+if TYPE_CHECKING:
+    from marianned.problem import Problem as Problem  # noqa: PLC0414  that it is public
 
 USAGE_EXIT = 2
 INTERRUPTED_EXIT = 130
 PIPE_EXIT = 141
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """Something wrong in a score, with its place."""
+def __getattr__(name: str) -> object:
+    """Load Problem when it is asked for: it is a Struct, which few errors need, and slow to load."""
+    if name != "Problem":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from marianned.problem import Problem  # noqa: PLC0415
 
-    code: str
-    """Its code, as `S102` (docs/reference/score-format.md §25), or that of an error."""
-    severity: str
-    """`error` or `warning`."""
-    message: str
-    """What is wrong, for people."""
-    file: str
-    """The score file, or another one that it names."""
-    line: int | None = None
-    """Line of that file, from 1; null: it is about no line."""
-    column: int | None = None
-    """Column of that line, from 1; null: it is about no line."""
-    path: str | None = None
-    """Place in the score, as `sheet.fan_out.2`; null: it is about none."""
-    sheets: list[int] = []
-    """Numbers of the sheets concerned; empty: it is about none in particular."""
-    names: list[str] = []
-    """Names of their stages, each once; empty: they have none."""
-    hint: str | None = None
-    """What to do; null: nothing is known."""
+    return Problem
 
 
 class MarianneError(Exception):
@@ -71,7 +56,7 @@ class MarianneError(Exception):
         job_id: str | None = None,
         status: str | None = None,
         hints: Sequence[str] = (),
-        problems: Sequence[Problem] = (),
+        problems: "Sequence[Problem]" = (),
     ) -> None:
         super().__init__(message)
         self.message = message

@@ -1,41 +1,41 @@
 """Where socket, lock, state, attempts and configuration lie: both sides must agree.
 
-The socket is found with the standard library alone, because every command of the client needs it;
-platformdirs is imported only where a state or configuration directory is wanted.
-Source: docs/design/protocol.md "Where".
+By the XDG Base Directory Specification. Source: docs/design/protocol.md "Where".
 """
 
 import os
-from pathlib import Path
+from os.path import isdir, join
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SOCKET_NAME = "marianned.sock"
 SOCKET_PATH_LIMIT = 107
 """Bytes of a Unix socket's path on Linux (`sun_path`, less the final zero)."""
+_OURS = "marianne"
 
 
 class SocketPathTooLongError(ValueError):
     """A socket path over SOCKET_PATH_LIMIT bytes: the kernel would refuse or truncate it."""
 
 
-def socket_path() -> Path:
+def socket_path() -> "Path":
     """Return where the daemon listens and the client connects; nothing is created.
 
     Raises:
         SocketPathTooLongError: the path would not fit into a socket address.
     """
-    named = os.environ.get("MARIANNE_SOCKET")
-    if named:
-        return _checked(Path(named).absolute())
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and runtime.startswith("/"):  # what is relative names another place for each side
-        return _checked(Path(runtime) / "marianne" / SOCKET_NAME)
-    login = Path(f"/run/user/{os.getuid()}")
-    if login.is_dir() and login.stat().st_uid == os.getuid():
-        return _checked(login / "marianne" / SOCKET_NAME)
-    return _checked(state_directory() / SOCKET_NAME)
+    return _path(socket_address())
 
 
-def _checked(path: Path) -> Path:
+def socket_address() -> str:
+    """Return the same as it is dialled: a client that finds a daemon there need not load pathlib.
+
+    Raises:
+        SocketPathTooLongError: the path would not fit into a socket address.
+    """
+    path = _found()
     length = len(os.fsencode(path))
     if length > SOCKET_PATH_LIMIT:
         raise SocketPathTooLongError(
@@ -44,37 +44,67 @@ def _checked(path: Path) -> Path:
     return path
 
 
-def state_directory() -> Path:
+def _found() -> str:
+    named = os.environ.get("MARIANNE_SOCKET")
+    if named:
+        return join(os.getcwd(), named)
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and runtime.startswith("/"):  # what is relative names another place for each side
+        return join(runtime, _OURS, SOCKET_NAME)
+    login = f"/run/user/{os.getuid()}"
+    if isdir(login) and os.stat(login).st_uid == os.getuid():
+        return join(login, _OURS, SOCKET_NAME)
+    return join(_state(), SOCKET_NAME)
+
+
+def state_directory() -> "Path":
     """Return the directory of database, lock, log and attempts (under systemd: $STATE_DIRECTORY)."""
-    return _directory("STATE_DIRECTORY", "user_state_path")
+    return _path(_state())
 
 
-def configuration_directory() -> Path:
+def _state() -> str:
+    return _directory("STATE_DIRECTORY", "XDG_STATE_HOME", ".local/state")
+
+
+def configuration_directory() -> "Path":
     """Return the directory of config.toml and instruments/ (under systemd: $CONFIGURATION_DIRECTORY)."""
-    return _directory("CONFIGURATION_DIRECTORY", "user_config_path")
+    return _path(_directory("CONFIGURATION_DIRECTORY", "XDG_CONFIG_HOME", ".config"))
 
 
-def _directory(variable: str, function: str) -> Path:
-    given = os.environ.get(variable)
-    if given:
-        return Path(given.split(":")[0])
-    import platformdirs  # noqa: PLC0415  the client pays 11 ms for it, and needs it only when no socket answers
-
-    path: Path = getattr(platformdirs, function)("marianne", appauthor=False)
-    return path
+def _directory(given: str, base: str, usual: str) -> str:
+    if by_systemd := os.environ.get(given):
+        return by_systemd.split(":")[0]
+    named = os.environ.get(base, "")
+    return join(named if named.startswith("/") else join(_home(), usual), _OURS)
 
 
-def lock_path(state: Path) -> Path:
+def _home() -> str:
+    """Return the home directory: $HOME, or where that is no absolute path the one in the user database."""
+    home = os.environ.get("HOME", "")
+    if not home.startswith("/"):
+        import pwd  # noqa: PLC0415  where there is a home it is not needed
+
+        home = pwd.getpwuid(os.getuid()).pw_dir
+    return home
+
+
+def _path(text: str) -> "Path":
+    from pathlib import Path  # noqa: PLC0415  the client seldom needs one
+
+    return Path(text)
+
+
+def lock_path(state: "Path") -> "Path":
     """Return the file whose lock makes one daemon of a state directory; it names pid, host, socket."""
     return state / "lock"
 
 
-def database_path(state: Path) -> Path:
+def database_path(state: "Path") -> "Path":
     """Return the database file."""
     return state / "marianne.db"
 
 
-def make_private_directory(path: Path) -> None:
+def make_private_directory(path: "Path") -> None:
     """Make a directory with its parents, for its owner only; one that is there has to be that already.
 
     Raises:

@@ -10,12 +10,9 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from marianned import wire
+from marianned import asking
 from marianned.errors import NotPermitted
 
 GREETING_SECONDS = 5.0
@@ -49,19 +46,19 @@ def ask(path: str, method: str, seconds: float = GREETING_SECONDS) -> dict[str, 
         check_owner(line, path, by_hand=False)
         pid = listener(line)
         try:
-            line.sendall(wire.request(1, method, {}))
+            line.sendall(asking.request(1, method, {}))
             for message in _lines(line, ends):
-                told = wire.read_envelope(message)
+                told = asking.read_envelope(message)
                 if told.id == 1 and told.error is None:
-                    result: dict[str, Any] = msgspec.json.decode(told.result)
+                    result: dict[str, Any] = told.result
                     return result
-        except (TimeoutError, msgspec.DecodeError, wire.ProtocolFault):
+        except (TimeoutError, ValueError, asking.ProtocolFault):
             pass
     raise Hangs(path, pid)
 
 
 def _lines(line: socket.socket, ends: float) -> Iterator[bytes]:
-    lines = wire.Lines(_MOST_BYTES)
+    lines = asking.Lines(_MOST_BYTES)
     while True:
         line.settimeout(max(0.001, ends - time.monotonic()))
         data = line.recv(_READ_BYTES)
@@ -99,8 +96,8 @@ def listener(line: socket.socket) -> int | None:
     with suppress(OSError):
         data = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         pid: int = _CREDENTIALS.unpack(data)[0]
-        if _OURS in Path(f"/proc/{pid}/cmdline").read_bytes():
-            return pid
+        with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123  no client loads pathlib for this
+            return pid if _OURS in file.read() else None
     return None
 
 

@@ -1,23 +1,41 @@
-"""Bytes to messages and back, without a socket: JSON-RPC 2.0, one message a line.
+"""Bytes to requests, and replies to bytes, without a socket: JSON-RPC 2.0, one message a line.
 
-Both sides speak through it: the daemon, the blocking client and the anyio client. Source:
-docs/design/protocol.md "Messages".
+The daemon's side of it; that of the clients is asking.py. Source: docs/design/protocol.md "Messages".
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from marianned import formatting
-from marianned.errors import BY_CODE, BadRequest, InternalError, MarianneError, Problem
+from marianned.asking import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    Id,
+    Lines,
+    ProtocolFault,
+)
+from marianned.errors import MarianneError, Problem
 
-PARSE_ERROR = -32700
-INVALID_REQUEST = -32600
-METHOD_NOT_FOUND = -32601
-INVALID_PARAMS = -32602
-
-Id = int | str
+__all__ = [
+    "INVALID_PARAMS",
+    "INVALID_REQUEST",
+    "METHOD_NOT_FOUND",
+    "PARSE_ERROR",
+    "ErrorBody",
+    "ErrorData",
+    "Id",
+    "Lines",
+    "ProtocolFault",
+    "Request",
+    "fault",
+    "notification",
+    "read_request",
+    "refusal",
+    "reply",
+]
 _encoder = msgspec.json.Encoder()
 
 
@@ -27,16 +45,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     id: Id
     method: str
     params: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """Any message from the daemon: a reply (id) or a notification (method); what it lacks is empty."""
-
-    id: Id | None = None
-    method: str | None = None
-    params: msgspec.Raw = msgspec.Raw(b"")
-    result: msgspec.Raw = msgspec.Raw(b"")
-    error: "ErrorBody | None" = None
 
 
 class ErrorData(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,69 +65,9 @@ class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
     data: ErrorData | None = None
 
 
-class ProtocolFault(Exception):
-    """A message that is no request; `id` is the request's where it could be read."""
-
-    def __init__(
-        self,
-        code: int,
-        message: str,
-        id: Id | None = None,  # noqa: A002  as the wire names it
-        *,
-        hints: Sequence[str] = (),
-    ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.id = id
-        self.hints = list(hints)
-
-
-class Lines:
-    """Cuts a stream of bytes into lines of at most `limit` bytes."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._buffer = bytearray()
-        self._searched = 0
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Add bytes; yield each line that is now whole, without its end.
-
-        Raises:
-            ProtocolFault: a line is longer than the limit; the stream can't be read on.
-        """
-        self._buffer += data
-        while True:
-            end = self._buffer.find(b"\n", self._searched)
-            if end < 0:
-                self._searched = len(self._buffer)
-                if self._searched > self._limit:
-                    raise ProtocolFault(INVALID_REQUEST, f"a message has over {self._limit} bytes")
-                return
-            if end > self._limit:
-                raise ProtocolFault(INVALID_REQUEST, f"a message has over {self._limit} bytes")
-            line = bytes(self._buffer[:end])
-            del self._buffer[: end + 1]
-            self._searched = 0
-            if line.strip():
-                yield line
-
-    @property
-    def held(self) -> int:
-        """How many bytes came after the last line end."""
-        return len(self._buffer)
-
-    @property
-    def rest(self) -> bytes:
-        """What came after the last line end."""
-        return bytes(self._buffer)
-
-
 _raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _json_id = msgspec.json.Decoder(Id)
 _json_str = msgspec.json.Decoder(str)
-_envelope = msgspec.json.Decoder(Envelope)
 
 
 def read_request(line: bytes) -> Request:
@@ -165,41 +113,6 @@ def _member(
         raise ProtocolFault(INVALID_REQUEST, f"'{name}' has the wrong type", identity) from None
 
 
-def read_envelope(line: bytes) -> Envelope:
-    """Decode one message of the daemon."""
-    return _envelope.decode(line)
-
-
-def request(identity: Id, method: str, params: object) -> bytes:
-    """Encode one request.
-
-    Raises:
-        BadRequest: a text of it is not UTF-8: bytes of a command line, a path or a variable that are no text.
-    """
-    try:
-        return _request(identity, method, params)
-    except UnicodeEncodeError:
-        place, text = next(_unencodable(params, ""), ("the request", ""))
-        raise BadRequest(f"{place} is not UTF-8: '{formatting.as_utf8(text)}'; nothing was asked") from None
-
-
-def _request(identity: Id, method: str, params: object) -> bytes:
-    return _line({"jsonrpc": "2.0", "id": identity, "method": method, "params": params})
-
-
-def _unencodable(value: object, place: str) -> Iterator[tuple[str, str]]:
-    """Yield each text inside a value that UTF-8 can't hold, with its name."""
-    if isinstance(value, str) and formatting.as_utf8(value) != value:
-        yield place, value
-    elif isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _unencodable(name, place)
-            yield from _unencodable(inner, f"{place}.{name}" if place else str(name))
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _unencodable(inner, place)
-
-
 def reply(identity: Id, result: object) -> bytes:
     """Encode the reply to a request."""
     return _line({"jsonrpc": "2.0", "id": identity, "result": result})
@@ -231,20 +144,6 @@ def refusal(identity: Id | None, error: MarianneError) -> bytes:
         ),
     )
     return _line({"jsonrpc": "2.0", "id": identity, "error": body})
-
-
-def raised(body: ErrorBody) -> MarianneError:
-    """Turn an error of the wire back into the exception it was."""
-    if body.data is None:
-        return BadRequest(body.message)
-    kind = BY_CODE.get(body.data.error_code, InternalError)
-    return kind(
-        body.message,
-        job_id=body.data.job_id,
-        status=body.data.status,
-        hints=body.data.hints,
-        problems=body.data.problems,
-    )
 
 
 def _line(message: object) -> bytes:

@@ -1,6 +1,7 @@
 """The blocking carrier: a session's flows over blocking sockets, and requests as plain data.
 
-`mzt` uses it as it is, since the wire's types cost a simple command 6 ms; typed.py puts them on it.
+`mzt` uses it as it is, since the wire's types cost a simple command more than all else that it does; typed.py
+puts them on it.
 """
 
 import os
@@ -8,9 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from marianne_cli.client.dialling import dial
 from marianne_cli.client.session import (
@@ -28,8 +27,10 @@ from marianne_cli.client.session import (
     Stream,
     as_it_is,
 )
-from marianne_cli.client.streams import JobOutput, Journal, Output, Piece
-from marianned import __version__, wire
+from marianned import __version__
+
+if TYPE_CHECKING:
+    from marianne_cli.client.streams import Output, Piece
 
 _READ_BYTES = 256 * 1024
 T = TypeVar("T")
@@ -125,7 +126,7 @@ class RawClient(Connected):
         driven(self._session.open())
 
     @property
-    def refusal(self) -> wire.ErrorBody | None:
+    def refusal(self) -> dict[str, Any] | None:
         """The error of the last request that was refused, as it came."""
         return self._session.refusal
 
@@ -164,8 +165,7 @@ class RawClient(Connected):
         """
         exchange = self._session.exchange
         flow = exchange(method, params or {}, changes=changes, once=once, watch=watch, after=after)
-        result: dict[str, Any] = msgspec.json.decode(driven(flow))
-        return result
+        return driven(flow)
 
     def raw_events(
         self,
@@ -175,6 +175,8 @@ class RawClient(Connected):
         lagged: Callable[[int], None] | None = None,
     ) -> Items[dict[str, Any]]:
         """Yield the journal as `Client.events` does, each event as it came."""
+        from marianne_cli.client.streams import Journal
+
         return self._items(Journal(job_id, after, lagged=lagged), dict)
 
     def follow_job(
@@ -182,9 +184,9 @@ class RawClient(Connected):
         job_id: str,
         *,
         streams: Iterable[str] = ("stdout",),
-        outputs: Iterable[Output] = (),
+        outputs: "Iterable[Output]" = (),
         heard: OnEvent | None = None,
-    ) -> Items[Piece]:
+    ) -> "Items[Piece]":
         """Yield what all attempts of a job print, until it ends; `NAME@RUN` keeps to one run.
 
         It begins with `outputs`, each from its offset, and with what is in flight, from its beginning.
@@ -194,6 +196,8 @@ class RawClient(Connected):
             NoSuchJob: there is none.
             NoDaemon: nobody answers any more.
         """
+        from marianne_cli.client.streams import JobOutput
+
         return self._items(JobOutput(job_id, streams, outputs, heard), as_it_is)
 
     def _items(self, wanted: Stream, read: Callable[[Any], T]) -> Items[T]:

@@ -8,9 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 
-import msgspec
-
-from marianned import paths
+from marianned import asking, paths
 from marianned.errors import NoDaemon, NotPermitted
 
 
@@ -27,7 +25,7 @@ def places(named: str | None) -> Iterator[str]:
         yield named
         return
     try:
-        usual = str(paths.socket_path())
+        usual = paths.socket_address()
     except paths.SocketPathTooLongError as error:
         raise NoDaemon(str(error)) from None
     yield usual
@@ -43,8 +41,8 @@ def is_named() -> bool:
 def locked_socket() -> str | None:
     """Return the socket of the daemon that holds this user's state directory; null where none does."""
     try:
-        held = msgspec.json.decode(paths.lock_path(paths.state_directory()).read_bytes())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        held = asking.decode(paths.lock_path(paths.state_directory()).read_bytes())
+    except (OSError, ValueError):
         return None
     named = held.get("socket") if isinstance(held, dict) else None
     return named if isinstance(named, str) else None

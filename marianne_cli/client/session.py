@@ -18,11 +18,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-import msgspec
-
 from marianne_cli.client.dialling import is_named, is_usable, locked_socket, new_key, places
-from marianned import __version__, probe, wire
-from marianned.errors import MarianneError, NoDaemon, NotPermitted, ProtocolMismatch
+from marianned import __version__, asking, probe
+from marianned.errors import NoDaemon, NotPermitted, ProtocolMismatch
 from marianned.formatting import typed
 
 PROTOCOL = 1
@@ -40,6 +38,10 @@ IDLE_MOST = 4
 _GREETING_LEAST = 2.0
 """However short a request's own time is, a daemon may take so long to greet."""
 _RETRY_SECONDS = 0.05
+
+
+class Broke(NoDaemon):
+    """The connection broke, and nobody answers on another: what was asked may be in force."""
 
 
 class Dial(NamedTuple):
@@ -178,8 +180,8 @@ class Line:
         self.hello_due = False
         self.answered = True
         """Whether no request is due an answer: the connection can serve the next."""
-        self._lines = wire.Lines(MESSAGE_MOST)
-        self._ready: deque[wire.Envelope] = deque()
+        self._lines = asking.Lines(MESSAGE_MOST)
+        self._ready: deque[asking.Envelope] = deque()
         self._last = 0
 
     def send(self, *requests: tuple[str, Mapping[str, object]]) -> Flow[list[int]]:
@@ -188,18 +190,18 @@ class Line:
         self._last += len(requests)
         self.answered = False
         asked = zip(identities, requests, strict=True)
-        yield Send(self.socket, b"".join(wire.request(identity, *request) for identity, request in asked))
+        yield Send(self.socket, b"".join(asking.request(identity, *request) for identity, request in asked))
         return identities
 
-    def receive(self, deadline: float | None = None) -> Flow[wire.Envelope]:
+    def receive(self, deadline: float | None = None) -> Flow[asking.Envelope]:
         """Return the next message. No more is read before all that came has been taken."""
         while not self._ready:
             data = yield Receive(self.socket, deadline)
             if not data:
                 raise ConnectionResetError("the daemon closed the connection")
             try:
-                self._ready.extend(map(wire.read_envelope, self._lines.feed(data)))
-            except (msgspec.DecodeError, UnicodeDecodeError, wire.ProtocolFault):
+                self._ready.extend(map(asking.read_envelope, self._lines.feed(data)))
+            except (ValueError, asking.ProtocolFault):
                 raise NoDaemon("what answers at the socket is not marianned", hints=["mzt doctor"]) from None
         return self._ready.popleft()
 
@@ -253,7 +255,7 @@ class Session:
         self._closed = False
         self.path = named or ""
         self.server: dict[str, Any] | None = None
-        self.refusal: wire.ErrorBody | None = None
+        self.refusal: dict[str, Any] | None = None
 
     # --- connections -------------------------------------------------------------------------------------
 
@@ -337,7 +339,7 @@ class Session:
 
     def _reply(
         self, line: Line, identity: int, deadline: float | None, watcher: "Watcher | None", own: float | None
-    ) -> Flow[bytes]:
+    ) -> Flow[dict[str, Any]]:
         """Return the result of a request; what else comes is hello's answer and what is watched.
 
         Three kinds of messages come on one connection, in any order: the answer, hello's answer on a new
@@ -351,7 +353,7 @@ class Session:
             if message.id == identity:
                 line.answered = True
                 self.refusal = message.error
-                return bytes(result_of(message))
+                return result_of(message)
             if message.method is not None:
                 if watcher is not None:
                     yield from watcher.take(message)
@@ -359,13 +361,13 @@ class Session:
                 line.hello_due = False
                 self._greeted(message)
             elif message.error is not None and (watcher is None or message.id != watcher.identity):
-                raise wire.raised(message.error)
+                raise asking.raised(message.error)
 
-    def _greeted(self, message: wire.Envelope) -> None:
+    def _greeted(self, message: asking.Envelope) -> None:
         if message.error is not None and self._any_protocol:
             self.server = {}
             return
-        server = self.server = msgspec.json.decode(result_of(message))
+        server = self.server = result_of(message)
         if server["protocol"] != PROTOCOL and not self._any_protocol:
             raise mismatch(server)
 
@@ -380,7 +382,7 @@ class Session:
         once: bool = False,
         watch: OnEvent | None = None,
         after: int | None = None,
-    ) -> Flow[bytes]:
+    ) -> Flow[dict[str, Any]]:
         """Send one request and return its result; repeat it over a broken connection.
 
         A change has a key, so that it takes effect once; `once` never repeats. `watch` is told each event of
@@ -425,7 +427,7 @@ class Session:
         params: Mapping[str, object],
         own: float | None,
         watcher: "Watcher | None",
-    ) -> Flow[bytes]:
+    ) -> Flow[dict[str, Any]]:
         self.refusal = None
         deadline = None if own is None else time.monotonic() + own + self._slack(own)
         requests = [] if watcher is None else [("events.subscribe", watcher.params())]
@@ -468,8 +470,8 @@ class Session:
                 continue
         raise self._broken(changes)
 
-    def _broken(self, changes: bool = False) -> MarianneError:
-        return NoDaemon(
+    def _broken(self, changes: bool = False) -> Broke:
+        return Broke(
             f"the connection to the daemon at {self.path} broke{maybe(changes)}", hints=["mzt start"]
         )
 
@@ -498,9 +500,7 @@ class Session:
     def opened(self, line: Line, method: str, params: Mapping[str, object]) -> Flow[dict[str, Any]]:
         """Open a stream on a connection; return its StreamStarted."""
         (identity,) = yield from self.ask(line, (method, params))
-        reply = yield from self._reply(line, identity, time.monotonic() + self._patience, None, 0.0)
-        started: dict[str, Any] = msgspec.json.decode(reply)
-        return started
+        return (yield from self._reply(line, identity, time.monotonic() + self._patience, None, 0.0))
 
 
 class Stream:
@@ -532,9 +532,9 @@ class Watcher:
         """The subscription: from the event after the last one told."""
         return {"job_id": self._job_id, "after": self._after}
 
-    def take(self, message: wire.Envelope) -> Flow[None]:
+    def take(self, message: asking.Envelope) -> Flow[None]:
         """Tell an event; where the stream has lagged, take it up where it ended."""
-        told = msgspec.json.decode(message.params)
+        told = message.params
         if message.method == "stream.item":
             self._after = told["item"]["event"]
             self._tell(told["item"])
@@ -561,11 +561,12 @@ def own_time(method: str, params: Mapping[str, Any]) -> float | None:
     return float(params.get("timeout", 60.0)) if params.get("wait") else 0.0
 
 
-def result_of(message: wire.Envelope) -> msgspec.Raw:
+def result_of(message: asking.Envelope) -> dict[str, Any]:
     """Return the result of a reply; raise its error."""
     if message.error is not None:
-        raise wire.raised(message.error)
-    return message.result or msgspec.Raw(b"{}")
+        raise asking.raised(message.error)
+    result: dict[str, Any] = message.result or {}
+    return result
 
 
 def maybe(changes: bool) -> str:

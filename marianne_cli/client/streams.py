@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from marianne_cli.client.session import Flow, Item, Line, OnEvent, Retry, Session, Stream
-from marianned import wire
+from marianned import asking
 from marianned.errors import NoDaemon
 
 _ENDED = {"completed", "failed", "cancelled"}
@@ -72,7 +72,7 @@ class Journal(Stream):
             message = yield from line.receive()
             if message.method != "stream.item":
                 raise ConnectionResetError("the stream ended within its snapshot")
-            pages.append(msgspec.json.decode(message.params)["item"])
+            pages.append(message.params["item"])
             jobs = sum(len(page["jobs"]) for page in pages)
             if jobs >= pages[-1]["total"] or not pages[-1]["jobs"]:
                 break
@@ -86,7 +86,7 @@ class Journal(Stream):
             message = yield from line.receive()
             if message.method is None:
                 continue
-            told: dict[str, Any] = msgspec.json.decode(message.params)
+            told: dict[str, Any] = message.params
             if message.method == "stream.end":
                 return told
             self._after = told["item"]["event"]
@@ -130,7 +130,7 @@ class States(Stream):
             message = yield from line.receive()
             if message.method is None:
                 continue
-            told = msgspec.json.decode(message.params)
+            told = message.params
             if message.method == "stream.end":
                 self._after = max(self._after or 0, told["event"])
                 return str(told["reason"])
@@ -216,7 +216,7 @@ class AttemptOutput(Stream):
             message = yield from line.receive()
             if message.method is None:
                 continue
-            told = msgspec.json.decode(message.params)
+            told = message.params
             if message.method == "stream.end":
                 return str(told["reason"])
             item = told["item"]
@@ -278,7 +278,7 @@ class JobOutput(Stream):
         """See what is in flight already."""
         asked = {"job_id": self._job_id, "limit": 1}
         try:
-            job = msgspec.json.decode((yield from session.exchange("job.status", asked)))
+            job = yield from session.exchange("job.status", asked)
         except NoDaemon:
             raise ConnectionResetError("the daemon is gone") from None
         self._after = newest
@@ -295,15 +295,15 @@ class JobOutput(Stream):
             self._outputs += made
             self._unopened += made
 
-    def _take(self, message: wire.Envelope) -> Flow[None]:
+    def _take(self, message: asking.Envelope) -> Flow[None]:
         if message.method is None:
             if message.error is not None:
-                raise wire.raised(message.error)
+                raise asking.raised(message.error)
             if message.id == self._asked:
-                self._open[msgspec.json.decode(message.result)["stream"]] = self._unopened.popleft()
+                self._open[message.result["stream"]] = self._unopened.popleft()
                 self._asked = None
             return
-        told = msgspec.json.decode(message.params)
+        told = message.params
         if told["stream"] == self._journal:
             if message.method == "stream.end":
                 raise ConnectionResetError(f"the daemon ended the stream: {told['reason']}")

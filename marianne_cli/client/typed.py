@@ -39,7 +39,7 @@ from marianned.protocol import (
 A = TypeVar("A", bound=Reply)
 
 
-def asked(session: Any, request: Query[A]) -> Flow[bytes]:
+def asked(session: Any, request: Query[A]) -> Flow[dict[str, Any]]:
     """Return the flow that asks a request.
 
     What of its params is as without them is not sent: an older daemon need not know of it.
@@ -50,7 +50,7 @@ def asked(session: Any, request: Query[A]) -> Flow[bytes]:
     method = METHODS[request.method]
     if method.result is StreamStarted:
         raise BadRequest(f"{request.method} opens a stream: events, subscribe and follow read one")
-    flow: Flow[bytes] = session.exchange(request.method, _params(request), changes=method.writes)
+    flow: Flow[dict[str, Any]] = session.exchange(request.method, _params(request), changes=method.writes)
     return flow
 
 
@@ -73,12 +73,12 @@ _WHOLE: tuple[None, list[str], None] = (None, [], None)
 """What a status is asked by that leaves nothing out."""
 
 
-def answered(request: Query[A], raw: bytes) -> A:
+def answered(request: Query[A], told: dict[str, Any]) -> A:
     """Read the reply to a request; of `status`, keys that were left out are `msgspec.UNSET`."""
     kind = METHODS[request.method].result
     if isinstance(request, GetJob) and (request.fields, request.without, request.newer_than) != _WHOLE:
-        return cast("A", _partial(kind, msgspec.json.decode(raw)))
-    result: Any = msgspec.json.decode(raw, type=kind)
+        return cast("A", _partial(kind, told))
+    result: Any = msgspec.convert(told, kind, str_keys=True)
     return cast("A", result)
 
 

@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import click
 import msgspec
 
 from marianne_cli import options
@@ -37,7 +36,7 @@ class _Part(NamedTuple):
 
 @options.command("bug-report", "mzt bug-report nightly", "mzt bug-report nightly report.txt -y")
 @options.job_argument
-@click.argument("file", metavar="[FILE]", required=False, type=options.FILE)
+@options.argument("file", metavar="[FILE]", required=False, kind=options.FILE)
 @options.yes_option
 def command(call: Invocation, *, job: str, file: str | None, yes: bool) -> Answer:
     """Write what a report of a fault needs into FILE: versions, doctor, a job's status, journal and log.

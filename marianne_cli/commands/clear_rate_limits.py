@@ -1,7 +1,5 @@
 """`mzt clear-rate-limits`: stop waiting for a rate limit."""
 
-import click
-
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
 
@@ -12,7 +10,7 @@ from marianne_cli.context import Answer, Invocation
     "mzt clear-rate-limits claude-code --reason 'plan upgraded'",
     changes=True,
 )
-@click.argument("instrument", metavar="[INSTRUMENT]", required=False)
+@options.argument("instrument", metavar="[INSTRUMENT]", required=False)
 def command(call: Invocation, *, instrument: str | None) -> Answer:
     """End the rate limits of one instrument, or of all, for all jobs: waiting sheets try at once."""
     return Answer(call.change("instrument.clear_limits", instrument=instrument), short="")

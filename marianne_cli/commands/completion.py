@@ -1,18 +1,18 @@
 """`mzt completion`: the shell's completion, as Click makes it."""
 
-import click
-
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines import kinds
 
 
 @options.command("completion", 'eval "$(mzt completion bash)"', "mzt completion fish | source", as_json=False)
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@options.argument("shell", kind=kinds.Choice("bash", "zsh", "fish"))
 def command(call: Invocation, *, shell: str) -> Answer:  # noqa: ARG001  it asks nobody
     """Print the code that makes a shell complete commands, options, files, jobs and sheets."""
     from click.shell_completion import get_completion_class
 
-    from marianne_cli.tree import COMPLETION_VARIABLE, mzt
+    from marianne_cli.tree.group import mzt
+    from marianne_cli.tree.table import COMPLETION_VARIABLE
 
     kind = get_completion_class(shell)
     assert kind is not None

@@ -3,17 +3,16 @@
 import re
 from typing import Any
 
-import click
-
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines import kinds
 from marianned.errors import CheckFailed
 
 _PLACE = re.compile(r"(?P<file>.+?):(?P<line>\d+):(?P<column>\d+): (?P<said>.*)", re.DOTALL)
 
 
 @options.command("config", "mzt config", "mzt config check")
-@click.argument("action", type=click.Choice(["show", "check"]), default="show")
+@options.argument("action", kind=kinds.Choice("show", "check"), default="show")
 def command(call: Invocation, *, action: str) -> Answer:  # noqa: ARG001  the daemon's program reads them
     """Show the settings and where each comes from, or check them; `mzt rpc daemon.reload` reloads them."""
     from marianne_cli.screens import render

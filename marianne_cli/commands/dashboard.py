@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from marianne_cli import exits, options
 from marianne_cli.context import Answer, Invocation
 from marianne_cli.faces import extras
+from marianne_cli.lines import kinds
+from marianne_cli.lines.misuse import Misuse
 from marianned.formatting import typed
 
 if TYPE_CHECKING:
@@ -25,17 +25,17 @@ _PORT_MOST = 65_535
     "mzt dashboard --read-only",
     as_json=False,
 )
-@click.argument("job", metavar="[JOB]", required=False, type=options.JobName())
-@click.option("--port", metavar="INT", type=click.IntRange(1, _PORT_MOST), help="Listen at this port.")
-@click.option(
+@options.argument("job", metavar="[JOB]", required=False, kind=kinds.JobName())
+@options.option("--port", metavar="INT", kind=kinds.Whole(1, _PORT_MOST), help="Listen at this port.")
+@options.option(
     "--uds",
     metavar="PATH",
-    type=click.Path(),
+    kind=options.FILE,
     help="Listen at this Unix socket; --port is the forwarded one.",
 )
-@click.option("--no-open", is_flag=True, help="Print the address; open no browser.")
-@click.option("--read-only", is_flag=True, help="Show everything, change nothing.")
-@click.option("--url", is_flag=True, help="Print a new address of the dashboard that runs already.")
+@options.flag("--no-open", help="Print the address; open no browser.")
+@options.flag("--read-only", help="Show everything, change nothing.")
+@options.flag("--url", help="Print a new address of the dashboard that runs already.")
 def command(
     call: Invocation,
     *,
@@ -51,9 +51,7 @@ def command(
     from marianne_cli.web import server
 
     if uds is not None and port is None:
-        raise click.UsageError(
-            "'--uds' needs '--port': the one that ssh -L forwards, which the browser names"
-        )
+        raise Misuse("'--uds' needs '--port': the one that ssh -L forwards, which the browser names")
     if job is not None:
         job = str(call.ask("job.status", job_id=job, limit=1)["job_id"])
     directory = server.directory_of(call.client.path)

@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import click
-
 from marianne_cli import exits, options
 from marianne_cli.context import Answer, Invocation
 from marianned.errors import CheckFailed, WaitTimeout
@@ -103,7 +101,7 @@ class _Demo:
 
 
 @options.command("demo", "mzt demo", "mzt demo --keep")
-@click.option("--keep", is_flag=True, help="Keep the demo's files.")
+@options.flag("--keep", help="Keep the demo's files.")
 def command(call: Invocation, *, keep: bool) -> Answer:
     """Watch pause, modify and resume work, in 15 seconds, on shell sheets.
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import click
-
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines import kinds
+from marianne_cli.lines.misuse import Misuse
 from marianned.formatting import assignments
 
 
@@ -18,15 +18,15 @@ from marianned.formatting import assignments
     paged=True,
 )
 @options.job_argument
-@click.argument("a", metavar="[A]", required=False, type=click.IntRange(1))
-@click.argument("b", metavar="[B]", required=False, type=click.IntRange(1))
-@click.option(
-    "--config", "-c", metavar="FILE", type=options.FILE, help="Compare with this score instead of B."
+@options.argument("a", metavar="[A]", required=False, kind=kinds.Whole(1))
+@options.argument("b", metavar="[B]", required=False, kind=kinds.Whole(1))
+@options.option(
+    "--config", "-c", metavar="FILE", kind=options.FILE, help="Compare with this score instead of B."
 )
 def command(call: Invocation, *, job: str, a: int | None, b: int | None, config: str | None) -> Answer:
     """Show what differs from revision A (the one before) to B (the newest), or to FILE."""
     if config is not None and b is not None:
-        raise click.UsageError("say B or --config FILE, not both")
+        raise Misuse("say B or --config FILE, not both")
     score = None if config is None else options.score_file(config)
     reply = call.ask("job.revisions", job_id=job)
     to = None if config is not None else b or newest(reply["revisions"])

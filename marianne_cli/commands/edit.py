@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 import msgspec
 
 from marianne_cli import options
 from marianne_cli.commands import diff, modify
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines.misuse import Misuse
 from marianne_cli.screens.drafts import Draft
 from marianned.errors import InvalidScore, MarianneError, WaitOverridden, WaitTimeout
 from marianned.formatting import typed
@@ -48,7 +48,7 @@ def command(call: Invocation, *, job: str, resume: bool, wait: bool, timeout: fl
             _of_draft(error, told["config_file"], draft.file)
         error.hints.append(f"mzt modify {job} -c {typed(str(draft.file))}")
         raise
-    except (click.UsageError, KeyboardInterrupt):
+    except (Misuse, KeyboardInterrupt):
         if (kept := draft.leave()) is not None:
             call.note(f"your text is kept: {kept}")
         raise
@@ -71,14 +71,14 @@ def _edited(call: Invocation, job: str, draft: Draft, asked: Mapping[str, Any]) 
 
     Raises:
         MarianneError: it was refused for another reason than its problems, or saved again as it was.
-        click.UsageError: there is no such editor, it failed, or it saved no text.
+        Misuse: there is no such editor, it failed, or it saved no text.
     """
     refused: InvalidScore | None = None
     sent = draft.text
     while True:
         stdout = 2 if call.as_json else None  # stdout is for the one object
         if (fault := draft.edit(refused.problems if refused else [], stdout)) is not None:
-            raise click.UsageError(fault)
+            raise Misuse(fault)
         text = draft.saved()
         if text == draft.text:
             return None

@@ -4,23 +4,22 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-import click
-
 from marianne_cli import exits, options, terminal
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines import kinds
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
 from marianned.formatting import plural
 
 
 @options.command("events", "mzt events -n 20", "mzt events release-notes -F -j", "mzt events --since 2h")
-@click.argument("job", metavar="[JOB]", required=False, type=options.JobName())
-@click.option("--after", metavar="EVENT", type=int, help="Only events after this one.")
-@click.option(
-    "--since", metavar="TIME", type=options.Since(), help="Only what came later: 2h (ago), 07:30, RFC 3339."
+@options.argument("job", metavar="[JOB]", required=False, kind=kinds.JobName())
+@options.option("--after", metavar="EVENT", kind=kinds.Whole(), help="Only events after this one.")
+@options.option(
+    "--since", metavar="TIME", kind=kinds.Since(), help="Only what came later: 2h (ago), 07:30, RFC 3339."
 )
 @options.lines_option(None)
-@click.option("--follow", "-F", is_flag=True, help="Keep printing new events.")
+@options.flag("--follow", "-F", help="Keep printing new events.")
 def command(
     call: Invocation,
     *,

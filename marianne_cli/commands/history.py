@@ -3,10 +3,9 @@
 from collections import deque
 from typing import Any
 
-import click
-
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines import kinds
 from marianned.clock import milliseconds
 
 _MOST = 1_000
@@ -22,10 +21,10 @@ _MOST = 1_000
 @options.job_argument
 @options.sheets_argument
 @options.lines_option(50, _MOST)
-@click.option(
-    "--since", metavar="TIME", type=options.Since(), help="Only what came later: 2h (ago), 07:30, RFC 3339."
+@options.option(
+    "--since", metavar="TIME", kind=kinds.Since(), help="Only what came later: 2h (ago), 07:30, RFC 3339."
 )
-@click.option("--all", "-a", "every", is_flag=True, help="Of all runs of the job, also of removed ones.")
+@options.flag("--all", "-a", "every", help="Of all runs of the job, also of removed ones.")
 def command(
     call: Invocation, *, job: str, sheets: str | None, lines: int, since: str | None, every: bool
 ) -> Answer:

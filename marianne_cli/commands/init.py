@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-import click
-
 import marianned
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
@@ -47,7 +45,7 @@ validations:                     # a sheet is completed when these hold, whateve
 
 
 @options.command("init", "mzt init", "mzt init release-notes.yaml")
-@click.argument("file", metavar="[FILE]", default="score.yaml", type=options.FILE)
+@options.argument("file", metavar="[FILE]", default="score.yaml", kind=options.FILE)
 def command(call: Invocation, *, file: str) -> Answer:  # noqa: ARG001  it asks nobody
     """Write a commented score that runs as it is, without an AI account."""
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in Path(file).stem)

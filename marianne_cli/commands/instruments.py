@@ -4,10 +4,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import click
-
 from marianne_cli import exits, options
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines import kinds
+from marianne_cli.lines.misuse import Misuse
 from marianned.errors import CheckFailed
 
 Result = Mapping[str, Any]
@@ -22,24 +22,24 @@ _ACTIONS = ("list", "show", "check", "init")
     "mzt instruments check claude-code --executor slurm",
     "mzt instruments init summariser",
 )
-@click.argument("action", metavar="[list|show|check|init]", default="list", type=click.Choice(_ACTIONS))
-@click.argument("name", metavar="[NAME]", required=False)
-@click.option(
+@options.argument("action", metavar="[list|show|check|init]", default="list", kind=kinds.Choice(*_ACTIONS))
+@options.argument("name", metavar="[NAME]", required=False)
+@options.option(
     "--executor",
-    type=click.Choice(["slurm"]),
+    kind=kinds.Choice("slurm"),
     help="check: look on a node of the cluster, by a job, whether the instrument can be played there.",
 )
-@click.option("--live", is_flag=True, help="check: send a one-line prompt to the model, as a job.")
+@options.flag("--live", help="check: send a one-line prompt to the model, as a job.")
 def command(call: Invocation, *, action: str, name: str | None, live: bool, executor: str | None) -> Answer:
     """List the instruments, show the profile of one, check whether it works, or write a new profile."""
     if live and action != "check":
-        raise click.UsageError("--live goes with check")
+        raise Misuse("--live goes with check")
     if executor is not None and (action != "check" or name is None or live):
-        raise click.UsageError("--executor goes with check NAME, without --live")
+        raise Misuse("--executor goes with check NAME, without --live")
     if name is None and (action in ("show", "init") or live):
-        raise click.UsageError(f"{'--live' if live else action} needs the NAME of an instrument")
+        raise Misuse(f"{'--live' if live else action} needs the NAME of an instrument")
     if name is not None and action == "list":
-        raise click.UsageError("list takes no NAME; show does")
+        raise Misuse("list takes no NAME; show does")
     if action == "init":
         return _init(name or "")
     if action == "check":
@@ -192,9 +192,7 @@ cli:
 def _init(name: str) -> Answer:
     """Write a new profile into the configuration directory; nobody is asked."""
     if not all(c.isascii() and (c.isalnum() or c in "._-") for c in name) or name.startswith("."):
-        raise click.UsageError(
-            f"'{name}' is not a valid name for an instrument; use letters, digits, '.', '_', '-'"
-        )
+        raise Misuse(f"'{name}' is not a valid name for an instrument; use letters, digits, '.', '_', '-'")
     from marianned.paths import configuration_directory
 
     file = configuration_directory() / "instruments" / f"{name}.yaml"
@@ -204,7 +202,7 @@ def _init(name: str) -> Answer:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         why = (error.strerror or "unknown").lower()
-        raise click.UsageError(f"'{file.parent}' can't be made: {why}") from None
+        raise Misuse(f"'{file.parent}' can't be made: {why}") from None
     options.write_new(file, _TEMPLATE.format(name=name, upper=upper), 0o600)
     hint = f"mzt instruments check {name}"
     message = f"{name}: profile written to {file}"

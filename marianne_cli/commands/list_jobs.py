@@ -1,9 +1,8 @@
 """`mzt list`: all jobs, a line each."""
 
-import click
-
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines import kinds
 
 _WORDS = [
     "queued",
@@ -22,13 +21,13 @@ _WORDS = [
 
 @options.command("list", "mzt list", "mzt list -a -s failed", "mzt list -q -s held", watched=True)
 @options.every_run_option
-@click.option(
+@options.option(
     "--status",
     "-s",
     "statuses",
     metavar="STATUS",
     multiple=True,
-    type=click.Choice(_WORDS),
+    kind=kinds.Choice(*_WORDS),
     help="Only jobs in this status; active, held, ended: several.",
 )
 @options.label_option

@@ -4,11 +4,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import click
-
 from marianne_cli import options, waiting
 from marianne_cli.commands.status import job_details
 from marianne_cli.context import GOES_ON, Answer, Invocation
+from marianne_cli.lines import kinds
+from marianne_cli.lines.misuse import Misuse
 from marianne_cli.screens import following, outputs
 from marianne_cli.times import moment
 from marianned.errors import BadRequest
@@ -30,25 +30,25 @@ _HOOK = "hook."
 @options.sheets_argument
 @options.follow_option
 @options.lines_option(None)
-@click.option(
-    "--attempt", metavar="INT", type=click.IntRange(1), help="Show this attempt instead of the newest."
+@options.option(
+    "--attempt", metavar="INT", kind=kinds.Whole(1), help="Show this attempt instead of the newest."
 )
-@click.option(
+@options.option(
     "--round",
     "number",
     metavar="INT",
-    type=click.IntRange(1),
+    kind=kinds.Whole(1),
     help="Show the newest attempts of this round of their loop.",
 )
-@click.option("--raw", "mode", flag_value="raw", help="Print the bytes of standard output, nothing added.")
-@click.option(
+@options.flag("--raw", "mode", value="raw", help="Print the bytes of standard output, nothing added.")
+@options.flag(
     "--stderr",
     "mode",
-    flag_value="stderr",
+    value="stderr",
     help="Print standard error, nothing added; its bytes, unless to a terminal.",
 )
-@click.option("--prompt", "mode", flag_value="prompt", help="Print the prompt it was given.")
-@click.option("--result", "mode", flag_value="result", help="Print its result text.")
+@options.flag("--prompt", "mode", value="prompt", help="Print the prompt it was given.")
+@options.flag("--result", "mode", value="result", help="Print its result text.")
 def command(
     call: Invocation,
     *,
@@ -71,7 +71,7 @@ def command(
         chosen = _chosen(details, hooks, named=named is not None, attempt=attempt)
     if follow:
         if mode in {"prompt", "result"}:
-            raise click.UsageError("-F goes with none of --prompt, --result")
+            raise Misuse("-F goes with none of --prompt, --result")
         return _follow(call, details, chosen, mode, lines, only_named=sheets is not None)
     if not chosen:
         note = f"no sheet of '{details['job_id']}' has printed anything yet"

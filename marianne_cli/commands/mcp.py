@@ -3,16 +3,14 @@
 import os
 
 import anyio
-import click
 
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines.misuse import Misuse
 
 
 @options.command("mcp", "mzt mcp", "mzt mcp --read-only", "claude mcp add marianne -- mzt mcp", as_json=False)
-@click.option(
-    "--read-only", is_flag=True, help="Offer no tool that changes something; the daemon sees to it, too."
-)
+@options.flag("--read-only", help="Offer no tool that changes something; the daemon sees to it, too.")
 def command(call: Invocation, *, read_only: bool) -> Answer:
     """Serve the Model Context Protocol on standard input and output, for an agent that looks after jobs.
 
@@ -20,7 +18,7 @@ def command(call: Invocation, *, read_only: bool) -> Answer:
     other transport: nothing listens.
     """
     if os.isatty(0):
-        raise click.UsageError("mcp is for programs: an agent starts it, and speaks to it on its input")
+        raise Misuse("mcp is for programs: an agent starts it, and speaks to it on its input")
     from marianne_cli.mcp.stdio import Server
     from marianne_cli.mcp.tools import INSTRUCTIONS, Door
 

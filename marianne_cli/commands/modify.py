@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-import click
-
 from marianne_cli import options, people
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines import kinds
+from marianne_cli.lines.misuse import Misuse
 from marianned.errors import MarianneError
 from marianned.formatting import typed
 
@@ -27,24 +27,26 @@ from marianned.formatting import typed
     paged=True,
 )
 @options.job_argument
-@click.option("--config", "-c", metavar="FILE", type=options.FILE, help="The new score; - is standard input.")
-@click.option(
-    "--revision", metavar="INT", type=click.IntRange(1), help="Use the text of this revision again."
+@options.option(
+    "--config", "-c", metavar="FILE", kind=options.FILE, help="The new score; - is standard input."
 )
+@options.option("--revision", metavar="INT", kind=kinds.Whole(1), help="Use the text of this revision again.")
 @options.var_option
 @options.vars_file_option
-@click.option(
+@options.option(
     "--rerun",
     metavar="changed|hooks|SHEETS",
-    type=options.SheetNames("changed", "hooks"),
+    kind=options.SheetNames("changed", "hooks"),
     help="Run completed sheets again, or hooks; alone or with -c, --revision.",
 )
-@click.option("--discard", is_flag=True, help="Take a staged revision back.")
+@options.flag("--discard", help="Take a staged revision back.")
 @options.resume_option
 @options.wait_option
 @options.timeout_option(60.0)
 @options.plan_option
-@click.option("--expect", metavar="INT", type=int, help="Refuse (E502) unless this is the newest revision.")
+@options.option(
+    "--expect", metavar="INT", kind=kinds.Whole(), help="Refuse (E502) unless this is the newest revision."
+)
 def command(
     call: Invocation,
     *,
@@ -75,7 +77,7 @@ def command(
         options.exclude("--config", {"--revision": revision})
     if config is None and revision is None and rerun is None and not given and not discard:
         known = "--config FILE, --revision INT, --rerun SHEETS, --var NAME=VALUE, --discard"
-        raise click.UsageError(f"say one of {known}")
+        raise Misuse(f"say one of {known}")
     answer = asked(
         call,
         config,

@@ -1,9 +1,9 @@
 """`mzt pause`: pause a job at its next sheet boundary."""
 
-import click
-
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines import kinds
+from marianne_cli.lines.misuse import Misuse
 from marianned.formatting import plural
 
 
@@ -22,18 +22,18 @@ from marianned.formatting import plural
 @options.jobs_argument("queued", "running", "pausing")
 @options.wait_option
 @options.timeout_option(60.0)
-@click.option("--force", "-f", is_flag=True, help="End the job now instead; the same as `mzt cancel`.")
-@click.option("--now", is_flag=True, help="Interrupt what is in flight; it runs again after the resume.")
+@options.flag("--force", "-f", help="End the job now instead; the same as `mzt cancel`.")
+@options.flag("--now", help="Interrupt what is in flight; it runs again after the resume.")
 @options.before_option
-@click.option("--clear", is_flag=True, help="Clear all breakpoints, or those named by --before.")
-@click.option(
+@options.flag("--clear", help="Clear all breakpoints, or those named by --before.")
+@options.option(
     "--deadline",
     metavar="DURATION",
-    type=options.Duration(),
+    kind=kinds.Duration(),
     help="Interrupt what is still in flight after this time.",
 )
-@click.option(
-    "--for", "lasts", metavar="DURATION", type=options.Duration(), help="Resume by itself after this time."
+@options.option(
+    "--for", "lasts", metavar="DURATION", kind=kinds.Duration(), help="Resume by itself after this time."
 )
 @options.all_option
 @options.label_option
@@ -68,8 +68,8 @@ def command(
         options.exclude("--clear", {"--wait": wait, **timed})
     if before is not None:
         options.exclude("--before", timed)
-        if wait and not options.is_typed("timeout"):
-            raise click.UsageError("--before with --wait needs -t: how long the job may take to come there")
+        if wait and "timeout" not in call.typed:
+            raise Misuse("--before with --wait needs -t: how long the job may take to come there")
     asked = {"force": force, "now": now, "before": before, "clear": clear, "deadline": deadline, "for": lasts}
     chosen = options.targets(call, jobs, every, ("queued", "running", "pausing"), labels)
     if force and not jobs and chosen:

@@ -2,10 +2,10 @@
 
 from contextlib import suppress
 
-import click
-
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines import kinds
+from marianne_cli.lines.misuse import Misuse
 from marianned.errors import MarianneError
 from marianned.formatting import duration, listing, plural
 
@@ -18,13 +18,13 @@ from marianned.formatting import duration, listing, plural
     changes=True,
 )
 @options.jobs_argument("ended")
-@click.option(
+@options.option(
     "--older-than",
     metavar="DURATION",
-    type=options.Duration(),
+    kind=kinds.Duration(),
     help="Only runs that ended longer ago; without JOB: all such runs.",
 )
-@click.option("--dry-run", is_flag=True, help="Show which runs would be removed; remove nothing.")
+@options.flag("--dry-run", help="Show which runs would be removed; remove nothing.")
 @options.label_option
 @options.yes_option
 def command(
@@ -38,7 +38,7 @@ def command(
 ) -> Answer:
     """Delete ended runs, with their history and output; workspaces stay. This can't be undone."""
     if not jobs and older_than is None and not labels:
-        raise click.UsageError("name a JOB, or say --older-than")
+        raise Misuse("name a JOB, or say --older-than")
     if labels:
         return _of_labels(call, jobs, labels, older_than, dry_run=dry_run, yes=yes)
     if dry_run:

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-import click
-
 from marianne_cli import options, times
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines import kinds
 from marianned.clock import milliseconds
 from marianned.errors import NoSuchJob
 from marianned.formatting import dollars, plural
@@ -24,18 +23,18 @@ Found = dict[str, Any]
 @options.command(
     "report", "mzt report", "mzt report --since 22:00", "mzt report --since 7d --format md", paged=True
 )
-@click.option(
+@options.option(
     "--since",
     metavar="TIME",
-    type=options.Since(),
+    kind=kinds.Since(),
     default="24h",
     show_default=True,
     help="From when on: 2h (ago), 07:30, RFC 3339.",
 )
-@click.option(
+@options.option(
     "--format",
     "form",
-    type=click.Choice(["text", "md", "json"]),
+    kind=kinds.Choice("text", "md", "json"),
     default="text",
     show_default=True,
     help="For a terminal, as Markdown, or as --json.",

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import click
-
 from marianne_cli import options
 from marianne_cli.commands import modify
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines import kinds
 from marianned.formatting import typed
 
 
@@ -22,49 +21,48 @@ from marianned.formatting import typed
     paged=True,
 )
 @options.jobs_argument("paused", "pausing", "failed", "cancelled")
-@click.option(
+@options.option(
     "--from",
     "since",
     metavar="SHEETS",
-    type=options.SheetNames(),
+    kind=options.SheetNames(),
     help="Run these sheets again, and all that depend on them.",
 )
-@click.option(
+@options.option(
     "--only",
     metavar="SHEETS",
-    type=options.SheetNames(),
+    kind=options.SheetNames(),
     help="Run these sheets again; what depends on them stays as it is.",
 )
-@click.option(
+@options.option(
     "--config",
     "-c",
     metavar="FILE",
-    type=options.FILE,
+    kind=options.FILE,
     help="Continue with this score; same as modify -c FILE -r.",
 )
-@click.option(
+@options.option(
     "--skip",
     metavar="SHEETS",
-    type=options.SheetNames(),
+    kind=options.SheetNames(),
     help="Let these sheets, failed or yet to run, count as skipped.",
 )
-@click.option(
+@options.option(
     "--accept",
     metavar="SHEETS",
-    type=options.SheetNames(),
+    kind=options.SheetNames(),
     help="Let these sheets count as completed, their checks as passed.",
 )
-@click.option(
+@options.flag(
     "--expect-clean",
     "clean",
-    is_flag=True,
     help="Refuse it if files of the workspace were changed since the job paused.",
 )
 @options.plan_option
-@click.option(
+@options.option(
     "--over-budget",
     metavar="NUM",
-    type=options.Dollars(),
+    kind=kinds.Dollars(),
     help="Add this many USD to the score's cost limit.",
 )
 @options.env_option

@@ -2,10 +2,9 @@
 
 import sys
 
-import click
-
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines import kinds
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
 
@@ -17,7 +16,7 @@ from marianne_cli.screens import render
     "mzt revisions a -v",
 )
 @options.job_argument
-@click.argument("revision", metavar="[INT]", required=False, type=click.IntRange(1))
+@options.argument("revision", metavar="[INT]", required=False, kind=kinds.Whole(1))
 def command(call: Invocation, *, job: str, revision: int | None) -> Answer:
     """List the versions of a job's score, oldest first; with INT print the text of that revision."""
     result = call.ask("job.revisions", job_id=job, revision=revision)

@@ -2,19 +2,19 @@
 
 from typing import Any
 
-import click
 import msgspec
 
 from marianne_cli import exits, options
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines.misuse import Misuse
 from marianne_cli.screens import render
 from marianned.errors import MarianneError
 
 
 @options.command("rpc", "mzt rpc", 'mzt rpc job.pause \'{"job_id": "release-notes"}\'', "mzt rpc --schema")
-@click.argument("method", required=False)
-@click.argument("params", metavar="[JSON]", default="{}")
-@click.option("--schema", is_flag=True, help="Print the JSON Schema of a method, or of all.")
+@options.argument("method", required=False)
+@options.argument("params", metavar="[JSON]", default="{}")
+@options.flag("--schema", help="Print the JSON Schema of a method, or of all.")
 def command(call: Invocation, *, method: str | None, params: str, schema: bool) -> Answer:
     """Call a method of the socket and print its result or error as it came."""
     if schema or method is None:
@@ -22,9 +22,9 @@ def command(call: Invocation, *, method: str | None, params: str, schema: bool) 
     try:
         given = msgspec.json.decode(params)
     except msgspec.DecodeError as error:
-        raise click.UsageError(f"not valid JSON: {error}") from None
+        raise Misuse(f"not valid JSON: {error}") from None
     if not isinstance(given, dict):
-        raise click.UsageError("params are a JSON object: they are given by name")
+        raise Misuse("params are a JSON object: they are given by name")
     try:
         result = call.client.request(method, given, once=True)
     except MarianneError as error:
@@ -40,7 +40,7 @@ def _described(method: str | None, *, schema: bool) -> Answer:
     from marianned.protocol import METHODS
 
     if method is not None and method not in METHODS:
-        raise click.UsageError(f"no method '{method}'; mzt rpc lists them")
+        raise Misuse(f"no method '{method}'; mzt rpc lists them")
     names = list(METHODS) if method is None else [method]
     if schema:
         from marianned.protocol.schema import schema_of

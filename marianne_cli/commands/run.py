@@ -4,11 +4,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import click
-
 from marianne_cli import exits, options, waiting
 from marianne_cli.client.dialling import current_umask
 from marianne_cli.context import GOES_ON, Answer, Invocation
+from marianne_cli.lines import kinds
 from marianne_cli.service import launch
 
 
@@ -21,18 +20,18 @@ from marianne_cli.service import launch
     "mzt run sweep.yaml --executor slurm",
     changes=True,
 )
-@click.argument("score", metavar="SCORE", type=options.FILE)
-@click.option("--wait", is_flag=True, help="Return when the job has ended.")
+@options.argument("score", metavar="SCORE", kind=options.FILE)
+@options.flag("--wait", help="Return when the job has ended.")
 @options.follow_option
 @options.timeout_option(None, "Longest time that --wait and -F wait.")
-@click.option("--fresh", is_flag=True, help="Replace a paused or failed run of that name.")
-@click.option(
+@options.flag("--fresh", help="Replace a paused or failed run of that name.")
+@options.option(
     "--label",
     "-l",
     "labels",
     metavar="LABEL",
     multiple=True,
-    type=options.LabelName(),
+    kind=kinds.LabelName(),
     help="Give the run a label, beside those of its score.",
 )
 @options.workspace_option
@@ -41,13 +40,13 @@ from marianne_cli.service import launch
 @options.env_option
 @options.env_file_option
 @options.before_option
-@click.option(
+@options.option(
     "--executor",
-    type=click.Choice(["local", "slurm"]),
+    kind=kinds.Choice("local", "slurm"),
     help="Where its sheets run, unless their stage or instrument says so.",
 )
-@click.option("--no-auto-resume", is_flag=True, help="Pause at a rate limit instead of waiting for it.")
-@click.option("--dry-run", is_flag=True, help="Show what would run; start nothing.")
+@options.flag("--no-auto-resume", help="Pause at a rate limit instead of waiting for it.")
+@options.flag("--dry-run", help="Show what would run; start nothing.")
 def command(
     call: Invocation,
     *,

@@ -4,11 +4,11 @@ import os
 import sys
 from pathlib import Path
 
-import click
-
 import marianned
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines import kinds
+from marianne_cli.lines.misuse import Misuse
 from marianne_cli.service.units import USER, Unit, of_host
 from marianned.errors import BadRequest, NotPermitted
 
@@ -18,19 +18,17 @@ _LINGER = Path("/var/lib/systemd/linger")
 @options.command(
     "service", "mzt service install --now", "mzt service", "sudo mzt service install --system --user ann"
 )
-@click.argument("action", type=click.Choice(["status", "install", "uninstall"]), default="status")
-@click.option("--system", is_flag=True, help="Install it for the host, one user each: marianned@USER.")
-@click.option(
-    "--now", is_flag=True, help="With install: also start it; a daemon you started by hand is replaced."
-)
-@click.option("--user", metavar="NAME", help="With --system: for whom; without: who called sudo, or you.")
+@options.argument("action", kind=kinds.Choice("status", "install", "uninstall"), default="status")
+@options.flag("--system", help="Install it for the host, one user each: marianned@USER.")
+@options.flag("--now", help="With install: also start it; a daemon you started by hand is replaced.")
+@options.option("--user", metavar="NAME", help="With --system: for whom; without: who called sudo, or you.")
 def command(call: Invocation, *, action: str, system: bool, now: bool, user: str | None) -> Answer:
     """Run the daemon under systemd: show its state, install it, uninstall it."""
     if user is not None and not system:
-        raise click.UsageError("--user goes with --system")
+        raise Misuse("--user goes with --system")
     unit = of_host(_user(user, action)) if system else USER
     if now and action != "install":
-        raise click.UsageError("--now goes with 'install'")
+        raise Misuse("--now goes with 'install'")
     try:
         if action == "install":
             return _install(call, unit, now=now)
@@ -45,7 +43,7 @@ def _user(named: str | None, action: str) -> str:
     """Return whom a service of the host is for: who is named, else who called sudo, else who calls.
 
     Raises:
-        click.UsageError: there is no such user, or it would be root, and nobody said so.
+        Misuse: there is no such user, or it would be root, and nobody said so.
     """
     import getpass
     import pwd
@@ -56,11 +54,9 @@ def _user(named: str | None, action: str) -> str:
     except KeyError:
         if named is None or action != "install":
             return user
-        raise click.UsageError(f"there is no user '{user}'") from None
+        raise Misuse(f"there is no user '{user}'") from None
     if number == 0 and named is None and action == "install":
-        raise click.UsageError(
-            "for whom? say --user NAME; root's agents may do everything: --user root says so"
-        )
+        raise Misuse("for whom? say --user NAME; root's agents may do everything: --user root says so")
     return user
 
 

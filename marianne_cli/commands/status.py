@@ -1,11 +1,12 @@
 """`mzt status`: what a job does, what is safe, what comes next; and `mzt` alone."""
 
+from collections.abc import Mapping
 from typing import Any
-
-import click
 
 from marianne_cli import exits, options
 from marianne_cli.context import Answer, Invocation
+from marianne_cli.lines import kinds
+from marianne_cli.lines.misuse import Misuse
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
 from marianned import __version__
@@ -30,17 +31,17 @@ Run scores; pause them at a sheet boundary, change them, go on. No daemon runs.
     "mzt status release-notes --watch",
     watched=True,
 )
-@click.argument("job", metavar="[JOB]", required=False, type=options.JobName())
+@options.argument("job", metavar="[JOB]", required=False, kind=kinds.JobName())
 @options.sheets_argument
-@click.option("--failed", is_flag=True, help="Show the failed sheets alone, each with its reason.")
-@click.option("--metrics", is_flag=True, help="Print the daemon's counts and latencies for Prometheus.")
+@options.flag("--failed", help="Show the failed sheets alone, each with its reason.")
+@options.flag("--metrics", help="Print the daemon's counts and latencies for Prometheus.")
 def command(call: Invocation, *, job: str | None, sheets: str | None, failed: bool, metrics: bool) -> Answer:
     """Show what a job does, what is safe, what comes next; without JOB: show the daemon."""
     if metrics:
         return _metrics(call, job)
     if job is None:
         if failed:
-            raise click.UsageError("'--failed' is about one job: name it")
+            raise Misuse("'--failed' is about one job: name it")
         return daemon_status(call)
     details = job_details(call, job, sheets)
     details.pop("total_sheets", None)
@@ -58,7 +59,7 @@ def _metrics(call: Invocation, job: str | None) -> Answer:
     from marianne_cli.screens.prometheus import exposition
 
     if job is not None:
-        raise click.UsageError("'--metrics' is about the daemon: it takes no JOB")
+        raise Misuse("'--metrics' is about the daemon: it takes no JOB")
     status = call.ask("daemon.status", metrics=True)
     return Answer({**status, "jobs": []}, text=exposition(status))
 
@@ -87,12 +88,10 @@ def daemon_status(call: Invocation) -> Answer:
     return Answer({**status, "jobs": jobs}, text=render.fitted(lines))
 
 
-def alone(context: click.Context) -> int:
-    """Answer `mzt` without a command: the daemon's screen, or how to begin."""
-    given = context.params
-    call = Invocation(
-        socket=given["socket"], as_json=given["as_json"], quiet=given["quiet"], verbose=given["verbose"]
-    )
+def alone(given: Mapping[str, Any]) -> int:
+    """Answer `mzt` without a command: the daemon's screen, or how to begin; `given` are its own options."""
+    as_json, quiet, verbose = (bool(given.get(name)) for name in ("as_json", "quiet", "verbose"))
+    call = Invocation(socket=given.get("socket"), as_json=as_json, quiet=quiet, verbose=verbose)
     try:
         answer = daemon_status(call)
         if not call.as_json:

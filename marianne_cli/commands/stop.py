@@ -1,7 +1,5 @@
 """`mzt stop`: stop the daemon; attempts in flight go on without it."""
 
-import click
-
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
 from marianne_cli.service import launch
@@ -17,9 +15,9 @@ _ENDS = {
 
 
 @options.command("stop", "mzt stop", "mzt stop --drain -t 1h")
-@click.option("--drain", "mode", flag_value="drain", help="Start nothing more; wait for what is in flight.")
-@click.option("--kill", "mode", flag_value="kill", help="Interrupt what is in flight; it runs again later.")
-@click.option("--lose-jobs", is_flag=True, help="Stop though the database is gone, and the jobs with it.")
+@options.flag("--drain", "mode", value="drain", help="Start nothing more; wait for what is in flight.")
+@options.flag("--kill", "mode", value="kill", help="Interrupt what is in flight; it runs again later.")
+@options.flag("--lose-jobs", help="Stop though the database is gone, and the jobs with it.")
 @options.timeout_option(60.0, "Longest time to wait.")
 @options.yes_option
 def command(call: Invocation, *, mode: str | None, lose_jobs: bool, timeout: float, yes: bool) -> Answer:

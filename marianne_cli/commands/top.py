@@ -2,17 +2,17 @@
 
 import os
 
-import click
-
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
 from marianne_cli.faces import extras
+from marianne_cli.lines import kinds
+from marianne_cli.lines.misuse import Misuse
 from marianned.errors import InternalError
 
 
 @options.command("top", "mzt top", "mzt top release-notes", "mzt top --read-only", as_json=False)
-@click.argument("job", metavar="[JOB]", required=False, type=options.JobName())
-@click.option("--read-only", is_flag=True, help="Look only: nothing that changes something is sent.")
+@options.argument("job", metavar="[JOB]", required=False, kind=kinds.JobName())
+@options.flag("--read-only", help="Look only: nothing that changes something is sent.")
 def command(call: Invocation, *, job: str | None, read_only: bool) -> Answer:
     """Watch all jobs live in the terminal, and act on them; with JOB, open that one.
 
@@ -21,7 +21,7 @@ def command(call: Invocation, *, job: str | None, read_only: bool) -> Answer:
     """
     extras.need("mzt top", "top", "textual")
     if not all(os.isatty(number) for number in range(3)):
-        raise click.UsageError("top draws on the terminal: its input, output and errors must be one")
+        raise Misuse("top draws on the terminal: its input, output and errors must be one")
     for name in ("COLUMNS", "LINES"):  # what an environment says of the size would outlast each change of it
         os.environ.pop(name, None)
     from marianne_cli.top.app import Top

@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from marianne_cli import options, terminal
 from marianne_cli.context import Answer, Invocation
 from marianne_cli.exits import problem_text
+from marianne_cli.lines.misuse import Misuse
 from marianned.errors import Problem
 from marianned.formatting import assignments, plural
 
@@ -31,14 +30,14 @@ _SHELL = frozenset({"cli"})
     "mzt validate *.yaml --strict",
     "mzt validate a.yaml --prompts",
 )
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=options.FILE)
+@options.argument("files", metavar="FILE...", many=True, required=True, kind=options.FILE)
 @options.workspace_option
 @options.var_option
 @options.vars_file_option
-@click.option("--strict", is_flag=True, help="Warnings are errors.")
-@click.option("--portable", is_flag=True, help="Warn about keys that other readers of the format refuse.")
-@click.option("--explain", is_flag=True, help="Show the sheets it expands to.")
-@click.option("--prompts", is_flag=True, help="Show the sheets with their prompts.")
+@options.flag("--strict", help="Warnings are errors.")
+@options.flag("--portable", help="Warn about keys that other readers of the format refuse.")
+@options.flag("--explain", help="Show the sheets it expands to.")
+@options.flag("--prompts", help="Show the sheets with their prompts.")
 def command(
     call: Invocation,
     *,
@@ -78,7 +77,7 @@ def _compiled(file: str, given: Mapping[str, Any], *, portable: bool) -> "Compil
 
     try:
         text = options.file_bytes(file)
-    except click.UsageError as error:
+    except Misuse as error:
         return refused(file, "S001", error.message.replace(f"'{file}'", "it", 1))
     source = ScoreSource(
         text=text,

@@ -2,12 +2,12 @@
 
 import time
 
-import click
-
 from marianne_cli import options, waiting
 from marianne_cli.context import GOES_ON, Answer, Invocation
+from marianne_cli.lines import kinds
+from marianne_cli.lines.misuse import Misuse
 
-_WORDS = options.Words(
+_WORDS = kinds.Words(
     *("queued", "running", "pausing", "paused", "cancelling", "completed", "failed", "cancelled", "ended")
 )
 
@@ -16,18 +16,18 @@ _WORDS = options.Words(
     "wait", "mzt wait release-notes", "mzt wait release-notes --for paused,ended -t 1h", "mzt wait a b c"
 )
 @options.jobs_argument("active", "held")
-@click.option(
+@options.option(
     "--for",
     "words",
     metavar="WORD,...",
-    type=_WORDS,
+    kind=_WORDS,
     default="ended",
     show_default=True,
     help="A status, or ended.",
 )
 @options.timeout_option(None, "Longest time to wait; by default no limit.")
 @options.label_option
-@click.option("--after", metavar="EVENT", type=int, help="Count only what came after this event.")
+@options.option("--after", metavar="EVENT", kind=kinds.Whole(), help="Count only what came after this event.")
 def command(
     call: Invocation,
     *,
@@ -39,10 +39,10 @@ def command(
 ) -> Answer:
     """Wait until a job reaches a status, or has ended; returns at once if it has already."""
     if not jobs and not labels:
-        raise click.UsageError("name a JOB, or say --label")
+        raise Misuse("name a JOB, or say --label")
     wanted = [word.strip() for word in words.split(",")]
     if wrong := [word for word in wanted if word not in _WORDS.words]:
-        raise click.UsageError(f"'{wrong[0]}' is neither a status nor 'ended'")
+        raise Misuse(f"'{wrong[0]}' is neither a status nor 'ended'")
     ends = None if timeout is None else time.monotonic() + timeout
     call.stays = GOES_ON
 

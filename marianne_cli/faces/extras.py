@@ -5,29 +5,21 @@ import shlex
 import sys
 from pathlib import Path
 
-import click
+from marianne_cli.lines.misuse import Misuse
 
 DISTRIBUTION = "marianned"
-
-
-class MissingExtra(click.UsageError):
-    """A command needs an extra that is not installed; `hint` is the command that installs it."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.hint = hint
 
 
 def need(command: str, extra: str, *modules: str) -> None:
     """See that what a command needs is installed.
 
     Raises:
-        MissingExtra: it is not; exit code 2.
+        Misuse: it is not; exit code 2.
     """
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
         named = " and ".join(missing)
-        raise MissingExtra(
+        raise Misuse(
             f"{command} needs {named}, which the extra '{extra}' brings; to install it:", install(extra)
         )
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from marianne_cli.client.session import Broke
 from marianne_cli.context import Invocation
 from marianned import paths
 from marianned.errors import BadRequest, NoDaemon, NotPermitted, Unavailable, WaitTimeout, WrongStatus
@@ -46,8 +47,12 @@ def running(call: Invocation, timeout: float = _START_SECONDS, *, instead_of: in
         WaitTimeout: it does not answer in time; it may still come.
     """
     try:
-        _ = call.client
+        # one that is just being killed takes connections yet, and answers none
+        call.client.request("daemon.status", once=True)
     except NoDaemon as error:
+        if call.connected is not None and not isinstance(error, Broke):
+            raise
+        call.close()
         if _comes(call, timeout):
             return False
         if _INSIDE in os.environ:

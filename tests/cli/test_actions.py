@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from marianne_cli.faces.actions import offers, sheet_offers, takes_score
-from marianne_cli.tree import TABLE
+from marianne_cli.tree.table import TABLE
 from marianned import protocol
 from marianned.lifecycle import TABLE as TAKEN
 from marianned.lifecycle import Action, Refusal

@@ -6,14 +6,21 @@ import sys
 
 import pytest
 
-BASE = {"marianne_cli", "marianne_cli.main", "marianne_cli.exits", "marianne_cli.context", "marianne_cli.terminal", "marianne_cli.tree", "marianned", "marianned.errors", "marianned.formatting"}  # fmt: skip
-PAUSE = BASE | {"marianne_cli.client", "marianne_cli.client.blocking", "marianne_cli.client.dialling", "marianne_cli.client.session", "marianne_cli.client.streams", "marianne_cli.commands", "marianne_cli.commands.pause", "marianne_cli.options", "marianned.paths", "marianned.probe", "marianned.wire"}  # fmt: skip
+BASE = {"marianne_cli", "marianne_cli.main", "marianne_cli.exits", "marianne_cli.context", "marianne_cli.lines.forms", "marianne_cli.lines", "marianne_cli.lines.misuse", "marianne_cli.tree", "marianne_cli.tree.table", "marianne_cli.terminal", "marianned", "marianned.errors", "marianned.formatting"}  # fmt: skip
+PAUSE = BASE | {"marianne_cli.client", "marianne_cli.client.blocking", "marianne_cli.client.dialling", "marianne_cli.client.session", "marianne_cli.commands", "marianne_cli.commands.pause", "marianne_cli.lines.kinds", "marianne_cli.options", "marianned.asking", "marianned.paths", "marianned.probe"}  # fmt: skip
+CLICK = {
+    "marianne_cli.tree.clicked",
+    "marianne_cli.tree.group",
+    "marianne_cli.lines.kinds",
+    "marianne_cli.options",
+}
+"""What reads the lines that are not plain."""
 NEVER = {
     "rich",
     "asyncio",
     "anyio",
     "importlib.metadata",
-    "json",
+    "msgspec",
     "yaml",
     "jinja2",
     "subprocess",
@@ -39,13 +46,22 @@ def loaded(tmp_path, *arguments, socket=True):
 
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
-    [(("pause", "x"), 3, PAUSE), (("--help",), 0, BASE), (("--version",), 0, BASE)],
+    [
+        (("pause", "x"), 3, PAUSE),
+        (
+            ("--help",),
+            0,
+            {"marianne_cli", "marianne_cli.main", "marianne_cli.tree", "marianne_cli.tree.front"},
+        ),
+        (("--version",), 0, BASE | CLICK),
+    ],
 )
 def test_a_simple_command_loads_these_modules_of_ours_and_no_others(tmp_path, arguments, code, expected):
     got, modules = loaded(tmp_path, *arguments)
     assert got == code
     assert {name for name in modules if name.startswith("mariann")} == expected
     assert not {name for name in modules if name in NEVER}
+    assert ("click" in modules) == (expected >= CLICK)
 
 
 def test_a_completion_of_jobs_loads_what_a_pause_does(tmp_path):
@@ -66,7 +82,7 @@ except SystemExit:
     )
     modules = set(done.stdout.partition("LOADED ")[2].split())
     ours = {name for name in modules if name.startswith("mariann")}
-    assert ours == PAUSE - {"marianne_cli.commands.pause"} | {"marianne_cli.commands.remove"}
+    assert ours == PAUSE - {"marianne_cli.commands.pause"} | {"marianne_cli.commands.remove"} | CLICK
     assert not modules & NEVER
 
 

@@ -8,7 +8,8 @@ import click
 import pytest
 
 from marianne_cli.main import run
-from marianne_cli.tree import TABLE, mzt
+from marianne_cli.tree.group import mzt
+from marianne_cli.tree.table import TABLE
 from marianned.protocol import METHODS
 
 LETTERS = {

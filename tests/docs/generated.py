@@ -19,8 +19,9 @@ import score_schema
 from marianne_cli import client
 from marianne_cli.client.calls import Calls
 from marianne_cli.screens.topics import TOPICS
-from marianne_cli.tree import TABLE as COMMANDS
-from marianne_cli.tree import mzt
+from marianne_cli.tree import front
+from marianne_cli.tree.group import mzt
+from marianne_cli.tree.table import TABLE as COMMANDS
 from marianned import errors, protocol, rows
 from marianned.clock import Instant
 from marianned.config import DURATIONS, FIELDS
@@ -63,6 +64,16 @@ def first_line(thing):
 
 
 # --- commands --------------------------------------------------------------------------------------------
+
+
+HELP = pages.ROOT / "marianne_cli/tree" / front.FILE
+
+
+def help_of_mzt(columns=front.COLUMNS_LEAST):
+    """What `mzt --help` prints."""
+    return (
+        mzt.get_help(mzt.make_context("mzt", [], resilient_parsing=True, terminal_width=columns - 2)) + "\n"
+    )
 
 
 def commands():
@@ -490,6 +501,7 @@ def main():
         page.write_text(pages.with_regions(text, bodies))
     (pages.ROOT / score_schema.FILE).write_text(score_schema.written())
     manuals.write()
+    HELP.write_text(help_of_mzt())
 
 
 if __name__ == "__main__":

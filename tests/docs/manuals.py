@@ -7,7 +7,8 @@ import click
 import pages
 
 from marianne_cli.screens.topics import EXIT_CODES, SHEET_VARIABLES, TOPICS, VARIABLES
-from marianne_cli.tree import TABLE, mzt
+from marianne_cli.tree.group import mzt
+from marianne_cli.tree.table import TABLE
 from marianned.service import MISCONFIGURED_EXIT, arguments_parser
 
 DIRECTORY = pages.ROOT / "docs" / "man"

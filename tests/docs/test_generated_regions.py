@@ -7,6 +7,7 @@ import generated
 import pages
 import pytest
 
+from marianne_cli.tree import front
 from marianned.errors import BY_CODE
 from marianned.protocol import METHODS, JobStatus
 from marianned.score.read.report import severity
@@ -38,6 +39,11 @@ def strings(*globs):
 def test_generated_regions_are_up_to_date(name):
     for region, body in pages.regions(pages.text_of(name)).items():
         assert body == generated.REGIONS[region](), "python tests/docs/generated.py writes it anew"
+
+
+@pytest.mark.parametrize("columns", [front.COLUMNS_LEAST, 200])
+def test_the_help_that_is_kept_is_what_click_would_print(columns):
+    assert generated.HELP.read_text() == generated.help_of_mzt(columns), "generated.py writes it anew"
 
 
 def test_every_region_is_on_some_page():

@@ -1,6 +1,7 @@
 """Where things lie: both sides find the same socket, whatever the environment has."""
 
 import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -55,15 +56,15 @@ def test_without_any_it_is_below_the_state_directory(monkeypatch: pytest.MonkeyP
 def test_a_login_directory_of_somebody_else_is_not_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Path, "is_dir", lambda self: True)
-    monkeypatch.setattr(Path, "stat", lambda self: os.stat_result((0,) * 10))
+    monkeypatch.setattr(paths, "isdir", lambda path: True)
+    monkeypatch.setattr(os, "stat", lambda path: os.stat_result((0,) * 10))
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
     assert paths.socket_path() == paths.state_directory() / "marianned.sock"
 
 
 def test_a_login_directory_of_ours_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "is_dir", lambda self: True)
-    monkeypatch.setattr(Path, "stat", lambda self: os.stat_result((0, 0, 0, 0, 4_000_000_001, 0, 0, 0, 0, 0)))
+    monkeypatch.setattr(paths, "isdir", lambda path: True)
+    monkeypatch.setattr(os, "stat", lambda path: os.stat_result((0, 0, 0, 0, 4_000_000_001, 0, 0, 0, 0, 0)))
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
     assert paths.socket_path() == Path("/run/user/4000000001/marianne/marianned.sock")
 
@@ -79,6 +80,23 @@ def test_a_socket_path_of_107_bytes_passes_and_one_more_does_not(monkeypatch: py
 def test_state_and_configuration_have_directories_of_their_own() -> None:
     assert paths.state_directory() == HOME / ".local/state/marianne"
     assert paths.configuration_directory() == HOME / ".config/marianne"
+
+
+def test_they_are_where_the_base_directories_are_if_those_are_absolute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/kept")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "set")
+    assert paths.state_directory() == Path("/kept/marianne")
+    assert paths.configuration_directory() == HOME / ".config/marianne"
+
+
+@pytest.mark.parametrize("home", [None, "", "relative"])
+def test_without_a_home_of_the_environment_they_are_in_that_of_the_user_database(
+    monkeypatch: pytest.MonkeyPatch, home: str | None
+) -> None:
+    monkeypatch.delenv("HOME") if home is None else monkeypatch.setenv("HOME", home)
+    assert paths.state_directory() == Path(pwd.getpwuid(os.getuid()).pw_dir) / ".local/state/marianne"
 
 
 def test_under_systemd_they_are_where_the_unit_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,14 +4,13 @@ import contextlib
 import json
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from marianned import wire
+from marianned import asking, wire
 from marianned.errors import BY_CODE, BadRequest, InternalError, MarianneError, Problem
-from marianned.wire import ErrorBody, ErrorData, Lines, ProtocolFault
+from marianned.wire import Lines, ProtocolFault
 
 text = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=40)
 identities = st.integers(-(2**63), 2**63 - 1) | text
@@ -33,23 +32,23 @@ def one_line(message: bytes) -> bytes:
 def test_a_request_comes_out_as_it_went_in(
     identity: int | str, method: str, given_params: dict[str, Any]
 ) -> None:
-    request = wire.read_request(one_line(wire.request(identity, method, given_params)))
+    request = wire.read_request(one_line(asking.request(identity, method, given_params)))
     assert (request.id, request.method) == (identity, method)
     assert json.loads(bytes(request.params)) == given_params
 
 
 @given(identities, values)
 def test_a_reply_comes_out_as_it_went_in(identity: int | str, result: Any) -> None:
-    envelope = wire.read_envelope(one_line(wire.reply(identity, result)))
+    envelope = asking.read_envelope(one_line(wire.reply(identity, result)))
     assert (envelope.id, envelope.method, envelope.error) == (identity, None, None)
-    assert json.loads(bytes(envelope.result)) == result
+    assert envelope.result == result
 
 
 @given(text, params)
 def test_a_notification_comes_out_as_it_went_in(method: str, given_params: dict[str, Any]) -> None:
-    envelope = wire.read_envelope(one_line(wire.notification(method, given_params)))
+    envelope = asking.read_envelope(one_line(wire.notification(method, given_params)))
     assert (envelope.id, envelope.method) == (None, method)
-    assert json.loads(bytes(envelope.params)) == given_params
+    assert envelope.params == given_params
 
 
 problems = st.builds(
@@ -75,11 +74,11 @@ def test_a_refusal_comes_out_as_the_exception_it_was(
     code: str, identity: int | str, message: str, job: str | None, hints: list[str], found: list[Problem]
 ) -> None:
     error = BY_CODE[code](message, job_id=job, status="paused", hints=hints, problems=found)
-    envelope = wire.read_envelope(one_line(wire.refusal(identity, error)))
+    envelope = asking.read_envelope(one_line(wire.refusal(identity, error)))
     assert envelope.id == identity
     assert envelope.error is not None
-    assert envelope.error.code == error.rpc_code
-    back = wire.raised(envelope.error)
+    assert envelope.error["code"] == error.rpc_code
+    back = asking.raised(envelope.error)
     assert type(back) is type(error)
     assert vars(back) == vars(error)
 
@@ -88,23 +87,23 @@ def test_a_refusal_comes_out_as_the_exception_it_was(
 def test_a_fault_is_told_with_its_code_and_as_a_bad_request(
     identity: int | str | None, said: str, code: int
 ) -> None:
-    envelope = wire.read_envelope(one_line(wire.fault(ProtocolFault(code, said, identity))))
+    envelope = asking.read_envelope(one_line(wire.fault(ProtocolFault(code, said, identity))))
     assert envelope.id == identity
     assert envelope.error is not None
-    assert (envelope.error.code, envelope.error.message) == (code, said)
-    assert isinstance(wire.raised(envelope.error), BadRequest)
+    assert (envelope.error["code"], envelope.error["message"]) == (code, said)
+    assert isinstance(asking.raised(envelope.error), BadRequest)
 
 
 def test_an_error_of_a_newer_daemon_is_an_error_all_the_same() -> None:
-    body = ErrorBody(code=-33599, message="new", data=ErrorData(error_code="E599"))
-    assert type(wire.raised(body)) is InternalError
-    assert type(wire.raised(ErrorBody(code=-32601, message="no such method"))) is BadRequest
+    body = {"code": -33599, "message": "new", "data": {"error_code": "E599"}}
+    assert type(asking.raised(body)) is InternalError
+    assert type(asking.raised({"code": -32601, "message": "no such method"})) is BadRequest
 
 
 def test_the_root_of_all_errors_can_be_told_too() -> None:
-    envelope = wire.read_envelope(wire.refusal(1, MarianneError("odd")))
+    envelope = asking.read_envelope(wire.refusal(1, MarianneError("odd")))
     assert envelope.error is not None
-    assert (envelope.error.code, type(wire.raised(envelope.error))) == (-32603, InternalError)
+    assert (envelope.error["code"], type(asking.raised(envelope.error))) == (-32603, InternalError)
 
 
 @given(st.binary(max_size=200))
@@ -174,10 +173,10 @@ def test_params_may_be_left_out_and_stand_behind_blanks() -> None:
 
 
 def test_what_the_daemon_does_not_know_of_an_envelope_is_left_aside() -> None:
-    envelope = wire.read_envelope(b'{"jsonrpc":"2.0","id":1,"result":{},"more":true}')
+    envelope = asking.read_envelope(b'{"jsonrpc":"2.0","id":1,"result":{},"more":true}')
     assert envelope.id == 1
-    with pytest.raises(msgspec.DecodeError):
-        wire.read_envelope(b"nonsense")
+    with pytest.raises(ValueError, match=r"malformed|Expecting"):
+        asking.read_envelope(b"nonsense")
 
 
 def cut(data: bytes, sizes: list[int]) -> list[bytes]:

@@ -354,7 +354,7 @@ def test_nothing_runs_that_was_not_asked_for(daemon):
 
 
 def _imported(name):
-    code = f"import sys; from marianne_cli.tree import mzt; mzt.get_command(None, {name!r}); print(*sys.modules, sep='\\n')"
+    code = f"import sys; from marianne_cli.tree.group import mzt; mzt.get_command(None, {name!r}); print(*sys.modules, sep='\\n')"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return [
         line

@@ -1,82 +1,17 @@
-"""The command table: names, one line of help each, and the module that is imported when one is called."""
+"""`mzt` as Click has it: help, what is wrong with a line, completion, and the lines that are not plain."""
 
-import importlib
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
+from marianne_cli.exits import in_our_manner
+from marianne_cli.tree import clicked
+from marianne_cli.tree.table import ALIASES, MODULES, TABLE, form_of
 from marianned import __version__
 
-COMPLETION_VARIABLE = "_MZT_COMPLETE"
 _NAME_WIDTH = 17
-
-
-class Entry(NamedTuple):
-    """A command: what --help says of it, and where it is."""
-
-    help: str
-    module: str
-
-
-TABLE: Mapping[str, Mapping[str, Entry]] = {
-    "Jobs": {
-        "run": Entry("run a score (starts the daemon if none runs)", "run"),
-        "list": Entry("list the jobs: active, paused, ended within a day", "list_jobs"),
-        "status": Entry("show what a job does, what is safe, what comes next", "status"),
-        "logs": Entry("show what its sheets printed", "logs"),
-        "wait": Entry("wait until a job is paused, ended, ...", "wait"),
-        "remove": Entry("delete ended runs, with their history and output", "remove"),
-    },
-    "Control": {
-        "pause": Entry("pause a job at its next sheet boundary", "pause"),
-        "resume": Entry("continue a paused, failed or cancelled job", "resume"),
-        "modify": Entry("give a job a new score; finished sheets stay finished", "modify"),
-        "edit": Entry("modify it in your editor", "edit"),
-        "retry": Entry("try now what waits for its next attempt", "retry"),
-        "cancel": Entry("end a job now", "cancel"),
-    },
-    "Look": {
-        "top": Entry("watch all jobs live, and act, in the terminal", "top"),
-        "why": Entry("say why a job does not move, or why it failed", "why"),
-        "history": Entry("show who asked what, when and why, and what followed", "history"),
-        "dashboard": Entry("show the jobs in the browser", "dashboard"),
-        "mcp": Entry("let an agent look after jobs, by the Model Context Protocol", "mcp"),
-        "report": Entry("tell what ran, stopped and cost since a time", "report"),
-        "revisions": Entry("list the versions of a job's score, and their plans", "revisions"),
-        "diff": Entry("show what differs between two of them", "diff"),
-    },
-    "Scores": {
-        "demo": Entry("watch pause, modify and resume work, in 15 seconds", "demo"),
-        "init": Entry("write a first score", "init"),
-        "validate": Entry("check a score without running it", "validate"),
-        "instruments": Entry("list, show, check or add the tools that play sheets", "instruments"),
-        "clear-rate-limits": Entry("stop waiting for a rate limit", "clear_rate_limits"),
-    },
-    "Daemon": {
-        "start": Entry("start the daemon; returns when it answers", "start"),
-        "stop": Entry("stop the daemon; attempts in flight go on without it", "stop"),
-        "restart": Entry("stop and start the daemon; attempts in flight go on", "restart"),
-        "service": Entry("run the daemon under systemd: status, install, uninstall", "service"),
-        "config": Entry("show or check its settings, and where each comes from", "config"),
-        "doctor": Entry("check this installation", "doctor"),
-        "backup": Entry("copy the database while the daemon runs", "backup"),
-        "bug-report": Entry("write what a report of a fault needs, secrets masked", "bug_report"),
-    },
-    "Scripts": {
-        "events": Entry("print the journal, once or as a stream", "events"),
-        "rpc": Entry("call a method of the socket; alone: list them", "rpc"),
-        "completion": Entry("print shell completion for bash, zsh or fish", "completion"),
-    },
-    "Help": {
-        "help": Entry("show the help of a command, or of a topic", "help_page"),
-        "version": Entry("print the versions of mzt and of the daemon that runs", "version"),
-    },
-}
-_MODULES = {name: entry.module for entries in TABLE.values() for name, entry in entries.items()}
-_ALIASES = {"ls": "list"}
-"""What is typed by habit; no help lists it."""
 _OF_OLD = {
     "metrics": "mzt status --metrics",
     "clear": "mzt remove",
@@ -115,24 +50,18 @@ class Tree(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  Click's signature
         """Return the names, in the table's order."""
-        return list(_MODULES)
+        return list(MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import a command."""
-        cmd_name = _ALIASES.get(cmd_name, cmd_name)
-        if cmd_name not in _MODULES:
-            return None
-        module = importlib.import_module(f"marianne_cli.commands.{_MODULES[cmd_name]}")
-        made: click.Command = module.command
-        return made
+        form = form_of(cmd_name)
+        return None if form is None else clicked.command(form)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take `--json=FIELD,...` before the command, as behind it."""
         first = next((place for place, word in enumerate(args) if not word.startswith("-")), len(args))
         if any(word.startswith("--json=") for word in args[:first]):
-            from marianne_cli.options import fields_taken
-
-            args = [*fields_taken(ctx, args[:first]), *args[first:]]
+            args = [*clicked.fields_taken(ctx, args[:first]), *args[first:]]
         return super().parse_args(ctx, args)
 
     def resolve_command(
@@ -141,8 +70,8 @@ class Tree(click.Group):
         """Find the command; name the near ones, and what took the place of one of old."""
         name = args[0]
         if (
-            name not in _MODULES
-            and name not in _ALIASES
+            name not in MODULES
+            and name not in ALIASES
             and not name.startswith("-")
             and not ctx.resilient_parsing
         ):
@@ -150,8 +79,8 @@ class Tree(click.Group):
                 raise click.UsageError(f"no command '{name}'; {_OF_OLD[name]} does that", ctx)
             import difflib
 
-            sure = difflib.get_close_matches(name, _MODULES, cutoff=_SURELY)
-            likely = difflib.get_close_matches(name, _MODULES)
+            sure = difflib.get_close_matches(name, MODULES, cutoff=_SURELY)
+            likely = difflib.get_close_matches(name, MODULES)
             near = [one for one in likely if one in sure or one not in _DESTROYING]
             asked = f". Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
             raise click.UsageError(f"no such command '{name}'{asked}", ctx)
@@ -183,11 +112,8 @@ def _modify_instead(arguments: Sequence[str]) -> str:
 
 def usage_text(error: click.ClickException, arguments: Sequence[str]) -> tuple[str, list[str]]:
     """Return what is wrong with a command line, in our manner, and what to type to know better."""
-    from marianne_cli.faces.extras import MissingExtra
-
     context = error.ctx if isinstance(error, click.UsageError) else None
     command = None if context is None or context.parent is None else context.info_name
-    asked = f"mzt {command} -h" if command else "mzt -h"
     if isinstance(error, click.NoSuchOption) and error.option_name == "-f" and command and _follows(context):
         return f"{command} has no '-f'; follow is '-F', '-f' is force everywhere", []
     if isinstance(error, click.NoSuchOption) and command == "resume" and error.option_name in _VALUES:
@@ -196,18 +122,14 @@ def usage_text(error: click.ClickException, arguments: Sequence[str]) -> tuple[s
     if isinstance(error, click.NoSuchOption) and command and error.option_name in _OPTIONS_OF_OLD:
         said, hint = _OPTIONS_OF_OLD[error.option_name]
         return f"{command} has no '{error.option_name}': {said}", [hint]
-    if isinstance(error, MissingExtra):
-        return error.message, [error.hint]
-    message = error.format_message().rstrip(".")
-    if message.endswith(", add -y"):
-        return message, [shlex.join(["mzt", *arguments, "-y"])]
+    message, hints = in_our_manner(error.format_message(), command, arguments)
     if "unexpected extra argument" in message and _takes_score(context):
         extra = message.rpartition("(")[2].partition(")")[0]
         message += "; a score is given with -c FILE"
         if arguments.count(extra) == 1:
             at = list(arguments).index(extra)
-            asked = shlex.join(["mzt", *arguments[:at], "-c", *arguments[at:]])
-    return message[:1].lower() + message[1:], [asked]
+            hints = [shlex.join(["mzt", *arguments[:at], "-c", *arguments[at:]])]
+    return message, hints
 
 
 def _takes_score(context: click.Context | None) -> bool:
@@ -236,5 +158,5 @@ def mzt(ctx: click.Context, /, **_: Any) -> Any:  # commands read the options fr
     if ctx.invoked_subcommand is None:
         from marianne_cli.commands.status import alone
 
-        return alone(ctx)
+        return alone(ctx.params)
     return None

@@ -1,0 +1,158 @@
+"""The form of a command: its parameters as data, and the reader of plain command lines.
+
+A form is all that both readers know. The one here reads what most lines are: words and options as the help
+has them. What else there is (a mistake, `-h`, a cluster of letters, the shell's completion) is left to Click,
+which takes as long to load as all else together (`clicked.py`). Where both read a line, they read the same.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import click
+
+
+class Kind:
+    """What a parameter's text means; what is wrong with it is said by the reader of all lines."""
+
+    name = "text"
+    plain = True
+    """Whether `convert` is all there is to it; else lines that have one are not read here."""
+
+    def convert(self, text: str) -> Any:
+        """Read it.
+
+        Raises:
+            ValueError: it is none; the message says why.
+        """
+        return text
+
+    def complete(self, asked: "click.Context", param: str, begun: str) -> Sequence[tuple[str, str | None]]:  # noqa: ARG002
+        """Return what the shell may complete a word with, each with its help; nobody knows of any."""
+        return ()
+
+
+TEXT = Kind()
+
+
+class Param(NamedTuple):
+    """A parameter as it is declared: its words, and what the help and both readers need of it."""
+
+    words: tuple[str, ...]
+    is_option: bool = False
+    kind: Kind = TEXT
+    metavar: str | None = None
+    help: str | None = None
+    is_flag: bool = False
+    value: str | None = None
+    """Of a flag that stands for a value: which."""
+    multiple: bool = False
+    """Of an option: it may be given again. Of an argument: it takes all words that are left."""
+    required: bool = False
+    default: Any = None
+    show_default: bool = False
+    combined: Callable[[tuple[str, ...]], Any] | None = None
+    """What is made of all that was given of one that is `multiple`."""
+
+    @property
+    def name(self) -> str:
+        """What the command's function calls it."""
+        bare = [word for word in self.words if not word.startswith("-")]
+        longest = max(self.words, key=lambda word: len(word) - len(word.lstrip("-")))
+        return bare[0] if bare else longest.lstrip("-").replace("-", "_")
+
+    @property
+    def absent(self) -> Any:
+        """What it is where it is not given."""
+        if self.multiple:
+            return () if self.combined is None else self.combined(())
+        if isinstance(self.default, str):
+            return self.kind.convert(self.default)
+        return False if self.is_flag and self.value is None else self.default
+
+
+class Form(NamedTuple):
+    """A command: its function, from (call, its own parameters) to an Answer, and how it is called."""
+
+    name: str
+    function: Callable[..., Any]
+    params: tuple[Param, ...]
+    examples: tuple[str, ...]
+    changes: bool
+    """Whether it is a request, with --reason and --key."""
+    paged: bool
+    """Whether what it prints may be long."""
+
+
+class Line(NamedTuple):
+    """A command line that was read: the values of all parameters, and the names of those that were typed."""
+
+    values: dict[str, Any]
+    typed: frozenset[str]
+
+
+def read(form: Form, words: Sequence[str]) -> Line | None:
+    """Read a plain line of a command; null: another reader has to."""
+    found = _options(form, words)
+    if found is None:
+        return None
+    given, left = found
+    for param in form.params:
+        if not param.is_option:
+            taken, left = (left, []) if param.multiple else (left[:1], left[1:])
+            if param.required and not taken:
+                return None
+            given |= {param: taken} if taken else {}
+    values = {param: [_value(param, text) for text in texts] for param, texts in given.items()}
+    names = {param.name for param in values}
+    if left or len(names) < len(values) or any(_UNREAD in some for some in values.values()):
+        return None
+    return Line(_all(form, values), frozenset(names))
+
+
+def _options(form: Form, words: Sequence[str]) -> tuple[dict[Param, list[str]], list[str]] | None:
+    """Return what is given of each option, and the words that are left; null: it is not plain."""
+    known = {word: param for param in form.params if param.is_option for word in param.words}
+    given: dict[Param, list[str]] = {}
+    left: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            left.append(word)
+            continue
+        name, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
+        param = known.get(name)
+        if param is None or (param.is_flag and equals):
+            return None
+        if not param.is_flag and not equals:
+            value = next(rest, "-")
+            if value.startswith("-"):
+                return None
+        given.setdefault(param, []).append(value)
+    return given, left
+
+
+_UNREAD = object()
+"""In the place of a value that is none, or that only the other reader reads."""
+
+
+def _value(param: Param, text: str) -> Any:
+    if param.is_flag:
+        return True if param.value is None else param.value
+    if not param.kind.plain:
+        return _UNREAD
+    try:
+        return param.kind.convert(text)
+    except ValueError:
+        return _UNREAD
+
+
+def _all(form: Form, given: Mapping[Param, list[Any]]) -> dict[str, Any]:
+    """Return a value for each parameter; of what is given again, and may not be many, the last one counts."""
+    values = {param.name: param.absent for param in form.params}
+    for param, found in given.items():
+        many = tuple(found)
+        values[param.name] = (
+            many[-1] if not param.multiple else many if param.combined is None else param.combined(many)
+        )
+    return values

@@ -1,0 +1,18 @@
+"""Lines of commands that are read, and are not carried out."""
+
+
+class Misuse(Exception):
+    """A command line that is read, and can't be carried out: what is wrong, then what to type instead.
+
+    `command` is what was called; empty: what the line begins with.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.command: str | None = None
+
+
+class Declined(Exception):
+    """Who was asked before much is deleted or ended said no."""

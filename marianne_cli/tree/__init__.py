@@ -1,0 +1,1 @@
+"""All commands: their table, `mzt` as Click has it, and its help."""

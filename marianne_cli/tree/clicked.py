@@ -1,0 +1,137 @@
+"""Forms as Click has them: for help, for what is wrong with a line, for completion, and to read any line."""
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from marianne_cli import options
+from marianne_cli.lines import kinds
+from marianne_cli.lines.forms import Form, Kind, Line, Param
+from marianne_cli.lines.misuse import Misuse
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+_FIELDS = "mzt.fields"
+ARGUMENTS = "mzt.arguments"
+"""Where the root context keeps the words that were typed."""
+
+
+class Adapted(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A kind of ours as a type of Click's."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.name = kind.name
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it; a default may be read already."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._kind.convert(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list["CompletionItem"]:
+        """Complete it as its kind does."""
+        from click.shell_completion import CompletionItem
+
+        found = self._kind.complete(ctx, param.name or "", incomplete)
+        return [CompletionItem(name, help=said) for name, said in found]
+
+
+class Command(click.Command):
+    """A command whose `--json=FIELD,...` keeps to fields; a word behind `--json` is none, it may be a JOB."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the fields out of the words before they are read as options."""
+        return super().parse_args(ctx, fields_taken(ctx, args))
+
+
+def fields_taken(ctx: click.Context, args: list[str]) -> list[str]:
+    """Return the words with `--json` for the first `--json=FIELD,...`, whose fields go into the context."""
+    end = args.index("--") if "--" in args else len(args)
+    for place, word in enumerate(args[:end]):
+        option, equals, fields = word.partition("=")
+        if option == "--json" and equals:
+            ctx.meta[_FIELDS] = tuple(field for field in fields.split(",") if field)
+            return [*args[:place], "--json", *args[place + 1 :]]
+    return args
+
+
+def command(form: Form) -> click.Command:
+    """Return a form as a command of Click's."""
+
+    def run(**values: Any) -> int:
+        context = click.get_current_context()
+        root = context.find_root()
+        default = click.core.ParameterSource.DEFAULT
+        typed = frozenset(name for name in values if context.get_parameter_source(name) is not default)
+        try:
+            return options.carried_out(
+                form,
+                Line(values, typed),
+                root.params,
+                fields=context.meta.get(_FIELDS),
+                arguments=root.meta.get(ARGUMENTS, ()),
+            )
+        except Misuse as misuse:
+            misuse.command = context.info_name
+            raise
+
+    epilog = "\b\nExamples:\n" + "\n".join(f"  {example}" for example in form.examples)
+    return Command(
+        form.name,
+        callback=run,
+        params=[_option(param) if param.is_option else _argument(param) for param in form.params],
+        help=inspect.getdoc(form.function),
+        epilog=epilog,
+    )
+
+
+def _option(param: Param) -> click.Option:
+    if param.is_flag:
+        as_value: dict[str, Any] = {} if param.value is None else {"flag_value": param.value}
+        return click.Option([*param.words], is_flag=True, help=param.help, **as_value)
+    combined = param.combined
+    return click.Option(
+        [*param.words],
+        metavar=param.metavar,
+        type=_type(param.kind),
+        multiple=param.multiple,
+        required=param.required,
+        show_default=param.show_default,
+        help=param.help,
+        callback=None if combined is None else lambda _ctx, _param, value: combined(value),
+        **_default(param),
+    )
+
+
+def _argument(param: Param) -> click.Argument:
+    return click.Argument(
+        [*param.words],
+        metavar=param.metavar,
+        type=_type(param.kind),
+        nargs=-1 if param.multiple else 1,
+        required=param.required,
+        **_default(param),
+    )
+
+
+def _default(param: Param) -> dict[str, Any]:
+    return {} if param.default is None else {"default": param.default}
+
+
+def _type(kind: Kind) -> Any:
+    """Return Click's own type where it has one, since messages and completion are its."""
+    if isinstance(kind, kinds.Choice):
+        return click.Choice(kind.words)
+    if isinstance(kind, kinds.Whole):
+        return click.INT if kind.least is None else click.IntRange(kind.least, kind.most)
+    if isinstance(kind, kinds.Path):
+        return click.Path(file_okay=kind.may_be_file)
+    return click.STRING if type(kind) is Kind else Adapted(kind)
