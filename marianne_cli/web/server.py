@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import h11
 import uvicorn
 from anyio.abc import SocketStream
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -22,7 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from marianne_cli import terminal
 from marianne_cli.client import aconnect
 from marianne_cli.web.app import Page
-from marianne_cli.web.gate import HEAD_MOST, Gate, Rules
+from marianne_cli.web.gate import HEAD_MOST, HEADERS, Gate, Rules
 from marianne_cli.web.sessions import TOKEN_SECONDS, Sessions
 from marianned import __version__, files, paths
 from marianned.errors import BadRequest, NoDaemon
@@ -70,6 +71,14 @@ class Patient(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  as uvicorn has it
+        """Refuse what is no request: as the gate refuses those that are."""
+        log.warning("refused what is no request of HTTP")
+        headers = [*HEADERS.items(), ("content-length", "0"), ("connection", "close")]
+        for event in (h11.Response(status_code=400, headers=headers, reason=""), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _expect_head(self) -> None:
         if self._deadline is None:
@@ -141,6 +150,9 @@ class Dashboard:
         handler.setFormatter(_Told("mzt: %(message)s"))
         handler.addFilter(_Few())
         logging.getLogger("marianne_cli.web").addHandler(handler)
+        theirs = logging.getLogger("uvicorn.error")
+        theirs.addFilter(_is_a_fault)  # the rest is told here, in the words of this program
+        theirs.addHandler(handler)
         try:
             anyio.run(self.run, ready)
         finally:
@@ -196,6 +208,11 @@ class _Told(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return it."""
         return terminal.line(super().format(record))
+
+
+def _is_a_fault(record: logging.LogRecord) -> bool:
+    """Tell whether something has failed that was not given up: uvicorn says at its end what it gives up."""
+    return record.exc_info is not None and record.exc_info[0] is not asyncio.CancelledError
 
 
 class _Few(logging.Filter):

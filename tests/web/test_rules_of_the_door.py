@@ -382,3 +382,14 @@ def test_refusals_are_told_on_the_terminal_a_few_a_minute_and_in_one_line(start)
     assert "another Origin" in refused[0]
     assert "\x1b" not in said
     assert json.dumps(said)
+
+
+@pytest.mark.parametrize(
+    "sent", [b"GARBAGE\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"]
+)
+def test_what_is_no_request_is_refused_as_all_else_is_and_told_in_our_words(start, sent):
+    page = start()
+    refused = page.raw(sent)
+    assert (refused.status, refused.body) == (400, b"")
+    assert HEADERS.items() <= refused.headers.items()
+    assert page.stop() == (0, "mzt: refused what is no request of HTTP\n")
