@@ -487,6 +487,8 @@ class LeftScoreRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Hash of all its sheets: names, stages, definitions, needs."""
     done: list[int]
     """Uids of its sheets in ascending number; 0: that one was not done."""
+    loops: dict[int, int] = {}
+    """Uids, by number, of those of its sheets that were not done and told a loop, then or before."""
 
 
 class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -549,6 +551,8 @@ class LoopRow(msgspec.Struct, frozen=True, kw_only=True):
     """Revision whose `until` that is; 0: it was never asked."""
     started_at: int = 0
     """When it was asked last."""
+    needs: list[int] = []
+    """Of a loop that has left: uids of the sheets that lead to the end of its last stage."""
 
     @property
     def name(self) -> str:

@@ -54,7 +54,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
     `restarts` are the new numbers of the sheets that return to pending with fresh tries; `rechecks` those
     whose attempt that has succeeded stays, and is checked by the new definition. `spaced` are done, and
-    differ in white space only; `judged` have played their round, which is judged again.
+    differ in white space only; `judged` have played their round, which is judged again. `rounds` says of
+    loops what no line of a sheet does.
     """
 
     lines: list[PlanLine]
@@ -63,6 +64,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     rechecks: list[int] = []
     spaced: list[int] = []
     judged: list[int] = []
+    rounds: list[str] = []
 
 
 def plan(
@@ -220,6 +222,7 @@ def _back(sheet: Sheet, stood: Back) -> PlanLine:
         old_sheet=None,
         stage=sheet.stage,
         instance=sheet.instance,
+        name=sheet.movement,
         status=stood.status,
         action=PlanAction.KEPT,
         runs=False,

@@ -460,6 +460,7 @@ class Model:
         was_then = {name: self.stands_as(name) for name in self.sheets}
         done = [sheet.number if sheet.status in DONE else 0 for sheet in self.sheets.values()]
         self.left_scores[shape(self.score)] = done
+        left = self.rounds.leave(self)
         for name, sheet in self.sheets.items():
             if name not in was.values() and sheet.status in DONE:
                 span = self.score.loop.span if self.score.loop else frozenset()
@@ -487,12 +488,11 @@ class Model:
                 sheet.begin_anew(keeps_attempt=now.runs == then.runs, shown=self.ended)
         self.hooks.adopt(self.staged.hooks)
         self.after.adopt(self.staged.after)
-        old, told_by = self.score, self.score.loop and self.sheets[self.score.loop.last].number
         self.breaks = {name for name, before in was.items() if before in self.breaks}
         self.passed = {name for name, before in was.items() if before in self.passed}
         self.earlier.append(self.score)
         self.score, self.staged, self.sheets, self.revision = self.staged, None, sheets, self.last_revision
-        self.rounds.adopted(self, old, told_by)
+        self.rounds.adopted(self, left)
 
     def end(self, how: str) -> None:
         for sheet in self.sheets.values():

@@ -6,8 +6,8 @@ Source: docs/reference/score-format.md §29, docs/design/control.md §3.
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from plain_scores import LoopPlan, Score
-from return_model import forget_played
+from plain_scores import LoopPlan
+from return_model import forget_played, shape
 
 if TYPE_CHECKING:
     from control_model import Model
@@ -17,10 +17,11 @@ DONE = ("completed", "skipped")
 
 @dataclass
 class Standing:
-    """Where a loop stands, told by the sheet of its last stage."""
+    """Where a loop stands, told by the sheet of its last stage; `needs` are all that led to it when it left."""
 
     round: int = 1
     state: str = "open"
+    needs: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -29,6 +30,8 @@ class Rounds:
 
     known: dict[int, Standing] = field(default_factory=dict)
     asking: bool = False
+    left: dict[str, dict[int, int]] = field(default_factory=dict)
+    """Of each score that was in force, by their places, the sheets that told loops and were not done."""
 
     def of(self, model: "Model") -> Standing | None:
         """Return where the loop of the score in force stands."""
@@ -114,20 +117,42 @@ class Rounds:
         if plan is not None and plan.span & again:
             self.known[model.sheets[plan.last].number] = Standing()
         numbers = {model.sheets[name].number for name in again}
+        told_by = None if plan is None else model.sheets[plan.last].number
         for number, standing in self.known.items():
-            if standing.state == "removed" and number in numbers:
-                standing.round = 1
+            if number != told_by and (number in numbers or standing.needs & numbers):
+                standing.round, standing.state = 1, "removed"
         stop = model.passed & (again - named)
         model.breaks |= stop
         model.passed -= stop
 
-    def adopted(self, model: "Model", old: Score, before: int | None) -> None:
-        """Another score is in force; `before` is the sheet that told the loop of the old one."""
+    def leave(self, model: "Model") -> tuple[int | None, frozenset[int]]:
+        """The score in force is about to be left: return the sheet that tells its loop, and all that it needs."""
         plan = model.score.loop
+        self.of(model)
+        numbers = {name: sheet.number for name, sheet in model.sheets.items()}
+        self.left[shape(model.score)] = {
+            place: numbers[step.name]
+            for place, step in enumerate(model.score.steps)
+            if model.sheets[step.name].status not in DONE and numbers[step.name] in self.known
+        }
+        if plan is None:
+            return None, frozenset()
+        above: set[str] = set()
+        while more := {need for name in {plan.last, *above} for need in model.needs(name)} - above:
+            above |= more
+        return numbers[plan.last], frozenset(numbers[name] for name in above)
+
+    def adopted(self, model: "Model", left: tuple[int | None, frozenset[int]]) -> None:
+        """Another score is in force; `left` is the sheet that told the loop of the old one, and what it needed."""
+        plan, (before, needs) = model.score.loop, left
         now = None if plan is None else model.sheets[plan.last].number
-        if old.loop is not None and before is not None and before != now:
-            self.known.setdefault(before, Standing()).state = "removed"
+        if before is not None and before != now:
+            gone = self.known[before]
+            gone.state, gone.needs = "removed" if gone.state == "open" else gone.state, needs
         if plan is not None and now is not None and before != now:
-            standing = self.known.setdefault(now, Standing())
+            place = [step.name for step in model.score.steps].index(plan.last)
+            once = self.left.get(shape(model.score), {}).get(place)
+            known = self.known.get(now) or (None if once is None else self.known.get(once)) or Standing()
             finished = all(model.sheets[name].status in DONE for name in plan.span)
-            standing.state = "closed" if finished else "open"
+            over = finished or known.state == "closed"
+            self.known[now] = Standing(known.round, "closed" if over else "open")

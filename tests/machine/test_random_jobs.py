@@ -83,6 +83,9 @@ def _modified(model: Model, choice: int, sheet: tuple[str], *, rework: bool) -> 
     new = followed(new or model.staged or model.score, choice) if choice % 8 == 5 else new
     if choice % 3 == 1 and any(sheet.failed_by_judgement for sheet in model.sheets.values()):
         new = judged_otherwise(new if choice % 2 and new else model.score, choice)
+    loop = model.score.loop
+    if rework and choice % 8 == 6 and loop is not None and len(names) > 1:
+        new = only(model.score, [name for name in names if name != loop.last])
     if rework and choice % 6 == 5:
         new = reworked(new or model.staged or model.score, choice // 6 + 17 * (choice % 8))
     if new is not None:

@@ -244,6 +244,7 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
     )
     if request.request == draft.asked:
         view.problems, plan = draft.problems, draft.plan
+        view.message = "; ".join([view.message, *draft.rounds])
     else:
         view.problems, plan = (
             ([], []) if not request.created_revision else (version.row.problems, version.plan)
@@ -271,6 +272,7 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
     state = draft.state
     view = job_view(state, draft.now)
     lines: list[PlanLine] = []
+    anew_rounds: list[str] = []
     hooks: list[HookLine] = []
     revision: int | None = None
     target = ask.proposal.version if ask.proposal is not None else state.newest
@@ -279,7 +281,8 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
     if revision is not None or ask.sheets is not None or ask.action in _RESUMES:
         rerun = to_run_again(state, target, asked_for(state, target, ask))
         anew = revision is not None or going_on_anew(state)
-        lines = planned(state, target, rerun, anew=anew, alone=ask.alone).lines
+        result = planned(state, target, rerun, anew=anew, alone=ask.alone)
+        lines, anew_rounds = result.lines, result.rounds
         hooks = planned_hooks(state, target.score, again=bool(rerun) and not ask.alone)
     if ask.action is Action.RESUME_MARK:
         lines = plan_of_word(draft, ask)
@@ -303,6 +306,7 @@ def planned_reply(draft: Draft, ask: Asked) -> Reply:
         view.message = f"{name}: {view.status}; plan for revision {revision}, nothing is changed"
         newest = state.newest.row.revision
         view.hints = [f"mzt modify {name}{ask.options}{_again(ask)} -r --wait --expect {newest}"]
+    view.message = "; ".join([view.message, *anew_rounds])
     return extended(
         view,
         Modified,

@@ -81,7 +81,8 @@ class Draft:
 
     `rooms` is how many of each account at most; one that is not named has room for all.
 
-    `asked` is the request that it carries out, `plan` what that does to sheets, `hook_plan` to hooks,
+    `asked` is the request that it carries out, `plan` what that does to sheets, `rounds` to
+    rounds of loops, `hook_plan` to hooks,
     `problems` the warnings of the score it came with, all for its reply; `declines`: as in Decision;
     `rewind_dropped`: sheets that were to run again no longer are, which whoever waits for that is told;
     `retried`: those whose wait it has ended.
@@ -109,6 +110,7 @@ class Draft:
         self.declines = False
         self.asked: str | None = None
         self.plan: list[PlanLine] = []
+        self.rounds: list[str] = []
         self.hook_plan: list[HookLine] = []
         self.problems: list[Problem] = []
         self.request_event: int | None = None

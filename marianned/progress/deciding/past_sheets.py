@@ -101,7 +101,8 @@ def remember(draft: Draft, leaving: Collection[int]) -> None:
     state = draft.state
     rows = [state.sheets[sheet.sheet] for sheet in state.score.sheets]
     done = [row.uid if row.status in DONE else 0 for row in rows]
-    draft.put(LeftScoreRow(run_id=state.run.run_id, shape=_shape(state.score), done=done))
+    loops = {row.sheet: row.uid for row in rows if row.status not in DONE and row.uid in state.loops.rows}
+    draft.put(LeftScoreRow(run_id=state.run.run_id, shape=_shape(state.score), done=done, loops=loops))
     for row in [row for row in rows if row.uid in leaving and row.status in DONE]:
         stood_as = _fingerprint_now(state, row.sheet)
         one = state.loops.of(row.sheet)
@@ -165,6 +166,12 @@ def origins(state: JobState, new: Expanded) -> Origins:
         matched={number: in_force[uid] for number, uid in uids.items() if uid in in_force},
         back={number: state.past_sheets[uid] for number, uid in uids.items() if uid not in in_force},
     )
+
+
+def told_loops(state: JobState, score: Expanded) -> dict[int, int]:
+    """Return which sheets (uids) told loops of a score when it was in force, by number, and were not done."""
+    left = state.left_scores.get(_shape(score)) if state.left_scores and score.loops else None
+    return {} if left is None else left.loops
 
 
 def _as_it_was(state: JobState, new: Expanded) -> dict[int, int]:

@@ -109,7 +109,8 @@ def _plan(draft: Draft, ask: Asked, version: Version | None, rerun: list[int]) -
     elif version is not None or (ask.sheets is not None and ask.action is not Action.BREAK):
         anew = version is not None or going_on_anew(draft.state)
         target = version or _target(draft, ask)
-        draft.plan = planned(draft.state, target, rerun, anew=anew, alone=ask.alone).lines
+        result = planned(draft.state, target, rerun, anew=anew, alone=ask.alone)
+        draft.plan, draft.rounds = result.lines, result.rounds
         draft.hook_plan = planned_hooks(draft.state, target.score, again=bool(rerun) and not ask.alone)
 
 

@@ -22,6 +22,7 @@ from marianned.progress.deciding.past_sheets import (
     forget,
     origins,
     remember,
+    told_loops,
     with_needs,
 )
 from marianned.progress.state.fresh import fresh, fresh_beside_attempt
@@ -90,8 +91,10 @@ def planned(
         lines = _with_kept(lines, asked, below_asked - asked)
     if not anew:
         lines = _with_failed(version.score, lines, again)
-    lines = _with_rounds(state, version.score, lines, where, () if alone else again)
-    return msgspec.structs.replace(result, lines=lines)
+    loops = _loops_to_come(state, version.score, lines, where)
+    anew_rounds = rounds.counted_anew(state, loops, _uids(state, where))
+    lines = _with_rounds(state, lines, loops, () if alone else again)
+    return msgspec.structs.replace(result, lines=lines, rounds=anew_rounds)
 
 
 def _judged_again(state: JobState, score: Expanded, where: Origins) -> set[int]:
@@ -157,17 +160,15 @@ def _with_breakpoints(state: JobState, lines: list[PlanLine]) -> list[PlanLine]:
 
 
 def _with_rounds(
-    state: JobState, score: Expanded, lines: list[PlanLine], where: Origins, again: Collection[int]
+    state: JobState, lines: list[PlanLine], loops: Collection[rounds.Told], again: Collection[int]
 ) -> list[PlanLine]:
     """Say of sheets that are done in which rounds to come they run again, where their loop may go on.
 
     A loop of which a sheet is in `again` begins with round 1.
     """
-    uids = _uids(state, where)
-    played = {line.sheet for line in lines if line.sheet and _is_played(line)}
     follow: dict[int, tuple[int, Loop]] = {}
-    for loop in score.loops:
-        row = rounds.as_revised(state, uids.get(loop.ends[0], 0), finished=played.issuperset(loop.sheets))
+    for told in loops:
+        loop, row = told.loop, rounds.as_revised(state, told)
         anew = not set(again).isdisjoint(loop.sheets)
         present = 1 if anew else row.round
         if (anew or row.state == LoopState.OPEN) and present < loop.rounds:
@@ -177,6 +178,19 @@ def _with_rounds(
         if line.sheet in follow and _is_played(line) and not line.runs
         else line
         for line in lines
+    ]
+
+
+def _loops_to_come(
+    state: JobState, score: Expanded, lines: list[PlanLine], where: Origins
+) -> list[rounds.Told]:
+    uids, once = _uids(state, where), told_loops(state, score)
+    played = {line.sheet for line in lines if line.sheet and _is_played(line)}
+    return [
+        rounds.Told(
+            loop, uids.get(loop.ends[0], 0), once.get(loop.ends[0], 0), played.issuperset(loop.sheets)
+        )
+        for loop in score.loops
     ]
 
 
@@ -416,10 +430,18 @@ def _sheets_of(
     return sheets, uid
 
 
-def _told(loop: Loop, sheets: Sequence[SheetRow]) -> tuple[Loop, int, bool]:
-    """Return a loop with the uid of the sheet that tells it, and whether all of its sheets are done."""
-    rows = [sheets[number - 1] for number in loop.sheets]
-    return loop, sheets[loop.ends[0] - 1].uid, all(row.status in DONE for row in rows)
+def _told(state: JobState, score: Expanded, sheets: Sequence[SheetRow]) -> list[rounds.Told]:
+    """Return the loops of a score that has these sheets."""
+    once = told_loops(state, score)
+    return [
+        rounds.Told(
+            loop,
+            sheets[loop.ends[0] - 1].uid,
+            once.get(loop.ends[0], 0),
+            all(sheets[number - 1].status in DONE for number in loop.sheets),
+        )
+        for loop in score.loops
+    ]
 
 
 def apply_staged(draft: Draft) -> None:
@@ -442,10 +464,12 @@ def apply_staged(draft: Draft) -> None:
     kept = {row.uid for row in sheets}
     gone = [row.uid for row in state.sheets.values() if row.uid not in kept]
     draft.close_parked([*gone, *(row.uid for row in sheets if row.sheet in restarts)])
+    loops = _told(state, staged.score, sheets)
+    anew = rounds.counted_anew(state, loops, {row.sheet: row.uid for row in sheets})
     remember(draft, gone)
     for one in back.values():
         draft.delete(Deleted(kind=PastSheetRow, run_id=one.run_id, key=one.uid))
-    rounds.revise_loops(draft, [_told(loop, sheets) for loop in staged.score.loops])
+    rounds.revise_loops(draft, loops)
     for number in set(gone).intersection(state.breakpoints.keys() | state.passed.keys()):
         draft.delete(Deleted(kind=BreakpointRow, run_id=state.run.run_id, key=number))
     past = state.current.row
@@ -472,4 +496,4 @@ def apply_staged(draft: Draft) -> None:
         staged_hold=None,
         next_uid=next_uid,
     )
-    draft.note("revision.applied", f"revision {applied.row.revision} is in force")
+    draft.note("revision.applied", "; ".join([f"revision {applied.row.revision} is in force", *anew]))

@@ -5,7 +5,8 @@ flight like skip rules, and may be asked again.
 Source: docs/reference/score-format.md §29, docs/design/control.md §3.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -163,39 +164,92 @@ def back_to_round_one(draft: Draft, again: Collection[int]) -> None:
     """Count from round 1 in loops of which sheets (by number) run again.
 
     Also in those that the score in force has no more, for they may come back: what runs again of their spans,
-    or before them, is followed by the sheet that tells them.
+    or before them, is followed by the sheet that tells them, or led to it when that left.
     """
     state = draft.state
     uids = {state.sheets[number].uid for number in again}
-    for row in [row for row in state.loops.rows.values() if row.state == LoopState.REMOVED]:
-        if row.uid in uids:
-            draft.put(msgspec.structs.replace(row, round=1))
+    in_force = {one.row.uid for one in state.loops}
+    for row in [row for row in state.loops.rows.values() if row.uid not in in_force]:
+        if row.uid in uids or not uids.isdisjoint(row.needs):
+            draft.put(msgspec.structs.replace(row, round=1, state=LoopState.REMOVED))
     for one in state.loops:
         if not set(again).isdisjoint(one.loop.sheets):
             draft.put(LoopRow(run_id=one.row.run_id, uid=one.row.uid))
 
 
-def revise_loops(draft: Draft, loops: Collection[tuple[Loop, int, bool]]) -> None:
+class Told(NamedTuple):
+    """A loop of a score to come.
+
+    `uid` is the sheet that tells it (0: a new one), `once` the one that told it when the score was in force
+    before (0: none did), `finished` whether all its sheets are done.
+    """
+
+    loop: Loop
+    uid: int
+    once: int
+    finished: bool
+
+
+def revise_loops(draft: Draft, loops: Collection[Told]) -> None:
     """Bring the loops of a new score in.
 
-    `loops` are they, each with the sheet (uid) that tells it and whether all its sheets are done. Each is the
-    one of before that has the same last stage, and its rounds stay. One that goes is closed; one that is put
-    around finished sheets too.
+    Each is the one of before that has the same last stage, and its rounds stay. One that goes is closed; one
+    that is put around finished sheets too.
     """
     state = draft.state
-    before = {one.row.uid: one.row for one in state.loops}
-    coming = {uid for _, uid, _ in loops}
-    for uid in before.keys() - coming:
-        draft.put(msgspec.structs.replace(before[uid], state=LoopState.REMOVED))
-    for _, uid, finished in loops:
-        if uid not in before:
-            draft.put(as_revised(state, uid, finished=finished))
+    before = {one.row.uid: one for one in state.loops}
+    coming = {told.uid for told in loops}
+    for one in [one for uid, one in before.items() if uid not in coming]:
+        above = [state.sheets[number].uid for number in _above(state, one.loop.ends)]
+        over = LoopState.REMOVED if one.is_open else one.row.state
+        draft.put(msgspec.structs.replace(one.row, state=over, needs=above))
+    for told in loops:
+        if told.uid not in before:
+            draft.put(as_revised(state, told))
 
 
-def as_revised(state: JobState, uid: int, *, finished: bool) -> LoopRow:
-    """Return where a loop of a new score stands, told by this uid (0: that of a new sheet)."""
-    before = next((one.row for one in state.loops if one.row.uid == uid), None)
+def _above(state: JobState, ends: Sequence[int]) -> list[int]:
+    """Return, by number, all that these sheets need, directly or not."""
+    needs = state.score.waits()
+    found: set[int] = set()
+    stack = list(ends)
+    while stack:
+        more = [need for need in needs[stack.pop() - 1] if need not in found]
+        found.update(more)
+        stack += more
+    return sorted(found)
+
+
+def as_revised(state: JobState, told: Told) -> LoopRow:
+    """Return where a loop of a new score stands."""
+    before = next((one.row for one in state.loops if one.row.uid == told.uid), None)
     if before is not None:
         return before
-    known = state.loops.rows.get(uid) or LoopRow(run_id=state.run.run_id, uid=uid)
-    return msgspec.structs.replace(known, state=LoopState.CLOSED if finished else LoopState.OPEN)
+    known = state.loops.rows.get(told.uid) or state.loops.rows.get(told.once)
+    row = LoopRow(run_id=state.run.run_id, uid=told.uid)
+    if known is not None:
+        row = msgspec.structs.replace(row, round=known.round, revision=known.revision)
+    decided = told.finished or (known is not None and known.state == LoopState.CLOSED)
+    return msgspec.structs.replace(row, state=LoopState.CLOSED if decided else LoopState.OPEN)
+
+
+def counted_anew(state: JobState, loops: Collection[Told], uids: Mapping[int, int]) -> list[str]:
+    """Say which loops of a new score begin with round 1, though a stage of theirs was in a later one.
+
+    `uids` are the sheets of this run by their numbers in it.
+    """
+    rounds = {
+        state.sheets[sheet].uid: one for one in state.loops if one.row.round > 1 for sheet in one.loop.sheets
+    }
+    said = []
+    for told in loops:
+        row = as_revised(state, told)
+        before = {
+            one.loop.span: one.row.round for n in told.loop.sheets if (one := rounds.get(uids.get(n, 0)))
+        }
+        if before and row.round == 1 and row.state == LoopState.OPEN:
+            was = " and ".join(f"loop {span} in round {number}" for span, number in before.items())
+            said.append(
+                f"loop {told.loop.span} counts from round 1, for its last stage is another; {was} is gone"
+            )
+    return said
