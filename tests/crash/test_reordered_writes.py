@@ -167,6 +167,7 @@ def test_whatever_a_power_cut_leaves_of_unsynced_writes_all_that_was_acknowledge
     if not available(house.home):
         pytest.skip("the kernel does not ask about calls here")
     recorder = Recorder(house.state)
+    house.state.mkdir(mode=0o700, parents=True)  # it makes the database, before the recorder's eyes
     with Kernel(house.home / "kernel", CALLS, recorder.decide) as kernel:
         house.start(*kernel.before)
         try:

@@ -1,11 +1,7 @@
-"""What no score should be is refused within limits, while the daemon answers others as it does at rest."""
-
-import statistics
-import time
-from concurrent.futures import ThreadPoolExecutor
+"""What no score should be is refused within limits; what takes long meanwhile: tests/conductor/test_long_scores.py."""
 
 import pytest
-from kit.daemon import Refused, plain, score
+from kit.daemon import Refused
 
 HEAD = "name: bad\ninstrument: cli\n"
 SHEETS = "sheet: {size: 1, total_items: 2}\n"
@@ -49,12 +45,6 @@ QUICK = {
     "a body too long": template("{% for i in range(99999) %}" + "x" * 1000 + "{% endfor %}"),
     "braces without end": template("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}"),
 }
-LONG = {
-    "a loop without end": template(
-        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
-    ),
-    "a filter that allocates": template("{{ 'a' | center(1900000000) }}"),
-}
 
 
 def refused(daemon, text):
@@ -72,26 +62,6 @@ def refused(daemon, text):
         return refusal.message
     assert not found["valid"]
     return found["problems"][0]["message"]
-
-
-def seconds(daemon, job):
-    before = time.monotonic()
-    daemon.status(job)
-    return time.monotonic() - before
-
-
-def test_bad_scores_are_refused_and_others_are_answered_meanwhile(daemon):
-    daemon.submit(score("good", [plain(1)]))
-    daemon.wait_for("good", "ended")
-    at_rest = statistics.median(seconds(daemon, "good") for _ in range(20))
-    with ThreadPoolExecutor(len(LONG)) as pool:
-        waiting = [pool.submit(refused, daemon, text) for text in LONG.values()]
-        meanwhile = [seconds(daemon, "good")]
-        while not all(future.done() for future in waiting):
-            meanwhile.append(seconds(daemon, "good"))
-            time.sleep(0.05)  # between two looks, not for anything
-        assert all(future.result() for future in waiting)
-    assert statistics.median(meanwhile) < max(0.05, 20 * at_rest)
 
 
 @pytest.fixture(scope="module")

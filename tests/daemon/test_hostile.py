@@ -181,10 +181,9 @@ def test_a_reader_that_never_reads_is_ended_costs_little_and_delays_nobody(serve
         ended.register(deaf.socket.fileno(), 0)  # HUP is told unasked
         before = memory(served)
         times = []
-        ends = time.monotonic() + DEADLINE
         sent = 0
         while sent < 1_500 or not ended.poll(0):
-            assert time.monotonic() < ends + DEADLINE
+            assert sent < 15_000, "it is not ended"
             began = time.perf_counter()
             busy.rpc("job.pause", job_id="held", reason="x" * 1_000)
             busy.rpc("job.resume", job_id="held", reason="y" * 1_000)

@@ -38,6 +38,7 @@ def test_a_secret_of_the_environment_is_in_no_log_event_or_reply(house):
 
 GIVEN = secret("zebra")
 OWN = secret("own")
+SOON = {"max_retries": 1, "base_delay_seconds": 0.01}
 
 
 def everything_said(house, job):
@@ -62,11 +63,11 @@ def test_what_a_sheet_and_a_check_and_a_hook_print_is_quoted_without_the_secrets
         "leaky",
         [says],
         validations=[{"type": "command_succeeds", "command": f"{says}; exit 3"}],
-        retry={"max_retries": 1},
+        retry=SOON,
     )
     house.submit(text, env={"MYSECRET": GIVEN})
     house.wait_for("leaky", "failed")
-    house.submit(score("bare", [f"{says}; exit 1"], retry={"max_retries": 1}), env={"MYSECRET": GIVEN})
+    house.submit(score("bare", [f"{says}; exit 1"], retry=SOON), env={"MYSECRET": GIVEN})
     house.wait_for("bare", "failed")
     hook = [{"type": "run_command", "command": f"{says}; exit 3"}]
     house.submit(score("hooked", ["true"], on_success=hook), env={"MYSECRET": GIVEN})

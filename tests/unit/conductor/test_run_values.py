@@ -181,7 +181,10 @@ async def test_a_fresh_run_starts_from_the_defaults(tmp_path):
 
 async def test_a_chained_job_is_not_handed_the_values(tmp_path):
     (tmp_path / "b.yaml").write_text(SCORE.replace("name: a", "name: b"))
-    parent = SCORE + "on_success: [{type: run_job, job_path: b.yaml}]\n"
+    parent = (
+        SCORE
+        + "on_success: [{type: run_job, job_path: b.yaml}]\nconcert: {cooldown_between_jobs_seconds: 0.01}\n"
+    )
     async with conducting(tmp_path, MemoryExecutor(lambda _spec: 0)) as house:
         reply = await house.submit(parent, variables=GIVEN)
         assert codes(reply) == ["S306"]
