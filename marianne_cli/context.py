@@ -97,7 +97,9 @@ class Invocation:
 
     def ask(self, method: str, **params: object) -> dict[str, Any]:
         """Send a request that changes nothing."""
-        return self.shown(method, self.client.request(method, params))
+        from marianne_cli.client.session import said
+
+        return self.shown(method, self.client.request(method, said(params)))
 
     def change(self, method: str, **params: object) -> dict[str, Any]:
         """Send a request that changes something, with the caller's reason and key."""
@@ -111,10 +113,12 @@ class Invocation:
 
     def identified(self, params: Mapping[str, object]) -> dict[str, object]:
         """Add the caller's reason and key; a key that several jobs share is made each one's own."""
+        from marianne_cli.client.session import said
+
         key = self._key
         if key is not None and self.jobs_given > 1:
             key = f"{key}/{params.get('job_id')}"
-        return {**params, "reason": self._reason, "key": key}
+        return said({**params, "reason": self._reason, "key": key})
 
     def requested(self, method: str, **params: object) -> Answer:
         """Send a request about one job; -q prints nothing, an interrupt tells that it stays in force."""

@@ -1,3 +1,3 @@
 """The daemon: it owns every job and all state."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

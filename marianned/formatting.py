@@ -177,9 +177,14 @@ def versions_apart(daemon: str, program: str) -> tuple[str, list[str]] | None:
     """Say which of the two is older, and what to type then; null where their versions are the same."""
     if daemon == program:
         return None
-    if _release(daemon) < _release(program):
+    if is_older(daemon, program):
         return f"the daemon that runs is older than this program: {daemon}, not {program}", ["mzt restart"]
     return f"this program is older than the daemon that runs: {program}, not {daemon}", ["type -a mzt"]
+
+
+def is_older(version: str, other: str) -> bool:
+    """Tell whether a version came before another."""
+    return _release(version) < _release(other)
 
 
 def _release(version: str) -> tuple[list[int], int, list[int]]:

@@ -784,7 +784,7 @@ class EventFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the journal, before it has its number."""
+    """A line of the journal; its number, the key `event`, is given when it is written, and only grows."""
 
     recorded_at: int
     """When it was recorded."""

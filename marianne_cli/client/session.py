@@ -20,8 +20,8 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from marianne_cli.client.dialling import is_named, is_usable, locked_socket, new_key, places
 from marianned import __version__, asking, probe
-from marianned.errors import NoDaemon, NotPermitted, ProtocolMismatch
-from marianned.formatting import typed
+from marianned.errors import MarianneError, NoDaemon, NotPermitted, ProtocolMismatch
+from marianned.formatting import is_older, typed, versions_apart
 
 PROTOCOL = 1
 """The protocol this client speaks: protocol.PROTOCOL, without loading it."""
@@ -38,6 +38,18 @@ IDLE_MOST = 4
 _GREETING_LEAST = 2.0
 """However short a request's own time is, a daemon may take so long to greet."""
 _RETRY_SECONDS = 0.05
+MEANT = frozenset({"auto_resume", "fields", "jobs", "types"})
+"""Params of which false, or nothing in them, is not the same as leaving them out."""
+_NOTHING: tuple[object, ...] = ({}, [], ())
+
+
+def said(params: Mapping[str, object]) -> dict[str, object]:
+    """Return the params that say something: an older daemon need not know of the others."""
+    return {
+        name: value
+        for name, value in params.items()
+        if value is not None and (name in MEANT or not (value is False or value in _NOTHING))
+    }
 
 
 class Broke(NoDaemon):
@@ -353,6 +365,8 @@ class Session:
             if message.id == identity:
                 line.answered = True
                 self.refusal = message.error
+                if message.error is not None:
+                    raise (yield from self._refused(line, message.error, greeted_by))
                 return result_of(message)
             if message.method is not None:
                 if watcher is not None:
@@ -362,6 +376,24 @@ class Session:
                 self._greeted(message)
             elif message.error is not None and (watcher is None or message.id != watcher.identity):
                 raise asking.raised(message.error)
+
+    def _refused(self, line: Line, body: Mapping[str, Any], greeted_by: float | None) -> Flow[MarianneError]:
+        """Return the exception; of what an older daemon does not know, with what to type about that.
+
+        What it does not know it refuses before it greets; only its greeting tells of which version it is.
+        """
+        error = asking.raised(body)
+        if body["code"] not in {asking.METHOD_NOT_FOUND, asking.INVALID_PARAMS}:
+            return error
+        while line.hello_due:
+            message = yield from line.receive(greeted_by)
+            if message.id == 1:
+                line.hello_due = False
+                self._greeted(message)
+        if self.server and is_older(self.server["version"], __version__):
+            apart, error.hints = versions_apart(self.server["version"], __version__) or ("", error.hints)
+            error.message = f"{error.message}; {apart}"
+        return error
 
     def _greeted(self, message: asking.Envelope) -> None:
         if message.error is not None and self._any_protocol:

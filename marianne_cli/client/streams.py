@@ -10,16 +10,11 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from marianne_cli.client.session import Flow, Item, Line, OnEvent, Retry, Session, Stream
+from marianne_cli.client.session import Flow, Item, Line, OnEvent, Retry, Session, Stream, said
 from marianned import asking
 from marianned.errors import NoDaemon
 
 _ENDED = {"completed", "failed", "cancelled"}
-
-
-def _given(params: Mapping[str, object]) -> dict[str, object]:
-    """Return the params that say something: an older daemon need not know of the others."""
-    return {name: value for name, value in params.items() if value is not None and value is not False}
 
 
 class Journal(Stream):
@@ -42,7 +37,7 @@ class Journal(Stream):
         self._after = after
         self._snapshot = snapshot
         self._lagged = lagged
-        self._wanted = _given(wanted)
+        self._wanted = said(wanted)
 
     def run(self, session: Session, line: Line, retry: Retry) -> Flow[None]:
         """Bring what comes; a stream never ends by itself."""
@@ -102,7 +97,7 @@ class States(Stream):
 
     def __init__(self, connected: Callable[[bool], None] | None = None, **wanted: object) -> None:
         self._connected = connected
-        self._wanted = _given(wanted)
+        self._wanted = said(wanted)
         self._after: int | None = None
 
     def run(self, session: Session, line: Line, retry: Retry) -> Flow[None]:

@@ -1,6 +1,6 @@
-"""Conversations as they were recorded with each released protocol still work: no key is gone, no type another.
+"""Conversations as they were recorded with each release still work: no key is gone, no type another.
 
-MARIANNE_RECORD=1 writes the one of the present protocol anew; those of released ones stay as they are.
+MARIANNE_RECORD=1 writes the present one anew; those of releases stay as they are (tests/conversations/record.py).
 """
 
 import json
@@ -13,7 +13,9 @@ from kit.daemon import DEADLINE, plain, score
 
 from marianned.protocol import METHODS, PROTOCOL
 
-FILES = sorted((Path(__file__).parents[1] / "conversations").glob("protocol-*.jsonl"))
+DIRECTORY = Path(__file__).parents[1] / "conversations"
+PRESENT = DIRECTORY / "present.jsonl"
+FILES = sorted(DIRECTORY.glob("*.jsonl"))
 SAME = {
     "status",
     "error_code",
@@ -123,17 +125,18 @@ def kind(value):
     return float if isinstance(value, int | float) and not isinstance(value, bool) else type(value)
 
 
-def test_the_conversation_of_the_present_protocol_is_recorded(daemon):
-    file = FILES[0].parent / f"protocol-{PROTOCOL}.jsonl" if FILES else None
+def write(file, told, home):
+    """Write a conversation, a step a line; the home is `HOME` in it."""
+    text = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in told)
+    file.write_text(text.replace(str(home), "HOME"))
+
+
+def test_the_conversation_of_the_present_version_is_recorded(daemon):
     if os.environ.get("MARIANNE_RECORD"):
         (daemon.home / "talk.yaml").write_text(SCORE)
-        directory = Path(__file__).parents[1] / "conversations"
-        directory.mkdir(exist_ok=True)
-        text = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in converse(daemon, ASKED))
-        (directory / f"protocol-{PROTOCOL}.jsonl").write_text(text.replace(str(daemon.home), "HOME"))
+        write(PRESENT, converse(daemon, ASKED), daemon.home)
         return
-    steps = [json.loads(line) for line in file.read_text().splitlines()]
-    asked = {step["method"] for step in steps}
+    asked = {json.loads(line)["method"] for line in PRESENT.read_text().splitlines()}
     assert asked >= set(METHODS)
     assert yaml.safe_load(SCORE)["name"] == "talk"
 

@@ -22,7 +22,7 @@ from marianne_cli.screens.topics import TOPICS
 from marianne_cli.tree import front
 from marianne_cli.tree.group import mzt
 from marianne_cli.tree.table import TABLE as COMMANDS
-from marianned import errors, protocol, rows
+from marianned import __version__, errors, protocol, rows
 from marianned.clock import Instant
 from marianned.config import DURATIONS, FIELDS
 from marianned.instruments import profile
@@ -52,7 +52,7 @@ TYPES = {one.__name__ for one in vars(protocol).values() if inspect.isclass(one)
 
 
 def row(*cells):
-    return "| " + " | ".join(cells) + " |\n"
+    return "| " + " | ".join(re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in cells) + " |\n"
 
 
 def table(head, rows):
@@ -199,7 +199,7 @@ def field_table(struct, *, less=None, defaults=False, name="field"):
             f"`{field.encode_name}`",
             kind(field.type),
             *([coded(default(field)) or required(field)] if defaults else []),
-            linked(docs[field.name]).replace("|", "\\|"),
+            linked(docs[field.name]),
         )
         for field in msgspec.structs.fields(struct)
         if field.name not in inherited
@@ -279,7 +279,7 @@ def tables():
             (
                 f"`{field.name}`",
                 column(field.type),
-                linked(docs[field.name], "protocol.md").replace("|", "\\|"),
+                linked(docs[field.name], "protocol.md"),
             )
             for field in msgspec.structs.fields(struct)
         ]
@@ -313,8 +313,7 @@ def client_calls():
         parameters = [*inspect.signature(method).parameters.values()][1:]
         given, by_name = [], []
         for one in parameters:
-            default = "" if one.default is inspect.Parameter.empty else f" = {shown(one.default)}"
-            (by_name if one.kind is one.KEYWORD_ONLY else given).append(f"{one.name}{default}")
+            (by_name if one.kind is one.KEYWORD_ONLY else given).append(parameter(one))
         listing = ", ".join([*given, *(["*"] if by_name else []), *by_name])
         request = asked_by(name)
         reply = METHODS[request.method].result.__name__
@@ -338,9 +337,18 @@ def asked_by(name):
     return type(asked[0])
 
 
+def parameter(one):
+    """Write a parameter with its default, if it has one."""
+    return one.name if one.default is inspect.Parameter.empty else f"{one.name} = {shown(one.default)}"
+
+
 def shown(value):
     """Write a default of a parameter; one that is made anew each time as an empty one."""
-    return "…" if callable(value) or "Factory" in type(value).__name__ else repr(value)
+    return (
+        "…"
+        if callable(value) or "Factory" in type(value).__name__
+        else repr(value).replace(__version__, "VERSION")
+    )
 
 
 def paragraphs(thing):
@@ -374,7 +382,7 @@ def client_own():
     ):
         text += f"### {title}\n\n{paragraphs(thing)}\n\n"
         if inspect.isfunction(thing):
-            named = [str(one).split(":")[0].split(" =")[0] for one in signature_of(thing)]
+            named = [one if one == "*" else parameter(one) for one in signature_of(thing)]
             text += f"`{title}({', '.join(named)})`\n\n"
     return text
 
@@ -428,7 +436,7 @@ def score_default(field, rule):
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
     if isinstance(rule, rules.Duration) and value is not None:
         return f"`{value:g}s`"
-    if value is None or value in ({}, []) or isinstance(value, msgspec.Struct):
+    if value is None or value in ({}, [], "") or isinstance(value, msgspec.Struct):
         return ""
     return f"`{value if isinstance(value, str) else msgspec.json.encode(value).decode()}`"
 

@@ -1,5 +1,6 @@
 """The manual pages, made from the programs' own help and from `mzt help`'s topics: docs/man/*.1 (mdoc)."""
 
+import datetime as dt
 import re
 import textwrap
 
@@ -12,7 +13,8 @@ from marianne_cli.tree.table import TABLE
 from marianned.service import MISCONFIGURED_EXIT, arguments_parser
 
 DIRECTORY = pages.ROOT / "docs" / "man"
-DATE = "November 29, 2026"
+_RELEASED = re.search(r"^## \[.*\] - (.+)$", pages.text_of("CHANGELOG.md"), re.MULTILINE)[1]
+DATE = f"{dt.date.fromisoformat(_RELEASED):%B %-d, %Y}"
 _CONTROL = re.compile(r"^([.'])", re.MULTILINE)
 _MACRO = re.compile(r"[A-Z][a-z]")
 _OF_DAEMON = """\

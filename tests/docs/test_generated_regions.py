@@ -11,6 +11,7 @@ from marianne_cli.tree import front
 from marianned.errors import BY_CODE
 from marianned.protocol import METHODS, JobStatus
 from marianned.score.read.report import severity
+from marianned.store.opening import connect_writer
 
 EVENT = re.compile(
     r"(breakpoint|sheets|job|sheet|attempt|hook|revision|hold|worktree|workspace|budget|limit|loop|skip|pausefile)"
@@ -76,3 +77,18 @@ def test_every_problem_code_is_told_with_its_severity(page):
         )
     ) | {"S001"}
     assert told == {code: severity(code) for code in reported}
+
+
+def test_the_page_of_the_database_names_every_table_and_column(tmp_path):
+    page = pages.text_of("docs/reference/database.md")
+    database = connect_writer(tmp_path / "state" / "marianne.db")
+    try:
+        for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            if table.startswith("sqlite_"):
+                continue
+            assert f"`{table}`" in page or f"### {table}\n" in page
+            section = page.partition(f"### {table}\n")[2].partition("\n### ")[0]
+            columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+            assert not section or [one for one in columns if f"`{one}`" not in section] == []
+    finally:
+        database.close()

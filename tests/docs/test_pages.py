@@ -27,6 +27,20 @@ def test_every_link_leads_somewhere(name):
         assert not anchor or anchor in anchors(target.read_text()), link
 
 
+@pytest.mark.parametrize("name", pages.NAMES)
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(name):
+    """A stroke in a cell begins another one, also in code, unless it is escaped."""
+    head, wrong = 0, []
+    for line in re.sub(
+        r"^ *```.*?^ *```$", "", pages.text_of(name), flags=re.MULTILINE | re.DOTALL
+    ).splitlines():
+        cells = len(re.findall(r"(?<!\\)\|", line)) if line.lstrip().startswith("|") else 0
+        if head and cells not in {0, head}:
+            wrong.append(line)
+        head = (head or cells) if cells else 0
+    assert wrong == []
+
+
 def test_the_index_leads_to_every_page():
     linked = {
         (pages.ROOT / "docs" / link.partition("#")[0]).resolve()

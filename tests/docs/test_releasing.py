@@ -7,6 +7,9 @@ import pages
 import pytest
 import yaml
 
+from marianned import __version__
+from marianned.formatting import is_older
+
 PROJECT = tomllib.loads(pages.text_of("pyproject.toml"))
 WORKFLOW = yaml.safe_load(pages.text_of(".github/workflows/release.yml"))
 LOCKED = {
@@ -57,6 +60,31 @@ def test_the_extra_all_has_every_extra_of_people_and_the_tests_have_what_they_br
 
 
 def test_nothing_says_to_install_what_belongs_to_others():
-    wrong = re.compile(r"(install|upgrade|uvx|--from) (marianne|mzt)\b(?!d)")
+    wrong = re.compile(r"(?<!un)(install|upgrade|uvx|--from) (marianne|mzt)\b(?!d)")
     said = [name for name in pages.NAMES if wrong.search(pages.text_of(name))]
     assert said == []
+
+
+def test_the_version_has_a_dated_section_of_the_changes():
+    assert re.search(
+        rf"^## \[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d$", pages.text_of("CHANGELOG.md"), re.MULTILINE
+    )
+
+
+def test_each_release_before_is_there_to_be_tested_against():
+    told = re.findall(r"^## \[(\d[^\]]*)\]", pages.text_of("CHANGELOG.md"), re.MULTILINE)
+    released = {version for version in told if is_older(version, __version__)}
+    kept = [("databases", ".sql"), ("conversations", ".jsonl"), ("conversations", ".params.json")]
+    for directory, ending in kept:
+        files = {file.name for file in (pages.ROOT / "tests" / directory).iterdir()}
+        assert {f"{version}{ending}" for version in released} - files == set()
+    assert released
+
+
+def test_the_container_file_takes_all_that_the_wheel_is_made_of():
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", pages.text_of(".ci/Containerfile"), re.MULTILINE)
+    taken = {one for line in copied for one in line.split()}
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    wanted = {"pyproject.toml", "LICENSE", "README.md", *wheel["only-include"], *wheel["shared-data"]}
+    assert [one for one in wanted if not any(f"{one}/".startswith(f"{had}/") for had in taken)] == []
+    assert [one for one in taken if not (pages.ROOT / one).exists()] == []

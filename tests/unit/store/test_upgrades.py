@@ -45,10 +45,6 @@ def released(request: pytest.FixtureRequest, database: Path) -> Path:
     return database
 
 
-def test_there_is_a_database_of_each_release() -> None:
-    assert [dump.stem for dump in RELEASED] == ["0.1.0"]
-
-
 @pytest.mark.anyio
 async def test_what_a_release_knew_of_its_jobs_is_known(released: Path) -> None:
     before = version(released)
