@@ -1,6 +1,9 @@
 """A list tells of each job what its status tells, by pages, and reads of an ended run only how it ended."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 
 import anyio
 import pytest
@@ -114,9 +117,8 @@ def test_needs_attention_and_counts_are_of_the_newest_runs(jobs):
     }
 
 
-@pytest.mark.parametrize("brief", [False, True])
-def test_others_have_their_turn_while_a_list_of_thousands_is_made(daemon, monkeypatch, brief):
-    """A page of 1,000 held every connection up for ten milliseconds and more."""
+def keep_a_thousand_more(daemon):
+    """Let a job complete, and be stored a thousand times more under other names."""
     daemon.submit(score("one", [plain(1)]))
     daemon.wait_for("one", "completed")
     daemon.stop()
@@ -132,6 +134,36 @@ def test_others_have_their_turn_while_a_list_of_thousands_is_made(daemon, monkey
             f" WHERE run_id = (SELECT min(run_id) FROM {table})",
         )
     daemon.start()
+
+
+def processor_seconds(command, environment):
+    """Run a command; return what it has used of the processor itself, and its output."""
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as running:
+        said = running.stdout.read()
+        _, status, used = os.wait4(running.pid, 0)
+        running.returncode = os.waitstatus_to_exitcode(status)
+    assert running.returncode == 0
+    return used.ru_utime + used.ru_stime, said
+
+
+def test_a_completion_among_1000_kept_runs_costs_no_more_than_six_starts_of_python(daemon):
+    """So it takes 60 ms where python starts in ten."""
+    keep_a_thousand_more(daemon)
+    asked = {"_MZT_COMPLETE": "bash_complete", "COMP_WORDS": "mzt remove ", "COMP_CWORD": "2"}
+    environment = {**os.environ, "MARIANNE_SOCKET": str(daemon.socket)}
+    nothing, completion = [], []
+    for _ in range(7):  # side by side: whatever slows the one down slows the other
+        nothing.append(processor_seconds([sys.executable, "-c", "pass"], environment)[0])
+        took, said = processor_seconds([sys.executable, "-m", "marianne_cli"], environment | asked)
+        assert len(said.splitlines()) == 1001
+        completion.append(took)
+    assert min(completion) < 6 * min(nothing)
+
+
+@pytest.mark.parametrize("brief", [False, True])
+def test_others_have_their_turn_while_a_list_of_thousands_is_made(daemon, monkeypatch, brief):
+    """A page of 1,000 held every connection up for ten milliseconds and more."""
+    keep_a_thousand_more(daemon)
     turns, seen = [0], []
     summary, in_short = JobQueries._summary, jobs_of.brief_run
 
