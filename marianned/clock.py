@@ -6,6 +6,7 @@ On the same boot the boot clock decides, after a reboot the UTC time. Source: do
 """
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import overload
 
 import msgspec
@@ -45,7 +46,12 @@ def timestamp(moment: int | Instant | None) -> str | None:
     """Write an instant, or UTC milliseconds, as RFC 3339: `2026-11-24T14:05:12.000Z`; null stays null."""
     if moment is None:
         return None
-    milliseconds = moment.at if isinstance(moment, Instant) else moment
+    return _written(moment.at if isinstance(moment, Instant) else moment)
+
+
+@lru_cache(maxsize=1024)
+def _written(milliseconds: int) -> str:
+    """Write UTC milliseconds: each look at a job tells the same moments again."""
     return f"{(_EPOCH + timedelta(milliseconds=milliseconds)).isoformat('T', 'milliseconds')}Z"
 
 

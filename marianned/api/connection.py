@@ -122,9 +122,10 @@ class Connection:
         unread = 0
         try:
             async for data in self._stream:
-                for line in lines.feed(data):
+                for number, line in enumerate(lines.feed(data)):
+                    if number:  # a flood of small ones lets the others have their turn, as receiving does
+                        await anyio.lowlevel.checkpoint()
                     await self._take(line, tasks)
-                    await anyio.lowlevel.checkpoint()  # a flood of small ones lets the others have their turn
                 self._server.unread += lines.held - unread
                 unread = lines.held
                 if unread and self._server.unread > UNREAD_MOST:
@@ -160,19 +161,37 @@ class Connection:
         Raises:
             ClosedResourceError, BrokenResourceError: the other side is gone, or reads nothing.
         """
-        async with self._writing:
+        try:
+            self._writing.acquire_nowait()
+        except anyio.WouldBlock:
+            await self._writing.acquire()
+        try:
             if self._broken:
                 raise anyio.ClosedResourceError
             self._broken = True
-            try:
-                with anyio.CancelScope(shield=True):
-                    for start in range(0, len(data), _PIECE_BYTES):
-                        with anyio.fail_after(STALLED_SECONDS):
-                            await self._stream.send(data[start : start + _PIECE_BYTES])
-            except TimeoutError:
-                self._give_up()
-                raise anyio.BrokenResourceError from None
+            if left := data[self._taken_at_once(data) :]:
+                await self._send_slowly(left)
             self._broken = False
+        finally:
+            self._writing.release()
+
+    async def _send_slowly(self, data: bytes) -> None:
+        """Send what the reader has to make room for."""
+        try:
+            with anyio.CancelScope(shield=True):
+                for start in range(0, len(data), _PIECE_BYTES):
+                    with anyio.fail_after(STALLED_SECONDS):
+                        await self._stream.send(data[start : start + _PIECE_BYTES])
+        except TimeoutError:
+            self._give_up()
+            raise anyio.BrokenResourceError from None
+
+    def _taken_at_once(self, data: bytes) -> int:
+        """Return how many bytes the kernel takes without waiting; what fails is found out by who waits."""
+        try:
+            return self._socket.send(data, socket.MSG_DONTWAIT)
+        except OSError:
+            return 0
 
     def _give_up(self) -> None:
         """End the connection in both directions: reading sees the end, writing fails at once."""

@@ -43,6 +43,11 @@ class Place:
         """The paths of those that were there."""
         return [Path(file) for file in self._files]
 
+    @property
+    def device(self) -> int:
+        """The file system that the database lies in (`st_dev`)."""
+        return self._files[str(self._path)].st_dev
+
     def check(self) -> None:
         """See that each file is the one that was opened.
 

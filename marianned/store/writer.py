@@ -144,6 +144,11 @@ class Store:
         return self._newest_run_id
 
     @property
+    def device(self) -> int:
+        """The file system that the database lies in (`st_dev`)."""
+        return self._place.device
+
+    @property
     def files(self) -> list[Path]:
         """The database's files, as they were when it was opened."""
         return self._place.files

@@ -29,6 +29,7 @@ from marianned.paths import make_private_directory
 from marianned.progress.state.job import JobState
 from marianned.protocol import Drift, FileChange, FileDifference, JobStatus, WaitingFor
 from marianned.rows import WorktreeStatus
+from marianned.score.expanded import Expanded
 
 AT_REST = (JobStatus.PAUSED, JobStatus.FAILED)
 """Where nothing is in flight and a resume goes on: what changes there is somebody else's doing."""
@@ -97,22 +98,48 @@ async def found(services: Services, state: JobState) -> Drift | None:
     """Tell what differs now from when the job came to rest; None: it is not at rest, or nothing is known."""
     if lifecycle.status(state.facts) not in AT_REST or state.failing:
         return None
-    kept = await to_thread.run_sync(_kept, services.workspace_record(state.run.run_id))
-    if kept is None or kept.since != state.run.status_since:
+    since = timestamp(state.run.status_since)
+    alone = all(row.waiting_for != WaitingFor.JOB for row in state.hooks)
+    given = (services.workspace_record(state.run.run_id), state.run.status_since, state.score, alone)
+    with anyio.move_on_after(_SECONDS) as limit:
+        kept, walked = await to_thread.run_sync(_kept_and_walked, *given, abandon_on_cancel=True)
+    if limit.cancelled_caught:
+        return _unwatched(since, _LATE)
+    if kept is None:
         return None
-    since = timestamp(kept.since)
-    if kept.unwatched is not None:
-        return Drift(since_at=since, changes=[], total=0, unwatched=kept.unwatched)
-    if child := _works_there(state, kept.root):
-        return Drift(
-            since_at=since, changes=[], total=0, unwatched=f"'{child}' works there, which it waits for"
-        )
-    seen = await _look(services, state, kept.root, as_git=kept.git)
+    why = kept.unwatched
+    if why is None and (child := _works_there(state, kept.root)):
+        why = f"'{child}' works there, which it waits for"
+    if why is not None:
+        return _unwatched(since, why)
+    seen = walked or await _look(services, state, kept.root, as_git=kept.git)
     if seen.unwatched is not None:
-        return Drift(since_at=since, changes=[], total=0, unwatched=seen.unwatched)
+        return _unwatched(since, seen.unwatched)
     differing = sorted(_differences(kept, seen))
     told = [FileDifference(path=_shown(name), how=how) for name, how in differing[:_TOLD_MOST]]
     return Drift(since_at=since, changes=told, total=len(differing), unwatched=None)
+
+
+def _unwatched(since: str, why: str) -> Drift:
+    return Drift(since_at=since, changes=[], total=0, unwatched=why)
+
+
+def _kept_and_walked(
+    path: Path,
+    since: int,
+    score: Expanded,
+    alone: bool,  # noqa: FBT001  a thread is called by position
+) -> tuple[Snapshot | None, Snapshot | None]:
+    """Return what was there when a job came to rest, null where that is not known, and what is there now.
+
+    The latter in one go, where neither git has to be asked first nor a job that may write there: else null.
+    """
+    kept = _kept(path)
+    if kept is None or kept.since != since:
+        return None, None
+    if kept.git or kept.unwatched is not None or not alone:
+        return kept, None
+    return kept, _looked_in_bounds(kept.root, None, score, time.monotonic() + _SECONDS)
 
 
 async def forget(services: Services, run_id: int) -> None:
@@ -141,23 +168,19 @@ def _shown(name: bytes) -> str:
 async def _look(services: Services, state: JobState, root: str, *, as_git: bool | None = None) -> Snapshot:
     """Look at what is there, as git lists it (`as_git`; null: where git can be asked, and lists anything)."""
     bare = Snapshot(since=0, root=root)
-    late = msgspec.structs.replace(bare, unwatched=_LATE)
     ends = time.monotonic() + _SECONDS
-    own, marked = _own(state, root), _marked(state, root)
     with anyio.move_on_after(_SECONDS):
         try:
             listed: bytes | None = None
             if as_git is not False and await to_thread.run_sync(_in_repository, root):
                 listed = await _listed(services, state, root)
-            if as_git and not listed:
-                return msgspec.structs.replace(bare, unwatched="git does not list them any more")
-            given = (root, listed or None, own, marked, ends)
-            return await to_thread.run_sync(_looked, *given, abandon_on_cancel=True)
-        except _Unwatchable as why:
-            return msgspec.structs.replace(bare, unwatched=str(why))
         except OSError as error:
             return msgspec.structs.replace(bare, unwatched=f"'{root}': {error.strerror}")
-    return late
+        if as_git and not listed:
+            return msgspec.structs.replace(bare, unwatched="git does not list them any more")
+        given = (root, listed or None, state.score, ends)
+        return await to_thread.run_sync(_looked_in_bounds, *given, abandon_on_cancel=True)
+    return msgspec.structs.replace(bare, unwatched=_LATE)
 
 
 async def _listed(services: Services, state: JobState, root: str) -> bytes | None:
@@ -172,18 +195,16 @@ def _in_repository(root: str) -> bool:
     return any(os.path.lexists(above / ".git") for above in (place, *place.parents))
 
 
-def _own(state: JobState, root: str) -> frozenset[bytes]:
+def _own(score: Expanded, root: str) -> frozenset[bytes]:
     """Return the names of what the daemon itself writes there."""
-    log = state.score.concert.log_path
+    log = score.concert.log_path
     return frozenset(_below(root, [log] if log else []))
 
 
-def _marked(state: JobState, root: str) -> frozenset[bytes]:
+def _marked(score: Expanded, root: str) -> frozenset[bytes]:
     """Return the names of files that checks look at, or that are captured: their content counts."""
-    targets = [
-        check.target for sheet in state.score.sheets for check in sheet.checks if check.type != _COMMAND
-    ]
-    captured = [text for text in state.score.cross_sheet.capture_files if not set(text) & set(_IN_PATTERNS)]
+    targets = [check.target for sheet in score.sheets for check in sheet.checks if check.type != _COMMAND]
+    captured = [text for text in score.cross_sheet.capture_files if not set(text) & set(_IN_PATTERNS)]
     absolute = [str(Path(root) / text) for text in captured]
     return frozenset(_below(root, dict.fromkeys([*targets, *absolute])))
 
@@ -193,6 +214,16 @@ def _below(root: str, paths: Collection[str]) -> Iterator[bytes]:
     for path in paths:
         if path.startswith(top):
             yield os.fsencode(os.path.normpath(path)[len(top) :])
+
+
+def _looked_in_bounds(root: str, listed: bytes | None, score: Expanded, ends: float) -> Snapshot:
+    """Look at what is there, in a thread; say so where that can't be done in bounds."""
+    try:
+        return _looked(root, listed, _own(score, root), _marked(score, root), ends)
+    except _Unwatchable as why:
+        return Snapshot(since=0, root=root, unwatched=str(why))
+    except OSError as error:
+        return Snapshot(since=0, root=root, unwatched=f"'{root}': {error.strerror}")
 
 
 def _looked(

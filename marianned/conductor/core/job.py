@@ -156,6 +156,8 @@ class Job:
     def queued(self) -> list[tuple[Flight, str]]:
         """Return which attempts wait at a cluster, and for what."""
         waits = {} if self._players is None else self._players.queued()
+        if not waits:
+            return []
         named = ((flight, waits.get(self.services.attempt_id(flight))) for flight in self.state.flights)
         return [(flight, why) for flight, why in named if why is not None]
 

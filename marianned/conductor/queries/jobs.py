@@ -178,11 +178,14 @@ class JobQueries:
         self, state: JobState, numbers: list[int], params: GetJob, *, needs: bool
     ) -> list[Sheet]:
         """Return a page of the sheets, with their attempts where they were named."""
-        one = state.copy()  # it stays as it is while others have their turn
         sheets: list[Sheet] = []
-        for start in range(0, len(numbers), _SLICE):
-            sheets += sheet_views(one, numbers[start : start + _SLICE], needs=needs)
-            await anyio.lowlevel.checkpoint()
+        if len(numbers) <= _SLICE:
+            sheets = sheet_views(state, numbers, needs=needs)
+        else:
+            one = state.copy()  # it stays as it is while others have their turn
+            for start in range(0, len(numbers), _SLICE):
+                sheets += sheet_views(one, numbers[start : start + _SLICE], needs=needs)
+                await anyio.lowlevel.checkpoint()
         for sheet in sheets if params.sheets is not None else ():
             rows = await self._records.attempts(state.run.run_id, state.sheets[sheet.sheet].uid)
             sheet.attempts = [self._attempt(state, row) for row in rows]

@@ -1,12 +1,13 @@
 """What is in flight, alive: how much it has printed, when last, and its last line.
 
-Read off the files, in a thread: nothing tells of their growth. The line is quoted by the daemon, so that
-secrets are masked in it (docs/security.md) and control characters are taken out.
+Read off the files, in a thread: nothing tells of their growth. What was read holds until a file is another.
+The line is quoted by the daemon, so that secrets are masked in it (docs/security.md) and control characters
+are taken out.
 """
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,10 @@ from marianned.rows import AttemptRow, HookRow, RunRow
 LINE_MOST = 200
 """Characters of a last line that are told."""
 _MASKS_MOST = 256
+_AT_ONCE_MOST = 4
+"""Of so few flights it is seen at once that nothing was printed since the last look."""
+_KNOWN_MOST = 256
+"""Flights of which the last look is kept."""
 _CONTROL = re.compile(f"[{CONTROLS}]+")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 """What a terminal takes for colours, moves and titles."""
@@ -52,6 +57,27 @@ class Printed(NamedTuple):
     last_line: str | None
 
 
+class _Fact(NamedTuple):
+    """What tells a file from what it was: its file system and number, bytes, and when it changed (ns)."""
+
+    device: int
+    number: int
+    size: int
+    modified: int
+
+
+_Facts = tuple[_Fact | None, _Fact | None]
+"""Of stdout and stderr."""
+
+
+class _Look(NamedTuple):
+    """What was there before it was read, what was found, and what masked that."""
+
+    facts: _Facts
+    printed: Printed
+    mask: Mask
+
+
 Key = tuple[str | None, int | None, int | None, int]
 """Job (None: the one that is looked at), sheet, hook and attempt."""
 
@@ -67,17 +93,45 @@ class Liveness:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._masks: dict[int, tuple[RunRow, Mask]] = {}
+        self._known: dict[Path, _Look] = {}
 
     async def told(self, state: JobState, found: Sequence[InFlight]) -> list[InFlight]:
         """Return what is in flight of a job with what its outputs tell; what prints nothing as it is."""
         printing = dict(self._printing(state))
         if not printing:
             return list(found)
-        told = await to_thread.run_sync(_look, printing)
+        told = self._unchanged(printing)
+        if told is None:
+            looks = await to_thread.run_sync(_look, printing)
+            told = {key: look.printed for key, look in looks.items()}
+            self._keep(printing, looks)
         return [
             msgspec.structs.replace(one, **told[key]._asdict()) if (key := key_of(one)) in told else one
             for one in found
         ]
+
+    def _unchanged(self, printing: Mapping[Key, Printing]) -> dict[Key, Printed] | None:
+        """Return what was told last, where that is still so; None: it has to be looked for, in a thread.
+
+        Nothing but four facts of each file are asked for here, of few, and only where they lie in the file
+        system of the database, which each commit and each look at a job waits for in any case.
+        """
+        told: dict[Key, Printed] = {}
+        for key, one in printing.items() if len(printing) <= _AT_ONCE_MOST else ():
+            known = self._known.get(one.directory)
+            if known is None or known.mask is not one.mask or known.facts != _facts(one.directory):
+                return None
+            told[key] = known.printed
+        return told or None
+
+    def _keep(self, printing: Mapping[Key, Printing], looks: Mapping[Key, _Look]) -> None:
+        if len(self._known) + len(looks) > _KNOWN_MOST:
+            self._known.clear()
+        if len(looks) <= _AT_ONCE_MOST:
+            here = self._services.store.device
+            for key, look in looks.items():
+                if all(fact is not None and fact.device == here for fact in look.facts):
+                    self._known[printing[key].directory] = look
 
     def _printing(self, state: JobState) -> Iterator[tuple[Key, Printing]]:
         for one in (state, *state.awaited):
@@ -105,23 +159,33 @@ class Liveness:
         return known[1]
 
 
-def _look(printing: dict[Key, Printing]) -> dict[Key, Printed]:
-    return {key: _printed(one) for key, one in printing.items()}
+def _look(printing: Mapping[Key, Printing]) -> dict[Key, _Look]:
+    looks = {}
+    for key, one in printing.items():
+        facts = _facts(one.directory)
+        looks[key] = _Look(facts, _printed(one, facts), one.mask)
+    return looks
 
 
-def _printed(one: Printing) -> Printed:
-    stdout, stderr = (_stat(one.directory / name) for name in ("stdout", "stderr"))
-    size = 0 if stdout is None else stdout.st_size
-    changed = max((stat.st_mtime_ns for stat in (stdout, stderr) if stat and stat.st_size), default=None)
-    at = None if changed is None else timestamp(nearest(changed // 1_000_000))
-    return Printed(size, at, last_line(one) if size else None)
+def _facts(directory: Path) -> _Facts:
+    stdout, stderr = (_fact(f"{directory}/{name}") for name in ("stdout", "stderr"))
+    return stdout, stderr
 
 
-def _stat(path: Path) -> os.stat_result | None:
+def _fact(path: str) -> _Fact | None:
     try:
-        return path.lstat()
+        found = os.lstat(path)
     except OSError:
         return None
+    return _Fact(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _printed(one: Printing, facts: _Facts) -> Printed:
+    stdout, _ = facts
+    size = 0 if stdout is None else stdout.size
+    changed = max((fact.modified for fact in facts if fact and fact.size), default=None)
+    at = None if changed is None else timestamp(nearest(changed // 1_000_000))
+    return Printed(size, at, last_line(one) if size else None)
 
 
 def last_line(one: Printing) -> str | None:
