@@ -21,8 +21,9 @@ from anyio import to_thread
 from marianned import files, worker_pool
 from marianned.accidents import is_scarcity
 from marianned.errors import Problem
+from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import Profile
-from marianned.instruments.result import Ended, Reading, Verdict
+from marianned.instruments.result import CAPTURE_BYTES, Ended, Reading, Verdict, text_of
 from marianned.protocol import Outcome
 from marianned.score.expanded import Compiled, Expanded, unpacked
 from marianned.score.language.expressions import JobSeen, SheetSeen
@@ -35,6 +36,8 @@ __all__ = ["WORKERS", "Born", "WorkerLimit", "call_within", "fork_nursery"]
 LIMIT_SECONDS = 10.0
 """How much processor time one call may take."""
 
+PLAIN_BYTES = 64 * 1024
+"""Of a script that ended well so much output is read without a worker."""
 _OUTPUT_LIMIT = 32 * 1024**2
 _SCORES_KEPT = 4
 _SMALL_BYTES = 32 * 1024
@@ -420,6 +423,30 @@ async def read_end(
         if verdict.outcome is Outcome.SUCCEEDED:
             verdict = Verdict(Outcome.FAILED, "no_result", f"the output could not be read: {limit.message}")
         return reading, verdict
+
+
+def read_plain_end(
+    profile: Profile, settings: Mapping[str, Any], *, stdout: str, stderr: str, exit_code: int | None
+) -> tuple[Reading, Verdict] | None:
+    """Read what a script has printed that ended well and by itself, if that is little; blocks.
+
+    Nothing is searched in it, so nothing can make it slow. None: `read_end` has to, which would say the same.
+    """
+    output = output_of(profile, settings)
+    errors = profile.cli.errors if profile.cli and profile.raw_prompt else None
+    if errors is None or exit_code not in errors.success_exit_codes or errors.failure_patterns:
+        return None
+    if output.format != "text" or output.text_amounts is not None or output.require_result:
+        return None
+    try:
+        data, size = files.head(stdout, PLAIN_BYTES)
+        os.close(files.opened(stderr))
+    except OSError:
+        return None
+    if size > PLAIN_BYTES:
+        return None
+    keep = settings.get("max_output_capture_bytes") or CAPTURE_BYTES
+    return Reading(result=text_of(data.replace(b"\0", b""), keep)), Verdict(Outcome.SUCCEEDED, None, "")
 
 
 class _End(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,10 +97,8 @@ class Services(msgspec.Struct, kw_only=True):
         incarnation = self.store.incarnations.get(flight.incarnation)
         if incarnation is None:
             return self._place_of_0_1_0(flight)
-        name = flight.name
-        top = _top(incarnation.name, Path(incarnation.attempts), self.attempts)
-        directory = top / str(flight.run_id) / name
-        return Place(directory, f"{incarnation.name}-{flight.run_id}-{name}", top)
+        top = _top(incarnation.name, incarnation.attempts, self.attempts)
+        return _place(top, incarnation.name, flight.run_id, flight.name)
 
     def _place_of_0_1_0(self, flight: Placed) -> Place:
         """Return where 0.1.0 put it, which named places by run alone, and knew of one directory for them."""
@@ -112,7 +111,7 @@ class Services(msgspec.Struct, kw_only=True):
 
     def directories_of(self, run_id: int) -> list[Path]:
         """Return all places where files of a run can be: of its attempts, hooks and git; 0.1.0's are not."""
-        tops = [_top(one.name, Path(one.attempts), self.attempts) for one in self.store.incarnations.values()]
+        tops = [_top(one.name, one.attempts, self.attempts) for one in self.store.incarnations.values()]
         return [top / str(run_id) for top in tops]
 
     def workspace_record(self, run_id: int) -> Path:
@@ -146,10 +145,24 @@ class Services(msgspec.Struct, kw_only=True):
                 files.remove_tree_if_there(of_0_1_0)
 
 
-def _top(name: str, then: Path, now: Path) -> Path:
+@lru_cache(maxsize=256)
+def _place(top: Path, incarnation: str, run_id: int, name: str) -> Place:
+    """Return a place below an incarnation's directory: it is asked for a dozen times in an attempt."""
+    return Place(top / str(run_id) / name, f"{incarnation}-{run_id}-{name}", top)
+
+
+def _top(name: str, then: str, now: Path) -> Path:
     """Return the directory of an incarnation; where the setting has changed it may have been moved along."""
-    moved = then != now and not (then / name).exists() and (now / name).exists()
-    return (now if moved else then) / name
+    if then == str(now):
+        return _below(now, name)
+    before = Path(then)
+    moved = before != now and not (before / name).exists() and (now / name).exists()
+    return (now if moved else before) / name
+
+
+@lru_cache(maxsize=16)
+def _below(directory: Path, name: str) -> Path:
+    return directory / name
 
 
 def mask_of(services: Services, run: RunRow) -> Mask:

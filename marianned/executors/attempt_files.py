@@ -20,8 +20,8 @@ _GIVEN_UP = b'{"given_up":true}\n'
 """What a claim says that is the daemon's own: nothing was started, and nothing will be."""
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write a file durably, whole or not at all.
+def write(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file whole or not at all, durably unless a power cut may take it.
 
     Raises:
         OSError: that can't be done.
@@ -30,8 +30,9 @@ def write(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         Path(new).replace(path)
     except OSError:
         Path(new).unlink()

@@ -245,8 +245,10 @@ class NotStarted(CannotStart, Accident):
 class Executor(Protocol):
     """Where attempts run. A place belongs to one attempt for ever."""
 
-    async def start(self, directory: Path, spec: Spec) -> None:
+    async def start(self, directory: Path, spec: Spec, write: Callable[[], None] | None = None) -> None:
         """Start it; on return it runs (or has ended, or will begin) and does so without us.
+
+        `write` makes, in a thread, what it needs in its directory; what that raises is raised.
 
         Raises:
             AlreadyClaimed: it was started before, or its directory is another's.

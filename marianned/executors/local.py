@@ -71,6 +71,9 @@ class LocalExecutor:
         """Who looks after attempts that somebody waits for, by id: their files can be taken away."""
         self._asked_to_end: set[str] = set()
         """Attempts, by id, that were told to end: how they would have ended does not matter any more."""
+        self._started: dict[str, int | None] = {}
+        """Attempts, by id, that were started here and that nobody has waited for yet: a pidfd of the keeper,
+        None if that has ended already."""
 
     async def __aenter__(self) -> Self:
         self._forks = ForkServer()
@@ -80,13 +83,22 @@ class LocalExecutor:
 
     async def __aexit__(self, *_: object) -> None:
         forks, self._forks = self._forks, None
+        for watch in self._started.values():
+            if watch is not None:
+                os.close(watch)
+        self._started.clear()
         if forks is not None:
             with anyio.CancelScope(shield=True):
                 await run_sync(forks.close)
 
-    async def start(self, directory: Path, spec: Spec) -> None:
-        """Write the spec durably, have the shim forked or spawned, return when it has said who it is."""
-        status, message = await run_sync(_begin, directory, spec, self._forks)
+    async def start(self, directory: Path, spec: Spec, write: Callable[[], None] | None = None) -> None:
+        """Write the spec, have the shim forked or spawned, return when it has said who it is.
+
+        Who that is, is kept, with a pidfd of the keeper: `running` and `wait` need no look of their own then.
+        """
+        status, message, running, watch = await run_sync(_introduced, directory, spec, write, self._forks)
+        if running is not None:
+            self._known[spec.id], self._started[spec.id] = running, watch
         if status == shim.CLAIMED_STATUS:
             raise AlreadyClaimed(message)
         # The front can be killed without the pair being troubled: then the directory knows better.
@@ -119,7 +131,9 @@ class LocalExecutor:
         return await _patiently(_conclude, place, seen, swept, place.id in self._asked_to_end)
 
     async def running(self, place: Place) -> Running | None:
-        """Read identity.json, and remember it (see Executor)."""
+        """Read identity.json, and remember it (see Executor); of what was just started it is known."""
+        if place.id in self._started:
+            return self._known[place.id]
         running = await _patiently(attempt_files.read, place.directory / shim.IDENTITY, Running)
         if running is not None:
             self._known[place.id] = running
@@ -141,7 +155,9 @@ class LocalExecutor:
                 tell(text)
 
         while True:
-            found = await self._patiently_of(_next, place)
+            found: int | ExitRecord | None = self._started.pop(place.id, None)
+            if found is None:
+                found = await self._patiently_of(_next, place)
             if isinstance(found, int):
                 with anyio.move_on_after(_LOOK_SECONDS):
                     await _ended(found)
@@ -250,6 +266,23 @@ async def _sweep(attempt: str) -> bool:
     return ever
 
 
+def _introduced(
+    directory: Path, spec: Spec, write: Callable[[], None] | None, forks: ForkServer | None
+) -> tuple[int, str, Running | None, int | None]:
+    """Start it as `_begin` does; add who looks after it and a pidfd of the keeper, where these can be had."""
+    if write is not None:
+        write()
+    status, message = _begin(directory, spec, forks)
+    if status or forks is None:
+        return status, message, None, None
+    try:
+        running = attempt_files.read(directory / shim.IDENTITY, Running)
+        watch = None if running is None else traces.open_process(running.pid, running.start_time)
+    except OSError:
+        return status, message, None, None
+    return status, message, running, watch
+
+
 def _begin(directory: Path, spec: Spec, forks: ForkServer | None) -> tuple[int, str]:
     """Write spec.json, have the keeper forked or run the shim's front to its end: a status and a message."""
     try:
@@ -258,7 +291,7 @@ def _begin(directory: Path, spec: Spec, forks: ForkServer | None) -> tuple[int, 
         if (directory / shim.CLAIM).exists():
             return shim.CLAIMED_STATUS, "the attempt is claimed already"
         branded = msgspec.structs.replace(spec, brand=_brand(spec.id))
-        attempt_files.write(directory / shim.SPEC, msgspec.json.encode(branded))
+        attempt_files.write(directory / shim.SPEC, msgspec.json.encode(branded), durable=False)
         answer = forks.start(directory, spec.id) if forks else None
         if answer:
             return answer

@@ -25,11 +25,9 @@ from marianned.instruments.recognising import (
 )
 from marianned.instruments.refusals import is_refusal
 from marianned.instruments.resets import resets_in
-from marianned.instruments.result import Ended, Reading, Verdict
+from marianned.instruments.result import CAPTURE_BYTES, Ended, Reading, Verdict, text_of
 from marianned.protocol import Outcome
 
-CAPTURE_BYTES = 1024 * 1024
-"""How much of a result is kept where `max_output_capture_bytes` says nothing: its end."""
 RATE_LIMIT_PATTERNS = ("rate.?limit", "usage.?limit", "too many requests", r"\b429\b", "try again later")
 """What means a rate limit, in a tool's own error, where neither profile nor score says it."""
 
@@ -63,11 +61,11 @@ def read_output(profile: Profile, settings: Mapping[str, Any], stdout: bytes, st
 def _read_text(profile: Profile, output: OutputFormat, stdout: bytes, keep: int) -> Reading:
     """Read an output without a form; of a shell script's nothing but the exit code tells of a failure."""
     patterns = profile.cli.errors.failure_patterns if profile.cli else []
-    searched = "" if profile.raw_prompt else _text(stdout, _SEARCHED_STDOUT)
+    searched = "" if profile.raw_prompt else text_of(stdout, _SEARCHED_STDOUT)
     found = next((hit for pattern in patterns if (hit := re.search(pattern, searched, _LINES))), None)
     refused = _refuses(profile, searched)
     return Reading(
-        result=_text(stdout, keep),
+        result=text_of(stdout, keep),
         error=searched.strip() if refused else None if found is None else searched[found.start() :].strip(),
         failed=refused or found is not None,
         no_result=bool(output.require_result) and not stdout.strip(),
@@ -82,7 +80,7 @@ def _read_events(
     final = _final_records(output, events)
     given = _result(output, final)
     require = output.require_result is not False
-    result = given if given is not None and (given or require) else ("" if require else _text(stdout, keep))
+    result = given if given is not None and (given or require) else ("" if require else text_of(stdout, keep))
     signs = [rule for rule in output.failure_when if _holds(rule, events, final)]
     failed = bool(signs)
     error = None
@@ -100,7 +98,7 @@ def _read_events(
     no_result = require and not result.strip()
     limit = _limit_event(errors, events)
     return Reading(
-        result=_text(result.encode(errors="replace"), keep),
+        result=text_of(result.encode(errors="replace"), keep),
         error=error,
         failed=failed,
         no_result=no_result,
@@ -196,12 +194,6 @@ def _moment(event: Any, path: str | None) -> float | None:
     if not isinstance(found[0], int | float):
         return None
     return found[0] / 1000 if found[0] > _MILLISECONDS_FROM else float(found[0])
-
-
-def _text(data: bytes, keep: int) -> str:
-    """Decode the end of an output without the blanks behind it; a cut never leaves half a character."""
-    data = data.rstrip()
-    return data[-keep:].decode(errors="ignore" if len(data) > keep else "replace")
 
 
 def _document(stdout: bytes, output: OutputFormat) -> list[Any] | None:

@@ -9,6 +9,9 @@ import msgspec
 
 from marianned.protocol import Outcome
 
+CAPTURE_BYTES = 1024 * 1024
+"""How much of a result is kept where `max_output_capture_bytes` says nothing: its end."""
+
 Ended = Literal["timed_out", "stale", "final", "asked"]
 """Why a process was ended: its limits, its last word, a request."""
 
@@ -61,3 +64,9 @@ class Verdict(NamedTuple):
     quota: bool = False
     doubt: bool = False
     warning: str | None = None
+
+
+def text_of(data: bytes, keep: int) -> str:
+    """Decode the end of an output without the blanks behind it; a cut never leaves half a character."""
+    data = data.rstrip()
+    return data[-keep:].decode(errors="ignore" if len(data) > keep else "replace")

@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -26,9 +27,9 @@ class BareExecutor(MemoryExecutor):
         self._processes: dict[str, Process] = {}
         self._asked: set[str] = set()
 
-    async def start(self, directory: Path, spec: Spec) -> None:
+    async def start(self, directory: Path, spec: Spec, write: Callable[[], None] | None = None) -> None:
         with anyio.CancelScope(shield=True):  # a conductor that ends leaves no half of a start behind
-            await super().start(directory, spec)
+            await super().start(directory, spec, write)
             entry = self.entries[spec.id]
             try:
                 process = self._processes[spec.id] = await _spawned(directory, spec)

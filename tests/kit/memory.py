@@ -89,7 +89,9 @@ class MemoryExecutor:
 
     # --- Executor ------------------------------------------------------------------------------------
 
-    async def start(self, directory: Path, spec: Spec) -> None:
+    async def start(self, directory: Path, spec: Spec, write: Callable[[], None] | None = None) -> None:
+        if write is not None:
+            write()
         if self.refuses:
             self.refuses -= 1
             raise NotStarted("a start that was to fail")

@@ -9,6 +9,7 @@ docs/design/durability.md.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -19,14 +20,16 @@ from marianned import faults, files, workers
 from marianned.accidents import Accident, GivenUp, Patience, runs_short
 from marianned.conductor.run import handoff, sessions, walls
 from marianned.conductor.run.checks import Checking, counted, evidence_of
-from marianned.conductor.run.context import gather
+from marianned.conductor.run.context import gather, previous_attempt
 from marianned.conductor.run.process import (
     STDERR,
     STDOUT,
+    Prepared,
     Process,
     Unprepared,
     check_directory,
     left_behind,
+    sizes,
 )
 from marianned.conductor.run.surroundings import (
     environment_of,
@@ -48,20 +51,19 @@ from marianned.executors.base import (
     Withdrawn,
     lost,
 )
-from marianned.executors.output import quoted
 from marianned.executors.programs import interpreter
 from marianned.instruments import command_line, costs
 from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import Profile
 from marianned.instruments.result import Ended, Reading, Verdict
-from marianned.masks import Mask
 from marianned.moment import now
 from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import Ending, Parked, Warned
-from marianned.protocol import AttemptKind, CheckReport, CheckResult, Outcome
+from marianned.protocol import CheckReport, CheckResult, Outcome
 from marianned.rows import AttemptExit, AttemptRow, Exit, RevisionRow, RunRow
 from marianned.score.expanded import Expanded, Sheet
-from marianned.score.render.prompt_inputs import PreviousAttempt, RenderError
+from marianned.score.render.plain import plain_body
+from marianned.score.render.prompt_inputs import RenderError, UpstreamOutputs
 
 PROMPT = "prompt"
 _ASKING_NAME = "http_agent.py"
@@ -70,7 +72,6 @@ PREVIOUS = "previous"
 _ASKING = (Path(__file__).parents[2] / _ASKING_NAME).read_text(encoding="utf-8")
 """Asks a model over HTTP. Attempts get a copy: the package may be another one by then, or gone."""
 _WARNINGS = "warnings.json"
-_STDERR_TAIL_BYTES = 2_000
 _NOT_ITS_FORM = (
     "its output is not in the form that its profile names: all of it counts as its answer, "
     "and no tokens or cost are known; look at it, it may be an error"
@@ -147,6 +148,7 @@ class Attempt:
         An attempt whose process has ended is parked when it is interrupted in its checks, or while its
         outputs can't be read: the record is on disk, it is judged later.
         """
+        self._checking.untouched = presence is None
         if presence not in (None, Presence.NEVER_STARTED):
             self._warnings = await to_thread.run_sync(_read_warnings, self._directory)
         try:
@@ -206,8 +208,8 @@ class Attempt:
 
     # --- before the process --------------------------------------------------------------------------
 
-    async def _prepare(self) -> Spec:
-        """Render the prompt and write the files; return how the process starts."""
+    async def _prepare(self) -> Prepared:
+        """Render the prompt; return how the process starts, and what writes its files."""
         given = self._given
         definition = given.definition
         profile = given.score.profiles[definition.instrument]
@@ -235,9 +237,7 @@ class Attempt:
             helper=(interpreter(), "-I", "-S", str(self._directory / _ASKING_NAME)),
             session=session,
         )
-        await to_thread.run_sync(self._write, invocation, prompt, cwd)
         await self._checking.remember(definition.checks)
-        faults.point("attempt.written")
         spec = Spec(
             id=self._services.attempt_id(given.attempt),
             argv=invocation.argv,
@@ -254,10 +254,14 @@ class Attempt:
             drain_seconds=self._services.settings.attempts.drain,
             resources=definition.resources,
         )
+        write = partial(self._write, invocation, prompt, cwd)
         if self.away:
-            return for_a_node(self._services, profile, spec)
+            return Prepared(for_a_node(self._services, profile, spec), write)
+        if not walls.wanted(self._services, profile):
+            return Prepared(spec, write)
+        await to_thread.run_sync(write)  # the wall is put up in a directory that is there
         try:
-            return await walls.walled(self._services, profile, spec, self._directory)
+            return Prepared(await walls.walled(self._services, profile, spec, self._directory))
         except walls.NoWall as why:
             raise Unprepared("unavailable", str(why)) from None
 
@@ -286,27 +290,34 @@ class Attempt:
 
     async def _prompt(self, *, in_session: bool) -> str:
         given = self._given
+        raw = given.score.profiles[given.definition.instrument].raw_prompt
+        plain = plain_body(given.score) if raw else None
         try:
             previous, left_out = await gather(
                 self._services.store, given.run, given.score, given.sheet, given.attempt.round
             )
-            key = self._services.revision_key(given.revision)
-            rendered = await workers.render_prompt(
-                key,
-                given.revision.expanded,
-                given.sheet,
-                previous,
-                await self._previous_attempt(in_session=in_session),
-                given.fallback,
+            rendered = (
+                workers.Rendered(plain, plain, [])
+                if plain is not None
+                else await self._rendered(previous, in_session=in_session)
             )
         except (RenderError, workers.WorkerLimit) as error:
             raise Unprepared("config", f"the prompt can't be built: {error.message}") from None
         if given.score.cross_sheet.auto_capture_stdout:
             await to_thread.run_sync(self._write_previous, previous.outputs)
         self._warnings = [self._mask.text(text) for text in (*left_out, *rendered.missing)]
-        if given.score.profiles[given.definition.instrument].raw_prompt:
-            return rendered.body
-        return rendered.prompt + await self._handed_over()
+        return rendered.body if raw else rendered.prompt + await self._handed_over()
+
+    async def _rendered(self, previous: UpstreamOutputs, *, in_session: bool) -> workers.Rendered:
+        given = self._given
+        return await workers.render_prompt(
+            self._services.revision_key(given.revision),
+            given.revision.expanded,
+            given.sheet,
+            previous,
+            await previous_attempt(self._services, given.attempt, self._mask, in_session=in_session),
+            given.fallback,
+        )
 
     async def _handed_over(self) -> str:
         """Make the place for a note to the next attempt; return what the one before has left."""
@@ -361,32 +372,6 @@ class Attempt:
             attempt = self._given.attempt
             self._tell(Warned(uid=attempt.uid, attempt=attempt.attempt, texts=self._warnings))
 
-    async def _previous_attempt(self, *, in_session: bool) -> PreviousAttempt | None:
-        attempt = self._given.attempt
-        if attempt.kind == AttemptKind.FIRST:
-            return None
-        if attempt.kind == AttemptKind.RESUMED and in_session:  # it knows what came before
-            return PreviousAttempt(kind="resumed", ending="interrupted")
-        rows = await self._services.store.records.attempts(attempt.run_id, attempt.uid)
-        before = [row for row in rows if row.attempt < attempt.attempt and row.outcome in sessions.COUNTED]
-        if not before:
-            return None
-        last = before[-1]
-        reports = last.validations
-        return PreviousAttempt(
-            kind="completion" if attempt.kind == AttemptKind.COMPLETION else "retry",
-            ending=self._mask.text(last.error_message or str(last.outcome)),
-            passed=[_describe_check(report) for report in reports if report.result == CheckResult.PASSED],
-            failed=[
-                (_describe_check(report), self._mask.text(report.reason or "failed"))
-                for report in reports
-                if report.result != CheckResult.PASSED
-            ],
-            stderr_tail=""
-            if reports
-            else await to_thread.run_sync(_stderr_tail, self._services.directory(last), self._mask),
-        )
-
     def _write(self, invocation: command_line.CommandLine, prompt: str, cwd: str) -> None:
         check_directory(cwd)
         make_private_directory(self._directory)
@@ -400,18 +385,20 @@ class Attempt:
         helpers = {} if profile.http is None else {_ASKING_NAME: _ASKING}
         for name, text in {**invocation.files, **helpers}.items():
             files.write_private(self._directory / name, text.encode())
+        faults.point("attempt.written")
 
     # --- after the process ---------------------------------------------------------------------------
 
     async def _judge(self, record: ExitRecord) -> Ending | Parked:
         self._ended_at = _believed(record.ended_at, self._given.attempt)
-        ended = await self._process.exit_of(record)
         warnings = left_behind(record)
         early = self._before_reading(record)
         profile = self._given.score.profiles[self._given.definition.instrument]
+        printed, plain = await to_thread.run_sync(self._looked_at, record, profile, early)
+        ended = self._process.exit_of(record, printed)
         if early is not None and not may_have_said_more(profile, early):
             return self._ending(*early, AttemptExit().overlaid(ended), warnings=warnings)
-        reading, verdict = await self._read(record)
+        reading, verdict = plain if plain is not None else await self._read(record)
         if early is not None and reading.final is None:
             seen = AttemptExit(session_id=reading.session_id).overlaid(ended)
         else:
@@ -440,6 +427,21 @@ class Attempt:
         if early is not None and stop_of(profile) is not None and not _all_hold(reports):
             return self._ending(*early, seen, warnings=warnings)  # it has stopped as it was asked to
         return self._checked(reports, verdict, seen, warnings)
+
+    def _looked_at(
+        self, record: ExitRecord, profile: Profile, early: tuple[Outcome, str | None, str | None] | None
+    ) -> tuple[tuple[int, int], tuple[Reading, Verdict] | None]:
+        """Return how much was printed, and what that means where no worker is needed to tell; blocks."""
+        printed = sizes(self._directory)
+        if early is not None or record.timed_out or _ended_by_us(record) is not None:
+            return printed, None
+        return printed, workers.read_plain_end(
+            profile,
+            self._given.definition.settings,
+            stdout=str(self._directory / STDOUT),
+            stderr=str(self._directory / STDERR),
+            exit_code=record.exit_code,
+        )
 
     async def _read(self, record: ExitRecord) -> tuple[Reading, Verdict]:
         """Read what it has printed; say how it has ended by that."""
@@ -549,10 +551,6 @@ class Attempt:
         )
 
 
-def _describe_check(report: CheckReport) -> str:
-    return f"{report.target} ({report.description})" if report.description else report.target
-
-
 def _all_hold(reports: Sequence[CheckReport]) -> bool:
     return bool(reports) and all(report.result == CheckResult.PASSED for report in reports)
 
@@ -581,7 +579,3 @@ def _read_warnings(directory: Path) -> list[str]:
         return msgspec.json.decode(files.read(directory / _WARNINGS, files.RECORD_MOST), type=list[str])
     except (OSError, msgspec.DecodeError):
         return []
-
-
-def _stderr_tail(directory: Path, mask: Mask) -> str:
-    return quoted(directory / STDERR, _STDERR_TAIL_BYTES, mask)

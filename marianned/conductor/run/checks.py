@@ -81,6 +81,8 @@ class Checking:
         self._interrupted = False
         self._picked_up = flight.incarnation != services.store.incarnation.number
         self._running: Place | None = None
+        self.untouched = False
+        """The attempt began with this: nobody before it can have left a check running."""
         self._ids = f"{services.attempt_id(flight)}-check-"
 
     async def remember(self, checks: Sequence[Check]) -> None:
@@ -111,6 +113,8 @@ class Checking:
 
     async def run(self, checks: Sequence[Check]) -> list[CheckReport] | None:
         """Run the checks from the first; None: they were interrupted, nothing of them runs."""
+        if self.untouched and not checks:
+            return []
         await self.end_leftovers()
         before: Snapshot = {}
         if (noted := await self._noted(checks)) is not None:

@@ -1,6 +1,6 @@
-"""What a sheet sees of earlier ones: their result texts, and files they may have made.
+"""What a sheet sees of earlier ones, their results and files they may have made, and of its last attempt.
 
-Source: docs/reference/score-format.md §11.
+Source: docs/reference/score-format.md §11, §15.3.
 """
 
 import glob
@@ -9,15 +9,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from anyio import to_thread
 
 from marianned import files as opening
 from marianned import workers
 from marianned.accidents import SHORT
-from marianned.protocol import SheetStatus
-from marianned.rows import RunRow
+from marianned.conductor.run import sessions
+from marianned.conductor.run.process import STDERR
+from marianned.conductor.services import Services
+from marianned.executors.output import quoted
+from marianned.masks import Mask
+from marianned.protocol import AttemptKind, CheckReport, CheckResult, SheetStatus
+from marianned.rows import AttemptRow, RunRow
 from marianned.score.expanded import Expanded
 from marianned.score.read.reader import is_below
-from marianned.score.render.prompt_inputs import UpstreamOutputs, seen_outputs, upstream
+from marianned.score.render.prompt_inputs import PreviousAttempt, UpstreamOutputs, seen_outputs, upstream
 from marianned.store.writer import Store
 
 _FILES_MOST = 1_000
@@ -25,6 +31,7 @@ _NAMED_MOST = 5
 ACCEPTED = "[ACCEPTED]"
 """What is given of a sheet that a person has accepted, where it has no result."""
 _BYTES_MOST = 16 * 1024 * 1024
+_STDERR_TAIL_BYTES = 2_000
 
 
 async def gather(
@@ -76,6 +83,41 @@ async def _earlier(store: Store, run: RunRow, score: Expanded, sheet: int, numbe
     uids = {row.sheet: row.uid for row in await store.records.sheets(run.run_id) if row.sheet in loop.sheets}
     most = score.cross_sheet.max_output_chars
     return {one: cut_front(found[uid], most) for one, uid in uids.items() if uid in found}
+
+
+async def previous_attempt(
+    services: Services, attempt: AttemptRow, mask: Mask, *, in_session: bool
+) -> PreviousAttempt | None:
+    """Return what an attempt is told of the one before; `in_session`: its tool knows what came before."""
+    if attempt.kind == AttemptKind.FIRST:
+        return None
+    if attempt.kind == AttemptKind.RESUMED and in_session:
+        return PreviousAttempt(kind="resumed", ending="interrupted")
+    rows = await services.store.records.attempts(attempt.run_id, attempt.uid)
+    before = [row for row in rows if row.attempt < attempt.attempt and row.outcome in sessions.COUNTED]
+    if not before:
+        return None
+    last = before[-1]
+    reports = last.validations
+    tail = ""
+    if not reports:
+        errors = services.directory(last) / STDERR
+        tail = await to_thread.run_sync(quoted, errors, _STDERR_TAIL_BYTES, mask)
+    return PreviousAttempt(
+        kind="completion" if attempt.kind == AttemptKind.COMPLETION else "retry",
+        ending=mask.text(last.error_message or str(last.outcome)),
+        passed=[_describe_check(report) for report in reports if report.result == CheckResult.PASSED],
+        failed=[
+            (_describe_check(report), mask.text(report.reason or "failed"))
+            for report in reports
+            if report.result != CheckResult.PASSED
+        ],
+        stderr_tail=tail,
+    )
+
+
+def _describe_check(report: CheckReport) -> str:
+    return f"{report.target} ({report.description})" if report.description else report.target
 
 
 def cut_front(text: str, most: int) -> str:

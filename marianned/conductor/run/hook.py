@@ -15,7 +15,15 @@ from anyio import to_thread
 from marianned import faults
 from marianned.accidents import Patience, runs_short
 from marianned.conductor.run import walls
-from marianned.conductor.run.process import Process, Unprepared, check_directory, left_behind, shell_script
+from marianned.conductor.run.process import (
+    Prepared,
+    Process,
+    Unprepared,
+    check_directory,
+    left_behind,
+    shell_script,
+    sizes,
+)
 from marianned.conductor.run.surroundings import environment_of, variables_of
 from marianned.conductor.services import Services, mask_of
 from marianned.errors import MarianneError
@@ -121,7 +129,7 @@ class HookRun:
             return self._ending(Outcome.LOST, _lost(await self._process.loss()))
         return await self._judge(record)
 
-    async def _prepare(self) -> Spec:
+    async def _prepare(self) -> Prepared:
         given = self._given
         cwd = given.hook.working_directory
         argv = await to_thread.run_sync(self._argv, cwd)
@@ -139,7 +147,7 @@ class HookRun:
         )
         profile = given.score.profiles[given.score.sheets[0].instrument]
         try:
-            return await walls.walled(self._services, profile, spec, self._process.directory)
+            return Prepared(await walls.walled(self._services, profile, spec, self._process.directory))
         except walls.NoWall as why:
             raise Unprepared("unavailable", str(why)) from None
 
@@ -161,7 +169,8 @@ class HookRun:
         return environment_of(self._services, profile, first.settings, given.run, self._process.directory)
 
     async def _judge(self, record: ExitRecord) -> HookEnded:
-        ended = await self._process.exit_of(record)
+        printed = await to_thread.run_sync(sizes, self._process.directory)
+        ended = self._process.exit_of(record, printed)
         return self._ending(*self._outcome(record), ended, left_behind(record), asked=record.asked)
 
     def _outcome(self, record: ExitRecord) -> tuple[Outcome, str | None]:

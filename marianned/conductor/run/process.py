@@ -3,16 +3,18 @@
 Its claim in the flight's directory is the fence. Source: docs/design/durability.md, docs/design/executors.md.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 from anyio import to_thread
 
 from marianned import files
 from marianned.accidents import SHORT, Accident, GivenUp, runs_short, until_it_works
-from marianned.conductor.services import Services
+from marianned.conductor.services import Services, is_away
 from marianned.errors import Unavailable
 from marianned.executors.base import (
     AlreadyClaimed,
@@ -55,6 +57,13 @@ class Unprepared(Exception):
         self.message = message
 
 
+class Prepared(NamedTuple):
+    """How a process starts; `write` puts into its directory what it needs there, in a thread, just before."""
+
+    spec: Spec
+    write: Callable[[], None] | None = None
+
+
 class Process:
     """One flight's process. `interrupt` may come at any time; what ended by itself before it counts.
 
@@ -75,6 +84,7 @@ class Process:
         self._introduced = introduced
         self._placed = placed
         self._executor = services.executors.of(row)
+        self._away = is_away(row)
         self.place = services.place(row)
         self.directory = self.place.directory
         self.interrupted = False
@@ -99,7 +109,7 @@ class Process:
         """Say what keeps it from beginning, or from being known; null: nothing does."""
         return self._executor.waits(self.place.id)
 
-    async def start(self, prepare: Callable[[], Awaitable[Spec]], presence: Presence | None) -> bool:
+    async def start(self, prepare: Callable[[], Awaitable[Prepared]], presence: Presence | None) -> bool:
         """Start what `prepare` makes, unless `presence` says that it was; False: it never will be.
 
         What fails of ours, or runs short, is tried again until it works: that is no failure.
@@ -114,7 +124,7 @@ class Process:
                 await until_it_works(lambda: self._start(prepare))
         return not (self.interrupted and await self._executor.claim(self.place))
 
-    async def _start(self, prepare: Callable[[], Awaitable[Spec]]) -> None:
+    async def _start(self, prepare: Callable[[], Awaitable[Prepared]]) -> None:
         """Prepare and start it, unless it was interrupted meanwhile.
 
         Raises:
@@ -122,9 +132,9 @@ class Process:
             Unprepared: it can't be started at all.
         """
         try:
-            spec = await prepare()
+            prepared = await prepare()
             if not self.interrupted:
-                await self._executor.start(self.directory, spec)
+                await self._executor.start(self.directory, prepared.spec, prepared.write)
         except AlreadyClaimed:
             pass  # an earlier daemon started it a moment before it died: it is picked up
         except OSError as error:
@@ -152,30 +162,41 @@ class Process:
         self.pid = running.pid if running else None
         if self.interrupted:
             await self._executor.end(self.place, drop=self._dropped)
-        withdrawn = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._introduce)
-            try:
-                record = await self._executor.wait(self.place, self._tell)
-            except Withdrawn as why:
-                record, withdrawn = None, why
-            tasks.cancel_scope.cancel()
-        if withdrawn is not None:
-            raise withdrawn
+        record = await (self._wait_away() if self._away else self._wait_here())
         if record is not None and runs_short(record.error):
             await anyio.sleep(AGAIN_SECONDS)
         return record
 
-    async def _introduce(self) -> None:
+    async def _wait_here(self) -> ExitRecord | None:
+        """Wait for its end on this host; a timer, which costs less than a task, tells of its pid."""
+        if self._introduced is None or self.pid is None:
+            return await self._executor.wait(self.place, self._tell)
+        timer = asyncio.get_running_loop().call_later(_A_WHILE_SECONDS, self._introduced, self.pid)
+        try:
+            return await self._executor.wait(self.place, self._tell)
+        finally:
+            timer.cancel()
+
+    async def _wait_away(self) -> ExitRecord | None:
+        """Wait for its end on a cluster, and for where it begins."""
+        record, withdrawn = None, None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._tell_where)
+            try:
+                record = await self._executor.wait(self.place, self._tell)
+            except Withdrawn as why:
+                withdrawn = why
+            tasks.cancel_scope.cancel()
+        if withdrawn is not None:
+            raise withdrawn
+        return record
+
+    async def _tell_where(self) -> None:
         if (where := await self._executor.whereabouts(self.place)) is not None:
             running = await self._executor.running(self.place)
             self.pid = running.pid if running else None
             if self._placed is not None:
                 self._placed(where, self.pid)
-            return
-        if self._introduced is not None and self.pid is not None:
-            await anyio.sleep(_A_WHILE_SECONDS)
-            self._introduced(self.pid)
 
     async def loss(self) -> str:
         """Say how it was lost, as far as that is known."""
@@ -185,9 +206,8 @@ class Process:
         """Tell whether what lies in its directory is its own."""
         return await to_thread.run_sync(id_in, self.place.directory) == self.place.id
 
-    async def exit_of(self, record: ExitRecord) -> Exit:
-        """Return what is kept of every end."""
-        printed = await to_thread.run_sync(_sizes, self.directory)
+    def exit_of(self, record: ExitRecord, printed: tuple[int, int]) -> Exit:
+        """Return what is kept of every end; `printed` is what `sizes` has found."""
         return Exit(
             exit_code=record.exit_code,
             signal=record.signal_name,
@@ -216,7 +236,8 @@ def _loss(place: Place) -> str:
     return "no process of it is found, and no record"
 
 
-def _sizes(directory: Path) -> tuple[int, int]:
+def sizes(directory: Path) -> tuple[int, int]:
+    """Return the bytes of stdout and stderr in an attempt's directory; blocks."""
     return _size(directory / STDOUT), _size(directory / STDERR)
 
 

@@ -170,12 +170,14 @@ class ClusterExecutor:
 
     # --- what the conductor asks -------------------------------------------------------------------------
 
-    async def start(self, directory: Path, spec: Spec) -> None:
+    async def start(self, directory: Path, spec: Spec, write: Callable[[], None] | None = None) -> None:
         """Write the spec and submit it (see Executor); it may not have begun then, but needs us no more.
 
         As long as the engine takes no more, or does not answer, it waits.
         """
         spec = msgspec.structs.replace(spec, inherits=[*self._engine.grants])
+        if write is not None:
+            await run_sync(write)
         await run_sync(prepare, directory, spec)
         entry = self._entry(Place(directory, spec.id))
         entry.patience = accidents.current.get()
