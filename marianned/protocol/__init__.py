@@ -286,12 +286,11 @@ __all__ = [
 
 
 class Method(NamedTuple):
-    """A method of the socket: its params, its result, whether it changes something, since when."""
+    """A method of the socket: its params, its result, whether it changes something."""
 
     params: type[Query[Any]]
     result: type[Reply]
     writes: bool
-    since: int
 
 
 def _listed(*kinds: type[Query[Any]]) -> dict[str, Method]:
@@ -301,7 +300,6 @@ def _listed(*kinds: type[Query[Any]]) -> dict[str, Method]:
             kind,
             result=get_args(vars(kind)["__orig_bases__"][0])[0],
             writes=issubclass(kind, Command),
-            since=1,
         )
         for kind in kinds
     }

@@ -116,8 +116,8 @@ class Waiting(msgspec.Struct, kw_only=True):
     instance: int | None
     """Number of the instance in its stage; null for a hook."""
     waiting_for: WaitingFor
-    """`retry`, `rate_limit`, `pacing`, or what is needed to start: `slot`, `drain` or `disk`; for a hook one
-    of these, or `cooldown`, `job` or `end` (of its own job)."""
+    """`retry`, `rate_limit`, `pacing`, or what is needed to start: `slot`, `drain`, `disk` or `slurm` (its
+    turn in Slurm's queue); for a hook one of these, or `cooldown`, `job` or `end` (of its own job)."""
     until_at: str | None
     """When the wait ends at the latest; null: not known."""
     hook: int | None = None

@@ -174,7 +174,7 @@ class Submit(Command[Submitted], frozen=True, kw_only=True, forbid_unknown_field
     labels: list[Label] = []
     """Labels for this run, beside those of the score."""
     umask: Annotated[int, msgspec.Meta(ge=0, le=0o777)] = 0o022
-    """What new files are masked with."""
+    """What new files are masked with: 18 is what a shell shows as 0022."""
     fresh: bool = False
     """Give up a paused or failed run of that name, and start the next one."""
     before: str | None = None

@@ -2,6 +2,7 @@
 
 import enum
 import inspect
+import json
 import re
 import types
 import typing
@@ -23,6 +24,7 @@ from marianne_cli.tree import front
 from marianne_cli.tree.group import mzt
 from marianne_cli.tree.table import TABLE as COMMANDS
 from marianned import __version__, errors, protocol, rows
+from marianned.api import inside
 from marianned.clock import Instant
 from marianned.config import DURATIONS, FIELDS
 from marianned.instruments import profile
@@ -49,6 +51,14 @@ PROFILE = {
 """The parts of an instrument's profile, and where each stands."""
 TYPES = {one.__name__ for one in vars(protocol).values() if inspect.isclass(one)}
 """The types that the page of the protocol has a section for."""
+TAKEN = {
+    file.name.removesuffix(".params.json"): json.loads(file.read_text())
+    for file in sorted(
+        (pages.ROOT / "tests" / "conversations").glob("*.params.json"),
+        key=lambda file: [int(number) for number in re.findall(r"\d+", file.name)],
+    )
+}
+"""What each method of each release took, the oldest first."""
 
 
 def row(*cells):
@@ -190,6 +200,21 @@ def default(field):
     return ""
 
 
+def released(method, param=None):
+    """Return the first version that had a method, or a param of it."""
+    for version, takes in TAKEN.items():
+        if method in takes and (param is None or param in takes[method]):
+            return version
+    return __version__
+
+
+def later(struct, field):
+    """Say since when a method takes a param that it did not take from its beginning."""
+    method = getattr(struct, "method", None)
+    since = released(method, field.encode_name) if method else None
+    return f" Since {since}." if since is not None and since != released(method) else ""
+
+
 def field_table(struct, *, less=None, defaults=False, name="field"):
     """Return a table of the fields of a Struct, without those it has from a base; empty: there are none."""
     inherited = less.__struct_fields__ if less is not None else ()
@@ -199,7 +224,7 @@ def field_table(struct, *, less=None, defaults=False, name="field"):
             f"`{field.encode_name}`",
             kind(field.type),
             *([coded(default(field)) or required(field)] if defaults else []),
-            linked(docs[field.name]),
+            linked(docs[field.name]) + later(struct, field),
         )
         for field in msgspec.structs.fields(struct)
         if field.name not in inherited
@@ -222,6 +247,8 @@ def methods():
     for name, method in METHODS.items():
         result = method.result.__name__
         changes = "Changes something" if method.writes else "Read-only"
+        if name in inside._CHANGE_THOUGH_THEY_ASK:
+            changes = "Changes no job, and is refused on a read-only connection all the same"
         base = protocol.Command if method.writes else protocol.Query
         takes = field_table(method.params, less=base, defaults=True, name="param")
         also = "takes the params of [Command](#command)" if method.writes else "takes no params"
@@ -230,7 +257,7 @@ def methods():
         elif takes:
             also = "takes"
         text += f"### {name}\n\n{paragraphs(method.params)}\n\n"
-        text += f"{changes}; since protocol {method.since}; returns [{result}](#{result.lower()}); {also}"
+        text += f"{changes}; since {released(name)}; returns [{result}](#{result.lower()}); {also}"
         text += f":\n\n{takes}\n" if takes else ".\n\n"
     return text
 
