@@ -3,6 +3,7 @@
 import datetime as dt
 import inspect
 import json
+import re
 import sys
 from functools import cache
 from importlib import resources
@@ -18,6 +19,7 @@ import score_schema
 
 from marianned.score.read import model
 from marianned.score.read.document import parse
+from marianned.score.read.variables import BUILT_IN
 from marianned.yaml_tree import Items, Node, Scalar
 
 sys.path.insert(0, str(pages.ROOT / "tests" / "unit" / "score"))
@@ -134,3 +136,17 @@ def test_the_schema_accepts_every_spelling(key, value):
     text = f"name: 1\nsheet: {{size: '1', total_items: 1}}\nprompt: {{}}\n{key}: {value}\n"
     assert accepts(text)
     assert compiled(text + "validations: [{type: file_exists, path: a}]\n").name == "1"
+
+
+def test_the_two_pages_of_the_score_name_every_key_setting_and_variable():
+    """The contract and the reference for users: what one has, the other has."""
+    said = pages.text_of("docs/reference/score-format.md")
+    of_users = pages.text_of("docs/reference/score.md")
+    keys = {*model.SETTINGS, *BUILT_IN}
+    keys |= {
+        field.encode_name.rstrip("_")
+        for part in score_fields.SECTIONS
+        for field in msgspec.structs.fields(part)
+    }
+    assert {key for key in keys if not re.search(rf"\b{key}\b", said)} == set()
+    assert {key for key in keys if not re.search(rf"\b{key}\b", of_users)} == set()
