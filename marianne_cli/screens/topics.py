@@ -122,7 +122,7 @@ and hooks can't be typed: write the stage's number.
   ~/.config/marianne/config.toml     settings; mzt config shows each, and where it is from
   ~/.config/marianne/environment     variables for the daemon's service, one NAME=VALUE a line; mode 0600
   ~/.config/marianne/instruments/    profiles of your own tools
-  .marianne/instruments/             the same, beside a score
+  .marianne/instruments/             the same, beside a score; those in ~ are read for every score, too
   ~/.local/state/marianne/           the database, outputs of attempts, and marianned.log
   $XDG_RUNTIME_DIR/marianne/         the socket
   .marianne-pause-JOB                in a job's workspace: pauses it at the next boundary

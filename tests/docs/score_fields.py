@@ -44,7 +44,7 @@ FIELDS = {
     model.Score: {
         "name": "The job's name: letters, digits, `.`, `_`, `-`, 100 at most.",
         "description": "For people; `status` and `list` show it.",
-        "labels": "Words by which `pause`, `resume`, `cancel`, `list`, `wait` and `remove` find several jobs: `-l LABEL`.",
+        "labels": "Words by which `pause`, `resume`, `cancel`, `list`, `wait` and `remove` find several jobs: `-l LABEL`. An extension.",
         "workspace": "Where sheets work, relative to the score's directory; created if missing; by default `~/workspaces/NAME`. "
         "`--workspace` wins.",
         "instrument": "The tool that plays the sheets: an alias or a profile; by default `claude-code`.",
@@ -125,7 +125,7 @@ FIELDS = {
         "as_": "The section of the prompt that it goes into.",
         "file": "One file; the path is a template. Looked for in the workspace, then beside the score.",
         "directory": "Every file in this directory, sorted by name.",
-        "required": "If true, the sheet fails when the file is missing. An extension.",
+        "required": "If true, the sheet fails when the file is missing.",
     },
     model.SkipCommand: {
         "command": "Run in the workspace; placeholders as in a validation.",
@@ -292,7 +292,7 @@ FIELDS = {
         "inherit_workspace": "Whether a chained job works in this one's workspace.",
         "concert_log_path": "The log, one line per hook; by default `concert.log` in the workspace.",
         "abort_concert_on_hook_failure": "Whether the first failed hook ends the chain.",
-        "pinned": "Whether the scores of the chain, and their profiles, must stay as they are at submission.",
+        "pinned": "Whether the scores of the chain, and their profiles, must stay as they are at submission. An extension.",
     },
     model.Notification: {
         "type": "Channel.",
@@ -315,7 +315,7 @@ SETTINGS = {
     "timeout_overrides": "The same, by sheet number.",
     "model": "The model, passed with the tool's flag for it.",
     "cli_model": "The same as `model`.",
-    "errexit": "A shell sheet ends at its first line that fails, at an unset variable, at a failure within a pipeline: `set -euo pipefail`.",
+    "errexit": "A shell sheet ends at its first line that fails, at an unset variable, at a failure within a pipeline: `set -euo pipefail`. An extension.",
     "script": "What part of a body the shell runs: `whole`, the `fenced` blocks, or `auto`: fenced if it looks like Markdown. An extension.",
     "skip_permissions": "If false, the flag that lets a tool work unattended is left out.",
     "disable_mcp": "If false, MCP servers stay on.",

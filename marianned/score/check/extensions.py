@@ -14,6 +14,8 @@ from marianned.yaml_tree import Path, find
 
 OF_SCORES: tuple[Path, ...] = (
     ("parameters",),
+    ("labels",),
+    ("executor",),
     ("sheet", "fan_out_from"),
     ("concert", "pinned"),
 )
@@ -52,6 +54,8 @@ def _used(score: Score) -> Iterator[Path]:
     yield from OF_SCORES
     if isinstance(score.on_failure, str):  # other readers have the list
         yield ("on_failure",)
+    yield from (("movements", stage, "executor") for stage in score.movements)
+    yield from (("instruments", name, "executor") for name in score.instruments)
     for path, _ in instrument_settings(score):
         if path[0] != "backend":
             yield from ((*path, key) for key in OF_SETTINGS)

@@ -5,6 +5,11 @@ from scores import Disk, compiled, marked, score
 
 OURS = [
     score() + "«on_failure: pause\n",
+    score() + "«labels: [nightly]\n",
+    score() + "«executor: slurm\n",
+    score() + "movements: {2: {«executor: local}}\n",
+    score() + "instruments: {mine: {profile: tool, «executor: slurm}}\n",
+    score(instrument="cli") + "instrument_config: {«errexit: true}\n",
     score() + "instrument_config: {«env: {A: b}}\n",
     score(instrument="cli") + "instrument_config: {«script: whole}\n",
     score() + "instruments: {mine: {profile: tool, config: {«env: {A: b}}}}\n",
