@@ -32,6 +32,10 @@ _EXECUTOR = "where sheets run of which neither run nor score says so: `local` (t
 _ON_SLURM = (
     "attempts that Slurm may have at once, over all jobs; what goes beyond counts for `max_attempts`, too"
 )
+_CHECKS = (
+    "where the commands of a sheet's checks run that runs on Slurm: `local` (this host), or `with_attempt`, "
+    "on its node, in its job"
+)
 _LOST_AFTER = "how long what runs may be unknown to Slurm before it is ended, if it can be, and lost"
 _ATTEMPTS = "where the files of attempts are kept; by default `attempts` in the state directory"
 
@@ -50,6 +54,7 @@ class Slurm(msgspec.Struct, frozen=True, kw_only=True):
     python: Annotated[str, Meta(min_length=1, description="the nodes' Python, 3.9 or newer")] = "python3"
     arguments: Annotated[list[str], Meta(description="further arguments of every sbatch")] = []
     lost_after: Annotated[float, Meta(ge=1, le=3600, description=_LOST_AFTER)] = 30.0
+    checks: Annotated[Literal["local", "with_attempt"], Meta(description=_CHECKS)] = "local"
 
 
 class Security(msgspec.Struct, frozen=True, kw_only=True):

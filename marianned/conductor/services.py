@@ -27,7 +27,8 @@ _JUDGED_MOST = 16
 class Executors(NamedTuple):
     """Where things run: on this `host`, or, of attempts, on the `cluster` where they were started there.
 
-    Git, checks, skip commands and hooks need the daemon's own host: its files, its network, an answer soon.
+    Git, skip commands and hooks need the daemon's own host: its files, its network, an answer soon. So do
+    checks, unless their score has them run with the attempt.
     Source: docs/design/executors.md.
     """
 

@@ -88,7 +88,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     Once it has ended by itself, what still holds its stdout or stderr has `drain_seconds` to finish.
     All of its processes get `brand` (null: none), see brand_of. `wall`: the words before argv that put it
     behind a wall (wall.py); two descriptors stand between them and argv. `resources` is what a cluster gives
-    it; there it gets those variables of its job, too, whose names begin like one of `inherits`.
+    it; there it gets those variables of its job, too, whose names begin like one of `inherits`. `stays`: so
+    many seconds its job may go on behind its end, with what names its directory as `beside` (null: it goes).
     """
 
     version: int = 1
@@ -109,6 +110,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     wall: list[str] | None = None
     resources: Resources | None = None
     inherits: list[str] = []
+    stays: float | None = None
+    beside: str | None = None
 
 
 SPEC = "spec.json"

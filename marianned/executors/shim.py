@@ -2,7 +2,9 @@
 
 Run as `python -I -S shim.py DIR`; DIR holds spec.json (base.Spec) and is this one attempt's. The fork server
 (forkserver.py) forks keepers that need no front. With the further word `stay` the front becomes the keeper,
-which on a cluster must live as long as its job (clusters/executor.py).
+which on a cluster must live as long as its job (clusters/executor.py). Where the spec says that the job
+`stays`, it goes on behind the record with what is named to it (order.py); a directory behind `stay` is
+where it has come from for that, and goes back to.
 
     daemon ── front        reads the spec, takes the claim, forks, waits for identity.json, exits
               keeper       a session of its own; after the front it belongs to init
@@ -106,8 +108,9 @@ def main() -> "NoReturn":
         claim = take_claim()
     except Refused as refused:
         os.write(2, f"{refused.args[1]}\n".encode(errors="replace"))
+        _go_back(sys.argv[3:])
         os._exit(refused.args[0])
-    if sys.argv[2:] == [STAY]:
+    if sys.argv[2:3] == [STAY]:
         _stay(spec, claim)
     ready, introduced = os.pipe()
     try:
@@ -125,9 +128,17 @@ def _stay(spec: "Facts", claim: int) -> "NoReturn":
     granted = {name: value for name, value in os.environ.items() if begins and name.startswith(begins)}
     spec["env"] = {**granted, **spec["env"]}
     try:
-        keep(spec, claim, os.open(os.devnull, os.O_WRONLY))
+        if not keep(spec, claim, os.open(os.devnull, os.O_WRONLY)):
+            _go_back(sys.argv[3:] or ([os.getcwd()] if spec.get("stays") else []))
     finally:
         os._exit(0)
+
+
+def _go_back(places: list[str]) -> None:
+    """Wait where an attempt's job stays for what is next, if it does."""
+    for place in places:
+        module: Any = __import__("order")
+        module.stay(place, os.path.abspath(__file__), (STAY,), {signal.SIGTERM, HURRY})
 
 
 def read_spec(directory: str | bytes) -> "Facts":
@@ -165,7 +176,7 @@ def take_claim() -> int:
     return claim
 
 
-def fork(role: "Callable[..., None]", *args: object) -> int:
+def fork(role: "Callable[..., object]", *args: object) -> int:
     """Fork a child that plays `role` and can't come back from it, whatever happens there."""
     pid = os.fork()
     if not pid:
@@ -177,8 +188,10 @@ def fork(role: "Callable[..., None]", *args: object) -> int:
     return pid
 
 
-def keep(spec: "Facts", claim: int, introduced: int) -> None:
+def keep(spec: "Facts", claim: int, introduced: int) -> bool:
     """Be the keeper: look after the runner, do its work when it is killed; say GO to `introduced`.
+
+    Return whether it was told to end.
 
     The order matters. The runner is forked first and waits; the keeper writes who both are; GO to the
     runner lets it start the command, GO to the front lets the daemon know. So whoever finds no identity
@@ -223,6 +236,7 @@ def keep(spec: "Facts", claim: int, introduced: int) -> None:
     children.sweep()
     if children.status != 0:
         _write_record(claim, "keeper", started, id=spec["id"], swept=len(children.swept), error=error)
+    return asked
 
 
 def _lead() -> None:
@@ -369,7 +383,7 @@ def _raised(spec: "Facts", name: str) -> float:
 def _watches(spec: "Facts", output: Output) -> "dict[str, LastWord | Order | Silence]":
     """Return what else may end the command, each by the name that the record has for it."""
     watches: dict[str, LastWord | Order | Silence] = {}
-    if sys.argv[2:] == [STAY]:
+    if sys.argv[2:3] == [STAY]:
         watches["asked_by"] = __import__("order").Order()
     if spec.get("final"):
         module: Any = __import__("lastword")

@@ -52,7 +52,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where an attempt runs, and what it gets there (§30); null: as the cluster has it, or as the run says.
 
     `executor` is local or slurm, `memory` as Slurm takes it (`4G`), `time_limit` in seconds, `arguments` are
-    further ones of sbatch.
+    further ones of sbatch; `checks`, local or with_attempt, is where the commands of its checks run.
     """
 
     executor: str | None = None
@@ -65,6 +65,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     time_limit: float | None = None
     constraint: str | None = None
     arguments: tuple[str, ...] = ()
+    checks: str | None = None
 
 
 class Fallback(msgspec.Struct, frozen=True, kw_only=True):

@@ -200,6 +200,7 @@ FIELDS = {
         "time_limit": "When Slurm ends it, in whole minutes; left out: well behind the sheet's own time limit.",
         "constraint": "Which nodes will do (`--constraint`).",
         "arguments": "Further arguments of sbatch, a word each; those of wider places come first.",
+        "checks": "Where the commands of its checks run: `local`, on the daemon's host, or `with_attempt`, on its node, in its job. Left out: as the setting `slurm.checks` says.",
     },
     model.Movement: {
         "name": "Shown wherever the stage is; `modify` recognises the stage by it.",

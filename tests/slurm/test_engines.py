@@ -97,7 +97,7 @@ def test_every_want_is_a_word_of_sbatch():
         "--x",
     ]
     assert options(Resources(time_limit=3600.0), 61.0) == ["--time=60"]
-    told = set(Resources.__struct_fields__) - {"executor", "arguments", "time_limit"}
+    told = set(Resources.__struct_fields__) - {"executor", "arguments", "time_limit", "checks"}
     assert all(options(Resources(**{name: "1"}), None) for name in told)
 
 

@@ -78,7 +78,7 @@ async def test_what_was_missing_before_the_engine_was_away_counts_anew(trial, sh
 
 
 async def test_what_is_taken_up_while_its_files_are_away_is_known_once_they_are_back(trial):
-    await trial.start(trial.script("echo begun >&9; sleep 8; exit 7"))
+    await trial.start(trial.script("echo begun >&9; sleep 14; exit 7"))
     await trial.leash.line()
     aside = trial.root.with_name("aside")
     trial.root.rename(aside)

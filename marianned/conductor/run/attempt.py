@@ -19,7 +19,7 @@ from anyio import to_thread
 from marianned import faults, files, workers
 from marianned.accidents import Accident, GivenUp, Patience, runs_short
 from marianned.conductor.run import handoff, sessions, walls
-from marianned.conductor.run.checks import Checking, counted, evidence_of
+from marianned.conductor.run.checks import Checking, counted, evidence_of, seconds_of
 from marianned.conductor.run.context import gather, previous_attempt
 from marianned.conductor.run.process import (
     STDERR,
@@ -28,6 +28,7 @@ from marianned.conductor.run.process import (
     Process,
     Unprepared,
     check_directory,
+    ended_by_us,
     left_behind,
     sizes,
 )
@@ -36,6 +37,7 @@ from marianned.conductor.run.surroundings import (
     final_of,
     for_a_node,
     may_have_said_more,
+    of_checks_on_a_node,
     shell_text,
     silence_of,
     stop_of,
@@ -55,7 +57,7 @@ from marianned.executors.programs import interpreter
 from marianned.instruments import command_line, costs
 from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import Profile
-from marianned.instruments.result import Ended, Reading, Verdict
+from marianned.instruments.result import Reading, Verdict
 from marianned.moment import now
 from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import Ending, Parked, Warned
@@ -126,6 +128,7 @@ class Attempt:
             self._directory,
         )
         self._mask = mask_of(services, given.run)
+        self._on_node = of_checks_on_a_node(services, given.attempt, definition)
         self._checking = Checking(
             services,
             given.run,
@@ -135,6 +138,7 @@ class Attempt:
             self._mask,
             given.score.profiles[definition.instrument],
             self._hindered,
+            self._on_node,
         )
 
     @property
@@ -170,11 +174,15 @@ class Attempt:
             return self._ending(
                 Outcome.LOST, "lost", await self._process.loss(), AttemptExit(session_id=told)
             )
+        judged: Ending | Parked
         try:
-            async with self._services.judging if self.away else nullcontext():
-                return await self._judge(record)
+            async with nullcontext() if self._on_node or not self.away else self._services.judging:
+                judged = await self._judge(record)
         except GivenUp:
-            return Parked(uid=self._given.attempt.uid, attempt=self._given.attempt.attempt)
+            judged = Parked(uid=self._given.attempt.uid, attempt=self._given.attempt.attempt)
+        if self._on_node is not None:
+            await self._process.dismiss()
+        return judged
 
     async def withdraw(self) -> None:
         """Take it back if it waits in a cluster's queue: it has not begun."""
@@ -253,6 +261,7 @@ class Attempt:
             stop=stop_of(profile),
             drain_seconds=self._services.settings.attempts.drain,
             resources=definition.resources,
+            stays=None if self._on_node is None else seconds_of(definition.checks),
         )
         write = partial(self._write, invocation, prompt, cwd)
         if self.away:
@@ -433,7 +442,7 @@ class Attempt:
     ) -> tuple[tuple[int, int], tuple[Reading, Verdict] | None]:
         """Return how much was printed, and what that means where no worker is needed to tell; blocks."""
         printed = sizes(self._directory)
-        if early is not None or record.timed_out or _ended_by_us(record) is not None:
+        if early is not None or record.timed_out or ended_by_us(record) is not None:
             return printed, None
         return printed, workers.read_plain_end(
             profile,
@@ -458,7 +467,7 @@ class Attempt:
             timed_out=record.timed_out,
             timeout_seconds=limit,
             detection_patterns=self._given.score.rate_limit.detection_patterns,
-            ended=_ended_by_us(record),
+            ended=ended_by_us(record),
             ended_at=self._ended_at,
         )
 
@@ -553,14 +562,6 @@ class Attempt:
 
 def _all_hold(reports: Sequence[CheckReport]) -> bool:
     return bool(reports) and all(report.result == CheckResult.PASSED for report in reports)
-
-
-def _ended_by_us(record: ExitRecord) -> Ended | None:
-    if record.stale:
-        return "stale"
-    if record.final:
-        return "final"
-    return "asked" if record.asked else None
 
 
 def _measured(ended: Exit, reading: Reading, cost: float | None) -> AttemptExit:

@@ -1,4 +1,4 @@
-"""The validations of an attempt, each command under a shim of its own.
+"""The validations of an attempt, each command under a shim of its own: here, or on the attempt's node.
 
 A check that was running when the daemon died or an interrupt came is ended before the checks run again
 from the first: nothing ever runs twice at once.
@@ -20,15 +20,19 @@ from anyio import to_thread
 from marianned import faults, files
 from marianned.accidents import Accident, GivenUp, Losses, runs_short, until_it_works
 from marianned.conductor.run import walls
-from marianned.conductor.run.process import shell_script
-from marianned.conductor.services import Services
+from marianned.conductor.run.process import Unprepared, shell_script
+from marianned.conductor.run.surroundings import for_a_node
+from marianned.conductor.services import Services, is_away
 from marianned.executors.base import (
     AlreadyClaimed,
     CannotStart,
+    Executor,
+    ExitRecord,
     NotStarted,
     Place,
     Presence,
     Spec,
+    Withdrawn,
     id_in,
     lost,
 )
@@ -39,10 +43,10 @@ from marianned.masks import Mask
 from marianned.paths import make_private_directory
 from marianned.protocol import CheckReport, CheckResult
 from marianned.rows import AttemptRow, RunRow, SheetFlight
-from marianned.score.expanded import Check
+from marianned.score.expanded import Check, Resources
 from marianned.validations import CommandResult, Snapshot, run_checks, snapshot
 
-_CHECKS = "checks"
+_CHECKS, _ON_NODES = "checks", "checks-on-nodes"
 _SNAPSHOT = "snapshot.json"
 _TAIL_BYTES = 4_096
 _GRACE_SECONDS = 5.0
@@ -55,7 +59,10 @@ _KILLED = 128 + signal.SIGKILL
 
 
 class Checking:
-    """Runs the checks of an attempt or a skip command below its directory; `tell` hears of each lost one."""
+    """Runs the checks of an attempt or a skip command below its directory; `tell` hears of each lost one.
+
+    `on_node`: what its commands get on the cluster where the attempt has run; null: they run on this host.
+    """
 
     def __init__(
         self,
@@ -67,11 +74,17 @@ class Checking:
         mask: Mask,
         profile: Profile,
         tell: Callable[[str], None],
+        on_node: Resources | None = None,
     ) -> None:
         self._services = services
         self._run = run
         self._uid = flight.uid
-        self._directory = directory / _CHECKS
+        self._attempt = directory
+        self._on_node = on_node
+        host, cluster = services.executors
+        self._places = {_CHECKS: host, _ON_NODES: cluster} if is_away(flight) else {_CHECKS: host}
+        self._own = _CHECKS if on_node is None else _ON_NODES
+        self._roots = {_CHECKS: None, _ON_NODES: services.place(flight).root}
         self._snapshot = directory / _SNAPSHOT
         self._environ = environ
         self._mask = mask
@@ -79,7 +92,8 @@ class Checking:
         self._tell = tell
         self._scope: anyio.CancelScope | None = None
         self._interrupted = False
-        self._picked_up = flight.incarnation != services.store.incarnation.number
+        anew = flight.incarnation != services.store.incarnation.number
+        self._picked_up = {*self._places} if anew else set[str]()
         self._running: Place | None = None
         self.untouched = False
         """The attempt began with this: nobody before it can have left a check running."""
@@ -137,28 +151,42 @@ class Checking:
                 found = await run()
         if found is None and self._running is not None:
             with anyio.CancelScope(shield=True):
-                await self._services.executors.host.end(self._running)
-                await self._services.executors.host.wait(self._running)
+                await self._executor.end(self._running)
+                await self._end_of(self._running)
         return found
+
+    @property
+    def _executor(self) -> Executor:
+        return self._places[self._own]
+
+    async def _end_of(self, place: Place) -> ExitRecord | None:
+        with suppress(Withdrawn):
+            return await self._executor.wait(place)
+        return None
 
     async def end_leftovers(self) -> None:
         """End what an earlier daemon has left running of these, and forget it.
 
         What it has left is there by its process: of that the files may be gone.
         """
-        executor = self._services.executors.host
-        left = await to_thread.run_sync(_clear, self._directory, self._picked_up)
+        for name, executor in self._places.items():
+            await self._end_left(executor, name)
+
+    async def _end_left(self, executor: Executor, below: str) -> None:
+        directory = self._attempt / below
+        left = await to_thread.run_sync(_clear, directory, below in self._picked_up, self._roots[below])
         if left is None:
             return
-        if self._picked_up:
+        if below in self._picked_up:
             found = await executor.leftovers(self._ids)
-            left += [Place(self._directory / name, name) for name in found - {place.id for place in left}]
-            self._picked_up = False
+            left += [Place(directory / name, name) for name in found - {place.id for place in left}]
+            self._picked_up.discard(below)
         for place in left:
             if place.id.startswith(self._ids) and await executor.presence(place) is Presence.RUNNING:
                 await executor.end(place)
-                await executor.wait(place)
-        await to_thread.run_sync(files.remove_tree_if_there, self._directory)
+                with suppress(Withdrawn):
+                    await executor.wait(place)
+        await to_thread.run_sync(files.remove_tree_if_there, directory)
 
     async def _patiently(self, name: str, command: str, cwd: str, timeout_seconds: float) -> CommandResult:
         """Run a command to an end of its own; what is lost, or can't be started, runs again.
@@ -203,7 +231,7 @@ class Checking:
         Raises:
             Accident: it could not be started.
         """
-        directory = self._directory / _UNSAFE.sub("-", name)
+        directory = self._attempt / self._own / _UNSAFE.sub("-", name)
         unique = os.urandom(4).hex()
         try:
             argv = await to_thread.run_sync(_script, directory, command)
@@ -220,22 +248,25 @@ class Checking:
             output_cap=self._services.settings.output_cap,
         )
         try:
-            spec = await walls.walled(self._services, self._profile, spec, self._directory.parent)
-        except walls.NoWall as why:
+            if self._on_node is None:
+                spec = await walls.walled(self._services, self._profile, spec, self._attempt)
+            else:
+                spec = for_a_node(self._services, self._profile, self._at(self._on_node, spec))
+        except (walls.NoWall, Unprepared) as why:
             return CommandResult(error=str(why)), None
         except OSError as error:
             return CommandResult(error=f"its files can't be written: {error.strerror}"), None
-        place = self._running = Place(directory, spec.id)
+        place = self._running = Place(directory, spec.id, self._roots[self._own])
         faults.point("check.starting")
         try:
-            await self._services.executors.host.start(directory, spec)
+            await self._executor.start(directory, spec)
         except NotStarted:
             self._running = None
             raise
         except (CannotStart, AlreadyClaimed) as error:
             return CommandResult(error=str(error)), None
         faults.point("check.started")
-        record = await self._services.executors.host.wait(place)
+        record = await self._end_of(place)
         faults.point("check.ended")
         self._running = None
         tail = await to_thread.run_sync(_tail, directory, self._mask)
@@ -253,6 +284,18 @@ class Checking:
         )
         return found, foreign
 
+    def _at(self, resources: Resources, spec: Spec) -> Spec:
+        return msgspec.structs.replace(spec, resources=resources, beside=str(self._attempt))
+
+
+def seconds_of(checks: Sequence[Check]) -> float:
+    """Return how long the commands of checks can take in all."""
+    each = (check for check in checks if check.type == "command_succeeds")
+    return sum(
+        (check.retry_count + 1) * (check.timeout_seconds + _GRACE_SECONDS + check.retry_delay_seconds)
+        for check in each
+    )
+
 
 def _of_this_round(rows: Sequence[AttemptRow]) -> list[AttemptRow]:
     """Return the last of a sheet's attempts, as far back as they are of one round of its loop."""
@@ -267,21 +310,21 @@ def _script(directory: Path, command: str) -> list[str]:
     return shell_script(directory, command)
 
 
-def _clear(directory: Path, anew: bool) -> list[Place] | None:  # noqa: FBT001  a thread takes no names
+def _clear(directory: Path, anew: bool, root: Path | None) -> list[Place] | None:  # noqa: FBT001  a thread takes no names
     """Return what may run there; where nothing can, and it is not looked at `anew`, clear it away: None."""
-    left = _below(directory)
+    left = _below(directory, root)
     if left or anew:
         return left
     files.remove_tree_if_there(directory)
     return None
 
 
-def _below(directory: Path) -> list[Place]:
+def _below(directory: Path, root: Path | None) -> list[Place]:
     try:
         found = [(path, id_in(path)) for path in directory.iterdir() if path.is_dir()]
     except OSError:
         return []
-    return [Place(path, attempt) for path, attempt in found if attempt is not None]
+    return [Place(path, attempt, root) for path, attempt in found if attempt is not None]
 
 
 def _tail(directory: Path, mask: Mask) -> str:

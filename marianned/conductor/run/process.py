@@ -28,6 +28,7 @@ from marianned.executors.base import (
     Withdrawn,
     id_in,
 )
+from marianned.instruments.result import Ended
 from marianned.rows import Exit, Placed
 
 STDOUT = "stdout"
@@ -104,6 +105,11 @@ class Process:
     async def withdraw(self) -> None:
         """Take it back if it has not begun and waits for that elsewhere; `ended` says so."""
         await self._executor.withdraw(self.place)
+
+    async def dismiss(self) -> None:
+        """Let its job on a cluster go that has stayed behind its end; it goes by itself, only later."""
+        with suppress(OSError):
+            await self._executor.end(self.place)
 
     def waits(self) -> str | None:
         """Say what keeps it from beginning, or from being known; null: nothing does."""
@@ -216,6 +222,15 @@ class Process:
             stderr_bytes=printed[1],
             max_rss_kib=record.max_rss_kib,
         )
+
+
+def ended_by_us(record: ExitRecord) -> Ended | None:
+    """Say how an end was brought about by its supervisor; None: it was not."""
+    if record.stale:
+        return "stale"
+    if record.final:
+        return "final"
+    return "asked" if record.asked else None
 
 
 def left_behind(record: ExitRecord) -> list[str]:

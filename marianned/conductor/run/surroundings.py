@@ -11,14 +11,14 @@ import msgspec
 
 from marianned.conductor.run import walls
 from marianned.conductor.run.process import Unprepared
-from marianned.conductor.services import Services
+from marianned.conductor.services import Services, is_away
 from marianned.executors.base import Final, Silence, Spec, Stop
 from marianned.instruments import command_line
 from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import Profile
 from marianned.protocol import Outcome
-from marianned.rows import Placed, RunRow
-from marianned.score.expanded import Expanded
+from marianned.rows import AttemptRow, Placed, RunRow
+from marianned.score.expanded import Expanded, Resources, Sheet
 from marianned.score.render.script import script_of
 
 _SOCKET = "MARIANNE_SOCKET"
@@ -90,6 +90,13 @@ def for_a_node(services: Services, profile: Profile, spec: Spec) -> Spec:
         )
     env = {name: value for name, value in spec.env.items() if name != _SOCKET}
     return msgspec.structs.replace(spec, env=env)
+
+
+def of_checks_on_a_node(services: Services, attempt: AttemptRow, sheet: Sheet) -> Resources | None:
+    """Return what the commands of its checks get on its node; None: there are none, or they run here."""
+    there = (sheet.resources.checks or services.settings.slurm.checks) == "with_attempt"
+    commands = any(check.type == "command_succeeds" for check in sheet.checks)
+    return sheet.resources if there and commands and is_away(attempt) else None
 
 
 def shell_text(body: str, settings: Mapping[str, Any]) -> str:

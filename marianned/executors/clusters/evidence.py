@@ -71,6 +71,20 @@ def submission_of(place: Place) -> Submission | None:
     return found if found is not None and found.id == place.id else None
 
 
+def join(place: Place, host: Path) -> Submission | None:
+    """Have the job of the attempt of directory `host` run this one next; None: it never had a job.
+
+    It may be gone by now: this one is then missing in the list as any other.
+    """
+    found = attempt_files.read(host / SUBMISSION, Submission)
+    if found is None or not found.keys:
+        return None
+    joined = Submission(id=place.id, keys=found.keys)
+    attempt_files.write(place.directory / SUBMISSION, msgspec.json.encode(joined))
+    attempt_files.write(host / order.NEXT, f"{place.directory.relative_to(host)}\n".encode())
+    return joined
+
+
 def order_end(place: Place) -> bool:
     """Tell its runner to end; False: its directory is not there, so nothing is said."""
     if not place.directory.is_dir():

@@ -46,6 +46,7 @@ from marianned.executors.clusters.evidence import (
     SUBMISSION,
     Found,
     Submission,
+    join,
     look,
     look_all,
     order_end,
@@ -127,7 +128,8 @@ class _Entry:
         self.resources = spec.resources or Resources()
         self.grace = spec.grace_seconds + (spec.stop.seconds if spec.stop is not None else 0.0)
         if (limit := spec.timeout_seconds) is not None:
-            self.seconds = _BACKSTOP * limit + spec.grace_seconds + spec.drain_seconds + _BACKSTOP_SECONDS
+            own = spec.grace_seconds + spec.drain_seconds + (spec.stays or 0.0)
+            self.seconds = _BACKSTOP * limit + own + _BACKSTOP_SECONDS
 
     def accept(self, job: Job) -> None:
         """Note that the engine has it."""
@@ -173,7 +175,8 @@ class ClusterExecutor:
     async def start(self, directory: Path, spec: Spec, write: Callable[[], None] | None = None) -> None:
         """Write the spec and submit it (see Executor); it may not have begun then, but needs us no more.
 
-        As long as the engine takes no more, or does not answer, it waits.
+        As long as the engine takes no more, or does not answer, it waits. What is to run `beside` an attempt
+        is named to the job of that; should the job be gone, it gets one of its own.
         """
         spec = msgspec.structs.replace(spec, inherits=[*self._engine.grants])
         if write is not None:
@@ -182,7 +185,11 @@ class ClusterExecutor:
         entry = self._entry(Place(directory, spec.id))
         entry.patience = accidents.current.get()
         entry.know(spec)
-        self._submit(entry)
+        joined = None if spec.beside is None else await run_sync(join, entry.place, Path(spec.beside))
+        if joined is not None:
+            self._known(entry, joined)
+        else:
+            self._submit(entry)
         try:
             await entry.accepted.wait()
         except BaseException:
@@ -261,6 +268,7 @@ class ClusterExecutor:
         """
         found = await run_sync(look, place)
         if found.record is not None:
+            await run_sync(order_end, place)  # its job may stay
             return
         if not (found.claimed or found.away):
             await self.withdraw(place)
@@ -315,10 +323,16 @@ class ClusterExecutor:
             return
         if spec is not None and spec.id == entry.place.id:
             entry.know(spec)
+        self._known(entry, submission)
+
+    def _known(self, entry: _Entry, submission: Submission | None) -> None:
+        """Note that it was submitted before; the next look says what has become of it."""
         if submission is not None:
             entry.submission = submission
         entry.accepted_at = anyio.current_time()
         entry.accepted.set()
+        self._due = min(self._due, max(entry.accepted_at, self._earliest))
+        self._some.set()
 
     def _give_up(self, entry: _Entry) -> None:
         self._leave(entry)
@@ -507,7 +521,7 @@ class ClusterExecutor:
                 if anyio.current_time() >= self._due:
                     await self._look_at_the_list()
                 else:
-                    await self._collect([one for one in self._watched() if one.job and not one.job.waits])
+                    await self._collect([one for one in self._watched() if not (one.job and one.job.waits)])
                 await self._carry_out()
             except (OSError, Away) as why:
                 if isinstance(why, Away):

@@ -84,6 +84,7 @@ SettingsMap = Annotated[dict[str, Any], Settings(SETTINGS)]
 
 EXECUTORS = ("local", "slurm")
 _OneOf = Text(choices=EXECUTORS)
+_CHECKED = Text(choices=("local", "with_attempt"))
 
 
 class ExecutorPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +100,7 @@ class ExecutorPart(msgspec.Struct, frozen=True, kw_only=True):
     time_limit: Annotated[float | None, Duration(least=60)] = None
     constraint: Filled = None
     arguments: Annotated[list[str], ListOf(Text(filled=True, pattern="-.*"))] = []
+    checks: Annotated[str | None, _CHECKED] = None
 
 
 Executor = Annotated[str | ExecutorPart | None, Either(_OneOf, Part(ExecutorPart), Mapping)]

@@ -50,6 +50,7 @@ SEEN = {
     "ExecutorPart.gpus": ("executor: {gpus: 1}", "sheets.0.resources.gpus", "1"),
     "ExecutorPart.time_limit": ("executor: {time_limit: 2h}", "sheets.0.resources.time_limit", 7200),
     "ExecutorPart.constraint": ("executor: {constraint: c}", "sheets.0.resources.constraint", "c"),
+    "ExecutorPart.checks": ("executor: {checks: with_attempt}", "sheets.0.resources.checks", "with_attempt"),
     "ExecutorPart.arguments": ("executor: {arguments: [--x]}", "sheets.0.resources.arguments.0", "--x"),
     "Alias.executor": (
         "instrument: own\ninstruments: {own: {profile: other, executor: slurm}}", "sheets.0.resources.executor", "slurm",
