@@ -203,7 +203,7 @@ class Next(msgspec.Struct, kw_only=True):
 
     code: str
     """One of `start`, `boundary`, `sheet_end`, `hook_end`, `job_end`, `interrupt`, `hold_end`, `retry`,
-    `rate_limit` and `cancel`."""
+    `rate_limit`, `cancel`, `time_limit` (the run's own) and `loop` (a round is being judged)."""
     text: str
     """The same for people, without the time: `pauses when sheets 2, 3 end`."""
     due_at: str | None = None

@@ -316,9 +316,9 @@ class Reason(msgspec.Struct, kw_only=True):
     """One reason why a job does not move, or why it failed."""
 
     code: str
-    """What it is: `in_flight`, `hold:CAUSE`, `nothing_left`, `retry`, `rate_limit`, `slot`, `needs`,
-    `kept_back`, an `Obstacle`, `cooldown`, `job`, `accident`, `degraded`, `stranger`, `damaged`, `failed` or
-    `ended`."""
+    """What it is: `in_flight`, `hold:CAUSE`, `nothing_left`, `retry`, `rate_limit`, `slot`, `slurm`, `needs`,
+    `kept_back`, `hooks_before` (the failure of the run before is not over), an `Obstacle`, `cooldown`, `job`,
+    `accident`, `degraded`, `stranger`, `damaged`, `failed` or `ended`."""
     text: str
     """The same for people."""
     sheets: list[int]

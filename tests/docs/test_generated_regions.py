@@ -9,7 +9,9 @@ import pytest
 
 from marianne_cli.tree import front
 from marianned.errors import BY_CODE
-from marianned.protocol import METHODS, JobStatus
+from marianned.protocol import METHODS, JobStatus, Next, Reason
+from marianned.protocol.schema import field_docs
+from marianned.protocol.statuses import Obstacle
 from marianned.score.read.report import severity
 from marianned.store.opening import connect_writer
 
@@ -92,3 +94,25 @@ def test_the_page_of_the_database_names_every_table_and_column(tmp_path):
             assert not section or [one for one in columns if f"`{one}`" not in section] == []
     finally:
         database.close()
+
+
+def test_the_codes_of_reasons_and_of_what_comes_next_are_told():
+    """They are texts on the wire, so that nothing but the pages lists them."""
+    reasons, comes = set(), set()
+    for file in (pages.ROOT / "marianned" / "progress" / "views").glob("*.py"):
+        for call in (one for one in ast.walk(ast.parse(file.read_text())) if isinstance(one, ast.Call)):
+            called = getattr(call.func, "id", None)
+            given = {one.arg: one.value for one in call.keywords}
+            if called == "_reason" and isinstance(call.args[1], ast.Constant):
+                reasons.add(call.args[1].value)
+            elif called == "Next" and isinstance(given["code"], ast.Constant):
+                comes.add(given["code"].value)
+    page = pages.text_of("docs/design/cli.md")
+    listed = re.search(r"`reasons`, never empty\n\(\[\{`code` \(`([^`]*)`", page)[1].split()
+    assert reasons - set(listed) == set()
+    assert reasons - set(re.findall(r"`(\w+)`", field_docs(Reason)["code"])) == set()
+    assert set(listed) >= {*Obstacle}
+    assert comes - set(re.search(r"^NEXT +code \(([^)]*)\)", page, re.MULTILINE)[1].split()) == set()
+    assert comes - set(re.findall(r"`(\w+)`", field_docs(Next)["code"])) == set()
+    assert len(reasons) > 10
+    assert len(comes) > 5
