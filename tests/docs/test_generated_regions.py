@@ -116,3 +116,13 @@ def test_the_codes_of_reasons_and_of_what_comes_next_are_told():
     assert comes - set(re.findall(r"`(\w+)`", field_docs(Next)["code"])) == set()
     assert len(reasons) > 10
     assert len(comes) > 5
+
+
+def test_the_page_explains_each_word_of_the_table_of_requests():
+    page = pages.text_of("docs/concepts.md")
+    rows = [line.split("|")[2:-1] for line in pages.regions(page)["requests"].splitlines() if "`" in line]
+    words = {
+        re.sub(r"[¹²³⁴⁵⁶]", "", word).strip() for row in rows for cell in row for word in cell.split(",")
+    }
+    told = {*re.findall(r"\*([a-z ]+)\*", page), "E502", "cancel"}
+    assert words - told == set()
