@@ -38,7 +38,10 @@ def command(call: Invocation, *, subject: str | None) -> Answer:  # noqa: ARG001
         listed = "\n".join(f"  {name:<17}  {topic.about}" for name, topic in TOPICS.items())
         return _told("mzt", f"{root.get_help()}\n\nTopics (mzt help TOPIC)\n{listed}")
     if subject in TOPICS:
-        return _told(subject, f"{subject}: {TOPICS[subject].about}\n\n{TOPICS[subject].text}")
+        from marianne_cli.screens.render import in_columns
+
+        about, text = TOPICS[subject]
+        return _told(subject, in_columns(f"{subject}: {about}\n\n{text}"))
     found = mzt.get_command(root, subject)
     if found is None:
         near = difflib.get_close_matches(subject, _subjects())

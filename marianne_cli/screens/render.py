@@ -22,6 +22,8 @@ _COLOURS = {
     "completed": 36,
 }
 _WORD = re.compile(r"\b(" + "|".join(_COLOURS) + r")\b")
+_ROW = re.compile(r" +(?:\S| (?! ))+ {2,}(?=\S)")
+"""What stands before the second column of a row."""
 _ESCAPES = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|"
     rf"[{CONTROLS}]"
@@ -51,6 +53,20 @@ def fitted(lines: Iterable[str], rows: str | None = "", hang: int = 2) -> str:
         columns = int(width())
         lines = [_to_width(line, columns, rows, hang) for line in lines]
     return "\n".join(map(coloured, lines) if dressed(sys.stdout) else lines)
+
+
+def in_columns(text: str) -> str:
+    """Fit paragraphs, and rows of two columns, to a terminal; the second column goes on below itself."""
+    columns = width()
+    if max(map(len, text.split("\n"))) <= columns:
+        return text
+    text = re.sub(r"(?<=\S)\n(?=\S)", " ", text)
+    return "\n".join(
+        _to_width(
+            line, int(columns), None, row.end() if (row := _ROW.match(line)) else 4 * line.startswith(" ")
+        )
+        for line in text.split("\n")
+    )
 
 
 def width() -> float:

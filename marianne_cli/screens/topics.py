@@ -110,10 +110,10 @@ Names are those of the score in force; with -c FILE, those of FILE. A name with 
 commas or blanks, one of digits, one that two stages have, and the words all, changed
 and hooks can't be typed: write the stage's number.
 
-  mzt status feature report            with its attempts
+  mzt status feature report             with its attempts
   mzt logs feature implement.2 -n 20
-  mzt run feature.yaml --before review pause when it comes there
-  mzt resume feature --from report     run it and all that follows again
+  mzt run feature.yaml --before review  pause when it comes there
+  mzt resume feature --from report      run it and all that follows again
   mzt modify feature -c new.yaml --rerun changed -r""",
     ),
     "files": Topic(

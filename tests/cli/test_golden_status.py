@@ -161,3 +161,12 @@ def test_the_attempts_of_a_sheet_that_is_asked_for_are_told_in_full_on_a_narrow_
     text = " ".join(on_a_terminal(home, 50, "status", "b", "1", NO_COLOR="1").split())
     assert "exit code 7, cli, revision 1 0 of 1 sheet" in text
     assert "…" not in text
+
+
+@pytest.mark.parametrize("columns", COLUMNS)
+@pytest.mark.parametrize("topic", ["environment", "sheets", "exit-codes", "files"])
+def test_the_help_of_a_topic_is_fitted_between_words_each_column_below_itself(home, columns, topic):
+    whole = home.mzt("help", topic).stdout
+    lines = on_a_terminal(home, columns, "help", topic, PAGER="").rstrip().split("\r\n")
+    assert all(len(line) <= columns for line in lines)
+    assert " ".join(lines).split() == whole.split()
