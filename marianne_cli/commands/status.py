@@ -52,7 +52,7 @@ def command(call: Invocation, *, job: str | None, sheets: str | None, failed: bo
     unfolded = call.verbose or failed
     rows = "  " if sheets is None else None  # sheets that are asked for are told in full
     lines = screens.job_screen(details, unfolded=unfolded)
-    return Answer(details, text=render.fitted(lines, rows=rows, hang=2 if sheets is None else 6))
+    return Answer(details, text=render.fitted(lines, rows=rows, nested=True))
 
 
 def _metrics(call: Invocation, job: str | None) -> Answer:

@@ -108,7 +108,7 @@ def _hook_detail(hook: Result) -> str:
         since, limit = moment(hook["started_at"]), moment(hook["time_limit_at"])
         return f"attempt {hook['attempt_count']} since {since}, limit {limit}"
     if hook["waiting_for"]:
-        until = f" until {moment(hook['until_at'])}" if hook["until_at"] else ""
+        until = f" until {soon(hook['until_at'])}" if hook["until_at"] else ""
         return _HOOK_WAITS[hook["waiting_for"]].format(job=hook["chained"]) + until
     return str(hook["error_message"] or hook["chained"] or "")
 

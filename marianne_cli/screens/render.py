@@ -43,15 +43,17 @@ def coloured(line: str) -> str:
     return _WORD.sub(lambda found: f"\x1b[{_COLOURS[found[0]]}m{found[0]}\x1b[0m", line, count=1)
 
 
-def fitted(lines: Iterable[str], rows: str | None = "", hang: int = 2) -> str:
+def fitted(lines: Iterable[str], rows: str | None = "", hang: int = 2, *, nested: bool = False) -> str:
     """Join lines; on a terminal colour their statuses, unless it wants none, and fit them to its width.
 
     Those that begin with `rows` are cut (null: none is); the others are wrapped between words, what goes on
-    indented by `hang`.
+    indented by `hang`, which is beyond their own indentation where they are `nested`.
     """
     if has_width(sys.stdout):
         columns = int(width())
-        lines = [_to_width(line, columns, rows, hang) for line in lines]
+        lines = [
+            _to_width(line, columns, rows, hang + nested * (len(line) - len(line.lstrip()))) for line in lines
+        ]
     return "\n".join(map(coloured, lines) if dressed(sys.stdout) else lines)
 
 

@@ -129,7 +129,9 @@ def _attempt(error: Result, sheet: Result) -> Iterator[str]:
 def _check(check: Result) -> str:
     if check["type"] == "command_succeeds":
         return f"{check['description'] or check['target']}: {check['reason']}"
-    return f"{check['type']} {check['reason']} in {check['target']}"
+    reason, target = check["reason"] or check["result"], check["target"]
+    quoting = reason.startswith("'")  # of what was looked for, as '^DONE$' finds nothing
+    return f"{check['type']} {reason} in {target}" if quoting else f"{check['type']}: {reason}: {target}"
 
 
 def _printed(label: str, text: str, most: int) -> Iterator[Row]:

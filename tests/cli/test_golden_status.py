@@ -158,8 +158,10 @@ prompt: {template: "exit 7"}
 def test_the_attempts_of_a_sheet_that_is_asked_for_are_told_in_full_on_a_narrow_terminal(home):
     (home.path / "b.yaml").write_text(FAILS)
     home.mzt("run", "b.yaml", "--wait", code=1)
-    text = " ".join(on_a_terminal(home, 50, "status", "b", "1", NO_COLOR="1").split())
+    shown = on_a_terminal(home, 50, "status", "b", "1", NO_COLOR="1")
+    text = " ".join(shown.split())
     assert "exit code 7, cli, revision 1 0 of 1 sheet" in text
+    assert re.search(r"^ {4}\S", shown, re.MULTILINE)  # below its own attempt
     assert "…" not in text
 
 

@@ -321,6 +321,16 @@ def test_a_plan_and_its_reply_name_what_runs_again_in_rounds_to_come():
     assert told(sure=True, last=3)[1] == f"{said} in round 3"
 
 
+def test_a_short_wait_of_a_hook_is_told_by_the_second(looked_at):
+    looked_at("14:20:00")
+    hook = {
+        "hook": 1, "status": "waiting", "label": "next.yaml", "waiting_for": "cooldown", "attempt_count": 0,
+        "chained": None, "until_at": f"{DAY}14:20:09.000Z",
+    }  # fmt: skip
+    shown = job("running", "14:19:00", usd=0.0, completed=0, hints=[], sheets=[], hooks=[hook])
+    assert "  hook 1  waiting  next.yaml  cool-down until 14:20:09" in screens.job_screen(shown)
+
+
 def test_a_plan_names_the_hooks_that_run_beside_the_sheets():
     def hook(number, status, action, *, runs):
         return {"hook": number, "status": status, "action": action, "runs": runs, "why": action}

@@ -108,6 +108,12 @@ def test_a_sheet_that_got_past_its_failures_shows_none_unless_it_is_named():
     )
 
 
+def test_a_check_is_said_as_the_message_says_it_with_its_whole_path():
+    check = {**FAILED["errors"][0]["validations"][0], "type": "file_exists", "reason": "no such file"}
+    lines = shown({**FAILED, "errors": [{**FAILED["errors"][0], "validations": [check]}]}, sheets())
+    assert lines[2] == "  failed   file_exists: no such file: /home/ann/rel/out/notes-2.md"
+
+
 def test_where_another_attempt_is_to_come_it_is_not_said_how_many_there_are():
     lines = shown({**FAILED, "status": "running"}, sheets("waiting"))
     assert (
