@@ -191,6 +191,8 @@ def _daemon() -> Iterator[Finding]:
         for one in told.get("strangers", []):
             said = f"attempt {one['attempt']} (pid {one['pid']}) runs, and the database does not know it"
             yield Finding(name="stranger", passed=False, message=said, hints=[f"kill {one['pid']}"])
+        if told.get("restored"):
+            yield Finding(name="restored", passed=True, message=told["restored"])
         for job in told.get("damaged", []):
             said = f"'{job}' can't be read; what runs is watched, and it can be cancelled and removed"
             hints = [f"mzt why {job}", f"mzt cancel {job}"]

@@ -1,6 +1,7 @@
 """`mzt restart`: stop and start the daemon; attempts in flight go on."""
 
 from marianne_cli import options
+from marianne_cli.commands import start
 from marianne_cli.context import Answer, Invocation
 from marianne_cli.service import launch
 
@@ -10,4 +11,4 @@ from marianne_cli.service import launch
 def command(call: Invocation, *, timeout: float) -> Answer:
     """Stop the daemon, if one runs, and start it; attempts in flight go on."""
     launch.restarted(call, timeout)
-    return Answer(launch.said(call), short="")
+    return start.shown(launch.said(call))

@@ -1,5 +1,7 @@
 """`mzt start`: start the daemon."""
 
+from typing import Any
+
 from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
 from marianne_cli.service import launch
@@ -11,4 +13,11 @@ def command(call: Invocation, *, timeout: float) -> Answer:
     """Start the daemon; return when it answers. A running daemon is left alone; a drain is called off."""
     if not launch.running(call, timeout):
         launch.kept(call)
-    return Answer(launch.said(call), short="")
+    return shown(launch.said(call))
+
+
+def shown(told: dict[str, Any]) -> Answer:
+    """Show the daemon's own words, and below them what runs, or ran, that its database does not know."""
+    from marianne_cli.screens import jobs as screens
+
+    return Answer(told, text="\n".join([told["message"], *screens.strangers(told)]), short="")

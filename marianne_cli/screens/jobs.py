@@ -57,8 +57,8 @@ def job_screen(job: Result, *, unfolded: bool = False) -> list[str]:
 
 
 def strangers(daemon: Result) -> list[str]:
-    """Say what runs that the database does not know; a daemon of before tells of none."""
-    lines = []
+    """Say what runs, or ran, that the database does not know; a daemon of before tells of none."""
+    lines = [daemon["restored"]] if daemon.get("restored") else []
     for one in daemon.get("strangers", []):
         of = f"{one['job_id']}, " if one["job_id"] else ""
         what = f"not in the database: {one['attempt']} ({of}pid {one['pid']}) runs and is left alone"

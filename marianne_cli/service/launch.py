@@ -353,5 +353,5 @@ def kept(call: Invocation) -> None:
 def said(call: Invocation) -> dict[str, Any]:
     """Return what start and restart answer: the daemon's own words, pid, attempts in flight."""
     status = call.ask("daemon.status")
-    kept = ("status", "message", "hints", "pid", "attempts_in_flight", "strangers")
+    kept = ("status", "message", "hints", "pid", "attempts_in_flight", "strangers", "restored")
     return {key: status[key] for key in kept if key in status}

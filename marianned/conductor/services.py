@@ -53,8 +53,10 @@ class Services(msgspec.Struct, kw_only=True):
     """The parts of one daemon. `environ` is its environment, `attempts` the directory of all attempts.
 
     What may be replaced: by a reload `settings`, or `settings_problem`, why those on disk can't be used; and
-    `socket`, when the door has to move. `strangers` run here and are not known to the database. `judging`: so
-    many attempts that ran on a cluster are judged here at a time; those of this host are bound by slots.
+    `socket`, when the door has to move. `strangers` run here and are not known to the database; `restored`
+    says that it is a copy that was put back, and what ran since, `ran_since` are sheets (uids) of that, by
+    run. `judging`: so many attempts that ran on a cluster are judged here at a time; those of this host are
+    bound by slots.
     """
 
     store: Store
@@ -69,6 +71,8 @@ class Services(msgspec.Struct, kw_only=True):
     environ: Mapping[str, str]
     settings_problem: str | None = None
     strangers: list[Stranger] = []
+    restored: str | None = None
+    ran_since: dict[int, set[int]] = {}
     judging: anyio.CapacityLimiter = msgspec.field(default_factory=_judges)
 
     def degraded_by(self) -> list[str]:

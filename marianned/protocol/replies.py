@@ -318,7 +318,7 @@ class Reason(msgspec.Struct, kw_only=True):
     code: str
     """What it is: `in_flight`, `hold:CAUSE`, `nothing_left`, `retry`, `rate_limit`, `slot`, `slurm`, `needs`,
     `kept_back`, `hooks_before` (the failure of the run before is not over), an `Obstacle`, `cooldown`, `job`,
-    `accident`, `degraded`, `stranger`, `damaged`, `failed` or `ended`."""
+    `accident`, `degraded`, `stranger`, `restored`, `damaged`, `failed` or `ended`."""
     text: str
     """The same for people."""
     sheets: list[int]
@@ -695,6 +695,9 @@ class DaemonStatus(Reply, kw_only=True):
     """What can be done now without losing work of any job."""
     strangers: list[Stranger] = []
     """Attempts that run here and that the database does not know; they are left alone."""
+    restored: str | None = None
+    """That the database is a copy which was put back before this start, and what ran since, in words for
+    people; null: it is the one that was used here last."""
     needs_attention: list[str]
     """Names of the jobs whose newest run is paused or failed."""
     damaged: list[str] = []

@@ -118,6 +118,37 @@ def test_a_copy_that_was_put_back_is_told(daemon):
     assert daemon.log.read_text().count("was put back") == told
 
 
+def test_what_ran_after_a_copy_that_was_put_back_is_told_wherever_a_person_looks(daemon, ledger):
+    """It runs again: nobody is to be surprised by that."""
+    daemon.gate(2)
+    daemon.submit(score("job", [plain(1), gated(2), plain(3)]))
+    daemon.rpc("job.pause", job_id="job", before="2")
+    daemon.wait_for("job", "paused")
+    by_backup(daemon, daemon.home / "copy.db")
+    daemon.gate(2).open()
+    daemon.rpc("job.resume", job_id="job")
+    daemon.wait_for("job", "completed")
+    completes(daemon, "other", [plain(4)])
+    put_back(daemon, daemon.home / "copy.db")
+    told = daemon.rpc("daemon.status")["restored"]
+    assert told.endswith(
+        "marianne.db' is a backup that was put back; what ran since is not known to it, and runs again where "
+        "its job goes on: job@1, sheets 2, 3; other@1, sheet 1"
+    )
+    assert [found["message"] for found in looked_at(daemon) if found["name"] == "restored"] == [told]
+    assert [event["text"] for event in daemon.journal() if event["type"] == "database.restored"] == [told]
+    again = "sheets 2, 3 ran after the backup was made that was put back, and they run again"
+    assert daemon.status("job")["hindered_by"] == [again]
+    assert daemon.rpc("job.list")["jobs"][0]["hindered_by"] == [again]
+    daemon.gate(2).open()
+    daemon.rpc("job.resume", job_id="job")
+    assert daemon.wait_for("job", "ended")["status"] == "completed"
+    assert daemon.status("job")["hindered_by"] == []
+    daemon.stop()
+    daemon.start()
+    assert daemon.rpc("daemon.status")["restored"] is None
+
+
 def test_doctor_finds_what_runs_and_the_copy_that_was_put_back_does_not_know(daemon, ledger):
     daemon.gate(1)
     by_backup(daemon, daemon.home / "copy.db")
@@ -136,11 +167,16 @@ def test_doctor_finds_what_runs_and_the_copy_that_was_put_back_does_not_know(dae
     assert checked(daemon) == []
 
 
-def checked(daemon):
-    """Return what doctor finds."""
+def looked_at(daemon):
+    """Return what doctor says of all that it looks at."""
     command = [sys.executable, "-m", "marianned", "--check", "--json"]
     ran = subprocess.run(command, env=daemon.environment, capture_output=True, check=False)
-    return [check for check in json.loads(ran.stdout)["checks"] if not check["passed"]]
+    return json.loads(ran.stdout)["checks"]
+
+
+def checked(daemon):
+    """Return what doctor finds."""
+    return [check for check in looked_at(daemon) if not check["passed"]]
 
 
 # --- another directory -----------------------------------------------------------------------------------

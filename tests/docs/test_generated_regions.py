@@ -16,7 +16,7 @@ from marianned.score.read.report import severity
 from marianned.store.opening import connect_writer
 
 EVENT = re.compile(
-    r"(breakpoint|sheets|job|sheet|attempt|hook|revision|hold|worktree|workspace|budget|limit|loop|skip|pausefile)"
+    r"(breakpoint|database|sheets|job|sheet|attempt|hook|revision|hold|worktree|workspace|budget|limit|loop|skip|pausefile)"
     r"\.[a-z]+$(?!\n)"
 )
 PROBLEM = re.compile(r"S\d{3}$(?!\n)")

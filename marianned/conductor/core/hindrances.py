@@ -31,6 +31,7 @@ def hindrances(services: Services, state: JobState, kept: Kept, displaced: Displ
     return [
         *reasons.degraded(state, services.store.degraded_by(displaced), hints),
         *reasons.strangers(state, services.strangers),
+        *reasons.ran_since(state, services.ran_since.get(state.run.run_id, ())),
         *reasons.accidents(state, kept.waits),
         *reasons.kept_by(state, kept.by),
         *reasons.queued(state, kept.queued),

@@ -278,7 +278,7 @@ class JobQueries:
 
     async def _told_whole(self, listed: JobList, chosen: list[ListedRun]) -> JobList:
         """Return a list with these runs, each as it is told."""
-        hindered = bool(self.services.strangers or self.services.store.degraded)
+        hindered = bool(self.services.strangers or self.services.ran_since or self.services.store.degraded)
         views, problems, gone = [], [], 0
         for told, row in enumerate(chosen, 1):
             address = f"{row.job_name}@{row.run}"
@@ -546,6 +546,7 @@ class JobQueries:
             rate_limits=limits_in_force(self.services.limits.rows.values(), [job.state for job in jobs]),
             safe_to=safe_from(displaced, safe),
             strangers=[*strangers],
+            restored=self.services.restored,
             needs_attention=[name for name, _ in attention],
             damaged=[job.state.run.job_name for job in jobs if job.state.damaged and job.status not in ENDED],
             metrics=await self._metrics() if params.metrics else None,

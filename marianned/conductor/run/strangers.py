@@ -1,13 +1,16 @@
-"""Strangers: attempts that run here and that the database does not know, because it is a copy put back.
+"""Strangers: attempts that run here, or ran, and that the database does not know: it is a copy put back.
 
 Nothing of them is taken up or ended: they are another database's, or of a time that this one does not know
-of. They are looked for at each start, not only at the first over that copy, and told as long as they live;
-a sheet of which one still runs is not started beside it.
+of. Those that run are looked for at each start, not only at the first over that copy, and told as long as
+they live; a sheet of which one still runs is not started beside it. What has run is told by the first start:
+it runs again.
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 import msgspec
@@ -15,20 +18,31 @@ from anyio import to_thread
 
 from marianned import files
 from marianned.conductor.services import Services
+from marianned.errors import MarianneError
 from marianned.executors.base import SPEC
+from marianned.formatting import sheet_list
+from marianned.moment import now
+from marianned.progress.state.job import JobState
 from marianned.protocol import Stranger
+from marianned.rows import Changes, EventRow
 
+_NAMED_MOST = 5
+"""How many runs are named in a line."""
 _logger = logging.getLogger(__name__)
 
 
-async def tell(services: Services, ours: Collection[str]) -> None:
-    """Log that the database was replaced, and each attempt that runs here and is none of `ours`."""
+async def tell(services: Services, ours: Collection[str], states: Iterable[JobState]) -> None:
+    """Tell that the database was replaced, and of each attempt that runs here and is none of `ours`.
+
+    `states` are those of the runs that have not ended.
+    """
     restored = services.store.restored
     if restored is not None:
-        _logger.warning(
-            "%s; what ran since is not known to it: its attempts are left alone, and sheets may run again",
-            restored,
-        )
+        services.restored = await _what_ran_since(services, restored, {one.run.run_id: one for one in states})
+        _logger.warning("%s", services.restored)
+        event = EventRow(recorded_at=now().at, type="database.restored", text=services.restored)
+        with suppress(MarianneError):  # a full disk: it is told all the same
+            await services.store.commit(Changes(events=[event]))
     for name, pid in sorted((await _alive(services)).items()):
         whole = name.partition("-check-")[0]
         if whole in ours or (restored is None and await _is_known(services, whole)):
@@ -42,6 +56,67 @@ async def tell(services: Services, ours: Collection[str]) -> None:
             pid,
             pid,
         )
+
+
+async def _what_ran_since(services: Services, restored: str, states: Mapping[int, JobState]) -> str:
+    """Say what ran after the copy was made that was put back, as far as its directories tell.
+
+    What of it this database has a run of that has not ended is kept, for its status to tell.
+    """
+    said = f"{restored}; what ran since is not known to it, and runs again where its job goes on"
+    jobs: dict[str, set[int]] = {}
+    for run, uids in sorted((await to_thread.run_sync(_left_by, services)).items()):
+        rows = await services.store.records.attempts(run)
+        names = services.store.incarnations
+        known = {
+            (row.uid, f"{names[row.incarnation].name}-{row.uid}-{row.attempt}")
+            for row in rows
+            if row.incarnation in names
+        }
+        for uid, entries in uids.items():
+            since = [one for one in entries if (uid, one.name) not in known]
+            state = states.get(run)
+            if (
+                since
+                and state is not None
+                and state.run.job_name == since[0].job
+                and uid < state.run.next_uid
+            ):
+                services.ran_since.setdefault(run, set()).add(uid)
+            for one in since:
+                jobs.setdefault(f"{one.job}@{one.run}", set()).add(one.sheet)
+    told = [f"{address}, {sheet_list(sheets)}" for address, sheets in sorted(jobs.items())]
+    return f"{said}: {'; '.join(told[:_NAMED_MOST])}{_more(len(told))}" if told else said
+
+
+def _more(count: int) -> str:
+    return f"; and {count - _NAMED_MOST} runs more" if count > _NAMED_MOST else ""
+
+
+class _Ran(NamedTuple):
+    """An attempt's directory, by its incarnation's name, uid and number, and whose it says it is."""
+
+    name: str
+    job: str
+    run: int
+    sheet: int
+
+
+def _left_by(services: Services) -> dict[int, dict[int, list[_Ran]]]:
+    """Return what attempts of sheets of earlier starts have left, by run and uid."""
+    found: dict[int, dict[int, list[_Ran]]] = {}
+    mine = services.store.incarnation.name
+    for spec in services.attempts.glob(f"{services.store.daemon_id}-*/*/*-*/{SPEC}"):
+        directory = spec.parent
+        run, (uid, _, attempt) = directory.parent.name, directory.name.partition("-")
+        top = directory.parent.parent.name
+        if top == mine or not (run.isdecimal() and uid.isdecimal() and attempt.isdecimal()) or attempt == "0":
+            continue
+        env = _env(spec)
+        if env is not None and env.sheet is not None:
+            ran = _Ran(f"{top}-{directory.name}", env.job, env.run, env.sheet)
+            found.setdefault(int(run), {}).setdefault(int(uid), []).append(ran)
+    return found
 
 
 async def watch(services: Services) -> None:
@@ -86,8 +161,8 @@ def _parts(name: str) -> tuple[str, str, str, str]:
 
 class _Env(msgspec.Struct):
     job: str = msgspec.field(name="MARIANNE_JOB")
-    run: str = msgspec.field(name="MARIANNE_RUN")
-    sheet: str | None = msgspec.field(name="MARIANNE_SHEET", default=None)
+    run: int = msgspec.field(name="MARIANNE_RUN")
+    sheet: int | None = msgspec.field(name="MARIANNE_SHEET", default=None)
 
 
 class _Spec(msgspec.Struct):
@@ -97,10 +172,15 @@ class _Spec(msgspec.Struct):
 def _stranger(attempts: Path, name: str, pid: int) -> Stranger:
     """Say whose it is, as far as its spec tells."""
     top, run, first, last = _parts(name.partition("-check-")[0])
-    try:
-        spec = files.read(attempts / top / run / f"{first}-{last}" / SPEC, files.RECORD_MOST)
-        env = msgspec.json.decode(spec, type=_Spec).env
-        sheet = None if env.sheet is None else int(env.sheet)
-        return Stranger(attempt=name, pid=pid, job_id=env.job, run=int(env.run), sheet=sheet)
-    except (OSError, ValueError):  # what is no JSON, or no number, is a ValueError
+    env = _env(attempts / top / run / f"{first}-{last}" / SPEC)
+    if env is None:
         return Stranger(attempt=name, pid=pid)
+    return Stranger(attempt=name, pid=pid, job_id=env.job, run=env.run, sheet=env.sheet)
+
+
+def _env(spec: Path) -> _Env | None:
+    """Return whose an attempt is, as its spec tells; null where it can't be read."""
+    try:
+        return msgspec.json.decode(files.read(spec, files.RECORD_MOST), type=_Spec, strict=False).env
+    except (OSError, ValueError):  # what is no JSON, or no number, is a ValueError
+        return None

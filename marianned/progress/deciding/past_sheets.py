@@ -101,7 +101,8 @@ def remember(draft: Draft, leaving: Collection[int]) -> None:
     state = draft.state
     rows = [state.sheets[sheet.sheet] for sheet in state.score.sheets]
     done = [row.uid if row.status in DONE else 0 for row in rows]
-    loops = {row.sheet: row.uid for row in rows if row.status not in DONE and row.uid in state.loops.rows}
+    tell = state.loops.rows.keys() | {one.row.uid for one in state.loops}
+    loops = {row.sheet: row.uid for row in rows if row.status not in DONE and row.uid in tell}
     draft.put(LeftScoreRow(run_id=state.run.run_id, shape=_shape(state.score), done=done, loops=loops))
     for row in [row for row in rows if row.uid in leaving and row.status in DONE]:
         stood_as = _fingerprint_now(state, row.sheet)

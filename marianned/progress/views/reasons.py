@@ -3,12 +3,13 @@
 Source: docs/design/control.md §8, docs/design/cli.md §2.3.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 
 from marianned import formatting, lifecycle
 from marianned.clock import Instant, timestamp
-from marianned.progress.state.job import JobState
+from marianned.formatting import sheet_list
+from marianned.progress.state.job import DONE, JobState
 from marianned.progress.views import messages
 from marianned.progress.views.job import HOLDS_MOST, limit
 from marianned.progress.views.keeping import HOOKS, kept_back
@@ -110,6 +111,16 @@ def degraded(state: JobState, why: str | None, hints: list[str] | None) -> list[
 def strangers(state: JobState, alive: Iterable[Stranger]) -> list[Reason]:
     """Return what runs for this job and is not known to the database."""
     return [_stranger(state, one) for one in alive if one.job_id == state.run.job_name]
+
+
+def ran_since(state: JobState, uids: Collection[int]) -> list[Reason]:
+    """Return which sheets ran after the copy of the database was made that was put back: they do so again."""
+    numbers = [row.sheet for row in state.sheets.values() if row.uid in uids and row.status not in DONE]
+    if not numbers:
+        return []
+    again = "it runs" if len(numbers) == 1 else "they run"
+    text = f"{sheet_list(numbers)} ran after the backup was made that was put back, and {again} again"
+    return [_reason(state, "restored", text, "nobody", sheets=numbers)]
 
 
 def _stranger(state: JobState, one: Stranger) -> Reason:
