@@ -73,6 +73,8 @@ _KNOWN = {
         "Delete this run, with its history and output? The workspace stays.",
     ),
 }
+_OF_EARLIER_RUNS = frozenset({"remove"})
+"""All that can be asked of a run that is not the newest of its job."""
 _ONLY_WITH = {"retry": "waiting", "discard": "staged_revision"}
 """Offered only where this key of the job is something."""
 
@@ -89,8 +91,15 @@ def offers(job: Mapping[str, Any]) -> list[Offer]:
             known.asks,
         )
         for word, known in _KNOWN.items()
-        if job["status"] in known.statuses and (word not in _ONLY_WITH or job[_ONLY_WITH[word]])
+        if job["status"] in known.statuses
+        and (word not in _ONLY_WITH or job[_ONLY_WITH[word]])
+        and (word in _OF_EARLIER_RUNS or not is_earlier(job))
     ]
+
+
+def is_earlier(job: Mapping[str, Any]) -> bool:
+    """Tell whether a run is not the newest of its job: it is done with."""
+    return bool(job["job_id"] != job["job_name"])
 
 
 _DONE = frozenset({SheetStatus.COMPLETED, SheetStatus.SKIPPED, SheetStatus.FAILED})
@@ -118,6 +127,8 @@ _BREAKPOINTS = {"pause before it": False, "clear the breakpoint": True}
 
 def sheet_offers(job: Mapping[str, Any], sheet: Mapping[str, Any]) -> list[Offer]:
     """Return what can be asked of a job about one of its sheets (SHEET there), in a fixed order."""
+    if is_earlier(job):
+        return []
     number = str(sheet["sheet"])
     name = shlex.quote(job["job_id"])
     marked = any(one["sheet"] == sheet["sheet"] for one in job["breakpoints"])
@@ -137,6 +148,6 @@ def sheet_offers(job: Mapping[str, Any], sheet: Mapping[str, Any]) -> list[Offer
     ]
 
 
-def takes_score(status: str) -> bool:
-    """Tell whether a job in this status can be given a new score."""
-    return status != JobStatus.CANCELLING
+def takes_score(job: Mapping[str, Any]) -> bool:
+    """Tell whether a job, as it stands, can be given a new score."""
+    return job["status"] != JobStatus.CANCELLING and not is_earlier(job)

@@ -75,7 +75,7 @@ class Doer:
             known |= {one.name: one for one in sheet_offers(job, sheet)}
         name = typed(str(job["job_id"]))
         offered = [Offered(one.name, one.name, one.line) for one in known.values()]
-        if takes_score(job["status"]):
+        if takes_score(job):
             offered.append(Offered(_EDIT, "edit the score", f"mzt edit {name}"))
         about = "" if sheet is None else f" · sheet {sheet['sheet']}"
         title = f"{job['job_id']} is {job['status']}{about}"

@@ -55,7 +55,12 @@ def row(job: Mapping[str, Any]) -> dict[str, Any]:
 def whole(job: Mapping[str, Any]) -> dict[str, Any]:
     """Return a job as its own page shows it, without what changes with each sheet."""
     told = shown({key: value for key, value in job.items() if key not in _OFTEN})
-    return {**told, "offers": _offers(job), "takes_score": actions.takes_score(job["status"])}
+    return {
+        **told,
+        "offers": _offers(job),
+        "earlier": actions.is_earlier(job),
+        "takes_score": actions.takes_score(job),
+    }
 
 
 def static(sheets: Iterable[Mapping[str, Any]], graph: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,13 @@ ACTIONS = {
 
 
 def job(status, **fields):
-    return {"job_id": "it's", "status": status, "waiting": [1], "staged_revision": 2} | fields
+    return {
+        "job_id": "it's",
+        "job_name": "it's",
+        "status": status,
+        "waiting": [1],
+        "staged_revision": 2,
+    } | fields
 
 
 @pytest.mark.parametrize("status", JobStatus)
@@ -42,7 +48,16 @@ def test_nothing_is_offered_that_would_be_refused(status):
 
 @pytest.mark.parametrize("status", JobStatus)
 def test_a_new_score_is_offered_where_it_is_taken(status):
-    assert takes_score(status) is not isinstance(TAKEN[Action.MODIFY, status], Refusal)
+    assert takes_score(job(status)) is not isinstance(TAKEN[Action.MODIFY, status], Refusal)
+
+
+@pytest.mark.parametrize("status", sorted(protocol.ENDED))
+def test_an_earlier_run_is_done_with_and_can_only_be_removed(status):
+    """A resume of one was offered, and refused."""
+    earlier = job(status, job_id="it's@1", breakpoints=[])
+    assert [offer.name for offer in offers(earlier)] == ["remove"]
+    assert not takes_score(earlier)
+    assert not any(sheet_offers(earlier, {"sheet": 3, "status": sheet}) for sheet in SheetStatus)
 
 
 @pytest.mark.parametrize("status", JobStatus)

@@ -205,6 +205,7 @@ VIEWS = [
     "?tab=journal",
     "?tab=score",
     "?tab=why",
+    "?tab=runs",
     "?sheet=2",
     "?sheet=2&view=checks",
     "?sheet=2&view=prompt",
@@ -362,6 +363,11 @@ def test_a_restart_of_the_daemon_is_survived_without_reload_gap_or_lie(browser, 
         daemon.stop()
         page.wait_for_selector(".banner")
         assert "has not answered" in page.inner_text(".banner")
+        page.wait_for_selector('.job-head [data-offer="pause"]:disabled')
+        assert page.locator("[data-offer]:not(:disabled), .break:not(:disabled)").count() == 0
+        assert "nothing can be asked now" in page.inner_text(".job-head .offers")
+        page.keyboard.press("p")
+        page.wait_for_selector(".notes >> text=nothing can be asked now")
         gate.open()
         daemon.ledger.wait_for("end restart")
         daemon.start()
@@ -371,3 +377,57 @@ def test_a_restart_of_the_daemon_is_survived_without_reload_gap_or_lie(browser, 
         page.click('[data-tab="journal"]')
         page.wait_for_selector(".entries >> text=sheet 3")
         assert page.evaluate("window.same") is True
+
+
+def test_several_jobs_are_asked_at_once_and_what_is_refused_keeps_no_other_back(browser, daemon, dashboard):
+    gates = [daemon.gate(f"bulk-{number}") for number in range(3)]
+    for number in range(3):
+        daemon.submit(score(f"bulk-{number}", [gated(f"bulk-{number}"), plain("behind")]))
+        daemon.ledger.wait_for(f"start bulk-{number}")
+    with page_of(browser, dashboard) as page:
+        page.wait_for_selector('[data-job="bulk-2"]')
+        page.fill(".jobs-find", "bulk-")
+        page.click('[data-all="pause"]')
+        assert "Pause 3 jobs" in page.inner_text("dialog")
+        assert "mzt pause bulk-" in page.inner_text("dialog code")
+        page.fill("dialog .reason", "<b>all</b> of them")
+        daemon.rpc("job.cancel", job_id="bulk-1")
+        page.click("dialog .ends")
+        page.wait_for_selector(".notes .bad >> text=1 of 3 refused")
+        for gate in gates:
+            gate.open()
+        for number in (0, 2):
+            paused = daemon.wait_for(f"bulk-{number}", "paused")
+            assert paused["holds"][0]["reason"] == "<b>all</b> of them"
+        page.wait_for_selector('[data-all="resume"]')
+        page.locator(".jobs-find").blur()
+        page.keyboard.press("C")
+        page.wait_for_selector("dialog >> text=Resume")
+        page.keyboard.press("Escape")
+        assert {daemon.status(f"bulk-{number}")["status"] for number in (0, 2)} == {"paused"}
+        page.keyboard.press("C")
+        page.click("dialog .ends")
+        for number in (0, 2):
+            daemon.wait_for(f"bulk-{number}", "completed")
+
+
+def test_the_runs_of_a_job_are_listed_and_opened(browser, daemon, dashboard):
+    daemon.submit(score("again", ["exit 3"]))
+    daemon.wait_for("again", "ended")
+    daemon.submit(score("again-but-another", ["true"]))
+    daemon.submit(score("again", ["true"]), fresh=True)
+    daemon.wait_for("again", "completed")
+    with page_of(browser, dashboard) as page:
+        page.evaluate("location.hash = '#/job/again'")
+        page.wait_for_selector(".job-head")
+        page.keyboard.press("7")
+        page.wait_for_selector("[data-run]")
+        assert [row.get_attribute("data-run") for row in page.locator("[data-run]").all()] == ["2", "1"]
+        assert page.get_attribute('[data-run="2"]', "aria-current") == "true"
+        page.click('[data-run="1"] a')
+        status(page, "cancelled")
+        assert "run 1" in page.inner_text(".facts-line")
+        assert [one.inner_text() for one in page.locator(".job-head [data-offer]").all()] == ["Remove"]
+        page.click('[data-sheet="1"]')
+        page.wait_for_selector(".panel .attempts")
+        assert page.locator(".panel [data-offer], .break:not(:disabled)").count() == 0

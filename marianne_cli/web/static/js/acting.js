@@ -2,7 +2,8 @@
 import { html, signal, useEffect, useRef, useState } from "./lib.js";
 import { Glyph } from "./glyphs.js";
 import { change } from "./net.js";
-import { job, now, readOnly, tell } from "./store.js";
+import { idle, job, now, tell } from "./store.js";
+import { plural, visible } from "./text.js";
 
 const WORDS = {
   pause: "Pause",
@@ -40,6 +41,28 @@ export async function request(offer, extra = {}) {
   }
 }
 
+// The same request for several jobs, one after the other; what is refused keeps no other back.
+async function requestAll(several) {
+  const why = reason.value.trim();
+  reason.value = "";
+  const refused = [];
+  for (const offer of several.offers) {
+    const params = why ? { ...offer.params, reason: why } : offer.params;
+    await change(offer.method, params).catch((refusal) => refused.push(`${offer.params.job_id}: ${refusal.message}`));
+  }
+  const count = several.offers.length;
+  if (refused.length) tell({ bad: true, text: `${refused.length} of ${count} refused; ${refused.slice(0, 3).join("; ")}`, lines: [several.line] });
+  else tell({ text: `${plural(count, "job")} asked`, lines: [several.line] });
+}
+
+// Ask whether a request is to be sent for all of these jobs.
+export function offeredAll(name, offers) {
+  const jobs = offers.map((offer) => offer.params.job_id);
+  const line = offers.length === 1 ? offers[0].line : `${offers[0].line.slice(0, offers[0].line.indexOf(" ", 4))} ${offers.map((offer) => offer.line.slice(offer.line.indexOf(" ", 4) + 1)).join(" ")}`;
+  const asks = `${WORDS[name]} ${plural(jobs.length, "job")}: ${jobs.slice(0, 10).join(", ")}${jobs.length > 10 ? ` and ${jobs.length - 10} more` : ""}?`;
+  asked.value = { offer: { name, line, asks, offers }, act: requestAll };
+}
+
 export function offered(offer, then) {
   if (offer.asks) asked.value = { offer, then };
   else request(offer).then(then);
@@ -58,8 +81,8 @@ export const Line = ({ text }) =>
 
 export const Offer = ({ offer, act, small }) => html`<button
   class=${`${STRONG.has(offer.name) ? "strong" : ""} ${offer.asks ? "ends" : ""} ${small ? "small" : ""}`}
-  disabled=${readOnly.value}
-  title=${readOnly.value ? "This page is read-only." : offer.line}
+  disabled=${idle.value !== ""}
+  title=${idle.value || offer.line}
   data-offer=${offer.name}
   onMouseEnter=${() => (spoken.value = offer.line)}
   onFocus=${() => (spoken.value = offer.line)}
@@ -72,8 +95,8 @@ export function Offers() {
   return html`<div class="offers" onMouseLeave=${() => (spoken.value = "")}>
     ${state.offers.map((offer) => html`<${Offer} key=${offer.name} offer=${offer} />`)}
     <input class="reason" placeholder="Reason (optional)" aria-label="Reason for the next request" maxlength="1000"
-      value=${reason.value} onInput=${(event) => (reason.value = event.target.value)} disabled=${readOnly.value} />
-    ${line && html`<${Line} text=${line} />`}
+      value=${reason.value} onInput=${(event) => (reason.value = event.target.value)} disabled=${idle.value !== ""} />
+    ${idle.value ? html`<span class="note">${idle.value}</span>` : line && html`<${Line} text=${line} />`}
   </div>`;
 }
 
@@ -88,14 +111,15 @@ export function Dialog() {
   const close = () => (asked.value = null);
   return html`<dialog ref=${box} onClose=${close} aria-labelledby="asked">
     <h2 id="asked">${WORDS[wanted.offer.name] ?? wanted.offer.name}</h2>
-    <p>${wanted.offer.asks}</p>
+    <p>${visible(wanted.offer.asks)}</p>
     <${Line} text=${wanted.offer.line} />
+    ${wanted.act && html`<input class="reason" placeholder="Reason (optional)" aria-label="Reason" maxlength="1000" value=${reason.value} onInput=${(event) => (reason.value = event.target.value)} />`}
     <div class="row">
       <button onClick=${close}>Leave it</button>
       <button class="ends strong" autofocus onClick=${() => {
         close();
-        request(wanted.offer).then(wanted.then);
-      }}>${WORDS[wanted.offer.name] ?? wanted.offer.name}</button>
+        (wanted.act ?? request)(wanted.offer).then(wanted.then);
+      }} disabled=${idle.value !== ""}>${WORDS[wanted.offer.name] ?? wanted.offer.name}</button>
     </div>
   </dialog>`;
 }

@@ -2,7 +2,7 @@
 import { html, signal, useLayoutEffect, useMemo, useRef, useState } from "./lib.js";
 import { Glyph } from "./glyphs.js";
 import { request } from "./acting.js";
-import { cell, counted, flight, go, graph, job, plan, readOnly, route } from "./store.js";
+import { cell, counted, flight, go, graph, idle, job, plan, route } from "./store.js";
 import { ORDER, age, moment, plural, visible } from "./text.js";
 
 const LIST_MOST = 12;
@@ -131,8 +131,8 @@ function Stage({ stage, lines }) {
     <header>
       <h3>${stage.gone ? "removed" : `${stage.stage}`}${name && many > 1 ? html` <span>${visible(name)}</span>` : ""}</h3>
       ${many > 1 && html`<small>${plural(many, "sheet")}</small>`}
-      ${!lines && html`<button class=${`break ${set ? "on" : ""}`} disabled=${readOnly.value} aria-pressed=${set}
-        aria-label=${`Pause before stage ${stage.stage}`} title=${set ? "Clear the breakpoint" : "Pause before this stage"}
+      ${!lines && html`<button class=${`break ${set ? "on" : ""}`} disabled=${idle.value !== "" || job.value.earlier} aria-pressed=${set}
+        aria-label=${`Pause before stage ${stage.stage}`} title=${idle.value || (job.value.earlier ? "An earlier run: it is done with" : set ? "Clear the breakpoint" : "Pause before this stage")}
         onClick=${() => toggle(stage, set)}></button>`}
     </header>
     ${many > LIST_MOST && html`<${Counts} stage=${stage} lines=${lines} />`}

@@ -7,12 +7,13 @@ import { Journal } from "./journal.js";
 import { Log } from "./log.js";
 import { ask } from "./net.js";
 import { PlanBar, PlanLines, Score } from "./score.js";
+import { Runs } from "./runs.js";
 import { Panel } from "./sheet.js";
 import { Timeline } from "./timeline.js";
 import { counted, daemon, go, href, job, now, plan, problem, route, sheets } from "./store.js";
 import { age, between, cost, moment, next, plural, visible, who } from "./text.js";
 
-export const TABS = { graph: "Graph", output: "Output", timeline: "Timeline", journal: "Journal", score: "Score", why: "Why" };
+export const TABS = { graph: "Graph", output: "Output", timeline: "Timeline", journal: "Journal", score: "Score", why: "Why", runs: "Runs" };
 
 function Safe({ told }) {
   const words = { edit_files: "edit files", stop_daemon: "stop the daemon", switch_off: "power off" };
@@ -140,7 +141,7 @@ function Output() {
   return html`<section class="output" aria-label="Output of all that runs"><${Log} /></section>`;
 }
 
-const BODY = { graph: () => html`<${PlanBar} /><${Graph} /><${PlanLines} />${!plan.value && html`<${Hooks} />`}`, output: Output, timeline: Timeline, journal: Journal, score: Score, why: Why };
+const BODY = { graph: () => html`<${PlanBar} /><${Graph} /><${PlanLines} />${!plan.value && html`<${Hooks} />`}`, output: Output, timeline: Timeline, journal: Journal, score: Score, why: Why, runs: Runs };
 
 export function Job() {
   const { job: named, tab, sheet, hook } = route.value;

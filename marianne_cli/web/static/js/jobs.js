@@ -1,8 +1,9 @@
 // The jobs: those that need a person first, then what is active, then what has ended.
 import { html, signal } from "./lib.js";
 import { Glyph } from "./glyphs.js";
-import { go, href, now, route, rows } from "./store.js";
-import { age, cost, next, visible } from "./text.js";
+import { offeredAll } from "./acting.js";
+import { go, href, idle, now, route, rows, tell } from "./store.js";
+import { age, cost, next, plural, visible } from "./text.js";
 
 export const find = signal("");
 const frozen = signal(null);
@@ -36,13 +37,37 @@ function word(row) {
   return next(row.next) || row.status;
 }
 
-export function Jobs() {
+function shown() {
   const wanted = find.value.toLowerCase();
   const all = [...(frozen.value ?? rows.value).values()].map((row) => (frozen.value ? rows.value.get(row.job_name) ?? row : row));
-  const kept = all.filter((row) => !wanted || `${row.job_name} ${row.status} ${row.labels.join(" ")}`.toLowerCase().includes(wanted));
+  return all.filter((row) => !wanted || `${row.job_name} ${row.status} ${row.labels.join(" ")}`.toLowerCase().includes(wanted));
+}
+
+const takes = (kept, name) => kept.flatMap((row) => row.offers.filter((offer) => offer.name === name));
+
+// Ask something of all jobs that are shown and take it.
+export function several(name) {
+  const offers = takes(shown(), name);
+  if (idle.value) tell({ bad: true, text: idle.value });
+  else if (offers.length) offeredAll(name, offers);
+  else tell({ bad: true, text: `None of the jobs shown takes it now: ${name}.` });
+}
+
+const ALL = { pause: "Pause", resume: "Resume", cancel: "Cancel" };
+
+function Several({ kept }) {
+  const counts = Object.keys(ALL).map((name) => [name, takes(kept, name).length]).filter(([, count]) => count > 1);
+  if (!counts.length) return null;
+  return html`<div class="row several" role="group" aria-label="All jobs shown">
+    ${counts.map(([name, count]) => html`<button class="small" key=${name} data-all=${name} disabled=${idle.value !== ""} title=${idle.value || `${ALL[name]} all that are shown and take it`} onClick=${() => several(name)}>${ALL[name]} ${plural(count, "job")}</button>`)}</div>`;
+}
+
+export function Jobs() {
+  const kept = shown();
   return html`<nav class="jobs" aria-label="Jobs">
     <div class="log-bar"><input type="search" class="find jobs-find" placeholder="Filter the jobs" aria-label="Filter the jobs" value=${find.value} onInput=${(event) => (find.value = event.target.value)} />
       <button class="small" aria-pressed=${frozen.value !== null} title="Keep the order as it is" onClick=${() => (frozen.value = frozen.value ? null : new Map(rows.value))}>Freeze</button></div>
+    <${Several} kept=${kept} />
     ${GROUPS.map(([title, belongs]) => {
       const found = kept.filter(belongs);
       if (!frozen.value) found.sort((a, b) => (since(a) < since(b) ? 1 : -1));

@@ -2,9 +2,9 @@
 import { html, render, signal } from "./lib.js";
 import { Dialog, Line, asked, offered } from "./acting.js";
 import { TABS, Job } from "./job.js";
-import { Jobs, Nobody } from "./jobs.js";
+import { Jobs, Nobody, several } from "./jobs.js";
 import { editing } from "./score.js";
-import { begin, daemon, go, hush, job, link, notes, now, plan, readOnly, route } from "./store.js";
+import { begin, daemon, go, hush, idle, job, link, notes, now, plan, readOnly, route, tell } from "./store.js";
 import { duration, moment, visible } from "./text.js";
 
 const help = signal(false);
@@ -63,12 +63,13 @@ const KEYS = [
   ["?", "these keys"],
   ["/", "search or filter what is shown"],
   ["j k", "next, previous job or sheet"],
-  ["1 … 6", Object.values(TABS).join(", ")],
+  ["1 … 7", Object.values(TABS).join(", ")],
   ["p", "pause"],
   ["r", "resume"],
   ["t", "try now"],
   ["e", "edit the score"],
   ["b", "breakpoint before the chosen sheet"],
+  ["P C X", "pause, resume, cancel all jobs that the list shows"],
   ["Ctrl Enter", "plan the change, in the editor"],
   ["G", "end of the output, follow"],
   ["y", "copy the address of what is shown"],
@@ -92,7 +93,11 @@ function Page() {
 // --- keys -------------------------------------------------------------------------------------------------
 
 const offer = (name) => job.value?.offers.find((one) => one.name === name);
-const ask = (name) => offer(name) && !readOnly.value && offered(offer(name));
+function ask(name) {
+  if (!offer(name)) return;
+  if (idle.value) tell({ bad: true, text: idle.value });
+  else offered(offer(name));
+}
 
 function back() {
   if (plan.value) plan.value = null;
@@ -119,6 +124,9 @@ const PRESSED = {
     go({ tab: "score" });
   },
   b: () => [...document.querySelectorAll(".panel [data-offer]")].find((node) => /breakpoint|pause before/.test(node.dataset.offer))?.click(),
+  P: () => several("pause"),
+  C: () => several("resume"),
+  X: () => several("cancel"),
   j: () => step(1),
   k: () => step(-1),
   G: () => document.querySelector('[data-key="G"]')?.click(),

@@ -4,7 +4,7 @@ import { Line } from "./acting.js";
 import { planned } from "./graph.js";
 import { ask, change, pages } from "./net.js";
 import { hue } from "./sheet.js";
-import { go, hushAll, job, plan, readOnly, route, tell } from "./store.js";
+import { go, hushAll, idle, job, plan, readOnly, route, tell } from "./store.js";
 import { moment, ranges, visible, who } from "./text.js";
 
 export const editing = signal(false); // the editor is to take the keys
@@ -87,8 +87,8 @@ export function PlanBar() {
         <span class="count">${runs.length ? `runs: ${ranges(runs)}` : "nothing runs"}</span></p>
     </div>
     <div class="plan-acts">
-      ${score && html`<button disabled=${readOnly.value || nothingNew} onClick=${() => apply(false)} title=${line}>Apply</button>`}
-      <button class="strong" ref=${first} disabled=${readOnly.value || nothingNew} onClick=${() => apply(true)} title=${score ? `${line} -r` : line}>${score ? "Apply and resume" : "Do it"}</button>
+      ${score && html`<button disabled=${idle.value !== "" || nothingNew} onClick=${() => apply(false)} title=${idle.value || line}>Apply</button>`}
+      <button class="strong" ref=${first} disabled=${idle.value !== "" || nothingNew} onClick=${() => apply(true)} title=${idle.value || (score ? `${line} -r` : line)}>${score ? "Apply and resume" : "Do it"}</button>
       <button onClick=${() => {
         plan.value = null;
         if (score) go({ tab: "score" });
@@ -134,7 +134,7 @@ function Editor() {
   };
   const keys = (event) => {
     event.stopPropagation();
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) look();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !idle.value) look();
     if (event.key === "Escape") area.current.blur();
   };
   return html`<div class="editor">
@@ -145,7 +145,7 @@ function Editor() {
     ${problems.length > 0 && html`<ul class="problems" role="status">${problems.map((one) => html`<li class=${one.severity.toLowerCase()}>
       <button class="quiet" disabled=${!one.line} onClick=${() => jump(one)}><b>${one.line ? `line ${one.line}` : one.code}</b> ${visible(one.message)}</button>${one.hint && html` <small>${visible(one.hint)}</small>`}</li>`)}</ul>`}
     <div class="row">
-      <button class="strong" onClick=${look} disabled=${busy || readOnly.value || !job.value?.takes_score} title="Ctrl+Enter">${busy ? "Asking …" : "Plan this change"}</button>
+      <button class="strong" onClick=${look} disabled=${busy || idle.value !== "" || !job.value?.takes_score} title=${idle.value || "Ctrl+Enter"}>${busy ? "Asking …" : "Plan this change"}</button>
       <button onClick=${() => set({ text: stored, problems: [] })} disabled=${text === stored}>Undo all</button>
       <span class="note">${text === stored ? `revision ${base?.revision} as stored` : "changed here; the file on disk stays as it is"}</span>
       <${Line} text=${`mzt modify ${draft.value.job} -c ${file(base)} --plan`} />

@@ -16,6 +16,12 @@ export const route = signal(read());
 export const notes = signal([]);
 export const plan = signal(null);
 export const now = signal(Date.now());
+// Why nothing can be asked now; empty: it can.
+export const idle = computed(() => {
+  if (readOnly.value) return "This page is read-only.";
+  if (link.value.state !== "open") return "This page is not connected: nothing can be asked now.";
+  return daemon.value.up ? "" : "The daemon does not answer: nothing can be asked now.";
+});
 setInterval(() => (now.value = Date.now()), 1000);
 
 // --- the address ------------------------------------------------------------------------------------------
