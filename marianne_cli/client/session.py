@@ -390,15 +390,19 @@ class Session:
             if message.id == 1:
                 line.hello_due = False
                 self._greeted(message)
-        if self.server and is_older(self.server["version"], __version__):
-            apart, error.hints = versions_apart(self.server["version"], __version__) or ("", error.hints)
-            error.message = f"{error.message}; {apart}"
+        apart = versions_apart(self.server["version"], __version__) if self.server else None
+        if self.server and apart and is_older(self.server["version"], __version__):
+            by_an_older(error, *apart)
         return error
 
     def _greeted(self, message: asking.Envelope) -> None:
         if message.error is not None and self._any_protocol:
             self.server = {}
             return
+        if message.error is not None and message.error["code"] == asking.INVALID_PARAMS:
+            # it refuses to greet, and so does not tell its version
+            said = f"the daemon that runs is older than this program, {__version__}"
+            raise by_an_older(asking.raised(message.error), said, ["mzt restart"])
         server = self.server = result_of(message)
         if server["protocol"] != PROTOCOL and not self._any_protocol:
             raise mismatch(server)
@@ -599,6 +603,14 @@ def result_of(message: asking.Envelope) -> dict[str, Any]:
         raise asking.raised(message.error)
     result: dict[str, Any] = message.result or {}
     return result
+
+
+def by_an_older(error: MarianneError, said: str, hints: list[str]) -> MarianneError:
+    """Say of a refusal that the daemon is older, and what to type about that."""
+    error.message = f"{error.message}; {said}"
+    error.args = (error.message,)
+    error.hints = hints
+    return error
 
 
 def maybe(changes: bool) -> str:

@@ -14,6 +14,7 @@ from kit.replaying import Replaying
 from marianne_cli.client import connect, session
 from marianne_cli.main import run
 from marianned import __version__
+from marianned.errors import BadRequest
 from marianned.protocol import METHODS
 
 DIRECTORY = Path(__file__).parents[1] / "conversations"
@@ -107,6 +108,27 @@ def test_what_came_later_is_refused_with_what_to_type(daemon, release, tmp_path,
     apart = f"the daemon that runs is older than this program: {release}, not {__version__}"
     assert f"; {apart} (E510)\n  mzt restart\n" in said
     assert "mzt rpc" not in said
+
+
+def test_the_python_client_hears_the_same(daemon, release):
+    if "job.retry" in json.loads((DIRECTORY / f"{release}.params.json").read_text()):
+        return
+    with connect(daemon.path) as client, pytest.raises(BadRequest) as refused:
+        client.retry("talk")
+    assert str(refused.value) == refused.value.message
+    assert str(refused.value).endswith(f"is older than this program: {release}, not {__version__}")
+    assert refused.value.hints == ["mzt restart"]
+
+
+def test_a_connection_that_only_looks_is_refused_by_one_that_knows_none(daemon, release):
+    if "read_only" in json.loads((DIRECTORY / f"{release}.params.json").read_text())["daemon.hello"]:
+        return
+    with (
+        connect(daemon.path, read_only=True) as client,
+        pytest.raises(BadRequest, match=r"the daemon that runs is older than this program") as refused,
+    ):
+        client.daemon_status()
+    assert refused.value.hints == ["mzt restart"]
 
 
 def _arguments(daemon, release, tmp_path, command):
