@@ -39,6 +39,9 @@ class BareExecutor(MemoryExecutor):
                 raise CannotStart(str(error)) from None
             self._tasks.start_soon(self._watch, entry, process)
 
+    def _of_a_repository(self, spec: Spec) -> bool:
+        return False
+
     async def _watch(self, entry: Entry, process: Process) -> None:
         timed_out = True
         with anyio.move_on_after(entry.spec.timeout_seconds or math.inf):

@@ -68,8 +68,12 @@ class MemoryExecutor:
     async def started(self, sheet: int | str) -> Entry:
         """Wait until a command of a sheet runs, or with "" for a sheet that of a hook."""
         while not (found := self.running_now(str(sheet))):
-            await self._news.wait()
+            await self.news()
         return found[0]
+
+    async def news(self) -> None:
+        """Wait until the next command starts."""
+        await self._news.wait()
 
     def finish(self, entry: Entry, code: int | None = 0, **fields: object) -> None:
         """Let a command end by itself; without a code by a signal that is given among the fields."""
@@ -102,12 +106,19 @@ class MemoryExecutor:
         for name in ("stdout", "stderr"):
             (directory / name).touch()
         entry = self.entries[spec.id] = Entry(directory, spec)
+        if self._of_a_repository(spec):
+            self.finish(entry, 128)
+            return
         self.starts[entry.sheet] += 1
         self.at_once[entry.sheet] = max(self.at_once[entry.sheet], len(self.running_now(entry.sheet)))
         if (code := self.outcome(spec)) is not None:
             self.finish(entry, code)
         self._news.set()
         self._news = anyio.Event()
+
+    def _of_a_repository(self, spec: Spec) -> bool:
+        """Whether git is asked, as it is where tests run below a repository: workspaces in memory are in none."""
+        return spec.argv[0] == "git"
 
     async def presence(self, place: Place) -> Presence:
         entry = self.entries.get(place.id)

@@ -179,7 +179,21 @@ class Zygote:
 def serve(program):
     """Fork for as long as somebody asks; then, or in a child as soon as it has done its work, end."""
     _become(*_asked(program))
-    runpy.run_module(program, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if program == "marianned" and isinstance(end.code, int):
+            _end_at_once(end.code)
+        raise
+
+
+def _end_at_once(code):
+    """End as an interpreter does, but leave to the kernel all that was loaded: it would be copied to be taken down."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 def _asked(program):

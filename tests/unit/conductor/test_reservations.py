@@ -43,9 +43,11 @@ async def finish_all(house, *names):
 
         async def play():
             while True:
-                for entry in house.executor.running_now()[:1]:
-                    house.executor.finish(entry)
-                await anyio.lowlevel.checkpoint()
+                if running := house.executor.running_now():
+                    house.executor.finish(running[0])
+                    await anyio.lowlevel.checkpoint()
+                else:
+                    await house.executor.news()
 
         tasks.start_soon(play)
         for name in names:
@@ -63,7 +65,7 @@ def test_jobs_side_by_side_never_have_more_in_flight_than_there_are_slots(loop, 
             await house.until("c", "cancelled")
             await house.control.resume(ME, Resume(job_id="b"))
             while len(house.executor.running_now()) < 3:
-                await anyio.lowlevel.checkpoint()
+                await house.executor.news()
             await finish_all(house, "a", "b")
             return house.executor.most, house.scheduler.used
 
