@@ -298,7 +298,7 @@ def main(arguments: list[str] | None = None) -> int:
                 check_silent(address)  # before anything is taken up that would then be without a daemon
             logs.to_file(state)
             faults.point("service.locked")
-            memory.spare_what_is_loaded()  # first, for to collect is to write on each page that both share
+            memory.spare_what_is_loaded()  # first, for to collect later is to write on pages that both share
             nursery = workers.fork_nursery()  # as long as there is but one thread
             around = Surroundings(lock, given.ready_fd, notifier(), handed, in_journal, nursery)
             anyio.run(Daemon(settings, state, address, around).run)
