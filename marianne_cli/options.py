@@ -161,7 +161,6 @@ def carried_out(
     line: Line,
     root: Mapping[str, Any],
     *,
-    fields: tuple[str, ...] | None = None,
     arguments: Sequence[str],
 ) -> int:
     """Carry a command out as it was read; return its exit code.
@@ -170,7 +169,6 @@ def carried_out(
         form: the command.
         line: its own parameters.
         root: those of `mzt` itself.
-        fields: of JSON objects only these keys; null: all.
         arguments: the words that were typed.
 
     Raises:
@@ -184,7 +182,7 @@ def carried_out(
     given = {key: values.pop(key, None) for key in ("as_json", "quiet", "verbose")}
     call = Invocation(
         **{key: bool(value or root.get(key)) for key, value in given.items()},
-        fields=fields,
+        fields=line.fields,
         socket=root.get("socket"),
         reason=values.pop("reason", None),
         key=values.pop("key", None),

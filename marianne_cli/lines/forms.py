@@ -1,8 +1,8 @@
 """The form of a command: its parameters as data, and the reader of plain command lines.
 
 A form is all that both readers know. The one here reads what most lines are: words and options as the help
-has them. What else there is (a mistake, `-h`, a cluster of letters, the shell's completion) is left to Click,
-which takes as long to load as all else together (`clicked.py`). Where both read a line, they read the same.
+has them. What else there is (a mistake, `-h`, a value behind letters, what a shell asks to complete) is left
+to Click, which takes as long to load as all else together (`clicked.py`). Where both read a line, they agree.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -89,10 +89,13 @@ class Line(NamedTuple):
 
     values: dict[str, Any]
     typed: frozenset[str]
+    fields: tuple[str, ...] | None
+    """Of JSON objects only these keys; null: all."""
 
 
 def read(form: Form, words: Sequence[str]) -> Line | None:
     """Read a plain line of a command; null: another reader has to."""
+    words, fields = without_fields(words)
     found = _options(form, words)
     if found is None:
         return None
@@ -107,7 +110,22 @@ def read(form: Form, words: Sequence[str]) -> Line | None:
     names = {param.name for param in values}
     if left or len(names) < len(values) or any(_UNREAD in some for some in values.values()):
         return None
-    return Line(_all(form, values), frozenset(names))
+    return Line(_all(form, values), frozenset(names), fields)
+
+
+def without_fields(words: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
+    """Return words with `--json` for the first `--json=FIELD,...`, and those fields; null: there are none.
+
+    A word behind `--json` is no field, it may be a JOB.
+    """
+    words = list(words)
+    end = words.index("--") if "--" in words else len(words)
+    for place, word in enumerate(words[:end]):
+        option, equals, fields = word.partition("=")
+        if option == "--json" and equals:
+            words[place] = "--json"
+            return words, tuple(field for field in fields.split(",") if field)
+    return words, None
 
 
 def _options(form: Form, words: Sequence[str]) -> tuple[dict[Param, list[str]], list[str]] | None:
@@ -115,7 +133,7 @@ def _options(form: Form, words: Sequence[str]) -> tuple[dict[Param, list[str]], 
     known = {word: param for param in form.params if param.is_option for word in param.words}
     given: dict[Param, list[str]] = {}
     left: list[str] = []
-    rest = iter(words)
+    rest = iter([one for word in words for one in _apart(word, known)])
     for word in rest:
         if not word.startswith("-"):
             left.append(word)
@@ -130,6 +148,14 @@ def _options(form: Form, words: Sequence[str]) -> tuple[dict[Param, list[str]], 
                 return None
         given.setdefault(param, []).append(value)
     return given, left
+
+
+def _apart(word: str, known: Mapping[str, Param]) -> list[str]:
+    """Return the options that a cluster of letters stands for, if each is a flag; else the word itself."""
+    if word.startswith("--") or not word.startswith("-") or word in known:
+        return [word]
+    letters = [f"-{letter}" for letter in word[1:]]
+    return letters if letters and all(one in known and known[one].is_flag for one in letters) else [word]
 
 
 _UNREAD = object()

@@ -7,7 +7,7 @@ import click
 
 from marianne_cli import options
 from marianne_cli.lines import kinds
-from marianne_cli.lines.forms import Form, Kind, Line, Param
+from marianne_cli.lines.forms import Form, Kind, Line, Param, without_fields
 from marianne_cli.lines.misuse import Misuse
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Adapted(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
 
 
 class Command(click.Command):
-    """A command whose `--json=FIELD,...` keeps to fields; a word behind `--json` is none, it may be a JOB."""
+    """A command whose `--json=FIELD,...` keeps to fields."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take the fields out of the words before they are read as options."""
@@ -53,14 +53,11 @@ class Command(click.Command):
 
 
 def fields_taken(ctx: click.Context, args: list[str]) -> list[str]:
-    """Return the words with `--json` for the first `--json=FIELD,...`, whose fields go into the context."""
-    end = args.index("--") if "--" in args else len(args)
-    for place, word in enumerate(args[:end]):
-        option, equals, fields = word.partition("=")
-        if option == "--json" and equals:
-            ctx.meta[_FIELDS] = tuple(field for field in fields.split(",") if field)
-            return [*args[:place], "--json", *args[place + 1 :]]
-    return args
+    """Return the words without the fields of `--json=FIELD,...`, which go into the context."""
+    words, fields = without_fields(args)
+    if fields is not None:
+        ctx.meta[_FIELDS] = fields
+    return words
 
 
 def command(form: Form) -> click.Command:
@@ -74,9 +71,8 @@ def command(form: Form) -> click.Command:
         try:
             return options.carried_out(
                 form,
-                Line(values, typed),
+                Line(values, typed, context.meta.get(_FIELDS)),
                 root.params,
-                fields=context.meta.get(_FIELDS),
                 arguments=root.meta.get(ARGUMENTS, ()),
             )
         except Misuse as misuse:

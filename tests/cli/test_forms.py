@@ -23,15 +23,20 @@ def by_click(form, words):
         return None
     default = click.core.ParameterSource.DEFAULT
     typed = {name for name in context.params if context.get_parameter_source(name) is not default}
-    return context.params, typed
+    return context.params, typed, context.meta.get("mzt.fields")
 
 
 def any_line(chance, form):
     words = []
     options = [(word, param) for param in form.params if param.is_option for word in param.words]
+    flags = [word[1] for word, param in options if param.is_flag and len(word) == 2]
     for _ in range(chance.randint(0, 4)):
         option, param = chance.choice(options)
-        if chance.random() < 0.5:
+        if chance.random() < 0.1:
+            words.append(
+                chance.choice(["--json=status,job_id", "--json=", f"-{''.join(chance.sample(flags, 2))}"])
+            )
+        elif chance.random() < 0.5:
             words.append(chance.choice(WORDS))
         elif param.is_flag:
             words.append(option)
@@ -53,7 +58,7 @@ def test_what_the_quick_reader_reads_click_reads_the_same(name, monkeypatch):
         line = forms.read(form, words)
         if line is not None:
             quick += 1
-            assert (line.values, line.typed) == by_click(form, words), words
+            assert (line.values, line.typed, line.fields) == by_click(form, words), words
     assert quick > 0 or any(not param.kind.plain and param.required for param in form.params)
 
 
@@ -63,7 +68,8 @@ def test_what_the_quick_reader_reads_click_reads_the_same(name, monkeypatch):
         "pause j", "pause j --wait", "pause j -j", "pause j --wait --timeout 30 --json", "pause a b --reason=why",
         "pause --all --wait -t 10m", "resume j", "resume j --from 3 --plan", "cancel j --wait", "status", "status j",
         "status j 2,3 -j", "list", "list -a -s failed", "list -q -s held", "wait j --for paused,ended -t 1h", "why j -v",
-        "history j --since 2h", "logs j 2 -n 20", "retry j 3", "events --after 7 -j",
+        "history j --since 2h", "logs j 2 -n 20", "retry j 3", "events --after 7 -j", "list -jq",
+        "status j --json=status,job_id",
     ],
 )  # fmt: skip
 def test_what_people_type_needs_no_click(line):
@@ -74,7 +80,7 @@ def test_what_people_type_needs_no_click(line):
 @pytest.mark.parametrize(
     "line",
     [
-        "pause -h", "pause", "pause j --nope", "pause j -jq", "pause j --json=message", "pause -- j", "pause j -t", "retry",
+        "pause -h", "pause", "pause j --nope", "pause j -jh", "pause j -wait", "pause j --json=a --json=b", "pause -- j", "pause j -t", "retry",
         "pause j -t soon", "pause j -t -1", "pause j --wait=1", "list -s odd", "resume j -c -", "why", "retry a b c",
         "stop --drain --kill", "revisions j zero",
     ],
