@@ -332,6 +332,8 @@ async def _source_changed(conductor: Conductor, newest: RevisionRow) -> bool | N
 
     Who edited a revision, or took an older one again, has left the file as it was: it says nothing new.
     """
+    if newest.config_file is None:
+        return None
     changed = await to_thread.run_sync(source_changed, newest.config_file, newest.text)
     oldest = max(1, newest.revision - _EDITS_MOST)
     for number in range(newest.revision - 1, oldest - 1, -1) if changed else ():

@@ -123,10 +123,7 @@ class Submissions:
         self._check_name(newest, version, fresh=fresh, file=file)
         if not awaited:
             self._check_room()
-        await to_thread.run_sync(new_run.make_workspace, Path(expanded.workspace), origin.umask)
-        leftover = await to_thread.run_sync(
-            pausefile.clear, pausefile.pause_file(expanded.workspace, expanded.name), expanded.name
-        )
+        leftover = await to_thread.run_sync(_make_ready, expanded.workspace, expanded.name, origin.umask)
         faults.point("submit.workspace")
         run = await self._conductor.services.store.records.last_run(expanded.name) + 1
         row, current, changes = new_run.first_rows(
@@ -200,8 +197,9 @@ class Submissions:
         for stop in [BreakpointRow(run_id=row.run_id, uid=number) for number in stops]:
             state.put(stop)
             changes.rows.append(stop)
-        asked = msgspec.structs.replace(request, run_id=row.run_id)
-        changes.rows.extend(rows_of(asked, self._submitted(state, score.compiled.problems)))
+        if request.key is not None:
+            asked = msgspec.structs.replace(request, run_id=row.run_id)
+            changes.rows.extend(rows_of(asked, self._submitted(state, score.compiled.problems)))
 
     def _check_name(self, newest: RunRow | None, version: Version, *, fresh: bool, file: str | None) -> None:
         if newest is None or newest.status in _FREE:
@@ -237,6 +235,8 @@ class Submissions:
         return said if waits else ""
 
     def _check_room(self) -> None:
+        if len(self._conductor.jobs) < self._conductor.services.settings.max_queued:
+            return
         awaited = {
             row.chained
             for job in self._conductor.jobs.values()
@@ -267,3 +267,13 @@ class Submissions:
             view.message += f", which {formatting.listing(sorted(shared))} uses too"
         view.event = self._conductor.services.store.last_event
         return extended(view, Submitted)
+
+
+def _make_ready(workspace: str, name: str, umask: int) -> bool:
+    """Make a workspace, and remove the pause file that was left over there; tell whether there was one.
+
+    Raises:
+        Unavailable, WrongStatus: that can't be done.
+    """
+    new_run.make_workspace(Path(workspace), umask)
+    return pausefile.clear(pausefile.pause_file(workspace, name), name)
