@@ -251,7 +251,7 @@ class Executor(Protocol):
     async def start(self, directory: Path, spec: Spec, write: Callable[[], None] | None = None) -> None:
         """Start it; on return it runs (or has ended, or will begin) and does so without us.
 
-        `write` makes, in a thread, what it needs in its directory; what that raises is raised.
+        `write` makes, in a thread, its directory and what it needs there; what that raises is raised.
 
         Raises:
             AlreadyClaimed: it was started before, or its directory is another's.

@@ -270,9 +270,11 @@ def _introduced(
     directory: Path, spec: Spec, write: Callable[[], None] | None, forks: ForkServer | None
 ) -> tuple[int, str, Running | None, int | None]:
     """Start it as `_begin` does; add who looks after it and a pidfd of the keeper, where these can be had."""
-    if write is not None:
+    if write is None:
+        status, message = _begin(directory, spec, forks)
+    else:
         write()
-    status, message = _begin(directory, spec, forks)
+        status, message = _begin(directory, spec, forks, made=True)
     if status or forks is None:
         return status, message, None, None
     try:
@@ -283,11 +285,15 @@ def _introduced(
     return status, message, running, watch
 
 
-def _begin(directory: Path, spec: Spec, forks: ForkServer | None) -> tuple[int, str]:
-    """Write spec.json, have the keeper forked or run the shim's front to its end: a status and a message."""
+def _begin(directory: Path, spec: Spec, forks: ForkServer | None, *, made: bool = False) -> tuple[int, str]:
+    """Write spec.json, have the keeper forked or run the shim's front to its end: a status and a message.
+
+    `made`: its directory is there, and was looked at, a moment ago.
+    """
     try:
         os.close(os.pidfd_open(os.getpid()))
-        make_private_directory(directory)
+        if not made:
+            make_private_directory(directory)
         if (directory / shim.CLAIM).exists():
             return shim.CLAIMED_STATUS, "the attempt is claimed already"
         branded = msgspec.structs.replace(spec, brand=_brand(spec.id))

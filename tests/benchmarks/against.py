@@ -52,22 +52,25 @@ class Account:
 class Side:
     """One checkout's daemon, in a home of its own."""
 
-    def __init__(self, checkout: Path, root: Path, name: str) -> None:
+    def __init__(self, checkout: Path, root: Path, name: str, config: str = "") -> None:
         self.name = name
-        self._home = root / name
-        self._home.mkdir(mode=0o700)
+        self.home = root / name
+        self.home.mkdir(mode=0o700)
         self._bin = checkout / ".venv/bin"
         self._account = Account(name)
         self._jobs = 0
         names = {"HOME": "", "XDG_STATE_HOME": "state", "XDG_RUNTIME_DIR": "run", "XDG_CONFIG_HOME": "config"}
-        self._environment = {name: str(self._home / below) for name, below in names.items()}
+        self._environment = {name: str(self.home / below) for name, below in names.items()}
         self._environment["PATH"] = os.environ["PATH"]
         for below in ("state", "run", "config"):
-            (self._home / below).mkdir(mode=0o700)
-        self._daemon = subprocess.Popen(
+            (self.home / below).mkdir(mode=0o700)
+        if config:
+            (self.home / "config/marianne").mkdir(mode=0o700)
+            (self.home / "config/marianne/config.toml").write_text(config)
+        self.daemon = subprocess.Popen(
             [self._bin / "marianned"],
             env=self._environment,
-            cwd=self._home,
+            cwd=self.home,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             preexec_fn=self._account.join,  # noqa: PLW1509  this program has one thread
@@ -75,17 +78,23 @@ class Side:
         while self._mzt("status").returncode:
             time.sleep(0.1)
 
+    def milliseconds(self) -> float:
+        """Return the processor time of all that is, or was, in the cgroup."""
+        return self._account.milliseconds()
+
+    def processes(self) -> list[str]:
+        """Return the pids of all in the cgroup."""
+        return (self._account.place / "cgroup.procs").read_text().split()
+
     def _mzt(self, *words: str) -> subprocess.CompletedProcess[bytes]:
         command = [self._bin / "mzt", *words]
-        return subprocess.run(
-            command, env=self._environment, cwd=self._home, capture_output=True, check=False
-        )
+        return subprocess.run(command, env=self._environment, cwd=self.home, capture_output=True, check=False)
 
     def round(self) -> tuple[float, float]:
         """Run a job; return milliseconds a sheet, by the clock and of CPU time."""
         self._jobs += 1
         name = f"job-{self._jobs}"
-        (self._home / f"{name}.yaml").write_text(SCORE.replace("NAME", name).replace("SHEETS", str(SHEETS)))
+        (self.home / f"{name}.yaml").write_text(SCORE.replace("NAME", name).replace("SHEETS", str(SHEETS)))
         used, began = self._account.milliseconds(), time.perf_counter()
         ended = self._mzt("run", f"{name}.yaml", "--wait", "-q")
         took = (time.perf_counter() - began) * 1000
@@ -93,8 +102,8 @@ class Side:
         return took / SHEETS, (self._account.milliseconds() - used) / SHEETS
 
     def close(self) -> None:
-        self._daemon.terminate()
-        self._daemon.wait()
+        self.daemon.terminate()
+        self.daemon.wait()
         while (self._account.place / "cgroup.procs").read_text().strip():
             time.sleep(0.05)
         self._account.close()
