@@ -10,10 +10,17 @@ from pathlib import Path
 import pytest
 from kit.daemon import DEADLINE, Refused, gated, gone, plain, score
 
+from marianned import workers
+
 
 def worker_processes(daemon):
     """Return the daemon's worker processes, and the nursery that forks them."""
     return [daemon.nursery(), *daemon.workers()]
+
+
+def printing(sheet):
+    """Return a gated sheet that prints more than is read without a worker."""
+    return f"printf %{workers.PLAIN_BYTES + 1}s x; {gated(sheet)}"
 
 
 def kill(pids, number=signal.SIGKILL):
@@ -24,14 +31,14 @@ def kill(pids, number=signal.SIGKILL):
 
 def test_a_finished_sheet_is_read_though_the_workers_are_stopped_and_killed(daemon):
     daemon.gate(1)
-    daemon.submit(score("j", [gated(1)]))
+    daemon.submit(score("j", [printing(1)]))
     daemon.ledger.wait_for("start 1")
-    workers = worker_processes(daemon)
-    assert workers
-    kill(workers, signal.SIGSTOP)
+    pool = worker_processes(daemon)
+    assert pool
+    kill(pool, signal.SIGSTOP)
     daemon.gate(1).open()
     daemon.ledger.wait_for("end 1")
-    kill(workers)
+    kill(pool)
     assert daemon.wait_for("j", "ended")["status"] == "completed"
     daemon.ledger.once(1)
 
@@ -39,7 +46,7 @@ def test_a_finished_sheet_is_read_though_the_workers_are_stopped_and_killed(daem
 def test_a_finished_sheet_is_read_again_when_its_worker_dies_over_it(daemon):
     """The nursery is stopped too, or it would wake the worker at once; its ends are told when it goes on."""
     daemon.gate(1)
-    daemon.submit(score("j", [gated(1)]))
+    daemon.submit(score("j", [printing(1)]))
     daemon.ledger.wait_for("start 1")
     processes = worker_processes(daemon)
     nursery = [daemon.nursery()]
@@ -79,7 +86,7 @@ def test_a_sheet_that_is_to_be_skipped_is_though_the_workers_are_killed(daemon):
 
 def test_a_sheet_that_ends_where_no_descriptor_is_left_for_a_worker_waits_for_one(daemon):
     daemon.gate(1)
-    daemon.submit(score("j", [gated(1)]))
+    daemon.submit(score("j", [printing(1)]))
     daemon.ledger.wait_for("start 1")
     kill(worker_processes(daemon))
     _, most = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)

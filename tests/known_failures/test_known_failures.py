@@ -117,8 +117,8 @@ KNOWN = {
     ),
     "a lost attempt uses up a try": Known(
         "progress.deciding.outcomes:_lost",
-        "draft.sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1)",
-        "draft.sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1, tries=row.tries + 1)",
+        "draft.sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1, next_kind=kind)",
+        "draft.sheet(row, status=SheetStatus.PENDING, lost=row.lost + 1, next_kind=kind, tries=row.tries + 1)",
         "unit/progress/test_outcomes.py::test_an_attempt_that_is_lost_runs_again_at_once_and_is_not_counted",
     ),
     "an exit that nobody knows counts as done": Known(
@@ -186,7 +186,7 @@ KNOWN = {
     ),
     "an attempt is not found once the setting of its directory has changed": Known(
         "conductor.services:Services.place",
-        "_top(incarnation.name, Path(incarnation.attempts), self.attempts)",
+        "_top(incarnation.name, incarnation.attempts, self.attempts)",
         "self.attempts / incarnation.name",
         "daemon/test_whose_attempts.py::test_where_its_directory_is_not_there_how_it_ended_is_waited_for_and_said",
         "TimeoutError: timed out",

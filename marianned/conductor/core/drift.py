@@ -96,7 +96,7 @@ async def remember(services: Services, state: JobState) -> None:
 
 async def found(services: Services, state: JobState) -> Drift | None:
     """Tell what differs now from when the job came to rest; None: it is not at rest, or nothing is known."""
-    if lifecycle.status(state.facts) not in AT_REST or state.failing:
+    if lifecycle.status(state.facts) not in AT_REST or state.failing or state.run.started_at is None:
         return None
     since = timestamp(state.run.status_since)
     alone = all(row.waiting_for != WaitingFor.JOB for row in state.hooks)
