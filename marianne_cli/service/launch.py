@@ -73,7 +73,18 @@ def running(call: Invocation, timeout: float = _START_SECONDS, *, instead_of: in
 
 
 def _by_unit(call: Invocation, unit: "Unit", verb: str, timeout: float, why: str = "") -> None:
-    """Have systemd start, stop or restart the service, and say so; a stop stops its socket, too."""
+    """Have systemd start, stop or restart the service, and say so; a stop stops its socket, too.
+
+    Raises:
+        Unavailable: what it would start is not there, so that nothing was asked.
+    """
+    if verb != "stop" and (program := unit.missing) is not None:
+        user = unit.name.partition("@")[2].removesuffix(".service")
+        install = (
+            f"sudo mzt service install --system --user {user} --now" if user else "mzt service install --now"
+        )
+        what = "nothing is stopped" if verb == "restart" else "nothing is started"
+        raise Unavailable(f"{unit.name} starts '{program}', which is not there; {what}", hints=[install])
     names = unit.units if verb == "stop" else [unit.name]
     call.note(f"{why}{' '.join([*unit.shown, verb, *names])}")
     unit.do(verb, *names, timeout=timeout)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from marianne_cli.service.units import USER, Unit, of_host
+from marianne_cli.service.units import USER, Unit, of_host, program_of
 from marianned import paths
 from marianned.instruments.loader import builtin_profiles
 
@@ -70,8 +70,7 @@ def _holder() -> int | None:
 
 
 def _program(unit: Unit, told: Mapping[str, str]) -> Check:
-    found = re.search(r"path=(\S.*?) ; argv", told.get("ExecStart", ""))
-    program = found[1] if found else ""
+    program = program_of(told)
     if not os.access(program, os.X_OK):
         said = f"{unit.name} starts '{program}', which is not there"
         return _check("service program", said, ["mzt service install"], passed=False)

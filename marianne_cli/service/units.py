@@ -1,7 +1,9 @@
 """The units of systemd that run the daemon: which they are, what systemctl says of them, and asking it."""
 
 import os
+import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,9 +113,21 @@ class Unit(NamedTuple):
         return dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
 
     @property
+    def missing(self) -> str | None:
+        """The program that it starts, where that is not there any more; null: it is there, or not known."""
+        program = program_of(self.show("ExecStart"))
+        return program if program and not os.access(program, os.X_OK) else None
+
+    @property
     def pid(self) -> int | None:
         """The daemon's process; null when it does not run."""
         return int(self.show("MainPID").get("MainPID", "0")) or None
+
+
+def program_of(told: Mapping[str, str]) -> str:
+    """Return the program of the property ExecStart; empty: it is not told."""
+    found = re.search(r"path=(\S.*?) ; argv", told.get("ExecStart", ""))
+    return found[1] if found else ""
 
 
 USER = Unit("marianned.service", system=False)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from marianne_cli.commands import service
-from marianne_cli.service import unit_files
+from marianne_cli.context import Invocation
+from marianne_cli.service import launch, unit_files, units
 from marianned import files
-from marianned.errors import NotPermitted
+from marianned.errors import NotPermitted, Unavailable
 
 FAKE = """\
 #!/bin/sh
@@ -178,3 +179,23 @@ def test_doctor_tells_of_a_service_that_no_manager_answers_for(person):
         for check in json.loads(person.popen("doctor", "-j").communicate()[0])["checks"]
     }
     assert told["service"].startswith("marianned.service is installed, and no user manager answers")
+
+
+@pytest.mark.parametrize(
+    ("unit", "verb", "what", "hint"),
+    [
+        (units.USER, "restart", "stopped", "mzt service install --now"),
+        (units.USER, "start", "started", "mzt service install --now"),
+        (units.of_host("ann"), "restart", "stopped", "sudo mzt service install --system --user ann --now"),
+    ],
+)
+def test_a_service_whose_program_is_gone_is_left_as_it_is(monkeypatch, unit, verb, what, hint):
+    """As after an upgrade that has put the program elsewhere: systemd would stop it, and could not start it."""
+    told = {"ExecStart": "{ path=/gone/python ; argv[]=/gone/python -P -m marianned ; ignore_errors=no }"}
+    monkeypatch.setattr(units.Unit, "show", lambda *_: told)
+    with pytest.raises(Unavailable) as refused:
+        launch._by_unit(Invocation(), unit, verb, 1.0)
+    assert (
+        refused.value.message == f"{unit.name} starts '/gone/python', which is not there; nothing is {what}"
+    )
+    assert refused.value.hints == [hint]

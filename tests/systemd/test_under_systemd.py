@@ -263,6 +263,12 @@ def test_a_second_installation_takes_over_and_edited_units_stay(service):
         assert (refused["error_code"], "was edited since" in refused["message"]) == ("E510", True)
     assert "RestartSec=9" in file.read_text()
     file.write_text(text)
+    daemon = service.show("MainPID")
+    shutil.rmtree(pipx)
+    refused = service.json("restart", code=4)
+    said = f"marianned.service starts '{python}', which is not there; nothing is stopped"
+    assert (refused["message"], refused["hints"]) == (said, ["mzt service install --now"])
+    assert service.show("MainPID") == daemon
     service.mzt("service", "install", "--now")
     assert sys.executable in service.show("ExecStart")
 
