@@ -4,10 +4,10 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from marianne_cli import terminal
-from marianne_cli.context import GOES_ON, Answer, Invocation, dressed
+from marianne_cli.context import GOES_ON, Answer, Invocation, dressed, has_width
 from marianne_cli.lines.misuse import Misuse
 from marianned.errors import INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, MarianneError
 from marianned.formatting import as_utf8, listing, sheet_list
@@ -44,7 +44,7 @@ def answered(call: Invocation, answer: Answer, *, lenient: bool = True) -> int:
             _check_fields(call.fields or (), found)
         json_object(call, found)
     else:
-        text = answer.result["message"] if answer.text is None else answer.text
+        text = _fitted(answer.result["message"], sys.stdout) if answer.text is None else answer.text
         if call.quiet and answer.short is not None:
             text = answer.short
         if text:
@@ -248,8 +248,26 @@ def _as_utf8(value: Any) -> Any:
 
 
 def _err(lines: list[str], hints: list[str]) -> None:
-    said = [*lines, *(f"  {terminal.line(hint)}" for hint in hints)]
+    said = [
+        *(_fitted(line, sys.stderr) for line in lines),
+        *(f"  {terminal.line(hint)}" for hint in hints),
+    ]  # those are typed as they are
     sys.stderr.write(terminal.text("\n".join(said)) + "\n")
+
+
+def _fitted(line: str, stream: TextIO) -> str:
+    """Wrap a text between words where a terminal shows it."""
+    if not has_width(stream):
+        return line
+    columns = os.get_terminal_size(stream.fileno()).columns
+    if not 0 < columns < max(map(len, line.split("\n"))):
+        return line
+    import textwrap
+
+    how = textwrap.TextWrapper(
+        columns, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+    )
+    return "\n".join(map(how.fill, line.split("\n")))
 
 
 def problem_text(problem: "Problem | Mapping[str, Any]") -> str:

@@ -125,6 +125,9 @@ def shown(answer: Answer, *, plan: bool) -> Answer:
     from marianne_cli.screens import render
 
     if plan:
-        return answer._replace(text=render.fitted(screens.plan_screen(answer.result)), short=None)
+        message, *rows, runs = screens.plan_screen(answer.result)
+        whole = [render.fitted([line], rows=None) for line in (message, runs)]
+        text = "\n".join([whole[0], *([render.fitted(rows)] if rows else []), whole[1]])
+        return answer._replace(text=text, short=None)
     lost = screens.lost_definitions(answer.result)
     return answer._replace(text=f"{answer.result['message']}\n{lost}" if lost else None)

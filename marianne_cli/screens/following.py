@@ -117,7 +117,7 @@ class Facts:
 
         if event["type"] == "job.paused" and event["caller"] is None:
             job = self._job()
-            return f": {standing(job)}" if job and job["status"] == "paused" else ""
+            return standing(job).removeprefix("paused") if job and job["status"] == "paused" else ""
         if event["type"] in {"sheet.waiting", "hook.waiting"}:
             job = self._job()
             for wait in job["waiting"] if job else ():

@@ -150,6 +150,13 @@ def test_edit_broken_then_mended_makes_revision_2(home, editor):
     assert list((home.path / "t").iterdir()) == []
 
 
+def test_no_hint_takes_back_what_was_edited(home, editor):
+    paused(home)
+    (editor / "save-1").write_text(SCORE.format(name="a", body=GATED + "# better", words=""))
+    assert home.json("edit", "a")["changed"]
+    assert home.json("cancel", "a", "--wait")["hints"] == ["mzt resume a"]
+
+
 def test_edit_saved_unchanged_sends_nothing(home, editor):
     paused(home)
     told = home.json("edit", "a", "-r")

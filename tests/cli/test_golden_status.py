@@ -114,8 +114,8 @@ def test_the_status_of_a_thousand_sheets_is_that_of_the_golden_file(terminal, na
     assert ("\x1b" in shown) is coloured
 
 
-def on_a_terminal(home, columns, *command, **variables):
-    """What a command prints on a terminal of so many columns."""
+def on_a_terminal(home, columns, *command, code=0, **variables):
+    """What a command prints on a terminal of so many columns, on either stream."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = {**home.environment, "TERM": "xterm", **variables}
@@ -129,7 +129,7 @@ def on_a_terminal(home, columns, *command, **variables):
                 sent += os.read(ours, 65_536)
             except OSError:
                 break
-        assert running.wait(30) == 0
+        assert running.wait(30) == code
     os.close(ours)
     return sent.decode()
 
@@ -172,3 +172,20 @@ def test_the_help_of_a_topic_is_fitted_between_words_each_column_below_itself(ho
     lines = on_a_terminal(home, columns, "help", topic, PAGER="").rstrip().split("\r\n")
     assert all(len(line) <= columns for line in lines)
     assert " ".join(lines).split() == whole.split()
+
+
+def test_what_a_plan_says_beside_its_table_is_told_in_full_on_a_narrow_terminal(home):
+    home.mzt("run", home.score("a", GATED), "--before", "1")
+    lines = on_a_terminal(home, 50, "modify", "a", "-c", "a.yaml", "--plan", NO_COLOR="1", PAGER="")
+    text = " ".join(lines.split())
+    assert text.startswith(home.json("modify", "a", "-c", "a.yaml", "--plan")["message"])
+
+
+def test_a_refusal_and_an_answer_are_wrapped_between_words_and_what_to_type_is_not(home):
+    home.mzt("run", home.score("a", GATED), "--before", "1")
+    refused = on_a_terminal(home, 50, "pause", "a", "--before", "1", code=4).split("\r\n")
+    assert refused[0].startswith("mzt: ")
+    assert all(len(line) <= 50 for line in refused if not line.startswith("  mzt "))
+    answer = home.json("wait", "a", "--for", "paused", "-t", "20")["message"]
+    lines = on_a_terminal(home, 24, "wait", "a", "--for", "paused", NO_COLOR="1").strip().split("\r\n")
+    assert (" ".join(lines).split(), len(lines)) == (answer.split(), 2)

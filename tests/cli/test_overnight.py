@@ -55,7 +55,7 @@ def test_it_tells_of_holds_waits_ends_of_attempts_and_of_the_job(home):
     assert facts("".join(lines)) == [
         f"pause asked by {held}",
         "sheet 1 (draft): attempt 1 succeeded",
-        f"paused: paused by {held}; stays paused until someone resumes it",
+        f"paused by {held}; stays paused until someone resumes it",
         f"resume asked by {getpass.getuser()}",
         "sheet 2 (report): attempt 1 failed, exit code 1",
         *(line for line in facts("".join(lines)) if line.startswith("sheet 2 (report): waits 0s (retry)")),

@@ -100,8 +100,13 @@ def hints(state: JobState, status: JobStatus) -> list[str]:
         ended = status in ENDED_WORDS
         return [f"mzt remove {state.run.job_name}" if ended else f"mzt cancel {state.run.job_name}"]
     name, last = state.run.job_name, len(state.score.sheets)
-    file, values = formatting.typed(state.newest.row.config_file), given_again(state)
-    found = [hint.format(job=name, file=file, last=last, values=values) for hint in _SHORT_HINTS[status]]
+    newest = state.newest.row
+    file, values = formatting.typed(newest.config_file), given_again(state)
+    given = {"job": name, "file": file, "last": last, "values": values}
+    # where a person has edited the score here, its file would take the edit back
+    found = [
+        hint.format(**given) for hint in _SHORT_HINTS[status] if not (newest.edited and "{file}" in hint)
+    ]
     if status is JobStatus.COMPLETED and left_to_resume(state):
         found = [f"mzt resume {name}"]
     if status in _CAN_WAIT:
