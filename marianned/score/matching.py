@@ -95,16 +95,22 @@ def _match_stages(old: Stages, new: Stages, *, worded: bool) -> dict[int, int]:
     """Return which old stage each new one is.
 
     Each round is over what the ones before have left: a name that only one stage has in both scores; equal
-    definitions, in their order between what is matched and then anywhere; so too what runs alike, and what
-    has the same name, or none, and the same prompt; the same number, where no match crosses it. The earlier
-    a round, the surer the match, so a later one never takes a stage away from an earlier one.
+    definitions, in their order between what is matched and then anywhere; so too what runs alike, then in as
+    many instances as both have, and what has the same name, or none, and the same prompt; the same number,
+    where no match crosses it. The earlier a round, the surer the match, so a later one never takes a stage
+    away from an earlier one.
     """
     matched = _same_unique_name(old, new)
-    for keys in (_Keys(worded=worded), _Keys(_RUN, worded=worded), _Keys(_PROMPT, worded=worded, first=True)):
+    whole, run = _Keys(worded=worded), _Keys(_RUN, worded=worded)
+    grown = _Keys(_RUN, worded=worded, first=True)
+    called = _Keys(_PROMPT, worded=worded, first=True, named=True)
+    for keys in (whole, run, grown, called):
         if keys.share(_left(old, matched.values()), _left(new, matched)):
             olds, news = keys.of(old), keys.of(new)
-            matched |= _same_place(_free(olds, matched.values()), _free(news, matched), matched)
-            matched |= _same_definition(_free(olds, matched.values()), _free(news, matched))
+            found = _same_place(_free(olds, matched.values()), _free(news, matched), matched)
+            taken = {*matched.values(), *found.values()}
+            found |= _same_definition(_free(olds, taken), _free(news, [*matched, *found]))
+            matched |= {now: was for now, was in found.items() if keys.fit(old[was], new[now])}
     return matched | _same_number(_left(old, matched.values()), _left(new, matched), matched)
 
 
@@ -122,21 +128,31 @@ class _Keys:
     """Gives what is equal the same number, over both scores.
 
     `aspects` are those of a definition that are looked at, all of them if there are none; `first`: of the
-    first instance alone, for a fan-out may grow, and beside the name, for what has another one is another.
+    first instance alone, for a fan-out may grow; `named`: and beside them the name.
     `worded`: prompts are compared without white space that says nothing. A template that chooses by
     sheet_num leaves other blank lines at each place; a sheet that has moved is the same all the same.
     """
 
-    def __init__(self, aspects: Collection[str] = (), *, worded: bool, first: bool = False) -> None:
+    def __init__(
+        self, aspects: Collection[str] = (), *, worded: bool, first: bool = False, named: bool = False
+    ) -> None:
         self._seen = aspects
         self._worded = worded
         self._first = first
+        self._named = named
         self._known: dict[object, int] = {}
 
     def share(self, old: Stages, new: Stages) -> bool:
         """Tell whether any of these stages are equal: only then it is worth while to look at all of them."""
         known = {self._alone(group) for group in old.values()} if new else set()
         return any(self._alone(group) in known for group in new.values()) if known else False
+
+    def fit(self, old: list[Sheet], new: list[Sheet]) -> bool:
+        """Tell whether two stages that are equal are one: where no name says so, all that both have is."""
+        if not self._first or self._named:
+            return True
+        known = {sheet.instance: self._own(sheet) for sheet in old}
+        return all(known.get(sheet.instance, own) == own for sheet in new for own in [self._own(sheet)])
 
     def _alone(self, group: list[Sheet]) -> int:
         return self._whole(group, {sheet.sheet: self._own(sheet) for sheet in group})
@@ -165,7 +181,7 @@ class _Keys:
         digests = sheet.digests | {"prompt": sheet.words} if self._worded else sheet.digests
         if not self._seen:
             return digests
-        name = {"name": sheet.movement} if self._first else {}
+        name = {"name": sheet.movement} if self._named else {}
         return {aspect: digests.get(aspect) for aspect in self._seen} | name
 
     def _whole(self, group: list[Sheet], keys: Mapping[int, int]) -> int:

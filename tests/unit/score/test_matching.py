@@ -6,6 +6,7 @@ The scores here are full of equal sheets: that is where a pairing can go astray.
 from typing import Any
 
 import hypothesis
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -256,6 +257,21 @@ def test_a_fan_out_that_grows_behind_a_new_stage_is_still_the_same() -> None:
     old, new = [stage("a"), stage("b", 3)], [stage("a"), stage("x"), stage("b", 4)]
     assert places(old, new) == {1: 1, 3: 2, 4: 3, 5: 4}
     assert places(new, old) == {1: 1, 2: 3, 3: 4, 4: 5}
+
+
+def test_a_stage_that_is_renamed_and_grows_is_the_same_where_all_that_both_have_runs_alike() -> None:
+    """Else it would be done under another name what it never ran."""
+    a, b, x = ({"digests": {"prompt": what}} for what in "abx")
+    old = score(stage("a", 2, "a"))
+    grown = score(stage("a", 3, "b", validations="2"))
+    assert match(old, grown).sheets == {1: 1, 2: 2}
+    assert match(grown, old).sheets == {1: 1, 2: 2}
+    two = [msgspec.structs.replace(s, **d) for s, d in zip(old.sheets, (a, b), strict=True)]
+    three = [msgspec.structs.replace(s, **d) for s, d in zip(grown.sheets, (a, x, b), strict=True)]
+    before, after = (
+        msgspec.structs.replace(one, sheets=tuple(sheets)) for one, sheets in ((old, two), (grown, three))
+    )
+    assert match(before, after).sheets == {}
 
 
 def test_an_equal_prompt_alone_makes_no_stage_of_one_name_that_of_another() -> None:
