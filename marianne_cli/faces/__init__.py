@@ -1,1 +1,1 @@
-"""What the faces share: the live terminal and the web page, which are clients like `mzt` itself."""
+"""What the faces share, the live terminal, the web page and the agents' door: clients like `mzt` itself."""

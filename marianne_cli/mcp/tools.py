@@ -17,6 +17,7 @@ import msgspec
 
 from marianne_cli.client import AsyncClient, aconnect
 from marianne_cli.exits import problem_text
+from marianne_cli.faces.pages import whole
 from marianne_cli.mcp.stdio import Call, Params, Refused, bad_params
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens.transcript import Transcript
@@ -362,26 +363,14 @@ async def _look(client: AsyncClient, asked: Look) -> str:
 
 async def _jobs(client: AsyncClient) -> list[dict[str, Any]]:
     """Return all jobs that move, are held or have failed."""
-    found = await _whole(client, ListJobs(statuses=["active", "held", "failed"]), "jobs", "total")
+    found = await whole(client, ListJobs(statuses=["active", "held", "failed"]), "jobs", "total")
     jobs: list[dict[str, Any]] = found["jobs"]
     return jobs
 
 
 async def _details(client: AsyncClient, job: str, sheets: str | None = None) -> dict[str, Any]:
     """Return a job with all its sheets."""
-    return await _whole(client, GetJob(job, sheets=sheets), "sheets", "total_sheets")
-
-
-async def _whole(client: AsyncClient, request: Query[Any], listed: str, total: str) -> dict[str, Any]:
-    """Return a reply with all pages of what it lists; `total` is its key for how many there are."""
-    reply: dict[str, Any] = msgspec.to_builtins(await client.ask(request))
-    while len(reply[listed]) < reply[total]:
-        further = msgspec.structs.replace(request, offset=len(reply[listed]))
-        page = msgspec.to_builtins(await client.ask(further))[listed]
-        if not page:
-            break
-        reply[listed] += page
-    return reply
+    return await whole(client, GetJob(job, sheets=sheets), "sheets", "total_sheets")
 
 
 async def _output(client: AsyncClient, asked: Output) -> str:
@@ -417,7 +406,7 @@ async def _output(client: AsyncClient, asked: Output) -> str:
 async def _plan(client: AsyncClient, asked: Plan) -> str:
     _alone(asked, asked.action)
     request = await _modify(asked, plan=True) if asked.action == "modify" else _resume(asked, plan=True)
-    reply = await _whole(client, request, "plan", "plan_total")
+    reply = await whole(client, request, "plan", "plan_total")
     return _page(screens.plan_screen(reply), asked.more)
 
 

@@ -9,6 +9,7 @@ import msgspec
 from marianne_cli import terminal
 from marianne_cli.exits import problem_text
 from marianne_cli.faces.actions import Offer, offers, sheet_offers, takes_score
+from marianne_cli.faces.pages import whole
 from marianne_cli.screens import jobs as screens
 from marianne_cli.top.drawn.dialogs import Answer, Choice, Menu, Offered, Plan, Question, Reading
 from marianne_cli.top.known.cells import Cell
@@ -130,14 +131,8 @@ class Doer:
 
     async def _whole_plan(self, request: Query[Any]) -> dict[str, Any]:
         """Ask for a plan with all its pages."""
-        reply = cleaned(await self._top.client.ask(request))
-        while len(reply["plan"]) < reply["plan_total"]:
-            further = msgspec.structs.replace(request, offset=len(reply["plan"]))
-            page = cleaned(await self._top.client.ask(further))["plan"]
-            if not page:
-                break
-            reply["plan"] += page
-        return dict(reply)
+        plan: dict[str, Any] = cleaned(await whole(self._top.client, request, "plan", "plan_total"))
+        return plan
 
     # --- several -----------------------------------------------------------------------------------------
 

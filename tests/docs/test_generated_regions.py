@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 
 import generated
 import pages
@@ -25,17 +26,25 @@ FAULT_CALL = "point"
 
 def strings(*globs):
     """Yield every string in these files but the names of fault points."""
-    for file in (file for pattern in globs for file in pages.ROOT.glob(pattern)):
-        tree = ast.parse(file.read_text())
-        faults = {
-            id(argument)
-            for call in ast.walk(tree)
-            if isinstance(call, ast.Call) and getattr(call.func, "attr", None) == FAULT_CALL
-            for argument in call.args
-        }
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in faults:
-                yield node.value
+    for pattern in globs:
+        for file in pages.ROOT.glob(pattern):
+            yield from strings_of(file)
+
+
+@cache
+def strings_of(file):
+    tree = ast.parse(file.read_text())
+    faults = {
+        id(argument)
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", None) == FAULT_CALL
+        for argument in call.args
+    }
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in faults
+    ]
 
 
 @pytest.mark.parametrize("name", pages.NAMES)
