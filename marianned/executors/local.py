@@ -159,12 +159,7 @@ class LocalExecutor:
             if found is None:
                 found = await self._patiently_of(_next, place)
             if isinstance(found, int):
-                with anyio.move_on_after(_LOOK_SECONDS):
-                    await _ended(found)
-                    continue
-                await self._patiently_of(_send, place, signal.SIGCONT)
-                if trouble := await self._patiently_of(_bereft, place):
-                    say(trouble)
+                await self._outlived(place, found, say)
                 continue
             seen = Presence.ENDED if found else await self.presence(place)
             if seen is Presence.UNKNOWN:
@@ -174,6 +169,18 @@ class LocalExecutor:
                 self._known.pop(place.id, None)
                 self._asked_to_end.discard(place.id)
                 return found or await _patiently(attempt_files.record_of, place)
+
+    async def _outlived(self, place: Place, watch: int, say: Callable[[str], None]) -> None:
+        """Wait until the process of a pidfd has ended, and close that; now and then look up, in a thread."""
+        try:
+            while True:
+                with anyio.move_on_after(_LOOK_SECONDS):
+                    await anyio.wait_readable(watch)
+                    return
+                if trouble := await self._patiently_of(_woken, place):
+                    say(trouble)
+        finally:
+            os.close(watch)
 
     async def whereabouts(self, place: Place) -> None:
         """Tell nothing: it runs here (see Executor)."""
@@ -402,6 +409,12 @@ def _running(pair: list[tuple[int, int]]) -> Running:
         runner_start_time=runner_start_time,
         boot_id=boot_id(),
     )
+
+
+def _woken(place: Place, known: Running | None) -> str | None:
+    """Wake the pair, whether they need it or not; say what is to be said of their files."""
+    _send(place, known, signal.SIGCONT)
+    return _bereft(place, known)
 
 
 def _bereft(place: Place, known: Running | None) -> str | None:

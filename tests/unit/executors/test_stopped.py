@@ -3,8 +3,11 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 
+import anyio
 import pytest
+from anyio import to_thread
 from attempts import Attempt, ended, write
 
 from marianned.executors import local
@@ -51,6 +54,34 @@ async def test_both_stopped_are_woken_by_who_waits(attempt: Attempt, monkeypatch
     record = await attempt.wait()
     assert record is not None
     assert record.exit_code == 3
+
+
+async def test_who_waits_looks_up_in_one_thread_each_time(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_LOOK_SECONDS", 0.01)
+    os.mkfifo(attempt.workspace / "go")
+    await attempt.start(attempt.script("echo ready >&9; read word <go"))
+    await attempt.leash.line()
+    await attempt.running()
+    in_threads: list[str] = []
+    enough = anyio.Event()
+
+    async def noted(function: Callable[..., object], *args: object) -> object:
+        in_threads.append(function.__name__)
+        if len(in_threads) > 5:
+            enough.set()
+        return await to_thread.run_sync(function, *args)
+
+    monkeypatch.setattr(local, "run_sync", noted)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(attempt.wait)
+        with anyio.fail_after(30):
+            await enough.wait()
+        await write(attempt.workspace / "go", "go\n")
+    looks = [name for name in in_threads[:6] if name != "_next"]
+    assert looks == ["_woken"] * len(looks)
+    assert len(looks) >= 5
 
 
 @pytest.mark.parametrize("stopped", ["keeper", "runner", "keeper runner", "keeper runner command"])
