@@ -7,6 +7,7 @@ from marianne_cli import options
 from marianne_cli.context import Answer, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
+from marianne_cli.screens.differences import counting, unified
 from marianned.formatting import assignments
 
 
@@ -37,7 +38,7 @@ def command(call: Invocation, *, job: str, a: int | None, b: int | None, config:
     else:
         texts.append(call.ask("job.revisions", job_id=job, revision=to)["text"])
     name = reply["job_name"]
-    text = _unified(texts, f"{name} revision {since}", config or f"{name} revision {to}")
+    text = unified(texts[0], texts[1], f"{name} revision {since}", config or f"{name} revision {to}")
     words = [f"revision {since}", f"'{config}'" if config is not None else f"revision {to}"]
     values = _new_values(reply["revisions"], since, to)
     differ = "what differs" if text else "only values differ" if values else "nothing differs"
@@ -59,24 +60,10 @@ def _new_values(revisions: Sequence[Mapping[str, Any]], since: int, to: int | No
 
 def newest(revisions: Sequence[Mapping[str, Any]]) -> int:
     """Return the number of the newest version that counts: the staged one, else that in force."""
-    return int(_counting(revisions)[-1])
+    return int(counting(revisions)[-1])
 
 
 def _before(revisions: Sequence[Mapping[str, Any]], to: int | None) -> int:
     """Return the number of the version before another (null: before a file); the first has itself."""
-    earlier = [number for number in _counting(revisions) if to is None or number < to]
+    earlier = [number for number in counting(revisions) if to is None or number < to]
     return int(earlier[-1]) if earlier else int(to or 1)
-
-
-def _counting(revisions: Sequence[Mapping[str, Any]]) -> list[int]:
-    return [told["revision"] for told in revisions if told["status"] != "dropped"]
-
-
-def _unified(texts: Sequence[str], old: str, new: str) -> str:
-    import difflib
-
-    split = [text.splitlines(keepends=True) for text in texts]
-    lines = difflib.unified_diff(split[0], split[1], old, new)
-    return "".join(
-        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
-    )

@@ -46,6 +46,7 @@ class JobScreen(View):
         Binding("left_square_bracket", "attempt(-1)", "attempt before", show=False),
         Binding("right_square_bracket", "attempt(1)", "next attempt", show=False),
         Binding("s", "stream", "stdout, stderr, …", show=False),
+        Binding("o", "whole", "output of the whole job", show=False),
         Binding("b", "breakpoint", "breakpoint", show=False),
         Binding("L", "pager", "pager", show=False),
         Binding("F", "follow", "follow", show=False),
@@ -79,6 +80,8 @@ class JobScreen(View):
         self._attempt: int | None = None
         self._stream = 0
         self._panel = 0
+        self.whole = False
+        """Whether the output is that of all that runs, not of one sheet."""
         self._lines = TAIL_LINES
         self._panels = Panels(self)
 
@@ -260,22 +263,35 @@ class JobScreen(View):
         return PANELS[self._panel]
 
     def action_attempt(self, by: int) -> None:
-        """Show the attempt before, or the next one."""
-        self._panels.step(by)
+        """Show the attempt before, or the next; of the revisions in what the two before, or after, differ."""
+        if self.shown_panel == "revisions":
+            self._panels.compare(by)
+        else:
+            self._panels.step(by)
 
     def put_attempt(self, attempt: int | None) -> None:
         """Show an attempt; null: the newest, also when the next begins."""
+        self.whole = False
         self._attempt = attempt
         self._lines = TAIL_LINES
         self._panels.read()
 
     def action_stream(self) -> None:
         """Show the next of stdout, stderr, the prompt and the result."""
+        self.whole = False
         self._stream = (self._stream + 1) % len(STREAMS)
+        self._panels.read()
+
+    def action_whole(self) -> None:
+        """Show what all prints that runs, wherever the cursor is, or the output of one sheet again."""
+        self.whole = not self.whole
+        self.action_panel(0)
         self._panels.read()
 
     def source(self) -> Source | None:
         """Return what is to be read for what the cursor is at; null: nothing."""
+        if self.whole:
+            return Source(self.job_id, None, whole=True)
         key = self.query_one("#sheets", Rows).key
         if not isinstance(key, tuple):
             return None

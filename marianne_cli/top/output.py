@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 
 from marianne_cli import terminal
 from marianne_cli.client import AsyncClient
+from marianne_cli.client import Output as Stream
+from marianne_cli.screens import whole
 from marianne_cli.screens.transcript import Transcript
 from marianned.protocol import PAGE_LIMIT, ReadOutput, SearchOutput
 from marianned.protocol import Output as Piece
@@ -30,6 +32,8 @@ class Source(NamedTuple):
     hook: int | None = None
     attempt: int | None = None
     stream: StreamName = "stdout"
+    whole: bool = False
+    """All that the job prints, whatever runs; of no sheet then."""
 
     def arguments(self) -> list[str]:
         """Return the arguments of `mzt` that print all of it."""
@@ -100,6 +104,9 @@ async def read(
     Raises:
         MarianneError: it is refused, or nobody answers any more.
     """
+    if source.whole:
+        await _read_whole(client, source.job_id, output, changed)
+        return
     transcript, offset, first = await _begin(client, source, output, lines)
     changed()
     output.attempt, output.size, output.ended = first.attempt, first.size, first.ended
@@ -120,6 +127,21 @@ async def read(
                 changed()
     output.add(transcript.rest())
     output.begun, output.ended = "", True
+    changed()
+
+
+async def _read_whole(client: AsyncClient, job_id: str, output: Output, changed: Callable[[], None]) -> None:
+    async def begun() -> None:
+        output.attempt = 0
+        changed()
+
+    async def tell(of: Stream, lines: list[tuple[str, str]]) -> None:
+        output.add((kind if of.stream == "stdout" else "error", text) for kind, text in lines)
+        output.size += sum(len(text) for _, text in lines)
+        changed()
+
+    await whole.follow_job(client, job_id, begun, tell)
+    output.ended = True
     changed()
 
 

@@ -1,12 +1,14 @@
 """What stands beside the sheets of a job: an output as it comes, attempts, why, journal, revisions."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import anyio
 
+from marianne_cli import terminal
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
+from marianne_cli.screens.differences import counting, unified
 from marianne_cli.screens.why import failures, why_screen
 from marianne_cli.top import output as outputs
 from marianne_cli.top.drawn.listing import Lines, Rows
@@ -30,6 +32,7 @@ _TYPED_SECONDS = 0.3
 _SEARCHED = ("stdout", "stderr")
 _JOURNAL_MOST = 500
 _CHECKS_MOST = 2
+_DIFFERS = {"+": "good", "-": "bad", "@": "accent"}
 
 
 class Panels:
@@ -44,6 +47,10 @@ class Panels:
         """The attempts of sheets, as far as they were asked for."""
         self._seen: tuple[int, int, str] | None = None
         self._asked_of: dict[str, object] = {}
+        self._texts: dict[tuple[str, int, int], str] = {}
+        """The texts of versions, by job, run and number: they stay as they are."""
+        self._back = 0
+        """How many versions before the newest the two are that are compared."""
         self._closed = False
         self._of: int | None = None
         """The sheet whose output is shown."""
@@ -59,7 +66,10 @@ class Panels:
 
     def chosen(self) -> None:
         """Show what belongs to a row of the sheets."""
-        self.read()
+        if self._screen.whole:
+            self._attempts()
+        else:
+            self.read()
         self._asked_of.clear()
         self.show()
 
@@ -69,7 +79,8 @@ class Panels:
             return
         sheet = self._screen.looked_at()
         seen = None if sheet is None else (sheet["sheet"], sheet["attempt_count"], sheet["status"])
-        if seen is not None and seen[0] != self._of and self._screen.output.following:
+        follows = self._screen.output.following and not self._screen.whole
+        if seen is not None and seen[0] != self._of and follows:
             self.read()
         if seen != self._seen:
             before, self._seen = self._seen, seen
@@ -80,6 +91,8 @@ class Panels:
 
     def _begun(self, *, first: bool) -> None:
         """Go on with the attempt that has begun, unless somebody reads in another."""
+        if self._screen.whole and not self._screen.output.output.ended:
+            return
         if first or (self._screen.output.following and self._screen.attempt is None):
             self.read()
 
@@ -131,7 +144,7 @@ class Panels:
         source = self._source = self._screen.source()
         view, top = self._screen.output, self._screen.top
         sheet = self._screen.looked_at()
-        begun = sheet is None or bool(sheet["attempt_count"])
+        begun = sheet is None or self._screen.whole or bool(sheet["attempt_count"])
         self._of = None if source is None else source.sheet
 
         async def run() -> None:
@@ -240,7 +253,7 @@ class Panels:
         newest = max((one["attempt"] for one in self.attempts), default=output.attempt)
         shown = next((one for one in self.attempts if one["attempt"] == output.attempt), None)
         name = f"hook {source.hook}" if source.sheet is None else f"sheet {source.sheet}"
-        cells = [Cell(name, "bold")]
+        cells = [Cell("all that runs (o: the sheet alone)" if source.whole else name, "bold")]
         if output.attempt:
             style = "warn bold" if newest and output.attempt < newest else ""
             cells += [Cell(" · "), Cell(f"attempt {output.attempt} of {newest}", style)]
@@ -278,7 +291,7 @@ class Panels:
         """Where the cursor is at a stage: of which of its sheets the output is."""
         key = self._screen.query_one("#sheets", Rows).key
         sheet = self._screen.looked_at()
-        if sheet is None or not isinstance(key, tuple) or key[0] != "stage":
+        if sheet is None or self._screen.whole or not isinstance(key, tuple) or key[0] != "stage":
             return []
         said = f"of stage {key[1]} the sheet that is {sheet['status']}; Enter unfolds all"
         return [[Cell(said, "dim")]]
@@ -309,11 +322,45 @@ class Panels:
 
     async def _revisions(self) -> None:
         answer = cleaned(await self._screen.top.client.ask(ReadRevisions(self._screen.job_id)))
-        self._fill("revisions", screens.revisions_screen(answer["revisions"], unfolded=True))
+        numbers = counting(answer["revisions"])
+        self._back = max(0, min(self._back, len(numbers) - 2))
+        told = screens.revisions_screen(answer["revisions"], unfolded=True)
+        self._fill("revisions", told, await self._difference(numbers))
 
-    def _fill(self, name: str, lines: list[str]) -> None:
+    async def _difference(self, numbers: Sequence[int]) -> list[Line]:
+        """Return what differs between the two versions that are compared, as it is shown; one has nothing."""
+        if len(numbers) < 2:  # noqa: PLR2004  a pair
+            return []
+        old, new = numbers[len(numbers) - 2 - self._back :][:2]
+        told = unified(await self._text(old), await self._text(new), f"revision {old}", f"revision {new}")
+        found = told.splitlines()
+        keys = "  [ the two before · ] the two after" if len(numbers) > 2 else ""  # noqa: PLR2004  likewise
+        head = [Cell(f"revision {old} → {new}", "bold"), Cell(keys, "dim")]
+        lines = [[Cell(line, _DIFFERS.get(line[:1], ""))] for line in found[2:]]
+        return [[], head, *(lines or [[Cell("nothing differs", "dim")]])]
+
+    async def _text(self, revision: int) -> str:
+        """Return the text of a version, with what a terminal would obey shown as escapes."""
+        key = (self._screen.job_id, self._run(), revision)
+        if key not in self._texts:
+            asked = ReadRevisions(self._screen.job_id, revision=revision)
+            stored = (await self._screen.top.client.ask(asked)).text or ""
+            self._texts[key] = "\n".join(terminal.line(line.expandtabs(8)) for line in stored.split("\n"))
+        return self._texts[key]
+
+    def _run(self) -> int:
+        job = self._screen.job()
+        return 0 if job is None else int(job["run"])
+
+    def compare(self, by: int) -> None:
+        """Compare the two versions before those that are compared, or the two after."""
+        self._back = max(0, self._back - by)
+        self._start("revisions", self._revisions)
+
+    def _fill(self, name: str, lines: list[str], more: Sequence[Line] = ()) -> None:
         panel = self._screen.query_one(f"#{name}", Lines)
-        panel.show([part for line in lines for part in wrapped([Cell(line)], panel.width)])
+        shown = [*([Cell(line)] for line in lines), *more]
+        panel.show([part for line in shown for part in wrapped(line, panel.width)])
 
 
 def _once(first: Callable[[], None], then: Callable[[], None]) -> Callable[[], None]:

@@ -7,6 +7,7 @@ import anyio
 import msgspec
 
 from marianne_cli.client import AsyncClient, Output
+from marianne_cli.screens import whole
 from marianne_cli.screens.transcript import Transcript
 from marianned.errors import MarianneError
 from marianned.formatting import visible
@@ -14,14 +15,10 @@ from marianned.protocol import ReadOutput
 
 LINES_FIRST = 1_000
 """Lines that are shown at once; what is before them is a look of its own."""
-LINES_EACH = 100
-"""Of each attempt in flight, where all of a job are followed."""
 LINE_MOST = 4_000
 """Characters of a line: what a screen can show, and what is kept of it."""
 _FURTHER = 8
 """Where the last lines of an agent's stream come to less text than wanted, so many times more are read."""
-_STREAMS = ("stdout", "stderr")
-
 Tell = Callable[[list[list[str]]], Awaitable[None]]
 
 
@@ -36,13 +33,13 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lines: int = LINES_FIRST
 
     def asked(self, stream: str, **others: Any) -> ReadOutput:
-        """Ask for a piece of one of its streams."""
+        """Ask for a piece of one of its streams, stdout or stderr."""
         return ReadOutput(
             self.job_id,
             sheet=self.sheet,
             hook=self.hook,
             attempt=self.attempt,
-            stream=stream,  # type: ignore[arg-type]  # of _STREAMS
+            stream=stream,  # type: ignore[arg-type]  # one of its own
             **others,
         )
 
@@ -84,33 +81,14 @@ async def follow_job(
     Raises:
         MarianneError: the daemon refuses it, or is gone.
     """
-    job = await client.status(job_id, limit=1)
-    outputs = []
-    for item in msgspec.to_builtins(job.in_flight):
-        if not item["job_id"] and item["attempt"]:  # its own, and no skip rules
-            outputs += [Output.of(item, item["attempt"], stream) for stream in _STREAMS]
-    for output in outputs:
-        output.offset = (await client.ask(_asked(job_id, output, tail_lines=LINES_EACH, limit=1))).offset
-    await begun(Head(0, whole=False, size=0))
-    told: dict[Output, Transcript] = {}
-    async with client.follow_job(job_id, streams=_STREAMS, outputs=outputs) as pieces:
-        async for piece in pieces:
-            output = piece.output
-            if output not in told:
-                reads = (await client.ask(_asked(job_id, output, reads=True, limit=1))).reads
-                told[output] = Transcript(reads if output.stream == "stdout" else None)
-            transcript = told[output]
-            lines = transcript.rest() if piece.ended else transcript.told(piece.skipped, piece.data)
-            if piece.ended:
-                del told[output]
-            if lines:
-                place = f"hook {output.hook}" if output.hook else f"{output.sheet}"
-                await tell([[kind, f"{place}| {text}"] for kind, text in _cut(lines, output.stream)])
 
+    async def begins() -> None:
+        await begun(Head(0, whole=False, size=0))
 
-def _asked(job_id: str, output: Output, **others: Any) -> ReadOutput:
-    given = {key: value for key, value in output.params(job_id).items() if key != "offset"}
-    return msgspec.convert({**given, **others}, ReadOutput)
+    async def comes(output: Output, lines: list[tuple[str, str]]) -> None:
+        await tell(_cut(lines, output.stream))
+
+    await whole.follow_job(client, job_id, begins, comes)
 
 
 async def _rest(

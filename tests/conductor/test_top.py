@@ -269,6 +269,40 @@ async def test_why_journal_and_revisions_stand_beside_the_sheets(two):
         await top.sees("OUTCOME", "exit 3 · cli")
 
 
+async def test_beside_the_revisions_stands_in_what_two_of_them_differ(daemon):
+    text = score("rev", [plain(1)])
+    daemon.submit(text, before="1.all")
+    daemon.wait_for("rev", "paused")
+    for word in ("first", "[bold]second[/bold]"):
+        text = text.replace("note start 1", f"echo {word}; note start 1")
+        daemon.modify("rev", text)
+    async with looking(daemon.socket, "rev", size=(160, 40)) as top:
+        await top.press("5")
+        await top.sees("revision 2 → 3", "echo [bold]second[/bold]; ", "[ the two before")
+        await top.press("left_square_bracket")
+        await top.sees("revision 1 → 2", "echo first; note start 1", absent=("second",))
+        await top.press("right_square_bracket")
+        await top.sees("revision 2 → 3")
+
+
+async def test_what_all_prints_that_runs_is_one_output_wherever_the_cursor_is(daemon):
+    both = {"sheet": {"fan_out": {1: 2}}, "parallel": {"enabled": True, "max_concurrent": 2}}
+    gated_twice = f"echo begun {{{{ sheet_num }}}}; {gated(1)}; echo again"
+    text = score("all", ["-"], **both).replace("{{ bodies[sheet_num] }}", gated_twice)
+    daemon.gate(1)
+    daemon.submit(text)
+    daemon.ledger.wait_for("start 1", times=2)
+    async with looking(daemon.socket, "all", size=(140, 40)) as top:
+        await top.sees("begun 1", "following")
+        await top.press("o")
+        await top.sees("all that runs", "1| begun 1", "2| begun 2")
+        await top.press("j")
+        await to_thread.run_sync(lambda: daemon.gates[1].open(2))
+        await top.sees("1| again", "2| again", "ended")
+        await top.press("o")
+        await top.sees("sheet", "again", absent=("all that runs", "1| again"))
+
+
 async def test_a_restart_of_the_daemon_is_said_and_survived(two):
     async with looking(two.socket, "works") as top:
         await top.sees("begun", "following")

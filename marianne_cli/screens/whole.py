@@ -1,0 +1,56 @@
+"""What all attempts of a job print, in the order in which it comes, as one output."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from marianne_cli.client import AsyncClient, Output
+from marianne_cli.screens.transcript import Transcript
+from marianned.protocol import ReadOutput
+
+LINES_EACH = 100
+"""Of each attempt that is in flight to begin with, so many of its last lines."""
+_STREAMS = ("stdout", "stderr")
+
+Tell = Callable[[Output, list[tuple[str, str]]], Awaitable[None]]
+
+
+async def follow_job(
+    client: AsyncClient, job_id: str, begun: Callable[[], Awaitable[None]], tell: Tell
+) -> None:
+    """Tell the lines of each output, kind and text, until the job ends; `begun` is called before the first.
+
+    Raises:
+        MarianneError: the daemon refuses it, or is gone.
+    """
+    job = await client.status(job_id, limit=1)
+    outputs = []
+    for item in msgspec.to_builtins(job.in_flight):
+        if not item["job_id"] and item["attempt"]:  # its own, and no skip rules
+            outputs += [Output.of(item, item["attempt"], stream) for stream in _STREAMS]
+    for output in outputs:
+        output.offset = (await client.ask(_asked(job_id, output, tail_lines=LINES_EACH, limit=1))).offset
+    await begun()
+    told: dict[Output, Transcript] = {}
+    async with client.follow_job(job_id, streams=_STREAMS, outputs=outputs) as pieces:
+        async for piece in pieces:
+            output = piece.output
+            if output not in told:
+                reads = (await client.ask(_asked(job_id, output, reads=True, limit=1))).reads
+                told[output] = Transcript(reads if output.stream == "stdout" else None)
+            transcript = told[output]
+            lines = transcript.rest() if piece.ended else transcript.told(piece.skipped, piece.data)
+            if piece.ended:
+                del told[output]
+            if lines:
+                await tell(output, [(kind, f"{_place(output)}| {text}") for kind, text in lines])
+
+
+def _place(output: Output) -> str:
+    return f"hook {output.hook}" if output.hook else f"{output.sheet}"
+
+
+def _asked(job_id: str, output: Output, **others: Any) -> ReadOutput:
+    given = {key: value for key, value in output.params(job_id).items() if key != "offset"}
+    return msgspec.convert({**given, **others}, ReadOutput)
