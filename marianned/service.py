@@ -127,7 +127,7 @@ class Daemon:
             if self._around.in_journal:
                 store.on_commit(journal.publish)
             recovered = await conductor.recover()
-            await strangers.tell(services, conductor.flights(), conductor.states())
+            await strangers.tell(services, conductor.flights())
             await keeper.finish()
             await to_thread.run_sync(services.tidy, conductor.incarnations_in_flight())
             faults.point("recover.done")

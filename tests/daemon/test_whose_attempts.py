@@ -133,7 +133,7 @@ def test_what_ran_after_a_copy_that_was_put_back_is_told_wherever_a_person_looks
     told = daemon.rpc("daemon.status")["restored"]
     assert told.endswith(
         "marianne.db' is a backup that was put back; what ran since is not known to it, and runs again where "
-        "its job goes on: job@1, sheets 2, 3; other@1, sheet 1"
+        "its job goes on: job@1, sheets 2, 3; runs that it has not: other@1"
     )
     assert [found["message"] for found in looked_at(daemon) if found["name"] == "restored"] == [told]
     assert [event["text"] for event in daemon.journal() if event["type"] == "database.restored"] == [told]
@@ -147,6 +147,20 @@ def test_what_ran_after_a_copy_that_was_put_back_is_told_wherever_a_person_looks
     daemon.stop()
     daemon.start()
     assert daemon.rpc("daemon.status")["restored"] is None
+
+
+def test_what_had_failed_when_a_copy_was_made_and_was_done_since_is_told_too(daemon, ledger):
+    failing = "note start 1; [ -e $HOME/mended ]"
+    daemon.submit(score("job", [failing], retry={"max_retries": 0}))
+    assert daemon.wait_for("job", "ended")["status"] == "failed"
+    by_backup(daemon, daemon.home / "copy.db")
+    (daemon.home / "mended").touch()
+    daemon.rpc("job.resume", job_id="job")
+    daemon.wait_for("job", "completed")
+    put_back(daemon, daemon.home / "copy.db")
+    again = "sheet 1 ran after the backup was made that was put back, and it runs again"
+    assert daemon.status("job")["hindered_by"] == [again]
+    assert daemon.rpc("job.list")["jobs"][0]["hindered_by"] == [again]
 
 
 def test_doctor_finds_what_runs_and_the_copy_that_was_put_back_does_not_know(daemon, ledger):

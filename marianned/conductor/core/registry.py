@@ -232,13 +232,10 @@ class Conductor:
         jobs = self._by_run.values()
         return [self.services.attempt_id(flight) for job in jobs for flight in job.state.flights]
 
-    def states(self) -> list[JobState]:
-        """Return what is known of all jobs in memory."""
-        return [job.state for job in self._by_run.values()]
-
     def incarnations_in_flight(self) -> set[int]:
         """Return the numbers of the incarnations that have started what is in flight."""
-        return {flight.incarnation for state in self.states() for flight in state.placed}
+        states = [job.state for job in self._by_run.values()]
+        return {flight.incarnation for state in states for flight in state.placed}
 
     def in_flight(self) -> int:
         """Return how many attempts are in flight over all jobs."""

@@ -7,7 +7,7 @@ it runs again.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -20,25 +20,21 @@ from marianned import files
 from marianned.conductor.services import Services
 from marianned.errors import MarianneError
 from marianned.executors.base import SPEC
-from marianned.formatting import sheet_list
+from marianned.formatting import listing, sheet_list
 from marianned.moment import now
-from marianned.progress.state.job import JobState
 from marianned.protocol import Stranger
-from marianned.rows import Changes, EventRow
+from marianned.rows import Changes, EventRow, RunRow
 
 _NAMED_MOST = 5
 """How many runs are named in a line."""
 _logger = logging.getLogger(__name__)
 
 
-async def tell(services: Services, ours: Collection[str], states: Iterable[JobState]) -> None:
-    """Tell that the database was replaced, and of each attempt that runs here and is none of `ours`.
-
-    `states` are those of the runs that have not ended.
-    """
+async def tell(services: Services, ours: Collection[str]) -> None:
+    """Tell that the database was replaced, and of each attempt that runs here and is none of `ours`."""
     restored = services.store.restored
     if restored is not None:
-        services.restored = await _what_ran_since(services, restored, {one.run.run_id: one for one in states})
+        services.restored = await _what_ran_since(services, restored)
         _logger.warning("%s", services.restored)
         event = EventRow(recorded_at=now().at, type="database.restored", text=services.restored)
         with suppress(MarianneError):  # a full disk: it is told all the same
@@ -58,35 +54,38 @@ async def tell(services: Services, ours: Collection[str], states: Iterable[JobSt
         )
 
 
-async def _what_ran_since(services: Services, restored: str, states: Mapping[int, JobState]) -> str:
+async def _what_ran_since(services: Services, restored: str) -> str:
     """Say what ran after the copy was made that was put back, as far as its directories tell.
 
-    What of it this database has a run of that has not ended is kept, for its status to tell.
+    The sheets of runs that this database has are kept, for the status of their jobs to tell.
     """
-    said = f"{restored}; what ran since is not known to it, and runs again where its job goes on"
-    jobs: dict[str, set[int]] = {}
+    records, names = services.store.records, services.store.incarnations
+    again: dict[str, set[int]] = {}
+    unknown: set[str] = set()
+    runs: dict[str, RunRow | None] = {}
     for run, uids in sorted((await to_thread.run_sync(_left_by, services)).items()):
-        rows = await services.store.records.attempts(run)
-        names = services.store.incarnations
-        known = {
-            (row.uid, f"{names[row.incarnation].name}-{row.uid}-{row.attempt}")
-            for row in rows
-            if row.incarnation in names
-        }
+        had = [one for one in await records.attempts(run) if one.incarnation in names]
+        known = {f"{names[one.incarnation].name}-{one.uid}-{one.attempt}" for one in had}
         for uid, entries in uids.items():
-            since = [one for one in entries if (uid, one.name) not in known]
-            state = states.get(run)
-            if (
-                since
-                and state is not None
-                and state.run.job_name == since[0].job
-                and uid < state.run.next_uid
-            ):
-                services.ran_since.setdefault(run, set()).add(uid)
-            for one in since:
-                jobs.setdefault(f"{one.job}@{one.run}", set()).add(one.sheet)
-    told = [f"{address}, {sheet_list(sheets)}" for address, sheets in sorted(jobs.items())]
-    return f"{said}: {'; '.join(told[:_NAMED_MOST])}{_more(len(told))}" if told else said
+            for one in (ran for ran in entries if ran.name not in known):
+                address = f"{one.job}@{one.run}"
+                if address not in runs:
+                    runs[address] = await records.run(one.job, one.run)
+                row = runs[address]
+                if row is None or row.run_id != run:
+                    unknown.add(address)
+                    continue
+                again.setdefault(address, set()).add(one.sheet)
+                if uid < row.next_uid:
+                    services.ran_since.setdefault(run, set()).add(uid)
+    told = [f"{address}, {sheet_list(sheets)}" for address, sheets in sorted(again.items())]
+    said = f"{restored}; what ran since is not known to it"
+    said += (
+        f", and runs again where its job goes on: {'; '.join(told[:_NAMED_MOST])}{_more(len(told))}"
+        if told
+        else ""
+    )
+    return f"{said}; runs that it has not: {listing(sorted(unknown))}" if unknown else said
 
 
 def _more(count: int) -> str:

@@ -135,7 +135,7 @@ async def beside_a_stranger(path):
         await executor.start(directory, spec)
         (directory / "spec.json").write_bytes(msgspec.json.encode(spec))
         stranger = executor.entries[spec.id]
-        await strangers.tell(house.services, house.conductor.flights(), [])
+        await strangers.tell(house.services, house.conductor.flights())
         tasks.start_soon(strangers.watch, house.services)
         daemon = await ask.daemon()
         await house.submit(SCORE)
@@ -175,7 +175,7 @@ async def taken_up_again(path):
         await house.submit(SCORE)
         await executor.started(1)
     async with conducting(path, executor) as house:
-        await strangers.tell(house.services, [], [])
+        await strangers.tell(house.services, [])
         found = list(house.services.strangers)
         executor.play()
         await house.until("a", "completed")
