@@ -127,6 +127,9 @@ def _stay(spec: "Facts", claim: int) -> "NoReturn":
     begins = tuple(spec.get("inherits", ()))
     granted = {name: value for name, value in os.environ.items() if begins and name.startswith(begins)}
     spec["env"] = {**granted, **spec["env"]}
+    wanted = {"lastword": spec.get("final"), "silence": spec["silence"], "limit": True, "order": True}
+    for name in [name for name in wanted if wanted[name]]:
+        __import__(name)  # now: later the directory where they lie may be away for a while
     try:
         if not keep(spec, claim, os.open(os.devnull, os.O_WRONLY)):
             _go_back(sys.argv[3:] or ([os.getcwd()] if spec.get("stays") else []))

@@ -1,11 +1,14 @@
 """From one look nothing follows: a list with a gap, an answer that is none, files that are away for a moment."""
 
+import subprocess
+
 import anyio
 import pytest
 from kit.daemon import DEADLINE
+from loopback import LONG
 from trying import until, watched
 
-from marianned.executors.base import Place
+from marianned.executors.base import Place, Withdrawn
 from marianned.executors.clusters.engine import Away, Busy
 from marianned.executors.clusters.slurm import Slurm
 from marianned.score.expanded import Resources
@@ -144,6 +147,59 @@ async def test_what_one_account_may_have_no_more_of_does_not_hold_up_others(tria
                 assert (await executor.wait(place)).exit_code == 0
             engine.open = True
             assert (await executor.wait(full)).exit_code == 0
+
+
+@pytest.fixture
+def mounted(trial):
+    """The directory of attempts as one that is mounted, and what takes it away and brings it back."""
+    there = trial.root.parent.with_name("elsewhere")
+    (there / trial.root.name).mkdir(mode=0o700, parents=True)
+    place = trial.root.parent
+    trial.root.rmdir()
+    bring, take = ["mount", "--bind", str(there), str(place)], ["umount", "--lazy", str(place)]
+    done = subprocess.run(bring, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"nothing may be mounted here: {done.stderr.strip()}")
+    yield bring, take
+    subprocess.run(take, capture_output=True, check=False)
+
+
+async def test_while_a_mounted_directory_is_away_nothing_is_concluded_of_what_runs_or_waits(
+    cluster, trial, mounted
+):
+    bring, take = mounted
+    running, waiting, later = places(trial, 3)
+    for place in (running, waiting, later):
+        place.directory.mkdir(mode=0o700, parents=True)
+    held = Resources(arguments=("--hold",))
+    records = {}
+
+    async def wait(executor, place):
+        try:
+            records[place.id] = await executor.wait(place)
+        except Withdrawn as why:
+            records[place.id] = why
+
+    async with trial.executor() as executor, anyio.create_task_group() as tasks:
+        ends = trial.script("echo begun >&9; sleep 3; exit 7", id=running.id)
+        await executor.start(running.directory, ends)
+        await executor.start(waiting.directory, trial.spec("true", id=waiting.id, resources=held))
+        await executor.start(later.directory, trial.spec("true", id=later.id, resources=held))
+        await trial.leash.line()
+        for place in (running, waiting, later):
+            tasks.start_soon(wait, executor, place)
+        await anyio.to_thread.run_sync(subprocess.check_call, take)
+        await executor.withdraw(running)
+        await executor.withdraw(waiting)
+        await anyio.sleep(30 if LONG else 8)  # longer than it takes, and than what is gone is waited for
+        assert records == {}
+        assert [*trial.root.parent.iterdir()] == []
+        await anyio.to_thread.run_sync(subprocess.check_call, bring)
+        await until(lambda: len(records) == 2)
+        assert records[running.id].exit_code == 7
+        assert isinstance(records[waiting.id], Withdrawn)
+        await executor.withdraw(later)
+        await until(lambda: len(records) == 3 and not cluster.queue())
 
 
 async def test_what_was_deleted_before_it_began_is_not_made_again(cluster, trial):

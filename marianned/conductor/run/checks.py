@@ -233,6 +233,9 @@ class Checking:
         """
         directory = self._attempt / self._own / _UNSAFE.sub("-", name)
         unique = os.urandom(4).hex()
+        root = self._roots[self._own]
+        if root is not None and not root.is_dir():
+            raise Accident(f"'{name}' can't be started: '{root}' is not there")
         try:
             argv = await to_thread.run_sync(_script, directory, command)
         except OSError as error:

@@ -19,7 +19,7 @@ import hashlib
 import logging
 import shlex
 import signal
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -313,7 +313,10 @@ class ClusterExecutor:
     # --- entries -----------------------------------------------------------------------------------------
 
     def _entry(self, place: Place) -> _Entry:
-        return self._entries.setdefault(place.id, _Entry(place))
+        entry = self._entries.setdefault(place.id, _Entry(place))
+        if place.root is not None:  # who starts it does not say what may be away
+            entry.place = place
+        return entry
 
     async def _remember(self, entry: _Entry) -> None:
         """Read what an earlier daemon has done with it."""
@@ -474,14 +477,15 @@ class ClusterExecutor:
                 self._drop(one.submission)
         self._due = min(self._due, max(anyio.current_time() + _LOOK_SECONDS, self._earliest))
 
-    def _find(self, group: Collection[_Entry], listed: Mapping[Key, Job]) -> None:
+    def _find(self, group: Sequence[_Entry], listed: Mapping[Key, Job]) -> None:
         for one in group:
             if (job := one.submission.job(listed)) is not None:
                 one.accept(job)
 
     def _files(self, group: Sequence[_Entry], name: str) -> str:
         """Write what the job needs; return its script."""
-        if not (self._shipped_now and self._is_shipped()):
+        # each file: scratch file systems are cleared of what is old, file by file
+        if not (self._shipped_now and all((self._shipped / name).is_file() for name in self._programs)):
             self._ship()
         for one in group:
             attempt_files.write(one.place.directory / SUBMISSION, msgspec.json.encode(one.submission))
@@ -497,10 +501,6 @@ class ClusterExecutor:
             f'#!/bin/sh\numask 077\nd={where}\ncd "$d" || exit 72\nexec 2>>{LOG}\n'
             f'exec {python} -I -S {program} "$d" {shim.STAY}\n'
         )
-
-    def _is_shipped(self) -> bool:
-        """Tell whether all is still there: scratch file systems are cleared of what is old, file by file."""
-        return all((self._shipped / name).is_file() for name in self._programs)
 
     def _ship(self) -> None:
         """Lay the shim where the nodes find it, whatever lies there."""
@@ -648,12 +648,10 @@ class ClusterExecutor:
             await self._engine.signal([job.id for _, job in told], signal.SIGTERM)
         for one, _ in told:
             one.told = True
-        late = [(one, job) for one, job in ends if one.told and not one.insisted and _is_late(one, moment)]
+        since = moment - _INSIST_SECONDS
+        waited = [(one, job) for one, job in ends if one.told and not one.insisted]
+        late = [(one, job) for one, job in waited if (one.ending or moment) + one.grace < since]
         if late:
             await self._engine.cancel([job.id for _, job in late])
         for one, _ in late:
             one.insisted = True
-
-
-def _is_late(one: _Entry, moment: float) -> bool:
-    return one.ending is not None and moment > one.ending + one.grace + _INSIST_SECONDS
