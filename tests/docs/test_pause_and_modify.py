@@ -8,6 +8,8 @@ import pages
 import pytest
 from kit.daemon import DEADLINE, Daemon, gated, plain, score
 
+from marianne_cli.tree.group import mzt
+
 PAGE = pages.examples(pages.text_of("docs/reference/pause-and-modify.md"))
 COMES_TO = {
     "mzt pause my-job": ("paused", [1], 1),
@@ -19,6 +21,9 @@ COMES_TO = {
     "mzt modify my-job -c updated.yaml -r --wait": ("completed", [1, 2, 3, 4], 2),
 }
 """What each comes to: the job's status, the sheets that have run, the revision in force."""
+
+OF_ALL = {"--quiet", "--verbose", "--no-pager", "--help"}
+"""Options that every command has, or every one that prints a lot."""
 
 
 @pytest.fixture
@@ -41,6 +46,20 @@ def typed(house, command):
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+@pytest.mark.parametrize("name", ["pause", "modify"])
+def test_the_page_tells_every_option_of_the_command(name):
+    text = pages.text_of("docs/reference/pause-and-modify.md")
+    command = mzt.get_command(mzt.make_context("mzt", [], resilient_parsing=True), name)
+    section = text.partition(f"## `mzt {name} ")[2].partition("\n## ")[0]
+    long = [
+        next(word for word in reversed(one.opts) if word.startswith("--"))
+        for one in command.params
+        if one.opts[0][0] == "-"
+    ]
+    own = [word for word in long if word not in OF_ALL]
+    assert [word for word in own if f"`{word}" not in section] == []
 
 
 def test_the_page_shows_these_commands():
