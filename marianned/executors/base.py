@@ -138,7 +138,8 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     `left_behind`: it ended by itself and left so many processes that had to be ended (not counting theirs).
     `output_exceeded`: it was ended because it printed more than its cap where no holes can be punched.
     `stale`: it was ended because it showed no sign of life for too long; `final`: because it had had its
-    last word. `output_cut`: something that it had left behind had yet to read what it would have printed.
+    last word; `spoken`: that stood there when it was asked to end. `output_cut`: something that it had left
+    behind had yet to read what it would have printed.
     `id` is the attempt's; null in what 0.1.0 started. `limit_seconds`: the limit, of time or of
     silence, that it has reached, where it did.
     """
@@ -159,6 +160,7 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     output_exceeded: bool = False
     stale: bool = False
     final: bool = False
+    spoken: bool = False
     left_behind: int = 0
     output_cut: bool = False
     id: str | None = None

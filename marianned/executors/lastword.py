@@ -55,6 +55,12 @@ class LastWord:
             self._read()
         return not (self.spoken and now >= self.changed + self.grace)
 
+    def has_spoken(self) -> bool:
+        """Tell whether the last word stands there by now, be it ever so new."""
+        self.size = os.fstat(self.file).st_size
+        self._read()
+        return self.spoken
+
     def _read(self) -> bool:
         """Read what has come since the last time, of which the last counts; tell whether it is output."""
         if self.read == self.size:

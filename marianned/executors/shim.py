@@ -54,7 +54,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
     from marianned.executors.children import HURRY, PARENT_DIED, Children
@@ -360,8 +360,15 @@ def _supervise(children: "Children", output: Output, spec: "Facts", keeper: int,
             why = _BY_FILE if ending == "asked_by" else {ending: True, "limit_seconds": idle}
         else:
             continue
+        why = why | _spoken(why, watches)
         _end(children, output, spec, keeper, ask="asked_by" in why and not hurry)
         return why
+
+
+def _spoken(why: "Facts", watches: "Mapping[str, object]") -> "Facts":
+    """Return, of a command that is asked to end, whether its last word stands there by now."""
+    last_word: Any = watches.get("final")
+    return {"spoken": last_word.has_spoken()} if last_word is not None and "asked_by" in why else {}
 
 
 def _end(children: "Children", output: Output, spec: "Facts", keeper: int, *, ask: bool) -> None:

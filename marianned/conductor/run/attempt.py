@@ -433,8 +433,8 @@ class Attempt:
         faults.point("attempt.checked")
         if reports is None:
             return Parked(uid=self._given.attempt.uid, attempt=self._given.attempt.attempt)
-        if early is not None and stop_of(profile) is not None and not _all_hold(reports):
-            return self._ending(*early, seen, warnings=warnings)  # it has stopped as it was asked to
+        if early is not None and _may_have_stopped(record, profile) and not _all_hold(reports):
+            return self._ending(*early, seen, warnings=warnings)
         return self._checked(reports, verdict, seen, warnings)
 
     def _looked_at(
@@ -558,6 +558,11 @@ class Attempt:
             quota=quota,
             warnings=[*warnings],
         )
+
+
+def _may_have_stopped(record: ExitRecord, profile: Profile) -> bool:
+    """Tell whether its last word may be that it stops as it was asked to, and not that it is done."""
+    return stop_of(profile) is not None and not record.spoken
 
 
 def _all_hold(reports: Sequence[CheckReport]) -> bool:
