@@ -52,8 +52,8 @@ def said(params: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-class Broke(NoDaemon):
-    """The connection broke, and nobody answers on another: what was asked may be in force."""
+class Gone(NoDaemon):
+    """Nobody listens, or no more: a connection broke, and what was asked on it may be in force."""
 
 
 class Dial(NamedTuple):
@@ -327,7 +327,7 @@ class Session:
                 raise NoDaemon(
                     f"{nobody}; one listens at {other}", hints=[f"mzt --socket {typed(other)} status"]
                 )
-        raise NoDaemon(nobody, hints=["mzt start"])
+        raise Gone(nobody, hints=["mzt start"])
 
     def _release(self, line: Line, *, reusable: bool = True) -> None:
         """Keep a connection for the next request; hang it up where the last one was cut short."""
@@ -506,10 +506,8 @@ class Session:
                 continue
         raise self._broken(changes)
 
-    def _broken(self, changes: bool = False) -> Broke:
-        return Broke(
-            f"the connection to the daemon at {self.path} broke{maybe(changes)}", hints=["mzt start"]
-        )
+    def _broken(self, changes: bool = False) -> Gone:
+        return Gone(f"the connection to the daemon at {self.path} broke{maybe(changes)}", hints=["mzt start"])
 
     # --- streams -------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from marianne_cli.client.session import Broke
+from marianne_cli.client.session import Gone
 from marianne_cli.context import Invocation
 from marianned import paths
 from marianned.errors import BadRequest, NoDaemon, NotPermitted, Unavailable, WaitTimeout, WrongStatus
@@ -50,7 +50,7 @@ def running(call: Invocation, timeout: float = _START_SECONDS, *, instead_of: in
         # one that is just being killed takes connections yet, and answers none
         call.client.request("daemon.status", once=True)
     except NoDaemon as error:
-        if call.connected is not None and not isinstance(error, Broke):
+        if call.connected is not None and not isinstance(error, Gone):
             raise
         call.close()
         if _comes(call, timeout):
@@ -140,15 +140,21 @@ def _comes(call: Invocation, timeout: float) -> bool:
     Raises:
         NoDaemon: it goes on holding the lock without a socket.
     """
-    if _here(call) is None:
-        return False
-    try:
-        _reached(call, timeout).close()
-    except NoDaemon:
-        if _here(call) is not None:
-            raise
-        return False  # it was about to end
-    return True
+    ends = time.monotonic() + timeout
+    while _here(call) is not None:
+        try:
+            with _reached(call, timeout) as client:
+                client.request("daemon.status", once=True)
+        except Gone:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(_LOOK_SECONDS)  # it is about to end
+        except NoDaemon:
+            if _here(call) is not None:
+                raise
+        else:
+            return True
+    return False
 
 
 def _reached(call: Invocation, timeout: float, *, any_protocol: bool = False) -> "RawClient":

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -55,6 +57,23 @@ def test_without_its_socket_the_lock_tells_that_a_daemon_runs(home):
         f"marianned (pid {second['pid']}): stopped; 1 attempt was interrupted",
     )
     home.json("start")
+
+
+def test_a_start_that_reaches_a_daemon_which_is_just_ending_starts_one(cold_home):
+    with socket.socket(socket.AF_UNIX) as ending:
+        ending.bind(str(cold_home.path / "s"))
+        ending.listen()
+        ending.settimeout(60)
+
+        def end():
+            taken, _ = ending.accept()
+            ending.close()
+            taken.close()
+
+        thread = threading.Thread(target=end)
+        thread.start()
+        assert cold_home.json("start")["success"]
+        thread.join()
 
 
 def test_a_daemon_that_hangs_is_named_with_the_way_out_in_time(home):
