@@ -52,6 +52,7 @@ class Asked(Side):
         super().__init__(checkout, root, name, config=CONFIG)
         (path,) = self.home.glob("run/**/marianned.sock")
         self._line = Connection(path)
+        self._line.socket.settimeout(None)  # on a busy machine a job of many sheets takes minutes
         self._number = 0
         self.submit("runs", "sleep 3600")
         self.submit("held", "true", before="1")
@@ -107,9 +108,11 @@ class Asked(Side):
         return Spent(*(one / many for one in self.spent().since(before)))
 
     def close(self) -> None:
-        self.rpc("job.cancel", job_id="runs", wait=True)
-        self._line.close()
-        super().close()
+        try:
+            self.rpc("job.cancel", job_id="runs", wait=True)
+        finally:
+            self._line.close()
+            super().close()
 
 
 def _threads(pid: str) -> list[Path]:
