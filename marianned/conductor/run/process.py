@@ -85,7 +85,6 @@ class Process:
         self._introduced = introduced
         self._placed = placed
         self._executor = services.executors.of(row)
-        self._on_cluster = self._executor is services.executors.cluster
         self._away = is_away(row)
         self.place = services.place(row)
         self.directory = self.place.directory
@@ -138,7 +137,7 @@ class Process:
             Accident: something of ours failed, nothing has been started.
             Unprepared: it can't be started at all.
         """
-        if self._on_cluster and self.place.root is not None and not self.place.root.is_dir():
+        if self._away and self.place.root is not None and not self.place.root.is_dir():
             # what is made in its place would be hidden when it is back, and hides until then that it is away
             raise Accident(f"its files can't be written: '{self.place.root}' is not there")
         try:
