@@ -1,8 +1,12 @@
 """The daemon is killed and started: what was promised is so, what ran goes on, nothing runs twice."""
 
+import json
+import os
+import signal
 import sqlite3
 from contextlib import closing
 
+import pytest
 from kit.daemon import DEADLINE, gated, gone, kill_all, plain, score
 
 
@@ -97,3 +101,20 @@ def test_after_a_reboot_an_attempt_whose_claim_went_with_the_power_is_lost_and_r
     daemon.gate(1).open()
     assert daemon.wait_for("solo", "ended")["status"] == "completed"
     assert [attempt["outcome"] for attempt in daemon.attempts("solo", 1)] == ["lost", "succeeded"]
+
+
+def test_what_a_pause_now_has_ended_was_interrupted_though_the_daemon_was_killed_over_it(daemon, ledger):
+    daemon.gate(1)
+    daemon.stop()
+    daemon.start(MARIANNE_FAULT="pause --now.committed")
+    daemon.submit(score("solo", [gated(1)]))
+    ledger.wait_for("start 1")
+    with pytest.raises(ConnectionError):
+        daemon.rpc("job.pause", job_id="solo", now=True)
+    daemon.process.wait(DEADLINE)
+    identity = json.loads((daemon.attempt_directory() / "identity.json").read_text())
+    os.kill(identity["pid"], signal.SIGTERM)  # as the daemon would have
+    ended(daemon, "MARIANNE_SHEET=1")
+    daemon.start()
+    daemon.wait_for("solo", "paused")
+    assert [attempt["outcome"] for attempt in daemon.attempts("solo", 1)] == ["interrupted"]

@@ -192,6 +192,11 @@ def test_what_once_differed_does_so_no_more(seed: int, job: int) -> None:
     assert _wander_about(seed, job, rework=False)
 
 
+@pytest.mark.parametrize(("seed", "job"), [(232, 113)])
+def test_what_differed_where_several_things_change_at_once_does_so_no_more(seed: int, job: int) -> None:
+    assert _wander_about(seed, job)
+
+
 def _wander_about(seed: int, job: int, *, rework: bool = True) -> int:
     """Take one job through its walk; return how many steps it had.
 

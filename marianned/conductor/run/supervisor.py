@@ -122,9 +122,13 @@ class Supervisor:
                 assert_never(row)
 
     def interrupt(self, row: Flight) -> None:
-        """End a flight, to run it again later."""
+        """End a flight, to run it again later.
+
+        It knows so at once: an end that it finds on disk is taken for one that was asked for before.
+        """
         player = self._playing.get(self._services.attempt_id(row))
         if player is not None:
+            player.abandon()
             self._tasks.start_soon(self._interrupt, player)
 
     def withdraw(self) -> None:
