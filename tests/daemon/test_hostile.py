@@ -175,9 +175,8 @@ def test_a_reader_that_never_reads_is_ended_costs_little_and_delays_nobody(serve
     served.gate(1)
     served.submit(score("held", [gated(1)]))
     served.wait_for("held", "running")
-    deaf = Connection(served.socket)
-    deaf.send("events.subscribe", after=0)
-    with select.epoll() as ended, served.connect() as busy:
+    with select.epoll() as ended, served.connect() as busy, Connection(served.socket) as deaf:
+        deaf.send("events.subscribe", after=0)
         ended.register(deaf.socket.fileno(), 0)  # HUP is told unasked
         before = memory(served)
         times = []
@@ -189,7 +188,6 @@ def test_a_reader_that_never_reads_is_ended_costs_little_and_delays_nobody(serve
             busy.rpc("job.resume", job_id="held", reason="y" * 1_000)
             times.append((time.perf_counter() - began) / 2)
             sent += 2
-    deaf.close()
     times.sort()
     grown = memory(served) - before
     print(f"{sent} events; memory {grown / MIB:+.1f} MiB; p99 {times[len(times) * 99 // 100] * 1000:.1f} ms")
