@@ -4,9 +4,11 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 
 import pytest
 from kit.daemon import DEADLINE
+from loopback import LONG
 from test_jobs_on_slurm import SECONDS, fan, started
 
 from marianned.executors import traces
@@ -108,6 +110,18 @@ def test_a_killed_daemon_has_the_check_run_again_and_not_the_attempt(daemon, led
     completed(daemon, "again")
     assert set(started(ledger).values()) == {1}
     assert len(jobs(ledger, "checked")) == 2
+
+
+@pytest.mark.parametrize("point", ["check.started", *(["check.starting", "check.ended"] if LONG else [])])
+def test_killed_at_a_fault_point_of_a_check_the_attempt_is_not_repeated(house, ledger, point):
+    house.start(MARIANNE_FAULT=point)
+    with suppress(ConnectionError):
+        house.submit(checked("walked", SEEN))
+    assert house.process.wait(SECONDS) == -signal.SIGKILL
+    house.start()
+    completed(house, "walked")
+    assert started(ledger) == {"start 1": 1, "start 2": 1}
+    assert len(jobs(ledger, "checked")) <= 2
 
 
 def test_a_job_that_is_gone_before_its_check_is_replaced_by_one_of_its_own(cluster, house, ledger):

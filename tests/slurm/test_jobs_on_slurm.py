@@ -16,13 +16,25 @@ pytestmark = pytest.mark.slurm
 WIDE = 200 if LONG else 24
 SECONDS = 4 * DEADLINE
 POINTS = (
+    "slot.decided",
     "slot.committed",
+    "slot.applied",
+    "slot.acted",
+    "attempt.preparing",
+    "attempt.rendered",
     "attempt.written",
     "attempt.started",
     "attempt.exited",
+    "attempt.read",
     "attempt.checked",
+    "ended.decided",
     "ended.committed",
+    "ended.applied",
+    "ended.acted",
 )
+"""Those of the crash walk (tests/crash) that an attempt comes by."""
+PLACED = ("warned.committed", "warned.decided", "warned.applied", "warned.acted")
+"""Those where it is noted on which node it has begun."""
 
 
 def fan(name, count, body, **top):
@@ -203,7 +215,7 @@ def iter_lines(ledger):
         ledger.news()
 
 
-@pytest.mark.parametrize("point", POINTS if LONG else POINTS[1::3])
+@pytest.mark.parametrize("point", POINTS if LONG else POINTS[1::8])
 def test_killed_at_a_fault_point_it_loses_nothing_and_repeats_nothing(house, ledger, point):
     house.start(MARIANNE_FAULT=f"{point}:2")
     with suppress(ConnectionError):
@@ -211,6 +223,19 @@ def test_killed_at_a_fault_point_it_loses_nothing_and_repeats_nothing(house, led
     assert house.process.wait(SECONDS) == -signal.SIGKILL
     house.start()
     assert house.wait_for("walked", "ended", deadline=SECONDS)["status"] == "completed"
+    assert started(ledger) == {"start 1": 1, "start 2": 1, "start 3": 1}
+
+
+@pytest.mark.parametrize("point", PLACED if LONG else PLACED[:1])
+def test_killed_while_it_is_noted_where_it_has_begun_it_is_found_again(house, ledger, point):
+    house.gate("all")
+    house.start(MARIANNE_FAULT=point)
+    with suppress(ConnectionError):
+        house.submit(fan("told", 2, '[ "{{ stage }}" = 1 ] || read _ < "$HOME/gate-all"'))
+    assert house.process.wait(SECONDS) == -signal.SIGKILL
+    house.gate("all").open(2)
+    house.start()
+    assert house.wait_for("told", "ended", deadline=SECONDS)["status"] == "completed"
     assert started(ledger) == {"start 1": 1, "start 2": 1, "start 3": 1}
 
 

@@ -99,7 +99,7 @@ class _Entry:
 
     `doubtful`: it was submitted, and nobody knows whether the engine has taken it. `recalled`: it is to be
     taken back as soon as its claim can be. `ordered`: since when its runner has a file that says to end.
-    Times are the loop's.
+    `told`: the signals that were sent. Times are the loop's.
     """
 
     def __init__(self, place: Place) -> None:
@@ -118,7 +118,8 @@ class _Entry:
         self.missing: float | None = None
         self.ending: float | None = None
         self.ordered: float | None = None
-        self.told = self.hurried = self.insisted = self.recalled = False
+        self.told = set[int]()
+        self.hurried = self.insisted = self.recalled = False
         self.over = anyio.Event()
         self.record: ExitRecord | None = None
         self.withdrawn = False
@@ -641,13 +642,13 @@ class ClusterExecutor:
             await self.withdraw(one.place)
         moment = anyio.current_time()
         ends = [(one, one.job) for one in self._watched() if one.ending is not None and one.job is not None]
-        told = [(one, job) for one, job in ends if not one.told and not job.waits]
-        if hurried := [job.id for one, job in told if one.hurried]:
-            await self._engine.signal(hurried, HURRY)
-        if told:
-            await self._engine.signal([job.id for _, job in told], signal.SIGTERM)
-        for one, _ in told:
-            one.told = True
+        for number in (HURRY, signal.SIGTERM):  # HURRY may be due later, too: what was to stop is dropped
+            begun = [(one, job) for one, job in ends if number not in one.told and not job.waits]
+            due = [(one, job) for one, job in begun if one.hurried or number != HURRY]
+            if due:
+                await self._engine.signal([job.id for _, job in due], number)
+            for one, _ in due:
+                one.told.add(number)
         since = moment - _INSIST_SECONDS
         waited = [(one, job) for one, job in ends if one.told and not one.insisted]
         late = [(one, job) for one, job in waited if (one.ending or moment) + one.grace < since]
