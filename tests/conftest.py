@@ -38,6 +38,11 @@ def _keywords(report):
     return getattr(report, "keywords", ())
 
 
+def pytest_xdist_auto_num_workers():
+    """Run two workers for each processor: the tests wait for daemons more than they compute."""
+    return 2 * len(os.sched_getaffinity(0))
+
+
 def pytest_terminal_summary(terminalreporter):
     """Count, for each marker of ours that had tests skipped, what ran and what did not: CI reads it."""
     ours = [line.partition(":")[0] for line in terminalreporter.config.getini("markers") if ": " in line]

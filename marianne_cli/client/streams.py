@@ -15,6 +15,8 @@ from marianned import asking
 from marianned.errors import NoDaemon
 
 _ENDED = {"completed", "failed", "cancelled"}
+_OVER = {"attempt.ended", "hook.completed", "hook.failed", "hook.interrupted"}
+"""Events behind which an attempt prints no more."""
 
 
 class Journal(Stream):
@@ -226,7 +228,7 @@ class JobOutput(Stream):
     """What these outputs, and all attempts that are in flight or start meanwhile, print until the job ends.
 
     Items are `Piece`s. The job's journal and all outputs come on one connection, so that their order stays;
-    `heard` is called with each event, once.
+    `heard` is called with each event, once. What has ended comes whole before what starts behind it.
     """
 
     def __init__(
@@ -240,7 +242,8 @@ class JobOutput(Stream):
         self._heard = heard
         self._streams = tuple(streams)
         self._outputs = list(outputs)
-        self._known = {(one.sheet, one.hook, one.attempt) for one in self._outputs}
+        self._known = {_attempt_of(one) for one in self._outputs}
+        self._over: set[tuple[int | None, int | None, int]] = set()
         self._after: int | None = None
         self._ended = False
         self._unopened: deque[Output] = deque()
@@ -263,7 +266,8 @@ class JobOutput(Stream):
         if self._after is None:
             yield from self._look(session, started["event"])
         while self._outputs or not self._ended:
-            if self._asked is None and self._unopened:
+            late = any(_attempt_of(one) in self._over for one in self._open.values())
+            if self._asked is None and self._unopened and not late:
                 # one at a time, in the order in which they started
                 params = self._unopened[0].params(self._job_id)
                 (self._asked,) = yield from line.send(("log.follow", params))
@@ -318,6 +322,8 @@ class JobOutput(Stream):
             self._heard(event)
         if event["type"] in {"attempt.started", "hook.started"}:
             self._add(event)
+        elif event["type"] in _OVER:
+            self._over.add((event.get("sheet"), event.get("hook"), event["attempt"]))
         if event["status"] in _ENDED:
             self._ended = True
 
@@ -327,6 +333,11 @@ class JobOutput(Stream):
         output = self._open.pop(stream)
         self._outputs.remove(output)
         yield Item(Piece(output, b"", ended=True))
+
+
+def _attempt_of(output: Output) -> tuple[int | None, int | None, int]:
+    """Return whose output it is: what its streams have in common."""
+    return output.sheet, output.hook, output.attempt
 
 
 def piece(item: Mapping[str, Any]) -> bytes:

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+import types
 
 import msgspec
 import pytest
@@ -13,7 +14,9 @@ import pytest
 from marianne_cli.client import connect
 from marianne_cli.client.calls import submission
 from marianne_cli.client.dialling import current_umask
+from marianne_cli.client.streams import JobOutput
 from marianne_cli.main import run
+from marianned import asking
 from marianned import protocol as p
 from marianned.errors import BadRequest, InternalError, NoDaemon, NoSuchJob, ProtocolMismatch
 
@@ -273,6 +276,72 @@ def test_quiet_requests_print_nothing(daemon, capsys):
     server = daemon([HELLO, {"job_id": "x", "status": "paused", "message": "x: paused; done"}])
     assert run(["--socket", server.path, "pause", "x", "-q"]) == 0
     assert capsys.readouterr() == ("", "")
+
+
+def flow(value):
+    """Return at once, as a flow that needs no socket."""
+    return value
+    yield
+
+
+class Followed:
+    """A session and its connection in one: the daemon's side of a job that is followed, as a script."""
+
+    def __init__(self, *messages):
+        self.told = []
+        self._messages = list(messages)
+
+    def opened(self, _line, _method, _params):
+        return flow({"stream": 0, "event": 7})
+
+    def exchange(self, _method, _params):
+        flight = {"sheet": 1, "stage": 1, "instance": 1, "hook": None, "attempt": 1}
+        return flow({"timing": {"completed_at": None}, "in_flight": [flight]})
+
+    def send(self, request):
+        self.told.append(f"asked for sheet {request[1]['sheet']}")
+        return flow([request[1]["sheet"]])
+
+    def receive(self):
+        message = self._messages.pop(0)
+        if message.method == "stream.end":
+            self.told.append(f"end of stream {message.params['stream']}")
+        return flow(message)
+
+
+def test_what_has_ended_is_followed_to_its_end_before_what_started_behind_it():
+    def told(method, params):
+        return asking.Envelope(None, method, params, None, None)
+
+    def began(stream):
+        return asking.Envelope(stream, None, None, {"stream": stream}, None)
+
+    def event(number, kind, status="running", **more):
+        item = {"event": number, "type": kind, "status": status, "attempt": 1, "hook": None, **more}
+        return told("stream.item", {"stream": 0, "item": item})
+
+    def printed(stream, text):
+        item = {"data": msgspec.to_builtins(text), "offset": 0, "attempt": 1}
+        return told("stream.item", {"stream": stream, "item": item})
+
+    def end(stream):
+        return told("stream.end", {"stream": stream, "reason": "ended"})
+
+    script = Followed(
+        began(1),
+        event(8, "attempt.ended", sheet=1, stage=1, instance=1),
+        event(9, "attempt.started", sheet=2, stage=2, instance=1),
+        printed(1, b"one"),
+        end(1),
+        began(2),
+        event(10, "job.completed", "completed"),
+        printed(2, b"two"),
+        end(2),
+    )
+    retry = types.SimpleNamespace(works=lambda: None)
+    pieces = [wanted.value for wanted in JobOutput("a", ["stdout"]).run(script, script, retry)]
+    assert [one.data for one in pieces] == [b"one", b"", b"two", b""]
+    assert script.told == ["asked for sheet 1", "end of stream 1", "asked for sheet 2", "end of stream 2"]
 
 
 def test_both_clients_have_the_same_names_and_one_for_each_method():
