@@ -156,9 +156,29 @@ def _standing(call: Invocation, job_id: str) -> str:
 
 
 def reader_gone() -> int:
-    """Leave stdout to nobody, so that nothing more is said; return the exit code."""
+    """Leave stdout to nobody, so that nothing more is written there; return the exit code."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return PIPE_EXIT
+
+
+def surroundings(error: OSError) -> int | None:
+    """Say what this process lacks that all commands need; return the exit code, null: nothing of that."""
+    try:
+        sys.stdout.flush()
+    except OSError as unwritten:
+        _err([f"mzt: the output can't be written: {(unwritten.strerror or 'unknown').lower()}"], [])
+        return reader_gone()
+    if isinstance(error, FileNotFoundError) and not _is_somewhere():
+        return misused("the current directory is gone; go to one that is there", ["cd"])
+    return None
+
+
+def _is_somewhere() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109  pathlib is not wanted for this
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def envelope(result: Mapping[str, Any], finding: str | None = None) -> dict[str, Any]:

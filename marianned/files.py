@@ -205,6 +205,23 @@ def make_directory(path: Name, mode: int) -> None:
         os.close(handle)
 
 
+def make_private(path: Path) -> None:
+    """Make a directory and those that are missing above it, each for its owner only, whatever the umask adds.
+
+    What is there stays as it is: `check_private` looks at it.
+
+    Raises:
+        OSError: it can't be made, or is something else.
+    """
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        if path.parent == path:
+            raise
+        make_private(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
 def remove_tree(path: Name, *, dir_fd: int | None = None) -> None:
     """Delete whatever has this name: a directory with all that is in it, or a single entry; a link alone.
 

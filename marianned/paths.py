@@ -78,14 +78,24 @@ def _directory(given: str, base: str, usual: str) -> str:
     return join(named if named.startswith("/") else join(_home(), usual), _OURS)
 
 
-def _home() -> str:
-    """Return the home directory: $HOME, or where that is no absolute path the one in the user database."""
-    home = os.environ.get("HOME", "")
-    if not home.startswith("/"):
-        import pwd  # noqa: PLC0415  where there is a home it is not needed
+def home_directory() -> "Path":
+    """Return the home directory: $HOME, or where that is no absolute path the one in the user database.
 
-        home = pwd.getpwuid(os.getuid()).pw_dir
-    return home
+    A user whom that does not know (in a container, say) has the one that containers give such users: `/`.
+    """
+    return _path(_home())
+
+
+def _home() -> str:
+    home = os.environ.get("HOME", "")
+    if home.startswith("/"):
+        return home
+    import pwd  # noqa: PLC0415  where there is a home it is not needed
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return "/"
 
 
 def _path(text: str) -> "Path":
@@ -113,5 +123,5 @@ def make_private_directory(path: "Path") -> None:
     """
     from marianned import files  # noqa: PLC0415  the client seldom makes one
 
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.make_private(path)
     files.check_private(path)

@@ -57,13 +57,13 @@ def command(call: Invocation, *, job: str, file: str | None, yes: bool) -> Answe
 
 def _text(job: str, parts: list[_Part]) -> str:
     """Return the report, masked."""
-    from marianned import logs, masks
+    from marianned import logs, masks, paths
 
     logs.hide(masks.secrets_of(os.environ))
     body = "".join(
         f"\n== {part.name}: {part.what}\n" + "".join(f"{x}\n" for x in part.lines) for part in parts
     )
-    home = str(Path.home())
+    home = str(paths.home_directory())
     masked = logs.masked(_HEAD.format(job=job) + body)
     return masked.replace(home, "~") if home != "/" else masked
 

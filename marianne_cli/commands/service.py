@@ -45,10 +45,11 @@ def _user(named: str | None, action: str) -> str:
     Raises:
         Misuse: there is no such user, or it would be root, and nobody said so.
     """
-    import getpass
     import pwd
 
-    user = named or os.environ.get("SUDO_USER") or getpass.getuser()
+    from marianne_cli import people
+
+    user = named or os.environ.get("SUDO_USER") or people.login(os.getuid())
     try:
         number = pwd.getpwnam(user).pw_uid
     except KeyError:
@@ -217,6 +218,6 @@ def _unedited(unit: Unit) -> None:
 
 
 def _lingers() -> bool:
-    import getpass
+    from marianne_cli import people
 
-    return (_LINGER / getpass.getuser()).exists()
+    return (_LINGER / people.login(os.getuid())).exists()

@@ -20,7 +20,7 @@ EXIT_CODES = (
     ("5", "what was waited for can no longer come"),
     ("124", "the timeout ran out; the request stays in force"),
     ("130", "interrupted (Ctrl-C); the request stays in force, the job goes on as it was"),
-    ("141", "the reader of the output has gone"),
+    ("141", "the output can't be written: its reader has gone, or its disk is full"),
 )
 VARIABLES = (
     ("MARIANNE_SOCKET", "where the daemon listens; no other place is tried then"),

@@ -1,7 +1,6 @@
 """What `mzt doctor` finds about the service: unit, socket, and what it sees of PATH and credentials."""
 
 import fnmatch
-import getpass
 import os
 import re
 import shutil
@@ -9,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from marianne_cli import people
 from marianne_cli.service.units import USER, Unit, of_host, program_of
 from marianned import paths
 from marianned.instruments.loader import builtin_profiles
@@ -22,7 +22,7 @@ def service_checks() -> Iterator[Check]:
     """Yield what there is to say; of no service, that there is none."""
     unit = USER
     if not unit.installed:
-        host = of_host(getpass.getuser())
+        host = of_host(people.login(os.getuid()))
         if host.pid is not None:
             yield _check("service", f"{host.name}, the host's, serves you (pid {host.pid})")
         else:
@@ -91,7 +91,7 @@ def _socket(unit: Unit) -> Check:
 
 
 def _lingering() -> Check:
-    if (_LINGER / getpass.getuser()).exists():
+    if (_LINGER / people.login(os.getuid())).exists():
         return _check("lingering", "the service outlives your login")
     said = "off: the service, and what runs under it, ends with your last login"
     return _check("lingering", said, ["loginctl enable-linger"], passed=False)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from marianned import paths
 from marianned.errors import NotPermitted, WaitTimeout
 from marianned.formatting import duration
 
@@ -46,7 +47,11 @@ class Unit(NamedTuple):
         if self.system:
             return _SYSTEM_DIRECTORY
         given = os.environ.get("XDG_CONFIG_HOME", "")
-        return (Path(given) if given.startswith("/") else Path.home() / ".config") / "systemd" / "user"
+        return (
+            (Path(given) if given.startswith("/") else paths.home_directory() / ".config")
+            / "systemd"
+            / "user"
+        )
 
     @property
     def installed(self) -> bool:

@@ -177,7 +177,7 @@ def listen(path: Path) -> socket.socket:
     Raises:
         OSError: somebody answers there, or it can't be bound.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.make_private(path.parent)
     check_place(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from marianned.executors.programs import interpreter
+from marianned.paths import home_directory
 
 OUT = "out"
 """What a command behind the wall may write of its attempt's directory; TMPDIR is below it."""
@@ -80,7 +81,7 @@ def missing(environ: Mapping[str, str]) -> str | None:
 def hidden(directories: Iterable[Path], socket: Path) -> list[Path]:
     """Return what is hidden, without links: these directories; the socket, with its directory if private."""
     found = [directory.resolve() for directory in directories]
-    place, home = socket.parent.resolve(), Path.home().resolve()
+    place, home = socket.parent.resolve(), home_directory().resolve()
     private = place.is_dir() and not stat.S_IMODE(place.stat().st_mode) & 0o077
     found.append(place if private and place != home and place not in home.parents else place / socket.name)
     return sorted({one for one in found if not any(other in one.parents for other in found)})

@@ -12,6 +12,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
+from marianned import files
 from marianned.store.copies import write_copy
 from marianned.store.place import in_words
 from marianned.store.sql import SQL
@@ -99,7 +100,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         DatabaseRefused: see `check`; or the disk does not let us.
         OSError: the disk does not let us.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # who locks it has looked whose it is
+    files.make_private(path.parent)  # who locks it has looked whose it is
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     check(path)
     path.chmod(0o600)

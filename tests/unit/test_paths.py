@@ -112,3 +112,31 @@ def test_a_private_directory_is_readable_by_its_owner_only(tmp_path: Path) -> No
     paths.make_private_directory(tmp_path / "a" / "b")
     paths.make_private_directory(tmp_path / "a" / "b")
     assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
+
+
+def test_what_is_made_above_a_private_directory_is_private_too_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        paths.make_private_directory(tmp_path / "a" / "b" / "c")
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE(one.stat().st_mode) for one in (tmp_path / "a", tmp_path / "a" / "b")]
+    assert modes == [0o700, 0o700]
+
+
+def test_a_private_directory_is_not_made_of_a_file_or_below_one(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    with pytest.raises(FileExistsError):
+        paths.make_private_directory(tmp_path / "a")
+    with pytest.raises(NotADirectoryError):
+        paths.make_private_directory(tmp_path / "a" / "b" / "c")
+
+
+def test_a_user_whom_nobody_knows_has_the_root_as_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("HOME")
+    assert paths.home_directory() == Path("/")
+    assert paths.state_directory() == Path("/.local/state/marianne")

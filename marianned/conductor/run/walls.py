@@ -16,7 +16,7 @@ from marianned.errors import Unavailable
 from marianned.executors import wall
 from marianned.executors.base import CannotStart, Spec
 from marianned.instruments.profile import Profile
-from marianned.paths import configuration_directory, make_private_directory
+from marianned.paths import configuration_directory, home_directory, make_private_directory
 from marianned.score.expanded import Expanded
 
 _SOCKET = "MARIANNE_SOCKET"
@@ -81,7 +81,7 @@ def _kept() -> list[Path]:
     configuration = configuration_directory()
     with suppress(OSError):  # where there is none yet, one would be made from inside
         make_private_directory(configuration)
-    return [configuration, Path.home() / ".marianne"]
+    return [configuration, home_directory() / ".marianne"]
 
 
 def _hidden(services: Services) -> list[Path]:

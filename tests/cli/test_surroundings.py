@@ -1,0 +1,65 @@
+"""What a process may lack around it: a line in the user database, a directory, streams. It is said, or served."""
+
+import pwd
+import subprocess
+
+import pytest
+from home_for_tests import SCORE
+
+from marianne_cli.main import run
+
+STREAMS = {"stdin": "<&-", "stdout": ">&-", "stderr": "2>&-", "all": "<&- >&- 2>&-"}
+
+
+def typed(home, words, cwd=None):
+    """Type a line of a shell in which `mzt` is "$@"."""
+    return subprocess.run(
+        ["/bin/sh", "-c", words, "sh", *home.command([])], cwd=cwd or home.path, env=home.environment,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ["doctor", "service", "status", "stop", "start", "bug-report j -y"])
+def test_a_user_without_a_line_in_the_user_database_is_served(tmp_path, monkeypatch, line):
+    def unknown(uid):
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "HOME", "STATE_DIRECTORY", "MARIANNE_SOCKET"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", f"{tmp_path}/file")  # so that nothing can be started there
+    monkeypatch.setenv("XDG_RUNTIME_DIR", f"{tmp_path}/file")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.chdir(tmp_path)
+    assert run(line.split()) in {0, 1, 3}
+
+
+@pytest.mark.parametrize("line", ["run q.yaml", "run {}/q.yaml", "validate {}/q.yaml"])
+def test_a_current_directory_that_is_gone_is_said(home, line):
+    (home.path / "q.yaml").write_text(SCORE.format(name="q", words="", body="true"))
+    (home.path / "gone").mkdir()
+    done = typed(home, f'rmdir ../gone; "$@" {line.format(home.path)}', cwd=home.path / "gone")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "mzt: the current directory is gone; go to one that is there\n  cd\n"
+
+
+@pytest.mark.parametrize("closed", STREAMS)
+def test_a_closed_stream_keeps_no_command_from_what_it_does(home, closed):
+    done = typed(home, f'"$@" init made.yaml {STREAMS[closed]}')
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (home.path / "made.yaml").read_text().startswith("#")
+
+
+@pytest.mark.parametrize("line", ["-h", "version", "version -j", "instruments -j"])
+def test_a_full_disk_behind_stdout_is_said_in_one_line(home, line):
+    done = typed(home, f'"$@" {line} > /dev/full')
+    assert (done.returncode, done.stderr) == (
+        141,
+        "mzt: the output can't be written: no space left on device\n",
+    )
+
+
+def test_what_is_printed_goes_to_no_connection_where_stdout_is_closed(home):
+    home.mzt("start")
+    done = typed(home, '"$@" version >&-')
+    assert (done.returncode, done.stderr) == (0, "")
