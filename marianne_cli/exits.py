@@ -65,15 +65,15 @@ def _check_fields(fields: Sequence[str], found: Mapping[str, Any]) -> None:
 
 def _paged(text: str) -> None:
     """Print to stdout; what is longer than the terminal goes through $PAGER, by default less."""
-    import shlex
-    import shutil
     import subprocess
+
+    from marianne_cli.pagers import words_of
 
     pager = os.environ.get("PAGER", "less")
     rows = os.get_terminal_size(sys.stdout.fileno()).lines if sys.stdout.isatty() else 0
     wanted = rows <= text.count("\n") and sys.stdin.isatty() and os.environ.get("TERM") != "dumb"
-    words = shlex.split(pager) if rows and wanted else []
-    if not words or shutil.which(words[0]) is None:
+    words = words_of(pager) if rows and wanted else []
+    if not words:
         out(text)
         return
     said = terminal.screen(text, coloured=dressed(sys.stdout))

@@ -9,7 +9,9 @@ from typing import NoReturn
 def main() -> NoReturn:
     """Run the command line of this process."""
     if None in (sys.stdin, sys.stdout, sys.stderr):
-        _open_to_nobody()
+        from marianned.streams import open_to_nobody
+
+        open_to_nobody()
     if any("=" in argument for argument in sys.argv[1:]):
         from marianne_cli.own_arguments import hide_values
 
@@ -40,17 +42,6 @@ def run(arguments: list[str]) -> int:
             raise
         return said
     return code
-
-
-def _open_to_nobody() -> None:
-    """Open streams that are closed: else the next connection has their number, and takes what is printed."""
-    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        if getattr(sys, name) is None:
-            nobody = os.open(os.devnull, os.O_RDWR)
-            os.dup2(nobody, number)
-            if nobody != number:
-                os.close(nobody)
-            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  it lives as long as the program
 
 
 def _buffer() -> None:

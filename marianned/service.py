@@ -17,7 +17,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import __version__, faults, files, logs, memory, workers
+from marianned import __version__, faults, files, logs, memory, streams, workers
 from marianned.api.dispatch import handlers
 from marianned.api.listener import ListenerGuard
 from marianned.api.server import Server, check_place, check_silent
@@ -280,6 +280,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = arguments_parser().parse_args(arguments)
     if given.check:
         return _check(as_json=given.json)
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        streams.open_to_nobody()
     faulthandler.enable()  # systemd ends a daemon that is silent by ABRT: the log tells where it hung
     in_journal = logs.set_up()
     os.umask(0o077)

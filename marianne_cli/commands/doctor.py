@@ -23,7 +23,7 @@ def command(call: Invocation) -> Answer:
     hints = [hint for check in wanting for hint in check["hints"]]
     return Answer(
         {"message": message, "hints": hints, "checks": checks},
-        text=render.fitted([*screens.checks_table(checks), message]),
+        text=render.fitted([*screens.checks_table(checks), message], "ok", nested=True),
         finding="E516" if wanting else None,
     )
 

@@ -1,11 +1,11 @@
 """An output handed to the pager: `mzt logs` in a process of its own, whose stdout the pager reads."""
 
 import os
-import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+
+from marianne_cli.pagers import words_of
 
 
 def paged(line: str, socket: str | None, arguments: Sequence[str]) -> str | None:
@@ -13,9 +13,10 @@ def paged(line: str, socket: str | None, arguments: Sequence[str]) -> str | None
 
     Less begins at the end, where the output was looked at.
     """
-    pager = shlex.split(os.environ.get("PAGER") or "less")
-    if not pager or shutil.which(pager[0]) is None:
-        return f"there is no pager '{' '.join(pager)}'; set PAGER"
+    called = os.environ.get("PAGER") or "less"
+    pager = words_of(called)
+    if not pager:
+        return f"there is no pager '{called}'; set PAGER"
     named = [] if socket is None else ["--socket", socket]
     mzt = [sys.executable, "-P", "-m", "marianne_cli", *named, *arguments]
     environment = {"LESS": "RX+G", "LESSHISTFILE": "-", **os.environ}

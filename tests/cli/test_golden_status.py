@@ -189,3 +189,11 @@ def test_a_refusal_and_an_answer_are_wrapped_between_words_and_what_to_type_is_n
     answer = home.json("wait", "a", "--for", "paused", "-t", "20")["message"]
     lines = on_a_terminal(home, 24, "wait", "a", "--for", "paused", NO_COLOR="1").strip().split("\r\n")
     assert (" ".join(lines).split(), len(lines)) == (answer.split(), 2)
+
+
+def test_a_narrow_terminal_cuts_nothing_of_what_the_doctor_finds_wrong(home):
+    (home.path / "state").write_text("")
+    found = on_a_terminal(home, 40, "doctor", code=1, NO_COLOR="1").replace("\r\n", "\n")
+    wrong = re.findall(r"^NO .*(?:\n .*)*", found, re.MULTILINE)
+    assert wrong
+    assert not any("\u2026" in one or max(map(len, one.split("\n"))) > 40 for one in wrong)

@@ -110,17 +110,20 @@ def test_what_is_longer_than_the_terminal_goes_through_the_pager(home):
     (home.path / "page").chmod(0o755)
     pager = {"PAGER": str(home.path / "page")}
     home.mzt("run", home.score("long", "seq 1 30"), "--wait")
-    long, short, asked, empty = (
+    long, short, asked, empty, unreadable = (
         Screen(home, "logs", "long", "1", **pager),
         Screen(home, "history", "long", "-n", "2", **pager),
         Screen(home, "logs", "long", "1", "--no-pager", **pager),
         Screen(home, "logs", "long", "1", PAGER=""),
+        Screen(home, "logs", "long", "1", PAGER="'page"),
     )
-    assert [screen.ends() for screen in (long, short, asked, empty)] == [0, 0, 0, 0]
+    assert [screen.ends() for screen in (long, short, asked, empty, unreadable)] == [0, 0, 0, 0, 0]
     assert "paged: 30" in long.seen
-    for screen in (short, asked, empty):
+    for screen in (short, asked, empty, unreadable):
         assert "paged" not in screen.seen
     assert "30" in empty.seen
+    assert "30" in unreadable.seen
+    assert "Traceback" not in unreadable.seen
 
 
 def test_watch_shows_a_job_again_until_it_has_ended(home):

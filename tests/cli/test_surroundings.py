@@ -1,7 +1,10 @@
 """What a process may lack around it: a line in the user database, a directory, streams. It is said, or served."""
 
+import os
 import pwd
+import select
 import subprocess
+import sys
 
 import pytest
 from home_for_tests import SCORE
@@ -63,3 +66,18 @@ def test_what_is_printed_goes_to_no_connection_where_stdout_is_closed(home):
     home.mzt("start")
     done = typed(home, '"$@" version >&-')
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("closed", STREAMS)
+def test_a_daemon_whose_streams_are_closed_serves(home, closed):
+    ready, its = os.pipe()
+    words = f'exec "$0" -m marianned --ready-fd {its} {STREAMS[closed]}'
+    with subprocess.Popen(
+        ["/bin/sh", "-c", words, sys.executable], cwd=home.path, env=home.environment, pass_fds=[its]
+    ) as daemon:
+        os.close(its)
+        assert select.select([ready], [], [], 30)[0]
+        assert os.read(ready, 100)
+        home.mzt("stop")
+        assert daemon.wait(30) == 0
+    os.close(ready)
