@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from marianne_cli import terminal
@@ -47,21 +47,29 @@ def ended(result: Mapping[str, Any]) -> Answer:
 def holders(call: Invocation, job_id: str) -> Tell:
     """Make a teller that says, whenever the job is paused, who can let it go."""
     told: set[int] = set()
+    causes: set[str] = set()
 
     def tell(event: Mapping[str, Any]) -> None:
+        if event["type"] == "hold.added":
+            causes.add(event["cause"])
+        elif event["status"] in {"queued", "running"}:
+            causes.clear()
         if event["status"] == "paused" and event["type"].startswith("job.") and event["event"] not in told:
             told.add(event["event"])
-            tell_hold(call, job_id, event["caller"], event["reason"])
+            tell_hold(call, job_id, event["caller"], event["reason"], causes)
 
     return tell
 
 
-def tell_hold(call: Invocation, job_id: str, owner: Mapping[str, Any] | None, reason: str | None) -> None:
-    """Say on stderr that a job is held, by whom, and what lets it go."""
+def tell_hold(
+    call: Invocation, job_id: str, owner: Mapping[str, Any] | None, reason: str | None, causes: Iterable[str]
+) -> None:
+    """Say on stderr that a job is held, by whom, and what lets it go: `causes` are those of its holds."""
     from marianne_cli.people import held_by
+    from marianned.protocol import lifted_by
 
     by = held_by({"owner": owner, "reason": reason})
-    call.note(f"mzt: '{job_id}' is paused{by}; to let it go on: mzt resume {job_id}")
+    call.note(f"mzt: '{job_id}' is paused{by}; to let it go on: {lifted_by(causes, job_id)}")
 
 
 class LiveLine:

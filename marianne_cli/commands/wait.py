@@ -61,6 +61,8 @@ def _one(call: Invocation, job: str, wanted: list[str], timeout: float | None, a
         since = now["event"]
         tell = waiting.holders(call, now["job_id"])
         if now["status"] == "paused" and now["holds"]:
-            waiting.tell_hold(call, now["job_id"], now["holds"][0]["owner"], now["holds"][0]["reason"])
+            first = now["holds"][0]
+            causes = [hold["cause"] for hold in now["holds"]]
+            waiting.tell_hold(call, now["job_id"], first["owner"], first["reason"], causes)
     result = waiting.until(call, job, wanted, timeout=timeout, after=after, tell=tell, since=since)
     return waiting.ended(result) if result["reached"] == "ended" else Answer(result)

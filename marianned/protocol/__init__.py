@@ -147,6 +147,7 @@ from marianned.protocol.statuses import (
     RevisionStatus,
     SheetStatus,
     WaitingFor,
+    lifted_by,
 )
 
 __all__ = [
@@ -282,6 +283,7 @@ __all__ = [
     "Why",
     "Word",
     "WriteBackup",
+    "lifted_by",
 ]
 
 

@@ -1,5 +1,6 @@
 """Where jobs, sheets and attempts stand, and the other closed lists of words on the wire."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -129,6 +130,20 @@ class HoldCause(Word):
     RATE_LIMIT = "rate_limit"
     BUDGET = "budget"
     TIME = "time"
+
+
+_LIFTED_BY = {
+    HoldCause.BUDGET: "mzt resume {job} --over-budget 5",
+    HoldCause.TIME: "mzt modify {job} -c FILE -r",
+}
+"""What lets a job go that a limit holds: without it a resume is refused."""
+
+
+def lifted_by(causes: Iterable[str], job: str) -> str:
+    """Return the command that lets a job go which is held for these causes (`HoldCause`)."""
+    held_for = set(causes)
+    limits = (typed for cause, typed in reversed(_LIFTED_BY.items()) if cause in held_for)
+    return next(limits, "mzt resume {job}").format(job=job)
 
 
 class CheckResult(Word):

@@ -124,6 +124,29 @@ def test_over_budget_adds_to_a_limit_where_there_is_one(home):
     home.mzt("wait", "a", "-t", "20")
 
 
+def test_who_waits_for_what_a_limit_holds_is_told_what_lets_it_go(home):
+    agent = home.path / "bin" / "claude"
+    agent.parent.mkdir()
+    agent.write_text(
+        '#!/bin/sh\ncat > /dev/null\necho \'{"type":"result","subtype":"success","is_error":false,"result":"ok",'
+        '"session_id":"s","total_cost_usd":0.6}\'\n'
+    )
+    agent.chmod(0o755)
+    home.environment["PATH"] = f"{agent.parent}:{os.environ['PATH']}"
+    text = SCORE.format(name="a", body=QUICK, words="").replace("instrument: cli", "instrument: claude-code")
+    (home.path / "a.yaml").write_text(f"{text}cost_limits: {{max_cost_per_job: 0.5}}\n")
+    told = "mzt: 'a' is paused; to let it go on: mzt resume a --over-budget 5\n"
+    for waiting in (("run", "a.yaml", "--wait"), ("wait", "a")):
+        process = home.popen(*waiting)
+        lines = [process.stderr.readline()]
+        while "is paused" not in lines[-1]:
+            assert lines[-1], lines
+            lines.append(process.stderr.readline())
+        assert lines[-1] == told
+        with process:
+            process.kill()
+
+
 def test_no_auto_resume_is_accepted(home):
     home.mzt("run", home.score("a"), "--no-auto-resume", "--wait")
 

@@ -21,7 +21,7 @@ PARTIAL: dict[str, str] = {
     "marianned.progress.deciding.requests._EFFECTS": "the others need the request, and stand before it",
     "marianned.progress.deciding.requests._EFFECTS_OF_ASK": "those that need the request, and nothing besides",
     "marianned.progress.views.messages.ENDED_WORDS": "those of an ended job",
-    "marianned.progress.views.messages.RELEASED_BY": "a resume alone releases the others",
+    "marianned.protocol.statuses._LIFTED_BY": "a resume alone releases the others",
     "marianned.progress.views.reasons._HOOK_WAITS": "a sheet waits for the others, and the end is its own job's",
     "marianned.conductor.requests.submit._check_name": "the others have one way in common",
     "marianned.conductor.core.job._NAMES": "a request is named by its action",

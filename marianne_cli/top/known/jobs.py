@@ -8,6 +8,7 @@ from marianne_cli.top.known import signs
 from marianne_cli.top.known.cells import Cell, Column, Row
 from marianne_cli.top.known.store import Group, Store, Value
 from marianned.formatting import dollars, plural
+from marianned.protocol import lifted_by
 
 _BAR = 10
 _UNTIL = " until someone resumes it"
@@ -146,7 +147,7 @@ def detail_lines(job: Value) -> list[list[Cell]]:
         who = who_is(owner) if owner is not None else "the daemon"
         reason = f' "{hold["reason"]}"' if hold["reason"] else ""
         ends = f", ends by itself {moment(hold['ends_at'])}" if hold["ends_at"] else ""
-        by = "" if ends else f", lifted by: mzt resume {job['job_id']}"
+        by = "" if ends else f", lifted by: {lifted_by([hold['cause']], job['job_id'])}"
         since = f" since {moment(hold['held_at'])}"
         lines.append(
             [

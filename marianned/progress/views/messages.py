@@ -12,7 +12,7 @@ from marianned.errors import WrongStatus
 from marianned.lifecycle import Action
 from marianned.progress.state.hook_queue import has_failed, is_kept
 from marianned.progress.state.job import JobState
-from marianned.protocol import HoldCause, Job, JobStatus, Obstacle, SheetStatus, WaitingFor
+from marianned.protocol import HoldCause, Job, JobStatus, Obstacle, SheetStatus, WaitingFor, lifted_by
 from marianned.rows import EventRow, Flight, HoldRow, HookRow, LoopRow, RequestRow, SheetRow
 
 _REASON_LONGEST = 160
@@ -84,11 +84,6 @@ _NOTHING_TO = {
 }
 
 
-RELEASED_BY = {
-    HoldCause.BUDGET: "mzt resume {job} --over-budget 5",
-    HoldCause.TIME: "mzt modify {job} -c FILE -r",
-}
-"""What lets a job go that a limit holds: without it a resume is refused."""
 _TOLD_MOST = 3
 """How many sheets a refusal tells of."""
 _CAN_WAIT = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSING, JobStatus.PAUSED)
@@ -114,13 +109,18 @@ def hints(state: JobState, status: JobStatus) -> list[str]:
         found = [*(f"mzt clear-rate-limits {instrument}" for instrument in sorted(limited)), *found]
     if status is JobStatus.RUNNING and not state.flights and _retries(state):
         found = [f"mzt retry {name}", *found]
-    held_by = {hold.cause for hold in state.holds.values()}
-    if state.run.ended is not None and state.over_cost(state.newest.score):
-        held_by.add(HoldCause.BUDGET)  # it would be held at once, so that a resume alone is refused
-    released = next((typed for cause, typed in reversed(RELEASED_BY.items()) if cause in held_by), None)
-    if released is None:
+    resume, lifted = f"mzt resume {name}", goes_on_by(state, name)
+    if lifted == resume:
         return [given for hint in found for given in (hint, *_with_credentials(state, hint))]
-    return [released.format(job=name) if hint == f"mzt resume {name}" else hint for hint in found]
+    return [lifted if hint == resume else hint for hint in found]
+
+
+def goes_on_by(state: JobState, name: str) -> str:
+    """Return the command that lets a job of this name go on: a resume, or else what its limits need."""
+    causes = {hold.cause for hold in state.holds.values()}
+    if state.run.ended is not None and state.over_cost(state.newest.score):
+        causes.add(HoldCause.BUDGET)  # it would be held at once, so that a resume alone is refused
+    return lifted_by(causes, name)
 
 
 def _retries(state: JobState) -> bool:
@@ -267,7 +267,8 @@ def _children(state: JobState) -> str | None:
     if going:
         return f"{formatting.listing(going)} {'goes' if len(going) == 1 else 'go'} on; mzt pause {going[-1]}"
     if children:
-        return f"{address(children[-1])} is paused too; mzt resume {address(children[-1])}"
+        last = address(children[-1])
+        return f"{last} is paused too; {goes_on_by(children[-1], last)}"
     return None
 
 
@@ -354,7 +355,7 @@ def reply_message(state: JobState, now: Instant, action: Action, view: Job, requ
         case JobStatus.CANCELLING:
             said = f"{flying(state)} {'is' if len(state.flights) == 1 else 'are'} being ended"
         case JobStatus.QUEUED:
-            said = f"goes on {slot(state)[1]}"
+            said = _when_it_goes_on(state, now, view)
         case JobStatus.RUNNING:
             said = _going_on(state, action, request)
         case JobStatus.PAUSED | JobStatus.FAILED | JobStatus.CANCELLED:
@@ -362,6 +363,14 @@ def reply_message(state: JobState, now: Instant, action: Action, view: Job, requ
         case JobStatus.COMPLETED if action is Action.MODIFY and (left := left_to_resume(state)):
             said = f"revision {request.revision} is in force, resume runs {left}"
     return job_message(state, status) if said is None else f"{state.run.job_name}: {status}; {said}"
+
+
+def _when_it_goes_on(state: JobState, now: Instant, view: Job) -> str:
+    """Say what a job waits for that is queued: a slot, or the time at which its next sheet is due."""
+    if view.next is None or view.next.due_at is None:
+        return f"goes on {slot(state)[1]}"
+    left = formatting.duration((milliseconds(view.next.due_at) - now.at) / 1000)
+    return f"{view.next.text} in {left}"
 
 
 def _standing_still(state: JobState, action: Action, status: JobStatus, request: RequestRow) -> str | None:

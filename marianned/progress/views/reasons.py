@@ -13,7 +13,7 @@ from marianned.progress.state.job import DONE, JobState
 from marianned.progress.views import messages
 from marianned.progress.views.job import HOLDS_MOST, limit
 from marianned.progress.views.keeping import HOOKS, kept_back
-from marianned.protocol import JobStatus, Obstacle, Reason, Stranger, WaitingFor
+from marianned.protocol import JobStatus, Obstacle, Reason, Stranger, WaitingFor, lifted_by
 from marianned.rows import Flight, HoldRow, HookRow, LoopRow, SheetRow
 
 _HOOK_WAITS = {
@@ -155,7 +155,7 @@ def _reason(
 
 
 def _ended(state: JobState) -> Iterator[Reason]:
-    resume = [f"mzt resume {state.run.job_name}"]
+    resume = [messages.goes_on_by(state, state.run.job_name)]
     match lifecycle.status(state.facts):
         case JobStatus.FAILED:
             failed = [row.sheet for row in state.failed_sheets()]
@@ -180,7 +180,7 @@ def _hold(state: JobState, hold: HoldRow, logins: Mapping[int, str]) -> Reason:
         "time" if until is not None else "caller",
         since=hold.held_at,
         until=until,
-        hints=[messages.RELEASED_BY.get(hold.cause, "mzt resume {job}").format(job=state.run.job_name)],
+        hints=[lifted_by([hold.cause], state.run.job_name)],
     )
 
 
@@ -199,7 +199,7 @@ def _more_holds(state: JobState) -> Iterator[Reason]:
     if more > 0:
         text = f"{formatting.plural(more, 'more hold')}, {len(state.holds)} in all"
         last = next(reversed(state.holds.values()))
-        hints = [f"mzt resume {state.run.job_name}"]
+        hints = [messages.goes_on_by(state, state.run.job_name)]
         yield _reason(state, f"hold:{last.cause}", text, "caller", since=last.held_at, hints=hints)
 
 

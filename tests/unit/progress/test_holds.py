@@ -462,6 +462,9 @@ def test_the_hints_of_a_budget_hold_release_it() -> None:
     assert messages.hints(bench.state, bench.status) == [
         f"mzt resume {bench.state.run.job_name} --over-budget 5"
     ]
+    bench.ask(Action.CANCEL)
+    ended = [reason.hints for reason in reasons(bench.state, bench.now, None, {}) if reason.code == "ended"]
+    assert ended == [[f"mzt resume {bench.state.run.job_name} --over-budget 5"]]
 
 
 def test_without_auto_resume_a_rate_limit_that_others_have_met_is_a_hold_too() -> None:

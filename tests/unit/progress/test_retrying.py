@@ -1,5 +1,7 @@
 """Try now: a retry ends waits between attempts, keeps tries and holds, and starts nothing that may not."""
 
+import re
+
 import pytest
 from kit.scores import Bench, chain, score, stage
 
@@ -27,6 +29,16 @@ def test_waits_between_attempts_end_at_once_and_the_tries_are_kept() -> None:
     assert answer.message == "release-notes: running; sheets 1, 2 wait no more"
     assert bench.flying == [1, 2, 4]
     assert (bench.sheet(1).tries, bench.sheet(1).attempts, bench.sheet(3).waiting_for) == (1, 2, "rate_limit")
+
+
+def test_a_resume_in_a_wait_says_when_the_next_attempt_is_due() -> None:
+    bench = Bench(chain(2))
+    bench.go()
+    bench.end(1, Outcome.FAILED, category="exit")
+    bench.ask(Action.PAUSE)
+    answer = bench.answer(bench.ask(Action.RESUME))
+    assert answer.next.due_at is not None
+    assert re.fullmatch(r"release-notes: queued; sheet 1 is tried again in \d+s", answer.message)
 
 
 def test_only_those_that_are_named_are_tried() -> None:
