@@ -40,6 +40,11 @@ def between(start: str, end: str) -> str:
     return formatting.duration((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
 
 
+def running(since: str, limit: str | None) -> str:
+    """Tell from when to when at most something in flight runs; it has no limit yet where it has not begun."""
+    return f"since {moment(since)}, limit {moment(limit)}" if limit else f"since {moment(since)}, not begun"
+
+
 def age(text: str) -> str:
     """Tell how long ago a time was: by the second below a minute, else as the shown clock times differ."""
     since, present = datetime.fromisoformat(text).timestamp(), now().timestamp()

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -108,12 +109,11 @@ def _cluster() -> Iterator[Finding]:
         said = f"attempts lie in '{place or state_directory()}', which all nodes have to see"
         if place is None:
             said += ": set attempts_dir to a place on a shared file system"
-        yield Finding(
-            name="shared directory",
-            passed=place is not None,
-            message=said,
-            hints=[] if place is not None else ["mzt config check"],
-        )
+        hints = [] if place is not None else ["mzt config check"]
+        if place is not None and holder(state_directory()) is not None and not Path(place).is_dir():
+            said = f"'{place}' is not there: what runs goes on, and nothing starts until it is back"
+            hints = [f"findmnt -T {shlex.quote(place)}"]
+        yield Finding(name="shared directory", passed=not hints, message=said, hints=hints)
 
 
 def _configuration() -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from marianne_cli import people
 from marianne_cli.screens import render
-from marianne_cli.times import age, between, moment, soon
+from marianne_cli.times import age, between, moment, running, soon
 from marianned.formatting import assignments, dollars, file_list, plural, ranges
 
 Result = Mapping[str, Any]
@@ -334,7 +334,7 @@ def _waiting(sheet: Result) -> str:
 def _running(sheet: Result, flight: Result | None) -> str:
     if flight is None:
         return f"attempt {sheet['attempt_count']}, {sheet['instrument']}"
-    times = f" since {moment(flight['started_at'])}, limit {moment(flight['time_limit_at'])}"
+    times = f" {running(flight['started_at'], flight['time_limit_at'])}"
     if flight.get("attempt") == 0:
         return f"checking its skip rules{times}"
     return f"attempt {sheet['attempt_count']}{times}, {sheet['instrument']}"

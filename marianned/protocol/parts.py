@@ -83,8 +83,8 @@ class InFlight(msgspec.Struct, kw_only=True):
     """Number of the attempt, from 1; 0: the sheet's skip rules are being checked."""
     started_at: str
     """When it was started."""
-    time_limit_at: str
-    """When its time limit ends it."""
+    time_limit_at: str | None
+    """When its time limit ends it; null: it runs on a cluster and has not been seen to begin there."""
     hook: int | None = None
     """Number of the hook; null for a sheet."""
     loop: str | None = None

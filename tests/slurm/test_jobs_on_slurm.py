@@ -98,6 +98,18 @@ def test_a_fan_out_is_paused_changed_and_resumed(daemon, ledger):
     assert ledger.lines().count("new") == WIDE + 1 - done
 
 
+def screen(daemon, *arguments):
+    """Return what `mzt` shows."""
+    return subprocess.run(
+        [sys.executable, "-m", "marianne_cli", *arguments],
+        env=daemon.environment,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=True,
+    ).stdout
+
+
 def test_what_waits_is_told_with_slurms_reason_and_a_pause_takes_it_back(daemon, ledger):
     daemon.gate("all")
     gate = '[ "{{ stage }}" = 1 ] || read _ < "$HOME/gate-all"'
@@ -109,8 +121,13 @@ def test_what_waits_is_told_with_slurms_reason_and_a_pause_takes_it_back(daemon,
     status = daemon.status("queued")
     waiting = [one["sheet"] for one in status["waiting"] if one["waiting_for"] == "slurm"]
     assert len(waiting) == 2
+    assert {one["sheet"] for one in status["in_flight"] if one["time_limit_at"] is None} == set(waiting)
+    assert status["next"]["latest_at"] is None  # their time counts from their beginning, which nobody knows
     why = daemon.rpc("job.why", job_id="queued")
     assert any(one["code"] == "slurm" and one["unblocked_by"] == "cluster" for one in why["reasons"])
+    assert [one["until_at"] for one in why["reasons"] if one["code"] == "in_flight"] == [None]
+    shown = screen(daemon, "status", "queued")
+    assert shown.count(", not begun") == len(waiting)
     daemon.rpc("job.pause", job_id="queued")
     daemon.gate("all").open(3)
     daemon.wait_for("queued", "paused", deadline=SECONDS)
@@ -124,15 +141,7 @@ def test_what_waits_is_told_with_slurms_reason_and_a_pause_takes_it_back(daemon,
     attempt = daemon.attempts("queued", waiting[0])[-1]
     assert attempt["executor"] == "slurm"
     assert attempt["node"] in {"n1", "n2", "n3", None}
-    told = subprocess.run(
-        [sys.executable, "-m", "marianne_cli", "status", "queued", str(waiting[0])],
-        env=daemon.environment,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=True,
-    )
-    assert ", on " in told.stdout
+    assert ", on " in screen(daemon, "status", "queued", str(waiting[0]))
 
 
 def test_a_killed_daemon_takes_all_up_again(daemon, ledger):

@@ -1,4 +1,4 @@
-"""What `mzt doctor` finds of the wall that a setting asks for."""
+"""What `mzt doctor` finds of the wall that a setting asks for, and of the directory that a cluster shares."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from marianned import checks
+from marianned.holder import Holder
 
 
 def wall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, path: str) -> list[checks.Finding]:
@@ -45,3 +46,26 @@ def test_a_bubblewrap_that_does_not_work_is_a_failure_in_its_own_words(tmp_path,
 def test_a_bubblewrap_that_works_is_said(tmp_path, monkeypatch):
     (found,) = wall(tmp_path, monkeypatch, "hide", os.environ["PATH"])
     assert (found.passed, found.message) == (True, "bubblewrap works")
+
+
+@pytest.mark.parametrize(
+    ("runs", "there", "passed"), [(True, False, False), (True, True, True), (False, False, True)]
+)
+def test_a_shared_directory_that_is_away_under_a_daemon_is_a_failure(
+    tmp_path, monkeypatch, runs, there, passed
+):
+    shared = tmp_path / "shared"
+    if there:
+        shared.mkdir(mode=0o700)
+    (tmp_path / "config").mkdir(mode=0o700)
+    (tmp_path / "config" / "config.toml").write_text(f'executor = "slurm"\nattempts_dir = "{shared}"\n')
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path / "config"))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.setenv("MARIANNE_SOCKET", str(tmp_path / "s"))
+    held = Holder(pid=os.getpid(), host="here", socket="") if runs else None
+    monkeypatch.setattr(checks, "holder", lambda _: held)
+    monkeypatch.setattr(checks.slurm, "trouble", lambda: None)
+    (found,) = [one for one in checks.report().checks if one.name == "shared directory"]
+    assert found.passed is passed
+    assert ("is not there" in found.message) is not passed
+    assert bool(found.hints) is not passed

@@ -3,7 +3,7 @@
 from marianne_cli.people import who as who_is
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
-from marianne_cli.times import age, moment
+from marianne_cli.times import age, moment, running
 from marianne_cli.top.known import signs
 from marianne_cli.top.known.cells import Cell, Column, Row
 from marianne_cli.top.known.store import Group, Store, Value
@@ -161,7 +161,7 @@ def detail_lines(job: Value) -> list[list[Cell]]:
         what_for = str(wait["waiting_for"]).replace("_", " ")
         lines.append([Cell("waits  ", "warn"), Cell(f"{_item(wait)}  {what_for}{until}")])
     for flight in job["in_flight"][:_MOST]:
-        times = f"since {moment(flight['started_at'])}, limit {moment(flight['time_limit_at'])}"
+        times = running(flight["started_at"], flight["time_limit_at"])
         last = f"  │ {flight['last_line']}" if flight.get("last_line") else ""
         attempt = f"attempt {flight['attempt']} " if flight["attempt"] else ""
         lines.append([Cell("runs   ", "run"), Cell(f"{_item(flight)}  {attempt}{times}"), Cell(last, "dim")])

@@ -1,6 +1,6 @@
 """What of the daemon's own, or around it, keeps a job back or makes it unsafe, told with the job."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -25,6 +25,11 @@ class Kept(NamedTuple):
     queued: Sequence[tuple[Flight, str]] = ()
 
 
+def unbegun(queued: Iterable[tuple[Flight, str]]) -> Iterator[AttemptRow]:
+    """Return those that nobody has seen begin on their cluster: until then none of their time has passed."""
+    return (row for row, _ in queued if isinstance(row, AttemptRow) and row.cluster_job is None)
+
+
 def hindrances(services: Services, state: JobState, kept: Kept, displaced: Displaced | None) -> list[Reason]:
     """Return why a job is kept back by what is none of its own."""
     hints = None if displaced is None else displaced.hints
@@ -47,6 +52,14 @@ def hinder(services: Services, view: JobView, state: JobState, kept: Kept) -> No
     found = hindrances(services, state, kept, displaced)
     view.hindered_by = [reason.text for reason in found]
     view.message = "; ".join([view.message, *view.hindered_by])
+    limitless = {row.sheet for row in unbegun(kept.queued)}
+    if limitless:
+        view.in_flight = [
+            msgspec.structs.replace(one, time_limit_at=None)
+            if one.job_id is None and one.sheet in limitless
+            else one
+            for one in view.in_flight
+        ]
     view.waiting += [_queued(flight) for flight, _ in kept.queued if isinstance(flight, AttemptRow)]
     ways = [hint for reason in found if reason.code == "stranger" for hint in reason.hints]
     if ways:

@@ -20,7 +20,7 @@ from marianned import faults, lifecycle, memory
 from marianned.clock import Instant
 from marianned.conductor.capacity.instruments import InstrumentAvailability
 from marianned.conductor.core import concertlog, drift, pausefile
-from marianned.conductor.core.hindrances import Kept
+from marianned.conductor.core.hindrances import Kept, unbegun
 from marianned.conductor.core.reservation import Reservation
 from marianned.conductor.core.transaction import Part, Released
 from marianned.conductor.core.waiters import Answer, Waiter, Waiters
@@ -104,7 +104,7 @@ class Job:
         self.state = state
         state.incarnation = services.store.incarnation.number
         state.find = jobs.state_of
-        state.endless = lambda: bool(self.waits())
+        state.endless = lambda: bool(self.waits() or any(unbegun(self.queued())))
         state.executor = services.settings.executor
         state.closed_for = lambda: services.scheduler.closed_for
         self.status_event = 0

@@ -98,8 +98,8 @@ class _Entry:
     """An attempt that somebody starts or waits for.
 
     `doubtful`: it was submitted, and nobody knows whether the engine has taken it. `recalled`: it is to be
-    taken back as soon as its claim can be. `ordered`: since when its runner has a file that says to end.
-    `told`: the signals that were sent. Times are the loop's.
+    taken back as soon as its claim can be. `away`: its files can't be looked at. `ordered`: since when its
+    runner has a file that says to end. `told`: the signals that were sent. Times are the loop's.
     """
 
     def __init__(self, place: Place) -> None:
@@ -108,7 +108,7 @@ class _Entry:
         self.seconds: float | None = None
         self.grace = 0.0
         self.submission = Submission(id=place.id)
-        self.submitting = self.unwanted = self.doubtful = False
+        self.submitting = self.unwanted = self.doubtful = self.away = False
         self.accepted = anyio.Event()
         self.accepted_at = 0.0
         self.refused: str | None = None
@@ -242,8 +242,8 @@ class ClusterExecutor:
         entry = self._entries.get(attempt)
         if entry is None:
             return None
-        if self._away is not None:
-            return self._away
+        if self._away is not None or entry.away:
+            return self._away or "the directory of attempts is not there, so nothing is known of it"
         if entry.job is None or not entry.job.waits:
             return f"{self._engine.name} is to take it" if entry.submitting else None
         why = self._engine.words(entry.job.reason or "None")
@@ -590,7 +590,7 @@ class ClusterExecutor:
         """Look at the files of these, and settle those that have ended."""
         found = await run_sync(look_all, [one.place for one in entries])
         for one in entries:
-            seen = found[one.place.id]
+            one.away = (seen := found[one.place.id]).away
             if seen.record is not None:
                 one.settle(seen.record)
             elif seen.given_up:
