@@ -255,7 +255,7 @@ class Pool:
         try:
             worker = await self._fork()
         except OSError as error:
-            self.trouble = f"no worker process can be had: {error.strerror}"
+            self.trouble = f"no worker process can be had: {error.strerror}{_moved(error)}"
         except Accident as accident:
             self.trouble = accident.message
         else:
@@ -375,6 +375,13 @@ class _Nursery:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _moved(error: OSError) -> str:
+    """Say what to type where our own interpreter is gone: to try it again never helps."""
+    if not isinstance(error, FileNotFoundError) or error.filename != sys.executable:
+        return ""
+    return f", '{sys.executable}': the program was moved or removed since the daemon started: mzt restart"
 
 
 def _refusal(said: bytes) -> str:
