@@ -237,7 +237,7 @@ class Job:
             self._share.restore()
             for flight in self.state.flights:
                 self._players.start(flight, presences[self.services.attempt_id(flight)])
-            for flight in to_be_terminated(self.state):
+            for flight in to_be_terminated(self.state, now()):
                 self._players.interrupt(flight)
             self._withdraw()
             self._await_chained()

@@ -21,6 +21,7 @@ from marianned.progress.deciding.holding import (
     hold_at_breakpoints,
     hold_for_failure,
     interrupt_overdue,
+    is_overdue,
     moments_of_holds,
 )
 from marianned.progress.deciding.hooks import (
@@ -430,10 +431,13 @@ def could_use_slot(state: JobState, now: Instant, closed: Collection[Account] = 
     )
 
 
-def to_be_terminated(state: JobState) -> list[Flight]:
-    """Return the flights to be ended when the daemon starts: a cancel is in force, or a hook was sent TERM.
+def to_be_terminated(state: JobState, now: Instant) -> list[Flight]:
+    """Return the flights to be ended when the daemon starts, for what an earlier one had decided.
 
-    An overdue deadline is seen by the first decision.
+    A cancel is in force, a hook was sent TERM, or a deadline is over. They are told so before their records
+    are read: an end on disk that the earlier daemon has brought about is no loss.
     """
-    told = (row for row in state.flights if isinstance(row, HookRow) and row.term_sent)
-    return state.flights if state.run.cancelling else list(told)
+    told: list[Flight] = [row for row in state.flights if isinstance(row, HookRow) and row.term_sent]
+    if is_overdue(state, now):
+        told += state.sheet_flights
+    return state.flights if state.run.cancelling else told

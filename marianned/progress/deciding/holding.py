@@ -8,6 +8,7 @@ from marianned.errors import WrongStatus
 from marianned.progress.deciding import hooks
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.hook_queue import is_lost
+from marianned.progress.state.job import JobState
 from marianned.progress.state.selection import select
 from marianned.progress.views import messages
 from marianned.progress.views.job import hold_view
@@ -69,12 +70,14 @@ def hold_for_failure(draft: Draft) -> None:
     draft.note_hold(f"a {what} failed; the score says to pause", held)
 
 
+def is_overdue(state: JobState, now: Instant) -> bool:
+    """Tell whether a deadline is over by which what is in flight had to end."""
+    return any(hold.deadline and now.reached(hold.deadline) for hold in state.holds.values())
+
+
 def interrupt_overdue(draft: Draft) -> None:
     """End what is in flight past a deadline; a resume voids it with its hold."""
-    state = draft.state
-    if state.facts.in_flight and any(
-        hold.deadline and draft.now.reached(hold.deadline) for hold in state.holds.values()
-    ):
+    if draft.state.facts.in_flight and is_overdue(draft.state, draft.now):
         draft.interrupt_all()
 
 

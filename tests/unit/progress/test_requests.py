@@ -213,10 +213,19 @@ def test_a_second_cancel_interrupts_nothing_twice() -> None:
 def test_a_cancel_in_force_is_finished_after_a_restart_of_the_daemon() -> None:
     bench = in_status(JobStatus.CANCELLING)
     bench.crash()
-    assert [attempt.sheet for attempt in to_be_terminated(bench.state)] == [1]
+    assert [attempt.sheet for attempt in to_be_terminated(bench.state, bench.now)] == [1]
     bench.end(1, Outcome.LOST)
     assert bench.status is JobStatus.CANCELLED
-    assert to_be_terminated(bench.state) == []
+    assert to_be_terminated(bench.state, bench.now) == []
+
+
+def test_what_is_in_flight_past_a_deadline_is_ended_at_the_start_of_the_daemon() -> None:
+    bench = in_status(JobStatus.RUNNING)
+    bench.ask(Action.PAUSE, deadline=5_000)
+    bench.crash()
+    assert to_be_terminated(bench.state, bench.now) == []
+    bench.after(5)
+    assert [attempt.sheet for attempt in to_be_terminated(bench.state, bench.now)] == [1]
 
 
 def test_a_pause_file_is_one_hold_of_the_file_with_its_reason() -> None:
