@@ -390,6 +390,8 @@ def each(call: Invocation, jobs: list[str], one: Callable[[str], Answer]) -> Ans
             if not call.as_json:
                 exits.answered(call, answer)
     message = f"{len(jobs)} jobs" if jobs else "no job to do it with"
+    if not jobs:
+        call.note(f"mzt: {message}")
     hints = first.hints if first else []
     result = {"message": message, "hints": hints, "results": results}
     return Answer(result, text="", finding=finding, exit_status=exit_status)

@@ -21,6 +21,8 @@ def test_jobs_are_found_by_the_labels_of_their_score_and_of_their_run(home):
     paused = home.json("pause", "-l", "nightly", "--reason", "deploy")["results"]
     assert [one["job_id"] for one in paused] == ["a", "b"]
     assert home.json("status", "c")["status"] != "pausing"
+    nobody = home.mzt("pause", "-l", "nihgtly")
+    assert (nobody.stdout, nobody.stderr) == ("", "mzt: no job to do it with\n")
     home.mzt("pause", "-l", "nightly", "c", code=2)
     home.let_go(1)
     home.mzt("wait", "-l", "ann", "--for", "paused", "-t", "20", code=None)
