@@ -28,6 +28,8 @@ _PATIENCE_LEAST = 2.0
 """However short the time limit, a daemon may take so long for a reply."""
 _SAYS = "marianned: "
 """How the daemon begins what keeps it from serving: it is the last that it says."""
+_PLACES = ("MARIANNE_SOCKET", "STATE_DIRECTORY", "CONFIGURATION_DIRECTORY")
+"""What may be relative to the directory where `mzt` is typed, which is not the daemon's."""
 _INSIDE = "MARIANNE_ATTEMPT_ID"
 _STILL: dict[str, tuple[str, list[str]]] = {
     "detach": ("it still stops", []),
@@ -202,6 +204,8 @@ def _start(call: Invocation, timeout: float) -> None:
 
     log = paths.state_directory() / "daemon-start.log"
     environment = {**os.environ, **({} if call.socket is None else {"MARIANNE_SOCKET": call.socket})}
+    named = {name: environment[name] for name in _PLACES if environment.get(name)}
+    environment |= {name: str(Path(place).absolute()) for name, place in named.items()}
     told, tell = os.pipe()
     try:
         opened = _opened(log)

@@ -81,3 +81,18 @@ def test_a_daemon_whose_streams_are_closed_serves(home, closed):
         home.mzt("stop")
         assert daemon.wait(30) == 0
     os.close(ready)
+
+
+@pytest.mark.parametrize(
+    "named", ["MARIANNE_SOCKET=s", "STATE_DIRECTORY=state", "CONFIGURATION_DIRECTORY=config"]
+)
+def test_a_place_that_is_named_relatively_is_the_same_for_the_daemon_that_is_started(cold_home, named):
+    name, _, value = named.partition("=")
+    (cold_home.path / "config").mkdir(mode=0o700)
+    (cold_home.path / "config" / "config.toml").write_text("max_attempts = 7\n")
+    cold_home.environment[name] = value
+    cold_home.mzt("start")
+    assert cold_home.json("status")["slots"]["total"] == 7
+    assert (cold_home.path / "s").is_socket()
+    assert (cold_home.path / "state" / "lock").is_file()
+    cold_home.mzt("stop")
