@@ -109,6 +109,13 @@ async def test_what_waits_is_withdrawn_and_what_has_begun_is_not(cluster, trial)
     other.close()
 
 
+async def test_what_is_withdrawn_just_before_the_daemon_ends_leaves_the_queue(cluster, trial):
+    async with trial.executor() as executor:
+        await executor.start(trial.directory, trial.script("echo begun >&9", resources=_HELD))
+        await executor.withdraw(trial.place)
+    await until(lambda: not cluster.queue())
+
+
 async def test_what_slurm_will_never_take_is_refused_with_its_words(cluster, trial):
     nowhere = Resources(partition="nowhere")
     async with trial.executor() as executor:

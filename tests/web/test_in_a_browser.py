@@ -35,7 +35,10 @@ def browser():
     with sync.sync_playwright() as driver:
         rules = "MAP evil.example 127.0.0.1"
         arguments = ["--no-sandbox", "--disable-dev-shm-usage", f"--host-resolver-rules={rules}"]
-        made = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        try:
+            made = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        except sync.Error:  # chromium has been seen to end by a check of its own (SIGTRAP) on a busy machine
+            made = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield made
         made.close()
 

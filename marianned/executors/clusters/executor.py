@@ -55,6 +55,7 @@ from marianned.executors.clusters.evidence import (
     take,
     unstarted,
 )
+from marianned.executors.clusters.unwanted import Unwanted
 from marianned.paths import make_private_directory
 from marianned.score.expanded import Resources
 
@@ -80,8 +81,6 @@ _INSIST_SECONDS = 30.0
 """How long after its grace an attempt that was told to end is left before the engine ends its whole job."""
 _UNCLAIMED_SECONDS = 5.0
 """How long what has not begun may be missing in the list before it is submitted again."""
-_FORGOTTEN_SECONDS = 60.0
-"""How long what is not wanted is still looked for: it may have been submitted without our knowing."""
 
 _logger = logging.getLogger(__name__)
 
@@ -164,7 +163,7 @@ class ClusterExecutor:
         self._shipped_now = False
         self._entries: dict[str, _Entry] = {}
         self._queue: list[_Entry] = []
-        self._unwanted: dict[Key, float] = {}
+        self._unwanted = Unwanted()
         self._away: str | None = None
         self._widest = self._wide = _WIDEST
         self._due = self._earliest = float("-inf")
@@ -350,7 +349,7 @@ class ClusterExecutor:
         self._drop(entry.submission)
 
     def _drop(self, submission: Submission) -> None:
-        self._unwanted |= dict.fromkeys(submission.keys, anyio.current_time())
+        self._unwanted.add(submission.keys)
         self._due = float("-inf")
         self._some.set()
         self._nudge.set()
@@ -358,10 +357,13 @@ class ClusterExecutor:
     # --- submitting --------------------------------------------------------------------------------------
 
     async def serve(self) -> None:
-        """Submit what is to start, and watch what has."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._always, self._submit_all)
-            tasks.start_soon(self._always, self._watch_all)
+        """Submit what is to start, and watch what has; at its end empty the queue of the unwanted."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._always, self._submit_all)
+                tasks.start_soon(self._always, self._watch_all)
+        finally:
+            await self._unwanted.finish(self._engine)
 
     async def _always(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do it without an end: a fault of ours must not take the daemon, and all other jobs, along."""
@@ -566,19 +568,12 @@ class ClusterExecutor:
                 except OSError as why:  # of this one: the others are looked after all the same
                     one.missing = None
                     _logger.warning("%s can't be looked after: %s", one.place.id, why)
-        await self._clear(listed, began)
+        await self._unwanted.clear(self._engine, listed, began)
         young = any(one.job is None or one.job.waits for one in watched)
         usual = _LOOK_SECONDS if young else _USUAL_LOOK_SECONDS
         pause = min(_LONGEST_LOOK_SECONDS, max(usual, _LOOK_SHARE * took))
         self._earliest = began + took + min(_LONGEST_LOOK_SECONDS, _LOOK_SHARE * took)
         self._due = min(self._due, began + took + pause)
-
-    async def _clear(self, listed: Mapping[Key, Job], began: float) -> None:
-        """Take out of the queue what nobody wants any more: its claim is taken, it would only refuse."""
-        if jobs := [listed[key].id for key in self._unwanted if key in listed]:
-            await self._engine.cancel(jobs)
-        since = began - _FORGOTTEN_SECONDS
-        self._unwanted = {key: at for key, at in self._unwanted.items() if key in listed or at > since}
 
     def _told_away(self, why: str) -> None:
         """Note, and log once, that nothing is known of any attempt for now."""
