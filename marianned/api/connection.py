@@ -314,6 +314,8 @@ class Connection:
         scope = self._streams.get(params.stream)
         if scope is not None:
             scope.cancel()
+        while params.stream in self._streams:  # nothing of it comes behind the answer
+            await self._stream_ended.wait()
         await self.send(wire.reply(request.id, StreamCancelled(event=self._server.store.last_event)))
 
 
