@@ -57,7 +57,7 @@ class SheetStates(msgspec.Struct, kw_only=True):
 
 
 class OutputStates(msgspec.Struct, kw_only=True):
-    """What of a job is in flight and has printed something, as it is now; at most once a second."""
+    """What of a job is in flight and has begun or printed something, as it is now; at most once a second."""
 
     type: Literal["output"] = "output"
     """What tells it from other items."""
@@ -68,7 +68,7 @@ class OutputStates(msgspec.Struct, kw_only=True):
     run: int
     """Number of the run."""
     in_flight: list[InFlight]
-    """Those that have printed something since they were told last; the others are as they were."""
+    """Those that have begun, or printed something, since the item before; the others are as they were."""
 
 
 class DaemonState(msgspec.Struct, kw_only=True):

@@ -709,14 +709,14 @@ class DaemonStatus(Reply, kw_only=True):
 
 
 class Stopping(Reply, kw_only=True):
-    """The daemon is stopping."""
+    """The daemon stops or drains, or, with `stay`, goes on."""
 
     status: DaemonHealth
     """Its `DaemonHealth`."""
     pid: int
     """The daemon's process."""
     attempts_in_flight: int
-    """How many attempts and hooks go on without it."""
+    """How many attempts and hooks are in flight: with `detach` they go on without it."""
     event: int
     """The newest position of the journal."""
 

@@ -595,7 +595,7 @@ class SubscribeEvents(Query[StreamStarted], frozen=True, kw_only=True, forbid_un
     """With `states`: send sheets, too (`SheetStates`): all of the jobs that are named, or else of those that
     have not ended, then those that have changed."""
     output: bool = False
-    """With `states`: send what is in flight, too, when it has printed something (`OutputStates`)."""
+    """With `states`: send what is in flight, too, when it has begun or printed something (`OutputStates`)."""
 
 
 class FollowOutput(JobAsk[StreamStarted], frozen=True, kw_only=True, forbid_unknown_fields=True):

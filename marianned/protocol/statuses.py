@@ -96,9 +96,6 @@ class AttemptKind(Word):
     RESUMED = "resumed"
 
 
-"""In the place of a kind: no attempt, the skip rules of a sheet are being asked."""
-
-
 class Outcome(Word):
     """How an attempt ended."""
 
