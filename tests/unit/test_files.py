@@ -206,6 +206,7 @@ ALLOWED = {
     "holder.py": "the state directory, without waiting; /proc",
     "nursery.py": "/dev/null, and a pipe that it was given",
     "probe.py": "/proc",
+    "streams.py": "/dev/null",
     "worker_pool.py": "/proc",
     "notifications.py": "opens addresses of the web",
     "instruments/loader.py": "profiles shipped with the program",
