@@ -41,7 +41,7 @@ class _Part(NamedTuple):
 def command(call: Invocation, *, job: str, file: str | None, yes: bool) -> Answer:
     """Write what a report of a fault needs into FILE: versions, doctor, a job's status, journal and log.
 
-    FILE is JOB-bug-report.txt without one. Secrets are masked. It shows what it takes, and asks.
+    Without FILE it is JOB-bug-report.txt. Secrets are masked. It shows what it takes, and asks.
     """
     parts = [*_of_installation(), *_of_job(call, job), _log(job)]
     call.note("\n".join(f"  {part.name:<9} {len(part.lines):>5} lines  {part.what}" for part in parts))

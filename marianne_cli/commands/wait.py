@@ -1,4 +1,4 @@
-"""`mzt wait`: wait until a job is paused, ended, ..."""
+"""`mzt wait`: wait until a job has ended, or reaches a status."""
 
 import time
 

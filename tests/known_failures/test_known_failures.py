@@ -1,7 +1,7 @@
 """Failures known from systems like this one, put back one by one: each is caught by a test of this repository.
 
 A failure is a patch of one function, applied to a copy of the package; the test that must catch it runs over
-that copy in a pytest of its own, and must fail. docs/durability.md has the table.
+that copy in a pytest of its own, and must fail. docs/durability.md tells of them.
 """
 
 import ast
