@@ -601,7 +601,7 @@ class Slots(msgspec.Struct, kw_only=True):
     """How many attempts may be in flight over all jobs, and how many are."""
 
     used: int
-    """Attempts and hooks that are in flight."""
+    """Attempts and hooks that are in flight on this host, without those that wait for a job."""
     total: int
     """How many may be in flight at once."""
 

@@ -1,6 +1,6 @@
 """Many connections, lost replies, repeated keys: every reply is explained by one order of events.
 
-MARIANNE_MANY=200000 asks so often, over 512 connections and 100 jobs.
+MARIANNE_MANY=200000 asks so often, over 504 connections and 100 jobs.
 """
 
 import os
