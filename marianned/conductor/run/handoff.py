@@ -2,7 +2,7 @@
 
 The agent writes it where MARIANNE_HANDOFF says; it lies where agents can write, so it is only read as far
 as it goes, as text, masked, and quoted line by line: what it says is material, never the end of its quote.
-Source: docs/reference/score-format.md §15.1.
+Source: docs/reference/score-format.md §15.2.
 """
 
 from collections.abc import Sequence
