@@ -50,7 +50,7 @@ def job_screen(job: Result, *, unfolded: bool = False) -> list[str]:
     values = [f"with {given}"] if given else []
     return [
         *lines,
-        *_hook_rows(job.get("hooks", []), completed=job["status"] == "completed"),
+        *_hook_rows(job.get("hooks", []), job["status"]),
         *values,
         _last_line(job, sheets),
     ]
@@ -79,7 +79,7 @@ def drift(job: Result, said: str) -> list[str]:
     return [f"{said}: {files}"]
 
 
-def _hook_rows(hooks: Sequence[Result], *, completed: bool) -> list[str]:
+def _hook_rows(hooks: Sequence[Result], status: str) -> list[str]:
     """A row for each hook; before their phase has come one for all of a success, and one for a failure's.
 
     Of a job that has completed no hook of a failure is still to run: those that are set back are left out.
@@ -87,26 +87,35 @@ def _hook_rows(hooks: Sequence[Result], *, completed: bool) -> list[str]:
     hooks = [
         hook
         for hook in hooks
-        if not (completed and hook.get("after_failure") and hook["status"] == "pending")
+        if not (status == "completed" and hook.get("after_failure") and hook["status"] == "pending")
     ]
     of_failure = [bool(hook.get("after_failure")) for hook in hooks]
     count = of_failure.index(True) if True in of_failure else len(hooks)
-    return [*_rows_of(hooks[:count], ""), *_rows_of(hooks[count:], "runs if the job fails")]
+    ended = status in _ENDED
+    return [
+        *_rows_of(hooks[:count], "", ended=ended),
+        *_rows_of(hooks[count:], "runs if the job fails", ended=ended),
+    ]
 
 
-def _rows_of(hooks: Sequence[Result], when: str) -> list[str]:
+def _rows_of(hooks: Sequence[Result], when: str, *, ended: bool) -> list[str]:
     untouched = all(hook["status"] == "pending" and not hook["attempt_count"] for hook in hooks)
     if hooks and untouched and (len(hooks) > 1 or when):
         name = f"hook{'s' if len(hooks) > 1 else ''} {ranges([hook['hook'] for hook in hooks])}"
         return [f"  {name}  pending{f'  {when}' if when else ''}"]
-    rows = [(f"hook {hook['hook']}", hook["status"], hook["label"], _hook_detail(hook)) for hook in hooks]
+    rows = [
+        (f"hook {hook['hook']}", hook["status"], hook["label"], _hook_detail(hook, ended=ended))
+        for hook in hooks
+    ]
     return render.table(rows, indent="  ")
 
 
-def _hook_detail(hook: Result) -> str:
+def _hook_detail(hook: Result, *, ended: bool) -> str:
     if hook["status"] == "running":
         since, limit = moment(hook["started_at"]), moment(hook["time_limit_at"])
         return f"attempt {hook['attempt_count']} since {since}, limit {limit}"
+    if hook["waiting_for"] == "end" and ended:
+        return "not submitted: this job has ended without it"
     if hook["waiting_for"]:
         until = f" until {soon(hook['until_at'])}" if hook["until_at"] else ""
         return _HOOK_WAITS[hook["waiting_for"]].format(job=hook["chained"]) + until

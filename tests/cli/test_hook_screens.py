@@ -28,3 +28,19 @@ def test_hooks_are_seen_on_every_screen(home):
     assert home.mzt("logs", "ship", "hook.1", "-F", code=1).stdout == "hook 1| published\n"
     plan = home.mzt("resume", "ship", "--from", "1", "--plan").stdout
     assert "hook 1  completed  rerun  sheets run again, all hooks do" in plan
+
+
+def test_a_job_that_was_to_be_started_at_the_end_is_not_promised_any_more_once_that_is_over(home):
+    chained = SCORE.replace("ship", "next").partition("on_success")[0]
+    (home.path / "next.yaml").write_text(chained)
+    hooks = """\
+on_success:
+  - {type: run_job, job_path: next.yaml, detached: true}
+  - {type: run_command, command: "exit 3"}
+concert: {enabled: true, abort_concert_on_hook_failure: true, cooldown_between_jobs_seconds: 0}
+"""
+    (home.path / "ship.yaml").write_text(SCORE.partition("on_success")[0] + hooks)
+    home.mzt("run", "ship.yaml", "--wait", code=1)
+    row = home.mzt("status", "ship").stdout.splitlines()[3]
+    assert row.startswith("  hook 1  waiting")
+    assert row.endswith("  not submitted: this job has ended without it")
