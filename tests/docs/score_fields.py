@@ -43,7 +43,7 @@ SECTIONS = {
 FIELDS = {
     model.Score: {
         "name": "The job's name: letters, digits, `.`, `_`, `-`, 100 at most.",
-        "description": "For people; `status` and `list` show it.",
+        "description": "For people; the dashboard shows it, and `--json` of `status` and `list`.",
         "labels": "Words by which `pause`, `resume`, `cancel`, `list`, `wait` and `remove` find several jobs: `-l LABEL`. An extension.",
         "workspace": "Where sheets work, relative to the score's directory; created if missing; by default `~/workspaces/NAME`. "
         "`--workspace` wins.",
