@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from marianned import __version__, files, probe
+from marianned.conductor.capacity.disk import shortage
 from marianned.config import ConfigError, load_configuration, value_of
 from marianned.errors import NotPermitted
 from marianned.executors import wall
@@ -164,6 +165,19 @@ def _to_be_made(directory: Path) -> Finding:
     )
 
 
+def _disk() -> Iterator[Finding]:
+    """Say where there is too little room for a daemon to start anything; it may have none to begin with."""
+    with suppress(ConfigError):
+        settings = load_configuration(configuration_directory()).settings
+        places = [state_directory(), *([Path(settings.attempts_dir)] if settings.attempts_dir else [])]
+        there = [next(one for one in (place, *place.absolute().parents) if one.exists()) for place in places]
+        for place in dict.fromkeys(there):
+            if (said := shortage(place, settings.min_free_disk)) is not None:
+                yield Finding(
+                    name="disk", passed=False, message=said, hints=[f"df -h {shlex.quote(str(place))}"]
+                )
+
+
 def _daemon() -> Iterator[Finding]:
     """Ask whoever holds the state directory, and whoever answers at the socket, how they are."""
     held = holder(state_directory())
@@ -253,10 +267,19 @@ def _database(path: Path) -> Iterator[Finding]:
 
 
 def _socket() -> Iterator[Finding]:
+    hints = ["export MARIANNE_SOCKET=PATH"]
     try:
-        yield Finding(name="socket", passed=True, message=f"'{socket_path()}'")
+        place = socket_path()
     except SocketPathTooLongError as error:
-        yield Finding(name="socket", passed=False, message=str(error), hints=["export MARIANNE_SOCKET=PATH"])
+        yield Finding(name="socket", passed=False, message=str(error), hints=hints)
+        return
+    with suppress(OSError):
+        if not stat.S_ISSOCK(place.lstat().st_mode):
+            yield Finding(
+                name="socket", passed=False, message=f"'{place}' is there, and no socket", hints=hints
+            )
+            return
+    yield Finding(name="socket", passed=True, message=f"'{place}'")
 
 
 def _instruments() -> Iterator[Finding]:
@@ -275,6 +298,7 @@ _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _wall,
     _cluster,
     _state,
+    _disk,
     _private,
     _daemon,
     _socket,

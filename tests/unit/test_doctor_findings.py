@@ -48,6 +48,31 @@ def test_a_bubblewrap_that_works_is_said(tmp_path, monkeypatch):
     assert (found.passed, found.message) == (True, "bubblewrap works")
 
 
+def named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **given: str) -> list[checks.Finding]:
+    (tmp_path / "config").mkdir(mode=0o700)
+    (tmp_path / "config" / "config.toml").write_text(given.pop("settings", ""))
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path / "config"))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "not" / "there" / "yet"))
+    monkeypatch.setenv("MARIANNE_SOCKET", given.get("socket", str(tmp_path / "s")))
+    return [finding for finding in checks.report().checks if finding.name == name]
+
+
+def test_too_little_room_for_a_first_start_is_a_failure(tmp_path, monkeypatch):
+    (found,) = named("disk", tmp_path, monkeypatch, settings=f"min_free_disk = {2**60}\n")
+    assert not found.passed
+    assert f"MiB free at '{tmp_path}', min_free_disk is {2**40} MiB" in found.message
+    assert found.hints == [f"df -h {tmp_path}"]
+
+
+def test_room_enough_is_not_worth_a_line(tmp_path, monkeypatch):
+    assert named("disk", tmp_path, monkeypatch, settings="min_free_disk = 0\n") == []
+
+
+def test_a_place_for_the_socket_that_is_something_else_is_a_failure(tmp_path, monkeypatch):
+    (found,) = named("socket", tmp_path, monkeypatch, socket=str(tmp_path))
+    assert (found.passed, found.message) == (False, f"'{tmp_path}' is there, and no socket")
+
+
 @pytest.mark.parametrize(
     ("runs", "there", "passed"), [(True, False, False), (True, True, True), (False, False, True)]
 )

@@ -57,13 +57,18 @@ class Disk:
 
     def _look(self) -> str | None:
         """Return what keeps slots from being granted, as it is now."""
-        for directory in self._directories:
-            try:
-                found = os.statvfs(directory)
-            except OSError as error:
-                return f"'{directory}' can't be looked at: {error.strerror}; bring it back"
-            free = found.f_bavail * found.f_frsize
-            if free < self.minimum:
-                room = f"{free // MIB} MiB free at '{directory}'"
-                return f"the disk is nearly full: {room}, min_free_disk is {self.minimum // MIB} MiB"
+        found = (shortage(directory, self.minimum) for directory in self._directories)
+        return next((trouble for trouble in found if trouble is not None), None)
+
+
+def shortage(directory: Path, minimum: int) -> str | None:
+    """Say what keeps work from starting in a directory: fewer than `minimum` bytes are free; else null."""
+    try:
+        found = os.statvfs(directory)
+    except OSError as error:
+        return f"'{directory}' can't be looked at: {error.strerror}; bring it back"
+    free = found.f_bavail * found.f_frsize
+    if free >= minimum:
         return None
+    room = f"{free // MIB} MiB free at '{directory}'"
+    return f"the disk is nearly full: {room}, min_free_disk is {minimum // MIB} MiB"
