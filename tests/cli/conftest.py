@@ -2,6 +2,7 @@
 
 import pytest
 from home_for_tests import Home
+from kit.daemon import Daemon
 
 
 @pytest.fixture
@@ -17,3 +18,13 @@ def cold_home(tmp_path):
     made = Home(tmp_path, cold=True)
     yield made
     made.close()
+
+
+@pytest.fixture
+def house():
+    """A daemon that is asked on its socket."""
+    made = Daemon()
+    try:
+        yield made.start()
+    finally:
+        made.close()

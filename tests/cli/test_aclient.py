@@ -7,7 +7,7 @@ import sys
 import anyio
 import pytest
 from anyio import to_thread
-from kit.daemon import Daemon, gated, plain, score
+from kit.daemon import gated, plain, score
 
 from marianne_cli.client import aconnect
 from marianned.errors import NoDaemon, NoSuchJob
@@ -64,15 +64,6 @@ async def test_nobody_there_is_no_daemon(tmp_path):
     with pytest.raises(NoDaemon):
         async with aconnect(str(tmp_path / "s")):
             pass
-
-
-@pytest.fixture
-def house():
-    made = Daemon()
-    try:
-        yield made.start()
-    finally:
-        made.close()
 
 
 async def test_what_is_in_progress_goes_on_over_a_kill_of_the_daemon_and_has_its_effect_once(house):

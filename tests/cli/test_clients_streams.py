@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 import pytest
-from kit.daemon import DEADLINE, Daemon, gated, plain, score
+from kit.daemon import DEADLINE, gated, plain, score
 from kit.stream_server import StreamServer
 
 from marianne_cli.client import aconnect, connect
@@ -21,15 +21,6 @@ from marianned.protocol import Event, Snapshot
 
 RESTARTS = int(os.environ.get("MARIANNE_RESTARTS", "4"))
 BOTH = pytest.mark.parametrize("read", ["blocking", "anyio"])
-
-
-@pytest.fixture
-def house():
-    made = Daemon()
-    try:
-        yield made.start()
-    finally:
-        made.close()
 
 
 def taken(read, socket, stream, until):

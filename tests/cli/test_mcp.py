@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio import to_thread
 from home_for_tests import GATED
-from kit.daemon import DEADLINE, Daemon, gated, score
+from kit.daemon import DEADLINE, gated, score
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
@@ -214,15 +214,6 @@ def test_a_request_that_holds_what_no_value_can_be_is_answered_by_its_id(home):
     assert [answer["id"] for answer in answers] == [None] * len(odd)
     (answer,) = exchange(home, b'{"id": true, "method": "ping"}')
     assert (answer["id"], answer["error"]["code"]) == (None, -32600)
-
-
-@pytest.fixture
-def house():
-    made = Daemon()
-    try:
-        yield made.start()
-    finally:
-        made.close()
 
 
 def test_a_call_is_answered_when_its_daemon_has_gone_and_stays_away(house, monkeypatch):

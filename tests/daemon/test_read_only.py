@@ -6,7 +6,6 @@ The latter is what a file system does that meets errors: it turns read-only unde
 import errno
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -35,17 +34,6 @@ def mounted(house):
         subprocess.run(["umount", "-l", str(state)], check=True)
 
 
-def mzt(house, *words):
-    return subprocess.run(
-        [sys.executable, "-m", "marianne_cli", *words],
-        env=house.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DEADLINE,
-    )
-
-
 def test_a_start_on_it_says_what_is_so_and_leaves_all_as_it_was(house, ledger, mounted):
     house.start()
     house.submit(score("solo", [plain(1)]))
@@ -57,11 +45,11 @@ def test_a_start_on_it_says_what_is_so_and_leaves_all_as_it_was(house, ledger, m
     assert house.process.wait(DEADLINE) == 1
     said = "/lock' can't be used: Read-only file system; see to room and rights there, then start again\n"
     assert house.log.read_text().endswith(said)
-    started = mzt(house, "start")
+    started = house.mzt("start")
     assert (started.returncode, started.stdout) == (3, "")
     assert "can't be written: Read-only file system" in started.stderr
     assert "mzt doctor" in started.stderr
-    found = mzt(house, "doctor").stdout
+    found = house.mzt("doctor").stdout
     assert "can't be written: its file system is read-only" in found
     assert "start afresh" not in found
     mounted("rw")
@@ -127,10 +115,10 @@ def test_when_it_turns_read_only_nothing_acknowledged_is_lost_and_with_it_writab
 
 def test_a_home_that_can_not_be_written_is_told_before_the_first_start(house, mounted):
     mounted("ro")
-    started = mzt(house, "start")
+    started = house.mzt("start")
     assert started.returncode == 3
     assert "Read-only file system" in started.stderr
-    found = mzt(house, "doctor")
+    found = house.mzt("doctor")
     assert found.returncode == 1
     assert (
         f"'{house.state}' can't be created in '{house.home / 'state'}': its file system is read-only"

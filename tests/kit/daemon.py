@@ -335,6 +335,18 @@ class Daemon(Speaking):
 
     # --- its life ----------------------------------------------------------------------------------------
 
+    def mzt(self, *words, seconds=DEADLINE):
+        """Run `mzt` beside it; return how it ended and what it said."""
+        return subprocess.run(
+            [sys.executable, "-m", "marianne_cli", *words],
+            env=self.environment,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+
     def start(self, *before, **environment):
         """Start it (by the command `before`); returns when it serves, or has met a fault that it was given."""
         self.serves = False

@@ -1,8 +1,6 @@
 """Whole jobs on a cluster: pause, modify, resume, crashes of the daemon; each attempt once, by what sheets note."""
 
 import signal
-import subprocess
-import sys
 import time
 from base64 import b64decode
 from contextlib import suppress
@@ -100,14 +98,9 @@ def test_a_fan_out_is_paused_changed_and_resumed(daemon, ledger):
 
 def screen(daemon, *arguments):
     """Return what `mzt` shows."""
-    return subprocess.run(
-        [sys.executable, "-m", "marianne_cli", *arguments],
-        env=daemon.environment,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=True,
-    ).stdout
+    done = daemon.mzt(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_what_waits_is_told_with_slurms_reason_and_a_pause_takes_it_back(daemon, ledger):

@@ -21,15 +21,7 @@ def finding(house, name, **environment):
 
 
 def instruments(house, name):
-    return subprocess.run(
-        [sys.executable, "-m", "marianne_cli", "instruments", "check", name, "--executor", "slurm"],
-        env=house.environment,
-        cwd=house.home,
-        capture_output=True,
-        text=True,
-        timeout=4 * DEADLINE,
-        check=False,
-    )
+    return house.mzt("instruments", "check", name, "--executor", "slurm", seconds=4 * DEADLINE)
 
 
 @pytest.mark.slurm
