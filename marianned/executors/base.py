@@ -31,6 +31,10 @@ class Place(NamedTuple):
     id: str
     root: Path | None = None
 
+    def root_is_missing(self) -> bool:
+        """Tell whether all attempts may lie elsewhere at the moment; blocks, where their file system does."""
+        return self.root is not None and not self.root.is_dir()
+
 
 def brand_of(attempt: str) -> int:
     """Return the number that all processes of an attempt have as their limit of real time (RLIMIT_RTTIME).

@@ -369,7 +369,7 @@ def _conclude(place: Place, seen: Presence | None, swept: bool, asked: bool) -> 
         return Presence.ENDED
     if seen is not Presence.NEVER_STARTED or swept:
         return Presence.LOST
-    if place.root is not None and not place.root.is_dir():
+    if place.root_is_missing():
         return Presence.LOST if asked else Presence.UNKNOWN
     return Presence.NEVER_STARTED
 

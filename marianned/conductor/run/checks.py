@@ -232,16 +232,13 @@ class Checking:
             Accident: it could not be started.
         """
         directory = self._attempt / self._own / _UNSAFE.sub("-", name)
-        unique = os.urandom(4).hex()
-        root = self._roots[self._own]
-        if root is not None and not root.is_dir():
-            raise Accident(f"'{name}' can't be started: '{root}' is not there")
+        place = Place(directory, f"{self._ids}{os.urandom(4).hex()}", self._roots[self._own])
         try:
-            argv = await to_thread.run_sync(_script, directory, command)
+            argv = await to_thread.run_sync(_script, place, name, command)
         except OSError as error:
             return CommandResult(error=f"its files can't be written: {error.strerror}"), None
         spec = Spec(
-            id=f"{self._ids}{unique}",
+            id=place.id,
             argv=argv,
             cwd=cwd,
             env={**self._environ, "PWD": cwd},
@@ -259,7 +256,7 @@ class Checking:
             return CommandResult(error=str(why)), None
         except OSError as error:
             return CommandResult(error=f"its files can't be written: {error.strerror}"), None
-        place = self._running = Place(directory, spec.id, self._roots[self._own])
+        self._running = place
         faults.point("check.starting")
         try:
             await self._executor.start(directory, spec)
@@ -308,9 +305,11 @@ def _of_this_round(rows: Sequence[AttemptRow]) -> list[AttemptRow]:
     return list(rows[start:])
 
 
-def _script(directory: Path, command: str) -> list[str]:
-    make_private_directory(directory)
-    return shell_script(directory, command)
+def _script(place: Place, name: str, command: str) -> list[str]:
+    if place.root_is_missing():
+        raise Accident(f"'{name}' can't be started: '{place.root}' is not there")
+    make_private_directory(place.directory)
+    return shell_script(place.directory, command)
 
 
 def _clear(directory: Path, anew: bool, root: Path | None) -> list[Place] | None:  # noqa: FBT001  a thread takes no names

@@ -137,7 +137,7 @@ class Process:
             Accident: something of ours failed, nothing has been started.
             Unprepared: it can't be started at all.
         """
-        if self._away and self.place.root is not None and not self.place.root.is_dir():
+        if self._away and await to_thread.run_sync(self.place.root_is_missing):
             # what is made in its place would be hidden when it is back, and hides until then that it is away
             raise Accident(f"its files can't be written: '{self.place.root}' is not there")
         try:

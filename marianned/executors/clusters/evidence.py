@@ -100,14 +100,9 @@ def take(place: Place) -> bool:
         OSError: the directory of all attempts is not there. What is made in its place now would be hidden
             when it comes back, and fence nothing.
     """
-    if is_away(place):
+    if place.root_is_missing():
         raise FileNotFoundError(errno.ENOENT, "the directory of all attempts is not there", str(place.root))
     return attempt_files.claim(place.directory)
-
-
-def is_away(place: Place) -> bool:
-    """Tell whether all attempts may lie elsewhere at the moment."""
-    return place.root is not None and not place.root.is_dir()
 
 
 def look_all(places: Sequence[Place]) -> dict[str, Found]:
@@ -123,7 +118,7 @@ def look(place: Place) -> Found:
             return Found(record)
         claimed = (place.directory / shim.CLAIM).exists()
         gone = not place.directory.is_dir()
-        if is_away(place):  # asked last: what was not found before may have gone with all of it
+        if place.root_is_missing():  # asked last: what was not found before may have gone with all of it
             return Found(away=True)
     except OSError:
         return Found(away=True)
