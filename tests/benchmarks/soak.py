@@ -392,7 +392,7 @@ class Soak:
                 except TypeError:
                     check(found, ())
                 except AssertionError as error:
-                    wrong.append(f"{check.__name__}: {str(error)[:500]}")
+                    wrong.append(f"{check.__name__}: {str(error)[:2000]}")
         finally:
             found.close()
         return wrong

@@ -382,6 +382,11 @@ def test_a_restart_of_the_daemon_is_survived_without_reload_gap_or_lie(browser, 
         assert page.evaluate("window.same") is True
 
 
+AT_ONCE = """keys => {
+    for (const key of keys) document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+}"""
+
+
 def test_several_jobs_are_asked_at_once_and_what_is_refused_keeps_no_other_back(browser, daemon, dashboard):
     gates = [daemon.gate(f"bulk-{number}") for number in range(3)]
     for number in range(3):
@@ -409,6 +414,11 @@ def test_several_jobs_are_asked_at_once_and_what_is_refused_keeps_no_other_back(
         page.keyboard.press("Escape")
         assert {daemon.status(f"bulk-{number}")["status"] for number in (0, 2)} == {"paused"}
         page.keyboard.press("C")
+        page.wait_for_selector("dialog h2 >> text=Resume")
+        page.evaluate(AT_ONCE, ["Escape", "X"])  # before the page hears that the dialog has ended
+        page.wait_for_selector("dialog h2 >> text=Cancel")
+        page.evaluate(AT_ONCE, ["Escape", "C"])
+        page.wait_for_selector("dialog h2 >> text=Resume")
         page.click("dialog .ends")
         for number in (0, 2):
             daemon.wait_for(f"bulk-{number}", "completed")

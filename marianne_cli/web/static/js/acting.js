@@ -108,7 +108,9 @@ export function Dialog() {
     if (wanted) box.current?.showModal();
   }, [wanted]);
   if (!wanted) return null;
-  const close = () => (asked.value = null);
+  const close = () => {
+    if (asked.peek() === wanted) asked.value = null;
+  };
   return html`<dialog ref=${box} onClose=${close} aria-labelledby="asked">
     <h2 id="asked">${WORDS[wanted.offer.name] ?? wanted.offer.name}</h2>
     <p>${visible(wanted.offer.asks)}</p>

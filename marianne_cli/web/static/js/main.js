@@ -135,7 +135,15 @@ const PRESSED = {
 };
 
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || asked.value || help.value) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (asked.value || help.value) {
+    // at once: a dialog tells of its end later than it ends, and a key that follows would find it still there
+    if (event.key !== "Escape") return;
+    asked.value = null;
+    help.value = false;
+    event.preventDefault();
+    return;
+  }
   if (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) && event.target.type !== "checkbox") {
     if (event.key === "Escape") event.target.blur();
     return;
