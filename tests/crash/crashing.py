@@ -116,6 +116,14 @@ class Crashing:
         """Wait for an event of a job."""
         return self._through(lambda: self.house.event(job, kind))
 
+    def status(self, job):
+        """Look at a job: the daemon may fall under a look too."""
+        return self._through(lambda: self.house.status(job))
+
+    def journal(self, job):
+        """Read what has happened to a job."""
+        return self._through(lambda: self.house.journal(job))
+
     def says(self, line, times=1):
         """Wait until the ledger has so many lines that begin like this."""
         news = self.house.ledger.descriptor

@@ -103,10 +103,10 @@ def lengthened(crashing, job):
     text = score(job, bodies, instrument_config={"timeout_seconds": "2h"})
     home = str(crashing.house.home)
     crashing.ask("job.modify", job_id=job, text=text, directory=home, resume=True)
-    (flight,) = crashing.house.status(job)["in_flight"]
+    (flight,) = crashing.status(job)["in_flight"]
     lasts = datetime.fromisoformat(flight["time_limit_at"]) - datetime.fromisoformat(flight["started_at"])
     assert lasts == timedelta(hours=2)
-    (said,) = [event for event in crashing.house.journal(job) if event["type"] == "attempt.extended"]
+    (said,) = [event for event in crashing.journal(job) if event["type"] == "attempt.extended"]
     assert said["text"] == "sheet 1: attempt 1: limit 2h, was 10m"
     crashing.house.gate(f"{job}-1").open()
     crashing.reaches(job, "completed")
@@ -279,7 +279,7 @@ def without(crashing, job):
     missing = {"prelude": [{"file": "gone.md", "as": "context"}]}
     crashing.submit(job, [plain(f"{job}-1")], instrument="player", sheet=missing)
     crashing.reaches(job, "completed")
-    said = [event["text"] for event in crashing.house.journal(job) if event["type"] == "attempt.warned"]
+    said = [event["text"] for event in crashing.journal(job) if event["type"] == "attempt.warned"]
     assert said == ["sheet 1: the file 'gone.md' is not there"]
 
 
@@ -293,7 +293,7 @@ def skipping(crashing, job):
     crashing.reaches(job, "completed")
     started = [line.split()[1] for line in crashing.house.ledger.lines() if line.startswith(f"start {job}-")]
     assert started == [f"{job}-1", f"{job}-3"]
-    skipped = [event for event in crashing.house.journal(job) if event["type"] == "sheet.skipped"]
+    skipped = [event for event in crashing.journal(job) if event["type"] == "sheet.skipped"]
     assert [event["reason"] for event in skipped] == ["not needed"]
 
 
@@ -304,7 +304,7 @@ def in_rounds(crashing, job):
     crashing.reaches(job, "completed")
     started = [line.split()[1] for line in crashing.house.ledger.lines() if line.startswith(f"start {job}-")]
     assert started == [f"{job}-1", f"{job}-2"] * 3 + [f"{job}-3"]
-    (loop,) = crashing.house.status(job)["progress"]["loops"]
+    (loop,) = crashing.status(job)["progress"]["loops"]
     assert (loop["round"], loop["state"]) == (3, "closed")
 
 
