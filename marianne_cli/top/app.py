@@ -217,8 +217,9 @@ class Top(App[MarianneError]):
             screen.renew()
 
     def _tick(self) -> None:
-        if not self.is_frozen and isinstance(self.screen, View) and self.screen.stands:
-            self.screen.renew()
+        screen = self.screen_stack[-1] if self.screen_stack else None  # none is left while the end comes
+        if not self.is_frozen and isinstance(screen, View) and screen.stands:
+            screen.renew()
 
     @property
     def _view(self) -> View | None:

@@ -257,7 +257,7 @@ SELECT * FROM requests WHERE run_id = :run_id AND reply IS NULL AND refusal IS N
 SELECT * FROM requests WHERE uid = :uid AND method = :method AND key = :key
 
 -- name: events
-SELECT * FROM events WHERE event > :after ORDER BY event LIMIT :limit
+SELECT * FROM events WHERE event > :after AND event <= :told ORDER BY event LIMIT :limit
 
 -- name: has_changed
 SELECT EXISTS (
@@ -268,27 +268,27 @@ SELECT EXISTS (
 SELECT min(event) FROM events
 
 -- name: events_of_run
-SELECT * FROM events WHERE run_id = :run_id AND event > :after ORDER BY event LIMIT :limit
+SELECT * FROM events WHERE run_id = :run_id AND event > :after AND event <= :told ORDER BY event LIMIT :limit
 
 -- name: events_of_name
-SELECT * FROM events WHERE job_name = :name AND event > :after ORDER BY event LIMIT :limit
+SELECT * FROM events WHERE job_name = :name AND event > :after AND event <= :told ORDER BY event LIMIT :limit
 
 -- name: last_request
 SELECT * FROM events
 WHERE run_id = :run_id AND caller IS NOT NULL AND (type LIKE 'job.%' OR type IN ('hold.added', 'hold.released'))
-ORDER BY event DESC LIMIT 1
+AND event <= :told ORDER BY event DESC LIMIT 1
 
 -- name: history
-SELECT * FROM events WHERE run_id = :run_id AND recorded_at >= :since ORDER BY event DESC LIMIT :limit OFFSET :offset
+SELECT * FROM events WHERE run_id = :run_id AND recorded_at >= :since AND event <= :told ORDER BY event DESC LIMIT :limit OFFSET :offset
 
 -- name: history_total
-SELECT count(*) FROM events WHERE run_id = :run_id AND recorded_at >= :since
+SELECT count(*) FROM events WHERE run_id = :run_id AND recorded_at >= :since AND event <= :told
 
 -- name: history_of_sheets
 SELECT * FROM events
-WHERE run_id = :run_id AND sheet IN (SELECT value FROM json_each(:sheets)) AND recorded_at >= :since
+WHERE run_id = :run_id AND sheet IN (SELECT value FROM json_each(:sheets)) AND recorded_at >= :since AND event <= :told
 ORDER BY event DESC LIMIT :limit OFFSET :offset
 
 -- name: history_of_sheets_total
 SELECT count(*) FROM events
-WHERE run_id = :run_id AND sheet IN (SELECT value FROM json_each(:sheets)) AND recorded_at >= :since
+WHERE run_id = :run_id AND sheet IN (SELECT value FROM json_each(:sheets)) AND recorded_at >= :since AND event <= :told

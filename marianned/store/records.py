@@ -172,7 +172,12 @@ def _as_far_as_it_goes(columns: Columns[T], found: Mapping[str, Any]) -> T:
 
 
 class Records:
-    """The readers of one database. Close it only when no read is under way."""
+    """The readers of one database. Close it only when no read is under way.
+
+    `told` is the number of the newest event that the listeners have been told. A commit is on disk before
+    they are: no reader of the journal gets more than `told`, else who reads it would be ahead of the jobs
+    in memory, and the status asked for next would be older than the event that made somebody ask.
+    """
 
     def __init__(self, path: Path, place: Place) -> None:
         self.path = path
@@ -183,10 +188,13 @@ class Records:
         self._limiter = anyio.CapacityLimiter(_READERS)
         self._last_requests: dict[int, protocol.Event | None] = {}
         self._commits = 0
+        self.told = 0
 
     def committed(self, events: Sequence[protocol.Event]) -> None:
         """Forget what these events, just committed, make outdated; on the event loop."""
         self._commits += 1
+        if events:
+            self.told = events[-1].event
         if any(event.caller is not None for event in events):
             self._last_requests.clear()
 
@@ -450,7 +458,8 @@ class Records:
         if run_id in self._last_requests:
             return self._last_requests[run_id]
         commits = self._commits
-        found = await self._read(lambda connection: _events(connection, "last_request", {"run_id": run_id}))
+        asked: dict[str, Value] = {"run_id": run_id, "told": self.told}
+        found = await self._read(lambda connection: _events(connection, "last_request", asked))
         request = found[0] if found else None
         if commits == self._commits:
             if len(self._last_requests) >= _REQUESTS_KEPT:
@@ -473,7 +482,13 @@ class Records:
         """Return the journal from the event after `after` on, of one run, of all of a name, or of all."""
         query = "events" if run_id is None else "events_of_run"
         query = query if job_name is None else "events_of_name"
-        params: dict[str, Value] = {"run_id": run_id, "after": after, "limit": limit, "name": job_name}
+        params: dict[str, Value] = {
+            "run_id": run_id,
+            "after": after,
+            "limit": limit,
+            "name": job_name,
+            "told": self.told,
+        }
 
         def read(connection: sqlite3.Connection) -> list[protocol.Event]:
             return _events(connection, query, params)
@@ -497,7 +512,13 @@ class Records:
         `since` (UTC ms) those from then on.
         """
         name = "history" if sheets is None else "history_of_sheets"
-        params: dict[str, Value] = {"run_id": run_id, "since": since or 0, "limit": limit, "offset": offset}
+        params: dict[str, Value] = {
+            "run_id": run_id,
+            "since": since or 0,
+            "limit": limit,
+            "offset": offset,
+            "told": self.told,
+        }
         params["sheets"] = msgspec.json.encode(sorted(sheets or ())).decode()
 
         def read(connection: sqlite3.Connection) -> tuple[list[protocol.Event], int]:

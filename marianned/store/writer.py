@@ -95,7 +95,7 @@ class Store:
         self.rebooted = last is not None and last != (boot,)
         connection.execute(SQL["set_meta"], {"name": "boot_id", "value": boot})
         self._degraded: str | None = None
-        self.last_event = last_number(connection, "events")
+        self.last_event = records.told = last_number(connection, "events")
         self._connection = connection
         self._newest_event = self.last_event
         self._newest_run_id = last_number(connection, "runs")

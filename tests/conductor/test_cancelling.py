@@ -13,11 +13,13 @@ def test_a_cancel_without_wait_says_that_it_is_being_ended(daemon, ledger):
 
 
 def test_a_second_cancel_waits_for_the_first(daemon, ledger):
-    daemon.gate(1)
-    daemon.submit(score("solo", [gated(1)]))
+    gate = daemon.gate(1)
+    daemon.submit(score("solo", [f"trap '' TERM; {gated(1)}"]))
     ledger.wait_for("start 1")
     with daemon.connect() as waiting:
         asked = [waiting.send("job.cancel", job_id="solo", wait=True) for _ in range(3)]
+        waiting.rpc("daemon.hello")  # the daemon has read what was sent before it
+        gate.open()
         replies = {(message := waiting.message())["id"]: message["result"]["status"] for _ in asked}
     assert replies == dict.fromkeys(asked, "cancelled")
     assert daemon.refusal("job.cancel", job_id="solo").code == "E502"

@@ -231,6 +231,13 @@ async def test_what_is_copied_is_what_is_meant(two):
         await top.until(lambda: top.app.clipboard == "far")
 
 
+async def test_its_clock_may_tick_once_more_while_it_ends(two):
+    async with looking(two.socket) as top:
+        await top.sees("works")
+    assert top.app.screen_stack == []
+    top.app._tick()
+
+
 async def test_the_palette_finds_what_can_be_done(two):
     async with looking(two.socket, "works") as top:
         await top.sees("begun")

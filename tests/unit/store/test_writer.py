@@ -217,6 +217,36 @@ async def test_listeners_hear_each_transaction_in_order_before_its_caller_goes_o
     assert texts == [str(number) for number in range(50)]
 
 
+async def test_no_reader_of_the_journal_is_ahead_of_the_listeners(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit is on disk before the loop hears of it: the journal's readers wait for the loop, as jobs do."""
+    await store.commit(Changes(rows=[run_row()]))
+    before = store.last_event
+    on_disk, loop, undelivered = anyio.Event(), asyncio.get_running_loop(), []
+
+    def keep(*delivery: object) -> None:
+        undelivered.append(delivery)
+        loop.call_soon_threadsafe(on_disk.set)
+
+    async def texts() -> list[list[str]]:
+        records = store.records
+        pages = [await records.events(before, run, 10) for run in (None, 1)]
+        pages += [
+            await records.events(before, None, 10, "notes"),
+            (await records.history(1, None, None, 10))[0],
+        ]
+        return [[event.text for event in page] for page in pages]
+
+    monkeypatch.setattr(store, "_post", keep)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.commit, Changes(events=[event_row("ahead")]))
+        await on_disk.wait()
+        assert await texts() == [[], [], [], []]
+        store._deliver(*undelivered.pop())
+    assert await texts() == [["ahead"]] * 4
+
+
 async def test_a_cancelled_caller_takes_nothing_back(store: Store, database: Path) -> None:
     heard: list[Event] = []
     store.on_commit(heard.extend)
