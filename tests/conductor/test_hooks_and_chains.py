@@ -1,10 +1,13 @@
 """Hooks and chains in a real daemon: each key of `on_success` and `concert`, restarts, exactly once."""
 
 import json
+import threading
 
 import yaml
 from kit.daemon import DEADLINE, gated, plain, score
 from kit.hooked_scores import NO_COOLDOWN, chains, command, hooked, hooks, write
+
+from marianned.conductor.core import concertlog
 
 
 def test_a_hook_that_fails_or_takes_too_long_fails_the_job_and_is_resumed_alone(daemon):
@@ -102,6 +105,26 @@ def test_where_a_score_does_not_say_how_deep_it_goes_a_chain_to_itself_fails_at_
     daemon.submit(hooked("again", [chains("again.yaml", detached=True, fresh=True)], concert=concert))
     next(event for event in daemon.events() if (event["type"], event["run"]) == ("job.failed", 6))
     assert hooks(daemon, "again")[0]["error_message"] == "the chain is 5 deep; max_chain_depth is 5"
+
+
+def test_a_status_is_as_new_as_the_journal_while_the_concert_s_log_is_slow(daemon, monkeypatch):
+    slow, write_line = threading.Event(), concertlog._append
+
+    def append(*where):
+        assert slow.wait(DEADLINE)
+        write_line(*where)
+
+    monkeypatch.setattr(concertlog, "_append", append)
+    daemon.submit(hooked("logs", [command("false")], concert={"enabled": True, "concert_log_path": "log"}))
+    try:
+        failed = daemon.event("logs", "job.failed")
+        status = daemon.status("logs")
+    finally:
+        slow.set()
+    assert (status["status"], status["hooks"][0]["status"]) == ("failed", "failed")
+    assert status["event"] >= failed["event"]
+    daemon.wait_for("logs", "failed")
+    assert (daemon.home / "logs-work" / "log").exists()
 
 
 def test_a_chain_to_another_score_fails_at_its_depth(daemon):

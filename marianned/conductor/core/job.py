@@ -6,7 +6,7 @@ started: memory can't run ahead of the disk. Source: docs/design/architecture.md
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -53,7 +53,7 @@ from marianned.progress.state.triggers import (
     Warned,
 )
 from marianned.protocol import ENDED, JobStatus, WaitingFor
-from marianned.rows import Account, AttemptRow, Changes, Flight
+from marianned.rows import Account, AttemptRow, Changes, Flight, HookRow
 from marianned.store.writer import BrokenChanges
 
 _AGAIN_SECONDS = 1.0
@@ -120,6 +120,7 @@ class Job:
         self._timer: anyio.CancelScope | None = None
         self._tasks: TaskGroup | None = None
         self._first_step = anyio.Event()
+        self._log_written: anyio.Event | None = None
         self._usable = InstrumentAvailability(services.environ)
 
     @property
@@ -327,7 +328,8 @@ class Job:
 
         Nothing is changed before the commit: capacity is reserved, the decision is made on a copy of the
         state, and what fails until then leaves memory and disk as they were. After the commit nothing may
-        fail: the state becomes what the decision made of the copy, the reservation what is in flight,
+        fail, and nothing is awaited: its events are told already, and who looks now sees what they say.
+        The state becomes what the decision made of the copy, the reservation what is in flight,
         and only then anything starts, ends or is answered. A crash between the two is as if it came right
         after the commit: the next start reads the state from disk and acts by it. Fault points stand
         between the steps, one each. With a `part` the commit is that of the transaction it belongs to.
@@ -359,7 +361,6 @@ class Job:
             raise
         faults.point(f"{name}.committed")
         self.superseded = self.superseded or isinstance(trigger, Supersede)
-        await concertlog.append_hooks(state, decision.hooks_ended)
         before, failing = self.status, self.state.failing
         started = len(decision.starts) + len(decision.checks) + len(decision.asks)
         started += decision.hook is not None
@@ -374,6 +375,7 @@ class Job:
             self._jobs.changed(self, decision.changes)
         faults.point(f"{name}.applied")
         self._act(trigger, decision, event)
+        await self._write_log(decision.hooks_ended)
         for watcher in list(self._watchers) if changed else ():
             watcher(self.status, event)
         faults.point(f"{name}.acted")
@@ -382,6 +384,21 @@ class Job:
         await self._after_commit()
         if before in drift.AT_REST and self.status not in drift.AT_REST:
             await drift.forget(self.services, self.run_id)
+
+    async def _write_log(self, ended: Sequence[HookRow]) -> None:
+        """Append hooks that have ended to the concert's log, before whoever waits for the job is told."""
+        if not ended:
+            return
+        self._log_written = anyio.Event()
+        try:
+            await concertlog.append_hooks(self.state, ended)
+        finally:
+            self._log_written.set()
+
+    async def log_written(self) -> None:
+        """Wait until the concert's log has all that has happened by now."""
+        if self._log_written is not None:
+            await self._log_written.wait()
 
     def _is_long(self, trigger: Trigger) -> bool:
         """Tell whether a decision may touch each sheet of a large job, not only what has just happened.

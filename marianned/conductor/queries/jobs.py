@@ -327,6 +327,7 @@ class JobQueries:
                 raise _cannot_come(older, status, params.words, older=True)
             return await self._waited(older, status, params, began)
         job = await self._conductor.job(params.job_id)
+        await job.log_written()
         reached = await self._until(job, wanted, params)
         return await self._waited(job.state, reached, params, began)
 
