@@ -121,6 +121,7 @@ class Job:
         self._tasks: TaskGroup | None = None
         self._first_step = anyio.Event()
         self._log_written: anyio.Event | None = None
+        self._before: int | None = None
         self._usable = InstrumentAvailability(services.environ)
 
     @property
@@ -132,6 +133,11 @@ class Job:
     def status(self) -> JobStatus:
         """The status, of what is committed."""
         return lifecycle.status(self.state.facts)
+
+    @property
+    def true_at(self) -> int:
+        """The journal's number that the state is true at: while a commit is under way, the one before it."""
+        return self.services.store.last_event if self._before is None else self._before
 
     @property
     def kept_by(self) -> str | None:
@@ -343,7 +349,6 @@ class Job:
         taken = self._share.take(room, moment)
         name = _name(trigger)
         faults.point(f"{name}.asked")
-        event = self.services.store.last_event
         try:
             given = (state, trigger, moment, taken.slots, taken.rooms)
             if self._is_long(trigger):
@@ -352,10 +357,7 @@ class Job:
                 decision = decide(*given)
             await self._before_commit(trigger, decision)
             faults.point(f"{name}.decided")
-            if part is not None:
-                event = await part.commit(decision)
-            elif decision.changes:
-                event = (await self.services.store.commit(decision.changes)).event
+            event = await self._commit(decision, part)
         except BaseException:
             self._share.give_back(taken)
             raise
@@ -366,6 +368,7 @@ class Job:
         started += decision.hook is not None
         ended = len(state.flights) + started
         state.become(decision.state)
+        self._before = None
         ended -= len(state.flights)
         self._share.release(taken, decision.changes, started, ended, moment)
         changed = self.status != before
@@ -384,6 +387,19 @@ class Job:
         await self._after_commit()
         if before in drift.AT_REST and self.status not in drift.AT_REST:
             await drift.forget(self.services, self.run_id)
+
+    async def _commit(self, decision: Decision, part: Part | None) -> int:
+        """Commit a decision; return the journal's number. Until it is applied, `true_at` stands still."""
+        event = self._before = self.services.store.last_event
+        try:
+            if part is not None:
+                event = await part.commit(decision)
+            elif decision.changes:
+                event = (await self.services.store.commit(decision.changes)).event
+        except BaseException:
+            self._before = None
+            raise
+        return event
 
     async def _write_log(self, ended: Sequence[HookRow]) -> None:
         """Append hooks that have ended to the concert's log, before whoever waits for the job is told."""

@@ -121,9 +121,9 @@ class JobQueries:
     async def view(self, state: JobState) -> JobView:
         """Return the JOB keys of a run, `event` included; an older run is addressed by its number."""
         view = job_view(state, now())
-        view.event = self.services.store.last_event
-        view.in_flight = await self.live.told(state, view.in_flight)
         job = self.in_memory(state)
+        view.event = self.services.store.last_event if job is None else job.true_at
+        view.in_flight = await self.live.told(state, view.in_flight)
         if job is None:  # what is in memory is the newest
             newest = await self._records.run(state.run.job_name)
             if newest is not None and newest.run != state.run.run:
@@ -142,8 +142,9 @@ class JobQueries:
         state = await self.state(params.job_id)
         numbers = list(state.sheets) if params.sheets is None else select(params.sheets, state.score)
         numbers.sort()
+        event = self.services.store.last_event  # what is committed while it is looked for comes after it
         if params.newer_than is not None and await self._is_unchanged(state, params.newer_than):
-            return unchanged(params.job_id, self.services.store.last_event)
+            return unchanged(params.job_id, event)
         view = await self.view(state)  # before all others: what is told is at least as new as its event
         sheets = []
         if "sheets" in chosen:
