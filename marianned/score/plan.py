@@ -22,6 +22,8 @@ _COMMAND = frozenset({"prompt", "files", "instrument", "settings", "skip"})
 """Aspects of what was run, or whether it was to run at all; the others are about what follows."""
 THROWN_AWAY = "; its attempt that has succeeded is thrown away"
 """What a plan says of a sheet whose parked attempt it gives up, whatever the reason is."""
+FAILED = ["failed"]
+"""The reasons of a sheet that has failed, its definition unchanged, and runs again."""
 JUDGED = ["judged"]
 """The reasons of a sheet that has failed by the judgement of its loop alone, where it is judged again."""
 _STARTS_AGAIN = (SheetStatus.FAILED, SheetStatus.CANCELLED)
@@ -148,7 +150,7 @@ def _matched(
     elif stands.judged_again:
         action, why, reasons, runs = PlanAction.KEPT, "its round is judged again", JUDGED, False
     elif stands.status == SheetStatus.FAILED:
-        action, why, reasons = PlanAction.CHANGED, "failed, runs again", ["failed"]
+        action, why, reasons = PlanAction.CHANGED, "failed, runs again", FAILED
     else:
         again = "; its attempt has succeeded, its checks run again" if stands.parked else ""
         action, why = PlanAction.KEPT, f"definition unchanged{again}"
@@ -215,8 +217,17 @@ def _added(sheet: Sheet, *, stage_is_new: bool) -> PlanLine:
     )
 
 
+def as_it_was(line: PlanLine, revision: int | None) -> PlanLine:
+    """Return the line of a sheet that is done and again what it was done as; `revision`: of its attempt."""
+    why = f"is back as it was; {line.status}{_under(revision)}, stays"
+    return msgspec.structs.replace(line, action=PlanAction.KEPT, why=why, reasons=[])
+
+
+def _under(revision: int | None) -> str:
+    return f" under revision {revision}" if revision is not None else ""
+
+
 def _back(sheet: Sheet, stood: Back) -> PlanLine:
-    under = f" under revision {stood.revision}" if stood.revision is not None else ""
     return PlanLine(
         sheet=sheet.sheet,
         old_sheet=None,
@@ -226,7 +237,7 @@ def _back(sheet: Sheet, stood: Back) -> PlanLine:
         status=stood.status,
         action=PlanAction.KEPT,
         runs=False,
-        why=f"is back as it was; {stood.status}{under}, stays",
+        why=f"is back as it was; {stood.status}{_under(stood.revision)}, stays",
         reasons=[],
     )
 

@@ -27,6 +27,7 @@ from marianned.protocol import (
     JobStatus,
     Modified,
     Paused,
+    PlanAction,
     PlanLine,
     Reply,
     Resumed,
@@ -244,7 +245,8 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
     )
     if request.request == draft.asked:
         view.problems, plan = draft.problems, draft.plan
-        view.message = "; ".join([view.message, *draft.rounds])
+        same = [] if _changes(draft, request, action) else ["nothing has changed"]
+        view.message = "; ".join([view.message, *draft.rounds, *same])
     else:
         view.problems, plan = (
             ([], []) if not request.created_revision else (version.row.problems, version.plan)
@@ -261,6 +263,12 @@ def _reply(draft: Draft, request: RequestRow, action: Action, *, acknowledged: b
         plan_total=len(plan),
         hook_plan=draft.hook_plan if request.request == draft.asked else [],
     )
+
+
+def _changes(draft: Draft, request: RequestRow, action: Action) -> bool:
+    """Tell whether a modify brings a revision, or lets anything run again."""
+    again = {line.action for line in draft.plan} | {line.action for line in draft.hook_plan}
+    return action not in _MODIFIES or request.created_revision or PlanAction.RERUN in again
 
 
 def _again(ask: Asked) -> str:

@@ -3,6 +3,10 @@
 Source: docs/design/control.md §4 and §8.
 """
 
+from collections.abc import Collection, Mapping
+
+import msgspec
+
 from marianned.clock import Instant
 from marianned.errors import WrongStatus
 from marianned.progress.deciding import hooks
@@ -114,6 +118,35 @@ def hold_at_breakpoints(draft: Draft) -> None:
         else:
             draft.delete(Deleted(kind=BreakpointRow, run_id=row.run_id, key=row.uid))
     draft.note_hold(f"breakpoint {before}", held)
+
+
+def names_of_breakpoints(state: JobState, gone: Collection[int]) -> dict[int, str]:
+    """Name by hold the sheets in `gone` (uids) that its breakpoints stood before, by the score in force."""
+    leaving = {
+        hold.hold: sorted(
+            row.sheet for uid in hold.stands_before if uid in gone and (row := state.sheet_of(uid))
+        )
+        for hold in state.holds.values()
+    }
+    return {hold: messages.sheet_names(state, numbers) for hold, numbers in leaving.items() if numbers}
+
+
+def tell_breakpoints_anew(draft: Draft, gone: Mapping[int, str]) -> None:
+    """Let holds of breakpoints name the sheets as the score that has come in force does.
+
+    `gone` names by hold those that it has no more: what such a hold stood before is gone, and it stays.
+    """
+    state = draft.state
+    for hold in [hold for hold in state.holds.values() if hold.stands_before]:
+        here = sorted(row.sheet for uid in hold.stands_before if (row := state.sheet_of(uid)))
+        if here:
+            reason: str | None = f"before {messages.sheet_names(state, here)}"
+        elif hold.hold in gone:
+            reason = f"before {gone[hold.hold]}, which revision {state.run.revision} removed"
+        else:
+            reason = hold.reason
+        if reason != hold.reason:
+            draft.put(msgspec.structs.replace(hold, reason=reason))
 
 
 def set_breakpoints(draft: Draft, sheets: str | None, *, clear: bool) -> None:

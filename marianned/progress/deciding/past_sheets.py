@@ -18,7 +18,9 @@ import msgspec
 
 from marianned.progress.deciding.draft import Draft
 from marianned.progress.state.job import DONE, JobState
+from marianned.protocol import PlanAction, PlanLine
 from marianned.rows import Deleted, LeftScoreRow, PastSheetRow, SheetPlace, SheetRow
+from marianned.score import plan as planner
 from marianned.score.expanded import Expanded
 from marianned.score.expanded import Sheet as Definition
 from marianned.score.matching import match
@@ -167,6 +169,31 @@ def origins(state: JobState, new: Expanded) -> Origins:
         matched={number: in_force[uid] for number, uid in uids.items() if uid in in_force},
         back={number: state.past_sheets[uid] for number, uid in uids.items() if uid not in in_force},
     )
+
+
+def uids_of(state: JobState, where: Origins) -> dict[int, int]:
+    """Return the uids of the sheets of a score that are sheets of this run, by their numbers there."""
+    uids = {number: state.sheets[old].uid for number, old in where.matched.items()}
+    return uids | {number: past.uid for number, past in where.back.items()}
+
+
+def with_what_is_again(
+    state: JobState, score: Expanded, lines: list[PlanLine], where: Origins
+) -> list[PlanLine]:
+    """Say of sheets that differ from the score in force, but are as they were done, that nothing differs."""
+    uids = uids_of(state, where)
+
+    def is_again(line: PlanLine) -> bool:
+        if line.action != PlanAction.KEPT_CHANGED or not line.sheet or not line.old_sheet:
+            return False
+        sheet = score.sheets[line.sheet - 1]
+        definition = fingerprint(sheet, (uids.get(need) for need in sheet.needs))
+        return state.sheets[line.old_sheet].definition == definition
+
+    def revision_of(line: PlanLine) -> int | None:
+        return state.sheets[line.old_sheet].revision if line.old_sheet else None
+
+    return [planner.as_it_was(line, revision_of(line)) if is_again(line) else line for line in lines]
 
 
 def told_loops(state: JobState, score: Expanded) -> dict[int, int]:

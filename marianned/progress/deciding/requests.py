@@ -21,6 +21,7 @@ from marianned.progress.deciding.revisions import (
     apply_rewind,
     apply_staged,
     asked_for,
+    changed,
     encode_plan,
     going_on_anew,
     is_new,
@@ -43,7 +44,7 @@ from marianned.progress.state.fresh import fresh, fresh_beside_attempt
 from marianned.progress.state.job import Version
 from marianned.progress.state.triggers import Asked
 from marianned.progress.views import messages
-from marianned.protocol import HoldCause, JobStatus, PlanAction, Reply, RevisionStatus, SheetStatus
+from marianned.protocol import HoldCause, JobStatus, Reply, RevisionStatus, SheetStatus
 
 _LINES = {
     Action.PAUSE: ("hold.added", "pause asked"),
@@ -133,7 +134,7 @@ def _guarded(draft: Draft, ask: Asked, guard: Guard) -> WrongStatus:
     state = draft.state
     if guard is Guard.WOULD_RUN:
         return messages.nothing_would_run(
-            state, ask.action, draft.status, ask.options, _differing(draft, ask)
+            state, _target(draft, ask).score, ask.action, draft.status, ask.options, _differing(draft, ask)
         )
     if guard is Guard.WAITS:
         return messages.nothing_waits(state, draft.status, not_waiting(state, ask.sheets))
@@ -167,9 +168,8 @@ def _would_run(draft: Draft, ask: Asked) -> bool:
 
 
 def _differing(draft: Draft, ask: Asked) -> list[int]:
-    """Return the sheets that are done and differ under what is asked for, by their new numbers."""
-    lines = planned(draft.state, _target(draft, ask)).lines if ask.proposal is not None else []
-    return [line.sheet for line in lines if line.sheet and line.action == PlanAction.KEPT_CHANGED]
+    """Return the sheets that `--rerun changed` beside what is asked for would name, by their new numbers."""
+    return list(changed(draft.state, _target(draft, ask)))
 
 
 def _target(draft: Draft, ask: Asked) -> Version:

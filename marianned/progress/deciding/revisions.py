@@ -13,6 +13,7 @@ from marianned.formatting import sheet_list
 from marianned.lifecycle import Action
 from marianned.progress.deciding import rounds
 from marianned.progress.deciding.draft import Draft
+from marianned.progress.deciding.holding import names_of_breakpoints, tell_breakpoints_anew
 from marianned.progress.deciding.hooks import revise_hooks, rewind_hooks
 from marianned.progress.deciding.limits import with_live_limits
 from marianned.progress.deciding.past_sheets import (
@@ -23,7 +24,9 @@ from marianned.progress.deciding.past_sheets import (
     origins,
     remember,
     told_loops,
+    uids_of,
     with_needs,
+    with_what_is_again,
 )
 from marianned.progress.state.fresh import fresh, fresh_beside_attempt
 from marianned.progress.state.job import ALL_HOOKS, DONE, JobState, Version
@@ -57,10 +60,10 @@ def planned(
     from, if that is known already.
 
     The planner compares the two scores and knows nothing of this run but how each old sheet stands. What
-    only the run knows is laid over its lines, in this order: breakpoints that move or go, limits of what is
-    in flight, sheets that run again with all that depends on them (in the new score's needs), failed sheets
-    that stay as they are, rounds to come. Numbers of sheets differ between the revisions: uids and old
-    numbers come in, new numbers go through.
+    only the run knows is laid over its lines, in this order: what stood as something else and is again what
+    it was done as, breakpoints that move or go, limits of what is in flight, sheets that run again with all
+    that depends on them (in the new score's needs), failed sheets that stay as they are, rounds to come.
+    Numbers of sheets differ between the revisions: uids and old numbers come in, new numbers go through.
     """
     values = _values_that_differ(state.current.row, version.row)
     where = where or origins(state, version.score)
@@ -79,7 +82,8 @@ def planned(
     matched, returned = where
     back = {number: planner.Back(past.row.status, past.row.revision) for number, past in returned.items()}
     result = planner.plan(state.score, version.score, matched, standing, state.run.revision, values, back)
-    lines = with_live_limits(state, version.score, _with_breakpoints(state, result.lines))
+    lines = with_what_is_again(state, version.score, result.lines, where)
+    lines = with_live_limits(state, version.score, _with_breakpoints(state, lines))
     new_number = {old: new for new, old in result.matched.items()}
     asked = {new_number[row.sheet] for row in _of(state, rerun) if row.sheet in new_number}
     asked |= {number for number, past in returned.items() if past.uid in rerun}
@@ -92,7 +96,7 @@ def planned(
     if not anew:
         lines = _with_failed(version.score, lines, again)
     loops = _loops_to_come(state, version.score, lines, where)
-    anew_rounds = rounds.counted_anew(state, loops, _uids(state, where))
+    anew_rounds = rounds.counted_anew(state, loops, uids_of(state, where))
     lines = _with_rounds(state, lines, loops, () if alone else again)
     return msgspec.structs.replace(result, lines=lines, rounds=anew_rounds)
 
@@ -104,7 +108,7 @@ def _judged_again(state: JobState, score: Expanded, where: Origins) -> set[int]:
     docs/reference/score-format.md §29.4.
     """
     failed = [one for one in state.loops if any(rounds.failed_it(state.sheets[end]) for end in one.loop.ends)]
-    uids = _uids(state, where) if failed else {}
+    uids = uids_of(state, where) if failed else {}
     new = {uids.get(loop.ends[0]): loop for loop in score.loops}
     return {
         end
@@ -164,27 +168,34 @@ def _with_rounds(
 ) -> list[PlanLine]:
     """Say of sheets that are done in which rounds to come they run again, where their loop may go on.
 
-    A loop of which a sheet is in `again` begins with round 1.
+    Of those that have failed the round is said in which they run again. A loop of which a sheet is in `again`
+    begins with round 1.
     """
     follow: dict[int, tuple[int, Loop]] = {}
+    plays: dict[int, int] = {}
     for told in loops:
         loop, row = told.loop, rounds.as_revised(state, told)
         anew = not set(again).isdisjoint(loop.sheets)
         present = 1 if anew else row.round
+        if anew or row.state == LoopState.OPEN:
+            plays |= dict.fromkeys(loop.sheets, present)
         if (anew or row.state == LoopState.OPEN) and present < loop.rounds:
             follow |= dict.fromkeys(loop.sheets, (present + 1, loop))
-    return [
-        _runs_again(line, *follow[line.sheet])
-        if line.sheet in follow and _is_played(line) and not line.runs
-        else line
-        for line in lines
-    ]
+    said: list[PlanLine] = []
+    for line in lines:
+        if line.sheet in follow and _is_played(line) and not line.runs:
+            said.append(_runs_again(line, *follow[line.sheet]))
+        elif line.sheet in plays and line.runs and line.reasons == planner.FAILED:
+            said.append(msgspec.structs.replace(line, why=f"{line.why} in round {plays[line.sheet]}"))
+        else:
+            said.append(line)
+    return said
 
 
 def _loops_to_come(
     state: JobState, score: Expanded, lines: list[PlanLine], where: Origins
 ) -> list[rounds.Told]:
-    uids, once = _uids(state, where), told_loops(state, score)
+    uids, once = uids_of(state, where), told_loops(state, score)
     played = {line.sheet for line in lines if line.sheet and _is_played(line)}
     return [
         rounds.Told(
@@ -291,7 +302,7 @@ def asked_for(state: JobState, version: Version, ask: Asked) -> list[int]:
     if sheets is None or ask.action is Action.BREAK:
         return []
     if sheets == CHANGED:
-        return _changed(state, version)
+        return list(changed(state, version).values())
     if sheets == HOOKS:
         return [ALL_HOOKS]
     if ask.proposal is None:
@@ -301,23 +312,19 @@ def asked_for(state: JobState, version: Version, ask: Asked) -> list[int]:
 
 def _named_in(state: JobState, new: Expanded, numbers: Collection[int]) -> list[int]:
     """Return the uids of sheets of a new score; of one that is new, of those that depend on it."""
-    uids = _uids(state, origins(state, new))
+    uids = uids_of(state, origins(state, new))
     added = [number for number in numbers if number not in uids]
     wanted = {*numbers, *(below(new, added) if added else ())}
     return sorted(uids[number] for number in wanted if number in uids)
 
 
-def _uids(state: JobState, where: Origins) -> dict[int, int]:
-    uids = {number: state.sheets[old].uid for number, old in where.matched.items()}
-    return uids | {number: past.uid for number, past in where.back.items()}
-
-
-def _changed(state: JobState, version: Version) -> list[int]:
+def changed(state: JobState, version: Version) -> dict[int, int]:
+    """Return the uids, by number in this version, of sheets that are done and changed, see `asked_for`."""
     where = origins(state, version.score)
     plan = planned(state, version, where=where)
     kept_changed = {line.sheet for line in plan.lines if line.action == PlanAction.KEPT_CHANGED}
-    uids = _uids(state, where)
-    found: list[int] = []
+    uids = uids_of(state, where)
+    found: dict[int, int] = {}
     for sheet in version.score.sheets:
         back = where.back.get(sheet.sheet)
         row = back.row if back else state.sheet_of(uids.get(sheet.sheet, 0))
@@ -327,7 +334,7 @@ def _changed(state: JobState, version: Version) -> list[int]:
             continue
         definition = fingerprint(sheet, (uids.get(need) for need in sheet.needs))
         if sheet.sheet in kept_changed or row.definition != definition:
-            found.append(row.uid)
+            found[sheet.sheet] = row.uid
     return found
 
 
@@ -401,7 +408,7 @@ def _sheets_of(
     which comes back; a fresh one where there is neither.
     """
     restarts = set(result.restarts)
-    uids = _uids(state, Origins(result.matched, dict(back)))
+    uids = uids_of(state, Origins(result.matched, dict(back)))
     sheets: list[SheetRow] = []
     uid = state.run.next_uid
     for definition in score.sheets:
@@ -472,6 +479,7 @@ def apply_staged(draft: Draft) -> None:
     rounds.revise_loops(draft, loops)
     for number in set(gone).intersection(state.breakpoints.keys() | state.passed.keys()):
         draft.delete(Deleted(kind=BreakpointRow, run_id=state.run.run_id, key=number))
+    stood_before = names_of_breakpoints(state, gone)
     past = state.current.row
     applied = msgspec.structs.replace(
         staged,
@@ -496,4 +504,5 @@ def apply_staged(draft: Draft) -> None:
         staged_hold=None,
         next_uid=next_uid,
     )
+    tell_breakpoints_anew(draft, stood_before)
     draft.note("revision.applied", "; ".join([f"revision {applied.row.revision} is in force", *anew]))

@@ -14,6 +14,7 @@ from marianned.progress.state.hook_queue import has_failed, is_kept
 from marianned.progress.state.job import JobState
 from marianned.protocol import HoldCause, Job, JobStatus, Obstacle, SheetStatus, WaitingFor, lifted_by
 from marianned.rows import EventRow, Flight, HoldRow, HookRow, LoopRow, RequestRow, SheetRow
+from marianned.score.expanded import Expanded
 
 _REASON_LONGEST = 160
 """Characters of a reason in a message of one line."""
@@ -457,17 +458,23 @@ def not_removable(name: str, status: JobStatus, *, failing: bool) -> WrongStatus
 
 
 def nothing_would_run(
-    state: JobState, action: Action, status: JobStatus, options: str, differing: Sequence[int]
+    state: JobState,
+    score: Expanded,
+    action: Action,
+    status: JobStatus,
+    options: str,
+    differing: Sequence[int],
 ) -> WrongStatus:
     """Return the refusal of a request after which a completed job would have nothing to do.
 
-    `options` are those of a modify as they are typed, `differing` the sheets that are done and differ
-    under it.
+    `score` is the one that would be in force, `options` are those of a modify as they are typed, `differing`
+    the sheets that are done and differ under it.
     """
-    name, last = state.run.job_name, len(state.score.sheets)
+    name, last = state.run.job_name, len(score.sheets)
     if action in (Action.MODIFY, Action.MODIFY_RESUME):
-        differ = f"{formatting.sheet_list(differing)} {'differs' if len(differing) == 1 else 'differ'}; "
-        said = f"nothing would run: {differ if differing else ''}--rerun changed, or --rerun SHEETS"
+        differ = f"{formatting.sheet_list(differing)} {'differs' if len(differing) == 1 else 'differ'}"
+        way = "--rerun changed, or --rerun SHEETS" if differing else "--rerun SHEETS"
+        said = f"nothing would run: {differ if differing else 'no finished sheet has changed'}; {way}"
         typed = [f"mzt modify {name}{options} --rerun {'changed' if differing else last} -r"]
     else:
         said, typed = f"nothing would run: {done(state)}", hints(state, status)

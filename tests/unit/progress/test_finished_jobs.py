@@ -72,11 +72,32 @@ def test_where_nothing_would_run_the_score_of_a_completed_job_is_not_taken_and_w
     assert refused.value.message == said
     assert refused.value.hints == ["mzt modify release-notes -c new.yaml --rerun changed -r"]
     assert bench.state.run.last_revision == 1
+    nothing = "nothing would run: no finished sheet has changed; --rerun SHEETS"
     for action in (Action.MODIFY, Action.MODIFY_RESUME):
-        with pytest.raises(WrongStatus, match="nothing would run: --rerun changed, or --rerun SHEETS"):
-            bench.ask(action, prompts("a"))
-        with pytest.raises(WrongStatus, match="nothing would run"):
-            bench.ask(action, prompts("a", "b"), sheets="changed")
+        for sheets in (None, "changed"):
+            with pytest.raises(WrongStatus, match=nothing) as refused:
+                bench.ask(action, prompts("a"), sheets=sheets, options=" -c new.yaml")
+            assert refused.value.hints == ["mzt modify release-notes -c new.yaml --rerun 1 -r"]
+            with pytest.raises(WrongStatus, match=nothing):
+                bench.ask(action, prompts("a", "b"), sheets=sheets)
+    bench.ask(Action.MODIFY_RESUME, prompts("a"), sheets="1")
+    assert bench.flying == [1]
+
+
+def test_a_modify_that_changes_nothing_says_so() -> None:
+    bench = Bench(prompts("a", "b"))
+    bench.ask(Action.BREAK, sheets="2")
+    bench.play()
+
+    def told(action: Action, sheets: str | None, *given: str) -> str:
+        answer = bench.answer(bench.ask(action, prompts(*given) if given else None, sheets=sheets))
+        return str(answer.message)
+
+    for sheets in (None, "changed"):
+        said = told(Action.MODIFY, sheets, "a", "b")
+        assert said == "release-notes: paused; revision 1 is in force; nothing has changed"
+    assert told(Action.MODIFY, "1") == "release-notes: paused; revision 1 is in force"
+    assert told(Action.MODIFY, None, "a", "B") == "release-notes: paused; revision 2 is in force"
 
 
 def test_a_resume_and_a_breakpoint_of_a_completed_job_want_something_to_run() -> None:

@@ -12,7 +12,7 @@ from marianned.progress.views.job import HOLDS_MOST
 from marianned.progress.views.reasons import reasons
 from marianned.protocol import JobStatus, Outcome
 from marianned.rows import Changes, LimitRow
-from marianned.score.expanded import CostLimits, Retry
+from marianned.score.expanded import CostLimits, Expanded, Retry
 
 
 def graph() -> Bench:
@@ -174,6 +174,36 @@ def test_a_removed_sheet_takes_its_breakpoint_along_and_the_plan_says_so() -> No
     assert bench.state.breakpoints
     bench.ask(Action.MODIFY_RESUME, new)
     assert bench.play() == [1, 2]
+    assert bench.status is JobStatus.COMPLETED
+
+
+def reason_of(bench: Bench) -> str | None:
+    (hold,) = (hold for hold in bench.state.holds.values() if hold.cause == "breakpoint")
+    (why,) = (one.text for one in reasons(bench.state, bench.now, None, {}) if one.code == "hold:breakpoint")
+    assert f'"{hold.reason}"' in why
+    return hold.reason
+
+
+def test_the_hold_of_a_breakpoint_names_sheets_as_the_score_in_force_does_and_says_which_are_gone() -> None:
+    def named(*names: str) -> Expanded:
+        """All need the first one."""
+        return score(*(stage([1] if n else [], name=name, prompt=name) for n, name in enumerate(names)))
+
+    bench = Bench(named("a", "b", "c"))
+    bench.ask(Action.BREAK, sheets="2-3")
+    bench.play()
+    assert reason_of(bench) == "before sheets 2, 3"
+    bench.ask(Action.MODIFY, named("a", "x", "b", "c"))
+    assert reason_of(bench) == "before sheets 3, 4"
+    bench.ask(Action.MODIFY, named("a", "c", "d"))
+    assert reason_of(bench) == "before sheet 2 (c)"
+    bench.ask(Action.MODIFY, named("a", "d"))
+    assert reason_of(bench) == "before sheet 2 (c), which revision 4 removed"
+    bench.ask(Action.MODIFY, named("a", "e", "d"))
+    assert reason_of(bench) == "before sheet 2 (c), which revision 4 removed"
+    bench.crash()
+    bench.ask(Action.RESUME)
+    assert bench.play() == [2, 3]
     assert bench.status is JobStatus.COMPLETED
 
 

@@ -43,6 +43,35 @@ def test_what_was_done_before_it_was_taken_out_is_done_when_it_is_back_and_the_p
     assert bench.status == "completed"
 
 
+def test_what_is_again_what_it_was_done_as_has_not_changed_and_is_not_among_the_changed_ones() -> None:
+    first, second = named("a", "b", "c"), named("a!", "b", "c")
+    bench = paused_before_the_last(first)
+    assert plan_of(bench, second)[0] == (
+        1,
+        "kept-changed",
+        False,
+        "prompt, validations differ; completed, stays",
+    )
+    bench.crash()
+    back = (1, "kept", False, "is back as it was; completed under revision 1, stays")
+    shown = bench.answer(bench.ask(Action.MODIFY, first, plan=True)).plan
+    assert (shown[0].action, shown[0].reasons) == ("kept", [])
+    assert plan_of(bench, first, sheets="changed")[0] == back
+    bench.ask(Action.RESUME)
+    assert bench.play() == [3]
+
+
+def test_what_ran_again_meanwhile_is_changed_where_it_is_to_be_what_it_was_first() -> None:
+    first, second = named("a", "b", "c"), named("a!", "b", "c")
+    bench = paused_before_the_last(first)
+    bench.ask(Action.MODIFY_RESUME, second, sheets="1")
+    bench.play()
+    assert bench.sheet(1).revision == 2
+    assert (
+        bench.answer(bench.ask(Action.MODIFY, first, sheets="changed", plan=True)).plan[0].action == "rerun"
+    )
+
+
 def test_what_comes_back_as_something_else_runs() -> None:
     bench = paused_before_the_last(named("a", "b", "c"))
     bench.ask(Action.MODIFY, named("a", "c"))

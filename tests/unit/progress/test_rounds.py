@@ -50,11 +50,19 @@ def test_at_the_end_of_the_last_round_the_last_stage_has_failed_and_a_resume_pla
         "rounds",
         "its until does not hold after round 2",
     )
+    assert why_again(bench, Action.RESUME) == "failed, runs again in round 2"
+    assert why_again(bench, Action.RESUME_FROM, sheets="2", alone=True) == "failed, runs again in round 2"
+    assert why_again(bench, Action.RESUME_FROM, sheets="1") == "failed, runs again in round 1"
     bench.ask(Action.RESUME)
     assert bench.flying == [2]
     to_the_question(bench).judged(True)
     assert bench.flying == [3]
     assert standing(bench) == (2, LoopState.CLOSED)
+
+
+def why_again(bench: Bench, action: Action, **fields: object) -> str:
+    """What the plan says of the last sheet of the loop."""
+    return str(bench.answer(bench.ask(action, plan=True, **fields)).plan[1].why)
 
 
 def test_on_exhausted_continue_goes_on():
