@@ -18,7 +18,7 @@ from marianned.errors import NotPermitted
 from marianned.executors import wall
 from marianned.executors.clusters import slurm
 from marianned.formatting import versions_apart
-from marianned.holder import holder
+from marianned.holder import Holder, holder
 from marianned.instruments.loader import builtin_profiles
 from marianned.paths import (
     SocketPathTooLongError,
@@ -57,7 +57,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 def report() -> CheckFindings:
     """Run all checks, and read the settings."""
-    checks = [finding for look in _CHECKS for finding in look()]
+    checks = [finding for look in _CHECKS for finding in _found(look)]
     try:
         found = load_configuration(configuration_directory())
     except ConfigError as error:
@@ -67,6 +67,15 @@ def report() -> CheckFindings:
         for name, source in found.sources.items()
     ]
     return CheckFindings(checks=checks, settings=settings)
+
+
+def _found(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Yield what one check finds; what it can't look at is a finding, and keeps no other from looking."""
+    try:
+        yield from look()
+    except OSError as error:
+        said = f"'{error.filename}' can't be looked at: {error.strerror}"
+        yield Finding(name=look.__name__.strip("_"), passed=False, message=said)
 
 
 def _program() -> Iterator[Finding]:
@@ -111,7 +120,7 @@ def _cluster() -> Iterator[Finding]:
         if place is None:
             said += ": set attempts_dir to a place on a shared file system"
         hints = [] if place is not None else ["mzt config check"]
-        if place is not None and holder(state_directory()) is not None and not Path(place).is_dir():
+        if place is not None and _may_be_held() and not Path(place).is_dir():
             said = f"'{place}' is not there: what runs goes on, and nothing starts until it is back"
             hints = [f"findmnt -T {shlex.quote(place)}"]
         yield Finding(name="shared directory", passed=not hints, message=said, hints=hints)
@@ -178,9 +187,26 @@ def _disk() -> Iterator[Finding]:
                 )
 
 
+def _may_be_held() -> bool:
+    """Tell whether a daemon holds the state directory, or that can't be known."""
+    try:
+        return holder(state_directory()) is not None
+    except PermissionError:
+        return True
+
+
 def _daemon() -> Iterator[Finding]:
     """Ask whoever holds the state directory, and whoever answers at the socket, how they are."""
-    held = holder(state_directory())
+    try:
+        held = holder(state_directory())
+    except PermissionError as error:
+        said = probe.closed(error)
+        yield Finding(name="daemon", passed=False, message=said.message, hints=said.hints[:-1])
+    else:
+        yield from _answering(held)
+
+
+def _answering(held: Holder | None) -> Iterator[Finding]:
     places = [held.socket] if held is not None and held.socket else []
     with suppress(SocketPathTooLongError):
         places += [str(socket_path())]

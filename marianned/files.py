@@ -197,16 +197,16 @@ def make_directory(path: Name, mode: int) -> None:
         os.mkdir(path, 0o700)  # noqa: PTH102  names here are texts or paths
     except FileExistsError:
         return
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    handle = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if os.fstat(handle).st_uid == os.geteuid():
-            os.fchmod(handle, mode)
+            os.chmod(f"/proc/self/fd/{handle}", mode)  # noqa: PTH101  a handle: a umask may have closed it
     finally:
         os.close(handle)
 
 
 def make_private(path: Path) -> None:
-    """Make a directory and those that are missing above it, each for its owner only, whatever the umask adds.
+    """Make a directory and those that are missing above it, each for its owner only, whatever the umask is.
 
     What is there stays as it is: `check_private` looks at it.
 
@@ -214,12 +214,14 @@ def make_private(path: Path) -> None:
         OSError: it can't be made, or is something else.
     """
     try:
-        path.mkdir(mode=0o700, exist_ok=True)
+        make_directory(path, 0o700)
     except FileNotFoundError:
         if path.parent == path:
             raise
         make_private(path.parent)
-        path.mkdir(mode=0o700, exist_ok=True)
+        make_directory(path, 0o700)
+    if not path.is_dir():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
 
 def remove_tree(path: Name, *, dir_fd: int | None = None) -> None:

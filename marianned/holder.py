@@ -23,7 +23,11 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def holder(state: Path) -> Holder | None:
-    """Return who holds the locks of a state directory now; None: nobody, or nobody knows who."""
+    """Return who holds the locks of a state directory now; None: nobody, or nobody knows who.
+
+    Raises:
+        PermissionError: it is closed to this user, so that it can't be known.
+    """
     path = lock_path(state)
     if _is_locked(path) and (told := _read(path)) is not None:
         return told
@@ -36,6 +40,8 @@ def holder(state: Path) -> Holder | None:
 def _is_locked(path: Path) -> bool:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except PermissionError:
+        raise
     except OSError:
         return False
     try:
@@ -70,5 +76,7 @@ def _pid_of(path: Path) -> int | None:
 def _read(path: Path) -> Holder | None:
     try:
         return msgspec.json.decode(files.read(path, files.TEXT_MOST), type=Holder)
+    except PermissionError:
+        raise
     except (OSError, msgspec.DecodeError):
         return None

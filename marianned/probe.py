@@ -88,6 +88,18 @@ def check_owner(line: socket.socket, path: str, *, by_hand: bool) -> None:
     )
 
 
+def closed(error: PermissionError) -> NotPermitted:
+    """Return the refusal to say whether a daemon runs, of whose state directory nothing may be seen."""
+    named = "STATE_DIRECTORY" in os.environ
+    own = ["env -u STATE_DIRECTORY mzt status"] if named else []
+    which = ", which $STATE_DIRECTORY names," if named else ""
+    state = os.path.dirname(error.filename)  # noqa: PTH120  no client loads pathlib for this
+    return NotPermitted(
+        f"'{state}'{which} is closed to you: whether a daemon runs there can't be known",
+        hints=[*own, "mzt doctor"],
+    )
+
+
 def listener(line: socket.socket) -> int | None:
     """Return the pid of the daemon whose socket this is connected to; null where it is systemd's.
 

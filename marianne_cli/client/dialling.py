@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 
-from marianned import asking, paths
+from marianned import asking, paths, probe
 from marianned.errors import NoDaemon, NotPermitted
 
 
@@ -20,6 +20,7 @@ def places(named: str | None) -> Iterator[str]:
 
     Raises:
         NoDaemon: the path does not fit into a socket address.
+        NotPermitted: nobody listens at the usual one, and the state directory is closed to this user.
     """
     if named is not None:
         yield named
@@ -39,9 +40,15 @@ def is_named() -> bool:
 
 
 def locked_socket() -> str | None:
-    """Return the socket of the daemon that holds this user's state directory; null where none does."""
+    """Return the socket of the daemon that holds this user's state directory; null where none does.
+
+    Raises:
+        NotPermitted: it is closed to this user.
+    """
     try:
         held = asking.decode(paths.lock_path(paths.state_directory()).read_bytes())
+    except PermissionError as error:
+        raise probe.closed(error) from None
     except (OSError, ValueError):
         return None
     named = held.get("socket") if isinstance(held, dict) else None

@@ -317,7 +317,9 @@ class Session:
             return line
         named = "" if self._named is not None or not is_named() else ", which $MARIANNE_SOCKET names"
         nobody = f"no daemon answers at {self.path}{named}"
-        other = locked_socket()
+        other = None
+        with suppress(NotPermitted):
+            other = locked_socket()
         if other is not None and other != self.path:
             try:
                 (yield Dial(other)).close()

@@ -53,7 +53,7 @@ def _described(method: str | None, *, schema: bool) -> Answer:
         )
         return Answer({}, printed=True)
     rows = [
-        (name, "changes" if METHODS[name].writes else "looks", _summary(METHODS[name].params))
+        (name, "changes" if METHODS[name].changes else "looks", _summary(METHODS[name].params))
         for name in names
     ]
     return Answer(

@@ -6,18 +6,23 @@ from marianne_cli import options
 from marianne_cli.client.session import PROTOCOL
 from marianne_cli.context import Answer, Invocation
 from marianned import __version__
-from marianned.errors import NoDaemon
+from marianned.errors import NoDaemon, NotPermitted
 from marianned.formatting import versions_apart
 
 
 @options.command("version", "mzt version", "mzt version --json=version,daemon")
 def command(call: Invocation) -> Answer:
     """Print the version of mzt, and of the daemon that runs."""
-    daemon = _daemon(call)
     lines = [f"mzt {__version__}, protocol {PROTOCOL}"]
     hints: list[str] = []
+    daemon: dict[str, Any] | None = None
+    unknown = "no daemon runs"
+    try:
+        daemon = _daemon(call)
+    except NotPermitted as error:
+        unknown, hints = error.message, error.hints
     if daemon is None:
-        lines.append("no daemon runs")
+        lines.append(unknown)
     else:
         lines.append(f"marianned {daemon['version']} (pid {daemon['pid']}), protocol {daemon['protocol']}")
         apart = versions_apart(daemon["version"], __version__)

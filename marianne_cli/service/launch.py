@@ -15,11 +15,12 @@ from marianne_cli.context import Invocation
 from marianned import paths
 from marianned.errors import BadRequest, NoDaemon, NotPermitted, Unavailable, WaitTimeout, WrongStatus
 from marianned.formatting import duration
-from marianned.probe import called, way_out
+from marianned.probe import called, closed, way_out
 
 if TYPE_CHECKING:
     from marianne_cli.client.blocking import RawClient
     from marianne_cli.service.units import Unit
+    from marianned.holder import Holder
 
 _START_SECONDS = 60.0
 """As long as a start may take that nobody has given a limit: on a busy machine the first one is slow."""
@@ -125,10 +126,12 @@ def _serving(call: Invocation, timeout: float) -> int | None:
 
 
 def _here(call: Invocation) -> int | None:
-    """Return the pid of the daemon that holds the lock and whose socket is, or was, where we look."""
-    from marianned.holder import holder as held
+    """Return the pid of the daemon that holds the lock and whose socket is, or was, where we look.
 
-    found = held(paths.state_directory())
+    Raises:
+        NotPermitted: the state directory is closed to this user.
+    """
+    found = _held()
     if found is None:
         return None
     asked = call.socket or os.environ.get("MARIANNE_SOCKET")
@@ -180,23 +183,38 @@ def _reached(call: Invocation, timeout: float, *, any_protocol: bool = False) ->
 
 
 def holder() -> int | None:
-    """Return the pid of the daemon that holds the state directory; null: none does."""
+    """Return the pid of the daemon that holds the state directory; null: none does.
+
+    Raises:
+        NotPermitted: it is closed to this user.
+    """
+    found = _held()
+    return None if found is None else found.pid
+
+
+def _held() -> "Holder | None":
     from marianned.holder import holder as held
 
-    found = held(paths.state_directory())
-    return None if found is None else found.pid
+    try:
+        return held(paths.state_directory())
+    except PermissionError as error:
+        raise closed(error) from None
 
 
 def _opened(log: Path) -> int:
     """Open the log of a start, in the state directory, which is made."""
     try:
         paths.make_private_directory(log.parent)
-        return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        os.fchmod(
+            descriptor, 0o600
+        )  # a umask may have taken that from us, and the next start writes there, too
     except OSError as error:
         raise NoDaemon(
             f"no daemon can be started: '{error.filename}' can't be written: {error.strerror}",
             hints=["mzt doctor"],
         ) from None
+    return descriptor
 
 
 def _start(call: Invocation, timeout: float) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from marianne_cli import people
 from marianne_cli.service.units import USER, Unit, of_host, program_of
 from marianned import paths
+from marianned.errors import NotPermitted
 from marianned.instruments.loader import builtin_profiles
 
 _SECRETS = ("*_API_KEY", "*_TOKEN")
@@ -64,9 +65,13 @@ def _unit(unit: Unit, told: Mapping[str, str]) -> Check:
 
 
 def _holder() -> int | None:
+    """Return the pid of the daemon that holds the state directory; null: none, or a finding says why not."""
     from marianne_cli.service.launch import holder
 
-    return holder()
+    try:
+        return holder()
+    except NotPermitted:
+        return None
 
 
 def _program(unit: Unit, told: Mapping[str, str]) -> Check:

@@ -18,8 +18,6 @@ from marianned.protocol import METHODS, Caller, Modify, Pause, Query, Remove, Re
 
 _ANCESTORS_MOST = 64
 _PREFIX = f"{MARK}=".encode()
-_CHANGE_THOUGH_THEY_ASK = frozenset({"backup.write", "instrument.check"})
-"""Questions by their type, which write a file or start programs."""
 
 
 class Peer(NamedTuple):
@@ -81,7 +79,7 @@ def check_only_looks(method: str, params: Query[Any]) -> None:
 def _only_looks(method: str, params: Query[Any]) -> bool:
     if isinstance(params, Modify | Resume | Remove) and params.plan:
         return True
-    return not METHODS[method].writes and method not in _CHANGE_THOUGH_THEY_ASK
+    return not METHODS[method].changes
 
 
 async def _is_modest(conductor: Conductor, caller: Caller, params: Query[Any]) -> bool:

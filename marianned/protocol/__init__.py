@@ -288,11 +288,15 @@ __all__ = [
 
 
 class Method(NamedTuple):
-    """A method of the socket: its params, its result, whether it changes something."""
+    """A method of the socket: its params, its result, whether it takes a key.
+
+    `changes` says whether it counts as a change: where questions alone are taken, and for people.
+    """
 
     params: type[Query[Any]]
     result: type[Reply]
     writes: bool
+    changes: bool
 
 
 def _listed(*kinds: type[Query[Any]]) -> dict[str, Method]:
@@ -302,6 +306,7 @@ def _listed(*kinds: type[Query[Any]]) -> dict[str, Method]:
             kind,
             result=get_args(vars(kind)["__orig_bases__"][0])[0],
             writes=issubclass(kind, Command),
+            changes=issubclass(kind, Command) or kind.acts,
         )
         for kind in kinds
     }

@@ -80,6 +80,8 @@ class Query(msgspec.Struct, Generic[Answer_co], frozen=True, kw_only=True, forbi
     """A read-only request. Each request names its `method`, and the type of its reply in its base."""
 
     method: ClassVar[str]
+    acts: ClassVar[bool] = False
+    """Whether it writes a file or starts programs, though it changes nothing that a key would count."""
 
 
 class Command(Query[Answer_co], frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -446,6 +448,7 @@ class WriteBackup(Query[BackedUp], frozen=True, forbid_unknown_fields=True):
     """Write a copy of the database to a file, while it is in use."""
 
     method: ClassVar[str] = "backup.write"
+    acts: ClassVar[bool] = True
 
     file: Place
     """Absolute path of the copy; no such file may be there."""
@@ -540,6 +543,7 @@ class CheckInstruments(Query[Instruments], frozen=True, kw_only=True, forbid_unk
     """Check whether the tools, or one of them, can be started: each is asked for its version."""
 
     method: ClassVar[str] = "instrument.check"
+    acts: ClassVar[bool] = True
 
     name: str | None = None
     """Check only this one; null: all."""

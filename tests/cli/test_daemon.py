@@ -189,6 +189,13 @@ def test_rpc_prints_results_and_errors_as_they_came(home):
     assert json.loads(home.mzt("rpc", "no.such", code=4).stdout)["code"] == -32601
 
 
+def test_rpc_says_of_each_method_whether_it_changes_something_as_a_connection_for_questions_takes_it(home):
+    said = dict(line.split()[:2] for line in home.mzt("rpc").stdout.splitlines())
+    assert {name: said[name] for name in ("backup.write", "instrument.check", "job.pause", "job.status")} == {
+        "backup.write": "changes", "instrument.check": "changes", "job.pause": "changes", "job.status": "looks",
+    }  # fmt: skip
+
+
 def test_init_writes_a_score_that_validates_and_runs_as_it_is(home):
     assert (
         home.mzt("init").stdout

@@ -1,8 +1,10 @@
 """What a process may lack around it: a line in the user database, a directory, streams. It is said, or served."""
 
+import ctypes
 import os
 import pwd
 import select
+import stat
 import subprocess
 import sys
 
@@ -96,3 +98,49 @@ def test_a_place_that_is_named_relatively_is_the_same_for_the_daemon_that_is_sta
     assert (cold_home.path / "s").is_socket()
     assert (cold_home.path / "state" / "lock").is_file()
     cold_home.mzt("stop")
+
+
+def closed_to(home, *words):
+    """Call mzt as somebody whom modes of files bind, root too, beside a state directory that is closed."""
+
+    def bound():
+        for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+            ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+    return subprocess.run(
+        home.command(words), env=home.environment, preexec_fn=bound,
+        cwd=home.path, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("inside", ["", "/deeper"])
+def test_of_a_state_directory_that_is_closed_it_is_not_said_that_no_daemon_runs_there(cold_home, inside):
+    state = cold_home.path / "theirs"
+    state.mkdir(mode=0)
+    cold_home.environment["STATE_DIRECTORY"] = f"{state}{inside}"
+    cold_home.environment["XDG_RUNTIME_DIR"] = str(cold_home.path)
+    del cold_home.environment["MARIANNE_SOCKET"]
+    said = f"'{state}{inside}', which $STATE_DIRECTORY names, is closed to you: whether a daemon runs there can't be known"
+    try:
+        for line in ("list", "stop", "start", "restart", "status j"):
+            done = closed_to(cold_home, *line.split())
+            assert (done.returncode, done.stdout, done.stderr.splitlines()) == (
+                4, "", [f"mzt: {said} (E509)", "  env -u STATE_DIRECTORY mzt status", "  mzt doctor"],
+            )  # fmt: skip
+        version = closed_to(cold_home, "version")
+        assert (version.returncode, version.stdout.splitlines()[1]) == (0, said)
+        doctor = closed_to(cold_home, "doctor")
+        assert (doctor.returncode, doctor.stderr) == (1, "")
+        assert said in doctor.stdout
+    finally:
+        state.chmod(0o700)
+
+
+def test_a_umask_that_takes_from_its_owner_what_is_made_keeps_no_daemon_from_its_next_start(cold_home):
+    for _ in range(2):
+        done = typed(cold_home, 'umask 777; "$@" start && "$@" doctor && "$@" stop')
+        assert done.returncode == 0, (done.stdout, done.stderr)
+    (state,) = (path.parent for path in cold_home.path.rglob("marianne.db"))
+    assert stat.S_IMODE((state / "daemon-start.log").stat().st_mode) == 0o600
+    made = [state, *(path for path in state.parents if cold_home.path in path.parents)]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o700}
