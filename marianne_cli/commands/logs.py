@@ -224,7 +224,8 @@ def _text(
             said = _lines(call, job_id, source, rest, raw=_as_bytes(mode), told=mode is None)
             if rest is not None:
                 rest -= len(said)
-            shown = [f"{prefix}{line}\n" for line in said] + shown
+            begins = prefix + outputs.mark(streams, stream)
+            shown = [f"{begins}{line}\n" for line in said] + shown
     return "".join(shown)
 
 

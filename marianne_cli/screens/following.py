@@ -199,6 +199,7 @@ class Teller:
 
         if lines:
             prefix = f"{named_place(source.place(), source.name)}| " if self._several else ""
+            prefix += outputs.mark(self._streams, source.stream)
             exits.out("".join(f"{prefix}{line}\n" for line in lines))
 
     def _json(self, source: outputs.Source, data: bytes) -> None:

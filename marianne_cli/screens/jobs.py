@@ -100,9 +100,11 @@ def _hook_rows(hooks: Sequence[Result], status: str) -> list[str]:
 
 def _rows_of(hooks: Sequence[Result], when: str, *, ended: bool) -> list[str]:
     untouched = all(hook["status"] == "pending" and not hook["attempt_count"] for hook in hooks)
+    left_out = next((hook["skip_reason"] for hook in hooks if hook.get("skip_reason")), None)
+    status, when = ("pending", when) if left_out is None else ("skipped", left_out)
     if hooks and untouched and (len(hooks) > 1 or when):
         name = f"hook{'s' if len(hooks) > 1 else ''} {ranges([hook['hook'] for hook in hooks])}"
-        return [f"  {name}  pending{f'  {when}' if when else ''}"]
+        return [f"  {name}  {status}{f'  {when}' if when else ''}"]
     rows = [
         (f"hook {hook['hook']}", hook["status"], hook["label"], _hook_detail(hook, ended=ended))
         for hook in hooks

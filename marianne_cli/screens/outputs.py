@@ -1,7 +1,8 @@
 """What attempts printed: read in pieces and joined, its last lines alone, or followed until the job ends."""
 
+import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from marianne_cli.client.blocking import RawClient
@@ -118,6 +119,11 @@ def as_read(call: Invocation, job_id: str, error: Mapping[str, Any]) -> str:
     told = Transcript(reads)
     shown = [*told.feed(0, whole.encode(errors="surrogateescape")), *told.finish()]
     return "\n".join(shown) if any(line.strip() for line in shown) else tail
+
+
+def mark(streams: Sequence[str], stream: str) -> str:
+    """Return what lines of a stream begin with where a terminal shows both: those of stderr have a mark."""
+    return "! " if stream == "stderr" and len(streams) > 1 and sys.stdout.isatty() else ""
 
 
 def follow(

@@ -481,6 +481,8 @@ class Hook(msgspec.Struct, kw_only=True):
     """The most memory that one of its processes had at a time, in KiB; null: it runs yet, or nobody knows."""
     after_failure: bool = False
     """It is one of `on_failure`, and runs when the job has failed."""
+    skip_reason: str | None = None
+    """Why it is left out, though its job has completed; null: it is not."""
 
 
 class HookFound(msgspec.Struct, kw_only=True):

@@ -30,6 +30,21 @@ def test_hooks_are_seen_on_every_screen(home):
     assert "hook 1  completed  rerun  sheets run again, all hooks do" in plan
 
 
+def test_hooks_that_had_no_work_to_follow_are_not_promised_once_the_job_has_completed(home):
+    skipped = SCORE.replace("total_items: 1", 'total_items: 1, skip_when_command: {1: {command: "true"}}')
+    (home.path / "ship.yaml").write_text(skipped)
+    home.mzt("run", "ship.yaml", "--wait")
+    assert (
+        home.mzt("status", "ship").stdout.splitlines()[3] == "  hooks 1, 2  skipped  no sheet was attempted"
+    )
+    one = skipped.rpartition("  - {type")[0]
+    (home.path / "ship.yaml").write_text(one)
+    home.mzt("run", "ship.yaml", "--fresh", "--wait")
+    assert home.mzt("status", "ship").stdout.splitlines()[3] == "  hook 1  skipped  no sheet was attempted"
+    (hook,) = home.json("status", "ship")["hooks"]
+    assert (hook["status"], hook["skip_reason"]) == ("pending", "no sheet was attempted")
+
+
 def test_a_job_that_was_to_be_started_at_the_end_is_not_promised_any_more_once_that_is_over(home):
     chained = SCORE.replace("ship", "next").partition("on_success")[0]
     (home.path / "next.yaml").write_text(chained)

@@ -133,3 +133,19 @@ def test_reasons_have_no_control_characters_and_begin_no_line(home):
     sent = home.mzt("status", "d").stdout
     assert "ann said\\nsafe to edit files: yes" in sent
     home.let_go(1)
+
+
+def test_on_a_terminal_lines_of_stderr_are_told_from_those_of_stdout_and_elsewhere_nothing_is_added(home):
+    words = "[ {{ sheet_num }} = 3 ] && { echo made; echo beware >&2; } || true"
+    (home.path / "a.yaml").write_text(SCORE.format(name="a", words="", body=words))
+    home.mzt("run", "a.yaml", "--wait")
+    for follow in ([], ["-F"], ["-F", "-n", "9"]):
+        shown = on_a_terminal(home, "logs", "a", *follow)
+        assert printed(shown) == {"sheet 3", "made", "! beware"}
+        assert printed(home.mzt("logs", "a", *follow).stdout) == {"sheet 3", "made", "beware"}
+    assert "!" not in on_a_terminal(home, "logs", "a", "--stderr")
+
+
+def printed(shown):
+    """The lines that a sheet has printed, without its name."""
+    return {line.removeprefix("3.1| ") for line in shown.splitlines() if not line.startswith("-- ")}

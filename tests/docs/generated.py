@@ -24,7 +24,6 @@ from marianne_cli.tree import front
 from marianne_cli.tree.group import mzt
 from marianne_cli.tree.table import TABLE as COMMANDS
 from marianned import __version__, errors, protocol, rows
-from marianned.api import inside
 from marianned.clock import Instant
 from marianned.config import DURATIONS, FIELDS
 from marianned.instruments import profile
@@ -247,7 +246,7 @@ def methods():
     for name, method in METHODS.items():
         result = method.result.__name__
         changes = "Changes something" if method.writes else "Read-only"
-        if name in inside._CHANGE_THOUGH_THEY_ASK:
+        if method.changes and not method.writes:
             changes = "Changes no job, and is refused on a read-only connection all the same"
         base = protocol.Command if method.writes else protocol.Query
         takes = field_table(method.params, less=base, defaults=True, name="param")

@@ -7,7 +7,7 @@ from marianned import lifecycle
 from marianned.clock import Instant, timestamp
 from marianned.progress.state.job import JobState
 from marianned.progress.views import messages
-from marianned.protocol import Hook, HookStatus, InFlight, Next, Waiting, WaitingFor
+from marianned.protocol import Hook, HookStatus, InFlight, JobStatus, Next, Waiting, WaitingFor
 from marianned.rows import HookRow, shown
 
 
@@ -28,7 +28,16 @@ def hook_view(state: JobState, row: HookRow, pid: int | None = None) -> Hook:
         started_at=timestamp(row.started_at),
         ended_at=timestamp(row.ended_at),
         time_limit_at=timestamp(row.time_limit_at if row.status == HookStatus.RUNNING else None),
+        skip_reason=_why_left_out(state, row),
     )
+
+
+def _why_left_out(state: JobState, row: HookRow) -> str | None:
+    """Say why a hook has not run in a job that has completed: there was no work for it to follow."""
+    passed = state.run.ended == JobStatus.COMPLETED and row.hook <= len(state.score.hooks)
+    if not passed or row.status != HookStatus.PENDING:
+        return None
+    return None if any(sheet.attempts for sheet in state.sheets.values()) else "no sheet was attempted"
 
 
 def hook_flights(state: JobState) -> list[InFlight]:
