@@ -5,7 +5,8 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from marianne_cli import exits, terminal
@@ -513,6 +514,25 @@ def score_file(file: str) -> dict[str, Any]:
         return {"text": text, "directory": os.path.realpath("."), "file": None}
     directory = os.path.dirname(os.path.realpath(file))  # noqa: PTH120
     return {"text": text, "directory": directory, "file": os.path.abspath(file)}  # noqa: PTH100
+
+
+@contextmanager
+def as_typed(file: str | None) -> Iterator[Callable[[Iterable[str]], list[str]]]:
+    """Let hints of a refusal name a FILE as it was typed, not by its whole path; yield what does so."""
+
+    def replaced(hints: Iterable[str]) -> list[str]:
+        if file is None or file == STDIN:
+            return list(hints)
+        from marianned.formatting import typed
+
+        whole = typed(os.path.abspath(file))  # noqa: PTH100
+        return [hint.replace(whole, typed(file)) for hint in hints]
+
+    try:
+        yield replaced
+    except MarianneError as error:
+        error.hints = replaced(error.hints)
+        raise
 
 
 def file_bytes(file: str) -> bytes:

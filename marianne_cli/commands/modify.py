@@ -1,15 +1,11 @@
 """`mzt modify`: give a job a new score; finished sheets stay finished."""
 
-import os
-from collections.abc import Iterable
 from typing import Any
 
 from marianne_cli import options, people
 from marianne_cli.context import Answer, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
-from marianned.errors import MarianneError
-from marianned.formatting import typed
 
 
 @options.command(
@@ -98,18 +94,10 @@ def command(
 
 
 def asked(call: Invocation, config: str | None, **params: Any) -> Answer:
-    """Ask for a modify; hints name the score's file as it was typed, not by its whole path."""
-    whole = None if config in (None, options.STDIN) else typed(os.path.abspath(config or ""))  # noqa: PTH100
-
-    def as_typed(hints: Iterable[str]) -> list[str]:
-        return [hint if whole is None else hint.replace(whole, typed(config or "")) for hint in hints]
-
-    try:
+    """Ask for a modify; hints name the score's file as it was typed."""
+    with options.as_typed(config) as typed_hints:
         answer = call.requested("job.modify", **params)
-    except MarianneError as error:
-        error.hints = as_typed(error.hints)
-        raise
-    return answer._replace(result={**answer.result, "hints": as_typed(answer.result["hints"])})
+    return answer._replace(result={**answer.result, "hints": typed_hints(answer.result["hints"])})
 
 
 def tell_released(call: Invocation, answer: Answer) -> None:

@@ -88,7 +88,8 @@ def command(
     if executor is not None:
         params["executor"] = executor
     params |= {"env": environ, "umask": current_umask(), "fresh": fresh}
-    result = call.change("job.submit", **params, before=before, auto_resume=not no_auto_resume)
+    with options.as_typed(score):
+        result = call.change("job.submit", **params, before=before, auto_resume=not no_auto_resume)
     call.tell_warnings(result)
     _tell_lacks(call, result)
     if not (wait or follow):

@@ -189,6 +189,16 @@ def test_rpc_prints_results_and_errors_as_they_came(home):
     assert json.loads(home.mzt("rpc", "no.such", code=4).stdout)["code"] == -32601
 
 
+def test_the_hint_of_a_refused_score_names_its_file_so_that_it_can_be_typed_where_one_is(home):
+    (home.path / "below").mkdir()
+    (home.path / "below" / "bad.yaml").write_text("name: a\n")
+    home.score("a")
+    home.mzt("run", "a.yaml", "--wait")
+    for words in (["run"], ["modify", "a", "-c"], ["resume", "a", "-c"]):
+        told = home.mzt(*words, "below/bad.yaml", code=4).stderr.splitlines()
+        assert told[-1] == "  mzt validate below/bad.yaml"
+
+
 def test_rpc_says_of_each_method_whether_it_changes_something_as_a_connection_for_questions_takes_it(home):
     said = dict(line.split()[:2] for line in home.mzt("rpc").stdout.splitlines())
     assert {name: said[name] for name in ("backup.write", "instrument.check", "job.pause", "job.status")} == {

@@ -383,7 +383,7 @@ class Model:
         return Definition.of(score, step, (numbers.get(need) for need in step.needs))
 
     def changed(self, new: Score | None) -> set[int]:
-        """Number what is completed and is, or was made as, another step than in the score that is to come."""
+        """Number what is completed and was made as another step than in the score that is to come."""
         to_come = new or self.staged or self.score
         found = origins(self, to_come)
         sheets = {name: self.sheets[before] for name, before in found.was.items()}
@@ -391,9 +391,7 @@ class Model:
         return {
             sheet.number
             for name, sheet in sheets.items()
-            if sheet.status == "completed"
-            and {sheet.made_as, *([self.stands_as(found.was[name])] if name in found.was else [])}
-            != {self.definition(to_come, name)}
+            if sheet.status == "completed" and sheet.made_as != self.definition(to_come, name)
         }
 
     def last_staged_or_current(self) -> int:

@@ -53,7 +53,7 @@ async def compile_valid(
         given = formatting.given_again(masks.told({**source.kept, **source.given}))
         raise InvalidScore(
             f"'{shown}' has {count} error{'' if count == 1 else 's'}{undisturbed}",
-            hints=[] if shown == UNNAMED else [f"mzt validate {formatting.typed(shown)}{given}"],
+            hints=[] if shown == UNNAMED else [f"mzt validate {formatting.typed(source.file)}{given}"],
             problems=compiled.problems,
         )
     digest = hashlib.sha256(source.text)

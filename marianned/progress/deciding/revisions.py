@@ -291,9 +291,9 @@ def below(score: Expanded, sheets: Iterable[int]) -> set[int]:
 def asked_for(state: JobState, version: Version, ask: Asked) -> list[int]:
     """Return the uids of what a request wants to run again; `version` is the revision that would count.
 
-    `changed` are those that are completed and have another definition under this version than in the revision
-    in force, or than they completed under, however many revisions ago. Beside a new score numbers are those
-    of its sheets, else those of the revision in force.
+    `changed` are those that are completed and have another definition under this version than the one they
+    completed under, however many revisions ago. Beside a new score numbers are those of its sheets, else
+    those of the revision in force.
 
     Raises:
         BadRequest: there is no such sheet.
@@ -322,7 +322,6 @@ def changed(state: JobState, version: Version) -> dict[int, int]:
     """Return the uids, by number in this version, of sheets that are done and changed, see `asked_for`."""
     where = origins(state, version.score)
     plan = planned(state, version, where=where)
-    kept_changed = {line.sheet for line in plan.lines if line.action == PlanAction.KEPT_CHANGED}
     uids = uids_of(state, where)
     found: dict[int, int] = {}
     for sheet in version.score.sheets:
@@ -333,7 +332,7 @@ def changed(state: JobState, version: Version) -> dict[int, int]:
         if sheet.sheet in plan.spaced and row.definition == done_as(state, row.sheet)["definition"]:
             continue
         definition = fingerprint(sheet, (uids.get(need) for need in sheet.needs))
-        if sheet.sheet in kept_changed or row.definition != definition:
+        if row.definition != definition:
             found[sheet.sheet] = row.uid
     return found
 
