@@ -450,6 +450,10 @@ class Records:
         """Return the rate limits that are known, those in force and those that are lifted."""
         return await self._rows(_LIMIT, "limits")
 
+    def knows_last_request(self, run_id: int) -> bool:
+        """Tell whether nobody has asked for anything since the last look at a run's newest request."""
+        return run_id in self._last_requests
+
     async def last_request(self, run_id: int) -> protocol.Event | None:
         """Return the newest event by which somebody paused, resumed or ended a run; null: there is none.
 

@@ -13,6 +13,7 @@ from marianned.progress.state.loops import Loops
 from marianned.progress.state.sharing import Numbers, Vector
 from marianned.progress.views.hooks import hook_view
 from marianned.progress.views.job import job_view, sheet_views
+from marianned.progress.views.still import is_still
 from marianned.protocol import ENDED, Job
 from marianned.rows import SummaryRow
 
@@ -133,6 +134,14 @@ def invariants(state: JobState) -> None:
     assert all(row.uid < state.run.next_uid for row in state.sheets.values())
 
 
+def stays_as_told(bench: "Bench") -> None:
+    """What is kept to be told again, until the next commit, does not come with time."""
+    state = bench.state
+    if is_still(state):
+        later = bench.now.plus(10**9)
+        assert job_view(state, bench.now) == job_view(state, later)
+
+
 def same_as_disk(bench: "Bench") -> None:
     """Memory and disk can't disagree."""
     memory, disk = bench.state, bench.disk.state()
@@ -157,6 +166,7 @@ def same_as_disk(bench: "Bench") -> None:
     ours, theirs = job_view(memory, bench.now), job_view(disk, bench.now)
     ours.cost.usd, theirs.cost.usd = round(ours.cost.usd, 6), round(theirs.cost.usd, 6)
     assert ours == theirs
+    stays_as_told(bench)
     if ours.status in ENDED:
         summary = msgspec.json.decode(bench.disk.rows[SummaryRow,].job, type=Job)
         summary.cost.usd = round(summary.cost.usd, 6)

@@ -94,9 +94,15 @@ async def remember(services: Services, state: JobState) -> None:
         _logger.warning("the files of '%s' are not watched: %s", run.job_name, error)
 
 
+def is_watched(state: JobState) -> bool:
+    """Tell whether a job is at rest with something done: then its workspace is looked at."""
+    at_rest = lifecycle.status(state.facts) in AT_REST and not state.failing
+    return at_rest and state.run.started_at is not None
+
+
 async def found(services: Services, state: JobState) -> Drift | None:
     """Tell what differs now from when the job came to rest; None: it is not at rest, or nothing is known."""
-    if lifecycle.status(state.facts) not in AT_REST or state.failing or state.run.started_at is None:
+    if not is_watched(state):
         return None
     since = timestamp(state.run.status_since)
     alone = all(row.waiting_for != WaitingFor.JOB for row in state.hooks)

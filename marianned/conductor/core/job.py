@@ -97,7 +97,10 @@ class Jobs(Protocol):
 
 
 class Job:
-    """A run that is in memory: its state, and the one task that owns it."""
+    """A run that is in memory: its state, and the one task that owns it.
+
+    `moment` is another object once the state has become another: as long as it is the same, so is the state.
+    """
 
     def __init__(self, services: Services, state: JobState, jobs: Jobs) -> None:
         self.services = services
@@ -107,6 +110,7 @@ class Job:
         state.endless = lambda: bool(self.waits() or any(unbegun(self.queued())))
         state.executor = services.settings.executor
         state.closed_for = lambda: services.scheduler.closed_for
+        self.moment = object()
         self.status_event = 0
         self.superseded = False
         self._jobs = jobs
@@ -367,8 +371,7 @@ class Job:
         started = len(decision.starts) + len(decision.checks) + len(decision.asks)
         started += decision.hook is not None
         ended = len(state.flights) + started
-        state.become(decision.state)
-        self._before = None
+        self._become(decision.state)
         ended -= len(state.flights)
         self._share.release(taken, decision.changes, started, ended, moment)
         changed = self.status != before
@@ -415,6 +418,11 @@ class Job:
         """Wait until the concert's log has all that has happened by now."""
         if self._log_written is not None:
             await self._log_written.wait()
+
+    def _become(self, copy: JobState) -> None:
+        self.state.become(copy)
+        self._before = None
+        self.moment = object()
 
     def _is_long(self, trigger: Trigger) -> bool:
         """Tell whether a decision may touch each sheet of a large job, not only what has just happened.

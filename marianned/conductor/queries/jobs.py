@@ -34,6 +34,7 @@ from marianned.conductor.queries.output import (
     stream_format,
     where_to_begin,
 )
+from marianned.conductor.queries.told import ToldJobs
 from marianned.conductor.run.attempt import PROMPT
 from marianned.errors import BadRequest, MarianneError, NoSuchJob, Problem, WaitOverridden, WaitTimeout
 from marianned.moment import now
@@ -52,7 +53,6 @@ from marianned.protocol import (
     DaemonHealth,
     DaemonState,
     DaemonStatus,
-    Event,
     Events,
     GetDaemon,
     GetJob,
@@ -97,6 +97,7 @@ class JobQueries:
         self._records = conductor.services.store.records
         self.meter = Meter()
         self.live = Liveness(self.services)
+        self.told = ToldJobs(conductor, self.live)
         self._ended = EndedRuns(self.services.store, conductor.tasks)
         self._started_at = started_at
         self._started = time.monotonic()
@@ -143,8 +144,10 @@ class JobQueries:
         numbers = list(state.sheets) if params.sheets is None else select(params.sheets, state.score)
         numbers.sort()
         event = self.services.store.last_event  # what is committed while it is looked for comes after it
-        if params.newer_than is not None and await self._is_unchanged(state, params.newer_than):
+        if params.newer_than is not None and await self.told.is_unchanged(state, params.newer_than):
             return unchanged(params.job_id, event)
+        job = self.in_memory(state)
+        before = self.told.circumstances(job)
         view = await self.view(state)  # before all others: what is told is at least as new as its event
         sheets = []
         if "sheets" in chosen:
@@ -160,20 +163,12 @@ class JobQueries:
             hooks=[hook_view(state, row, self.live_pid(state.run.job_name, row)) for row in state.hooks],
             variables=masks.told(state.current.row.variables),
             drift=await drift.found(self._conductor.services, state) if "drift" in chosen else None,
-            last_request=await self._last_request(state) if "last_request" in chosen else None,
+            last_request=await self._records.last_request(state.run.run_id)
+            if "last_request" in chosen
+            else None,
             stage_names=selectors(state.score) if params.names else [],
         )
-        return chosen.leave_out(told)
-
-    async def _is_unchanged(self, state: JobState, event: int) -> bool:
-        """Tell whether nothing of a run, nor of those it waits for, has been committed since an event."""
-        if event > self.services.store.last_event:
-            return False  # of another journal
-        runs = [state.run.run_id, *(child.run.run_id for child in state.awaited)]
-        return not await self._records.has_changed(runs, event)
-
-    async def _last_request(self, state: JobState) -> Event | None:
-        return await self._records.last_request(state.run.run_id)
+        return self.told.keep(params, job, before, chosen.leave_out(told), view.in_flight)
 
     async def _sheets(
         self, state: JobState, numbers: list[int], params: GetJob, *, needs: bool

@@ -97,10 +97,10 @@ class Liveness:
 
     async def told(self, state: JobState, found: Sequence[InFlight]) -> list[InFlight]:
         """Return what is in flight of a job with what its outputs tell; what prints nothing as it is."""
-        printing = dict(self._printing(state))
+        printing = self.printing(state)
         if not printing:
             return list(found)
-        told = self._unchanged(printing)
+        told = self.unchanged(printing)
         if told is None:
             looks = await to_thread.run_sync(_look, printing)
             told = {key: look.printed for key, look in looks.items()}
@@ -110,7 +110,11 @@ class Liveness:
             for one in found
         ]
 
-    def _unchanged(self, printing: Mapping[Key, Printing]) -> dict[Key, Printed] | None:
+    def printing(self, state: JobState) -> dict[Key, Printing]:
+        """Return what is in flight of a job and prints."""
+        return dict(self._printing(state))
+
+    def unchanged(self, printing: Mapping[Key, Printing]) -> dict[Key, Printed] | None:
         """Return what was told last, where that is still so; None: it has to be looked for, in a thread.
 
         Nothing but four facts of each file are asked for here, of few, and only where they lie in the file

@@ -1,0 +1,143 @@
+"""Jobs as they were told last, told again as long as nothing of what was said could have become another.
+
+A commit makes the job's `moment` another. All else that a reply depends on is either asked for anew with
+each look, which costs little (whether the database is in its place, what hinders the job, how much was
+printed), or it keeps the reply from being kept at all: time, files of a workspace, other jobs, long pages.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from marianned.conductor.core import drift
+from marianned.conductor.core.job import Job
+from marianned.conductor.core.registry import Conductor
+from marianned.conductor.queries.live import Key, Liveness, Printed, Printing, key_of
+from marianned.progress.state.job import JobState
+from marianned.progress.views.still import is_still
+from marianned.protocol import GetJob, InFlight, JobDetails, Obstacle
+
+_KEPT_MOST = 256
+_SHEETS_MOST = 50
+"""On longer pages the sheets are most of the work, and of the memory."""
+
+
+class Circumstances(NamedTuple):
+    """What a job is told in: as long as they are the same, so is all that is not looked for in files."""
+
+    moment: object
+    closed_for: Obstacle | None
+
+
+class _Told(NamedTuple):
+    """What was told, and in which circumstances; `encoded` is it as JSON."""
+
+    job_name: str
+    circumstances: Circumstances
+    printing: Mapping[Key, Printing]
+    printed: Mapping[Key, Printed]
+    reply: JobDetails
+    encoded: msgspec.Raw
+
+
+class ToldJobs:
+    """The last replies about jobs in memory, by what was asked."""
+
+    def __init__(self, conductor: Conductor, live: Liveness) -> None:
+        self._conductor = conductor
+        self._services = conductor.services
+        self._live = live
+        self._known: dict[bytes, _Told] = {}
+
+    def again(self, params: GetJob) -> msgspec.Raw | None:
+        """Return the reply as JSON, as it was but for its event; None: it has to be made anew."""
+        key = msgspec.json.encode(params)
+        told = self._known.get(key)
+        if told is None:
+            return None
+        job = self._conductor.jobs.get(told.job_name)
+        if (
+            job is None
+            or self.circumstances(job) != told.circumstances
+            or not self._services.store.records.knows_last_request(job.run_id)
+        ):
+            del self._known[key]
+            return None
+        if told.printing and self._live.unchanged(told.printing) != told.printed:
+            return None
+        if (event := job.true_at) != told.reply.event:
+            reply = msgspec.structs.replace(told.reply, event=event)
+            told = self._known[key] = told._replace(reply=reply, encoded=_encoded(reply))
+        return told.encoded
+
+    def circumstances(self, job: Job | None) -> Circumstances | None:
+        """Return those in which a job is told now; None: it is not in memory, or something hinders it."""
+        services = self._services
+        if (
+            job is None
+            or services.strangers
+            or services.ran_since
+            or services.limits.rows
+            or any(job.kept())
+            or services.store.degraded
+        ):
+            return None
+        return Circumstances(job.moment, services.scheduler.closed_for)
+
+    def keep(
+        self,
+        params: GetJob,
+        job: Job | None,
+        before: Circumstances | None,
+        reply: JobDetails,
+        flights: Sequence[InFlight],
+    ) -> JobDetails:
+        """Return a reply about a job, with these `flights`; keep it if it holds until something is another.
+
+        `before` are the circumstances from before it was looked up, in which others had their turn.
+        """
+        if (
+            job is None
+            or before is None
+            or self.circumstances(job) != before
+            or not _holds(params, job.state)
+        ):
+            return reply
+        printing = self._live.printing(job.state)
+        printed = self._live.unchanged(printing) if printing else {}
+        if printed is not None and _says(flights, printed):
+            if len(self._known) >= _KEPT_MOST:
+                self._known.clear()
+            told = _Told(job.state.run.job_name, before, printing, printed, reply, _encoded(reply))
+            self._known[msgspec.json.encode(params)] = told
+        return reply
+
+    async def is_unchanged(self, state: JobState, event: int) -> bool:
+        """Tell whether nothing of a run, nor of those it waits for, has been committed since an event."""
+        if event > self._services.store.last_event:
+            return False  # of another journal
+        runs = [state.run.run_id, *(child.run.run_id for child in state.awaited)]
+        return not await self._services.store.records.has_changed(runs, event)
+
+
+def _holds(params: GetJob, state: JobState) -> bool:
+    """Tell whether a reply stays right, whatever comes with time, until something is committed."""
+    return (
+        params.sheets is None
+        and params.newer_than is None
+        and state.score.isolation is None
+        and min(len(state.sheets), params.limit) <= _SHEETS_MOST
+        and is_still(state)
+        and not drift.is_watched(state)
+    )
+
+
+def _says(flights: Iterable[InFlight], printed: Mapping[Key, Printed]) -> bool:
+    """Tell whether this was said of what is in flight; more may have been printed since."""
+    said = {key_of(one): Printed(one.stdout_bytes or 0, one.last_output_at, one.last_line) for one in flights}
+    return all(said.get(key) == one for key, one in printed.items())
+
+
+def _encoded(reply: JobDetails) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(reply))
