@@ -161,10 +161,37 @@ def reader_gone() -> int:
     return PIPE_EXIT
 
 
+class Unwritten(OSError):
+    """Standard output takes no more, though its reader is there: its disk is full, or broken."""
+
+
+def write(data: str | bytes) -> None:
+    """Write to stdout, at once: whatever a command prints is written here.
+
+    A write that fails drops what the buffer does not hold, so that a later flush would not tell of it.
+
+    Raises:
+        BrokenPipeError: its reader is gone.
+        Unwritten: it takes no more.
+    """
+    try:
+        if isinstance(data, bytes):
+            sys.stdout.buffer.write(data)
+        else:
+            sys.stdout.write(data)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Unwritten(error.errno, error.strerror) from None
+
+
 def surroundings(error: OSError) -> int | None:
     """Say what this process lacks that all commands need; return the exit code, null: nothing of that."""
     try:
-        sys.stdout.flush()
+        if isinstance(error, Unwritten):
+            raise error
+        sys.stdout.flush()  # Click and the help of `mzt` write by themselves
     except OSError as unwritten:
         _err([f"mzt: the output can't be written: {(unwritten.strerror or 'unknown').lower()}"], [])
         return reader_gone()
@@ -202,8 +229,7 @@ def failure(error: MarianneError) -> dict[str, Any]:
 def out(text: str) -> None:
     """Print to stdout; at once, for whoever reads along."""
     said = terminal.screen(text, coloured=dressed(sys.stdout))
-    sys.stdout.write(said if said.endswith("\n") else f"{said}\n")
-    sys.stdout.flush()
+    write(said if said.endswith("\n") else f"{said}\n")
 
 
 def json_object(call: Invocation, value: Mapping[str, Any]) -> None:
@@ -231,8 +257,7 @@ def _kept(value: Any, fields: Sequence[str]) -> Any:
 def json_line(value: object) -> None:
     """Print one JSON value as a line."""
     said = _plainly(value)
-    sys.stdout.write(f"{terminal.json(_encoded(value) if said is None else said)}\n")
-    sys.stdout.flush()
+    write(f"{terminal.json(_encoded(value) if said is None else said)}\n")
 
 
 def _plainly(value: object) -> str | None:

@@ -41,7 +41,7 @@ def watched(call: Invocation, work: Callable[[], Answer]) -> int:
         if drawn and not ended:
             _draw(str(answer.result["message"] if answer.text is None else answer.text))
         elif ended or answer.result["event"] != seen:
-            sys.stdout.write(_REDRAW if drawn else "")
+            exits.write(_REDRAW if drawn else "")
             code = exits.answered(call, answer)
             if ended:
                 return code
@@ -56,5 +56,4 @@ def _draw(text: str) -> None:
     if 2 < rows <= len(lines):  # noqa: PLR2004  else there is no room, or nobody knows how much
         lines = [*lines[: rows - 2], f"and {len(lines) - rows + 2} more lines"]
     said = terminal.screen("\n".join(lines), coloured=dressed(sys.stdout))
-    sys.stdout.write(f"{_REDRAW}{said}\n")
-    sys.stdout.flush()
+    exits.write(f"{_REDRAW}{said}\n")

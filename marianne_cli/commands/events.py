@@ -14,7 +14,7 @@ from marianned.formatting import plural
 
 @options.command("events", "mzt events -n 20", "mzt events release-notes -F -j", "mzt events --since 2h")
 @options.argument("job", metavar="[JOB]", required=False, kind=kinds.JobName())
-@options.option("--after", metavar="EVENT", kind=kinds.Whole(), help="Only events after this one.")
+@options.option("--after", metavar="EVENT", kind=kinds.Whole(0), help="Only events after this one.")
 @options.option(
     "--since", metavar="TIME", kind=kinds.Since(), help="Only what came later: 2h (ago), 07:30, RFC 3339."
 )

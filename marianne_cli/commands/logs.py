@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from marianne_cli import options, waiting
+from marianne_cli import exits, options, waiting
 from marianne_cli.commands.status import job_details
 from marianne_cli.context import GOES_ON, Answer, Invocation
 from marianne_cli.lines import kinds
@@ -90,8 +90,7 @@ def command(
         )
     if _as_bytes(mode) and len(chosen) == 1:
         data, _ = outputs.read(call, details["job_id"], _source(*chosen[0], mode), lines)
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        exits.write(data)
         return Answer({}, printed=True)
     return Answer({}, text=_text(call, details["job_id"], chosen, mode, lines))
 

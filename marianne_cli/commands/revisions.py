@@ -1,8 +1,6 @@
 """`mzt revisions`: the versions of a job's score, and their plans."""
 
-import sys
-
-from marianne_cli import options
+from marianne_cli import exits, options
 from marianne_cli.context import Answer, Invocation
 from marianne_cli.lines import kinds
 from marianne_cli.screens import jobs as screens
@@ -28,6 +26,5 @@ def command(call: Invocation, *, job: str, revision: int | None) -> Answer:
     if revision is None or call.as_json:
         lines = screens.revisions_screen(result["revisions"], unfolded=call.verbose)
         return Answer(result, text=render.fitted(lines))
-    sys.stdout.buffer.write(result["text"].encode())
-    sys.stdout.buffer.flush()
+    exits.write(result["text"].encode())
     return Answer(result, printed=True)

@@ -27,7 +27,9 @@ _WORDS = kinds.Words(
 )
 @options.timeout_option(None, "Longest time to wait; by default no limit.")
 @options.label_option
-@options.option("--after", metavar="EVENT", kind=kinds.Whole(), help="Count only what came after this event.")
+@options.option(
+    "--after", metavar="EVENT", kind=kinds.Whole(0), help="Count only what came after this event."
+)
 def command(
     call: Invocation,
     *,

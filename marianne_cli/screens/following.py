@@ -1,7 +1,6 @@
 """`mzt logs -F`: what a job prints as it comes, and between it, a line each, what happens to the job."""
 
 import codecs
-import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -182,8 +181,7 @@ class Teller:
         elif self.readable:
             self.lines(source, self._transcript(source).feed(gone, data))
         else:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+            exits.write(data)
 
     def ended(self, source: outputs.Source) -> None:
         """Print what the end of a stream brings."""

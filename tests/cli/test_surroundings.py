@@ -64,6 +64,18 @@ def test_a_full_disk_behind_stdout_is_said_in_one_line(home, line):
     )
 
 
+@pytest.mark.parametrize(
+    "line", ["logs a", "logs a --raw", "logs a -F", "logs a -F --raw", "logs a -j", "revisions a 1"]
+)
+def test_a_full_disk_is_said_in_one_line_too_where_more_is_printed_than_a_buffer_holds(home, line):
+    long = "x" * 100
+    home.score("a", f"for n in $(seq 300); do echo {long}; done\n    # {long * 100}")
+    home.mzt("run", "a.yaml", "--wait")
+    done = typed(home, f'"$@" {line} > /dev/full')
+    said = [one for one in done.stderr.splitlines() if not one.startswith("-- ")]
+    assert (done.returncode, said) == (141, ["mzt: the output can't be written: no space left on device"])
+
+
 def test_what_is_printed_goes_to_no_connection_where_stdout_is_closed(home):
     home.mzt("start")
     done = typed(home, '"$@" version >&-')
