@@ -610,7 +610,11 @@ def values(given: tuple[str, ...], file: str | None) -> dict[str, Any]:
 def _env_file(file: str) -> dict[str, str]:
     from marianne_cli import envfile
 
+    data = file_bytes(file)
     try:
-        return envfile.read(score_file(file)["text"])
+        return envfile.read(data.decode())
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Misuse(f"{shown_name(file)}:{line}: not UTF-8: byte 0x{data[error.start]:02x}") from None
     except envfile.BadLine as bad:
         raise Misuse(f"{shown_name(file)}:{bad.line}: {bad.message}") from None

@@ -144,6 +144,9 @@ def _state() -> Iterator[Finding]:
     if not directory.exists():
         yield _to_be_made(directory)
         return
+    if not directory.is_dir():
+        yield Finding(name="state", passed=False, message=f"'{directory}' is there, and is no directory")
+        return
     if not os.access(directory, os.W_OK):
         why = "its file system is read-only" if _is_read_only(directory) else "this user may not write there"
         message = f"'{directory}' can't be written: {why}"

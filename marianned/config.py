@@ -132,7 +132,9 @@ def load_configuration(directory: Path) -> Configuration:
         return Configuration(Settings(), defaults)
     except OSError as error:
         raise ConfigError(f"{path}: it is not read: {error.strerror}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8: byte 0x{error.object[error.start]:02x}") from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}") from None
     checked: dict[str, Any] = {}
     sources: dict[str, str] = {}

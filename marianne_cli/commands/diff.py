@@ -43,6 +43,8 @@ def command(call: Invocation, *, job: str, a: int | None, b: int | None, config:
     values = _new_values(reply["revisions"], since, to)
     differ = "what differs" if text else "only values differ" if values else "nothing differs"
     message = f"{name}: {differ} between {words[0]} and {words[1]}{f': {values}' if values else ''}"
+    if since == to and a is None:
+        message = f"{name}: revision {to} is the first, there is none before it to compare it with"
     if values or not text:
         call.note(message)
     kept = {key: value for key, value in reply.items() if key != "revisions"}

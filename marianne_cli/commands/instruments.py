@@ -191,7 +191,8 @@ cli:
 
 def _init(name: str) -> Answer:
     """Write a new profile into the configuration directory; nobody is asked."""
-    if not all(c.isascii() and (c.isalnum() or c in "._-") for c in name) or name.startswith("."):
+    letters = all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
+    if not name or not letters or name.startswith("."):
         raise Misuse(f"'{name}' is not a valid name for an instrument; use letters, digits, '.', '_', '-'")
     from marianned.paths import configuration_directory
 

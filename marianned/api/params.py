@@ -63,7 +63,9 @@ def _usage_error(request: wire.Request, complaint: str) -> str:
     name = re.split(r"[.\[]", place[1])[0] if place else ""
     if name not in fields:
         return "params: they can't be read"
-    return f"params.{name}: {_wanted(fields[name].type)} is wanted, not {_given(given[name])}"
+    return (
+        f"params.{name}: {_wanted(fields[name].type)} is wanted, not {_given(given[name], fields[name].type)}"
+    )
 
 
 def _fields(kind: type[Query[Any]]) -> tuple[types.Field, ...]:
@@ -110,11 +112,19 @@ def _range(least: float | None, most: float | None, what: str = "") -> str:
     return "" if least is None else f" from {least:g} up"
 
 
-def _given(raw: msgspec.Raw) -> str:
+def _has_length(text: str, wanted: types.StrType) -> bool:
+    most = wanted.max_length
+    return len(text) >= (wanted.min_length or 0) and (most is None or len(text) <= most)
+
+
+def _given(raw: msgspec.Raw, wanted: types.Type) -> str:
     try:
         value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "a value that can't be read"
+    texts = [one for one in getattr(wanted, "types", (wanted,)) if isinstance(one, types.StrType)]
+    if isinstance(value, str) and texts and not any(_has_length(value, one) for one in texts):
+        return f"one of {len(value):,}" if value else "an empty one"
     return _GIVEN.get(type(value)) or _short(str(value))
 
 

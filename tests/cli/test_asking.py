@@ -111,7 +111,10 @@ def test_modify_takes_an_old_revision_again_and_reruns_what_changed(home):
     assert [line["action"] for line in alone] == ["rerun", "rerun", "kept"]
     back = home.json("modify", "a", "--revision", "1", "--rerun", "changed")
     assert back["new_revision"] == 3
-    assert [line["action"] for line in back["plan"]] == ["rerun", "rerun", "changed"]
+    assert [line["action"] for line in back["plan"]] == ["kept", "kept", "changed"]  # they were done so
+    assert statuses(home) == ["completed", "completed", "pending"]
+    anew = home.json("modify", "a", "-c", new, "--rerun", "changed")
+    assert [line["action"] for line in anew["plan"]] == ["rerun", "rerun", "changed"]
     assert statuses(home) == ["pending", "pending", "pending"]
     home.mzt("resume", "a", "--wait")
     assert home.mzt("wait", "a", "-t", "20").stdout == "a: completed; 3 of 3 sheets done\n"
@@ -274,7 +277,9 @@ def test_why_shows_the_evidence_of_a_real_failure(home):
 def test_revisions_and_diff_tell_the_versions_of_a_score(home):
     paused(home)
     first = (home.path / "a.yaml").read_text()
-    assert home.mzt("diff", "a").stdout == ""
+    alone = home.mzt("diff", "a")
+    assert alone.stdout == ""
+    assert alone.stderr == "a: revision 1 is the first, there is none before it to compare it with\n"
     home.mzt("modify", "a", "-c", home.score("a", GATED, " new"), "--reason", "clearer")
     table = home.mzt("revisions", "a").stdout.splitlines()
     assert table[0].split() == ["REV", "STATUS", "SHEETS", "WHEN", "WHO", "WHY", "FILE"]

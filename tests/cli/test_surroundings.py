@@ -156,3 +156,19 @@ def test_a_umask_that_takes_from_its_owner_what_is_made_keeps_no_daemon_from_its
     assert stat.S_IMODE((state / "daemon-start.log").stat().st_mode) == 0o600
     made = [state, *(path for path in state.parents if cold_home.path in path.parents)]
     assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o700}
+
+
+def test_a_file_in_the_place_of_the_state_directory_is_no_directory_that_is_open_to_others(cold_home):
+    place = cold_home.path / "file"
+    place.write_text("")
+    cold_home.environment["STATE_DIRECTORY"] = str(place)
+    told = cold_home.mzt("doctor", code=1).stdout
+    assert f"NO  state          '{place}' is there, and is no directory" in told
+    assert "chmod" not in told
+
+
+def test_an_environment_file_that_is_no_text_is_told_with_the_line(cold_home):
+    cold_home.score("a")
+    (cold_home.path / "vars").write_bytes(b"A=1\nB=\xff\n")
+    done = cold_home.mzt("run", "a.yaml", "--env-file", "vars", code=2)
+    assert done.stderr.splitlines()[0] == "mzt: vars:2: not UTF-8: byte 0xff"
