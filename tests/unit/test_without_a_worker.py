@@ -9,7 +9,7 @@ from marianned.score.read.reader import ScoreSource
 from marianned.score.render.plain import plain_body
 from marianned.score.render.prompt_inputs import UpstreamOutputs
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("one_pool")]
 CLI, CLAUDE = builtin_profiles()["cli"], builtin_profiles()["claude-code"]
 ENDED = {"exit_code": 0, "signal_name": None, "timed_out": False, "timeout_seconds": 60.0}
 

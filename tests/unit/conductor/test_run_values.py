@@ -21,7 +21,7 @@ sheet: {size: 1, total_items: 2}
 prompt: {template: "echo {% if stage == 2 %}{{ color }}{% endif %} {{ stage }}", variables: {idle: x}}
 """
 GIVEN = {"color": "red", "api_token": "sekret-1"}
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("one_pool")]
 
 
 class Asking:

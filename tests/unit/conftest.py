@@ -1,0 +1,12 @@
+"""What tests of more than one room share."""
+
+import pytest
+
+from marianned import worker_pool
+
+
+@pytest.fixture(scope="module")
+async def one_pool():
+    """Keep one event loop for all tests of a file, and with it the workers: each pool starts a nursery anew."""
+    yield
+    await worker_pool.pool().close()
