@@ -9,8 +9,6 @@ import pytest
 from anyio import to_thread
 from home_for_tests import GATED
 from kit.daemon import DEADLINE, gated, score
-from mcp import Client, StdioServerParameters
-from mcp.client.stdio import stdio_client
 
 from marianne_cli.mcp import tools
 from marianne_cli.mcp.stdio import HANDSHAKES, MODERN
@@ -21,6 +19,10 @@ MODES = pytest.mark.parametrize("mode", ["legacy", MODERN[0]])
 
 @asynccontextmanager
 async def agent(home, *options, mode="auto"):
+    # loaded here: it takes a second, and each worker of pytest collects this file
+    from mcp import Client, StdioServerParameters
+    from mcp.client.stdio import stdio_client
+
     command, *arguments = home.command(["mcp", *options])
     server = StdioServerParameters(command=command, args=arguments, env=home.environment, cwd=home.path)
     with anyio.fail_after(100):

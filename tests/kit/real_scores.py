@@ -33,7 +33,7 @@ def asked(house, name, text=None, work=None):
 
 def alone(text, **changed):
     """Return a score without what it chains to, which lies on its writer's machine, and without its rests."""
-    score = yaml.safe_load(text)
+    score = yaml.load(text, yaml.CSafeLoader)
     if not score.keys() & set(LEFT_OUT) and not changed:
         return text
     kept = {key: part for key, part in score.items() if key not in LEFT_OUT}

@@ -10,7 +10,7 @@ from tools import answered
 from marianned.instruments.loader import builtin_profiles
 from marianned.instruments.output import classify, read_output
 
-ANSWERS = yaml.safe_load((Path(__file__).parent / "answers.yaml").read_text())
+ANSWERS = yaml.load((Path(__file__).parent / "answers.yaml").read_text(), yaml.CSafeLoader)
 AGENTS = sorted(name for name, tool in builtin_profiles().items() if tool.cli and name != "cli")
 KINDS = ("auth", "rate_limit", "capacity", "exit")
 

@@ -18,9 +18,9 @@ from marianned.instruments.output import classify, read_output
 
 HERE = Path(__file__).parent
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-MESSAGES = yaml.safe_load((HERE / "messages.yaml").read_text())
+MESSAGES = yaml.load((HERE / "messages.yaml").read_text(), yaml.CSafeLoader)
 RECORDED = [json.loads(line) for line in (HERE / "recorded.jsonl").read_text().splitlines()]
-NEAR = yaml.safe_load((HERE / "near_misses.yaml").read_text())
+NEAR = yaml.load((HERE / "near_misses.yaml").read_text(), yaml.CSafeLoader)
 AGENTS = sorted(MESSAGES)
 LINES = ("claude-code", "codex-cli", "opencode")
 """Tools that print an event a line: what was said before stands in one of its own."""
