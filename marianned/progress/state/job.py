@@ -129,7 +129,7 @@ class JobState:
             cancelling=self.run.cancelling,
             held=bool(self.holds),
             staged=self.staged is not None or bool(self.run.rewind),
-            in_flight=bool(self.flights),
+            in_flight=self.has_flights,
             begun=self.run.begun,
             failing=self.failing,
         )
@@ -194,6 +194,13 @@ class JobState:
         return [*self.sheet_flights, *hooks, *self.loops.asking]
 
     @property
+    def has_flights(self) -> bool:
+        """Whether anything is in flight: each decision asks many times."""
+        if self.attempts or self.skips or self.loops.asking:
+            return True
+        return any(row.status == HookStatus.RUNNING for row in self.hook_rows.values())
+
+    @property
     def placed(self) -> list[Placed]:
         """What is in flight with a process of its own."""
         return [flight for flight in self.flights if not isinstance(flight, LoopRow)]
@@ -230,8 +237,9 @@ class JobState:
     @property
     def failing(self) -> bool:
         """Whether hooks of a failure are still to run, or one runs: nothing else starts before."""
-        rows = self.hook_rows.values()
-        return self.run.failing or any(row.after_failure and row.status == HookStatus.RUNNING for row in rows)
+        if self.run.failing or not self.hook_rows:
+            return self.run.failing
+        return any(row.after_failure and row.status == HookStatus.RUNNING for row in self.hook_rows.values())
 
     @property
     def hook_queue(self) -> HookQueue:
@@ -241,13 +249,9 @@ class JobState:
     @property
     def success_queue(self) -> HookQueue:
         """Where the hooks of a success stand."""
-        return hook_queue(
-            self.score,
-            self.hooks,
-            self.sheets.values(),
-            self.run.depth,
-            done=-1 if self.loops.undecided else self.done,
-        )
+        rows = self.hooks
+        done = -1 if not rows or self.loops.undecided else self.done
+        return hook_queue(self.score, rows, self.sheets.values(), self.run.depth, done=done)
 
     def hook_definition(self, hook: int) -> Hook:
         """Return what the score in force says of a hook."""
