@@ -116,6 +116,10 @@ class Crashing:
         """Wait for an event of a job."""
         return self._through(lambda: self.house.event(job, kind))
 
+    def stands(self):
+        """Have a daemon that serves, whatever has become of the last."""
+        self._through(lambda: self.house.rpc("daemon.hello"))
+
     def status(self, job):
         """Look at a job: the daemon may fall under a look too."""
         return self._through(lambda: self.house.status(job))
