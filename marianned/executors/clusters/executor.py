@@ -12,14 +12,12 @@ or a timer for each of them: thousands that wait cost the look.
                              has come of that either, in the time that it has from then on
     the engine is away       nothing is known, so nothing is concluded, and what was missing counts anew
 
-Attempts that start together and want the same become one array. Source: docs/design/executors.md.
+Source: docs/design/executors.md.
 """
 
-import hashlib
 import logging
-import shlex
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +26,7 @@ import msgspec
 from anyio.to_thread import run_sync
 
 from marianned import accidents
-from marianned.executors import attempt_files, limit, order, programs, shim
+from marianned.executors import attempt_files, limit, order, shim
 from marianned.executors.base import (
     CannotStart,
     ExitRecord,
@@ -40,10 +38,9 @@ from marianned.executors.base import (
     Withdrawn,
 )
 from marianned.executors.children import HURRY
-from marianned.executors.clusters.engine import Away, Busy, Engine, Job, Key, Refused, TooWide
+from marianned.executors.clusters.engine import Away, Engine
+from marianned.executors.clusters.entries import Entry
 from marianned.executors.clusters.evidence import (
-    LOG,
-    SUBMISSION,
     Found,
     Submission,
     join,
@@ -55,15 +52,9 @@ from marianned.executors.clusters.evidence import (
     take,
     unstarted,
 )
+from marianned.executors.clusters.submitting import PAUSES, Submitter
 from marianned.executors.clusters.unwanted import Unwanted
-from marianned.paths import make_private_directory
-from marianned.score.expanded import Resources
 
-ARRAYS = "arrays"
-"""Where, beside the attempts of a run, lie the lists of what was submitted together."""
-
-_BACKSTOP, _BACKSTOP_SECONDS = 1.25, 600.0
-"""What the engine lets an attempt take beyond its time limit, which can be raised; the engine's can't."""
 _TICK_SECONDS = 0.5
 """How often the records of what runs are looked for."""
 _RECORDS_A_SECOND = 1000
@@ -74,9 +65,6 @@ _LOOK_SHARE = 10
 """A look comes at the earliest after so many times what the last one took, as far as that is not too long."""
 _FORGOTTEN_MOST = 1
 """How often what the engine has forgotten is submitted again as the same attempt."""
-_WIDEST = 500
-_PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""How long nothing is submitted after the engine has taken no more, or was away, again and again."""
 _INSIST_SECONDS = 30.0
 """How long after its grace an attempt that was told to end is left before the engine ends its whole job."""
 _UNCLAIMED_SECONDS = 5.0
@@ -93,82 +81,20 @@ class Tuning(NamedTuple):
     lost_after: float = 30.0
 
 
-class _Entry:
-    """An attempt that somebody starts or waits for.
-
-    `doubtful`: it was submitted, and nobody knows whether the engine has taken it. `recalled`: it is to be
-    taken back as soon as its claim can be. `away`: its files can't be looked at. `ordered`: since when its
-    runner has a file that says to end. `told`: the signals that were sent. Times are the loop's.
-    """
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.resources = Resources()
-        self.seconds: float | None = None
-        self.grace = 0.0
-        self.submission = Submission(id=place.id)
-        self.submitting = self.unwanted = self.doubtful = self.away = False
-        self.accepted = anyio.Event()
-        self.accepted_at = 0.0
-        self.refused: str | None = None
-        self.patience = accidents.current.get()
-        self.job: Job | None = None
-        self.runs = anyio.Event()
-        self.missing: float | None = None
-        self.ending: float | None = None
-        self.ordered: float | None = None
-        self.told = set[int]()
-        self.hurried = self.insisted = self.recalled = False
-        self.over = anyio.Event()
-        self.record: ExitRecord | None = None
-        self.withdrawn = False
-
-    def know(self, spec: Spec) -> None:
-        """Note what of the spec matters here."""
-        self.resources = spec.resources or Resources()
-        self.grace = spec.grace_seconds + (spec.stop.seconds if spec.stop is not None else 0.0)
-        if (limit := spec.timeout_seconds) is not None:
-            own = spec.grace_seconds + spec.drain_seconds + (spec.stays or 0.0)
-            self.seconds = _BACKSTOP * limit + own + _BACKSTOP_SECONDS
-
-    def accept(self, job: Job) -> None:
-        """Note that the engine has it."""
-        self.job = job
-        self.submitting = self.doubtful = False
-        self.accepted_at = anyio.current_time()
-        self.accepted.set()
-
-    def settle(self, record: ExitRecord | None, *, withdrawn: bool = False) -> None:
-        """Note that it is over."""
-        self.record, self.withdrawn = record, withdrawn
-        self.accepted.set()
-        self.runs.set()
-        self.over.set()
-
-    def goes_with(self, other: "_Entry") -> bool:
-        """Tell whether both can be of one array: the same wants, of the same run."""
-        mine, yours = self.place.directory.parent, other.place.directory.parent
-        return (self.resources, self.seconds, mine) == (other.resources, other.seconds, yours)
-
-
 class ClusterExecutor:
     """Runs attempts as jobs of an engine; `serve` has to run meanwhile."""
 
     def __init__(self, engine: Engine, shared: Path, tuning: Tuning) -> None:
         self._engine = engine
         self._tuning = tuning
-        self._programs = programs.sources()
-        digest = hashlib.sha256(b"".join(self._programs.values())).hexdigest()
-        self._shipped = shared / f".programs-{digest[:16]}"
-        self._shipped_now = False
-        self._entries: dict[str, _Entry] = {}
-        self._queue: list[_Entry] = []
+        self._entries: dict[str, Entry] = {}
         self._unwanted = Unwanted()
         self._away: str | None = None
-        self._widest = self._wide = _WIDEST
         self._due = self._earliest = float("-inf")
-        self._to_submit = anyio.Event()
         self._nudge, self._some = anyio.Event(), anyio.Event()
+        self._submitter = Submitter(
+            engine, shared, tuning.python, tuning.arguments, self._look_soon, self._drop
+        )
 
     # --- what the conductor asks -------------------------------------------------------------------------
 
@@ -280,7 +206,7 @@ class ClusterExecutor:
         self._nudge.set()
         await self._order(entry)
 
-    async def _order(self, entry: _Entry) -> None:
+    async def _order(self, entry: Entry) -> None:
         if await run_sync(order_end, entry.place):
             entry.ordered = anyio.current_time()
 
@@ -312,13 +238,13 @@ class ClusterExecutor:
 
     # --- entries -----------------------------------------------------------------------------------------
 
-    def _entry(self, place: Place) -> _Entry:
-        entry = self._entries.setdefault(place.id, _Entry(place))
+    def _entry(self, place: Place) -> Entry:
+        entry = self._entries.setdefault(place.id, Entry(place))
         if place.root is not None:  # who starts it does not say what may be away
             entry.place = place
         return entry
 
-    async def _remember(self, entry: _Entry) -> None:
+    async def _remember(self, entry: Entry) -> None:
         """Read what an earlier daemon has done with it."""
         submission = await run_sync(submission_of, entry.place)
         spec = await run_sync(attempt_files.read, entry.place.directory / shim.SPEC, Spec)
@@ -328,7 +254,7 @@ class ClusterExecutor:
             entry.know(spec)
         self._known(entry, submission)
 
-    def _known(self, entry: _Entry, submission: Submission | None) -> None:
+    def _known(self, entry: Entry, submission: Submission | None) -> None:
         """Note that it was submitted before; the next look says what has become of it."""
         if submission is not None:
             entry.submission = submission
@@ -337,16 +263,21 @@ class ClusterExecutor:
         self._due = min(self._due, max(entry.accepted_at, self._earliest))
         self._some.set()
 
-    def _give_up(self, entry: _Entry) -> None:
+    def _give_up(self, entry: Entry) -> None:
         self._leave(entry)
         entry.settle(None, withdrawn=True)
 
-    def _leave(self, entry: _Entry) -> None:
+    def _leave(self, entry: Entry) -> None:
         """Submit it no more; take out of the engine's queue what was."""
-        entry.unwanted = True
-        if entry in self._queue:
-            self._queue.remove(entry)
+        self._submitter.remove(entry)
         self._drop(entry.submission)
+
+    def _submit(self, entry: Entry) -> None:
+        self._submitter.put(entry)
+        self._some.set()
+
+    def _look_soon(self) -> None:
+        self._due = min(self._due, max(anyio.current_time() + _LOOK_SECONDS, self._earliest))
 
     def _drop(self, submission: Submission) -> None:
         self._unwanted.add(submission.keys)
@@ -354,13 +285,13 @@ class ClusterExecutor:
         self._some.set()
         self._nudge.set()
 
-    # --- submitting --------------------------------------------------------------------------------------
+    # --- all the while -------------------------------------------------------------------------------------
 
     async def serve(self) -> None:
         """Submit what is to start, and watch what has; at its end empty the queue of the unwanted."""
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._always, self._submit_all)
+                tasks.start_soon(self._always, self._submitter.serve)
                 tasks.start_soon(self._always, self._watch_all)
         finally:
             await self._unwanted.finish(self._engine)
@@ -374,143 +305,7 @@ class ClusterExecutor:
                 _logger.exception(
                     "attempts on %s can't be looked after; it is tried again", self._engine.name
                 )
-            await anyio.sleep(_PAUSES[0])
-
-    def _submit(self, entry: _Entry) -> None:
-        entry.submitting, entry.unwanted = True, False
-        self._queue.append(entry)
-        self._to_submit.set()
-        self._some.set()
-
-    async def _submit_all(self) -> None:
-        """Submit what has gathered, one command after the other; what comes meanwhile goes together."""
-        failures = 0
-        while True:
-            while not self._queue:
-                self._to_submit = anyio.Event()
-                await self._to_submit.wait()
-            group = self._together()
-            narrower = False
-            try:
-                await self._submit_group(group)
-                failures = 0
-                self._wide = min(2 * self._wide, self._widest)
-                continue
-            except TooWide:
-                self._widest = self._wide = max(1, len(group) // 2)
-                narrower = True
-            except Busy as why:
-                text = f"{self._engine.name} takes no more jobs at the moment: {why}"
-                narrower = len(group) > 1  # a part of it may still go in
-                self._wide = max(1, len(group) // 2)
-            except Away as why:
-                text = f"{self._engine.name} does not answer: {why}"
-            except OSError as error:
-                text = f"its files can't be written: {error.strerror}"
-            finally:
-                self._put_back(group, first=narrower)
-            if narrower:
-                continue
-            for one in self._queue:
-                if one.patience is not None:
-                    one.patience.tell(text)
-            await anyio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
-            failures += 1
-
-    def _put_back(self, group: Sequence[_Entry], *, first: bool) -> None:
-        """Put back into the queue what was not taken, and behind all others unless `first`.
-
-        What one account may have no more of must not keep others waiting.
-        """
-        left = [one for one in group if not (one.unwanted or one.accepted.is_set())]
-        if first:
-            self._queue[:0] = left
-            return
-        same = [one for one in self._queue if one.goes_with(group[0])]
-        self._queue = [one for one in self._queue if not one.goes_with(group[0])] + left + same
-
-    def _together(self) -> list[_Entry]:
-        """Take from the queue what can be one array."""
-        first = self._queue[0]
-        group = [one for one in self._queue if one.goes_with(first)][: self._wide]
-        if self._engine.index is None or "\n" in str(first.place.directory):
-            group = [first]
-        chosen = set(map(id, group))
-        self._queue = [one for one in self._queue if id(one) not in chosen]
-        return group
-
-    async def _submit_group(self, group: Sequence[_Entry]) -> None:
-        """Have one command take them all; what was withdrawn meanwhile is left out.
-
-        What may have been taken before, by an engine that could not say so, is looked for first.
-        """
-        if any(one.doubtful for one in group):
-            self._find(group, await self._engine.look())
-        group = [one for one in group if not (one.unwanted or one.accepted.is_set())]
-        if not group:
-            return
-        wide = len(group) > 1
-        name = f"m-{group[0].place.id}{f'+{len(group) - 1}' if wide else ''}"
-        for task, one in enumerate(group):
-            key = name, task if wide else None
-            others = [known for known in one.submission.keys if known != key]
-            one.submission = msgspec.structs.replace(one.submission, keys=[*others, key])
-            one.doubtful = True
-        script = await run_sync(self._files, group, name)
-        resources = group[0].resources
-        arguments = (*self._tuning.arguments, *resources.arguments)
-        resources = msgspec.structs.replace(resources, arguments=arguments)
-        try:
-            number = await self._engine.submit(
-                name, script, len(group) if wide else None, resources, group[0].seconds
-            )
-        except (TooWide, Busy):
-            for one in group:  # it was said that nothing was done
-                one.doubtful = False
-            raise
-        except Refused as why:
-            for one in group:
-                one.refused = f"{self._engine.name} does not take it: {why}"
-                one.submitting = False
-                one.settle(None)
-            return
-        for task, one in enumerate(group):
-            one.accept(Job(f"{number}_{task}" if wide else number, waits=True, reason=None, node=None))
-            if one.unwanted:
-                self._drop(one.submission)
-        self._due = min(self._due, max(anyio.current_time() + _LOOK_SECONDS, self._earliest))
-
-    def _find(self, group: Sequence[_Entry], listed: Mapping[Key, Job]) -> None:
-        for one in group:
-            if (job := one.submission.job(listed)) is not None:
-                one.accept(job)
-
-    def _files(self, group: Sequence[_Entry], name: str) -> str:
-        """Write what the job needs; return its script."""
-        # each file: scratch file systems are cleared of what is old, file by file
-        if not (self._shipped_now and all((self._shipped / name).is_file() for name in self._programs)):
-            self._ship()
-        for one in group:
-            attempt_files.write(one.place.directory / SUBMISSION, msgspec.json.encode(one.submission))
-        where = shlex.quote(str(group[0].place.directory))
-        if len(group) > 1:
-            above = group[0].place.directory.parent / ARRAYS
-            make_private_directory(above)
-            listed = above / hashlib.sha256(name.encode()).hexdigest()[:32]
-            attempt_files.write(listed, "".join(f"{one.place.directory}\n" for one in group).encode())
-            where = f'"$(sed -n "$(({self._engine.index} + 1))p" {shlex.quote(str(listed))})"'
-        python, program = shlex.quote(self._tuning.python), shlex.quote(str(self._shipped / "shim.py"))
-        return (
-            f'#!/bin/sh\numask 077\nd={where}\ncd "$d" || exit 72\nexec 2>>{LOG}\n'
-            f'exec {python} -I -S {program} "$d" {shim.STAY}\n'
-        )
-
-    def _ship(self) -> None:
-        """Lay the shim where the nodes find it, whatever lies there."""
-        make_private_directory(self._shipped)
-        for name, source in sorted(self._programs.items()):
-            attempt_files.write(self._shipped / name, source)
-        self._shipped_now = True
+            await anyio.sleep(PAUSES[0])
 
     # --- watching ----------------------------------------------------------------------------------------
 
@@ -536,7 +331,7 @@ class ClusterExecutor:
             with anyio.move_on_after(max(_TICK_SECONDS, running / _RECORDS_A_SECOND)):
                 await self._nudge.wait()
 
-    def _watched(self) -> list[_Entry]:
+    def _watched(self) -> list[Entry]:
         return [one for one in self._entries.values() if one.accepted.is_set() and not one.over.is_set()]
 
     async def _look_at_the_list(self) -> None:
@@ -581,7 +376,7 @@ class ClusterExecutor:
             _logger.warning("%s does not answer: %s", self._engine.name, why)
         self._away = f"{self._engine.name} does not answer, so nothing is known of it ({why})"
 
-    async def _collect(self, entries: Sequence[_Entry]) -> dict[str, Found]:
+    async def _collect(self, entries: Sequence[Entry]) -> dict[str, Found]:
         """Look at the files of these, and settle those that have ended."""
         found = await run_sync(look_all, [one.place for one in entries])
         for one in entries:
@@ -592,7 +387,7 @@ class ClusterExecutor:
                 self._give_up(one)
         return found
 
-    async def _miss(self, one: _Entry, found: Found, began: float) -> None:
+    async def _miss(self, one: Entry, found: Found, began: float) -> None:
         """Conclude what can be, of an attempt that is not over and not in the list.
 
         Raises:
@@ -621,7 +416,7 @@ class ClusterExecutor:
         elif await run_sync(take, one.place):
             one.settle(None)
 
-    async def _miss_running(self, one: _Entry, missing: float) -> None:
+    async def _miss_running(self, one: Entry, missing: float) -> None:
         """Have what was claimed and is gone end, if it runs all the same; then it is lost."""
         if missing < self._tuning.lost_after:
             return

@@ -1,0 +1,73 @@
+"""What is known of an attempt that somebody starts or waits for, on a cluster.
+
+Source: docs/design/executors.md.
+"""
+
+import anyio
+
+from marianned import accidents
+from marianned.executors.base import ExitRecord, Place, Spec
+from marianned.executors.clusters.engine import Job
+from marianned.executors.clusters.evidence import Submission
+from marianned.score.expanded import Resources
+
+_BACKSTOP, _BACKSTOP_SECONDS = 1.25, 600.0
+"""What the engine lets an attempt take beyond its time limit, which can be raised; the engine's can't."""
+
+
+class Entry:
+    """An attempt that somebody starts or waits for.
+
+    `doubtful`: it was submitted, and nobody knows whether the engine has taken it. `recalled`: it is to be
+    taken back as soon as its claim can be. `away`: its files can't be looked at. `ordered`: since when its
+    runner has a file that says to end. `told`: the signals that were sent. Times are the loop's.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.resources = Resources()
+        self.seconds: float | None = None
+        self.grace = 0.0
+        self.submission = Submission(id=place.id)
+        self.submitting = self.unwanted = self.doubtful = self.away = False
+        self.accepted = anyio.Event()
+        self.accepted_at = 0.0
+        self.refused: str | None = None
+        self.patience = accidents.current.get()
+        self.job: Job | None = None
+        self.runs = anyio.Event()
+        self.missing: float | None = None
+        self.ending: float | None = None
+        self.ordered: float | None = None
+        self.told = set[int]()
+        self.hurried = self.insisted = self.recalled = False
+        self.over = anyio.Event()
+        self.record: ExitRecord | None = None
+        self.withdrawn = False
+
+    def know(self, spec: Spec) -> None:
+        """Note what of the spec matters here."""
+        self.resources = spec.resources or Resources()
+        self.grace = spec.grace_seconds + (spec.stop.seconds if spec.stop is not None else 0.0)
+        if (limit := spec.timeout_seconds) is not None:
+            own = spec.grace_seconds + spec.drain_seconds + (spec.stays or 0.0)
+            self.seconds = _BACKSTOP * limit + own + _BACKSTOP_SECONDS
+
+    def accept(self, job: Job) -> None:
+        """Note that the engine has it."""
+        self.job = job
+        self.submitting = self.doubtful = False
+        self.accepted_at = anyio.current_time()
+        self.accepted.set()
+
+    def settle(self, record: ExitRecord | None, *, withdrawn: bool = False) -> None:
+        """Note that it is over."""
+        self.record, self.withdrawn = record, withdrawn
+        self.accepted.set()
+        self.runs.set()
+        self.over.set()
+
+    def goes_with(self, other: "Entry") -> bool:
+        """Tell whether both can be of one array: the same wants, of the same run."""
+        mine, yours = self.place.directory.parent, other.place.directory.parent
+        return (self.resources, self.seconds, mine) == (other.resources, other.seconds, yours)

@@ -1,0 +1,195 @@
+"""What is to start: gathered, submitted together where it wants the same, put back where it is not taken.
+
+Attempts that start together and want the same become one array. Source: docs/design/executors.md.
+"""
+
+import hashlib
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import anyio
+import msgspec
+from anyio.to_thread import run_sync
+
+from marianned.executors import attempt_files, programs, shim
+from marianned.executors.clusters.engine import Away, Busy, Engine, Job, Key, Refused, TooWide
+from marianned.executors.clusters.entries import Entry
+from marianned.executors.clusters.evidence import LOG, SUBMISSION, Submission
+from marianned.paths import make_private_directory
+
+ARRAYS = "arrays"
+"""Where, beside the attempts of a run, lie the lists of what was submitted together."""
+
+_WIDEST = 500
+PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""How long nothing is submitted after the engine has taken no more, or was away, again and again."""
+
+
+class Submitter:
+    """Submits what is put into it; `serve` has to run meanwhile.
+
+    `taken` is called when the engine has taken some, `drop` with what it has taken and nobody wants any more.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        shared: Path,
+        python: str,
+        arguments: Sequence[str],
+        taken: Callable[[], None],
+        drop: Callable[[Submission], None],
+    ) -> None:
+        self._engine = engine
+        self._python, self._arguments = python, arguments
+        self._taken, self._drop = taken, drop
+        self._programs = programs.sources()
+        digest = hashlib.sha256(b"".join(self._programs.values())).hexdigest()
+        self._shipped = shared / f".programs-{digest[:16]}"
+        self._shipped_now = False
+        self._queue: list[Entry] = []
+        self._widest = self._wide = _WIDEST
+        self._some = anyio.Event()
+
+    def put(self, entry: Entry) -> None:
+        """Submit it, with all that has gathered by then and wants the same."""
+        entry.submitting, entry.unwanted = True, False
+        self._queue.append(entry)
+        self._some.set()
+
+    def remove(self, entry: Entry) -> None:
+        """Submit it no more."""
+        entry.unwanted = True
+        if entry in self._queue:
+            self._queue.remove(entry)
+
+    async def serve(self) -> None:
+        """Submit what has gathered, one command after the other; what comes meanwhile goes together."""
+        failures = 0
+        while True:
+            while not self._queue:
+                self._some = anyio.Event()
+                await self._some.wait()
+            group = self._together()
+            narrower = False
+            try:
+                await self._submit_group(group)
+                failures = 0
+                self._wide = min(2 * self._wide, self._widest)
+                continue
+            except TooWide:
+                self._widest = self._wide = max(1, len(group) // 2)
+                narrower = True
+            except Busy as why:
+                text = f"{self._engine.name} takes no more jobs at the moment: {why}"
+                narrower = len(group) > 1  # a part of it may still go in
+                self._wide = max(1, len(group) // 2)
+            except Away as why:
+                text = f"{self._engine.name} does not answer: {why}"
+            except OSError as error:
+                text = f"its files can't be written: {error.strerror}"
+            finally:
+                self._put_back(group, first=narrower)
+            if narrower:
+                continue
+            for one in self._queue:
+                if one.patience is not None:
+                    one.patience.tell(text)
+            await anyio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
+            failures += 1
+
+    def _put_back(self, group: Sequence[Entry], *, first: bool) -> None:
+        """Put back into the queue what was not taken, and behind all others unless `first`.
+
+        What one account may have no more of must not keep others waiting.
+        """
+        left = [one for one in group if not (one.unwanted or one.accepted.is_set())]
+        if first:
+            self._queue[:0] = left
+            return
+        same = [one for one in self._queue if one.goes_with(group[0])]
+        self._queue = [one for one in self._queue if not one.goes_with(group[0])] + left + same
+
+    def _together(self) -> list[Entry]:
+        """Take from the queue what can be one array."""
+        first = self._queue[0]
+        group = [one for one in self._queue if one.goes_with(first)][: self._wide]
+        if self._engine.index is None or "\n" in str(first.place.directory):
+            group = [first]
+        chosen = set(map(id, group))
+        self._queue = [one for one in self._queue if id(one) not in chosen]
+        return group
+
+    async def _submit_group(self, group: Sequence[Entry]) -> None:
+        """Have one command take them all; what was withdrawn meanwhile is left out.
+
+        What may have been taken before, by an engine that could not say so, is looked for first.
+        """
+        if any(one.doubtful for one in group):
+            self._find(group, await self._engine.look())
+        group = [one for one in group if not (one.unwanted or one.accepted.is_set())]
+        if not group:
+            return
+        wide = len(group) > 1
+        name = f"m-{group[0].place.id}{f'+{len(group) - 1}' if wide else ''}"
+        for task, one in enumerate(group):
+            key = name, task if wide else None
+            others = [known for known in one.submission.keys if known != key]
+            one.submission = msgspec.structs.replace(one.submission, keys=[*others, key])
+            one.doubtful = True
+        script = await run_sync(self._files, group, name)
+        resources = group[0].resources
+        arguments = (*self._arguments, *resources.arguments)
+        resources = msgspec.structs.replace(resources, arguments=arguments)
+        try:
+            number = await self._engine.submit(
+                name, script, len(group) if wide else None, resources, group[0].seconds
+            )
+        except (TooWide, Busy):
+            for one in group:  # it was said that nothing was done
+                one.doubtful = False
+            raise
+        except Refused as why:
+            for one in group:
+                one.refused = f"{self._engine.name} does not take it: {why}"
+                one.submitting = False
+                one.settle(None)
+            return
+        for task, one in enumerate(group):
+            one.accept(Job(f"{number}_{task}" if wide else number, waits=True, reason=None, node=None))
+            if one.unwanted:
+                self._drop(one.submission)
+        self._taken()
+
+    def _find(self, group: Sequence[Entry], listed: Mapping[Key, Job]) -> None:
+        for one in group:
+            if (job := one.submission.job(listed)) is not None:
+                one.accept(job)
+
+    def _files(self, group: Sequence[Entry], name: str) -> str:
+        """Write what the job needs; return its script."""
+        # each file: scratch file systems are cleared of what is old, file by file
+        if not (self._shipped_now and all((self._shipped / name).is_file() for name in self._programs)):
+            self._ship()
+        for one in group:
+            attempt_files.write(one.place.directory / SUBMISSION, msgspec.json.encode(one.submission))
+        where = shlex.quote(str(group[0].place.directory))
+        if len(group) > 1:
+            above = group[0].place.directory.parent / ARRAYS
+            make_private_directory(above)
+            listed = above / hashlib.sha256(name.encode()).hexdigest()[:32]
+            attempt_files.write(listed, "".join(f"{one.place.directory}\n" for one in group).encode())
+            where = f'"$(sed -n "$(({self._engine.index} + 1))p" {shlex.quote(str(listed))})"'
+        python, program = shlex.quote(self._python), shlex.quote(str(self._shipped / "shim.py"))
+        return (
+            f'#!/bin/sh\numask 077\nd={where}\ncd "$d" || exit 72\nexec 2>>{LOG}\n'
+            f'exec {python} -I -S {program} "$d" {shim.STAY}\n'
+        )
+
+    def _ship(self) -> None:
+        """Lay the shim where the nodes find it, whatever lies there."""
+        make_private_directory(self._shipped)
+        for name, source in sorted(self._programs.items()):
+            attempt_files.write(self._shipped / name, source)
+        self._shipped_now = True
