@@ -7,6 +7,7 @@ Source: docs/design/executors.md, docs/design/durability.md.
 """
 
 import hashlib
+import re
 import signal as signals
 from collections.abc import Callable
 from enum import StrEnum
@@ -205,21 +206,54 @@ def lost(record: ExitRecord | None) -> str | None:
     return None
 
 
+class Whereabouts(NamedTuple):
+    """Where an attempt runs that does not run on this host: a node, and the cluster's number of its job.
+
+    `began_at` is when it has begun, by the clock of its node (UTC milliseconds); null: not known.
+    """
+
+    node: str | None
+    job: str
+    began_at: int | None = None
+
+
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """Who looks after it: identity.json. `pid` is the keeper's; start times are in clock ticks since boot."""
+    """Who looks after it: identity.json. `pid` is the keeper's; start times are in clock ticks since boot.
+
+    `started_at` is when the keeper began (UTC milliseconds), null in what an older release started; `node`
+    and `cluster_job` are what a cluster's job calls both, null on this host.
+    """
 
     pid: int
     start_time: int
     runner_pid: int
     runner_start_time: int
     boot_id: str
+    started_at: int | None = None
+    node: str | None = None
+    cluster_job: str | None = None
+
+    @property
+    def where(self) -> Whereabouts | None:
+        """Where it runs on a cluster, as far as that is believed: its command can write there, too."""
+        node = self.node if self.node is not None and _NAMED.fullmatch(self.node) else None
+        if self.cluster_job is None or not _NAMED.fullmatch(self.cluster_job):
+            return None
+        return Whereabouts(node, self.cluster_job, self.started_at)
 
 
-class Whereabouts(NamedTuple):
-    """Where an attempt runs that does not run on this host: a node, and the cluster's number of its job."""
+_NAMED = re.compile(r"[!-~]{1,255}")
+"""What can be the name of a node or of a job: it is shown to people."""
 
-    node: str | None
-    job: str
+
+class Wait(NamedTuple):
+    """What keeps an attempt from beginning, or from being known.
+
+    `typed`: a person has to act first, and types this; null: it passes by itself, as far as is known.
+    """
+
+    text: str
+    typed: str | None = None
 
 
 class Presence(StrEnum):
@@ -282,9 +316,9 @@ class Executor(Protocol):
         """
 
     async def whereabouts(self, place: Place) -> Whereabouts | None:
-        """Wait until it has begun, and tell where; None: on this host."""
+        """Wait until it has begun, and tell where; None: on this host, or not known."""
 
-    def waits(self, attempt: str) -> str | None:
+    def waits(self, attempt: str) -> Wait | None:
         """Say what keeps an attempt from beginning, or from being known, by its id; None: nothing does."""
 
     async def withdraw(self, place: Place) -> None:

@@ -74,6 +74,8 @@ SPEC, CLAIM, IDENTITY, RECORD = "spec.json", "claim", "identity.json", "exit.jso
 STDOUT, STDERR = "stdout", "stderr"
 MARK = "MARIANNE_ATTEMPT_ID"
 STAY = "stay"
+AT = {"node": "MARIANNE_NODE", "cluster_job": "MARIANNE_CLUSTER_JOB"}
+"""The variables by which a job of a cluster tells us where it runs; the command does not get them."""
 VERSION = 1
 NO_CLAIM_STATUS, CLAIMED_STATUS, BAD_SPEC_STATUS = 1, 125, 126
 
@@ -216,7 +218,7 @@ def keep(spec: "Facts", claim: int, introduced: int) -> bool:
     try:
         children.main = fork(_run, spec, claim, keeper, ordered, (orders, introduced))
         os.close(ordered)
-        _write_identity(children.main)
+        _write_identity(children.main, started)
         os.write(orders, GO)
         os.write(introduced, GO)
     except BrokenPipeError:
@@ -534,13 +536,16 @@ def _execute(start: "Callable[..., int]", argv: list[str], env: dict[str, str]) 
     raise reason
 
 
-def _write_identity(runner: int) -> None:
+def _write_identity(runner: int, started: int) -> None:
+    where = {name: os.environ[variable] for name, variable in AT.items() if variable in os.environ}
     facts = {
         "pid": os.getpid(),
         "start_time": _start_time(os.getpid()),
         "runner_pid": runner,
         "runner_start_time": _start_time(runner),
         "boot_id": read("/proc/sys/kernel/random/boot_id").decode().strip(),
+        "started_at": started,
+        **where,
     }
     _write(IDENTITY, _json_object(facts))
 

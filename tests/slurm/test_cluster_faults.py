@@ -4,7 +4,7 @@ import anyio
 import pytest
 from kit.daemon import DEADLINE
 from loopback import LONG
-from trying import Trial, until, watched
+from trying import Trial, said, until, watched
 
 from marianned.executors.base import CannotStart, Place, Withdrawn, lost
 from marianned.executors.clusters.evidence import SUBMISSION
@@ -76,7 +76,7 @@ async def test_a_crash_between_the_submission_and_its_answer_leaves_one_job(clus
 
         await until_listed(cluster, trial, "PENDING")
         tasks.start_soon(wait)
-        await until(lambda: "JobHeldUser: held by its user" in (executor.waits(trial.id) or ""))
+        await until(lambda: "JobHeldUser: held by its user" in said(executor, trial.id))
         assert cluster.queue().count(f"{job_of(trial)} PENDING") == 1
         await executor.withdraw(trial.place)
         await until(lambda: not cluster.queue())
@@ -244,7 +244,7 @@ async def test_while_the_shared_directory_is_away_nothing_is_concluded(cluster, 
             tasks.start_soon(wait)
             await anyio.sleep(30 if LONG else 6)  # longer than it takes, and than what is gone is waited for
             assert records == []
-            assert "is not there, so nothing is known of it" in (executor.waits(trial.id) or "")
+            assert "is not there, so nothing is known of it" in said(executor, trial.id)
             aside.rename(trial.root)
             await until(lambda: records)
     assert records[0].exit_code == 4

@@ -6,7 +6,7 @@ import anyio
 import pytest
 import torque
 from kit.daemon import DEADLINE
-from trying import until, watched
+from trying import said, until, watched
 
 from marianned.executors.base import Withdrawn
 from marianned.executors.clusters.engine import Away
@@ -60,7 +60,7 @@ async def test_it_is_ended(executor, trial):
 async def test_what_waits_says_so_and_is_withdrawn(cluster, executor, trial):
     held = Resources(arguments=("-h",) if executor._engine.name == "Torque" else ("--hold",))
     await executor.start(trial.directory, trial.script("true", resources=held))
-    await until(lambda: "queue (" in (executor.waits(trial.id) or ""))
+    await until(lambda: "queue (" in said(executor, trial.id))
     await executor.withdraw(trial.place)
     with anyio.fail_after(DEADLINE), pytest.raises(Withdrawn):
         await executor.wait(trial.place)

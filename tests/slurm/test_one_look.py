@@ -1,12 +1,13 @@
 """From one look nothing follows: a list with a gap, an answer that is none, files that are away for a moment."""
 
+import os
 import subprocess
 
 import anyio
 import pytest
 from kit.daemon import DEADLINE
 from loopback import LONG
-from trying import until, watched
+from trying import said, until, watched
 
 from marianned.executors.base import Place, Withdrawn
 from marianned.executors.clusters.engine import Away, Busy
@@ -39,6 +40,20 @@ class Doubtful(Slurm):
         if (answer := self.answers.pop(0)) is Away:
             raise Away("it has just been started again")
         return answer
+
+
+class Silent(Slurm):
+    """A cluster that, once it is `silent`, answers no look before it is `heard`; `asked`: it has been, meanwhile."""
+
+    def __init__(self):
+        self.silent = False
+        self.asked, self.heard = anyio.Event(), anyio.Event()
+
+    async def look(self):
+        if self.silent:
+            self.asked.set()
+            await self.heard.wait()
+        return await super().look()
 
 
 class Limited(Slurm):
@@ -78,6 +93,35 @@ async def test_what_was_missing_before_the_engine_was_away_counts_anew(trial, sh
             await executor.start(trial.directory, trial.script("sleep 11; exit 7"))
             record = await executor.wait(trial.place)
     assert (record.asked, record.exit_code) == (False, 7)
+
+
+async def test_an_engine_that_does_not_answer_delays_no_end(trial, shared):
+    engine, go = Silent(), trial.workspace / "go"
+    os.mkfifo(go)
+    async with watched(engine, shared) as executor:
+        with anyio.fail_after(DEADLINE):
+            await executor.start(trial.directory, trial.script("read _ <go; exit 7"))
+            await executor.whereabouts(trial.place)
+            engine.silent = True
+            await engine.asked.wait()
+            await anyio.to_thread.run_sync(go.write_text, "go\n", abandon_on_cancel=True)
+            record = await executor.wait(trial.place)
+        engine.heard.set()
+    assert record.exit_code == 7
+
+
+async def test_what_begins_and_ends_while_the_engine_does_not_answer_is_seen(cluster, trial, shared):
+    engine, held = Silent(), Resources(arguments=("--hold",))
+    async with watched(engine, shared) as executor:
+        with anyio.fail_after(DEADLINE):
+            await executor.start(trial.directory, trial.script("exit 7", resources=held))
+            await until(lambda: "JobHeldUser" in said(executor, trial.id))
+            engine.silent = True
+            await engine.asked.wait()
+            await anyio.to_thread.run_sync(cluster.command, "scontrol", "release", f"JobName=m-{trial.id}")
+            record = await executor.wait(trial.place)
+        engine.heard.set()
+    assert record.exit_code == 7
 
 
 async def test_what_is_taken_up_while_its_files_are_away_is_known_once_they_are_back(trial):
@@ -141,7 +185,7 @@ async def test_what_one_account_may_have_no_more_of_does_not_hold_up_others(tria
         spec = trial.spec("true", id=full.id, resources=Resources(account="full"))
         tasks.start_soon(executor.start, full.directory, spec)
         await until(lambda: executor.waits(full.id))
-        with anyio.fail_after(DEADLINE):
+        with anyio.fail_after(2 * DEADLINE):  # with the pauses of what is full it comes near to one
             for place in free:
                 await executor.start(place.directory, trial.spec("true", id=place.id))
                 assert (await executor.wait(place)).exit_code == 0

@@ -8,7 +8,7 @@ file (marianned/executors/order.py).
 import math
 import shutil
 
-from marianned.executors.clusters.engine import Away, Busy, Job, Refused, command
+from marianned.executors.clusters.engine import Away, Busy, Job, Refused, Words, command
 
 COMMANDS = ("qsub", "qstat", "qdel")
 WAITING = frozenset("QHWST")
@@ -34,6 +34,8 @@ class Torque:
     name = "Torque"
     index = None
     grants = ("PBS_", "SLURM_")
+    node = "${SLURMD_NODENAME:-$(uname -n)}"
+    job = "${PBS_JOBID:-$SLURM_JOB_ID}"
 
     async def submit(self, name, script, count, resources, seconds):
         assert count is None, "it has no arrays"
@@ -59,7 +61,7 @@ class Torque:
         await command(["qdel", *jobs], begins=BEGINS)
 
     def words(self, reason):
-        return REASONS.get(reason, reason)
+        return Words(REASONS.get(reason, reason))
 
 
 def wanted(resources, seconds):

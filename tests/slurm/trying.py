@@ -21,6 +21,12 @@ async def until(so):
             await anyio.sleep(0.1)
 
 
+def said(executor, attempt):
+    """Return what is said of what an attempt waits for; empty: nothing."""
+    wait = executor.waits(attempt)
+    return "" if wait is None else wait.text
+
+
 def watched(engine, shared, **tuning):
     """Return an executor over an engine, which looks after its attempts as long as it is entered."""
 

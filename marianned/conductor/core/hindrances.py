@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from marianned.conductor.services import Services
+from marianned.executors.base import Wait
 from marianned.progress.state.job import JobState
 from marianned.progress.views import reasons
 from marianned.protocol import Job as JobView
@@ -22,10 +23,10 @@ class Kept(NamedTuple):
 
     waits: Sequence[tuple[Flight, str]] = ()
     by: str | None = None
-    queued: Sequence[tuple[Flight, str]] = ()
+    queued: Sequence[tuple[Flight, Wait]] = ()
 
 
-def unbegun(queued: Iterable[tuple[Flight, str]]) -> Iterator[AttemptRow]:
+def unbegun(queued: Iterable[tuple[Flight, Wait]]) -> Iterator[AttemptRow]:
     """Return those that nobody has seen begin on their cluster: until then none of their time has passed."""
     return (row for row, _ in queued if isinstance(row, AttemptRow) and row.cluster_job is None)
 

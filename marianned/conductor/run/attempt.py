@@ -49,6 +49,7 @@ from marianned.executors.base import (
     ExitRecord,
     Presence,
     Spec,
+    Wait,
     Whereabouts,
     Withdrawn,
     lost,
@@ -113,6 +114,7 @@ class Attempt:
         self._warnings: list[str] = []
         self._dropped = False
         self._ended_at: int | None = None
+        self._began_at: int | None = None
         self.away = is_away(given.attempt)
         self._process = Process(services, given.attempt, self._hindered, self._introduced, self._placed)
         self._directory = self._process.directory
@@ -188,7 +190,7 @@ class Attempt:
         """Take it back if it waits in a cluster's queue: it has not begun."""
         await self._process.withdraw()
 
-    def queued(self) -> str | None:
+    def queued(self) -> Wait | None:
         """Say what it waits for at a cluster; null: nothing."""
         return self._process.waits()
 
@@ -374,7 +376,9 @@ class Attempt:
 
     def _placed(self, where: Whereabouts, pid: int | None) -> None:
         uid, attempt = self._given.attempt.uid, self._given.attempt.attempt
-        self._tell(Warned(uid=uid, attempt=attempt, pid=pid, node=where.node, cluster_job=where.job))
+        began_at = None if where.began_at is None else _believed(where.began_at, self._given.attempt)
+        told = Warned(uid=uid, attempt=attempt, pid=pid, node=where.node, cluster_job=where.job)
+        self._tell(msgspec.structs.replace(told, began_at=began_at))
 
     def _warn(self) -> None:
         if self._warnings:
@@ -400,6 +404,7 @@ class Attempt:
 
     async def _judge(self, record: ExitRecord) -> Ending | Parked:
         self._ended_at = _believed(record.ended_at, self._given.attempt)
+        self._began_at = _begun(record, self._ended_at, self._given.attempt)
         warnings = left_behind(record)
         early = self._before_reading(record)
         profile = self._given.score.profiles[self._given.definition.instrument]
@@ -543,6 +548,7 @@ class Attempt:
         if raw and seen.cost_usd is None:  # a script costs nothing, however it ends
             seen = msgspec.structs.replace(seen, cost_usd=0.0)
         chance = int.from_bytes(os.urandom(2)) / 0xFFFF
+        where = self._process.where
         return Ending(
             uid=attempt.uid,
             attempt=attempt.attempt,
@@ -557,6 +563,9 @@ class Attempt:
             resets_in=resets_in,
             quota=quota,
             warnings=[*warnings],
+            node=None if where is None else where.node,
+            cluster_job=None if where is None else where.job,
+            began_at=self._began_at,
         )
 
 
@@ -578,6 +587,17 @@ def _measured(ended: Exit, reading: Reading, cost: float | None) -> AttemptExit:
 def _believed(ended_at: int, attempt: AttemptRow) -> int | None:
     """Return when its process ended, by its record; None: a clock was set, which makes it impossible."""
     return ended_at if attempt.started_at <= ended_at <= now().at else None
+
+
+def _begun(record: ExitRecord, ended_at: int | None, attempt: AttemptRow) -> int:
+    """Return when its process began: by its record, or, where a clock makes that impossible, by its length.
+
+    It is neither before its submission nor after its end, `ended_at` (None: now).
+    """
+    end = now().at if ended_at is None else ended_at
+    if attempt.started_at <= record.started_at <= end:
+        return record.started_at
+    return min(end, max(attempt.started_at, end - max(0, record.ended_at - record.started_at)))
 
 
 def _read_warnings(directory: Path) -> list[str]:

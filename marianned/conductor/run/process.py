@@ -24,6 +24,7 @@ from marianned.executors.base import (
     Place,
     Presence,
     Spec,
+    Wait,
     Whereabouts,
     Withdrawn,
     id_in,
@@ -68,9 +69,9 @@ class Prepared(NamedTuple):
 class Process:
     """One flight's process. `interrupt` may come at any time; what ended by itself before it counts.
 
-    `pid` is its keeper's, once it is known. `tell` hears of what keeps its end from being known, `introduced`
-    of the pid, once it has run for a while: what ends sooner needs no memory of it; `placed` of where it has
-    begun, and its pid there, if that is not this host.
+    `pid` is its keeper's, once it is known, `where` where it runs, if that is not this host. `tell` hears of
+    what keeps its end from being known, `introduced` of the pid, once it has run for a while: what ends
+    sooner needs no memory of it; `placed` of where it has begun, and its pid there, if that is not this host.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Process:
         self.interrupted = False
         self._dropped = False
         self.pid: int | None = None
+        self.where: Whereabouts | None = None
 
     def abandon(self) -> None:
         """Don't start it: its job may not start anything any more. What has started is ended."""
@@ -111,7 +113,7 @@ class Process:
         with suppress(OSError):
             await self._executor.end(self.place)
 
-    def waits(self) -> str | None:
+    def waits(self) -> Wait | None:
         """Say what keeps it from beginning, or from being known; null: nothing does."""
         return self._executor.waits(self.place.id)
 
@@ -187,7 +189,7 @@ class Process:
             timer.cancel()
 
     async def _wait_away(self) -> ExitRecord | None:
-        """Wait for its end on a cluster, and for where it begins."""
+        """Wait for its end on a cluster, and for where it begins; the end can be seen first."""
         record, withdrawn = None, None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._tell_where)
@@ -198,12 +200,19 @@ class Process:
             tasks.cancel_scope.cancel()
         if withdrawn is not None:
             raise withdrawn
+        if self.where is None:
+            await self._learn()
         return record
+
+    async def _learn(self) -> None:
+        """Read what its supervisor has noted of itself."""
+        if (running := await self._executor.running(self.place)) is not None:
+            self.pid, self.where = running.pid, running.where
 
     async def _tell_where(self) -> None:
         if (where := await self._executor.whereabouts(self.place)) is not None:
-            running = await self._executor.running(self.place)
-            self.pid = running.pid if running else None
+            await self._learn()
+            self.where = where
             if self._placed is not None:
                 self._placed(where, self.pid)
 

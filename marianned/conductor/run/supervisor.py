@@ -15,7 +15,7 @@ from marianned.conductor.run.until import UntilQuestion
 from marianned.conductor.run.watch import Watch
 from marianned.conductor.services import Services
 from marianned.errors import Unavailable
-from marianned.executors.base import Presence
+from marianned.executors.base import Presence, Wait
 from marianned.progress.state.job import JobState
 from marianned.progress.state.triggers import Ending, HookEnded, Parked, SkipEvaluated, Trigger, UntilJudged
 from marianned.protocol import Outcome
@@ -143,7 +143,7 @@ class Supervisor:
         except OSError:
             _logger.exception("an attempt of '%s' can't be withdrawn", self._state.run.job_name)
 
-    def queued(self) -> dict[str, str]:
+    def queued(self) -> dict[str, Wait]:
         """Return what attempts, by their ids, wait for at a cluster."""
         players = ((name, player) for name, player in self._playing.items() if isinstance(player, Attempt))
         return {name: why for name, player in players if (why := player.queued()) is not None}

@@ -31,6 +31,16 @@ class Job(NamedTuple):
     node: str | None
 
 
+class Words(NamedTuple):
+    """What a reason means. `typed`: a person has to act, and types this, with the job's id for `{job}`.
+
+    Null: it passes by itself, as far as is known.
+    """
+
+    text: str
+    typed: str | None = None
+
+
 class Away(Exception):
     """The engine does not answer: nobody knows whether it has done what it was asked."""
 
@@ -56,6 +66,10 @@ class Engine(Protocol):
     """The variable with a job's number in its array; null: it knows no arrays."""
     grants: ClassVar[Sequence[str]]
     """How the names of the variables begin by which a job learns what it was granted."""
+    node: ClassVar[str]
+    """What a job's shell makes its node's name of, within double quotes."""
+    job: ClassVar[str]
+    """What it makes the job's id of, as `look` tells it."""
 
     async def submit(
         self, name: str, script: str, count: int | None, resources: Resources, seconds: float | None
@@ -79,7 +93,7 @@ class Engine(Protocol):
     async def cancel(self, jobs: Sequence[str]) -> None:
         """Take these jobs out of the queue, or end all of them that runs."""
 
-    def words(self, reason: str) -> str:
+    def words(self, reason: str) -> Words:
         """Say what a reason means."""
 
 

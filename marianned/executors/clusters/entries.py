@@ -61,7 +61,9 @@ class Entry:
         self.accepted.set()
 
     def settle(self, record: ExitRecord | None, *, withdrawn: bool = False) -> None:
-        """Note that it is over."""
+        """Note that it is over, unless it is already."""
+        if self.over.is_set():
+            return
         self.record, self.withdrawn = record, withdrawn
         self.accepted.set()
         self.runs.set()

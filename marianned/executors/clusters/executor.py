@@ -17,7 +17,7 @@ Source: docs/design/executors.md.
 
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,11 +34,12 @@ from marianned.executors.base import (
     Presence,
     Running,
     Spec,
+    Wait,
     Whereabouts,
     Withdrawn,
 )
 from marianned.executors.children import HURRY
-from marianned.executors.clusters.engine import Away, Engine
+from marianned.executors.clusters.engine import Away, Engine, Job, Key
 from marianned.executors.clusters.entries import Entry
 from marianned.executors.clusters.evidence import (
     Found,
@@ -52,7 +53,8 @@ from marianned.executors.clusters.evidence import (
     take,
     unstarted,
 )
-from marianned.executors.clusters.submitting import PAUSES, Submitter
+from marianned.executors.clusters.strays import over
+from marianned.executors.clusters.submitting import PAUSES, SHIPPED, Submitter
 from marianned.executors.clusters.unwanted import Unwanted
 
 _TICK_SECONDS = 0.5
@@ -90,8 +92,11 @@ class ClusterExecutor:
         self._entries: dict[str, Entry] = {}
         self._unwanted = Unwanted()
         self._away: str | None = None
-        self._due = self._earliest = float("-inf")
-        self._nudge, self._some = anyio.Event(), anyio.Event()
+        self._due = self._earliest = self._stale_at = float("-inf")
+        self._shared = shared
+        self._swept = False
+        self._known_strays = set[Key]()
+        self._nudge, self._some, self._entered = anyio.Event(), anyio.Event(), anyio.Event()
         self._submitter = Submitter(
             engine, shared, tuning.python, tuning.arguments, self._look_soon, self._drop
         )
@@ -157,22 +162,30 @@ class ClusterExecutor:
         return entry.record
 
     async def whereabouts(self, place: Place) -> Whereabouts | None:
-        """Wait until it runs, as far as the engine's list says; tell where (see Executor)."""
+        """Wait until it runs, as far as the engine's list says; tell where (see Executor).
+
+        Its own record outranks the list: it can have been submitted twice.
+        """
         entry = self._entry(place)
         await entry.runs.wait()
+        running = await self.running(place)
+        if running is not None and running.where is not None:
+            return running.where
         return None if entry.job is None else Whereabouts(entry.job.node, entry.job.id)
 
-    def waits(self, attempt: str) -> str | None:
+    def waits(self, attempt: str) -> Wait | None:
         """Say what an attempt waits for in the engine's queue, or that the engine does not answer."""
         entry = self._entries.get(attempt)
         if entry is None:
             return None
         if self._away is not None or entry.away:
-            return self._away or "the directory of attempts is not there, so nothing is known of it"
+            gone = "the directory of attempts is not there, so nothing is known of it"
+            return Wait(self._away or gone)
         if entry.job is None or not entry.job.waits:
-            return f"{self._engine.name} is to take it" if entry.submitting else None
+            return Wait(f"{self._engine.name} is to take it") if entry.submitting else None
         why = self._engine.words(entry.job.reason or "None")
-        return f"it waits in {self._engine.name}'s queue ({why})"
+        typed = None if why.typed is None else why.typed.format(job=entry.job.id)
+        return Wait(f"it waits in {self._engine.name}'s queue ({why.text})", typed)
 
     async def withdraw(self, place: Place) -> None:
         """Take its claim if its node has not, and its job out of the queue (see Executor).
@@ -240,6 +253,7 @@ class ClusterExecutor:
 
     def _entry(self, place: Place) -> Entry:
         entry = self._entries.setdefault(place.id, Entry(place))
+        self._entered.set()
         if place.root is not None:  # who starts it does not say what may be away
             entry.place = place
         return entry
@@ -293,6 +307,7 @@ class ClusterExecutor:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._always, self._submitter.serve)
                 tasks.start_soon(self._always, self._watch_all)
+                tasks.start_soon(self._always, self._collect_all)
         finally:
             await self._unwanted.finish(self._engine)
 
@@ -309,17 +324,33 @@ class ClusterExecutor:
 
     # --- watching ----------------------------------------------------------------------------------------
 
-    async def _watch_all(self) -> None:
-        """Look for records often, at the engine's list now and then; sleep while there is nothing to see."""
+    async def _collect_all(self) -> None:
+        """Look for records often: an engine that does not answer delays no end that lies in its file."""
         while True:
-            if not self._entries and not self._unwanted:
+            while not self._entries:
+                self._entered = anyio.Event()
+                await self._entered.wait()
+            begun = [one for one in self._watched() if self._may_have_begun(one)]
+            try:
+                await self._collect(begun)
+            except OSError as why:
+                _logger.warning("attempts on %s can't be looked at: %s", self._engine.name, why)
+            await anyio.sleep(max(_TICK_SECONDS, len(begun) / _RECORDS_A_SECOND))
+
+    def _may_have_begun(self, one: Entry) -> bool:
+        """Tell whether it runs as far as is known, or may by now: what the list said of it is old."""
+        return one.job is None or not one.job.waits or anyio.current_time() > self._stale_at
+
+    async def _watch_all(self) -> None:
+        """Look at the engine's list now and then, and do what that asks for; sleep while nothing does."""
+        self._swept = not await run_sync(self._was_used)
+        while True:
+            if self._swept and not self._entries and not self._unwanted:
                 await self._some.wait()
             self._some, self._nudge = anyio.Event(), anyio.Event()
             try:
                 if anyio.current_time() >= self._due:
                     await self._look_at_the_list()
-                else:
-                    await self._collect([one for one in self._watched() if not (one.job and one.job.waits)])
                 await self._carry_out()
             except (OSError, Away) as why:
                 if isinstance(why, Away):
@@ -327,9 +358,15 @@ class ClusterExecutor:
                 else:
                     _logger.warning("attempts on %s can't be looked at: %s", self._engine.name, why)
                 self._due = min(self._due, anyio.current_time() + _USUAL_LOOK_SECONDS)
-            running = sum(one.job is not None and not one.job.waits for one in self._entries.values())
-            with anyio.move_on_after(max(_TICK_SECONDS, running / _RECORDS_A_SECOND)):
+            with anyio.move_on_after(_TICK_SECONDS):
                 await self._nudge.wait()
+
+    def _was_used(self) -> bool:
+        """Tell whether an earlier daemon may have left something in the queue; blocks."""
+        try:
+            return any(self._shared.glob(f"{SHIPPED}*"))
+        except OSError:
+            return True
 
     def _watched(self) -> list[Entry]:
         return [one for one in self._entries.values() if one.accepted.is_set() and not one.over.is_set()]
@@ -340,12 +377,12 @@ class ClusterExecutor:
         self._due = float("inf")
         watched = self._watched()
         try:
-            listed = await self._engine.look() if watched or self._unwanted else {}
+            asked = bool(watched or self._unwanted) or not self._swept
+            listed = await self._engine.look() if asked else {}
         except Away as why:
             self._told_away(str(why))
             for one in watched:
                 one.missing = None
-            await self._collect(watched)
             self._due = min(self._due, anyio.current_time() + _USUAL_LOOK_SECONDS)
             return
         self._away = None
@@ -363,12 +400,24 @@ class ClusterExecutor:
                 except OSError as why:  # of this one: the others are looked after all the same
                     one.missing = None
                     _logger.warning("%s can't be looked after: %s", one.place.id, why)
+        await self._find_strays(listed)
         await self._unwanted.clear(self._engine, listed, began)
         young = any(one.job is None or one.job.waits for one in watched)
         usual = _LOOK_SECONDS if young else _USUAL_LOOK_SECONDS
         pause = min(_LONGEST_LOOK_SECONDS, max(usual, _LOOK_SHARE * took))
         self._earliest = began + took + min(_LONGEST_LOOK_SECONDS, _LOOK_SHARE * took)
         self._due = min(self._due, began + took + pause)
+        self._stale_at = began + took + pause + _USUAL_LOOK_SECONDS
+
+    async def _find_strays(self, listed: Mapping[Key, Job]) -> None:
+        """Find what waits in the queue though its attempt is over: an earlier daemon was killed meanwhile."""
+        known = {key for one in self._entries.values() for key in one.submission.keys}
+        waits = {key for key, job in listed.items() if job.waits}
+        asked = waits - known - self._known_strays
+        found = await run_sync(over, self._shared, asked) if asked else {}
+        self._unwanted.add(key for key, is_over in found.items() if is_over)
+        self._known_strays = (self._known_strays & waits) | found.keys()
+        self._swept = self._swept or asked <= found.keys()
 
     def _told_away(self, why: str) -> None:
         """Note, and log once, that nothing is known of any attempt for now."""
@@ -379,7 +428,7 @@ class ClusterExecutor:
     async def _collect(self, entries: Sequence[Entry]) -> dict[str, Found]:
         """Look at the files of these, and settle those that have ended."""
         found = await run_sync(look_all, [one.place for one in entries])
-        for one in entries:
+        for one in [one for one in entries if not one.over.is_set()]:
             one.away = (seen := found[one.place.id]).away
             if seen.record is not None:
                 one.settle(seen.record)

@@ -11,7 +11,18 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from marianned.executors.clusters.engine import Away, Busy, Job, Key, Refused, TooWide, command, said
+from marianned.executors.clusters import slurm_reasons
+from marianned.executors.clusters.engine import (
+    Away,
+    Busy,
+    Job,
+    Key,
+    Refused,
+    TooWide,
+    Words,
+    command,
+    said,
+)
 from marianned.score.expanded import Resources
 
 _MOST_AT_ONCE = 200
@@ -68,35 +79,6 @@ _BUSY = (
 _TOO_WIDE = ("invalid job array specification",)
 """MaxArraySize, 1001 where nothing else is set."""
 
-_WORDS = {
-    "None": "its turn has not come yet",
-    "Priority": "others have a higher priority",
-    "Resources": "waits for nodes, processors or memory to become free",
-    "Dependency": "waits for another job",
-    "BeginTime": "its time to begin has not come",
-    "JobHeldUser": "held by its user; scontrol release lets it go",
-    "JobHeldAdmin": "held by an administrator",
-    "JobArrayTaskLimit": "as many of its array run as may",
-    "Licenses": "waits for a licence",
-    "Reservation": "waits for its reservation",
-    "ReqNodeNotAvail": "a node that it needs is not available",
-    "PartitionDown": "its partition is down",
-    "PartitionInactive": "its partition is inactive",
-    "PartitionNodeLimit": "its partition has no such nodes",
-    "PartitionTimeLimit": "its time limit is longer than its partition allows; it will not start as it is",
-    "NodeDown": "a node that it needs is down",
-    "BadConstraints": "its constraints can't be met; it will not start as it is",
-    "AssociationJobLimit": "its account runs as many jobs as it may",
-    "AssocMaxJobsLimit": "its account runs as many jobs as it may",
-    "AssocGrpCpuLimit": "its account uses as many processors as it may",
-    "AssocGrpMemLimit": "its account uses as much memory as it may",
-    "QOSMaxJobsPerUserLimit": "as many jobs of yours run as its QOS allows",
-    "QOSMaxCpuPerUserLimit": "you use as many processors as its QOS allows",
-    "QOSGrpCpuLimit": "its QOS uses as many processors as it may",
-    "launch_failed_requeued_held": "its start has failed, and it is held",
-}
-"""What Slurm's reasons mean, in a few words each; one that is not here is told as it is."""
-
 _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "REQUEUE_FED", "RESV_DEL_HOLD"})
 _FIELDS = 5
 _COMMANDS = ("sbatch", "squeue", "scancel")
@@ -108,6 +90,8 @@ class Slurm:
 
     name: ClassVar[str] = "Slurm"
     index: ClassVar[str | None] = "SLURM_ARRAY_TASK_ID"
+    node: ClassVar[str] = "${SLURMD_NODENAME:-$(uname -n)}"
+    job: ClassVar[str] = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
     grants: ClassVar[Sequence[str]] = (
         "SLURM",
         "CUDA_VISIBLE_DEVICES",
@@ -151,10 +135,9 @@ class Slurm:
         """Cancel (see Engine)."""
         await _cancel(["scancel"], jobs)
 
-    def words(self, reason: str) -> str:
-        """Say what one of Slurm's reasons means."""
-        known = _WORDS.get(reason.partition(",")[0])
-        return f"{reason}: {known}" if known and reason != "None" else known or reason
+    def words(self, reason: str) -> Words:
+        """Say what one of Slurm's reasons means, and who has to act (see Engine)."""
+        return slurm_reasons.words(reason)
 
 
 def trouble() -> str | None:

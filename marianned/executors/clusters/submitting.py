@@ -13,14 +13,14 @@ import msgspec
 from anyio.to_thread import run_sync
 
 from marianned.executors import attempt_files, programs, shim
+from marianned.executors.clusters import strays
 from marianned.executors.clusters.engine import Away, Busy, Engine, Job, Key, Refused, TooWide
 from marianned.executors.clusters.entries import Entry
 from marianned.executors.clusters.evidence import LOG, SUBMISSION, Submission
 from marianned.paths import make_private_directory
 
-ARRAYS = "arrays"
-"""Where, beside the attempts of a run, lie the lists of what was submitted together."""
-
+SHIPPED = ".programs-"
+"""How the names of the directories begin that what runs on the nodes is laid into."""
 _WIDEST = 500
 PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
 """How long nothing is submitted after the engine has taken no more, or was away, again and again."""
@@ -46,7 +46,7 @@ class Submitter:
         self._taken, self._drop = taken, drop
         self._programs = programs.sources()
         digest = hashlib.sha256(b"".join(self._programs.values())).hexdigest()
-        self._shipped = shared / f".programs-{digest[:16]}"
+        self._shipped = shared / f"{SHIPPED}{digest[:16]}"
         self._shipped_now = False
         self._queue: list[Entry] = []
         self._widest = self._wide = _WIDEST
@@ -132,7 +132,7 @@ class Submitter:
         if not group:
             return
         wide = len(group) > 1
-        name = f"m-{group[0].place.id}{f'+{len(group) - 1}' if wide else ''}"
+        name = strays.job_name(group[0].place.id, len(group) - 1)
         for task, one in enumerate(group):
             key = name, task if wide else None
             others = [known for known in one.submission.keys if known != key]
@@ -176,16 +176,20 @@ class Submitter:
             attempt_files.write(one.place.directory / SUBMISSION, msgspec.json.encode(one.submission))
         where = shlex.quote(str(group[0].place.directory))
         if len(group) > 1:
-            above = group[0].place.directory.parent / ARRAYS
-            make_private_directory(above)
-            listed = above / hashlib.sha256(name.encode()).hexdigest()[:32]
+            listed = strays.list_of(group[0].place.directory, name)
+            make_private_directory(listed.parent)
             attempt_files.write(listed, "".join(f"{one.place.directory}\n" for one in group).encode())
             where = f'"$(sed -n "$(({self._engine.index} + 1))p" {shlex.quote(str(listed))})"'
         python, program = shlex.quote(self._python), shlex.quote(str(self._shipped / "shim.py"))
         return (
-            f'#!/bin/sh\numask 077\nd={where}\ncd "$d" || exit 72\nexec 2>>{LOG}\n'
+            f'#!/bin/sh\numask 077\nd={where}\ncd "$d" || exit 72\nexec 2>>{LOG}\n{self._at()}'
             f'exec {python} -I -S {program} "$d" {shim.STAY}\n'
         )
+
+    def _at(self) -> str:
+        """Return the line of the script by which the shim learns where it runs."""
+        told = {"node": self._engine.node, "cluster_job": self._engine.job}
+        return "".join(f'export {shim.AT[name]}="{text}"\n' for name, text in told.items())
 
     def _ship(self) -> None:
         """Lay the shim where the nodes find it, whatever lies there."""

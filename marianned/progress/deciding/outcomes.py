@@ -46,6 +46,8 @@ def attempt_ended(draft: Draft, ending: Ending) -> None:
     if row is None or attempt is None or attempt.attempt != ending.attempt:
         draft.note("attempt.ignored", f"a record of attempt {ending.attempt} came late; it is closed already")
         return
+    if ending.cluster_job is not None:
+        attempt = _place(draft, row, attempt, ending)
     ended = msgspec.structs.replace(
         attempt.overlaid(ending.exit),
         ended_at=draft.now.at if ending.ended_at is None else ending.ended_at,
@@ -108,9 +110,10 @@ def attempt_warned(draft: Draft, warned: Warned) -> None:
     if row is None or attempt is None or attempt.attempt != warned.attempt:
         return
     if warned.pid is not None:
-        draft.put(msgspec.structs.replace(attempt, pid=warned.pid))
+        attempt = msgspec.structs.replace(attempt, pid=warned.pid)
+        draft.put(attempt)
     if warned.cluster_job is not None:
-        _place(draft, row, attempt, warned)
+        draft.put(_place(draft, row, attempt, warned))
     new = [text for text in warned.texts if text not in row.warnings]
     if new:
         draft.sheet(row, warnings=[*row.warnings, *new])
@@ -118,16 +121,22 @@ def attempt_warned(draft: Draft, warned: Warned) -> None:
         draft.note_sheet("attempt.warned", row.sheet, text, attempt=attempt.attempt)
 
 
-def _place(draft: Draft, row: SheetRow, attempt: AttemptRow, warned: Warned) -> None:
-    """Note where an attempt has begun, and that its time counts from now on: it had waited in a queue."""
-    moved = draft.now.at - attempt.started_at
-    placed = {"node": warned.node, "cluster_job": warned.cluster_job, "pid": warned.pid or attempt.pid}
-    if attempt.cluster_job is None:
-        placed |= {"started_at": draft.now.at, "time_limit_at": attempt.time_limit_at + moved}
-        where = f" on {warned.node}" if warned.node else ""
-        said = f"attempt {attempt.attempt} has begun{where}, as job {warned.cluster_job}"
+def _place(draft: Draft, row: SheetRow, attempt: AttemptRow, told: Warned | Ending) -> AttemptRow:
+    """Note where an attempt has begun, and that its time counts from then on: it had waited in a queue.
+
+    What its end says of its beginning is better than what was seen of that.
+    """
+    placed: dict[str, Any] = {"node": told.node or attempt.node, "cluster_job": told.cluster_job}
+    first = attempt.cluster_job is None
+    began_at = draft.now.at if first and told.began_at is None else told.began_at
+    if began_at is not None and (first or isinstance(told, Ending)):
+        limit_at = attempt.time_limit_at + began_at - attempt.started_at
+        placed |= {"started_at": began_at, "time_limit_at": limit_at}
+    if first:
+        where = f" on {told.node}" if told.node else ""
+        said = f"attempt {attempt.attempt} has begun{where}, as job {told.cluster_job}"
         draft.note_sheet("attempt.placed", row.sheet, said, attempt=attempt.attempt)
-    draft.put(msgspec.structs.replace(attempt, **placed))
+    return msgspec.structs.replace(attempt, **placed)
 
 
 def _bring_on(draft: Draft, row: SheetRow, attempt: AttemptRow, ending: Ending) -> None:

@@ -17,7 +17,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     limit is over, counted from `ended_at`; `quota` whether it calls it a quota. `warnings` tell what people
     should know of it, however it ended. `exit` is what is known of its process and by its tool, nothing
     where that did not run. `ended_at` is when its process ended (UTC milliseconds), which may be long ago,
-    for the daemon was down; null: now.
+    for the daemon was down; null: now. `cluster_job`: it had begun, on that `node` of a cluster, at
+    `began_at` (null: not known), which may not have been told before.
     """
 
     uid: int
@@ -33,6 +34,9 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     resets_in: float | None = None
     quota: bool = False
     warnings: list[str] = []
+    node: str | None = None
+    cluster_job: str | None = None
+    began_at: int | None = None
 
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +88,8 @@ class Warned(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of an attempt while it runs: `pid` is its keeper's, where that is to be remembered.
 
     `texts` says what it goes on without that the score asks for, or what hinders it, in a line each.
-    `cluster_job`: it has begun, on that `node` of a cluster, where it had waited in the queue until now.
+    `cluster_job`: it has begun, on that `node` of a cluster, where it had waited in the queue until
+    `began_at` (UTC milliseconds; null: now).
     """
 
     uid: int
@@ -93,6 +98,7 @@ class Warned(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None = None
     node: str | None = None
     cluster_job: str | None = None
+    began_at: int | None = None
 
 
 class HookWarned(msgspec.Struct, frozen=True, kw_only=True):

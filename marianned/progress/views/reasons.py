@@ -21,6 +21,8 @@ _HOOK_WAITS = {
     WaitingFor.JOB: ("for the end of {job}", "job"),
 }
 _TYPED = " type: "
+_COMMANDS_MOST = 3
+"""How many commands are told, where each sheet that waits needs one of its own."""
 _OBSTACLES = {
     Obstacle.STOPPING: "the daemon stops",
     Obstacle.DRAINING: "the daemon drains",
@@ -76,17 +78,24 @@ def accidents(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reas
     return found
 
 
-def queued(state: JobState, waits: Iterable[tuple[Flight, str]]) -> list[Reason]:
-    """Return what attempts wait for at a cluster: those that wait for the same together."""
+def queued(state: JobState, waits: Iterable[tuple[Flight, tuple[str, str | None]]]) -> list[Reason]:
+    """Return what attempts wait for at a cluster: those that wait for the same together.
+
+    Of each wait: what it is, and what a person types where one has to act (null: it passes by itself).
+    """
     found: dict[str, list[Flight]] = {}
-    for flight, why in waits:
+    typed: dict[str, list[str]] = {}
+    for flight, (why, command) in waits:
         found.setdefault(why, []).append(flight)
+        typed.setdefault(why, []).extend([] if command is None else [command])
     reasons_found = []
     for why, flights in found.items():
         sheets = sorted(state.number_of(one) for one in flights if not isinstance(one, HookRow | LoopRow))
         text = f"{messages.sheet_names(state, sheets)}: {why}"
         since = min(flight.started_at or 0 for flight in flights)
-        reasons_found.append(_reason(state, WaitingFor.SLURM, text, "cluster", sheets=sheets, since=since))
+        by, hints = "caller" if typed[why] else "cluster", typed[why][:_COMMANDS_MOST]
+        found_now = _reason(state, WaitingFor.SLURM, text, by, sheets=sheets, since=since, hints=hints)
+        reasons_found.append(found_now)
     return reasons_found
 
 

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 from kit.scores import Bench, chain, score, stage
 
-from marianned.progress.state.triggers import Warned
+from marianned.progress.state.triggers import Ending, Warned
+from marianned.protocol import Outcome
 from marianned.rows import AttemptRow
 from marianned.score.expanded import Resources
 
@@ -45,3 +46,40 @@ def test_its_time_counts_from_its_beginning_on_the_node_once() -> None:
     assert begun.started_at == before.started_at + 60_000
     assert bench.after(60).step(placed).changes.events == []
     assert attempt(bench).started_at == begun.started_at
+
+
+def test_what_has_ended_before_it_was_seen_to_run_is_placed_by_its_end() -> None:
+    bench = Bench(chain(1))
+    bench.go()
+    before = attempt(bench)
+    began_at = before.started_at + 58_000
+    ended = Ending(
+        uid=before.uid,
+        attempt=1,
+        outcome=Outcome.FAILED,
+        ended_at=began_at + 1000,
+        node="n1",
+        cluster_job="12",
+        began_at=began_at,
+    )
+    changes = bench.after(60).step(ended).changes
+    assert [event.type for event in changes.events][:2] == ["attempt.placed", "attempt.ended"]
+    (row,) = [one for one in changes.rows if isinstance(one, AttemptRow) and one.attempt == 1]
+    assert (row.node, row.cluster_job) == ("n1", "12")
+    assert (row.started_at, row.ended_at) == (began_at, began_at + 1000)
+    assert row.limit_seconds == before.limit_seconds
+
+
+def test_the_end_says_better_when_it_began_than_what_was_seen_of_that() -> None:
+    bench = Bench(chain(1))
+    bench.go()
+    before = attempt(bench)
+    bench.after(60).step(Warned(uid=before.uid, attempt=1, node="n1", cluster_job="12"))
+    began_at = before.started_at + 50_000
+    ended = Ending(
+        uid=before.uid, attempt=1, outcome=Outcome.FAILED, node="n1", cluster_job="12", began_at=began_at
+    )
+    changes = bench.after(60).step(ended).changes
+    assert "attempt.placed" not in [event.type for event in changes.events]
+    (row,) = [one for one in changes.rows if isinstance(one, AttemptRow) and one.attempt == 1]
+    assert row.started_at == began_at

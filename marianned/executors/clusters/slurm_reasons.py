@@ -1,0 +1,158 @@
+"""Why a job waits in Slurm's queue: Slurm's reasons, what they mean, and who has to act before it can begin.
+
+The names of limits are made of parts (whose, of what, for whom), so they are read and not listed; all others
+stand in a table. A reason that neither knows is told as it is. Source: docs/design/executors.md.
+"""
+
+import re
+from enum import StrEnum
+
+from marianned.executors.clusters.engine import Words
+
+
+class Acts(StrEnum):
+    """Who has to act before a job that waits for this can begin: what is said of it; empty: nobody has to."""
+
+    NOBODY = ""
+    OWNER = "it waits until you release it"
+    CHANGE = "it will not begin as it is: its score has to want something else"
+    ADMINISTRATOR = "it waits for an administrator of the cluster"
+    USED_UP = "it waits until that is forgotten, as some clusters do, or an administrator allows more"
+
+
+_LOOK = "scontrol show job {job}"
+_TYPED = {
+    Acts.NOBODY: None,
+    Acts.OWNER: "scontrol release {job}",
+    Acts.CHANGE: _LOOK,
+    Acts.ADMINISTRATOR: _LOOK,
+    Acts.USED_UP: _LOOK,
+}
+
+_KNOWN: dict[str, tuple[str, Acts]] = {
+    "None": ("its turn has not come yet", Acts.NOBODY),
+    "Priority": ("others have a higher priority", Acts.NOBODY),
+    "Resources": ("waits for nodes, processors or memory to become free", Acts.NOBODY),
+    "Dependency": ("waits for another job", Acts.NOBODY),
+    "DependencyNeverSatisfied": ("the job that it waits for has ended otherwise", Acts.CHANGE),
+    "BeginTime": ("its time to begin has not come", Acts.NOBODY),
+    "DeadLine": ("it can't be done by its deadline any more", Acts.CHANGE),
+    "JobHeldUser": ("held by its user", Acts.OWNER),
+    "JobHeldAdmin": ("held by an administrator", Acts.ADMINISTRATOR),
+    "JobHoldMaxRequeue": ("it was started again too often, and is held", Acts.OWNER),
+    "JobLaunchFailure": ("it could not be launched", Acts.ADMINISTRATOR),
+    "launch_failed_requeued_held": ("its start has failed, and it is held", Acts.OWNER),
+    "job_requeued_in_held_state": ("it was put back into the queue, and is held", Acts.OWNER),
+    "RequeueExit": ("it has ended and was put back into the queue", Acts.NOBODY),
+    "RequeueExitHold": ("it has ended, was put back into the queue, and is held", Acts.OWNER),
+    "JobArrayTaskLimit": ("as many of its array run as may", Acts.NOBODY),
+    "Licenses": ("waits for a licence", Acts.NOBODY),
+    "Reservation": ("waits for its reservation", Acts.NOBODY),
+    "ReservationDeleted": ("its reservation is gone", Acts.CHANGE),
+    "ReqNodeNotAvail": ("a node that it needs is not available", Acts.NOBODY),
+    "NodeDown": ("a node that it needs is down", Acts.ADMINISTRATOR),
+    "Nodes_required_for_job_are_DOWN": (
+        "nodes that it needs are down, drained, or kept for others",
+        Acts.ADMINISTRATOR,
+    ),
+    "FrontEndDown": ("its front end is down", Acts.ADMINISTRATOR),
+    "PowerNotAvail": ("waits for electrical power", Acts.NOBODY),
+    "PowerReserved": ("waits for electrical power", Acts.NOBODY),
+    "PartitionDown": ("its partition is down", Acts.ADMINISTRATOR),
+    "PartitionInactive": ("its partition is inactive", Acts.ADMINISTRATOR),
+    "PartitionConfig": ("it wants what its partition does not allow", Acts.CHANGE),
+    "PartitionNodeLimit": ("its partition has no such nodes", Acts.CHANGE),
+    "PartitionTimeLimit": ("its time limit is longer than its partition allows", Acts.CHANGE),
+    "BadConstraints": ("no node is as it wants", Acts.CHANGE),
+    "Constraints": ("no node is as it wants at the moment", Acts.NOBODY),
+    "InvalidAccount": ("its account is not known", Acts.CHANGE),
+    "InvalidQOS": ("its QOS is not known", Acts.CHANGE),
+    "AccountNotAllowed": ("its account may not use its partition", Acts.CHANGE),
+    "QOSNotAllowed": ("its account or partition may not use its QOS", Acts.CHANGE),
+    "QOSUsageThreshold": ("more is used than its QOS lets one have that begins", Acts.USED_UP),
+    "AccountingPolicy": ("a limit of its account or QOS", Acts.NOBODY),
+    "AssociationJobLimit": ("its account runs as many jobs as it may", Acts.NOBODY),
+    "AssociationResourceLimit": ("its account uses as much as it may", Acts.NOBODY),
+    "AssociationTimeLimit": ("its account has used up its time", Acts.USED_UP),
+    "QOSJobLimit": ("as many jobs of its QOS run as may", Acts.NOBODY),
+    "QOSResourceLimit": ("its QOS uses as much as it may", Acts.NOBODY),
+    "QOSTimeLimit": ("its QOS has used up its time", Acts.USED_UP),
+    "MaxMemPerLimit": ("it wants more memory of a node or processor than it may", Acts.CHANGE),
+    "BurstBufferResources": ("waits for room in a burst buffer", Acts.NOBODY),
+    "BurstBufferStageIn": ("its data are brought into a burst buffer", Acts.NOBODY),
+    "BurstBufferOperation": ("its burst buffer has failed", Acts.ADMINISTRATOR),
+    "Cleaning": ("its last start is still being cleaned up", Acts.NOBODY),
+    "Prolog": ("its node is being prepared", Acts.NOBODY),
+    "WaitingForScheduling": ("its turn has not come yet", Acts.NOBODY),
+    "SchedDefer": ("its turn has not come yet", Acts.NOBODY),
+    "FedJobLock": ("waits for the other clusters of its federation", Acts.NOBODY),
+    "SystemFailure": ("Slurm, a file system or the network has failed", Acts.ADMINISTRATOR),
+    "InactiveLimit": ("it was inactive for too long", Acts.NOBODY),
+    "TimeLimit": ("it has used up its time", Acts.NOBODY),
+    "NonZeroExitCode": ("it has ended with a failure", Acts.NOBODY),
+    "OutOfMemory": ("it ran out of memory", Acts.NOBODY),
+}
+
+_OF = {
+    "BB": "room in burst buffers",
+    "Billing": "billed resources",
+    "CPU": "processors",
+    "Cpu": "processors",
+    "Energy": "energy",
+    "GRES": "GPUs and the like",
+    "Jobs": "jobs",
+    "Job": "jobs",
+    "SubmitJobs": "jobs in the queue",
+    "SubmitJob": "jobs in the queue",
+    "License": "licences",
+    "Mem": "memory",
+    "Memory": "memory",
+    "Node": "nodes",
+    "Unknown": "of some resource",
+    "Wall": "time",
+    "WallDuration": "time",
+}
+_LIMIT = re.compile(
+    rf"(?P<whose>Assoc|QOS)?(?P<kind>Grp|Max|Min)(?P<of>{'|'.join(sorted(_OF, key=len, reverse=True))})s?"
+    r"(?P<minutes>RunMinutes|Minutes)?(?P<each>PerJob|PerNode|PerUser|PerAccount)?(?:NotSatisfied)?(?:Limit)?"
+)
+
+
+def words(reason: str) -> Words:
+    """Say what one of Slurm's reasons means, and what people type to see, or to do, what it waits for."""
+    name = re.split(r"[,(]", reason, maxsplit=1)[0].strip()
+    found = _KNOWN.get(name) or _limit(name)
+    if found is None:
+        return Words(reason)
+    text, acts = found
+    if name == "ReqNodeNotAvail" and "Unavailable" in reason:
+        text, acts = "a node that it needs is down or drained", Acts.ADMINISTRATOR
+    said = [text if name == "None" else f"{reason}: {text}", *([str(acts)] if acts else [])]
+    return Words("; ".join(said), _TYPED[acts])
+
+
+def _limit(name: str) -> tuple[str, Acts] | None:
+    """Read the name of a limit of an account or a QOS.
+
+    What is counted over jobs passes as they end, what has been used up over time does so only where that is
+    forgotten; and what one job, or one node of it, may have at most, or must at least, it never comes to.
+    """
+    match = _LIMIT.fullmatch(name)
+    if match is None:
+        return None
+    whose = "QOS" if match["whose"] == "QOS" or match["each"] == "PerAccount" else "account"
+    of = f"{_OF[match['of']]}{' times minutes' if match['minutes'] else ''}"
+    if match["kind"] == "Min":
+        return f"it wants less {of} than its {whose} demands", Acts.CHANGE
+    if match["each"] in {"PerJob", "PerNode"}:
+        one = "job" if match["each"] == "PerJob" else "node"
+        return f"it wants more {of} than its {whose} lets a {one} have", Acts.CHANGE
+    if match["minutes"] == "Minutes" or (match["kind"], match["of"]) == ("Grp", "Wall"):
+        return f"its {whose} has used up its {of}", Acts.USED_UP
+    if match["kind"] == "Grp":
+        return f"its {whose} has as much or many {of} as it may", Acts.NOBODY
+    who = {"PerAccount": "its account", None: "you"}.get(match["each"], "you")
+    return (
+        f"{who} {'has' if who != 'you' else 'have'} as much or many {of} as its {whose} allows",
+        Acts.NOBODY,
+    )

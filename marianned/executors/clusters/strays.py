@@ -1,0 +1,66 @@
+"""What an earlier daemon has taken back, and was killed before it had it out of the engine's queue.
+
+Such a job would wait for its turn, only to find that it may not begin. Nobody looks for it any more: its
+attempt is over. It is known by its name, which leads to its files; they say that it is over. Everything here
+blocks. Source: docs/design/executors.md.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from marianned import files
+from marianned.executors import attempt_files
+from marianned.executors.base import Place
+from marianned.executors.clusters.engine import Key
+
+BEGINS = "m-"
+_ARRAYS = "arrays"
+"""Where, beside the attempts of a run, lie the lists of what was submitted together."""
+_LIST_MOST = 4 * 1024 * 1024
+
+
+def job_name(attempt: str, others: int) -> str:
+    """Return the name of a job for an attempt and so many others, in an array."""
+    return f"{BEGINS}{attempt}{f'+{others}' if others else ''}"
+
+
+def list_of(directory: Path, name: str) -> Path:
+    """Return where the directories of an array are listed, one a line, beside that of one of its attempts."""
+    return directory.parent / _ARRAYS / hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def over(shared: Path, keys: Iterable[Key]) -> dict[Key, bool]:
+    """Tell of each job below `shared` whether it can never begin; those of whose files nothing is known lack.
+
+    Attempts are named INCARNATION-RUN-UID-ATTEMPT, and lie below the incarnation's directory.
+    """
+    found = {key: _over(shared, key) for key in keys}
+    return {key: known for key, known in found.items() if known is not None}
+
+
+def _over(shared: Path, key: Key) -> bool | None:
+    name, task = key
+    attempt, _, _ = name.removeprefix(BEGINS).partition("+")
+    incarnation, *rest = attempt.rsplit("-", 3)
+    if not name.startswith(BEGINS) or len(rest) != 3 or not all(part.isdecimal() for part in rest):  # noqa: PLR2004
+        return False  # of somebody else
+    place = Place(shared / incarnation / rest[0] / f"{rest[1]}-{rest[2]}", attempt, shared / incarnation)
+    try:
+        if place.root_is_missing():
+            return None
+        directory = place.directory if task is None else _listed(list_of(place.directory, name), task)
+        gone = directory is None or not directory.is_dir()
+        ours = directory is not None and attempt_files.given_up(directory)
+        return None if place.root_is_missing() else gone or ours
+    except OSError:
+        return None
+
+
+def _listed(file: Path, task: int) -> Path | None:
+    """Return the directory of one of an array; None: the list is gone, and with it what the job could run."""
+    try:
+        lines = files.read(file, _LIST_MOST).decode(errors="surrogateescape").splitlines()
+    except (FileNotFoundError, NotADirectoryError, files.Unsuitable):
+        return None
+    return Path(lines[task]) if task < len(lines) else None

@@ -1,0 +1,105 @@
+"""What is known of attempts on a cluster, whoever saw it: node, job, times, what they wait for, what is left queued."""
+
+import time
+
+import pytest
+import yaml
+from conftest import ours
+from kit.daemon import DEADLINE
+
+pytestmark = pytest.mark.slurm
+SECONDS = 4 * DEADLINE
+HELD = {"arguments": ["--hold"]}
+
+
+def sheets(name, count, body, **executor):
+    """Return the text of a score of so many sheets that start together."""
+    return yaml.dump(
+        {
+            "name": name,
+            "workspace": f"./{name}-work",
+            "instrument": "cli",
+            "sheet": {"size": 1, "total_items": 1, "fan_out": {1: count}},
+            "executor": {"type": "slurm", **executor},
+            "parallel": {"enabled": True, "max_concurrent": 100},
+            "retry": {"max_retries": 0},
+            "prompt": {"template": body},
+        }
+    )
+
+
+def queued(cluster, count):
+    """Wait until so many attempts are in the queue."""
+    deadline = time.monotonic() + SECONDS
+    while len(found := ours(cluster)) != count:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)  # Slurm tells of nothing
+
+
+def milliseconds(text):
+    """Return a time of the wire as milliseconds."""
+    return time.mktime(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) * 1000 + int(text[20:23])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_ends_at_once_is_known_by_its_node_its_job_and_its_time(daemon, ledger, count):
+    daemon.submit(sheets("short", count, "note $SLURMD_NODENAME {{ sheet_num }}"))
+    assert daemon.wait_for("short", "ended", deadline=SECONDS)["status"] == "completed"
+    lines = ledger.lines()
+    for sheet in range(1, count + 1):
+        (attempt,) = daemon.attempts("short", sheet)
+        assert f"{attempt['node']} {sheet}" in lines
+        assert attempt["cluster_job"].partition("_")[0].isdecimal()
+        assert attempt["started_at"] <= attempt["ended_at"]
+
+
+def test_what_has_run_without_a_daemon_has_its_own_times(cluster, house, ledger):
+    house.start()
+    house.submit(sheets("alone", 1, "note ran", **HELD))
+    queued(cluster, 1)
+    house.kill()
+    job = cluster.command("squeue", "--noheader", "--format=%i").split()[0]
+    released = time.time() * 1000
+    cluster.command("scontrol", "release", job)
+    ledger.wait_for("ran")
+    house.start()
+    assert house.wait_for("alone", "ended", deadline=SECONDS)["status"] == "completed"
+    (attempt,) = house.attempts("alone", 1)
+    assert (attempt["node"], attempt["cluster_job"]) == ("n1", job)
+    utc = milliseconds(attempt["started_at"]) - time.timezone * 1000
+    assert released - 1 <= utc
+    assert attempt["started_at"] <= attempt["ended_at"]
+
+
+def test_what_waits_for_a_person_says_for_whom_and_what_to_type(cluster, daemon):
+    daemon.submit(sheets("held", 1, "true", **HELD))
+    queued(cluster, 1)
+    job = cluster.command("squeue", "--noheader", "--format=%i").split()[0]
+    deadline = time.monotonic() + SECONDS
+    while "until you release it" not in (message := daemon.status("held")["message"]):
+        assert time.monotonic() < deadline, message
+    (reason,) = [one for one in daemon.rpc("job.why", job_id="held")["reasons"] if one["code"] == "slurm"]
+    assert (reason["unblocked_by"], reason["hints"]) == ("caller", [f"scontrol release {job}"])
+    shown = daemon.mzt("why", "held").stdout
+    assert f"scontrol release {job}" in shown
+    assert "by itself" not in shown
+    cluster.command("scontrol", "release", job)
+    assert daemon.wait_for("held", "ended", deadline=SECONDS)["status"] == "completed"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_was_taken_back_before_a_kill_the_next_daemon_takes_out_of_the_queue(cluster, house, count):
+    house.start()
+    house.submit(sheets("left", count, "true", **HELD))
+    queued(cluster, count)
+    cluster.fault("ctld-stop")
+    try:
+        house.rpc("job.pause", job_id="left")
+        house.wait_for("left", "paused", deadline=SECONDS)
+        house.kill()  # it has taken the claims, and could not tell Slurm
+    finally:
+        cluster.fault("ctld-start")
+    queued(cluster, count)
+    house.start()
+    queued(cluster, 0)
+    assert house.status("left")["status"] == "paused"

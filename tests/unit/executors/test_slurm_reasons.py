@@ -1,0 +1,160 @@
+"""Why a job waits in Slurm's queue: every reason that Slurm's own pages list has words, and who must act."""
+
+from itertools import product
+
+import pytest
+
+from marianned.executors.clusters.slurm_reasons import words
+
+_RESOURCES = ("BB", "Billing", "Energy", "GRES", "License", "Unknown")
+_WHOSE = ("Assoc", "QOS")
+AGGREGATES = [
+    *(f"{whose}Grp{of}{minutes}" for whose, of, minutes in product(_WHOSE, _RESOURCES, ("", "RunMinutes"))),
+    *(
+        f"{whose}Grp{rest}"
+        for whose, rest in product(
+            _WHOSE,
+            (
+                "CPURunMinutesLimit",
+                "CpuLimit",
+                "JobsLimit",
+                "MemLimit",
+                "NodeLimit",
+                "NodeRunMinutes",
+                "SubmitJobsLimit",
+            ),
+        )
+    ),
+    "AssocGrpMemRunMinutes",
+    "QOSGrpMemoryRunMinutes",
+    *(f"QOSMax{of}PerUser" for of in (*_RESOURCES, "Memory")),
+    *(f"Max{of}PerAccount" for of in (*_RESOURCES, "Cpu", "Jobs", "Memory", "Node", "SubmitJobs")),
+    "AssocMaxJobsLimit",
+    "AssocMaxSubmitJobLimit",
+    "QOSMaxCpuPerUserLimit",
+    "QOSMaxJobsPerUserLimit",
+    "QOSMaxNodePerUserLimit",
+    "QOSMaxSubmitJobPerUserLimit",
+]
+"""What others use as well: that passes as they end."""
+USED_UP = [
+    *(f"{whose}Grp{of}Minutes" for whose, of in product(_WHOSE, (*_RESOURCES, "Node"))),
+    *(f"{whose}Grp{rest}" for whose, rest in product(_WHOSE, ("CPUMinutesLimit", "WallLimit"))),
+    "AssocGrpMemMinutes",
+    "QOSGrpMemoryMinutes",
+    "AssociationTimeLimit",
+    "QOSTimeLimit",
+    "QOSUsageThreshold",
+]
+NEVER_MET = [
+    *(
+        f"{whose}Max{of}{each}"
+        for whose, of, each in product(_WHOSE, _RESOURCES, ("MinutesPerJob", "PerJob", "PerNode"))
+    ),
+    *(
+        f"{whose}Max{rest}"
+        for whose, rest in product(
+            _WHOSE,
+            (
+                "CpuMinutesPerJobLimit",
+                "CpuPerJobLimit",
+                "CpuPerNode",
+                "NodeMinutesPerJob",
+                "NodePerJobLimit",
+                "WallDurationPerJobLimit",
+            ),
+        )
+    ),
+    *(f"AssocMaxMem{each}" for each in ("MinutesPerJob", "PerJob", "PerNode")),
+    *(f"QOSMaxMemory{each}" for each in ("MinutesPerJob", "PerJob", "PerNode")),
+    *(f"QOSMin{of}" for of in (*_RESOURCES, "Memory", "Node", "CpuNotSatisfied")),
+    "AccountNotAllowed",
+    "BadConstraints",
+    "DeadLine",
+    "DependencyNeverSatisfied",
+    "InvalidAccount",
+    "InvalidQOS",
+    "MaxMemPerLimit",
+    "PartitionConfig",
+    "PartitionNodeLimit",
+    "PartitionTimeLimit",
+    "QOSNotAllowed",
+    "ReservationDeleted",
+]
+OTHERS_ACT = [
+    "BurstBufferOperation",
+    "FrontEndDown",
+    "JobHeldAdmin",
+    "JobLaunchFailure",
+    "NodeDown",
+    "Nodes_required_for_job_are_DOWN,_DRAINED_or_reserved_for_jobs_in_higher_priority_partitions",
+    "PartitionDown",
+    "PartitionInactive",
+    "ReqNodeNotAvail, UnavailableNodes:n[1-2]",
+    "ReqNodeNotAvail(Unavailable:n1)",
+    "SystemFailure",
+]
+RELEASED = ["JobHeldUser", "JobHoldMaxRequeue", "launch_failed_requeued_held", "job_requeued_in_held_state"]
+PASSING = [
+    "AccountingPolicy",
+    "AssociationJobLimit",
+    "AssociationResourceLimit",
+    "BeginTime",
+    "BurstBufferResources",
+    "BurstBufferStageIn",
+    "Cleaning",
+    "Constraints",
+    "Dependency",
+    "FedJobLock",
+    "InactiveLimit",
+    "JobArrayTaskLimit",
+    "Licenses",
+    "NonZeroExitCode",
+    "OutOfMemory",
+    "Priority",
+    "Prolog",
+    "QOSJobLimit",
+    "QOSResourceLimit",
+    "ReqNodeNotAvail, May be reserved for other job",
+    "Reservation",
+    "Resources",
+    "SchedDefer",
+    "TimeLimit",
+    "WaitingForScheduling",
+]
+
+
+@pytest.mark.parametrize("reason", [*PASSING, *AGGREGATES])
+def test_what_passes_by_itself_has_words_and_nothing_to_type(reason: str) -> None:
+    said = words(reason)
+    assert said.text.startswith(f"{reason}: ")
+    assert said.typed is None
+
+
+@pytest.mark.parametrize(
+    ("reasons", "acts", "typed"),
+    [
+        (NEVER_MET, "its score has to want something else", "scontrol show job {job}"),
+        (OTHERS_ACT, "waits for an administrator of the cluster", "scontrol show job {job}"),
+        (USED_UP, "or an administrator allows more", "scontrol show job {job}"),
+        (RELEASED, "until you release it", "scontrol release {job}"),
+    ],
+    ids=["never met", "others act", "used up", "released"],
+)
+def test_what_needs_a_person_says_whom_and_what_to_type(reasons: list[str], acts: str, typed: str) -> None:
+    for reason in reasons:
+        said = words(reason)
+        assert said.text.startswith(f"{reason}: "), reason
+        assert acts in said.text, reason
+        assert said.typed == typed, reason
+
+
+def test_what_is_not_known_is_told_as_it_is() -> None:
+    assert words("SomethingNew, of tomorrow") == ("SomethingNew, of tomorrow", None)
+    assert words("None") == ("its turn has not come yet", None)
+
+
+def test_a_limit_says_whose_it_is_and_of_what() -> None:
+    assert "it wants more processors than its QOS lets a job have" in words("QOSMaxCpuPerJobLimit").text
+    assert "it wants less memory than its QOS demands" in words("QOSMinMemory").text
+    assert "its account has as much or many jobs as it may" in words("AssocGrpJobsLimit").text
