@@ -4,6 +4,8 @@ import os
 import shlex
 import tempfile
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from marianne_cli.context import Invocation
 from marianne_cli.screens import outputs
@@ -11,6 +13,8 @@ from marianned.errors import MarianneError, WaitTimeout
 
 _SECONDS = 120.0
 _SHOWN = 200
+_TELL_SECONDS = 2.0
+"""How often it is told what a job of a cluster waits for."""
 
 
 def answer_of(call: Invocation, instrument: str) -> tuple[str, str | None]:
@@ -79,7 +83,8 @@ def on_a_node(call: Invocation, executable: str | None) -> tuple[str, str | None
         began = time.time()
         call.change("job.submit", text=text, **places, executor="slurm", auto_resume=False)
         try:
-            result = call.ask("job.wait", job_id=name, words=["ended", "paused"], timeout=_SECONDS)
+            call.note(f"{name} is submitted to Slurm, to look from a node; at most {_SECONDS:.0f} s")
+            result = _ended(call, name)
             if result["status"] != "completed":
                 errors = call.ask("job.why", job_id=name)["errors"]
                 return "", str(errors[0]["error_message"] if errors else result["message"])
@@ -91,6 +96,28 @@ def on_a_node(call: Invocation, executable: str | None) -> tuple[str, str | None
             return "", late.message
         finally:
             _forget(call, name)
+
+
+def _ended(call: Invocation, name: str) -> Mapping[str, Any]:
+    """Wait for the end of a job; say meanwhile what it waits for.
+
+    Raises:
+        WaitTimeout: that takes too long.
+    """
+    until, told = time.monotonic() + _SECONDS, list[str]()
+    while True:
+        left = until - time.monotonic()
+        try:
+            return call.ask(
+                "job.wait", job_id=name, words=["ended", "paused"], timeout=max(0.1, min(left, _TELL_SECONDS))
+            )
+        except WaitTimeout:
+            if left <= _TELL_SECONDS:
+                raise
+        if (waits := call.ask("job.status", job_id=name)["hindered_by"]) != told:
+            told = waits
+            for line in waits:
+                call.note(line)
 
 
 def _on_a_node(said: bytes, executable: str | None, began: float, *, here: bool) -> tuple[str, str | None]:

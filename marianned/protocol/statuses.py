@@ -187,4 +187,5 @@ class Obstacle(Word):
     STOPPING = "stopping"
     DRAINING = "draining"
     DISK = "disk"
+    AWAY = "away"
     STARTING = "starting"

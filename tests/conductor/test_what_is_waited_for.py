@@ -8,6 +8,7 @@ from marianned.protocol import Obstacle
 WAITS = {
     Obstacle.DRAINING: ("drain", "when the drain is over"),
     Obstacle.DISK: ("disk", "when the disk has room"),
+    Obstacle.AWAY: ("disk", "when the daemon's directories are there again"),
 }
 
 

@@ -44,6 +44,7 @@ def test_what_is_wrong_with_a_cluster_is_told(house):
 def test_an_instrument_is_looked_for_on_a_node(daemon):
     found = instruments(daemon, "cli")
     assert found.returncode == 0, found.stderr
+    assert "is submitted to Slurm, to look from a node; at most 120 s" in found.stderr
     assert "cli on n" in found.stderr
     lacks = instruments(daemon, "goose")
     assert lacks.returncode == 1

@@ -5,7 +5,7 @@ import time
 import pytest
 import yaml
 from conftest import ours
-from kit.daemon import DEADLINE
+from kit.daemon import DEADLINE, Refused
 
 pytestmark = pytest.mark.slurm
 SECONDS = 4 * DEADLINE
@@ -103,3 +103,11 @@ def test_what_was_taken_back_before_a_kill_the_next_daemon_takes_out_of_the_queu
     house.start()
     queued(cluster, 0)
     assert house.status("left")["status"] == "paused"
+
+
+def test_a_wall_that_can_not_stand_on_a_node_is_refused_when_the_job_is_submitted(house):
+    house.configure('executor = "slurm"\n[attempts]\ncontain = "hide"\n')
+    house.start()
+    with pytest.raises(Refused, match="contain: hide holds on the daemon's host only"):
+        house.submit(sheets("walled", 1, "true"))
+    assert house.rpc("job.list")["jobs"] == []

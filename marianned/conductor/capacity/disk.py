@@ -30,6 +30,7 @@ class Disk:
         self._scheduler = scheduler
         self._looked = -_LOOK_SECONDS
         self.trouble: str | None = None
+        self._obstacle: Obstacle | None = None
         self._found_low = anyio.Event()
 
     def check(self) -> None:
@@ -38,37 +39,44 @@ class Disk:
         if moment - self._looked < _LOOK_SECONDS:
             return
         self._looked = moment
-        if self.trouble is None and (trouble := self._look()) is not None:
-            self.trouble = trouble
-            self._scheduler.close(Obstacle.DISK)
+        if self.trouble is None and self._look() is not None:
             self._found_low.set()
 
     async def watch(self, reopened: Callable[[], None]) -> None:
         """Open the scheduler again when there is room; sleeps without end while all is well."""
         while True:
             await self._found_low.wait()
-            while (trouble := self._look()) is not None:
-                self.trouble = trouble
-                await anyio.sleep(_LOOK_SECONDS)  # no file system tells of room
+            while self._look() is not None:  # noqa: ASYNC110  no file system tells of room
+                await anyio.sleep(_LOOK_SECONDS)
             self._found_low = anyio.Event()
-            self.trouble = None
-            self._scheduler.open(Obstacle.DISK)
             reopened()
 
     def _look(self) -> str | None:
-        """Return what keeps slots from being granted, as it is now."""
-        found = (shortage(directory, self.minimum) for directory in self._directories)
-        return next((trouble for trouble in found if trouble is not None), None)
+        """Return what keeps slots from being granted, as it is now; let the scheduler know."""
+        found = (_trouble(directory, self.minimum) for directory in self._directories)
+        obstacle, self.trouble = next((trouble for trouble in found if trouble is not None), (None, None))
+        if obstacle is not self._obstacle:
+            if self._obstacle is not None:
+                self._scheduler.open(self._obstacle)
+            if obstacle is not None:
+                self._scheduler.close(obstacle)
+            self._obstacle = obstacle
+        return self.trouble
 
 
 def shortage(directory: Path, minimum: int) -> str | None:
     """Say what keeps work from starting in a directory: fewer than `minimum` bytes are free; else null."""
+    trouble = _trouble(directory, minimum)
+    return None if trouble is None else trouble[1]
+
+
+def _trouble(directory: Path, minimum: int) -> tuple[Obstacle, str] | None:
     try:
         found = os.statvfs(directory)
     except OSError as error:
-        return f"'{directory}' can't be looked at: {error.strerror}; bring it back"
+        return Obstacle.AWAY, f"'{directory}' can't be looked at: {error.strerror}; bring it back"
     free = found.f_bavail * found.f_frsize
     if free >= minimum:
         return None
     room = f"{free // MIB} MiB free at '{directory}'"
-    return f"the disk is nearly full: {room}, min_free_disk is {minimum // MIB} MiB"
+    return Obstacle.DISK, f"the disk is nearly full: {room}, min_free_disk is {minimum // MIB} MiB"

@@ -119,7 +119,7 @@ class Submissions:
             NameTaken, Unavailable, WrongStatus: its name, the daemon or its workspace does not let it.
         """
         expanded = version.score
-        await walls.check(self._conductor.services, expanded)
+        await walls.check(self._conductor.services, expanded, origin.executor)
         self._check_name(newest, version, fresh=fresh, file=file)
         if not awaited:
             self._check_room()

@@ -20,6 +20,11 @@ from marianned.paths import configuration_directory, home_directory, make_privat
 from marianned.score.expanded import Expanded
 
 _SOCKET = "MARIANNE_SOCKET"
+NOT_ON_A_NODE = (
+    "contain: hide holds on the daemon's host only, and this sheet runs on a cluster; "
+    "give its stage `executor: local`, or its instrument `contain: off`"
+)
+"""Why a sheet can't run: a wall stands on the daemon's host only."""
 
 
 class NoWall(Exception):
@@ -90,14 +95,19 @@ def _hidden(services: Services) -> list[Path]:
     return wall.hidden((services.store.path.parent, *sorted(attempts)), services.socket)
 
 
-async def check(services: Services, score: Expanded) -> None:
-    """Look whether a score that wants a wall can have one here.
+async def check(services: Services, score: Expanded, executor: str | None) -> None:
+    """Look whether a score that wants a wall can have one where it runs, as run (`executor`) and score say.
 
     Raises:
         Unavailable: there can be none, or it would hide the place where its sheets work.
     """
-    if not any(wanted(services, profile) for profile in score.profiles.values()):
+    walled = {name for name, profile in score.profiles.items() if wanted(services, profile)}
+    if not walled:
         return
+    others = executor or score.executor or services.settings.executor
+    away = [one for one in score.sheets if (one.resources.executor or others) != "local"]
+    if any(one.instrument in walled for one in away):
+        raise Unavailable(NOT_ON_A_NODE, hints=["mzt run SCORE --executor local"])
     places = [score.workspace, *(sheet.working_directory for sheet in score.sheets)]
     why = await to_thread.run_sync(_problem, services, dict.fromkeys(places))
     if why is not None:

@@ -38,7 +38,7 @@ from marianned.protocol import (
     Waiting,
     WaitingFor,
 )
-from marianned.rows import HoldRow, SheetFlight, SheetRow, SkipRow
+from marianned.rows import AttemptRow, HoldRow, SheetFlight, SheetRow, SkipRow
 from marianned.score.expanded import Sheet as Definition
 
 BLOCKERS_MOST = 100
@@ -319,7 +319,7 @@ def _end_of_holds(state: JobState) -> Next | None:
 
 
 def _boundary(state: JobState, now: Instant) -> Next:
-    when = f"{_flying(state)} {_end(state)}"
+    when = _when_all_have_ended(state)
     last = not _something_behind(state)
     code, latest = "boundary", limit(state)
     deadlines = [hold.deadline for hold in state.holds.values() if hold.deadline is not None]
@@ -343,6 +343,23 @@ def _boundary(state: JobState, now: Instant) -> Next:
     if last and state.holds and not again and not _end_waits(state):
         text += ", unless that ends the job"
     return Next(code=code, text=text, latest_at=timestamp(latest) if latest else None)
+
+
+def _when_all_have_ended(state: JobState) -> str:
+    """Say until when a pause lasts: what waits at a cluster, and was not seen to begin, is taken back."""
+    queued = {state.number_of(row) for row in state.sheet_flights if _may_be_queued(row)}
+    if not queued:
+        return f"{_flying(state)} {_end(state)}"
+    begun = sorted({state.number_of(row) for row in state.sheet_flights} - queued)
+    if begun:
+        return f"{formatting.sheet_list(begun)} {'ends' if len(begun) == 1 else 'end'}"
+    one = len(queued) == 1
+    taken, ended = ("is taken", "ends, if it has") if one else ("are taken", "end, if they have")
+    return f"{_flying(state)} {taken} out of the queue, or {ended} begun"
+
+
+def _may_be_queued(row: SheetFlight) -> bool:
+    return isinstance(row, AttemptRow) and row.executor != "local" and row.cluster_job is None
 
 
 def _something_behind(state: JobState) -> bool:

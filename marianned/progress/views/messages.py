@@ -325,6 +325,7 @@ _GRANTS = {
     Obstacle.STARTING: _A_SLOT,
     Obstacle.DRAINING: (WaitingFor.DRAIN, "when the drain is over"),
     Obstacle.DISK: (WaitingFor.DISK, "when the disk has room"),
+    Obstacle.AWAY: (WaitingFor.DISK, "when the daemon's directories are there again"),
 }
 """What is waited for where the daemon grants no slots for this reason, and until when."""
 

@@ -26,7 +26,8 @@ _COMMANDS_MOST = 3
 _OBSTACLES = {
     Obstacle.STOPPING: "the daemon stops",
     Obstacle.DRAINING: "the daemon drains",
-    Obstacle.DISK: "the disk is nearly full, or can't be looked at",
+    Obstacle.DISK: "the disk is nearly full",
+    Obstacle.AWAY: "a directory of the daemon's is not there, or can't be looked at; mzt doctor says which",
     Obstacle.STARTING: "the daemon has just been started, and takes up its jobs",
 }
 

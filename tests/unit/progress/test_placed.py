@@ -4,7 +4,9 @@ import msgspec
 import pytest
 from kit.scores import Bench, chain, score, stage
 
+from marianned.lifecycle import Action
 from marianned.progress.state.triggers import Ending, Warned
+from marianned.progress.views.job import job_view
 from marianned.protocol import Outcome
 from marianned.rows import AttemptRow
 from marianned.score.expanded import Resources
@@ -83,3 +85,17 @@ def test_the_end_says_better_when_it_began_than_what_was_seen_of_that() -> None:
     assert "attempt.placed" not in [event.type for event in changes.events]
     (row,) = [one for one in changes.rows if isinstance(one, AttemptRow) and one.attempt == 1]
     assert row.started_at == began_at
+
+
+def test_a_pause_says_that_what_waits_in_the_queue_is_taken_back() -> None:
+    bench = Bench(score(stage([]), stage([1]), executor="slurm"), checked=False)
+    bench.go()
+    first = attempt(bench)
+    bench.ask(Action.PAUSE)
+    view = job_view(bench.state, bench.now)
+    assert view.next is not None
+    assert view.next.text == "pauses when sheet 1 is taken out of the queue, or ends, if it has begun"
+    bench.step(Warned(uid=first.uid, attempt=1, node="n1", cluster_job="12"))
+    view = job_view(bench.state, bench.now)
+    assert view.next is not None
+    assert view.next.text == "pauses when sheet 1 ends"
