@@ -27,6 +27,8 @@ from marianned.conductor.run.process import (
     Prepared,
     Process,
     Unprepared,
+    begun,
+    believed,
     check_directory,
     ended_by_us,
     left_behind,
@@ -59,7 +61,6 @@ from marianned.instruments import command_line, costs
 from marianned.instruments.command_line import output_of
 from marianned.instruments.profile import Profile
 from marianned.instruments.result import Reading, Verdict
-from marianned.moment import now
 from marianned.paths import make_private_directory
 from marianned.progress.state.triggers import Ending, Parked, Warned
 from marianned.protocol import CheckReport, CheckResult, Outcome
@@ -376,7 +377,7 @@ class Attempt:
 
     def _placed(self, where: Whereabouts, pid: int | None) -> None:
         uid, attempt = self._given.attempt.uid, self._given.attempt.attempt
-        began_at = None if where.began_at is None else _believed(where.began_at, self._given.attempt)
+        began_at = None if where.began_at is None else believed(where.began_at, self._given.attempt)
         told = Warned(uid=uid, attempt=attempt, pid=pid, node=where.node, cluster_job=where.job)
         self._tell(msgspec.structs.replace(told, began_at=began_at))
 
@@ -403,8 +404,8 @@ class Attempt:
     # --- after the process ---------------------------------------------------------------------------
 
     async def _judge(self, record: ExitRecord) -> Ending | Parked:
-        self._ended_at = _believed(record.ended_at, self._given.attempt)
-        self._began_at = _begun(record, self._ended_at, self._given.attempt)
+        self._ended_at = believed(record.ended_at, self._given.attempt)
+        self._began_at = begun(record, self._ended_at, self._given.attempt)
         warnings = left_behind(record)
         early = self._before_reading(record)
         profile = self._given.score.profiles[self._given.definition.instrument]
@@ -582,22 +583,6 @@ def _measured(ended: Exit, reading: Reading, cost: float | None) -> AttemptExit:
     names = ("result", "input_tokens", "output_tokens", "cached_tokens", "session_id")
     told = {name: getattr(reading, name) for name in names}
     return AttemptExit(**told, cost_usd=cost).overlaid(ended)
-
-
-def _believed(ended_at: int, attempt: AttemptRow) -> int | None:
-    """Return when its process ended, by its record; None: a clock was set, which makes it impossible."""
-    return ended_at if attempt.started_at <= ended_at <= now().at else None
-
-
-def _begun(record: ExitRecord, ended_at: int | None, attempt: AttemptRow) -> int:
-    """Return when its process began: by its record, or, where a clock makes that impossible, by its length.
-
-    It is neither before its submission nor after its end, `ended_at` (None: now).
-    """
-    end = now().at if ended_at is None else ended_at
-    if attempt.started_at <= record.started_at <= end:
-        return record.started_at
-    return min(end, max(attempt.started_at, end - max(0, record.ended_at - record.started_at)))
 
 
 def _read_warnings(directory: Path) -> list[str]:

@@ -30,7 +30,8 @@ from marianned.executors.base import (
     id_in,
 )
 from marianned.instruments.result import Ended
-from marianned.rows import Exit, Placed
+from marianned.moment import now
+from marianned.rows import AttemptRow, Exit, Placed
 
 STDOUT = "stdout"
 STDERR = "stderr"
@@ -234,6 +235,22 @@ class Process:
             stderr_bytes=printed[1],
             max_rss_kib=record.max_rss_kib,
         )
+
+
+def believed(ended_at: int, attempt: AttemptRow) -> int | None:
+    """Return when its process ended, by its record; None: a clock was set, which makes it impossible."""
+    return ended_at if attempt.started_at <= ended_at <= now().at else None
+
+
+def begun(record: ExitRecord, ended_at: int | None, attempt: AttemptRow) -> int:
+    """Return when its process began: by its record, or, where a clock makes that impossible, by its length.
+
+    It is neither before its submission nor after its end, `ended_at` (None: now).
+    """
+    end = now().at if ended_at is None else ended_at
+    if attempt.started_at <= record.started_at <= end:
+        return record.started_at
+    return min(end, max(attempt.started_at, end - max(0, record.ended_at - record.started_at)))
 
 
 def ended_by_us(record: ExitRecord) -> Ended | None:
