@@ -1,10 +1,10 @@
 """What is known of attempts on a cluster, whoever saw it: node, job, times, what they wait for, what is left queued."""
 
+import calendar
 import time
 
 import pytest
 import yaml
-from conftest import ours
 from kit.daemon import DEADLINE, Refused
 
 pytestmark = pytest.mark.slurm
@@ -31,14 +31,14 @@ def sheets(name, count, body, **executor):
 def queued(cluster, count):
     """Wait until so many attempts are in the queue."""
     deadline = time.monotonic() + SECONDS
-    while len(found := ours(cluster)) != count:
+    while len(found := [line for line in cluster.queue() if line.startswith("m-")]) != count:
         assert time.monotonic() < deadline, found
         time.sleep(0.1)  # Slurm tells of nothing
 
 
 def milliseconds(text):
-    """Return a time of the wire as milliseconds."""
-    return time.mktime(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) * 1000 + int(text[20:23])
+    """Return a time of the wire as milliseconds since 1970."""
+    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) * 1000 + int(text[20:23])
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -65,9 +65,9 @@ def test_what_has_run_without_a_daemon_has_its_own_times(cluster, house, ledger)
     house.start()
     assert house.wait_for("alone", "ended", deadline=SECONDS)["status"] == "completed"
     (attempt,) = house.attempts("alone", 1)
-    assert (attempt["node"], attempt["cluster_job"]) == ("n1", job)
-    utc = milliseconds(attempt["started_at"]) - time.timezone * 1000
-    assert released - 1 <= utc
+    assert attempt["node"] in {"n1", "n2", "n3"}
+    assert attempt["cluster_job"] == job
+    assert released - 1 <= milliseconds(attempt["started_at"])
     assert attempt["started_at"] <= attempt["ended_at"]
 
 
