@@ -175,17 +175,22 @@ def standing(bench: Bench) -> dict[int, Deed]:
 def test_nothing_that_was_done_so_runs_again_whichever_scores_came_in_between(
     walk: tuple[list[Text], bool], data: st.DataObject
 ) -> None:
-    """Once done, a sheet is missed only where it stands as another one that stays, or a plan said it runs."""
+    """Once done, a sheet is missed only where it stands as another one that stays, or a plan said it runs.
+
+    One that was away stays too, where it is back as what it was when it went.
+    """
     texts, chained = walk
     bench = Bench(made(texts[0], chained=chained), slots=2, checked=False)
     bench.go()
     done_as: dict[int, Deed] = {}
+    stood: dict[int, Deed] = {}
     for here, to in pairwise(texts):
         goes_on(bench, data)
         if bench.state.run.ended:
             return
         shown = bench.answer(bench.ask(Action.MODIFY, made(to, chained=chained))).plan
         before = standing(bench)
+        stood |= before
         waiting = {deed for uid, deed in before.items() if not _is_done_or_flies(bench, uid)}
         done_as = {uid: deed for uid, deed in before.items() if deed not in waiting} | done_as
         while bench.flying:
@@ -195,7 +200,7 @@ def test_nothing_that_was_done_so_runs_again_whichever_scores_came_in_between(
         each_has_an_attempt_of_its_own(bench)
         assert runs(bench.state.current.plan) == runs(shown)
         now = standing(bench)
-        stay = {uid for uid, deed in now.items() if before.get(uid, ("",))[0] == deed[0]}
+        stay = {uid for uid, deed in now.items() if stood.get(uid, ("",))[0] == deed[0]}
         missed = {deed for uid, deed in done_as.items() if uid not in stay} - waiting
         again = {bench.sheet(line.sheet).uid for line in bench.state.current.plan if line.runs and line.sheet}
         assert not missed.intersection(now[uid] for uid in again)
