@@ -1,6 +1,7 @@
 """What all tests share: this directory is on the import path, and Hypothesis has no clock of its own."""
 
 import os
+import resource
 import signal
 
 import pytest
@@ -25,12 +26,19 @@ def anyio_backend():
     return "asyncio"
 
 
+LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
+
+
+def _of_this_process():
+    return current_umask(), [resource.getrlimit(limit) for limit in LIMITS]
+
+
 @pytest.fixture(autouse=True)
-def _the_umask_stays():
-    """What a test leaves behind in its process falls on others, minutes later."""
-    before = current_umask()
+def _the_process_stays_as_it_is():
+    """What a test leaves behind in its process falls on others, minutes later: a browser that can't start, say."""
+    before = _of_this_process()
     yield
-    assert current_umask() == before
+    assert _of_this_process() == before
 
 
 def _keywords(report):

@@ -107,7 +107,7 @@ def _bounded() -> Iterator[None]:
     def stop(*_: object) -> None:
         raise _TooLong
 
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    memory = _, most = resource.getrlimit(resource.RLIMIT_AS)
     limit = _MOST_MEMORY if most == resource.RLIM_INFINITY else min(_MOST_MEMORY, most)
     resource.setrlimit(resource.RLIMIT_AS, (limit, most))
     clocks = ((signal.ITIMER_PROF, signal.SIGPROF, 1), (signal.ITIMER_REAL, signal.SIGALRM, _SLOWEST))
@@ -117,6 +117,7 @@ def _bounded() -> Iterator[None]:
             signal.setitimer(clock, _MOST_SECONDS * times)
         yield
     finally:
+        resource.setrlimit(resource.RLIMIT_AS, memory)
         for (clock, number, _), old in zip(clocks, before, strict=True):
             signal.setitimer(clock, 0)
             signal.signal(number, old)
