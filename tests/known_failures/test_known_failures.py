@@ -61,7 +61,7 @@ KNOWN = {
     "a status is told before it is on disk": Known(
         "conductor.core.job:Job._decide",
         'faults.point(f"{name}.decided")',
-        'faults.point(f"{name}.decided"); state.become(decision.state)',
+        'faults.point(f"{name}.decided"); self._become(decision.state)',
         "daemon/test_before_the_commit.py::test_nothing_is_told_before_it_is_on_disk",
     ),
     "a request is acknowledged and not synced": Known(
