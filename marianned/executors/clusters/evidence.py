@@ -12,7 +12,7 @@ import msgspec
 
 from marianned import files
 from marianned.executors import attempt_files, order, shim
-from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, Place, Spec
+from marianned.executors.base import AlreadyClaimed, CannotStart, ExitRecord, NotStarted, Place, Spec
 from marianned.executors.clusters.engine import Job, Key
 from marianned.moment import now
 from marianned.paths import make_private_directory
@@ -54,13 +54,17 @@ def prepare(directory: Path, spec: Spec) -> None:
     """Write what is to run.
 
     Raises:
-        AlreadyClaimed, CannotStart: it was started before, or can't be written down.
+        AlreadyClaimed: it was started before.
+        NotStarted: that can't be written at the moment.
+        CannotStart: it can't be written down at all.
     """
-    make_private_directory(directory)
-    if (directory / shim.CLAIM).exists():
-        raise AlreadyClaimed("the attempt is claimed already")
     try:
+        make_private_directory(directory)
+        if (directory / shim.CLAIM).exists():
+            raise AlreadyClaimed("the attempt is claimed already")
         attempt_files.write(directory / shim.SPEC, msgspec.json.encode(spec))
+    except OSError as error:
+        raise NotStarted(str(error)) from None
     except UnicodeError as error:
         raise CannotStart(str(error)) from None
 
@@ -75,13 +79,19 @@ def join(place: Place, host: Path) -> Submission | None:
     """Have the job of the attempt of directory `host` run this one next; None: it never had a job.
 
     It may be gone by now: this one is then missing in the list as any other.
+
+    Raises:
+        NotStarted: that can't be written at the moment.
     """
-    found = attempt_files.read(host / SUBMISSION, Submission)
-    if found is None or not found.keys:
-        return None
-    joined = Submission(id=place.id, keys=found.keys)
-    attempt_files.write(place.directory / SUBMISSION, msgspec.json.encode(joined))
-    attempt_files.write(host / order.NEXT, f"{place.directory.relative_to(host)}\n".encode())
+    try:
+        found = attempt_files.read(host / SUBMISSION, Submission)
+        if found is None or not found.keys:
+            return None
+        joined = Submission(id=place.id, keys=found.keys)
+        attempt_files.write(place.directory / SUBMISSION, msgspec.json.encode(joined))
+        attempt_files.write(host / order.NEXT, f"{place.directory.relative_to(host)}\n".encode())
+    except OSError as error:
+        raise NotStarted(str(error)) from None
     return joined
 
 

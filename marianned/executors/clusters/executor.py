@@ -481,7 +481,8 @@ class ClusterExecutor:
             await self.withdraw(one.place)
         moment = anyio.current_time()
         ends = [(one, one.job) for one in self._watched() if one.ending is not None and one.job is not None]
-        for number in (HURRY, signal.SIGTERM):  # HURRY may be due later, too: what was to stop is dropped
+        # CONT: somebody may have stopped the keeper; HURRY may be due later, too: what was to stop is dropped
+        for number in (signal.SIGCONT, HURRY, signal.SIGTERM):
             begun = [(one, job) for one, job in ends if number not in one.told and not job.waits]
             due = [(one, job) for one, job in begun if one.hurried or number != HURRY]
             if due:
