@@ -6,6 +6,8 @@ import signal
 
 import pytest
 from hypothesis import settings
+from kit import executors
+from kit.executors import _clusters, cluster, runs_on  # noqa: F401  fixtures
 
 from marianne_cli.client.dialling import current_umask
 
@@ -18,6 +20,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 settings.register_profile("marianne", deadline=None, print_blob=True)
 settings.load_profile("marianne")
+
+
+pytest_generate_tests = executors.parametrise
+pytest_collection_modifyitems = executors.leave_out
 
 
 @pytest.fixture(scope="session")

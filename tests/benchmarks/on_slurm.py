@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "slurm"))
 
 from kit.daemon import Daemon
-from loopback import Cluster, why_not
+from kit.loopback import Cluster, why_not
 from test_jobs_on_slurm import fan
 
 LONGEST = 900

@@ -40,8 +40,17 @@ SAID_ANEW = ("problems", "source_changed", "hints", "hindered_by")
 
 
 def differences(one, other):
-    """Name what differs between two replies to one request, but for what is said of the moment."""
+    """Name what differs between two replies to one request, but for what is said of the moment.
+
+    So is what waits in a cluster's queue, which therefore has no time limit yet.
+    """
     kept, heard = _kept_of(one), _kept_of(other)
+    queued = {row["sheet"] for reply in (one, other) for row in reply.get("waiting", []) if _is_queued(row)}
+    for reply in (kept, heard):
+        if queued & {row["sheet"] for row in reply.get("in_flight", [])}:
+            reply["in_flight"] = [
+                row | {"time_limit_at": None} if row["sheet"] in queued else row for row in reply["in_flight"]
+            ]
     return {name for name in kept.keys() | heard.keys() if kept.get(name) != heard.get(name)}
 
 
@@ -51,7 +60,13 @@ def _kept_of(reply):
     if "message" in said:
         hindered = "; ".join(["", *reply.get("hindered_by", [])])
         said["message"] = said["message"].removesuffix(hindered)
+    if "waiting" in said:
+        said["waiting"] = [row for row in said["waiting"] if not _is_queued(row)]
     return said
+
+
+def _is_queued(row):
+    return row["waiting_for"] == "slurm"
 
 
 class Told(NamedTuple):

@@ -4,16 +4,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from kit.daemon import Daemon
+from kit.executors import a_daemon
 
 sys.path.append(str(Path(__file__).parents[1] / "machine"))  # the model of the contract is kept there
 
 
 @pytest.fixture
-def house():
+def house(runs_on):
     """A daemon that has not been started."""
-    made = Daemon()
-    try:
+    with a_daemon(runs_on) as made:
         yield made
-    finally:
-        made.close()

@@ -397,6 +397,7 @@ GROUPS = {
 
 
 @pytest.mark.crash
+@pytest.mark.both
 @pytest.mark.parametrize("name", GROUPS)
 def test_a_daemon_killed_at_any_point_loses_nothing_and_does_nothing_twice(house, name):
     scenario, points = GROUPS[name]

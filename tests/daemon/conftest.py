@@ -1,18 +1,16 @@
 """Each test has a daemon of its own, and ends with none of its processes left."""
 
 import pytest
-from kit.daemon import AGENTS, Daemon
+from kit.daemon import AGENTS
+from kit.executors import a_daemon
 from kit.service import serving
 
 
 @pytest.fixture
-def house():
+def house(runs_on):
     """A daemon that has not been started."""
-    made = Daemon()
-    try:
+    with a_daemon(runs_on) as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

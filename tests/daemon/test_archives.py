@@ -2,8 +2,11 @@
 
 from contextlib import suppress
 
+import pytest
 from kit.archiving import archived, files, work
 from kit.daemon import DEADLINE, gated, plain
+
+pytestmark = pytest.mark.both
 
 
 def test_a_paused_run_gives_way_to_a_fresh_one_and_a_kill_in_the_middle_moves_back(house, ledger):

@@ -1,6 +1,9 @@
 """What the end of an attempt means: validations, retries, completions, timeouts, context of earlier sheets."""
 
+import pytest
 from kit.daemon import gated, score
+
+pytestmark = pytest.mark.both
 
 
 def test_an_attempt_that_takes_too_long_is_ended_and_timed_out(house, ledger):

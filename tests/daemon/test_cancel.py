@@ -3,6 +3,8 @@
 import pytest
 from kit.daemon import DEADLINE, gated, plain, score
 
+pytestmark = pytest.mark.both
+
 
 @pytest.mark.parametrize(("method", "force"), [("job.cancel", {}), ("job.pause", {"force": True})])
 def test_no_process_of_the_job_is_left_detached_ones_included(house, ledger, method, force):

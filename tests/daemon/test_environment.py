@@ -3,8 +3,11 @@
 import json
 import sqlite3
 
+import pytest
 from kit.daemon import gated, score
 from kit.secrets import secret
+
+pytestmark = pytest.mark.both
 
 SECRET = secret("environment")
 

@@ -3,6 +3,8 @@
 import pytest
 from kit.falling_back import chained, moves, played, stage_with_fallbacks
 
+pytestmark = pytest.mark.both
+
 
 @pytest.fixture
 def stage(house):

@@ -6,8 +6,11 @@ import os
 import signal
 from contextlib import suppress
 
+import pytest
 from kit.daemon import gated, plain, score
 from kit.hooked_scores import chains, command, hooked, hooks, write
+
+pytestmark = pytest.mark.both
 
 
 def printed(daemon, job, hook, stream="stdout"):

@@ -1,6 +1,9 @@
 """What pauses a job beside a person's plain pause, on a real daemon: --now, deadlines, ends, money, refusals."""
 
+import pytest
 from kit.daemon import gated, plain, score
+
+pytestmark = pytest.mark.both
 
 
 def outcomes(daemon, job, sheet):

@@ -1,6 +1,9 @@
 """log.read and log.follow: what attempts printed, by byte."""
 
+import pytest
 from kit.daemon import plain, score
+
+pytestmark = pytest.mark.both
 
 
 def read(daemon, job, sheet, **params):

@@ -1,6 +1,9 @@
 """job.modify: a new score for a job; what is done stays done."""
 
+import pytest
 from kit.two_versions import first, second
+
+pytestmark = pytest.mark.both(in_each_run=True)
 
 
 def test_a_running_job_gets_its_new_score_when_the_sheet_in_flight_ends(daemon, ledger):

@@ -6,6 +6,8 @@ import pytest
 import yaml
 from kit.daemon import score
 
+pytestmark = pytest.mark.both
+
 AGENT = """#!/bin/sh
 cat > "$HOME/prompt-$MARIANNE_ATTEMPT"
 trap '. "$HOME/leave"; exit 1' TERM

@@ -1,7 +1,10 @@
 """Blanks, quotes, newlines and other alphabets in the paths of a score, its workspace and its checks."""
 
+import pytest
 from kit.daemon import score
 from kit.repository import git, make_repository
+
+pytestmark = pytest.mark.both
 
 ODD = 'it\'s a "plan"\nür $HOME `x` {b}'
 

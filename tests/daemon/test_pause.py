@@ -7,6 +7,8 @@ import subprocess
 import pytest
 from kit.daemon import gated, plain, score
 
+pytestmark = pytest.mark.both
+
 
 def three(name="trio"):
     return score(name, [gated(1), plain(2), plain(3)])

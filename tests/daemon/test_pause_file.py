@@ -1,6 +1,9 @@
 """The pause file: a pause for who can write into the workspace but not reach the socket."""
 
+import pytest
 from kit.daemon import plain, score
+
+pytestmark = pytest.mark.both
 
 
 def test_an_agent_pauses_its_own_job(daemon, ledger):

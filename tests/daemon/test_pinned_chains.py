@@ -3,6 +3,8 @@
 import pytest
 from kit.pinning import chain_in
 
+pytestmark = pytest.mark.both
+
 
 @pytest.fixture
 def chain(daemon):

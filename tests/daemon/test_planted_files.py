@@ -6,6 +6,8 @@ import pytest
 import yaml
 from kit.daemon import Refused, plain, score
 
+pytestmark = pytest.mark.both
+
 PLANTS = {
     "exit.json": 'mkfifo "$D/exit.json"',
     "stdout": 'rm "$D/stdout"; mkfifo "$D/stdout"',
@@ -18,10 +20,20 @@ PLANTS = {
     "checks": 'rm -rf "$D/checks"; mkfifo "$D/checks"',
     "snapshot": 'mkfifo "$D/snapshot.json"',
 }
+UNRECORDED = pytest.mark.this_host(
+    "no record comes of it, and on a cluster it is lost only behind its grace and half a minute"
+)
+
+
+def planted(*names):
+    """Return these as parameters."""
+    return [pytest.param(name, marks=[UNRECORDED] if name == "exit.json" else []) for name in names]
+
+
 SET = 'set -e; for D in "$HOME"/state/marianne/attempts/*/*/1-1; do :; done; '
 
 
-@pytest.mark.parametrize("name", sorted(PLANTS))
+@pytest.mark.parametrize("name", planted(*sorted(PLANTS)))
 def test_a_pipe_in_an_attempts_directory_holds_neither_cancel_nor_stop_up(daemon, ledger, name):
     body = f"{SET}{PLANTS[name]}; note start 1; sleep 600"
     daemon.submit(score("fifo", [body]))
@@ -42,7 +54,7 @@ def test_a_pipe_in_an_attempts_directory_holds_neither_cancel_nor_stop_up(daemon
 
 
 @pytest.mark.parametrize(
-    "name", ["exit.json", "stdout", "stderr", "spec.json", "checks", "snapshot", "claim", "no claim"]
+    "name", planted("exit.json", "stdout", "stderr", "spec.json", "checks", "snapshot", "claim", "no claim")
 )
 def test_a_pipe_in_an_attempts_directory_lets_its_job_end(daemon, name):
     checks = [

@@ -9,6 +9,8 @@ from contextlib import closing
 import pytest
 from kit.daemon import DEADLINE, gated, gone, kill_all, plain, score
 
+pytestmark = pytest.mark.both
+
 
 def duo():
     return score("duo", [gated(1), plain(2)])
@@ -86,6 +88,7 @@ def test_stopped_by_request_it_leaves_what_runs_and_says_so(daemon, ledger):
     ledger.once(1, 2)
 
 
+@pytest.mark.this_host("a reboot of the daemon's host says nothing of what runs on nodes")
 def test_after_a_reboot_an_attempt_whose_claim_went_with_the_power_is_lost_and_runs_again(daemon, ledger):
     daemon.gate(1)
     daemon.submit(score("solo", [gated(1)]))

@@ -1,6 +1,9 @@
 """job.resume: goes on with what is left, and never with what is done."""
 
+import pytest
 from kit.daemon import plain, score
+
+pytestmark = pytest.mark.both(in_each_run=True)
 
 
 def test_a_failed_job_runs_only_what_failed_and_what_never_ran(daemon, ledger):

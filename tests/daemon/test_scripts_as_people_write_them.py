@@ -7,6 +7,8 @@ import subprocess
 import pytest
 from kit.daemon import Daemon
 
+pytestmark = pytest.mark.both
+
 SCRIPTS = {
     "timestamps": "exec > >(sed 's/^/> /' | tee log) 2>&1\nfor i in $(seq 40); do echo step $i; done\necho done\n",
     "tee to stderr": "exec 2> >(cat >&2)\necho out; echo err >&2\n",

@@ -6,9 +6,12 @@ That no secret of any test is: kit/secrets.py looks after each daemon.
 import json
 import sqlite3
 
+import pytest
 from kit.daemon import score
 from kit.repository import git, make_repository
 from kit.secrets import MARK, leaks, secret
+
+pytestmark = pytest.mark.both
 
 SECRET = secret("hunter2")
 

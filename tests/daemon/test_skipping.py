@@ -1,6 +1,9 @@
 """Skip rules in a run: expressions over what has happened, commands in the workspace, pauses and crashes meanwhile."""
 
+import pytest
 from kit.daemon import plain, score
+
+pytestmark = pytest.mark.both
 
 ASKED = 'note asked; read _ < "$HOME/gate-rule"'
 

@@ -1,6 +1,9 @@
 """Silence (docs/reference/score-format.md §16.2): kept by the supervisor, so through a pause, and while the daemon is dead."""
 
+import pytest
 from kit.daemon import gated, gone, score
+
+pytestmark = pytest.mark.both
 
 
 def quiet(body, **top):

@@ -7,6 +7,8 @@ from contextlib import ExitStack
 import pytest
 from kit.daemon import DEADLINE, Refused, gated, plain, score
 
+pytestmark = pytest.mark.both
+
 
 def test_a_fan_out_of_eight_goes_on_over_a_restart(daemon, ledger):
     names = [f"one-{number}" for number in range(8)]
@@ -76,6 +78,7 @@ def test_a_drain_starts_nothing_more_and_the_next_start_goes_on(daemon, ledger):
     ledger.once(1, 2)
 
 
+@pytest.mark.this_host("it is about connections, and an end of a daemon beside a cluster takes longer")
 def test_five_hundred_idle_connections_and_readers_of_streams_keep_it_two_seconds_at_most(daemon):
     alone = seconds(daemon.stop)
     daemon.start()

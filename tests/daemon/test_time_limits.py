@@ -3,6 +3,8 @@
 import pytest
 from kit.daemon import DEADLINE, gated, gone, score
 
+pytestmark = pytest.mark.both
+
 
 def limited(body, seconds):
     return score("solo", [body], instrument_config={"timeout_seconds": seconds})

@@ -13,6 +13,7 @@ def agent(house, request):
     return installed(house, **request.param)
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("agent", [{"stop": LONG}], indirect=True, ids=["signal"])
 def test_a_tool_is_asked_to_stop_as_its_profile_says_and_leaves_its_note(agent):
     interrupted(agent)
@@ -24,6 +25,7 @@ def test_a_tool_is_asked_to_stop_as_its_profile_says_and_leaves_its_note(agent):
     assert prompt(agent, 2).endswith("> verse 1\n")
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("agent", [{"stop": LONG}], indirect=True, ids=["signal"])
 def test_a_cancel_does_not_ask(agent):
     agent.submit(ONE)
@@ -32,6 +34,7 @@ def test_a_cancel_does_not_ask(agent):
     assert agent.ledger.lines() == ["start 1 s-1", "hurried"]
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("agent", [{"stop": {"file": "stop"}} | FINAL], indirect=True, ids=["file"])
 def test_what_says_its_last_word_because_it_was_asked_to_stop_is_not_done(agent):
     interrupted(agent)

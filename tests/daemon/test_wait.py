@@ -1,6 +1,9 @@
 """job.wait: what is so counts, with `after` only what comes later."""
 
+import pytest
 from kit.daemon import gated, plain, score
+
+pytestmark = pytest.mark.both
 
 
 def test_after_a_restart_after_still_counts(daemon, ledger):

@@ -7,6 +7,8 @@ from datetime import datetime
 import pytest
 from kit.daemon import gone, score
 
+pytestmark = pytest.mark.both
+
 RUNS = int(os.environ.get("MARIANNE_TEE_RUNS", "3"))
 """How often each script below runs; 200 beside load is what was promised."""
 SCRIPTS = {

@@ -26,6 +26,8 @@ from kit.secrets import MARK, leaks
 AGENTS = Path(__file__).parents[1] / "fake_agents"
 DEADLINE = float(os.environ.get("MARIANNE_DEADLINE", "30"))
 """Seconds after which what a test waits for is not coming."""
+LOST_AFTER = 2.0
+"""Seconds after which what is gone from a cluster's list is given up, in tests."""
 ENDED = ("completed", "failed", "cancelled")
 
 
@@ -200,6 +202,9 @@ def environment_of(home):
 class Speaking:
     """What tests ask of a daemon with a home, a socket and gates; requests and replies as on the wire."""
 
+    _settings = "{}"
+    """What its config.toml says, beside what a test has it say."""
+
     def connect(self):
         return Connection(self.socket)
 
@@ -286,7 +291,13 @@ class Speaking:
         """Write its config.toml, for its next start."""
         directory = self.home / "config" / "marianne"
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / "config.toml").write_text(text)
+        (directory / "config.toml").write_text(self._settings.replace("{}", text))
+
+    def run_sheets_on_slurm(self, **settings):
+        """Have its sheets run on the cluster of SLURM_CONF; `settings` are those of [slurm], in its config.toml."""
+        told = "\n".join(f"{name} = {json.dumps(value)}" for name, value in settings.items())
+        self._settings = f'executor = "slurm"\n{{}}\n[slurm]\nlost_after = {LOST_AFTER:.0f}\n{told}\n'
+        self.configure("")
 
     def install(self, name, script):
         """Put a program of this name first on the PATH of the daemon that is started next."""

@@ -17,8 +17,6 @@ import pytest
 
 from kit.daemon import DEADLINE, LOST_AFTER, Daemon
 from kit.loopback import LONG, Cluster, why_not
-from marianned.executors.clusters.executor import ClusterExecutor, Tuning
-from marianned.executors.clusters.slurm import Slurm
 
 _SECONDS = 600
 """What a test may take on the cluster: where it takes tenths of them here, an attempt takes seconds there."""
@@ -94,6 +92,8 @@ def cluster(_clusters, monkeypatch):
 @asynccontextmanager
 async def watched(engine, shared, **tuning):
     """An executor over an engine, which looks after its attempts as long as it is entered."""
+    from marianned.executors.clusters.executor import ClusterExecutor, Tuning  # not for all who collect tests
+
     async with anyio.create_task_group() as tasks:
         made = ClusterExecutor(engine, shared, Tuning(**tuning))
         tasks.start_soon(made.serve)
@@ -103,6 +103,8 @@ async def watched(engine, shared, **tuning):
 
 def on_slurm(shared):
     """Return an executor on the cluster that is there; `shared` is the directory of all its attempts."""
+    from marianned.executors.clusters.slurm import Slurm
+
     return watched(Slurm(), shared, lost_after=LOST_AFTER)
 
 

@@ -10,7 +10,7 @@ from kit.daemon import DEADLINE
 from marianned.executors import traces
 from marianned.executors.base import AlreadyClaimed, Final, Presence, Silence, lost
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both(in_each_run=True)]
 
 
 async def test_it_outlives_the_daemon_with_all_its_output(trial):
@@ -134,7 +134,7 @@ async def test_when_its_keeper_is_killed_the_runner_ends_it(trial):
     await trial.leash.gone()
 
 
-async def test_when_both_its_supervisors_are_killed_it_is_lost(trial, kind):
+async def test_when_both_its_supervisors_are_killed_it_is_lost(trial, runs_on):
     await trial.start(trial.script("echo ready >&9; sleep 1000"))
     await trial.leash.line()
     async with trial.executor() as executor:
@@ -146,7 +146,7 @@ async def test_when_both_its_supervisors_are_killed_it_is_lost(trial, kind):
         with anyio.fail_after(3 * DEADLINE):
             record = await executor.wait(trial.place)
     assert lost(record)
-    if kind == "slurm":  # what is left there is Slurm's to end, which it can't without cgroups
+    if runs_on == "slurm":  # what is left there is Slurm's to end, which it can't without cgroups
         traces.kill_all(trial.id)
     await trial.leash.gone()
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 from kit.daemon import DEADLINE
-from loopback import LONG
+from kit.loopback import LONG
 from test_jobs_on_slurm import SECONDS, fan, started
 
 from marianned.executors import traces
@@ -50,7 +50,7 @@ def test_checks_run_in_the_job_of_their_attempt_and_it_goes_behind_them(cluster,
 
 
 def test_the_setting_says_it_for_all_and_a_score_for_itself(house, ledger):
-    house.configure('executor = "slurm"\n[slurm]\nlost_after = 2\nchecks = "with_attempt"\n')
+    house.run_sheets_on_slurm(checks="with_attempt")
     house.start()
     house.submit(checked("there", SEEN, executor={"type": "slurm"}))
     house.submit(checked("here", "note local $SLURM_JOB_ID-", executor={"type": "slurm", "checks": "local"}))

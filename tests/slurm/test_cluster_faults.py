@@ -3,8 +3,9 @@
 import anyio
 import pytest
 from kit.daemon import DEADLINE
-from loopback import LONG
-from trying import Trial, said, until, watched
+from kit.executors import watched
+from kit.loopback import LONG
+from trying import Trial, said, until
 
 from marianned.executors.base import CannotStart, Place, Withdrawn, lost
 from marianned.executors.clusters.evidence import SUBMISSION
@@ -16,7 +17,7 @@ _HELD = Resources(arguments=("--hold",))
 
 
 @pytest.fixture
-def kind(cluster):
+def runs_on(cluster):
     """Slurm alone."""
     return "slurm"
 

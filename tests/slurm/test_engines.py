@@ -6,7 +6,8 @@ import anyio
 import pytest
 import torque
 from kit.daemon import DEADLINE
-from trying import said, until, watched
+from kit.executors import watched
+from trying import said, until
 
 from marianned.executors.base import Withdrawn
 from marianned.executors.clusters.engine import Away
@@ -19,13 +20,13 @@ on_the_cluster = pytest.mark.slurm
 
 
 @pytest.fixture
-def kind(cluster):
+def runs_on(cluster):
     """A cluster's."""
     return "slurm"
 
 
 @pytest.fixture(params=ENGINES)
-async def executor(request, kind, tmp_path):
+async def executor(request, runs_on, tmp_path):
     if request.param == "torque" and torque.missing():
         pytest.skip(f"not installed: {', '.join(torque.missing())}")
     async with watched(ENGINES[request.param](), tmp_path / "attempts", lost_after=2.0) as made:

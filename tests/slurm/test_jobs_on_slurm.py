@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 import yaml
 from kit.daemon import DEADLINE
-from loopback import LONG
+from kit.loopback import LONG
 
 pytestmark = pytest.mark.slurm
 WIDE = 200 if LONG else 24

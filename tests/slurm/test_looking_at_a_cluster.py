@@ -28,7 +28,7 @@ def instruments(house, name):
 def test_a_cluster_that_answers_is_well_and_attempts_have_to_be_shared(house):
     assert finding(house, "slurm")["passed"]
     assert not finding(house, "shared directory")["passed"]
-    house.configure(f'executor = "slurm"\nattempts_dir = "{house.home}/shared"\n')
+    house.configure(f'attempts_dir = "{house.home}/shared"\n')
     assert finding(house, "shared directory")["passed"]
 
 

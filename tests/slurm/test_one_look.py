@@ -6,8 +6,9 @@ import subprocess
 import anyio
 import pytest
 from kit.daemon import DEADLINE
-from loopback import LONG
-from trying import said, until, watched
+from kit.executors import watched
+from kit.loopback import LONG
+from trying import said, until
 
 from marianned.executors.base import Place, Withdrawn
 from marianned.executors.clusters.engine import Away, Busy
@@ -18,7 +19,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slurm]
 
 
 @pytest.fixture
-def kind(cluster):
+def runs_on(cluster):
     """Slurm alone."""
     return "slurm"
 

@@ -2,7 +2,6 @@
 
 import os
 import uuid
-from contextlib import asynccontextmanager
 
 import anyio
 from kit.daemon import DEADLINE
@@ -11,7 +10,6 @@ from kit.left_behind import ends_with_us
 
 from marianned.executors import shim
 from marianned.executors.base import Place, Spec
-from marianned.executors.clusters.executor import ClusterExecutor, Tuning
 
 
 async def until(so):
@@ -25,20 +23,6 @@ def said(executor, attempt):
     """Return what is said of what an attempt waits for; empty: nothing."""
     wait = executor.waits(attempt)
     return "" if wait is None else wait.text
-
-
-def watched(engine, shared, **tuning):
-    """Return an executor over an engine, which looks after its attempts as long as it is entered."""
-
-    @asynccontextmanager
-    async def served():
-        async with anyio.create_task_group() as tasks:
-            made = ClusterExecutor(engine, shared, Tuning(**tuning))
-            tasks.start_soon(made.serve)
-            yield made
-            tasks.cancel_scope.cancel()
-
-    return served()
 
 
 class Trial:

@@ -17,12 +17,24 @@ from kit.left_behind import ends_with_us
 from refusing import NUMBERS
 
 from marianned.executors import shim
-from marianned.executors.base import ExitRecord, Place, Running, Spec
+from marianned.executors.base import Executor, ExitRecord, Place, Running, Spec
+from marianned.executors.clusters.executor import ClusterExecutor
 from marianned.executors.forking import ForkServer
 from marianned.executors.local import LocalExecutor
 from marianned.executors.traces import marked, trace_of
 
 T = TypeVar("T")
+BOTH_GONE = pytest.mark.this_host(
+    "what both supervisors leave is Slurm's to end, by cgroups, which are not here"
+)
+WOKEN_BY_US = pytest.mark.this_host(
+    "who waits on this host wakes a stopped keeper; on a cluster only an end does"
+)
+LOOKED_FOR_HERE = pytest.mark.this_host(
+    "who is not found running here is lost; there the list of jobs and time say so"
+)
+NO_FRONT = pytest.mark.this_host("it is about the front of the shim, which a job has not")
+"""What several modules ask of this host alone."""
 
 
 class Attempt:
@@ -32,7 +44,7 @@ class Attempt:
         self.directory = tmp_path / "attempts" / "1"
         self.workspace = tmp_path / "workspace"
         self.workspace.mkdir()
-        self.executor = LocalExecutor()
+        self.executor: Executor = LocalExecutor()
         self.leash = Leash(tmp_path / "leash")
         self.id = uuid.uuid4().hex
         ends_with_us(f"{shim.MARK}={self.id}")
@@ -46,7 +58,7 @@ class Attempt:
 
     def close(self) -> None:
         self.leash.close()
-        if self.executor._forks:
+        if isinstance(self.executor, LocalExecutor) and self.executor._forks:
             self.executor._forks.close()
 
     def spec(self, *argv: str, **given: Any) -> Spec:
@@ -90,6 +102,10 @@ class Attempt:
         assert running is not None
         return running
 
+    def asked_by_us(self, record: ExitRecord) -> bool:
+        """Whether it was this process that told it to end; on a cluster the daemon of its node does, or a file."""
+        return not isinstance(self.executor, LocalExecutor) or record.asked_by == os.getpid()
+
     def output(self, name: str = "stdout") -> str:
         return (self.directory / name).read_text()
 
@@ -108,6 +124,9 @@ def refuse_calls(attempt: Attempt, monkeypatch: pytest.MonkeyPatch, *calls: str)
     )
     program.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(program))
+    if isinstance(attempt.executor, ClusterExecutor):
+        tuning = attempt.executor._tuning._replace(python=str(program))
+        monkeypatch.setattr(attempt.executor, "_tuning", tuning)
 
 
 async def ended(pid: int) -> None:

@@ -3,25 +3,25 @@
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from attempts import Attempt
+from kit.executors import on_slurm
 
 
 @pytest.fixture
-def forked() -> bool:
-    """Whether attempts are forked by the fork server; modules that try both ways override it."""
-    return False
-
-
-@pytest.fixture
-def attempt(tmp_path: Path, forked: bool) -> Iterator[Attempt]:
+async def attempt(tmp_path: Path, runs_on: str) -> AsyncIterator[Attempt]:
+    """One whose executor is of this kind."""
     made = Attempt(tmp_path)
-    if forked:
-        made.open_fork_server()
-    yield made
+    if runs_on == "slurm":
+        async with on_slurm(tmp_path / "attempts") as made.executor:
+            yield made
+    else:
+        if runs_on == "forked":
+            made.open_fork_server()
+        yield made
     made.close()
     left = made.living()
     for pid in left:

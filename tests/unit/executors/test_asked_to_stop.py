@@ -9,16 +9,11 @@ from attempts import Attempt, soon
 from marianned.executors.base import Stop
 from marianned.paths import make_private_directory
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both(forked=True, in_each_run=True)]
 LONG = 600.0
 """Seconds that nothing here takes: whoever waited for them would meet a test's deadline."""
 POLITE = "trap 'echo put down; exit 0' INT; trap 'echo hurried; exit 1' TERM; echo begun >&9"
 FOREVER = "while :; do sleep 0.05; done"
-
-
-@pytest.fixture(params=[False, True], ids=["spawned", "forked"])
-def forked(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
 
 
 def by_signal(seconds: float = LONG) -> Stop:

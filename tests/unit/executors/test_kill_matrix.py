@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from attempts import Attempt, soon
+from attempts import BOTH_GONE, Attempt, soon
+from kit.executors import on_slurm
 
 from marianned.executors.base import ExitRecord, Presence
 from marianned.executors.local import LocalExecutor
@@ -23,7 +24,7 @@ FATES = [
     fates for fates in itertools.product(("alone", "killed", "stopped"), repeat=3) if set(fates) != {"alone"}
 ]
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120 * ROUNDS)]
+pytestmark = [pytest.mark.anyio, pytest.mark.both, pytest.mark.timeout(120 * ROUNDS)]
 
 # Ignores TERM; double forks, sessions of their own, and a chain of children each of which forks the next. All
 # of it ends by itself: nobody sweeps when the test run is killed.
@@ -38,15 +39,23 @@ sleep 1000
 """
 
 
-@pytest.mark.parametrize("fates", FATES, ids="-".join)
-async def test_whoever_is_killed_or_stopped_nothing_is_left(tmp_path: Path, fates: tuple[str, ...]) -> None:
+def tried(fates: tuple[str, ...]) -> object:
+    """Return them as a parameter."""
+    marks = [BOTH_GONE] if fates[:2] == ("killed", "killed") else []
+    return pytest.param(fates, id="-".join(fates), marks=marks)
+
+
+@pytest.mark.parametrize("fates", [tried(fates) for fates in FATES])
+async def test_whoever_is_killed_or_stopped_nothing_is_left(
+    tmp_path: Path, runs_on: str, fates: tuple[str, ...]
+) -> None:
     seen: collections.Counter[str] = collections.Counter()
-    async with LocalExecutor() as executor:
+    async with on_slurm(tmp_path) if runs_on == "slurm" else LocalExecutor() as executor:
         for number in range(ROUNDS):
             place = tmp_path / str(number)
             place.mkdir()
             attempt = Attempt(place)
-            if number % 2 == 0:
+            if number % 2 == 0 or runs_on == "slurm":
                 attempt.executor = executor
             try:
                 record = await play(attempt, dict(zip(PARTS, fates, strict=True)))

@@ -11,14 +11,19 @@ from pathlib import Path
 import anyio
 import msgspec
 import pytest
-from attempts import Attempt, encoded, soon
+from attempts import LOOKED_FOR_HERE, NO_FRONT, Attempt, encoded, soon
 
 from marianned.executors import shim
-from marianned.executors.base import AlreadyClaimed, CannotStart, Place, Presence, Running
+from marianned.executors.base import AlreadyClaimed, CannotStart, NotStarted, Place, Presence, Running
 from marianned.executors.local import LocalExecutor
 from marianned.executors.traces import start_time as _start_time
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both]
+
+STARTED_HERE = pytest.mark.this_host(
+    "an executor of this host starts it; tests/slurm/test_both_executors.py has it for both"
+)
+PROCESSES_HERE = pytest.mark.this_host("it looks for processes, which on a cluster are another host's")
 
 STARTS_AND_IS_KILLED = """
 import os, signal, sys
@@ -38,6 +43,7 @@ def start_in_a_daemon_that_is_killed(attempt: Attempt, spec: msgspec.Struct) -> 
     assert daemon.returncode == -signal.SIGKILL
 
 
+@STARTED_HERE
 async def test_an_attempt_outlives_the_daemon_with_all_its_output(attempt: Attempt) -> None:
     go = attempt.workspace / "go"
     os.mkfifo(go)
@@ -53,6 +59,7 @@ async def test_an_attempt_outlives_the_daemon_with_all_its_output(attempt: Attem
     assert attempt.output() == "".join(f"{i}\n" for i in range(2000))
 
 
+@STARTED_HERE
 async def test_an_end_while_nobody_was_there_is_taken_as_if_never_away(attempt: Attempt) -> None:
     start_in_a_daemon_that_is_killed(attempt, attempt.script("exit 5"))
     await attempt.leash.gone()
@@ -61,6 +68,7 @@ async def test_an_end_while_nobody_was_there_is_taken_as_if_never_away(attempt: 
     assert record.exit_code == 5
 
 
+@STARTED_HERE
 async def test_the_time_limit_holds_while_the_daemon_is_away(attempt: Attempt) -> None:
     spec = attempt.script("trap '' TERM; echo ready >&9; sleep 1000", timeout_seconds=1.0)
     start_in_a_daemon_that_is_killed(attempt, spec)
@@ -71,15 +79,18 @@ async def test_the_time_limit_holds_while_the_daemon_is_away(attempt: Attempt) -
     assert record.timed_out
 
 
+@STARTED_HERE
 async def test_an_attempt_can_be_ended_after_a_restart(attempt: Attempt) -> None:
     start_in_a_daemon_that_is_killed(attempt, attempt.script("echo ready >&9; sleep 1000"))
     await attempt.leash.line()
     await attempt.executor.end(attempt.place)
     record = await attempt.wait()
     assert record is not None
-    assert (record.asked, record.asked_by) == (True, os.getpid())
+    assert record.asked
+    assert attempt.asked_by_us(record)
 
 
+@STARTED_HERE
 async def test_two_who_wait_get_the_same_record(attempt: Attempt) -> None:
     await attempt.start(attempt.script("echo ready >&9; sleep 1000"))
     await attempt.leash.line()
@@ -107,6 +118,7 @@ async def test_waiting_can_be_given_up_without_harm(attempt: Attempt) -> None:
     assert await attempt.wait()
 
 
+@PROCESSES_HERE
 async def test_an_attempt_is_outlasted_when_the_last_of_its_supervisors_has_ended(attempt: Attempt) -> None:
     below = attempt.directory.parent
     await attempt.executor.start(attempt.directory, attempt.script("echo ready >&9; sleep 1000"))
@@ -133,6 +145,7 @@ def zombies() -> list[str]:
     return [child for child in children.split() if _start_time(int(child)) is None]
 
 
+@PROCESSES_HERE
 async def test_no_child_of_the_daemon_is_left_after_a_start(attempt: Attempt) -> None:
     await attempt.start(attempt.script("echo ready >&9; sleep 1000"))
     assert zombies() == []
@@ -149,6 +162,9 @@ async def test_an_attempt_starts_only_once(attempt: Attempt) -> None:
     assert attempt.output() == "once\n"
 
 
+@pytest.mark.this_host(
+    "on a cluster the claim is taken on the node, behind the start: of many starts all are accepted"
+)
 async def test_of_many_starts_at_once_one_wins(attempt: Attempt) -> None:
     refused = []
 
@@ -168,6 +184,7 @@ async def test_of_many_starts_at_once_one_wins(attempt: Attempt) -> None:
     assert attempt.output() == "once\n"
 
 
+@LOOKED_FOR_HERE
 async def test_a_claim_of_ours_fences_off_a_shim_that_comes_late(attempt: Attempt) -> None:
     assert await attempt.executor.claim(attempt.place) is True
     front = attempt.run_shim(encoded(attempt.spec("true")))
@@ -178,6 +195,9 @@ async def test_a_claim_of_ours_fences_off_a_shim_that_comes_late(attempt: Attemp
     assert await attempt.wait() is None
 
 
+@pytest.mark.this_host(
+    "what was written down and not submitted is submitted there: tests/slurm/test_cluster_faults.py"
+)
 async def test_what_was_never_started_is_told_from_what_is_lost(attempt: Attempt) -> None:
     assert await attempt.executor.presence(attempt.place) is Presence.NEVER_STARTED
     attempt.directory.mkdir(parents=True)
@@ -187,13 +207,18 @@ async def test_what_was_never_started_is_told_from_what_is_lost(attempt: Attempt
     await attempt.executor.end(attempt.place)
 
 
+@pytest.mark.both(in_each_run=True)
 async def test_where_the_directory_cannot_be_made_nothing_starts(attempt: Attempt) -> None:
     attempt.directory.parent.write_text("a file in the way")
-    with pytest.raises(CannotStart, match="1"):
+    with pytest.raises(NotStarted, match="1"):
         await attempt.start(attempt.spec("true"))
+
+
+async def test_what_was_not_started_is_not_waited_for(attempt: Attempt) -> None:
     assert await attempt.wait() is None
 
 
+@NO_FRONT
 @pytest.mark.parametrize("last_words", ["kill -9 $$", "exit 3"])
 async def test_a_front_that_is_killed_takes_nothing_along(
     attempt: Attempt, monkeypatch: pytest.MonkeyPatch, last_words: str
@@ -206,6 +231,7 @@ async def test_a_front_that_is_killed_takes_nothing_along(
     assert record.exit_code == 5
 
 
+@pytest.mark.this_host("there it is the end of the attempt that tells: tests/slurm/test_cluster_faults.py")
 @pytest.mark.parametrize(
     ("words", "said"), [("exit 3", "the shim ended with status 3"), ("nonsense", "nons")]
 )
@@ -226,6 +252,7 @@ async def test_an_environment_that_is_no_text_cannot_be_started(attempt: Attempt
         await attempt.start(attempt.spec("true", env={"RAW": "\udcff"}))
 
 
+@PROCESSES_HERE
 async def test_a_shim_between_claim_and_identity_is_waited_for(attempt: Attempt) -> None:
     assert await attempt.executor.claim(attempt.place)
     (attempt.directory / shim.SPEC).write_bytes(encoded(attempt.spec("true")))
@@ -261,6 +288,7 @@ def identity_of(pid: int) -> Running:
     )
 
 
+@PROCESSES_HERE
 @pytest.mark.parametrize("change", [{"boot_id": "another"}, {"start_time": 1, "runner_start_time": 1}])
 async def test_another_process_with_the_same_pid_is_left_alone(
     attempt: Attempt, change: dict[str, object]
@@ -274,6 +302,7 @@ async def test_another_process_with_the_same_pid_is_left_alone(
     assert await attempt.wait() is None
 
 
+@PROCESSES_HERE
 async def test_a_zombie_counts_as_gone(attempt: Attempt) -> None:
     child = sleeper(attempt)
     running = identity_of(child.pid)
@@ -286,6 +315,7 @@ async def test_a_zombie_counts_as_gone(attempt: Attempt) -> None:
     child.wait()
 
 
+@PROCESSES_HERE
 async def test_a_short_supply_of_descriptors_is_not_taken_for_an_end(
     attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,6 +339,7 @@ async def test_a_short_supply_of_descriptors_is_not_taken_for_an_end(
     await attempt.wait()
 
 
+@LOOKED_FOR_HERE
 async def test_an_attempt_lives_while_its_process_does_whatever_becomes_of_its_files(
     attempt: Attempt,
 ) -> None:
@@ -323,6 +354,7 @@ async def test_an_attempt_lives_while_its_process_does_whatever_becomes_of_its_f
     await attempt.leash.gone()
 
 
+@LOOKED_FOR_HERE
 async def test_what_lies_there_of_another_attempt_is_neither_taken_nor_touched(attempt: Attempt) -> None:
     await attempt.run(attempt.spec("true"))
     other = Place(attempt.directory, "another")
@@ -331,6 +363,7 @@ async def test_what_lies_there_of_another_attempt_is_neither_taken_nor_touched(a
     assert await attempt.executor.presence(attempt.place) is Presence.ENDED
 
 
+@PROCESSES_HERE
 async def test_who_has_shed_the_mark_is_killed_with_the_rest(attempt: Attempt) -> None:
     shed = f"env -u {shim.MARK} setsid sh -c 'echo $$ >&9; sleep 1000' &"
     await attempt.start(attempt.script(f"{shed} sleep 1000"))

@@ -9,7 +9,7 @@ from attempts import Attempt, refuse_calls, write
 
 from marianned.executors.output import read_piece
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both]
 
 KIB = 1024
 CAP = 512 * KIB

@@ -10,14 +10,9 @@ from attempts import Attempt, soon
 
 from marianned.executors import limit
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both(forked=True, in_each_run=True)]
 FIRST = 0.6
 """Seconds: the limit that an attempt starts with."""
-
-
-@pytest.fixture(params=[False, True], ids=["spawned", "forked"])
-def forked(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
 
 
 async def test_a_raised_limit_lets_the_command_end_by_itself(attempt: Attempt) -> None:

@@ -13,7 +13,7 @@ from attempts import Attempt, refuse_calls, soon
 from marianned.executors import shim
 from marianned.executors.base import CannotStart, Presence
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both]
 
 
 @pytest.fixture
@@ -45,6 +45,7 @@ def fill(disk: Path, *, leave: int = 0) -> Path:
     return filler
 
 
+@pytest.mark.this_host("on a cluster one submits for all, and waits for room")
 @pytest.mark.parametrize("room", [0, 4096, 8192])
 async def test_on_a_full_disk_nothing_starts_and_with_room_again_it_does(
     attempt: Attempt, small_disk: Path, room: int
@@ -102,6 +103,7 @@ async def test_without_hard_links_the_keeper_can_tell_of_a_killed_runner(
     assert record.writer == "keeper"
 
 
+@pytest.mark.this_host("there it is the end of the attempt that tells: tests/slurm/test_cluster_faults.py")
 async def test_without_subreapers_nothing_starts(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse_calls(attempt, monkeypatch, "prctl")
     with pytest.raises(CannotStart, match="cannot claim the attempt: prctl: Invalid argument"):
@@ -109,6 +111,7 @@ async def test_without_subreapers_nothing_starts(attempt: Attempt, monkeypatch: 
     assert await soon(attempt.executor.presence(attempt.place)) is Presence.NEVER_STARTED
 
 
+@pytest.mark.this_host("it asks for the kernel of the daemon, not for that of a node")
 async def test_without_pidfds_nothing_starts(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(pid: int) -> int:
         raise OSError(38, os.strerror(38))

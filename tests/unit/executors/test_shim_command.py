@@ -7,19 +7,14 @@ import time
 
 import anyio
 import pytest
-from attempts import Attempt, encoded, soon
+from attempts import NO_FRONT, Attempt, encoded, soon
 
 from marianned.executors import shim
 from marianned.executors.base import Place
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both(forked=True, in_each_run=True)]
 GLIBCS_OWN = 0b11 << 31
 """Signals 32 and 33: who is started by glibc's posix_spawn, as from Python 3.13 on, ignores them; nobody can set them."""
-
-
-@pytest.fixture(params=[False, True], ids=["spawned", "forked"])
-def forked(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
 
 
 async def test_an_exit_code_is_recorded_as_it_was(attempt: Attempt) -> None:
@@ -78,13 +73,15 @@ async def test_without_a_path_the_systems_programs_are_found(attempt: Attempt) -
 
 
 async def test_the_environment_is_that_of_the_spec_and_the_mark(
-    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch, runs_on: str
 ) -> None:
     monkeypatch.setenv("OF_THE_DAEMON", "1")
     env = {"PATH": os.environ["PATH"], "EMPTY": "", "WILD": 'a=b,"c"\n\\ü\x01☃ \'', "LC_ALL": "C"}
     await attempt.run(attempt.spec("env", "-0", env=env))
     seen = dict(line.split("=", 1) for line in attempt.output().split("\0") if line)
-    assert seen == env | {shim.MARK: attempt.id}
+    of_its_job = {name for name in seen if name.startswith("SLURM")}
+    assert bool(of_its_job) == (runs_on == "slurm")
+    assert {name: seen[name] for name in seen.keys() - of_its_job} == env | {shim.MARK: attempt.id}
 
 
 async def test_arguments_arrive_as_they_are(attempt: Attempt) -> None:
@@ -129,6 +126,7 @@ async def test_signals_are_as_a_new_program_expects_them(attempt: Attempt) -> No
     assert [int(mask, 16) & ~GLIBCS_OWN for mask in attempt.output().split()] == [0, 0]
 
 
+@NO_FRONT
 async def test_an_exit_code_survives_a_parent_that_ignores_its_children(attempt: Attempt) -> None:
     ignoring = ("sh", "-c", "trap '' CHLD; exec \"$@\"", "sh")
     front = attempt.run_shim(encoded(attempt.spec("sh", "-c", "exit 5")), wrapper=ignoring)
@@ -145,13 +143,14 @@ async def test_the_command_leads_a_session_of_its_own(attempt: Attempt) -> None:
     assert pid == group == session
 
 
-async def test_files_of_an_attempt_are_private(attempt: Attempt) -> None:
+async def test_files_of_an_attempt_are_private(attempt: Attempt, runs_on: str) -> None:
     await attempt.run(attempt.spec("true"))
     assert stat.S_IMODE(attempt.directory.stat().st_mode) == 0o700
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in attempt.directory.iterdir()}
-    assert modes == dict.fromkeys(
-        ("claim", "exit.json", "identity.json", "spec.json", "stderr", "stdout"), 0o600
-    )
+    names = ["claim", "exit.json", "identity.json", "spec.json", "stderr", "stdout"]
+    if runs_on == "slurm":
+        names += ["job.log", "submission.json"]
+    assert modes == dict.fromkeys(names, 0o600)
 
 
 async def test_many_attempts_run_at_once_without_mixing(attempt: Attempt) -> None:

@@ -9,15 +9,10 @@ from attempts import Attempt, soon, write
 
 from marianned.executors import children
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both(forked=True)]
 
 LINES = [f"line {number}" for number in range(1, 41)]
 SLOW_TEE = "exec > >(sleep 0.3; cat) 2>&1\n"
-
-
-@pytest.fixture(params=[False, True], ids=["spawned", "forked"])
-def forked(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
 
 
 def bash(attempt: Attempt, text: str, **given: object):

@@ -7,17 +7,12 @@ import signal
 
 import anyio
 import pytest
-from attempts import Attempt, encoded, soon, write
+from attempts import BOTH_GONE, LOOKED_FOR_HERE, NO_FRONT, Attempt, encoded, soon, write
 
 from marianned.executors import shim
 from marianned.executors.base import Presence
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=[False, True], ids=["spawned", "forked"])
-def forked(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
+pytestmark = [pytest.mark.anyio, pytest.mark.both(forked=True)]
 
 
 # Two levels of detached processes that ignore TERM, in sessions of their own, and the command itself as one.
@@ -60,7 +55,8 @@ async def test_a_request_ends_what_ignores_term(attempt: Attempt) -> None:
     record = await attempt.wait()
     await attempt.leash.gone()
     assert record is not None
-    assert (record.asked, record.asked_by, record.timed_out) == (True, os.getpid(), False)
+    assert (record.asked, record.timed_out) == (True, False)
+    assert attempt.asked_by_us(record)
     assert record.signal == signal.SIGKILL
     assert record.writer == "runner"
 
@@ -136,7 +132,10 @@ KILLED = {
 }
 
 
-@pytest.mark.parametrize("victims", KILLED)
+@pytest.mark.parametrize(
+    "victims",
+    [pytest.param(one, marks=[BOTH_GONE] if KILLED[one] is None else []) for one in KILLED],
+)
 async def test_whoever_is_killed_nothing_is_left_and_a_survivor_tells(attempt: Attempt, victims: str) -> None:
     await attempt.start(attempt.script(TREE + "echo $$ >&9; sleep 1000"))
     await attempt.leash.line()
@@ -174,6 +173,7 @@ async def test_a_directory_that_was_removed_keeps_nobody_alive(attempt: Attempt)
     assert await attempt.wait() is None
 
 
+@NO_FRONT
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -192,6 +192,7 @@ async def test_a_bad_spec_is_refused_before_the_claim(attempt: Attempt, content:
     assert not (attempt.directory / shim.CLAIM).exists()
 
 
+@NO_FRONT
 async def test_a_second_shim_over_the_same_attempt_refuses(attempt: Attempt) -> None:
     spec = attempt.spec("sh", "-c", "echo once")
     await attempt.run(spec)
@@ -231,6 +232,7 @@ async def test_where_the_record_is_gone_the_claim_that_became_it_tells_how_it_en
     assert await soon(attempt.executor.wait(attempt.place)) == ended
 
 
+@LOOKED_FOR_HERE
 async def test_a_claim_of_another_attempt_tells_nothing_of_this_one(attempt: Attempt) -> None:
     await attempt.run(attempt.spec("sh", "-c", "exit 7"))
     record, claim = attempt.directory / shim.RECORD, attempt.directory / shim.CLAIM

@@ -11,7 +11,7 @@ from attempts import Attempt, soon
 from marianned.executors.base import Silence
 from marianned.executors.silence import Silence as Watch
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both]
 
 
 def limit(attempt: Attempt, idle: float = 0.3) -> Silence:
