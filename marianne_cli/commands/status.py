@@ -10,7 +10,7 @@ from marianne_cli.lines.misuse import Misuse
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
 from marianned import __version__
-from marianned.errors import MarianneError, NoDaemon
+from marianned.errors import BadRequest, MarianneError, NoDaemon
 from marianned.formatting import versions_apart
 
 _NO_DAEMON = """\
@@ -64,15 +64,65 @@ def _metrics(call: Invocation, job: str | None) -> Answer:
     return Answer({**status, "jobs": []}, text=exposition(status))
 
 
+_NEEDS_MOST = 100
+"""Of so many sheets what each needs comes with them; of a job that has more it is told by stages."""
+
+
 def job_details(call: Invocation, job: str, sheets: str | None = None) -> dict[str, Any]:
-    """Ask for a job with all its sheets, page by page."""
-    details = call.ask("job.status", job_id=job, sheets=sheets)
-    while len(details["sheets"]) < details["total_sheets"]:
-        more = call.ask("job.status", job_id=job, sheets=sheets, offset=len(details["sheets"]))["sheets"]
-        if not more:
-            break
-        details["sheets"] += more
-    return details
+    """Ask for a job with all its sheets, page by page.
+
+    What the sheets of a large job need is asked once, by stages: sheet by sheet, ten stages of 300 need
+    810,000 numbers, and to read them took nearly all of the time.
+    """
+    asked = {"job_id": job, "sheets": sheets}
+    without: dict[str, Any] = {"without": ["sheets.needs"]}
+    while True:
+        details = call.ask("job.status", **asked, limit=_NEEDS_MOST)
+        if len(details["sheets"]) >= details["total_sheets"]:
+            return details
+        try:
+            needs = _needs(call, details)
+        except BadRequest:  # a daemon of before has no graph
+            needs, without = {}, {}
+        if needs is None:
+            continue  # there is a new revision or run by now
+        more: Mapping[str, Any] = details
+        while more["sheets"] and len(details["sheets"]) < details["total_sheets"]:
+            more = call.ask("job.status", **asked, **without, offset=len(details["sheets"]))
+            if _version(more) != _version(details):
+                break
+            details["sheets"] += more["sheets"]
+        else:
+            for sheet in details["sheets"] if without else ():
+                sheet["needs"] = needs[sheet["sheet"]]
+            return details
+
+
+def _version(told: Mapping[str, Any]) -> tuple[int, int]:
+    """Return what the numbers of a job's sheets hold for."""
+    return told["run"], told["revision"]
+
+
+def _needs(call: Invocation, details: Mapping[str, Any]) -> dict[int, list[int]] | None:
+    """Return what each sheet of a job needs; null: the job is at another revision by now."""
+    graph = call.ask("job.graph", job_id=details["job_id"])
+    others = graph["sheets"]
+    while len(others) < graph["total"]:
+        page = call.ask("job.graph", job_id=details["job_id"], offset=len(others))
+        if not page["sheets"] or _version(page) != _version(graph):
+            return None
+        others += page["sheets"]
+    if _version(graph) != _version(details):
+        return None
+    first = {node["stage"]: node["first"] for node in graph["stages"]}
+    count = {node["stage"]: node["count"] for node in graph["stages"]}
+    needs: dict[int, list[int]] = {}
+    for node in graph["stages"]:
+        every = [first[stage] + place for stage in node["needs"] for place in range(count[stage])]
+        for place in range(node["count"]):
+            own = [first[stage] + place for stage in node["needs_own"]]
+            needs[node["first"] + place] = sorted([*every, *own]) if own else every
+    return needs | {one["sheet"]: one["needs"] for one in others}
 
 
 def daemon_status(call: Invocation) -> Answer:

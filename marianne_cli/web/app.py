@@ -1,7 +1,8 @@
 """What is behind the gate: six paths, each for one method."""
 
 import logging
-from collections.abc import Mapping
+import zlib
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import anyio
@@ -26,6 +27,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 log = logging.getLogger(__name__)
 
 TABS_MOST = 8
+_QUICK, _GZIP = 1, 16 + zlib.MAX_WBITS
 BODY_SECONDS = 30.0
 """How long a body may take to come."""
 LOOKS = frozenset(
@@ -128,21 +130,19 @@ class Page:
 
     # --- what needs a session ------------------------------------------------------------------------------
 
-    async def _stream(self, _request: Request) -> Response:
+    async def _stream(self, request: Request) -> Response:
         self.used = anyio.current_time()
         if len(self._tabs) >= TABS_MOST:
             return Response(status_code=503)
-        return _Stream(self, Tab(self.live, self._client, read_only=self._read_only))
+        accepted = request.headers.get("accept-encoding", "").split(",")
+        packed = "gzip" in {one.strip() for one in accepted}
+        return _Stream(self, Tab(self.live, self._client, read_only=self._read_only), packed=packed)
 
-    async def serve(self, tab: Tab, send: Send) -> None:
+    async def serve(self, tab: Tab, send: Callable[[bytes], Awaitable[None]]) -> None:
         """Carry a tab's stream until it ends."""
-
-        async def told(data: bytes) -> None:
-            await send({"type": "http.response.body", "body": data, "more_body": True})
-
         self._tabs[tab.name] = tab
         try:
-            await tab.run(told)
+            await tab.run(send)
         finally:
             del self._tabs[tab.name]
             self.used = anyio.current_time()
@@ -183,12 +183,19 @@ class Page:
 
 
 class _Stream(Response):
-    """The answer that does not end: server-sent events, until the browser leaves or the server stops."""
+    """The answer that does not end: server-sent events, until the browser leaves or the server stops.
 
-    def __init__(self, page: Page, tab: Tab) -> None:
+    `packed`: as gzip, each message flushed. One row of the list is much like the next, and like itself a
+    second ago: few of the bytes are left.
+    """
+
+    def __init__(self, page: Page, tab: Tab, *, packed: bool) -> None:
         super().__init__(media_type="text/event-stream")
         self._page = page
         self._tab = tab
+        self._packer = zlib.compressobj(_QUICK, wbits=_GZIP) if packed else None
+        if packed:
+            self.headers["content-encoding"] = "gzip"
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Serve it; nothing of it is left once the browser has gone."""
@@ -197,9 +204,19 @@ class _Stream(Response):
         await send(start)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_until_gone, receive, tasks.cancel_scope)
-            await self._page.serve(self._tab, send)
+            await self._page.serve(self._tab, self._packed(send))
             tasks.cancel_scope.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _packed(self, send: Send) -> Callable[[bytes], Awaitable[None]]:
+        """Return what sends a message as this stream sends them."""
+
+        async def told(data: bytes) -> None:
+            if self._packer is not None:
+                data = self._packer.compress(data) + self._packer.flush(zlib.Z_SYNC_FLUSH)
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+
+        return told
 
 
 async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:

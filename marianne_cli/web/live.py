@@ -53,6 +53,8 @@ class Watched:
         self.flight: dict[str, dict[str, Any]] = {}
         """What is in flight and says something, as `shapes.flight`."""
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_MOST)
+        self.lost = 0
+        """The newest event that is kept no more; 0: all are."""
         self._client = client
         self._changed = changed
         self._known: dict[int, dict[str, Any]] = {}
@@ -68,7 +70,7 @@ class Watched:
                 except NoDaemon:
                     pass  # what is known stays; the page says that the daemon is away
                 except MarianneError as error:
-                    self.job, self.problem = None, {"message": error.message, "hints": error.hints}
+                    self._is_gone(error.message, error.hints)
                     self._changed()
                 await anyio.sleep(AGAIN_SECONDS)
 
@@ -83,17 +85,24 @@ class Watched:
                     case OutputStates():
                         self.flight |= shapes.flight(msgspec.to_builtins(item.in_flight))
                     case Event():
-                        self.events.append(shapes.event(msgspec.to_builtins(item)))
+                        self.heard(shapes.event(msgspec.to_builtins(item)))
                         if item.hook is not None:
                             await self._look_closer()
                     case RunRemoved():
-                        self.job, self.problem = (
-                            None,
-                            {"message": f"'{self.job_id}' was removed", "hints": []},
-                        )
+                        self._is_gone(f"'{self.job_id}' was removed", [])
                     case _:
                         pass
                 self._changed()
+
+    def _is_gone(self, message: str, hints: list[str]) -> None:
+        """Say why there is no such job; its name came with an address, which anybody may have made."""
+        self.job, self.problem = None, shapes.shown({"message": message, "hints": hints})
+
+    def heard(self, event: dict[str, Any]) -> None:
+        """Keep an event for the tabs, and of the oldest that there was one."""
+        if len(self.events) == EVENTS_MOST:
+            self.lost = self.events[0]["event"]
+        self.events.append(event)
 
     async def _take_job(self, told: Job) -> None:
         if self.job is None or (told.run, told.status) != (self.job["run"], self.job["status"]):

@@ -24,6 +24,8 @@ HEARTBEAT_SECONDS = 15.0
 """A stream says something so often: a browser that has gone is noticed."""
 _AT_ONCE_SECONDS = 0.1
 _ROWS_SECONDS = 1.0
+_ROW_SECONDS, _ROWS_SECONDS_MOST = 0.025, 5.0
+"""What each row that was told adds to the time until rows are told again, and the most of it."""
 _JOB_SECONDS = 0.5
 _JOB_AGAIN_SECONDS = 2.0
 _AT_ONCE = ("status", "holds", "breakpoints", "revision", "staged_revision", "safe_to", "hooks")
@@ -176,8 +178,10 @@ class Tab:
                 now = time.monotonic()
                 said = self._spoken()
                 if self._rows_due and now >= rows_at:
-                    self._rows_due, rows_at = False, now + _ROWS_SECONDS
-                    said += self._of_all()
+                    self._rows_due = False
+                    rows, told = self._of_all()
+                    said += told
+                    rows_at = now + (rest_after(rows) if rows_at else _ROWS_SECONDS)  # all come at first
                 if self._job_due and now >= job_at:
                     self._job_due, job_at = False, now + _JOB_SECONDS
                     said += self._of_job()
@@ -200,7 +204,8 @@ class Tab:
             self._room.set()
         return said
 
-    def _of_all(self) -> list[bytes]:
+    def _of_all(self) -> tuple[int, list[bytes]]:
+        """Return how many rows are told of the list, and the messages."""
         live = self._live
         state = {key: value for key, value in live.daemon.items() if key != "event"}
         link, _ = self._link.differing({"up": live.up, "refusal": live.refusal, "daemon": state})
@@ -211,7 +216,7 @@ class Tab:
         rows, gone = self._rows.differing(live.rows)
         if rows or gone:
             said.append(_message("jobs", {"jobs": rows, "gone": gone}))
-        return said
+        return len(rows), said
 
     def _of_job(self) -> list[bytes]:
         kept = self._kept
@@ -233,9 +238,10 @@ class Tab:
             said.append(_message("flight", {"job": job_id, "in": flight, "out": landed}))
         events = [event for event in kept.events if event["event"] > self._event]
         if events:
+            told = {"job": job_id, "events": events, "gap": self._event < kept.lost}
             self._event = events[-1]["event"]
             if self._watch.journal:
-                said.append(_message("events", {"job": job_id, "events": events}))
+                said.append(_message("events", told))
         return said
 
     def _is_job_due(self, kept: Watched) -> bool:
@@ -247,6 +253,11 @@ class Tab:
             return False
         self._job_state, self._job_at = state, now + _JOB_AGAIN_SECONDS
         return bool(self._job.differing({"job": kept.job, "problem": kept.problem})[0])
+
+
+def rest_after(rows: int) -> float:
+    """Return in how many seconds rows are told again after so many: a list that never rests is bounded."""
+    return max(_ROWS_SECONDS, min(rows * _ROW_SECONDS, _ROWS_SECONDS_MOST))
 
 
 def _message(kind: str, value: Any) -> bytes:

@@ -2,8 +2,10 @@
 
 import time
 
+from marianne_cli.commands.status import job_details
 from marianne_cli.options import job_list
 from marianne_cli.screens.transcript import Transcript
+from marianned.errors import BadRequest
 
 PIECE = b"x" * 65_536
 
@@ -53,3 +55,48 @@ def test_the_last_jobs_are_fetched_and_no_others():
         assert daemon.fetched <= wanted + 1
     daemon = Asked(2500)
     assert len(job_list(daemon)["jobs"]) == 2500
+
+
+class Counted:
+    """Asks a daemon as a command does; `needs` counts what was told of what sheets need."""
+
+    def __init__(self, house, *, knows=True):
+        self._house = house
+        self._knows = knows
+        self.needs = 0
+
+    def ask(self, method, **params):
+        if not self._knows and (method == "job.graph" or "without" in params):
+            raise BadRequest("it is a daemon of before")
+        told = self._house.rpc(method, **params)
+        for sheet in told["sheets"]:
+            self.needs += len(sheet["needs"]) if sheet.get("needs") else 0
+        return told
+
+
+WIDE = """\
+name: wide
+workspace: ./wide-work
+instrument: cli
+sheet:
+  size: 1
+  total_items: 5
+  fan_out: {1: 90, 2: 90, 4: 90, 5: 3}
+  dependencies: {2: [1], 3: [2], 4: [2], 5: [1, 4]}
+prompt: {template: "true"}
+"""
+
+
+def test_what_the_sheets_of_a_large_job_need_is_asked_by_stages_and_told_of_each(house):
+    house.submit(WIDE, before="1.all")
+    house.wait_for("wide", "paused")
+    asked = Counted(house)
+    details = job_details(asked, "wide")
+    whole = house.status("wide")["sheets"]
+    every = [sheet["needs"] for sheet in whole]
+    assert [sheet["needs"] for sheet in details["sheets"]] == every
+    assert len(every) == details["total_sheets"] == 274
+    assert sum(map(len, every)) > 10 * asked.needs
+    assert job_details(Counted(house, knows=False), "wide")["sheets"] == whole, (
+        "a daemon of before has no graph"
+    )

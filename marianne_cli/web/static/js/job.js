@@ -146,7 +146,7 @@ const BODY = { graph: () => html`<${PlanBar} /><${Graph} /><${PlanLines} />${!pl
 export function Job() {
   const { job: named, tab, sheet, hook } = route.value;
   if (problem.value) return html`<main class="main"><${Back} /><p class="empty bad">${problem.value.message}</p></main>`;
-  if (!job.value) return html`<main class="main" aria-busy="true"><${Back} /><p class="empty">${daemon.value.up ? `Reading ${named} …` : "The daemon is away."}</p></main>`;
+  if (!job.value) return html`<main class="main" aria-busy="true"><${Back} /><p class="empty">${daemon.value.up ? `Reading ${visible(named)} …` : "The daemon is away."}</p></main>`;
   const Body = BODY[tab] ?? BODY.graph;
   const failed = job.value.status === "failed" || job.value.holds.some((hold) => hold.cause === "failure");
   return html`<main class="main"><${Head} />

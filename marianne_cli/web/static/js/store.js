@@ -163,6 +163,7 @@ const HEARD = {
   },
   events(told) {
     if (told.job !== route.value.job) return;
+    if (told.gap) return void readHistory(told.job); // this tab was slow: some were not kept for it
     const last = events.value.at(-1)?.event ?? 0;
     events.value = [...events.value, ...told.events.filter((event) => event.event > last)];
     if (events.value.length > EVENTS_MOST) {
