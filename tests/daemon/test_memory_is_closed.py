@@ -50,12 +50,12 @@ def test_no_other_process_of_the_user_reads_the_environment_of_daemon_and_worker
 def test_an_abort_leaves_no_core(house):
     import resource
 
-    def unlimited():
-        resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
-
-    before = set(Path("/").glob("core*"))
-    unlimited()
-    house.start(OPENAI_API_KEY=secret("core"))
+    before, limits = set(Path("/").glob("core*")), resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (limits[1], limits[1]))
+    try:
+        house.start(OPENAI_API_KEY=secret("core"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, limits)
     house.may_fall = True
     house.process.send_signal(signal.SIGABRT)
     assert house.process.wait(30) == -signal.SIGABRT

@@ -112,7 +112,7 @@ KNOWN = {
         "executors.children:Children.sweep",
         "while self.reap():",
         "while False:",
-        "unit/executors/test_shim_ending.py::test_what_a_command_leaves_behind_does_not_outlive_it[spawned]",
+        "unit/executors/test_shim_ending.py::test_what_a_command_leaves_behind_does_not_outlive_it[local]",
         "TimeoutError",
     ),
     "a lost attempt uses up a try": Known(

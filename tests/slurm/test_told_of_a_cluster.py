@@ -106,7 +106,7 @@ def test_what_was_taken_back_before_a_kill_the_next_daemon_takes_out_of_the_queu
 
 
 def test_a_wall_that_can_not_stand_on_a_node_is_refused_when_the_job_is_submitted(house):
-    house.configure('executor = "slurm"\n[attempts]\ncontain = "hide"\n')
+    house.configure('[attempts]\ncontain = "hide"\n')
     house.start()
     with pytest.raises(Refused, match="contain: hide holds on the daemon's host only"):
         house.submit(sheets("walled", 1, "true"))
