@@ -39,7 +39,8 @@ SCRIPTS = {
     "escapes": "printf '%s' $'\\x01\\e[31m\\u2603\\t\\'q\\'' | od -c\necho -e 'a\\tb\\c'\n",
     "exit traps with output": "trap 'echo one; echo two >&2; (echo three); exit 7' EXIT\ntrap 'echo term' TERM\nkill -TERM $$\necho still\n",
     "a trap in a subshell": "( trap 'echo sub' EXIT; echo in ) | cat\nf() { trap 'echo ret $?' RETURN; return 4; }\nf; echo $?\n",
-    "coproc": 'coproc UP { tr a-z A-Z; }\necho hello >&"${UP[1]}"\nexec {UP[1]}>&-\ncat <&"${UP[0]}"\nwait "$UP_PID"; echo rc $?\n',
+    # bash forgets UP and UP_PID as soon as it has seen the end of it
+    "coproc": 'coproc UP { tr a-z A-Z; }\npid=$UP_PID; exec 5<&"${UP[0]}"\necho hello >&"${UP[1]}"\nexec {UP[1]}>&-\ncat <&5\nwait "$pid"; echo rc $?\n',
     "descriptors": 'exec 3>&1 4>&2\nx=$(echo captured; echo shown >&3)\necho "[$x]"\nexec 1>&2; echo err; exec 1>&3 3>&-\necho back\n{ echo lost >&3; } 2>/dev/null || echo closed\n',
     "unset names": 'set -uo pipefail\narr=()\necho "${arr[@]+none}" "${#arr[@]}" "${x:-d}" "${x+set}"\nset +u; echo "<$x>"; set -u\n: "${NEEDED:?is needed}"\n',
     "errexit and traps": "set -Eeuo pipefail\ntrap 'echo \"at $LINENO: $BASH_COMMAND\" >&2' ERR\nf() { false; }\nif f; then echo no; fi\nx=$(exit 5) || echo caught $?\nf\necho not here\n",
