@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slurm
 HERE = {"type": "slurm", "checks": "with_attempt"}
 BODY = '[ "{{ stage }}" = 1 ] || note ran {{ sheet_num }} $SLURM_JOB_ID'
 SEEN = "note checked {sheet_num} $SLURM_JOB_ID-$MARIANNE_SOCKET"
-HELD = "note ready; [ -e $HOME/go ] || sleep 1000"
+HELD = "[ -e $HOME/go ] || { note ready; sleep 1000; }"
 
 
 def checked(name, *commands, count=1, executor=HERE, **more):
