@@ -1,5 +1,7 @@
 """Whole jobs on a cluster: pause, modify, resume, crashes of the daemon; each attempt once, by what sheets note."""
 
+import json
+import shutil
 import signal
 import time
 from base64 import b64decode
@@ -150,6 +152,36 @@ def test_a_killed_daemon_takes_all_up_again(daemon, ledger):
     assert len(started(ledger)) == count + 1
     for sheet in (2, count + 1):
         assert [one["outcome"] for one in daemon.attempts("kept", sheet)] == ["succeeded"]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_runs_begins_no_second_time_beside_itself_where_its_files_were_deleted_over_a_kill(
+    daemon, ledger, count
+):
+    daemon.gate("all")
+    gate = '[ "{{ stage }}" = 1 ] || read _ < "$HOME/gate-all"'
+    daemon.submit(fan("kept", count, gate))
+    placed(daemon, "kept", count)
+    for sheet in range(2, count + 2):
+        ledger.wait_for(f"start {sheet}")
+    daemon.kill()
+    shutil.rmtree(daemon.attempt_directory().parent)
+    daemon.start()
+    looked = "its files were deleted" if count > 1 else '"running"'
+    while looked not in json.dumps(daemon.status("kept", sheets=f"2-{count + 1}")):
+        daemon.rpc("daemon.status")
+    assert set(started(ledger).values()) == {1}
+    daemon.gate("all").open(count)
+    for sheet in range(2, count + 2):
+        ledger.wait_for(f"end {sheet}")
+    daemon.gate("all").open(count)
+    assert daemon.wait_for("kept", "ended", deadline=SECONDS)["status"] == "completed"
+    for sheet in range(2, count + 2):
+        assert [one["outcome"] for one in daemon.attempts("kept", sheet)] == ["lost", "succeeded"]
+        assert [line for line in ledger.lines() if line.endswith(f" {sheet}")] == [
+            f"start {sheet}",
+            f"end {sheet}",
+        ] * 2
 
 
 def test_cancel_leaves_nothing_of_it(daemon, ledger):

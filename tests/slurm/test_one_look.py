@@ -1,6 +1,7 @@
 """From one look nothing follows: a list with a gap, an answer that is none, files that are away for a moment."""
 
 import os
+import shutil
 import subprocess
 
 import anyio
@@ -10,7 +11,7 @@ from kit.executors import watched
 from kit.loopback import LONG
 from trying import said, until
 
-from marianned.executors.base import Place, Withdrawn
+from marianned.executors.base import Place, Presence, Withdrawn
 from marianned.executors.clusters.engine import Away, Busy
 from marianned.executors.clusters.slurm import Slurm
 from marianned.score.expanded import Resources
@@ -70,6 +71,13 @@ class Limited(Slurm):
             raise Busy("Batch job submission failed: Job violates accounting/QOS policy (job submit limit)")
         resources = Resources()
         return await super().submit(name, script, count, resources, seconds)
+
+
+def named(trial, count):
+    """Return places of one run, by the names that they have in a daemon."""
+    return [
+        Place(trial.root / "1" / f"{n}-1", f"{trial.root.name}-1-{n}-1", trial.root) for n in range(count)
+    ]
 
 
 def places(trial, count):
@@ -155,6 +163,24 @@ async def test_what_runs_is_not_taken_back_while_its_files_are_away(trial):
         with anyio.fail_after(DEADLINE):
             record = await executor.wait(trial.place)
     assert record.exit_code == 7
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+async def test_what_runs_is_not_taken_back_where_its_files_were_deleted(trial, emptied):
+    async with trial.executor() as executor:
+        await executor.start(
+            trial.directory, trial.script(f"echo begun >&9; read _ <{trial.gate('go')}; echo ended >&9")
+        )
+        await trial.leash.line()
+        shutil.rmtree(trial.directory)
+        if emptied:
+            trial.directory.mkdir(mode=0o700)
+        with anyio.fail_after(DEADLINE):
+            await executor.withdraw(trial.place)
+            await executor.whereabouts(trial.place)
+            await trial.open("go")
+            assert await trial.leash.line() == "ended"
+            assert await executor.wait(trial.place) is None
 
 
 async def test_what_waits_is_taken_back_once_its_files_are_there_again(cluster, trial):
@@ -257,3 +283,91 @@ async def test_what_was_deleted_before_it_began_is_not_made_again(cluster, trial
         cluster.command("scancel", "--me")
         with anyio.fail_after(DEADLINE):
             assert await executor.wait(trial.place) is None
+
+
+class Unheard(Slurm):
+    """A cluster that does not answer looks."""
+
+    async def look(self):
+        raise Away("it is being upgraded")
+
+
+async def test_what_runs_is_known_by_its_name_where_its_files_were_deleted(trial):
+    await trial.start(trial.script(f"echo begun >&9; read _ <{trial.gate('go')}; exit 7"))
+    await trial.leash.line()
+    shutil.rmtree(trial.directory)
+    async with trial.executor() as executor:
+        with anyio.fail_after(DEADLINE):
+            assert await executor.presence(trial.place) is Presence.RUNNING
+            await trial.open("go")
+            assert await executor.wait(trial.place) is None
+            assert await executor.presence(trial.place) is Presence.RUNNING  # its claim is taken
+    await trial.leash.gone()
+
+
+async def test_what_runs_is_ended_where_its_files_were_deleted(trial):
+    await trial.start(trial.script("echo begun >&9; sleep 1000"))
+    await trial.leash.line()
+    shutil.rmtree(trial.directory)
+    async with trial.executor() as executor:
+        with anyio.fail_after(DEADLINE):
+            assert await executor.presence(trial.place) is Presence.RUNNING
+            await executor.end(trial.place)
+            assert await executor.wait(trial.place) is None
+    await trial.leash.gone()
+
+
+async def test_of_an_array_whose_list_was_deleted_too_none_is_called_over_before_all_are(trial, shared):
+    every = named(trial, 4)
+    async with trial.executor() as executor:
+        with anyio.fail_after(DEADLINE):
+            async with anyio.create_task_group() as tasks:
+                for place in every:
+                    gate = trial.gate(place.id)
+                    script = trial.script(f"echo begun >&9; read _ <{gate}; echo ended >&9", id=place.id)
+                    tasks.start_soon(executor.start, place.directory, script)
+            for _ in every:
+                await trial.leash.line()
+    shutil.rmtree(every[0].directory.parent)
+    ends = {}
+
+    async def wait(executor, place):
+        ends[place.id] = await executor.wait(place)
+
+    async with trial.executor() as executor, anyio.create_task_group() as tasks:
+
+        def of_an_array():
+            return [one for one in every if "its files were deleted" in said(executor, one.id)]
+
+        with anyio.fail_after(DEADLINE):
+            for place in every:
+                assert await executor.presence(place) is Presence.RUNNING
+                tasks.start_soon(wait, executor, place)
+            await until(lambda: len(of_an_array()) > 1)  # the first can have been submitted alone
+            unsure = of_an_array()
+            await executor.end(unsure[0])  # whichever job it has: the others' are not ended in its place
+            for place in [one for one in every if one != unsure[-1]]:
+                await trial.open(place.id)
+                assert await trial.leash.line() == "ended"
+            looked = executor._earliest
+            await until(lambda: executor._earliest > looked)
+            assert not {place.id for place in unsure} & ends.keys()
+            await trial.open(unsure[-1].id)
+            await until(lambda: len(ends) == len(every))
+    assert ends == {place.id: None for place in every}
+
+
+async def test_what_was_never_submitted_is_known_only_while_the_engine_answers(trial, shared):
+    async with trial.executor() as executor:
+        assert await executor.presence(trial.place) is Presence.NEVER_STARTED
+    async with watched(Unheard(), shared) as executor:
+        assert await executor.presence(trial.place) is Presence.RUNNING
+
+
+async def test_what_was_never_submitted_while_nobody_knew_is_over_and_not_submitted(cluster, trial, shared):
+    async with watched(Doubtful(Away, Away), shared) as executor:
+        with anyio.fail_after(2 * DEADLINE):
+            trial.directory.mkdir(mode=0o700, parents=True)
+            assert await executor.presence(trial.place) is Presence.RUNNING
+            assert await executor.wait(trial.place) is None
+    assert not cluster.queue()

@@ -56,6 +56,14 @@ class Trial:
         """A shell script that holds the leash as descriptor 9, and all it starts with it."""
         return self.spec("sh", "-c", f'exec 9>"$LEASH"\n{text}', **given)
 
+    def gate(self, name):
+        """Make a named pipe that a script can wait at, in its working directory; return its name there."""
+        os.mkfifo(self.workspace / name)
+        return name
+
+    async def open(self, name):
+        await anyio.to_thread.run_sync((self.workspace / name).write_text, "go\n", abandon_on_cancel=True)
+
     async def start(self, spec):
         """Start it in a daemon that then goes away."""
         with anyio.fail_after(DEADLINE):

@@ -214,7 +214,10 @@ async def _presence(services: Services, flight: Flight) -> Presence:
     found = await executor.presence(place)
     if found is not Presence.NEVER_STARTED:
         return found
-    if not is_away(flight) and (flight.pid is not None or services.store.rebooted):
+    had_begun = flight.pid is not None
+    if had_begun or (
+        services.store.rebooted and not is_away(flight)
+    ):  # a node was not rebooted with this host
         await executor.claim(place)
         return Presence.LOST
     return found

@@ -18,9 +18,11 @@ _BACKSTOP, _BACKSTOP_SECONDS = 1.25, 600.0
 class Entry:
     """An attempt that somebody starts or waits for.
 
-    `doubtful`: it was submitted, and nobody knows whether the engine has taken it. `recalled`: it is to be
-    taken back as soon as its claim can be. `away`: its files can't be looked at. `ordered`: since when its
-    runner has a file that says to end. `told`: the signals that were sent. Times are the loop's.
+    `doubtful`: it was submitted, and nobody knows whether the engine has taken it. `recalled`: since when it
+    is to be taken back, as soon as its claim can be. `listed_at`: when the list was asked for that has its
+    `job`. `away`: its files can't be looked at. `unsure`: they were deleted, and its job is one of an array,
+    nobody knows which, so that none of it is signalled. `ordered`: since when its runner has a file that says
+    to end. `told`: the signals that were sent. Times are the loop's.
     """
 
     def __init__(self, place: Place) -> None:
@@ -30,6 +32,7 @@ class Entry:
         self.grace = 0.0
         self.submission = Submission(id=place.id)
         self.submitting = self.unwanted = self.doubtful = self.away = False
+        self.unsure = self.written_down = False
         self.accepted = anyio.Event()
         self.accepted_at = 0.0
         self.refused: str | None = None
@@ -40,18 +43,25 @@ class Entry:
         self.ending: float | None = None
         self.ordered: float | None = None
         self.told = set[int]()
-        self.hurried = self.insisted = self.recalled = False
+        self.hurried = self.insisted = False
+        self.recalled: float | None = None
+        self.listed_at = float("-inf")
         self.over = anyio.Event()
         self.record: ExitRecord | None = None
         self.withdrawn = False
 
     def know(self, spec: Spec) -> None:
         """Note what of the spec matters here."""
+        self.written_down = True
         self.resources = spec.resources or Resources()
         self.grace = spec.grace_seconds + (spec.stop.seconds if spec.stop is not None else 0.0)
         if (limit := spec.timeout_seconds) is not None:
             own = spec.grace_seconds + spec.drain_seconds + (spec.stays or 0.0)
             self.seconds = _BACKSTOP * limit + own + _BACKSTOP_SECONDS
+
+    def may_be_submitted_again(self, most: int) -> bool:
+        """Tell whether it may, forgotten by the engine so often at most, if it is known what it is."""
+        return self.written_down and self.submission.forgotten < most and self.ending is None
 
     def accept(self, job: Job) -> None:
         """Note that the engine has it."""

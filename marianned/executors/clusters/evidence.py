@@ -40,7 +40,10 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(NamedTuple):
-    """What an attempt's files say. `away`: they can't be looked at; `gone`: they were taken away."""
+    """What an attempt's files say. `away`: they can't be looked at.
+
+    `gone`: what is to run is not there, so they were deleted, and no job begins it any more; one may run it.
+    """
 
     record: ExitRecord | None = None
     claimed: bool = False
@@ -127,15 +130,17 @@ def look(place: Place) -> Found:
         if record is not None:
             return Found(record)
         claimed = (place.directory / shim.CLAIM).exists()
-        gone = not place.directory.is_dir()
+        gone = not (place.directory / shim.SPEC).is_file()
         if place.root_is_missing():  # asked last: what was not found before may have gone with all of it
             return Found(away=True)
     except OSError:
         return Found(away=True)
     if claimed:
         return Found(claimed=True, given_up=attempt_files.given_up(place.directory))
+    if gone:
+        return Found(gone=True)
     log = files.tail(place.directory / LOG, _TAIL).decode(errors="replace").strip()
-    return Found(gone=gone, log=log)
+    return Found(log=log)
 
 
 def unstarted(place: Place, job: Job | None, log: str, engine: str) -> ExitRecord:

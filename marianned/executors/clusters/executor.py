@@ -18,6 +18,7 @@ Source: docs/design/executors.md.
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,7 +54,7 @@ from marianned.executors.clusters.evidence import (
     take,
     unstarted,
 )
-from marianned.executors.clusters.strays import over
+from marianned.executors.clusters.strays import leading_to, over
 from marianned.executors.clusters.submitting import PAUSES, SHIPPED, Submitter
 from marianned.executors.clusters.unwanted import Unwanted
 
@@ -96,6 +97,8 @@ class ClusterExecutor:
         self._shared = shared
         self._swept = False
         self._known_strays = set[Key]()
+        self._asking, self._asked_at = anyio.Lock(), float("-inf")
+        self._answered: Mapping[Key, Job] | Away = {}
         self._nudge, self._some, self._entered = anyio.Event(), anyio.Event(), anyio.Event()
         self._submitter = Submitter(
             engine, shared, tuning.python, tuning.arguments, self._look_soon, self._drop
@@ -118,7 +121,8 @@ class ClusterExecutor:
         entry.know(spec)
         joined = None if spec.beside is None else await run_sync(join, entry.place, Path(spec.beside))
         if joined is not None:
-            self._known(entry, joined)
+            entry.submission = joined
+            self._known(entry)
         else:
             self._submit(entry)
         try:
@@ -132,7 +136,10 @@ class ClusterExecutor:
             raise CannotStart(entry.refused)
 
     async def presence(self, place: Place) -> Presence:
-        """Tell what its files say (see Executor); what may wait or run is `running`, and `wait` finds out."""
+        """Tell what its files say (see Executor); what may wait or run is `running`, and `wait` finds out.
+
+        Where they say nothing of it, they may have been deleted, and the engine's list is asked by its name.
+        """
         try:
             submission = await run_sync(submission_of, place)
         except OSError:
@@ -140,9 +147,31 @@ class ClusterExecutor:
         found = await run_sync(look, place)
         if found.record is not None:
             return Presence.ENDED
-        if found.away:
+        if found.away or found.claimed or submission:
             return Presence.RUNNING
-        return Presence.RUNNING if found.claimed or submission else Presence.NEVER_STARTED
+        try:
+            keys, _ = await run_sync(leading_to, place, await self._listed_now())
+        except (OSError, Away):
+            return Presence.RUNNING
+        return Presence.RUNNING if keys else Presence.NEVER_STARTED
+
+    async def _listed_now(self) -> Mapping[Key, Job]:
+        """Return a list that the engine was asked for after this call; all who wait meanwhile share one.
+
+        Raises:
+            Away: the engine does not answer.
+        """
+        asked = anyio.current_time()
+        async with self._asking:
+            if self._asked_at <= asked:
+                self._asked_at = anyio.current_time()
+                try:
+                    self._answered = await self._engine.look()
+                except Away as why:
+                    self._answered = why
+        if isinstance(self._answered, Away):
+            raise self._answered
+        return self._answered
 
     async def running(self, place: Place) -> Running | None:
         """Read identity.json: pids, start times and boot id are those of its node."""
@@ -181,6 +210,10 @@ class ClusterExecutor:
         if self._away is not None or entry.away:
             gone = "the directory of attempts is not there, so nothing is known of it"
             return Wait(self._away or gone)
+        if entry.unsure and entry.job is not None:
+            return Wait(
+                f"its files were deleted; it is over when {self._engine.name}'s job {entry.job.id} is"
+            )
         if entry.job is None or not entry.job.waits:
             return Wait(f"{self._engine.name} is to take it") if entry.submitting else None
         why = self._engine.words(entry.job.reason or "None")
@@ -190,15 +223,34 @@ class ClusterExecutor:
     async def withdraw(self, place: Place) -> None:
         """Take its claim if its node has not, and its job out of the queue (see Executor).
 
-        Where the claim can't be had, because its files are away, that is done as soon as they are back.
+        Where the claim can't be had, because its files are away, that is done as soon as they are back. Where
+        they were deleted it would fence nothing that runs: what the next list says of its job counts.
         """
-        try:
-            taken = await run_sync(take, place)
-        except OSError:
-            self._entry(place).recalled = True
+        found = await run_sync(look, place)
+        if found.claimed or found.record is not None:
+            if (known := self._entries.get(place.id)) is not None:
+                known.recalled = None
             return
-        if taken:
-            self._give_up(self._entry(place))
+        entry = self._entry(place)
+        entry.recalled = entry.recalled or anyio.current_time()
+        if found.gone:
+            self._judge_by_list(entry, entry.recalled)
+        elif not found.away:
+            with suppress(OSError):
+                taken = await run_sync(take, place)
+                entry.recalled = None
+                if taken:
+                    self._give_up(entry)
+
+    def _judge_by_list(self, entry: Entry, recalled: float) -> None:
+        """Take back what waits without its files: it can't begin any more. What runs is left alone."""
+        if entry.job is None or entry.listed_at < recalled:
+            self._due = min(self._due, max(recalled, self._earliest))
+            self._some.set()
+            return
+        entry.recalled = None
+        if entry.job.waits and not entry.unsure:
+            self._give_up(entry)
 
     async def end(self, place: Place, *, drop: bool = False) -> None:
         """Withdraw what has not begun; tell the rest by a file and by the engine, whichever is first.
@@ -259,19 +311,37 @@ class ClusterExecutor:
         return entry
 
     async def _remember(self, entry: Entry) -> None:
-        """Read what an earlier daemon has done with it."""
+        """Read what an earlier daemon has done with it; the next look says what has become of it."""
+        await self._read(entry)
+        if not entry.submitting:
+            self._known(entry)
+
+    async def _read(self, entry: Entry) -> None:
+        """Read under which names it was submitted, and what it is, where its files say so."""
         submission = await run_sync(submission_of, entry.place)
         spec = await run_sync(attempt_files.read, entry.place.directory / shim.SPEC, Spec)
         if entry.submitting or entry.submission.keys:
             return
         if spec is not None and spec.id == entry.place.id:
             entry.know(spec)
-        self._known(entry, submission)
+        entry.submission = submission or entry.submission
 
-    def _known(self, entry: Entry, submission: Submission | None) -> None:
-        """Note that it was submitted before; the next look says what has become of it."""
-        if submission is not None:
-            entry.submission = submission
+    async def _find_again(self, one: Entry, listed: Mapping[Key, Job]) -> None:
+        """Find out under which names it was submitted, where its files are back, or say nothing of it."""
+        try:
+            await self._read(one)
+            if one.submission.keys:
+                return
+            keys, sure = await run_sync(leading_to, one.place, listed)
+        except OSError as why:
+            _logger.warning("%s can't be looked after: %s", one.place.id, why)
+            return
+        if keys:
+            one.submission = msgspec.structs.replace(one.submission, keys=keys)
+            one.unsure = not sure
+
+    def _known(self, entry: Entry) -> None:
+        """Note that it was submitted before."""
         entry.accepted_at = anyio.current_time()
         entry.accepted.set()
         self._due = min(self._due, max(entry.accepted_at, self._earliest))
@@ -389,9 +459,11 @@ class ClusterExecutor:
         took = anyio.current_time() - began
         found = await self._collect(watched)
         for one in watched:
+            if not (one.submission.keys or one.submitting or found[one.place.id].away):
+                await self._find_again(one, listed)
             job = one.submission.job(listed)
             if job is not None:
-                one.job, one.missing = job, None
+                one.job, one.missing, one.listed_at = job, None, began
                 if not job.waits:
                     one.runs.set()
             elif not one.over.is_set() and one.accepted_at < began:
@@ -445,8 +517,6 @@ class ClusterExecutor:
         if found.away:
             one.missing = None
             return
-        if not (one.submission.keys or one.submitting):  # its files were away when it was taken up
-            await self._remember(one)
         one.missing = began if one.missing is None else one.missing
         missing = began - one.missing
         if found.claimed:
@@ -456,7 +526,7 @@ class ClusterExecutor:
         elif found.log:
             if await run_sync(take, one.place):
                 one.settle(unstarted(one.place, one.job, found.log, self._engine.name))
-        elif one.submission.forgotten < _FORGOTTEN_MOST and one.ending is None and not found.gone:
+        elif one.may_be_submitted_again(_FORGOTTEN_MOST) and not found.gone:
             _logger.warning("%s has forgotten %s; it is submitted again", self._engine.name, one.place.id)
             forgotten = one.submission.forgotten + 1
             one.submission = msgspec.structs.replace(one.submission, forgotten=forgotten)
@@ -477,10 +547,10 @@ class ClusterExecutor:
     async def _carry_out(self) -> None:
         """Send the signals that are due."""
         for one in [one for one in self._entries.values() if one.recalled and not one.over.is_set()]:
-            one.recalled = False
             await self.withdraw(one.place)
         moment = anyio.current_time()
-        ends = [(one, one.job) for one in self._watched() if one.ending is not None and one.job is not None]
+        told = [one for one in self._watched() if one.ending is not None and not one.unsure]
+        ends = [(one, one.job) for one in told if one.job is not None]
         # CONT: somebody may have stopped the keeper; HURRY may be due later, too: what was to stop is dropped
         for number in (signal.SIGCONT, HURRY, signal.SIGTERM):
             begun = [(one, job) for one, job in ends if number not in one.told and not job.waits]

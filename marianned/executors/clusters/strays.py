@@ -1,7 +1,8 @@
-"""What an earlier daemon has taken back, and was killed before it had it out of the engine's queue.
+"""What an engine's list tells by the names of jobs alone: they lead to the files of attempts.
 
-Such a job would wait for its turn, only to find that it may not begin. Nobody looks for it any more: its
-attempt is over. It is known by its name, which leads to its files; they say that it is over. Everything here
+Of what an earlier daemon has taken back, and was killed before it had it out of the queue: nobody looks for
+it any more, and it would wait for its turn, only to find that it may not begin (`over`). Of an attempt whose
+files were deleted while it ran: they no longer say that it was submitted (`leading_to`). Everything here
 blocks. Source: docs/design/executors.md.
 """
 
@@ -39,9 +40,37 @@ def over(shared: Path, keys: Iterable[Key]) -> dict[Key, bool]:
     return {key: known for key, known in found.items() if known is not None}
 
 
+def leading_to(place: Place, keys: Iterable[Key]) -> tuple[list[Key], bool]:
+    """Return which of these jobs run an attempt, and whether that is sure.
+
+    It is not where the list of an array is gone as its files are: then each job of it may.
+
+    Raises:
+        OSError: that can't be known at the moment.
+    """
+    mine, perhaps = list[Key](), list[Key]()
+    for name, task in keys:
+        if task is None:
+            mine += [(name, task)] if name == job_name(place.id, 0) else []
+        elif _run_of(_attempt(name)) == _run_of(place.id):
+            directory = _listed(list_of(place.directory, name), task)
+            perhaps += [(name, task)] if directory is None else []
+            mine += [(name, task)] if directory == place.directory else []
+    return mine or perhaps, bool(mine)
+
+
+def _attempt(name: str) -> str:
+    """Return the attempt that a job is named after, the first of an array."""
+    return name.removeprefix(BEGINS).partition("+")[0]
+
+
+def _run_of(attempt: str) -> str:
+    return attempt.rsplit("-", 2)[0]
+
+
 def _over(shared: Path, key: Key) -> bool | None:
     name, task = key
-    attempt, _, _ = name.removeprefix(BEGINS).partition("+")
+    attempt = _attempt(name)
     incarnation, *rest = attempt.rsplit("-", 3)
     if not name.startswith(BEGINS) or len(rest) != 3 or not all(part.isdecimal() for part in rest):  # noqa: PLR2004
         return False  # of somebody else

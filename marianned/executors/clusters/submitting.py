@@ -182,7 +182,7 @@ class Submitter:
             where = f'"$(sed -n "$(({self._engine.index} + 1))p" {shlex.quote(str(listed))})"'
         python, program = shlex.quote(self._python), shlex.quote(str(self._shipped / "shim.py"))
         return (
-            f'#!/bin/sh\numask 077\nd={where}\ncd "$d" || exit 72\nexec 2>>{LOG}\n{self._at()}'
+            f'#!/bin/sh\numask 077\nd={where}\n[ -n "$d" ] && cd "$d" || exit 72\nexec 2>>{LOG}\n{self._at()}'
             f'exec {python} -I -S {program} "$d" {shim.STAY}\n'
         )
 
