@@ -1,8 +1,14 @@
 """What all tests share: this directory is on the import path, and Hypothesis has no clock of its own."""
 
+import compileall
+import gc
+import importlib
 import os
 import resource
 import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -24,6 +30,42 @@ settings.load_profile("marianne")
 
 pytest_generate_tests = executors.parametrise
 pytest_collection_modifyitems = executors.leave_out
+
+
+TESTS = Path(__file__).parent
+PACKAGES = [TESTS.parent / "marianned", TESTS.parent / "marianne_cli", TESTS / "kit"]
+
+
+def pytest_configure(config):
+    """Compile what all workers import, before any of them does."""
+    if config.getoption("dist", "no") != "no":
+        for package in PACKAGES:
+            compileall.compile_dir(package, quiet=2, workers=0)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """Let workers compile a part of the tests each; what is collected stays, and no collector looks at it again."""
+    gc.disable()
+    try:
+        if told := getattr(session.config, "workerinput", None):
+            _import_tests(session.config.args, int(told["workerid"].removeprefix("gw")), told["workercount"])
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _import_tests(asked, worker, workers):
+    """Import the modules of the tests that are asked for, from this worker's share on; what can't be is told later."""
+    places = [Path(one.partition("::")[0]).absolute() for one in asked]
+    files = sorted({file for place in places for file in ([place], place.rglob("test_*.py"))[place.is_dir()]})
+    first = len(files) * worker // workers
+    for file in files[first:] + files[:first]:
+        if str(file.parent) not in sys.path:
+            sys.path.insert(0, str(file.parent))
+        with suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(file.stem)
 
 
 @pytest.fixture(scope="session")

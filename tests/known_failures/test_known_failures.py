@@ -1,15 +1,18 @@
 """Failures known from systems like this one, put back one by one: each is caught by a test of this repository.
 
 A failure is a patch of one function, applied to a copy of the package; the test that must catch it runs over
-that copy in a pytest of its own, and must fail. docs/durability.md tells of them.
+that copy in a pytest of its own, forked off a process that has loaded one, and must fail. docs/durability.md
+tells of them.
 """
 
 import ast
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
@@ -17,6 +20,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 ROOT = Path(__file__).parents[2]
+OPTIONS = ["-c", f"{ROOT}/pyproject.toml", "-n0", "-p", "no:cacheprovider"]
 FAILED = 1
 """pytest's exit status when tests ran and some failed; a patch that breaks an import is another."""
 CAUGHT = re.compile(
@@ -361,25 +365,38 @@ def names(node: ast.stmt) -> set[str | None]:
     return {getattr(one, "name", getattr(one, "id", None)) for one in targets}
 
 
+@pytest.fixture(scope="module")
+def forking() -> Iterator[subprocess.Popen[str]]:
+    """The program that runs pytest over a copy of the package."""
+    command = [sys.executable, "-P", f"{ROOT}/tests/known_failures/forking_pytest.py"]
+    with subprocess.Popen(
+        command, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as program:  # no conftest.py there, which would load the packages
+        yield program
+        program.communicate()
+
+
 @pytest.mark.parametrize("name", KNOWN)
-def test_it_is_caught_when_it_comes_back(name: str, tmp_path: Path) -> None:
+def test_it_is_caught_when_it_comes_back(name: str, tmp_path: Path, forking: subprocess.Popen[str]) -> None:
     known = KNOWN[name]
     shutil.copytree(ROOT / "marianned", tmp_path / "marianned")
     put_back(known, tmp_path / "marianned")
-    report = tmp_path / "report.xml"
-    options = ["-c", f"{ROOT}/pyproject.toml", "-n0", "-p", "no:cacheprovider", f"--junit-xml={report}"]
-    ran = subprocess.run(
-        [sys.executable, "-P", "-m", "pytest", *options, f"{ROOT}/tests/{known.caught_by}"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path), "MARIANNE_DEADLINE": "8"},  # some wait in vain
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
-    assert ran.returncode == FAILED, ran.stdout + ran.stderr
-    for said in messages(report):
-        assert CAUGHT.match(said) or said.startswith(f"failure: {known.says}"), ran.stdout + ran.stderr
+    report, said = tmp_path / "report.xml", tmp_path / "said"
+    asked = {
+        "arguments": [*OPTIONS, f"--junit-xml={report}", f"{ROOT}/tests/{known.caught_by}"],
+        "directory": str(tmp_path),
+        "environment": {
+            **os.environ,
+            "PYTHONPATH": str(tmp_path),
+            "MARIANNE_DEADLINE": "8",
+        },  # some wait in vain
+        "said": str(said),
+    }
+    print(json.dumps(asked), file=forking.stdin, flush=True)
+    assert int(forking.stdout.readline()) == FAILED, said.read_text()
+    for message in messages(report):
+        caught = CAUGHT.match(message) or message.startswith(f"failure: {known.says}")
+        assert caught, said.read_text()
 
 
 def messages(report: Path) -> list[str]:
