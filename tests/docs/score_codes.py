@@ -125,6 +125,10 @@ CODES = {
         "a tool is asked for text in place of its stream",
         "remove `output_format`, or take what is in the message into account",
     ),
+    "S411": (
+        "an instrument with `contain: hide` for a sheet on a cluster",
+        "give its stage `executor: local`, or the instrument `contain: off`",
+    ),
     "S501": ("accepted, without effect", "remove it, or leave it for other readers"),
     "S502": ("placeholder text was left in", "fill it in"),
     "S503": ("an unusually short or long timeout", "nothing, if it is intended"),

@@ -298,6 +298,8 @@ class _Compiler:
         if len(known) < len(chosen):
             return None
         sheets = tuple(self._sheet(seat, known[seat.sheet], layout) for seat in layout.seats)
+        for sheet in sheets:
+            uses.check_wall(known[sheet.sheet], sheet.resources.executor or executor_of(self.score))
         expanded = self._whole(sheets, prompt, layout, known)
         return self._finished(expanded, layout, known)
 

@@ -76,6 +76,14 @@ class UseChecks:
         self._check_format(chosen)
         self._check_files(chosen)
 
+    def check_wall(self, chosen: ResolvedInstrument, executor: str | None) -> None:
+        """Warn where an instrument wants a wall and its sheet runs where there is none."""
+        name = chosen.profile.name
+        if chosen.profile.contain == "hide" and executor not in (None, "local") and self._once("wall", name):
+            said = f"has 'contain: hide', which holds on the daemon's host only, not on '{executor}'"
+            hint = "give its stage 'executor: local'; the daemon refuses it otherwise"
+            self.report.add("S411", chosen.selected.path, f"'{name}' {said}", hint=hint)
+
     def _check_format(self, chosen: ResolvedInstrument) -> None:
         """Warn where a tool's stream, which says more than its text, is not asked for."""
         output = chosen.profile.cli.output if chosen.profile.cli else None

@@ -187,6 +187,29 @@ def test_text_in_place_of_a_tools_stream_is_warned_of_once():
     assert [p.code for p in compile_score(source, Disk(), PROFILES).problems] == []
 
 
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ("executor: slurm\n", ["S411"]),
+        ("movements: {2: {executor: {type: slurm, cpus: 2}}}\n", ["S411"]),
+        (
+            "executor: slurm\nmovements: {1: {executor: local}, 2: {executor: local}, 3: {executor: local}}\n",
+            [],
+        ),
+        ("", []),
+    ],
+)
+def test_a_wall_that_no_node_has_is_warned_of_once(where, found):
+    from scores import PROFILES, ScoreSource, compile_score, tool
+
+    walled = msgspec.structs.replace(tool("tool"), contain="hide")
+    text = score(sheet=SHEET % "") + where
+    source = ScoreSource(text=text.encode(), file="/s/n.yaml", directory="/s", submit_directory="/s")
+    problems = compile_score(source, Disk(), PROFILES | {"tool": walled}).problems
+    assert [p.code for p in problems] == found
+    assert [p.code for p in compile_score(source, Disk(), PROFILES).problems] == []
+
+
 def test_a_setting_without_effect_is_said_once_a_profile():
     from scores import compiled
 
