@@ -125,8 +125,7 @@ def refuse_calls(attempt: Attempt, monkeypatch: pytest.MonkeyPatch, *calls: str)
     program.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(program))
     if isinstance(attempt.executor, ClusterExecutor):
-        tuning = attempt.executor._tuning._replace(python=str(program))
-        monkeypatch.setattr(attempt.executor, "_tuning", tuning)
+        monkeypatch.setattr(attempt.executor._submitter, "_python", str(program))
 
 
 async def ended(pid: int) -> None:
