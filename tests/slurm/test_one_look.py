@@ -12,6 +12,7 @@ from kit.loopback import LONG
 from trying import said, until
 
 from marianned.executors.base import Place, Presence, Withdrawn
+from marianned.executors.clusters import submitting
 from marianned.executors.clusters.engine import Away, Busy
 from marianned.executors.clusters.slurm import Slurm
 from marianned.score.expanded import Resources
@@ -212,12 +213,29 @@ async def test_what_one_account_may_have_no_more_of_does_not_hold_up_others(tria
         spec = trial.spec("true", id=full.id, resources=Resources(account="full"))
         tasks.start_soon(executor.start, full.directory, spec)
         await until(lambda: executor.waits(full.id))
-        with anyio.fail_after(2 * DEADLINE):  # with the pauses of what is full it comes near to one
+        with anyio.fail_after(DEADLINE):
             for place in free:
                 await executor.start(place.directory, trial.spec("true", id=place.id))
                 assert (await executor.wait(place)).exit_code == 0
             engine.open = True
             assert (await executor.wait(full)).exit_code == 0
+
+
+async def test_nothing_waits_for_the_pause_of_what_another_account_may_have_no_more_of(
+    trial, shared, monkeypatch
+):
+    monkeypatch.setattr(submitting, "PAUSES", (1000.0,))
+    full, *free = places(trial, 4)
+    async with watched(Limited(), shared) as executor, anyio.create_task_group() as tasks:
+        with anyio.fail_after(DEADLINE):
+            spec = trial.spec("true", id=full.id, resources=Resources(account="full"))
+            tasks.start_soon(executor.start, full.directory, spec)
+            await until(lambda: executor._submitter._kinds[spec.resources].failures)
+            for place in free:
+                await executor.start(place.directory, trial.spec("true", id=place.id))
+            for place in free:
+                assert (await executor.wait(place)).exit_code == 0
+            tasks.cancel_scope.cancel()
 
 
 @pytest.fixture

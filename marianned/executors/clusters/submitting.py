@@ -1,11 +1,13 @@
 """What is to start: gathered, submitted together where it wants the same, put back where it is not taken.
 
-Attempts that start together and want the same become one array. Source: docs/design/executors.md.
+Attempts that start together and want the same become one array. What one account may have no more of waits
+for itself alone; while the engine is away, all wait. Source: docs/design/executors.md.
 """
 
 import hashlib
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import anyio
@@ -18,12 +20,38 @@ from marianned.executors.clusters.engine import Away, Busy, Engine, Job, Key, Re
 from marianned.executors.clusters.entries import Entry
 from marianned.executors.clusters.evidence import LOG, SUBMISSION, Submission
 from marianned.paths import make_private_directory
+from marianned.score.expanded import Resources
 
 SHIPPED = ".programs-"
 """How the names of the directories begin that what runs on the nodes is laid into."""
 _WIDEST = 500
 PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""How long nothing is submitted after the engine has taken no more, or was away, again and again."""
+"""How long nothing of a kind is submitted after the engine has taken no more, or nothing while it is away."""
+
+
+class Kind:
+    """What is known of those that want the same: how many go together, and that none goes before `due`.
+
+    Times are the loop's.
+    """
+
+    def __init__(self) -> None:
+        self.wide = _WIDEST
+        self.failures = 0
+        self.due = float("-inf")
+
+    def taken(self) -> None:
+        """Note that the engine has taken some."""
+        self.wide, self.failures = min(2 * self.wide, _WIDEST), 0
+
+    def refused(self, count: int) -> bool:
+        """Note that it takes no more than `count` less; tell whether fewer may still go in."""
+        self.wide = max(1, count // 2)
+        if count > 1:
+            return True
+        self.due = anyio.current_time() + PAUSES[min(self.failures, len(PAUSES) - 1)]
+        self.failures += 1
+        return False
 
 
 class Submitter:
@@ -49,7 +77,8 @@ class Submitter:
         self._shipped = shared / f"{SHIPPED}{digest[:16]}"
         self._shipped_now = False
         self._queue: list[Entry] = []
-        self._widest = self._wide = _WIDEST
+        self._widest = _WIDEST
+        self._kinds = defaultdict[Resources, Kind](Kind)
         self._some = anyio.Event()
 
     def put(self, entry: Entry) -> None:
@@ -68,53 +97,47 @@ class Submitter:
         """Submit what has gathered, one command after the other; what comes meanwhile goes together."""
         failures = 0
         while True:
-            while not self._queue:
-                self._some = anyio.Event()
-                await self._some.wait()
-            group = self._together()
-            narrower = False
+            group = await self._next()
+            kind = self._kinds[group[0].resources]
             try:
                 await self._submit_group(group)
+                kind.taken()
                 failures = 0
-                self._wide = min(2 * self._wide, self._widest)
                 continue
             except TooWide:
-                self._widest = self._wide = max(1, len(group) // 2)
-                narrower = True
+                self._widest = max(1, len(group) // 2)
+                continue
             except Busy as why:
-                text = f"{self._engine.name} takes no more jobs at the moment: {why}"
-                narrower = len(group) > 1  # a part of it may still go in
-                self._wide = max(1, len(group) // 2)
+                if not kind.refused(len(group)):
+                    _tell(group, f"{self._engine.name} takes no more jobs at the moment: {why}")
+                continue
             except Away as why:
                 text = f"{self._engine.name} does not answer: {why}"
             except OSError as error:
                 text = f"its files can't be written: {error.strerror}"
             finally:
-                self._put_back(group, first=narrower)
-            if narrower:
-                continue
-            for one in self._queue:
-                if one.patience is not None:
-                    one.patience.tell(text)
+                self._queue[:0] = [one for one in group if not (one.unwanted or one.accepted.is_set())]
+            _tell(self._queue, text)
             await anyio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
             failures += 1
 
-    def _put_back(self, group: Sequence[Entry], *, first: bool) -> None:
-        """Put back into the queue what was not taken, and behind all others unless `first`.
+    async def _next(self) -> list[Entry]:
+        """Wait until there is one that may go, and take what can be one array with it."""
+        while True:
+            self._some = anyio.Event()
+            dues = {one.resources: self._kinds[one.resources].due for one in self._queue}
+            self._kinds = defaultdict(Kind, {want: self._kinds[want] for want in dues})
+            now = anyio.current_time()
+            for one in self._queue:
+                if dues[one.resources] <= now:
+                    return self._together(one)
+            with anyio.CancelScope(deadline=min(dues.values(), default=float("inf"))):
+                await self._some.wait()
 
-        What one account may have no more of must not keep others waiting.
-        """
-        left = [one for one in group if not (one.unwanted or one.accepted.is_set())]
-        if first:
-            self._queue[:0] = left
-            return
-        same = [one for one in self._queue if one.goes_with(group[0])]
-        self._queue = [one for one in self._queue if not one.goes_with(group[0])] + left + same
-
-    def _together(self) -> list[Entry]:
+    def _together(self, first: Entry) -> list[Entry]:
         """Take from the queue what can be one array."""
-        first = self._queue[0]
-        group = [one for one in self._queue if one.goes_with(first)][: self._wide]
+        wide = min(self._kinds[first.resources].wide, self._widest)
+        group = [one for one in self._queue if one.goes_with(first)][:wide]
         if self._engine.index is None or "\n" in str(first.place.directory):
             group = [first]
         chosen = set(map(id, group))
@@ -197,3 +220,10 @@ class Submitter:
         for name, source in sorted(self._programs.items()):
             attempt_files.write(self._shipped / name, source)
         self._shipped_now = True
+
+
+def _tell(entries: Iterable[Entry], text: str) -> None:
+    """Tell those who wait for them what keeps them from being started."""
+    for one in entries:
+        if one.patience is not None:
+            one.patience.tell(text)
