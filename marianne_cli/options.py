@@ -15,7 +15,7 @@ from marianne_cli.lines import kinds
 from marianne_cli.lines.forms import TEXT, Form, Kind, Line, Param
 from marianne_cli.lines.kinds import Completions, asked_briefly, begun_so
 from marianne_cli.lines.misuse import Declined, Misuse
-from marianned.errors import InvalidScore, MarianneError
+from marianned.errors import InvalidScore, MarianneError, Unavailable
 
 if TYPE_CHECKING:
     import click
@@ -201,12 +201,22 @@ def carried_out(
     except MarianneError as error:
         error.hints = _typed_again(error, arguments)
         return exits.refused(call, error)
+    except OSError as error:
+        if not isinstance(error.filename, str | bytes):
+            raise
+        return exits.refused(call, _of_a_file(error))
     except KeyboardInterrupt:
         return exits.interrupted(call)
     finally:
         if call.verbose:
             _tell_connection(call, time.monotonic() - started)
         call.close()
+
+
+def _of_a_file(error: OSError) -> MarianneError:
+    """Return what is said where a command could do nothing with a file, and has no better words for it."""
+    why = (error.strerror or type(error).__name__).lower()
+    return Unavailable(f"'{os.fsdecode(error.filename)}': {why}", hints=["mzt doctor"])
 
 
 def _typed_again(error: MarianneError, typed: Sequence[str]) -> list[str]:

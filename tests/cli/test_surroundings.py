@@ -1,17 +1,21 @@
 """What a process may lack around it: a line in the user database, a directory, streams. It is said, or served."""
 
 import ctypes
+import errno
 import os
 import pwd
 import select
 import stat
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from home_for_tests import SCORE
 
 from marianne_cli.main import run
+from marianned.errors import Unavailable
 
 STREAMS = {"stdin": "<&-", "stdout": ">&-", "stderr": "2>&-", "all": "<&- >&- 2>&-"}
 
@@ -46,6 +50,22 @@ def test_a_current_directory_that_is_gone_is_said(home, line):
     done = typed(home, f'rmdir ../gone; "$@" {line.format(home.path)}', cwd=home.path / "gone")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "mzt: the current directory is gone; go to one that is there\n  cd\n"
+
+
+def test_a_file_with_which_nothing_can_be_done_is_said_with_its_place(tmp_path, monkeypatch, capfd):
+    """As under `umask 777`, from which root is exempt: what the first call has made can't be entered."""
+
+    def refuse(self, *_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with monkeypatch.context() as refusing:
+        refusing.setattr(Path, "mkdir", refuse)
+        code = run(["demo"])
+    said = capfd.readouterr().err
+    assert code == Unavailable.exit_status, said
+    assert "/.marianne/instruments': permission denied (E508)\n  mzt doctor\n" in said
 
 
 @pytest.mark.parametrize("closed", STREAMS)
