@@ -382,6 +382,17 @@ async def test_what_was_never_submitted_is_known_only_while_the_engine_answers(t
         assert await executor.presence(trial.place) is Presence.RUNNING
 
 
+async def test_all_that_are_taken_up_together_ask_once_whether_or_not_the_engine_answers(trial, shared):
+    for answers, expected in (([{}], Presence.NEVER_STARTED), ([Away], Presence.RUNNING)):
+        async with watched(Doubtful(), shared) as executor:
+            await until(lambda: executor._swept)  # what it looks for by itself at its start is over
+            executor._engine.answers = [*answers, AssertionError]
+            for place in places(trial, 3):
+                assert await executor.presence(place) is expected
+            assert executor._engine.answers == [AssertionError]
+            executor._engine.answers = []
+
+
 async def test_what_was_never_submitted_while_nobody_knew_is_over_and_not_submitted(cluster, trial, shared):
     async with watched(Doubtful(Away, Away), shared) as executor:
         with anyio.fail_after(2 * DEADLINE):

@@ -97,7 +97,7 @@ class ClusterExecutor:
         self._shared = shared
         self._swept = False
         self._known_strays = set[Key]()
-        self._asking, self._asked_at = anyio.Lock(), float("-inf")
+        self._asking, self._answered_at = anyio.Lock(), float("-inf")
         self._answered: Mapping[Key, Job] | Away = {}
         self._nudge, self._some, self._entered = anyio.Event(), anyio.Event(), anyio.Event()
         self._submitter = Submitter(
@@ -150,25 +150,26 @@ class ClusterExecutor:
         if found.away or found.claimed or submission:
             return Presence.RUNNING
         try:
-            keys, _ = await run_sync(leading_to, place, await self._listed_now())
+            keys, _ = await run_sync(leading_to, place, await self._listed_lately())
         except (OSError, Away):
             return Presence.RUNNING
         return Presence.RUNNING if keys else Presence.NEVER_STARTED
 
-    async def _listed_now(self) -> Mapping[Key, Job]:
-        """Return a list that the engine was asked for after this call; all who wait meanwhile share one.
+    async def _listed_lately(self) -> Mapping[Key, Job]:
+        """Return a list that is some seconds old at most: all that are taken up at a start share one.
+
+        What it leaves out was submitted since, by us, and its files say so.
 
         Raises:
-            Away: the engine does not answer.
+            Away: the engine did not answer.
         """
-        asked = anyio.current_time()
         async with self._asking:
-            if self._asked_at <= asked:
-                self._asked_at = anyio.current_time()
+            if anyio.current_time() > self._answered_at + _USUAL_LOOK_SECONDS:
                 try:
                     self._answered = await self._engine.look()
                 except Away as why:
                     self._answered = why
+                self._answered_at = anyio.current_time()
         if isinstance(self._answered, Away):
             raise self._answered
         return self._answered
