@@ -2,6 +2,7 @@
 
 import functools
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 
 _NAME = f"mzt {__version__} top"
 _RENEW_SECONDS = 0.1
-"""The screen is renewed so often at most, and so long after a change."""
+"""The screen is renewed so often at most, and so long after a change,"""
+_REST = 4.0
+"""and not before so many times as long as it took the last time: a key finds room among many changes."""
 _CLOCK_SECONDS = 1.0
 """So often the ages on the screen are told anew; nothing is asked for it."""
 _AGAIN_SECONDS = 1.0
@@ -121,6 +124,7 @@ class Top(App[MarianneError]):
         self._doer = Doer(self)
         self.deeds = Deeds()
         self._due: dict[object, Callable[[], None]] = {}
+        self._rest = _RENEW_SECONDS
 
     # --- its life ----------------------------------------------------------------------------------------
 
@@ -199,13 +203,15 @@ class Top(App[MarianneError]):
     def soon(self, what: object, do: Callable[[], None]) -> None:
         """Do something once, a little later, however often it is asked for meanwhile."""
         if what not in self._due:
-            self.set_timer(_RENEW_SECONDS, functools.partial(self._do_due, what))
+            self.set_timer(self._rest, functools.partial(self._do_due, what))
         self._due[what] = do
 
     def _do_due(self, what: object) -> None:
         do = self._due.pop(what)
         if not (self.is_frozen and isinstance(what, Widget)):
+            began = time.thread_time()
             do()
+            self._rest = max(_RENEW_SECONDS, _REST * (time.thread_time() - began))
 
     def _renew(self) -> None:
         screen = self._view

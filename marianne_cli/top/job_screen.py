@@ -8,6 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.widgets import ContentSwitcher, Footer
 
+from marianne_cli import terminal
 from marianne_cli.top.base import View
 from marianne_cli.top.drawn.listing import Lines, Rows
 from marianne_cli.top.drawn.log_view import LogView
@@ -18,6 +19,7 @@ from marianne_cli.top.known.jobs import head_lines
 from marianne_cli.top.known.sheets import (
     GRAPH_COLUMNS,
     SHEET_COLUMNS,
+    Kept,
     graph_rows,
     hook_rows,
     is_unfolded,
@@ -75,6 +77,7 @@ class JobScreen(View):
         """The stages that are unfolded in the graph."""
         self._words = ""
         self._failed_only = False
+        self._kept: Kept = {}
         self._placed = False
         self._source: Source | None = None
         self._attempt: int | None = None
@@ -137,7 +140,7 @@ class JobScreen(View):
         head = self.query_one("#head", Told)
         if job is None:
             gone = self.store.gone.get(self.job_id, "was removed" if self.top.is_fed else "…")
-            head.tell([Cell(f"{self.job_id} ", "bold"), Cell(gone, "dim")])
+            head.tell([Cell(f"{terminal.line(self.job_id)} ", "bold"), Cell(gone, "dim")])
             return
         head.tell(*head_lines(job))
         sheets = self.store.sheets.get(self.job_id, ())
@@ -148,7 +151,15 @@ class JobScreen(View):
             found = graph_rows(job, sheets, needs, self._spread)
         else:
             rows.set_columns(SHEET_COLUMNS)
-            found = sheet_rows(job, sheets, needs, self._unfolded, self._words, failed_only=self._failed_only)
+            found = sheet_rows(
+                job,
+                sheets,
+                needs,
+                self._unfolded,
+                self._words,
+                failed_only=self._failed_only,
+                kept=self._kept,
+            )
         rows.show_rows([*found, *hook_rows(self.store.hooks.get(self.job_id, ()))])
         if sheets and not self._placed:
             self._placed = True

@@ -18,6 +18,7 @@ class JobsScreen(View):
     """Shows all jobs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "all", "all jobs", show=False),
         Binding("enter", "open", "open", show=True),
         Binding("l,right", "open", "open", show=False),
         Binding("i", "details", "details", show=False),
@@ -111,6 +112,11 @@ class JobsScreen(View):
     def action_failed(self) -> None:
         """Show the failed jobs alone, or all again."""
         self._failed_only = not self._failed_only
+        self.renew()
+
+    def action_all(self) -> None:
+        """Show all jobs again."""
+        self._words, self._failed_only = "", False
         self.renew()
 
     def action_several(self, word: str) -> None:

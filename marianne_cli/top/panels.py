@@ -52,6 +52,8 @@ class Panels:
         self._back = 0
         """How many versions before the newest the two are that are compared."""
         self._closed = False
+        self._put: Source | None = None
+        """What the output that is shown was read from: what was chosen after it comes a little later."""
         self._of: int | None = None
         """The sheet whose output is shown."""
 
@@ -154,16 +156,20 @@ class Panels:
                 output = Output()
                 shown = keep
 
+                def put() -> None:
+                    self._put = source
+                    view.put(output)
+
                 def changed() -> None:
                     nonlocal shown
                     if not shown:
                         shown = True
-                        view.put(output)
+                        put()
                     top.soon(view, lambda: view.changed() if view.output is output else None)
 
                 if source is None or not begun:
                     output.failed = None if source is None else "no attempt yet"
-                    view.put(output)
+                    put()
                     self.tell()
                     return
                 try:
@@ -172,7 +178,7 @@ class Panels:
                     await outputs.read(top.client, source, output, changed, self._screen.tail_lines)
                 except MarianneError as error:
                     output.failed = str(error)
-                    view.put(output)
+                    put()
                 self.tell()
 
         self._screen.top.start(run)
@@ -249,7 +255,7 @@ class Panels:
         source, view = self._source, self._screen.output
         if source is None:
             return [[Cell("nothing to show yet", "dim")]]
-        output = view.output
+        output = view.output if self._put == source else Output()
         newest = max((one["attempt"] for one in self.attempts), default=output.attempt)
         shown = next((one for one in self.attempts if one["attempt"] == output.attempt), None)
         name = f"hook {source.hook}" if source.sheet is None else f"sheet {source.sheet}"
@@ -259,8 +265,9 @@ class Panels:
             cells += [Cell(" · "), Cell(f"attempt {output.attempt} of {newest}", style)]
         if source.stream != "stdout":
             cells += [Cell(" · "), Cell(source.stream, "accent bold")]
-        elif shown is not None and shown["stderr_bytes"]:
-            cells.append(Cell(f" · {outputs.amount(shown['stderr_bytes'])} on stderr (s)", "dim"))
+        other = {"stdout": "stderr", "stderr": "stdout"}.get(source.stream)
+        if other is not None and shown is not None and shown[f"{other}_bytes"]:
+            cells.append(Cell(f" · {outputs.amount(shown[f'{other}_bytes'])} on {other} (s)", "dim"))
         if shown is not None and shown["outcome"]:
             sign, colour = signs.OUTCOMES.get(shown["outcome"], signs.UNKNOWN)
             cells.append(Cell(f" · {sign} {shown['outcome'].replace('_', ' ')}", colour))

@@ -9,6 +9,7 @@ from typing import Any
 
 from marianne_cli import terminal
 from marianne_cli.faces import actions
+from marianne_cli.faces.groups import group_of
 
 _ROW = (
     "job_id",
@@ -49,7 +50,7 @@ def row(job: Mapping[str, Any]) -> dict[str, Any]:
     """Return a job as the list of jobs shows it."""
     told = {key: job[key] for key in _ROW}
     hold = job["holds"][0] if job["holds"] else None
-    return {**shown(told), "hold": shown(hold), "offers": _offers(job)}
+    return {**shown(told), "group": group_of(job), "hold": shown(hold), "offers": _offers(job)}
 
 
 def whole(job: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Watching:
 
     def __init__(self, page, kind, job):
         self.read = 0
-        self._tab = None
+        self._tab = self._reader = None
         if kind == "nobody":
             return
         cookie = page.enter()
@@ -59,7 +59,8 @@ class Watching:
             assert page.post("/watch", asked, ("Cookie", cookie)).status == 204
         if kind != WATCHERS[3]:
             self._tab.socket.settimeout(None)
-            threading.Thread(target=self._follow, daemon=True).start()
+            self._reader = threading.Thread(target=self._follow, daemon=True)
+            self._reader.start()
 
     def _follow(self):
         with suppress(OSError, ValueError):
@@ -68,7 +69,10 @@ class Watching:
 
     def close(self):
         if self._tab is not None:
-            self._tab.socket.close()
+            self._tab.hang_up()
+            if self._reader is not None:
+                self._reader.join()
+            self._tab.close()
 
 
 def measured(daemon, page, kind, name, sheets, command):

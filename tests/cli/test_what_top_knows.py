@@ -2,13 +2,14 @@
 
 import pytest
 
+from marianne_cli.faces.groups import Group, group_of
 from marianne_cli.top.drawn.widgets import daemon_line
 from marianne_cli.top.known import signs
 from marianne_cli.top.known.cells import Cell, plain, wrapped
 from marianne_cli.top.known.deeds import Deeds
 from marianne_cli.top.known.sheets import counts_text, graph_rows, sheet_rows, signs_text
 from marianne_cli.top.known.stages import drawn, in_order, stages_of
-from marianne_cli.top.known.store import Group, Store, group_of
+from marianne_cli.top.known.store import Store
 from marianne_cli.top.output import KEPT_LINES, Output, Pattern
 from marianned.protocol import HookStatus, JobStatus, Outcome, PlanAction, SheetStatus
 
@@ -30,6 +31,7 @@ def sheet(number, stage, instance=1, status="pending", **fields):
 
 
 NEEDS = {1: (), 2: (1,), 3: (2,)}
+BEGAN = "2026-01-01T00:00:00.000Z"
 
 
 def fan(count=50):
@@ -177,6 +179,30 @@ def test_a_wide_fan_out_is_folded_and_unfolds():
     ]
     assert len(sheet_rows(told, fan(), NEEDS, {2: True})) == 53
     assert len(sheet_rows(told, fan(5), NEEDS, {})) == 8
+
+
+def test_a_row_is_made_again_only_where_its_sheet_or_time_changes_it():
+    sheets = [
+        sheet(1, 1, status="failed", started_at=BEGAN, ended_at=BEGAN, error_message="exit code 3"),
+        sheet(2, 1, 2, status="running", started_at=BEGAN),
+        sheet(3, 1, 3),
+        sheet(4, 1, 4, status="failed"),
+    ]
+    kept = {}
+
+    def rows(told):
+        return [
+            row for row in sheet_rows(told, sheets, {1: ()}, {1: True}, kept=kept) if row.key[0] == "sheet"
+        ]
+
+    first = rows(job())
+    assert [one is other for one, other in zip(first, rows(job()), strict=True)] == [True, False, True, True]
+    sheets[3] = {**sheets[3], "error_message": "exit code 4"}
+    told = job(breakpoints=[{"sheet": 3}])
+    again = rows(told)
+    assert [one is other for one, other in zip(first, again, strict=True)] == [True, False, False, False]
+    assert (again[2].cells[-1].text, again[3].cells[-1].text) == ("the job pauses before it", "exit code 4")
+    assert again == sheet_rows(told, sheets, {1: ()}, {1: True})[1:]
 
 
 def test_failed_sheets_and_words_unfold_what_they_find():

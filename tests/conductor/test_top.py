@@ -4,10 +4,13 @@ import os
 import re
 from pathlib import Path
 
+import anyio
 import pytest
 from anyio import to_thread
 from kit.daemon import gated, plain, score
 from kit.looking import looking
+
+from marianne_cli.top import panels
 
 pytestmark = pytest.mark.anyio
 KEPT = Path(__file__).parent / "screens_of_top"
@@ -140,6 +143,43 @@ async def test_frozen_nothing_moves_and_it_says_how_far_it_is_behind(two):
         await top.sees("behind", "1/3", "RUNNING")
         await top.press("space")
         await top.sees("3/3", absent=("FROZEN",))
+
+
+async def test_escape_shows_all_jobs_again(two):
+    async with looking(two.socket) as top:
+        await top.sees("broken", "works")
+        await top.press("slash")
+        await top.press(*"works", "enter")
+        await top.sees("1 of 2 jobs", absent=("broken",))
+        await top.press("escape")
+        await top.sees("broken", "works", absent=("of 2 jobs",))
+        await top.press("exclamation_mark")
+        await top.sees("failed only: 1 of 2 jobs", absent=("works",))
+        await top.press("escape")
+        await top.sees("broken", "works", absent=("of 2 jobs",))
+
+
+async def test_the_line_above_an_output_speaks_of_what_is_below_it(two, monkeypatch):
+    waits, read = anyio.Event(), panels.outputs.read
+
+    async def later(*asked):
+        await waits.wait()
+        await read(*asked)
+
+    async with looking(two.socket, "broken") as top:
+        await top.sees("so far", "attempt 1 of 1", "6 B on stderr (s)", "ended")
+        monkeypatch.setattr(panels.outputs, "read", later)
+        await top.press("s")
+        await top.sees("sheet 1 · stderr · …", absent=("ended",))
+        waits.set()
+        await top.sees("attempt 1 of 1 · stderr · 7 B on stdout (s)", "wrong", "ended", absent=("so far",))
+
+
+async def test_a_name_is_made_harmless_as_all_else_is(two):
+    async with looking(two.socket, "a\x1b[31mred\u202egnp") as top:
+        lines = await top.sees("no job")
+        assert "a\\x1b[31mred\\u202egnp" in "\n".join(lines)
+        assert not {"\x1b", "\u202e"} & {*"\n".join(lines)}
 
 
 async def test_words_filter_the_jobs_and_are_taken_away_again(two):
@@ -358,7 +398,10 @@ async def test_the_screens_look_as_they_are_kept(two):
         shown["graph"] = settled(await top.sees("STAGES"))
         await top.press("a")
         lines = await top.sees("$ mzt resume broken --accept 1")
-        shown["actions"] = settled([line[: line.rindex("│")] for line in lines if line.startswith("│")])
+        left, right = next((line.index("╭"), line.rindex("╮")) for line in lines if "╭" in line)
+        assert left == 99 - right, "it stands in the middle"
+        box = [line[left:right] for line in lines]
+        shown["actions"] = settled([line for line in box if line.startswith("│")])
     for name, text in shown.items():
         kept = KEPT / f"{name}.txt"
         if "MARIANNE_KEEP_SCREENS" in os.environ:

@@ -5,11 +5,13 @@ import json
 import re
 import socket
 import threading
+import time
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
-from kit.daemon import DEADLINE
-from served_page import answer
+from kit.daemon import DEADLINE, Daemon, gated, plain, score
+from served_page import Dashboard, answer
 
 from marianne_cli.web import live, tabs
 from marianne_cli.web.tabs import rest_after
@@ -84,9 +86,74 @@ class Tab:
         self.read += len(line)
         return line
 
+    def hang_up(self):
+        """End it for both sides: who reads it comes to its end, in whatever thread."""
+        self.socket.shutdown(socket.SHUT_RDWR)
+
     def close(self):
+        """Leave; the last of the two that is closed is what the server sees."""
         self.lines.close()
         self.socket.close()
+
+
+class Follower:
+    """A tab that a thread reads as the page does: what it knows of rows, sheets and events.
+
+    `until` waits for what it knows; `changes` has each change of whether the daemon answers, and when it was told.
+    """
+
+    def __init__(self, page, job=None, *, journal=False):
+        cookie = page.enter()
+        self.tab = Tab(page, cookie, packed=True)
+        self.tab.socket.settimeout(None)
+        self.rows, self.sheets, self.events = {}, {}, []
+        self.changes, self.gap = [], False
+        self._news = threading.Condition()
+        if job is not None:
+            asked = {"stream": self.tab.name, "job": job, "journal": journal, "log": None}
+            assert page.post("/watch", asked, ("Cookie", cookie)).status == 204
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+        self.until(lambda: self.rows and (job is None or self.sheets))
+
+    @property
+    def came(self):
+        """Bytes that have come, packed."""
+        return self.tab.lines.came
+
+    def until(self, is_so):
+        """Wait until what is known is as it should be."""
+        with self._news:
+            assert self._news.wait_for(is_so, DEADLINE), (self.rows, self.sheets, self.events, self.changes)
+
+    def _read(self):
+        kind = ""
+        with suppress(OSError, ValueError):
+            for line in self.tab.lines:
+                if line.startswith(b"event: "):
+                    kind = line[7:-1].decode()
+                elif line.startswith(b"data: "):
+                    with self._news:
+                        self._take(kind, json.loads(line[6:]))
+                        self._news.notify_all()
+
+    def _take(self, kind, told):
+        if kind == "jobs":
+            for name in told["gone"]:
+                self.rows.pop(name, None)
+            self.rows |= {row["job_name"]: row for row in told["jobs"]}
+        elif kind == "sheets":
+            self.sheets |= {sheet[0]: sheet[1] for sheet in told["sheets"]}
+        elif kind == "events":
+            self.gap |= told["gap"]
+            self.events += [event["event"] for event in told["events"]]
+        elif kind == "daemon" and told["up"] != (self.changes[-1][0] if self.changes else None):
+            self.changes.append((told["up"], time.monotonic()))
+
+    def close(self):
+        self.tab.hang_up()
+        self._thread.join(DEADLINE)
+        self.tab.close()
 
 
 def memory(process):
@@ -131,6 +198,38 @@ def test_a_tab_that_does_not_read_costs_little_and_those_that_read_are_told_litt
     assert page.ask(cookie, "job.status", job_id="wide-0", limit=1).status == 200
     for tab in (quiet, watching, *stuck):
         tab.close()
+
+
+def test_a_tab_misses_nothing_over_a_restart_of_the_daemon_and_knows_what_is_so():
+    daemon = Daemon()
+    try:
+        gate = daemon.start().gate("over")
+        daemon.submit(score("over", [plain("before"), gated("over"), plain("after"), "exit 3"]))
+        daemon.ledger.wait_for("start over")
+        page = Dashboard(daemon)
+        tab = Follower(page, "over", journal=True)
+        try:
+            daemon.rpc("job.pause", job_id="over", before="4")
+            tab.until(lambda: tab.events)
+            daemon.stop()
+            tab.until(lambda: [up for up, _ in tab.changes][-2:] == [True, False])
+            gate.open()
+            daemon.ledger.wait_for("end over")
+            daemon.start()
+            daemon.wait_for("over", "paused")
+            daemon.rpc("job.resume", job_id="over")
+            daemon.wait_for("over", "failed")
+            journal = [event["event"] for event in daemon.journal("over")]
+            tab.until(lambda: tab.events[-1] == journal[-1] and tab.rows["over"]["status"] == "failed")
+            assert tab.events == journal[journal.index(tab.events[0]) :], "each once, in order"
+            assert not tab.gap
+            assert [up for up, _ in tab.changes][-3:] == [True, False, True]
+            tab.until(lambda: list(tab.sheets.values()) == daemon.statuses("over"))
+        finally:
+            tab.close()
+            page.stop()
+    finally:
+        daemon.close()
 
 
 def test_a_ninth_tab_is_refused_until_one_has_gone(start):

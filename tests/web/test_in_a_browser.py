@@ -223,6 +223,64 @@ def test_a_running_fan_out_a_failure_with_its_evidence_and_a_breakpoint(browser,
     daemon.wait_for("fan", "ended", "held")
 
 
+WIDE = """\
+name: very-wide
+workspace: ./very-wide-work
+instrument: cli
+sheet: {size: 1, total_items: 1, fan_out: {1: 900}}
+parallel: {enabled: true, max_concurrent: 4}
+prompt: {template: "true"}
+"""
+NEXT_FRAME = """() => {
+    document.querySelector('[data-stage="1"] .fold').click();
+    return new Promise(done => requestAnimationFrame(() => done(document.querySelectorAll(".cell").length)));
+}"""
+
+
+def test_a_stage_of_many_sheets_is_unfolded_piece_by_piece(browser, daemon, dashboard):
+    daemon.submit(WIDE, before="1.all")
+    daemon.wait_for("very-wide", "paused")
+    with page_of(browser, dashboard) as page:
+        look_at(page, "#/job/very-wide")
+        page.wait_for_selector('[data-stage="1"] .fold')
+        assert page.locator(".cell").count() == 0
+        assert page.evaluate(NEXT_FRAME) <= 400
+        page.locator(".cell").nth(899).wait_for()
+        assert page.locator(".cell").count() == 900
+        for sheet in (7, 888):
+            page.click(f'.cell[data-sheet="{sheet}"]')
+            page.wait_for_selector(f'.panel[aria-label="Sheet {sheet}"]')
+            chosen = page.locator(".cell[aria-pressed=true]")
+            assert [one.get_attribute("data-sheet") for one in chosen.all()] == [str(sheet)]
+        daemon.rpc("job.pause", job_id="very-wide", before="1.all", clear=True)
+        page.locator(".cell.marked").first.wait_for(state="detached")
+
+
+def test_a_pause_that_ends_by_itself_waits_and_needs_nobody(browser, daemon, dashboard):
+    gate = daemon.gate("rests")
+    daemon.submit(score("rests", [gated("rests"), plain("behind")]))
+    daemon.submit(score("stays", [plain("stays")]), before="1")
+    daemon.ledger.wait_for("start rests")
+    daemon.rpc("job.pause", job_id="rests", **{"for": 3600})
+    gate.open()
+    for name in ("rests", "stays"):
+        daemon.wait_for(name, "paused")
+    with page_of(browser, dashboard) as page:
+        for name, group in (("rests", "Waiting"), ("stays", "Needs a person")):
+            page.wait_for_selector(f'.jobs section:has([data-job="{name}"]) h2 >> text={group}')
+
+
+def test_the_times_of_the_timeline_stand_above_its_lanes(browser, daemon, dashboard):
+    daemon.submit(score("in-time", ["true"] * 3))
+    daemon.wait_for("in-time", "completed")
+    with page_of(browser, dashboard) as page:
+        look_at(page, "#/job/in-time?tab=timeline")
+        page.wait_for_selector("g.bar")
+        times, lanes = page.locator(".ticks").bounding_box(), page.locator(".lane-bars").bounding_box()
+        assert times["y"] + times["height"] <= lanes["y"] + 1
+        assert abs(times["x"] - lanes["x"]) < 2
+
+
 VIEWS = [
     "",
     "?tab=output",

@@ -17,7 +17,7 @@ from marianne_cli.top.known.cells import Cell, Column, Line, Row, wrapped
 from marianne_cli.top.known.store import Value
 
 _CSS = """
-ModalScreen { align: center middle; background: $background 60%; }
+Dialog { align: center middle; background: $background 60%; }
 .box {
   width: 90%; max-width: 110; height: auto; max-height: 90%;
   border: round $primary; background: $surface; padding: 0 1;

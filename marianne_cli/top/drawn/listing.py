@@ -15,7 +15,7 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from marianne_cli.top.drawn.look import Looks, looks_of
+from marianne_cli.top.drawn.look import Looks, looks_of, shown
 from marianne_cli.top.known.cells import Cell, Column, Line, Row, plain
 
 
@@ -98,7 +98,7 @@ class Lines(ScrollView, can_focus=True):
 
     def drawn(self, line: Line, index: int, base: Style) -> Strip:
         """Draw a line, with what is selected of it."""
-        segments = [Segment(cell.text, base + self.looks.style(cell.style)) for cell in line]
+        segments = [Segment(shown(cell), base + self.looks.style(cell.style)) for cell in line]
         strip = Strip(segments).crop_extend(0, self.width, base)
         selection = self.text_selection
         span = None if selection is None else selection.get_span(index)
@@ -242,11 +242,14 @@ class Rows(Lines):
     def _measure(self) -> None:
         """Give each column what its widest cell takes; the last one the rest."""
         widths = []
+        rows = [row.cells for row in self._rows if len(row.cells) > 1]
         for place, column in enumerate(self._columns):
-            cells = (cell_len(row.cells[place].text) for row in self._rows if len(row.cells) > 1)
-            shown = self.size.width >= column.shown_from
-            widest = max(cells, default=0)
-            widths.append(min(column.most, max(widest, cell_len(column.head))) if shown and widest else 0)
+            has_room = self.size.width >= column.shown_from
+            if place == len(self._columns) - 1:  # its texts are long, and how long is not asked
+                widest = int(any(cells[place].text for cells in rows))
+            else:
+                widest = max((cell_len(cells[place].text) for cells in rows), default=0)
+            widths.append(min(column.most, max(widest, cell_len(column.head))) if has_room and widest else 0)
         self._widths = widths
 
     def render_line(self, y: int) -> Strip:
@@ -264,7 +267,7 @@ class Rows(Lines):
             base = self._cursor_style(base)
         one = len(row.cells) == 1
         segments = (
-            [Segment(row.cells[0].text, base + self.looks.style(row.cells[0].style))]
+            [Segment(shown(row.cells[0]), base + self.looks.style(row.cells[0].style))]
             if one
             else self._segments(row.cells, base)
         )
@@ -286,7 +289,8 @@ class Rows(Lines):
                 continue
             column = self._columns[place]
             width = left if place == last else min(width, left)
-            text = cell.text.rjust(width) if column.right and place != last else cell.text
+            text = shown(cell)
+            text = text.rjust(width) if column.right and place != last else text
             segments.append(Segment(cut(text, width), base + self.looks.style(cell.style)))
             left -= width
             if place != last and left > 0:

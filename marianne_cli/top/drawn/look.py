@@ -7,6 +7,9 @@ from rich.style import Style
 from textual.color import Color
 from textual.theme import Theme
 
+from marianne_cli import terminal
+from marianne_cli.top.known.cells import Cell
+
 DARK = Theme(
     name="marianne",
     primary="#7aa2f7",
@@ -47,6 +50,11 @@ class Looks:
         if word in _COLOURS:
             return Style(color=Color.parse(self._variables[_COLOURS[word]]).rich_color)
         return _MANNERS[word]
+
+
+def shown(cell: Cell) -> str:
+    """Return a cell's text as a terminal may have it: the last place before it, whatever came in where."""
+    return terminal.line(cell.text)
 
 
 class _Dressed(Protocol):

@@ -9,11 +9,12 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
+from marianne_cli.faces.groups import Group
 from marianne_cli.times import moment
-from marianne_cli.top.drawn.look import Looks, looks_of
+from marianne_cli.top.drawn.look import Looks, looks_of, shown
 from marianne_cli.top.known.cells import Cell, Line, plain
 from marianne_cli.top.known.jobs import cost_text
-from marianne_cli.top.known.store import Group, Store, Value
+from marianne_cli.top.known.store import Store, Value
 from marianned.formatting import plural
 
 
@@ -21,7 +22,7 @@ def text_of(line: Line, looks: Looks) -> Text:
     """Return a line as Textual draws it; nothing in it is markup."""
     said = Text(no_wrap=False)
     for cell in line:
-        said.append(cell.text, looks.style(cell.style))
+        said.append(shown(cell), looks.style(cell.style))
     return said
 
 

@@ -1,12 +1,13 @@
 """What stands in the rows: jobs by group, sheets by stage, attempts, a plan; text and style names, pure."""
 
+from marianne_cli.faces.groups import Group
 from marianne_cli.people import who as who_is
 from marianne_cli.screens import jobs as screens
 from marianne_cli.screens import render
 from marianne_cli.times import age, moment, running
 from marianne_cli.top.known import signs
 from marianne_cli.top.known.cells import Cell, Column, Row
-from marianne_cli.top.known.store import Group, Store, Value
+from marianne_cli.top.known.store import Store, Value
 from marianned.formatting import dollars, plural
 from marianned.protocol import lifted_by
 

@@ -9,7 +9,7 @@ KEYS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
                 "down, up, to the beginning, to the end; also arrows, Ctrl-D, Ctrl-U, Home, End, the wheel",
             ),
             ("Enter", "open a job, unfold a stage, zoom into an output"),
-            ("Esc q", "back; q in the list of jobs ends mzt top"),
+            ("Esc q", "back; in the list of jobs Esc shows all again, q ends mzt top"),
             ("/", "filter the rows by words, or search the output, whichever has the keys"),
             ("!", "failed jobs or sheets alone, or all again"),
             ("Space", "freeze: nothing moves until you press it again"),

@@ -28,9 +28,13 @@ def sheet_rows(
     words: str = "",
     *,
     failed_only: bool = False,
+    kept: "Kept | None" = None,
 ) -> list[Row]:
-    """Return the sheets, those of a fan-out below their stage, folded with counts where there are many."""
-    rows = _Sheets(job, needs, words, failed_only=failed_only)
+    """Return the sheets, those of a fan-out below their stage, folded with counts where there are many.
+
+    `kept`: rows of before, of which those are used again that would be the same.
+    """
+    rows = _Sheets(job, needs, words, failed_only=failed_only, kept=kept)
     return [row for stage in stages_of(sheets) for row in rows.of_stage(stage, unfolded, "", "")]
 
 
@@ -65,6 +69,11 @@ def is_unfolded(stage: Stage, unfolded: Mapping[int, bool]) -> bool:
     return unfolded.get(stage.number, len(stage.sheets) <= _UNFOLDED_MOST)
 
 
+Kept = dict[int, tuple[Value, tuple[object, ...], Row]]
+"""Rows that time does not change, by sheet, each with what it was made of: the sheet's value, the rest."""
+_TIMED = frozenset({"running", "waiting"})
+
+
 class _Sheets:
     """How sheets become rows."""
 
@@ -75,8 +84,10 @@ class _Sheets:
         words: str = "",
         *,
         failed_only: bool = False,
+        kept: Kept | None = None,
     ) -> None:
         self._needs = needs
+        self._kept = {} if kept is None else kept
         ended = job["status"] in {"completed", "failed", "cancelled"}
         self._flights = {one["sheet"]: one for one in job["in_flight"] if not one.get("job_id")}
         self._marked: Collection[int] = () if ended else {one["sheet"] for one in job["breakpoints"]}
@@ -90,10 +101,10 @@ class _Sheets:
 
     def of_stage(self, stage: Stage, unfolded: Mapping[int, bool], gutter: str, below: str) -> Iterator[Row]:
         """Yield the rows of a stage."""
-        shown = [sheet for sheet in stage.sheets if self._matches(sheet)]
+        filtered = bool(self._words) or self._failed_only
+        shown = [sheet for sheet in stage.sheets if self._matches(sheet)] if filtered else stage.sheets
         if not shown:
             return
-        filtered = bool(self._words) or self._failed_only
         if len(stage.sheets) < FOLDED_FROM:
             yield from (self.sheet(sheet, gutter) for sheet in shown)
             return
@@ -128,7 +139,25 @@ class _Sheets:
         )
 
     def sheet(self, sheet: Value, gutter: str) -> Row:
-        """Return a sheet's row."""
+        """Return a sheet's row: where nothing of it is told in time that passes, the one of before.
+
+        A value is replaced where anything of the sheet changes: the same one makes the same row.
+        """
+        number = sheet["sheet"]
+        if sheet["status"] in _TIMED or (sheet["started_at"] and not sheet["ended_at"]):
+            return self._made(sheet, gutter)
+        beside = (
+            gutter,
+            number in self._marked,
+            self._last.get(number),
+            *self._needs.get(sheet["stage"], ()),
+        )
+        known = self._kept.get(number)
+        if known is None or known[0] is not sheet or known[1] != beside:
+            known = self._kept[number] = (sheet, beside, self._made(sheet, gutter))
+        return known[2]
+
+    def _made(self, sheet: Value, gutter: str) -> Row:
         sign, style = signs.SHEETS.get(sheet["status"], signs.UNKNOWN)
         mark = "•" if sheet["sheet"] in self._marked else " "
         name = sheet["label"] or sheet.get("name") or ""

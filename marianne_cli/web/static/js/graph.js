@@ -1,5 +1,5 @@
 // The sheets by stages: a column for each step of the needs, instances in a grid, one bundle of edges a pair.
-import { html, signal, useLayoutEffect, useMemo, useRef, useState } from "./lib.js";
+import { html, signal, useComputed, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./lib.js";
 import { Glyph } from "./glyphs.js";
 import { request } from "./acting.js";
 import { cell, counted, flight, go, graph, idle, job, plan, route } from "./store.js";
@@ -7,6 +7,7 @@ import { ORDER, age, moment, plural, visible } from "./text.js";
 
 const LIST_MOST = 12;
 const GRID_MOST = 200;
+const AT_ONCE = 400; // cells that are drawn in one frame: of thousands the first are there at once
 const unfolded = signal(new Set());
 
 // In which column a stage stands: behind all that it needs.
@@ -43,11 +44,11 @@ const PLANNED = {
 };
 export const planned = (action) => PLANNED[action] ?? action;
 
-function said(sheet, state, line) {
+function said(sheet, state, line, isMarked) {
   const parts = [`Sheet ${sheet.sheet}`, sheetName(sheet)];
   if (line) parts.push(`plan: ${planned(line.action)}${line.runs ? ", runs" : ""}`, line.why);
   else if (state) parts.push(state.status, state.error_message ?? "");
-  if (marked(sheet.sheet)) parts.push("breakpoint");
+  if (isMarked) parts.push("breakpoint");
   return visible(parts.filter(Boolean).join(", "));
 }
 
@@ -66,14 +67,16 @@ const foretold = (line) => [line.action === "kept" ? "" : planned(line.action), 
 function Cell({ sheet, small, many, line }) {
   const state = cell(sheet.sheet).value;
   const status = line ? line.action : state?.status ?? "pending";
-  const selected = route.value.sheet === sheet.sheet && !line?.removed;
-  const name = said(sheet, state, line);
+  // computed: a choice, or news of the job, draws those of a thousand again that it is about
+  const selected = useComputed(() => route.value.sheet === sheet.sheet).value && !line?.removed;
+  const isMarked = useComputed(() => marked(sheet.sheet)).value;
+  const name = said(sheet, state, line, isMarked);
   const sign = line?.action === "kept" ? line.status ?? "pending" : status;
   const classes = [
     small ? "cell" : "row-cell",
     `s-${status}`,
     selected ? "selected" : "",
-    marked(sheet.sheet) ? "marked" : "",
+    isMarked ? "marked" : "",
     line ? `planned ${line.runs ? "runs" : ""}` : "",
   ];
   const choose = () => line?.action !== "removed" && go({ sheet: sheet.sheet, hook: null, attempt: null });
@@ -115,6 +118,23 @@ async function toggle(stage, set) {
   });
 }
 
+// The cells of a stage, so many more each frame.
+function Cells({ stage, lines }) {
+  const many = stage.sheets.length;
+  const [drawn, more] = useState(AT_ONCE);
+  useEffect(() => {
+    if (drawn >= many) return undefined;
+    const frame = requestAnimationFrame(() => more(drawn + AT_ONCE));
+    return () => cancelAnimationFrame(frame);
+  }, [drawn, many]);
+  return useMemo(
+    () => html`<div class=${many <= LIST_MOST ? "cells-list" : "cells"}>
+      ${stage.sheets.slice(0, drawn).map((sheet) => html`<${Cell} key=${sheet.key ?? sheet.sheet} sheet=${sheet} small=${many > LIST_MOST} many=${many > 1} line=${lines?.get(sheet.key ?? sheet.sheet)} />`)}
+    </div>`,
+    [stage, lines, drawn],
+  );
+}
+
 function Stage({ stage, lines }) {
   const many = stage.sheets.length;
   const key = `${route.value.job}/${stage.key ?? stage.stage}`;
@@ -125,7 +145,7 @@ function Stage({ stage, lines }) {
     if (!known.delete(key)) known.add(key);
     unfolded.value = known;
   };
-  const set = stage.sheets.some((sheet) => marked(sheet.sheet));
+  const set = useComputed(() => stage.sheets.some((sheet) => marked(sheet.sheet))).value;
   const name = stage.sheets[0].name || (many === 1 ? null : stage.sheets[0].label);
   return html`<section class=${`stage ${many > 1 ? "fan" : ""} ${stage.gone ? "gone" : ""}`} data-stage=${stage.key ?? stage.stage}>
     <header>
@@ -136,10 +156,7 @@ function Stage({ stage, lines }) {
         onClick=${() => toggle(stage, set)}></button>`}
     </header>
     ${many > LIST_MOST && html`<${Counts} stage=${stage} lines=${lines} />`}
-    ${(many <= LIST_MOST || open) &&
-    html`<div class=${many <= LIST_MOST ? "cells-list" : "cells"}>
-      ${stage.sheets.map((sheet) => html`<${Cell} key=${sheet.key ?? sheet.sheet} sheet=${sheet} small=${many > LIST_MOST} many=${many > 1} line=${lines?.get(sheet.key ?? sheet.sheet)} />`)}
-    </div>`}
+    ${(many <= LIST_MOST || open) && html`<${Cells} stage=${stage} lines=${lines} />`}
     ${many > LIST_MOST && html`<button class="quiet fold" aria-expanded=${open} onClick=${flip}>${open ? "Fold" : `Show ${plural(many, "sheet")}`}</button>`}
   </section>`;
 }

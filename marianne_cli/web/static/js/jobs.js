@@ -9,11 +9,7 @@ export const find = signal("");
 const frozen = signal(null);
 const SHOWN = 300;
 
-const GROUPS = [
-  ["Needs a person", (row) => row.status === "paused" || row.status === "failed"],
-  ["Active", (row) => ["queued", "running", "pausing", "cancelling"].includes(row.status)],
-  ["Ended", (row) => row.status === "completed" || row.status === "cancelled"],
-];
+const GROUPS = { "needs you": "Needs a person", running: "Running", waiting: "Waiting", ended: "Ended" };
 
 const since = (row) => row.status_since_at;
 
@@ -68,8 +64,8 @@ export function Jobs() {
     <div class="log-bar"><input type="search" class="find jobs-find" placeholder="Filter the jobs" aria-label="Filter the jobs" value=${find.value} onInput=${(event) => (find.value = event.target.value)} />
       <button class="small" aria-pressed=${frozen.value !== null} title="Keep the order as it is" onClick=${() => (frozen.value = frozen.value ? null : new Map(rows.value))}>Freeze</button></div>
     <${Several} kept=${kept} />
-    ${GROUPS.map(([title, belongs]) => {
-      const found = kept.filter(belongs);
+    ${Object.entries(GROUPS).map(([group, title]) => {
+      const found = kept.filter((row) => row.group === group);
       if (!frozen.value) found.sort((a, b) => (since(a) < since(b) ? 1 : -1));
       return found.length > 0 && html`<section><h2>${title} <small>${found.length}</small></h2><ul>${found.slice(0, SHOWN).map((row) => html`<${Row} key=${row.job_name} row=${row} />`)}</ul>
         ${found.length > SHOWN && html`<p class="note">and ${found.length - SHOWN} more: filter to see them</p>`}</section>`;
@@ -80,7 +76,7 @@ export function Jobs() {
 }
 
 export function Nobody() {
-  const waiting = [...rows.value.values()].filter(GROUPS[0][1]);
+  const waiting = [...rows.value.values()].filter((row) => row.group === "needs you");
   return html`<main class="main home"><h1>${waiting.length ? `${waiting.length === 1 ? "One job needs" : `${waiting.length} jobs need`} a person` : "Nothing needs you"}</h1>
     <p class="note">Choose a job at the left, or with <kbd>j</kbd> <kbd>k</kbd> and <kbd>Enter</kbd>. <kbd>?</kbd> shows all keys.</p>
     ${waiting.slice(0, 8).map((row) => html`<button class=${`row-cell s-${row.status}`} onClick=${() => go({ job: row.job_id })}><${Glyph} of=${row.status} /><span class="name">${visible(row.job_name)}</span><span class="word">${visible(word(row))}</span></button>`)}</main>`;

@@ -4,6 +4,6 @@ import { h } from "/static/vendor/preact.mjs";
 
 export { render } from "/static/vendor/preact.mjs";
 export { useEffect, useLayoutEffect, useMemo, useRef, useState } from "/static/vendor/preact-hooks.mjs";
-export { batch, computed, effect, signal } from "/static/vendor/preact-signals.mjs";
+export { batch, computed, effect, signal, useComputed } from "/static/vendor/preact-signals.mjs";
 
 export const html = htm.bind(h);

@@ -1,11 +1,11 @@
 // The page as a whole: the bar above, what is said for a while, the keys, and which part is shown.
-import { html, render, signal } from "./lib.js";
+import { computed, html, render, signal } from "./lib.js";
 import { Dialog, Line, asked, offered } from "./acting.js";
 import { TABS, Job } from "./job.js";
 import { Jobs, Nobody, several } from "./jobs.js";
 import { editing } from "./score.js";
-import { begin, daemon, go, hush, idle, job, link, notes, now, plan, readOnly, route, tell } from "./store.js";
-import { duration, moment, visible } from "./text.js";
+import { begin, daemon, go, hush, idle, job, link, notes, now, plan, readOnly, route, rows, tell } from "./store.js";
+import { cost, duration, moment, visible } from "./text.js";
 
 const help = signal(false);
 const theme = signal(localStorage.getItem("theme") ?? "auto");
@@ -36,12 +36,19 @@ function Banner() {
   return html`<div class="banner" role="status">The daemon has not answered for ${duration(now.value / 1000 - daemon.value.since)}: what you see was so before. Attempts in flight go on without it. <${Line} text="mzt start" /></div>`;
 }
 
+// What the newest runs have cost, together.
+const spent = computed(() => {
+  const costs = [...rows.value.values()].map((row) => row.cost);
+  return { usd: costs.reduce((sum, one) => sum + one.usd, 0), known: costs.every((one) => one.known) };
+});
+
 function Top() {
   const told = daemon.value.daemon;
   const order = Object.keys(THEMES);
   return html`<header class="top">
     <a class="brand" href="#/">Marianne</a>
     ${told.slots && html`<span class="fact" title="Attempts in flight, of those that may be"><b>${told.slots.used}</b> of ${told.slots.total} slots</span>`}
+    ${spent.value.usd > 0 && html`<span class="fact" title="What the newest runs of all jobs have cost"><b>${cost(spent.value)}</b> spent</span>`}
     ${told.status && told.status !== "ready" && html`<span class="fact warn">${told.status}${told.degraded_by.length ? `: ${visible(told.degraded_by.join("; "))}` : ""}</span>`}
     ${told.rate_limits?.slice(0, 3).map((one) => html`<span class="fact warn">${visible(one.instrument)} limited until ${moment(one.until_at)}</span>`)}
     <span class="stretch"></span>

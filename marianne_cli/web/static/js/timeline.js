@@ -85,6 +85,7 @@ export function Timeline() {
       <span>bars end in red where an attempt did not succeed</span></p>
     ${shown.length < lanes.length && html`<button class="small" onClick=${() => (shownAll.value = true)}>Show ${lanes.length - shown.length} earlier lanes</button>`}
     <div class="lanes">
+      <p class="ticks" aria-hidden="true">${ticks.map((at) => html`<span style=${{ left: `${(at / span) * 100}%` }}>${at ? `+${duration(at)}` : moment(from.toISOString())}</span>`)}</p>
       <div class="lane-names">${shown.map(([sheet, ones]) => html`<button class="quiet" key=${sheet} onClick=${() => go({ sheet, attempt: null })}>
         <b>${sheet}</b> ${ones[0].stage}.${ones[0].instance}</button>`)}</div>
       <div class="lane-bars">
@@ -97,7 +98,6 @@ export function Timeline() {
           title=${`Sheet ${sheet}, attempt ${one.attempt}: ${one.outcome ?? "running"}, ${between(one.started_at, one.ended_at)}, revision ${one.revision}`}
           aria-label=${`Sheet ${sheet}, attempt ${one.attempt}, ${one.outcome ?? "running"}, revision ${one.revision}`}
           onClick=${() => go({ sheet, hook: null, attempt: one.attempt })}></button>`))}
-        <p class="ticks" aria-hidden="true">${ticks.map((at) => html`<span style=${{ left: `${(at / span) * 100}%` }}>${at ? `+${duration(at)}` : moment(from.toISOString())}</span>`)}</p>
       </div>
     </div>
     ${job.value && html`<p class="note">${attempts.value.length} attempts</p>`}
