@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from marianne_cli import exits, options
 from marianne_cli.context import Answer, Invocation
-from marianne_cli.faces import extras
+from marianne_cli.faces import addresses, extras
 from marianne_cli.lines import kinds
 from marianne_cli.lines.misuse import Misuse
 from marianned.formatting import typed
@@ -54,9 +54,9 @@ def command(
         raise Misuse("'--uds' needs '--port': the one that ssh -L forwards, which the browser names")
     if job is not None:
         job = str(call.ask("job.status", job_id=job, limit=1)["job_id"])
-    directory = server.directory_of(call.client.path)
+    directory = addresses.directory_of(call.client.path)
     if url:
-        return Answer({}, text=server.running_address(directory))
+        return Answer({}, text=addresses.at(addresses.running(directory), job))
     listener = server.listen(port or 0) if uds is None else server.listen_at(uds)
     made = server.Dashboard(
         listener,

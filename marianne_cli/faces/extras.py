@@ -1,6 +1,8 @@
 """What the faces need beyond the program itself, its extras, and how each is installed."""
 
+import importlib.metadata
 import importlib.util
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -27,12 +29,28 @@ def need(command: str, extra: str, *modules: str) -> None:
 def install(extra: str) -> str:
     """Return the command that adds an extra to the environment that this program runs in."""
     wanted = shlex.quote(f"{DISTRIBUTION}[{extra}]")
+    again = shlex.quote(f"{DISTRIBUTION}[{extra}]{_source()}")
     prefix = Path(sys.prefix)
     if (prefix / "pipx_metadata.json").exists():
-        return f"pipx install --force {wanted}"
+        return f"pipx install --force {again}"
     if (prefix / "uv-receipt.toml").exists():
-        return f"uv tool install --force {wanted}"
+        return f"uv tool install --force {again}"
     python = shlex.quote(sys.executable)
     if importlib.util.find_spec("pip") is None:
         return f"uv pip install --python {python} {wanted}"
     return f"{python} -m pip install {wanted}"
+
+
+def _source() -> str:
+    """Return where the distribution came from, as a requirement says it; empty: from an index.
+
+    What installs it anew would else look for it in an index, which need not have it.
+    """
+    try:
+        told = json.loads(importlib.metadata.distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return ""
+    if not (url := told.get("url")):
+        return ""
+    vcs = told.get("vcs_info")
+    return f" @ {vcs['vcs']}+{url}@{vcs['commit_id']}" if vcs else f" @ {url}"

@@ -17,6 +17,7 @@ from textual.widget import Widget
 
 from marianne_cli import terminal
 from marianne_cli.client import AsyncClient, aconnect
+from marianne_cli.faces import addresses
 from marianne_cli.faces.actions import offers, sheet_offers
 from marianne_cli.top.base import View
 from marianne_cli.top.doing import Doer
@@ -32,6 +33,7 @@ from marianne_cli.top.known.store import Store, Value
 from marianne_cli.top.output import Source
 from marianned import __version__
 from marianned.errors import MarianneError, NoDaemon
+from marianned.formatting import typed
 
 if TYPE_CHECKING:
     from marianne_cli.screens.drafts import Draft
@@ -323,6 +325,23 @@ class Top(App[MarianneError]):
         screen = self._view
         if screen is not None and screen.stands:
             screen.tell_deeds()
+
+    def copy_address(self, job: Value | None, sheet: Value | None) -> None:
+        """Copy an address of the page at a job and a sheet, where a dashboard runs."""
+        self.start(functools.partial(self._copy_address, job, sheet))
+
+    async def _copy_address(self, job: Value | None, sheet: Value | None) -> None:
+        name = None if job is None else str(job["job_id"])
+        directory = addresses.directory_of(self.client.path)
+        try:
+            address = await to_thread.run_sync(addresses.running, directory)
+        except NoDaemon as error:
+            self.refuse("", error.message, [f"mzt dashboard {typed(name)}" if name else "mzt dashboard"])
+            return
+        number = None if sheet is None else int(sheet["sheet"])
+        self.copy_to_clipboard(addresses.at(address, name, number))
+        place = " · ".join(part for part in (name, None if number is None else f"sheet {number}") if part)
+        self.note(f"copied: an address of the page at {place or 'all jobs'}, good once and for a minute")
 
     # --- other programs ----------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ class View(Screen[None]):
         Binding("x", "offer('cancel')", "cancel", show=False),
         Binding("e", "edit", "edit"),
         Binding("y", "copy", "copy", show=False),
+        Binding("u", "address", "address of the page", show=False),
     ]
 
     @property
@@ -100,6 +101,10 @@ class View(Screen[None]):
     def action_edit(self) -> None:
         """Edit the score of the job."""
         self.top.edit(self.job())
+
+    def action_address(self) -> None:
+        """Copy an address at which a running `mzt dashboard` shows what is looked at here."""
+        self.top.copy_address(self.job(), self.sheet())
 
     def copied(self, text: str) -> None:
         """Copy a text, or what is selected with the mouse, and say so."""

@@ -22,11 +22,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from marianne_cli import terminal
 from marianne_cli.client import aconnect
+from marianne_cli.faces import addresses
 from marianne_cli.web.app import Page
 from marianne_cli.web.gate import HEAD_MOST, HEADERS, Gate, Rules
-from marianne_cli.web.sessions import TOKEN_SECONDS, Sessions
-from marianned import __version__, files, paths
-from marianned.errors import BadRequest, NoDaemon
+from marianne_cli.web.sessions import Sessions
+from marianned import __version__, files
+from marianned.errors import BadRequest
 
 CONNECTIONS_MOST = 32
 HEADER_SECONDS = 10.0
@@ -34,7 +35,6 @@ HEADER_SECONDS = 10.0
 IDLE_SECONDS = 12 * 3600.0
 """Without a request and an open tab for so long, it ends."""
 _END_SECONDS = 1
-_ADDRESS_SUFFIX = ".address"
 _LINES_A_MINUTE = 20
 _LEADING = (
     '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>Marianne</title>'
@@ -124,8 +124,7 @@ class Dashboard:
 
         The token is in the fragment: no server, log or `ps` sees it.
         """
-        where = f"&go=/job/{job}" if job else ""
-        return f"{self.place}#t={self._sessions.mint()}{where}"
+        return addresses.at(f"{self.place}#t={self._sessions.mint()}", job)
 
     def open_browser(self, job: str | None = None) -> None:
         """Open the page where there is a screen: by a private file, so that no `ps` shows the token."""
@@ -187,7 +186,7 @@ class Dashboard:
 
     async def _tell_addresses(self, *, task_status: Any) -> None:
         """Tell a new address to whoever asks at a socket that is this user's alone: `mzt dashboard --url`."""
-        place = self._directory / f"{os.getpid()}{_ADDRESS_SUFFIX}"
+        place = addresses.place_of(self._directory, os.getpid())
         listener = await anyio.create_unix_listener(place, mode=0o600)
         try:
             async with listener:
@@ -292,27 +291,3 @@ def listen_at(path: str) -> socket.socket:
     finally:
         os.umask(before)
     return listener
-
-
-def directory_of(daemon_socket: str) -> Path:
-    """Return the private directory beside the daemon's socket, made if need be."""
-    place = Path(daemon_socket).parent / "dashboard"
-    paths.make_private_directory(place)
-    return place
-
-
-def running_address(directory: Path) -> str:
-    """Return a new address of the server that was started last.
-
-    Raises:
-        NoDaemon: none runs.
-    """
-    found = sorted(directory.glob(f"*{_ADDRESS_SUFFIX}"), key=lambda place: place.stat().st_mtime)
-    for place in reversed(found):
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
-            asking.settimeout(TOKEN_SECONDS / 10)
-            asking.connect(os.fspath(place))
-            with asking.makefile("r") as lines:
-                if address := lines.readline().strip():
-                    return address
-    raise NoDaemon("no dashboard of yours runs here", hints=["mzt dashboard"])

@@ -1,8 +1,10 @@
 """`mzt top` in a real terminal, and what it says where it can't run."""
 
+import json
 import subprocess
 import sys
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from home_for_tests import GATED
@@ -95,6 +97,28 @@ def test_without_the_extra_the_command_that_installs_it_is_told(monkeypatch, cap
         f"  {extras.install('top')}",
     ]
     assert "'marianned[top]'" in said[1]
+
+
+@pytest.mark.parametrize(
+    ("made_by", "command"), [("pipx_metadata.json", "pipx install"), ("uv-receipt.toml", "uv tool install")]
+)
+@pytest.mark.parametrize(
+    ("came_from", "asked"),
+    [
+        (None, "'marianned[top]'"),
+        ({"url": "file:///home/ann/a b", "dir_info": {}}, "'marianned[top] @ file:///home/ann/a b'"),
+        (
+            {"url": "https://example.org/m", "vcs_info": {"vcs": "git", "commit_id": "76e6c2f"}},
+            "'marianned[top] @ git+https://example.org/m@76e6c2f'",
+        ),
+    ],
+)
+def test_an_extra_comes_from_where_the_rest_came(made_by, command, came_from, asked, tmp_path, monkeypatch):
+    (tmp_path / made_by).touch()
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    found = SimpleNamespace(read_text=lambda _file: came_from and json.dumps(came_from))
+    monkeypatch.setattr("importlib.metadata.distribution", lambda _name: found)
+    assert extras.install("top") == f"{command} --force {asked}"
 
 
 def test_nothing_but_top_loads_textual():

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 from pathlib import Path
 
 import anyio
@@ -10,6 +11,7 @@ from anyio import to_thread
 from kit.daemon import gated, plain, score
 from kit.looking import looking
 
+from marianne_cli.faces import addresses
 from marianne_cli.top import panels
 
 pytestmark = pytest.mark.anyio
@@ -173,6 +175,24 @@ async def test_the_line_above_an_output_speaks_of_what_is_below_it(two, monkeypa
         await top.sees("sheet 1 · stderr · …", absent=("ended",))
         waits.set()
         await top.sees("attempt 1 of 1 · stderr · 7 B on stdout (s)", "wrong", "ended", absent=("so far",))
+
+
+async def test_an_address_of_the_page_at_what_is_looked_at_is_copied(two):
+    place = addresses.place_of(addresses.directory_of(str(two.socket)), 1)
+    async with looking(two.socket, "works") as top:
+        await top.sees("begun")
+        await top.press("u")
+        await top.sees("no dashboard of yours runs here", "mzt dashboard works")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(place))
+            listener.listen()
+            await top.press("u")
+            asking, _ = await to_thread.run_sync(listener.accept)
+            with asking:
+                asking.sendall(b"http://127.0.0.1:1/#t=secret\n")
+        shown = await top.sees("copied: an address of the page at works · sheet 2")
+        assert "secret" not in "\n".join(shown)
+        assert top.app.clipboard == "http://127.0.0.1:1/#t=secret&go=/job/works%3Fsheet%3D2"
 
 
 async def test_a_name_is_made_harmless_as_all_else_is(two):

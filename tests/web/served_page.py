@@ -55,9 +55,9 @@ class Dashboard:
     def first_token(self):
         return re.search(r"#t=([\w-]+)", "\n".join(self.said))[1]
 
-    def new_address(self):
+    def new_address(self, *job):
         made = subprocess.run(
-            [sys.executable, "-m", "marianne_cli", "dashboard", "--url"],
+            [sys.executable, "-m", "marianne_cli", "dashboard", *job, "--url"],
             env=self.daemon.environment, capture_output=True, text=True, check=True,
         )  # fmt: skip
         return made.stdout.strip()

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from kit.daemon import DEADLINE, gated, plain, score
 
+from marianne_cli.faces import addresses
+
 sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -279,6 +281,21 @@ def test_the_times_of_the_timeline_stand_above_its_lanes(browser, daemon, dashbo
         times, lanes = page.locator(".ticks").bounding_box(), page.locator(".lane-bars").bounding_box()
         assert times["y"] + times["height"] <= lanes["y"] + 1
         assert abs(times["x"] - lanes["x"]) < 2
+
+
+def test_an_address_opens_at_the_job_and_the_sheet_that_it_names(browser, daemon, dashboard):
+    daemon.submit(score("named-by-address", ["true", "exit 3"]))
+    daemon.wait_for("named-by-address", "failed")
+    of_job = dashboard.new_address("named-by-address")
+    of_sheet = addresses.at(dashboard.new_address(), "named-by-address", 2)
+    for address, wanted in ((of_job, ".job-head"), (of_sheet, '.panel[aria-label="Sheet 2"]')):
+        context = browser.new_context()
+        page = context.new_page()
+        page.set_default_timeout(WAIT)
+        page.goto(address)
+        page.wait_for_selector(wanted)
+        assert "#t=" not in page.url
+        context.close()
 
 
 VIEWS = [

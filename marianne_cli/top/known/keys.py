@@ -14,6 +14,7 @@ KEYS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("!", "failed jobs or sheets alone, or all again"),
             ("Space", "freeze: nothing moves until you press it again"),
             ("y", "copy: what is selected with the mouse, else a name, an mzt line, or the lines shown"),
+            ("u", "copy an address of the page (mzt dashboard) at what is looked at here"),
             (":", "the palette: all that can be done, by name; also Ctrl-P"),
             ("?", "this page"),
         ),

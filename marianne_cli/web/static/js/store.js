@@ -230,6 +230,7 @@ async function readHistory(named) {
 
 export async function begin() {
   if (!(await enter())) link.value = { state: "session" };
+  route.value = read(); // the token is out of the address, and no event tells of it
   stream = new Stream(
     (kind, told) => batch(() => HEARD[kind](told)),
     (state) => (link.value = { state }),
