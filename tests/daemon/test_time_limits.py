@@ -44,10 +44,12 @@ def waits_out(seconds):
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["one daemon", "killed and started again"])
-def test_a_limit_that_is_raised_lets_what_is_in_flight_go_on(daemon, ledger, restarted):
+def test_a_limit_that_is_raised_lets_what_is_in_flight_go_on(daemon, ledger, restarted, runs_on):
     daemon.gate(1)
     daemon.submit(limited(waits_out(3.5), 3))
     ledger.wait_for("start 1")
+    if runs_on == "slurm":
+        daemon.event("solo", "attempt.placed")  # before, nobody knows from when its time counts
     reply = daemon.modify("solo", limited(waits_out(3.5), 600), resume=True)
     (line,) = reply["plan"]
     assert (line["action"], line["why"]) == ("in-flight", "finishes under revision 1; limit 10m")

@@ -201,6 +201,7 @@ async def test_while_the_controller_is_away_nothing_fails(cluster, trial, tmp_pa
                 assert (await executor.wait(trial.place)).exit_code == 4
             (tmp_path / "later").mkdir()
             later = Trial(tmp_path / "later", trial.executor)
+            later.leash.deadline = 4 * DEADLINE  # it is to be silent for longer than what begins may take
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(executor.start, later.directory, later.script("echo begun >&9"))
                 with anyio.move_on_after(60 if LONG else 12):
