@@ -186,17 +186,16 @@ class Records:
         self._given_back = threading.Condition()
         self._opened = False
         self._limiter = anyio.CapacityLimiter(_READERS)
-        self._last_requests: dict[int, protocol.Event | None] = {}
-        self._commits = 0
+        self._last_requests: dict[_Run, protocol.Event | None] = {}
         self.told = 0
 
     def committed(self, events: Sequence[protocol.Event]) -> None:
-        """Forget what these events, just committed, make outdated; on the event loop."""
-        self._commits += 1
+        """Take note of these events, just committed; on the event loop."""
         if events:
             self.told = events[-1].event
-        if any(event.caller is not None for event in events):
-            self._last_requests.clear()
+        for event in events:
+            if event.job_id is not None and event.run is not None and _is_request(event):
+                self._kept_requests()[event.job_id, event.run] = event
 
     def close(self) -> None:
         """Close the connections."""
@@ -450,26 +449,28 @@ class Records:
         """Return the rate limits that are known, those in force and those that are lifted."""
         return await self._rows(_LIMIT, "limits")
 
-    def knows_last_request(self, run_id: int) -> bool:
-        """Tell whether nobody has asked for anything since the last look at a run's newest request."""
-        return run_id in self._last_requests
+    def knows_last_request(self, run: RunRow) -> bool:
+        """Tell whether the newest request of a run needs no look at the disk."""
+        return (run.job_name, run.run) in self._last_requests
 
-    async def last_request(self, run_id: int) -> protocol.Event | None:
+    async def last_request(self, run: RunRow) -> protocol.Event | None:
         """Return the newest event by which somebody paused, resumed or ended a run; null: there is none.
 
-        Each look at a job tells it, so it is kept until somebody asks for something again.
+        Each look at a job tells it, so it is kept, and each commit brings what it has to say.
         """
-        if run_id in self._last_requests:
-            return self._last_requests[run_id]
-        commits = self._commits
-        asked: dict[str, Value] = {"run_id": run_id, "told": self.told}
+        key = (run.job_name, run.run)
+        if key in self._last_requests:
+            return self._last_requests[key]
+        kept = self._kept_requests()
+        asked: dict[str, Value] = {"run_id": run.run_id, "told": self.told}
         found = await self._read(lambda connection: _events(connection, "last_request", asked))
-        request = found[0] if found else None
-        if commits == self._commits:
-            if len(self._last_requests) >= _REQUESTS_KEPT:
-                self._last_requests.clear()
-            self._last_requests[run_id] = request
-        return request
+        return kept.setdefault(key, found[0] if found else None)  # what was committed meanwhile is newer
+
+    def _kept_requests(self) -> "dict[_Run, protocol.Event | None]":
+        """Return those kept, another dict once they are many: looks under way end with the one before."""
+        if len(self._last_requests) >= _REQUESTS_KEPT:
+            self._last_requests = {}
+        return self._last_requests
 
     async def has_changed(self, run_ids: Collection[int], event: int) -> bool:
         """Tell whether the journal has something of these runs, or of rate limits, after an event."""
@@ -617,6 +618,16 @@ class Records:
             connection.close()
             raise
         return connection
+
+
+_Run = tuple[str, int]
+"""A run by its job's name and its number, as events have it."""
+
+
+def _is_request(event: protocol.Event) -> bool:
+    """Tell what the query `last_request` tells of a row."""
+    named = event.type.startswith("job.") or event.type in ("hold.added", "hold.released")
+    return event.caller is not None and named
 
 
 def last_number(connection: sqlite3.Connection, table: str) -> int:

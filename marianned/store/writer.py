@@ -76,11 +76,10 @@ _Result = Committed | Exception
 class Store:
     """The database at `path`: `commit` writes, `records` reads. Made by `open_store`.
 
-    `daemon_id` is random, made with the database; `last_event` is the number of the newest event that has
-    been told to the listeners; `rebooted` tells whether the machine has been started anew since the database
-    was opened last; `incarnation` is what attempts are named after from now on, `incarnations` has all by
-    number; `restored` says what tells that the database is not the one that was used here last, null where
-    it is.
+    `daemon_id` is random, made with the database; `rebooted` tells whether the machine has been started
+    anew since the database was opened last; `incarnation` is what attempts are named after from now on,
+    `incarnations` has all by number; `restored` says what tells that the database is not the one that was
+    used here last, null where it is.
     """
 
     def __init__(
@@ -95,9 +94,9 @@ class Store:
         self.rebooted = last is not None and last != (boot,)
         connection.execute(SQL["set_meta"], {"name": "boot_id", "value": boot})
         self._degraded: str | None = None
-        self.last_event = records.told = last_number(connection, "events")
+        records.told = last_number(connection, "events")
         self._connection = connection
-        self._newest_event = self.last_event
+        self._newest_event = records.told
         self._newest_run_id = last_number(connection, "runs")
         self._queue: queue.SimpleQueue[_Work | _Wish] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
@@ -106,6 +105,11 @@ class Store:
         self._open = True
         self._thread = threading.Thread(target=self._run, name="store-writer")
         self._thread.start()
+
+    @property
+    def last_event(self) -> int:
+        """The number of the newest event that has been told to the listeners."""
+        return self.records.told
 
     @property
     def degraded(self) -> str | None:
@@ -312,7 +316,6 @@ class Store:
     def _deliver(self, works: list[_Work], results: list[_Result]) -> None:
         for work, result in zip(works, results, strict=True):
             if isinstance(result, Committed):
-                self.last_event = result.event
                 if result.events:
                     self._tell(self._commit_listeners, result.events)
                 if not work.future.done():

@@ -60,7 +60,7 @@ class ToldJobs:
         if (
             job is None
             or self.circumstances(job) != told.circumstances
-            or not self._services.store.records.knows_last_request(job.run_id)
+            or not self._services.store.records.knows_last_request(job.state.run)
         ):
             del self._known[key]
             return None

@@ -122,7 +122,7 @@ class WhyQueries:
         """Say who cancelled a job, and why; null: nobody has."""
         if state.run.status != JobStatus.CANCELLED:
             return None
-        event = await self._services.store.records.last_request(state.run.run_id)
+        event = await self._services.store.records.last_request(state.run)
         if event is None or event.caller is None:
             return None
         names = await to_thread.run_sync(_logins, {event.caller.uid})

@@ -20,7 +20,8 @@ from marianned.clock import Instant
 from marianned.errors import Unavailable
 from marianned.protocol import Caller, CheckReport
 from marianned.rows import Changes
-from marianned.store.records import Costs
+from marianned.store.place import Place
+from marianned.store.records import Costs, Records
 from marianned.store.writer import Store
 
 pytestmark = pytest.mark.anyio
@@ -43,18 +44,36 @@ async def test_runs_are_found_by_name_and_number(store: Store) -> None:
 
 
 async def test_the_last_request_of_a_run_is_the_newest_whatever_was_looked_at_before(store: Store) -> None:
-    await store.commit(Changes(rows=[run_row(), run_row(2, run=2)]))
-    assert await store.records.last_request(1) is None
+    runs = first, other = run_row(), run_row(2, run=2)
+    await store.commit(Changes(rows=[*runs]))
+    assert await store.records.last_request(first) is None
     caller = Caller(uid=1)
-    for reason in ("first", "second"):
-        await store.commit(Changes(events=[event_row(type="job.paused", caller=caller, reason=reason)]))
+    asked = [("job.paused", "first"), ("hold.released", "second"), ("hold.added", "third")]
+    for kind, reason in asked:
+        await store.commit(Changes(events=[event_row(type=kind, caller=caller, reason=reason)]))
         for _ in range(2):
-            found = await store.records.last_request(1)
+            found = await store.records.last_request(first)
             assert found is not None
             assert found.reason == reason
         await store.commit(Changes(events=[event_row(type="attempt.started", caller=None)]))
-        assert await store.records.last_request(1) == found
-        assert await store.records.last_request(2) is None
+        await store.commit(Changes(events=[event_row(type="revision.staged", caller=caller)]))
+        assert await store.records.last_request(first) == found
+        assert await store.records.last_request(other) is None
+    on_disk = Records(store.path, Place(store.path))
+    on_disk.told = store.last_event
+    assert await on_disk.last_request(first) == found
+    on_disk.close()
+
+
+async def test_what_is_asked_of_a_run_leaves_known_what_was_asked_of_another(store: Store) -> None:
+    first, other = run_row(), run_row(2, job_name="other")
+    await store.commit(Changes(rows=[first, other]))
+    await store.records.last_request(first)
+    await store.records.last_request(other)
+    asked = event_row(type="job.paused", caller=Caller(uid=1))
+    await store.commit(Changes(events=[asked]))
+    assert store.records.knows_last_request(first)
+    assert store.records.knows_last_request(other)
 
 
 async def test_sheets_come_in_ascending_number(store: Store) -> None:
