@@ -980,9 +980,11 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.rows or self.deleted or self.events or self.notes)
 
     def then(self, also: "Changes") -> "Changes":
-        """Return both as one transaction, `also` after these."""
+        """Return both as one transaction, `also` after these: what that deletes is not put before."""
+        gone = {(one.kind, *one.key_values) for one in also.deleted}
+        rows = [row for row in self.rows if key_of(row) not in gone] if gone else self.rows
         return Changes(
-            rows=self.rows + also.rows,
+            rows=rows + also.rows,
             deleted=self.deleted + also.deleted,
             events=self.events + also.events,
             notes=self.notes | also.notes,

@@ -84,6 +84,13 @@ class Whole(NamedTuple):
     requests: list[RequestRow]
 
 
+class Newest(NamedTuple):
+    """The newest run of a job, null where there is none; the highest number that one ever had, or 0."""
+
+    row: RunRow | None
+    last: int
+
+
 class ListedRun(NamedTuple):
     """A run in a list: `newest` of its job, or an earlier one; `job`: its JOB keys, JSON, if it has ended.
 
@@ -305,12 +312,14 @@ class Records:
         found = await self._runs("run", job_name=job_name, run=run)
         return found[0] if found else None
 
-    async def last_run(self, job_name: str) -> int:
-        """Return the highest number that a run of this name ever had, 0 where there never was one."""
+    async def newest(self, job_name: str) -> Newest:
+        """Return the newest run of a name, and the highest number that one of it ever had."""
 
-        def read(connection: sqlite3.Connection) -> int:
-            found = connection.execute(SQL["last_run"], {"job_name": job_name}).fetchone()
-            return int(found[0]) if found else 0
+        def read(connection: sqlite3.Connection) -> Newest:
+            found = _select(connection, "run", {"job_name": job_name, "run": None})
+            row = _as_far_as_it_goes(_RUN, found[0]) if found else None
+            last = connection.execute(SQL["last_run"], {"job_name": job_name}).fetchone()
+            return Newest(row, int(last[0]) if last else 0)
 
         return await self._read(read)
 

@@ -4,7 +4,7 @@ import threading
 
 import anyio
 import pytest
-from kit.daemon import DEADLINE, gated, hooked, plain, score
+from kit.daemon import DEADLINE, Refused, gated, hooked, plain, score
 
 from marianned.errors import NameTaken
 from marianned.progress.state.triggers import Supersede
@@ -132,3 +132,40 @@ def test_while_the_disk_refuses_a_chain_is_submitted_again_until_it_is_on_it(dae
     daemon.wait_for("top", "completed")
     assert daemon.status("child")["run"] == 1
     assert ledger.lines() == ["start a", "end a", "start child", "end child"]
+
+
+def test_a_submission_and_its_first_step_are_one_transaction(daemon, ledger):
+    told = []
+    daemon.loop.call(daemon.house.store.on_commit, told.append)
+    daemon.gate(1)
+    reply = daemon.submit(score("one", [gated(1)]), key="k")
+    assert [event.type for event in told[0]] == ["job.submitted", "attempt.started", "job.running"]
+    assert (reply["status"], reply["event"]) == ("running", told[0][-1].event)
+    assert daemon.submit(score("one", [gated(1)]), key="k") == reply
+    ledger.wait_for("start 1")
+    daemon.gate(1).open()
+    daemon.wait_for("one", "completed")
+
+
+def test_a_breakpoint_that_a_new_run_stops_at_at_once_is_used_up_on_disk_too(daemon, ledger):
+    assert daemon.submit(score("one", [plain(1)]), before="1")["status"] == "paused"
+    stored = daemon.loop.call(daemon.house.store.records.whole, "one")
+    assert (len(stored.holds), stored.breakpoints) == (1, [])
+    daemon.rpc("job.resume", job_id="one")
+    daemon.wait_for("one", "completed")
+    ledger.once(1)
+
+
+def test_of_a_submission_that_the_disk_refuses_nothing_is_left(house, ledger):
+    house.configure("max_attempts = 1\n")
+    daemon = house.start()
+    database, away = daemon.home / "marianne.db", daemon.home / "away.db"
+    database.rename(away)
+    with pytest.raises(Refused, match="the database can't be written"):
+        daemon.submit(score("one", [plain(1)]))
+    away.rename(database)
+    conductor = daemon.house.conductor
+    assert (conductor.jobs, conductor.flights(), conductor.services.scheduler.used) == ({}, [], 0)
+    daemon.submit(score("one", [plain(1)]))
+    daemon.wait_for("one", "completed")
+    ledger.once(1)

@@ -220,6 +220,8 @@ def check(directory, acknowledged, cut):
         assert numbers == list(range(1, len(numbers) + 1)), f"cut at {cut}"
         rows = found.execute("SELECT method, key, reply FROM requests WHERE reply IS NOT NULL")
         kept = {(method, key): json.loads(reply) for method, key, reply in rows}
+        unbegun = found.execute("SELECT count(*) FROM runs WHERE started_at IS NULL").fetchone()
+        assert unbegun == (0,), f"cut at {cut}: a run is there without its first step"
     finally:
         found.close()
     missing = {(method, key) for _, method, key in acknowledged} - kept.keys()

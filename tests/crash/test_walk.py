@@ -319,7 +319,7 @@ GROUPS = {
     ),
     "submit": (
         paused,
-        ["submit.compiled", "submit.workspace", "transaction.committed", "submit.taken_up", "submit.begun"],
+        ["submit.compiled", "submit.workspace", "transaction.committed", "submit.begun"],
     ),
     "store": (
         paused,

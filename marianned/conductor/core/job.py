@@ -112,6 +112,7 @@ class Job:
         state.closed_for = lambda: services.scheduler.closed_for
         self.moment = object()
         self.status_event = 0
+        self._is_new = False
         self.superseded = False
         self._jobs = jobs
         self._share = Reservation(services, state, jobs.grant, lambda: self.kept_by is not None)
@@ -123,7 +124,6 @@ class Job:
         self._players: Supervisor | None = None
         self._timer: anyio.CancelScope | None = None
         self._tasks: TaskGroup | None = None
-        self._first_step = anyio.Event()
         self._log_written: anyio.Event | None = None
         self._before: int | None = None
         self._usable = InstrumentAvailability(services.environ)
@@ -176,7 +176,6 @@ class Job:
 
     def fail(self, error: MarianneError) -> None:
         """Answer everybody who waits: the job's task has failed."""
-        self._first_step.set()
         self._waiters.answer_all(error)
         for part in self._parts:
             part.refuse(error)
@@ -185,11 +184,12 @@ class Job:
         """Tell the job that a slot may be had."""
         self._send.send_nowait(SlotFree())
 
-    async def begun(self) -> None:
-        """Wait until the job has taken its first step, and so started what it may."""
-        await self._first_step.wait()
+    def begin(self) -> Part:
+        """Let the loop decide on the first step of a run that the same transaction brings to the disk."""
+        self._is_new = True
+        return self.prepare(SlotFree())
 
-    def prepare(self, trigger: Chained | Supersede) -> Part:
+    def prepare(self, trigger: Chained | Supersede | SlotFree) -> Part:
         """Let the loop decide on what goes into a transaction of several jobs, and wait for that."""
         part = Part(trigger)
         self._parts.add(part)
@@ -252,15 +252,15 @@ class Job:
                 self._players.interrupt(flight)
             self._withdraw()
             self._await_chained()
-            self._share.enqueue()
-            self.wake()
+            if not self._is_new:  # else its first step is in the queue already
+                self._share.enqueue()
+                self.wake()
             async for step in self._receive:
                 if isinstance(step, Part):
                     await self._take_part(step)
                 else:
                     await self._step(step)
-                self._first_step.set()
-                if self._may_be_evicted():
+                if self._is_new or self._may_be_evicted():
                     self._jobs.evict(self)
                     self._tasks.cancel_scope.cancel()
 
@@ -362,6 +362,7 @@ class Job:
             await self._before_commit(trigger, decision)
             faults.point(f"{name}.decided")
             event = await self._commit(decision, part)
+            self._is_new = False
         except BaseException:
             self._share.give_back(taken)
             raise

@@ -47,7 +47,7 @@ from marianned.protocol import (
     Reply,
     Resume,
 )
-from marianned.rows import Changes, RunRow
+from marianned.rows import Changes, Row, RunRow
 from marianned.store.writer import BrokenChanges
 from marianned.systemd.journal import concerned
 
@@ -58,6 +58,7 @@ _COMPARED_MOST, _COMPARED_LETTERS = 1_000, 100
 Control = Pause | Cancel | Resume | Modify
 R = TypeVar("R", bound=Reply)
 NOBODY = Caller(uid=-1)
+_nothing: Callable[[JobState], Sequence[Row]] = lambda _: ()  # noqa: E731
 OnChange = Callable[[Job, Changes], None]
 """Hears what was committed of a job in memory, once that shows it; without changes: it was taken up."""
 Chain = Callable[["Conductor", Job, HookContext], Awaitable[HookEnded | None]]
@@ -154,19 +155,28 @@ class Conductor:
 
         An older run of its name that is still in memory has had its time; so has one that is not `newest`.
         """
+        job = self._made(state)
+        self._show(job, newest=newest)
+        self.tasks.start_soon(self._serve, job, found)
+        return job
+
+    def _made(self, state: JobState) -> Job:
+        """Make the one job that serves a run; nobody sees it yet."""
         assert state.run.run_id not in self._by_run, "a run that is served twice does everything twice"
         job = Job(self.services, state, self)
-        name = state.run.job_name
+        self._by_run[job.run_id] = job
+        return job
+
+    def _show(self, job: Job, *, newest: bool = True) -> None:
+        """Let a job be found by its name: its run is on disk."""
+        name = job.state.run.job_name
         older = self.jobs.get(name) if newest else job
         if older is not None:
             older.superseded = True
             self._older.setdefault(name, []).append(older)
         if newest:
             self.jobs[name] = job
-        self._by_run[job.run_id] = job
         self.changed(job, Changes())
-        self.tasks.start_soon(self._serve, job, found)
-        return job
 
     async def _serve(self, job: Job, found: dict[str, Presence]) -> None:
         """Run the job's loop; on an unexpected error the job leaves memory, and the database stays right."""
@@ -178,8 +188,6 @@ class Conductor:
                 "'%s' has left the memory; it is taken up again when asked", job.state.run.job_name
             )
             self.evict(job)
-            self.services.scheduler.forget(job.run_id)
-            self.services.limits.forget(job.run_id)
             job.fail(
                 InternalError(
                     f"internal error in the daemon with '{job.state.run.job_name}'; its log has more"
@@ -197,9 +205,11 @@ class Conductor:
             listener(job, changes)
 
     def evict(self, job: Job) -> None:
-        """Take a job out of memory."""
+        """Take a job out of memory, and all that it has of what jobs share."""
         if self._by_run.pop(job.run_id, None) is not job:
             return
+        self.services.scheduler.forget(job.run_id)
+        self.services.limits.forget(job.run_id)
         name = job.state.run.job_name
         if self.jobs.get(name) is job:
             del self.jobs[name]
@@ -381,6 +391,7 @@ class Conductor:
         runs: Sequence[JobState] = (),
         supersede: Sequence[tuple[RunRow, Supersede]] = (),
         chain: tuple[Job, Chained] | None = None,
+        told: Callable[[JobState], Sequence[Row]] = _nothing,
     ) -> "Transacted":
         """Commit what several jobs decide, together with what is new; the registry is held.
 
@@ -388,29 +399,41 @@ class Conductor:
         of all. Apply: the new runs are loaded, and each loop goes on with what it decided. Until the
         commit anything may fail or be cancelled: the loops are let go, and nothing has changed.
 
+        A new run decides, too, on its first step. Of a chain it does that later: whether it may begin is
+        told by how its parent ends.
+
         Args:
             new: what is no job's in memory: the rows of the new runs, or a removal.
             runs: the new runs, in `new`.
             supersede: the newest runs of their names, and how they make room.
             chain: the job whose hooks submit the new runs; when it declines them, it alone is committed.
+            told: what is put of a new run, too, by how it stands after its first step.
 
         Raises:
             MarianneError: a job refuses, or the disk.
         """
         parts: list[Part] = []
         try:
-            own, others = Changes(), Changes()
+            own, others, first = Changes(), Changes(), Changes()
             if chain is not None:
-                decision = await self._prepare(parts, *chain)
+                decision = await self._prepare(parts, chain[0].prepare(chain[1]))
                 own = decision.changes
                 if decision.declines:
                     new, runs, supersede = Changes(), (), ()
             for run, how in supersede:
                 job = self.jobs.get(run.job_name) or await self._load_run(run)
-                others = others.then((await self._prepare(parts, job, how)).changes)
+                others = others.then((await self._prepare(parts, job.prepare(how))).changes)
+            begun: list[Job] = []
+            for state in runs if chain is None else ():
+                begun.append(self._made(state))
+                self.tasks.start_soon(self._serve, begun[-1], {})
+                decision = await self._prepare(parts, begun[-1].begin())
+                first = first.then(decision.changes).then(Changes(rows=[*told(decision.state)]))
             with anyio.CancelScope(shield=True):  # from here on memory must follow the disk
-                event = await self._commit(others.then(new).then(own))
-                jobs = [self.load(state, {}) for state in runs]
+                event = await self._commit(others.then(new).then(own).then(first))
+                for job in begun:
+                    self._show(job)
+                jobs = begun or [self.load(state, {}) for state in runs]
                 for part in parts:
                     part.settle(event)
                 for part in parts:
@@ -420,8 +443,7 @@ class Conductor:
                 part.settle(None)  # nothing, where it was committed
         return Transacted(event, jobs)
 
-    async def _prepare(self, parts: list[Part], job: Job, trigger: Chained | Supersede) -> Decision:
-        part = job.prepare(trigger)
+    async def _prepare(self, parts: list[Part], part: Part) -> Decision:
         parts.append(part)
         return await part.decision()
 

@@ -163,9 +163,7 @@ class JobQueries:
             hooks=[hook_view(state, row, self.live_pid(state.run.job_name, row)) for row in state.hooks],
             variables=masks.told(state.current.row.variables),
             drift=await drift.found(self._conductor.services, state) if "drift" in chosen else None,
-            last_request=await self._records.last_request(state.run)
-            if "last_request" in chosen
-            else None,
+            last_request=await self._records.last_request(state.run) if "last_request" in chosen else None,
             stage_names=selectors(state.score) if params.names else [],
         )
         return self.told.keep(params, job, before, chosen.leave_out(told), view.in_flight)

@@ -192,10 +192,10 @@ class _Chaining:
             depth=run.depth + 1,
             unlike=await self._unlike(version),
         )
-        newest = await self._conductor.services.store.records.run(version.score.name)
-        if newest is not None and newest.run_id == run.run_id and self._at_end:
+        newest = await self._conductor.services.store.records.newest(version.score.name)
+        if newest.row is not None and newest.row.run_id == run.run_id and self._at_end:
             ending = JobStatus.FAILED if state.outlook.failed else JobStatus.COMPLETED
-            newest = msgspec.structs.replace(newest, status=ending)
+            newest = newest._replace(row=msgspec.structs.replace(newest.row, status=ending))
         try:
             detached = self._at_end or self._given.row.after_failure
             leaves = run.run_id if detached else None

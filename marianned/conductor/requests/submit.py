@@ -24,8 +24,9 @@ from marianned.progress.state.selection import select
 from marianned.progress.state.triggers import Supersede
 from marianned.progress.views.job import extended, job_view
 from marianned.protocol import Caller, JobStatus, Submit, Submitted, WaitingFor
-from marianned.rows import ArchiveRow, BreakpointRow, Changes, RequestRow, RunRow, SheetRow
+from marianned.rows import ArchiveRow, BreakpointRow, Changes, RequestRow, Row, RunRow, SheetRow
 from marianned.score.read.reader import ScoreSource
+from marianned.store.records import Newest
 
 _FREE = (JobStatus.COMPLETED, JobStatus.CANCELLED)
 """Statuses of a newest run that leave its name free."""
@@ -71,8 +72,8 @@ class Submissions:
         expanded = score.version.score
         faults.point("submit.compiled")
         async with self._conductor.registry:
-            newest = await self._conductor.services.store.records.run(expanded.name)
-            left = await self._left_behind(newest)
+            newest = await self._conductor.services.store.records.newest(expanded.name)
+            left = await self._left_behind(newest.row)
             origin = new_run.Submission(
                 caller=caller,
                 reason=params.reason,
@@ -84,24 +85,29 @@ class Submissions:
                 executor=params.executor,
             )
             entry = await self.prepare(score.version, newest, origin, fresh=params.fresh, file=params.file)
-            state, changes = entry.state, entry.changes
+            replies: list[Submitted] = []
+
+            def told(state: JobState) -> list[Row]:
+                replies.append(self._submitted(state, score.compiled.problems, left))
+                asked = msgspec.structs.replace(request, run_id=state.run.run_id)
+                return rows_of(asked, replies[0])
+
             try:
-                self._add_rows(state, changes, score, params, request)
-                job = (await self._conductor.transact(changes, [state], entry.supersedes)).jobs[0]
+                if params.before is not None:
+                    _add_breakpoints(entry, params.before)
+                done = await self._conductor.transact(
+                    entry.changes, [entry.state], entry.supersedes, told=told
+                )
             finally:
                 await self.finish(entry)
-        faults.point("submit.taken_up")
-        await job.begun()
         faults.point("submit.begun")
-        reply = self._submitted(job.state, score.compiled.problems)
-        reply.message += left
-        await self._conductor.keys.amend(request, reply)
-        return reply
+        replies[0].event = done.event
+        return replies[0]
 
     async def prepare(
         self,
         version: Version,
-        newest: RunRow | None,
+        newest: Newest,
         origin: new_run.Submission,
         *,
         fresh: bool,
@@ -120,20 +126,20 @@ class Submissions:
         """
         expanded = version.score
         await walls.check(self._conductor.services, expanded, origin.executor)
-        self._check_name(newest, version, fresh=fresh, file=file)
+        before = newest.row
+        self._check_name(before, version, fresh=fresh, file=file)
         if not awaited:
             self._check_room()
         leftover = await to_thread.run_sync(_make_ready, expanded.workspace, expanded.name, origin.umask)
         faults.point("submit.workspace")
-        run = await self._conductor.services.store.records.last_run(expanded.name) + 1
         row, current, changes = new_run.first_rows(
-            version, self._conductor.services.store.new_run_id(), run, origin, now()
+            version, self._conductor.services.store.new_run_id(), newest.last + 1, origin, now()
         )
         if leftover:
             changes.events.append(removed_leftover(row, now()))
         state = JobState(row, current, [found for found in changes.rows if isinstance(found, SheetRow)])
         room = Supersede(caller=origin.caller, reason=origin.reason, fresh=fresh)
-        supersedes = [] if newest is None or newest.run_id == ending else [(newest, room)]
+        supersedes = [] if before is None or before.run_id == ending else [(before, room)]
         moved = await self._archived(state, changes, ending) if fresh and expanded.archive else None
         return PreparedRun(state=state, changes=changes, supersedes=supersedes, moved=moved)
 
@@ -182,24 +188,6 @@ class Submissions:
                 self._conductor.tasks.start_soon(
                     archives.prune, self._conductor.services.store, made, archive.max_archives
                 )
-
-    def _add_rows(
-        self,
-        state: JobState,
-        changes: Changes,
-        score: new_run.ValidScore,
-        params: Submit,
-        request: RequestRow,
-    ) -> None:
-        """Add the breakpoints of a submission, and its request's row."""
-        row = state.run
-        stops = select(params.before, state.score) if params.before is not None else []
-        for stop in [BreakpointRow(run_id=row.run_id, uid=number) for number in stops]:
-            state.put(stop)
-            changes.rows.append(stop)
-        if request.key is not None:
-            asked = msgspec.structs.replace(request, run_id=row.run_id)
-            changes.rows.extend(rows_of(asked, self._submitted(state, score.compiled.problems)))
 
     def _check_name(self, newest: RunRow | None, version: Version, *, fresh: bool, file: str | None) -> None:
         if newest is None or newest.status in _FREE:
@@ -251,7 +239,8 @@ class Submissions:
                 hints=["mzt list --status queued"],
             )
 
-    def _submitted(self, state: JobState, problems: list[Problem]) -> Submitted:
+    def _submitted(self, state: JobState, problems: list[Problem], left: str) -> Submitted:
+        """Return the reply, but for its event; `left` is said of the run before."""
         view = job_view(state, now())
         view.problems = problems
         sheets = formatting.plural(len(state.score.sheets), "sheet")
@@ -261,12 +250,19 @@ class Submissions:
         shared = {
             other.state.run.job_name
             for other in self._conductor.jobs.values()
-            if other.state is not state and other.state.run.workspace == state.run.workspace
-        }
+            if other.state.run.workspace == state.run.workspace
+        } - {state.run.job_name}
         if shared:
             view.message += f", which {formatting.listing(sorted(shared))} uses too"
-        view.event = self._conductor.services.store.last_event
+        view.message += left
         return extended(view, Submitted)
+
+
+def _add_breakpoints(entry: PreparedRun, before: str) -> None:
+    for number in select(before, entry.state.score):
+        stop = BreakpointRow(run_id=entry.state.run.run_id, uid=number)
+        entry.state.put(stop)
+        entry.changes.rows.append(stop)
 
 
 def _make_ready(workspace: str, name: str, umask: int) -> bool:
