@@ -18,7 +18,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from marianned import files, worker_pool
+from marianned import files, memory, worker_pool
 from marianned.accidents import is_scarcity
 from marianned.errors import Problem
 from marianned.instruments.command_line import output_of
@@ -146,7 +146,8 @@ def _compile(source: ScoreSource, files: dict[str, str] | None) -> tuple[bytes, 
     from marianned.score.check.compiler import compile_score
 
     reader = DiskReader() if files is None else StoredReader(files)
-    compiled = compile_score(source, reader, builtin_profiles())
+    with memory.without_collecting():
+        compiled = compile_score(source, reader, builtin_profiles())
     packed = b"" if compiled.expanded is None else msgspec.msgpack.encode(compiled.expanded)
     return msgspec.msgpack.encode(msgspec.structs.replace(compiled, expanded=None)), packed
 

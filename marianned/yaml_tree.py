@@ -22,6 +22,7 @@ _MOST_BITS = 1000
 """Of a whole number: larger ones are no floats, and beyond 4,300 digits Python writes none."""
 _OCTAL = re.compile(r"[-+]?0o[0-7]+")
 _TAG = "tag:yaml.org,2002:"
+_TEXT = _TAG + "str"
 _SCALAR_TAGS = frozenset(_TAG + kind for kind in ["null", "bool", "int", "float", "str", "timestamp"])
 
 
@@ -199,12 +200,14 @@ class _Builder:
         if tag is None or tag == "!":
             tag = self.loader.resolve(yaml.ScalarNode, event.value, event.implicit)
         if tag in {_TAG + "value", _TAG + "merge"}:
-            tag = _TAG + "str"
+            tag = _TEXT
         if tag not in _SCALAR_TAGS:
             raise Unreadable("S002", f"the tag '{tag}' is not supported", _place(event))
         plain = event.style is None or event.style == ""
         if plain and _OCTAL.fullmatch(event.value):
             value: Any = int(event.value, 8)
+        elif tag == _TEXT:
+            value = event.value  # most are, and the constructor takes its time
         else:
             try:
                 value = self.loader.construct_object(yaml.ScalarNode(tag, event.value, event.start_mark))

@@ -141,10 +141,14 @@ class _Keys:
         self._first = first
         self._named = named
         self._known: dict[object, int] = {}
+        self._owns: dict[int, int] = {}  # by the identity of a sheet: both scores live as long as this
 
     def share(self, old: Stages, new: Stages) -> bool:
         """Tell whether any of these stages are equal: only then it is worth while to look at all of them."""
-        known = {self._alone(group) for group in old.values()} if new else set()
+        prompts = {self._prompt(group[0]) for group in old.values()}  # what is equal has an equal one first
+        if not any(self._prompt(group[0]) in prompts for group in new.values()):
+            return False
+        known = {self._alone(group) for group in old.values()}
         return any(self._alone(group) in known for group in new.values()) if known else False
 
     def fit(self, old: list[Sheet], new: list[Sheet]) -> bool:
@@ -155,10 +159,15 @@ class _Keys:
         return all(known.get(sheet.instance, own) == own for sheet in new for own in [self._own(sheet)])
 
     def _alone(self, group: list[Sheet]) -> int:
+        if self._is_told_by_first(group):
+            return self._own(group[0])
         return self._whole(group, {sheet.sheet: self._own(sheet) for sheet in group})
 
     def _own(self, sheet: Sheet) -> int:
-        return self._number(frozenset(self._aspects(sheet).items()))
+        known = self._owns.get(id(sheet))
+        if known is None:
+            known = self._owns[id(sheet)] = self._number(self._definition(sheet))
+        return known
 
     def of(self, stages: Stages) -> list[_Stage]:
         """Return what tells each stage apart."""
@@ -169,7 +178,7 @@ class _Keys:
             for need in sheet.needs:
                 dependents[need].append(number)
         below = self._with_all({number: sheet.needs for number, sheet in sheets.items()}, own)
-        above = self._with_all(dependents, own)
+        above = self._with_all(dict(reversed(dependents.items())), own)
         return [
             _Stage(
                 stage, self._whole(group, own), self._whole(group, below), self._whole(group, above), group
@@ -177,25 +186,35 @@ class _Keys:
             for stage, group in stages.items()
         ]
 
-    def _aspects(self, sheet: Sheet) -> Mapping[str, str | None]:
-        digests = sheet.digests | {"prompt": sheet.words} if self._worded else sheet.digests
+    def _prompt(self, sheet: Sheet) -> str | None:
+        return sheet.words if self._worded else sheet.digests.get("prompt")
+
+    def _definition(self, sheet: Sheet) -> object:
+        """Return what is looked at of a sheet, to be compared and hashed."""
+        prompt = self._prompt(sheet)
         if not self._seen:
-            return digests
-        name = {"name": sheet.movement} if self._named else {}
-        return {aspect: digests.get(aspect) for aspect in self._seen} | name
+            return (prompt, *sorted(item for item in sheet.digests.items() if item[0] != "prompt"))
+        told = [prompt if aspect == "prompt" else sheet.digests.get(aspect) for aspect in self._seen]
+        return (*told, sheet.movement) if self._named else tuple(told)
 
     def _whole(self, group: list[Sheet], keys: Mapping[int, int]) -> int:
         """Number a stage by its sheets; most have but one."""
-        if self._first or (len(group) == 1 and group[0].instance == 1):
+        if self._is_told_by_first(group):
             return keys[group[0].sheet]
         return self._number(tuple((sheet.instance, keys[sheet.sheet]) for sheet in group))
 
+    def _is_told_by_first(self, group: list[Sheet]) -> bool:
+        return self._first or (len(group) == 1 and group[0].instance == 1)
+
     def _with_all(self, edges: Mapping[int, Sequence[int]], own: Mapping[int, int]) -> dict[int, int]:
-        """Number each sheet after itself and all that its edges lead to; a circle ends where it closes."""
+        """Number each sheet after itself and all that its edges lead to; a circle ends where it closes.
+
+        It is done at once where those come first that edges lead to.
+        """
         found: dict[int, int] = {}
         opened: set[int] = set()
         for first in edges:
-            stack = [first]
+            stack = [first] if first not in opened else []
             while stack:  # no recursion: a chain may be long
                 number = stack[-1]
                 opened.add(number)

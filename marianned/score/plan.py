@@ -126,9 +126,10 @@ def plan(
 
 
 def _differences(old: Sheet, new: Sheet, matched: Mapping[int, int]) -> list[str]:
-    differ = {
-        aspect for aspect in old.digests | new.digests if old.digests.get(aspect) != new.digests.get(aspect)
-    }
+    differ: set[str] = set()
+    if old.digests != new.digests:
+        both = old.digests | new.digests
+        differ = {aspect for aspect in both if old.digests.get(aspect) != new.digests.get(aspect)}
     if {matched.get(need) for need in new.needs} != set(old.needs):
         differ.add("needs")
     return [aspect for aspect in _ASPECTS if aspect in differ]

@@ -38,6 +38,7 @@ from marianned.score.expanded import (
     Parallel,
     Prompt,
     RateLimit,
+    Resources,
     Sheet,
     Silence,
     digests,
@@ -115,6 +116,8 @@ class _Compiler:
         self.report = report
         self.files: dict[str, str] = {}
         self.unread: set[str] = set()
+        self.stored: dict[int, tuple[ResolvedInstrument, dict[str, Any]]] = {}
+        self.resources: dict[tuple[str, int | None], Resources] = {}
         report.root = document.root
         for path, place in document.duplicates:
             report.add("S003", path, f"'{path[-1]}' is given twice", place=place)
@@ -308,7 +311,7 @@ class _Compiler:
         movement = self.score.movements.get(seat.stage)
         part = self.score.sheet
         by_stage = layout.fan_out and part.descriptions.keys() == layout.stages.keys()
-        settings = self._settings(chosen.settings)
+        settings = self._settings_of(chosen)
         extensions = part.prompt_extensions.get(seat.sheet, [])
         return Sheet(
             sheet=seat.sheet,
@@ -331,7 +334,7 @@ class _Compiler:
             checks=(),
             digests={},
             extensions=self._extensions(extensions, ("sheet", "prompt_extensions", seat.sheet)),
-            resources=resources_of(score=self.score, seat=seat, instrument=chosen.selected.name),
+            resources=self._resources_of(seat, chosen),
             injections=tuple(
                 Injection(
                     path=item.file or item.directory or "",
@@ -359,6 +362,18 @@ class _Compiler:
             timeout_seconds=given["timeout_seconds"],
             working_directory=settings.get("working_directory", self.workspace),
         )
+
+    def _settings_of(self, chosen: ResolvedInstrument) -> dict[str, Any]:
+        """Return the settings of sheets as they are stored: those who share an instrument share them."""
+        if id(chosen) not in self.stored:
+            self.stored[id(chosen)] = (chosen, self._settings(chosen.settings))
+        return self.stored[id(chosen)][1]
+
+    def _resources_of(self, seat: SheetPosition, chosen: ResolvedInstrument) -> Resources:
+        key = (chosen.selected.name, seat.stage if seat.stage in self.score.movements else None)
+        if key not in self.resources:
+            self.resources[key] = resources_of(self.score, seat, chosen.selected.name)
+        return self.resources[key]
 
     def _settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Return settings as they are stored: paths absolute, keys texts."""

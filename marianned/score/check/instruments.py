@@ -70,6 +70,7 @@ class InstrumentResolver:
         self.overrides: dict[int, dict[str, Any]] = (score.backend or {}).get("sheet_overrides", {})
         self.mapped = self._mapped(report)
         self.left_out: dict[tuple[str, Path, str], list[int]] = {}
+        self._chosen: dict[tuple[Reference, int | None], ResolvedInstrument] = {}
         named = [*self._names()]
         for selected in named:
             self._check_name(selected, report, "S401")
@@ -91,11 +92,31 @@ class InstrumentResolver:
         return NamedInstruments(profile, alias.config if alias else {}, ("instruments", name, "config"))
 
     def choose(self, seat: SheetPosition) -> ResolvedInstrument | None:
-        """Return the instrument of a sheet and its settings; nothing when its name means nothing."""
+        """Return the instrument of a sheet and its settings; nothing when its name means nothing.
+
+        Sheets for which the score says the same share one, unless something names a sheet.
+        """
         selected = self.select(seat)
         named = self.lookup(selected.name)
         if named is None:
             return None
+        shared = (selected, seat.stage if seat.stage in self.score.movements else None)
+        known = None if self._has_own(seat) else self._chosen.get(shared)
+        if known is None:
+            known = self._resolved(seat, selected, named)
+            if not self._has_own(seat) and "timeout_overrides" not in known.settings:
+                self._chosen[shared] = known
+        return known
+
+    def _has_own(self, seat: SheetPosition) -> bool:
+        """Tell whether something is said of this sheet alone, or of each for itself."""
+        sheet = self.score.sheet
+        own = seat.sheet in sheet.per_sheet_instrument_config or seat.sheet in self.overrides
+        return own or bool(self.chain(seat)[1])
+
+    def _resolved(
+        self, seat: SheetPosition, selected: Reference, named: NamedInstruments
+    ) -> ResolvedInstrument:
         settings, origins = self._merged(seat, named, selected.level)
         return ResolvedInstrument(
             selected,

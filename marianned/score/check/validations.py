@@ -145,6 +145,8 @@ class Validations:
 
     def checks(self, sheet: int, built_in: dict[str, Any], workspace: str) -> tuple[Check, ...]:
         """Return the checks of one sheet, in the order of the file; `built_in` are its values of §9.2."""
+        if not self.score.validations:
+            return ()
         names = {key: value for key, value in built_in.items() if isinstance(value, str | int)}
         values = {**self.scalars, **names}
         checks: list[Check] = []

@@ -174,6 +174,9 @@ def render_text(source: str, values: dict[str, Any]) -> str:
     return _render(source, values)
 
 
+_NOTHING_INJECTED = InjectedText()
+
+
 class Renderer:
     """Renders the bodies of one score; its template is compiled once.
 
@@ -207,11 +210,11 @@ class Renderer:
         Where its `source` is known to change none, the variables are the same each time: there may be as
         many of them as sheets.
         """
-        texts = injected or InjectedText()
+        texts = injected or _NOTHING_INJECTED
         shared = source is not None and not _compiled(source).changes
         return {
             **(self._variables if shared else unpack(self.expanded.prompt.variables)),
-            **copy.deepcopy(self.templated(sheet)[0]),
+            **(copy.deepcopy(self.templated(sheet)[0]) if self.templates.variables else {}),
             **self.built_in(sheet),
             "previous_outputs": dict(sorted(previous.outputs.items())),
             "previous_files": dict(previous.files),
