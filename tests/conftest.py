@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from kit import executors
+from kit import executors, order
 from kit.executors import _clusters, cluster, runs_on  # noqa: F401  fixtures
 
 from marianne_cli.client.dialling import current_umask
@@ -29,7 +29,13 @@ settings.load_profile("marianne")
 
 
 pytest_generate_tests = executors.parametrise
-pytest_collection_modifyitems = executors.leave_out
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what can't be asked; put what is long where a worker begins."""
+    executors.leave_out(config, items)
+    if told := getattr(config, "workerinput", None):
+        items[:] = order.arranged(items, told["workercount"])
 
 
 TESTS = Path(__file__).parent
@@ -95,8 +101,8 @@ def _keywords(report):
 
 
 def pytest_xdist_auto_num_workers():
-    """Run two workers for each processor: the tests wait for daemons more than they compute."""
-    return 2 * len(os.sched_getaffinity(0))
+    """Run three workers for each processor: one of them waits for a cluster, and the others for daemons."""
+    return 3 * len(os.sched_getaffinity(0))
 
 
 def pytest_terminal_summary(terminalreporter):

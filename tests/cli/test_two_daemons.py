@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from home_for_tests import GATED
 
 
@@ -76,6 +77,7 @@ def test_a_start_that_reaches_a_daemon_which_is_just_ending_starts_one(cold_home
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_daemon_that_hangs_is_named_with_the_way_out_in_time(home):
     pid = home.json("start")["pid"]
     home.mzt("run", home.score("gated", GATED))

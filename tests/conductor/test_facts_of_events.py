@@ -1,5 +1,6 @@
 """Events carry facts: what programs go by, beside the text for people."""
 
+import pytest
 from kit.daemon import gated, hooked, plain, score
 
 
@@ -8,6 +9,7 @@ def facts(daemon, job, kind, *names, at=0):
     return tuple(events[at][name] for name in names)
 
 
+@pytest.mark.slow
 def test_starts_waits_and_ends_of_attempts_carry_facts(daemon):
     retry = {"max_retries": 1, "base_delay_seconds": 0.05, "jitter": False}
     daemon.submit(score("duo", ["test -e once || { touch once; exit 7; }", "kill -TERM $$"], retry=retry))

@@ -171,6 +171,7 @@ def until(true):
     return True
 
 
+@pytest.mark.slow
 def test_a_reader_that_never_reads_is_ended_costs_little_and_delays_nobody(served):
     served.gate(1)
     served.submit(score("held", [gated(1)]))

@@ -8,6 +8,7 @@ from kit.daemon import Daemon
 SHOWING = [name for name in pages.NAMES if pages.examples(pages.text_of(name))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SHOWING if name not in examples.ELSEWHERE])
 def test_the_examples_of_a_page_run_as_shown(name):
     house = Daemon()

@@ -6,12 +6,14 @@ import subprocess
 import sys
 
 import pages
+import pytest
 
 BENCHMARKS = pages.ROOT / "tests" / "benchmarks"
 SCRIPT = BENCHMARKS / "run.py"
 LABEL = re.compile(r"^([^:|]+?):", re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs_and_prints_what_the_page_shows_and_warns_of_what_is_worse(tmp_path):
     kept, now = tmp_path / "kept.json", tmp_path / "now.json"
     rows = {

@@ -179,6 +179,7 @@ FOUND = [
 """Seeds and jobs that once differed from the second writing."""
 
 
+@pytest.mark.slow
 def test_a_long_walk_meets_nothing_that_the_contract_does_not_say() -> None:
     taken, jobs = 0, 0
     while taken < STEPS:
