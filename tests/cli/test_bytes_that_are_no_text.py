@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 from home_for_tests import QUICK
+from kit import zygote
 
 RAW = os.fsdecode(b"caf\xe9")
 
@@ -40,7 +41,7 @@ ARGUMENTS = {
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_bytes_that_are_no_text_end_in_no_traceback(shared, what, form):
     arguments = ARGUMENTS[what] + (["--json"] if form == "json" else [])
-    done = subprocess.run(
+    done = zygote.run(
         shared.command(arguments),
         cwd=shared.path,
         env=shared.environment | {"NO_TEXT": RAW},

@@ -9,7 +9,6 @@ import pty
 import re
 import select
 import struct
-import subprocess
 import termios
 import time
 from datetime import datetime
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from home_for_tests import GATED
+from kit import zygote
 from test_screens import DAY, HOLD, in_flight, job, sheet
 
 from marianne_cli import people, times
@@ -119,7 +119,7 @@ def on_a_terminal(home, columns, *command, code=0, **variables):
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = {**home.environment, "TERM": "xterm", **variables}
-    with subprocess.Popen(
+    with zygote.Popen(
         home.command(command), cwd=home.path, env=environment, stdin=its, stdout=its, stderr=its
     ) as running:
         os.close(its)

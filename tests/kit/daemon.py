@@ -314,8 +314,9 @@ class Speaking:
 
     def processes(self, *variables):
         """Return every process whose environment has this home, and these variables (`NAME=VALUE`)."""
-        wanted = {variable.encode() for variable in (f"HOME={self.home}", *variables)}
-        return [pid for pid, environment in environments() if wanted <= environment]
+        home = f"HOME={self.home}".encode()
+        wanted = {home, *(variable.encode() for variable in variables)}
+        return [pid for pid, read in _environments() if home in read and wanted <= {*read.split(b"\0")}]
 
 
 class Daemon(Speaking):
@@ -348,13 +349,12 @@ class Daemon(Speaking):
 
     def mzt(self, *words, seconds=DEADLINE):
         """Run `mzt` beside it; return how it ended and what it said."""
-        return subprocess.run(
+        return zygote.run(
             [sys.executable, "-m", "marianne_cli", *words],
             env=self.environment,
             cwd=self.home,
             capture_output=True,
             text=True,
-            check=False,
             timeout=seconds,
         )
 
@@ -390,16 +390,17 @@ class Daemon(Speaking):
     def kill(self):
         """Kill it as nothing can be told of."""
         self.process.kill()
-        self.process.wait(DEADLINE)
+        self.until_stopped()
 
     def until_stopped(self):
-        """Wait until it has stopped, as it was asked to."""
-        self.process.wait(DEADLINE)
+        """Wait until it has stopped, as it was asked to; return how."""
+        gone(self.process.pid, DEADLINE)  # at once, where Popen looks every now and then
+        return self.process.wait(0)
 
     def stop(self):
         """Stop it as an operator does."""
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(DEADLINE) == 0, self.log.read_text()
+        assert self.until_stopped() == 0, self.log.read_text()
 
     # --- the end -------------------------------------------------------------------------------------------
 
@@ -411,8 +412,8 @@ class Daemon(Speaking):
             error.add_note(self.log.read_text())
             raise
         finally:
-            left = [described(pid) for pid in self.processes() if not gone(pid)]
-            kill_all(self.processes())
+            if left := [described(pid) for pid in self.processes() if not gone(pid)]:
+                kill_all(self.processes())
             self.ledger.close()
             for gate in self.gates.values():
                 gate.close()
@@ -471,11 +472,18 @@ def kill_all(pids):
 
 def environments():
     """Yield the pid and the environment of every process but this one."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+    for pid, read in _environments():
+        yield pid, set(read.split(b"\0"))
+
+
+def _environments():
+    """Yield them as they are read: there are hundreds each time that a daemon is closed."""
+    for name in os.listdir("/proc"):  # noqa: PTH208  a path of each would take as long as all else here
+        if not name.isdecimal() or int(name) == os.getpid():
             continue
         try:
-            yield int(entry.name), set((entry / "environ").read_bytes().split(b"\0"))
+            with open(f"/proc/{name}/environ", "rb", buffering=0) as file:  # noqa: PTH123  as above
+                yield int(name), file.readall()
         except OSError:
             continue
 

@@ -42,7 +42,12 @@ def modules() -> list[types.ModuleType]:
     ]
 
 
-def tables() -> Iterator[tuple[str, Mapping[Any, Any]]]:
+@cache
+def tables() -> list[tuple[str, Mapping[Any, Any]]]:
+    return [*_tables()]
+
+
+def _tables() -> Iterator[tuple[str, Mapping[Any, Any]]]:
     """The mappings that modules and their classes assign to names of their own, by those names."""
     for module in modules():
         places: list[tuple[str, Any]] = [(module.__name__, module)]
@@ -79,7 +84,12 @@ def missing(table: Mapping[Any, Any]) -> set[Any]:
     return set(product(*kind)) - set(keys)
 
 
-def displays(module: types.ModuleType) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+@cache
+def displays() -> list[tuple[str, Mapping[Any, Any]]]:
+    return [display for module in modules() for display in _displays(module)]
+
+
+def _displays(module: types.ModuleType) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     """The mappings that functions write down with members of one enum as keys, by the functions' names."""
     for function in ast.walk(tree_of(module)):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -125,7 +135,7 @@ def unions() -> list[frozenset[type]]:
 
 
 def test_a_table_over_an_enum_has_all_its_members() -> None:
-    found = [*tables(), *(display for module in modules() for display in displays(module))]
+    found = tables() + displays()
     gaps = {name: sorted(map(str, lost)) for name, table in found if (lost := missing(table))}
     assert {name: lost for name, lost in gaps.items() if name not in PARTIAL} == {}
 
@@ -187,5 +197,5 @@ def test_a_word_is_written_as_a_member_of_its_enum() -> None:
 
 
 def test_every_exception_is_one() -> None:
-    names = {name for name, _ in tables()} | {name for module in modules() for name, _ in displays(module)}
+    names = {name for name, _ in tables() + displays()}
     assert set(PARTIAL) <= names
